@@ -1,0 +1,275 @@
+//! The hotkey's private half: one named method per thing signed, a domain for each, and the guard against signing twice.
+//!
+//! There is no public `sign(bytes)`. Whoever holds a [`HotkeySigner`] can make a hello, an attestation or a verdict file,
+//! and cannot be talked into turning one into another.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sp_core::{Pair as _, sr25519};
+
+use crate::{Digest, Hotkey, Netuid, TaskId};
+
+/// An sr25519 signature.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
+pub struct Signature(pub [u8; 64]);
+
+impl Signature {
+    /// `0x` and 128 hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        format!("0x{}", hex::encode(self.0))
+    }
+
+    /// Reads 128 hexadecimal digits with or without `0x`.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 64];
+        hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// Whether `hotkey` signed exactly `message`.
+    pub(crate) fn verifies(&self, message: &[u8], hotkey: &Hotkey) -> bool {
+        sr25519::Pair::verify(&sr25519::Signature::from_raw(self.0), message, &hotkey.public())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+/// What a signature is for. The name is signed over, so no signature is valid for two purposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Domain {
+    VerdictEnvelope,
+    // Used by the mesh's messages, which a build without the mesh still has to check in files.
+    Hello,
+    Announcement,
+    Attestation,
+    Beacon,
+    MinerReport,
+}
+
+impl Domain {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::VerdictEnvelope => "leoma:verdict-envelope:1",
+            Self::Hello => "leoma:hello:1",
+            Self::Announcement => "leoma:announcement:1",
+            Self::Attestation => "leoma:attestation:1",
+            Self::Beacon => "leoma:beacon:1",
+            Self::MinerReport => "leoma:miner-report:1",
+        }
+    }
+
+    /// The bytes to sign: the domain's name, a zero byte, the payload.
+    fn message(self, payload: &[u8]) -> Vec<u8> {
+        [self.prefix().as_bytes(), &[0], payload].concat()
+    }
+
+    pub(crate) fn verify(self, payload: &[u8], signature: &Signature, hotkey: &Hotkey) -> bool {
+        signature.verifies(&self.message(payload), hotkey)
+    }
+}
+
+/// Which once-only statement a signature makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SlotKind {
+    /// This validator's verdict file of a task; the subject is the validator itself.
+    VerdictFile,
+    /// This validator's attestation to a producer's file; the subject is the producer.
+    Attestation,
+}
+
+impl SlotKind {
+    /// A stable name for databases and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VerdictFile => "verdict_file",
+            Self::Attestation => "attestation",
+        }
+    }
+}
+
+/// A statement that may be made with one digest only, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SigningSlot {
+    /// What is stated.
+    pub kind: SlotKind,
+    /// On which subnet.
+    pub netuid: Netuid,
+    /// About which task.
+    pub task_id: TaskId,
+    /// About whose file.
+    pub subject: Hotkey,
+}
+
+/// The guard's consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Safe {
+    /// Nothing was signed in this slot before; the digest is now recorded.
+    New,
+    /// The same digest was signed before, and may be again.
+    Same,
+}
+
+/// Why a slot may not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSafe {
+    /// Another digest was signed in this slot: a second one would be equivocation.
+    #[error("{} for task {} of {} was already signed with digest {signed}, refusing {refused}", slot.kind.name(), slot.task_id, slot.subject)]
+    Conflict {
+        /// The slot.
+        slot: SigningSlot,
+        /// The digest on record.
+        signed: Digest,
+        /// The digest that was asked for.
+        refused: Digest,
+    },
+    /// The record could not be read or written; nothing is signed without it.
+    #[error("the record of signed digests is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Remembers every digest signed in a once-only slot. Must check and record in one atomic step that survives a crash.
+pub trait SigningGuard: Send + Sync + fmt::Debug {
+    /// Records `digest` in `slot`, or says why it must not be signed.
+    ///
+    /// # Errors
+    /// [`NotSafe::Conflict`] when another digest is on record, [`NotSafe::Unavailable`] when the record cannot be used.
+    fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe>;
+}
+
+/// A guard that forgets on exit: for tests and one-shot tools. A validator keeps its record in a database.
+#[derive(Debug, Default)]
+pub struct MemoryGuard(Mutex<HashMap<SigningSlot, Digest>>);
+
+impl SigningGuard for MemoryGuard {
+    fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe> {
+        let mut signed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match signed.get(&slot) {
+            None => {
+                signed.insert(slot, digest);
+                Ok(Safe::New)
+            }
+            Some(on_record) if *on_record == digest => Ok(Safe::Same),
+            Some(on_record) => Err(NotSafe::Conflict { slot, signed: *on_record, refused: digest }),
+        }
+    }
+}
+
+/// Signs for one hotkey. Cloning shares the key and the guard.
+#[derive(Clone)]
+pub struct HotkeySigner {
+    pair: Arc<sr25519::Pair>,
+    guard: Arc<dyn SigningGuard>,
+}
+
+impl fmt::Debug for HotkeySigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HotkeySigner").field("hotkey", &self.hotkey()).finish_non_exhaustive()
+    }
+}
+
+impl HotkeySigner {
+    /// A signer for `pair` whose once-only statements pass `guard`.
+    #[must_use]
+    pub fn new(pair: sr25519::Pair, guard: Arc<dyn SigningGuard>) -> Self {
+        Self { pair: Arc::new(pair), guard }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn hotkey(&self) -> Hotkey {
+        self.pair.public().into()
+    }
+
+    /// Signs an HTTP request's body: `sha256hex(body):timestamp`, as the dashboard's API checks it.
+    #[must_use]
+    pub fn sign_request(&self, body: &[u8], timestamp: &str) -> Signature {
+        Signature(self.pair.sign(crate::request::signed_text(body, timestamp).as_bytes()).0)
+    }
+
+    /// Signs a chain transaction's payload.
+    ///
+    /// # Errors
+    /// Refuses a payload that reads as one of our own messages: a payload begins with a pallet's index, ours with `leoma:`.
+    pub fn sign_extrinsic(&self, payload: &[u8]) -> Result<Signature, NotAnExtrinsic> {
+        if payload.starts_with(b"leoma:") {
+            return Err(NotAnExtrinsic);
+        }
+        Ok(Signature(self.pair.sign(payload).0))
+    }
+
+    pub(crate) fn sign_domain(&self, domain: Domain, payload: &[u8]) -> Signature {
+        Signature(self.pair.sign(&domain.message(payload)).0)
+    }
+
+    /// Signs a digest without a domain: only the Python implementation's verdict signature is of this form.
+    pub(crate) fn sign_v1_digest(&self, digest: &Digest) -> Signature {
+        Signature(self.pair.sign(&digest.0).0)
+    }
+
+    pub(crate) fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe> {
+        self.guard.admit(slot, digest)
+    }
+}
+
+/// A transaction payload that begins like one of the mesh's own messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refusing to sign a transaction payload that begins with `leoma:`")]
+pub struct NotAnExtrinsic;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signer() -> HotkeySigner {
+        HotkeySigner::new(sr25519::Pair::from_seed(&[7; 32]), Arc::new(MemoryGuard::default()))
+    }
+
+    #[test]
+    fn a_signature_holds_in_its_domain_only() {
+        let signer = signer();
+        let signature = signer.sign_domain(Domain::Hello, b"payload");
+        assert!(Domain::Hello.verify(b"payload", &signature, &signer.hotkey()));
+        assert!(!Domain::Attestation.verify(b"payload", &signature, &signer.hotkey()));
+        assert!(!Domain::Hello.verify(b"payloae", &signature, &signer.hotkey()));
+    }
+
+    #[test]
+    fn transaction_signing_refuses_our_own_messages() {
+        assert!(signer().sign_extrinsic(&Domain::Hello.message(b"x")).is_err());
+        assert!(signer().sign_extrinsic(&[7, 0, 1]).is_ok());
+    }
+
+    #[test]
+    fn ten_concurrent_digests_for_one_slot_leave_one() {
+        let guard = Arc::new(MemoryGuard::default());
+        let subject = signer().hotkey();
+        let slot = SigningSlot { kind: SlotKind::Attestation, netuid: Netuid(99), task_id: TaskId(3), subject };
+        let admitted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..10u8)
+                .map(|n| {
+                    let guard = Arc::clone(&guard);
+                    scope.spawn(move || usize::from(guard.admit(slot, Digest([n; 32])).is_ok()))
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(admitted, 1);
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let text = format!("{:?}", signer());
+        assert!(text.contains(&signer().hotkey().to_string()));
+        assert!(!text.contains(&hex::encode([7; 32])));
+    }
+}

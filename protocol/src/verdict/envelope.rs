@@ -1,0 +1,96 @@
+//! What binds a verdict file's data to one task, one validator, one network and one set of rules.
+
+use crate::python_json::{Text, Value};
+use crate::signing::Domain;
+use crate::{BlockNumber, Digest, Hotkey, Netuid, Network, Signature, TaskId};
+
+/// The envelope's form; a reader refuses one that it does not know.
+pub const ENVELOPE_SCHEMA: &str = "leoma.verdict/2";
+/// Longest judge id.
+const MAX_JUDGE_CHARS: usize = 128;
+
+/// The envelope of a verdict file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Chain and subnet.
+    pub network: Network,
+    /// The task that was sampled.
+    pub task_id: TaskId,
+    /// Who sampled and signed.
+    pub validator: Hotkey,
+    /// Digest of the [`crate::ConsensusParams`] in force.
+    pub params: Digest,
+    /// What judged: metric version, policy digest, model.
+    pub judge: String,
+    /// The chain's head when sampling began.
+    pub block: BlockNumber,
+    /// SHA-256 of the data's canonical JSON.
+    pub data_sha256: Digest,
+}
+
+impl Envelope {
+    /// The file's identity: equal for two files exactly when they state the same thing, however they are spaced and
+    /// whatever random part their signatures have.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_parts(&[b"leoma:verdict-digest:2\0", self.payload().as_bytes()])
+    }
+
+    /// What the envelope's signature covers: its canonical JSON without the signature.
+    pub(super) fn payload(&self) -> String {
+        Value::Object(self.members().into_iter().map(|(key, value)| (Text::from(key), value)).collect()).to_string()
+    }
+
+    pub(super) fn is_signed(&self, signature: &Signature) -> bool {
+        Domain::VerdictEnvelope.verify(self.payload().as_bytes(), signature, &self.validator)
+    }
+
+    fn members(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("schema", ENVELOPE_SCHEMA.into()),
+            ("genesis", self.network.genesis.to_string().into()),
+            ("netuid", u64::from(self.network.netuid.0).into()),
+            ("task_id", self.task_id.0.into()),
+            ("validator", self.validator.to_string().into()),
+            ("params", self.params.to_string().into()),
+            ("judge", self.judge.as_str().into()),
+            ("block", self.block.0.into()),
+            ("data_sha256", self.data_sha256.to_string().into()),
+        ]
+    }
+
+    pub(super) fn to_value(&self, signature: &Signature) -> Value {
+        let mut members = self.members();
+        members.push(("signature", signature.to_hex().into()));
+        Value::object(members)
+    }
+
+    pub(super) fn from_value(value: &Value) -> Result<(Self, Signature), &'static str> {
+        let members = value.as_object().ok_or("not an object")?;
+        let text = |key| value.get(key).and_then(Value::as_str);
+        let number = |key| value.get(key).and_then(Value::as_u64);
+        let digest = |key| text(key).and_then(|text| text.parse::<Digest>().ok());
+        if text("schema") != Some(ENVELOPE_SCHEMA) {
+            return Err("`schema` is not leoma.verdict/2");
+        }
+        let netuid = number("netuid").and_then(|number| u16::try_from(number).ok()).ok_or("`netuid` is not a subnet number")?;
+        let envelope = Self {
+            network: Network { genesis: digest("genesis").ok_or("`genesis` is not a hash")?, netuid: Netuid(netuid) },
+            task_id: TaskId(number("task_id").ok_or("`task_id` is not a task number")?),
+            validator: text("validator").and_then(|text| text.parse().ok()).ok_or("`validator` is not an SS58 address")?,
+            params: digest("params").ok_or("`params` is not a digest")?,
+            judge: text("judge")
+                .filter(|judge| judge.chars().count() <= MAX_JUDGE_CHARS)
+                .ok_or("`judge` is not a text of at most 128 characters")?
+                .to_owned(),
+            block: BlockNumber(number("block").ok_or("`block` is not a block number")?),
+            data_sha256: digest("data_sha256").ok_or("`data_sha256` is not a digest")?,
+        };
+        let signature = text("signature").and_then(Signature::from_hex).ok_or("`signature` is not 64 bytes in hexadecimal")?;
+        // A member outside the signature would be a place to hide something that looks signed.
+        if members.len() != envelope.members().len() + 1 {
+            return Err("has members that its schema does not know");
+        }
+        Ok((envelope, signature))
+    }
+}

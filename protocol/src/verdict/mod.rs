@@ -1,0 +1,26 @@
+//! The verdict file: what one validator found about every valid miner in one task, signed.
+//!
+//! ```json
+//! {"data": [entry…], "envelope": {…}, "signature": "0x…"}
+//! ```
+//!
+//! `signature` covers SHA-256 of the data's canonical JSON and nothing else, so existing Python tools check the file as it
+//! is. `envelope` binds those data to a task, a validator, a network and a set of rules, with a signature of its own.
+//! Whoever reads a file calls [`verify`] and gets entries to count, or the one reason why there are none.
+
+mod entry;
+mod envelope;
+mod read;
+mod sign;
+
+pub use entry::{AspectScores, EntryStatus, VerdictEntry};
+pub use envelope::{ENVELOPE_SCHEMA, Envelope};
+pub use read::{Expected, Refusal, VerifiedVerdict, verify};
+pub use sign::{SignedVerdict, VerdictDraft};
+
+/// Largest verdict file that is read: 1024 entries of 4 KiB, twice what a full subnet of 256 miners writes.
+pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
+/// Most entries in a file: a subnet has at most 256 neurons today, and the chain's largest setting is below this.
+pub const MAX_ENTRIES: usize = 1024;
+/// Longest free text in an entry, in characters; longer ones are cut before signing.
+pub const MAX_REASONING_CHARS: usize = 2000;

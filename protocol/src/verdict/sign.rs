@@ -1,0 +1,63 @@
+//! Writing and signing a verdict file.
+
+use super::{Envelope, VerdictEntry};
+use crate::python_json::Value;
+use crate::signing::{Domain, HotkeySigner, NotSafe, Safe, SigningSlot, SlotKind};
+use crate::{BlockNumber, Digest, FileId, Network, TaskId};
+
+/// Everything that a verdict file states, before it is signed.
+#[derive(Clone, Debug)]
+pub struct VerdictDraft {
+    /// Chain and subnet.
+    pub network: Network,
+    /// The task that was sampled.
+    pub task_id: TaskId,
+    /// Digest of the consensus parameters in force.
+    pub params: Digest,
+    /// What judged, at most 128 characters.
+    pub judge: String,
+    /// The chain's head when sampling began.
+    pub block: BlockNumber,
+    /// One entry for each valid miner, in any order; written sorted by hotkey.
+    pub entries: Vec<VerdictEntry>,
+}
+
+/// A signed verdict file. Keep these very bytes: signatures are randomised, so signing again gives other bytes, though
+/// the same digest.
+#[derive(Clone, Debug)]
+pub struct SignedVerdict {
+    /// Whose file of which task.
+    pub id: FileId,
+    /// The file's identity, see [`Envelope::digest`].
+    pub digest: Digest,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+impl HotkeySigner {
+    /// Signs a verdict file, twice: once as the Python tools check it, once for the envelope.
+    ///
+    /// # Errors
+    /// [`NotSafe`] when this validator already signed other verdicts for the task, or cannot know whether it did.
+    pub fn sign_verdict_file(&self, draft: VerdictDraft) -> Result<SignedVerdict, NotSafe> {
+        let VerdictDraft { network, task_id, params, judge, block, mut entries } = draft;
+        entries.sort_by_key(|entry| entry.hotkey);
+        let data = Value::Array(entries.iter().map(VerdictEntry::to_value).collect());
+        let data_sha256 = Digest::of(data.to_string().as_bytes());
+        let validator = self.hotkey();
+        let envelope = Envelope { network, task_id, validator, params, judge, block, data_sha256 };
+        let digest = envelope.digest();
+        let slot = SigningSlot { kind: SlotKind::VerdictFile, netuid: network.netuid, task_id, subject: validator };
+        match self.admit(slot, digest)? {
+            Safe::New | Safe::Same => {}
+        }
+        let envelope_signature = self.sign_domain(Domain::VerdictEnvelope, envelope.payload().as_bytes());
+        let file = Value::object([
+            ("signature", self.sign_v1_digest(&data_sha256).to_hex().into()),
+            ("data", data),
+            ("envelope", envelope.to_value(&envelope_signature)),
+        ]);
+        let id = FileId { task_id, producer: validator };
+        Ok(SignedVerdict { id, digest, bytes: file.to_string().into_bytes() })
+    }
+}
