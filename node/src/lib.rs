@@ -1,1 +1,4 @@
-//! To be filled.
+//! The Leoma validator.
+
+pub mod chain;
+pub mod state;

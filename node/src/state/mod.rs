@@ -1,0 +1,232 @@
+//! What a validator must remember: one SQLite database in its state folder.
+//!
+//! | table | holds | why it must survive |
+//! |---|---|---|
+//! | `identity` | genesis, netuid, hotkey | a folder is never used for another network or key |
+//! | `signed` | the digest signed in each once-only slot | signing two different ones is equivocation |
+//! | `files` | verified verdict files, own and peers' | served to peers, read at the next epoch, never signed anew |
+//! | `certificates`, `evidence` | what the mesh agreed on | they decide which files count |
+//! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
+//! | `addresses` | peers' addresses | finding the mesh again after a restart |
+//! | `counters` | the hello's sequence number | an older one is refused as a replay |
+
+mod epochs;
+mod files;
+mod guard;
+mod mesh;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use leoma_protocol::{Hotkey, Network};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+pub use epochs::{EpochRecord, EpochState};
+pub use files::StoredFile;
+
+/// The schema's version; a folder of another one is refused rather than guessed at.
+const SCHEMA: i64 = 1;
+/// How long a statement waits for another process, such as a copy of the database being made.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The folder cannot be made or locked.
+    #[error("state folder {}: {reason}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database failed: disk full, corrupt, locked.
+    #[error("state database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The database is damaged.
+    #[error("state database {} is damaged ({detail}); restore it from a copy. Starting with an empty one risks signing twice", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's finding.
+        detail: String,
+    },
+    /// The folder belongs to another network or hotkey.
+    #[error("state folder {} belongs to {found}, not to {expected}; set LEOMA_STATE_DIR to another folder", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who we are.
+        expected: String,
+    },
+    /// A stored value that cannot be read back.
+    #[error("state database: a stored {what} is malformed")]
+    Malformed {
+        /// What it should be.
+        what: &'static str,
+    },
+}
+
+/// The state of one validator. Clones share one connection.
+#[derive(Clone)]
+pub struct State {
+    connection: Arc<Mutex<Connection>>,
+    network: Network,
+    // Held open for its lock: two validators on one folder would sign against each other.
+    _lock: Option<Arc<std::fs::File>>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("network", &self.network).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Opens the state in `folder`, making it when it is new.
+    ///
+    /// # Errors
+    /// [`StateError`] when the folder is in use, damaged, of another schema, network or hotkey.
+    pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self, StateError> {
+        let refuse = |reason: String| StateError::Folder { path: folder.to_owned(), reason };
+        std::fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
+        let lock = std::fs::File::create(folder.join("lock")).map_err(|error| refuse(error.to_string()))?;
+        lock.try_lock().map_err(|_| refuse("another leoma process uses it".to_owned()))?;
+        let path = folder.join("state.sqlite");
+        let connection = Connection::open(&path)?;
+        let check: Result<String, _> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+        match check {
+            Ok(finding) if finding == "ok" => {}
+            Ok(finding) => return Err(StateError::Corrupt { path, detail: finding }),
+            Err(error) => return Err(StateError::Corrupt { path, detail: error.to_string() }),
+        }
+        let state = Self::prepare(connection, network, Some(Arc::new(lock)))?;
+        state.claim(folder, hotkey)?;
+        Ok(state)
+    }
+
+    /// A state that is gone when dropped, for tests and one-shot commands.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn in_memory(network: Network) -> Result<Self, StateError> {
+        Self::prepare(Connection::open_in_memory()?, network, None)
+    }
+
+    fn prepare(connection: Connection, network: Network, lock: Option<Arc<std::fs::File>>) -> Result<Self, StateError> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Full synchronisation: a digest must be on disk before its signature leaves the process.
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match version {
+            0 => connection.execute_batch(&format!("BEGIN; {} PRAGMA user_version = {SCHEMA}; COMMIT;", include_str!("schema.sql")))?,
+            SCHEMA => {}
+            _ => return Err(StateError::Malformed { what: "schema version (written by another release)" }),
+        }
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), network, _lock: lock })
+    }
+
+    fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<(), StateError> {
+        let expected = format!("{hotkey} on subnet {} of chain {}", self.network.netuid, self.network.genesis);
+        let connection = self.connection();
+        connection.execute("INSERT OR IGNORE INTO identity (id, owner) VALUES (1, ?1)", params![expected])?;
+        let found: String = connection.query_row("SELECT owner FROM identity WHERE id = 1", [], |row| row.get(0))?;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(StateError::Foreign { path: folder.to_owned(), found, expected })
+        }
+    }
+
+    /// The network this state belongs to.
+    #[must_use]
+    pub const fn network(&self) -> Network {
+        self.network
+    }
+
+    /// The next value of a persisted counter, from 1; never the same twice.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn next_counter(&self, name: &str) -> Result<u64, StateError> {
+        let next: i64 = self.connection().query_row(
+            "INSERT INTO counters (name, value) VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+            params![name],
+            |row| row.get(0),
+        )?;
+        Ok(next.unsigned_abs())
+    }
+
+    /// A text kept under `name`.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn note(&self, name: &str) -> Result<Option<String>, StateError> {
+        Ok(self.connection().query_row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0)).optional()?)
+    }
+
+    /// Keeps a text under `name`.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn set_note(&self, name: &str, value: &str) -> Result<(), StateError> {
+        self.connection().execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)", params![name, value])?;
+        Ok(())
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic between two statements leaves no half-done transaction: SQLite rolls it back on drop.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SQLite integers are signed; heights and task numbers stay far below the limit.
+fn sql_integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leoma_protocol::{Digest, Netuid};
+
+    fn network(netuid: u16) -> Network {
+        Network { genesis: Digest::of(b"g"), netuid: Netuid(netuid) }
+    }
+
+    #[test]
+    fn a_folder_serves_one_process_network_and_hotkey() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
+        let state = State::open(folder.path(), network(99), one).unwrap();
+        assert!(matches!(State::open(folder.path(), network(99), one), Err(StateError::Folder { .. })));
+        drop(state);
+        assert!(matches!(State::open(folder.path(), network(98), one), Err(StateError::Foreign { .. })));
+        assert!(matches!(State::open(folder.path(), network(99), two), Err(StateError::Foreign { .. })));
+        State::open(folder.path(), network(99), one).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_database_is_refused_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        drop(State::open(folder.path(), network(99), hotkey).unwrap());
+        let path = folder.path().join("state.sqlite");
+        std::fs::write(&path, b"SQLite format 3\0 and then nonsense").unwrap();
+        assert!(matches!(State::open(folder.path(), network(99), hotkey), Err(StateError::Corrupt { .. })));
+        assert!(std::fs::read(&path).unwrap().ends_with(b"nonsense"));
+    }
+
+    #[test]
+    fn counters_never_repeat_across_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        for expected in 1..4 {
+            let state = State::open(folder.path(), network(99), hotkey).unwrap();
+            assert_eq!(state.next_counter("hello").unwrap(), expected);
+        }
+    }
+}
