@@ -19,9 +19,14 @@
 //! assert_eq!(verdict::verify(&file.bytes, &expected).unwrap().digest, file.digest);
 //! ```
 
+pub mod codec;
 mod commitment;
+pub mod hello;
 mod hotkey;
 mod ids;
+#[cfg(feature = "mesh")]
+pub mod mesh;
+pub mod messages;
 mod params;
 pub mod python_json;
 pub mod request;

@@ -1,0 +1,175 @@
+//! How values become bytes and bytes become values again: the only module that names bincode.
+//!
+//! Every encoding begins with [`VERSION`]. Integers have fixed width, so that a value has exactly one encoding. A reader
+//! refuses an input that is longer than its type admits before it looks at it, holds bincode to a limit before it
+//! allocates for a claimed length, and refuses bytes that are left over.
+
+pub(crate) use bincode::de::Decoder;
+pub(crate) use bincode::enc::Encoder;
+pub(crate) use bincode::error::{DecodeError, EncodeError};
+pub(crate) use bincode::impl_borrow_decode;
+pub use bincode::{Decode, Encode};
+
+/// First byte of every encoding. Another form gets another number.
+pub const VERSION: u8 = 1;
+
+/// Why bytes are no value, or a value no bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Nothing at all.
+    #[error("empty message")]
+    Empty,
+    /// A form that this build does not know.
+    #[error("encoding version {found}, this build reads version {VERSION}")]
+    Version {
+        /// The first byte.
+        found: u8,
+    },
+    /// More bytes than the type admits.
+    #[error("{bytes} bytes where at most {limit} are admitted")]
+    TooLarge {
+        /// Bytes in the message.
+        bytes: usize,
+        /// The type's limit.
+        limit: usize,
+    },
+    /// Cut short, a claimed length beyond the limit, an unknown variant, or text that is not UTF-8.
+    #[error("malformed: {reason}")]
+    Malformed {
+        /// What bincode says, cut to a length that a log line bears.
+        reason: String,
+    },
+    /// A whole value with something behind it.
+    #[error("{bytes} bytes after the end of the message")]
+    Trailing {
+        /// How many are left over.
+        bytes: usize,
+    },
+}
+
+/// A type that travels between validators, with the most bytes its encoding may have.
+pub trait Wire: Encode + Decode<()> + Sized {
+    /// The longest encoding, version byte included.
+    const MAX_BYTES: usize;
+
+    /// The value's one encoding.
+    ///
+    /// # Errors
+    /// [`CodecError::TooLarge`] when it would exceed [`Wire::MAX_BYTES`].
+    fn to_wire(&self) -> Result<Vec<u8>, CodecError> {
+        let bytes = payload(self);
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(CodecError::TooLarge { bytes: bytes.len(), limit: Self::MAX_BYTES });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads exactly one value from bytes of unknown origin.
+    ///
+    /// # Errors
+    /// The first [`CodecError`] that applies.
+    fn from_wire(bytes: &[u8]) -> Result<Self, CodecError>;
+}
+
+/// Implements [`Wire`] with a limit. A macro, because bincode takes its limit as a constant generic argument.
+macro_rules! wire {
+    ($type:ty, $max:expr) => {
+        impl $crate::codec::Wire for $type {
+            const MAX_BYTES: usize = $max;
+
+            fn from_wire(bytes: &[u8]) -> Result<Self, $crate::codec::CodecError> {
+                // In memory, elements may be padded: twice the encoded size is room enough for every type here.
+                $crate::codec::decode::<Self, { 2 * $max }>(bytes, $max)
+            }
+        }
+    };
+}
+pub(crate) use wire;
+
+const fn configuration() -> impl bincode::config::Config {
+    bincode::config::standard().with_fixed_int_encoding()
+}
+
+/// Version byte and encoding: what is sent, and what signatures cover.
+#[expect(clippy::expect_used, reason = "writing plain data into a growing vector has no way to fail")]
+pub(crate) fn payload(value: &impl Encode) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    bincode::encode_into_std_write(value, &mut bytes, configuration()).expect("a vector takes every encoding");
+    bytes
+}
+
+pub(crate) fn decode<T: Decode<()>, const ALLOCATION: usize>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+    if bytes.len() > limit {
+        return Err(CodecError::TooLarge { bytes: bytes.len(), limit });
+    }
+    let (version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
+    if *version != VERSION {
+        return Err(CodecError::Version { found: *version });
+    }
+    let configuration = bincode::config::standard().with_fixed_int_encoding().with_limit::<ALLOCATION>();
+    let (value, read) = bincode::decode_from_slice(body, configuration)
+        .map_err(|error| CodecError::Malformed { reason: error.to_string().chars().take(120).collect() })?;
+    if read < body.len() {
+        return Err(CodecError::Trailing { bytes: body.len() - read });
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, PartialEq, Encode, Decode)]
+    struct Note {
+        number: u32,
+        names: Vec<String>,
+    }
+    wire!(Note, 64);
+
+    fn note() -> Note {
+        Note { number: 7, names: vec!["a".into(), "bc".into()] }
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let bytes = note().to_wire().unwrap();
+        assert_eq!(bytes[0], VERSION);
+        assert_eq!(Note::from_wire(&bytes).unwrap(), note());
+    }
+
+    #[test]
+    fn refuses_another_version_leftovers_cuts_and_excess() {
+        let good = note().to_wire().unwrap();
+        let mut bytes = good.clone();
+        bytes[0] = 2;
+        assert_eq!(Note::from_wire(&bytes), Err(CodecError::Version { found: 2 }));
+        let mut bytes = good.clone();
+        bytes.push(0);
+        assert_eq!(Note::from_wire(&bytes), Err(CodecError::Trailing { bytes: 1 }));
+        assert!(matches!(Note::from_wire(&good[..good.len() - 1]), Err(CodecError::Malformed { .. })));
+        assert_eq!(Note::from_wire(&[]), Err(CodecError::Empty));
+        assert_eq!(Note::from_wire(&[1; 65]), Err(CodecError::TooLarge { bytes: 65, limit: 64 }));
+        let long = Note { number: 0, names: vec!["x".repeat(64)] };
+        assert!(matches!(long.to_wire(), Err(CodecError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_claimed_length_is_refused_before_memory_is_set_aside() {
+        // A vector that claims 2^60 strings in an input of 13 bytes.
+        let mut bytes = vec![VERSION, 7, 0, 0, 0];
+        bytes.extend((1u64 << 60).to_le_bytes());
+        assert!(matches!(Note::from_wire(&bytes), Err(CodecError::Malformed { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_has_two_encodings(bytes in proptest::collection::vec(any::<u8>(), 0..70)) {
+            let mut bytes = bytes;
+            if let Some(first) = bytes.first_mut() { *first = VERSION }
+            if let Ok(note) = Note::from_wire(&bytes) {
+                prop_assert_eq!(note.to_wire().unwrap(), bytes);
+            }
+        }
+    }
+}

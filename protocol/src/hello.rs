@@ -1,0 +1,382 @@
+//! How a peer proves which validator it is.
+//!
+//! A libp2p peer id is an ed25519 key, a hotkey an sr25519 key: the hotkey signs a statement about the peer id. The
+//! statement names chain, subnet and rules, has a sequence number and ends at a block, so that it proves nothing
+//! elsewhere or later. Proof ([`Hello::verify`]) and membership of the allowlist are separate questions: the second is
+//! asked again whenever the allowlist changes.
+
+use std::fmt;
+
+use crate::codec::{self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire};
+use crate::messages::SignatureCheck;
+use crate::signing::{Domain, HotkeySigner, Signature};
+use crate::{BlockNumber, Digest, Hotkey, Netuid, Network};
+
+/// Blocks that a hello is valid for: one hour at twelve seconds. Renewed at half of it.
+pub const HELLO_LIFETIME_BLOCKS: u64 = 300;
+/// How many blocks two validators' heads may differ before a hello is taken for one without an end.
+pub const HELLO_HEAD_SKEW_BLOCKS: u64 = 300;
+/// Longest peer id: an inlined 36-byte ed25519 key with its multihash header has 38 bytes, 42 is libp2p's most.
+pub const MAX_PEER_ID_BYTES: usize = 42;
+
+/// A libp2p peer id as bytes, for code that does not link libp2p.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerIdBytes {
+    bytes: [u8; MAX_PEER_ID_BYTES],
+    length: u8,
+}
+
+impl PeerIdBytes {
+    /// The id with these bytes; `None` for nothing or more than [`MAX_PEER_ID_BYTES`].
+    #[must_use]
+    pub fn new(id: &[u8]) -> Option<Self> {
+        let length = u8::try_from(id.len()).ok().filter(|length| *length > 0)?;
+        let mut bytes = [0; MAX_PEER_ID_BYTES];
+        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        Some(Self { bytes, length })
+    }
+
+    /// The multihash.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl fmt::Display for PeerIdBytes {
+    /// Base58, as libp2p writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(self.as_slice()).into_string())
+    }
+}
+
+impl fmt::Debug for PeerIdBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for PeerIdBytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PeerIdBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut bytes = [0; MAX_PEER_ID_BYTES];
+        let length = bs58::decode(&text).onto(&mut bytes[..]).map_err(serde::de::Error::custom)?;
+        Self::new(&bytes[..length]).ok_or_else(|| serde::de::Error::custom("not a peer id"))
+    }
+}
+
+impl Encode for PeerIdBytes {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_slice().encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for PeerIdBytes {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let bytes = Vec::<u8>::decode(decoder)?;
+        Self::new(&bytes).ok_or(DecodeError::Other("a peer id has 1 to 42 bytes"))
+    }
+}
+impl_borrow_decode!(PeerIdBytes);
+
+/// A hotkey's statement about a peer id.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// Chain and subnet.
+    pub network: Network,
+    /// Who speaks.
+    pub hotkey: Hotkey,
+    /// The libp2p identity that speaks for the hotkey.
+    pub peer: PeerIdBytes,
+    /// Digest of the speaker's [`crate::ConsensusParams`].
+    pub params: Digest,
+    /// Grows with every hello of this hotkey, across restarts.
+    pub seq: u64,
+    /// The last block at which this holds.
+    pub expires: BlockNumber,
+    /// The hotkey's signature over all of the above.
+    pub signature: Signature,
+}
+wire!(Hello, 512);
+
+/// What a hello must say to be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct HelloContext<'a> {
+    /// Our chain and subnet.
+    pub network: Network,
+    /// The peer id that the transport authenticated.
+    pub peer: PeerIdBytes,
+    /// Digest of our consensus parameters.
+    pub params: Digest,
+    /// Our chain head.
+    pub head: BlockNumber,
+    /// The highest sequence number seen from this hotkey.
+    pub last_seq: Option<u64>,
+    /// Remembers signatures that were found good.
+    pub signatures: &'a SignatureCheck,
+}
+
+/// Why a hello was refused. Travels in the answer, so that the other side's operator can read it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+pub enum HelloRefusal {
+    /// Bytes that are no hello.
+    #[error("the hello cannot be read")]
+    Malformed,
+    /// For another chain.
+    #[error("the hello is for chain {}, this mesh is on {}", theirs.short(), ours.short())]
+    WrongChain {
+        /// The hello's genesis hash.
+        theirs: Digest,
+        /// The refuser's.
+        ours: Digest,
+    },
+    /// For another subnet.
+    #[error("the hello is for subnet {theirs}, this mesh is subnet {ours}")]
+    WrongNetuid {
+        /// The hello's subnet.
+        theirs: Netuid,
+        /// The refuser's.
+        ours: Netuid,
+    },
+    /// About a peer id that is not the connection's.
+    #[error("the hello is about peer {claimed}, the connection is with another")]
+    WrongPeer {
+        /// The peer id in the hello.
+        claimed: PeerIdBytes,
+    },
+    /// The two would compute different winners.
+    #[error("consensus parameters {} differ from {}", theirs.short(), ours.short())]
+    ParamsDiffer {
+        /// The hello's digest.
+        theirs: Digest,
+        /// The refuser's.
+        ours: Digest,
+    },
+    /// Past its last block.
+    #[error("the hello expired at block {expires}, the head is {head}")]
+    Expired {
+        /// Its last block.
+        expires: BlockNumber,
+        /// The refuser's head.
+        head: BlockNumber,
+    },
+    /// Valid for longer than a hello may be.
+    #[error("the hello would hold until block {expires}, too far from head {head}")]
+    TooFarAhead {
+        /// Its last block.
+        expires: BlockNumber,
+        /// The refuser's head.
+        head: BlockNumber,
+    },
+    /// A replay.
+    #[error("the hello has sequence number {seq}, {newest} was seen before")]
+    OlderSeq {
+        /// Its number.
+        seq: u64,
+        /// The newest from the same hotkey.
+        newest: u64,
+    },
+    /// Not signed by the hotkey it names.
+    #[error("the hello is not signed by {hotkey}")]
+    BadSignature {
+        /// The named hotkey.
+        hotkey: Hotkey,
+    },
+    /// Proven, and not a validator of this mesh.
+    #[error("{hotkey} is not on the allowlist")]
+    NotOnAllowlist {
+        /// The proven hotkey.
+        hotkey: Hotkey,
+    },
+    /// Disconnected for bad behaviour not long ago.
+    #[error("banned")]
+    Banned,
+}
+
+impl HelloRefusal {
+    /// Whether an honest validator could have sent the hello: with an old list, a lagging chain, or other rules.
+    #[must_use]
+    pub const fn is_innocent(&self) -> bool {
+        !matches!(self, Self::Malformed | Self::WrongPeer { .. } | Self::BadSignature { .. })
+    }
+}
+
+/// What a hello is answered with.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum HelloAnswer {
+    /// Believed; here is ours.
+    Accepted(Hello),
+    /// Not believed.
+    Refused(HelloRefusal),
+}
+wire!(HelloAnswer, 1024);
+
+impl Hello {
+    fn signed_part(&self) -> Vec<u8> {
+        codec::payload(&(self.network, self.hotkey, self.peer, self.params, self.seq, self.expires))
+    }
+
+    /// Whether the hotkey made this statement, about this connection, under our rules, and for now. Says nothing about
+    /// whether the hotkey is on the allowlist.
+    ///
+    /// # Errors
+    /// The first [`HelloRefusal`] that applies; the signature is checked last, being the dearest.
+    pub fn verify(&self, context: &HelloContext<'_>) -> Result<(), HelloRefusal> {
+        let HelloContext { network, peer, params, head, last_seq, signatures } = *context;
+        if self.network.genesis != network.genesis {
+            return Err(HelloRefusal::WrongChain { theirs: self.network.genesis, ours: network.genesis });
+        }
+        if self.network.netuid != network.netuid {
+            return Err(HelloRefusal::WrongNetuid { theirs: self.network.netuid, ours: network.netuid });
+        }
+        if self.peer != peer {
+            return Err(HelloRefusal::WrongPeer { claimed: self.peer });
+        }
+        if self.expires < head {
+            return Err(HelloRefusal::Expired { expires: self.expires, head });
+        }
+        if self.expires.0 > head.0.saturating_add(HELLO_LIFETIME_BLOCKS + HELLO_HEAD_SKEW_BLOCKS) {
+            return Err(HelloRefusal::TooFarAhead { expires: self.expires, head });
+        }
+        if !signatures.check(Domain::Hello, &self.signed_part(), &self.signature, &self.hotkey) {
+            return Err(HelloRefusal::BadSignature { hotkey: self.hotkey });
+        }
+        // After the signature, so that nobody else can make the two seem to differ or to be replayed.
+        if self.params != params {
+            return Err(HelloRefusal::ParamsDiffer { theirs: self.params, ours: params });
+        }
+        match last_seq {
+            Some(newest) if self.seq < newest => Err(HelloRefusal::OlderSeq { seq: self.seq, newest }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Everything in a hello except who signs it.
+#[derive(Clone, Copy, Debug)]
+pub struct HelloDraft {
+    /// Chain and subnet.
+    pub network: Network,
+    /// Our libp2p identity.
+    pub peer: PeerIdBytes,
+    /// Digest of our consensus parameters.
+    pub params: Digest,
+    /// Higher than in every earlier hello.
+    pub seq: u64,
+    /// The last block at which this holds.
+    pub expires: BlockNumber,
+}
+
+impl HotkeySigner {
+    /// States that a libp2p identity speaks for this hotkey.
+    #[must_use]
+    pub fn sign_hello(&self, draft: HelloDraft) -> Hello {
+        let HelloDraft { network, peer, params, seq, expires } = draft;
+        let mut hello =
+            Hello { network, hotkey: self.hotkey(), peer, params, seq, expires, signature: Signature([0; 64]) };
+        hello.signature = self.sign_domain(Domain::Hello, &hello.signed_part());
+        hello
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sp_core::{Pair as _, sr25519};
+
+    use super::*;
+    use crate::MemoryGuard;
+    use crate::codec::Wire as _;
+
+    fn signer() -> HotkeySigner {
+        HotkeySigner::new(sr25519::Pair::from_seed(&[3; 32]), Arc::new(MemoryGuard::default()))
+    }
+
+    fn network() -> Network {
+        Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) }
+    }
+
+    fn peer(byte: u8) -> PeerIdBytes {
+        PeerIdBytes::new(&[byte; 38]).unwrap()
+    }
+
+    fn draft() -> HelloDraft {
+        HelloDraft { network: network(), peer: peer(1), params: Digest::of(b"p"), seq: 5, expires: BlockNumber(1200) }
+    }
+
+    fn refusal(hello: &Hello, change: impl FnOnce(&mut HelloContext<'_>)) -> Option<HelloRefusal> {
+        let signatures = SignatureCheck::default();
+        let mut context = HelloContext {
+            network: network(),
+            peer: peer(1),
+            params: Digest::of(b"p"),
+            head: BlockNumber(1000),
+            last_seq: Some(5),
+            signatures: &signatures,
+        };
+        change(&mut context);
+        hello.verify(&context).err()
+    }
+
+    #[test]
+    fn a_good_hello_holds_and_each_wrong_one_is_refused_for_its_reason() {
+        let hello = signer().sign_hello(draft());
+        assert_eq!(refusal(&hello, |_| ()), None);
+        let sign = |change: fn(&mut HelloDraft)| {
+            let mut draft = draft();
+            change(&mut draft);
+            signer().sign_hello(draft)
+        };
+        type Refused = fn(&HelloRefusal) -> bool;
+        let cases: Vec<(Hello, Refused)> = vec![
+            (sign(|d| d.network.genesis = Digest::of(b"other")), |r| matches!(r, HelloRefusal::WrongChain { .. })),
+            (sign(|d| d.network.netuid = Netuid(1)), |r| matches!(r, HelloRefusal::WrongNetuid { .. })),
+            (sign(|d| d.peer = peer(2)), |r| matches!(r, HelloRefusal::WrongPeer { .. })),
+            (sign(|d| d.expires = BlockNumber(999)), |r| matches!(r, HelloRefusal::Expired { .. })),
+            (sign(|d| d.expires = BlockNumber(1_000_000)), |r| matches!(r, HelloRefusal::TooFarAhead { .. })),
+            (sign(|d| d.seq = 4), |r| matches!(r, HelloRefusal::OlderSeq { seq: 4, newest: 5 })),
+            (sign(|d| d.params = Digest::of(b"q")), |r| matches!(r, HelloRefusal::ParamsDiffer { .. })),
+        ];
+        for (hello, expected) in cases {
+            let refusal = refusal(&hello, |_| ()).unwrap();
+            assert!(expected(&refusal), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn no_field_can_be_changed_after_signing() {
+        let hello = signer().sign_hello(draft());
+        let forged = Hello { expires: BlockNumber(1300), ..hello.clone() };
+        assert!(matches!(refusal(&forged, |_| ()), Some(HelloRefusal::BadSignature { .. })));
+        let forged = Hello { seq: 6, ..hello.clone() };
+        assert!(matches!(refusal(&forged, |_| ()), Some(HelloRefusal::BadSignature { .. })));
+        let forged = Hello { hotkey: Hotkey::from_bytes([9; 32]), ..hello };
+        assert!(matches!(refusal(&forged, |_| ()), Some(HelloRefusal::BadSignature { .. })));
+    }
+
+    #[test]
+    fn travels_within_its_limit() {
+        let hello = signer().sign_hello(HelloDraft { peer: PeerIdBytes::new(&[1; 42]).unwrap(), ..draft() });
+        assert_eq!(Hello::from_wire(&hello.to_wire().unwrap()).unwrap(), hello);
+        let answer = HelloAnswer::Accepted(hello);
+        assert_eq!(HelloAnswer::from_wire(&answer.to_wire().unwrap()).unwrap(), answer);
+    }
+
+    #[test]
+    fn peer_ids_are_written_as_libp2p_writes_them() {
+        let text = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+        let id: PeerIdBytes = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+        assert_eq!(id.as_slice().len(), 38);
+        assert_eq!(id.to_string(), text);
+        assert!(serde_json::from_str::<PeerIdBytes>("\"0OIl\"").is_err());
+        assert_eq!(PeerIdBytes::new(&[0; 43]), None);
+        assert_eq!(PeerIdBytes::new(&[]), None);
+    }
+}

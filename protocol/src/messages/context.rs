@@ -1,0 +1,257 @@
+//! What a message is checked against, and why it may be refused.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
+
+use crate::codec::CodecError;
+use crate::signing::{Domain, Signature};
+use crate::{BlockNumber, Digest, Hotkey, Network, TaskId};
+
+/// Most validators on an allowlist: a subnet has 256 uids.
+pub const MAX_VALIDATORS: usize = 256;
+/// Most allowlists that are remembered: a list per twenty tasks over the whole lookback.
+const MAX_ALLOWLISTS: usize = 16;
+/// Most good signatures that are remembered, in each of two generations of 32 bytes a piece.
+const MAX_SEEN_SIGNATURES: usize = 16_384;
+
+/// The smallest number of validators that is more than two thirds of `validators`.
+#[must_use]
+pub const fn quorum(validators: usize) -> usize {
+    validators * 2 / 3 + 1
+}
+
+/// The validators of one allowlist.
+pub type Allowlist = BTreeSet<Hotkey>;
+
+/// The allowlists of a subnet with the task from which each holds. Earlier tasks keep the list they were made under.
+#[derive(Clone, Debug, Default)]
+pub struct Allowlists {
+    /// Ascending by task; the first one's task is where our memory begins.
+    lists: Vec<(TaskId, Allowlist)>,
+}
+
+impl Allowlists {
+    /// One list for all tasks.
+    #[must_use]
+    pub fn single(validators: impl IntoIterator<Item = Hotkey>) -> Self {
+        let mut lists = Self::default();
+        lists.set_from(TaskId(0), validators);
+        lists
+    }
+
+    /// Makes `validators` the list of `task` and all later ones. Validators beyond [`MAX_VALIDATORS`], in key order,
+    /// are left out.
+    pub fn set_from(&mut self, task: TaskId, validators: impl IntoIterator<Item = Hotkey>) {
+        let all: Allowlist = validators.into_iter().collect();
+        let list = all.into_iter().take(MAX_VALIDATORS).collect();
+        self.lists.retain(|(from, _)| *from < task);
+        self.lists.push((task, list));
+        if self.lists.len() > MAX_ALLOWLISTS {
+            self.lists.remove(0);
+        }
+    }
+
+    /// The list that holds for `task`; empty when none is known.
+    #[must_use]
+    pub fn for_task(&self, task: TaskId) -> &Allowlist {
+        static NONE: Allowlist = Allowlist::new();
+        self.lists.iter().rev().find(|(from, _)| *from <= task).map_or(&NONE, |(_, list)| list)
+    }
+
+    /// The newest list: who may be connected and speak for today.
+    #[must_use]
+    pub fn newest(&self) -> &Allowlist {
+        static NONE: Allowlist = Allowlist::new();
+        self.lists.last().map_or(&NONE, |(_, list)| list)
+    }
+}
+
+/// The tasks that messages may be about, both ends included.
+pub type TaskRange = RangeInclusive<TaskId>;
+
+/// What a message is checked against.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// Our chain and subnet.
+    pub network: Network,
+    /// Who may speak.
+    pub allowlists: &'a Allowlists,
+    /// Our chain head.
+    pub head: BlockNumber,
+    /// The tasks that count, a little of the future included.
+    pub tasks: TaskRange,
+    /// Remembers signatures that were found good.
+    pub signatures: &'a SignatureCheck,
+}
+
+impl Context<'_> {
+    pub(super) fn check_network(&self, network: Network) -> Result<(), MessageError> {
+        if network == self.network { Ok(()) } else { Err(MessageError::WrongNetwork) }
+    }
+
+    pub(super) fn check_task(&self, task: TaskId, speaker: Hotkey) -> Result<(), MessageError> {
+        if !self.tasks.contains(&task) {
+            return Err(MessageError::TaskOutOfRange { task });
+        }
+        if !self.allowlists.for_task(task).contains(&speaker) {
+            return Err(MessageError::NotOnAllowlist { hotkey: speaker });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_member(&self, speaker: Hotkey) -> Result<(), MessageError> {
+        if self.allowlists.newest().contains(&speaker) {
+            Ok(())
+        } else {
+            Err(MessageError::NotOnAllowlist { hotkey: speaker })
+        }
+    }
+
+    pub(super) fn check_signature(
+        &self,
+        domain: Domain,
+        payload: &[u8],
+        signature: &Signature,
+        hotkey: Hotkey,
+    ) -> Result<(), MessageError> {
+        if self.signatures.check(domain, payload, signature, &hotkey) {
+            Ok(())
+        } else {
+            Err(MessageError::BadSignature { hotkey })
+        }
+    }
+}
+
+/// Why a message counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Not readable as what its topic or protocol carries.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// For another chain or subnet.
+    #[error("for another network")]
+    WrongNetwork,
+    /// Too old to matter, or too far ahead of our chain.
+    #[error("about task {task}, outside of the window")]
+    TaskOutOfRange {
+        /// The task.
+        task: TaskId,
+    },
+    /// From somebody who has no say about that task.
+    #[error("{hotkey} is not on the allowlist")]
+    NotOnAllowlist {
+        /// The speaker.
+        hotkey: Hotkey,
+    },
+    /// Not signed by the hotkey it names.
+    #[error("not signed by {hotkey}")]
+    BadSignature {
+        /// The named speaker.
+        hotkey: Hotkey,
+    },
+    /// Past its last block, or valid for longer than it may be.
+    #[error("holds until block {expires}, at head {head}")]
+    Expired {
+        /// Its last block.
+        expires: BlockNumber,
+        /// Our head.
+        head: BlockNumber,
+    },
+    /// Fewer attestations than a certificate needs.
+    #[error("{have} attestations where {need} are needed")]
+    NoQuorum {
+        /// Distinct valid attesters.
+        have: usize,
+        /// More than two thirds of the allowlist.
+        need: usize,
+    },
+    /// Well-formed, but saying what a message of its kind never says.
+    #[error("{0}")]
+    Nonsense(&'static str),
+}
+
+impl MessageError {
+    /// Whether an honest validator could have sent or passed on the message: with another head or another allowlist.
+    #[must_use]
+    pub const fn is_innocent(&self) -> bool {
+        matches!(self, Self::TaskOutOfRange { .. } | Self::NotOnAllowlist { .. } | Self::Expired { .. })
+    }
+}
+
+/// Checks signatures and remembers the good ones: an attestation that arrives by gossip, in a certificate and in a
+/// catch-up page costs one curve operation.
+#[derive(Default)]
+pub struct SignatureCheck {
+    seen: Mutex<Seen>,
+}
+
+/// Two generations, so that forgetting is one swap and the newest half is always kept.
+#[derive(Default)]
+struct Seen {
+    recent: HashSet<Digest>,
+    older: HashSet<Digest>,
+}
+
+impl fmt::Debug for SignatureCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignatureCheck").finish_non_exhaustive()
+    }
+}
+
+impl SignatureCheck {
+    /// Whether `hotkey` signed `payload` in `domain`.
+    pub(crate) fn check(&self, domain: Domain, payload: &[u8], signature: &Signature, hotkey: &Hotkey) -> bool {
+        let key = Digest::of_parts(&[&[domain as u8], &signature.0, hotkey.as_bytes(), payload]);
+        {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.recent.contains(&key) || seen.older.contains(&key) {
+                return true;
+            }
+        }
+        let good = domain.verify(payload, signature, hotkey);
+        if good {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.recent.len() >= MAX_SEEN_SIGNATURES {
+                seen.older = std::mem::take(&mut seen.recent);
+            }
+            seen.recent.insert(key);
+        }
+        good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hotkey(byte: u8) -> Hotkey {
+        Hotkey::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn a_quorum_is_more_than_two_thirds() {
+        for validators in 1..=MAX_VALIDATORS {
+            let quorum = quorum(validators);
+            assert!(quorum * 3 > validators * 2 && (quorum - 1) * 3 <= validators * 2);
+            assert!(quorum <= validators);
+        }
+    }
+
+    #[test]
+    fn earlier_tasks_keep_their_list() {
+        let mut lists = Allowlists::single([hotkey(1), hotkey(2)]);
+        lists.set_from(TaskId(10), [hotkey(2), hotkey(3)]);
+        assert!(lists.for_task(TaskId(9)).contains(&hotkey(1)));
+        assert!(!lists.for_task(TaskId(10)).contains(&hotkey(1)));
+        assert_eq!(lists.newest(), lists.for_task(TaskId(u64::MAX)));
+        lists.set_from(TaskId(0), [hotkey(4)]);
+        assert_eq!(lists.for_task(TaskId(10)).len(), 1);
+        for task in 1..100 {
+            lists.set_from(TaskId(task), [hotkey(1)]);
+        }
+        assert_eq!(lists.lists.len(), MAX_ALLOWLISTS);
+        assert!(lists.for_task(TaskId(0)).is_empty());
+    }
+}
