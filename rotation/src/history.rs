@@ -1,0 +1,228 @@
+//! Which allowlist governs which task: a change never reaches back into tasks that had begun.
+
+use leoma_protocol::{BlockNumber, ConsensusParams, TaskId};
+
+use crate::{Allowlist, Schedule};
+
+/// The allowlists that were committed, oldest first, each with the block from which it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowlistHistory {
+    /// Strictly ascending in `from_block`.
+    entries: Vec<Effective>,
+}
+
+/// An allowlist and since when it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// The list.
+    pub allowlist: Allowlist,
+    /// The block of the commitment.
+    pub committed_at: BlockNumber,
+    /// The start of the first task under this list.
+    pub from_block: BlockNumber,
+    /// That task.
+    pub from_task: TaskId,
+}
+
+/// A commitment that is older than one that was already taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an allowlist committed at block {committed_at} cannot follow one committed at block {newest}")]
+pub struct OutOfOrder {
+    /// The commitment's block.
+    pub committed_at: BlockNumber,
+    /// The newest block so far.
+    pub newest: BlockNumber,
+}
+
+impl AllowlistHistory {
+    /// A history of one list that counts from block 0 on.
+    #[must_use]
+    pub fn since_genesis(allowlist: Allowlist) -> Self {
+        let entry = Effective {
+            allowlist,
+            committed_at: BlockNumber(0),
+            from_block: BlockNumber(0),
+            from_task: TaskId(0),
+        };
+        Self { entries: vec![entry] }
+    }
+
+    /// Takes in the list that was committed at `committed_at`. It counts from the first task whose start block is after
+    /// that block; one that is replaced before it ever counted leaves no trace.
+    ///
+    /// # Errors
+    /// [`OutOfOrder`] when a later commitment is already known; nothing changes then.
+    pub fn commit(&mut self, committed_at: BlockNumber, allowlist: Allowlist) -> Result<(), OutOfOrder> {
+        if let Some(newest) = self
+            .entries
+            .last()
+            .map(|entry| entry.committed_at)
+            .filter(|newest| *newest > committed_at)
+        {
+            return Err(OutOfOrder { committed_at, newest });
+        }
+        let interval = allowlist.interval();
+        let from_task = TaskId((committed_at.0 / interval).saturating_add(1));
+        let from_block = BlockNumber(from_task.0.saturating_mul(interval));
+        while self.entries.last().is_some_and(|entry| entry.from_block >= from_block) {
+            self.entries.pop();
+        }
+        if self.entries.last().is_none_or(|entry| entry.allowlist != allowlist) {
+            self.entries.push(Effective {
+                allowlist,
+                committed_at,
+                from_block,
+                from_task,
+            });
+        }
+        Ok(())
+    }
+
+    /// Drops lists that no task from `task_id` on was made under.
+    pub fn forget_before(&mut self, task_id: TaskId) {
+        let keep = self
+            .entries
+            .iter()
+            .rposition(|entry| entry.from_task <= task_id)
+            .unwrap_or(0);
+        self.entries.drain(..keep);
+    }
+
+    /// The list in force at `block`; `None` before the first one counts.
+    #[must_use]
+    pub fn at_block(&self, block: BlockNumber) -> Option<&Effective> {
+        self.entries.iter().rev().find(|entry| entry.from_block <= block)
+    }
+
+    /// The list that `task_id` was or will be made under; `None` for a task that no list makes: before the first, or a
+    /// number skipped by a change of the interval.
+    #[must_use]
+    pub fn of_task(&self, task_id: TaskId) -> Option<&Effective> {
+        let index = self.entries.iter().rposition(|entry| entry.from_task <= task_id)?;
+        let entry = self.entries.get(index)?;
+        let start = task_id.0.checked_mul(entry.allowlist.interval())?;
+        let ended = self
+            .entries
+            .get(index + 1)
+            .is_some_and(|next| start >= next.from_block.0);
+        (!ended).then_some(entry)
+    }
+
+    /// The rotation in force at `block`.
+    #[must_use]
+    pub fn schedule_at(&self, block: BlockNumber, params: &ConsensusParams) -> Option<Schedule<'_>> {
+        self.at_block(block)
+            .map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
+    }
+
+    /// The rotation of the list that `task_id` is made under.
+    #[must_use]
+    pub fn schedule_of(&self, task_id: TaskId, params: &ConsensusParams) -> Option<Schedule<'_>> {
+        self.of_task(task_id)
+            .map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
+    }
+
+    /// All entries, oldest first.
+    #[must_use]
+    pub fn entries(&self) -> &[Effective] {
+        &self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leoma_protocol::Hotkey;
+    use proptest::prelude::*;
+
+    fn list(interval: u64, seeds: &[u8]) -> Allowlist {
+        Allowlist::new(interval, seeds.iter().map(|seed| Hotkey::from_bytes([*seed; 32]))).unwrap()
+    }
+
+    #[test]
+    fn a_change_counts_from_the_first_task_that_starts_after_its_block() {
+        let (old, new) = (list(100, &[1, 2]), list(100, &[1, 2, 3]));
+        // A commitment in the very block at which a task starts is too late for that task.
+        for (committed_at, first_task) in [(500, 6), (501, 6), (599, 6), (600, 7)] {
+            let mut history = AllowlistHistory::since_genesis(old.clone());
+            history.commit(BlockNumber(committed_at), new.clone()).unwrap();
+            assert_eq!(history.of_task(TaskId(first_task - 1)).unwrap().allowlist, old);
+            assert_eq!(history.of_task(TaskId(first_task)).unwrap().allowlist, new);
+            assert_eq!(
+                history.at_block(BlockNumber(first_task * 100 - 1)).unwrap().allowlist,
+                old
+            );
+            assert_eq!(history.at_block(BlockNumber(first_task * 100)).unwrap().allowlist, new);
+        }
+    }
+
+    #[test]
+    fn a_list_replaced_before_it_counted_leaves_no_trace() {
+        let (old, new) = (list(100, &[1, 2]), list(100, &[1, 2, 3]));
+        let mut history = AllowlistHistory::since_genesis(old.clone());
+        history.commit(BlockNumber(510), new.clone()).unwrap();
+        history.commit(BlockNumber(520), old.clone()).unwrap();
+        assert_eq!(history, AllowlistHistory::since_genesis(old));
+        let late = history.clone().commit(BlockNumber(500), new.clone());
+        assert!(
+            late.is_ok(),
+            "the commitment at 520 left no trace, so nothing is known to be newer"
+        );
+        history.commit(BlockNumber(700), new.clone()).unwrap();
+        assert_eq!(
+            history.commit(BlockNumber(699), new).unwrap_err().newest,
+            BlockNumber(700)
+        );
+    }
+
+    #[test]
+    fn no_list_makes_a_task_whose_number_a_shorter_interval_skips() {
+        let mut history = AllowlistHistory::default();
+        history.commit(BlockNumber(0), list(100, &[1])).unwrap();
+        history.commit(BlockNumber(950), list(50, &[2])).unwrap();
+        // Tasks 1 to 9 are of 100 blocks; from block 1000 on the tasks are 20, 21, … of 50 blocks.
+        let interval = |task| history.of_task(TaskId(task)).map(|entry| entry.allowlist.interval());
+        assert_eq!(
+            [0, 1, 9, 10, 19, 20].map(interval),
+            [None, Some(100), Some(100), None, None, Some(50)]
+        );
+        assert_eq!(
+            history
+                .schedule_at(BlockNumber(1049), &ConsensusParams::default())
+                .unwrap()
+                .task_at(BlockNumber(1049)),
+            TaskId(20)
+        );
+    }
+
+    #[test]
+    fn forgetting_keeps_what_the_remaining_tasks_need() {
+        let mut history = AllowlistHistory::since_genesis(list(10, &[1]));
+        history.commit(BlockNumber(95), list(10, &[2])).unwrap();
+        history.commit(BlockNumber(195), list(10, &[3])).unwrap();
+        let mut shorter = history.clone();
+        shorter.forget_before(TaskId(15));
+        assert_eq!(shorter.entries().len(), 2);
+        for task in 15..40 {
+            assert_eq!(history.of_task(TaskId(task)), shorter.of_task(TaskId(task)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_list_of_a_task_is_the_list_at_its_start(
+            commits in prop::collection::vec((0u64..2000, 1u64..60, 0u8..4), 0..8), task in 0u64..2500,
+        ) {
+            let mut commits = commits;
+            commits.sort_unstable();
+            let mut history = AllowlistHistory::since_genesis(list(7, &[9]));
+            for (block, interval, seed) in commits {
+                history.commit(BlockNumber(block), list(interval, &[seed])).unwrap();
+            }
+            if let Some(entry) = history.of_task(TaskId(task)) {
+                let start = BlockNumber(task * entry.allowlist.interval());
+                prop_assert_eq!(history.at_block(start), Some(entry));
+            }
+        }
+    }
+}
