@@ -1,0 +1,131 @@
+//! Encodes five seconds of a source clip, with a miner's defect.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::{ClipMatch, MinerError, Role};
+use crate::corpus::{FRAME_RATE, HEIGHT, WIDTH, ffmpeg};
+
+/// Frames of an answer: five seconds and the first frame.
+pub const CLIP_FRAMES: usize = 81;
+/// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
+const KEPT_ANSWERS: usize = 48;
+/// Constant quality of an answer.
+const QUALITY: u32 = 22;
+
+/// Renders answers, a few at a time, and keeps the newest.
+#[derive(Debug)]
+pub struct Renderer {
+    folder: PathBuf,
+    turns: Semaphore,
+    kept: Mutex<VecDeque<(Order, Bytes)>>,
+}
+
+type Order = (ClipMatch, Role);
+
+impl Renderer {
+    /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at most.
+    #[must_use]
+    pub fn new(folder: PathBuf, concurrency: usize) -> Arc<Self> {
+        Arc::new(Self {
+            folder,
+            turns: Semaphore::new(concurrency.max(1)),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// The MP4 that a miner of this role gives for the clip.
+    ///
+    /// # Errors
+    /// When ffmpeg or the file system fails.
+    pub async fn render(&self, clip: ClipMatch, role: Role) -> Result<Bytes, MinerError> {
+        let order = (clip, role);
+        if let Some(video) = self.kept(&order) {
+            return Ok(video);
+        }
+        // The semaphore is never closed; should it be, rendering without a turn does no harm.
+        let _turn = self.turns.acquire().await.ok();
+        if let Some(video) = self.kept(&order) {
+            return Ok(video);
+        }
+        // MP4 needs a seekable output.
+        let file = tempfile::Builder::new()
+            .prefix("answer-")
+            .suffix(".mp4")
+            .tempfile_in(&self.folder)?;
+        ffmpeg::run(
+            &arguments(&order.0, role, &file.path().display().to_string()),
+            Vec::new(),
+        )
+        .await?;
+        let video = Bytes::from(tokio::fs::read(file.path()).await?);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.truncate(KEPT_ANSWERS - 1);
+        kept.push_front((order, video.clone()));
+        Ok(video)
+    }
+
+    fn kept(&self, order: &Order) -> Option<Bytes> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter()
+            .find(|(known, _)| known == order)
+            .map(|(_, video)| video.clone())
+    }
+}
+
+fn arguments(clip: &ClipMatch, role: Role, output: &str) -> Vec<String> {
+    let (start, end) = (
+        clip.frame,
+        clip.frame + if role == Role::Freeze { 1 } else { CLIP_FRAMES },
+    );
+    let mut filter = format!(
+        "fps={FRAME_RATE},trim=start_frame={start}:end_frame={end},setpts=PTS-STARTPTS,\
+         scale={WIDTH}:{HEIGHT}:flags=bicubic,setsar=1"
+    );
+    if let Some(defect) = defect(role) {
+        filter = format!("{filter},{defect}");
+    }
+    let (path, frames) = (clip.path.display().to_string(), CLIP_FRAMES.to_string());
+    let (rate, quality) = (FRAME_RATE.to_string(), QUALITY.to_string());
+    let words = [
+        "-i",
+        &path,
+        "-an",
+        "-vf",
+        &filter,
+        "-frames:v",
+        &frames,
+        "-r",
+        &rate,
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-crf",
+        &quality,
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+        "-f",
+        "mp4",
+        output,
+    ];
+    words.map(String::from).to_vec()
+}
+
+fn defect(role: Role) -> Option<&'static str> {
+    match role {
+        Role::Good | Role::Copycat | Role::Sometimes => None,
+        Role::Blur => Some("gblur=sigma=6"),
+        Role::Noise => Some("noise=alls=60:allf=t"),
+        Role::Flicker => Some("eq=brightness='0.22*sin(2*PI*4*t+0.8)':eval=frame"),
+        Role::Drift => Some("scroll=horizontal=0.012:vertical=0.004,hue=h='30*t'"),
+        Role::LowFrameRate => Some("fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1"),
+        Role::Freeze => Some("loop=loop=80:size=1:start=0,setpts=N/16/TB"),
+    }
+}

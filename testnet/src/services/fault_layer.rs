@@ -1,0 +1,92 @@
+//! The layer before every stand-in that shows the ordered faults.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures::StreamExt as _;
+
+use super::faults::{FaultBoard, FaultKind, Service};
+
+/// What [`FaultKind::Oversize`] adds: more than any validator takes for a video.
+const OVERSIZE_BYTES: usize = 256 << 20;
+/// Filler goes out in pieces of this size.
+const PIECE_BYTES: usize = 64 << 10;
+/// Answers of the stand-ins are smaller than this; a body is only collected in order to be cut.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// One listener, as the layer sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    pub(super) board: FaultBoard,
+    pub(super) service: Service,
+    pub(super) name: String,
+}
+
+/// Put into a request whose answer shall be untrue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lie;
+
+/// Shows the fault that the board has for this request, else answers it.
+pub(super) async fn show_faults(State(listener): State<Listener>, mut request: Request, next: Next) -> Response {
+    let Some(fault) = listener
+        .board
+        .meet(listener.service, &listener.name, request.uri().path())
+    else {
+        return next.run(request).await;
+    };
+    tracing::info!(service = %listener.service, name = listener.name, kind = ?fault.kind, "fault shown");
+    match fault.kind {
+        FaultKind::Http500 => (StatusCode::INTERNAL_SERVER_ERROR, "ordered to fail").into_response(),
+        FaultKind::Http429 => (
+            StatusCode::TOO_MANY_REQUESTS,
+            [(header::RETRY_AFTER, "1")],
+            "ordered to refuse",
+        )
+            .into_response(),
+        FaultKind::Stall => std::future::pending().await,
+        FaultKind::Slow => {
+            tokio::time::sleep(fault.delay()).await;
+            next.run(request).await
+        }
+        FaultKind::Lie => {
+            request.extensions_mut().insert(Lie);
+            next.run(request).await
+        }
+        FaultKind::Garbage => (StatusCode::OK, Bytes::from_static(&[0x9c; 4096])).into_response(),
+        FaultKind::Truncate => truncate(next.run(request).await).await,
+        FaultKind::Endless => append(next.run(request).await, None),
+        FaultKind::Oversize => append(next.run(request).await, Some(OVERSIZE_BYTES / PIECE_BYTES)),
+    }
+}
+
+/// Announces the whole body, sends half of it, and breaks the connection.
+async fn truncate(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, MAX_ANSWER_BYTES).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    let half = bytes.slice(..bytes.len() / 2);
+    let pieces = [Ok(half), Err(std::io::Error::other("ordered to break off"))];
+    Response::from_parts(parts, Body::from_stream(futures::stream::iter(pieces)))
+}
+
+/// Adds filler to the body: `pieces` of it, or without end.
+fn append(response: Response, pieces: Option<usize>) -> Response {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let filler = futures::stream::repeat(Ok(Bytes::from_static(&[0; PIECE_BYTES])));
+    let filler = match pieces {
+        Some(pieces) => filler.take(pieces).left_stream(),
+        None => filler.right_stream(),
+    };
+    let filler = filler.map(|piece: Result<Bytes, Infallible>| piece.map_err(axum::Error::new));
+    Response::from_parts(parts, Body::from_stream(body.into_data_stream().chain(filler)))
+}

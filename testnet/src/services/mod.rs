@@ -1,0 +1,268 @@
+//! HTTP stand-ins for the services that validators call, and the miners behind them, each at its own address.
+//!
+//! Paths, headers and JSON are those of the real services; base URLs are the caller's configuration. Every stand-in can
+//! be told to fail, stall, lie or answer slowly, through the [admin listener](FaultBoard).
+
+mod admin;
+mod args;
+mod chutes;
+mod fault_layer;
+mod faults;
+mod gemini;
+mod hugging_face;
+
+pub use args::ServicesArgs;
+pub(crate) use fault_layer::Lie;
+pub use faults::{Counts, Fault, FaultBoard, FaultKind, MAX_FAULTS, Service, TooManyFaults};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::miners::{ClipIndex, Miner, MinerError, Renderer, Role, router};
+use fault_layer::Listener;
+
+/// API keys that a service accepts.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Keys(Vec<String>);
+
+impl Keys {
+    /// These keys.
+    #[must_use]
+    pub const fn new(keys: Vec<String>) -> Self {
+        Self(keys)
+    }
+
+    fn accept(&self, header: Option<&HeaderValue>) -> bool {
+        header.is_some_and(|value| self.0.iter().any(|key| key.as_bytes() == value.as_bytes()))
+    }
+
+    fn accept_bearer(&self, header: Option<&HeaderValue>) -> bool {
+        let key = header.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        key.is_some_and(|key| self.0.iter().any(|known| known.as_bytes() == key))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+/// One miner as the services know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerEntry {
+    /// Name of its deployment, the first part of its address.
+    pub slug: String,
+    /// Its nature.
+    pub role: Role,
+    /// Id of its deployment.
+    pub chute_id: String,
+    /// `owner/name` in the registry.
+    pub model_name: String,
+    /// Full commit hash.
+    pub model_revision: String,
+    /// Sha256 of each weight file.
+    pub weights_sha256: Vec<String>,
+}
+
+/// What the stand-ins need to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServicesConfig {
+    /// Keys of the Chutes API and its deployments.
+    pub chutes_keys: Keys,
+    /// Keys of the language model.
+    pub gemini_keys: Keys,
+    /// Everyone who mines.
+    pub miners: Vec<MinerEntry>,
+    /// Folder of source clips.
+    pub corpus: PathBuf,
+    /// Folder for working files.
+    pub work: PathBuf,
+    /// Videos encoded at the same time.
+    pub encoders: usize,
+}
+
+/// Where everything answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicesReport {
+    /// `CHUTES_API_URL`.
+    pub chutes_api: String,
+    /// `CHUTES_GENERATE_URL`, with `{slug}` for the miner's.
+    pub chutes_generate: String,
+    /// `HF_API_URL`.
+    pub hugging_face: String,
+    /// `GEMINI_API_URL`.
+    pub gemini: String,
+    /// Where faults are ordered.
+    pub admin: String,
+    /// Every miner's own address, by slug.
+    pub miners: BTreeMap<String, String>,
+}
+
+/// Why the stand-ins do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServicesError {
+    /// A listener could not be opened.
+    #[error("services: no listener for {name}: {source}")]
+    Listen {
+        /// Whose.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The miners cannot work.
+    #[error("services: {0}")]
+    Miners(#[from] MinerError),
+    /// The client of the gateway could not be made.
+    #[error("services: gateway client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A file could not be read or written.
+    #[error("services: {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configuration is not what it should be.
+    #[error("services: {path}: {source}")]
+    Config {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A listener ended.
+    #[error("services: a listener ended: {0}")]
+    Ended(String),
+}
+
+/// Running stand-ins. Dropping it stops them.
+#[derive(Debug)]
+pub struct Services {
+    report: ServicesReport,
+    board: FaultBoard,
+    tasks: JoinSet<std::io::Result<()>>,
+}
+
+impl Services {
+    /// Indexes the corpus and starts every stand-in and miner on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// When the corpus is unusable or a listener cannot be opened.
+    pub async fn start(config: ServicesConfig) -> Result<Self, ServicesError> {
+        let clips = Arc::new(ClipIndex::load(&config.corpus).await?);
+        let renderer = Renderer::new(config.work.clone(), config.encoders);
+        let board = FaultBoard::default();
+        let mut tasks = JoinSet::new();
+        let mut open = Opening {
+            board: &board,
+            tasks: &mut tasks,
+        };
+        let mut miners = BTreeMap::new();
+        for entry in &config.miners {
+            let (slug, role) = (entry.slug.clone(), entry.role);
+            let miner = Miner {
+                slug: slug.clone(),
+                role,
+                clips: Arc::clone(&clips),
+                renderer: Arc::clone(&renderer),
+            };
+            let url = open.listen(Service::Miner, &slug, router(miner)).await?;
+            miners.insert(slug, url);
+        }
+        let entries = Arc::new(config.miners);
+        let api = chutes::Api {
+            keys: config.chutes_keys.clone(),
+            miners: Arc::clone(&entries),
+        };
+        let gateway = chutes::Gateway {
+            keys: config.chutes_keys,
+            miners: Arc::new(miners.clone().into_iter().collect()),
+            client: reqwest::Client::builder().no_proxy().build()?,
+        };
+        let chutes_api = open.listen(Service::Chutes, "api", chutes::api(api)).await?;
+        let gateway = open
+            .listen(Service::Chutes, "gateway", chutes::gateway(gateway))
+            .await?;
+        let hugging_face = open
+            .listen(Service::HuggingFace, "api", hugging_face::registry(entries))
+            .await?;
+        let gemini = open
+            .listen(Service::Gemini, "api", gemini::model(config.gemini_keys))
+            .await?;
+        let admin = open.listen_plainly("admin", admin::admin(board.clone())).await?;
+        let chutes_generate = format!("{gateway}/{{slug}}/generate");
+        let report = ServicesReport {
+            chutes_api,
+            chutes_generate,
+            hugging_face,
+            gemini,
+            admin,
+            miners,
+        };
+        Ok(Self { report, board, tasks })
+    }
+
+    /// Where everything answers.
+    #[must_use]
+    pub const fn report(&self) -> &ServicesReport {
+        &self.report
+    }
+
+    /// The standing orders to misbehave.
+    #[must_use]
+    pub const fn board(&self) -> &FaultBoard {
+        &self.board
+    }
+
+    /// Waits for a listener to end, which none should.
+    pub async fn ended(&mut self) -> ServicesError {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => ServicesError::Ended(error.to_string()),
+            Some(Err(error)) => ServicesError::Ended(error.to_string()),
+            Some(Ok(Ok(()))) | None => ServicesError::Ended("no reason given".into()),
+        }
+    }
+}
+
+struct Opening<'a> {
+    board: &'a FaultBoard,
+    tasks: &'a mut JoinSet<std::io::Result<()>>,
+}
+
+impl Opening<'_> {
+    async fn listen(&mut self, service: Service, name: &str, router: Router) -> Result<String, ServicesError> {
+        let listener = Listener {
+            board: self.board.clone(),
+            service,
+            name: name.into(),
+        };
+        let layer = axum::middleware::from_fn_with_state(listener, fault_layer::show_faults);
+        self.listen_plainly(&format!("{service} {name}"), router.layer(layer))
+            .await
+    }
+
+    async fn listen_plainly(&mut self, name: &str, router: Router) -> Result<String, ServicesError> {
+        let failed = |source| ServicesError::Listen {
+            name: name.into(),
+            source,
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+        tracing::info!(name, url, "listening");
+        self.tasks.spawn(async move { axum::serve(listener, router).await });
+        Ok(url)
+    }
+}
