@@ -1,1 +1,56 @@
-//! To be filled.
+//! Buckets: the source bucket, a validator's own, and its peers', over S3 (R2), a folder or memory.
+//!
+//! Objects are written once ([`Bucket::create`]); reads are bounded and tell "no such object" apart from every failure
+//! ([`Bucket::get`]); errors are sorted by what to do about them ([`StoreError`]) and hold no secret.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use leoma_protocol::TaskId;
+//! use leoma_storage::{Bucket, Created, Key, StoreError, TaskKey, TaskObject};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), StoreError> {
+//! let bucket = Bucket::in_memory("example");
+//! let key = Key::from(TaskKey::new(TaskId(7), TaskObject::Metadata));
+//! assert_eq!(bucket.get(&key, 1024).await?, None);
+//! assert_eq!(bucket.create(&key, Bytes::from_static(b"{}")).await?, Created::New);
+//! assert_eq!(bucket.create(&key, Bytes::from_static(b"{}")).await?, Created::AlreadyThere);
+//! assert!(matches!(bucket.create(&key, Bytes::from_static(b"[]")).await, Err(StoreError::Conflict { .. })));
+//! # Ok(())
+//! # }
+//! ```
+
+mod bucket;
+mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod create;
+mod endpoint;
+mod error;
+mod fault;
+mod grant;
+mod http;
+mod layout;
+mod own;
+mod peers;
+mod presigned;
+mod retry;
+mod scrub;
+mod secret;
+mod source;
+mod static_peers;
+
+pub use bucket::{Bucket, ETag, Fetched, Listing, MAX_PRESIGN, ObjectInfo, Polled};
+pub use config::{BucketConfig, ConfigError, DEFAULT_REGION};
+pub use create::Created;
+pub use endpoint::{EndpointError, EndpointPolicy};
+pub use error::{ObjectName, StoreError};
+pub use grant::{Grant, GrantAccess, GrantError, MAX_GRANT_BYTES, MAX_GRANT_URLS};
+pub use layout::{Key, KeyError, MAX_KEY_BYTES, TaskKey, TaskObject};
+pub use own::{OwnBucket, TaskArtefacts};
+pub use peers::{Granted, PeerBucket, PeerBuckets, PeerOrigin};
+pub use retry::RetryPolicy;
+pub use scrub::Cause;
+pub use secret::{PresignedUrl, Secret};
+pub use source::{SourceBucket, SourceVideo};
+pub use static_peers::{StaticPeer, StaticPeerError, StaticPeers, StaticPeersError};

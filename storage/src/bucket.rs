@@ -1,0 +1,386 @@
+//! One bucket: bounded reads, listings, presigned URLs; [`create`](crate::Bucket::create) is in `create.rs`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::Method;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{GetOptions, ObjectStore};
+
+use crate::error::{ObjectName, StoreError};
+use crate::fault::{Class, Fault};
+use crate::layout::Key;
+use crate::retry::RetryPolicy;
+use crate::scrub::Scrubber;
+use crate::secret::PresignedUrl;
+
+/// Longest life of a presigned URL that S3 and R2 sign.
+pub const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Most memory that is reserved on a store's word alone; beyond it, memory follows the bytes that arrive.
+const MAX_RESERVE: u64 = 1 << 20;
+/// Most entries that a listing walks over, in a folder (which has no order of its own) or past keys that it skips.
+pub(crate) const MAX_WALKED: usize = 100_000;
+
+/// A store's mark of one version of an object, opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ETag(pub String);
+
+/// An object's bytes, and the mark to ask for changes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The whole object.
+    pub bytes: Bytes,
+    /// Its version, if the store names one.
+    pub etag: Option<ETag>,
+}
+
+/// The answer to a conditional read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// The store says that there is no such object.
+    Absent,
+    /// The object is the one whose ETag was given.
+    Unchanged,
+    /// Another, or the first, version.
+    Changed(Fetched),
+}
+
+/// What a store says about an object without sending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its key.
+    pub key: Key,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its version, if the store names one.
+    pub etag: Option<ETag>,
+}
+
+/// A part of a bucket's contents, in the order of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The objects, at most as many as were asked for.
+    pub objects: Vec<ObjectInfo>,
+    /// Whether there are more after them.
+    pub truncated: bool,
+    /// Keys that were left out because they are no [`Key`].
+    pub unusable: usize,
+}
+
+/// A bucket in S3, a folder or memory. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Bucket {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) name: String,
+    /// For a folder: it must still be there before a missing file is taken for an absent object.
+    pub(crate) folder: Option<PathBuf>,
+    /// Whether listings come in the order of keys.
+    pub(crate) ordered: bool,
+    pub(crate) scrubber: Arc<Scrubber>,
+    pub(crate) policy: RetryPolicy,
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket")
+            .field("name", &self.name)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bucket {
+    /// A bucket in this process's memory, gone with its last clone. `name` is for errors and logs.
+    #[must_use]
+    pub fn in_memory(name: &str) -> Self {
+        Self::over(Arc::new(InMemory::new()), format!("memory:{name}"))
+    }
+
+    /// A bucket over any store of the `object_store` crate. `name` is for errors and logs.
+    #[must_use]
+    pub fn over(store: Arc<dyn ObjectStore>, name: String) -> Self {
+        Self {
+            store,
+            signer: None,
+            name,
+            folder: None,
+            ordered: true,
+            scrubber: Arc::new(Scrubber::default()),
+            policy: RetryPolicy::default(),
+        }
+    }
+
+    /// The same bucket under other bounds.
+    #[must_use]
+    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// What errors and logs call this bucket, such as `s3://leoma-validator-7`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads an object of at most `max_bytes`. `None` only if the store itself says that there is no such object.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but `Conflict` and `Full`; transient ones after retries.
+    pub async fn get(&self, key: &Key, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+        match self.get_if_changed(key, max_bytes, None).await? {
+            Polled::Changed(fetched) => Ok(Some(fetched.bytes)),
+            Polled::Absent => Ok(None),
+            Polled::Unchanged => Err(self.wrong_answer(key, "\"not modified\" to an unconditional read")),
+        }
+    }
+
+    /// Reads an object of at most `max_bytes` unless it is still the one with `known` as its ETag: one cheap request per
+    /// poll.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_if_changed(&self, key: &Key, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, StoreError> {
+        let path = self.path(key)?;
+        self.attempt(self.object(key), max_bytes, || self.read_once(&path, max_bytes, known))
+            .await
+    }
+
+    /// What the store says about an object, or `None` if it says that there is none.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn head(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        let path = self.path(key)?;
+        let info = |meta: object_store::ObjectMeta| ObjectInfo {
+            key: key.clone(),
+            size: meta.size,
+            etag: meta.e_tag.map(ETag),
+        };
+        self.attempt(self.object(key), u64::MAX, async || {
+            match self
+                .store
+                .get_opts(
+                    &path,
+                    GetOptions {
+                        head: true,
+                        ..GetOptions::default()
+                    },
+                )
+                .await
+            {
+                Ok(result) => return Ok(Some(info(result.meta))),
+                Err(error) => self.unless_absent(&error)?,
+            }
+            // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET tells them apart.
+            match self.store.get_opts(&path, GetOptions::default()).await {
+                Ok(result) => Ok(Some(info(result.meta))),
+                Err(error) => self.unless_absent(&error).map(|()| None),
+            }
+        })
+        .await
+    }
+
+    /// Up to `limit` objects whose key begins with the folder `prefix`, in the order of keys, from the first after
+    /// `after`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] but `Conflict`, `TooLarge` and `Full`; transient ones after retries.
+    pub async fn list(&self, prefix: Option<&Key>, after: Option<&Key>, limit: usize) -> Result<Listing, StoreError> {
+        let prefix = prefix.map(|prefix| self.path(prefix)).transpose()?;
+        let after = after.map(|after| self.path(after)).transpose()?;
+        let object = ObjectName {
+            bucket: self.name.clone(),
+            key: prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
+        };
+        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit))
+            .await
+    }
+
+    /// A URL that reads the object for `ttl` without keys. Whether the object exists is not checked.
+    ///
+    /// # Errors
+    /// [`StoreError::Misconfigured`] if `ttl` is over [`MAX_PRESIGN`] or the store is not S3.
+    pub async fn presign_get(&self, key: &Key, ttl: Duration) -> Result<PresignedUrl, StoreError> {
+        let refuse =
+            |reason: &str| Fault::new(Class::Misconfigured, reason).into_error(self.object(key), 1, Duration::ZERO, 0);
+        if ttl > MAX_PRESIGN {
+            return Err(refuse("presigned URLs live at most 7 days"));
+        }
+        let signer = self
+            .signer
+            .as_ref()
+            .ok_or_else(|| refuse("only S3 buckets presign URLs"))?;
+        let path = self.path(key)?;
+        let signed = signer.signed_url(Method::GET, &path, ttl).await;
+        let fault = |error| Fault::of(&error, &self.scrubber).into_error(self.object(key), 1, Duration::ZERO, 0);
+        Ok(PresignedUrl::new(signed.map_err(fault)?))
+    }
+
+    pub(crate) fn object(&self, key: &Key) -> ObjectName {
+        ObjectName {
+            bucket: self.name.clone(),
+            key: key.to_string(),
+        }
+    }
+
+    pub(crate) fn path(&self, key: &Key) -> Result<Path, StoreError> {
+        key.path().map_err(|error| {
+            Fault::new(Class::Misconfigured, error.to_string()).into_error(self.object(key), 0, Duration::ZERO, 0)
+        })
+    }
+
+    fn wrong_answer(&self, key: &Key, answer: &str) -> StoreError {
+        Fault::new(Class::Unavailable, format!("the store answered {answer}")).into_error(
+            self.object(key),
+            1,
+            Duration::ZERO,
+            0,
+        )
+    }
+
+    /// Runs `operation` until it succeeds, fails for good, or the policy's bounds are reached.
+    async fn attempt<T>(
+        &self,
+        object: ObjectName,
+        limit: u64,
+        mut operation: impl AsyncFnMut() -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let mut attempts = self.policy.begin();
+        loop {
+            let time = attempts.start();
+            let fault = match tokio::time::timeout(time, operation()).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(fault)) => fault,
+                Err(_) => Fault::new(Class::Timeout, "timed out"),
+            };
+            tracing::debug!(%object, attempt = attempts.made(), reason = fault.reason, "attempt failed");
+            if !fault.is_transient() || !attempts.pause().await {
+                return Err(fault.into_error(object, attempts.made(), attempts.elapsed(), limit));
+            }
+        }
+    }
+
+    /// `Ok` if `error` says that the object does not exist; a folder must itself exist to say so.
+    fn unless_absent(&self, error: &object_store::Error) -> Result<(), Fault> {
+        let fault = Fault::of(error, &self.scrubber);
+        if fault.class != Class::Absent {
+            return Err(fault);
+        }
+        match &self.folder {
+            Some(folder) if !folder.is_dir() => {
+                Err(Fault::new(Class::Misconfigured, "the bucket's folder does not exist"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One attempt at a read. Memory grows with the bytes that arrive, never with the length that a store claims.
+    pub(crate) async fn read_once(&self, path: &Path, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, Fault> {
+        let options = GetOptions {
+            if_none_match: known.map(|etag| etag.0.clone()),
+            ..GetOptions::default()
+        };
+        let result = match self.store.get_opts(path, options).await {
+            Ok(result) => result,
+            Err(error) if Fault::of(&error, &self.scrubber).class == Class::NotModified => {
+                return Ok(Polled::Unchanged);
+            }
+            Err(error) => return self.unless_absent(&error).map(|()| Polled::Absent),
+        };
+        let (claimed, etag) = (result.meta.size, result.meta.e_tag.clone().map(ETag));
+        if claimed > max_bytes {
+            return Err(too_large(max_bytes));
+        }
+        let mut bytes = BytesMut::with_capacity(usize::try_from(claimed.min(MAX_RESERVE)).unwrap_or_default());
+        let mut stream = result.into_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| self.broken(&error, bytes.len() as u64, claimed))?;
+            if (bytes.len() + chunk.len()) as u64 > max_bytes {
+                return Err(too_large(max_bytes));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if bytes.len() as u64 != claimed {
+            let reason = format!("truncated: {} of {claimed} bytes arrived", bytes.len());
+            return Err(Fault::new(Class::Unavailable, reason));
+        }
+        Ok(Polled::Changed(Fetched {
+            bytes: bytes.freeze(),
+            etag,
+        }))
+    }
+
+    /// A body that broke off. Whatever the client calls it, it is never an absent or unchanged object.
+    fn broken(&self, error: &object_store::Error, arrived: u64, claimed: u64) -> Fault {
+        let fault = Fault::of(error, &self.scrubber);
+        let class = if fault.class == Class::Timeout {
+            Class::Timeout
+        } else {
+            Class::Unavailable
+        };
+        let reason = format!("broke off after {arrived} of {claimed} bytes: {}", fault.reason);
+        Fault {
+            class,
+            reason,
+            cause: fault.cause,
+        }
+    }
+
+    async fn list_once(&self, prefix: Option<&Path>, after: Option<&Path>, limit: usize) -> Result<Listing, Fault> {
+        if let Some(folder) = &self.folder
+            && !folder.is_dir()
+        {
+            return Err(Fault::new(Class::Misconfigured, "the bucket's folder does not exist"));
+        }
+        let mut stream = match after {
+            Some(after) => self.store.list_with_offset(prefix, after),
+            None => self.store.list(prefix),
+        };
+        let mut listing = Listing::default();
+        let mut walked = 0;
+        while let Some(meta) = stream.next().await {
+            let meta = meta.map_err(|error| Fault::of(&error, &self.scrubber))?;
+            walked += 1;
+            match meta.location.as_ref().parse() {
+                Ok(key) => listing.objects.push(ObjectInfo {
+                    key,
+                    size: meta.size,
+                    etag: meta.e_tag.map(ETag),
+                }),
+                Err(_) => listing.unusable += 1,
+            }
+            if self.ordered && listing.objects.len() > limit {
+                break;
+            }
+            if walked >= MAX_WALKED {
+                if self.ordered {
+                    listing.truncated = true;
+                    break;
+                }
+                // Half of an unordered folder is no answer: which half is up to the file system.
+                return Err(Fault::new(
+                    Class::Misconfigured,
+                    format!("more than {MAX_WALKED} files in the folder"),
+                ));
+            }
+        }
+        if !self.ordered {
+            listing.objects.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        listing.truncated |= listing.objects.len() > limit;
+        listing.objects.truncate(limit);
+        Ok(listing)
+    }
+}
+
+fn too_large(max_bytes: u64) -> Fault {
+    Fault::new(Class::TooLarge, format!("larger than {max_bytes} bytes"))
+}

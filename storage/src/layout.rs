@@ -1,0 +1,271 @@
+//! Where things lie in a bucket: `{task_id}/metadata.json` and its siblings, and `allowlist/v1.json` in the source bucket.
+//!
+//! Task numbers are written without padding, as the Python implementation writes them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use leoma_protocol::{Hotkey, TaskId};
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+/// Longest key that R2 and S3 take, in bytes.
+pub const MAX_KEY_BYTES: usize = 1024;
+/// The allowlist of validators, in the source bucket.
+const ALLOWLIST: &str = "allowlist/v1.json";
+
+/// A text that is no object key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` is not an object key: {reason}")]
+pub struct KeyError {
+    /// The refused text, escaped and cut to a length that a log line bears.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// The name of an object in a bucket: non-empty segments between `/`, none of them `.` or `..`, no control characters.
+///
+/// ```
+/// use leoma_storage::Key;
+/// assert!("clips/harbour.mp4".parse::<Key>().is_ok());
+/// assert!("../other-bucket/clip.mp4".parse::<Key>().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Key(String);
+
+impl Key {
+    /// The allowlist in the source bucket.
+    #[must_use]
+    pub fn allowlist() -> Self {
+        Self(ALLOWLIST.to_owned())
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn path(&self) -> Result<Path, KeyError> {
+        Path::parse(&self.0).map_err(|_| refuse(&self.0, "the store's client does not take it"))
+    }
+}
+
+fn refuse(key: &str, reason: &'static str) -> KeyError {
+    KeyError {
+        key: key.escape_debug().take(120).collect(),
+        reason,
+    }
+}
+
+impl FromStr for Key {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() || text.len() > MAX_KEY_BYTES {
+            return Err(refuse(text, "it must have 1 to 1024 bytes"));
+        }
+        if text.chars().any(|c| c.is_control() || c == '\\') {
+            return Err(refuse(text, "it has a control character or a backslash"));
+        }
+        if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(refuse(text, "it has an empty, `.` or `..` segment"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = KeyError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> Self {
+        key.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One of the objects that a task leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskObject {
+    /// `metadata.json`: prompt, source clip, miners asked.
+    Metadata,
+    /// `original_clip.mp4`: the clip that the first frame was taken from.
+    OriginalClip,
+    /// `first_frame.png`: what miners were sent.
+    FirstFrame,
+    /// `generated_videos/{hotkey}.mp4`: that miner's answer.
+    GeneratedVideo(Hotkey),
+    /// `evaluation_results/{validator_hotkey}.json`: that validator's verdict file.
+    EvaluationResults(Hotkey),
+}
+
+/// An object of a task.
+///
+/// ```
+/// use leoma_protocol::TaskId;
+/// use leoma_storage::{TaskKey, TaskObject};
+/// let key = TaskKey { task_id: TaskId(70_123), object: TaskObject::FirstFrame };
+/// assert_eq!(key.to_string(), "70123/first_frame.png");
+/// assert_eq!("70123/first_frame.png".parse(), Ok(key));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskKey {
+    /// The task.
+    pub task_id: TaskId,
+    /// Which of its objects.
+    pub object: TaskObject,
+}
+
+impl TaskKey {
+    /// The object of `task_id`.
+    #[must_use]
+    pub const fn new(task_id: TaskId, object: TaskObject) -> Self {
+        Self { task_id, object }
+    }
+
+    /// Where `validator`'s verdict file on `task_id` lies.
+    #[must_use]
+    pub const fn verdict(task_id: TaskId, validator: Hotkey) -> Self {
+        Self::new(task_id, TaskObject::EvaluationResults(validator))
+    }
+}
+
+impl fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let task_id = self.task_id;
+        match self.object {
+            TaskObject::Metadata => write!(f, "{task_id}/metadata.json"),
+            TaskObject::OriginalClip => write!(f, "{task_id}/original_clip.mp4"),
+            TaskObject::FirstFrame => write!(f, "{task_id}/first_frame.png"),
+            TaskObject::GeneratedVideo(miner) => write!(f, "{task_id}/generated_videos/{miner}.mp4"),
+            TaskObject::EvaluationResults(validator) => write!(f, "{task_id}/evaluation_results/{validator}.json"),
+        }
+    }
+}
+
+impl FromStr for TaskKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (task, rest) = text
+            .split_once('/')
+            .ok_or_else(|| refuse(text, "a task's objects lie in its folder"))?;
+        let task_id = task
+            .parse()
+            .map_err(|_| refuse(text, "its folder is not a task number"))?;
+        let hotkey = |name: &str, ending: &str| -> Result<Hotkey, KeyError> {
+            name.strip_suffix(ending)
+                .and_then(|name| name.parse().ok())
+                .ok_or_else(|| refuse(text, "its name is not a hotkey with the right ending"))
+        };
+        let object = match rest {
+            "metadata.json" => TaskObject::Metadata,
+            "original_clip.mp4" => TaskObject::OriginalClip,
+            "first_frame.png" => TaskObject::FirstFrame,
+            _ => match rest.split_once('/') {
+                Some(("generated_videos", name)) => TaskObject::GeneratedVideo(hotkey(name, ".mp4")?),
+                Some(("evaluation_results", name)) => TaskObject::EvaluationResults(hotkey(name, ".json")?),
+                _ => return Err(refuse(text, "a task has no such object")),
+            },
+        };
+        let key = Self { task_id, object };
+        // `+7` and `007` are numbers too, and another name for the same task would be a second place to look.
+        if key.to_string() != text {
+            return Err(refuse(text, "not in canonical form"));
+        }
+        Ok(key)
+    }
+}
+
+impl From<TaskKey> for Key {
+    fn from(key: TaskKey) -> Self {
+        Self(key.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn refuses_hostile_keys() {
+        for key in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "../a",
+            "a/../b",
+            "a/.",
+            "a\nb",
+            "a\\b",
+            "a\0",
+            &"k".repeat(1025),
+        ] {
+            assert!(key.parse::<Key>().is_err(), "{key:?}");
+        }
+        for key in [
+            "a",
+            "allowlist/v1.json",
+            "Ünïcode clip #3 (1).mp4",
+            "..a/b..",
+            "a?b=c%20",
+        ] {
+            assert_eq!(key.parse::<Key>().unwrap().path().unwrap().as_ref(), key);
+        }
+        assert!("a\n".repeat(600).parse::<Key>().unwrap_err().to_string().len() < 600);
+    }
+
+    #[test]
+    fn one_task_has_one_name() {
+        for key in [
+            "007/metadata.json",
+            "+7/metadata.json",
+            "7/other.json",
+            "7",
+            "x/metadata.json",
+            "7/a/b/c.json",
+        ] {
+            assert!(key.parse::<TaskKey>().is_err(), "{key:?}");
+        }
+        assert!("7/generated_videos/../metadata.json".parse::<TaskKey>().is_err());
+        assert!("18446744073709551616/metadata.json".parse::<TaskKey>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn task_keys_read_back(task: u64, bytes: [u8; 32], which in 0..5_u8) {
+            let hotkey = Hotkey::from_bytes(bytes);
+            let object = match which {
+                0 => TaskObject::Metadata,
+                1 => TaskObject::OriginalClip,
+                2 => TaskObject::FirstFrame,
+                3 => TaskObject::GeneratedVideo(hotkey),
+                _ => TaskObject::EvaluationResults(hotkey),
+            };
+            let key = TaskKey::new(TaskId(task), object);
+            prop_assert_eq!(key.to_string().parse::<TaskKey>().unwrap(), key);
+            prop_assert_eq!(Key::from(key).as_str().parse::<Key>().unwrap(), Key::from(key));
+        }
+
+        #[test]
+        fn no_text_breaks_the_parsers(text in ".{0,80}") {
+            let _ = text.parse::<TaskKey>();
+            let _ = text.parse::<Key>();
+        }
+    }
+}

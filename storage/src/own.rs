@@ -1,0 +1,157 @@
+//! A validator's own bucket: what it sampled, what came back, and its verdicts. Everything is written once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use leoma_protocol::verdict::MAX_FILE_BYTES;
+use leoma_protocol::{Hotkey, TaskId};
+
+use crate::bucket::Bucket;
+use crate::create::Created;
+use crate::error::StoreError;
+use crate::grant::MAX_GRANT_URLS;
+use crate::layout::{Key, TaskKey, TaskObject};
+use crate::secret::PresignedUrl;
+
+/// Where [`OwnBucket::prove_create_once`] leaves its mark.
+const PROBE: &str = "preflight/create-once";
+
+/// What a task begins with.
+#[derive(Clone, Debug)]
+pub struct TaskArtefacts {
+    /// `metadata.json`.
+    pub metadata: Bytes,
+    /// `original_clip.mp4`.
+    pub original_clip: Bytes,
+    /// `first_frame.png`.
+    pub first_frame: Bytes,
+}
+
+/// A validator's own bucket.
+#[derive(Clone, Debug)]
+pub struct OwnBucket {
+    bucket: Bucket,
+    hotkey: Hotkey,
+}
+
+impl OwnBucket {
+    /// `bucket` belongs to the validator `hotkey`.
+    #[must_use]
+    pub fn new(bucket: Bucket, hotkey: Hotkey) -> Self {
+        Self { bucket, hotkey }
+    }
+
+    /// The bucket itself.
+    #[must_use]
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// Writes what a task begins with. `metadata.json` comes last: where it is, the rest is too.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`]; a conflict means that the task was begun with another clip, and stops it.
+    pub async fn write_task(&self, task_id: TaskId, artefacts: TaskArtefacts) -> Result<Created, StoreError> {
+        let key = |object| Key::from(TaskKey::new(task_id, object));
+        let (clip, frame) = (key(TaskObject::OriginalClip), key(TaskObject::FirstFrame));
+        let _ = self.bucket.create(&clip, artefacts.original_clip).await?;
+        let _ = self.bucket.create(&frame, artefacts.first_frame).await?;
+        self.bucket.create(&key(TaskObject::Metadata), artefacts.metadata).await
+    }
+
+    /// Writes a miner's answer.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`].
+    pub async fn write_video(&self, task_id: TaskId, miner: Hotkey, video: Bytes) -> Result<Created, StoreError> {
+        self.bucket
+            .create(&TaskKey::new(task_id, TaskObject::GeneratedVideo(miner)).into(), video)
+            .await
+    }
+
+    /// Writes our signed verdict file on `task_id`.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`]; [`StoreError::TooLarge`] for a file that no peer would read.
+    pub async fn write_verdict(&self, task_id: TaskId, file: Bytes) -> Result<Created, StoreError> {
+        let key = Key::from(TaskKey::verdict(task_id, self.hotkey));
+        if file.len() > MAX_FILE_BYTES {
+            return Err(StoreError::TooLarge {
+                object: self.bucket.object(&key),
+                limit: MAX_FILE_BYTES as u64,
+            });
+        }
+        self.bucket.create(&key, file).await
+    }
+
+    /// Our verdict file on `task_id`, if there is one.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn verdict(&self, task_id: TaskId) -> Result<Option<Bytes>, StoreError> {
+        self.bucket
+            .get(&TaskKey::verdict(task_id, self.hotkey).into(), MAX_FILE_BYTES as u64)
+            .await
+    }
+
+    /// What a task's object holds, for one that was broken off and is taken up again.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn read(&self, task_id: TaskId, object: TaskObject, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&TaskKey::new(task_id, object).into(), max_bytes).await
+    }
+
+    /// URLs that read our verdict files on `tasks` for `ttl`, for a [`Grant`](crate::Grant). The first
+    /// [`MAX_GRANT_URLS`] tasks only.
+    ///
+    /// # Errors
+    /// As [`Bucket::presign_get`].
+    pub async fn presign_verdicts(
+        &self,
+        tasks: impl IntoIterator<Item = TaskId>,
+        ttl: Duration,
+    ) -> Result<BTreeMap<Key, PresignedUrl>, StoreError> {
+        let mut urls = BTreeMap::new();
+        for task_id in tasks.into_iter().take(MAX_GRANT_URLS) {
+            let key = Key::from(TaskKey::verdict(task_id, self.hotkey));
+            let url = self.bucket.presign_get(&key, ttl).await?;
+            urls.insert(key, url);
+        }
+        Ok(urls)
+    }
+
+    /// Proves that the bucket can be read and written, and that the store refuses a second, different write: before a
+    /// validator relies on it. Leaves one small object behind, and finds it again next time.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store let the second write pass.
+    pub async fn prove_create_once(&self) -> Result<(), StoreError> {
+        let key: Key = PROBE
+            .to_owned()
+            .try_into()
+            .map_err(|error: crate::KeyError| self.probe_failed(&error.to_string()))?;
+        let _ = self.bucket.create(&key, Bytes::from_static(b"first")).await?;
+        match self.bucket.create(&key, Bytes::from_static(b"other")).await {
+            Err(StoreError::Conflict { .. }) => {}
+            Ok(_) => return Err(self.probe_failed("the store overwrote an object in spite of If-None-Match")),
+            Err(error) => return Err(error),
+        }
+        match self.bucket.get(&key, 16).await? {
+            Some(bytes) if bytes == b"first"[..] => Ok(()),
+            _ => Err(self.probe_failed("the store does not return what was written")),
+        }
+    }
+
+    fn probe_failed(&self, reason: &str) -> StoreError {
+        StoreError::Misconfigured {
+            object: crate::ObjectName {
+                bucket: self.bucket.name().to_owned(),
+                key: PROBE.to_owned(),
+            },
+            reason: reason.to_owned(),
+            cause: crate::Cause::text(reason),
+        }
+    }
+}

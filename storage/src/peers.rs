@@ -1,0 +1,263 @@
+//! Peers' buckets, read-only, by hotkey.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use leoma_protocol::verdict::MAX_FILE_BYTES;
+use leoma_protocol::{Hotkey, TaskId};
+use tokio::sync::Semaphore;
+
+use crate::bucket::{Bucket, ETag, Polled};
+use crate::config::ConfigError;
+use crate::endpoint::EndpointPolicy;
+use crate::error::StoreError;
+use crate::grant::{Grant, GrantError};
+use crate::layout::{Key, TaskKey};
+use crate::retry::RetryPolicy;
+use crate::static_peers::StaticPeer;
+
+/// Most peers whose grants are held: as many as a subnet has neurons.
+const MAX_PEERS: usize = 256;
+/// Most reads of peers' buckets at a time, all peers together: at 4 MiB each, 64 MiB of memory.
+const MAX_READS: usize = 16;
+
+/// Where the access to a peer's bucket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerOrigin {
+    /// The operator's `PEER_VALIDATORS`.
+    Static,
+    /// The peer's own grant.
+    Granted,
+}
+
+/// What became of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Granted {
+    /// It is in use from now on, in place of any earlier one.
+    Stored,
+    /// The operator's list names this peer, and wins.
+    StaticWins,
+}
+
+/// One peer's bucket.
+#[derive(Clone, Debug)]
+pub struct PeerBucket {
+    hotkey: Hotkey,
+    origin: PeerOrigin,
+    bucket: Bucket,
+    reads: Arc<Semaphore>,
+}
+
+impl PeerBucket {
+    /// Whose bucket it is.
+    #[must_use]
+    pub fn hotkey(&self) -> Hotkey {
+        self.hotkey
+    }
+
+    /// Where the access comes from.
+    #[must_use]
+    pub fn origin(&self) -> PeerOrigin {
+        self.origin
+    }
+
+    /// The peer's own verdict file on `task_id`; at most 4 MiB are read. Its signatures are for the caller to check.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn verdict(&self, task_id: TaskId) -> Result<Option<Bytes>, StoreError> {
+        let _permit = self.reads.acquire().await;
+        self.bucket.get(&self.verdict_key(task_id), MAX_FILE_BYTES as u64).await
+    }
+
+    /// The same, unless it is still the file with `known` as its ETag.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn poll_verdict(&self, task_id: TaskId, known: Option<&ETag>) -> Result<Polled, StoreError> {
+        let _permit = self.reads.acquire().await;
+        self.bucket
+            .get_if_changed(&self.verdict_key(task_id), MAX_FILE_BYTES as u64, known)
+            .await
+    }
+
+    /// Any other object of the peer's bucket, of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn get(&self, key: &Key, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+        let _permit = self.reads.acquire().await;
+        self.bucket.get(key, max_bytes).await
+    }
+
+    fn verdict_key(&self, task_id: TaskId) -> Key {
+        TaskKey::verdict(task_id, self.hotkey).into()
+    }
+}
+
+/// The peers' buckets that can be read: from the operator's list, and from grants.
+#[derive(Debug)]
+pub struct PeerBuckets {
+    policy: EndpointPolicy,
+    peers: RwLock<HashMap<Hotkey, PeerBucket>>,
+    reads: Arc<Semaphore>,
+}
+
+impl PeerBuckets {
+    /// Begins with the operator's list. Grants may lead where `policy` says.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if an entry of the list cannot be opened; those of [`StaticPeers`](crate::StaticPeers) can.
+    pub fn new(fixed: Vec<StaticPeer>, policy: EndpointPolicy) -> Result<Self, ConfigError> {
+        let reads = Arc::new(Semaphore::new(MAX_READS));
+        let open = |peer: StaticPeer| {
+            let bucket = peer.bucket.open()?.with_policy(RetryPolicy::for_peers());
+            let origin = PeerOrigin::Static;
+            Ok((
+                peer.hotkey,
+                PeerBucket {
+                    hotkey: peer.hotkey,
+                    origin,
+                    bucket,
+                    reads: Arc::clone(&reads),
+                },
+            ))
+        };
+        let peers = fixed.into_iter().map(open).collect::<Result<_, ConfigError>>()?;
+        Ok(Self {
+            policy,
+            peers: RwLock::new(peers),
+            reads,
+        })
+    }
+
+    /// Takes a grant that `hotkey` sent over a stream on which it proved itself. `bytes` are as it sent them.
+    ///
+    /// # Errors
+    /// [`GrantError`] says what is wrong with it; an earlier grant of the peer stays.
+    pub fn grant(&self, hotkey: Hotkey, bytes: &[u8]) -> Result<Granted, GrantError> {
+        let bucket = Grant::decode(bytes, self.policy)?.open(self.policy)?;
+        self.insert(hotkey, bucket)
+    }
+
+    /// Reads `hotkey`'s files from an already opened bucket, unless the operator's list names another: for auditors and
+    /// tests.
+    ///
+    /// # Errors
+    /// [`GrantError::TooManyPeers`].
+    pub fn insert(&self, hotkey: Hotkey, bucket: Bucket) -> Result<Granted, GrantError> {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        match peers.get(&hotkey) {
+            Some(known) if known.origin == PeerOrigin::Static => return Ok(Granted::StaticWins),
+            None if peers.len() >= MAX_PEERS => return Err(GrantError::TooManyPeers { limit: MAX_PEERS }),
+            _ => {}
+        }
+        let reads = Arc::clone(&self.reads);
+        peers.insert(
+            hotkey,
+            PeerBucket {
+                hotkey,
+                origin: PeerOrigin::Granted,
+                bucket,
+                reads,
+            },
+        );
+        Ok(Granted::Stored)
+    }
+
+    /// Forgets the grants of peers that `keep` does not hold for: those that left the allowlist. The operator's list stays.
+    pub fn retain(&self, keep: impl Fn(&Hotkey) -> bool) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        peers.retain(|hotkey, peer| peer.origin == PeerOrigin::Static || keep(hotkey));
+    }
+
+    /// The peer's bucket, if we have access to it.
+    #[must_use]
+    pub fn get(&self, hotkey: &Hotkey) -> Option<PeerBucket> {
+        self.peers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hotkey)
+            .cloned()
+    }
+
+    /// The peers that we have access to, sorted.
+    #[must_use]
+    pub fn hotkeys(&self) -> Vec<Hotkey> {
+        let mut hotkeys: Vec<_> = self
+            .peers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .copied()
+            .collect();
+        hotkeys.sort_unstable();
+        hotkeys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BucketConfig;
+    use crate::secret::Secret;
+
+    fn config(bucket: &str) -> BucketConfig {
+        BucketConfig {
+            endpoint: "https://a.r2.cloudflarestorage.com".to_owned(),
+            bucket: bucket.to_owned(),
+            region: "auto".to_owned(),
+            access_key: Secret::new("a"),
+            secret_key: Secret::new("b"),
+        }
+    }
+
+    fn hotkey(n: u8) -> Hotkey {
+        Hotkey::from_bytes([n; 32])
+    }
+
+    #[test]
+    fn the_operators_list_wins_over_grants() {
+        let fixed = StaticPeer {
+            hotkey: hotkey(1),
+            uid: None,
+            bucket: config("leoma-static"),
+        };
+        let peers = PeerBuckets::new(vec![fixed], EndpointPolicy::Public).unwrap();
+        let grant = Grant::with_keys(&config("leoma-granted")).unwrap().encode();
+        assert_eq!(peers.grant(hotkey(1), &grant).unwrap(), Granted::StaticWins);
+        assert_eq!(peers.grant(hotkey(2), &grant).unwrap(), Granted::Stored);
+        assert_eq!(peers.get(&hotkey(1)).unwrap().bucket.name(), "s3://leoma-static");
+        assert_eq!(peers.get(&hotkey(2)).unwrap().bucket.name(), "s3://leoma-granted");
+        peers.retain(|_| false);
+        assert_eq!(peers.hotkeys(), [hotkey(1)]);
+    }
+
+    #[test]
+    fn a_bad_grant_leaves_the_earlier_one() {
+        let peers = PeerBuckets::new(vec![], EndpointPolicy::Public).unwrap();
+        let grant = Grant::with_keys(&config("leoma-granted")).unwrap().encode();
+        let _ = peers.grant(hotkey(2), &grant).unwrap();
+        assert!(peers.grant(hotkey(2), b"{}").is_err());
+        assert!(peers.get(&hotkey(2)).is_some());
+    }
+
+    #[test]
+    fn grants_are_bounded() {
+        let peers = PeerBuckets::new(vec![], EndpointPolicy::Public).unwrap();
+        let bucket = Bucket::in_memory("peer");
+        for n in 0..MAX_PEERS {
+            let mut bytes = [0; 32];
+            bytes[..2].copy_from_slice(&u16::try_from(n).unwrap().to_le_bytes());
+            let _ = peers.insert(Hotkey::from_bytes(bytes), bucket.clone()).unwrap();
+        }
+        let one_more = peers.insert(Hotkey::from_bytes([255; 32]), bucket.clone());
+        assert!(matches!(one_more, Err(GrantError::TooManyPeers { .. })));
+        assert_eq!(
+            peers.insert(Hotkey::from_bytes([0; 32]), bucket).unwrap(),
+            Granted::Stored
+        );
+    }
+}

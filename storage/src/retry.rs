@@ -1,0 +1,165 @@
+//! How often and how long an operation on a bucket is tried.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+/// Four attempts ride out a restart of the store or a rate limit of one write per second and key.
+const ATTEMPTS: u32 = 4;
+/// A 200 MB source clip at 2 MB/s, the slowest line that a validator can work with.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(100);
+/// Everything together; a task's interval is 20 minutes, and it needs several objects.
+const DEADLINE: Duration = Duration::from_secs(240);
+/// R2 allows one write per second and key: the second attempt comes after that second, on average.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+/// Longer pauses would only use up the deadline.
+const MAX_DELAY: Duration = Duration::from_secs(8);
+
+/// A peer's verdict files have at most 4 MiB; a bucket that needs longer than this is one that does not answer.
+const PEER_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// An epoch boundary reads up to 64 peers, and the next block waits for nobody.
+const PEER_DEADLINE: Duration = Duration::from_secs(45);
+/// Peers serve each other's files too, so that a bucket needs fewer chances.
+const PEER_ATTEMPTS: u32 = 3;
+
+/// Bounds on one operation, its retries included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Most attempts, at least 1.
+    pub attempts: u32,
+    /// Longest time for one attempt.
+    pub attempt_timeout: Duration,
+    /// Longest time for all attempts and the pauses between them.
+    pub deadline: Duration,
+    /// The pause before the second attempt, before jitter; it doubles each time.
+    pub first_delay: Duration,
+    /// The longest pause.
+    pub max_delay: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: ATTEMPTS,
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            deadline: DEADLINE,
+            first_delay: FIRST_DELAY,
+            max_delay: MAX_DELAY,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// For buckets of peers: less patience than for our own.
+    #[must_use]
+    pub fn for_peers() -> Self {
+        Self {
+            attempts: PEER_ATTEMPTS,
+            attempt_timeout: PEER_ATTEMPT_TIMEOUT,
+            deadline: PEER_DEADLINE,
+            ..Self::default()
+        }
+    }
+
+    /// Starts counting.
+    pub(crate) fn begin(self) -> Attempts {
+        Attempts {
+            policy: self,
+            started: Instant::now(),
+            made: 0,
+        }
+    }
+}
+
+/// The attempts at one operation.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    policy: RetryPolicy,
+    started: Instant,
+    made: u32,
+}
+
+impl Attempts {
+    pub(crate) fn made(&self) -> u32 {
+        self.made
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Counts an attempt and says how long it may take.
+    pub(crate) fn start(&mut self) -> Duration {
+        self.made += 1;
+        self.time_left()
+    }
+
+    /// How long one request may take now.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.policy
+            .attempt_timeout
+            .min(self.policy.deadline.saturating_sub(self.elapsed()))
+    }
+
+    /// Pauses before the next attempt; `false` if there is none.
+    pub(crate) async fn pause(&self) -> bool {
+        if self.made >= self.policy.attempts {
+            return false;
+        }
+        let pause = self.delay(rand::rng().random_range(0.5..=1.0));
+        if self.elapsed() + pause >= self.policy.deadline {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    /// The pause after the attempts made so far. Half of it is jitter, so that validators that failed together do not come
+    /// back together.
+    fn delay(&self, jitter: f64) -> Duration {
+        let doublings = self.made.saturating_sub(1).min(16);
+        self.policy
+            .first_delay
+            .saturating_mul(1 << doublings)
+            .min(self.policy.max_delay)
+            .mul_f64(jitter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn attempts_and_pauses_are_bounded() {
+        let policy = RetryPolicy {
+            attempts: 3,
+            first_delay: Duration::ZERO,
+            ..RetryPolicy::default()
+        };
+        let mut attempts = policy.begin();
+        let mut made = 0;
+        loop {
+            attempts.start();
+            made += 1;
+            if !attempts.pause().await {
+                break;
+            }
+        }
+        assert_eq!(made, 3);
+        let mut attempts = RetryPolicy::default().begin();
+        attempts.made = 40;
+        assert_eq!(attempts.delay(1.0), MAX_DELAY);
+    }
+
+    #[tokio::test]
+    async fn no_attempt_begins_after_the_deadline() {
+        let policy = RetryPolicy {
+            deadline: Duration::ZERO,
+            ..RetryPolicy::default()
+        };
+        let mut attempts = policy.begin();
+        assert_eq!(attempts.start(), Duration::ZERO);
+        assert!(!attempts.pause().await);
+    }
+}

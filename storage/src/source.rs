@@ -1,0 +1,105 @@
+//! The source bucket: the corpus of videos that clips are cut from, and the allowlist of validators.
+
+use bytes::Bytes;
+
+use crate::bucket::{Bucket, ETag, Polled};
+use crate::create::Created;
+use crate::error::StoreError;
+use crate::layout::Key;
+
+/// Largest allowlist that is read: 4096 validators of 51 bytes, far beyond any subnet.
+const MAX_ALLOWLIST_BYTES: u64 = 256 * 1024;
+/// Most videos of a corpus that are used: the first ones in the order of keys, the same for everyone.
+const MAX_VIDEOS: usize = 50_000;
+/// What a source video's key ends with.
+const VIDEO_ENDING: &str = ".mp4";
+
+/// A video of the corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceVideo {
+    /// Its key in the source bucket.
+    pub key: Key,
+    /// Its size in bytes, as the store says.
+    pub size: u64,
+}
+
+/// The source bucket.
+#[derive(Clone, Debug)]
+pub struct SourceBucket {
+    bucket: Bucket,
+}
+
+impl SourceBucket {
+    /// The source bucket is `bucket`.
+    #[must_use]
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket }
+    }
+
+    /// The bucket itself.
+    #[must_use]
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The corpus: every key that ends in `.mp4`, sorted, at most 50 000.
+    ///
+    /// # Errors
+    /// As [`Bucket::list`].
+    pub async fn videos(&self) -> Result<Vec<SourceVideo>, StoreError> {
+        let listing = self.bucket.list(None, None, MAX_VIDEOS).await?;
+        if listing.truncated || listing.unusable > 0 {
+            tracing::warn!(
+                bucket = self.bucket.name(),
+                used = listing.objects.len(),
+                unusable = listing.unusable,
+                "the source bucket holds more than is used"
+            );
+        }
+        let videos = listing
+            .objects
+            .into_iter()
+            .filter(|object| object.key.as_str().ends_with(VIDEO_ENDING));
+        Ok(videos
+            .map(|object| SourceVideo {
+                key: object.key,
+                size: object.size,
+            })
+            .collect())
+    }
+
+    /// A video of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn video(&self, key: &Key, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(key, max_bytes).await
+    }
+
+    /// The allowlist's bytes, unless they are still those with `known` as their ETag. Whether they are the ones that the
+    /// chain commits to is for the caller to check.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn allowlist(&self, known: Option<&ETag>) -> Result<Polled, StoreError> {
+        self.bucket
+            .get_if_changed(&Key::allowlist(), MAX_ALLOWLIST_BYTES, known)
+            .await
+    }
+
+    /// Replaces the allowlist. Only the subnet's owner holds keys for this.
+    ///
+    /// # Errors
+    /// As [`Bucket::replace`].
+    pub async fn write_allowlist(&self, bytes: Bytes) -> Result<(), StoreError> {
+        self.bucket.replace(&Key::allowlist(), bytes).await
+    }
+
+    /// Adds a video to the corpus. Only the subnet's owner holds keys for this.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`].
+    pub async fn add_video(&self, key: &Key, bytes: Bytes) -> Result<Created, StoreError> {
+        self.bucket.create(key, bytes).await
+    }
+}
