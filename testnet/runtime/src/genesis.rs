@@ -1,0 +1,199 @@
+//! The state a chain starts with, as a JSON document describes it.
+
+use crate::{AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, subtensor};
+use serde::{Deserialize, Serialize};
+use sp_core::storage::Storage;
+use sp_runtime::BuildStorage;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Raw storage key under which the chain's name lies, so that two chains that differ in name alone differ in hash.
+pub const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
+
+/// What every account named in a subnet owns at least at genesis, rao: one token.
+const POCKET_MONEY: Balance = 1_000_000_000;
+
+/// What a chain starts with. Accounts are SS58 addresses in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// Any name; part of the genesis hash.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// Subnets with their neurons.
+    #[serde(default)]
+    pub subnets: Vec<SubnetGenesis<AccountId>>,
+    /// Balances beyond the one token that every account named in a subnet gets.
+    #[serde(default)]
+    pub balances: Vec<Endowment>,
+    /// Stake below which a hotkey may not set weights, rao.
+    #[serde(default)]
+    pub stake_threshold: u64,
+    /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses.
+    #[serde(default = "default_loopback_axons")]
+    pub loopback_axons: bool,
+}
+
+/// Balance of one account at genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endowment {
+    /// Account.
+    pub account: AccountId,
+    /// Free balance, rao.
+    pub free: Balance,
+}
+
+impl Default for Genesis {
+    fn default() -> Self {
+        Self {
+            name: default_name(),
+            subnets: Vec::new(),
+            balances: Vec::new(),
+            stake_threshold: 0,
+            loopback_axons: default_loopback_axons(),
+        }
+    }
+}
+
+fn default_name() -> String {
+    "local".to_owned()
+}
+
+fn default_loopback_axons() -> bool {
+    true
+}
+
+/// A genesis that describes no chain.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// Netuid 0 is the root network.
+    #[error("genesis: subnet 0 is the root network and cannot be founded")]
+    Root,
+    /// One netuid, two subnets.
+    #[error("genesis: subnet {0} is listed twice")]
+    DuplicateSubnet(u16),
+    /// One hotkey, two uids.
+    #[error("genesis: hotkey {hotkey} is listed twice on subnet {netuid}")]
+    DuplicateHotkey {
+        /// Subnet.
+        netuid: u16,
+        /// Hotkey.
+        hotkey: AccountId,
+    },
+    /// One hotkey, two owners.
+    #[error("genesis: hotkey {hotkey} has two coldkeys")]
+    TwoColdkeys {
+        /// Hotkey.
+        hotkey: AccountId,
+    },
+    /// More neurons than seats.
+    #[error("genesis: subnet {netuid} has {neurons} neurons but max_allowed_uids is {seats}")]
+    TooManyNeurons {
+        /// Subnet.
+        netuid: u16,
+        /// Neurons listed.
+        neurons: usize,
+        /// Seats.
+        seats: u16,
+    },
+    /// Less than an account must hold.
+    #[error("genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao")]
+    BalanceTooLow {
+        /// Account.
+        account: AccountId,
+    },
+    /// One account, two balances.
+    #[error("genesis: balance of {account} is listed twice")]
+    DuplicateBalance {
+        /// Account.
+        account: AccountId,
+    },
+    /// The runtime could not build its state.
+    #[error("genesis: building the state failed: {0}")]
+    Build(String),
+}
+
+impl Genesis {
+    /// The state as key-value pairs.
+    ///
+    /// # Errors
+    /// Names the first subnet, hotkey or account that contradicts itself.
+    pub fn storage(&self) -> Result<Storage, GenesisError> {
+        self.check_subnets()?;
+        let config = RuntimeGenesisConfig {
+            balances: pallet_balances::GenesisConfig {
+                balances: self.endowments()?,
+                dev_accounts: None,
+            },
+            subtensor_module: subtensor::GenesisConfig {
+                subnets: self.subnets.clone(),
+                stake_threshold: self.stake_threshold,
+                loopback_axons: self.loopback_axons,
+            },
+            ..RuntimeGenesisConfig::default()
+        };
+        let mut storage = config.build_storage().map_err(GenesisError::Build)?;
+        storage
+            .top
+            .insert(CHAIN_NAME_KEY.to_vec(), self.name.clone().into_bytes());
+        Ok(storage)
+    }
+
+    fn check_subnets(&self) -> Result<(), GenesisError> {
+        let mut netuids = BTreeSet::new();
+        let mut owners = BTreeMap::new();
+        for subnet in &self.subnets {
+            let netuid = subnet.netuid;
+            if netuid == subtensor::ROOT_NETUID {
+                return Err(GenesisError::Root);
+            }
+            if !netuids.insert(netuid) {
+                return Err(GenesisError::DuplicateSubnet(netuid));
+            }
+            let (neurons, seats) = (subnet.neurons.len(), subnet.max_allowed_uids);
+            if neurons > usize::from(seats) {
+                return Err(GenesisError::TooManyNeurons { netuid, neurons, seats });
+            }
+            let mut hotkeys = BTreeSet::new();
+            for neuron in &subnet.neurons {
+                let hotkey = neuron.hotkey.clone();
+                if !hotkeys.insert(&neuron.hotkey) {
+                    return Err(GenesisError::DuplicateHotkey { netuid, hotkey });
+                }
+                if owners
+                    .insert(&neuron.hotkey, &neuron.coldkey)
+                    .is_some_and(|other| *other != neuron.coldkey)
+                {
+                    return Err(GenesisError::TwoColdkeys { hotkey });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn endowments(&self) -> Result<Vec<(AccountId, Balance)>, GenesisError> {
+        let mut listed = BTreeMap::new();
+        for Endowment { account, free } in &self.balances {
+            if *free < EXISTENTIAL_DEPOSIT {
+                return Err(GenesisError::BalanceTooLow {
+                    account: account.clone(),
+                });
+            }
+            if listed.insert(account.clone(), *free).is_some() {
+                return Err(GenesisError::DuplicateBalance {
+                    account: account.clone(),
+                });
+            }
+        }
+        for subnet in &self.subnets {
+            let neurons = subnet
+                .neurons
+                .iter()
+                .flat_map(|neuron| [&neuron.hotkey, &neuron.coldkey]);
+            for account in neurons.chain([&subnet.owner_coldkey, &subnet.owner_hotkey]) {
+                listed.entry(account.clone()).or_insert(POCKET_MONEY);
+            }
+        }
+        Ok(listed.into_iter().collect())
+    }
+}

@@ -1,0 +1,109 @@
+//! The subnets a chain starts with.
+
+use super::pallet::*;
+use super::registration::put;
+use serde::{Deserialize, Serialize};
+
+/// A subnet at genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubnetGenesis<AccountId> {
+    /// Its id; 0 is the root network and refused.
+    pub netuid: u16,
+    /// Coldkey of the owner.
+    pub owner_coldkey: AccountId,
+    /// Hotkey of the owner; incentive that goes to its uid is withheld.
+    pub owner_hotkey: AccountId,
+    /// Blocks between two epochs.
+    pub tempo: u16,
+    /// Whether weights must be committed first.
+    #[serde(default)]
+    pub commit_reveal: bool,
+    /// Blocks a validator waits between two weight vectors.
+    #[serde(default = "default_weights_rate_limit")]
+    pub weights_rate_limit: u64,
+    /// Lowest version key accepted; 0 accepts all.
+    #[serde(default)]
+    pub weights_version_key: u64,
+    /// Blocks a neuron waits between two `serve_axon`.
+    #[serde(default = "default_serving_rate_limit")]
+    pub serving_rate_limit: u64,
+    /// Seats.
+    #[serde(default = "default_max_allowed_uids")]
+    pub max_allowed_uids: u16,
+    /// Most validators that get a permit at an epoch.
+    #[serde(default = "default_max_allowed_validators")]
+    pub max_allowed_validators: u16,
+    /// Blocks a new neuron cannot be replaced.
+    #[serde(default = "default_immunity_period")]
+    pub immunity_period: u16,
+    /// Price of a seat, rao.
+    #[serde(default = "default_burn")]
+    pub burn: u64,
+    /// Neurons in uid order.
+    pub neurons: Vec<NeuronGenesis<AccountId>>,
+}
+
+/// A neuron at genesis; its uid is its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeuronGenesis<AccountId> {
+    /// Hotkey.
+    pub hotkey: AccountId,
+    /// Coldkey that owns it.
+    pub coldkey: AccountId,
+    /// Stake on this subnet, rao.
+    #[serde(default)]
+    pub stake: u64,
+    /// Whether it may set weights before the first epoch decides.
+    #[serde(default)]
+    pub validator_permit: bool,
+}
+
+fn default_weights_rate_limit() -> u64 {
+    DefaultRateLimit::get()
+}
+fn default_serving_rate_limit() -> u64 {
+    DefaultServingRateLimit::get()
+}
+fn default_max_allowed_uids() -> u16 {
+    256
+}
+fn default_max_allowed_validators() -> u16 {
+    64
+}
+fn default_immunity_period() -> u16 {
+    DefaultImmunityPeriod::get()
+}
+fn default_burn() -> u64 {
+    DefaultBurn::get()
+}
+
+use frame_support::traits::Get;
+
+impl<T: Config> Pallet<T> {
+    /// Writes one subnet. `LastUpdate` stays zero, so that the first vector of each validator is never too fast.
+    pub(super) fn found_subnet(subnet: &SubnetGenesis<T::AccountId>) {
+        let netuid = subnet.netuid;
+        NetworksAdded::<T>::insert(netuid, true);
+        TotalNetworks::<T>::mutate(|total| *total = total.saturating_add(1));
+        SubnetOwner::<T>::insert(netuid, &subnet.owner_coldkey);
+        SubnetOwnerHotkey::<T>::insert(netuid, &subnet.owner_hotkey);
+        Tempo::<T>::insert(netuid, subnet.tempo);
+        CommitRevealWeightsEnabled::<T>::insert(netuid, subnet.commit_reveal);
+        WeightsSetRateLimit::<T>::insert(netuid, subnet.weights_rate_limit);
+        WeightsVersionKey::<T>::insert(netuid, subnet.weights_version_key);
+        ServingRateLimit::<T>::insert(netuid, subnet.serving_rate_limit);
+        MaxAllowedUids::<T>::insert(netuid, subnet.max_allowed_uids);
+        MaxAllowedValidators::<T>::insert(netuid, subnet.max_allowed_validators);
+        ImmunityPeriod::<T>::insert(netuid, subnet.immunity_period);
+        Burn::<T>::insert(netuid, subnet.burn);
+        for (uid, neuron) in (0_u16..).zip(&subnet.neurons) {
+            Self::seat(netuid, uid, &neuron.hotkey, &neuron.coldkey);
+            TotalHotkeyAlpha::<T>::insert(&neuron.hotkey, netuid, neuron.stake);
+            ValidatorPermit::<T>::mutate(netuid, |permits| {
+                put(permits, usize::from(uid), neuron.validator_permit)
+            });
+        }
+    }
+}

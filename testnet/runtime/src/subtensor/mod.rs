@@ -1,0 +1,512 @@
+//! Pallet `SubtensorModule`: subnets, their neurons, the weights validators set and the epoch that scores them.
+//!
+//! Names, key hashers, value types, call arguments and errors are those of the live chain, so that a client that reads
+//! by name cannot tell the difference. What a validator never meets (liquidity pools, child keys, leases) is left out.
+
+mod axons;
+mod commit_reveal;
+pub mod epoch;
+mod extension;
+mod genesis;
+pub mod metagraph;
+mod registration;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub use extension::{InvalidCode, SubtensorTransactionExtension};
+pub use genesis::{NeuronGenesis, SubnetGenesis};
+pub use pallet::*;
+
+use codec::{Decode, DecodeWithMemTracking, Encode};
+use scale_info::TypeInfo;
+
+/// Storage index distance between two mechanisms of one subnet: index = netuid + 4096 × mechanism.
+pub const MECHANISM_STRIDE: u16 = 4096;
+/// The root network's id; it takes no weights and no registrations here.
+pub const ROOT_NETUID: u16 = 0;
+
+/// Where a neuron can be reached, as its hotkey announced it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct AxonInfo {
+    /// Block of the announcement.
+    pub block: u64,
+    /// Software version of the neuron.
+    pub version: u32,
+    /// Address as an integer, IPv4 in the low 32 bits.
+    pub ip: u128,
+    /// Port.
+    pub port: u16,
+    /// 4 or 6.
+    pub ip_type: u8,
+    /// Protocol number, free to the subnet.
+    pub protocol: u8,
+    /// Free to the subnet.
+    pub placeholder1: u8,
+    /// Free to the subnet.
+    pub placeholder2: u8,
+}
+
+/// The pallet as FRAME expands it.
+#[frame_support::pallet]
+pub mod pallet {
+    use super::{AxonInfo, SubnetGenesis};
+    use frame_support::pallet_prelude::*;
+    use frame_support::traits::fungible;
+    use frame_system::pallet_prelude::*;
+    use sp_core::H256;
+
+    /// Nothing is paid for these calls, and a local chain never fills its blocks.
+    const FREE: (Weight, DispatchClass, Pays) = (Weight::from_parts(10_000, 0), DispatchClass::Normal, Pays::No);
+
+    #[pallet::pallet]
+    #[pallet::without_storage_info]
+    pub struct Pallet<T>(_);
+
+    #[pallet::config]
+    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+        /// What registrations are paid in, rao.
+        type Currency: fungible::Inspect<Self::AccountId, Balance = u64> + fungible::Mutate<Self::AccountId>;
+        /// The commitments of a subnet, for the selective metagraph.
+        type Commitments: super::metagraph::CommitmentSource<Self::AccountId>;
+    }
+
+    // ---- subnets
+
+    #[pallet::storage]
+    pub type NetworksAdded<T: Config> = StorageMap<_, Identity, u16, bool, ValueQuery>;
+    #[pallet::storage]
+    pub type TotalNetworks<T: Config> = StorageValue<_, u16, ValueQuery>;
+    #[pallet::storage]
+    pub type NetworkRegisteredAt<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    #[pallet::storage]
+    pub type SubnetOwner<T: Config> = StorageMap<_, Identity, u16, T::AccountId, OptionQuery>;
+    #[pallet::storage]
+    pub type SubnetOwnerHotkey<T: Config> = StorageMap<_, Identity, u16, T::AccountId, OptionQuery>;
+    #[pallet::storage]
+    pub type SubnetworkN<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery>;
+    #[pallet::type_value]
+    pub fn DefaultTokenSymbol() -> Vec<u8> {
+        "\u{1D70F}".as_bytes().to_vec()
+    }
+    #[pallet::storage]
+    pub type TokenSymbol<T: Config> = StorageMap<_, Identity, u16, Vec<u8>, ValueQuery, DefaultTokenSymbol>;
+    #[pallet::type_value]
+    pub fn DefaultMechanismCount() -> u8 {
+        1
+    }
+    #[pallet::storage]
+    pub type MechanismCountCurrent<T: Config> = StorageMap<_, Twox64Concat, u16, u8, ValueQuery, DefaultMechanismCount>;
+
+    // ---- hyperparameters
+
+    #[pallet::type_value]
+    pub fn DefaultTempo() -> u16 {
+        360
+    }
+    #[pallet::storage]
+    pub type Tempo<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultTempo>;
+    #[pallet::type_value]
+    pub fn DefaultMaxAllowedUids() -> u16 {
+        4096
+    }
+    #[pallet::storage]
+    pub type MaxAllowedUids<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedUids>;
+    #[pallet::type_value]
+    pub fn DefaultMaxAllowedValidators() -> u16 {
+        128
+    }
+    #[pallet::storage]
+    pub type MaxAllowedValidators<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedValidators>;
+    #[pallet::type_value]
+    pub fn DefaultImmunityPeriod() -> u16 {
+        4096
+    }
+    #[pallet::storage]
+    pub type ImmunityPeriod<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultImmunityPeriod>;
+    #[pallet::type_value]
+    pub fn DefaultActivityCutoff() -> u16 {
+        5000
+    }
+    #[pallet::storage]
+    pub type ActivityCutoff<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultActivityCutoff>;
+    #[pallet::type_value]
+    pub fn DefaultRateLimit() -> u64 {
+        100
+    }
+    #[pallet::storage]
+    pub type WeightsSetRateLimit<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultRateLimit>;
+    #[pallet::storage]
+    pub type WeightsVersionKey<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    #[pallet::type_value]
+    pub fn DefaultMinAllowedWeights() -> u16 {
+        1
+    }
+    #[pallet::storage]
+    pub type MinAllowedWeights<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMinAllowedWeights>;
+    #[pallet::type_value]
+    pub fn DefaultMaxWeightsLimit() -> u16 {
+        u16::MAX
+    }
+    #[pallet::storage]
+    pub type MaxWeightsLimit<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxWeightsLimit>;
+    #[pallet::type_value]
+    pub fn DefaultCommitReveal() -> bool {
+        true
+    }
+    #[pallet::storage]
+    pub type CommitRevealWeightsEnabled<T: Config> =
+        StorageMap<_, Identity, u16, bool, ValueQuery, DefaultCommitReveal>;
+    #[pallet::type_value]
+    pub fn DefaultRevealPeriod() -> u64 {
+        1
+    }
+    #[pallet::storage]
+    pub type RevealPeriodEpochs<T: Config> = StorageMap<_, Twox64Concat, u16, u64, ValueQuery, DefaultRevealPeriod>;
+    #[pallet::type_value]
+    pub fn DefaultCommitRevealVersion() -> u16 {
+        4
+    }
+    #[pallet::storage]
+    pub type CommitRevealWeightsVersion<T: Config> = StorageValue<_, u16, ValueQuery, DefaultCommitRevealVersion>;
+    #[pallet::type_value]
+    pub fn DefaultServingRateLimit() -> u64 {
+        50
+    }
+    #[pallet::storage]
+    pub type ServingRateLimit<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultServingRateLimit>;
+    #[pallet::type_value]
+    pub fn DefaultKappa() -> u16 {
+        32_767
+    }
+    #[pallet::storage]
+    pub type Kappa<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultKappa>;
+    #[pallet::type_value]
+    pub fn DefaultBondsMovingAverage() -> u64 {
+        900_000
+    }
+    #[pallet::storage]
+    pub type BondsMovingAverage<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBondsMovingAverage>;
+    #[pallet::type_value]
+    pub fn DefaultBondsPenalty() -> u16 {
+        u16::MAX
+    }
+    #[pallet::storage]
+    pub type BondsPenalty<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultBondsPenalty>;
+    #[pallet::type_value]
+    pub fn DefaultRegistrationAllowed() -> bool {
+        true
+    }
+    #[pallet::storage]
+    pub type NetworkRegistrationAllowed<T: Config> =
+        StorageMap<_, Identity, u16, bool, ValueQuery, DefaultRegistrationAllowed>;
+    #[pallet::type_value]
+    pub fn DefaultBurn() -> u64 {
+        100_000_000
+    }
+    #[pallet::storage]
+    pub type Burn<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBurn>;
+    /// Stake below which a hotkey may not set weights, rao.
+    #[pallet::storage]
+    pub type StakeThreshold<T: Config> = StorageValue<_, u64, ValueQuery>;
+    /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses. Only a local chain has this item.
+    #[pallet::storage]
+    pub type LoopbackAxonsAllowed<T: Config> = StorageValue<_, bool, ValueQuery>;
+
+    // ---- neurons
+
+    #[pallet::storage]
+    pub type Uids<T: Config> = StorageDoubleMap<_, Identity, u16, Blake2_128Concat, T::AccountId, u16, OptionQuery>;
+    #[pallet::storage]
+    pub type Keys<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, T::AccountId, OptionQuery>;
+    #[pallet::storage]
+    pub type Owner<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    #[pallet::storage]
+    pub type OwnedHotkeys<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
+    #[pallet::storage]
+    pub type IsNetworkMember<T: Config> =
+        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, u16, bool, ValueQuery>;
+    #[pallet::storage]
+    pub type BlockAtRegistration<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, u64, ValueQuery>;
+    #[pallet::storage]
+    pub type Axons<T: Config> =
+        StorageDoubleMap<_, Identity, u16, Blake2_128Concat, T::AccountId, AxonInfo, OptionQuery>;
+    /// Stake of a hotkey on a subnet, rao of that subnet's token.
+    #[pallet::storage]
+    pub type TotalHotkeyAlpha<T: Config> =
+        StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, u16, u64, ValueQuery>;
+
+    // ---- what an epoch reads and writes; keyed by storage index, one entry per uid
+
+    #[pallet::storage]
+    pub type Weights<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, Vec<(u16, u16)>, ValueQuery>;
+    #[pallet::storage]
+    pub type Bonds<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, Vec<(u16, u16)>, ValueQuery>;
+    #[pallet::storage]
+    pub type LastUpdate<T: Config> = StorageMap<_, Identity, u16, Vec<u64>, ValueQuery>;
+    #[pallet::storage]
+    pub type Active<T: Config> = StorageMap<_, Identity, u16, Vec<bool>, ValueQuery>;
+    #[pallet::storage]
+    pub type ValidatorPermit<T: Config> = StorageMap<_, Identity, u16, Vec<bool>, ValueQuery>;
+    #[pallet::storage]
+    pub type Consensus<T: Config> = StorageMap<_, Identity, u16, Vec<u16>, ValueQuery>;
+    #[pallet::storage]
+    pub type Incentive<T: Config> = StorageMap<_, Identity, u16, Vec<u16>, ValueQuery>;
+    #[pallet::storage]
+    pub type Dividends<T: Config> = StorageMap<_, Identity, u16, Vec<u16>, ValueQuery>;
+    #[pallet::storage]
+    pub type ValidatorTrust<T: Config> = StorageMap<_, Identity, u16, Vec<u16>, ValueQuery>;
+    /// Share of the subnet's emission that each uid earned in the last epoch, in parts of 10⁹ (nothing is minted here).
+    #[pallet::storage]
+    pub type Emission<T: Config> = StorageMap<_, Identity, u16, Vec<u64>, ValueQuery>;
+    #[pallet::storage]
+    pub type LastEpochBlock<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    #[pallet::storage]
+    pub type SubnetEpochIndex<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    /// Hashes committed and not yet revealed: (hash, commit epoch, commit block, first block after the reveal window as
+    /// estimated at commit). Keyed by storage index and hotkey.
+    #[pallet::storage]
+    pub type WeightCommits<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, T::AccountId, Vec<(H256, u64, u64, u64)>, OptionQuery>;
+
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// Subnets with their neurons.
+        pub subnets: Vec<SubnetGenesis<T::AccountId>>,
+        /// Stake below which a hotkey may not set weights, rao.
+        pub stake_threshold: u64,
+        /// See [`LoopbackAxonsAllowed`].
+        pub loopback_axons: bool,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            StakeThreshold::<T>::put(self.stake_threshold);
+            LoopbackAxonsAllowed::<T>::put(self.loopback_axons);
+            for subnet in &self.subnets {
+                Pallet::<T>::found_subnet(subnet);
+            }
+        }
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::run_due_epochs();
+            Weight::zero()
+        }
+    }
+
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// Weights were stored: storage index, uid.
+        #[codec(index = 5)]
+        WeightsSet(u16, u16),
+        /// A neuron joined: netuid, uid, hotkey.
+        #[codec(index = 6)]
+        NeuronRegistered(u16, u16, T::AccountId),
+        /// An address was announced: netuid, hotkey.
+        #[codec(index = 28)]
+        AxonServed(u16, T::AccountId),
+        /// A weight hash was committed: hotkey, storage index, hash.
+        #[codec(index = 79)]
+        WeightsCommitted(T::AccountId, u16, H256),
+        /// A committed vector was revealed: hotkey, storage index, hash.
+        #[codec(index = 80)]
+        WeightsRevealed(T::AccountId, u16, H256),
+    }
+
+    #[pallet::error]
+    pub enum Error<T> {
+        /// The IP version is neither 4 nor 6.
+        InvalidIpType,
+        /// The address is zero, broadcast or (where refused) loopback.
+        InvalidIpAddress,
+        /// The port is zero.
+        InvalidPort,
+        /// The hotkey has no uid on this subnet.
+        HotKeyNotRegisteredInSubNet,
+        /// The hotkey has no owner.
+        HotKeyAccountNotExists,
+        /// The hotkey has no uid on this subnet (serving).
+        HotKeyNotRegisteredInNetwork,
+        /// The hotkey belongs to another coldkey.
+        NonAssociatedColdKey,
+        /// The hotkey's stake is below `StakeThreshold`.
+        NotEnoughStakeToSetWeights,
+        /// The coldkey cannot pay the burn.
+        NotEnoughBalanceToStake,
+        /// The uid has no validator permit and the vector is not a single self-weight.
+        NeuronNoValidatorPermit,
+        /// Uids and values differ in length.
+        WeightVecNotEqualSize,
+        /// A uid appears twice.
+        DuplicateUids,
+        /// A uid is not on the subnet.
+        UidVecContainInvalidOne,
+        /// Fewer weights than `MinAllowedWeights`.
+        WeightVecLengthIsLow,
+        /// The hotkey already has a uid on this subnet.
+        HotKeyAlreadyRegisteredInSubNet,
+        /// One weight takes a larger share than `MaxWeightsLimit`.
+        MaxWeightExceeded,
+        /// `WeightsSetRateLimit` blocks have not passed.
+        SettingWeightsTooFast,
+        /// The version key is older than `WeightsVersionKey`.
+        IncorrectWeightVersionKey,
+        /// `ServingRateLimit` blocks have not passed.
+        ServingRateLimitExceeded,
+        /// More uids than the subnet has.
+        UidsLengthExceedUidsInSubNet,
+        /// The subnet takes no registrations.
+        SubNetRegistrationDisabled,
+        /// The root network takes no registrations of this kind.
+        RegistrationNotPermittedOnRootSubnet,
+        /// The root network takes no weights of this kind.
+        CanNotSetRootNetworkWeights,
+        /// The subnet is full and every neuron is immune.
+        NoNeuronIdAvailable,
+        /// There is no unrevealed commit.
+        NoWeightsCommitFound,
+        /// The revealed vector has another hash than the commit.
+        InvalidRevealCommitHashNotMatch,
+        /// The subnet takes committed weights only.
+        CommitRevealEnabled,
+        /// The subnet takes plain weights only.
+        CommitRevealDisabled,
+        /// The subnet has no such mechanism.
+        MechanismDoesNotExist,
+        /// There is no such subnet.
+        SubnetNotExists,
+        /// Ten commits wait for their reveal.
+        TooManyUnrevealedCommits,
+        /// The reveal epoch of this commit is over.
+        ExpiredWeightCommit,
+        /// The reveal epoch of this commit has not begun.
+        RevealTooEarly,
+        /// Uids, values and salt do not fit together.
+        InputLengthsUnequal,
+        /// `WeightsSetRateLimit` blocks have not passed (committing).
+        CommittingWeightsTooFast,
+    }
+
+    #[pallet::call]
+    impl<T: Config> Pallet<T> {
+        /// Stores the weights that the signing hotkey gives to `dests`.
+        #[pallet::call_index(0)]
+        #[pallet::weight(FREE)]
+        pub fn set_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            dests: Vec<u16>,
+            weights: Vec<u16>,
+            version_key: u64,
+        ) -> DispatchResult {
+            Self::do_set_weights(ensure_signed(origin)?, netuid, 0, dests, weights, version_key)
+        }
+
+        /// Announces the signing hotkey's address.
+        #[pallet::call_index(4)]
+        #[pallet::weight(FREE)]
+        #[allow(clippy::too_many_arguments, reason = "the live chain's argument list")]
+        pub fn serve_axon(
+            origin: OriginFor<T>,
+            netuid: u16,
+            version: u32,
+            ip: u128,
+            port: u16,
+            ip_type: u8,
+            protocol: u8,
+            placeholder1: u8,
+            placeholder2: u8,
+        ) -> DispatchResult {
+            let hotkey = ensure_signed(origin)?;
+            let block = Self::block();
+            let axon = AxonInfo {
+                block,
+                version,
+                ip,
+                port,
+                ip_type,
+                protocol,
+                placeholder1,
+                placeholder2,
+            };
+            Self::do_serve_axon(hotkey, netuid, axon)
+        }
+
+        /// Registers `hotkey`; the signing coldkey pays the burn.
+        #[pallet::call_index(7)]
+        #[pallet::weight(FREE)]
+        pub fn burned_register(origin: OriginFor<T>, netuid: u16, hotkey: T::AccountId) -> DispatchResult {
+            Self::do_burned_register(ensure_signed(origin)?, netuid, hotkey)
+        }
+
+        /// Commits to the hash of a weight vector.
+        #[pallet::call_index(96)]
+        #[pallet::weight(FREE)]
+        pub fn commit_weights(origin: OriginFor<T>, netuid: u16, commit_hash: H256) -> DispatchResult {
+            Self::do_commit_weights(ensure_signed(origin)?, netuid, 0, commit_hash)
+        }
+
+        /// Reveals a committed vector and stores it.
+        #[pallet::call_index(97)]
+        #[pallet::weight(FREE)]
+        pub fn reveal_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            uids: Vec<u16>,
+            values: Vec<u16>,
+            salt: Vec<u16>,
+            version_key: u64,
+        ) -> DispatchResult {
+            Self::do_reveal_weights(ensure_signed(origin)?, netuid, 0, uids, values, salt, version_key)
+        }
+
+        /// [`Pallet::commit_weights`] for one mechanism.
+        #[pallet::call_index(115)]
+        #[pallet::weight(FREE)]
+        pub fn commit_mechanism_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            mecid: u8,
+            commit_hash: H256,
+        ) -> DispatchResult {
+            Self::do_commit_weights(ensure_signed(origin)?, netuid, mecid, commit_hash)
+        }
+
+        /// [`Pallet::reveal_weights`] for one mechanism.
+        #[pallet::call_index(116)]
+        #[pallet::weight(FREE)]
+        #[allow(clippy::too_many_arguments, reason = "the live chain's argument list")]
+        pub fn reveal_mechanism_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            mecid: u8,
+            uids: Vec<u16>,
+            values: Vec<u16>,
+            salt: Vec<u16>,
+            version_key: u64,
+        ) -> DispatchResult {
+            Self::do_reveal_weights(ensure_signed(origin)?, netuid, mecid, uids, values, salt, version_key)
+        }
+
+        /// [`Pallet::set_weights`] for one mechanism.
+        #[pallet::call_index(119)]
+        #[pallet::weight(FREE)]
+        pub fn set_mechanism_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            mecid: u8,
+            dests: Vec<u16>,
+            weights: Vec<u16>,
+            version_key: u64,
+        ) -> DispatchResult {
+            Self::do_set_weights(ensure_signed(origin)?, netuid, mecid, dests, weights, version_key)
+        }
+    }
+}
