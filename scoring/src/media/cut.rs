@@ -1,0 +1,149 @@
+//! What the sampler makes: the task's clip and its first frame.
+
+use super::jail::{Allowance, Ended, Output, result_file, run, sealed_file};
+use super::probe::probe_file;
+use super::{Ffmpeg, Limits, MediaError, MediaFault, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size, input_flags};
+use std::io::{self, Read, Seek};
+use std::ops::ControlFlow;
+
+/// A five-second clip at high quality has 1 to 4 MB.
+const MAX_CLIP_BYTES: u64 = 64 << 20;
+/// An 832x480 picture without compression has 1.2 MB.
+const MAX_PICTURE_BYTES: usize = 16 << 20;
+/// Constant rate factor of the clip: visually lossless, since every answer is compared with it.
+const CLIP_RATE_FACTOR: &str = "14";
+
+/// The shape of a task's clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClipShape {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Number of frames.
+    pub frames: u32,
+}
+
+impl ClipShape {
+    /// 81 frames of 832x480 at 16 per second: five seconds from the first frame to the last.
+    pub const TASK: Self = Self { width: 832, height: 480, fps: 16, frames: 81 };
+
+    /// Time that the clip covers, in milliseconds, rounded up.
+    pub fn duration_ms(&self) -> u64 {
+        (u64::from(self.frames) * 1000).div_ceil(u64::from(self.fps))
+    }
+}
+
+/// Cuts the clip that starts at `start_ms` of `source`: frame-accurate, scaled to fill the shape and cropped to it,
+/// H.264, without sound or metadata, index first.
+///
+/// # Errors
+/// [`VideoDefect::TooShort`] where the source ends before the clip does; other defects as in [`super::decode`];
+/// [`MediaFault`] where this machine failed.
+pub fn cut_clip(
+    ffmpeg: &Ffmpeg,
+    source: &[u8],
+    start_ms: u64,
+    shape: &ClipShape,
+    limits: &Limits,
+) -> Result<Vec<u8>, MediaError> {
+    check_size(source, limits)?;
+    let input = sealed_file(source)?;
+    let info = probe_file(ffmpeg, &input, limits)?;
+    let ClipShape { width, height, fps, frames } = shape;
+    let filter = format!(
+        "fps={fps},scale={width}:{height}:force_original_aspect_ratio=increase:flags=lanczos+accurate_rnd+bitexact\
+         :in_color_matrix={}:out_color_matrix=bt709:out_range=tv,crop={width}:{height},setsar=1,format=yuv420p",
+        matrix_of(&info)
+    );
+    let mut args = vec!["-nostdin".to_owned(), "-y".to_owned()];
+    args.extend(input_flags(limits.pixels));
+    let start = format!("{}.{:03}", start_ms / 1000, start_ms % 1000);
+    args.extend(["-threads", "2", "-noautorotate", "-ss", &start, "-i", STDIN_AS_FILE].map(str::to_owned));
+    args.extend(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", &filter].map(str::to_owned));
+    args.extend(["-frames:v", &frames.to_string(), "-map_metadata", "-1"].map(str::to_owned));
+    args.extend(["-c:v", "libx264", "-preset", "fast", "-crf", CLIP_RATE_FACTOR, "-threads", "2"].map(str::to_owned));
+    args.extend(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"].map(str::to_owned));
+    args.extend(["-color_range", "tv", "-fflags", "+bitexact", "-flags:v", "+bitexact"].map(str::to_owned));
+    args.extend(["-movflags", "+faststart", "-f", "mp4", "file:/proc/self/fd/1"].map(str::to_owned));
+    let mut result = result_file()?;
+    let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: MAX_CLIP_BYTES };
+    expect_success(run(&ffmpeg.ffmpeg, &args, &input, Output::File(&result), allowance)?, limits)?;
+    let clip = read_result(&mut result).map_err(MediaFault::Read)?;
+    check_length(ffmpeg, &clip, shape)?;
+    Ok(clip)
+}
+
+/// The first frame of `clip` as PNG bytes, RGB by BT.709 unless the clip is tagged otherwise.
+///
+/// # Errors
+/// As [`super::decode`].
+pub fn first_frame_png(ffmpeg: &Ffmpeg, clip: &[u8], limits: &Limits) -> Result<Vec<u8>, MediaError> {
+    check_size(clip, limits)?;
+    let input = sealed_file(clip)?;
+    let info = probe_file(ffmpeg, &input, limits)?;
+    let filter = format!(
+        "scale=in_color_matrix={}:flags=accurate_rnd+bitexact+full_chroma_int+full_chroma_inp,format=rgb24",
+        matrix_of(&info)
+    );
+    let mut args = vec!["-nostdin".to_owned()];
+    args.extend(input_flags(limits.pixels));
+    args.extend(["-threads", "1", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0"].map(str::to_owned));
+    args.extend(["-frames:v", "1", "-vf", &filter, "-c:v", "png", "-f", "image2pipe", "pipe:1"].map(str::to_owned));
+    let mut picture = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        picture.extend_from_slice(bytes);
+        if picture.len() > MAX_PICTURE_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: 0 };
+    let ended = run(&ffmpeg.ffmpeg, &args, &input, Output::Pipe(&mut sink), allowance)?;
+    expect_success(ended, limits)?;
+    if picture.is_empty() { Err(VideoDefect::NoFrames.into()) } else { Ok(picture) }
+}
+
+fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaError> {
+    match ended {
+        Ended::Success => Ok(()),
+        Ended::Failure { complaint } => Err(MediaFault::Encode { complaint }.into()),
+        Ended::Stopped => Err(MediaFault::Encode { complaint: "the result is larger than expected".into() }.into()),
+        Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
+    }
+}
+
+/// A source that ends early gives a clip that is too short, or an empty file.
+fn check_length(ffmpeg: &Ffmpeg, clip: &[u8], shape: &ClipShape) -> Result<(), MediaError> {
+    let frames = match super::probe(ffmpeg, clip, &Limits::ANSWER) {
+        Ok(info) => info.frames.unwrap_or(0),
+        Err(MediaError::Defect(_)) => 0,
+        Err(fault) => return Err(fault),
+    };
+    if frames == u64::from(shape.frames) {
+        return Ok(());
+    }
+    Err(VideoDefect::TooShort {
+        frames: frames as usize,
+        duration_ms: frames * 1000 / u64::from(shape.fps),
+        min_frames: shape.frames as usize,
+        min_duration_ms: shape.duration_ms(),
+    }
+    .into())
+}
+
+fn read_result(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(MAX_CLIP_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The colour matrix to assume: the tag, or BT.709 where there is none.
+fn matrix_of(info: &VideoInfo) -> &'static str {
+    match info.colour_space.as_deref() {
+        Some("smpte170m" | "bt470bg") => "bt601",
+        Some("bt2020nc") => "bt2020",
+        Some("smpte240m") => "smpte240m",
+        _ => "bt709",
+    }
+}

@@ -1,0 +1,133 @@
+//! Small versions of frames, by exact integer sums, so that every device starts from the same numbers.
+
+use crate::media::Clip;
+
+/// Each `factor` x `factor` block of `plane` (rows of `width` bytes) as its mean, from 0 to 1; a rest at the right and
+/// at the bottom is left out.
+pub(crate) fn block_means(plane: &[u8], width: usize, factor: usize) -> Vec<f32> {
+    let columns = width / factor;
+    let rows = plane.len() / width / factor;
+    let scale = 1.0 / (255 * factor * factor) as f32;
+    let mut means = Vec::with_capacity(rows * columns);
+    let mut sums = vec![0_u32; columns];
+    for row in 0..rows {
+        sums.fill(0);
+        for line in plane.chunks_exact(width).skip(row * factor).take(factor) {
+            for (sum, block) in sums.iter_mut().zip(line.chunks_exact(factor)) {
+                *sum += block.iter().map(|value| u32::from(*value)).sum::<u32>();
+            }
+        }
+        means.extend(sums.iter().map(|sum| *sum as f32 * scale));
+    }
+    means
+}
+
+/// Which frame of a clip stands at the time of each frame of the reference.
+///
+/// Both clips start at 0; a clip without a stated rate is taken frame by frame.
+pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> {
+    let last = answer.len() - 1;
+    let rates = (answer.info().fps, reference.info().fps);
+    (0..reference.len())
+        .map(|index| match rates {
+            (Some(ours), Some(theirs)) => {
+                let numerator = index as u128 * u128::from(theirs.denominator) * u128::from(ours.numerator);
+                let denominator = u128::from(theirs.numerator) * u128::from(ours.denominator);
+                // The frame on screen at that time; an eighth of a frame of tolerance for rounded rates.
+                let shown = (numerator * 8 + denominator) / (denominator * 8);
+                usize::try_from(shown).unwrap_or(last).min(last)
+            }
+            _ => index.min(last),
+        })
+        .collect()
+}
+
+/// `clip` at another size, by bilinear interpolation in fixed point; the clip itself where the size is right.
+pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
+    if (clip.width(), clip.height()) == (width, height) {
+        return clip;
+    }
+    let (from_width, from_height) = (clip.width(), clip.height());
+    let half = |side: usize| side.div_ceil(2);
+    let planes = (0..clip.len()).map(|index| {
+        let (blue, red) = clip.chroma(index);
+        let mut planes = resize_plane(clip.luma(index), (from_width, from_height), (width, height));
+        for plane in [blue, red] {
+            let chroma = resize_plane(plane, (half(from_width), half(from_height)), (half(width), half(height)));
+            planes.extend(chroma);
+        }
+        planes
+    });
+    let planes = planes.collect();
+    let info = clip.info().clone();
+    Clip::from_planes(width, height, info, planes).unwrap_or(clip)
+}
+
+/// One plane; positions in 65 536ths of a pixel, weights in 256ths.
+fn resize_plane(plane: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    let places = |from: usize, to: usize| -> Vec<(usize, usize, u32)> {
+        (0..to)
+            .map(|index| {
+                let position = ((2 * index as i64 + 1) * from as i64 * 32_768 / to as i64 - 32_768).max(0) as usize;
+                let near = (position >> 16).min(from - 1);
+                (near, (near + 1).min(from - 1), (position >> 8) as u32 & 0xff)
+            })
+            .collect()
+    };
+    let columns = places(from.0, to.0);
+    let mut resized = Vec::with_capacity(to.0 * to.1);
+    for (above, below, down) in places(from.1, to.1) {
+        let (above, below) = (&plane[above * from.0..][..from.0], &plane[below * from.0..][..from.0]);
+        resized.extend(columns.iter().map(|&(left, right, across)| {
+            let mix = |line: &[u8]| u32::from(line[left]) * (256 - across) + u32::from(line[right]) * across;
+            ((mix(above) * (256 - down) + mix(below) * down + 32_768) >> 16) as u8
+        }));
+    }
+    resized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Rational, VideoInfo};
+
+    fn clip(frames: usize, fps: u32) -> Clip {
+        let info = VideoInfo {
+            width: 4,
+            height: 4,
+            fps: Some(Rational { numerator: fps, denominator: 1 }),
+            frames: None,
+            duration_ms: None,
+            codec: "h264".into(),
+            colour_space: None,
+        };
+        Clip::from_planes(4, 4, info, (0..frames).map(|i| vec![i as u8; 24]).collect()).unwrap()
+    }
+
+    #[test]
+    fn frames_are_matched_by_time() {
+        let reference = clip(81, 16);
+        let same: Vec<usize> = (0..81).collect();
+        assert_eq!(frames_at_times_of(&clip(81, 16), &reference), same);
+        let quarter = frames_at_times_of(&clip(21, 4), &reference);
+        assert_eq!(quarter[..9], [0, 0, 0, 0, 1, 1, 1, 1, 2]);
+        assert_eq!(quarter[80], 20);
+        assert_eq!(frames_at_times_of(&clip(161, 32), &reference)[80], 160);
+    }
+
+    #[test]
+    fn block_means_leave_out_the_rest() {
+        let plane: Vec<u8> = vec![0, 2, 9, 2, 4, 9, 9, 9, 9];
+        assert_eq!(block_means(&plane, 3, 2), [2.0 / 255.0]);
+    }
+
+    #[test]
+    fn resizing_keeps_flat_and_sloping_pictures() {
+        assert!(resize_plane(&[7; 24], (6, 4), (9, 5)).iter().all(|value| *value == 7));
+        let slope: Vec<u8> = (0..64).map(|i| (i % 8 * 10) as u8).collect();
+        let wider = resize_plane(&slope, (8, 8), (16, 8));
+        assert!(wider[..16].windows(2).all(|pair| pair[0] <= pair[1]));
+        let same = resize_plane(&slope, (8, 8), (8, 8));
+        assert_eq!(same, slope);
+    }
+}
