@@ -95,10 +95,7 @@ pub struct Snapshot {
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Snapshot")
-            .field("root", self.backend.root())
-            .finish()
+        formatter.debug_struct("Snapshot").field("root", self.backend.root()).finish()
     }
 }
 
@@ -106,9 +103,7 @@ impl Snapshot {
     /// The state under `root`, read from `nodes` as needed.
     #[must_use]
     pub fn new(nodes: Arc<dyn Nodes>, root: H256) -> Self {
-        Self {
-            backend: TrieBackendBuilder::new(Adapter(nodes), root).build(),
-        }
+        Self { backend: TrieBackendBuilder::new(Adapter(nodes), root).build() }
     }
 
     /// Value of a raw storage key.
@@ -116,9 +111,7 @@ impl Snapshot {
     /// # Errors
     /// When the store does not answer.
     pub fn storage(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ExecutionError> {
-        self.backend
-            .storage(key)
-            .map_err(|error| ExecutionError::State(error.to_string()))
+        self.backend.storage(key).map_err(|error| ExecutionError::State(error.to_string()))
     }
 
     /// Up to `count` raw keys that begin with `prefix`, in order, after `after`.
@@ -130,13 +123,8 @@ impl Snapshot {
         range.prefix = Some(prefix);
         range.start_at = after;
         range.start_at_exclusive = true;
-        let keys = self
-            .backend
-            .keys(range)
-            .map_err(|error| ExecutionError::State(error.to_string()))?;
-        keys.take(count)
-            .collect::<Result<_, _>>()
-            .map_err(|error| ExecutionError::State(error.to_string()))
+        let keys = self.backend.keys(range).map_err(|error| ExecutionError::State(error.to_string()))?;
+        keys.take(count).collect::<Result<_, _>>().map_err(|error| ExecutionError::State(error.to_string()))
     }
 
     /// Calls a runtime API by name; `None` where there is no such method. Changes to the state are dropped.
@@ -156,9 +144,7 @@ impl Snapshot {
         transaction: UncheckedExtrinsic,
         parent: H256,
     ) -> Result<TransactionValidity, ExecutionError> {
-        self.run("validation", || {
-            Executive::validate_transaction(TransactionSource::External, transaction, parent)
-        })
+        self.run("validation", || Executive::validate_transaction(TransactionSource::External, transaction, parent))
     }
 
     /// The chain's name from its genesis document.
@@ -193,10 +179,7 @@ impl Snapshot {
         let run = || sp_externalities::set_and_run_with_externalities(&mut externalities, action);
         catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let message = text
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message")
-                .to_owned();
+            let message = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
             ExecutionError::Panicked { action: name, message }
         })
     }
@@ -212,13 +195,7 @@ pub fn genesis_block(genesis: &Genesis) -> Result<(Header, NewNodes), GenesisErr
     let pairs = storage.top.iter().map(|(key, value)| (&key[..], Some(&value[..])));
     let (state_root, transaction) = empty.storage_root(pairs, STATE_VERSION);
     let no_extrinsics = BlakeTwo256::ordered_trie_root(Vec::new(), STATE_VERSION);
-    let header = Header::new(
-        0,
-        no_extrinsics,
-        state_root,
-        H256::zero(),
-        sp_runtime::Digest::default(),
-    );
+    let header = Header::new(0, no_extrinsics, state_root, H256::zero(), sp_runtime::Digest::default());
     Ok((header, new_nodes(transaction)))
 }
 
@@ -237,20 +214,14 @@ pub fn build_block(
     loop {
         let trying = Cell::new(None);
         let mut changes = OverlayedChanges::default();
-        let built = snapshot.run_keeping(&mut changes, "block", || {
-            fill_block(parent, now_ms, candidates, &barred, &trying)
-        });
+        let built =
+            snapshot.run_keeping(&mut changes, "block", || fill_block(parent, now_ms, candidates, &barred, &trying));
         match (built, trying.get()) {
             (Ok((header, extrinsics, outcomes)), _) => {
                 let changes = changes
                     .drain_storage_changes(&snapshot.backend, STATE_VERSION)
                     .map_err(|error| ExecutionError::State(error.to_string()))?;
-                return Ok(Proposal {
-                    header,
-                    extrinsics,
-                    nodes: new_nodes(changes.transaction),
-                    outcomes,
-                });
+                return Ok(Proposal { header, extrinsics, nodes: new_nodes(changes.transaction), outcomes });
             }
             // The half-built block is thrown away and built again without the one that panicked.
             (Err(_), Some(guilty)) => barred[guilty] = true,
@@ -268,27 +239,16 @@ fn fill_block(
     trying: &Cell<Option<usize>>,
 ) -> (Header, Vec<Vec<u8>>, Vec<Outcome>) {
     let number = parent.number.saturating_add(1);
-    let blank = Header::new(
-        number,
-        H256::zero(),
-        H256::zero(),
-        parent.hash(),
-        sp_runtime::Digest::default(),
-    );
+    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash(), sp_runtime::Digest::default());
     Executive::initialize_block(&blank);
     let clock = RuntimeCall::Timestamp(pallet_timestamp::Call::set { now: now_ms });
     let inherent = UncheckedExtrinsic::new_bare(clock);
     let mut extrinsics = vec![inherent.encode()];
     let clock_set = Executive::apply_extrinsic(inherent);
-    assert!(
-        clock_set.is_ok(),
-        "the time of block {number} was refused: {clock_set:?}"
-    );
+    assert!(clock_set.is_ok(), "the time of block {number} was refused: {clock_set:?}");
 
-    let mut outcomes: Vec<_> = barred
-        .iter()
-        .map(|out| if *out { Outcome::Panicked } else { Outcome::Deferred })
-        .collect();
+    let mut outcomes: Vec<_> =
+        barred.iter().map(|out| if *out { Outcome::Panicked } else { Outcome::Deferred }).collect();
     loop {
         let before = extrinsics.len();
         for (at, candidate) in candidates.iter().enumerate() {
@@ -326,10 +286,7 @@ fn apply(transaction: UncheckedExtrinsic) -> Outcome {
 }
 
 fn new_nodes(mut transaction: BackendTransaction<BlakeTwo256>) -> NewNodes {
-    let nodes = transaction
-        .drain()
-        .into_values()
-        .filter(|(_, references)| *references > 0);
+    let nodes = transaction.drain().into_values().filter(|(_, references)| *references > 0);
     nodes.map(|(node, _)| (BlakeTwo256::hash(&node), node)).collect()
 }
 

@@ -121,10 +121,7 @@ impl Genesis {
     pub fn storage(&self) -> Result<Storage, GenesisError> {
         self.check_subnets()?;
         let config = RuntimeGenesisConfig {
-            balances: pallet_balances::GenesisConfig {
-                balances: self.endowments()?,
-                dev_accounts: None,
-            },
+            balances: pallet_balances::GenesisConfig { balances: self.endowments()?, dev_accounts: None },
             subtensor_module: subtensor::GenesisConfig {
                 subnets: self.subnets.clone(),
                 stake_threshold: self.stake_threshold,
@@ -133,9 +130,7 @@ impl Genesis {
             ..RuntimeGenesisConfig::default()
         };
         let mut storage = config.build_storage().map_err(GenesisError::Build)?;
-        storage
-            .top
-            .insert(CHAIN_NAME_KEY.to_vec(), self.name.clone().into_bytes());
+        storage.top.insert(CHAIN_NAME_KEY.to_vec(), self.name.clone().into_bytes());
         Ok(storage)
     }
 
@@ -160,10 +155,7 @@ impl Genesis {
                 if !hotkeys.insert(&neuron.hotkey) {
                     return Err(GenesisError::DuplicateHotkey { netuid, hotkey });
                 }
-                if owners
-                    .insert(&neuron.hotkey, &neuron.coldkey)
-                    .is_some_and(|other| *other != neuron.coldkey)
-                {
+                if owners.insert(&neuron.hotkey, &neuron.coldkey).is_some_and(|other| *other != neuron.coldkey) {
                     return Err(GenesisError::TwoColdkeys { hotkey });
                 }
             }
@@ -175,21 +167,14 @@ impl Genesis {
         let mut listed = BTreeMap::new();
         for Endowment { account, free } in &self.balances {
             if *free < EXISTENTIAL_DEPOSIT {
-                return Err(GenesisError::BalanceTooLow {
-                    account: account.clone(),
-                });
+                return Err(GenesisError::BalanceTooLow { account: account.clone() });
             }
             if listed.insert(account.clone(), *free).is_some() {
-                return Err(GenesisError::DuplicateBalance {
-                    account: account.clone(),
-                });
+                return Err(GenesisError::DuplicateBalance { account: account.clone() });
             }
         }
         for subnet in &self.subnets {
-            let neurons = subnet
-                .neurons
-                .iter()
-                .flat_map(|neuron| [&neuron.hotkey, &neuron.coldkey]);
+            let neurons = subnet.neurons.iter().flat_map(|neuron| [&neuron.hotkey, &neuron.coldkey]);
             for account in neurons.chain([&subnet.owner_coldkey, &subnet.owner_hotkey]) {
                 listed.entry(account.clone()).or_insert(POCKET_MONEY);
             }

@@ -78,10 +78,7 @@ impl Encode for Data {
             Self::Sha256(hash) => (SHA_256, hash).encode_to(output),
             Self::Keccak256(hash) => (KECCAK_256, hash).encode_to(output),
             Self::ShaThree256(hash) => (SHA_THREE_256, hash).encode_to(output),
-            Self::TimelockEncrypted {
-                encrypted,
-                reveal_round,
-            } => {
+            Self::TimelockEncrypted { encrypted, reveal_round } => {
                 (TIMELOCK_ENCRYPTED, encrypted, reveal_round).encode_to(output);
             }
             Self::ResetBondsFlag => output.push_byte(RESET_BONDS_FLAG),
@@ -107,10 +104,7 @@ impl Decode for Data {
             SHA_THREE_256 => Self::ShaThree256(Decode::decode(input)?),
             TIMELOCK_ENCRYPTED => {
                 let (encrypted, reveal_round) = Decode::decode(input)?;
-                Self::TimelockEncrypted {
-                    encrypted,
-                    reveal_round,
-                }
+                Self::TimelockEncrypted { encrypted, reveal_round }
             }
             RESET_BONDS_FLAG => Self::ResetBondsFlag,
             BIG_RAW => Self::BigRaw(Decode::decode(input)?),
@@ -157,9 +151,7 @@ impl TypeInfo for Data {
                 let bytes = Fields::unnamed().field(|field| field.ty::<BoundedVec<u8, ConstU32<MAX_BIG_RAW>>>());
                 variant.index(BIG_RAW).fields(bytes)
             });
-        Type::builder()
-            .path(Path::new("Data", module_path!()))
-            .variant(variants)
+        Type::builder().path(Path::new("Data", module_path!())).variant(variants)
     }
 }
 
@@ -187,10 +179,7 @@ mod tests {
             (Data::Keccak256([3; 32]), KECCAK_256),
             (Data::ShaThree256([4; 32]), SHA_THREE_256),
             (
-                Data::TimelockEncrypted {
-                    encrypted: vec![5; 9].try_into().unwrap(),
-                    reveal_round: 6,
-                },
+                Data::TimelockEncrypted { encrypted: vec![5; 9].try_into().unwrap(), reveal_round: 6 },
                 TIMELOCK_ENCRYPTED,
             ),
             (Data::ResetBondsFlag, RESET_BONDS_FLAG),

@@ -128,32 +128,17 @@ pub mod pallet {
         #[pallet::weight((Weight::from_parts(10_000, 0), DispatchClass::Normal, Pays::No))]
         pub fn set_commitment(origin: OriginFor<T>, netuid: u16, info: Box<CommitmentInfo>) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            ensure!(
-                T::Subnets::can_commit(netuid, &who),
-                Error::<T>::AccountNotAllowedCommit
-            );
+            ensure!(T::Subnets::can_commit(netuid, &who), Error::<T>::AccountNotAllowedCommit);
             Self::charge_space(netuid, &who, &info)?;
             let block: u32 = frame_system::Pallet::<T>::block_number().unique_saturated_into();
             let reveal_round = info.fields.iter().find_map(|field| match field {
                 Data::TimelockEncrypted { reveal_round, .. } => Some(*reveal_round),
                 _ => None,
             });
-            CommitmentOf::<T>::insert(
-                netuid,
-                &who,
-                Registration {
-                    deposit: 0,
-                    block,
-                    info: *info,
-                },
-            );
+            CommitmentOf::<T>::insert(netuid, &who, Registration { deposit: 0, block, info: *info });
             LastCommitment::<T>::insert(netuid, &who, block);
             Self::deposit_event(match reveal_round {
-                Some(reveal_round) => Event::TimelockCommitment {
-                    netuid,
-                    who,
-                    reveal_round,
-                },
+                Some(reveal_round) => Event::TimelockCommitment { netuid, who, reveal_round },
                 None => Event::Commitment { netuid, who },
             });
             Ok(())
@@ -165,20 +150,11 @@ pub mod pallet {
             let epoch = T::Subnets::epoch(netuid);
             let mut usage = UsedSpaceOf::<T>::get(netuid, who).unwrap_or_default();
             if usage.last_epoch != epoch {
-                usage = UsageTracker {
-                    last_epoch: epoch,
-                    used_space: 0,
-                };
+                usage = UsageTracker { last_epoch: epoch, used_space: 0 };
             }
-            let needed = info
-                .fields
-                .iter()
-                .fold(0, |sum: u64, field| sum.saturating_add(field.charged_len()));
+            let needed = info.fields.iter().fold(0, |sum: u64, field| sum.saturating_add(field.charged_len()));
             usage.used_space = usage.used_space.saturating_add(needed.max(MIN_CHARGE));
-            ensure!(
-                usage.used_space <= u64::from(MaxSpace::<T>::get()),
-                Error::<T>::SpaceLimitExceeded
-            );
+            ensure!(usage.used_space <= u64::from(MaxSpace::<T>::get()), Error::<T>::SpaceLimitExceeded);
             UsedSpaceOf::<T>::insert(netuid, who, usage);
             Ok(())
         }

@@ -11,10 +11,7 @@ const IPV6_LOOPBACK: u128 = 1;
 impl<T: Config> Pallet<T> {
     /// The checks of `serve_axon`; the pool makes the same ones.
     pub(super) fn check_axon(hotkey: &T::AccountId, netuid: u16, axon: &AxonInfo) -> Result<(), Error<T>> {
-        ensure!(
-            Uids::<T>::contains_key(netuid, hotkey),
-            Error::<T>::HotKeyNotRegisteredInNetwork
-        );
+        ensure!(Uids::<T>::contains_key(netuid, hotkey), Error::<T>::HotKeyNotRegisteredInNetwork);
         ensure!(matches!(axon.ip_type, 4 | 6), Error::<T>::InvalidIpType);
         ensure!(Self::usable_address(axon), Error::<T>::InvalidIpAddress);
         ensure!(axon.port != 0, Error::<T>::InvalidPort);

@@ -34,20 +34,11 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_commit_weights(hotkey: T::AccountId, netuid: u16, mechanism: u8, hash: H256) -> DispatchResult {
         ensure!(netuid != ROOT_NETUID, Error::<T>::CanNotSetRootNetworkWeights);
         Self::ensure_mechanism(netuid, mechanism)?;
-        ensure!(
-            CommitRevealWeightsEnabled::<T>::get(netuid),
-            Error::<T>::CommitRevealDisabled
-        );
+        ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         let uid = Uids::<T>::get(netuid, &hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
-        ensure!(
-            Self::has_stake_for_weights(&hotkey, netuid),
-            Error::<T>::NotEnoughStakeToSetWeights
-        );
+        ensure!(Self::has_stake_for_weights(&hotkey, netuid), Error::<T>::NotEnoughStakeToSetWeights);
         let now = Self::block();
-        ensure!(
-            Self::passes_rate_limit(netuid, mechanism, uid, now),
-            Error::<T>::CommittingWeightsTooFast
-        );
+        ensure!(Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::CommittingWeightsTooFast);
 
         let index = Self::storage_index(netuid, mechanism);
         let epoch = SubnetEpochIndex::<T>::get(netuid);
@@ -90,21 +81,14 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         ensure!(uids.len() == values.len(), Error::<T>::InputLengthsUnequal);
         Self::ensure_mechanism(netuid, mechanism)?;
-        ensure!(
-            CommitRevealWeightsEnabled::<T>::get(netuid),
-            Error::<T>::CommitRevealDisabled
-        );
+        ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         let index = Self::storage_index(netuid, mechanism);
         let hash = Self::commit_hash(&hotkey, index, &uids, &values, &salt, version_key);
         Self::check_reveal(&hotkey, netuid, mechanism, hash)?;
         // Revealing one commit drops the older ones too: they would overwrite newer weights.
         WeightCommits::<T>::mutate_exists(index, &hotkey, |entry| {
             let commits = entry.take().unwrap_or_default();
-            let rest: Vec<_> = commits
-                .into_iter()
-                .skip_while(|(other, ..)| *other != hash)
-                .skip(1)
-                .collect();
+            let rest: Vec<_> = commits.into_iter().skip_while(|(other, ..)| *other != hash).skip(1).collect();
             *entry = (!rest.is_empty()).then_some(rest);
         });
         Self::store_weights(&hotkey, netuid, mechanism, uids, values, version_key, true)?;

@@ -74,21 +74,12 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
             Call::set_mechanism_weights { netuid, mecid, .. } => Self::judge_rate(who, *netuid, *mecid, true),
             Call::commit_weights { netuid, .. } => Self::judge_rate(who, *netuid, 0, false),
             Call::commit_mechanism_weights { netuid, mecid, .. } => Self::judge_rate(who, *netuid, *mecid, false),
-            Call::reveal_weights {
-                netuid,
-                uids,
-                values,
-                salt,
-                version_key,
-            } => Self::judge_reveal(who, *netuid, 0, (uids, values, salt, *version_key)),
-            Call::reveal_mechanism_weights {
-                netuid,
-                mecid,
-                uids,
-                values,
-                salt,
-                version_key,
-            } => Self::judge_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key)),
+            Call::reveal_weights { netuid, uids, values, salt, version_key } => {
+                Self::judge_reveal(who, *netuid, 0, (uids, values, salt, *version_key))
+            }
+            Call::reveal_mechanism_weights { netuid, mecid, uids, values, salt, version_key } => {
+                Self::judge_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key))
+            }
             Call::serve_axon { .. } => Self::judge_axon(who, call),
             _ => Ok(0),
         }
@@ -125,27 +116,15 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
         }
         let index = Pallet::<T>::storage_index(netuid, mechanism);
         let hash: H256 = Pallet::<T>::commit_hash(who, index, uids, values, salt, version_key);
-        Pallet::<T>::check_reveal(who, netuid, mechanism, hash)
-            .map(|()| 0)
-            .map_err(|error| match error {
-                Error::NoWeightsCommitFound | Error::InvalidRevealCommitHashNotMatch => InvalidCode::CommitNotFound,
-                Error::RevealTooEarly | Error::ExpiredWeightCommit => InvalidCode::RevealTooEarly,
-                _ => InvalidCode::Other,
-            })
+        Pallet::<T>::check_reveal(who, netuid, mechanism, hash).map(|()| 0).map_err(|error| match error {
+            Error::NoWeightsCommitFound | Error::InvalidRevealCommitHashNotMatch => InvalidCode::CommitNotFound,
+            Error::RevealTooEarly | Error::ExpiredWeightCommit => InvalidCode::RevealTooEarly,
+            _ => InvalidCode::Other,
+        })
     }
 
     fn judge_axon(who: &T::AccountId, call: &Call<T>) -> Result<u64, InvalidCode> {
-        let Call::serve_axon {
-            netuid,
-            version,
-            ip,
-            port,
-            ip_type,
-            protocol,
-            placeholder1,
-            placeholder2,
-        } = call
-        else {
+        let Call::serve_axon { netuid, version, ip, port, ip_type, protocol, placeholder1, placeholder2 } = call else {
             return Ok(0);
         };
         let axon = super::AxonInfo {
@@ -158,15 +137,13 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
             placeholder1: *placeholder1,
             placeholder2: *placeholder2,
         };
-        Pallet::<T>::check_axon(who, *netuid, &axon)
-            .map(|()| 0)
-            .map_err(|error| match error {
-                Error::HotKeyNotRegisteredInNetwork => InvalidCode::NotRegisteredInNetwork,
-                Error::InvalidIpType | Error::InvalidIpAddress => InvalidCode::InvalidAddress,
-                Error::InvalidPort => InvalidCode::InvalidPort,
-                Error::ServingRateLimitExceeded => InvalidCode::ServingRateLimit,
-                _ => InvalidCode::Other,
-            })
+        Pallet::<T>::check_axon(who, *netuid, &axon).map(|()| 0).map_err(|error| match error {
+            Error::HotKeyNotRegisteredInNetwork => InvalidCode::NotRegisteredInNetwork,
+            Error::InvalidIpType | Error::InvalidIpAddress => InvalidCode::InvalidAddress,
+            Error::InvalidPort => InvalidCode::InvalidPort,
+            Error::ServingRateLimitExceeded => InvalidCode::ServingRateLimit,
+            _ => InvalidCode::Other,
+        })
     }
 }
 
@@ -199,14 +176,7 @@ where
             (Some(who), Some(call)) if source != TransactionSource::InBlock => Self::judge(who, call)?,
             _ => 0,
         };
-        Ok((
-            ValidTransaction {
-                priority: judged,
-                ..ValidTransaction::default()
-            },
-            (),
-            origin,
-        ))
+        Ok((ValidTransaction { priority: judged, ..ValidTransaction::default() }, (), origin))
     }
 
     fn prepare(

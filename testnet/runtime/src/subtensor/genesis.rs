@@ -101,9 +101,7 @@ impl<T: Config> Pallet<T> {
         for (uid, neuron) in (0_u16..).zip(&subnet.neurons) {
             Self::seat(netuid, uid, &neuron.hotkey, &neuron.coldkey);
             TotalHotkeyAlpha::<T>::insert(&neuron.hotkey, netuid, neuron.stake);
-            ValidatorPermit::<T>::mutate(netuid, |permits| {
-                put(permits, usize::from(uid), neuron.validator_permit)
-            });
+            ValidatorPermit::<T>::mutate(netuid, |permits| put(permits, usize::from(uid), neuron.validator_permit));
         }
     }
 }

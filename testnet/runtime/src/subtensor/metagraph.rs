@@ -65,13 +65,7 @@ impl<T: Config> View<T> {
         let owner_coldkey = SubnetOwner::<T>::get(netuid)?;
         let uids = 0..SubnetworkN::<T>::get(netuid);
         let hotkeys = uids.clone().filter_map(|uid| Keys::<T>::get(netuid, uid)).collect();
-        Some(Self {
-            netuid,
-            uids,
-            hotkeys,
-            owner_hotkey,
-            owner_coldkey,
-        })
+        Some(Self { netuid, uids, hotkeys, owner_hotkey, owner_coldkey })
     }
 
     fn per_uid<V>(&self, read: impl Fn(u16) -> V) -> Vec<V> {
@@ -89,10 +83,7 @@ impl<T: Config> View<T> {
     }
 
     fn stake(&self) -> Vec<u64> {
-        self.hotkeys
-            .iter()
-            .map(|hotkey| TotalHotkeyAlpha::<T>::get(hotkey, self.netuid))
-            .collect()
+        self.hotkeys.iter().map(|hotkey| TotalHotkeyAlpha::<T>::get(hotkey, self.netuid)).collect()
     }
 
     fn coldkeys(&self) -> Vec<T::AccountId> {
@@ -101,28 +92,17 @@ impl<T: Config> View<T> {
     }
 
     fn axons(&self) -> Vec<AxonInfo> {
-        self.hotkeys
-            .iter()
-            .map(|hotkey| Axons::<T>::get(self.netuid, hotkey).unwrap_or_default())
-            .collect()
+        self.hotkeys.iter().map(|hotkey| Axons::<T>::get(self.netuid, hotkey).unwrap_or_default()).collect()
     }
 
     fn validators(&self) -> Vec<Compact<u16>> {
         let permits = self.column(ValidatorPermit::<T>::get(self.netuid));
-        self.uids
-            .clone()
-            .zip(permits)
-            .filter(|(_, permitted)| *permitted)
-            .map(|(uid, _)| Compact(uid))
-            .collect()
+        self.uids.clone().zip(permits).filter(|(_, permitted)| *permitted).map(|(uid, _)| Compact(uid)).collect()
     }
 
     fn commitments(&self) -> Vec<(T::AccountId, Vec<Compact<u8>>)> {
         let compact = |(account, bytes): (_, Vec<u8>)| (account, bytes.into_iter().map(Compact).collect());
-        T::Commitments::commitments(self.netuid)
-            .into_iter()
-            .map(compact)
-            .collect()
+        T::Commitments::commitments(self.netuid).into_iter().map(compact).collect()
     }
 
     fn last_step(&self) -> u64 {

@@ -5,14 +5,16 @@
 
 mod axons;
 mod commit_reveal;
-pub mod epoch;
+mod epoch;
 mod extension;
+mod fixed;
 mod genesis;
 pub mod metagraph;
 mod registration;
 #[cfg(test)]
 mod tests;
 mod weights;
+pub mod yuma;
 
 pub use extension::{InvalidCode, SubtensorTransactionExtension};
 pub use genesis::{NeuronGenesis, SubnetGenesis};
@@ -426,16 +428,7 @@ pub mod pallet {
         ) -> DispatchResult {
             let hotkey = ensure_signed(origin)?;
             let block = Self::block();
-            let axon = AxonInfo {
-                block,
-                version,
-                ip,
-                port,
-                ip_type,
-                protocol,
-                placeholder1,
-                placeholder2,
-            };
+            let axon = AxonInfo { block, version, ip, port, ip_type, protocol, placeholder1, placeholder2 };
             Self::do_serve_axon(hotkey, netuid, axon)
         }
 

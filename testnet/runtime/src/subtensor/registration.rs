@@ -11,27 +11,15 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_burned_register(coldkey: T::AccountId, netuid: u16, hotkey: T::AccountId) -> DispatchResult {
         ensure!(netuid != ROOT_NETUID, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
-        ensure!(
-            NetworkRegistrationAllowed::<T>::get(netuid),
-            Error::<T>::SubNetRegistrationDisabled
-        );
-        ensure!(
-            !Uids::<T>::contains_key(netuid, &hotkey),
-            Error::<T>::HotKeyAlreadyRegisteredInSubNet
-        );
+        ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);
+        ensure!(!Uids::<T>::contains_key(netuid, &hotkey), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
         let owner = Owner::<T>::get(&hotkey).unwrap_or_else(|| coldkey.clone());
         ensure!(owner == coldkey, Error::<T>::NonAssociatedColdKey);
         let burn = Burn::<T>::get(netuid);
         let spendable = T::Currency::reducible_balance(&coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(spendable >= burn, Error::<T>::NotEnoughBalanceToStake);
         let uid = Self::free_uid(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?;
-        T::Currency::burn_from(
-            &coldkey,
-            burn,
-            Preservation::Preserve,
-            Precision::Exact,
-            Fortitude::Polite,
-        )?;
+        T::Currency::burn_from(&coldkey, burn, Preservation::Preserve, Precision::Exact, Fortitude::Polite)?;
         Self::seat(netuid, uid, &hotkey, &coldkey);
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
         Ok(())
@@ -51,11 +39,7 @@ impl<T: Config> Pallet<T> {
         (0..neurons)
             .filter(|uid| Keys::<T>::get(netuid, uid) != owner)
             .map(|uid| {
-                (
-                    emission.get(usize::from(uid)).copied().unwrap_or(0),
-                    BlockAtRegistration::<T>::get(netuid, uid),
-                    uid,
-                )
+                (emission.get(usize::from(uid)).copied().unwrap_or(0), BlockAtRegistration::<T>::get(netuid, uid), uid)
             })
             .filter(|(_, registered, _)| now.saturating_sub(*registered) >= immunity)
             .min()

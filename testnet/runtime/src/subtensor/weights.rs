@@ -16,9 +16,7 @@ impl<T: Config> Pallet<T> {
     /// Where a mechanism's weights, bonds and vectors are stored.
     #[must_use]
     pub fn storage_index(netuid: u16, mechanism: u8) -> u16 {
-        MECHANISM_STRIDE
-            .saturating_mul(u16::from(mechanism))
-            .saturating_add(netuid)
+        MECHANISM_STRIDE.saturating_mul(u16::from(mechanism)).saturating_add(netuid)
     }
 
     /// Fails unless the subnet exists and has the mechanism.
@@ -51,10 +49,7 @@ impl<T: Config> Pallet<T> {
         values: Vec<u16>,
         version_key: u64,
     ) -> DispatchResult {
-        ensure!(
-            !CommitRevealWeightsEnabled::<T>::get(netuid),
-            Error::<T>::CommitRevealEnabled
-        );
+        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealEnabled);
         Self::store_weights(&hotkey, netuid, mechanism, uids, values, version_key, false)
     }
 
@@ -73,49 +68,22 @@ impl<T: Config> Pallet<T> {
         ensure!(uids.len() == values.len(), Error::<T>::WeightVecNotEqualSize);
         Self::ensure_mechanism(netuid, mechanism)?;
         let neurons = SubnetworkN::<T>::get(netuid);
-        ensure!(
-            uids.len() <= usize::from(neurons),
-            Error::<T>::UidsLengthExceedUidsInSubNet
-        );
+        ensure!(uids.len() <= usize::from(neurons), Error::<T>::UidsLengthExceedUidsInSubNet);
         let uid = Uids::<T>::get(netuid, hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
-        ensure!(
-            Self::has_stake_for_weights(hotkey, netuid),
-            Error::<T>::NotEnoughStakeToSetWeights
-        );
+        ensure!(Self::has_stake_for_weights(hotkey, netuid), Error::<T>::NotEnoughStakeToSetWeights);
         let required_key = WeightsVersionKey::<T>::get(netuid);
-        ensure!(
-            required_key == 0 || version_key >= required_key,
-            Error::<T>::IncorrectWeightVersionKey
-        );
+        ensure!(required_key == 0 || version_key >= required_key, Error::<T>::IncorrectWeightVersionKey);
         let now = Self::block();
-        ensure!(
-            revealed || Self::passes_rate_limit(netuid, mechanism, uid, now),
-            Error::<T>::SettingWeightsTooFast
-        );
+        ensure!(revealed || Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::SettingWeightsTooFast);
         let self_weight = uids == [uid];
         let owner = SubnetOwnerHotkey::<T>::get(netuid).as_ref() == Some(hotkey);
-        let permitted = ValidatorPermit::<T>::get(netuid)
-            .get(usize::from(uid))
-            .copied()
-            .unwrap_or(false);
+        let permitted = ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or(false);
         ensure!(self_weight || owner || permitted, Error::<T>::NeuronNoValidatorPermit);
-        ensure!(
-            uids.iter().collect::<BTreeSet<_>>().len() == uids.len(),
-            Error::<T>::DuplicateUids
-        );
-        ensure!(
-            uids.iter().all(|target| *target < neurons),
-            Error::<T>::UidVecContainInvalidOne
-        );
+        ensure!(uids.iter().collect::<BTreeSet<_>>().len() == uids.len(), Error::<T>::DuplicateUids);
+        ensure!(uids.iter().all(|target| *target < neurons), Error::<T>::UidVecContainInvalidOne);
         let shortest = MinAllowedWeights::<T>::get(netuid).min(neurons);
-        ensure!(
-            self_weight || uids.len() >= usize::from(shortest),
-            Error::<T>::WeightVecLengthIsLow
-        );
-        ensure!(
-            self_weight || within_limit(&values, MaxWeightsLimit::<T>::get(netuid)),
-            Error::<T>::MaxWeightExceeded
-        );
+        ensure!(self_weight || uids.len() >= usize::from(shortest), Error::<T>::WeightVecLengthIsLow);
+        ensure!(self_weight || within_limit(&values, MaxWeightsLimit::<T>::get(netuid)), Error::<T>::MaxWeightExceeded);
 
         let index = Self::storage_index(netuid, mechanism);
         let stored: Vec<(u16, u16)> = uids.into_iter().zip(max_upscale(&values)).collect();
@@ -146,10 +114,7 @@ pub(super) fn max_upscale(values: &[u16]) -> Vec<u16> {
     let scale = |value: u16| {
         let doubled = u32::from(value).saturating_mul(u32::from(u16::MAX));
         // round(a / b) = floor((a + b/2) / b); a / b never exceeds 65535 because value <= largest.
-        (doubled.saturating_add(largest / 2))
-            .checked_div(largest)
-            .unwrap_or(0)
-            .min(u32::from(u16::MAX)) as u16
+        (doubled.saturating_add(largest / 2)).checked_div(largest).unwrap_or(0).min(u32::from(u16::MAX)) as u16
     };
     values.iter().copied().map(scale).collect()
 }

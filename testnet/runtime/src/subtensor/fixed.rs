@@ -1,0 +1,104 @@
+//! 32.32 fixed-point numbers: the same epoch on every machine.
+
+use std::iter::Sum;
+use std::ops::{Add, Mul, Sub};
+
+const FRACTION_BITS: u32 = 32;
+
+/// A number with 32 fractional bits. Sums saturate; products and quotients round towards zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fixed(i64);
+
+impl Fixed {
+    pub(super) const ZERO: Self = Self(0);
+    pub(super) const ONE: Self = Self(1 << FRACTION_BITS);
+
+    /// `numerator / denominator`, zero where the denominator is.
+    pub(super) fn ratio(numerator: u64, denominator: u64) -> Self {
+        let scaled = u128::from(numerator) << FRACTION_BITS;
+        Self(scaled.checked_div(u128::from(denominator)).map_or(0, |value| i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+
+    /// Parts of 65535.
+    pub(super) fn parts(parts: u16) -> Self {
+        Self::ratio(u64::from(parts), u64::from(u16::MAX))
+    }
+
+    /// Parts of 65535, rounded to the nearest and held within 0 and 65535: parts survive the way there and back.
+    pub(super) fn to_parts(self) -> u16 {
+        let scaled = i128::from(self.0.clamp(0, Self::ONE.0)) * i128::from(u16::MAX);
+        ((scaled + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS) as u16
+    }
+
+    /// Parts of `whole`, rounded down; negative counts as zero.
+    pub(super) fn scaled_to(self, whole: u64) -> u64 {
+        ((u128::from(self.0.max(0) as u64) * u128::from(whole)) >> FRACTION_BITS) as u64
+    }
+
+    /// Each value's share of the sum; all zero where the sum is.
+    pub(super) fn shares(values: &[u64]) -> Vec<Self> {
+        let sum: u128 = values.iter().copied().map(u128::from).sum();
+        let share = |value: u64| (u128::from(value) << FRACTION_BITS).checked_div(sum).unwrap_or(0) as i64;
+        values.iter().copied().map(|value| Self(share(value))).collect()
+    }
+
+    /// `self / divisor`, zero where the divisor is.
+    pub(super) fn over(self, divisor: Self) -> Self {
+        let scaled = i128::from(self.0) << FRACTION_BITS;
+        let value = scaled.checked_div(i128::from(divisor.0)).unwrap_or(0);
+        Self(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl Add for Fixed {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Fixed {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Mul for Fixed {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        let product = (i128::from(self.0) * i128::from(other.0)) >> FRACTION_BITS;
+        Self(i64::try_from(product).unwrap_or(i64::MAX))
+    }
+}
+
+impl Sum for Fixed {
+    fn sum<I: Iterator<Item = Self>>(values: I) -> Self {
+        values.fold(Self::ZERO, Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_survive_the_way_there_and_back() {
+        for parts in 0..=u16::MAX {
+            assert_eq!(Fixed::parts(parts).to_parts(), parts);
+        }
+    }
+
+    #[test]
+    fn nothing_divided_by_nothing_is_nothing() {
+        assert_eq!(Fixed::ONE.over(Fixed::ZERO), Fixed::ZERO);
+        assert_eq!(Fixed::shares(&[0, 0]), [Fixed::ZERO; 2]);
+        assert_eq!(Fixed::ratio(1, 0), Fixed::ZERO);
+    }
+
+    #[test]
+    fn shares_of_the_largest_stakes_do_not_overflow() {
+        let shares = Fixed::shares(&[u64::MAX, u64::MAX]);
+        assert_eq!(shares, [Fixed(1 << 31); 2]);
+    }
+}

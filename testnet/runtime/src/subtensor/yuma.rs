@@ -1,0 +1,356 @@
+//! Yuma consensus: from the weights that validators set to what each neuron earns. Pure, in 32.32 fixed point.
+//!
+//! Validators vote with their stake. A weight above the stake-weighted median of its column is cut down to it, so a
+//! minority cannot lift a miner; what is left, summed by stake, is the miner's incentive. A validator earns dividends
+//! by the bonds it built up with the miners that earn, and builds fewer with those it overrates.
+
+use super::fixed::Fixed;
+
+/// One neuron as an epoch sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NeuronInput {
+    /// Stake, rao.
+    pub stake: u64,
+    /// Whether it may set weights.
+    pub permit: bool,
+    /// Block of its last weights or commit.
+    pub last_update: u64,
+    /// Block of its registration.
+    pub registered: u64,
+    /// Weights it set, as (uid, parts of 65535).
+    pub weights: Vec<(u16, u16)>,
+    /// Bonds after the last epoch, as (uid, parts of 65535 of the column's largest).
+    pub bonds: Vec<(u16, u16)>,
+}
+
+/// A subnet as an epoch sees it; a neuron's uid is its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// Block of the epoch.
+    pub now: u64,
+    /// Blocks without an update after which a validator has no say.
+    pub activity_cutoff: u64,
+    /// Share of stake that must agree, parts of 65535.
+    pub kappa: u16,
+    /// How much of the old bonds stays, parts of a million.
+    pub bonds_moving_average: u64,
+    /// How much overrating costs in bonds, parts of 65535.
+    pub bonds_penalty: u16,
+    /// Most permits given.
+    pub max_validators: u16,
+    /// Uid of the subnet owner's hotkey.
+    pub owner: Option<u16>,
+    /// Neurons by uid.
+    pub neurons: Vec<NeuronInput>,
+}
+
+/// What an epoch decides; one entry per uid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Who set weights recently.
+    pub active: Vec<bool>,
+    /// Who may set weights from now on.
+    pub permits: Vec<bool>,
+    /// The weight that the majority agrees on, parts of 65535.
+    pub consensus: Vec<u16>,
+    /// Share of the miners' half, parts of 65535.
+    pub incentive: Vec<u16>,
+    /// Share of the validators' half, parts of 65535.
+    pub dividends: Vec<u16>,
+    /// How much of a validator's weights the majority shares, parts of 65535.
+    pub validator_trust: Vec<u16>,
+    /// Bonds to keep, as in [`NeuronInput::bonds`].
+    pub bonds: Vec<Vec<(u16, u16)>>,
+    /// Share of the whole emission, parts of 10⁹.
+    pub emission: Vec<u64>,
+}
+
+type Matrix = Vec<Vec<Fixed>>;
+
+/// Runs one epoch.
+#[must_use]
+pub fn epoch(input: &Input) -> Outcome {
+    let neurons = &input.neurons;
+    let active: Vec<bool> =
+        neurons.iter().map(|neuron| neuron.last_update.saturating_add(input.activity_cutoff) >= input.now).collect();
+    let stake = Fixed::shares(&neurons.iter().map(|neuron| neuron.stake).collect::<Vec<_>>());
+    let mut say: Vec<Fixed> = stake.clone();
+    for ((say, neuron), active) in say.iter_mut().zip(neurons).zip(&active) {
+        if !neuron.permit || !active {
+            *say = Fixed::ZERO;
+        }
+    }
+    normalize(&mut say);
+
+    let weights = voting_weights(input);
+    let consensus: Vec<Fixed> = (0..neurons.len())
+        .map(|target| median(&say, &weights, target, Fixed::ONE - Fixed::parts(input.kappa)))
+        .collect();
+    let clipped: Matrix =
+        weights.iter().map(|row| row.iter().zip(&consensus).map(|(weight, cap)| *weight.min(cap)).collect()).collect();
+    let validator_trust: Vec<Fixed> = clipped.iter().map(|row| row.iter().copied().sum()).collect();
+    let mut incentive: Vec<Fixed> = (0..neurons.len()).map(|target| weighted_sum(&say, &clipped, target)).collect();
+    normalize(&mut incentive);
+
+    let bonds = moved_bonds(input, &say, &weights, &clipped);
+    let mut dividends: Vec<Fixed> =
+        bonds.iter().map(|row| row.iter().zip(&incentive).map(|(bond, earned)| *bond * *earned).sum()).collect();
+    normalize(&mut dividends);
+
+    let mut emission: Vec<Fixed> =
+        incentive.iter().zip(&dividends).map(|(miner, validator)| *miner + *validator).collect();
+    if emission.iter().all(|share| *share == Fixed::ZERO) {
+        // Nobody set weights that count: stake earns.
+        emission = if say.iter().all(|share| *share == Fixed::ZERO) { stake } else { say.clone() };
+    }
+    normalize(&mut emission);
+
+    let permits = permits(input);
+    Outcome {
+        active,
+        consensus: consensus.iter().map(|value| value.to_parts()).collect(),
+        incentive: incentive.iter().map(|value| value.to_parts()).collect(),
+        dividends: dividends.iter().map(|value| value.to_parts()).collect(),
+        validator_trust: validator_trust.iter().map(|value| value.to_parts()).collect(),
+        bonds: kept_bonds(&bonds, &permits),
+        emission: emission.iter().map(|value| value.scaled_to(1_000_000_000)).collect(),
+        permits,
+    }
+}
+
+/// The largest stakes above zero, ties to the lower uid, and the owner.
+fn permits(input: &Input) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..input.neurons.len()).filter(|uid| input.neurons[*uid].stake > 0).collect();
+    order.sort_by_key(|uid| (std::cmp::Reverse(input.neurons[*uid].stake), *uid));
+    let mut permits = vec![false; input.neurons.len()];
+    for uid in order.into_iter().take(usize::from(input.max_validators)).chain(input.owner.map(usize::from)) {
+        if let Some(permit) = permits.get_mut(uid) {
+            *permit = true;
+        }
+    }
+    permits
+}
+
+/// Rows of those with a permit, without self-weights (but the owner's) and without votes for a seat that changed hands
+/// since; each row sums to one.
+fn voting_weights(input: &Input) -> Matrix {
+    let rows = input.neurons.iter().enumerate();
+    rows.map(|(from, neuron)| {
+        let mut row = vec![Fixed::ZERO; input.neurons.len()];
+        if neuron.permit {
+            for (target, weight) in &neuron.weights {
+                let to = usize::from(*target);
+                let own = to == from && input.owner.map(usize::from) != Some(from);
+                let Some(seat) = input.neurons.get(to) else { continue };
+                if !own && neuron.last_update > seat.registered {
+                    row[to] = Fixed::parts(*weight);
+                }
+            }
+        }
+        normalize(&mut row);
+        row
+    })
+    .collect()
+}
+
+/// The smallest weight of a column such that more than `minority` of the say lies at or below it.
+fn median(say: &[Fixed], weights: &Matrix, target: usize, minority: Fixed) -> Fixed {
+    let mut votes: Vec<(Fixed, Fixed)> =
+        say.iter().zip(weights).filter(|(say, _)| **say > Fixed::ZERO).map(|(say, row)| (row[target], *say)).collect();
+    votes.sort_unstable();
+    let mut below = Fixed::ZERO;
+    for (weight, say) in &votes {
+        below = below + *say;
+        if below > minority {
+            return *weight;
+        }
+    }
+    // Rounding can leave the sum a hair short of one.
+    votes.last().map_or(Fixed::ZERO, |(weight, _)| *weight)
+}
+
+fn weighted_sum(say: &[Fixed], matrix: &Matrix, target: usize) -> Fixed {
+    say.iter().zip(matrix).map(|(say, row)| *say * row[target]).sum()
+}
+
+/// The moving average of bonds, by column: what was there, and what this epoch's weights buy.
+fn moved_bonds(input: &Input, say: &[Fixed], weights: &Matrix, clipped: &Matrix) -> Matrix {
+    let penalty = Fixed::parts(input.bonds_penalty);
+    let mut bought: Matrix = say
+        .iter()
+        .zip(weights.iter().zip(clipped))
+        .map(|(say, (row, cut))| {
+            row.iter().zip(cut).map(|(weight, cut)| *say * (*weight - penalty * (*weight - *cut))).collect()
+        })
+        .collect();
+    normalize_columns(&mut bought);
+    let mut held: Matrix = input
+        .neurons
+        .iter()
+        .map(|neuron| {
+            let mut row = vec![Fixed::ZERO; input.neurons.len()];
+            for (target, bond) in &neuron.bonds {
+                let seat = input.neurons.get(usize::from(*target));
+                // A bond with a seat that changed hands since is void.
+                if seat.is_some_and(|seat| neuron.last_update > seat.registered) {
+                    row[usize::from(*target)] = Fixed::parts(*bond);
+                }
+            }
+            row
+        })
+        .collect();
+    normalize_columns(&mut held);
+    let fresh = Fixed::ONE - Fixed::ratio(input.bonds_moving_average.min(1_000_000), 1_000_000);
+    let kept = Fixed::ONE - fresh;
+    let mut bonds: Matrix = bought
+        .iter()
+        .zip(&held)
+        .map(|(bought, held)| bought.iter().zip(held).map(|(bought, held)| fresh * *bought + kept * *held).collect())
+        .collect();
+    normalize_columns(&mut bonds);
+    bonds
+}
+
+/// Bonds as they are stored: each column scaled to its largest; who has no permit keeps none.
+fn kept_bonds(bonds: &Matrix, permits: &[bool]) -> Vec<Vec<(u16, u16)>> {
+    let largest: Vec<Fixed> =
+        (0..bonds.len()).map(|target| bonds.iter().map(|row| row[target]).max().unwrap_or(Fixed::ZERO)).collect();
+    let rows = bonds.iter().zip(permits);
+    rows.map(|(row, permit)| {
+        let scaled = (0_u16..).zip(row.iter().zip(&largest));
+        let scaled = scaled.map(|(target, (bond, largest))| (target, bond.over(*largest).to_parts()));
+        scaled.filter(|(_, bond)| *permit && *bond > 0).collect()
+    })
+    .collect()
+}
+
+/// Divides by the sum; all zero stays all zero.
+fn normalize(values: &mut [Fixed]) {
+    let sum: Fixed = values.iter().copied().sum();
+    for value in values {
+        *value = value.over(sum);
+    }
+}
+
+fn normalize_columns(matrix: &mut Matrix) {
+    for target in 0..matrix.len() {
+        let sum: Fixed = matrix.iter().map(|row| row[target]).sum();
+        for row in matrix.iter_mut() {
+            row[target] = row[target].over(sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn validator(stake: u64, weights: &[(u16, u16)]) -> NeuronInput {
+        NeuronInput { stake, permit: true, last_update: 90, weights: weights.to_vec(), ..NeuronInput::default() }
+    }
+
+    fn input(neurons: Vec<NeuronInput>) -> Input {
+        Input {
+            now: 100,
+            activity_cutoff: 5_000,
+            kappa: 32_767,
+            bonds_moving_average: 900_000,
+            bonds_penalty: u16::MAX,
+            max_validators: 64,
+            owner: Some(0),
+            neurons,
+        }
+    }
+
+    #[test]
+    fn agreed_winner_takes_all_incentive() {
+        let miner = NeuronInput::default;
+        let vote = |stake| validator(stake, &[(4, u16::MAX)]);
+        let outcome = epoch(&input(vec![miner(), vote(10), vote(20), vote(30), miner()]));
+        assert_eq!(outcome.incentive, [0, 0, 0, 0, u16::MAX]);
+        assert_eq!(outcome.consensus[4], u16::MAX);
+        assert_eq!(outcome.permits, [true, true, true, true, false]);
+        let third = |share: u64| u64::from(u16::MAX) * share / 6;
+        for (uid, share) in [(1, 1), (2, 2), (3, 3)] {
+            assert!(u64::from(outcome.dividends[uid]).abs_diff(third(share)) <= 1, "{:?}", outcome.dividends);
+        }
+        assert!(outcome.emission.iter().sum::<u64>().abs_diff(1_000_000_000) <= 5);
+    }
+
+    #[test]
+    fn a_minority_cannot_lift_its_miner() {
+        let neurons = vec![
+            NeuronInput::default(),
+            validator(30, &[(3, u16::MAX)]),
+            validator(20, &[(4, u16::MAX)]),
+            NeuronInput::default(),
+            NeuronInput::default(),
+        ];
+        let outcome = epoch(&input(neurons));
+        assert_eq!(outcome.incentive[3], u16::MAX);
+        assert_eq!(outcome.incentive[4], 0);
+        assert_eq!(outcome.validator_trust[1], u16::MAX);
+        assert_eq!(outcome.validator_trust[2], 0);
+        assert_eq!(outcome.dividends[2], 0);
+    }
+
+    #[test]
+    fn votes_without_permit_for_oneself_or_for_a_former_neuron_do_not_count() {
+        let mut without = validator(50, &[(4, u16::MAX)]);
+        without.permit = false;
+        let own = validator(40, &[(2, u16::MAX)]);
+        let mut fresh = NeuronInput { registered: 95, ..NeuronInput::default() };
+        let outcome =
+            epoch(&input(vec![NeuronInput::default(), without, own, validator(10, &[(4, 1)]), fresh.clone()]));
+        assert_eq!(outcome.incentive, [0; 5]);
+        // Stake earns then, as far as it has a say.
+        let expected = [0_u64, 0, 800_000_000, 200_000_000, 0];
+        let close = |(share, expected): (&u64, &u64)| share.abs_diff(*expected) <= 1;
+        assert!(outcome.emission.iter().zip(&expected).all(close), "{:?}", outcome.emission);
+        fresh.registered = 80;
+        let outcome = epoch(&input(vec![NeuronInput::default(), validator(10, &[(2, 1)]), fresh]));
+        assert_eq!(outcome.incentive[2], u16::MAX);
+    }
+
+    #[test]
+    fn the_inactive_have_no_say() {
+        let mut silent = validator(90, &[(3, u16::MAX)]);
+        silent.last_update = 10;
+        let mut case = input(vec![
+            NeuronInput::default(),
+            silent,
+            validator(10, &[(4, 1)]),
+            NeuronInput::default(),
+            NeuronInput::default(),
+        ]);
+        case.activity_cutoff = 50;
+        let outcome = epoch(&case);
+        assert_eq!(outcome.active, [false, false, true, false, false]);
+        assert_eq!(outcome.incentive[4], u16::MAX);
+    }
+
+    #[test]
+    fn bonds_move_slowly() {
+        let mut first = validator(10, &[(3, 1)]);
+        first.bonds = vec![(3, u16::MAX)];
+        let second = validator(10, &[(3, 1)]);
+        let outcome = epoch(&input(vec![NeuronInput::default(), first, second, NeuronInput::default()]));
+        // 0.9 of the old bond and 0.1 of an even split: 0.95 against 0.05.
+        assert!(outcome.dividends[1].abs_diff(62_258) <= 1, "{:?}", outcome.dividends);
+        assert!(outcome.dividends[2].abs_diff(3_276) <= 1, "{:?}", outcome.dividends);
+        assert_eq!(outcome.bonds[1], [(3, u16::MAX)]);
+    }
+
+    #[test]
+    fn permits_go_to_the_largest_stakes_and_the_owner() {
+        let with = |stake| NeuronInput { stake, ..NeuronInput::default() };
+        let mut case = input(vec![with(0), with(5), with(9), with(5), with(0)]);
+        case.max_validators = 2;
+        assert_eq!(epoch(&case).permits, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn an_empty_subnet_has_an_empty_epoch() {
+        assert_eq!(epoch(&input(Vec::new())), Outcome::default());
+    }
+}

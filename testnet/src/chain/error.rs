@@ -1,0 +1,99 @@
+//! What can go wrong with the chain's folder, its genesis or its port.
+
+use node_subtensor_runtime::GenesisError;
+use node_subtensor_runtime::executor::ExecutionError;
+use sp_core::H256;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The chain cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// A file or folder failed.
+    #[error("{action} {path}: {source}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another process has the folder.
+    #[error("{path} is in use by another process")]
+    Locked {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// Bytes in the middle of the journal are not what was written.
+    #[error("{path} is damaged at byte {offset}: {reason}")]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// First damaged byte.
+        offset: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// The folder is empty and no genesis was given.
+    #[error("{path} holds no chain yet: a genesis is needed")]
+    NoGenesis {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds a chain with another genesis.
+    #[error("{path} holds the chain {stored:?}, but the genesis given makes {given:?}")]
+    OtherGenesis {
+        /// The folder.
+        path: PathBuf,
+        /// Genesis hash in the folder.
+        stored: H256,
+        /// Genesis hash of the document.
+        given: H256,
+    },
+    /// The genesis contradicts itself.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The genesis file is no such document.
+    #[error("{path}: not a genesis document: {source}")]
+    GenesisFile {
+        /// The file.
+        path: PathBuf,
+        /// What the parser met.
+        source: serde_json::Error,
+    },
+    /// The port cannot be had.
+    #[error("listening on 127.0.0.1:{port}: {source}")]
+    Listen {
+        /// The port; 0 means any.
+        port: u16,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Two RPC methods of one name: a defect.
+    #[error("registering RPC methods: {0}")]
+    Methods(#[from] jsonrpsee::core::RegisterMethodError),
+    /// The runtime failed.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// A task of the node ended on its own.
+    #[error("the {0} task ended: {1}")]
+    Task(&'static str, tokio::task::JoinError),
+    /// A block is too large for the journal.
+    #[error("block {number} takes {bytes} bytes, more than the journal's {limit}")]
+    BlockTooLarge {
+        /// Its number.
+        number: u32,
+        /// Its size with its trie nodes.
+        bytes: usize,
+        /// Largest record.
+        limit: usize,
+    },
+}
+
+impl ChainError {
+    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+}

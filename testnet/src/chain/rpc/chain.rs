@@ -1,0 +1,132 @@
+//! `chain_*`: blocks and heads.
+
+use super::super::ledger::StoredBlock;
+use super::{Answer, Context, HexBytes, Module, Registered, accept, bad_parameter, failed, send};
+use jsonrpsee::PendingSubscriptionSink;
+use node_subtensor_runtime::Header;
+use serde::Serialize;
+use serde_json::Value;
+use sp_core::H256;
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Most numbers one `chain_getBlockHash` may list.
+const MAX_NUMBERS: usize = 1_024;
+
+#[derive(Debug, Clone, Serialize)]
+struct SignedBlock {
+    block: Block,
+    justifications: Option<()>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Block {
+    header: Header,
+    extrinsics: Vec<HexBytes>,
+}
+
+pub(super) fn register(module: &mut Module) -> Registered {
+    module.register_method("chain_getBlockHash", |params, context, _| -> Answer<Value> {
+        block_hash(context, params.sequence().optional_next()?)
+    })?;
+    module.register_alias("chain_getHead", "chain_getBlockHash")?;
+    module.register_method("chain_getFinalizedHead", |_, context, _| -> Answer<H256> {
+        Ok(context.shared.ledger.best().hash)
+    })?;
+    module.register_alias("chain_getFinalisedHead", "chain_getFinalizedHead")?;
+    module.register_method("chain_getHeader", |params, context, _| -> Answer<Option<Header>> {
+        Ok(find(context, params.sequence().optional_next()?).map(|block| block.header))
+    })?;
+    module.register_blocking_method("chain_getBlock", |params, context, _| -> Answer<Option<SignedBlock>> {
+        let Some(block) = find(&context, params.sequence().optional_next()?) else { return Ok(None) };
+        let extrinsics = context.shared.ledger.body(&block).map_err(failed)?;
+        let extrinsics = extrinsics.into_iter().map(HexBytes).collect();
+        Ok(Some(SignedBlock { block: Block { header: block.header, extrinsics }, justifications: None }))
+    })?;
+    register_heads(module)
+}
+
+fn find(context: &Context, hash: Option<H256>) -> Option<StoredBlock> {
+    hash.map_or_else(|| Some(context.shared.ledger.best()), |hash| context.shared.ledger.by_hash(&hash))
+}
+
+/// The hash of a number (plain or hex), a list of them, or the newest block's.
+fn block_hash(context: &Context, asked: Option<Value>) -> Answer<Value> {
+    let one = |value: &Value| -> Answer<Value> {
+        let block = context.shared.ledger.by_number(number(value)?);
+        Ok(block.map_or(Value::Null, |block| hash_text(block.hash)))
+    };
+    match asked {
+        None | Some(Value::Null) => Ok(hash_text(context.shared.ledger.best().hash)),
+        Some(Value::Array(numbers)) if numbers.len() <= MAX_NUMBERS => numbers.iter().map(one).collect(),
+        Some(Value::Array(_)) => Err(bad_parameter(format!("more than {MAX_NUMBERS} block numbers"))),
+        Some(value) => one(&value),
+    }
+}
+
+fn hash_text(hash: H256) -> Value {
+    Value::String(format!("{hash:?}"))
+}
+
+fn number(value: &Value) -> Answer<u32> {
+    let parsed = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        },
+        _ => None,
+    };
+    let number = parsed.and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| bad_parameter(format!("{value} is no block number")))
+}
+
+fn register_heads(module: &mut Module) -> Registered {
+    module.register_subscription(
+        "chain_subscribeNewHeads",
+        "chain_newHead",
+        "chain_unsubscribeNewHeads",
+        |_, pending, context, _| heads(pending, context),
+    )?;
+    module.register_subscription(
+        "chain_subscribeAllHeads",
+        "chain_allHead",
+        "chain_unsubscribeAllHeads",
+        |_, pending, context, _| heads(pending, context),
+    )?;
+    module.register_subscription(
+        "chain_subscribeFinalizedHeads",
+        "chain_finalizedHead",
+        "chain_unsubscribeFinalizedHeads",
+        |_, pending, context, _| heads(pending, context),
+    )?;
+    Ok(())
+}
+
+/// The newest header now, and every one after it. A subscriber that fell behind goes on with the oldest still known.
+async fn heads(pending: PendingSubscriptionSink, context: Arc<Context>) {
+    let mut news = context.shared.heads.subscribe();
+    let mut last = context.shared.ledger.best();
+    let Some(sink) = accept(pending).await else { return };
+    if !send(&sink, &last.header).await {
+        return;
+    }
+    loop {
+        let block = tokio::select! {
+            () = sink.closed() => return,
+            () = context.stop.cancelled() => return,
+            news = news.recv() => match news {
+                Ok(block) => block,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            },
+        };
+        // The first news may be the head that was sent already.
+        if block.header.number > last.header.number {
+            if !send(&sink, &block.header).await {
+                return;
+            }
+            last = block;
+        }
+    }
+}
