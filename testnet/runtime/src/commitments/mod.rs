@@ -54,6 +54,7 @@ pub trait Subnets<AccountId> {
 
 /// The pallet as FRAME expands it.
 #[frame_support::pallet]
+#[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 pub mod pallet {
     use super::{CommitmentInfo, Data, MAX_SPACE, MIN_CHARGE, Registration, Subnets, UsageTracker};
     use frame_support::pallet_prelude::*;

@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
         let neuron = |uid: u16| {
             let seat = usize::from(uid);
             yuma::NeuronInput {
-                stake: Keys::<T>::get(netuid, uid).map_or(0, |hotkey| TotalHotkeyAlpha::<T>::get(hotkey, netuid)),
+                stake: TotalHotkeyAlpha::<T>::get(Keys::<T>::get(netuid, uid), netuid),
                 permit: permits.get(seat).copied().unwrap_or(false),
                 last_update: updates.get(seat).copied().unwrap_or(0),
                 registered: BlockAtRegistration::<T>::get(netuid, uid),
@@ -61,7 +61,7 @@ impl<T: Config> Pallet<T> {
             bonds_moving_average: BondsMovingAverage::<T>::get(netuid),
             bonds_penalty: BondsPenalty::<T>::get(netuid),
             max_validators: MaxAllowedValidators::<T>::get(netuid),
-            owner: SubnetOwnerHotkey::<T>::get(netuid).and_then(|owner| Uids::<T>::get(netuid, owner)),
+            owner: Uids::<T>::get(netuid, SubnetOwnerHotkey::<T>::get(netuid)),
             neurons: (0..SubnetworkN::<T>::get(netuid)).map(neuron).collect(),
         }
     }

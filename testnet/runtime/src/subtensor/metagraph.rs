@@ -61,10 +61,10 @@ struct View<T: Config> {
 
 impl<T: Config> View<T> {
     fn open(netuid: u16) -> Option<Self> {
-        let owner_hotkey = SubnetOwnerHotkey::<T>::get(netuid)?;
-        let owner_coldkey = SubnetOwner::<T>::get(netuid)?;
+        let owner_hotkey = SubnetOwnerHotkey::<T>::try_get(netuid).ok()?;
+        let owner_coldkey = SubnetOwner::<T>::try_get(netuid).ok()?;
         let uids = 0..SubnetworkN::<T>::get(netuid);
-        let hotkeys = uids.clone().filter_map(|uid| Keys::<T>::get(netuid, uid)).collect();
+        let hotkeys = uids.clone().map(|uid| Keys::<T>::get(netuid, uid)).collect();
         Some(Self { netuid, uids, hotkeys, owner_hotkey, owner_coldkey })
     }
 
@@ -87,8 +87,7 @@ impl<T: Config> View<T> {
     }
 
     fn coldkeys(&self) -> Vec<T::AccountId> {
-        let owner = |hotkey| Owner::<T>::get(hotkey).unwrap_or_else(|| self.owner_coldkey.clone());
-        self.hotkeys.iter().map(owner).collect()
+        self.hotkeys.iter().map(Owner::<T>::get).collect()
     }
 
     fn axons(&self) -> Vec<AxonInfo> {

@@ -51,12 +51,15 @@ pub struct AxonInfo {
 
 /// The pallet as FRAME expands it.
 #[frame_support::pallet]
+#[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
+#[allow(clippy::too_many_arguments, reason = "the live chain's argument lists")]
 pub mod pallet {
     use super::{AxonInfo, SubnetGenesis};
     use frame_support::pallet_prelude::*;
     use frame_support::traits::fungible;
     use frame_system::pallet_prelude::*;
     use sp_core::H256;
+    use sp_runtime::traits::TrailingZeroInput;
 
     /// Nothing is paid for these calls, and a local chain never fills its blocks.
     const FREE: (Weight, DispatchClass, Pays) = (Weight::from_parts(10_000, 0), DispatchClass::Normal, Pays::No);
@@ -73,6 +76,13 @@ pub mod pallet {
         type Commitments: super::metagraph::CommitmentSource<Self::AccountId>;
     }
 
+    /// What the live chain answers where nobody is stored: the account of zeros.
+    #[pallet::type_value]
+    pub fn NobodysAccount<T: Config>() -> T::AccountId {
+        #[expect(clippy::expect_used, reason = "an account is 32 bytes, and any 32 bytes are one")]
+        T::AccountId::decode(&mut TrailingZeroInput::zeroes()).expect("zeros are an account")
+    }
+
     // ---- subnets
 
     #[pallet::storage]
@@ -82,9 +92,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type NetworkRegisteredAt<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     #[pallet::storage]
-    pub type SubnetOwner<T: Config> = StorageMap<_, Identity, u16, T::AccountId, OptionQuery>;
+    pub type SubnetOwner<T: Config> = StorageMap<_, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
-    pub type SubnetOwnerHotkey<T: Config> = StorageMap<_, Identity, u16, T::AccountId, OptionQuery>;
+    pub type SubnetOwnerHotkey<T: Config> = StorageMap<_, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
     pub type SubnetworkN<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery>;
     #[pallet::type_value]
@@ -221,9 +231,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type Uids<T: Config> = StorageDoubleMap<_, Identity, u16, Blake2_128Concat, T::AccountId, u16, OptionQuery>;
     #[pallet::storage]
-    pub type Keys<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, T::AccountId, OptionQuery>;
+    pub type Keys<T: Config> =
+        StorageDoubleMap<_, Identity, u16, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
-    pub type Owner<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    pub type Owner<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
     pub type OwnedHotkeys<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
     #[pallet::storage]
@@ -414,7 +426,6 @@ pub mod pallet {
         /// Announces the signing hotkey's address.
         #[pallet::call_index(4)]
         #[pallet::weight(FREE)]
-        #[allow(clippy::too_many_arguments, reason = "the live chain's argument list")]
         pub fn serve_axon(
             origin: OriginFor<T>,
             netuid: u16,
@@ -475,7 +486,6 @@ pub mod pallet {
         /// [`Pallet::reveal_weights`] for one mechanism.
         #[pallet::call_index(116)]
         #[pallet::weight(FREE)]
-        #[allow(clippy::too_many_arguments, reason = "the live chain's argument list")]
         pub fn reveal_mechanism_weights(
             origin: OriginFor<T>,
             netuid: u16,

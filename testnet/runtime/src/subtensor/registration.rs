@@ -13,7 +13,7 @@ impl<T: Config> Pallet<T> {
         ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
         ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);
         ensure!(!Uids::<T>::contains_key(netuid, &hotkey), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
-        let owner = Owner::<T>::get(&hotkey).unwrap_or_else(|| coldkey.clone());
+        let owner = Owner::<T>::try_get(&hotkey).unwrap_or_else(|()| coldkey.clone());
         ensure!(owner == coldkey, Error::<T>::NonAssociatedColdKey);
         let burn = Burn::<T>::get(netuid);
         let spendable = T::Currency::reducible_balance(&coldkey, Preservation::Preserve, Fortitude::Polite);
@@ -49,7 +49,7 @@ impl<T: Config> Pallet<T> {
     /// Puts `hotkey` on `uid`, removing whoever sat there, and clears what the epoch wrote for the seat. Weights that
     /// others gave to the uid stay, as on the live chain.
     pub(super) fn seat(netuid: u16, uid: u16, hotkey: &T::AccountId, coldkey: &T::AccountId) {
-        if let Some(previous) = Keys::<T>::get(netuid, uid) {
+        if let Ok(previous) = Keys::<T>::try_get(netuid, uid) {
             Uids::<T>::remove(netuid, &previous);
             IsNetworkMember::<T>::remove(&previous, netuid);
             Axons::<T>::remove(netuid, &previous);

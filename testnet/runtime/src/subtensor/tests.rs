@@ -142,7 +142,7 @@ fn a_full_subnet_replaces_who_earns_least_and_is_not_immune() {
         Emission::<Runtime>::insert(NETUID, vec![0, 9, 9, 5, 0]);
         // Uid 0 is the owner's, uid 4 is immune until block 31; of the others uid 3 earns least.
         assert_ok!(register(6));
-        assert_eq!(Keys::<Runtime>::get(NETUID, 3), Some(account(6)));
+        assert_eq!(Keys::<Runtime>::get(NETUID, 3), account(6));
         assert_eq!(Uids::<Runtime>::get(NETUID, account(4)), None);
         assert_eq!(BlockAtRegistration::<Runtime>::get(NETUID, 3), 30);
         assert_eq!(SubnetworkN::<Runtime>::get(NETUID), 5);

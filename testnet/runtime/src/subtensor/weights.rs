@@ -30,7 +30,7 @@ impl<T: Config> Pallet<T> {
     #[must_use]
     pub fn has_stake_for_weights(hotkey: &T::AccountId, netuid: u16) -> bool {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid) >= StakeThreshold::<T>::get()
-            || SubnetOwnerHotkey::<T>::get(netuid).as_ref() == Some(hotkey)
+            || SubnetOwnerHotkey::<T>::try_get(netuid).as_ref() == Ok(hotkey)
     }
 
     /// Whether `uid` may set weights at block `now`; a uid that never did always may.
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         let now = Self::block();
         ensure!(revealed || Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::SettingWeightsTooFast);
         let self_weight = uids == [uid];
-        let owner = SubnetOwnerHotkey::<T>::get(netuid).as_ref() == Some(hotkey);
+        let owner = SubnetOwnerHotkey::<T>::try_get(netuid).as_ref() == Ok(hotkey);
         let permitted = ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or(false);
         ensure!(self_weight || owner || permitted, Error::<T>::NeuronNoValidatorPermit);
         ensure!(uids.iter().collect::<BTreeSet<_>>().len() == uids.len(), Error::<T>::DuplicateUids);
