@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use http::Method;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -149,7 +150,7 @@ impl Bucket {
     /// As [`get`](Self::get).
     pub async fn get_if_changed(&self, key: &Key, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, StoreError> {
         let path = self.path(key)?;
-        self.attempt(self.object(key), max_bytes, || self.read_once(&path, max_bytes, known))
+        self.attempt(self.object(key), max_bytes, || self.read_once(&path, max_bytes, known).boxed())
             .await
     }
 
@@ -159,33 +160,25 @@ impl Bucket {
     /// As [`get`](Self::get).
     pub async fn head(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
         let path = self.path(key)?;
+        self.attempt(self.object(key), u64::MAX, || self.head_once(key, &path).boxed()).await
+    }
+
+    async fn head_once(&self, key: &Key, path: &Path) -> Result<Option<ObjectInfo>, Fault> {
         let info = |meta: object_store::ObjectMeta| ObjectInfo {
             key: key.clone(),
             size: meta.size,
             etag: meta.e_tag.map(ETag),
         };
-        self.attempt(self.object(key), u64::MAX, async || {
-            match self
-                .store
-                .get_opts(
-                    &path,
-                    GetOptions {
-                        head: true,
-                        ..GetOptions::default()
-                    },
-                )
-                .await
-            {
-                Ok(result) => return Ok(Some(info(result.meta))),
-                Err(error) => self.unless_absent(&error)?,
-            }
-            // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET tells them apart.
-            match self.store.get_opts(&path, GetOptions::default()).await {
-                Ok(result) => Ok(Some(info(result.meta))),
-                Err(error) => self.unless_absent(&error).map(|()| None),
-            }
-        })
-        .await
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        match self.store.get_opts(path, head).await {
+            Ok(result) => return Ok(Some(info(result.meta))),
+            Err(error) => self.unless_absent(&error)?,
+        }
+        // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET tells them apart.
+        match self.store.get_opts(path, GetOptions::default()).await {
+            Ok(result) => Ok(Some(info(result.meta))),
+            Err(error) => self.unless_absent(&error).map(|()| None),
+        }
     }
 
     /// Up to `limit` objects whose key begins with the folder `prefix`, in the order of keys, from the first after
@@ -200,7 +193,7 @@ impl Bucket {
             bucket: self.name.clone(),
             key: prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
         };
-        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit))
+        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed())
             .await
     }
 
@@ -247,11 +240,14 @@ impl Bucket {
     }
 
     /// Runs `operation` until it succeeds, fails for good, or the policy's bounds are reached.
-    async fn attempt<T>(
+    ///
+    /// Boxed futures, not an async closure: the compiler cannot prove that a task which awaits one may move between
+    /// threads, and every caller of ours is such a task.
+    async fn attempt<'a, T>(
         &self,
         object: ObjectName,
         limit: u64,
-        mut operation: impl AsyncFnMut() -> Result<T, Fault>,
+        mut operation: impl FnMut() -> BoxFuture<'a, Result<T, Fault>>,
     ) -> Result<T, StoreError> {
         let mut attempts = self.policy.begin();
         loop {

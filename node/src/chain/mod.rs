@@ -131,7 +131,7 @@ impl ChainClient {
                 .map_err(|error| refuse(causes(&error)))?;
             let client = subxt::rpcs::RpcClient::new(client);
             let rpc = LegacyRpcMethods::new(client.clone());
-            let api = OnlineClient::from_rpc_client(client).await.map_err(|error| refuse(causes(&error)))?;
+            let api = OnlineClient::<SubstrateConfig>::from_rpc_client(client).await.map_err(|error| refuse(causes(&error)))?;
             let genesis = Digest(api.genesis_hash().0);
             Ok(Self { api, rpc, network: Network { genesis, netuid } })
         };

@@ -139,8 +139,8 @@ impl ChainClient {
     pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
         let client = self.at(at).await?;
         let address = dynamic::storage::<(u16, u16), Vec<(u16, u16)>>("SubtensorModule", "Weights");
-        let read = async { client.storage().try_fetch(address, (self.network.netuid.0, uid.0)).await };
-        let value = limited("weights", read).await?;
+        let storage = client.storage();
+        let value = limited("weights", storage.try_fetch(address, (self.network.netuid.0, uid.0))).await?;
         let weights = match value {
             None => Vec::new(),
             Some(value) => value.decode().map_err(|error| ChainError::Read { what: "weights", reason: error.to_string() })?,
@@ -166,7 +166,8 @@ impl ChainClient {
                 None => SubmitError::Chain(ChainError::Read { what, reason: text }),
             }
         };
-        let sending = transactions.sign_and_submit_then_watch(call, &ChainSigner(signer), params);
+        let signer = ChainSigner(signer);
+        let sending = transactions.sign_and_submit_then_watch(call, &signer, params);
         let progress = tokio::time::timeout(super::CALL_TIMEOUT, sending)
             .await
             .map_err(|_| ChainError::Timeout { what })?

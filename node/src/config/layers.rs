@@ -18,6 +18,13 @@ pub struct Found {
     pub source: String,
 }
 
+// Not the text: it may be a secret.
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a value from {}", self.source)
+    }
+}
+
 /// All set values by environment name.
 pub type Values = BTreeMap<&'static str, Found>;
 
@@ -123,15 +130,11 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
             _ => String::new(),
         };
         if text.is_empty() {
-            return Err(ConfigError::Value { name: setting.name, accepted: setting.accepted, source: unreadable_source(path), shown: "a table, list or fraction".into() });
+            return Err(ConfigError::Value { name: setting.name, accepted: setting.accepted, found_in: format!("file {}", path.display()), shown: "a table, list or fraction".into() });
         }
         values.insert(name, text);
     }
     Ok(values)
-}
-
-fn unreadable_source(path: &Path) -> String {
-    format!("file {}", path.display())
 }
 
 fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {

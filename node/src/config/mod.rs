@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leoma_protocol::Netuid;
-use leoma_scoring::DeviceChoice;
-use leoma_storage::{BucketConfig, PeerValidator, Secret};
+use leoma_scoring::device::DeviceChoice;
+use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
 pub use layers::{Found, Sources, Values};
@@ -29,14 +29,14 @@ pub enum ConfigError {
         reason: String,
     },
     /// A value that has not the accepted form.
-    #[error("{name} ({source}) is {shown}, but must be {accepted}")]
+    #[error("{name} ({found_in}) is {shown}, but must be {accepted}")]
     Value {
         /// The setting.
         name: &'static str,
         /// The accepted form.
         accepted: &'static str,
         /// Where the value was found.
-        source: String,
+        found_in: String,
         /// The value, or a description where it is secret.
         shown: String,
     },
@@ -153,7 +153,7 @@ pub struct Config {
     /// The own bucket with the read-only key that peers are given.
     pub own_read: Option<BucketConfig>,
     /// Static peers.
-    pub peers: Vec<PeerValidator>,
+    pub peers: StaticPeers,
     /// Log filter.
     pub log_level: String,
     /// Whether logs are JSON lines.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use leoma_protocol::Netuid;
-use leoma_storage::{BucketConfig, PeerValidator, Secret};
+use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
 use super::layers::Values;
@@ -95,7 +95,7 @@ impl Reader<'_> {
             None if setting.secret => "malformed (its value is not shown)".to_owned(),
             None => format!("`{}`", found.text.chars().take(80).collect::<String>()),
         };
-        ConfigError::Value { name, accepted: setting.accepted, source: found.source.clone(), shown }
+        ConfigError::Value { name, accepted: setting.accepted, found_in: found.source.clone(), shown }
     }
 
     fn parsed<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
@@ -108,7 +108,7 @@ impl Reader<'_> {
     }
 
     fn secret(&self, name: &'static str) -> Option<Secret> {
-        self.text(name).map(Secret::from)
+        self.text(name).map(Secret::new)
     }
 
     fn folder(&self, name: &'static str) -> Result<PathBuf, ConfigError> {
@@ -147,15 +147,14 @@ impl Reader<'_> {
             endpoint: self.parsed(endpoint, http_url)?,
             bucket: bucket.to_owned(),
             region: self.parsed(region, |text| Some(text.to_owned()))?,
-            access_key: Secret::from(access),
+            access_key: Secret::new(access),
             secret_key: secret,
         }))
     }
 
-    fn peers(&self) -> Result<Vec<PeerValidator>, ConfigError> {
-        let Some(text) = self.text("PEER_VALIDATORS") else { return Ok(Vec::new()) };
-        leoma_storage::parse_peer_validators(text)
-            .map_err(|error| self.refuse_because("PEER_VALIDATORS", Some(format!("malformed: {error}"))))
+    fn peers(&self) -> Result<StaticPeers, ConfigError> {
+        let Some(text) = self.text("PEER_VALIDATORS") else { return Ok(StaticPeers::default()) };
+        StaticPeers::parse(text).map_err(|error| self.refuse_because("PEER_VALIDATORS", Some(format!("malformed ({})", error.reason))))
     }
 }
 

@@ -1,12 +1,9 @@
 //! What the mesh must find again after a restart.
 
-use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey, TaskId};
+use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
 use rusqlite::params;
 
 use super::{State, StateError, sql_integer};
-
-/// Most addresses kept of one peer: a validator has a few interfaces, an attacker has many.
-const ADDRESSES_PER_PEER: u32 = 8;
 
 impl State {
     /// Keeps a certificate in its encoded form.
@@ -25,10 +22,10 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Database`].
-    pub fn keep_evidence(&self, id: FileId, bytes: &[u8]) -> Result<(), StateError> {
+    pub fn keep_evidence(&self, task_id: TaskId, accused: Hotkey, bytes: &[u8]) -> Result<(), StateError> {
         self.connection().execute(
-            "INSERT OR IGNORE INTO evidence (task_id, producer, bytes) VALUES (?1, ?2, ?3)",
-            params![sql_integer(id.task_id.0), id.producer.as_bytes(), bytes],
+            "INSERT OR IGNORE INTO evidence (task_id, accused, bytes) VALUES (?1, ?2, ?3)",
+            params![sql_integer(task_id.0), accused.as_bytes(), bytes],
         )?;
         Ok(())
     }
@@ -53,44 +50,10 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Database`].
-    pub fn evidence_from(&self, first: TaskId) -> Result<Vec<(FileId, Vec<u8>)>, StateError> {
+    pub fn evidence_from(&self, first: TaskId) -> Result<Vec<Vec<u8>>, StateError> {
         let connection = self.connection();
-        let mut query =
-            connection.prepare("SELECT task_id, producer, bytes FROM evidence WHERE task_id >= ?1 ORDER BY task_id, producer")?;
-        let rows = query.query_map(params![sql_integer(first.0)], |row| {
-            let task_id: i64 = row.get(0)?;
-            let id = FileId { task_id: TaskId(task_id.unsigned_abs()), producer: Hotkey::from_bytes(row.get(1)?) };
-            Ok((id, row.get(2)?))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Remembers where a peer was reached; the newest few addresses of each stay.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn keep_address(&self, peer: &str, address: &str, seen: BlockNumber) -> Result<(), StateError> {
-        let connection = self.connection();
-        connection.execute(
-            "INSERT OR REPLACE INTO addresses (peer, address, seen_block) VALUES (?1, ?2, ?3)",
-            params![peer, address, sql_integer(seen.0)],
-        )?;
-        connection.execute(
-            "DELETE FROM addresses WHERE peer = ?1 AND rowid NOT IN
-             (SELECT rowid FROM addresses WHERE peer = ?1 ORDER BY seen_block DESC, rowid DESC LIMIT ?2)",
-            params![peer, ADDRESSES_PER_PEER],
-        )?;
-        Ok(())
-    }
-
-    /// All remembered addresses as `(peer id, multiaddress)`, newest first.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn addresses(&self) -> Result<Vec<(String, String)>, StateError> {
-        let connection = self.connection();
-        let mut query = connection.prepare("SELECT peer, address FROM addresses ORDER BY seen_block DESC, rowid DESC LIMIT 1024")?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut query = connection.prepare("SELECT bytes FROM evidence WHERE task_id >= ?1 ORDER BY task_id, accused, bytes")?;
+        let rows = query.query_map(params![sql_integer(first.0)], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }

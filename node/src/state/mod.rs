@@ -7,8 +7,7 @@
 //! | `files` | verified verdict files, own and peers' | served to peers, read at the next epoch, never signed anew |
 //! | `certificates`, `evidence` | what the mesh agreed on | they decide which files count |
 //! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
-//! | `addresses` | peers' addresses | finding the mesh again after a restart |
-//! | `counters` | the hello's sequence number | an older one is refused as a replay |
+//! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number | tasks keep the list they were made under; the mesh finds itself again |
 
 mod epochs;
 mod files;
@@ -147,19 +146,6 @@ impl State {
         self.network
     }
 
-    /// The next value of a persisted counter, from 1; never the same twice.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn next_counter(&self, name: &str) -> Result<u64, StateError> {
-        let next: i64 = self.connection().query_row(
-            "INSERT INTO counters (name, value) VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
-            params![name],
-            |row| row.get(0),
-        )?;
-        Ok(next.unsigned_abs())
-    }
-
     /// A text kept under `name`.
     ///
     /// # Errors
@@ -218,15 +204,5 @@ mod tests {
         std::fs::write(&path, b"SQLite format 3\0 and then nonsense").unwrap();
         assert!(matches!(State::open(folder.path(), network(99), hotkey), Err(StateError::Corrupt { .. })));
         assert!(std::fs::read(&path).unwrap().ends_with(b"nonsense"));
-    }
-
-    #[test]
-    fn counters_never_repeat_across_restarts() {
-        let folder = tempfile::tempdir().unwrap();
-        let hotkey = Hotkey::from_bytes([1; 32]);
-        for expected in 1..4 {
-            let state = State::open(folder.path(), network(99), hotkey).unwrap();
-            assert_eq!(state.next_counter("hello").unwrap(), expected);
-        }
     }
 }

@@ -16,8 +16,6 @@ CREATE TABLE files (
     UNIQUE (task_id, producer, digest)
 );
 CREATE TABLE certificates (task_id INTEGER NOT NULL, producer BLOB NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (task_id, producer));
-CREATE TABLE evidence (task_id INTEGER NOT NULL, producer BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (task_id, producer));
+CREATE TABLE evidence (task_id INTEGER NOT NULL, accused BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (task_id, accused, bytes));
 CREATE TABLE epochs (epoch_block INTEGER PRIMARY KEY, state TEXT NOT NULL, winner BLOB, uid INTEGER, reason TEXT NOT NULL, outcome TEXT NOT NULL);
-CREATE TABLE addresses (peer TEXT NOT NULL, address TEXT NOT NULL, seen_block INTEGER NOT NULL, UNIQUE (peer, address));
-CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -1,0 +1,335 @@
+//! `leoma audit`: recompute an epoch's winner from public files, with no chain and no mesh.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use leoma_protocol::verdict::{self, Expected};
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Netuid, Network, TaskId, Uid};
+use leoma_rotation::{
+    Allowlist, AllowlistHistory, Attested, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts, consensus,
+};
+use leoma_storage::{BucketConfig, Key, Secret, TaskKey};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::report::outcome_json;
+
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    /// The allowlist file; where not given, the snapshot's own validators and interval.
+    #[arg(long, value_name = "FILE", required_unless_present = "snapshot")]
+    allowlist: Option<PathBuf>,
+    /// The epoch's boundary; where not given, the snapshot's.
+    #[arg(long, value_name = "BLOCK", required_unless_present = "snapshot")]
+    epoch_block: Option<BlockNumber>,
+    /// The miners at that block, as JSON [{hotkey, uid, commit_block}]; where not given, the snapshot's.
+    #[arg(long, value_name = "FILE", required_unless_present = "snapshot")]
+    miners: Option<PathBuf>,
+    /// Buckets to read: file:///folder/bucket, or http(s)://endpoint/bucket, with HOTKEY= before it to say whose it is.
+    ///
+    /// Keys for a bucket that is not public are read from AUDIT_ACCESS_KEY and AUDIT_SECRET_KEY.
+    #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot", required_unless_present = "snapshot")]
+    buckets: Vec<BucketArg>,
+    /// One file that holds everything: {validators, interval, epoch_block, files, miners}.
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// Count files without an envelope, as the Python implementation writes them.
+    #[arg(long)]
+    allow_v1: bool,
+    /// The subnet that files are bound to.
+    #[arg(long, default_value = "99", env = "NETUID")]
+    netuid: Netuid,
+    /// The chain's genesis hash that files are bound to.
+    #[arg(long, value_name = "HASH", default_value = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03")]
+    genesis: Digest,
+    /// Certified digests, as JSON [{task_id, producer, digest, attesters}].
+    #[arg(long, value_name = "FILE")]
+    certificates: Option<PathBuf>,
+    /// The slot that gets the weight when no miner is eligible.
+    #[arg(long, default_value = "0")]
+    burn_uid: Uid,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Largest input file of an audit: a snapshot of a hundred full verdict files.
+const MAX_INPUT_BYTES: u64 = 1 << 30;
+
+#[derive(Clone, Debug)]
+struct BucketArg {
+    owner: Option<Hotkey>,
+    endpoint: String,
+    bucket: String,
+}
+
+impl FromStr for BucketArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (owner, address) = match text.split_once('=') {
+            Some((owner, address)) if !owner.contains(':') => {
+                (Some(owner.parse::<Hotkey>().map_err(|error| error.to_string())?), address)
+            }
+            _ => (None, text),
+        };
+        let (endpoint, bucket) = address.trim_end_matches('/').rsplit_once('/').ok_or("not an address")?;
+        if !["http://", "https://", "file://"].iter().any(|scheme| endpoint.starts_with(scheme)) || bucket.is_empty() {
+            return Err("must be file:///folder/bucket, http://endpoint/bucket or https://endpoint/bucket".to_owned());
+        }
+        Ok(Self { owner, endpoint: endpoint.to_owned(), bucket: bucket.to_owned() })
+    }
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    validators: Vec<Hotkey>,
+    interval: u64,
+    epoch_block: BlockNumber,
+    files: BTreeMap<String, String>,
+    miners: Vec<MinerRow>,
+}
+
+#[derive(Deserialize)]
+struct MinerRow {
+    hotkey: Hotkey,
+    uid: Uid,
+    #[serde(default)]
+    commit_block: Option<BlockNumber>,
+}
+
+#[derive(Deserialize)]
+struct CertificateRow {
+    task_id: TaskId,
+    producer: Hotkey,
+    digest: Digest,
+    attesters: Vec<Hotkey>,
+}
+
+/// A verdict file before it is checked.
+struct Candidate {
+    name: String,
+    id: FileId,
+    bytes: Vec<u8>,
+}
+
+/// A file that does not count.
+struct Refused {
+    name: String,
+    reason: String,
+}
+
+struct Inputs {
+    history: AllowlistHistory,
+    snapshot: EpochSnapshot,
+    candidates: Vec<Candidate>,
+    refused: Vec<Refused>,
+}
+
+impl AuditArgs {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let params = ConsensusParams { accept_v1: self.allow_v1, ..ConsensusParams::default() };
+        // The rules' digest in an envelope is that of the subnet, whatever this audit also accepts.
+        let rules = ConsensusParams::default().digest();
+        let Inputs { history, snapshot, candidates, mut refused } = self.inputs(&params).await?;
+        let network = Network { genesis: self.genesis, netuid: self.netuid };
+        let mut files = Vec::new();
+        for candidate in candidates {
+            let expected = Expected { id: candidate.id, network, params: rules, accept_v1: self.allow_v1 };
+            match verdict::verify(&candidate.bytes, &expected) {
+                Ok(verified) => files.push(Arc::new(TaskVerdicts::from(&verified))),
+                Err(reason) => refused.push(Refused { name: candidate.name, reason: reason.to_string() }),
+            }
+        }
+        let rows: Vec<CertificateRow> = self.certificates.as_deref().map(read_json).transpose()?.unwrap_or_default();
+        let attested = |row: &CertificateRow| {
+            let (file, digest) = (FileId { task_id: row.task_id, producer: row.producer }, row.digest);
+            row.attesters.iter().map(|attester| Attested { file, digest, attester: *attester }).collect::<Vec<_>>()
+        };
+        let certificates = Certificates::count(&history, rows.iter().flat_map(attested));
+        let outcome = consensus(&ConsensusInput {
+            params: &params,
+            history: &history,
+            snapshot: &snapshot,
+            files: &files,
+            certificates: &certificates,
+            evidence: &[],
+        });
+        refused.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut report = outcome_json(&outcome);
+        if outcome.winner.is_none() {
+            report["winner_uid"] = json!(self.burn_uid);
+        }
+        report["refused"] = refused.iter().map(|file| json!({ "file": file.name, "reason": file.reason })).collect();
+        report["tasks"] = task_rows(&outcome.window, &files, &rows, &certificates);
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print_report(&report);
+        }
+        Ok(())
+    }
+
+    async fn inputs(&self, params: &ConsensusParams) -> anyhow::Result<Inputs> {
+        let mut snapshot: Option<Snapshot> = self.snapshot.as_deref().map(read_json).transpose()?;
+        let allowlist = match (&self.allowlist, &snapshot) {
+            (Some(path), _) => {
+                Allowlist::parse(&read(path)?).with_context(|| path.display().to_string())?
+            }
+            (None, Some(snapshot)) => Allowlist::new(snapshot.interval, snapshot.validators.iter().copied())?,
+            (None, None) => bail!("--allowlist is missing"),
+        };
+        let epoch_block = self.epoch_block.or(snapshot.as_ref().map(|snapshot| snapshot.epoch_block));
+        let epoch_block = epoch_block.context("--epoch-block is missing")?;
+        let miners: Vec<MinerRow> = match (&self.miners, &mut snapshot) {
+            (Some(path), _) => read_json(path)?,
+            (None, Some(snapshot)) => std::mem::take(&mut snapshot.miners),
+            (None, None) => bail!("--miners is missing"),
+        };
+        let miners = miners
+            .into_iter()
+            .map(|row| Miner { hotkey: row.hotkey, uid: row.uid, commit_block: row.commit_block })
+            .collect();
+        let history = AllowlistHistory::since_genesis(allowlist);
+        let (candidates, refused) = match snapshot {
+            Some(snapshot) => files_of(snapshot.files),
+            None => self.read_buckets(&history, params, epoch_block).await?,
+        };
+        Ok(Inputs { history, snapshot: EpochSnapshot { block: epoch_block, miners }, candidates, refused })
+    }
+
+    async fn read_buckets(
+        &self,
+        history: &AllowlistHistory,
+        params: &ConsensusParams,
+        epoch_block: BlockNumber,
+    ) -> anyhow::Result<(Vec<Candidate>, Vec<Refused>)> {
+        let key = |name| Secret::new(std::env::var(name).unwrap_or_default());
+        let (mut candidates, mut refused) = (Vec::new(), Vec::new());
+        let interval = history.at_block(epoch_block).map_or(1, |entry| entry.allowlist.interval());
+        let newest = (epoch_block.0 / interval).saturating_sub(params.settle_margin);
+        let oldest = epoch_block.0.saturating_sub(params.lookback_blocks) / interval;
+        for bucket in &self.buckets {
+            let opened = BucketConfig {
+                endpoint: bucket.endpoint.clone(),
+                bucket: bucket.bucket.clone(),
+                region: leoma_storage::DEFAULT_REGION.to_owned(),
+                access_key: key("AUDIT_ACCESS_KEY"),
+                secret_key: key("AUDIT_SECRET_KEY"),
+            }
+            .open()?;
+            for task_id in (oldest..=newest).map(TaskId) {
+                let Some(schedule) = history.schedule_of(task_id, params) else { continue };
+                for producer in schedule.producers(task_id).filter(|hotkey| bucket.owner.is_none_or(|owner| owner == *hotkey)) {
+                    let name = format!("{}/{}", bucket.bucket, Key::from(TaskKey::verdict(task_id, producer)));
+                    match opened.get(&TaskKey::verdict(task_id, producer).into(), verdict::MAX_FILE_BYTES as u64).await {
+                        Ok(None) => {}
+                        Ok(Some(bytes)) => {
+                            candidates.push(Candidate { name, id: FileId { task_id, producer }, bytes: bytes.to_vec() });
+                        }
+                        Err(error) => refused.push(Refused { name, reason: error.to_string() }),
+                    }
+                }
+            }
+        }
+        Ok((candidates, refused))
+    }
+}
+
+/// Names in a snapshot are `{bucket's validator}/{task}/evaluation_results/{validator}.json`.
+fn files_of(files: BTreeMap<String, String>) -> (Vec<Candidate>, Vec<Refused>) {
+    let (mut candidates, mut refused) = (Vec::new(), Vec::new());
+    for (name, text) in files {
+        match place_of(&name) {
+            Ok(id) => candidates.push(Candidate { name, id, bytes: text.into_bytes() }),
+            Err(reason) => refused.push(Refused { name, reason: reason.to_owned() }),
+        }
+    }
+    (candidates, refused)
+}
+
+fn place_of(name: &str) -> Result<FileId, &'static str> {
+    let parts: Vec<&str> = name.split('/').collect();
+    let [bucket, task, "evaluation_results", file] = parts[..] else {
+        return Err("not named {bucket}/{task}/evaluation_results/{validator}.json");
+    };
+    let producer: Hotkey = bucket.parse().map_err(|_| "its bucket is not named by a hotkey")?;
+    let validator: Hotkey =
+        file.strip_suffix(".json").and_then(|name| name.parse().ok()).ok_or("its name is not a hotkey and .json")?;
+    if validator != producer {
+        return Err("lies in another validator's bucket");
+    }
+    let task_id = task.parse::<TaskId>().ok().filter(|id| id.to_string() == task).ok_or("its task is not a number")?;
+    Ok(FileId { task_id, producer })
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let size = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
+    if size > MAX_INPUT_BYTES {
+        bail!("{} has {size} bytes, more than {MAX_INPUT_BYTES}", path.display());
+    }
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    serde_json::from_slice(&read(path)?).with_context(|| format!("{} has not the expected form", path.display()))
+}
+
+/// For each task of the window: whose file counts, its digest, who attested, and whether it is certified.
+fn task_rows(
+    window: &[FileId],
+    files: &[Arc<TaskVerdicts>],
+    rows: &[CertificateRow],
+    certificates: &Certificates,
+) -> Value {
+    let row = |id: &FileId| {
+        let digest = certificates.get(id).or_else(|| files.iter().find(|file| file.id == *id).map(|file| file.digest));
+        let attesters: Vec<Hotkey> = rows
+            .iter()
+            .filter(|row| row.task_id == id.task_id && row.producer == id.producer && Some(row.digest) == digest)
+            .flat_map(|row| row.attesters.iter().copied())
+            .collect();
+        json!({
+            "task_id": id.task_id, "producer": id.producer, "digest": digest, "attesters": attesters,
+            "certified": certificates.get(id).is_some(),
+        })
+    };
+    window.iter().map(row).collect()
+}
+
+fn print_report(report: &Value) {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match &report["winner_hotkey"] {
+        Value::Null => println!("no miner is eligible: weight is burned on uid {}", report["winner_uid"]),
+        winner => println!("winner {} (uid {})", text(winner), report["winner_uid"]),
+    }
+    let empty = Vec::new();
+    let list = |name: &str| report[name].as_array().unwrap_or(&empty).clone();
+    println!(
+        "epoch block {}, {} tasks, {} active validators, {} needed for a miner",
+        report["epoch_block"], list("window").len(), list("active_validators").len(), report["required_distinct"]
+    );
+    for row in list("ranks") {
+        println!(
+            "  {:>3}  {}  passed {:>4}  rate {:.4}  committed at {}",
+            row["rank"], text(&row["miner_hotkey"]), row["passed_count"], row["pass_rate"].as_f64().unwrap_or(0.0), row["block"]
+        );
+    }
+    for row in list("ineligible") {
+        println!("    -  {}  {}", text(&row["miner_hotkey"]), text(&row["reason"]));
+    }
+    for row in list("tasks") {
+        let certified = if row["certified"] == Value::Bool(true) { "certified" } else { "not certified" };
+        println!("task {}: {} {} ({certified})", row["task_id"], text(&row["producer"]), text(&row["digest"]));
+    }
+    for row in list("left_out") {
+        println!("left out: task {} of {}: {}", row["task_id"], text(&row["producer"]), text(&row["reason"]));
+    }
+    for row in list("refused") {
+        println!("refused: {}: {}", text(&row["file"]), text(&row["reason"]));
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line.
+
+mod audit;
+mod config;
+mod rotation;
+// mod score;
+// mod serve;
+mod validator;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Sources};
+
+/// The Leoma validator.
+///
+/// Samples miners when it is its turn, scores their videos, agrees with its peers over a gossip mesh and sets
+/// winner-take-all weights. Settings come from a TOML file, then the environment (and .env), then flags; `leoma config
+/// show` lists them all.
+#[derive(Debug, Parser)]
+#[command(name = "leoma", version, propagate_version = true)]
+pub struct Cli {
+    /// A TOML file with settings, named as in the environment but in lower case.
+    #[arg(long, global = true, value_name = "FILE", env = "LEOMA_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+//S1
+    /// Recompute an epoch's winner from files alone.
+    Audit(audit::AuditArgs),
+//S2
+    /// Show whose turn it is at a block.
+    Rotation(rotation::RotationArgs),
+    /// The subnet owner's allowlist of validators.
+    #[command(subcommand)]
+    Validator(validator::ValidatorCommand),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Write a completion script for a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Any error, to be printed with its causes.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let file = self.config;
+        match self.command {
+//S3
+            Command::Audit(args) => args.run().await,
+//S4
+            Command::Rotation(args) => args.run(),
+            Command::Validator(command) => command.run(file).await,
+            Command::Config(command) => command.run(file),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut <Self as clap::CommandFactory>::command(), "leoma", &mut std::io::stdout());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Loads the configuration of a command with its flags.
+fn load(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    Config::load(&Sources::of_process(file, flags))
+}

@@ -1,0 +1,327 @@
+//! Setting weights: at each epoch boundary, fold the same files into the same winner and put all weight on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId, Uid};
+use leoma_rotation::weights::{EpochView, Readable};
+use leoma_rotation::{
+    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome, consensus, decide_weights,
+    due_epoch,
+};
+use leoma_storage::PeerBuckets;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{ChainClient, ChainError, Head, Metagraph, Rejection, SubmitError};
+use crate::library::Library;
+use crate::metrics::Metrics;
+use crate::peers::Agreement;
+use crate::report;
+use crate::state::{EpochRecord, EpochState, State, StateError};
+
+/// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks that are still on
+/// their way get there, and the boundary is final on every node.
+const COMPUTE_AFTER: u64 = 3;
+/// Reads of peers' buckets at a time; the buckets have a bound of their own.
+const CONCURRENT_READS: usize = 16;
+/// Pause after a failure before the epoch is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(6);
+/// Failures after which an epoch is given up: two hours of the live chain would have passed by then anyway.
+const MAX_TRIES: u32 = 20;
+
+/// Why an epoch's weights were not set.
+#[derive(Debug, thiserror::Error)]
+pub enum EpochError {
+    /// The chain could not be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The chain refused the weights.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The state could not be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The chain holds other weights than were set.
+    #[error("read back uid {found:?} instead of uid {expected}")]
+    NotSet {
+        /// The slot that should have all weight.
+        expected: Uid,
+        /// The slots that have weight.
+        found: Vec<Uid>,
+    },
+}
+
+/// Computes epochs and sets their weights.
+#[derive(Debug)]
+pub struct WeightSetter {
+    /// The chain.
+    pub chain: ChainClient,
+    /// Our key.
+    pub signer: HotkeySigner,
+    /// The consensus constants.
+    pub params: Arc<ConsensusParams>,
+    /// Verified files.
+    pub library: Library,
+    /// Peers' buckets.
+    pub buckets: Arc<PeerBuckets>,
+    /// What the mesh agreed on.
+    pub agreement: Agreement,
+    /// What was decided before.
+    pub state: State,
+    /// The allowlists.
+    pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+}
+
+impl WeightSetter {
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state fails: without it the last winner is unknown.
+    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
+        let mut done = self.last_finished()?;
+        let mut tries = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = heads.changed() => if changed.is_err() { return Ok(()) },
+            }
+            let head = *heads.borrow_and_update();
+            let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
+            let known = self.allowlists.borrow().at_block(epoch_block).is_some();
+            if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known {
+                continue;
+            }
+            match self.epoch(epoch_block, head).await {
+                Ok(()) => {
+                    done = Some(epoch_block);
+                    tries = 0;
+                }
+                Err(EpochError::State(error)) => return Err(error),
+                Err(error) => {
+                    tries += 1;
+                    tracing::warn!(%epoch_block, %error, tries, "weights not set");
+                    self.metrics.weight_failures.inc();
+                    if tries >= MAX_TRIES || is_final(&error) {
+                        self.give_up(epoch_block, &error)?;
+                        done = Some(epoch_block);
+                        tries = 0;
+                    }
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn last_finished(&self) -> Result<Option<BlockNumber>, StateError> {
+        let epochs = self.state.epochs(8)?;
+        Ok(epochs.iter().find(|epoch| epoch.state != EpochState::Decided).map(|epoch| epoch.epoch_block))
+    }
+
+    fn give_up(&self, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
+        let known = self.state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
+        let mut record = known.unwrap_or(EpochRecord {
+            epoch_block,
+            state: EpochState::Refused,
+            winner_hotkey: None,
+            uid: None,
+            reason: String::new(),
+            outcome: "{}".to_owned(),
+        });
+        record.state = EpochState::Refused;
+        record.reason = format!("{} ({error})", record.reason);
+        self.state.keep_epoch(&record)
+    }
+
+    async fn epoch(&self, epoch_block: BlockNumber, now: Head) -> Result<(), EpochError> {
+        let boundary = Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
+        let metagraph = self.chain.metagraph(boundary).await?;
+        let history = Arc::clone(&self.allowlists.borrow());
+        let readable = self.fetch_missing(&history, epoch_block).await;
+        let (outcome, decision) = self.decide(&metagraph, &history, readable)?;
+        let record = record_of(epoch_block, &decision, &outcome);
+        self.state.keep_epoch(&record)?;
+        tracing::info!(
+            %epoch_block, state = decision.state(), reason = %decision.reason(),
+            winner = record.winner_hotkey.map(|hotkey| hotkey.to_string()), uid = record.uid.map(|uid| uid.0),
+            tasks = outcome.window.len(), validators = outcome.active_validators.len(), "epoch decided"
+        );
+        for (id, reason) in &outcome.left_out {
+            tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
+        }
+        let Some(target) = decision.target() else {
+            self.state.keep_epoch(&EpochRecord { state: EpochState::Refused, ..record })?;
+            return Ok(());
+        };
+        self.set(&metagraph, now, target.uid()).await?;
+        self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
+        self.metrics.epochs_set.inc();
+        self.metrics.last_epoch_block.set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
+        let oldest = epoch_block.0.saturating_sub(self.params.lookback_blocks);
+        if let Some(entry) = history.at_block(epoch_block) {
+            self.library.prune_before(TaskId(oldest / entry.allowlist.interval().max(1)))?;
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &self,
+        metagraph: &Metagraph,
+        history: &AllowlistHistory,
+        files: Readable,
+    ) -> Result<(Outcome, Decision), StateError> {
+        let snapshot = snapshot_of(metagraph);
+        let certificates: Certificates = self.agreement.certificates(history);
+        let evidence = self.agreement.evidence();
+        let all = self.library.all();
+        let input = ConsensusInput {
+            params: &self.params,
+            history,
+            snapshot: &snapshot,
+            files: &all,
+            certificates: &certificates,
+            evidence: &evidence,
+        };
+        let outcome = consensus(&input);
+        let burn_uid = metagraph.uid(&metagraph.owner).unwrap_or(Uid(0));
+        let view = EpochView::Read { snapshot: &snapshot, outcome: &outcome, files };
+        let decision = decide_weights(&self.params, &view, self.state.last_winner()?, burn_uid);
+        Ok((outcome, decision))
+    }
+
+    async fn set(&self, metagraph: &Metagraph, now: Head, uid: Uid) -> Result<(), EpochError> {
+        let hotkey = self.signer.hotkey();
+        let Some(own) = metagraph.uid(&hotkey) else {
+            let rejection = Rejection::NotRegistered;
+            return Err(SubmitError::Rejected { what: "set_weights", rejection }.into());
+        };
+        let weights = [(uid, u16::MAX)];
+        // A restart after the transaction and before its record: what is on chain already is not sent again.
+        let current = self.chain.metagraph(now).await?;
+        let updated = current.neuron(&hotkey).map(|neuron| neuron.last_update);
+        let fresh = updated.is_some_and(|block| block > metagraph.block);
+        if !(fresh && self.chain.weights(now, own).await? == weights) {
+            let hash = self.chain.set_weights(&self.signer, &weights, metagraph.weights_version).await?;
+            tracing::info!(epoch_block = %metagraph.block, %uid, transaction = %hash, "weights set");
+        }
+        let head = self.chain.head().await?;
+        let found = self.chain.weights(head, own).await?;
+        if found == weights {
+            Ok(())
+        } else {
+            Err(EpochError::NotSet { expected: uid, found: found.into_iter().map(|(uid, _)| uid).collect() })
+        }
+    }
+
+    /// Fetches the window's files that are not held, from the buckets of those scheduled to produce them, and counts the
+    /// validators whose files can be read.
+    async fn fetch_missing(&self, history: &AllowlistHistory, epoch_block: BlockNumber) -> Readable {
+        let Some(entry) = history.at_block(epoch_block) else { return Readable { readable: 0, listed: 0 } };
+        let listed = entry.allowlist.validators();
+        let wanted = wanted_files(&self.params, history, epoch_block);
+        let reached: Vec<(Hotkey, bool)> = stream::iter(wanted)
+            .map(|producers| async move {
+                let mut reached = Vec::new();
+                for id in producers {
+                    if self.library.holds(id) {
+                        break;
+                    }
+                    if id.producer == self.signer.hotkey() {
+                        continue;
+                    }
+                    match self.fetch(id).await {
+                        Some(found) => {
+                            reached.push((id.producer, true));
+                            if found {
+                                break;
+                            }
+                        }
+                        None => reached.push((id.producer, false)),
+                    }
+                }
+                reached
+            })
+            .buffer_unordered(CONCURRENT_READS)
+            .flat_map(stream::iter)
+            .collect()
+            .await;
+        // Unreadable is who failed us and is not reachable over the mesh either; who was not asked held nothing back.
+        let connected: BTreeSet<Hotkey> = self.agreement.connected();
+        let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
+        for (producer, ok) in reached {
+            let all_failed = failed.entry(producer).or_insert(true);
+            *all_failed &= !ok;
+        }
+        let unreadable = |hotkey: &&Hotkey| failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey);
+        let readable = listed.len() - listed.iter().filter(unreadable).count();
+        Readable { readable, listed: listed.len() }
+    }
+
+    /// Whether the producer has such a file: `None` when it cannot be told.
+    async fn fetch(&self, id: FileId) -> Option<bool> {
+        let bucket = self.buckets.get(&id.producer)?;
+        match bucket.verdict(id.task_id).await {
+            Ok(None) => Some(false),
+            Ok(Some(bytes)) => match self.library.take_in(id, &bytes, None) {
+                Ok(digest) => {
+                    self.agreement.attest(id, digest).await;
+                    Some(true)
+                }
+                Err(error) => {
+                    self.metrics.files_refused.inc();
+                    tracing::warn!(%error, "file from a bucket left out");
+                    Some(false)
+                }
+            },
+            Err(error) => {
+                tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read");
+                None
+            }
+        }
+    }
+}
+
+/// The window's tasks, newest first, each with those scheduled to produce it, in order.
+fn wanted_files(params: &ConsensusParams, history: &AllowlistHistory, epoch_block: BlockNumber) -> Vec<Vec<FileId>> {
+    let Some(entry) = history.at_block(epoch_block) else { return Vec::new() };
+    let newest = (epoch_block.0 / entry.allowlist.interval().max(1)).checked_sub(params.settle_margin);
+    let Some(newest) = newest else { return Vec::new() };
+    let oldest = newest.saturating_sub(u64::from(params.window_tasks) - 1);
+    let producers = |task_id| {
+        let schedule = history.schedule_of(task_id, params)?;
+        Some(schedule.producers(task_id).map(|producer| FileId { task_id, producer }).collect())
+    };
+    (oldest..=newest).rev().filter_map(|task| producers(TaskId(task))).collect()
+}
+
+/// The miners of a subnet at a block, as consensus takes them.
+#[must_use]
+pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
+    let miner = |neuron: &crate::chain::Neuron| Miner {
+        hotkey: neuron.hotkey,
+        uid: neuron.uid,
+        commit_block: metagraph.commitments.get(&neuron.hotkey).map(|commitment| commitment.block),
+    };
+    EpochSnapshot { block: metagraph.block, miners: metagraph.neurons.iter().map(miner).collect() }
+}
+
+fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -> EpochRecord {
+    EpochRecord {
+        epoch_block,
+        state: EpochState::Decided,
+        winner_hotkey: decision.winner_to_remember(),
+        uid: decision.target().map(|target| target.uid()),
+        reason: format!("{}: {}", decision.state(), decision.reason()),
+        outcome: report::outcome_json(outcome).to_string(),
+    }
+}
+
+/// Whether trying again within the epoch cannot help.
+fn is_final(error: &EpochError) -> bool {
+    let EpochError::Submit(SubmitError::Rejected { rejection, .. }) = error else { return false };
+    matches!(rejection, Rejection::StakeTooLow | Rejection::NotRegistered | Rejection::CommitRevealRequired)
+}

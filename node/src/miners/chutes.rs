@@ -1,0 +1,187 @@
+//! The Chutes API: a miner's deployment, and the request for a video.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use leoma_storage::Secret;
+use reqwest::Client;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::config::ServicesConfig;
+use crate::services::{BodyError, ServiceError, ask, bounded_body, fault_of};
+
+const SERVICE: &str = "the Chutes API";
+/// A deployment's description is a few KiB.
+const MAX_CHUTE_BYTES: usize = 256 * 1024;
+/// Longest DNS label, which a slug becomes.
+const MAX_SLUG_CHARS: usize = 63;
+
+/// What the API says about a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Chute {
+    /// Whether it runs.
+    #[serde(default)]
+    pub hot: bool,
+    /// Its name in the endpoint's address.
+    pub slug: String,
+    /// The model revision it serves.
+    #[serde(default)]
+    pub revision: Option<String>,
+}
+
+/// The request for a video, as miners know it.
+#[derive(Clone, Debug)]
+pub struct GenerateRequest {
+    /// What to show.
+    pub prompt: String,
+    /// The first frame as PNG.
+    pub first_frame: Bytes,
+    /// Frames per second.
+    pub fps: u32,
+    /// Frames.
+    pub frames: u32,
+}
+
+#[derive(Serialize)]
+struct GenerateBody<'a> {
+    prompt: &'a str,
+    image: String,
+    fps: u32,
+    frames: u32,
+    resolution: &'static str,
+    fast: bool,
+}
+
+/// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerFault {
+    /// Not reached, or nothing in the answer.
+    NoResponse(String),
+    /// No complete answer in time.
+    Timeout,
+    /// An HTTP error.
+    Http(u16),
+    /// An answer that does not end within the limit.
+    TooLarge,
+}
+
+/// A client of the API and of miners' endpoints.
+#[derive(Clone, Debug)]
+pub struct ChutesClient {
+    http: Client,
+    api: String,
+    generate: String,
+    key: Option<Secret>,
+}
+
+impl ChutesClient {
+    /// A client with the operator's addresses and key.
+    #[must_use]
+    pub fn new(http: Client, config: &ServicesConfig) -> Self {
+        Self {
+            http,
+            api: config.chutes_api_url.clone(),
+            generate: config.chutes_generate_url.clone(),
+            key: config.chutes_api_key.clone(),
+        }
+    }
+
+    /// Looks a deployment up.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
+        let url = path_url(&self.api, ["chutes", chute_id]).ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
+        let body = ask(SERVICE, "CHUTES_API_KEY", MAX_CHUTE_BYTES, || {
+            let request = self.http.get(url.clone());
+            match &self.key {
+                Some(key) => request.header("Authorization", key.expose()),
+                None => request,
+            }
+        })
+        .await?;
+        let chute: Chute = serde_json::from_slice(&body)
+            .map_err(|_| ServiceError::Unreadable { service: SERVICE, reason: "not JSON with a slug" })?;
+        // The slug becomes part of an address: anything but a DNS label could lead our key elsewhere.
+        let label = |slug: &str| slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if chute.slug.is_empty() || chute.slug.len() > MAX_SLUG_CHARS || !label(&chute.slug) {
+            return Err(ServiceError::Unreadable { service: SERVICE, reason: "its slug is not a host name's part" });
+        }
+        Ok(chute)
+    }
+
+    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte.
+    ///
+    /// # Errors
+    /// [`AnswerFault`].
+    pub async fn generate(
+        &self,
+        slug: &str,
+        request: &GenerateRequest,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<Bytes, AnswerFault> {
+        let body = GenerateBody {
+            prompt: &request.prompt,
+            image: base64::engine::general_purpose::STANDARD.encode(&request.first_frame),
+            fps: request.fps,
+            frames: request.frames,
+            resolution: "480p",
+            fast: true,
+        };
+        let asking = async {
+            let mut call = self.http.post(self.generate.replace("{slug}", slug)).json(&body).timeout(timeout);
+            if let Some(key) = &self.key {
+                call = call.bearer_auth(key.expose());
+            }
+            let response = call.send().await.map_err(|error| {
+                if error.is_timeout() { AnswerFault::Timeout } else { AnswerFault::NoResponse(fault_of(&error)) }
+            })?;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(AnswerFault::Http(status.as_u16()));
+            }
+            match bounded_body(response, max_bytes).await {
+                Ok(video) if video.is_empty() => Err(AnswerFault::NoResponse("an empty answer".to_owned())),
+                Ok(video) => Ok(video),
+                Err(BodyError::TooLarge) => Err(AnswerFault::TooLarge),
+                Err(BodyError::Broken(reason)) if reason == "timed out" => Err(AnswerFault::Timeout),
+                Err(BodyError::Broken(reason)) => Err(AnswerFault::NoResponse(reason)),
+            }
+        };
+        // The client's timeout restarts with a redirect; this one covers everything.
+        tokio::time::timeout(timeout, asking).await.unwrap_or(Err(AnswerFault::Timeout))
+    }
+}
+
+/// `base` with path segments appended, each escaped; `None` for segments that would climb.
+pub(super) fn path_url<'a>(base: &str, segments: impl IntoIterator<Item = &'a str>) -> Option<Url> {
+    let mut url = Url::parse(base).ok()?;
+    {
+        let mut path = url.path_segments_mut().ok()?;
+        path.pop_if_empty();
+        for segment in segments {
+            if segment.is_empty() || segment == "." || segment == ".." {
+                return None;
+            }
+            path.push(segment);
+        }
+    }
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_segments_stay_in_their_place() {
+        let url = |segment| path_url("https://api.example/base", ["chutes", segment]).map(|url| url.to_string());
+        assert_eq!(url("c-1").unwrap(), "https://api.example/base/chutes/c-1");
+        assert_eq!(url("../../x?y#z").unwrap(), "https://api.example/base/chutes/..%2F..%2Fx%3Fy%23z");
+        assert_eq!(url(".."), None);
+        assert_eq!(url(""), None);
+    }
+}

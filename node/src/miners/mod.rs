@@ -1,0 +1,72 @@
+//! Which miners are valid: their commitment, their model's hash and their endpoint, checked again and again.
+//!
+//! One odd miner never stops the check of the others, and a service that is down never makes a miner invalid: what was
+//! last known about it stands until the service answers again.
+
+mod chutes;
+mod hugging_face;
+mod validation;
+
+use std::collections::BTreeMap;
+
+use leoma_protocol::{BlockNumber, Hotkey, Uid};
+use serde::Serialize;
+
+pub use chutes::{AnswerFault, ChutesClient, GenerateRequest};
+pub use hugging_face::HuggingFaceClient;
+pub use validation::{MinerValidator, check_table};
+
+/// What is known about one miner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MinerState {
+    /// Its slot when it was checked.
+    pub uid: Uid,
+    /// The block of its newest commitment.
+    pub commit_block: BlockNumber,
+    /// Whether it may be sampled.
+    pub validity: Validity,
+}
+
+/// Whether a miner may be sampled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Validity {
+    /// It may.
+    Valid {
+        /// Name of its endpoint.
+        slug: String,
+        /// The revision it committed and serves.
+        model_revision: String,
+        /// SHA-256 over its weight files' hashes.
+        model_hash: String,
+    },
+    /// It may not, for this reason word.
+    Invalid {
+        /// The reason, as other tools know it.
+        reason: String,
+    },
+    /// A service could not be asked, and nothing was known before.
+    Unknown {
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// All miners at one check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MinerTable {
+    /// The block the subnet was read at.
+    pub block: BlockNumber,
+    /// Each hotkey with a commitment.
+    pub miners: BTreeMap<Hotkey, MinerState>,
+}
+
+impl MinerTable {
+    /// The miners that may be sampled, sorted by hotkey: hotkey, endpoint, revision.
+    pub fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
+        self.miners.iter().filter_map(|(hotkey, miner)| match &miner.validity {
+            Validity::Valid { slug, model_revision, .. } => Some((*hotkey, slug.as_str(), model_revision.as_str())),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! One pass over all miners.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, stream};
+use leoma_protocol::{BlockNumber, Hotkey, MinerCommitment, Uid, check_commit_count};
+
+use super::chutes::Chute;
+use super::hugging_face::Model;
+use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
+use crate::chain::Metagraph;
+use crate::config::ServicesConfig;
+use crate::services::ServiceError;
+
+/// Miners looked up at a time: a pass over 256 takes seconds, and no service sees a burst.
+const CONCURRENT_LOOKUPS: usize = 8;
+/// Most answers kept of each service; a subnet has at most 256 miners.
+const MAX_CACHED: usize = 1024;
+
+/// Answers of a service, for as long as they are believed. Failures are never kept: they are no answers.
+#[derive(Debug)]
+struct Cache<T> {
+    ttl: Duration,
+    answers: HashMap<String, (Instant, T)>,
+}
+
+impl<T: Clone> Cache<T> {
+    fn new(ttl: Duration) -> Self {
+        Self { ttl, answers: HashMap::new() }
+    }
+
+    fn get(&self, key: &str) -> Option<T> {
+        self.answers.get(key).filter(|(at, _)| at.elapsed() < self.ttl).map(|(_, answer)| answer.clone())
+    }
+
+    fn put(&mut self, key: String, answer: T) {
+        if self.answers.len() >= MAX_CACHED {
+            let ttl = self.ttl;
+            self.answers.retain(|_, (at, _)| at.elapsed() < ttl);
+        }
+        if self.answers.len() < MAX_CACHED {
+            self.answers.insert(key, (Instant::now(), answer));
+        }
+    }
+}
+
+/// Checks miners against the services.
+#[derive(Debug)]
+pub struct MinerValidator {
+    chutes: ChutesClient,
+    hugging_face: HuggingFaceClient,
+    chute_cache: Cache<Chute>,
+    model_cache: Cache<Model>,
+}
+
+/// A miner with everything but the check for copies done.
+struct Checked {
+    uid: Uid,
+    commit_block: BlockNumber,
+    validity: Validity,
+}
+
+impl MinerValidator {
+    /// A validator with empty caches.
+    #[must_use]
+    pub fn new(chutes: ChutesClient, hugging_face: HuggingFaceClient, config: &ServicesConfig) -> Self {
+        let (chute_cache, model_cache) = (Cache::new(config.chute_ttl), Cache::new(config.model_hash_ttl));
+        Self { chutes, hugging_face, chute_cache, model_cache }
+    }
+
+    /// Checks every registered hotkey that has a commitment. `previous` stands in where a service cannot be asked.
+    pub async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
+        let this = &*self;
+        let candidates = metagraph.neurons.iter().filter_map(|neuron| {
+            let commitment = metagraph.commitments.get(&neuron.hotkey)?;
+            // The owner's commitment is the allowlist's, not a model's.
+            (leoma_rotation::allowlist::committed_hash(&commitment.text).is_none()).then_some((neuron, commitment))
+        });
+        let lookups = candidates.map(|(neuron, commitment)| async move {
+            let parsed = check_commit_count(commitment.count)
+                .and_then(|()| MinerCommitment::parse(&commitment.text, &neuron.hotkey))
+                .map_err(|error| error.to_string());
+            let (validity, answers) = match parsed {
+                Err(reason) => (Validity::Invalid { reason }, Answers::default()),
+                Ok(parsed) => this.look_up(&parsed).await,
+            };
+            (neuron.hotkey, Checked { uid: neuron.uid, commit_block: commitment.block, validity }, answers)
+        });
+        let results: Vec<_> = stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS).collect().await;
+        let mut checked = BTreeMap::new();
+        for (hotkey, miner, answers) in results {
+            if let Some((key, chute)) = answers.chute {
+                self.chute_cache.put(key, chute);
+            }
+            if let Some((key, model)) = answers.model {
+                self.model_cache.put(key, model);
+            }
+            checked.insert(hotkey, miner);
+        }
+        check_table(metagraph.block, checked.into_iter().map(|(hotkey, miner)| {
+            (hotkey, MinerState { uid: miner.uid, commit_block: miner.commit_block, validity: miner.validity })
+        }).collect(), previous)
+    }
+
+    async fn look_up(&self, commitment: &MinerCommitment) -> (Validity, Answers) {
+        let mut answers = Answers::default();
+        let validity = self.look_up_into(commitment, &mut answers).await.unwrap_or_else(|validity| validity);
+        (validity, answers)
+    }
+
+    async fn look_up_into(&self, commitment: &MinerCommitment, answers: &mut Answers) -> Result<Validity, Validity> {
+        let invalid = |reason: String| Validity::Invalid { reason };
+        let chute = match self.chute_cache.get(&commitment.chute_id) {
+            Some(chute) => chute,
+            None => {
+                let chute = self.chutes.chute(&commitment.chute_id).await.map_err(|error| outcome_of(error, "chute_fetch_failed"))?;
+                answers.chute = Some((commitment.chute_id.clone(), chute.clone()));
+                chute
+            }
+        };
+        if !chute.hot {
+            return Err(invalid("chute_not_running".to_owned()));
+        }
+        if let Some(revision) = chute.revision.as_deref().filter(|revision| *revision != commitment.model_revision) {
+            return Err(invalid(format!("revision_mismatch:chute={}", short(revision))));
+        }
+        let key = format!("{}@{}", commitment.model_name, commitment.model_revision);
+        let model = match self.model_cache.get(&key) {
+            Some(model) => model,
+            None => {
+                let asked = self.hugging_face.model(&commitment.model_name, &commitment.model_revision).await;
+                let model = asked.map_err(|error| outcome_of(error, "hf_model_fetch_failed"))?;
+                answers.model = Some((key, model.clone()));
+                model
+            }
+        };
+        if model.sha != commitment.model_revision {
+            return Err(invalid(format!("revision_mismatch:hf={}", short(&model.sha))));
+        }
+        let hash = model.weights_hash.ok_or_else(|| invalid("hf_model_fetch_failed".to_owned()))?;
+        Ok(Validity::Valid {
+            slug: chute.slug,
+            model_revision: commitment.model_revision.clone(),
+            model_hash: hash.to_string(),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Answers {
+    chute: Option<(String, Chute)>,
+    model: Option<(String, Model)>,
+}
+
+/// A service's refusal is an answer about the miner; its absence is not.
+fn outcome_of(error: ServiceError, reason: &str) -> Validity {
+    match error {
+        ServiceError::Refused { .. } | ServiceError::Unreadable { .. } => Validity::Invalid { reason: reason.to_owned() },
+        ServiceError::Unavailable { .. } | ServiceError::Unauthorised { .. } => Validity::Unknown { reason: error.to_string() },
+    }
+}
+
+/// A revision for a reason word: the first eight characters of printable ASCII.
+fn short(revision: &str) -> String {
+    revision.chars().filter(char::is_ascii_graphic).take(8).collect()
+}
+
+/// Finishes a check: what is unknown now stays what it was, and of equal models the earliest commitment's stays.
+#[must_use]
+pub fn check_table(block: BlockNumber, mut miners: BTreeMap<Hotkey, MinerState>, previous: &MinerTable) -> MinerTable {
+    for (hotkey, miner) in &mut miners {
+        if let Validity::Unknown { .. } = miner.validity
+            && let Some(known) = previous.miners.get(hotkey).filter(|known| known.commit_block == miner.commit_block)
+        {
+            miner.validity = known.validity.clone();
+        }
+    }
+    let mut earliest: HashMap<String, (BlockNumber, Uid)> = HashMap::new();
+    for miner in miners.values() {
+        if let Validity::Valid { model_hash, .. } = &miner.validity {
+            let claim = (miner.commit_block, miner.uid);
+            earliest.entry(model_hash.clone()).and_modify(|first| *first = (*first).min(claim)).or_insert(claim);
+        }
+    }
+    for miner in miners.values_mut() {
+        if let Validity::Valid { model_hash, .. } = &miner.validity
+            && let Some((_, uid)) = earliest.get(model_hash).filter(|first| **first != (miner.commit_block, miner.uid))
+        {
+            miner.validity = Validity::Invalid { reason: format!("duplicate_model:earliest_uid={uid}") };
+        }
+    }
+    MinerTable { block, miners }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid(uid: u16, commit_block: u64, hash: &str) -> MinerState {
+        let validity =
+            Validity::Valid { slug: "s".into(), model_revision: "r".into(), model_hash: hash.into() };
+        MinerState { uid: Uid(uid), commit_block: BlockNumber(commit_block), validity }
+    }
+
+    fn hotkey(n: u8) -> Hotkey {
+        Hotkey::from_bytes([n; 32])
+    }
+
+    #[test]
+    fn the_earliest_commitment_of_a_model_stays_and_copies_go() {
+        let miners = BTreeMap::from([
+            (hotkey(1), valid(1, 50, "same")),
+            (hotkey(2), valid(2, 20, "same")),
+            (hotkey(3), valid(3, 20, "same")),
+            (hotkey(4), valid(4, 90, "other")),
+        ]);
+        let table = check_table(BlockNumber(100), miners, &MinerTable::default());
+        assert_eq!(table.valid().map(|(hotkey, ..)| hotkey).collect::<Vec<_>>(), [hotkey(2), hotkey(4)]);
+        let copy = Validity::Invalid { reason: "duplicate_model:earliest_uid=2".into() };
+        assert_eq!(table.miners[&hotkey(1)].validity, copy);
+        assert_eq!(table.miners[&hotkey(3)].validity, copy);
+    }
+
+    #[test]
+    fn a_service_that_is_down_changes_nothing_about_known_miners() {
+        let previous = check_table(BlockNumber(1), BTreeMap::from([(hotkey(1), valid(1, 5, "h"))]), &MinerTable::default());
+        let down = |commit_block| MinerState {
+            uid: Uid(1),
+            commit_block: BlockNumber(commit_block),
+            validity: Validity::Unknown { reason: "down".into() },
+        };
+        let same = check_table(BlockNumber(2), BTreeMap::from([(hotkey(1), down(5))]), &previous);
+        assert_eq!(same.miners[&hotkey(1)], valid(1, 5, "h"));
+        // A new commitment was never checked: it is not valid on the old one's credit.
+        let new = check_table(BlockNumber(2), BTreeMap::from([(hotkey(1), down(9))]), &previous);
+        assert_eq!(new.valid().count(), 0);
+    }
+}

@@ -1,0 +1,362 @@
+//! This validator's part in the agreement: it fetches what is announced, verifies it, attests to it, and remembers what
+//! was certified and proven.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use leoma_protocol::codec::Wire as _;
+use leoma_protocol::mesh::{GrantBytes, KnownPeer, MeshEvent, MeshHandle, Restored};
+use leoma_protocol::messages::{Announcement, Certificate, Evidence};
+use leoma_protocol::verdict::SignedVerdict;
+use leoma_protocol::{Digest, FileId, Hotkey, HotkeySigner, TaskId};
+use leoma_rotation::{AllowlistHistory, Attested, Certificates};
+use leoma_storage::{Granted, PeerBuckets};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::library::Library;
+use crate::metrics::Metrics;
+use crate::state::{State, StateError};
+
+/// Announced files fetched at a time, each of at most 4 MiB.
+const CONCURRENT_FETCHES: usize = 8;
+/// Tries to get an announced file: its producer uploads before it announces, so a miss is a fault that may pass.
+const FETCH_TRIES: u32 = 5;
+/// Pause after the first miss; doubled after each further one.
+const FETCH_PAUSE: Duration = Duration::from_secs(1);
+/// Notes under which the mesh's own memory is kept.
+const ADDRESS_BOOK_NOTE: &str = "mesh_address_book";
+const SEQUENCE_NOTE: &str = "mesh_sequence";
+
+#[derive(Debug, Default)]
+struct Known {
+    certificates: BTreeMap<FileId, Certificate>,
+    evidence: Vec<Evidence>,
+    connected: BTreeSet<Hotkey>,
+}
+
+/// What the mesh agreed on, and our own voice in it. Clones share one.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    mesh: MeshHandle,
+    signer: HotkeySigner,
+    library: Library,
+    buckets: Arc<PeerBuckets>,
+    state: State,
+    metrics: Metrics,
+    known: Arc<RwLock<Known>>,
+    fetches: Arc<Semaphore>,
+    doubled: Arc<AtomicBool>,
+}
+
+/// What an earlier run left for the mesh.
+///
+/// # Errors
+/// [`StateError`].
+pub fn restore(state: &State) -> Result<Restored, StateError> {
+    let certificates = state.certificates_from(TaskId(0))?;
+    let evidence = state.evidence_from(TaskId(0))?;
+    let addresses: Vec<KnownPeer> = match state.note(ADDRESS_BOOK_NOTE)? {
+        None => Vec::new(),
+        // An address book can be learnt anew; a damaged one is no reason to stay away.
+        Some(text) => serde_json::from_str(&text).unwrap_or_default(),
+    };
+    let sequence = match state.note(SEQUENCE_NOTE)? {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| StateError::Malformed { what: "hello sequence number" })?,
+    };
+    Ok(Restored {
+        certificates: certificates.iter().filter_map(|(.., bytes)| Certificate::from_wire(bytes).ok()).collect(),
+        evidence: evidence.iter().filter_map(|bytes| Evidence::from_wire(bytes).ok()).collect(),
+        addresses,
+        sequence,
+    })
+}
+
+impl Agreement {
+    /// Our part in the mesh behind `mesh`, beginning with what `restored` holds.
+    #[must_use]
+    pub fn new(
+        mesh: MeshHandle,
+        signer: HotkeySigner,
+        library: Library,
+        buckets: Arc<PeerBuckets>,
+        state: State,
+        metrics: Metrics,
+        restored: &Restored,
+    ) -> Self {
+        let known = Known {
+            certificates: restored.certificates.iter().map(|one| (one.file, one.clone())).collect(),
+            evidence: restored.evidence.clone(),
+            connected: BTreeSet::new(),
+        };
+        Self {
+            mesh,
+            signer,
+            library,
+            buckets,
+            state,
+            metrics,
+            known: Arc::new(RwLock::new(known)),
+            fetches: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
+            doubled: Arc::default(),
+        }
+    }
+
+    /// The certified digests, counted anew against `history`.
+    #[must_use]
+    pub fn certificates(&self, history: &AllowlistHistory) -> Certificates {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let attested = known.certificates.values().flat_map(|certificate| {
+            let (file, digest) = (certificate.file, certificate.digest);
+            certificate.votes.iter().map(move |(attester, _)| Attested { file, digest, attester: *attester })
+        });
+        Certificates::count(history, attested)
+    }
+
+    /// Task and producer of each proven equivocation.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<FileId> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known
+            .evidence
+            .iter()
+            .map(Evidence::key)
+            // Who attests twice loses its vote, which the count of certificates sees to; only a producer loses its files.
+            .filter(|key| key.as_producer)
+            .map(|key| key.file)
+            .collect()
+    }
+
+    /// Peers that have proven their hotkey and are connected.
+    #[must_use]
+    pub fn connected(&self) -> BTreeSet<Hotkey> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).connected.clone()
+    }
+
+    /// Whether our own hotkey is alive elsewhere; nothing may be signed then.
+    #[must_use]
+    pub fn is_doubled(&self) -> bool {
+        self.doubled.load(Ordering::Relaxed)
+    }
+
+    /// The mesh.
+    #[must_use]
+    pub const fn mesh(&self) -> &MeshHandle {
+        &self.mesh
+    }
+
+    /// Attests to a file that we hold. A file that cannot be attested to any more counts all the same where it is
+    /// certified by others.
+    pub async fn attest(&self, id: FileId, digest: Digest) {
+        if self.is_doubled() {
+            return;
+        }
+        match self.signer.sign_attestation(self.library.network(), id, digest) {
+            Ok(attestation) => {
+                if let Err(error) = self.mesh.attest(attestation).await {
+                    tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "attestation not sent");
+                }
+            }
+            Err(error) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "not attested"),
+        }
+    }
+
+    /// Announces our own file, attests to it and serves it to peers.
+    pub async fn announce(&self, verdict: &SignedVerdict) {
+        let (id, digest) = (verdict.id, verdict.digest);
+        self.serve(id, digest, verdict.bytes.clone()).await;
+        match self.signer.sign_announcement(self.library.network(), verdict) {
+            Ok(announcement) => match self.mesh.announce(announcement).await {
+                Ok(published) => tracing::info!(task = %id.task_id, digest = digest.short(), ?published, "verdict file announced"),
+                Err(error) => tracing::warn!(task = %id.task_id, %error, "announcement not sent"),
+            },
+            Err(error) => tracing::error!(task = %id.task_id, %error, "not announced"),
+        }
+        self.attest(id, digest).await;
+    }
+
+    async fn serve(&self, id: FileId, digest: Digest, bytes: Vec<u8>) {
+        if let Err(error) = self.mesh.provide_verdict(id, digest, bytes).await {
+            tracing::debug!(task = %id.task_id, %error, "file not served to peers");
+        }
+    }
+
+    /// Serves the kept files of tasks from `first` on to peers.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn serve_kept(&self, first: TaskId) -> Result<(), StateError> {
+        for file in self.state.files_from(first)? {
+            self.serve(file.id, file.digest, file.bytes).await;
+        }
+        Ok(())
+    }
+
+    /// Handles what the mesh tells until `stop`.
+    ///
+    /// # Errors
+    /// [`StateError`] when what must survive cannot be kept.
+    pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) -> Result<(), StateError> {
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                event = events.recv() => match event {
+                    Some(event) => event,
+                    None => return Ok(()),
+                },
+            };
+            self.handle(event)?;
+        }
+    }
+
+    fn handle(&self, event: MeshEvent) -> Result<(), StateError> {
+        match event {
+            MeshEvent::PeerUp { hotkey, .. } => self.connection(hotkey, true),
+            MeshEvent::PeerDown { hotkey, .. } => self.connection(hotkey, false),
+            MeshEvent::Announcement(announcement) => self.fetch_in_background(&announcement),
+            MeshEvent::AttestationCounted { attestation, have, need } => {
+                let (task, producer) = (attestation.file.task_id, attestation.file.producer);
+                tracing::debug!(%task, %producer, attester = %attestation.attester, have, need, "attestation counted");
+            }
+            MeshEvent::Certified(certificate) => self.certified(certificate)?,
+            MeshEvent::CertificateConflict { kept, other } => tracing::error!(
+                task = %kept.file.task_id, producer = %kept.file.producer, kept = kept.digest.short(), other = other.digest.short(),
+                "two certificates for one file: a third of the validators or more sign twice"
+            ),
+            MeshEvent::Evidence(evidence) => self.equivocated(evidence)?,
+            MeshEvent::Grant { from, payload } => self.granted(from, &payload),
+            MeshEvent::Doppelganger { hotkey, ours, peers } => {
+                if ours {
+                    self.doubled.store(true, Ordering::Relaxed);
+                    tracing::error!(%hotkey, ?peers, "this hotkey runs elsewhere too: stop one of the two and restart; nothing is signed until then");
+                } else {
+                    tracing::warn!(%hotkey, ?peers, "a hotkey is alive under two peer ids");
+                }
+            }
+            MeshEvent::Refused { peer, reason, by } => tracing::info!(%peer, %reason, ?by, "hello refused"),
+            MeshEvent::LinkReset { hotkey, .. } => tracing::info!(%hotkey, "one-sided link cut, dialling anew"),
+            MeshEvent::Banned { peer, hotkey } => {
+                tracing::warn!(%peer, hotkey = hotkey.map(|hotkey| hotkey.to_string()), "peer banned for a while");
+            }
+            MeshEvent::Undelivered { topic } => tracing::warn!(?topic, "nobody heard a message in time, peers get it by catch-up"),
+            MeshEvent::AddressBook(book) => {
+                let text = serde_json::to_string(&book).map_err(|_| StateError::Malformed { what: "address book" })?;
+                self.state.set_note(ADDRESS_BOOK_NOTE, &text)?;
+            }
+            MeshEvent::Sequence(sequence) => self.state.set_note(SEQUENCE_NOTE, &sequence.to_string())?,
+            MeshEvent::MinerReport(_) => {}
+        }
+        Ok(())
+    }
+
+    fn connection(&self, hotkey: Hotkey, up: bool) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if up {
+            known.connected.insert(hotkey);
+        } else {
+            known.connected.remove(&hotkey);
+        }
+        let peers = known.connected.len();
+        self.metrics.peers.set(i64::try_from(peers).unwrap_or(i64::MAX));
+        tracing::info!(%hotkey, peers, "peer {}", if up { "up" } else { "down" });
+    }
+
+    fn certified(&self, certificate: Certificate) -> Result<(), StateError> {
+        let (id, digest) = (certificate.file, certificate.digest);
+        if let Ok(bytes) = certificate.to_wire() {
+            self.state.keep_certificate(id, digest, &bytes)?;
+        }
+        tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), attesters = certificate.votes.len(), "file certified");
+        self.known.write().unwrap_or_else(PoisonError::into_inner).certificates.insert(id, certificate);
+        if !self.library.holds_digest(id, digest) {
+            self.spawn_fetch(id, digest);
+        }
+        Ok(())
+    }
+
+    fn equivocated(&self, evidence: Evidence) -> Result<(), StateError> {
+        let key = evidence.key();
+        let task_id = key.file.task_id;
+        if let Ok(bytes) = evidence.to_wire() {
+            self.state.keep_evidence(task_id, key.accused, &bytes)?;
+        }
+        tracing::warn!(task = %task_id, validator = %key.accused, as_producer = key.as_producer, "validator signed twice");
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.evidence.contains(&evidence) {
+            known.evidence.push(evidence);
+        }
+        Ok(())
+    }
+
+    fn granted(&self, from: Hotkey, payload: &GrantBytes) {
+        match self.buckets.grant(from, payload.as_slice()) {
+            Ok(Granted::Stored) => tracing::info!(%from, "bucket access granted"),
+            Ok(Granted::StaticWins) => tracing::debug!(%from, "bucket access granted, PEER_VALIDATORS wins"),
+            Err(error) => tracing::warn!(%from, %error, "grant refused"),
+        }
+    }
+
+    fn fetch_in_background(&self, announcement: &Announcement) {
+        let (id, digest) = (announcement.file, announcement.digest);
+        if !self.library.holds_digest(id, digest) {
+            self.spawn_fetch(id, digest);
+        }
+    }
+
+    fn spawn_fetch(&self, id: FileId, digest: Digest) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            // Closed only on drop, which this clone prevents.
+            let Ok(_permit) = this.fetches.clone().acquire_owned().await else { return };
+            let mut pause = FETCH_PAUSE;
+            for attempt in 1..=FETCH_TRIES {
+                if this.library.holds_digest(id, digest) || this.fetch_once(id, digest).await {
+                    return;
+                }
+                if attempt < FETCH_TRIES {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+            }
+            tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "announced file cannot be had");
+        });
+    }
+
+    /// From the producer's bucket, else from any peer that holds the file.
+    async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
+        if let Some(bucket) = self.buckets.get(&id.producer) {
+            match bucket.verdict(id.task_id).await {
+                Ok(Some(bytes)) if self.accept(id, digest, &bytes, "bucket").await => return true,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read"),
+            }
+        }
+        match self.mesh.fetch_verdict(id, digest).await {
+            Ok(bytes) => self.accept(id, digest, &bytes, "mesh").await,
+            Err(error) => {
+                tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "no peer has the file");
+                false
+            }
+        }
+    }
+
+    async fn accept(&self, id: FileId, digest: Digest, bytes: &[u8], source: &str) -> bool {
+        match self.library.take_in(id, bytes, Some(digest)) {
+            Ok(_) => {
+                self.metrics.files_taken_in.inc();
+                tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), source, "verdict file taken in");
+                self.serve(id, digest, bytes.to_vec()).await;
+                self.attest(id, digest).await;
+                true
+            }
+            Err(error) => {
+                self.metrics.files_refused.inc();
+                tracing::warn!(%error, source, "file left out");
+                false
+            }
+        }
+    }
+}

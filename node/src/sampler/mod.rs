@@ -1,0 +1,192 @@
+//! Sampling: on our turn, pick a clip, ask every valid miner for its continuation, score the answers, publish the verdicts.
+
+mod ask;
+mod clip;
+mod judging;
+mod publish;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use leoma_protocol::{ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId};
+use leoma_rotation::{AllowlistHistory, Turn};
+use leoma_scoring::ScoreFault;
+use leoma_storage::{OwnBucket, SourceBucket, StoreError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{ChainClient, ChainError, Head};
+use crate::config::SamplingConfig;
+use crate::library::{Library, LibraryError};
+use crate::metrics::Metrics;
+use crate::miners::{ChutesClient, MinerTable};
+use crate::peers::Agreement;
+use crate::state::{State, StateError};
+
+pub use judging::Judging;
+
+/// Tries at one task. A fault that outlives two tries outlives the turn.
+const MAX_TRIES: u32 = 2;
+
+/// Why a task was given up. Always our side's fault: a miner's fault is an entry in the verdict file.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A bucket.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The scorer.
+    #[error("scoring failed: {0}")]
+    Score(#[from] ScoreFault),
+    /// The judge.
+    #[error("the judge failed: {0}")]
+    Judge(#[from] leoma_scoring::JudgeError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Our own file does not pass our own check.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// Something else was signed for the task.
+    #[error(transparent)]
+    NotSafe(#[from] leoma_protocol::NotSafe),
+    /// No clip.
+    #[error("no source video gives a one-shot clip of {seconds} s ({tried} of {videos} videos tried)")]
+    NoClip {
+        /// Wanted length.
+        seconds: u32,
+        /// Videos looked at.
+        tried: usize,
+        /// Videos there are.
+        videos: usize,
+    },
+    /// No miners.
+    #[error("no miner is valid, so there is nothing to sample")]
+    NoMiners,
+    /// A task on the runtime died.
+    #[error("a background task failed: {0}")]
+    Join(#[from] tokio::task::JoinError),
+    /// Files of the task cannot be kept on disk.
+    #[error("cannot keep the task's files in {}: {source}", path.display())]
+    Disk {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+/// The sampler of one validator.
+#[derive(Debug)]
+pub struct Sampler {
+    /// The chain.
+    pub chain: ChainClient,
+    /// Our key.
+    pub signer: HotkeySigner,
+    /// The consensus constants.
+    pub params: Arc<ConsensusParams>,
+    /// Sizes and limits.
+    pub config: SamplingConfig,
+    /// Source videos.
+    pub source: SourceBucket,
+    /// Our bucket.
+    pub own: OwnBucket,
+    /// Miners' endpoints.
+    pub chutes: ChutesClient,
+    /// Which miners are valid.
+    pub miners: watch::Receiver<Arc<MinerTable>>,
+    /// The allowlists.
+    pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// Scores and descriptions.
+    pub judging: Judging,
+    /// Verified files.
+    pub library: Library,
+    /// The mesh.
+    pub agreement: Agreement,
+    /// What survives.
+    pub state: State,
+    /// Folder for files of tasks that are not published yet.
+    pub spool: std::path::PathBuf,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+}
+
+impl Sampler {
+    /// Runs until `stop`; a task in hand is finished first, unless it only waits for miners.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state fails.
+    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
+        let mut videos = clip::VideoList::new(self.config.poll_interval);
+        let mut tries: (TaskId, u32) = (TaskId(0), 0);
+        self.publish_leftovers().await?;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = heads.changed() => if changed.is_err() { return Ok(()) },
+            }
+            let head = *heads.borrow_and_update();
+            let Some(turn) = self.our_turn(head)? else { continue };
+            if tries.0 != turn.task_id {
+                tries = (turn.task_id, 0);
+            }
+            if tries.1 >= MAX_TRIES {
+                continue;
+            }
+            tries.1 += 1;
+            let started = Instant::now();
+            tracing::info!(task = %turn.task_id, block = %head.number, failover_step = turn.failover_step, "sampling");
+            let sampled = tokio::select! {
+                sampled = self.sample(turn.task_id, head, &mut videos) => sampled,
+                () = stop.cancelled() => {
+                    tracing::info!(task = %turn.task_id, "task left unfinished, nothing of it was signed");
+                    return Ok(());
+                }
+            };
+            match sampled {
+                Ok(passed) => {
+                    self.metrics.tasks_sampled.inc();
+                    self.metrics.task_seconds.observe(started.elapsed().as_secs_f64());
+                    tracing::info!(task = %turn.task_id, passed, seconds = started.elapsed().as_secs(), "task sampled");
+                }
+                Err(TaskError::State(error)) => return Err(error),
+                Err(error) => {
+                    self.metrics.tasks_failed.inc();
+                    tracing::warn!(task = %turn.task_id, %error, attempt = tries.1, "task given up, no miner has an entry");
+                }
+            }
+        }
+    }
+
+    /// Our turn at `head`, unless the task is done, by us or by one who comes before us.
+    fn our_turn(&self, head: Head) -> Result<Option<Turn>, StateError> {
+        let history = Arc::clone(&self.allowlists.borrow());
+        let own = self.signer.hotkey();
+        let Some(schedule) = history.schedule_at(head.number, &self.params) else { return Ok(None) };
+        let Some(turn) = schedule.turn(head.number, false).filter(|turn| turn.producer == own) else { return Ok(None) };
+        let before: Vec<Hotkey> = schedule.producers(turn.task_id).take_while(|producer| *producer != own).collect();
+        let id = |producer| FileId { task_id: turn.task_id, producer };
+        let done = before.into_iter().chain([own]).any(|producer| self.library.holds(id(producer)));
+        if done || self.agreement.is_doubled() {
+            return Ok(None);
+        }
+        Ok(Some(turn))
+    }
+
+    /// Samples a task; returns how many miners passed.
+    async fn sample(&self, task_id: TaskId, head: Head, videos: &mut clip::VideoList) -> Result<usize, TaskError> {
+        let miners = Arc::clone(&self.miners.borrow());
+        if miners.valid().next().is_none() {
+            return Err(TaskError::NoMiners);
+        }
+        let clip = self.choose_clip(task_id, videos).await?;
+        let prompt = self.judging.describe(&clip.mp4).await?;
+        let answers = self.ask_all(&miners, &clip, &prompt).await;
+        let entries = self.judging.judge_all(&clip, &prompt, &answers, &self.metrics).await?;
+        let passed = entries.iter().filter(|entry| entry.passed).count();
+        self.publish(publish::Finished { task_id, head, clip, prompt, answers, entries }).await?;
+        Ok(passed)
+    }
+}

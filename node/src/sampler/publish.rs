@@ -1,0 +1,118 @@
+//! From verdicts to a published file, so that a crash at any point loses nothing and signs nothing twice.
+//!
+//! The order: files of the task to the spool folder; verdicts signed; the signed file into the database; everything into
+//! our bucket, the verdict file last; the announcement. What was signed and not published is published at the next start.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use leoma_protocol::verdict::{SignedVerdict, VerdictDraft, VerdictEntry};
+use leoma_protocol::{Hotkey, TaskId};
+use leoma_storage::TaskArtefacts;
+use serde_json::json;
+
+use super::ask::Answer;
+use super::clip::TaskClip;
+use super::{Sampler, TaskError};
+use crate::chain::Head;
+use crate::state::{StateError, StoredFile};
+
+/// Everything a task came to.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) task_id: TaskId,
+    pub(super) head: Head,
+    pub(super) clip: TaskClip,
+    pub(super) prompt: String,
+    pub(super) answers: Vec<Answer>,
+    pub(super) entries: Vec<VerdictEntry>,
+}
+
+impl Sampler {
+    pub(super) async fn publish(&self, finished: Finished) -> Result<(), TaskError> {
+        let Finished { task_id, head, clip, prompt, answers, entries } = finished;
+        let network = self.library.network();
+        let metadata = json!({
+            "task_id": task_id, "netuid": network.netuid, "genesis": network.genesis, "validator": self.signer.hotkey(),
+            "block": head.number, "seed_block_hash": clip.seed, "source_key": clip.source.as_str(), "start_ms": clip.start_ms,
+            "prompt": prompt, "judge": self.judging.id(),
+        });
+        let folder = self.spool.join(task_id.to_string());
+        let disk = |source| TaskError::Disk { path: folder.clone(), source };
+        write_spool(&folder, &metadata.to_string(), &clip, &answers).map_err(disk)?;
+        let draft = VerdictDraft {
+            network,
+            task_id,
+            params: self.params.digest(),
+            judge: self.judging.id().to_owned(),
+            block: head.number,
+            entries,
+        };
+        let signed = self.signer.sign_verdict_file(draft)?;
+        self.library.take_in_own(&StoredFile { id: signed.id, digest: signed.digest, bytes: signed.bytes.clone() })?;
+        self.upload(&signed).await
+    }
+
+    /// Publishes what an earlier run signed and did not publish.
+    pub(super) async fn publish_leftovers(&self) -> Result<(), StateError> {
+        for file in self.state.unpublished_files()? {
+            let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
+            match self.upload(&signed).await {
+                Ok(()) => tracing::info!(task = %signed.id.task_id, "published what an earlier run had signed"),
+                Err(TaskError::State(error)) => return Err(error),
+                Err(error) => tracing::warn!(task = %signed.id.task_id, %error, "still not published, trying again at the next start"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn upload(&self, signed: &SignedVerdict) -> Result<(), TaskError> {
+        let task_id = signed.id.task_id;
+        let folder = self.spool.join(task_id.to_string());
+        // The file first goes where peers can hear of it even when our bucket fails: any holder serves it.
+        let uploaded = self.upload_objects(task_id, &folder, signed).await;
+        self.agreement.announce(signed).await;
+        uploaded?;
+        self.state.mark_published(signed.id)?;
+        let _already_gone = std::fs::remove_dir_all(&folder);
+        Ok(())
+    }
+
+    async fn upload_objects(&self, task_id: TaskId, folder: &Path, signed: &SignedVerdict) -> Result<(), TaskError> {
+        let disk = |source| TaskError::Disk { path: folder.to_owned(), source };
+        let artefacts = TaskArtefacts {
+            metadata: std::fs::read(folder.join("metadata.json")).map_err(disk)?.into(),
+            original_clip: std::fs::read(folder.join("original_clip.mp4")).map_err(disk)?.into(),
+            first_frame: std::fs::read(folder.join("first_frame.png")).map_err(disk)?.into(),
+        };
+        let _ = self.own.write_task(task_id, artefacts).await?;
+        for entry in std::fs::read_dir(folder.join("videos")).map_err(disk)? {
+            let path = entry.map_err(disk)?.path();
+            let miner: Option<Hotkey> = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            if let Some(miner) = miner {
+                let video: Bytes = std::fs::read(&path).map_err(disk)?.into();
+                let _ = self.own.write_video(task_id, miner, video).await?;
+            }
+        }
+        let _ = self.own.write_verdict(task_id, signed.bytes.clone().into()).await?;
+        Ok(())
+    }
+}
+
+fn write_spool(folder: &Path, metadata: &str, clip: &TaskClip, answers: &[Answer]) -> std::io::Result<()> {
+    // Left by a try that was never signed.
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::create_dir_all(folder.join("videos"))?;
+    std::fs::write(folder.join("metadata.json"), metadata)?;
+    std::fs::write(folder.join("original_clip.mp4"), &clip.mp4)?;
+    std::fs::write(folder.join("first_frame.png"), &clip.first_frame)?;
+    for answer in answers {
+        if let Ok(video) = &answer.video {
+            std::fs::write(folder.join("videos").join(format!("{}.mp4", answer.miner)), video)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! HTTP as every outside service is spoken to: bounded bodies, bounded retries, and one error that says whose fault it is.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Client, RequestBuilder, StatusCode};
+
+/// Tries of one request: a blip passes within two retries, an outage does not pass within ten.
+const MAX_TRIES: u32 = 3;
+/// Pause before the second try; doubled before the third.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest time for an answer from a service's API; generation has its own.
+const API_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time to reach a service.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a request has no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// The service says that there is no such thing, or that the request is wrong: an answer about the thing asked for.
+    #[error("{service} answered {status}")]
+    Refused {
+        /// Whose answer.
+        service: &'static str,
+        /// Its HTTP status.
+        status: u16,
+    },
+    /// Our key is not accepted.
+    #[error("{service} does not accept our key (HTTP {status}): check {setting}")]
+    Unauthorised {
+        /// Whose answer.
+        service: &'static str,
+        /// Its HTTP status.
+        status: u16,
+        /// The setting that holds the key.
+        setting: &'static str,
+    },
+    /// Too busy, broken or out of reach: says nothing about the thing asked for.
+    #[error("{service} is unavailable: {reason}")]
+    Unavailable {
+        /// Which service.
+        service: &'static str,
+        /// What was seen.
+        reason: String,
+    },
+    /// An answer that cannot be read.
+    #[error("{service} gave an answer that cannot be read: {reason}")]
+    Unreadable {
+        /// Which service.
+        service: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// An HTTP client for all services: no redirects to other hosts, no idle connection kept for ever.
+///
+/// # Errors
+/// The TLS set-up's error.
+pub fn client() -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::limited(3))
+        .user_agent(concat!("leoma/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// Asks a service's API for a small answer, with retries on faults that may pass.
+///
+/// # Errors
+/// [`ServiceError`].
+pub async fn ask(
+    service: &'static str,
+    key_setting: &'static str,
+    max_bytes: usize,
+    request: impl Fn() -> RequestBuilder,
+) -> Result<Bytes, ServiceError> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        match ask_once(service, key_setting, max_bytes, request()).await {
+            Err(ServiceError::Unavailable { .. }) if tries < MAX_TRIES => {
+                // Validators that fail together must not come back together.
+                tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+                pause *= 2;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn ask_once(
+    service: &'static str,
+    setting: &'static str,
+    max_bytes: usize,
+    request: RequestBuilder,
+) -> Result<Bytes, ServiceError> {
+    let unavailable = |error: &reqwest::Error| ServiceError::Unavailable { service, reason: fault_of(error) };
+    let response = request.timeout(API_TIMEOUT).send().await.map_err(|error| unavailable(&error))?;
+    let status = response.status();
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            return Err(ServiceError::Unauthorised { service, status: status.as_u16(), setting });
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            return Err(ServiceError::Unavailable { service, reason: format!("HTTP {}", status.as_u16()) });
+        }
+        _ if status.is_server_error() => {
+            return Err(ServiceError::Unavailable { service, reason: format!("HTTP {}", status.as_u16()) });
+        }
+        _ if !status.is_success() => return Err(ServiceError::Refused { service, status: status.as_u16() }),
+        _ => {}
+    }
+    match bounded_body(response, max_bytes).await {
+        Ok(body) => Ok(body),
+        Err(BodyError::TooLarge) => Err(ServiceError::Unreadable { service, reason: "too large" }),
+        Err(BodyError::Broken(reason)) => Err(ServiceError::Unavailable { service, reason }),
+    }
+}
+
+/// Why a body was not read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// More bytes than allowed, whatever its headers said.
+    TooLarge,
+    /// The connection broke or timed out.
+    Broken(String),
+}
+
+/// Reads a body of at most `max_bytes`.
+///
+/// # Errors
+/// [`BodyError`].
+pub async fn bounded_body(mut response: reqwest::Response, max_bytes: usize) -> Result<Bytes, BodyError> {
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return Err(BodyError::TooLarge),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body.freeze()),
+            Err(error) => return Err(BodyError::Broken(fault_of(&error))),
+        }
+    }
+}
+
+/// What went wrong, without the address: it may hold a key.
+#[must_use]
+pub fn fault_of(error: &reqwest::Error) -> String {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off"
+    } else {
+        "the request failed"
+    };
+    kind.to_owned()
+}

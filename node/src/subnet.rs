@@ -1,0 +1,177 @@
+//! The subnet as this validator sees it now: its metagraph, and the allowlists that the owner committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leoma_protocol::{BlockNumber, Digest};
+use leoma_rotation::{Allowlist, AllowlistError, AllowlistHistory};
+use leoma_storage::{Polled, SourceBucket, StoreError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::{ChainClient, ChainError, Head, Metagraph};
+use crate::state::{State, StateError};
+
+/// How often the metagraph is read: two blocks of the live chain; a change of the allowlist has an interval's time to be
+/// seen.
+const READ_EVERY: Duration = Duration::from_secs(24);
+/// While there is no allowlist yet nothing else can start, so it is looked for more often.
+const FIRST_READ_EVERY: Duration = Duration::from_secs(2);
+/// The note under which the history survives a restart.
+const HISTORY_NOTE: &str = "allowlist_history";
+
+/// Why the subnet cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SubnetError {
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The source bucket.
+    #[error("cannot read the allowlist: {0}")]
+    Store(#[from] StoreError),
+    /// The allowlist.
+    #[error(transparent)]
+    Allowlist(#[from] AllowlistError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The owner has committed, and not published.
+    #[error("the source bucket holds no allowlist/v1.json, though the subnet owner committed one (sha256 {committed})")]
+    NotPublished {
+        /// The committed hash.
+        committed: Digest,
+    },
+    /// The owner has committed nothing.
+    #[error("the subnet owner {owner} has committed no allowlist (`leoma validator publish`)")]
+    NotCommitted {
+        /// The owner's hotkey.
+        owner: leoma_protocol::Hotkey,
+    },
+    /// A commitment older than one that was taken in.
+    #[error(transparent)]
+    OutOfOrder(#[from] leoma_rotation::OutOfOrder),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Committed {
+    at: BlockNumber,
+    allowlist: String,
+}
+
+/// What the rest of the validator watches.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// The newest metagraph.
+    pub metagraph: watch::Receiver<Arc<Metagraph>>,
+    /// The allowlists, `entries()` empty until the first one is known.
+    pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+}
+
+/// Reads the subnet again and again.
+#[derive(Debug)]
+pub struct SubnetReader {
+    chain: ChainClient,
+    source: SourceBucket,
+    state: State,
+    committed: Vec<Committed>,
+    taken: Option<(BlockNumber, Digest)>,
+}
+
+impl std::fmt::Debug for Committed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "allowlist of block {}", self.at)
+    }
+}
+
+impl SubnetReader {
+    /// A reader that begins with the history kept in `state`.
+    ///
+    /// # Errors
+    /// [`SubnetError`] when the kept history cannot be read.
+    pub fn new(chain: ChainClient, source: SourceBucket, state: State) -> Result<(Self, AllowlistHistory), SubnetError> {
+        let committed: Vec<Committed> = match state.note(HISTORY_NOTE)? {
+            None => Vec::new(),
+            Some(text) => serde_json::from_str(&text).map_err(|_| StateError::Malformed { what: "allowlist history" })?,
+        };
+        let mut history = AllowlistHistory::default();
+        let mut taken = None;
+        for entry in &committed {
+            let allowlist = Allowlist::parse(entry.allowlist.as_bytes())?;
+            taken = Some((entry.at, allowlist.digest()));
+            history.commit(entry.at, allowlist)?;
+        }
+        Ok((Self { chain, source, state, committed, taken }, history))
+    }
+
+    /// Reads once and follows in the background until `stop`.
+    ///
+    /// # Errors
+    /// [`SubnetError::Chain`] when not even the first metagraph can be read.
+    pub async fn start(
+        mut self,
+        history: AllowlistHistory,
+        heads: watch::Receiver<Head>,
+        stop: CancellationToken,
+    ) -> Result<Subnet, SubnetError> {
+        let head = *heads.borrow();
+        let first = Arc::new(self.chain.metagraph(head).await?);
+        let (metagraph_sender, metagraph) = watch::channel(first);
+        let (allowlist_sender, allowlists) = watch::channel(Arc::new(history));
+        tokio::spawn(async move {
+            let mut last_error = String::new();
+            loop {
+                let head = *heads.borrow();
+                match self.read(head, &metagraph_sender, &allowlist_sender).await {
+                    Ok(()) => last_error.clear(),
+                    Err(error) => {
+                        // Said once, not with every block: an operator acts on the change.
+                        let text = error.to_string();
+                        if text != last_error {
+                            tracing::warn!(%error, "cannot read the subnet, keeping what is known");
+                            last_error = text;
+                        }
+                    }
+                }
+                let pause = if allowlist_sender.borrow().entries().is_empty() { FIRST_READ_EVERY } else { READ_EVERY };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+        Ok(Subnet { metagraph, allowlists })
+    }
+
+    async fn read(
+        &mut self,
+        head: Head,
+        metagraphs: &watch::Sender<Arc<Metagraph>>,
+        allowlists: &watch::Sender<Arc<AllowlistHistory>>,
+    ) -> Result<(), SubnetError> {
+        let metagraph = Arc::new(self.chain.metagraph(head).await?);
+        metagraphs.send_replace(Arc::clone(&metagraph));
+        let owner = metagraph.owner;
+        let commitment = metagraph.commitments.get(&owner).ok_or(SubnetError::NotCommitted { owner })?;
+        let committed = leoma_rotation::allowlist::committed_digest(&commitment.text)?.ok_or(SubnetError::NotCommitted { owner })?;
+        if self.taken == Some((commitment.block, committed)) {
+            return Ok(());
+        }
+        let bytes = match self.source.allowlist(None).await? {
+            Polled::Changed(fetched) => fetched.bytes,
+            _ => return Err(SubnetError::NotPublished { committed }),
+        };
+        let allowlist = Allowlist::verify(&bytes, committed)?;
+        let (interval, validators) = (allowlist.interval(), allowlist.validators().len());
+        let mut history = (**allowlists.borrow()).clone();
+        let kept = Committed { at: commitment.block, allowlist: allowlist.canonical_json() };
+        history.commit(commitment.block, allowlist)?;
+        self.committed.push(kept);
+        let text = serde_json::to_string(&self.committed).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
+        self.state.set_note(HISTORY_NOTE, &text)?;
+        self.taken = Some((commitment.block, committed));
+        tracing::info!(sha256 = %committed, interval, validators, block = %commitment.block, "allowlist taken in");
+        allowlists.send_replace(Arc::new(history));
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! Logging: structured lines on standard error, as text or JSON.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// Crates whose `info` says nothing to an operator.
+const QUIET: &str = ",libp2p=warn,libp2p_gossipsub=error,subxt=warn,jsonrpsee=warn,cubecl=warn,burn=warn,hyper=warn";
+
+/// Starts logging. `level` is a word or a whole tracing filter; `RUST_LOG` wins over it.
+pub fn init(level: &str, json: bool) {
+    let words = if level.contains(['=', ',']) { level.to_owned() } else { format!("{level}{QUIET}") };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(words));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call, in tests, keeps the first one's logger.
+    let _already_set = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+    };
+}
