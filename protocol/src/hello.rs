@@ -125,9 +125,6 @@ pub struct HelloContext<'a> {
 /// Why a hello was refused. Travels in the answer, so that the other side's operator can read it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 pub enum HelloRefusal {
-    /// Bytes that are no hello.
-    #[error("the hello cannot be read")]
-    Malformed,
     /// For another chain.
     #[error("the hello is for chain {}, this mesh is on {}", theirs.short(), ours.short())]
     WrongChain {
@@ -203,7 +200,7 @@ impl HelloRefusal {
     /// Whether an honest validator could have sent the hello: with an old list, a lagging chain, or other rules.
     #[must_use]
     pub const fn is_innocent(&self) -> bool {
-        !matches!(self, Self::Malformed | Self::WrongPeer { .. } | Self::BadSignature { .. })
+        !matches!(self, Self::WrongPeer { .. } | Self::BadSignature { .. })
     }
 }
 

@@ -73,8 +73,8 @@ impl FromStr for Hotkey {
         if text.len() > MAX_TEXT {
             return Err(refuse("too long"));
         }
-        let (public, format) =
-            sr25519::Public::from_ss58check_with_version(text).map_err(|_| refuse("bad characters, length or checksum"))?;
+        let (public, format) = sr25519::Public::from_ss58check_with_version(text)
+            .map_err(|_| refuse("bad characters, length or checksum"))?;
         if u16::from(format) != SS58_PREFIX {
             return Err(refuse("another network's prefix"));
         }

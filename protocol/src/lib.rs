@@ -37,4 +37,6 @@ pub use commitment::{CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCo
 pub use hotkey::{Hotkey, HotkeyError, SS58_PREFIX};
 pub use ids::{BlockNumber, Digest, DigestError, Netuid, TaskId, Uid};
 pub use params::{ConsensusParams, FileId, Fraction, Network};
-pub use signing::{HotkeySigner, MemoryGuard, NotAnExtrinsic, NotSafe, Safe, Signature, SigningGuard, SigningSlot, SlotKind};
+pub use signing::{
+    HotkeySigner, MemoryGuard, NotAnExtrinsic, NotSafe, Safe, Signature, SigningGuard, SigningSlot, SlotKind,
+};

@@ -30,7 +30,11 @@ fn verdict_files_are_canonicalised_and_checked_as_python_does() {
         let text = case["file"].as_str().unwrap();
         let data = Value::parse(text.as_bytes()).unwrap().get("data").cloned().unwrap();
         assert_eq!(data.to_string(), case["canonical"].as_str().unwrap(), "case {index}");
-        assert_eq!(Digest::of(data.to_string().as_bytes()).to_string(), case["sha256"].as_str().unwrap(), "case {index}");
+        assert_eq!(
+            Digest::of(data.to_string().as_bytes()).to_string(),
+            case["sha256"].as_str().unwrap(),
+            "case {index}"
+        );
 
         let producer: Hotkey = case["hotkey"].as_str().unwrap().parse().unwrap();
         let id = FileId { task_id: TaskId(0), producer };
@@ -52,10 +56,18 @@ fn miner_commitments_are_judged_as_python_does() {
         let hotkey: Hotkey = case["hotkey"].as_str().unwrap().parse().unwrap();
         let fields = MinerCommitment::parse(case["value"].as_str().unwrap(), &hotkey);
         assert_eq!(fields.is_ok(), case["fields_ok"].as_bool().unwrap(), "case {index}");
-        assert_eq!(fields.err().map(|error| error.to_string()).as_deref(), case["fields_reason"].as_str(), "case {index}");
+        assert_eq!(
+            fields.err().map(|error| error.to_string()).as_deref(),
+            case["fields_reason"].as_str(),
+            "case {index}"
+        );
         let count = check_commit_count(usize::try_from(case["commit_count"].as_u64().unwrap()).unwrap());
         assert_eq!(count.is_ok(), case["count_ok"].as_bool().unwrap(), "case {index}");
-        assert_eq!(count.err().map(|error| error.to_string()).as_deref(), case["count_reason"].as_str(), "case {index}");
+        assert_eq!(
+            count.err().map(|error| error.to_string()).as_deref(),
+            case["count_reason"].as_str(),
+            "case {index}"
+        );
     }
 }
 
@@ -65,8 +77,9 @@ fn request_signatures_verify_as_python_does() {
         let hotkey: Hotkey = case["hotkey"].as_str().unwrap().parse().unwrap();
         let body = case["body"].as_str().unwrap().as_bytes();
         let signature = Signature::from_hex(case["signature"].as_str().unwrap());
-        let verified = signature
-            .is_some_and(|signature| request::verify_request(&hotkey, body, case["timestamp"].as_str().unwrap(), &signature));
+        let verified = signature.is_some_and(|signature| {
+            request::verify_request(&hotkey, body, case["timestamp"].as_str().unwrap(), &signature)
+        });
         assert_eq!(verified, case["valid"].as_bool().unwrap(), "case {index}");
     }
 }

@@ -38,8 +38,33 @@ fn documents_are_rewritten_as_python_rewrites_them() {
 #[test]
 fn what_python_refuses_is_refused() {
     let refused = [
-        "", " ", "01", "1.", ".5", "+1", "-", "1e", "--1", "nul", "nan", "[1,]", "[1 2]", "{\"a\":1,}", "{a:1}", "{\"a\" 1}", "\"",
-        "\"\u{1}\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "[", "]", "{", "1 1", "'a'", "\u{feff}1",
+        "",
+        " ",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "-",
+        "1e",
+        "--1",
+        "nul",
+        "nan",
+        "[1,]",
+        "[1 2]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{\"a\" 1}",
+        "\"",
+        "\"\u{1}\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "[",
+        "]",
+        "{",
+        "1 1",
+        "'a'",
+        "\u{feff}1",
     ];
     for document in refused {
         assert!(Value::parse(document.as_bytes()).is_err(), "{document:?}");

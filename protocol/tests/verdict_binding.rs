@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use leoma_protocol::verdict::{self, EntryStatus, Expected, MAX_FILE_BYTES, Refusal, SignedVerdict, VerdictDraft, VerdictEntry};
+use leoma_protocol::verdict::{
+    self, EntryStatus, Expected, MAX_FILE_BYTES, Refusal, SignedVerdict, VerdictDraft, VerdictEntry,
+};
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, NotSafe, TaskId,
 };
@@ -44,7 +46,10 @@ fn what_was_signed_is_read_back_sorted_by_miner() {
     assert_eq!(read.digest, file.digest);
     let mut entries = draft(true).entries;
     entries.reverse();
-    assert_eq!(read.entries.iter().map(|entry| entry.hotkey).collect::<Vec<_>>(), [entries[0].hotkey, entries[1].hotkey]);
+    assert_eq!(
+        read.entries.iter().map(|entry| entry.hotkey).collect::<Vec<_>>(),
+        [entries[0].hotkey, entries[1].hotkey]
+    );
     assert_eq!(read.entries, entries);
 }
 
@@ -67,7 +72,8 @@ fn a_file_copied_elsewhere_is_refused() {
 #[test]
 fn an_envelope_does_not_fit_other_data_of_the_same_validator() {
     // Two signers with one key and separate records stand for a validator that lost its database.
-    let (one, two) = (signer(1).sign_verdict_file(draft(true)).unwrap(), signer(1).sign_verdict_file(draft(false)).unwrap());
+    let (one, two) =
+        (signer(1).sign_verdict_file(draft(true)).unwrap(), signer(1).sign_verdict_file(draft(false)).unwrap());
     assert_ne!(one.digest, two.digest);
     let mut first: serde_json::Value = serde_json::from_slice(&one.bytes).unwrap();
     let second: serde_json::Value = serde_json::from_slice(&two.bytes).unwrap();

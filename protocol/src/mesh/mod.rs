@@ -1,1 +1,43 @@
-//! The mesh.
+//! The peer-to-peer mesh of a subnet's validators.
+//!
+//! [`core`] decides, without IO; the rest of this module is its shell over libp2p. A validator holds a [`MeshHandle`]
+//! and receives [`MeshEvent`]s. The wire format, the checks and what a failed check leads to are in `README.md` beside
+//! this file.
+//!
+//! ```no_run
+//! # async fn example(signer: leoma_protocol::HotkeySigner, network: leoma_protocol::Network) {
+//! use leoma_protocol::ConsensusParams;
+//! use leoma_protocol::mesh::{Mesh, MeshConfig, libp2p::identity::Keypair};
+//!
+//! let mut config = MeshConfig::new(Keypair::generate_ed25519(), network, ConsensusParams::default(), 100, signer);
+//! config.listen = MeshConfig::listen_on([0, 0, 0, 0].into(), 8091).to_vec();
+//! let (handle, mut events) = Mesh::spawn(config).unwrap();
+//! while let Some(event) = events.recv().await {
+//!     println!("{event:?}");
+//! }
+//! handle.shutdown().await;
+//! # }
+//! ```
+
+mod behaviour;
+mod config;
+pub mod core;
+mod gossip;
+mod handle;
+mod held;
+mod ip_limits;
+mod shell;
+mod status;
+mod swarm_events;
+mod wire;
+
+pub use config::{MeshConfig, MeshError, MeshLimits};
+pub use core::{
+    FileView, GrantBytes, KnownPeer, MeshEvent, PeerView, Published, RefusedBy, Restored, Timing,
+    limits::MAX_GRANT_BYTES,
+};
+pub use handle::MeshHandle;
+pub use libp2p;
+pub use shell::Mesh;
+pub use status::{MeshStatus, PeerStatus};
+pub use wire::{CATCHUP_PROTOCOL, GRANT_PROTOCOL, HELLO_PROTOCOL, VERDICT_PROTOCOL};

@@ -204,8 +204,7 @@ impl HotkeySigner {
         match self.admit(slot, digest)? {
             Safe::New | Safe::Same => {}
         }
-        let mut message =
-            Attestation { network, file, digest, attester: self.hotkey(), signature: Signature([0; 64]) };
+        let mut message = Attestation { network, file, digest, attester: self.hotkey(), signature: Signature([0; 64]) };
         message.signature = self.sign_domain(Domain::Attestation, &message.signed_part());
         Ok(message)
     }
@@ -290,10 +289,7 @@ mod tests {
         let signer = signer(2);
         assert!(signer.sign_attestation(network(), file(), Digest::of(b"a")).is_ok());
         assert!(signer.sign_attestation(network(), file(), Digest::of(b"a")).is_ok());
-        assert!(matches!(
-            signer.sign_attestation(network(), file(), Digest::of(b"b")),
-            Err(NotSafe::Conflict { .. })
-        ));
+        assert!(matches!(signer.sign_attestation(network(), file(), Digest::of(b"b")), Err(NotSafe::Conflict { .. })));
     }
 
     #[test]

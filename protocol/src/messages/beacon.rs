@@ -176,8 +176,7 @@ impl HotkeySigner {
         let expires = BlockNumber(head.0.saturating_add(BEACON_LIFETIME_BLOCKS));
         let signature = Signature([0; 64]);
         let sender = self.hotkey();
-        let mut beacon =
-            Beacon { network, sender, peer, head, seq, expires, heard, addresses, inventory, signature };
+        let mut beacon = Beacon { network, sender, peer, head, seq, expires, heard, addresses, inventory, signature };
         beacon.signature = self.sign_domain(Domain::Beacon, &beacon.signed_part());
         beacon
     }

@@ -17,7 +17,7 @@ pub enum Evidence {
 wire!(Evidence, 512);
 
 /// What a piece of evidence is about; one piece is kept for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
 pub struct EvidenceKey {
     /// Who signed twice.
     pub accused: Hotkey,
@@ -62,10 +62,9 @@ impl Evidence {
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         let (same_subject, ordered) = match self {
             Self::Announcements(pair) => (pair[0].file == pair[1].file, pair[0].digest < pair[1].digest),
-            Self::Attestations(pair) => (
-                pair[0].file == pair[1].file && pair[0].attester == pair[1].attester,
-                pair[0].digest < pair[1].digest,
-            ),
+            Self::Attestations(pair) => {
+                (pair[0].file == pair[1].file && pair[0].attester == pair[1].attester, pair[0].digest < pair[1].digest)
+            }
         };
         if !same_subject {
             return Err(MessageError::Nonsense("the two statements are about different things"));

@@ -87,8 +87,7 @@ impl HotkeySigner {
             let end = miner.reason.floor_char_boundary(MAX_REASON_BYTES);
             miner.reason.truncate(end);
         }
-        let mut report =
-            MinerReport { network, reporter: self.hotkey(), block, miners, signature: Signature([0; 64]) };
+        let mut report = MinerReport { network, reporter: self.hotkey(), block, miners, signature: Signature([0; 64]) };
         report.signature = self.sign_domain(Domain::MinerReport, &report.signed_part());
         report
     }

@@ -20,8 +20,8 @@ pub struct JsonError {
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| JsonError { offset: error.valid_up_to(), reason: "not UTF-8" })?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| JsonError { offset: error.valid_up_to(), reason: "not UTF-8" })?;
     let mut reader = Reader { text, offset: 0 };
     reader.skip_space();
     let value = reader.value(0)?;
@@ -248,7 +248,10 @@ impl<'a> Reader<'a> {
     fn four_digits(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.as_bytes().get(self.offset + 1..self.offset + 5);
         let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        match digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+        match digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        {
             Some(code) => {
                 self.offset += 5;
                 Ok(code)

@@ -161,7 +161,8 @@ impl VerdictEntry {
     pub(super) fn to_value(&self) -> Value {
         let aspects = self.aspect_scores.map(AspectScores::to_value);
         // The Python tools expect the artifacts as JSON inside strings.
-        let generated = Value::object([("aspect_scores", aspects.clone().unwrap_or_else(|| Value::object([])))]).to_string();
+        let generated =
+            Value::object([("aspect_scores", aspects.clone().unwrap_or_else(|| Value::object([])))]).to_string();
         let reasoning: String = self.reasoning.chars().take(super::MAX_REASONING_CHARS).collect();
         Value::object([
             ("hotkey", self.hotkey.to_string().into()),
@@ -192,7 +193,8 @@ impl VerdictEntry {
         Ok(Self {
             hotkey,
             passed,
-            status: text("status").map_or(if passed { EntryStatus::Passed } else { EntryStatus::Failed }, EntryStatus::from_word),
+            status: text("status")
+                .map_or(if passed { EntryStatus::Passed } else { EntryStatus::Failed }, EntryStatus::from_word),
             confidence: value.get("confidence").and_then(Value::as_u64).and_then(|n| u8::try_from(n).ok()).unwrap_or(0),
             reasoning: match value.get("reasoning") {
                 Some(Value::String(text)) => Text::to_string_lossy(text),

@@ -73,11 +73,14 @@ impl Envelope {
         if text("schema") != Some(ENVELOPE_SCHEMA) {
             return Err("`schema` is not leoma.verdict/2");
         }
-        let netuid = number("netuid").and_then(|number| u16::try_from(number).ok()).ok_or("`netuid` is not a subnet number")?;
+        let netuid =
+            number("netuid").and_then(|number| u16::try_from(number).ok()).ok_or("`netuid` is not a subnet number")?;
         let envelope = Self {
             network: Network { genesis: digest("genesis").ok_or("`genesis` is not a hash")?, netuid: Netuid(netuid) },
             task_id: TaskId(number("task_id").ok_or("`task_id` is not a task number")?),
-            validator: text("validator").and_then(|text| text.parse().ok()).ok_or("`validator` is not an SS58 address")?,
+            validator: text("validator")
+                .and_then(|text| text.parse().ok())
+                .ok_or("`validator` is not an SS58 address")?,
             params: digest("params").ok_or("`params` is not a digest")?,
             judge: text("judge")
                 .filter(|judge| judge.chars().count() <= MAX_JUDGE_CHARS)
@@ -86,7 +89,8 @@ impl Envelope {
             block: BlockNumber(number("block").ok_or("`block` is not a block number")?),
             data_sha256: digest("data_sha256").ok_or("`data_sha256` is not a digest")?,
         };
-        let signature = text("signature").and_then(Signature::from_hex).ok_or("`signature` is not 64 bytes in hexadecimal")?;
+        let signature =
+            text("signature").and_then(Signature::from_hex).ok_or("`signature` is not 64 bytes in hexadecimal")?;
         // A member outside the signature would be a place to hide something that looks signed.
         if members.len() != envelope.members().len() + 1 {
             return Err("has members that its schema does not know");

@@ -128,7 +128,8 @@ pub fn verify(bytes: &[u8], expected: &Expected) -> Result<VerifiedVerdict, Refu
     if elements.len() > MAX_ENTRIES {
         return Err(Refusal::Shape("more than 1024 entries"));
     }
-    let signature = file.get("signature").and_then(Value::as_str).and_then(Signature::from_hex).ok_or(Refusal::Unsigned)?;
+    let signature =
+        file.get("signature").and_then(Value::as_str).and_then(Signature::from_hex).ok_or(Refusal::Unsigned)?;
     let envelope = match file.get("envelope") {
         None | Some(Value::Null) if expected.accept_v1 => None,
         None | Some(Value::Null) => return Err(Refusal::NoEnvelope),

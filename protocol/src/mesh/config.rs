@@ -1,0 +1,176 @@
+//! What a mesh is started with.
+
+use std::net::IpAddr;
+
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+
+use super::core::{Restored, Timing};
+use crate::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, Network};
+
+/// Bounds that an operator may change.
+#[derive(Clone, Copy, Debug)]
+pub struct MeshLimits {
+    /// Inbound connections that may be in their handshake.
+    pub pending_inbound: u32,
+    /// Dials that may be under way.
+    pub pending_outbound: u32,
+    /// Established inbound connections: 256 validators, and as many again that are yet to prove themselves.
+    pub established_inbound: u32,
+    /// Established connections in all.
+    pub established: u32,
+    /// Established connections with one peer: each side dialled once on each of two transports.
+    pub per_peer: u32,
+    /// Inbound connections from one IP address.
+    pub per_ip: usize,
+    /// Resident memory of the process in bytes beyond which no connection is made.
+    pub memory_bytes: usize,
+    /// Bytes of verdict files held for peers; the oldest tasks give way.
+    pub held_verdict_bytes: usize,
+}
+
+impl Default for MeshLimits {
+    fn default() -> Self {
+        Self {
+            pending_inbound: 64,
+            pending_outbound: 64,
+            established_inbound: 512,
+            established: 768,
+            per_peer: 4,
+            per_ip: 64,
+            // The whole validator counts, models included.
+            memory_bytes: 64 * 1024 * 1024 * 1024,
+            held_verdict_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a mesh is started with. `Debug` shows no key.
+#[derive(Clone)]
+pub struct MeshConfig {
+    /// Our libp2p identity. Its owner keeps it across restarts.
+    pub keypair: Keypair,
+    /// Where to listen; TCP and QUIC addresses.
+    pub listen: Vec<Multiaddr>,
+    /// Where others reach us, when that is not where we listen.
+    pub external: Vec<Multiaddr>,
+    /// Whom to dial first, and for ever.
+    pub bootnodes: Vec<Multiaddr>,
+    /// Chain and subnet.
+    pub network: Network,
+    /// The rules; their digest is in every hello.
+    pub params: ConsensusParams,
+    /// Blocks per task.
+    pub interval: u64,
+    /// Signs for our hotkey.
+    pub signer: HotkeySigner,
+    /// The validators today.
+    pub allowlist: Vec<Hotkey>,
+    /// The chain's head.
+    pub head: BlockNumber,
+    /// Whether to look for peers in the local network.
+    pub mdns: bool,
+    /// What an earlier run left behind.
+    pub restored: Restored,
+    /// Bounds.
+    pub limits: MeshLimits,
+    /// Times.
+    pub timing: Timing,
+}
+
+impl std::fmt::Debug for MeshConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MeshConfig")
+            .field("peer", &self.keypair.public().to_peer_id())
+            .field("listen", &self.listen)
+            .field("bootnodes", &self.bootnodes)
+            .field("network", &self.network)
+            .field("signer", &self.signer)
+            .field("allowlist", &self.allowlist.len())
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MeshConfig {
+    /// A configuration with the usual bounds and times, no bootnodes, and nothing restored.
+    #[must_use]
+    pub fn new(
+        keypair: Keypair,
+        network: Network,
+        params: ConsensusParams,
+        interval: u64,
+        signer: HotkeySigner,
+    ) -> Self {
+        Self {
+            keypair,
+            listen: Vec::new(),
+            external: Vec::new(),
+            bootnodes: Vec::new(),
+            network,
+            params,
+            interval,
+            signer,
+            allowlist: Vec::new(),
+            head: BlockNumber(0),
+            mdns: false,
+            restored: Restored::default(),
+            limits: MeshLimits::default(),
+            timing: Timing::default(),
+        }
+    }
+
+    /// TCP and QUIC addresses to listen on at `ip` and `port`; port 0 lets the system choose one for each.
+    #[must_use]
+    pub fn listen_on(ip: IpAddr, port: u16) -> [Multiaddr; 2] {
+        use libp2p::multiaddr::Protocol;
+        let base = Multiaddr::from(ip);
+        [base.clone().with(Protocol::Tcp(port)), base.with(Protocol::Udp(port)).with(Protocol::QuicV1)]
+    }
+}
+
+/// Why the mesh could not be started, or did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// Why not.
+        reason: String,
+    },
+    /// A transport or the resolver cannot be set up.
+    #[error("cannot set up the {what} transport: {reason}")]
+    Transport {
+        /// Which.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// Gossipsub refuses its settings.
+    #[error("cannot set up gossip: {0}")]
+    Gossip(String),
+    /// Every other validator would refuse the message.
+    #[error("the message would be refused")]
+    Refused(#[from] crate::messages::MessageError),
+    /// It must not be signed.
+    #[error(transparent)]
+    NotSafe(#[from] crate::NotSafe),
+    /// No connected peer has the file, or none has one that the caller accepts.
+    #[error("no verdict file of task {} by {} with digest {} among {asked} peers", file.task_id, file.producer, digest.short())]
+    NotFound {
+        /// The file.
+        file: crate::FileId,
+        /// The digest asked for.
+        digest: crate::Digest,
+        /// Peers that were asked.
+        asked: usize,
+    },
+    /// An address is longer than any that peers would take.
+    #[error("the address is too long")]
+    Address,
+    /// The mesh has ended.
+    #[error("the mesh has stopped")]
+    Stopped,
+}

@@ -1,0 +1,316 @@
+//! Whom to dial, where, and when again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use super::event::{DialTarget, KnownPeer};
+use super::limits::{
+    MAX_ADDRESSES_PER_PEER, MAX_DIALS_PER_TICK, MAX_TARGETS, MAX_UNPROVEN_FAILURES, MAX_UNPROVEN_TARGETS, Timing,
+};
+use crate::Hotkey;
+use crate::hello::PeerIdBytes;
+use crate::messages::{Address, Allowlist};
+
+#[derive(Debug)]
+struct Target {
+    /// Who answers there, once known.
+    peer: Option<PeerIdBytes>,
+    /// Whose it is, once proven or stated in a signed beacon.
+    hotkey: Option<Hotkey>,
+    /// Best first.
+    addresses: Vec<Address>,
+    failures: u32,
+    next: Duration,
+    dialling: bool,
+}
+
+impl Target {
+    /// Puts `address` first; an old one gives way.
+    fn prefer(&mut self, address: Address) -> bool {
+        if self.addresses.first() == Some(&address) {
+            return false;
+        }
+        self.addresses.retain(|known| *known != address);
+        self.addresses.insert(0, address);
+        self.addresses.truncate(MAX_ADDRESSES_PER_PEER);
+        true
+    }
+}
+
+/// The address book and its redials.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    own: PeerIdBytes,
+    targets: BTreeMap<DialTarget, Target>,
+    book_changed: bool,
+    book_told: Option<Duration>,
+}
+
+impl Dialer {
+    pub(super) fn new(own: PeerIdBytes, known: Vec<KnownPeer>) -> Self {
+        let mut dialer = Self { own, targets: BTreeMap::new(), book_changed: false, book_told: None };
+        for KnownPeer { peer, hotkey, addresses } in known {
+            dialer.learn(peer, Some(hotkey), addresses);
+        }
+        dialer.book_changed = false;
+        dialer
+    }
+
+    /// An address to keep dialling until its owner is connected.
+    pub(super) fn add_address(&mut self, address: Address) {
+        let peer = claimed_peer(&address);
+        if peer == Some(self.own) || self.targets.len() >= MAX_TARGETS {
+            return;
+        }
+        self.targets.entry(DialTarget::Address(address.clone())).or_insert(Target {
+            peer,
+            hotkey: None,
+            addresses: vec![address],
+            failures: 0,
+            next: Duration::ZERO,
+            dialling: false,
+        });
+    }
+
+    /// Word of where a peer is: with a hotkey when a hello or a signed beacon said so. An address that names another
+    /// peer is dropped.
+    pub(super) fn learn(&mut self, peer: PeerIdBytes, hotkey: Option<Hotkey>, addresses: Vec<Address>) {
+        if peer == self.own {
+            return;
+        }
+        let key = DialTarget::Peer(peer);
+        if !self.targets.contains_key(&key) {
+            let unproven = self
+                .targets
+                .iter()
+                .filter(|(key, target)| matches!(key, DialTarget::Peer(_)) && target.hotkey.is_none());
+            let crowded = hotkey.is_none() && unproven.count() >= MAX_UNPROVEN_TARGETS;
+            if self.targets.len() >= MAX_TARGETS || crowded {
+                return;
+            }
+        }
+        let target = self.targets.entry(key).or_insert(Target {
+            peer: Some(peer),
+            hotkey: None,
+            addresses: Vec::new(),
+            failures: 0,
+            next: Duration::ZERO,
+            dialling: false,
+        });
+        if hotkey.is_some() && target.hotkey != hotkey {
+            target.hotkey = hotkey;
+            self.book_changed = true;
+        }
+        for address in addresses.into_iter().rev().take(MAX_ADDRESSES_PER_PEER) {
+            let fits = claimed_peer(&address).is_none_or(|claimed| claimed == peer);
+            if fits && !target.addresses.contains(&address) {
+                target.addresses.push(address);
+                target.addresses.rotate_right(1);
+                target.addresses.truncate(MAX_ADDRESSES_PER_PEER);
+                self.book_changed |= target.hotkey.is_some();
+            }
+        }
+    }
+
+    /// A dial succeeded.
+    pub(super) fn connected(&mut self, target: &DialTarget, peer: PeerIdBytes) {
+        if let Some(target) = self.targets.get_mut(target) {
+            target.dialling = false;
+            target.peer = Some(peer);
+        }
+    }
+
+    /// A peer proved its hotkey: the address it answered at is the best there is.
+    pub(super) fn proven(&mut self, peer: PeerIdBytes, hotkey: Hotkey, dialled: Option<Address>) {
+        self.learn(peer, Some(hotkey), Vec::new());
+        for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
+            target.failures = 0;
+        }
+        if let (Some(target), Some(address)) = (self.targets.get_mut(&DialTarget::Peer(peer)), dialled) {
+            self.book_changed |= target.prefer(address);
+        }
+    }
+
+    /// A dial came to nothing.
+    pub(super) fn failed(&mut self, key: &DialTarget, now: Duration, timing: &Timing, rng: &mut StdRng) {
+        let Some(target) = self.targets.get_mut(key) else { return };
+        target.dialling = false;
+        target.failures = target.failures.saturating_add(1);
+        target.next = now + wait(target.failures, timing, rng);
+        let unproven = target.hotkey.is_none() && matches!(key, DialTarget::Peer(_));
+        if unproven && target.failures >= MAX_UNPROVEN_FAILURES {
+            self.targets.remove(key);
+        }
+    }
+
+    /// A peer is gone, after a refusal or not.
+    pub(super) fn lost(&mut self, peer: PeerIdBytes, refused: bool, now: Duration, timing: &Timing, rng: &mut StdRng) {
+        for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
+            target.dialling = false;
+            if refused {
+                target.failures = target.failures.saturating_add(1);
+            }
+            target.next = now + wait(target.failures, timing, rng);
+        }
+    }
+
+    /// What to dial now.
+    pub(super) fn due(
+        &mut self,
+        now: Duration,
+        connected: impl Fn(&PeerIdBytes) -> bool,
+        allowlist: &Allowlist,
+        enough: bool,
+    ) -> Vec<(DialTarget, Vec<Address>)> {
+        let mut due = Vec::new();
+        let mut chosen = BTreeSet::new();
+        for (key, target) in &mut self.targets {
+            if due.len() >= MAX_DIALS_PER_TICK {
+                break;
+            }
+            let waits = target.dialling || target.next > now || target.addresses.is_empty();
+            let here = target.peer.is_some_and(|peer| peer == self.own || connected(&peer) || chosen.contains(&peer));
+            let stranger = target.hotkey.is_some_and(|hotkey| !allowlist.contains(&hotkey));
+            let spare = enough && matches!(key, DialTarget::Peer(_));
+            if waits || here || stranger || spare {
+                continue;
+            }
+            target.dialling = true;
+            chosen.extend(target.peer);
+            due.push((key.clone(), target.addresses.clone()));
+        }
+        due
+    }
+
+    /// The proven part of the address book, when it changed and was not told of lately.
+    pub(super) fn changed_book(&mut self, now: Duration, timing: &Timing) -> Option<Vec<KnownPeer>> {
+        let lately = self.book_told.is_some_and(|told| now < told + timing.address_book_pause);
+        if !self.book_changed || lately {
+            return None;
+        }
+        self.book_changed = false;
+        self.book_told = Some(now);
+        Some(self.book())
+    }
+
+    fn book(&self) -> Vec<KnownPeer> {
+        let known = self.targets.iter().filter_map(|(key, target)| match (key, target.hotkey) {
+            (DialTarget::Peer(peer), Some(hotkey)) if !target.addresses.is_empty() => {
+                Some(KnownPeer { peer: *peer, hotkey, addresses: target.addresses.clone() })
+            }
+            _ => None,
+        });
+        known.collect()
+    }
+
+    /// Forgets peers whose hotkey is on no allowlist any more.
+    pub(super) fn forget_strangers(&mut self, allowlist: &Allowlist) {
+        let before = self.targets.len();
+        self.targets.retain(|key, target| {
+            matches!(key, DialTarget::Address(_)) || target.hotkey.is_none_or(|hotkey| allowlist.contains(&hotkey))
+        });
+        self.book_changed |= self.targets.len() != before;
+    }
+}
+
+/// The peer id that an address ends with, if it names one.
+pub(super) fn claimed_peer(address: &Address) -> Option<PeerIdBytes> {
+    let (_, id) = address.as_str().rsplit_once("/p2p/")?;
+    serde_json::from_value(serde_json::Value::String(id.to_owned())).ok()
+}
+
+/// Doubles with every failure, plus or minus half by chance, so that a mesh that lost power does not come back in step.
+fn wait(failures: u32, timing: &Timing, rng: &mut StdRng) -> Duration {
+    let doubled = timing.redial_first.saturating_mul(1 << failures.min(16)).min(timing.redial_most);
+    doubled.mul_f64(rng.random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    fn peer(byte: u8) -> PeerIdBytes {
+        PeerIdBytes::new(&[byte; 38]).unwrap()
+    }
+
+    fn address(port: u16) -> Address {
+        Address::new(format!("/ip4/127.0.0.1/tcp/{port}")).unwrap()
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn waits_longer_after_every_failure_and_starts_over_after_a_proof() {
+        let (timing, mut rng) = (Timing::default(), StdRng::seed_from_u64(1));
+        let allowlist = Allowlist::from([Hotkey::from_bytes([1; 32])]);
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        dialer.add_address(address(1));
+        let key = DialTarget::Address(address(1));
+        let mut now = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let tried = now;
+            while dialer.due(now, |_| false, &allowlist, false).is_empty() {
+                now += Duration::from_millis(100);
+            }
+            waits.push(now - tried);
+            assert!(dialer.due(now, |_| false, &allowlist, false).is_empty(), "one dial at a time");
+            dialer.failed(&key, now, &timing, &mut rng);
+        }
+        assert!(waits[10] > waits[2] * 4, "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= timing.redial_most * 3 / 2 + at(1)), "{waits:?}");
+        dialer.connected(&key, peer(1));
+        dialer.proven(peer(1), Hotkey::from_bytes([1; 32]), Some(address(1)));
+        assert!(dialer.due(now + at(1000), |_| true, &allowlist, false).is_empty());
+        dialer.lost(peer(1), false, now, &timing, &mut rng);
+        assert_eq!(dialer.due(now + at(2), |_| false, &allowlist, false).len(), 1, "one dial for two ways to one peer");
+    }
+
+    #[test]
+    fn an_address_that_names_another_peer_is_dropped() {
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        let foreign = Address::new(format!("/ip4/127.0.0.1/tcp/1/p2p/{}", peer(2))).unwrap();
+        let own = Address::new(format!("/ip4/127.0.0.1/tcp/1/p2p/{}", peer(0))).unwrap();
+        dialer.learn(peer(1), Some(Hotkey::from_bytes([1; 32])), vec![foreign, address(5)]);
+        dialer.add_address(own);
+        let allowlist = Allowlist::from([Hotkey::from_bytes([1; 32])]);
+        let due = dialer.due(at(0), |_| false, &allowlist, false);
+        assert_eq!(due, vec![(DialTarget::Peer(peer(1)), vec![address(5)])]);
+    }
+
+    #[test]
+    fn the_book_survives_and_forgets_who_left_the_allowlist() {
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        dialer.learn(peer(1), Some(hotkey), vec![address(1), address(2)]);
+        dialer.learn(peer(3), None, vec![address(3)]);
+        let book = dialer.changed_book(at(0), &Timing::default()).unwrap();
+        assert_eq!(book, vec![KnownPeer { peer: peer(1), hotkey, addresses: vec![address(1), address(2)] }]);
+        assert!(dialer.changed_book(at(100), &Timing::default()).is_none());
+        let mut again = Dialer::new(peer(0), book.clone());
+        assert_eq!(again.book(), book);
+        again.forget_strangers(&Allowlist::new());
+        assert_eq!(again.changed_book(at(0), &Timing::default()), Some(vec![]));
+    }
+
+    #[test]
+    fn unproven_peers_are_few_and_soon_forgotten() {
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        for n in 1..200 {
+            dialer.learn(peer(n), None, vec![address(u16::from(n))]);
+        }
+        assert_eq!(dialer.targets.len(), MAX_UNPROVEN_TARGETS);
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..MAX_UNPROVEN_FAILURES {
+            dialer.failed(&DialTarget::Peer(peer(1)), at(0), &Timing::default(), &mut rng);
+        }
+        assert_eq!(dialer.targets.len(), MAX_UNPROVEN_TARGETS - 1);
+    }
+}

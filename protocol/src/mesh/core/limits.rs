@@ -1,0 +1,152 @@
+//! Every bound of the core and why it is what it is, and the times that an operator or a test may change.
+
+use std::time::Duration;
+
+/// Most connected peers that the core keeps state for: all 256 validators twice, as when everybody restarts at once.
+pub const MAX_CONNECTED_PEERS: usize = 512;
+/// Sessions beyond which no further validator is dialled: the mesh is meant for 3 to 64 validators, all connected.
+pub const ENOUGH_SESSIONS: usize = 64;
+/// Bytes of an access grant: an endpoint, a bucket, a region, two keys, or a handful of presigned URLs.
+pub const MAX_GRANT_BYTES: usize = 4096;
+
+/// Votes kept of one attester: more than two for each of the 300 tasks of a lookback, six times over for failovers.
+pub const MAX_VOTES_PER_ATTESTER: usize = 2048;
+/// Files kept of one producer: each of 300 tasks, and what a shorter interval adds.
+pub const MAX_FILES_PER_PRODUCER: usize = 512;
+/// Digests for which one attester is counted in one file: two prove equivocation, a third adds nothing.
+pub const MAX_DIGESTS_PER_ATTESTER: usize = 2;
+/// Evidence kept against one validator, newest tasks first: one piece already costs it the window.
+pub const MAX_EVIDENCE_PER_ACCUSED: usize = 8;
+
+/// Messages kept while nobody listens: an hour of a validator's own announcements and attestations.
+pub const MAX_KEPT_MESSAGES: usize = 256;
+/// Addresses to dial that are remembered: every validator's, bootnodes and chain entries twice over.
+pub const MAX_TARGETS: usize = 1024;
+/// Addresses kept of one peer: what a beacon may carry, and one that was seen to work.
+pub const MAX_ADDRESSES_PER_PEER: usize = 9;
+/// Peers that are dialled without a proof of who they are, as found by Kademlia and mDNS.
+pub const MAX_UNPROVEN_TARGETS: usize = 32;
+/// Failed dials after which an unproven peer is forgotten.
+pub const MAX_UNPROVEN_FAILURES: u32 = 4;
+/// Dials started in one tick, so that a start with a full address book is no burst.
+pub const MAX_DIALS_PER_TICK: usize = 8;
+
+/// Peer ids remembered for one hotkey: a restart with a new identity, and a doppelganger or two.
+pub const MAX_IDENTITIES: usize = 4;
+/// Peers whose score is remembered after they left.
+pub const MAX_SCORES: usize = 2048;
+/// Link resets that are remembered.
+pub const MAX_RESET_HISTORIES: usize = 512;
+
+/// Gossip messages that one peer may send at once: all 256 validators' beacons and attestations to two files, twice.
+pub const GOSSIP_BURST: u32 = 2000;
+/// Gossip messages a second that one peer may send for long: far above what 64 validators say together.
+pub const GOSSIP_PER_SECOND: u32 = 500;
+/// Requests that one peer may make at once: a whole catch-up.
+pub const REQUEST_BURST: u32 = 300;
+/// Requests a second that one peer may make for long.
+pub const REQUESTS_PER_SECOND: u32 = 20;
+
+/// Bytes of a catch-up page after which no further file is added; the largest single file's state has 60 KiB.
+pub const PAGE_FILL_BYTES: usize = 256 * 1024;
+/// Longest catch-up page.
+pub const MAX_PAGE_BYTES: usize = 512 * 1024;
+/// Pages of one catch-up: the state of 300 tasks with failovers fits in a fraction of it.
+pub const MAX_PAGES: u32 = 256;
+/// Catch-ups under way at the same time.
+pub const MAX_CATCHUPS: usize = 4;
+
+/// The mesh's times. The defaults suit a production mesh; tests make them shorter.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How often [`super::Event::Tick`] is expected.
+    pub tick: Duration,
+    /// Time in which a new peer must prove a hotkey.
+    pub hello_deadline: Duration,
+    /// Time between a refusal and the disconnection, so that the reason arrives.
+    pub refusal_linger: Duration,
+    /// Time between two beacons.
+    pub beacon_interval: Duration,
+    /// Shortest time between two beacons when something new is to be said.
+    pub beacon_gap: Duration,
+    /// Time for which a link may be one-sided before it is reset; doubles with every reset in a row.
+    pub link_grace: Duration,
+    /// First wait before a redial; doubles with every failure, plus or minus half of it by chance.
+    pub redial_first: Duration,
+    /// Longest wait before a redial, before chance is added.
+    pub redial_most: Duration,
+    /// How long a message waits for somebody to listen.
+    pub keep_for: Duration,
+    /// Time between two catch-ups with one peer; doubles while nothing new is learnt.
+    pub catchup_pause: Duration,
+    /// Shortest time between two reports of a changed address book.
+    pub address_book_pause: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(200),
+            hello_deadline: Duration::from_secs(10),
+            refusal_linger: Duration::from_millis(500),
+            beacon_interval: Duration::from_secs(10),
+            beacon_gap: Duration::from_secs(1),
+            link_grace: Duration::from_secs(30),
+            redial_first: Duration::from_secs(1),
+            redial_most: Duration::from_secs(64),
+            keep_for: Duration::from_secs(300),
+            catchup_pause: Duration::from_secs(15),
+            address_book_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Timing {
+    /// How long a beacon counts as hearing its sender: three may be lost.
+    #[must_use]
+    pub fn hear_window(&self) -> Duration {
+        self.beacon_interval * 7 / 2
+    }
+}
+
+/// A token bucket: how much one peer may ask of us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bucket {
+    /// Thousandths of a token.
+    level: u64,
+    burst: u32,
+    per_second: u32,
+    at: Duration,
+}
+
+impl Bucket {
+    pub(super) const fn new(burst: u32, per_second: u32, now: Duration) -> Self {
+        Self { level: burst as u64 * 1000, burst, per_second, at: now }
+    }
+
+    /// Whether one more is allowed now.
+    pub(super) fn take(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.at).as_millis().min(3_600_000) as u64;
+        self.at = now.max(self.at);
+        self.level = (self.level + passed * u64::from(self.per_second)).min(u64::from(self.burst) * 1000);
+        let allowed = self.level >= 1000;
+        if allowed {
+            self.level -= 1000;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_admits_a_burst_and_then_its_rate() {
+        let mut bucket = Bucket::new(10, 5, Duration::ZERO);
+        let now = Duration::from_secs(1);
+        assert_eq!((0..100).filter(|_| bucket.take(now)).count(), 10);
+        assert_eq!((0..100).filter(|_| bucket.take(Duration::from_secs(2))).count(), 5);
+        assert!(!bucket.take(Duration::from_secs(1)), "time that runs backwards gives nothing");
+    }
+}

@@ -1,0 +1,240 @@
+//! Who hears whom.
+//!
+//! A beacon says whom its sender hears and to whom it sends directly. Two connected validators have a good link when
+//! each hears the other, each knows the other's subscriptions, and each says so. A link that stays one-sided is cut and
+//! dialled anew: gossipsub tells its subscriptions on the first connection to a peer only, so a validator that comes
+//! back under the same peer id before the old connection was noticed to be dead is never told them, and only a fresh
+//! start of the pair mends that.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::limits::{MAX_IDENTITIES, MAX_RESET_HISTORIES, Timing};
+use crate::hello::PeerIdBytes;
+use crate::messages::{Address, Beacon, Heard, MAX_VALIDATORS};
+use crate::{BlockNumber, Digest, Hotkey};
+
+/// The last beacon, or hello, of a hotkey under one peer id.
+#[derive(Clone, Debug)]
+pub(super) struct Sighting {
+    pub(super) peer: PeerIdBytes,
+    first: Duration,
+    last: Duration,
+    beacon_seq: Option<u64>,
+    pub(super) head: Option<BlockNumber>,
+    pub(super) inventory: Option<Digest>,
+    /// What the sender's last beacon says of us.
+    of_us: Option<Heard>,
+}
+
+/// What a beacon changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heeded {
+    /// An old one, or a repetition.
+    Replayed,
+    /// The sender was not heard of late.
+    Newcomer,
+    /// One more.
+    Again,
+}
+
+/// How often a link was reset in a row, and when it may be again.
+#[derive(Clone, Copy, Debug)]
+struct Resets {
+    count: u32,
+    at: Duration,
+}
+
+/// Sightings by hotkey, and the memory of resets.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    seen: BTreeMap<Hotkey, Vec<Sighting>>,
+    resets: BTreeMap<PeerIdBytes, Resets>,
+}
+
+impl Links {
+    /// A valid beacon arrived, by whichever way.
+    pub(super) fn beacon(&mut self, beacon: &Beacon, own: &Hotkey, now: Duration, timing: &Timing) -> Heeded {
+        let fresh_before = self.fresh(&beacon.sender, now, timing).is_some();
+        let Some(sighting) = self.sight(beacon.sender, beacon.peer, now) else { return Heeded::Replayed };
+        if sighting.beacon_seq.is_some_and(|seq| beacon.seq <= seq) {
+            return Heeded::Replayed;
+        }
+        sighting.beacon_seq = Some(beacon.seq);
+        sighting.last = now;
+        sighting.head = Some(beacon.head);
+        sighting.inventory = Some(beacon.inventory);
+        sighting.of_us = beacon.mention(own);
+        if fresh_before { Heeded::Again } else { Heeded::Newcomer }
+    }
+
+    /// A proven hello arrived.
+    pub(super) fn hello(&mut self, hotkey: Hotkey, peer: PeerIdBytes, now: Duration) {
+        if let Some(sighting) = self.sight(hotkey, peer, now) {
+            sighting.last = now;
+        }
+    }
+
+    fn sight(&mut self, hotkey: Hotkey, peer: PeerIdBytes, now: Duration) -> Option<&mut Sighting> {
+        if self.seen.len() > 2 * MAX_VALIDATORS && !self.seen.contains_key(&hotkey) {
+            return None;
+        }
+        let sightings = self.seen.entry(hotkey).or_default();
+        if !sightings.iter().any(|sighting| sighting.peer == peer) {
+            if sightings.len() >= MAX_IDENTITIES {
+                sightings.sort_by_key(|sighting| std::cmp::Reverse(sighting.last));
+                sightings.pop();
+            }
+            let nothing = (None, None, None);
+            let (beacon_seq, head, inventory) = nothing;
+            sightings.push(Sighting { peer, first: now, last: now, beacon_seq, head, inventory, of_us: None });
+        }
+        sightings.iter_mut().find(|sighting| sighting.peer == peer)
+    }
+
+    /// Another peer id under which the hotkey lives at the same time as under `peer`. A restart under a new identity
+    /// leaves the old one silent; two machines both go on speaking.
+    pub(super) fn doppelganger(&self, hotkey: &Hotkey, peer: &PeerIdBytes, timing: &Timing) -> Option<PeerIdBytes> {
+        let sightings = self.seen.get(hotkey)?;
+        let this = sightings.iter().find(|sighting| sighting.peer == *peer)?;
+        let lives_beside = |other: &&Sighting| {
+            let overlap = this.last.min(other.last).saturating_sub(this.first.max(other.first));
+            other.peer != *peer && overlap >= timing.beacon_interval / 2
+        };
+        sightings.iter().find(lives_beside).map(|other| other.peer)
+    }
+
+    /// The freshest beacon of a hotkey, if it is recent.
+    pub(super) fn fresh(&self, hotkey: &Hotkey, now: Duration, timing: &Timing) -> Option<&Sighting> {
+        let heard = self.seen.get(hotkey)?.iter().filter(|sighting| sighting.beacon_seq.is_some());
+        heard.max_by_key(|sighting| sighting.last).filter(|s| now.saturating_sub(s.last) <= timing.hear_window())
+    }
+
+    /// Everybody heard of late.
+    pub(super) fn heard(&self, now: Duration, timing: &Timing) -> Vec<Hotkey> {
+        self.seen.keys().filter(|hotkey| self.fresh(hotkey, now, timing).is_some()).copied().collect()
+    }
+
+    /// Whether a link is good, as far as the other side's word goes: it hears us and sends to us directly.
+    pub(super) fn is_returned(&self, hotkey: &Hotkey, peer: &PeerIdBytes, now: Duration, timing: &Timing) -> bool {
+        let fresh = self.fresh(hotkey, now, timing);
+        fresh.is_some_and(|sighting| sighting.peer == *peer && sighting.of_us.is_some_and(|heard| heard.linked))
+    }
+
+    /// How long a link with this peer may stay one-sided this time.
+    pub(super) fn grace(&self, peer: &PeerIdBytes, timing: &Timing) -> Duration {
+        let count = self.resets.get(peer).map_or(0, |resets| resets.count);
+        timing.link_grace * (1 << count.min(6))
+    }
+
+    /// A link was cut.
+    pub(super) fn reset(&mut self, peer: PeerIdBytes, now: Duration) {
+        if self.resets.len() >= MAX_RESET_HISTORIES && !self.resets.contains_key(&peer) {
+            let oldest = self.resets.iter().min_by_key(|(_, resets)| resets.at).map(|(peer, _)| *peer);
+            oldest.map(|oldest| self.resets.remove(&oldest));
+        }
+        let resets = self.resets.entry(peer).or_insert(Resets { count: 0, at: now });
+        resets.count = resets.count.saturating_add(1);
+        resets.at = now;
+    }
+
+    /// A link is good.
+    pub(super) fn good(&mut self, peer: &PeerIdBytes) {
+        self.resets.remove(peer);
+    }
+
+    /// Forgets hotkeys that are not on the allowlist, and identities not seen for a long time.
+    pub(super) fn prune(&mut self, is_listed: impl Fn(&Hotkey) -> bool, now: Duration, timing: &Timing) {
+        let long = timing.hear_window() * 10;
+        self.seen.retain(|hotkey, sightings| {
+            sightings.retain(|sighting| now.saturating_sub(sighting.last) <= long);
+            is_listed(hotkey) && !sightings.is_empty()
+        });
+    }
+}
+
+/// When the next beacon goes out.
+#[derive(Debug, Default)]
+pub(super) struct BeaconClock {
+    last: Option<Duration>,
+    next: Duration,
+}
+
+impl BeaconClock {
+    /// Something is to be said: soon, but not at once, so that several reasons make one beacon.
+    pub(super) fn hurry(&mut self, now: Duration, timing: &Timing) {
+        let earliest = self.last.map_or(now, |last| last + timing.beacon_gap).max(now + timing.beacon_gap / 4);
+        self.next = self.next.min(earliest);
+    }
+
+    /// Whether a beacon is due; if so, the next is set.
+    pub(super) fn is_due(&mut self, now: Duration, timing: &Timing) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.last = Some(now);
+        self.next = now + timing.beacon_interval;
+        true
+    }
+}
+
+/// Addresses that a beacon may carry, without the peer id at their end.
+pub(super) fn without_peer(address: &Address) -> Option<Address> {
+    match address.as_str().rsplit_once("/p2p/") {
+        Some((place, _)) => Address::new(place),
+        None => Some(address.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(byte: u8) -> PeerIdBytes {
+        PeerIdBytes::new(&[byte]).unwrap()
+    }
+
+    #[test]
+    fn a_restart_under_a_new_identity_is_no_doppelganger_and_two_machines_are() {
+        let (mut links, timing) = (Links::default(), Timing::default());
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        let at = Duration::from_secs;
+        links.hello(hotkey, peer(1), at(0));
+        links.hello(hotkey, peer(1), at(50));
+        links.hello(hotkey, peer(2), at(52));
+        links.hello(hotkey, peer(1), at(53));
+        links.hello(hotkey, peer(2), at(90));
+        assert_eq!(links.doppelganger(&hotkey, &peer(2), &timing), None);
+        links.hello(hotkey, peer(1), at(91));
+        assert_eq!(links.doppelganger(&hotkey, &peer(2), &timing), Some(peer(1)));
+        assert_eq!(links.doppelganger(&hotkey, &peer(1), &timing), Some(peer(2)));
+    }
+
+    #[test]
+    fn a_link_that_stays_bad_is_reset_less_and_less_often() {
+        let (mut links, timing) = (Links::default(), Timing::default());
+        let first = links.grace(&peer(1), &timing);
+        links.reset(peer(1), Duration::ZERO);
+        links.reset(peer(1), Duration::ZERO);
+        assert_eq!(links.grace(&peer(1), &timing), first * 4);
+        for _ in 0..100 {
+            links.reset(peer(1), Duration::ZERO);
+        }
+        assert_eq!(links.grace(&peer(1), &timing), first * 64);
+        links.good(&peer(1));
+        assert_eq!(links.grace(&peer(1), &timing), first);
+    }
+
+    #[test]
+    fn beacons_hurry_without_flooding() {
+        let (mut clock, timing) = (BeaconClock::default(), Timing::default());
+        let at = Duration::from_millis;
+        assert!(clock.is_due(at(0), &timing));
+        clock.hurry(at(10), &timing);
+        clock.hurry(at(20), &timing);
+        assert!(!clock.is_due(at(900), &timing));
+        assert!(clock.is_due(at(1010), &timing));
+        assert!(!clock.is_due(at(5000), &timing));
+        assert!(clock.is_due(at(11_010), &timing));
+    }
+}

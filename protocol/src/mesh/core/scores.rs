@@ -1,0 +1,145 @@
+//! What peers did wrong, and for how long it is held against them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::event::Offence;
+use super::limits::MAX_SCORES;
+use crate::hello::PeerIdBytes;
+
+/// At or below this, a peer is disconnected and its hello refused.
+pub const DISCONNECT_AT: f64 = -20.0;
+/// At or below this, its connections are refused before they are made.
+pub const BAN_AT: f64 = -50.0;
+/// Time in which half of a bad score is forgotten.
+const HALF_LIFE: Duration = Duration::from_secs(600);
+/// No score falls below this, so that no ban lasts longer than half an hour or so.
+const WORST: f64 = -200.0;
+/// A score this close to zero is forgotten.
+const FORGOTTEN: f64 = -0.1;
+
+impl Offence {
+    /// What it costs. A single forged message never bans: a bug or a bit flip must not split the mesh.
+    const fn penalty(self) -> f64 {
+        match self {
+            Self::ForgedHello => 20.0,
+            Self::BadVerdict | Self::MalformedRequest => 10.0,
+            Self::InvalidGossip | Self::NoHello => 5.0,
+            Self::InnocentRefusal => 2.0,
+            Self::Flood => 0.5,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Score {
+    value: f64,
+    at: Duration,
+    banned: bool,
+}
+
+impl Score {
+    fn value(&self, now: Duration) -> f64 {
+        let half_lives = now.saturating_sub(self.at).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        self.value * (-half_lives).exp2()
+    }
+}
+
+/// What an offence leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Tolerated,
+    Disconnect,
+    Ban,
+}
+
+/// Scores by peer id. Peer ids are free to make, so this protects against the clumsy and slows the determined;
+/// connection limits do the rest.
+#[derive(Debug, Default)]
+pub(super) struct Scores(BTreeMap<PeerIdBytes, Score>);
+
+impl Scores {
+    pub(super) fn value(&self, peer: &PeerIdBytes, now: Duration) -> f64 {
+        self.0.get(peer).map_or(0.0, |score| score.value(now))
+    }
+
+    pub(super) fn is_shunned(&self, peer: &PeerIdBytes, now: Duration) -> bool {
+        self.value(peer, now) <= DISCONNECT_AT
+    }
+
+    /// Takes note of an offence. [`Verdict::Ban`] is returned once for each ban.
+    pub(super) fn blame(&mut self, peer: PeerIdBytes, offence: Offence, now: Duration) -> Verdict {
+        if !self.0.contains_key(&peer) && self.0.len() >= MAX_SCORES {
+            // The mildest unbanned gives way: strangers with fresh ids cannot wash out a ban.
+            let candidates = self.0.iter().filter(|(_, score)| !score.banned);
+            let mildest = candidates.max_by(|a, b| a.1.value(now).total_cmp(&b.1.value(now))).map(|(peer, _)| *peer);
+            match mildest {
+                Some(mildest) => drop(self.0.remove(&mildest)),
+                None => return Verdict::Disconnect,
+            }
+        }
+        let score = self.0.entry(peer).or_insert(Score { value: 0.0, at: now, banned: false });
+        score.value = (score.value(now) - offence.penalty()).max(WORST);
+        score.at = now;
+        if score.value <= BAN_AT && !score.banned {
+            score.banned = true;
+            Verdict::Ban
+        } else if score.value <= DISCONNECT_AT {
+            Verdict::Disconnect
+        } else {
+            Verdict::Tolerated
+        }
+    }
+
+    /// Forgets what is long past, and returns whose ban has ended.
+    pub(super) fn decay(&mut self, now: Duration) -> Vec<PeerIdBytes> {
+        let mut freed = Vec::new();
+        self.0.retain(|peer, score| {
+            let value = score.value(now);
+            if score.banned && value > DISCONNECT_AT {
+                score.banned = false;
+                freed.push(*peer);
+            }
+            value < FORGOTTEN
+        });
+        freed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offences_add_up_to_a_ban_that_ends() {
+        let mut scores = Scores::default();
+        let peer = PeerIdBytes::new(&[1]).unwrap();
+        let now = Duration::from_secs(5);
+        let verdicts: Vec<_> = (0..12).map(|_| scores.blame(peer, Offence::InvalidGossip, now)).collect();
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Ban).count(), 1);
+        assert_eq!(verdicts[2], Verdict::Tolerated);
+        assert_eq!(verdicts[3], Verdict::Disconnect);
+        assert!(scores.is_shunned(&peer, now));
+        assert!(scores.decay(now + Duration::from_secs(60)).is_empty());
+        let later = now + Duration::from_secs(1200);
+        assert_eq!(scores.decay(later), vec![peer]);
+        assert!(!scores.is_shunned(&peer, later));
+        assert!(scores.decay(now + Duration::from_secs(100_000)).is_empty());
+        assert!(scores.0.is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_bans_stay() {
+        let mut scores = Scores::default();
+        let peer = |n: usize| PeerIdBytes::new(&n.to_be_bytes()).unwrap();
+        let now = Duration::ZERO;
+        for _ in 0..3 {
+            let _ = scores.blame(peer(0), Offence::ForgedHello, now);
+        }
+        for n in 1..=MAX_SCORES * 2 {
+            let _ = scores.blame(peer(n), Offence::Flood, now);
+        }
+        assert_eq!(scores.0.len(), MAX_SCORES);
+        assert!(scores.is_shunned(&peer(0), now));
+    }
+}

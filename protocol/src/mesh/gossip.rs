@@ -1,0 +1,178 @@
+//! Gossipsub for a small mesh of validators.
+
+use std::time::Duration;
+
+use libp2p::gossipsub::{
+    Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, MessageAuthenticity,
+    MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams, ValidationMode,
+    WhitelistSubscriptionFilter, score_parameter_decay,
+};
+use libp2p::identity::Keypair;
+
+use super::config::MeshError;
+use crate::messages::Topic;
+use crate::{Digest, Network};
+
+/// Peers in a topic's mesh: wanted, least, most, and least that we dialled. Three to 64 validators are the normal case:
+/// a least of two can be reached in a mesh of three, and flooding does the rest.
+const DEGREES: Degrees = Degrees { wanted: 4, low: 2, high: 8, outbound_min: 1 };
+/// Time between two rounds of upkeep.
+const HEARTBEAT: Duration = Duration::from_millis(700);
+/// Rounds for which messages can be asked for: more than 8 s, far more than validation takes.
+const HISTORY: usize = 12;
+/// Rounds for which messages are advertised.
+const HISTORY_GOSSIP: usize = 6;
+/// How long a message is known to have been seen. Later repetitions are recognised by what they say.
+const SEEN_FOR: Duration = Duration::from_secs(300);
+/// First bytes of what a message id is the hash of.
+const MESSAGE_ID_DOMAIN: &[u8] = b"leoma:gossip:1\0";
+/// Protocol overhead around a message: signature, keys, topic, sequence number.
+const ENVELOPE_BYTES: usize = 1024;
+/// Largest RPC: a few of the largest messages together.
+const MAX_RPC_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug)]
+struct Degrees {
+    wanted: usize,
+    low: usize,
+    high: usize,
+    outbound_min: usize,
+}
+
+impl Degrees {
+    /// What the library checks for topics with a configuration of their own, and not for all others.
+    const fn are_sound(self) -> bool {
+        self.outbound_min <= self.low
+            && self.low <= self.wanted
+            && self.wanted <= self.high
+            && self.outbound_min * 2 <= self.wanted
+    }
+}
+
+const _: () = assert!(DEGREES.are_sound(), "mesh degrees contradict one another");
+
+/// Subscriptions to our topics only, and no more of them than there are.
+pub(super) type Filter = MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>;
+/// Gossipsub as we use it.
+pub(super) type Gossip = Behaviour<IdentityTransform, Filter>;
+
+/// The library's topic for one of ours.
+pub(super) fn ident(topic: Topic, network: &Network) -> IdentTopic {
+    IdentTopic::new(topic.name(network))
+}
+
+/// Which of our topics a hash is.
+pub(super) fn topic_of(hash: &TopicHash, network: &Network) -> Option<Topic> {
+    // Identity hashes: the hash is the name.
+    Topic::ALL.into_iter().find(|topic| topic.name(network) == hash.as_str())
+}
+
+fn config(network: &Network) -> Result<Config, MeshError> {
+    let mut builder = ConfigBuilder::default();
+    builder
+        .mesh_n(DEGREES.wanted)
+        .mesh_n_low(DEGREES.low)
+        .mesh_n_high(DEGREES.high)
+        .mesh_outbound_min(DEGREES.outbound_min)
+        .heartbeat_interval(HEARTBEAT)
+        .heartbeat_initial_delay(HEARTBEAT)
+        .history_length(HISTORY)
+        .history_gossip(HISTORY_GOSSIP)
+        .duplicate_cache_time(SEEN_FOR)
+        .flood_publish(true)
+        .validate_messages()
+        .validation_mode(ValidationMode::Strict)
+        .max_transmit_size(MAX_RPC_BYTES)
+        .message_id_fn(|message| {
+            let topic = message.topic.as_str().as_bytes();
+            let length = (topic.len() as u64).to_be_bytes();
+            let hash = Digest::of_parts(&[MESSAGE_ID_DOMAIN, &length, topic, &message.data]);
+            MessageId::new(&hash.0[..20])
+        });
+    for topic in Topic::ALL {
+        let hash = ident(topic, network).hash();
+        builder.max_transmit_size_for_topic(topic.max_bytes() + ENVELOPE_BYTES, hash.clone());
+        builder.mesh_n_for_topic(DEGREES.wanted, hash.clone());
+        builder.mesh_n_low_for_topic(DEGREES.low, hash.clone());
+        builder.mesh_n_high_for_topic(DEGREES.high, hash.clone());
+        builder.mesh_outbound_min_for_topic(DEGREES.outbound_min, hash);
+    }
+    builder.build().map_err(|error| MeshError::Gossip(error.to_string()))
+}
+
+/// Delivery deficits (P3) are off: in a quiet mesh everybody has one. Invalid messages (P4), broken protocol rules (P7)
+/// and our own judgement (P5) count; addresses shared by several peers (P6) do not, validators may share a host.
+fn score_params(network: &Network) -> PeerScoreParams {
+    let topic_params = TopicScoreParams {
+        topic_weight: 1.0,
+        time_in_mesh_weight: 0.0,
+        first_message_deliveries_weight: 0.0,
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        invalid_message_deliveries_weight: -5.0,
+        invalid_message_deliveries_decay: score_parameter_decay(Duration::from_secs(600)),
+        ..TopicScoreParams::default()
+    };
+    PeerScoreParams {
+        topics: Topic::ALL.into_iter().map(|topic| (ident(topic, network).hash(), topic_params.clone())).collect(),
+        topic_score_cap: 0.0,
+        app_specific_weight: 1.0,
+        ip_colocation_factor_weight: 0.0,
+        behaviour_penalty_weight: -5.0,
+        behaviour_penalty_threshold: 4.0,
+        behaviour_penalty_decay: score_parameter_decay(Duration::from_secs(600)),
+        ..PeerScoreParams::default()
+    }
+}
+
+/// Everything is off below a score that only repeated wrongs reach; a single bad message costs five.
+fn thresholds() -> PeerScoreThresholds {
+    PeerScoreThresholds {
+        gossip_threshold: -20.0,
+        publish_threshold: -40.0,
+        graylist_threshold: -80.0,
+        accept_px_threshold: 1000.0,
+        opportunistic_graft_threshold: 1.0,
+    }
+}
+
+/// Gossipsub, subscribed to all topics of the network.
+pub(super) fn gossip(keypair: &Keypair, network: &Network) -> Result<Gossip, MeshError> {
+    let failed = |error: &dyn std::fmt::Display| MeshError::Gossip(error.to_string());
+    let topics = Topic::ALL.map(|topic| ident(topic, network));
+    let filter = Filter {
+        filter: WhitelistSubscriptionFilter(topics.iter().map(IdentTopic::hash).collect()),
+        max_subscribed_topics: Topic::ALL.len(),
+        max_subscriptions_per_request: 2 * Topic::ALL.len(),
+    };
+    let authenticity = MessageAuthenticity::Signed(keypair.clone());
+    let mut gossip =
+        Gossip::new_with_subscription_filter(authenticity, config(network)?, filter).map_err(|error| failed(&error))?;
+    gossip.with_peer_score(score_params(network), thresholds()).map_err(|error| failed(&error))?;
+    for topic in &topics {
+        gossip.subscribe(topic).map_err(|error| failed(&error))?;
+    }
+    Ok(gossip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Netuid;
+
+    #[test]
+    fn the_library_takes_the_settings_and_they_hold_for_every_topic() {
+        let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
+        let config = config(&network).unwrap();
+        for topic in Topic::ALL {
+            let hash = ident(topic, &network).hash();
+            assert_eq!(config.mesh_n_low_for_topic(&hash), 2);
+            assert_eq!(config.mesh_n_for_topic(&hash), 4);
+            assert_eq!(config.mesh_n_high_for_topic(&hash), 8);
+            assert_eq!(config.mesh_outbound_min_for_topic(&hash), 1);
+            assert_eq!(config.max_transmit_size_for_topic(&hash), topic.max_bytes() + ENVELOPE_BYTES);
+            assert_eq!(topic_of(&hash, &network), Some(topic));
+        }
+        assert!(gossip(&Keypair::generate_ed25519(), &network).is_ok());
+    }
+}

@@ -1,0 +1,197 @@
+//! The validator's end of a mesh.
+
+use libp2p::Multiaddr;
+use tokio::sync::{mpsc, oneshot};
+
+use super::config::MeshError;
+use super::core::{GrantBytes, Outgoing, Published};
+use super::status::MeshStatus;
+use crate::hello::PeerIdBytes;
+use crate::messages::{Address, Announcement, Certificate, Evidence, MessageError, MinerReport};
+use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, NotSafe, TaskId};
+
+/// Commands that may wait for the mesh: far more than a validator has under way.
+pub(super) const MAX_WAITING_COMMANDS: usize = 256;
+/// Peers that are asked for one file, one after the other.
+const MAX_PEERS_ASKED: usize = 16;
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Publish(Box<Outgoing>, oneshot::Sender<Result<Published, MessageError>>),
+    Allowlist(TaskId, Vec<Hotkey>),
+    Head(BlockNumber),
+    Dial(Address),
+    Grant(Option<GrantBytes>),
+    Provide(FileId, Digest, Vec<u8>),
+    Holders(FileId, Digest, oneshot::Sender<Vec<PeerIdBytes>>),
+    FetchFrom(PeerIdBytes, FileId, Digest, oneshot::Sender<Option<Vec<u8>>>),
+    BlameForVerdict(PeerIdBytes),
+    Certificates(oneshot::Sender<Vec<Certificate>>),
+    Evidence(oneshot::Sender<Vec<Evidence>>),
+    Status(oneshot::Sender<MeshStatus>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Talks to a running mesh. Clones talk to the same one.
+#[derive(Clone, Debug)]
+pub struct MeshHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) network: Network,
+    pub(super) signer: HotkeySigner,
+    pub(super) peer: PeerIdBytes,
+}
+
+impl MeshHandle {
+    /// Our libp2p identity.
+    #[must_use]
+    pub fn peer(&self) -> PeerIdBytes {
+        self.peer
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), MeshError> {
+        self.commands.send(command).await.map_err(|_| MeshError::Stopped)
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, MeshError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply)).await?;
+        answer.await.map_err(|_| MeshError::Stopped)
+    }
+
+    async fn publish(&self, message: Outgoing) -> Result<Published, MeshError> {
+        Ok(self.ask(|reply| Command::Publish(Box::new(message), reply)).await??)
+    }
+
+    /// Announces our verdict file. When nobody listens yet, the announcement is kept and goes out when somebody does.
+    ///
+    /// # Errors
+    /// [`MeshError::Refused`] for an announcement that others would refuse, [`MeshError::Stopped`].
+    pub async fn announce(&self, announcement: Announcement) -> Result<Published, MeshError> {
+        self.publish(Outgoing::Announcement(announcement)).await
+    }
+
+    /// Signs and publishes an attestation: the file with this digest was fetched and verified. Attesting again to the
+    /// same digest is harmless.
+    ///
+    /// # Errors
+    /// [`MeshError::NotSafe`] after an attestation to another digest, [`MeshError::Refused`], [`MeshError::Stopped`].
+    pub async fn attest(&self, file: FileId, digest: Digest) -> Result<Published, MeshError> {
+        let (signer, network) = (self.signer.clone(), self.network);
+        // The guard writes to a database.
+        let signing = tokio::task::spawn_blocking(move || signer.sign_attestation(network, file, digest));
+        let attestation = signing.await.map_err(|error| NotSafe::Unavailable(Box::new(error)))??;
+        self.publish(Outgoing::Attestation(attestation)).await
+    }
+
+    /// Publishes our findings about the miners.
+    ///
+    /// # Errors
+    /// [`MeshError::Refused`] for a report that others would refuse, [`MeshError::Stopped`].
+    pub async fn report_miners(&self, report: MinerReport) -> Result<Published, MeshError> {
+        self.publish(Outgoing::MinerReport(report)).await
+    }
+
+    /// Sets the validators for all tasks. Connections of those that are no longer on the list close at once.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn set_allowlist(&self, validators: Vec<Hotkey>) -> Result<(), MeshError> {
+        self.set_allowlist_from(TaskId(0), validators).await
+    }
+
+    /// Sets the validators from a task on: earlier tasks keep the list they were made under.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn set_allowlist_from(&self, task: TaskId, validators: Vec<Hotkey>) -> Result<(), MeshError> {
+        self.tell(Command::Allowlist(task, validators)).await
+    }
+
+    /// Tells the mesh the chain's head: hellos, beacons and tasks are dated by it.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn set_head(&self, head: BlockNumber) -> Result<(), MeshError> {
+        self.tell(Command::Head(head)).await
+    }
+
+    /// Adds an address that is dialled until its owner is connected, such as a validator's axon entry on the chain. A
+    /// `/p2p/` part must match the key of whoever answers.
+    ///
+    /// # Errors
+    /// [`MeshError::Address`], [`MeshError::Stopped`].
+    pub async fn dial(&self, address: Multiaddr) -> Result<(), MeshError> {
+        let address = Address::new(address.to_string()).ok_or(MeshError::Address)?;
+        self.tell(Command::Dial(address)).await
+    }
+
+    /// Sets what every connected validator, and every one that connects later, is granted.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn set_grant(&self, grant: GrantBytes) -> Result<(), MeshError> {
+        self.tell(Command::Grant(Some(grant))).await
+    }
+
+    /// Holds a verified verdict file for peers that ask for it.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn provide_verdict(&self, file: FileId, digest: Digest, bytes: Vec<u8>) -> Result<(), MeshError> {
+        self.tell(Command::Provide(file, digest, bytes)).await
+    }
+
+    /// Fetches a verdict file from whichever connected validator has one that `accept` takes: its producer and its
+    /// attesters are asked first. Whoever sends one that `accept` does not take is blamed for it.
+    ///
+    /// # Errors
+    /// [`MeshError::NotFound`], [`MeshError::Stopped`].
+    pub async fn fetch_verdict(
+        &self,
+        file: FileId,
+        digest: Digest,
+        accept: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, MeshError> {
+        let holders = self.ask(|reply| Command::Holders(file, digest, reply)).await?;
+        let mut asked = 0;
+        for peer in holders.into_iter().take(MAX_PEERS_ASKED) {
+            asked += 1;
+            match self.ask(|reply| Command::FetchFrom(peer, file, digest, reply)).await? {
+                Some(bytes) if accept(&bytes) => return Ok(bytes),
+                Some(_) => self.tell(Command::BlameForVerdict(peer)).await?,
+                None => {}
+            }
+        }
+        Err(MeshError::NotFound { file, digest, asked })
+    }
+
+    /// All certificates of the window.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn certificates(&self) -> Result<Vec<Certificate>, MeshError> {
+        self.ask(Command::Certificates).await
+    }
+
+    /// All evidence of the window.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn evidence(&self) -> Result<Vec<Evidence>, MeshError> {
+        self.ask(Command::Evidence).await
+    }
+
+    /// The mesh's state, for an operator.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn status(&self) -> Result<MeshStatus, MeshError> {
+        self.ask(Command::Status).await
+    }
+
+    /// Closes all connections and ends the mesh. Returns when that is done.
+    pub async fn shutdown(&self) {
+        // An error says that it has ended already.
+        let _ = self.ask(Command::Shutdown).await;
+    }
+}

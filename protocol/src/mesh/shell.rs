@@ -1,0 +1,468 @@
+//! The mesh's task: carries what libp2p reports to the core, and what the core decides to libp2p.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use libp2p::gossipsub::{MessageAcceptance, MessageId, PublishError};
+use libp2p::request_response::{OutboundRequestId, ResponseChannel};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, gossipsub};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::behaviour::{Behaviour, swarm};
+use super::config::{MeshConfig, MeshError};
+use super::core::{Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Token};
+use super::gossip::ident;
+use super::handle::{Command, MAX_WAITING_COMMANDS, MeshHandle};
+use super::held::Held;
+use super::status::{MeshStatus, PeerStatus};
+use super::wire::{GrantAnswer, GrantOffer, PageAnswer, VerdictRequest};
+use crate::Network;
+use crate::hello::{HelloAnswer, PeerIdBytes};
+use crate::messages::{Address, Certificate, Evidence};
+
+/// Events that wait for the validator in the channel.
+const MAX_WAITING_EVENTS: usize = 1024;
+/// Events that wait behind a full channel, before the oldest is dropped and counted: a validator that is busy for
+/// minutes with a video loses nothing.
+const MAX_EVENT_BACKLOG: usize = 16_384;
+/// Verdict files that are being fetched.
+const MAX_FETCHES: usize = 64;
+/// Software name kept of a peer, in characters.
+const MAX_AGENT_CHARS: usize = 64;
+
+/// What the shell knows of a connected peer besides the core.
+#[derive(Debug, Default)]
+pub(super) struct Acquaintance {
+    pub(super) rtt: Option<Duration>,
+    pub(super) agent: Option<String>,
+    pub(super) addresses: Vec<Multiaddr>,
+}
+
+/// A stream or message that waits for the core's word, within one event.
+pub(super) enum Waiting {
+    Hello(ResponseChannel<HelloAnswer>),
+    Grant(ResponseChannel<GrantAnswer>),
+    Catchup(ResponseChannel<PageAnswer>),
+    Gossip(MessageId, PeerId),
+}
+
+/// Starts meshes.
+#[derive(Debug)]
+pub struct Mesh;
+
+impl Mesh {
+    /// Starts a mesh on the current tokio runtime. It ends when shut down, or when its handle and all clones are gone.
+    ///
+    /// # Errors
+    /// [`MeshError::Listen`], [`MeshError::Transport`], [`MeshError::Gossip`].
+    pub fn spawn(config: MeshConfig) -> Result<(MeshHandle, mpsc::Receiver<MeshEvent>), MeshError> {
+        let mut swarm = swarm(&config)?;
+        for address in &config.listen {
+            let listening = swarm.listen_on(address.clone());
+            listening.map_err(|error| MeshError::Listen { address: address.clone(), reason: error.to_string() })?;
+        }
+        for address in &config.external {
+            swarm.add_external_address(address.clone());
+        }
+        let peer = to_bytes(swarm.local_peer_id()).ok_or(MeshError::Address)?;
+        let (commands, waiting_commands) = mpsc::channel(MAX_WAITING_COMMANDS);
+        let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
+        let handle = MeshHandle { commands, network: config.network, signer: config.signer.clone(), peer };
+        let shell = Shell::new(config, swarm, peer, events);
+        tokio::spawn(shell.run(waiting_commands));
+        Ok((handle, receiver))
+    }
+}
+
+pub(super) struct Shell {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) core: Core,
+    pub(super) network: Network,
+    pub(super) peer: PeerIdBytes,
+    hotkey: crate::Hotkey,
+    head: crate::BlockNumber,
+    external: Vec<Multiaddr>,
+    started: Instant,
+    tick: Duration,
+    events: mpsc::Sender<MeshEvent>,
+    backlog: VecDeque<MeshEvent>,
+    dropped_events: u64,
+    next_token: u64,
+    waiting: BTreeMap<Token, Waiting>,
+    pub(super) dials: HashMap<ConnectionId, DialTarget>,
+    pub(super) fetches: HashMap<OutboundRequestId, tokio::sync::oneshot::Sender<Option<Vec<u8>>>>,
+    pub(super) acquaintances: HashMap<PeerId, Acquaintance>,
+    pub(super) held: Held,
+    certificates: BTreeMap<crate::FileId, Certificate>,
+    evidence: Vec<Evidence>,
+}
+
+impl Shell {
+    fn new(config: MeshConfig, swarm: Swarm<Behaviour>, peer: PeerIdBytes, events: mpsc::Sender<MeshEvent>) -> Self {
+        let MeshConfig { network, interval, signer, allowlist, head, mut restored, timing, limits, .. } = config;
+        // Hellos of an earlier run must be older even if that run's record was lost: the clock has moved on since.
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        restored.sequence = restored.sequence.max(u64::try_from(clock.as_millis()).unwrap_or_default());
+        let bootnodes = config.bootnodes.iter().filter_map(|address| Address::new(address.to_string()));
+        let hotkey = signer.hotkey();
+        let certificates = restored.certificates.iter().map(|certificate| (certificate.file, certificate.clone()));
+        let certificates = certificates.collect();
+        let core = Core::new(CoreConfig {
+            network,
+            peer,
+            params: config.params.digest(),
+            interval,
+            lookback_blocks: config.params.lookback_blocks,
+            signer,
+            allowlist,
+            head,
+            bootnodes: bootnodes.collect(),
+            restored,
+            timing,
+            seed: rand::random(),
+        });
+        Self {
+            swarm,
+            core,
+            network,
+            peer,
+            hotkey,
+            head,
+            external: config.external,
+            started: Instant::now(),
+            tick: timing.tick,
+            events,
+            backlog: VecDeque::new(),
+            dropped_events: 0,
+            next_token: 0,
+            waiting: BTreeMap::new(),
+            dials: HashMap::new(),
+            fetches: HashMap::new(),
+            acquaintances: HashMap::new(),
+            held: Held::new(limits.held_verdict_bytes),
+            certificates,
+            evidence: Vec::new(),
+        }
+    }
+
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut ticks = tokio::time::interval(self.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let events = self.events.clone();
+        loop {
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                command = commands.recv() => match command {
+                    Some(Command::Shutdown(done)) => {
+                        self.close().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(command) => self.on_command(command),
+                    None => return self.close().await,
+                },
+                _ = ticks.tick() => self.feed(Event::Tick),
+                permit = events.reserve(), if !self.backlog.is_empty() => {
+                    match (permit, self.backlog.pop_front()) {
+                        (Ok(permit), Some(event)) => permit.send(event),
+                        // Nobody listens to events; commands still work.
+                        _ => self.backlog.clear(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closes every connection, so that peers know at once.
+    async fn close(&mut self) {
+        const FAREWELL: Duration = Duration::from_secs(1);
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let closed = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, closed).await;
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Hands an event to the core and carries out what it decides, and what follows from that.
+    pub(super) fn feed(&mut self, event: Event) {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            let now = self.now();
+            for effect in self.core.handle(now, event) {
+                queue.extend(self.carry_out(effect));
+            }
+        }
+    }
+
+    /// Hands over an event whose stream or message waits for an answer. What is not answered is dropped: the library
+    /// resets the stream, and nothing is kept.
+    pub(super) fn feed_waiting(&mut self, waiting: Waiting, event: impl FnOnce(Token) -> Event) {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.waiting.insert(token, waiting);
+        self.feed(event(token));
+        self.waiting.remove(&token);
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+        let behaviour = self.swarm.behaviour_mut();
+        match effect {
+            Effect::SendHello { peer, hello } => {
+                behaviour.hello.send_request(&to_peer_id(&peer)?, hello);
+            }
+            Effect::AnswerHello { token, answer } => {
+                if let Some(Waiting::Hello(channel)) = self.waiting.remove(&token) {
+                    let _ = behaviour.hello.send_response(channel, answer);
+                }
+            }
+            Effect::Proven { peer } => {
+                let peer = to_peer_id(&peer)?;
+                for address in self.acquaintances.get(&peer).into_iter().flat_map(|known| &known.addresses) {
+                    behaviour.kad.add_address(&peer, address.clone());
+                }
+            }
+            Effect::Disconnect { peer, parting } => {
+                tracing::debug!(%peer, ?parting, "disconnecting");
+                let _ = self.swarm.disconnect_peer_id(to_peer_id(&peer)?);
+            }
+            Effect::Ban { peer } => {
+                behaviour.blocked.block_peer(to_peer_id(&peer)?);
+            }
+            Effect::Unban { peer } => {
+                behaviour.blocked.unblock_peer(to_peer_id(&peer)?);
+            }
+            Effect::Dial { target, addresses } => return self.dial(target, &addresses),
+            Effect::Publish { topic, bytes } => {
+                let published = behaviour.gossip.publish(ident(topic, &self.network).hash(), bytes.clone());
+                match published {
+                    Ok(_) | Err(PublishError::Duplicate) => {}
+                    Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
+                        return Some(Event::NotPublished { topic, bytes });
+                    }
+                    Err(error) => tracing::warn!(%topic, %error, "gossip refused a message"),
+                }
+            }
+            Effect::Judge { token, judgement, .. } => {
+                if let Some(Waiting::Gossip(id, source)) = self.waiting.remove(&token) {
+                    let acceptance = match judgement {
+                        Judgement::Accept => MessageAcceptance::Accept,
+                        Judgement::Ignore => MessageAcceptance::Ignore,
+                        Judgement::Reject => MessageAcceptance::Reject,
+                    };
+                    behaviour.gossip.report_message_validation_result(&id, &source, acceptance);
+                }
+            }
+            Effect::Score { peer, score } => {
+                behaviour.gossip.set_application_score(&to_peer_id(&peer)?, score);
+            }
+            Effect::SendGrant { peer, grant } => {
+                behaviour.grant.send_request(&to_peer_id(&peer)?, GrantOffer(grant.into_vec()));
+            }
+            Effect::AnswerGrant { token, taken } => {
+                if let Some(Waiting::Grant(channel)) = self.waiting.remove(&token) {
+                    let _ = behaviour.grant.send_response(channel, GrantAnswer { taken });
+                }
+            }
+            Effect::AskCatchup { peer, request } => {
+                behaviour.catchup.send_request(&to_peer_id(&peer)?, request);
+            }
+            Effect::AnswerCatchup { token, page } => {
+                if let Some(Waiting::Catchup(channel)) = self.waiting.remove(&token) {
+                    let _ = behaviour.catchup.send_response(channel, PageAnswer(page));
+                }
+            }
+            Effect::Tell(event) => self.tell(event),
+        }
+        None
+    }
+
+    /// Tells the validator, or keeps the event until it listens.
+    fn tell(&mut self, event: MeshEvent) {
+        match &event {
+            MeshEvent::Certified(certificate) => {
+                self.certificates.insert(certificate.file, certificate.clone());
+            }
+            MeshEvent::PeerDown { peer, .. } => {
+                if let Some(peer) = to_peer_id(peer) {
+                    self.swarm.behaviour_mut().kad.remove_peer(&peer);
+                }
+            }
+            _ => {}
+        }
+        if self.events.is_closed() {
+            return;
+        }
+        if self.backlog.is_empty() {
+            match self.events.try_send(event) {
+                Ok(()) => return,
+                Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push_back(event),
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
+            }
+        } else {
+            self.backlog.push_back(event);
+        }
+        if self.backlog.len() > MAX_EVENT_BACKLOG {
+            self.backlog.pop_front();
+            self.dropped_events += 1;
+            if self.dropped_events.is_power_of_two() {
+                tracing::warn!(dropped = self.dropped_events, "events are not taken, the oldest is dropped");
+            }
+        }
+    }
+
+    fn dial(&mut self, target: DialTarget, addresses: &[Address]) -> Option<Event> {
+        let parsed: Vec<Multiaddr> = addresses.iter().filter_map(|address| address.as_str().parse().ok()).collect();
+        let options = match &target {
+            DialTarget::Peer(peer) => to_peer_id(peer).map(|peer| {
+                let condition = PeerCondition::DisconnectedAndNotDialing;
+                DialOpts::peer_id(peer).condition(condition).addresses(parsed).build()
+            }),
+            DialTarget::Address(_) => parsed.into_iter().next().map(DialOpts::from),
+        };
+        let Some(options) = options else { return Some(Event::DialFailed { target }) };
+        let connection = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dials.insert(connection, target);
+                None
+            }
+            Err(error) => {
+                tracing::debug!(?target, %error, "not dialled");
+                Some(Event::DialFailed { target })
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Publish(message, reply) => {
+                let now = self.now();
+                let published = self.core.publish(now, *message).map(|(published, effects)| {
+                    for effect in effects {
+                        if let Some(event) = self.carry_out(effect) {
+                            self.feed(event);
+                        }
+                    }
+                    published
+                });
+                let _ = reply.send(published);
+            }
+            Command::Allowlist(from, validators) => self.feed(Event::Allowlist { from, validators }),
+            Command::Head(head) => {
+                self.head = self.head.max(head);
+                self.feed(Event::Head(head));
+            }
+            Command::Dial(address) => self.feed(Event::DialTo { address }),
+            Command::Grant(grant) => self.feed(Event::GrantChanged(grant)),
+            Command::Provide(file, digest, bytes) => self.held.insert(file, digest, bytes),
+            Command::Holders(file, digest, reply) => drop(reply.send(self.core.holders(&file, &digest))),
+            Command::FetchFrom(peer, file, digest, reply) => match to_peer_id(&peer) {
+                Some(peer) if self.fetches.len() < MAX_FETCHES => {
+                    let request = VerdictRequest { file, digest };
+                    let id = self.swarm.behaviour_mut().verdict.send_request(&peer, request);
+                    self.fetches.insert(id, reply);
+                }
+                _ => drop(reply.send(None)),
+            },
+            Command::BlameForVerdict(peer) => {
+                self.feed(Event::Misbehaved { peer, offence: super::core::Offence::BadVerdict });
+            }
+            Command::Certificates(reply) => drop(reply.send(self.current_certificates())),
+            Command::Evidence(reply) => {
+                self.evidence = self.core.evidence();
+                let _ = reply.send(self.evidence.clone());
+            }
+            Command::Status(reply) => drop(reply.send(self.status())),
+            Command::Shutdown(_) => {}
+        }
+    }
+
+    /// The certificates whose files still count.
+    fn current_certificates(&mut self) -> Vec<Certificate> {
+        let certified: Vec<_> = self.core.files().into_iter().filter(|view| view.certified.is_some()).collect();
+        self.certificates.retain(|file, _| certified.binary_search_by_key(file, |view| view.file).is_ok());
+        self.certificates.values().cloned().collect()
+    }
+
+    fn status(&mut self) -> MeshStatus {
+        let now = self.now();
+        let peers = self.core.peer_views(now).into_iter().map(|view| {
+            let known = to_peer_id(&view.peer).and_then(|peer| self.acquaintances.get(&peer));
+            PeerStatus {
+                rtt_ms: known.and_then(|known| known.rtt).map(|rtt| rtt.as_secs_f64() * 1000.0),
+                agent: known.and_then(|known| known.agent.clone()),
+                view,
+            }
+        });
+        MeshStatus {
+            peer: self.peer,
+            hotkey: self.hotkey,
+            head: self.head,
+            peers: peers.collect(),
+            listening: self.own_addresses(),
+            files: self.core.files(),
+            evidence: self.core.evidence().iter().map(Evidence::key).collect(),
+            dropped_events: self.dropped_events,
+        }
+    }
+
+    /// Where we can be dialled: what the operator says first, then where we listen.
+    pub(super) fn own_addresses(&self) -> Vec<Address> {
+        let mut addresses: Vec<Multiaddr> = Vec::new();
+        for address in self.external.iter().chain(self.swarm.listeners()) {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
+            }
+        }
+        let own = *self.swarm.local_peer_id();
+        let named = addresses.into_iter().filter_map(|address| address.with_p2p(own).ok());
+        named.filter_map(|address| Address::new(address.to_string())).collect()
+    }
+
+    pub(super) fn acquaintance(&mut self, peer: PeerId) -> Option<&mut Acquaintance> {
+        self.acquaintances.get_mut(&peer)
+    }
+
+    pub(super) fn note_agent(&mut self, peer: PeerId, agent: &str, addresses: Vec<Multiaddr>) {
+        if let Some(known) = self.acquaintance(peer) {
+            known.agent = Some(agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect());
+            known.addresses = addresses;
+        }
+    }
+
+    pub(super) fn blame_malformed(&mut self, peer: PeerId, error: &io::Error) {
+        if error.kind() == io::ErrorKind::InvalidData
+            && let Some(peer) = to_bytes(&peer)
+        {
+            self.feed(Event::Misbehaved { peer, offence: super::core::Offence::MalformedRequest });
+        }
+    }
+}
+
+/// Swarm events with the derived behaviour's event type.
+pub(super) type FromLibp2p = SwarmEvent<super::behaviour::BehaviourEvent>;
+
+pub(super) fn to_bytes(peer: &PeerId) -> Option<PeerIdBytes> {
+    PeerIdBytes::new(&peer.to_bytes())
+}
+
+pub(super) fn to_peer_id(peer: &PeerIdBytes) -> Option<PeerId> {
+    PeerId::from_bytes(peer.as_slice()).ok()
+}
+
+/// A gossip message with its place in the library.
+pub(super) type GossipEvent = gossipsub::Event;
