@@ -1,9 +1,8 @@
 //! From verdicts to one exact pass rate a miner.
 
-use std::collections::BTreeMap;
-
 use leoma_protocol::{Fraction, Hotkey, TaskId};
 
+use crate::numbered::Numbered;
 use crate::rate::{Mean, Share};
 use crate::{Rate, TaskVerdicts};
 
@@ -15,6 +14,10 @@ pub struct Aggregates {
     pub existing_tasks: u32,
     /// Sorted by miner.
     pub miners: Vec<MinerAggregate>,
+    /// Sorted.
+    pub(crate) validators: Vec<Hotkey>,
+    /// Miner after miner, each miner's sorted by validator. In one block, for most of the memory is here.
+    pub(crate) tallies: Vec<Tally>,
 }
 
 /// What the window says about one miner.
@@ -30,8 +33,9 @@ pub struct MinerAggregate {
     pub evaluated: u32,
     /// Distinct tasks with a verdict.
     pub tasks: u32,
-    /// One tally a validator, sorted by validator.
-    pub per_validator: Vec<ValidatorTally>,
+    /// Distinct validators with a verdict.
+    pub validators: u32,
+    pub(crate) first_tally: usize,
 }
 
 /// One validator's verdicts on one miner.
@@ -43,6 +47,12 @@ pub struct ValidatorTally {
     pub passed: u32,
     /// All verdicts; at least one.
     pub evaluated: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    validator: u32,
+    share: Share,
 }
 
 impl ValidatorTally {
@@ -67,93 +77,99 @@ impl MinerAggregate {
     }
 }
 
+impl Aggregates {
+    /// The aggregate of `miner`; `None` without a verdict on it.
+    #[must_use]
+    pub fn get(&self, miner: &Hotkey) -> Option<&MinerAggregate> {
+        self.miners.get(self.miners.binary_search_by_key(miner, |aggregate| aggregate.miner).ok()?)
+    }
+
+    /// The tallies behind one of these miners, sorted by validator.
+    pub fn tallies_of(&self, miner: &MinerAggregate) -> impl Iterator<Item = ValidatorTally> + '_ {
+        let tallies = self.tallies.get(miner.first_tally..miner.first_tally + miner.validators as usize);
+        tallies.unwrap_or_default().iter().filter_map(|tally| {
+            let Share { passed, evaluated } = tally.share;
+            Some(ValidatorTally { validator: *self.validators.get(tally.validator as usize)?, passed, evaluated })
+        })
+    }
+}
+
 /// Adds up the verdicts of a window's files. Each (task, producer) must come once; their order does not matter.
 #[must_use]
 pub fn aggregate(files: &[&TaskVerdicts]) -> Aggregates {
     let mut by_task = files.to_vec();
     by_task.sort_unstable_by_key(|file| file.id);
-    let interned = Interned::new(&by_task);
-    let number = interned.miners.len();
-    let (tasks, existing_tasks) = count_tasks(&by_task, &interned);
-
-    // Validator by validator, so that one row of counters serves for all of them.
-    let mut by_validator: Vec<usize> = (0..by_task.len()).collect();
-    by_validator.sort_unstable_by_key(|index| (by_task[*index].id.producer, by_task[*index].id.task_id));
-    let mut per_validator: Vec<Vec<ValidatorTally>> = vec![Vec::new(); number];
-    let mut row = vec![
-        Share {
-            passed: 0,
-            evaluated: 0
-        };
-        number
-    ];
-    let mut touched: Vec<u32> = Vec::with_capacity(number);
-    for of_validator in by_validator.chunk_by(|a, b| by_task[*a].id.producer == by_task[*b].id.producer) {
-        let validator = by_task[of_validator[0]].id.producer;
-        for &index in of_validator {
-            for (&miner, verdict) in interned.of_file(index).iter().zip(by_task[index].verdicts()) {
-                let share = &mut row[miner as usize];
-                if share.evaluated == 0 {
-                    touched.push(miner);
-                }
-                share.evaluated += 1;
-                share.passed += u32::from(verdict.passed);
-            }
+    let numbered = Numbered::new(&by_task);
+    let (tasks, existing_tasks) = count_tasks(&by_task, &numbered);
+    let (validators, tallies, starts) = tally(&by_task, &numbered);
+    let mut mean = Mean::default();
+    let miners = numbered.miners.iter().zip(tasks).zip(starts.windows(2)).map(|((&miner, tasks), range)| {
+        let shares = tallies[range[0]..range[1]].iter().map(|tally| tally.share);
+        MinerAggregate {
+            miner,
+            rate: mean.of(shares.clone()),
+            passed: shares.clone().map(|share| share.passed).sum(),
+            evaluated: shares.map(|share| share.evaluated).sum(),
+            tasks,
+            validators: (range[1] - range[0]) as u32,
+            first_tally: range[0],
         }
-        for miner in touched.drain(..) {
-            let Share { passed, evaluated } = std::mem::replace(
-                &mut row[miner as usize],
-                Share {
-                    passed: 0,
-                    evaluated: 0,
-                },
-            );
-            per_validator[miner as usize].push(ValidatorTally {
-                validator,
-                passed,
-                evaluated,
-            });
-        }
-    }
-    Aggregates {
-        existing_tasks,
-        miners: finish(&interned.miners, &tasks, per_validator),
-    }
+    });
+    Aggregates { existing_tasks, miners: miners.collect(), validators, tallies }
 }
 
-fn finish(miners: &[Hotkey], tasks: &[u32], per_validator: Vec<Vec<ValidatorTally>>) -> Vec<MinerAggregate> {
-    let mut mean = Mean::default();
-    let mut aggregates: Vec<_> = miners
-        .iter()
-        .zip(tasks)
-        .zip(per_validator)
-        .map(|((&miner, &tasks), per_validator)| MinerAggregate {
-            miner,
-            rate: mean.of(per_validator.iter().map(|tally| Share {
-                passed: tally.passed,
-                evaluated: tally.evaluated,
-            })),
-            passed: per_validator.iter().map(|tally| tally.passed).sum(),
-            evaluated: per_validator.iter().map(|tally| tally.evaluated).sum(),
-            tasks,
-            per_validator,
-        })
-        .collect();
-    aggregates.sort_unstable_by_key(|aggregate| aggregate.miner);
-    aggregates
+/// The validators, the tallies miner after miner, and where each miner's begin, with the end.
+fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<Hotkey>, Vec<Tally>, Vec<usize>) {
+    let number = numbered.miners.len();
+    let mut by_validator: Vec<usize> = (0..by_task.len()).collect();
+    by_validator.sort_unstable_by_key(|index| (by_task[*index].id.producer, *index));
+    // Validator by validator: one row of counters serves for all of them, and memory grows with the verdicts only.
+    let mut row = vec![Share::default(); number];
+    let mut touched: Vec<u32> = Vec::with_capacity(number);
+    let mut validators = Vec::new();
+    let mut found: Vec<(u32, Tally)> = Vec::new();
+    let mut starts = vec![0; number + 1];
+    for of_validator in by_validator.chunk_by(|a, b| by_task[*a].id.producer == by_task[*b].id.producer) {
+        for mark in of_validator.iter().flat_map(|&index| numbered.of_file(index)) {
+            let share = &mut row[mark.miner()];
+            if share.evaluated == 0 {
+                touched.push(mark.miner() as u32);
+            }
+            share.evaluated += 1;
+            share.passed += u32::from(mark.passed());
+        }
+        let validator = validators.len() as u32;
+        validators.push(by_task[of_validator[0]].id.producer);
+        for miner in touched.drain(..) {
+            let share = std::mem::take(&mut row[miner as usize]);
+            starts[miner as usize + 1] += 1;
+            found.push((miner, Tally { validator, share }));
+        }
+    }
+    for miner in 0..number {
+        starts[miner + 1] += starts[miner];
+    }
+    let mut tallies = vec![Tally::default(); found.len()];
+    let mut next = starts.clone();
+    for (miner, tally) in found {
+        tallies[next[miner as usize]] = tally;
+        next[miner as usize] += 1;
+    }
+    (validators, tallies, starts)
 }
 
 /// Distinct tasks of each miner, and of all. Files must be sorted by task.
-fn count_tasks(by_task: &[&TaskVerdicts], interned: &Interned) -> (Vec<u32>, u32) {
-    let mut tasks = vec![0; interned.miners.len()];
-    let mut last: Vec<Option<TaskId>> = vec![None; interned.miners.len()];
+fn count_tasks(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<u32>, u32) {
+    let mut tasks = vec![0; numbered.miners.len()];
+    let mut last: Vec<Option<TaskId>> = vec![None; numbered.miners.len()];
     let (mut existing, mut last_existing) = (0, None);
     for (index, file) in by_task.iter().enumerate() {
         let task_id = Some(file.id.task_id);
-        for &miner in interned.of_file(index) {
-            if last[miner as usize] != task_id {
-                last[miner as usize] = task_id;
-                tasks[miner as usize] += 1;
+        for mark in numbered.of_file(index) {
+            let last = &mut last[mark.miner()];
+            if *last != task_id {
+                *last = task_id;
+                tasks[mark.miner()] += 1;
             }
         }
         if !file.verdicts().is_empty() && last_existing != task_id {
@@ -162,52 +178,6 @@ fn count_tasks(by_task: &[&TaskVerdicts], interned: &Interned) -> (Vec<u32>, u32
         }
     }
     (tasks, existing)
-}
-
-/// Miners as small numbers.
-struct Interned {
-    miners: Vec<Hotkey>,
-    /// One number a verdict, file after file.
-    numbers: Vec<u32>,
-    /// Where each file begins in `numbers`, and the end.
-    starts: Vec<usize>,
-}
-
-impl Interned {
-    fn new(files: &[&TaskVerdicts]) -> Self {
-        let total = files.iter().map(|file| file.verdicts().len()).sum();
-        let mut interned = Self {
-            miners: Vec::new(),
-            numbers: Vec::with_capacity(total),
-            starts: Vec::with_capacity(files.len() + 1),
-        };
-        let mut number_of: BTreeMap<Hotkey, u32> = BTreeMap::new();
-        for file in files {
-            interned.starts.push(interned.numbers.len());
-            // Files are sorted by miner and judge nearly the same miners: the next one is mostly the next number.
-            let mut guess = 0;
-            for verdict in file.verdicts() {
-                let number = if interned.miners.get(guess as usize) == Some(&verdict.miner) {
-                    guess
-                } else {
-                    let fresh = interned.miners.len() as u32;
-                    let number = *number_of.entry(verdict.miner).or_insert(fresh);
-                    if number == fresh {
-                        interned.miners.push(verdict.miner);
-                    }
-                    number
-                };
-                interned.numbers.push(number);
-                guess = number + 1;
-            }
-        }
-        interned.starts.push(interned.numbers.len());
-        interned
-    }
-
-    fn of_file(&self, index: usize) -> &[u32] {
-        &self.numbers[self.starts[index]..self.starts[index + 1]]
-    }
 }
 
 #[cfg(test)]
@@ -222,21 +192,9 @@ mod tests {
     }
 
     fn file(task: u64, validator: u8, verdicts: &[(u8, bool)]) -> TaskVerdicts {
-        let verdicts = verdicts
-            .iter()
-            .map(|(miner, passed)| Verdict {
-                miner: hotkey(*miner),
-                passed: *passed,
-            })
-            .collect();
-        TaskVerdicts::new(
-            FileId {
-                task_id: TaskId(task),
-                producer: hotkey(validator),
-            },
-            Digest::default(),
-            verdicts,
-        )
+        let verdicts =
+            verdicts.iter().map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed }).collect();
+        TaskVerdicts::new(FileId { task_id: TaskId(task), producer: hotkey(validator) }, Digest::default(), verdicts)
     }
 
     fn aggregates(files: &[TaskVerdicts]) -> Aggregates {
@@ -253,13 +211,11 @@ mod tests {
             file(5, 3, &[]),
         ]);
         assert_eq!(found.existing_tasks, 4);
-        let [seven, eight] = &found.miners[..] else {
-            panic!("two miners: {found:?}")
-        };
+        let [seven, eight] = &found.miners[..] else { panic!("two miners: {found:?}") };
         assert_eq!((seven.passed, seven.evaluated, seven.tasks), (2, 4, 4));
         assert_eq!(seven.rate, Rate::new(2, 3));
         assert_eq!(
-            seven.per_validator.iter().map(ValidatorTally::rate).collect::<Vec<_>>(),
+            found.tallies_of(seven).map(|tally| tally.rate()).collect::<Vec<_>>(),
             [Rate::new(1, 1), Rate::new(1, 3)]
         );
         assert_eq!(eight.completeness(found.existing_tasks), Rate::new(1, 4));
@@ -268,10 +224,7 @@ mod tests {
     #[test]
     fn a_task_judged_by_two_validators_is_one_task() {
         let found = aggregates(&[file(1, 1, &[(7, true)]), file(1, 2, &[(7, false)])]);
-        assert_eq!(
-            (found.existing_tasks, found.miners[0].tasks, found.miners[0].evaluated),
-            (1, 1, 2)
-        );
+        assert_eq!((found.existing_tasks, found.miners[0].tasks, found.miners[0].evaluated), (1, 1, 2));
     }
 
     #[test]
@@ -282,12 +235,10 @@ mod tests {
             passed: 0,
             evaluated: 0,
             tasks,
-            per_validator: vec![],
+            validators: 0,
+            first_tally: 0,
         };
-        let share = Fraction {
-            numerator: 4,
-            denominator: 5,
-        };
+        let share = Fraction { numerator: 4, denominator: 5 };
         assert!(of(4).is_complete(5, share) && of(80).is_complete(100, share));
         assert!(!of(79).is_complete(100, share));
     }
@@ -295,10 +246,7 @@ mod tests {
     fn files() -> impl Strategy<Value = Vec<TaskVerdicts>> {
         let verdicts = prop::collection::vec((0u8..12, any::<bool>()), 0..10);
         prop::collection::btree_map((0u64..20, 0u8..5), verdicts, 0..40).prop_map(|files| {
-            files
-                .iter()
-                .map(|((task, validator), verdicts)| file(*task, *validator, verdicts))
-                .collect()
+            files.iter().map(|((task, validator), verdicts)| file(*task, *validator, verdicts)).collect()
         })
     }
 
@@ -336,7 +284,9 @@ mod tests {
             for miner in &found.miners {
                 prop_assert!(miner.tasks <= found.existing_tasks);
                 prop_assert!(miner.rate <= Rate::new(1, 1));
-                prop_assert!(miner.per_validator.is_sorted_by(|a, b| a.validator < b.validator));
+                let tallies: Vec<_> = found.tallies_of(miner).collect();
+                prop_assert!(tallies.is_sorted_by(|a, b| a.validator < b.validator));
+                prop_assert_eq!(tallies.iter().map(|tally| tally.evaluated).sum::<u32>(), miner.evaluated);
             }
         }
     }

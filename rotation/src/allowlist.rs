@@ -80,9 +80,7 @@ impl Allowlist {
         validators.sort_unstable();
         validators.dedup();
         if validators.len() > MAX_VALIDATORS {
-            return Err(AllowlistError::TooMany {
-                validators: validators.len(),
-            });
+            return Err(AllowlistError::TooMany { validators: validators.len() });
         }
         Ok(Self { interval, validators })
     }
@@ -114,19 +112,13 @@ impl Allowlist {
         if value.get("version").and_then(Value::as_u64) != Some(ALLOWLIST_VERSION) {
             return Err(AllowlistError::Shape("`version` is not 1"));
         }
-        let interval = value
-            .get("interval")
-            .and_then(Value::as_u64)
-            .ok_or(AllowlistError::Interval)?;
+        let interval = value.get("interval").and_then(Value::as_u64).ok_or(AllowlistError::Interval)?;
         let elements = value
             .get("validators")
             .and_then(Value::as_array)
             .ok_or(AllowlistError::Shape("`validators` is not an array"))?;
         let read = |(index, element): (usize, &Value)| {
-            element
-                .as_str()
-                .and_then(|text| text.parse().ok())
-                .ok_or(AllowlistError::Validator { index })
+            element.as_str().and_then(|text| text.parse().ok()).ok_or(AllowlistError::Validator { index })
         };
         let validators: Vec<Hotkey> = elements.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let allowlist = Self::new(interval, validators)?;
@@ -215,15 +207,9 @@ mod tests {
         let error = Allowlist::verify(other.canonical_json().as_bytes(), committed.digest()).unwrap_err();
         assert!(matches!(error, AllowlistError::HashDiffers { .. }));
         let line = error.to_string();
-        assert!(
-            line.contains(&committed.digest().to_string()) && line.contains(&other.digest().to_string()),
-            "{line}"
-        );
+        assert!(line.contains(&committed.digest().to_string()) && line.contains(&other.digest().to_string()), "{line}");
         let digest = committed_digest(&committed.commitment()).unwrap().unwrap();
-        assert_eq!(
-            Allowlist::verify(committed.canonical_json().as_bytes(), digest).unwrap(),
-            committed
-        );
+        assert_eq!(Allowlist::verify(committed.canonical_json().as_bytes(), digest).unwrap(), committed);
     }
 
     #[test]
@@ -245,26 +231,18 @@ mod tests {
             (" ".repeat(MAX_ALLOWLIST_BYTES + 1), "more than"),
         ];
         for (text, reason) in cases {
-            let error = Allowlist::verify(text.as_bytes(), Digest::of(text.as_bytes()))
-                .unwrap_err()
-                .to_string();
+            let error = Allowlist::verify(text.as_bytes(), Digest::of(text.as_bytes())).unwrap_err().to_string();
             assert!(error.contains(reason), "{error:?} should say {reason:?}");
         }
         let twice = good.replace(":[", &format!(":[\"{}\",", Hotkey::from_bytes([1; 32])));
-        assert!(matches!(
-            Allowlist::parse(twice.as_bytes()),
-            Err(AllowlistError::NotCanonical)
-        ));
+        assert!(matches!(Allowlist::parse(twice.as_bytes()), Err(AllowlistError::NotCanonical)));
     }
 
     #[test]
     fn a_commitment_without_a_usable_hash_is_told_from_another_commitment() {
         assert!(matches!(committed_digest("{\"model_name\":\"m\"}"), Ok(None)));
         assert!(matches!(committed_digest("leoma:allowlist:v1:\x1f \u{a0}"), Ok(None)));
-        assert!(matches!(
-            committed_digest("leoma:allowlist:v1:abc"),
-            Err(AllowlistError::CommittedHash(_))
-        ));
+        assert!(matches!(committed_digest("leoma:allowlist:v1:abc"), Err(AllowlistError::CommittedHash(_))));
     }
 
     #[test]
@@ -276,10 +254,7 @@ mod tests {
         };
         let list = Allowlist::new(u64::MAX, (0..MAX_VALIDATORS).map(key)).unwrap();
         assert!(Allowlist::parse(list.canonical_json().as_bytes()).is_ok());
-        assert!(matches!(
-            Allowlist::new(1, (0..=MAX_VALIDATORS).map(key)),
-            Err(AllowlistError::TooMany { .. })
-        ));
+        assert!(matches!(Allowlist::new(1, (0..=MAX_VALIDATORS).map(key)), Err(AllowlistError::TooMany { .. })));
     }
 
     proptest! {

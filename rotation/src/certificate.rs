@@ -83,10 +83,7 @@ mod tests {
 
     fn certified(validators: u8, attestations: &[(u8, &[u8])]) -> Option<Digest> {
         let history = AllowlistHistory::since_genesis(Allowlist::new(10, (0..validators).map(hotkey)).unwrap());
-        let file = FileId {
-            task_id: TaskId(3),
-            producer: hotkey(0),
-        };
+        let file = FileId { task_id: TaskId(3), producer: hotkey(0) };
         let seen = attestations.iter().map(|(attester, content)| Attested {
             file,
             digest: Digest::of(content),

@@ -8,7 +8,7 @@ use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, Uid};
 use crate::policy::Policy;
 use crate::rank::{Ineligible, Ranked, rank};
 use crate::window::{HeldFile, LeftOut, Window, WindowRange, canonical_files};
-use crate::{AllowlistHistory, Certificates, MinerAggregate, TaskVerdicts, aggregate};
+use crate::{Aggregates, AllowlistHistory, Certificates, TaskVerdicts, aggregate};
 
 /// A miner of the subnet as the chain has it at one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +68,8 @@ pub struct Outcome {
     pub active_validators: Vec<Hotkey>,
     /// How many distinct validators a miner needs.
     pub required_distinct: usize,
-    /// Tasks of the window with at least one verdict.
-    pub existing_tasks: u32,
-    /// All miners with a verdict in the window, sorted.
-    pub aggregates: Vec<MinerAggregate>,
+    /// All miners with a verdict in the window.
+    pub aggregates: Aggregates,
     /// The eligible miners, the winner first.
     pub ranks: Vec<Ranked>,
     /// The others, sorted, each with its reason.
@@ -88,14 +86,7 @@ pub struct Outcome {
 /// Computes an epoch's outcome. The same inputs give the same outcome on every machine, in whatever order they come.
 #[must_use]
 pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outcome {
-    let ConsensusInput {
-        params,
-        history,
-        snapshot,
-        files,
-        certificates,
-        evidence,
-    } = *input;
+    let ConsensusInput { params, history, snapshot, files, certificates, evidence } = *input;
     let range = WindowRange::new(params, history, snapshot.block);
     let equivocators = range.equivocators(history, evidence);
     let held: Vec<HeldFile> = files.iter().map(|file| HeldFile::from(file.borrow())).collect();
@@ -105,26 +96,14 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
     let policy = Policy::video(params);
     let active_validators = window.active_validators();
     let required_distinct = policy.required_validators(active_validators.len());
-    let in_window: Vec<&TaskVerdicts> = window
-        .files
-        .iter()
-        .filter_map(|file| files.get(file.held?))
-        .map(Borrow::borrow)
-        .collect();
+    let in_window: Vec<&TaskVerdicts> =
+        window.files.iter().filter_map(|file| files.get(file.held?)).map(Borrow::borrow).collect();
     let aggregates = aggregate(&in_window);
     let miners = miners_by_hotkey(&snapshot.miners);
-    let registered = miners
-        .iter()
-        .map(|(hotkey, miner)| (*hotkey, miner.commit_block))
-        .collect();
+    let registered = miners.iter().map(|(hotkey, miner)| (*hotkey, miner.commit_block)).collect();
     let ranking = rank(&policy, &aggregates, &registered, required_distinct);
 
-    let winner = ranking.winner().and_then(|hotkey| {
-        Some(Winner {
-            hotkey,
-            uid: miners.get(&hotkey)?.uid,
-        })
-    });
+    let winner = ranking.winner().and_then(|hotkey| Some(Winner { hotkey, uid: miners.get(&hotkey)?.uid }));
     let mut left_out = canonical.left_out;
     left_out.extend(window.left_out);
     left_out.sort_unstable();
@@ -133,8 +112,7 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
         window: window.files.iter().map(|file| file.id).collect(),
         active_validators,
         required_distinct,
-        existing_tasks: aggregates.existing_tasks,
-        aggregates: aggregates.miners,
+        aggregates,
         ranks: ranking.ranks,
         ineligible: ranking.ineligible,
         winner,

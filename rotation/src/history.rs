@@ -38,12 +38,8 @@ impl AllowlistHistory {
     /// A history of one list that counts from block 0 on.
     #[must_use]
     pub fn since_genesis(allowlist: Allowlist) -> Self {
-        let entry = Effective {
-            allowlist,
-            committed_at: BlockNumber(0),
-            from_block: BlockNumber(0),
-            from_task: TaskId(0),
-        };
+        let entry =
+            Effective { allowlist, committed_at: BlockNumber(0), from_block: BlockNumber(0), from_task: TaskId(0) };
         Self { entries: vec![entry] }
     }
 
@@ -53,11 +49,8 @@ impl AllowlistHistory {
     /// # Errors
     /// [`OutOfOrder`] when a later commitment is already known; nothing changes then.
     pub fn commit(&mut self, committed_at: BlockNumber, allowlist: Allowlist) -> Result<(), OutOfOrder> {
-        if let Some(newest) = self
-            .entries
-            .last()
-            .map(|entry| entry.committed_at)
-            .filter(|newest| *newest > committed_at)
+        if let Some(newest) =
+            self.entries.last().map(|entry| entry.committed_at).filter(|newest| *newest > committed_at)
         {
             return Err(OutOfOrder { committed_at, newest });
         }
@@ -68,23 +61,14 @@ impl AllowlistHistory {
             self.entries.pop();
         }
         if self.entries.last().is_none_or(|entry| entry.allowlist != allowlist) {
-            self.entries.push(Effective {
-                allowlist,
-                committed_at,
-                from_block,
-                from_task,
-            });
+            self.entries.push(Effective { allowlist, committed_at, from_block, from_task });
         }
         Ok(())
     }
 
     /// Drops lists that no task from `task_id` on was made under.
     pub fn forget_before(&mut self, task_id: TaskId) {
-        let keep = self
-            .entries
-            .iter()
-            .rposition(|entry| entry.from_task <= task_id)
-            .unwrap_or(0);
+        let keep = self.entries.iter().rposition(|entry| entry.from_task <= task_id).unwrap_or(0);
         self.entries.drain(..keep);
     }
 
@@ -101,25 +85,20 @@ impl AllowlistHistory {
         let index = self.entries.iter().rposition(|entry| entry.from_task <= task_id)?;
         let entry = self.entries.get(index)?;
         let start = task_id.0.checked_mul(entry.allowlist.interval())?;
-        let ended = self
-            .entries
-            .get(index + 1)
-            .is_some_and(|next| start >= next.from_block.0);
+        let ended = self.entries.get(index + 1).is_some_and(|next| start >= next.from_block.0);
         (!ended).then_some(entry)
     }
 
     /// The rotation in force at `block`.
     #[must_use]
     pub fn schedule_at(&self, block: BlockNumber, params: &ConsensusParams) -> Option<Schedule<'_>> {
-        self.at_block(block)
-            .map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
+        self.at_block(block).map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
     }
 
     /// The rotation of the list that `task_id` is made under.
     #[must_use]
     pub fn schedule_of(&self, task_id: TaskId, params: &ConsensusParams) -> Option<Schedule<'_>> {
-        self.of_task(task_id)
-            .map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
+        self.of_task(task_id).map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
     }
 
     /// All entries, oldest first.
@@ -148,10 +127,7 @@ mod tests {
             history.commit(BlockNumber(committed_at), new.clone()).unwrap();
             assert_eq!(history.of_task(TaskId(first_task - 1)).unwrap().allowlist, old);
             assert_eq!(history.of_task(TaskId(first_task)).unwrap().allowlist, new);
-            assert_eq!(
-                history.at_block(BlockNumber(first_task * 100 - 1)).unwrap().allowlist,
-                old
-            );
+            assert_eq!(history.at_block(BlockNumber(first_task * 100 - 1)).unwrap().allowlist, old);
             assert_eq!(history.at_block(BlockNumber(first_task * 100)).unwrap().allowlist, new);
         }
     }
@@ -164,15 +140,9 @@ mod tests {
         history.commit(BlockNumber(520), old.clone()).unwrap();
         assert_eq!(history, AllowlistHistory::since_genesis(old));
         let late = history.clone().commit(BlockNumber(500), new.clone());
-        assert!(
-            late.is_ok(),
-            "the commitment at 520 left no trace, so nothing is known to be newer"
-        );
+        assert!(late.is_ok(), "the commitment at 520 left no trace, so nothing is known to be newer");
         history.commit(BlockNumber(700), new.clone()).unwrap();
-        assert_eq!(
-            history.commit(BlockNumber(699), new).unwrap_err().newest,
-            BlockNumber(700)
-        );
+        assert_eq!(history.commit(BlockNumber(699), new).unwrap_err().newest, BlockNumber(700));
     }
 
     #[test]
@@ -182,15 +152,9 @@ mod tests {
         history.commit(BlockNumber(950), list(50, &[2])).unwrap();
         // Tasks 1 to 9 are of 100 blocks; from block 1000 on the tasks are 20, 21, … of 50 blocks.
         let interval = |task| history.of_task(TaskId(task)).map(|entry| entry.allowlist.interval());
+        assert_eq!([0, 1, 9, 10, 19, 20].map(interval), [None, Some(100), Some(100), None, None, Some(50)]);
         assert_eq!(
-            [0, 1, 9, 10, 19, 20].map(interval),
-            [None, Some(100), Some(100), None, None, Some(50)]
-        );
-        assert_eq!(
-            history
-                .schedule_at(BlockNumber(1049), &ConsensusParams::default())
-                .unwrap()
-                .task_at(BlockNumber(1049)),
+            history.schedule_at(BlockNumber(1049), &ConsensusParams::default()).unwrap().task_at(BlockNumber(1049)),
             TaskId(20)
         );
     }

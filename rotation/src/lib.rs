@@ -58,6 +58,7 @@ pub mod certificate;
 mod consensus;
 mod epoch;
 mod history;
+mod numbered;
 pub mod policy;
 pub mod rank;
 mod rate;

@@ -54,9 +54,7 @@ impl Policy {
                 completeness: params.completeness,
                 min_validators: params.distinct_validators,
             },
-            weights: WeightRule::WinnerTakeAll {
-                dominance: params.dominance,
-            },
+            weights: WeightRule::WinnerTakeAll { dominance: params.dominance },
         }
     }
 

@@ -85,11 +85,8 @@ pub fn rank(
     eligible.sort_unstable_by_key(|(block, aggregate)| (block.is_none(), *block, aggregate.miner));
     let WeightRule::WinnerTakeAll { dominance } = policy.weights;
     let winner = dominant(eligible.iter().map(|(_, aggregate)| &aggregate.rate), dominance);
-    let mut ordered: Vec<_> = eligible
-        .iter()
-        .enumerate()
-        .map(|(index, miner)| (Some(index) != winner, *miner))
-        .collect();
+    let mut ordered: Vec<_> =
+        eligible.iter().enumerate().map(|(index, miner)| (Some(index) != winner, *miner)).collect();
     ordered
         .sort_unstable_by_key(|(lost, (_, aggregate))| (*lost, std::cmp::Reverse(aggregate.passed), aggregate.miner));
     let ranks = (1..).zip(ordered).map(|(rank, (_, (commit_block, aggregate)))| Ranked {
@@ -99,10 +96,7 @@ pub fn rank(
         rate: aggregate.rate.clone(),
         commit_block,
     });
-    Ranking {
-        ranks: ranks.collect(),
-        ineligible,
-    }
+    Ranking { ranks: ranks.collect(), ineligible }
 }
 
 fn check(
@@ -115,17 +109,11 @@ fn check(
     let commit_block = *registered.get(&aggregate.miner).ok_or(Ineligible::NotRegistered)?;
     let Peers::PerValidatorMean { completeness, .. } = policy.peers;
     if !aggregate.is_complete(aggregates.existing_tasks, completeness) {
-        return Err(Ineligible::Incomplete {
-            tasks: aggregate.tasks,
-            existing: aggregates.existing_tasks,
-        });
+        return Err(Ineligible::Incomplete { tasks: aggregate.tasks, existing: aggregates.existing_tasks });
     }
-    let validators = aggregate.per_validator.len();
+    let validators = aggregate.validators as usize;
     if validators < required_validators {
-        return Err(Ineligible::TooFewValidators {
-            validators,
-            required: required_validators,
-        });
+        return Err(Ineligible::TooFewValidators { validators, required: required_validators });
     }
     Ok(commit_block)
 }
@@ -146,7 +134,6 @@ fn dominant<'a>(rates: impl Iterator<Item = &'a Rate>, margin: Fraction) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ValidatorTally;
     use leoma_protocol::ConsensusParams;
     use proptest::prelude::*;
 
@@ -155,18 +142,14 @@ mod tests {
     }
 
     fn miner(seed: u8, passed: u32, evaluated: u32) -> MinerAggregate {
-        let per_validator = vec![ValidatorTally {
-            validator: hotkey(200),
-            passed,
-            evaluated,
-        }];
         MinerAggregate {
             miner: hotkey(seed),
             rate: Rate::new(passed.into(), evaluated.into()),
             passed,
             evaluated,
             tasks: evaluated,
-            per_validator,
+            validators: 1,
+            first_tally: 0,
         }
     }
 
@@ -175,20 +158,11 @@ mod tests {
         let policy = Policy::video(&ConsensusParams::default());
         let aggregates = Aggregates {
             existing_tasks: 20,
-            miners: miners
-                .iter()
-                .map(|(seed, passed, _)| miner(*seed, *passed, 20))
-                .collect(),
+            miners: miners.iter().map(|(seed, passed, _)| miner(*seed, *passed, 20)).collect(),
+            ..Aggregates::default()
         };
-        let registered = miners
-            .iter()
-            .map(|(seed, _, block)| (hotkey(*seed), block.map(BlockNumber)))
-            .collect();
-        rank(&policy, &aggregates, &registered, 1)
-            .ranks
-            .iter()
-            .map(|ranked| ranked.miner.as_bytes()[0])
-            .collect()
+        let registered = miners.iter().map(|(seed, _, block)| (hotkey(*seed), block.map(BlockNumber))).collect();
+        rank(&policy, &aggregates, &registered, 1).ranks.iter().map(|ranked| ranked.miner.as_bytes()[0]).collect()
     }
 
     #[test]
@@ -196,10 +170,7 @@ mod tests {
         assert_eq!(ranking(&[(1, 2, Some(10)), (2, 3, Some(20))]), [2, 1]);
         assert_eq!(ranking(&[(1, 2, Some(10)), (2, 2, Some(20))]), [1, 2]);
         // Against every earlier one, not only against the winner so far.
-        assert_eq!(
-            ranking(&[(1, 10, Some(10)), (2, 10, Some(20)), (3, 11, Some(30))]),
-            [3, 1, 2]
-        );
+        assert_eq!(ranking(&[(1, 10, Some(10)), (2, 10, Some(20)), (3, 11, Some(30))]), [3, 1, 2]);
         assert_eq!(ranking(&[(1, 5, Some(10)), (2, 9, Some(20)), (3, 9, Some(30))])[0], 2);
     }
 
@@ -212,10 +183,7 @@ mod tests {
 
     #[test]
     fn the_rest_follow_by_passes_then_hotkey() {
-        assert_eq!(
-            ranking(&[(4, 20, Some(1)), (1, 5, Some(2)), (3, 7, Some(3)), (2, 7, Some(4))]),
-            [4, 2, 3, 1]
-        );
+        assert_eq!(ranking(&[(4, 20, Some(1)), (1, 5, Some(2)), (3, 7, Some(3)), (2, 7, Some(4))]), [4, 2, 3, 1]);
     }
 
     #[test]
@@ -224,30 +192,17 @@ mod tests {
         let aggregates = Aggregates {
             existing_tasks: 20,
             miners: vec![miner(1, 20, 20), miner(2, 15, 15), miner(3, 16, 16)],
+            ..Aggregates::default()
         };
         let registered = [2, 3].map(|seed| (hotkey(seed), None)).into();
         let found = rank(&policy, &aggregates, &registered, 1);
         assert_eq!(found.winner(), Some(hotkey(3)));
-        let reasons = [
-            (hotkey(1), Ineligible::NotRegistered),
-            (
-                hotkey(2),
-                Ineligible::Incomplete {
-                    tasks: 15,
-                    existing: 20,
-                },
-            ),
-        ];
+        let reasons =
+            [(hotkey(1), Ineligible::NotRegistered), (hotkey(2), Ineligible::Incomplete { tasks: 15, existing: 20 })];
         assert_eq!(found.ineligible, reasons);
         let strict = rank(&policy, &aggregates, &registered, 2);
         assert_eq!(strict.winner(), None);
-        assert_eq!(
-            strict.ineligible[2].1,
-            Ineligible::TooFewValidators {
-                validators: 1,
-                required: 2
-            }
-        );
+        assert_eq!(strict.ineligible[2].1, Ineligible::TooFewValidators { validators: 1, required: 2 });
     }
 
     proptest! {

@@ -25,7 +25,7 @@ enum Repr {
 }
 
 /// How often one validator passed a miner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Share {
     pub(crate) passed: u32,
     pub(crate) evaluated: u32,
@@ -33,10 +33,7 @@ pub(crate) struct Share {
 
 impl Rate {
     /// No video passed, or none was judged.
-    pub const ZERO: Self = Self(Repr::Words {
-        numerator: 0,
-        denominator: 1,
-    });
+    pub const ZERO: Self = Self(Repr::Words { numerator: 0, denominator: 1 });
 
     /// `passed / evaluated`; zero where nothing was evaluated.
     #[must_use]
@@ -45,10 +42,7 @@ impl Rate {
             return Self::ZERO;
         }
         let divisor = gcd(passed, evaluated);
-        Self(Repr::Words {
-            numerator: passed / divisor,
-            denominator: evaluated / divisor,
-        })
+        Self(Repr::Words { numerator: passed / divisor, denominator: evaluated / divisor })
     }
 
     /// Whether this rate is at least `other + margin`.
@@ -62,16 +56,8 @@ impl Rate {
 
     /// `a/b ≥ c/d + n/m`, multiplied out; `None` where a product does not fit.
     fn beats_in_words(&self, other: &Self, margin: Fraction) -> Option<bool> {
-        let (
-            Repr::Words {
-                numerator: a,
-                denominator: b,
-            },
-            Repr::Words {
-                numerator: c,
-                denominator: d,
-            },
-        ) = (&self.0, &other.0)
+        let (Repr::Words { numerator: a, denominator: b }, Repr::Words { numerator: c, denominator: d }) =
+            (&self.0, &other.0)
         else {
             return None;
         };
@@ -112,16 +98,9 @@ impl Rate {
 impl Ord for Rate {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            (
-                Repr::Words {
-                    numerator: a,
-                    denominator: b,
-                },
-                Repr::Words {
-                    numerator: c,
-                    denominator: d,
-                },
-            ) => (u128::from(*a) * u128::from(*d)).cmp(&(u128::from(*c) * u128::from(*b))),
+            (Repr::Words { numerator: a, denominator: b }, Repr::Words { numerator: c, denominator: d }) => {
+                (u128::from(*a) * u128::from(*d)).cmp(&(u128::from(*c) * u128::from(*b)))
+            }
             _ => self.to_big().cmp(&other.to_big()),
         }
     }
@@ -179,12 +158,7 @@ impl Mean {
         let sums: Vec<(u64, u64)> = self
             .counts
             .drain(..)
-            .map(|count| {
-                (
-                    std::mem::take(&mut self.passed_by_count[count as usize]),
-                    u64::from(count),
-                )
-            })
+            .map(|count| (std::mem::take(&mut self.passed_by_count[count as usize]), u64::from(count)))
             .filter(|(passed, _)| *passed > 0)
             .collect();
         mean_in_words(&sums, number).unwrap_or_else(|| mean_in_big_numbers(&sums, number))
@@ -222,10 +196,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TWENTIETH: Fraction = Fraction {
-        numerator: 1,
-        denominator: 20,
-    };
+    const TWENTIETH: Fraction = Fraction { numerator: 1, denominator: 20 };
 
     fn share(passed: u32, evaluated: u32) -> Share {
         Share { passed, evaluated }
@@ -251,20 +222,8 @@ mod tests {
         let wide = Mean::default().of(primes.iter().map(|&prime| share(prime - 1, prime)));
         assert!(matches!(wide.0, Repr::Big(_)));
         assert!(wide < Rate::new(1, 1) && wide > Rate::new(998, 999));
-        assert!(wide.beats(
-            &wide,
-            Fraction {
-                numerator: 0,
-                denominator: 1
-            }
-        ));
-        assert!(!wide.beats(
-            &wide,
-            Fraction {
-                numerator: 1,
-                denominator: u32::MAX
-            }
-        ));
+        assert!(wide.beats(&wide, Fraction { numerator: 0, denominator: 1 }));
+        assert!(!wide.beats(&wide, Fraction { numerator: 1, denominator: u32::MAX }));
     }
 
     fn shares() -> impl Strategy<Value = Vec<Share>> {

@@ -28,10 +28,7 @@ impl<'a> Schedule<'a> {
     #[must_use]
     pub fn new(allowlist: &'a Allowlist, configured_grace: Option<u64>) -> Self {
         let default = (allowlist.interval() / 2).max(1);
-        Self {
-            allowlist,
-            grace_blocks: configured_grace.filter(|grace| *grace > 0).unwrap_or(default),
-        }
+        Self { allowlist, grace_blocks: configured_grace.filter(|grace| *grace > 0).unwrap_or(default) }
     }
 
     /// The list behind the rotation.
@@ -75,11 +72,7 @@ impl<'a> Schedule<'a> {
     pub fn turn(&self, block: BlockNumber, primary_produced: bool) -> Option<Turn> {
         let task_id = self.task_at(block);
         let failover_step = if primary_produced { 0 } else { self.failover_step(block) };
-        Some(Turn {
-            task_id,
-            producer: self.producer_at(task_id, failover_step)?,
-            failover_step,
-        })
+        Some(Turn { task_id, producer: self.producer_at(task_id, failover_step)?, failover_step })
     }
 
     /// The producers of a task in order: the primary, then those whose step the grace period lets come before the task
@@ -112,9 +105,7 @@ impl<'a> Schedule<'a> {
         if validators.is_empty() {
             return None;
         }
-        validators
-            .get((first_position(task_id, validators.len()) + step) % validators.len())
-            .copied()
+        validators.get((first_position(task_id, validators.len()) + step) % validators.len()).copied()
     }
 }
 
@@ -136,10 +127,7 @@ mod tests {
     fn a_step_that_the_grace_period_cannot_reach_is_not_scheduled() {
         let list = allowlist(100, 5);
         let half = Schedule::new(&list, None);
-        assert_eq!(
-            half.producers(TaskId(4)).collect::<Vec<_>>(),
-            [list.validators()[4], list.validators()[0]]
-        );
+        assert_eq!(half.producers(TaskId(4)).collect::<Vec<_>>(), [list.validators()[4], list.validators()[0]]);
         assert_eq!(half.step_of(TaskId(4), &list.validators()[1]), None);
         let short = Schedule::new(&list, Some(10));
         assert_eq!(short.producers(TaskId(4)).count(), 5);

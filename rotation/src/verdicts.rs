@@ -43,10 +43,8 @@ impl TaskVerdicts {
 
 impl From<&VerifiedVerdict> for TaskVerdicts {
     fn from(file: &VerifiedVerdict) -> Self {
-        let verdict = |entry: &leoma_protocol::verdict::VerdictEntry| Verdict {
-            miner: entry.hotkey,
-            passed: entry.passed,
-        };
+        let verdict =
+            |entry: &leoma_protocol::verdict::VerdictEntry| Verdict { miner: entry.hotkey, passed: entry.passed };
         Self::new(file.id, file.digest, file.entries.iter().map(verdict).collect())
     }
 }
@@ -59,17 +57,11 @@ mod tests {
     #[test]
     fn a_repeated_miner_counts_once_and_its_failure_stays() {
         let [a, b] = [1, 2].map(|seed| Hotkey::from_bytes([seed; 32]));
-        let id = FileId {
-            task_id: TaskId(1),
-            producer: a,
-        };
+        let id = FileId { task_id: TaskId(1), producer: a };
         let verdict = |miner, passed| Verdict { miner, passed };
         let given = vec![verdict(b, true), verdict(a, true), verdict(a, false), verdict(b, true)];
         let expected = [verdict(a, false), verdict(b, true)];
-        assert_eq!(
-            TaskVerdicts::new(id, Digest::default(), given.clone()).verdicts(),
-            expected
-        );
+        assert_eq!(TaskVerdicts::new(id, Digest::default(), given.clone()).verdicts(), expected);
         let reversed = given.into_iter().rev().collect();
         assert_eq!(TaskVerdicts::new(id, Digest::default(), reversed).verdicts(), expected);
     }

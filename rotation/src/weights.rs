@@ -171,10 +171,7 @@ impl Decision {
     #[must_use]
     pub const fn winner_to_remember(&self) -> Option<Hotkey> {
         match self {
-            Self::Known {
-                target: Target::Miner { hotkey, .. },
-                ..
-            } => Some(*hotkey),
+            Self::Known { target: Target::Miner { hotkey, .. }, .. } => Some(*hotkey),
             _ => None,
         }
     }
@@ -188,60 +185,34 @@ pub fn decide_weights(
     burn_uid: Uid,
 ) -> Decision {
     let (snapshot, outcome, files) = match *view {
-        EpochView::Read {
-            snapshot,
-            outcome,
-            files,
-        } => (snapshot, outcome, files),
+        EpochView::Read { snapshot, outcome, files } => (snapshot, outcome, files),
         EpochView::ChainUnreadable { block } => {
-            return Decision::Unknown {
-                reason: Reason::ChainUnreadable { block },
-            };
+            return Decision::Unknown { reason: Reason::ChainUnreadable { block } };
         }
     };
     if let Some(reason) = why_uncertain(params, outcome, files) {
         return match last_winner {
-            Some(hotkey) => Decision::Expected {
-                target: resolve(hotkey, snapshot, burn_uid),
-                reason,
-            },
+            Some(hotkey) => Decision::Expected { target: resolve(hotkey, snapshot, burn_uid), reason },
             None => Decision::Unknown { reason },
         };
     }
     match outcome.winner {
-        Some(winner) => Decision::Known {
-            target: resolve(winner.hotkey, snapshot, burn_uid),
-            reason: Reason::Won,
-        },
-        None => Decision::Known {
-            target: Target::Burn { uid: burn_uid },
-            reason: Reason::NoneEligible,
-        },
+        Some(winner) => Decision::Known { target: resolve(winner.hotkey, snapshot, burn_uid), reason: Reason::Won },
+        None => Decision::Known { target: Target::Burn { uid: burn_uid }, reason: Reason::NoneEligible },
     }
 }
 
 fn why_uncertain(params: &ConsensusParams, outcome: &Outcome, files: Readable) -> Option<Reason> {
     let required = files.required(params);
     if files.readable < required {
-        return Some(Reason::TooFewReadable {
-            readable: files.readable,
-            required,
-        });
+        return Some(Reason::TooFewReadable { readable: files.readable, required });
     }
-    (!outcome.missing.is_empty()).then_some(Reason::MissingCertified {
-        files: outcome.missing.len(),
-    })
+    (!outcome.missing.is_empty()).then_some(Reason::MissingCertified { files: outcome.missing.len() })
 }
 
 /// The hotkey's slot in the snapshot. A miner that is gone gets nothing: leaving its weight in place would pay whoever has
 /// its slot now.
 fn resolve(hotkey: Hotkey, snapshot: &EpochSnapshot, burn_uid: Uid) -> Target {
-    let slots = snapshot
-        .miners
-        .iter()
-        .filter(|miner| miner.hotkey == hotkey)
-        .map(|miner| miner.uid);
-    slots
-        .min()
-        .map_or(Target::Burn { uid: burn_uid }, |uid| Target::Miner { hotkey, uid })
+    let slots = snapshot.miners.iter().filter(|miner| miner.hotkey == hotkey).map(|miner| miner.uid);
+    slots.min().map_or(Target::Burn { uid: burn_uid }, |uid| Target::Miner { hotkey, uid })
 }

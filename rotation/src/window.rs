@@ -21,10 +21,7 @@ pub struct HeldFile {
 
 impl From<&TaskVerdicts> for HeldFile {
     fn from(file: &TaskVerdicts) -> Self {
-        Self {
-            id: file.id,
-            digest: file.digest,
-        }
+        Self { id: file.id, digest: file.digest }
     }
 }
 
@@ -103,12 +100,7 @@ pub fn canonical_files(
     let mut candidates = Vec::with_capacity(files.len());
     for (file, held) in one_file_a_place(files, certificates, &mut left_out) {
         match admit(params, history, &file, equivocators) {
-            Ok(step) => candidates.push(Candidate {
-                certified: certificates.get(&file).is_some(),
-                step,
-                file,
-                held,
-            }),
+            Ok(step) => candidates.push(Candidate { certified: certificates.get(&file).is_some(), step, file, held }),
             Err(reason) => left_out.push((file, reason)),
         }
     }
@@ -117,24 +109,11 @@ pub fn canonical_files(
     let mut canonical = Vec::new();
     for of_task in candidates.chunk_by(|a, b| a.file.task_id == b.file.task_id) {
         let first = &of_task[0];
-        canonical.push(CanonicalFile {
-            id: first.file,
-            held: first.held,
-        });
+        canonical.push(CanonicalFile { id: first.file, held: first.held });
         let others = of_task[1..].iter().filter(|candidate| candidate.held.is_some());
-        left_out.extend(others.map(|other| {
-            (
-                other.file,
-                LeftOut::Superseded {
-                    by: first.file.producer,
-                },
-            )
-        }));
+        left_out.extend(others.map(|other| (other.file, LeftOut::Superseded { by: first.file.producer })));
     }
-    Canonical {
-        files: canonical,
-        left_out,
-    }
+    Canonical { files: canonical, left_out }
 }
 
 struct Candidate {
@@ -158,9 +137,8 @@ fn one_file_a_place(
         let id = files[same_place[0]].id;
         match (certificates.get(&id), same_place) {
             (Some(certified), _) => {
-                let (ours, others): (Vec<_>, Vec<_>) = same_place
-                    .iter()
-                    .partition(|index: &&usize| files[**index].digest == certified);
+                let (ours, others): (Vec<_>, Vec<_>) =
+                    same_place.iter().partition(|index: &&usize| files[**index].digest == certified);
                 places.extend(ours.first().map(|index| (id, Some(*index))));
                 left_out.extend(others.iter().map(|_| (id, LeftOut::NotTheCertified { certified })));
             }
@@ -169,12 +147,7 @@ fn one_file_a_place(
         }
     }
     let held: BTreeSet<FileId> = places.iter().map(|(id, _)| *id).collect();
-    places.extend(
-        certificates
-            .iter()
-            .filter(|(id, _)| !held.contains(id))
-            .map(|(id, _)| (id, None)),
-    );
+    places.extend(certificates.iter().filter(|(id, _)| !held.contains(id)).map(|(id, _)| (id, None)));
     places
 }
 
@@ -189,9 +162,7 @@ fn admit(
     if !schedule.allowlist().contains(&file.producer) {
         return Err(LeftOut::NotListed);
     }
-    let step = schedule
-        .step_of(file.task_id, &file.producer)
-        .ok_or(LeftOut::NotScheduled)?;
+    let step = schedule.step_of(file.task_id, &file.producer).ok_or(LeftOut::NotScheduled)?;
     if equivocators.contains(&file.producer) {
         return Err(LeftOut::Equivocation);
     }
@@ -220,13 +191,8 @@ impl WindowRange {
             newest.checked_mul(interval)
         });
         let limited = params.lookback_blocks > 0;
-        let ends_after = limited
-            .then(|| epoch_block.0.checked_sub(params.lookback_blocks))
-            .flatten();
-        Self {
-            settled_until,
-            ends_after,
-        }
+        let ends_after = limited.then(|| epoch_block.0.checked_sub(params.lookback_blocks)).flatten();
+        Self { settled_until, ends_after }
     }
 
     /// Whether the task lies in the range.
@@ -234,19 +200,12 @@ impl WindowRange {
     /// # Errors
     /// [`LeftOut::NoAllowlist`], [`LeftOut::Unsettled`] or [`LeftOut::BeyondLookback`].
     pub fn check(&self, history: &AllowlistHistory, task_id: TaskId) -> Result<(), LeftOut> {
-        let interval = history
-            .of_task(task_id)
-            .ok_or(LeftOut::NoAllowlist)?
-            .allowlist
-            .interval();
+        let interval = history.of_task(task_id).ok_or(LeftOut::NoAllowlist)?.allowlist.interval();
         let start = u128::from(task_id.0) * u128::from(interval);
         if self.settled_until.is_none_or(|last| start > u128::from(last)) {
             return Err(LeftOut::Unsettled);
         }
-        if self
-            .ends_after
-            .is_some_and(|block| start + u128::from(interval) <= u128::from(block))
-        {
+        if self.ends_after.is_some_and(|block| start + u128::from(interval) <= u128::from(block)) {
             return Err(LeftOut::BeyondLookback);
         }
         Ok(())
@@ -281,11 +240,7 @@ impl Window {
         range: &WindowRange,
         canonical: &[CanonicalFile],
     ) -> Self {
-        let mut window = Self {
-            files: Vec::new(),
-            missing: Vec::new(),
-            left_out: Vec::new(),
-        };
+        let mut window = Self { files: Vec::new(), missing: Vec::new(), left_out: Vec::new() };
         let mut places = params.window_tasks;
         let mut newest_first = canonical.to_vec();
         newest_first.sort_unstable_by_key(|file| Reverse(file.id));
@@ -331,31 +286,16 @@ mod tests {
     }
 
     fn held(task: u64, producer: u8, content: &[u8]) -> HeldFile {
-        HeldFile {
-            id: FileId {
-                task_id: TaskId(task),
-                producer: hotkey(producer),
-            },
-            digest: Digest::of(content),
-        }
+        HeldFile { id: FileId { task_id: TaskId(task), producer: hotkey(producer) }, digest: Digest::of(content) }
     }
 
     fn canonical(files: &[HeldFile], certificates: &Certificates) -> Canonical {
-        canonical_files(
-            &ConsensusParams::default(),
-            &history(4),
-            files,
-            certificates,
-            &BTreeSet::new(),
-        )
+        canonical_files(&ConsensusParams::default(), &history(4), files, certificates, &BTreeSet::new())
     }
 
     fn window(epoch_block: u64, tasks: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let (params, history) = (ConsensusParams::default(), history(4));
-        let files: Vec<_> = tasks
-            .into_iter()
-            .map(|task| held(task, (task % 4) as u8, b""))
-            .collect();
+        let files: Vec<_> = tasks.into_iter().map(|task| held(task, (task % 4) as u8, b"")).collect();
         let canonical = canonical_files(&params, &history, &files, &Certificates::default(), &BTreeSet::new());
         let range = WindowRange::new(&params, &history, BlockNumber(epoch_block));
         let window = Window::select(&params, &history, &range, &canonical.files);
@@ -397,13 +337,7 @@ mod tests {
         assert_eq!(plain.files[0].id, primary.id);
         let certificates = Certificates::from_iter([(failover.id, failover.digest)]);
         let found = canonical(&[failover, primary], &certificates);
-        assert_eq!(
-            found.files,
-            [CanonicalFile {
-                id: failover.id,
-                held: Some(0)
-            }]
-        );
+        assert_eq!(found.files, [CanonicalFile { id: failover.id, held: Some(0) }]);
         assert_eq!(found.left_out, [(primary.id, LeftOut::Superseded { by: hotkey(1) })]);
     }
 
@@ -412,24 +346,10 @@ mod tests {
         let (primary, failover) = (held(8, 0, b"primary"), held(8, 1, b"failover"));
         let certificates = Certificates::from_iter([(primary.id, Digest::of(b"other"))]);
         let found = canonical(&[failover, primary], &certificates);
-        assert_eq!(
-            found.files,
-            [CanonicalFile {
-                id: primary.id,
-                held: None
-            }]
-        );
+        assert_eq!(found.files, [CanonicalFile { id: primary.id, held: None }]);
         let certified = Digest::of(b"other");
-        assert!(
-            found
-                .left_out
-                .contains(&(primary.id, LeftOut::NotTheCertified { certified }))
-        );
-        assert!(
-            found
-                .left_out
-                .contains(&(failover.id, LeftOut::Superseded { by: hotkey(0) }))
-        );
+        assert!(found.left_out.contains(&(primary.id, LeftOut::NotTheCertified { certified })));
+        assert!(found.left_out.contains(&(failover.id, LeftOut::Superseded { by: hotkey(0) })));
         let (params, history) = (ConsensusParams::default(), history(4));
         let range = WindowRange::new(&params, &history, BlockNumber(1000));
         let window = Window::select(&params, &history, &range, &found.files);
@@ -443,13 +363,7 @@ mod tests {
         assert_eq!((found.files.len(), found.left_out.len()), (0, 2));
         assert_eq!(found.left_out[0].1, LeftOut::Conflicting);
         let found = canonical(&[one, two, one], &Certificates::from_iter([(two.id, two.digest)]));
-        assert_eq!(
-            found.files,
-            [CanonicalFile {
-                id: two.id,
-                held: Some(1)
-            }]
-        );
+        assert_eq!(found.files, [CanonicalFile { id: two.id, held: Some(1) }]);
     }
 
     #[test]
@@ -457,9 +371,7 @@ mod tests {
         let (params, history) = (ConsensusParams::default(), history(4));
         let evidence = [held(8, 0, b"").id];
         let blamed = |block| {
-            !WindowRange::new(&params, &history, BlockNumber(block))
-                .equivocators(&history, &evidence)
-                .is_empty()
+            !WindowRange::new(&params, &history, BlockNumber(block)).equivocators(&history, &evidence).is_empty()
         };
         assert_eq!([900, 1000, 30_899, 30_900].map(blamed), [false, true, true, false]);
     }
@@ -470,9 +382,6 @@ mod tests {
         let range = WindowRange::new(&params, &history, BlockNumber(u64::MAX));
         assert_eq!(range.check(&history, TaskId(u64::MAX)), Err(LeftOut::NoAllowlist));
         assert_eq!(range.check(&history, TaskId(u64::MAX / 100)), Err(LeftOut::Unsettled));
-        assert_eq!(
-            window(u64::MAX, [u64::MAX, u64::MAX / 100, u64::MAX / 100 - 2]),
-            [u64::MAX / 100 - 2]
-        );
+        assert_eq!(window(u64::MAX, [u64::MAX, u64::MAX / 100, u64::MAX / 100 - 2]), [u64::MAX / 100 - 2]);
     }
 }

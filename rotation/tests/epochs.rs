@@ -24,30 +24,16 @@ fn history(validators: u8) -> AllowlistHistory {
 }
 
 fn file(task: u64, producer: u8, verdicts: &[(u8, bool)]) -> TaskVerdicts {
-    let id = FileId {
-        task_id: TaskId(task),
-        producer: hotkey(producer),
-    };
-    let verdicts: Vec<_> = verdicts
-        .iter()
-        .map(|(miner, passed)| Verdict {
-            miner: hotkey(*miner),
-            passed: *passed,
-        })
-        .collect();
-    let content: Vec<_> = verdicts
-        .iter()
-        .flat_map(|verdict| [verdict.miner.as_bytes()[0], verdict.passed.into()])
-        .collect();
+    let id = FileId { task_id: TaskId(task), producer: hotkey(producer) };
+    let verdicts: Vec<_> =
+        verdicts.iter().map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed }).collect();
+    let content: Vec<_> =
+        verdicts.iter().flat_map(|verdict| [verdict.miner.as_bytes()[0], verdict.passed.into()]).collect();
     TaskVerdicts::new(id, Digest::of(&content), verdicts)
 }
 
 fn miner(seed: u8, commit_block: u64) -> Miner {
-    Miner {
-        hotkey: hotkey(seed),
-        uid: Uid(u16::from(seed)),
-        commit_block: Some(BlockNumber(commit_block)),
-    }
+    Miner { hotkey: hotkey(seed), uid: Uid(u16::from(seed)), commit_block: Some(BlockNumber(commit_block)) }
 }
 
 /// One subnet with defaults that a test changes where it matters.
@@ -67,10 +53,7 @@ impl Subnet {
         Self {
             params: ConsensusParams::default(),
             history: history(validators),
-            snapshot: EpochSnapshot {
-                block: BlockNumber(EPOCH),
-                miners: vec![miner(100, 10), miner(101, 20)],
-            },
+            snapshot: EpochSnapshot { block: BlockNumber(EPOCH), miners: vec![miner(100, 10), miner(101, 20)] },
             files,
             certificates: Certificates::default(),
             evidence: Vec::new(),
@@ -93,59 +76,30 @@ impl Subnet {
     }
 
     fn decide(&self, readable: usize, last_winner: Option<Hotkey>) -> Decision {
-        let listed = self
-            .history
-            .at_block(self.snapshot.block)
-            .unwrap()
-            .allowlist
-            .validators()
-            .len();
+        let listed = self.history.at_block(self.snapshot.block).unwrap().allowlist.validators().len();
         let outcome = self.outcome();
         let files = Readable { readable, listed };
-        let view = EpochView::Read {
-            snapshot: &self.snapshot,
-            outcome: &outcome,
-            files,
-        };
+        let view = EpochView::Read { snapshot: &self.snapshot, outcome: &outcome, files };
         decide_weights(&self.params, &view, last_winner, BURN)
     }
 }
 
 /// The tasks `from..=40` by their primaries, each with the same verdicts.
 fn primaries(validators: u8, from: u64, verdicts: &[(u8, bool)]) -> Vec<TaskVerdicts> {
-    (from..=40)
-        .map(|task| file(task, (task % u64::from(validators)) as u8, verdicts))
-        .collect()
+    (from..=40).map(|task| file(task, (task % u64::from(validators)) as u8, verdicts)).collect()
 }
 
 #[test]
 fn silence_does_not_beat_an_honest_failure() {
     // Miner 101 answers one task in four and passes; the three others hold `passed: false` for it.
     let honest = |task: u64| [(100, task % 2 == 0), (101, task % 4 == 0)];
-    let files = (1..=40)
-        .map(|task| file(task, (task % 2) as u8, &honest(task)))
-        .collect();
+    let files = (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task))).collect();
     assert_eq!(Subnet::new(2, files).winner(), Some(100));
     // Were its failures left out, its rate would be 1, but the window would be incomplete for it.
-    let silent = (1..=40).map(|task| {
-        file(
-            task,
-            (task % 2) as u8,
-            &honest(task)[..if task % 4 == 0 { 2 } else { 1 }],
-        )
-    });
+    let silent = (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task)[..if task % 4 == 0 { 2 } else { 1 }]));
     let subnet = Subnet::new(2, silent.collect());
     assert_eq!(subnet.winner(), Some(100));
-    assert_eq!(
-        subnet.outcome().ineligible,
-        [(
-            hotkey(101),
-            Ineligible::Incomplete {
-                tasks: 10,
-                existing: 40
-            }
-        )]
-    );
+    assert_eq!(subnet.outcome().ineligible, [(hotkey(101), Ineligible::Incomplete { tasks: 10, existing: 40 })]);
 }
 
 #[test]
@@ -155,7 +109,7 @@ fn a_task_whose_producer_judged_nobody_counts_against_nobody() {
         *file = TaskVerdicts::new(file.id, file.digest, Vec::new());
     }
     let outcome = Subnet::new(2, files).outcome();
-    assert_eq!((outcome.window.len(), outcome.existing_tasks), (40, 20));
+    assert_eq!((outcome.window.len(), outcome.aggregates.existing_tasks), (40, 20));
     assert_eq!(outcome.winner.unwrap().hotkey, hotkey(100));
 }
 
@@ -175,15 +129,7 @@ fn an_unscheduled_validators_file_counts_for_nothing_though_nobody_else_produced
 fn two_task_numbers_settle_whether_or_not_they_were_produced() {
     // Block 4200 is in task 42; 41 and 42 settle. Nobody produced them, so the newest produced ones stay in the window.
     let subnet = Subnet::new(2, primaries(2, 38, &[(100, true)]));
-    assert_eq!(
-        subnet
-            .outcome()
-            .window
-            .iter()
-            .map(|file| file.task_id.0)
-            .collect::<Vec<_>>(),
-        [38, 39, 40]
-    );
+    assert_eq!(subnet.outcome().window.iter().map(|file| file.task_id.0).collect::<Vec<_>>(), [38, 39, 40]);
 }
 
 #[test]
@@ -194,12 +140,7 @@ fn a_miner_that_left_by_the_epoch_block_cannot_win_and_its_slot_gets_nothing() {
     subnet.snapshot.miners[1].hotkey = hotkey(150);
     let decision = subnet.decide(2, Some(hotkey(101)));
     assert_eq!(decision.target().unwrap().uid(), Uid(100));
-    assert!(
-        subnet
-            .outcome()
-            .ineligible
-            .contains(&(hotkey(101), Ineligible::NotRegistered))
-    );
+    assert!(subnet.outcome().ineligible.contains(&(hotkey(101), Ineligible::NotRegistered)));
 }
 
 #[test]
@@ -208,20 +149,8 @@ fn unreadable_buckets_are_not_empty_ones() {
     let mut subnet = Subnet::new(4, Vec::new());
     subnet.files = (1..=10).map(|n| file(n * 4, 0, &[(101, true)])).collect();
     let decision = subnet.decide(1, Some(hotkey(100)));
-    let target = Target::Miner {
-        hotkey: hotkey(100),
-        uid: Uid(100),
-    };
-    assert_eq!(
-        decision,
-        Decision::Expected {
-            target,
-            reason: Reason::TooFewReadable {
-                readable: 1,
-                required: 2
-            }
-        }
-    );
+    let target = Target::Miner { hotkey: hotkey(100), uid: Uid(100) };
+    assert_eq!(decision, Decision::Expected { target, reason: Reason::TooFewReadable { readable: 1, required: 2 } });
     assert_eq!(decision.winner_to_remember(), None);
     assert_eq!(subnet.decide(1, None).target(), None);
     assert_eq!(subnet.decide(1, None).state(), "unknown");
@@ -231,13 +160,7 @@ fn unreadable_buckets_are_not_empty_ones() {
 fn no_eligible_miner_burns_only_when_that_is_known() {
     let subnet = Subnet::new(4, Vec::new());
     let burned = subnet.decide(4, Some(hotkey(100)));
-    assert_eq!(
-        burned,
-        Decision::Known {
-            target: Target::Burn { uid: BURN },
-            reason: Reason::NoneEligible
-        }
-    );
+    assert_eq!(burned, Decision::Known { target: Target::Burn { uid: BURN }, reason: Reason::NoneEligible });
     assert_eq!(subnet.decide(1, Some(hotkey(100))).target().unwrap().uid(), Uid(100));
 }
 
@@ -254,9 +177,7 @@ fn a_repeated_winner_is_looked_up_again_and_never_a_stored_slot() {
 
 #[test]
 fn an_unreadable_chain_sets_nothing() {
-    let view = EpochView::ChainUnreadable {
-        block: BlockNumber(EPOCH),
-    };
+    let view = EpochView::ChainUnreadable { block: BlockNumber(EPOCH) };
     let decision = decide_weights(&ConsensusParams::default(), &view, Some(hotkey(100)), BURN);
     assert_eq!((decision.state(), decision.target()), ("unknown", None));
     assert!(decision.reason().to_string().contains("4200"));
@@ -271,10 +192,7 @@ fn a_missing_certified_file_makes_the_outcome_uncertain() {
     assert_eq!(subnet.outcome().missing, [elsewhere.id]);
     let decision = subnet.decide(4, Some(hotkey(101)));
     assert_eq!(decision.reason(), Reason::MissingCertified { files: 1 });
-    assert_eq!(
-        (decision.state(), decision.target().unwrap().uid()),
-        ("expected", Uid(101))
-    );
+    assert_eq!((decision.state(), decision.target().unwrap().uid()), ("expected", Uid(101)));
     subnet.files.push(elsewhere);
     assert_eq!(subnet.decide(4, None).state(), "known");
 }
@@ -287,20 +205,8 @@ fn tasks_before_a_change_of_the_allowlist_keep_their_producers() {
     let list = Allowlist::new(INTERVAL, [hotkey(2), hotkey(3)]).unwrap();
     subnet.history.commit(BlockNumber(3510), list).unwrap();
     let outcome = subnet.outcome();
-    assert_eq!(
-        outcome.window,
-        before
-            .iter()
-            .copied()
-            .filter(|file| file.task_id.0 < 36)
-            .collect::<Vec<_>>()
-    );
-    assert!(
-        outcome
-            .left_out
-            .iter()
-            .all(|(file, reason)| file.task_id.0 >= 36 && *reason == LeftOut::NotListed)
-    );
+    assert_eq!(outcome.window, before.iter().copied().filter(|file| file.task_id.0 < 36).collect::<Vec<_>>());
+    assert!(outcome.left_out.iter().all(|(file, reason)| file.task_id.0 >= 36 && *reason == LeftOut::NotListed));
     assert_eq!(outcome.left_out.len(), 5);
 }
 
@@ -310,38 +216,20 @@ fn a_winner_by_an_exact_tie_is_the_same_everywhere() {
     let verdicts = |task: u64| [(100, task <= 22), (101, task <= 23)];
     let files = (21..=40).map(|task| file(task, 0, &verdicts(task))).collect();
     let outcome = Subnet::new(1, files).outcome();
-    assert_eq!(
-        outcome
-            .ranks
-            .iter()
-            .map(|ranked| ranked.rate.to_string())
-            .collect::<Vec<_>>(),
-        ["3/20", "1/10"]
-    );
+    assert_eq!(outcome.ranks.iter().map(|ranked| ranked.rate.to_string()).collect::<Vec<_>>(), ["3/20", "1/10"]);
     assert_eq!(outcome.winner.unwrap().hotkey, hotkey(101));
 }
 
 /// Files as a hostile or merely large subnet has them: any task, any producer, repeated and conflicting.
 fn any_files() -> impl Strategy<Value = Vec<TaskVerdicts>> {
     let verdicts = prop::collection::vec((100u8..106, any::<bool>()), 0..6);
-    prop::collection::vec((0u64..45, 0u8..7, verdicts), 0..60).prop_map(|files| {
-        files
-            .iter()
-            .map(|(task, producer, verdicts)| file(*task, *producer, verdicts))
-            .collect()
-    })
+    prop::collection::vec((0u64..45, 0u8..7, verdicts), 0..60)
+        .prop_map(|files| files.iter().map(|(task, producer, verdicts)| file(*task, *producer, verdicts)).collect())
 }
 
 fn any_subnet() -> impl Strategy<Value = Subnet> {
     let evidence = prop::collection::vec((0u64..45, 0u8..7), 0..2);
-    (
-        any_files(),
-        1u8..6,
-        0u64..6000,
-        0u64..20,
-        evidence,
-        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
-    )
+    (any_files(), 1u8..6, 0u64..6000, 0u64..20, evidence, prop::collection::vec(any::<prop::sample::Index>(), 0..3))
         .prop_map(|(files, validators, block, window_tasks, evidence, certified)| {
             let mut subnet = Subnet::new(validators, files);
             subnet.snapshot.block = BlockNumber(block);
@@ -349,10 +237,7 @@ fn any_subnet() -> impl Strategy<Value = Subnet> {
             subnet.params.window_tasks = window_tasks as u32;
             subnet.evidence = evidence
                 .iter()
-                .map(|(task, producer)| FileId {
-                    task_id: TaskId(*task),
-                    producer: hotkey(*producer),
-                })
+                .map(|(task, producer)| FileId { task_id: TaskId(*task), producer: hotkey(*producer) })
                 .collect();
             if !subnet.files.is_empty() {
                 let certified = certified.iter().map(|index| index.get(&subnet.files));
@@ -439,7 +324,7 @@ proptest! {
         }
         prop_assert!(outcome.window.len() + outcome.missing.len() <= subnet.params.window_tasks as usize);
         prop_assert!(outcome.window.is_sorted_by(|a, b| a.task_id < b.task_id));
-        for miner in &outcome.aggregates {
+        for miner in &outcome.aggregates.miners {
             let ranked = outcome.ranks.iter().filter(|ranked| ranked.miner == miner.miner).count();
             let not = outcome.ineligible.iter().filter(|(hotkey, _)| *hotkey == miner.miner).count();
             prop_assert_eq!(ranked + not, 1);

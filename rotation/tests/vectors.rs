@@ -19,16 +19,12 @@ use serde_json::Value;
 const FLOAT_NOISE: f64 = 1e-9;
 
 fn cases(name: &str) -> Vec<Value> {
-    let folder = std::env::var_os("LEOMA_VECTORS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors")),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("LEOMA_VECTORS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors")), PathBuf::from);
     let path = folder.join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let Value::Array(cases) = file["cases"].take() else {
-        panic!("{}: no `cases`", path.display())
-    };
+    let Value::Array(cases) = file["cases"].take() else { panic!("{}: no `cases`", path.display()) };
     assert!(!cases.is_empty(), "{}: no cases", path.display());
     cases
 }
@@ -69,9 +65,7 @@ fn block(value: &Value) -> Option<BlockNumber> {
 fn fraction(value: &Value) -> Fraction {
     let digits = value.to_string();
     let (whole, decimals) = digits.split_once('.').unwrap_or((&digits, ""));
-    let numerator = format!("{whole}{decimals}")
-        .parse()
-        .unwrap_or_else(|_| panic!("not a short decimal: {value}"));
+    let numerator = format!("{whole}{decimals}").parse().unwrap_or_else(|_| panic!("not a short decimal: {value}"));
     Fraction::new(numerator, 10u32.pow(decimals.len() as u32)).unwrap()
 }
 
@@ -79,24 +73,9 @@ fn assert_ranks(found: &[Ranked], expected: &Value, case: &str) {
     let expected = array(expected);
     assert_eq!(found.len(), expected.len(), "{case}: ranks");
     for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(
-            found.miner,
-            hotkey(&expected["miner_hotkey"]),
-            "{case}: rank {}",
-            found.rank
-        );
-        assert_eq!(
-            u64::from(found.rank),
-            number(&expected["rank"]),
-            "{case}: {}",
-            found.miner
-        );
-        assert_eq!(
-            u64::from(found.passed),
-            number(&expected["passed_count"]),
-            "{case}: {}",
-            found.miner
-        );
+        assert_eq!(found.miner, hotkey(&expected["miner_hotkey"]), "{case}: rank {}", found.rank);
+        assert_eq!(u64::from(found.rank), number(&expected["rank"]), "{case}: {}", found.miner);
+        assert_eq!(u64::from(found.passed), number(&expected["passed_count"]), "{case}: {}", found.miner);
         assert_eq!(found.commit_block, block(&expected["block"]), "{case}: {}", found.miner);
         assert_near(found.rate.to_f64(), &expected["pass_rate"], case);
     }
@@ -104,10 +83,7 @@ fn assert_ranks(found: &[Ranked], expected: &Value, case: &str) {
 
 fn assert_near(found: f64, expected: &Value, case: &str) {
     let expected = expected.as_f64().unwrap();
-    assert!(
-        (found - expected).abs() < FLOAT_NOISE,
-        "{case}: {found} is not {expected}"
-    );
+    assert!((found - expected).abs() < FLOAT_NOISE, "{case}: {found} is not {expected}");
 }
 
 #[test]
@@ -118,22 +94,14 @@ fn allowlists_have_pythons_bytes_and_hash() {
         assert_eq!(list.digest().to_string(), text(&case["sha256"]));
         assert_eq!(list.commitment(), text(&case["commitment"]));
         let digest = allowlist::committed_digest(text(&case["commitment"])).unwrap().unwrap();
-        assert_eq!(
-            Allowlist::verify(text(&case["payload"]).as_bytes(), digest).unwrap(),
-            list
-        );
+        assert_eq!(Allowlist::verify(text(&case["payload"]).as_bytes(), digest).unwrap(), list);
     }
 }
 
 #[test]
 fn commitments_are_read_as_python_reads_them() {
     for case in cases("allowlist_commitment.json") {
-        assert_eq!(
-            allowlist::committed_hash(text(&case["text"])),
-            case["digest"].as_str(),
-            "{:?}",
-            case["text"]
-        );
+        assert_eq!(allowlist::committed_hash(text(&case["text"])), case["digest"].as_str(), "{:?}", case["text"]);
     }
 }
 
@@ -146,18 +114,10 @@ fn turns_are_pythons() {
         assert_eq!(schedule.task_at(head).0, number(&case["task_id"]), "case {index}");
         assert_eq!(schedule.grace_blocks(), number(&case["grace_blocks"]), "case {index}");
         let shown = |hotkey: Option<Hotkey>| hotkey.map_or(Value::Null, |hotkey| hotkey.to_string().into());
-        assert_eq!(
-            shown(schedule.primary(schedule.task_at(head))),
-            case["primary"],
-            "case {index}"
-        );
+        assert_eq!(shown(schedule.primary(schedule.task_at(head))), case["primary"], "case {index}");
         let turn = schedule.turn(head, case["primary_produced"].as_bool().unwrap());
         assert_eq!(shown(turn.map(|turn| turn.producer)), case["sampler"], "case {index}");
-        assert_eq!(
-            turn.map_or(0, |turn| turn.failover_step) as u64,
-            number(&case["failover_step"]),
-            "case {index}"
-        );
+        assert_eq!(turn.map_or(0, |turn| turn.failover_step) as u64, number(&case["failover_step"]), "case {index}");
     }
 }
 
@@ -177,22 +137,13 @@ fn windows_are_pythons() {
             .iter()
             .flat_map(|(producer, produced)| {
                 let producer = producer.parse().unwrap();
-                tasks(produced)
-                    .into_iter()
-                    .map(move |task_id| FileId { task_id, producer })
+                tasks(produced).into_iter().map(move |task_id| FileId { task_id, producer })
             })
-            .map(|id| HeldFile {
-                id,
-                digest: Digest::default(),
-            })
+            .map(|id| HeldFile { id, digest: Digest::default() })
             .collect();
 
         let canonical = canonical_files(&params, &history, &held, &Certificates::default(), &BTreeSet::new());
-        let found: BTreeMap<_, _> = canonical
-            .files
-            .iter()
-            .map(|file| (file.id.task_id, file.id.producer))
-            .collect();
+        let found: BTreeMap<_, _> = canonical.files.iter().map(|file| (file.id.task_id, file.id.producer)).collect();
         let expected: BTreeMap<TaskId, Hotkey> = object(&case["canonical"])
             .iter()
             .map(|(task, producer)| (task.parse().unwrap(), hotkey(producer)))
@@ -217,49 +168,27 @@ fn aggregates_winners_and_ranks_are_pythons() {
         let window: BTreeSet<TaskId> = tasks(&case["window"]).into_iter().collect();
         let mut by_file: BTreeMap<FileId, Vec<Verdict>> = BTreeMap::new();
         for verdict in array(&case["verdicts"]) {
-            let id = FileId {
-                task_id: TaskId(number(&verdict[1])),
-                producer: hotkey(&verdict[0]),
-            };
+            let id = FileId { task_id: TaskId(number(&verdict[1])), producer: hotkey(&verdict[0]) };
             if window.contains(&id.task_id) {
-                let verdict = Verdict {
-                    miner: hotkey(&verdict[2]),
-                    passed: verdict[3].as_bool().unwrap(),
-                };
+                let verdict = Verdict { miner: hotkey(&verdict[2]), passed: verdict[3].as_bool().unwrap() };
                 by_file.entry(id).or_default().push(verdict);
             }
         }
-        let files: Vec<_> = by_file
-            .into_iter()
-            .map(|(id, verdicts)| TaskVerdicts::new(id, Digest::default(), verdicts))
-            .collect();
+        let files: Vec<_> =
+            by_file.into_iter().map(|(id, verdicts)| TaskVerdicts::new(id, Digest::default(), verdicts)).collect();
         let found = aggregate(&files.iter().collect::<Vec<_>>());
 
         let expected = object(&case["aggregates"]);
         assert_eq!(found.miners.len(), expected.len(), "{name}");
         for miner in &found.miners {
             let expected = &expected[&miner.miner.to_string()];
-            assert_eq!(
-                u64::from(miner.passed),
-                number(&expected["passed"]),
-                "{name}: {}",
-                miner.miner
-            );
-            assert_eq!(
-                u64::from(miner.evaluated),
-                number(&expected["evaluated"]),
-                "{name}: {}",
-                miner.miner
-            );
+            assert_eq!(u64::from(miner.passed), number(&expected["passed"]), "{name}: {}", miner.miner);
+            assert_eq!(u64::from(miner.evaluated), number(&expected["evaluated"]), "{name}: {}", miner.miner);
             assert_near(miner.rate.to_f64(), &expected["pass_rate"], &name);
-            assert_near(
-                miner.completeness(found.existing_tasks).to_f64(),
-                &expected["completeness"],
-                &name,
-            );
+            assert_near(miner.completeness(found.existing_tasks).to_f64(), &expected["completeness"], &name);
             let rates = object(&expected["per_validator_rate"]);
-            assert_eq!(miner.per_validator.len(), rates.len(), "{name}: {}", miner.miner);
-            for tally in &miner.per_validator {
+            assert_eq!(found.tallies_of(miner).count(), rates.len(), "{name}: {}", miner.miner);
+            for tally in found.tallies_of(miner) {
                 assert_near(tally.rate().to_f64(), &rates[&tally.validator.to_string()], &name);
             }
         }
@@ -269,30 +198,15 @@ fn aggregates_winners_and_ranks_are_pythons() {
                 completeness: fraction(&case["completeness_threshold"]),
                 min_validators: ConsensusParams::default().distinct_validators,
             },
-            weights: WeightRule::WinnerTakeAll {
-                dominance: fraction(&case["dominance_threshold"]),
-            },
+            weights: WeightRule::WinnerTakeAll { dominance: fraction(&case["dominance_threshold"]) },
             ..Policy::video(&ConsensusParams::default())
         };
         // These cases know no metagraph: every miner is registered, one without a commit block is `None`.
         let blocks = object(&case["commit_blocks"]);
         let commit_block = |miner: &Hotkey| blocks.get(&miner.to_string()).and_then(block);
-        let registered = found
-            .miners
-            .iter()
-            .map(|miner| (miner.miner, commit_block(&miner.miner)))
-            .collect();
-        let ranking = rank(
-            &policy,
-            &found,
-            &registered,
-            number(&case["min_distinct_validators"]) as usize,
-        );
-        assert_eq!(
-            ranking.winner().map(|winner| winner.to_string()).as_deref(),
-            case["winner"].as_str(),
-            "{name}"
-        );
+        let registered = found.miners.iter().map(|miner| (miner.miner, commit_block(&miner.miner))).collect();
+        let ranking = rank(&policy, &found, &registered, number(&case["min_distinct_validators"]) as usize);
+        assert_eq!(ranking.winner().map(|winner| winner.to_string()).as_deref(), case["winner"].as_str(), "{name}");
         assert_ranks(&ranking.ranks, &case["ranks"], &name);
     }
 }
@@ -303,19 +217,13 @@ fn file_id(key: &str) -> Option<FileId> {
     let [bucket, task, "evaluation_results", name] = key.split('/').collect::<Vec<_>>()[..] else {
         return None;
     };
-    let id = FileId {
-        task_id: task.parse().ok()?,
-        producer: bucket.parse().ok()?,
-    };
+    let id = FileId { task_id: task.parse().ok()?, producer: bucket.parse().ok()? };
     (name.strip_suffix(".json") == Some(bucket)).then_some(id)
 }
 
 #[test]
 fn whole_epochs_are_pythons() {
-    let network = Network {
-        genesis: Digest::default(),
-        netuid: Netuid(99),
-    };
+    let network = Network { genesis: Digest::default(), netuid: Netuid(99) };
     let params = ConsensusParams::default();
     let (mut counted, mut refused) = (0, 0);
     for (index, case) in cases("consensus.json").iter().enumerate() {
@@ -326,12 +234,7 @@ fn whole_epochs_are_pythons() {
         let mut files = Vec::new();
         for (key, content) in object(&case["files"]) {
             let Some(id) = file_id(key) else { continue };
-            let expected = Expected {
-                id,
-                network,
-                params: params.digest(),
-                accept_v1: true,
-            };
+            let expected = Expected { id, network, params: params.digest(), accept_v1: true };
             match verify(text(content).as_bytes(), &expected) {
                 Ok(file) => files.push(TaskVerdicts::from(&file)),
                 Err(reason) => {
@@ -346,10 +249,7 @@ fn whole_epochs_are_pythons() {
             uid: Uid(number(&miner["uid"]) as u16),
             commit_block: block(&miner["commit_block"]),
         });
-        let snapshot = EpochSnapshot {
-            block: BlockNumber(number(&case["epoch_block"])),
-            miners: miners.collect(),
-        };
+        let snapshot = EpochSnapshot { block: BlockNumber(number(&case["epoch_block"])), miners: miners.collect() };
         let outcome = consensus(&ConsensusInput {
             params: &params,
             history: &history,
@@ -364,20 +264,10 @@ fn whole_epochs_are_pythons() {
         assert_ranks(&outcome.ranks, &case["ranks"], &name);
         let winner = outcome.winner.map(|winner| winner.hotkey.to_string());
         assert_eq!(winner.as_deref(), case["winner_hotkey"].as_str(), "{name}");
-        let view = EpochView::Read {
-            snapshot: &snapshot,
-            outcome: &outcome,
-            files: Readable {
-                readable: listed,
-                listed,
-            },
-        };
+        let view =
+            EpochView::Read { snapshot: &snapshot, outcome: &outcome, files: Readable { readable: listed, listed } };
         let decision = decide_weights(&params, &view, None, Uid(0));
-        assert_eq!(
-            u64::from(decision.target().unwrap().uid().0),
-            number(&case["winner_uid"]),
-            "{name}"
-        );
+        assert_eq!(u64::from(decision.target().unwrap().uid().0), number(&case["winner_uid"]), "{name}");
     }
     println!("{counted} files counted, {refused} refused");
     assert!(counted > 0, "not one file was accepted");
