@@ -1,6 +1,10 @@
-//! To be filled.
+//! A whole Leoma subnet on one machine, every part real: the chain, the S3 server, stand-ins for outside services, miners
+//! and the launcher that runs validators against them.
 
+pub mod chain;
 pub mod corpus;
+pub mod launch;
 pub mod miners;
 pub mod seed;
 pub mod services;
+pub mod storage;

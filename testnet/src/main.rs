@@ -1,2 +1,42 @@
-//! To be filled.
-fn main() {}
+//! `leoma-testnet`: the parts of a local subnet, one subcommand each.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use leoma_testnet::{chain, launch, services, storage};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, Parser)]
+#[command(name = "leoma-testnet", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the local Subtensor chain.
+    Chain(chain::Args),
+    /// Serve the subnet's buckets over S3.
+    Storage(storage::StorageArgs),
+    /// Run the stand-in services and the miners.
+    Services(services::ServicesArgs),
+    /// Run a whole subnet until its validators agree.
+    Launch(launch::LaunchArgs),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let command = Cli::parse().command;
+    // Standard output belongs to the subcommand's answer; logs go to standard error, where `launch` shows its progress.
+    let level = if matches!(command, Command::Launch(_)) { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match command {
+        Command::Chain(args) => chain::run(args).await?,
+        Command::Storage(args) => storage::run(args).await?,
+        Command::Services(args) => args.run().await?,
+        Command::Launch(args) => return Ok(launch::run(args).await),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -87,8 +87,5 @@ async fn run_unlimited(arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, 
     }
     let words = String::from_utf8_lossy(&words);
     let message = words.trim().chars().take(ERROR_TEXT_LIMIT).collect();
-    Err(FfmpegError::Failed {
-        arguments: arguments.join(" "),
-        message,
-    })
+    Err(FfmpegError::Failed { arguments: arguments.join(" "), message })
 }

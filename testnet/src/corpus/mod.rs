@@ -62,27 +62,18 @@ pub enum CorpusError {
 /// # Errors
 /// When the folder cannot be read or has none.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
-    let failed = |source| CorpusError::Io {
-        path: folder.to_owned(),
-        source,
-    };
+    let failed = |source| CorpusError::Io { path: folder.to_owned(), source };
     let mut clips = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let is_video = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
+        let is_video = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
         if is_video && path.is_file() {
             clips.push(path);
         }
     }
     clips.sort();
     clips.truncate(MAX_CLIPS);
-    if clips.is_empty() {
-        Err(CorpusError::Empty(folder.to_owned()))
-    } else {
-        Ok(clips)
-    }
+    if clips.is_empty() { Err(CorpusError::Empty(folder.to_owned())) } else { Ok(clips) }
 }
 
 /// The corpus of this seed in its folder under `cache`, made where it is missing.
@@ -91,10 +82,7 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
 /// When ffmpeg or the file system fails.
 pub async fn make(seed: &Seed, cache: &Path) -> Result<PathBuf, CorpusError> {
     let folder = cache.join(format!("corpus-{FORMAT}-{}", &seed.hex("corpus")[..12]));
-    std::fs::create_dir_all(&folder).map_err(|source| CorpusError::Io {
-        path: folder.clone(),
-        source,
-    })?;
+    std::fs::create_dir_all(&folder).map_err(|source| CorpusError::Io { path: folder.clone(), source })?;
     let mut clips = futures::stream::iter((0..CLIP_COUNT).map(|index| make_clip(seed, index, &folder)))
         .buffer_unordered(CONCURRENT_CLIPS);
     while let Some(clip) = clips.next().await {
@@ -106,38 +94,28 @@ pub async fn make(seed: &Seed, cache: &Path) -> Result<PathBuf, CorpusError> {
 
 async fn make_clip(seed: &Seed, index: usize, folder: &Path) -> Result<(), CorpusError> {
     let path = folder.join(format!("clip-{index:02}.mp4"));
-    let failed = |source| CorpusError::Io {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| CorpusError::Io { path: path.clone(), source };
     if path.exists() {
         return Ok(());
     }
-    // Written beside and renamed: an interrupted run leaves no half clip, and two runs do no harm to one another.
-    let unfinished = folder.join(format!(".clip-{index:02}.{}.part", std::process::id()));
-    let arguments = clip_arguments(seed, index, &unfinished);
-    ffmpeg::run(&arguments, Vec::new()).await?;
-    let size = std::fs::metadata(&unfinished).map_err(failed)?.len();
+    // Written under a name of its own and renamed: an interrupted run leaves no half clip, and two runs at a time do no
+    // harm to one another.
+    let unfinished = tempfile::Builder::new().prefix(".clip-").suffix(".part").tempfile_in(folder).map_err(failed)?;
+    ffmpeg::run(&clip_arguments(seed, index, unfinished.path()), Vec::new()).await?;
+    let size = std::fs::metadata(unfinished.path()).map_err(failed)?.len();
     if size < SMALLEST_CLIP {
-        return Err(CorpusError::TooSmall { path: unfinished, size });
+        return Err(CorpusError::TooSmall { path, size });
     }
-    std::fs::rename(&unfinished, &path).map_err(failed)
+    unfinished.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
 fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
     let name = |part: &str| format!("clip/{index}/{part}");
     let short = seed.between(&name("short"), SHORT_SCENE_SECONDS.0, SHORT_SCENE_SECONDS.1);
     let short = (short * f64::from(FRAME_RATE)).round() / f64::from(FRAME_RATE);
-    let (first, second) = if index % 2 == 0 {
-        (short, CLIP_SECONDS - short)
-    } else {
-        (CLIP_SECONDS - short, short)
-    };
-    let (light, other) = if index % 3 == 0 {
-        (Light::Day, Light::Night)
-    } else {
-        (Light::Night, Light::Day)
-    };
+    let (first, second) = if index % 2 == 0 { (short, CLIP_SECONDS - short) } else { (CLIP_SECONDS - short, short) };
+    let (light, other) = if index % 3 == 0 { (Light::Day, Light::Night) } else { (Light::Night, Light::Day) };
     // The long scene goes through all kinds; the short one is any other kind.
     let kinds = Scene::ALL;
     let long = kinds[index % kinds.len()];
@@ -149,9 +127,7 @@ fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
         opening.graph(seed, &name("a"), light, first, "a"),
         closing.graph(seed, &name("b"), other, second, "b"),
     );
-    let mut arguments: Vec<String> = ["-filter_complex", &graph, "-map", "[v]", "-an"]
-        .map(String::from)
-        .to_vec();
+    let mut arguments: Vec<String> = ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
     let encoder = "-c:v libx264 -preset veryfast -crf 11 -g 32 -pix_fmt yuv420p -movflags +faststart -f mp4";
     arguments.extend(encoder.split(' ').map(String::from));
     arguments.extend(["-t".into(), format!("{CLIP_SECONDS}"), output.display().to_string()]);
@@ -168,13 +144,8 @@ mod tests {
         let path = path.display().to_string();
         let words = ["-i", &path, "-vf", filter, "-f", "null", "-"].map(String::from);
         let text = String::from_utf8(ffmpeg::run(&words, Vec::new()).await.unwrap()).unwrap();
-        let times = text
-            .split("pts_time:")
-            .skip(1)
-            .map(|rest| rest.split_whitespace().next().unwrap());
-        times
-            .map(|time| (time.parse::<f64>().unwrap() * f64::from(FRAME_RATE)).round() as u32)
-            .collect()
+        let times = text.split("pts_time:").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
+        times.map(|time| (time.parse::<f64>().unwrap() * f64::from(FRAME_RATE)).round() as u32).collect()
     }
 
     #[tokio::test]
@@ -188,19 +159,11 @@ mod tests {
             let cuts = cuts(clip).await;
             assert_eq!(cuts.len(), 1, "{} has cuts at {cuts:?}", clip.display());
             let frames = CLIP_SECONDS as u32 * FRAME_RATE;
-            assert!(
-                cuts[0].max(frames - cuts[0]) >= 7 * FRAME_RATE + 3,
-                "cut at {}",
-                cuts[0]
-            );
+            assert!(cuts[0].max(frames - cuts[0]) >= 7 * FRAME_RATE + 3, "cut at {}", cuts[0]);
         }
         let before = std::fs::metadata(&clips[0]).unwrap().modified().unwrap();
         assert_eq!(make(&seed, folder.path()).await.unwrap(), corpus);
-        assert_eq!(
-            std::fs::metadata(&clips[0]).unwrap().modified().unwrap(),
-            before,
-            "a kept corpus is made again"
-        );
+        assert_eq!(std::fs::metadata(&clips[0]).unwrap().modified().unwrap(), before, "a kept corpus is made again");
     }
 
     #[test]

@@ -85,11 +85,7 @@ impl Draw<'_> {
     /// Either direction, at a speed between `low` and `high`.
     fn speed(&self, what: &str, low: f64, high: f64) -> f64 {
         let speed = self.number(what, low, high);
-        if self.number(&format!("{what}/sign"), -1.0, 1.0) < 0.0 {
-            -speed
-        } else {
-            speed
-        }
+        if self.number(&format!("{what}/sign"), -1.0, 1.0) < 0.0 { -speed } else { speed }
     }
 
     /// One still picture of octave noise.
@@ -131,10 +127,7 @@ impl Draw<'_> {
 
     /// The path of a ball: slow waves across the picture.
     fn path(&self, what: &str) -> String {
-        let (x, y) = (
-            self.number(&format!("{what}/x"), 0.4, 0.8),
-            self.number(&format!("{what}/y"), 0.4, 0.8),
-        );
+        let (x, y) = (self.number(&format!("{what}/x"), 0.4, 0.8), self.number(&format!("{what}/y"), 0.4, 0.8));
         let phase = self.number(&format!("{what}/phase"), 0.0, 6.2);
         format!(
             "overlay=x='(W-w)*(0.5+0.42*sin({phase:.3}+{x:.3}*t))':y='(H-h)*(0.5+0.42*cos({phase:.3}+{y:.3}*t))':format=yuv444"
@@ -144,36 +137,26 @@ impl Draw<'_> {
     fn with_ball(&self, ground: &str) -> String {
         let (ball, link) = self.ball("ball");
         let label = self.label;
-        format!(
-            "{ground}[{label}ground];{ball}[{label}ground]{link}{}",
-            self.path("ball")
-        )
+        format!("{ground}[{label}ground];{ball}[{label}ground]{link}{}", self.path("ball"))
     }
 
     /// A crop that travels over a texture twice its size; 12 s stay inside.
     fn travel(&self, what: &str, slow: f64, fast: f64) -> String {
-        let (x, y) = (
-            self.speed(&format!("{what}/x"), slow, fast),
-            self.speed(&format!("{what}/y"), slow / 3.0, fast / 3.0),
-        );
+        let (x, y) =
+            (self.speed(&format!("{what}/x"), slow, fast), self.speed(&format!("{what}/y"), slow / 3.0, fast / 3.0));
         format!("crop={WIDTH}:{HEIGHT}:x='(iw-ow)/2+{x:.2}*(t-5)':y='(ih-oh)/2+{y:.2}*(t-5)'")
     }
 
     fn pan(&self) -> String {
-        let ground = format!(
-            "{},{REPEAT},{}",
-            self.texture("ground", WIDTH * 2, HEIGHT * 2),
-            self.travel("ground", 24.0, 48.0)
-        );
+        let ground =
+            format!("{},{REPEAT},{}", self.texture("ground", WIDTH * 2, HEIGHT * 2), self.travel("ground", 24.0, 48.0));
         self.with_ball(&ground)
     }
 
     fn turn(&self) -> String {
         let (turn, phase) = (self.speed("turn", 0.06, 0.12), self.number("phase", 0.0, 6.2));
         let texture = self.texture("ground", 1000, 1000);
-        self.with_ball(&format!(
-            "{texture},{REPEAT},rotate=a='{phase:.3}+{turn:.4}*t':ow={WIDTH}:oh={HEIGHT}"
-        ))
+        self.with_ball(&format!("{texture},{REPEAT},rotate=a='{phase:.3}+{turn:.4}*t':ow={WIDTH}:oh={HEIGHT}"))
     }
 
     fn zoom(&self) -> String {
@@ -188,11 +171,7 @@ impl Draw<'_> {
 
     fn parallax(&self) -> String {
         let label = self.label;
-        let far = format!(
-            "{},{REPEAT},{}",
-            self.texture("far", WIDTH * 2, HEIGHT * 2),
-            self.travel("far", 12.0, 20.0)
-        );
+        let far = format!("{},{REPEAT},{}", self.texture("far", WIDTH * 2, HEIGHT * 2), self.travel("far", 12.0, 20.0));
         let near = format!(
             "{},eq=brightness=0.12:saturation=0.6,format=yuva444p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':\
              a='255*clip((Y-130-50*sin(X/150)-20*sin(X/37))/3,0,1)',{REPEAT}",
@@ -214,10 +193,7 @@ impl Draw<'_> {
         );
         for index in 0..3 {
             let (ball, link) = self.ball(&format!("ball{index}"));
-            graph += &format!(
-                "{ball}[{label}layer{index}]{link}{}",
-                self.path(&format!("ball{index}"))
-            );
+            graph += &format!("{ball}[{label}layer{index}]{link}{}", self.path(&format!("ball{index}")));
             if index < 2 {
                 graph += &format!("[{label}layer{}];", index + 1);
             }

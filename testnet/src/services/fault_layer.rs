@@ -1,6 +1,7 @@
 //! The layer before every stand-in that shows the ordered faults.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,6 +17,8 @@ use super::faults::{FaultBoard, FaultKind, Service};
 const OVERSIZE_BYTES: usize = 256 << 20;
 /// Filler goes out in pieces of this size.
 const PIECE_BYTES: usize = 64 << 10;
+/// Time for the first half of a cut body to leave.
+const BREAK_AFTER: Duration = Duration::from_millis(100);
 /// Answers of the stand-ins are smaller than this; a body is only collected in order to be cut.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -74,8 +77,13 @@ async fn truncate(response: Response) -> Response {
         .headers
         .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let half = bytes.slice(..bytes.len() / 2);
-    let pieces = [Ok(half), Err(std::io::Error::other("ordered to break off"))];
-    Response::from_parts(parts, Body::from_stream(futures::stream::iter(pieces)))
+    let broken = async {
+        // An error at once would break the connection before the half is sent.
+        tokio::time::sleep(BREAK_AFTER).await;
+        Err(std::io::Error::other("ordered to break off"))
+    };
+    let pieces = futures::stream::iter([Ok(half)]).chain(futures::stream::once(broken));
+    Response::from_parts(parts, Body::from_stream(pieces))
 }
 
 /// Adds filler to the body: `pieces` of it, or without end.

@@ -36,12 +36,6 @@ use fault_layer::Listener;
 pub struct Keys(Vec<String>);
 
 impl Keys {
-    /// These keys.
-    #[must_use]
-    pub const fn new(keys: Vec<String>) -> Self {
-        Self(keys)
-    }
-
     fn accept(&self, header: Option<&HeaderValue>) -> bool {
         header.is_some_and(|value| self.0.iter().any(|key| key.as_bytes() == value.as_bytes()))
     }
@@ -49,6 +43,12 @@ impl Keys {
     fn accept_bearer(&self, header: Option<&HeaderValue>) -> bool {
         let key = header.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         key.is_some_and(|key| self.0.iter().any(|known| known.as_bytes() == key))
+    }
+}
+
+impl From<Vec<String>> for Keys {
+    fn from(keys: Vec<String>) -> Self {
+        Self(keys)
     }
 }
 

@@ -1,0 +1,181 @@
+//! `leoma-testnet launch`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::LaunchError;
+use super::plan::EPOCH_BLOCKS;
+use super::progress::Progress;
+use super::report::Report;
+use super::subnet::{Options, Subnet};
+
+/// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy machine.
+const SLACK: Duration = Duration::from_secs(180);
+
+/// Starts a whole subnet on this machine and waits until its validators agree.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LaunchArgs {
+    /// Validators.
+    #[arg(long, default_value_t = 4)]
+    validators: usize,
+    /// Miners: a good one, worse ones and cheats.
+    #[arg(long, default_value_t = 6)]
+    miners: usize,
+    /// Consecutive epochs in which all validators must set the same weights.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    epochs: u64,
+    /// Milliseconds of a block.
+    #[arg(long, default_value_t = 500)]
+    block_time: u64,
+    /// Blocks of a task.
+    #[arg(long, default_value_t = 40)]
+    interval: u64,
+    /// Draws keys, clips and roles.
+    #[arg(long, default_value = "1")]
+    seed: String,
+    /// Your own videos (.mp4, each at least 1 MB and longer than 8 s) as source clips.
+    #[arg(long, value_name = "DIR")]
+    corpus: Option<PathBuf>,
+    /// Folder for logs, wallets and state, which stays; must be empty.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Leaves the temporary folder with logs, wallets and state.
+    #[arg(long)]
+    keep: bool,
+    /// Writes the result here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Seconds after which a run without agreement fails; by default as many as the epochs need, and some.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Where validators score: auto, cuda or cpu.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Agreement on the expected winner.
+    Agreed,
+    /// Agreement on another one, or none in time.
+    NotAgreed,
+    /// A signal stopped it.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Agreed => 0,
+            Self::NotAgreed => 1,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Runs the command; a failure is told on standard error, its log lines with it.
+pub async fn run(args: LaunchArgs) -> ExitCode {
+    match args.run().await {
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl LaunchArgs {
+    /// Runs the subnet until it agrees, the time is over, a part dies or a signal comes. Nothing is left running.
+    ///
+    /// # Errors
+    /// When a part does not start or dies.
+    pub async fn run(self) -> Result<Outcome, LaunchError> {
+        let mut progress = Progress::new(self.validators);
+        let ended = self.run_to_end(&mut progress).await;
+        progress.finish();
+        let Some(report) = ended? else {
+            eprintln!("interrupted, everything is stopped");
+            return Ok(Outcome::Interrupted);
+        };
+        println!("{}", report.table());
+        Ok(if report.succeeded() { Outcome::Agreed } else { Outcome::NotAgreed })
+    }
+
+    /// The result, or nothing when a signal came.
+    async fn run_to_end(&self, progress: &mut Progress) -> Result<Option<Report>, LaunchError> {
+        let mut signal = std::pin::pin!(stop_signal());
+        let mut subnet = tokio::select! {
+            started = Subnet::start(self.options(), |text| progress.say(text)) => started?,
+            () = &mut signal => return Ok(None),
+        };
+        let epochs = usize::try_from(self.epochs).unwrap_or(usize::MAX);
+        let waited = subnet.wait_until(self.time_limit(), |view| {
+            progress.show(view);
+            view.agreement.as_ref().is_some_and(|agreement| agreement.epochs.len() >= epochs)
+        });
+        let waited = tokio::select! {
+            waited = waited => Some(waited),
+            () = &mut signal => None,
+        };
+        let report = match waited {
+            Some(Err(error @ LaunchError::TimeOut { .. })) => {
+                progress.say(&error.to_string());
+                let view = subnet.view().await;
+                Some(subnet.report(&view, epochs))
+            }
+            Some(Err(error)) => {
+                let view = subnet.view().await;
+                self.write(&subnet.report(&view, epochs))?;
+                return Err(error);
+            }
+            Some(Ok(view)) => Some(subnet.report(&view, epochs)),
+            None => None,
+        };
+        subnet.stop().await;
+        if let Some(report) = &report {
+            self.write(report)?;
+        }
+        Ok(report)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            validators: self.validators,
+            miners: self.miners,
+            block_time: self.block_time,
+            interval: self.interval,
+            seed: self.seed.clone(),
+            corpus: self.corpus.clone(),
+            folder: self.dir.clone(),
+            keep: self.keep,
+            device: self.device.clone(),
+        }
+    }
+
+    fn time_limit(&self) -> Duration {
+        let needed = Duration::from_millis((self.epochs + 1) * EPOCH_BLOCKS * self.block_time);
+        self.timeout.map_or(needed * 3 / 2 + SLACK, Duration::from_secs)
+    }
+
+    fn write(&self, report: &Report) -> Result<(), LaunchError> {
+        let Some(path) = &self.json else { return Ok(()) };
+        let text =
+            serde_json::to_vec_pretty(report).map_err(|source| LaunchError::Report { path: path.clone(), source })?;
+        std::fs::write(path, text).map_err(|source| LaunchError::Io { path: path.clone(), source })
+    }
+}
+
+/// Comes with Ctrl-C, a polite kill or a closed terminal.
+async fn stop_signal() {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    // Without handlers the signals end the process at once; its parts follow, as the kernel ends them with it.
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+    futures::future::select_all(any).await;
+}

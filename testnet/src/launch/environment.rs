@@ -1,0 +1,140 @@
+//! What a validator and the subnet's owner find in their environment: the names that operators know.
+
+use std::path::Path;
+
+use super::accounts::HOTKEY_NAME;
+use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
+use crate::services::ServicesReport;
+use crate::storage::BucketKeys;
+
+/// Where the parts of a running subnet answer.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The chain's `ws://` address.
+    pub chain: String,
+    /// The S3 server.
+    pub storage: String,
+    /// The stand-in services.
+    pub services: ServicesReport,
+}
+
+/// The key that every validator has for Chutes.
+pub(super) const CHUTES_KEY_PURPOSE: &str = "chutes-api-key";
+/// The key that every validator has for the language model.
+pub(super) const GEMINI_KEY_PURPOSE: &str = "gemini-api-key";
+/// A task leaves a miner half of its length, but never less than this many seconds.
+const LEAST_REQUEST_SECONDS: u64 = 8;
+
+/// Where one validator listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// TCP and QUIC port of the mesh.
+    pub mesh: u16,
+    /// Port of the status pages.
+    pub http: u16,
+}
+
+/// Names and values.
+pub type Environment = Vec<(String, String)>;
+
+fn owned(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn on_chain(addresses: &Addresses, wallets: &Path, wallet: &str) -> Environment {
+    owned(&[
+        ("NETWORK", &addresses.chain),
+        ("NETUID", &NETUID.to_string()),
+        ("WALLET_PATH", &wallets.display().to_string()),
+        ("WALLET_NAME", wallet),
+        ("HOTKEY_NAME", HOTKEY_NAME),
+    ])
+}
+
+fn source_bucket(addresses: &Addresses, source: &BucketKeys) -> Environment {
+    owned(&[
+        ("R2_ENDPOINT", &addresses.storage),
+        ("R2_REGION", "auto"),
+        ("R2_SOURCE_BUCKET", &source.bucket),
+        ("R2_VIDEOS_READ_ACCESS_KEY", &source.read.access),
+        ("R2_VIDEOS_READ_SECRET_KEY", &source.read.secret),
+    ])
+}
+
+/// The environment of the owner's commands.
+#[must_use]
+pub fn of_owner(plan: &SubnetPlan, addresses: &Addresses, wallets: &Path, state: &Path) -> Environment {
+    let mut environment = on_chain(addresses, wallets, &plan.owner.wallet);
+    environment.extend(source_bucket(addresses, &plan.source));
+    environment.extend(owned(&[
+        ("R2_VIDEOS_WRITE_ACCESS_KEY", &plan.source.write.access),
+        ("R2_VIDEOS_WRITE_SECRET_KEY", &plan.source.write.secret),
+        ("LEOMA_STATE_DIR", &state.display().to_string()),
+    ]));
+    environment
+}
+
+/// What a validator's environment is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidatorSettings<'a> {
+    /// The subnet.
+    pub plan: &'a SubnetPlan,
+    /// Who.
+    pub validator: &'a ValidatorPlan,
+    /// Where everything else answers.
+    pub addresses: &'a Addresses,
+    /// Where it listens.
+    pub ports: Ports,
+    /// Whom it dials first.
+    pub bootnodes: &'a str,
+    /// Folder of all wallets.
+    pub wallets: &'a Path,
+    /// Its state.
+    pub state: &'a Path,
+    /// Seconds of one task.
+    pub task_seconds: u64,
+    /// `auto`, `cuda` or `cpu`.
+    pub device: &'a str,
+}
+
+/// The environment of `leoma serve`.
+#[must_use]
+pub fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
+    let ValidatorSettings { plan, validator, addresses, ports, .. } = settings;
+    let mut environment = on_chain(addresses, settings.wallets, &validator.account.wallet);
+    environment.extend(source_bucket(addresses, &plan.source));
+    let mesh = format!("/ip4/127.0.0.1/tcp/{0},/ip4/127.0.0.1/udp/{0}/quic-v1", ports.mesh);
+    let services = &addresses.services;
+    let timeout = (settings.task_seconds / 2).max(LEAST_REQUEST_SECONDS);
+    environment.extend(owned(&[
+        ("LEOMA_STATE_DIR", &settings.state.display().to_string()),
+        ("LEOMA_MESH_LISTEN", &mesh),
+        ("LEOMA_BOOTNODES", settings.bootnodes),
+        ("LEOMA_HTTP_LISTEN", &format!("127.0.0.1:{}", ports.http)),
+        ("LEOMA_DEVICE", settings.device),
+        ("CHUTES_API_URL", &services.chutes_api),
+        ("CHUTES_GENERATE_URL", &services.chutes_generate),
+        ("CHUTES_API_KEY", &plan.seed.hex(CHUTES_KEY_PURPOSE)),
+        ("HF_API_URL", &services.hugging_face),
+        ("GEMINI_API_URL", &services.gemini),
+        ("GEMINI_API_KEY", &plan.seed.hex(GEMINI_KEY_PURPOSE)),
+        ("R2_OWN_ENDPOINT", &addresses.storage),
+        ("R2_OWN_REGION", "auto"),
+        ("R2_OWN_BUCKET", &validator.bucket.bucket),
+        ("R2_OWN_WRITE_ACCESS_KEY", &validator.bucket.write.access),
+        ("R2_OWN_WRITE_SECRET_KEY", &validator.bucket.write.secret),
+        ("R2_OWN_READ_ACCESS_KEY", &validator.bucket.read.access),
+        ("R2_OWN_READ_SECRET_KEY", &validator.bucket.read.secret),
+        ("MINER_VALIDATION_INTERVAL", "10"),
+        ("SAMPLER_POLL_INTERVAL", "5"),
+        ("REQUEST_TIMEOUT", &timeout.to_string()),
+        ("LOG_LEVEL", "info"),
+    ]));
+    environment
+}
+
+/// The same as the text of a `.env` file.
+#[must_use]
+pub fn dotenv(environment: &Environment) -> String {
+    environment.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect()
+}

@@ -1,0 +1,116 @@
+//! Why a subnet does not run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leoma::chain::{ChainError, SubmitError};
+use leoma_rotation::AllowlistError;
+use leoma_storage::{ConfigError, KeyError, StoreError};
+
+use crate::corpus::CorpusError;
+use crate::storage::KeysError;
+
+/// Why a local subnet did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A program of this workspace is not built.
+    #[error("no program `{name}` in {folders}; build it with `cargo build --bins -p leoma -p leoma-testnet`")]
+    NoProgram {
+        /// Which.
+        name: &'static str,
+        /// Where it was looked for.
+        folders: String,
+    },
+    /// A file or folder could not be handled.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A part did not start.
+    #[error("{part} did not start: {source}")]
+    Spawn {
+        /// Which part.
+        part: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A part ended although it should run.
+    #[error("{part} ended ({status}); its last log lines ({log}):\n{lines}")]
+    Died {
+        /// Which part.
+        part: String,
+        /// How.
+        status: String,
+        /// Its log.
+        log: PathBuf,
+        /// The end of the log.
+        lines: String,
+    },
+    /// A part did not become ready.
+    #[error("{part} was not ready after {} s; its last log lines:\n{lines}", .after.as_secs())]
+    NotReady {
+        /// Which part.
+        part: String,
+        /// How long it was waited for.
+        after: Duration,
+        /// The end of its log.
+        lines: String,
+    },
+    /// What a part wrote about itself is unreadable.
+    #[error("{path}: {source}")]
+    Report {
+        /// Its report.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A command of the owner failed.
+    #[error("`{command}` failed; its last log lines:\n{lines}")]
+    Command {
+        /// Which.
+        command: String,
+        /// The end of its log.
+        lines: String,
+    },
+    /// The corpus is unusable.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The chain could not be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A transaction was not accepted.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The keys of the storage are unusable.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// A bucket is misconfigured.
+    #[error(transparent)]
+    Bucket(#[from] ConfigError),
+    /// A bucket did not do what was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A source clip has a name that is no object key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The allowlist cannot be made.
+    #[error(transparent)]
+    Allowlist(#[from] AllowlistError),
+    /// A client could not be made.
+    #[error("http client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The time is over.
+    #[error("not every validator agreed within {} s; the logs are in {logs}", .after.as_secs())]
+    TimeOut {
+        /// The limit.
+        after: Duration,
+        /// Where to look.
+        logs: PathBuf,
+    },
+    /// An option makes no sense.
+    #[error("{0}")]
+    Options(&'static str),
+}

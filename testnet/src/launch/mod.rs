@@ -1,0 +1,30 @@
+//! A whole subnet on this machine: `leoma-testnet launch`, and [`Subnet`] for scenarios in tests.
+//!
+//! The chain, the storage, the services with their miners and every validator run as processes of their own, each with
+//! its own address and folder. Nothing here reaches into them: they are told what they need by files and environment,
+//! and what they did is read from the chain and from their status pages.
+
+pub mod accounts;
+mod agreement;
+mod args;
+mod environment;
+mod error;
+mod part;
+mod plan;
+mod programs;
+mod progress;
+mod publish;
+mod report;
+mod status;
+mod subnet;
+mod watch;
+
+pub use agreement::{Agreement, EpochWeights, History, epoch_of, longest_agreement};
+pub use args::{LaunchArgs, Outcome, run};
+pub use error::LaunchError;
+pub use part::{Part, PartPlan, last_lines};
+pub use plan::{EPOCH_BLOCKS, MinerPlan, NETUID, SubnetPlan, ValidatorPlan};
+pub use programs::Programs;
+pub use report::{Report, ValidatorReport};
+pub use status::ValidatorStatus;
+pub use subnet::{Options, Subnet, ValidatorView, View};

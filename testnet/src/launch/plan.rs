@@ -1,0 +1,197 @@
+//! Everything about a subnet that follows from its options and seed, before anything runs.
+
+use serde_json::{Value, json};
+
+use super::Options;
+use super::accounts::{Account, mesh_key};
+use crate::miners::{Role, cast};
+use crate::seed::Seed;
+use crate::services::MinerEntry;
+use crate::storage::{BucketKeys, KeyPair};
+
+/// The subnet's number.
+pub const NETUID: u16 = 99;
+/// Blocks of a validator's epoch, as consensus has it.
+pub const EPOCH_BLOCKS: u64 = 180;
+/// Stake of each validator, rao: 10 000 of the subnet's token.
+const VALIDATOR_STAKE: u64 = 10_000_000_000_000;
+/// The source bucket's name.
+const SOURCE_BUCKET: &str = "leoma-source";
+
+/// A bucket whose keys follow from the seed.
+fn bucket(seed: &Seed, name: &str) -> BucketKeys {
+    let pair = |kind: &str| KeyPair {
+        access: seed.hex(&format!("{kind}-access/{name}"))[..32].to_owned(),
+        secret: seed.hex(&format!("{kind}-secret/{name}")),
+    };
+    BucketKeys { bucket: name.to_owned(), write: pair("write"), read: pair("read") }
+}
+
+/// A validator before it runs.
+#[derive(Clone, Debug)]
+pub struct ValidatorPlan {
+    /// Its keys on the chain.
+    pub account: Account,
+    /// Its place on the subnet.
+    pub uid: u16,
+    /// Its own bucket.
+    pub bucket: BucketKeys,
+    /// Its mesh key, hexadecimal.
+    pub mesh_key: String,
+    /// Its peer id.
+    pub peer_id: Option<libp2p::PeerId>,
+}
+
+/// A miner before it runs.
+#[derive(Clone, Debug)]
+pub struct MinerPlan {
+    /// Its keys on the chain.
+    pub account: Account,
+    /// Its place on the subnet.
+    pub uid: u16,
+    /// What the services know of it.
+    pub entry: MinerEntry,
+}
+
+/// A whole subnet before it runs.
+#[derive(Clone, Debug)]
+pub struct SubnetPlan {
+    /// Where it all comes from.
+    pub seed: Seed,
+    /// The subnet's owner, uid 0.
+    pub owner: Account,
+    /// Validators, uids from 1.
+    pub validators: Vec<ValidatorPlan>,
+    /// Miners in the order in which they commit.
+    pub miners: Vec<MinerPlan>,
+    /// The bucket of source clips.
+    pub source: BucketKeys,
+}
+
+impl SubnetPlan {
+    /// The subnet of these options.
+    #[must_use]
+    pub fn draw(options: &Options) -> Self {
+        let seed = Seed::new(options.seed.clone());
+        let count = u16::try_from(options.validators).unwrap_or(u16::MAX);
+        let validators = (1..=count).map(|uid| validator(&seed, uid)).collect();
+        let miners = miners(&seed, options.miners, count + 1);
+        let (owner, source) = (Account::draw(&seed, "owner"), bucket(&seed, SOURCE_BUCKET));
+        Self { seed, owner, validators, miners, source }
+    }
+
+    /// The miner that must win.
+    #[must_use]
+    pub fn expected_winner(&self) -> Option<&MinerPlan> {
+        self.miners.iter().find(|miner| miner.entry.role == Role::Good)
+    }
+
+    /// Everyone on the subnet in the order of their uids.
+    fn neurons(&self) -> Vec<Value> {
+        let neuron = |account: &Account, stake: u64| json!({"hotkey": account.hotkey, "coldkey": account.coldkey, "stake": stake, "validator_permit": stake > 0});
+        let mut miners: Vec<_> = self.miners.iter().collect();
+        miners.sort_by_key(|miner| miner.uid);
+        let owner = std::iter::once(neuron(&self.owner, 0));
+        let validators = self.validators.iter().map(|validator| neuron(&validator.account, VALIDATOR_STAKE));
+        owner.chain(validators).chain(miners.into_iter().map(|miner| neuron(&miner.account, 0))).collect()
+    }
+
+    /// The chain's first state, as `leoma-testnet chain` reads it.
+    #[must_use]
+    pub fn genesis(&self) -> Value {
+        json!({
+            "name": format!("local-{}", &self.seed.hex("chain")[..8]),
+            "subnets": [{
+                "netuid": NETUID,
+                "owner_coldkey": self.owner.coldkey,
+                "owner_hotkey": self.owner.hotkey,
+                "tempo": 360,
+                "commit_reveal": false,
+                "neurons": self.neurons(),
+            }],
+        })
+    }
+}
+
+fn validator(seed: &Seed, uid: u16) -> ValidatorPlan {
+    let name = format!("validator-{uid}");
+    let (key, peer_id) = mesh_key(seed, &name);
+    let bucket = bucket(seed, &format!("leoma-{name}"));
+    ValidatorPlan { account: Account::draw(seed, &name), uid, bucket, mesh_key: key, peer_id }
+}
+
+/// Miners in the order in which they commit. Names, uids and addresses are drawn, so that none of them tells a role.
+fn miners(seed: &Seed, count: usize, first_uid: u16) -> Vec<MinerPlan> {
+    let places = seed.shuffled("miner-uids", (0..u16::try_from(count).unwrap_or(u16::MAX)).collect());
+    let mut miners: Vec<MinerPlan> = Vec::with_capacity(count);
+    for (role, place) in cast(seed, count).into_iter().zip(places) {
+        let slug = format!("miner-{}", place + 1);
+        let account = Account::draw(seed, &slug);
+        let own: Vec<String> = (0..3).map(|part| seed.hex(&format!("weights/{slug}/{part}"))).collect();
+        let copied = miners.iter().find(|miner| miner.entry.role == Role::Good).map(|m| m.entry.weights_sha256.clone());
+        let weights_sha256 = if role == Role::Copycat { copied.unwrap_or(own) } else { own };
+        let id = seed.hex(&format!("chute/{slug}"));
+        let entry = MinerEntry {
+            chute_id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]),
+            model_name: format!("{slug}/leoma-{}", account.hotkey),
+            model_revision: seed.hex(&format!("revision/{slug}"))[..40].to_owned(),
+            weights_sha256,
+            slug,
+            role,
+        };
+        miners.push(MinerPlan { account, uid: first_uid + place, entry });
+    }
+    miners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn plan() -> SubnetPlan {
+        SubnetPlan::draw(&Options::default())
+    }
+
+    #[test]
+    fn uids_are_places_in_the_genesis() {
+        let plan = plan();
+        let genesis = plan.genesis();
+        let neurons = genesis["subnets"][0]["neurons"].as_array().unwrap();
+        assert_eq!(neurons.len(), 1 + 4 + 6);
+        assert_eq!(neurons[0]["hotkey"], plan.owner.hotkey.to_string());
+        for validator in &plan.validators {
+            assert_eq!(neurons[usize::from(validator.uid)]["hotkey"], validator.account.hotkey.to_string());
+            assert_eq!(neurons[usize::from(validator.uid)]["validator_permit"], true);
+        }
+        for miner in &plan.miners {
+            assert_eq!(neurons[usize::from(miner.uid)]["hotkey"], miner.account.hotkey.to_string());
+            assert_eq!(neurons[usize::from(miner.uid)]["validator_permit"], false);
+        }
+    }
+
+    #[test]
+    fn only_the_copycat_shares_weights() {
+        let plan = plan();
+        let good = plan.expected_winner().unwrap();
+        let distinct: BTreeSet<_> = plan.miners.iter().map(|miner| miner.entry.weights_sha256.clone()).collect();
+        assert_eq!(distinct.len(), 5);
+        let copy = plan.miners.iter().find(|miner| miner.entry.role == Role::Copycat).unwrap();
+        assert_eq!(copy.entry.weights_sha256, good.entry.weights_sha256);
+    }
+
+    #[test]
+    fn commitments_are_valid() {
+        for miner in plan().miners {
+            let entry = miner.entry;
+            let text = leoma_protocol::MinerCommitment {
+                model_name: entry.model_name,
+                model_revision: entry.model_revision,
+                chute_id: entry.chute_id,
+            }
+            .to_text();
+            assert!(leoma_protocol::MinerCommitment::parse(&text, &miner.account.hotkey).is_ok(), "{text}");
+            assert!(text.len() <= 512, "longer than the chain's largest field");
+        }
+    }
+}

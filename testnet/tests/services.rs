@@ -1,0 +1,313 @@
+//! The stand-in services and miners, asked as validators ask them.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use leoma_testnet::corpus::{self, ffmpeg};
+use leoma_testnet::miners::{CLIP_FRAMES, Role};
+use leoma_testnet::seed::Seed;
+use leoma_testnet::services::{Counts, Fault, FaultKind, MinerEntry, Service, Services, ServicesConfig};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+const CHUTES_KEY: &str = "chutes-key";
+const GEMINI_KEY: &str = "gemini-key";
+const ROLES: [Role; 9] = [
+    Role::Good,
+    Role::Blur,
+    Role::Noise,
+    Role::Flicker,
+    Role::Drift,
+    Role::LowFrameRate,
+    Role::Freeze,
+    Role::Copycat,
+    Role::Sometimes,
+];
+
+static CORPUS: tokio::sync::OnceCell<PathBuf> = tokio::sync::OnceCell::const_new();
+
+async fn make_corpus() -> PathBuf {
+    corpus::make(&Seed::new("services test"), Path::new(env!("CARGO_TARGET_TMPDIR"))).await.unwrap()
+}
+
+struct World {
+    services: Services,
+    client: Client,
+    corpus: PathBuf,
+    _work: tempfile::TempDir,
+}
+
+fn entry(role: Role) -> MinerEntry {
+    MinerEntry {
+        slug: role.to_string(),
+        role,
+        chute_id: format!("chute-{role}"),
+        model_name: format!("owner/leoma-{role}"),
+        model_revision: "a".repeat(40),
+        weights_sha256: vec!["12".repeat(32), "34".repeat(32)],
+    }
+}
+
+async fn world() -> World {
+    // Made once for all tests, and kept for the next run.
+    let corpus = CORPUS.get_or_init(|| make_corpus()).await.clone();
+    let work = tempfile::tempdir().unwrap();
+    let config = ServicesConfig {
+        chutes_keys: vec![CHUTES_KEY.into()].into(),
+        gemini_keys: vec![GEMINI_KEY.into()].into(),
+        miners: ROLES.into_iter().map(entry).collect(),
+        corpus: corpus.clone(),
+        work: work.path().to_owned(),
+        encoders: 2,
+    };
+    let services = Services::start(config).await.unwrap();
+    World { services, client: Client::builder().no_proxy().build().unwrap(), corpus, _work: work }
+}
+
+impl World {
+    async fn chute(&self, id: &str, key: &str) -> Response {
+        let url = format!("{}/chutes/{id}", self.services.report().chutes_api);
+        self.client.get(url).header("Authorization", key).send().await.unwrap()
+    }
+
+    async fn model(&self, path: &str) -> Response {
+        self.client.get(format!("{}/api/models/{path}", self.services.report().hugging_face)).send().await.unwrap()
+    }
+
+    async fn gemini(&self, key: &str, body: Value) -> Response {
+        let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", self.services.report().gemini);
+        self.client.post(url).header("x-goog-api-key", key).json(&body).send().await.unwrap()
+    }
+
+    async fn generate(&self, role: Role, picture: &[u8]) -> Response {
+        let url = self.services.report().chutes_generate.replace("{slug}", &role.to_string());
+        let image = base64::engine::general_purpose::STANDARD.encode(picture);
+        let body = json!({"prompt": "p", "image": image, "fps": 16, "frames": 81, "resolution": "480p", "fast": true});
+        self.client.post(url).bearer_auth(CHUTES_KEY).json(&body).send().await.unwrap()
+    }
+
+    fn order(&self, service: Service, target: Option<&str>, kind: FaultKind) {
+        let target = target.map(str::to_owned);
+        self.services.board().add(Fault { service, target, kind, count: Some(1), delay_ms: Some(300) }).unwrap();
+    }
+}
+
+/// The picture that a validator cuts out of a clip.
+async fn frame(clip: &Path, number: usize) -> Vec<u8> {
+    let (path, filter) = (clip.display().to_string(), format!("select=eq(n\\,{number})"));
+    let words = ["-i", &path, "-vf", &filter, "-frames:v", "1", "-c:v", "png", "-f", "image2pipe", "pipe:1"];
+    ffmpeg::run(&words.map(String::from), Vec::new()).await.unwrap()
+}
+
+/// Luma of every frame, 832x480, of a segment of a file or of an MP4 in memory.
+async fn luma(file: &Path, start: usize) -> Vec<Vec<u8>> {
+    let (path, filter) =
+        (file.display().to_string(), format!("trim=start_frame={start},setpts=PTS-STARTPTS,format=gray"));
+    let frames = CLIP_FRAMES.to_string();
+    let words =
+        ["-i", &path, "-vf", &filter, "-fps_mode", "passthrough", "-frames:v", &frames, "-f", "rawvideo", "pipe:1"];
+    let bytes = ffmpeg::run(&words.map(String::from), Vec::new()).await.unwrap();
+    bytes.chunks_exact(832 * 480).map(<[u8]>::to_vec).collect()
+}
+
+/// Mean absolute difference of two pictures.
+fn difference(a: &[u8], b: &[u8]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_answer_as_the_real_ones_do() {
+    let world = world().await;
+    let chute: Value = world.chute("chute-good", CHUTES_KEY).await.json().await.unwrap();
+    assert_eq!((&chute["hot"], &chute["slug"]), (&json!(true), &json!("good")));
+    assert_eq!(chute["revision"], "a".repeat(40));
+    assert_eq!(world.chute("chute-good", "other").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(world.chute("chute-none", CHUTES_KEY).await.status(), StatusCode::NOT_FOUND);
+
+    let path = format!("owner/leoma-good/revision/{}?blobs=true", "a".repeat(40));
+    let model: Value = world.model(&path).await.json().await.unwrap();
+    assert_eq!(model["sha"], "a".repeat(40));
+    let weights: Vec<&Value> =
+        model["siblings"].as_array().unwrap().iter().filter(|file| file["lfs"].is_object()).collect();
+    assert_eq!(weights[0]["lfs"]["sha256"], "12".repeat(32));
+    assert!(weights[0]["rfilename"].as_str().unwrap().ends_with(".safetensors"));
+    assert_eq!(world.model("owner/none/revision/main").await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        world.model(&format!("owner/leoma-good/revision/{}", "b".repeat(40))).await.status(),
+        StatusCode::NOT_FOUND
+    );
+
+    let description: Value =
+        world.gemini(GEMINI_KEY, json!({"contents": [{"parts": [{"text": "describe"}]}]})).await.json().await.unwrap();
+    assert!(description["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap().starts_with("The view"));
+    let request = json!({"contents": [], "generationConfig": {"responseMimeType": "application/json"}});
+    let judgement: Value = world.gemini(GEMINI_KEY, request.clone()).await.json().await.unwrap();
+    let text = judgement["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap()["aspect_scores"].as_object().unwrap().len(), 6);
+    assert_eq!(world.gemini("other", request).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_miner_answers_with_its_own_defect() {
+    let world = world().await;
+    let clip = corpus::list(&world.corpus).unwrap().remove(1);
+    let start = 32;
+    let source = luma(&clip, start).await;
+    let picture = frame(&clip, start).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut errors = std::collections::BTreeMap::new();
+    let mut motion = std::collections::BTreeMap::new();
+    for role in ROLES.into_iter().filter(|role| *role != Role::Sometimes) {
+        let answer = world.generate(role, &picture).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{role}");
+        let path = folder.path().join(format!("{role}.mp4"));
+        std::fs::write(&path, answer.bytes().await.unwrap()).unwrap();
+        let frames = luma(&path, 0).await;
+        assert_eq!(frames.len(), CLIP_FRAMES, "{role}");
+        let error: f64 = frames.iter().zip(&source).map(|(a, b)| difference(a, b)).sum::<f64>() / CLIP_FRAMES as f64;
+        let moved = frames.windows(2).filter(|pair| difference(&pair[0], &pair[1]) > 0.5).count();
+        errors.insert(role.to_string(), error);
+        motion.insert(role.to_string(), moved);
+    }
+    println!("mean absolute luma error: {errors:?}\nframes that differ from the one before: {motion:?}");
+    assert!(errors["good"] < 3.0 && (errors["copycat"] - errors["good"]).abs() < 1e-9, "{errors:?}");
+    for role in ["blur", "noise", "flicker", "drift", "low_frame_rate", "freeze"] {
+        assert!(errors[role] > 2.0 * errors["good"], "{role} is as good as the good one: {errors:?}");
+    }
+    assert_eq!(motion["freeze"], 0);
+    assert!((15..=21).contains(&motion["low_frame_rate"]), "{motion:?}");
+    assert!(motion["good"] > 75, "{motion:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_miner_answers_only_sometimes_and_the_same_to_everybody() {
+    let world = world().await;
+    let clip = corpus::list(&world.corpus).unwrap().remove(0);
+    let asked = (0..12).map(|number| {
+        let (world, clip) = (&world, &clip);
+        async move {
+            let picture = frame(clip, 8 * number).await;
+            let ask = || world.generate(Role::Sometimes, &picture);
+            let (one, other) = tokio::join!(ask(), ask());
+            assert_eq!(one.status(), other.status());
+            usize::from(one.status() == StatusCode::OK)
+        }
+    });
+    let answered: usize = futures::future::join_all(asked).await.into_iter().sum();
+    assert!((2..=10).contains(&answered), "answered {answered} of 12");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_is_shown_once_and_counted() {
+    let world = world().await;
+    let ask = || world.chute("chute-good", CHUTES_KEY);
+    world.order(Service::Chutes, Some("chute-good"), FaultKind::Http500);
+    assert_eq!(world.chute("chute-blur", CHUTES_KEY).await.status(), StatusCode::OK, "a fault of another target");
+    assert_eq!(ask().await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(ask().await.status(), StatusCode::OK);
+
+    world.order(Service::Chutes, None, FaultKind::Http429);
+    let refused = ask().await;
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap())
+    );
+
+    world.order(Service::Chutes, None, FaultKind::Slow);
+    let before = std::time::Instant::now();
+    assert_eq!(ask().await.status(), StatusCode::OK);
+    assert!(before.elapsed() >= Duration::from_millis(300));
+
+    world.order(Service::Chutes, None, FaultKind::Stall);
+    assert!(tokio::time::timeout(Duration::from_secs(1), ask()).await.is_err());
+
+    world.order(Service::Chutes, None, FaultKind::Lie);
+    assert_ne!(ask().await.json::<Value>().await.unwrap()["revision"], "a".repeat(40));
+
+    world.order(Service::Chutes, None, FaultKind::Garbage);
+    assert!(ask().await.json::<Value>().await.is_err());
+
+    world.order(Service::Chutes, None, FaultKind::Truncate);
+    let cut = ask().await;
+    assert_eq!(cut.status(), StatusCode::OK);
+    assert!(cut.bytes().await.is_err(), "a cut body looks whole");
+
+    world.order(Service::Chutes, None, FaultKind::Endless);
+    let mut endless = ask().await;
+    let mut read = 0;
+    while read < 300 << 20 {
+        read += endless.chunk().await.unwrap().expect("the endless body ended").len();
+    }
+    drop(endless);
+
+    world.order(Service::Chutes, None, FaultKind::Oversize);
+    assert!(ask().await.bytes().await.unwrap().len() > 256 << 20);
+    assert_eq!(world.services.board().counts()["chutes/api"], Counts { requests: 11, faults: 9 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_miner_that_lies_shows_another_clip_and_one_that_stalls_holds_the_gateway() {
+    let world = world().await;
+    let clip = corpus::list(&world.corpus).unwrap().remove(0);
+    let picture = frame(&clip, 10).await;
+    let honest = world.generate(Role::Good, &picture).await.bytes().await.unwrap();
+    world.order(Service::Miner, Some("good"), FaultKind::Lie);
+    let other = world.generate(Role::Good, &picture).await.bytes().await.unwrap();
+    assert_ne!(honest, other);
+    assert_eq!(
+        world.generate(Role::Good, &picture).await.bytes().await.unwrap(),
+        honest,
+        "kept answers are the same bytes"
+    );
+    world.order(Service::Miner, Some("good"), FaultKind::Truncate);
+    assert!(world.generate(Role::Good, &picture).await.bytes().await.is_err());
+    world.order(Service::Miner, Some("good"), FaultKind::Stall);
+    let stalled = tokio::time::timeout(Duration::from_secs(1), world.generate(Role::Good, &picture)).await;
+    assert!(stalled.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miners_refuse_what_is_no_request() {
+    let world = world().await;
+    let url = world.services.report().chutes_generate.replace("{slug}", "good");
+    for (body, status) in [
+        (json!({"prompt": "p", "image": "*", "fps": 16, "frames": 81, "resolution": "480p"}), 400),
+        (json!({"prompt": "p", "image": "AAAA", "fps": 24, "frames": 81, "resolution": "480p"}), 400),
+        (json!({"prompt": "", "image": "AAAA"}), 400),
+        (json!({"image": "AAAA"}), 422),
+        (json!({"prompt": "p", "image": "AAAA"}), 500),
+    ] {
+        let answer = world.client.post(&url).bearer_auth(CHUTES_KEY).json(&body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{body}");
+    }
+    let stranger = world.client.post(&url).bearer_auth("x").json(&json!({})).send().await.unwrap();
+    assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_are_ordered_over_http() {
+    let world = world().await;
+    let url = format!("{}/admin/faults", world.services.report().admin);
+    let order = json!({"service": "chutes", "kind": "http_500", "count": 1});
+    assert_eq!(world.client.post(&url).json(&order).send().await.unwrap().status(), StatusCode::CREATED);
+    let listed: Value = world.client.get(&url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(listed[0]["kind"], "http_500");
+    assert_eq!(world.chute("chute-good", CHUTES_KEY).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        world.client.post(&url).json(&json!({"service": "chutes", "kind": "odd"})).send().await.unwrap().status(),
+        422
+    );
+    assert_eq!(world.client.delete(&url).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    let counts: Value = world
+        .client
+        .get(format!("{}/admin/counts", world.services.report().admin))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(counts["chutes/api"], json!({"requests": 1, "faults": 1}));
+}
