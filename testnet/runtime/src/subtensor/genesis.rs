@@ -2,6 +2,7 @@
 
 use super::pallet::*;
 use super::registration::put;
+use frame_support::traits::Get;
 use serde::{Deserialize, Serialize};
 
 /// A subnet at genesis.
@@ -78,8 +79,6 @@ fn default_immunity_period() -> u16 {
 fn default_burn() -> u64 {
     DefaultBurn::get()
 }
-
-use frame_support::traits::Get;
 
 impl<T: Config> Pallet<T> {
     /// Writes one subnet. `LastUpdate` stays zero, so that the first vector of each validator is never too fast.

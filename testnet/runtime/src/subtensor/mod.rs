@@ -10,6 +10,7 @@ mod extension;
 mod fixed;
 mod genesis;
 pub mod metagraph;
+mod outcomes;
 mod registration;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use genesis::{NeuronGenesis, SubnetGenesis};
 pub use pallet::*;
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
+use frame_support::pallet_macros::import_section;
 use scale_info::TypeInfo;
 
 /// Storage index distance between two mechanisms of one subnet: index = netuid + 4096 × mechanism.
@@ -50,6 +52,7 @@ pub struct AxonInfo {
 }
 
 /// The pallet as FRAME expands it.
+#[import_section(outcomes::outcomes)]
 #[frame_support::pallet]
 #[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 #[allow(clippy::too_many_arguments, reason = "the live chain's argument lists")]
@@ -312,100 +315,6 @@ pub mod pallet {
             Self::run_due_epochs();
             Weight::zero()
         }
-    }
-
-    #[pallet::event]
-    #[pallet::generate_deposit(pub(super) fn deposit_event)]
-    pub enum Event<T: Config> {
-        /// Weights were stored: storage index, uid.
-        #[codec(index = 5)]
-        WeightsSet(u16, u16),
-        /// A neuron joined: netuid, uid, hotkey.
-        #[codec(index = 6)]
-        NeuronRegistered(u16, u16, T::AccountId),
-        /// An address was announced: netuid, hotkey.
-        #[codec(index = 28)]
-        AxonServed(u16, T::AccountId),
-        /// A weight hash was committed: hotkey, storage index, hash.
-        #[codec(index = 79)]
-        WeightsCommitted(T::AccountId, u16, H256),
-        /// A committed vector was revealed: hotkey, storage index, hash.
-        #[codec(index = 80)]
-        WeightsRevealed(T::AccountId, u16, H256),
-    }
-
-    #[pallet::error]
-    pub enum Error<T> {
-        /// The IP version is neither 4 nor 6.
-        InvalidIpType,
-        /// The address is zero, broadcast or (where refused) loopback.
-        InvalidIpAddress,
-        /// The port is zero.
-        InvalidPort,
-        /// The hotkey has no uid on this subnet.
-        HotKeyNotRegisteredInSubNet,
-        /// The hotkey has no owner.
-        HotKeyAccountNotExists,
-        /// The hotkey has no uid on this subnet (serving).
-        HotKeyNotRegisteredInNetwork,
-        /// The hotkey belongs to another coldkey.
-        NonAssociatedColdKey,
-        /// The hotkey's stake is below `StakeThreshold`.
-        NotEnoughStakeToSetWeights,
-        /// The coldkey cannot pay the burn.
-        NotEnoughBalanceToStake,
-        /// The uid has no validator permit and the vector is not a single self-weight.
-        NeuronNoValidatorPermit,
-        /// Uids and values differ in length.
-        WeightVecNotEqualSize,
-        /// A uid appears twice.
-        DuplicateUids,
-        /// A uid is not on the subnet.
-        UidVecContainInvalidOne,
-        /// Fewer weights than `MinAllowedWeights`.
-        WeightVecLengthIsLow,
-        /// The hotkey already has a uid on this subnet.
-        HotKeyAlreadyRegisteredInSubNet,
-        /// One weight takes a larger share than `MaxWeightsLimit`.
-        MaxWeightExceeded,
-        /// `WeightsSetRateLimit` blocks have not passed.
-        SettingWeightsTooFast,
-        /// The version key is older than `WeightsVersionKey`.
-        IncorrectWeightVersionKey,
-        /// `ServingRateLimit` blocks have not passed.
-        ServingRateLimitExceeded,
-        /// More uids than the subnet has.
-        UidsLengthExceedUidsInSubNet,
-        /// The subnet takes no registrations.
-        SubNetRegistrationDisabled,
-        /// The root network takes no registrations of this kind.
-        RegistrationNotPermittedOnRootSubnet,
-        /// The root network takes no weights of this kind.
-        CanNotSetRootNetworkWeights,
-        /// The subnet is full and every neuron is immune.
-        NoNeuronIdAvailable,
-        /// There is no unrevealed commit.
-        NoWeightsCommitFound,
-        /// The revealed vector has another hash than the commit.
-        InvalidRevealCommitHashNotMatch,
-        /// The subnet takes committed weights only.
-        CommitRevealEnabled,
-        /// The subnet takes plain weights only.
-        CommitRevealDisabled,
-        /// The subnet has no such mechanism.
-        MechanismDoesNotExist,
-        /// There is no such subnet.
-        SubnetNotExists,
-        /// Ten commits wait for their reveal.
-        TooManyUnrevealedCommits,
-        /// The reveal epoch of this commit is over.
-        ExpiredWeightCommit,
-        /// The reveal epoch of this commit has not begun.
-        RevealTooEarly,
-        /// Uids, values and salt do not fit together.
-        InputLengthsUnequal,
-        /// `WeightsSetRateLimit` blocks have not passed (committing).
-        CommittingWeightsTooFast,
     }
 
     #[pallet::call]
