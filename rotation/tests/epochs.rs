@@ -92,11 +92,12 @@ fn primaries(validators: u8, from: u64, verdicts: &[(u8, bool)]) -> Vec<TaskVerd
 #[test]
 fn silence_does_not_beat_an_honest_failure() {
     // Miner 101 answers one task in four and passes; the three others hold `passed: false` for it.
-    let honest = |task: u64| [(100, task % 2 == 0), (101, task % 4 == 0)];
+    let honest = |task: u64| [(100, task.is_multiple_of(2)), (101, task.is_multiple_of(4))];
     let files = (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task))).collect();
     assert_eq!(Subnet::new(2, files).winner(), Some(100));
     // Were its failures left out, its rate would be 1, but the window would be incomplete for it.
-    let silent = (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task)[..if task % 4 == 0 { 2 } else { 1 }]));
+    let silent =
+        (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task)[..if task.is_multiple_of(4) { 2 } else { 1 }]));
     let subnet = Subnet::new(2, silent.collect());
     assert_eq!(subnet.winner(), Some(100));
     assert_eq!(subnet.outcome().ineligible, [(hotkey(101), Ineligible::Incomplete { tasks: 10, existing: 40 })]);
