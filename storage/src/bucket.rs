@@ -90,10 +90,7 @@ pub struct Bucket {
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bucket")
-            .field("name", &self.name)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("Bucket").field("name", &self.name).field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -150,8 +147,7 @@ impl Bucket {
     /// As [`get`](Self::get).
     pub async fn get_if_changed(&self, key: &Key, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, StoreError> {
         let path = self.path(key)?;
-        self.attempt(self.object(key), max_bytes, || self.read_once(&path, max_bytes, known).boxed())
-            .await
+        self.attempt(self.object(key), max_bytes, || self.read_once(&path, max_bytes, known).boxed()).await
     }
 
     /// What the store says about an object, or `None` if it says that there is none.
@@ -189,12 +185,9 @@ impl Bucket {
     pub async fn list(&self, prefix: Option<&Key>, after: Option<&Key>, limit: usize) -> Result<Listing, StoreError> {
         let prefix = prefix.map(|prefix| self.path(prefix)).transpose()?;
         let after = after.map(|after| self.path(after)).transpose()?;
-        let object = ObjectName {
-            bucket: self.name.clone(),
-            key: prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
-        };
-        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed())
-            .await
+        let object =
+            ObjectName { bucket: self.name.clone(), key: prefix.as_ref().map(ToString::to_string).unwrap_or_default() };
+        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed()).await
     }
 
     /// A URL that reads the object for `ttl` without keys. Whether the object exists is not checked.
@@ -207,10 +200,7 @@ impl Bucket {
         if ttl > MAX_PRESIGN {
             return Err(refuse("presigned URLs live at most 7 days"));
         }
-        let signer = self
-            .signer
-            .as_ref()
-            .ok_or_else(|| refuse("only S3 buckets presign URLs"))?;
+        let signer = self.signer.as_ref().ok_or_else(|| refuse("only S3 buckets presign URLs"))?;
         let path = self.path(key)?;
         let signed = signer.signed_url(Method::GET, &path, ttl).await;
         let fault = |error| Fault::of(&error, &self.scrubber).into_error(self.object(key), 1, Duration::ZERO, 0);
@@ -218,10 +208,7 @@ impl Bucket {
     }
 
     pub(crate) fn object(&self, key: &Key) -> ObjectName {
-        ObjectName {
-            bucket: self.name.clone(),
-            key: key.to_string(),
-        }
+        ObjectName { bucket: self.name.clone(), key: key.to_string() }
     }
 
     pub(crate) fn path(&self, key: &Key) -> Result<Path, StoreError> {
@@ -280,10 +267,7 @@ impl Bucket {
 
     /// One attempt at a read. Memory grows with the bytes that arrive, never with the length that a store claims.
     pub(crate) async fn read_once(&self, path: &Path, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, Fault> {
-        let options = GetOptions {
-            if_none_match: known.map(|etag| etag.0.clone()),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { if_none_match: known.map(|etag| etag.0.clone()), ..GetOptions::default() };
         let result = match self.store.get_opts(path, options).await {
             Ok(result) => result,
             Err(error) if Fault::of(&error, &self.scrubber).class == Class::NotModified => {
@@ -308,26 +292,15 @@ impl Bucket {
             let reason = format!("truncated: {} of {claimed} bytes arrived", bytes.len());
             return Err(Fault::new(Class::Unavailable, reason));
         }
-        Ok(Polled::Changed(Fetched {
-            bytes: bytes.freeze(),
-            etag,
-        }))
+        Ok(Polled::Changed(Fetched { bytes: bytes.freeze(), etag }))
     }
 
     /// A body that broke off. Whatever the client calls it, it is never an absent or unchanged object.
     fn broken(&self, error: &object_store::Error, arrived: u64, claimed: u64) -> Fault {
         let fault = Fault::of(error, &self.scrubber);
-        let class = if fault.class == Class::Timeout {
-            Class::Timeout
-        } else {
-            Class::Unavailable
-        };
+        let class = if fault.class == Class::Timeout { Class::Timeout } else { Class::Unavailable };
         let reason = format!("broke off after {arrived} of {claimed} bytes: {}", fault.reason);
-        Fault {
-            class,
-            reason,
-            cause: fault.cause,
-        }
+        Fault { class, reason, cause: fault.cause }
     }
 
     async fn list_once(&self, prefix: Option<&Path>, after: Option<&Path>, limit: usize) -> Result<Listing, Fault> {
@@ -346,11 +319,7 @@ impl Bucket {
             let meta = meta.map_err(|error| Fault::of(&error, &self.scrubber))?;
             walked += 1;
             match meta.location.as_ref().parse() {
-                Ok(key) => listing.objects.push(ObjectInfo {
-                    key,
-                    size: meta.size,
-                    etag: meta.e_tag.map(ETag),
-                }),
+                Ok(key) => listing.objects.push(ObjectInfo { key, size: meta.size, etag: meta.e_tag.map(ETag) }),
                 Err(_) => listing.unusable += 1,
             }
             if self.ordered && listing.objects.len() > limit {
@@ -362,10 +331,7 @@ impl Bucket {
                     break;
                 }
                 // Half of an unordered folder is no answer: which half is up to the file system.
-                return Err(Fault::new(
-                    Class::Misconfigured,
-                    format!("more than {MAX_WALKED} files in the folder"),
-                ));
+                return Err(Fault::new(Class::Misconfigured, format!("more than {MAX_WALKED} files in the folder")));
             }
         }
         if !self.ordered {

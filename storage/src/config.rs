@@ -64,11 +64,7 @@ pub enum ConfigError {
 
 impl BucketConfig {
     fn refuse(&self, field: &'static str, reason: impl Into<String>) -> ConfigError {
-        ConfigError::Field {
-            bucket: self.bucket.escape_debug().take(80).collect(),
-            field,
-            reason: reason.into(),
-        }
+        ConfigError::Field { bucket: self.bucket.escape_debug().take(80).collect(), field, reason: reason.into() }
     }
 
     /// Opens the bucket. Nothing is sent yet.
@@ -86,10 +82,9 @@ impl BucketConfig {
     pub fn open_under(&self, policy: EndpointPolicy) -> Result<Bucket, ConfigError> {
         self.check_names()?;
         match (self.endpoint.split_once(':'), policy) {
-            (Some(("memory", "")), EndpointPolicy::Trusted) => Ok(Bucket::over(
-                Arc::new(InMemory::new()),
-                format!("memory:{}", self.bucket),
-            )),
+            (Some(("memory", "")), EndpointPolicy::Trusted) => {
+                Ok(Bucket::over(Arc::new(InMemory::new()), format!("memory:{}", self.bucket)))
+            }
             (Some(("file", _)), EndpointPolicy::Trusted) => self.open_folder(),
             _ => self.open_s3(policy),
         }
@@ -97,10 +92,8 @@ impl BucketConfig {
 
     fn check_names(&self) -> Result<(), ConfigError> {
         // The rules of S3, which R2 shares; they also keep a folder's bucket inside the folder.
-        let letters = self
-            .bucket
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        let letters =
+            self.bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         let ends = self.bucket.starts_with(|c: char| c.is_ascii_alphanumeric())
             && self.bucket.ends_with(|c: char| c.is_ascii_alphanumeric());
         if !(3..=63).contains(&self.bucket.len()) || !letters || !ends || self.bucket.contains("..") {
@@ -119,10 +112,7 @@ impl BucketConfig {
         let folder: PathBuf = url.to_file_path().map_err(|()| not_a_folder())?.join(&self.bucket);
         // Made here, a folder on a disk that is not mounted would be a bucket without objects.
         if !folder.is_dir() {
-            return Err(self.refuse(
-                "folder",
-                format!("{} does not exist; create it first", folder.display()),
-            ));
+            return Err(self.refuse("folder", format!("{} does not exist; create it first", folder.display())));
         }
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| self.refuse("folder", Scrubber::default().clean(&error.to_string())))?
@@ -151,17 +141,11 @@ impl BucketConfig {
             .with_http_connector(connector)
             .with_client_options(ClientOptions::new().with_allow_http(endpoint.scheme() == "http"))
             // `Bucket` retries by itself: it knows which answers are in doubt.
-            .with_retry(RetryConfig {
-                max_retries: 0,
-                ..RetryConfig::default()
-            })
+            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
             .map_err(|error| self.refuse("settings", scrubber.clean(&error.to_string())))?;
         let store = Arc::new(store);
-        let mut bucket = Bucket::over(
-            Arc::clone(&store) as Arc<dyn ObjectStore>,
-            format!("s3://{}", self.bucket),
-        );
+        let mut bucket = Bucket::over(Arc::clone(&store) as Arc<dyn ObjectStore>, format!("s3://{}", self.bucket));
         bucket.signer = Some(store as Arc<dyn Signer>);
         bucket.scrubber = Arc::new(scrubber);
         if policy != EndpointPolicy::Trusted {
@@ -174,10 +158,7 @@ impl BucketConfig {
 /// The client for `endpoint`, as far as `policy` trusts it.
 pub(crate) fn connector(endpoint: &Url, policy: EndpointPolicy) -> BoundedConnector {
     let loopback = is_loopback(endpoint);
-    BoundedConnector {
-        public_only: policy != EndpointPolicy::Trusted && !loopback,
-        direct: loopback,
-    }
+    BoundedConnector { public_only: policy != EndpointPolicy::Trusted && !loopback, direct: loopback }
 }
 
 /// Both kinds of key travel in headers: printable ASCII, and no longer than any store's.
@@ -210,11 +191,7 @@ mod tests {
     fn keys_are_shown_nowhere() {
         let config = config("http://127.0.0.1:1");
         let bucket = config.open().unwrap();
-        for shown in [
-            format!("{config:?}"),
-            serde_json::to_string(&config).unwrap(),
-            format!("{bucket:?}"),
-        ] {
+        for shown in [format!("{config:?}"), serde_json::to_string(&config).unwrap(), format!("{bucket:?}")] {
             assert!(!shown.contains("planted") && !shown.contains("PLANTED"), "{shown}");
         }
     }
@@ -222,34 +199,10 @@ mod tests {
     #[test]
     fn errors_name_the_field_and_the_accepted_form() {
         let bad = [
-            (
-                BucketConfig {
-                    bucket: "../x".to_owned(),
-                    ..config("https://a.com")
-                },
-                "3 to 63",
-            ),
-            (
-                BucketConfig {
-                    region: "eu west".to_owned(),
-                    ..config("https://a.com")
-                },
-                "region",
-            ),
-            (
-                BucketConfig {
-                    secret_key: Secret::default(),
-                    ..config("https://a.com")
-                },
-                "secret key is missing",
-            ),
-            (
-                BucketConfig {
-                    access_key: Secret::new("a b"),
-                    ..config("https://a.com")
-                },
-                "access key must",
-            ),
+            (BucketConfig { bucket: "../x".to_owned(), ..config("https://a.com") }, "3 to 63"),
+            (BucketConfig { region: "eu west".to_owned(), ..config("https://a.com") }, "region"),
+            (BucketConfig { secret_key: Secret::default(), ..config("https://a.com") }, "secret key is missing"),
+            (BucketConfig { access_key: Secret::new("a b"), ..config("https://a.com") }, "access key must"),
             (config("r2.example.com"), "not a URL such as"),
             (config("file:///nonexistent-folder"), "does not exist"),
             (config("ftp://example.com"), "neither http"),
@@ -266,38 +219,20 @@ mod tests {
         assert!(config("file:///tmp").open_under(EndpointPolicy::Public).is_err());
         assert!(config("memory:").open_under(EndpointPolicy::Loopback).is_err());
         assert!(config("http://127.0.0.1:9").open_under(EndpointPolicy::Public).is_err());
-        assert!(
-            config("http://127.0.0.1:9")
-                .open_under(EndpointPolicy::Loopback)
-                .is_ok()
-        );
+        assert!(config("http://127.0.0.1:9").open_under(EndpointPolicy::Loopback).is_ok());
     }
 
     #[tokio::test]
     async fn a_refused_connection_is_unavailable_and_tells_no_secret() {
-        let quick = RetryPolicy {
-            attempts: 2,
-            first_delay: std::time::Duration::ZERO,
-            ..RetryPolicy::default()
-        };
+        let quick = RetryPolicy { attempts: 2, first_delay: std::time::Duration::ZERO, ..RetryPolicy::default() };
         // Port 1 of loopback has no listener.
         let bucket = config("http://127.0.0.1:1").open().unwrap().with_policy(quick);
         let key = "7/metadata.json".parse().unwrap();
         let error = bucket.get(&key, 10).await.unwrap_err();
-        assert!(
-            matches!(error, crate::StoreError::Unavailable { attempts: 2, .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, crate::StoreError::Unavailable { attempts: 2, .. }), "{error:?}");
         let listed = bucket.list(None, None, 10).await.unwrap_err();
-        let url = bucket
-            .presign_get(&key, std::time::Duration::from_secs(60))
-            .await
-            .unwrap();
-        for shown in [
-            format!("{error} {error:?}"),
-            format!("{listed} {listed:?}"),
-            format!("{url:?}"),
-        ] {
+        let url = bucket.presign_get(&key, std::time::Duration::from_secs(60)).await.unwrap();
+        for shown in [format!("{error} {error:?}"), format!("{listed} {listed:?}"), format!("{url:?}")] {
             assert!(
                 !shown.contains("planted") && !shown.contains("PLANTED") && !shown.contains("Signature"),
                 "{shown}"

@@ -59,11 +59,7 @@ impl Bucket {
             let fault = match self.left_behind(&path, &bytes, &attempts).await {
                 Ok(Left::Ours) => return Ok(Created::AlreadyThere),
                 Ok(Left::Other(theirs)) => {
-                    return Err(StoreError::Conflict {
-                        object: self.object(key),
-                        ours: Digest::of(&bytes),
-                        theirs,
-                    });
+                    return Err(StoreError::Conflict { object: self.object(key), ours: Digest::of(&bytes), theirs });
                 }
                 Ok(Left::Nothing) => fault,
                 Err(unread) if unread.is_transient() => unread,
@@ -100,19 +96,14 @@ impl Bucket {
 
     async fn put_once(&self, path: &Path, bytes: &Bytes, mode: PutMode, attempts: &Attempts) -> Result<(), Fault> {
         let options = PutOptions::from(mode);
-        let put = self
-            .store
-            .put_opts(path, PutPayload::from_bytes(bytes.clone()), options);
+        let put = self.store.put_opts(path, PutPayload::from_bytes(bytes.clone()), options);
         match tokio::time::timeout(attempts.time_left(), put).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 let fault = Fault::of(&error, &self.scrubber);
                 // "Not found" is no answer to a put of a new object: the bucket is missing.
                 match fault.class {
-                    Class::Absent => Err(Fault {
-                        class: Class::Misconfigured,
-                        ..fault
-                    }),
+                    Class::Absent => Err(Fault { class: Class::Misconfigured, ..fault }),
                     _ => Err(fault),
                 }
             }
@@ -126,10 +117,9 @@ impl Bucket {
             Ok(Ok(Polled::Changed(found))) if found.bytes == *ours => Ok(Left::Ours),
             Ok(Ok(Polled::Changed(found))) => Ok(Left::Other(Some(Digest::of(&found.bytes)))),
             Ok(Ok(Polled::Absent)) => Ok(Left::Nothing),
-            Ok(Ok(Polled::Unchanged)) => Err(Fault::new(
-                Class::Unavailable,
-                "\"not modified\" to an unconditional read",
-            )),
+            Ok(Ok(Polled::Unchanged)) => {
+                Err(Fault::new(Class::Unavailable, "\"not modified\" to an unconditional read"))
+            }
             Ok(Err(fault)) if fault.class == Class::TooLarge => Ok(Left::Other(None)),
             Ok(Err(fault)) => Err(fault),
             Err(_) => Err(Fault::new(Class::Timeout, "reading back after a put timed out")),

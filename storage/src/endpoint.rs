@@ -112,9 +112,7 @@ fn is_private_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     // A name without a dot is looked up in the machine's own search domains.
     !name.contains('.')
-        || PRIVATE_SUFFIXES
-            .iter()
-            .any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+        || PRIVATE_SUFFIXES.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
 }
 
 /// Whether `ip` is an address on the public internet (IANA special-purpose registries, RFC 6890 and successors).
@@ -201,15 +199,9 @@ mod tests {
         assert!(parse_endpoint("http://127.0.0.1:9000", EndpointPolicy::Loopback).is_ok());
         assert!(parse_endpoint("http://10.0.0.1:9000", EndpointPolicy::Loopback).is_err());
         assert!(parse_endpoint("http://minio:9000", EndpointPolicy::Trusted).is_ok());
-        assert_eq!(
-            EndpointPolicy::for_peers_of("http://127.0.0.1:9000"),
-            EndpointPolicy::Loopback
-        );
+        assert_eq!(EndpointPolicy::for_peers_of("http://127.0.0.1:9000"), EndpointPolicy::Loopback);
         assert_eq!(EndpointPolicy::for_peers_of("memory:"), EndpointPolicy::Loopback);
-        assert_eq!(
-            EndpointPolicy::for_peers_of("https://x.r2.cloudflarestorage.com"),
-            EndpointPolicy::Public
-        );
+        assert_eq!(EndpointPolicy::for_peers_of("https://x.r2.cloudflarestorage.com"), EndpointPolicy::Public);
     }
 
     #[test]

@@ -18,11 +18,7 @@ pub struct ObjectName {
 
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key.is_empty() {
-            write!(f, "{}", self.bucket)
-        } else {
-            write!(f, "{}/{}", self.bucket, self.key)
-        }
+        if self.key.is_empty() { write!(f, "{}", self.bucket) } else { write!(f, "{}/{}", self.bucket, self.key) }
     }
 }
 

@@ -11,12 +11,7 @@ use crate::http::StatusError;
 use crate::scrub::{Cause, Scrubber};
 
 /// Error codes of S3, R2 and MinIO that mean "no space", whatever status they come with.
-const FULL_CODES: [&str; 4] = [
-    "QuotaExceeded",
-    "InsufficientStorage",
-    "XMinioStorageFull",
-    "StorageFull",
-];
+const FULL_CODES: [&str; 4] = ["QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"];
 
 /// What one attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +42,7 @@ pub(crate) struct Fault {
 impl Fault {
     pub(crate) fn new(class: Class, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self {
-            class,
-            cause: Cause::text(reason.clone()),
-            reason,
-        }
+        Self { class, cause: Cause::text(reason.clone()), reason }
     }
 
     /// Whether another attempt may end differently.
@@ -62,11 +53,7 @@ impl Fault {
     /// Classifies an error of the client.
     pub(crate) fn of(error: &object_store::Error, scrubber: &Scrubber) -> Self {
         let (class, reason) = classify(error);
-        Self {
-            class,
-            reason: scrubber.clean(&reason),
-            cause: Cause::of(error, scrubber),
-        }
+        Self { class, reason: scrubber.clean(&reason), cause: Cause::of(error, scrubber) }
     }
 
     /// The error for the caller, after `attempts` attempts.
@@ -83,17 +70,10 @@ impl Fault {
             Class::Full => StoreError::Full { object, reason, cause },
             Class::Misconfigured => StoreError::Misconfigured { object, reason, cause },
             Class::TooLarge => StoreError::TooLarge { object, limit },
-            Class::Timeout => StoreError::Timeout {
-                object,
-                after: elapsed,
-                attempts,
-            },
-            Class::Absent | Class::NotModified | Class::AlreadyExists | Class::Unavailable => StoreError::Unavailable {
-                object,
-                attempts,
-                reason,
-                cause,
-            },
+            Class::Timeout => StoreError::Timeout { object, after: elapsed, attempts },
+            Class::Absent | Class::NotModified | Class::AlreadyExists | Class::Unavailable => {
+                StoreError::Unavailable { object, attempts, reason, cause }
+            }
         }
     }
 }
@@ -112,11 +92,7 @@ fn classify(error: &object_store::Error) -> (Class, String) {
         return (class, io.to_string());
     }
     if let Some(http) = chain(error).find_map(|error| error.downcast_ref::<HttpError>()) {
-        let class = if http.kind() == HttpErrorKind::Timeout {
-            Class::Timeout
-        } else {
-            Class::Unavailable
-        };
+        let class = if http.kind() == HttpErrorKind::Timeout { Class::Timeout } else { Class::Unavailable };
         return (class, innermost(http));
     }
     let class = match error {
@@ -143,8 +119,8 @@ fn of_status(error: &StatusError) -> Class {
         return Class::Full;
     }
     match error.status.as_u16() {
-        // A bucket that does not exist must not look like one without objects.
-        404 if matches!(error.code.as_str(), "" | "NoSuchKey" | "NotFound") => Class::Absent,
+        // Only the store knows that it holds no such object: neither a missing bucket nor a web server's "not found" is that.
+        404 if error.code == "NoSuchKey" || error.to_head => Class::Absent,
         304 => Class::NotModified,
         409 | 412 => Class::AlreadyExists,
         401 | 403 => Class::Denied,
@@ -171,17 +147,23 @@ mod tests {
     use super::*;
 
     fn class(status: u16, code: &str) -> Class {
+        answer(status, code, false)
+    }
+
+    fn answer(status: u16, code: &str, to_head: bool) -> Class {
         of_status(&StatusError {
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
             message: String::new(),
+            to_head,
         })
     }
 
     #[test]
     fn a_missing_bucket_is_not_a_missing_object() {
         assert_eq!(class(404, "NoSuchKey"), Class::Absent);
-        assert_eq!(class(404, ""), Class::Absent);
+        assert_eq!(answer(404, "", true), Class::Absent);
+        assert_eq!(class(404, ""), Class::Misconfigured);
         assert_eq!(class(404, "NoSuchBucket"), Class::Misconfigured);
     }
 

@@ -96,17 +96,8 @@ impl Grant {
     /// # Errors
     /// [`GrantError`] if no peer would take it.
     pub fn with_keys(config: &BucketConfig) -> Result<Self, GrantError> {
-        let access = GrantAccess::Keys {
-            access_key: config.access_key.clone(),
-            secret_key: config.secret_key.clone(),
-        };
-        Self::checked(
-            &config.endpoint,
-            &config.bucket,
-            &config.region,
-            access,
-            EndpointPolicy::Trusted,
-        )
+        let access = GrantAccess::Keys { access_key: config.access_key.clone(), secret_key: config.secret_key.clone() };
+        Self::checked(&config.endpoint, &config.bucket, &config.region, access, EndpointPolicy::Trusted)
     }
 
     /// A grant of our own by presigned URLs, such as those of [`OwnBucket::presign_verdicts`](crate::OwnBucket).
@@ -115,13 +106,7 @@ impl Grant {
     /// [`GrantError`] if no peer would take it.
     pub fn with_urls(config: &BucketConfig, urls: BTreeMap<Key, PresignedUrl>) -> Result<Self, GrantError> {
         let access = GrantAccess::Urls(urls);
-        Self::checked(
-            &config.endpoint,
-            &config.bucket,
-            &config.region,
-            access,
-            EndpointPolicy::Trusted,
-        )
+        Self::checked(&config.endpoint, &config.bucket, &config.region, access, EndpointPolicy::Trusted)
     }
 
     fn checked(
@@ -131,12 +116,7 @@ impl Grant {
         access: GrantAccess,
         policy: EndpointPolicy,
     ) -> Result<Self, GrantError> {
-        let grant = Self {
-            endpoint: endpoint.into(),
-            bucket: bucket.into(),
-            region: region.into(),
-            access,
-        };
+        let grant = Self { endpoint: endpoint.into(), bucket: bucket.into(), region: region.into(), access };
         grant.open(policy)?;
         Ok(grant)
     }
@@ -162,10 +142,7 @@ impl Grant {
                 wire.urls = Some(urls.iter().map(text).collect());
             }
         }
-        #[expect(
-            clippy::expect_used,
-            reason = "a struct of strings and a map with string keys always serialises"
-        )]
+        #[expect(clippy::expect_used, reason = "a struct of strings and a map with string keys always serialises")]
         serde_json::to_vec(&wire).expect("strings serialise")
     }
 
@@ -181,10 +158,9 @@ impl Grant {
         let wire: Wire = serde_json::from_slice(bytes)
             .map_err(|_| GrantError::Malformed("not JSON with endpoint, bucket, and keys or URLs"))?;
         let access = match (wire.read_access_key, wire.read_secret_key, wire.urls) {
-            (Some(access), Some(secret), None) => GrantAccess::Keys {
-                access_key: Secret::new(access),
-                secret_key: Secret::new(secret),
-            },
+            (Some(access), Some(secret), None) => {
+                GrantAccess::Keys { access_key: Secret::new(access), secret_key: Secret::new(secret) }
+            }
             (None, None, Some(urls)) => GrantAccess::Urls(read_urls(urls)?),
             _ => return Err(GrantError::Malformed("it must have either both read keys or URLs")),
         };
@@ -224,10 +200,7 @@ impl Grant {
             return Err(GrantError::Malformed("it must have 1 to 200 URLs"));
         }
         for (key, url) in urls {
-            let refuse = |reason| GrantError::Url {
-                key: key.clone(),
-                reason,
-            };
+            let refuse = |reason| GrantError::Url { key: key.clone(), reason };
             let url = url.expose();
             if url.origin() != endpoint.origin() {
                 return Err(refuse("it does not lead to the grant's endpoint"));
@@ -237,9 +210,8 @@ impl Grant {
             }
             check_reach(url, policy).map_err(refuse)?;
         }
-        let client = connector(&endpoint, policy)
-            .client()
-            .map_err(|_| GrantError::Malformed("no HTTP client for it"))?;
+        let client =
+            connector(&endpoint, policy).client().map_err(|_| GrantError::Malformed("no HTTP client for it"))?;
         let mut bucket = Bucket::over(
             Arc::new(PresignedStore::new(client, urls.clone())),
             format!("presigned://{}", Scrubber::default().clean(&self.bucket)),
@@ -251,15 +223,10 @@ impl Grant {
 
 fn read_urls(urls: BTreeMap<String, String>) -> Result<BTreeMap<Key, PresignedUrl>, GrantError> {
     let read = |(key, url): (String, String)| {
-        let key: Key = key
-            .parse()
-            .map_err(|_| GrantError::Malformed("a URL for something that is no object key"))?;
+        let key: Key = key.parse().map_err(|_| GrantError::Malformed("a URL for something that is no object key"))?;
         match Url::parse(&url) {
             Ok(url) => Ok((key, PresignedUrl::new(url))),
-            Err(_) => Err(GrantError::Url {
-                key,
-                reason: "it is not a URL",
-            }),
+            Err(_) => Err(GrantError::Url { key, reason: "it is not a URL" }),
         }
     };
     urls.into_iter().map(read).collect()
@@ -290,12 +257,7 @@ mod tests {
 
     #[test]
     fn a_peer_cannot_send_us_into_our_own_network() {
-        for endpoint in [
-            "http://127.0.0.1:9000",
-            "https://10.0.0.1",
-            "http://169.254.169.254",
-            "https://db.internal",
-        ] {
+        for endpoint in ["http://127.0.0.1:9000", "https://10.0.0.1", "http://169.254.169.254", "https://db.internal"] {
             let bytes = Grant::with_keys(&config(endpoint)).unwrap().encode();
             assert!(Grant::decode(&bytes, EndpointPolicy::Public).is_err(), "{endpoint}");
         }

@@ -39,6 +39,8 @@ pub(crate) struct StatusError {
     /// S3's code such as `NoSuchKey`; empty if the answer had none.
     pub(crate) code: String,
     pub(crate) message: String,
+    /// Whether it answers a HEAD request, whose answers have no code.
+    pub(crate) to_head: bool,
 }
 
 impl fmt::Display for StatusError {
@@ -59,21 +61,14 @@ impl std::error::Error for StatusError {}
 impl StatusError {
     /// Takes `Code` and `Message` from S3's XML. The rest is dropped: it repeats the access key and the string that was
     /// signed.
-    fn read(status: StatusCode, body: &[u8]) -> Self {
+    fn read(status: StatusCode, body: &[u8], to_head: bool) -> Self {
         let text = String::from_utf8_lossy(body);
         let element = |name: &str| -> String {
             let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-            let inner = text
-                .split_once(&open)
-                .and_then(|(_, rest)| rest.split_once(&close))
-                .map(|(inner, _)| inner);
+            let inner = text.split_once(&open).and_then(|(_, rest)| rest.split_once(&close)).map(|(inner, _)| inner);
             inner.unwrap_or_default().chars().take(200).collect()
         };
-        Self {
-            status,
-            code: element("Code"),
-            message: element("Message"),
-        }
+        Self { status, code: element("Code"), message: element("Message"), to_head }
     }
 }
 
@@ -102,18 +97,13 @@ impl BoundedConnector {
         if self.direct {
             builder = builder.no_proxy();
         }
-        Ok(HttpClient::new(BoundedClient {
-            inner: HttpClient::new(builder.build()?),
-        }))
+        Ok(HttpClient::new(BoundedClient { inner: HttpClient::new(builder.build()?) }))
     }
 }
 
 impl HttpConnector for BoundedConnector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        self.client().map_err(|source| object_store::Error::Generic {
-            store: "S3",
-            source: Box::new(source),
-        })
+        self.client().map_err(|source| object_store::Error::Generic { store: "S3", source: Box::new(source) })
     }
 }
 
@@ -127,17 +117,15 @@ struct BoundedClient {
 impl HttpService for BoundedClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let limit = body_limit(&request);
+        let to_head = request.method() == Method::HEAD;
         let response = self.inner.execute(request).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response.map(|body| bounded(body, limit)));
         }
         // A hostile store may answer an error without end.
-        let body = bounded(response.into_body(), MAX_SHORT_BODY)
-            .bytes()
-            .await
-            .unwrap_or_default();
-        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body)))
+        let body = bounded(response.into_body(), MAX_SHORT_BODY).bytes().await.unwrap_or_default();
+        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body, to_head)))
     }
 }
 
@@ -152,12 +140,10 @@ fn body_limit(request: &HttpRequest) -> usize {
 }
 
 fn bounded(body: HttpResponseBody, limit: usize) -> HttpResponseBody {
-    HttpResponseBody::new(
-        Limited::new(body, limit).map_err(|error| match error.downcast::<HttpError>() {
-            Ok(error) => *error,
-            Err(error) => HttpError::new(HttpErrorKind::Decode, TooLong(error.to_string())),
-        }),
-    )
+    HttpResponseBody::new(Limited::new(body, limit).map_err(|error| match error.downcast::<HttpError>() {
+        Ok(error) => *error,
+        Err(error) => HttpError::new(HttpErrorKind::Decode, TooLong(error.to_string())),
+    }))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -176,10 +162,8 @@ struct NoPublicAddress(String);
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
-                .await?
-                .filter(|address| is_public(address.ip()))
-                .collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.filter(|address| is_public(address.ip())).collect();
             if found.is_empty() {
                 return Err(NoPublicAddress(name.as_str().to_owned()).into());
             }
@@ -196,12 +180,9 @@ mod tests {
     fn keeps_code_and_message_of_an_error_and_nothing_else() {
         let body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>no match</Message>\
             <AWSAccessKeyId>AKIDPLANTED</AWSAccessKeyId><StringToSign>AWS4\nplanted</StringToSign></Error>";
-        let error = StatusError::read(StatusCode::FORBIDDEN, body);
+        let error = StatusError::read(StatusCode::FORBIDDEN, body, false);
         assert_eq!(error.to_string(), "HTTP 403 Forbidden, SignatureDoesNotMatch: no match");
-        assert_eq!(
-            StatusError::read(StatusCode::BAD_GATEWAY, b"<html>").to_string(),
-            "HTTP 502 Bad Gateway"
-        );
+        assert_eq!(StatusError::read(StatusCode::BAD_GATEWAY, b"<html>", false).to_string(), "HTTP 502 Bad Gateway");
     }
 
     #[tokio::test]

@@ -65,9 +65,7 @@ impl OwnBucket {
     /// # Errors
     /// As [`Bucket::create`].
     pub async fn write_video(&self, task_id: TaskId, miner: Hotkey, video: Bytes) -> Result<Created, StoreError> {
-        self.bucket
-            .create(&TaskKey::new(task_id, TaskObject::GeneratedVideo(miner)).into(), video)
-            .await
+        self.bucket.create(&TaskKey::new(task_id, TaskObject::GeneratedVideo(miner)).into(), video).await
     }
 
     /// Writes our signed verdict file on `task_id`.
@@ -77,10 +75,7 @@ impl OwnBucket {
     pub async fn write_verdict(&self, task_id: TaskId, file: Bytes) -> Result<Created, StoreError> {
         let key = Key::from(TaskKey::verdict(task_id, self.hotkey));
         if file.len() > MAX_FILE_BYTES {
-            return Err(StoreError::TooLarge {
-                object: self.bucket.object(&key),
-                limit: MAX_FILE_BYTES as u64,
-            });
+            return Err(StoreError::TooLarge { object: self.bucket.object(&key), limit: MAX_FILE_BYTES as u64 });
         }
         self.bucket.create(&key, file).await
     }
@@ -90,9 +85,7 @@ impl OwnBucket {
     /// # Errors
     /// As [`Bucket::get`].
     pub async fn verdict(&self, task_id: TaskId) -> Result<Option<Bytes>, StoreError> {
-        self.bucket
-            .get(&TaskKey::verdict(task_id, self.hotkey).into(), MAX_FILE_BYTES as u64)
-            .await
+        self.bucket.get(&TaskKey::verdict(task_id, self.hotkey).into(), MAX_FILE_BYTES as u64).await
     }
 
     /// What a task's object holds, for one that was broken off and is taken up again.
@@ -128,10 +121,8 @@ impl OwnBucket {
     /// # Errors
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store let the second write pass.
     pub async fn prove_create_once(&self) -> Result<(), StoreError> {
-        let key: Key = PROBE
-            .to_owned()
-            .try_into()
-            .map_err(|error: crate::KeyError| self.probe_failed(&error.to_string()))?;
+        let key: Key =
+            PROBE.to_owned().try_into().map_err(|error: crate::KeyError| self.probe_failed(&error.to_string()))?;
         let _ = self.bucket.create(&key, Bytes::from_static(b"first")).await?;
         match self.bucket.create(&key, Bytes::from_static(b"other")).await {
             Err(StoreError::Conflict { .. }) => {}
@@ -146,10 +137,7 @@ impl OwnBucket {
 
     fn probe_failed(&self, reason: &str) -> StoreError {
         StoreError::Misconfigured {
-            object: crate::ObjectName {
-                bucket: self.bucket.name().to_owned(),
-                key: PROBE.to_owned(),
-            },
+            object: crate::ObjectName { bucket: self.bucket.name().to_owned(), key: PROBE.to_owned() },
             reason: reason.to_owned(),
             cause: crate::Cause::text(reason),
         }

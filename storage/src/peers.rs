@@ -78,9 +78,7 @@ impl PeerBucket {
     /// As [`Bucket::get`].
     pub async fn poll_verdict(&self, task_id: TaskId, known: Option<&ETag>) -> Result<Polled, StoreError> {
         let _permit = self.reads.acquire().await;
-        self.bucket
-            .get_if_changed(&self.verdict_key(task_id), MAX_FILE_BYTES as u64, known)
-            .await
+        self.bucket.get_if_changed(&self.verdict_key(task_id), MAX_FILE_BYTES as u64, known).await
     }
 
     /// Any other object of the peer's bucket, of at most `max_bytes`.
@@ -115,22 +113,10 @@ impl PeerBuckets {
         let open = |peer: StaticPeer| {
             let bucket = peer.bucket.open()?.with_policy(RetryPolicy::for_peers());
             let origin = PeerOrigin::Static;
-            Ok((
-                peer.hotkey,
-                PeerBucket {
-                    hotkey: peer.hotkey,
-                    origin,
-                    bucket,
-                    reads: Arc::clone(&reads),
-                },
-            ))
+            Ok((peer.hotkey, PeerBucket { hotkey: peer.hotkey, origin, bucket, reads: Arc::clone(&reads) }))
         };
         let peers = fixed.into_iter().map(open).collect::<Result<_, ConfigError>>()?;
-        Ok(Self {
-            policy,
-            peers: RwLock::new(peers),
-            reads,
-        })
+        Ok(Self { policy, peers: RwLock::new(peers), reads })
     }
 
     /// Takes a grant that `hotkey` sent over a stream on which it proved itself. `bytes` are as it sent them.
@@ -155,15 +141,7 @@ impl PeerBuckets {
             _ => {}
         }
         let reads = Arc::clone(&self.reads);
-        peers.insert(
-            hotkey,
-            PeerBucket {
-                hotkey,
-                origin: PeerOrigin::Granted,
-                bucket,
-                reads,
-            },
-        );
+        peers.insert(hotkey, PeerBucket { hotkey, origin: PeerOrigin::Granted, bucket, reads });
         Ok(Granted::Stored)
     }
 
@@ -176,23 +154,13 @@ impl PeerBuckets {
     /// The peer's bucket, if we have access to it.
     #[must_use]
     pub fn get(&self, hotkey: &Hotkey) -> Option<PeerBucket> {
-        self.peers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(hotkey)
-            .cloned()
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).cloned()
     }
 
     /// The peers that we have access to, sorted.
     #[must_use]
     pub fn hotkeys(&self) -> Vec<Hotkey> {
-        let mut hotkeys: Vec<_> = self
-            .peers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .copied()
-            .collect();
+        let mut hotkeys: Vec<_> = self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         hotkeys.sort_unstable();
         hotkeys
     }
@@ -220,11 +188,7 @@ mod tests {
 
     #[test]
     fn the_operators_list_wins_over_grants() {
-        let fixed = StaticPeer {
-            hotkey: hotkey(1),
-            uid: None,
-            bucket: config("leoma-static"),
-        };
+        let fixed = StaticPeer { hotkey: hotkey(1), uid: None, bucket: config("leoma-static") };
         let peers = PeerBuckets::new(vec![fixed], EndpointPolicy::Public).unwrap();
         let grant = Grant::with_keys(&config("leoma-granted")).unwrap().encode();
         assert_eq!(peers.grant(hotkey(1), &grant).unwrap(), Granted::StaticWins);
@@ -255,9 +219,6 @@ mod tests {
         }
         let one_more = peers.insert(Hotkey::from_bytes([255; 32]), bucket.clone());
         assert!(matches!(one_more, Err(GrantError::TooManyPeers { .. })));
-        assert_eq!(
-            peers.insert(Hotkey::from_bytes([0; 32]), bucket).unwrap(),
-            Granted::Stored
-        );
+        assert_eq!(peers.insert(Hotkey::from_bytes([0; 32]), bucket).unwrap(), Granted::Stored);
     }
 }

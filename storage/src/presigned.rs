@@ -32,19 +32,16 @@ impl PresignedStore {
 
     fn url(&self, location: &Path) -> Result<&PresignedUrl> {
         let key = location.as_ref().parse::<Key>().ok();
-        key.and_then(|key| self.urls.get(&key))
-            .ok_or_else(|| Error::PermissionDenied {
-                path: location.to_string(),
-                source: "the grant has no URL for this object".into(),
-            })
+        key.and_then(|key| self.urls.get(&key)).ok_or_else(|| Error::PermissionDenied {
+            path: location.to_string(),
+            source: "the grant has no URL for this object".into(),
+        })
     }
 }
 
 impl fmt::Debug for PresignedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresignedStore")
-            .field("urls", &self.urls.len())
-            .finish_non_exhaustive()
+        f.debug_struct("PresignedStore").field("urls", &self.urls.len()).finish_non_exhaustive()
     }
 }
 
@@ -55,17 +52,11 @@ impl fmt::Display for PresignedStore {
 }
 
 fn generic(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Generic {
-        store: STORE,
-        source: Box::new(source),
-    }
+    Error::Generic { store: STORE, source: Box::new(source) }
 }
 
 fn read_only(operation: &str) -> Error {
-    Error::NotImplemented {
-        operation: operation.to_owned(),
-        implementer: STORE.to_owned(),
-    }
+    Error::NotImplemented { operation: operation.to_owned(), implementer: STORE.to_owned() }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,20 +66,13 @@ struct MissingHeader(&'static str);
 #[async_trait]
 impl ObjectStore for PresignedStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut request = http::Request::builder()
-            .method(Method::GET)
-            .uri(self.url(location)?.expose().as_str());
+        let mut request = http::Request::builder().method(Method::GET).uri(self.url(location)?.expose().as_str());
         if let Some(etag) = &options.if_none_match {
             request = request.header(IF_NONE_MATCH, etag);
         }
         let request = request.body(HttpRequestBody::empty()).map_err(generic)?;
         let response = self.client.execute(request).await.map_err(generic)?;
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value: &http::HeaderValue| value.to_str().ok())
-        };
+        let header = |name| response.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let size = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
         let size: u64 = size.ok_or_else(|| generic(MissingHeader("Content-Length")))?;
         let meta = ObjectMeta {
@@ -102,11 +86,7 @@ impl ObjectStore for PresignedStore {
         let body = if options.head {
             stream::empty().boxed()
         } else {
-            response
-                .into_body()
-                .bytes_stream()
-                .map_err(|error: HttpError| generic(error))
-                .boxed()
+            response.into_body().bytes_stream().map_err(|error: HttpError| generic(error)).boxed()
         };
         Ok(GetResult {
             payload: GetResultPayload::Stream(body),

@@ -63,11 +63,7 @@ impl RetryPolicy {
 
     /// Starts counting.
     pub(crate) fn begin(self) -> Attempts {
-        Attempts {
-            policy: self,
-            started: Instant::now(),
-            made: 0,
-        }
+        Attempts { policy: self, started: Instant::now(), made: 0 }
     }
 }
 
@@ -96,9 +92,7 @@ impl Attempts {
 
     /// How long one request may take now.
     pub(crate) fn time_left(&self) -> Duration {
-        self.policy
-            .attempt_timeout
-            .min(self.policy.deadline.saturating_sub(self.elapsed()))
+        self.policy.attempt_timeout.min(self.policy.deadline.saturating_sub(self.elapsed()))
     }
 
     /// Pauses before the next attempt; `false` if there is none.
@@ -118,11 +112,7 @@ impl Attempts {
     /// back together.
     fn delay(&self, jitter: f64) -> Duration {
         let doublings = self.made.saturating_sub(1).min(16);
-        self.policy
-            .first_delay
-            .saturating_mul(1 << doublings)
-            .min(self.policy.max_delay)
-            .mul_f64(jitter)
+        self.policy.first_delay.saturating_mul(1 << doublings).min(self.policy.max_delay).mul_f64(jitter)
     }
 }
 
@@ -132,11 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_and_pauses_are_bounded() {
-        let policy = RetryPolicy {
-            attempts: 3,
-            first_delay: Duration::ZERO,
-            ..RetryPolicy::default()
-        };
+        let policy = RetryPolicy { attempts: 3, first_delay: Duration::ZERO, ..RetryPolicy::default() };
         let mut attempts = policy.begin();
         let mut made = 0;
         loop {
@@ -154,10 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_attempt_begins_after_the_deadline() {
-        let policy = RetryPolicy {
-            deadline: Duration::ZERO,
-            ..RetryPolicy::default()
-        };
+        let policy = RetryPolicy { deadline: Duration::ZERO, ..RetryPolicy::default() };
         let mut attempts = policy.begin();
         assert_eq!(attempts.start(), Duration::ZERO);
         assert!(!attempts.pause().await);

@@ -21,9 +21,7 @@ pub(crate) struct Scrubber {
 impl Scrubber {
     /// Hides `secrets` too, wherever they appear. Empty ones are skipped.
     pub(crate) fn hiding(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self {
-            secrets: secrets.into_iter().filter(|secret| !secret.is_empty()).collect(),
-        }
+        Self { secrets: secrets.into_iter().filter(|secret| !secret.is_empty()).collect() }
     }
 
     /// `text` without secrets, query strings and control characters, at most [`MAX_TEXT`] characters.
@@ -33,10 +31,7 @@ impl Scrubber {
             text = text.replace(secret.expose(), HIDDEN);
         }
         let mut clean = String::new();
-        for word in text
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| !word.is_empty())
-        {
+        for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
             if !clean.is_empty() {
                 clean.push(' ');
             }
@@ -51,9 +46,7 @@ impl Scrubber {
 
 /// `word` up to its query string or signature, if it has one.
 fn without_query(word: &str) -> String {
-    let query = word
-        .find('?')
-        .filter(|at| word[..*at].contains('/') || word[*at..].contains('='));
+    let query = word.find('?').filter(|at| word[..*at].contains('/') || word[*at..].contains('='));
     let signature = SIGNATURE_MARKS.iter().filter_map(|mark| word.find(mark)).min();
     match (query, signature) {
         (None, None) => word.to_owned(),
@@ -85,10 +78,7 @@ impl Cause {
     }
 
     pub(crate) fn text(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            source: None,
-        }
+        Self { text: text.into(), source: None }
     }
 }
 

@@ -80,10 +80,7 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(serde_json::to_string(&secret).unwrap(), "\"***\"");
-        assert_eq!(
-            serde_json::from_str::<Secret>("\"hunter2\"").unwrap().expose(),
-            "hunter2"
-        );
+        assert_eq!(serde_json::from_str::<Secret>("\"hunter2\"").unwrap().expose(), "hunter2");
         let url = PresignedUrl::new("https://h/b/k?X-Amz-Signature=abc".parse().unwrap());
         assert_eq!(format!("{url:?}"), "https://h/b/k?***");
     }

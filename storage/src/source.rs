@@ -56,16 +56,8 @@ impl SourceBucket {
                 "the source bucket holds more than is used"
             );
         }
-        let videos = listing
-            .objects
-            .into_iter()
-            .filter(|object| object.key.as_str().ends_with(VIDEO_ENDING));
-        Ok(videos
-            .map(|object| SourceVideo {
-                key: object.key,
-                size: object.size,
-            })
-            .collect())
+        let videos = listing.objects.into_iter().filter(|object| object.key.as_str().ends_with(VIDEO_ENDING));
+        Ok(videos.map(|object| SourceVideo { key: object.key, size: object.size }).collect())
     }
 
     /// A video of at most `max_bytes`.
@@ -82,9 +74,7 @@ impl SourceBucket {
     /// # Errors
     /// As [`Bucket::get`].
     pub async fn allowlist(&self, known: Option<&ETag>) -> Result<Polled, StoreError> {
-        self.bucket
-            .get_if_changed(&Key::allowlist(), MAX_ALLOWLIST_BYTES, known)
-            .await
+        self.bucket.get_if_changed(&Key::allowlist(), MAX_ALLOWLIST_BYTES, known).await
     }
 
     /// Replaces the allowlist. Only the subnet's owner holds keys for this.

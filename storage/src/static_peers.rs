@@ -76,11 +76,7 @@ impl StaticPeers {
             match read_entry(entry) {
                 Ok(peer) if list.peers.iter().any(|known| known.hotkey == peer.hotkey) => {
                     let reason = "the hotkey occurs twice; the first entry is used".to_owned();
-                    list.refused.push(StaticPeerError {
-                        index,
-                        hotkey: Some(peer.hotkey),
-                        reason,
-                    });
+                    list.refused.push(StaticPeerError { index, hotkey: Some(peer.hotkey), reason });
                 }
                 Ok(peer) => list.peers.push(peer),
                 Err((hotkey, reason)) => list.refused.push(StaticPeerError { index, hotkey, reason }),
@@ -105,11 +101,7 @@ fn read_fields(fields: &Map<String, Value>, hotkey: Hotkey) -> Result<StaticPeer
             Some(Uid(uid.ok_or("`uid` must be a number from 0 to 65535")?))
         }
     };
-    let region = if fields.contains_key("region") {
-        text(fields, "region")?
-    } else {
-        DEFAULT_REGION
-    };
+    let region = if fields.contains_key("region") { text(fields, "region")? } else { DEFAULT_REGION };
     let bucket = BucketConfig {
         endpoint: text(fields, "endpoint")?.to_owned(),
         bucket: text(fields, "bucket")?.to_owned(),
@@ -157,10 +149,7 @@ mod tests {
         assert_eq!(refused.len(), 5);
         assert!(refused[0].contains("PEER_VALIDATORS[0]: `5bad`"), "{refused:?}");
         assert!(refused[1].contains("occurs twice"), "{refused:?}");
-        assert!(
-            refused[2].contains(ALICE) && refused[2].contains("`read_access_key` must be a string"),
-            "{refused:?}"
-        );
+        assert!(refused[2].contains(ALICE) && refused[2].contains("`read_access_key` must be a string"), "{refused:?}");
         assert!(refused[3].contains("endpoint"), "{refused:?}");
         assert!(!format!("{list:?}").contains("planted"));
     }
@@ -168,11 +157,6 @@ mod tests {
     #[test]
     fn a_text_that_is_no_list_is_named() {
         assert_eq!(StaticPeers::parse(" ").unwrap(), StaticPeers::default());
-        assert!(
-            StaticPeers::parse("{}")
-                .unwrap_err()
-                .to_string()
-                .contains("must be a JSON list")
-        );
+        assert!(StaticPeers::parse("{}").unwrap_err().to_string().contains("must be a JSON list"));
     }
 }

@@ -42,10 +42,5 @@ async fn a_folder_that_went_away_is_not_an_empty_bucket() {
         assert!(matches!(error, StoreError::Misconfigured { .. }), "{error}");
         assert!(error.to_string().contains("folder does not exist"), "{error}");
     }
-    assert!(
-        bucket
-            .presign_get(&key, std::time::Duration::from_secs(60))
-            .await
-            .is_err()
-    );
+    assert!(bucket.presign_get(&key, std::time::Duration::from_secs(60)).await.is_err());
 }

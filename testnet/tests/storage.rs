@@ -1,0 +1,438 @@
+//! The S3 server of the local subnet, through production's storage client, and the client's behaviour under its faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use leoma_protocol::{Hotkey, TaskId};
+use leoma_storage::conformance::{self, quick_policy};
+use leoma_storage::{
+    Bucket, BucketConfig, Created, EndpointPolicy, Grant, Granted, Key, OwnBucket, PeerBuckets, RetryPolicy, Secret,
+    StoreError,
+};
+use leoma_testnet::storage::{self, BucketKeys, Config, Fault, FaultKind, Handle};
+
+const ONE: &str = "leoma-one";
+const TWO: &str = "leoma-two";
+
+/// A server with two buckets in a folder of its own.
+struct Server {
+    handle: Handle,
+    one: BucketKeys,
+    two: BucketKeys,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (BucketKeys::generate(ONE), BucketKeys::generate(TWO));
+        let handle = start(folder.path(), &[&one, &two]).await;
+        Self { handle, one, two, _folder: folder }
+    }
+
+    fn writer(&self) -> Bucket {
+        open(&self.one.writer(self.handle.endpoint()))
+    }
+
+    fn reader(&self) -> Bucket {
+        open(&self.one.reader(self.handle.endpoint()))
+    }
+
+    fn inject(&self, fault: Fault) {
+        self.handle.faults().inject(fault).unwrap();
+    }
+}
+
+async fn start(folder: &Path, keys: &[&BucketKeys]) -> Handle {
+    storage::spawn(Config::new(folder.to_owned(), keys.iter().map(|keys| (*keys).clone()).collect())).await.unwrap()
+}
+
+fn open(config: &BucketConfig) -> Bucket {
+    config.open().unwrap().with_policy(quick_policy())
+}
+
+fn key(text: &str) -> Key {
+    text.parse().unwrap()
+}
+
+fn bytes(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+fn denied<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::PermissionDenied { .. })), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s3_behaves_as_memory_and_folders_do() {
+    let server = Server::start().await;
+    conformance::check(&server.writer()).await;
+    server.handle.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_key_reads_and_cannot_write() {
+    let server = Server::start().await;
+    let (writer, reader) = (server.writer(), server.reader());
+    assert_eq!(writer.create(&key("a"), bytes("a")).await.unwrap(), Created::New);
+    assert_eq!(reader.get(&key("a"), 10).await.unwrap().unwrap(), bytes("a"));
+    assert_eq!(reader.get(&key("absent"), 10).await.unwrap(), None);
+    assert_eq!(reader.list(None, None, 10).await.unwrap().objects.len(), 1);
+    denied(reader.create(&key("b"), bytes("b")).await);
+    denied(reader.create(&key("a"), bytes("a")).await);
+    denied(reader.replace(&key("a"), bytes("b")).await);
+    assert_eq!(writer.get(&key("a"), 10).await.unwrap().unwrap(), bytes("a"));
+    assert_eq!(writer.get(&key("b"), 10).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn strangers_and_other_buckets_keys_reach_nothing() {
+    let server = Server::start().await;
+    let endpoint = server.handle.endpoint();
+    let _ = server.writer().create(&key("a"), bytes("a")).await.unwrap();
+    let own = server.one.writer(endpoint);
+    let others = server.two.writer(endpoint);
+    let strangers = [
+        // Another bucket's keys.
+        BucketConfig { bucket: ONE.to_owned(), ..others.clone() },
+        // Keys that nobody has.
+        BucketConfig { access_key: Secret::new("stranger"), ..own.clone() },
+        // A wrong secret.
+        BucketConfig { secret_key: Secret::new("guessed"), ..own.clone() },
+        // A bucket that does not exist: refused as well, and not taken for an empty one.
+        BucketConfig { bucket: "leoma-none".to_owned(), ..own },
+    ];
+    for config in strangers {
+        let bucket = open(&config);
+        denied(bucket.get(&key("a"), 10).await);
+        denied(bucket.get(&key("absent"), 10).await);
+        denied(bucket.head(&key("absent")).await);
+        denied(bucket.create(&key("b"), bytes("b")).await);
+        denied(bucket.list(None, None, 10).await);
+    }
+    let unsigned = reqwest::Client::new();
+    for path in ["", ONE, "leoma-one/a", "leoma-one/absent", "leoma-one?list-type=2"] {
+        let status = unsigned.get(format!("{endpoint}/{path}")).send().await.unwrap().status();
+        assert_eq!(status.as_u16(), 403, "{path}");
+    }
+    let put = unsigned.put(format!("{endpoint}/leoma-one/b")).body("b").send().await.unwrap();
+    assert_eq!(put.status().as_u16(), 403);
+}
+
+#[tokio::test]
+async fn a_presigned_url_reads_one_object_until_it_expires() {
+    let server = Server::start().await;
+    let bucket = server.writer();
+    let _ = bucket.create(&key("a"), bytes("a")).await.unwrap();
+    let _ = bucket.create(&key("b"), bytes("b")).await.unwrap();
+    let client = reqwest::Client::new();
+    let url = bucket.presign_get(&key("a"), Duration::from_secs(60)).await.unwrap();
+    let answer = client.get(url.expose().clone()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap()), (200, bytes("a")));
+    assert_eq!(client.put(url.expose().clone()).body("x").send().await.unwrap().status().as_u16(), 403);
+    let other = url.expose().as_str().replacen("/a?", "/b?", 1);
+    assert_eq!(client.get(other).send().await.unwrap().status().as_u16(), 403);
+
+    let short = bucket.presign_get(&key("a"), Duration::from_secs(1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(client.get(short.expose().clone()).send().await.unwrap().status().as_u16(), 403);
+    let too_long = bucket.presign_get(&key("a"), Duration::from_secs(8 * 24 * 3600)).await;
+    assert!(matches!(too_long, Err(StoreError::Misconfigured { .. })), "{too_long:?}");
+}
+
+#[tokio::test]
+async fn a_grant_opens_a_peers_bucket_by_keys_or_urls() {
+    let server = Server::start().await;
+    let endpoint = server.handle.endpoint();
+    let hotkey = Hotkey::from_bytes([9; 32]);
+    let own = OwnBucket::new(server.writer(), hotkey);
+    let _ = own.write_verdict(TaskId(7), bytes("verdict")).await.unwrap();
+
+    let by_keys = Grant::with_keys(&server.one.reader(endpoint)).unwrap();
+    let urls = own.presign_verdicts([TaskId(7), TaskId(8)], Duration::from_secs(60)).await.unwrap();
+    let by_urls = Grant::with_urls(&server.one.reader(endpoint), urls).unwrap();
+    let policy = EndpointPolicy::for_peers_of(endpoint);
+    for grant in [by_keys, by_urls.clone()] {
+        let peers = PeerBuckets::new(vec![], policy).unwrap();
+        assert_eq!(peers.grant(hotkey, &grant.encode()).unwrap(), Granted::Stored);
+        let peer = peers.get(&hotkey).unwrap();
+        assert_eq!(peer.verdict(TaskId(7)).await.unwrap().unwrap(), bytes("verdict"));
+        assert_eq!(peer.verdict(TaskId(8)).await.unwrap(), None);
+        let leoma_storage::Polled::Changed(found) = peer.poll_verdict(TaskId(7), None).await.unwrap() else {
+            panic!("no verdict")
+        };
+        let again = peer.poll_verdict(TaskId(7), found.etag.as_ref()).await.unwrap();
+        assert_eq!(again, leoma_storage::Polled::Unchanged);
+    }
+    // What no URL was given for is refused, which is not the same as absent.
+    let bucket = by_urls.open(policy).unwrap();
+    denied(bucket.get(&key("9/metadata.json"), 10).await);
+    assert!(bucket.create(&key("x"), bytes("x")).await.is_err());
+    assert_eq!(bucket.head(&key(&format!("7/evaluation_results/{hotkey}.json"))).await.unwrap().unwrap().size, 7);
+}
+
+#[tokio::test]
+async fn faults_that_pass_are_ridden_out() {
+    let server = Server::start().await;
+    let bucket = server.writer();
+    let passing = [FaultKind::Conflict, FaultKind::TooManyRequests, FaultKind::InternalError, FaultKind::LostAnswer];
+    for (n, kind) in passing.into_iter().enumerate() {
+        let key = key(&format!("passing/{n}"));
+        server.inject(Fault::next(kind, 2).on("PUT").of_bucket(ONE));
+        let created = bucket.create(&key, bytes("bytes")).await.unwrap();
+        let expected = if kind == FaultKind::LostAnswer { Created::AlreadyThere } else { Created::New };
+        assert_eq!(created, expected, "{kind:?}");
+        server.handle.faults().clear();
+        server.inject(Fault::next(kind, 2).on("GET").of_bucket(ONE));
+        assert_eq!(bucket.get(&key, 10).await.unwrap().unwrap(), bytes("bytes"), "{kind:?}");
+        server.handle.faults().clear();
+    }
+}
+
+#[tokio::test]
+async fn faults_that_stay_end_in_their_own_error_within_bounds() {
+    let server = Server::start().await;
+    let bucket = server.writer();
+    let _ = bucket.create(&key("there"), bytes("bytes")).await.unwrap();
+    let attempts = u64::from(quick_policy().attempts);
+    for kind in [FaultKind::Conflict, FaultKind::TooManyRequests, FaultKind::InternalError] {
+        server.inject(Fault::always(kind));
+        let before = server.handle.faults().requests();
+        for result in [bucket.get(&key("there"), 10).await, bucket.get(&key("absent"), 10).await] {
+            assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{kind:?}: {result:?}");
+        }
+        assert_eq!(server.handle.faults().requests() - before, 2 * attempts, "{kind:?}");
+        let before = server.handle.faults().requests();
+        let result = bucket.create(&key("new"), bytes("new")).await;
+        assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{kind:?}: {result:?}");
+        // Each put is followed by a look at what it left.
+        assert_eq!(server.handle.faults().requests() - before, 2 * attempts, "{kind:?}");
+        server.handle.faults().clear();
+        assert_eq!(bucket.get(&key("new"), 10).await.unwrap(), None, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_is_found_behind_faults() {
+    let server = Server::start().await;
+    let bucket = server.writer();
+    let _ = bucket.create(&key("a"), bytes("theirs")).await.unwrap();
+    server.inject(Fault::next(FaultKind::InternalError, 1).on("PUT"));
+    let result = bucket.create(&key("a"), bytes("ours")).await;
+    assert!(matches!(result, Err(StoreError::Conflict { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_of_its_own_and_not_retried() {
+    let server = Server::start().await;
+    let bucket = server.writer();
+    server.inject(Fault::always(FaultKind::DiskFull).on("PUT"));
+    let before = server.handle.faults().requests();
+    for result in [bucket.create(&key("a"), bytes("a")).await.map(|_| ()), bucket.replace(&key("a"), bytes("a")).await]
+    {
+        assert!(matches!(result, Err(StoreError::Full { .. })), "{result:?}");
+    }
+    assert_eq!(server.handle.faults().requests() - before, 2);
+    assert_eq!(bucket.get(&key("a"), 10).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_truncated_body_is_never_an_object() {
+    let server = Server::start().await;
+    let bucket = server.writer();
+    let whole: Bytes = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
+    let _ = bucket.create(&key("a"), whole.clone()).await.unwrap();
+    server.inject(Fault::always(FaultKind::Truncated).on("GET"));
+    let result = bucket.get(&key("a"), 1 << 20).await;
+    let Err(StoreError::Unavailable { reason, attempts, .. }) = &result else { panic!("{:?}", result.map(|_| ())) };
+    assert!(reason.contains("of 300000 bytes"), "{reason}");
+    assert_eq!(*attempts, quick_policy().attempts);
+    // A put that is in doubt is read back: half an object must not count as other bytes, nor as ours.
+    let result = bucket.create(&key("a"), whole.clone()).await;
+    assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
+    server.handle.faults().clear();
+    server.inject(Fault::next(FaultKind::Truncated, 2).on("GET"));
+    assert_eq!(bucket.get(&key("a"), 1 << 20).await.unwrap().unwrap(), whole);
+}
+
+#[tokio::test]
+async fn a_store_that_stalls_times_out_and_is_read_back() {
+    let server = Server::start().await;
+    let impatient = RetryPolicy { attempts: 2, attempt_timeout: Duration::from_millis(400), ..quick_policy() };
+    let bucket = server.writer().with_policy(impatient);
+    let stall = Duration::from_secs(30);
+    server.inject(Fault::always(FaultKind::Slow).on("GET").after(stall));
+    let result = bucket.get(&key("absent"), 10).await;
+    assert!(matches!(result, Err(StoreError::Timeout { attempts: 2, .. })), "{result:?}");
+    server.handle.faults().clear();
+    // The put is done and its answer comes too late: the bytes are found, and not written again.
+    server.inject(Fault::next(FaultKind::Slow, 1).on("PUT").after(stall));
+    assert_eq!(bucket.create(&key("a"), bytes("a")).await.unwrap(), Created::AlreadyThere);
+    assert_eq!(server.handle.faults().met(FaultKind::Slow), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn under_random_faults_objects_are_still_written_once() {
+    let server = Server::start().await;
+    for kind in [FaultKind::Conflict, FaultKind::InternalError, FaultKind::LostAnswer, FaultKind::Truncated] {
+        server.inject(Fault { percent: Some(15), ..Fault::always(kind) });
+    }
+    let patient = RetryPolicy {
+        attempts: 60,
+        first_delay: Duration::from_millis(5),
+        max_delay: Duration::from_millis(20),
+        ..quick_policy()
+    };
+    let bucket = server.writer().with_policy(patient);
+    for round in 0..10 {
+        let key = key(&format!("round/{round}"));
+        let racers: Vec<_> = (0..6_u8)
+            .map(|n| {
+                let (bucket, key) = (bucket.clone(), key.clone());
+                tokio::spawn(async move { (n, bucket.create(&key, Bytes::from(vec![n; 5_000])).await) })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for racer in racers {
+            match racer.await.unwrap() {
+                (n, Ok(_)) => winners.push(n),
+                (_, Err(StoreError::Conflict { .. })) => {}
+                (n, Err(error)) => panic!("{n}: {error}"),
+            }
+        }
+        assert_eq!(winners.len(), 1, "round {round}");
+        assert_eq!(bucket.get(&key, 5_000).await.unwrap().unwrap(), vec![winners[0]; 5_000]);
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_an_error() {
+    let server = Server::start().await;
+    let endpoint = server.handle.endpoint();
+    let keys = &server.one.write;
+    let wrong = open(&BucketConfig { secret_key: Secret::new("plantedsecret"), ..server.one.writer(endpoint) });
+    let url = server.writer().presign_get(&key("a"), Duration::from_secs(1)).await.unwrap();
+    let grant = Grant::with_urls(&server.one.reader(endpoint), [(key("a"), url)].into()).unwrap();
+    let by_url = grant.open(EndpointPolicy::Loopback).unwrap().with_policy(quick_policy());
+    let mut errors = vec![wrong.get(&key("a"), 10).await.unwrap_err(), wrong.list(None, None, 5).await.unwrap_err()];
+    for kind in [FaultKind::InternalError, FaultKind::Truncated, FaultKind::DiskFull] {
+        server.inject(Fault::always(kind));
+        errors.push(server.writer().list(Some(&key("prefix")), None, 5).await.unwrap_err());
+        if kind != FaultKind::Truncated {
+            errors.push(by_url.get(&key("a"), 10).await.unwrap_err());
+        }
+        server.handle.faults().clear();
+    }
+    for error in errors {
+        let mut shown = format!("{error} {error:?}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            shown += &format!(" {cause} {cause:?}");
+            source = cause.source();
+        }
+        for secret in [&keys.access, &keys.secret, "plantedsecret", "X-Amz-Signature", "X-Amz-Credential"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("leoma-one"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn buckets_survive_a_restart_and_a_folder_has_one_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = BucketKeys::generate(ONE);
+    let first = start(folder.path(), &[&keys]).await;
+    let _ = open(&keys.writer(first.endpoint())).create(&key("a/b"), bytes("kept")).await.unwrap();
+    let second = storage::spawn(Config::new(folder.path().to_owned(), vec![keys.clone()])).await;
+    assert!(second.unwrap_err().to_string().contains("used by another server"));
+    first.stop().await;
+    let again = start(folder.path(), &[&keys]).await;
+    let bucket = open(&keys.writer(again.endpoint()));
+    assert_eq!(bucket.create(&key("a/b"), bytes("kept")).await.unwrap(), Created::AlreadyThere);
+    assert!(matches!(bucket.create(&key("a/b"), bytes("other")).await, Err(StoreError::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { port, ..Config::new(folder.path().to_owned(), vec![BucketKeys::generate(ONE)]) };
+    let error = storage::spawn(config).await.unwrap_err().to_string();
+    assert!(error.contains(&port.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn faults_are_set_over_http_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = BucketKeys::generate(ONE);
+    let config = Config { admin: true, ..Config::new(folder.path().to_owned(), vec![keys.clone()]) };
+    let server = storage::spawn(config).await.unwrap();
+    let admin = format!("{}/faults", server.admin().unwrap());
+    let client = reqwest::Client::new();
+    let post = |text: &'static str| client.post(&admin).header("content-type", "application/json").body(text).send();
+    let set = post(r#"{"kind":"disk_full","bucket":"leoma-one","method":"PUT","count":1}"#).await.unwrap();
+    assert_eq!(set.status().as_u16(), 204);
+    assert!(post(r#"{"kind":"gremlins"}"#).await.unwrap().status().is_client_error());
+    assert!(post(r#"{"kind":"slow","percent":200}"#).await.unwrap().status().is_client_error());
+    let listed: Vec<Fault> = client.get(&admin).send().await.unwrap().json().await.unwrap();
+    assert_eq!(listed, server.faults().list());
+    let bucket = open(&keys.writer(server.endpoint()));
+    assert!(matches!(bucket.create(&key("a"), bytes("a")).await, Err(StoreError::Full { .. })));
+    assert_eq!(bucket.create(&key("a"), bytes("a")).await.unwrap(), Created::New);
+    post(r#"{"kind":"slow"}"#).await.unwrap();
+    assert_eq!(client.delete(&admin).send().await.unwrap().status().as_u16(), 204);
+    assert!(server.faults().list().is_empty());
+}
+
+/// `leoma-testnet storage` in its own process; killed when dropped.
+struct Process(std::process::Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    async fn start(dir: &Path, keys: &Path) -> (Self, serde_json::Value) {
+        let _ = std::fs::remove_file(dir.join("endpoint.json"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
+        let process = Self(command.arg("storage").arg("--dir").arg(dir).arg("--keys").arg(keys).spawn().unwrap());
+        for _ in 0..600 {
+            if let Ok(text) = std::fs::read(dir.join("endpoint.json")) {
+                return (process, serde_json::from_slice(&text).unwrap());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no endpoint.json after 30 s");
+    }
+
+    fn stop(mut self, signal: nix::sys::signal::Signal) -> std::process::ExitStatus {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+        self.0.wait().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_command_serves_stops_on_signals_and_keeps_its_buckets() {
+    use nix::sys::signal::Signal;
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, file) = (folder.path().join("s3"), folder.path().join("keys.json"));
+    let keys = BucketKeys::generate(ONE);
+    storage::write_keys(&file, std::slice::from_ref(&keys)).unwrap();
+    let (process, addresses) = Process::start(&dir, &file).await;
+    let bucket = open(&keys.writer(addresses["endpoint"].as_str().unwrap()));
+    assert_eq!(bucket.create(&key("a"), bytes("a")).await.unwrap(), Created::New);
+    let admin = format!("{}/faults", addresses["admin"].as_str().unwrap());
+    assert_eq!(reqwest::get(&admin).await.unwrap().text().await.unwrap(), "[]");
+    assert!(process.stop(Signal::SIGTERM).success());
+    let (process, addresses) = Process::start(&dir, &file).await;
+    let bucket = open(&keys.reader(addresses["endpoint"].as_str().unwrap()));
+    assert_eq!(bucket.get(&key("a"), 10).await.unwrap().unwrap(), bytes("a"));
+    assert!(process.stop(Signal::SIGINT).success());
+}
