@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -125,6 +126,7 @@ impl Shell {
             restored,
             timing,
             seed: rand::random(),
+            signatures: Arc::default(),
         });
         Self {
             swarm,

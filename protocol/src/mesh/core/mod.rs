@@ -28,6 +28,7 @@ mod scores;
 mod time;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -84,6 +85,8 @@ pub struct CoreConfig {
     pub timing: Timing,
     /// Where randomness comes from.
     pub seed: u64,
+    /// Remembers good signatures. A simulation shares one among all its validators.
+    pub signatures: Arc<SignatureCheck>,
 }
 
 /// What messages are checked against.
@@ -95,7 +98,7 @@ struct View {
     lookback_blocks: u64,
     allowlists: Allowlists,
     head: BlockNumber,
-    signatures: SignatureCheck,
+    signatures: Arc<SignatureCheck>,
 }
 
 impl View {
@@ -156,7 +159,7 @@ impl Core {
         let CoreConfig { network, peer, params, interval, lookback_blocks, signer, allowlist, head, .. } = config;
         let Restored { certificates, evidence, addresses, sequence } = config.restored;
         let allowlists = Allowlists::single(allowlist);
-        let signatures = SignatureCheck::default();
+        let signatures = config.signatures;
         let view = View { network, params, interval, lookback_blocks, allowlists, head, signatures };
         let mut agreement = Agreement::default();
         // Told before: nobody needs to be told again. What no longer verifies is too old to matter.

@@ -1,0 +1,158 @@
+//! Attestations, certificates, evidence, fetching and catch-up over real sockets.
+#![cfg(feature = "mesh")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+mod mesh_harness;
+
+use leoma_protocol::codec::Wire as _;
+use leoma_protocol::hello::HelloAnswer;
+use leoma_protocol::mesh::{HELLO_PROTOCOL, MeshError, MeshEvent, Restored};
+use leoma_protocol::messages::{Certificate, Evidence};
+use leoma_protocol::{Digest, FileId, TaskId};
+use mesh_harness::*;
+
+fn certificate(event: &MeshEvent) -> Option<Certificate> {
+    match event {
+        MeshEvent::Certified(certificate) => Some(certificate.clone()),
+        _ => None,
+    }
+}
+
+fn evidence(event: &MeshEvent) -> Option<Evidence> {
+    match event {
+        MeshEvent::Evidence(evidence) => Some(evidence.clone()),
+        _ => None,
+    }
+}
+
+fn announced(event: &MeshEvent) -> Option<(FileId, Digest)> {
+    match event {
+        MeshEvent::Announcement(announcement) => Some((announcement.file, announcement.digest)),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_announced_fetched_attested_and_certified_everywhere() {
+    let nodes = mesh(4).await;
+    let content = b"a verdict file".to_vec();
+    let file = verdict(&signer(1), 99, &content);
+    nodes[0].handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
+    let announcement = signer(1).sign_announcement(network(), &file).unwrap();
+    nodes[0].handle.announce(announcement).await.unwrap();
+    nodes[0].handle.attest(file.id, file.digest).await.unwrap();
+    for node in &nodes[1..3] {
+        let (id, digest) = node.until_heard("the announcement", announced).await;
+        let bytes = node.handle.fetch_verdict(id, digest, |bytes| Digest::of(bytes) == digest).await.unwrap();
+        assert_eq!(bytes, content);
+        node.handle.provide_verdict(id, digest, bytes).await.unwrap();
+        node.handle.attest(id, digest).await.unwrap();
+    }
+    for node in &nodes {
+        let certificate = node.until_heard("a certificate", certificate).await;
+        assert_eq!((certificate.file, certificate.digest), (file.id, file.digest));
+        assert!(certificate.votes.len() >= 3);
+        assert_eq!(node.handle.certificates().await.unwrap().len(), 1);
+    }
+    // Nobody attests to another digest, and nobody's handle lets it.
+    let other = nodes[1].handle.attest(file.id, Digest::of(b"another")).await;
+    assert!(matches!(other, Err(MeshError::NotSafe(_))), "{other:?}");
+
+    // Its producer and its bucket gone, the file is still to be had; one bad copy does no harm.
+    nodes[0].handle.shutdown().await;
+    nodes[1].handle.provide_verdict(file.id, file.digest, b"spoilt".to_vec()).await.unwrap();
+    let accept = |bytes: &[u8]| Digest::of(bytes) == file.digest;
+    let fetched = until("the file from another holder", || async {
+        nodes[3].handle.fetch_verdict(file.id, file.digest, accept).await.ok()
+    });
+    assert_eq!(fetched.await, content);
+    let missing = nodes[3].handle.fetch_verdict(file.id, Digest::of(b"no such file"), |_| true).await;
+    assert!(matches!(missing, Err(MeshError::NotFound { .. })), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_latecomer_catches_up_on_certificates_and_evidence() {
+    let members = hotkeys(1..=4);
+    let first = Node::start(config(1, &members));
+    let bootnode = first.address().await;
+    let mut others = Vec::new();
+    for number in 2..=3 {
+        let mut config = config(number, &members);
+        config.bootnodes = vec![bootnode.clone()];
+        others.push(Node::start(config));
+    }
+    others[0].until_mutual(2).await;
+    others[1].until_mutual(2).await;
+    for task in 60..100 {
+        let file = verdict(&signer(1), task, &task.to_be_bytes());
+        first.handle.announce(signer(1).sign_announcement(network(), &file).unwrap()).await.unwrap();
+        for node in [&first, &others[0], &others[1]] {
+            node.handle.attest(file.id, file.digest).await.unwrap();
+        }
+    }
+    // A validator without a memory signs twice.
+    for content in [b"one", b"two"] {
+        let signer = signer(2);
+        let file = verdict(&signer, 50, content);
+        others[0].handle.announce(signer.sign_announcement(network(), &file).unwrap()).await.unwrap();
+    }
+    for node in [&first, &others[0], &others[1]] {
+        let found = node.until_heard("evidence", evidence).await;
+        assert_eq!(found.key().accused, others[0].hotkey);
+        until("forty certificates", || async { (node.handle.certificates().await.unwrap().len() == 40).then_some(()) })
+            .await;
+    }
+    let mut late = config(4, &members);
+    late.bootnodes = vec![bootnode];
+    let late = Node::start(late);
+    until("forty certificates", || async { (late.handle.certificates().await.unwrap().len() == 40).then_some(()) })
+        .await;
+    assert_eq!(late.until_heard("evidence", evidence).await.key().accused, others[0].hotkey);
+    assert_eq!(late.heard(certificate).len(), 40, "each told once");
+
+    // What it learnt survives its restart without a peer.
+    let restored = Restored {
+        certificates: late.heard(certificate),
+        evidence: late.heard(evidence),
+        addresses: vec![],
+        sequence: 0,
+    };
+    late.handle.shutdown().await;
+    let mut alone = config(4, &members);
+    alone.restored = restored;
+    let alone = Node::start(alone);
+    assert_eq!(alone.handle.certificates().await.unwrap().len(), 40);
+    assert_eq!(alone.handle.evidence().await.unwrap().len(), 1);
+    assert!(alone.heard(certificate).is_empty(), "nothing is told twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hotkey_at_two_machines_is_reported() {
+    let members = hotkeys([1, 2]);
+    let node = Node::start(config(1, &members));
+    let mut hostile = Hostile::new(HELLO_PROTOCOL);
+    let peer = hostile.connect(&node.address().await).await;
+    let hello = hostile.hello(&signer(1), |draft| draft.seq = u64::MAX);
+    let answer = hostile.ask(peer, hello.to_wire().unwrap()).await.unwrap();
+    assert!(matches!(HelloAnswer::from_wire(&answer).unwrap(), HelloAnswer::Accepted(_)));
+    let (hotkey, ours) = node
+        .until_heard("a doppelganger", |event| match event {
+            MeshEvent::Doppelganger { hotkey, ours, .. } => Some((*hotkey, *ours)),
+            _ => None,
+        })
+        .await;
+    assert_eq!((hotkey, ours), (node.hotkey, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_others_would_refuse_are_refused_at_once() {
+    let node = Node::start(config(1, &hotkeys([1])));
+    let far = verdict(&signer(1), 1_000_000, b"the future");
+    let refused = node.handle.announce(signer(1).sign_announcement(network(), &far).unwrap()).await;
+    assert!(matches!(refused, Err(MeshError::Refused(_))), "{refused:?}");
+    // Alone on the allowlist, a validator is its own two thirds.
+    let file = verdict(&signer(1), 99, b"file");
+    node.handle.attest(file.id, file.digest).await.unwrap();
+    let certificate = node.until_heard("a certificate", certificate).await;
+    assert_eq!(certificate.file, FileId { task_id: TaskId(99), producer: node.hotkey });
+}
