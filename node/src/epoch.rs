@@ -11,7 +11,6 @@ use leoma_rotation::{
     AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome, consensus, decide_weights,
     due_epoch,
 };
-use leoma_storage::PeerBuckets;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -65,8 +64,6 @@ pub struct WeightSetter {
     pub params: Arc<ConsensusParams>,
     /// Verified files.
     pub library: Library,
-    /// Peers' buckets.
-    pub buckets: Arc<PeerBuckets>,
     /// What the mesh agreed on.
     pub agreement: Agreement,
     /// What was decided before.
@@ -141,7 +138,9 @@ impl WeightSetter {
         let boundary = Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
         let metagraph = self.chain.metagraph(boundary).await?;
         let history = Arc::clone(&self.allowlists.borrow());
+        self.agreement.refresh().await;
         let readable = self.fetch_missing(&history, epoch_block).await;
+        self.agreement.fetch_certified().await;
         let (outcome, decision) = self.decide(&metagraph, &history, readable)?;
         let record = record_of(epoch_block, &decision, &outcome);
         self.state.keep_epoch(&record)?;
@@ -233,7 +232,7 @@ impl WeightSetter {
                     if id.producer == self.signer.hotkey() {
                         continue;
                     }
-                    match self.fetch(id).await {
+                    match self.agreement.fetch_from_bucket(id).await {
                         Some(found) => {
                             reached.push((id.producer, true));
                             if found {
@@ -259,29 +258,6 @@ impl WeightSetter {
         let unreadable = |hotkey: &&Hotkey| failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey);
         let readable = listed.len() - listed.iter().filter(unreadable).count();
         Readable { readable, listed: listed.len() }
-    }
-
-    /// Whether the producer has such a file: `None` when it cannot be told.
-    async fn fetch(&self, id: FileId) -> Option<bool> {
-        let bucket = self.buckets.get(&id.producer)?;
-        match bucket.verdict(id.task_id).await {
-            Ok(None) => Some(false),
-            Ok(Some(bytes)) => match self.library.take_in(id, &bytes, None) {
-                Ok(digest) => {
-                    self.agreement.attest(id, digest).await;
-                    Some(true)
-                }
-                Err(error) => {
-                    self.metrics.files_refused.inc();
-                    tracing::warn!(%error, "file from a bucket left out");
-                    Some(false)
-                }
-            },
-            Err(error) => {
-                tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read");
-                None
-            }
-        }
     }
 }
 

@@ -3,12 +3,16 @@
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod epoch;
+pub mod http;
 pub mod library;
 pub mod metrics;
 pub mod miners;
+pub mod peers;
 pub mod report;
 pub mod services;
 pub mod state;
+pub mod status;
 pub mod subnet;
 pub mod telemetry;
 pub mod wallet;

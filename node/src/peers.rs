@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
-use leoma_protocol::mesh::{GrantBytes, KnownPeer, MeshEvent, MeshHandle, Restored};
+use leoma_protocol::mesh::{GrantBytes, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored};
 use leoma_protocol::messages::{Announcement, Certificate, Evidence};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{Digest, FileId, Hotkey, HotkeySigner, TaskId};
@@ -154,13 +154,10 @@ impl Agreement {
         if self.is_doubled() {
             return;
         }
-        match self.signer.sign_attestation(self.library.network(), id, digest) {
-            Ok(attestation) => {
-                if let Err(error) = self.mesh.attest(attestation).await {
-                    tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "attestation not sent");
-                }
-            }
-            Err(error) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "not attested"),
+        match self.mesh.attest(id, digest).await {
+            Ok(_) => {}
+            Err(MeshError::NotSafe(error)) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "not attested"),
+            Err(error) => tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "attestation not sent"),
         }
     }
 
@@ -329,13 +326,17 @@ impl Agreement {
     async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
         if let Some(bucket) = self.buckets.get(&id.producer) {
             match bucket.verdict(id.task_id).await {
-                Ok(Some(bytes)) if self.accept(id, digest, &bytes, "bucket").await => return true,
+                Ok(Some(bytes)) if self.accept(id, digest, &bytes).await => return true,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read"),
             }
         }
-        match self.mesh.fetch_verdict(id, digest).await {
-            Ok(bytes) => self.accept(id, digest, &bytes, "mesh").await,
+        let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();
+        match self.mesh.fetch_verdict(id, digest, accept).await {
+            Ok(bytes) => {
+                self.taken_in(id, digest, bytes, "mesh").await;
+                true
+            }
             Err(error) => {
                 tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "no peer has the file");
                 false
@@ -343,20 +344,76 @@ impl Agreement {
         }
     }
 
-    async fn accept(&self, id: FileId, digest: Digest, bytes: &[u8], source: &str) -> bool {
+    async fn accept(&self, id: FileId, digest: Digest, bytes: &[u8]) -> bool {
         match self.library.take_in(id, bytes, Some(digest)) {
             Ok(_) => {
-                self.metrics.files_taken_in.inc();
-                tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), source, "verdict file taken in");
-                self.serve(id, digest, bytes.to_vec()).await;
-                self.attest(id, digest).await;
+                self.taken_in(id, digest, bytes.to_vec(), "bucket").await;
                 true
             }
             Err(error) => {
                 self.metrics.files_refused.inc();
-                tracing::warn!(%error, source, "file left out");
+                tracing::warn!(%error, "file from a bucket left out");
                 false
             }
+        }
+    }
+
+    /// What follows from a new verified file: it is served to peers and attested to.
+    async fn taken_in(&self, id: FileId, digest: Digest, bytes: Vec<u8>, source: &str) {
+        self.metrics.files_taken_in.inc();
+        tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), source, "verdict file taken in");
+        self.serve(id, digest, bytes).await;
+        self.attest(id, digest).await;
+    }
+
+    /// Reads a producer's file from its bucket: whether there is one that counts, `None` when it cannot be told.
+    pub async fn fetch_from_bucket(&self, id: FileId) -> Option<bool> {
+        let bucket = self.buckets.get(&id.producer)?;
+        match bucket.verdict(id.task_id).await {
+            Ok(None) => Some(false),
+            Ok(Some(bytes)) => match self.library.take_in(id, &bytes, None) {
+                Ok(digest) => {
+                    self.taken_in(id, digest, bytes.to_vec(), "bucket").await;
+                    Some(true)
+                }
+                Err(error) => {
+                    self.metrics.files_refused.inc();
+                    tracing::warn!(%error, "file from a bucket left out");
+                    Some(false)
+                }
+            },
+            Err(error) => {
+                tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Takes over what the mesh holds by now: an event may have been dropped while we were busy.
+    pub async fn refresh(&self) {
+        if let Ok(certificates) = self.mesh.certificates().await {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.certificates.extend(certificates.into_iter().map(|certificate| (certificate.file, certificate)));
+        }
+        if let Ok(evidence) = self.mesh.evidence().await {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            for evidence in evidence {
+                if !known.evidence.contains(&evidence) {
+                    known.evidence.push(evidence);
+                }
+            }
+        }
+    }
+
+    /// Gets the certified files that are not held, from buckets or peers.
+    pub async fn fetch_certified(&self) {
+        let missing: Vec<(FileId, Digest)> = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let certified = known.certificates.values().map(|certificate| (certificate.file, certificate.digest));
+            certified.filter(|(id, digest)| !self.library.holds_digest(*id, *digest)).collect()
+        };
+        for (id, digest) in missing {
+            self.fetch_once(id, digest).await;
         }
     }
 }

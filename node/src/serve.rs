@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle};
-use leoma_protocol::{ConsensusParams, HotkeySigner, TaskId};
+use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, Restored};
+use leoma_protocol::{ConsensusParams, HotkeySigner, Network, TaskId};
+use leoma_rotation::AllowlistHistory;
 use leoma_storage::{EndpointPolicy, Grant, OwnBucket, PeerBuckets, SourceBucket};
 use prometheus_client::registry::Registry;
 use sp_core::Pair as _;
@@ -44,6 +45,8 @@ impl Parts {
     pub const ALL: Self = Self { sampler: true, weights: true };
 }
 
+/// How often it is said that there is no allowlist yet.
+const WAIT_NOTE_EVERY: Duration = Duration::from_secs(30);
 /// Time that loops have to end by themselves after a stop: an upload in hand, a weight transaction.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -97,7 +100,9 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
 
     let library = Library::open(state.clone(), Arc::clone(&params))?;
     let restored = restore(&state)?;
-    let (mesh, events) = start_mesh(config, &signer, &params, &heads, restored.clone()).await?;
+    let history = first_allowlist(&subnet, &stop).await?;
+    let head = *heads.borrow();
+    let (mesh, events) = start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone()).await?;
     let agreement =
         Agreement::new(mesh.clone(), signer.clone(), library.clone(), Arc::clone(&buckets), state.clone(), metrics.clone(), &restored);
     agreement.serve_kept(TaskId(0)).await?;
@@ -149,7 +154,6 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             signer,
             params,
             library,
-            buckets,
             agreement: agreement.clone(),
             state: state.clone(),
             allowlists: subnet.allowlists.clone(),
@@ -240,10 +244,9 @@ fn spawn_followers(
         loop {
             let history = Arc::clone(&allowlists.borrow_and_update());
             for entry in history.entries() {
-                let _stopping = mesh.set_allowlist(entry.from_task, entry.allowlist.validators().to_vec()).await;
+                let _stopping = mesh.set_allowlist_from(entry.from_task, entry.allowlist.validators().to_vec()).await;
             }
             if let Some(entry) = history.entries().last() {
-                let _stopping = mesh.set_interval(entry.allowlist.interval()).await;
                 buckets.retain(|hotkey| entry.allowlist.contains(hotkey));
             }
             tokio::select! {
@@ -293,7 +296,7 @@ fn spawn_miner_validation(
 async fn set_grant(mesh: &MeshHandle, read: &leoma_storage::BucketConfig) -> anyhow::Result<()> {
     let bytes = Grant::with_keys(read).context("R2_OWN_READ_ACCESS_KEY cannot be granted to peers")?.encode();
     let grant = leoma_protocol::mesh::GrantBytes::new(bytes).context("the grant is too long")?;
-    mesh.set_grant(Some(grant)).await?;
+    mesh.set_grant(grant).await?;
     Ok(())
 }
 
@@ -320,15 +323,40 @@ async fn supervise(mut running: Running, stop: CancellationToken) -> anyhow::Res
     outcome
 }
 
+/// Without an allowlist there are no validators to talk to and no tasks: waits for the first one.
+async fn first_allowlist(subnet: &Subnet, stop: &CancellationToken) -> anyhow::Result<Arc<AllowlistHistory>> {
+    let mut allowlists = subnet.allowlists.clone();
+    loop {
+        let history = Arc::clone(&allowlists.borrow_and_update());
+        if !history.entries().is_empty() {
+            return Ok(history);
+        }
+        tokio::select! {
+            () = stop.cancelled() => bail!("stopped before the subnet owner published an allowlist"),
+            changed = allowlists.changed() => changed.context("the subnet reader ended")?,
+            () = tokio::time::sleep(WAIT_NOTE_EVERY) => tracing::info!("waiting for the subnet owner's allowlist"),
+        }
+    }
+}
+
 async fn start_mesh(
     config: &Config,
     signer: &HotkeySigner,
     params: &ConsensusParams,
-    heads: &watch::Receiver<Head>,
-    restored: leoma_protocol::mesh::Restored,
+    network: Network,
+    history: &AllowlistHistory,
+    head: Head,
+    restored: Restored,
 ) -> anyhow::Result<(MeshHandle, mpsc::Receiver<MeshEvent>)> {
-    let _ = (heads, params);
-    let _ = MeshConfig::new;
-    let _ = (config, signer, restored, Mesh::spawn);
-    bail!("pending")
+    let newest = history.entries().last().context("no allowlist")?;
+    let keypair = mesh_key(&config.state_dir)?;
+    let mut mesh = MeshConfig::new(keypair, network, params.clone(), newest.allowlist.interval(), signer.clone());
+    mesh.listen = config.mesh.listen.clone();
+    mesh.external = config.mesh.external.clone();
+    mesh.bootnodes = config.mesh.bootnodes.clone();
+    mesh.mdns = config.mesh.mdns;
+    mesh.allowlist = newest.allowlist.validators().to_vec();
+    mesh.head = head.number;
+    mesh.restored = restored;
+    Mesh::spawn(mesh).context("the mesh cannot start (is the port of LEOMA_MESH_LISTEN in use?)")
 }
