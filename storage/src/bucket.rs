@@ -346,3 +346,29 @@ impl Bucket {
 fn too_large(max_bytes: u64) -> Fault {
     Fault::new(Class::TooLarge, format!("larger than {max_bytes} bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers await these in spawned tasks.
+    #[test]
+    fn operations_move_between_threads() {
+        fn sends<T: Send>(_: T) {}
+        let bucket = Bucket::in_memory("test");
+        let key = Key::allowlist();
+        sends(bucket.get(&key, 1));
+        sends(bucket.get_if_changed(&key, 1, None));
+        sends(bucket.head(&key));
+        sends(bucket.list(None, None, 1));
+        sends(bucket.create(&key, Bytes::new()));
+        sends(bucket.replace(&key, Bytes::new()));
+        sends(bucket.presign_get(&key, Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn an_error_names_bucket_and_key() {
+        let error = Bucket::in_memory("test").presign_get(&Key::allowlist(), Duration::ZERO).await.unwrap_err();
+        assert!(error.to_string().starts_with("memory:test/allowlist/v1.json: "), "{error}");
+    }
+}
