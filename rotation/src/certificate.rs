@@ -106,6 +106,8 @@ mod tests {
     #[test]
     fn strangers_and_attesters_of_two_digests_count_for_nothing() {
         assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (9, b"a"), (8, b"a")]), None);
+        // Whichever of the two digests sorts first.
         assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (2, b"a"), (2, b"b")]), None);
+        assert_eq!(certified(4, &[(0, b"b"), (1, b"b"), (2, b"a"), (2, b"b")]), None);
     }
 }
