@@ -19,8 +19,10 @@ use serde_json::Value;
 const FLOAT_NOISE: f64 = 1e-9;
 
 fn cases(name: &str) -> Vec<Value> {
-    let folder = std::env::var_os("LEOMA_VECTORS")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors")), PathBuf::from);
+    // Cargo runs tests in the crate's folder; whoever sets the variable stands in the workspace's, and `join` keeps an
+    // absolute path as it is.
+    let folder = std::env::var_os("LEOMA_VECTORS").map_or_else(|| PathBuf::from("vectors"), PathBuf::from);
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(folder);
     let path = folder.join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
