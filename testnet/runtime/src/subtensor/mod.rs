@@ -51,13 +51,23 @@ pub struct AxonInfo {
     pub placeholder2: u8,
 }
 
+/// How a subnet's epoch turns weights into emission; clients ask before they set weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub enum EpochConsensus {
+    /// Yuma consensus, the only one here.
+    #[default]
+    Yuma,
+    /// None: one validator decides.
+    Null,
+}
+
 /// The pallet as FRAME expands it.
 #[import_section(outcomes::outcomes)]
 #[frame_support::pallet]
 #[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 #[allow(clippy::too_many_arguments, reason = "the live chain's argument lists")]
 pub mod pallet {
-    use super::{AxonInfo, SubnetGenesis};
+    use super::{AxonInfo, EpochConsensus, SubnetGenesis};
     use frame_support::pallet_prelude::*;
     use frame_support::traits::fungible;
     use frame_system::pallet_prelude::*;
@@ -281,6 +291,9 @@ pub mod pallet {
     pub type LastEpochBlock<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     #[pallet::storage]
     pub type SubnetEpochIndex<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    /// Never written: every subnet runs Yuma consensus.
+    #[pallet::storage]
+    pub type SubnetEpochConsensus<T: Config> = StorageMap<_, Identity, u16, EpochConsensus, ValueQuery>;
     /// Hashes committed and not yet revealed: (hash, commit epoch, commit block, first block after the reveal window as
     /// estimated at commit). Keyed by storage index and hotkey.
     #[pallet::storage]
