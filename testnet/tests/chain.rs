@@ -261,7 +261,7 @@ async fn selective_metagraph_holds_the_asked_fields_and_commitments() {
         at.runtime_apis().call_raw("SubnetInfoRuntimeApi_get_selective_metagraph", Some(&arguments)).await.unwrap();
     let metagraph = Option::<SelectiveMetagraph<AccountId>>::decode(&mut &bytes[..]).unwrap().unwrap();
     assert_eq!(metagraph.owner_hotkey, Some(Key::new("owner").account()));
-    assert_eq!(u64::from(metagraph.block.unwrap().0), at.block_number());
+    assert_eq!(metagraph.block.unwrap().0, at.block_number());
     assert_eq!(metagraph.hotkeys.unwrap()[3], Key::new("miner").account());
     assert_eq!(metagraph.validator_permit.unwrap(), [false, true, true, false, false]);
     let validators: Vec<u16> = metagraph.validators.unwrap().into_iter().map(|uid| uid.0).collect();
