@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leoma::chain::{ChainError, SubmitError};
-use leoma_rotation::AllowlistError;
 use leoma_storage::{ConfigError, KeyError, StoreError};
 
 use crate::corpus::CorpusError;
@@ -96,9 +95,6 @@ pub enum LaunchError {
     /// A source clip has a name that is no object key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The allowlist cannot be made.
-    #[error(transparent)]
-    Allowlist(#[from] AllowlistError),
     /// A client could not be made.
     #[error("http client: {0}")]
     Client(#[from] reqwest::Error),

@@ -153,6 +153,12 @@ impl Part {
         LaunchError::NotReady { part: self.plan.name.clone(), after, lines: last_lines(&self.plan.log) }
     }
 
+    /// The error of a command that ended without success.
+    #[must_use]
+    pub fn failed(&self, command: &str) -> LaunchError {
+        LaunchError::Command { command: command.to_owned(), lines: last_lines(&self.plan.log) }
+    }
+
     /// Asks the part to end.
     pub fn terminate(&self) {
         // It may have ended already.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use leoma::chain::ChainClient;
 use leoma_protocol::{HotkeySigner, MemoryGuard, MinerCommitment};
-use leoma_rotation::Allowlist;
 use leoma_storage::{Key, SourceBucket};
 
 use super::accounts::Account;
@@ -48,19 +47,5 @@ pub(super) async fn commit_miners(chain: &ChainClient, miners: &[MinerPlan]) -> 
         .to_text();
         chain.set_commitment(&signer(&miner.account), &text).await?;
     }
-    Ok(())
-}
-
-/// Writes the allowlist into the source bucket and commits its hash as the owner.
-pub(super) async fn publish_allowlist(
-    chain: &ChainClient,
-    storage: &str,
-    plan: &SubnetPlan,
-    interval: u64,
-) -> Result<(), LaunchError> {
-    let hotkeys = plan.validators.iter().map(|validator| validator.account.hotkey);
-    let allowlist = Allowlist::new(interval, hotkeys)?;
-    writable(storage, plan)?.write_allowlist(Bytes::from(allowlist.canonical_json())).await?;
-    chain.set_commitment(&signer(&plan.owner), &allowlist.commitment()).await?;
     Ok(())
 }

@@ -242,6 +242,21 @@ impl Starting<'_> {
         self.testnet("services", &["--config", &path.display().to_string(), "--report", &report.display().to_string()])
     }
 
+    /// Publishes the allowlist with the owner's own command.
+    async fn publish_allowlist(&self, addresses: &Addresses) -> Result<(), LaunchError> {
+        let hotkeys: Vec<String> = self.plan.validators.iter().map(|v| v.account.hotkey.to_string()).collect();
+        let interval = self.options.interval.to_string();
+        let arguments = ["validator", "publish", "--interval", &interval, "--validators", &hotkeys.join(",")];
+        let state = self.folder.join("owner");
+        let environment = environment::of_owner(self.plan, addresses, &self.folder.join("wallets"), &state);
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let mut plan = self.part("owner", &self.programs.leoma, arguments, environment);
+        plan.folder = state;
+        let mut command = Part::start(plan)?;
+        let status = command.finished(START_LIMIT).await?;
+        if status.success() { Ok(()) } else { Err(command.failed("leoma validator publish")) }
+    }
+
     fn validators(&self, addresses: &Addresses) -> Result<Vec<Validator>, LaunchError> {
         let wallets = self.folder.join("wallets");
         let ports = free_ports(self.plan.validators.len())?;
@@ -365,7 +380,7 @@ impl Subnet {
         let prepared = tokio::try_join!(
             publish::upload_corpus(&addresses.storage, &plan, &corpus),
             publish::commit_miners(&chain, &plan.miners),
-            publish::publish_allowlist(&chain, &addresses.storage, &plan, options.interval),
+            starting.publish_allowlist(&addresses),
         );
         // Should a part have ended, that is the reason worth telling.
         infrastructure.iter_mut().try_for_each(Part::check)?;
