@@ -32,7 +32,7 @@ pub(crate) struct Features {
     pub(crate) steps: Vec<f32>,
     /// Flow per step at an eighth: `[frames - 1, 2, rows, columns]`.
     pub(crate) flow: Vec<f32>,
-    /// Variance of the Laplacian of each looked-at picture.
+    /// Variance of the Laplacian of each looked-at picture at half size.
     pub(crate) sharpness: Vec<f32>,
     /// Noise of each looked-at picture.
     pub(crate) noise: Vec<f32>,
@@ -43,6 +43,12 @@ pub(crate) struct Features {
 /// Which of `frames` frames are looked at in full.
 pub(crate) fn picture_indices(frames: usize) -> impl Iterator<Item = usize> {
     (0..frames).step_by(PICTURE_STRIDE)
+}
+
+/// Luma of one frame at half size. The authors of structural similarity advise about 256 pixels for the shorter side,
+/// what a viewer resolves; film grain and a codec's fine losses then do not hide what changed.
+pub(crate) fn half_picture<B: Backend>(clip: &Clip, index: usize, device: &B::Device) -> Tensor<B, 4> {
+    tensor(block_means(clip.luma(index), clip.width(), 2), [1, 1, clip.height() / 2, clip.width() / 2], device)
 }
 
 /// Full luma of one frame as a picture tensor.
@@ -58,9 +64,11 @@ impl Features {
         let from = motion.clone().slice([0..order.len() - 1]);
         let to = motion.clone().slice([1..order.len()]);
         let (luma, colour_size) = reduced_luma(clip, order, COLOUR_FACTOR);
-        let pictures = || picture_indices(order.len()).map(|index| picture::<B>(clip, order[index], device));
+        let looked_at = || picture_indices(order.len()).map(|index| order[index]);
+        let full: Vec<Tensor<B, 4>> = looked_at().map(|index| picture(clip, index, device)).collect();
+        let half = looked_at().map(|index| laplacian_variance(&half_picture::<B>(clip, index, device)));
         let measure = |measure: fn(&Tensor<B, 4>) -> Tensor<B, 1>| {
-            read(Tensor::cat(pictures().map(|picture| measure(&picture)).collect(), 0))
+            read(Tensor::cat(full.iter().map(measure).collect(), 0))
         };
         Self {
             luma,
@@ -68,7 +76,7 @@ impl Features {
             colour_size,
             steps: read(frame_difference(&motion)),
             flow: read(lucas_kanade(&from, &to, &FLOW)),
-            sharpness: measure(laplacian_variance),
+            sharpness: read(Tensor::cat(half.collect(), 0)),
             noise: measure(noise_sigma),
             blockiness: measure(blockiness),
         }

@@ -1,9 +1,47 @@
-//! Draft.
+//! Scoring of generated video: decoding hostile files, metrics on burn tensors, judges.
+//!
+//! A miner answers a task with an MP4. [`Scorer`] decodes it in a jail, measures it against the task's source clip on the
+//! CPU or a CUDA device, and turns the measures into six aspects and a grade. What is wrong with a video is an
+//! [`Outcome`]; what is wrong with this machine is a [`ScoreFault`], and the two never mix.
+//!
+//! ```no_run
+//! use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scorer = Scorer::open(DeviceChoice::Auto, AspectPolicy::SUBNET)?;
+//! scorer.self_test()?;
+//! let reference = scorer.reference(&std::fs::read("original_clip.mp4")?)?;
+//! match scorer.score(&reference, &std::fs::read("answer.mp4")?)?.outcome {
+//!     Outcome::Usable { grade, .. } => println!("{} {}", grade.overall, grade.passed),
+//!     Outcome::Unusable { status, reason, .. } => println!("{}: {reason}", status.as_str()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing here knows of the chain or the network protocol. Two validators' numbers differ by rounding, so scores are
+//! kept in tenths and the raw measures are published beside them.
+
 pub mod device;
+pub mod judge;
 pub mod media;
 pub mod metrics;
-pub mod measures;
+
+mod aspects;
 mod features;
+mod fingerprint;
+mod measures;
+mod policy;
 mod reduced;
+mod score;
+mod self_test;
 mod tensors;
-#[doc(hidden)] pub fn dump(f:&media::Ffmpeg,r:&[u8],a:&[u8])->measures::Measures{ use burn::backend::Flex; let l=media::Limits::ANSWER; let d=Default::default(); let s=media::decode(f,r,&l).unwrap(); let a=media::decode(f,a,&l).unwrap(); let a=reduced::resized(a,s.width(),s.height()); let o:Vec<usize>=(0..s.len()).collect(); let p=reduced::frames_at_times_of(&a,&s); let t=std::time::Instant::now(); let sf=features::Features::of::<Flex>(&s,&o,&d); let af=features::Features::of::<Flex>(&a,&p,&d); let t2=t.elapsed(); let m=measures::compare::<Flex>((&s,&sf),(&a,&af),&p,&d); eprintln!("{:?} {:?}",t2,t.elapsed()); m}
+
+pub use aspects::{Aspects, Grade, Score};
+pub use device::{Device, DeviceChoice, DeviceFault};
+pub use fingerprint::Fingerprint;
+pub use judge::{Judge, JudgeAnswer, JudgeError, JudgeRequest};
+pub use measures::Measures;
+pub use policy::{AspectPolicy, Ramp};
+pub use score::{Outcome, Reference, ScoreFault, Scored, Scorer};
+pub use self_test::{MetricCheck, SelfTestFault, SelfTestReport};

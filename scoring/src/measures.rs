@@ -1,6 +1,6 @@
 //! The raw numbers of one comparison, before any policy turns them into scores.
 
-use crate::features::{Features, MOTION_FACTOR, picture, picture_indices};
+use crate::features::{Features, MOTION_FACTOR, half_picture, picture, picture_indices};
 use crate::media::Clip;
 use crate::metrics::{
     align, chroma_distance, colour_distance, flicker, held_fraction, longest_hold, motion_excess, ms_ssim, psnr, register,
@@ -29,7 +29,7 @@ pub struct Measures {
     pub first_chroma: f32,
     /// Sharpness of the first frame against the source's, the smaller over the larger, 0 to 1.
     pub first_detail: f32,
-    /// Mean structural similarity of the looked-at frames, after the first.
+    /// Mean structural similarity of the looked-at frames at half size, after the first.
     pub content_ssim: f32,
     /// The lowest of them.
     pub content_ssim_low: f32,
@@ -90,7 +90,10 @@ pub(crate) fn compare<B: Backend>(
     let chroma = read(chroma_distance(&grid(&answer.chroma, 2), &grid(&source.chroma, 2)));
     let similarity: Vec<Tensor<B, 1>> = picture_indices(frames)
         .skip(1)
-        .map(|index| ssim(&picture::<B>(answer_clip, order[index], device), &picture::<B>(source_clip, index, device)))
+        .map(|index| {
+            let answer = half_picture::<B>(answer_clip, order[index], device);
+            ssim(&answer, &half_picture(source_clip, index, device))
+        })
         .collect();
     let similarity = if similarity.is_empty() { vec![first[0]] } else { read(Tensor::cat(similarity, 0)) };
     let third = similarity.len().div_ceil(3);

@@ -116,7 +116,7 @@ fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaError> {
 fn check_length(ffmpeg: &Ffmpeg, clip: &[u8], shape: &ClipShape) -> Result<(), MediaError> {
     let frames = match super::probe(ffmpeg, clip, &Limits::ANSWER) {
         Ok(info) => info.frames.unwrap_or(0),
-        Err(MediaError::Defect(_)) => 0,
+        Err(MediaError::Video(_)) => 0,
         Err(fault) => return Err(fault),
     };
     if frames == u64::from(shape.frames) {

@@ -22,6 +22,7 @@ mod segment;
 mod tools;
 
 pub use cut::{ClipShape, cut_clip, first_frame_png};
+pub(crate) use decode::decode_if;
 pub use decode::{Clip, Frame, decode};
 pub use probe::{Rational, VideoInfo, probe};
 pub use scenes::{Segment, one_shot_segments};
@@ -182,7 +183,7 @@ pub enum MediaFault {
 pub enum MediaError {
     /// The video's.
     #[error(transparent)]
-    Defect(#[from] VideoDefect),
+    Video(#[from] VideoDefect),
     /// This machine's.
     #[error(transparent)]
     Fault(#[from] MediaFault),

@@ -1,0 +1,94 @@
+//! Judges: vision models that describe a clip for its task and grade an answer to it.
+//!
+//! A judge that is down, slow or out of quota is our fault: it gives a [`JudgeError`] and nothing is written about any
+//! miner. A judge that answers nonsense about one video has been talked into it by that video as likely as not, so that
+//! is an answer, and a bad one, exactly as in the reference (see [`JudgeAnswer`]).
+
+mod answer;
+mod gemini;
+mod prompts;
+mod python;
+
+pub use answer::{JudgeAnswer, JudgeAspects, JudgeThresholds};
+pub use gemini::{ApiKey, GeminiConfig, GeminiJudge};
+
+use async_trait::async_trait;
+
+/// What a judge is shown to grade one answer.
+#[derive(Debug, Clone, Copy)]
+pub struct JudgeRequest<'a> {
+    /// The task's prompt.
+    pub prompt: &'a str,
+    /// The conditioning first frame, PNG.
+    pub first_frame_png: &'a [u8],
+    /// The miner's video, MP4.
+    pub video_mp4: &'a [u8],
+    /// What counts as passed.
+    pub thresholds: JudgeThresholds,
+}
+
+/// Describes clips and grades answers.
+#[async_trait]
+pub trait Judge: Send + Sync {
+    /// Names the judge in verdict files, e.g. `gemini:gemini-2.5-flash`.
+    fn id(&self) -> String;
+
+    /// A prompt of 50 to 90 words for the clip, motion first.
+    ///
+    /// # Errors
+    /// The judge could not be asked, or said nothing.
+    async fn describe(&self, clip_mp4: &[u8]) -> Result<String, JudgeError>;
+
+    /// The judge's normalised answer.
+    ///
+    /// # Errors
+    /// The judge could not be asked, or said nothing.
+    async fn judge(&self, request: JudgeRequest<'_>) -> Result<JudgeAnswer, JudgeError>;
+}
+
+/// Why a judge gave no answer. None of these says anything about a miner, and none carries a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JudgeError {
+    /// It could not be reached, or did not answer in time, in all attempts.
+    #[error("judge {judge} did not answer in {attempts} attempts: {reason}")]
+    Unreachable {
+        /// Its id.
+        judge: String,
+        /// How often it was asked.
+        attempts: u32,
+        /// The last reason.
+        reason: String,
+    },
+    /// It answered with an error that another attempt would not change.
+    #[error("judge {judge} refused with HTTP {status} {code}")]
+    Refused {
+        /// Its id.
+        judge: String,
+        /// HTTP status.
+        status: u16,
+        /// The service's own error code, or nothing.
+        code: String,
+    },
+    /// It answered without any text, for instance because its safety filter stopped it.
+    #[error("judge {judge} gave no text ({reason})")]
+    NoText {
+        /// Its id.
+        judge: String,
+        /// The service's stated reason.
+        reason: String,
+    },
+    /// The videos are larger than one request may carry.
+    #[error("{bytes} bytes of video are more than judge {judge} takes inline")]
+    TooLarge {
+        /// Its id.
+        judge: String,
+        /// Bytes before encoding.
+        bytes: usize,
+    },
+    /// The settings make no client.
+    #[error("judge settings: {reason}")]
+    Settings {
+        /// What is wrong, and the accepted form.
+        reason: String,
+    },
+}

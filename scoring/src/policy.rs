@@ -1,0 +1,160 @@
+//! Every number that turns measures into scores, in one record with a digest.
+//!
+//! The bounds below were set on re-encoded and on spoilt copies of synthetic and textured scenes (`tests/aspects.rs` holds
+//! them to it): a copy at constant rate factor 30 reaches full marks, a blur of four pixels in a textured scene, noise of
+//! a tenth of the range, flicker of 5 %, held frames and drift do not pass. They are strict on content because the source
+//! clip is the measure; generated video that departs from the source needs bounds of its own.
+
+use leoma_protocol::Digest;
+
+/// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ramp {
+    /// The value that gives no points.
+    pub none: i32,
+    /// The value that gives all points; below `none` where less is better.
+    pub full: i32,
+}
+
+impl Ramp {
+    const fn new(none: i32, full: i32) -> Self {
+        Self { none, full }
+    }
+
+    /// Points from 0 to 100; a value that is not a number gives none.
+    pub fn points(&self, value: f32) -> f64 {
+        let (none, full) = (f64::from(self.none) / 1000.0, f64::from(self.full) / 1000.0);
+        let points = 100.0 * (f64::from(value) - none) / (full - none);
+        if points.is_nan() { 0.0 } else { points.clamp(0.0, 100.0) }
+    }
+}
+
+/// Bounds, weights and thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AspectPolicy {
+    /// First frame: structural similarity after registration.
+    pub first_ms_ssim: Ramp,
+    /// First frame: sharpness kept.
+    pub first_detail: Ramp,
+    /// First frame: brightness distance.
+    pub first_colour: Ramp,
+    /// First frame: chroma distance.
+    pub first_chroma: Ramp,
+    /// Content: mean structural similarity.
+    pub content_ssim: Ramp,
+    /// Content: the lowest structural similarity.
+    pub content_ssim_low: Ramp,
+    /// Content: brightness distance.
+    pub content_colour: Ramp,
+    /// Content: chroma distance.
+    pub content_chroma: Ramp,
+    /// Content: change from the first frame against the source's.
+    pub displacement: Ramp,
+    /// Motion: flow error.
+    pub flow_error: Ramp,
+    /// Motion: frames held.
+    pub motion_held: Ramp,
+    /// Time: brightness pumping.
+    pub flicker: Ramp,
+    /// Time: local change that the source does not have.
+    pub motion_excess: Ramp,
+    /// Time: similarity lost from beginning to end.
+    pub drift: Ramp,
+    /// Time: frames held.
+    pub time_held: Ramp,
+    /// Quality: sharpness kept.
+    pub detail: Ramp,
+    /// Quality: noise added.
+    pub noise: Ramp,
+    /// Quality: block edges added.
+    pub blockiness: Ramp,
+    /// Camera: whole-frame motion error.
+    pub camera_error: Ramp,
+    /// Weights of the six aspects in percent, in the order of [`crate::Aspects`]; their sum is 100.
+    pub weights: [u16; 6],
+    /// Overall score needed, in tenths.
+    pub pass: u16,
+    /// What each critical aspect needs, in tenths.
+    pub critical: u16,
+    /// How much of prompt adherence is the judge's where there is one, in percent.
+    pub judge_share: u16,
+    /// Frozen: change from the first frame below this part of the source's, in thousandths.
+    pub frozen_displacement: i32,
+    /// Frozen: or standing still for this part of the clip, in thousandths.
+    pub frozen_hold: i32,
+    /// A source that changes less than this from its first frame, in thousandths, cannot show anyone as frozen.
+    pub frozen_source: i32,
+    /// Allowed difference of width and of height, in pixels.
+    pub size_tolerance: u32,
+    /// Frames needed, in percent of the source's.
+    pub min_frames: u16,
+    /// Duration needed, in percent of the source's.
+    pub min_duration: u16,
+}
+
+impl AspectPolicy {
+    /// The subnet's policy.
+    pub const SUBNET: Self = Self {
+        first_ms_ssim: Ramp::new(800, 960),
+        first_detail: Ramp::new(30, 150),
+        first_colour: Ramp::new(100, 20),
+        first_chroma: Ramp::new(100, 20),
+        content_ssim: Ramp::new(860, 940),
+        content_ssim_low: Ramp::new(700, 880),
+        content_colour: Ramp::new(120, 30),
+        content_chroma: Ramp::new(150, 30),
+        displacement: Ramp::new(250, 700),
+        flow_error: Ramp::new(900, 500),
+        motion_held: Ramp::new(450, 100),
+        flicker: Ramp::new(20, 4),
+        motion_excess: Ramp::new(30, 8),
+        drift: Ramp::new(150, 40),
+        time_held: Ramp::new(600, 200),
+        detail: Ramp::new(50, 500),
+        noise: Ramp::new(40, 8),
+        blockiness: Ramp::new(3000, 1400),
+        camera_error: Ramp::new(1600, 800),
+        weights: [25, 25, 15, 20, 10, 5],
+        pass: 750,
+        critical: 500,
+        judge_share: 50,
+        frozen_displacement: 250,
+        frozen_hold: 500,
+        frozen_source: 8,
+        size_tolerance: 32,
+        min_frames: 90,
+        min_duration: 90,
+    };
+
+    /// SHA-256 over the record's numbers in their order, each under its name.
+    pub fn digest(&self) -> Digest {
+        // The derived text has every field's name and integer value, and integers print alike everywhere.
+        Digest::of_parts(&[b"leoma:aspect-policy:v1:", format!("{self:?}").as_bytes()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ramps_run_both_ways_and_never_leave_their_range() {
+        let up = Ramp::new(800, 900);
+        assert_eq!([0.7, 0.8, 0.95].map(|value| up.points(value).round()), [0.0, 0.0, 100.0]);
+        assert!((up.points(0.85) - 50.0).abs() < 1e-4);
+        let down = Ramp::new(20, 4);
+        assert_eq!([0.05, 0.001].map(|value| down.points(value)), [0.0, 100.0]);
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!((0.0..=100.0).contains(&up.points(odd)));
+        }
+        assert_eq!(up.points(f32::NAN), 0.0);
+    }
+
+    #[test]
+    fn every_number_is_in_the_digest() {
+        let policy = AspectPolicy::SUBNET;
+        assert_eq!(policy.weights.iter().sum::<u16>(), 100);
+        assert_ne!(policy.digest(), AspectPolicy { judge_share: 49, ..policy }.digest());
+        assert_ne!(policy.digest(), AspectPolicy { drift: Ramp::new(150, 41), ..policy }.digest());
+    }
+}

@@ -1,0 +1,299 @@
+//! From an MP4 to a verdict's numbers.
+
+use crate::aspects::{Aspects, Grade};
+use crate::device::{Device, DeviceChoice, DeviceFault};
+use crate::features::Features;
+use crate::fingerprint::Fingerprint;
+use crate::measures::{Measures, compare};
+use crate::media::{
+    Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect, VideoInfo,
+    cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
+};
+use crate::policy::AspectPolicy;
+use crate::reduced::{frames_at_times_of, resized};
+use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
+use burn::backend::cuda::CudaDevice;
+use burn::backend::{Cuda, Flex};
+use leoma_protocol::Digest;
+use leoma_protocol::verdict::EntryStatus;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The shortest side that the coarsest scale of multi-scale similarity can hold.
+const LEAST_SIDE: usize = 176;
+
+/// What went wrong on our side. None of these may touch a miner's record.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreFault {
+    /// ffmpeg, its process or this machine.
+    #[error(transparent)]
+    Media(#[from] MediaFault),
+    /// ffmpeg is not installed.
+    #[error(transparent)]
+    Ffmpeg(#[from] FfmpegMissing),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceFault),
+    /// The arithmetic failed in the middle; on CUDA the context is then unusable and the process has to start again.
+    #[error("scoring on {device} failed: {reason}")]
+    Arithmetic {
+        /// Where.
+        device: Device,
+        /// What the backend said.
+        reason: String,
+    },
+    /// The device computes something else than the CPU.
+    #[error(transparent)]
+    SelfTest(#[from] SelfTestFault),
+    /// The task's own clip cannot be used.
+    #[error("the source clip cannot be used: {0}")]
+    Reference(VideoDefect),
+    /// The task's own clip is too small or too short to compare anything with.
+    #[error("the source clip has {frames} frames of {width}x{height}: at least 2 of {LEAST_SIDE}x{LEAST_SIDE} are needed")]
+    SmallReference {
+        /// Frames.
+        frames: usize,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+}
+
+impl From<MediaError> for ScoreFault {
+    /// For videos of our own making, whose defects are our fault too.
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Video(defect) => Self::Reference(defect),
+            MediaError::Fault(fault) => Self::Media(fault),
+        }
+    }
+}
+
+/// A task's source clip, decoded and measured once for all answers.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    clip: Clip,
+    features: Features,
+    sha256: Digest,
+}
+
+impl Reference {
+    /// Digest of the clip's file.
+    pub fn sha256(&self) -> Digest {
+        self.sha256
+    }
+
+    /// The decoded clip.
+    pub fn clip(&self) -> &Clip {
+        &self.clip
+    }
+}
+
+/// What came of one answer.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// Digest of the answer's bytes.
+    pub video_sha256: Digest,
+    /// What it is worth.
+    pub outcome: Outcome,
+    /// For finding copies; none where nothing was decoded.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Either a grade or the reason for having none.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The video was graded; it may still have failed.
+    Usable {
+        /// Aspects, overall score and whether it passed, before any judge.
+        grade: Grade,
+        /// The raw numbers behind them, for publication.
+        raw: Measures,
+    },
+    /// The video cannot be graded, by its sender's doing.
+    Unusable {
+        /// `undecodable`, `wrong_resolution`, `too_short` or `frozen`.
+        status: EntryStatus,
+        /// Why, in one line.
+        reason: String,
+        /// The raw numbers, where it came to numbers.
+        raw: Option<Measures>,
+    },
+}
+
+impl Outcome {
+    fn defect(defect: &VideoDefect) -> Self {
+        let status = match defect {
+            VideoDefect::WrongSize { .. } | VideoDefect::TooManyPixels { .. } => EntryStatus::WrongResolution,
+            VideoDefect::TooShort { .. } | VideoDefect::NoFrames => EntryStatus::TooShort,
+            _ => EntryStatus::Undecodable,
+        };
+        Self::Unusable { status, reason: defect.to_string(), raw: None }
+    }
+}
+
+/// Decodes and grades. Everything here blocks: call it through `spawn_blocking`.
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    device: Device,
+    ffmpeg: Ffmpeg,
+    policy: AspectPolicy,
+}
+
+impl Scorer {
+    /// Finds ffmpeg and the device.
+    ///
+    /// # Errors
+    /// ffmpeg is missing, or the device that was asked for cannot be used.
+    pub fn open(choice: DeviceChoice, policy: AspectPolicy) -> Result<Self, ScoreFault> {
+        Ok(Self { device: Device::open(choice)?, ffmpeg: Ffmpeg::find()?, policy })
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The ffmpeg that it uses.
+    pub fn ffmpeg(&self) -> &Ffmpeg {
+        &self.ffmpeg
+    }
+
+    /// The numbers by which it grades.
+    pub fn policy(&self) -> &AspectPolicy {
+        &self.policy
+    }
+
+    /// Runs every metric on a synthetic clip on the device and on the CPU, and compares. It also warms the device up.
+    ///
+    /// # Errors
+    /// [`ScoreFault::SelfTest`] names the first metric that differs; such a device must not score.
+    pub fn self_test(&self) -> Result<SelfTestReport, ScoreFault> {
+        self.guarded(|| match self.device {
+            Device::Cpu => self_test::<Flex>(self.device, &Default::default()),
+            Device::Cuda { index } => self_test::<Cuda>(self.device, &CudaDevice { index }),
+        })?
+        .map_err(ScoreFault::from)
+    }
+
+    /// Prepares a task's source clip.
+    ///
+    /// # Errors
+    /// The clip is unusable, which is our fault, or this machine failed.
+    pub fn reference(&self, clip_mp4: &[u8]) -> Result<Reference, ScoreFault> {
+        let clip = decode(&self.ffmpeg, clip_mp4, &Limits::ANSWER)?;
+        let (frames, width, height) = (clip.len(), clip.width(), clip.height());
+        if frames < 2 || width.min(height) < LEAST_SIDE {
+            return Err(ScoreFault::SmallReference { frames, width, height });
+        }
+        let order: Vec<usize> = (0..frames).collect();
+        let features = self.features(&clip, &order)?;
+        Ok(Reference { clip, features, sha256: Digest::of(clip_mp4) })
+    }
+
+    /// Grades one answer.
+    ///
+    /// # Errors
+    /// Only this machine's faults; whatever is wrong with the video is an [`Outcome::Unusable`].
+    pub fn score(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Scored, ScoreFault> {
+        let video_sha256 = Digest::of(answer_mp4);
+        let answer = match self.decode_answer(reference, answer_mp4) {
+            Ok(answer) => answer,
+            Err(MediaError::Fault(fault)) => return Err(fault.into()),
+            Err(MediaError::Video(defect)) => {
+                return Ok(Scored { video_sha256, outcome: Outcome::defect(&defect), fingerprint: None });
+            }
+        };
+        let order = frames_at_times_of(&answer, &reference.clip);
+        let features = self.features(&answer, &order)?;
+        let source = (&reference.clip, &reference.features);
+        let raw = self.guarded(|| match self.device {
+            Device::Cpu => compare::<Flex>(source, (&answer, &features), &order, &Default::default()),
+            Device::Cuda { index } => compare::<Cuda>(source, (&answer, &features), &order, &CudaDevice { index }),
+        })?;
+        let fingerprint = Some(Fingerprint::of(video_sha256, &features));
+        Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
+    }
+
+    fn outcome(&self, raw: Measures) -> Outcome {
+        let thousandths = |limit: i32| limit as f32 / 1000.0;
+        let source_moves = raw.source_displacement >= thousandths(self.policy.frozen_source);
+        let still = raw.displacement < thousandths(self.policy.frozen_displacement)
+            || raw.longest_hold >= thousandths(self.policy.frozen_hold);
+        if source_moves && still {
+            let reason = format!(
+                "the video changes {:.0} % as much as the source and stands still for {:.0} % of its steps",
+                raw.displacement * 100.0,
+                raw.longest_hold * 100.0
+            );
+            return Outcome::Unusable { status: EntryStatus::Frozen, reason, raw: Some(raw) };
+        }
+        Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), raw }
+    }
+
+    /// Decodes an answer, refusing its size before and its length after.
+    fn decode_answer(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Clip, MediaError> {
+        let source = &reference.clip;
+        let (width, height) = (source.width(), source.height());
+        let tolerance = self.policy.size_tolerance;
+        let check_size = |got: (u32, u32)| {
+            let near = |got: u32, want: usize| (got as usize).abs_diff(want) <= tolerance as usize;
+            let want = (width as u32, height as u32);
+            let fits = near(got.0, width) && near(got.1, height);
+            if fits { Ok(()) } else { Err(VideoDefect::WrongSize { got, want, tolerance }) }
+        };
+        let accept = |info: &VideoInfo| check_size((info.width, info.height));
+        let answer = decode_if(&self.ffmpeg, answer_mp4, &Limits::ANSWER, accept)?;
+        // The decoder may find another size than the index claims.
+        check_size((answer.width() as u32, answer.height() as u32))?;
+        let min_frames = (source.len() * usize::from(self.policy.min_frames)).div_ceil(100);
+        let min_duration_ms = source.duration_ms() * u64::from(self.policy.min_duration) / 100;
+        let (frames, duration_ms) = (answer.len(), answer.duration_ms());
+        // Without a stated rate there is no duration to hold against anyone; the frames are compared one by one.
+        let too_brief = answer.info().fps.is_some() && duration_ms < min_duration_ms;
+        if frames < min_frames || too_brief {
+            return Err(VideoDefect::TooShort { frames, duration_ms, min_frames, min_duration_ms }.into());
+        }
+        Ok(resized(answer, width, height))
+    }
+
+    fn features(&self, clip: &Clip, order: &[usize]) -> Result<Features, ScoreFault> {
+        self.guarded(|| match self.device {
+            Device::Cpu => Features::of::<Flex>(clip, order, &Default::default()),
+            Device::Cuda { index } => Features::of::<Cuda>(clip, order, &CudaDevice { index }),
+        })
+    }
+
+    /// Backends panic where a driver fails; that must not take the validator down.
+    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T, ScoreFault> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let reason = text.unwrap_or("a panic without a message").chars().take(300).collect();
+            ScoreFault::Arithmetic { device: self.device, reason }
+        })
+    }
+
+    /// [`one_shot_segments`] for a task's clip.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn one_shot_segments(&self, source: &[u8], rules: &SceneRules) -> Result<Vec<Segment>, MediaError> {
+        one_shot_segments(&self.ffmpeg, source, rules, ClipShape::TASK.duration_ms(), &Limits::SOURCE)
+    }
+
+    /// [`cut_clip`] from a source video.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cut_clip(&self, source: &[u8], start_ms: u64, shape: &ClipShape) -> Result<Vec<u8>, MediaError> {
+        cut_clip(&self.ffmpeg, source, start_ms, shape, &Limits::SOURCE)
+    }
+
+    /// [`first_frame_png`] of a task's clip.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn first_frame_png(&self, clip_mp4: &[u8]) -> Result<Vec<u8>, MediaError> {
+        first_frame_png(&self.ffmpeg, clip_mp4, &Limits::ANSWER)
+    }
+}

@@ -1,0 +1,152 @@
+//! Honest answers pass and spoilt ones do not, on real MP4s.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "test code")]
+
+mod support;
+
+use leoma_protocol::verdict::EntryStatus;
+use leoma_scoring::{AspectPolicy, DeviceChoice, Grade, Outcome, Reference, Scorer};
+use support::Studio;
+
+/// Big buffers that return to the system after each use cost more than the arithmetic.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct Bench {
+    studio: Studio,
+    scorer: Scorer,
+    reference: Reference,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        support::ffmpeg()?;
+        let studio = Studio::new();
+        let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
+        let reference = scorer.reference(&studio.scene("source.mp4")).unwrap();
+        Some(Self { studio, scorer, reference })
+    }
+
+    fn outcome(&self, answer: &[u8]) -> Outcome {
+        self.scorer.score(&self.reference, answer).unwrap().outcome
+    }
+
+    fn spoilt(&self, filter: &str) -> Outcome {
+        self.outcome(&self.studio.copy("answer.mp4", "source.mp4", filter))
+    }
+
+    fn grade(&self, filter: &str) -> Grade {
+        match self.spoilt(filter) {
+            Outcome::Usable { grade, .. } => grade,
+            Outcome::Unusable { status, reason, .. } => panic!("{filter}: {status:?}: {reason}"),
+        }
+    }
+}
+
+fn status(outcome: &Outcome) -> Option<EntryStatus> {
+    match outcome {
+        Outcome::Unusable { status, .. } => Some(status.clone()),
+        Outcome::Usable { .. } => None,
+    }
+}
+
+#[test]
+fn honest_copies_pass_with_room_to_spare() {
+    let Some(bench) = Bench::new() else { return };
+    let encoders = ["libx264 -crf 26", "libx264 -crf 30 -preset veryfast", "libx265 -crf 28 -preset ultrafast"];
+    for encoder in encoders {
+        let answer = bench.studio.make("copy.mp4", "-i {}/source.mp4", &format!("-c:v {encoder} -pix_fmt yuv420p"));
+        match bench.outcome(&answer) {
+            Outcome::Usable { grade, raw } => {
+                assert!(grade.passed && grade.overall.tenths() >= 900, "{encoder}: {grade:?} {raw:?}");
+            }
+            other => panic!("{encoder}: {other:?}"),
+        }
+    }
+    // One pixel aside, and eight pixels wider, as models that need a multiple of 16 do it.
+    assert!(bench.grade("crop=830:478:1:1,scale=832:480").passed);
+    assert!(bench.grade("scale=848:480").passed);
+}
+
+#[test]
+fn blur_noise_flicker_and_drift_do_not_pass() {
+    let Some(bench) = Bench::new() else { return };
+    for filter in [
+        "gblur=4",
+        "noise=alls=30:allf=t",
+        "eq=brightness='0.08*mod(n,2)':eval=frame",
+        "pad=1200:480:0:0,crop=832:480:x='min(n*2,300)':y=0",
+        "hue=h='n*2'",
+        "rotate='n*0.003'",
+    ] {
+        let grade = bench.grade(filter);
+        assert!(!grade.passed, "{filter}: {grade:?}");
+    }
+}
+
+#[test]
+fn held_frames_and_low_frame_rates_do_not_pass() {
+    let Some(bench) = Bench::new() else { return };
+    assert!(!bench.grade("fps=4,fps=16").passed);
+    assert!(!bench.grade("fps=8,fps=16").passed);
+    let four_per_second = bench.studio.make("four.mp4", "-i {}/source.mp4", "-vf fps=4 -c:v libx264");
+    assert_eq!(status(&bench.outcome(&four_per_second)), Some(EntryStatus::TooShort));
+    let fast = bench.studio.make("fast.mp4", "-i {}/source.mp4", "-vf setpts=PTS/2 -r 32 -c:v libx264");
+    assert_eq!(status(&bench.outcome(&fast)), Some(EntryStatus::TooShort));
+}
+
+#[test]
+fn a_frozen_first_frame_is_called_frozen() {
+    let Some(bench) = Bench::new() else { return };
+    for filter in [
+        "loop=loop=-1:size=1:start=0",
+        "loop=loop=-1:size=1:start=0,noise=alls=15:allf=t",
+        // A second of motion, then nothing.
+        "loop=loop=80:size=1:start=16",
+    ] {
+        assert_eq!(status(&bench.spoilt(filter)), Some(EntryStatus::Frozen), "{filter}");
+    }
+}
+
+#[test]
+fn other_content_does_not_pass() {
+    let Some(bench) = Bench::new() else { return };
+    for filter in ["hflip", "reverse", "setpts=2*PTS,fps=16"] {
+        let grade = bench.grade(filter);
+        assert!(!grade.passed, "{filter}: {grade:?}");
+    }
+    let encode = "-frames:v 81 -c:v libx264 -pix_fmt yuv420p";
+    let unrelated = bench.studio.make("unrelated.mp4", "-f lavfi -i testsrc2=s=832x480:r=16", encode);
+    match bench.outcome(&unrelated) {
+        Outcome::Usable { grade, .. } => assert!(!grade.passed && grade.overall.tenths() < 300, "{grade:?}"),
+        other => panic!("{other:?}"),
+    }
+    // The beginning is right and the rest is something else.
+    let graph = "-filter_complex [0:v]trim=end_frame=20[a];[1:v]trim=end_frame=61[b];[a][b]concat";
+    let late = bench.studio.make("late.mp4", "-i {}/source.mp4 -i {}/unrelated.mp4", &format!("{graph} {encode}"));
+    match bench.outcome(&late) {
+        Outcome::Usable { grade, .. } => assert!(!grade.passed, "{grade:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn scores_do_not_depend_on_the_run() {
+    let Some(bench) = Bench::new() else { return };
+    let answer = bench.studio.copy("answer.mp4", "source.mp4", "gblur=2");
+    let first = bench.scorer.score(&bench.reference, &answer).unwrap();
+    let second = bench.scorer.score(&bench.reference, &answer).unwrap();
+    assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+#[test]
+fn a_re_encoded_copy_of_an_answer_is_recognised() {
+    let Some(bench) = Bench::new() else { return };
+    let answer = bench.studio.copy("answer.mp4", "source.mp4", "gblur=2");
+    let copy = bench.studio.make("copy.mp4", "-i {}/answer.mp4", "-c:v libx264 -crf 30");
+    let other = bench.studio.copy("other.mp4", "source.mp4", "eq=brightness=0.05");
+    let print = |bytes: &[u8]| bench.scorer.score(&bench.reference, bytes).unwrap().fingerprint.unwrap();
+    let (answer, copy, other) = (print(&answer), print(&copy), print(&other));
+    assert!(answer.is_copy_of(&answer) && answer.is_copy_of(&copy), "{}", answer.distance(&copy));
+    assert!(!answer.is_copy_of(&other), "{}", answer.distance(&other));
+}

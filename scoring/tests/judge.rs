@@ -1,0 +1,180 @@
+//! Judge normalisation against the reference's cases, and the Gemini client against a server that misbehaves.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+use leoma_scoring::judge::{
+    ApiKey, GeminiConfig, GeminiJudge, Judge, JudgeAnswer, JudgeError, JudgeRequest, JudgeThresholds,
+};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const KEY: &str = "secret-key-0123456789";
+
+fn vectors() -> serde_json::Value {
+    let folder = std::env::var_os("LEOMA_VECTORS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors"), PathBuf::from);
+    let path = folder.join("judge_response.json");
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn normalisation_agrees_with_every_reference_case() {
+    let vectors = vectors();
+    let cases = vectors["cases"].as_array().unwrap();
+    assert!(!cases.is_empty());
+    for (index, case) in cases.iter().enumerate() {
+        let thresholds = JudgeThresholds {
+            pass: case["pass_threshold"].as_i64().unwrap(),
+            critical: case["critical_threshold"].as_i64().unwrap(),
+        };
+        let answer = JudgeAnswer::from_text(case["raw"].as_str().unwrap(), thresholds);
+        assert_eq!(answer.unreadable, case["parse_error"].as_bool().unwrap(), "case {index}");
+        assert_eq!(serde_json::to_value(&answer).unwrap(), case["result"], "case {index}: {}", case["raw"]);
+    }
+}
+
+/// Answers the n-th request with the n-th reply (the last one from then on) and keeps what was sent.
+async fn server(replies: Vec<String>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let requests = Arc::clone(&seen);
+    tokio::spawn(async move {
+        for index in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            requests.lock().unwrap().push(request);
+            let reply = &replies[index.min(replies.len() - 1)];
+            let _ = stream.write_all(reply.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (base, seen)
+}
+
+async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let count = stream.read(&mut chunk).await.unwrap();
+        request.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&request);
+        let length = text.to_lowercase().split("content-length: ").nth(1).and_then(|rest| {
+            rest.split("\r\n").next().and_then(|number| number.parse::<usize>().ok())
+        });
+        let body = text.find("\r\n\r\n").map(|end| request.len() - end - 4);
+        if count == 0 || body >= length.or(Some(usize::MAX)) {
+            return text.into_owned();
+        }
+    }
+}
+
+fn reply(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn candidate(text: &str) -> String {
+    let body = serde_json::json!({"candidates": [{"content": {"parts": [{"text": text}]}}]});
+    reply("200 OK", &body.to_string())
+}
+
+fn judge(base: String) -> GeminiJudge {
+    let config = GeminiConfig {
+        base,
+        attempts: 3,
+        backoff: Duration::from_millis(1),
+        timeout: Duration::from_secs(5),
+        ..GeminiConfig::new(ApiKey::new(KEY))
+    };
+    GeminiJudge::new(config).unwrap()
+}
+
+fn request<'a>() -> JudgeRequest<'a> {
+    let thresholds = JudgeThresholds::SUBNET;
+    JudgeRequest { prompt: "a red ball rolls", first_frame_png: b"png", video_mp4: b"mp4", thresholds }
+}
+
+#[tokio::test]
+async fn a_grade_survives_a_full_quota_and_a_server_error() {
+    let grade = "```json\n{\"overall_score\": 81, \"confidence\": 90}\n```";
+    let replies = vec![
+        reply("429 Too Many Requests", r#"{"error":{"status":"RESOURCE_EXHAUSTED"}}"#),
+        reply("500 Internal Server Error", ""),
+        candidate(grade),
+    ];
+    let (base, seen) = server(replies).await;
+    let answer = judge(base).judge(request()).await.unwrap();
+    assert_eq!((answer.overall_score, answer.confidence), (81, 90));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 3);
+    assert!(seen[2].starts_with("POST /v1beta/models/gemini-2.5-flash:generateContent HTTP/1.1"));
+    assert!(seen[2].contains(&format!("x-goog-api-key: {KEY}")));
+    assert!(seen[2].contains("\"mimeType\":\"video/mp4\"") && seen[2].contains("\"temperature\":0.1"));
+    assert!(seen[2].contains("a red ball rolls") && seen[2].contains("manipulate"));
+}
+
+#[tokio::test]
+async fn a_description_asks_with_its_own_settings() {
+    let (base, seen) = server(vec![candidate("  A ball rolls left.  ")]).await;
+    assert_eq!(judge(base).describe(b"mp4").await.unwrap(), "A ball rolls left.");
+    let seen = seen.lock().unwrap();
+    assert!(seen[0].contains("\"temperature\":0.2") && seen[0].contains("\"maxOutputTokens\":400"));
+}
+
+#[tokio::test]
+async fn a_judge_that_is_down_is_an_error_without_the_key() {
+    let (base, seen) = server(vec![reply("503 Service Unavailable", KEY)]).await;
+    let error = judge(base).judge(request()).await.unwrap_err();
+    assert!(matches!(&error, JudgeError::Unreachable { attempts: 3, .. }), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 3);
+    let refusal = reply("403 Forbidden", &format!(r#"{{"error":{{"status":"PERMISSION_DENIED","message":"{KEY}"}}}}"#));
+    let (base, seen) = server(vec![refusal]).await;
+    let judge = judge(base);
+    let refused = judge.judge(request()).await.unwrap_err();
+    assert!(matches!(&refused, JudgeError::Refused { status: 403, .. }), "{refused}");
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    assert!(refused.to_string().contains("PERMISSION_DENIED"));
+    for text in [format!("{error} {error:?}"), format!("{refused} {refused:?}"), format!("{judge:?}")] {
+        assert!(!text.contains(KEY), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_an_empty_and_a_blocked_reply_are_errors() {
+    let endless = reply("200 OK", &"x".repeat(2 << 20));
+    let error = judge(server(vec![endless]).await.0).describe(b"mp4").await.unwrap_err();
+    assert!(error.to_string().contains("over 1048576 bytes"), "{error}");
+    let blocked = reply("200 OK", r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#);
+    let error = judge(server(vec![blocked]).await.0).describe(b"mp4").await.unwrap_err();
+    assert!(error.to_string().contains("SAFETY"), "{error}");
+    let error = judge("http://127.0.0.1:1".to_owned()).describe(b"mp4").await.unwrap_err();
+    assert!(error.to_string().contains("cannot connect"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reply_that_never_comes_times_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let config = GeminiConfig {
+        base,
+        attempts: 2,
+        backoff: Duration::from_millis(1),
+        timeout: Duration::from_millis(50),
+        ..GeminiConfig::new(ApiKey::new(KEY))
+    };
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4").await.unwrap_err();
+    assert!(error.to_string().contains("timeout"), "{error}");
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let config = || GeminiConfig::new(ApiKey::new(KEY));
+    let reason = |config: GeminiConfig| GeminiJudge::new(config).unwrap_err().to_string();
+    assert!(reason(GeminiConfig { base: "ftp://x".into(), ..config() }).contains("https://host"));
+    assert!(reason(GeminiConfig { model: "a/b".into(), ..config() }).contains("model"));
+    assert!(reason(GeminiConfig { key: ApiKey::new("a\nb"), ..config() }).contains("key"));
+}
