@@ -27,15 +27,15 @@ const LEAST_REQUEST_SECONDS: u64 = 8;
 
 /// Where one validator listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
+pub(super) struct Ports {
     /// TCP and QUIC port of the mesh.
-    pub mesh: u16,
+    pub(super) mesh: u16,
     /// Port of the status pages.
-    pub http: u16,
+    pub(super) http: u16,
 }
 
 /// Names and values.
-pub type Environment = Vec<(String, String)>;
+pub(super) type Environment = Vec<(String, String)>;
 
 fn owned(pairs: &[(&str, &str)]) -> Environment {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -62,8 +62,7 @@ fn source_bucket(addresses: &Addresses, source: &BucketKeys) -> Environment {
 }
 
 /// The environment of the owner's commands.
-#[must_use]
-pub fn of_owner(plan: &SubnetPlan, addresses: &Addresses, wallets: &Path, state: &Path) -> Environment {
+pub(super) fn of_owner(plan: &SubnetPlan, addresses: &Addresses, wallets: &Path, state: &Path) -> Environment {
     let mut environment = on_chain(addresses, wallets, &plan.owner.wallet);
     environment.extend(source_bucket(addresses, &plan.source));
     environment.extend(owned(&[
@@ -76,30 +75,29 @@ pub fn of_owner(plan: &SubnetPlan, addresses: &Addresses, wallets: &Path, state:
 
 /// What a validator's environment is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct ValidatorSettings<'a> {
+pub(super) struct ValidatorSettings<'a> {
     /// The subnet.
-    pub plan: &'a SubnetPlan,
+    pub(super) plan: &'a SubnetPlan,
     /// Who.
-    pub validator: &'a ValidatorPlan,
+    pub(super) validator: &'a ValidatorPlan,
     /// Where everything else answers.
-    pub addresses: &'a Addresses,
+    pub(super) addresses: &'a Addresses,
     /// Where it listens.
-    pub ports: Ports,
+    pub(super) ports: Ports,
     /// Whom it dials first.
-    pub bootnodes: &'a str,
+    pub(super) bootnodes: &'a str,
     /// Folder of all wallets.
-    pub wallets: &'a Path,
+    pub(super) wallets: &'a Path,
     /// Its state.
-    pub state: &'a Path,
+    pub(super) state: &'a Path,
     /// Seconds of one task.
-    pub task_seconds: u64,
+    pub(super) task_seconds: u64,
     /// `auto`, `cuda` or `cpu`.
-    pub device: &'a str,
+    pub(super) device: &'a str,
 }
 
 /// The environment of `leoma serve`.
-#[must_use]
-pub fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
+pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     let ValidatorSettings { plan, validator, addresses, ports, .. } = settings;
     let mut environment = on_chain(addresses, settings.wallets, &validator.account.wallet);
     environment.extend(source_bucket(addresses, &plan.source));
@@ -134,7 +132,6 @@ pub fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
 }
 
 /// The same as the text of a `.env` file.
-#[must_use]
-pub fn dotenv(environment: &Environment) -> String {
+pub(super) fn dotenv(environment: &Environment) -> String {
     environment.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect()
 }

@@ -21,6 +21,7 @@ mod watch;
 
 pub use agreement::{Agreement, EpochWeights, History, epoch_of, longest_agreement};
 pub use args::{LaunchArgs, Outcome, run};
+pub use environment::Addresses;
 pub use error::LaunchError;
 pub use part::{Part, PartPlan, last_lines};
 pub use plan::{EPOCH_BLOCKS, MinerPlan, NETUID, SubnetPlan, ValidatorPlan};

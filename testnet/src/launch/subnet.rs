@@ -332,7 +332,6 @@ async fn report<T: DeserializeOwned>(part: &mut Part, path: &Path) -> Result<T, 
 
 #[derive(serde::Deserialize)]
 struct Endpoint {
-    #[serde(alias = "endpoint")]
     url: String,
 }
 

@@ -53,29 +53,10 @@ impl fmt::Display for Role {
 /// then repeats. A copycat commits after the good miner whose model it copies.
 #[must_use]
 pub fn cast(seed: &Seed, count: usize) -> Vec<Role> {
-    let (one, other) = if seed.fraction("cast") < 0.5 {
-        (Role::Drift, Role::Flicker)
-    } else {
-        (Role::Flicker, Role::Drift)
-    };
-    let first = [
-        Role::Good,
-        Role::Blur,
-        Role::Freeze,
-        Role::Copycat,
-        Role::Sometimes,
-        one,
-    ];
-    let more = [
-        other,
-        Role::Noise,
-        Role::LowFrameRate,
-        Role::Blur,
-        Role::Freeze,
-        Role::Sometimes,
-        Role::Copycat,
-        one,
-    ];
+    let (one, other) =
+        if seed.fraction("cast") < 0.5 { (Role::Drift, Role::Flicker) } else { (Role::Flicker, Role::Drift) };
+    let first = [Role::Good, Role::Blur, Role::Freeze, Role::Copycat, Role::Sometimes, one];
+    let more = [other, Role::Noise, Role::LowFrameRate, Role::Blur, Role::Freeze, Role::Sometimes, Role::Copycat, one];
     let roles = first.into_iter().chain(more.into_iter().cycle()).take(count);
     let mut rest: Vec<Role> = roles.filter(|role| *role != Role::Good).collect();
     if count == 0 {
@@ -101,11 +82,7 @@ mod tests {
             let roles = cast(&Seed::new(seed.to_string()), 6);
             assert_eq!(roles.len(), 6);
             for role in [Role::Good, Role::Blur, Role::Freeze, Role::Copycat, Role::Sometimes] {
-                assert_eq!(
-                    roles.iter().filter(|&&found| found == role).count(),
-                    1,
-                    "{role} in {roles:?}"
-                );
+                assert_eq!(roles.iter().filter(|&&found| found == role).count(), 1, "{role} in {roles:?}");
             }
             assert!(roles.contains(&Role::Drift) || roles.contains(&Role::Flicker));
         }
@@ -118,12 +95,7 @@ mod tests {
             assert_eq!(roles.len(), count);
             let good = roles.iter().position(|role| *role == Role::Good).unwrap();
             assert_eq!(roles.iter().filter(|role| **role == Role::Good).count(), 1);
-            assert!(
-                roles
-                    .iter()
-                    .position(|role| *role == Role::Copycat)
-                    .is_none_or(|copy| copy > good)
-            );
+            assert!(roles.iter().position(|role| *role == Role::Copycat).is_none_or(|copy| copy > good));
         }
         assert_eq!(cast(&Seed::new("x"), 0), []);
     }

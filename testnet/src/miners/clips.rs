@@ -40,11 +40,7 @@ impl ClipIndex {
                 clips.push((path, frames));
             }
         }
-        if clips.is_empty() {
-            Err(MinerError::NoClip)
-        } else {
-            Ok(Self { clips })
-        }
+        if clips.is_empty() { Err(MinerError::NoClip) } else { Ok(Self { clips }) }
     }
 
     /// The closest frame that has a whole clip after it. `picture` is an encoded image (PNG, JPEG).
@@ -54,30 +50,19 @@ impl ClipIndex {
     pub async fn find(&self, picture: Vec<u8>) -> Result<ClipMatch, MinerError> {
         let wanted = thumbnails("", "pipe:0", picture).await?;
         let Some(wanted) = wanted.get(..THUMBNAIL_BYTES) else {
-            return Err(MinerError::Picture {
-                expected: THUMBNAIL_BYTES,
-                found: wanted.len(),
-            });
+            return Err(MinerError::Picture { expected: THUMBNAIL_BYTES, found: wanted.len() });
         };
         let mut best: Option<ClipMatch> = None;
         for (path, frames) in &self.clips {
             for (frame, thumbnail) in frames.chunks_exact(THUMBNAIL_BYTES).enumerate() {
                 let limit = best.as_ref().map_or(u64::MAX, |best| best.distance);
                 if let Some(distance) = distance_below(limit, wanted, thumbnail) {
-                    best = Some(ClipMatch {
-                        path: path.clone(),
-                        frame,
-                        distance,
-                    });
+                    best = Some(ClipMatch { path: path.clone(), frame, distance });
                 }
             }
         }
         let mut best = best.ok_or(MinerError::NoClip)?;
-        let frames = self
-            .clips
-            .iter()
-            .find(|(path, _)| *path == best.path)
-            .map_or(0, |(_, frames)| frames.len());
+        let frames = self.clips.iter().find(|(path, _)| *path == best.path).map_or(0, |(_, frames)| frames.len());
         best.frame = best.frame.min((frames / THUMBNAIL_BYTES).saturating_sub(CLIP_FRAMES));
         Ok(best)
     }
@@ -90,11 +75,7 @@ impl ClipIndex {
             Some((path, _)) => (path.clone(), 0),
             None => (clip.path.clone(), if clip.frame == 0 { 1 } else { 0 }),
         };
-        ClipMatch {
-            path,
-            frame,
-            distance: u64::MAX,
-        }
+        ClipMatch { path, frame, distance: u64::MAX }
     }
 }
 
@@ -102,11 +83,7 @@ impl ClipIndex {
 fn distance_below(limit: u64, wanted: &[u8], thumbnail: &[u8]) -> Option<u64> {
     let mut distance = 0_u64;
     for (a, b) in wanted.chunks(THUMBNAIL.0).zip(thumbnail.chunks(THUMBNAIL.0)) {
-        distance += a
-            .iter()
-            .zip(b)
-            .map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2))
-            .sum::<u64>();
+        distance += a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum::<u64>();
         if distance >= limit {
             return None;
         }
@@ -116,17 +93,6 @@ fn distance_below(limit: u64, wanted: &[u8], thumbnail: &[u8]) -> Option<u64> {
 
 async fn thumbnails(first: &str, input: &str, bytes: Vec<u8>) -> Result<Vec<u8>, MinerError> {
     let filter = format!("{first}scale={}:{}:flags=area,format=gray", THUMBNAIL.0, THUMBNAIL.1);
-    let words = [
-        "-i",
-        input,
-        "-an",
-        "-vf",
-        &filter,
-        "-f",
-        "rawvideo",
-        "-fps_mode",
-        "passthrough",
-        "pipe:1",
-    ];
+    let words = ["-i", input, "-an", "-vf", &filter, "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1"];
     Ok(ffmpeg::run(&words.map(String::from), bytes).await?)
 }

@@ -31,11 +31,7 @@ impl Renderer {
     /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at most.
     #[must_use]
     pub fn new(folder: PathBuf, concurrency: usize) -> Arc<Self> {
-        Arc::new(Self {
-            folder,
-            turns: Semaphore::new(concurrency.max(1)),
-            kept: Mutex::default(),
-        })
+        Arc::new(Self { folder, turns: Semaphore::new(concurrency.max(1)), kept: Mutex::default() })
     }
 
     /// The MP4 that a miner of this role gives for the clip.
@@ -53,15 +49,8 @@ impl Renderer {
             return Ok(video);
         }
         // MP4 needs a seekable output.
-        let file = tempfile::Builder::new()
-            .prefix("answer-")
-            .suffix(".mp4")
-            .tempfile_in(&self.folder)?;
-        ffmpeg::run(
-            &arguments(&order.0, role, &file.path().display().to_string()),
-            Vec::new(),
-        )
-        .await?;
+        let file = tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
+        ffmpeg::run(&arguments(&order.0, role, &file.path().display().to_string()), Vec::new()).await?;
         let video = Bytes::from(tokio::fs::read(file.path()).await?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT_ANSWERS - 1);
@@ -71,17 +60,12 @@ impl Renderer {
 
     fn kept(&self, order: &Order) -> Option<Bytes> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter()
-            .find(|(known, _)| known == order)
-            .map(|(_, video)| video.clone())
+        kept.iter().find(|(known, _)| known == order).map(|(_, video)| video.clone())
     }
 }
 
 fn arguments(clip: &ClipMatch, role: Role, output: &str) -> Vec<String> {
-    let (start, end) = (
-        clip.frame,
-        clip.frame + if role == Role::Freeze { 1 } else { CLIP_FRAMES },
-    );
+    let (start, end) = (clip.frame, clip.frame + if role == Role::Freeze { 1 } else { CLIP_FRAMES });
     let mut filter = format!(
         "fps={FRAME_RATE},trim=start_frame={start}:end_frame={end},setpts=PTS-STARTPTS,\
          scale={WIDTH}:{HEIGHT}:flags=bicubic,setsar=1"

@@ -83,21 +83,13 @@ async fn generate(
     };
     if miner.role == Role::Sometimes && !answers(&miner.slug, &picture) {
         tokio::time::sleep(SILENCE).await;
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({"detail": "no instances available"})),
-        )
-            .into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"detail": "no instances available"}))).into_response();
     }
     match video(&miner, picture, lie.is_some()).await {
         Ok(video) => ([(header::CONTENT_TYPE, "video/mp4")], video).into_response(),
         Err(error) => {
             tracing::warn!(slug = miner.slug, %error, "no video");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Json(json!({"detail": "generation failed"})),
-            )
-                .into_response()
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"detail": "generation failed"}))).into_response()
         }
     }
 }

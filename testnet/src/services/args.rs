@@ -26,15 +26,11 @@ impl ServicesArgs {
             move |source| ServicesError::File { path, source }
         };
         let text = std::fs::read(&self.config).map_err(failed(&self.config))?;
-        let config: ServicesConfig = serde_json::from_slice(&text).map_err(|source| ServicesError::Config {
-            path: self.config.clone(),
-            source,
-        })?;
+        let config: ServicesConfig = serde_json::from_slice(&text)
+            .map_err(|source| ServicesError::Config { path: self.config.clone(), source })?;
         let mut services = Services::start(config).await?;
-        let report = serde_json::to_vec_pretty(services.report()).map_err(|source| ServicesError::Config {
-            path: self.report.clone(),
-            source,
-        })?;
+        let report = serde_json::to_vec_pretty(services.report())
+            .map_err(|source| ServicesError::Config { path: self.report.clone(), source })?;
         // Renamed into place, so that whoever waits for the file never reads half of it.
         let unfinished = self.report.with_extension("part");
         std::fs::write(&unfinished, report).map_err(failed(&unfinished))?;

@@ -53,20 +53,12 @@ async fn chute(
     headers: HeaderMap,
 ) -> Response {
     if !api.keys.accept(headers.get(header::AUTHORIZATION)) {
-        return (
-            StatusCode::UNAUTHORIZED,
-            Json(json!({"detail": "Invalid or missing API key."})),
-        )
-            .into_response();
+        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."}))).into_response();
     }
     let Some(miner) = api.miners.iter().find(|miner| miner.chute_id == id) else {
         return (StatusCode::NOT_FOUND, Json(json!({"detail": "Chute not found."}))).into_response();
     };
-    let revision = if lie.is_some() {
-        "f".repeat(40)
-    } else {
-        miner.model_revision.clone()
-    };
+    let revision = if lie.is_some() { "f".repeat(40) } else { miner.model_revision.clone() };
     Json(json!({
         "chute_id": id,
         "name": miner.model_name,
@@ -85,19 +77,12 @@ async fn forward(
     body: Bytes,
 ) -> Response {
     if !gateway.keys.accept_bearer(headers.get(header::AUTHORIZATION)) {
-        return (
-            StatusCode::UNAUTHORIZED,
-            Json(json!({"detail": "Invalid or missing API key."})),
-        )
-            .into_response();
+        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."}))).into_response();
     }
     let Some((_, url)) = gateway.miners.iter().find(|(known, _)| *known == slug) else {
         return (StatusCode::NOT_FOUND, Json(json!({"detail": "No such deployment."}))).into_response();
     };
-    let request = gateway
-        .client
-        .post(format!("{url}/generate"))
-        .header(header::CONTENT_TYPE, "application/json");
+    let request = gateway.client.post(format!("{url}/generate")).header(header::CONTENT_TYPE, "application/json");
     match request.body(body).send().await {
         Ok(answer) => {
             let mut response = Response::builder().status(answer.status());
@@ -107,9 +92,7 @@ async fn forward(
                 }
             }
             let body = Body::from_stream(answer.bytes_stream());
-            response
-                .body(body)
-                .unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+            response.body(body).unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
         }
         Err(error) => {
             tracing::warn!(slug, %error, "deployment unreachable");

@@ -36,21 +36,15 @@ pub(crate) struct Lie;
 
 /// Shows the fault that the board has for this request, else answers it.
 pub(super) async fn show_faults(State(listener): State<Listener>, mut request: Request, next: Next) -> Response {
-    let Some(fault) = listener
-        .board
-        .meet(listener.service, &listener.name, request.uri().path())
-    else {
+    let Some(fault) = listener.board.meet(listener.service, &listener.name, request.uri().path()) else {
         return next.run(request).await;
     };
     tracing::info!(service = %listener.service, name = listener.name, kind = ?fault.kind, "fault shown");
     match fault.kind {
         FaultKind::Http500 => (StatusCode::INTERNAL_SERVER_ERROR, "ordered to fail").into_response(),
-        FaultKind::Http429 => (
-            StatusCode::TOO_MANY_REQUESTS,
-            [(header::RETRY_AFTER, "1")],
-            "ordered to refuse",
-        )
-            .into_response(),
+        FaultKind::Http429 => {
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "ordered to refuse").into_response()
+        }
         FaultKind::Stall => std::future::pending().await,
         FaultKind::Slow => {
             tokio::time::sleep(fault.delay()).await;
@@ -73,9 +67,7 @@ async fn truncate(response: Response) -> Response {
     let Ok(bytes) = axum::body::to_bytes(body, MAX_ANSWER_BYTES).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let half = bytes.slice(..bytes.len() / 2);
     let broken = async {
         // An error at once would break the connection before the half is sent.

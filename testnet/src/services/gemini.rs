@@ -55,19 +55,12 @@ async fn generate_content(
         return refuse(StatusCode::NOT_FOUND, "unknown method");
     };
     if !keys.accept(headers.get("x-goog-api-key")) {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "API key not valid. Please pass a valid API key.",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "API key not valid. Please pass a valid API key.");
     }
     if !request["contents"].is_array() {
         return refuse(StatusCode::BAD_REQUEST, "contents is not specified");
     }
-    let text = if wants_json(&request) {
-        judgement(lie.is_some())
-    } else {
-        DESCRIPTION.to_owned()
-    };
+    let text = if wants_json(&request) { judgement(lie.is_some()) } else { DESCRIPTION.to_owned() };
     let words = text.split_whitespace().count();
     Json(json!({
         "candidates": [{
@@ -84,17 +77,13 @@ async fn generate_content(
 /// Whether the request asks for JSON: by its generation settings, in either spelling, or in its words.
 fn wants_json(request: &Value) -> bool {
     let config = [&request["generationConfig"], &request["generation_config"]];
-    let kinds = config
-        .iter()
-        .flat_map(|config| [&config["responseMimeType"], &config["response_mime_type"]]);
+    let kinds = config.iter().flat_map(|config| [&config["responseMimeType"], &config["response_mime_type"]]);
     if kinds.filter_map(Value::as_str).any(|kind| kind == "application/json") {
         return true;
     }
     let contents = request["contents"].as_array().into_iter().flatten();
     let parts = contents.flat_map(|content| content["parts"].as_array().into_iter().flatten());
-    parts
-        .filter_map(|part| part["text"].as_str())
-        .any(|text| text.contains("aspect_scores"))
+    parts.filter_map(|part| part["text"].as_str()).any(|text| text.contains("aspect_scores"))
 }
 
 fn judgement(lie: bool) -> String {
@@ -124,14 +113,8 @@ mod tests {
 
     #[test]
     fn judgings_are_told_from_descriptions() {
-        assert!(wants_json(
-            &json!({"generationConfig": {"responseMimeType": "application/json"}})
-        ));
-        assert!(wants_json(
-            &json!({"contents": [{"parts": [{"text": "answer with aspect_scores"}]}]})
-        ));
-        assert!(!wants_json(
-            &json!({"contents": [{"parts": [{"text": "describe the motion"}]}]})
-        ));
+        assert!(wants_json(&json!({"generationConfig": {"responseMimeType": "application/json"}})));
+        assert!(wants_json(&json!({"contents": [{"parts": [{"text": "answer with aspect_scores"}]}]})));
+        assert!(!wants_json(&json!({"contents": [{"parts": [{"text": "describe the motion"}]}]})));
     }
 }

@@ -26,9 +26,7 @@ struct Options {
 }
 
 pub(super) fn registry(miners: Arc<Vec<MinerEntry>>) -> Router {
-    Router::new()
-        .route("/api/models/{owner}/{name}/revision/{sha}", get(model))
-        .with_state(miners)
+    Router::new().route("/api/models/{owner}/{name}/revision/{sha}", get(model)).with_state(miners)
 }
 
 async fn model(
@@ -46,16 +44,8 @@ async fn model(
     }
     let mut siblings = vec![json!({"rfilename": "config.json"}), json!({"rfilename": "README.md"})];
     for (index, sha256) in miner.weights_sha256.iter().enumerate() {
-        let name = format!(
-            "model-{:05}-of-{:05}.safetensors",
-            index + 1,
-            miner.weights_sha256.len()
-        );
-        let sha256 = if lie.is_some() {
-            sha256.chars().rev().collect()
-        } else {
-            sha256.clone()
-        };
+        let name = format!("model-{:05}-of-{:05}.safetensors", index + 1, miner.weights_sha256.len());
+        let sha256 = if lie.is_some() { sha256.chars().rev().collect() } else { sha256.clone() };
         siblings.push(weight_file(&name, &sha256, options.blobs));
     }
     Json(json!({"id": id, "modelId": id, "sha": miner.model_revision, "private": false, "siblings": siblings}))

@@ -165,52 +165,28 @@ impl Services {
         let renderer = Renderer::new(config.work.clone(), config.encoders);
         let board = FaultBoard::default();
         let mut tasks = JoinSet::new();
-        let mut open = Opening {
-            board: &board,
-            tasks: &mut tasks,
-        };
+        let mut open = Opening { board: &board, tasks: &mut tasks };
         let mut miners = BTreeMap::new();
         for entry in &config.miners {
             let (slug, role) = (entry.slug.clone(), entry.role);
-            let miner = Miner {
-                slug: slug.clone(),
-                role,
-                clips: Arc::clone(&clips),
-                renderer: Arc::clone(&renderer),
-            };
+            let miner = Miner { slug: slug.clone(), role, clips: Arc::clone(&clips), renderer: Arc::clone(&renderer) };
             let url = open.listen(Service::Miner, &slug, router(miner)).await?;
             miners.insert(slug, url);
         }
         let entries = Arc::new(config.miners);
-        let api = chutes::Api {
-            keys: config.chutes_keys.clone(),
-            miners: Arc::clone(&entries),
-        };
+        let api = chutes::Api { keys: config.chutes_keys.clone(), miners: Arc::clone(&entries) };
         let gateway = chutes::Gateway {
             keys: config.chutes_keys,
             miners: Arc::new(miners.clone().into_iter().collect()),
             client: reqwest::Client::builder().no_proxy().build()?,
         };
         let chutes_api = open.listen(Service::Chutes, "api", chutes::api(api)).await?;
-        let gateway = open
-            .listen(Service::Chutes, "gateway", chutes::gateway(gateway))
-            .await?;
-        let hugging_face = open
-            .listen(Service::HuggingFace, "api", hugging_face::registry(entries))
-            .await?;
-        let gemini = open
-            .listen(Service::Gemini, "api", gemini::model(config.gemini_keys))
-            .await?;
+        let gateway = open.listen(Service::Chutes, "gateway", chutes::gateway(gateway)).await?;
+        let hugging_face = open.listen(Service::HuggingFace, "api", hugging_face::registry(entries)).await?;
+        let gemini = open.listen(Service::Gemini, "api", gemini::model(config.gemini_keys)).await?;
         let admin = open.listen_plainly("admin", admin::admin(board.clone())).await?;
         let chutes_generate = format!("{gateway}/{{slug}}/generate");
-        let report = ServicesReport {
-            chutes_api,
-            chutes_generate,
-            hugging_face,
-            gemini,
-            admin,
-            miners,
-        };
+        let report = ServicesReport { chutes_api, chutes_generate, hugging_face, gemini, admin, miners };
         Ok(Self { report, board, tasks })
     }
 
@@ -243,21 +219,13 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     async fn listen(&mut self, service: Service, name: &str, router: Router) -> Result<String, ServicesError> {
-        let listener = Listener {
-            board: self.board.clone(),
-            service,
-            name: name.into(),
-        };
+        let listener = Listener { board: self.board.clone(), service, name: name.into() };
         let layer = axum::middleware::from_fn_with_state(listener, fault_layer::show_faults);
-        self.listen_plainly(&format!("{service} {name}"), router.layer(layer))
-            .await
+        self.listen_plainly(&format!("{service} {name}"), router.layer(layer)).await
     }
 
     async fn listen_plainly(&mut self, name: &str, router: Router) -> Result<String, ServicesError> {
-        let failed = |source| ServicesError::Listen {
-            name: name.into(),
-            source,
-        };
+        let failed = |source| ServicesError::Listen { name: name.into(), source };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
