@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId, Uid};
 use leoma_rotation::weights::{EpochView, Readable};
 use leoma_rotation::{
@@ -222,42 +222,40 @@ impl WeightSetter {
         let Some(entry) = history.at_block(epoch_block) else { return Readable { readable: 0, listed: 0 } };
         let listed = entry.allowlist.validators();
         let wanted = wanted_files(&self.params, history, epoch_block);
-        let reached: Vec<(Hotkey, bool)> = stream::iter(wanted)
-            .map(|producers| async move {
-                let mut reached = Vec::new();
-                for id in producers {
-                    if self.library.holds(id) {
-                        break;
-                    }
-                    if id.producer == self.signer.hotkey() {
-                        continue;
-                    }
-                    match self.agreement.fetch_from_bucket(id).await {
-                        Some(found) => {
-                            reached.push((id.producer, true));
-                            if found {
-                                break;
-                            }
-                        }
-                        None => reached.push((id.producer, false)),
-                    }
-                }
-                reached
-            })
-            .buffer_unordered(CONCURRENT_READS)
-            .flat_map(stream::iter)
-            .collect()
-            .await;
+        let mut fetching = Vec::with_capacity(wanted.len());
+        for producers in wanted {
+            fetching.push(self.fetch_task(producers).boxed());
+        }
+        let reached: Vec<Vec<(Hotkey, bool)>> = stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
         // Unreadable is who failed us and is not reachable over the mesh either; who was not asked held nothing back.
         let connected: BTreeSet<Hotkey> = self.agreement.connected();
         let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
-        for (producer, ok) in reached {
+        for (producer, ok) in reached.into_iter().flatten() {
             let all_failed = failed.entry(producer).or_insert(true);
             *all_failed &= !ok;
         }
         let unreadable = |hotkey: &&Hotkey| failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey);
         let readable = listed.len() - listed.iter().filter(unreadable).count();
         Readable { readable, listed: listed.len() }
+    }
+
+    /// Gets the first file that there is of a task's producers, in their order; says who could be read.
+    async fn fetch_task(&self, producers: Vec<FileId>) -> Vec<(Hotkey, bool)> {
+        let mut reached = Vec::new();
+        for id in producers {
+            if self.library.holds(id) {
+                break;
+            }
+            if id.producer == self.signer.hotkey() {
+                continue;
+            }
+            let found = self.agreement.fetch_from_bucket(id).await;
+            reached.push((id.producer, found.is_some()));
+            if found == Some(true) {
+                break;
+            }
+        }
+        reached
     }
 }
 

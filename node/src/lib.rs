@@ -10,6 +10,8 @@ pub mod metrics;
 pub mod miners;
 pub mod peers;
 pub mod report;
+pub mod sampler;
+pub mod serve;
 pub mod services;
 pub mod state;
 pub mod status;

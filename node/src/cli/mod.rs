@@ -3,8 +3,8 @@
 mod audit;
 mod config;
 mod rotation;
-// mod score;
-// mod serve;
+mod score;
+mod serve;
 mod validator;
 
 use std::collections::BTreeMap;
@@ -31,10 +31,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-//S1
+    /// Run a whole validator: mesh, miner validation, sampler and weight-setter.
+    Serve(serve::ServeArgs),
+    /// Run a part of a validator.
+    #[command(subcommand)]
+    Servers(serve::ServersCommand),
     /// Recompute an epoch's winner from files alone.
     Audit(audit::AuditArgs),
-//S2
+    /// Score one video against its source clip, or test the device.
+    Score(score::ScoreArgs),
     /// Show whose turn it is at a block.
     Rotation(rotation::RotationArgs),
     /// The subnet owner's allowlist of validators.
@@ -58,9 +63,10 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<()> {
         let file = self.config;
         match self.command {
-//S3
+            Command::Serve(args) => args.run(file, serve::Parts::ALL).await,
+            Command::Servers(command) => command.run(file).await,
             Command::Audit(args) => args.run().await,
-//S4
+            Command::Score(args) => args.run().await,
             Command::Rotation(args) => args.run(),
             Command::Validator(command) => command.run(file).await,
             Command::Config(command) => command.run(file),

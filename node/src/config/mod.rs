@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leoma_protocol::Netuid;
-use leoma_scoring::device::DeviceChoice;
+use leoma_scoring::DeviceChoice;
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_protocol::{BlockNumber, Hotkey, MinerCommitment, Uid, check_commit_count};
 
 use super::chutes::Chute;
 use super::hugging_face::Model;
 use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
-use crate::chain::Metagraph;
+use crate::chain::{Commitment, Metagraph};
 use crate::config::ServicesConfig;
 use crate::services::ServiceError;
 
@@ -55,13 +55,6 @@ pub struct MinerValidator {
     model_cache: Cache<Model>,
 }
 
-/// A miner with everything but the check for copies done.
-struct Checked {
-    uid: Uid,
-    commit_block: BlockNumber,
-    validity: Validity,
-}
-
 impl MinerValidator {
     /// A validator with empty caches.
     #[must_use]
@@ -72,22 +65,14 @@ impl MinerValidator {
 
     /// Checks every registered hotkey that has a commitment. `previous` stands in where a service cannot be asked.
     pub async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
-        let this = &*self;
-        let candidates = metagraph.neurons.iter().filter_map(|neuron| {
-            let commitment = metagraph.commitments.get(&neuron.hotkey)?;
+        let mut lookups = Vec::new();
+        for neuron in &metagraph.neurons {
+            let Some(commitment) = metagraph.commitments.get(&neuron.hotkey) else { continue };
             // The owner's commitment is the allowlist's, not a model's.
-            (leoma_rotation::allowlist::committed_hash(&commitment.text).is_none()).then_some((neuron, commitment))
-        });
-        let lookups = candidates.map(|(neuron, commitment)| async move {
-            let parsed = check_commit_count(commitment.count)
-                .and_then(|()| MinerCommitment::parse(&commitment.text, &neuron.hotkey))
-                .map_err(|error| error.to_string());
-            let (validity, answers) = match parsed {
-                Err(reason) => (Validity::Invalid { reason }, Answers::default()),
-                Ok(parsed) => this.look_up(&parsed).await,
-            };
-            (neuron.hotkey, Checked { uid: neuron.uid, commit_block: commitment.block, validity }, answers)
-        });
+            if leoma_rotation::allowlist::committed_hash(&commitment.text).is_none() {
+                lookups.push(self.check_one(neuron.hotkey, neuron.uid, commitment.clone()).boxed());
+            }
+        }
         let results: Vec<_> = stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS).collect().await;
         let mut checked = BTreeMap::new();
         for (hotkey, miner, answers) in results {
@@ -99,9 +84,18 @@ impl MinerValidator {
             }
             checked.insert(hotkey, miner);
         }
-        check_table(metagraph.block, checked.into_iter().map(|(hotkey, miner)| {
-            (hotkey, MinerState { uid: miner.uid, commit_block: miner.commit_block, validity: miner.validity })
-        }).collect(), previous)
+        check_table(metagraph.block, checked, previous)
+    }
+
+    async fn check_one(&self, hotkey: Hotkey, uid: Uid, commitment: Commitment) -> (Hotkey, MinerState, Answers) {
+        let parsed = check_commit_count(commitment.count)
+            .and_then(|()| MinerCommitment::parse(&commitment.text, &hotkey))
+            .map_err(|error| error.to_string());
+        let (validity, answers) = match parsed {
+            Err(reason) => (Validity::Invalid { reason }, Answers::default()),
+            Ok(parsed) => self.look_up(&parsed).await,
+        };
+        (hotkey, MinerState { uid, commit_block: commitment.block, validity }, answers)
     }
 
     async fn look_up(&self, commitment: &MinerCommitment) -> (Validity, Answers) {

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
-use leoma_protocol::Hotkey;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_scoring::media::{ClipShape, Limits};
 
 use super::Sampler;
@@ -16,6 +16,7 @@ use crate::miners::{AnswerFault, GenerateRequest, MinerTable};
 pub(super) struct Answer {
     pub(super) miner: Hotkey,
     pub(super) model_revision: String,
+    pub(super) commit_block: BlockNumber,
     pub(super) video: Result<Bytes, AnswerFault>,
     pub(super) latency_ms: u64,
 }
@@ -29,21 +30,30 @@ impl Sampler {
             fps: ClipShape::TASK.fps,
             frames: ClipShape::TASK.frames,
         };
-        let request = &request;
-        let asked = miners.valid().map(|(miner, slug, revision)| (miner, slug.to_owned(), revision.to_owned()));
-        let mut answers: Vec<Answer> = stream::iter(asked.collect::<Vec<_>>())
-            .map(|(miner, slug, model_revision)| async move {
-                let started = Instant::now();
-                let timeout = self.config.request_timeout;
-                let video = self.chutes.generate(&slug, request, timeout, Limits::ANSWER.file_bytes).await;
-                let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::debug!(%miner, latency_ms, answered = video.is_ok(), "miner asked");
-                Answer { miner, model_revision, video, latency_ms }
-            })
-            .buffer_unordered(self.config.concurrent_miners)
-            .collect()
-            .await;
+        let commit_block = |miner| miners.miners.get(&miner).map_or_else(BlockNumber::default, |state| state.commit_block);
+        let mut asked = Vec::new();
+        for (miner, slug, revision) in miners.valid() {
+            let (commit_block, slug, revision) = (commit_block(miner), slug.to_owned(), revision.to_owned());
+            asked.push(self.ask_one(miner, commit_block, slug, revision, request.clone()).boxed());
+        }
+        let mut answers: Vec<Answer> = stream::iter(asked).buffer_unordered(self.config.concurrent_miners).collect().await;
         answers.sort_by_key(|answer| answer.miner);
         answers
+    }
+
+    async fn ask_one(
+        &self,
+        miner: Hotkey,
+        commit_block: BlockNumber,
+        slug: String,
+        model_revision: String,
+        request: GenerateRequest,
+    ) -> Answer {
+        let started = Instant::now();
+        let timeout = self.config.request_timeout;
+        let video = self.chutes.generate(&slug, &request, timeout, Limits::ANSWER.file_bytes).await;
+        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(%miner, latency_ms, answered = video.is_ok(), "miner asked");
+        Answer { miner, model_revision, commit_block, video, latency_ms }
     }
 }

@@ -1,0 +1,261 @@
+//! From answers to verdicts: the scorer's measures, the judge's opinion, and the check for copies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
+use leoma_protocol::{BlockNumber, Digest, Hotkey};
+use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
+use leoma_scoring::{
+    AspectPolicy, Grade, Judge, JudgeError, JudgeRequest, Outcome, Reference, ScoreFault, Scored, Scorer,
+};
+
+use super::TaskError;
+use super::ask::Answer;
+use super::clip::TaskClip;
+use crate::config::{Config, missing};
+use crate::metrics::Metrics;
+use crate::miners::AnswerFault;
+
+/// Most answers that are decoded and scored at a time; decoding is the bottleneck, and each takes a core and 200 MB.
+const MAX_CONCURRENT_SCORES: usize = 8;
+
+/// Scores and judges.
+#[derive(Clone)]
+pub struct Judging {
+    scorer: Scorer,
+    judge: Arc<dyn Judge>,
+    id: Arc<str>,
+}
+
+impl std::fmt::Debug for Judging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judging").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A miner's answer after scoring.
+struct Judged {
+    entry: VerdictEntry,
+    commit_block: BlockNumber,
+}
+
+impl Judging {
+    /// Opens device and judge, and refuses a device that computes something else than the CPU.
+    ///
+    /// # Errors
+    /// [`anyhow::Error`] with what is missing or wrong.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let choice = config.device;
+        let policy = AspectPolicy { size_tolerance: config.sampling.size_tolerance, ..AspectPolicy::SUBNET };
+        let scorer = tokio::task::spawn_blocking(move || {
+            let scorer = Scorer::open(choice, policy)?;
+            tracing::info!(device = %scorer.device(), "testing the scorer");
+            let report = scorer.self_test()?;
+            tracing::info!(device = %report.device, checks = report.checks.len(), "the scorer computes what the CPU computes");
+            Ok::<_, ScoreFault>(scorer)
+        })
+        .await??;
+        let key = config.services.gemini_api_key.as_ref().ok_or_else(|| missing("GEMINI_API_KEY"))?;
+        let settings = GeminiConfig {
+            base: config.services.gemini_api_url.clone(),
+            model: config.services.gemini_model.clone(),
+            ..GeminiConfig::new(ApiKey::new(key.expose()))
+        };
+        let judge: Arc<dyn Judge> = Arc::new(GeminiJudge::new(settings)?);
+        let id = format!("metrics:{}+{}", scorer.policy().digest().short(), judge.id()).into();
+        Ok(Self { scorer, judge, id })
+    }
+
+    /// What judges here, for envelopes.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where video is scored.
+    #[must_use]
+    pub fn device(&self) -> String {
+        self.scorer.device().to_string()
+    }
+
+    /// The scorer, for cutting clips.
+    pub(super) fn scorer(&self) -> Scorer {
+        self.scorer.clone()
+    }
+
+    /// The prompt of a clip.
+    pub(super) async fn describe(&self, clip: &Bytes) -> Result<String, JudgeError> {
+        self.judge.describe(clip).await
+    }
+
+    /// One entry for each answer, sorted by miner.
+    pub(super) async fn judge_all(
+        &self,
+        clip: &TaskClip,
+        prompt: &str,
+        answers: &[Answer],
+        metrics: &Metrics,
+    ) -> Result<Vec<VerdictEntry>, TaskError> {
+        let (scorer, source) = (self.scorer.clone(), clip.mp4.clone());
+        let reference = Arc::new(tokio::task::spawn_blocking(move || scorer.reference(&source)).await??);
+        let concurrent = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT_SCORES);
+        let mut scoring = Vec::with_capacity(answers.len());
+        for answer in answers {
+            scoring.push(self.judge_one(&reference, clip, prompt, answer, metrics).boxed());
+        }
+        let judged: Vec<Judged> = stream::iter(scoring).buffered(concurrent).try_collect().await?;
+        Ok(without_copies(judged))
+    }
+
+    async fn judge_one(
+        &self,
+        reference: &Arc<Reference>,
+        clip: &TaskClip,
+        prompt: &str,
+        answer: &Answer,
+        metrics: &Metrics,
+    ) -> Result<Judged, TaskError> {
+        let entry = match &answer.video {
+            Err(fault) => {
+                let (status, reason) = status_of(fault);
+                VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms)
+            }
+            Ok(video) => {
+                let started = Instant::now();
+                let (scorer, reference, bytes) = (self.scorer.clone(), Arc::clone(reference), video.clone());
+                let scored = tokio::task::spawn_blocking(move || scorer.score(&reference, &bytes)).await??;
+                metrics.score_seconds.observe(started.elapsed().as_secs_f64());
+                self.entry_of(clip, prompt, answer, video, scored).await?
+            }
+        };
+        let entry = VerdictEntry { model_revision: Some(answer.model_revision.clone()), ..entry };
+        tracing::info!(miner = %entry.hotkey, passed = entry.passed, status = %entry.status, score = entry.score, reason = entry.reasoning, "answer judged");
+        Ok(Judged { entry, commit_block: answer.commit_block })
+    }
+
+    async fn entry_of(
+        &self,
+        clip: &TaskClip,
+        prompt: &str,
+        answer: &Answer,
+        video: &Bytes,
+        scored: Scored,
+    ) -> Result<VerdictEntry, TaskError> {
+        let video_sha256 = Some(scored.video_sha256);
+        let grade = match scored.outcome {
+            Outcome::Unusable { status, reason, .. } => {
+                let entry = VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms);
+                return Ok(VerdictEntry { video_sha256, ..entry });
+            }
+            Outcome::Usable { grade, .. } => grade,
+        };
+        let request = JudgeRequest {
+            prompt,
+            first_frame_png: &clip.first_frame,
+            video_mp4: video,
+            thresholds: JudgeThresholds::SUBNET,
+        };
+        let (grade, reasoning, confidence) = match self.judge.judge(request).await {
+            Ok(opinion) => {
+                let graded = grade.aspects.with_judge(&opinion, self.scorer.policy()).grade(self.scorer.policy());
+                (graded, opinion.reasoning, opinion.confidence)
+            }
+            // What the judge refuses to look at is this miner's video: it must not void the task for the others.
+            Err(error @ (JudgeError::NoText { .. } | JudgeError::Refused { status: 400, .. })) => {
+                let grade = Grade { passed: false, ..grade };
+                (grade, format!("the judge did not grade this video: {error}"), 100)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(graded_entry(answer, video_sha256, &grade, reasoning, confidence))
+    }
+}
+
+fn graded_entry(answer: &Answer, video_sha256: Option<Digest>, grade: &Grade, reasoning: String, confidence: u8) -> VerdictEntry {
+    VerdictEntry {
+        hotkey: answer.miner,
+        passed: grade.passed,
+        status: if grade.passed { EntryStatus::Passed } else { EntryStatus::Failed },
+        confidence,
+        reasoning,
+        latency_ms: answer.latency_ms,
+        model_revision: None,
+        video_sha256,
+        score: Some(grade.overall.tenths()),
+        aspect_scores: Some(AspectScores {
+            first_frame_fidelity: grade.aspects.first_frame_fidelity.tenths(),
+            prompt_adherence: grade.aspects.prompt_adherence.tenths(),
+            motion_quality: grade.aspects.motion_quality.tenths(),
+            temporal_consistency: grade.aspects.temporal_consistency.tenths(),
+            visual_quality: grade.aspects.visual_quality.tenths(),
+            camera_composition: grade.aspects.camera_composition.tenths(),
+        }),
+    }
+}
+
+fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
+    match fault {
+        AnswerFault::NoResponse(reason) => (EntryStatus::NoResponse, reason.clone()),
+        AnswerFault::Timeout => (EntryStatus::Timeout, "no complete answer in time".to_owned()),
+        AnswerFault::Http(status) => (EntryStatus::HttpError, format!("HTTP {status}")),
+        AnswerFault::TooLarge => (EntryStatus::Undecodable, "more bytes than any clip needs".to_owned()),
+    }
+}
+
+/// Of byte-equal videos only the earliest committed miner's counts. Look-alikes are not touched: two good models may well
+/// give nearly the same picture of an easy scene.
+fn without_copies(judged: Vec<Judged>) -> Vec<VerdictEntry> {
+    let mut first: HashMap<Digest, (BlockNumber, Hotkey)> = HashMap::new();
+    for Judged { entry, commit_block } in &judged {
+        if let Some(video) = entry.video_sha256 {
+            let claim = (*commit_block, entry.hotkey);
+            first.entry(video).and_modify(|earliest| *earliest = (*earliest).min(claim)).or_insert(claim);
+        }
+    }
+    let keep = |judged: Judged| {
+        let mut entry = judged.entry;
+        let original = entry.video_sha256.and_then(|video| first.get(&video)).filter(|(_, miner)| *miner != entry.hotkey);
+        if let Some((_, miner)) = original {
+            entry.passed = false;
+            entry.status = EntryStatus::Duplicate;
+            entry.reasoning = format!("the same bytes as {miner}'s video, which committed earlier");
+        }
+        entry
+    };
+    judged.into_iter().map(keep).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(n: u8, commit_block: u64, video: &[u8]) -> Judged {
+        let hotkey = Hotkey::from_bytes([n; 32]);
+        let mut entry = VerdictEntry::unusable(hotkey, EntryStatus::Passed, String::new(), 1);
+        (entry.passed, entry.video_sha256) = (true, Some(Digest::of(video)));
+        Judged { entry, commit_block: BlockNumber(commit_block) }
+    }
+
+    #[test]
+    fn of_equal_videos_the_earliest_committed_counts() {
+        let entries = without_copies(vec![judged(1, 30, b"a"), judged(2, 10, b"a"), judged(3, 20, b"b")]);
+        let passed: Vec<_> = entries.iter().map(|entry| (entry.passed, entry.status.as_str())).collect();
+        assert_eq!(passed, [(false, "duplicate"), (true, "passed"), (true, "passed")]);
+    }
+
+    #[test]
+    fn every_fault_of_a_miner_has_its_status() {
+        for (fault, status) in [
+            (AnswerFault::NoResponse("x".into()), EntryStatus::NoResponse),
+            (AnswerFault::Timeout, EntryStatus::Timeout),
+            (AnswerFault::Http(500), EntryStatus::HttpError),
+            (AnswerFault::TooLarge, EntryStatus::Undecodable),
+        ] {
+            assert_eq!(status_of(&fault).0, status);
+        }
+    }
+}
