@@ -40,8 +40,66 @@ pub(super) struct Agreement {
     evidence: BTreeMap<EvidenceKey, Evidence>,
     votes_of: BTreeMap<Hotkey, usize>,
     files_of: BTreeMap<Hotkey, usize>,
-    /// Cleared by every change.
-    inventory: Option<Digest>,
+    /// The exclusive or of all items' hashes: kept up to date item by item, whatever their order.
+    inventory: Inventory,
+}
+
+/// A set's summary that an item enters and leaves by the same step.
+#[derive(Debug, Default)]
+struct Inventory([u8; 32]);
+
+impl Inventory {
+    fn toggle(&mut self, item: Digest) {
+        for (sum, byte) in self.0.iter_mut().zip(item.0) {
+            *sum ^= byte;
+        }
+    }
+}
+
+fn item(kind: &[u8], file: &FileId, digest: &Digest, who: &Hotkey) -> Digest {
+    let task = file.task_id.0.to_be_bytes();
+    Digest::of_parts(&[kind, &task, file.producer.as_bytes(), &digest.0, who.as_bytes()])
+}
+
+fn announced_item(file: &FileId, digest: &Digest) -> Digest {
+    item(b"announced", file, digest, &file.producer)
+}
+
+fn certified_item(file: &FileId, digest: &Digest) -> Digest {
+    item(b"certified", file, digest, &file.producer)
+}
+
+fn vote_item(file: &FileId, digest: &Digest, attester: &Hotkey) -> Digest {
+    item(b"vote", file, digest, attester)
+}
+
+fn evidence_item(key: &EvidenceKey) -> Digest {
+    item(
+        if key.as_producer { b"evidence of files" } else { b"evidence of votes" },
+        &key.file,
+        &Digest::default(),
+        &key.accused,
+    )
+}
+
+impl FileRecord {
+    /// What of this file is in the inventory. Of three digests that a producer signed, different validators may hold
+    /// different pairs: that is evidence, and no difference worth asking about. Once a file is certified, who else
+    /// attested is none either.
+    fn items(&self, file: &FileId) -> Vec<Digest> {
+        let mut items = Vec::new();
+        if let [announcement] = &self.announcements[..] {
+            items.push(announced_item(file, &announcement.digest));
+        }
+        match &self.certified {
+            Some(digest) => items.push(certified_item(file, digest)),
+            None => {
+                let votes = self.votes.iter().flat_map(|(digest, votes)| votes.keys().map(move |who| (digest, who)));
+                items.extend(votes.map(|(digest, attester)| vote_item(file, digest, attester)));
+            }
+        }
+        items
+    }
 }
 
 /// What a message did.
@@ -68,8 +126,12 @@ impl Agreement {
         announcement: Announcement,
         effects: &mut Vec<Effect>,
     ) -> Result<Outcome, MessageError> {
-        announcement.verify(context)?;
         let file = announcement.file;
+        let same = |known: &Announcement| known.digest == announcement.digest;
+        if self.files.get(&file).is_some_and(|record| record.announcements.iter().any(same)) {
+            return Ok(Outcome::Known); // Whoever signed this one: it adds nothing.
+        }
+        announcement.verify(context)?;
         if self.files.get(&file).is_none_or(|record| record.announcements.is_empty()) {
             let count = self.files_of.entry(file.producer).or_default();
             if *count >= MAX_FILES_PER_PRODUCER {
@@ -78,12 +140,12 @@ impl Agreement {
             *count += 1;
         }
         let record = self.files.entry(file).or_default();
-        let known = record.announcements.iter().any(|known| known.digest == announcement.digest);
-        if known || record.announcements.len() >= 2 {
+        if record.announcements.len() >= 2 {
             return Ok(Outcome::Known);
         }
         record.announcements.push(announcement.clone());
-        self.inventory = None;
+        // The first enters; the second makes it leave.
+        self.inventory.toggle(announced_item(&file, &record.announcements[0].digest));
         match &record.announcements[..] {
             [first, second] => {
                 let evidence = Evidence::from_announcements(first.clone(), second.clone());
@@ -102,6 +164,9 @@ impl Agreement {
         attestation: Attestation,
         effects: &mut Vec<Effect>,
     ) -> Result<Outcome, MessageError> {
+        if self.has_vote(&attestation) {
+            return Ok(Outcome::Known);
+        }
         attestation.verify(context)?;
         Ok(self.count(context, attestation, false, effects))
     }
@@ -113,6 +178,10 @@ impl Agreement {
         certificate: &Certificate,
         effects: &mut Vec<Effect>,
     ) -> Result<(), MessageError> {
+        let has_all = certificate.attestations().all(|attestation| self.has_vote(&attestation));
+        if has_all && self.files.get(&certificate.file).is_some_and(|file| file.certified == Some(certificate.digest)) {
+            return Ok(());
+        }
         certificate.verify(context)?;
         for attestation in certificate.attestations() {
             self.count(context, attestation, true, effects);
@@ -127,12 +196,17 @@ impl Agreement {
         evidence: &Evidence,
         effects: &mut Vec<Effect>,
     ) -> Result<Outcome, MessageError> {
-        evidence.verify(context)?;
         if self.evidence.contains_key(&evidence.key()) {
             return Ok(Outcome::Known);
         }
+        evidence.verify(context)?;
         self.convict(evidence.clone(), effects);
         Ok(if self.evidence.contains_key(&evidence.key()) { Outcome::New } else { Outcome::Known })
+    }
+
+    fn has_vote(&self, attestation: &Attestation) -> bool {
+        let votes = self.files.get(&attestation.file).and_then(|record| record.votes.get(&attestation.digest));
+        votes.is_some_and(|votes| votes.contains_key(&attestation.attester))
     }
 
     /// Counts a verified attestation. One that is part of a verified certificate is counted beyond all quotas.
@@ -156,7 +230,9 @@ impl Agreement {
             return Outcome::Known;
         }
         *votes_of += 1;
-        self.inventory = None;
+        if record.certified.is_none() {
+            self.inventory.toggle(vote_item(&file, &digest, &attester));
+        }
         let votes = record.votes.entry(digest).or_default();
         votes.insert(attester, signature);
         let (have, need) = (votes.len(), quorum(context.allowlists.for_task(file.task_id).len()));
@@ -183,7 +259,9 @@ impl Agreement {
         };
         match record.certified {
             None => {
+                record.items(&file).into_iter().for_each(|item| self.inventory.toggle(item));
                 record.certified = Some(digest);
+                record.items(&file).into_iter().for_each(|item| self.inventory.toggle(item));
                 effects.push(Effect::Tell(MeshEvent::Certified(assemble(record, digest))));
             }
             Some(kept) if kept != digest => {
@@ -204,12 +282,15 @@ impl Agreement {
         if self.evidence.keys().filter(same).count() >= MAX_EVIDENCE_PER_ACCUSED {
             let oldest = self.evidence.keys().filter(same).min_by_key(|kept| kept.file).copied();
             match oldest {
-                Some(oldest) if oldest.file < key.file => drop(self.evidence.remove(&oldest)),
+                Some(oldest) if oldest.file < key.file => {
+                    self.evidence.remove(&oldest);
+                    self.inventory.toggle(evidence_item(&oldest));
+                }
                 _ => return,
             }
         }
         self.evidence.insert(key, evidence.clone());
-        self.inventory = None;
+        self.inventory.toggle(evidence_item(&key));
         if let Ok(bytes) = evidence.to_wire() {
             effects.push(Effect::Publish { topic: Topic::Evidence, bytes });
         }
@@ -221,13 +302,16 @@ impl Agreement {
         let first_kept = FileId { task_id: oldest, producer: Hotkey::from_bytes([0; 32]) };
         let kept = self.files.split_off(&first_kept);
         let dropped = std::mem::replace(&mut self.files, kept);
-        let evidence = self.evidence.len();
-        self.evidence.retain(|key, _| key.file.task_id >= oldest);
-        if dropped.is_empty() && evidence == self.evidence.len() {
-            return;
-        }
-        self.inventory = None;
+        let inventory = &mut self.inventory;
+        self.evidence.retain(|key, _| {
+            let counts = key.file.task_id >= oldest;
+            if !counts {
+                inventory.toggle(evidence_item(key));
+            }
+            counts
+        });
         for (file, record) in dropped {
+            record.items(&file).into_iter().for_each(|item| self.inventory.toggle(item));
             if !record.announcements.is_empty() {
                 release(&mut self.files_of, file.producer);
             }
@@ -238,40 +322,8 @@ impl Agreement {
     }
 
     /// Summary of what is held: equal for two validators that have nothing to tell each other.
-    pub(super) fn inventory(&mut self) -> Digest {
-        if let Some(inventory) = self.inventory {
-            return inventory;
-        }
-        let mut sum = [0; 32];
-        let mut add = |parts: &[&[u8]]| {
-            for (sum, byte) in sum.iter_mut().zip(Digest::of_parts(parts).0) {
-                *sum ^= byte;
-            }
-        };
-        for (file, record) in &self.files {
-            let task = file.task_id.0.to_be_bytes();
-            let name: [&[u8]; 2] = [&task, file.producer.as_bytes()];
-            if let Some(digest) = &record.certified {
-                add(&[b"certified", name[0], name[1], &digest.0]);
-            } else {
-                for (digest, votes) in &record.votes {
-                    votes.keys().for_each(|attester| add(&[b"vote", name[0], name[1], &digest.0, attester.as_bytes()]));
-                }
-            }
-            // Of three digests that a producer signed, different validators may hold different pairs: that is evidence,
-            // and no difference worth asking about.
-            if let [announcement] = &record.announcements[..] {
-                add(&[b"announced", name[0], name[1], &announcement.digest.0]);
-            }
-        }
-        for key in self.evidence.keys() {
-            let task = key.file.task_id.0.to_be_bytes();
-            let role = [u8::from(key.as_producer)];
-            add(&[b"evidence", key.accused.as_bytes(), &task, key.file.producer.as_bytes(), &role]);
-        }
-        let inventory = Digest(sum);
-        self.inventory = Some(inventory);
-        inventory
+    pub(super) fn inventory(&self) -> Digest {
+        Digest(self.inventory.0)
     }
 
     /// A page of what is held, from where the request says.
@@ -344,6 +396,140 @@ fn release(counts: &mut BTreeMap<Hotkey, usize>, hotkey: Hotkey) {
         *count = count.saturating_sub(1);
         if *count == 0 {
             counts.remove(&hotkey);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use sp_core::{Pair as _, sr25519};
+
+    use super::*;
+    use crate::messages::{Allowlists, SignatureCheck};
+    use crate::verdict::SignedVerdict;
+    use crate::{BlockNumber, HotkeySigner, MemoryGuard, Netuid, Network};
+
+    fn network() -> Network {
+        Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) }
+    }
+
+    /// Forgets what it signed, as a liar does.
+    fn signer(number: u8) -> HotkeySigner {
+        HotkeySigner::new(sr25519::Pair::from_seed(&[number; 32]), Arc::new(MemoryGuard::default()))
+    }
+
+    fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
+        let allowlists = Allowlists::single((1..=4).map(|number| signer(number).hotkey()));
+        let signatures = SignatureCheck::default();
+        run(&Context {
+            network: network(),
+            allowlists: &allowlists,
+            head: BlockNumber(1000),
+            tasks: TaskId(0)..=TaskId(20),
+            signatures: &signatures,
+        })
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Announce(u8, u8, u8),
+        Attest(u8, u8, u8, u8),
+    }
+
+    fn take(agreement: &mut Agreement, context: &Context<'_>, step: &Step, effects: &mut Vec<Effect>) {
+        match step {
+            Step::Announce(who, task, content) => {
+                let id = FileId { task_id: TaskId(u64::from(*task)), producer: signer(*who).hotkey() };
+                let file = SignedVerdict { id, digest: Digest::of(&[*content]), bytes: vec![] };
+                let announcement = signer(*who).sign_announcement(network(), &file).unwrap();
+                agreement.announcement(context, announcement, effects).unwrap();
+            }
+            Step::Attest(who, producer, task, content) => {
+                let file = FileId { task_id: TaskId(u64::from(*task)), producer: signer(*producer).hotkey() };
+                let attestation = signer(*who).sign_attestation(network(), file, Digest::of(&[*content])).unwrap();
+                agreement.attestation(context, attestation, effects).unwrap();
+            }
+        }
+    }
+
+    fn recomputed(agreement: &Agreement) -> Digest {
+        let mut inventory = Inventory::default();
+        for (file, record) in &agreement.files {
+            record.items(file).into_iter().for_each(|item| inventory.toggle(item));
+        }
+        agreement.evidence.keys().for_each(|key| inventory.toggle(evidence_item(key)));
+        Digest(inventory.0)
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..=4u8, 0..3u8, 0..2u8).prop_map(|(who, task, content)| Step::Announce(who, task, content)),
+            (1..=4u8, 1..=2u8, 0..3u8, 0..2u8)
+                .prop_map(|(who, by, task, content)| Step::Attest(who, by, task, content)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_order_of_arrival_changes_nothing(
+            steps in proptest::collection::vec(step(), 0..40),
+            shuffled in any::<proptest::sample::Index>(),
+        ) {
+            with_context(|context| {
+                let (mut one, mut other) = (Agreement::default(), Agreement::default());
+                let mut effects = Vec::new();
+                steps.iter().for_each(|step| take(&mut one, context, step, &mut effects));
+                let mut turned = steps.clone();
+                if !turned.is_empty() {
+                    turned.rotate_left(shuffled.index(steps.len()));
+                }
+                turned.iter().rev().for_each(|step| take(&mut other, context, step, &mut effects));
+                prop_assert_eq!(one.inventory(), recomputed(&one));
+                prop_assert_eq!(
+                    one.evidence.keys().collect::<Vec<_>>(),
+                    other.evidence.keys().collect::<Vec<_>>()
+                );
+                for (file, record) in &one.files {
+                    prop_assert_eq!(&record.votes.keys().collect::<Vec<_>>(), &other.files[file].votes.keys().collect::<Vec<_>>());
+                }
+                one.prune(TaskId(1));
+                prop_assert_eq!(one.inventory(), recomputed(&one));
+                one.prune(TaskId(10));
+                prop_assert_eq!(one.inventory(), Digest::default());
+                prop_assert!(one.votes_of.is_empty() && one.files_of.is_empty());
+                Ok(())
+            })?;
+        }
+
+        #[test]
+        fn a_page_hands_over_everything(steps in proptest::collection::vec(step(), 0..30)) {
+            with_context(|context| {
+                let (mut one, mut other) = (Agreement::default(), Agreement::default());
+                let mut effects = Vec::new();
+                steps.iter().for_each(|step| take(&mut one, context, step, &mut effects));
+                let page = one.page(&CatchupRequest::default());
+                for state in &page.files {
+                    for announcement in &state.announcements {
+                        other.announcement(context, announcement.clone(), &mut effects).unwrap();
+                    }
+                    for tally in &state.tallies {
+                        for attestation in tally.attestations(network(), state.file) {
+                            other.attestation(context, attestation, &mut effects).unwrap();
+                        }
+                    }
+                }
+                prop_assert!(!page.more);
+                let certified = |agreement: &Agreement| -> Vec<FileId> {
+                    agreement.files.iter().filter(|(_, record)| record.certified.is_some()).map(|(file, _)| *file).collect()
+                };
+                prop_assert_eq!(certified(&one), certified(&other));
+                prop_assert_eq!(one.evidence.keys().collect::<Vec<_>>(), other.evidence.keys().collect::<Vec<_>>());
+                Ok(())
+            })?;
         }
     }
 }

@@ -329,7 +329,8 @@ impl Core {
     }
 
     /// Summary of what is held, as our beacons say.
-    pub fn inventory(&mut self) -> Digest {
+    #[must_use]
+    pub fn inventory(&self) -> Digest {
         self.agreement.inventory()
     }
 
