@@ -127,8 +127,7 @@ impl ChainClient {
     /// [`SubmitError`].
     pub async fn set_commitment(&self, signer: &HotkeySigner, text: &str) -> Result<Digest, SubmitError> {
         let info = encode_text_fields(text).ok_or(SubmitError::TooLong { length: text.len() })?;
-        let netuid = dynamic::Value::u128(self.network.netuid.0.into());
-        let call = dynamic::tx("Commitments", "set_commitment", vec![netuid, info]);
+        let call = dynamic::tx("Commitments", "set_commitment", (self.network.netuid.0, info));
         self.submit("set_commitment", signer, &call).await
     }
 
@@ -161,7 +160,8 @@ impl ChainClient {
         let mut transactions = limited("the newest block", self.api.transactions()).await?;
         let refused = |error: &dyn std::error::Error| {
             let text = causes(error);
-            match rejection_of(&text) {
+            // The pool's custom codes are in the error's data, which only its debug form shows.
+            match rejection_of(&text).or_else(|| rejection_of(&format!("{error:?}"))) {
                 Some(rejection) => SubmitError::Rejected { what, rejection },
                 None => SubmitError::Chain(ChainError::Read { what, reason: text }),
             }
