@@ -7,10 +7,10 @@ mod mesh_harness;
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
-use leoma_protocol::hello::{HelloAnswer, HelloRefusal, PeerIdBytes};
+use leoma_protocol::hello::{HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshEvent, Published, RefusedBy};
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Netuid, Network};
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network};
 use mesh_harness::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,9 +74,10 @@ async fn wrong_hellos_are_refused_with_their_reasons() {
     let address = node.address().await;
     let other_peer = PeerIdBytes::new(&Keypair::generate_ed25519().public().to_peer_id().to_bytes()).unwrap();
     type Reason = fn(&HelloRefusal) -> bool;
+    type Change = Box<dyn Fn(&mut HelloDraft)>;
     let stranger = signer(9);
     let member = signer(2);
-    let cases: Vec<(&str, leoma_protocol::HotkeySigner, Box<dyn Fn(&mut leoma_protocol::hello::HelloDraft)>, Reason)> = vec![
+    let cases: Vec<(&str, HotkeySigner, Change, Reason)> = vec![
         ("a stranger", stranger, Box::new(|_| ()), |r| matches!(r, HelloRefusal::NotOnAllowlist { .. })),
         (
             "another chain",

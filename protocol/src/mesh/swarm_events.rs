@@ -7,7 +7,7 @@ use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 use super::behaviour::BehaviourEvent;
 use super::core::{Event, GrantBytes, Offence};
 use super::gossip::topic_of;
-use super::shell::{Acquaintance, FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
+use super::shell::{FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
 use super::wire::VerdictAnswer;
 use crate::messages::{Address, MAX_BEACON_ADDRESSES};
 
@@ -17,7 +17,7 @@ impl Shell {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let target = self.dials.remove(&connection_id);
-                self.acquaintances.entry(peer_id).or_insert_with(Acquaintance::default);
+                self.acquaintances.entry(peer_id).or_default();
                 let (Some(peer), Some(address)) = (to_bytes(&peer_id), to_address(endpoint.get_remote_address()))
                 else {
                     let _ = self.swarm.disconnect_peer_id(peer_id);

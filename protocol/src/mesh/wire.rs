@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn reading_stops_at_the_limit() {
         futures::executor::block_on(async {
-            let long = vec![1; GrantAnswer::MAX_BYTES + 100];
+            let long = [1; GrantAnswer::MAX_BYTES + 100];
             let mut io = &long[..];
             let error = read::<GrantAnswer>(&mut io).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -52,6 +52,7 @@ pub struct Setup {
     pub seed: u64,
 }
 
+#[allow(clippy::large_enum_variant, reason = "most happenings are events")]
 enum Happening {
     Event { to: usize, life: u32, event: Event, seen_id: Option<Digest> },
     Disconnected { to: usize, life: u32, from: usize },
