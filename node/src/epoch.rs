@@ -78,7 +78,7 @@ impl WeightSetter {
     /// Runs until `stop`.
     ///
     /// # Errors
-    /// [`StateError`] when the state fails: without it the last winner is unknown.
+    /// [`StateError`] when the state cannot be read at the start: without it the last winner is unknown.
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
         let mut done = self.last_finished()?;
         let mut tries = 0;
@@ -98,13 +98,14 @@ impl WeightSetter {
                     done = Some(epoch_block);
                     tries = 0;
                 }
-                Err(EpochError::State(error)) => return Err(error),
                 Err(error) => {
                     tries += 1;
                     tracing::warn!(%epoch_block, %error, tries, "weights not set");
                     self.metrics.weight_failures.inc();
                     if tries >= MAX_TRIES || is_final(&error) {
-                        self.give_up(epoch_block, &error)?;
+                        if let Err(error) = self.give_up(epoch_block, &error) {
+                            tracing::error!(%epoch_block, %error, "the epoch's end is not recorded");
+                        }
                         done = Some(epoch_block);
                         tries = 0;
                     }

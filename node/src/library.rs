@@ -38,12 +38,14 @@ pub enum LibraryError {
     State(#[from] StateError),
 }
 
+type Files = BTreeMap<(FileId, Digest), Arc<TaskVerdicts>>;
+
 /// The verified files, in memory as far as consensus needs them, whole on disk.
 #[derive(Clone, Debug)]
 pub struct Library {
     state: State,
     params: Arc<ConsensusParams>,
-    files: Arc<RwLock<BTreeMap<(FileId, Digest), Arc<TaskVerdicts>>>>,
+    files: Arc<RwLock<Files>>,
 }
 
 impl Library {

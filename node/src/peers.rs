@@ -192,20 +192,20 @@ impl Agreement {
         Ok(())
     }
 
-    /// Handles what the mesh tells until `stop`.
-    ///
-    /// # Errors
-    /// [`StateError`] when what must survive cannot be kept.
-    pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) -> Result<(), StateError> {
+    /// Handles what the mesh tells until `stop`. What cannot be kept on disk, as when it is full, is still in memory and
+    /// with the peers.
+    pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) {
         loop {
             let event = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return,
                 event = events.recv() => match event {
                     Some(event) => event,
-                    None => return Ok(()),
+                    None => return,
                 },
             };
-            self.handle(event)?;
+            if let Err(error) = self.handle(event) {
+                tracing::error!(%error, "what the mesh told is not on disk");
+            }
         }
     }
 
@@ -263,29 +263,26 @@ impl Agreement {
 
     fn certified(&self, certificate: Certificate) -> Result<(), StateError> {
         let (id, digest) = (certificate.file, certificate.digest);
-        if let Ok(bytes) = certificate.to_wire() {
-            self.state.keep_certificate(id, digest, &bytes)?;
-        }
+        let kept = certificate.to_wire().map_or(Ok(()), |bytes| self.state.keep_certificate(id, digest, &bytes));
         tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), attesters = certificate.votes.len(), "file certified");
         self.known.write().unwrap_or_else(PoisonError::into_inner).certificates.insert(id, certificate);
         if !self.library.holds_digest(id, digest) {
             self.spawn_fetch(id, digest);
         }
-        Ok(())
+        kept
     }
 
     fn equivocated(&self, evidence: Evidence) -> Result<(), StateError> {
         let key = evidence.key();
         let task_id = key.file.task_id;
-        if let Ok(bytes) = evidence.to_wire() {
-            self.state.keep_evidence(task_id, key.accused, &bytes)?;
-        }
+        let kept = evidence.to_wire().map_or(Ok(()), |bytes| self.state.keep_evidence(task_id, key.accused, &bytes));
         tracing::warn!(task = %task_id, validator = %key.accused, as_producer = key.as_producer, "validator signed twice");
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if !known.evidence.contains(&evidence) {
             known.evidence.push(evidence);
         }
-        Ok(())
+        drop(known);
+        kept
     }
 
     fn granted(&self, from: Hotkey, payload: &GrantBytes) {

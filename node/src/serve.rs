@@ -117,7 +117,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     spawn_followers(&mut tasks, &subnet, &heads, &mesh, &buckets, &metrics, head_moved_sender, &stop);
     {
         let (agreement, stop) = (agreement.clone(), stop.clone());
-        tasks.spawn(async move { ("agreement", agreement.run(events, stop).await.map_err(Into::into)) });
+        tasks.spawn(async move { agreement.run(events, stop).await; ("agreement", Ok(())) });
     }
     let mut miners = None;
     let device = judging.as_ref().map_or_else(String::new, |judging| judging.device());
@@ -146,7 +146,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             metrics: metrics.clone(),
         };
         let (heads, stop) = (heads.clone(), stop.clone());
-        tasks.spawn(async move { ("sampler", sampler.run(heads, stop).await.map_err(Into::into)) });
+        tasks.spawn(async move { sampler.run(heads, stop).await; ("sampler", Ok(())) });
     }
     if parts.weights {
         let setter = WeightSetter {
@@ -183,7 +183,7 @@ async fn open_judging(config: &Config) -> anyhow::Result<Judging> {
     if config.services.gemini_api_key.is_none() {
         return Err(missing("GEMINI_API_KEY").into());
     }
-    Ok(Judging::open(config).await?)
+    Judging::open(config).await
 }
 
 /// The mesh's identity: an ed25519 seed in `libp2p.key`, made at the first start.

@@ -156,11 +156,11 @@ mod tests {
             (r#"{"secretSeed": "0x12"}"#, "neither 32 nor 64"),
             (r#"{"secretPhrase": "secret words here"}"#, "mnemonic"),
         ] {
-            let error = load(content).unwrap_err().to_string();
+            let error = load(content).err().unwrap().to_string();
             assert!(error.contains(part) && error.contains("hotkeys/h"), "{error}");
             assert!(!error.contains("secret words") && !error.contains("secret-seed"), "{error}");
         }
-        let other = load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "5Other"}}"#)).unwrap_err();
+        let other = load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "5Other"}}"#)).err().unwrap();
         assert!(matches!(other, WalletError::WrongAddress { .. }));
     }
 }

@@ -114,21 +114,19 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Runs until `stop`; a task in hand is finished first, unless it only waits for miners.
-    ///
-    /// # Errors
-    /// [`StateError`] when the state fails.
-    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
+    /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done, and what is signed is
+    /// published at the next start.
+    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
         let mut videos = clip::VideoList::new(self.config.poll_interval);
         let mut tries: (TaskId, u32) = (TaskId(0), 0);
-        self.publish_leftovers().await?;
+        self.publish_leftovers().await;
         loop {
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                changed = heads.changed() => if changed.is_err() { return Ok(()) },
+                () = stop.cancelled() => return,
+                changed = heads.changed() => if changed.is_err() { return },
             }
             let head = *heads.borrow_and_update();
-            let Some(turn) = self.our_turn(head)? else { continue };
+            let Some(turn) = self.our_turn(head) else { continue };
             if tries.0 != turn.task_id {
                 tries = (turn.task_id, 0);
             }
@@ -136,13 +134,14 @@ impl Sampler {
                 continue;
             }
             tries.1 += 1;
+            self.publish_leftovers().await;
             let started = Instant::now();
             tracing::info!(task = %turn.task_id, block = %head.number, failover_step = turn.failover_step, "sampling");
             let sampled = tokio::select! {
                 sampled = self.sample(turn.task_id, head, &mut videos) => sampled,
                 () = stop.cancelled() => {
                     tracing::info!(task = %turn.task_id, "task left unfinished, nothing of it was signed");
-                    return Ok(());
+                    return;
                 }
             };
             match sampled {
@@ -151,7 +150,6 @@ impl Sampler {
                     self.metrics.task_seconds.observe(started.elapsed().as_secs_f64());
                     tracing::info!(task = %turn.task_id, passed, seconds = started.elapsed().as_secs(), "task sampled");
                 }
-                Err(TaskError::State(error)) => return Err(error),
                 Err(error) => {
                     self.metrics.tasks_failed.inc();
                     tracing::warn!(task = %turn.task_id, %error, attempt = tries.1, "task given up, no miner has an entry");
@@ -161,18 +159,15 @@ impl Sampler {
     }
 
     /// Our turn at `head`, unless the task is done, by us or by one who comes before us.
-    fn our_turn(&self, head: Head) -> Result<Option<Turn>, StateError> {
+    fn our_turn(&self, head: Head) -> Option<Turn> {
         let history = Arc::clone(&self.allowlists.borrow());
         let own = self.signer.hotkey();
-        let Some(schedule) = history.schedule_at(head.number, &self.params) else { return Ok(None) };
-        let Some(turn) = schedule.turn(head.number, false).filter(|turn| turn.producer == own) else { return Ok(None) };
+        let schedule = history.schedule_at(head.number, &self.params)?;
+        let turn = schedule.turn(head.number, false).filter(|turn| turn.producer == own)?;
         let before: Vec<Hotkey> = schedule.producers(turn.task_id).take_while(|producer| *producer != own).collect();
         let id = |producer| FileId { task_id: turn.task_id, producer };
         let done = before.into_iter().chain([own]).any(|producer| self.library.holds(id(producer)));
-        if done || self.agreement.is_doubled() {
-            return Ok(None);
-        }
-        Ok(Some(turn))
+        (!done && !self.agreement.is_doubled()).then_some(turn)
     }
 
     /// Samples a task; returns how many miners passed.

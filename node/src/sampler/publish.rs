@@ -15,7 +15,7 @@ use super::ask::Answer;
 use super::clip::TaskClip;
 use super::{Sampler, TaskError};
 use crate::chain::Head;
-use crate::state::{StateError, StoredFile};
+use crate::state::StoredFile;
 
 /// Everything a task came to.
 #[derive(Debug)]
@@ -50,20 +50,26 @@ impl Sampler {
         };
         let signed = self.signer.sign_verdict_file(draft)?;
         self.library.take_in_own(&StoredFile { id: signed.id, digest: signed.digest, bytes: signed.bytes.clone() })?;
-        self.upload(&signed).await
-    }
-
-    /// Publishes what an earlier run signed and did not publish.
-    pub(super) async fn publish_leftovers(&self) -> Result<(), StateError> {
-        for file in self.state.unpublished_files()? {
-            let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
-            match self.upload(&signed).await {
-                Ok(()) => tracing::info!(task = %signed.id.task_id, "published what an earlier run had signed"),
-                Err(TaskError::State(error)) => return Err(error),
-                Err(error) => tracing::warn!(task = %signed.id.task_id, %error, "still not published, trying again at the next start"),
-            }
+        if let Err(error) = self.upload(&signed).await {
+            // Signed and announced: peers have it from us over the mesh, so the task counts.
+            tracing::warn!(task = %task_id, %error, "not in our bucket yet, trying again at our next turn");
         }
         Ok(())
+    }
+
+    /// Publishes what was signed and could not be published yet: an earlier run ended, or our bucket was down.
+    pub(super) async fn publish_leftovers(&self) {
+        let files = match self.state.unpublished_files() {
+            Ok(files) => files,
+            Err(error) => return tracing::error!(%error, "cannot look for unpublished verdict files"),
+        };
+        for file in files {
+            let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
+            match self.upload(&signed).await {
+                Ok(()) => tracing::info!(task = %signed.id.task_id, "published what was signed earlier"),
+                Err(error) => tracing::warn!(task = %signed.id.task_id, %error, "still not in our bucket, trying again at our next turn"),
+            }
+        }
     }
 
     async fn upload(&self, signed: &SignedVerdict) -> Result<(), TaskError> {
