@@ -529,10 +529,13 @@ impl Subnet {
     }
 
     /// Stops validators, then everything else; what does not end in time is killed. A temporary folder goes with it.
-    pub async fn stop(mut self) {
-        let validators = self.validators.iter_mut().filter_map(|validator| validator.part.take()).collect();
-        stop_all(validators).await;
-        stop_all(std::mem::take(&mut self.infrastructure)).await;
+    pub async fn stop(self) {
+        let Self { watch, chain, validators, infrastructure, folder, .. } = self;
+        // Who reads the chain goes first, or it would complain of its end.
+        drop((watch, chain));
+        stop_all(validators.into_iter().filter_map(|validator| validator.part).collect()).await;
+        stop_all(infrastructure).await;
+        drop(folder);
     }
 }
 
