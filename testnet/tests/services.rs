@@ -29,7 +29,15 @@ const ROLES: [Role; 9] = [
 static CORPUS: tokio::sync::OnceCell<PathBuf> = tokio::sync::OnceCell::const_new();
 
 async fn make_corpus() -> PathBuf {
-    corpus::make(&Seed::new("services test"), Path::new(env!("CARGO_TARGET_TMPDIR"))).await.unwrap()
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let made = corpus::make(&Seed::new("services test"), cache).await.unwrap();
+    // Two clips are enough here, and quicker to index.
+    let few = cache.join("services-corpus");
+    std::fs::create_dir_all(&few).unwrap();
+    for clip in corpus::list(&made).unwrap().into_iter().take(2) {
+        std::fs::copy(&clip, few.join(clip.file_name().unwrap())).unwrap();
+    }
+    few
 }
 
 struct World {
@@ -101,15 +109,17 @@ async fn frame(clip: &Path, number: usize) -> Vec<u8> {
     ffmpeg::run(&words.map(String::from), Vec::new()).await.unwrap()
 }
 
-/// Luma of every frame, 832x480, of a segment of a file or of an MP4 in memory.
+/// Luma of every frame, reduced to 208x120, of a segment of a file or of an MP4 in memory.
 async fn luma(file: &Path, start: usize) -> Vec<Vec<u8>> {
-    let (path, filter) =
-        (file.display().to_string(), format!("trim=start_frame={start},setpts=PTS-STARTPTS,format=gray"));
+    let (path, filter) = (
+        file.display().to_string(),
+        format!("trim=start_frame={start},setpts=PTS-STARTPTS,scale=208:120:flags=area,format=gray"),
+    );
     let frames = CLIP_FRAMES.to_string();
     let words =
         ["-i", &path, "-vf", &filter, "-fps_mode", "passthrough", "-frames:v", &frames, "-f", "rawvideo", "pipe:1"];
     let bytes = ffmpeg::run(&words.map(String::from), Vec::new()).await.unwrap();
-    bytes.chunks_exact(832 * 480).map(<[u8]>::to_vec).collect()
+    bytes.chunks_exact(208 * 120).map(<[u8]>::to_vec).collect()
 }
 
 /// Mean absolute difference of two pictures.

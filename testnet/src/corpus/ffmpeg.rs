@@ -1,5 +1,6 @@
 //! Runs the ffmpeg command with a deadline and a cap on what it may print.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -38,20 +39,39 @@ pub enum FfmpegError {
     Read(#[source] std::io::Error),
 }
 
+/// Frames per second of a video file, as numerator and denominator.
+///
+/// # Errors
+/// When ffprobe cannot start or read it.
+pub async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
+    let shown = path.display().to_string();
+    let words = ["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=avg_frame_rate", "-of", "csv=p=0"];
+    let arguments: Vec<String> = words.into_iter().chain([shown.as_str()]).map(str::to_owned).collect();
+    let text = String::from_utf8_lossy(&limited("ffprobe", &arguments, Vec::new()).await?).trim().to_owned();
+    let rate = text.split_once('/').and_then(|(rate, base)| Some((rate.parse().ok()?, base.parse().ok()?)));
+    rate.filter(|&(rate, base): &(u64, u64)| rate > 0 && base > 0).ok_or_else(|| FfmpegError::Failed {
+        arguments: arguments.join(" "),
+        message: format!("`{text}` is no frame rate"),
+    })
+}
+
 /// Runs ffmpeg with `arguments`, feeding it `input`, and returns what it wrote to standard output.
 ///
 /// # Errors
 /// When it cannot start, fails, or exceeds the limits of this module.
 pub async fn run(arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, FfmpegError> {
-    let shown = || arguments.join(" ");
-    tokio::time::timeout(TIME_LIMIT, run_unlimited(arguments, input))
-        .await
-        .unwrap_or_else(|_| Err(FfmpegError::TimeOut { arguments: shown() }))
+    let quiet = ["-v", "error", "-hide_banner", "-y"].map(str::to_owned);
+    limited("ffmpeg", &[&quiet, arguments].concat(), input).await
 }
 
-async fn run_unlimited(arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, FfmpegError> {
-    let mut child = Command::new("ffmpeg")
-        .args(["-v", "error", "-hide_banner", "-y"])
+async fn limited(program: &str, arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, FfmpegError> {
+    tokio::time::timeout(TIME_LIMIT, unlimited(program, arguments, input))
+        .await
+        .unwrap_or_else(|_| Err(FfmpegError::TimeOut { arguments: arguments.join(" ") }))
+}
+
+async fn unlimited(program: &str, arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, FfmpegError> {
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -10,10 +10,40 @@ const THUMBNAIL: (usize, usize) = (104, 60);
 /// Bytes of one thumbnail, luma only.
 const THUMBNAIL_BYTES: usize = THUMBNAIL.0 * THUMBNAIL.1;
 
+/// A frame is asked for this much before its time, so that rounding does not lose it.
+const EARLY_MICROS: u64 = 500;
+
 /// Thumbnails of every frame of a corpus.
 #[derive(Debug)]
 pub struct ClipIndex {
-    clips: Vec<(PathBuf, Vec<u8>)>,
+    clips: Vec<Clip>,
+}
+
+#[derive(Debug)]
+struct Clip {
+    path: PathBuf,
+    /// Frames per second, numerator and denominator.
+    rate: (u64, u64),
+    thumbnails: Vec<u8>,
+}
+
+impl Clip {
+    async fn load(path: PathBuf) -> Result<Self, MinerError> {
+        let rate = ffmpeg::frame_rate(&path).await?;
+        let thumbnails = thumbnails(&path.display().to_string(), Vec::new()).await?;
+        Ok(Self { path, rate, thumbnails })
+    }
+
+    /// The last frame that a whole answer can start with.
+    fn last_start(&self) -> Option<usize> {
+        let needed = (CLIP_FRAMES as u64 * self.rate.0).div_ceil(u64::from(FRAME_RATE) * self.rate.1);
+        (self.thumbnails.len() / THUMBNAIL_BYTES).checked_sub(usize::try_from(needed).ok()?)
+    }
+
+    fn at(&self, frame: usize) -> ClipMatch {
+        let micros = frame as u64 * 1_000_000 * self.rate.1 / self.rate.0;
+        ClipMatch { path: self.path.clone(), start_micros: micros.saturating_sub(EARLY_MICROS) }
+    }
 }
 
 /// Where a picture was found.
@@ -21,61 +51,55 @@ pub struct ClipIndex {
 pub struct ClipMatch {
     /// The clip.
     pub path: PathBuf,
-    /// The first of its frames to be shown.
-    pub frame: usize,
-    /// Mean squared luma difference of the thumbnails, times their size: smaller is closer.
-    pub distance: u64,
+    /// Where to seek to so that the picture is the next frame, microseconds.
+    pub start_micros: u64,
 }
 
 impl ClipIndex {
-    /// Indexes every `.mp4` of a folder.
+    /// Indexes every `.mp4` of a folder that is long enough.
     ///
     /// # Errors
     /// When there is none, or ffmpeg cannot read one.
     pub async fn load(folder: &Path) -> Result<Self, MinerError> {
         let mut clips = Vec::new();
         for path in corpus::list(folder)? {
-            let frames = thumbnails(&format!("fps={FRAME_RATE},"), &path.display().to_string(), Vec::new()).await?;
-            if frames.len() / THUMBNAIL_BYTES >= CLIP_FRAMES {
-                clips.push((path, frames));
+            let clip = Clip::load(path).await?;
+            if clip.last_start().is_some() {
+                clips.push(clip);
             }
         }
         if clips.is_empty() { Err(MinerError::NoClip) } else { Ok(Self { clips }) }
     }
 
-    /// The closest frame that has a whole clip after it. `picture` is an encoded image (PNG, JPEG).
+    /// The closest frame that has a whole answer after it. `picture` is an encoded image (PNG, JPEG).
     ///
     /// # Errors
     /// When ffmpeg cannot read the picture.
     pub async fn find(&self, picture: Vec<u8>) -> Result<ClipMatch, MinerError> {
-        let wanted = thumbnails("", "pipe:0", picture).await?;
+        let wanted = thumbnails("pipe:0", picture).await?;
         let Some(wanted) = wanted.get(..THUMBNAIL_BYTES) else {
             return Err(MinerError::Picture { expected: THUMBNAIL_BYTES, found: wanted.len() });
         };
-        let mut best: Option<ClipMatch> = None;
-        for (path, frames) in &self.clips {
-            for (frame, thumbnail) in frames.chunks_exact(THUMBNAIL_BYTES).enumerate() {
-                let limit = best.as_ref().map_or(u64::MAX, |best| best.distance);
-                if let Some(distance) = distance_below(limit, wanted, thumbnail) {
-                    best = Some(ClipMatch { path: path.clone(), frame, distance });
+        let mut best = None;
+        let mut least = u64::MAX;
+        for clip in &self.clips {
+            for (frame, thumbnail) in clip.thumbnails.chunks_exact(THUMBNAIL_BYTES).enumerate() {
+                if let Some(distance) = distance_below(least, wanted, thumbnail) {
+                    least = distance;
+                    best = Some((clip, frame));
                 }
             }
         }
-        let mut best = best.ok_or(MinerError::NoClip)?;
-        let frames = self.clips.iter().find(|(path, _)| *path == best.path).map_or(0, |(_, frames)| frames.len());
-        best.frame = best.frame.min((frames / THUMBNAIL_BYTES).saturating_sub(CLIP_FRAMES));
-        Ok(best)
+        let (clip, frame) = best.ok_or(MinerError::NoClip)?;
+        Ok(clip.at(frame.min(clip.last_start().unwrap_or_default())))
     }
 
     /// The start of another clip, or another moment of the only one.
     #[must_use]
-    pub fn another(&self, clip: &ClipMatch) -> ClipMatch {
-        let other = self.clips.iter().find(|(path, _)| *path != clip.path);
-        let (path, frame) = match other {
-            Some((path, _)) => (path.clone(), 0),
-            None => (clip.path.clone(), if clip.frame == 0 { 1 } else { 0 }),
-        };
-        ClipMatch { path, frame, distance: u64::MAX }
+    pub fn another(&self, found: &ClipMatch) -> ClipMatch {
+        let other = self.clips.iter().find(|clip| clip.path != found.path).map(|clip| clip.at(0));
+        let start_micros = if found.start_micros == 0 { 1_000_000 } else { 0 };
+        other.unwrap_or_else(|| ClipMatch { path: found.path.clone(), start_micros })
     }
 }
 
@@ -91,8 +115,11 @@ fn distance_below(limit: u64, wanted: &[u8], thumbnail: &[u8]) -> Option<u64> {
     Some(distance)
 }
 
-async fn thumbnails(first: &str, input: &str, bytes: Vec<u8>) -> Result<Vec<u8>, MinerError> {
-    let filter = format!("{first}scale={}:{}:flags=area,format=gray", THUMBNAIL.0, THUMBNAIL.1);
+async fn thumbnails(input: &str, bytes: Vec<u8>) -> Result<Vec<u8>, MinerError> {
+    let (width, height) = THUMBNAIL;
+    let filter = format!(
+        "scale={width}:{height}:force_original_aspect_ratio=increase:flags=area,crop={width}:{height},format=gray"
+    );
     let words = ["-i", input, "-an", "-vf", &filter, "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1"];
     Ok(ffmpeg::run(&words.map(String::from), bytes).await?)
 }

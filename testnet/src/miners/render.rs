@@ -65,41 +65,21 @@ impl Renderer {
 }
 
 fn arguments(clip: &ClipMatch, role: Role, output: &str) -> Vec<String> {
-    let (start, end) = (clip.frame, clip.frame + if role == Role::Freeze { 1 } else { CLIP_FRAMES });
+    let frames = CLIP_FRAMES.to_string();
+    // As validators cut and scale a source clip: the miner knows what kind of video it is asked for.
     let mut filter = format!(
-        "fps={FRAME_RATE},trim=start_frame={start}:end_frame={end},setpts=PTS-STARTPTS,\
-         scale={WIDTH}:{HEIGHT}:flags=bicubic,setsar=1"
+        "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
+         crop={WIDTH}:{HEIGHT},setsar=1"
     );
     if let Some(defect) = defect(role) {
         filter = format!("{filter},{defect}");
     }
-    let (path, frames) = (clip.path.display().to_string(), CLIP_FRAMES.to_string());
-    let (rate, quality) = (FRAME_RATE.to_string(), QUALITY.to_string());
-    let words = [
-        "-i",
-        &path,
-        "-an",
-        "-vf",
-        &filter,
-        "-frames:v",
-        &frames,
-        "-r",
-        &rate,
-        "-c:v",
-        "libx264",
-        "-preset",
-        "veryfast",
-        "-crf",
-        &quality,
-        "-pix_fmt",
-        "yuv420p",
-        "-movflags",
-        "+faststart",
-        "-f",
-        "mp4",
-        output,
-    ];
-    words.map(String::from).to_vec()
+    let start = format!("{}us", clip.start_micros);
+    let (path, rate, quality) = (clip.path.display().to_string(), FRAME_RATE.to_string(), QUALITY.to_string());
+    let mut words = vec!["-ss", &start, "-i", &path, "-an", "-vf", &filter, "-frames:v", &frames, "-r", &rate];
+    words.extend(["-c:v", "libx264", "-preset", "veryfast", "-crf", &quality, "-pix_fmt", "yuv420p"]);
+    words.extend(["-movflags", "+faststart", "-f", "mp4", output]);
+    words.into_iter().map(str::to_owned).collect()
 }
 
 fn defect(role: Role) -> Option<&'static str> {
@@ -112,6 +92,6 @@ fn defect(role: Role) -> Option<&'static str> {
         Role::Flicker => Some("eq=brightness='0.22*sin(2*PI*4*t+0.8)':eval=frame"),
         Role::Drift => Some("scroll=horizontal=0.012:vertical=0.004,hue=h='30*t'"),
         Role::LowFrameRate => Some("fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1"),
-        Role::Freeze => Some("loop=loop=80:size=1:start=0,setpts=N/16/TB"),
+        Role::Freeze => Some("trim=end_frame=1,loop=loop=80:size=1:start=0,setpts=N/16/TB"),
     }
 }
