@@ -60,7 +60,7 @@ fn entry(role: Role) -> MinerEntry {
 
 async fn world() -> World {
     // Made once for all tests, and kept for the next run.
-    let corpus = CORPUS.get_or_init(|| make_corpus()).await.clone();
+    let corpus = CORPUS.get_or_init(make_corpus).await.clone();
     let work = tempfile::tempdir().unwrap();
     let config = ServicesConfig {
         chutes_keys: vec![CHUTES_KEY.into()].into(),

@@ -114,8 +114,8 @@ fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
     let name = |part: &str| format!("clip/{index}/{part}");
     let short = seed.between(&name("short"), SHORT_SCENE_SECONDS.0, SHORT_SCENE_SECONDS.1);
     let short = (short * f64::from(FRAME_RATE)).round() / f64::from(FRAME_RATE);
-    let (first, second) = if index % 2 == 0 { (short, CLIP_SECONDS - short) } else { (CLIP_SECONDS - short, short) };
-    let (light, other) = if index % 3 == 0 { (Light::Day, Light::Night) } else { (Light::Night, Light::Day) };
+    let (first, second) = if index.is_multiple_of(2) { (short, CLIP_SECONDS - short) } else { (CLIP_SECONDS - short, short) };
+    let (light, other) = if index.is_multiple_of(3) { (Light::Day, Light::Night) } else { (Light::Night, Light::Day) };
     // The long scene goes through all kinds; the short one is any other kind.
     let kinds = Scene::ALL;
     let long = kinds[index % kinds.len()];
