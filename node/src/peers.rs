@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::library::Library;
 use crate::metrics::Metrics;
-use crate::state::{State, StateError};
+use crate::state::{State, StateError, StoredFile};
 
 /// Announced files fetched at a time, each of at most 4 MiB.
 const CONCURRENT_FETCHES: usize = 8;
@@ -51,13 +51,13 @@ pub struct Agreement {
     doubled: Arc<AtomicBool>,
 }
 
-/// What an earlier run left for the mesh.
+/// What an earlier run left for the mesh, about tasks from `first` on.
 ///
 /// # Errors
 /// [`StateError`].
-pub fn restore(state: &State) -> Result<Restored, StateError> {
-    let certificates = state.certificates_from(TaskId(0))?;
-    let evidence = state.evidence_from(TaskId(0))?;
+pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
+    let certificates = state.certificates_from(first)?;
+    let evidence = state.evidence_from(first)?;
     let addresses: Vec<KnownPeer> = match state.note(ADDRESS_BOOK_NOTE)? {
         None => Vec::new(),
         // An address book can be learnt anew; a damaged one is no reason to stay away.
@@ -181,13 +181,18 @@ impl Agreement {
         }
     }
 
-    /// Serves the kept files of tasks from `first` on to peers.
+    /// Serves the kept files of tasks from `first` on to peers, and announces our own again: an announcement that waited
+    /// for listeners when an earlier run ended is not on disk.
     ///
     /// # Errors
     /// [`StateError`].
-    pub async fn serve_kept(&self, first: TaskId) -> Result<(), StateError> {
-        for file in self.state.files_from(first)? {
-            self.serve(file.id, file.digest, file.bytes).await;
+    pub async fn resume(&self, first: TaskId) -> Result<(), StateError> {
+        for StoredFile { id, digest, bytes } in self.state.files_from(first)? {
+            if id.producer == self.signer.hotkey() {
+                self.announce(&SignedVerdict { id, digest, bytes }).await;
+            } else {
+                self.serve(id, digest, bytes).await;
+            }
         }
         Ok(())
     }

@@ -99,13 +99,14 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     }
 
     let library = Library::open(state.clone(), Arc::clone(&params))?;
-    let restored = restore(&state)?;
     let history = first_allowlist(&subnet, &stop).await?;
     let head = *heads.borrow();
+    let first = oldest_task(&history, &params, head);
+    let restored = restore(&state, first)?;
     let (mesh, events) = start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone()).await?;
     let agreement =
         Agreement::new(mesh.clone(), signer.clone(), library.clone(), Arc::clone(&buckets), state.clone(), metrics.clone(), &restored);
-    agreement.serve_kept(TaskId(0)).await?;
+    agreement.resume(first).await?;
     if let Some(read) = &config.own_read {
         set_grant(&mesh, read).await?;
     } else if own.is_some() {
@@ -337,6 +338,12 @@ async fn first_allowlist(subnet: &Subnet, stop: &CancellationToken) -> anyhow::R
             () = tokio::time::sleep(WAIT_NOTE_EVERY) => tracing::info!("waiting for the subnet owner's allowlist"),
         }
     }
+}
+
+/// The oldest task that can still be in a window; what is about earlier ones is of no use to anyone.
+fn oldest_task(history: &AllowlistHistory, params: &ConsensusParams, head: Head) -> TaskId {
+    let oldest_block = head.number.0.saturating_sub(params.lookback_blocks);
+    TaskId(history.at_block(head.number).map_or(0, |entry| oldest_block / entry.allowlist.interval().max(1)))
 }
 
 async fn start_mesh(

@@ -26,7 +26,7 @@ pub struct HotkeyError {
 ///
 /// Orders as its SS58 text does: all texts have the same length and base58's alphabet is sorted, so comparing bytes is
 /// comparing texts, and a list sorted here is sorted for Python too.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, crate::codec::Encode, crate::codec::Decode)]
 pub struct Hotkey([u8; 32]);
 
 impl Hotkey {

@@ -9,7 +9,7 @@ macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode,
         )]
         #[serde(transparent)]
         pub struct $name(pub $inner);
@@ -61,7 +61,7 @@ pub struct DigestError {
 }
 
 /// A SHA-256 digest, or another 32-byte hash such as a block's. Written as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, crate::codec::Encode, crate::codec::Decode)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {

@@ -12,7 +12,7 @@ use sp_core::{Pair as _, sr25519};
 use crate::{Digest, Hotkey, Netuid, TaskId};
 
 /// An sr25519 signature.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, crate::codec::Encode, crate::codec::Decode)]
 pub struct Signature(pub [u8; 64]);
 
 impl Signature {

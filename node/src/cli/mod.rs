@@ -2,6 +2,7 @@
 
 mod audit;
 mod config;
+mod mesh;
 mod rotation;
 mod score;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Score one video against its source clip, or test the device.
     Score(score::ScoreArgs),
+    /// Show a running validator's peers, certificates and evidence.
+    Mesh(mesh::MeshArgs),
     /// Show whose turn it is at a block.
     Rotation(rotation::RotationArgs),
     /// The subnet owner's allowlist of validators.
@@ -67,6 +70,7 @@ impl Cli {
             Command::Servers(command) => command.run(file).await,
             Command::Audit(args) => args.run().await,
             Command::Score(args) => args.run().await,
+            Command::Mesh(args) => args.run(file).await,
             Command::Rotation(args) => args.run(),
             Command::Validator(command) => command.run(file).await,
             Command::Config(command) => command.run(file),

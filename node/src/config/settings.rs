@@ -1,7 +1,6 @@
 //! The list of settings: name, meaning, accepted form, default, and whether it is a secret.
 //!
-//! One table drives reading, error messages, `leoma config show` and the reference in the README's neighbour
-//! `docs/configuration.md`, so that none of them can lag behind another.
+//! One table drives reading, error messages and `leoma config show`, so that none of them can lag behind another.
 
 /// One setting. In the environment it has the name below; in a file the same name in lower case.
 #[derive(Debug)]
