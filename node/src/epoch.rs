@@ -227,7 +227,8 @@ impl WeightSetter {
         for producers in wanted {
             fetching.push(self.fetch_task(producers).boxed());
         }
-        let reached: Vec<Vec<(Hotkey, bool)>> = stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
+        let reached: Vec<Vec<(Hotkey, bool)>> =
+            stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
         // Unreadable is who failed us and is not reachable over the mesh either; who was not asked held nothing back.
         let connected: BTreeSet<Hotkey> = self.agreement.connected();
         let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
@@ -235,7 +236,8 @@ impl WeightSetter {
             let all_failed = failed.entry(producer).or_insert(true);
             *all_failed &= !ok;
         }
-        let unreadable = |hotkey: &&Hotkey| failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey);
+        let unreadable =
+            |hotkey: &&Hotkey| failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey);
         let readable = listed.len() - listed.iter().filter(unreadable).count();
         Readable { readable, listed: listed.len() }
     }

@@ -82,9 +82,8 @@ async fn ready(Shared(context): Shared<Context>, Query(query): Query<ReadyQuery>
 async fn metrics(Shared(context): Shared<Context>) -> Response {
     let mut body = String::new();
     match prometheus_client::encoding::text::encode(&mut body, &context.registry) {
-        Ok(()) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body).into_response()
-        }
+        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body)
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

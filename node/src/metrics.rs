@@ -55,13 +55,27 @@ impl Metrics {
         };
         let leoma = registry.sub_registry_with_prefix("leoma");
         leoma.register("head_block", "Newest block seen", metrics.head_block.clone());
-        leoma.register("last_epoch_block", "Boundary of the newest epoch whose weights are on chain", metrics.last_epoch_block.clone());
+        leoma.register(
+            "last_epoch_block",
+            "Boundary of the newest epoch whose weights are on chain",
+            metrics.last_epoch_block.clone(),
+        );
         leoma.register("epochs_set", "Epochs whose weights were set", metrics.epochs_set.clone());
         leoma.register("weight_failures", "Failed tries to set weights", metrics.weight_failures.clone());
         leoma.register("tasks_sampled", "Tasks sampled to a published verdict file", metrics.tasks_sampled.clone());
         leoma.register("tasks_failed", "Tasks begun and given up", metrics.tasks_failed.clone());
-        leoma.register_with_unit("task_duration", "Time from a turn to its verdict file", Unit::Seconds, metrics.task_seconds.clone());
-        leoma.register_with_unit("score_duration", "Time to score one answer", Unit::Seconds, metrics.score_seconds.clone());
+        leoma.register_with_unit(
+            "task_duration",
+            "Time from a turn to its verdict file",
+            Unit::Seconds,
+            metrics.task_seconds.clone(),
+        );
+        leoma.register_with_unit(
+            "score_duration",
+            "Time to score one answer",
+            Unit::Seconds,
+            metrics.score_seconds.clone(),
+        );
         leoma.register("files_taken_in", "Verdict files of peers taken in", metrics.files_taken_in.clone());
         leoma.register("files_refused", "Verdict files refused", metrics.files_refused.clone());
         leoma.register("peers", "Peers with a mutual hello", metrics.peers.clone());

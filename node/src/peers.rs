@@ -156,7 +156,9 @@ impl Agreement {
         }
         match self.mesh.attest(id, digest).await {
             Ok(_) => {}
-            Err(MeshError::NotSafe(error)) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "not attested"),
+            Err(MeshError::NotSafe(error)) => {
+                tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "not attested")
+            }
             Err(error) => tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "attestation not sent"),
         }
     }
@@ -167,7 +169,9 @@ impl Agreement {
         self.serve(id, digest, verdict.bytes.clone()).await;
         match self.signer.sign_announcement(self.library.network(), verdict) {
             Ok(announcement) => match self.mesh.announce(announcement).await {
-                Ok(published) => tracing::info!(task = %id.task_id, digest = digest.short(), ?published, "verdict file announced"),
+                Ok(published) => {
+                    tracing::info!(task = %id.task_id, digest = digest.short(), ?published, "verdict file announced")
+                }
                 Err(error) => tracing::warn!(task = %id.task_id, %error, "announcement not sent"),
             },
             Err(error) => tracing::error!(task = %id.task_id, %error, "not announced"),
@@ -243,7 +247,9 @@ impl Agreement {
             MeshEvent::Banned { peer, hotkey } => {
                 tracing::warn!(%peer, hotkey = hotkey.map(|hotkey| hotkey.to_string()), "peer banned for a while");
             }
-            MeshEvent::Undelivered { topic } => tracing::warn!(?topic, "nobody heard a message in time, peers get it by catch-up"),
+            MeshEvent::Undelivered { topic } => {
+                tracing::warn!(?topic, "nobody heard a message in time, peers get it by catch-up")
+            }
             MeshEvent::AddressBook(book) => {
                 let text = serde_json::to_string(&book).map_err(|_| StateError::Malformed { what: "address book" })?;
                 self.state.set_note(ADDRESS_BOOK_NOTE, &text)?;
@@ -330,7 +336,9 @@ impl Agreement {
             match bucket.verdict(id.task_id).await {
                 Ok(Some(bytes)) if self.accept(id, digest, &bytes).await => return true,
                 Ok(_) => {}
-                Err(error) => tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read"),
+                Err(error) => {
+                    tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read")
+                }
             }
         }
         let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();

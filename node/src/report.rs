@@ -19,9 +19,7 @@ pub fn outcome_json(outcome: &Outcome) -> Value {
             })
         })
         .collect();
-    let left_out = |(id, reason): &(leoma_protocol::FileId, LeftOut)| {
-        json!({ "task_id": id.task_id, "producer": id.producer, "reason": reason.to_string() })
-    };
+    let left_out = |(id, reason): &(leoma_protocol::FileId, LeftOut)| json!({ "task_id": id.task_id, "producer": id.producer, "reason": reason.to_string() });
     json!({
         "epoch_block": outcome.epoch_block,
         "winner_hotkey": outcome.winner.map(|winner| winner.hotkey),

@@ -103,9 +103,17 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let head = *heads.borrow();
     let first = oldest_task(&history, &params, head);
     let restored = restore(&state, first)?;
-    let (mesh, events) = start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone()).await?;
-    let agreement =
-        Agreement::new(mesh.clone(), signer.clone(), library.clone(), Arc::clone(&buckets), state.clone(), metrics.clone(), &restored);
+    let (mesh, events) =
+        start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone()).await?;
+    let agreement = Agreement::new(
+        mesh.clone(),
+        signer.clone(),
+        library.clone(),
+        Arc::clone(&buckets),
+        state.clone(),
+        metrics.clone(),
+        &restored,
+    );
     agreement.resume(first).await?;
     if let Some(read) = &config.own_read {
         set_grant(&mesh, read).await?;
@@ -118,7 +126,10 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     spawn_followers(&mut tasks, &subnet, &heads, &mesh, &buckets, &metrics, head_moved_sender, &stop);
     {
         let (agreement, stop) = (agreement.clone(), stop.clone());
-        tasks.spawn(async move { agreement.run(events, stop).await; ("agreement", Ok(())) });
+        tasks.spawn(async move {
+            agreement.run(events, stop).await;
+            ("agreement", Ok(()))
+        });
     }
     let mut miners = None;
     let device = judging.as_ref().map_or_else(String::new, |judging| judging.device());
@@ -147,7 +158,10 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             metrics: metrics.clone(),
         };
         let (heads, stop) = (heads.clone(), stop.clone());
-        tasks.spawn(async move { sampler.run(heads, stop).await; ("sampler", Ok(())) });
+        tasks.spawn(async move {
+            sampler.run(heads, stop).await;
+            ("sampler", Ok(()))
+        });
     }
     if parts.weights {
         let setter = WeightSetter {
@@ -176,7 +190,8 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     };
     tracing::info!(%hotkey, http = %config.http_listen, "validator started");
     let registry = Arc::new(registry);
-    tasks.spawn(async move { ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into)) });
+    tasks
+        .spawn(async move { ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into)) });
     Ok(Running { tasks, mesh })
 }
 
@@ -193,8 +208,9 @@ fn mesh_key(folder: &Path) -> anyhow::Result<libp2p::identity::Keypair> {
     let seed: [u8; 32] = match std::fs::read_to_string(&path) {
         Ok(text) => {
             let mut seed = [0; 32];
-            hex::decode_to_slice(text.trim(), &mut seed)
-                .map_err(|_| anyhow::anyhow!("{} is not 64 hexadecimal digits; delete it for a new identity", path.display()))?;
+            hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| {
+                anyhow::anyhow!("{} is not 64 hexadecimal digits; delete it for a new identity", path.display())
+            })?;
             seed
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -240,7 +256,8 @@ fn spawn_followers(
             }
         }
     });
-    let (mut allowlists, mesh, buckets, stopped) = (subnet.allowlists.clone(), mesh.clone(), Arc::clone(buckets), stop.clone());
+    let (mut allowlists, mesh, buckets, stopped) =
+        (subnet.allowlists.clone(), mesh.clone(), Arc::clone(buckets), stop.clone());
     tasks.spawn(async move {
         loop {
             let history = Arc::clone(&allowlists.borrow_and_update());
@@ -267,7 +284,8 @@ fn spawn_miner_validation(
     stop: &CancellationToken,
 ) -> watch::Receiver<Arc<MinerTable>> {
     let (sender, receiver) = watch::channel(Arc::new(MinerTable::default()));
-    let (metagraph, every, metrics, stop) = (subnet.metagraph.clone(), config.sampling.validation_interval, metrics.clone(), stop.clone());
+    let (metagraph, every, metrics, stop) =
+        (subnet.metagraph.clone(), config.sampling.validation_interval, metrics.clone(), stop.clone());
     tasks.spawn(async move {
         loop {
             let current = Arc::clone(&metagraph.borrow());
@@ -279,7 +297,9 @@ fn spawn_miner_validation(
             let valid = table.valid().count();
             if table.miners != previous.miners {
                 tracing::info!(valid, committed = table.miners.len(), block = %table.block, "miners checked");
-                for (hotkey, miner) in table.miners.iter().filter(|(hotkey, miner)| previous.miners.get(hotkey) != Some(miner)) {
+                for (hotkey, miner) in
+                    table.miners.iter().filter(|(hotkey, miner)| previous.miners.get(hotkey) != Some(miner))
+                {
                     tracing::info!(miner = %hotkey, validity = ?miner.validity, "miner changed");
                 }
             }

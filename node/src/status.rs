@@ -65,12 +65,24 @@ impl StatusSource {
         let uid = metagraph.uid(&self.hotkey);
         check("registration", uid.is_some(), uid.map_or("not registered".to_owned(), |uid| format!("uid {uid}")));
         let permit = metagraph.neuron(&self.hotkey).is_some_and(|neuron| neuron.validator_permit);
-        check("permit", permit, if permit { "validator permit" } else { "no validator permit: weights will be refused" }.to_owned());
+        check(
+            "permit",
+            permit,
+            if permit { "validator permit" } else { "no validator permit: weights will be refused" }.to_owned(),
+        );
         let allowlists = Arc::clone(&self.allowlists.borrow());
         let newest = allowlists.entries().last();
-        check("allowlist", newest.is_some(), newest.map_or("none yet".to_owned(), |entry| format!("{} validators", entry.allowlist.validators().len())));
+        check(
+            "allowlist",
+            newest.is_some(),
+            newest.map_or("none yet".to_owned(), |entry| format!("{} validators", entry.allowlist.validators().len())),
+        );
         let listed = newest.is_some_and(|entry| entry.allowlist.contains(&self.hotkey));
-        check("membership", listed, if listed { "on the allowlist" } else { "not on the allowlist: ask the subnet owner" }.to_owned());
+        check(
+            "membership",
+            listed,
+            if listed { "on the allowlist" } else { "not on the allowlist: ask the subnet owner" }.to_owned(),
+        );
         let others = newest.map_or(0, |entry| entry.allowlist.validators().len().saturating_sub(usize::from(listed)));
         let connected = self.agreement.connected().len();
         check("mesh", others == 0 || connected > 0, format!("{connected} of {others} peers"));
@@ -90,7 +102,13 @@ impl StatusSource {
         let peers = mesh.get("peers").cloned().unwrap_or_else(|| json!([]));
         let peers: Vec<Value> = peers
             .as_array()
-            .map(|peers| peers.iter().filter(|peer| !peer["hotkey"].is_null()).map(|peer| self.with_uid(peer, &metagraph)).collect())
+            .map(|peers| {
+                peers
+                    .iter()
+                    .filter(|peer| !peer["hotkey"].is_null())
+                    .map(|peer| self.with_uid(peer, &metagraph))
+                    .collect()
+            })
             .unwrap_or_default();
         let epochs = self.state.epochs(LISTED_EPOCHS).unwrap_or_default();
         let sampled = self.state.count_files(self.hotkey).unwrap_or(0);

@@ -89,10 +89,16 @@ impl SubnetReader {
     ///
     /// # Errors
     /// [`SubnetError`] when the kept history cannot be read.
-    pub fn new(chain: ChainClient, source: SourceBucket, state: State) -> Result<(Self, AllowlistHistory), SubnetError> {
+    pub fn new(
+        chain: ChainClient,
+        source: SourceBucket,
+        state: State,
+    ) -> Result<(Self, AllowlistHistory), SubnetError> {
         let committed: Vec<Committed> = match state.note(HISTORY_NOTE)? {
             None => Vec::new(),
-            Some(text) => serde_json::from_str(&text).map_err(|_| StateError::Malformed { what: "allowlist history" })?,
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|_| StateError::Malformed { what: "allowlist history" })?
+            }
         };
         let mut history = AllowlistHistory::default();
         let mut taken = None;
@@ -153,7 +159,8 @@ impl SubnetReader {
         metagraphs.send_replace(Arc::clone(&metagraph));
         let owner = metagraph.owner;
         let commitment = metagraph.commitments.get(&owner).ok_or(SubnetError::NotCommitted { owner })?;
-        let committed = leoma_rotation::allowlist::committed_digest(&commitment.text)?.ok_or(SubnetError::NotCommitted { owner })?;
+        let committed = leoma_rotation::allowlist::committed_digest(&commitment.text)?
+            .ok_or(SubnetError::NotCommitted { owner })?;
         if self.taken == Some((commitment.block, committed)) {
             return Ok(());
         }
@@ -167,7 +174,8 @@ impl SubnetReader {
         let kept = Committed { at: commitment.block, allowlist: allowlist.canonical_json() };
         history.commit(commitment.block, allowlist)?;
         self.committed.push(kept);
-        let text = serde_json::to_string(&self.committed).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
+        let text =
+            serde_json::to_string(&self.committed).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
         self.state.set_note(HISTORY_NOTE, &text)?;
         self.taken = Some((commitment.block, committed));
         tracing::info!(sha256 = %committed, interval, validators, block = %commitment.block, "allowlist taken in");

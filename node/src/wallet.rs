@@ -75,9 +75,12 @@ pub fn load_hotkey(wallet: &WalletConfig) -> Result<sr25519::Pair, WalletError> 
     }
     let bytes = std::fs::read(&path).map_err(unreadable)?;
     if [&b"$NACL"[..], b"$ANSIBLE_VAULT", b"gAAAAA"].iter().any(|prefix| bytes.starts_with(prefix)) {
-        return Err(malformed("is encrypted; a validator's hotkey must be stored unencrypted (only the coldkey needs a password)"));
+        return Err(malformed(
+            "is encrypted; a validator's hotkey must be stored unencrypted (only the coldkey needs a password)",
+        ));
     }
-    let file: HotkeyFile = serde_json::from_slice(&bytes).map_err(|_| malformed("not a hotkey file (JSON with secretPhrase, secretSeed or privateKey)"))?;
+    let file: HotkeyFile = serde_json::from_slice(&bytes)
+        .map_err(|_| malformed("not a hotkey file (JSON with secretPhrase, secretSeed or privateKey)"))?;
     if file.encoded.is_some() || file.encoding.is_some() {
         return Err(malformed("is a polkadot.js export; import it with `btcli wallet regen_hotkey --json`"));
     }
@@ -95,7 +98,9 @@ pub fn load_hotkey(wallet: &WalletConfig) -> Result<sr25519::Pair, WalletError> 
 
 fn pair_of(file: &HotkeyFile) -> Result<sr25519::Pair, &'static str> {
     if let Some(phrase) = &file.secret_phrase {
-        return sr25519::Pair::from_phrase(phrase.trim(), None).map(|(pair, _)| pair).map_err(|_| "secretPhrase is not a mnemonic");
+        return sr25519::Pair::from_phrase(phrase.trim(), None)
+            .map(|(pair, _)| pair)
+            .map_err(|_| "secretPhrase is not a mnemonic");
     }
     let secret = match (&file.secret_seed, &file.private_key) {
         (Some(seed), _) => seed,
@@ -137,7 +142,8 @@ mod tests {
 
     #[test]
     fn phrase_seed_and_private_key_give_the_same_hotkey() {
-        let by_phrase = load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "{ADDRESS}", "cryptoType": "1"}}"#)).unwrap();
+        let by_phrase =
+            load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "{ADDRESS}", "cryptoType": "1"}}"#)).unwrap();
         let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
         let by_seed = load(&format!(r#"{{"secretSeed": "{seed}", " ss58Address": "{ADDRESS}"}}"#)).unwrap();
         let private = hex::encode(by_phrase.to_raw_vec());

@@ -90,7 +90,9 @@ impl ConsensusParams {
 }
 
 /// The network that a message belongs to: nothing signed for one is valid on another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode,
+)]
 pub struct Network {
     /// The chain's genesis block hash.
     pub genesis: Digest,
@@ -100,7 +102,18 @@ pub struct Network {
 
 /// A task and the validator whose file is meant.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    crate::codec::Encode,
+    crate::codec::Decode,
 )]
 pub struct FileId {
     /// The task.

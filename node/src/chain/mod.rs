@@ -131,7 +131,9 @@ impl ChainClient {
                 .map_err(|error| refuse(causes(&error)))?;
             let client = subxt::rpcs::RpcClient::new(client);
             let rpc = LegacyRpcMethods::new(client.clone());
-            let api = OnlineClient::<SubstrateConfig>::from_rpc_client(client).await.map_err(|error| refuse(causes(&error)))?;
+            let api = OnlineClient::<SubstrateConfig>::from_rpc_client(client)
+                .await
+                .map_err(|error| refuse(causes(&error)))?;
             let genesis = Digest(api.genesis_hash().0);
             Ok(Self { api, rpc, network: Network { genesis, netuid } })
         };
@@ -206,7 +208,9 @@ impl ChainClient {
                         newer
                     });
                 }
-                Ok(Some(Err(error))) => return tracing::warn!(error = causes(&error), "the stream of blocks broke, following anew"),
+                Ok(Some(Err(error))) => {
+                    return tracing::warn!(error = causes(&error), "the stream of blocks broke, following anew");
+                }
                 Ok(None) => return tracing::warn!("the stream of blocks ended, following anew"),
                 Err(_) => return tracing::warn!(seconds = STALLED_AFTER.as_secs(), "no new block, following anew"),
             }

@@ -70,7 +70,9 @@ pub enum SubmitError {
 /// Names and numbers come from the pallet's errors and from the pool's custom codes; error indices move between versions
 /// and are not used.
 fn rejection_of(text: &str) -> Option<Rejection> {
-    let custom = text.split_once("Custom error: ").map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
+    let custom = text
+        .split_once("Custom error: ")
+        .map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or(""));
     match custom {
         Some("1") => return Some(Rejection::StakeTooLow),
         Some("6") => return Some(Rejection::RateLimited),
@@ -142,7 +144,9 @@ impl ChainClient {
         let value = limited("weights", storage.try_fetch(address, (self.network.netuid.0, uid.0))).await?;
         let weights = match value {
             None => Vec::new(),
-            Some(value) => value.decode().map_err(|error| ChainError::Read { what: "weights", reason: error.to_string() })?,
+            Some(value) => {
+                value.decode().map_err(|error| ChainError::Read { what: "weights", reason: error.to_string() })?
+            }
         };
         Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
     }

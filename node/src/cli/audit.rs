@@ -44,7 +44,11 @@ pub(super) struct AuditArgs {
     #[arg(long, default_value = "99", env = "NETUID")]
     netuid: Netuid,
     /// The chain's genesis hash that files are bound to.
-    #[arg(long, value_name = "HASH", default_value = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03")]
+    #[arg(
+        long,
+        value_name = "HASH",
+        default_value = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03"
+    )]
     genesis: Digest,
     /// Certified digests, as JSON [{task_id, producer, digest, attesters}].
     #[arg(long, value_name = "FILE")]
@@ -177,9 +181,7 @@ impl AuditArgs {
     async fn inputs(&self, params: &ConsensusParams) -> anyhow::Result<Inputs> {
         let mut snapshot: Option<Snapshot> = self.snapshot.as_deref().map(read_json).transpose()?;
         let allowlist = match (&self.allowlist, &snapshot) {
-            (Some(path), _) => {
-                Allowlist::parse(&read(path)?).with_context(|| path.display().to_string())?
-            }
+            (Some(path), _) => Allowlist::parse(&read(path)?).with_context(|| path.display().to_string())?,
             (None, Some(snapshot)) => Allowlist::new(snapshot.interval, snapshot.validators.iter().copied())?,
             (None, None) => bail!("--allowlist is missing"),
         };
@@ -224,12 +226,19 @@ impl AuditArgs {
             .open()?;
             for task_id in (oldest..=newest).map(TaskId) {
                 let Some(schedule) = history.schedule_of(task_id, params) else { continue };
-                for producer in schedule.producers(task_id).filter(|hotkey| bucket.owner.is_none_or(|owner| owner == *hotkey)) {
+                for producer in
+                    schedule.producers(task_id).filter(|hotkey| bucket.owner.is_none_or(|owner| owner == *hotkey))
+                {
                     let name = format!("{}/{}", bucket.bucket, Key::from(TaskKey::verdict(task_id, producer)));
-                    match opened.get(&TaskKey::verdict(task_id, producer).into(), verdict::MAX_FILE_BYTES as u64).await {
+                    match opened.get(&TaskKey::verdict(task_id, producer).into(), verdict::MAX_FILE_BYTES as u64).await
+                    {
                         Ok(None) => {}
                         Ok(Some(bytes)) => {
-                            candidates.push(Candidate { name, id: FileId { task_id, producer }, bytes: bytes.to_vec() });
+                            candidates.push(Candidate {
+                                name,
+                                id: FileId { task_id, producer },
+                                bytes: bytes.to_vec(),
+                            });
                         }
                         Err(error) => refused.push(Refused { name, reason: error.to_string() }),
                     }
@@ -311,12 +320,19 @@ fn print_report(report: &Value) {
     let list = |name: &str| report[name].as_array().unwrap_or(&empty).clone();
     println!(
         "epoch block {}, {} tasks, {} active validators, {} needed for a miner",
-        report["epoch_block"], list("window").len(), list("active_validators").len(), report["required_distinct"]
+        report["epoch_block"],
+        list("window").len(),
+        list("active_validators").len(),
+        report["required_distinct"]
     );
     for row in list("ranks") {
         println!(
             "  {:>3}  {}  passed {:>4}  rate {:.4}  committed at {}",
-            row["rank"], text(&row["miner_hotkey"]), row["passed_count"], row["pass_rate"].as_f64().unwrap_or(0.0), row["block"]
+            row["rank"],
+            text(&row["miner_hotkey"]),
+            row["passed_count"],
+            row["pass_rate"].as_f64().unwrap_or(0.0),
+            row["block"]
         );
     }
     for row in list("ineligible") {

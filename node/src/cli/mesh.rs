@@ -27,7 +27,8 @@ impl MeshArgs {
             Some(address) => address,
             None => super::load(file, BTreeMap::new())?.http_listen.to_string(),
         };
-        let unreachable = || format!("no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?");
+        let unreachable =
+            || format!("no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?");
         let request = reqwest::Client::new().get(format!("http://{address}/status")).timeout(TIMEOUT);
         let status: Value = request.send().await.with_context(unreachable)?.json().await.with_context(unreachable)?;
         if self.json {
@@ -61,14 +62,23 @@ fn print_mesh(status: &Value) {
         let mutual = if peer["mutual"] == Value::Bool(true) { "mutual" } else { "one-sided" };
         println!(
             "peer {} (uid {}) {} {direction} {mutual}, {} ms, score {}, head {}, last task {}",
-            text(&peer["hotkey"]), text(&peer["uid"]), text(&peer["address"]), text(&peer["rtt_ms"]), text(&peer["score"]),
-            text(&peer["head"]), text(&peer["last_announcement"])
+            text(&peer["hotkey"]),
+            text(&peer["uid"]),
+            text(&peer["address"]),
+            text(&peer["rtt_ms"]),
+            text(&peer["score"]),
+            text(&peer["head"]),
+            text(&peer["last_announcement"])
         );
     }
     for file in list(&mesh["files"]) {
         let attesters: usize = list(&file["attesters"]).iter().map(|pair| list(&pair[1]).len()).sum();
         let certified = if file["certified"].is_null() { "not certified" } else { "certified" };
-        println!("task {} of {}: {attesters} attesters, {certified}", text(&file["file"]["task_id"]), text(&file["file"]["producer"]));
+        println!(
+            "task {} of {}: {attesters} attesters, {certified}",
+            text(&file["file"]["task_id"]),
+            text(&file["file"]["producer"])
+        );
     }
     for evidence in list(&mesh["evidence"]) {
         println!("signed twice: {} for task {}", text(&evidence["accused"]), text(&evidence["file"]["task_id"]));

@@ -75,7 +75,12 @@ impl Cli {
             Command::Validator(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut <Self as clap::CommandFactory>::command(), "leoma", &mut std::io::stdout());
+                clap_complete::generate(
+                    shell,
+                    &mut <Self as clap::CommandFactory>::command(),
+                    "leoma",
+                    &mut std::io::stdout(),
+                );
                 Ok(())
             }
         }

@@ -40,7 +40,9 @@ impl RotationArgs {
         if self.json {
             let tasks: Vec<_> = tasks
                 .iter()
-                .map(|(task, start, producers)| json!({ "task_id": task, "start_block": start, "producers": producers }))
+                .map(
+                    |(task, start, producers)| json!({ "task_id": task, "start_block": start, "producers": producers }),
+                )
                 .collect();
             let value = json!({
                 "allowlist_sha256": digest, "block": self.block, "task_id": turn.task_id, "sampler": turn.producer,
@@ -50,7 +52,10 @@ impl RotationArgs {
             return Ok(());
         }
         println!("allowlist {digest}, a task every {} blocks", schedule.allowlist().interval());
-        println!("block {}: task {}, {} samples (failover step {})", self.block, turn.task_id, turn.producer, turn.failover_step);
+        println!(
+            "block {}: task {}, {} samples (failover step {})",
+            self.block, turn.task_id, turn.producer, turn.failover_step
+        );
         for (task, start, producers) in tasks {
             println!("task {task} from block {start}:");
             for (step, producer) in producers.iter().enumerate() {

@@ -44,7 +44,8 @@ impl ScoreArgs {
         let (Some(reference), Some(answer)) = (&self.reference, &self.answer) else { return Ok(()) };
         let read = |path: &PathBuf| -> anyhow::Result<Vec<u8>> {
             let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-            let bytes = leoma_scoring::media::read_bounded(file, &Limits::ANSWER).with_context(|| path.display().to_string())?;
+            let bytes = leoma_scoring::media::read_bounded(file, &Limits::ANSWER)
+                .with_context(|| path.display().to_string())?;
             bytes.with_context(|| path.display().to_string())
         };
         let reference = scorer.reference(&read(reference)?)?;

@@ -84,7 +84,9 @@ async fn cancel_on_signal(stop: CancellationToken) {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            if let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 stop.cancel();
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -126,9 +126,16 @@ async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
     }
     if let Some(present) = present.as_ref().filter(|present| present.interval() < interval) {
         // Task numbers are block / interval: they fall back to ones that were used, whose files then no longer count.
-        eprintln!("warning: a longer interval ({} to {interval} blocks) numbers tasks anew, and validators sign none twice", present.interval());
+        eprintln!(
+            "warning: a longer interval ({} to {interval} blocks) numbers tasks anew, and validators sign none twice",
+            present.interval()
+        );
     }
-    println!("allowlist {} of {} validators, a task every {interval} blocks", allowlist.digest(), allowlist.validators().len());
+    println!(
+        "allowlist {} of {} validators, a task every {interval} blocks",
+        allowlist.digest(),
+        allowlist.validators().len()
+    );
     if args.dry_run {
         println!("{}", allowlist.canonical_json());
         return Ok(());

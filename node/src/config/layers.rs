@@ -72,7 +72,8 @@ impl Sources {
             // An empty value is an unset one: Compose files pass empty variables through.
             let Ok(value) = figment.find_value(setting.name) else { continue };
             let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { continue };
-            let source = figment.get_metadata(value.tag()).map_or_else(String::new, |metadata| metadata.name.to_string());
+            let source =
+                figment.get_metadata(value.tag()).map_or_else(String::new, |metadata| metadata.name.to_string());
             values.insert(setting.name, Found { text: text.to_owned(), source });
         }
         Ok(values)
@@ -124,13 +125,20 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
         let text = match &value {
             figment::value::Value::String(_, text) => text.clone(),
             figment::value::Value::Bool(_, flag) => flag.to_string(),
-            figment::value::Value::Num(..) => {
-                value.to_i128().map(|n| n.to_string()).or_else(|| value.to_u128().map(|n| n.to_string())).unwrap_or_default()
-            }
+            figment::value::Value::Num(..) => value
+                .to_i128()
+                .map(|n| n.to_string())
+                .or_else(|| value.to_u128().map(|n| n.to_string()))
+                .unwrap_or_default(),
             _ => String::new(),
         };
         if text.is_empty() {
-            return Err(ConfigError::Value { name: setting.name, accepted: setting.accepted, found_in: format!("file {}", path.display()), shown: "a table, list or fraction".into() });
+            return Err(ConfigError::Value {
+                name: setting.name,
+                accepted: setting.accepted,
+                found_in: format!("file {}", path.display()),
+                shown: "a table, list or fraction".into(),
+            });
         }
         values.insert(name, text);
     }

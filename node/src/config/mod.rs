@@ -41,7 +41,9 @@ pub enum ConfigError {
         shown: String,
     },
     /// A setting without which the command cannot run.
-    #[error("{name} is not set: {help}; it must be {accepted}. Set it in the environment, in .env or in the file given with --config")]
+    #[error(
+        "{name} is not set: {help}; it must be {accepted}. Set it in the environment, in .env or in the file given with --config"
+    )]
     Missing {
         /// The setting.
         name: &'static str,
@@ -225,7 +227,8 @@ mod tests {
     fn flags_win_over_environment_over_dotenv_over_file() {
         let folder = tempfile::tempdir().unwrap();
         let (file, dotenv) = (folder.path().join("leoma.toml"), folder.path().join(".env"));
-        std::fs::write(&file, "netuid = 1\nwallet_name = \"file\"\nhotkey_name = \"file\"\nleoma_device = \"cpu\"\n").unwrap();
+        std::fs::write(&file, "netuid = 1\nwallet_name = \"file\"\nhotkey_name = \"file\"\nleoma_device = \"cpu\"\n")
+            .unwrap();
         std::fs::write(&dotenv, "NETUID=2\nWALLET_NAME=dotenv\nHOTKEY_NAME=dotenv\nUNRELATED=1\n").unwrap();
         let mut sources = environment(&[("NETUID", "3"), ("WALLET_NAME", "environment")]);
         (sources.file, sources.dotenv) = (Some(file), Some(dotenv));
@@ -265,7 +268,8 @@ mod tests {
 
     #[test]
     fn half_a_bucket_names_the_missing_half() {
-        let mut pairs = vec![("R2_ENDPOINT", "https://a.example"), ("R2_OWN_BUCKET", "b"), ("R2_OWN_WRITE_ACCESS_KEY", "k")];
+        let mut pairs =
+            vec![("R2_ENDPOINT", "https://a.example"), ("R2_OWN_BUCKET", "b"), ("R2_OWN_WRITE_ACCESS_KEY", "k")];
         let error = Config::load(&environment(&pairs)).unwrap_err();
         assert!(matches!(error, ConfigError::Missing { name: "R2_OWN_WRITE_SECRET_KEY", .. }), "{error}");
         pairs.push(("R2_OWN_WRITE_SECRET_KEY", "s"));

@@ -63,10 +63,22 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             size_tolerance: reader.number("VIDEO_RESOLUTION_TOLERANCE", 0..=512)? as u32,
             source_bytes: (reader.parsed("MIN_VIDEO_SIZE", bytes)?, reader.parsed("MAX_VIDEO_SIZE", bytes)?),
         },
-        source: reader.bucket(["R2_ENDPOINT", "R2_REGION", "R2_SOURCE_BUCKET"], ["R2_VIDEOS_READ_ACCESS_KEY", "R2_VIDEOS_READ_SECRET_KEY"])?,
-        source_write: reader.bucket(["R2_ENDPOINT", "R2_REGION", "R2_SOURCE_BUCKET"], ["R2_VIDEOS_WRITE_ACCESS_KEY", "R2_VIDEOS_WRITE_SECRET_KEY"])?,
-        own: reader.bucket(["R2_OWN_ENDPOINT", "R2_OWN_REGION", "R2_OWN_BUCKET"], ["R2_OWN_WRITE_ACCESS_KEY", "R2_OWN_WRITE_SECRET_KEY"])?,
-        own_read: reader.bucket(["R2_OWN_ENDPOINT", "R2_OWN_REGION", "R2_OWN_BUCKET"], ["R2_OWN_READ_ACCESS_KEY", "R2_OWN_READ_SECRET_KEY"])?,
+        source: reader.bucket(
+            ["R2_ENDPOINT", "R2_REGION", "R2_SOURCE_BUCKET"],
+            ["R2_VIDEOS_READ_ACCESS_KEY", "R2_VIDEOS_READ_SECRET_KEY"],
+        )?,
+        source_write: reader.bucket(
+            ["R2_ENDPOINT", "R2_REGION", "R2_SOURCE_BUCKET"],
+            ["R2_VIDEOS_WRITE_ACCESS_KEY", "R2_VIDEOS_WRITE_SECRET_KEY"],
+        )?,
+        own: reader.bucket(
+            ["R2_OWN_ENDPOINT", "R2_OWN_REGION", "R2_OWN_BUCKET"],
+            ["R2_OWN_WRITE_ACCESS_KEY", "R2_OWN_WRITE_SECRET_KEY"],
+        )?,
+        own_read: reader.bucket(
+            ["R2_OWN_ENDPOINT", "R2_OWN_REGION", "R2_OWN_BUCKET"],
+            ["R2_OWN_READ_ACCESS_KEY", "R2_OWN_READ_SECRET_KEY"],
+        )?,
         peers: reader.peers()?,
         log_level: reader.parsed("LOG_LEVEL", log_filter)?,
         log_json: reader.parsed("LOG_FORMAT", |text| match text {
@@ -154,7 +166,8 @@ impl Reader<'_> {
 
     fn peers(&self) -> Result<StaticPeers, ConfigError> {
         let Some(text) = self.text("PEER_VALIDATORS") else { return Ok(StaticPeers::default()) };
-        StaticPeers::parse(text).map_err(|error| self.refuse_because("PEER_VALIDATORS", Some(format!("malformed ({})", error.reason))))
+        StaticPeers::parse(text)
+            .map_err(|error| self.refuse_because("PEER_VALIDATORS", Some(format!("malformed ({})", error.reason))))
     }
 }
 

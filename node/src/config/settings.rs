@@ -37,11 +37,36 @@ pub const SETTINGS: &[Setting] = &[
     setting("WALLET_PATH", "a folder", Some("~/.bittensor/wallets"), "where wallets lie"),
     setting("WALLET_NAME", "a folder's name", Some("default"), "the wallet"),
     setting("HOTKEY_NAME", "a file's name", Some("default"), "the hotkey in that wallet"),
-    setting("LEOMA_STATE_DIR", "a folder", Some("~/.leoma"), "this validator's database, mesh key and unfinished tasks"),
-    setting("LEOMA_HTTP_LISTEN", "an address and port such as 127.0.0.1:9090", Some("127.0.0.1:9090"), "/livez, /readyz, /metrics and /status"),
-    setting("LEOMA_MESH_LISTEN", "multiaddresses, separated by commas", Some("/ip4/0.0.0.0/tcp/4070,/ip4/0.0.0.0/udp/4070/quic-v1"), "where the mesh listens"),
-    setting("LEOMA_MESH_EXTERNAL", "multiaddresses, separated by commas", None, "addresses at which peers reach this validator, when they differ from those it listens on"),
-    setting("LEOMA_BOOTNODES", "multiaddresses that end in /p2p/<peer id>, separated by commas", None, "peers to dial first"),
+    setting(
+        "LEOMA_STATE_DIR",
+        "a folder",
+        Some("~/.leoma"),
+        "this validator's database, mesh key and unfinished tasks",
+    ),
+    setting(
+        "LEOMA_HTTP_LISTEN",
+        "an address and port such as 127.0.0.1:9090",
+        Some("127.0.0.1:9090"),
+        "/livez, /readyz, /metrics and /status",
+    ),
+    setting(
+        "LEOMA_MESH_LISTEN",
+        "multiaddresses, separated by commas",
+        Some("/ip4/0.0.0.0/tcp/4070,/ip4/0.0.0.0/udp/4070/quic-v1"),
+        "where the mesh listens",
+    ),
+    setting(
+        "LEOMA_MESH_EXTERNAL",
+        "multiaddresses, separated by commas",
+        None,
+        "addresses at which peers reach this validator, when they differ from those it listens on",
+    ),
+    setting(
+        "LEOMA_BOOTNODES",
+        "multiaddresses that end in /p2p/<peer id>, separated by commas",
+        None,
+        "peers to dial first",
+    ),
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
     setting("LEOMA_DEVICE", "auto, cuda or cpu", Some("auto"), "where video is scored"),
     setting("SAMPLER_POLL_INTERVAL", "seconds, 1 to 3600", Some("60"), "how often source videos are listed anew"),
@@ -52,16 +77,36 @@ pub const SETTINGS: &[Setting] = &[
     setting("REQUIRED_VIDEO_WIDTH", "pixels, 16 to 4096", Some("832"), "width of a video"),
     setting("REQUIRED_VIDEO_HEIGHT", "pixels, 16 to 4096", Some("480"), "height of a video"),
     setting("VIDEO_RESOLUTION_TOLERANCE", "pixels, 0 to 512", Some("32"), "how far an answer's size may be off"),
-    setting("MIN_VIDEO_SIZE", "bytes, or a number with KB or MB", Some("1 MB"), "smaller source videos are passed over"),
-    setting("MAX_VIDEO_SIZE", "bytes, or a number with KB or MB", Some("200 MB"), "larger source videos are passed over"),
+    setting(
+        "MIN_VIDEO_SIZE",
+        "bytes, or a number with KB or MB",
+        Some("1 MB"),
+        "smaller source videos are passed over",
+    ),
+    setting(
+        "MAX_VIDEO_SIZE",
+        "bytes, or a number with KB or MB",
+        Some("200 MB"),
+        "larger source videos are passed over",
+    ),
     setting("CHUTE_CACHE_TTL", "seconds, 0 to 86400", Some("300"), "how long a chute's state is believed"),
     setting("MODEL_HASH_CACHE_TTL", "seconds, 0 to 86400", Some("3600"), "how long a model's hash is believed"),
     setting("CHUTES_API_URL", "an http:// or https:// address", Some("https://api.chutes.ai"), "the Chutes API"),
-    setting("CHUTES_GENERATE_URL", "an http:// or https:// address that holds {slug}", Some("https://{slug}.chutes.ai/generate"), "where a miner is asked"),
+    setting(
+        "CHUTES_GENERATE_URL",
+        "an http:// or https:// address that holds {slug}",
+        Some("https://{slug}.chutes.ai/generate"),
+        "where a miner is asked",
+    ),
     secret("CHUTES_API_KEY", "key for both"),
     setting("HF_API_URL", "an http:// or https:// address", Some("https://huggingface.co"), "the Hugging Face API"),
     secret("HF_TOKEN", "token for it, for gated models"),
-    setting("GEMINI_API_URL", "an http:// or https:// address", Some("https://generativelanguage.googleapis.com"), "the judge's API"),
+    setting(
+        "GEMINI_API_URL",
+        "an http:// or https:// address",
+        Some("https://generativelanguage.googleapis.com"),
+        "the judge's API",
+    ),
     setting("GEMINI_MODEL", "a model's name", Some("gemini-2.5-flash"), "the judge's model"),
     secret("GEMINI_API_KEY", "key for it"),
     setting("R2_ENDPOINT", "an http:// or https:// address", None, "the source bucket's S3 endpoint"),
@@ -71,7 +116,12 @@ pub const SETTINGS: &[Setting] = &[
     secret("R2_VIDEOS_READ_SECRET_KEY", "read key of the source bucket"),
     secret("R2_VIDEOS_WRITE_ACCESS_KEY", "subnet owner only: write key of the source bucket"),
     secret("R2_VIDEOS_WRITE_SECRET_KEY", "subnet owner only: write key of the source bucket"),
-    setting("R2_OWN_ENDPOINT", "an http:// or https:// address", None, "this validator's own S3 endpoint; R2_ENDPOINT where unset"),
+    setting(
+        "R2_OWN_ENDPOINT",
+        "an http:// or https:// address",
+        None,
+        "this validator's own S3 endpoint; R2_ENDPOINT where unset",
+    ),
     setting("R2_OWN_REGION", "a region's name", Some("auto"), "its region"),
     setting("R2_OWN_BUCKET", "a bucket's name", None, "this validator's own bucket"),
     secret("R2_OWN_WRITE_ACCESS_KEY", "write key of the own bucket"),
@@ -90,8 +140,15 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Names that other implementations read and this one does not need; they are no error.
-pub const KNOWN_ELSEWHERE: &[&str] =
-    &["API_URL", "EPOCH_LEN", "LEOMA_ENV", "CORS_ORIGINS", "ADMIN_HOTKEYS", "SIGNATURE_EXPIRY_SECONDS", "WATCHTOWER_POLL_INTERVAL"];
+pub const KNOWN_ELSEWHERE: &[&str] = &[
+    "API_URL",
+    "EPOCH_LEN",
+    "LEOMA_ENV",
+    "CORS_ORIGINS",
+    "ADMIN_HOTKEYS",
+    "SIGNATURE_EXPIRY_SECONDS",
+    "WATCHTOWER_POLL_INTERVAL",
+];
 
 /// The setting with this environment name.
 #[must_use]

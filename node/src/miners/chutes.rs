@@ -93,7 +93,8 @@ impl ChutesClient {
     /// # Errors
     /// [`ServiceError`].
     pub async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
-        let url = path_url(&self.api, ["chutes", chute_id]).ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
+        let url =
+            path_url(&self.api, ["chutes", chute_id]).ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
         let body = ask(SERVICE, "CHUTES_API_KEY", MAX_CHUTE_BYTES, || {
             let request = self.http.get(url.clone());
             match &self.key {

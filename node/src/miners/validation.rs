@@ -109,7 +109,11 @@ impl MinerValidator {
         let chute = match self.chute_cache.get(&commitment.chute_id) {
             Some(chute) => chute,
             None => {
-                let chute = self.chutes.chute(&commitment.chute_id).await.map_err(|error| outcome_of(error, "chute_fetch_failed"))?;
+                let chute = self
+                    .chutes
+                    .chute(&commitment.chute_id)
+                    .await
+                    .map_err(|error| outcome_of(error, "chute_fetch_failed"))?;
                 answers.chute = Some((commitment.chute_id.clone(), chute.clone()));
                 chute
             }
@@ -151,8 +155,12 @@ struct Answers {
 /// A service's refusal is an answer about the miner; its absence is not.
 fn outcome_of(error: ServiceError, reason: &str) -> Validity {
     match error {
-        ServiceError::Refused { .. } | ServiceError::Unreadable { .. } => Validity::Invalid { reason: reason.to_owned() },
-        ServiceError::Unavailable { .. } | ServiceError::Unauthorised { .. } => Validity::Unknown { reason: error.to_string() },
+        ServiceError::Refused { .. } | ServiceError::Unreadable { .. } => {
+            Validity::Invalid { reason: reason.to_owned() }
+        }
+        ServiceError::Unavailable { .. } | ServiceError::Unauthorised { .. } => {
+            Validity::Unknown { reason: error.to_string() }
+        }
     }
 }
 
@@ -193,8 +201,7 @@ mod tests {
     use super::*;
 
     fn valid(uid: u16, commit_block: u64, hash: &str) -> MinerState {
-        let validity =
-            Validity::Valid { slug: "s".into(), model_revision: "r".into(), model_hash: hash.into() };
+        let validity = Validity::Valid { slug: "s".into(), model_revision: "r".into(), model_hash: hash.into() };
         MinerState { uid: Uid(uid), commit_block: BlockNumber(commit_block), validity }
     }
 
@@ -219,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_service_that_is_down_changes_nothing_about_known_miners() {
-        let previous = check_table(BlockNumber(1), BTreeMap::from([(hotkey(1), valid(1, 5, "h"))]), &MinerTable::default());
+        let previous =
+            check_table(BlockNumber(1), BTreeMap::from([(hotkey(1), valid(1, 5, "h"))]), &MinerTable::default());
         let down = |commit_block| MinerState {
             uid: Uid(1),
             commit_block: BlockNumber(commit_block),

@@ -30,13 +30,15 @@ impl Sampler {
             fps: ClipShape::TASK.fps,
             frames: ClipShape::TASK.frames,
         };
-        let commit_block = |miner| miners.miners.get(&miner).map_or_else(BlockNumber::default, |state| state.commit_block);
+        let commit_block =
+            |miner| miners.miners.get(&miner).map_or_else(BlockNumber::default, |state| state.commit_block);
         let mut asked = Vec::new();
         for (miner, slug, revision) in miners.valid() {
             let (commit_block, slug, revision) = (commit_block(miner), slug.to_owned(), revision.to_owned());
             asked.push(self.ask_one(miner, commit_block, slug, revision, request.clone()).boxed());
         }
-        let mut answers: Vec<Answer> = stream::iter(asked).buffer_unordered(self.config.concurrent_miners).collect().await;
+        let mut answers: Vec<Answer> =
+            stream::iter(asked).buffer_unordered(self.config.concurrent_miners).collect().await;
         answers.sort_by_key(|answer| answer.miner);
         answers
     }

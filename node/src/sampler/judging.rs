@@ -175,7 +175,13 @@ impl Judging {
     }
 }
 
-fn graded_entry(answer: &Answer, video_sha256: Option<Digest>, grade: &Grade, reasoning: String, confidence: u8) -> VerdictEntry {
+fn graded_entry(
+    answer: &Answer,
+    video_sha256: Option<Digest>,
+    grade: &Grade,
+    reasoning: String,
+    confidence: u8,
+) -> VerdictEntry {
     VerdictEntry {
         hotkey: answer.miner,
         passed: grade.passed,
@@ -218,7 +224,8 @@ fn without_copies(judged: Vec<Judged>) -> Vec<VerdictEntry> {
     }
     let keep = |judged: Judged| {
         let mut entry = judged.entry;
-        let original = entry.video_sha256.and_then(|video| first.get(&video)).filter(|(_, miner)| *miner != entry.hotkey);
+        let original =
+            entry.video_sha256.and_then(|video| first.get(&video)).filter(|(_, miner)| *miner != entry.hotkey);
         if let Some((_, miner)) = original {
             entry.passed = false;
             entry.status = EntryStatus::Duplicate;

@@ -67,7 +67,9 @@ impl Sampler {
             let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
             match self.upload(&signed).await {
                 Ok(()) => tracing::info!(task = %signed.id.task_id, "published what was signed earlier"),
-                Err(error) => tracing::warn!(task = %signed.id.task_id, %error, "still not in our bucket, trying again at our next turn"),
+                Err(error) => {
+                    tracing::warn!(task = %signed.id.task_id, %error, "still not in our bucket, trying again at our next turn")
+                }
             }
         }
     }
@@ -94,7 +96,8 @@ impl Sampler {
         let _ = self.own.write_task(task_id, artefacts).await?;
         for entry in std::fs::read_dir(folder.join("videos")).map_err(disk)? {
             let path = entry.map_err(disk)?.path();
-            let miner: Option<Hotkey> = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            let miner: Option<Hotkey> =
+                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
             if let Some(miner) = miner {
                 let video: Bytes = std::fs::read(&path).map_err(disk)?.into();
                 let _ = self.own.write_video(task_id, miner, video).await?;

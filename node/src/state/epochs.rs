@@ -98,7 +98,8 @@ impl State {
     /// [`StateError`].
     pub fn epochs(&self, limit: u32) -> Result<Vec<EpochRecord>, StateError> {
         let connection = self.connection();
-        let mut query = connection.prepare(&format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1"))?;
+        let mut query =
+            connection.prepare(&format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1"))?;
         let rows: Vec<EpochRow> = query.query_map(params![limit], columns)?.collect::<Result<_, _>>()?;
         rows.into_iter().map(record).collect()
     }
@@ -110,9 +111,11 @@ impl State {
     pub fn last_winner(&self) -> Result<Option<Hotkey>, StateError> {
         let winner: Option<[u8; 32]> = self
             .connection()
-            .query_row("SELECT winner FROM epochs WHERE winner IS NOT NULL ORDER BY epoch_block DESC LIMIT 1", [], |row| {
-                row.get(0)
-            })
+            .query_row(
+                "SELECT winner FROM epochs WHERE winner IS NOT NULL ORDER BY epoch_block DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
             .optional()?;
         Ok(winner.map(Hotkey::from_bytes))
     }

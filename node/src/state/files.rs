@@ -68,8 +68,8 @@ impl State {
     /// [`StateError::Database`].
     pub fn unpublished_files(&self) -> Result<Vec<StoredFile>, StateError> {
         let connection = self.connection();
-        let mut query =
-            connection.prepare("SELECT task_id, producer, digest, bytes FROM files WHERE published = 0 ORDER BY task_id")?;
+        let mut query = connection
+            .prepare("SELECT task_id, producer, digest, bytes FROM files WHERE published = 0 ORDER BY task_id")?;
         let files = query.query_map([], stored)?.collect::<Result<_, _>>()?;
         Ok(files)
     }

@@ -14,7 +14,13 @@ impl SigningGuard for State {
         let added = transaction
             .execute(
                 "INSERT OR IGNORE INTO signed (kind, netuid, task_id, subject, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![slot.kind.name(), slot.netuid.0, sql_integer(slot.task_id.0), slot.subject.as_bytes(), digest.0],
+                params![
+                    slot.kind.name(),
+                    slot.netuid.0,
+                    sql_integer(slot.task_id.0),
+                    slot.subject.as_bytes(),
+                    digest.0
+                ],
             )
             .map_err(unavailable)?;
         let signed: [u8; 32] = transaction

@@ -36,8 +36,9 @@ impl State {
     /// [`StateError::Database`].
     pub fn certificates_from(&self, first: TaskId) -> Result<Vec<(FileId, Digest, Vec<u8>)>, StateError> {
         let connection = self.connection();
-        let mut query = connection
-            .prepare("SELECT task_id, producer, digest, bytes FROM certificates WHERE task_id >= ?1 ORDER BY task_id, producer")?;
+        let mut query = connection.prepare(
+            "SELECT task_id, producer, digest, bytes FROM certificates WHERE task_id >= ?1 ORDER BY task_id, producer",
+        )?;
         let rows = query.query_map(params![sql_integer(first.0)], |row| {
             let task_id: i64 = row.get(0)?;
             let id = FileId { task_id: TaskId(task_id.unsigned_abs()), producer: Hotkey::from_bytes(row.get(1)?) };
@@ -52,7 +53,8 @@ impl State {
     /// [`StateError::Database`].
     pub fn evidence_from(&self, first: TaskId) -> Result<Vec<Vec<u8>>, StateError> {
         let connection = self.connection();
-        let mut query = connection.prepare("SELECT bytes FROM evidence WHERE task_id >= ?1 ORDER BY task_id, accused, bytes")?;
+        let mut query =
+            connection.prepare("SELECT bytes FROM evidence WHERE task_id >= ?1 ORDER BY task_id, accused, bytes")?;
         let rows = query.query_map(params![sql_integer(first.0)], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -121,7 +121,10 @@ impl State {
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
-            0 => connection.execute_batch(&format!("BEGIN; {} PRAGMA user_version = {SCHEMA}; COMMIT;", include_str!("schema.sql")))?,
+            0 => connection.execute_batch(&format!(
+                "BEGIN; {} PRAGMA user_version = {SCHEMA}; COMMIT;",
+                include_str!("schema.sql")
+            ))?,
             SCHEMA => {}
             _ => return Err(StateError::Malformed { what: "schema version (written by another release)" }),
         }
@@ -133,11 +136,7 @@ impl State {
         let connection = self.connection();
         connection.execute("INSERT OR IGNORE INTO identity (id, owner) VALUES (1, ?1)", params![expected])?;
         let found: String = connection.query_row("SELECT owner FROM identity WHERE id = 1", [], |row| row.get(0))?;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(StateError::Foreign { path: folder.to_owned(), found, expected })
-        }
+        if found == expected { Ok(()) } else { Err(StateError::Foreign { path: folder.to_owned(), found, expected }) }
     }
 
     /// The network this state belongs to.
@@ -151,7 +150,10 @@ impl State {
     /// # Errors
     /// [`StateError::Database`].
     pub fn note(&self, name: &str) -> Result<Option<String>, StateError> {
-        Ok(self.connection().query_row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0)).optional()?)
+        Ok(self
+            .connection()
+            .query_row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
+            .optional()?)
     }
 
     /// Keeps a text under `name`.
@@ -159,7 +161,8 @@ impl State {
     /// # Errors
     /// [`StateError::Database`].
     pub fn set_note(&self, name: &str, value: &str) -> Result<(), StateError> {
-        self.connection().execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)", params![name, value])?;
+        self.connection()
+            .execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)", params![name, value])?;
         Ok(())
     }
 
