@@ -26,7 +26,7 @@ const SMALLEST_CLIP: u64 = 1_000_000;
 /// Clips made at the same time; each ffmpeg uses more than one core.
 const CONCURRENT_CLIPS: usize = 2;
 /// Changes whenever the scenes do, so that a kept corpus is never an outdated one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Most clips taken from a folder: a test subnet needs no more, and every miner indexes all of them.
 const MAX_CLIPS: usize = 200;
 
@@ -114,7 +114,8 @@ fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
     let name = |part: &str| format!("clip/{index}/{part}");
     let short = seed.between(&name("short"), SHORT_SCENE_SECONDS.0, SHORT_SCENE_SECONDS.1);
     let short = (short * f64::from(FRAME_RATE)).round() / f64::from(FRAME_RATE);
-    let (first, second) = if index.is_multiple_of(2) { (short, CLIP_SECONDS - short) } else { (CLIP_SECONDS - short, short) };
+    let (first, second) =
+        if index.is_multiple_of(2) { (short, CLIP_SECONDS - short) } else { (CLIP_SECONDS - short, short) };
     let (light, other) = if index.is_multiple_of(3) { (Light::Day, Light::Night) } else { (Light::Night, Light::Day) };
     // The long scene goes through all kinds; the short one is any other kind.
     let kinds = Scene::ALL;
@@ -128,7 +129,8 @@ fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
         closing.graph(seed, &name("b"), other, second, "b"),
     );
     let mut arguments: Vec<String> = ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
-    let encoder = "-c:v libx264 -preset veryfast -crf 11 -g 32 -pix_fmt yuv420p -movflags +faststart -f mp4";
+    let encoder =
+        "-c:v libx264 -preset veryfast -tune fastdecode -crf 14 -g 32 -pix_fmt yuv420p -movflags +faststart -f mp4";
     arguments.extend(encoder.split(' ').map(String::from));
     arguments.extend(["-t".into(), format!("{CLIP_SECONDS}"), output.display().to_string()]);
     arguments

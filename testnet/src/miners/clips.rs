@@ -1,6 +1,10 @@
 //! Finds the source clip, and the moment in it, that a given picture shows.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 
 use super::{CLIP_FRAMES, MinerError};
 use crate::corpus::{self, FRAME_RATE, ffmpeg};
@@ -13,10 +17,16 @@ const THUMBNAIL_BYTES: usize = THUMBNAIL.0 * THUMBNAIL.1;
 /// A frame is asked for this much before its time, so that rounding does not lose it.
 const EARLY_MICROS: u64 = 500;
 
+/// Pictures whose place is remembered: those of a few tasks that run at the same time.
+const KEPT_PICTURES: usize = 16;
+
 /// Thumbnails of every frame of a corpus.
 #[derive(Debug)]
 pub struct ClipIndex {
     clips: Vec<Clip>,
+    /// The newest pictures and where they were found: all miners are asked about the same one. The lock is held while one
+    /// is searched for, so that it is searched for once.
+    found: Mutex<VecDeque<([u8; 32], ClipMatch)>>,
 }
 
 #[derive(Debug)]
@@ -68,7 +78,7 @@ impl ClipIndex {
                 clips.push(clip);
             }
         }
-        if clips.is_empty() { Err(MinerError::NoClip) } else { Ok(Self { clips }) }
+        if clips.is_empty() { Err(MinerError::NoClip) } else { Ok(Self { clips, found: Mutex::default() }) }
     }
 
     /// The closest frame that has a whole answer after it. `picture` is an encoded image (PNG, JPEG).
@@ -76,6 +86,18 @@ impl ClipIndex {
     /// # Errors
     /// When ffmpeg cannot read the picture.
     pub async fn find(&self, picture: Vec<u8>) -> Result<ClipMatch, MinerError> {
+        let digest: [u8; 32] = Sha256::digest(&picture).into();
+        let mut found = self.found.lock().await;
+        if let Some((_, clip)) = found.iter().find(|(known, _)| *known == digest) {
+            return Ok(clip.clone());
+        }
+        let clip = self.search(picture).await?;
+        found.truncate(KEPT_PICTURES - 1);
+        found.push_front((digest, clip.clone()));
+        Ok(clip)
+    }
+
+    async fn search(&self, picture: Vec<u8>) -> Result<ClipMatch, MinerError> {
         let wanted = thumbnails("pipe:0", picture).await?;
         let Some(wanted) = wanted.get(..THUMBNAIL_BYTES) else {
             return Err(MinerError::Picture { expected: THUMBNAIL_BYTES, found: wanted.len() });
