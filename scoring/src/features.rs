@@ -1,19 +1,18 @@
 //! What is computed once per clip and used in every comparison with it.
 
 use crate::media::Clip;
-use crate::metrics::{
-    FlowSettings, blockiness, frame_difference, laplacian_variance, lucas_kanade, noise_sigma,
-};
-use crate::reduced::block_means;
+use crate::metrics::{FlowSettings, blockiness, frame_difference, laplacian_variance, lucas_kanade, noise_sigma};
+use crate::reduced::{BLOCK, BlockSums};
 use crate::tensors::{read, tensor, unit};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::module::avg_pool2d;
 
 /// Motion is measured at an eighth of the size: a motion of 32 pixels per frame is still found, and a clip takes a
 /// fraction of a second.
-pub(crate) const MOTION_FACTOR: usize = 8;
+pub(crate) const MOTION_FACTOR: usize = BLOCK;
 /// Colour and brightness are compared at a sixteenth of the size.
-pub(crate) const COLOUR_FACTOR: usize = 16;
+const COLOUR_FACTOR: usize = 2 * BLOCK;
 /// Every how many frames the full picture is looked at: nine of 81, the first and the last among them.
 pub(crate) const PICTURE_STRIDE: usize = 10;
 /// A pyramid of 104x60 and 52x30 with a neighbourhood of nine pixels.
@@ -45,10 +44,10 @@ pub(crate) fn picture_indices(frames: usize) -> impl Iterator<Item = usize> {
     (0..frames).step_by(PICTURE_STRIDE)
 }
 
-/// Luma of one frame at half size. The authors of structural similarity advise about 256 pixels for the shorter side,
-/// what a viewer resolves; film grain and a codec's fine losses then do not hide what changed.
-pub(crate) fn half_picture<B: Backend>(clip: &Clip, index: usize, device: &B::Device) -> Tensor<B, 4> {
-    tensor(block_means(clip.luma(index), clip.width(), 2), [1, 1, clip.height() / 2, clip.width() / 2], device)
+/// A picture at half size. The authors of structural similarity advise about 256 pixels for the shorter side, what a
+/// viewer resolves; film grain and a codec's fine losses then do not hide what changed.
+pub(crate) fn half<B: Backend>(picture: Tensor<B, 4>) -> Tensor<B, 4> {
+    avg_pool2d(picture, [2, 2], [2, 2], [0, 0], false, false)
 }
 
 /// Full luma of one frame as a picture tensor.
@@ -59,48 +58,44 @@ pub(crate) fn picture<B: Backend>(clip: &Clip, index: usize, device: &B::Device)
 impl Features {
     /// Computes the features of the frames `order` of `clip`, at least two, in that order.
     pub(crate) fn of<B: Backend>(clip: &Clip, order: &[usize], device: &B::Device) -> Self {
-        let (motion, size) = reduced_luma(clip, order, MOTION_FACTOR);
-        let motion = tensor::<B, 4>(motion, [order.len(), 1, size.0, size.1], device);
+        let (rows, columns) = (clip.height() / COLOUR_FACTOR, clip.width() / COLOUR_FACTOR);
+        let mut small = Vec::new();
+        let mut small_size = (0, 0);
+        let (mut luma, mut chroma) = (Vec::new(), Vec::new());
+        for &index in order {
+            let blocks = BlockSums::of(clip.luma(index), clip.width());
+            small.extend(blocks.means());
+            small_size = blocks.size();
+            luma.extend(blocks.halved(rows, columns));
+            let (blue, red) = clip.chroma(index);
+            chroma.extend(chroma_means(blue, clip.width(), (rows, columns)));
+            chroma.extend(chroma_means(red, clip.width(), (rows, columns)));
+        }
+        let motion = tensor::<B, 4>(small, [order.len(), 1, small_size.0, small_size.1], device);
         let from = motion.clone().slice([0..order.len() - 1]);
         let to = motion.clone().slice([1..order.len()]);
-        let (luma, colour_size) = reduced_luma(clip, order, COLOUR_FACTOR);
-        let looked_at = || picture_indices(order.len()).map(|index| order[index]);
-        let full: Vec<Tensor<B, 4>> = looked_at().map(|index| picture(clip, index, device)).collect();
-        let half = looked_at().map(|index| laplacian_variance(&half_picture::<B>(clip, index, device)));
-        let measure = |measure: fn(&Tensor<B, 4>) -> Tensor<B, 1>| {
-            read(Tensor::cat(full.iter().map(measure).collect(), 0))
+        let looked_at = picture_indices(order.len()).map(|index| picture::<B>(clip, order[index], device));
+        let pictures: Vec<Tensor<B, 4>> = looked_at.collect();
+        let measure = |measure: &dyn Fn(&Tensor<B, 4>) -> Tensor<B, 1>| {
+            read(Tensor::cat(pictures.iter().map(measure).collect(), 0))
         };
         Self {
             luma,
-            chroma: reduced_chroma(clip, order),
-            colour_size,
+            chroma,
+            colour_size: (rows, columns),
             steps: read(frame_difference(&motion)),
             flow: read(lucas_kanade(&from, &to, &FLOW)),
-            sharpness: read(Tensor::cat(half.collect(), 0)),
-            noise: measure(noise_sigma),
-            blockiness: measure(blockiness),
+            sharpness: measure(&|picture| laplacian_variance(&half(picture.clone()))),
+            noise: measure(&noise_sigma),
+            blockiness: measure(&blockiness),
         }
     }
 }
 
-fn reduced_luma(clip: &Clip, order: &[usize], factor: usize) -> (Vec<f32>, (usize, usize)) {
-    let values = order.iter().flat_map(|index| block_means(clip.luma(*index), clip.width(), factor));
-    (values.collect(), (clip.height() / factor, clip.width() / factor))
-}
-
-/// Chroma planes have half the size of luma, so half the factor gives the same grid where the sides are multiples of it.
-fn reduced_chroma(clip: &Clip, order: &[usize]) -> Vec<f32> {
-    let width = clip.width().div_ceil(2);
-    let (rows, columns) = (clip.height() / COLOUR_FACTOR, clip.width() / COLOUR_FACTOR);
-    let factor = COLOUR_FACTOR / 2;
-    let plane = |plane: &[u8]| {
-        let means = block_means(plane, width, factor);
-        let lines = means.chunks_exact(width / factor).take(rows);
-        lines.flat_map(|line| line[..columns].to_vec()).collect::<Vec<f32>>()
-    };
-    let values = order.iter().flat_map(|index| {
-        let (blue, red) = clip.chroma(*index);
-        [plane(blue), plane(red)].concat()
-    });
-    values.collect()
+/// Chroma planes have half the size of luma, so their blocks of 8 are blocks of 16 there.
+fn chroma_means(plane: &[u8], luma_width: usize, (rows, columns): (usize, usize)) -> Vec<f32> {
+    let blocks = BlockSums::of(plane, luma_width.div_ceil(2));
+    let (_, found) = blocks.size();
+    let means: Vec<f32> = blocks.means().collect();
+    means.chunks(found.max(1)).take(rows).flat_map(|line| &line[..columns]).copied().collect()
 }

@@ -1,10 +1,10 @@
 //! The raw numbers of one comparison, before any policy turns them into scores.
 
-use crate::features::{Features, MOTION_FACTOR, half_picture, picture, picture_indices};
+use crate::features::{Features, MOTION_FACTOR, half, picture, picture_indices};
 use crate::media::Clip;
 use crate::metrics::{
-    align, chroma_distance, colour_distance, flicker, held_fraction, longest_hold, motion_excess, ms_ssim, psnr, register,
-    ssim,
+    align, chroma_distance, colour_distance, flicker, held_fraction, longest_hold, motion_excess, ms_ssim, psnr,
+    register, ssim,
 };
 use crate::tensors::{read, tensor};
 use burn::tensor::Tensor;
@@ -29,7 +29,7 @@ pub struct Measures {
     pub first_chroma: f32,
     /// Sharpness of the first frame against the source's, the smaller over the larger, 0 to 1.
     pub first_detail: f32,
-    /// Mean structural similarity of the looked-at frames at half size, after the first.
+    /// Mean structural similarity of the looked-at frames at half size, after the first and after registration.
     pub content_ssim: f32,
     /// The lowest of them.
     pub content_ssim_low: f32,
@@ -78,21 +78,20 @@ pub(crate) fn compare<B: Backend>(
     let first_answer = picture::<B>(answer_clip, order[0], device);
     let shift = register(&first_answer, &first_source);
     let (first_answer, first_source) = align(&first_answer, &first_source, shift);
-    let first = read(Tensor::cat(
-        vec![ms_ssim(&first_answer, &first_source), psnr(&first_answer, &first_source)],
-        0,
-    ));
+    let first = read(Tensor::cat(vec![ms_ssim(&first_answer, &first_source), psnr(&first_answer, &first_source)], 0));
     let frames = order.len();
     let (rows, columns) = source.colour_size;
     let grid = |values: &[f32], channels| tensor::<B, 4>(values.to_vec(), [frames, channels, rows, columns], device);
     let (answer_luma, source_luma) = (grid(&answer.luma, 1), grid(&source.luma, 1));
     let colour = read(colour_distance(&answer_luma, &source_luma));
     let chroma = read(chroma_distance(&grid(&answer.chroma, 2), &grid(&source.chroma, 2)));
+    // A small constant offset is one property of the whole answer, so it is taken out of every frame.
     let similarity: Vec<Tensor<B, 1>> = picture_indices(frames)
         .skip(1)
         .map(|index| {
-            let answer = half_picture::<B>(answer_clip, order[index], device);
-            ssim(&answer, &half_picture(source_clip, index, device))
+            let answer = picture::<B>(answer_clip, order[index], device);
+            let (answer, source) = align(&answer, &picture(source_clip, index, device), shift);
+            ssim(&half(answer), &half(source))
         })
         .collect();
     let similarity = if similarity.is_empty() { vec![first[0]] } else { read(Tensor::cat(similarity, 0)) };

@@ -82,6 +82,9 @@ pub struct AspectPolicy {
     pub frozen_displacement: i32,
     /// Frozen: or standing still for this part of the clip, in thousandths.
     pub frozen_hold: i32,
+    /// Frozen by small change: only where the first frame is at least this similar to the source's, in thousandths; else
+    /// it is another, calmer video.
+    pub frozen_likeness: i32,
     /// A source that changes less than this from its first frame, in thousandths, cannot show anyone as frozen.
     pub frozen_source: i32,
     /// Allowed difference of width and of height, in pixels.
@@ -120,6 +123,7 @@ impl AspectPolicy {
         judge_share: 50,
         frozen_displacement: 250,
         frozen_hold: 500,
+        frozen_likeness: 500,
         frozen_source: 8,
         size_tolerance: 32,
         min_frames: 90,

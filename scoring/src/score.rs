@@ -6,8 +6,8 @@ use crate::features::Features;
 use crate::fingerprint::Fingerprint;
 use crate::measures::{Measures, compare};
 use crate::media::{
-    Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect, VideoInfo,
-    cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
+    Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect,
+    VideoInfo, cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
 };
 use crate::policy::AspectPolicy;
 use crate::reduced::{frames_at_times_of, resized};
@@ -48,7 +48,9 @@ pub enum ScoreFault {
     #[error("the source clip cannot be used: {0}")]
     Reference(VideoDefect),
     /// The task's own clip is too small or too short to compare anything with.
-    #[error("the source clip has {frames} frames of {width}x{height}: at least 2 of {LEAST_SIDE}x{LEAST_SIDE} are needed")]
+    #[error(
+        "the source clip has {frames} frames of {width}x{height}: at least 2 of {LEAST_SIDE}x{LEAST_SIDE} are needed"
+    )]
     SmallReference {
         /// Frames.
         frames: usize,
@@ -218,7 +220,8 @@ impl Scorer {
     fn outcome(&self, raw: Measures) -> Outcome {
         let thousandths = |limit: i32| limit as f32 / 1000.0;
         let source_moves = raw.source_displacement >= thousandths(self.policy.frozen_source);
-        let still = raw.displacement < thousandths(self.policy.frozen_displacement)
+        let same_picture = raw.first_ms_ssim >= thousandths(self.policy.frozen_likeness);
+        let still = (same_picture && raw.displacement < thousandths(self.policy.frozen_displacement))
             || raw.longest_hold >= thousandths(self.policy.frozen_hold);
         if source_moves && still {
             let reason = format!(

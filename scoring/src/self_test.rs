@@ -44,7 +44,9 @@ pub struct SelfTestReport {
 
 /// A device that computes something else.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{device} computes {metric} differently from the CPU: {got} instead of {want} (value {index}, tolerance {TOLERANCE})")]
+#[error(
+    "{device} computes {metric} differently from the CPU: {got} instead of {want} (value {index}, tolerance {TOLERANCE})"
+)]
 pub struct SelfTestFault {
     /// The device.
     pub device: Device,

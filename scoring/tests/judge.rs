@@ -63,9 +63,11 @@ async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
         let count = stream.read(&mut chunk).await.unwrap();
         request.extend_from_slice(&chunk[..count]);
         let text = String::from_utf8_lossy(&request);
-        let length = text.to_lowercase().split("content-length: ").nth(1).and_then(|rest| {
-            rest.split("\r\n").next().and_then(|number| number.parse::<usize>().ok())
-        });
+        let length = text
+            .to_lowercase()
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next().and_then(|number| number.parse::<usize>().ok()));
         let body = text.find("\r\n\r\n").map(|end| request.len() - end - 4);
         if count == 0 || body >= length.or(Some(usize::MAX)) {
             return text.into_owned();

@@ -189,7 +189,8 @@ impl Yuv4Mpeg {
         self.header.extend_from_slice(&bytes[..end]);
         let line = std::mem::take(&mut self.header);
         match self.size {
-            None => match stream_size(&line).filter(|(_, _, bytes)| *bytes as u64 <= self.limits.pixels * 3 / 2 + 8192) {
+            None => match stream_size(&line).filter(|(_, _, bytes)| *bytes as u64 <= self.limits.pixels * 3 / 2 + 8192)
+            {
                 Some(size) => self.size = Some(size),
                 None => self.fail("unexpected stream header"),
             },

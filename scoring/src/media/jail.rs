@@ -134,10 +134,8 @@ fn classify(status: ExitStatus, complaint: &[u8]) -> Ended {
         // The kernel sends SIGXCPU at the soft limit and SIGKILL at the hard one.
         Ended::OutOfCpu
     } else {
-        let text: String = String::from_utf8_lossy(complaint)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text: String =
+            String::from_utf8_lossy(complaint).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         Ended::Failure { complaint: format!("{status}: {}", text.trim()) }
     }
 }
@@ -149,12 +147,7 @@ enum Drained {
 }
 
 /// Reads both of the child's streams until they close, the reader breaks or the deadline passes.
-fn drain(
-    child: &mut Child,
-    mut output: Output<'_>,
-    complaint: &mut Vec<u8>,
-    deadline: Instant,
-) -> io::Result<Drained> {
+fn drain(child: &mut Child, mut output: Output<'_>, complaint: &mut Vec<u8>, deadline: Instant) -> io::Result<Drained> {
     let mut stdout = child.stdout.take();
     let mut stderr = child.stderr.take();
     let mut chunk = vec![0; READ_CHUNK_BYTES];
@@ -163,7 +156,8 @@ fn drain(
         if left.is_zero() {
             return Ok(Drained::Late);
         }
-        let (stdout_ready, stderr_ready) = ready(stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd), left)?;
+        let (stdout_ready, stderr_ready) =
+            ready(stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd), left)?;
         if let (true, Some(stream)) = (stdout_ready, stdout.as_mut()) {
             let count = stream.read(&mut chunk)?;
             if count == 0 {

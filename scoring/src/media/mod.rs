@@ -125,7 +125,9 @@ pub enum VideoDefect {
         tolerance: u32,
     },
     /// Fewer frames, or less time, than was asked for.
-    #[error("the video has {frames} frames over {duration_ms} ms; at least {min_frames} over {min_duration_ms} ms are needed")]
+    #[error(
+        "the video has {frames} frames over {duration_ms} ms; at least {min_frames} over {min_duration_ms} ms are needed"
+    )]
     TooShort {
         /// Decoded frames.
         frames: usize,
@@ -192,6 +194,13 @@ pub enum MediaError {
 /// Codecs that are decoded, by ffmpeg's decoder names: what browsers play and generators write.
 pub(crate) const CODECS: [&str; 8] = ["h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"];
 
+/// Sound tracks are never decoded to the end, but ffmpeg opens them to describe the file and fails where it may not: what
+/// cameras, editors and generators put beside the picture.
+const SOUND_CODECS: [&str; 8] = ["aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3"];
+
+/// A file may claim frames up to this size and is then refused by name; beyond it ffmpeg refuses for us.
+pub(crate) const CLAIMED_PIXELS: u64 = 16_384 * 8_192;
+
 /// Refuses sizes before anything is copied.
 pub(crate) fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), VideoDefect> {
     if bytes.is_empty() {
@@ -214,10 +223,25 @@ pub fn read_bounded(body: impl Read, limits: &Limits) -> io::Result<Result<Vec<u
 /// The input flags that every call shares: the MP4 demuxer and nothing else, no side files, only known codecs.
 pub(crate) fn input_flags(max_pixels: u64) -> Vec<String> {
     let pixels = max_pixels.to_string();
-    let codecs = CODECS.join(",");
+    let codecs = [CODECS, SOUND_CODECS].concat().join(",");
     let flags = [
-        "-hide_banner", "-v", "error", "-protocol_whitelist", "file", "-f", "mov", "-enable_drefs", "0",
-        "-use_absolute_path", "0", "-ignore_editlist", "1", "-codec_whitelist", &codecs, "-max_pixels", &pixels,
+        "-hide_banner",
+        "-v",
+        "error",
+        "-protocol_whitelist",
+        "file",
+        "-f",
+        "mov",
+        "-enable_drefs",
+        "0",
+        "-use_absolute_path",
+        "0",
+        "-ignore_editlist",
+        "1",
+        "-codec_whitelist",
+        &codecs,
+        "-max_pixels",
+        &pixels,
     ];
     flags.iter().map(|flag| (*flag).to_owned()).collect()
 }

@@ -1,7 +1,7 @@
 //! What a file says about itself, read in the same jail as everything else.
 
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
-use super::{CODECS, Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size, input_flags};
+use super::{CLAIMED_PIXELS, CODECS, Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size, input_flags};
 use serde::Deserialize;
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -57,7 +57,7 @@ pub fn probe(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<VideoInfo
 
 /// [`probe`] for bytes that already lie in a sealed file.
 pub(super) fn probe_file(ffmpeg: &Ffmpeg, input: &File, limits: &Limits) -> Result<VideoInfo, MediaError> {
-    let mut args = input_flags(limits.pixels);
+    let mut args = input_flags(CLAIMED_PIXELS);
     let entries = "stream=codec_name,width,height,avg_frame_rate,nb_frames,duration,color_space";
     args.extend(
         ["-threads", "1", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", "-i", STDIN_AS_FILE]
@@ -96,7 +96,8 @@ struct Stream {
 
 fn parse_answer(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> {
     let unreadable = |complaint: &str| VideoDefect::Undecodable { complaint: complaint.to_owned() };
-    let answer: Answer = serde_json::from_slice(answer).map_err(|_| unreadable("the stream description is not JSON"))?;
+    let answer: Answer =
+        serde_json::from_slice(answer).map_err(|_| unreadable("the stream description is not JSON"))?;
     let stream = answer.streams.into_iter().next().ok_or(VideoDefect::NoVideoTrack)?;
     let codec = stream.codec_name.unwrap_or_else(|| "unknown".to_owned());
     if !CODECS.contains(&codec.as_str()) {

@@ -129,10 +129,7 @@ mod tests {
         let mut scores = vec![0; 16 * 20];
         scores[16 * 9] = 4000;
         let segments = SceneRules::REFERENCE.segments(&scores, 5063);
-        assert_eq!(
-            segments,
-            [Segment { start_ms: 2000, end_ms: 8850 }, Segment { start_ms: 9150, end_ms: 20_000 }]
-        );
+        assert_eq!(segments, [Segment { start_ms: 2000, end_ms: 8850 }, Segment { start_ms: 9150, end_ms: 20_000 }]);
     }
 
     #[test]
@@ -147,8 +144,7 @@ mod tests {
         let mut detector = Detector::default();
         for frame in 0..10_usize {
             let scene = if frame < 5 { 0 } else { 90 };
-            let luma: Vec<u8> =
-                (0..WIDTH * HEIGHT).map(|i| (((i + 4 * frame) % 60) * 2 + scene) as u8).collect();
+            let luma: Vec<u8> = (0..WIDTH * HEIGHT).map(|i| (((i + 4 * frame) % 60) * 2 + scene) as u8).collect();
             detector.push(&luma);
         }
         let threshold = SceneRules::REFERENCE.threshold;

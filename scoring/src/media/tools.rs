@@ -65,11 +65,8 @@ fn locate(program: &'static str, search_path: &OsString) -> Result<PathBuf, Ffmp
 
 fn version_of(ffmpeg: &Path) -> Result<(u32, u32), FfmpegMissing> {
     let fault = |reason: String| FfmpegMissing::NotRunning { path: ffmpeg.to_path_buf(), reason };
-    let output = Command::new(ffmpeg)
-        .arg("-version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| fault(error.to_string()))?;
+    let output =
+        Command::new(ffmpeg).arg("-version").stdin(Stdio::null()).output().map_err(|error| fault(error.to_string()))?;
     if !output.status.success() {
         return Err(fault(format!("`-version` ended with {}", output.status)));
     }

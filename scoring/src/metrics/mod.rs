@@ -8,9 +8,9 @@
 
 mod blockiness;
 mod colour;
+mod flicker;
 mod flow;
 mod freeze;
-mod flicker;
 mod gaussian;
 mod noise;
 mod psnr;

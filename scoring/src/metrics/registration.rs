@@ -48,12 +48,12 @@ pub fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift
 pub fn align<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shift: Shift) -> (Tensor<B, 4>, Tensor<B, 4>) {
     let [_, _, height, width] = moved.dims();
     let side = |by: i32, length: usize| {
-        let by_length = by.unsigned_abs() as usize;
-        let near = 0..length - by_length;
-        let far = by_length..length;
+        let lost = by.unsigned_abs() as usize;
+        let (near, far) = (0..length - lost, lost..length);
         if by >= 0 { (far, near) } else { (near, far) }
     };
-    let ((moved_rows, fixed_rows), (moved_columns, fixed_columns)) = (side(shift.down, height), side(shift.right, width));
+    let ((moved_rows, fixed_rows), (moved_columns, fixed_columns)) =
+        (side(shift.down, height), side(shift.right, width));
     (
         moved.clone().slice([0..1, 0..1, moved_rows, moved_columns]),
         fixed.clone().slice([0..1, 0..1, fixed_rows, fixed_columns]),

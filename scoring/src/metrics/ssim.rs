@@ -68,13 +68,7 @@ fn similarity_maps<B: Backend>(
     // E[x^2] - E[x]^2 cancels in 32 bits; with the frame's mean taken off first it agrees with 64 bits to 1e-7.
     let (left_mean, right_mean) = (left.clone().mean_dims(&[1, 2, 3]), right.clone().mean_dims(&[1, 2, 3]));
     let (left, right) = (left - left_mean.clone(), right - right_mean.clone());
-    let maps = vec![
-        left.clone(),
-        right.clone(),
-        left.clone().square(),
-        right.clone().square(),
-        left * right,
-    ];
+    let maps = vec![left.clone(), right.clone(), left.clone().square(), right.clone().square(), left * right];
     let filtered = filter_valid(Tensor::cat(maps, 0), weights);
     let map = |index: usize| super::frame(&filtered, index);
     let (left, right) = (map(0), map(1));
