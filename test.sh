@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Runs the whole test suite. Installs what it needs first; see testnet/install.sh.
+# Runs the whole test suite; installs what it needs first (see testnet/install.sh).
 #
-# Usage: ./test.sh [arguments for cargo test]
+#   ./test.sh [arguments for cargo test]
+#
+# CARGO_TARGET_DIR is honoured.
 set -euo pipefail
-cd "$(dirname "$0")"
-# shellcheck source=testnet/install.sh
-source testnet/install.sh
-install_prerequisites
 
-# The whole-system tests start the two programs, so these are built first, with the same features as the tests.
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=testnet/install.sh
+source "$root/testnet/install.sh"
+
+install_missing
+find_rust
+cd "$root"
+# The whole-system tests start both programs, so these are built first.
 cargo build --workspace --bins --locked
 exec cargo test --workspace --locked "$@"

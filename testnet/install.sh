@@ -1,43 +1,46 @@
 # shellcheck shell=bash
 # Sourced by test.sh and testnet/launch.sh: makes sure that ffmpeg, a C compiler and Rust are there.
+# Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
 
-# Prints what cannot be done here and what to do instead, then stops.
-install_refuse() {
-    printf 'leoma: %s\n' "$1" >&2
-    exit 1
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+  say "leoma: $*"
+  exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Packages whose programs are missing, one after the other.
+missing_packages() {
+  { have ffmpeg && have ffprobe; } || echo ffmpeg
+  # A C compiler with its libraries' headers; ring, aws-lc and SQLite are built from C sources.
+  { have cc && have c++ && have make && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - 2>/dev/null; } || echo build-essential
 }
 
-# Installs Debian packages, as root or through sudo; says the exact command where neither is possible.
-install_packages() {
-    local command="apt-get update && apt-get install --yes --no-install-recommends $*"
-    if ! command -v apt-get >/dev/null; then
-        install_refuse "missing: $*. Install them with this system's package manager and run this again."
+install_missing() {
+  local packages
+  mapfile -t packages < <(missing_packages)
+  [ "${#packages[@]}" -eq 0 ] && return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+  local by_hand="${as_root[*]:+sudo }apt-get update && ${as_root[*]:+sudo }apt-get install -y ${packages[*]}"
+  have apt-get || fail "missing: ${packages[*]}; this system has no apt-get, install them with its own package manager"
+  if [ "${#as_root[@]}" -gt 0 ]; then
+    have sudo || fail "missing: ${packages[*]}, and there is no sudo; run as root: ${by_hand//sudo /}"
+    # Without a terminal nobody could type a password.
+    if [ ! -t 0 ] && ! sudo -n true 2>/dev/null; then
+      fail "missing: ${packages[*]}, and sudo asks for a password; run: $by_hand"
     fi
-    local root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo >/dev/null || ! { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-            install_refuse "missing: $*. Run this as root, then try again: $command"
-        fi
-        root=(sudo)
-    fi
-    printf 'leoma: installing %s\n' "$*" >&2
-    "${root[@]}" apt-get update -qq || install_refuse "apt-get update failed. Run by hand: $command"
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends "$@" >/dev/null ||
-        install_refuse "installing failed. Run by hand: $command"
+  fi
+  say "installing ${packages[*]}"
+  "${as_root[@]}" apt-get update -qq || fail "package lists could not be updated; run: $by_hand"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 ||
+    fail "could not install ${packages[*]}; run: $by_hand"
 }
 
-install_prerequisites() {
-    local missing=()
-    if ! { command -v ffmpeg && command -v ffprobe; } >/dev/null; then missing+=(ffmpeg); fi
-    if ! command -v cc >/dev/null; then missing+=(gcc libc6-dev); fi
-    if ! command -v c++ >/dev/null; then missing+=(g++); fi
-    if ! command -v make >/dev/null; then missing+=(make); fi
-    if [ "${#missing[@]}" -gt 0 ]; then install_packages "${missing[@]}"; fi
-    if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
-        # shellcheck source=/dev/null
-        source "$HOME/.cargo/env"
-    fi
-    command -v cargo >/dev/null ||
-        install_refuse "Rust is missing. Install it from https://rustup.rs and run this again."
-    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/leoma/target}"
+# Needs $root, the checkout: inside it, rustup takes the version that rust-toolchain.toml names.
+find_rust() {
+  if ! have cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH="$HOME/.cargo/bin:$PATH"; fi
+  have cargo || fail "Rust is missing; install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+  (cd "$root" && cargo --version >/dev/null 2>&1) ||
+    fail "the Rust version of rust-toolchain.toml is not installed; run in $root: rustup toolchain install"
 }

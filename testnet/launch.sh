@@ -11,48 +11,8 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 caller="$PWD"
 
-say() { printf '%s\n' "$*" >&2; }
-fail() {
-  say "launch.sh: $*"
-  exit 1
-}
-have() { command -v "$1" >/dev/null 2>&1; }
-
-# Packages whose programs are missing, one after the other.
-missing_packages() {
-  have ffmpeg || echo ffmpeg
-  # A C compiler with its libraries' headers; ring, aws-lc and SQLite are built from C sources.
-  { have cc && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - 2>/dev/null; } || echo build-essential
-}
-
-install_missing() {
-  local packages
-  mapfile -t packages < <(missing_packages)
-  [ "${#packages[@]}" -eq 0 ] && return 0
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
-  local by_hand="${as_root[*]:+sudo }apt-get update && ${as_root[*]:+sudo }apt-get install -y ${packages[*]}"
-  have apt-get || fail "missing: ${packages[*]}; this system has no apt-get, install them with its own package manager"
-  if [ "${#as_root[@]}" -gt 0 ]; then
-    have sudo || fail "missing: ${packages[*]}, and there is no sudo; run as root: ${by_hand//sudo /}"
-    # Without a terminal nobody could type a password.
-    if [ ! -t 0 ] && ! sudo -n true 2>/dev/null; then
-      fail "missing: ${packages[*]}, and sudo asks for a password; run: $by_hand"
-    fi
-  fi
-  say "installing ${packages[*]}"
-  "${as_root[@]}" apt-get update -qq || fail "package lists could not be updated; run: $by_hand"
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 ||
-    fail "could not install ${packages[*]}; run: $by_hand"
-}
-
-find_rust() {
-  if ! have cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH="$HOME/.cargo/bin:$PATH"; fi
-  have cargo || fail "Rust is missing; install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-  # Inside the checkout, rustup takes the version that rust-toolchain.toml names.
-  (cd "$root" && cargo --version >/dev/null 2>&1) ||
-    fail "the Rust version of rust-toolchain.toml is not installed; run in $root: rustup toolchain install"
-}
+# shellcheck source=testnet/install.sh
+source "$root/testnet/install.sh"
 
 build() {
   local profile="${LEOMA_PROFILE:-dev}"
