@@ -1,6 +1,8 @@
 //! Where the arithmetic runs: one binary, chosen at start.
 
 use burn::backend::cuda::CudaDevice;
+use burn::backend::flex::FlexDevice;
+use burn::{Dispatch, DispatchDevice};
 use std::fmt;
 use std::str::FromStr;
 
@@ -94,7 +96,19 @@ pub enum DeviceFault {
     },
 }
 
+/// burn's backend that sends each operation to the device of its tensors. Its default device is CUDA, present or not, so
+/// every tensor here names its device.
+pub(crate) type Engine = Dispatch;
+
 impl Device {
+    /// The device as tensors know it.
+    pub(crate) fn handle(self) -> DispatchDevice {
+        match self {
+            Self::Cpu => DispatchDevice::Flex(FlexDevice),
+            Self::Cuda { index } => DispatchDevice::Cuda(CudaDevice { index }),
+        }
+    }
+
     /// Turns the operator's choice into a device, asking the driver first: burn's CUDA backend panics without one.
     ///
     /// # Errors
@@ -115,7 +129,7 @@ impl Device {
             return Err(DeviceFault::NoDevice);
         }
         let device = Self::Cuda { index: 0 };
-        first_computation(CudaDevice { index: 0 }).map_err(|reason| DeviceFault::Broken { device, reason })?;
+        first_computation(&device.handle()).map_err(|reason| DeviceFault::Broken { device, reason })?;
         Ok(device)
     }
 }
@@ -140,9 +154,9 @@ pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
 }
 
 /// Compiles and runs one kernel. A panic inside the backend is caught here, once, so that it cannot surprise later.
-fn first_computation(device: CudaDevice) -> Result<(), String> {
+fn first_computation(device: &DispatchDevice) -> Result<(), String> {
     let sum = std::panic::catch_unwind(|| {
-        let ones = burn::tensor::Tensor::<burn::backend::Cuda, 1>::ones([1000], &device);
+        let ones = burn::tensor::Tensor::<Engine, 1>::ones([1000], device);
         crate::tensors::read((ones * 3.0).sum())
     });
     match sum {

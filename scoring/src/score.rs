@@ -1,7 +1,7 @@
 //! From an MP4 to a verdict's numbers.
 
 use crate::aspects::{Aspects, Grade};
-use crate::device::{Device, DeviceChoice, DeviceFault};
+use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
 use crate::features::Features;
 use crate::fingerprint::Fingerprint;
 use crate::measures::{Measures, compare};
@@ -12,8 +12,6 @@ use crate::media::{
 use crate::policy::AspectPolicy;
 use crate::reduced::{frames_at_times_of, resized};
 use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
-use burn::backend::cuda::CudaDevice;
-use burn::backend::{Cuda, Flex};
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -171,11 +169,8 @@ impl Scorer {
     /// # Errors
     /// [`ScoreFault::SelfTest`] names the first metric that differs; such a device must not score.
     pub fn self_test(&self) -> Result<SelfTestReport, ScoreFault> {
-        self.guarded(|| match self.device {
-            Device::Cpu => self_test::<Flex>(self.device, &Default::default()),
-            Device::Cuda { index } => self_test::<Cuda>(self.device, &CudaDevice { index }),
-        })?
-        .map_err(ScoreFault::from)
+        let (device, cpu) = (self.device.handle(), Device::Cpu.handle());
+        self.guarded(|| self_test::<Engine>(self.device, &device, &cpu))?.map_err(ScoreFault::from)
     }
 
     /// Prepares a task's source clip.
@@ -209,10 +204,7 @@ impl Scorer {
         let order = frames_at_times_of(&answer, &reference.clip);
         let features = self.features(&answer, &order)?;
         let source = (&reference.clip, &reference.features);
-        let raw = self.guarded(|| match self.device {
-            Device::Cpu => compare::<Flex>(source, (&answer, &features), &order, &Default::default()),
-            Device::Cuda { index } => compare::<Cuda>(source, (&answer, &features), &order, &CudaDevice { index }),
-        })?;
+        let raw = self.guarded(|| compare::<Engine>(source, (&answer, &features), &order, &self.device.handle()))?;
         let fingerprint = Some(Fingerprint::of(video_sha256, &features));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
     }
@@ -261,10 +253,7 @@ impl Scorer {
     }
 
     fn features(&self, clip: &Clip, order: &[usize]) -> Result<Features, ScoreFault> {
-        self.guarded(|| match self.device {
-            Device::Cpu => Features::of::<Flex>(clip, order, &Default::default()),
-            Device::Cuda { index } => Features::of::<Cuda>(clip, order, &CudaDevice { index }),
-        })
+        self.guarded(|| Features::of::<Engine>(clip, order, &self.device.handle()))
     }
 
     /// Backends panic where a driver fails; that must not take the validator down.

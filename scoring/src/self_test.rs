@@ -9,7 +9,6 @@ use crate::metrics::{
     lucas_kanade, motion_excess, ms_ssim, noise_sigma, psnr, register, ssim,
 };
 use crate::tensors::{read, tensor};
-use burn::backend::Flex;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
@@ -60,9 +59,13 @@ pub struct SelfTestFault {
     pub want: f32,
 }
 
-/// Compares `B` on `device` with the CPU.
-pub(crate) fn self_test<B: Backend>(name: Device, device: &B::Device) -> Result<SelfTestReport, SelfTestFault> {
-    let want = values::<Flex>(&Default::default());
+/// Compares `device` with the CPU.
+pub(crate) fn self_test<B: Backend>(
+    name: Device,
+    device: &B::Device,
+    cpu: &B::Device,
+) -> Result<SelfTestReport, SelfTestFault> {
+    let want = values::<B>(cpu);
     let got = values::<B>(device);
     let mut checks = Vec::new();
     for ((metric, got), (_, want)) in got.iter().zip(&want) {
@@ -129,10 +132,12 @@ fn values<B: Backend>(device: &B::Device) -> Vec<(&'static str, Vec<f32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Engine;
 
     #[test]
     fn the_cpu_agrees_with_itself_on_every_metric() {
-        let report = self_test::<Flex>(Device::Cpu, &Default::default()).unwrap();
+        let cpu = Device::Cpu.handle();
+        let report = self_test::<Engine>(Device::Cpu, &cpu, &cpu).unwrap();
         assert_eq!(report.checks.len(), 13);
         assert!(report.checks.iter().all(|check| check.values > 0 && check.worst == 0.0), "{report:?}");
     }
