@@ -78,8 +78,7 @@ fn check(device: Device, metric: &'static str, got: &[f32], want: &[f32]) -> Res
     let mut worst = 0.0;
     for (index, (got, want)) in got.iter().zip(want).enumerate() {
         let difference = (got - want).abs() / want.abs().max(SMALL);
-        // Written so that a value that is no number fails too.
-        if !(difference <= TOLERANCE) || got.is_nan() {
+        if difference.is_nan() || difference > TOLERANCE {
             return Err(SelfTestFault { device, metric, index, got: *got, want: *want });
         }
         worst = f32::max(worst, difference);
