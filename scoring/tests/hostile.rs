@@ -96,7 +96,7 @@ fn a_playlist_named_mp4_opens_no_file() {
     for playlist in [
         format!("ffconcat version 1.0\nfile '{}'\n", secret.display()),
         format!("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{}\n#EXT-X-ENDLIST\n", secret.display()),
-        format!("v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"),
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n".to_owned(),
         "<?xml version=\"1.0\"?><MPD><Period/></MPD>".to_owned(),
     ] {
         let defect = defect(playlist.as_bytes());

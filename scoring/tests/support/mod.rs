@@ -1,4 +1,5 @@
 //! Real MP4s made by ffmpeg, for the tests of this crate.
+#![allow(unreachable_pub, dead_code, reason = "shared by several test programs, each of which uses a part")]
 
 use leoma_scoring::media::Ffmpeg;
 use std::path::{Path, PathBuf};
