@@ -173,7 +173,9 @@ async fn each_miner_answers_with_its_own_defect() {
         let answer = world.generate(role, &picture).await;
         assert_eq!(answer.status(), StatusCode::OK, "{role}");
         let path = folder.path().join(format!("{role}.mp4"));
-        std::fs::write(&path, answer.bytes().await.unwrap()).unwrap();
+        let video = answer.bytes().await.unwrap();
+        assert!(video.len() < 8 << 20, "{role} answers with {} bytes", video.len());
+        std::fs::write(&path, video).unwrap();
         let frames = luma(&path, 0).await;
         assert_eq!(frames.len(), CLIP_FRAMES, "{role}");
         let error: f64 = frames.iter().zip(&source).map(|(a, b)| difference(a, b)).sum::<f64>() / CLIP_FRAMES as f64;
