@@ -165,7 +165,7 @@ impl Judging {
                 (graded, opinion.reasoning, opinion.confidence)
             }
             // What the judge refuses to look at is this miner's video: it must not void the task for the others.
-            Err(error @ (JudgeError::NoText { .. } | JudgeError::Refused { status: 400, .. })) => {
+            Err(error) if is_about_the_video(&error) => {
                 let grade = Grade { passed: false, ..grade };
                 (grade, format!("the judge did not grade this video: {error}"), 100)
             }
@@ -200,6 +200,15 @@ fn graded_entry(
             visual_quality: grade.aspects.visual_quality.tenths(),
             camera_composition: grade.aspects.camera_composition.tenths(),
         }),
+    }
+}
+
+/// Whether the judge refused this very video. A key of ours that is refused has already failed the task's description.
+fn is_about_the_video(error: &JudgeError) -> bool {
+    match error {
+        JudgeError::NoText { .. } | JudgeError::TooLarge { .. } => true,
+        JudgeError::Refused { status, .. } => matches!(status, 400 | 413),
+        JudgeError::Unreachable { .. } | JudgeError::Settings { .. } => false,
     }
 }
 
@@ -252,6 +261,18 @@ mod tests {
         let entries = without_copies(vec![judged(1, 30, b"a"), judged(2, 10, b"a"), judged(3, 20, b"b")]);
         let passed: Vec<_> = entries.iter().map(|entry| (entry.passed, entry.status.as_str())).collect();
         assert_eq!(passed, [(false, "duplicate"), (true, "passed"), (true, "passed")]);
+    }
+
+    #[test]
+    fn a_video_that_the_judge_refuses_fails_alone_and_a_judge_that_is_down_fails_nobody() {
+        let judge = || "judge".to_owned();
+        let refused = |status| JudgeError::Refused { judge: judge(), status, code: String::new() };
+        assert!(is_about_the_video(&JudgeError::TooLarge { judge: judge(), bytes: 20 << 20 }));
+        assert!(is_about_the_video(&JudgeError::NoText { judge: judge(), reason: "SAFETY".into() }));
+        assert!(is_about_the_video(&refused(400)) && is_about_the_video(&refused(413)));
+        assert!(!is_about_the_video(&refused(403)) && !is_about_the_video(&refused(404)));
+        let down = JudgeError::Unreachable { judge: judge(), attempts: 4, reason: "HTTP 500".into() };
+        assert!(!is_about_the_video(&down));
     }
 
     #[test]
