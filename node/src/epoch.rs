@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId, Uid};
-use leoma_rotation::weights::{EpochView, Readable};
+use leoma_rotation::weights::{EpochView, Readable, Reason};
 use leoma_rotation::{
     AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome, consensus, decide_weights,
     due_epoch,
@@ -26,10 +26,11 @@ use crate::state::{EpochRecord, EpochState, State, StateError};
 const COMPUTE_AFTER: u64 = 3;
 /// Reads of peers' buckets at a time; the buckets have a bound of their own.
 const CONCURRENT_READS: usize = 16;
-/// Pause after a failure before the epoch is tried again.
+/// Pause after the first failure before the epoch is tried again; each further one adds as much, up to the longest. It is
+/// tried until the next boundary: a rate limit of 100 blocks passes within an epoch, and so do most outages.
 const RETRY_PAUSE: Duration = Duration::from_secs(6);
-/// Failures after which an epoch is given up: two hours of the live chain would have passed by then anyway.
-const MAX_TRIES: u32 = 20;
+/// Longest pause between two tries.
+const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why an epoch's weights were not set.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum EpochError {
     /// The state could not be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Too little could be read to know any weights.
+    #[error("no weights are known: {0}")]
+    Unknown(Reason),
     /// The chain holds other weights than were set.
     #[error("read back uid {found:?} instead of uid {expected}")]
     NotSet {
@@ -90,7 +94,7 @@ impl WeightSetter {
             let head = *heads.borrow_and_update();
             let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
             let known = self.allowlists.borrow().at_block(epoch_block).is_some();
-            if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known {
+            if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign() {
                 continue;
             }
             match self.epoch(epoch_block, head).await {
@@ -102,14 +106,18 @@ impl WeightSetter {
                     tries += 1;
                     tracing::warn!(%epoch_block, %error, tries, "weights not set");
                     self.metrics.weight_failures.inc();
-                    if tries >= MAX_TRIES || is_final(&error) {
+                    if is_final(&error) {
                         if let Err(error) = self.give_up(epoch_block, &error) {
                             tracing::error!(%epoch_block, %error, "the epoch's end is not recorded");
                         }
                         done = Some(epoch_block);
                         tries = 0;
                     }
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                    let pause = (RETRY_PAUSE * tries.max(1)).min(LONGEST_RETRY_PAUSE);
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(pause) => {}
+                    }
                 }
             }
         }
@@ -153,10 +161,8 @@ impl WeightSetter {
         for (id, reason) in &outcome.left_out {
             tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
         }
-        let Some(target) = decision.target() else {
-            self.state.keep_epoch(&EpochRecord { state: EpochState::Refused, ..record })?;
-            return Ok(());
-        };
+        // What is missing may yet be had: a bucket comes back, a peer is reached again.
+        let target = decision.target().ok_or(EpochError::Unknown(decision.reason()))?;
         self.set(&metagraph, now, target.uid()).await?;
         self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
         self.metrics.epochs_set.inc();
@@ -252,7 +258,7 @@ impl WeightSetter {
             if id.producer == self.signer.hotkey() {
                 continue;
             }
-            let found = self.agreement.fetch_from_bucket(id).await;
+            let found = self.agreement.fetch_from_bucket(id, None).await;
             reached.push((id.producer, found.is_some()));
             if found == Some(true) {
                 break;

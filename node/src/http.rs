@@ -1,4 +1,4 @@
-//! The validator's own HTTP server: `/livez`, `/readyz`, `/metrics` and `/status`.
+//! The validator's own HTTP server: `/livez`, `/readyz`, `/metrics`, `/status` and `/agreement`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use axum::routing::get;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::status::StatusSource;
@@ -30,6 +31,7 @@ pub struct ListenError {
 struct Context {
     registry: Arc<Registry>,
     status: StatusSource,
+    scrape: Arc<Mutex<()>>,
 }
 
 /// Binds the server's port, so that a port in use is known before anything else starts.
@@ -55,7 +57,8 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(full_status))
-        .with_state(Context { registry, status });
+        .route("/agreement", get(agreement))
+        .with_state(Context { registry, status, scrape: Arc::default() });
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
@@ -81,10 +84,22 @@ async fn ready(Shared(context): Shared<Context>, Query(query): Query<ReadyQuery>
 
 async fn metrics(Shared(context): Shared<Context>) -> Response {
     let mut body = String::new();
+    // One at a time: a scrape must not see what another one is in the middle of writing.
+    let _scrape = context.scrape.lock().await;
+    if let Ok(status) = context.status.agreement.mesh().status().await {
+        context.status.mesh_metrics.update(&status);
+    }
     match prometheus_client::encoding::text::encode(&mut body, &context.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn agreement(Shared(context): Shared<Context>) -> Response {
+    match context.status.agreement.signed().await {
+        Ok(signed) => axum::Json(signed).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
 }
 

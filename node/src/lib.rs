@@ -1,5 +1,7 @@
 //! The Leoma validator.
 
+pub mod allowlists;
+pub mod axons;
 pub mod chain;
 pub mod cli;
 pub mod config;

@@ -2,22 +2,22 @@
 //! was certified and proven.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
-use leoma_protocol::mesh::{GrantBytes, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored};
+use leoma_protocol::mesh::{GrantBytes, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored, Voice};
 use leoma_protocol::messages::{Announcement, Certificate, Evidence};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{Digest, FileId, Hotkey, HotkeySigner, TaskId};
 use leoma_rotation::{AllowlistHistory, Attested, Certificates};
 use leoma_storage::{Granted, PeerBuckets};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::library::Library;
-use crate::metrics::Metrics;
+use crate::metrics::{FetchOutcome, FetchSource, Metrics};
+use crate::report::SignedAgreement;
 use crate::state::{State, StateError, StoredFile};
 
 /// Announced files fetched at a time, each of at most 4 MiB.
@@ -48,7 +48,7 @@ pub struct Agreement {
     metrics: Metrics,
     known: Arc<RwLock<Known>>,
     fetches: Arc<Semaphore>,
-    doubled: Arc<AtomicBool>,
+    voice: watch::Receiver<Voice>,
 }
 
 /// What an earlier run left for the mesh, about tasks from `first` on.
@@ -92,6 +92,7 @@ impl Agreement {
             evidence: restored.evidence.clone(),
             connected: BTreeSet::new(),
         };
+        let voice = mesh.voice();
         Self {
             mesh,
             signer,
@@ -101,7 +102,7 @@ impl Agreement {
             metrics,
             known: Arc::new(RwLock::new(known)),
             fetches: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
-            doubled: Arc::default(),
+            voice,
         }
     }
 
@@ -130,16 +131,39 @@ impl Agreement {
             .collect()
     }
 
+    /// What validators signed about the window's files, as far as we heard.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn signed(&self) -> Result<SignedAgreement, MeshError> {
+        Ok(SignedAgreement::new(&self.mesh.attestations().await?, self.mesh.evidence().await?))
+    }
+
     /// Peers that have proven their hotkey and are connected.
     #[must_use]
     pub fn connected(&self) -> BTreeSet<Hotkey> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).connected.clone()
     }
 
-    /// Whether our own hotkey is alive elsewhere; nothing may be signed then.
+    /// Whether our hotkey speaks from here alone, as far as is known yet.
     #[must_use]
-    pub fn is_doubled(&self) -> bool {
-        self.doubled.load(Ordering::Relaxed)
+    pub fn voice(&self) -> Voice {
+        *self.voice.borrow()
+    }
+
+    /// Whether verdicts, attestations and weights may be signed: not before it is known that no other machine does.
+    #[must_use]
+    pub fn may_sign(&self) -> bool {
+        self.voice() == Voice::Alone
+    }
+
+    /// Returns when [`Self::may_sign`] holds; never where our hotkey is alive elsewhere.
+    pub async fn until_may_sign(&self) {
+        let mut voice = self.voice.clone();
+        if voice.wait_for(|voice| *voice == Voice::Alone).await.is_err() {
+            // The mesh has ended, and we with it.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The mesh.
@@ -151,8 +175,8 @@ impl Agreement {
     /// Attests to a file that we hold. A file that cannot be attested to any more counts all the same where it is
     /// certified by others.
     pub async fn attest(&self, id: FileId, digest: Digest) {
-        if self.is_doubled() {
-            return;
+        if !self.may_sign() {
+            return; // What is held by then is attested to when we may: see `speak_up`.
         }
         match self.mesh.attest(id, digest).await {
             Ok(_) => {}
@@ -167,6 +191,9 @@ impl Agreement {
     pub async fn announce(&self, verdict: &SignedVerdict) {
         let (id, digest) = (verdict.id, verdict.digest);
         self.serve(id, digest, verdict.bytes.clone()).await;
+        if !self.may_sign() {
+            return tracing::warn!(task = %id.task_id, "not announced: nothing is signed while this hotkey may run elsewhere too");
+        }
         match self.signer.sign_announcement(self.library.network(), verdict) {
             Ok(announcement) => match self.mesh.announce(announcement).await {
                 Ok(published) => {
@@ -185,17 +212,41 @@ impl Agreement {
         }
     }
 
-    /// Serves the kept files of tasks from `first` on to peers, and announces our own again: an announcement that waited
-    /// for listeners when an earlier run ended is not on disk.
+    /// Serves the kept files of tasks from `first` on to peers, and speaks about them once we may.
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn resume(&self, first: TaskId) -> Result<(), StateError> {
         for StoredFile { id, digest, bytes } in self.state.files_from(first)? {
-            if id.producer == self.signer.hotkey() {
+            self.serve(id, digest, bytes).await;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            this.until_may_sign().await;
+            if let Err(error) = this.speak_up(first).await {
+                tracing::error!(%error, "kept files cannot be read, peers are not told of them again");
+            }
+        });
+        Ok(())
+    }
+
+    /// Announces our own files again, as an announcement that waited for listeners when an earlier run ended is not on
+    /// disk, and attests to all that we hold and whose certificate has not our word yet.
+    async fn speak_up(&self, first: TaskId) -> Result<(), StateError> {
+        tracing::info!("nobody else was heard to speak for this hotkey, signing from now on");
+        let own = self.signer.hotkey();
+        for StoredFile { id, digest, bytes } in self.state.files_from(first)? {
+            if id.producer == own {
                 self.announce(&SignedVerdict { id, digest, bytes }).await;
-            } else {
-                self.serve(id, digest, bytes).await;
+                continue;
+            }
+            let has_our_word = {
+                let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+                let certificate = known.certificates.get(&id);
+                certificate.is_some_and(|certificate| certificate.votes.iter().any(|(attester, _)| *attester == own))
+            };
+            if !has_our_word {
+                self.attest(id, digest).await;
             }
         }
         Ok(())
@@ -236,7 +287,6 @@ impl Agreement {
             MeshEvent::Grant { from, payload } => self.granted(from, &payload),
             MeshEvent::Doppelganger { hotkey, ours, peers } => {
                 if ours {
-                    self.doubled.store(true, Ordering::Relaxed);
                     tracing::error!(%hotkey, ?peers, "this hotkey runs elsewhere too: stop one of the two and restart; nothing is signed until then");
                 } else {
                     tracing::warn!(%hotkey, ?peers, "a hotkey is alive under two peer ids");
@@ -268,7 +318,6 @@ impl Agreement {
             known.connected.remove(&hotkey);
         }
         let peers = known.connected.len();
-        self.metrics.peers.set(i64::try_from(peers).unwrap_or(i64::MAX));
         tracing::info!(%hotkey, peers, "peer {}", if up { "up" } else { "down" });
     }
 
@@ -332,37 +381,19 @@ impl Agreement {
 
     /// From the producer's bucket, else from any peer that holds the file.
     async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
-        if let Some(bucket) = self.buckets.get(&id.producer) {
-            match bucket.verdict(id.task_id).await {
-                Ok(Some(bytes)) if self.accept(id, digest, &bytes).await => return true,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read")
-                }
-            }
+        if self.fetch_from_bucket(id, Some(digest)).await == Some(true) {
+            return true;
         }
         let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();
         match self.mesh.fetch_verdict(id, digest, accept).await {
             Ok(bytes) => {
+                self.metrics.fetched(FetchSource::Mesh, FetchOutcome::Found);
                 self.taken_in(id, digest, bytes, "mesh").await;
                 true
             }
             Err(error) => {
+                self.metrics.fetched(FetchSource::Mesh, FetchOutcome::Missing);
                 tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "no peer has the file");
-                false
-            }
-        }
-    }
-
-    async fn accept(&self, id: FileId, digest: Digest, bytes: &[u8]) -> bool {
-        match self.library.take_in(id, bytes, Some(digest)) {
-            Ok(_) => {
-                self.taken_in(id, digest, bytes.to_vec(), "bucket").await;
-                true
-            }
-            Err(error) => {
-                self.metrics.files_refused.inc();
-                tracing::warn!(%error, "file from a bucket left out");
                 false
             }
         }
@@ -376,23 +407,30 @@ impl Agreement {
         self.attest(id, digest).await;
     }
 
-    /// Reads a producer's file from its bucket: whether there is one that counts, `None` when it cannot be told.
-    pub async fn fetch_from_bucket(&self, id: FileId) -> Option<bool> {
+    /// Reads a producer's file from its bucket: whether there is one that counts and is the announced one, if one was;
+    /// `None` when it cannot be told.
+    pub async fn fetch_from_bucket(&self, id: FileId, announced: Option<Digest>) -> Option<bool> {
         let bucket = self.buckets.get(&id.producer)?;
         match bucket.verdict(id.task_id).await {
-            Ok(None) => Some(false),
-            Ok(Some(bytes)) => match self.library.take_in(id, &bytes, None) {
+            Ok(None) => {
+                self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Missing);
+                Some(false)
+            }
+            Ok(Some(bytes)) => match self.library.take_in(id, &bytes, announced) {
                 Ok(digest) => {
+                    self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Found);
                     self.taken_in(id, digest, bytes.to_vec(), "bucket").await;
                     Some(true)
                 }
                 Err(error) => {
+                    self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Refused);
                     self.metrics.files_refused.inc();
                     tracing::warn!(%error, "file from a bucket left out");
                     Some(false)
                 }
             },
             Err(error) => {
+                self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Failed);
                 tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read");
                 None
             }

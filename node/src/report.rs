@@ -1,7 +1,73 @@
-//! The outcome of an epoch as JSON: for the record, for `/status` and for `leoma audit`.
+//! The outcome of an epoch as JSON, for the record, for `/status` and for `leoma audit`; and what validators signed about
+//! files, for whoever wants to check the count.
 
+use leoma_protocol::messages::{Attestation, Evidence};
+use leoma_protocol::{Digest, FileId, Hotkey, Network, Signature, TaskId};
 use leoma_rotation::{LeftOut, Outcome};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// What `leoma mesh certificates` writes and `leoma audit --certificates` reads.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SignedAgreement {
+    /// Attestations, by file and digest.
+    pub attestations: Vec<AttestedFile>,
+    /// Proven double signatures.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Who attested to one digest of one file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttestedFile {
+    /// The task.
+    pub task_id: TaskId,
+    /// Whose file.
+    pub producer: Hotkey,
+    /// The digest.
+    pub digest: Digest,
+    /// Who attested to it.
+    pub attesters: Vec<Hotkey>,
+    /// Their signatures in the same order, in hexadecimal; empty where an attestation is to be taken on trust.
+    #[serde(default)]
+    pub signatures: Vec<String>,
+}
+
+impl SignedAgreement {
+    /// From attestations in the order of their file and digest.
+    #[must_use]
+    pub fn new(attestations: &[Attestation], evidence: Vec<Evidence>) -> Self {
+        let of_one_digest = attestations.chunk_by(|a, b| (a.file, a.digest) == (b.file, b.digest));
+        let row = |same: &[Attestation]| AttestedFile {
+            task_id: same[0].file.task_id,
+            producer: same[0].file.producer,
+            digest: same[0].digest,
+            attesters: same.iter().map(|one| one.attester).collect(),
+            signatures: same.iter().map(|one| one.signature.to_hex()).collect(),
+        };
+        Self { attestations: of_one_digest.map(row).collect(), evidence }
+    }
+}
+
+impl AttestedFile {
+    /// Task and producer.
+    #[must_use]
+    pub const fn id(&self) -> FileId {
+        FileId { task_id: self.task_id, producer: self.producer }
+    }
+
+    /// The statements one by one, to be verified; `None` where there is not one signature for each attester.
+    #[must_use]
+    pub fn statements(&self, network: Network) -> Option<Vec<Attestation>> {
+        if self.attesters.len() != self.signatures.len() {
+            return None;
+        }
+        let statement = |(attester, signature): (&Hotkey, &String)| {
+            let signature = Signature::from_hex(signature)?;
+            Some(Attestation { network, file: self.id(), digest: self.digest, attester: *attester, signature })
+        };
+        self.attesters.iter().zip(&self.signatures).map(statement).collect()
+    }
+}
 
 /// Everything an outcome says. Rates are given as decimal numbers for people; the decision was made on exact fractions.
 #[must_use]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, Restored};
+use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, Relay, Restored};
 use leoma_protocol::{ConsensusParams, HotkeySigner, Network, TaskId};
 use leoma_rotation::AllowlistHistory;
 use leoma_storage::{EndpointPolicy, Grant, OwnBucket, PeerBuckets, SourceBucket};
@@ -16,12 +16,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::axons::{Axons, axon_of};
 use crate::chain::{ChainClient, Head};
-use crate::config::{Config, missing};
+use crate::config::{Config, missing, without_keys};
 use crate::epoch::WeightSetter;
 use crate::http;
 use crate::library::Library;
-use crate::metrics::Metrics;
+use crate::metrics::{MeshMetrics, Metrics};
 use crate::miners::{ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
 use crate::peers::{Agreement, restore};
 use crate::sampler::{Judging, Sampler};
@@ -74,7 +75,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let judging = if parts.sampler { Some(open_judging(config).await?) } else { None };
     let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
     let source = SourceBucket::new(config.need_source()?.open()?);
-    tracing::info!(url = config.chain_url, netuid = %config.netuid, "connecting to the chain");
+    tracing::info!(url = without_keys(&config.chain_url), netuid = %config.netuid, "connecting to the chain");
     let chain = ChainClient::connect(&config.chain_url, config.netuid).await?;
     let state = State::open(&config.state_dir, chain.network(), hotkey)?;
     let signer = HotkeySigner::new(pair, Arc::new(state.clone()));
@@ -91,6 +92,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
 
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
+    let mesh_metrics = MeshMetrics::register(&mut registry);
     let heads = chain.follow_heads(stop.clone()).await?;
     let (reader, history) = SubnetReader::new(chain.clone(), source.clone(), state.clone())?;
     let subnet = reader.start(history, heads.clone(), stop.clone()).await?;
@@ -104,7 +106,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let first = oldest_task(&history, &params, head);
     let restored = restore(&state, first)?;
     let (mesh, events) =
-        start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone()).await?;
+        start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone(), &mut registry)?;
     let agreement = Agreement::new(
         mesh.clone(),
         signer.clone(),
@@ -129,6 +131,20 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         tasks.spawn(async move {
             agreement.run(events, stop).await;
             ("agreement", Ok(()))
+        });
+    }
+    {
+        let axons = Axons {
+            chain: chain.clone(),
+            signer: signer.clone(),
+            mesh: mesh.clone(),
+            policy,
+            own: axon_of(&config.mesh.external),
+        };
+        let (metagraphs, allowlists, stop) = (subnet.metagraph.clone(), subnet.allowlists.clone(), stop.clone());
+        tasks.spawn(async move {
+            axons.run(metagraphs, allowlists, stop).await;
+            ("address keeper", Ok(()))
         });
     }
     let mut miners = None;
@@ -185,6 +201,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         allowlists: subnet.allowlists,
         miners,
         agreement,
+        mesh_metrics,
         state,
         device,
     };
@@ -262,6 +279,7 @@ fn spawn_followers(
         loop {
             let history = Arc::clone(&allowlists.borrow_and_update());
             for entry in history.entries() {
+                let _stopping = mesh.set_interval_from(entry.from_task, entry.allowlist.interval()).await;
                 let _stopping = mesh.set_allowlist_from(entry.from_task, entry.allowlist.validators().to_vec()).await;
             }
             if let Some(entry) = history.entries().last() {
@@ -366,7 +384,8 @@ fn oldest_task(history: &AllowlistHistory, params: &ConsensusParams, head: Head)
     TaskId(history.at_block(head.number).map_or(0, |entry| oldest_block / entry.allowlist.interval().max(1)))
 }
 
-async fn start_mesh(
+#[expect(clippy::too_many_arguments, reason = "a mesh is started from everything that was opened before it")]
+fn start_mesh(
     config: &Config,
     signer: &HotkeySigner,
     params: &ConsensusParams,
@@ -374,6 +393,7 @@ async fn start_mesh(
     history: &AllowlistHistory,
     head: Head,
     restored: Restored,
+    registry: &mut Registry,
 ) -> anyhow::Result<(MeshHandle, mpsc::Receiver<MeshEvent>)> {
     let newest = history.entries().last().context("no allowlist")?;
     let keypair = mesh_key(&config.state_dir)?;
@@ -382,8 +402,9 @@ async fn start_mesh(
     mesh.external = config.mesh.external.clone();
     mesh.bootnodes = config.mesh.bootnodes.clone();
     mesh.mdns = config.mesh.mdns;
+    mesh.relay = Relay { serve: config.mesh.relay_serve, via: config.mesh.relay_via.clone() };
     mesh.allowlist = newest.allowlist.validators().to_vec();
     mesh.head = head.number;
     mesh.restored = restored;
-    Mesh::spawn(mesh).context("the mesh cannot start (is the port of LEOMA_MESH_LISTEN in use?)")
+    Mesh::spawn_counted(mesh, registry).context("the mesh cannot start (is the port of LEOMA_MESH_LISTEN in use?)")
 }

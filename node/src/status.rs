@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leoma_protocol::Hotkey;
+use leoma_protocol::mesh::Voice;
 use leoma_rotation::AllowlistHistory;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::chain::{Head, Metagraph};
+use crate::metrics::MeshMetrics;
 use crate::miners::MinerTable;
 use crate::peers::Agreement;
 use crate::state::State;
@@ -47,6 +49,8 @@ pub struct StatusSource {
     pub miners: Option<watch::Receiver<Arc<MinerTable>>>,
     /// The mesh.
     pub agreement: Agreement,
+    /// What Prometheus is told of the mesh.
+    pub mesh_metrics: MeshMetrics,
     /// What was decided.
     pub state: State,
     /// Where video is scored; empty where this process does not.
@@ -86,8 +90,13 @@ impl StatusSource {
         let others = newest.map_or(0, |entry| entry.allowlist.validators().len().saturating_sub(usize::from(listed)));
         let connected = self.agreement.connected().len();
         check("mesh", others == 0 || connected > 0, format!("{connected} of {others} peers"));
-        let doubled = self.agreement.is_doubled();
-        check("identity", !doubled, if doubled { "this hotkey runs elsewhere too" } else { "only here" }.to_owned());
+        let voice = self.agreement.voice();
+        let detail = match voice {
+            Voice::Listening => "listening for a double of this hotkey, nothing is signed yet",
+            Voice::Alone => "only here",
+            Voice::Doubled => "this hotkey runs elsewhere too: stop one of the two and restart",
+        };
+        check("identity", voice == Voice::Alone, detail.to_owned());
         checks
     }
 
@@ -120,6 +129,7 @@ impl StatusSource {
             "network": self.state.network(),
             "head": self.heads.borrow().number,
             "device": self.device,
+            "listening_for_double": self.agreement.voice() == Voice::Listening,
             "ready": self.readiness().iter().all(|check| check.ok),
             "checks": self.readiness(),
             "peers": peers,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leoma_protocol::{BlockNumber, Digest};
+use leoma_protocol::{BlockNumber, Digest, PastAllowlist};
 use leoma_rotation::{Allowlist, AllowlistError, AllowlistHistory};
 use leoma_storage::{Polled, SourceBucket, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::allowlists::before;
 use crate::chain::{ChainClient, ChainError, Head, Metagraph};
 use crate::state::{State, StateError};
 
@@ -53,7 +54,7 @@ pub enum SubnetError {
     OutOfOrder(#[from] leoma_rotation::OutOfOrder),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Committed {
     at: BlockNumber,
     allowlist: String,
@@ -171,13 +172,22 @@ impl SubnetReader {
         let allowlist = Allowlist::verify(&bytes, committed)?;
         let (interval, validators) = (allowlist.interval(), allowlist.validators().len());
         let mut history = (**allowlists.borrow()).clone();
+        // Of what was committed before we first looked, or while we were away, the owner's word has to do.
+        let mut all = self.committed.clone();
+        let seen = all.last().map(|committed| committed.at);
+        let newest = PastAllowlist { committed_at: commitment.block, sha256: committed };
+        let past = before(&self.source, self.chain.network(), &owner, newest).await?;
+        for (at, past) in past.into_iter().filter(|(at, _)| seen.is_none_or(|seen| *at > seen)) {
+            tracing::info!(sha256 = %past.digest(), block = %at, "past allowlist taken in");
+            all.push(Committed { at, allowlist: past.canonical_json() });
+            history.commit(at, past)?;
+        }
         let kept = Committed { at: commitment.block, allowlist: allowlist.canonical_json() };
         history.commit(commitment.block, allowlist)?;
-        self.committed.push(kept);
-        let text =
-            serde_json::to_string(&self.committed).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
+        all.push(kept);
+        let text = serde_json::to_string(&all).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
         self.state.set_note(HISTORY_NOTE, &text)?;
-        self.taken = Some((commitment.block, committed));
+        (self.committed, self.taken) = (all, Some((commitment.block, committed)));
         tracing::info!(sha256 = %committed, interval, validators, block = %commitment.block, "allowlist taken in");
         allowlists.send_replace(Arc::new(history));
         Ok(())

@@ -197,6 +197,23 @@ pub enum HelloRefusal {
 }
 
 impl HelloRefusal {
+    /// The reason in one word, for counting.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::WrongChain { .. } => "wrong_chain",
+            Self::WrongNetuid { .. } => "wrong_netuid",
+            Self::WrongPeer { .. } => "wrong_peer",
+            Self::ParamsDiffer { .. } => "params_differ",
+            Self::Expired { .. } => "expired",
+            Self::TooFarAhead { .. } => "too_far_ahead",
+            Self::OlderSeq { .. } => "older_seq",
+            Self::BadSignature { .. } => "bad_signature",
+            Self::NotOnAllowlist { .. } => "not_on_allowlist",
+            Self::Banned => "banned",
+        }
+    }
+
     /// Whether an honest validator could have sent the hello: with an old list, a lagging chain, or other rules.
     #[must_use]
     pub const fn is_innocent(&self) -> bool {

@@ -19,8 +19,10 @@
 //! assert_eq!(verdict::verify(&file.bytes, &expected).unwrap().digest, file.digest);
 //! ```
 
+mod allowlist_record;
 pub mod codec;
 mod commitment;
+mod grant;
 pub mod hello;
 mod hotkey;
 mod ids;
@@ -33,7 +35,11 @@ pub mod request;
 mod signing;
 pub mod verdict;
 
+pub use allowlist_record::{
+    AllowlistRecord, MAX_PAST_ALLOWLISTS, MAX_RECORD_BYTES, PastAllowlist, RecordError, read_allowlist_record,
+};
 pub use commitment::{CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCommitment, check_commit_count};
+pub use grant::MAX_GRANT_BYTES;
 pub use hotkey::{Hotkey, HotkeyError, SS58_PREFIX};
 pub use ids::{BlockNumber, Digest, DigestError, Netuid, TaskId, Uid};
 pub use params::{ConsensusParams, FileId, Fraction, Network};

@@ -36,6 +36,41 @@ impl Signature {
     }
 }
 
+/// What sr25519 signatures of Substrate chains are bound to; `sp_core` keeps its constant to itself.
+const SIGNING_CONTEXT: &[u8] = b"substrate";
+
+/// A signature with everything that it is checked against.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) domain: Domain,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) signature: Signature,
+    pub(crate) hotkey: Hotkey,
+}
+
+/// Whether every claim holds, for less than each takes by itself. Says nothing about which one does not.
+///
+/// True exactly when [`Domain::verify`] is true of each, but for a chance of one in 2^128. A single check compares
+/// `sB - hA` with the encoded `R`. This one decodes every `R`, which fails unless it is the element's one encoding, and
+/// compares a sum of both sides, each claim's multiplied by a number of 128 bits. Ristretto's group has prime order:
+/// there is no cofactor for whose sake the two could differ, and no point of small order that a multiple would erase.
+/// The numbers must not be known to whoever signed, or two wrong `s` could be chosen that cancel: they come from the
+/// system's randomness, never from the claims alone (`verify_batch_deterministic` does not even cover `s`).
+pub(crate) fn all_hold(claims: &[&Claim]) -> bool {
+    let mut signatures = Vec::with_capacity(claims.len());
+    let mut keys = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let signature = schnorrkel::Signature::from_bytes(&claim.signature.0);
+        let key = schnorrkel::PublicKey::from_bytes(claim.hotkey.as_bytes());
+        let (Ok(signature), Ok(key)) = (signature, key) else { return false };
+        signatures.push(signature);
+        keys.push(key);
+    }
+    let context = schnorrkel::signing_context(SIGNING_CONTEXT);
+    let transcripts = claims.iter().map(|claim| context.bytes(&claim.domain.message(&claim.payload)));
+    schnorrkel::verify_batch(transcripts, &signatures, &keys, false).is_ok()
+}
+
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_hex())
@@ -52,6 +87,7 @@ pub(crate) enum Domain {
     Attestation,
     Beacon,
     MinerReport,
+    AllowlistRecord,
 }
 
 impl Domain {
@@ -63,6 +99,7 @@ impl Domain {
             Self::Attestation => "leoma:attestation:1",
             Self::Beacon => "leoma:beacon:1",
             Self::MinerReport => "leoma:miner-report:1",
+            Self::AllowlistRecord => "leoma:allowlist-record:1",
         }
     }
 
@@ -241,6 +278,56 @@ mod tests {
         assert!(Domain::Hello.verify(b"payload", &signature, &signer.hotkey()));
         assert!(!Domain::Attestation.verify(b"payload", &signature, &signer.hotkey()));
         assert!(!Domain::Hello.verify(b"payloae", &signature, &signer.hotkey()));
+    }
+
+    fn claim(number: u8) -> Claim {
+        let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[number; 32]), Arc::new(MemoryGuard::default()));
+        let payload = vec![number; 100];
+        let signature = signer.sign_domain(Domain::Attestation, &payload);
+        Claim { domain: Domain::Attestation, payload, signature, hotkey: signer.hotkey() }
+    }
+
+    fn holds(claim: &Claim) -> bool {
+        claim.domain.verify(&claim.payload, &claim.signature, &claim.hotkey)
+    }
+
+    fn hold_together(claims: &[Claim]) -> bool {
+        all_hold(&claims.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn claims_hold_together_when_each_holds() {
+        let good: Vec<Claim> = (1..=20).map(claim).collect();
+        assert!(hold_together(&good) && hold_together(&good[..1]) && hold_together(&[]));
+        for index in [0, 9, 19] {
+            let spoils: [fn(&mut Claim); 5] = [
+                |claim| claim.domain = Domain::Hello,
+                |claim| claim.payload[3] ^= 1,
+                |claim| claim.signature.0[40] ^= 1,
+                |claim| claim.signature.0 = [0xff; 64],
+                |claim| claim.hotkey = signer().hotkey(),
+            ];
+            for spoil in spoils {
+                let mut claims = good.clone();
+                spoil(&mut claims[index]);
+                assert!(!holds(&claims[index]) && !hold_together(&claims));
+            }
+        }
+    }
+
+    #[test]
+    fn two_wrongs_that_cancel_each_other_do_not_hold_together() {
+        // One `s` too large by one, the other too small by one: a sum without random factors would not notice.
+        let low_byte = 32;
+        let good = (1..=200).map(claim).collect::<Vec<_>>();
+        let fits = |claim: &&Claim| (1..255).contains(&claim.signature.0[low_byte]);
+        let mut pair: Vec<Claim> = good.iter().filter(fits).take(2).cloned().collect();
+        pair[0].signature.0[low_byte] += 1;
+        pair[1].signature.0[low_byte] -= 1;
+        assert!(!holds(&pair[0]) && !holds(&pair[1]));
+        for _ in 0..20 {
+            assert!(!hold_together(&pair));
+        }
     }
 
     #[test]

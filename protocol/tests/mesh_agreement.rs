@@ -108,6 +108,8 @@ async fn a_latecomer_catches_up_on_certificates_and_evidence() {
     until("forty certificates", || async { (late.handle.certificates().await.unwrap().len() == 40).then_some(()) })
         .await;
     assert_eq!(late.until_heard("evidence", evidence).await.key().accused, others[0].hotkey);
+    // What is held is told in a moment, through a channel.
+    until("forty events", || async { (late.heard(certificate).len() >= 40).then_some(()) }).await;
     assert_eq!(late.heard(certificate).len(), 40, "each told once");
 
     // What it learnt survives its restart without a peer.

@@ -120,26 +120,32 @@ async fn the_library_tells_a_returned_peer_no_subscriptions() {
     staying.abort();
 }
 
-/// Lets a validator meet `staying`, die without a farewell, and come back under the same peer id.
-async fn return_from_the_dead(staying: &Node, grace: Duration) -> Node {
-    let members = hotkeys([1, 2]);
-    let address = staying.address().await;
-    let detour = proxy(&address).await;
-    let keypair = Keypair::generate_ed25519();
-    let life = |bootnode: &Multiaddr| {
-        let mut config = MeshConfig { keypair: keypair.clone(), ..config(2, &members) };
-        config.bootnodes = vec![bootnode.clone()];
-        config.timing.link_grace = grace;
-        config
-    };
-    let first_life = life(&detour);
+fn life(keypair: &Keypair, bootnode: &Multiaddr, grace: Duration) -> MeshConfig {
+    let mut config = MeshConfig { keypair: keypair.clone(), ..config(2, &hotkeys([1, 2])) };
+    config.bootnodes = vec![bootnode.clone()];
+    config.timing.link_grace = grace;
+    config
+}
+
+/// Lets a validator meet `staying` and die without a farewell. Whoever drops what is left of it lets it say farewell after
+/// all, should its runtime not have come to its end yet.
+async fn die(staying: &Node, keypair: &Keypair, grace: Duration) -> Node {
+    let detour = proxy(&staying.address().await).await;
+    let first_life = life(keypair, &detour, grace);
     // A runtime of its own, so that everything in it can be stopped dead.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let first = runtime.spawn(async move { Node::start(first_life) }).await.unwrap();
     staying.until_mutual(1).await;
     first.until_mutual(1).await;
     runtime.shutdown_background();
-    Node::start(life(&address))
+    first
+}
+
+/// Lets it come back under the same peer id.
+async fn return_from_the_dead(staying: &Node, grace: Duration) -> Node {
+    let keypair = Keypair::generate_ed25519();
+    let _dead = die(staying, &keypair, grace).await;
+    Node::start(life(&keypair, &staying.address().await, grace))
 }
 
 fn staying(grace: Duration) -> Node {
@@ -154,9 +160,19 @@ async fn without_resets_a_returned_validator_is_not_heard() {
     let staying = staying(never);
     let returned = return_from_the_dead(&staying, never).await;
     returned.until_heard("the staying one", |event| matches!(event, MeshEvent::PeerUp { .. }).then_some(())).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Six beacons long, and well before unanswered pings end what is left of the first life.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(returned.mutual().await, 0);
     assert!(returned.status().await.peers[0].view.topics.is_empty(), "it was told subscriptions after all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_died_without_a_farewell_is_gone_when_it_answers_no_pings() {
+    let never = Duration::from_secs(3600);
+    let staying = staying(never);
+    let _dead = die(&staying, &Keypair::generate_ed25519(), never).await;
+    let gone = |event: &MeshEvent| matches!(event, MeshEvent::PeerDown { .. }).then_some(());
+    staying.until_heard("the end of a connection without answers", gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

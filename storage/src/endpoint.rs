@@ -116,7 +116,8 @@ fn is_private_name(name: &str) -> bool {
 }
 
 /// Whether `ip` is an address on the public internet (IANA special-purpose registries, RFC 6890 and successors).
-pub(crate) fn is_public(ip: IpAddr) -> bool {
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),

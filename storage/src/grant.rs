@@ -19,8 +19,8 @@ use crate::retry::RetryPolicy;
 use crate::scrub::Scrubber;
 use crate::secret::{PresignedUrl, Secret};
 
-/// Largest grant on the wire: [`MAX_GRANT_URLS`] URLs of about 600 bytes with their keys.
-pub const MAX_GRANT_BYTES: usize = 192 * 1024;
+pub use leoma_protocol::MAX_GRANT_BYTES;
+
 /// Most presigned URLs in a grant: a window of 100 tasks and as many to come.
 pub const MAX_GRANT_URLS: usize = 200;
 /// Longest presigned URL that is taken; R2's have about 500 bytes.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use leoma_protocol::{Hotkey, TaskId};
+use leoma_protocol::{Digest, Hotkey, TaskId};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The allowlist of validators, in the source bucket.
 const ALLOWLIST: &str = "allowlist/v1.json";
+/// The owner's record of the lists before it, beside it.
+const ALLOWLIST_RECORD: &str = "allowlist/history.json";
 
 /// A text that is no object key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +42,18 @@ impl Key {
     #[must_use]
     pub fn allowlist() -> Self {
         Self(ALLOWLIST.to_owned())
+    }
+
+    /// The owner's record of past allowlists in the source bucket.
+    #[must_use]
+    pub fn allowlist_record() -> Self {
+        Self(ALLOWLIST_RECORD.to_owned())
+    }
+
+    /// An allowlist in the source bucket under its own hash.
+    #[must_use]
+    pub fn allowlist_version(sha256: &Digest) -> Self {
+        Self(format!("allowlist/{sha256}.json"))
     }
 
     /// The key as text.

@@ -43,7 +43,7 @@ mod static_peers;
 pub use bucket::{Bucket, ETag, Fetched, Listing, MAX_PRESIGN, ObjectInfo, Polled};
 pub use config::{BucketConfig, ConfigError, DEFAULT_REGION};
 pub use create::Created;
-pub use endpoint::{EndpointError, EndpointPolicy};
+pub use endpoint::{EndpointError, EndpointPolicy, is_public};
 pub use error::{ObjectName, StoreError};
 pub use grant::{Grant, GrantAccess, GrantError, MAX_GRANT_BYTES, MAX_GRANT_URLS};
 pub use layout::{Key, KeyError, MAX_KEY_BYTES, TaskKey, TaskObject};

@@ -1,6 +1,7 @@
 //! The source bucket: the corpus of videos that clips are cut from, and the allowlist of validators.
 
 use bytes::Bytes;
+use leoma_protocol::{Digest, MAX_RECORD_BYTES};
 
 use crate::bucket::{Bucket, ETag, Polled};
 use crate::create::Created;
@@ -83,6 +84,39 @@ impl SourceBucket {
     /// As [`Bucket::replace`].
     pub async fn write_allowlist(&self, bytes: Bytes) -> Result<(), StoreError> {
         self.bucket.replace(&Key::allowlist(), bytes).await
+    }
+
+    /// An allowlist by its hash, for as long as the bucket keeps it. Whether the bytes have this hash is for the caller to
+    /// check.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn allowlist_version(&self, sha256: &Digest) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&Key::allowlist_version(sha256), MAX_ALLOWLIST_BYTES).await
+    }
+
+    /// Keeps an allowlist under its hash. Only the subnet's owner holds keys for this.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`].
+    pub async fn write_allowlist_version(&self, sha256: &Digest, bytes: Bytes) -> Result<Created, StoreError> {
+        self.bucket.create(&Key::allowlist_version(sha256), bytes).await
+    }
+
+    /// The owner's record of past allowlists. Whether the owner signed it is for the caller to check.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn allowlist_record(&self) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&Key::allowlist_record(), MAX_RECORD_BYTES as u64).await
+    }
+
+    /// Replaces the record of past allowlists. Only the subnet's owner holds keys for this.
+    ///
+    /// # Errors
+    /// As [`Bucket::replace`].
+    pub async fn write_allowlist_record(&self, bytes: Bytes) -> Result<(), StoreError> {
+        self.bucket.replace(&Key::allowlist_record(), bytes).await
     }
 
     /// Adds a video to the corpus. Only the subnet's owner holds keys for this.

@@ -1,10 +1,13 @@
 //! A whole Leoma subnet on one machine, every part real: the chain, the S3 server, stand-ins for outside services, miners
 //! and the launcher that runs validators against them.
 
+pub mod bench_mesh;
 pub mod chain;
+pub mod chaos;
 pub mod corpus;
 pub mod launch;
 pub mod miners;
+pub mod netns;
 pub mod seed;
 pub mod services;
 pub mod storage;

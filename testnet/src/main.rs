@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use leoma_testnet::{chain, launch, services, storage};
+use leoma_testnet::{bench_mesh, chain, chaos, launch, services, storage};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
@@ -23,13 +23,19 @@ enum Command {
     Services(services::ServicesArgs),
     /// Run a whole subnet until its validators agree.
     Launch(launch::LaunchArgs),
+    Chaos(chaos::ChaosArgs),
+    BenchMesh(bench_mesh::BenchMeshArgs),
+    #[command(hide = true)]
+    BenchMeshNode(bench_mesh::NodeArgs),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::parse().command;
     // Standard output belongs to the subcommand's answer; logs go to standard error, where `launch` shows its progress.
-    let level = if matches!(command, Command::Launch(_)) { "warn" } else { "info" };
+    let quiet =
+        matches!(command, Command::Launch(_) | Command::Chaos(_) | Command::BenchMesh(_) | Command::BenchMeshNode(_));
+    let level = if quiet { "warn" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match command {
@@ -37,6 +43,12 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Storage(args) => storage::run(args).await?,
         Command::Services(args) => args.run().await?,
         Command::Launch(args) => return Ok(launch::run(args).await),
+        Command::Chaos(args) => return Ok(chaos::run(args).await),
+        Command::BenchMesh(args) => {
+            let met = bench_mesh::run(args).await?;
+            return Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::BenchMeshNode(args) => bench_mesh::run_node(args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

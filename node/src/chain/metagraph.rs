@@ -10,9 +10,9 @@ use subxt::ext::scale_decode::DecodeAsType;
 use super::{ChainClient, ChainError, Commitment, Head, decode_registration, limited};
 
 /// Fields of the selective metagraph that are asked for, by the indices of `SelectiveMetagraphIndex`: owner hotkey, block,
-/// weights version, rate limit, commit-reveal, hotkeys, axons, validator permits, last updates, registration blocks,
+/// weights version, rate limit, serving rate limit, commit-reveal, hotkeys, axons, validator permits, last updates, registration blocks,
 /// commitments.
-const FIELDS: [u16; 11] = [5, 7, 26, 27, 46, 52, 55, 57, 59, 66, 73];
+const FIELDS: [u16; 12] = [5, 7, 26, 27, 45, 46, 52, 55, 57, 59, 66, 73];
 /// Most revealed commitments read of one subnet: one per neuron, with room for hotkeys that left.
 const MAX_REVEALED: usize = 1024;
 
@@ -40,6 +40,8 @@ pub struct Neuron {
     pub registered_at: BlockNumber,
     /// Its announced address.
     pub axon: Option<Axon>,
+    /// The block it was announced at, 0 for never.
+    pub axon_block: BlockNumber,
 }
 
 /// A subnet at one block.
@@ -53,6 +55,8 @@ pub struct Metagraph {
     pub weights_version: u64,
     /// Blocks that must lie between two settings of weights.
     pub weights_rate_limit: u64,
+    /// Blocks that must lie between two announcements of an address.
+    pub serving_rate_limit: u64,
     /// Whether weights must be committed first and revealed later.
     pub commit_reveal: bool,
     /// Slots in the order of their uids.
@@ -79,6 +83,7 @@ impl Metagraph {
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct RawAxon {
+    block: u64,
     ip: u128,
     port: u16,
     ip_type: u8,
@@ -102,6 +107,7 @@ struct RawMetagraph {
     block: Option<u64>,
     weights_version: Option<u64>,
     weights_rate_limit: Option<u64>,
+    serving_rate_limit: Option<u64>,
     commit_reveal_weights_enabled: Option<bool>,
     hotkeys: Option<Vec<[u8; 32]>>,
     axons: Option<Vec<RawAxon>>,
@@ -186,6 +192,7 @@ impl RawMetagraph {
                 last_update: BlockNumber(updates[index]),
                 registered_at: BlockNumber(registered[index]),
                 axon: axons[index].read(),
+                axon_block: BlockNumber(axons[index].block),
             });
         }
         let commitments = self.commitments?.into_iter().filter_map(|(account, registration)| {
@@ -205,6 +212,7 @@ impl RawMetagraph {
             owner: Hotkey::from_bytes(self.owner_hotkey?),
             weights_version: self.weights_version?,
             weights_rate_limit: self.weights_rate_limit?,
+            serving_rate_limit: self.serving_rate_limit?,
             commit_reveal: self.commit_reveal_weights_enabled?,
             neurons,
             commitments,

@@ -121,7 +121,7 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
     pub async fn connect(url: &str, netuid: Netuid) -> Result<Self, ChainError> {
-        let refuse = |reason: String| ChainError::Connect { url: url.to_owned(), reason };
+        let refuse = |reason: String| ChainError::Connect { url: crate::config::without_keys(url), reason };
         let connecting = async {
             let client = reconnecting_rpc_client::RpcClient::builder()
                 .max_response_size(MAX_ANSWER_BYTES)

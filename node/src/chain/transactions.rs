@@ -1,15 +1,20 @@
 //! The transactions of a validator and of the subnet's owner, and how the chain refuses them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use leoma_protocol::{Digest, Hotkey, HotkeySigner, Uid};
+use leoma_protocol::{Digest, HotkeySigner, Uid};
 use subxt::config::DefaultExtrinsicParamsBuilder;
 use subxt::config::substrate::{AccountId32, MultiSignature, SubstrateConfig};
 use subxt::dynamic;
 use subxt::tx::Signer;
 
-use super::{ChainClient, ChainError, Head, causes, encode_text_fields, limited};
+use super::{Axon, ChainClient, ChainError, Head, causes, encode_text_fields, limited};
 
+/// Version and protocol that an axon entry carries. The chain keeps them and nobody here reads them; 4 is what the
+/// subnet's other tools write.
+const AXON_VERSION: u32 = 1;
+const AXON_PROTOCOL: u8 = 4;
 /// Blocks that a transaction stays valid for: longer than it takes to be included, shorter than a retry interval.
 const MORTAL_BLOCKS: u64 = 32;
 /// Longest wait for a transaction to be in a final block: five blocks of the live chain and its finality lag.
@@ -133,6 +138,23 @@ impl ChainClient {
         self.submit("set_commitment", signer, &call).await
     }
 
+    /// Announces the address at which peers reach the signer, and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn serve_axon(&self, signer: &HotkeySigner, axon: Axon) -> Result<Digest, SubmitError> {
+        let (ip, ip_type) = match axon.ip {
+            IpAddr::V4(ip) => (u128::from(u32::from(ip)), 4_u8),
+            IpAddr::V6(ip) => (u128::from(ip), 6),
+        };
+        let call = dynamic::tx(
+            "SubtensorModule",
+            "serve_axon",
+            (self.network.netuid.0, AXON_VERSION, ip, axon.port, ip_type, AXON_PROTOCOL, 0_u8, 0_u8),
+        );
+        self.submit("serve_axon", signer, &call).await
+    }
+
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
     ///
     /// # Errors
@@ -181,15 +203,6 @@ impl ChainClient {
             .map_err(|_| ChainError::Timeout { what })?
             .map_err(|error| refused(&error))?;
         Ok(Digest(included.extrinsic_hash().0))
-    }
-
-    /// Whether a hotkey may act here at all, for a clear message before anything is started.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn is_registered(&self, hotkey: &Hotkey) -> Result<bool, ChainError> {
-        let head = self.head().await?;
-        Ok(self.metagraph(head).await?.uid(hotkey).is_some())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use leoma_protocol::messages::{Allowlists, Attestation, Context, EvidenceKey, SignatureCheck};
 use leoma_protocol::verdict::{self, Expected};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Netuid, Network, TaskId, Uid};
 use leoma_rotation::{
@@ -16,7 +17,7 @@ use leoma_storage::{BucketConfig, Key, Secret, TaskKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::report::outcome_json;
+use crate::report::{AttestedFile, SignedAgreement, outcome_json};
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
@@ -50,7 +51,8 @@ pub(super) struct AuditArgs {
         default_value = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03"
     )]
     genesis: Digest,
-    /// Certified digests, as JSON [{task_id, producer, digest, attesters}].
+    /// What validators attested to, as `leoma mesh certificates` writes it, or as JSON [{task_id, producer, digest,
+    /// attesters, signatures}]; without signatures it is taken on trust.
     #[arg(long, value_name = "FILE")]
     certificates: Option<PathBuf>,
     /// The slot that gets the weight when no miner is eligible.
@@ -107,11 +109,19 @@ struct MinerRow {
 }
 
 #[derive(Deserialize)]
-struct CertificateRow {
-    task_id: TaskId,
-    producer: Hotkey,
-    digest: Digest,
-    attesters: Vec<Hotkey>,
+#[serde(untagged)]
+enum AgreementFile {
+    Signed(SignedAgreement),
+    Rows(Vec<AttestedFile>),
+}
+
+/// What was attested, as far as it is believed.
+#[derive(Default)]
+struct Believed {
+    attested: Vec<Attested>,
+    evidence: Vec<EvidenceKey>,
+    /// Attestations without signatures.
+    on_trust: usize,
 }
 
 /// A verdict file before it is checked.
@@ -149,19 +159,19 @@ impl AuditArgs {
                 Err(reason) => refused.push(Refused { name: candidate.name, reason: reason.to_string() }),
             }
         }
-        let rows: Vec<CertificateRow> = self.certificates.as_deref().map(read_json).transpose()?.unwrap_or_default();
-        let attested = |row: &CertificateRow| {
-            let (file, digest) = (FileId { task_id: row.task_id, producer: row.producer }, row.digest);
-            row.attesters.iter().map(|attester| Attested { file, digest, attester: *attester }).collect::<Vec<_>>()
-        };
-        let certificates = Certificates::count(&history, rows.iter().flat_map(attested));
+        let agreement: Option<AgreementFile> = self.certificates.as_deref().map(read_json).transpose()?;
+        let believed = agreement.map(|given| believe(given, network, &history, snapshot.block, &mut refused));
+        let Believed { attested, evidence, on_trust } = believed.unwrap_or_default();
+        let certificates = Certificates::count(&history, attested.iter().copied());
+        // Who attests twice loses its votes, which the count above sees to; only a producer loses its files.
+        let guilty: Vec<FileId> = evidence.iter().filter(|key| key.as_producer).map(|key| key.file).collect();
         let outcome = consensus(&ConsensusInput {
             params: &params,
             history: &history,
             snapshot: &snapshot,
             files: &files,
             certificates: &certificates,
-            evidence: &[],
+            evidence: &guilty,
         });
         refused.sort_by(|a, b| a.name.cmp(&b.name));
         let mut report = outcome_json(&outcome);
@@ -169,7 +179,9 @@ impl AuditArgs {
             report["winner_uid"] = json!(self.burn_uid);
         }
         report["refused"] = refused.iter().map(|file| json!({ "file": file.name, "reason": file.reason })).collect();
-        report["tasks"] = task_rows(&outcome.window, &files, &rows, &certificates);
+        report["tasks"] = task_rows(&outcome.window, &files, &attested, &certificates);
+        report["attestations_on_trust"] = json!(on_trust);
+        report["evidence"] = json!(evidence);
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
@@ -288,20 +300,77 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     serde_json::from_slice(&read(path)?).with_context(|| format!("{} has not the expected form", path.display()))
 }
 
+/// Sorts out which attestations and which evidence are to be believed; the rest joins `refused`, with the reason.
+fn believe(
+    given: AgreementFile,
+    network: Network,
+    history: &AllowlistHistory,
+    epoch_block: BlockNumber,
+    refused: &mut Vec<Refused>,
+) -> Believed {
+    let (rows, evidence) = match given {
+        AgreementFile::Signed(signed) => (signed.attestations, signed.evidence),
+        AgreementFile::Rows(rows) => (rows, Vec::new()),
+    };
+    let mut allowlists = Allowlists::default();
+    for entry in history.entries() {
+        allowlists.set_from(entry.from_task, entry.allowlist.validators().iter().copied());
+    }
+    let signatures = SignatureCheck::default();
+    let tasks = TaskId(0)..=TaskId(u64::MAX);
+    let context = Context { network, allowlists: &allowlists, head: epoch_block, tasks, signatures: &signatures };
+    let mut believed = Believed::default();
+    for row in rows {
+        let name = format!("attestations to task {} of {}", row.task_id, row.producer);
+        if row.signatures.is_empty() {
+            let (file, digest) = (row.id(), row.digest);
+            believed.on_trust += row.attesters.len();
+            believed.attested.extend(row.attesters.iter().map(|attester| Attested {
+                file,
+                digest,
+                attester: *attester,
+            }));
+            continue;
+        }
+        let Some(statements) = row.statements(network) else {
+            let reason = "has not one well-formed signature for each attester".to_owned();
+            refused.push(Refused { name, reason });
+            continue;
+        };
+        for Attestation { file, digest, attester, .. } in statements.iter().filter(|one| match one.verify(&context) {
+            Ok(()) => true,
+            Err(reason) => {
+                refused.push(Refused { name: name.clone(), reason: format!("by {}: {reason}", one.attester) });
+                false
+            }
+        }) {
+            believed.attested.push(Attested { file: *file, digest: *digest, attester: *attester });
+        }
+    }
+    for evidence in evidence {
+        let key = evidence.key();
+        match evidence.verify(&context) {
+            Ok(()) => believed.evidence.push(key),
+            Err(reason) => {
+                let name = format!("evidence against {} for task {}", key.accused, key.file.task_id);
+                refused.push(Refused { name, reason: reason.to_string() });
+            }
+        }
+    }
+    believed
+}
+
 /// For each task of the window: whose file counts, its digest, who attested, and whether it is certified.
 fn task_rows(
     window: &[FileId],
     files: &[Arc<TaskVerdicts>],
-    rows: &[CertificateRow],
+    attested: &[Attested],
     certificates: &Certificates,
 ) -> Value {
     let row = |id: &FileId| {
         let digest = certificates.get(id).or_else(|| files.iter().find(|file| file.id == *id).map(|file| file.digest));
-        let attesters: Vec<Hotkey> = rows
-            .iter()
-            .filter(|row| row.task_id == id.task_id && row.producer == id.producer && Some(row.digest) == digest)
-            .flat_map(|row| row.attesters.iter().copied())
-            .collect();
+        let of_this = attested.iter().filter(|seen| seen.file == *id && Some(seen.digest) == digest);
+        let attesters: Vec<Hotkey> = of_this.map(|seen| seen.attester).collect();
         json!({
             "task_id": id.task_id, "producer": id.producer, "digest": digest, "attesters": attesters,
             "certified": certificates.get(id).is_some(),
@@ -340,10 +409,22 @@ fn print_report(report: &Value) {
     }
     for row in list("tasks") {
         let certified = if row["certified"] == Value::Bool(true) { "certified" } else { "not certified" };
-        println!("task {}: {} {} ({certified})", row["task_id"], text(&row["producer"]), text(&row["digest"]));
+        println!(
+            "task {}: {} {} ({} attesters, {certified})",
+            row["task_id"],
+            text(&row["producer"]),
+            text(&row["digest"]),
+            row["attesters"].as_array().map_or(0, Vec::len)
+        );
     }
     for row in list("left_out") {
         println!("left out: task {} of {}: {}", row["task_id"], text(&row["producer"]), text(&row["reason"]));
+    }
+    for row in list("evidence") {
+        println!("signed twice: {} for task {}", text(&row["accused"]), row["file"]["task_id"]);
+    }
+    if report["attestations_on_trust"] != json!(0) {
+        println!("warning: {} attestations carry no signature and are taken on trust", report["attestations_on_trust"]);
     }
     for row in list("refused") {
         println!("refused: {}: {}", text(&row["file"]), text(&row["reason"]));

@@ -1,21 +1,35 @@
-//! `leoma mesh`: what a running validator's mesh looks like.
+//! `leoma mesh`: what a running validator's mesh looks like, and what validators signed in it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::Value;
+
+use crate::report::SignedAgreement;
 
 #[derive(Debug, Args)]
 pub(super) struct MeshArgs {
     /// Address of the running validator's HTTP server; LEOMA_HTTP_LISTEN where not given.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
     http: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    command: Option<MeshCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum MeshCommand {
+    /// Write the window's attestations and evidence, with their signatures, for `leoma audit --certificates`.
+    Certificates {
+        /// The file; standard output where not given.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// A validator that does not answer in this time is stuck.
@@ -27,10 +41,18 @@ impl MeshArgs {
             Some(address) => address,
             None => super::load(file, BTreeMap::new())?.http_listen.to_string(),
         };
-        let unreachable =
-            || format!("no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?");
-        let request = reqwest::Client::new().get(format!("http://{address}/status")).timeout(TIMEOUT);
-        let status: Value = request.send().await.with_context(unreachable)?.json().await.with_context(unreachable)?;
+        if let Some(MeshCommand::Certificates { out }) = self.command {
+            let signed: SignedAgreement = serde_json::from_value(ask(&address, "agreement").await?)?;
+            let text = serde_json::to_string_pretty(&signed)?;
+            let Some(path) = out else {
+                println!("{text}");
+                return Ok(());
+            };
+            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            println!("{} attested digests, {} double signatures", signed.attestations.len(), signed.evidence.len());
+            return Ok(());
+        }
+        let status = ask(&address, "status").await?;
         if self.json {
             let mut mesh = status["mesh"].clone();
             mesh["peers"] = status["peers"].clone();
@@ -40,6 +62,13 @@ impl MeshArgs {
         }
         Ok(())
     }
+}
+
+async fn ask(address: &str, page: &str) -> anyhow::Result<Value> {
+    let unreachable =
+        || format!("no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?");
+    let request = reqwest::Client::new().get(format!("http://{address}/{page}")).timeout(TIMEOUT);
+    request.send().await.with_context(unreachable)?.json().await.with_context(unreachable)
 }
 
 fn text(value: &Value) -> String {
@@ -54,6 +83,11 @@ fn print_mesh(status: &Value) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mesh = &status["mesh"];
     println!("{} (uid {}), block {}", text(&status["hotkey"]), text(&status["uid"]), text(&status["head"]));
+    match mesh["voice"].as_str() {
+        Some("listening") => println!("listening for a double of this hotkey: nothing is signed yet"),
+        Some("doubled") => println!("this hotkey runs elsewhere too: nothing is signed"),
+        _ => {}
+    }
     for address in list(&mesh["listening"]) {
         println!("listening on {}", text(&address));
     }
@@ -61,11 +95,12 @@ fn print_mesh(status: &Value) {
         let direction = if peer["outbound"] == Value::Bool(true) { "outbound" } else { "inbound" };
         let mutual = if peer["mutual"] == Value::Bool(true) { "mutual" } else { "one-sided" };
         println!(
-            "peer {} (uid {}) {} {direction} {mutual}, {} ms, score {}, head {}, last task {}",
+            "peer {} (uid {}) {} {direction} {mutual}, {} ms, {} topics, score {}, head {}, last task {}",
             text(&peer["hotkey"]),
             text(&peer["uid"]),
             text(&peer["address"]),
-            text(&peer["rtt_ms"]),
+            peer["rtt_ms"].as_f64().map_or("-".to_owned(), |time| format!("{time:.1}")),
+            list(&peer["topics"]).len(),
             text(&peer["score"]),
             text(&peer["head"]),
             text(&peer["last_announcement"])

@@ -35,6 +35,9 @@ enum Command {
     /// Run a whole validator: mesh, miner validation, sampler and weight-setter.
     Serve(serve::ServeArgs),
     /// Run a part of a validator.
+    ///
+    /// To the mesh, two processes with one hotkey are two machines that may sign against each other: neither signs anything
+    /// until one of them is stopped.
     #[command(subcommand)]
     Servers(serve::ServersCommand),
     /// Recompute an epoch's winner from files alone.

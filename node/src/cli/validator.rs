@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard};
+use leoma_protocol::{ConsensusParams, Hotkey, HotkeySigner, MemoryGuard};
 use leoma_rotation::Allowlist;
-use leoma_storage::{Polled, SourceBucket};
+use leoma_storage::SourceBucket;
 
+use crate::allowlists;
 use crate::chain::ChainClient;
 use crate::config::{Config, missing};
 use crate::wallet::load_hotkey;
@@ -61,20 +61,13 @@ impl ValidatorCommand {
     }
 }
 
-async fn read_allowlist(source: &SourceBucket) -> anyhow::Result<Option<Allowlist>> {
-    match source.allowlist(None).await? {
-        Polled::Changed(fetched) => Ok(Some(Allowlist::parse(&fetched.bytes)?)),
-        _ => Ok(None),
-    }
-}
-
 async fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     let source = SourceBucket::new(config.need_source()?.open()?);
     let chain = ChainClient::connect(&config.chain_url, config.netuid).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
     let committed = metagraph.commitments.get(&metagraph.owner);
     let hash = committed.and_then(|commitment| leoma_rotation::allowlist::committed_hash(&commitment.text));
-    let allowlist = read_allowlist(&source).await?.context("the source bucket holds no allowlist/v1.json")?;
+    let allowlist = allowlists::present(&source).await?.context("the source bucket holds no allowlist/v1.json")?;
     let agrees = hash == Some(allowlist.digest().to_string().as_str());
     if json {
         let value = serde_json::json!({
@@ -108,7 +101,7 @@ async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
             metagraph.owner
         );
     }
-    let present = read_allowlist(&source).await?;
+    let present = allowlists::present(&source).await?;
     let mut validators: BTreeSet<Hotkey> = if args.validators.is_empty() {
         present.iter().flat_map(|list| list.validators().iter().copied()).collect()
     } else {
@@ -140,9 +133,8 @@ async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
         println!("{}", allowlist.canonical_json());
         return Ok(());
     }
-    // The file first: validators keep the old list until the chain names a file that they can read.
-    source.write_allowlist(Bytes::from(allowlist.canonical_json())).await?;
-    let hash = chain.set_commitment(&signer, &allowlist.commitment()).await?;
+    let lookback = ConsensusParams::default().lookback_blocks;
+    let hash = allowlists::publish(&source, &chain, &signer, &allowlist, lookback).await?;
     println!("written to the source bucket and committed on chain in transaction {hash}");
     Ok(())
 }

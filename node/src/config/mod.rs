@@ -15,7 +15,7 @@ use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
 pub use layers::{Found, Sources, Values};
-pub use show::{Shown, show};
+pub use show::{Shown, show, without_keys};
 
 /// Why a configuration cannot be used. Never holds a secret's value.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,10 @@ pub struct MeshAddresses {
     pub external: Vec<Multiaddr>,
     /// Whom to dial first.
     pub bootnodes: Vec<Multiaddr>,
+    /// Whether to pass on connections of validators that cannot be dialled.
+    pub relay_serve: bool,
+    /// Through whom to be reached.
+    pub relay_via: Vec<Multiaddr>,
     /// Whether to find peers on the local network.
     pub mdns: bool,
 }

@@ -33,6 +33,8 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             listen: reader.addresses("LEOMA_MESH_LISTEN")?,
             external: reader.addresses("LEOMA_MESH_EXTERNAL")?,
             bootnodes: reader.bootnodes("LEOMA_BOOTNODES")?,
+            relay_serve: reader.parsed("LEOMA_MESH_RELAY_SERVE", flag)?,
+            relay_via: reader.bootnodes("LEOMA_MESH_RELAY_VIA")?,
             mdns: reader.parsed("LEOMA_MDNS", flag)?,
         },
         device: reader.parsed("LEOMA_DEVICE", |text| text.parse().ok())?,
@@ -105,7 +107,7 @@ impl Reader<'_> {
         let shown = match reason {
             Some(reason) => reason,
             None if setting.secret => "malformed (its value is not shown)".to_owned(),
-            None => format!("`{}`", found.text.chars().take(80).collect::<String>()),
+            None => format!("`{}`", super::without_keys(&found.text).chars().take(80).collect::<String>()),
         };
         ConfigError::Value { name, accepted: setting.accepted, found_in: found.source.clone(), shown }
     }

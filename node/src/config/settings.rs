@@ -59,13 +59,26 @@ pub const SETTINGS: &[Setting] = &[
         "LEOMA_MESH_EXTERNAL",
         "multiaddresses, separated by commas",
         None,
-        "addresses at which peers reach this validator, when they differ from those it listens on",
+        "addresses at which peers reach this validator, when they differ from those it listens on; the first with an IP \
+         address becomes its axon entry on the chain",
     ),
     setting(
         "LEOMA_BOOTNODES",
         "multiaddresses that end in /p2p/<peer id>, separated by commas",
         None,
         "peers to dial first",
+    ),
+    setting(
+        "LEOMA_MESH_RELAY_SERVE",
+        "true or false",
+        Some("false"),
+        "pass on connections between validators that cannot dial each other",
+    ),
+    setting(
+        "LEOMA_MESH_RELAY_VIA",
+        "up to 3 multiaddresses that end in /p2p/<peer id>, separated by commas",
+        None,
+        "validators that relay, through which to be reached when nobody can dial this one",
     ),
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
     setting("LEOMA_DEVICE", "auto, cuda or cpu", Some("auto"), "where video is scored"),

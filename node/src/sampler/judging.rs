@@ -286,4 +286,95 @@ mod tests {
             assert_eq!(status_of(&fault).0, status);
         }
     }
+    /// A scene of a task's length, or a printed reason why there is none.
+    fn scene(folder: &std::path::Path, quality: u32) -> Option<Vec<u8>> {
+        leoma_scoring::media::Ffmpeg::find().map_err(|missing| println!("skipped: {missing}")).ok()?;
+        let source = "testsrc2=s=1200x640:r=16,gblur=1,crop=832:480:x='60+n*3':y='80+20*sin(n/12)'";
+        let path = folder.join(format!("{quality}.mp4"));
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-y", "-threads", "2", "-f", "lavfi", "-i", source, "-frames:v", "81"])
+            .args(["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", &quality.to_string()])
+            .arg(&path)
+            .status();
+        assert!(made.unwrap().success());
+        Some(std::fs::read(path).unwrap())
+    }
+
+    /// Stands in for the judge, which likes everything, and for miners: `copy`, `padded` and `endless`.
+    async fn stand_in(copy: Bytes, padded: Bytes) -> String {
+        use axum::body::Body;
+        use axum::extract::{DefaultBodyLimit, Path};
+        use axum::routing::post;
+        let grade = serde_json::json!({"overall_score": 90, "confidence": 80, "reasoning": "seen"}).to_string();
+        let answer = serde_json::json!({"candidates": [{"content": {"parts": [{"text": grade}]}}]}).to_string();
+        // Requests are read to their end: an early answer would break the connection off.
+        let judge = move |_request: Bytes| std::future::ready(answer.clone());
+        let miner = move |Path(slug): Path<String>, _request: Bytes| {
+            let body = match slug.as_str() {
+                "copy" => Body::from(copy.clone()),
+                "padded" => Body::from(padded.clone()),
+                _ => {
+                    Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 65_536]))))
+                }
+            };
+            std::future::ready(body)
+        };
+        let router = axum::Router::new()
+            .route("/v1beta/models/{call}", post(judge))
+            .route("/generate/{slug}", post(miner))
+            .layer(DefaultBodyLimit::disable());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn answers_too_large_for_us_or_for_the_judge_fail_alone() {
+        use crate::miners::{ChutesClient, GenerateRequest};
+        use leoma_scoring::media::{ClipShape, Limits};
+        let folder = tempfile::tempdir().unwrap();
+        let (Some(clip), Some(copy)) = (scene(folder.path(), 16), scene(folder.path(), 22)) else { return };
+        // A box that players skip: the same pictures in more bytes than the judge takes, and fewer than we do.
+        let padding = 20_u32 << 20;
+        let padded = [&copy[..], &padding.to_be_bytes(), b"free", &vec![0; padding as usize - 8]].concat();
+        assert!(padded.len() < Limits::ANSWER.file_bytes);
+        let base = stand_in(copy.into(), padded.into()).await;
+        let settings = [
+            ("GEMINI_API_URL", base.clone()),
+            ("GEMINI_API_KEY", "a-key".to_owned()),
+            ("CHUTES_GENERATE_URL", format!("{base}/generate/{{slug}}")),
+            ("LEOMA_DEVICE", "cpu".to_owned()),
+        ];
+        let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let sources = crate::config::Sources { environment, ..Default::default() };
+        let config = Config::load(&sources).unwrap();
+        let judging = Judging::open(&config).await.unwrap();
+        let first_frame: Bytes = judging.scorer().first_frame_png(&clip).unwrap().into();
+        let source = "clips/a.mp4".parse().unwrap();
+        let clip = TaskClip { source, start_ms: 0, seed: Digest::of(b"s"), mp4: clip.into(), first_frame };
+
+        let chutes = ChutesClient::new(crate::services::client().unwrap(), &config.services);
+        let request = GenerateRequest {
+            prompt: "a pattern".into(),
+            first_frame: clip.first_frame.clone(),
+            fps: ClipShape::TASK.fps,
+            frames: ClipShape::TASK.frames,
+        };
+        let mut answers = Vec::new();
+        for (n, slug) in (1..).zip(["copy", "padded", "endless"]) {
+            let patience = std::time::Duration::from_secs(300);
+            let video = chutes.generate(slug, &request, patience, Limits::ANSWER.file_bytes).await;
+            let (miner, commit_block) = (Hotkey::from_bytes([n; 32]), BlockNumber(n.into()));
+            answers.push(Answer { miner, model_revision: "r".into(), commit_block, video, latency_ms: 1 });
+        }
+        let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+        let entries = judging.judge_all(&clip, "a pattern", &answers, &metrics).await.unwrap();
+        let [copy, padded, endless] = &entries[..] else { panic!("an entry is missing: {entries:?}") };
+        assert_eq!(copy.reasoning, "seen");
+        assert!(copy.passed, "{copy:?}");
+        assert!(!padded.passed && padded.reasoning.contains("more than judge"), "{padded:?}");
+        assert_eq!(padded.status, EntryStatus::Failed);
+        assert_eq!((endless.passed, &endless.status), (false, &EntryStatus::Undecodable));
+    }
 }

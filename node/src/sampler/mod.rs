@@ -52,6 +52,9 @@ pub enum TaskError {
     /// Something else was signed for the task.
     #[error(transparent)]
     NotSafe(#[from] leoma_protocol::NotSafe),
+    /// Another machine signs for our hotkey.
+    #[error("this hotkey runs elsewhere too, so nothing is signed")]
+    Doubled,
     /// No clip.
     #[error("no source video gives a one-shot clip of {seconds} s ({tried} of {videos} videos tried)")]
     NoClip {
@@ -119,6 +122,10 @@ impl Sampler {
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
         let mut videos = clip::VideoList::new(self.config.poll_interval);
         let mut tries: (TaskId, u32) = (TaskId(0), 0);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.agreement.until_may_sign() => {}
+        }
         self.publish_leftovers().await;
         loop {
             tokio::select! {
@@ -167,7 +174,7 @@ impl Sampler {
         let before: Vec<Hotkey> = schedule.producers(turn.task_id).take_while(|producer| *producer != own).collect();
         let id = |producer| FileId { task_id: turn.task_id, producer };
         let done = before.into_iter().chain([own]).any(|producer| self.library.holds(id(producer)));
-        (!done && !self.agreement.is_doubled()).then_some(turn)
+        (!done && self.agreement.may_sign()).then_some(turn)
     }
 
     /// Samples a task; returns how many miners passed.

@@ -48,6 +48,10 @@ impl Sampler {
             block: head.number,
             entries,
         };
+        // A double may have been heard while miners were asked.
+        if !self.agreement.may_sign() {
+            return Err(TaskError::Doubled);
+        }
         let signed = self.signer.sign_verdict_file(draft)?;
         self.library.take_in_own(&StoredFile { id: signed.id, digest: signed.digest, bytes: signed.bytes.clone() })?;
         if let Err(error) = self.upload(&signed).await {

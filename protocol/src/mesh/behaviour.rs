@@ -6,19 +6,24 @@ use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
 use libp2p::kad::{self, store::MemoryStore};
+use libp2p::metrics::Registry;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, StreamProtocol, Swarm, SwarmBuilder, identify, mdns, memory_connection_limits, noise, ping, tcp, yamux,
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, dcutr, identify, mdns, memory_connection_limits, noise,
+    ping, quic, relay, tcp, yamux,
 };
 
-use super::config::{MeshConfig, MeshError, MeshLimits};
+use super::config::{MemoryLimit, MeshConfig, MeshError, MeshLimits};
 use super::core::CatchupRequest;
-use super::gossip::{Gossip, gossip};
-use super::ip_limits::IpLimits;
+use super::gossip::gossip;
+use super::gossip_guard::GossipGuard;
+use super::relay::{Admitted, server};
+use super::strangers::{PerPlace, Strangers};
 use super::wire::{
-    CATCHUP_PROTOCOL, Exchange, GRANT_PROTOCOL, GrantAnswer, GrantOffer, HELLO_PROTOCOL, PageAnswer, REQUEST_TIMEOUT,
-    SMALL_STREAMS, TRANSFER_STREAMS, TRANSFER_TIMEOUT, VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest, exchange,
+    CATCHUP_PROTOCOL, Exchange, FILE_STREAMS, GRANT_PROTOCOL, GRANT_STREAMS, GrantAnswer, GrantOffer, HELLO_PROTOCOL,
+    PageAnswer, REQUEST_TIMEOUT, STREAMS, TRANSFER_TIMEOUT, VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest, exchange,
 };
 use crate::hello::{Hello, HelloAnswer};
 
@@ -28,28 +33,42 @@ const AGENT: &str = concat!("leoma/", env!("CARGO_PKG_VERSION"));
 const FAMILY: &str = "/leoma/1";
 /// Kademlia under a name of its own: other networks' nodes are not ours to keep.
 const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/leoma/kad/1");
-/// Time between two walks through Kademlia.
-const KAD_WALK: Duration = Duration::from_secs(300);
-/// Time between two pings: a dead connection is noticed within two of them and a timeout.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two pings. A connection ends with the second ping in a row that has no answer: a peer that lost its power
+/// or its address is gone within half a minute, and dialled anew.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// Several round trips of a bad intercontinental link, and a pause of a busy peer.
+const PING_TIMEOUT: Duration = Duration::from_secs(8);
 /// Connections without streams stay: pings show whether they live.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Inbound streams under negotiation on one connection.
 const NEGOTIATING_STREAMS: usize = 32;
+/// Time for a connection's handshake: three round trips of a bad intercontinental link, and a retransmission.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams on one connection in both directions. Validators have some forty at most: 28 for our protocols, and a few
+/// for gossip, Kademlia, pings and identify. Each may hold 256 KiB that nobody has read yet, the least that yamux
+/// can be held to, so this bounds what one connection costs.
+const MAX_STREAMS: usize = 64;
+/// The same for QUIC, which counts the connection as a whole: a file and all gossip that may be on its way.
+const QUIC_CONNECTION_BYTES: u32 = 8 * 1024 * 1024;
+const QUIC_STREAM_BYTES: u32 = 4 * 1024 * 1024;
+/// Where a container's memory limit is found.
+const CONTAINER_MEMORY: &str = "/sys/fs/cgroup/memory.max";
 
 /// Those that may deny a connection come first: the others must not see one that is denied.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     pub(super) limits: connection_limits::Behaviour,
     pub(super) memory: memory_connection_limits::Behaviour,
-    pub(super) per_ip: IpLimits,
+    pub(super) strangers: Strangers,
     pub(super) blocked: allow_block_list::Behaviour<BlockedPeers>,
-    pub(super) gossip: Gossip,
+    pub(super) gossip: GossipGuard,
     pub(super) identify: identify::Behaviour,
     pub(super) kad: kad::Behaviour<MemoryStore>,
     pub(super) ping: ping::Behaviour,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) relay: Toggle<relay::Behaviour>,
+    pub(super) relayed: relay::client::Behaviour,
+    pub(super) punch: Toggle<dcutr::Behaviour>,
     pub(super) hello: Exchange<Hello, HelloAnswer>,
     pub(super) grant: Exchange<GrantOffer, GrantAnswer>,
     pub(super) verdict: Exchange<VerdictRequest, VerdictAnswer>,
@@ -67,6 +86,20 @@ fn connection_limits(limits: &MeshLimits) -> connection_limits::Behaviour {
     )
 }
 
+/// A share is of what the process can have: in a container, the machine's memory says nothing.
+fn memory_limit(limit: MemoryLimit) -> memory_connection_limits::Behaviour {
+    use memory_connection_limits::Behaviour;
+    let share = match limit {
+        MemoryLimit::Bytes(bytes) => return Behaviour::with_max_bytes(bytes),
+        MemoryLimit::Share(share) => share.clamp(0.0, 1.0),
+    };
+    let of_machine = Behaviour::with_max_percentage(share).max_allowed_bytes();
+    let container = std::fs::read_to_string(CONTAINER_MEMORY).ok();
+    // The word `max` where there is no limit.
+    let of_container = container.and_then(|text| text.trim().parse::<f64>().ok()).map(|bytes| (bytes * share) as usize);
+    Behaviour::with_max_bytes(of_container.map_or(of_machine, |bytes| bytes.min(of_machine)))
+}
+
 /// Kademlia finds addresses of validators that we have none of. Only proven validators enter the table, and no records
 /// are kept for anybody.
 fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
@@ -74,14 +107,15 @@ fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
     config
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_record_filtering(kad::StoreInserts::FilterBoth)
-        .set_periodic_bootstrap_interval(Some(KAD_WALK));
+        // The library walks whether it knows anybody or not, and complains; we do when there is somebody to ask.
+        .set_periodic_bootstrap_interval(None);
     let mut kad = kad::Behaviour::with_config(peer, MemoryStore::new(peer), config);
     kad.set_mode(Some(kad::Mode::Server));
     kad
 }
 
 impl Behaviour {
-    fn new(config: &MeshConfig) -> Result<Self, MeshError> {
+    fn new(config: &MeshConfig, admitted: &Admitted, relayed: relay::client::Behaviour) -> Result<Self, MeshError> {
         let keypair = &config.keypair;
         let peer = keypair.public().to_peer_id();
         let identify_config = identify::Config::new(FAMILY.into(), keypair.public())
@@ -96,39 +130,106 @@ impl Behaviour {
         };
         Ok(Self {
             limits: connection_limits(&config.limits),
-            memory: memory_connection_limits::Behaviour::with_max_bytes(config.limits.memory_bytes),
-            per_ip: IpLimits::new(config.limits.per_ip),
+            memory: memory_limit(config.limits.memory),
+            strangers: Strangers::new(PerPlace {
+                pending: config.limits.pending_per_ip,
+                established: config.limits.unproven_per_ip,
+            }),
             blocked: allow_block_list::Behaviour::default(),
-            gossip: gossip(keypair, &config.network)?,
+            gossip: GossipGuard::new(gossip(keypair, &config.network)?),
             identify: identify::Behaviour::new(identify_config),
             kad: kademlia(peer),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_TIMEOUT)),
             mdns: mdns.into(),
-            hello: exchange(HELLO_PROTOCOL, REQUEST_TIMEOUT, SMALL_STREAMS),
-            grant: exchange(GRANT_PROTOCOL, REQUEST_TIMEOUT, SMALL_STREAMS),
-            verdict: exchange(VERDICT_PROTOCOL, TRANSFER_TIMEOUT, TRANSFER_STREAMS),
-            catchup: exchange(CATCHUP_PROTOCOL, TRANSFER_TIMEOUT, TRANSFER_STREAMS),
+            relay: config.relay.serve.then(|| server(peer, admitted)).into(),
+            relayed,
+            punch: config.relay.is_used().then(|| dcutr::Behaviour::new(peer)).into(),
+            hello: exchange(HELLO_PROTOCOL, REQUEST_TIMEOUT, STREAMS),
+            grant: exchange(GRANT_PROTOCOL, REQUEST_TIMEOUT, GRANT_STREAMS),
+            verdict: exchange(VERDICT_PROTOCOL, TRANSFER_TIMEOUT, FILE_STREAMS),
+            catchup: exchange(CATCHUP_PROTOCOL, TRANSFER_TIMEOUT, STREAMS),
         })
     }
 }
 
-/// A swarm that listens nowhere yet.
-pub(super) fn swarm(config: &MeshConfig) -> Result<Swarm<Behaviour>, MeshError> {
-    let behaviour = Behaviour::new(config)?;
+/// Whether an address has one of the forms that this mesh dials: a host, TCP or QUIC, and perhaps whose it is, on a relay
+/// too. Traffic is counted by an address's form, so a peer must not be able to invent forms.
+pub(super) fn is_dialable(address: &Multiaddr) -> bool {
+    let mut parts = address.iter().peekable();
+    let host = matches!(
+        parts.next(),
+        Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
+    );
+    let transport = match parts.next() {
+        Some(Protocol::Tcp(_)) => true,
+        Some(Protocol::Udp(_)) => matches!(parts.next(), Some(Protocol::QuicV1)),
+        _ => false,
+    };
+    let named = parts.next_if(|part| matches!(part, Protocol::P2p(_))).is_some();
+    let relayed = named && parts.next_if(|part| matches!(part, Protocol::P2pCircuit)).is_some();
+    if relayed {
+        parts.next_if(|part| matches!(part, Protocol::P2p(_)));
+    }
+    host && transport && parts.next().is_none()
+}
+
+fn yamux_config() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(MAX_STREAMS);
+    config
+}
+
+fn quic_config(mut config: quic::Config) -> quic::Config {
+    config.max_concurrent_stream_limit = MAX_STREAMS as u32 / 2;
+    config.max_connection_data = QUIC_CONNECTION_BYTES;
+    config.max_stream_data = QUIC_STREAM_BYTES;
+    config
+}
+
+/// A swarm that listens nowhere yet, whose traffic is counted in `registry`.
+pub(super) fn swarm(
+    config: &MeshConfig,
+    admitted: &Admitted,
+    registry: &mut Registry,
+) -> Result<Swarm<Behaviour>, MeshError> {
     let keypair: Keypair = config.keypair.clone();
     let transport = |what| move |reason: String| MeshError::Transport { what, reason };
     let swarm = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux_config)
         .map_err(|error| transport("TCP")(error.to_string()))?
-        .with_quic()
+        .with_quic_config(quic_config)
         .with_dns()
         .map_err(|error| transport("DNS")(error.to_string()))?
-        .with_behaviour(|_| behaviour)
+        .with_relay_client(noise::Config::new, yamux_config)
+        .map_err(|error| transport("relay")(error.to_string()))?
+        .with_bandwidth_metrics(registry)
+        .with_behaviour(|_, relayed| Ok(Behaviour::new(config, admitted, relayed)?))
         .map_err(|error| transport("mesh")(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm.with_idle_connection_timeout(IDLE_TIMEOUT).with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS)
         })
+        .with_connection_timeout(HANDSHAKE_TIMEOUT)
         .build();
     Ok(swarm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_forms_of_addresses_are_dialled() {
+        let peer = PeerId::random();
+        for form in ["/ip4/1.2.3.4/tcp/1", "/ip6/::1/udp/1/quic-v1", "/dns4/a.example/tcp/1"] {
+            for end in [String::new(), format!("/p2p/{peer}"), format!("/p2p/{peer}/p2p-circuit/p2p/{peer}")] {
+                assert!(is_dialable(&format!("{form}{end}").parse().unwrap()), "{form}{end}");
+            }
+        }
+        for form in
+            ["/ip4/1.2.3.4", "/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/tcp/1/ws", "/ip4/1.2.3.4/tcp/1/http/http", "/tcp/1"]
+        {
+            assert!(!is_dialable(&form.parse().unwrap()), "{form}");
+        }
+    }
 }

@@ -8,6 +8,15 @@ use libp2p::identity::Keypair;
 use super::core::{Restored, Timing};
 use crate::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, Network};
 
+/// Resident memory of the process beyond which no connection is made: the whole validator counts, models included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MemoryLimit {
+    /// This share of the machine's memory, or of the container's where that is less.
+    Share(f64),
+    /// So many bytes.
+    Bytes(usize),
+}
+
 /// Bounds that an operator may change.
 #[derive(Clone, Copy, Debug)]
 pub struct MeshLimits {
@@ -21,10 +30,12 @@ pub struct MeshLimits {
     pub established: u32,
     /// Established connections with one peer: each side dialled once on each of two transports.
     pub per_peer: u32,
-    /// Inbound connections from one IP address.
-    pub per_ip: usize,
-    /// Resident memory of the process in bytes beyond which no connection is made.
-    pub memory_bytes: usize,
+    /// Inbound connections from one IP address that may be in their handshake.
+    pub pending_per_ip: usize,
+    /// Inbound connections from one IP address that have proved no hotkey. Those of validators do not count.
+    pub unproven_per_ip: usize,
+    /// Resident memory of the process beyond which no connection is made.
+    pub memory: MemoryLimit,
     /// Bytes of verdict files held for peers; the oldest tasks give way.
     pub held_verdict_bytes: usize,
 }
@@ -32,16 +43,34 @@ pub struct MeshLimits {
 impl Default for MeshLimits {
     fn default() -> Self {
         Self {
-            pending_inbound: 64,
+            pending_inbound: 256,
             pending_outbound: 64,
             established_inbound: 512,
             established: 768,
             per_peer: 4,
-            per_ip: 64,
-            // The whole validator counts, models included.
-            memory_bytes: 64 * 1024 * 1024 * 1024,
+            // A host of 64 validators, all of which start at once; a tenth of what may be pending in all.
+            pending_per_ip: 24,
+            unproven_per_ip: 64,
+            // Models and videos come and go; the rest is for the system's cache and everything else on the machine.
+            memory: MemoryLimit::Share(0.8),
             held_verdict_bytes: 64 * 1024 * 1024,
         }
+    }
+}
+
+/// Help for validators that cannot be dialled. By default there is none.
+#[derive(Clone, Debug, Default)]
+pub struct Relay {
+    /// Whether to pass on connections between proven validators that cannot reach each other.
+    pub serve: bool,
+    /// Validators that serve, each address ending with a peer id, through which to be reached.
+    pub via: Vec<Multiaddr>,
+}
+
+impl Relay {
+    /// Whether relayed connections are made at all.
+    pub(super) fn is_used(&self) -> bool {
+        self.serve || !self.via.is_empty()
     }
 }
 
@@ -54,6 +83,8 @@ pub struct MeshConfig {
     pub listen: Vec<Multiaddr>,
     /// Where others reach us, when that is not where we listen.
     pub external: Vec<Multiaddr>,
+    /// Whether and how connections are relayed.
+    pub relay: Relay,
     /// Whom to dial first, and for ever.
     pub bootnodes: Vec<Multiaddr>,
     /// Chain and subnet.
@@ -106,6 +137,7 @@ impl MeshConfig {
             keypair,
             listen: Vec::new(),
             external: Vec::new(),
+            relay: Relay::default(),
             bootnodes: Vec::new(),
             network,
             params,

@@ -1,13 +1,13 @@
 //! The validator's end of a mesh.
 
 use libp2p::Multiaddr;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::MeshError;
-use super::core::{GrantBytes, Outgoing, Published};
+use super::core::{GrantBytes, Outgoing, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Announcement, Certificate, Evidence, MessageError, MinerReport};
+use crate::messages::{Address, Announcement, Attestation, Certificate, Evidence, MessageError, MinerReport};
 use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, NotSafe, TaskId};
 
 /// Commands that may wait for the mesh: far more than a validator has under way.
@@ -19,14 +19,17 @@ const MAX_PEERS_ASKED: usize = 16;
 pub(super) enum Command {
     Publish(Box<Outgoing>, oneshot::Sender<Result<Published, MessageError>>),
     Allowlist(TaskId, Vec<Hotkey>),
+    Interval(TaskId, u64),
     Head(BlockNumber),
     Dial(Address),
+    Forget(Address),
     Grant(Option<GrantBytes>),
     Provide(FileId, Digest, Vec<u8>),
     Holders(FileId, Digest, oneshot::Sender<Vec<PeerIdBytes>>),
     FetchFrom(PeerIdBytes, FileId, Digest, oneshot::Sender<Option<Vec<u8>>>),
     BlameForVerdict(PeerIdBytes),
     Certificates(oneshot::Sender<Vec<Certificate>>),
+    Attestations(oneshot::Sender<Vec<Attestation>>),
     Evidence(oneshot::Sender<Vec<Evidence>>),
     Status(oneshot::Sender<MeshStatus>),
     Shutdown(oneshot::Sender<()>),
@@ -39,6 +42,7 @@ pub struct MeshHandle {
     pub(super) network: Network,
     pub(super) signer: HotkeySigner,
     pub(super) peer: PeerIdBytes,
+    pub(super) voice: watch::Receiver<Voice>,
 }
 
 impl MeshHandle {
@@ -46,6 +50,13 @@ impl MeshHandle {
     #[must_use]
     pub fn peer(&self) -> PeerIdBytes {
         self.peer
+    }
+
+    /// Whether to sign for our hotkey, now and as it changes. Whoever signs attestations, verdict files or weights asks
+    /// here first.
+    #[must_use]
+    pub fn voice(&self) -> watch::Receiver<Voice> {
+        self.voice.clone()
     }
 
     async fn tell(&self, command: Command) -> Result<(), MeshError> {
@@ -107,6 +118,14 @@ impl MeshHandle {
         self.tell(Command::Allowlist(task, validators)).await
     }
 
+    /// Sets how many blocks a task has from a task on. The numbers of earlier tasks stay as they are.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn set_interval_from(&self, task: TaskId, blocks: u64) -> Result<(), MeshError> {
+        self.tell(Command::Interval(task, blocks)).await
+    }
+
     /// Tells the mesh the chain's head: hellos, beacons and tasks are dated by it.
     ///
     /// # Errors
@@ -123,6 +142,15 @@ impl MeshHandle {
     pub async fn dial(&self, address: Multiaddr) -> Result<(), MeshError> {
         let address = Address::new(address.to_string()).ok_or(MeshError::Address)?;
         self.tell(Command::Dial(address)).await
+    }
+
+    /// Takes back [`Self::dial`]: the address is not dialled any more. A connection that stands, stays.
+    ///
+    /// # Errors
+    /// [`MeshError::Address`], [`MeshError::Stopped`].
+    pub async fn forget(&self, address: Multiaddr) -> Result<(), MeshError> {
+        let address = Address::new(address.to_string()).ok_or(MeshError::Address)?;
+        self.tell(Command::Forget(address)).await
     }
 
     /// Sets what every connected validator, and every one that connects later, is granted.
@@ -171,6 +199,14 @@ impl MeshHandle {
     /// [`MeshError::Stopped`].
     pub async fn certificates(&self) -> Result<Vec<Certificate>, MeshError> {
         self.ask(Command::Certificates).await
+    }
+
+    /// All attestations of the window, signed, in the order of their file and digest.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn attestations(&self) -> Result<Vec<Attestation>, MeshError> {
+        self.ask(Command::Attestations).await
     }
 
     /// All evidence of the window.

@@ -1,6 +1,7 @@
 //! Verdict files held for peers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{Digest, FileId};
 
@@ -9,7 +10,7 @@ use crate::{Digest, FileId};
 pub(super) struct Held {
     limit: usize,
     bytes: usize,
-    files: BTreeMap<(FileId, Digest), Vec<u8>>,
+    files: BTreeMap<(FileId, Digest), Arc<Vec<u8>>>,
 }
 
 impl Held {
@@ -20,7 +21,7 @@ impl Held {
     /// Holds a file. The oldest tasks give way; a file older than all others and too much is not held at all.
     pub(super) fn insert(&mut self, file: FileId, digest: Digest, bytes: Vec<u8>) {
         self.bytes += bytes.len();
-        if let Some(before) = self.files.insert((file, digest), bytes) {
+        if let Some(before) = self.files.insert((file, digest), Arc::new(bytes)) {
             self.bytes -= before.len();
         }
         while self.bytes > self.limit {
@@ -29,8 +30,9 @@ impl Held {
         }
     }
 
-    pub(super) fn get(&self, file: FileId, digest: Digest) -> Option<&[u8]> {
-        self.files.get(&(file, digest)).map(Vec::as_slice)
+    /// A file, shared: any number of peers may be reading it, slowly.
+    pub(super) fn get(&self, file: FileId, digest: Digest) -> Option<Arc<Vec<u8>>> {
+        self.files.get(&(file, digest)).cloned()
     }
 }
 

@@ -19,25 +19,31 @@
 //! # }
 //! ```
 
+mod backlog;
 mod behaviour;
 mod config;
 pub mod core;
 mod gossip;
+mod gossip_guard;
 mod handle;
 mod held;
-mod ip_limits;
+mod relay;
 mod shell;
 mod status;
+mod strangers;
 mod swarm_events;
 mod wire;
 
-pub use config::{MeshConfig, MeshError, MeshLimits};
+pub use config::{MemoryLimit, MeshConfig, MeshError, MeshLimits, Relay};
 pub use core::{
-    FileView, GrantBytes, KnownPeer, MeshEvent, PeerView, Published, RefusedBy, Restored, Timing,
-    limits::MAX_GRANT_BYTES,
+    Counts, FileView, GrantBytes, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy, Restored, Timing,
+    Voice, limits::MAX_GRANT_BYTES,
 };
 pub use handle::MeshHandle;
 pub use libp2p;
 pub use shell::Mesh;
 pub use status::{MeshStatus, PeerStatus};
-pub use wire::{CATCHUP_PROTOCOL, GRANT_PROTOCOL, HELLO_PROTOCOL, VERDICT_PROTOCOL};
+pub use wire::{
+    CATCHUP_PROTOCOL, GRANT_PROTOCOL, GrantAnswer, GrantOffer, HELLO_PROTOCOL, PageAnswer, VERDICT_PROTOCOL,
+    VerdictAnswer, VerdictRequest,
+};

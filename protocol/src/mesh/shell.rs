@@ -7,32 +7,36 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use libp2p::gossipsub::{MessageAcceptance, MessageId, PublishError};
+use libp2p::metrics::Registry;
 use libp2p::request_response::{OutboundRequestId, ResponseChannel};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, gossipsub};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::behaviour::{Behaviour, swarm};
-use super::config::{MeshConfig, MeshError};
-use super::core::{Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Token};
+use super::backlog::Backlog;
+use super::behaviour::{Behaviour, is_dialable, swarm};
+use super::config::{MeshConfig, MeshError, Relay};
+use super::core::{Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Offence, Token, Voice};
 use super::gossip::ident;
 use super::handle::{Command, MAX_WAITING_COMMANDS, MeshHandle};
 use super::held::Held;
+use super::relay::{Admitted, Vias, is_relayed};
 use super::status::{MeshStatus, PeerStatus};
-use super::wire::{GrantAnswer, GrantOffer, PageAnswer, VerdictRequest};
+use super::wire::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
 use crate::Network;
 use crate::hello::{HelloAnswer, PeerIdBytes};
 use crate::messages::{Address, Certificate, Evidence};
 
 /// Events that wait for the validator in the channel.
-const MAX_WAITING_EVENTS: usize = 1024;
-/// Events that wait behind a full channel, before the oldest is dropped and counted: a validator that is busy for
-/// minutes with a video loses nothing.
-const MAX_EVENT_BACKLOG: usize = 16_384;
+const MAX_WAITING_EVENTS: usize = 64;
 /// Verdict files that are being fetched.
 const MAX_FETCHES: usize = 64;
+/// Time between two walks through Kademlia.
+const KAD_WALK: Duration = Duration::from_secs(300);
+/// What gossipsub may think worse of a peer than we do before that is blamed: four messages that it refused unseen.
+const GOSSIP_PENALTY: f64 = 75.0;
 /// Software name kept of a peer, in characters.
 const MAX_AGENT_CHARS: usize = 64;
 
@@ -42,6 +46,12 @@ pub(super) struct Acquaintance {
     pub(super) rtt: Option<Duration>,
     pub(super) agent: Option<String>,
     pub(super) addresses: Vec<Multiaddr>,
+    /// Its connections through relays.
+    pub(super) relayed: Vec<ConnectionId>,
+    /// What we told gossipsub to think of it.
+    score: f64,
+    /// What gossipsub itself holds against it, as far as it was blamed for it.
+    penalty: f64,
 }
 
 /// A stream or message that waits for the core's word, within one event.
@@ -49,6 +59,7 @@ pub(super) enum Waiting {
     Hello(ResponseChannel<HelloAnswer>),
     Grant(ResponseChannel<GrantAnswer>),
     Catchup(ResponseChannel<PageAnswer>),
+    Verdict(ResponseChannel<VerdictAnswer>, Option<Arc<Vec<u8>>>),
     Gossip(MessageId, PeerId),
 }
 
@@ -62,7 +73,19 @@ impl Mesh {
     /// # Errors
     /// [`MeshError::Listen`], [`MeshError::Transport`], [`MeshError::Gossip`].
     pub fn spawn(config: MeshConfig) -> Result<(MeshHandle, mpsc::Receiver<MeshEvent>), MeshError> {
-        let mut swarm = swarm(&config)?;
+        Self::spawn_counted(config, &mut Registry::default())
+    }
+
+    /// The same, with the mesh's bytes on the wire counted in `registry`.
+    ///
+    /// # Errors
+    /// As [`Self::spawn`].
+    pub fn spawn_counted(
+        config: MeshConfig,
+        registry: &mut Registry,
+    ) -> Result<(MeshHandle, mpsc::Receiver<MeshEvent>), MeshError> {
+        let admitted = Admitted::default();
+        let mut swarm = swarm(&config, &admitted, registry)?;
         for address in &config.listen {
             let listening = swarm.listen_on(address.clone());
             listening.map_err(|error| MeshError::Listen { address: address.clone(), reason: error.to_string() })?;
@@ -73,8 +96,10 @@ impl Mesh {
         let peer = to_bytes(swarm.local_peer_id()).ok_or(MeshError::Address)?;
         let (commands, waiting_commands) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
-        let handle = MeshHandle { commands, network: config.network, signer: config.signer.clone(), peer };
-        let shell = Shell::new(config, swarm, peer, events);
+        let (voice, heard_voice) = watch::channel(Voice::Listening);
+        let handle =
+            MeshHandle { commands, network: config.network, signer: config.signer.clone(), peer, voice: heard_voice };
+        let shell = Shell::new(config, swarm, peer, admitted, events, voice);
         tokio::spawn(shell.run(waiting_commands));
         Ok((handle, receiver))
     }
@@ -88,11 +113,15 @@ pub(super) struct Shell {
     hotkey: crate::Hotkey,
     head: crate::BlockNumber,
     external: Vec<Multiaddr>,
+    pub(super) relay: Relay,
+    admitted: Admitted,
+    pub(super) vias: Vias,
     started: Instant,
     tick: Duration,
     events: mpsc::Sender<MeshEvent>,
-    backlog: VecDeque<MeshEvent>,
-    dropped_events: u64,
+    voice: watch::Sender<Voice>,
+    backlog: Backlog,
+    next_walk: Duration,
     next_token: u64,
     waiting: BTreeMap<Token, Waiting>,
     pub(super) dials: HashMap<ConnectionId, DialTarget>,
@@ -104,12 +133,20 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    fn new(config: MeshConfig, swarm: Swarm<Behaviour>, peer: PeerIdBytes, events: mpsc::Sender<MeshEvent>) -> Self {
+    fn new(
+        config: MeshConfig,
+        swarm: Swarm<Behaviour>,
+        peer: PeerIdBytes,
+        admitted: Admitted,
+        events: mpsc::Sender<MeshEvent>,
+        voice: watch::Sender<Voice>,
+    ) -> Self {
         let MeshConfig { network, interval, signer, allowlist, head, mut restored, timing, limits, .. } = config;
         // Hellos of an earlier run must be older even if that run's record was lost: the clock has moved on since.
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         restored.sequence = restored.sequence.max(u64::try_from(clock.as_millis()).unwrap_or_default());
-        let bootnodes = config.bootnodes.iter().filter_map(|address| Address::new(address.to_string()));
+        let bootnodes =
+            config.bootnodes.iter().chain(&config.relay.via).filter_map(|address| Address::new(address.to_string()));
         let hotkey = signer.hotkey();
         let certificates = restored.certificates.iter().map(|certificate| (certificate.file, certificate.clone()));
         let certificates = certificates.collect();
@@ -136,11 +173,15 @@ impl Shell {
             hotkey,
             head,
             external: config.external,
+            vias: Vias::new(&config.relay.via),
+            relay: config.relay,
+            admitted,
             started: Instant::now(),
             tick: timing.tick,
             events,
-            backlog: VecDeque::new(),
-            dropped_events: 0,
+            voice,
+            backlog: Backlog::default(),
+            next_walk: KAD_WALK,
             next_token: 0,
             waiting: BTreeMap::new(),
             dials: HashMap::new(),
@@ -168,9 +209,9 @@ impl Shell {
                     Some(command) => self.on_command(command),
                     None => return self.close().await,
                 },
-                _ = ticks.tick() => self.feed(Event::Tick),
+                _ = ticks.tick() => self.tick(),
                 permit = events.reserve(), if !self.backlog.is_empty() => {
-                    match (permit, self.backlog.pop_front()) {
+                    match (permit, self.backlog.pop()) {
                         (Ok(permit), Some(event)) => permit.send(event),
                         // Nobody listens to events; commands still work.
                         _ => self.backlog.clear(),
@@ -195,6 +236,56 @@ impl Shell {
         let _ = tokio::time::timeout(FAREWELL, closed).await;
     }
 
+    fn tick(&mut self) {
+        self.feed(Event::Tick);
+        self.notice_conduct();
+        self.listen_through_relays();
+        if self.now() >= self.next_walk {
+            self.next_walk = self.now() + KAD_WALK;
+            // An error says that nobody is known yet.
+            let _ = self.swarm.behaviour_mut().kad.bootstrap();
+        }
+    }
+
+    fn listen_through_relays(&mut self) {
+        let (now, swarm, core) = (self.now(), &mut self.swarm, &self.core);
+        let proven = |peer: &PeerId| to_bytes(peer).is_some_and(|peer| core.member(&peer).is_some());
+        self.vias.listen(now, proven, |address| match swarm.listen_on(address) {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen through a relay");
+                None
+            }
+        });
+    }
+
+    /// Blames what gossipsub dealt with on its own: messages that it refuses unseen, broken rules, too much of anything.
+    fn notice_conduct(&mut self) {
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let mut blamed: Vec<_> = gossip.take_flooding().into_iter().map(|peer| (peer, Offence::Flood)).collect();
+        for (peer, known) in &mut self.acquaintances {
+            let penalty = known.score - gossip.peer_score(peer).unwrap_or(known.score);
+            if penalty > known.penalty + GOSSIP_PENALTY {
+                known.penalty = penalty;
+                blamed.push((*peer, Offence::InvalidGossip));
+            }
+        }
+        for (peer, offence) in blamed {
+            if let Some(peer) = to_bytes(&peer) {
+                self.feed(Event::Misbehaved { peer, offence });
+            }
+        }
+    }
+
+    /// With nobody in its table, Kademlia's own walk fails with a warning. Asked to walk at once it sees that itself,
+    /// and gives up the one that it had planned.
+    pub(super) fn calm_kademlia(&mut self) {
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        if kad.kbuckets().next().is_none() {
+            let _ = kad.bootstrap();
+        }
+    }
+
     pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
@@ -208,6 +299,8 @@ impl Shell {
                 queue.extend(self.carry_out(effect));
             }
         }
+        let now = self.core.voice();
+        self.voice.send_if_modified(|voice| std::mem::replace(voice, now) != now);
     }
 
     /// Hands over an event whose stream or message waits for an answer. What is not answered is dropped: the library
@@ -224,7 +317,7 @@ impl Shell {
         let behaviour = self.swarm.behaviour_mut();
         match effect {
             Effect::SendHello { peer, hello } => {
-                behaviour.hello.send_request(&to_peer_id(&peer)?, hello);
+                behaviour.hello.send_request(&to_peer_id(&peer)?, Ok(hello));
             }
             Effect::AnswerHello { token, answer } => {
                 if let Some(Waiting::Hello(channel)) = self.waiting.remove(&token) {
@@ -233,6 +326,9 @@ impl Shell {
             }
             Effect::Proven { peer } => {
                 let peer = to_peer_id(&peer)?;
+                behaviour.strangers.proven(peer);
+                self.admitted.admit(peer);
+                behaviour.gossip.proven(peer);
                 for address in self.acquaintances.get(&peer).into_iter().flat_map(|known| &known.addresses) {
                     behaviour.kad.add_address(&peer, address.clone());
                 }
@@ -269,10 +365,15 @@ impl Shell {
                 }
             }
             Effect::Score { peer, score } => {
-                behaviour.gossip.set_application_score(&to_peer_id(&peer)?, score);
+                let peer = to_peer_id(&peer)?;
+                if behaviour.gossip.set_application_score(&peer, score)
+                    && let Some(known) = self.acquaintances.get_mut(&peer)
+                {
+                    known.score = score;
+                }
             }
             Effect::SendGrant { peer, grant } => {
-                behaviour.grant.send_request(&to_peer_id(&peer)?, GrantOffer(grant.into_vec()));
+                behaviour.grant.send_request(&to_peer_id(&peer)?, Ok(GrantOffer(grant.into_vec())));
             }
             Effect::AnswerGrant { token, taken } => {
                 if let Some(Waiting::Grant(channel)) = self.waiting.remove(&token) {
@@ -280,11 +381,17 @@ impl Shell {
                 }
             }
             Effect::AskCatchup { peer, request } => {
-                behaviour.catchup.send_request(&to_peer_id(&peer)?, request);
+                behaviour.catchup.send_request(&to_peer_id(&peer)?, Ok(request));
             }
             Effect::AnswerCatchup { token, page } => {
                 if let Some(Waiting::Catchup(channel)) = self.waiting.remove(&token) {
                     let _ = behaviour.catchup.send_response(channel, PageAnswer(page));
+                }
+            }
+            Effect::AnswerVerdict { token, admitted } => {
+                if let Some(Waiting::Verdict(channel, file)) = self.waiting.remove(&token) {
+                    let answer = VerdictAnswer(file.filter(|_| admitted));
+                    let _ = behaviour.verdict.send_response(channel, answer);
                 }
             }
             Effect::Tell(event) => self.tell(event),
@@ -300,7 +407,10 @@ impl Shell {
             }
             MeshEvent::PeerDown { peer, .. } => {
                 if let Some(peer) = to_peer_id(peer) {
+                    self.swarm.behaviour_mut().strangers.unproven(&peer);
+                    self.admitted.dismiss(&peer);
                     self.swarm.behaviour_mut().kad.remove_peer(&peer);
+                    self.calm_kademlia();
                 }
             }
             _ => {}
@@ -310,24 +420,20 @@ impl Shell {
         }
         if self.backlog.is_empty() {
             match self.events.try_send(event) {
-                Ok(()) => return,
-                Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push_back(event),
-                Err(mpsc::error::TrySendError::Closed(_)) => return,
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push(event),
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         } else {
-            self.backlog.push_back(event);
-        }
-        if self.backlog.len() > MAX_EVENT_BACKLOG {
-            self.backlog.pop_front();
-            self.dropped_events += 1;
-            if self.dropped_events.is_power_of_two() {
-                tracing::warn!(dropped = self.dropped_events, "events are not taken, the oldest is dropped");
-            }
+            self.backlog.push(event);
         }
     }
 
     fn dial(&mut self, target: DialTarget, addresses: &[Address]) -> Option<Event> {
-        let parsed: Vec<Multiaddr> = addresses.iter().filter_map(|address| address.as_str().parse().ok()).collect();
+        let parsed = addresses.iter().filter_map(|address| address.as_str().parse().ok());
+        let relays = self.relay.is_used();
+        let parsed = parsed.filter(|address| is_dialable(address) && (relays || !is_relayed(address)));
+        let parsed: Vec<Multiaddr> = parsed.collect();
         let options = match &target {
             DialTarget::Peer(peer) => to_peer_id(peer).map(|peer| {
                 let condition = PeerCondition::DisconnectedAndNotDialing;
@@ -364,25 +470,28 @@ impl Shell {
                 let _ = reply.send(published);
             }
             Command::Allowlist(from, validators) => self.feed(Event::Allowlist { from, validators }),
+            Command::Interval(from, blocks) => self.feed(Event::Interval { from, blocks }),
             Command::Head(head) => {
                 self.head = self.head.max(head);
                 self.feed(Event::Head(head));
             }
             Command::Dial(address) => self.feed(Event::DialTo { address }),
+            Command::Forget(address) => self.feed(Event::DialNoMore { address }),
             Command::Grant(grant) => self.feed(Event::GrantChanged(grant)),
             Command::Provide(file, digest, bytes) => self.held.insert(file, digest, bytes),
             Command::Holders(file, digest, reply) => drop(reply.send(self.core.holders(&file, &digest))),
             Command::FetchFrom(peer, file, digest, reply) => match to_peer_id(&peer) {
                 Some(peer) if self.fetches.len() < MAX_FETCHES => {
                     let request = VerdictRequest { file, digest };
-                    let id = self.swarm.behaviour_mut().verdict.send_request(&peer, request);
+                    let id = self.swarm.behaviour_mut().verdict.send_request(&peer, Ok(request));
                     self.fetches.insert(id, reply);
                 }
                 _ => drop(reply.send(None)),
             },
             Command::BlameForVerdict(peer) => {
-                self.feed(Event::Misbehaved { peer, offence: super::core::Offence::BadVerdict });
+                self.feed(Event::Misbehaved { peer, offence: Offence::BadVerdict });
             }
+            Command::Attestations(reply) => drop(reply.send(self.core.attestations())),
             Command::Certificates(reply) => drop(reply.send(self.current_certificates())),
             Command::Evidence(reply) => {
                 self.evidence = self.core.evidence();
@@ -407,6 +516,7 @@ impl Shell {
             PeerStatus {
                 rtt_ms: known.and_then(|known| known.rtt).map(|rtt| rtt.as_secs_f64() * 1000.0),
                 agent: known.and_then(|known| known.agent.clone()),
+                relayed: known.is_some_and(|known| !known.relayed.is_empty()),
                 view,
             }
         });
@@ -414,11 +524,13 @@ impl Shell {
             peer: self.peer,
             hotkey: self.hotkey,
             head: self.head,
+            voice: self.core.voice(),
             peers: peers.collect(),
             listening: self.own_addresses(),
             files: self.core.files(),
             evidence: self.core.evidence().iter().map(Evidence::key).collect(),
-            dropped_events: self.dropped_events,
+            dropped_events: self.backlog.dropped(),
+            counts: self.core.counts().clone(),
         }
     }
 
@@ -439,6 +551,12 @@ impl Shell {
         self.acquaintances.get_mut(&peer)
     }
 
+    /// Begins an acquaintance. What gossipsub remembers of an earlier one was blamed then.
+    pub(super) fn meet(&mut self, peer: PeerId) {
+        let penalty = -self.swarm.behaviour().gossip.peer_score(&peer).unwrap_or_default();
+        self.acquaintances.insert(peer, Acquaintance { penalty, ..Acquaintance::default() });
+    }
+
     pub(super) fn note_agent(&mut self, peer: PeerId, agent: &str, addresses: Vec<Multiaddr>) {
         if let Some(known) = self.acquaintance(peer) {
             known.agent = Some(agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect());
@@ -450,7 +568,7 @@ impl Shell {
         if error.kind() == io::ErrorKind::InvalidData
             && let Some(peer) = to_bytes(&peer)
         {
-            self.feed(Event::Misbehaved { peer, offence: super::core::Offence::MalformedRequest });
+            self.feed(Event::Misbehaved { peer, offence: Offence::MalformedRequest });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::core::{FileView, PeerView};
+use super::core::{Counts, FileView, PeerView, Voice};
 use crate::hello::PeerIdBytes;
 use crate::messages::{Address, EvidenceKey};
 use crate::{BlockNumber, Hotkey};
@@ -15,6 +15,8 @@ pub struct PeerStatus {
     pub view: PeerView,
     /// Round-trip time of the last ping, in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// Whether it is connected through a relay, for want of a direct way.
+    pub relayed: bool,
     /// The software it says it runs. Unproven.
     pub agent: Option<String>,
 }
@@ -28,6 +30,8 @@ pub struct MeshStatus {
     pub hotkey: Hotkey,
     /// Our chain head, as the mesh was last told.
     pub head: BlockNumber,
+    /// Whether we may sign for our hotkey.
+    pub voice: Voice,
     /// Where we listen, each with our peer id at its end.
     pub listening: Vec<Address>,
     /// Connected peers.
@@ -38,4 +42,6 @@ pub struct MeshStatus {
     pub evidence: Vec<EvidenceKey>,
     /// Events that the validator was too slow to take.
     pub dropped_events: u64,
+    /// What happened since the start.
+    pub counts: Counts,
 }

@@ -1,14 +1,17 @@
 //! What libp2p reports, in the core's words.
 
-use libp2p::request_response::{self, InboundFailure, Message, OutboundFailure};
+use std::sync::Arc;
+
+use libp2p::request_response::{self, Message, OutboundFailure};
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
+use libp2p::{Multiaddr, PeerId, dcutr, identify, kad, mdns, ping};
 
 use super::behaviour::BehaviourEvent;
 use super::core::{Event, GrantBytes, Offence};
 use super::gossip::topic_of;
+use super::relay::is_relayed;
 use super::shell::{FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
-use super::wire::VerdictAnswer;
+use super::wire::Unreadable;
 use crate::messages::{Address, MAX_BEACON_ADDRESSES};
 
 impl Shell {
@@ -17,7 +20,14 @@ impl Shell {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let target = self.dials.remove(&connection_id);
-                self.acquaintances.entry(peer_id).or_default();
+                if !self.acquaintances.contains_key(&peer_id) {
+                    self.meet(peer_id);
+                }
+                if endpoint.is_relayed()
+                    && let Some(known) = self.acquaintance(peer_id)
+                {
+                    known.relayed.push(connection_id);
+                }
                 let (Some(peer), Some(address)) = (to_bytes(&peer_id), to_address(endpoint.get_remote_address()))
                 else {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
@@ -31,17 +41,35 @@ impl Shell {
                     self.feed(Event::Disconnected { peer });
                 }
             }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                if let Some(known) = self.acquaintance(peer_id) {
+                    known.relayed.retain(|relayed| *relayed != connection_id);
+                }
+            }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(target) = self.dials.remove(&connection_id) {
                     tracing::debug!(?target, %error, "dial failed");
                     self.feed(Event::DialFailed { target });
                 }
             }
-            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => {
+            SwarmEvent::NewListenAddr { address, .. } => {
+                // What those who are reached through us tell others.
+                if self.relay.serve && !is_relayed(&address) {
+                    self.swarm.add_external_address(address);
+                }
+                self.calm_kademlia();
+                let addresses = self.own_addresses();
+                self.feed(Event::Listening { addresses });
+            }
+            SwarmEvent::ExpiredListenAddr { .. } => {
+                self.calm_kademlia();
                 let addresses = self.own_addresses();
                 self.feed(Event::Listening { addresses });
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "listener failed"),
+            SwarmEvent::ListenerClosed { listener_id, .. } if self.vias.closed(listener_id, self.now()) => {
+                tracing::debug!("a relay is not there for us, or not yet");
+            }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 tracing::warn!(?addresses, %error, "listener closed");
             }
@@ -60,17 +88,36 @@ impl Shell {
                     known.rtt = Some(rtt);
                 }
             }
+            // The library only tells of it. The first ping without an answer is not even told.
+            BehaviourEvent::Ping(ping::Event {
+                connection,
+                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
+                peer,
+            }) => {
+                tracing::debug!(%peer, "no answer to pings, closing the connection");
+                self.swarm.close_connection(connection);
+            }
             BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
                 result: kad::QueryResult::GetClosestPeers(Ok(found)),
                 ..
             }) => {
                 for peer in found.peers {
-                    self.learn(peer.peer_id, peer.addrs);
+                    self.learn(peer.peer_id, peer.addrs, false);
                 }
+            }
+            BehaviourEvent::Punch(dcutr::Event { remote_peer_id, result: Ok(_) }) => {
+                // There is a direct way now: the relay's is for others.
+                let relayed = self.acquaintance(remote_peer_id).map(|known| known.relayed.clone());
+                for connection in relayed.unwrap_or_default() {
+                    self.swarm.close_connection(connection);
+                }
+            }
+            BehaviourEvent::Punch(dcutr::Event { remote_peer_id, result: Err(error) }) => {
+                tracing::debug!(peer = %remote_peer_id, %error, "no direct way found, the relay's stays");
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
-                    self.learn(peer, vec![address]);
+                    self.learn(peer, vec![address], false);
                 }
             }
             BehaviourEvent::Hello(event) => self.on_hello_event(event),
@@ -116,17 +163,19 @@ impl Shell {
         self.note_agent(peer, &info.agent_version, addresses.clone());
         let proven = to_bytes(&peer).and_then(|peer| self.core.member(&peer)).is_some();
         if proven {
+            // In place of those that it named before: the library keeps all that it is given.
+            self.swarm.behaviour_mut().kad.remove_peer(&peer);
             for address in &addresses {
                 self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
             }
-            self.learn(peer, addresses);
+            self.learn(peer, addresses, true);
         }
     }
 
-    fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+    fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, itself: bool) {
         let addresses: Vec<Address> = addresses.iter().filter_map(to_address).take(MAX_BEACON_ADDRESSES).collect();
         if let Some(peer) = to_bytes(&peer).filter(|_| !addresses.is_empty()) {
-            self.feed(Event::Addresses { peer, addresses });
+            self.feed(Event::Addresses { peer, addresses, itself });
         }
     }
 
@@ -155,18 +204,16 @@ impl Shell {
         }
     }
 
-    fn on_verdict_event(&mut self, event: Answers<super::wire::VerdictRequest, VerdictAnswer>) {
+    fn on_verdict_event(&mut self, event: Answers<super::wire::VerdictRequest, super::wire::VerdictAnswer>) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => {
-                // To validators only: a file is large, and strangers may come in numbers.
-                let allowed = self.core.member(&peer).is_some();
-                let bytes = self.held.get(request.file, request.digest).filter(|_| allowed).map(<[u8]>::to_vec);
-                let _ = self.swarm.behaviour_mut().verdict.send_response(channel, VerdictAnswer(bytes));
+                let file = self.held.get(request.file, request.digest);
+                self.feed_waiting(Waiting::Verdict(channel, file), |token| Event::VerdictAsked { peer, token });
             }
             Happened::Answered { request_id, response } => {
                 if let Some(reply) = self.fetches.remove(&request_id) {
-                    let _ = reply.send(response.0);
+                    let _ = reply.send(response.0.map(Arc::unwrap_or_clone));
                 }
             }
             Happened::Unanswered { request_id } => {
@@ -196,7 +243,12 @@ impl Shell {
         match event {
             request_response::Event::Message { peer, message, .. } => {
                 let happened = match message {
-                    Message::Request { request, channel, .. } => Happened::Asked { request, channel },
+                    Message::Request { request: Ok(request), channel, .. } => Happened::Asked { request, channel },
+                    Message::Request { request: Err(Unreadable), .. } => {
+                        let peer = to_bytes(&peer)?;
+                        self.feed(Event::Misbehaved { peer, offence: Offence::MalformedRequest });
+                        return None;
+                    }
                     Message::Response { request_id, response } => Happened::Answered { request_id, response },
                 };
                 Some((to_bytes(&peer)?, happened))
@@ -208,18 +260,12 @@ impl Shell {
                 tracing::debug!(%peer, %error, "request failed");
                 Some((to_bytes(&peer)?, Happened::Unanswered { request_id }))
             }
-            request_response::Event::InboundFailure { peer, error, .. } => {
-                if let InboundFailure::Io(error) = &error {
-                    self.blame_malformed(peer, error);
-                }
-                None
-            }
-            request_response::Event::ResponseSent { .. } => None,
+            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => None,
         }
     }
 }
 
-type Answers<Request, Response> = request_response::Event<Request, Response>;
+type Answers<Request, Response> = request_response::Event<Result<Request, Unreadable>, Response>;
 
 enum Happened<Request, Response> {
     Asked { request: Request, channel: request_response::ResponseChannel<Response> },

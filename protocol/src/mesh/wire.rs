@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -10,7 +11,7 @@ use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 
 use super::core::limits::MAX_GRANT_BYTES;
-use crate::codec::{Decode, Encode, Wire, wire};
+use crate::codec::{CodecError, Decode, Encode, Wire, wire};
 use crate::verdict::MAX_FILE_BYTES;
 use crate::{Digest, FileId};
 
@@ -27,14 +28,19 @@ pub const CATCHUP_PROTOCOL: &str = "/leoma/catchup/1";
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for up to 4 MiB, at no less than half a megabit per second.
 pub(super) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Streams of one small protocol on one connection: a request under way in each direction, and one retried in each.
-pub(super) const SMALL_STREAMS: usize = 4;
-/// Streams that carry files or pages, on one connection.
-pub(super) const TRANSFER_STREAMS: usize = 4;
+/// Streams of one protocol on one connection: a request under way in each direction, and one retried in each. Pages are
+/// asked for one by one.
+pub(super) const STREAMS: usize = 4;
+/// Streams that carry grants, which strangers may try to fill: one in each direction.
+pub(super) const GRANT_STREAMS: usize = 2;
+/// Streams that carry files: a validator fetches eight at a time, and is asked for as many.
+pub(super) const FILE_STREAMS: usize = 16;
+/// Bytes that are written at once: what waits in a connection for a peer that does not read.
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// A grant on the wire. `Debug` shows nothing of it.
-#[derive(Encode, Decode)]
-pub(super) struct GrantOffer(pub(super) Vec<u8>);
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct GrantOffer(pub Vec<u8>);
 wire!(GrantOffer, MAX_GRANT_BYTES + 16);
 
 impl fmt::Debug for GrantOffer {
@@ -44,32 +50,42 @@ impl fmt::Debug for GrantOffer {
 }
 
 /// Whether a grant was taken.
-#[derive(Clone, Copy, Debug, Encode, Decode)]
-pub(super) struct GrantAnswer {
-    pub(super) taken: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GrantAnswer {
+    /// Whether.
+    pub taken: bool,
 }
 wire!(GrantAnswer, 16);
 
 /// Asks for a file.
-#[derive(Clone, Copy, Debug, Encode, Decode)]
-pub(super) struct VerdictRequest {
-    pub(super) file: FileId,
-    pub(super) digest: Digest,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct VerdictRequest {
+    /// Which.
+    pub file: FileId,
+    /// What it says.
+    pub digest: Digest,
 }
 wire!(VerdictRequest, 128);
 
-/// The file, if the peer holds it.
-#[derive(Debug, Encode, Decode)]
-pub(super) struct VerdictAnswer(pub(super) Option<Vec<u8>>);
+/// The file, if the peer holds it. Shared, so that a file costs its size once, however many peers take their time to
+/// read it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct VerdictAnswer(pub Option<Arc<Vec<u8>>>);
 wire!(VerdictAnswer, MAX_FILE_BYTES + 16);
 
 /// A catch-up page, unless refused.
-#[derive(Debug, Encode, Decode)]
-pub(super) struct PageAnswer(pub(super) Option<super::core::CatchupPage>);
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PageAnswer(pub Option<super::core::CatchupPage>);
 wire!(PageAnswer, super::core::limits::MAX_PAGE_BYTES + 16);
 
+/// A request that is too long or cannot be decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unreadable;
+
 /// Reads and writes [`Wire`] values until the end of the stream. What is too long is refused while it is read, what
-/// cannot be decoded afterwards; both as [`io::ErrorKind::InvalidData`], which the shell holds against the peer.
+/// cannot be decoded afterwards. The shell holds both against the peer: an answer fails as
+/// [`io::ErrorKind::InvalidData`], and a request arrives as [`Unreadable`], for the library keeps a request that failed
+/// to itself.
 pub(super) struct WireCodec<Request, Response>(PhantomData<fn() -> (Request, Response)>);
 
 impl<Request, Response> Clone for WireCodec<Request, Response> {
@@ -78,17 +94,21 @@ impl<Request, Response> Clone for WireCodec<Request, Response> {
     }
 }
 
-impl<Request: Wire + Send, Response: Wire + Send> request_response::Codec for WireCodec<Request, Response> {
+impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec for WireCodec<Request, Response> {
     type Protocol = StreamProtocol;
-    type Request = Request;
+    type Request = Result<Request, Unreadable>;
     type Response = Response;
 
     async fn read_request<T: AsyncRead + Unpin + Send>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-    ) -> io::Result<Request> {
-        read(io).await
+    ) -> io::Result<Result<Request, Unreadable>> {
+        match read(io).await {
+            Ok(request) => Ok(Ok(request)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(Unreadable)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn read_response<T: AsyncRead + Unpin + Send>(
@@ -99,11 +119,19 @@ impl<Request: Wire + Send, Response: Wire + Send> request_response::Codec for Wi
         read(io).await
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Result<Request, Unreadable>,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, request).await
+        match request {
+            Ok(request) => write(io, request).await,
+            Err(Unreadable) => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
 
     async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, response: Response) -> io::Result<()>
@@ -111,6 +139,41 @@ impl<Request: Wire + Send, Response: Wire + Send> request_response::Codec for Wi
         T: AsyncWrite + Unpin + Send,
     {
         write(io, response).await
+    }
+}
+
+/// An encoding: its beginning, and the rest of it where that is shared with others.
+pub(super) type Parts = (Vec<u8>, Option<Arc<Vec<u8>>>);
+
+/// What a stream carries, in the form in which it is kept while a slow peer reads it.
+pub(super) trait Sent: Wire {
+    /// The encoding.
+    fn parts(self) -> Result<Parts, CodecError> {
+        Ok((self.to_wire()?, None))
+    }
+}
+
+impl Sent for crate::hello::Hello {}
+impl Sent for crate::hello::HelloAnswer {}
+impl Sent for GrantOffer {}
+impl Sent for GrantAnswer {}
+impl Sent for VerdictRequest {}
+impl Sent for super::core::CatchupRequest {}
+impl Sent for PageAnswer {}
+
+impl Sent for VerdictAnswer {
+    fn parts(self) -> Result<Parts, CodecError> {
+        match self.0 {
+            Some(file) if file.len() <= MAX_FILE_BYTES => {
+                // An empty file's encoding ends with its length: what is left to add are the bytes themselves.
+                let mut head = Self(Some(Arc::default())).to_wire()?;
+                let length = head.len() - size_of::<u64>();
+                head.truncate(length);
+                head.extend((file.len() as u64).to_le_bytes());
+                Ok((head, Some(file)))
+            }
+            other => Ok((Self(other).to_wire()?, None)),
+        }
     }
 }
 
@@ -124,9 +187,13 @@ async fn read<V: Wire>(io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<V
     V::from_wire(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-async fn write<V: Wire>(io: &mut (impl AsyncWrite + Unpin + Send), value: V) -> io::Result<()> {
-    let bytes = value.to_wire().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    io.write_all(&bytes).await
+async fn write<V: Sent>(io: &mut (impl AsyncWrite + Unpin + Send), value: V) -> io::Result<()> {
+    // The value itself is gone before the first byte is on its way.
+    let (head, rest) = value.parts().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    for chunk in head.chunks(CHUNK_BYTES).chain(rest.iter().flat_map(|rest| rest.chunks(CHUNK_BYTES))) {
+        io.write_all(chunk).await?;
+    }
+    Ok(())
 }
 
 /// The libp2p behaviour of one protocol.
@@ -138,8 +205,8 @@ pub(super) fn exchange<Request, Response>(
     streams: usize,
 ) -> Exchange<Request, Response>
 where
-    Request: Wire + Send + 'static,
-    Response: Wire + Send + 'static,
+    Request: Sent + Send + 'static,
+    Response: Sent + Send + 'static,
 {
     let config = request_response::Config::default().with_request_timeout(timeout).with_max_concurrent_streams(streams);
     let protocols = [(StreamProtocol::new(protocol), ProtocolSupport::Full)];
@@ -162,8 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_file_is_written_as_any_other_value() {
+        for answer in [None, Some(vec![]), Some(vec![7; 100]), Some(vec![1; 3 * CHUNK_BYTES + 1])] {
+            let answer = || VerdictAnswer(answer.clone().map(Arc::new));
+            let mut written = Vec::new();
+            futures::executor::block_on(write(&mut written, answer())).unwrap();
+            assert_eq!(written, answer().to_wire().unwrap());
+        }
+        let too_long = VerdictAnswer(Some(Arc::new(vec![0; VerdictAnswer::MAX_BYTES])));
+        assert!(futures::executor::block_on(write(&mut Vec::new(), too_long)).is_err());
+    }
+
+    #[test]
     fn the_largest_file_and_grant_fit() {
-        assert!(VerdictAnswer(Some(vec![0; MAX_FILE_BYTES])).to_wire().is_ok());
+        assert!(VerdictAnswer(Some(Arc::new(vec![0; MAX_FILE_BYTES]))).to_wire().is_ok());
         assert!(GrantOffer(vec![0; MAX_GRANT_BYTES]).to_wire().is_ok());
         assert!(!format!("{:?}", GrantOffer(b"secret".to_vec())).contains("115"));
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, MAX_VALIDATORS, MessageError, quorum};
 use crate::codec::{self, Decode, Encode, wire};
-use crate::signing::{Domain, HotkeySigner, NotSafe, Safe, Signature, SigningSlot, SlotKind};
+use crate::signing::{Claim, Domain, HotkeySigner, NotSafe, Safe, Signature, SigningSlot, SlotKind};
 use crate::verdict::{MAX_FILE_BYTES, SignedVerdict};
 use crate::{Digest, FileId, Hotkey, Network};
 
@@ -27,6 +27,13 @@ wire!(Announcement, 256);
 impl Announcement {
     fn signed_part(&self) -> Vec<u8> {
         codec::payload(&(self.network, self.file, self.digest, self.bytes_len))
+    }
+
+    /// The signature, to be checked with others.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn claim(&self) -> Claim {
+        let (domain, hotkey) = (Domain::Announcement, self.file.producer);
+        Claim { domain, payload: self.signed_part(), signature: self.signature, hotkey }
     }
 
     /// Whether the producer said this, about a task that counts.
@@ -62,6 +69,12 @@ wire!(Attestation, 256);
 impl Attestation {
     fn signed_part(&self) -> Vec<u8> {
         codec::payload(&(self.network, self.file, self.digest, self.attester))
+    }
+
+    /// The signature, to be checked with others.
+    pub(crate) fn claim(&self) -> Claim {
+        let (domain, hotkey) = (Domain::Attestation, self.attester);
+        Claim { domain, payload: self.signed_part(), signature: self.signature, hotkey }
     }
 
     /// Whether the attester said this, about a task that counts.
@@ -127,6 +140,8 @@ impl Certificate {
         if self.votes.len() > MAX_VALIDATORS || !self.votes.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(MessageError::Nonsense("attesters are not ascending, each once"));
         }
+        let admitted = self.attestations().filter(|vote| context.admits(vote.file.task_id, vote.attester));
+        context.signatures.prepare(admitted.map(|attestation| attestation.claim()));
         for attestation in self.attestations() {
             attestation.verify(context)?;
         }

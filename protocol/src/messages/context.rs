@@ -6,13 +6,15 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 use crate::codec::CodecError;
-use crate::signing::{Domain, Signature};
+use crate::signing::{Claim, Domain, Signature, all_hold};
 use crate::{BlockNumber, Digest, Hotkey, Network, TaskId};
 
 /// Most validators on an allowlist: a subnet has 256 uids.
 pub const MAX_VALIDATORS: usize = 256;
 /// Most allowlists that are remembered: a list per twenty tasks over the whole lookback.
 const MAX_ALLOWLISTS: usize = 16;
+/// Signatures that are checked together. More save little, and one bad one makes the work on all of them vain.
+const BATCH: usize = 256;
 /// Most good signatures that are remembered, in each of two generations of 32 bytes a piece.
 const MAX_SEEN_SIGNATURES: usize = 16_384;
 
@@ -122,6 +124,11 @@ impl Context<'_> {
             Err(MessageError::BadSignature { hotkey })
         }
     }
+
+    /// Whether a speaker has a say about a task that counts: what is asked before a signature is looked at.
+    pub(crate) fn admits(&self, task: TaskId, speaker: Hotkey) -> bool {
+        self.check_task(task, speaker).is_ok()
+    }
 }
 
 /// Why a message counts for nothing.
@@ -200,31 +207,72 @@ impl fmt::Debug for SignatureCheck {
     }
 }
 
+fn key(domain: Domain, payload: &[u8], signature: &Signature, hotkey: &Hotkey) -> Digest {
+    Digest::of_parts(&[&[domain as u8], &signature.0, hotkey.as_bytes(), payload])
+}
+
 impl SignatureCheck {
     /// Whether `hotkey` signed `payload` in `domain`.
     pub(crate) fn check(&self, domain: Domain, payload: &[u8], signature: &Signature, hotkey: &Hotkey) -> bool {
-        let key = Digest::of_parts(&[&[domain as u8], &signature.0, hotkey.as_bytes(), payload]);
-        {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.recent.contains(&key) || seen.older.contains(&key) {
-                return true;
-            }
+        let key = key(domain, payload, signature, hotkey);
+        if self.remembers(&key) {
+            return true;
         }
         let good = domain.verify(payload, signature, hotkey);
         if good {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            self.remember([key]);
+        }
+        good
+    }
+
+    /// Checks many signatures together, so that the single checks to come find them remembered. Decides nothing: in a
+    /// batch with a bad one all are left to the single checks, which say which one it is, and so is every later batch.
+    /// Of several signatures under one statement the first is checked: a liar can sign a page full of them.
+    pub(crate) fn prepare(&self, claims: impl IntoIterator<Item = Claim>) {
+        let mut statements = HashSet::new();
+        let mut is_first = |claim: &Claim| {
+            let statement: [&[u8]; 3] = [&[claim.domain as u8], claim.hotkey.as_bytes(), &claim.payload];
+            statements.insert(Digest::of_parts(&statement))
+        };
+        let firsts = claims.into_iter().filter(|claim| is_first(claim));
+        let keyed = firsts.map(|claim| {
+            let Claim { domain, payload, signature, hotkey } = &claim;
+            (key(*domain, payload, signature, hotkey), claim)
+        });
+        let new: Vec<(Digest, Claim)> = keyed.filter(|(key, _)| !self.remembers(key)).collect();
+        for batch in new.chunks(BATCH).filter(|batch| batch.len() > 1) {
+            if !all_hold(&batch.iter().map(|(_, claim)| claim).collect::<Vec<_>>()) {
+                return;
+            }
+            self.remember(batch.iter().map(|(key, _)| *key));
+        }
+    }
+
+    fn remembers(&self, key: &Digest) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.recent.contains(key) || seen.older.contains(key)
+    }
+
+    fn remember(&self, keys: impl IntoIterator<Item = Digest>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
             if seen.recent.len() >= MAX_SEEN_SIGNATURES {
                 seen.older = std::mem::take(&mut seen.recent);
             }
             seen.recent.insert(key);
         }
-        good
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use sp_core::{Pair as _, sr25519};
+
     use super::*;
+    use crate::{HotkeySigner, MemoryGuard};
 
     fn hotkey(byte: u8) -> Hotkey {
         Hotkey::from_bytes([byte; 32])
@@ -236,6 +284,65 @@ mod tests {
             let quorum = quorum(validators);
             assert!(quorum * 3 > validators * 2 && (quorum - 1) * 3 <= validators * 2);
             assert!(quorum <= validators);
+        }
+    }
+
+    fn claims(count: u8) -> Vec<Claim> {
+        let claim = |number: u8| {
+            let pair = sr25519::Pair::from_seed(&[number; 32]);
+            let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
+            let payload = vec![number; 40];
+            let signature = signer.sign_domain(Domain::Attestation, &payload);
+            Claim { domain: Domain::Attestation, payload, signature, hotkey: signer.hotkey() }
+        };
+        (0..count).map(claim).collect()
+    }
+
+    fn remembered(check: &SignatureCheck, claim: &Claim) -> bool {
+        check.remembers(&key(claim.domain, &claim.payload, &claim.signature, &claim.hotkey))
+    }
+
+    fn passes(check: &SignatureCheck, claim: &Claim) -> bool {
+        check.check(claim.domain, &claim.payload, &claim.signature, &claim.hotkey)
+    }
+
+    #[test]
+    fn signatures_that_were_checked_together_are_remembered() {
+        let (check, claims) = (SignatureCheck::default(), claims(9));
+        assert!(passes(&check, &claims[4]));
+        check.prepare(claims.clone());
+        assert!(claims.iter().all(|claim| remembered(&check, claim)));
+    }
+
+    #[test]
+    fn one_bad_signature_is_found_among_good_ones() {
+        let (check, mut claims) = (SignatureCheck::default(), claims(9));
+        claims[5].payload[0] ^= 1;
+        check.prepare(claims.clone());
+        assert!(!claims.iter().any(|claim| remembered(&check, claim)));
+        let passed: Vec<usize> = (0..9).filter(|index| passes(&check, &claims[*index])).collect();
+        assert_eq!(passed, [0, 1, 2, 3, 4, 6, 7, 8]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn checking_together_first_changes_no_answer(
+            turned in proptest::collection::vec((0..6usize, 0..104usize, 0..8u32), 0..4),
+        ) {
+            let mut claims = claims(6);
+            for (index, byte, bit) in turned {
+                let claim = &mut claims[index];
+                match byte {
+                    0..64 => claim.signature.0[byte] ^= 1 << bit,
+                    _ => claim.payload[byte - 64] ^= 1 << bit,
+                }
+            }
+            let (together, singly) = (SignatureCheck::default(), SignatureCheck::default());
+            together.prepare(claims.clone());
+            for claim in &claims {
+                prop_assert_eq!(passes(&together, claim), passes(&singly, claim));
+            }
         }
     }
 

@@ -55,6 +55,15 @@ impl Evidence {
         }
     }
 
+    /// Both signatures, to be checked with others.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn claims(&self) -> [crate::signing::Claim; 2] {
+        match self {
+            Self::Announcements(pair) => [pair[0].claim(), pair[1].claim()],
+            Self::Attestations(pair) => [pair[0].claim(), pair[1].claim()],
+        }
+    }
+
     /// Whether the accused really signed both, and the two exclude each other.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads `uXXXX`.
+    /// Reads the `u` of an escape and its four hexadecimal digits.
     fn four_digits(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.as_bytes().get(self.offset + 1..self.offset + 5);
         let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));

@@ -1,20 +1,18 @@
 //! Meshes on loopback, and a peer that says whatever a test wants.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part")]
+
+pub mod frames;
+mod hostile;
 
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leoma_protocol::hello::{Hello, HelloDraft, PeerIdBytes};
-use leoma_protocol::mesh::libp2p::futures::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
-};
+pub use hostile::{Hostile, Reading};
+use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::libp2p::request_response::{self, Message, OutboundRequestId, ProtocolSupport};
-use leoma_protocol::mesh::libp2p::swarm::SwarmEvent;
-use leoma_protocol::mesh::libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, MeshStatus, Timing};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
@@ -133,12 +131,21 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut poll: impl 
 
 /// A mesh of `count` validators, all connected through the first.
 pub async fn mesh(count: u8) -> Vec<Node> {
-    let members = hotkeys(1..=count);
-    let first = Node::start(config(1, &members));
+    mesh_among(count, &hotkeys(1..=count), |_| ()).await
+}
+
+/// A mesh of `count` validators out of `members`, each configured by `adjust`.
+pub async fn mesh_among(count: u8, members: &[Hotkey], adjust: impl Fn(&mut MeshConfig)) -> Vec<Node> {
+    let configured = |number| {
+        let mut config = config(number, members);
+        adjust(&mut config);
+        config
+    };
+    let first = Node::start(configured(1));
     let bootnode = first.address().await;
     let mut nodes = vec![first];
     for number in 2..=count {
-        let mut config = config(number, &members);
+        let mut config = configured(number);
         config.bootnodes = vec![bootnode.clone()];
         nodes.push(Node::start(config));
     }
@@ -154,143 +161,18 @@ pub fn verdict(signer: &HotkeySigner, task: u64, content: &[u8]) -> SignedVerdic
     SignedVerdict { id, digest: Digest::of(content), bytes: content.to_vec() }
 }
 
-/// Bytes in, bytes out.
-#[derive(Clone, Default)]
-pub struct Raw;
-
-#[allow(clippy::manual_async_fn, reason = "the trait is written so")]
-impl request_response::Codec for Raw {
-    type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
-    type Response = Vec<u8>;
-
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> std::io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        let mut bytes = Vec::new();
-        io.read_to_end(&mut bytes).await?;
-        Ok(bytes)
+/// Lets `nodes` announce, attest to and certify a file of `task` by the first of them.
+pub async fn agree(nodes: &[&Node], producer: &HotkeySigner, task: u64) {
+    let file = verdict(producer, task, &task.to_be_bytes());
+    nodes[0].handle.announce(producer.sign_announcement(network(), &file).unwrap()).await.unwrap();
+    for node in nodes {
+        let announced =
+            |event: &MeshEvent| matches!(event, MeshEvent::Announcement(a) if a.file == file.id).then_some(());
+        node.until_heard("the announcement", announced).await;
+        node.handle.attest(file.id, file.digest).await.unwrap();
     }
-
-    async fn read_response<T>(&mut self, protocol: &StreamProtocol, io: &mut T) -> std::io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        self.read_request(protocol, io).await
-    }
-
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, bytes: Vec<u8>) -> std::io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&bytes).await
-    }
-
-    async fn write_response<T>(&mut self, protocol: &StreamProtocol, io: &mut T, bytes: Vec<u8>) -> std::io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        self.write_request(protocol, io, bytes).await
-    }
-}
-
-/// A peer that speaks one request protocol, and says what it likes.
-pub struct Hostile {
-    pub swarm: Swarm<request_response::Behaviour<Raw>>,
-    pub peer: PeerId,
-}
-
-impl Hostile {
-    pub fn new(protocol: &'static str) -> Self {
-        Self::with_key(protocol, Keypair::generate_ed25519())
-    }
-
-    pub fn with_key(protocol: &'static str, keypair: Keypair) -> Self {
-        let peer = keypair.public().to_peer_id();
-        let swarm = SwarmBuilder::with_existing_identity(keypair)
-            .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-            .unwrap()
-            .with_behaviour(|_| {
-                let protocols = [(StreamProtocol::new(protocol), ProtocolSupport::Full)];
-                request_response::Behaviour::with_codec(Raw, protocols, request_response::Config::default())
-            })
-            .unwrap()
-            .with_swarm_config(|config| config.with_idle_connection_timeout(PATIENCE))
-            .build();
-        Self { swarm, peer }
-    }
-
-    pub fn peer_bytes(&self) -> PeerIdBytes {
-        PeerIdBytes::new(&self.peer.to_bytes()).unwrap()
-    }
-
-    pub fn hello(&self, signer: &HotkeySigner, change: impl FnOnce(&mut HelloDraft)) -> Hello {
-        let mut draft = HelloDraft {
-            network: network(),
-            peer: self.peer_bytes(),
-            params: ConsensusParams::default().digest(),
-            seq: 1,
-            expires: BlockNumber(HEAD.0 + 100),
-        };
-        change(&mut draft);
-        signer.sign_hello(draft)
-    }
-
-    pub async fn connect(&mut self, address: &Multiaddr) -> PeerId {
-        self.swarm.dial(address.clone()).unwrap();
-        let connected = async {
-            loop {
-                match self.swarm.select_next_some().await {
-                    SwarmEvent::ConnectionEstablished { peer_id, .. } => return peer_id,
-                    SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error}"),
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, connected).await.expect("a connection")
-    }
-
-    /// Sends a request and waits for its answer; `None` when there is none.
-    pub async fn ask(&mut self, peer: PeerId, bytes: Vec<u8>) -> Option<Vec<u8>> {
-        let asked: OutboundRequestId = self.swarm.behaviour_mut().send_request(&peer, bytes);
-        let answered = async {
-            loop {
-                match self.swarm.select_next_some().await {
-                    SwarmEvent::Behaviour(request_response::Event::Message {
-                        message: Message::Response { request_id, response },
-                        ..
-                    }) if request_id == asked => return Some(response),
-                    SwarmEvent::Behaviour(request_response::Event::OutboundFailure { request_id, .. })
-                        if request_id == asked =>
-                    {
-                        return None;
-                    }
-                    SwarmEvent::ConnectionClosed { num_established: 0, .. } => return None,
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, answered).await.expect("an answer or a failure")
-    }
-
-    /// Waits until the other side has closed the connection; returns the requests that came meanwhile.
-    pub async fn until_closed(&mut self) -> Vec<Vec<u8>> {
-        let mut requests = Vec::new();
-        let closed = async {
-            loop {
-                match self.swarm.select_next_some().await {
-                    SwarmEvent::ConnectionClosed { num_established: 0, .. } => return,
-                    SwarmEvent::Behaviour(request_response::Event::Message {
-                        message: Message::Request { request, .. },
-                        ..
-                    }) => requests.push(request),
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, closed).await.expect("the connection to be closed");
-        requests
+    for node in nodes {
+        let certified = |event: &MeshEvent| matches!(event, MeshEvent::Certified(c) if c.file == file.id).then_some(());
+        node.until_heard("the certificate", certified).await;
     }
 }

@@ -14,6 +14,13 @@ use super::subnet::{Options, Subnet};
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy machine.
 const SLACK: Duration = Duration::from_secs(180);
+/// Milliseconds of a block for as many validators as the machine carries with ease.
+const BLOCK_TIME: u64 = 500;
+/// Validators that one core carries at [`BLOCK_TIME`]. Each follows the chain's head and opens a scorer, whose self-test
+/// costs a few seconds of a core when everybody starts; tasks cost the same however many validators take turns.
+const VALIDATORS_PER_CORE: usize = 4;
+/// What every further validator adds to the time limit: its start.
+const START_PER_VALIDATOR: Duration = Duration::from_secs(5);
 
 /// Starts a whole subnet on this machine and waits until its validators agree.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,9 +34,10 @@ pub struct LaunchArgs {
     /// Consecutive epochs in which all validators must set the same weights.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
-    /// Milliseconds of a block.
-    #[arg(long, default_value_t = 500)]
-    block_time: u64,
+    /// Milliseconds of a block. By default 500 for up to four validators per core, and 500 more for each time that many:
+    /// blocks must not come faster than the slowest validator can follow.
+    #[arg(long, value_name = "MS")]
+    block_time: Option<u64>,
     /// Blocks of a task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
@@ -97,6 +105,13 @@ impl LaunchArgs {
     /// When a part does not start or dies.
     pub async fn run(self) -> Result<Outcome, LaunchError> {
         let mut progress = Progress::new(self.validators);
+        if self.block_time.is_none() && self.block_time() != BLOCK_TIME {
+            let (validators, block_time) = (self.validators, self.block_time());
+            progress.say(&format!(
+                "{validators} validators on {} cores: blocks take {block_time} ms (--block-time)",
+                cores()
+            ));
+        }
         let ended = self.run_to_end(&mut progress).await;
         progress.finish();
         let Some(report) = ended? else {
@@ -148,19 +163,25 @@ impl LaunchArgs {
         Options {
             validators: self.validators,
             miners: self.miners,
-            block_time: self.block_time,
+            block_time: self.block_time(),
             interval: self.interval,
             seed: self.seed.clone(),
             corpus: self.corpus.clone(),
             folder: self.dir.clone(),
             keep: self.keep,
             device: self.device.clone(),
+            ..Options::default()
         }
     }
 
+    fn block_time(&self) -> u64 {
+        self.block_time.unwrap_or_else(|| block_time(self.validators, cores()))
+    }
+
     fn time_limit(&self) -> Duration {
-        let needed = Duration::from_millis((self.epochs + 1) * EPOCH_BLOCKS * self.block_time);
-        self.timeout.map_or(needed * 3 / 2 + SLACK, Duration::from_secs)
+        let needed = Duration::from_millis((self.epochs + 1) * EPOCH_BLOCKS * self.block_time());
+        let start = START_PER_VALIDATOR * u32::try_from(self.validators).unwrap_or(u32::MAX);
+        self.timeout.map_or(needed * 3 / 2 + SLACK + start, Duration::from_secs)
     }
 
     fn write(&self, report: &Report) -> Result<(), LaunchError> {
@@ -171,11 +192,33 @@ impl LaunchArgs {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Milliseconds of a block for so many validators on so many cores.
+fn block_time(validators: usize, cores: usize) -> u64 {
+    let times = validators.div_ceil(VALIDATORS_PER_CORE * cores.max(1)).max(1);
+    BLOCK_TIME * u64::try_from(times).unwrap_or(u64::MAX)
+}
+
 /// Comes with Ctrl-C, a polite kill or a closed terminal.
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     // Without handlers the signals end the process at once; its parts follow, as the kernel ends them with it.
     let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
     let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     futures::future::select_all(any).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_get_slower_only_where_the_machine_is_too_small() {
+        let times: Vec<u64> =
+            [(4, 2), (8, 2), (9, 2), (16, 2), (64, 2), (16, 16), (1, 0)].map(|(v, c)| block_time(v, c)).to_vec();
+        assert_eq!(times, [500, 500, 1000, 1000, 4000, 500, 500]);
+    }
 }

@@ -1,5 +1,6 @@
 //! What a validator and the subnet's owner find in their environment: the names that operators know.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::accounts::HOTKEY_NAME;
@@ -14,6 +15,8 @@ pub struct Addresses {
     pub chain: String,
     /// The S3 server.
     pub storage: String,
+    /// Where faults of the S3 server are ordered.
+    pub storage_admin: String,
     /// The stand-in services.
     pub services: ServicesReport,
 }
@@ -29,6 +32,8 @@ const LEAST_REQUEST_SECONDS: u64 = 20;
 /// Where one validator listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ports {
+    /// Address of the mesh.
+    pub(super) ip: Ipv4Addr,
     /// TCP and QUIC port of the mesh.
     pub(super) mesh: u16,
     /// Port of the status pages.
@@ -102,7 +107,7 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     let ValidatorSettings { plan, validator, addresses, ports, .. } = settings;
     let mut environment = on_chain(addresses, settings.wallets, &validator.account.wallet);
     environment.extend(source_bucket(addresses, &plan.source));
-    let mesh = format!("/ip4/127.0.0.1/tcp/{0},/ip4/127.0.0.1/udp/{0}/quic-v1", ports.mesh);
+    let mesh = format!("/ip4/{0}/tcp/{1},/ip4/{0}/udp/{1}/quic-v1", ports.ip, ports.mesh);
     let services = &addresses.services;
     let timeout = settings.task_seconds.max(LEAST_REQUEST_SECONDS);
     environment.extend(owned(&[

@@ -7,6 +7,7 @@ use leoma::chain::{ChainError, SubmitError};
 use leoma_storage::{ConfigError, KeyError, StoreError};
 
 use crate::corpus::CorpusError;
+use crate::netns::NetworkError;
 use crate::storage::KeysError;
 
 /// Why a local subnet did not start, or stopped.
@@ -98,6 +99,20 @@ pub enum LaunchError {
     /// A client could not be made.
     #[error("http client: {0}")]
     Client(#[from] reqwest::Error),
+    /// The network between validators cannot be made or changed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Validators share this machine's loopback, where nothing can be cut.
+    #[error("validators have no addresses of their own in this run (Options::namespaces)")]
+    NoNetwork,
+    /// A stand-in does not take orders.
+    #[error("{url}: {reason}")]
+    Admin {
+        /// Where it takes them.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
     /// The time is over.
     #[error("not every validator agreed within {} s; the logs are in {logs}", .after.as_secs())]
     TimeOut {

@@ -5,12 +5,14 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::LaunchError;
+use crate::netns::Namespace;
 
 /// Log lines that an error shows.
 const SHOWN_LINES: usize = 20;
@@ -49,6 +51,8 @@ pub struct PartPlan {
     pub folder: PathBuf,
     /// Where its output goes; a part that is started again appends.
     pub log: PathBuf,
+    /// The network namespace that it runs in; without one, that of the launcher.
+    pub namespace: Option<Arc<Namespace>>,
 }
 
 impl std::fmt::Debug for PartPlan {
@@ -86,9 +90,13 @@ impl Part {
         command.envs(plan.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log).process_group(0);
         let launcher = std::process::id();
-        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl and getppid.
+        let namespace = plan.namespace.clone();
+        // SAFETY: between fork and exec only async-signal-safe calls are made: setns, prctl and getppid.
         unsafe {
             command.pre_exec(move || {
+                if let Some(namespace) = &namespace {
+                    namespace.enter()?;
+                }
                 nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
                 // The launcher may have died before the call above took effect.
                 if nix::unistd::getppid().as_raw() as u32 == launcher {
@@ -165,6 +173,16 @@ impl Part {
         let _ = killpg(self.group, Signal::SIGTERM);
     }
 
+    /// Stops the part and everything that it started in its tracks, as a machine that hangs.
+    pub fn pause(&self) {
+        let _ = killpg(self.group, Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        let _ = killpg(self.group, Signal::SIGCONT);
+    }
+
     /// Kills the part and everything that it started, and waits for it.
     pub fn kill(&mut self) {
         let _ = killpg(self.group, Signal::SIGKILL);
@@ -221,6 +239,7 @@ mod tests {
             environment: vec![("GREETING".into(), "hello".into())],
             folder: folder.to_owned(),
             log: folder.join("log"),
+            namespace: None,
         }
     }
 

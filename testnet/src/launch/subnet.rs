@@ -1,38 +1,28 @@
 //! A running subnet: start it, look at it, hurt it, stop it.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
 use leoma_protocol::{Hotkey, Netuid};
-use serde::de::DeserializeOwned;
 
 use super::LaunchError;
-use super::accounts::{make_private_folder, write_private};
 use super::agreement::{Agreement, History, longest_agreement};
-use super::environment::{
-    self, Addresses, CHUTES_KEY_PURPOSE, Environment, GEMINI_KEY_PURPOSE, Ports, ValidatorSettings,
-};
+use super::environment::Addresses;
+use super::hosts::Hosts;
 use super::part::{Part, PartPlan};
 use super::plan::{NETUID, SubnetPlan};
 use super::programs::Programs;
 use super::publish;
 use super::report::{Report, ValidatorReport};
+use super::starting::{Folder, Starting, addresses, corpus_cache};
 use super::status::ValidatorStatus;
 use super::watch::Watch;
 use crate::corpus;
-use crate::services::{ServicesConfig, ServicesReport};
-use crate::storage::{BucketKeys, write_keys};
 
-/// The chain, the storage and the services are up within this, on a busy machine too.
-const START_LIMIT: Duration = Duration::from_secs(60);
-/// How often a part that starts is looked at.
-const START_POLL: Duration = Duration::from_millis(50);
 /// What a part has to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
-/// Videos encoded at the same time: the machine also scores.
-const ENCODERS: usize = 2;
 /// Most validators and miners: beyond it one machine shows nothing but its own slowness.
 const MAX_NEURONS: usize = 64;
 
@@ -57,6 +47,9 @@ pub struct Options {
     pub keep: bool,
     /// Where validators score: `auto`, `cuda` or `cpu`.
     pub device: String,
+    /// Whether each validator runs in a network namespace of its own, so that the network between them can be hurt. Needs
+    /// root; see [`crate::netns`].
+    pub namespaces: bool,
 }
 
 impl Default for Options {
@@ -71,6 +64,7 @@ impl Default for Options {
             folder: None,
             keep: false,
             device: "auto".into(),
+            namespaces: false,
         }
     }
 }
@@ -92,11 +86,12 @@ impl Options {
 
 /// A validator that runs, or was killed.
 #[derive(Debug)]
-struct Validator {
-    part: Option<Part>,
-    plan: PartPlan,
-    url: String,
-    status: ValidatorStatus,
+pub(super) struct Validator {
+    pub(super) part: Option<Part>,
+    pub(super) plan: PartPlan,
+    pub(super) url: String,
+    pub(super) status: ValidatorStatus,
+    pub(super) mesh_port: u16,
 }
 
 /// What can be seen of a validator at a moment.
@@ -130,209 +125,13 @@ pub struct Subnet {
     // Fields are dropped in this order: who reads the chain before the chain, all parts before their folder.
     watch: Watch,
     chain: ChainClient,
-    validators: Vec<Validator>,
+    pub(super) validators: Vec<Validator>,
     infrastructure: Vec<Part>,
-    addresses: Addresses,
-    client: reqwest::Client,
+    pub(super) hosts: Option<Hosts>,
+    pub(super) addresses: Addresses,
+    pub(super) client: reqwest::Client,
     start: Instant,
     folder: Folder,
-}
-
-/// The folder of everything, removed at the end unless it is to stay.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    _temporary: Option<tempfile::TempDir>,
-}
-
-impl Folder {
-    fn open(options: &Options) -> Result<Self, LaunchError> {
-        if let Some(path) = &options.folder {
-            make_private_folder(path)?;
-            let failed = |source| LaunchError::Io { path: path.clone(), source };
-            if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
-                return Err(LaunchError::Options("the folder for the subnet must be empty"));
-            }
-            let path = std::fs::canonicalize(path).map_err(failed)?;
-            return Ok(Self { path, _temporary: None });
-        }
-        let made = tempfile::Builder::new().prefix("leoma-testnet-").tempdir();
-        let made = made.map_err(|source| LaunchError::Io { path: std::env::temp_dir(), source })?;
-        let path = made.path().to_owned();
-        if options.keep {
-            let path = made.keep();
-            return Ok(Self { path, _temporary: None });
-        }
-        Ok(Self { path, _temporary: Some(made) })
-    }
-}
-
-/// The cache for made corpora: the user's, or the temporary folder.
-fn corpus_cache() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("leoma")
-}
-
-struct Starting<'a> {
-    options: &'a Options,
-    plan: &'a SubnetPlan,
-    programs: Programs,
-    folder: &'a Path,
-}
-
-impl Starting<'_> {
-    fn subfolder(&self, name: &str) -> Result<PathBuf, LaunchError> {
-        let path = self.folder.join(name);
-        make_private_folder(&path)?;
-        Ok(path)
-    }
-
-    fn part(&self, name: &str, program: &Path, arguments: Vec<String>, environment: Environment) -> PartPlan {
-        PartPlan {
-            name: name.to_owned(),
-            program: program.to_owned(),
-            arguments,
-            environment,
-            folder: self.folder.to_owned(),
-            log: self.folder.join("logs").join(format!("{name}.log")),
-        }
-    }
-
-    fn testnet(&self, name: &str, arguments: &[&str]) -> Result<Part, LaunchError> {
-        let arguments = std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
-        let environment = vec![("RUST_LOG".to_owned(), "info".to_owned())];
-        Part::start(self.part(name, &self.programs.testnet, arguments, environment))
-    }
-
-    fn chain(&self) -> Result<Part, LaunchError> {
-        let folder = self.subfolder("chain")?;
-        let genesis = self.folder.join("genesis.json");
-        write_private(&genesis, &format!("{:#}", self.plan.genesis()))?;
-        let block_time = self.options.block_time.to_string();
-        let (folder, genesis) = (folder.display().to_string(), genesis.display().to_string());
-        self.testnet("chain", &["--dir", &folder, "--genesis", &genesis, "--block-time", &block_time])
-    }
-
-    fn storage(&self) -> Result<Part, LaunchError> {
-        let folder = self.subfolder("storage")?;
-        let keys = self.folder.join("storage-keys.json");
-        let own = self.plan.validators.iter().map(|validator| &validator.bucket);
-        let buckets: Vec<BucketKeys> = std::iter::once(&self.plan.source).chain(own).cloned().collect();
-        write_keys(&keys, &buckets)?;
-        let (folder, keys) = (folder.display().to_string(), keys.display().to_string());
-        self.testnet("storage", &["--dir", &folder, "--keys", &keys])
-    }
-
-    fn services(&self, corpus: &Path) -> Result<Part, LaunchError> {
-        let folder = self.subfolder("services")?;
-        let config = ServicesConfig {
-            chutes_keys: vec![self.plan.seed.hex(CHUTES_KEY_PURPOSE)].into(),
-            gemini_keys: vec![self.plan.seed.hex(GEMINI_KEY_PURPOSE)].into(),
-            miners: self.plan.miners.iter().map(|miner| miner.entry.clone()).collect(),
-            corpus: corpus.to_owned(),
-            work: folder.clone(),
-            encoders: ENCODERS,
-        };
-        let path = self.folder.join("services.json");
-        let text =
-            serde_json::to_string(&config).map_err(|source| LaunchError::Report { path: path.clone(), source })?;
-        write_private(&path, &text)?;
-        let report = folder.join("endpoint.json");
-        self.testnet("services", &["--config", &path.display().to_string(), "--report", &report.display().to_string()])
-    }
-
-    /// Publishes the allowlist with the owner's own command.
-    async fn publish_allowlist(&self, addresses: &Addresses) -> Result<(), LaunchError> {
-        let hotkeys: Vec<String> = self.plan.validators.iter().map(|v| v.account.hotkey.to_string()).collect();
-        let interval = self.options.interval.to_string();
-        let arguments = ["validator", "publish", "--interval", &interval, "--validators", &hotkeys.join(",")];
-        let state = self.folder.join("owner");
-        let environment = environment::of_owner(self.plan, addresses, &self.folder.join("wallets"), &state);
-        let arguments = arguments.map(str::to_owned).to_vec();
-        let mut plan = self.part("owner", &self.programs.leoma, arguments, environment);
-        plan.folder = state;
-        let mut command = Part::start(plan)?;
-        let status = command.finished(START_LIMIT).await?;
-        if status.success() { Ok(()) } else { Err(command.failed("leoma validator publish")) }
-    }
-
-    fn validators(&self, addresses: &Addresses) -> Result<Vec<Validator>, LaunchError> {
-        let wallets = self.folder.join("wallets");
-        let ports = free_ports(self.plan.validators.len())?;
-        let (Some(first), Some(first_ports)) = (self.plan.validators.first(), ports.first()) else {
-            return Ok(Vec::new());
-        };
-        let peer_id = first.peer_id.map(|peer_id| peer_id.to_string()).unwrap_or_default();
-        let bootnode = format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer_id}", first_ports.mesh);
-        let mut validators = Vec::new();
-        for (validator, ports) in self.plan.validators.iter().zip(&ports) {
-            let name = validator.account.wallet.clone();
-            let folder = self.subfolder(&name)?;
-            let state = self.subfolder(&format!("{name}/state"))?;
-            write_private(&state.join("libp2p.key"), &validator.mesh_key)?;
-            let environment = environment::of_validator(ValidatorSettings {
-                plan: self.plan,
-                validator,
-                addresses,
-                ports: *ports,
-                // The first is the bootnode of all others, and needs none itself.
-                bootnodes: if validators.is_empty() { "" } else { &bootnode },
-                wallets: &wallets,
-                state: &state,
-                task_seconds: self.options.interval * self.options.block_time / 1000,
-                device: &self.options.device,
-            });
-            write_private(&folder.join(".env"), &environment::dotenv(&environment))?;
-            let mut plan = self.part(&name, &self.programs.leoma, vec!["serve".into()], Environment::new());
-            plan.folder = folder;
-            let url = format!("http://127.0.0.1:{}", ports.http);
-            validators.push(Validator { part: None, plan, url, status: ValidatorStatus::default() });
-        }
-        Ok(validators)
-    }
-}
-
-/// Ports that are free for TCP and UDP now. They are all held until the last one is found, so none is given twice.
-fn free_ports(count: usize) -> Result<Vec<Ports>, LaunchError> {
-    let failed = |source| LaunchError::Io { path: "127.0.0.1:0".into(), source };
-    let mut held = Vec::new();
-    let mut ports = Vec::new();
-    while ports.len() < count {
-        let (mesh, http) = (
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?,
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?,
-        );
-        let mesh_port = mesh.local_addr().map_err(failed)?.port();
-        let http_port = http.local_addr().map_err(failed)?.port();
-        let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, mesh_port));
-        if datagrams.is_ok() {
-            ports.push(Ports { mesh: mesh_port, http: http_port });
-        }
-        held.push((mesh, http, datagrams));
-    }
-    Ok(ports)
-}
-
-/// Waits until a part has written its report, and fails at once when the part ends.
-async fn report<T: DeserializeOwned>(part: &mut Part, path: &Path) -> Result<T, LaunchError> {
-    let deadline = Instant::now() + START_LIMIT;
-    loop {
-        part.check()?;
-        if let Ok(bytes) = std::fs::read(path) {
-            return serde_json::from_slice(&bytes)
-                .map_err(|source| LaunchError::Report { path: path.to_owned(), source });
-        }
-        if Instant::now() > deadline {
-            return Err(part.not_ready(START_LIMIT));
-        }
-        tokio::time::sleep(START_POLL).await;
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Endpoint {
-    url: String,
 }
 
 impl Subnet {
@@ -385,9 +184,11 @@ impl Subnet {
         infrastructure.iter_mut().try_for_each(Part::check)?;
         let (clips, (), ()) = prepared?;
         say(&format!("{clips} clips, {} miners, starting {} validators", plan.miners.len(), plan.validators.len()));
-        let validators = starting.validators(&addresses)?;
+        let hosts = options.namespaces.then(|| Hosts::new(plan.validators.len(), &addresses)).transpose()?;
+        let validators = starting.validators(&addresses, hosts.as_ref())?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let mut subnet = Self { plan, watch, chain, validators, infrastructure, addresses, client, start, folder };
+        let mut subnet =
+            Self { plan, watch, chain, validators, infrastructure, hosts, addresses, client, start, folder };
         for index in 0..subnet.validators.len() {
             subnet.restart_validator(index)?;
         }
@@ -437,6 +238,43 @@ impl Subnet {
     pub fn check(&mut self) -> Result<(), LaunchError> {
         let validators = self.validators.iter_mut().filter_map(|validator| validator.part.as_mut());
         self.infrastructure.iter_mut().chain(validators).try_for_each(Part::check)
+    }
+
+    /// Fails when the chain, the storage or the services have ended.
+    ///
+    /// # Errors
+    /// [`LaunchError::Died`] with the part's last log lines.
+    pub fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
+        self.infrastructure.iter_mut().try_for_each(Part::check)
+    }
+
+    /// Validators that ended by themselves since the last call, with the reason. From now on they count as killed.
+    pub fn take_ended(&mut self) -> Vec<(usize, LaunchError)> {
+        let mut ended = Vec::new();
+        for (index, validator) in self.validators.iter_mut().enumerate() {
+            if let Some(Err(error)) = validator.part.as_mut().map(Part::check) {
+                validator.part = None;
+                ended.push((index, error));
+            }
+        }
+        ended
+    }
+
+    /// The newest block.
+    #[must_use]
+    pub fn block(&self) -> u64 {
+        self.watch.block()
+    }
+
+    /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from a host of the network.
+    #[must_use]
+    pub fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
+        let ip = match &self.hosts {
+            Some(hosts) => hosts.network.address(index).ok()?,
+            None => Ipv4Addr::LOCALHOST,
+        };
+        let (port, peer_id) = (self.validators.get(index)?.mesh_port, self.plan.validators.get(index)?.peer_id?);
+        format!("/ip4/{ip}/tcp/{port}/p2p/{peer_id}").parse().ok()
     }
 
     /// Looks at everything once.
@@ -530,12 +368,14 @@ impl Subnet {
 
     /// Stops validators, then everything else; what does not end in time is killed. A temporary folder goes with it.
     pub async fn stop(self) {
-        let Self { watch, chain, validators, infrastructure, folder, .. } = self;
+        let Self { watch, chain, validators, infrastructure, folder, hosts, .. } = self;
+        // What is paused cannot end by itself.
+        validators.iter().filter_map(|validator| validator.part.as_ref()).for_each(Part::resume);
         // Who reads the chain goes first, or it would complain of its end.
         drop((watch, chain));
         stop_all(validators.into_iter().filter_map(|validator| validator.part).collect()).await;
         stop_all(infrastructure).await;
-        drop(folder);
+        drop((hosts, folder));
     }
 }
 
@@ -545,17 +385,4 @@ async fn stop_all(mut parts: Vec<Part>) {
     for part in &mut parts {
         part.end(deadline).await;
     }
-}
-
-async fn addresses(infrastructure: &mut [Part], folder: &Path) -> Result<Addresses, LaunchError> {
-    let [chain, storage, services] = infrastructure else {
-        return Err(LaunchError::Options("a subnet has a chain, a storage and services"));
-    };
-    let path = |name: &str| folder.join(name).join("endpoint.json");
-    let (chain, storage, services) = (
-        report::<Endpoint>(chain, &path("chain")).await?,
-        report::<Endpoint>(storage, &path("storage")).await?,
-        report::<ServicesReport>(services, &path("services")).await?,
-    );
-    Ok(Addresses { chain: chain.url, storage: storage.url, services })
 }

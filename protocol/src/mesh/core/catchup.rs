@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::limits::{MAX_CATCHUPS, MAX_PAGE_BYTES, MAX_PAGES, Timing};
+use super::limits::{CATCHUP_TURN, MAX_CATCHUPS, MAX_PAGE_BYTES, MAX_PAGES, Timing};
 use crate::FileId;
 use crate::codec::{Decode, Encode, wire};
 use crate::hello::PeerIdBytes;
@@ -72,6 +72,7 @@ struct UnderWay {
     request: CatchupRequest,
     pages: u32,
     learnt: bool,
+    since: Duration,
 }
 
 /// Which catch-ups are under way and when the next may begin.
@@ -85,11 +86,21 @@ impl Catchups {
     /// Begins one with a peer that holds something else, if it is time.
     pub(super) fn begin(&mut self, peer: PeerIdBytes, now: Duration) -> Option<CatchupRequest> {
         let early = self.pauses.get(&peer).is_some_and(|pause| now < pause.until);
-        if early || self.under_way.len() >= MAX_CATCHUPS || self.under_way.contains_key(&peer) {
+        if early || self.under_way.contains_key(&peer) {
             return None;
         }
+        if self.under_way.len() >= MAX_CATCHUPS {
+            let longest = self.under_way.iter().min_by_key(|(_, under_way)| under_way.since);
+            let (longest, since) = longest.map(|(peer, under_way)| (*peer, under_way.since))?;
+            if now.saturating_sub(since) < CATCHUP_TURN {
+                return None;
+            }
+            // What it still sends is not expected any more. It waits its turn, so that those behind it have theirs.
+            self.under_way.remove(&longest);
+            self.pauses.insert(longest, Pause { until: now + CATCHUP_TURN, length: CATCHUP_TURN });
+        }
         let request = CatchupRequest::default();
-        self.under_way.insert(peer, UnderWay { request, pages: 0, learnt: false });
+        self.under_way.insert(peer, UnderWay { request, pages: 0, learnt: false, since: now });
         Some(request)
     }
 

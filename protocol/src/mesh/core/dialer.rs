@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 
 use super::event::{DialTarget, KnownPeer};
 use super::limits::{
-    MAX_ADDRESSES_PER_PEER, MAX_DIALS_PER_TICK, MAX_TARGETS, MAX_UNPROVEN_FAILURES, MAX_UNPROVEN_TARGETS, Timing,
+    MAX_ADDRESSES_PER_PEER, MAX_DIALS_PER_TICK, MAX_IDENTITIES, MAX_TARGETS, MAX_UNPROVEN_FAILURES,
+    MAX_UNPROVEN_TARGETS, Timing,
 };
 use crate::Hotkey;
 use crate::hello::PeerIdBytes;
@@ -25,9 +26,15 @@ struct Target {
     failures: u32,
     next: Duration,
     dialling: bool,
+    /// Whether the peer proved its hotkey to us: from then on nobody else has a say about it.
+    proven: bool,
 }
 
 impl Target {
+    fn new(peer: Option<PeerIdBytes>, addresses: Vec<Address>) -> Self {
+        Self { peer, hotkey: None, addresses, failures: 0, next: Duration::ZERO, dialling: false, proven: false }
+    }
+
     /// Puts `address` first; an old one gives way.
     fn prefer(&mut self, address: Address) -> bool {
         if self.addresses.first() == Some(&address) {
@@ -65,14 +72,29 @@ impl Dialer {
         if peer == Some(self.own) || self.targets.len() >= MAX_TARGETS {
             return;
         }
-        self.targets.entry(DialTarget::Address(address.clone())).or_insert(Target {
-            peer,
-            hotkey: None,
-            addresses: vec![address],
-            failures: 0,
-            next: Duration::ZERO,
-            dialling: false,
-        });
+        self.targets.entry(DialTarget::Address(address.clone())).or_insert(Target::new(peer, vec![address]));
+    }
+
+    /// A validator's signed word that it speaks as a peer, and where. Believed unless the peer itself proved to be
+    /// another validator's.
+    pub(super) fn claimed(&mut self, peer: PeerIdBytes, hotkey: Hotkey, addresses: Vec<Address>) {
+        let target = self.targets.get(&DialTarget::Peer(peer));
+        if target.is_none_or(|target| !target.proven || target.hotkey == Some(hotkey)) {
+            self.learn(peer, Some(hotkey), addresses);
+        }
+    }
+
+    /// Somebody's word of where somebody else is. Good enough where we know nothing, and dislodges nothing.
+    pub(super) fn rumour(&mut self, peer: PeerIdBytes, addresses: Vec<Address>) {
+        let target = self.targets.get(&DialTarget::Peer(peer));
+        if target.is_none_or(|target| target.hotkey.is_none()) {
+            self.learn(peer, None, addresses);
+        }
+    }
+
+    /// Takes back [`Self::add_address`].
+    pub(super) fn remove_address(&mut self, address: Address) {
+        self.targets.remove(&DialTarget::Address(address));
     }
 
     /// Word of where a peer is: with a hotkey when a hello or a signed beacon said so. An address that names another
@@ -80,6 +102,9 @@ impl Dialer {
     pub(super) fn learn(&mut self, peer: PeerIdBytes, hotkey: Option<Hotkey>, addresses: Vec<Address>) {
         if peer == self.own {
             return;
+        }
+        if let Some(hotkey) = hotkey {
+            self.make_room_for(peer, hotkey);
         }
         let key = DialTarget::Peer(peer);
         if !self.targets.contains_key(&key) {
@@ -92,14 +117,7 @@ impl Dialer {
                 return;
             }
         }
-        let target = self.targets.entry(key).or_insert(Target {
-            peer: Some(peer),
-            hotkey: None,
-            addresses: Vec::new(),
-            failures: 0,
-            next: Duration::ZERO,
-            dialling: false,
-        });
+        let target = self.targets.entry(key).or_insert(Target::new(Some(peer), Vec::new()));
         if hotkey.is_some() && target.hotkey != hotkey {
             target.hotkey = hotkey;
             self.book_changed = true;
@@ -115,6 +133,20 @@ impl Dialer {
         }
     }
 
+    /// A hotkey has room for as many peers as may speak for it: one that claims ever more of them loses its own.
+    fn make_room_for(&mut self, peer: PeerIdBytes, hotkey: Hotkey) {
+        let of_hotkey = |(key, target): &(&DialTarget, &Target)| {
+            **key != DialTarget::Peer(peer) && matches!(key, DialTarget::Peer(_)) && target.hotkey == Some(hotkey)
+        };
+        if self.targets.iter().filter(of_hotkey).count() < MAX_IDENTITIES {
+            return;
+        }
+        let worst = self.targets.iter().filter(of_hotkey).max_by_key(|(_, target)| (!target.proven, target.failures));
+        if let Some(worst) = worst.map(|(key, _)| key.clone()) {
+            self.targets.remove(&worst);
+        }
+    }
+
     /// A dial succeeded.
     pub(super) fn connected(&mut self, target: &DialTarget, peer: PeerIdBytes) {
         if let Some(target) = self.targets.get_mut(target) {
@@ -126,6 +158,9 @@ impl Dialer {
     /// A peer proved its hotkey: the address it answered at is the best there is.
     pub(super) fn proven(&mut self, peer: PeerIdBytes, hotkey: Hotkey, dialled: Option<Address>) {
         self.learn(peer, Some(hotkey), Vec::new());
+        if let Some(target) = self.targets.get_mut(&DialTarget::Peer(peer)) {
+            target.proven = true;
+        }
         for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
             target.failures = 0;
         }
@@ -280,6 +315,8 @@ mod tests {
         let own = Address::new(format!("/ip4/127.0.0.1/tcp/1/p2p/{}", peer(0))).unwrap();
         dialer.learn(peer(1), Some(Hotkey::from_bytes([1; 32])), vec![foreign, address(5)]);
         dialer.add_address(own);
+        dialer.add_address(address(9));
+        dialer.remove_address(address(9));
         let allowlist = Allowlist::from([Hotkey::from_bytes([1; 32])]);
         let due = dialer.due(at(0), |_| false, &allowlist, false);
         assert_eq!(due, vec![(DialTarget::Peer(peer(1)), vec![address(5)])]);
@@ -298,6 +335,35 @@ mod tests {
         assert_eq!(again.book(), book);
         again.forget_strangers(&Allowlist::new());
         assert_eq!(again.changed_book(at(0), &Timing::default()), Some(vec![]));
+    }
+
+    #[test]
+    fn a_validator_that_claims_many_peers_crowds_out_only_itself() {
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        let (honest, liar) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
+        dialer.claimed(peer(1), honest, vec![address(1)]);
+        dialer.claimed(peer(2), liar, vec![address(2)]);
+        dialer.proven(peer(2), liar, None);
+        for n in 10..200 {
+            dialer.claimed(peer(n), liar, vec![address(u16::from(n))]);
+        }
+        assert_eq!(dialer.targets.len(), 1 + MAX_IDENTITIES);
+        assert!(dialer.targets.contains_key(&DialTarget::Peer(peer(1))));
+        assert!(dialer.targets.contains_key(&DialTarget::Peer(peer(2))), "a peer that proved itself stays longest");
+    }
+
+    #[test]
+    fn nobody_else_says_where_a_proven_peer_is() {
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        let (honest, liar) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
+        dialer.claimed(peer(1), honest, vec![address(1)]);
+        dialer.proven(peer(1), honest, None);
+        dialer.claimed(peer(1), liar, vec![address(66)]);
+        dialer.rumour(peer(1), vec![address(67)]);
+        let known = KnownPeer { peer: peer(1), hotkey: honest, addresses: vec![address(1)] };
+        assert_eq!(dialer.book(), vec![known]);
+        dialer.claimed(peer(1), honest, vec![address(2)]);
+        assert_eq!(dialer.book()[0].addresses, vec![address(2), address(1)]);
     }
 
     #[test]

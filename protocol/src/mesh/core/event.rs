@@ -152,6 +152,13 @@ pub enum Event {
         /// From where on.
         request: CatchupRequest,
     },
+    /// A peer asks for a verdict file.
+    VerdictAsked {
+        /// Who.
+        peer: PeerIdBytes,
+        /// To be answered with [`Effect::AnswerVerdict`].
+        token: Token,
+    },
     /// A page that we asked for; `None` when it did not come.
     CatchupAnswered {
         /// From whom.
@@ -159,15 +166,22 @@ pub enum Event {
         /// The page.
         page: Option<CatchupPage>,
     },
-    /// Unproven word of where a peer may be dialled.
+    /// Unsigned word of where a peer may be dialled.
     Addresses {
         /// Who.
         peer: PeerIdBytes,
         /// Where.
         addresses: Vec<Address>,
+        /// Whether the peer says so itself, over a connection.
+        itself: bool,
     },
-    /// An operator or the chain says where a validator may be dialled; kept for good.
+    /// An operator or the chain says where a validator may be dialled; kept until it is taken back.
     DialTo {
+        /// Where.
+        address: Address,
+    },
+    /// That is no longer so.
+    DialNoMore {
         /// Where.
         address: Address,
     },
@@ -182,6 +196,13 @@ pub enum Event {
         from: TaskId,
         /// The hotkeys.
         validators: Vec<Hotkey>,
+    },
+    /// From `from` on, a task has so many blocks.
+    Interval {
+        /// The first such task.
+        from: TaskId,
+        /// Blocks per task.
+        blocks: u64,
     },
     /// Our chain's head.
     Head(BlockNumber),
@@ -345,6 +366,13 @@ pub enum Effect {
         token: Token,
         /// The page.
         page: Option<CatchupPage>,
+    },
+    /// Answer a peer that asked for a verdict file.
+    AnswerVerdict {
+        /// The stream.
+        token: Token,
+        /// Whether it gets the file, if we hold it: files are large, and strangers may come in numbers.
+        admitted: bool,
     },
     /// Tell the validator.
     Tell(MeshEvent),

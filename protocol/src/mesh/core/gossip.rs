@@ -6,12 +6,52 @@ use super::Core;
 use super::agreement::Outcome;
 use super::catchup::{CatchupPage, CatchupRequest, FileState};
 use super::event::{Effect, Judgement, MeshEvent, Offence, Token};
+use super::limits::Bucket;
 use super::links::Heeded;
+use crate::Hotkey;
 use crate::codec::Wire as _;
 use crate::hello::PeerIdBytes;
 use crate::messages::{
     Announcement, Attestation, Beacon, Certificate, Evidence, MAX_VALIDATORS, MessageError, MinerReport, Topic, quorum,
 };
+
+/// What became of a gossip message.
+enum Heard {
+    Judged(Judgement),
+    /// Not looked at: its author has said enough for now.
+    BeyondAllowance(Hotkey),
+}
+
+enum Message {
+    Announcement(Announcement),
+    Attestation(Attestation),
+    Evidence(Evidence),
+    Beacon(Beacon),
+    MinerReport(MinerReport),
+}
+
+impl Message {
+    fn read(topic: Topic, bytes: &[u8]) -> Result<Self, MessageError> {
+        Ok(match topic {
+            Topic::Verdict => Self::Announcement(Announcement::from_wire(bytes)?),
+            Topic::Attestation => Self::Attestation(Attestation::from_wire(bytes)?),
+            Topic::Evidence => Self::Evidence(Evidence::from_wire(bytes)?),
+            Topic::Beacon => Self::Beacon(Beacon::from_wire(bytes)?),
+            Topic::MinerReport => Self::MinerReport(MinerReport::from_wire(bytes)?),
+        })
+    }
+
+    /// Who claims to have said it. Evidence speaks for itself, and there is little of it.
+    fn author(&self) -> Option<Hotkey> {
+        match self {
+            Self::Announcement(announcement) => Some(announcement.file.producer),
+            Self::Attestation(attestation) => Some(attestation.attester),
+            Self::Evidence(_) => None,
+            Self::Beacon(beacon) => Some(beacon.sender),
+            Self::MinerReport(report) => Some(report.reporter),
+        }
+    }
+}
 
 impl Core {
     pub(super) fn on_gossip(
@@ -23,24 +63,49 @@ impl Core {
         bytes: &[u8],
         out: &mut Vec<Effect>,
     ) {
-        let within_rate = self.peers.get_mut(&source).is_some_and(|state| state.gossip.take(now));
-        if !within_rate {
+        let Some(bucket) = self.gossip_bucket(&source, now) else {
             out.push(Effect::Judge { token, source, judgement: Judgement::Ignore });
-            self.blame(now, source, Offence::Flood, out);
+            return;
+        };
+        if !bucket.take(now) {
+            out.push(Effect::Judge { token, source, judgement: Judgement::Ignore });
+            self.counts.judged(topic, Judgement::Ignore);
+            self.flooded(now, source, out);
             return;
         }
         // Not asked of the source: who it is. Messages prove their authors, and a message that is refused because it
         // outran its bearer's hello would not come again.
         let judged = self.take_gossip(now, topic, bytes, out);
-        let judgement = match &judged {
-            Ok(judgement) => *judgement,
-            Err(error) if error.is_innocent() => Judgement::Ignore,
-            Err(_) => Judgement::Reject,
+        let (judgement, welcome) = match judged {
+            Ok(Heard::Judged(judgement)) => (judgement, judgement == Judgement::Accept),
+            Ok(Heard::BeyondAllowance(author)) => {
+                let own = self.member(&source) == Some(author);
+                if own {
+                    self.flooded(now, source, out);
+                }
+                (Judgement::Ignore, !own)
+            }
+            Err(error) if error.is_innocent() => (Judgement::Ignore, false),
+            Err(_) => (Judgement::Reject, false),
         };
+        self.counts.judged(topic, judgement);
+        // Good messages are bounded by their authors' allowances: whoever passes them on is no flood, however many.
+        if welcome && let Some(bucket) = self.gossip_bucket(&source, now) {
+            bucket.give_back();
+        }
         out.push(Effect::Judge { token, source, judgement });
         if judgement == Judgement::Reject {
             self.blame(now, source, Offence::InvalidGossip, out);
         }
+    }
+
+    /// What a peer may hand over: by hotkey once it is proven, so that a new connection brings no new allowance.
+    fn gossip_bucket(&mut self, source: &PeerIdBytes, now: Duration) -> Option<&mut Bucket> {
+        let state = self.peers.get_mut(source)?;
+        Some(match state.session {
+            Some(session) => self.allowances.handed(session.hotkey, now, &self.timing),
+            None => &mut state.gossip,
+        })
     }
 
     fn take_gossip(
@@ -49,13 +114,30 @@ impl Core {
         topic: Topic,
         bytes: &[u8],
         out: &mut Vec<Effect>,
+    ) -> Result<Heard, MessageError> {
+        let message = Message::read(topic, bytes)?;
+        let author = message.author();
+        if let Some(author) = author.filter(|author| self.allowances.is_spent(author, topic, now)) {
+            return Ok(Heard::BeyondAllowance(author));
+        }
+        let judgement = self.take_message(now, message, out)?;
+        if let Some(author) = author.filter(|_| judgement == Judgement::Accept) {
+            self.allowances.said(author, topic, now, &self.timing);
+        }
+        Ok(Heard::Judged(judgement))
+    }
+
+    fn take_message(
+        &mut self,
+        now: Duration,
+        message: Message,
+        out: &mut Vec<Effect>,
     ) -> Result<Judgement, MessageError> {
         let context = self.view.context();
-        Ok(match topic {
-            Topic::Verdict => self.agreement.announcement(&context, Announcement::from_wire(bytes)?, out)?.into(),
-            Topic::Attestation => self.agreement.attestation(&context, Attestation::from_wire(bytes)?, out)?.into(),
-            Topic::Evidence => {
-                let evidence = Evidence::from_wire(bytes)?;
+        Ok(match message {
+            Message::Announcement(announcement) => self.agreement.announcement(&context, announcement, out)?.into(),
+            Message::Attestation(attestation) => self.agreement.attestation(&context, attestation, out)?.into(),
+            Message::Evidence(evidence) => {
                 // Accepting it passes it on: publishing it as well would say it twice.
                 let published = out.len();
                 let outcome = self.agreement.evidence(&context, &evidence, out)?;
@@ -66,14 +148,15 @@ impl Core {
                 });
                 outcome.into()
             }
-            Topic::Beacon => {
-                let beacon = Beacon::from_wire(bytes)?;
+            Message::Beacon(beacon) => {
                 beacon.verify(&context)?;
                 self.take_beacon(now, &beacon, out)
             }
-            Topic::MinerReport => {
-                let report = MinerReport::from_wire(bytes)?;
+            Message::MinerReport(report) => {
                 report.verify(&context)?;
+                if !self.allowances.is_newest_report(report.reporter, report.block, now, &self.timing) {
+                    return Ok(Judgement::Ignore);
+                }
                 out.push(Effect::Tell(MeshEvent::MinerReport(report)));
                 Judgement::Accept
             }
@@ -89,13 +172,14 @@ impl Core {
             return Judgement::Ignore;
         }
         self.watch_for_doppelganger(beacon.sender, beacon.peer, out);
+        if heeded == Heeded::Newcomer {
+            // Also a double of ours: whichever of the two has just started is to hear of the other soon.
+            self.beacon_clock.hurry(now, &self.timing);
+        }
         if beacon.sender == self.hotkey {
             return Judgement::Accept;
         }
-        self.dialer.learn(beacon.peer, Some(beacon.sender), beacon.addresses.clone());
-        if heeded == Heeded::Newcomer {
-            self.beacon_clock.hurry(now, &self.timing);
-        }
+        self.dialer.claimed(beacon.peer, beacon.sender, beacon.addresses.clone());
         self.compare_inventory(now, beacon, out);
         Judgement::Accept
     }
@@ -127,9 +211,7 @@ impl Core {
         request: &CatchupRequest,
         out: &mut Vec<Effect>,
     ) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let allowed = state.requests.take(now) && state.session.is_some();
-        let page = allowed.then(|| self.agreement.page(request));
+        let page = self.admits_request(now, peer, out).then(|| self.agreement.page(request));
         out.push(Effect::AnswerCatchup { token, page });
     }
 
@@ -165,6 +247,7 @@ impl Core {
     /// Takes in a page. Innocent misfits, such as a task that has just left the window, are passed over.
     fn take_page(&mut self, page: &CatchupPage, out: &mut Vec<Effect>) -> Result<bool, MessageError> {
         let mut learnt = false;
+        self.agreement.prepare(&self.view.context(), page);
         for file in &page.files {
             learnt |= self.take_file(file, out)?;
         }

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 /// Most connected peers that the core keeps state for: all 256 validators twice, as when everybody restarts at once.
 pub const MAX_CONNECTED_PEERS: usize = 512;
+/// Inbound peers that may be yet to prove themselves: beyond it the one that took longest gives way. An honest
+/// validator needs one round trip, so strangers cannot keep it out by holding on, only by being hundreds a second.
+pub const MAX_UNPROVEN_PEERS: usize = 128;
+/// Peers that may speak for one hotkey at the same time: a restart under a new identity beside the old one. What a
+/// validator may ask of us is bounded by this, whatever number of identities it makes up.
+pub const MAX_SESSIONS_PER_HOTKEY: usize = 2;
 /// Sessions beyond which no further validator is dialled: the mesh is meant for 3 to 64 validators, all connected.
 pub const ENOUGH_SESSIONS: usize = 64;
-/// Bytes of an access grant: an endpoint, a bucket, a region, two keys, or a handful of presigned URLs.
-pub const MAX_GRANT_BYTES: usize = 4096;
+pub use crate::MAX_GRANT_BYTES;
 
 /// Votes kept of one attester: more than two for each of the 300 tasks of a lookback, six times over for failovers.
 pub const MAX_VOTES_PER_ATTESTER: usize = 2048;
@@ -42,6 +47,19 @@ pub const MAX_RESET_HISTORIES: usize = 512;
 pub const GOSSIP_BURST: u32 = 2000;
 /// Gossip messages a second that one peer may send for long: far above what 64 validators say together.
 pub const GOSSIP_PER_SECOND: u32 = 500;
+/// The same before a peer has proved itself: what a validator may have to say while its hello is under way.
+pub const STRANGER_GOSSIP_BURST: u32 = 256;
+/// The same for long.
+pub const STRANGER_GOSSIP_PER_SECOND: u32 = 32;
+/// Messages of one author that are passed on at once, whoever hands them over: a validator that comes back announces
+/// and attests to 300 tasks, and again as much. More would make those who pass it on look like a flood.
+pub const AUTHOR_BURST: u32 = 1024;
+/// Messages of one author that are passed on each second for long.
+pub const AUTHOR_PER_SECOND: u32 = 16;
+/// Beacons and miner reports of one author that are passed on at once; for long, one for each [`Timing::beacon_gap`].
+pub const REPORT_BURST: u32 = 16;
+/// Time for which a flood is blamed once: what an honest peer passes on in a bad moment must not ban it.
+pub const FLOOD_BLAME_GAP: Duration = Duration::from_millis(100);
 /// Requests that one peer may make at once: a whole catch-up.
 pub const REQUEST_BURST: u32 = 300;
 /// Requests a second that one peer may make for long.
@@ -55,6 +73,8 @@ pub const MAX_PAGE_BYTES: usize = 512 * 1024;
 pub const MAX_PAGES: u32 = 256;
 /// Catch-ups under way at the same time.
 pub const MAX_CATCHUPS: usize = 4;
+/// Time after which a catch-up gives way to another peer's: who answers as slowly as it may must not keep the others out.
+pub const CATCHUP_TURN: Duration = Duration::from_secs(60);
 
 /// The mesh's times. The defaults suit a production mesh; tests make them shorter.
 #[derive(Clone, Copy, Debug)]
@@ -107,11 +127,24 @@ impl Timing {
     pub fn hear_window(&self) -> Duration {
         self.beacon_interval * 7 / 2
     }
+
+    /// How long we listen for a double of ours while we hear others: one beacon of it may be lost.
+    #[must_use]
+    pub fn listen_among_others(&self) -> Duration {
+        self.beacon_interval * 2
+    }
+
+    /// How long we listen while nobody is heard: time enough to be dialled by whoever looks for us, and short enough for
+    /// a validator that is alone for good.
+    #[must_use]
+    pub fn listen_alone(&self) -> Duration {
+        self.beacon_interval * 6
+    }
 }
 
 /// A token bucket: how much one peer may ask of us.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(in crate::mesh) struct Bucket {
     /// Thousandths of a token.
     level: u64,
     burst: u32,
@@ -120,12 +153,12 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) const fn new(burst: u32, per_second: u32, now: Duration) -> Self {
+    pub(in crate::mesh) const fn new(burst: u32, per_second: u32, now: Duration) -> Self {
         Self { level: burst as u64 * 1000, burst, per_second, at: now }
     }
 
     /// Whether one more is allowed now.
-    pub(super) fn take(&mut self, now: Duration) -> bool {
+    pub(in crate::mesh) fn take(&mut self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at).as_millis().min(3_600_000) as u64;
         self.at = now.max(self.at);
         self.level = (self.level + passed * u64::from(self.per_second)).min(u64::from(self.burst) * 1000);
@@ -134,6 +167,16 @@ impl Bucket {
             self.level -= 1000;
         }
         allowed
+    }
+
+    /// Whether one more would not be allowed now.
+    pub(super) fn is_spent(mut self, now: Duration) -> bool {
+        !self.take(now)
+    }
+
+    /// Takes back what was taken for something that turned out to be welcome.
+    pub(super) fn give_back(&mut self) {
+        self.level = (self.level + 1000).min(u64::from(self.burst) * 1000);
     }
 }
 
@@ -148,5 +191,8 @@ mod tests {
         assert_eq!((0..100).filter(|_| bucket.take(now)).count(), 10);
         assert_eq!((0..100).filter(|_| bucket.take(Duration::from_secs(2))).count(), 5);
         assert!(!bucket.take(Duration::from_secs(1)), "time that runs backwards gives nothing");
+        assert!(bucket.is_spent(Duration::from_secs(2)));
+        bucket.give_back();
+        assert!(!bucket.is_spent(Duration::from_secs(2)) && bucket.take(Duration::from_secs(2)));
     }
 }

@@ -6,26 +6,37 @@
 //!
 //! | subject | file |
 //! |---|---|
-//! | connections, hello, membership, grants | `peers.rs` |
+//! | connections, hello, membership | `peers.rs` |
+//! | access grants | `grants.rs` |
 //! | gossip and catch-up | `gossip.rs`, `catchup.rs` |
 //! | announcements, attestations, certificates, evidence | `agreement.rs` |
 //! | beacons and one-sided links | `links.rs` |
 //! | redials and the address book | `dialer.rs` |
+//! | which tasks a block is of | `intervals.rs` |
 //! | messages published while alone | `outbox.rs` |
-//! | scores and bans | `scores.rs` |
+//! | scores and bans | `conduct.rs`, `scores.rs` |
+//! | how much each validator may say | `allowances.rs` |
 //! | what the passing of time does | `time.rs` |
+//! | whether our hotkey speaks from here alone | `voice.rs` |
+//! | counts for the operator | `counts.rs` |
 
 mod agreement;
+mod allowances;
 mod catchup;
+mod conduct;
+mod counts;
 mod dialer;
 mod event;
 mod gossip;
+mod grants;
+mod intervals;
 pub mod limits;
 mod links;
 mod outbox;
 mod peers;
 mod scores;
 mod time;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,23 +46,28 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 pub use catchup::{CatchupPage, CatchupRequest, FileState};
+pub use counts::{Counts, Judged};
 pub use event::{
     DialTarget, Effect, Event, FileView, GrantBytes, Judgement, KnownPeer, MeshEvent, Offence, Outgoing, Parting,
     PeerView, Published, RefusedBy, Restored, Token,
 };
 pub use limits::Timing;
 pub use scores::{BAN_AT, DISCONNECT_AT};
+pub use voice::Voice;
 
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Allowlists, Context, Evidence, MessageError, SignatureCheck, Topic};
+use crate::messages::{Address, Allowlists, Attestation, Context, Evidence, MessageError, SignatureCheck, Topic};
 use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, TaskId};
 use agreement::Agreement;
+use allowances::Allowances;
 use catchup::Catchups;
 use dialer::Dialer;
+use intervals::Intervals;
 use links::{BeaconClock, Links};
 use outbox::Outbox;
 use peers::PeerState;
 use scores::Scores;
+use voice::Ears;
 
 /// Tasks ahead of our chain's current one that are admitted: heads differ by a few blocks.
 const TASKS_AHEAD: u64 = 2;
@@ -94,7 +110,7 @@ pub struct CoreConfig {
 struct View {
     network: Network,
     params: Digest,
-    interval: u64,
+    intervals: Intervals,
     lookback_blocks: u64,
     allowlists: Allowlists,
     head: BlockNumber,
@@ -103,9 +119,8 @@ struct View {
 
 impl View {
     fn context(&self) -> Context<'_> {
-        let interval = self.interval.max(1);
-        let oldest = TaskId(self.head.0.saturating_sub(self.lookback_blocks) / interval);
-        let newest = TaskId(self.head.0 / interval + TASKS_AHEAD);
+        let oldest = self.intervals.task_at(BlockNumber(self.head.0.saturating_sub(self.lookback_blocks)));
+        let newest = TaskId(self.intervals.newest_at(self.head).0 + TASKS_AHEAD);
         Context {
             network: self.network,
             allowlists: &self.allowlists,
@@ -144,10 +159,15 @@ pub struct Core {
     catchups: Catchups,
     dialer: Dialer,
     outbox: Outbox,
-    scores: Scores,
+    scores: Scores<PeerIdBytes>,
+    /// The same by proven hotkey: a new peer id does not wash it off.
+    validator_scores: Scores<Hotkey>,
+    allowances: Allowances,
     grant: Option<GrantBytes>,
     /// Counts changes of the grant.
     grant_version: u64,
+    ears: Ears,
+    counts: Counts,
     /// Effects that arose before the first event.
     pending: Vec<Effect>,
 }
@@ -160,7 +180,8 @@ impl Core {
         let Restored { certificates, evidence, addresses, sequence } = config.restored;
         let allowlists = Allowlists::single(allowlist);
         let signatures = config.signatures;
-        let view = View { network, params, interval, lookback_blocks, allowlists, head, signatures };
+        let intervals = Intervals::new(interval);
+        let view = View { network, params, intervals, lookback_blocks, allowlists, head, signatures };
         let mut agreement = Agreement::default();
         // Told before: nobody needs to be told again. What no longer verifies is too old to matter.
         let mut told = Vec::new();
@@ -194,8 +215,12 @@ impl Core {
             dialer,
             outbox: Outbox::default(),
             scores: Scores::default(),
+            validator_scores: Scores::default(),
+            allowances: Allowances::default(),
             grant: None,
             grant_version: 0,
+            ears: Ears::default(),
+            counts: Counts::default(),
             pending: vec![Effect::Tell(MeshEvent::Sequence(sequence_reserved))],
         }
     }
@@ -210,7 +235,10 @@ impl Core {
                 self.on_connected(now, peer, address, outbound, target, out);
             }
             Event::Disconnected { peer } => self.on_disconnected(now, peer, out),
-            Event::DialFailed { target } => self.dialer.failed(&target, now, &self.timing, &mut self.rng),
+            Event::DialFailed { target } => {
+                self.counts.dial_failed();
+                self.dialer.failed(&target, now, &self.timing, &mut self.rng);
+            }
             Event::Subscribed { peer, topic } => self.on_subscribed(now, peer, topic, out),
             Event::Unsubscribed { peer, topic } => {
                 if let Some(state) = self.peers.get_mut(&peer) {
@@ -224,23 +252,31 @@ impl Core {
             Event::Grant { peer, token, grant } => self.on_grant(now, peer, token, grant, out),
             Event::GrantAnswered { peer, taken } => self.on_grant_answered(now, peer, taken),
             Event::CatchupAsked { peer, token, request } => self.on_catchup_asked(now, peer, token, &request, out),
-            Event::CatchupAnswered { peer, page } => self.on_catchup_answered(now, peer, page, out),
-            Event::Addresses { peer, addresses } => {
-                let hotkey = self.member(&peer);
-                self.dialer.learn(peer, hotkey, addresses);
+            Event::VerdictAsked { peer, token } => {
+                let admitted = self.admits_request(now, peer, out);
+                out.push(Effect::AnswerVerdict { token, admitted });
             }
+            Event::CatchupAnswered { peer, page } => self.on_catchup_answered(now, peer, page, out),
+            Event::Addresses { peer, addresses, itself } => match self.member(&peer).filter(|_| itself) {
+                Some(hotkey) => self.dialer.claimed(peer, hotkey, addresses),
+                None => self.dialer.rumour(peer, addresses),
+            },
             Event::DialTo { address } => self.dialer.add_address(address),
+            Event::DialNoMore { address } => self.dialer.remove_address(address),
             Event::Listening { addresses } => {
                 let places = addresses.iter().filter_map(links::without_peer);
                 self.listening = places.take(crate::messages::MAX_BEACON_ADDRESSES).collect();
                 self.beacon_clock.hurry(now, &self.timing);
             }
+            Event::Interval { from, blocks } => self.view.intervals.set_from(from, blocks),
             Event::Allowlist { from, validators } => self.on_allowlist(now, from, validators, out),
             Event::Head(head) => self.on_head(head, out),
             Event::GrantChanged(grant) => self.on_grant_changed(grant, out),
+            Event::Misbehaved { peer, offence: Offence::Flood } => self.flooded(now, peer, out),
             Event::Misbehaved { peer, offence } => self.blame(now, peer, offence, out),
             Event::Tick => self.on_tick(now, out),
         }
+        self.counts.note(&effects);
         effects
     }
 
@@ -276,6 +312,7 @@ impl Core {
             self.keep(now, topic, bytes, &mut effects);
             Published::Kept { keep_for: self.timing.keep_for }
         };
+        self.counts.note(&effects);
         Ok((published, effects))
     }
 
@@ -301,6 +338,12 @@ impl Core {
         self.agreement.view()
     }
 
+    /// Every counted attestation, signed, in the order of its file and digest: for whoever wants to check the count.
+    #[must_use]
+    pub fn attestations(&self) -> Vec<Attestation> {
+        self.agreement.attestations(self.view.network).collect()
+    }
+
     /// All evidence.
     #[must_use]
     pub fn evidence(&self) -> Vec<Evidence> {
@@ -320,12 +363,35 @@ impl Core {
                 outbound: state.outbound,
                 mutual: self.is_mutual(peer, now),
                 topics: state.topics.iter().copied().collect(),
-                score: self.scores.value(peer, now),
+                score: self.score(peer, hotkey, now),
                 head: sighting.and_then(|sighting| sighting.head),
                 last_announcement: hotkey.and_then(|hotkey| self.agreement.last_announced(&hotkey)),
             }
         };
         self.peers.iter().map(view).collect()
+    }
+
+    /// Whether we may sign for our hotkey.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        if self.doppelgangers.contains_key(&self.hotkey) {
+            Voice::Doubled
+        } else if self.ears.is_content() {
+            Voice::Alone
+        } else {
+            Voice::Listening
+        }
+    }
+
+    /// What happened since the start.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    fn score(&self, peer: &PeerIdBytes, hotkey: Option<Hotkey>, now: Duration) -> f64 {
+        let as_validator = hotkey.map_or(0.0, |hotkey| self.validator_scores.value(&hotkey, now));
+        self.scores.value(peer, now).min(as_validator)
     }
 
     /// Summary of what is held, as our beacons say.

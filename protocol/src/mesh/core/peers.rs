@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::event::{DialTarget, Effect, GrantBytes, MeshEvent, Offence, Parting, RefusedBy, Token};
-use super::limits::{Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, MAX_CONNECTED_PEERS, REQUEST_BURST, REQUESTS_PER_SECOND};
+use super::event::{DialTarget, Effect, MeshEvent, Offence, Parting, RefusedBy, Token};
+use super::limits::{
+    Bucket, MAX_CONNECTED_PEERS, MAX_SESSIONS_PER_HOTKEY, MAX_UNPROVEN_PEERS, REQUEST_BURST, REQUESTS_PER_SECOND,
+    STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND,
+};
 use super::scores::Verdict;
 use super::{Core, links};
 use crate::hello::{HELLO_LIFETIME_BLOCKS, Hello, HelloAnswer, HelloContext, HelloDraft, HelloRefusal, PeerIdBytes};
@@ -12,11 +15,7 @@ use crate::messages::{Address, Topic};
 use crate::{BlockNumber, Hotkey, TaskId};
 
 /// Score that gossip gives a proven validator: above every threshold, so that strangers never crowd one out.
-const MEMBER_SCORE: f64 = 10.0;
-/// First wait before a grant that was not taken is offered again; doubles up to a minute.
-const GRANT_RETRY: Duration = Duration::from_secs(1);
-const GRANT_RETRY_MOST: Duration = Duration::from_secs(60);
-
+pub(super) const MEMBER_SCORE: f64 = 10.0;
 /// A proof that stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
@@ -38,8 +37,10 @@ pub(super) struct PeerState {
     /// Set by a refusal: the answer is on its way, then the connection ends.
     pub(super) leaves_at: Option<Duration>,
     pub(super) topics: BTreeSet<Topic>,
+    /// What it may hand over before it is proven; afterwards its hotkey's allowance holds.
     pub(super) gossip: Bucket,
     pub(super) requests: Bucket,
+    pub(super) flood_blamed: Option<Duration>,
     /// Since when the link is not mutual.
     pub(super) one_sided_since: Duration,
     pub(super) grant_version: u64,
@@ -56,8 +57,9 @@ impl PeerState {
             our_hello_expires: None,
             leaves_at: None,
             topics: BTreeSet::new(),
-            gossip: Bucket::new(GOSSIP_BURST, GOSSIP_PER_SECOND, now),
+            gossip: Bucket::new(STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND, now),
             requests: Bucket::new(REQUEST_BURST, REQUESTS_PER_SECOND, now),
+            flood_blamed: None,
             one_sided_since: now,
             grant_version: 0,
             grant_retry: None,
@@ -85,12 +87,29 @@ impl Core {
             out.push(Effect::Disconnect { peer, parting: Parting::TooMany });
             return;
         }
+        if !outbound {
+            self.make_room_for_a_stranger(now, out);
+        }
         self.peers.insert(peer, PeerState::new(address, outbound, now));
         if self.scores.is_shunned(&peer, now) && !outbound {
             return; // Its hello will be refused, with the reason.
         }
         if outbound {
             self.send_hello(peer, out);
+        }
+    }
+
+    /// Strangers that hold connections must not keep a validator from proving itself: the one that took longest goes.
+    fn make_room_for_a_stranger(&mut self, now: Duration, out: &mut Vec<Effect>) {
+        let unproven = |(_, state): &(&PeerIdBytes, &mut PeerState)| {
+            state.session.is_none() && !state.outbound && state.leaves_at.is_none()
+        };
+        if self.peers.iter_mut().filter(unproven).count() < MAX_UNPROVEN_PEERS {
+            return;
+        }
+        if let Some((peer, state)) = self.peers.iter_mut().filter(unproven).min_by_key(|(_, state)| state.since) {
+            state.leaves_at = Some(now);
+            out.push(Effect::Disconnect { peer: *peer, parting: Parting::TooMany });
         }
     }
 
@@ -116,6 +135,10 @@ impl Core {
     pub(super) fn on_disconnected(&mut self, now: Duration, peer: PeerIdBytes, out: &mut Vec<Effect>) {
         let Some(state) = self.peers.remove(&peer) else { return };
         self.catchups.lost(&peer);
+        if self.scores.is_banned(&peer) {
+            // Also after a refusal, whose reason had to arrive first.
+            out.push(Effect::Ban { peer });
+        }
         self.dialer.lost(peer, state.session.is_none(), now, &self.timing, &mut self.rng);
         if let Some(session) = state.session {
             out.push(Effect::Tell(MeshEvent::PeerDown { hotkey: session.hotkey, peer }));
@@ -145,6 +168,9 @@ impl Core {
         if !is_listed {
             return Err(HelloRefusal::NotOnAllowlist { hotkey: hello.hotkey });
         }
+        if self.validator_scores.is_shunned(&hello.hotkey, now) {
+            return Err(HelloRefusal::Banned);
+        }
         self.hello_sequences.insert(hello.hotkey, hello.seq);
         Ok(())
     }
@@ -159,7 +185,7 @@ impl Core {
     ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         if !state.requests.take(now) {
-            self.blame(now, peer, Offence::Flood, out);
+            self.flooded(now, peer, out);
             return;
         }
         match self.judge_hello(now, peer, &hello) {
@@ -194,6 +220,9 @@ impl Core {
                 Err(reason) => self.refuse(now, peer, reason, out),
             },
             Some(HelloAnswer::Refused(reason)) => {
+                if matches!(reason, HelloRefusal::OlderSeq { .. }) {
+                    self.ears.suspect();
+                }
                 out.push(Effect::Tell(MeshEvent::Refused { peer, reason, by: RefusedBy::Them }));
                 out.push(Effect::Disconnect { peer, parting: Parting::Refused });
             }
@@ -204,9 +233,13 @@ impl Core {
 
     fn refuse(&mut self, now: Duration, peer: PeerIdBytes, reason: HelloRefusal, out: &mut Vec<Effect>) {
         let offence = if reason.is_innocent() { Offence::InnocentRefusal } else { Offence::ForgedHello };
+        let banned = reason == HelloRefusal::Banned;
         out.push(Effect::Tell(MeshEvent::Refused { peer, reason, by: RefusedBy::Us }));
         if let Some(state) = self.peers.get_mut(&peer) {
             state.leaves_at = Some(now + self.timing.refusal_linger);
+        }
+        if banned {
+            return; // Turned away for what it did before: asking again does not prolong it.
         }
         // After the farewell: blame may end the connection before the reason has arrived.
         if self.scores.blame(peer, offence, now) == Verdict::Ban {
@@ -236,15 +269,34 @@ impl Core {
         if same {
             return;
         }
+        self.part_with_older_sessions(session.hotkey, peer, now, out);
         let Some(state) = self.peers.get(&peer) else { return };
         let dialled = if state.outbound { links::without_peer(&state.address) } else { None };
         let topics: Vec<Topic> = state.topics.iter().copied().collect();
         self.dialer.proven(peer, session.hotkey, dialled);
         out.push(Effect::Proven { peer });
-        out.push(Effect::Score { peer, score: MEMBER_SCORE + self.scores.value(&peer, now) });
+        out.push(Effect::Score { peer, score: MEMBER_SCORE + self.score(&peer, Some(session.hotkey), now) });
         out.push(Effect::Tell(MeshEvent::PeerUp { hotkey: session.hotkey, peer }));
         for topic in topics {
             self.release_kept(topic, out);
+        }
+    }
+
+    /// A hotkey has as many sessions as an honest validator may need. The newest stay: a restart is worth more than
+    /// what it left behind.
+    fn part_with_older_sessions(&mut self, hotkey: Hotkey, newest: PeerIdBytes, now: Duration, out: &mut Vec<Effect>) {
+        let of_hotkey = |state: &PeerState| state.session.is_some_and(|session| session.hotkey == hotkey);
+        let others = self.peers.iter().filter(|(peer, state)| **peer != newest && of_hotkey(state));
+        let mut others: Vec<_> = others.map(|(peer, state)| (state.since, *peer)).collect();
+        others.sort_unstable();
+        let surplus = (others.len() + 1).saturating_sub(MAX_SESSIONS_PER_HOTKEY);
+        for (_, peer) in others.into_iter().take(surplus) {
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.session = None;
+                state.leaves_at = Some(now);
+                out.push(Effect::Tell(MeshEvent::PeerDown { hotkey, peer }));
+                out.push(Effect::Disconnect { peer, parting: Parting::TooMany });
+            }
         }
     }
 
@@ -281,6 +333,7 @@ impl Core {
         self.view.allowlists.set_from(from, validators);
         let view = &self.view;
         self.hello_sequences.retain(|hotkey, _| view.is_listed(hotkey));
+        self.allowances.retain(|hotkey| view.is_listed(hotkey));
         self.links.prune(|hotkey| view.is_listed(hotkey), now, &self.timing);
         self.dialer.forget_strangers(self.view.allowlists.newest());
         for (peer, state) in &mut self.peers {
@@ -314,71 +367,6 @@ impl Core {
         }
         for peer in renew {
             self.send_hello(peer, out);
-        }
-    }
-
-    pub(super) fn on_grant_changed(&mut self, grant: Option<GrantBytes>, out: &mut Vec<Effect>) {
-        self.grant = grant;
-        self.grant_version += 1;
-        let members: Vec<_> = self.peers.iter().filter(|(_, state)| state.session.is_some()).map(|(p, _)| *p).collect();
-        for peer in members {
-            self.offer_grant(peer, out);
-        }
-    }
-
-    /// Hands our grant to a proven validator, if it does not have it.
-    pub(super) fn offer_grant(&mut self, peer: PeerIdBytes, out: &mut Vec<Effect>) {
-        let (Some(grant), Some(state)) = (&self.grant, self.peers.get_mut(&peer)) else { return };
-        if state.session.is_some() && state.grant_version != self.grant_version {
-            state.grant_version = self.grant_version;
-            out.push(Effect::SendGrant { peer, grant: grant.clone() });
-        }
-    }
-
-    pub(super) fn on_grant(
-        &mut self,
-        now: Duration,
-        peer: PeerIdBytes,
-        token: Token,
-        grant: GrantBytes,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let (allowed, session) = (state.requests.take(now), state.session);
-        let from = session.filter(|_| allowed).map(|session| session.hotkey);
-        out.push(Effect::AnswerGrant { token, taken: from.is_some() });
-        if let Some(from) = from {
-            out.push(Effect::Tell(MeshEvent::Grant { from, payload: grant }));
-        }
-    }
-
-    pub(super) fn on_grant_answered(&mut self, now: Duration, peer: PeerIdBytes, taken: bool) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        if taken {
-            state.grant_retry = None;
-        } else {
-            let wait = state.grant_retry.map_or(GRANT_RETRY, |(_, wait)| (wait * 2).min(GRANT_RETRY_MOST));
-            state.grant_retry = Some((now + wait, wait));
-        }
-    }
-
-    /// Holds something against a peer, and draws the consequence.
-    pub(super) fn blame(&mut self, now: Duration, peer: PeerIdBytes, offence: Offence, out: &mut Vec<Effect>) {
-        let verdict = self.scores.blame(peer, offence, now);
-        let hotkey = self.member(&peer);
-        let bonus = if hotkey.is_some() { MEMBER_SCORE } else { 0.0 };
-        out.push(Effect::Score { peer, score: bonus + self.scores.value(&peer, now) });
-        match verdict {
-            Verdict::Tolerated => {}
-            Verdict::Disconnect => {
-                if self.peers.contains_key(&peer) {
-                    out.push(Effect::Disconnect { peer, parting: Parting::Misbehaviour });
-                }
-            }
-            Verdict::Ban => {
-                out.push(Effect::Ban { peer });
-                out.push(Effect::Tell(MeshEvent::Banned { peer, hotkey }));
-            }
         }
     }
 }

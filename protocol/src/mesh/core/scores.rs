@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::event::Offence;
 use super::limits::MAX_SCORES;
-use crate::hello::PeerIdBytes;
 
 /// At or below this, a peer is disconnected and its hello refused.
 pub const DISCONNECT_AT: f64 = -20.0;
@@ -25,8 +24,8 @@ impl Offence {
             Self::ForgedHello => 20.0,
             Self::BadVerdict | Self::MalformedRequest => 10.0,
             Self::InvalidGossip | Self::NoHello => 5.0,
-            Self::InnocentRefusal => 2.0,
-            Self::Flood => 0.5,
+            // Less than a validator that keeps knocking until it is on the list could add up to.
+            Self::InnocentRefusal | Self::Flood => 1.0,
         }
     }
 }
@@ -53,22 +52,33 @@ pub(super) enum Verdict {
     Ban,
 }
 
-/// Scores by peer id. Peer ids are free to make, so this protects against the clumsy and slows the determined;
-/// connection limits do the rest.
-#[derive(Debug, Default)]
-pub(super) struct Scores(BTreeMap<PeerIdBytes, Score>);
+/// Scores by peer id, or by hotkey. Peer ids are free to make: what a validator did is held against its hotkey too, and
+/// against strangers connection limits do the rest.
+#[derive(Debug)]
+pub(super) struct Scores<Who>(BTreeMap<Who, Score>);
 
-impl Scores {
-    pub(super) fn value(&self, peer: &PeerIdBytes, now: Duration) -> f64 {
+impl<Who> Default for Scores<Who> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<Who: Copy + Ord> Scores<Who> {
+    pub(super) fn value(&self, peer: &Who, now: Duration) -> f64 {
         self.0.get(peer).map_or(0.0, |score| score.value(now))
     }
 
-    pub(super) fn is_shunned(&self, peer: &PeerIdBytes, now: Duration) -> bool {
+    /// Whether connections are to be refused.
+    pub(super) fn is_banned(&self, peer: &Who) -> bool {
+        self.0.get(peer).is_some_and(|score| score.banned)
+    }
+
+    pub(super) fn is_shunned(&self, peer: &Who, now: Duration) -> bool {
         self.value(peer, now) <= DISCONNECT_AT
     }
 
     /// Takes note of an offence. [`Verdict::Ban`] is returned once for each ban.
-    pub(super) fn blame(&mut self, peer: PeerIdBytes, offence: Offence, now: Duration) -> Verdict {
+    pub(super) fn blame(&mut self, peer: Who, offence: Offence, now: Duration) -> Verdict {
         if !self.0.contains_key(&peer) && self.0.len() >= MAX_SCORES {
             // The mildest unbanned gives way: strangers with fresh ids cannot wash out a ban.
             let candidates = self.0.iter().filter(|(_, score)| !score.banned);
@@ -92,7 +102,7 @@ impl Scores {
     }
 
     /// Forgets what is long past, and returns whose ban has ended.
-    pub(super) fn decay(&mut self, now: Duration) -> Vec<PeerIdBytes> {
+    pub(super) fn decay(&mut self, now: Duration) -> Vec<Who> {
         let mut freed = Vec::new();
         self.0.retain(|peer, score| {
             let value = score.value(now);
@@ -109,6 +119,7 @@ impl Scores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hello::PeerIdBytes;
 
     #[test]
     fn offences_add_up_to_a_ban_that_ends() {

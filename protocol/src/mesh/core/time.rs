@@ -22,11 +22,15 @@ impl Core {
         for peer in self.scores.decay(now) {
             out.push(Effect::Unban { peer });
         }
+        // Validators are turned away at their hello; there is nothing to undo.
+        let _ = self.validator_scores.decay(now);
         if let Some(book) = self.dialer.changed_book(now, &self.timing) {
             out.push(Effect::Tell(MeshEvent::AddressBook(book)));
         }
         let view = &self.view;
         self.links.prune(|hotkey| view.is_listed(hotkey) || *hotkey == self.hotkey, now, &self.timing);
+        let hears_others = self.links.heard(now, &self.timing).iter().any(|hotkey| *hotkey != self.hotkey);
+        self.ears.pass(now, hears_others, &self.timing);
     }
 
     fn part_with_the_unproven(&mut self, now: Duration, out: &mut Vec<Effect>) {
@@ -98,19 +102,6 @@ impl Core {
         };
         if let Ok(bytes) = self.signer.sign_beacon(beacon).to_wire() {
             out.push(Effect::Publish { topic: Topic::Beacon, bytes });
-        }
-    }
-
-    fn retry_grants(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        let due = |retry: Option<(Duration, Duration)>| retry.is_some_and(|(at, _)| at <= now);
-        let peers: Vec<_> = self.peers.iter().filter(|(_, state)| due(state.grant_retry)).map(|(p, _)| *p).collect();
-        for peer in peers {
-            if let Some(state) = self.peers.get_mut(&peer) {
-                // Until the answer comes, none is due; the length of the wait is kept for the next one.
-                state.grant_retry = state.grant_retry.map(|(_, wait)| (Duration::MAX, wait));
-                state.grant_version = 0;
-            }
-            self.offer_grant(peer, out);
         }
     }
 

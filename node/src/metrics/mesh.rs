@@ -1,0 +1,153 @@
+//! The mesh for Prometheus: its own status, turned into numbers at each scrape.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leoma_protocol::mesh::{MeshStatus, Voice};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+type Number = Gauge<f64, AtomicU64>;
+
+/// A peer by its hotkey. A connected peer's hotkey is proven and on the allowlist, so there are at most as many.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    hotkey: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GossipLabels {
+    topic: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    by: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+/// Metrics of the mesh. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct MeshMetrics {
+    connected: Gauge,
+    mutual: Gauge,
+    round_trip: Family<PeerLabels, Number>,
+    score: Family<PeerLabels, Number>,
+    files: Gauge,
+    certificates: Gauge,
+    evidence: Gauge,
+    may_sign: Gauge,
+    doubled: Gauge,
+    gossip: Family<GossipLabels, Counter>,
+    refused_hellos: Family<RefusalLabels, Counter>,
+    dials: Family<OutcomeLabels, Counter>,
+    link_resets: Counter,
+    bans: Counter,
+    pages: Family<OutcomeLabels, Counter>,
+    undelivered: Counter,
+    dropped_events: Counter,
+}
+
+impl MeshMetrics {
+    /// Metrics registered under `leoma_mesh_`.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let mesh = registry.sub_registry_with_prefix("leoma_mesh");
+        mesh.register("peers_connected", "Connected peers with a proven hotkey", metrics.connected.clone());
+        mesh.register("peers_mutual", "Peers that hear us and are heard", metrics.mutual.clone());
+        mesh.register_with_unit(
+            "peer_round_trip",
+            "Round-trip time of the last ping",
+            Unit::Seconds,
+            metrics.round_trip.clone(),
+        );
+        mesh.register("peer_score", "0 for good behaviour, -20 disconnects, -50 bans", metrics.score.clone());
+        mesh.register("files", "Verdict files of the window that were heard of", metrics.files.clone());
+        mesh.register("certificates", "Verdict files of the window that are certified", metrics.certificates.clone());
+        mesh.register("evidence", "Proven double signatures in the window", metrics.evidence.clone());
+        mesh.register(
+            "may_sign",
+            "1 when our hotkey speaks from here alone, 0 while that is not known or not so",
+            metrics.may_sign.clone(),
+        );
+        mesh.register("doubled", "1 when our hotkey runs elsewhere too", metrics.doubled.clone());
+        mesh.register("gossip_messages", "Gossip heard, by topic and what was thought of it", metrics.gossip.clone());
+        mesh.register("hellos_refused", "Hellos refused, by side and reason", metrics.refused_hellos.clone());
+        mesh.register("dials", "Dials begun and failed", metrics.dials.clone());
+        mesh.register("link_resets", "One-sided links that were cut", metrics.link_resets.clone());
+        mesh.register("bans", "Peers kept out for a while", metrics.bans.clone());
+        mesh.register("catchup_pages", "Pages of a catch-up asked for and served", metrics.pages.clone());
+        mesh.register("undelivered_messages", "Messages that nobody heard in time", metrics.undelivered.clone());
+        mesh.register(
+            "dropped_events",
+            "Events that the validator was too slow to take",
+            metrics.dropped_events.clone(),
+        );
+        metrics
+    }
+
+    /// Takes over what the mesh says of itself.
+    pub fn update(&self, status: &MeshStatus) {
+        let proven = || status.peers.iter().filter(|peer| peer.view.hotkey.is_some());
+        self.connected.set(number(proven().count()));
+        self.mutual.set(number(proven().filter(|peer| peer.view.mutual).count()));
+        // Who is gone has no time and no score.
+        self.round_trip.clear();
+        self.score.clear();
+        for peer in proven() {
+            let Some(hotkey) = peer.view.hotkey else { continue };
+            let labels = PeerLabels { hotkey: hotkey.to_string() };
+            self.score.get_or_create(&labels).set(peer.view.score);
+            if let Some(milliseconds) = peer.rtt_ms {
+                self.round_trip.get_or_create(&labels).set(milliseconds / 1000.0);
+            }
+        }
+        self.files.set(number(status.files.len()));
+        self.certificates.set(number(status.files.iter().filter(|file| file.certified.is_some()).count()));
+        self.evidence.set(number(status.evidence.len()));
+        self.may_sign.set(i64::from(status.voice == Voice::Alone));
+        self.doubled.set(i64::from(status.voice == Voice::Doubled));
+        let counts = &status.counts;
+        for (topic, judged) in &counts.gossip {
+            let outcomes = [("accepted", judged.accepted), ("ignored", judged.ignored), ("rejected", judged.rejected)];
+            for (outcome, value) in outcomes {
+                set(&self.gossip.get_or_create(&GossipLabels { topic: topic.kind(), outcome }), value);
+            }
+        }
+        for (by, reasons) in [("us", &counts.refused_by_us), ("them", &counts.refused_by_them)] {
+            for (reason, value) in reasons {
+                set(&self.refused_hellos.get_or_create(&RefusalLabels { by, reason }), *value);
+            }
+        }
+        for (family, outcome, value) in [
+            (&self.dials, "begun", counts.dials),
+            (&self.dials, "failed", counts.dials_failed),
+            (&self.pages, "asked", counts.pages_asked),
+            (&self.pages, "served", counts.pages_served),
+        ] {
+            set(&family.get_or_create(&OutcomeLabels { outcome }), value);
+        }
+        set(&self.link_resets, counts.link_resets);
+        set(&self.bans, counts.bans);
+        set(&self.undelivered, counts.undelivered);
+        set(&self.dropped_events, status.dropped_events);
+    }
+}
+
+/// The mesh counts by itself; this carries its count over.
+fn set(counter: &Counter, value: u64) {
+    counter.inner().store(value, Ordering::Relaxed);
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,106 @@
+//! The decoders of `leoma-protocol`.
+
+use std::fmt::Debug;
+
+use leoma_protocol::codec::Wire;
+use leoma_protocol::hello::{Hello, HelloAnswer};
+use leoma_protocol::mesh::core::{CatchupPage, CatchupRequest};
+use leoma_protocol::mesh::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
+use leoma_protocol::messages::{Announcement, Attestation, Beacon, Certificate, Evidence, MinerReport};
+use leoma_protocol::python_json::Value;
+use leoma_protocol::verdict::{self, EntryStatus, Expected, VerdictEntry};
+use leoma_protocol::{ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId};
+
+/// Bytes that are read have one meaning, and a meaning has one encoding.
+fn exact<T: Wire + PartialEq + Debug>(bytes: &[u8]) {
+    if let Ok(value) = T::from_wire(bytes) {
+        assert_eq!(value.to_wire().as_deref(), Ok(bytes), "{value:?} has two encodings");
+    }
+}
+
+/// A good verdict and a bad one.
+pub(crate) fn entries() -> Vec<VerdictEntry> {
+    let [producer, other] = [crate::kit().producer(), Hotkey::from_bytes([5; 32])];
+    let unusable = VerdictEntry::unusable(other, EntryStatus::TooShort, "3 frames \u{e9}".into(), 900);
+    let good = VerdictEntry {
+        passed: true,
+        status: EntryStatus::Passed,
+        score: Some(815),
+        video_sha256: Some(Digest::of(b"video")),
+        model_revision: Some("0".repeat(40)),
+        ..VerdictEntry::unusable(producer, EntryStatus::Passed, String::new(), 1200)
+    };
+    vec![good, unusable]
+}
+
+/// Gossip of every topic, and certificates as they are kept.
+pub fn gossip(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind % 6 {
+        0 => exact::<Announcement>(bytes),
+        1 => exact::<Attestation>(bytes),
+        2 => exact::<Evidence>(bytes),
+        3 => exact::<Beacon>(bytes),
+        4 => exact::<MinerReport>(bytes),
+        _ => exact::<Certificate>(bytes),
+    }
+}
+
+/// Requests and answers of every stream protocol.
+pub fn streams(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind % 9 {
+        0 => exact::<Hello>(bytes),
+        1 => exact::<HelloAnswer>(bytes),
+        2 => exact::<GrantOffer>(bytes),
+        3 => exact::<GrantAnswer>(bytes),
+        4 => exact::<VerdictRequest>(bytes),
+        5 => exact::<VerdictAnswer>(bytes),
+        6 => exact::<CatchupRequest>(bytes),
+        7 => exact::<CatchupPage>(bytes),
+        _ => exact::<PageAnswer>(bytes),
+    }
+}
+
+/// A verdict file from a bucket, with and without an envelope.
+pub fn verdict(data: &[u8]) {
+    let network = Network { genesis: Digest::of(b"a fuzzed chain"), netuid: Netuid(99) };
+    let producer = crate::kit().producer();
+    for accept_v1 in [false, true] {
+        let id = FileId { task_id: TaskId(7), producer };
+        let expected = Expected { id, network, params: ConsensusParams::default().digest(), accept_v1 };
+        if let Ok(read) = verdict::verify(data, &expected) {
+            assert_eq!(read.id, id);
+            assert!(read.entries.len() <= verdict::MAX_ENTRIES);
+            assert!(accept_v1 || read.envelope.is_some(), "a file without an envelope counts");
+        }
+    }
+}
+
+/// JSON as Python writes it: what is read is written in a form that is read as the same.
+pub fn python_json(data: &[u8]) {
+    if let Ok(value) = Value::parse(data) {
+        let text = value.to_string();
+        assert!(text.is_ascii());
+        let again = Value::parse(text.as_bytes()).expect("our own text is read");
+        assert_eq!(again.to_string(), text);
+    }
+}
+
+/// Short texts: a miner's commitment, hotkeys, digests, signatures.
+pub fn texts(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let miner = crate::kit().producer();
+    if let Ok(commitment) = MinerCommitment::parse(text, &miner) {
+        assert_eq!(MinerCommitment::parse(&commitment.to_text(), &miner), Ok(commitment));
+    }
+    if let Ok(hotkey) = text.parse::<Hotkey>() {
+        assert_eq!(hotkey.to_string(), text, "a hotkey has two addresses");
+    }
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
+    }
+    if let Some(signature) = Signature::from_hex(text) {
+        assert_eq!(Signature::from_hex(&signature.to_hex()), Some(signature));
+    }
+}

@@ -1,0 +1,66 @@
+//! What each fuzz target does with its input: reads it as if it came from a stranger, and checks what must hold whatever
+//! it was. A panic is a finding.
+
+mod core;
+mod decoders;
+
+pub use self::core::{core, kit};
+pub use decoders::{gossip, python_json, streams, texts, verdict};
+
+use leoma_protocol::verdict::VerdictDraft;
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, MinerCommitment, Netuid, Network, TaskId};
+use leoma_rotation::Allowlist;
+use leoma_storage::{EndpointPolicy, Grant, StaticPeers};
+
+/// The allowlist's file, a grant of a peer, and the operator's list of peers.
+pub fn files_of_the_subnet(data: &[u8]) {
+    if let Ok(allowlist) = Allowlist::parse(data) {
+        assert_eq!(allowlist.canonical_json().as_bytes(), data, "two files for one allowlist");
+    }
+    for policy in [EndpointPolicy::Public, EndpointPolicy::Trusted] {
+        if let Ok(grant) = Grant::decode(data, policy) {
+            let again = Grant::decode(&grant.encode(), policy).expect("our own encoding is read");
+            assert_eq!(again.encode(), grant.encode());
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = StaticPeers::parse(text);
+    }
+}
+
+/// One good input for each thing that is read: target, name, bytes.
+#[must_use]
+pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut seeds = kit().seeds();
+    let mut add = |target, name: &str, bytes: Vec<u8>| seeds.push((target, name.to_owned(), bytes));
+    let draft = VerdictDraft {
+        network: Network { genesis: Digest::of(b"a fuzzed chain"), netuid: Netuid(99) },
+        task_id: TaskId(7),
+        params: ConsensusParams::default().digest(),
+        judge: "judge".into(),
+        block: BlockNumber(700),
+        entries: decoders::entries(),
+    };
+    add("verdict", "file", self::core::signer(1).sign_verdict_file(draft).expect("a fresh memory").bytes);
+    add("verdict", "empty", br#"{"signature":"0x00","data":[],"envelope":{}}"#.to_vec());
+    add("python_json", "numbers", b"[1, -0, 1e16, 0.1, 1.5e-7, NaN, Infinity, 123456789012345678901234567890]".to_vec());
+    add("python_json", "texts", br#"{"b": "\u00e9\ud800", "a": [true, false, null, {"\n": ""}]}"#.to_vec());
+    let producer = kit().producer();
+    let commitment = MinerCommitment {
+        model_name: format!("owner/leoma-{producer}"),
+        model_revision: "0".repeat(40),
+        chute_id: "00000000-0000-0000-0000-000000000000".into(),
+    };
+    add("texts", "commitment", commitment.to_text().into_bytes());
+    add("texts", "hotkey", producer.to_string().into_bytes());
+    add("texts", "digest", Digest::of(b"").to_string().into_bytes());
+    let allowlist = Allowlist::new(100, [producer]).expect("one validator is a list");
+    add("texts", "allowlist", allowlist.canonical_json().into_bytes());
+    let bucket = r#"{"endpoint":"https://account.r2.cloudflarestorage.com","bucket":"leoma-verdicts","access_key":"k","secret_key":"s"}"#;
+    let bucket = serde_json::from_str(bucket).expect("a bucket's settings");
+    add("texts", "grant", Grant::with_keys(&bucket).expect("keys can be granted").encode());
+    // Events one after the other, and time between them.
+    add("core", "every-event", (0..=255).flat_map(|kind: u8| [3, kind, kind / 20, 2, 1, 4]).collect());
+    add("core", "two-peers-prove-themselves", [[9, 0, 1, 0, 9, 5, 1, 3], [9, 0, 2, 0, 9, 5, 2, 6]].concat());
+    seeds
+}

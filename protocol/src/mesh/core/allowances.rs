@@ -1,0 +1,119 @@
+//! How much each validator may say: through us as an author, whoever hands it over, and to us as a peer.
+//!
+//! Both are kept by hotkey and outlive connections, so that a new peer id or a new connection brings no new allowance.
+//! An author's allowance protects those who pass its messages on: without it a validator that signs faster than one may
+//! speak would make honest peers look like floods to one another.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::limits::{AUTHOR_BURST, AUTHOR_PER_SECOND, Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, REPORT_BURST, Timing};
+use crate::messages::Topic;
+use crate::{BlockNumber, Hotkey};
+
+#[derive(Debug)]
+struct Allowance {
+    /// Gossip that it hands to us, its own and others'.
+    handed: Bucket,
+    /// Its own announcements and attestations.
+    statements: Bucket,
+    /// Its own beacons and miner reports.
+    reports: Bucket,
+    /// The block of its newest miner report.
+    reported: Option<BlockNumber>,
+}
+
+/// Allowances by hotkey. Only hotkeys of an allowlist have one.
+#[derive(Debug, Default)]
+pub(super) struct Allowances(BTreeMap<Hotkey, Allowance>);
+
+impl Allowances {
+    fn of(&mut self, hotkey: Hotkey, now: Duration, timing: &Timing) -> &mut Allowance {
+        let beacons = (1.0 / timing.beacon_gap.as_secs_f64().max(0.001)).ceil() as u32;
+        self.0.entry(hotkey).or_insert_with(|| Allowance {
+            handed: Bucket::new(GOSSIP_BURST, GOSSIP_PER_SECOND, now),
+            statements: Bucket::new(AUTHOR_BURST, AUTHOR_PER_SECOND, now),
+            reports: Bucket::new(REPORT_BURST, beacons, now),
+            reported: None,
+        })
+    }
+
+    /// What a validator may hand over.
+    pub(super) fn handed(&mut self, hotkey: Hotkey, now: Duration, timing: &Timing) -> &mut Bucket {
+        &mut self.of(hotkey, now, timing).handed
+    }
+
+    /// Whether an author has said all that it may for now. Asked before its signature is checked, so that nothing is
+    /// spent on what will not be passed on; hence it takes nothing, for anybody could be speaking.
+    pub(super) fn is_spent(&self, author: &Hotkey, topic: Topic, now: Duration) -> bool {
+        let Some(allowance) = self.0.get(author) else { return false };
+        match topic {
+            Topic::Verdict | Topic::Attestation => allowance.statements.is_spent(now),
+            Topic::Beacon | Topic::MinerReport => allowance.reports.is_spent(now),
+            Topic::Evidence => false,
+        }
+    }
+
+    /// Takes note of a message that was found good and new.
+    pub(super) fn said(&mut self, author: Hotkey, topic: Topic, now: Duration, timing: &Timing) {
+        let allowance = self.of(author, now, timing);
+        match topic {
+            Topic::Verdict | Topic::Attestation => allowance.statements.take(now),
+            Topic::Beacon | Topic::MinerReport => allowance.reports.take(now),
+            Topic::Evidence => true,
+        };
+    }
+
+    /// Whether a miner report is newer than all others of its author; if so it is the newest from now on.
+    pub(super) fn is_newest_report(
+        &mut self,
+        author: Hotkey,
+        block: BlockNumber,
+        now: Duration,
+        timing: &Timing,
+    ) -> bool {
+        let allowance = self.of(author, now, timing);
+        let newer = allowance.reported.is_none_or(|newest| block > newest);
+        if newer {
+            allowance.reported = Some(block);
+        }
+        newer
+    }
+
+    /// Forgets validators that are on no list any more.
+    pub(super) fn retain(&mut self, is_listed: impl Fn(&Hotkey) -> bool) {
+        self.0.retain(|hotkey, _| is_listed(hotkey));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_author_is_heard_up_to_its_allowance_and_again_later() {
+        let (mut allowances, timing) = (Allowances::default(), Timing::default());
+        let (author, now) = (Hotkey::from_bytes([1; 32]), Duration::from_secs(1));
+        for _ in 0..REPORT_BURST {
+            assert!(!allowances.is_spent(&author, Topic::Beacon, now));
+            allowances.said(author, Topic::Beacon, now, &timing);
+        }
+        assert!(allowances.is_spent(&author, Topic::Beacon, now));
+        assert!(allowances.is_spent(&author, Topic::MinerReport, now));
+        assert!(!allowances.is_spent(&author, Topic::Attestation, now), "statements are counted apart");
+        assert!(!allowances.is_spent(&author, Topic::Beacon, now + timing.beacon_gap));
+        assert!(!allowances.is_spent(&Hotkey::from_bytes([2; 32]), Topic::Beacon, now));
+    }
+
+    #[test]
+    fn an_older_miner_report_is_no_news() {
+        let (mut allowances, timing) = (Allowances::default(), Timing::default());
+        let (author, now) = (Hotkey::from_bytes([1; 32]), Duration::ZERO);
+        assert!(allowances.is_newest_report(author, BlockNumber(7), now, &timing));
+        assert!(!allowances.is_newest_report(author, BlockNumber(7), now, &timing));
+        assert!(!allowances.is_newest_report(author, BlockNumber(6), now, &timing));
+        assert!(allowances.is_newest_report(author, BlockNumber(8), now, &timing));
+        allowances.retain(|_| false);
+        assert!(allowances.is_newest_report(author, BlockNumber(1), now, &timing));
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether our hotkey speaks from here alone.
+//!
+//! Two machines with one hotkey would sign against each other. So a validator that starts says who it is, in hellos and
+//! beacons, and signs nothing else until it has listened for a beacon of its own hotkey under another peer id. A machine
+//! that hears a double sends its next beacon at once: the two find each other within seconds. A restart under the same
+//! peer id is no double.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::limits::Timing;
+
+/// Whether we may sign for our hotkey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voice {
+    /// We started not long ago and listen for a double: nothing but hellos and beacons may be signed yet.
+    Listening,
+    /// No double was heard.
+    Alone,
+    /// Our hotkey is alive elsewhere: nothing may be signed until one of the two is stopped and we are restarted.
+    Doubled,
+}
+
+/// How long was listened so far.
+#[derive(Debug, Default)]
+pub(super) struct Ears {
+    at: Duration,
+    hearing: Duration,
+    deaf: Duration,
+    is_content: bool,
+}
+
+impl Ears {
+    /// Time passed, with others to be heard or without.
+    pub(super) fn pass(&mut self, now: Duration, hears_others: bool, timing: &Timing) {
+        // A machine that slept, or had no time for us, heard nothing meanwhile.
+        let passed = now.saturating_sub(self.at).min(timing.beacon_interval / 4);
+        self.at = now;
+        if hears_others {
+            self.hearing += passed;
+        } else {
+            self.deaf += passed;
+        }
+        self.is_content |= self.hearing >= timing.listen_among_others() || self.deaf >= timing.listen_alone();
+    }
+
+    /// Somebody says that our hotkey has spoken elsewhere: silence proves nothing then.
+    pub(super) fn suspect(&mut self) {
+        self.deaf = Duration::ZERO;
+    }
+
+    /// Whether it was long enough.
+    pub(super) const fn is_content(&self) -> bool {
+        self.is_content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(ears: &mut Ears, from: u64, to: u64, hears_others: bool) {
+        for second in from..=to {
+            ears.pass(Duration::from_secs(second), hears_others, &Timing::default());
+        }
+    }
+
+    #[test]
+    fn others_are_listened_to_for_two_beacons_and_silence_for_longer() {
+        let mut ears = Ears::default();
+        listen(&mut ears, 0, 19, true);
+        assert!(!ears.is_content());
+        listen(&mut ears, 20, 20, true);
+        assert!(ears.is_content());
+        let mut ears = Ears::default();
+        listen(&mut ears, 0, 59, false);
+        assert!(!ears.is_content());
+        ears.suspect();
+        listen(&mut ears, 60, 118, false);
+        assert!(!ears.is_content(), "a word of a double starts the silence anew");
+        listen(&mut ears, 119, 120, false);
+        assert!(ears.is_content());
+    }
+
+    #[test]
+    fn time_asleep_is_not_time_spent_listening() {
+        let mut ears = Ears::default();
+        listen(&mut ears, 0, 5, true);
+        ears.pass(Duration::from_secs(3600), true, &Timing::default());
+        assert!(!ears.is_content());
+    }
+}

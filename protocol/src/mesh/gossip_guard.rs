@@ -1,0 +1,134 @@
+//! Keeps count of what each peer sends to gossipsub, before gossipsub looks at it.
+//!
+//! Gossipsub drops repetitions, control messages and subscriptions to no effect without a word to us, so the core's
+//! count of messages does not see a peer that sends nothing else. What comes too fast is dropped here, and blamed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{Deref, DerefMut};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::{
+    ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId};
+
+use super::core::limits::{Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND};
+use super::gossip::Gossip;
+
+/// What arrives for each message that the core sees: repetitions by several ways, announcements of messages, requests
+/// for them, and requests not to send them.
+const FRAMES_PER_MESSAGE: u32 = 4;
+
+/// Gossipsub behind a count.
+pub(super) struct GossipGuard {
+    inner: Gossip,
+    started: Instant,
+    peers: HashMap<PeerId, Bucket>,
+    flooding: BTreeSet<PeerId>,
+}
+
+impl GossipGuard {
+    pub(super) fn new(inner: Gossip) -> Self {
+        Self { inner, started: Instant::now(), peers: HashMap::new(), flooding: BTreeSet::new() }
+    }
+
+    /// A peer is a validator, and may say as much as one.
+    pub(super) fn proven(&mut self, peer: PeerId) {
+        let now = self.started.elapsed();
+        let (burst, per_second) = (GOSSIP_BURST * FRAMES_PER_MESSAGE, GOSSIP_PER_SECOND * FRAMES_PER_MESSAGE);
+        self.peers.insert(peer, Bucket::new(burst, per_second, now));
+    }
+
+    /// Who sent too much since the last time this was asked.
+    pub(super) fn take_flooding(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.flooding)
+    }
+}
+
+impl Deref for GossipGuard {
+    type Target = Gossip;
+
+    fn deref(&self) -> &Gossip {
+        &self.inner
+    }
+}
+
+impl DerefMut for GossipGuard {
+    fn deref_mut(&mut self) -> &mut Gossip {
+        &mut self.inner
+    }
+}
+
+impl NetworkBehaviour for GossipGuard {
+    type ConnectionHandler = <Gossip as NetworkBehaviour>::ConnectionHandler;
+    type ToSwarm = <Gossip as NetworkBehaviour>::ToSwarm;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.inner.handle_pending_inbound_connection(connection, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_outbound_connection(connection, peer, address, role, port_use)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, remaining_established: 0, .. }) = &event {
+            self.peers.remove(peer_id);
+            self.flooding.remove(peer_id);
+        }
+        self.inner.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        let now = self.started.elapsed();
+        let bucket = self.peers.entry(peer).or_insert_with(|| {
+            let (burst, per_second) = (STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND);
+            Bucket::new(burst * FRAMES_PER_MESSAGE, per_second * FRAMES_PER_MESSAGE, now)
+        });
+        if bucket.take(now) {
+            self.inner.on_connection_handler_event(peer, connection, event);
+        } else {
+            self.flooding.insert(peer);
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.inner.poll(context)
+    }
+}

@@ -1,0 +1,53 @@
+//! The inputs that fuzzing keeps, through the same checks, in every run of the tests. Fuzzing itself is in `protocol/fuzz`.
+#![cfg(feature = "mesh")]
+#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, missing_docs, unreachable_pub, reason = "test code")]
+
+#[path = "../fuzz/src/core.rs"]
+mod core;
+#[path = "../fuzz/src/decoders.rs"]
+mod decoders;
+
+use std::path::Path;
+
+use self::core::kit;
+
+fn run(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let inputs = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut count = 0;
+    for input in inputs {
+        let path = input.unwrap().path();
+        eprintln!("{}", path.display());
+        check(&std::fs::read(path).unwrap());
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn what_fuzzing_found_interesting_breaks_nothing() {
+    run("gossip", decoders::gossip);
+    run("streams", decoders::streams);
+    run("verdict", decoders::verdict);
+    run("python_json", decoders::python_json);
+    run("texts", decoders::texts);
+    run("core", core::core);
+}
+
+#[test]
+fn the_seeds_are_read_as_what_they_are() {
+    use leoma_protocol::codec::Wire as _;
+    let file = |target: &str, name: &str| {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target).join(name)).unwrap()
+    };
+    assert!(leoma_protocol::messages::Beacon::from_wire(&file("gossip", "beacon")[1..]).is_ok());
+    assert!(leoma_protocol::messages::Certificate::from_wire(&file("gossip", "certificate")[1..]).is_ok());
+    assert!(leoma_protocol::mesh::PageAnswer::from_wire(&file("streams", "page-answer")[1..]).is_ok());
+    assert!(
+        leoma_protocol::MinerCommitment::parse(
+            &String::from_utf8(file("texts", "commitment")).unwrap(),
+            &kit().producer()
+        )
+        .is_ok()
+    );
+}

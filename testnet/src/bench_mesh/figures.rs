@@ -1,0 +1,293 @@
+//! From times and counters to figures, each beside its target.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::BenchMeshArgs;
+use super::fleet::Usage;
+use super::machine::Machine;
+use super::node::{Announced, Learnt, Links};
+
+/// Peers in a validator's gossip mesh that gossipsub aims at: the D of the target for bytes.
+const MESH_DEGREE: u64 = 4;
+/// What gossipsub's signed envelope adds to a message: peer id 38, sequence number 8, signature 64, topic some 31, and
+/// their tags and lengths.
+const ENVELOPE_BYTES: u64 = 155;
+
+/// A certificate, and when each validator had it.
+#[derive(Clone, Debug)]
+pub(super) struct Certified {
+    pub(super) announced: Announced,
+    /// Nanoseconds since 1970.
+    pub(super) at: Vec<u64>,
+}
+
+/// Everything that was taken down.
+#[derive(Debug)]
+pub(super) struct Figures {
+    validators: usize,
+    pub(super) announced: Vec<Announced>,
+    /// By validator.
+    pub(super) heard: Vec<Vec<Learnt>>,
+    pub(super) certified: Vec<Certified>,
+}
+
+/// What was used between two looks.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    elapsed: Duration,
+    wire_bytes: u64,
+    wire_is_ours: bool,
+    cpu: Duration,
+    /// At the second look, ascending.
+    resident: Vec<u64>,
+}
+
+impl Sample {
+    pub(super) fn between(before: &Usage, after: &Usage) -> Self {
+        let mut resident = after.resident.clone();
+        resident.sort_unstable();
+        Self {
+            elapsed: after.at.duration_since(before.at),
+            wire_bytes: after.wire_bytes.saturating_sub(before.wire_bytes),
+            wire_is_ours: after.wire_is_ours,
+            cpu: after.cpu.saturating_sub(before.cpu),
+            resident,
+        }
+    }
+
+    fn bytes_per_second(&self) -> f64 {
+        self.wire_bytes as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// The value below which a share of them lies; of an empty list, nothing.
+fn percentile(values: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
+}
+
+fn milliseconds(from: u64, to: u64) -> f64 {
+    to.saturating_sub(from) as f64 / 1e6
+}
+
+impl Figures {
+    pub(super) fn new(validators: usize) -> Self {
+        Self { validators, announced: Vec::new(), heard: Vec::new(), certified: Vec::new() }
+    }
+
+    /// Milliseconds from announcement to arrival, for each pair of announcement and peer, and for each announcement's
+    /// last peer.
+    fn spread(&self) -> (Vec<f64>, Vec<f64>) {
+        let mut published: HashMap<(u64, u16), (u64, f64)> = HashMap::new();
+        for announced in &self.announced {
+            published.insert((announced.task, announced.producer), (announced.at, 0.0));
+        }
+        let mut each = Vec::new();
+        for (number, heard) in self.heard.iter().enumerate() {
+            for learnt in heard.iter().filter(|learnt| usize::from(learnt.producer) != number) {
+                if let Some((at, last)) = published.get_mut(&(learnt.task, learnt.producer)) {
+                    let took = milliseconds(*at, learnt.at);
+                    each.push(took);
+                    *last = last.max(took);
+                }
+            }
+        }
+        (each, published.into_values().map(|(_, last)| last).collect())
+    }
+
+    /// Milliseconds from announcement to the certificate at the last validator.
+    fn certification(&self) -> Vec<f64> {
+        let last = |certified: &Certified| certified.at.iter().copied().max().unwrap_or(u64::MAX);
+        self.certified.iter().map(|certified| milliseconds(certified.announced.at, last(certified))).collect()
+    }
+}
+
+/// Bytes that can be true: every validator but the author receives each message at least once. Fewer mean that the mesh
+/// was not at rest when the idle one was measured, and nothing can be said.
+fn plausible(bytes: f64, message: u64, validators: usize) -> Option<f64> {
+    let least = message as f64 * (validators as f64 - 1.0) / validators as f64;
+    (bytes >= least).then_some(bytes)
+}
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    /// What it must stay below; nothing where a figure is only stated.
+    target: Option<f64>,
+    met: Option<bool>,
+}
+
+fn figure(name: &'static str, value: Option<f64>, unit: &'static str, target: Option<f64>) -> Figure {
+    // What could not be measured misses its target.
+    let value = value.unwrap_or(f64::INFINITY);
+    Figure { name, value, unit, target, met: target.map(|target| value < target) }
+}
+
+/// The result.
+#[derive(Debug)]
+pub(super) struct Report {
+    machine: Machine,
+    figures: Vec<Figure>,
+    run: Value,
+}
+
+impl Report {
+    pub(super) fn new(
+        args: &BenchMeshArgs,
+        machine: Machine,
+        formed: Duration,
+        links: Links,
+        figures: Figures,
+        idle: &Sample,
+        busy: &Sample,
+    ) -> Self {
+        let validators = figures.validators as f64;
+        let announcements = figures.announced.len() as f64;
+        let message = figures.announced.first().map_or(0, |announced| announced.bytes as u64);
+        let beside = idle.bytes_per_second() * busy.elapsed.as_secs_f64();
+        let wire =
+            plausible((busy.wire_bytes as f64 - beside) / announcements / validators, message, figures.validators);
+        let idle_cpu = idle.cpu.as_secs_f64() / idle.elapsed.as_secs_f64();
+        let cpu = (busy.cpu.as_secs_f64() - idle_cpu * busy.elapsed.as_secs_f64()) / announcements / validators;
+        let (each, last) = figures.spread();
+        let certification = figures.certification();
+        let megabytes = |bytes: Option<&u64>| bytes.map(|bytes| *bytes as f64 / 1e6);
+        let published = message + ENVELOPE_BYTES;
+        let list = vec![
+            figure("announcement to the last of all peers, p50", percentile(&last, 0.5), "ms", Some(10.0)),
+            figure("announcement to the last of all peers, p99", percentile(&last, 0.99), "ms", Some(100.0)),
+            figure("announcement to a peer, p50", percentile(&each, 0.5), "ms", None),
+            figure("announcement to a peer, p99", percentile(&each, 0.99), "ms", None),
+            figure("announcement to certificate at all, p50", percentile(&certification, 0.5), "ms", None),
+            figure("announcement to certificate at all, p99", percentile(&certification, 0.99), "ms", Some(1000.0)),
+            figure(
+                "bytes on the wire per announcement per validator",
+                wire,
+                "bytes",
+                Some((5 * published * MESH_DEGREE / 2) as f64),
+            ),
+            figure(
+                "the same, by the announcement's own bytes times D",
+                wire.map(|wire| wire / (message.max(1) * MESH_DEGREE) as f64),
+                "times",
+                None,
+            ),
+            figure("processor time per announcement per validator", Some(cpu * 1e3), "ms", None),
+            figure(
+                "idle: bytes on the wire per second per validator",
+                Some(idle.bytes_per_second() / validators),
+                "bytes/s",
+                None,
+            ),
+            figure("idle: processor time per validator", Some(idle_cpu / validators * 100.0), "% of a core", None),
+            figure("idle: resident memory of the largest validator", megabytes(idle.resident.last()), "MB", Some(80.0)),
+            figure(
+                "idle: resident memory of the median validator",
+                megabytes(idle.resident.get(idle.resident.len() / 2)),
+                "MB",
+                None,
+            ),
+            figure(
+                "after it all: resident memory of the largest validator",
+                megabytes(busy.resident.last()),
+                "MB",
+                None,
+            ),
+        ];
+        let run = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "optimised": !cfg!(debug_assertions),
+            "command": std::env::args().collect::<Vec<_>>().join(" "),
+            "validators": args.validators,
+            "announcements": args.announcements,
+            "certificates": args.certificates,
+            "pause_ms": args.pause,
+            "file_bytes": args.file_bytes,
+            "formed_s": formed.as_secs_f64(),
+            "link_ends_tcp": links.tcp,
+            "link_ends_quic": links.quic,
+            "announcement_bytes": message,
+            "published_bytes": published,
+            "wire": if idle.wire_is_ours && busy.wire_is_ours {
+                "IP packets on a loopback device of the mesh's own, the idle mesh's bytes taken off"
+            } else {
+                "IP packets on the machine's loopback device, which others may have used, the idle mesh's bytes taken off"
+            },
+        });
+        Self { machine, figures: list, run }
+    }
+
+    /// Whether every target is met.
+    pub(super) fn met(&self) -> bool {
+        self.figures.iter().all(|figure| figure.met != Some(false))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "machine": self.machine, "run": self.run, "figures": self.figures, "met": self.met() })
+    }
+
+    pub(super) fn table(&self) -> String {
+        let mut text = format!("{}\n{}\n\n", self.machine, self.run["command"].as_str().unwrap_or_default());
+        for Figure { name, value, unit, target, met } in &self.figures {
+            let against = match (target, met) {
+                (Some(target), Some(true)) => format!("below {target}: yes"),
+                (Some(target), _) => format!("below {target}: NO"),
+                (None, _) => String::new(),
+            };
+            text += &format!("{name:<58} {value:>10.2} {unit:<12} {against}\n");
+        }
+        if self.run["optimised"] == false {
+            text += "\nThis is an unoptimised build: build with --release for figures that mean something.\n";
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.5), Some(100.0));
+        assert_eq!(percentile(&values, 0.99), Some(198.0));
+        assert_eq!(percentile(&values, 1.0), Some(200.0));
+        assert_eq!(percentile(&[7.0], 0.01), Some(7.0));
+        assert_eq!(percentile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn an_announcement_is_as_slow_as_its_last_peer() {
+        let mut figures = Figures::new(3);
+        figures.announced = vec![Announced { task: 1, producer: 0, at: 1_000_000, bytes: 179 }];
+        let learnt = |at| vec![Learnt { task: 1, producer: 0, at }];
+        figures.heard = vec![learnt(1_000_100), learnt(3_000_000), learnt(5_000_000)];
+        let (mut each, last) = figures.spread();
+        each.sort_by(f64::total_cmp);
+        assert_eq!((each, last), (vec![2.0, 4.0], vec![4.0]));
+    }
+
+    #[test]
+    fn fewer_bytes_than_one_copy_are_no_measurement() {
+        assert_eq!(plausible(2300.0, 179, 16), Some(2300.0));
+        assert_eq!(plausible(100.0, 179, 16), None);
+        assert_eq!(plausible(-8909.0, 179, 16), None);
+    }
+
+    #[test]
+    fn what_was_not_measured_misses_its_target() {
+        assert_eq!(figure("x", None, "ms", Some(1.0)).met, Some(false));
+        assert_eq!(figure("x", Some(0.5), "ms", Some(1.0)).met, Some(true));
+        assert_eq!(figure("x", None, "ms", None).met, None);
+    }
+}

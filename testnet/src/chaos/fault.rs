@@ -1,0 +1,196 @@
+//! What can go wrong.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::services;
+
+/// A kind of fault, as the report names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Two halves of the validators do not reach each other.
+    PartitionHalf,
+    /// One validator does not reach the others.
+    PartitionOne,
+    /// What one validator sends to another is lost, the other direction works.
+    OneWay,
+    /// Everything between validators is 300 ms late.
+    Delay,
+    /// A share of all packets between validators is lost.
+    Loss,
+    /// A validator's process is killed.
+    Kill,
+    /// A validator's process is killed after it signed a verdict file and before that is in its bucket or announced.
+    KillWhilePublishing,
+    /// A validator's process stands still.
+    Pause,
+    /// A running validator's machine gets another address.
+    ChangedIp,
+    /// The storage answers with errors.
+    StorageOutage,
+    /// One validator does not reach the storage.
+    CutStorage,
+    /// A service that validators call misbehaves.
+    ServiceFault,
+    /// Strangers attack the mesh.
+    HostilePeers,
+}
+
+/// Faults of different tracks happen at the same time, those of one track one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Track {
+    Cuts,
+    Quality,
+    Processes,
+    Outside,
+    Strangers,
+}
+
+impl Track {
+    pub(super) const ALL: [Self; 5] = [Self::Cuts, Self::Quality, Self::Processes, Self::Outside, Self::Strangers];
+}
+
+impl FaultKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::PartitionHalf,
+        Self::PartitionOne,
+        Self::OneWay,
+        Self::Delay,
+        Self::Loss,
+        Self::Kill,
+        Self::KillWhilePublishing,
+        Self::Pause,
+        Self::ChangedIp,
+        Self::StorageOutage,
+        Self::CutStorage,
+        Self::ServiceFault,
+        Self::HostilePeers,
+    ];
+
+    pub(super) const fn track(self) -> Track {
+        match self {
+            Self::PartitionHalf | Self::PartitionOne | Self::OneWay => Track::Cuts,
+            Self::Delay | Self::Loss => Track::Quality,
+            Self::Kill | Self::KillWhilePublishing | Self::Pause | Self::ChangedIp => Track::Processes,
+            Self::StorageOutage | Self::CutStorage | Self::ServiceFault => Track::Outside,
+            Self::HostilePeers => Track::Strangers,
+        }
+    }
+
+    /// Whether validators need addresses of their own for it.
+    #[must_use]
+    pub const fn needs_network(self) -> bool {
+        matches!(self.track(), Track::Cuts | Track::Quality) || matches!(self, Self::ChangedIp | Self::CutStorage)
+    }
+
+    /// Whether the machine needs `/dev/net/tun` for it.
+    #[must_use]
+    pub const fn needs_relay(self) -> bool {
+        matches!(self.track(), Track::Quality)
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// How strangers attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attack {
+    /// Many identities with many connections each, which say nothing.
+    Crowd,
+    /// Hellos in a validator's name, for another chain, for another peer, and expired ones.
+    ForgedHello,
+    /// Bytes that mean nothing, on every protocol and before any.
+    Garbage,
+    /// More bytes than any message may have.
+    Oversize,
+    /// As many gossip messages and hellos as go through.
+    Flood,
+}
+
+impl Attack {
+    /// Every attack.
+    pub const ALL: [Self; 5] = [Self::Crowd, Self::ForgedHello, Self::Garbage, Self::Oversize, Self::Flood];
+}
+
+/// One fault with its victims, who are numbers of validators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The validators of one half.
+    PartitionHalf(Vec<usize>),
+    /// Who is alone.
+    PartitionOne(usize),
+    /// From whom to whom nothing arrives.
+    OneWay(usize, usize),
+    /// How late everything is, ms.
+    Delay(u16),
+    /// Percent of all packets.
+    Loss(u8),
+    /// Who is killed.
+    Kill(usize),
+    /// Whoever publishes next is killed.
+    KillWhilePublishing,
+    /// Who stands still.
+    Pause(usize),
+    /// Whose address changes.
+    ChangedIp(usize),
+    /// Percent of all requests that fail.
+    StorageOutage(u8),
+    /// Who does not reach it.
+    CutStorage(usize),
+    /// Which service does what.
+    ServiceFault(services::Service, services::FaultKind),
+    /// What strangers do.
+    HostilePeers(Attack),
+}
+
+impl Fault {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::PartitionHalf(_) => FaultKind::PartitionHalf,
+            Self::PartitionOne(_) => FaultKind::PartitionOne,
+            Self::OneWay(..) => FaultKind::OneWay,
+            Self::Delay(_) => FaultKind::Delay,
+            Self::Loss(_) => FaultKind::Loss,
+            Self::Kill(_) => FaultKind::Kill,
+            Self::KillWhilePublishing => FaultKind::KillWhilePublishing,
+            Self::Pause(_) => FaultKind::Pause,
+            Self::ChangedIp(_) => FaultKind::ChangedIp,
+            Self::StorageOutage(_) => FaultKind::StorageOutage,
+            Self::CutStorage(_) => FaultKind::CutStorage,
+            Self::ServiceFault(..) => FaultKind::ServiceFault,
+            Self::HostilePeers(_) => FaultKind::HostilePeers,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Validators are numbered from 1 in logs and folders.
+        let number = |index: &usize| index + 1;
+        write!(f, "{}", self.kind())?;
+        match self {
+            Self::PartitionHalf(half) => write!(f, " {:?} | others", half.iter().map(number).collect::<Vec<_>>()),
+            Self::OneWay(from, to) => write!(f, " {} -> {}", number(from), number(to)),
+            Self::Delay(ms) => write!(f, " {ms} ms"),
+            Self::Loss(percent) | Self::StorageOutage(percent) => write!(f, " {percent}%"),
+            Self::PartitionOne(one) | Self::Kill(one) | Self::Pause(one) | Self::ChangedIp(one) => {
+                write!(f, " {}", number(one))
+            }
+            Self::CutStorage(one) => write!(f, " {}", number(one)),
+            Self::ServiceFault(service, kind) => write!(f, " {service} {kind:?}"),
+            Self::HostilePeers(attack) => write!(f, " {attack:?}"),
+            Self::KillWhilePublishing => Ok(()),
+        }
+    }
+}

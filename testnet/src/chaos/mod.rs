@@ -1,0 +1,32 @@
+//! A subnet under seeded misfortune: `leoma-testnet chaos`.
+//!
+//! | part | file |
+//! |---|---|
+//! | what can go wrong | `fault.rs` |
+//! | what goes wrong in which round, from the seed alone | `schedule.rs` |
+//! | rounds against real processes: order, look for the effect, end it, wait until the mesh is whole | `rounds.rs` |
+//! | the same for one fault | `ordered.rs` |
+//! | strangers who attack the mesh | `strangers.rs`, `stranger.rs` |
+//! | what the validators' books say afterwards | `books.rs`, `audit.rs` |
+//! | the JSON | `report.rs` |
+//!
+//! A fault counts as fired when its effect was seen: a peer gone from a status page, a packet dropped, a request that met
+//! an ordered answer. A run in which nothing fired shows nothing.
+
+mod args;
+mod audit;
+mod books;
+mod fault;
+mod ordered;
+mod report;
+mod rounds;
+mod schedule;
+mod stranger;
+mod strangers;
+
+pub use args::{ChaosArgs, run};
+pub use audit::{Audit, EpochAudit, audit};
+pub use books::{Books, BooksError, EpochEntry, Slot};
+pub use fault::{Attack, Fault, FaultKind};
+pub use report::{ChaosReport, FaultCount};
+pub use schedule::Schedule;

@@ -1,0 +1,296 @@
+//! One fault in force: how it is ordered, how its effect is seen, how it ends.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use leoma_protocol::{BlockNumber, Hotkey, TaskId};
+use serde_json::Value;
+
+use super::books::Books;
+use super::fault::{Attack, Fault, FaultKind};
+use super::strangers::{StrangerCounts, Strangers, Target};
+use crate::launch::{LaunchError, Subnet};
+use crate::netns::{Impaired, Impairment};
+use crate::{services, storage};
+
+/// Faults are in force for at least this long: most of a task passes.
+const HOLD_LEAST: Duration = Duration::from_secs(15);
+/// A dead connection is closed by then: the second ping has no answer.
+const DEAD_IS_NOTICED: Duration = Duration::from_secs(32);
+/// How late uploads are while one is waited for, so that a validator can be killed in the middle of one.
+const UPLOAD_DELAY_MS: u64 = 3000;
+/// Requests that a storage outage may take: more than there are. What is left of it says how many it took.
+const ALL_REQUESTS: u32 = 1_000_000;
+/// Lateness of a slow service.
+const SERVICE_DELAY_MS: u64 = 3000;
+
+/// What all validators' status pages say at a moment.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pages: Vec<Option<Value>>,
+    hotkeys: Vec<Hotkey>,
+}
+
+impl Pages {
+    pub(super) async fn read(subnet: &Subnet) -> Self {
+        let hotkeys = subnet.plan().validators.iter().map(|validator| validator.account.hotkey).collect();
+        Self { pages: subnet.status_pages().await, hotkeys }
+    }
+
+    fn peers(&self, validator: usize) -> Option<BTreeSet<usize>> {
+        let page = self.pages.get(validator)?.as_ref()?;
+        let listed = page["peers"].as_array()?.iter().filter_map(|peer| {
+            let hotkey: Hotkey = peer["hotkey"].as_str()?.parse().ok()?;
+            self.hotkeys.iter().position(|known| *known == hotkey)
+        });
+        Some(listed.collect())
+    }
+
+    /// Whether a validator answers and says that it has no connection with another.
+    fn misses(&self, validator: usize, peer: usize) -> bool {
+        validator != peer && self.peers(validator).is_some_and(|peers| !peers.contains(&peer))
+    }
+
+    /// Whether anyone else says so.
+    fn missed(&self, peer: usize) -> bool {
+        (0..self.pages.len()).any(|validator| self.misses(validator, peer))
+    }
+
+    /// Whether the mesh uses an address: its owner listens there, or somebody is connected with it.
+    fn shows(&self, address: Ipv4Addr) -> bool {
+        self.pages.iter().flatten().any(|page| page.to_string().contains(&format!("/{address}/")))
+    }
+
+    /// Validators that are not ready or have not all their peers, with what they have.
+    pub(super) fn incomplete(&self) -> Vec<String> {
+        let all = self.pages.len() - 1;
+        let state = |validator: usize| {
+            let ready = self.pages[validator].as_ref().is_some_and(|page| page["ready"] == Value::Bool(true));
+            let peers = self.peers(validator).map(|peers| peers.len());
+            (!ready || peers != Some(all)).then(|| match peers {
+                None => format!("{} does not answer", validator + 1),
+                Some(peers) => format!("{} has {peers} peers{}", validator + 1, if ready { "" } else { ", not ready" }),
+            })
+        };
+        (0..self.pages.len()).filter_map(state).collect()
+    }
+}
+
+/// What was there before, to tell the effect from.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    Cuts(Vec<(usize, usize)>),
+    Impaired(Impaired),
+    Held(u64),
+    ServiceFaults(u64),
+    Unpublished(Vec<BTreeSet<TaskId>>),
+    Address(Ipv4Addr),
+    Strangers(Strangers),
+}
+
+/// A fault in force.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    pub(super) fault: Fault,
+    before: Before,
+    /// Whether it killed whom it waited for.
+    killed: bool,
+    /// Its effect, once seen.
+    pub(super) seen: Option<String>,
+}
+
+impl Ordered {
+    /// Puts a fault in force.
+    pub(super) async fn order(fault: Fault, subnet: &mut Subnet) -> Result<Self, LaunchError> {
+        let before = match &fault {
+            Fault::PartitionHalf(half) => {
+                subnet.partition(std::slice::from_ref(half))?;
+                Before::Cuts(cuts(subnet)?)
+            }
+            Fault::PartitionOne(one) => {
+                subnet.partition(&[vec![*one]])?;
+                Before::Cuts(cuts(subnet)?)
+            }
+            Fault::OneWay(from, to) => {
+                subnet.drop_one_way(*from, *to)?;
+                Before::Cuts(cuts(subnet)?)
+            }
+            Fault::Delay(ms) => {
+                let before = subnet.impaired();
+                let delay = Duration::from_millis((*ms).into());
+                subnet.impair(Impairment { delay, loss: 0 })?;
+                Before::Impaired(before)
+            }
+            Fault::Loss(percent) => {
+                let before = subnet.impaired();
+                subnet.impair(Impairment { loss: *percent, ..Impairment::default() })?;
+                Before::Impaired(before)
+            }
+            Fault::Kill(one) => {
+                subnet.kill_validator(*one);
+                Before::Nothing
+            }
+            Fault::KillWhilePublishing => {
+                let slow = storage::Fault::always(storage::FaultKind::Slow).on("PUT");
+                subnet.order_storage_fault(&storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow }).await?;
+                Before::Unpublished((0..subnet.plan().validators.len()).map(|one| unpublished(subnet, one)).collect())
+            }
+            Fault::Pause(one) => {
+                subnet.pause_validator(*one);
+                Before::Nothing
+            }
+            Fault::ChangedIp(one) => Before::Address(subnet.change_ip(*one)?),
+            Fault::StorageOutage(percent) => {
+                let outage = storage::Fault::next(storage::FaultKind::InternalError, ALL_REQUESTS);
+                subnet.order_storage_fault(&storage::Fault { percent: Some(*percent), ..outage }).await?;
+                Before::Nothing
+            }
+            Fault::CutStorage(one) => {
+                let before = subnet.held_from_storage(*one);
+                subnet.cut_from_storage(*one)?;
+                Before::Held(before)
+            }
+            Fault::ServiceFault(service, kind) => {
+                let before = subnet.service_faults_met().await?;
+                let (service, kind, delay_ms) = (*service, *kind, Some(SERVICE_DELAY_MS));
+                subnet
+                    .order_service_fault(&services::Fault { service, target: None, kind, count: None, delay_ms })
+                    .await?;
+                Before::ServiceFaults(before)
+            }
+            Fault::HostilePeers(attack) => Before::Strangers(strangers(*attack, subnet)?),
+        };
+        Ok(Self { fault, before, killed: false, seen: None })
+    }
+
+    /// Looks for the effect, unless it was seen.
+    pub(super) async fn look(&mut self, subnet: &mut Subnet, pages: &Pages) -> Result<(), LaunchError> {
+        if self.seen.is_none() {
+            self.seen = self.effect(subnet, pages).await?;
+        }
+        Ok(())
+    }
+
+    async fn effect(&self, subnet: &Subnet, pages: &Pages) -> Result<Option<String>, LaunchError> {
+        Ok(match (&self.fault, &self.before) {
+            (_, Before::Cuts(cuts)) => {
+                // Each side must notice by itself, and does so in its own time: one of the two is enough. Who is dead or
+                // stands still notices nothing.
+                let gone = |(from, to): &&(usize, usize)| pages.misses(*from, *to) || pages.misses(*to, *from);
+                let noticed = cuts.iter().filter(gone).count();
+                let able =
+                    cuts.iter().filter(|(from, to)| pages.peers(*from).is_some() || pages.peers(*to).is_some()).count();
+                (noticed > 0 && noticed >= able).then(|| format!("{noticed} of {} directions noticed", cuts.len()))
+            }
+            (Fault::Delay(_), Before::Impaired(before)) => {
+                let delayed = subnet.impaired().delayed - before.delayed;
+                (delayed > 0).then(|| format!("{delayed} packets"))
+            }
+            (_, Before::Impaired(before)) => {
+                let lost = subnet.impaired().lost - before.lost;
+                (lost > 0).then(|| format!("{lost} packets"))
+            }
+            (_, Before::Held(before)) => {
+                let Fault::CutStorage(one) = self.fault else { return Ok(None) };
+                let held = subnet.held_from_storage(one) - before;
+                (held > 0).then(|| format!("{held} connections held"))
+            }
+            (_, Before::ServiceFaults(before)) => {
+                let met = subnet.service_faults_met().await?.saturating_sub(*before);
+                (met > 0).then(|| format!("{met} requests"))
+            }
+            (_, Before::Address(address)) => pages.shows(*address).then(|| format!("now {address}")),
+            (_, Before::Strangers(strangers)) => {
+                let counts = strangers.counts();
+                (counts.connections > 0 && counts.closed > 0)
+                    .then(|| format!("{} connections, {} closed by the other side", counts.connections, counts.closed))
+            }
+            (Fault::Kill(one) | Fault::Pause(one), _) => {
+                pages.missed(*one).then(|| format!("validator-{} is missed", one + 1))
+            }
+            (Fault::StorageOutage(_), _) => {
+                let met: u32 = subnet
+                    .storage_faults()
+                    .await?
+                    .iter()
+                    .filter(|fault| fault.kind == storage::FaultKind::InternalError)
+                    .map(|fault| ALL_REQUESTS - fault.count.unwrap_or(ALL_REQUESTS))
+                    .sum();
+                (met > 0).then(|| format!("{met} requests"))
+            }
+            _ => None,
+        })
+    }
+
+    /// How long it stays in force at least.
+    pub(super) fn least(&self) -> Duration {
+        // Connections with the old address look alive until then, and the mesh would look whole.
+        if self.kind() == FaultKind::ChangedIp { DEAD_IS_NOTICED } else { HOLD_LEAST }
+    }
+
+    /// Kills whoever signed a file that is not in its bucket yet; says so. To be called often: the moment is short.
+    pub(super) fn strike(&mut self, subnet: &mut Subnet) -> Option<&str> {
+        let Before::Unpublished(before) = &self.before else { return None };
+        if self.killed {
+            return None;
+        }
+        for (one, known) in before.iter().enumerate() {
+            if subnet.process_id(one).is_none() {
+                continue;
+            }
+            if let Some(task) = unpublished(subnet, one).difference(known).next() {
+                subnet.kill_validator(one);
+                // A file that is published by now was too quick; the next one is waited for.
+                self.killed = unpublished(subnet, one).contains(task);
+                self.seen = self.killed.then(|| format!("validator-{} died after it signed task {task}", one + 1));
+                return self.seen.as_deref();
+            }
+        }
+        None
+    }
+
+    /// Its kind.
+    pub(super) fn kind(&self) -> FaultKind {
+        self.fault.kind()
+    }
+
+    /// What strangers did, if it was they.
+    pub(super) fn stranger_counts(&self) -> StrangerCounts {
+        match &self.before {
+            Before::Strangers(strangers) => strangers.counts(),
+            _ => StrangerCounts::default(),
+        }
+    }
+}
+
+fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
+    // The host of strangers is no validator.
+    let validators = subnet.plan().validators.len();
+    let cuts = subnet.network()?.cuts().iter().copied();
+    Ok(cuts.filter(|(from, to)| *from < validators && *to < validators).collect())
+}
+
+fn unpublished(subnet: &Subnet, validator: usize) -> BTreeSet<TaskId> {
+    let state = subnet.validator_folder(validator).map(|folder| folder.join("state"));
+    // Unreadable for a moment, as while the database is made: the next look comes soon.
+    state.and_then(|state| Books::unpublished(&state).ok()).unwrap_or_default()
+}
+
+fn strangers(attack: Attack, subnet: &mut Subnet) -> Result<Strangers, LaunchError> {
+    let count = subnet.plan().validators.len();
+    let target = Target {
+        addresses: (0..count).filter_map(|one| subnet.mesh_address(one)).collect(),
+        hotkeys: subnet.plan().validators.iter().map(|validator| validator.account.hotkey).collect(),
+        network: subnet.chain().network(),
+        head: BlockNumber(subnet.block()),
+    };
+    // The last host of the network is theirs; without one they come from the loopback, as everybody does then.
+    let namespace = match subnet.network() {
+        Ok(network) => Some(network.namespace(count)?.clone()),
+        Err(_) => None,
+    };
+    let failed = |source| LaunchError::Spawn { part: "strangers".into(), source };
+    Strangers::start(attack, target, namespace).map_err(failed)
+}

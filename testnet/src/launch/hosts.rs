@@ -1,0 +1,91 @@
+//! Validators with addresses of their own: each in a namespace, with doors to the chain, the storage and the services.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::LaunchError;
+use super::environment::{Addresses, Ports};
+use crate::netns::{Forwarder, Network, Place, forward};
+
+/// The network of a subnet's validators. The last host is free, for strangers.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    pub(super) network: Network,
+    doors: Vec<Doors>,
+}
+
+/// How one validator reaches what stays on this machine's loopback, and is reached from there.
+#[derive(Debug)]
+struct Doors {
+    storage: Forwarder,
+    status: Forwarder,
+    _others: Vec<Forwarder>,
+}
+
+impl Hosts {
+    /// Where every validator listens inside its namespace. A port of the mesh for all addresses: one may change.
+    pub(super) const PORTS: Ports = Ports { ip: Ipv4Addr::UNSPECIFIED, mesh: 4070, http: 9090 };
+
+    /// Hosts for `validators`, and one more.
+    pub(super) fn new(validators: usize, addresses: &Addresses) -> Result<Self, LaunchError> {
+        let network = Network::new(validators + 1)?;
+        let services = &addresses.services;
+        let others = [
+            &addresses.chain,
+            &services.chutes_api,
+            &services.chutes_generate,
+            &services.hugging_face,
+            &services.gemini,
+        ];
+        let mut doors = Vec::with_capacity(validators);
+        for host in 0..validators {
+            let place = Place::Inside(network.namespace(host)?.clone());
+            let out = |url: &str| {
+                let address = socket_address(url)?;
+                Ok::<_, LaunchError>(forward(&place, address, Place::Here, address)?)
+            };
+            let (free, status) = (loopback(0), loopback(Self::PORTS.http));
+            doors.push(Doors {
+                storage: out(&addresses.storage)?,
+                _others: others.iter().map(|url| out(url)).collect::<Result<_, _>>()?,
+                status: forward(&Place::Here, free, place.clone(), status)?,
+            });
+        }
+        Ok(Self { network, doors })
+    }
+
+    /// Where the status pages of a validator are reached from this machine.
+    pub(super) fn status_url(&self, validator: usize) -> Result<String, LaunchError> {
+        Ok(format!("http://{}", self.doors(validator)?.status.address()))
+    }
+
+    /// Opens or closes the way to the storage.
+    pub(super) fn set_storage(&self, validator: usize, open: bool) -> Result<(), LaunchError> {
+        self.doors(validator)?.storage.set_open(open);
+        Ok(())
+    }
+
+    /// How many connections to the storage were held up so far.
+    pub(super) fn held(&self, validator: usize) -> u64 {
+        self.doors.get(validator).map_or(0, |doors| doors.storage.held())
+    }
+
+    /// Opens all ways that were closed.
+    pub(super) fn open_all(&self) {
+        self.doors.iter().for_each(|doors| doors.storage.set_open(true));
+    }
+
+    fn doors(&self, validator: usize) -> Result<&Doors, LaunchError> {
+        self.doors.get(validator).ok_or(LaunchError::Options("there is no such validator"))
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// The socket address of a part's URL.
+fn socket_address(url: &str) -> Result<SocketAddr, LaunchError> {
+    let parsed = url::Url::parse(url).ok();
+    let port = parsed.and_then(|url| url.port()).ok_or(LaunchError::Options("a part answers at no port"))?;
+    Ok(loopback(port))
+}

@@ -1,0 +1,188 @@
+//! What can be done to a running subnet.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{LaunchError, Subnet};
+use crate::netns::{Impaired, Impairment, Network};
+use crate::{services, storage};
+
+/// A stand-in takes an order within this, on a busy machine too.
+const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// A status page of a busy validator comes within this.
+const PAGE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Cuts hit only what validators send each other: the chain, the storage and the services stay within reach unless a
+/// method says otherwise. Methods about the network need [`Options::namespaces`](super::Options::namespaces).
+impl Subnet {
+    /// The network between validators, whose hosts are the validators in their order, and one more for strangers.
+    ///
+    /// # Errors
+    /// [`LaunchError::NoNetwork`].
+    pub fn network(&mut self) -> Result<&mut Network, LaunchError> {
+        self.hosts.as_mut().map(|hosts| &mut hosts.network).ok_or(LaunchError::NoNetwork)
+    }
+
+    /// Cuts every validator off from those of other groups; validators in no group are one more group.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), LaunchError> {
+        // Strangers stay in no group, and reach everybody.
+        let mut groups = groups.to_vec();
+        let rest = |one: &usize| !groups.iter().any(|group| group.contains(one));
+        groups.push((0..self.validators.len()).filter(rest).collect());
+        Ok(self.network()?.partition(&groups)?)
+    }
+
+    /// Drops what one validator sends to another, and nothing else.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
+        Ok(self.network()?.cut(from, to)?)
+    }
+
+    /// Delays what validators send each other, or loses some of it.
+    ///
+    /// # Errors
+    /// [`LaunchError`], also where the machine has no `/dev/net/tun`.
+    pub fn impair(&mut self, impairment: Impairment) -> Result<(), LaunchError> {
+        Ok(self.network()?.impair(impairment)?)
+    }
+
+    /// What delay and loss did so far.
+    #[must_use]
+    pub fn impaired(&self) -> Impaired {
+        self.hosts.as_ref().map(|hosts| hosts.network.impaired()).unwrap_or_default()
+    }
+
+    /// Cuts a validator off from the storage: all buckets, its own too.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
+        self.hosts.as_ref().ok_or(LaunchError::NoNetwork)?.set_storage(validator, false)
+    }
+
+    /// How many of a validator's connections to the storage were held up by such cuts so far.
+    #[must_use]
+    pub fn held_from_storage(&self, validator: usize) -> u64 {
+        self.hosts.as_ref().map_or(0, |hosts| hosts.held(validator))
+    }
+
+    /// Ends all cuts, delay and loss.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn heal(&mut self) -> Result<(), LaunchError> {
+        if let Some(hosts) = &mut self.hosts {
+            hosts.open_all();
+            hosts.network.heal()?;
+        }
+        Ok(())
+    }
+
+    /// Gives a running validator's machine another address, as a provider does; returns it.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn change_ip(&mut self, validator: usize) -> Result<std::net::Ipv4Addr, LaunchError> {
+        Ok(self.network()?.change_address(validator)?)
+    }
+
+    /// Stops a validator in its tracks, as a machine that hangs.
+    pub fn pause_validator(&self, validator: usize) {
+        if let Some(part) = self.validators.get(validator).and_then(|validator| validator.part.as_ref()) {
+            part.pause();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn resume_validator(&self, validator: usize) {
+        if let Some(part) = self.validators.get(validator).and_then(|validator| validator.part.as_ref()) {
+            part.resume();
+        }
+    }
+
+    /// A validator's process id, while it runs.
+    #[must_use]
+    pub fn process_id(&self, validator: usize) -> Option<u32> {
+        self.validators.get(validator).and_then(|validator| validator.part.as_ref()).map(super::Part::id)
+    }
+
+    /// Every validator's `/status`; nothing where it does not answer.
+    pub async fn status_pages(&self) -> Vec<Option<Value>> {
+        let asked = self.validators.iter().map(|validator| async {
+            validator.part.as_ref()?;
+            let url = format!("{}/status", validator.url);
+            self.client.get(url).timeout(PAGE_LIMIT).send().await.ok()?.json().await.ok()
+        });
+        futures::future::join_all(asked).await
+    }
+
+    /// Orders a fault of the storage.
+    ///
+    /// # Errors
+    /// [`LaunchError::Admin`].
+    pub async fn order_storage_fault(&self, fault: &storage::Fault) -> Result<(), LaunchError> {
+        self.order(&format!("{}/faults", self.addresses.storage_admin), fault).await
+    }
+
+    /// The storage's faults in force, with the counts that are left.
+    ///
+    /// # Errors
+    /// [`LaunchError::Admin`].
+    pub async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
+        let url = format!("{}/faults", self.addresses.storage_admin);
+        let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
+        let failed = |error: reqwest::Error| LaunchError::Admin { url: url.clone(), reason: error.to_string() };
+        answer.map_err(failed)?.json().await.map_err(failed)
+    }
+
+    /// Orders a fault of a service.
+    ///
+    /// # Errors
+    /// [`LaunchError::Admin`].
+    pub async fn order_service_fault(&self, fault: &services::Fault) -> Result<(), LaunchError> {
+        self.order(&format!("{}/admin/faults", self.addresses.services.admin), fault).await
+    }
+
+    /// How many requests met a fault of a service, since the start.
+    ///
+    /// # Errors
+    /// [`LaunchError::Admin`].
+    pub async fn service_faults_met(&self) -> Result<u64, LaunchError> {
+        let url = format!("{}/admin/counts", self.addresses.services.admin);
+        let failed = |error: reqwest::Error| LaunchError::Admin { url: url.clone(), reason: error.to_string() };
+        let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await.map_err(failed)?;
+        let counts: std::collections::BTreeMap<String, services::Counts> = answer.json().await.map_err(failed)?;
+        Ok(counts.values().map(|counts| counts.faults).sum())
+    }
+
+    /// Ends all ordered faults of the storage and the services.
+    ///
+    /// # Errors
+    /// [`LaunchError::Admin`].
+    pub async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
+        let storage = format!("{}/faults", self.addresses.storage_admin);
+        let services = format!("{}/admin/faults", self.addresses.services.admin);
+        for url in [storage, services] {
+            self.accepted(&url, self.client.delete(&url)).await?;
+        }
+        Ok(())
+    }
+
+    async fn order(&self, url: &str, fault: &(impl Serialize + Sync)) -> Result<(), LaunchError> {
+        self.accepted(url, self.client.post(url).json(fault)).await
+    }
+
+    async fn accepted(&self, url: &str, request: reqwest::RequestBuilder) -> Result<(), LaunchError> {
+        let failed = |reason: String| LaunchError::Admin { url: url.to_owned(), reason };
+        let answer = request.timeout(ORDER_LIMIT).send().await.map_err(|error| failed(error.to_string()))?;
+        let status = answer.status();
+        if status.is_success() { Ok(()) } else { Err(failed(status.to_string())) }
+    }
+}

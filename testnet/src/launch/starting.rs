@@ -1,0 +1,255 @@
+//! Starting a subnet's parts: their folder, files, ports and processes, in the order in which they need each other.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use super::LaunchError;
+use super::accounts::{make_private_folder, write_private};
+use super::environment::{
+    self, Addresses, CHUTES_KEY_PURPOSE, Environment, GEMINI_KEY_PURPOSE, Ports, ValidatorSettings,
+};
+use super::hosts::Hosts;
+use super::part::{Part, PartPlan};
+use super::plan::SubnetPlan;
+use super::programs::Programs;
+use super::status::ValidatorStatus;
+use super::subnet::{Options, Validator};
+use crate::services::{ServicesConfig, ServicesReport};
+use crate::storage::{BucketKeys, write_keys};
+
+/// The chain, the storage and the services are up within this, on a busy machine too.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How often a part that starts is looked at.
+const START_POLL: Duration = Duration::from_millis(50);
+/// Videos encoded at the same time: the machine also scores.
+const ENCODERS: usize = 2;
+/// The folder of everything, removed at the end unless it is to stay.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Folder {
+    pub(super) fn open(options: &Options) -> Result<Self, LaunchError> {
+        if let Some(path) = &options.folder {
+            make_private_folder(path)?;
+            let failed = |source| LaunchError::Io { path: path.clone(), source };
+            if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
+                return Err(LaunchError::Options("the folder for the subnet must be empty"));
+            }
+            let path = std::fs::canonicalize(path).map_err(failed)?;
+            return Ok(Self { path, _temporary: None });
+        }
+        let made = tempfile::Builder::new().prefix("leoma-testnet-").tempdir();
+        let made = made.map_err(|source| LaunchError::Io { path: std::env::temp_dir(), source })?;
+        let path = made.path().to_owned();
+        if options.keep {
+            let path = made.keep();
+            return Ok(Self { path, _temporary: None });
+        }
+        Ok(Self { path, _temporary: Some(made) })
+    }
+}
+
+/// The cache for made corpora: the user's, or the temporary folder.
+pub(super) fn corpus_cache() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("leoma")
+}
+
+/// The parts of a subnet, one after the other.
+pub(super) struct Starting<'a> {
+    pub(super) options: &'a Options,
+    pub(super) plan: &'a SubnetPlan,
+    pub(super) programs: Programs,
+    pub(super) folder: &'a Path,
+}
+
+impl Starting<'_> {
+    pub(super) fn subfolder(&self, name: &str) -> Result<PathBuf, LaunchError> {
+        let path = self.folder.join(name);
+        make_private_folder(&path)?;
+        Ok(path)
+    }
+
+    fn part(&self, name: &str, program: &Path, arguments: Vec<String>, environment: Environment) -> PartPlan {
+        PartPlan {
+            namespace: None,
+            name: name.to_owned(),
+            program: program.to_owned(),
+            arguments,
+            environment,
+            folder: self.folder.to_owned(),
+            log: self.folder.join("logs").join(format!("{name}.log")),
+        }
+    }
+
+    fn testnet(&self, name: &str, arguments: &[&str]) -> Result<Part, LaunchError> {
+        let arguments = std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
+        let environment = vec![("RUST_LOG".to_owned(), "info".to_owned())];
+        Part::start(self.part(name, &self.programs.testnet, arguments, environment))
+    }
+
+    pub(super) fn chain(&self) -> Result<Part, LaunchError> {
+        let folder = self.subfolder("chain")?;
+        let genesis = self.folder.join("genesis.json");
+        write_private(&genesis, &format!("{:#}", self.plan.genesis()))?;
+        let block_time = self.options.block_time.to_string();
+        let (folder, genesis) = (folder.display().to_string(), genesis.display().to_string());
+        self.testnet("chain", &["--dir", &folder, "--genesis", &genesis, "--block-time", &block_time])
+    }
+
+    pub(super) fn storage(&self) -> Result<Part, LaunchError> {
+        let folder = self.subfolder("storage")?;
+        let keys = self.folder.join("storage-keys.json");
+        let own = self.plan.validators.iter().map(|validator| &validator.bucket);
+        let buckets: Vec<BucketKeys> = std::iter::once(&self.plan.source).chain(own).cloned().collect();
+        write_keys(&keys, &buckets)?;
+        let (folder, keys) = (folder.display().to_string(), keys.display().to_string());
+        self.testnet("storage", &["--dir", &folder, "--keys", &keys])
+    }
+
+    pub(super) fn services(&self, corpus: &Path) -> Result<Part, LaunchError> {
+        let folder = self.subfolder("services")?;
+        let config = ServicesConfig {
+            chutes_keys: vec![self.plan.seed.hex(CHUTES_KEY_PURPOSE)].into(),
+            gemini_keys: vec![self.plan.seed.hex(GEMINI_KEY_PURPOSE)].into(),
+            miners: self.plan.miners.iter().map(|miner| miner.entry.clone()).collect(),
+            corpus: corpus.to_owned(),
+            work: folder.clone(),
+            encoders: ENCODERS,
+        };
+        let path = self.folder.join("services.json");
+        let text =
+            serde_json::to_string(&config).map_err(|source| LaunchError::Report { path: path.clone(), source })?;
+        write_private(&path, &text)?;
+        let report = folder.join("endpoint.json");
+        self.testnet("services", &["--config", &path.display().to_string(), "--report", &report.display().to_string()])
+    }
+
+    /// Publishes the allowlist with the owner's own command.
+    pub(super) async fn publish_allowlist(&self, addresses: &Addresses) -> Result<(), LaunchError> {
+        let hotkeys: Vec<String> = self.plan.validators.iter().map(|v| v.account.hotkey.to_string()).collect();
+        let interval = self.options.interval.to_string();
+        let arguments = ["validator", "publish", "--interval", &interval, "--validators", &hotkeys.join(",")];
+        let state = self.folder.join("owner");
+        let environment = environment::of_owner(self.plan, addresses, &self.folder.join("wallets"), &state);
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let mut plan = self.part("owner", &self.programs.leoma, arguments, environment);
+        plan.folder = state;
+        let mut command = Part::start(plan)?;
+        let status = command.finished(START_LIMIT).await?;
+        if status.success() { Ok(()) } else { Err(command.failed("leoma validator publish")) }
+    }
+
+    pub(super) fn validators(
+        &self,
+        addresses: &Addresses,
+        hosts: Option<&Hosts>,
+    ) -> Result<Vec<Validator>, LaunchError> {
+        let wallets = self.folder.join("wallets");
+        let count = self.plan.validators.len();
+        let ports = if hosts.is_some() { vec![Hosts::PORTS; count] } else { free_ports(count)? };
+        let (Some(first), Some(first_ports)) = (self.plan.validators.first(), ports.first()) else {
+            return Ok(Vec::new());
+        };
+        let peer_id = first.peer_id.map(|peer_id| peer_id.to_string()).unwrap_or_default();
+        let address = hosts.map_or(Ok(Ipv4Addr::LOCALHOST), |hosts| hosts.network.address(0))?;
+        let bootnode = format!("/ip4/{address}/tcp/{}/p2p/{peer_id}", first_ports.mesh);
+        let mut validators = Vec::new();
+        for (index, (validator, ports)) in self.plan.validators.iter().zip(&ports).enumerate() {
+            let name = validator.account.wallet.clone();
+            let folder = self.subfolder(&name)?;
+            let state = self.subfolder(&format!("{name}/state"))?;
+            write_private(&state.join("libp2p.key"), &validator.mesh_key)?;
+            let environment = environment::of_validator(ValidatorSettings {
+                plan: self.plan,
+                validator,
+                addresses,
+                ports: *ports,
+                // The first is the bootnode of all others, and needs none itself.
+                bootnodes: if validators.is_empty() { "" } else { &bootnode },
+                wallets: &wallets,
+                state: &state,
+                task_seconds: self.options.interval * self.options.block_time / 1000,
+                device: &self.options.device,
+            });
+            write_private(&folder.join(".env"), &environment::dotenv(&environment))?;
+            let mut plan = self.part(&name, &self.programs.leoma, vec!["serve".into()], Environment::new());
+            plan.folder = folder;
+            plan.namespace = hosts.map(|hosts| hosts.network.namespace(index)).transpose()?.cloned();
+            let url = match hosts {
+                Some(hosts) => hosts.status_url(index)?,
+                None => format!("http://127.0.0.1:{}", ports.http),
+            };
+            let (status, mesh_port) = (ValidatorStatus::default(), ports.mesh);
+            validators.push(Validator { part: None, plan, url, status, mesh_port });
+        }
+        Ok(validators)
+    }
+}
+
+/// Ports that are free for TCP and UDP now. They are all held until the last one is found, so none is given twice.
+fn free_ports(count: usize) -> Result<Vec<Ports>, LaunchError> {
+    let failed = |source| LaunchError::Io { path: "127.0.0.1:0".into(), source };
+    let mut held = Vec::new();
+    let mut ports = Vec::new();
+    while ports.len() < count {
+        let (mesh, http) = (
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?,
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?,
+        );
+        let mesh_port = mesh.local_addr().map_err(failed)?.port();
+        let http_port = http.local_addr().map_err(failed)?.port();
+        let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, mesh_port));
+        if datagrams.is_ok() {
+            ports.push(Ports { ip: Ipv4Addr::LOCALHOST, mesh: mesh_port, http: http_port });
+        }
+        held.push((mesh, http, datagrams));
+    }
+    Ok(ports)
+}
+
+/// Waits until a part has written its report, and fails at once when the part ends.
+async fn report<T: DeserializeOwned>(part: &mut Part, path: &Path) -> Result<T, LaunchError> {
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        part.check()?;
+        if let Ok(bytes) = std::fs::read(path) {
+            return serde_json::from_slice(&bytes)
+                .map_err(|source| LaunchError::Report { path: path.to_owned(), source });
+        }
+        if Instant::now() > deadline {
+            return Err(part.not_ready(START_LIMIT));
+        }
+        tokio::time::sleep(START_POLL).await;
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Endpoint {
+    url: String,
+    /// Where faults are ordered, of parts that take such orders.
+    #[serde(default)]
+    admin: Option<String>,
+}
+
+/// Where the infrastructure answers, once all of it does.
+pub(super) async fn addresses(infrastructure: &mut [Part], folder: &Path) -> Result<Addresses, LaunchError> {
+    let [chain, storage, services] = infrastructure else {
+        return Err(LaunchError::Options("a subnet has a chain, a storage and services"));
+    };
+    let path = |name: &str| folder.join(name).join("endpoint.json");
+    let (chain, storage, services) = (
+        report::<Endpoint>(chain, &path("chain")).await?,
+        report::<Endpoint>(storage, &path("storage")).await?,
+        report::<ServicesReport>(services, &path("services")).await?,
+    );
+    let storage_admin = storage.admin.unwrap_or_default();
+    Ok(Addresses { chain: chain.url, storage: storage.url, storage_admin, services })
+}

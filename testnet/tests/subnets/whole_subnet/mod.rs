@@ -1,0 +1,15 @@
+//! Mostly whole subnets of real validators.
+//!
+//! | test | shows |
+//! |---|---|
+//! | `chaos` | validators lose nothing and agree, whatever happens to them and to the network between them |
+//! | `epoch_retry` | an epoch that cannot be decided at its boundary is decided later |
+//! | `restart` | a validator that loses its power signs nothing twice, and the epoch after agrees |
+//! | `secrets` | nothing that a validator says or leaves shows a secret |
+//!
+//! Needs both programs: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
+
+mod chaos;
+mod epoch_retry;
+mod restart;
+mod secrets;

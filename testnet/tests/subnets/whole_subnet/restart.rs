@@ -1,0 +1,118 @@
+//! A whole subnet of real validators, one of which loses its power in the middle of the run and comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use leoma_testnet::launch::{EPOCH_BLOCKS, Options, Subnet, View};
+use rusqlite::{Connection, OpenFlags};
+
+const VALIDATORS: usize = 3;
+/// The one that is killed.
+const VICTIM: usize = 1;
+/// Milliseconds of a block: epochs come sooner than by default, and two cores still keep up.
+const BLOCK_TIME: u64 = 400;
+/// Time for one epoch and what a busy machine adds to it.
+const EPOCH_LIMIT: Duration = Duration::from_secs(300);
+/// Peers find each other within this.
+const MESH_LIMIT: Duration = Duration::from_secs(90);
+
+/// What was signed or seen, by subject: the digests.
+type Digests = BTreeMap<(String, i64, Vec<u8>), BTreeSet<Vec<u8>>>;
+
+fn database(state: &Path) -> Connection {
+    // Read-only, beside the running validator.
+    Connection::open_with_flags(state.join("state.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+fn digests(state: &Path, query: &str) -> Digests {
+    let connection = database(state);
+    let mut statement = connection.prepare(query).unwrap();
+    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, Vec<u8>>(3)?)));
+    let mut found = Digests::new();
+    for row in rows.unwrap() {
+        let (subject, digest) = row.unwrap();
+        found.entry(subject).or_default().insert(digest);
+    }
+    found
+}
+
+/// What this validator has signed.
+fn signed(state: &Path) -> Digests {
+    digests(state, "SELECT kind, task_id, subject, digest FROM signed")
+}
+
+/// Every verdict file that this validator holds, its own and its peers'.
+fn files(state: &Path) -> Digests {
+    digests(state, "SELECT 'file', task_id, producer, digest FROM files")
+}
+
+fn accusations(state: &Path) -> i64 {
+    database(state).query_row("SELECT COUNT(*) FROM evidence", [], |row| row.get(0)).unwrap()
+}
+
+fn all_meet(view: &View) -> bool {
+    view.validators.iter().all(|validator| validator.status.ready && validator.status.peers as usize == VALIDATORS - 1)
+}
+
+fn agreed_epochs(view: &View) -> Vec<u64> {
+    view.agreement.as_ref().map(|agreement| agreement.epochs.clone()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_killed_validator_comes_back_signs_nothing_twice_and_the_next_epoch_agrees() {
+    let seed = "restart".into();
+    let options = Options { validators: VALIDATORS, miners: 4, block_time: BLOCK_TIME, seed, ..Options::default() };
+    let mut subnet = Subnet::start(options, |text| eprintln!("{text}")).await.unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = run(&mut subnet).await {
+        let logs = subnet.folder().join("logs");
+        let tails: Vec<String> = std::fs::read_dir(&logs)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|log| format!("== {}\n{}", log.display(), leoma_testnet::launch::last_lines(&log)))
+            .collect();
+        subnet.stop().await;
+        panic!("{error}\n{}", tails.join("\n"));
+    }
+    subnet.stop().await;
+}
+
+async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
+    let states: Vec<_> = (0..VALIDATORS).map(|index| subnet.validator_folder(index).unwrap().join("state")).collect();
+    subnet.wait_until(MESH_LIMIT, all_meet).await?;
+    let before = subnet.wait_until(EPOCH_LIMIT, |view| !agreed_epochs(view).is_empty()).await?;
+    let first_epoch = agreed_epochs(&before)[0];
+
+    subnet.kill_validator(VICTIM);
+    let signed_before = signed(&states[VICTIM]);
+    assert!(!signed_before.is_empty(), "the validator had signed nothing yet: the test shows nothing");
+    let down_since = subnet.view().await.block;
+    subnet.wait_until(MESH_LIMIT, |view| view.block >= down_since + EPOCH_BLOCKS / 9).await?;
+    subnet.restart_validator(VICTIM)?;
+    subnet.wait_until(MESH_LIMIT, all_meet).await?;
+
+    let next = first_epoch + EPOCH_BLOCKS;
+    let after = subnet.wait_until(EPOCH_LIMIT, |view| agreed_epochs(view).ends_with(&[first_epoch, next])).await?;
+    let report = subnet.report(&after, 2);
+    assert!(report.succeeded(), "{}", report.table());
+    assert_eq!(report.validators[VICTIM].epochs.iter().filter(|epoch| epoch.epoch_block == next).count(), 1);
+
+    let signed_after = signed(&states[VICTIM]);
+    assert!(signed_after.len() > signed_before.len(), "it signed nothing after it came back");
+    for (subject, digests) in &signed_before {
+        assert_eq!(signed_after.get(subject), Some(digests), "{subject:?} was signed anew");
+    }
+    // What its peers hold is what left it: one file for each of its tasks, and no evidence against anybody.
+    let mut seen = Digests::new();
+    for state in &states {
+        files(state).into_iter().for_each(|(subject, digests)| seen.entry(subject).or_default().extend(digests));
+        assert_eq!(accusations(state), 0, "somebody holds evidence of two signatures");
+    }
+    let own = subnet.plan().validators[VICTIM].account.hotkey;
+    assert!(seen.keys().any(|(_, _, producer)| producer == own.as_bytes()), "no file of the validator is known");
+    for (subject, digests) in seen {
+        assert_eq!(digests.len(), 1, "two files for {subject:?}");
+    }
+    Ok(())
+}
