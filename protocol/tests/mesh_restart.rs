@@ -16,7 +16,7 @@ use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::libp2p::multiaddr::Protocol;
 use leoma_protocol::mesh::libp2p::swarm::SwarmEvent;
 use leoma_protocol::mesh::libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
-use leoma_protocol::mesh::{MeshConfig, MeshEvent};
+use leoma_protocol::mesh::{MeshConfig, MeshEvent, Timing};
 use mesh_harness::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -120,66 +120,75 @@ async fn the_library_tells_a_returned_peer_no_subscriptions() {
     staying.abort();
 }
 
-fn life(keypair: &Keypair, bootnode: &Multiaddr, grace: Duration) -> MeshConfig {
-    let mut config = MeshConfig { keypair: keypair.clone(), ..config(2, &hotkeys([1, 2])) };
-    config.bootnodes = vec![bootnode.clone()];
-    config.timing.link_grace = grace;
-    config
+/// Long past every test's end.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Pings end what is left of a first life too, so most tests here do without.
+fn without_pings(grace: Duration) -> Timing {
+    Timing { link_grace: grace, ping_interval: NEVER, ping_timeout: NEVER, ..quick() }
 }
 
-/// Lets a validator meet `staying` and die without a farewell. Whoever drops what is left of it lets it say farewell after
-/// all, should its runtime not have come to its end yet.
-async fn die(staying: &Node, keypair: &Keypair, grace: Duration) -> Node {
+fn life(keypair: &Keypair, bootnode: &Multiaddr, timing: Timing) -> MeshConfig {
+    let config = config(2, &hotkeys([1, 2]));
+    MeshConfig { keypair: keypair.clone(), bootnodes: vec![bootnode.clone()], timing, ..config }
+}
+
+fn staying(timing: Timing) -> Node {
+    Node::start(MeshConfig { timing, ..config(1, &hotkeys([1, 2])) })
+}
+
+/// Lets a validator meet `staying` and die without a farewell.
+async fn die(staying: &Node, keypair: &Keypair, timing: Timing) {
     let detour = proxy(&staying.address().await).await;
-    let first_life = life(keypair, &detour, grace);
+    let first_life = life(keypair, &detour, timing);
     // A runtime of its own, so that everything in it can be stopped dead.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let first = runtime.spawn(async move { Node::start(first_life) }).await.unwrap();
     staying.until_mutual(1).await;
     first.until_mutual(1).await;
-    runtime.shutdown_background();
-    first
+    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    // Its handle goes last: a mesh whose handles are gone says farewell, should it still run.
+    drop(first);
 }
 
 /// Lets it come back under the same peer id.
-async fn return_from_the_dead(staying: &Node, grace: Duration) -> Node {
+async fn return_from_the_dead(staying: &Node, timing: Timing) -> Node {
     let keypair = Keypair::generate_ed25519();
-    let _dead = die(staying, &keypair, grace).await;
-    Node::start(life(&keypair, &staying.address().await, grace))
-}
-
-fn staying(grace: Duration) -> Node {
-    let mut config = config(1, &hotkeys([1, 2]));
-    config.timing.link_grace = grace;
-    Node::start(config)
+    die(staying, &keypair, timing).await;
+    Node::start(life(&keypair, &staying.address().await, timing))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_resets_a_returned_validator_is_not_heard() {
-    let never = Duration::from_secs(3600);
-    let staying = staying(never);
-    let returned = return_from_the_dead(&staying, never).await;
+    let timing = without_pings(NEVER);
+    let staying = staying(timing);
+    let returned = return_from_the_dead(&staying, timing).await;
     returned.until_heard("the staying one", |event| matches!(event, MeshEvent::PeerUp { .. }).then_some(())).await;
-    // Six beacons long, and well before unanswered pings end what is left of the first life.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Four beacons long.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(staying.heard(|event| matches!(event, MeshEvent::PeerDown { .. }).then_some(())).len(), 0);
     assert_eq!(returned.mutual().await, 0);
     assert!(returned.status().await.peers[0].view.topics.is_empty(), "it was told subscriptions after all");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_died_without_a_farewell_is_gone_when_it_answers_no_pings() {
-    let never = Duration::from_secs(3600);
-    let staying = staying(never);
-    let _dead = die(&staying, &Keypair::generate_ed25519(), never).await;
+    let timing = Timing {
+        ping_interval: Duration::from_millis(500),
+        ping_timeout: Duration::from_secs(2),
+        ..without_pings(NEVER)
+    };
+    let staying = staying(timing);
+    die(&staying, &Keypair::generate_ed25519(), timing).await;
     let gone = |event: &MeshEvent| matches!(event, MeshEvent::PeerDown { .. }).then_some(());
     staying.until_heard("the end of a connection without answers", gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_one_sided_link_is_reset_and_heals() {
-    let grace = Duration::from_secs(2);
-    let staying = staying(grace);
-    let returned = return_from_the_dead(&staying, grace).await;
+    let timing = without_pings(Duration::from_secs(2));
+    let staying = staying(timing);
+    let returned = return_from_the_dead(&staying, timing).await;
     let reset = |event: &MeshEvent| matches!(event, MeshEvent::LinkReset { .. }).then_some(());
     until("a reset by either side", || async { returned.heard(reset).pop().or(staying.heard(reset).pop()) }).await;
     returned.until_mutual(1).await;

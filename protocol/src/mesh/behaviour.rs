@@ -33,11 +33,6 @@ const AGENT: &str = concat!("leoma/", env!("CARGO_PKG_VERSION"));
 const FAMILY: &str = "/leoma/1";
 /// Kademlia under a name of its own: other networks' nodes are not ours to keep.
 const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/leoma/kad/1");
-/// Time between two pings. A connection ends with the second ping in a row that has no answer: a peer that lost its power
-/// or its address is gone within half a minute, and dialled anew.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// Several round trips of a bad intercontinental link, and a pause of a busy peer.
-const PING_TIMEOUT: Duration = Duration::from_secs(8);
 /// Connections without streams stay: pings show whether they live.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Inbound streams under negotiation on one connection.
@@ -139,7 +134,9 @@ impl Behaviour {
             gossip: GossipGuard::new(gossip(keypair, &config.network)?),
             identify: identify::Behaviour::new(identify_config),
             kad: kademlia(peer),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_TIMEOUT)),
+            ping: ping::Behaviour::new(
+                ping::Config::new().with_interval(config.timing.ping_interval).with_timeout(config.timing.ping_timeout),
+            ),
             mdns: mdns.into(),
             relay: config.relay.serve.then(|| server(peer, admitted)).into(),
             relayed,

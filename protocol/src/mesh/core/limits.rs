@@ -101,6 +101,11 @@ pub struct Timing {
     pub catchup_pause: Duration,
     /// Shortest time between two reports of a changed address book.
     pub address_book_pause: Duration,
+    /// Time between two pings. A connection ends with the second ping in a row that has no answer: a peer that lost its
+    /// power or its address is gone within half a minute, and dialled anew.
+    pub ping_interval: Duration,
+    /// Time for an answer to a ping: several round trips of a bad intercontinental link, and a pause of a busy peer.
+    pub ping_timeout: Duration,
 }
 
 impl Default for Timing {
@@ -117,6 +122,8 @@ impl Default for Timing {
             keep_for: Duration::from_secs(300),
             catchup_pause: Duration::from_secs(15),
             address_book_pause: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(8),
         }
     }
 }
