@@ -177,7 +177,7 @@ impl Script<'_> {
         let address = || Address::new("/ip4/127.0.0.1/tcp/4001").expect("an address");
         let kind = self.byte();
         let peer = self.peer();
-        match kind % 20 {
+        match kind % 21 {
             0 => {
                 let target = match self.byte() % 3 {
                     0 => None,
@@ -241,6 +241,7 @@ impl Script<'_> {
                 peer,
                 offence: *self.pick(&[Offence::BadVerdict, Offence::MalformedRequest, Offence::Flood]),
             },
+            19 => Event::Moved { peer, address: address(), outbound: self.byte().is_multiple_of(2) },
             _ => Event::Tick,
         }
     }

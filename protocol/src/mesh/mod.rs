@@ -27,6 +27,7 @@ mod gossip;
 mod gossip_guard;
 mod handle;
 mod held;
+mod punch;
 mod relay;
 mod shell;
 mod status;

@@ -22,6 +22,7 @@ use super::core::{Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEv
 use super::gossip::ident;
 use super::handle::{Command, MAX_WAITING_COMMANDS, MeshHandle};
 use super::held::Held;
+use super::punch::Links;
 use super::relay::{Admitted, Vias, is_relayed};
 use super::status::{MeshStatus, PeerStatus};
 use super::wire::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
@@ -46,8 +47,7 @@ pub(super) struct Acquaintance {
     pub(super) rtt: Option<Duration>,
     pub(super) agent: Option<String>,
     pub(super) addresses: Vec<Multiaddr>,
-    /// Its connections through relays.
-    pub(super) relayed: Vec<ConnectionId>,
+    pub(super) links: Links,
     /// What we told gossipsub to think of it.
     score: f64,
     /// What gossipsub itself holds against it, as far as it was blamed for it.
@@ -118,6 +118,7 @@ pub(super) struct Shell {
     pub(super) vias: Vias,
     started: Instant,
     tick: Duration,
+    pub(super) punch_pause: Duration,
     events: mpsc::Sender<MeshEvent>,
     voice: watch::Sender<Voice>,
     backlog: Backlog,
@@ -178,6 +179,7 @@ impl Shell {
             admitted,
             started: Instant::now(),
             tick: timing.tick,
+            punch_pause: timing.punch_pause,
             events,
             voice,
             backlog: Backlog::default(),
@@ -240,6 +242,7 @@ impl Shell {
         self.feed(Event::Tick);
         self.notice_conduct();
         self.listen_through_relays();
+        self.punch_again();
         if self.now() >= self.next_walk {
             self.next_walk = self.now() + KAD_WALK;
             // An error says that nobody is known yet.
@@ -516,7 +519,7 @@ impl Shell {
             PeerStatus {
                 rtt_ms: known.and_then(|known| known.rtt).map(|rtt| rtt.as_secs_f64() * 1000.0),
                 agent: known.and_then(|known| known.agent.clone()),
-                relayed: known.is_some_and(|known| !known.relayed.is_empty()),
+                relayed: known.is_some_and(|known| known.links.relayed()),
                 view,
             }
         });

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use libp2p::request_response::{self, Message, OutboundFailure};
 use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, dcutr, identify, kad, mdns, ping};
+use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 
 use super::behaviour::BehaviourEvent;
 use super::core::{Event, GrantBytes, Offence};
 use super::gossip::topic_of;
+use super::punch::Link;
 use super::relay::is_relayed;
 use super::shell::{FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
 use super::wire::Unreadable;
@@ -23,17 +24,15 @@ impl Shell {
                 if !self.acquaintances.contains_key(&peer_id) {
                     self.meet(peer_id);
                 }
-                if endpoint.is_relayed()
-                    && let Some(known) = self.acquaintance(peer_id)
-                {
-                    known.relayed.push(connection_id);
-                }
                 let (Some(peer), Some(address)) = (to_bytes(&peer_id), to_address(endpoint.get_remote_address()))
                 else {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                     return;
                 };
-                self.feed(Event::Connected { peer, address, outbound: endpoint.is_dialer(), target });
+                let outbound = endpoint.is_dialer();
+                let relayed = endpoint.is_relayed();
+                self.link(peer_id, Link { id: connection_id, address: address.clone(), outbound, relayed });
+                self.feed(Event::Connected { peer, address, outbound, target });
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 self.acquaintances.remove(&peer_id);
@@ -42,9 +41,7 @@ impl Shell {
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
-                if let Some(known) = self.acquaintance(peer_id) {
-                    known.relayed.retain(|relayed| *relayed != connection_id);
-                }
+                self.unlink(peer_id, connection_id);
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(target) = self.dials.remove(&connection_id) {
@@ -105,16 +102,7 @@ impl Shell {
                     self.learn(peer.peer_id, peer.addrs, false);
                 }
             }
-            BehaviourEvent::Punch(dcutr::Event { remote_peer_id, result: Ok(_) }) => {
-                // There is a direct way now: the relay's is for others.
-                let relayed = self.acquaintance(remote_peer_id).map(|known| known.relayed.clone());
-                for connection in relayed.unwrap_or_default() {
-                    self.swarm.close_connection(connection);
-                }
-            }
-            BehaviourEvent::Punch(dcutr::Event { remote_peer_id, result: Err(error) }) => {
-                tracing::debug!(peer = %remote_peer_id, %error, "no direct way found, the relay's stays");
-            }
+            BehaviourEvent::Punch(event) => self.on_punch_event(event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.learn(peer, vec![address], false);

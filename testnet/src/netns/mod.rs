@@ -6,6 +6,7 @@
 //! | one network namespace | `namespace.rs` |
 //! | hosts around a router, cuts between them, changed addresses | `network.rs` |
 //! | delay and loss | `relay.rs` |
+//! | a machine behind a home router (NAT) | `home.rs` |
 //! | connections from one namespace into another, such as to the storage | `forward.rs` |
 //!
 //! Namespaces have no name in the file system: they are held open by this process and by those that run in them, and the
@@ -13,15 +14,18 @@
 //! process, and nothing of the machine's own network is touched: forwarding is switched on inside the router only.
 //! `nsenter --net=/proc/PID/ns/net` enters the namespace of a running process.
 //!
-//! Needs Linux, root (`CAP_SYS_ADMIN` and `CAP_NET_ADMIN`) and `ip` of iproute2; delay and loss need `/dev/net/tun` too.
+//! Needs Linux, root (`CAP_SYS_ADMIN` and `CAP_NET_ADMIN`) and `ip` of iproute2; delay and loss need `/dev/net/tun` too, home
+//! routers need `nft` of nftables.
 //! What is missing is told by the error of the first call that needs it.
 
 mod forward;
+mod home;
 mod namespace;
 mod network;
 mod relay;
 
 pub use forward::{Forwarder, Place, forward};
+pub use home::Home;
 pub use namespace::Namespace;
 pub use network::Network;
 pub use relay::{Impaired, Impairment};
@@ -48,6 +52,9 @@ pub enum NetworkError {
         /// What it said.
         reason: String,
     },
+    /// A home router's rules cannot be had.
+    #[error("no rules for a home router from `nft` of nftables: {0}")]
+    Rules(String),
     /// A setting of the kernel cannot be written.
     #[error("{path}: {source}")]
     Setting {

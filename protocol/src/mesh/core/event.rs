@@ -69,6 +69,15 @@ pub enum Event {
         /// What we dialled it for.
         target: Option<DialTarget>,
     },
+    /// The connection that a peer was known by is gone, and another one remains: a relay's gave way to a direct one.
+    Moved {
+        /// Who.
+        peer: PeerIdBytes,
+        /// Where the one that remains leads.
+        address: Address,
+        /// Whether we dialled that one.
+        outbound: bool,
+    },
     /// The last connection to a peer is gone.
     Disconnected {
         /// Whom.

@@ -106,6 +106,8 @@ pub struct Timing {
     pub ping_interval: Duration,
     /// Time for an answer to a ping: several round trips of a bad intercontinental link, and a pause of a busy peer.
     pub ping_timeout: Duration,
+    /// Time after which a peer that is still reached through a relay is tried directly again.
+    pub punch_pause: Duration,
 }
 
 impl Default for Timing {
@@ -124,6 +126,7 @@ impl Default for Timing {
             address_book_pause: Duration::from_secs(30),
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(8),
+            punch_pause: Duration::from_secs(300),
         }
     }
 }

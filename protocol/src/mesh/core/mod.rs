@@ -234,6 +234,11 @@ impl Core {
             Event::Connected { peer, address, outbound, target } => {
                 self.on_connected(now, peer, address, outbound, target, out);
             }
+            Event::Moved { peer, address, outbound } => {
+                if let Some(state) = self.peers.get_mut(&peer) {
+                    (state.address, state.outbound) = (address, outbound);
+                }
+            }
             Event::Disconnected { peer } => self.on_disconnected(now, peer, out),
             Event::DialFailed { target } => {
                 self.counts.dial_failed();
