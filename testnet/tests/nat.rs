@@ -128,7 +128,9 @@ fn a_home_is_reached_by_nobody_and_reaches_everybody() {
 
 #[test]
 fn two_validators_behind_routers_meet_through_a_relay_and_find_a_direct_way() {
-    let Some((network, homes)) = two_homes() else { return };
+    let Some((mut network, homes)) = two_homes() else { return };
+    // At first there is no way from home to home but through the relay.
+    network.partition(&[vec![1], vec![2]]).unwrap();
     let mut public = config(1);
     public.relay.serve = true;
     let peer = public.keypair.public().to_peer_id();
@@ -142,6 +144,10 @@ fn two_validators_behind_routers_meet_through_a_relay_and_find_a_direct_way() {
     for (from, to) in [(&one, &relay), (&other, &relay), (&relay, &one), (&relay, &other)] {
         until("a link to the relay", || from.relayed(to).filter(|relayed| !relayed));
     }
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        until("a link through the relay", || from.relayed(to).filter(|relayed| *relayed));
+    }
+    network.heal().unwrap();
     for (from, to) in [(&one, &other), (&other, &one)] {
         until("a direct link from home to home", || from.relayed(to).filter(|relayed| !relayed));
     }

@@ -10,6 +10,10 @@ use super::core::Event;
 use super::shell::{Shell, to_bytes};
 use crate::messages::Address;
 
+/// How long a connection is kept after another took its place. What is on its way over it still arrives: gossipsub says
+/// its subscriptions once, on the first connection, and a peer that they do not reach is not heard.
+const RETIRED_FOR: Duration = Duration::from_secs(5);
+
 /// One connection to a peer.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
@@ -18,6 +22,14 @@ pub(super) struct Link {
     pub(super) outbound: bool,
     /// Whether it leads through a relay.
     pub(super) relayed: bool,
+    /// When it closes, once another has taken its place.
+    retires: Option<Duration>,
+}
+
+impl Link {
+    pub(super) const fn new(id: ConnectionId, address: Address, outbound: bool, relayed: bool) -> Self {
+        Self { id, address, outbound, relayed, retires: None }
+    }
 }
 
 /// The connections of a peer, the oldest first, by which it is known.
@@ -33,21 +45,24 @@ impl Links {
     pub(super) fn relayed(&self) -> bool {
         self.all.first().is_some_and(|link| link.relayed)
     }
+
+    fn retire(&mut self, now: Duration, which: impl Fn(&Link) -> bool) {
+        for link in self.all.iter_mut().filter(|link| link.retires.is_none() && which(link)) {
+            link.retires = Some(now + RETIRED_FOR);
+        }
+    }
 }
 
 impl Shell {
     /// Takes note of a new connection. One that we dialled through a relay takes the place of an older one.
     pub(super) fn link(&mut self, peer: PeerId, link: Link) {
-        let next_punch = self.now() + self.punch_pause;
+        let (now, next_punch) = (self.now(), self.now() + self.punch_pause);
         let Some(known) = self.acquaintance(peer) else { return };
-        let ours = |link: &Link| link.relayed && link.outbound;
-        let replaced: Vec<_> =
-            known.links.all.iter().filter(|old| ours(old) && ours(&link)).map(|old| old.id).collect();
+        if link.relayed && link.outbound {
+            known.links.retire(now, |old| old.relayed && old.outbound);
+        }
         known.links.all.push(link);
         known.links.next_punch = next_punch;
-        for old in replaced {
-            self.swarm.close_connection(old);
-        }
     }
 
     /// Takes note that a connection is gone while another remains.
@@ -70,9 +85,18 @@ impl Shell {
             return;
         }
         // There is a direct way now: the relay's is for others.
-        let Some(known) = self.acquaintance(peer) else { return };
-        let relayed: Vec<_> = known.links.all.iter().filter(|link| link.relayed).map(|link| link.id).collect();
-        for connection in relayed {
+        let now = self.now();
+        if let Some(known) = self.acquaintance(peer) {
+            known.links.retire(now, |link| link.relayed);
+        }
+    }
+
+    /// Closes the connections whose place others took.
+    pub(super) fn close_retired(&mut self) {
+        let now = self.now();
+        let links = self.acquaintances.values().flat_map(|known| &known.links.all);
+        let due = links.filter(|link| link.retires.is_some_and(|at| at <= now)).map(|link| link.id);
+        for connection in due.collect::<Vec<_>>() {
             self.swarm.close_connection(connection);
         }
     }

@@ -242,6 +242,7 @@ impl Shell {
         self.feed(Event::Tick);
         self.notice_conduct();
         self.listen_through_relays();
+        self.close_retired();
         self.punch_again();
         if self.now() >= self.next_walk {
             self.next_walk = self.now() + KAD_WALK;

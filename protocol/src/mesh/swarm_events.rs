@@ -31,7 +31,7 @@ impl Shell {
                 };
                 let outbound = endpoint.is_dialer();
                 let relayed = endpoint.is_relayed();
-                self.link(peer_id, Link { id: connection_id, address: address.clone(), outbound, relayed });
+                self.link(peer_id, Link::new(connection_id, address.clone(), outbound, relayed));
                 self.feed(Event::Connected { peer, address, outbound, target });
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
