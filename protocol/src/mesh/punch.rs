@@ -102,16 +102,21 @@ impl Shell {
     }
 
     /// The library tries a few times to get through when a relayed connection opens, and never again. So whoever dialled
-    /// one that is still needed a while later opens it anew.
+    /// one that is still needed a while later opens it anew. If both did, one of them does: two attempts at once take each
+    /// other's ports.
     pub(super) fn punch_again(&mut self) {
-        let now = self.now();
+        let (now, own) = (self.now(), *self.swarm.local_peer_id());
         for (peer, known) in &mut self.acquaintances {
             let links = &mut known.links;
             if now < links.next_punch || !links.all.iter().all(|link| link.relayed) {
                 continue;
             }
             links.next_punch = now + self.punch_pause;
+            let both_dialled = links.all.iter().any(|link| !link.outbound);
             let Some(link) = links.all.iter().find(|link| link.outbound) else { continue };
+            if both_dialled && own > *peer {
+                continue;
+            }
             let Ok(address) = link.address.as_str().parse() else { continue };
             let options = DialOpts::peer_id(*peer).condition(PeerCondition::Always).addresses(vec![address]).build();
             if let Err(error) = self.swarm.dial(options) {
