@@ -34,21 +34,13 @@ fn allowlist(names: &[&str]) -> Allowlist {
 async fn start_chain(folder: &std::path::Path) -> (ChainHandle, ChainClient) {
     let account = |name: &str| (*signer(name).hotkey().as_bytes()).into();
     let (hotkey, coldkey) = (account("owner"), account("coldkey"));
-    let subnet = SubnetGenesis {
-        netuid: NETUID,
-        owner_coldkey: account("coldkey"),
-        owner_hotkey: account("owner"),
-        tempo: 360,
-        commit_reveal: false,
-        weights_rate_limit: 100,
-        weights_version_key: 0,
-        serving_rate_limit: 50,
-        max_allowed_uids: 16,
-        max_allowed_validators: 8,
-        immunity_period: 1_000,
-        burn: 1_000_000,
-        neurons: vec![NeuronGenesis { hotkey, coldkey, stake: 0, validator_permit: false }],
-    };
+    let subnet = SubnetGenesis::new(
+        NETUID,
+        account("coldkey"),
+        account("owner"),
+        360,
+        vec![NeuronGenesis { hotkey, coldkey, stake: 0, validator_permit: false }],
+    );
     let genesis = GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() };
     let config = ChainConfig { dir: folder.to_owned(), port: 0, block_time: BLOCK_TIME, genesis: Some(genesis) };
     let node = chain::spawn(config).await.unwrap();

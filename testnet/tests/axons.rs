@@ -38,19 +38,14 @@ fn genesis() -> GenesisConfig {
         validator_permit: stake > 0,
     };
     let subnet = SubnetGenesis {
-        netuid: NETUID,
-        owner_coldkey: account("coldkey"),
-        owner_hotkey: account("owner"),
-        tempo: 360,
-        commit_reveal: false,
-        weights_rate_limit: 100,
-        weights_version_key: 0,
         serving_rate_limit: SERVING_RATE_LIMIT,
-        max_allowed_uids: 16,
-        max_allowed_validators: 8,
-        immunity_period: 1_000,
-        burn: 1_000_000,
-        neurons: vec![neuron("owner", 0), neuron("first", 50), neuron("second", 40)],
+        ..SubnetGenesis::new(
+            NETUID,
+            account("coldkey"),
+            account("owner"),
+            360,
+            vec![neuron("owner", 0), neuron("first", 50), neuron("second", 40)],
+        )
     };
     GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() }
 }

@@ -53,19 +53,14 @@ fn neuron(name: &str, stake: u64) -> NeuronGenesis<AccountId> {
 fn subnet() -> SubnetGenesis<AccountId> {
     let neurons = [("owner", 0), ("first", 50), ("second", 40), ("miner", 0), ("other", 0)];
     SubnetGenesis {
-        netuid: NETUID,
-        owner_coldkey: Key::new("coldkey").account(),
-        owner_hotkey: Key::new("owner").account(),
-        tempo: 360,
-        commit_reveal: false,
-        weights_rate_limit: 100,
         weights_version_key: 3,
-        serving_rate_limit: 50,
-        max_allowed_uids: 16,
-        max_allowed_validators: 8,
-        immunity_period: 1_000,
-        burn: 1_000_000,
-        neurons: neurons.map(|(name, stake)| neuron(name, stake)).to_vec(),
+        ..SubnetGenesis::new(
+            NETUID,
+            Key::new("coldkey").account(),
+            Key::new("owner").account(),
+            360,
+            neurons.map(|(name, stake)| neuron(name, stake)).to_vec(),
+        )
     }
 }
 

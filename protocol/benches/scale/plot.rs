@@ -48,8 +48,9 @@ fn panel(svg: &mut String, column: usize, row: usize, title: &str, sizes: &[f64]
         for (x, y) in places {
             write(format!("<circle cx='{x:.1}' cy='{y:.1}' r='3' fill='{colour}'/>"));
         }
-        let line = top + 12.0 + number as f64 * 15.0;
-        write(format!("<text x='{}' y='{line}' fill='{colour}'>{name}</text>", left + 8.0));
+        // Below the sizes, where no line runs.
+        let (place, below) = (left + number as f64 * PLOT_WIDTH / 3.0, top + PLOT_HEIGHT + 34.0);
+        write(format!("<text x='{place:.1}' y='{below}' fill='{colour}'>{name}</text>"));
     }
 }
 

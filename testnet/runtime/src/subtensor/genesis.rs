@@ -45,6 +45,33 @@ pub struct SubnetGenesis<AccountId> {
     pub neurons: Vec<NeuronGenesis<AccountId>>,
 }
 
+impl<AccountId> SubnetGenesis<AccountId> {
+    /// A subnet with the chain's defaults in all that is not said here.
+    pub fn new(
+        netuid: u16,
+        owner_coldkey: AccountId,
+        owner_hotkey: AccountId,
+        tempo: u16,
+        neurons: Vec<NeuronGenesis<AccountId>>,
+    ) -> Self {
+        Self {
+            netuid,
+            owner_coldkey,
+            owner_hotkey,
+            tempo,
+            commit_reveal: false,
+            weights_rate_limit: default_weights_rate_limit(),
+            weights_version_key: 0,
+            serving_rate_limit: default_serving_rate_limit(),
+            max_allowed_uids: default_max_allowed_uids(),
+            max_allowed_validators: default_max_allowed_validators(),
+            immunity_period: default_immunity_period(),
+            burn: default_burn(),
+            neurons,
+        }
+    }
+}
+
 /// A neuron at genesis; its uid is its place in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -45,21 +45,13 @@ fn genesis() -> GenesisConfig {
         validator_permit: stake > 0,
     };
     let validators = VALIDATORS.map(|name| neuron(name, 50));
-    let subnet = SubnetGenesis {
-        netuid: NETUID,
-        owner_coldkey: account("coldkey"),
-        owner_hotkey: account("owner"),
-        tempo: 360,
-        commit_reveal: false,
-        weights_rate_limit: 100,
-        weights_version_key: 0,
-        serving_rate_limit: 50,
-        max_allowed_uids: 16,
-        max_allowed_validators: 8,
-        immunity_period: 1_000,
-        burn: 1_000_000,
-        neurons: [neuron("owner", 0)].into_iter().chain(validators).collect(),
-    };
+    let subnet = SubnetGenesis::new(
+        NETUID,
+        account("coldkey"),
+        account("owner"),
+        360,
+        [neuron("owner", 0)].into_iter().chain(validators).collect(),
+    );
     GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() }
 }
 
