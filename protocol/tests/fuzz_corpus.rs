@@ -12,7 +12,7 @@ use std::path::Path;
 use self::core::kit;
 
 fn run(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let folder = Path::new("fuzz/corpus").join(target);
     let inputs = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut count = 0;
     for input in inputs {
@@ -37,9 +37,7 @@ fn what_fuzzing_found_interesting_breaks_nothing() {
 #[test]
 fn the_seeds_are_read_as_what_they_are() {
     use leoma_protocol::codec::Wire as _;
-    let file = |target: &str, name: &str| {
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target).join(name)).unwrap()
-    };
+    let file = |target: &str, name: &str| std::fs::read(Path::new("fuzz/corpus").join(target).join(name)).unwrap();
     assert!(leoma_protocol::messages::Beacon::from_wire(&file("gossip", "beacon")[1..]).is_ok());
     assert!(leoma_protocol::messages::Certificate::from_wire(&file("gossip", "certificate")[1..]).is_ok());
     assert!(leoma_protocol::mesh::PageAnswer::from_wire(&file("streams", "page-answer")[1..]).is_ok());

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use leoma_protocol::verdict::{Expected, verify};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Fraction, Hotkey, Netuid, Network, TaskId, Uid};
@@ -19,11 +19,10 @@ use serde_json::Value;
 const FLOAT_NOISE: f64 = 1e-9;
 
 fn cases(name: &str) -> Vec<Value> {
-    // Cargo runs tests in the crate's folder; whoever sets the variable stands in the workspace's, and `join` keeps an
-    // absolute path as it is.
+    // Tests run in their package's folder, whoever sets the variable stands in the workspace's, and `join` keeps an absolute
+    // path as it is. A path fixed by the compiler would be another checkout's where two share a target folder.
     let folder = std::env::var_os("LEOMA_VECTORS").map_or_else(|| PathBuf::from("vectors"), PathBuf::from);
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(folder);
-    let path = folder.join(name);
+    let path = Path::new("..").join(folder).join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let Value::Array(cases) = file["cases"].take() else { panic!("{}: no `cases`", path.display()) };

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let root = Path::new("corpus");
     for (target, name, bytes) in leoma_fuzz::seeds() {
         let folder = root.join(target);
         std::fs::create_dir_all(&folder)?;
