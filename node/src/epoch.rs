@@ -14,7 +14,7 @@ use leoma_rotation::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{ChainClient, ChainError, Head, Metagraph, Rejection, SubmitError};
+use crate::chain::{ChainClient, ChainError, Head, Metagraph, Rejection, Remedy, SubmitError};
 use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::peers::Agreement;
@@ -305,6 +305,6 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
 
 /// Whether trying again within the epoch cannot help.
 fn is_final(error: &EpochError) -> bool {
-    let EpochError::Submit(SubmitError::Rejected { rejection, .. }) = error else { return false };
-    matches!(rejection, Rejection::StakeTooLow | Rejection::NotRegistered | Rejection::CommitRevealRequired)
+    let EpochError::Submit(error) = error else { return false };
+    error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
 }

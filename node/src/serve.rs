@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::axons::{Axons, axon_of};
 use crate::chain::{ChainClient, Head};
-use crate::config::{Config, missing, without_keys};
+use crate::config::{ChainConfig, Config, missing, without_keys};
 use crate::epoch::WeightSetter;
 use crate::http;
 use crate::library::Library;
@@ -27,7 +27,7 @@ use crate::miners::{ChutesClient, HuggingFaceClient, MinerTable, MinerValidator}
 use crate::peers::{Agreement, restore};
 use crate::sampler::{Judging, Sampler};
 use crate::services;
-use crate::state::State;
+use crate::state::{SentTransactions, State};
 use crate::status::StatusSource;
 use crate::subnet::{Subnet, SubnetReader};
 use crate::wallet::load_hotkey;
@@ -75,9 +75,13 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let judging = if parts.sampler { Some(open_judging(config).await?) } else { None };
     let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
     let source = SourceBucket::new(config.need_source()?.open()?);
-    tracing::info!(url = without_keys(&config.chain_url), netuid = %config.netuid, "connecting to the chain");
-    let chain = ChainClient::connect(&config.chain_url, config.netuid).await?;
+    let log = Arc::new(SentTransactions::default());
+    let ChainConfig { urls, genesis } = &config.chain;
+    let shown: Vec<String> = urls.iter().map(|url| without_keys(url)).collect();
+    tracing::info!(endpoints = shown.join(", "), netuid = %config.netuid, "connecting to the chain");
+    let chain = ChainClient::connect_all(urls, config.netuid, *genesis, log.clone()).await?;
     let state = State::open(&config.state_dir, chain.network(), hotkey)?;
+    log.keep_in(state.clone());
     let signer = HotkeySigner::new(pair, Arc::new(state.clone()));
     let params = Arc::new(ConsensusParams::default());
     let own = own_config.map(|own| anyhow::Ok(OwnBucket::new(own.open()?, hotkey))).transpose()?;

@@ -3,18 +3,28 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use leoma_protocol::{BlockNumber, Hotkey, Uid};
+use codec::Encode as _;
+use leoma_protocol::{BlockNumber, Hotkey, Netuid, Uid};
+use subxt::client::{OnlineClient, OnlineClientAtBlock};
+use subxt::config::RpcConfigFor;
+use subxt::config::substrate::SubstrateConfig;
 use subxt::dynamic;
 use subxt::ext::scale_decode::DecodeAsType;
+use subxt::rpcs::methods::legacy::LegacyRpcMethods;
+use subxt::utils::H256;
 
-use super::{ChainClient, ChainError, Commitment, Head, decode_registration, limited};
+use super::error::{causes, limited};
+use super::{ChainError, Commitment, Head, decode_registration};
 
 /// Fields of the selective metagraph that are asked for, by the indices of `SelectiveMetagraphIndex`: owner hotkey, block,
 /// weights version, rate limit, serving rate limit, commit-reveal, hotkeys, axons, validator permits, last updates, registration blocks,
 /// commitments.
 const FIELDS: [u16; 12] = [5, 7, 26, 27, 45, 46, 52, 55, 57, 59, 66, 73];
-/// Most revealed commitments read of one subnet: one per neuron, with room for hotkeys that left.
-const MAX_REVEALED: usize = 1024;
+/// Keys in one page, the most that a node gives at once.
+const PAGE: u32 = 1000;
+/// Most pages of accounts whose commitments were revealed. They stay when their hotkey leaves; nineteen full subnets of
+/// hotkeys are more than one is expected to see.
+const MAX_PAGES: usize = 5;
 
 /// Where a neuron says that it can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,59 +127,55 @@ struct RawMetagraph {
     commitments: Option<Vec<([u8; 32], Vec<u8>)>>,
 }
 
-impl ChainClient {
-    /// Reads the subnet at a block.
-    ///
-    /// # Errors
-    /// [`ChainError`]; [`ChainError::NoSubnet`] where there is no such subnet.
-    pub async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
-        const WHAT: &str = "the metagraph";
-        let netuid = self.network.netuid;
-        let client = self.at(at).await?;
-        let call = dynamic::runtime_api_call::<_, Option<RawMetagraph>>(
-            "SubnetInfoRuntimeApi",
-            "get_selective_metagraph",
-            (netuid.0, FIELDS.to_vec()),
-        );
-        let raw = limited(WHAT, client.runtime_apis().call(call)).await?.ok_or(ChainError::NoSubnet { netuid })?;
-        let mut metagraph = raw.read(at).ok_or_else(|| ChainError::Read {
-            what: WHAT,
-            reason: "a field that was asked for is missing, or lists differ in length".to_owned(),
-        })?;
-        for (hotkey, commitment) in self.revealed_commitments(at).await? {
-            metagraph.commitments.insert(hotkey, commitment);
-        }
-        Ok(metagraph)
-    }
+const WHAT: &str = "the metagraph";
+const API: &str = "SubnetInfoRuntimeApi";
+const METHOD: &str = "get_selective_metagraph";
 
-    /// Commitments that were timelocked and are now revealed. A hotkey's newest one counts, its number is that of all.
-    async fn revealed_commitments(&self, at: Head) -> Result<Vec<(Hotkey, Commitment)>, ChainError> {
-        const WHAT: &str = "revealed commitments";
-        let client = self.at(at).await?;
-        let address = dynamic::storage::<(u16, [u8; 32]), Vec<(Vec<u8>, u64)>>("Commitments", "RevealedCommitments");
-        let mut entries = limited(WHAT, client.storage().iter(address, (self.network.netuid.0,))).await?;
-        let mut revealed = Vec::new();
-        while let Some(entry) = tokio::time::timeout(super::CALL_TIMEOUT, entries.next())
-            .await
-            .map_err(|_| ChainError::Timeout { what: WHAT })?
-        {
-            let read = |reason: String| ChainError::Read { what: WHAT, reason };
-            let entry = entry.map_err(|error| read(super::causes(&error)))?;
-            let key = entry.key_bytes();
-            let account: [u8; 32] = key
-                .get(key.len().saturating_sub(32)..)
-                .and_then(|bytes| bytes.try_into().ok())
-                .ok_or_else(|| read("a key without account".to_owned()))?;
-            let reveals = entry.value().decode().map_err(|error| read(error.to_string()))?;
-            if let Some(commitment) = Commitment::newest_of(&reveals) {
-                revealed.push((Hotkey::from_bytes(account), commitment));
-            }
-            if revealed.len() >= MAX_REVEALED {
-                break;
-            }
-        }
-        Ok(revealed)
+/// A chain's storage and runtime APIs at one block.
+type AtBlock = OnlineClientAtBlock<SubstrateConfig>;
+/// Calls that subxt has no name for.
+type Rpc = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
+
+/// Reads the subnet at a block. What does not need another's answer is asked at once, so that it takes one round trip
+/// where no commitment was revealed by timelock, and two where one was. `known` is the chain at some other block: how
+/// storage is keyed is taken from it, and asked again where the release turns out to be another one.
+pub(super) async fn read(
+    api: &OnlineClient<SubstrateConfig>,
+    rpc: &Rpc,
+    known: &AtBlock,
+    netuid: Netuid,
+    at: Head,
+) -> Result<Metagraph, ChainError> {
+    let hash = H256(at.hash.0);
+    let arguments = (netuid.0, FIELDS.to_vec()).encode();
+    let name = format!("{API}_{METHOD}");
+    let (client, answer, mut revealed) = tokio::try_join!(
+        limited("a block", api.at_block_hash_and_number(hash, at.number.0)),
+        limited(WHAT, rpc.state_call(&name, Some(&arguments), Some(hash))),
+        revealed_keys(rpc, known, netuid, hash),
+    )?;
+    if client.spec_version() != known.spec_version() {
+        revealed = revealed_keys(rpc, &client, netuid, hash).await?;
     }
+    let raw = decode(&client, &answer)?.ok_or(ChainError::NoSubnet { netuid })?;
+    let mut metagraph = raw.read(at).ok_or_else(|| ChainError::Read {
+        what: WHAT,
+        reason: "a field that was asked for is missing, or lists differ in length".to_owned(),
+    })?;
+    for (hotkey, commitment) in revealed_commitments(&client, netuid, revealed).await? {
+        metagraph.commitments.insert(hotkey, commitment);
+    }
+    Ok(metagraph)
+}
+
+/// Decodes the runtime's answer by the metadata of the block it was asked at.
+fn decode(client: &AtBlock, answer: &[u8]) -> Result<Option<RawMetagraph>, ChainError> {
+    let failed = |reason: String| ChainError::Read { what: WHAT, reason };
+    let metadata = client.metadata_ref();
+    let method = metadata.runtime_api_trait_by_name(API).and_then(|api| api.method_by_name(METHOD));
+    let method = method.ok_or_else(|| failed(format!("no runtime API {API}.{METHOD} on this chain")))?;
+    Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
+        .map_err(|error| failed(causes(&error)))
 }
 
 impl RawMetagraph {
@@ -219,4 +225,48 @@ impl RawMetagraph {
             by_hotkey,
         })
     }
+}
+
+type Reveals = Vec<(Vec<u8>, u64)>;
+
+fn revealed_address() -> subxt::storage::DynamicAddress<(u16, [u8; 32]), Reveals> {
+    dynamic::storage("Commitments", "RevealedCommitments")
+}
+
+/// The accounts of a subnet whose timelocked commitments were revealed.
+async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) -> Result<Vec<[u8; 32]>, ChainError> {
+    const WHAT: &str = "revealed commitments";
+    let read = |reason: String| ChainError::Read { what: WHAT, reason };
+    let entry = client.storage().entry(revealed_address()).map_err(|error| read(causes(&error)))?;
+    let prefix = entry.iter_key((netuid.0,)).map_err(|error| read(causes(&error)))?;
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let after = keys.last().cloned();
+        let page = limited(WHAT, rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash))).await?;
+        let is_last = page.len() < PAGE as usize;
+        keys.extend(page);
+        if is_last {
+            let account = |key: Vec<u8>| key.get(key.len().saturating_sub(32)..)?.try_into().ok();
+            let accounts =
+                keys.into_iter().map(|key| account(key).ok_or_else(|| read("a key without account".to_owned())));
+            return accounts.collect();
+        }
+    }
+    Err(read(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
+}
+
+/// Commitments that were timelocked and are now revealed. A hotkey's newest one counts, its number is that of all.
+async fn revealed_commitments(
+    client: &AtBlock,
+    netuid: Netuid,
+    accounts: Vec<[u8; 32]>,
+) -> Result<Vec<(Hotkey, Commitment)>, ChainError> {
+    const WHAT: &str = "revealed commitments";
+    let read = |account: [u8; 32]| async move {
+        let value = limited(WHAT, client.storage().fetch(revealed_address(), (netuid.0, account))).await?;
+        let reveals = value.decode().map_err(|error| ChainError::Read { what: WHAT, reason: causes(&error) })?;
+        Ok(Commitment::newest_of(&reveals).map(|commitment| (Hotkey::from_bytes(account), commitment)))
+    };
+    let all = futures::future::join_all(accounts.into_iter().map(read)).await;
+    all.into_iter().filter_map(Result::transpose).collect()
 }

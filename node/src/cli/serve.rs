@@ -31,6 +31,9 @@ pub(super) struct ServeArgs {
     /// The chain: finney, test, local or a WebSocket address.
     #[arg(long)]
     network: Option<String>,
+    /// A chain node to use instead of the network's own; may be given several times, the preferred one first.
+    #[arg(long, value_name = "URL")]
+    chain_endpoint: Vec<String>,
     /// The subnet.
     #[arg(long)]
     netuid: Option<String>,
@@ -56,8 +59,10 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     fn flags(&self) -> BTreeMap<String, String> {
+        let endpoints = (!self.chain_endpoint.is_empty()).then(|| self.chain_endpoint.join(","));
         let flags = [
             ("NETWORK", &self.network),
+            ("CHAIN_ENDPOINTS", &endpoints),
             ("NETUID", &self.netuid),
             ("WALLET_NAME", &self.wallet_name),
             ("HOTKEY_NAME", &self.hotkey_name),

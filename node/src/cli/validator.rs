@@ -63,7 +63,7 @@ impl ValidatorCommand {
 
 async fn list(config: &Config, json: bool) -> anyhow::Result<()> {
     let source = SourceBucket::new(config.need_source()?.open()?);
-    let chain = ChainClient::connect(&config.chain_url, config.netuid).await?;
+    let chain = ChainClient::of(config).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
     let committed = metagraph.commitments.get(&metagraph.owner);
     let hash = committed.and_then(|commitment| leoma_rotation::allowlist::committed_hash(&commitment.text));
@@ -91,7 +91,7 @@ async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
     let source = SourceBucket::new(bucket.open()?);
     let pair = load_hotkey(&config.wallet)?;
     let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
-    let chain = ChainClient::connect(&config.chain_url, config.netuid).await?;
+    let chain = ChainClient::of(config).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
     if metagraph.owner != signer.hotkey() {
         bail!(

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leoma_protocol::Netuid;
+use leoma_protocol::{Digest, Netuid};
 use leoma_scoring::DeviceChoice;
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
@@ -128,12 +128,21 @@ pub struct MeshAddresses {
     pub mdns: bool,
 }
 
+/// The chain's nodes.
+#[derive(Clone, Debug)]
+pub struct ChainConfig {
+    /// WebSocket addresses, the preferred one first; never empty.
+    pub urls: Vec<String>,
+    /// Genesis hash that they must have, where the network is a known one.
+    pub genesis: Option<Digest>,
+}
+
 /// Everything that a command may need, parsed. Parts that only some commands need are options; their getters say which
 /// setting is missing.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// WebSocket address of a chain node.
-    pub chain_url: String,
+    /// The chain's nodes.
+    pub chain: ChainConfig,
     /// The subnet.
     pub netuid: Netuid,
     /// The hotkey's place.
@@ -217,7 +226,7 @@ mod tests {
     fn defaults_suit_production_and_secrets_are_never_shown() {
         let config = Config::load(&Sources::default()).unwrap();
         assert_eq!(config.netuid, Netuid(99));
-        assert!(config.chain_url.starts_with("wss://"));
+        assert!(config.chain.urls[0].starts_with("wss://") && config.chain.genesis.is_some());
         assert_eq!(config.services.chutes_generate_url, "https://{slug}.chutes.ai/generate");
         assert!(config.source.is_none() && config.own.is_none());
         let sources = environment(&[("GEMINI_API_KEY", "planted-secret"), ("R2_ENDPOINT", "https://a.example")]);

@@ -4,23 +4,30 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use leoma_protocol::Netuid;
+use leoma_protocol::{Digest, Netuid};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
 use super::layers::Values;
-use super::{Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, WalletConfig, missing, settings};
+use super::{
+    ChainConfig, Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, WalletConfig, missing, settings,
+};
 
 /// Nodes that the subnet's operators know by name.
 const FINNEY: &str = "wss://entrypoint-finney.opentensor.ai:443";
 const TEST: &str = "wss://test.finney.opentensor.ai:443";
 const LOCAL: &str = "ws://127.0.0.1:9944";
+/// Genesis hashes of the networks known by name: a node of another chain is refused, whatever it says.
+const FINNEY_GENESIS: &str = "2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
+const TEST_GENESIS: &str = "8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105";
+/// Most chain nodes: each is followed all the time.
+const MAX_ENDPOINTS: usize = 8;
 
 pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
     let reader = Reader(values);
     let seconds = |name, range| reader.number(name, range).map(Duration::from_secs);
     Ok(Config {
-        chain_url: reader.parsed("NETWORK", chain_url)?,
+        chain: reader.chain()?,
         netuid: Netuid(reader.number("NETUID", 0..=65_535)? as u16),
         wallet: WalletConfig {
             path: reader.folder("WALLET_PATH")?,
@@ -132,6 +139,16 @@ impl Reader<'_> {
         })
     }
 
+    fn chain(&self) -> Result<ChainConfig, ConfigError> {
+        let network = self.parsed("NETWORK", |text| known_network(text).or_else(|| Some((chain_url(text)?, None))))?;
+        let Some(text) = self.text("CHAIN_ENDPOINTS") else {
+            return Ok(ChainConfig { urls: vec![network.0], genesis: network.1 });
+        };
+        let urls: Option<Vec<String>> = text.split(',').map(|part| chain_url(part.trim())).collect();
+        let urls = urls.filter(|urls| urls.len() <= MAX_ENDPOINTS).ok_or_else(|| self.refuse("CHAIN_ENDPOINTS"))?;
+        Ok(ChainConfig { urls, genesis: network.1 })
+    }
+
     fn addresses(&self, name: &'static str) -> Result<Vec<Multiaddr>, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(Vec::new()) };
         text.split(',').map(|part| Multiaddr::from_str(part.trim()).map_err(|_| self.refuse(name))).collect()
@@ -173,16 +190,19 @@ impl Reader<'_> {
     }
 }
 
-fn chain_url(text: &str) -> Option<String> {
-    match text {
-        "finney" => Some(FINNEY.to_owned()),
-        "test" => Some(TEST.to_owned()),
-        "local" => Some(LOCAL.to_owned()),
-        _ => {
-            let url = url::Url::parse(text).ok()?;
-            (matches!(url.scheme(), "ws" | "wss") && url.has_host()).then(|| text.to_owned())
-        }
+/// Address and genesis of a network known by name.
+fn known_network(name: &str) -> Option<(String, Option<Digest>)> {
+    match name {
+        "finney" => Some((FINNEY.to_owned(), FINNEY_GENESIS.parse().ok())),
+        "test" => Some((TEST.to_owned(), TEST_GENESIS.parse().ok())),
+        "local" => Some((LOCAL.to_owned(), None)),
+        _ => None,
     }
+}
+
+fn chain_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    (matches!(url.scheme(), "ws" | "wss") && url.has_host()).then(|| text.to_owned())
 }
 
 /// An address without its trailing slash, so that paths can be appended.

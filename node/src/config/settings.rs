@@ -33,6 +33,13 @@ const fn secret(name: &'static str, help: &'static str) -> Setting {
 /// Every setting, in the order in which `leoma config show` prints them.
 pub const SETTINGS: &[Setting] = &[
     setting("NETWORK", "finney, test, local or a ws:// or wss:// address", Some("finney"), "the chain"),
+    setting(
+        "CHAIN_ENDPOINTS",
+        "ws:// or wss:// addresses, separated by commas",
+        None,
+        "chain nodes to use instead of the network's own, the preferred one first; with several, a failing one is passed over \
+         and one that contradicts the others dropped",
+    ),
     setting("NETUID", "a number from 0 to 65535", Some("99"), "the subnet"),
     setting("WALLET_PATH", "a folder", Some("~/.bittensor/wallets"), "where wallets lie"),
     setting("WALLET_NAME", "a folder's name", Some("default"), "the wallet"),

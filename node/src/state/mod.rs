@@ -7,12 +7,13 @@
 //! | `files` | verified verdict files, own and peers' | served to peers, read at the next epoch, never signed anew |
 //! | `certificates`, `evidence` | what the mesh agreed on | they decide which files count |
 //! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
-//! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number | tasks keep the list they were made under; the mesh finds itself again |
+//! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number, the transaction that is on its way | tasks keep the list they were made under; the mesh finds itself again |
 
 mod epochs;
 mod files;
 mod guard;
 mod mesh;
+mod sent;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use epochs::{EpochRecord, EpochState};
 pub use files::StoredFile;
+pub use sent::SentTransactions;
 
 /// The schema's version; a folder of another one is refused rather than guessed at.
 const SCHEMA: i64 = 1;

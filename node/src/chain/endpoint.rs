@@ -1,0 +1,303 @@
+//! What one chain node is asked for, and the node behind subxt.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Netuid, Network, Uid};
+use subxt::client::{OnlineClient, OnlineClientAtBlock};
+use subxt::config::substrate::{AccountId32, MultiSignature, SubstrateConfig};
+use subxt::config::{DefaultExtrinsicParamsBuilder, Hasher as _, Header as _, RpcConfigFor};
+use subxt::dynamic;
+use subxt::rpcs::client::reconnecting_rpc_client;
+use subxt::rpcs::methods::legacy::LegacyRpcMethods;
+use subxt::transactions::Signer;
+use subxt::utils::H256;
+
+use super::error::{causes, limited};
+use super::hyperparameters::{self, Hyperparameters, Values};
+use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, metagraph};
+
+/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
+const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
+/// Blocks that a transaction stays valid for: longer than it takes to be included, shorter than a retry interval.
+const MORTAL_BLOCKS: u64 = 32;
+/// Longest wait for a transaction to be in a final block: five blocks of the live chain and its finality lag.
+const INCLUSION_TIMEOUT: Duration = Duration::from_secs(120);
+/// The pallet of subnets, neurons and weights.
+const SUBTENSOR: &str = "SubtensorModule";
+
+/// A transaction count of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonces {
+    /// Transactions in final blocks.
+    pub finalized: u64,
+    /// The next free nonce, counting those that wait in the node's pool.
+    pub next: u64,
+}
+
+/// A signed transaction that was not sent yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Its call's name.
+    pub what: &'static str,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its nonce.
+    pub nonce: u64,
+    /// The last block that may hold it.
+    pub valid_until: BlockNumber,
+}
+
+/// A hash of weights that waits for its reveal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashCommit {
+    /// The hash.
+    pub hash: Digest,
+    /// The subnet epoch it was made in.
+    pub epoch: u64,
+    /// The block it was made at.
+    pub block: BlockNumber,
+}
+
+/// Encrypted weights that wait for their round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelockedCommit {
+    /// The ciphertext.
+    pub commit: Vec<u8>,
+    /// The round that opens it.
+    pub reveal_round: u64,
+    /// The subnet epoch it was made in.
+    pub epoch: u64,
+}
+
+/// A source of the chain. What it says is checked by whoever has several of them.
+#[async_trait::async_trait]
+pub trait Chain: Send + Sync + std::fmt::Debug {
+    /// Hash of the first block.
+    fn genesis(&self) -> Digest;
+    /// The newest final block.
+    async fn head(&self) -> Result<Head, ChainError>;
+    /// Final blocks as they come. Ends when the connection does.
+    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError>;
+    /// The hash of the block at a height; an error also for a height that the chain has not reached.
+    async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError>;
+    /// Whether there is a header of this height with this hash.
+    async fn has_block(&self, block: Head) -> Result<bool, ChainError>;
+    /// The chain's clock at a block, Unix milliseconds.
+    async fn timestamp(&self, at: Head) -> Result<u64, ChainError>;
+    /// The subnet at a block: owner, neurons, commitments.
+    async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError>;
+    /// What the subnet demands of weights at a block.
+    async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError>;
+    /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
+    async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError>;
+    /// Hashes of weights that a hotkey has committed and not revealed.
+    async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError>;
+    /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not opened.
+    async fn timelocked_commits(
+        &self,
+        at: Head,
+        hotkey: &Hotkey,
+        epoch: u64,
+    ) -> Result<Vec<TimelockedCommit>, ChainError>;
+    /// The newest drand round whose signature the chain has; `None` where it keeps none.
+    async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError>;
+    /// An account's transaction counts.
+    async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError>;
+    /// Signs a call with a nonce.
+    async fn sign(&self, signer: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError>;
+    /// Sends a transaction and waits until it is in a final block; its hash.
+    async fn send(&self, transaction: &Signed) -> Result<Digest, SubmitError>;
+}
+
+/// A node's connection. Clones share it; it reconnects by itself.
+#[derive(Clone)]
+pub struct Endpoint {
+    api: OnlineClient<SubstrateConfig>,
+    rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
+    /// The chain as it was when we connected.
+    known: OnlineClientAtBlock<SubstrateConfig>,
+    network: Network,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("network", &self.network).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Connects to the node at `url` for subnet `netuid`.
+    ///
+    /// # Errors
+    /// [`ChainError::Connect`] when the node does not answer in time.
+    pub async fn connect(url: &str, netuid: Netuid) -> Result<Self, ChainError> {
+        let refuse = |reason: String| ChainError::Connect { url: crate::config::without_keys(url), reason };
+        let connecting = async {
+            let client = reconnecting_rpc_client::RpcClient::builder()
+                .max_response_size(MAX_ANSWER_BYTES)
+                .request_timeout(CALL_TIMEOUT)
+                .build(url)
+                .await
+                .map_err(|error| refuse(causes(&error)))?;
+            let client = subxt::rpcs::RpcClient::new(client);
+            let rpc = LegacyRpcMethods::new(client.clone());
+            let api = OnlineClient::<SubstrateConfig>::from_rpc_client(client)
+                .await
+                .map_err(|error| refuse(causes(&error)))?;
+            let known = api.at_current_block().await.map_err(|error| refuse(causes(&error)))?;
+            let genesis = Digest(api.genesis_hash().0);
+            Ok(Self { api, rpc, known, network: Network { genesis, netuid } })
+        };
+        tokio::time::timeout(CALL_TIMEOUT, connecting).await.map_err(|_| refuse("no answer".to_owned()))?
+    }
+
+    async fn at(&self, block: Head) -> Result<OnlineClientAtBlock<SubstrateConfig>, ChainError> {
+        let hash = H256(block.hash.0);
+        limited("a block", self.api.at_block_hash_and_number(hash, block.number.0)).await
+    }
+}
+
+struct ChainSigner<'a>(&'a HotkeySigner);
+
+impl Signer<SubstrateConfig> for ChainSigner<'_> {
+    fn account_id(&self) -> AccountId32 {
+        AccountId32(*self.0.hotkey().as_bytes())
+    }
+
+    fn sign(&self, payload: &[u8]) -> MultiSignature {
+        // A payload that reads as one of our messages cannot come out of subxt; an all-zero signature is refused by any chain.
+        MultiSignature::Sr25519(self.0.sign_extrinsic(payload).map_or([0; 64], |signature| signature.0))
+    }
+}
+
+#[async_trait::async_trait]
+impl Chain for Endpoint {
+    fn genesis(&self) -> Digest {
+        self.network.genesis
+    }
+
+    async fn head(&self) -> Result<Head, ChainError> {
+        let block = limited("the newest block", self.api.at_current_block()).await?;
+        Ok(Head { number: BlockNumber(block.block_number()), hash: Digest(block.block_ref().hash().0) })
+    }
+
+    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError> {
+        let blocks = limited("new blocks", self.api.stream_blocks()).await?;
+        let read = |block: Result<subxt::client::Block<SubstrateConfig>, subxt::error::BlocksError>| match block {
+            Ok(block) => Ok(Head { number: BlockNumber(block.number()), hash: Digest(block.hash().0) }),
+            Err(error) => Err(super::error::read_error("new blocks", &error)),
+        };
+        Ok(blocks.map(read).boxed())
+    }
+
+    async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
+        let hash = limited("a block's hash", self.rpc.chain_get_block_hash(Some(number.0.into()))).await?;
+        let missing = || ChainError::Read { what: "a block's hash", reason: format!("no block {number}") };
+        hash.map(|hash| Digest(hash.0)).ok_or_else(missing)
+    }
+
+    async fn has_block(&self, block: Head) -> Result<bool, ChainError> {
+        let client = self.at(block).await?;
+        let header = limited("a block's header", self.rpc.chain_get_header(Some(H256(block.hash.0)))).await?;
+        // The header is hashed here: whoever makes up a hash cannot show what it is the hash of.
+        let is_it = |header: &subxt::config::substrate::SubstrateHeader<H256>| {
+            let bytes = codec::Encode::encode(header);
+            header.number() == block.number.0 && client.hasher().hash(&bytes).0 == block.hash.0
+        };
+        Ok(header.as_ref().is_some_and(is_it))
+    }
+
+    async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
+        let client = self.at(at).await?;
+        Values::new(&client, "the chain's clock").need(dynamic::storage::<(), u64>("Timestamp", "Now"), ()).await
+    }
+
+    async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
+        metagraph::read(&self.api, &self.rpc, &self.known, self.network.netuid, at).await
+    }
+
+    async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
+        hyperparameters::read(&self.at(at).await?, self.network.netuid).await
+    }
+
+    async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
+        let client = self.at(at).await?;
+        let key = (self.network.netuid.0, uid.0);
+        let address = dynamic::storage::<(u16, u16), Vec<(u16, u16)>>(SUBTENSOR, "Weights");
+        let weights = Values::new(&client, "weights").need(address, key).await?;
+        Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
+    }
+
+    async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError> {
+        type Stored = Vec<([u8; 32], u64, u64, u64)>;
+        let client = self.at(at).await?;
+        let key = (self.network.netuid.0, *hotkey.as_bytes());
+        let address = dynamic::storage::<(u16, [u8; 32]), Stored>(SUBTENSOR, "WeightCommits");
+        let stored = Values::new(&client, "weight commits").get(address, key).await?;
+        let commit = |(hash, epoch, block, _)| HashCommit { hash: Digest(hash), epoch, block: BlockNumber(block) };
+        Ok(stored.unwrap_or_default().into_iter().map(commit).collect())
+    }
+
+    async fn timelocked_commits(
+        &self,
+        at: Head,
+        hotkey: &Hotkey,
+        epoch: u64,
+    ) -> Result<Vec<TimelockedCommit>, ChainError> {
+        type Stored = Vec<([u8; 32], u64, Vec<u8>, u64)>;
+        let client = self.at(at).await?;
+        let key = (self.network.netuid.0, epoch);
+        let address = dynamic::storage::<(u16, u64), Stored>(SUBTENSOR, "TimelockedWeightCommits");
+        let stored = Values::new(&client, "timelocked commits").get(address, key).await?;
+        let own = stored.unwrap_or_default().into_iter().filter(|(account, ..)| account == hotkey.as_bytes());
+        Ok(own.map(|(_, _, commit, reveal_round)| TimelockedCommit { commit, reveal_round, epoch }).collect())
+    }
+
+    async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
+        let client = self.at(at).await?;
+        Values::new(&client, "the newest drand round")
+            .get(dynamic::storage::<(), u64>("Drand", "LastStoredRound"), ())
+            .await
+    }
+
+    async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError> {
+        const WHAT: &str = "the account's nonce";
+        let account = AccountId32(*account.as_bytes());
+        let client = limited("the newest block", self.api.at_current_block()).await?;
+        let transactions = client.transactions();
+        // The final count says what is certain; the pool's own count also knows of transactions that are on their way.
+        let (finalized, next) = tokio::try_join!(
+            limited(WHAT, transactions.account_nonce(&account)),
+            limited(WHAT, self.rpc.system_account_next_index(&account)),
+        )?;
+        Ok(Nonces { finalized, next })
+    }
+
+    async fn sign(&self, signer: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
+        let what = call.name();
+        let payload = call.payload(self.network.netuid)?;
+        let client = limited("the newest block", self.api.at_current_block()).await?;
+        let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new().nonce(nonce).mortal(MORTAL_BLOCKS).build();
+        let valid_until = BlockNumber(client.block_number().saturating_add(MORTAL_BLOCKS));
+        let mut transactions = client.transactions();
+        let signed = limited(what, transactions.create_signed(&payload, &ChainSigner(signer), params)).await?;
+        Ok(Signed { what, bytes: signed.into_encoded(), nonce, valid_until })
+    }
+
+    async fn send(&self, transaction: &Signed) -> Result<Digest, SubmitError> {
+        let what = transaction.what;
+        let client = limited("the newest block", self.api.at_current_block()).await?;
+        let submittable = client.transactions().from_bytes(transaction.bytes.clone());
+        let progress = tokio::time::timeout(CALL_TIMEOUT, submittable.submit_and_watch())
+            .await
+            .map_err(|_| ChainError::Timeout { what })?
+            .map_err(|error| SubmitError::of_sending(what, &error))?;
+        let included = tokio::time::timeout(INCLUSION_TIMEOUT, progress.wait_for_finalized_success())
+            .await
+            .map_err(|_| ChainError::Timeout { what })?
+            .map_err(|error| SubmitError::of_inclusion(what, &error))?;
+        Ok(Digest(included.extrinsic_hash().0))
+    }
+}

@@ -1,0 +1,180 @@
+//! What a subnet demands of weights, read by name at a block.
+
+use subxt::client::OnlineClientAtBlock;
+use subxt::config::substrate::SubstrateConfig;
+use subxt::dynamic;
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::storage::{Address, DynamicAddress};
+
+use leoma_protocol::Netuid;
+
+use super::ChainError;
+use super::error::{limited, read_error};
+
+/// How weights get onto the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightMode {
+    /// In the open, at once.
+    Plain,
+    /// Their hash first, themselves in a later epoch, by hand.
+    CommitReveal {
+        /// Epochs between the two.
+        period: u64,
+    },
+    /// Encrypted; the chain opens them in a later epoch.
+    Timelocked {
+        /// The scheme's version, which a commit must name.
+        version: u16,
+        /// Epochs between commit and opening.
+        period: u64,
+    },
+}
+
+/// The first version of commit-reveal in which the chain reveals by itself.
+const FIRST_TIMELOCKED: u16 = 4;
+
+/// When a subnet's epochs fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubnetEpoch {
+    /// Epochs so far.
+    pub index: u64,
+    /// The block of the last one.
+    pub last_block: u64,
+    /// Blocks between two.
+    pub tempo: u64,
+    /// The block that one is asked for ahead of time, 0 for none.
+    pub pending_at: u64,
+}
+
+impl SubnetEpoch {
+    /// The first block of the `epochs`-th epoch from now, if none is asked for ahead of time after the next one.
+    #[must_use]
+    pub fn first_block_in(&self, epochs: u64) -> u64 {
+        let next = self.last_block.saturating_add(self.tempo);
+        let next = if self.pending_at > self.last_block { next.min(self.pending_at) } else { next };
+        next.saturating_add(epochs.saturating_sub(1).saturating_mul(self.tempo))
+    }
+
+    /// Of a chain whose epochs follow from the block number alone: one is due where
+    /// `(block + netuid + 1) % (tempo + 1) == tempo`.
+    fn by_formula(block: u64, netuid: Netuid, tempo: u64) -> Self {
+        let length = tempo.saturating_add(1);
+        let shifted = block.saturating_add(u64::from(netuid.0)).saturating_add(2);
+        Self {
+            index: shifted / length,
+            last_block: block.saturating_sub(shifted % length),
+            tempo: length,
+            pending_at: 0,
+        }
+    }
+}
+
+/// What weights must be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hyperparameters {
+    /// How they get onto the chain.
+    pub mode: WeightMode,
+    /// Version that they must carry.
+    pub weights_version: u64,
+    /// Blocks that must lie between two settings or commits.
+    pub weights_rate_limit: u64,
+    /// The subnet's epochs.
+    pub epoch: SubnetEpoch,
+}
+
+/// Reads single values of storage at one block. An entry that the chain does not have is `None`: releases differ.
+pub(super) struct Values<'a> {
+    client: &'a OnlineClientAtBlock<SubstrateConfig>,
+    what: &'static str,
+}
+
+impl<'a> Values<'a> {
+    pub(super) const fn new(client: &'a OnlineClientAtBlock<SubstrateConfig>, what: &'static str) -> Self {
+        Self { client, what }
+    }
+
+    fn has(&self, address: &impl Address) -> bool {
+        let pallet = self.client.metadata_ref().pallet_by_name(address.pallet_name());
+        pallet.and_then(|pallet| pallet.storage()?.entry_by_name(address.entry_name())).is_some()
+    }
+
+    /// A value under `keys`, its default where nothing is stored.
+    pub(super) async fn get<A: Address>(&self, address: A, keys: A::KeyParts) -> Result<Option<A::Value>, ChainError> {
+        if !self.has(&address) {
+            return Ok(None);
+        }
+        let entry = self.client.storage().entry(address).map_err(|error| read_error(self.what, &error))?;
+        let stored = limited(self.what, entry.try_fetch(keys)).await?.or_else(|| entry.default_value());
+        stored.map(|value| value.decode()).transpose().map_err(|error| read_error(self.what, &error))
+    }
+
+    /// A value that the chain must have.
+    pub(super) async fn need<A: Address>(&self, address: A, keys: A::KeyParts) -> Result<A::Value, ChainError> {
+        let name = format!("{}.{}", address.pallet_name(), address.entry_name());
+        let missing = || ChainError::Read { what: self.what, reason: format!("no {name} on this chain") };
+        self.get(address, keys).await?.ok_or_else(missing)
+    }
+}
+
+/// Reads what a subnet demands of weights.
+pub(super) async fn read(
+    client: &OnlineClientAtBlock<SubstrateConfig>,
+    netuid: Netuid,
+) -> Result<Hyperparameters, ChainError> {
+    const PALLET: &str = "SubtensorModule";
+    fn of_subnet<V: DecodeAsType>(entry: &str) -> DynamicAddress<(u16,), V> {
+        dynamic::storage(PALLET, entry)
+    }
+    let values = Values::new(client, "the subnet's hyperparameters");
+    let key = (netuid.0,);
+    let version = dynamic::storage::<(), u16>(PALLET, "CommitRevealWeightsVersion");
+    let (commit_reveal, version, period, weights_version, weights_rate_limit, tempo, index, last_block, pending_at) = tokio::try_join!(
+        values.need(of_subnet::<bool>("CommitRevealWeightsEnabled"), key),
+        values.get(version, ()),
+        values.get(of_subnet::<u64>("RevealPeriodEpochs"), key),
+        values.need(of_subnet::<u64>("WeightsVersionKey"), key),
+        values.need(of_subnet::<u64>("WeightsSetRateLimit"), key),
+        values.need(of_subnet::<u16>("Tempo"), key),
+        values.get(of_subnet::<u64>("SubnetEpochIndex"), key),
+        values.get(of_subnet::<u64>("LastEpochBlock"), key),
+        values.get(of_subnet::<u64>("PendingEpochAt"), key),
+    )?;
+    let tempo = u64::from(tempo);
+    let period = period.unwrap_or(1);
+    let mode = match (commit_reveal, version) {
+        (false, _) => WeightMode::Plain,
+        (true, Some(version)) if version >= FIRST_TIMELOCKED => WeightMode::Timelocked { version, period },
+        (true, _) => WeightMode::CommitReveal { period },
+    };
+    let epoch = match (index, last_block) {
+        (Some(index), Some(last_block)) => {
+            SubnetEpoch { index, last_block, tempo, pending_at: pending_at.unwrap_or(0) }
+        }
+        _ => SubnetEpoch::by_formula(client.block_number(), netuid, tempo),
+    };
+    Ok(Hyperparameters { mode, weights_version, weights_rate_limit, epoch })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_counted_from_the_last_one_and_may_be_asked_for_ahead() {
+        let epoch = SubnetEpoch { index: 7, last_block: 1000, tempo: 360, pending_at: 0 };
+        assert_eq!((epoch.first_block_in(1), epoch.first_block_in(2)), (1360, 1720));
+        let asked = SubnetEpoch { pending_at: 1100, ..epoch };
+        assert_eq!((asked.first_block_in(1), asked.first_block_in(2)), (1100, 1460));
+        let past = SubnetEpoch { pending_at: 900, ..epoch };
+        assert_eq!(past.first_block_in(1), 1360);
+    }
+
+    #[test]
+    fn the_formula_of_older_releases_gives_the_same_boundaries() {
+        // netuid 99, tempo 360: due at blocks b with (b + 100) % 361 == 360: 260, 621, 982.
+        let before = SubnetEpoch::by_formula(620, Netuid(99), 360);
+        assert_eq!((before.last_block, before.first_block_in(1), before.first_block_in(2)), (260, 621, 982));
+        let at = SubnetEpoch::by_formula(621, Netuid(99), 360);
+        assert_eq!((at.last_block, at.first_block_in(1), at.index), (621, 982, before.index + 1));
+    }
+}

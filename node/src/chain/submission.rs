@@ -1,0 +1,78 @@
+//! One transaction at a time, and none twice.
+//!
+//! A transaction whose fate is unknown (the connection broke after it was sent, the process was killed) may still be
+//! included until its era ends. Making another one meanwhile would do the work twice or fight over the nonce. So what is
+//! sent is recorded first, and nothing new is signed until the final chain shows that the old nonce was used or the era
+//! is over.
+
+use std::sync::{Mutex, PoisonError};
+
+use leoma_protocol::{BlockNumber, Hotkey};
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::Nonces;
+
+/// A transaction that was sent and whose fate is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Who signed it.
+    pub account: Hotkey,
+    /// Its nonce.
+    pub nonce: u64,
+    /// The last block that may hold it.
+    pub valid_until: BlockNumber,
+    /// Its call.
+    pub what: String,
+}
+
+impl Pending {
+    /// Whether it is decided: included (or replaced by another of the same nonce), or too old for any block. `head` and
+    /// `nonces` are of the final chain.
+    pub(super) fn is_decided(&self, head: BlockNumber, nonces: Nonces) -> bool {
+        nonces.finalized > self.nonce || head > self.valid_until
+    }
+}
+
+/// Where the transaction that is on its way is kept. What is recorded must be on disk before `record` returns.
+pub trait TransactionLog: Send + Sync + std::fmt::Debug {
+    /// The one that was recorded last and not cleared.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words; nothing is sent then.
+    fn pending(&self) -> Result<Option<Pending>, String>;
+    /// Keeps a transaction before it is sent, or none.
+    ///
+    /// # Errors
+    /// Why it cannot be kept, in words; nothing is sent then.
+    fn record(&self, pending: Option<&Pending>) -> Result<(), String>;
+}
+
+/// A log that ends with the process, for commands that make one transaction.
+#[derive(Debug, Default)]
+pub struct MemoryLog(Mutex<Option<Pending>>);
+
+impl TransactionLog for MemoryLog {
+    fn pending(&self) -> Result<Option<Pending>, String> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn record(&self, pending: Option<&Pending>) -> Result<(), String> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pending.cloned();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_undecided_until_its_nonce_is_used_or_its_era_is_over() {
+        let account = Hotkey::from_bytes([1; 32]);
+        let pending = Pending { account, nonce: 4, valid_until: BlockNumber(50), what: "set_weights".into() };
+        let nonces = |finalized| Nonces { finalized, next: 9 };
+        assert!(!pending.is_decided(BlockNumber(50), nonces(4)));
+        assert!(pending.is_decided(BlockNumber(50), nonces(5)));
+        assert!(pending.is_decided(BlockNumber(51), nonces(4)));
+    }
+}
