@@ -14,12 +14,13 @@ use leoma_rotation::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{ChainClient, ChainError, Head, Metagraph, Rejection, Remedy, SubmitError};
+use crate::chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
 use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::peers::Agreement;
 use crate::report;
 use crate::state::{EpochRecord, EpochState, State, StateError};
+use crate::weights::{Progress, Target, Weights, WeightsError};
 
 /// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks that are still on
 /// their way get there, and the boundary is final on every node.
@@ -38,23 +39,15 @@ pub enum EpochError {
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The chain refused the weights.
+    /// The weights are not on the chain.
     #[error(transparent)]
-    Submit(#[from] SubmitError),
+    Weights(#[from] WeightsError),
     /// The state could not be used.
     #[error(transparent)]
     State(#[from] StateError),
     /// Too little could be read to know any weights.
     #[error("no weights are known: {0}")]
     Unknown(Reason),
-    /// The chain holds other weights than were set.
-    #[error("read back uid {found:?} instead of uid {expected}")]
-    NotSet {
-        /// The slot that should have all weight.
-        expected: Uid,
-        /// The slots that have weight.
-        found: Vec<Uid>,
-    },
 }
 
 /// Computes epochs and sets their weights.
@@ -72,6 +65,8 @@ pub struct WeightSetter {
     pub agreement: Agreement,
     /// What was decided before.
     pub state: State,
+    /// How weights get onto the chain.
+    pub weights: Weights,
     /// The allowlists.
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
     /// What Prometheus is told.
@@ -86,12 +81,14 @@ impl WeightSetter {
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
         let mut done = self.last_finished()?;
         let mut tries = 0;
+        let mut last_complaint = String::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 changed = heads.changed() => if changed.is_err() { return Ok(()) },
             }
             let head = *heads.borrow_and_update();
+            self.follow_commits(head, &mut last_complaint).await;
             let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
             let known = self.allowlists.borrow().at_block(epoch_block).is_some();
             if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign() {
@@ -118,6 +115,20 @@ impl WeightSetter {
                         () = stop.cancelled() => return Ok(()),
                         () = tokio::time::sleep(pause) => {}
                     }
+                }
+            }
+        }
+    }
+
+    /// Sees to what was committed in earlier epochs. A fault is said once, not with every block.
+    async fn follow_commits(&self, head: Head, last_complaint: &mut String) {
+        match self.weights.follow(head).await {
+            Ok(()) => last_complaint.clear(),
+            Err(error) => {
+                let text = error.to_string();
+                if text != *last_complaint {
+                    tracing::warn!(%error, "committed weights cannot be followed now");
+                    *last_complaint = text;
                 }
             }
         }
@@ -163,10 +174,16 @@ impl WeightSetter {
         }
         // What is missing may yet be had: a bucket comes back, a peer is reached again.
         let target = decision.target().ok_or(EpochError::Unknown(decision.reason()))?;
-        self.set(&metagraph, now, target.uid()).await?;
-        self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
-        self.metrics.epochs_set.inc();
-        self.metrics.last_epoch_block.set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
+        match self.weights.put(Target { epoch_block, uid: target.uid() }, now).await? {
+            Progress::Set => {
+                self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
+                self.metrics.epochs_set.inc();
+                self.metrics.last_epoch_block.set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
+            }
+            Progress::Committed => {
+                self.state.keep_epoch(&EpochRecord { state: EpochState::Committed, ..record })?;
+            }
+        }
         let oldest = epoch_block.0.saturating_sub(self.params.lookback_blocks);
         if let Some(entry) = history.at_block(epoch_block) {
             self.library.prune_before(TaskId(oldest / entry.allowlist.interval().max(1)))?;
@@ -197,30 +214,6 @@ impl WeightSetter {
         let view = EpochView::Read { snapshot: &snapshot, outcome: &outcome, files };
         let decision = decide_weights(&self.params, &view, self.state.last_winner()?, burn_uid);
         Ok((outcome, decision))
-    }
-
-    async fn set(&self, metagraph: &Metagraph, now: Head, uid: Uid) -> Result<(), EpochError> {
-        let hotkey = self.signer.hotkey();
-        let Some(own) = metagraph.uid(&hotkey) else {
-            let rejection = Rejection::NotRegistered;
-            return Err(SubmitError::Rejected { what: "set_weights", rejection }.into());
-        };
-        let weights = [(uid, u16::MAX)];
-        // A restart after the transaction and before its record: what is on chain already is not sent again.
-        let current = self.chain.metagraph(now).await?;
-        let updated = current.neuron(&hotkey).map(|neuron| neuron.last_update);
-        let fresh = updated.is_some_and(|block| block > metagraph.block);
-        if !(fresh && self.chain.weights(now, own).await? == weights) {
-            let hash = self.chain.set_weights(&self.signer, &weights, metagraph.weights_version).await?;
-            tracing::info!(epoch_block = %metagraph.block, %uid, transaction = %hash, "weights set");
-        }
-        let head = self.chain.head().await?;
-        let found = self.chain.weights(head, own).await?;
-        if found == weights {
-            Ok(())
-        } else {
-            Err(EpochError::NotSet { expected: uid, found: found.into_iter().map(|(uid, _)| uid).collect() })
-        }
     }
 
     /// Fetches the window's files that are not held, from the buckets of those scheduled to produce them, and counts the
@@ -305,6 +298,6 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
 
 /// Whether trying again within the epoch cannot help.
 fn is_final(error: &EpochError) -> bool {
-    let EpochError::Submit(error) = error else { return false };
+    let EpochError::Weights(WeightsError::Submit(error)) = error else { return false };
     error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
 }

@@ -20,3 +20,4 @@ pub mod status;
 pub mod subnet;
 pub mod telemetry;
 pub mod wallet;
+pub mod weights;

@@ -31,6 +31,7 @@ use crate::state::{SentTransactions, State};
 use crate::status::StatusSource;
 use crate::subnet::{Subnet, SubnetReader};
 use crate::wallet::load_hotkey;
+use crate::weights::Weights;
 
 /// Which loops a process runs. The mesh, the library and the HTTP server are in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
     let source = SourceBucket::new(config.need_source()?.open()?);
     let log = Arc::new(SentTransactions::default());
-    let ChainConfig { urls, genesis } = &config.chain;
+    let ChainConfig { urls, genesis, .. } = &config.chain;
     let shown: Vec<String> = urls.iter().map(|url| without_keys(url)).collect();
     tracing::info!(endpoints = shown.join(", "), netuid = %config.netuid, "connecting to the chain");
     let chain = ChainClient::connect_all(urls, config.netuid, *genesis, log.clone()).await?;
@@ -184,6 +185,13 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         });
     }
     if parts.weights {
+        let weights = Weights {
+            chain: chain.clone(),
+            signer: signer.clone(),
+            state: state.clone(),
+            beacon: config.chain.beacon.clone(),
+            metrics: metrics.clone(),
+        };
         let setter = WeightSetter {
             chain,
             signer,
@@ -191,6 +199,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             library,
             agreement: agreement.clone(),
             state: state.clone(),
+            weights,
             allowlists: subnet.allowlists.clone(),
             metrics,
         };

@@ -164,7 +164,7 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`] when none can be used.
     pub async fn of(config: &Config) -> Result<Self, ChainError> {
-        let ChainConfig { urls, genesis } = &config.chain;
+        let ChainConfig { urls, genesis, .. } = &config.chain;
         Self::connect_all(urls, config.netuid, *genesis, Arc::new(MemoryLog::default())).await
     }
 

@@ -14,6 +14,8 @@ use leoma_scoring::DeviceChoice;
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
+use crate::weights::beacon::Beacon;
+
 pub use layers::{Found, Sources, Values};
 pub use show::{Shown, show, without_keys};
 
@@ -135,6 +137,8 @@ pub struct ChainConfig {
     pub urls: Vec<String>,
     /// Genesis hash that they must have, where the network is a known one.
     pub genesis: Option<Digest>,
+    /// The beacon that opens timelocked weights.
+    pub beacon: Beacon,
 }
 
 /// Everything that a command may need, parsed. Parts that only some commands need are options; their getters say which

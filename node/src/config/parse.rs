@@ -8,6 +8,8 @@ use leoma_protocol::{Digest, Netuid};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
+use crate::weights::beacon::Beacon;
+
 use super::layers::Values;
 use super::{
     ChainConfig, Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, WalletConfig, missing, settings,
@@ -141,12 +143,16 @@ impl Reader<'_> {
 
     fn chain(&self) -> Result<ChainConfig, ConfigError> {
         let network = self.parsed("NETWORK", |text| known_network(text).or_else(|| Some((chain_url(text)?, None))))?;
+        let beacon = self.parsed("LEOMA_DRAND_PUBLIC_KEY", |text| {
+            let mut key = [0; 96];
+            hex::decode_to_slice(text, &mut key).ok().and_then(|()| Beacon::new(key))
+        })?;
         let Some(text) = self.text("CHAIN_ENDPOINTS") else {
-            return Ok(ChainConfig { urls: vec![network.0], genesis: network.1 });
+            return Ok(ChainConfig { urls: vec![network.0], genesis: network.1, beacon });
         };
         let urls: Option<Vec<String>> = text.split(',').map(|part| chain_url(part.trim())).collect();
         let urls = urls.filter(|urls| urls.len() <= MAX_ENDPOINTS).ok_or_else(|| self.refuse("CHAIN_ENDPOINTS"))?;
-        Ok(ChainConfig { urls, genesis: network.1 })
+        Ok(ChainConfig { urls, genesis: network.1, beacon })
     }
 
     fn addresses(&self, name: &'static str) -> Result<Vec<Multiaddr>, ConfigError> {

@@ -30,6 +30,10 @@ const fn secret(name: &'static str, help: &'static str) -> Setting {
     Setting { name, accepted: "a text", default: None, secret: true, help }
 }
 
+/// Public key of drand's quicknet, whose signatures the live chain keeps.
+const QUICKNET: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d106451\
+                        0d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
+
 /// Every setting, in the order in which `leoma config show` prints them.
 pub const SETTINGS: &[Setting] = &[
     setting("NETWORK", "finney, test, local or a ws:// or wss:// address", Some("finney"), "the chain"),
@@ -39,6 +43,12 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "chain nodes to use instead of the network's own, the preferred one first; with several, a failing one is passed over \
          and one that contradicts the others dropped",
+    ),
+    setting(
+        "LEOMA_DRAND_PUBLIC_KEY",
+        "192 hexadecimal digits, a compressed point of G2",
+        Some(QUICKNET),
+        "the drand beacon that opens timelocked weights; another one than quicknet on a local chain only",
     ),
     setting("NETUID", "a number from 0 to 65535", Some("99"), "the subnet"),
     setting("WALLET_PATH", "a folder", Some("~/.bittensor/wallets"), "where wallets lie"),

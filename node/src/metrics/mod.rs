@@ -52,6 +52,8 @@ pub struct Metrics {
     pub epochs_set: Counter,
     /// Failed tries to set weights.
     pub weight_failures: Counter,
+    /// Committed weights that did not become what they should.
+    pub reveals_missed: Counter,
     /// Tasks sampled to a published verdict file.
     pub tasks_sampled: Counter,
     /// Tasks that were begun and given up.
@@ -79,6 +81,7 @@ impl Metrics {
             last_epoch_block: Gauge::default(),
             epochs_set: Counter::default(),
             weight_failures: Counter::default(),
+            reveals_missed: Counter::default(),
             tasks_sampled: Counter::default(),
             tasks_failed: Counter::default(),
             task_seconds: seconds(),
@@ -97,6 +100,11 @@ impl Metrics {
         );
         leoma.register("epochs_set", "Epochs whose weights were set", metrics.epochs_set.clone());
         leoma.register("weight_failures", "Failed tries to set weights", metrics.weight_failures.clone());
+        leoma.register(
+            "reveals_missed",
+            "Committed weights that were not revealed, or went to another than the winner",
+            metrics.reveals_missed.clone(),
+        );
         leoma.register("tasks_sampled", "Tasks sampled to a published verdict file", metrics.tasks_sampled.clone());
         leoma.register("tasks_failed", "Tasks begun and given up", metrics.tasks_failed.clone());
         leoma.register_with_unit(

@@ -12,6 +12,8 @@ use super::{State, StateError, sql_integer};
 pub enum EpochState {
     /// Computed, not yet on chain.
     Decided,
+    /// Committed, to be revealed in a later epoch of the subnet.
+    Committed,
     /// Read back from the chain.
     Set,
     /// The chain refused them for good.
@@ -22,13 +24,14 @@ impl EpochState {
     const fn name(self) -> &'static str {
         match self {
             Self::Decided => "decided",
+            Self::Committed => "committed",
             Self::Set => "set",
             Self::Refused => "refused",
         }
     }
 
     fn of(name: &str) -> Result<Self, StateError> {
-        [Self::Decided, Self::Set, Self::Refused]
+        [Self::Decided, Self::Committed, Self::Set, Self::Refused]
             .into_iter()
             .find(|state| state.name() == name)
             .ok_or(StateError::Malformed { what: "epoch state" })
@@ -87,6 +90,27 @@ impl State {
                 epoch.uid.map(|uid| uid.0),
                 epoch.reason,
                 epoch.outcome
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Says how an epoch whose weights were committed has ended, and why where it is not as it should be.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn finish_epoch(
+        &self,
+        epoch_block: BlockNumber,
+        state: EpochState,
+        reason: Option<&str>,
+    ) -> Result<(), StateError> {
+        self.connection().execute(
+            "UPDATE epochs SET state = ?2, reason = reason || ?3 WHERE epoch_block = ?1",
+            params![
+                sql_integer(epoch_block.0),
+                state.name(),
+                reason.map_or_else(String::new, |reason| format!(" ({reason})")),
             ],
         )?;
         Ok(())

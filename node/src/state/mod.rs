@@ -6,9 +6,11 @@
 //! | `signed` | the digest signed in each once-only slot | signing two different ones is equivocation |
 //! | `files` | verified verdict files, own and peers' | served to peers, read at the next epoch, never signed anew |
 //! | `certificates`, `evidence` | what the mesh agreed on | they decide which files count |
+//! | `weight_commits` | committed weights with their salts | a lost salt cannot be revealed |
 //! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
 //! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number, the transaction that is on its way | tasks keep the list they were made under; the mesh finds itself again |
 
+mod commits;
 mod epochs;
 mod files;
 mod guard;
@@ -22,12 +24,14 @@ use std::time::Duration;
 use leoma_protocol::{Hotkey, Network};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub use commits::{CommitState, WeightCommit};
 pub use epochs::{EpochRecord, EpochState};
 pub use files::StoredFile;
 pub use sent::SentTransactions;
 
-/// The schema's version; a folder of another one is refused rather than guessed at.
-const SCHEMA: i64 = 1;
+/// What each version of the schema adds to the one before, the first one first. A folder of a later version than is known
+/// here is refused rather than guessed at.
+const SCHEMAS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 /// How long a statement waits for another process, such as a copy of the database being made.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -121,14 +125,13 @@ impl State {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // Full synchronisation: a digest must be on disk before its signature leaves the process.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        match version {
-            0 => connection.execute_batch(&format!(
-                "BEGIN; {} PRAGMA user_version = {SCHEMA}; COMMIT;",
-                include_str!("schema.sql")
-            ))?,
-            SCHEMA => {}
-            _ => return Err(StateError::Malformed { what: "schema version (written by another release)" }),
+        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let Some(missing) = SCHEMAS.get(version as usize..) else {
+            return Err(StateError::Malformed { what: "schema version (written by a later release)" });
+        };
+        if !missing.is_empty() {
+            let (added, version) = (missing.concat(), SCHEMAS.len());
+            connection.execute_batch(&format!("BEGIN; {added} PRAGMA user_version = {version}; COMMIT;"))?;
         }
         Ok(Self { connection: Arc::new(Mutex::new(connection)), network, _lock: lock })
     }
@@ -198,6 +201,23 @@ mod tests {
         assert!(matches!(State::open(folder.path(), network(98), one), Err(StateError::Foreign { .. })));
         assert!(matches!(State::open(folder.path(), network(99), two), Err(StateError::Foreign { .. })));
         State::open(folder.path(), network(99), one).unwrap();
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_release_is_brought_up_and_of_a_later_one_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        let path = folder.path().join("state.sqlite");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&format!("{} PRAGMA user_version = 1;", SCHEMAS[0])).unwrap();
+        old.execute("INSERT INTO notes (name, value) VALUES ('kept', 'yes')", []).unwrap();
+        drop(old);
+        let state = State::open(folder.path(), network(99), hotkey).unwrap();
+        assert_eq!(state.note("kept").unwrap().as_deref(), Some("yes"));
+        assert!(state.open_weight_commits().unwrap().is_empty());
+        drop(state);
+        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(State::open(folder.path(), network(99), hotkey), Err(StateError::Malformed { .. })));
     }
 
     #[test]

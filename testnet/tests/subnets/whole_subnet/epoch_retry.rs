@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leoma::chain::ChainClient;
+use leoma::config::{Config, Sources};
 use leoma::epoch::WeightSetter;
 use leoma::library::Library;
 use leoma::metrics::Metrics;
 use leoma::peers::Agreement;
 use leoma::state::{EpochRecord, EpochState, State};
+use leoma::weights::Weights;
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::libp2p::metrics::Registry;
@@ -112,15 +114,26 @@ async fn an_epoch_without_enough_to_read_is_decided_once_there_is() {
     let (_keep, allowlists) = watch::channel(history);
     let stop = CancellationToken::new();
     let heads = client.follow_heads(stop.clone()).await.unwrap();
+    let signer = HotkeySigner::new(pair("first"), Arc::new(state.clone()));
+    let metrics = Metrics::register(&mut Registry::default());
+    let config = Config::load(&Sources::default()).unwrap();
+    let weights = Weights {
+        chain: client.clone(),
+        signer: signer.clone(),
+        state: state.clone(),
+        beacon: config.chain.beacon,
+        metrics: metrics.clone(),
+    };
     let setter = WeightSetter {
         chain: client.clone(),
-        signer: HotkeySigner::new(pair("first"), Arc::new(state.clone())),
+        signer,
+        weights,
         params: Arc::new(ConsensusParams::default()),
         library,
         agreement: agreement.clone(),
         state: state.clone(),
         allowlists,
-        metrics: Metrics::register(&mut Registry::default()),
+        metrics,
     };
     tokio::spawn(setter.run(heads, stop.clone()));
 
