@@ -71,7 +71,7 @@ fn genesis(subnet: SubnetGenesis<AccountId>) -> GenesisConfig {
 
 async fn start(dir: &Path, genesis: Option<GenesisConfig>) -> (ChainHandle, Client) {
     let handle =
-        chain::spawn(ChainConfig { dir: dir.to_owned(), port: 0, block_time: BLOCK_TIME, genesis }).await.unwrap();
+        chain::spawn(ChainConfig { block_time: BLOCK_TIME, genesis, ..ChainConfig::resume(dir) }).await.unwrap();
     let client = Client::from_insecure_url(&handle.ws_url).await.unwrap();
     (handle, client)
 }
