@@ -137,3 +137,14 @@ fn tool(arguments: &[&str]) -> Value {
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     serde_json::from_slice(&stdout).unwrap()
 }
+
+#[test]
+fn the_benchmark_runs_epochs_and_reports_memory() {
+    let report = tool(&["bench", "--epochs", "20", "--tempo", "2", "--neurons", "4", "--keep-states", "8", "--json"]);
+    let samples = report["samples"].as_array().unwrap();
+    let (last, first) = (samples.last().unwrap(), &samples[0]);
+    assert_eq!((&last["epoch"], &last["block"]), (&20.into(), &40.into()));
+    assert!(last["resident_bytes"].as_u64() > Some(1 << 20) && last["epoch_ms"].as_f64() > Some(0.0), "{last}");
+    assert!(first["journal_bytes"].as_u64() < last["journal_bytes"].as_u64());
+    assert!(report["growth_bytes"].as_i64() <= report["allowed_bytes"].as_i64());
+}
