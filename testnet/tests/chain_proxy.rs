@@ -130,7 +130,11 @@ async fn a_lagging_endpoint_serves_the_past() {
     let dir = tempfile::tempdir().unwrap();
     let (chain, _, rpc) = start(on_demand(dir.path())).await;
     chain.controls().set_finality_lag(2).await.unwrap();
-    chain.controls().step(60).await.unwrap();
+    chain.controls().step(50).await.unwrap();
+    let key = Key::new("miner");
+    let client = chains::Client::from_insecure_url(&chain.ws_url).await.unwrap();
+    submit(&rpc, &signed(&client, &key, &commitment("model"), 0, 64).await).await.unwrap();
+    chain.controls().step(10).await.unwrap();
     let proxy = FaultProxy::start(&chain.ws_url).await.unwrap();
     proxy.lag(50);
     let late = connect(&proxy).await;
@@ -142,6 +146,9 @@ async fn a_lagging_endpoint_serves_the_past() {
     assert_eq!(ask(&late, "chain_getBlockHash", rpc_params![9]).await, hash(9).await);
     let number_key = "0x26aa394eea5630e07c48ae0c9558cef702a5c1b19ab7a04f536c519aca4983ac";
     assert_eq!(ask(&late, "state_getStorage", rpc_params![number_key]).await, json!("0x0a000000"));
+    let address = key.account().to_string();
+    assert_eq!(ask(&late, "system_accountNextIndex", rpc_params![address.clone()]).await, json!(0));
+    assert_eq!(ask(&rpc, "system_accountNextIndex", rpc_params![address]).await, json!(1));
     let mut new = follow(&late, "NewHeads").await;
     let mut finalized = follow(&late, "FinalizedHeads").await;
     assert_eq!((next_number(&mut new).await, next_number(&mut finalized).await), (10, 8));

@@ -159,8 +159,8 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.lie = lie);
     }
 
-    /// Serves the chain as it was `blocks` blocks ago: heads, their subscriptions, and states where no block is named.
-    /// Nonces from the pool and submissions stay those of now.
+    /// Serves the chain as it was `blocks` blocks ago: heads, their subscriptions, nonces, and states where no block is
+    /// named. Submissions reach the chain of now.
     pub fn lag(&self, blocks: u32) {
         self.faults.send_modify(|faults| faults.lag = blocks);
     }

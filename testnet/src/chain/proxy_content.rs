@@ -1,9 +1,11 @@
 //! What a faulty endpoint does to the contents of JSON-RPC messages: lies about the past, and serves it as the present.
 
 use super::proxy::{ConnectionError, Faults};
-use node_subtensor_runtime::Header;
+use codec::{Decode, Encode};
+use node_subtensor_runtime::{AccountId, Header};
 use serde_json::{Value, json};
 use sp_core::H256;
+use sp_core::crypto::Ss58Codec;
 use subxt::rpcs::{RpcClient, rpc_params};
 
 /// Methods that answer for a block, and the place of its hash among their parameters; without it they mean the newest.
@@ -70,6 +72,9 @@ impl Content {
         if faults.lie && matches!(method.as_str(), "chain_getBlockHash" | "chain_getHead") && has_parameter(&request) {
             return self.lie(&request).await;
         }
+        if faults.lag > 0 && matches!(method.as_str(), "system_accountNextIndex" | "account_nextIndex") {
+            return self.old_nonce(&request, faults.lag).await;
+        }
         if faults.lag > 0 {
             self.set_back(&method, &mut request, faults.lag).await?;
         }
@@ -103,6 +108,20 @@ impl Content {
             (number, hash) => falsify(number, hash, best),
         }
         let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": answer });
+        Ok(Verdict::Answer(answer.to_string()))
+    }
+
+    /// Answers with the nonce of `lag` blocks ago; what waits in the chain's pool, a node so far behind does not know.
+    async fn old_nonce(&mut self, request: &Value, lag: u32) -> Result<Verdict, ConnectionError> {
+        let account = request.pointer("/params/0").and_then(Value::as_str).map(AccountId::from_ss58check);
+        let Some(Ok(account)) = account else { return Ok(Verdict::Pass(request.to_string())) };
+        let newest = self.best().await?.saturating_sub(lag);
+        let at = self.hash_at(newest).await?;
+        let argument = format!("0x{}", hex::encode(account.encode()));
+        let answer = self.ask("state_call", json!(["AccountNonceApi_account_nonce", argument, at])).await?;
+        let bytes = answer.as_str().and_then(|text| hex::decode(text.trim_start_matches("0x")).ok());
+        let nonce = bytes.and_then(|bytes| u32::decode(&mut &bytes[..]).ok()).ok_or(ConnectionError::Nonsense)?;
+        let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": nonce });
         Ok(Verdict::Answer(answer.to_string()))
     }
 
