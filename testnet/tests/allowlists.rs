@@ -42,7 +42,7 @@ async fn start_chain(folder: &std::path::Path) -> (ChainHandle, ChainClient) {
         vec![NeuronGenesis { hotkey, coldkey, stake: 0, validator_permit: false }],
     );
     let genesis = GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() };
-    let config = ChainConfig { dir: folder.to_owned(), port: 0, block_time: BLOCK_TIME, genesis: Some(genesis) };
+    let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder, genesis) };
     let node = chain::spawn(config).await.unwrap();
     let client = ChainClient::connect(&node.ws_url, Netuid(NETUID)).await.unwrap();
     (node, client)

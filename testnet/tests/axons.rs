@@ -92,8 +92,7 @@ async fn until_up(events: &mut mpsc::Receiver<MeshEvent>) -> Hotkey {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_without_bootnodes_finds_its_peer_by_the_chain() {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        ChainConfig { dir: folder.path().to_owned(), port: 0, block_time: BLOCK_TIME, genesis: Some(genesis()) };
+    let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder.path(), genesis()) };
     let node = chain::spawn(config).await.unwrap();
     let client = ChainClient::connect(&node.ws_url, Netuid(NETUID)).await.unwrap();
     let validators = ["first", "second"].map(|name| signer(name).hotkey());

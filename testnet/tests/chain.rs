@@ -71,7 +71,7 @@ fn genesis(subnet: SubnetGenesis<AccountId>) -> GenesisConfig {
 
 async fn start(dir: &Path, genesis: Option<GenesisConfig>) -> (ChainHandle, Client) {
     let handle =
-        chain::spawn(ChainConfig { dir: dir.to_owned(), port: 0, block_time: BLOCK_TIME, genesis }).await.unwrap();
+        chain::spawn(ChainConfig { block_time: BLOCK_TIME, genesis, ..ChainConfig::resume(dir) }).await.unwrap();
     let client = Client::from_insecure_url(&handle.ws_url).await.unwrap();
     (handle, client)
 }
@@ -393,9 +393,9 @@ async fn the_pool_speaks_the_known_errors() {
     let address = key.account().to_string();
     let next: u64 = rpc.request("system_accountNextIndex", rpc_params![address.clone()]).await.unwrap();
     assert_eq!(next, 0);
-    // A gap: both wait until nonce 0 comes.
+    // A gap: both wait until nonce 0 comes. Watched, as `sign_and_submit` only returns once the gap is filled.
     let later = Params::new().nonce(1).build();
-    at.transactions().sign_and_submit(&set_commitment("one"), &key, later).await.unwrap();
+    at.transactions().sign_and_submit_then_watch(&set_commitment("one"), &key, later).await.unwrap();
     let rival = Params::new().nonce(1).build();
     let error = at.transactions().sign_and_submit(&set_commitment("two"), &key, rival).await.unwrap_err();
     assert!(chain_of(&error).contains("1014"), "{}", chain_of(&error));

@@ -44,7 +44,10 @@ impl Chain {
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
-    command.arg("chain").arg("--dir").arg(dir).args(["--block-time", "50"]).args(arguments);
+    command.arg("chain").arg("--dir").arg(dir).args(arguments);
+    if !arguments.contains(&"--block-time") {
+        command.args(["--block-time", "50"]);
+    }
     command
 }
 
@@ -103,4 +106,45 @@ fn what_is_wrong_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let error = fails(&dir, &["--genesis", &write_genesis(folder.path()), "--port", &port]);
     assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+}
+
+#[tokio::test]
+async fn a_chain_without_a_clock_is_stepped_and_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, copy) = (folder.path().join("chain"), folder.path().join("copy"));
+    let error = fails(&dir, &["--genesis", &write_genesis(folder.path()), "--block-time", "0"]);
+    assert!(error.contains("needs --controls"), "{error}");
+
+    let manual = ["--block-time", "0", "--controls", "--finality-lag", "2"];
+    let chain = Chain::start(&dir, &[&manual[..], &["--genesis", &write_genesis(folder.path())]].concat());
+    let heads = tool(&["step", "--url", &chain.url, "3"]);
+    assert_eq!((&heads["best"]["number"], &heads["finalized"]["number"]), (&3.into(), &1.into()));
+    let heads = tool(&["run-to", "--url", &chain.url, "300"]);
+    assert_eq!(heads["best"]["number"], 300);
+    let copied = tool(&["snapshot", "--dir", dir.to_str().unwrap(), "--to", copy.to_str().unwrap()]);
+    assert_eq!(copied, heads, "a copy of a chain that runs");
+
+    let second = Chain::start(&copy, &manual);
+    let heads = tool(&["step", "--url", &second.url, "1"]);
+    assert_eq!(heads["best"]["number"], 301);
+    assert_eq!(chain.client().await.genesis_hash(), second.client().await.genesis_hash());
+}
+
+/// Runs a tool of the chain and returns the JSON it prints.
+fn tool(arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
+    let Output { status, stdout, stderr } = command.arg("chain").args(arguments).output().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    serde_json::from_slice(&stdout).unwrap()
+}
+
+#[test]
+fn the_benchmark_runs_epochs_and_reports_memory() {
+    let report = tool(&["bench", "--epochs", "20", "--tempo", "2", "--neurons", "4", "--keep-states", "8", "--json"]);
+    let samples = report["samples"].as_array().unwrap();
+    let (last, first) = (samples.last().unwrap(), &samples[0]);
+    assert_eq!((&last["epoch"], &last["block"]), (&20.into(), &40.into()));
+    assert!(last["resident_bytes"].as_u64() > Some(1 << 20) && last["epoch_ms"].as_f64() > Some(0.0), "{last}");
+    assert!(first["journal_bytes"].as_u64() < last["journal_bytes"].as_u64());
+    assert!(report["growth_bytes"].as_i64() <= report["allowed_bytes"].as_i64());
 }

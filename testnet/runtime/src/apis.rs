@@ -1,7 +1,7 @@
 //! The runtime APIs: what `state_call` reaches, by name, through [`api::dispatch`].
 
 use crate::subtensor::metagraph::{Metagraph, SelectiveMetagraph};
-use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System, VERSION};
+use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
 use frame_support::weights::Weight;
@@ -56,7 +56,7 @@ sp_api::decl_runtime_apis! {
 sp_api::impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
         fn version() -> RuntimeVersion {
-            VERSION
+            crate::version()
         }
 
         fn execute_block(block: <Block as BlockT>::LazyBlock) {

@@ -5,7 +5,7 @@
 
 use crate::apis::api;
 use crate::genesis::CHAIN_NAME_KEY;
-use crate::{Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, UncheckedExtrinsic};
+use crate::{Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, UncheckedExtrinsic, spec};
 use codec::{Decode, DecodeAll, Encode};
 use sp_core::H256;
 use sp_runtime::traits::{BlakeTwo256, Hash, Header as _};
@@ -18,6 +18,7 @@ use sp_state_machine::{
     Backend, Ext, InMemoryBackend, IterArgs, OverlayedChanges, TrieBackend, TrieBackendBuilder, TrieBackendStorage,
 };
 use sp_trie::DBValue;
+use sp_version::RuntimeVersion;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 /// Layout of state tries; 1 keeps long values beside the nodes.
 const STATE_VERSION: StateVersion = StateVersion::V1;
 
-/// A store of trie nodes by hash. Nodes are never removed, so every past state stays readable.
+/// A store of trie nodes by hash. A state stays readable for as long as the store keeps its nodes.
 pub trait Nodes: Send + Sync {
     /// The node with this hash.
     ///
@@ -156,6 +157,14 @@ impl Snapshot {
         Ok(String::from_utf8_lossy(&name).into_owned())
     }
 
+    /// The runtime's version in this state.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn version(&self) -> Result<RuntimeVersion, ExecutionError> {
+        self.run("version", spec::version)
+    }
+
     /// The time in this state, Unix milliseconds; 0 before the first block.
     ///
     /// # Errors
@@ -201,6 +210,7 @@ pub fn genesis_block(genesis: &Genesis) -> Result<(Header, NewNodes), GenesisErr
 
 /// Builds the block after `parent`, whose state `snapshot` is, at `now_ms` (Unix milliseconds, later than the parent's).
 /// Candidates are tried in the order given and again while that lets more of them in, so nonces need no sorting.
+/// `upgrade` is a `spec_version` to put in force from the next block on.
 ///
 /// # Errors
 /// When the block itself cannot be built; a candidate that panics is left out and named in the outcomes.
@@ -209,13 +219,19 @@ pub fn build_block(
     parent: &Header,
     now_ms: u64,
     candidates: &[UncheckedExtrinsic],
+    upgrade: Option<u32>,
 ) -> Result<Proposal, ExecutionError> {
     let mut barred = vec![false; candidates.len()];
     loop {
         let trying = Cell::new(None);
         let mut changes = OverlayedChanges::default();
-        let built =
-            snapshot.run_keeping(&mut changes, "block", || fill_block(parent, now_ms, candidates, &barred, &trying));
+        let built = snapshot.run_keeping(&mut changes, "block", || {
+            let (extrinsics, outcomes) = fill_block(parent, now_ms, candidates, &barred, &trying);
+            if let Some(spec_version) = upgrade {
+                spec::upgrade(spec_version);
+            }
+            (Executive::finalize_block(), extrinsics, outcomes)
+        });
         match (built, trying.get()) {
             (Ok((header, extrinsics, outcomes)), _) => {
                 let changes = changes
@@ -237,7 +253,7 @@ fn fill_block(
     candidates: &[UncheckedExtrinsic],
     barred: &[bool],
     trying: &Cell<Option<usize>>,
-) -> (Header, Vec<Vec<u8>>, Vec<Outcome>) {
+) -> (Vec<Vec<u8>>, Vec<Outcome>) {
     let number = parent.number.saturating_add(1);
     let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash(), sp_runtime::Digest::default());
     Executive::initialize_block(&blank);
@@ -265,7 +281,7 @@ fn fill_block(
             break;
         }
     }
-    (Executive::finalize_block(), extrinsics, outcomes)
+    (extrinsics, outcomes)
 }
 
 fn apply(transaction: UncheckedExtrinsic) -> Outcome {

@@ -26,9 +26,11 @@ pub mod apis;
 pub mod commitments;
 pub mod executor;
 mod genesis;
+mod spec;
 pub mod subtensor;
 
 pub use genesis::{Endowment, Genesis, GenesisError};
+pub use spec::version;
 pub use subtensor::{NeuronGenesis, SubnetGenesis};
 
 use codec::Encode;
@@ -78,7 +80,7 @@ pub const BLOCK_HASH_COUNT: BlockNumber = 2_400;
 /// Least balance of an account, rao.
 pub const EXISTENTIAL_DEPOSIT: Balance = 500;
 
-/// The runtime's version. `spec_version` rises with every change to calls, storage or types: clients cache metadata by it.
+/// The version this crate is built as; [`version`] is the one in force. `spec_version` rises with every change to calls, storage or types: clients cache metadata by it.
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("node-subtensor"),
     impl_name: Cow::Borrowed("node-subtensor"),
@@ -121,8 +123,8 @@ mod runtime {
 }
 
 frame_support::parameter_types! {
-    /// The version, for the system pallet.
-    pub const Version: RuntimeVersion = VERSION;
+    /// The version in force, for the system pallet.
+    pub Version: RuntimeVersion = version();
     /// Two seconds of reference weight per block, three quarters of it for transactions.
     pub BlockWeights: frame_system::limits::BlockWeights = frame_system::limits::BlockWeights::with_sensible_defaults(
         Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND.saturating_mul(2), u64::MAX),

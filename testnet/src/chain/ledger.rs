@@ -1,55 +1,49 @@
 //! Blocks by number and hash, and the state at each of them, over the journal.
 
+use super::entries::{Change, Entries, StoredBlock};
 use super::error::ChainError;
-use super::journal::{Journal, MAX_RECORD, Place, Reader};
-use codec::{Compact, Decode, DecodeAll, Encode};
-use node_subtensor_runtime::executor::{self, NewNodes, Nodes, Proposal, Snapshot};
+use super::journal::{Journal, Reader};
+use super::records::{encode_best, encode_block, encode_finalized};
+use codec::DecodeAll;
+use node_subtensor_runtime::executor::{self, Nodes, Proposal, Snapshot};
 use node_subtensor_runtime::{Genesis, Header};
 use parking_lot::{Mutex, RwLock};
 use sp_core::H256;
-use sp_runtime::traits::Header as _;
-use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Name of the journal in the chain's folder.
 pub(super) const JOURNAL: &str = "chain.journal";
 
-/// A block as it is kept in memory.
-#[derive(Debug, Clone)]
-pub(super) struct StoredBlock {
-    pub(super) hash: H256,
-    pub(super) header: Header,
-    body: Place,
-}
-
-/// The chain: every block since genesis and every state.
+/// The chain: every block since genesis, and the states that are kept.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    index: Arc<Index>,
-    /// Held while a block is appended, so that the file and the index agree.
+    pub(super) index: Arc<Index>,
+    /// Held while a record is appended, so that the file and the index agree.
     journal: Mutex<Journal>,
+    path: PathBuf,
 }
 
 /// What is where in the journal.
 #[derive(Debug)]
-struct Index {
+pub(super) struct Index {
     reader: Reader,
-    entries: RwLock<Entries>,
+    pub(super) entries: RwLock<Entries>,
 }
 
-#[derive(Debug, Default)]
-struct Entries {
-    /// By number.
-    blocks: Vec<StoredBlock>,
-    numbers: HashMap<H256, u32>,
-    nodes: HashMap<H256, Place>,
+/// Both heads at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    pub(super) best: StoredBlock,
+    pub(super) finalized: StoredBlock,
+    /// Records until then.
+    pub(super) events: u64,
 }
 
 impl Nodes for Index {
     fn node(&self, hash: &H256) -> Result<Option<Vec<u8>>, String> {
-        let Some(place) = self.entries.read().nodes.get(hash).copied() else { return Ok(None) };
-        self.reader.read(place).map(Some).map_err(|error| format!("trie node {hash:?}: {error}"))
+        let Some(node) = self.entries.read().nodes.get(hash).copied() else { return Ok(None) };
+        self.reader.read(node.place).map(Some).map_err(|error| format!("trie node {hash:?}: {error}"))
     }
 }
 
@@ -57,37 +51,64 @@ impl Ledger {
     /// Opens the chain in `folder`, or begins it from `genesis` where there is none.
     pub(super) fn open(folder: &Path, genesis: Option<&Genesis>) -> Result<Self, ChainError> {
         std::fs::create_dir_all(folder).map_err(ChainError::file("creating", folder))?;
+        let path = folder.join(JOURNAL);
         let mut entries = Entries::default();
-        let mut journal = Journal::open(&folder.join(JOURNAL), |offset, bytes| entries.add(offset, bytes))?;
+        let mut journal = Journal::open(&path, |offset, bytes| entries.add(offset, bytes).map(|_| ()))?;
         let given = genesis.map(executor::genesis_block).transpose()?;
-        match (entries.blocks.first(), given) {
-            (Some(stored), Some((header, _))) if stored.hash != header.hash() => {
-                let (path, stored, given) = (folder.to_owned(), stored.hash, header.hash());
-                return Err(ChainError::OtherGenesis { path, stored, given });
+        match (entries.chain.first().copied(), given) {
+            (Some(stored), Some((header, _))) if stored != header.hash() => {
+                return Err(ChainError::OtherGenesis { path: folder.to_owned(), stored, given: header.hash() });
             }
             (Some(_), _) => {}
             (None, Some((header, nodes))) => {
-                let record = encode_record(&header, &[], &nodes)?;
+                let genesis = Proposal { header, extrinsics: Vec::new(), nodes, outcomes: Vec::new() };
+                let record = encode_block(&genesis, 0)?;
                 let offset = journal.append(&record)?;
                 journal.sync()?;
-                let path = folder.join(JOURNAL);
-                entries.add(offset, &record).map_err(|reason| ChainError::Damaged { path, offset, reason })?;
+                entries.add(offset, &record).map_err(damaged(&path, offset))?;
             }
             (None, None) => return Err(ChainError::NoGenesis { path: folder.to_owned() }),
         }
         let index = Arc::new(Index { reader: journal.reader()?, entries: RwLock::new(entries) });
-        Ok(Self { index, journal: Mutex::new(journal) })
+        Ok(Self { index, journal: Mutex::new(journal), path })
     }
 
-    /// Appends a block; its parent must be the best block.
-    pub(super) fn append(&self, proposal: &Proposal) -> Result<StoredBlock, ChainError> {
-        let record = encode_record(&proposal.header, &proposal.extrinsics, &proposal.nodes)?;
+    /// Appends a block. On the best block it becomes the best block, and the chain is final up to `finalized`; elsewhere
+    /// it waits on its fork. Returns what changed and the number of this event.
+    pub(super) fn append(&self, proposal: &Proposal, finalized: u32) -> Result<(StoredBlock, Change, u64), ChainError> {
+        let record = encode_block(proposal, finalized)?;
+        let hash = proposal.header.hash();
+        let (change, events) = self.record(&record)?;
+        let entries = self.index.entries.read();
+        #[expect(
+            clippy::expect_used,
+            reason = "the record was just taken in, and only finality takes a block out again"
+        )]
+        let block = entries.recent.get(&hash).expect("a block that was appended is known").clone();
+        Ok((block, change, events))
+    }
+
+    /// Makes the fork that ends in `hash` the best chain.
+    pub(super) fn choose(&self, hash: H256) -> Result<(Change, u64), ChainError> {
+        self.record(&encode_best(hash))
+    }
+
+    /// Makes the best chain final up to `number`.
+    pub(super) fn finalize(&self, number: u32) -> Result<(Change, u64), ChainError> {
+        self.record(&encode_finalized(number))
+    }
+
+    fn record(&self, record: &[u8]) -> Result<(Change, u64), ChainError> {
         let mut journal = self.journal.lock();
-        let offset = journal.append(&record)?;
+        let offset = journal.append(record)?;
         let mut entries = self.index.entries.write();
-        let path = Path::new(JOURNAL);
-        entries.add(offset, &record).map_err(|reason| ChainError::Damaged { path: path.to_owned(), offset, reason })?;
-        Ok(entries.best())
+        let change = entries.add(offset, record).map_err(damaged(&self.path, offset))?;
+        Ok((change, entries.events))
+    }
+
+    /// The journal's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Flushes to the disk.
@@ -95,20 +116,37 @@ impl Ledger {
         self.journal.lock().sync()
     }
 
-    /// The newest block.
+    /// The newest block of the best chain.
     pub(super) fn best(&self) -> StoredBlock {
-        self.index.entries.read().best()
+        self.index.entries.read().best().clone()
     }
 
-    /// The block with this number.
-    pub(super) fn by_number(&self, number: u32) -> Option<StoredBlock> {
-        self.index.entries.read().blocks.get(number as usize).cloned()
-    }
-
-    /// The block with this hash.
-    pub(super) fn by_hash(&self, hash: &H256) -> Option<StoredBlock> {
+    /// Both heads, as of the same moment.
+    pub(super) fn view(&self) -> View {
         let entries = self.index.entries.read();
-        entries.numbers.get(hash).and_then(|number| entries.blocks.get(*number as usize)).cloned()
+        View { best: entries.best().clone(), finalized: entries.finalized().clone(), events: entries.events }
+    }
+
+    /// Hash of the block with this number on the best chain.
+    pub(super) fn hash(&self, number: u32) -> Option<H256> {
+        self.index.entries.read().chain.get(number as usize).copied()
+    }
+
+    /// The block with this hash, on whichever fork.
+    pub(super) fn by_hash(&self, hash: &H256) -> std::io::Result<Option<StoredBlock>> {
+        let slot = {
+            let entries = self.index.entries.read();
+            if let Some(block) = entries.recent.get(hash) {
+                return Ok(Some(block.clone()));
+            }
+            match entries.slots.get(hash) {
+                Some(slot) => *slot,
+                None => return Ok(None),
+            }
+        };
+        let bytes = self.index.reader.read(slot.header)?;
+        let header = Header::decode_all(&mut &bytes[..]).map_err(std::io::Error::other)?;
+        Ok(Some(StoredBlock { hash: *hash, header, body: slot.body }))
     }
 
     /// The encoded extrinsics of a block.
@@ -117,54 +155,18 @@ impl Ledger {
         Vec::decode_all(&mut &bytes[..]).map_err(std::io::Error::other)
     }
 
-    /// The state after a block.
+    /// The state after a block. Where it is not kept any more, reading from it fails.
     pub(super) fn state(&self, block: &StoredBlock) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.index) as Arc<dyn Nodes>, *block.header.state_root())
+        Snapshot::new(Arc::clone(&self.index) as Arc<dyn Nodes>, block.header.state_root)
+    }
+
+    /// Whether the state after a block is kept.
+    pub(super) fn keeps(&self, block: &StoredBlock) -> bool {
+        self.index.entries.read().keeps(block)
     }
 }
 
-impl Entries {
-    /// Only called once genesis is in.
-    fn best(&self) -> StoredBlock {
-        #[expect(clippy::expect_used, reason = "Ledger::open returns only with a genesis block")]
-        self.blocks.last().cloned().expect("a ledger has a genesis block")
-    }
-
-    /// Notes what a record holds; `offset` is where its bytes begin.
-    fn add(&mut self, offset: u64, record: &[u8]) -> Result<(), &'static str> {
-        let mut rest = record;
-        let at = |rest: &[u8]| offset + (record.len() - rest.len()) as u64;
-        let header = Header::decode(&mut rest).map_err(|_| "a block header does not decode")?;
-        let body = at(rest);
-        Vec::<Vec<u8>>::decode(&mut rest).map_err(|_| "a block body does not decode")?;
-        let body = Place { offset: body, len: (at(rest) - body) as u32 };
-        let parent = self.blocks.last();
-        let follows = parent.map_or(header.number == 0, |parent| {
-            header.parent_hash == parent.hash && header.number == parent.header.number + 1
-        });
-        if !follows {
-            return Err("a block does not follow the one before it");
-        }
-        let Compact(count) =
-            Compact::<u32>::decode(&mut rest).map_err(|_| "the number of trie nodes does not decode")?;
-        for _ in 0..count {
-            let hash = H256::decode(&mut rest).map_err(|_| "a trie node's hash does not decode")?;
-            let Compact(len) = Compact::<u32>::decode(&mut rest).map_err(|_| "a trie node's length does not decode")?;
-            let place = Place { offset: at(rest), len };
-            rest = rest.get(len as usize..).ok_or("a trie node is longer than its record")?;
-            self.nodes.entry(hash).or_insert(place);
-        }
-        let hash = header.hash();
-        self.numbers.insert(hash, header.number);
-        self.blocks.push(StoredBlock { hash, header, body });
-        Ok(())
-    }
-}
-
-fn encode_record(header: &Header, body: &[Vec<u8>], nodes: &NewNodes) -> Result<Vec<u8>, ChainError> {
-    let record = (header, body, nodes).encode();
-    if record.len() > MAX_RECORD {
-        return Err(ChainError::BlockTooLarge { number: header.number, bytes: record.len(), limit: MAX_RECORD });
-    }
-    Ok(record)
+fn damaged(path: &Path, offset: u64) -> impl FnOnce(&'static str) -> ChainError {
+    let path = path.to_owned();
+    move |reason| ChainError::Damaged { path, offset, reason }
 }

@@ -2,24 +2,45 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `journal.rs` | the append-only file of blocks and trie nodes |
+//! | `journal.rs` | the append-only file of records |
+//! | `records.rs` | what a record says |
+//! | `entries.rs` | the best chain, its forks and what of it is final |
 //! | `ledger.rs` | blocks by number and hash, state at each of them |
-//! | `pool.rs` | transactions that wait for a block |
-//! | `producer.rs` | the clock that makes blocks |
+//! | `pruning.rs` | forgetting old states |
+//! | `pool.rs` | transactions on their way to finality |
+//! | `clock.rs` | chain time |
+//! | `producer.rs` | making blocks and forks |
+//! | `control.rs` | steering: time travel and faults |
 //! | `rpc/` | the JSON-RPC server |
+//! | `proxy.rs`, `proxy_content.rs` | a faulty endpoint in front of a chain, and its lies |
+//! | `command.rs`, `travel.rs`, `bench.rs` | the command line |
 //!
-//! There is one node and no fork: a block is final when it is stored, and the best head is the finalized head.
+//! There is one node. Unless told otherwise a block is final when it is stored; with a finality lag, or while finality is
+//! stalled, the newest blocks can be replaced by a fork, which only happens on demand.
 
+mod bench;
+mod clock;
 mod command;
+mod control;
+mod entries;
 mod error;
 mod journal;
 mod ledger;
 mod node;
 mod pool;
 mod producer;
+mod proxy;
+mod proxy_content;
+mod pruning;
+mod records;
 mod rpc;
+mod travel;
 
 pub use command::{Args, run};
+pub use control::{ControlError, Controls, Head, Heads, MAX_GROWTH, MAX_REORG};
 pub use error::ChainError;
-pub use node::{ChainConfig, ChainHandle, spawn};
+pub use node::{ChainConfig, ChainHandle, DEFAULT_STEP, spawn};
 pub use node_subtensor_runtime::{Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis};
+pub use proxy::FaultProxy;
+pub use pruning::DEFAULT_KEPT_STATES;
+pub use travel::snapshot;

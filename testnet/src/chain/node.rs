@@ -1,10 +1,16 @@
 //! Ledger, pool, block clock and RPC server put together.
 
+use super::clock::Clock;
+use super::control::{Controls, Switches};
+use super::entries::StoredBlock;
 use super::error::ChainError;
-use super::ledger::{Ledger, StoredBlock};
+use super::ledger::Ledger;
 use super::pool::Pool;
+use super::producer::wall_clock;
+use super::pruning::DEFAULT_KEPT_STATES;
 use super::{GenesisConfig, producer, rpc};
 use jsonrpsee::server::ServerHandle;
+use parking_lot::Mutex;
 use sp_core::H256;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// Heads a subscriber can be behind before it misses some; clients fill such gaps by number.
 const HEAD_BACKLOG: usize = 256;
 
+/// How far a step moves chain time where blocks are only made on demand: Finney's block time.
+pub const DEFAULT_STEP: Duration = Duration::from_secs(12);
+
 /// How to run a chain.
 #[derive(Debug, Clone)]
 pub struct ChainConfig {
@@ -23,18 +32,82 @@ pub struct ChainConfig {
     pub dir: PathBuf,
     /// Port on 127.0.0.1; 0 takes any free one.
     pub port: u16,
-    /// Time between blocks.
+    /// Time between blocks; zero makes blocks only on demand.
     pub block_time: Duration,
     /// What the chain starts with. A folder that holds a chain needs none, and refuses another one.
     pub genesis: Option<GenesisConfig>,
+    /// Whether clients may steer the chain through `testnet_*` methods.
+    pub controls: bool,
+    /// Blocks between the best and the finalized head.
+    pub finality_lag: u32,
+    /// Final states that are kept; `None` keeps all.
+    pub kept_states: Option<u32>,
+    /// How far a stepped block moves chain time; `None` is the block time, or [`DEFAULT_STEP`] where that is zero.
+    pub step: Option<Duration>,
+    /// Timestamp of block 1, Unix milliseconds; `None` is the wall clock's.
+    pub start_time: Option<u64>,
+    /// Seconds that chain time is ahead of the wall clock, from block 1 on; negative is behind.
+    pub clock_skew: i64,
 }
 
 impl ChainConfig {
     /// A chain in `dir` on a free port with the block time of `launch.sh`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, genesis: GenesisConfig) -> Self {
-        Self { dir: dir.into(), port: 0, block_time: Duration::from_millis(500), genesis: Some(genesis) }
+        Self { genesis: Some(genesis), ..Self::resume(dir) }
     }
+
+    /// The chain that `dir` holds already, like [`ChainConfig::new`].
+    #[must_use]
+    pub fn resume(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            port: 0,
+            block_time: Duration::from_millis(500),
+            genesis: None,
+            controls: false,
+            finality_lag: 0,
+            kept_states: Some(DEFAULT_KEPT_STATES),
+            step: None,
+            start_time: None,
+            clock_skew: 0,
+        }
+    }
+
+    fn step_ms(&self) -> u64 {
+        let step = self.step.unwrap_or(if self.block_time.is_zero() { DEFAULT_STEP } else { self.block_time });
+        u64::try_from(step.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn switches(&self, newest: u64) -> Switches {
+        let skew = self.clock_skew.saturating_mul(1_000);
+        Switches {
+            finality_lag: self.finality_lag,
+            finality_stalled: false,
+            production_stalled: false,
+            clock: Clock::new(self.step_ms(), self.start_time, skew, newest, wall_clock()),
+            upgrade: None,
+            kept_states: self.kept_states,
+        }
+    }
+}
+
+/// Something that subscribers hear of.
+#[derive(Debug, Clone)]
+pub(super) enum News {
+    /// A block of any fork; `best` if it is the new best head.
+    Imported {
+        block: StoredBlock,
+        best: bool,
+    },
+    Finalized(StoredBlock),
+}
+
+/// News with the number of its event: a subscriber skips what it has seen already.
+#[derive(Debug, Clone)]
+pub(super) struct Announcement {
+    pub(super) at: u64,
+    pub(super) news: News,
 }
 
 /// What the parts of the node share.
@@ -42,7 +115,18 @@ impl ChainConfig {
 pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) pool: Pool,
-    pub(super) heads: broadcast::Sender<StoredBlock>,
+    pub(super) switches: Mutex<Switches>,
+    /// Held while the chain grows or is reorganized, so that one does it at a time.
+    pub(super) making: Mutex<()>,
+    pub(super) news: broadcast::Sender<Announcement>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn announce(&self, announcement: Announcement) {
+        // Nobody may be listening.
+        let _ = self.news.send(announcement);
+    }
 }
 
 /// A running chain. Dropping it stops it without waiting.
@@ -52,10 +136,10 @@ pub struct ChainHandle {
     pub ws_url: String,
     /// Hash of block 0.
     pub genesis_hash: H256,
+    controls: Controls,
     shared: Arc<Shared>,
     server: ServerHandle,
     producer: JoinHandle<Result<(), ChainError>>,
-    stop: CancellationToken,
 }
 
 /// Starts a chain on the current tokio runtime and returns once it can be connected to.
@@ -63,23 +147,40 @@ pub struct ChainHandle {
 /// # Errors
 /// When the folder, the genesis or the port is unusable; the error names it.
 pub async fn spawn(config: ChainConfig) -> Result<ChainHandle, ChainError> {
-    let ChainConfig { dir, port, block_time, genesis } = config;
-    let opened = tokio::task::spawn_blocking(move || Ledger::open(&dir, genesis.as_ref())).await;
-    let ledger = opened.map_err(|error| ChainError::Task("opening", error))??;
-    let (heads, _) = broadcast::channel(HEAD_BACKLOG);
-    let shared = Arc::new(Shared { ledger, pool: Pool::default(), heads });
-    let stop = CancellationToken::new();
-    let (address, server) = rpc::serve(Arc::clone(&shared), port, stop.clone()).await?;
-    let producer = tokio::spawn(producer::produce(Arc::clone(&shared), block_time, stop.clone()));
-    let genesis_hash = shared.ledger.by_number(0).map(|block| block.hash).unwrap_or_default();
-    Ok(ChainHandle { ws_url: format!("ws://{address}"), genesis_hash, shared, server, producer, stop })
+    let (port, block_time, open) = (config.port, config.block_time, config.controls);
+    let opened = tokio::task::spawn_blocking(move || {
+        let ledger = Ledger::open(&config.dir, config.genesis.as_ref())?;
+        ledger.prune(config.kept_states)?;
+        let newest = ledger.state(&ledger.best()).timestamp()?;
+        Ok::<_, ChainError>((ledger, config.switches(newest)))
+    });
+    let (ledger, switches) = opened.await.map_err(|error| ChainError::Task("opening", error))??;
+    let genesis_hash = ledger.hash(0).unwrap_or_default();
+    let shared = Arc::new(Shared {
+        ledger,
+        pool: Pool::default(),
+        switches: Mutex::new(switches),
+        making: Mutex::new(()),
+        news: broadcast::channel(HEAD_BACKLOG).0,
+        stop: CancellationToken::new(),
+    });
+    let controls = Controls::new(Arc::clone(&shared));
+    let (address, server) = rpc::serve(Arc::clone(&shared), port, open.then(|| controls.clone())).await?;
+    let producer = tokio::spawn(producer::produce(Arc::clone(&shared), block_time, shared.stop.clone()));
+    Ok(ChainHandle { ws_url: format!("ws://{address}"), genesis_hash, controls, shared, server, producer })
 }
 
 impl ChainHandle {
     /// Number of the newest block.
     #[must_use]
     pub fn best_number(&self) -> u32 {
-        self.shared.ledger.best().header.number
+        self.controls.heads().best.number
+    }
+
+    /// The chain's switches; they work whether or not clients may use them.
+    #[must_use]
+    pub fn controls(&self) -> &Controls {
+        &self.controls
     }
 
     /// Waits until the chain stops by itself, which it does only on a fault.
@@ -95,7 +196,7 @@ impl ChainHandle {
     /// # Errors
     /// A fault that stopped block production before, or one of the last flush.
     pub async fn stop(mut self) -> Result<(), ChainError> {
-        self.stop.cancel();
+        self.shared.stop.cancel();
         // Fails only if it is stopped already.
         let _ = self.server.stop();
         let produced = if self.producer.is_finished() { Ok(()) } else { self.failed().await };
@@ -107,7 +208,7 @@ impl ChainHandle {
 
 impl Drop for ChainHandle {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.shared.stop.cancel();
         let _ = self.server.stop();
     }
 }

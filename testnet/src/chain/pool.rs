@@ -1,34 +1,51 @@
-//! Transactions that wait for a block.
+//! Transactions on their way to finality.
 //!
 //! The pool keeps what the runtime called valid, one transaction per (sender, nonce) unless a later one has a higher
-//! priority. Validation and block building happen outside its lock.
+//! priority. Once a block holds a transaction it is kept until that block is final: a reorg puts it back. Validation and
+//! block building happen outside the pool's lock.
 
 use node_subtensor_runtime::UncheckedExtrinsic;
 use parking_lot::Mutex;
 use sp_core::H256;
 use sp_runtime::transaction_validity::ValidTransaction;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use tokio::sync::mpsc;
 
 /// Most transactions that wait at once; a subnet's neurons send a few each per epoch.
 const MAX_WAITING: usize = 8_192;
-/// Updates a watcher can be behind; a transaction's life has at most four.
-pub(super) const WATCHER_BACKLOG: usize = 8;
+/// Updates a watcher can be behind; a transaction's life has four, and two more for each reorg.
+pub(super) const WATCHER_BACKLOG: usize = 32;
+/// Blocks after which a watcher is told that finality does not come, as other nodes do; the transaction can no longer
+/// return to the pool then.
+const FINALITY_TIMEOUT: u32 = 512;
+/// Blocks for which the bytes of a transaction that was included or refused are not taken again: half an hour on the live
+/// chain.
+const BAN: u32 = 150;
+/// Most bans at once.
+const MAX_BANNED: usize = 8_192;
 
 /// What became of a watched transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
+    /// An earlier nonce is missing.
+    Future,
     Ready,
     InBlock(H256),
+    /// The block left the best chain.
+    Retracted(H256),
     Finalized(H256),
+    /// The block is not final after [`FINALITY_TIMEOUT`] more.
+    FinalityTimeout(H256),
     Usurped(H256),
     Invalid,
 }
 
-/// Why the pool did not take a transaction that the runtime calls valid.
+/// Why the pool does not take a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unwelcome {
     AlreadyWaiting,
+    /// It was included or refused a short while ago.
+    Banned,
     /// Another transaction holds the same nonce with at least the same priority: (held, offered).
     PriorityTooLow(u64, u64),
     Full,
@@ -43,7 +60,10 @@ pub(super) struct Waiting {
     priority: u64,
     /// Order of arrival.
     arrival: u64,
+    requires: Vec<Vec<u8>>,
     provides: Vec<Vec<u8>>,
+    /// Whether its watchers know that it can go into a block.
+    ready: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +71,13 @@ struct Inner {
     waiting: HashMap<H256, Waiting>,
     /// Who provides a tag; one transaction per (sender, nonce).
     providers: HashMap<Vec<u8>, H256>,
+    /// What blocks hold that are not final yet.
+    included: HashMap<H256, Vec<Waiting>>,
+    /// Numbers and hashes of those blocks, by arrival.
+    order: VecDeque<(u32, H256)>,
     watchers: HashMap<H256, Vec<mpsc::Sender<Fate>>>,
+    /// Until which block a hash is banned.
+    banned: HashMap<H256, u32>,
     arrivals: u64,
 }
 
@@ -60,6 +86,16 @@ struct Inner {
 pub(super) struct Pool(Mutex<Inner>);
 
 impl Pool {
+    /// Whether a transaction of this hash may be offered at block `best`; asked before it is validated.
+    pub(super) fn admits(&self, hash: &H256, best: u32) -> Result<(), Unwelcome> {
+        let inner = self.0.lock();
+        match inner.banned.get(hash) {
+            Some(until) if *until > best => Err(Unwelcome::Banned),
+            _ if inner.waiting.contains_key(hash) => Err(Unwelcome::AlreadyWaiting),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a transaction with the validity the runtime gave it. A watcher hears of its fate until the last update.
     pub(super) fn add(
         &self,
@@ -82,19 +118,18 @@ impl Pool {
             return Err(Unwelcome::Full);
         }
         for rival in rivals {
-            inner.remove(&rival, Some(Fate::Usurped(hash)));
-        }
-        for tag in &validity.provides {
-            inner.providers.insert(tag.clone(), hash);
+            inner.remove(&rival, Fate::Usurped(hash));
         }
         if let Some(watcher) = watcher {
             inner.watchers.insert(hash, vec![watcher]);
-            inner.tell(&hash, Fate::Ready);
         }
         inner.arrivals += 1;
-        let (priority, arrival) = (validity.priority, inner.arrivals);
-        let waiting = Waiting { hash, transaction, bytes, priority, arrival, provides: validity.provides };
-        inner.waiting.insert(hash, waiting);
+        let ValidTransaction { priority, requires, provides, .. } = validity;
+        let arrival = inner.arrivals;
+        inner.put(Waiting { hash, transaction, bytes, priority, arrival, requires, provides, ready: false });
+        if inner.waiting.get(&hash).is_some_and(|waiting| !waiting.ready) {
+            inner.tell(&hash, Fate::Future);
+        }
         Ok(())
     }
 
@@ -110,32 +145,123 @@ impl Pool {
         self.0.lock().providers.contains_key(tag)
     }
 
-    /// Drops a transaction that a block contains; a stored block is final.
-    pub(super) fn included(&self, hash: &H256, block: H256) {
+    /// Notes that block `number` holds a transaction.
+    pub(super) fn included(&self, hash: &H256, number: u32, block: H256) {
         let mut inner = self.0.lock();
+        let Some(waiting) = inner.take(hash) else { return };
         inner.tell(hash, Fate::InBlock(block));
-        inner.remove(hash, Some(Fate::Finalized(block)));
+        inner.ban(*hash, number);
+        if inner.order.back().is_none_or(|(_, last)| *last != block) {
+            inner.order.push_back((number, block));
+        }
+        inner.included.entry(block).or_default().push(waiting);
     }
 
-    /// Drops a transaction that can never be included.
-    pub(super) fn refused(&self, hash: &H256) {
-        self.0.lock().remove(hash, Some(Fate::Invalid));
+    /// Lets go of what a block holds that became final.
+    pub(super) fn finalized(&self, block: H256) {
+        self.0.lock().settle(block, Fate::Finalized(block));
+    }
+
+    /// Puts back what a block holds that left the best chain.
+    pub(super) fn retracted(&self, block: H256) {
+        let mut inner = self.0.lock();
+        inner.order.retain(|(_, other)| *other != block);
+        for waiting in inner.included.remove(&block).unwrap_or_default() {
+            inner.banned.remove(&waiting.hash);
+            inner.tell(&waiting.hash, Fate::Retracted(block));
+            let rival = waiting.provides.iter().find_map(|tag| inner.providers.get(tag)).copied();
+            match rival {
+                Some(rival) => inner.forget(&waiting.hash, Fate::Usurped(rival)),
+                None => inner.put(waiting),
+            }
+        }
+    }
+
+    /// Gives up waiting for the finality of old blocks; `best` is the newest block's number.
+    pub(super) fn expire(&self, best: u32) {
+        let mut inner = self.0.lock();
+        while let Some((number, block)) = inner.order.front().copied() {
+            if best.saturating_sub(number) <= FINALITY_TIMEOUT {
+                break;
+            }
+            inner.settle(block, Fate::FinalityTimeout(block));
+        }
+        if inner.banned.len() > MAX_BANNED {
+            inner.banned.retain(|_, until| *until > best);
+        }
+        if inner.banned.len() > MAX_BANNED {
+            inner.banned.clear();
+        }
+    }
+
+    /// Drops a transaction that can never be included; `best` is the newest block's number.
+    pub(super) fn refused(&self, hash: &H256, best: u32) {
+        let mut inner = self.0.lock();
+        inner.ban(*hash, best);
+        inner.remove(hash, Fate::Invalid);
     }
 }
 
 impl Inner {
-    fn remove(&mut self, hash: &H256, fate: Option<Fate>) {
-        if let Some(gone) = self.waiting.remove(hash) {
-            for tag in &gone.provides {
-                if self.providers.get(tag) == Some(hash) {
-                    self.providers.remove(tag);
-                }
+    fn put(&mut self, mut waiting: Waiting) {
+        let hash = waiting.hash;
+        for tag in &waiting.provides {
+            self.providers.insert(tag.clone(), hash);
+        }
+        waiting.ready = false;
+        self.waiting.insert(hash, waiting);
+        self.promote();
+    }
+
+    /// Tells the watchers of transactions whose earlier nonces are all here by now.
+    fn promote(&mut self) {
+        loop {
+            let ready = self.waiting.values().find(|waiting| {
+                let satisfied = |tag| {
+                    let provider = self.providers.get(tag).and_then(|hash| self.waiting.get(hash));
+                    provider.is_some_and(|provider| provider.ready)
+                };
+                !waiting.ready && waiting.requires.iter().all(satisfied)
+            });
+            let Some(hash) = ready.map(|waiting| waiting.hash) else { return };
+            if let Some(waiting) = self.waiting.get_mut(&hash) {
+                waiting.ready = true;
+            }
+            self.tell(&hash, Fate::Ready);
+        }
+    }
+
+    /// Takes a transaction out without telling anybody.
+    fn take(&mut self, hash: &H256) -> Option<Waiting> {
+        let gone = self.waiting.remove(hash)?;
+        for tag in &gone.provides {
+            if self.providers.get(tag) == Some(hash) {
+                self.providers.remove(tag);
             }
         }
-        if let Some(fate) = fate {
-            self.tell(hash, fate);
-        }
+        Some(gone)
+    }
+
+    fn remove(&mut self, hash: &H256, fate: Fate) {
+        self.take(hash);
+        self.forget(hash, fate);
+    }
+
+    /// The last word to a transaction's watchers.
+    fn forget(&mut self, hash: &H256, fate: Fate) {
+        self.tell(hash, fate);
         self.watchers.remove(hash);
+    }
+
+    fn settle(&mut self, block: H256, fate: Fate) {
+        self.order.retain(|(_, other)| *other != block);
+        for waiting in self.included.remove(&block).unwrap_or_default() {
+            self.forget(&waiting.hash, fate);
+        }
+    }
+
+    fn ban(&mut self, hash: H256, now: u32) {
+        self.banned.insert(hash, now.saturating_add(BAN));
     }
 
     /// A watcher that went away or fell behind misses the update; it never holds the chain up.

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 const BAD_FORMAT: i32 = 1_001;
 const INVALID: i32 = 1_010;
 const UNKNOWN_VALIDITY: i32 = 1_011;
+const BANNED: i32 = 1_012;
 const ALREADY_IMPORTED: i32 = 1_013;
 const PRIORITY_TOO_LOW: i32 = 1_014;
 const IMMEDIATELY_DROPPED: i32 = 1_016;
@@ -37,13 +38,18 @@ pub(super) fn register(module: &mut Module) -> Registered {
 fn submit(context: &Context, params: &Params<'_>, watcher: Option<mpsc::Sender<Fate>>) -> Answer<H256> {
     let HexBytes(bytes) = params.sequence().next()?;
     let transaction = executor::decode_transaction(&bytes).map_err(|error| {
-        ErrorObjectOwned::owned(BAD_FORMAT, "Extrinsic has invalid format", Some(error.to_string()))
+        ErrorObjectOwned::owned(BAD_FORMAT, format!("Extrinsic has invalid format: {error}"), None::<()>)
     })?;
     let hash = BlakeTwo256::hash(&bytes);
     let head = context.shared.ledger.best();
+    let pool = &context.shared.pool;
+    pool.admits(&hash, head.header.number).map_err(|reason| unwelcome(reason, hash))?;
     let validity = context.shared.ledger.state(&head).validate(transaction.clone(), head.hash).map_err(failed)?;
-    let validity = validity.map_err(refusal)?;
-    context.shared.pool.add(hash, bytes, transaction, validity, watcher).map_err(unwelcome)?;
+    let validity = validity.map_err(|error| {
+        pool.refused(&hash, head.header.number);
+        refusal(error)
+    })?;
+    pool.add(hash, bytes, transaction, validity, watcher).map_err(|reason| unwelcome(reason, hash))?;
     Ok(hash)
 }
 
@@ -66,10 +72,11 @@ fn refusal(error: TransactionValidityError) -> ErrorObjectOwned {
     }
 }
 
-fn unwelcome(reason: Unwelcome) -> ErrorObjectOwned {
+fn unwelcome(reason: Unwelcome, hash: H256) -> ErrorObjectOwned {
     match reason {
+        Unwelcome::Banned => ErrorObjectOwned::owned(BANNED, "Transaction is temporarily banned", None::<()>),
         Unwelcome::AlreadyWaiting => {
-            ErrorObjectOwned::owned(ALREADY_IMPORTED, "Transaction Already Imported", None::<()>)
+            ErrorObjectOwned::owned(ALREADY_IMPORTED, "Transaction Already Imported", Some(format!("{hash:?}")))
         }
         Unwelcome::PriorityTooLow(held, offered) => ErrorObjectOwned::owned(
             PRIORITY_TOO_LOW,
@@ -97,7 +104,7 @@ async fn submit_and_watch(params: Params<'static>, pending: PendingSubscriptionS
     loop {
         let fate = tokio::select! {
             () = sink.closed() => return,
-            () = context.stop.cancelled() => return,
+            () = context.shared.stop.cancelled() => return,
             fate = fates.recv() => fate,
         };
         // The pool lets go of a watcher after the last update.
@@ -110,8 +117,11 @@ async fn submit_and_watch(params: Params<'static>, pending: PendingSubscriptionS
 
 fn status(fate: Fate) -> Value {
     match fate {
+        Fate::Future => json!("future"),
         Fate::Ready => json!("ready"),
         Fate::InBlock(block) => json!({ "inBlock": block }),
+        Fate::Retracted(block) => json!({ "retracted": block }),
+        Fate::FinalityTimeout(block) => json!({ "finalityTimeout": block }),
         Fate::Finalized(block) => json!({ "finalized": block }),
         Fate::Usurped(by) => json!({ "usurped": by }),
         Fate::Invalid => json!("invalid"),

@@ -1,6 +1,7 @@
 //! `chain_*`: blocks and heads.
 
-use super::super::ledger::StoredBlock;
+use super::super::entries::StoredBlock;
+use super::super::node::{Announcement, News};
 use super::{Answer, Context, HexBytes, Module, Registered, accept, bad_parameter, failed, send};
 use jsonrpsee::PendingSubscriptionSink;
 use node_subtensor_runtime::Header;
@@ -31,14 +32,14 @@ pub(super) fn register(module: &mut Module) -> Registered {
     })?;
     module.register_alias("chain_getHead", "chain_getBlockHash")?;
     module.register_method("chain_getFinalizedHead", |_, context, _| -> Answer<H256> {
-        Ok(context.shared.ledger.best().hash)
+        Ok(context.shared.ledger.view().finalized.hash)
     })?;
     module.register_alias("chain_getFinalisedHead", "chain_getFinalizedHead")?;
-    module.register_method("chain_getHeader", |params, context, _| -> Answer<Option<Header>> {
-        Ok(find(context, params.sequence().optional_next()?).map(|block| block.header))
+    module.register_blocking_method("chain_getHeader", |params, context, _| -> Answer<Option<Header>> {
+        Ok(find(&context, params.sequence().optional_next()?)?.map(|block| block.header))
     })?;
     module.register_blocking_method("chain_getBlock", |params, context, _| -> Answer<Option<SignedBlock>> {
-        let Some(block) = find(&context, params.sequence().optional_next()?) else { return Ok(None) };
+        let Some(block) = find(&context, params.sequence().optional_next()?)? else { return Ok(None) };
         let extrinsics = context.shared.ledger.body(&block).map_err(failed)?;
         let extrinsics = extrinsics.into_iter().map(HexBytes).collect();
         Ok(Some(SignedBlock { block: Block { header: block.header, extrinsics }, justifications: None }))
@@ -46,15 +47,17 @@ pub(super) fn register(module: &mut Module) -> Registered {
     register_heads(module)
 }
 
-fn find(context: &Context, hash: Option<H256>) -> Option<StoredBlock> {
-    hash.map_or_else(|| Some(context.shared.ledger.best()), |hash| context.shared.ledger.by_hash(&hash))
+fn find(context: &Context, hash: Option<H256>) -> Answer<Option<StoredBlock>> {
+    match hash {
+        None => Ok(Some(context.shared.ledger.best())),
+        Some(hash) => context.shared.ledger.by_hash(&hash).map_err(failed),
+    }
 }
 
 /// The hash of a number (plain or hex), a list of them, or the newest block's.
 fn block_hash(context: &Context, asked: Option<Value>) -> Answer<Value> {
     let one = |value: &Value| -> Answer<Value> {
-        let block = context.shared.ledger.by_number(number(value)?);
-        Ok(block.map_or(Value::Null, |block| hash_text(block.hash)))
+        Ok(context.shared.ledger.hash(number(value)?).map_or(Value::Null, hash_text))
     };
     match asked {
         None | Some(Value::Null) => Ok(hash_text(context.shared.ledger.best().hash)),
@@ -81,52 +84,75 @@ fn number(value: &Value) -> Answer<u32> {
     number.ok_or_else(|| bad_parameter(format!("{value} is no block number")))
 }
 
+/// Which heads a subscriber follows.
+#[derive(Debug, Clone, Copy)]
+enum Heads {
+    /// Each new best block; after a reorg the one that tipped it.
+    Best,
+    /// Every block of every fork.
+    All,
+    /// The newest final block; those between it and the one before are not told.
+    Finalized,
+}
+
 fn register_heads(module: &mut Module) -> Registered {
     module.register_subscription(
         "chain_subscribeNewHeads",
         "chain_newHead",
         "chain_unsubscribeNewHeads",
-        |_, pending, context, _| heads(pending, context),
+        |_, pending, context, _| heads(pending, context, Heads::Best),
     )?;
     module.register_subscription(
         "chain_subscribeAllHeads",
         "chain_allHead",
         "chain_unsubscribeAllHeads",
-        |_, pending, context, _| heads(pending, context),
+        |_, pending, context, _| heads(pending, context, Heads::All),
     )?;
     module.register_subscription(
         "chain_subscribeFinalizedHeads",
         "chain_finalizedHead",
         "chain_unsubscribeFinalizedHeads",
-        |_, pending, context, _| heads(pending, context),
+        |_, pending, context, _| heads(pending, context, Heads::Finalized),
     )?;
     Ok(())
 }
 
 /// The newest header now, and every one after it. A subscriber that fell behind goes on with the oldest still known.
-async fn heads(pending: PendingSubscriptionSink, context: Arc<Context>) {
-    let mut news = context.shared.heads.subscribe();
-    let mut last = context.shared.ledger.best();
+async fn heads(pending: PendingSubscriptionSink, context: Arc<Context>, which: Heads) {
+    let mut news = context.shared.news.subscribe();
+    let view = context.shared.ledger.view();
+    let first = if let Heads::Finalized = which { view.finalized } else { view.best };
     let Some(sink) = accept(pending).await else { return };
-    if !send(&sink, &last.header).await {
+    if !send(&sink, &first.header).await {
         return;
     }
     loop {
-        let block = tokio::select! {
+        let announcement = tokio::select! {
             () = sink.closed() => return,
-            () = context.stop.cancelled() => return,
+            () = context.shared.stop.cancelled() => return,
             news = news.recv() => match news {
-                Ok(block) => block,
+                Ok(announcement) => announcement,
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },
         };
-        // The first news may be the head that was sent already.
-        if block.header.number > last.header.number {
-            if !send(&sink, &block.header).await {
-                return;
-            }
-            last = block;
+        // The first news may be older than the head that was sent already.
+        if announcement.at <= view.events {
+            continue;
         }
+        if let Some(header) = followed(&announcement, which)
+            && !send(&sink, header).await
+        {
+            return;
+        }
+    }
+}
+
+fn followed(announcement: &Announcement, which: Heads) -> Option<&Header> {
+    match (&announcement.news, which) {
+        (News::Imported { block, best: true }, Heads::Best)
+        | (News::Imported { block, .. }, Heads::All)
+        | (News::Finalized(block), Heads::Finalized) => Some(&block.header),
+        _ => None,
     }
 }

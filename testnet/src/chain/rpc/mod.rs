@@ -5,19 +5,22 @@ mod chain;
 mod hex_bytes;
 mod state;
 mod system;
+mod testnet;
 
+use super::control::Controls;
+use super::entries::StoredBlock;
 use super::error::ChainError;
-use super::ledger::StoredBlock;
 use super::node::Shared;
 use hex_bytes::HexBytes;
 use jsonrpsee::server::{Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
 use jsonrpsee::{PendingSubscriptionSink, RpcModule, SubscriptionSink};
+use node_subtensor_runtime::executor::Snapshot;
 use serde::Serialize;
 use sp_core::H256;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
+pub(super) use testnet::MAX_STEPS;
 
 /// Connections at once: every process of a local subnet with some to spare.
 const MAX_CONNECTIONS: u32 = 512;
@@ -41,14 +44,15 @@ type Answer<T> = Result<T, ErrorObjectOwned>;
 #[derive(Debug, Clone)]
 struct Context {
     shared: Arc<Shared>,
-    stop: CancellationToken,
+    /// Absent where clients may not steer the chain.
+    controls: Option<Controls>,
 }
 
 /// Starts the server and returns its address.
 pub(super) async fn serve(
     shared: Arc<Shared>,
     port: u16,
-    stop: CancellationToken,
+    controls: Option<Controls>,
 ) -> Result<(SocketAddr, ServerHandle), ChainError> {
     let config = ServerConfig::builder()
         .max_connections(MAX_CONNECTIONS)
@@ -60,12 +64,14 @@ pub(super) async fn serve(
     let listen = |source| ChainError::Listen { port, source };
     let server = Server::builder().set_config(config).build((Ipv4Addr::LOCALHOST, port)).await.map_err(listen)?;
     let address = server.local_addr().map_err(listen)?;
-    let mut module = RpcModule::new(Context { shared, stop });
+    let open = controls.is_some();
+    let mut module = RpcModule::new(Context { shared, controls });
     chain::register(&mut module)?;
     state::register(&mut module)?;
     author::register(&mut module)?;
     system::register(&mut module)?;
-    system::register_list(&mut module)?;
+    testnet::register(&mut module)?;
+    system::register_list(&mut module, open)?;
     Ok((address, server.start(module)))
 }
 
@@ -73,7 +79,27 @@ impl Context {
     /// The block with this hash, or the newest.
     fn block(&self, hash: Option<H256>) -> Answer<StoredBlock> {
         let Some(hash) = hash else { return Ok(self.shared.ledger.best()) };
-        self.shared.ledger.by_hash(&hash).ok_or_else(|| failed(format!("Unknown block: {hash:?} is not on this chain")))
+        let block = self.shared.ledger.by_hash(&hash).map_err(failed)?;
+        block.ok_or_else(|| {
+            failed(format!("Client error: UnknownBlock: Header was not found in the database: {hash:?}"))
+        })
+    }
+
+    /// The block with this hash whose state is asked for, or the newest; what a node without that state answers is worded
+    /// by `discarded`.
+    fn block_with_state(&self, hash: Option<H256>, discarded: &str) -> Answer<StoredBlock> {
+        let block = self.block(hash)?;
+        if self.shared.ledger.keeps(&block) {
+            return Ok(block);
+        }
+        Err(failed(format!("Client error: {discarded}: State already discarded for {:?}", block.hash)))
+    }
+
+    /// The state after the block with this hash, or after the newest.
+    fn state(&self, hash: Option<H256>) -> Answer<(StoredBlock, Snapshot)> {
+        let block = self.block_with_state(hash, "UnknownBlock")?;
+        let state = self.shared.ledger.state(&block);
+        Ok((block, state))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `system_*` and `rpc_methods`: what the node is.
 
+use super::testnet::PREFIX;
 use super::{Answer, Context, Module, Registered, bad_parameter, failed};
 use codec::{Decode, Encode};
 use node_subtensor_runtime::{AccountId, SS58_PREFIX};
@@ -41,9 +42,10 @@ fn next_nonce(context: &Context, account: &AccountId) -> Answer<u32> {
     Ok(nonce)
 }
 
-/// Lists every method; clients choose their protocol by it.
-pub(super) fn register_list(module: &mut Module) -> Registered {
+/// Lists every method that may be used; clients choose their protocol by it.
+pub(super) fn register_list(module: &mut Module, controls: bool) -> Registered {
     let mut names: Vec<&str> = module.method_names().chain(["rpc_methods"]).collect();
+    names.retain(|name| controls || !name.starts_with(PREFIX));
     names.sort_unstable();
     let list = json!({ "methods": names });
     module.register_method("rpc_methods", move |_, _, _| list.clone())?;

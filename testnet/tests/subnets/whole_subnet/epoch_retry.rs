@@ -104,8 +104,7 @@ async fn last_update(chain: &ChainClient) -> BlockNumber {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_without_enough_to_read_is_decided_once_there_is() {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        ChainConfig { dir: folder.path().to_owned(), port: 0, block_time: BLOCK_TIME, genesis: Some(genesis()) };
+    let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder.path(), genesis()) };
     let node = chain::spawn(config).await.unwrap();
     let client = ChainClient::connect(&node.ws_url, Netuid(NETUID)).await.unwrap();
     let (agreement, state, library) = validator("first", &client, None).await;

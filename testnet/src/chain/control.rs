@@ -1,0 +1,271 @@
+//! Steering a running chain: time travel, and the faults that a client must survive.
+//!
+//! The same switches are reached from Rust through [`Controls`] and, where the chain was started with them, over JSON-RPC
+//! as `testnet_*` (see `rpc/testnet.rs`).
+
+use super::clock::Clock;
+use super::entries::StoredBlock;
+use super::error::ChainError;
+use super::node::Shared;
+use super::producer::{self, Pace, advance_finality, make_block};
+use serde::{Deserialize, Serialize};
+use sp_core::H256;
+use std::sync::Arc;
+
+/// Longest reorg: longer ones do not happen on a chain with finality.
+pub const MAX_REORG: u32 = 256;
+/// Blocks that a reorg may add beyond those it replaces.
+pub const MAX_GROWTH: u32 = 256;
+
+/// A control could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// More blocks than are not final, or none.
+    #[error(
+        "a reorg of {depth} blocks is not possible: {unfinalized} are not final; set a finality lag or stall finality first"
+    )]
+    Depth {
+        /// Blocks to replace.
+        depth: u32,
+        /// Blocks that could be.
+        unfinalized: u32,
+    },
+    /// Longer than the bound.
+    #[error("a reorg replaces at most {MAX_REORG} blocks and adds at most {MAX_GROWTH}")]
+    TooLong,
+    /// The chain is beyond that block.
+    #[error("the chain is at block {best} already, beyond block {asked}")]
+    Passed {
+        /// The newest block.
+        best: u32,
+        /// The block asked for.
+        asked: u32,
+    },
+    /// The chain was told to stop in the middle.
+    #[error("the chain is stopping")]
+    Stopping,
+    /// The chain failed.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+/// One end of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Block number.
+    pub number: u32,
+    /// Block hash.
+    pub hash: H256,
+}
+
+/// Where the chain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heads {
+    /// The newest block of the best chain.
+    pub best: Head,
+    /// The newest final block.
+    pub finalized: Head,
+}
+
+impl From<&StoredBlock> for Head {
+    fn from(block: &StoredBlock) -> Self {
+        Self { number: block.header.number, hash: block.hash }
+    }
+}
+
+/// What can be switched while the chain runs.
+#[derive(Debug)]
+pub(super) struct Switches {
+    pub(super) finality_lag: u32,
+    pub(super) finality_stalled: bool,
+    pub(super) production_stalled: bool,
+    pub(super) clock: Clock,
+    /// `spec_version` that the next block puts in force.
+    pub(super) upgrade: Option<u32>,
+    /// Final states that are kept; `None` keeps all.
+    pub(super) kept_states: Option<u32>,
+}
+
+/// Handle on a running chain's switches; clones steer the same chain.
+#[derive(Debug, Clone)]
+pub struct Controls {
+    shared: Arc<Shared>,
+}
+
+impl Controls {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Where the chain is.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        let view = self.shared.ledger.view();
+        Heads { best: Head::from(&view.best), finalized: Head::from(&view.finalized) }
+    }
+
+    /// Makes `blocks` blocks as fast as it can. Each carries its parent's Timestamp plus the chain's step.
+    ///
+    /// # Errors
+    /// When the chain fails or stops.
+    pub async fn step(&self, blocks: u32) -> Result<Heads, ControlError> {
+        self.blocking(move |controls| controls.step_now(blocks)).await
+    }
+
+    /// Makes blocks as fast as it can until the best block is `block`.
+    ///
+    /// # Errors
+    /// When the chain is beyond it, fails or stops.
+    pub async fn run_to(&self, block: u32) -> Result<Heads, ControlError> {
+        self.blocking(move |controls| controls.run_to_now(block, u32::MAX)).await
+    }
+
+    /// Replaces the last `depth` blocks by as many others without transactions, and adds `growth` more; what the dropped
+    /// blocks held waits for the next block. Dropped blocks stay readable by hash.
+    ///
+    /// # Errors
+    /// When fewer blocks are not final.
+    pub async fn reorg(&self, depth: u32, growth: u32) -> Result<Heads, ControlError> {
+        self.blocking(move |controls| controls.reorg_now(depth, growth)).await
+    }
+
+    /// Keeps the finalized head `blocks` behind the best one. A longer lag takes nothing back.
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn set_finality_lag(&self, blocks: u32) -> Result<Heads, ControlError> {
+        self.switch(move |switches| switches.finality_lag = blocks).await
+    }
+
+    /// Stops finality; blocks go on.
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn stall_finality(&self) -> Result<Heads, ControlError> {
+        self.switch(|switches| switches.finality_stalled = true).await
+    }
+
+    /// Lets finality catch up.
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn resume_finality(&self) -> Result<Heads, ControlError> {
+        self.switch(|switches| switches.finality_stalled = false).await
+    }
+
+    /// Stops the block clock; connections stay, and steps still make blocks.
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn stall_production(&self) -> Result<Heads, ControlError> {
+        self.switch(|switches| switches.production_stalled = true).await
+    }
+
+    /// Starts the block clock again.
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn resume_production(&self) -> Result<Heads, ControlError> {
+        self.switch(|switches| switches.production_stalled = false).await
+    }
+
+    /// Makes chain time run `seconds` ahead, or behind where negative. It never turns back: a chain that is to be late
+    /// from its first block starts so, see [`ChainConfig::clock_skew`](super::ChainConfig::clock_skew).
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn set_clock_skew(&self, seconds: i64) -> Result<Heads, ControlError> {
+        self.switch(move |switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).await
+    }
+
+    /// Keeps the states of the newest `blocks` final blocks, or gives up no more with `None`. Gone ones stay gone until the
+    /// chain is started again with a longer memory.
+    ///
+    /// # Errors
+    /// When the chain fails.
+    pub async fn set_kept_states(&self, blocks: Option<u32>) -> Result<Heads, ControlError> {
+        self.switch(move |switches| switches.kept_states = blocks).await
+    }
+
+    /// Upgrades the runtime in the next block: after it `spec_version` is one higher, the metadata names it (constant
+    /// `System.Version`), and transactions signed for the old one are refused. Returns the new version.
+    ///
+    /// # Errors
+    /// When the state does not tell the version.
+    pub async fn upgrade_spec(&self) -> Result<u32, ControlError> {
+        self.blocking(Self::upgrade_spec_now).await
+    }
+
+    pub(super) fn step_now(&self, blocks: u32) -> Result<Heads, ControlError> {
+        for _ in 0..blocks {
+            if self.shared.stop.is_cancelled() {
+                return Err(ControlError::Stopping);
+            }
+            let _making = self.shared.making.lock();
+            make_block(&self.shared, Pace::Stepped)?;
+        }
+        Ok(self.heads())
+    }
+
+    /// Makes at most `most` blocks on the way to `block`.
+    pub(super) fn run_to_now(&self, block: u32, most: u32) -> Result<Heads, ControlError> {
+        let best = self.heads().best.number;
+        if best > block {
+            return Err(ControlError::Passed { best, asked: block });
+        }
+        for _ in 0..most {
+            // The block clock may be running as well.
+            if self.heads().best.number >= block {
+                break;
+            }
+            self.step_now(1)?;
+        }
+        Ok(self.heads())
+    }
+
+    pub(super) fn reorg_now(&self, depth: u32, growth: u32) -> Result<Heads, ControlError> {
+        if depth > MAX_REORG || growth > MAX_GROWTH {
+            return Err(ControlError::TooLong);
+        }
+        let _making = self.shared.making.lock();
+        let Heads { best, finalized } = self.heads();
+        let unfinalized = best.number.saturating_sub(finalized.number);
+        if depth == 0 || depth > unfinalized {
+            return Err(ControlError::Depth { depth, unfinalized });
+        }
+        producer::reorganize(&self.shared, depth, growth)?;
+        Ok(self.heads())
+    }
+
+    /// Turns a switch and lets what hangs on it follow.
+    pub(super) fn switch_now(&self, turn: impl FnOnce(&mut Switches)) -> Result<Heads, ControlError> {
+        let _making = self.shared.making.lock();
+        turn(&mut self.shared.switches.lock());
+        advance_finality(&self.shared)?;
+        let kept = self.shared.switches.lock().kept_states;
+        self.shared.ledger.prune(kept)?;
+        Ok(self.heads())
+    }
+
+    pub(super) fn upgrade_spec_now(&self) -> Result<u32, ControlError> {
+        let _making = self.shared.making.lock();
+        let version = self.shared.ledger.state(&self.shared.ledger.best()).version().map_err(ChainError::from)?;
+        let next = version.spec_version.saturating_add(1);
+        self.shared.switches.lock().upgrade = Some(next);
+        Ok(next)
+    }
+
+    async fn switch(&self, turn: impl FnOnce(&mut Switches) + Send + 'static) -> Result<Heads, ControlError> {
+        self.blocking(move |controls| controls.switch_now(turn)).await
+    }
+
+    /// Runs what reads and writes the ledger where it holds up no other task.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        action: impl FnOnce(&Self) -> Result<R, ControlError> + Send + 'static,
+    ) -> Result<R, ControlError> {
+        let controls = self.clone();
+        let done = tokio::task::spawn_blocking(move || action(&controls)).await;
+        done.map_err(|error| ChainError::Task("control", error))?
+    }
+}
