@@ -1,6 +1,7 @@
 //! The state a chain starts with, as a JSON document describes it.
 
-use crate::{AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, subtensor};
+use crate::{AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, aura, subtensor};
+use frame_support::traits::Get;
 use serde::{Deserialize, Serialize};
 use sp_core::storage::Storage;
 use sp_runtime::BuildStorage;
@@ -31,6 +32,13 @@ pub struct Genesis {
     /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses.
     #[serde(default = "default_loopback_axons")]
     pub loopback_axons: bool,
+    /// The version that timelocked commits of weights must name.
+    #[serde(default = "default_commit_reveal_version")]
+    pub commit_reveal_version: u16,
+    /// Milliseconds of a block, which clients read to foretell when a future block will be; the live chain's 12 000 where
+    /// nothing is said. The node's own clock is set when it starts.
+    #[serde(default = "default_slot_milliseconds")]
+    pub slot_milliseconds: u64,
 }
 
 /// Balance of one account at genesis.
@@ -51,6 +59,8 @@ impl Default for Genesis {
             balances: Vec::new(),
             stake_threshold: 0,
             loopback_axons: default_loopback_axons(),
+            commit_reveal_version: default_commit_reveal_version(),
+            slot_milliseconds: default_slot_milliseconds(),
         }
     }
 }
@@ -61,6 +71,14 @@ fn default_name() -> String {
 
 fn default_loopback_axons() -> bool {
     true
+}
+
+fn default_commit_reveal_version() -> u16 {
+    subtensor::DefaultCommitRevealVersion::get()
+}
+
+fn default_slot_milliseconds() -> u64 {
+    aura::DefaultSlotMilliseconds::get()
 }
 
 /// A genesis that describes no chain.
@@ -122,10 +140,12 @@ impl Genesis {
         self.check_subnets()?;
         let config = RuntimeGenesisConfig {
             balances: pallet_balances::GenesisConfig { balances: self.endowments()?, dev_accounts: None },
+            aura: aura::GenesisConfig { slot_milliseconds: self.slot_milliseconds, ..Default::default() },
             subtensor_module: subtensor::GenesisConfig {
                 subnets: self.subnets.clone(),
                 stake_threshold: self.stake_threshold,
                 loopback_axons: self.loopback_axons,
+                commit_reveal_version: self.commit_reveal_version,
             },
             ..RuntimeGenesisConfig::default()
         };

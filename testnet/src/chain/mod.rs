@@ -2,6 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | `drand.rs` | the randomness beacon |
 //! | `journal.rs` | the append-only file of blocks and trie nodes |
 //! | `ledger.rs` | blocks by number and hash, state at each of them |
 //! | `pool.rs` | transactions that wait for a block |
@@ -11,6 +12,7 @@
 //! There is one node and no fork: a block is final when it is stored, and the best head is the finalized head.
 
 mod command;
+mod drand;
 mod error;
 mod journal;
 mod ledger;
@@ -20,6 +22,7 @@ mod producer;
 mod rpc;
 
 pub use command::{Args, run};
+pub use drand::beacon_public_key;
 pub use error::ChainError;
 pub use node::{ChainConfig, ChainHandle, spawn};
 pub use node_subtensor_runtime::{Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis};

@@ -1,5 +1,6 @@
 //! Ledger, pool, block clock and RPC server put together.
 
+use super::drand::Beacon;
 use super::error::ChainError;
 use super::ledger::{Ledger, StoredBlock};
 use super::pool::Pool;
@@ -42,6 +43,7 @@ impl ChainConfig {
 pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) pool: Pool,
+    pub(super) beacon: Beacon,
     pub(super) heads: broadcast::Sender<StoredBlock>,
 }
 
@@ -67,7 +69,7 @@ pub async fn spawn(config: ChainConfig) -> Result<ChainHandle, ChainError> {
     let opened = tokio::task::spawn_blocking(move || Ledger::open(&dir, genesis.as_ref())).await;
     let ledger = opened.map_err(|error| ChainError::Task("opening", error))??;
     let (heads, _) = broadcast::channel(HEAD_BACKLOG);
-    let shared = Arc::new(Shared { ledger, pool: Pool::default(), heads });
+    let shared = Arc::new(Shared { ledger, pool: Pool::default(), beacon: Beacon::default(), heads });
     let stop = CancellationToken::new();
     let (address, server) = rpc::serve(Arc::clone(&shared), port, stop.clone()).await?;
     let producer = tokio::spawn(producer::produce(Arc::clone(&shared), block_time, stop.clone()));
@@ -80,6 +82,12 @@ impl ChainHandle {
     #[must_use]
     pub fn best_number(&self) -> u32 {
         self.shared.ledger.best().header.number
+    }
+
+    /// Stops the randomness beacon from the next block on, or lets it go on and catch up: what was encrypted to the rounds
+    /// in between stays closed for so long.
+    pub fn pause_beacon(&self, paused: bool) {
+        self.shared.beacon.pause(paused);
     }
 
     /// Waits until the chain stops by itself, which it does only on a fault.

@@ -39,13 +39,15 @@ fn make_block(shared: &Shared) -> Result<(), ChainError> {
     let snapshot = shared.ledger.state(&parent);
     let after = snapshot.timestamp()?.saturating_add(1);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    let proposal = executor::build_block(&snapshot, &parent.header, now.max(after), &candidates)?;
+    let now = now.max(after);
+    let pulses = shared.beacon.pulses(snapshot.last_stored_round()?, now);
+    let proposal = executor::build_block(&snapshot, &parent.header, now, &pulses, &candidates)?;
     let block = shared.ledger.append(&proposal)?;
     for (waiting, outcome) in waiting.iter().zip(&proposal.outcomes) {
         settle(shared, &block, waiting.hash, outcome);
     }
     drop_outdated(shared, &block)?;
-    tracing::debug!(number = block.header.number, hash = ?block.hash, transactions = proposal.extrinsics.len() - 1, "block");
+    tracing::debug!(number = block.header.number, hash = ?block.hash, pulses = pulses.len(), extrinsics = proposal.extrinsics.len(), "block");
     // Nobody may be listening.
     let _ = shared.heads.send(block);
     Ok(())

@@ -10,16 +10,19 @@ mod extension;
 mod fixed;
 mod genesis;
 pub mod metagraph;
+pub mod neurons;
 mod outcomes;
 mod registration;
 #[cfg(test)]
 mod tests;
+mod timelocked;
 mod weights;
 pub mod yuma;
 
 pub use extension::{InvalidCode, SubtensorTransactionExtension};
 pub use genesis::{NeuronGenesis, SubnetGenesis};
 pub use pallet::*;
+pub use timelocked::{MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights, WeightsTlockPayload};
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::pallet_macros::import_section;
@@ -67,7 +70,8 @@ pub enum EpochConsensus {
 #[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 #[allow(clippy::too_many_arguments, reason = "the live chain's argument lists")]
 pub mod pallet {
-    use super::{AxonInfo, EpochConsensus, SubnetGenesis};
+    use super::{AxonInfo, EpochConsensus, SubnetGenesis, TimelockedCommit, TimelockedWeights};
+    use crate::drand::RoundNumber;
     use frame_support::pallet_prelude::*;
     use frame_support::traits::fungible;
     use frame_system::pallet_prelude::*;
@@ -87,6 +91,8 @@ pub mod pallet {
         type Currency: fungible::Inspect<Self::AccountId, Balance = u64> + fungible::Mutate<Self::AccountId>;
         /// The commitments of a subnet, for the selective metagraph.
         type Commitments: super::metagraph::CommitmentSource<Self::AccountId>;
+        /// The beacon whose pulses open timelocked weights.
+        type Drand: crate::drand::PulseSource;
     }
 
     /// What the live chain answers where nobody is stored: the account of zeros.
@@ -289,6 +295,14 @@ pub mod pallet {
     pub type Emission<T: Config> = StorageMap<_, Identity, u16, Vec<u64>, ValueQuery>;
     #[pallet::storage]
     pub type LastEpochBlock<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    /// Block in which an epoch is due before its tempo is over; 0 where none is.
+    #[pallet::storage]
+    pub type PendingEpochAt<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    #[pallet::storage]
+    pub type BlocksSinceLastStep<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    /// Spelled as on the live chain. The same as `LastEpochBlock`: no epoch fails here.
+    #[pallet::storage]
+    pub type LastMechansimStepBlock<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     #[pallet::storage]
     pub type SubnetEpochIndex<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     /// Never written: every subnet runs Yuma consensus.
@@ -299,6 +313,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type WeightCommits<T: Config> =
         StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, T::AccountId, Vec<(H256, u64, u64, u64)>, OptionQuery>;
+    /// Timelocked commits not yet revealed, by storage index and commit epoch.
+    #[pallet::storage]
+    pub type TimelockedWeightCommits<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, u64, Vec<TimelockedCommit<T::AccountId>>, ValueQuery>;
 
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
@@ -309,6 +327,8 @@ pub mod pallet {
         pub stake_threshold: u64,
         /// See [`LoopbackAxonsAllowed`].
         pub loopback_axons: bool,
+        /// The version that timelocked commits must name; 0 leaves the live chain's.
+        pub commit_reveal_version: u16,
     }
 
     #[pallet::genesis_build]
@@ -316,6 +336,9 @@ pub mod pallet {
         fn build(&self) {
             StakeThreshold::<T>::put(self.stake_threshold);
             LoopbackAxonsAllowed::<T>::put(self.loopback_axons);
+            if self.commit_reveal_version != 0 {
+                CommitRevealWeightsVersion::<T>::put(self.commit_reveal_version);
+            }
             for subnet in &self.subnets {
                 Pallet::<T>::found_subnet(subnet);
             }
@@ -325,6 +348,7 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::reveal_timelocked();
             Self::run_due_epochs();
             Weight::zero()
         }
@@ -393,6 +417,19 @@ pub mod pallet {
             Self::do_reveal_weights(ensure_signed(origin)?, netuid, 0, uids, values, salt, version_key)
         }
 
+        /// Commits to an encrypted weight vector that the chain reveals once the pulse of `reveal_round` is there.
+        #[pallet::call_index(113)]
+        #[pallet::weight(FREE)]
+        pub fn commit_timelocked_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            commit: TimelockedWeights,
+            reveal_round: RoundNumber,
+            commit_reveal_version: u16,
+        ) -> DispatchResult {
+            Self::do_commit_timelocked(ensure_signed(origin)?, netuid, 0, commit, reveal_round, commit_reveal_version)
+        }
+
         /// [`Pallet::commit_weights`] for one mechanism.
         #[pallet::call_index(115)]
         #[pallet::weight(FREE)]
@@ -418,6 +455,21 @@ pub mod pallet {
             version_key: u64,
         ) -> DispatchResult {
             Self::do_reveal_weights(ensure_signed(origin)?, netuid, mecid, uids, values, salt, version_key)
+        }
+
+        /// [`Pallet::commit_timelocked_weights`] for one mechanism.
+        #[pallet::call_index(118)]
+        #[pallet::weight(FREE)]
+        pub fn commit_timelocked_mechanism_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            mecid: u8,
+            commit: TimelockedWeights,
+            reveal_round: RoundNumber,
+            commit_reveal_version: u16,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_commit_timelocked(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
         }
 
         /// [`Pallet::set_weights`] for one mechanism.

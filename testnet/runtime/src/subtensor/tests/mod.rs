@@ -1,3 +1,6 @@
+mod epochs;
+mod timelocked;
+
 use super::pallet::*;
 use super::{NeuronGenesis, SubnetGenesis, weights};
 use crate::{AccountId, Genesis, Runtime, RuntimeOrigin, SubtensorModule, System};
@@ -30,6 +33,7 @@ fn subnet() -> SubnetGenesis<AccountId> {
         owner_hotkey: account(1),
         tempo: 20,
         commit_reveal: false,
+        reveal_period: 1,
         weights_rate_limit: 10,
         weights_version_key: 0,
         serving_rate_limit: 5,
@@ -171,20 +175,6 @@ fn axons_are_checked() {
         assert_ok!(serve(2, public, 81, 4));
         LoopbackAxonsAllowed::<Runtime>::put(true);
         assert_ok!(serve(3, 0x7f00_0001, 80, 4));
-    });
-}
-
-#[test]
-fn epochs_come_every_tempo_and_decide_permits() {
-    run(SubnetGenesis { max_allowed_validators: 1, ..subnet() }, || {
-        go_to(19);
-        assert_eq!(SubnetEpochIndex::<Runtime>::get(NETUID), 0);
-        go_to(20);
-        assert_eq!((SubnetEpochIndex::<Runtime>::get(NETUID), LastEpochBlock::<Runtime>::get(NETUID)), (1, 20));
-        // The largest stake and the owner.
-        assert_eq!(ValidatorPermit::<Runtime>::get(NETUID), [true, true, false, false]);
-        go_to(60);
-        assert_eq!(SubnetEpochIndex::<Runtime>::get(NETUID), 3);
     });
 }
 
