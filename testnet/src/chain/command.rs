@@ -1,8 +1,10 @@
-//! `leoma-testnet chain`.
+//! `leoma-testnet chain`: runs the chain, and looks at one that runs.
 
+use super::emissions::EmissionsArgs;
 use super::error::ChainError;
 use super::{ChainConfig, GenesisConfig, spawn};
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clap::Subcommand;
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,28 +14,51 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Shortest block time, ms: below it a debug build on two busy cores falls behind its own clock.
 const MIN_BLOCK_TIME_MS: u64 = 20;
 
-/// Runs the local chain until SIGINT or SIGTERM.
+/// Runs the local chain until SIGINT or SIGTERM, or looks at one that runs.
 #[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    run: Option<RunArgs>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Action {
+    Emissions(EmissionsArgs),
+}
+
+/// How the chain runs.
+#[derive(Debug, Clone, clap::Args)]
+struct RunArgs {
     /// Folder of blocks and state; `endpoint.json` in it names the address.
     #[arg(long)]
-    pub dir: PathBuf,
+    dir: PathBuf,
     /// Port on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 0)]
-    pub port: u16,
+    port: u16,
     /// Milliseconds between blocks.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(MIN_BLOCK_TIME_MS..))]
-    pub block_time: u64,
+    block_time: u64,
     /// JSON document the chain starts with; not needed where the folder holds a chain already.
     #[arg(long)]
-    pub genesis: Option<PathBuf>,
+    genesis: Option<PathBuf>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the chain cannot start, or stops by itself.
+/// When the chain cannot start, stops by itself, or does not answer.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    match (args.action, args.run) {
+        (Some(Action::Emissions(args)), _) => args.run().await,
+        (None, Some(args)) => serve(args).await,
+        (None, None) => bail!("--dir is missing"),
+    }
+}
+
+async fn serve(args: RunArgs) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let genesis = args.genesis.as_deref().map(read_genesis).transpose()?;
