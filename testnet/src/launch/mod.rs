@@ -21,6 +21,7 @@ mod starting;
 mod status;
 mod subnet;
 mod watch;
+mod weights;
 
 pub use agreement::{Agreement, EpochWeights, History, epoch_of, longest_agreement};
 pub(crate) use args::stop_signal;
@@ -33,3 +34,4 @@ pub use programs::Programs;
 pub use report::{Report, ValidatorReport};
 pub use status::ValidatorStatus;
 pub use subnet::{Options, Subnet, ValidatorView, View};
+pub use weights::WeightMode;
