@@ -20,6 +20,7 @@ mod report;
 mod starting;
 mod status;
 mod subnet;
+mod view;
 mod watch;
 mod weights;
 
@@ -33,5 +34,6 @@ pub use plan::{EPOCH_BLOCKS, MinerPlan, NETUID, SubnetPlan, ValidatorPlan};
 pub use programs::Programs;
 pub use report::{Report, ValidatorReport};
 pub use status::ValidatorStatus;
-pub use subnet::{Options, Subnet, ValidatorView, View};
+pub use subnet::{Options, Subnet};
+pub use view::{ValidatorView, View};
 pub use weights::WeightMode;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
-use leoma_protocol::{Hotkey, Netuid};
+use leoma_protocol::Netuid;
 use subxt::rpcs::RpcClient;
 
 use super::LaunchError;
-use super::agreement::{Agreement, History, longest_agreement};
+use super::agreement::{History, longest_agreement};
 use super::environment::Addresses;
 use super::hosts::Hosts;
 use super::part::{Part, PartPlan};
@@ -19,6 +19,7 @@ use super::publish;
 use super::report::{Report, ValidatorReport};
 use super::starting::{Folder, Starting, addresses, corpus_cache};
 use super::status::ValidatorStatus;
+use super::view::{ValidatorView, View};
 use super::watch::Watch;
 use super::weights::WeightMode;
 use crate::chain::Emissions;
@@ -100,32 +101,6 @@ pub(super) struct Validator {
     pub(super) url: String,
     pub(super) status: ValidatorStatus,
     pub(super) mesh_port: u16,
-}
-
-/// What can be seen of a validator at a moment.
-#[derive(Clone, Debug)]
-pub struct ValidatorView {
-    /// Who.
-    pub hotkey: Hotkey,
-    /// Whether its process runs.
-    pub running: bool,
-    /// What it said last.
-    pub status: ValidatorStatus,
-    /// What it set so far.
-    pub history: History,
-}
-
-/// What can be seen of a subnet at a moment.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// The newest block.
-    pub block: u64,
-    /// In the order of their uids.
-    pub validators: Vec<ValidatorView>,
-    /// The longest agreement so far.
-    pub agreement: Option<Agreement>,
-    /// What everyone earned in the chain's last epoch; nothing where that could not be read.
-    pub emissions: Option<Emissions>,
 }
 
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
