@@ -13,6 +13,9 @@ pub const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
 /// What every account named in a subnet owns at least at genesis, rao: one token.
 const POCKET_MONEY: Balance = 1_000_000_000;
 
+/// Most epochs from a commit to its reveal, as on the live chain.
+const MAX_REVEAL_PERIOD: u64 = 100;
+
 /// What a chain starts with. Accounts are SS58 addresses in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +117,14 @@ pub enum GenesisError {
         /// Seats.
         seats: u16,
     },
+    /// Commits that are never revealed, or at once.
+    #[error("genesis: subnet {netuid} has a reveal period of {period} epochs; it is 1 to {MAX_REVEAL_PERIOD}")]
+    RevealPeriod {
+        /// Subnet.
+        netuid: u16,
+        /// What is said.
+        period: u64,
+    },
     /// Less than an account must hold.
     #[error("genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao")]
     BalanceTooLow {
@@ -168,6 +179,10 @@ impl Genesis {
             let (neurons, seats) = (subnet.neurons.len(), subnet.max_allowed_uids);
             if neurons > usize::from(seats) {
                 return Err(GenesisError::TooManyNeurons { netuid, neurons, seats });
+            }
+            let period = subnet.reveal_period;
+            if !(1..=MAX_REVEAL_PERIOD).contains(&period) {
+                return Err(GenesisError::RevealPeriod { netuid, period });
             }
             let mut hotkeys = BTreeSet::new();
             for neuron in &subnet.neurons {

@@ -199,6 +199,8 @@ fn a_contradictory_genesis_is_refused() {
     assert!(crowded.storage().unwrap_err().to_string().contains("listed twice on subnet 3"));
     let root = Genesis { subnets: vec![SubnetGenesis { netuid: 0, ..subnet() }], ..Genesis::default() };
     assert!(root.storage().unwrap_err().to_string().contains("root network"));
+    let hasty = Genesis { subnets: vec![SubnetGenesis { reveal_period: 0, ..subnet() }], ..Genesis::default() };
+    assert!(hasty.storage().unwrap_err().to_string().contains("reveal period of 0 epochs"));
 }
 
 proptest! {
