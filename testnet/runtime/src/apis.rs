@@ -1,6 +1,7 @@
 //! The runtime APIs: what `state_call` reaches, by name, through [`api::dispatch`].
 
 use crate::subtensor::metagraph::{Metagraph, SelectiveMetagraph};
+use crate::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
 use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
@@ -42,6 +43,18 @@ sp_api::decl_runtime_apis! {
     pub trait TransactionPaymentApi {
         /// Weight and fee of a transaction.
         fn query_info(uxt: Block::Extrinsic, len: u32) -> RuntimeDispatchInfo;
+    }
+
+    /// Neurons one by one.
+    pub trait NeuronInfoRuntimeApi {
+        /// Every neuron of a subnet; none where there is no such subnet.
+        fn get_neurons(netuid: u16) -> Vec<NeuronInfo<AccountId>>;
+        /// One neuron.
+        fn get_neuron(netuid: u16, uid: u16) -> Option<NeuronInfo<AccountId>>;
+        /// Every neuron of a subnet without weights and bonds.
+        fn get_neurons_lite(netuid: u16) -> Vec<NeuronInfoLite<AccountId>>;
+        /// One neuron without weights and bonds.
+        fn get_neuron_lite(netuid: u16, uid: u16) -> Option<NeuronInfoLite<AccountId>>;
     }
 
     /// Whole subnets in one call.
@@ -102,6 +115,24 @@ sp_api::impl_runtime_apis! {
         fn query_info(uxt: <Block as BlockT>::Extrinsic, _len: u32) -> RuntimeDispatchInfo {
             let info = <RuntimeCall as GetDispatchInfo>::get_dispatch_info(&uxt.function);
             RuntimeDispatchInfo { weight: info.call_weight, class: info.class, partial_fee: 0 }
+        }
+    }
+
+    impl self::NeuronInfoRuntimeApi<Block> for Runtime {
+        fn get_neurons(netuid: u16) -> Vec<NeuronInfo<AccountId>> {
+            SubtensorModule::neurons(netuid)
+        }
+
+        fn get_neuron(netuid: u16, uid: u16) -> Option<NeuronInfo<AccountId>> {
+            SubtensorModule::neuron(netuid, uid)
+        }
+
+        fn get_neurons_lite(netuid: u16) -> Vec<NeuronInfoLite<AccountId>> {
+            SubtensorModule::neurons(netuid).into_iter().map(NeuronInfoLite::from).collect()
+        }
+
+        fn get_neuron_lite(netuid: u16, uid: u16) -> Option<NeuronInfoLite<AccountId>> {
+            SubtensorModule::neuron(netuid, uid).map(NeuronInfoLite::from)
         }
     }
 

@@ -4,6 +4,7 @@
 //! block, judging a transaction, calling a runtime API, reading a key, each at any state root the store still holds.
 
 use crate::apis::api;
+use crate::drand::{self, Pulse, RoundNumber};
 use crate::genesis::CHAIN_NAME_KEY;
 use crate::{Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, UncheckedExtrinsic, spec};
 use codec::{Decode, DecodeAll, Encode};
@@ -173,6 +174,14 @@ impl Snapshot {
         self.run("timestamp", pallet_timestamp::Now::<Runtime>::get)
     }
 
+    /// The newest round of the beacon whose pulse this state has; 0 where it has none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub fn last_stored_round(&self) -> Result<RoundNumber, ExecutionError> {
+        self.run("last stored round", drand::LastStoredRound::<Runtime>::get)
+    }
+
     /// Runs `action` on this state and drops what it changed.
     fn run<R>(&self, name: &'static str, action: impl FnOnce() -> R) -> Result<R, ExecutionError> {
         self.run_keeping(&mut OverlayedChanges::default(), name, action)
@@ -209,8 +218,8 @@ pub fn genesis_block(genesis: &Genesis) -> Result<(Header, NewNodes), GenesisErr
 }
 
 /// Builds the block after `parent`, whose state `snapshot` is, at `now_ms` (Unix milliseconds, later than the parent's).
-/// Candidates are tried in the order given and again while that lets more of them in, so nonces need no sorting.
-/// `upgrade` is a `spec_version` to put in force from the next block on.
+/// `pulses` follow the newest that the state has. Candidates are tried in the order given and again while that lets more
+/// of them in, so nonces need no sorting. `upgrade` is a `spec_version` to put in force from the next block on.
 ///
 /// # Errors
 /// When the block itself cannot be built; a candidate that panics is left out and named in the outcomes.
@@ -218,6 +227,7 @@ pub fn build_block(
     snapshot: &Snapshot,
     parent: &Header,
     now_ms: u64,
+    pulses: &[Pulse],
     candidates: &[UncheckedExtrinsic],
     upgrade: Option<u32>,
 ) -> Result<Proposal, ExecutionError> {
@@ -226,7 +236,8 @@ pub fn build_block(
         let trying = Cell::new(None);
         let mut changes = OverlayedChanges::default();
         let built = snapshot.run_keeping(&mut changes, "block", || {
-            let (extrinsics, outcomes) = fill_block(parent, now_ms, candidates, &barred, &trying);
+            let inherents = apply_inherents(parent, now_ms, pulses);
+            let (extrinsics, outcomes) = fill_block(inherents, candidates, &barred, &trying);
             if let Some(spec_version) = upgrade {
                 spec::upgrade(spec_version);
             }
@@ -246,23 +257,33 @@ pub fn build_block(
     }
 }
 
+/// Begins the block after `parent` with what its maker says: the time, and the beacon's pulses. Runs inside externalities,
+/// and returns the encoded extrinsics.
+fn apply_inherents(parent: &Header, now_ms: u64, pulses: &[Pulse]) -> Vec<Vec<u8>> {
+    let number = parent.number.saturating_add(1);
+    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash(), sp_runtime::Digest::default());
+    Executive::initialize_block(&blank);
+    let mut calls = vec![RuntimeCall::Timestamp(pallet_timestamp::Call::set { now: now_ms })];
+    if !pulses.is_empty() {
+        calls.push(RuntimeCall::Drand(drand::write(number, pulses.to_vec())));
+    }
+    let apply = |call| {
+        let inherent = UncheckedExtrinsic::new_bare(call);
+        let bytes = inherent.encode();
+        let applied = Executive::apply_extrinsic(inherent);
+        assert!(matches!(applied, Ok(Ok(()))), "an inherent of block {number} was refused: {applied:?}");
+        bytes
+    };
+    calls.into_iter().map(apply).collect()
+}
+
 /// Runs inside externalities; `trying` names the candidate being applied.
 fn fill_block(
-    parent: &Header,
-    now_ms: u64,
+    mut extrinsics: Vec<Vec<u8>>,
     candidates: &[UncheckedExtrinsic],
     barred: &[bool],
     trying: &Cell<Option<usize>>,
 ) -> (Vec<Vec<u8>>, Vec<Outcome>) {
-    let number = parent.number.saturating_add(1);
-    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash(), sp_runtime::Digest::default());
-    Executive::initialize_block(&blank);
-    let clock = RuntimeCall::Timestamp(pallet_timestamp::Call::set { now: now_ms });
-    let inherent = UncheckedExtrinsic::new_bare(clock);
-    let mut extrinsics = vec![inherent.encode()];
-    let clock_set = Executive::apply_extrinsic(inherent);
-    assert!(clock_set.is_ok(), "the time of block {number} was refused: {clock_set:?}");
-
     let mut outcomes: Vec<_> =
         barred.iter().map(|out| if *out { Outcome::Panicked } else { Outcome::Deferred }).collect();
     loop {

@@ -1,6 +1,7 @@
 //! The state a chain starts with, as a JSON document describes it.
 
-use crate::{AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, subtensor};
+use crate::{AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, aura, subtensor};
+use frame_support::traits::Get;
 use serde::{Deserialize, Serialize};
 use sp_core::storage::Storage;
 use sp_runtime::BuildStorage;
@@ -11,6 +12,9 @@ pub const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
 
 /// What every account named in a subnet owns at least at genesis, rao: one token.
 const POCKET_MONEY: Balance = 1_000_000_000;
+
+/// Most epochs from a commit to its reveal, as on the live chain.
+const MAX_REVEAL_PERIOD: u64 = 100;
 
 /// What a chain starts with. Accounts are SS58 addresses in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,13 @@ pub struct Genesis {
     /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses.
     #[serde(default = "default_loopback_axons")]
     pub loopback_axons: bool,
+    /// The version that timelocked commits of weights must name.
+    #[serde(default = "default_commit_reveal_version")]
+    pub commit_reveal_version: u16,
+    /// Milliseconds of a block, which clients read to foretell when a future block will be; the live chain's 12 000 where
+    /// nothing is said. The node's own clock is set when it starts.
+    #[serde(default = "default_slot_milliseconds")]
+    pub slot_milliseconds: u64,
 }
 
 /// Balance of one account at genesis.
@@ -51,6 +62,8 @@ impl Default for Genesis {
             balances: Vec::new(),
             stake_threshold: 0,
             loopback_axons: default_loopback_axons(),
+            commit_reveal_version: default_commit_reveal_version(),
+            slot_milliseconds: default_slot_milliseconds(),
         }
     }
 }
@@ -61,6 +74,14 @@ fn default_name() -> String {
 
 fn default_loopback_axons() -> bool {
     true
+}
+
+fn default_commit_reveal_version() -> u16 {
+    subtensor::DefaultCommitRevealVersion::get()
+}
+
+fn default_slot_milliseconds() -> u64 {
+    aura::DefaultSlotMilliseconds::get()
 }
 
 /// A genesis that describes no chain.
@@ -96,6 +117,14 @@ pub enum GenesisError {
         /// Seats.
         seats: u16,
     },
+    /// Commits that are never revealed, or at once.
+    #[error("genesis: subnet {netuid} has a reveal period of {period} epochs; it is 1 to {MAX_REVEAL_PERIOD}")]
+    RevealPeriod {
+        /// Subnet.
+        netuid: u16,
+        /// What is said.
+        period: u64,
+    },
     /// Less than an account must hold.
     #[error("genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao")]
     BalanceTooLow {
@@ -122,10 +151,12 @@ impl Genesis {
         self.check_subnets()?;
         let config = RuntimeGenesisConfig {
             balances: pallet_balances::GenesisConfig { balances: self.endowments()?, dev_accounts: None },
+            aura: aura::GenesisConfig { slot_milliseconds: self.slot_milliseconds, ..Default::default() },
             subtensor_module: subtensor::GenesisConfig {
                 subnets: self.subnets.clone(),
                 stake_threshold: self.stake_threshold,
                 loopback_axons: self.loopback_axons,
+                commit_reveal_version: self.commit_reveal_version,
             },
             ..RuntimeGenesisConfig::default()
         };
@@ -148,6 +179,10 @@ impl Genesis {
             let (neurons, seats) = (subnet.neurons.len(), subnet.max_allowed_uids);
             if neurons > usize::from(seats) {
                 return Err(GenesisError::TooManyNeurons { netuid, neurons, seats });
+            }
+            let period = subnet.reveal_period;
+            if !(1..=MAX_REVEAL_PERIOD).contains(&period) {
+                return Err(GenesisError::RevealPeriod { netuid, period });
             }
             let mut hotkeys = BTreeSet::new();
             for neuron in &subnet.neurons {

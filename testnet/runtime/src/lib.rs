@@ -23,7 +23,9 @@
 )]
 
 pub mod apis;
+pub mod aura;
 pub mod commitments;
+pub mod drand;
 pub mod executor;
 mod genesis;
 mod spec;
@@ -85,7 +87,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("node-subtensor"),
     impl_name: Cow::Borrowed("node-subtensor"),
     authoring_version: 1,
-    spec_version: 425,
+    spec_version: 426,
     impl_version: 1,
     apis: apis::RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -114,12 +116,16 @@ mod runtime {
     pub type System = frame_system;
     #[runtime::pallet_index(2)]
     pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(3)]
+    pub type Aura = crate::aura;
     #[runtime::pallet_index(5)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(7)]
     pub type SubtensorModule = crate::subtensor;
     #[runtime::pallet_index(18)]
     pub type Commitments = crate::commitments;
+    #[runtime::pallet_index(26)]
+    pub type Drand = crate::drand;
 }
 
 frame_support::parameter_types! {
@@ -158,14 +164,22 @@ impl pallet_balances::Config for Runtime {
     type AccountStore = System;
 }
 
+impl aura::Config for Runtime {
+    type SlotDuration = aura::ChosenSlot<Runtime>;
+}
+
 impl subtensor::Config for Runtime {
     type Currency = Balances;
     type Commitments = Runtime;
+    type Drand = Drand;
 }
 
 impl commitments::Config for Runtime {
     type Subnets = Runtime;
+    type Drand = Drand;
 }
+
+impl drand::Config for Runtime {}
 
 impl commitments::Subnets<AccountId> for Runtime {
     fn can_commit(netuid: u16, who: &AccountId) -> bool {

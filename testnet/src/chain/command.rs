@@ -1,6 +1,7 @@
-//! `leoma-testnet chain`: runs the chain, and steers one that runs.
+//! `leoma-testnet chain`: runs the chain, and steers or looks at one that runs.
 
 use super::bench::BenchArgs;
+use super::emissions::EmissionsArgs;
 use super::error::ChainError;
 use super::pruning::DEFAULT_KEPT_STATES;
 use super::travel::{RunToArgs, SnapshotArgs, StepArgs};
@@ -16,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Shortest block time, ms: below it a debug build on two busy cores falls behind its own clock.
 const MIN_BLOCK_TIME_MS: u64 = 20;
 
-/// Runs the local chain until SIGINT or SIGTERM, or steers one that runs.
+/// Runs the local chain until SIGINT or SIGTERM, or steers or looks at one that runs.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
@@ -32,6 +33,7 @@ enum Action {
     RunTo(RunToArgs),
     Snapshot(SnapshotArgs),
     Bench(BenchArgs),
+    Emissions(EmissionsArgs),
 }
 
 /// How the chain runs.
@@ -106,13 +108,14 @@ fn parse_block_time(text: &str) -> Result<u64, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// When the chain cannot start, stops by itself, or does not do what it is asked.
+/// When the chain cannot start, stops by itself, does not answer, or does not do what it is asked.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match (args.action, args.run) {
         (Some(Action::Step(args)), _) => args.run().await,
         (Some(Action::RunTo(args)), _) => args.run().await,
         (Some(Action::Snapshot(args)), _) => args.run(),
         (Some(Action::Bench(args)), _) => args.run().await,
+        (Some(Action::Emissions(args)), _) => args.run().await,
         (None, Some(args)) => serve(args).await,
         (None, None) => bail!("--dir is missing"),
     }

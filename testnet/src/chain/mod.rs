@@ -2,6 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | `drand.rs` | the randomness beacon |
 //! | `journal.rs` | the append-only file of records |
 //! | `records.rs` | what a record says |
 //! | `entries.rs` | the best chain, its forks and what of it is final |
@@ -12,6 +13,7 @@
 //! | `producer.rs` | making blocks and forks |
 //! | `control.rs` | steering: time travel and faults |
 //! | `rpc/` | the JSON-RPC server |
+//! | `emissions.rs` | what everyone earned, read from a chain that runs |
 //! | `proxy.rs`, `proxy_content.rs` | a faulty endpoint in front of a chain, and its lies |
 //! | `command.rs`, `travel.rs`, `bench.rs` | the command line |
 //!
@@ -22,6 +24,8 @@ mod bench;
 mod clock;
 mod command;
 mod control;
+mod drand;
+mod emissions;
 mod entries;
 mod error;
 mod journal;
@@ -38,6 +42,8 @@ mod travel;
 
 pub use command::{Args, run};
 pub use control::{ControlError, Controls, Head, Heads, MAX_GROWTH, MAX_REORG};
+pub use drand::beacon_public_key;
+pub use emissions::{Emissions, EmissionsArgs, EmissionsError, NeuronEmission};
 pub use error::ChainError;
 pub use node::{ChainConfig, ChainHandle, DEFAULT_STEP, spawn};
 pub use node_subtensor_runtime::{Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis};

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::control::{Controls, Switches};
+use super::drand::Beacon;
 use super::entries::StoredBlock;
 use super::error::ChainError;
 use super::ledger::Ledger;
@@ -115,6 +116,7 @@ pub(super) struct Announcement {
 pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) pool: Pool,
+    pub(super) beacon: Beacon,
     pub(super) switches: Mutex<Switches>,
     /// Held while the chain grows or is reorganized, so that one does it at a time.
     pub(super) making: Mutex<()>,
@@ -159,6 +161,7 @@ pub async fn spawn(config: ChainConfig) -> Result<ChainHandle, ChainError> {
     let shared = Arc::new(Shared {
         ledger,
         pool: Pool::default(),
+        beacon: Beacon::default(),
         switches: Mutex::new(switches),
         making: Mutex::new(()),
         news: broadcast::channel(HEAD_BACKLOG).0,
@@ -181,6 +184,12 @@ impl ChainHandle {
     #[must_use]
     pub fn controls(&self) -> &Controls {
         &self.controls
+    }
+
+    /// Stops the randomness beacon from the next block on, or lets it go on and catch up: what was encrypted to the rounds
+    /// in between stays closed for so long.
+    pub fn pause_beacon(&self, paused: bool) {
+        self.shared.beacon.pause(paused);
     }
 
     /// Waits until the chain stops by itself, which it does only on a fault.

@@ -97,7 +97,8 @@ fn propose(
     upgrade: Option<u32>,
 ) -> Result<Proposal, ChainError> {
     let snapshot = shared.ledger.state(parent);
-    Ok(executor::build_block(&snapshot, &parent.header, now, candidates, upgrade)?)
+    let pulses = shared.beacon.pulses(snapshot.last_stored_round()?, now);
+    Ok(executor::build_block(&snapshot, &parent.header, now, &pulses, candidates, upgrade)?)
 }
 
 /// How far the chain is final once its best block is `best`.

@@ -11,6 +11,7 @@ use super::plan::EPOCH_BLOCKS;
 use super::progress::Progress;
 use super::report::Report;
 use super::subnet::{Options, Subnet};
+use super::weights::WeightMode;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy machine.
 const SLACK: Duration = Duration::from_secs(180);
@@ -41,6 +42,9 @@ pub struct LaunchArgs {
     /// Blocks of a task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
+    /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals them.
+    #[arg(long, value_enum, default_value_t)]
+    weights: WeightMode,
     /// Draws keys, clips and roles.
     #[arg(long, default_value = "1")]
     seed: String,
@@ -165,6 +169,7 @@ impl LaunchArgs {
             miners: self.miners,
             block_time: self.block_time(),
             interval: self.interval,
+            weights: self.weights,
             seed: self.seed.clone(),
             corpus: self.corpus.clone(),
             folder: self.dir.clone(),

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::accounts::HOTKEY_NAME;
 use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
+use super::weights::WeightMode;
+use crate::chain::beacon_public_key;
 use crate::services::ServicesReport;
 use crate::storage::BucketKeys;
 
@@ -134,10 +136,31 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
         ("REQUEST_TIMEOUT", &timeout.to_string()),
         ("LOG_LEVEL", "info"),
     ]));
+    environment.extend(beacon(plan.weights));
     environment
+}
+
+/// The key under which a validator encrypts its weights, where it does: the live chain's beacon has another one.
+fn beacon(weights: WeightMode) -> Environment {
+    match weights {
+        WeightMode::Timelocked => owned(&[("LEOMA_DRAND_PUBLIC_KEY", &hex::encode(beacon_public_key()))]),
+        WeightMode::Plain | WeightMode::CommitReveal => Environment::new(),
+    }
 }
 
 /// The same as the text of a `.env` file.
 pub(super) fn dotenv(environment: &Environment) -> String {
     environment.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_encrypts_weights_is_told_of_the_beacon() {
+        assert!(beacon(WeightMode::Plain).is_empty() && beacon(WeightMode::CommitReveal).is_empty());
+        let told = beacon(WeightMode::Timelocked);
+        assert_eq!((told.len(), told[0].0.as_str(), told[0].1.len()), (1, "LEOMA_DRAND_PUBLIC_KEY", 192));
+    }
 }

@@ -81,6 +81,9 @@ pub enum LaunchError {
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// No connection to the chain for the launcher's own reads.
+    #[error("connecting to the chain: {0}")]
+    Rpc(#[from] subxt::rpcs::Error),
     /// A transaction was not accepted.
     #[error(transparent)]
     Submit(#[from] SubmitError),

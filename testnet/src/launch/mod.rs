@@ -20,7 +20,9 @@ mod report;
 mod starting;
 mod status;
 mod subnet;
+mod view;
 mod watch;
+mod weights;
 
 pub use agreement::{Agreement, EpochWeights, History, epoch_of, longest_agreement};
 pub(crate) use args::stop_signal;
@@ -32,4 +34,6 @@ pub use plan::{EPOCH_BLOCKS, MinerPlan, NETUID, SubnetPlan, ValidatorPlan};
 pub use programs::Programs;
 pub use report::{Report, ValidatorReport};
 pub use status::ValidatorStatus;
-pub use subnet::{Options, Subnet, ValidatorView, View};
+pub use subnet::{Options, Subnet};
+pub use view::{ValidatorView, View};
+pub use weights::WeightMode;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::accounts::{Account, mesh_key};
+use super::weights::WeightMode;
 use crate::miners::{Role, cast};
 use crate::seed::Seed;
 use crate::services::MinerEntry;
@@ -66,6 +67,10 @@ pub struct SubnetPlan {
     pub miners: Vec<MinerPlan>,
     /// The bucket of source clips.
     pub source: BucketKeys,
+    /// How weights are set.
+    pub weights: WeightMode,
+    /// Milliseconds of a block.
+    pub block_time: u64,
 }
 
 impl SubnetPlan {
@@ -77,7 +82,8 @@ impl SubnetPlan {
         let validators = (1..=count).map(|uid| validator(&seed, uid)).collect();
         let miners = miners(&seed, options.miners, count + 1);
         let (owner, source) = (Account::draw(&seed, "owner"), bucket(&seed, SOURCE_BUCKET));
-        Self { seed, owner, validators, miners, source }
+        let (weights, block_time) = (options.weights, options.block_time);
+        Self { seed, owner, validators, miners, source, weights, block_time }
     }
 
     /// The miner that must win.
@@ -101,12 +107,14 @@ impl SubnetPlan {
     pub fn genesis(&self) -> Value {
         json!({
             "name": format!("local-{}", &self.seed.hex("chain")[..8]),
+            "slot_milliseconds": self.block_time,
+            "commit_reveal_version": self.weights.commit_reveal_version(),
             "subnets": [{
                 "netuid": NETUID,
                 "owner_coldkey": self.owner.coldkey,
                 "owner_hotkey": self.owner.hotkey,
                 "tempo": 360,
-                "commit_reveal": false,
+                "commit_reveal": self.weights.commits(),
                 "neurons": self.neurons(),
             }],
         })
@@ -167,6 +175,18 @@ mod tests {
         for miner in &plan.miners {
             assert_eq!(neurons[usize::from(miner.uid)]["hotkey"], miner.account.hotkey.to_string());
             assert_eq!(neurons[usize::from(miner.uid)]["validator_permit"], false);
+        }
+    }
+
+    #[test]
+    fn the_genesis_is_one_of_the_chain_in_every_weight_mode() {
+        for (weights, commits, version) in
+            [(WeightMode::Plain, false, 4), (WeightMode::CommitReveal, true, 2), (WeightMode::Timelocked, true, 4)]
+        {
+            let plan = SubnetPlan::draw(&Options { weights, block_time: 250, ..Options::default() });
+            let genesis: crate::chain::GenesisConfig = serde_json::from_value(plan.genesis()).unwrap();
+            assert_eq!((genesis.subnets[0].commit_reveal, genesis.commit_reveal_version), (commits, version));
+            assert_eq!(genesis.slot_milliseconds, 250);
         }
     }
 

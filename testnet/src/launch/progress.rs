@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::plan::EPOCH_BLOCKS;
-use super::subnet::{ValidatorView, View};
+use super::view::{ValidatorView, View};
 
 /// Without a terminal, an unchanged state is told again after this.
 const REPEAT: Duration = Duration::from_secs(15);

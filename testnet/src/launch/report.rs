@@ -6,6 +6,7 @@ use leoma_protocol::Hotkey;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::EpochWeights;
+use crate::chain::{Emissions, NeuronEmission};
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct Report {
     pub duration_s: f64,
     /// Seconds from then until all had set the same weights for the first time.
     pub first_weights_s: Option<f64>,
+    /// What everyone earned in the chain's last epoch, which has nothing to do with the validators' own.
+    pub emissions: Emissions,
 }
 
 /// One validator in it.
@@ -37,6 +40,8 @@ pub struct ValidatorReport {
     pub epochs: Vec<EpochWeights>,
     /// Tasks that it sampled.
     pub tasks_sampled: u64,
+    /// What it earned in the chain's last epoch, parts of 10⁹.
+    pub emission: u64,
 }
 
 impl Report {
@@ -52,8 +57,8 @@ impl Report {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{:>4}  {:<14} {:>5} {:>6}  weights on chain (epoch: winner)",
-            "uid", "validator", "peers", "tasks"
+            "{:>4}  {:<14} {:>5} {:>6} {:>9}  weights on chain (epoch: winner)",
+            "uid", "validator", "peers", "tasks", "earned"
         );
         for validator in &self.validators {
             let epochs: Vec<String> = validator
@@ -66,10 +71,11 @@ impl Report {
                 })
                 .collect();
             let shown = if epochs.is_empty() { "none".into() } else { epochs.join(", ") };
-            let (uid, name) = (validator.uid, short(&validator.hotkey));
-            let _ =
-                writeln!(text, "{uid:>4}  {name:<14} {:>5} {:>6}  {shown}", validator.peers, validator.tasks_sampled);
+            let (uid, name, earned) = (validator.uid, short(&validator.hotkey), self.earned(validator.uid));
+            let (peers, tasks) = (validator.peers, validator.tasks_sampled);
+            let _ = writeln!(text, "{uid:>4}  {name:<14} {peers:>5} {tasks:>6} {earned:>9}  {shown}");
         }
+        text.push_str(&self.miners());
         let name = |hotkey: &Option<Hotkey>| hotkey.map_or_else(|| "nobody".into(), |hotkey| hotkey.to_string());
         let verdict = match (self.succeeded(), self.agreed) {
             (true, _) => "agreed on the expected winner",
@@ -81,6 +87,32 @@ impl Report {
         let first = self.first_weights_s.map_or_else(|| "never".into(), |seconds| format!("after {seconds:.0} s"));
         let _ = write!(text, "first agreed weights {first}, whole run {:.0} s", self.duration_s);
         text
+    }
+}
+
+impl Report {
+    /// A validator's share of the last epoch's emission, or that there was no epoch.
+    fn earned(&self, uid: u16) -> String {
+        let neuron = self.emissions.of_uid(uid).filter(|_| self.emissions.epoch_block > 0);
+        neuron.map_or_else(|| "-".into(), NeuronEmission::share)
+    }
+
+    /// Who else earned in the chain's last epoch.
+    fn miners(&self) -> String {
+        let validates = |uid: u16| self.validators.iter().any(|validator| validator.uid == uid);
+        let earned = |neuron: &&NeuronEmission| neuron.emission > 0 && !validates(neuron.uid);
+        let lines: Vec<String> = self
+            .emissions
+            .neurons
+            .iter()
+            .filter(earned)
+            .map(|neuron| format!("uid {} {} {}", neuron.uid, short(&neuron.hotkey), neuron.share()))
+            .collect();
+        match (self.emissions.epoch_block, lines.is_empty()) {
+            (0, _) => "\nthe chain had no epoch yet: nobody earned\n".into(),
+            (epoch, true) => format!("\nepoch of block {epoch}: no miner earned\n"),
+            (epoch, false) => format!("\nepoch of block {epoch}: miners earned {}\n", lines.join(", ")),
+        }
     }
 }
 
@@ -102,13 +134,26 @@ mod tests {
             weights: vec![(6, 65535)],
             set_at_block: 183,
         }];
+        let validator =
+            ValidatorReport { hotkey: key(1), uid: 1, peers: 3, epochs, tasks_sampled: 2, emission: 500_000_000 };
+        let neuron = |uid: u16, emission| NeuronEmission {
+            uid,
+            hotkey: key(uid as u8),
+            incentive: 0,
+            dividends: 0,
+            emission,
+            validator_permit: uid == 1,
+            last_update: 170,
+        };
+        let neurons = vec![neuron(0, 0), neuron(1, 500_000_000), neuron(9, 499_999_999)];
         Report {
-            validators: vec![ValidatorReport { hotkey: key(1), uid: 1, peers: 3, epochs, tasks_sampled: 2 }],
+            validators: vec![validator],
             agreed,
             winner: winner.map(key),
             expected_winner: Some(key(9)),
             duration_s: 200.4,
             first_weights_s: Some(99.0),
+            emissions: Emissions { netuid: 99, block: 370, epoch_block: 360, neurons },
         }
     }
 
@@ -128,6 +173,8 @@ mod tests {
         }
         assert_eq!(json["validators"][0]["epochs"][0]["weights"], serde_json::json!([[6, 65535]]));
         assert_eq!(json["validators"][0]["epochs"][0]["set_at_block"], 183);
+        assert_eq!(json["validators"][0]["emission"], 500_000_000);
+        assert_eq!(json["emissions"]["neurons"][2]["emission"], 499_999_999);
     }
 
     #[test]
@@ -135,5 +182,12 @@ mod tests {
         let table = report(true, Some(9)).table();
         assert!(table.contains("[6=65535]") && table.contains("agreed on the expected winner"), "{table}");
         assert!(report(false, None).table().contains("not agreed"));
+        assert!(
+            table.contains("50.00 %  180:") && table.contains("epoch of block 360: miners earned uid 9"),
+            "{table}"
+        );
+        let mut early = report(true, Some(9));
+        early.emissions.epoch_block = 0;
+        assert!(early.table().contains("nobody earned") && early.table().contains("-  180:"), "{}", early.table());
     }
 }

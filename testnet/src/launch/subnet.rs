@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
-use leoma_protocol::{Hotkey, Netuid};
+use leoma_protocol::Netuid;
+use subxt::rpcs::RpcClient;
 
 use super::LaunchError;
-use super::agreement::{Agreement, History, longest_agreement};
+use super::agreement::{History, longest_agreement};
 use super::environment::Addresses;
 use super::hosts::Hosts;
 use super::part::{Part, PartPlan};
@@ -18,11 +19,16 @@ use super::publish;
 use super::report::{Report, ValidatorReport};
 use super::starting::{Folder, Starting, addresses, corpus_cache};
 use super::status::ValidatorStatus;
+use super::view::{ValidatorView, View};
 use super::watch::Watch;
+use super::weights::WeightMode;
+use crate::chain::Emissions;
 use crate::corpus;
 
 /// What a part has to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
+/// Emissions on a busy machine come within this; a view without them is better than none.
+const EMISSIONS_LIMIT: Duration = Duration::from_secs(3);
 /// Most validators and miners: beyond it one machine shows nothing but its own slowness.
 const MAX_NEURONS: usize = 64;
 
@@ -37,6 +43,8 @@ pub struct Options {
     pub block_time: u64,
     /// Blocks of a task.
     pub interval: u64,
+    /// How validators set weights.
+    pub weights: WeightMode,
     /// Where keys, clips and roles come from.
     pub seed: String,
     /// Own source clips instead of made ones.
@@ -59,6 +67,7 @@ impl Default for Options {
             miners: 6,
             block_time: 500,
             interval: 40,
+            weights: WeightMode::Plain,
             seed: "1".into(),
             corpus: None,
             folder: None,
@@ -94,36 +103,13 @@ pub(super) struct Validator {
     pub(super) mesh_port: u16,
 }
 
-/// What can be seen of a validator at a moment.
-#[derive(Clone, Debug)]
-pub struct ValidatorView {
-    /// Who.
-    pub hotkey: Hotkey,
-    /// Whether its process runs.
-    pub running: bool,
-    /// What it said last.
-    pub status: ValidatorStatus,
-    /// What it set so far.
-    pub history: History,
-}
-
-/// What can be seen of a subnet at a moment.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// The newest block.
-    pub block: u64,
-    /// In the order of their uids.
-    pub validators: Vec<ValidatorView>,
-    /// The longest agreement so far.
-    pub agreement: Option<Agreement>,
-}
-
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
 #[derive(Debug)]
 pub struct Subnet {
     plan: SubnetPlan,
     // Fields are dropped in this order: who reads the chain before the chain, all parts before their folder.
     watch: Watch,
+    rpc: RpcClient,
     chain: ChainClient,
     pub(super) validators: Vec<Validator>,
     infrastructure: Vec<Part>,
@@ -172,6 +158,7 @@ impl Subnet {
         let addresses = addresses(&mut infrastructure, &folder.path).await?;
         say(&format!("chain {}, storage {}", addresses.chain, addresses.storage));
         let chain = ChainClient::connect(&addresses.chain, Netuid(NETUID)).await?;
+        let rpc = RpcClient::from_insecure_url(&addresses.chain).await?;
         let hotkeys = plan.validators.iter().map(|validator| validator.account.hotkey).collect();
         let watch = Watch::start(chain.clone(), hotkeys, plan.owner.hotkey, start).await?;
         say("uploading source clips, committing models, publishing the allowlist");
@@ -188,7 +175,7 @@ impl Subnet {
         let validators = starting.validators(&addresses, hosts.as_ref())?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let mut subnet =
-            Self { plan, watch, chain, validators, infrastructure, hosts, addresses, client, start, folder };
+            Self { plan, watch, rpc, chain, validators, infrastructure, hosts, addresses, client, start, folder };
         for index in 0..subnet.validators.len() {
             subnet.restart_validator(index)?;
         }
@@ -302,7 +289,11 @@ impl Subnet {
             .collect();
         let histories: Vec<&History> = views.iter().map(|view| &view.history).collect();
         let agreement = longest_agreement(&histories, &self.plan.owner.hotkey);
-        View { block: self.watch.block(), validators: views, agreement }
+        let emissions = tokio::time::timeout(EMISSIONS_LIMIT, Emissions::read(&self.rpc, NETUID)).await;
+        let emissions = emissions
+            .ok()
+            .and_then(|read| read.inspect_err(|error| tracing::debug!(%error, "emissions not read")).ok());
+        View { block: self.watch.block(), validators: views, agreement, emissions }
     }
 
     /// Looks once a second until `done` is content with what it sees.
@@ -349,12 +340,15 @@ impl Subnet {
     /// What the run has shown, for `epochs` consecutive epochs.
     #[must_use]
     pub fn report(&self, view: &View, epochs: usize) -> Report {
+        let emissions = view.emissions.clone().unwrap_or_default();
+        let earned = |uid| emissions.of_uid(uid).map_or(0, |neuron| neuron.emission);
         let validators = self.plan.validators.iter().zip(&view.validators).map(|(plan, view)| ValidatorReport {
             hotkey: plan.account.hotkey,
             uid: plan.uid,
             peers: view.status.peers,
             epochs: view.history.values().cloned().collect(),
             tasks_sampled: view.status.tasks_sampled,
+            emission: earned(plan.uid),
         });
         Report {
             validators: validators.collect(),
@@ -363,16 +357,17 @@ impl Subnet {
             expected_winner: self.plan.expected_winner().map(|miner| miner.account.hotkey),
             duration_s: self.start.elapsed().as_secs_f64(),
             first_weights_s: self.watch.seen().first_agreed.map(|after| after.as_secs_f64()),
+            emissions,
         }
     }
 
     /// Stops validators, then everything else; what does not end in time is killed. A temporary folder goes with it.
     pub async fn stop(self) {
-        let Self { watch, chain, validators, infrastructure, folder, hosts, .. } = self;
+        let Self { watch, rpc, chain, validators, infrastructure, folder, hosts, .. } = self;
         // What is paused cannot end by itself.
         validators.iter().filter_map(|validator| validator.part.as_ref()).for_each(Part::resume);
         // Who reads the chain goes first, or it would complain of its end.
-        drop((watch, chain));
+        drop((watch, rpc, chain));
         stop_all(validators.into_iter().filter_map(|validator| validator.part).collect()).await;
         stop_all(infrastructure).await;
         drop((hosts, folder));

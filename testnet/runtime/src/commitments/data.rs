@@ -38,7 +38,7 @@ pub enum Data {
     Keccak256([u8; 32]),
     /// A sha3-256 hash.
     ShaThree256([u8; 32]),
-    /// Encrypted to a future drand round. It is stored; this chain has no drand pulses and never reveals it.
+    /// Encrypted to a future round of the beacon, whose pulse reveals it.
     TimelockEncrypted {
         /// Compressed ciphertext.
         encrypted: BoundedVec<u8, ConstU32<MAX_TIMELOCKED>>,

@@ -1,6 +1,9 @@
 //! Pallet `Commitments`: a few bytes that each neuron publishes, replaced by the next ones.
 
 mod data;
+mod reveal;
+#[cfg(test)]
+mod tests;
 
 pub use data::{Data, MAX_BIG_RAW, MAX_RAW, MAX_TIMELOCKED};
 pub use pallet::*;
@@ -16,6 +19,8 @@ pub const MAX_FIELDS: u32 = 3;
 pub const MIN_CHARGE: u64 = 100;
 /// Space that an account has per subnet and epoch, bytes.
 pub const MAX_SPACE: u32 = 3_100;
+/// Revealed fields kept of an account, the newest.
+pub const MAX_REVEALED: usize = 10;
 
 /// What an account commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
@@ -60,6 +65,7 @@ pub mod pallet {
     use frame_support::pallet_prelude::*;
     use frame_system::pallet_prelude::*;
     use sp_runtime::traits::UniqueSaturatedInto;
+    use std::collections::BTreeSet;
 
     #[pallet::pallet]
     #[pallet::without_storage_info]
@@ -69,6 +75,8 @@ pub mod pallet {
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
         /// Who may commit, and when the space limit starts anew.
         type Subnets: Subnets<Self::AccountId>;
+        /// The beacon whose pulses open timelocked fields.
+        type Drand: crate::drand::PulseSource;
     }
 
     #[pallet::storage]
@@ -77,10 +85,13 @@ pub mod pallet {
     #[pallet::storage]
     pub type LastCommitment<T: Config> =
         StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, u32, OptionQuery>;
-    /// Revealed timelocked commitments with their blocks. Always empty: this chain has no drand pulses.
+    /// Revealed timelocked fields, oldest first, with the blocks in which they were revealed.
     #[pallet::storage]
     pub type RevealedCommitments<T: Config> =
         StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, Vec<(Vec<u8>, u64)>, OptionQuery>;
+    /// Whose commitments have a timelocked field.
+    #[pallet::storage]
+    pub type TimelockedIndex<T: Config> = StorageValue<_, BTreeSet<(u16, T::AccountId)>, ValueQuery>;
     #[pallet::storage]
     pub type UsedSpaceOf<T: Config> =
         StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, UsageTracker, OptionQuery>;
@@ -110,6 +121,13 @@ pub mod pallet {
             /// Round that decrypts it.
             reveal_round: u64,
         },
+        /// A timelocked field was revealed.
+        CommitmentRevealed {
+            /// Subnet.
+            netuid: u16,
+            /// Account.
+            who: T::AccountId,
+        },
     }
 
     #[pallet::error]
@@ -120,6 +138,14 @@ pub mod pallet {
         AccountNotAllowedCommit,
         /// The epoch's space is used up.
         SpaceLimitExceeded,
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::reveal_timelocked();
+            Weight::zero()
+        }
     }
 
     #[pallet::call]
@@ -138,6 +164,7 @@ pub mod pallet {
             });
             CommitmentOf::<T>::insert(netuid, &who, Registration { deposit: 0, block, info: *info });
             LastCommitment::<T>::insert(netuid, &who, block);
+            Self::index_timelocked(netuid, who.clone());
             Self::deposit_event(match reveal_round {
                 Some(reveal_round) => Event::TimelockCommitment { netuid, who, reveal_round },
                 None => Event::Commitment { netuid, who },

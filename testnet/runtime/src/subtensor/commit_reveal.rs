@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::CommittingWeightsTooFast);
 
         let index = Self::storage_index(netuid, mechanism);
-        let epoch = SubnetEpochIndex::<T>::get(netuid);
+        let epoch = Self::epoch_with_lookahead(netuid);
         let mut commits = WeightCommits::<T>::get(index, &hotkey).unwrap_or_default();
         commits.retain(|(_, committed, _, _)| Self::reveal_epoch(netuid, *committed) >= epoch);
         ensure!(commits.len() < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
@@ -59,7 +59,7 @@ impl<T: Config> Pallet<T> {
     pub(super) fn check_reveal(hotkey: &T::AccountId, netuid: u16, mechanism: u8, hash: H256) -> Result<(), Error<T>> {
         let commits = WeightCommits::<T>::get(Self::storage_index(netuid, mechanism), hotkey).unwrap_or_default();
         ensure!(!commits.is_empty(), Error::<T>::NoWeightsCommitFound);
-        let epoch = SubnetEpochIndex::<T>::get(netuid);
+        let epoch = Self::epoch_with_lookahead(netuid);
         let found = commits.iter().find(|(committed, ..)| *committed == hash);
         let Some((_, commit_epoch, ..)) = found else {
             return Err(Error::<T>::InvalidRevealCommitHashNotMatch);

@@ -1,6 +1,7 @@
 //! What the transaction pool refuses before a block is built, with the numbers clients know.
 
 use super::pallet::*;
+use crate::drand::{PulseSource, RoundNumber};
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::{DispatchInfo, PostDispatchInfo};
 use frame_support::traits::IsSubType;
@@ -33,6 +34,8 @@ pub enum InvalidCode {
     ServingRateLimit = 12,
     /// `serve_axon` with port 0.
     InvalidPort = 13,
+    /// A timelocked commit for a round that is past.
+    InvalidRevealRound = 15,
     /// A reveal without its commit.
     CommitNotFound = 16,
     /// A reveal outside its epoch.
@@ -82,6 +85,10 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
             Call::reveal_mechanism_weights { netuid, mecid, uids, values, salt, version_key } => {
                 Self::judge_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key))
             }
+            Call::commit_timelocked_weights { netuid, reveal_round, .. }
+            | Call::commit_timelocked_mechanism_weights { netuid, reveal_round, .. } => {
+                Self::judge_timelocked(who, *netuid, *reveal_round)
+            }
             Call::serve_axon { .. } => Self::judge_axon(who, call),
             _ => Ok(0),
         }
@@ -121,6 +128,17 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
             Error::RevealTooEarly | Error::ExpiredWeightCommit => InvalidCode::RevealTooEarly,
             _ => InvalidCode::Other,
         })
+    }
+
+    /// The rate is judged by the call alone, as on the live chain: one that is too fast is included and fails.
+    fn judge_timelocked(who: &T::AccountId, netuid: u16, reveal_round: RoundNumber) -> Result<u64, InvalidCode> {
+        if !Pallet::<T>::has_stake_for_weights(who, netuid) {
+            return Err(InvalidCode::StakeTooLow);
+        }
+        if reveal_round < T::Drand::last_stored_round() {
+            return Err(InvalidCode::InvalidRevealRound);
+        }
+        Ok(0)
     }
 
     fn judge_axon(who: &T::AccountId, call: &Call<T>) -> Result<u64, InvalidCode> {

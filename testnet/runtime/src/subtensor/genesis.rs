@@ -20,6 +20,9 @@ pub struct SubnetGenesis<AccountId> {
     /// Whether weights must be committed first.
     #[serde(default)]
     pub commit_reveal: bool,
+    /// Epochs from a commit to its reveal.
+    #[serde(default = "default_reveal_period")]
+    pub reveal_period: u64,
     /// Blocks a validator waits between two weight vectors.
     #[serde(default = "default_weights_rate_limit")]
     pub weights_rate_limit: u64,
@@ -60,6 +63,7 @@ impl<AccountId> SubnetGenesis<AccountId> {
             owner_hotkey,
             tempo,
             commit_reveal: false,
+            reveal_period: default_reveal_period(),
             weights_rate_limit: default_weights_rate_limit(),
             weights_version_key: 0,
             serving_rate_limit: default_serving_rate_limit(),
@@ -88,6 +92,9 @@ pub struct NeuronGenesis<AccountId> {
     pub validator_permit: bool,
 }
 
+fn default_reveal_period() -> u64 {
+    DefaultRevealPeriod::get()
+}
 fn default_weights_rate_limit() -> u64 {
     DefaultRateLimit::get()
 }
@@ -117,6 +124,7 @@ impl<T: Config> Pallet<T> {
         SubnetOwnerHotkey::<T>::insert(netuid, &subnet.owner_hotkey);
         Tempo::<T>::insert(netuid, subnet.tempo);
         CommitRevealWeightsEnabled::<T>::insert(netuid, subnet.commit_reveal);
+        RevealPeriodEpochs::<T>::insert(netuid, subnet.reveal_period);
         WeightsSetRateLimit::<T>::insert(netuid, subnet.weights_rate_limit);
         WeightsVersionKey::<T>::insert(netuid, subnet.weights_version_key);
         ServingRateLimit::<T>::insert(netuid, subnet.serving_rate_limit);

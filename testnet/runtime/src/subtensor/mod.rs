@@ -9,17 +9,21 @@ mod epoch;
 mod extension;
 mod fixed;
 mod genesis;
+mod hyperparameters;
 pub mod metagraph;
+pub mod neurons;
 mod outcomes;
 mod registration;
 #[cfg(test)]
 mod tests;
+mod timelocked;
 mod weights;
 pub mod yuma;
 
 pub use extension::{InvalidCode, SubtensorTransactionExtension};
 pub use genesis::{NeuronGenesis, SubnetGenesis};
 pub use pallet::*;
+pub use timelocked::{MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights, WeightsTlockPayload};
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::pallet_macros::import_section;
@@ -62,12 +66,14 @@ pub enum EpochConsensus {
 }
 
 /// The pallet as FRAME expands it.
+#[import_section(hyperparameters::hyperparameters)]
 #[import_section(outcomes::outcomes)]
 #[frame_support::pallet]
 #[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 #[allow(clippy::too_many_arguments, reason = "the live chain's argument lists")]
 pub mod pallet {
-    use super::{AxonInfo, EpochConsensus, SubnetGenesis};
+    use super::{AxonInfo, EpochConsensus, SubnetGenesis, TimelockedCommit, TimelockedWeights};
+    use crate::drand::RoundNumber;
     use frame_support::pallet_prelude::*;
     use frame_support::traits::fungible;
     use frame_system::pallet_prelude::*;
@@ -87,6 +93,8 @@ pub mod pallet {
         type Currency: fungible::Inspect<Self::AccountId, Balance = u64> + fungible::Mutate<Self::AccountId>;
         /// The commitments of a subnet, for the selective metagraph.
         type Commitments: super::metagraph::CommitmentSource<Self::AccountId>;
+        /// The beacon whose pulses open timelocked weights.
+        type Drand: crate::drand::PulseSource;
     }
 
     /// What the live chain answers where nobody is stored: the account of zeros.
@@ -122,122 +130,6 @@ pub mod pallet {
     }
     #[pallet::storage]
     pub type MechanismCountCurrent<T: Config> = StorageMap<_, Twox64Concat, u16, u8, ValueQuery, DefaultMechanismCount>;
-
-    // ---- hyperparameters
-
-    #[pallet::type_value]
-    pub fn DefaultTempo() -> u16 {
-        360
-    }
-    #[pallet::storage]
-    pub type Tempo<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultTempo>;
-    #[pallet::type_value]
-    pub fn DefaultMaxAllowedUids() -> u16 {
-        4096
-    }
-    #[pallet::storage]
-    pub type MaxAllowedUids<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedUids>;
-    #[pallet::type_value]
-    pub fn DefaultMaxAllowedValidators() -> u16 {
-        128
-    }
-    #[pallet::storage]
-    pub type MaxAllowedValidators<T: Config> =
-        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedValidators>;
-    #[pallet::type_value]
-    pub fn DefaultImmunityPeriod() -> u16 {
-        4096
-    }
-    #[pallet::storage]
-    pub type ImmunityPeriod<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultImmunityPeriod>;
-    #[pallet::type_value]
-    pub fn DefaultActivityCutoff() -> u16 {
-        5000
-    }
-    #[pallet::storage]
-    pub type ActivityCutoff<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultActivityCutoff>;
-    #[pallet::type_value]
-    pub fn DefaultRateLimit() -> u64 {
-        100
-    }
-    #[pallet::storage]
-    pub type WeightsSetRateLimit<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultRateLimit>;
-    #[pallet::storage]
-    pub type WeightsVersionKey<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
-    #[pallet::type_value]
-    pub fn DefaultMinAllowedWeights() -> u16 {
-        1
-    }
-    #[pallet::storage]
-    pub type MinAllowedWeights<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMinAllowedWeights>;
-    #[pallet::type_value]
-    pub fn DefaultMaxWeightsLimit() -> u16 {
-        u16::MAX
-    }
-    #[pallet::storage]
-    pub type MaxWeightsLimit<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxWeightsLimit>;
-    #[pallet::type_value]
-    pub fn DefaultCommitReveal() -> bool {
-        true
-    }
-    #[pallet::storage]
-    pub type CommitRevealWeightsEnabled<T: Config> =
-        StorageMap<_, Identity, u16, bool, ValueQuery, DefaultCommitReveal>;
-    #[pallet::type_value]
-    pub fn DefaultRevealPeriod() -> u64 {
-        1
-    }
-    #[pallet::storage]
-    pub type RevealPeriodEpochs<T: Config> = StorageMap<_, Twox64Concat, u16, u64, ValueQuery, DefaultRevealPeriod>;
-    #[pallet::type_value]
-    pub fn DefaultCommitRevealVersion() -> u16 {
-        4
-    }
-    #[pallet::storage]
-    pub type CommitRevealWeightsVersion<T: Config> = StorageValue<_, u16, ValueQuery, DefaultCommitRevealVersion>;
-    #[pallet::type_value]
-    pub fn DefaultServingRateLimit() -> u64 {
-        50
-    }
-    #[pallet::storage]
-    pub type ServingRateLimit<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultServingRateLimit>;
-    #[pallet::type_value]
-    pub fn DefaultKappa() -> u16 {
-        32_767
-    }
-    #[pallet::storage]
-    pub type Kappa<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultKappa>;
-    #[pallet::type_value]
-    pub fn DefaultBondsMovingAverage() -> u64 {
-        900_000
-    }
-    #[pallet::storage]
-    pub type BondsMovingAverage<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBondsMovingAverage>;
-    #[pallet::type_value]
-    pub fn DefaultBondsPenalty() -> u16 {
-        u16::MAX
-    }
-    #[pallet::storage]
-    pub type BondsPenalty<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultBondsPenalty>;
-    #[pallet::type_value]
-    pub fn DefaultRegistrationAllowed() -> bool {
-        true
-    }
-    #[pallet::storage]
-    pub type NetworkRegistrationAllowed<T: Config> =
-        StorageMap<_, Identity, u16, bool, ValueQuery, DefaultRegistrationAllowed>;
-    #[pallet::type_value]
-    pub fn DefaultBurn() -> u64 {
-        100_000_000
-    }
-    #[pallet::storage]
-    pub type Burn<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBurn>;
-    /// Stake below which a hotkey may not set weights, rao.
-    #[pallet::storage]
-    pub type StakeThreshold<T: Config> = StorageValue<_, u64, ValueQuery>;
-    /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses. Only a local chain has this item.
-    #[pallet::storage]
-    pub type LoopbackAxonsAllowed<T: Config> = StorageValue<_, bool, ValueQuery>;
 
     // ---- neurons
 
@@ -289,6 +181,14 @@ pub mod pallet {
     pub type Emission<T: Config> = StorageMap<_, Identity, u16, Vec<u64>, ValueQuery>;
     #[pallet::storage]
     pub type LastEpochBlock<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    /// Block in which an epoch is due before its tempo is over; 0 where none is.
+    #[pallet::storage]
+    pub type PendingEpochAt<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    #[pallet::storage]
+    pub type BlocksSinceLastStep<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
+    /// Spelled as on the live chain. The same as `LastEpochBlock`: no epoch fails here.
+    #[pallet::storage]
+    pub type LastMechansimStepBlock<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     #[pallet::storage]
     pub type SubnetEpochIndex<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     /// Never written: every subnet runs Yuma consensus.
@@ -299,6 +199,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type WeightCommits<T: Config> =
         StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, T::AccountId, Vec<(H256, u64, u64, u64)>, OptionQuery>;
+    /// Timelocked commits not yet revealed, by storage index and commit epoch.
+    #[pallet::storage]
+    pub type TimelockedWeightCommits<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, u64, Vec<TimelockedCommit<T::AccountId>>, ValueQuery>;
 
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
@@ -309,6 +213,8 @@ pub mod pallet {
         pub stake_threshold: u64,
         /// See [`LoopbackAxonsAllowed`].
         pub loopback_axons: bool,
+        /// The version that timelocked commits must name; 0 leaves the live chain's.
+        pub commit_reveal_version: u16,
     }
 
     #[pallet::genesis_build]
@@ -316,6 +222,9 @@ pub mod pallet {
         fn build(&self) {
             StakeThreshold::<T>::put(self.stake_threshold);
             LoopbackAxonsAllowed::<T>::put(self.loopback_axons);
+            if self.commit_reveal_version != 0 {
+                CommitRevealWeightsVersion::<T>::put(self.commit_reveal_version);
+            }
             for subnet in &self.subnets {
                 Pallet::<T>::found_subnet(subnet);
             }
@@ -325,6 +234,7 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::reveal_timelocked();
             Self::run_due_epochs();
             Weight::zero()
         }
@@ -393,6 +303,19 @@ pub mod pallet {
             Self::do_reveal_weights(ensure_signed(origin)?, netuid, 0, uids, values, salt, version_key)
         }
 
+        /// Commits to an encrypted weight vector that the chain reveals once the pulse of `reveal_round` is there.
+        #[pallet::call_index(113)]
+        #[pallet::weight(FREE)]
+        pub fn commit_timelocked_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            commit: TimelockedWeights,
+            reveal_round: RoundNumber,
+            commit_reveal_version: u16,
+        ) -> DispatchResult {
+            Self::do_commit_timelocked(ensure_signed(origin)?, netuid, 0, commit, reveal_round, commit_reveal_version)
+        }
+
         /// [`Pallet::commit_weights`] for one mechanism.
         #[pallet::call_index(115)]
         #[pallet::weight(FREE)]
@@ -418,6 +341,21 @@ pub mod pallet {
             version_key: u64,
         ) -> DispatchResult {
             Self::do_reveal_weights(ensure_signed(origin)?, netuid, mecid, uids, values, salt, version_key)
+        }
+
+        /// [`Pallet::commit_timelocked_weights`] for one mechanism.
+        #[pallet::call_index(118)]
+        #[pallet::weight(FREE)]
+        pub fn commit_timelocked_mechanism_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            mecid: u8,
+            commit: TimelockedWeights,
+            reveal_round: RoundNumber,
+            commit_reveal_version: u16,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_commit_timelocked(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
         }
 
         /// [`Pallet::set_weights`] for one mechanism.

@@ -23,6 +23,12 @@ mod outcomes {
         /// A committed vector was revealed: hotkey, storage index, hash.
         #[codec(index = 80)]
         WeightsRevealed(T::AccountId, u16, H256),
+        /// A timelocked vector was committed: hotkey, storage index, hash of the ciphertext, round that opens it.
+        #[codec(index = 108)]
+        TimelockedWeightsCommitted(T::AccountId, u16, H256, u64),
+        /// A timelocked vector was revealed and stored: storage index, hotkey.
+        #[codec(index = 109)]
+        TimelockedWeightsRevealed(u16, T::AccountId),
     }
 
     #[pallet::error]
@@ -97,5 +103,9 @@ mod outcomes {
         InputLengthsUnequal,
         /// `WeightsSetRateLimit` blocks have not passed (committing).
         CommittingWeightsTooFast,
+        /// The commit names another version than `CommitRevealWeightsVersion`.
+        IncorrectCommitRevealVersion,
+        /// The pulse of the reveal round is there already, and so is a later one.
+        InvalidRevealRound,
     }
 }

@@ -4,6 +4,9 @@
 //! minority cannot lift a miner; what is left, summed by stake, is the miner's incentive. A validator earns dividends
 //! by the bonds it built up with the miners that earn, and builds fewer with those it overrates.
 
+#[cfg(test)]
+mod published;
+
 use super::fixed::Fixed;
 
 /// One neuron as an epoch sees it.
@@ -17,6 +20,8 @@ pub struct NeuronInput {
     pub last_update: u64,
     /// Block of its registration.
     pub registered: u64,
+    /// Block of its oldest commit that waits for its reveal.
+    pub oldest_commit: Option<u64>,
     /// Weights it set, as (uid, parts of 65535).
     pub weights: Vec<(u16, u16)>,
     /// Bonds after the last epoch, as (uid, parts of 65535 of the column's largest).
@@ -28,6 +33,8 @@ pub struct NeuronInput {
 pub struct Input {
     /// Block of the epoch.
     pub now: u64,
+    /// Bonds with a seat that changed hands in this block or later are void.
+    pub bonds_since: u64,
     /// Blocks without an update after which a validator has no say.
     pub activity_cutoff: u64,
     /// Share of stake that must agree, parts of 65535.
@@ -38,6 +45,8 @@ pub struct Input {
     pub bonds_penalty: u16,
     /// Most permits given.
     pub max_validators: u16,
+    /// Stake below which a neuron counts as having none, rao; the owner always counts.
+    pub stake_threshold: u64,
     /// Uid of the subnet owner's hotkey.
     pub owner: Option<u16>,
     /// Neurons by uid.
@@ -73,19 +82,17 @@ pub fn epoch(input: &Input) -> Outcome {
     let neurons = &input.neurons;
     let active: Vec<bool> =
         neurons.iter().map(|neuron| neuron.last_update.saturating_add(input.activity_cutoff) >= input.now).collect();
-    let stake = Fixed::shares(&neurons.iter().map(|neuron| neuron.stake).collect::<Vec<_>>());
+    let stake = Fixed::shares(&counted_stake(input));
     let mut say: Vec<Fixed> = stake.clone();
-    for ((say, neuron), active) in say.iter_mut().zip(neurons).zip(&active) {
-        if !neuron.permit || !active {
+    for (uid, say) in say.iter_mut().enumerate() {
+        if !input.permitted(uid) || !active[uid] {
             *say = Fixed::ZERO;
         }
     }
     normalize(&mut say);
 
     let weights = voting_weights(input);
-    let consensus: Vec<Fixed> = (0..neurons.len())
-        .map(|target| median(&say, &weights, target, Fixed::ONE - Fixed::parts(input.kappa)))
-        .collect();
+    let consensus = medians(&say, &weights, Fixed::parts(input.kappa));
     let clipped: Matrix =
         weights.iter().map(|row| row.iter().zip(&consensus).map(|(weight, cap)| *weight.min(cap)).collect()).collect();
     let validator_trust: Vec<Fixed> = clipped.iter().map(|row| row.iter().copied().sum()).collect();
@@ -99,13 +106,14 @@ pub fn epoch(input: &Input) -> Outcome {
 
     let mut emission: Vec<Fixed> =
         incentive.iter().zip(&dividends).map(|(miner, validator)| *miner + *validator).collect();
-    if emission.iter().all(|share| *share == Fixed::ZERO) {
-        // Nobody set weights that count: stake earns.
-        emission = if say.iter().all(|share| *share == Fixed::ZERO) { stake } else { say.clone() };
-    }
     normalize(&mut emission);
+    let nothing = |shares: &[Fixed]| shares.iter().all(|share| *share == Fixed::ZERO);
+    if nothing(&emission) {
+        // Nobody set weights that count: stake earns.
+        emission = if nothing(&say) { stake.clone() } else { say.clone() };
+    }
 
-    let permits = permits(input);
+    let permits = permits(input, &stake);
     Outcome {
         active,
         consensus: consensus.iter().map(|value| value.to_parts()).collect(),
@@ -118,10 +126,28 @@ pub fn epoch(input: &Input) -> Outcome {
     }
 }
 
-/// The largest stakes above zero, ties to the lower uid, and the owner.
-fn permits(input: &Input) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..input.neurons.len()).filter(|uid| input.neurons[*uid].stake > 0).collect();
-    order.sort_by_key(|uid| (std::cmp::Reverse(input.neurons[*uid].stake), *uid));
+impl Input {
+    fn is_owner(&self, uid: usize) -> bool {
+        self.owner.map(usize::from) == Some(uid)
+    }
+
+    /// Whether the neuron's weights count in this epoch; the owner's always do.
+    fn permitted(&self, uid: usize) -> bool {
+        self.is_owner(uid) || self.neurons.get(uid).is_some_and(|neuron| neuron.permit)
+    }
+}
+
+/// Stake by uid as far as it counts.
+fn counted_stake(input: &Input) -> Vec<u64> {
+    let counts = |uid: usize, stake: u64| stake >= input.stake_threshold || input.is_owner(uid);
+    let neurons = input.neurons.iter().enumerate();
+    neurons.map(|(uid, neuron)| if counts(uid, neuron.stake) { neuron.stake } else { 0 }).collect()
+}
+
+/// The largest shares of stake above zero, ties to the higher uid as on the live chain, and the owner.
+fn permits(input: &Input, stake: &[Fixed]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..stake.len()).filter(|uid| stake[*uid] > Fixed::ZERO).collect();
+    order.sort_by_key(|uid| std::cmp::Reverse((stake[*uid], *uid)));
     let mut permits = vec![false; input.neurons.len()];
     for uid in order.into_iter().take(usize::from(input.max_validators)).chain(input.owner.map(usize::from)) {
         if let Some(permit) = permits.get_mut(uid) {
@@ -132,18 +158,19 @@ fn permits(input: &Input) -> Vec<bool> {
 }
 
 /// Rows of those with a permit, without self-weights (but the owner's) and without votes for a seat that changed hands
-/// since; each row sums to one.
+/// since the votes, or since a commit to the next ones; each row sums to one.
 fn voting_weights(input: &Input) -> Matrix {
     let rows = input.neurons.iter().enumerate();
     rows.map(|(from, neuron)| {
         let mut row = vec![Fixed::ZERO; input.neurons.len()];
-        if neuron.permit {
+        if input.permitted(from) {
             for (target, weight) in &neuron.weights {
                 let to = usize::from(*target);
-                let own = to == from && input.owner.map(usize::from) != Some(from);
+                let own = to == from && !input.is_owner(from);
                 let Some(seat) = input.neurons.get(to) else { continue };
-                if !own && neuron.last_update > seat.registered {
-                    row[to] = Fixed::parts(*weight);
+                let known = neuron.oldest_commit.is_none_or(|committed| committed >= seat.registered);
+                if !own && known && neuron.last_update > seat.registered {
+                    row[to] = Fixed::whole(*weight);
                 }
             }
         }
@@ -153,20 +180,26 @@ fn voting_weights(input: &Input) -> Matrix {
     .collect()
 }
 
-/// The smallest weight of a column such that more than `minority` of the say lies at or below it.
-fn median(say: &[Fixed], weights: &Matrix, target: usize, minority: Fixed) -> Fixed {
-    let mut votes: Vec<(Fixed, Fixed)> =
-        say.iter().zip(weights).filter(|(say, _)| **say > Fixed::ZERO).map(|(say, row)| (row[target], *say)).collect();
-    votes.sort_unstable();
-    let mut below = Fixed::ZERO;
-    for (weight, say) in &votes {
-        below = below + *say;
-        if below > minority {
-            return *weight;
+/// Per column the smallest weight such that more than the minority of the say lies at or below it.
+fn medians(say: &[Fixed], weights: &Matrix, majority: Fixed) -> Vec<Fixed> {
+    let (mut said, rows): (Vec<Fixed>, Vec<&Vec<Fixed>>) =
+        say.iter().copied().zip(weights).filter(|(say, _)| *say > Fixed::ZERO).unzip();
+    normalize(&mut said);
+    // Rounding leaves the sum a hair short of one.
+    let minority = said.iter().copied().sum::<Fixed>() - majority;
+    let median = |target: usize| {
+        let mut votes: Vec<(Fixed, Fixed)> = rows.iter().map(|row| row[target]).zip(said.iter().copied()).collect();
+        votes.sort_unstable();
+        let mut below = Fixed::ZERO;
+        for (weight, say) in &votes {
+            below = below + *say;
+            if below > minority {
+                return *weight;
+            }
         }
-    }
-    // Rounding can leave the sum a hair short of one.
-    votes.last().map_or(Fixed::ZERO, |(weight, _)| *weight)
+        votes.last().map_or(Fixed::ZERO, |(weight, _)| *weight)
+    };
+    (0..weights.len()).map(median).collect()
 }
 
 fn weighted_sum(say: &[Fixed], matrix: &Matrix, target: usize) -> Fixed {
@@ -180,7 +213,7 @@ fn moved_bonds(input: &Input, say: &[Fixed], weights: &Matrix, clipped: &Matrix)
         .iter()
         .zip(weights.iter().zip(clipped))
         .map(|(say, (row, cut))| {
-            row.iter().zip(cut).map(|(weight, cut)| *say * (*weight - penalty * (*weight - *cut))).collect()
+            row.iter().zip(cut).map(|(weight, cut)| *say * (*weight + penalty * (*cut - *weight))).collect()
         })
         .collect();
     normalize_columns(&mut bought);
@@ -191,9 +224,8 @@ fn moved_bonds(input: &Input, say: &[Fixed], weights: &Matrix, clipped: &Matrix)
             let mut row = vec![Fixed::ZERO; input.neurons.len()];
             for (target, bond) in &neuron.bonds {
                 let seat = input.neurons.get(usize::from(*target));
-                // A bond with a seat that changed hands since is void.
-                if seat.is_some_and(|seat| neuron.last_update > seat.registered) {
-                    row[usize::from(*target)] = Fixed::parts(*bond);
+                if seat.is_some_and(|seat| input.bonds_since > seat.registered) {
+                    row[usize::from(*target)] = Fixed::whole(*bond);
                 }
             }
             row
@@ -252,11 +284,13 @@ mod tests {
     fn input(neurons: Vec<NeuronInput>) -> Input {
         Input {
             now: 100,
+            bonds_since: 50,
             activity_cutoff: 5_000,
             kappa: 32_767,
             bonds_moving_average: 900_000,
             bonds_penalty: u16::MAX,
             max_validators: 64,
+            stake_threshold: 0,
             owner: Some(0),
             neurons,
         }
@@ -346,7 +380,9 @@ mod tests {
         let with = |stake| NeuronInput { stake, ..NeuronInput::default() };
         let mut case = input(vec![with(0), with(5), with(9), with(5), with(0)]);
         case.max_validators = 2;
-        assert_eq!(epoch(&case).permits, [true, true, true, false, false]);
+        assert_eq!(epoch(&case).permits, [true, false, true, true, false]);
+        case.stake_threshold = 6;
+        assert_eq!(epoch(&case).permits, [true, false, true, false, false]);
     }
 
     #[test]

@@ -1,3 +1,6 @@
+mod epochs;
+mod timelocked;
+
 use super::pallet::*;
 use super::{NeuronGenesis, SubnetGenesis, weights};
 use crate::{AccountId, Genesis, Runtime, RuntimeOrigin, SubtensorModule, System};
@@ -30,6 +33,7 @@ fn subnet() -> SubnetGenesis<AccountId> {
         owner_hotkey: account(1),
         tempo: 20,
         commit_reveal: false,
+        reveal_period: 1,
         weights_rate_limit: 10,
         weights_version_key: 0,
         serving_rate_limit: 5,
@@ -175,20 +179,6 @@ fn axons_are_checked() {
 }
 
 #[test]
-fn epochs_come_every_tempo_and_decide_permits() {
-    run(SubnetGenesis { max_allowed_validators: 1, ..subnet() }, || {
-        go_to(19);
-        assert_eq!(SubnetEpochIndex::<Runtime>::get(NETUID), 0);
-        go_to(20);
-        assert_eq!((SubnetEpochIndex::<Runtime>::get(NETUID), LastEpochBlock::<Runtime>::get(NETUID)), (1, 20));
-        // The largest stake and the owner.
-        assert_eq!(ValidatorPermit::<Runtime>::get(NETUID), [true, true, false, false]);
-        go_to(60);
-        assert_eq!(SubnetEpochIndex::<Runtime>::get(NETUID), 3);
-    });
-}
-
-#[test]
 fn metagraph_of_an_unknown_subnet_is_none() {
     run(subnet(), || {
         assert_eq!(SubtensorModule::metagraph(8), None);
@@ -209,6 +199,8 @@ fn a_contradictory_genesis_is_refused() {
     assert!(crowded.storage().unwrap_err().to_string().contains("listed twice on subnet 3"));
     let root = Genesis { subnets: vec![SubnetGenesis { netuid: 0, ..subnet() }], ..Genesis::default() };
     assert!(root.storage().unwrap_err().to_string().contains("root network"));
+    let hasty = Genesis { subnets: vec![SubnetGenesis { reveal_period: 0, ..subnet() }], ..Genesis::default() };
+    assert!(hasty.storage().unwrap_err().to_string().contains("reveal period of 0 epochs"));
 }
 
 proptest! {

@@ -1,0 +1,115 @@
+//! The local beacon: quicknet's clock and scheme with a key that everybody knows, so that a test can sign any round.
+
+use super::timelock::{PublicKey, Signature, identity};
+use super::{BeaconConfiguration, BoundedHash, MAX_PULSES_PER_BLOCK, Metadata, Pulse, RoundNumber};
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::PrimeField;
+use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
+use frame_support::BoundedVec;
+use sp_io::hashing::sha2_256;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use timelock::engines::EngineBLS;
+use timelock::engines::drand::TinyBLS381;
+
+/// When quicknet's round 1 was due, Unix seconds.
+pub const GENESIS_TIME: u64 = 1_692_803_367;
+/// Seconds from one of quicknet's rounds to the next.
+pub const PERIOD: u64 = 3;
+
+/// What the local beacon's key is made from. It is no secret, and must never sign anything but a local chain's rounds.
+const SEED: &[u8] = b"leoma local drand beacon";
+/// Signatures in G1 over the round's hash, as quicknet makes them.
+const SCHEME: &[u8] = b"bls-unchained-g1-rfc9380";
+/// The beacon's name.
+const NAME: &[u8] = b"leoma-local";
+/// Bytes of a compressed point of G2.
+const PUBLIC_KEY_BYTES: usize = 96;
+
+type Scalar = <TinyBLS381 as EngineBLS>::Scalar;
+
+static SECRET: LazyLock<Scalar> = LazyLock::new(|| Scalar::from_be_bytes_mod_order(&sha2_256(SEED)));
+static PUBLIC: LazyLock<[u8; PUBLIC_KEY_BYTES]> = LazyLock::new(|| {
+    let key = <TinyBLS381 as EngineBLS>::PublicKeyGroupAffine::generator() * *SECRET;
+    let mut bytes = [0; PUBLIC_KEY_BYTES];
+    #[expect(clippy::expect_used, reason = "a compressed point of G2 takes these 96 bytes")]
+    key.serialize_compressed(&mut bytes[..]).expect("a point of G2 fits");
+    bytes
+});
+
+/// The local beacon's public key, a compressed point of G2: what is encrypted to one of its rounds is encrypted under it.
+#[must_use]
+pub fn public_key() -> [u8; PUBLIC_KEY_BYTES] {
+    *PUBLIC
+}
+
+/// The newest round that is due at a time in Unix milliseconds; 0 before the first.
+#[must_use]
+pub const fn round_at(now_ms: u64) -> RoundNumber {
+    match (now_ms / 1_000).checked_sub(GENESIS_TIME) {
+        Some(elapsed) => elapsed / PERIOD + 1,
+        None => 0,
+    }
+}
+
+/// Pulses of the newest rounds asked for: the node makes one, and the runtime checks it a moment later.
+static RECENT: Mutex<BTreeMap<RoundNumber, Pulse>> = Mutex::new(BTreeMap::new());
+
+/// What the local beacon says in a round.
+#[must_use]
+pub fn pulse(round: RoundNumber) -> Pulse {
+    // A panic while it was held leaves nothing half done.
+    let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pulse) = recent().get(&round) {
+        return pulse.clone();
+    }
+    let pulse = sign(round);
+    let mut recent = recent();
+    recent.insert(round, pulse.clone());
+    if recent.len() > MAX_PULSES_PER_BLOCK as usize {
+        recent.pop_first();
+    }
+    pulse
+}
+
+fn sign(round: RoundNumber) -> Pulse {
+    let mut signature = Vec::new();
+    #[expect(clippy::expect_used, reason = "a vector takes any number of bytes")]
+    identity(round).extract::<TinyBLS381>(*SECRET).0.serialize_compressed(&mut signature).expect("a vector grows");
+    let randomness = BoundedVec::truncate_from(randomness(&signature).to_vec());
+    Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) }
+}
+
+/// The randomness that follows from a signature.
+#[must_use]
+pub fn randomness(signature: &[u8]) -> [u8; 32] {
+    sha2_256(signature)
+}
+
+/// Whether `signature` is that of `round` under `key`; `None` where one of them is no point of its group.
+#[must_use]
+pub fn verify(key: &[u8], round: RoundNumber, signature: &[u8]) -> Option<bool> {
+    // A round has one signature, and the local beacon's are at hand: no need for two pairings in every block.
+    if key == public_key() && signature == &pulse(round).signature[..] {
+        return Some(true);
+    }
+    let key = PublicKey::deserialize_compressed(key).ok()?;
+    let signature = Signature::deserialize_compressed(signature).ok()?;
+    let generator = PublicKey::from(<TinyBLS381 as EngineBLS>::PublicKeyGroupAffine::generator());
+    let signed = TinyBLS381::pairing(generator.into_affine(), signature.into_affine());
+    Some(signed == TinyBLS381::pairing(key.into_affine(), identity(round).public::<TinyBLS381>().into_affine()))
+}
+
+/// The local beacon as clients read of it.
+pub(super) fn configuration() -> BeaconConfiguration {
+    let hash = |bytes: &[u8]| BoundedHash::truncate_from(bytes.to_vec());
+    BeaconConfiguration {
+        public_key: BoundedVec::truncate_from(public_key().to_vec()),
+        period: PERIOD as u32,
+        genesis_time: GENESIS_TIME as u32,
+        hash: hash(&sha2_256(&public_key())),
+        group_hash: hash(&sha2_256(SEED)),
+        scheme_id: hash(SCHEME),
+        metadata: Metadata { beacon_id: hash(NAME) },
+    }
+}

@@ -1,0 +1,33 @@
+//! What can be seen of a subnet from outside.
+
+use leoma_protocol::Hotkey;
+
+use super::agreement::{Agreement, History};
+use super::status::ValidatorStatus;
+use crate::chain::Emissions;
+
+/// What can be seen of a validator at a moment.
+#[derive(Clone, Debug)]
+pub struct ValidatorView {
+    /// Who.
+    pub hotkey: Hotkey,
+    /// Whether its process runs.
+    pub running: bool,
+    /// What it said last.
+    pub status: ValidatorStatus,
+    /// What it set so far.
+    pub history: History,
+}
+
+/// What can be seen of a subnet at a moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The newest block.
+    pub block: u64,
+    /// In the order of their uids.
+    pub validators: Vec<ValidatorView>,
+    /// The longest agreement so far.
+    pub agreement: Option<Agreement>,
+    /// What everyone earned in the chain's last epoch; nothing where that could not be read.
+    pub emissions: Option<Emissions>,
+}
