@@ -68,7 +68,7 @@ struct Running {
 }
 
 async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
-    let pair = load_hotkey(&config.wallet)?;
+    let pair = load_hotkey(&config.wallet).await?;
     let hotkey = pair.public().into();
     let listener = http::bind(config.http_listen).await?;
     // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to sample with.

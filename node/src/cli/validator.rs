@@ -89,7 +89,7 @@ async fn list(config: &Config, json: bool) -> anyhow::Result<()> {
 async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
     let bucket = config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?;
     let source = SourceBucket::new(bucket.open()?);
-    let pair = load_hotkey(&config.wallet)?;
+    let pair = load_hotkey(&config.wallet).await?;
     let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
     let chain = ChainClient::connect(&config.chain_url, config.netuid).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;

@@ -14,6 +14,8 @@ use leoma_scoring::DeviceChoice;
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
+use crate::wallet::PasswordSources;
+
 pub use layers::{Found, Sources, Values};
 pub use show::{Shown, show, without_keys};
 
@@ -63,6 +65,8 @@ pub struct WalletConfig {
     pub wallet: String,
     /// The hotkey's name.
     pub hotkey: String,
+    /// Where the password of an encrypted key file may be found.
+    pub passwords: PasswordSources,
 }
 
 /// The three services that miners and prompts depend on.
