@@ -5,6 +5,7 @@
 
 mod commitments;
 mod metagraph;
+mod registration;
 mod transactions;
 
 use std::time::Duration;

@@ -173,7 +173,7 @@ impl ChainClient {
         Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
     }
 
-    async fn submit<C: subxt::tx::Payload>(
+    pub(super) async fn submit<C: subxt::tx::Payload>(
         &self,
         what: &'static str,
         signer: &HotkeySigner,
