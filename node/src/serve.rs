@@ -97,7 +97,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let (reader, history) = SubnetReader::new(chain.clone(), source.clone(), state.clone())?;
     let subnet = reader.start(history, heads.clone(), stop.clone()).await?;
     if subnet.metagraph.borrow().uid(&hotkey).is_none() {
-        tracing::warn!(%hotkey, netuid = %config.netuid, "not registered on the subnet: register with `btcli subnet register`");
+        tracing::warn!(%hotkey, netuid = %config.netuid, "not registered on the subnet: register with `leoma register`");
     }
 
     let library = Library::open(state.clone(), Arc::clone(&params))?;
