@@ -275,6 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wallets_password_is_taken_as_it_is_and_hidden() {
+        let sources =
+            environment(&[("WALLET_PASSWORD", " planted secret "), ("WALLET_PASSWORD_FILE", "/run/secrets/password")]);
+        let config = Config::load(&sources).unwrap();
+        let passwords = &config.wallet.passwords;
+        assert_eq!(passwords.value.as_ref().unwrap().expose(), " planted secret ");
+        assert_eq!(passwords.file.as_deref(), Some(std::path::Path::new("/run/secrets/password")));
+        let listing = serde_json::to_string(&show(&sources.merge().unwrap())).unwrap();
+        assert!(!listing.contains("planted") && !format!("{config:?}").contains("planted"));
+        let none = Config::load(&Sources::default()).unwrap().wallet.passwords;
+        assert!(none.value.is_none() && none.file.is_none());
+    }
+
+    #[test]
     fn half_a_bucket_names_the_missing_half() {
         let mut pairs =
             vec![("R2_ENDPOINT", "https://a.example"), ("R2_OWN_BUCKET", "b"), ("R2_OWN_WRITE_ACCESS_KEY", "k")];

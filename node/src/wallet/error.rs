@@ -72,9 +72,9 @@ pub enum WalletError {
         /// The address in the file.
         expected: String,
     },
-    /// An encrypted file, and nothing to decrypt it with.
+    /// A file that is encrypted or shall be, and no password.
     #[error(
-        "key file {}: is encrypted and no password is known: set WALLET_PASSWORD (or {variable}, as the Python wallet saves it), name a file that holds it with WALLET_PASSWORD_FILE, or run this on a terminal to be asked",
+        "key file {}: its encryption needs a password, and none is known: set WALLET_PASSWORD (or {variable}, as the Python wallet saves it), name a file that holds it with WALLET_PASSWORD_FILE, or run this on a terminal to be asked",
         path.display()
     )]
     NeedsPassword {

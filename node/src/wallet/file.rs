@@ -129,7 +129,8 @@ pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     Ok(Some(free))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 

@@ -66,6 +66,7 @@ mod tests {
     use super::*;
 
     /// Made with `cryptography` 43.0.3: `Fernet(urlsafe_b64encode(pbkdf2_hmac(...))).encrypt(b'{"secretSeed":"0x01"}')`.
+    /// bittensor-wallet 1.0.0 opens it; later versions, of which none ever wrote such files, do not.
     const OF_PYTHON: &str = "gAAAAABlU_EAAAECAwQFBgcICQoLDA0OD1KfV9npkq2MQFp03p9nOUlR9OcGxtfwF7Mlh3RzY7eqz-WKQDghZ6zifz3eWJn4bJgyT_9Q4a1TywGX5JjvnZg=";
 
     #[test]
