@@ -180,6 +180,10 @@ const fn check(check: &'static str, verdict: Verdict, detail: String) -> Check {
     Check { check, verdict, detail }
 }
 
+fn with_causes(error: WalletError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
 async fn verify(wallet: WalletConfig, as_json: bool) -> anyhow::Result<()> {
     let path = hotkey_path(&wallet);
     let (checks, address) = in_background(move || Ok(checks(&wallet))).await?;
@@ -208,7 +212,7 @@ fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {
         Ok(file) => file,
-        Err(error) => return (vec![check("file", Fail, error.to_string())], None),
+        Err(error) => return (vec![check("file", Fail, with_causes(error))], None),
     };
     let mut checks = vec![check("file", Pass, path.display().to_string())];
     let mode = mode_text(file.mode()).unwrap_or_else(|| "unknown".to_owned());
@@ -221,7 +225,7 @@ fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
     let LoadedKey { pair, format, checked_against } = match file.load(&wallet.passwords) {
         Ok(loaded) => loaded,
         Err(error) => {
-            checks.push(check("secret", Fail, error.to_string()));
+            checks.push(check("secret", Fail, with_causes(error)));
             return (checks, None);
         }
     };

@@ -9,7 +9,7 @@ use leoma_protocol::Hotkey;
 pub enum WalletError {
     /// The file cannot be read.
     #[error(
-        "key file {}: {source} (set WALLET_PATH, WALLET_NAME and HOTKEY_NAME, or create a hotkey with `leoma wallet new-hotkey`)",
+        "key file {} cannot be read (set WALLET_PATH, WALLET_NAME and HOTKEY_NAME, or create a hotkey with `leoma wallet new-hotkey`)",
         path.display()
     )]
     Unreadable {
@@ -117,7 +117,7 @@ pub enum WalletError {
         path: PathBuf,
     },
     /// The file cannot be written.
-    #[error("key file {}: cannot be written: {source}", path.display())]
+    #[error("key file {} cannot be written", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
