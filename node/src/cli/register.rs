@@ -27,7 +27,7 @@ pub(super) struct RegisterArgs {
     /// Pay and register. Without it only the cost is shown, and the exit code is 1.
     #[arg(long)]
     yes: bool,
-    /// Refuse to burn more than this.
+    /// Refuse to burn more than this; the cost that was shown where not given.
     #[arg(long, value_name = "TAO")]
     max_burn: Option<Tao>,
     /// Print JSON.
@@ -79,6 +79,12 @@ impl RegisterArgs {
         let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
         if signer.hotkey() != coldkey {
             bail!("the coldkey's file holds {}, the public half beside it states {coldkey}", signer.hotkey());
+        }
+        // Somebody may have registered while a password was typed: the price that was agreed to is the most that is paid.
+        let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
+        let most = self.max_burn.unwrap_or(burn);
+        if now > most {
+            bail!("the cost rose to {now} meanwhile: nothing was sent; set --max-burn to pay up to an amount");
         }
         let transaction = chain.burned_register(&signer, &hotkey).await?;
         let uid = read_back(&chain, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 use sp_core::{Pair as _, sr25519};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The chain's number for sr25519 keys.
 const SR25519: i64 = 1;
@@ -105,13 +105,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content, ContentError> {
         return Ok(Content { pair: pair?, format: KeyFormat::Hex, address: None });
     }
     // Words are tried last: nothing else consists of words from the list, the right number of them, with a checksum.
-    match sr25519::Pair::from_phrase(&words(text), None) {
-        Ok((pair, seed)) => {
-            drop(Zeroizing::new(seed));
-            Ok(Content { pair, format: KeyFormat::Mnemonic, address: None })
-        }
-        Err(_) => Err(NOT_A_KEY),
-    }
+    let pair = from_phrase(text).ok_or(NOT_A_KEY)?;
+    Ok(Content { pair, format: KeyFormat::Mnemonic, address: None })
 }
 
 const NOT_A_KEY: ContentError = ContentError::Malformed(
@@ -138,10 +133,7 @@ fn pair_of(json: &KeyJson) -> Result<sr25519::Pair, ContentError> {
         secret.as_ref().map(|text| text.0.trim()).filter(|text| !text.is_empty())
     }
     if let Some(phrase) = stated(&json.secret_phrase) {
-        let (pair, seed) = sr25519::Pair::from_phrase(&words(phrase), None)
-            .map_err(|_| ContentError::Malformed("secretPhrase is not a mnemonic"))?;
-        drop(Zeroizing::new(seed));
-        return Ok(pair);
+        return from_phrase(phrase).ok_or(ContentError::Malformed("secretPhrase is not a mnemonic"));
     }
     let Some(secret) = stated(&json.secret_seed).or_else(|| stated(&json.private_key)) else {
         return Err(ContentError::Malformed(
@@ -171,6 +163,12 @@ fn pair_of_bytes(bytes: &[u8]) -> Result<sr25519::Pair, ContentError> {
         return Err(ContentError::Malformed("its secret has neither 32 nor 64 bytes"));
     }
     sr25519::Pair::from_seed_slice(bytes).map_err(|_| ContentError::Malformed("its secret is no sr25519 key"))
+}
+
+fn from_phrase(text: &str) -> Option<sr25519::Pair> {
+    let (pair, mut seed) = sr25519::Pair::from_phrase(&words(text), None).ok()?;
+    seed.zeroize();
+    Some(pair)
 }
 
 /// Words with one space between them: people break lines.
