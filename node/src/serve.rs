@@ -69,7 +69,7 @@ struct Running {
 }
 
 async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
-    let pair = load_hotkey(&config.wallet)?;
+    let pair = load_hotkey(&config.wallet).await?;
     let hotkey = pair.public().into();
     let listener = http::bind(config.http_listen).await?;
     // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to sample with.
@@ -102,7 +102,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let (reader, history) = SubnetReader::new(chain.clone(), source.clone(), state.clone())?;
     let subnet = reader.start(history, heads.clone(), stop.clone()).await?;
     if subnet.metagraph.borrow().uid(&hotkey).is_none() {
-        tracing::warn!(%hotkey, netuid = %config.netuid, "not registered on the subnet: register with `btcli subnet register`");
+        tracing::warn!(%hotkey, netuid = %config.netuid, "not registered on the subnet: register with `leoma register`");
     }
 
     let library = Library::open(state.clone(), Arc::clone(&params))?;

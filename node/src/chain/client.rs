@@ -470,6 +470,33 @@ impl ChainClient {
         self.ask("the drand round", move |chain| Box::pin(async move { chain.newest_drand_round(at).await })).await
     }
 
+    /// What a registration on the subnet burns at a block, in rao. It rises with every registration and falls with time.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
+        self.ask("the cost of a registration", move |chain| Box::pin(async move { chain.registration_burn(at).await }))
+            .await
+    }
+
+    /// What an account can spend at a block, in rao.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
+        let account = *account;
+        self.ask("an account's balance", move |chain| Box::pin(async move { chain.free_balance(at, &account).await }))
+            .await
+    }
+
+    /// Registers `hotkey` on the subnet, paid by `coldkey`, and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn burned_register(&self, coldkey: &HotkeySigner, hotkey: &Hotkey) -> Result<Digest, SubmitError> {
+        self.submit(coldkey, &Call::BurnedRegister { hotkey: *hotkey }).await
+    }
+
     /// Sets weights as `(uid, weight)` in the open and waits until they are in a final block.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use subxt::utils::H256;
 
 use super::error::{causes, limited};
 use super::hyperparameters::{self, Hyperparameters, Values};
-use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, metagraph};
+use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, metagraph, registration};
 
 /// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
@@ -103,6 +103,10 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<TimelockedCommit>, ChainError>;
     /// The newest drand round whose signature the chain has; `None` where it keeps none.
     async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError>;
+    /// What a registration on the subnet burns at a block, in rao.
+    async fn registration_burn(&self, at: Head) -> Result<u64, ChainError>;
+    /// What an account can spend at a block, in rao.
+    async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError>;
     /// An account's transaction counts.
     async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError>;
     /// Signs a call with a nonce.
@@ -260,6 +264,14 @@ impl Chain for Endpoint {
         Values::new(&client, "the newest drand round")
             .get(dynamic::storage::<(), u64>("Drand", "LastStoredRound"), ())
             .await
+    }
+
+    async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
+        registration::burn(&self.at(at).await?, self.network.netuid).await
+    }
+
+    async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
+        registration::free_balance(&self.at(at).await?, account).await
     }
 
     async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError> {

@@ -230,6 +230,13 @@ impl Rejection {
         }
     }
 
+    /// Whether the node may have the very transaction that it refused: a connection that broke is opened again beneath us,
+    /// and what was asked on it is asked again.
+    #[must_use]
+    pub(super) const fn may_be_our_own(&self) -> bool {
+        matches!(self, Self::NonceTaken | Self::NodeBusy)
+    }
+
     /// What the operator should do, in a few words; empty where it passes by itself.
     #[must_use]
     pub const fn advice(&self) -> &'static str {
@@ -308,11 +315,9 @@ impl Rejection {
             1010 => Some(match custom_code(data) {
                 Some(code) => Self::of_custom(code),
                 None if data.contains("Inability to pay") => Self::CannotPay,
-                None if data.contains("outdated") || data.contains("ancient birth block") => Self::Outdated,
-                None if data.contains("bad signature") => {
-                    // A signature covers the release and the genesis: the first sign of an upgrade under us.
-                    Self::Outdated
-                }
+                None if data.contains("Transaction is outdated") => Self::NonceTaken,
+                // A signature covers the release and the genesis: a bad one is the first sign of an upgrade under us.
+                None if data.contains("ancient birth block") || data.contains("bad signature") => Self::Outdated,
                 None => Self::Other(if data.is_empty() { message.to_owned() } else { data.to_owned() }),
             }),
             // Unknown validity, banned for a while, cycle, unactionable, pool full.
@@ -459,7 +464,7 @@ mod tests {
             (1010, "Custom error: 0", Rejection::ColdkeySwap),
             (1010, "Custom error: 21", Rejection::ColdkeySwap),
             (1010, "Custom error: 255", Rejection::Other("custom error 255".into())),
-            (1010, "Transaction is outdated", Rejection::Outdated),
+            (1010, "Transaction is outdated", Rejection::NonceTaken),
             (1010, "Transaction has an ancient birth block", Rejection::Outdated),
             (1010, "Transaction has a bad signature", Rejection::Outdated),
             (1010, "Inability to pay some fees (e.g. account balance too low)", Rejection::CannotPay),

@@ -7,7 +7,7 @@
 //! | `call.rs` | transactions by their names |
 //! | `submission.rs` | one transaction at a time, and none twice |
 //! | `error.rs` | what can go wrong, and what to do then |
-//! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs` | what is read |
+//! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs` | what is read |
 //!
 //! Everything is keyed by name and decoded by the metadata of the block it is read at, so an upgrade that renumbers pallets
 //! or errors changes nothing here. Consensus reads take a block hash; nothing that validators must agree on is read at
@@ -20,6 +20,7 @@ mod endpoint;
 mod error;
 mod hyperparameters;
 mod metagraph;
+mod registration;
 mod submission;
 
 use std::time::Duration;

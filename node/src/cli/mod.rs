@@ -1,12 +1,17 @@
 //! The command line.
 
+mod account;
 mod audit;
 mod config;
 mod mesh;
+mod miner;
+mod register;
 mod rotation;
 mod score;
 mod serve;
+mod tao;
 mod validator;
+mod wallet;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +53,13 @@ enum Command {
     Mesh(mesh::MeshArgs),
     /// Show whose turn it is at a block.
     Rotation(rotation::RotationArgs),
+    /// Make, show and check hotkeys.
+    #[command(subcommand)]
+    Wallet(wallet::WalletCommand),
+    Register(register::RegisterArgs),
+    /// What a miner tells the subnet.
+    #[command(subcommand)]
+    Miner(miner::MinerCommand),
     /// The subnet owner's allowlist of validators.
     #[command(subcommand)]
     Validator(validator::ValidatorCommand),
@@ -75,6 +87,9 @@ impl Cli {
             Command::Score(args) => args.run().await,
             Command::Mesh(args) => args.run(file).await,
             Command::Rotation(args) => args.run(),
+            Command::Wallet(command) => command.run(file).await,
+            Command::Register(args) => args.run(file).await,
+            Command::Miner(command) => command.run(file).await,
             Command::Validator(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
             Command::Completions { shell } => {

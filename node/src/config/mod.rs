@@ -14,6 +14,7 @@ use leoma_scoring::DeviceChoice;
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
+use crate::wallet::PasswordSources;
 use crate::weights::beacon::Beacon;
 
 pub use layers::{Found, Sources, Values};
@@ -65,6 +66,8 @@ pub struct WalletConfig {
     pub wallet: String,
     /// The hotkey's name.
     pub hotkey: String,
+    /// Where the password of an encrypted key file may be found.
+    pub passwords: PasswordSources,
 }
 
 /// The three services that miners and prompts depend on.
@@ -281,6 +284,20 @@ mod tests {
     fn a_malformed_secret_is_named_and_not_shown() {
         let error = Config::load(&environment(&[("PEER_VALIDATORS", "{planted-secret")])).unwrap_err().to_string();
         assert!(error.contains("PEER_VALIDATORS") && !error.contains("planted-secret"), "{error}");
+    }
+
+    #[test]
+    fn a_wallets_password_is_taken_as_it_is_and_hidden() {
+        let sources =
+            environment(&[("WALLET_PASSWORD", " planted secret "), ("WALLET_PASSWORD_FILE", "/run/secrets/password")]);
+        let config = Config::load(&sources).unwrap();
+        let passwords = &config.wallet.passwords;
+        assert_eq!(passwords.value.as_ref().unwrap().expose(), " planted secret ");
+        assert_eq!(passwords.file.as_deref(), Some(std::path::Path::new("/run/secrets/password")));
+        let listing = serde_json::to_string(&show(&sources.merge().unwrap())).unwrap();
+        assert!(!listing.contains("planted") && !format!("{config:?}").contains("planted"));
+        let none = Config::load(&Sources::default()).unwrap().wallet.passwords;
+        assert!(none.value.is_none() && none.file.is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use leoma_protocol::{Digest, Netuid};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
+use crate::wallet::PasswordSources;
 use crate::weights::beacon::Beacon;
 
 use super::layers::Values;
@@ -32,11 +33,16 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
         chain: reader.chain()?,
         netuid: Netuid(reader.number("NETUID", 0..=65_535)? as u16),
         wallet: WalletConfig {
-            path: reader.folder("WALLET_PATH")?,
+            path: reader.path("WALLET_PATH")?,
             wallet: reader.parsed("WALLET_NAME", file_name)?,
             hotkey: reader.parsed("HOTKEY_NAME", file_name)?,
+            passwords: PasswordSources {
+                // As it is: a password may begin or end with a space.
+                value: values.get("WALLET_PASSWORD").map(|found| Secret::new(&found.text)),
+                file: reader.text("WALLET_PASSWORD_FILE").map(|_| reader.path("WALLET_PASSWORD_FILE")).transpose()?,
+            },
         },
-        state_dir: reader.folder("LEOMA_STATE_DIR")?,
+        state_dir: reader.path("LEOMA_STATE_DIR")?,
         http_listen: reader.parsed("LEOMA_HTTP_LISTEN", |text| text.parse().ok())?,
         mesh: MeshAddresses {
             listen: reader.addresses("LEOMA_MESH_LISTEN")?,
@@ -134,7 +140,7 @@ impl Reader<'_> {
         self.text(name).map(Secret::new)
     }
 
-    fn folder(&self, name: &'static str) -> Result<PathBuf, ConfigError> {
+    fn path(&self, name: &'static str) -> Result<PathBuf, ConfigError> {
         self.parsed(name, |text| match text.strip_prefix("~/") {
             Some(rest) => Some(PathBuf::from(std::env::var_os("HOME")?).join(rest)),
             None => Some(PathBuf::from(text)),

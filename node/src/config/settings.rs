@@ -54,6 +54,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("WALLET_PATH", "a folder", Some("~/.bittensor/wallets"), "where wallets lie"),
     setting("WALLET_NAME", "a folder's name", Some("default"), "the wallet"),
     setting("HOTKEY_NAME", "a file's name", Some("default"), "the hotkey in that wallet"),
+    secret(
+        "WALLET_PASSWORD",
+        "password of an encrypted key file; the Python wallet's BT_PW_ variable of that file wins over it",
+    ),
+    setting("WALLET_PASSWORD_FILE", "a file", None, "a file that holds this password, where it is not set itself"),
     setting(
         "LEOMA_STATE_DIR",
         "a folder",

@@ -100,6 +100,14 @@ impl Chain for Script {
         Ok(None)
     }
 
+    async fn registration_burn(&self, _: Head) -> Result<u64, ChainError> {
+        Ok(1)
+    }
+
+    async fn free_balance(&self, _: Head, _: &Hotkey) -> Result<u64, ChainError> {
+        Ok(1)
+    }
+
     async fn nonces(&self, _: &Hotkey) -> Result<Nonces, ChainError> {
         self.up()?;
         let finalized = self.finalized_nonce.load(Ordering::Relaxed);

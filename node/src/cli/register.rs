@@ -1,0 +1,117 @@
+//! `leoma register`: a hotkey's place on the subnet, paid by its coldkey.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard};
+use serde_json::json;
+
+use super::account::{AccountFlags, read_back};
+use super::tao::Tao;
+use super::wallet::address_of;
+use crate::chain::ChainClient;
+use crate::config::WalletConfig;
+use crate::wallet::{coldkey_path, hotkey_path, load_coldkey};
+
+/// Register the hotkey on the subnet, paid by the wallet's coldkey.
+///
+/// Shows what it costs and what the coldkey has; nothing is sent without --yes. The cost is burned: it does not come
+/// back. Signs with WALLET_PATH/WALLET_NAME/coldkey, whose password is asked for, or read from WALLET_PASSWORD or
+/// WALLET_PASSWORD_FILE. A hotkey that is registered already costs nothing.
+#[derive(Debug, Args)]
+pub(super) struct RegisterArgs {
+    #[command(flatten)]
+    account: AccountFlags,
+    /// Pay and register. Without it only the cost is shown, and the exit code is 1.
+    #[arg(long)]
+    yes: bool,
+    /// Refuse to burn more than this; the cost that was shown where not given.
+    #[arg(long, value_name = "TAO")]
+    max_burn: Option<Tao>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl RegisterArgs {
+    pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
+        let config = super::load(file, self.account.settings())?;
+        let hotkey = hotkey_of(&config.wallet)?;
+        let chain = ChainClient::of(&config).await?;
+        let head = chain.head().await?;
+        let report = |coldkey: Option<Hotkey>, burn: Option<Tao>, uid, transaction: Option<String>| {
+            let value = json!({
+                "netuid": config.netuid, "hotkey": hotkey, "coldkey": coldkey, "burn_rao": burn.map(|burn| burn.rao()),
+                "uid": uid, "transaction": transaction,
+            });
+            serde_json::to_string_pretty(&value)
+        };
+        if let Some(uid) = chain.metagraph(head).await?.uid(&hotkey) {
+            if self.json {
+                println!("{}", report(None, None, Some(uid), None)?);
+            } else {
+                println!("{hotkey} is registered on subnet {} already: uid {uid}", config.netuid);
+            }
+            return Ok(());
+        }
+        let coldkey = coldkey_of(&config.wallet).await?;
+        let burn = Tao::of_rao(chain.registration_burn(head).await?);
+        let balance = Tao::of_rao(chain.free_balance(head, &coldkey).await?);
+        if !self.json {
+            println!("registering {hotkey} on subnet {}", config.netuid);
+            println!("costs {burn} (burned), paid by {coldkey}, which has {balance}");
+        }
+        if balance < burn {
+            bail!("the coldkey {coldkey} has {balance}, and a registration costs {burn}");
+        }
+        if let Some(most) = self.max_burn.filter(|most| *most < burn) {
+            bail!("a registration costs {burn}, more than --max-burn {most}; the cost falls while nobody registers");
+        }
+        if !self.yes {
+            if self.json {
+                println!("{}", report(Some(coldkey), Some(burn), None, None)?);
+            }
+            bail!("nothing was sent: run it again with --yes to pay {burn}");
+        }
+        let pair = load_coldkey(&config.wallet).await?;
+        let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
+        if signer.hotkey() != coldkey {
+            bail!("the coldkey's file holds {}, the public half beside it states {coldkey}", signer.hotkey());
+        }
+        // Somebody may have registered while a password was typed: the price that was agreed to is the most that is paid.
+        let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
+        let most = self.max_burn.unwrap_or(burn);
+        if now > most {
+            bail!("the cost rose to {now} meanwhile: nothing was sent; set --max-burn to pay up to an amount");
+        }
+        let transaction = chain.burned_register(&signer, &hotkey).await?;
+        let uid = read_back(&chain, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {
+            format!(
+                "transaction {transaction} is in a final block, but the hotkey is on no slot: was it replaced at once?"
+            )
+        })?;
+        if self.json {
+            println!("{}", report(Some(coldkey), Some(burn), Some(uid), Some(transaction.to_string()))?);
+        } else {
+            println!("registered: uid {uid}, in transaction {transaction}");
+        }
+        Ok(())
+    }
+}
+
+fn hotkey_of(wallet: &WalletConfig) -> anyhow::Result<Hotkey> {
+    let path = hotkey_path(wallet);
+    address_of(&path)?
+        .with_context(|| format!("{} is encrypted and no public half is beside it: whose is it?", path.display()))
+}
+
+/// The public half needs no password; where there is none, the secret one says who it is.
+async fn coldkey_of(wallet: &WalletConfig) -> anyhow::Result<Hotkey> {
+    use sp_core::Pair as _;
+    match address_of(&coldkey_path(wallet))? {
+        Some(coldkey) => Ok(coldkey),
+        None => Ok(load_coldkey(wallet).await?.public().into()),
+    }
+}

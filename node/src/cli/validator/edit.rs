@@ -1,0 +1,82 @@
+//! `leoma validator add|remove|discard`: the draft.
+
+use anyhow::bail;
+use clap::Args;
+use leoma_protocol::Hotkey;
+use leoma_rotation::Allowlist;
+
+use super::draft::Draft;
+use super::{beginning, source};
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AddArgs {
+    /// Who, as SS58 addresses.
+    #[arg(required = true, value_name = "HOTKEY")]
+    hotkeys: Vec<Hotkey>,
+    /// Blocks of a task in the draft.
+    #[arg(long, value_name = "BLOCKS")]
+    interval: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RemoveArgs {
+    /// Who, as SS58 addresses.
+    #[arg(required = true, value_name = "HOTKEY")]
+    hotkeys: Vec<Hotkey>,
+}
+
+impl AddArgs {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        edit(config, |list| {
+            for hotkey in self.hotkeys.iter().filter(|hotkey| list.validators().contains(hotkey)) {
+                println!("{hotkey} is on it already");
+            }
+            let validators = list.validators().iter().chain(&self.hotkeys).copied();
+            Ok(Allowlist::new(self.interval.unwrap_or(list.interval()), validators)?)
+        })
+        .await
+    }
+}
+
+impl RemoveArgs {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        edit(config, |list| {
+            // More likely a slip of the hand than a wish that came true by itself.
+            if let Some(stranger) = self.hotkeys.iter().find(|hotkey| !list.validators().contains(hotkey)) {
+                bail!("{stranger} is not on the list: nothing was changed");
+            }
+            let rest = list.validators().iter().filter(|hotkey| !self.hotkeys.contains(hotkey)).copied();
+            Ok(Allowlist::new(list.interval(), rest)?)
+        })
+        .await
+    }
+}
+
+async fn edit(config: &Config, change: impl FnOnce(&Allowlist) -> anyhow::Result<Allowlist>) -> anyhow::Result<()> {
+    let draft = Draft::of(config);
+    let before = match draft.read()? {
+        Some(list) => list,
+        None => beginning(None, &source(config)?).await?,
+    };
+    let after = change(&before)?;
+    draft.write(&after)?;
+    println!(
+        "the draft has {} validators, a task every {} blocks ({})",
+        after.validators().len(),
+        after.interval(),
+        draft.path().display()
+    );
+    println!("see it with `leoma validator list`, publish it with `leoma validator publish`");
+    Ok(())
+}
+
+pub(super) fn discard(config: &Config) -> anyhow::Result<()> {
+    let draft = Draft::of(config);
+    if draft.discard()? {
+        println!("dropped the draft {}", draft.path().display());
+    } else {
+        println!("there is no draft");
+    }
+    Ok(())
+}

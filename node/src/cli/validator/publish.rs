@@ -1,0 +1,146 @@
+//! `leoma validator publish`: the list goes to the bucket, its hash to the chain, and both are read back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use leoma_protocol::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, MemoryGuard};
+use leoma_rotation::Allowlist;
+use leoma_storage::SourceBucket;
+
+use super::committed;
+use super::diff::Diff;
+use super::draft::Draft;
+use super::{FIRST_INTERVAL, beginning};
+use crate::allowlists;
+use crate::chain::{ChainClient, Metagraph};
+use crate::cli::account::read_back;
+use crate::config::{Config, missing};
+use crate::wallet::load_hotkey;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PublishArgs {
+    /// Blocks of a task; the draft's or the present list's where not given, 100 for a first one.
+    #[arg(long, value_name = "BLOCKS")]
+    interval: Option<u64>,
+    /// The whole list, separated by commas; the draft is left alone.
+    #[arg(long, value_name = "HOTKEYS", value_delimiter = ',')]
+    validators: Vec<Hotkey>,
+    /// Add a validator; may be given several times.
+    #[arg(long, value_name = "HOTKEY")]
+    add: Vec<Hotkey>,
+    /// Remove a validator; may be given several times.
+    #[arg(long, value_name = "HOTKEY")]
+    remove: Vec<Hotkey>,
+    /// Only say what would be published.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl PublishArgs {
+    /// The list to publish, and whether the draft is in it.
+    async fn allowlist(&self, draft: Option<Allowlist>, source: &SourceBucket) -> anyhow::Result<(Allowlist, bool)> {
+        let from_draft = self.validators.is_empty() && draft.is_some();
+        let begin = if self.validators.is_empty() {
+            beginning(draft, source).await?
+        } else {
+            let interval = allowlists::present(source).await?.map_or(FIRST_INTERVAL, |list| list.interval());
+            Allowlist::new(interval, self.validators.iter().copied())?
+        };
+        let mut validators: BTreeSet<Hotkey> = begin.validators().iter().copied().collect();
+        validators.extend(&self.add);
+        validators.retain(|hotkey| !self.remove.contains(hotkey));
+        if validators.is_empty() {
+            bail!("the allowlist would be empty: name validators with `leoma validator add`, --validators or --add");
+        }
+        Ok((Allowlist::new(self.interval.unwrap_or(begin.interval()), validators)?, from_draft))
+    }
+}
+
+pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
+    let bucket = config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?;
+    let source = SourceBucket::new(bucket.open()?);
+    let draft = Draft::of(config);
+    let (allowlist, from_draft) = args.allowlist(draft.read()?, &source).await?;
+    let pair = load_hotkey(&config.wallet).await?;
+    let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
+    let chain = ChainClient::of(config).await?;
+    let metagraph = chain.metagraph(chain.head().await?).await?;
+    if metagraph.owner != signer.hotkey() {
+        bail!(
+            "{} is not the owner of subnet {}, {} is: only the owner's commitment counts",
+            signer.hotkey(),
+            config.netuid,
+            metagraph.owner
+        );
+    }
+    warn(config, &metagraph, &source, &allowlist).await?;
+    println!(
+        "allowlist {} of {} validators, a task every {} blocks",
+        allowlist.digest(),
+        allowlist.validators().len(),
+        allowlist.interval()
+    );
+    if args.dry_run {
+        println!("{}", allowlist.canonical_json());
+        return Ok(());
+    }
+    let lookback = ConsensusParams::default().lookback_blocks;
+    let hash = allowlists::publish(&source, &chain, &signer, &allowlist, lookback).await?;
+    println!("written to the source bucket and committed on chain in transaction {hash}");
+    let block = verify(&source, &chain, &allowlist).await?;
+    println!("read back: the bucket holds it, and the chain names it since block {block}");
+    if from_draft && draft.discard()? {
+        println!("the draft is published and dropped");
+    }
+    Ok(())
+}
+
+/// Says what changes, and what is unusual about the list.
+async fn warn(
+    config: &Config,
+    metagraph: &Metagraph,
+    source: &SourceBucket,
+    allowlist: &Allowlist,
+) -> anyhow::Result<()> {
+    let present = allowlists::present(source).await?;
+    let committed = committed(metagraph, source, present.as_ref()).await?;
+    let in_force = committed.as_ref().and_then(|committed| committed.allowlist.as_ref());
+    match (&committed, in_force) {
+        (None, _) => println!("the chain names no list yet"),
+        (Some(committed), None) => println!("the chain names {}, which the bucket does not hold", committed.hash),
+        (Some(_), Some(_)) => {}
+    }
+    let changes = Diff::between(in_force, allowlist);
+    if changes.is_empty() {
+        println!("this is the list that the chain names already");
+    }
+    changes.lines().iter().for_each(|line| println!("  {line}"));
+    for hotkey in allowlist.validators().iter().filter(|hotkey| metagraph.uid(hotkey).is_none()) {
+        eprintln!("warning: {hotkey} is not registered on subnet {}", config.netuid);
+    }
+    if let Some(present) = present.as_ref().filter(|present| present.interval() < allowlist.interval()) {
+        // Task numbers are block / interval: they fall back to ones that were used, whose files then no longer count.
+        eprintln!(
+            "warning: a longer interval ({} to {} blocks) numbers tasks anew, and validators sign none twice",
+            present.interval(),
+            allowlist.interval()
+        );
+    }
+    Ok(())
+}
+
+/// Reads both back and returns the commitment's block. Another owner's machine may have published meanwhile.
+async fn verify(source: &SourceBucket, chain: &ChainClient, allowlist: &Allowlist) -> anyhow::Result<BlockNumber> {
+    let found = allowlists::present(source).await?.map(|list| list.digest());
+    if found != Some(allowlist.digest()) {
+        let found = found.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+        bail!("the source bucket holds another allowlist now ({found}): publish again");
+    }
+    let named = |metagraph: &Metagraph| {
+        let commitment = metagraph.commitments.get(&metagraph.owner)?;
+        (commitment.text == allowlist.commitment()).then_some(commitment.block)
+    };
+    read_back(chain, named).await?.context("the chain names another allowlist than the one committed: publish again")
+}

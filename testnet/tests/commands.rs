@@ -1,0 +1,245 @@
+//! The commands of the subnet's owner and of miners, as programs against the local chain and the S3 server.
+//!
+//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use leoma::chain::{ChainClient, Metagraph};
+use leoma::wallet::{NewHotkey, PasswordSources};
+use leoma_protocol::{Hotkey, MinerCommitment, Netuid};
+use leoma_storage::Secret;
+use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis};
+use leoma_testnet::launch::Programs;
+use leoma_testnet::storage::{self, BucketKeys, Handle};
+use serde_json::Value;
+
+const NETUID: u16 = 7;
+const BLOCK_TIME: Duration = Duration::from_millis(200);
+/// A command ends within this on a busy machine.
+const LIMIT: Duration = Duration::from_secs(180);
+/// Rao that a registration burns, and that a rich coldkey has.
+const BURN: u64 = 250_000_000;
+const RICH: u64 = 2_000_000_000;
+const PASSWORD: &str = "correct horse";
+const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What a command said and whether it succeeded.
+struct Said {
+    succeeded: bool,
+    output: String,
+    errors: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert!(self.succeeded, "{}{}", self.output, self.errors);
+        serde_json::from_str(&self.output).unwrap()
+    }
+
+    #[track_caller]
+    fn says(&self, succeeded: bool, parts: &[&str]) {
+        let all = format!("{}{}", self.output, self.errors);
+        assert_eq!(self.succeeded, succeeded, "{all}");
+        for part in parts {
+            assert!(all.contains(part), "{part:?} is missing: {all}");
+        }
+    }
+}
+
+/// A chain, a bucket, and wallets: `owner` of the subnet, `a` and `b` registered on it, `new` with an encrypted coldkey that
+/// can pay, `poor` with one that cannot.
+struct Bench {
+    chain: ChainHandle,
+    storage: Handle,
+    source: BucketKeys,
+    hotkeys: Vec<(&'static str, Hotkey)>,
+    folder: tempfile::TempDir,
+}
+
+fn sources() -> PasswordSources {
+    PasswordSources { value: Some(Secret::new(PASSWORD)), file: None }
+}
+
+fn write_key(path: &Path, password: Option<&PasswordSources>) -> Hotkey {
+    let new = NewHotkey::generate();
+    new.write(path, password, false).unwrap();
+    new.hotkey()
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let wallets = folder.path().join("wallets");
+        let hotkeys = ["owner", "a", "b", "new", "poor"]
+            .map(|name| (name, write_key(&wallets.join(name).join("hotkeys/default"), None)))
+            .to_vec();
+        let rich = write_key(&wallets.join("new/coldkey"), Some(&sources()));
+        write_key(&wallets.join("poor/coldkey"), None);
+        // The genesis endows coldkeys of its neurons.
+        let founder = NewHotkey::generate().hotkey();
+        let account = |hotkey: &Hotkey| (*hotkey.as_bytes()).into();
+        let neurons = hotkeys[..3].iter().map(|(_, hotkey)| NeuronGenesis {
+            hotkey: account(hotkey),
+            coldkey: account(&founder),
+            stake: 0,
+            validator_permit: false,
+        });
+        let owner = account(&hotkeys[0].1);
+        let subnet = SubnetGenesis {
+            burn: BURN,
+            ..SubnetGenesis::new(NETUID, account(&founder), owner, 360, neurons.collect())
+        };
+        let balances = vec![Endowment { account: account(&rich), free: RICH }];
+        let genesis =
+            GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], balances, ..GenesisConfig::default() };
+        let dir = folder.path().join("chain");
+        let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(dir, genesis) };
+        let chain = chain::spawn(config).await.unwrap();
+        let source = BucketKeys::generate("leoma-source");
+        let storage = storage::Config::new(folder.path().join("storage"), vec![source.clone()]);
+        Self { chain, storage: storage::spawn(storage).await.unwrap(), source, hotkeys, folder }
+    }
+
+    fn hotkey(&self, name: &str) -> Hotkey {
+        self.hotkeys.iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    async fn leoma(&self, wallet: &str, arguments: &[&str]) -> Said {
+        let mut program = tokio::process::Command::new(Programs::find().unwrap().leoma);
+        let folder = self.folder.path();
+        program.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+        program.env("HOME", folder).env("LEOMA_STATE_DIR", folder.join("state")).envs([
+            ("NETWORK", self.chain.ws_url.as_str()),
+            ("NETUID", "7"),
+            ("WALLET_PATH", folder.join("wallets").to_str().unwrap()),
+            ("WALLET_NAME", wallet),
+            ("WALLET_PASSWORD", PASSWORD),
+            ("R2_ENDPOINT", self.storage.endpoint()),
+            ("R2_SOURCE_BUCKET", &self.source.bucket),
+            ("R2_VIDEOS_READ_ACCESS_KEY", &self.source.read.access),
+            ("R2_VIDEOS_READ_SECRET_KEY", &self.source.read.secret),
+            ("R2_VIDEOS_WRITE_ACCESS_KEY", &self.source.write.access),
+            ("R2_VIDEOS_WRITE_SECRET_KEY", &self.source.write.secret),
+        ]);
+        let output = tokio::time::timeout(LIMIT, program.output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { succeeded: output.status.success(), output: text(output.stdout), errors: text(output.stderr) }
+    }
+
+    async fn metagraph(&self) -> Metagraph {
+        let client = ChainClient::connect(&self.chain.ws_url, Netuid(NETUID)).await.unwrap();
+        client.metagraph(client.head().await.unwrap()).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.chain.stop().await.unwrap();
+        self.storage.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_allowlist_goes_from_draft_to_bucket_and_chain() {
+    let bench = Bench::start().await;
+    let [a, b, stranger] = ["a", "b", "poor"].map(|name| bench.hotkey(name).to_string());
+    bench.leoma("owner", &["validator", "list"]).await.says(false, &["leoma validator add"]);
+    bench.leoma("owner", &["validator", "remove", &a]).await.says(false, &[&a, "not on the list"]);
+    bench.leoma("owner", &["validator", "publish"]).await.says(false, &["would be empty"]);
+    bench.leoma("owner", &["validator", "add", &a, &stranger, "--interval", "50"]).await.says(true, &["2 validators"]);
+    let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
+    assert_eq!((&listed["sha256"], &listed["chain"], &listed["agrees"]), (&Value::Null, &Value::Null, &false.into()));
+    assert_eq!(listed["draft"]["changes"]["added"].as_array().unwrap().len(), 2);
+    // Another hotkey cannot publish, and its attempt leaves the draft.
+    bench.leoma("a", &["validator", "publish"]).await.says(false, &["is not the owner of subnet 7"]);
+    bench.leoma("owner", &["validator", "publish", "--dry-run"]).await.says(true, &["\"interval\":50", &a]);
+    let warning = format!("warning: {stranger} is not registered");
+    let added = format!("+ {a}");
+    let said = bench.leoma("owner", &["validator", "publish"]).await;
+    said.says(true, &[&warning, &added, "a task every 50 blocks", "read back", "the draft is published"]);
+
+    let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
+    assert_eq!((&listed["agrees"], &listed["draft"], &listed["interval"]), (&true.into(), &Value::Null, &50.into()));
+    assert_eq!(listed["chain"]["validators"], listed["validators"]);
+    let metagraph = bench.metagraph().await;
+    let text = &metagraph.commitments[&metagraph.owner].text;
+    assert_eq!(*text, format!("leoma:allowlist:v1:{}", listed["sha256"].as_str().unwrap()));
+
+    bench.leoma("owner", &["validator", "add", &a]).await.says(true, &["on it already"]);
+    bench.leoma("owner", &["validator", "remove", &stranger]).await.says(true, &["1 validators"]);
+    bench.leoma("owner", &["validator", "add", &b]).await.says(true, &["2 validators"]);
+    let (removed, added) = (format!("- {stranger}"), format!("+ {b}"));
+    bench.leoma("owner", &["validator", "list"]).await.says(true, &["on chain: the same", &removed, &added]);
+    bench.leoma("owner", &["validator", "discard"]).await.says(true, &["dropped"]);
+    bench.leoma("owner", &["validator", "discard"]).await.says(true, &["no draft"]);
+    // As before drafts: the whole list, or changes to the present one, on the command line.
+    let said = bench.leoma("owner", &["validator", "publish", "--remove", &stranger, "--add", &b]).await;
+    said.says(true, &[&removed, &added, "read back"]);
+    let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
+    let mut expected = [a, b];
+    let mut validators: Vec<_> = listed["validators"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+    expected.sort_unstable();
+    validators.sort_unstable();
+    assert_eq!(validators, expected);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hotkey_is_registered_once_and_only_when_asked_to_pay() {
+    let bench = Bench::start().await;
+    let hotkey = bench.hotkey("new");
+    bench.leoma("a", &["register", "--yes"]).await.says(true, &["already: uid 1"]);
+    bench.leoma("poor", &["register", "--yes"]).await.says(false, &["has 0 TAO", "costs 0.25 TAO"]);
+    bench.leoma("new", &["register"]).await.says(false, &["0.25 TAO", "2 TAO", "--yes"]);
+    let said = bench.leoma("new", &["register", "--yes", "--max-burn", "0.1"]).await;
+    said.says(false, &["--max-burn 0.1 TAO"]);
+    assert_eq!(bench.metagraph().await.uid(&hotkey), None);
+
+    let registered = bench.leoma("new", &["register", "--yes", "--json"]).await.json();
+    assert_eq!((&registered["uid"], &registered["burn_rao"]), (&3.into(), &BURN.into()));
+    assert_eq!(bench.metagraph().await.uid(&hotkey).unwrap().0, 3);
+    let client = ChainClient::connect(&bench.chain.ws_url, Netuid(NETUID)).await.unwrap();
+    let coldkey = registered["coldkey"].as_str().unwrap().parse().unwrap();
+    let left = client.free_balance(client.head().await.unwrap(), &coldkey).await.unwrap();
+    assert!(left <= RICH - BURN, "{left}");
+    let again = bench.leoma("new", &["register", "--yes", "--json"]).await.json();
+    assert_eq!((&again["uid"], &again["transaction"]), (&3.into(), &Value::Null));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_miner_commits_what_validators_will_read() {
+    let bench = Bench::start().await;
+    let hotkey = bench.hotkey("a");
+    let (name, other) = (format!("studio/leoma-model-{hotkey}"), bench.hotkey("b"));
+    let commit = |wallet: &'static str, name: &str, chute: &str, flags: &[&str]| {
+        let arguments = ["miner", "commit", "--model-name", name, "--model-revision", REVISION, "--chute-id", chute];
+        let arguments: Vec<String> = arguments.iter().chain(flags).map(|text| (*text).to_owned()).collect();
+        let bench = &bench;
+        async move { bench.leoma(wallet, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+    let wrong = format!("studio/leoma-model-{other}");
+    commit("a", &wrong, "chute", &[]).await.says(false, &["model_name_must_end_with_hotkey"]);
+    commit("a", &name, "", &[]).await.says(false, &["missing_chute_id"]);
+    commit("a", &name, &"x".repeat(500), &[]).await.says(false, &["512 bytes"]);
+    let unregistered = format!("studio/leoma-{}", bench.hotkey("new"));
+    commit("new", &unregistered, "chute", &[]).await.says(false, &["leoma register"]);
+    commit("a", &name, "chute", &["--dry-run"]).await.says(true, &[&name]);
+    assert!(bench.metagraph().await.commitments.is_empty());
+
+    let committed = commit("a", &name, "chute", &["--json"]).await.json();
+    let found = bench.metagraph().await.commitments[&hotkey].clone();
+    assert_eq!((committed["block"].as_u64().unwrap(), &committed["uid"]), (found.block.0, &1.into()));
+    let expected =
+        MinerCommitment { model_name: name.clone(), model_revision: REVISION.into(), chute_id: "chute".into() };
+    assert_eq!(MinerCommitment::parse(&found.text, &hotkey).unwrap(), expected);
+    // The same again would only lose its place in the order.
+    commit("a", &name, "chute", &[]).await.says(true, &["nothing was sent"]);
+    assert_eq!(bench.metagraph().await.commitments[&hotkey], found);
+    commit("a", &name, "other", &[]).await.says(true, &["this replaces the commitment of block", "committed at block"]);
+    assert!(bench.metagraph().await.commitments[&hotkey].text.contains("\"other\""));
+    bench.stop().await;
+}

@@ -1,0 +1,352 @@
+//! Weights on a real chain in every mode, through restarts, lost connections and other people's doings.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+mod chains;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chains::Key;
+use leoma::chain::{Call, ChainClient, Head, SubmitError, WeightMode};
+use leoma::metrics::Metrics;
+use leoma::state::{CommitState, SentTransactions, State};
+use leoma::weights::beacon::Beacon;
+use leoma::weights::{Progress, Target, Weights, WeightsError};
+use leoma_protocol::mesh::libp2p::metrics::Registry;
+use leoma_protocol::{BlockNumber, Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
+use leoma_testnet::chain::{
+    self, ChainConfig, ChainHandle, Endowment, FaultProxy, GenesisConfig, SubnetGenesis, beacon_public_key,
+};
+
+const NETUID: Netuid = Netuid(chains::NETUID);
+const BLOCK_TIME: Duration = Duration::from_millis(100);
+/// Long enough for a busy machine; only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Blocks of a subnet's epoch: time for a commit and its reveal, and for rounds of 3 s to pass.
+const TEMPO: u16 = 60;
+const MINER: Uid = Uid(3);
+
+fn genesis(change: impl FnOnce(&mut SubnetGenesis<node_subtensor_runtime::AccountId>)) -> GenesisConfig {
+    let mut genesis = chains::genesis();
+    genesis.subnets[0].tempo = TEMPO;
+    genesis.subnets[0].weights_rate_limit = 5;
+    change(&mut genesis.subnets[0]);
+    genesis
+}
+
+async fn start(dir: &Path, genesis: GenesisConfig) -> ChainHandle {
+    chain::spawn(ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(dir.join("chain"), genesis) }).await.unwrap()
+}
+
+/// A validator's way to the chain, with its state in a folder. Dropped and made again it is a process that was restarted.
+struct Validator {
+    weights: Weights,
+    chain: ChainClient,
+    state: State,
+}
+
+impl Validator {
+    async fn start(folder: &Path, name: &str, urls: &[&str]) -> Self {
+        let hotkey = Key::new(name).0;
+        let signer = HotkeySigner::new(hotkey, Arc::new(MemoryGuard::default()));
+        let log = Arc::new(SentTransactions::default());
+        let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+        let chain = ChainClient::connect_all(&urls, NETUID, None, log.clone()).await.unwrap();
+        let state = State::open(&folder.join(name), chain.network(), signer.hotkey()).unwrap();
+        log.keep_in(state.clone());
+        let weights = Weights {
+            chain: chain.clone(),
+            signer,
+            state: state.clone(),
+            beacon: Beacon::new(beacon_public_key()).unwrap(),
+            metrics: Metrics::register(&mut Registry::default()),
+        };
+        Self { weights, chain, state }
+    }
+
+    async fn head(&self) -> Head {
+        self.chain.head().await.unwrap()
+    }
+
+    async fn put(&self, epoch_block: u64, uid: Uid) -> Result<Progress, WeightsError> {
+        let target = Target { epoch_block: BlockNumber(epoch_block), uid };
+        self.weights.put(target, self.head().await).await
+    }
+
+    /// The weights that the chain holds of this validator.
+    async fn on_chain(&self, own: Uid) -> Vec<(Uid, u16)> {
+        self.chain.weights(self.head().await, own).await.unwrap()
+    }
+
+    async fn transactions(&self) -> u64 {
+        let endpoint = leoma::chain::Endpoint::connect(&self.chain.endpoints()[0].url, NETUID).await.unwrap();
+        leoma::chain::Chain::nonces(&endpoint, &self.weights.signer.hotkey()).await.unwrap().finalized
+    }
+
+    /// Follows the commits until that of `epoch_block` has come to an end.
+    async fn until_ended(&self, epoch_block: u64) -> CommitState {
+        let end = async {
+            loop {
+                // What fails is tried again with a later block, as the validator does.
+                let _again = self.weights.follow(self.head().await).await;
+                let commit = self.state.weight_commit(BlockNumber(epoch_block)).unwrap().unwrap();
+                if !matches!(commit.state, CommitState::Prepared | CommitState::Committed) {
+                    return commit.state;
+                }
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, end).await.expect("an end of the commit")
+    }
+
+    async fn until_block(&self, number: u64) {
+        let reached = async {
+            while self.head().await.number.0 < number {
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.expect("the block in time");
+    }
+
+    async fn until_put(&self, epoch_block: u64, uid: Uid) -> Progress {
+        let put = async {
+            loop {
+                match self.put(epoch_block, uid).await {
+                    Ok(progress) => return progress,
+                    Err(_) => tokio::time::sleep(BLOCK_TIME).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, put).await.expect("weights in time")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_weights_are_set_once_and_not_before_the_rate_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|subnet| subnet.weights_rate_limit = 40)).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Set);
+    assert_eq!(validator.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Set);
+    assert_eq!(validator.transactions().await, 1, "what is on chain is not sent again");
+    // Another epoch's come too soon: the chain would refuse them, so nothing is sent.
+    let head = validator.head().await.number.0;
+    let refused = validator.put(head, Uid(4)).await.unwrap_err();
+    assert!(matches!(refused, WeightsError::TooSoon { until } if until.0 > head), "{refused}");
+    assert_eq!(validator.transactions().await, 1);
+    validator.until_put(head, Uid(4)).await;
+    assert_eq!(validator.on_chain(Uid(1)).await, [(Uid(4), u16::MAX)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_revealed_in_its_epoch_by_a_process_that_was_restarted() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let node = start(dir.path(), genesis).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    let demands = validator.chain.hyperparameters(validator.head().await).await.unwrap();
+    assert_eq!(demands.mode, WeightMode::CommitReveal { period: 1 });
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed);
+    assert_eq!(validator.on_chain(Uid(1)).await, []);
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed, "and not a second time");
+    drop(validator);
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed, "nor after a restart");
+    assert_eq!(validator.until_ended(0).await, CommitState::Revealed);
+    assert_eq!(validator.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+    assert_eq!(validator.transactions().await, 2, "a commit and a reveal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let node = start(dir.path(), genesis).await;
+    let proxy = FaultProxy::start(&node.ws_url).await.unwrap();
+    let validator = Validator::start(dir.path(), "first", &[proxy.url()]).await;
+    // Its commit goes out, and the connection breaks before the answer.
+    proxy.cut_submissions(1);
+    let lost = tokio::time::timeout(PATIENCE, validator.put(0, MINER)).await;
+    assert!(!matches!(lost, Ok(Ok(_))), "{lost:?}");
+    let written = validator.state.weight_commit(BlockNumber(0)).unwrap().unwrap();
+    assert_eq!(written.state, CommitState::Prepared);
+    drop(validator);
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    assert_eq!(validator.until_put(0, MINER).await, Progress::Committed);
+    let commits =
+        validator.chain.hash_commits(validator.head().await, validator.weights.signer.hotkey()).await.unwrap();
+    assert_eq!(commits.len(), 1, "{commits:?}");
+    assert_eq!(commits[0].hash.0[..], written.commit, "with the salt that was written first");
+    assert_eq!(validator.until_ended(0).await, CommitState::Revealed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reveal_that_was_missed_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let node = start(dir.path(), genesis).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    validator.put(0, MINER).await.unwrap();
+    validator.until_block(3 * u64::from(TEMPO) + 2).await;
+    assert_eq!(validator.until_ended(0).await, CommitState::Missed);
+    assert_eq!(validator.weights.metrics.reveals_missed.get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = genesis(|subnet| {
+        subnet.commit_reveal = true;
+        subnet.max_allowed_uids = 5;
+        subnet.immunity_period = 0;
+        subnet.burn = 1;
+    });
+    let balances = vec![Endowment { account: Key::new("coldkey").account(), free: 1_000_000_000 }];
+    let node = start(dir.path(), GenesisConfig { commit_reveal_version: 2, balances, ..full }).await;
+    let validator = Validator::start(dir.path(), "second", &[&node.ws_url]).await;
+    // Without emission the slot of the lowest uid but the owner's goes to whoever registers.
+    validator.put(0, Uid(1)).await.unwrap();
+    let coldkey = HotkeySigner::new(Key::new("coldkey").0, Arc::new(MemoryGuard::default()));
+    let newcomer = Hotkey::from_bytes([9; 32]);
+    validator.chain.submit(&coldkey, &Call::BurnedRegister { hotkey: newcomer }).await.unwrap();
+    let metagraph = validator.chain.metagraph(validator.head().await).await.unwrap();
+    assert_eq!(metagraph.uid(&newcomer), Some(Uid(1)));
+    assert_eq!(validator.until_ended(0).await, CommitState::Replaced);
+    assert_eq!(validator.on_chain(Uid(2)).await, [], "nobody is paid who did not win");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timelocked_weights_are_opened_by_the_chain_also_where_its_clock_is_two_minutes_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = genesis(|subnet| subnet.commit_reveal = true);
+    let config =
+        ChainConfig { block_time: BLOCK_TIME, clock_skew: -120, ..ChainConfig::new(dir.path().join("c"), genesis) };
+    let node = chain::spawn(config).await.unwrap();
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    // Some blocks first, over which the chain's pace is measured.
+    validator.until_block(20).await;
+    let demands = validator.chain.hyperparameters(validator.head().await).await.unwrap();
+    assert_eq!(demands.mode, WeightMode::Timelocked { version: 4, period: 1 });
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed);
+    assert_eq!(validator.on_chain(Uid(1)).await, []);
+    drop(validator);
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed);
+    assert_eq!(validator.until_ended(0).await, CommitState::Revealed);
+    assert_eq!(validator.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+    assert_eq!(validator.transactions().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_killed_before_inclusion_sends_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|_| {})).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    validator.until_block(2).await;
+    node.controls().stall_production().await.unwrap();
+    let killed = tokio::time::timeout(Duration::from_secs(2), validator.put(0, MINER)).await;
+    assert!(killed.is_err(), "{killed:?}");
+    drop(validator);
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    let waiting = validator.put(0, MINER).await.unwrap_err();
+    let WeightsError::Submit(SubmitError::InFlight { nonce, .. }) = waiting else { panic!("{waiting}") };
+    assert_eq!(nonce, 0);
+    node.controls().resume_production().await.unwrap();
+    assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
+    assert_eq!(validator.transactions().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a_second_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|_| {})).await;
+    let proxy = FaultProxy::start(&node.ws_url).await.unwrap();
+    let validator = Validator::start(dir.path(), "first", &[proxy.url(), &node.ws_url]).await;
+    proxy.cut_submissions(1);
+    let first = validator.put(0, MINER).await;
+    assert!(first.is_err(), "{first:?}");
+    proxy.refuse();
+    assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
+    proxy.heal();
+    proxy.open();
+    assert_eq!(validator.transactions().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_lie_lag_or_fall_silent_cost_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|_| {})).await;
+    let (liar, laggard) =
+        (FaultProxy::start(&node.ws_url).await.unwrap(), FaultProxy::start(&node.ws_url).await.unwrap());
+    let validator = Validator::start(dir.path(), "first", &[liar.url(), laggard.url(), &node.ws_url]).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let mut heads = validator.chain.follow_heads(stop.clone()).await.unwrap();
+    validator.until_block(60).await;
+    let truth = ChainClient::connect(&node.ws_url, NETUID).await.unwrap();
+    liar.lie_about_past(true);
+    laggard.lag(50);
+    let number = BlockNumber(5);
+    assert_eq!(validator.chain.block_hash(number).await.unwrap(), truth.block_hash(number).await.unwrap());
+    let dropped: Vec<bool> = validator.chain.endpoints().iter().map(|endpoint| endpoint.dropped).collect();
+    assert_eq!(dropped, [true, false, false]);
+    // Of the two that are left the newest head counts.
+    let now = truth.head().await.unwrap().number;
+    let moved = heads.wait_for(|head| head.number > now);
+    tokio::time::timeout(PATIENCE, moved).await.expect("heads go on").unwrap();
+    laggard.silence();
+    let now = truth.head().await.unwrap().number;
+    let moved = heads.wait_for(|head| head.number.0 > now.0 + 5);
+    tokio::time::timeout(PATIENCE, moved).await.expect("heads go on").unwrap();
+    assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
+    stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_of_the_chain_under_us_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|_| {})).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
+    let before = validator.head().await;
+    node.controls().upgrade_spec().await.unwrap();
+    validator.until_block(before.number.0 + 8).await;
+    let head = validator.head().await;
+    assert_eq!(validator.chain.metagraph(head).await.unwrap().neurons.len(), 5);
+    assert_eq!(validator.chain.metagraph(before).await.unwrap().neurons.len(), 5, "and blocks of before are readable");
+    assert_eq!(validator.until_put(head.number.0, Uid(4)).await, Progress::Set);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_finality_and_a_fork_over_the_boundary_are_waited_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ChainConfig {
+        finality_lag: 3,
+        block_time: BLOCK_TIME,
+        ..ChainConfig::new(dir.path().join("c"), genesis(|_| {}))
+    };
+    let node = chain::spawn(config).await.unwrap();
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    validator.until_block(5).await;
+    node.controls().stall_finality().await.unwrap();
+    let stalled = node.controls().heads();
+    let boundary = u64::from(stalled.finalized.number) + 4;
+    let grown = async {
+        while u64::from(node.controls().heads().best.number) < boundary + 100 {
+            tokio::time::sleep(BLOCK_TIME).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, grown).await.expect("a hundred blocks");
+    assert_eq!(validator.head().await.number.0, u64::from(stalled.finalized.number));
+    // The boundary's block is replaced by another one before it is final.
+    let depth = node.controls().heads().best.number - stalled.finalized.number;
+    node.controls().reorg(depth, 1).await.unwrap();
+    node.controls().resume_finality().await.unwrap();
+    validator.until_block(boundary).await;
+    let hash = validator.chain.block_hash(BlockNumber(boundary)).await.unwrap();
+    let at = Head { number: BlockNumber(boundary), hash };
+    assert_eq!(validator.chain.metagraph(at).await.unwrap().block, BlockNumber(boundary));
+    assert_eq!(validator.until_put(boundary, MINER).await, Progress::Set);
+    assert_eq!(validator.transactions().await, 1);
+}
