@@ -2,6 +2,7 @@
 
 use crate::subtensor::metagraph::{Metagraph, SelectiveMetagraph};
 use crate::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
+use crate::subtensor::subnet_state::SubnetState;
 use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System, VERSION};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
@@ -61,6 +62,8 @@ sp_api::decl_runtime_apis! {
     pub trait SubnetInfoRuntimeApi {
         /// Every field of a subnet.
         fn get_metagraph(netuid: u16) -> Option<Metagraph<AccountId>>;
+        /// A subnet's columns.
+        fn get_subnet_state(netuid: u16) -> Option<SubnetState<AccountId>>;
         /// The asked-for fields of a subnet.
         fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
     }
@@ -139,6 +142,10 @@ sp_api::impl_runtime_apis! {
     impl self::SubnetInfoRuntimeApi<Block> for Runtime {
         fn get_metagraph(netuid: u16) -> Option<Metagraph<AccountId>> {
             SubtensorModule::metagraph(netuid)
+        }
+
+        fn get_subnet_state(netuid: u16) -> Option<SubnetState<AccountId>> {
+            SubtensorModule::subnet_state(netuid)
         }
 
         fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>> {

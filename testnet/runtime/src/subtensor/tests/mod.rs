@@ -182,6 +182,8 @@ fn axons_are_checked() {
 fn metagraph_of_an_unknown_subnet_is_none() {
     run(subnet(), || {
         assert_eq!(SubtensorModule::metagraph(8), None);
+        assert_eq!(SubtensorModule::subnet_state(8), None);
+        assert_eq!(SubtensorModule::subnet_state(NETUID).unwrap().total_stake.len(), 4);
         let whole = SubtensorModule::metagraph(NETUID).unwrap();
         assert_eq!(whole.hotkeys.len(), 4);
         let nothing = SubtensorModule::selective_metagraph(NETUID, &[900]).unwrap();
