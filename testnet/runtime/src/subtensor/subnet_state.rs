@@ -33,7 +33,7 @@ impl<T: Config> Pallet<T> {
     /// The columns; `None` where there is no such subnet.
     #[must_use]
     pub fn subnet_state(netuid: u16) -> Option<SubnetState<T::AccountId>> {
-        let whole = Self::metagraph(netuid)?;
+        let whole = Self::metagraph(netuid, 0)?;
         Some(SubnetState {
             netuid: whole.netuid,
             hotkeys: whole.hotkeys,
