@@ -547,6 +547,7 @@ impl ChainClient {
         self.inner.log.record(Some(&pending)).map_err(SubmitError::Unrecorded)?;
         let sent = chain.send(&signed).await;
         match &sent {
+            Err(SubmitError::Rejected { rejection, .. }) if rejection.may_be_our_own() => {}
             // In a final block, or refused: either way it is decided.
             Ok(_) | Err(SubmitError::Rejected { .. }) => {
                 self.inner.log.record(None).map_err(SubmitError::Unrecorded)?
@@ -571,7 +572,9 @@ impl ChainClient {
         if !pending.is_decided(head.number, nonces) {
             return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
         }
-        self.inner.log.record(None).map_err(SubmitError::Unrecorded)
+        self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
+        // Whoever asks for another one has read the chain before this was included, and must look again.
+        if nonces.finalized > pending.nonce { Err(SubmitError::Included { nonce: pending.nonce }) } else { Ok(()) }
     }
 
     /// Follows final blocks in the background until `stop`; the receiver always holds the newest one.

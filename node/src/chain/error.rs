@@ -369,6 +369,12 @@ pub enum SubmitError {
         /// The block after which it can no longer be.
         until: BlockNumber,
     },
+    /// An earlier transaction of this key turned out to be included; nothing new was sent, as it may have done the work.
+    #[error("an earlier transaction (nonce {nonce}) was included meanwhile: read back before another one is sent")]
+    Included {
+        /// The nonce it used.
+        nonce: u64,
+    },
     /// The record of what was sent cannot be kept, so nothing is sent.
     #[error("cannot record the transaction before sending it: {0}")]
     Unrecorded(String),

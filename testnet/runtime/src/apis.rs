@@ -2,6 +2,7 @@
 
 use crate::subtensor::metagraph::{Metagraph, SelectiveMetagraph};
 use crate::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
+use crate::subtensor::subnet_state::SubnetState;
 use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
@@ -61,8 +62,14 @@ sp_api::decl_runtime_apis! {
     pub trait SubnetInfoRuntimeApi {
         /// Every field of a subnet.
         fn get_metagraph(netuid: u16) -> Option<Metagraph<AccountId>>;
+        /// Every field of a subnet as one mechanism has it.
+        fn get_mechagraph(netuid: u16, mecid: u8) -> Option<Metagraph<AccountId>>;
+        /// A subnet's columns.
+        fn get_subnet_state(netuid: u16) -> Option<SubnetState<AccountId>>;
         /// The asked-for fields of a subnet.
         fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
+        /// The asked-for fields of a subnet as one mechanism has them.
+        fn get_selective_mechagraph(netuid: u16, subid: u8, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
     }
 }
 
@@ -138,11 +145,27 @@ sp_api::impl_runtime_apis! {
 
     impl self::SubnetInfoRuntimeApi<Block> for Runtime {
         fn get_metagraph(netuid: u16) -> Option<Metagraph<AccountId>> {
-            SubtensorModule::metagraph(netuid)
+            SubtensorModule::metagraph(netuid, 0)
+        }
+
+        fn get_mechagraph(netuid: u16, mecid: u8) -> Option<Metagraph<AccountId>> {
+            SubtensorModule::metagraph(netuid, mecid)
+        }
+
+        fn get_subnet_state(netuid: u16) -> Option<SubnetState<AccountId>> {
+            SubtensorModule::subnet_state(netuid)
         }
 
         fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>> {
-            SubtensorModule::selective_metagraph(netuid, &metagraph_indexes)
+            SubtensorModule::selective_metagraph(netuid, 0, &metagraph_indexes)
+        }
+
+        fn get_selective_mechagraph(
+            netuid: u16,
+            subid: u8,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>> {
+            SubtensorModule::selective_metagraph(netuid, subid, &metagraph_indexes)
         }
     }
 }

@@ -274,11 +274,14 @@ async fn nothing_is_sent_while_an_earlier_transaction_may_be_included() {
     }
     client.submit(&signer(), &commitment()).await.unwrap();
     // And where it was included after all, the next one has the next nonce.
+    nodes[1].finalized_nonce.store(1, Ordering::Relaxed);
     *nodes[1].fate.lock().unwrap() = Some(ChainError::Timeout { what: "set_commitment" }.into());
     client.inner.members[0].state().rests_until = Some(Instant::now() + LONGEST_REST);
     assert!(matches!(client.submit(&signer(), &commitment()).await, Err(SubmitError::Chain(_))));
     nodes[0].finalized_nonce.store(2, Ordering::Relaxed);
     nodes[1].finalized_nonce.store(2, Ordering::Relaxed);
+    let included = client.submit(&signer(), &commitment()).await;
+    assert!(matches!(included, Err(SubmitError::Included { nonce: 1 })), "{included:?}");
     client.submit(&signer(), &commitment()).await.unwrap();
     let sent: Vec<u64> = nodes.iter().flat_map(|node| node.sent.lock().unwrap().clone()).collect();
     assert_eq!(sent.iter().filter(|nonce| **nonce == 2).count(), 1, "{sent:?}");
@@ -292,6 +295,21 @@ async fn a_refused_transaction_blocks_nothing() {
     *nodes[0].fate.lock().unwrap() = Some(SubmitError::Rejected { what: "set_commitment", rejection });
     let refused = client.submit(&signer(), &commitment()).await.unwrap_err();
     assert_eq!(refused.rejection(), Some(&Rejection::RateLimited));
+    client.submit(&signer(), &commitment()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_that_may_be_of_our_own_transaction_is_waited_out() {
+    let nodes = [node(10)];
+    let client = client(&nodes).await.unwrap();
+    *nodes[0].fate.lock().unwrap() =
+        Some(SubmitError::Rejected { what: "set_commitment", rejection: Rejection::NonceTaken });
+    client.submit(&signer(), &commitment()).await.unwrap_err();
+    let waiting = client.submit(&signer(), &commitment()).await;
+    assert!(matches!(waiting, Err(SubmitError::InFlight { .. })), "{waiting:?}");
+    nodes[0].finalized_nonce.store(1, Ordering::Relaxed);
+    let included = client.submit(&signer(), &commitment()).await;
+    assert!(matches!(included, Err(SubmitError::Included { nonce: 0 })), "{included:?}");
     client.submit(&signer(), &commitment()).await.unwrap();
 }
 

@@ -53,6 +53,8 @@ pub struct FixedI128 {
 /// A subnet while its metagraph is assembled.
 struct View<T: Config> {
     netuid: u16,
+    /// Where the mechanism's own columns are stored.
+    index: u16,
     uids: std::ops::Range<u16>,
     hotkeys: Vec<T::AccountId>,
     owner_hotkey: T::AccountId,
@@ -60,12 +62,16 @@ struct View<T: Config> {
 }
 
 impl<T: Config> View<T> {
-    fn open(netuid: u16) -> Option<Self> {
+    fn open(netuid: u16, mechanism: u8) -> Option<Self> {
+        if mechanism >= MechanismCountCurrent::<T>::get(netuid) {
+            return None;
+        }
         let owner_hotkey = SubnetOwnerHotkey::<T>::try_get(netuid).ok()?;
         let owner_coldkey = SubnetOwner::<T>::try_get(netuid).ok()?;
         let uids = 0..SubnetworkN::<T>::get(netuid);
         let hotkeys = uids.clone().map(|uid| Keys::<T>::get(netuid, uid)).collect();
-        Some(Self { netuid, uids, hotkeys, owner_hotkey, owner_coldkey })
+        let index = Pallet::<T>::storage_index(netuid, mechanism);
+        Some(Self { netuid, index, uids, hotkeys, owner_hotkey, owner_coldkey })
     }
 
     fn per_uid<V>(&self, read: impl Fn(u16) -> V) -> Vec<V> {
@@ -133,21 +139,25 @@ macro_rules! metagraph {
         }
 
         impl<T: Config> Pallet<T> {
-            /// The whole metagraph; `None` where there is no such subnet.
+            /// The whole metagraph as one mechanism has it; `None` where there is no such subnet or mechanism.
             #[must_use]
-            pub fn metagraph(netuid: u16) -> Option<Metagraph<T::AccountId>> {
-                let view = View::<T>::open(netuid)?;
+            pub fn metagraph(netuid: u16, mechanism: u8) -> Option<Metagraph<T::AccountId>> {
+                let view = View::<T>::open(netuid, mechanism)?;
                 Some(Metagraph {
                     netuid: Compact(netuid),
                     $( $field: Self::reader($read)(&view), )*
                 })
             }
 
-            /// The metagraph's fields with the given indices; `None` where there is no such subnet. Unknown indices are
-            /// ignored.
+            /// The metagraph's fields with the given indices; `None` where there is no such subnet or mechanism. Unknown
+            /// indices are ignored.
             #[must_use]
-            pub fn selective_metagraph(netuid: u16, indices: &[u16]) -> Option<SelectiveMetagraph<T::AccountId>> {
-                let view = View::<T>::open(netuid)?;
+            pub fn selective_metagraph(
+                netuid: u16,
+                mechanism: u8,
+                indices: &[u16],
+            ) -> Option<SelectiveMetagraph<T::AccountId>> {
+                let view = View::<T>::open(netuid, mechanism)?;
                 let asked = &indices[..indices.len().min(MAX_INDICES)];
                 Some(SelectiveMetagraph {
                     netuid: Compact(netuid),
@@ -226,10 +236,10 @@ metagraph! {
     56 active: Vec<bool> = |view| view.column(Active::<T>::get(view.netuid));
     57 validator_permit: Vec<bool> = |view| view.column(ValidatorPermit::<T>::get(view.netuid));
     58 pruning_score: Vec<Compact<u16>> = |view| view.per_uid(|_| Compact(u16::MAX));
-    59 last_update: Vec<Compact<u64>> = |view| view.compact_column(LastUpdate::<T>::get(view.netuid));
+    59 last_update: Vec<Compact<u64>> = |view| view.compact_column(LastUpdate::<T>::get(view.index));
     60 emission: Vec<Compact<u64>> = |view| view.compact_column(Emission::<T>::get(view.netuid));
     61 dividends: Vec<Compact<u16>> = |view| view.compact_column(Dividends::<T>::get(view.netuid));
-    62 incentives: Vec<Compact<u16>> = |view| view.compact_column(Incentive::<T>::get(view.netuid));
+    62 incentives: Vec<Compact<u16>> = |view| view.compact_column(Incentive::<T>::get(view.index));
     63 consensus: Vec<Compact<u16>> = |view| view.compact_column(Consensus::<T>::get(view.netuid));
     64 trust: Vec<Compact<u16>> = |view| view.per_uid(|_| Compact(0));
     65 rank: Vec<Compact<u16>> = |view| view.per_uid(|_| Compact(0));

@@ -14,6 +14,7 @@ pub mod metagraph;
 pub mod neurons;
 mod outcomes;
 mod registration;
+pub mod subnet_state;
 #[cfg(test)]
 mod tests;
 mod timelocked;

@@ -108,6 +108,13 @@ fn mechanisms_have_their_own_weights_and_rate() {
         assert_ok!(SubtensorModule::set_mechanism_weights(signed(2), NETUID, 1, vec![2], vec![1], 0));
         assert_eq!(Weights::<Runtime>::get(NETUID, 1), [(3, u16::MAX)]);
         assert_eq!(Weights::<Runtime>::get(4096 + NETUID, 1), [(2, u16::MAX)]);
+        go_to(20);
+        let incentives = |mechanism| {
+            let metagraph = SubtensorModule::metagraph(NETUID, mechanism).unwrap();
+            metagraph.incentives.into_iter().map(|part| part.0).collect::<Vec<_>>()
+        };
+        assert_eq!((incentives(0), incentives(1)), (vec![0, 0, 0, u16::MAX], vec![0, 0, u16::MAX, 0]));
+        assert_eq!(SubtensorModule::metagraph(NETUID, 2), None);
     });
 }
 
@@ -181,10 +188,12 @@ fn axons_are_checked() {
 #[test]
 fn metagraph_of_an_unknown_subnet_is_none() {
     run(subnet(), || {
-        assert_eq!(SubtensorModule::metagraph(8), None);
-        let whole = SubtensorModule::metagraph(NETUID).unwrap();
+        assert_eq!(SubtensorModule::metagraph(8, 0), None);
+        assert_eq!(SubtensorModule::subnet_state(8), None);
+        assert_eq!(SubtensorModule::subnet_state(NETUID).unwrap().total_stake.len(), 4);
+        let whole = SubtensorModule::metagraph(NETUID, 0).unwrap();
         assert_eq!(whole.hotkeys.len(), 4);
-        let nothing = SubtensorModule::selective_metagraph(NETUID, &[900]).unwrap();
+        let nothing = SubtensorModule::selective_metagraph(NETUID, 0, &[900]).unwrap();
         assert!(nothing.hotkeys.is_none() && nothing.commitments.is_none());
     });
 }
