@@ -6,6 +6,7 @@
 //! | `epoch_retry` | an epoch that cannot be decided at its boundary is decided later |
 //! | `restart` | a validator that loses its power signs nothing twice, and the epoch after agrees |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
+//! | `weights` | weights get onto the chain in every mode, through restarts and faults of endpoints |
 //!
 //! Needs both programs: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
 
@@ -13,3 +14,4 @@ mod chaos;
 mod epoch_retry;
 mod restart;
 mod secrets;
+mod weights;

@@ -1,13 +1,11 @@
 //! Weights on a real chain in every mode, through restarts, lost connections and other people's doings.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod chains;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chains::Key;
+use crate::chains::{self, Key};
 use leoma::chain::{Call, ChainClient, Head, SubmitError, WeightMode};
 use leoma::metrics::Metrics;
 use leoma::state::{CommitState, SentTransactions, State};
