@@ -118,6 +118,15 @@ impl Member {
         state.last_error.clear();
     }
 
+    /// The connection is given up: an old one can be open and dead. What it said last says nothing about the head any more.
+    fn lost(&self, error: &ChainError) {
+        {
+            let mut state = self.state();
+            (state.chain, state.head) = (None, None);
+        }
+        self.failed(error);
+    }
+
     fn failed(&self, error: &ChainError) {
         let mut state = self.state();
         state.last_error = error.to_string();
@@ -606,9 +615,7 @@ impl ChainClient {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
-            // A fresh connection: an old one can be open and dead.
-            member.state().chain = None;
-            member.failed(&error);
+            member.lost(&error);
             tracing::warn!(endpoint = member.name, %error, "chain endpoint lost, connecting anew");
             let rest = FIRST_REST.saturating_mul(1 << failures.min(6)).min(LONGEST_REST);
             failures = failures.saturating_add(1);

@@ -247,6 +247,21 @@ async fn a_lagging_node_is_asked_last_and_one_alone_cannot_run_ahead() {
 }
 
 #[tokio::test]
+async fn nodes_that_are_lost_do_not_hold_the_head_back() {
+    let nodes = [node(100), node(100), node(200)];
+    let client = client(&nodes).await.unwrap();
+    assert_eq!(client.head().await.unwrap().number, BlockNumber(100));
+    let (sender, receiver) = watch::channel(client.head().await.unwrap());
+    client.publish(&sender);
+    assert_eq!(receiver.borrow().number, BlockNumber(100), "one alone cannot run ahead");
+    for member in &client.inner.members[..2] {
+        member.lost(&ChainError::Timeout { what: "new blocks" });
+    }
+    client.publish(&sender);
+    assert_eq!(receiver.borrow().number, BlockNumber(200));
+}
+
+#[tokio::test]
 async fn heads_are_followed_on_all_nodes() {
     let nodes = [node(50), node(100)];
     let client = client(&nodes).await.unwrap();
