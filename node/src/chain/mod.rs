@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `endpoint.rs` | [`Chain`], what one node is asked for, and [`Endpoint`], a node behind subxt |
 //! | `client.rs` | [`ChainClient`]: one or several of them, with failover and a check on each other |
+//! | `member.rs` | one of them: its connection, its head, its failures |
+//! | `heads.rs` | following the newest final block on all of them |
 //! | `call.rs` | transactions by their names |
 //! | `submission.rs` | one transaction at a time, and none twice |
-//! | `error.rs` | what can go wrong, and what to do then |
+//! | `error.rs`, `rejection.rs` | what can go wrong, and what helps |
 //! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs` | what is read |
 //!
 //! Everything is keyed by name and decoded by the metadata of the block it is read at, so an upgrade that renumbers pallets
@@ -18,9 +20,12 @@ mod client;
 mod commitments;
 mod endpoint;
 mod error;
+mod heads;
 mod hyperparameters;
+mod member;
 mod metagraph;
 mod registration;
+mod rejection;
 mod submission;
 
 use std::time::Duration;
@@ -31,9 +36,11 @@ pub use call::{Call, WeightVector};
 pub use client::ChainClient;
 pub use commitments::{Commitment, CommitmentDecodeError, decode_registration, encode_text_fields};
 pub use endpoint::{Chain, Endpoint, HashCommit, Nonces, Signed, TimelockedCommit};
-pub use error::{ChainError, Rejection, Remedy, SubmitError};
+pub use error::{ChainError, SubmitError};
 pub use hyperparameters::{Hyperparameters, SubnetEpoch, WeightMode};
+pub use member::EndpointStatus;
 pub use metagraph::{Axon, Metagraph, Neuron};
+pub use rejection::{Rejection, Remedy};
 pub use submission::{MemoryLog, Pending, TransactionLog};
 
 /// Longest wait for one answer of a node, reconnecting included.

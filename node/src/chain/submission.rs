@@ -7,10 +7,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use leoma_protocol::{BlockNumber, Hotkey};
+use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Nonces;
+use super::{Axon, Call, ChainClient, ChainError, SubmitError, WeightVector};
 
 /// A transaction that was sent and whose fate is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,96 @@ impl TransactionLog for MemoryLog {
     fn record(&self, pending: Option<&Pending>) -> Result<(), String> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pending.cloned();
         Ok(())
+    }
+}
+
+impl ChainClient {
+    /// Sets weights as `(uid, weight)` in the open and waits until they are in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_weights(
+        &self,
+        signer: &HotkeySigner,
+        weights: &[(Uid, u16)],
+        version_key: u64,
+    ) -> Result<Digest, SubmitError> {
+        let (uids, values) = weights.iter().copied().unzip();
+        self.submit(signer, &Call::SetWeights(WeightVector { uids, values, version_key })).await
+    }
+
+    /// Commits a text under the signer's hotkey and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_commitment(&self, signer: &HotkeySigner, text: &str) -> Result<Digest, SubmitError> {
+        self.submit(signer, &Call::SetCommitment { text: text.to_owned() }).await
+    }
+
+    /// Announces the address at which peers reach the signer, and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn serve_axon(&self, signer: &HotkeySigner, axon: Axon) -> Result<Digest, SubmitError> {
+        self.submit(signer, &Call::ServeAxon(axon)).await
+    }
+
+    /// Registers `hotkey` on the subnet, paid by `coldkey`, and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn burned_register(&self, coldkey: &HotkeySigner, hotkey: &Hotkey) -> Result<Digest, SubmitError> {
+        self.submit(coldkey, &Call::BurnedRegister { hotkey: *hotkey }).await
+    }
+
+    /// Sends a transaction and waits until it is in a final block; its hash. One at a time, and none while an earlier one of
+    /// this key may yet be included.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read back.
+    pub async fn submit(&self, signer: &HotkeySigner, call: &Call) -> Result<Digest, SubmitError> {
+        let _turn = self.inner.submitting.lock().await;
+        let account = signer.hotkey();
+        self.settle_pending(&account).await?;
+        let nonces =
+            self.ask("the account's nonce", move |chain| Box::pin(async move { chain.nonces(&account).await })).await?;
+        let order = self.order();
+        let member = order.first().ok_or(ChainError::NoEndpoint { reason: "none is left".to_owned() })?;
+        let chain = member.open(Some(self.inner.network.genesis)).await?;
+        let signed = chain.sign(signer, call, nonces.next).await?;
+        let (nonce, valid_until) = (signed.nonce, signed.valid_until);
+        let pending = Pending { account, nonce, valid_until, what: signed.what.to_owned() };
+        self.inner.log.record(Some(&pending)).map_err(SubmitError::Unrecorded)?;
+        let sent = chain.send(&signed).await;
+        match &sent {
+            Err(SubmitError::Rejected { rejection, .. }) if rejection.may_be_our_own() => {}
+            // In a final block, or refused: either way it is decided.
+            Ok(_) | Err(SubmitError::Rejected { .. }) => {
+                self.inner.log.record(None).map_err(SubmitError::Unrecorded)?
+            }
+            Err(SubmitError::Chain(error)) => {
+                tracing::warn!(endpoint = member.name, call = signed.what, nonce, %error, "transaction sent, its fate is unknown");
+                member.failed(error);
+            }
+            Err(_) => {}
+        }
+        sent
+    }
+
+    /// Makes sure that the transaction sent last can no longer be included, or was.
+    async fn settle_pending(&self, account: &Hotkey) -> Result<(), SubmitError> {
+        let pending = self.inner.log.pending().map_err(SubmitError::Unrecorded)?;
+        let Some(pending) = pending.filter(|pending| pending.account == *account) else { return Ok(()) };
+        let account = *account;
+        let head = self.head().await?;
+        let nonces =
+            self.ask("the account's nonce", move |chain| Box::pin(async move { chain.nonces(&account).await })).await?;
+        if !pending.is_decided(head.number, nonces) {
+            return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
+        }
+        self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
+        // Whoever asks for another one has read the chain before this was included, and must look again.
+        if nonces.finalized > pending.nonce { Err(SubmitError::Included { nonce: pending.nonce }) } else { Ok(()) }
     }
 }
 

@@ -221,8 +221,8 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "from file\r\n").unwrap();
-        let path = Path::new("/home/me/.bittensor/wallets/w/hotkeys/h");
-        let variable = "BT_PW__HOME_ME__BITTENSOR_WALLETS_W_HOTKEYS_H".to_owned();
+        let path = Path::new("/srv/.bittensor/w/hotkeys/h");
+        let variable = "BT_PW__SRV__BITTENSOR_W_HOTKEYS_H".to_owned();
         assert_eq!(variable_of(path), variable);
         let mut sources = PasswordSources { value: Some(Secret::new("from setting")), file: Some(file.clone()) };
         let mut given = Given::default();
@@ -236,7 +236,7 @@ pub(super) mod tests {
         sources.file = None;
         assert_eq!(text(find(path, &sources, &given)).0, "from prompt");
         let none = find(path, &sources, &given).err().unwrap().to_string();
-        for way in ["WALLET_PASSWORD ", "WALLET_PASSWORD_FILE", "BT_PW__HOME_ME", "terminal"] {
+        for way in ["WALLET_PASSWORD ", "WALLET_PASSWORD_FILE", "BT_PW__SRV", "terminal"] {
             assert!(none.contains(way), "{none}");
         }
     }

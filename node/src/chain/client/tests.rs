@@ -6,9 +6,18 @@ use futures::stream::{self, BoxStream};
 use leoma_protocol::MemoryGuard;
 use sp_core::Pair as _;
 
+use std::sync::Mutex;
+
+use futures::StreamExt as _;
+use leoma_protocol::HotkeySigner;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
 use super::*;
+use crate::chain::Rejection;
 use crate::chain::endpoint::{Nonces, Signed};
-use crate::chain::error::Rejection;
+use crate::chain::member::{Connector, LONGEST_REST};
+use crate::chain::{Call, SubmitError};
 
 const NETUID: Netuid = Netuid(99);
 

@@ -1,0 +1,113 @@
+//! Following the newest final block on every node at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::member::{FIRST_REST, LONGEST_REST, Member};
+use super::{ChainClient, ChainError, Head};
+
+/// A head that has not moved for so long is a fault: ten blocks of the live chain.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// Shortest such time, for chains of fast blocks.
+const SHORTEST_STALL: Duration = Duration::from_secs(10);
+/// Blocks that may be missed before a head has stalled.
+const STALL_BLOCKS: u32 = 10;
+
+impl ChainClient {
+    /// Follows final blocks in the background until `stop`; the receiver always holds the newest one.
+    ///
+    /// # Errors
+    /// [`ChainError`] when not even the first block can be read.
+    pub async fn follow_heads(&self, stop: CancellationToken) -> Result<watch::Receiver<Head>, ChainError> {
+        let first = self.head().await?;
+        let (sender, receiver) = watch::channel(first);
+        let sender = Arc::new(sender);
+        for index in 0..self.inner.members.len() {
+            let (client, sender, stop) = (self.clone(), Arc::clone(&sender), stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = client.follow_member(index, &sender) => {}
+                }
+            });
+        }
+        Ok(receiver)
+    }
+
+    /// Follows one node for ever, connecting anew whenever its stream ends or falls silent.
+    async fn follow_member(&self, index: usize, sender: &watch::Sender<Head>) {
+        let member = &self.inner.members[index];
+        let mut failures: u32 = 0;
+        loop {
+            let error = match self.forward_heads(member, sender, &mut failures).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            member.lost(&error);
+            tracing::warn!(endpoint = member.name, %error, "chain endpoint lost, connecting anew");
+            let rest = FIRST_REST.saturating_mul(1 << failures.min(6)).min(LONGEST_REST);
+            failures = failures.saturating_add(1);
+            tokio::time::sleep(rest.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
+    }
+
+    async fn forward_heads(
+        &self,
+        member: &Member,
+        sender: &watch::Sender<Head>,
+        failures: &mut u32,
+    ) -> Result<std::convert::Infallible, ChainError> {
+        const WHAT: &str = "new blocks";
+        let chain = member.open(Some(self.inner.network.genesis)).await?;
+        let mut heads = chain.heads().await?;
+        let mut stall = STALLED_AFTER;
+        let mut last = Instant::now();
+        let mut count: u32 = 0;
+        loop {
+            let next = tokio::time::timeout(stall, heads.next()).await;
+            let ended = || ChainError::Read { what: WHAT, reason: "the stream ended".to_owned() };
+            let head = match next {
+                Ok(head) => head.ok_or_else(ended)??,
+                Err(_) => {
+                    return Err(ChainError::Read { what: WHAT, reason: format!("none for {} s", stall.as_secs()) });
+                }
+            };
+            *failures = 0;
+            member.answered();
+            member.state().head = Some(head);
+            count = count.saturating_add(1);
+            if count > 2 {
+                // After the first ones, which may come in a burst, the pace is that of the chain.
+                let pace = last.elapsed().saturating_mul(STALL_BLOCKS).clamp(SHORTEST_STALL, STALLED_AFTER);
+                stall = if count == 3 { pace } else { stall.max(pace) };
+            }
+            last = Instant::now();
+            self.publish(sender);
+        }
+    }
+
+    /// Tells of the newest head that is believed. Heads of a node that lags behind another one must not turn time back.
+    pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
+        let heads = self.inner.members.iter().filter(|member| !member.is_banned());
+        let Some(newest) = believed(heads.filter_map(|member| member.state().head).collect()) else { return };
+        sender.send_if_modified(|current| {
+            let newer = newest.number > current.number;
+            if newer {
+                *current = newest;
+            }
+            newer
+        });
+    }
+}
+
+/// The head to act on: the highest of one or two, of more the highest that a second node has reached too.
+pub(super) fn believed(mut heads: Vec<Head>) -> Option<Head> {
+    heads.sort_by_key(|head| std::cmp::Reverse(head.number));
+    let place = usize::from(heads.len() > 2);
+    heads.get(place).copied()
+}
