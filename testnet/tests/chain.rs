@@ -1,48 +1,24 @@
 //! The local chain as production's client meets it: subxt, by name, over its WebSocket.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+mod chains;
+
+use chains::{Client, Key, NETUID};
 use codec::Decode;
 use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis};
 use node_subtensor_runtime::AccountId;
 use node_subtensor_runtime::commitments::{Data, Registration};
 use node_subtensor_runtime::subtensor::metagraph::SelectiveMetagraph;
-use sp_core::{Pair, sr25519};
+use sp_core::Pair as _;
 use std::path::Path;
 use std::time::Duration;
 use subxt::config::DefaultExtrinsicParamsBuilder as Params;
 use subxt::dynamic::{self, Value};
 use subxt::rpcs::{RpcClient, rpc_params};
-use subxt::utils::{AccountId32, MultiSignature};
-use subxt::{OnlineClient, PolkadotConfig};
+use subxt::utils::AccountId32;
 
-const NETUID: u16 = 7;
 /// Blocks are quick here, so that an epoch passes in a second.
 const BLOCK_TIME: Duration = Duration::from_millis(100);
-
-type Client = OnlineClient<PolkadotConfig>;
-
-#[derive(Clone)]
-struct Key(sr25519::Pair);
-
-impl Key {
-    fn new(name: &str) -> Self {
-        Self(sr25519::Pair::from_string(&format!("//{name}"), None).unwrap())
-    }
-
-    fn account(&self) -> AccountId {
-        AccountId::from(self.0.public().0)
-    }
-}
-
-impl subxt::tx::Signer<PolkadotConfig> for Key {
-    fn account_id(&self) -> AccountId32 {
-        AccountId32(self.0.public().0)
-    }
-
-    fn sign(&self, payload: &[u8]) -> MultiSignature {
-        MultiSignature::Sr25519(self.0.sign(payload).0)
-    }
-}
 
 fn neuron(name: &str, stake: u64) -> NeuronGenesis<AccountId> {
     let (hotkey, coldkey) = (Key::new(name).account(), Key::new("coldkey").account());

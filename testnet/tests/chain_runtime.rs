@@ -2,6 +2,9 @@
 //! commitments that it reveals, neurons, and what an epoch pays.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+mod chains;
+
+use chains::{Client, Key, NETUID};
 use codec::{Decode, Encode};
 use leoma_testnet::chain::{
     self, ChainConfig, ChainHandle, Emissions, GenesisConfig, NeuronGenesis, SubnetGenesis, beacon_public_key,
@@ -10,46 +13,19 @@ use node_subtensor_runtime::AccountId;
 use node_subtensor_runtime::drand::{Pulse, beacon, timelock};
 use node_subtensor_runtime::subtensor::WeightsTlockPayload;
 use node_subtensor_runtime::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
-use sp_core::{Pair, sr25519};
+use sp_core::Pair as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use subxt::dynamic::{self, Value};
 use subxt::rpcs::RpcClient;
-use subxt::utils::{AccountId32, MultiSignature};
-use subxt::{OnlineClient, PolkadotConfig};
+use subxt::utils::AccountId32;
 
-const NETUID: u16 = 7;
 const BLOCK_TIME: Duration = Duration::from_millis(100);
 /// Blocks in which a round of three seconds must have passed, on a machine that makes blocks at a third of their pace.
 const ROUND_LIMIT: u32 = 100;
 /// Version of timelocked commits.
 const VERSION: u16 = 4;
-
-type Client = OnlineClient<PolkadotConfig>;
-
-#[derive(Clone)]
-struct Key(sr25519::Pair);
-
-impl Key {
-    fn new(name: &str) -> Self {
-        Self(sr25519::Pair::from_string(&format!("//{name}"), None).unwrap())
-    }
-
-    fn account(&self) -> AccountId {
-        AccountId::from(self.0.public().0)
-    }
-}
-
-impl subxt::tx::Signer<PolkadotConfig> for Key {
-    fn account_id(&self) -> AccountId32 {
-        AccountId32(self.0.public().0)
-    }
-
-    fn sign(&self, payload: &[u8]) -> MultiSignature {
-        MultiSignature::Sr25519(self.0.sign(payload).0)
-    }
-}
 
 /// Owner on uid 0, a validator on 1, a miner on 2.
 fn genesis(tempo: u16) -> GenesisConfig {
