@@ -41,12 +41,13 @@ pub(super) async fn produce(
             () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        if shared.switches.lock().production_stalled {
-            continue;
-        }
         let shared = Arc::clone(&shared);
         let made = tokio::task::spawn_blocking(move || {
             let _making = shared.making.lock();
+            // Looked at under the lock, so that no block comes after whoever stalled production was answered.
+            if shared.switches.lock().production_stalled {
+                return Ok(());
+            }
             make_block(&shared, Pace::Ticked).map(drop)
         });
         made.await.map_err(|error| ChainError::Task("block production", error))??;

@@ -273,7 +273,8 @@ impl Connection {
                     Some(Message::Text(text)) => {
                         if let Some(id) = self.request(text.as_str(), &faults, endpoint).await? {
                             drop(self.client);
-                            outlive_client(self.chain, &id).await;
+                            // By itself: what ends this connection must not keep the chain from getting the submission.
+                            tokio::spawn(outlive_client(self.chain, id));
                             return Ok(());
                         }
                     }
@@ -325,11 +326,11 @@ impl Connection {
 }
 
 /// Reads on until the chain has answered: it might not go through with the request of a connection that is gone.
-async fn outlive_client(mut chain: ChainSocket, id: &Value) {
+async fn outlive_client(mut chain: ChainSocket, id: Value) {
     let answered = async {
         while let Some(Ok(message)) = chain.next().await {
             if let Message::Text(text) = message
-                && proxy_content::answers(text.as_str(), id)
+                && proxy_content::answers(text.as_str(), &id)
             {
                 return;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chains::{self, Key};
-use leoma::chain::{Call, ChainClient, Head, SubmitError, WeightMode};
+use leoma::chain::{Call, Chain as _, ChainClient, Endpoint, Head, Nonces, SubmitError, WeightMode};
 use leoma::metrics::Metrics;
 use leoma::state::{CommitState, SentTransactions, State};
 use leoma::weights::beacon::Beacon;
@@ -77,9 +77,13 @@ impl Validator {
         self.chain.weights(self.head().await, own).await.unwrap()
     }
 
+    async fn nonces(&self) -> Nonces {
+        let endpoint = Endpoint::connect(&self.chain.endpoints()[0].url, NETUID).await.unwrap();
+        endpoint.nonces(&self.weights.signer.hotkey()).await.unwrap()
+    }
+
     async fn transactions(&self) -> u64 {
-        let endpoint = leoma::chain::Endpoint::connect(&self.chain.endpoints()[0].url, NETUID).await.unwrap();
-        leoma::chain::Chain::nonces(&endpoint, &self.weights.signer.hotkey()).await.unwrap().finalized
+        self.nonces().await.finalized
     }
 
     /// Follows the commits until that of `epoch_block` has come to an end.
@@ -244,11 +248,18 @@ async fn a_process_killed_before_inclusion_sends_nothing_twice() {
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     validator.until_block(2).await;
     node.controls().stall_production().await.unwrap();
-    let killed = tokio::time::timeout(Duration::from_secs(2), validator.put(0, MINER)).await;
-    assert!(killed.is_err(), "{killed:?}");
+    let sent = async {
+        while validator.nonces().await.next == 0 {
+            tokio::time::sleep(BLOCK_TIME).await;
+        }
+    };
+    tokio::select! {
+        put = validator.put(0, MINER) => panic!("{put:?}"),
+        sent = tokio::time::timeout(PATIENCE, sent) => sent.expect("the transaction in the pool"),
+    }
     drop(validator);
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
-    let waiting = validator.put(0, MINER).await.unwrap_err();
+    let waiting = tokio::time::timeout(PATIENCE, validator.put(0, MINER)).await.expect("an answer").unwrap_err();
     let WeightsError::Submit(SubmitError::InFlight { nonce, .. }) = waiting else { panic!("{waiting}") };
     assert_eq!(nonce, 0);
     node.controls().resume_production().await.unwrap();
@@ -265,6 +276,7 @@ async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a
     proxy.cut_submissions(1);
     let first = validator.put(0, MINER).await;
     assert!(first.is_err(), "{first:?}");
+    assert_eq!(proxy.cuts_left(), 0);
     proxy.refuse();
     assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
     proxy.heal();
@@ -338,11 +350,16 @@ async fn a_stalled_finality_and_a_fork_over_the_boundary_are_waited_out() {
     tokio::time::timeout(PATIENCE, grown).await.expect("a hundred blocks");
     assert_eq!(validator.head().await.number.0, u64::from(stalled.finalized.number));
     // The boundary's block is replaced by another one before it is final.
+    let rpc = subxt::rpcs::RpcClient::from_insecure_url(&node.ws_url).await.unwrap();
+    let at_boundary = || chains::ask(&rpc, "chain_getBlockHash", subxt::rpcs::rpc_params![boundary]);
+    let replaced = at_boundary().await;
     let depth = node.controls().heads().best.number - stalled.finalized.number;
     node.controls().reorg(depth, 1).await.unwrap();
+    assert_ne!(at_boundary().await, replaced);
     node.controls().resume_finality().await.unwrap();
     validator.until_block(boundary).await;
     let hash = validator.chain.block_hash(BlockNumber(boundary)).await.unwrap();
+    assert_eq!(at_boundary().await, format!("0x{}", hex::encode(hash.0)));
     let at = Head { number: BlockNumber(boundary), hash };
     assert_eq!(validator.chain.metagraph(at).await.unwrap().block, BlockNumber(boundary));
     assert_eq!(validator.until_put(boundary, MINER).await, Progress::Set);
