@@ -97,11 +97,10 @@ impl ChainClient {
                 Ok(chain) => {
                     member.state().chain = None;
                     let (found, expected) = (chain.genesis(), genesis.unwrap_or_default());
-                    let error = ChainError::OtherChain { url: member.name.clone(), found, expected };
-                    member.failed(&error);
-                    error
+                    ChainError::OtherChain { url: member.name.clone(), found, expected }
                 }
             };
+            member.failed(&error);
             if members.len() > 1 {
                 tracing::warn!(endpoint = member.name, %error, "chain endpoint cannot be used now");
             }
@@ -130,7 +129,7 @@ impl ChainClient {
     /// What is known of each node, in the order they were named.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
-        let newest = self.inner.members.iter().filter_map(|member| member.state().head).map(|head| head.number.0).max();
+        let newest = self.inner.members.iter().filter_map(Member::head).map(|head| head.number.0).max();
         let status = |member: &Member| {
             let dropped = member.is_banned();
             let state = member.state();
@@ -150,7 +149,7 @@ impl ChainClient {
     pub(super) fn order(&self) -> Vec<&Member> {
         let now = Instant::now();
         let members = &self.inner.members;
-        let newest = members.iter().filter_map(|member| member.state().head).map(|head| head.number.0).max();
+        let newest = members.iter().filter_map(Member::head).map(|head| head.number.0).max();
         let mut order: Vec<(bool, bool, usize)> = Vec::with_capacity(members.len());
         for (index, member) in members.iter().enumerate().filter(|(_, member)| !member.is_banned()) {
             let state = member.state();
@@ -246,7 +245,7 @@ impl ChainClient {
                 // Below a node's final block only: above it honest nodes may differ.
                 let head = chain.head().await?;
                 if head.number < number {
-                    return Err(ChainError::Read { what: WHAT, reason: format!("block {number} is not final there") });
+                    return Err(ChainError::NotReached { number });
                 }
                 let hash = chain.block_hash(number).await?;
                 Ok((hash, chain))

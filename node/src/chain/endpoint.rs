@@ -9,7 +9,7 @@ use subxt::client::{OnlineClient, OnlineClientAtBlock};
 use subxt::config::substrate::{AccountId32, MultiSignature, SubstrateConfig};
 use subxt::config::{DefaultExtrinsicParamsBuilder, Hasher as _, Header as _, RpcConfigFor};
 use subxt::dynamic;
-use subxt::rpcs::client::reconnecting_rpc_client;
+use subxt::rpcs::client::reconnecting_rpc_client::{self, FixedInterval};
 use subxt::rpcs::methods::legacy::LegacyRpcMethods;
 use subxt::transactions::Signer;
 use subxt::utils::H256;
@@ -24,12 +24,18 @@ const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
 const MORTAL_BLOCKS: u64 = 32;
 /// Longest wait for a transaction to be in a final block: five blocks of the live chain and its finality lag.
 const INCLUSION_TIMEOUT: Duration = Duration::from_secs(120);
+/// Pause between two tries to connect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+/// Tries before a connection is given up, with its reason; whoever follows heads then begins anew.
+const RECONNECTS: usize = 10;
 /// The pallet of subnets, neurons and weights.
 const SUBTENSOR: &str = "SubtensorModule";
 
 /// A transaction count of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonces {
+    /// The final block at which they were read.
+    pub at: BlockNumber,
     /// Transactions in final blocks.
     pub finalized: u64,
     /// The next free nonce, counting those that wait in the node's pool.
@@ -142,6 +148,7 @@ impl Endpoint {
             let client = reconnecting_rpc_client::RpcClient::builder()
                 .max_response_size(MAX_ANSWER_BYTES)
                 .request_timeout(CALL_TIMEOUT)
+                .retry_policy(FixedInterval::new(RECONNECT_PAUSE).take(RECONNECTS))
                 .build(url)
                 .await
                 .map_err(|error| refuse(causes(&error)))?;
@@ -198,8 +205,7 @@ impl Chain for Endpoint {
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
         let hash = limited("a block's hash", self.rpc.chain_get_block_hash(Some(number.0.into()))).await?;
-        let missing = || ChainError::Read { what: "a block's hash", reason: format!("no block {number}") };
-        hash.map(|hash| Digest(hash.0)).ok_or_else(missing)
+        hash.map(|hash| Digest(hash.0)).ok_or(ChainError::NotReached { number })
     }
 
     async fn has_block(&self, block: Head) -> Result<bool, ChainError> {
@@ -284,7 +290,7 @@ impl Chain for Endpoint {
             limited(WHAT, transactions.account_nonce(&account)),
             limited(WHAT, self.rpc.system_account_next_index(&account)),
         )?;
-        Ok(Nonces { finalized, next })
+        Ok(Nonces { at: BlockNumber(client.block_number()), finalized, next })
     }
 
     async fn sign(&self, signer: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
@@ -300,7 +306,7 @@ impl Chain for Endpoint {
 
     async fn send(&self, transaction: &Signed) -> Result<Digest, SubmitError> {
         let what = transaction.what;
-        let client = limited("the newest block", self.api.at_current_block()).await?;
+        let client = limited("the newest block", self.api.at_current_block()).await.map_err(SubmitError::Unsent)?;
         let submittable = client.transactions().from_bytes(transaction.bytes.clone());
         let progress = tokio::time::timeout(CALL_TIMEOUT, submittable.submit_and_watch())
             .await

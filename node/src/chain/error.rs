@@ -61,6 +61,12 @@ pub enum ChainError {
         /// What was asked for.
         what: &'static str,
     },
+    /// The node's final chain has not come to that block yet.
+    #[error("the chain node has not reached block {number} yet")]
+    NotReached {
+        /// The block.
+        number: BlockNumber,
+    },
     /// The subnet does not exist at that block.
     #[error("subnet {netuid} does not exist on this chain (is NETUID right?)")]
     NoSubnet {
@@ -111,6 +117,9 @@ pub enum SubmitError {
     /// The node or the network failed; whether the transaction took effect is unknown until read back.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The node or the network failed before anything was sent.
+    #[error("nothing was sent: {0}")]
+    Unsent(#[source] ChainError),
     /// The chain refused it.
     #[error("the chain refused {what}: {rejection}{}{}", if rejection.advice().is_empty() { "" } else { "; " }, rejection.advice())]
     Rejected {

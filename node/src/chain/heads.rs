@@ -13,10 +13,15 @@ use super::{ChainClient, ChainError, Head};
 
 /// A head that has not moved for so long is a fault: ten blocks of the live chain.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
-/// Shortest such time, for chains of fast blocks.
-const SHORTEST_STALL: Duration = Duration::from_secs(10);
+/// Shortest such time, for chains of fast blocks: longer than a slot of the live one.
+const SHORTEST_STALL: Duration = Duration::from_secs(15);
 /// Blocks that may be missed before a head has stalled.
 const STALL_BLOCKS: u32 = 10;
+/// Heads after which a chain's pace is known; the first ones may come in a burst.
+const PACE_HEADS: u32 = 20;
+/// A node that is alone may name any head. Once that is gone, heads this far below are believed again: an hour of the live
+/// chain, more than honest nodes are apart.
+const REWIND_BLOCKS: u64 = 300;
 
 impl ChainClient {
     /// Follows final blocks in the background until `stop`; the receiver always holds the newest one.
@@ -65,13 +70,12 @@ impl ChainClient {
         const WHAT: &str = "new blocks";
         let chain = member.open(Some(self.inner.network.genesis)).await?;
         let mut heads = chain.heads().await?;
-        let mut stall = STALLED_AFTER;
-        let mut last = Instant::now();
+        let begun = Instant::now();
         let mut count: u32 = 0;
         loop {
-            let next = tokio::time::timeout(stall, heads.next()).await;
+            let stall = stall_limit(begun.elapsed(), count);
             let ended = || ChainError::Read { what: WHAT, reason: "the stream ended".to_owned() };
-            let head = match next {
+            let head = match tokio::time::timeout(stall, heads.next()).await {
                 Ok(head) => head.ok_or_else(ended)??,
                 Err(_) => {
                     return Err(ChainError::Read { what: WHAT, reason: format!("none for {} s", stall.as_secs()) });
@@ -81,28 +85,33 @@ impl ChainClient {
             member.answered();
             member.state().head = Some(head);
             count = count.saturating_add(1);
-            if count > 2 {
-                // After the first ones, which may come in a burst, the pace is that of the chain.
-                let pace = last.elapsed().saturating_mul(STALL_BLOCKS).clamp(SHORTEST_STALL, STALLED_AFTER);
-                stall = if count == 3 { pace } else { stall.max(pace) };
-            }
-            last = Instant::now();
             self.publish(sender);
         }
     }
 
     /// Tells of the newest head that is believed. Heads of a node that lags behind another one must not turn time back.
     pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
-        let heads = self.inner.members.iter().filter(|member| !member.is_banned());
-        let Some(newest) = believed(heads.filter_map(|member| member.state().head).collect()) else { return };
+        let Some(newest) = believed(self.inner.members.iter().filter_map(Member::head).collect()) else { return };
         sender.send_if_modified(|current| {
-            let newer = newest.number > current.number;
-            if newer {
+            let was_made_up = newest.number.0.saturating_add(REWIND_BLOCKS) < current.number.0;
+            if was_made_up {
+                tracing::warn!(block = %newest.number, was = %current.number, "no chain endpoint knows the newest block any more");
+            }
+            let is_news = newest.number > current.number || was_made_up;
+            if is_news {
                 *current = newest;
             }
-            newer
+            is_news
         });
     }
+}
+
+/// How long the next head may take, after `count` of them in `elapsed`.
+fn stall_limit(elapsed: Duration, count: u32) -> Duration {
+    if count < PACE_HEADS {
+        return STALLED_AFTER;
+    }
+    (elapsed / count).saturating_mul(STALL_BLOCKS).clamp(SHORTEST_STALL, STALLED_AFTER)
 }
 
 /// The head to act on: the highest of one or two, of more the highest that a second node has reached too.
@@ -110,4 +119,29 @@ pub(super) fn believed(mut heads: Vec<Head>) -> Option<Head> {
     heads.sort_by_key(|head| std::cmp::Reverse(head.number));
     let place = usize::from(heads.len() > 2);
     heads.get(place).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_has_stalled_after_ten_blocks_of_the_chains_own_pace() {
+        for (seconds, count, limit) in [
+            (0, 0, 120),
+            // A burst at the beginning says nothing.
+            (1, 10, 120),
+            (12 * 20, 20, 120),
+            (3 * 40, 40, 30),
+            // Fast chains and bursts: never less than a slot of the live chain.
+            (10, 40, 15),
+            (0, 1000, 15),
+        ] {
+            assert_eq!(
+                stall_limit(Duration::from_secs(seconds), count),
+                Duration::from_secs(limit),
+                "{seconds} {count}"
+            );
+        }
+    }
 }

@@ -72,6 +72,11 @@ impl Member {
         self.state().chain.clone()
     }
 
+    /// Its newest head, as far as what it says counts.
+    pub(super) fn head(&self) -> Option<Head> {
+        if self.is_banned() { None } else { self.state().head }
+    }
+
     pub(super) fn is_banned(&self) -> bool {
         self.state().banned_until.is_some_and(|until| until > Instant::now())
     }
@@ -83,16 +88,14 @@ impl Member {
         state.last_error = reason;
     }
 
-    /// Connects where there is no connection; a node of another chain is an error.
+    /// Connects where there is no connection; a node of another chain is an error. Whoever asked counts the failure.
     pub(super) async fn open(&self, expected: Option<Digest>) -> Result<Arc<dyn Chain>, ChainError> {
         if let Some(chain) = self.chain() {
             return Ok(chain);
         }
-        let chain = (self.connect)().await.inspect_err(|error| self.failed(error))?;
+        let chain = (self.connect)().await?;
         if let Some(expected) = expected.filter(|expected| *expected != chain.genesis()) {
-            let error = ChainError::OtherChain { url: self.name.clone(), found: chain.genesis(), expected };
-            self.failed(&error);
-            return Err(error);
+            return Err(ChainError::OtherChain { url: self.name.clone(), found: chain.genesis(), expected });
         }
         self.state().chain = Some(Arc::clone(&chain));
         Ok(chain)
@@ -116,8 +119,8 @@ impl Member {
     pub(super) fn failed(&self, error: &ChainError) {
         let mut state = self.state();
         state.last_error = error.to_string();
-        // That the state is gone or the subnet unknown is an answer.
-        if matches!(error, ChainError::Pruned { .. } | ChainError::NoSubnet { .. }) {
+        // That the state is gone, the block to come or the subnet unknown is an answer.
+        if matches!(error, ChainError::Pruned { .. } | ChainError::NotReached { .. } | ChainError::NoSubnet { .. }) {
             return;
         }
         let rest = FIRST_REST.saturating_mul(1 << state.failures.min(6)).min(LONGEST_REST);

@@ -27,10 +27,9 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Whether it is decided: included (or replaced by another of the same nonce), or too old for any block. `head` and
-    /// `nonces` are of the final chain.
-    pub(super) fn is_decided(&self, head: BlockNumber, nonces: Nonces) -> bool {
-        nonces.finalized > self.nonce || head > self.valid_until
+    /// Whether it is decided: included (or replaced by another of the same nonce), or too old for any block.
+    pub(super) fn is_decided(&self, nonces: Nonces) -> bool {
+        nonces.finalized > self.nonce || nonces.at > self.valid_until
     }
 }
 
@@ -123,8 +122,8 @@ impl ChainClient {
         let sent = chain.send(&signed).await;
         match &sent {
             Err(SubmitError::Rejected { rejection, .. }) if rejection.may_be_our_own() => {}
-            // In a final block, or refused: either way it is decided.
-            Ok(_) | Err(SubmitError::Rejected { .. }) => {
+            // In a final block, refused or not sent: either way it is decided.
+            Ok(_) | Err(SubmitError::Rejected { .. } | SubmitError::Unsent(_)) => {
                 self.inner.log.record(None).map_err(SubmitError::Unrecorded)?
             }
             Err(SubmitError::Chain(error)) => {
@@ -136,15 +135,22 @@ impl ChainClient {
         sent
     }
 
-    /// Makes sure that the transaction sent last can no longer be included, or was.
+    /// Makes sure that nothing this key sent earlier is still on its way.
+    ///
+    /// # Errors
+    /// [`SubmitError::InFlight`] where something is, [`SubmitError::Included`] where it turns out to have been included.
+    pub async fn settle(&self, account: &Hotkey) -> Result<(), SubmitError> {
+        let _turn = self.inner.submitting.lock().await;
+        self.settle_pending(account).await
+    }
+
     async fn settle_pending(&self, account: &Hotkey) -> Result<(), SubmitError> {
         let pending = self.inner.log.pending().map_err(SubmitError::Unrecorded)?;
         let Some(pending) = pending.filter(|pending| pending.account == *account) else { return Ok(()) };
         let account = *account;
-        let head = self.head().await?;
         let nonces =
             self.ask("the account's nonce", move |chain| Box::pin(async move { chain.nonces(&account).await })).await?;
-        if !pending.is_decided(head.number, nonces) {
+        if !pending.is_decided(nonces) {
             return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
         }
         self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
@@ -161,9 +167,9 @@ mod tests {
     fn a_transaction_is_undecided_until_its_nonce_is_used_or_its_era_is_over() {
         let account = Hotkey::from_bytes([1; 32]);
         let pending = Pending { account, nonce: 4, valid_until: BlockNumber(50), what: "set_weights".into() };
-        let nonces = |finalized| Nonces { finalized, next: 9 };
-        assert!(!pending.is_decided(BlockNumber(50), nonces(4)));
-        assert!(pending.is_decided(BlockNumber(50), nonces(5)));
-        assert!(pending.is_decided(BlockNumber(51), nonces(4)));
+        let nonces = |at, finalized| Nonces { at: BlockNumber(at), finalized, next: 9 };
+        assert!(!pending.is_decided(nonces(50, 4)));
+        assert!(pending.is_decided(nonces(50, 5)));
+        assert!(pending.is_decided(nonces(51, 4)));
     }
 }

@@ -120,7 +120,7 @@ impl Chain for Script {
     async fn nonces(&self, _: &Hotkey) -> Result<Nonces, ChainError> {
         self.up()?;
         let finalized = self.finalized_nonce.load(Ordering::Relaxed);
-        Ok(Nonces { finalized, next: finalized })
+        Ok(Nonces { at: self.head_now().number, finalized, next: finalized })
     }
 
     async fn sign(&self, _: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
@@ -268,6 +268,34 @@ async fn nodes_that_are_lost_do_not_hold_the_head_back() {
     }
     client.publish(&sender);
     assert_eq!(receiver.borrow().number, BlockNumber(200));
+}
+
+#[tokio::test]
+async fn a_head_that_was_made_up_is_forgotten_with_the_node_that_named_it() {
+    let nodes = [node(100), node(1_000_000)];
+    let client = client(&nodes).await.unwrap();
+    let (sender, receiver) = watch::channel(client.head().await.unwrap());
+    assert_eq!(receiver.borrow().number, BlockNumber(1_000_000), "of two, either may be right");
+    client.publish(&sender);
+    client.inner.members[1].ban("named another hash".to_owned());
+    assert_eq!(client.endpoints()[0].lag, Some(0), "what a liar says is no measure");
+    client.publish(&sender);
+    assert_eq!(receiver.borrow().number, BlockNumber(100));
+    // A little behind is only lag.
+    nodes[0].head.store(90, Ordering::Relaxed);
+    client.head().await.unwrap();
+    client.publish(&sender);
+    assert_eq!(receiver.borrow().number, BlockNumber(100));
+}
+
+#[tokio::test]
+async fn what_was_not_sent_blocks_nothing() {
+    let nodes = [node(10)];
+    let client = client(&nodes).await.unwrap();
+    let fault = ChainError::Timeout { what: "the newest block" };
+    *nodes[0].fate.lock().unwrap() = Some(SubmitError::Unsent(fault));
+    client.submit(&signer(), &commitment()).await.unwrap_err();
+    client.submit(&signer(), &commitment()).await.unwrap();
 }
 
 #[tokio::test]
