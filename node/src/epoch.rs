@@ -12,6 +12,7 @@ use leoma_rotation::{
     due_epoch,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
@@ -19,7 +20,7 @@ use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::peers::Agreement;
 use crate::report;
-use crate::state::{EpochRecord, EpochState, State, StateError};
+use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
 use crate::weights::{Progress, Target, Weights, WeightsError};
 
 /// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks that are still on
@@ -73,6 +74,19 @@ pub struct WeightSetter {
     pub metrics: Metrics,
 }
 
+/// How following the commits went last.
+#[derive(Default)]
+struct FollowUp {
+    faults: u32,
+    rests_until: Option<Instant>,
+    complaint: String,
+}
+
+/// The pause after that many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    (RETRY_PAUSE * failures).min(LONGEST_RETRY_PAUSE)
+}
+
 impl WeightSetter {
     /// Runs until `stop`.
     ///
@@ -81,14 +95,14 @@ impl WeightSetter {
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
         let mut done = self.last_finished()?;
         let mut tries = 0;
-        let mut last_complaint = String::new();
+        let mut commits = FollowUp::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 changed = heads.changed() => if changed.is_err() { return Ok(()) },
             }
             let head = *heads.borrow_and_update();
-            self.follow_commits(head, &mut last_complaint).await;
+            self.follow_commits(head, &mut commits).await;
             let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
             let known = self.allowlists.borrow().at_block(epoch_block).is_some();
             if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign() {
@@ -110,25 +124,29 @@ impl WeightSetter {
                         done = Some(epoch_block);
                         tries = 0;
                     }
-                    let pause = (RETRY_PAUSE * tries.max(1)).min(LONGEST_RETRY_PAUSE);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(pause) => {}
+                        () = tokio::time::sleep(pause_after(tries.max(1))) => {}
                     }
                 }
             }
         }
     }
 
-    /// Sees to what was committed in earlier epochs. A fault is said once, not with every block.
-    async fn follow_commits(&self, head: Head, last_complaint: &mut String) {
+    /// Sees to what was committed in earlier epochs. After a fault it rests, and says each only once.
+    async fn follow_commits(&self, head: Head, last: &mut FollowUp) {
+        if last.rests_until.is_some_and(|until| until > Instant::now()) {
+            return;
+        }
         match self.weights.follow(head).await {
-            Ok(()) => last_complaint.clear(),
+            Ok(()) => *last = FollowUp::default(),
             Err(error) => {
+                last.faults += 1;
+                last.rests_until = Some(Instant::now() + pause_after(last.faults));
                 let text = error.to_string();
-                if text != *last_complaint {
+                if text != last.complaint {
                     tracing::warn!(%error, "committed weights cannot be followed now");
-                    *last_complaint = text;
+                    last.complaint = text;
                 }
             }
         }
@@ -155,6 +173,10 @@ impl WeightSetter {
     }
 
     async fn epoch(&self, epoch_block: BlockNumber, now: Head) -> Result<(), EpochError> {
+        // Stopped between a commit and its record: what was committed is followed up, and not decided anew.
+        if self.state.weight_commit(epoch_block)?.is_some_and(|commit| commit.state != CommitState::Prepared) {
+            return Ok(self.state.mark_epoch_committed(epoch_block)?);
+        }
         let boundary = Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
         let metagraph = self.chain.metagraph(boundary).await?;
         let history = Arc::clone(&self.allowlists.borrow());
@@ -180,9 +202,7 @@ impl WeightSetter {
                 self.metrics.epochs_set.inc();
                 self.metrics.last_epoch_block.set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
             }
-            Progress::Committed => {
-                self.state.keep_epoch(&EpochRecord { state: EpochState::Committed, ..record })?;
-            }
+            Progress::Committed => self.state.mark_epoch_committed(epoch_block)?,
         }
         let oldest = epoch_block.0.saturating_sub(self.params.lookback_blocks);
         if let Some(entry) = history.at_block(epoch_block) {

@@ -144,13 +144,15 @@ impl State {
         row.map(commit).transpose()
     }
 
-    /// The commits on chain that wait for their reveal, oldest first.
+    /// The commits that have not come to an end, oldest first: on chain, or perhaps on their way there.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn open_weight_commits(&self) -> Result<Vec<WeightCommit>, StateError> {
         let connection = self.connection();
-        let sql = format!("SELECT {COLUMNS} FROM weight_commits WHERE state = 'committed' ORDER BY epoch_block");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM weight_commits WHERE state IN ('prepared', 'committed') ORDER BY epoch_block"
+        );
         let mut query = connection.prepare(&sql)?;
         let rows: Vec<CommitRow> = query.query_map([], columns)?.collect::<Result<_, _>>()?;
         rows.into_iter().map(commit).collect()
@@ -188,9 +190,12 @@ mod tests {
         let state = State::open(folder.path(), network, hotkey).unwrap();
         assert_eq!(state.weight_commit(BlockNumber(180)).unwrap(), Some(first.clone()));
         assert!(state.weight_commit(BlockNumber(360)).unwrap().unwrap().is_timelocked());
-        assert!(state.open_weight_commits().unwrap().is_empty());
         let committed = WeightCommit { state: CommitState::Committed, ..first };
         state.keep_weight_commit(&committed).unwrap();
-        assert_eq!(state.open_weight_commits().unwrap(), [committed]);
+        assert_eq!(state.open_weight_commits().unwrap(), [committed.clone(), timelocked]);
+        for end in [CommitState::Revealed, CommitState::Superseded, CommitState::Replaced, CommitState::Missed] {
+            state.keep_weight_commit(&WeightCommit { state: end, ..committed.clone() }).unwrap();
+            assert_eq!(state.open_weight_commits().unwrap().len(), 1, "{end:?}");
+        }
     }
 }

@@ -95,6 +95,18 @@ impl State {
         Ok(())
     }
 
+    /// Says that an epoch's weights were committed, unless it has come further already.
+    ///
+    /// # Errors
+    /// [`StateError::Database`].
+    pub fn mark_epoch_committed(&self, epoch_block: BlockNumber) -> Result<(), StateError> {
+        self.connection().execute(
+            "UPDATE epochs SET state = ?2 WHERE epoch_block = ?1 AND state = ?3",
+            params![sql_integer(epoch_block.0), EpochState::Committed.name(), EpochState::Decided.name()],
+        )?;
+        Ok(())
+    }
+
     /// Says how an epoch whose weights were committed has ended, and why where it is not as it should be.
     ///
     /// # Errors

@@ -184,28 +184,31 @@ impl Weights {
         now: Head,
     ) -> Result<(), WeightsError> {
         let known = self.state.weight_commit(target.epoch_block)?;
+        if known.as_ref().is_some_and(|known| known.state != CommitState::Prepared) {
+            return Ok(());
+        }
         if let Some(known) = &known {
-            if known.state != CommitState::Prepared {
-                return Ok(());
-            }
-            // It may have been sent before a restart, or before the connection broke.
-            if let Some(epoch) = self.find(known, now).await? {
+            // It may have been sent before a restart, or before the connection broke. Nothing takes its place before that is
+            // known: the salt of a hash on chain would be lost.
+            self.chain.settle(&self.signer.hotkey()).await?;
+            if let Some(epoch) = self.find(known, self.chain.head().await?).await? {
                 return self.is_committed(known, epoch);
             }
         }
         self.wait_for_rate_limit(demands, metagraph, now)?;
         let timelocked = matches!(demands.mode, WeightMode::Timelocked { .. });
+        let newest_round = if timelocked { self.chain.newest_drand_round(now).await?.unwrap_or(0) } else { 0 };
         // What was prepared is sent as it is while it still says what it should: a new salt would leave two hashes about.
         let reusable = known.filter(|known| {
             known.uid == target.uid
                 && known.version_key == demands.weights_version
                 && known.is_timelocked() == timelocked
-                && (!timelocked || known.commit_epoch == demands.epoch.index)
+                && (!timelocked || (known.commit_epoch == demands.epoch.index && known.reveal_round > newest_round))
         });
         let commit = match reusable {
             Some(known) => known,
             None => {
-                let made = self.make(target, demands, metagraph, now).await?;
+                let made = self.make(target, demands, metagraph, now, newest_round).await?;
                 self.state.keep_weight_commit(&made)?;
                 made
             }
@@ -235,6 +238,7 @@ impl Weights {
         demands: &Hyperparameters,
         metagraph: &Metagraph,
         now: Head,
+        newest_round: u64,
     ) -> Result<WeightCommit, WeightsError> {
         let hotkey = self.signer.hotkey();
         let weights = WeightVector::winner(target.uid, demands.weights_version);
@@ -252,7 +256,8 @@ impl Weights {
         if let WeightMode::Timelocked { period, .. } = demands.mode {
             let (now_ms, block_ms) = self.pace(now).await?;
             let blocks = demands.epoch.first_block_in(period.max(1)).saturating_sub(now.number.0);
-            commit.reveal_round = Beacon::reveal_round(now_ms, blocks, block_ms);
+            // A chain whose clock is behind has rounds already that are in its future: it would refuse those.
+            commit.reveal_round = Beacon::reveal_round(now_ms, blocks, block_ms).max(newest_round.saturating_add(1));
             let (beacon, round) = (self.beacon.clone(), commit.reveal_round);
             // Pairings take some milliseconds of a core.
             let sealed = tokio::task::spawn_blocking(move || beacon.seal(&hotkey, &weights, round)).await;

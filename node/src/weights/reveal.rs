@@ -2,47 +2,67 @@
 
 use leoma_protocol::Uid;
 
-use crate::chain::{Call, Head, Hyperparameters, Metagraph, WeightMode, WeightVector};
+use crate::chain::{Call, Head, Metagraph, Rejection, Remedy, WeightMode, WeightVector};
 use crate::state::{CommitState, EpochState, WeightCommit};
 
-use super::{Weights, WeightsError};
+use super::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
+
+/// Whether no further try of a reveal can help.
+fn is_final(rejection: &Rejection) -> bool {
+    rejection.remedy() == Remedy::Operator || matches!(rejection, Rejection::CommitRevealOff | Rejection::RevealExpired)
+}
+
+/// The chain at a block, as far as commits are concerned.
+struct Now<'a> {
+    head: Head,
+    metagraph: &'a Metagraph,
+    own: Uid,
+}
 
 impl Weights {
     /// Follows the commits that wait: reveals what is due, and finds out what became of the rest. Cheap where none waits.
     ///
     /// # Errors
     /// [`WeightsError`]; to be called again with a later block.
-    pub async fn follow(&self, now: Head) -> Result<(), WeightsError> {
-        let open = self.state.open_weight_commits()?;
-        if open.is_empty() {
-            return Ok(());
-        }
-        let demands = self.chain.hyperparameters(now).await?;
+    pub async fn follow(&self, head: Head) -> Result<(), WeightsError> {
+        let mut open = self.state.open_weight_commits()?;
+        let Some(newest) = open.last().map(|commit| commit.epoch_block) else { return Ok(()) };
+        let demands = self.chain.hyperparameters(head).await?;
+        let index = demands.epoch.index;
         let period = match demands.mode {
             WeightMode::CommitReveal { period } | WeightMode::Timelocked { period, .. } => period,
             // Switched off since: what was committed before is due at the next epoch all the same.
             WeightMode::Plain => 1,
         };
         let due = |commit: &WeightCommit| commit.commit_epoch.saturating_add(period);
-        if open.iter().all(|commit| due(commit) > demands.epoch.index) {
+        for commit in open.iter_mut().filter(|commit| commit.state == CommitState::Prepared) {
+            // Sent before a restart and included since, its epoch being over.
+            if let Some(epoch) = self.find(commit, head).await? {
+                self.is_committed(commit, epoch)?;
+                (commit.commit_epoch, commit.state) = (epoch, CommitState::Committed);
+            }
+        }
+        // What was prepared for the newest epoch may yet be sent; and it may be included an epoch late.
+        open.retain(|commit| match commit.state {
+            CommitState::Prepared => {
+                commit.epoch_block < newest && due(commit).saturating_add(NEIGHBOURING_EPOCHS) < index
+            }
+            _ => due(commit) <= index,
+        });
+        if open.is_empty() {
             return Ok(());
         }
-        let metagraph = self.chain.metagraph(now).await?;
+        let metagraph = self.chain.metagraph(head).await?;
         let Some(own) = metagraph.uid(&self.signer.hotkey()) else { return Ok(()) };
-        for commit in &open {
-            if due(commit) > demands.epoch.index {
-                continue;
-            }
+        let now = Now { head, metagraph: &metagraph, own };
+        for (place, commit) in open.iter().enumerate() {
+            let newer = &open[place + 1..];
             // Weights of one epoch replace each other: only the newest are worth a transaction.
-            let newer = open.iter().any(|other| {
-                other.epoch_block > commit.epoch_block && due(other) <= demands.epoch.index.max(due(commit))
-            });
-            if newer {
+            if newer.iter().any(|newer| due(newer) == due(commit)) {
                 self.end(commit, CommitState::Superseded)?;
                 continue;
             }
-            let is_late = demands.epoch.index > due(commit);
-            self.finish(commit, &demands, &metagraph, own, now, is_late).await?;
+            self.finish(commit, &now, newer, index > due(commit)).await?;
         }
         Ok(())
     }
@@ -50,29 +70,29 @@ impl Weights {
     async fn finish(
         &self,
         commit: &WeightCommit,
-        demands: &Hyperparameters,
-        metagraph: &Metagraph,
-        own: Uid,
-        now: Head,
+        now: &Now<'_>,
+        newer: &[WeightCommit],
         is_late: bool,
     ) -> Result<(), WeightsError> {
-        let weights = WeightVector::winner(commit.uid, commit.version_key);
-        let holder = metagraph.neurons.get(usize::from(commit.uid.0)).map(|neuron| neuron.hotkey);
+        let vector = |commit: &WeightCommit| WeightVector::winner(commit.uid, commit.version_key);
+        let weights = vector(commit);
+        let holder = now.metagraph.neurons.get(usize::from(commit.uid.0)).map(|neuron| neuron.hotkey);
         let is_replaced = commit.holder.is_some() && holder != commit.holder;
-        let waits = self.find(commit, now).await?.is_some();
-        if !waits && self.chain.weights(now, own).await? == weights.pairs() {
-            if is_replaced {
-                return self.report_replaced(commit, holder);
-            }
-            return self.end(commit, CommitState::Revealed);
-        }
+        let waits = self.find(commit, now.head).await?.is_some();
         if is_late || !waits {
-            tracing::error!(
-                epoch_block = %commit.epoch_block, uid = %commit.uid, subnet_epoch = demands.epoch.index,
-                "committed weights were not revealed in their epoch; the next epoch's are committed as usual"
-            );
-            self.metrics.reveals_missed.inc();
-            return self.end(commit, CommitState::Missed);
+            let found = self.chain.weights(now.head, now.own).await?;
+            if !waits && found == weights.pairs() {
+                return if is_replaced {
+                    self.report_replaced(commit, holder)
+                } else {
+                    self.end(commit, CommitState::Revealed)
+                };
+            }
+            // What was revealed before can no longer be told once newer weights are there.
+            if newer.iter().any(|newer| found == vector(newer).pairs()) {
+                return self.end(commit, CommitState::Superseded);
+            }
+            return self.report_missed(commit, "its epoch is over");
         }
         if commit.is_timelocked() {
             // The chain opens it as soon as it has the round.
@@ -82,10 +102,26 @@ impl Weights {
             return self.report_replaced(commit, holder);
         }
         let call = Call::RevealWeights { weights: weights.clone(), salt: commit.salt.clone() };
-        let hash = self.chain.submit(&self.signer, &call).await?;
-        tracing::info!(epoch_block = %commit.epoch_block, uid = %commit.uid, transaction = %hash, "weights revealed");
-        self.read_back(own, &weights).await?;
+        match self.chain.submit(&self.signer, &call).await {
+            Ok(hash) => {
+                tracing::info!(epoch_block = %commit.epoch_block, uid = %commit.uid, transaction = %hash, "weights revealed");
+            }
+            Err(error) if error.rejection().is_some_and(is_final) => {
+                return self.report_missed(commit, &error.to_string());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.read_back(now.own, &weights).await?;
         self.end(commit, CommitState::Revealed)
+    }
+
+    fn report_missed(&self, commit: &WeightCommit, reason: &str) -> Result<(), WeightsError> {
+        tracing::error!(
+            epoch_block = %commit.epoch_block, uid = %commit.uid, reason,
+            "committed weights were not revealed; the next epoch's are committed as usual"
+        );
+        self.metrics.reveals_missed.inc();
+        self.end(commit, CommitState::Missed)
     }
 
     /// The slot changed hands between commit and reveal: the weight would go to, or went to, somebody who did not win.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chains::{self, Key};
-use leoma::chain::{Call, Chain as _, ChainClient, Endpoint, Head, Nonces, SubmitError, WeightMode};
+use leoma::chain::{Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError, WeightMode};
 use leoma::metrics::Metrics;
 use leoma::state::{CommitState, SentTransactions, State};
 use leoma::weights::beacon::Beacon;
@@ -84,6 +84,20 @@ impl Validator {
 
     async fn transactions(&self) -> u64 {
         self.nonces().await.finalized
+    }
+
+    /// Is killed when its transaction is in the pool of a node that makes no more blocks.
+    async fn put_and_die(self, node: &ChainHandle, epoch_block: u64, uid: Uid) {
+        node.controls().stall_production().await.unwrap();
+        let sent = async {
+            while self.nonces().await.next == 0 {
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        tokio::select! {
+            put = self.put(epoch_block, uid) => panic!("{put:?}"),
+            sent = tokio::time::timeout(PATIENCE, sent) => sent.expect("the transaction in the pool"),
+        }
     }
 
     /// Follows the commits until that of `epoch_block` has come to an end.
@@ -185,6 +199,28 @@ async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_inclusion_nobody_saw_keeps_its_salt_and_is_revealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let node = start(dir.path(), genesis).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    validator.until_block(2).await;
+    validator.put_and_die(&node, 0, MINER).await;
+    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    let written = validator.state.weight_commit(BlockNumber(0)).unwrap().unwrap();
+    // Another winner meanwhile: what may be on its way is not written over.
+    let waiting = tokio::time::timeout(PATIENCE, validator.put(0, Uid(4))).await.expect("an answer").unwrap_err();
+    assert!(matches!(waiting, WeightsError::Submit(SubmitError::InFlight { .. })), "{waiting}");
+    assert_eq!(validator.state.weight_commit(BlockNumber(0)).unwrap().unwrap(), written);
+    assert_eq!(written.state, CommitState::Prepared);
+    node.controls().resume_production().await.unwrap();
+    // Its epoch is over, so it is not put again.
+    assert_eq!(validator.until_ended(0).await, CommitState::Revealed);
+    assert_eq!(validator.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+    assert_eq!(validator.transactions().await, 2, "a commit and a reveal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reveal_that_was_missed_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
@@ -247,17 +283,7 @@ async fn a_process_killed_before_inclusion_sends_nothing_twice() {
     let node = start(dir.path(), genesis(|_| {})).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     validator.until_block(2).await;
-    node.controls().stall_production().await.unwrap();
-    let sent = async {
-        while validator.nonces().await.next == 0 {
-            tokio::time::sleep(BLOCK_TIME).await;
-        }
-    };
-    tokio::select! {
-        put = validator.put(0, MINER) => panic!("{put:?}"),
-        sent = tokio::time::timeout(PATIENCE, sent) => sent.expect("the transaction in the pool"),
-    }
-    drop(validator);
+    validator.put_and_die(&node, 0, MINER).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     let waiting = tokio::time::timeout(PATIENCE, validator.put(0, MINER)).await.expect("an answer").unwrap_err();
     let WeightsError::Submit(SubmitError::InFlight { nonce, .. }) = waiting else { panic!("{waiting}") };
@@ -265,6 +291,41 @@ async fn a_process_killed_before_inclusion_sends_nothing_twice() {
     node.controls().resume_production().await.unwrap();
     assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
     assert_eq!(validator.transactions().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|_| {})).await;
+    let [one, other] = ["one", "other"].map(|folder| dir.path().join(folder));
+    let one = Validator::start(&one, "first", &[&node.ws_url]).await;
+    let other = Validator::start(&other, "first", &[&node.ws_url]).await;
+    one.until_block(2).await;
+    // Another process used the nonce that was asked for: while its transaction waits, and once it is in a block.
+    let endpoint = Endpoint::connect(&node.ws_url, NETUID).await.unwrap();
+    let call = |text: &str| Call::SetCommitment { text: text.to_owned() };
+    let signer = &one.weights.signer;
+    let (first, second) = (
+        endpoint.sign(signer, &call("first"), 0).await.unwrap(),
+        endpoint.sign(signer, &call("second"), 0).await.unwrap(),
+    );
+    node.controls().stall_production().await.unwrap();
+    let waiting = async {
+        while one.nonces().await.next == 0 {
+            tokio::time::sleep(BLOCK_TIME).await;
+        }
+        let refused = endpoint.send(&second).await.unwrap_err();
+        assert_eq!(refused.rejection(), Some(&Rejection::NonceTaken), "{refused}");
+        node.controls().resume_production().await.unwrap();
+    };
+    let (sent, ()) = tokio::join!(endpoint.send(&first), waiting);
+    sent.unwrap();
+    let refused = endpoint.send(&second).await.unwrap_err();
+    assert_eq!(refused.rejection(), Some(&Rejection::NonceTaken), "{refused}");
+    // Both processes set the weights of the same epoch at once, and neither gives up.
+    let set = tokio::join!(one.until_put(0, MINER), other.until_put(0, MINER));
+    assert_eq!(set, (Progress::Set, Progress::Set));
+    assert_eq!(one.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
