@@ -184,7 +184,8 @@ impl LaunchArgs {
     }
 
     fn time_limit(&self) -> Duration {
-        let needed = Duration::from_millis((self.epochs + 1) * EPOCH_BLOCKS * self.block_time());
+        let blocks = (self.epochs + 1) * EPOCH_BLOCKS + self.weights.blocks_until_stored();
+        let needed = Duration::from_millis(blocks * self.block_time());
         let start = START_PER_VALIDATOR * u32::try_from(self.validators).unwrap_or(u32::MAX);
         self.timeout.map_or(needed * 3 / 2 + SLACK + start, Duration::from_secs)
     }

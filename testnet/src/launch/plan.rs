@@ -113,7 +113,7 @@ impl SubnetPlan {
                 "netuid": NETUID,
                 "owner_coldkey": self.owner.coldkey,
                 "owner_hotkey": self.owner.hotkey,
-                "tempo": 360,
+                "tempo": self.weights.tempo(),
                 "commit_reveal": self.weights.commits(),
                 "neurons": self.neurons(),
             }],

@@ -20,7 +20,7 @@ use super::report::{Report, ValidatorReport};
 use super::starting::{Folder, Starting, addresses, corpus_cache};
 use super::status::ValidatorStatus;
 use super::view::{ValidatorView, View};
-use super::watch::Watch;
+use super::watch::{Watch, Watched};
 use super::weights::WeightMode;
 use crate::chain::Emissions;
 use crate::corpus;
@@ -160,7 +160,8 @@ impl Subnet {
         let chain = ChainClient::connect(&addresses.chain, Netuid(NETUID)).await?;
         let rpc = RpcClient::from_insecure_url(&addresses.chain).await?;
         let hotkeys = plan.validators.iter().map(|validator| validator.account.hotkey).collect();
-        let watch = Watch::start(chain.clone(), hotkeys, plan.owner.hotkey, start).await?;
+        let watched = Watched { validators: hotkeys, owner: plan.owner.hotkey, weights: plan.weights, start };
+        let watch = Watch::start(chain.clone(), rpc.clone(), watched).await?;
         say("uploading source clips, committing models, publishing the allowlist");
         let prepared = tokio::try_join!(
             publish::upload_corpus(&addresses.storage, &plan, &corpus),

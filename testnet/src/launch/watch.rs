@@ -1,15 +1,37 @@
 //! Reads back from the chain what each validator set, block by block.
+//!
+//! The chain says in each block whose weights it stored, whether they were set in the open or revealed there. Committed weights
+//! are stored in the epoch after the one they are for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use leoma::chain::{ChainClient, ChainError, Head};
-use leoma_protocol::Hotkey;
+use leoma_protocol::{BlockNumber, Hotkey};
+use subxt::client::OnlineClient;
+use subxt::config::substrate::SubstrateConfig;
+use subxt::rpcs::RpcClient;
+use subxt::utils::H256;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::agreement::{EpochWeights, History, epoch_of, longest_agreement};
+use super::plan::NETUID;
+use super::weights::WeightMode;
+
+/// What storing weights emits, with the storage index of subnet and mechanism, and the uid.
+const STORED: (&str, &str) = ("SubtensorModule", "WeightsSet");
+
+/// The subnet that is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) validators: Vec<Hotkey>,
+    pub(super) owner: Hotkey,
+    pub(super) weights: WeightMode,
+    /// From when times count.
+    pub(super) start: Instant,
+}
 
 /// Follows the chain; dropping it ends the following.
 #[derive(Debug)]
@@ -28,22 +50,18 @@ pub(super) struct Seen {
 }
 
 impl Watch {
-    /// Starts to follow `validators` of a subnet of `owner`; times count from `start`.
-    pub(super) async fn start(
-        chain: ChainClient,
-        validators: Vec<Hotkey>,
-        owner: Hotkey,
-        start: Instant,
-    ) -> Result<Self, ChainError> {
+    /// Starts to follow a subnet.
+    pub(super) async fn start(chain: ChainClient, rpc: RpcClient, watched: Watched) -> Result<Self, ChainError> {
         let stop = CancellationToken::new();
         let mut heads = chain.follow_heads(stop.clone()).await?;
+        let api = OnlineClient::from_rpc_client(rpc).await.map_err(|error| read_error(&error))?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let reader = Reader { chain, validators, owner, start, seen: Arc::clone(&seen) };
+        let mut reader = Reader { chain, api, watched, seen: Arc::clone(&seen), next: heads.borrow().number };
         let (ended, receiver) = (stop.clone(), heads.clone());
         tokio::spawn(async move {
             while let Some(Ok(())) = ended.run_until_cancelled(heads.changed()).await {
                 let head = *heads.borrow_and_update();
-                if let Err(error) = reader.read(head).await {
+                if let Err(error) = reader.read_up_to(head).await {
                     tracing::warn!(block = head.number.0, %error, "weights not read, trying again at the next block");
                 }
             }
@@ -66,56 +84,85 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn read_error(error: &dyn std::error::Error) -> ChainError {
+    ChainError::Read { what: "stored weights", reason: error.to_string() }
+}
+
 struct Reader {
     chain: ChainClient,
-    validators: Vec<Hotkey>,
-    owner: Hotkey,
-    start: Instant,
+    api: OnlineClient<SubstrateConfig>,
+    watched: Watched,
     seen: Arc<Mutex<Seen>>,
+    /// The first block that was not read.
+    next: BlockNumber,
 }
 
 impl Reader {
-    async fn read(&self, head: Head) -> Result<(), ChainError> {
-        let metagraph = self.chain.metagraph(head).await?;
-        for hotkey in &self.validators {
-            let Some(neuron) = metagraph.neuron(hotkey) else {
+    /// Reads every block up to `head`: blocks may come faster than they are read.
+    async fn read_up_to(&mut self, head: Head) -> Result<(), ChainError> {
+        while self.next <= head.number {
+            let hash = if self.next == head.number { head.hash } else { self.chain.block_hash(self.next).await? };
+            self.read(Head { number: self.next, hash }).await?;
+            self.next = BlockNumber(self.next.0 + 1);
+        }
+        Ok(())
+    }
+
+    async fn read(&self, block: Head) -> Result<(), ChainError> {
+        let uids = self.stored_in(block).await?;
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let metagraph = self.chain.metagraph(block).await?;
+        for hotkey in &self.watched.validators {
+            let Some(neuron) = metagraph.neuron(hotkey).filter(|neuron| uids.contains(&neuron.uid.0)) else {
                 continue;
             };
-            let set_at_block = neuron.last_update.0;
-            if set_at_block == 0 || self.knows(hotkey, set_at_block) {
-                continue;
-            }
             let weights: Vec<(u16, u16)> =
-                self.chain.weights(head, neuron.uid).await?.into_iter().map(|(uid, value)| (uid.0, value)).collect();
+                self.chain.weights(block, neuron.uid).await?.into_iter().map(|(uid, value)| (uid.0, value)).collect();
             // The first of equally large weights, so that the reading does not depend on the order of later ones.
             let winner =
                 weights.iter().max_by_key(|(uid, value)| (*value, std::cmp::Reverse(*uid))).map(|(uid, _)| *uid);
             let winner = winner.and_then(|uid| metagraph.neurons.get(usize::from(uid)));
-            let epoch_block = epoch_of(set_at_block);
+            let Some(epoch_block) = epoch_of(block.number.0).checked_sub(self.watched.weights.blocks_until_stored())
+            else {
+                continue;
+            };
             let winner_hotkey = winner.map(|neuron| neuron.hotkey);
-            let entry = EpochWeights { epoch_block, winner_hotkey, weights, set_at_block };
+            let entry = EpochWeights { epoch_block, winner_hotkey, weights, set_at_block: block.number.0 };
             lock(&self.seen).histories.entry(*hotkey).or_default().insert(epoch_block, entry);
         }
         self.note_agreement();
         Ok(())
     }
 
-    fn knows(&self, hotkey: &Hotkey, set_at_block: u64) -> bool {
-        let seen = lock(&self.seen);
-        let history = seen.histories.get(hotkey);
-        history
-            .and_then(|history| history.get(&epoch_of(set_at_block)))
-            .is_some_and(|known| known.set_at_block == set_at_block)
+    /// The uids of the subnet whose weights a block stored.
+    async fn stored_in(&self, block: Head) -> Result<Vec<u16>, ChainError> {
+        let hash = H256(block.hash.0);
+        let at = self.api.at_block_hash_and_number(hash, block.number.0).await.map_err(|error| read_error(&error))?;
+        let events = at.events().fetch().await.map_err(|error| read_error(&error))?;
+        let mut uids = Vec::new();
+        for event in events.iter() {
+            let event = event.map_err(|error| read_error(&error))?;
+            if (event.pallet_name(), event.event_name()) != STORED {
+                continue;
+            }
+            let (index, uid) = event.decode_fields_unchecked_as::<(u16, u16)>().map_err(|error| read_error(&error))?;
+            if index == NETUID {
+                uids.push(uid);
+            }
+        }
+        Ok(uids)
     }
 
     fn note_agreement(&self) {
         let mut seen = lock(&self.seen);
-        if seen.first_agreed.is_some() || seen.histories.len() < self.validators.len() {
+        if seen.first_agreed.is_some() || seen.histories.len() < self.watched.validators.len() {
             return;
         }
         let histories: Vec<&History> = seen.histories.values().collect();
-        if longest_agreement(&histories, &self.owner).is_some() {
-            seen.first_agreed = Some(self.start.elapsed());
+        if longest_agreement(&histories, &self.watched.owner).is_some() {
+            seen.first_agreed = Some(self.watched.start.elapsed());
         }
     }
 }

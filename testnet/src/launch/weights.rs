@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use super::plan::EPOCH_BLOCKS;
+
 /// How a subnet's validators set weights; its genesis demands it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum WeightMode {
@@ -19,10 +21,24 @@ const HASHES: u16 = 2;
 /// The version of commit-reveal with timelock encryption, the live chain's.
 const TIMELOCK: u16 = 4;
 
+/// Blocks of a subnet's epochs on the live chain.
+const TEMPO: u64 = 360;
+
 impl WeightMode {
     /// Whether weights are committed before they are shown.
     pub(super) const fn commits(self) -> bool {
         !matches!(self, Self::Plain)
+    }
+
+    /// Blocks of the subnet's own epochs. Committed weights are revealed in the next of them, so they last as long as the
+    /// validators' epochs do: with longer ones, commits would replace each other before they are revealed.
+    pub(super) const fn tempo(self) -> u64 {
+        if self.commits() { EPOCH_BLOCKS } else { TEMPO }
+    }
+
+    /// Blocks from the epoch that weights are for to the epoch in which the chain has them.
+    pub(super) const fn blocks_until_stored(self) -> u64 {
+        if self.commits() { EPOCH_BLOCKS } else { 0 }
     }
 
     /// The version of commit-reveal that clients find on the chain.
