@@ -193,7 +193,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             metrics: metrics.clone(),
         };
         let setter = WeightSetter {
-            chain,
+            chain: chain.clone(),
             signer,
             params,
             library,
@@ -208,6 +208,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     }
     let status = StatusSource {
         hotkey,
+        chain,
         heads,
         head_moved,
         metagraph: subnet.metagraph,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::chain::{Head, Metagraph};
+use crate::chain::{ChainClient, Head, Metagraph};
 use crate::metrics::MeshMetrics;
 use crate::miners::MinerTable;
 use crate::peers::Agreement;
@@ -37,6 +37,8 @@ pub struct Check {
 pub struct StatusSource {
     /// Who we are.
     pub hotkey: Hotkey,
+    /// The chain's nodes.
+    pub chain: ChainClient,
     /// The chain's head.
     pub heads: watch::Receiver<Head>,
     /// When the head last moved.
@@ -64,7 +66,15 @@ impl StatusSource {
         let mut checks = Vec::new();
         let mut check = |name, ok, detail| checks.push(Check { name, ok, detail });
         let age = self.head_moved.borrow().elapsed();
-        check("chain", age < HEAD_TOO_OLD, format!("block {}, {} s old", self.heads.borrow().number, age.as_secs()));
+        let endpoints = self.chain.endpoints();
+        let usable = endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
+        let detail = format!(
+            "block {}, {} s old; {usable} of {} endpoints in use",
+            self.heads.borrow().number,
+            age.as_secs(),
+            endpoints.len()
+        );
+        check("chain", age < HEAD_TOO_OLD, detail);
         let metagraph = Arc::clone(&self.metagraph.borrow());
         let uid = metagraph.uid(&self.hotkey);
         check("registration", uid.is_some(), uid.map_or("not registered".to_owned(), |uid| format!("uid {uid}")));
@@ -128,6 +138,7 @@ impl StatusSource {
             "uid": metagraph.uid(&self.hotkey),
             "network": self.state.network(),
             "head": self.heads.borrow().number,
+            "chain_endpoints": self.chain.endpoints(),
             "device": self.device,
             "listening_for_double": self.agreement.voice() == Voice::Listening,
             "ready": self.readiness().iter().all(|check| check.ok),
