@@ -42,7 +42,8 @@ pub struct LaunchArgs {
     /// Blocks of a task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
-    /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals them.
+    /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals them. What is committed is
+    /// revealed one epoch later.
     #[arg(long, value_enum, default_value_t)]
     weights: WeightMode,
     /// Draws keys, clips and roles.
