@@ -8,7 +8,6 @@ use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Netuid, Network,
 use subxt::client::{OnlineClient, OnlineClientAtBlock};
 use subxt::config::substrate::{AccountId32, MultiSignature, SubstrateConfig};
 use subxt::config::{DefaultExtrinsicParamsBuilder, Hasher as _, Header as _, RpcConfigFor};
-use subxt::dynamic;
 use subxt::rpcs::client::reconnecting_rpc_client::{self, FixedInterval};
 use subxt::rpcs::methods::legacy::LegacyRpcMethods;
 use subxt::transactions::Signer;
@@ -16,7 +15,7 @@ use subxt::utils::H256;
 
 use super::error::{causes, limited};
 use super::hyperparameters::{self, Hyperparameters, Values};
-use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, metagraph, registration};
+use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, entries, metagraph, registration};
 
 /// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
@@ -28,8 +27,6 @@ const INCLUSION_TIMEOUT: Duration = Duration::from_secs(120);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 /// Tries before a connection is given up, with its reason; whoever follows heads then begins anew.
 const RECONNECTS: usize = 10;
-/// The pallet of subnets, neurons and weights.
-const SUBTENSOR: &str = "SubtensorModule";
 
 /// A transaction count of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +167,7 @@ impl Endpoint {
     }
 }
 
-struct ChainSigner<'a>(&'a HotkeySigner);
+pub(super) struct ChainSigner<'a>(pub(super) &'a HotkeySigner);
 
 impl Signer<SubstrateConfig> for ChainSigner<'_> {
     fn account_id(&self) -> AccountId32 {
@@ -221,7 +218,7 @@ impl Chain for Endpoint {
 
     async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
         let client = self.at(at).await?;
-        Values::new(&client, "the chain's clock").need(dynamic::storage::<(), u64>("Timestamp", "Now"), ()).await
+        Values::new(&client, "the chain's clock").need(entries::NOW, ()).await
     }
 
     async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
@@ -235,17 +232,14 @@ impl Chain for Endpoint {
     async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, uid.0);
-        let address = dynamic::storage::<(u16, u16), Vec<(u16, u16)>>(SUBTENSOR, "Weights");
-        let weights = Values::new(&client, "weights").need(address, key).await?;
+        let weights = Values::new(&client, "weights").need(entries::WEIGHTS, key).await?;
         Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
     }
 
     async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError> {
-        type Stored = Vec<([u8; 32], u64, u64, u64)>;
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, *hotkey.as_bytes());
-        let address = dynamic::storage::<(u16, [u8; 32]), Stored>(SUBTENSOR, "WeightCommits");
-        let stored = Values::new(&client, "weight commits").get(address, key).await?;
+        let stored = Values::new(&client, "weight commits").get(entries::WEIGHT_COMMITS, key).await?;
         let commit = |(hash, epoch, block, _)| HashCommit { hash: Digest(hash), epoch, block: BlockNumber(block) };
         Ok(stored.unwrap_or_default().into_iter().map(commit).collect())
     }
@@ -256,20 +250,16 @@ impl Chain for Endpoint {
         hotkey: &Hotkey,
         epoch: u64,
     ) -> Result<Vec<TimelockedCommit>, ChainError> {
-        type Stored = Vec<([u8; 32], u64, Vec<u8>, u64)>;
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, epoch);
-        let address = dynamic::storage::<(u16, u64), Stored>(SUBTENSOR, "TimelockedWeightCommits");
-        let stored = Values::new(&client, "timelocked commits").get(address, key).await?;
+        let stored = Values::new(&client, "timelocked commits").get(entries::TIMELOCKED_WEIGHT_COMMITS, key).await?;
         let own = stored.unwrap_or_default().into_iter().filter(|(account, ..)| account == hotkey.as_bytes());
         Ok(own.map(|(_, _, commit, reveal_round)| TimelockedCommit { commit, reveal_round, epoch }).collect())
     }
 
     async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
         let client = self.at(at).await?;
-        Values::new(&client, "the newest drand round")
-            .get(dynamic::storage::<(), u64>("Drand", "LastStoredRound"), ())
-            .await
+        Values::new(&client, "the newest drand round").get(entries::LAST_STORED_ROUND, ()).await
     }
 
     async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {

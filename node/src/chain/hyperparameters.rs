@@ -2,14 +2,14 @@
 
 use subxt::client::OnlineClientAtBlock;
 use subxt::config::substrate::SubstrateConfig;
-use subxt::dynamic;
+use subxt::ext::frame_decode::storage::{IntoDecodableValues, IntoEncodableValues};
 use subxt::ext::scale_decode::DecodeAsType;
-use subxt::storage::{Address, DynamicAddress};
 
 use leoma_protocol::Netuid;
 
-use super::ChainError;
+use super::entries::Entry;
 use super::error::{limited, read_error};
+use super::{ChainError, entries};
 
 /// How weights get onto the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,26 +93,29 @@ impl<'a> Values<'a> {
         Self { client, what }
     }
 
-    fn has(&self, address: &impl Address) -> bool {
-        let pallet = self.client.metadata_ref().pallet_by_name(address.pallet_name());
-        pallet.and_then(|pallet| pallet.storage()?.entry_by_name(address.entry_name())).is_some()
-    }
-
     /// A value under `keys`, its default where nothing is stored.
-    pub(super) async fn get<A: Address>(&self, address: A, keys: A::KeyParts) -> Result<Option<A::Value>, ChainError> {
-        if !self.has(&address) {
+    pub(super) async fn get<K, V>(&self, entry: Entry<K, V>, keys: K) -> Result<Option<V>, ChainError>
+    where
+        K: IntoEncodableValues + IntoDecodableValues,
+        V: DecodeAsType,
+    {
+        if entry.value_type(self.client.metadata_ref()).is_none() {
             return Ok(None);
         }
-        let entry = self.client.storage().entry(address).map_err(|error| read_error(self.what, &error))?;
+        let entry = self.client.storage().entry(entry.address()).map_err(|error| read_error(self.what, &error))?;
         let stored = limited(self.what, entry.try_fetch(keys)).await?.or_else(|| entry.default_value());
         stored.map(|value| value.decode()).transpose().map_err(|error| read_error(self.what, &error))
     }
 
     /// A value that the chain must have.
-    pub(super) async fn need<A: Address>(&self, address: A, keys: A::KeyParts) -> Result<A::Value, ChainError> {
-        let name = format!("{}.{}", address.pallet_name(), address.entry_name());
-        let missing = || ChainError::Read { what: self.what, reason: format!("no {name} on this chain") };
-        self.get(address, keys).await?.ok_or_else(missing)
+    pub(super) async fn need<K, V>(&self, entry: Entry<K, V>, keys: K) -> Result<V, ChainError>
+    where
+        K: IntoEncodableValues + IntoDecodableValues,
+        V: DecodeAsType,
+    {
+        let (pallet, name) = (entry.pallet, entry.name);
+        let missing = || ChainError::Read { what: self.what, reason: format!("no {pallet}.{name} on this chain") };
+        self.get(entry, keys).await?.ok_or_else(missing)
     }
 }
 
@@ -121,23 +124,18 @@ pub(super) async fn read(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     netuid: Netuid,
 ) -> Result<Hyperparameters, ChainError> {
-    const PALLET: &str = "SubtensorModule";
-    fn of_subnet<V: DecodeAsType>(entry: &str) -> DynamicAddress<(u16,), V> {
-        dynamic::storage(PALLET, entry)
-    }
     let values = Values::new(client, "the subnet's hyperparameters");
     let key = (netuid.0,);
-    let version = dynamic::storage::<(), u16>(PALLET, "CommitRevealWeightsVersion");
     let (commit_reveal, version, period, weights_version, weights_rate_limit, tempo, index, last_block, pending_at) = tokio::try_join!(
-        values.need(of_subnet::<bool>("CommitRevealWeightsEnabled"), key),
-        values.get(version, ()),
-        values.get(of_subnet::<u64>("RevealPeriodEpochs"), key),
-        values.need(of_subnet::<u64>("WeightsVersionKey"), key),
-        values.need(of_subnet::<u64>("WeightsSetRateLimit"), key),
-        values.need(of_subnet::<u16>("Tempo"), key),
-        values.get(of_subnet::<u64>("SubnetEpochIndex"), key),
-        values.get(of_subnet::<u64>("LastEpochBlock"), key),
-        values.get(of_subnet::<u64>("PendingEpochAt"), key),
+        values.need(entries::COMMIT_REVEAL_ENABLED, key),
+        values.get(entries::COMMIT_REVEAL_VERSION, ()),
+        values.get(entries::REVEAL_PERIOD_EPOCHS, key),
+        values.need(entries::WEIGHTS_VERSION_KEY, key),
+        values.need(entries::WEIGHTS_SET_RATE_LIMIT, key),
+        values.need(entries::TEMPO, key),
+        values.get(entries::SUBNET_EPOCH_INDEX, key),
+        values.get(entries::LAST_EPOCH_BLOCK, key),
+        values.get(entries::PENDING_EPOCH_AT, key),
     )?;
     let tempo = u64::from(tempo);
     let period = period.unwrap_or(1);

@@ -8,23 +8,25 @@ use leoma_protocol::{BlockNumber, Hotkey, Netuid, Uid};
 use subxt::client::{OnlineClient, OnlineClientAtBlock};
 use subxt::config::RpcConfigFor;
 use subxt::config::substrate::SubstrateConfig;
-use subxt::dynamic;
 use subxt::ext::scale_decode::DecodeAsType;
+use subxt::metadata::Metadata;
 use subxt::rpcs::methods::legacy::LegacyRpcMethods;
 use subxt::utils::H256;
 
 use super::error::{causes, limited};
-use super::{ChainError, Commitment, Head, decode_registration};
+use super::{ChainError, Commitment, Head, decode_registration, entries};
 
 /// Fields of the selective metagraph that are asked for, by the indices of `SelectiveMetagraphIndex`: owner hotkey, block,
 /// weights version, rate limit, serving rate limit, commit-reveal, hotkeys, axons, validator permits, last updates, registration blocks,
 /// commitments.
-const FIELDS: [u16; 12] = [5, 7, 26, 27, 45, 46, 52, 55, 57, 59, 66, 73];
+pub(super) const FIELDS: [u16; 12] = [5, 7, 26, 27, 45, 46, 52, 55, 57, 59, 66, 73];
 /// Keys in one page, the most that a node gives at once.
 const PAGE: u32 = 1000;
 /// Most pages of accounts whose commitments were revealed. They stay when their hotkey leaves; nineteen full subnets of
 /// hotkeys are more than one is expected to see.
 const MAX_PAGES: usize = 5;
+/// Revealed commitments that are asked for in one request: ten of a kilobyte each, in hex, stay below the largest answer.
+const VALUES_AT_ONCE: usize = 256;
 
 /// Where a neuron says that it can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +130,8 @@ struct RawMetagraph {
 }
 
 const WHAT: &str = "the metagraph";
-const API: &str = "SubnetInfoRuntimeApi";
-const METHOD: &str = "get_selective_metagraph";
+pub(super) const API: &str = "SubnetInfoRuntimeApi";
+pub(super) const METHOD: &str = "get_selective_metagraph";
 
 /// A chain's storage and runtime APIs at one block.
 type AtBlock = OnlineClientAtBlock<SubstrateConfig>;
@@ -147,7 +149,7 @@ pub(super) async fn read(
     at: Head,
 ) -> Result<Metagraph, ChainError> {
     let hash = H256(at.hash.0);
-    let arguments = (netuid.0, FIELDS.to_vec()).encode();
+    let arguments = arguments(netuid);
     let name = format!("{API}_{METHOD}");
     let (client, answer, mut revealed) = tokio::try_join!(
         limited("a block", api.at_block_hash_and_number(hash, at.number.0)),
@@ -157,25 +159,27 @@ pub(super) async fn read(
     if client.spec_version() != known.spec_version() {
         revealed = revealed_keys(rpc, &client, netuid, hash).await?;
     }
-    let raw = decode(&client, &answer)?.ok_or(ChainError::NoSubnet { netuid })?;
-    let mut metagraph = raw.read(at).ok_or_else(|| ChainError::Read {
-        what: WHAT,
-        reason: "a field that was asked for is missing, or lists differ in length".to_owned(),
-    })?;
-    for (hotkey, commitment) in revealed_commitments(&client, netuid, revealed).await? {
+    let mut metagraph = decode(client.metadata_ref(), &answer, netuid, at)?;
+    for (hotkey, commitment) in revealed_commitments(rpc, &client, &revealed, hash).await? {
         metagraph.commitments.insert(hotkey, commitment);
     }
     Ok(metagraph)
 }
 
+/// Encodes the arguments of the runtime call.
+pub(super) fn arguments(netuid: Netuid) -> Vec<u8> {
+    (netuid.0, FIELDS.to_vec()).encode()
+}
+
 /// Decodes the runtime's answer by the metadata of the block it was asked at.
-fn decode(client: &AtBlock, answer: &[u8]) -> Result<Option<RawMetagraph>, ChainError> {
+pub(super) fn decode(metadata: &Metadata, answer: &[u8], netuid: Netuid, at: Head) -> Result<Metagraph, ChainError> {
     let failed = |reason: String| ChainError::Read { what: WHAT, reason };
-    let metadata = client.metadata_ref();
     let method = metadata.runtime_api_trait_by_name(API).and_then(|api| api.method_by_name(METHOD));
     let method = method.ok_or_else(|| failed(format!("no runtime API {API}.{METHOD} on this chain")))?;
-    Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
-        .map_err(|error| failed(causes(&error)))
+    let raw = Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
+        .map_err(|error| failed(causes(&error)))?;
+    let read = raw.ok_or(ChainError::NoSubnet { netuid })?.read(at);
+    read.ok_or_else(|| failed("a field that was asked for is missing, or lists differ in length".to_owned()))
 }
 
 impl RawMetagraph {
@@ -227,46 +231,50 @@ impl RawMetagraph {
     }
 }
 
-type Reveals = Vec<(Vec<u8>, u64)>;
+const REVEALED: &str = "revealed commitments";
 
-fn revealed_address() -> subxt::storage::DynamicAddress<(u16, [u8; 32]), Reveals> {
-    dynamic::storage("Commitments", "RevealedCommitments")
+fn unreadable(reason: impl Into<String>) -> ChainError {
+    ChainError::Read { what: REVEALED, reason: reason.into() }
 }
 
-/// The accounts of a subnet whose timelocked commitments were revealed.
-async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) -> Result<Vec<[u8; 32]>, ChainError> {
-    const WHAT: &str = "revealed commitments";
-    let read = |reason: String| ChainError::Read { what: WHAT, reason };
-    let entry = client.storage().entry(revealed_address()).map_err(|error| read(causes(&error)))?;
-    let prefix = entry.iter_key((netuid.0,)).map_err(|error| read(causes(&error)))?;
+/// The keys of a subnet's timelocked commitments that were revealed.
+async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) -> Result<Vec<Vec<u8>>, ChainError> {
+    let entry = client.storage().entry(entries::REVEALED_COMMITMENTS.address());
+    let entry = entry.map_err(|error| unreadable(causes(&error)))?;
+    let prefix = entry.iter_key((netuid.0,)).map_err(|error| unreadable(causes(&error)))?;
     let mut keys: Vec<Vec<u8>> = Vec::new();
     for _ in 0..MAX_PAGES {
         let after = keys.last().cloned();
-        let page = limited(WHAT, rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash))).await?;
+        let page = limited(REVEALED, rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash))).await?;
         let is_last = page.len() < PAGE as usize;
         keys.extend(page);
         if is_last {
-            let account = |key: Vec<u8>| key.get(key.len().saturating_sub(32)..)?.try_into().ok();
-            let accounts =
-                keys.into_iter().map(|key| account(key).ok_or_else(|| read("a key without account".to_owned())));
-            return accounts.collect();
+            return Ok(keys);
         }
     }
-    Err(read(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
+    Err(unreadable(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
 }
 
-/// Commitments that were timelocked and are now revealed. A hotkey's newest one counts, its number is that of all.
+/// Commitments that were timelocked and are now revealed, of whoever they are. A hotkey's newest one counts, its number is
+/// that of all.
 async fn revealed_commitments(
+    rpc: &Rpc,
     client: &AtBlock,
-    netuid: Netuid,
-    accounts: Vec<[u8; 32]>,
+    keys: &[Vec<u8>],
+    hash: H256,
 ) -> Result<Vec<(Hotkey, Commitment)>, ChainError> {
-    const WHAT: &str = "revealed commitments";
-    let read = |account: [u8; 32]| async move {
-        let value = limited(WHAT, client.storage().fetch(revealed_address(), (netuid.0, account))).await?;
-        let reveals = value.decode().map_err(|error| ChainError::Read { what: WHAT, reason: causes(&error) })?;
+    let asked = keys.chunks(VALUES_AT_ONCE).map(|keys| async move {
+        let keys = keys.iter().map(Vec::as_slice);
+        limited(REVEALED, rpc.state_query_storage_at(keys, Some(hash))).await
+    });
+    let answers = futures::future::try_join_all(asked).await?;
+    let changes = answers.into_iter().flatten().flat_map(|answer| answer.changes);
+    let mut values: HashMap<Vec<u8>, Vec<u8>> = changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect();
+    let read = |key: &Vec<u8>| {
+        let account = key.last_chunk().copied().ok_or_else(|| unreadable("a key without account"))?;
+        let value = values.remove(key).ok_or_else(|| unreadable("a value is missing"))?;
+        let reveals = entries::REVEALED_COMMITMENTS.decode(client.metadata_ref(), &value).map_err(unreadable)?;
         Ok(Commitment::newest_of(&reveals).map(|commitment| (Hotkey::from_bytes(account), commitment)))
     };
-    let all = futures::future::join_all(accounts.into_iter().map(read)).await;
-    all.into_iter().filter_map(Result::transpose).collect()
+    keys.iter().map(read).filter_map(Result::transpose).collect()
 }

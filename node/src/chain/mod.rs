@@ -7,6 +7,7 @@
 //! | `member.rs` | one of them: its connection, its head, its failures |
 //! | `heads.rs` | following the newest final block on all of them |
 //! | `call.rs` | transactions by their names |
+//! | `entries.rs` | entries of storage by their names |
 //! | `submission.rs` | one transaction at a time, and none twice |
 //! | `error.rs`, `rejection.rs` | what can go wrong, and what helps |
 //! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs` | what is read |
@@ -18,7 +19,10 @@
 mod call;
 mod client;
 mod commitments;
+#[cfg(test)]
+mod conformance;
 mod endpoint;
+mod entries;
 mod error;
 mod heads;
 mod hyperparameters;

@@ -3,28 +3,28 @@
 use leoma_protocol::{Hotkey, Netuid};
 use subxt::client::OnlineClientAtBlock;
 use subxt::config::substrate::{AccountId32, SubstrateConfig};
-use subxt::dynamic;
 use subxt::ext::scale_decode::DecodeAsType;
 
-use super::ChainError;
 use super::hyperparameters::Values;
+use super::{ChainError, entries};
 
-#[derive(DecodeAsType)]
+/// What is read of an account.
+#[derive(DecodeAsType, Debug, PartialEq)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct RawAccount {
-    data: RawBalance,
+pub(super) struct RawAccount {
+    pub(super) data: RawBalance,
 }
 
-#[derive(DecodeAsType)]
+/// What is read of its balance, rao.
+#[derive(DecodeAsType, Debug, PartialEq)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct RawBalance {
-    free: u64,
+pub(super) struct RawBalance {
+    pub(super) free: u64,
 }
 
 /// What a registration on the subnet burns, in rao.
 pub(super) async fn burn(client: &OnlineClientAtBlock<SubstrateConfig>, netuid: Netuid) -> Result<u64, ChainError> {
-    let address = dynamic::storage::<(u16,), u64>("SubtensorModule", "Burn");
-    Values::new(client, "the cost of a registration").need(address, (netuid.0,)).await
+    Values::new(client, "the cost of a registration").need(entries::BURN, (netuid.0,)).await
 }
 
 /// What an account can spend, in rao.
@@ -32,8 +32,7 @@ pub(super) async fn free_balance(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     account: &Hotkey,
 ) -> Result<u64, ChainError> {
-    let address = dynamic::storage::<(AccountId32,), RawAccount>("System", "Account");
     let account = AccountId32(*account.as_bytes());
-    let found = Values::new(client, "an account's balance").get(address, (account,)).await?;
+    let found = Values::new(client, "an account's balance").get(entries::ACCOUNT, (account,)).await?;
     Ok(found.map_or(0, |account| account.data.free))
 }

@@ -68,6 +68,51 @@ pub enum Rejection {
     Other(String),
 }
 
+/// What the pallets' names for errors mean.
+pub(super) const BY_NAME: &[(Rejection, &[&str])] = &[
+    (Rejection::RateLimited, &["SettingWeightsTooFast", "CommittingWeightsTooFast"]),
+    (Rejection::StakeTooLow, &["NotEnoughStakeToSetWeights"]),
+    (
+        Rejection::NotRegistered,
+        &[
+            "HotKeyNotRegisteredInSubNet",
+            "HotKeyNotRegisteredInNetwork",
+            "HotKeyAccountNotExists",
+            "AccountNotAllowedCommit",
+        ],
+    ),
+    (Rejection::NoPermit, &["NeuronNoValidatorPermit"]),
+    (Rejection::VersionTooOld, &["IncorrectWeightVersionKey"]),
+    (Rejection::CommitRevealRequired, &["CommitRevealEnabled"]),
+    (Rejection::CommitRevealOff, &["CommitRevealDisabled"]),
+    (Rejection::OtherCommitVersion, &["IncorrectCommitRevealVersion"]),
+    (Rejection::TooManyCommits, &["TooManyUnrevealedCommits"]),
+    (Rejection::InvalidRevealRound, &["InvalidRevealRound"]),
+    (Rejection::CommitNotFound, &["NoWeightsCommitFound", "InvalidRevealCommitHashNotMatch"]),
+    (Rejection::RevealTooEarly, &["RevealTooEarly"]),
+    (Rejection::RevealExpired, &["ExpiredWeightCommit"]),
+    (Rejection::SpaceUsedUp, &["SpaceLimitExceeded"]),
+    (Rejection::ServedTooFast, &["ServingRateLimitExceeded"]),
+    (Rejection::BadAddress, &["InvalidIpType", "InvalidIpAddress", "InvalidPort"]),
+    (Rejection::ColdkeySwap, &["ColdkeySwapAnnounced", "ColdkeySwapDisputed"]),
+    (Rejection::CannotPay, &["NotEnoughBalanceToStake"]),
+    (
+        // The name is filled in.
+        Rejection::BadWeights(String::new()),
+        &[
+            "WeightVecNotEqualSize",
+            "UidsLengthExceedUidsInSubNet",
+            "DuplicateUids",
+            "UidVecContainInvalidOne",
+            "WeightVecLengthIsLow",
+            "MaxWeightExceeded",
+            "InputLengthsUnequal",
+            "CanNotSetRootNetworkWeights",
+            "MechanismDoesNotExist",
+        ],
+    ),
+];
+
 impl std::fmt::Display for Rejection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -153,38 +198,10 @@ impl Rejection {
 
     /// By the name that a pallet gives an error.
     pub(super) fn of_name(name: &str) -> Self {
-        match name {
-            "SettingWeightsTooFast" | "CommittingWeightsTooFast" => Self::RateLimited,
-            "NotEnoughStakeToSetWeights" => Self::StakeTooLow,
-            "HotKeyNotRegisteredInSubNet"
-            | "HotKeyNotRegisteredInNetwork"
-            | "HotKeyAccountNotExists"
-            | "AccountNotAllowedCommit" => Self::NotRegistered,
-            "NeuronNoValidatorPermit" => Self::NoPermit,
-            "IncorrectWeightVersionKey" => Self::VersionTooOld,
-            "CommitRevealEnabled" => Self::CommitRevealRequired,
-            "CommitRevealDisabled" => Self::CommitRevealOff,
-            "IncorrectCommitRevealVersion" => Self::OtherCommitVersion,
-            "TooManyUnrevealedCommits" => Self::TooManyCommits,
-            "InvalidRevealRound" => Self::InvalidRevealRound,
-            "NoWeightsCommitFound" | "InvalidRevealCommitHashNotMatch" => Self::CommitNotFound,
-            "RevealTooEarly" => Self::RevealTooEarly,
-            "ExpiredWeightCommit" => Self::RevealExpired,
-            "SpaceLimitExceeded" => Self::SpaceUsedUp,
-            "ServingRateLimitExceeded" => Self::ServedTooFast,
-            "InvalidIpType" | "InvalidIpAddress" | "InvalidPort" => Self::BadAddress,
-            "ColdkeyInSwapSchedule" | "ColdKeyAlreadyAssociated" => Self::ColdkeySwap,
-            "NotEnoughBalanceToStake" => Self::CannotPay,
-            "WeightVecNotEqualSize"
-            | "UidsLengthExceedUidsInSubNet"
-            | "DuplicateUids"
-            | "UidVecContainInvalidOne"
-            | "WeightVecLengthIsLow"
-            | "MaxWeightExceeded"
-            | "InputLengthsUnequal"
-            | "CanNotSetRootNetworkWeights"
-            | "MechanismDoesNotExist" => Self::BadWeights(name.to_owned()),
-            _ => Self::Other(name.to_owned()),
+        match BY_NAME.iter().find(|(_, names)| names.contains(&name)) {
+            Some((Self::BadWeights(_), _)) => Self::BadWeights(name.to_owned()),
+            Some((rejection, _)) => rejection.clone(),
+            None => Self::Other(name.to_owned()),
         }
     }
 
