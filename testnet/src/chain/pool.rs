@@ -88,27 +88,23 @@ pub(super) struct Pool(Mutex<Inner>);
 impl Pool {
     /// Whether a transaction of this hash may be offered at block `best`; asked before it is validated.
     pub(super) fn admits(&self, hash: &H256, best: u32) -> Result<(), Unwelcome> {
-        let inner = self.0.lock();
-        match inner.banned.get(hash) {
-            Some(until) if *until > best => Err(Unwelcome::Banned),
-            _ if inner.waiting.contains_key(hash) => Err(Unwelcome::AlreadyWaiting),
-            _ => Ok(()),
-        }
+        self.0.lock().admits(hash, best)
     }
 
-    /// Takes a transaction with the validity the runtime gave it. A watcher hears of its fate until the last update.
+    /// Takes a transaction with the validity the runtime gave it in block `best`. A watcher hears of its fate until the
+    /// last update.
     pub(super) fn add(
         &self,
         hash: H256,
+        best: u32,
         bytes: Vec<u8>,
         transaction: UncheckedExtrinsic,
         validity: ValidTransaction,
         watcher: Option<mpsc::Sender<Fate>>,
     ) -> Result<(), Unwelcome> {
         let mut inner = self.0.lock();
-        if inner.waiting.contains_key(&hash) {
-            return Err(Unwelcome::AlreadyWaiting);
-        }
+        // Asked again: while it was validated the same bytes may have come, even gone into a block.
+        inner.admits(&hash, best)?;
         let rivals: Vec<H256> = validity.provides.iter().filter_map(|tag| inner.providers.get(tag)).copied().collect();
         let held = rivals.iter().filter_map(|rival| inner.waiting.get(rival)).map(|rival| rival.priority).max();
         if let Some(held) = held.filter(|held| *held >= validity.priority) {
@@ -194,15 +190,32 @@ impl Pool {
         }
     }
 
-    /// Drops a transaction that can never be included; `best` is the newest block's number.
+    /// Drops a transaction that can never be included; `best` is the newest block's number. One that a block holds by now
+    /// was refused for that, and its watchers go on.
     pub(super) fn refused(&self, hash: &H256, best: u32) {
         let mut inner = self.0.lock();
-        inner.ban(*hash, best);
-        inner.remove(hash, Fate::Invalid);
+        if !inner.is_included(hash) {
+            inner.ban(*hash, best);
+            inner.remove(hash, Fate::Invalid);
+        }
     }
 }
 
 impl Inner {
+    fn admits(&self, hash: &H256, best: u32) -> Result<(), Unwelcome> {
+        match self.banned.get(hash) {
+            Some(until) if *until > best => Err(Unwelcome::Banned),
+            _ if self.waiting.contains_key(hash) => Err(Unwelcome::AlreadyWaiting),
+            _ if self.is_included(hash) => Err(Unwelcome::Banned),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a block that is not final holds it.
+    fn is_included(&self, hash: &H256) -> bool {
+        self.included.values().flatten().any(|included| included.hash == *hash)
+    }
+
     fn put(&mut self, mut waiting: Waiting) {
         let hash = waiting.hash;
         for tag in &waiting.provides {
@@ -269,5 +282,63 @@ impl Inner {
         for watcher in self.watchers.get(hash).into_iter().flatten() {
             let _ = watcher.try_send(fate);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node_subtensor_runtime::{RuntimeCall, drand};
+
+    const BLOCK: H256 = H256::repeat_byte(9);
+
+    fn add(pool: &Pool, hash: H256, watcher: mpsc::Sender<Fate>) -> Result<(), Unwelcome> {
+        let call = RuntimeCall::Drand(drand::write(1, Vec::new()));
+        let validity = ValidTransaction { provides: vec![hash.0.to_vec()], ..ValidTransaction::default() };
+        pool.add(hash, 4, Vec::new(), UncheckedExtrinsic::new_bare(call), validity, Some(watcher))
+    }
+
+    fn told(fates: &mut mpsc::Receiver<Fate>) -> Vec<Fate> {
+        std::iter::from_fn(|| fates.try_recv().ok()).collect()
+    }
+
+    /// A pool with a watched transaction that block 5 holds.
+    fn included() -> (Pool, H256, mpsc::Receiver<Fate>) {
+        let (pool, hash) = (Pool::default(), H256::repeat_byte(1));
+        let (watcher, mut fates) = mpsc::channel(WATCHER_BACKLOG);
+        add(&pool, hash, watcher).unwrap();
+        pool.included(&hash, 5, BLOCK);
+        assert_eq!(told(&mut fates), [Fate::Ready, Fate::InBlock(BLOCK)]);
+        (pool, hash, fates)
+    }
+
+    #[test]
+    fn the_same_bytes_judged_too_late_do_not_end_the_watch_of_what_a_block_holds() {
+        let (pool, hash, mut fates) = included();
+        pool.refused(&hash, 5);
+        assert_eq!(told(&mut fates), []);
+        pool.finalized(BLOCK);
+        assert_eq!(told(&mut fates), [Fate::Finalized(BLOCK)]);
+    }
+
+    #[test]
+    fn what_went_into_a_block_while_it_was_judged_again_is_not_taken_twice() {
+        let (pool, hash, mut fates) = included();
+        let (second, _) = mpsc::channel(WATCHER_BACKLOG);
+        assert_eq!(add(&pool, hash, second), Err(Unwelcome::Banned));
+        assert!(pool.by_priority().is_empty());
+        pool.retracted(BLOCK);
+        assert_eq!(told(&mut fates), [Fate::Retracted(BLOCK), Fate::Ready], "its watcher is still the first one");
+    }
+
+    #[test]
+    fn a_waiting_transaction_that_is_refused_ends_its_watch_and_is_banned() {
+        let (pool, hash) = (Pool::default(), H256::repeat_byte(1));
+        let (watcher, mut fates) = mpsc::channel(WATCHER_BACKLOG);
+        add(&pool, hash, watcher).unwrap();
+        pool.refused(&hash, 5);
+        assert_eq!(told(&mut fates), [Fate::Ready, Fate::Invalid]);
+        assert_eq!(pool.admits(&hash, 5), Err(Unwelcome::Banned));
+        assert_eq!(pool.admits(&hash, 5 + BAN), Ok(()));
     }
 }

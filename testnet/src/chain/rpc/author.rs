@@ -49,7 +49,8 @@ fn submit(context: &Context, params: &Params<'_>, watcher: Option<mpsc::Sender<F
         pool.refused(&hash, head.header.number);
         refusal(error)
     })?;
-    pool.add(hash, bytes, transaction, validity, watcher).map_err(|reason| unwelcome(reason, hash))?;
+    pool.add(hash, head.header.number, bytes, transaction, validity, watcher)
+        .map_err(|reason| unwelcome(reason, hash))?;
     Ok(hash)
 }
 
