@@ -47,13 +47,20 @@ impl Clock {
         let even = if previous == 0 { self.start.unwrap_or(now) } else { previous.saturating_add(self.step) };
         let time = shifted(even, owed).max(previous.saturating_add(1));
         self.carried = self.carried.saturating_add(difference(time, even));
-        self.travelled = self.travelled.max(difference(time, now).saturating_sub(self.skew));
+        self.travel(time, now);
         time
     }
 
-    /// Timestamp of a block that a fork adds on top of those it replaces.
-    pub(super) fn forked(&self, previous: u64) -> u64 {
-        previous.saturating_add(self.step.max(1))
+    /// Timestamp of a block that a fork adds at `now` on top of those it replaces, after one of `previous`.
+    pub(super) fn forked(&mut self, previous: u64, now: u64) -> u64 {
+        let time = previous.saturating_add(self.step.max(1));
+        self.travel(time, now);
+        time
+    }
+
+    /// Lets the clock go on from a block of `time`, made at `now`.
+    fn travel(&mut self, time: u64, now: u64) {
+        self.travelled = self.travelled.max(difference(time, now).saturating_sub(self.skew));
     }
 }
 
@@ -85,6 +92,15 @@ mod tests {
         assert_eq!(Clock::new(STEP, None, 0, second, NOW).ticked(second, NOW + 500), second + 500);
         // A chain that rested while it was down does not lag behind.
         assert_eq!(Clock::new(STEP, None, 0, second, second + 9_000).ticked(second, second + 9_500), second + 9_500);
+    }
+
+    #[test]
+    fn ticks_go_on_from_where_a_fork_led() {
+        let mut clock = Clock::new(STEP, None, 0, 0, NOW);
+        let first = clock.ticked(0, NOW);
+        let grown = clock.forked(first, NOW + 7);
+        assert_eq!(grown, first + STEP);
+        assert_eq!(clock.ticked(grown, NOW + 507), grown + 500);
     }
 
     #[test]

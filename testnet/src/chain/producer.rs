@@ -73,10 +73,13 @@ pub(super) fn make_block(shared: &Shared, pace: Pace) -> Result<StoredBlock, Cha
             Pace::Stepped => switches.clock.stepped(previous, wall_clock()),
         };
         let finalized = finality(&switches, parent.header.number.saturating_add(1), view.finalized.header.number);
-        (now, switches.upgrade.take(), finalized)
+        (now, switches.upgrade, finalized)
     };
     let proposal = propose(shared, &parent, now, &candidates, upgrade)?;
     let (block, change, at) = shared.ledger.append(&proposal, finalized)?;
+    if upgrade.is_some() {
+        shared.switches.lock().upgrade = None;
+    }
     for (waiting, outcome) in waiting.iter().zip(&proposal.outcomes) {
         settle(shared, &block, waiting.hash, outcome);
     }
@@ -132,7 +135,7 @@ fn announce_finality(shared: &Shared, change: &Change, at: u64) -> Result<(), Ch
 }
 
 /// Replaces the last `depth` blocks by as many empty ones of a millisecond later each, and `growth` more; their
-/// transactions wait again. The caller holds `making` and has checked that so many blocks are not final.
+/// transactions wait again, and so does an upgrade. The caller holds `making` and has checked that so many blocks are not final.
 pub(super) fn reorganize(shared: &Shared, depth: u32, growth: u32) -> Result<StoredBlock, ChainError> {
     let reading = || ChainError::file("reading", shared.ledger.path());
     let view = shared.ledger.view();
@@ -147,7 +150,10 @@ pub(super) fn reorganize(shared: &Shared, depth: u32, growth: u32) -> Result<Sto
         let replaced = at_number(number)?.filter(|_| number <= view.best.header.number);
         let time = match replaced {
             Some(replaced) => shared.ledger.state(&replaced).timestamp()?.saturating_add(1),
-            None => shared.switches.lock().clock.forked(shared.ledger.state(&parent).timestamp()?),
+            None => {
+                let previous = shared.ledger.state(&parent).timestamp()?;
+                shared.switches.lock().clock.forked(previous, wall_clock())
+            }
         };
         let proposal = propose(shared, &parent, time, &[], None)?;
         let (block, _, at) = shared.ledger.append(&proposal, finalized)?;
@@ -163,6 +169,12 @@ pub(super) fn reorganize(shared: &Shared, depth: u32, growth: u32) -> Result<Sto
     }
     for block in &change.retracted {
         shared.pool.retracted(*block);
+    }
+    let spec_of = |block| Ok::<_, ChainError>(shared.ledger.state(block).version()?.spec_version);
+    let dropped = Some(spec_of(&view.best)?).filter(|dropped| spec_of(&parent).is_ok_and(|kept| kept < *dropped));
+    {
+        let mut switches = shared.switches.lock();
+        switches.upgrade = switches.upgrade.max(dropped);
     }
     drop_outdated(shared, &parent)?;
     tracing::info!(depth, growth, number = parent.header.number, hash = ?parent.hash, "reorganized");
