@@ -1,7 +1,7 @@
 //! Ledger, pool, block clock and RPC server put together.
 
 use super::clock::Clock;
-use super::control::{Controls, Switches};
+use super::control::{Controls, MAX_GROWTH, MAX_REORG, Switches};
 use super::drand::Beacon;
 use super::entries::StoredBlock;
 use super::error::ChainError;
@@ -20,8 +20,9 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Heads a subscriber can be behind before it misses some; clients fill such gaps by number.
-const HEAD_BACKLOG: usize = 256;
+/// Heads a subscriber can be behind before it misses some; clients fill such gaps by number. The longest reorg tells of its
+/// blocks all at once.
+const HEAD_BACKLOG: usize = 2 * (MAX_REORG + MAX_GROWTH) as usize;
 
 /// How far a step moves chain time where blocks are only made on demand: Finney's block time.
 pub const DEFAULT_STEP: Duration = Duration::from_secs(12);
@@ -141,7 +142,8 @@ pub struct ChainHandle {
     controls: Controls,
     shared: Arc<Shared>,
     server: ServerHandle,
-    producer: JoinHandle<Result<(), ChainError>>,
+    /// `None` once its end was told.
+    producer: Option<JoinHandle<Result<(), ChainError>>>,
 }
 
 /// Starts a chain on the current tokio runtime and returns once it can be connected to.
@@ -170,6 +172,7 @@ pub async fn spawn(config: ChainConfig) -> Result<ChainHandle, ChainError> {
     let controls = Controls::new(Arc::clone(&shared));
     let (address, server) = rpc::serve(Arc::clone(&shared), port, open.then(|| controls.clone())).await?;
     let producer = tokio::spawn(producer::produce(Arc::clone(&shared), block_time, shared.stop.clone()));
+    let producer = Some(producer);
     Ok(ChainHandle { ws_url: format!("ws://{address}"), genesis_hash, controls, shared, server, producer })
 }
 
@@ -192,23 +195,26 @@ impl ChainHandle {
         self.shared.beacon.pause(paused);
     }
 
-    /// Waits until the chain stops by itself, which it does only on a fault.
+    /// Waits until the chain stops by itself, which it does only on a fault. Told once: afterwards it returns at once.
     ///
     /// # Errors
     /// The fault.
     pub async fn failed(&mut self) -> Result<(), ChainError> {
-        (&mut self.producer).await.map_err(|error| ChainError::Task("block production", error))?
+        let Some(producer) = &mut self.producer else { return Ok(()) };
+        let ended = producer.await;
+        self.producer = None;
+        ended.map_err(|error| ChainError::Task("block production", error))?
     }
 
     /// Stops: no more blocks, connections closed, everything on disk.
     ///
     /// # Errors
-    /// A fault that stopped block production before, or one of the last flush.
+    /// A fault that stopped block production before and was not told by [`ChainHandle::failed`], or one of the last flush.
     pub async fn stop(mut self) -> Result<(), ChainError> {
         self.shared.stop.cancel();
         // Fails only if it is stopped already.
         let _ = self.server.stop();
-        let produced = if self.producer.is_finished() { Ok(()) } else { self.failed().await };
+        let produced = self.failed().await;
         self.server.clone().stopped().await;
         self.shared.ledger.sync()?;
         produced
@@ -219,5 +225,32 @@ impl Drop for ChainHandle {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         let _ = self.server.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_fault_that_stopped_the_producer_is_told_when_the_chain_is_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let block_time = Duration::from_millis(20);
+        // A step to the end of time: no block can come after one there.
+        let config = ChainConfig {
+            block_time,
+            step: Some(Duration::MAX),
+            ..ChainConfig::new(dir.path(), GenesisConfig::default())
+        };
+        let chain = spawn(config).await.unwrap();
+        while chain.best_number() == 0 {
+            tokio::time::sleep(block_time).await;
+        }
+        chain.controls().step(1).await.unwrap();
+        while chain.producer.as_ref().is_some_and(|producer| !producer.is_finished()) {
+            tokio::time::sleep(block_time).await;
+        }
+        let error = chain.stop().await.unwrap_err();
+        assert!(matches!(error, ChainError::Execution(_)), "{error}");
     }
 }
