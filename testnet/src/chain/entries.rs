@@ -152,10 +152,22 @@ impl Entries {
         Ok(Change { retracted: Vec::new(), finalized })
     }
 
-    /// Whether the state after this block is still there.
+    /// Whether the state after this block is still there. Once states are given up, those of dropped forks are gone with
+    /// the finality that passed them, as on other nodes: a sweep takes no care of what they need.
     pub(super) fn keeps(&self, block: &StoredBlock) -> bool {
         let number = block.header.number;
-        number > self.kept_from || number == self.kept_from && self.chain.get(number as usize) == Some(&block.hash)
+        self.kept_from == 0
+            || number >= self.kept_from && self.chain.get(number as usize) == Some(&block.hash)
+            || self.follows_final(block)
+    }
+
+    /// Whether the block may still become final: it comes after the newest final one, on whichever fork.
+    fn follows_final(&self, block: &StoredBlock) -> bool {
+        let mut at = Some(block);
+        while let Some(later) = at.filter(|at| at.header.number > self.finalized) {
+            at = self.recent.get(later.header.parent_hash());
+        }
+        at.is_some_and(|at| self.chain.get(self.finalized as usize) == Some(&at.hash))
     }
 }
 
@@ -225,6 +237,25 @@ mod tests {
         assert!(entries.add(0, &encode_finalized(6)).is_err());
         let (_, late) = block(old[2], 3, 2);
         assert!(entries.add(0, &encode_block(&late, 4).unwrap()).is_err(), "nothing forks off before what is final");
+    }
+
+    #[test]
+    fn dropped_forks_lose_their_states_when_finality_passes_them() {
+        let (mut entries, old) = chain(5, 2);
+        let new = fork(&mut entries, old[3], 3, 3);
+        entries.add(0, &encode_best(new[2])).unwrap();
+        let dropped = entries.recent[&old[5]].clone();
+        let kept = |entries: &Entries, hash: &H256| entries.keeps(&entries.recent[hash]);
+        entries.kept_from = 2;
+        assert!(entries.keeps(&dropped) && kept(&entries, &new[0]), "either may become final");
+        // The fork was left at block 3: its block 5 cannot become final any more, though block 5 is not final yet.
+        entries.add(0, &encode_finalized(4)).unwrap();
+        assert!(!entries.keeps(&dropped) && kept(&entries, &new[1]));
+        entries.kept_from = 4;
+        assert!(kept(&entries, &new[0]) && kept(&entries, &new[2]));
+        // Where nothing was ever given up, dropped forks stay readable as well.
+        entries.kept_from = 0;
+        assert!(entries.keeps(&dropped));
     }
 
     #[test]
