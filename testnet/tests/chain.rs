@@ -3,99 +3,31 @@
 
 mod chains;
 
-use chains::{Client, Key, NETUID};
+use chains::{Client, Key, NETUID, commitment, final_number, include, reach, set_weights, weights_of, words};
 use codec::Decode;
-use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis};
+use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, SubnetGenesis};
 use node_subtensor_runtime::AccountId;
 use node_subtensor_runtime::commitments::{Data, Registration};
 use node_subtensor_runtime::subtensor::metagraph::SelectiveMetagraph;
 use sp_core::Pair as _;
 use std::path::Path;
-use std::time::Duration;
 use subxt::config::DefaultExtrinsicParamsBuilder as Params;
 use subxt::dynamic::{self, Value};
 use subxt::rpcs::{RpcClient, rpc_params};
 use subxt::utils::AccountId32;
 
-/// Blocks are quick here, so that an epoch passes in a second.
-const BLOCK_TIME: Duration = Duration::from_millis(100);
-
-fn neuron(name: &str, stake: u64) -> NeuronGenesis<AccountId> {
-    let (hotkey, coldkey) = (Key::new(name).account(), Key::new("coldkey").account());
-    NeuronGenesis { hotkey, coldkey, stake, validator_permit: stake > 0 }
-}
-
-/// Owner on uid 0, validators on 1 and 2, miners on 3 and 4.
 fn subnet() -> SubnetGenesis<AccountId> {
-    let neurons = [("owner", 0), ("first", 50), ("second", 40), ("miner", 0), ("other", 0)];
-    SubnetGenesis {
-        weights_version_key: 3,
-        ..SubnetGenesis::new(
-            NETUID,
-            Key::new("coldkey").account(),
-            Key::new("owner").account(),
-            360,
-            neurons.map(|(name, stake)| neuron(name, stake)).to_vec(),
-        )
-    }
+    SubnetGenesis { weights_version_key: 3, ..chains::five_neurons() }
 }
 
 fn genesis(subnet: SubnetGenesis<AccountId>) -> GenesisConfig {
     let rich = Endowment { account: Key::new("rich").account(), free: 50_000_000_000 };
-    GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], balances: vec![rich], ..GenesisConfig::default() }
+    GenesisConfig { subnets: vec![subnet], balances: vec![rich], ..chains::genesis() }
 }
 
 async fn start(dir: &Path, genesis: Option<GenesisConfig>) -> (ChainHandle, Client) {
-    let handle =
-        chain::spawn(ChainConfig { block_time: BLOCK_TIME, genesis, ..ChainConfig::resume(dir) }).await.unwrap();
-    let client = Client::from_insecure_url(&handle.ws_url).await.unwrap();
+    let (handle, client, _) = chains::start(chains::ticking(dir, genesis)).await;
     (handle, client)
-}
-
-async fn submit<Call: subxt::tx::Payload>(client: &Client, key: &Key, call: &Call) -> Result<(), String> {
-    let at = client.at_current_block().await.unwrap();
-    let progress =
-        at.transactions().sign_and_submit_then_watch_default(call, key).await.map_err(|error| chain_of(&error))?;
-    progress.wait_for_finalized_success().await.map(|_| ()).map_err(|error| chain_of(&error))
-}
-
-/// The message, and the details that only `Debug` carries: the data of an RPC error.
-fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
-    format!("{error} {error:?}")
-}
-
-fn set_weights(dests: &[u16], weights: &[u16], key: u64) -> impl subxt::tx::Payload {
-    dynamic::tx("SubtensorModule", "set_weights", (NETUID, dests.to_vec(), weights.to_vec(), key))
-}
-
-fn set_commitment(text: &str) -> impl subxt::tx::Payload {
-    let field = Value::unnamed_variant(format!("Raw{}", text.len()), [Value::from_bytes(text)]);
-    let info = Value::named_composite([("fields", Value::unnamed_composite([field]))]);
-    dynamic::tx("Commitments", "set_commitment", (NETUID, info))
-}
-
-async fn weights_of(client: &Client, at: Option<u64>, uid: u16) -> Vec<(u16, u16)> {
-    let entry = dynamic::storage::<(u16, u16), Vec<(u16, u16)>>("SubtensorModule", "Weights");
-    let state = match at {
-        Some(number) => client.at_block(number).await.unwrap(),
-        None => client.at_current_block().await.unwrap(),
-    };
-    // The entry has a default, an empty list.
-    state.storage().fetch(entry, (NETUID, uid)).await.unwrap().decode().unwrap()
-}
-
-async fn best(client: &Client) -> u64 {
-    client.at_current_block().await.unwrap().block_number()
-}
-
-async fn reach(client: &Client, number: u64) {
-    let mut blocks = client.stream_blocks().await.unwrap();
-    while let Some(block) = blocks.next().await {
-        if block.unwrap().number() >= number {
-            return;
-        }
-    }
-    panic!("the chain stopped before block {number}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,10 +61,10 @@ async fn weights_are_stored_scaled_and_a_second_vector_is_too_fast() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Some(genesis(subnet()))).await;
     let key = Key::new("first");
-    submit(&client, &key, &set_weights(&[3, 4], &[1, 2], 3)).await.unwrap();
+    include(&client, &key, &set_weights(&[3, 4], &[1, 2], 3)).await.unwrap();
     assert_eq!(weights_of(&client, None, 1).await, [(3, 32_768), (4, u16::MAX)]);
 
-    let error = submit(&client, &key, &set_weights(&[3], &[1], 3)).await.unwrap_err();
+    let error = include(&client, &key, &set_weights(&[3], &[1], 3)).await.unwrap_err();
     assert!(error.contains("1010") && error.contains("Custom error: 6"), "{error}");
     assert_eq!(weights_of(&client, None, 1).await, [(3, 32_768), (4, u16::MAX)]);
     handle.stop().await.unwrap();
@@ -154,13 +86,13 @@ async fn refusals_carry_the_chains_names() {
         (first, set_weights(&[], &[], 3), "WeightVecLengthIsLow"),
     ];
     for (key, call, name) in cases {
-        let error = submit(&client, &key, &call).await.unwrap_err();
+        let error = include(&client, &key, &call).await.unwrap_err();
         assert!(error.contains(name), "expected {name}: {error}");
     }
     assert_eq!(weights_of(&client, None, 1).await, []);
     // The owner needs no permit, and anybody may vote for itself.
-    submit(&client, &Key::new("owner"), &set_weights(&[3], &[9], 3)).await.unwrap();
-    submit(&client, &Key::new("miner"), &set_weights(&[3], &[9], 3)).await.unwrap();
+    include(&client, &Key::new("owner"), &set_weights(&[3], &[9], 3)).await.unwrap();
+    include(&client, &Key::new("miner"), &set_weights(&[3], &[9], 3)).await.unwrap();
     handle.stop().await.unwrap();
 }
 
@@ -168,7 +100,7 @@ async fn refusals_carry_the_chains_names() {
 async fn plain_weights_are_refused_where_they_must_be_committed() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Some(genesis(SubnetGenesis { commit_reveal: true, ..subnet() }))).await;
-    let error = submit(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
+    let error = include(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
     assert!(error.contains("CommitRevealEnabled"), "{error}");
     handle.stop().await.unwrap();
 }
@@ -178,9 +110,9 @@ async fn a_hotkey_without_stake_is_refused_by_the_pool() {
     let dir = tempfile::tempdir().unwrap();
     let config = GenesisConfig { stake_threshold: 45, ..genesis(subnet()) };
     let (handle, client) = start(dir.path(), Some(config)).await;
-    let error = submit(&client, &Key::new("second"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
+    let error = include(&client, &Key::new("second"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
     assert!(error.contains("Custom error: 1"), "{error}");
-    submit(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap();
+    include(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap();
     handle.stop().await.unwrap();
 }
 
@@ -193,7 +125,7 @@ async fn commitments_replace_each_other_and_have_a_space_limit() {
     let account = AccountId32(key.0.public().0);
     let mut last = 0;
     for text in ["leoma:allowlist:v1:0000", "leoma:allowlist:v1:1111 and then some"] {
-        submit(&client, &key, &set_commitment(text)).await.unwrap();
+        include(&client, &key, &commitment(text)).await.unwrap();
         let at = client.at_current_block().await.unwrap();
         let stored = at.storage().fetch(entry(), (NETUID, account)).await.unwrap();
         let registration = Registration::decode(&mut stored.bytes()).unwrap();
@@ -201,7 +133,7 @@ async fn commitments_replace_each_other_and_have_a_space_limit() {
         assert!(registration.block > last && u64::from(registration.block) <= at.block_number());
         last = registration.block;
     }
-    let error = submit(&client, &Key::new("rich"), &set_commitment("stranger")).await.unwrap_err();
+    let error = include(&client, &Key::new("rich"), &commitment("stranger")).await.unwrap_err();
     assert!(error.contains("AccountNotAllowedCommit"), "{error}");
     // Each call costs at least 100 of the epoch's 3100 bytes; two are spent.
     let at = client.at_current_block().await.unwrap();
@@ -209,11 +141,11 @@ async fn commitments_replace_each_other_and_have_a_space_limit() {
     let mut last = None;
     for _ in 2..31 {
         let params = Params::new().nonce(nonce).build();
-        last = Some(at.transactions().sign_and_submit_then_watch(&set_commitment("x"), &key, params).await.unwrap());
+        last = Some(at.transactions().sign_and_submit_then_watch(&commitment("x"), &key, params).await.unwrap());
         nonce += 1;
     }
     last.unwrap().wait_for_finalized_success().await.unwrap();
-    let error = submit(&client, &key, &set_commitment("x")).await.unwrap_err();
+    let error = include(&client, &key, &commitment("x")).await.unwrap_err();
     assert!(error.contains("SpaceLimitExceeded"), "{error}");
     handle.stop().await.unwrap();
 }
@@ -222,7 +154,7 @@ async fn commitments_replace_each_other_and_have_a_space_limit() {
 async fn selective_metagraph_holds_the_asked_fields_and_commitments() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Some(genesis(subnet()))).await;
-    submit(&client, &Key::new("miner"), &set_commitment("model")).await.unwrap();
+    include(&client, &Key::new("miner"), &commitment("model")).await.unwrap();
     let at = client.at_current_block().await.unwrap();
     let asked: Vec<u16> = vec![5, 7, 8, 26, 27, 46, 47, 52, 53, 55, 56, 57, 59, 66, 67, 68, 69, 72, 73];
     let call =
@@ -264,8 +196,8 @@ async fn old_states_stay_readable() {
     let key = Key::new("first");
     let mut seen = Vec::new();
     for target in [3, 4] {
-        submit(&client, &key, &set_weights(&[target], &[1], 3)).await.unwrap();
-        seen.push((best(&client).await, vec![(target, u16::MAX)]));
+        include(&client, &key, &set_weights(&[target], &[1], 3)).await.unwrap();
+        seen.push((final_number(&client).await, vec![(target, u16::MAX)]));
     }
     reach(&client, seen[1].0 + 3).await;
     assert_eq!(weights_of(&client, Some(0), 1).await, []);
@@ -279,8 +211,8 @@ async fn old_states_stay_readable() {
 async fn blocks_and_state_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Some(genesis(subnet()))).await;
-    submit(&client, &Key::new("first"), &set_weights(&[4], &[1], 3)).await.unwrap();
-    let (number, genesis_hash) = (best(&client).await, handle.genesis_hash);
+    include(&client, &Key::new("first"), &set_weights(&[4], &[1], 3)).await.unwrap();
+    let (number, genesis_hash) = (final_number(&client).await, handle.genesis_hash);
     let hash = client.at_block(number).await.unwrap().block_hash();
     handle.stop().await.unwrap();
 
@@ -295,7 +227,7 @@ async fn blocks_and_state_survive_a_restart() {
     assert_eq!(client.at_block(number).await.unwrap().block_hash(), hash);
     assert_eq!(weights_of(&client, None, 1).await, [(4, u16::MAX)]);
     reach(&client, number + 3).await;
-    submit(&client, &Key::new("second"), &set_weights(&[3], &[1], 3)).await.unwrap();
+    include(&client, &Key::new("second"), &set_weights(&[3], &[1], 3)).await.unwrap();
     handle.stop().await.unwrap();
 }
 
@@ -323,9 +255,9 @@ async fn an_epoch_pays_the_agreed_miner() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), Some(genesis(SubnetGenesis { tempo: 10, ..subnet() }))).await;
     for name in ["first", "second"] {
-        submit(&client, &Key::new(name), &set_weights(&[4], &[1], 3)).await.unwrap();
+        include(&client, &Key::new(name), &set_weights(&[4], &[1], 3)).await.unwrap();
     }
-    let number = best(&client).await + 11;
+    let number = final_number(&client).await + 11;
     reach(&client, number).await;
     let at = client.at_block(number).await.unwrap();
     let incentive = dynamic::storage::<(u16,), Vec<u16>>("SubtensorModule", "Incentive");
@@ -343,10 +275,10 @@ async fn a_new_neuron_registers_and_announces_its_address() {
     let (coldkey, hotkey) = (Key::new("rich"), Key::new("newcomer"));
     let account = AccountId32(hotkey.0.public().0);
     let register = dynamic::tx("SubtensorModule", "burned_register", (NETUID, account));
-    submit(&client, &coldkey, &register).await.unwrap();
+    include(&client, &coldkey, &register).await.unwrap();
     // It holds nothing and pays nothing.
     let axon = (NETUID, 1_u32, 0x7f00_0001_u128, 9_000_u16, 4_u8, 4_u8, 0_u8, 0_u8);
-    submit(&client, &hotkey, &dynamic::tx("SubtensorModule", "serve_axon", axon)).await.unwrap();
+    include(&client, &hotkey, &dynamic::tx("SubtensorModule", "serve_axon", axon)).await.unwrap();
     let at = client.at_current_block().await.unwrap();
     let uids = dynamic::storage::<(u16, AccountId32), u16>("SubtensorModule", "Uids");
     assert_eq!(at.storage().fetch(uids, (NETUID, account)).await.unwrap().decode().unwrap(), 5);
@@ -354,7 +286,7 @@ async fn a_new_neuron_registers_and_announces_its_address() {
     let stored = at.storage().fetch(axons, (NETUID, account)).await.unwrap();
     let stored = node_subtensor_runtime::subtensor::AxonInfo::decode(&mut stored.bytes()).unwrap();
     assert_eq!((stored.ip, stored.port), (0x7f00_0001, 9_000));
-    let error = submit(&client, &hotkey, &dynamic::tx("SubtensorModule", "serve_axon", axon)).await.unwrap_err();
+    let error = include(&client, &hotkey, &dynamic::tx("SubtensorModule", "serve_axon", axon)).await.unwrap_err();
     assert!(error.contains("Custom error: 12"), "{error}");
     handle.stop().await.unwrap();
 }
@@ -371,18 +303,18 @@ async fn the_pool_speaks_the_known_errors() {
     assert_eq!(next, 0);
     // A gap: both wait until nonce 0 comes. Watched, as `sign_and_submit` only returns once the gap is filled.
     let later = Params::new().nonce(1).build();
-    at.transactions().sign_and_submit_then_watch(&set_commitment("one"), &key, later).await.unwrap();
+    at.transactions().sign_and_submit_then_watch(&commitment("one"), &key, later).await.unwrap();
     let rival = Params::new().nonce(1).build();
-    let error = at.transactions().sign_and_submit(&set_commitment("two"), &key, rival).await.unwrap_err();
-    assert!(chain_of(&error).contains("1014"), "{}", chain_of(&error));
+    let error = at.transactions().sign_and_submit(&commitment("two"), &key, rival).await.unwrap_err();
+    assert!(words(&error).contains("1014"), "{}", words(&error));
     let first = Params::new().nonce(0).build();
-    at.transactions().sign_and_submit(&set_commitment("zero"), &key, first).await.unwrap();
-    reach(&client, best(&client).await + 3).await;
+    at.transactions().sign_and_submit(&commitment("zero"), &key, first).await.unwrap();
+    reach(&client, final_number(&client).await + 3).await;
     let next: u64 = rpc.request("system_accountNextIndex", rpc_params![address]).await.unwrap();
     assert_eq!(next, 2);
     let stale = Params::new().nonce(0).build();
-    let error = at.transactions().sign_and_submit(&set_commitment("late"), &key, stale).await.unwrap_err();
-    assert!(chain_of(&error).contains("Transaction is outdated"), "{}", chain_of(&error));
+    let error = at.transactions().sign_and_submit(&commitment("late"), &key, stale).await.unwrap_err();
+    assert!(words(&error).contains("Transaction is outdated"), "{}", words(&error));
     let nonsense = rpc.request::<String>("author_submitExtrinsic", rpc_params!["0x0102"]).await.unwrap_err();
     assert!(nonsense.to_string().contains("1001"), "{nonsense}");
     let unknown = rpc.request::<String>("state_call", rpc_params!["No_such", "0x"]).await.unwrap_err();
@@ -390,6 +322,6 @@ async fn the_pool_speaks_the_known_errors() {
     // Arguments that do not decode panic the runtime; the node goes on.
     let panicked = rpc.request::<String>("state_call", rpc_params!["AccountNonceApi_account_nonce", "0x01"]).await;
     assert!(panicked.is_err());
-    reach(&client, best(&client).await + 2).await;
+    reach(&client, final_number(&client).await + 2).await;
     handle.stop().await.unwrap();
 }

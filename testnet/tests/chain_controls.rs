@@ -6,7 +6,7 @@ mod chains;
 use chains::{
     Key, ask, commitment, follow, next, next_number, number, on_demand, refusal, signed, start, submit, watch,
 };
-use leoma_testnet::chain::{self, ChainConfig, ControlError};
+use leoma_testnet::chain::{self, ChainConfig, ControlError, MAX_GROWTH, MAX_REORG};
 use serde_json::{Value, json};
 use std::time::Duration;
 use subxt::rpcs::{RpcClient, rpc_params};
@@ -230,6 +230,42 @@ async fn a_spec_upgrade_changes_version_and_metadata_and_refuses_old_signatures(
 
     let (chain, _, rpc) = start(on_demand(dir.path())).await;
     assert_eq!(ask(&rpc, "state_getRuntimeVersion", rpc_params![]).await["specVersion"], LATER);
+    chain.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_a_reorg_took_back_comes_with_the_next_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, _, rpc) = start(ChainConfig { finality_lag: 4, ..on_demand(dir.path()) }).await;
+    let controls = chain.controls();
+    let version = || async { ask(&rpc, "state_getRuntimeVersion", rpc_params![]).await["specVersion"].clone() };
+    controls.step(2).await.unwrap();
+    controls.upgrade_spec().await.unwrap();
+    controls.step(1).await.unwrap();
+    assert_eq!(version().await, LATER);
+    controls.reorg(2, 1).await.unwrap();
+    assert_eq!(version().await, NOW, "the fork's blocks hold nothing that was asked for");
+    controls.step(1).await.unwrap();
+    assert_eq!(version().await, LATER);
+    // One that is still to come is not lost either.
+    assert_eq!(controls.upgrade_spec().await.unwrap(), LATER + 1);
+    controls.reorg(1, 1).await.unwrap();
+    controls.step(1).await.unwrap();
+    assert_eq!(version().await, LATER + 1);
+    chain.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_of_all_heads_see_every_block_of_the_longest_reorg() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, _, rpc) = start(ChainConfig { finality_lag: u32::MAX, ..on_demand(dir.path()) }).await;
+    chain.controls().step(MAX_REORG).await.unwrap();
+    let mut all = follow(&rpc, "AllHeads").await;
+    assert_eq!(next_number(&mut all).await, MAX_REORG);
+    chain.controls().reorg(MAX_REORG, MAX_GROWTH).await.unwrap();
+    for expected in 1..=MAX_REORG + MAX_GROWTH {
+        assert_eq!(next_number(&mut all).await, expected);
+    }
     chain.stop().await.unwrap();
 }
 

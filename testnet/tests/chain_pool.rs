@@ -41,7 +41,7 @@ async fn one_nonce_goes_to_the_higher_priority() {
     chain.controls().step(20).await.unwrap();
     // Weights gain priority with every block since the last ones; a commitment has none.
     let weak = signed(&client, &key, &commitment("weak"), 0, 64).await;
-    let strong = signed(&client, &key, &set_weights(3), 0, 64).await;
+    let strong = signed(&client, &key, &set_weights(&[3], &[1], 0), 0, 64).await;
     let weak_again = signed(&client, &key, &commitment("again"), 0, 64).await;
     let mut weak = watch(&rpc, &weak).await;
     assert_eq!(next(&mut weak).await, json!("ready"));
@@ -55,7 +55,7 @@ async fn one_nonce_goes_to_the_higher_priority() {
     assert_eq!(next(&mut strong).await, json!({ "inBlock": included }));
     assert_eq!(next(&mut strong).await, json!({ "finalized": included }));
     // The rate limit, at the pool.
-    let again = signed(&client, &key, &set_weights(4), 1, 64).await;
+    let again = signed(&client, &key, &set_weights(&[4], &[1], 0), 1, 64).await;
     let error = submit(&rpc, &again).await.unwrap_err();
     assert!(error.contains("1010") && error.contains("Custom error: 6"), "{error}");
     chain.stop().await.unwrap();

@@ -4,7 +4,7 @@
 mod chains;
 
 use chains::{Key, ask, commitment, follow, next_number, number, on_demand, signed, start, submit};
-use leoma_testnet::chain::FaultProxy;
+use leoma_testnet::chain::{FaultProxy, Traffic};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use subxt::rpcs::{RpcClient, rpc_params};
@@ -85,8 +85,10 @@ async fn a_submission_is_cut_off_and_still_included() {
     let key = Key::new("miner");
     proxy.cut_submissions(1);
     let cut = connect(&proxy).await;
-    let error = submit(&cut, &signed(&client, &key, &commitment("one"), 0, 64).await).await.unwrap_err();
-    assert!(!error.contains("101"), "no answer of the pool: {error}");
+    let transaction = signed(&client, &key, &commitment("one"), 0, 64).await;
+    let error = cut.request::<Value>("author_submitExtrinsic", rpc_params![transaction]).await.unwrap_err();
+    assert!(!matches!(error, subxt::rpcs::Error::User(_)), "the chain's answer does not come through: {error:?}");
+    assert!(cut.request::<Value>("system_name", rpc_params![]).await.is_err(), "the connection is closed");
     assert_eq!(proxy.cuts_left(), 0);
     // The connection closed when the transaction was handed on, which may be before the pool has it.
     let pending = async {
@@ -157,6 +159,21 @@ async fn a_lagging_endpoint_serves_the_past() {
     // Production's client believes it.
     let client = chains::Client::from_insecure_url(proxy.url()).await.unwrap();
     assert_eq!(client.at_current_block().await.unwrap().block_number(), 9);
+    chain.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_and_the_round_trips_they_take_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, _, _) = start(on_demand(dir.path())).await;
+    let proxy = FaultProxy::start(&chain.ws_url).await.unwrap();
+    let client = connect(&proxy).await;
+    assert_eq!(proxy.traffic(), Traffic::default());
+    proxy.delay(SILENCE);
+    tokio::join!(ask(&client, "system_name", rpc_params![]), ask(&client, "system_version", rpc_params![]));
+    assert_eq!(proxy.traffic(), Traffic { requests: 2, round_trips: 1 });
+    ask(&client, "system_name", rpc_params![]).await;
+    assert_eq!(proxy.traffic(), Traffic { requests: 3, round_trips: 2 });
     chain.stop().await.unwrap();
 }
 

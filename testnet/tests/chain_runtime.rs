@@ -4,11 +4,11 @@
 
 mod chains;
 
-use chains::{Client, Key, NETUID};
+use chains::{Client, Key, NETUID, final_number, include, reach, weights_of};
 use codec::{Decode, Encode};
-use leoma_testnet::chain::{
-    self, ChainConfig, ChainHandle, Emissions, GenesisConfig, NeuronGenesis, SubnetGenesis, beacon_public_key,
-};
+use leoma::chain::{ChainClient, Commitment};
+use leoma_protocol::{Hotkey, Netuid};
+use leoma_testnet::chain::{ChainHandle, Emissions, GenesisConfig, SubnetGenesis, beacon_public_key};
 use node_subtensor_runtime::AccountId;
 use node_subtensor_runtime::drand::{Pulse, beacon, timelock};
 use node_subtensor_runtime::subtensor::WeightsTlockPayload;
@@ -16,12 +16,11 @@ use node_subtensor_runtime::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
 use sp_core::Pair as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use subxt::dynamic::{self, Value};
 use subxt::rpcs::RpcClient;
 use subxt::utils::AccountId32;
 
-const BLOCK_TIME: Duration = Duration::from_millis(100);
 /// Blocks in which a round of three seconds must have passed, on a machine that makes blocks at a third of their pace.
 const ROUND_LIMIT: u32 = 100;
 /// Rounds by which a commit is ahead: the chain refuses passed ones, and a busy machine takes its time to send it.
@@ -31,32 +30,14 @@ const VERSION: u16 = 4;
 
 /// Owner on uid 0, a validator on 1, a miner on 2.
 fn genesis(tempo: u16) -> GenesisConfig {
-    let coldkey = Key::new("coldkey").account();
-    let neurons = [("owner", 0), ("validator", 50), ("miner", 0)].map(|(name, stake)| NeuronGenesis {
-        hotkey: Key::new(name).account(),
-        coldkey: coldkey.clone(),
-        stake,
-        validator_permit: stake > 0,
-    });
-    let subnet = SubnetGenesis {
-        commit_reveal: true,
-        ..SubnetGenesis::new(NETUID, coldkey.clone(), Key::new("owner").account(), tempo, neurons.to_vec())
-    };
+    let subnet = chains::subnet(tempo, &[("owner", 0), ("validator", 50), ("miner", 0)]);
+    let subnet = SubnetGenesis { commit_reveal: true, ..subnet };
     GenesisConfig { subnets: vec![subnet], slot_milliseconds: 100, ..GenesisConfig::default() }
 }
 
 async fn start(dir: &Path, genesis: GenesisConfig) -> (ChainHandle, Client) {
-    let handle = chain::spawn(ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(dir, genesis) }).await.unwrap();
-    let client = Client::from_insecure_url(&handle.ws_url).await.unwrap();
+    let (handle, client, _) = chains::start(chains::ticking(dir, Some(genesis))).await;
     (handle, client)
-}
-
-async fn submit<Call: subxt::tx::Payload>(client: &Client, key: &Key, call: &Call) -> Result<(), String> {
-    let told = |error: &(dyn std::error::Error + 'static)| format!("{error} {error:?}");
-    let at = client.at_current_block().await.unwrap();
-    let progress =
-        at.transactions().sign_and_submit_then_watch_default(call, key).await.map_err(|error| told(&error))?;
-    progress.wait_for_finalized_success().await.map(|_| ()).map_err(|error| told(&error))
 }
 
 fn now_round() -> u64 {
@@ -69,11 +50,6 @@ fn commit(hotkey: &Key, uid: u16, round: u64, version: u16) -> impl subxt::tx::P
     let payload = WeightsTlockPayload { hotkey: account, uids: vec![uid], values: vec![1], version_key: 0 };
     let sealed = timelock::seal(&payload.encode(), round, &beacon_public_key()).unwrap();
     dynamic::tx("SubtensorModule", "commit_timelocked_weights", (NETUID, sealed, round, version))
-}
-
-async fn weights_of(client: &Client, uid: u16) -> Vec<(u16, u16)> {
-    let entry = dynamic::storage::<(u16, u16), Vec<(u16, u16)>>("SubtensorModule", "Weights");
-    client.at_current_block().await.unwrap().storage().fetch(entry, (NETUID, uid)).await.unwrap().decode().unwrap()
 }
 
 async fn round_of(client: &Client, entry: &str) -> u64 {
@@ -91,11 +67,6 @@ async fn within<F: Future<Output = bool>>(client: &Client, blocks: u32, done: im
         stream.next().await.unwrap().unwrap();
     }
     false
-}
-
-async fn reach(client: &Client, number: u64) {
-    let mut blocks = client.stream_blocks().await.unwrap();
-    while blocks.next().await.unwrap().unwrap().number() < number {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,9 +90,9 @@ async fn the_beacons_pulses_are_stored_and_a_pause_is_made_up_for() {
     assert_eq!(config.bytes()[2..98], beacon_public_key());
 
     handle.pause_beacon(true);
-    reach(&client, client.at_current_block().await.unwrap().block_number() + 2).await;
+    reach(&client, final_number(&client).await + 2).await;
     let paused = round_of(&client, "LastStoredRound").await;
-    reach(&client, client.at_current_block().await.unwrap().block_number() + 40).await;
+    reach(&client, final_number(&client).await + 40).await;
     assert_eq!(round_of(&client, "LastStoredRound").await, paused);
     handle.pause_beacon(false);
     assert!(within(&client, ROUND_LIMIT, || async { round_of(&client, "LastStoredRound").await > paused }).await);
@@ -135,17 +106,17 @@ async fn timelocked_weights_are_revealed_by_the_chain_in_the_next_epoch() {
     let (handle, client) = start(dir.path(), genesis(80)).await;
     let validator = Key::new("validator");
     reach(&client, 1).await;
-    let error = submit(&client, &validator, &commit(&validator, 2, now_round() - 9, VERSION)).await.unwrap_err();
+    let error = include(&client, &validator, &commit(&validator, 2, now_round() - 9, VERSION)).await.unwrap_err();
     assert!(error.contains("Custom error: 15"), "{error}");
-    let error = submit(&client, &validator, &commit(&validator, 2, now_round() + AHEAD, 3)).await.unwrap_err();
+    let error = include(&client, &validator, &commit(&validator, 2, now_round() + AHEAD, 3)).await.unwrap_err();
     assert!(error.contains("IncorrectCommitRevealVersion"), "{error}");
-    submit(&client, &validator, &commit(&validator, 2, now_round() + AHEAD, VERSION)).await.unwrap();
-    let error = submit(&client, &validator, &commit(&validator, 2, now_round() + AHEAD, VERSION)).await.unwrap_err();
+    include(&client, &validator, &commit(&validator, 2, now_round() + AHEAD, VERSION)).await.unwrap();
+    let error = include(&client, &validator, &commit(&validator, 2, now_round() + AHEAD, VERSION)).await.unwrap_err();
     assert!(error.contains("CommittingWeightsTooFast"), "{error}");
-    assert_eq!(weights_of(&client, 1).await, []);
+    assert_eq!(weights_of(&client, None, 1).await, []);
     reach(&client, 80).await;
-    let revealed = within(&client, ROUND_LIMIT, || async { !weights_of(&client, 1).await.is_empty() }).await;
-    assert!(revealed && weights_of(&client, 1).await == [(2, u16::MAX)]);
+    let revealed = within(&client, ROUND_LIMIT, || async { !weights_of(&client, None, 1).await.is_empty() }).await;
+    assert!(revealed && weights_of(&client, None, 1).await == [(2, u16::MAX)]);
     handle.stop().await.unwrap();
 }
 
@@ -156,13 +127,13 @@ async fn a_commit_whose_pulse_does_not_come_is_lost_without_a_word() {
     let validator = Key::new("validator");
     reach(&client, 2).await;
     handle.pause_beacon(true);
-    submit(&client, &validator, &commit(&validator, 2, now_round() + 1, VERSION)).await.unwrap();
+    include(&client, &validator, &commit(&validator, 2, now_round() + 1, VERSION)).await.unwrap();
     // Two epochs and one block: whichever epoch the commit fell into, its reveal epoch is over.
-    reach(&client, client.at_current_block().await.unwrap().block_number() + 41).await;
+    reach(&client, final_number(&client).await + 41).await;
     handle.pause_beacon(false);
     let paused = round_of(&client, "LastStoredRound").await;
     assert!(within(&client, ROUND_LIMIT, || async { round_of(&client, "LastStoredRound").await > paused + 1 }).await);
-    assert_eq!(weights_of(&client, 1).await, []);
+    assert_eq!(weights_of(&client, None, 1).await, []);
     handle.stop().await.unwrap();
 }
 
@@ -177,7 +148,7 @@ async fn a_timelocked_commitment_is_revealed() {
         [("encrypted", Value::from_bytes(encrypted)), ("reveal_round", Value::u128(round.into()))],
     );
     let info = Value::named_composite([("fields", Value::unnamed_composite([field]))]);
-    submit(&client, &miner, &dynamic::tx("Commitments", "set_commitment", (NETUID, info))).await.unwrap();
+    include(&client, &miner, &dynamic::tx("Commitments", "set_commitment", (NETUID, info))).await.unwrap();
     let account = AccountId32(miner.0.public().0);
     let revealed = || async {
         let entry = dynamic::storage::<(u16, AccountId32), Vec<(Vec<u8>, u64)>>("Commitments", "RevealedCommitments");
@@ -186,7 +157,13 @@ async fn a_timelocked_commitment_is_revealed() {
         stored.map(|stored| stored.decode().unwrap()).unwrap_or_default()
     };
     assert!(within(&client, ROUND_LIMIT, || async { !revealed().await.is_empty() }).await);
-    assert_eq!(revealed().await[0].0, b"model");
+    let (text, block) = revealed().await.remove(0);
+    assert_eq!(text, b"model");
+    // As production reads it, with the rest of the subnet.
+    let production = ChainClient::connect(&handle.ws_url, Netuid(NETUID)).await.unwrap();
+    let metagraph = production.metagraph(production.head().await.unwrap()).await.unwrap();
+    let read = metagraph.commitments.get(&Hotkey::from_bytes(account.0)).unwrap();
+    assert_eq!(*read, Commitment { text: "model".to_owned(), block: leoma_protocol::BlockNumber(block), count: 1 });
     handle.stop().await.unwrap();
 }
 
@@ -233,9 +210,9 @@ async fn emissions_of_the_last_epoch_are_read_and_printed() {
     let (handle, client) = start(dir.path(), genesis).await;
     let rpc = RpcClient::from_insecure_url(&handle.ws_url).await.unwrap();
     let validator = Key::new("validator");
-    let vote = dynamic::tx("SubtensorModule", "set_weights", (NETUID, vec![2_u16], vec![1_u16], 0_u64));
-    submit(&client, &validator, &vote).await.unwrap();
-    reach(&client, client.at_current_block().await.unwrap().block_number() + 11).await;
+    let vote = chains::set_weights(&[2], &[1], 0);
+    include(&client, &validator, &vote).await.unwrap();
+    reach(&client, final_number(&client).await + 11).await;
     let emissions = Emissions::read(&rpc, NETUID).await.unwrap();
     assert!(emissions.epoch_block >= 10 && emissions.epoch_block <= emissions.block);
     let earned: Vec<u64> = emissions.neurons.iter().map(|neuron| neuron.emission).collect();

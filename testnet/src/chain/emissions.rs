@@ -16,7 +16,7 @@ const WHOLE: u64 = 1_000_000_000;
 
 /// Prints what everyone on a subnet earned in its last epoch.
 #[derive(Debug, Clone, clap::Args)]
-pub struct EmissionsArgs {
+pub(super) struct EmissionsArgs {
     /// The chain, e.g. ws://127.0.0.1:9944; `leoma-testnet chain` prints it.
     #[arg(long)]
     url: String,

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 const MAX_CONNECTIONS: usize = 128;
 /// Largest message: the chain's largest answer.
 const MAX_MESSAGE: usize = 32 << 20;
-/// Answers that wait for their delay; more hold the chain's side up.
+/// Answers that wait for their delay; more hold both sides up, as the proxy answers some requests itself.
 const MAX_HELD: usize = 1_024;
 /// How long the chain may take to answer a submission whose client was cut off.
 const SUBMISSION_PATIENCE: Duration = Duration::from_secs(10);
@@ -70,6 +70,17 @@ struct Endpoint {
     /// Submissions still to be cut off.
     cuts: AtomicU32,
     connections: AtomicUsize,
+    traffic: Mutex<Traffic>,
+}
+
+/// What clients asked, since the proxy started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests; a batch is one.
+    pub requests: u64,
+    /// Requests that were sent after something had come back: the first of a connection, and each that may have waited for
+    /// an answer. Under a delay that is longer than it takes to send all that is sent at once, this counts round trips.
+    pub round_trips: u64,
 }
 
 /// A running proxy. It stops when it is dropped.
@@ -93,6 +104,7 @@ impl FaultProxy {
             upstream: Mutex::new(upstream.to_owned()),
             cuts: AtomicU32::new(0),
             connections: AtomicUsize::new(0),
+            traffic: Mutex::default(),
         };
         let endpoint = Arc::new(endpoint);
         let (faults, receiver) = watch::channel(Faults::default());
@@ -111,6 +123,12 @@ impl FaultProxy {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.endpoint.connections.load(Ordering::SeqCst)
+    }
+
+    /// What clients asked so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        *self.endpoint.traffic.lock()
     }
 
     /// Leads new connections to another chain, or to the same one where it is now.
@@ -250,7 +268,7 @@ async fn connect(
     let upstream = endpoint.upstream.lock().clone();
     let (chain, _) = connect_async_with_config(&upstream, Some(config), true).await?;
     let content = proxy_content::Content::new(upstream);
-    Connection { client, chain, content, held: VecDeque::new(), faults }.run(endpoint).await
+    Connection { client, chain, content, held: VecDeque::new(), answered: true, faults }.run(endpoint).await
 }
 
 struct Connection {
@@ -259,6 +277,8 @@ struct Connection {
     content: proxy_content::Content,
     /// Answers with the time when they are due.
     held: VecDeque<(Instant, Message)>,
+    /// Whether anything came back since the last request.
+    answered: bool,
     faults: watch::Receiver<Faults>,
 }
 
@@ -269,7 +289,7 @@ impl Connection {
             let due = self.held.front().map(|(due, _)| *due);
             tokio::select! {
                 changed = self.faults.changed() => changed?,
-                message = self.client.next() => match message.transpose()? {
+                message = self.client.next(), if self.held.len() < MAX_HELD => match message.transpose()? {
                     Some(Message::Text(text)) => {
                         if let Some(id) = self.request(text.as_str(), &faults, endpoint).await? {
                             drop(self.client);
@@ -297,6 +317,7 @@ impl Connection {
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some((_, message)) = self.held.pop_front() {
                         self.client.send(message).await?;
+                        self.answered = true;
                     }
                 }
             }
@@ -310,6 +331,12 @@ impl Connection {
         faults: &Faults,
         endpoint: &Endpoint,
     ) -> Result<Option<Value>, ConnectionError> {
+        {
+            let mut traffic = endpoint.traffic.lock();
+            traffic.requests += 1;
+            traffic.round_trips += u64::from(self.answered);
+        }
+        self.answered = false;
         match self.content.request(text, faults).await? {
             Verdict::Pass(text) => self.chain.send(Message::text(text)).await?,
             Verdict::Answer(text) => self.held.push_back((Instant::now() + faults.delay, Message::text(text))),

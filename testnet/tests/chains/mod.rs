@@ -44,24 +44,34 @@ impl subxt::tx::Signer<PolkadotConfig> for Key {
     }
 }
 
+pub(crate) fn neuron(name: &str, stake: u64) -> NeuronGenesis<AccountId> {
+    let (hotkey, coldkey) = (Key::new(name).account(), Key::new("coldkey").account());
+    NeuronGenesis { hotkey, coldkey, stake, validator_permit: stake > 0 }
+}
+
+/// A subnet of these names with their stakes; those with any have a permit, and `owner` owns it.
+pub(crate) fn subnet(tempo: u16, neurons: &[(&str, u64)]) -> SubnetGenesis<AccountId> {
+    let neurons = neurons.iter().map(|(name, stake)| neuron(name, *stake)).collect();
+    SubnetGenesis::new(NETUID, Key::new("coldkey").account(), Key::new("owner").account(), tempo, neurons)
+}
+
 /// Owner on uid 0, validators on 1 and 2, miners on 3 and 4.
+pub(crate) fn five_neurons() -> SubnetGenesis<AccountId> {
+    subnet(360, &[("owner", 0), ("first", 50), ("second", 40), ("miner", 0), ("other", 0)])
+}
+
 pub(crate) fn genesis() -> GenesisConfig {
-    let neurons = [("owner", 0), ("first", 50), ("second", 40), ("miner", 0), ("other", 0)];
-    let coldkey = Key::new("coldkey").account();
-    let neuron = |(name, stake): (&str, u64)| NeuronGenesis {
-        hotkey: Key::new(name).account(),
-        coldkey: coldkey.clone(),
-        stake,
-        validator_permit: stake > 0,
-    };
-    let neurons = neurons.map(neuron).to_vec();
-    let subnet = SubnetGenesis::new(NETUID, coldkey.clone(), Key::new("owner").account(), 360, neurons);
-    GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() }
+    GenesisConfig { name: "test".to_owned(), subnets: vec![five_neurons()], ..GenesisConfig::default() }
 }
 
 /// A chain that makes blocks only when asked, and may be steered.
 pub(crate) fn on_demand(dir: &Path) -> ChainConfig {
     ChainConfig { block_time: Duration::ZERO, controls: true, ..ChainConfig::new(dir, genesis()) }
+}
+
+/// A chain of quick blocks, so that an epoch passes in a second; without a genesis the one that the folder holds.
+pub(crate) fn ticking(dir: &Path, genesis: Option<GenesisConfig>) -> ChainConfig {
+    ChainConfig { block_time: Duration::from_millis(100), genesis, ..ChainConfig::resume(dir) }
 }
 
 pub(crate) async fn start(config: ChainConfig) -> (ChainHandle, Client, RpcClient) {
@@ -77,8 +87,43 @@ pub(crate) fn commitment(text: &str) -> impl subxt::tx::Payload {
     dynamic::tx("Commitments", "set_commitment", (NETUID, info))
 }
 
-pub(crate) fn set_weights(target: u16) -> impl subxt::tx::Payload {
-    dynamic::tx("SubtensorModule", "set_weights", (NETUID, vec![target], vec![1_u16], 0_u64))
+pub(crate) fn set_weights(dests: &[u16], weights: &[u16], version_key: u64) -> impl subxt::tx::Payload {
+    dynamic::tx("SubtensorModule", "set_weights", (NETUID, dests.to_vec(), weights.to_vec(), version_key))
+}
+
+/// Submits a transaction and waits until it is in a final block and has succeeded.
+pub(crate) async fn include(client: &Client, key: &Key, call: &impl subxt::tx::Payload) -> Result<(), String> {
+    let at = client.at_current_block().await.unwrap();
+    let progress =
+        at.transactions().sign_and_submit_then_watch_default(call, key).await.map_err(|error| words(&error))?;
+    progress.wait_for_finalized_success().await.map(|_| ()).map_err(|error| words(&error))
+}
+
+/// The message, and the details that only `Debug` carries: the data of an RPC error.
+pub(crate) fn words(error: &(impl std::error::Error + ?Sized)) -> String {
+    format!("{error} {error:?}")
+}
+
+/// Weights of a uid at a block, or at the newest final one.
+pub(crate) async fn weights_of(client: &Client, at: Option<u64>, uid: u16) -> Vec<(u16, u16)> {
+    let entry = dynamic::storage::<(u16, u16), Vec<(u16, u16)>>("SubtensorModule", "Weights");
+    let state = match at {
+        Some(number) => client.at_block(number).await.unwrap(),
+        None => client.at_current_block().await.unwrap(),
+    };
+    // The entry has a default, an empty list.
+    state.storage().fetch(entry, (NETUID, uid)).await.unwrap().decode().unwrap()
+}
+
+/// Number of the newest final block.
+pub(crate) async fn final_number(client: &Client) -> u64 {
+    client.at_current_block().await.unwrap().block_number()
+}
+
+/// Waits for a final block of this number.
+pub(crate) async fn reach(client: &Client, number: u64) {
+    let mut blocks = client.stream_blocks().await.unwrap();
+    while blocks.next().await.expect("the chain goes on").unwrap().number() < number {}
 }
 
 /// A signed transaction in hex, valid for `mortal` blocks.
@@ -102,13 +147,12 @@ pub(crate) async fn ask(rpc: &RpcClient, method: &str, params: RpcParams) -> Jso
 
 /// The error that a request is refused with, as text with code and data.
 pub(crate) async fn refusal(rpc: &RpcClient, method: &str, params: RpcParams) -> String {
-    let error = rpc.request::<Json>(method, params).await.unwrap_err();
-    format!("{error} {error:?}")
+    words(&rpc.request::<Json>(method, params).await.unwrap_err())
 }
 
 pub(crate) async fn submit(rpc: &RpcClient, transaction: &str) -> Result<(), String> {
     let submitted = rpc.request::<Json>("author_submitExtrinsic", rpc_params![transaction]).await;
-    submitted.map(|_| ()).map_err(|error| format!("{error} {error:?}"))
+    submitted.map(|_| ()).map_err(|error| words(&error))
 }
 
 pub(crate) async fn watch(rpc: &RpcClient, transaction: &str) -> RpcSubscription<Json> {
