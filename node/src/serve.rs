@@ -1,6 +1,7 @@
 //! A running validator: everything it needs, opened in an order in which every fault is found before work begins, then
 //! the loops, watched, and stopped in an orderly way.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ use crate::services;
 use crate::state::{SentTransactions, State};
 use crate::status::StatusSource;
 use crate::subnet::{Subnet, SubnetReader};
-use crate::wallet::load_hotkey;
+use crate::wallet::{create_private, load_hotkey};
 use crate::weights::Weights;
 
 /// Which loops a process runs. The mesh, the library and the HTTP server are in each.
@@ -69,7 +70,11 @@ struct Running {
 }
 
 async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
-    let pair = load_hotkey(&config.wallet).await?;
+    let pair = tokio::select! {
+        biased;
+        () = stop.cancelled() => bail!("stopped before the hotkey was read"),
+        pair = load_hotkey(&config.wallet) => pair?,
+    };
     let hotkey = pair.public().into();
     let listener = http::bind(config.http_listen).await?;
     // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to sample with.
@@ -246,21 +251,13 @@ fn mesh_key(folder: &Path) -> anyhow::Result<libp2p::identity::Keypair> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let seed: [u8; 32] = rand::random();
-            write_secret(&path, &hex::encode(seed)).with_context(|| path.display().to_string())?;
+            let written = create_private(&path).and_then(|mut file| file.write_all(hex::encode(seed).as_bytes()));
+            written.with_context(|| path.display().to_string())?;
             seed
         }
         Err(error) => bail!("{}: {error}", path.display()),
     };
     Ok(libp2p::identity::Keypair::ed25519_from_bytes(seed)?)
-}
-
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one channel between two loops")]

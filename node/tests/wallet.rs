@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sp_core::{Pair as _, sr25519};
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{ChildStdin, Command};
 
 /// An encrypted key takes seconds, and more on a busy machine.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -129,6 +130,60 @@ async fn what_a_validator_must_not_use_fails_with_the_next_step() {
     assert!(!succeeded && output.contains("FAIL  secret") && output.contains("its secret belongs to"), "{output}");
     for secret in ["secretPhrase", "secretSeed", "privateKey"] {
         assert!(!format!("{output}{errors}").contains(own[secret].as_str().unwrap()), "{output}{errors}");
+    }
+}
+
+/// Runs commands in a shell on a terminal of its own, does `act` once the question for a password is there, and returns
+/// everything that was shown; `None` where there is no `script` to make the terminal with.
+async fn at_the_prompt(wallets: &Wallets, commands: &str, act: impl AsyncFnOnce(&mut ChildStdin)) -> Option<String> {
+    let mut program = Command::new("script");
+    program.args(["--quiet", "--return", "--command", commands, "/dev/null"]).current_dir(wallets.folder.path());
+    program.env_clear().env("PATH", std::env::var_os("PATH")?).env("HOME", wallets.folder.path());
+    program.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let Ok(mut running) = program.spawn() else {
+        eprintln!("skipped: there is no program `script`");
+        return None;
+    };
+    let (mut keyboard, mut screen) = (running.stdin.take().unwrap(), running.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&shown).contains("password of") {
+            assert_ne!(screen.read_buf(&mut shown).await.unwrap(), 0, "{}", String::from_utf8_lossy(&shown));
+        }
+        act(&mut keyboard).await;
+        screen.read_to_end(&mut shown).await.unwrap();
+    };
+    let ended = tokio::time::timeout(LIMIT, reading).await;
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    ended.unwrap_or_else(|_| panic!("it waits on: {shown}"));
+    Some(shown)
+}
+
+#[tokio::test]
+async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_it_was() {
+    let wallets = Wallets::new();
+    wallets.json("new-hotkey", "h", &["--encrypt"], &[("WALLET_PASSWORD", PASSWORD)]).await;
+    let leoma = env!("CARGO_BIN_EXE_leoma");
+    for (command, signal) in
+        [("wallet verify", None), ("serve", None), ("wallet verify", Some("INT")), ("serve", Some("TERM"))]
+    {
+        let arguments = "--wallet-path . --wallet-name w --hotkey-name h";
+        let commands =
+            format!("sh -c 'echo $$ > pid; exec {leoma} {command} {arguments}'; echo ended with $?; stty -a");
+        let act = async |keyboard: &mut ChildStdin| match signal {
+            None => keyboard.write_all(b"\x03").await.unwrap(),
+            Some(signal) => {
+                let pid = std::fs::read_to_string(wallets.folder.path().join("pid")).unwrap();
+                let killed = std::process::Command::new("kill").args(["-s", signal, pid.trim()]).status();
+                assert!(killed.unwrap().success());
+            }
+        };
+        let Some(shown) = at_the_prompt(&wallets, &commands, act).await else { return };
+        assert!(shown.contains("ended with 1"), "{command} {signal:?}: {shown}");
+        for flag in ["echo", "icanon", "isig"] {
+            let is_set = shown.split([' ', ';', '\r', '\n']).any(|word| word == flag);
+            assert!(is_set, "{command} {signal:?}: no {flag} after {shown}");
+        }
     }
 }
 

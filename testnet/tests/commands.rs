@@ -61,7 +61,7 @@ struct Bench {
 }
 
 fn sources() -> PasswordSources {
-    PasswordSources { value: Some(Secret::new(PASSWORD)), file: None }
+    PasswordSources { value: Some(Secret::new(PASSWORD)), ..PasswordSources::default() }
 }
 
 fn write_key(path: &Path, password: Option<&PasswordSources>) -> Hotkey {
@@ -197,7 +197,14 @@ async fn a_hotkey_is_registered_once_and_only_when_asked_to_pay() {
     let said = bench.leoma("new", &["register", "--yes", "--max-burn", "0.1"]).await;
     said.says(false, &["--max-burn 0.1 TAO"]);
     assert_eq!(bench.metagraph().await.uid(&hotkey), None);
+    // What unlocks the hotkey does not unlock the money.
+    bench.leoma("new", &["register", "--yes"]).await.says(false, &["new/coldkey", "COLDKEY_PASSWORD_FILE"]);
+    assert_eq!(bench.metagraph().await.uid(&hotkey), None);
 
+    let password = bench.folder.path().join("coldkey-password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    let setting = format!("COLDKEY_PASSWORD_FILE={}\n", password.display());
+    std::fs::write(bench.folder.path().join(".env"), setting).unwrap();
     let registered = bench.leoma("new", &["register", "--yes", "--json"]).await.json();
     assert_eq!((&registered["uid"], &registered["burn_rao"]), (&3.into(), &BURN.into()));
     assert_eq!(bench.metagraph().await.uid(&hotkey).unwrap().0, 3);

@@ -80,6 +80,9 @@ impl Cli {
     /// Any error, to be printed with its causes.
     pub async fn run(self) -> anyhow::Result<()> {
         let file = self.config;
+        if !matches!(self.command, Command::Serve(_) | Command::Servers(_)) {
+            tokio::spawn(end_on_interrupt());
+        }
         match self.command {
             Command::Serve(args) => args.run(file, serve::Parts::ALL).await,
             Command::Servers(command) => command.run(file).await,
@@ -102,6 +105,16 @@ impl Cli {
                 Ok(())
             }
         }
+    }
+}
+
+/// Ends a command at Ctrl-C, whatever it waits for, with the terminal as it was: a question for a password hides what is
+/// typed.
+async fn end_on_interrupt() {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        crate::wallet::restore_terminal();
+        eprintln!();
+        std::process::exit(130);
     }
 }
 

@@ -10,16 +10,16 @@ use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
 use super::tao::Tao;
-use super::wallet::address_of;
 use crate::chain::ChainClient;
 use crate::config::WalletConfig;
-use crate::wallet::{coldkey_path, hotkey_path, load_coldkey};
+use crate::wallet::{address_of, coldkey_path, hotkey_path, load_coldkey};
 
 /// Register the hotkey on the subnet, paid by the wallet's coldkey.
 ///
 /// Shows what it costs and what the coldkey has; nothing is sent without --yes. The cost is burned: it does not come
-/// back. Signs with WALLET_PATH/WALLET_NAME/coldkey, whose password is asked for, or read from WALLET_PASSWORD or
-/// WALLET_PASSWORD_FILE. A hotkey that is registered already costs nothing.
+/// back. Signs with WALLET_PATH/WALLET_NAME/coldkey, whose password is asked for, or read from the file that
+/// COLDKEY_PASSWORD_FILE names; WALLET_PASSWORD is the hotkey's and does not unlock it. A hotkey that is registered already
+/// costs nothing.
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     #[command(flatten)]
@@ -27,7 +27,8 @@ pub(super) struct RegisterArgs {
     /// Pay and register. Without it only the cost is shown, and the exit code is 1.
     #[arg(long)]
     yes: bool,
-    /// Refuse to burn more than this; the cost that was shown where not given.
+    /// The most that may be burned. A higher cost is refused, and one that rises up to this while a password is typed is
+    /// paid. Where not given, nothing above the cost that was shown is paid.
     #[arg(long, value_name = "TAO")]
     max_burn: Option<Tao>,
     /// Print JSON.
@@ -84,7 +85,7 @@ impl RegisterArgs {
         let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
         let most = self.max_burn.unwrap_or(burn);
         if now > most {
-            bail!("the cost rose to {now} meanwhile: nothing was sent; set --max-burn to pay up to an amount");
+            bail!("the cost rose to {now} meanwhile: nothing was sent; --max-burn {now} allows that much");
         }
         let transaction = chain.burned_register(&signer, &hotkey).await?;
         let uid = read_back(&chain, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {

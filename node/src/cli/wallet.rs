@@ -114,18 +114,6 @@ fn public_hex(hotkey: &Hotkey) -> String {
     format!("0x{}", hex::encode(hotkey.as_bytes()))
 }
 
-/// A key's public half: out of its file, or from the public file beside an encrypted one.
-pub(super) fn address_of(path: &Path) -> Result<Option<Hotkey>, WalletError> {
-    let file = match KeyFile::open(path) {
-        Ok(file) => file,
-        Err(error) => return known_address(path).map(Some).ok_or(error),
-    };
-    if file.encryption().is_some() {
-        return Ok(known_address(path));
-    }
-    Ok(Some(file.load(&PasswordSources::default())?.pair.public().into()))
-}
-
 fn mode_text(mode: Option<u32>) -> Option<String> {
     mode.map(|mode| format!("{mode:04o}"))
 }
@@ -138,7 +126,10 @@ fn show(wallet: &WalletConfig, json: bool) -> anyhow::Result<()> {
         Some(_) => None,
         None => Some(file.load(&PasswordSources::default())?),
     };
-    let address = loaded.as_ref().map(|loaded| loaded.pair.public().into()).or_else(|| known_address(&path));
+    let address = match &loaded {
+        Some(loaded) => Some(loaded.pair.public().into()),
+        None => known_address(&path)?,
+    };
     let format = encryption.map_or_else(|| loaded.map(|loaded| loaded.format.name()), |kind| Some(kind.name()));
     let mode = mode_text(file.mode());
     if json {
@@ -241,10 +232,10 @@ fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
     });
     let public = public_path(&path);
     checks.push(match known_address(&path) {
-        Some(known) if known == address => check("public", Pass, public.display().to_string()),
-        Some(known) => check("public", Fail, format!("{} states {known}: another key", public.display())),
-        None if public.exists() => check("public", Warn, format!("{} states no address", public.display())),
-        None => check("public", Warn, format!("{} is missing; other tools list hotkeys by it", public.display())),
+        Ok(Some(known)) if known == address => check("public", Pass, public.display().to_string()),
+        Ok(Some(known)) => check("public", Fail, format!("{} states {known}: another key", public.display())),
+        Err(error) => check("public", Warn, with_causes(error)),
+        Ok(None) => check("public", Warn, format!("{} is missing; other tools list hotkeys by it", public.display())),
     });
     (checks, Some(address))
 }

@@ -66,8 +66,10 @@ pub struct WalletConfig {
     pub wallet: String,
     /// The hotkey's name.
     pub hotkey: String,
-    /// Where the password of an encrypted key file may be found.
+    /// Where the password of an encrypted hotkey may be found.
     pub passwords: PasswordSources,
+    /// Where that of an encrypted coldkey may be found.
+    pub coldkey_passwords: PasswordSources,
 }
 
 /// The three services that miners and prompts depend on.
@@ -291,6 +293,8 @@ mod tests {
         let sources =
             environment(&[("WALLET_PASSWORD", " planted secret "), ("WALLET_PASSWORD_FILE", "/run/secrets/password")]);
         let config = Config::load(&sources).unwrap();
+        let coldkey = &config.wallet.coldkey_passwords;
+        assert!(coldkey.value.is_none() && coldkey.file.is_none(), "what unlocks the hotkey unlocks no money");
         let passwords = &config.wallet.passwords;
         assert_eq!(passwords.value.as_ref().unwrap().expose(), " planted secret ");
         assert_eq!(passwords.file.as_deref(), Some(std::path::Path::new("/run/secrets/password")));

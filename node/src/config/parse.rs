@@ -8,7 +8,7 @@ use leoma_protocol::{Digest, Netuid};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
-use crate::wallet::PasswordSources;
+use crate::wallet::{KeyKind, PasswordSources};
 use crate::weights::beacon::Beacon;
 
 use super::layers::Values;
@@ -37,9 +37,15 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             wallet: reader.parsed("WALLET_NAME", file_name)?,
             hotkey: reader.parsed("HOTKEY_NAME", file_name)?,
             passwords: PasswordSources {
+                kind: KeyKind::Hotkey,
                 // As it is: a password may begin or end with a space.
                 value: values.get("WALLET_PASSWORD").map(|found| Secret::new(&found.text)),
-                file: reader.text("WALLET_PASSWORD_FILE").map(|_| reader.path("WALLET_PASSWORD_FILE")).transpose()?,
+                file: reader.optional_path("WALLET_PASSWORD_FILE")?,
+            },
+            coldkey_passwords: PasswordSources {
+                kind: KeyKind::Coldkey,
+                value: None,
+                file: reader.optional_path("COLDKEY_PASSWORD_FILE")?,
             },
         },
         state_dir: reader.path("LEOMA_STATE_DIR")?,
@@ -145,6 +151,10 @@ impl Reader<'_> {
             Some(rest) => Some(PathBuf::from(std::env::var_os("HOME")?).join(rest)),
             None => Some(PathBuf::from(text)),
         })
+    }
+
+    fn optional_path(&self, name: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        self.text(name).map(|_| self.path(name)).transpose()
     }
 
     fn chain(&self) -> Result<ChainConfig, ConfigError> {

@@ -56,9 +56,10 @@ pub const SETTINGS: &[Setting] = &[
     setting("HOTKEY_NAME", "a file's name", Some("default"), "the hotkey in that wallet"),
     secret(
         "WALLET_PASSWORD",
-        "password of an encrypted key file; the Python wallet's BT_PW_ variable of that file wins over it",
+        "password of an encrypted hotkey; the Python wallet's BT_PW_ variable of that file wins over it",
     ),
     setting("WALLET_PASSWORD_FILE", "a file", None, "a file that holds this password, where it is not set itself"),
+    setting("COLDKEY_PASSWORD_FILE", "a file", None, "a file that holds the password of an encrypted coldkey"),
     setting(
         "LEOMA_STATE_DIR",
         "a folder",

@@ -110,7 +110,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content, ContentError> {
 }
 
 const NOT_A_KEY: ContentError = ContentError::Malformed(
-    "not a hotkey file (JSON with secretPhrase, secretSeed or privateKey; a seed in hexadecimal; or a mnemonic)",
+    "not a key file (JSON with secretPhrase, secretSeed or privateKey; a seed in hexadecimal; or a mnemonic)",
 );
 
 fn read_json(text: &str) -> Result<Content, ContentError> {
@@ -252,11 +252,11 @@ mod tests {
     fn what_is_no_key_is_told_apart() {
         assert_eq!(error(r#"{"encoded":"x","encoding":{"version":"3"},"address":"5x"}"#), ContentError::PolkadotExport);
         for (text, part) in [
-            ("", "not a hotkey file"),
-            ("{", "not a hotkey file"),
-            ("[1]", "not a hotkey file"),
-            ("0x12", "not a hotkey file"),
-            ("bottom drive", "not a hotkey file"),
+            ("", "not a key file"),
+            ("{", "not a key file"),
+            ("[1]", "not a key file"),
+            ("0x12", "not a key file"),
+            ("bottom drive", "not a key file"),
             (r#"{"secretSeed":"0xzz"}"#, "hexadecimal"),
             (r#"{"secretSeed":"0x123"}"#, "hexadecimal"),
             (r#"{"secretSeed":"0x12"}"#, "neither 32 nor 64"),

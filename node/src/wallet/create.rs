@@ -77,7 +77,8 @@ impl NewHotkey {
     /// questions: see [`in_background`](super::in_background).
     ///
     /// # Errors
-    /// [`WalletError`]; nothing was changed then but names.
+    /// [`WalletError`]. No key that was there is lost: with `replace` it may be under its other name by then. The new key may
+    /// be there in full, and only its public half be missing.
     pub fn write(&self, path: &Path, encrypt: Option<&PasswordSources>, replace: bool) -> Result<Written, WalletError> {
         self.write_in(path, encrypt, replace, &Process)
     }
@@ -106,9 +107,6 @@ impl NewHotkey {
         };
         file::make_folder_of(path)?;
         let replaced = if replace { file::set_aside(path)? } else { None };
-        if replace {
-            let _kept_beside_its_secret = file::set_aside(&public)?;
-        }
         // The secret first: a public half alone would look like a key that was lost.
         file::write_new(path, sealed.as_deref().unwrap_or(&secret))?;
         file::write_new(&public, self.public_json().to_string().as_bytes())?;

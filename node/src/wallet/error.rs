@@ -9,7 +9,7 @@ use leoma_protocol::Hotkey;
 pub enum WalletError {
     /// The file cannot be read.
     #[error(
-        "key file {} cannot be read (set WALLET_PATH, WALLET_NAME and HOTKEY_NAME, or create a hotkey with `leoma wallet new-hotkey`)",
+        "key file {} cannot be read (are WALLET_PATH, WALLET_NAME and HOTKEY_NAME right? `leoma wallet new-hotkey` makes a hotkey)",
         path.display()
     )]
     Unreadable {
@@ -55,7 +55,7 @@ pub enum WalletError {
     },
     /// A file of another program.
     #[error(
-        "key file {}: is a polkadot.js export, which has a form and a password of its own; import it with `btcli wallet regen_hotkey --json`",
+        "key file {}: is a polkadot.js export, which has a form and a password of its own; import it with `btcli wallet regen_hotkey --json` (a coldkey with `regen_coldkey`)",
         path.display()
     )]
     PolkadotExport {
@@ -74,14 +74,14 @@ pub enum WalletError {
     },
     /// A file that is encrypted or shall be, and no password.
     #[error(
-        "key file {}: its encryption needs a password, and none is known: set WALLET_PASSWORD (or {variable}, as the Python wallet saves it), name a file that holds it with WALLET_PASSWORD_FILE, or run this on a terminal to be asked",
+        "key file {}: its encryption needs a password, and none is known: {ways}, or run this on a terminal to be asked",
         path.display()
     )]
     NeedsPassword {
         /// The file.
         path: PathBuf,
-        /// The file's own variable.
-        variable: String,
+        /// Where it could have been given.
+        ways: String,
     },
     /// The password does not decrypt the file.
     #[error("key file {}: the password from {source_name} is wrong, or the encrypted file is damaged", path.display())]
@@ -127,4 +127,12 @@ pub enum WalletError {
     /// The program ends before the key was read.
     #[error("stopped before the key was read")]
     Stopped,
+}
+
+impl WalletError {
+    /// Whether there simply is no such file.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
 }

@@ -1,12 +1,12 @@
 //! Key files on disk: opened with care, and written so that only their owner reads them.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::WalletError;
+use super::{WalletError, public_path};
 
 /// A key file is a few hundred bytes, encrypted a few thousand; anything larger is not one.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -26,33 +26,44 @@ pub(super) struct Opened {
 /// Reads a key file. Links are followed, as secrets are mounted into containers by links; what matters is the file that
 /// they lead to.
 pub(super) fn open(path: &Path) -> Result<Opened, WalletError> {
-    let unreadable = |source| WalletError::Unreadable { path: path.to_owned(), source };
     let not_a_file = |what| WalletError::NotAFile { path: path.to_owned(), what };
-    let is_link = std::fs::symlink_metadata(path).map_err(unreadable)?.is_symlink();
-    let metadata = match std::fs::metadata(path) {
-        Err(error) if is_link && error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(not_a_file("is a link that leads nowhere"));
+    let opened = read_plain(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
+        ErrorKind::NotFound if is_taken(path) => not_a_file("is a link that leads nowhere"),
+        ErrorKind::IsADirectory => {
+            not_a_file("is a folder; the key is a file (are WALLET_NAME and HOTKEY_NAME right?)")
         }
-        other => other.map_err(unreadable)?,
-    };
+        ErrorKind::InvalidInput => not_a_file("is not a plain file"),
+        ErrorKind::FileTooLarge => {
+            WalletError::Malformed { path: path.to_owned(), reason: "is too large for a key file" }
+        }
+        _ => WalletError::Unreadable { path: path.to_owned(), source },
+    })?;
+    if let Some(mode) = opened.mode.filter(|mode| mode & WRITABLE_BY_OTHERS != 0) {
+        return Err(WalletError::Writable { path: path.to_owned(), mode });
+    }
+    Ok(opened)
+}
+
+/// Reads a plain file of at most `most` bytes that may hold a secret.
+///
+/// # Errors
+/// The system's; of the kinds `IsADirectory`, `InvalidInput` and `FileTooLarge` where it is none.
+pub(super) fn read_plain(path: &Path, most: u64) -> std::io::Result<Opened> {
+    let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
-        return Err(not_a_file("is a folder; the key is a file (are WALLET_NAME and HOTKEY_NAME right?)"));
+        return Err(std::io::Error::new(ErrorKind::IsADirectory, "it is a folder"));
     }
     // Looked at before it is opened: to open a pipe would be to wait for its other end.
     if !metadata.is_file() {
-        return Err(not_a_file("is not a plain file"));
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a plain file"));
     }
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    let mode = mode_of(&metadata);
-    if let Some(mode) = mode.filter(|mode| mode & WRITABLE_BY_OTHERS != 0) {
-        return Err(WalletError::Writable { path: path.to_owned(), mode });
-    }
+    let file = File::open(path)?;
+    let mode = mode_of(&file.metadata()?);
     // Room for all of it at once: a vector that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES as usize + 1));
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(WalletError::Malformed { path: path.to_owned(), reason: "too large for a hotkey file" });
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(most).unwrap_or(0) + 1));
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, "it is too long"));
     }
     Ok(Opened { bytes, mode })
 }
@@ -68,6 +79,7 @@ pub(super) fn warn_if_open(path: &Path, mode: Option<u32>) {
     }
 }
 
+/// Permission bits; `None` on a system without them.
 #[cfg(unix)]
 pub(super) fn mode_of(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -89,14 +101,19 @@ pub(super) fn make_folder_of(path: &Path) -> Result<(), WalletError> {
     builder.create(folder).map_err(|source| WalletError::Unwritable { path: path.to_owned(), source })
 }
 
-/// Writes a new file that only its owner reads. Whatever is there, a link included, is an error.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), WalletError> {
+/// Makes a file that only its owner reads. Whatever is there, a link included, is an error.
+pub(crate) fn create_private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => WalletError::Exists { path: path.to_owned() },
+    options.open(path)
+}
+
+/// Writes a new key file.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), WalletError> {
+    let mut file = create_private(path).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => WalletError::Exists { path: path.to_owned() },
         _ => WalletError::Unwritable { path: path.to_owned(), source },
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| {
@@ -111,22 +128,60 @@ pub(super) fn is_taken(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Moves what is at `path` to a free name beside it, `name.old-1` and so on, and returns that; `None` where nothing is
-/// there.
+/// Moves a key and its public half to free names beside them, `name.old-1` and `name.old-1pub.txt` and so on, and returns
+/// where the key is now; `None` where there was none. Whatever others do to these files meanwhile, none is overwritten.
 pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
-    if !is_taken(path) {
+    let public = public_path(path);
+    if !is_taken(path) && !is_taken(&public) {
         return Ok(None);
     }
-    let aside = |number: u32| {
+    let unwritable = |source| WalletError::Unwritable { path: path.to_owned(), source };
+    for number in 1..=MAX_KEPT {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".old-{number}"));
-        path.with_file_name(name)
-    };
-    let unwritable = |source| WalletError::Unwritable { path: path.to_owned(), source };
-    let free = (1..=MAX_KEPT).map(aside).find(|aside| !is_taken(aside));
-    let free = free.ok_or_else(|| unwritable(std::io::Error::other("too many old keys are kept beside it")))?;
-    std::fs::rename(path, &free).map_err(unwritable)?;
-    Ok(Some(free))
+        let kept = path.with_file_name(name);
+        let Some(place) = Reserved::new(kept.clone()).map_err(unwritable)? else { continue };
+        let Some(public_place) = Reserved::new(public_path(&kept)).map_err(unwritable)? else { continue };
+        let moved = place.fill_with(path).map_err(unwritable)?;
+        public_place.fill_with(&public).map_err(unwritable)?;
+        return Ok(moved.then_some(kept));
+    }
+    Err(unwritable(std::io::Error::other("too many old keys are kept beside it")))
+}
+
+/// A name held by an empty file. To move a file replaces whatever has its new name: only who made the empty file may.
+struct Reserved {
+    path: PathBuf,
+    filled: bool,
+}
+
+impl Reserved {
+    /// `None` where the name is taken.
+    fn new(path: PathBuf) -> std::io::Result<Option<Self>> {
+        match create_private(&path) {
+            Ok(_empty) => Ok(Some(Self { path, filled: false })),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a file here; whether there was one.
+    fn fill_with(mut self, from: &Path) -> std::io::Result<bool> {
+        match std::fs::rename(from, &self.path) {
+            Ok(()) => self.filled = true,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.filled)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.filled {
+            let _left_empty_at_worst = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -195,10 +250,34 @@ mod tests {
         symlink(folder.path().join("elsewhere"), &link).unwrap();
         assert!(matches!(write_new(&link, b"two"), Err(WalletError::Exists { .. })));
         assert!(!folder.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn what_is_set_aside_keeps_its_public_half_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h");
+        let names = || {
+            let names = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        write_new(&path, b"one").unwrap();
+        write_new(&public_path(&path), b"public one").unwrap();
         assert_eq!(set_aside(&path).unwrap(), Some(path.with_file_name("h.old-1")));
         write_new(&path, b"two").unwrap();
         assert_eq!(set_aside(&path).unwrap(), Some(path.with_file_name("h.old-2")));
+        assert_eq!(names(), ["h.old-1", "h.old-1pub.txt", "h.old-2"], "and no empty file is left");
+        // A public half alone, and a name that is taken in part.
+        write_new(&path.with_file_name("h.old-3pub.txt"), b"mine").unwrap();
+        write_new(&public_path(&path), b"public three").unwrap();
         assert_eq!(set_aside(&path).unwrap(), None);
-        assert_eq!(std::fs::read(path.with_file_name("h.old-1")).unwrap(), b"one");
+        assert_eq!(set_aside(&path).unwrap(), None);
+        assert_eq!(names(), ["h.old-1", "h.old-1pub.txt", "h.old-2", "h.old-3pub.txt", "h.old-4pub.txt"]);
+        for (name, content) in
+            [("h.old-1", &b"one"[..]), ("h.old-1pub.txt", b"public one"), ("h.old-3pub.txt", b"mine")]
+        {
+            assert_eq!(std::fs::read(path.with_file_name(name)).unwrap(), content);
+        }
     }
 }

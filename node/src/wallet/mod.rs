@@ -33,7 +33,9 @@ pub use content::KeyFormat;
 pub use create::{NewHotkey, Written};
 pub use encryption::Encryption;
 pub use error::WalletError;
-pub use password::{Password, PasswordSources};
+pub(crate) use file::create_private;
+pub(crate) use password::restore_terminal;
+pub use password::{KeyKind, PasswordSources};
 
 /// The file of a hotkey: `{path}/{wallet}/hotkeys/{hotkey}`.
 #[must_use]
@@ -68,7 +70,7 @@ pub async fn load_hotkey(wallet: &WalletConfig) -> Result<sr25519::Pair, WalletE
 /// # Errors
 /// [`WalletError`] with the file and what is wrong with it.
 pub async fn load_coldkey(wallet: &WalletConfig) -> Result<sr25519::Pair, WalletError> {
-    load(coldkey_path(wallet), wallet.passwords.clone()).await
+    load(coldkey_path(wallet), wallet.coldkey_passwords.clone()).await
 }
 
 async fn load(path: PathBuf, passwords: PasswordSources) -> Result<sr25519::Pair, WalletError> {
@@ -80,18 +82,33 @@ async fn load(path: PathBuf, passwords: PasswordSources) -> Result<sr25519::Pair
     .await
 }
 
-/// Runs what takes seconds, half a gibibyte or a person at a keyboard where it holds up nobody else.
+/// Runs what takes seconds, half a gibibyte or a person at a keyboard where it holds up nobody else: neither other tasks nor
+/// the end of the program, which would else wait for the answer to a question. When it is given up, the terminal is put
+/// right.
 ///
 /// # Errors
-/// Those of `work`, and [`WalletError::Stopped`] when the program ends meanwhile.
+/// Those of `work`, and [`WalletError::Stopped`] where the system gives no thread.
 pub async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WalletError> + Send + 'static,
 ) -> Result<T, WalletError> {
-    match tokio::task::spawn_blocking(work).await {
+    struct Terminal;
+    impl Drop for Terminal {
+        fn drop(&mut self) {
+            restore_terminal();
+        }
+    }
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("wallet".to_owned());
+    let thread = thread.spawn(move || {
+        let _given_up = sender.send(work());
+    });
+    let thread = thread.map_err(|_| WalletError::Stopped)?;
+    let _terminal = Terminal;
+    match receiver.await {
         Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(WalletError::Stopped),
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => Err(WalletError::Stopped),
         },
     }
 }
@@ -180,15 +197,17 @@ impl KeyFile {
         };
         let Content { pair, format, address } = content.map_err(|error| self.content_error(error))?;
         let found = Hotkey::from(pair.public());
-        let beside = known_address(&self.path);
-        if format == KeyFormat::Hex && beside.is_some_and(|known| self.is_digits_of(&known)) {
-            let reason = "holds the public key, not the secret one";
-            return Err(WalletError::Malformed { path: self.path.clone(), reason });
-        }
-        let (expected, checked_against) = match (address, beside) {
-            (Some(address), _) => (address, CheckedAgainst::File),
-            (None, Some(beside)) => (beside.to_string(), CheckedAgainst::PublicFile),
-            (None, None) => (found.to_string(), CheckedAgainst::Nothing),
+        let (expected, checked_against) = match address {
+            Some(address) => (address, CheckedAgainst::File),
+            None => match known_address(&self.path)? {
+                // Early wallets kept bare public keys too: taken for a seed, one would sign as somebody else.
+                Some(known) if self.is_digits_of(&known) => {
+                    let reason = "holds the public key, not the secret one";
+                    return Err(WalletError::Malformed { path: self.path.clone(), reason });
+                }
+                Some(known) => (known.to_string(), CheckedAgainst::PublicFile),
+                None => (found.to_string(), CheckedAgainst::Nothing),
+            },
         };
         if expected != found.to_string() {
             return Err(WalletError::WrongAddress { path: self.path.clone(), found, expected });
@@ -233,12 +252,37 @@ fn seal_error(path: &Path, error: SealError, source_name: &str) -> WalletError {
     }
 }
 
-/// The address that the public half beside a key file states; `None` where there is no such file, or it states none.
-#[must_use]
-pub fn known_address(path: &Path) -> Option<Hotkey> {
-    let opened = file::open(&public_path(path)).ok()?;
-    let json: serde_json::Value = serde_json::from_slice(&opened.bytes).ok()?;
-    json.get("ss58Address")?.as_str()?.parse().ok()
+/// The address that the public half beside a key file states; `None` where there is no such file.
+///
+/// # Errors
+/// [`WalletError`] for one that cannot be read, that others can change, or that states no address: what a key is checked
+/// against must not be taken for absent because it is damaged.
+pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
+    let public = public_path(path);
+    let opened = match file::open(&public) {
+        Err(error) if error.is_absent() => return Ok(None),
+        other => other?,
+    };
+    let json: Option<serde_json::Value> = serde_json::from_slice(&opened.bytes).ok();
+    let stated = json.as_ref().and_then(|json| json.get("ss58Address")?.as_str()?.parse().ok());
+    let reason = "is the public half of a key and states no ss58Address; remove it, or write it anew from the key";
+    stated.map(Some).ok_or(WalletError::Malformed { path: public, reason })
+}
+
+/// The address of a key file: out of the file itself, or stated by the public half beside one that is encrypted or absent.
+/// `None` where neither says it without a password.
+///
+/// # Errors
+/// [`WalletError`]: a file that is there and cannot be used is not passed over for its public half.
+pub fn address_of(path: &Path) -> Result<Option<Hotkey>, WalletError> {
+    let file = match KeyFile::open(path) {
+        Err(error) if error.is_absent() => return known_address(path)?.map(Some).ok_or(error),
+        other => other?,
+    };
+    if file.encryption().is_some() {
+        return known_address(path);
+    }
+    Ok(Some(file.load(&PasswordSources::default())?.pair.public().into()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where the password of an encrypted key file comes from: the Python wallet's variable, a setting, a file, or a prompt.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -15,22 +15,56 @@ const MAX_PASSWORD_BYTES: u64 = 4096;
 /// Fewer characters are guessed too soon, even at the wallet's half second a guess.
 const MIN_NEW_CHARACTERS: usize = 8;
 
+/// What a key is for, and with it which settings hold its password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Signs for a validator or miner, day and night: its password may lie where the program starts.
+    #[default]
+    Hotkey,
+    /// Holds the money. No variable that is there for the hotkey unlocks it.
+    Coldkey,
+}
+
+impl KeyKind {
+    const fn file_setting(self) -> &'static str {
+        match self {
+            Self::Hotkey => "WALLET_PASSWORD_FILE",
+            Self::Coldkey => "COLDKEY_PASSWORD_FILE",
+        }
+    }
+}
+
 /// Where a password may be found besides the variable that belongs to the key file.
 #[derive(Clone, Debug, Default)]
 pub struct PasswordSources {
-    /// `WALLET_PASSWORD`.
+    /// What the key is for.
+    pub kind: KeyKind,
+    /// `WALLET_PASSWORD`, of hotkeys only.
     pub value: Option<Secret>,
-    /// `WALLET_PASSWORD_FILE`.
+    /// `WALLET_PASSWORD_FILE` or `COLDKEY_PASSWORD_FILE`.
     pub file: Option<PathBuf>,
 }
 
+impl PasswordSources {
+    fn needed(&self, path: &Path) -> WalletError {
+        let (variable, setting) = (variable_of(path), self.kind.file_setting());
+        let ways = match self.kind {
+            KeyKind::Hotkey => format!(
+                "set WALLET_PASSWORD (or {variable}, as the Python wallet saves it), name a file that holds it with {setting}"
+            ),
+            KeyKind::Coldkey => {
+                format!("name a file that holds it with {setting} (or set {variable}, as the Python wallet saves it)")
+            }
+        };
+        WalletError::NeedsPassword { path: path.to_owned(), ways }
+    }
+}
+
 /// A password: wiped when dropped, never shown.
-pub struct Password(Zeroizing<String>);
+pub(super) struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Wraps a password.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
@@ -68,8 +102,53 @@ impl Surroundings for Process {
     }
 
     fn ask(&self, question: &str) -> Option<std::io::Result<String>> {
-        std::io::stdin().is_terminal().then(|| rpassword::prompt_password(question))
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        terminal::remember();
+        let answer = rpassword::prompt_password(question);
+        terminal::forget();
+        Some(answer)
     }
+}
+
+/// Puts the terminal back as it was where a question still waits on it, for a program that ends without the answer: the
+/// question hides what is typed.
+pub(crate) fn restore_terminal() {
+    terminal::restore();
+}
+
+#[cfg(unix)]
+mod terminal {
+    use std::fs::File;
+    use std::sync::{Mutex, PoisonError};
+
+    use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+
+    /// As it was before the question that waits; `None` where none does.
+    static BEFORE: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+    pub(super) fn remember() {
+        let found = File::open("/dev/tty").ok().and_then(|tty| tcgetattr(&tty).ok().map(|before| (tty, before)));
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    pub(super) fn forget() {
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn restore() {
+        if let Some((tty, before)) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _gone_at_worst = tcsetattr(&tty, SetArg::TCSANOW, &before);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod terminal {
+    pub(super) fn remember() {}
+    pub(super) fn forget() {}
+    pub(super) fn restore() {}
 }
 
 /// The variable in which the Python wallet saves a file's password.
@@ -87,8 +166,7 @@ pub(super) fn find(
         return Ok(found);
     }
     let question = format!("password of {}: ", path.display());
-    let needed = || WalletError::NeedsPassword { path: path.to_owned(), variable: variable_of(path) };
-    ask(&question, surroundings)?.ok_or_else(needed)
+    ask(&question, surroundings)?.ok_or_else(|| sources.needed(path))
 }
 
 /// The password for a file that is about to be written; a person is asked twice.
@@ -101,7 +179,7 @@ pub(super) fn choose(
     let found = match given(path, sources, surroundings)? {
         Some(found) => found,
         None => {
-            let needed = || WalletError::NeedsPassword { path: path.to_owned(), variable: variable_of(path) };
+            let needed = || sources.needed(path);
             let first = ask(&question, surroundings)?.ok_or_else(needed)?;
             let again = ask("the same again: ", surroundings)?.ok_or_else(needed)?;
             if first.password.as_bytes() != again.password.as_bytes() {
@@ -132,7 +210,8 @@ fn given(
     } else if let Some(value) = &sources.value {
         (Password::new(value.expose()), "WALLET_PASSWORD".to_owned())
     } else if let Some(file) = &sources.file {
-        (read_file(file)?, format!("WALLET_PASSWORD_FILE ({})", file.display()))
+        let source_name = format!("{} ({})", sources.kind.file_setting(), file.display());
+        (read_file(file, &source_name)?, source_name)
     } else {
         return Ok(None);
     };
@@ -158,25 +237,16 @@ fn unscramble(variable: &str, value: &str) -> Result<Password, WalletError> {
     Ok(Password::new(text))
 }
 
-fn read_file(path: &Path) -> Result<Password, WalletError> {
-    let source_name = format!("WALLET_PASSWORD_FILE ({})", path.display());
-    let failed = |error: std::io::Error| unusable(&source_name, error.to_string());
-    // Looked at before it is opened: to open a pipe would be to wait for its other end.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(unusable(&source_name, "it is not a plain file"));
-    }
-    let file = std::fs::File::open(path).map_err(failed)?;
-    super::file::warn_if_open(path, super::file::mode_of(&file.metadata().map_err(failed)?));
-    let mut text = Zeroizing::new(String::with_capacity(MAX_PASSWORD_BYTES as usize + 1));
-    file.take(MAX_PASSWORD_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_PASSWORD_BYTES {
-        return Err(unusable(&source_name, "it is too long for a password"));
-    }
+fn read_file(path: &Path, source_name: &str) -> Result<Password, WalletError> {
+    let opened = super::file::read_plain(path, MAX_PASSWORD_BYTES);
+    let opened = opened.map_err(|error| unusable(source_name, error.to_string()))?;
+    super::file::warn_if_open(path, opened.mode);
+    let text = std::str::from_utf8(&opened.bytes).map_err(|_| unusable(source_name, "it is not text"))?;
     // Editors end a file with a line break, which nobody means.
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(unusable(&source_name, "it is empty"));
+        return Err(unusable(source_name, "it is empty"));
     }
     Ok(Password::new(line))
 }
@@ -224,7 +294,11 @@ pub(super) mod tests {
         let path = Path::new("/srv/.bittensor/w/hotkeys/h");
         let variable = "BT_PW__SRV__BITTENSOR_W_HOTKEYS_H".to_owned();
         assert_eq!(variable_of(path), variable);
-        let mut sources = PasswordSources { value: Some(Secret::new("from setting")), file: Some(file.clone()) };
+        let mut sources = PasswordSources {
+            value: Some(Secret::new("from setting")),
+            file: Some(file.clone()),
+            ..PasswordSources::default()
+        };
         let mut given = Given::default();
         given.answers.borrow_mut().push("from prompt".to_owned());
         given.variables.insert(variable.clone(), scramble(&variable, "from variable, with an ö"));
@@ -239,6 +313,21 @@ pub(super) mod tests {
         for way in ["WALLET_PASSWORD ", "WALLET_PASSWORD_FILE", "BT_PW__SRV", "terminal"] {
             assert!(none.contains(way), "{none}");
         }
+    }
+
+    #[test]
+    fn a_coldkeys_password_has_a_place_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "from file").unwrap();
+        let coldkey = |file| PasswordSources { kind: KeyKind::Coldkey, file, ..PasswordSources::default() };
+        let path = Path::new("/w/coldkey");
+        let (password, source) = text(find(path, &coldkey(Some(file)), &Given::default()));
+        assert_eq!(password, "from file");
+        assert!(source.starts_with("COLDKEY_PASSWORD_FILE"), "{source}");
+        let none = find(path, &coldkey(None), &Given::default()).err().unwrap().to_string();
+        assert!(none.contains("COLDKEY_PASSWORD_FILE") && none.contains("BT_PW__W_COLDKEY"), "{none}");
+        assert!(!none.contains("WALLET_PASSWORD"), "{none}");
     }
 
     #[test]

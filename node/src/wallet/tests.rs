@@ -8,8 +8,8 @@ const PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lone
 const ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 
 fn wallet(folder: &Path) -> WalletConfig {
-    let passwords = PasswordSources::default();
-    WalletConfig { path: folder.into(), wallet: "w".into(), hotkey: "h".into(), passwords }
+    let (passwords, coldkey_passwords) = (PasswordSources::default(), PasswordSources::default());
+    WalletConfig { path: folder.into(), wallet: "w".into(), hotkey: "h".into(), passwords, coldkey_passwords }
 }
 
 fn load_beside(content: &[u8], public: Option<&str>) -> Result<LoadedKey, WalletError> {
@@ -45,7 +45,7 @@ fn errors_name_the_file_and_the_next_step_but_no_secret() {
         ("$NACLxxxx", "encrypted"),
         ("$ANSIBLE_VAULT;1.1;AES256\nsecret-seed", "encrypted"),
         ("gAAAAAsecret-seed", "encrypted"),
-        ("not json secret-seed", "not a hotkey file"),
+        ("not json secret-seed", "not a key file"),
         (r#"{"encoded": "x", "encoding": {}}"#, "polkadot.js"),
         (r#"{"ss58Address": "5x"}"#, "no secret"),
         (r#"{"secretSeed": "0x12"}"#, "neither 32 nor 64"),
@@ -77,8 +77,14 @@ fn a_key_without_address_is_checked_against_the_public_half_beside_it() {
     let against = |public| load_beside(seed.as_bytes(), public).map(|loaded| loaded.checked_against);
     assert_eq!(against(Some(&own)).unwrap(), CheckedAgainst::PublicFile);
     assert_eq!(against(None).unwrap(), CheckedAgainst::Nothing);
-    assert_eq!(against(Some("not json")).unwrap(), CheckedAgainst::Nothing);
     assert!(matches!(against(Some(other)), Err(WalletError::WrongAddress { .. })));
+    for damaged in ["not json", "{}", r#"{"ss58Address":"5x"}"#] {
+        let error = against(Some(damaged)).err().unwrap().to_string();
+        assert!(error.contains("hpub.txt") && error.contains("no ss58Address"), "{error}");
+    }
+    // A file that states its address needs no other.
+    let stated = format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "{ADDRESS}"}}"#);
+    assert!(load_beside(stated.as_bytes(), Some("not json")).is_ok());
     // Early wallets kept public keys in this form: taken for a seed, one would sign as somebody else.
     let public = format!("0x{}", hex::encode(ADDRESS.parse::<Hotkey>().unwrap().as_bytes()));
     let error = load_beside(public.as_bytes(), Some(&own)).err().unwrap().to_string();
@@ -96,7 +102,7 @@ fn a_new_hotkey_loads_again_and_replaces_none() {
     let loaded = KeyFile::open(&path).unwrap().load_in(&PasswordSources::default(), &nobody).unwrap();
     assert_eq!(Hotkey::from(loaded.pair.public()), first.hotkey());
     assert_eq!((loaded.format, loaded.checked_against), (KeyFormat::Json, CheckedAgainst::File));
-    assert_eq!(known_address(&path), Some(first.hotkey()));
+    assert_eq!(known_address(&path).unwrap(), Some(first.hotkey()));
     let again = sr25519::Pair::from_phrase(first.mnemonic(), None).unwrap().0;
     assert_eq!(again.public(), loaded.pair.public());
     let shown = format!("{first:?} {loaded:?} {:?}", KeyFile::open(&path).unwrap());
@@ -104,9 +110,10 @@ fn a_new_hotkey_loads_again_and_replaces_none() {
 
     let second = NewHotkey::generate();
     assert!(matches!(second.write_in(&path, None, false, &nobody), Err(WalletError::Exists { .. })));
-    assert_eq!(known_address(&path), Some(first.hotkey()));
+    assert_eq!(known_address(&path).unwrap(), Some(first.hotkey()));
     let kept = second.write_in(&path, None, true, &nobody).unwrap().replaced.unwrap();
-    assert_eq!(known_address(&path), Some(second.hotkey()));
+    assert_eq!(known_address(&kept).unwrap(), Some(first.hotkey()));
+    assert_eq!(known_address(&path).unwrap(), Some(second.hotkey()));
     let loaded = KeyFile::open(&kept).unwrap().load_in(&PasswordSources::default(), &nobody).unwrap();
     assert_eq!(Hotkey::from(loaded.pair.public()), first.hotkey());
 }
@@ -116,7 +123,8 @@ fn an_encrypted_hotkey_loads_with_its_password_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = hotkey_path(&wallet(folder.path()));
     let new = NewHotkey::generate();
-    let sources = |text: &str| PasswordSources { value: Some(leoma_storage::Secret::new(text)), file: None };
+    let sources =
+        |text: &str| PasswordSources { value: Some(leoma_storage::Secret::new(text)), ..PasswordSources::default() };
     new.write_in(&path, Some(&sources("correct horse")), false, &Given::default()).unwrap();
     let file = KeyFile::open(&path).unwrap();
     assert_eq!(file.encryption(), Some(Encryption::Nacl));
@@ -125,4 +133,54 @@ fn an_encrypted_hotkey_loads_with_its_password_only() {
     let error = file.load_in(&sources("wrong horse"), &Given::default()).err().unwrap();
     assert!(matches!(error, WalletError::WrongPassword { .. }));
     assert!(error.to_string().contains("WALLET_PASSWORD") && !error.to_string().contains("horse"), "{error}");
+}
+
+#[test]
+fn wallets_that_replace_a_hotkey_at_once_lose_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = hotkey_path(&wallet(folder.path()));
+    let written = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let start = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..5 {
+                    let new = NewHotkey::generate();
+                    match new.write_in(&path, None, true, &Given::default()) {
+                        Ok(_) => assert!(written.lock().unwrap().insert(new.hotkey())),
+                        Err(error) => assert!(matches!(error, WalletError::Exists { .. }), "{error}"),
+                    }
+                }
+            });
+        }
+    });
+    let kept = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let secrets = kept.filter(|path| !path.display().to_string().ends_with("pub.txt"));
+    let found: std::collections::BTreeSet<_> = secrets.map(|path| address_of(&path).unwrap().unwrap()).collect();
+    let written = written.into_inner().unwrap();
+    assert!(!written.is_empty());
+    assert_eq!(written.difference(&found).collect::<Vec<_>>(), Vec::<&Hotkey>::new());
+}
+
+#[test]
+fn an_address_comes_from_the_public_half_only_where_the_key_does_not_tell_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = hotkey_path(&wallet(folder.path()));
+    let new = NewHotkey::generate();
+    assert!(address_of(&path).err().unwrap().is_absent());
+    new.write_in(&path, None, false, &Given::default()).unwrap();
+    assert_eq!(address_of(&path).unwrap(), Some(new.hotkey()));
+    // A key file that is there and damaged is said to be, however good its public half is.
+    std::fs::write(&path, "{").unwrap();
+    assert!(matches!(address_of(&path), Err(WalletError::Malformed { .. })));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(matches!(address_of(&path), Err(WalletError::NotAFile { .. })));
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(address_of(&path).unwrap(), Some(new.hotkey()));
+    std::fs::write(&path, [&b"$NACL"[..], &[0; 100]].concat()).unwrap();
+    assert_eq!(address_of(&path).unwrap(), Some(new.hotkey()));
+    std::fs::remove_file(public_path(&path)).unwrap();
+    assert_eq!(address_of(&path).unwrap(), None);
 }
