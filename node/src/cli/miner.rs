@@ -110,7 +110,7 @@ impl CommitArgs {
         let committed = |metagraph: &crate::chain::Metagraph| {
             metagraph.commitments.get(&hotkey).filter(|found| found.text == text).map(|found| found.block)
         };
-        let block = read_back(&chain, committed).await?.with_context(|| {
+        let block = read_back(&chain, &transaction, committed).await?.with_context(|| {
             format!("transaction {transaction} is in a final block, but the chain names another commitment of {hotkey}")
         })?;
         if self.json {

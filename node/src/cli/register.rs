@@ -88,7 +88,7 @@ impl RegisterArgs {
             bail!("the cost rose to {now} meanwhile: nothing was sent; --max-burn {now} allows that much");
         }
         let transaction = chain.burned_register(&signer, &hotkey).await?;
-        let uid = read_back(&chain, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {
+        let uid = read_back(&chain, &transaction, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {
             format!(
                 "transaction {transaction} is in a final block, but the hotkey is on no slot: was it replaced at once?"
             )

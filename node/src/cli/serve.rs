@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use super::account::{AccountFlags, given};
+
 pub(super) use crate::serve::Parts;
 
 #[derive(Debug, Subcommand)]
@@ -28,21 +30,8 @@ impl ServersCommand {
 /// The settings that are most often given by hand; every other one is set in the environment or the file.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// The chain: finney, test, local or a WebSocket address.
-    #[arg(long)]
-    network: Option<String>,
-    /// A chain node to use instead of the network's own; may be given several times, the preferred one first.
-    #[arg(long, value_name = "URL")]
-    chain_endpoint: Vec<String>,
-    /// The subnet.
-    #[arg(long)]
-    netuid: Option<String>,
-    /// The wallet's name.
-    #[arg(long)]
-    wallet_name: Option<String>,
-    /// The hotkey's name.
-    #[arg(long)]
-    hotkey_name: Option<String>,
+    #[command(flatten)]
+    account: AccountFlags,
     /// Folder for this validator's state.
     #[arg(long)]
     state_dir: Option<String>,
@@ -58,24 +47,19 @@ pub(super) struct ServeArgs {
 }
 
 impl ServeArgs {
-    fn flags(&self) -> BTreeMap<String, String> {
-        let endpoints = (!self.chain_endpoint.is_empty()).then(|| self.chain_endpoint.join(","));
-        let flags = [
-            ("NETWORK", &self.network),
-            ("CHAIN_ENDPOINTS", &endpoints),
-            ("NETUID", &self.netuid),
-            ("WALLET_NAME", &self.wallet_name),
-            ("HOTKEY_NAME", &self.hotkey_name),
+    fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = self.account.settings();
+        settings.extend(given([
             ("LEOMA_STATE_DIR", &self.state_dir),
             ("LEOMA_HTTP_LISTEN", &self.http_listen),
             ("LEOMA_DEVICE", &self.device),
             ("LEOMA_BOOTNODES", &self.bootnodes),
-        ];
-        flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+        ]));
+        settings
     }
 
     pub(super) async fn run(self, file: Option<PathBuf>, parts: Parts) -> anyhow::Result<()> {
-        let config = super::load(file, self.flags())?;
+        let config = super::load(file, self.settings())?;
         crate::telemetry::init(&config.log_level, config.log_json);
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
@@ -104,5 +88,6 @@ async fn cancel_on_signal(stop: CancellationToken) {
     };
     signal.await;
     tracing::warn!("stopped at once by a second signal");
+    crate::wallet::restore_terminal();
     std::process::exit(130);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use leoma_protocol::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, MemoryGuard};
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard};
 use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 
@@ -89,7 +89,7 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
     let lookback = ConsensusParams::default().lookback_blocks;
     let hash = allowlists::publish(&source, &chain, &signer, &allowlist, lookback).await?;
     println!("written to the source bucket and committed on chain in transaction {hash}");
-    let block = verify(&source, &chain, &allowlist).await?;
+    let block = verify(&source, &chain, &hash, &allowlist).await?;
     println!("read back: the bucket holds it, and the chain names it since block {block}");
     if from_draft && draft.discard()? {
         println!("the draft is published and dropped");
@@ -132,7 +132,12 @@ async fn warn(
 }
 
 /// Reads both back and returns the commitment's block. Another owner's machine may have published meanwhile.
-async fn verify(source: &SourceBucket, chain: &ChainClient, allowlist: &Allowlist) -> anyhow::Result<BlockNumber> {
+async fn verify(
+    source: &SourceBucket,
+    chain: &ChainClient,
+    transaction: &Digest,
+    allowlist: &Allowlist,
+) -> anyhow::Result<BlockNumber> {
     let found = allowlists::present(source).await?.map(|list| list.digest());
     if found != Some(allowlist.digest()) {
         let found = found.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
@@ -142,5 +147,5 @@ async fn verify(source: &SourceBucket, chain: &ChainClient, allowlist: &Allowlis
         let commitment = metagraph.commitments.get(&metagraph.owner)?;
         (commitment.text == allowlist.commitment()).then_some(commitment.block)
     };
-    read_back(chain, named).await?.context("the chain names another allowlist than the one committed: publish again")
+    read_back(chain, transaction, named).await?.context("the chain names another allowlist than the one committed: publish again")
 }
