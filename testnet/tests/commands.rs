@@ -184,6 +184,16 @@ async fn an_allowlist_goes_from_draft_to_bucket_and_chain() {
     expected.sort_unstable();
     validators.sort_unstable();
     assert_eq!(validators, expected);
+    // A draft from before another list was published would undo that one.
+    bench.leoma("owner", &["validator", "add", &stranger]).await.says(true, &["3 validators"]);
+    let ([a, _], added_again) = (&expected, format!("+ {stranger}"));
+    bench.leoma("owner", &["validator", "publish", "--validators", a]).await.says(true, &["read back"]);
+    let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
+    assert_eq!((&listed["draft"]["outdated"], &listed["validators"]), (&true.into(), &vec![a.as_str()].into()));
+    let said = bench.leoma("owner", &["validator", "publish"]).await;
+    said.says(false, &["begun from another list", &added_again, "leoma validator discard", "--validators"]);
+    let after = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
+    assert_eq!((&after["sha256"], &after["draft"]), (&listed["sha256"], &listed["draft"]));
     bench.stop().await;
 }
 
@@ -196,7 +206,6 @@ async fn a_hotkey_is_registered_once_and_only_when_asked_to_pay() {
     bench.leoma("new", &["register"]).await.says(false, &["0.25 TAO", "2 TAO", "--yes"]);
     let said = bench.leoma("new", &["register", "--yes", "--max-burn", "0.1"]).await;
     said.says(false, &["--max-burn 0.1 TAO"]);
-    assert_eq!(bench.metagraph().await.uid(&hotkey), None);
     // What unlocks the hotkey does not unlock the money.
     bench.leoma("new", &["register", "--yes"]).await.says(false, &["new/coldkey", "COLDKEY_PASSWORD_FILE"]);
     assert_eq!(bench.metagraph().await.uid(&hotkey), None);

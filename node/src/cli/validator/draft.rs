@@ -1,23 +1,44 @@
-//! The owner's draft of the next allowlist: a file in the state folder, in the form of the published one.
+//! The owner's draft of the next allowlist: a file in the state folder, with the hash of the list that it began from.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 use leoma_rotation::allowlist::MAX_ALLOWLIST_BYTES;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
+/// Largest draft: a list and a hash, with room for line breaks.
+const MAX_DRAFT_BYTES: u64 = 2 * MAX_ALLOWLIST_BYTES as u64;
+
+/// A list that is not published yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    /// The hash that the chain named when the draft was begun; `None` where it named none.
+    pub(super) base: Option<String>,
+    pub(super) allowlist: Allowlist,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftJson {
+    base: Option<String>,
+    interval: u64,
+    validators: Vec<Hotkey>,
+}
+
 /// Where the draft lies, whether there is one or not.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct DraftFile {
     path: PathBuf,
 }
 
-impl Draft {
-    /// The draft for the configured subnet: one machine may own several.
+impl DraftFile {
+    /// That for the configured subnet: one machine may own several.
     pub(super) fn of(config: &Config) -> Self {
         Self { path: config.state_dir.join(format!("allowlist-draft-{}.json", config.netuid)) }
     }
@@ -26,28 +47,42 @@ impl Draft {
         &self.path
     }
 
+    fn place(&self) -> String {
+        format!("the draft {}", self.path.display())
+    }
+
     /// The draft; `None` where there is none.
-    pub(super) fn read(&self) -> anyhow::Result<Option<Allowlist>> {
-        let place = || format!("the draft {}", self.path.display());
+    pub(super) fn read(&self) -> anyhow::Result<Option<Draft>> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.with_context(place)?,
+            other => other.with_context(|| self.place())?,
         };
         let mut bytes = Vec::new();
-        file.take(MAX_ALLOWLIST_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(place)?;
-        let damaged = || format!("{} (drop it with `leoma validator discard`)", place());
-        Allowlist::parse(&bytes).map(Some).with_context(damaged)
+        file.take(MAX_DRAFT_BYTES).read_to_end(&mut bytes).with_context(|| self.place())?;
+        let damaged = || format!("{} is damaged (drop it with `leoma validator discard`)", self.place());
+        let DraftJson { base, interval, validators } = serde_json::from_slice(&bytes).with_context(damaged)?;
+        let allowlist = Allowlist::new(interval, validators).with_context(damaged)?;
+        Ok(Some(Draft { base, allowlist }))
     }
 
     /// Written aside and moved into place, so that a crash leaves the old draft or the new one.
-    pub(super) fn write(&self, allowlist: &Allowlist) -> anyhow::Result<()> {
-        let place = || format!("the draft {}", self.path.display());
+    pub(super) fn write(&self, draft: &Draft) -> anyhow::Result<()> {
         if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).with_context(place)?;
+            std::fs::create_dir_all(folder).with_context(|| self.place())?;
         }
+        let (base, interval) = (draft.base.clone(), draft.allowlist.interval());
+        let json = DraftJson { base, interval, validators: draft.allowlist.validators().to_vec() };
         let aside = self.path.with_extension("json.new");
-        std::fs::write(&aside, allowlist.canonical_json()).with_context(place)?;
-        std::fs::rename(&aside, &self.path).with_context(place)
+        std::fs::write(&aside, serde_json::to_string_pretty(&json)?).with_context(|| self.place())?;
+        std::fs::rename(&aside, &self.path).with_context(|| self.place())
+    }
+
+    /// Removes the draft where it still is `published`; returns whether it is gone. One that was edited since is kept.
+    pub(super) fn discard_published(&self, published: &Draft) -> anyhow::Result<bool> {
+        match self.read()? {
+            Some(found) if found != *published => Ok(false),
+            _ => self.discard().map(|_| true),
+        }
     }
 
     /// Removes the draft; returns whether there was one.
@@ -67,14 +102,33 @@ mod tests {
     #[test]
     fn a_draft_is_kept_read_and_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let draft = Draft { path: folder.path().join("state/allowlist-draft-7.json") };
-        assert_eq!(draft.read().unwrap(), None);
-        assert!(!draft.discard().unwrap());
-        let list = Allowlist::new(5, [leoma_protocol::Hotkey::from_bytes([1; 32])]).unwrap();
-        draft.write(&list).unwrap();
-        assert_eq!(draft.read().unwrap(), Some(list));
-        assert!(draft.discard().unwrap());
-        std::fs::write(&draft.path, "{}").unwrap();
-        assert!(format!("{:#}", draft.read().unwrap_err()).contains("leoma validator discard"));
+        let file = DraftFile { path: folder.path().join("state/allowlist-draft-7.json") };
+        assert_eq!(file.read().unwrap(), None);
+        assert!(!file.discard().unwrap());
+        let allowlist = Allowlist::new(5, [Hotkey::from_bytes([1; 32])]).unwrap();
+        for base in [None, Some("ab".repeat(32))] {
+            let draft = Draft { base, allowlist: allowlist.clone() };
+            file.write(&draft).unwrap();
+            assert_eq!(file.read().unwrap(), Some(draft));
+        }
+        assert!(file.discard().unwrap());
+        for damaged in ["{}", "", r#"{"interval":0,"validators":[]}"#, r#"{"interval":5,"validators":["5x"]}"#] {
+            std::fs::write(&file.path, damaged).unwrap();
+            assert!(format!("{:#}", file.read().unwrap_err()).contains("leoma validator discard"), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_draft_that_was_edited_while_it_was_published_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = DraftFile { path: folder.path().join("draft.json") };
+        let draft =
+            |seed| Draft { base: None, allowlist: Allowlist::new(5, [Hotkey::from_bytes([seed; 32])]).unwrap() };
+        file.write(&draft(2)).unwrap();
+        assert!(!file.discard_published(&draft(1)).unwrap());
+        assert_eq!(file.read().unwrap(), Some(draft(2)));
+        assert!(file.discard_published(&draft(2)).unwrap());
+        assert!(file.discard_published(&draft(2)).unwrap(), "gone already");
+        assert_eq!(file.read().unwrap(), None);
     }
 }

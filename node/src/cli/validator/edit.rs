@@ -5,8 +5,10 @@ use clap::Args;
 use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 
-use super::draft::Draft;
-use super::{beginning, source};
+use super::draft::{Draft, DraftFile};
+use super::{FIRST_INTERVAL, committed, source};
+use crate::allowlists;
+use crate::chain::ChainClient;
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -54,13 +56,13 @@ impl RemoveArgs {
 }
 
 async fn edit(config: &Config, change: impl FnOnce(&Allowlist) -> anyhow::Result<Allowlist>) -> anyhow::Result<()> {
-    let draft = Draft::of(config);
-    let before = match draft.read()? {
-        Some(list) => list,
-        None => beginning(None, &source(config)?).await?,
+    let draft = DraftFile::of(config);
+    let Draft { base, allowlist } = match draft.read()? {
+        Some(draft) => draft,
+        None => begin(config).await?,
     };
-    let after = change(&before)?;
-    draft.write(&after)?;
+    let after = change(&allowlist)?;
+    draft.write(&Draft { base, allowlist: after.clone() })?;
     println!(
         "the draft has {} validators, a task every {} blocks ({})",
         after.validators().len(),
@@ -71,8 +73,23 @@ async fn edit(config: &Config, change: impl FnOnce(&Allowlist) -> anyhow::Result
     Ok(())
 }
 
+/// A draft that changes nothing: the list that the chain names, else the one that waits in the bucket, else an empty one.
+async fn begin(config: &Config) -> anyhow::Result<Draft> {
+    let source = source(config)?;
+    let chain = ChainClient::of(config).await?;
+    let metagraph = chain.metagraph(chain.head().await?).await?;
+    let present = allowlists::present(&source).await?;
+    let committed = committed(&metagraph, &source, present.as_ref()).await?;
+    let base = committed.as_ref().map(|committed| committed.hash.clone());
+    let allowlist = match committed.and_then(|committed| committed.allowlist).or(present) {
+        Some(list) => list,
+        None => Allowlist::new(FIRST_INTERVAL, [])?,
+    };
+    Ok(Draft { base, allowlist })
+}
+
 pub(super) fn discard(config: &Config) -> anyhow::Result<()> {
-    let draft = Draft::of(config);
+    let draft = DraftFile::of(config);
     if draft.discard()? {
         println!("dropped the draft {}", draft.path().display());
     } else {

@@ -6,7 +6,7 @@ use leoma_rotation::Allowlist;
 use serde_json::{Value, json};
 
 use super::diff::Diff;
-use super::draft::Draft;
+use super::draft::DraftFile;
 use super::{Committed, committed, source};
 use crate::allowlists;
 use crate::chain::{ChainClient, Metagraph};
@@ -14,7 +14,7 @@ use crate::config::Config;
 
 pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let source = source(config)?;
-    let draft_file = Draft::of(config);
+    let draft_file = DraftFile::of(config);
     let draft = draft_file.read()?;
     let chain = ChainClient::of(config).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
@@ -23,6 +23,8 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     if bucket.is_none() && draft.is_none() && !as_json {
         bail!("the source bucket holds no allowlist/v1.json, and there is no draft: begin with `leoma validator add`");
     }
+    // What it would change is said against what is in force.
+    let in_force = committed.as_ref().and_then(|committed| committed.allowlist.as_ref());
     let hash = committed.as_ref().map(|committed| committed.hash.as_str());
     let digest = bucket.as_ref().map(Allowlist::digest);
     let agrees = digest.is_some_and(|digest| hash == Some(digest.to_string().as_str()));
@@ -36,8 +38,10 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
             "agrees": agrees,
             "chain": committed.as_ref().and_then(|committed| committed.allowlist.as_ref()).map(list_json),
             "draft": draft.as_ref().map(|draft| {
-                let mut value = list_json(draft);
-                value["changes"] = json!(Diff::between(bucket.as_ref(), draft));
+                let mut value = list_json(&draft.allowlist);
+                value["changes"] = json!(Diff::between(in_force, &draft.allowlist));
+                value["base"] = json!(draft.base);
+                value["outdated"] = json!(draft.base.as_deref() != hash);
                 value
             }),
         });
@@ -58,8 +62,8 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
         print_committed(committed.as_ref(), bucket.as_ref());
     }
     if let Some(draft) = &draft {
-        let changes = Diff::between(bucket.as_ref(), draft);
-        println!("draft {} ({})", draft.digest(), draft_file.path().display());
+        let changes = Diff::between(in_force, &draft.allowlist);
+        println!("draft {} ({})", draft.allowlist.digest(), draft_file.path().display());
         if changes.is_empty() {
             println!("  changes nothing");
         }
@@ -68,6 +72,9 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
         }
         for hotkey in changes.added.iter().filter(|hotkey| metagraph.uid(hotkey).is_none()) {
             println!("  warning: {hotkey} is not registered on subnet {}", config.netuid);
+        }
+        if draft.base.as_deref() != hash {
+            println!("  outdated: it was begun from another list ({})", draft.base.as_deref().unwrap_or("none"));
         }
         println!("publish it with `leoma validator publish`, or drop it with `leoma validator discard`");
     }

@@ -14,7 +14,6 @@ use clap::Subcommand;
 use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 
-use crate::allowlists;
 use crate::chain::Metagraph;
 use crate::config::{Config, missing};
 
@@ -22,8 +21,8 @@ use crate::config::{Config, missing};
 pub(super) enum ValidatorCommand {
     /// Add validators to the draft of the next allowlist.
     ///
-    /// The draft begins as a copy of the list in the source bucket and lies in LEOMA_STATE_DIR. It has no effect until it
-    /// is published.
+    /// The draft begins as a copy of the list that the chain names and lies in LEOMA_STATE_DIR. It has no effect until it is
+    /// published.
     Add(edit::AddArgs),
     /// Remove validators from the draft of the next allowlist.
     Remove(edit::RemoveArgs),
@@ -39,7 +38,8 @@ pub(super) enum ValidatorCommand {
     /// back.
     ///
     /// Needs the subnet owner's hotkey and the write key of the source bucket. Publishes --validators where given, else the
-    /// draft, else the present list again; --add, --remove and --interval are applied to it.
+    /// draft, else the bucket's list again; --add, --remove and --interval are applied to it. A draft that was begun from
+    /// another list than the one that the chain names now is refused: it would undo what was published since.
     Publish(publish::PublishArgs),
 }
 
@@ -91,15 +91,4 @@ async fn committed(
         _ => None,
     };
     Ok(Some(Committed { hash: hash.to_owned(), block: commitment.block, allowlist }))
-}
-
-/// The list that the next one is made from: the draft, else the bucket's, else an empty one.
-async fn beginning(draft: Option<Allowlist>, source: &SourceBucket) -> anyhow::Result<Allowlist> {
-    if let Some(draft) = draft {
-        return Ok(draft);
-    }
-    match allowlists::present(source).await? {
-        Some(present) => Ok(present),
-        None => Ok(Allowlist::new(FIRST_INTERVAL, [])?),
-    }
 }

@@ -9,10 +9,9 @@ use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner,
 use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 
-use super::committed;
 use super::diff::Diff;
-use super::draft::Draft;
-use super::{FIRST_INTERVAL, beginning};
+use super::draft::{Draft, DraftFile};
+use super::{Committed, FIRST_INTERVAL, committed};
 use crate::allowlists;
 use crate::chain::{ChainClient, Metagraph};
 use crate::cli::account::read_back;
@@ -39,14 +38,16 @@ pub(in crate::cli) struct PublishArgs {
 }
 
 impl PublishArgs {
-    /// The list to publish, and whether the draft is in it.
-    async fn allowlist(&self, draft: Option<Allowlist>, source: &SourceBucket) -> anyhow::Result<(Allowlist, bool)> {
-        let from_draft = self.validators.is_empty() && draft.is_some();
-        let begin = if self.validators.is_empty() {
-            beginning(draft, source).await?
-        } else {
-            let interval = allowlists::present(source).await?.map_or(FIRST_INTERVAL, |list| list.interval());
-            Allowlist::new(interval, self.validators.iter().copied())?
+    /// The list to publish, from the draft where there is one and the whole list is not given.
+    fn allowlist(&self, draft: Option<&Draft>, present: Option<&Allowlist>) -> anyhow::Result<Allowlist> {
+        let begin = match (draft, present) {
+            (Some(draft), _) => draft.allowlist.clone(),
+            (None, present) => {
+                let interval = present.map_or(FIRST_INTERVAL, Allowlist::interval);
+                let listed = present.map(Allowlist::validators).unwrap_or_default();
+                let validators = if self.validators.is_empty() { listed } else { &self.validators };
+                Allowlist::new(interval, validators.iter().copied())?
+            }
         };
         let mut validators: BTreeSet<Hotkey> = begin.validators().iter().copied().collect();
         validators.extend(&self.add);
@@ -54,15 +55,17 @@ impl PublishArgs {
         if validators.is_empty() {
             bail!("the allowlist would be empty: name validators with `leoma validator add`, --validators or --add");
         }
-        Ok((Allowlist::new(self.interval.unwrap_or(begin.interval()), validators)?, from_draft))
+        Ok(Allowlist::new(self.interval.unwrap_or(begin.interval()), validators)?)
     }
 }
 
 pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
     let bucket = config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?;
     let source = SourceBucket::new(bucket.open()?);
-    let draft = Draft::of(config);
-    let (allowlist, from_draft) = args.allowlist(draft.read()?, &source).await?;
+    let draft_file = DraftFile::of(config);
+    let draft = if args.validators.is_empty() { draft_file.read()? } else { None };
+    let present = allowlists::present(&source).await?;
+    let allowlist = args.allowlist(draft.as_ref(), present.as_ref())?;
     let pair = load_hotkey(&config.wallet).await?;
     let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
     let chain = ChainClient::of(config).await?;
@@ -75,7 +78,13 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
             metagraph.owner
         );
     }
-    warn(config, &metagraph, &source, &allowlist).await?;
+    let committed = committed(&metagraph, &source, present.as_ref()).await?;
+    if let Some(draft) = &draft {
+        println!("from the draft {}", draft_file.path().display());
+        refuse_outdated(draft, committed.as_ref())?;
+    }
+    say_changes(committed.as_ref(), &allowlist);
+    warn(config, &metagraph, present.as_ref(), &allowlist);
     println!(
         "allowlist {} of {} validators, a task every {} blocks",
         allowlist.digest(),
@@ -91,23 +100,38 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
     println!("written to the source bucket and committed on chain in transaction {hash}");
     let block = verify(&source, &chain, &hash, &allowlist).await?;
     println!("read back: the bucket holds it, and the chain names it since block {block}");
-    if from_draft && draft.discard()? {
-        println!("the draft is published and dropped");
+    if let Some(draft) = &draft {
+        if draft_file.discard_published(draft)? {
+            println!("the draft is published and dropped");
+        } else {
+            println!("the draft was edited meanwhile and is kept: `leoma validator list` shows what it would change");
+        }
     }
     Ok(())
 }
 
-/// Says what changes, and what is unusual about the list.
-async fn warn(
-    config: &Config,
-    metagraph: &Metagraph,
-    source: &SourceBucket,
-    allowlist: &Allowlist,
-) -> anyhow::Result<()> {
-    let present = allowlists::present(source).await?;
-    let committed = committed(metagraph, source, present.as_ref()).await?;
-    let in_force = committed.as_ref().and_then(|committed| committed.allowlist.as_ref());
-    match (&committed, in_force) {
+/// A draft is a whole list: one that was begun before the chain's was published takes back what that one changed.
+fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Result<()> {
+    let named = committed.map(|committed| committed.hash.as_str());
+    if draft.base.as_deref() == named {
+        return Ok(());
+    }
+    if let Some(list) = committed.and_then(|committed| committed.allowlist.as_ref()) {
+        println!("it would change the list that the chain names so:");
+        Diff::between(Some(list), &draft.allowlist).lines().iter().for_each(|line| println!("  {line}"));
+    }
+    bail!(
+        "the draft was begun from another list ({}) than the one that the chain names now ({}): drop it with `leoma validator \
+         discard` and edit anew, or name the whole list with --validators",
+        draft.base.as_deref().unwrap_or("none"),
+        named.unwrap_or("none")
+    )
+}
+
+/// Says what the list changes of the one that the chain names.
+fn say_changes(committed: Option<&Committed>, allowlist: &Allowlist) {
+    let in_force = committed.and_then(|committed| committed.allowlist.as_ref());
+    match (committed, in_force) {
         (None, _) => println!("the chain names no list yet"),
         (Some(committed), None) => println!("the chain names {}, which the bucket does not hold", committed.hash),
         (Some(_), Some(_)) => {}
@@ -117,10 +141,14 @@ async fn warn(
         println!("this is the list that the chain names already");
     }
     changes.lines().iter().for_each(|line| println!("  {line}"));
+}
+
+/// Says what is unusual about the list.
+fn warn(config: &Config, metagraph: &Metagraph, present: Option<&Allowlist>, allowlist: &Allowlist) {
     for hotkey in allowlist.validators().iter().filter(|hotkey| metagraph.uid(hotkey).is_none()) {
         eprintln!("warning: {hotkey} is not registered on subnet {}", config.netuid);
     }
-    if let Some(present) = present.as_ref().filter(|present| present.interval() < allowlist.interval()) {
+    if let Some(present) = present.filter(|present| present.interval() < allowlist.interval()) {
         // Task numbers are block / interval: they fall back to ones that were used, whose files then no longer count.
         eprintln!(
             "warning: a longer interval ({} to {} blocks) numbers tasks anew, and validators sign none twice",
@@ -128,7 +156,6 @@ async fn warn(
             allowlist.interval()
         );
     }
-    Ok(())
 }
 
 /// Reads both back and returns the commitment's block. Another owner's machine may have published meanwhile.
@@ -147,5 +174,7 @@ async fn verify(
         let commitment = metagraph.commitments.get(&metagraph.owner)?;
         (commitment.text == allowlist.commitment()).then_some(commitment.block)
     };
-    read_back(chain, transaction, named).await?.context("the chain names another allowlist than the one committed: publish again")
+    read_back(chain, transaction, named)
+        .await?
+        .context("the chain names another allowlist than the one committed: publish again")
 }
