@@ -11,6 +11,7 @@ pub mod library;
 pub mod metrics;
 pub mod miners;
 pub mod peers;
+pub mod preflight;
 pub mod report;
 pub mod sampler;
 pub mod serve;

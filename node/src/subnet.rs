@@ -69,6 +69,28 @@ pub struct Subnet {
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
 }
 
+/// Which allowlist the subnet's owner committed, and when.
+///
+/// # Errors
+/// [`SubnetError::NotCommitted`], and [`SubnetError::Allowlist`] for a commitment that no list can match.
+pub fn committed_allowlist(metagraph: &Metagraph) -> Result<PastAllowlist, SubnetError> {
+    let owner = metagraph.owner;
+    let commitment = metagraph.commitments.get(&owner).ok_or(SubnetError::NotCommitted { owner })?;
+    let sha256 = leoma_rotation::allowlist::committed_digest(&commitment.text)?;
+    Ok(PastAllowlist { committed_at: commitment.block, sha256: sha256.ok_or(SubnetError::NotCommitted { owner })? })
+}
+
+/// The source bucket's allowlist, where it is the committed one.
+///
+/// # Errors
+/// [`SubnetError`].
+pub async fn allowlist_of(source: &SourceBucket, committed: Digest) -> Result<Allowlist, SubnetError> {
+    match source.allowlist(None).await? {
+        Polled::Changed(fetched) => Ok(Allowlist::verify(&fetched.bytes, committed)?),
+        _ => Err(SubnetError::NotPublished { committed }),
+    }
+}
+
 /// Reads the subnet again and again.
 #[derive(Debug)]
 pub struct SubnetReader {
@@ -158,37 +180,30 @@ impl SubnetReader {
     ) -> Result<(), SubnetError> {
         let metagraph = Arc::new(self.chain.metagraph(head).await?);
         metagraphs.send_replace(Arc::clone(&metagraph));
-        let owner = metagraph.owner;
-        let commitment = metagraph.commitments.get(&owner).ok_or(SubnetError::NotCommitted { owner })?;
-        let committed = leoma_rotation::allowlist::committed_digest(&commitment.text)?
-            .ok_or(SubnetError::NotCommitted { owner })?;
-        if self.taken == Some((commitment.block, committed)) {
+        let newest = committed_allowlist(&metagraph)?;
+        let PastAllowlist { committed_at, sha256 } = newest;
+        if self.taken == Some((committed_at, sha256)) {
             return Ok(());
         }
-        let bytes = match self.source.allowlist(None).await? {
-            Polled::Changed(fetched) => fetched.bytes,
-            _ => return Err(SubnetError::NotPublished { committed }),
-        };
-        let allowlist = Allowlist::verify(&bytes, committed)?;
+        let allowlist = allowlist_of(&self.source, sha256).await?;
         let (interval, validators) = (allowlist.interval(), allowlist.validators().len());
         let mut history = (**allowlists.borrow()).clone();
         // Of what was committed before we first looked, or while we were away, the owner's word has to do.
         let mut all = self.committed.clone();
         let seen = all.last().map(|committed| committed.at);
-        let newest = PastAllowlist { committed_at: commitment.block, sha256: committed };
-        let past = before(&self.source, self.chain.network(), &owner, newest).await?;
+        let past = before(&self.source, self.chain.network(), &metagraph.owner, newest).await?;
         for (at, past) in past.into_iter().filter(|(at, _)| seen.is_none_or(|seen| *at > seen)) {
             tracing::info!(sha256 = %past.digest(), block = %at, "past allowlist taken in");
             all.push(Committed { at, allowlist: past.canonical_json() });
             history.commit(at, past)?;
         }
-        let kept = Committed { at: commitment.block, allowlist: allowlist.canonical_json() };
-        history.commit(commitment.block, allowlist)?;
+        let kept = Committed { at: committed_at, allowlist: allowlist.canonical_json() };
+        history.commit(committed_at, allowlist)?;
         all.push(kept);
         let text = serde_json::to_string(&all).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
         self.state.set_note(HISTORY_NOTE, &text)?;
-        (self.committed, self.taken) = (all, Some((commitment.block, committed)));
-        tracing::info!(sha256 = %committed, interval, validators, block = %commitment.block, "allowlist taken in");
+        (self.committed, self.taken) = (all, Some((committed_at, sha256)));
+        tracing::info!(%sha256, interval, validators, block = %committed_at, "allowlist taken in");
         allowlists.send_replace(Arc::new(history));
         Ok(())
     }

@@ -86,7 +86,7 @@ async fn a_hotkey_is_made_shown_and_verified_and_none_is_lost() {
     let verified = wallets.json("verify", "h", &[], &[]).await;
     assert_eq!((&verified["ss58_address"], &verified["usable"]), (&made["ss58_address"], &true.into()));
     let checks = verified["checks"].as_array().unwrap();
-    assert!(checks.iter().all(|check| check["verdict"] == "pass"), "{checks:?}");
+    assert!(checks.iter().all(|check| check["outcome"] == "pass"), "{checks:?}");
 
     let (succeeded, _, errors) = wallets.leoma("new-hotkey", "h", &[]).await;
     assert!(!succeeded && errors.contains("--force") && errors.contains("hotkeys/h"), "{errors}");
@@ -109,7 +109,7 @@ async fn what_a_validator_must_not_use_fails_with_the_next_step() {
     let set_mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o644);
     let (succeeded, output, _) = wallets.leoma("verify", "h", &[]).await;
-    assert!(succeeded && output.contains("warn  mode") && output.contains("chmod 600"), "{output}");
+    assert!(succeeded && output.contains("warn  hotkey mode") && output.contains("chmod 600"), "{output}");
     set_mode(0o666);
     for command in ["verify", "show"] {
         let (succeeded, output, errors) = wallets.leoma(command, "h", &[]).await;
@@ -118,7 +118,7 @@ async fn what_a_validator_must_not_use_fails_with_the_next_step() {
     set_mode(0o600);
     std::fs::copy(wallets.hotkey("otherpub.txt"), wallets.hotkey("hpub.txt")).unwrap();
     let (succeeded, output, _) = wallets.leoma("verify", "h", &[]).await;
-    assert!(!succeeded && output.contains("FAIL  public") && output.contains("another key"), "{output}");
+    assert!(!succeeded && output.contains("FAIL  hotkey public half") && output.contains("another key"), "{output}");
     let file = std::fs::read_to_string(&path).unwrap();
     let address = |name: &str| {
         let public: Value = serde_json::from_slice(&std::fs::read(wallets.hotkey(name)).unwrap()).unwrap();
@@ -127,7 +127,10 @@ async fn what_a_validator_must_not_use_fails_with_the_next_step() {
     let own: Value = serde_json::from_str(&file).unwrap();
     std::fs::write(&path, file.replace(own["ss58Address"].as_str().unwrap(), &address("otherpub.txt"))).unwrap();
     let (succeeded, output, errors) = wallets.leoma("verify", "h", &[]).await;
-    assert!(!succeeded && output.contains("FAIL  secret") && output.contains("its secret belongs to"), "{output}");
+    assert!(
+        !succeeded && output.contains("FAIL  hotkey secret") && output.contains("its secret belongs to"),
+        "{output}"
+    );
     for secret in ["secretPhrase", "secretSeed", "privateKey"] {
         assert!(!format!("{output}{errors}").contains(own[secret].as_str().unwrap()), "{output}{errors}");
     }

@@ -16,6 +16,8 @@ use crate::secret::PresignedUrl;
 
 /// Where [`OwnBucket::prove_create_once`] leaves its mark.
 const PROBE: &str = "preflight/create-once";
+/// What it says.
+const PROBE_BYTES: &[u8] = b"first";
 
 /// What a task begins with.
 #[derive(Clone, Debug)]
@@ -121,25 +123,47 @@ impl OwnBucket {
     /// # Errors
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store let the second write pass.
     pub async fn prove_create_once(&self) -> Result<(), StoreError> {
-        let key: Key =
-            PROBE.to_owned().try_into().map_err(|error: crate::KeyError| self.probe_failed(&error.to_string()))?;
-        let _ = self.bucket.create(&key, Bytes::from_static(b"first")).await?;
+        let key = probe_key(&self.bucket)?;
+        let _ = self.bucket.create(&key, Bytes::from_static(PROBE_BYTES)).await?;
         match self.bucket.create(&key, Bytes::from_static(b"other")).await {
             Err(StoreError::Conflict { .. }) => {}
-            Ok(_) => return Err(self.probe_failed("the store overwrote an object in spite of If-None-Match")),
+            Ok(_) => return Err(probe_failed(&self.bucket, "the store overwrote an object in spite of If-None-Match")),
             Err(error) => return Err(error),
         }
         match self.bucket.get(&key, 16).await? {
-            Some(bytes) if bytes == b"first"[..] => Ok(()),
-            _ => Err(self.probe_failed("the store does not return what was written")),
+            Some(bytes) if bytes == PROBE_BYTES => Ok(()),
+            _ => Err(probe_failed(&self.bucket, "the store does not return what was written")),
         }
     }
 
-    fn probe_failed(&self, reason: &str) -> StoreError {
-        StoreError::Misconfigured {
-            object: crate::ObjectName { bucket: self.bucket.name().to_owned(), key: PROBE.to_owned() },
-            reason: reason.to_owned(),
-            cause: crate::Cause::text(reason),
+    /// Proves that `reader`, an own bucket opened with the key that peers are given, reads what
+    /// [`prove_create_once`](Self::prove_create_once) left there, and that the key writes nothing: whoever has it could else
+    /// publish in our name. Changes nothing, whatever the key can do.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the key can write.
+    pub async fn prove_read_only(reader: &Bucket) -> Result<(), StoreError> {
+        let key = probe_key(reader)?;
+        if reader.get(&key, 16).await?.is_none_or(|bytes| bytes != PROBE_BYTES) {
+            return Err(probe_failed(reader, "the key does not read what the write key wrote"));
         }
+        // The same bytes again: were it allowed to write, it would learn that they are there already.
+        match reader.create(&key, Bytes::from_static(PROBE_BYTES)).await {
+            Err(StoreError::PermissionDenied { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(probe_failed(reader, "the key that peers are given can write")),
+        }
+    }
+}
+
+fn probe_key(bucket: &Bucket) -> Result<Key, StoreError> {
+    PROBE.to_owned().try_into().map_err(|error: crate::KeyError| probe_failed(bucket, &error.to_string()))
+}
+
+fn probe_failed(bucket: &Bucket, reason: &str) -> StoreError {
+    StoreError::Misconfigured {
+        object: crate::ObjectName { bucket: bucket.name().to_owned(), key: PROBE.to_owned() },
+        reason: reason.to_owned(),
+        cause: crate::Cause::text(reason),
     }
 }

@@ -3,52 +3,25 @@
 //! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-use std::path::Path;
-use std::process::Stdio;
+mod cli;
+
 use std::time::Duration;
 
+use cli::{NETUID, Said, source_settings, write_key};
 use leoma::chain::{ChainClient, Metagraph};
 use leoma::wallet::{NewHotkey, PasswordSources};
 use leoma_protocol::{Hotkey, MinerCommitment, Netuid};
 use leoma_storage::Secret;
 use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis};
-use leoma_testnet::launch::Programs;
 use leoma_testnet::storage::{self, BucketKeys, Handle};
 use serde_json::Value;
 
-const NETUID: u16 = 7;
 const BLOCK_TIME: Duration = Duration::from_millis(200);
-/// A command ends within this on a busy machine.
-const LIMIT: Duration = Duration::from_secs(180);
 /// Rao that a registration burns, and that a rich coldkey has.
 const BURN: u64 = 250_000_000;
 const RICH: u64 = 2_000_000_000;
 const PASSWORD: &str = "correct horse";
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
-
-/// What a command said and whether it succeeded.
-struct Said {
-    succeeded: bool,
-    output: String,
-    errors: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn json(&self) -> Value {
-        assert!(self.succeeded, "{}{}", self.output, self.errors);
-        serde_json::from_str(&self.output).unwrap()
-    }
-
-    #[track_caller]
-    fn says(&self, succeeded: bool, parts: &[&str]) {
-        let all = format!("{}{}", self.output, self.errors);
-        assert_eq!(self.succeeded, succeeded, "{all}");
-        for part in parts {
-            assert!(all.contains(part), "{part:?} is missing: {all}");
-        }
-    }
-}
 
 /// A chain, a bucket, and wallets: `owner` of the subnet, `a` and `b` registered on it, `new` with an encrypted coldkey that
 /// can pay, `poor` with one that cannot.
@@ -62,12 +35,6 @@ struct Bench {
 
 fn sources() -> PasswordSources {
     PasswordSources { value: Some(Secret::new(PASSWORD)), ..PasswordSources::default() }
-}
-
-fn write_key(path: &Path, password: Option<&PasswordSources>) -> Hotkey {
-    let new = NewHotkey::generate();
-    new.write(path, password, false).unwrap();
-    new.hotkey()
 }
 
 impl Bench {
@@ -109,26 +76,13 @@ impl Bench {
     }
 
     async fn leoma(&self, wallet: &str, arguments: &[&str]) -> Said {
-        let mut program = tokio::process::Command::new(Programs::find().unwrap().leoma);
-        let folder = self.folder.path();
-        program.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
-        program.env("HOME", folder).env("LEOMA_STATE_DIR", folder.join("state")).envs([
+        let mut settings = source_settings(self.storage.endpoint(), &self.source);
+        settings.extend([
             ("NETWORK", self.chain.ws_url.as_str()),
-            ("NETUID", "7"),
-            ("WALLET_PATH", folder.join("wallets").to_str().unwrap()),
             ("WALLET_NAME", wallet),
             ("WALLET_PASSWORD", PASSWORD),
-            ("R2_ENDPOINT", self.storage.endpoint()),
-            ("R2_SOURCE_BUCKET", &self.source.bucket),
-            ("R2_VIDEOS_READ_ACCESS_KEY", &self.source.read.access),
-            ("R2_VIDEOS_READ_SECRET_KEY", &self.source.read.secret),
-            ("R2_VIDEOS_WRITE_ACCESS_KEY", &self.source.write.access),
-            ("R2_VIDEOS_WRITE_SECRET_KEY", &self.source.write.secret),
         ]);
-        let output = tokio::time::timeout(LIMIT, program.output()).await;
-        let output = output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { succeeded: output.status.success(), output: text(output.stdout), errors: text(output.stderr) }
+        cli::leoma(self.folder.path(), &settings, arguments).await
     }
 
     async fn metagraph(&self) -> Metagraph {

@@ -15,7 +15,9 @@ use subxt::utils::H256;
 
 use super::error::{causes, limited};
 use super::hyperparameters::{self, Hyperparameters, Values};
-use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, entries, metagraph, registration};
+use super::{
+    CALL_TIMEOUT, Call, ChainError, Head, Metagraph, Stake, SubmitError, entries, metagraph, registration, stake,
+};
 
 /// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
@@ -164,6 +166,20 @@ impl Endpoint {
     async fn at(&self, block: Head) -> Result<OnlineClientAtBlock<SubstrateConfig>, ChainError> {
         let hash = H256(block.hash.0);
         limited("a block", self.api.at_block_hash_and_number(hash, block.number.0)).await
+    }
+
+    /// The subnet that it was connected for.
+    #[must_use]
+    pub const fn netuid(&self) -> Netuid {
+        self.network.netuid
+    }
+
+    /// The stake of a slot at a block.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn stake(&self, at: Head, uid: Uid) -> Result<Stake, ChainError> {
+        stake::read(&self.at(at).await?, &self.rpc, self.network.netuid, at, uid).await
     }
 }
 

@@ -70,6 +70,8 @@ entries! {
     LAST_STORED_ROUND: () => u64 = "Drand", "LastStoredRound";
     /// By subnet and account.
     REVEALED_COMMITMENTS: (u16, Account) => Reveals = "Commitments", "RevealedCommitments";
+    /// The stake below which weights are refused, rao.
+    STAKE_THRESHOLD: () => u64 = "SubtensorModule", "StakeThreshold";
     /// By subnet, like all that follow: what a registration burns, rao.
     BURN: (u16,) => u64 = "SubtensorModule", "Burn";
     /// And uid: `(uid, weight)` each.

@@ -5,7 +5,7 @@ use subxt::config::substrate::SubstrateConfig;
 use subxt::ext::frame_decode::storage::{IntoDecodableValues, IntoEncodableValues};
 use subxt::ext::scale_decode::DecodeAsType;
 
-use leoma_protocol::Netuid;
+use leoma_protocol::{BlockNumber, Netuid};
 
 use super::entries::Entry;
 use super::error::{limited, read_error};
@@ -80,6 +80,15 @@ pub struct Hyperparameters {
     pub weights_rate_limit: u64,
     /// The subnet's epochs.
     pub epoch: SubnetEpoch,
+}
+
+impl Hyperparameters {
+    /// The first block at which the chain takes the next weights of a neuron that set its last ones at `last_update`.
+    #[must_use]
+    pub fn weights_from(&self, last_update: BlockNumber) -> BlockNumber {
+        // 0 is "never", which is not block 0.
+        BlockNumber(if last_update.0 == 0 { 0 } else { last_update.0.saturating_add(self.weights_rate_limit) })
+    }
 }
 
 /// Reads single values of storage at one block. An entry that the chain does not have is `None`: releases differ.

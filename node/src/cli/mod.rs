@@ -5,6 +5,7 @@ mod audit;
 mod config;
 mod mesh;
 mod miner;
+mod preflight;
 mod register;
 mod rotation;
 mod score;
@@ -45,6 +46,7 @@ enum Command {
     /// until one of them is stopped.
     #[command(subcommand)]
     Servers(serve::ServersCommand),
+    Preflight(preflight::PreflightArgs),
     /// Recompute an epoch's winner from files alone.
     Audit(audit::AuditArgs),
     /// Score one video against its source clip, or test the device.
@@ -86,6 +88,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => args.run(file, serve::Parts::ALL).await,
             Command::Servers(command) => command.run(file).await,
+            Command::Preflight(args) => args.run(file).await,
             Command::Audit(args) => args.run().await,
             Command::Score(args) => args.run().await,
             Command::Mesh(args) => args.run(file).await,

@@ -1,21 +1,18 @@
 //! `leoma wallet`: making, showing and checking hotkeys.
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use leoma_protocol::Hotkey;
-use serde::Serialize;
 use serde_json::json;
 use sp_core::Pair as _;
 
 use super::account::WalletFlags;
 use crate::config::WalletConfig;
-use crate::wallet::{
-    CheckedAgainst, KeyFile, LoadedKey, NewHotkey, PasswordSources, WalletError, hotkey_path, in_background,
-    known_address, public_path,
-};
+use crate::preflight::{Outcome, hotkey_checks};
+use crate::wallet::{KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WalletCommand {
@@ -34,7 +31,7 @@ pub(super) enum WalletCommand {
     /// Load a hotkey as the validator will, and check everything about its files.
     ///
     /// Decrypts it with its password, compares secret and address, and looks at the files' modes. The exit code is 1 when
-    /// the validator could not use the key, or should not.
+    /// the validator could not use the key, or should not. `leoma preflight` looks at this and everything else.
     Verify(ShowArgs),
 }
 
@@ -151,110 +148,18 @@ fn show(wallet: &WalletConfig, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Pass,
-    Warn,
-    Fail,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Check {
-    check: &'static str,
-    verdict: Verdict,
-    detail: String,
-}
-
-const fn check(check: &'static str, verdict: Verdict, detail: String) -> Check {
-    Check { check, verdict, detail }
-}
-
-fn with_causes(error: WalletError) -> String {
-    format!("{:#}", anyhow::Error::from(error))
-}
-
 async fn verify(wallet: WalletConfig, as_json: bool) -> anyhow::Result<()> {
     let path = hotkey_path(&wallet);
-    let (checks, address) = in_background(move || Ok(checks(&wallet))).await?;
-    let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
+    let (checks, address) = in_background(move || Ok(hotkey_checks(&wallet))).await?;
+    let usable = checks.iter().all(|check| check.outcome != Outcome::Fail);
     if as_json {
-        let value = json!({ "path": path, "ss58_address": address, "usable": failed == 0, "checks": checks });
+        let value = json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });
         println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
-        for Check { check, verdict, detail } in &checks {
-            let word = match verdict {
-                Verdict::Pass => "pass",
-                Verdict::Warn => "warn",
-                Verdict::Fail => "FAIL",
-            };
-            println!("{word}  {check:<8} {detail}");
-        }
+        checks.iter().for_each(|check| println!("{check}"));
     }
-    if failed > 0 {
+    if !usable {
         bail!("the hotkey cannot be used as it is");
     }
     Ok(())
-}
-
-fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
-    use Verdict::{Fail, Pass, Warn};
-    let path = hotkey_path(wallet);
-    let file = match KeyFile::open(&path) {
-        Ok(file) => file,
-        Err(error) => return (vec![check("file", Fail, with_causes(error))], None),
-    };
-    let mut checks = vec![check("file", Pass, path.display().to_string())];
-    let mode = mode_text(file.mode()).unwrap_or_else(|| "unknown".to_owned());
-    checks.push(if file.is_open() {
-        check("mode", Warn, format!("{mode}: others can read it; run chmod 600 on it"))
-    } else {
-        check("mode", Pass, mode)
-    });
-    checks.extend(folder_check(&path));
-    let LoadedKey { pair, format, checked_against } = match file.load(&wallet.passwords) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            checks.push(check("secret", Fail, with_causes(error)));
-            return (checks, None);
-        }
-    };
-    let address = Hotkey::from(pair.public());
-    let encrypted = file.encryption().map_or_else(String::new, |kind| format!(", decrypted ({})", kind.name()));
-    checks.push(check("secret", Pass, format!("{}{encrypted}", format.name())));
-    checks.push(match checked_against {
-        CheckedAgainst::File => check("address", Pass, format!("{address}, as the file states")),
-        CheckedAgainst::PublicFile => check("address", Pass, format!("{address}, as the public half beside it states")),
-        CheckedAgainst::Nothing => {
-            check("address", Warn, format!("{address}, which no file states: is it the one that you registered?"))
-        }
-    });
-    let public = public_path(&path);
-    checks.push(match known_address(&path) {
-        Ok(Some(known)) if known == address => check("public", Pass, public.display().to_string()),
-        Ok(Some(known)) => check("public", Fail, format!("{} states {known}: another key", public.display())),
-        Err(error) => check("public", Warn, with_causes(error)),
-        Ok(None) => check("public", Warn, format!("{} is missing; other tools list hotkeys by it", public.display())),
-    });
-    (checks, Some(address))
-}
-
-/// Who can change the folder can put another key in the file's place.
-#[cfg(unix)]
-fn folder_check(path: &Path) -> Option<Check> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = path.parent()?;
-    let mode = std::fs::metadata(folder).ok()?.permissions().mode() & 0o7777;
-    let shown = format!("{} ({mode:04o})", folder.display());
-    Some(if mode & 0o022 == 0 {
-        check("folder", Verdict::Pass, shown)
-    } else {
-        check("folder", Verdict::Warn, format!("{shown}: others can put another key there; run chmod 700 on it"))
-    })
-}
-
-#[cfg(not(unix))]
-fn folder_check(_path: &Path) -> Option<Check> {
-    None
 }

@@ -81,13 +81,13 @@ pub(super) fn warn_if_open(path: &Path, mode: Option<u32>) {
 
 /// Permission bits; `None` on a system without them.
 #[cfg(unix)]
-pub(super) fn mode_of(metadata: &Metadata) -> Option<u32> {
+pub(crate) fn mode_of(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     Some(metadata.permissions().mode() & 0o7777)
 }
 
 #[cfg(not(unix))]
-pub(super) fn mode_of(_metadata: &Metadata) -> Option<u32> {
+pub(crate) fn mode_of(_metadata: &Metadata) -> Option<u32> {
     None
 }
 

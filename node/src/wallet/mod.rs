@@ -33,7 +33,7 @@ pub use content::KeyFormat;
 pub use create::{NewHotkey, Written};
 pub use encryption::Encryption;
 pub use error::WalletError;
-pub(crate) use file::create_private;
+pub(crate) use file::{create_private, mode_of};
 pub(crate) use password::restore_terminal;
 pub use password::{KeyKind, PasswordSources};
 

@@ -61,6 +61,7 @@ impl Check<'_> {
         let account = || Datum::Bytes(ACCOUNT.to_vec());
         self.entry(&entries::NOW, (), &[], ("u64", number(1), 1));
         self.entry(&entries::LAST_STORED_ROUND, (), &[], ("u64", number(u64::MAX), u64::MAX));
+        self.entry(&entries::STAKE_THRESHOLD, (), &[], ("u64", number(u64::MAX), u64::MAX));
         self.entry(&entries::COMMIT_REVEAL_VERSION, (), &[], ("u16", number(4), 4));
         self.entry(&entries::COMMIT_REVEAL_ENABLED, (NETUID,), &[netuid()], ("bool", Datum::Bool(true), true));
         self.entry(&entries::TEMPO, (NETUID,), &[netuid()], ("u16", number(360), 360));

@@ -1,0 +1,58 @@
+//! `leoma preflight`: whether a validator could start here, and what is missing.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::account::AccountFlags;
+use crate::preflight::{Outcome, run};
+use crate::serve::Parts;
+
+/// Check everything that a validator needs before it is started, and say what to do about the rest.
+///
+/// Looks at the hotkey's files, each chain endpoint by itself (does it answer, is it of the right chain, does it keep up),
+/// this machine's clock, the hotkey's registration, permit and stake, its place on the allowlist, the rate limit of
+/// weights, commit-reveal and drand, the own bucket and the key that peers read it with, ffmpeg, and keys of services.
+///
+/// Each check passes, warns, fails, or is skipped because of another one. The exit code is 1 when one failed. Sends no
+/// transaction; in the own bucket it leaves the same small object as `leoma serve`.
+///
+/// --json prints {"ready": true or false, "checks": [{"name", "outcome": "pass", "warn", "fail" or "skip", "finding",
+/// "next_step": a text or null}]}; names of checks and outcomes stay as they are from release to release.
+#[derive(Debug, Args)]
+pub(super) struct PreflightArgs {
+    #[command(flatten)]
+    account: AccountFlags,
+    /// Only what `leoma servers validator` needs, which samples nothing.
+    #[arg(long)]
+    weights_only: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl PreflightArgs {
+    pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
+        let config = super::load(file, self.account.settings())?;
+        let checks = run(&config, Parts { sampler: !self.weights_only, weights: true }, wall_clock).await;
+        let failed = checks.iter().filter(|check| check.outcome == Outcome::Fail).count();
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&json!({ "ready": failed == 0, "checks": checks }))?);
+        } else {
+            checks.iter().for_each(|check| println!("{check}"));
+        }
+        if failed > 0 {
+            bail!("not ready: {failed} of {} checks failed", checks.len());
+        }
+        Ok(())
+    }
+}
+
+/// Unix milliseconds.
+fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

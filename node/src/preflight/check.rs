@@ -1,0 +1,72 @@
+//! What a check says.
+
+use serde::Serialize;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// As it should be.
+    Pass,
+    /// A validator runs so, but not as well as it could.
+    Warn,
+    /// A validator cannot do its work so.
+    Fail,
+    /// Not looked at, as something else failed that it hangs on.
+    Skip,
+}
+
+impl Outcome {
+    /// A word for people; a failure stands out.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// One thing that was looked at. Serialises as `{name, outcome, finding, next_step}`; holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at; the same in every release. Several checks have one name where there are several such things.
+    pub name: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was found.
+    pub finding: String,
+    /// What to do, where something is to be done that the finding does not say.
+    pub next_step: Option<String>,
+}
+
+impl Check {
+    pub(super) fn pass(name: &'static str, finding: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Pass, finding: finding.into(), next_step: None }
+    }
+
+    pub(super) fn warn(name: &'static str, finding: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Warn, finding: finding.into(), next_step: Some(next_step.into()) }
+    }
+
+    pub(super) fn fail(name: &'static str, finding: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self { name, outcome: Outcome::Fail, finding: finding.into(), next_step: Some(next_step.into()) }
+    }
+
+    /// `missing` completes "skipped: ".
+    pub(super) fn skip(name: &'static str, missing: &str) -> Self {
+        Self { name, outcome: Outcome::Skip, finding: format!("skipped: {missing}"), next_step: None }
+    }
+}
+
+impl std::fmt::Display for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}  {:<18} {}", self.outcome.word(), self.name, self.finding)?;
+        if let Some(next_step) = &self.next_step {
+            write!(f, "\n{:25}-> {next_step}", "")?;
+        }
+        Ok(())
+    }
+}

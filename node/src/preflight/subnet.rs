@@ -1,0 +1,134 @@
+//! The hotkey's place: registered, with permit and stake, and on the owner's allowlist.
+
+use leoma_protocol::Hotkey;
+use leoma_storage::SourceBucket;
+
+use super::endpoints::Node;
+use super::{Check, in_words, limited};
+use crate::chain::{Chain as _, Hyperparameters, Metagraph};
+use crate::config::Config;
+use crate::subnet::{SubnetError, allowlist_of, committed_allowlist};
+
+/// Rao in a TAO.
+const RAO: u64 = 1_000_000_000;
+const NO_HOTKEY: &str = "the hotkey's address is not known";
+
+/// What the chain says of the subnet. An error is why it is not known.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) metagraph: Result<Metagraph, String>,
+    pub(super) hyperparameters: Result<Hyperparameters, String>,
+}
+
+pub(super) async fn read(node: Option<&Node>) -> Seen {
+    let Some(Node { chain, head, .. }) = node else {
+        let unread = || "no chain endpoint can be used".to_owned();
+        return Seen { metagraph: Err(unread()), hyperparameters: Err(unread()) };
+    };
+    let (metagraph, hyperparameters) =
+        tokio::join!(limited(chain.metagraph(*head)), limited(chain.hyperparameters(*head)));
+    Seen { metagraph, hyperparameters }
+}
+
+/// Subnet, registration, permit and stake.
+pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {
+    const PARTS: [&str; 3] = ["registration", "validator permit", "stake"];
+    let skip_all = |missing: &str| PARTS.map(|name| Check::skip(name, missing));
+    let (metagraph, node) = match (&seen.metagraph, node) {
+        (Ok(metagraph), Some(node)) => (metagraph, node),
+        (_, None) => {
+            let mut checks = vec![Check::skip("subnet", "no chain endpoint can be used")];
+            checks.extend(skip_all("no chain endpoint can be used"));
+            return checks;
+        }
+        (Err(error), _) => {
+            let mut checks = vec![Check::fail("subnet", error, "correct NETUID or NETWORK, or ask another node")];
+            checks.extend(skip_all("the subnet cannot be read"));
+            return checks;
+        }
+    };
+    let netuid = node.chain.netuid();
+    let owner = metagraph.owner;
+    let finding =
+        format!("{netuid} with {} neurons at block {}, owner {owner}", metagraph.neurons.len(), metagraph.block);
+    let mut checks = vec![Check::pass("subnet", finding)];
+    let Some(hotkey) = hotkey else {
+        checks.extend(skip_all(NO_HOTKEY));
+        return checks;
+    };
+    let Some(neuron) = metagraph.neuron(&hotkey) else {
+        let finding = format!("{hotkey} is not registered on subnet {netuid}");
+        checks.push(Check::fail("registration", finding, "register it with `leoma register`"));
+        checks.extend([PARTS[1], PARTS[2]].map(|name| Check::skip(name, "the hotkey is not registered")));
+        return checks;
+    };
+    checks.push(Check::pass("registration", format!("uid {} since block {}", neuron.uid, neuron.registered_at)));
+    let is_owner = hotkey == owner;
+    checks.push(if neuron.validator_permit {
+        Check::pass("validator permit", format!("uid {} has one", neuron.uid))
+    } else if is_owner {
+        Check::pass("validator permit", "none, which the subnet's owner does not need")
+    } else {
+        let epoch = seen.hyperparameters.as_ref().map_or_else(
+            |_| "the subnet's next epoch".to_owned(),
+            |demands| format!("the subnet's next epoch, block {}", demands.epoch.first_block_in(1)),
+        );
+        let next_step = format!("add stake to the hotkey: permits go to those with most of it at {epoch}");
+        Check::fail(
+            "validator permit",
+            format!("uid {} has none: the chain refuses its weights", neuron.uid),
+            next_step,
+        )
+    });
+    checks.push(match limited(node.chain.stake(node.head, neuron.uid)).await {
+        Err(error) => Check::fail("stake", error, "try again, or ask another node"),
+        Ok(stake) => {
+            let (total, least) = (in_tao(stake.total), in_tao(stake.least));
+            if is_owner {
+                Check::pass("stake", format!("{total}; the subnet's owner needs none"))
+            } else if stake.total < stake.least {
+                let finding = format!("{total}, and weights take at least {least}");
+                Check::fail("stake", finding, "add stake to the hotkey")
+            } else {
+                Check::pass("stake", format!("{total}, of at least {least}"))
+            }
+        }
+    });
+    checks
+}
+
+/// Stake on a subnet counts in its alpha and in TAO, weighed against each other, so it has no unit of its own.
+fn in_tao(rao: u64) -> String {
+    format!("{}.{:03}", rao / RAO, rao % RAO / (RAO / 1000))
+}
+
+/// The allowlist that the owner committed, read as a validator reads it.
+pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotkey>) -> Check {
+    const NAME: &str = "allowlist";
+    let Ok(metagraph) = &seen.metagraph else { return Check::skip(NAME, "the subnet cannot be read") };
+    let ask_owner = format!("ask the subnet's owner, {}", metagraph.owner);
+    let committed = match committed_allowlist(metagraph) {
+        Ok(committed) => committed,
+        Err(error) => return Check::fail(NAME, in_words(error), ask_owner),
+    };
+    let source = match config.need_source().map_err(in_words).and_then(|source| source.open().map_err(in_words)) {
+        Ok(bucket) => SourceBucket::new(super::machine::impatient(bucket)),
+        Err(error) => {
+            return Check::fail(NAME, error, "ask the subnet's owner for the source bucket and its read keys");
+        }
+    };
+    let read = async { Ok::<_, SubnetError>(allowlist_of(&source, committed.sha256).await?) };
+    match (limited(read).await, hotkey) {
+        (Err(error), _) => Check::fail(NAME, error, format!("check R2_SOURCE_BUCKET and its keys, or {ask_owner}")),
+        (Ok(_), None) => Check::skip(NAME, NO_HOTKEY),
+        (Ok(list), Some(hotkey)) => {
+            let (validators, block) = (list.validators().len(), committed.committed_at);
+            if list.contains(&hotkey) {
+                Check::pass(NAME, format!("one of {validators} validators since block {block}"))
+            } else {
+                let finding = format!("{hotkey} is not among the {validators} validators of block {block}");
+                Check::fail(NAME, finding, format!("{ask_owner}, for a place (`leoma validator add {hotkey}`)"))
+            }
+        }
+    }
+}
