@@ -31,7 +31,7 @@ pub fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
     let LoadedKey { pair, format, checked_against } = match file.load(&wallet.passwords) {
         Ok(loaded) => loaded,
         Err(error) => {
-            let next_step = "`leoma wallet show` tells whose key it is; make another with `leoma wallet new-hotkey`";
+            let next_step = "give the right password or key file; `leoma wallet show` tells whose key this one is";
             checks.push(Check::fail("hotkey secret", in_words(error), next_step));
             return (checks, None);
         }
@@ -53,9 +53,10 @@ pub fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
     (checks, Some(address))
 }
 
-/// A file that cannot be opened; the error says what to do.
+/// A file that cannot be opened.
 pub(super) fn unusable(error: WalletError) -> Check {
-    Check { next_step: None, ..Check::fail("hotkey file", in_words(error), "") }
+    let next_step = "make it usable, or name another with WALLET_PATH, WALLET_NAME and HOTKEY_NAME";
+    Check::fail("hotkey file", in_words(error), next_step)
 }
 
 fn public(path: &Path, address: Hotkey) -> Check {

@@ -81,13 +81,12 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
         ("CHUTES_API_KEY", config.services.chutes_api_key.is_some()),
     ];
     let absent: Vec<&str> = keys.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
-    let services = match absent.first() {
-        None => Check::pass("service keys", "the judge's and that of Chutes are set"),
-        // Without the judge's a validator does not start; without the other one it starts and reaches no miner.
-        Some(first) => {
-            let finding = format!("{} is not set", absent.join(" and "));
-            Check::fail("service keys", finding, in_words(missing(first)))
-        }
+    // Without the judge's a validator does not start; without the other one it starts and reaches no miner.
+    let services = if absent.is_empty() {
+        Check::pass("service keys", "the judge's and that of Chutes are set")
+    } else {
+        let next_step = "set them in the environment, in .env or in the file given with --config";
+        Check::fail("service keys", format!("not set: {}", absent.join(", ")), next_step)
     };
     vec![ffmpeg, services]
 }

@@ -7,7 +7,7 @@ use super::endpoints::Node;
 use super::{Check, in_words, limited};
 use crate::chain::{Chain as _, Hyperparameters, Metagraph};
 use crate::config::Config;
-use crate::subnet::{SubnetError, allowlist_of, committed_allowlist};
+use crate::subnet::{allowlist_of, committed_allowlist};
 
 /// Rao in a TAO.
 const RAO: u64 = 1_000_000_000;
@@ -117,8 +117,7 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
             return Check::fail(NAME, error, "ask the subnet's owner for the source bucket and its read keys");
         }
     };
-    let read = async { Ok::<_, SubnetError>(allowlist_of(&source, committed.sha256).await?) };
-    match (limited(read).await, hotkey) {
+    match (limited(allowlist_of(&source, committed.sha256)).await, hotkey) {
         (Err(error), _) => Check::fail(NAME, error, format!("check R2_SOURCE_BUCKET and its keys, or {ask_owner}")),
         (Ok(_), None) => Check::skip(NAME, NO_HOTKEY),
         (Ok(list), Some(hotkey)) => {

@@ -187,6 +187,7 @@ impl Drop for Reserved {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
@@ -279,5 +280,35 @@ mod tests {
         {
             assert_eq!(std::fs::read(path.with_file_name(name)).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn wallets_that_set_keys_aside_at_once_lose_none() {
+        const WALLETS: usize = 8;
+        const KEYS: usize = 100;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h");
+        let start = std::sync::Barrier::new(WALLETS);
+        let replace_often = &|wallet: usize| {
+            start.wait();
+            let mut written = BTreeSet::new();
+            for key in 0..KEYS {
+                let content = format!("{wallet} {key}");
+                let new = create_private(&path).and_then(|mut file| file.write_all(content.as_bytes()));
+                if new.is_ok() {
+                    written.insert(content);
+                }
+                set_aside(&path).unwrap();
+            }
+            written
+        };
+        let written: BTreeSet<String> = std::thread::scope(|scope| {
+            let wallets: Vec<_> = (0..WALLETS).map(|wallet| scope.spawn(move || replace_often(wallet))).collect();
+            wallets.into_iter().flat_map(|wallet| wallet.join().unwrap()).collect()
+        });
+        let kept = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let found: BTreeSet<String> = kept.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        assert!(written.len() >= KEYS);
+        assert_eq!(written, found);
     }
 }

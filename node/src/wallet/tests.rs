@@ -136,34 +136,6 @@ fn an_encrypted_hotkey_loads_with_its_password_only() {
 }
 
 #[test]
-fn wallets_that_replace_a_hotkey_at_once_lose_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = hotkey_path(&wallet(folder.path()));
-    let written = std::sync::Mutex::new(std::collections::BTreeSet::new());
-    let start = std::sync::Barrier::new(8);
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                start.wait();
-                for _ in 0..5 {
-                    let new = NewHotkey::generate();
-                    match new.write_in(&path, None, true, &Given::default()) {
-                        Ok(_) => assert!(written.lock().unwrap().insert(new.hotkey())),
-                        Err(error) => assert!(matches!(error, WalletError::Exists { .. }), "{error}"),
-                    }
-                }
-            });
-        }
-    });
-    let kept = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-    let secrets = kept.filter(|path| !path.display().to_string().ends_with("pub.txt"));
-    let found: std::collections::BTreeSet<_> = secrets.map(|path| address_of(&path).unwrap().unwrap()).collect();
-    let written = written.into_inner().unwrap();
-    assert!(!written.is_empty());
-    assert_eq!(written.difference(&found).collect::<Vec<_>>(), Vec::<&Hotkey>::new());
-}
-
-#[test]
 fn an_address_comes_from_the_public_half_only_where_the_key_does_not_tell_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = hotkey_path(&wallet(folder.path()));
