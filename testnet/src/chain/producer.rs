@@ -171,10 +171,10 @@ pub(super) fn reorganize(shared: &Shared, depth: u32, growth: u32) -> Result<Sto
         shared.pool.retracted(*block);
     }
     let spec_of = |block| Ok::<_, ChainError>(shared.ledger.state(block).version()?.spec_version);
-    let dropped = Some(spec_of(&view.best)?).filter(|dropped| spec_of(&parent).is_ok_and(|kept| kept < *dropped));
-    {
+    let (dropped, kept) = (spec_of(&view.best)?, spec_of(&parent)?);
+    if kept < dropped {
         let mut switches = shared.switches.lock();
-        switches.upgrade = switches.upgrade.max(dropped);
+        switches.upgrade = switches.upgrade.max(Some(dropped));
     }
     drop_outdated(shared, &parent)?;
     tracing::info!(depth, growth, number = parent.header.number, hash = ?parent.hash, "reorganized");
