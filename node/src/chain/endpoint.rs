@@ -15,9 +15,7 @@ use subxt::utils::H256;
 
 use super::error::{causes, limited};
 use super::hyperparameters::{self, Hyperparameters, Values};
-use super::{
-    CALL_TIMEOUT, Call, ChainError, Head, Metagraph, Stake, SubmitError, entries, metagraph, registration, stake,
-};
+use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, entries, metagraph, registration};
 
 /// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
@@ -172,14 +170,6 @@ impl Endpoint {
     #[must_use]
     pub const fn netuid(&self) -> Netuid {
         self.network.netuid
-    }
-
-    /// The stake of a slot at a block.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn stake(&self, at: Head, uid: Uid) -> Result<Stake, ChainError> {
-        stake::read(&self.at(at).await?, &self.rpc, self.network.netuid, at, uid).await
     }
 }
 

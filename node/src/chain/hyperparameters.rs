@@ -78,6 +78,8 @@ pub struct Hyperparameters {
     pub weights_version: u64,
     /// Blocks that must lie between two settings or commits.
     pub weights_rate_limit: u64,
+    /// The stake below which they are refused, rao.
+    pub least_stake: u64,
     /// The subnet's epochs.
     pub epoch: SubnetEpoch,
 }
@@ -135,12 +137,24 @@ pub(super) async fn read(
 ) -> Result<Hyperparameters, ChainError> {
     let values = Values::new(client, "the subnet's hyperparameters");
     let key = (netuid.0,);
-    let (commit_reveal, version, period, weights_version, weights_rate_limit, tempo, index, last_block, pending_at) = tokio::try_join!(
+    let (
+        commit_reveal,
+        version,
+        period,
+        weights_version,
+        weights_rate_limit,
+        least_stake,
+        tempo,
+        index,
+        last_block,
+        pending_at,
+    ) = tokio::try_join!(
         values.need(entries::COMMIT_REVEAL_ENABLED, key),
         values.get(entries::COMMIT_REVEAL_VERSION, ()),
         values.get(entries::REVEAL_PERIOD_EPOCHS, key),
         values.need(entries::WEIGHTS_VERSION_KEY, key),
         values.need(entries::WEIGHTS_SET_RATE_LIMIT, key),
+        values.get(entries::STAKE_THRESHOLD, ()),
         values.need(entries::TEMPO, key),
         values.get(entries::SUBNET_EPOCH_INDEX, key),
         values.get(entries::LAST_EPOCH_BLOCK, key),
@@ -159,7 +173,8 @@ pub(super) async fn read(
         }
         _ => SubnetEpoch::by_formula(client.block_number(), netuid, tempo),
     };
-    Ok(Hyperparameters { mode, weights_version, weights_rate_limit, epoch })
+    let least_stake = least_stake.unwrap_or(0);
+    Ok(Hyperparameters { mode, weights_version, weights_rate_limit, least_stake, epoch })
 }
 
 #[cfg(test)]

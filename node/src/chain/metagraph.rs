@@ -17,9 +17,8 @@ use super::error::{causes, limited};
 use super::{ChainError, Commitment, Head, decode_registration, entries};
 
 /// Fields of the selective metagraph that are asked for, by the indices of `SelectiveMetagraphIndex`: owner hotkey, block,
-/// weights version, rate limit, serving rate limit, commit-reveal, hotkeys, axons, validator permits, last updates, registration blocks,
-/// commitments.
-pub(super) const FIELDS: [u16; 12] = [5, 7, 26, 27, 45, 46, 52, 55, 57, 59, 66, 73];
+/// serving rate limit, hotkeys, axons, validator permits, last updates, registration blocks, total stakes, commitments.
+pub(super) const FIELDS: [u16; 10] = [5, 7, 45, 52, 55, 57, 59, 66, 69, 73];
 /// Keys in one page, the most that a node gives at once.
 const PAGE: u32 = 1000;
 /// Most pages of accounts whose commitments were revealed. They stay when their hotkey leaves; nineteen full subnets of
@@ -46,6 +45,8 @@ pub struct Neuron {
     pub hotkey: Hotkey,
     /// Whether it may set weights.
     pub validator_permit: bool,
+    /// What its stake counts for, alpha and weighed TAO together, rao.
+    pub stake: u64,
     /// The block of its last weights, 0 for never.
     pub last_update: BlockNumber,
     /// The block it registered at.
@@ -63,14 +64,8 @@ pub struct Metagraph {
     pub block: BlockNumber,
     /// The subnet owner's hotkey.
     pub owner: Hotkey,
-    /// Version that weights must carry.
-    pub weights_version: u64,
-    /// Blocks that must lie between two settings of weights.
-    pub weights_rate_limit: u64,
     /// Blocks that must lie between two announcements of an address.
     pub serving_rate_limit: u64,
-    /// Whether weights must be committed first and revealed later.
-    pub commit_reveal: bool,
     /// Slots in the order of their uids.
     pub neurons: Vec<Neuron>,
     /// The newest commitment of each hotkey.
@@ -117,15 +112,13 @@ impl RawAxon {
 struct RawMetagraph {
     owner_hotkey: Option<[u8; 32]>,
     block: Option<u64>,
-    weights_version: Option<u64>,
-    weights_rate_limit: Option<u64>,
     serving_rate_limit: Option<u64>,
-    commit_reveal_weights_enabled: Option<bool>,
     hotkeys: Option<Vec<[u8; 32]>>,
     axons: Option<Vec<RawAxon>>,
     validator_permit: Option<Vec<bool>>,
     last_update: Option<Vec<u64>>,
     block_at_registration: Option<Vec<u64>>,
+    total_stake: Option<Vec<u64>>,
     commitments: Option<Vec<([u8; 32], Vec<u8>)>>,
 }
 
@@ -186,8 +179,9 @@ impl RawMetagraph {
     fn read(self, at: Head) -> Option<Metagraph> {
         let hotkeys = self.hotkeys?;
         let (permits, updates, registered) = (self.validator_permit?, self.last_update?, self.block_at_registration?);
-        let axons = self.axons?;
-        if [permits.len(), updates.len(), registered.len(), axons.len()].iter().any(|length| *length != hotkeys.len()) {
+        let (axons, stakes) = (self.axons?, self.total_stake?);
+        let lengths = [permits.len(), updates.len(), registered.len(), axons.len(), stakes.len()];
+        if lengths.iter().any(|length| *length != hotkeys.len()) {
             return None;
         }
         if self.block.is_some_and(|block| block != at.number.0) {
@@ -199,6 +193,7 @@ impl RawMetagraph {
                 uid: Uid(u16::try_from(index).ok()?),
                 hotkey: Hotkey::from_bytes(hotkey),
                 validator_permit: permits[index],
+                stake: stakes[index],
                 last_update: BlockNumber(updates[index]),
                 registered_at: BlockNumber(registered[index]),
                 axon: axons[index].read(),
@@ -220,10 +215,7 @@ impl RawMetagraph {
         Some(Metagraph {
             block: at.number,
             owner: Hotkey::from_bytes(self.owner_hotkey?),
-            weights_version: self.weights_version?,
-            weights_rate_limit: self.weights_rate_limit?,
             serving_rate_limit: self.serving_rate_limit?,
-            commit_reveal: self.commit_reveal_weights_enabled?,
             neurons,
             commitments,
             by_hotkey,

@@ -10,7 +10,7 @@
 //! | `entries.rs` | entries of storage by their names |
 //! | `submission.rs` | one transaction at a time, and none twice |
 //! | `error.rs`, `rejection.rs` | what can go wrong, and what helps |
-//! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs`, `stake.rs` | what is read |
+//! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs` | what is read |
 //!
 //! Everything is keyed by name and decoded by the metadata of the block it is read at, so an upgrade that renumbers pallets
 //! or errors changes nothing here. Consensus reads take a block hash; nothing that validators must agree on is read at
@@ -30,7 +30,6 @@ mod member;
 mod metagraph;
 mod registration;
 mod rejection;
-mod stake;
 mod submission;
 
 use std::time::Duration;
@@ -46,7 +45,6 @@ pub use hyperparameters::{Hyperparameters, SubnetEpoch, WeightMode};
 pub use member::EndpointStatus;
 pub use metagraph::{Axon, Metagraph, Neuron};
 pub use rejection::{Rejection, Remedy};
-pub use stake::Stake;
 pub use submission::{MemoryLog, Pending, TransactionLog};
 
 /// Longest wait for one answer of a node, reconnecting included.

@@ -43,7 +43,7 @@ pub async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Vec<Check
     let (found, node) = endpoints::check(&config.chain, config.netuid, clock).await;
     checks.extend(found);
     let seen = subnet::read(node.as_ref()).await;
-    checks.extend(subnet::check(node.as_ref(), &seen, hotkey).await);
+    checks.extend(subnet::check(node.as_ref(), &seen, hotkey));
     checks.push(subnet::allowlist(config, &seen, hotkey).await);
     if parts.weights {
         checks.extend(weights::check(node.as_ref(), &seen, hotkey).await);

@@ -31,7 +31,7 @@ pub(super) async fn read(node: Option<&Node>) -> Seen {
 }
 
 /// Subnet, registration, permit and stake.
-pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {
+pub(super) fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {
     const PARTS: [&str; 3] = ["registration", "validator permit", "stake"];
     let skip_all = |missing: &str| PARTS.map(|name| Check::skip(name, missing));
     let (metagraph, node) = match (&seen.metagraph, node) {
@@ -80,19 +80,15 @@ pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotke
             next_step,
         )
     });
-    checks.push(match limited(node.chain.stake(node.head, neuron.uid)).await {
-        Err(error) => Check::fail("stake", error, "try again, or ask another node"),
-        Ok(stake) => {
-            let (total, least) = (in_tao(stake.total), in_tao(stake.least));
-            if is_owner {
-                Check::pass("stake", format!("{total}; the subnet's owner needs none"))
-            } else if stake.total < stake.least {
-                let finding = format!("{total}, and weights take at least {least}");
-                Check::fail("stake", finding, "add stake to the hotkey")
-            } else {
-                Check::pass("stake", format!("{total}, of at least {least}"))
-            }
+    let total = in_tao(neuron.stake);
+    checks.push(match &seen.hyperparameters {
+        _ if is_owner => Check::pass("stake", format!("{total}; the subnet's owner needs none")),
+        Err(_) => Check::skip("stake", "what the subnet demands of weights cannot be read"),
+        Ok(demands) if neuron.stake < demands.least_stake => {
+            let finding = format!("{total}, and weights take at least {}", in_tao(demands.least_stake));
+            Check::fail("stake", finding, "add stake to the hotkey")
         }
+        Ok(demands) => Check::pass("stake", format!("{total}, of at least {}", in_tao(demands.least_stake))),
     });
     checks
 }

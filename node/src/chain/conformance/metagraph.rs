@@ -20,15 +20,13 @@ const AT: Head = Head { number: BlockNumber(1_000_000), hash: Digest([3; 32]) };
 const ASKED: [(&str, &str); FIELDS.len()] = [
     ("owner_hotkey", "Option<[u8; 32]>"),
     ("block", "Option<Compact<u64>>"),
-    ("weights_version", "Option<Compact<u64>>"),
-    ("weights_rate_limit", "Option<Compact<u64>>"),
     ("serving_rate_limit", "Option<Compact<u64>>"),
-    ("commit_reveal_weights_enabled", "Option<bool>"),
     ("hotkeys", "Option<Vec<[u8; 32]>>"),
     ("axons", "Option<Vec<AxonInfo>>"),
     ("validator_permit", "Option<Vec<bool>>"),
     ("last_update", "Option<Vec<Compact<u64>>>"),
     ("block_at_registration", "Option<Vec<Compact<u64>>>"),
+    ("total_stake", "Option<Vec<Compact<u64>>>"),
     ("commitments", "Option<Vec<([u8; 32], Vec<Compact<u8>>)>>"),
 ];
 
@@ -86,15 +84,13 @@ fn sample() -> Vec<(&'static str, Datum)> {
     vec![
         ("owner_hotkey", account(1)),
         ("block", number(AT.number.0)),
-        ("weights_version", number(u64::MAX)),
-        ("weights_rate_limit", number(100)),
         ("serving_rate_limit", number(50)),
-        ("commit_reveal_weights_enabled", Datum::Bool(true)),
         ("hotkeys", pair(account(1), account(2))),
         ("axons", pair(axon(0, 0, 0, 4), axon(77, u128::from(Ipv6Addr::LOCALHOST), 9_000, 6))),
         ("validator_permit", pair(Datum::Bool(true), Datum::Bool(false))),
         ("last_update", pair(number(0), number(1 << 40))),
         ("block_at_registration", pair(number(1), number(u64::MAX))),
+        ("total_stake", pair(number(u64::MAX), number(0))),
         ("commitments", Datum::Many(vec![pair(account(2), registration)])),
     ]
 }
@@ -134,12 +130,12 @@ fn an_answer_is_read_whole_and_without_any_field_not_at_all() {
     for chain in [Chain::finney(), Chain::local()] {
         let metagraph = decode(&chain.subxt, &encoded(&chain, &sample()), NETUID, AT).unwrap();
         assert_eq!((metagraph.block, metagraph.owner), (AT.number, Hotkey::from_bytes([1; 32])));
-        assert_eq!((metagraph.weights_version, metagraph.weights_rate_limit), (u64::MAX, 100));
-        assert_eq!((metagraph.serving_rate_limit, metagraph.commit_reveal), (50, true));
+        assert_eq!(metagraph.serving_rate_limit, 50);
         let first = Neuron {
             uid: Uid(0),
             hotkey: Hotkey::from_bytes([1; 32]),
             validator_permit: true,
+            stake: u64::MAX,
             last_update: BlockNumber(0),
             registered_at: BlockNumber(1),
             axon: None,
@@ -149,6 +145,7 @@ fn an_answer_is_read_whole_and_without_any_field_not_at_all() {
             uid: Uid(1),
             hotkey: Hotkey::from_bytes([2; 32]),
             validator_permit: false,
+            stake: 0,
             last_update: BlockNumber(1 << 40),
             registered_at: BlockNumber(u64::MAX),
             axon: Some(Axon { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), port: 9_000 }),
