@@ -85,7 +85,7 @@ impl RegisterArgs {
         let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
         let most = self.max_burn.unwrap_or(burn);
         if now > most {
-            bail!("the cost rose to {now} meanwhile: nothing was sent; --max-burn {now} allows that much");
+            bail!("the cost rose to {now} meanwhile: nothing was sent; --max-burn says how much may be paid");
         }
         let transaction = chain.burned_register(&signer, &hotkey).await?;
         let uid = read_back(&chain, &transaction, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {

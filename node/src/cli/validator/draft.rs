@@ -23,6 +23,14 @@ pub(super) struct Draft {
     pub(super) allowlist: Allowlist,
 }
 
+impl Draft {
+    /// Whether the chain, which names the list with the hash `named`, has moved on since the draft was begun. That the draft
+    /// itself was published and not dropped is no such move.
+    pub(super) fn is_outdated(&self, named: Option<&str>) -> bool {
+        self.base.as_deref() != named && named != Some(self.allowlist.digest().to_string().as_str())
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DraftJson {
@@ -115,6 +123,24 @@ mod tests {
         for damaged in ["{}", "", r#"{"interval":0,"validators":[]}"#, r#"{"interval":5,"validators":["5x"]}"#] {
             std::fs::write(&file.path, damaged).unwrap();
             assert!(format!("{:#}", file.read().unwrap_err()).contains("leoma validator discard"), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_draft_is_outdated_by_another_list_and_not_by_itself() {
+        let allowlist = Allowlist::new(5, [Hotkey::from_bytes([1; 32])]).unwrap();
+        let own = allowlist.digest().to_string();
+        let draft = |base: Option<&str>| Draft { base: base.map(str::to_owned), allowlist: allowlist.clone() };
+        for (base, named, outdated) in [
+            (None, None, false),
+            (Some("a"), Some("a"), false),
+            (None, Some("a"), true),
+            (Some("a"), Some("b"), true),
+            (Some("a"), None, true),
+            (None, Some(own.as_str()), false),
+            (Some("a"), Some(own.as_str()), false),
+        ] {
+            assert_eq!(draft(base).is_outdated(named), outdated, "{base:?} {named:?}");
         }
     }
 

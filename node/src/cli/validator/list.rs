@@ -41,7 +41,7 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
                 let mut value = list_json(&draft.allowlist);
                 value["changes"] = json!(Diff::between(in_force, &draft.allowlist));
                 value["base"] = json!(draft.base);
-                value["outdated"] = json!(draft.base.as_deref() != hash);
+                value["outdated"] = json!(draft.is_outdated(hash));
                 value
             }),
         });
@@ -73,7 +73,7 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
         for hotkey in changes.added.iter().filter(|hotkey| metagraph.uid(hotkey).is_none()) {
             println!("  warning: {hotkey} is not registered on subnet {}", config.netuid);
         }
-        if draft.base.as_deref() != hash {
+        if draft.is_outdated(hash) {
             println!("  outdated: it was begun from another list ({})", draft.base.as_deref().unwrap_or("none"));
         }
         println!("publish it with `leoma validator publish`, or drop it with `leoma validator discard`");

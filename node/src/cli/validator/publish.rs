@@ -113,7 +113,7 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
 /// A draft is a whole list: one that was begun before the chain's was published takes back what that one changed.
 fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Result<()> {
     let named = committed.map(|committed| committed.hash.as_str());
-    if draft.base.as_deref() == named {
+    if !draft.is_outdated(named) {
         return Ok(());
     }
     if let Some(list) = committed.and_then(|committed| committed.allowlist.as_ref()) {
