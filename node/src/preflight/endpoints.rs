@@ -1,6 +1,5 @@
 //! Each configured chain node by itself, and this machine's clock against the chain's.
 
-use anyhow::Context as _;
 use futures::future::join_all;
 use leoma_protocol::Netuid;
 
@@ -96,20 +95,10 @@ pub(super) async fn check(config: &ChainConfig, netuid: Netuid, clock: fn() -> u
 }
 
 async fn reach(url: &str, netuid: Netuid, clock: fn() -> u64) -> anyhow::Result<Node> {
-    // The chain's client tries again until the time is over and does not say what went wrong.
-    if let Some(address) = socket_address(url) {
-        let _reachable = tokio::net::TcpStream::connect(address).await.context("cannot be reached")?;
-    }
     let chain = Endpoint::connect(url, netuid).await?;
     let head = chain.head().await?;
     let time = chain.timestamp(head).await.map_err(|error| error.to_string());
     Ok(Node { chain, head, time, own_time: clock() })
-}
-
-/// Host and port of a WebSocket's address.
-fn socket_address(url: &str) -> Option<String> {
-    let url = url::Url::parse(url).ok()?;
-    Some(format!("{}:{}", url.host()?, url.port_or_known_default()?))
 }
 
 /// Own time and that of the newest final block, Unix milliseconds.
@@ -139,19 +128,6 @@ fn clock_check(own: u64, chain: u64) -> Check {
 mod tests {
     use super::super::Outcome::{Fail, Pass, Warn};
     use super::*;
-
-    #[test]
-    fn a_nodes_address_has_host_and_port() {
-        for (url, address) in [
-            ("wss://a.example", Some("a.example:443")),
-            ("ws://key@a.example:9944/path?token=key", Some("a.example:9944")),
-            ("ws://[::1]:9944", Some("[::1]:9944")),
-            ("ws://127.0.0.1", Some("127.0.0.1:80")),
-            ("nonsense", None),
-        ] {
-            assert_eq!(socket_address(url).as_deref(), address);
-        }
-    }
 
     #[test]
     fn the_clock_may_be_ahead_of_a_final_block_and_hardly_behind_it() {

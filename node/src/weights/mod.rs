@@ -167,13 +167,9 @@ impl Weights {
         metagraph: &Metagraph,
         now: Head,
     ) -> Result<(), WeightsError> {
-        let last = metagraph.neuron(&self.signer.hotkey()).map_or(0, |neuron| neuron.last_update.0);
-        let until = last.saturating_add(demands.weights_rate_limit);
-        if last == 0 || now.number.0 >= until {
-            Ok(())
-        } else {
-            Err(WeightsError::TooSoon { until: BlockNumber(until) })
-        }
+        let last = metagraph.neuron(&self.signer.hotkey()).map_or(BlockNumber(0), |neuron| neuron.last_update);
+        let until = demands.weights_from(last);
+        if now.number >= until { Ok(()) } else { Err(WeightsError::TooSoon { until }) }
     }
 
     async fn commit(
