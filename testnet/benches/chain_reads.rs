@@ -123,17 +123,19 @@ fn reads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The slowest of some reads must be within the limit.
+/// The median of some reads must be within the limit; the slowest tells more of what else the machine does.
 async fn hold_to_limit(client: &ChainClient, head: Head) {
-    let mut slowest = Duration::ZERO;
-    for _ in 0..100 {
+    let mut times = Vec::new();
+    for _ in 0..101 {
         let started = Instant::now();
         read(client, head).await;
-        slowest = slowest.max(started.elapsed());
+        times.push(started.elapsed());
     }
-    println!("slowest of 100: {slowest:.1?}, limit {LIMIT:?}");
+    times.sort_unstable();
+    let (median, slowest) = (times[50], times[100]);
+    println!("of 101: median {median:.1?}, slowest {slowest:.1?}; limit {LIMIT:?}");
     // Not of a build that is not optimised.
-    assert!(slowest < LIMIT || cfg!(debug_assertions), "slower than the limit");
+    assert!(median < LIMIT || cfg!(debug_assertions), "slower than the limit");
 }
 
 criterion_group!(benches, reads);
