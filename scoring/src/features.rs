@@ -1,66 +1,64 @@
 //! What is computed once per clip and used in every comparison with it.
 
 use crate::media::Clip;
-use crate::metrics::{FlowSettings, blockiness, frame_difference, laplacian_variance, lucas_kanade, noise_sigma};
+use crate::metrics::{Camera, Grid, Kernels};
 use crate::reduced::{BLOCK, BlockSums};
-use crate::tensors::{read, tensor, unit};
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
-use burn::tensor::module::avg_pool2d;
 
-/// Motion is measured at an eighth of the size: a motion of 32 pixels per frame is still found, and a clip takes a
-/// fraction of a second.
-pub(crate) const MOTION_FACTOR: usize = BLOCK;
-/// Colour and brightness are compared at a sixteenth of the size.
+/// Brightness, chroma and likeness between moments are compared at a sixteenth of the size.
 const COLOUR_FACTOR: usize = 2 * BLOCK;
-/// Every how many frames the full picture is looked at: nine of 81, the first and the last among them.
-pub(crate) const PICTURE_STRIDE: usize = 10;
-/// A pyramid of 104x60 and 52x30 with a neighbourhood of nine pixels.
-const FLOW: FlowSettings = FlowSettings { levels: 2, warps: 3, radius: 4, batch: 1 };
+/// Pixels of the full picture in one of the half picture, in whose pixels flow is measured.
+pub(crate) const HALF: f32 = 2.0;
+/// Flow is kept as one value for each block of that many pixels of the half picture, an eighth of the full picture's: its
+/// neighbourhood of 15 pixels resolves no more.
+pub(crate) const FLOW_CELL: usize = 4;
 
-/// Features of one clip, on the host, all in the order of its frames.
+/// Luma of some frames of a clip, at full and at half size. The authors of structural similarity advise about 256 pixels
+/// for the shorter side, what a viewer resolves; at half size film grain and a codec's fine losses do not hide what changed.
+pub(crate) struct View<'a, K: Kernels<'a>> {
+    pub(crate) full: K::Pictures,
+    pub(crate) half: K::Pictures,
+}
+
+impl<'a, K: Kernels<'a>> View<'a, K> {
+    /// The frames `order` of `clip`, in that order.
+    pub(crate) fn of(kernels: &K, clip: &'a Clip, order: &[usize]) -> Self {
+        let planes: Vec<&[u8]> = order.iter().map(|index| clip.luma(*index)).collect();
+        let full = kernels.pictures(&planes, clip.height(), clip.width());
+        let half = kernels.halved(&full);
+        Self { full, half }
+    }
+}
+
+/// Features of one clip, all in the order of its frames or steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Features {
-    /// Luma at a sixteenth: `[frames, 1, rows, columns]`.
-    pub(crate) luma: Vec<f32>,
-    /// Chroma at a sixteenth: `[frames, 2, rows, columns]`.
-    pub(crate) chroma: Vec<f32>,
-    /// Rows and columns of both.
-    pub(crate) colour_size: (usize, usize),
+    /// Luma at a sixteenth.
+    pub(crate) luma: Grid,
+    /// Chroma at a sixteenth, blue then red difference.
+    pub(crate) chroma: Grid,
     /// Mean absolute change per step, at an eighth.
     pub(crate) steps: Vec<f32>,
-    /// Flow per step at an eighth: `[frames - 1, 2, rows, columns]`.
-    pub(crate) flow: Vec<f32>,
-    /// Variance of the Laplacian of each looked-at picture at half size.
+    /// Flow per step in pixels of the half picture, at an eighth.
+    pub(crate) flow: Grid,
+    /// The camera's motion per step, in pixels of the half picture.
+    pub(crate) camera: Vec<Camera>,
+    /// Variance of the Laplacian of each frame at half size.
     pub(crate) sharpness: Vec<f32>,
-    /// Noise of each looked-at picture.
+    /// Noise of each frame.
     pub(crate) noise: Vec<f32>,
-    /// Block edges of each looked-at picture.
+    /// Block edges of each frame.
     pub(crate) blockiness: Vec<f32>,
-}
-
-/// Which of `frames` frames are looked at in full.
-pub(crate) fn picture_indices(frames: usize) -> impl Iterator<Item = usize> {
-    (0..frames).step_by(PICTURE_STRIDE)
-}
-
-/// A picture at half size. The authors of structural similarity advise about 256 pixels for the shorter side, what a
-/// viewer resolves; film grain and a codec's fine losses then do not hide what changed.
-pub(crate) fn half<B: Backend>(picture: Tensor<B, 4>) -> Tensor<B, 4> {
-    avg_pool2d(picture, [2, 2], [2, 2], [0, 0], false, false)
-}
-
-/// Full luma of one frame as a picture tensor.
-pub(crate) fn picture<B: Backend>(clip: &Clip, index: usize, device: &B::Device) -> Tensor<B, 4> {
-    tensor(unit(clip.luma(index)), [1, 1, clip.height(), clip.width()], device)
+    /// Mean change per step that the flow does not explain, at half size, over all that stays inside the picture.
+    pub(crate) own_warping_error: f32,
+    /// How far the clip returns to what it showed before.
+    pub(crate) recurrence: f32,
 }
 
 impl Features {
-    /// Computes the features of the frames `order` of `clip`, at least two, in that order.
-    pub(crate) fn of<B: Backend>(clip: &Clip, order: &[usize], device: &B::Device) -> Self {
+    /// Computes the features of the frames `order` of `clip`, at least two, in that order; `view` holds the same frames.
+    pub(crate) fn of<'a, K: Kernels<'a>>(kernels: &K, clip: &Clip, order: &[usize], view: &View<'a, K>) -> Self {
         let (rows, columns) = (clip.height() / COLOUR_FACTOR, clip.width() / COLOUR_FACTOR);
-        let mut small = Vec::new();
-        let mut small_size = (0, 0);
+        let (mut small, mut small_size) = (Vec::new(), (0, 0));
         let (mut luma, mut chroma) = (Vec::new(), Vec::new());
         for &index in order {
             let blocks = BlockSums::of(clip.luma(index), clip.width());
@@ -71,25 +69,39 @@ impl Features {
             chroma.extend(chroma_means(blue, clip.width(), (rows, columns)));
             chroma.extend(chroma_means(red, clip.width(), (rows, columns)));
         }
-        let motion = tensor::<B, 4>(small, [order.len(), 1, small_size.0, small_size.1], device);
-        let from = motion.clone().slice([0..order.len() - 1]);
-        let to = motion.clone().slice([1..order.len()]);
-        let looked_at = picture_indices(order.len()).map(|index| picture::<B>(clip, order[index], device));
-        let pictures: Vec<Tensor<B, 4>> = looked_at.collect();
-        let measure = |measure: &dyn Fn(&Tensor<B, 4>) -> Tensor<B, 1>| {
-            read(Tensor::cat(pictures.iter().map(measure).collect(), 0))
-        };
+        let luma = Grid::new(luma, [1, rows, columns]);
+        let flow = kernels.flow(&view.half, FLOW_CELL);
+        let everywhere = everywhere(&flow);
         Self {
+            steps: kernels.frame_difference(&Grid::new(small, [1, small_size.0, small_size.1])),
+            camera: kernels.camera(&flow),
+            sharpness: kernels.laplacian_variance(&view.half),
+            noise: kernels.noise_sigma(&view.full),
+            blockiness: kernels.blockiness(&view.full),
+            own_warping_error: mean(&kernels.warping_error(&view.half, &flow, &everywhere, FLOW_CELL)),
+            recurrence: crate::metrics::recurrence(&kernels.correlations(&luma, &luma), order.len()),
             luma,
-            chroma,
-            colour_size: (rows, columns),
-            steps: read(frame_difference(&motion)),
-            flow: read(lucas_kanade(&from, &to, &FLOW)),
-            sharpness: measure(&|picture| laplacian_variance(&half(picture.clone()))),
-            noise: measure(&noise_sigma),
-            blockiness: measure(&blockiness),
+            chroma: Grid::new(chroma, [2, rows, columns]),
+            flow,
         }
     }
+}
+
+/// Where a clip's scene is visible in both frames of each step, by its flow and its flow backwards.
+pub(crate) fn visible<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip, forward: &Grid) -> Grid {
+    let backwards: Vec<usize> = (0..clip.len()).rev().collect();
+    let view = View::of(kernels, clip, &backwards);
+    let backward = kernels.flow(&view.half, FLOW_CELL).reversed();
+    kernels.visible(forward, &backward, FLOW_CELL)
+}
+
+fn everywhere(flow: &Grid) -> Grid {
+    let [_, rows, columns] = flow.shape();
+    Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns])
+}
+
+pub(crate) fn mean(values: &[f32]) -> f32 {
+    (values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len().max(1) as f64) as f32
 }
 
 /// Chroma planes have half the size of luma, so their blocks of 8 are blocks of 16 there.

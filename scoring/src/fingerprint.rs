@@ -21,14 +21,14 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// From the features of a clip whose file has the digest `file`.
     pub(crate) fn of(file: Digest, features: &Features) -> Self {
-        let (rows, columns) = features.colour_size;
+        let [_, rows, columns] = features.luma.shape();
         let plane = (rows * columns).max(1);
-        let frames = features.luma.len() / plane;
+        let frames = features.luma.len();
         let (wide, high) = (GRID.0.min(columns.max(1)), GRID.1.min(rows.max(1)));
         let mut cells = Vec::with_capacity(MOMENTS * wide * high);
         for moment in 0..MOMENTS {
             let frame = moment * frames.saturating_sub(1) / (MOMENTS - 1);
-            let luma = &features.luma[frame * plane..(frame + 1) * plane];
+            let luma = &features.luma.values()[frame * plane..(frame + 1) * plane];
             for (row, column) in (0..high).flat_map(|row| (0..wide).map(move |column| (row, column))) {
                 let block_rows = row * rows / high..(row + 1) * rows / high;
                 let block = block_rows.flat_map(|row| {

@@ -1,18 +1,12 @@
 //! The raw numbers of one comparison, before any policy turns them into scores.
 
-use crate::features::{Features, MOTION_FACTOR, half, picture, picture_indices};
+use crate::features::{FLOW_CELL, Features, HALF, View, mean};
 use crate::media::Clip;
-use crate::metrics::{
-    align, chroma_distance, colour_distance, flicker, held_fraction, longest_hold, motion_excess, ms_ssim, psnr,
-    register, ssim,
-};
-use crate::tensors::{read, tensor};
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
+use crate::metrics::{Camera, Grid, Kernels, Shift, held_fraction, longest_hold, replay};
 use serde::{Deserialize, Serialize};
 
-/// Steps whose source motion is below this (a twentieth of a pixel at full size) say nothing about motion error.
-const LEAST_FLOW: f32 = 0.05 / MOTION_FACTOR as f32;
+/// Motion below this, in pixels of the full picture, says nothing about motion error.
+const LEAST_FLOW: f32 = 0.05;
 
 /// Raw measures of an answer against its source clip. Distances are parts of the full range 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,7 +23,13 @@ pub struct Measures {
     pub first_chroma: f32,
     /// Sharpness of the first frame against the source's, the smaller over the larger, 0 to 1.
     pub first_detail: f32,
-    /// Mean structural similarity of the looked-at frames at half size, after the first and after registration.
+    /// Mean structural similarity of all frames at full size, after registration, -1 to 1.
+    pub ssim: f32,
+    /// The lowest of them.
+    pub ssim_low: f32,
+    /// Mean peak signal-to-noise ratio of all frames, after registration, in dB, at most 100.
+    pub psnr: f32,
+    /// Mean structural similarity of all frames but the first at half size, after registration, -1 to 1.
     pub content_ssim: f32,
     /// The lowest of them.
     pub content_ssim_low: f32,
@@ -45,8 +45,22 @@ pub struct Measures {
     pub displacement: f32,
     /// The source's own mean change from its first frame: how much there was to show.
     pub source_displacement: f32,
-    /// Mean flow error over mean flow of the source.
+    /// Mean end-point error of the optical flow over its mean length in the source; 0 for equal motion.
     pub flow_error: f32,
+    /// Mean length of the optical flow, answer over source.
+    pub motion_amount: f32,
+    /// Mean agreement in direction with the source's optical flow, -1 to 1.
+    pub motion_direction: f32,
+    /// Mean smoothness of the answer's motion: 1 where the flow stays from step to step, 0 where it turns round.
+    pub motion_smoothness: f32,
+    /// The same of the source.
+    pub source_motion_smoothness: f32,
+    /// Mean squared change per step that is left once the source's motion is taken out, at half size, 0 to 1.
+    pub warping_error: f32,
+    /// The same of the source itself.
+    pub source_warping_error: f32,
+    /// Mean squared change per step that the answer's own motion does not explain, at half size, 0 to 1.
+    pub own_warping_error: f32,
     /// Part of the steps on which the answer stands still while the source moves.
     pub held: f32,
     /// The longest stretch of such steps, as a part of all.
@@ -61,78 +75,157 @@ pub struct Measures {
     pub noise: f32,
     /// Block edges over the source's.
     pub blockiness: f32,
-    /// Mean whole-frame motion error over mean whole-frame motion of the source, with half a pixel added to both.
+    /// Mean error of the camera's affine motion over the mean of the source's and half a pixel; 0 for equal motion.
     pub camera_error: f32,
+    /// How far the answer is the source clip itself, 0 to 1, coarsely: at any time and speed, mirrored or not.
+    pub replay: f32,
+    /// The same by fine detail at the same time, -1 to 1: near 1 for the source's own pixels, near 0 for another video.
+    pub replay_detail: f32,
+    /// How much more than the source the answer returns to what it showed before, 0 to 1: loops.
+    pub recurrence: f32,
 }
 
-/// Compares the frames `order` of `answer` with all frames of `source`; both clips have one size, both feature sets one
-/// length of at least two.
-pub(crate) fn compare<B: Backend>(
-    source: (&Clip, &Features),
-    answer: (&Clip, &Features),
-    order: &[usize],
-    device: &B::Device,
+/// One clip of a comparison.
+pub(crate) struct Side<'f, 'a, K: Kernels<'a>> {
+    pub(crate) clip: &'a Clip,
+    pub(crate) view: View<'a, K>,
+    pub(crate) features: &'f Features,
+}
+
+/// Compares frame by frame; both sides have one size and one number of frames, at least two. `first` is the answer's first
+/// frame in its clip, `visible` says where the source's scene is visible in both frames of a step.
+pub(crate) fn compare<'a, K: Kernels<'a>>(
+    kernels: &K,
+    (source_side, answer_side): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
+    first: usize,
+    visible: &Grid,
 ) -> Measures {
-    let ((source_clip, source), (answer_clip, answer)) = (source, answer);
-    let first_source = picture::<B>(source_clip, 0, device);
-    let first_answer = picture::<B>(answer_clip, order[0], device);
-    let shift = register(&first_answer, &first_source);
-    let (first_answer, first_source) = align(&first_answer, &first_source, shift);
-    let first = read(Tensor::cat(vec![ms_ssim(&first_answer, &first_source), psnr(&first_answer, &first_source)], 0));
-    let frames = order.len();
-    let (rows, columns) = source.colour_size;
-    let grid = |values: &[f32], channels| tensor::<B, 4>(values.to_vec(), [frames, channels, rows, columns], device);
-    let (answer_luma, source_luma) = (grid(&answer.luma, 1), grid(&source.luma, 1));
-    let colour = read(colour_distance(&answer_luma, &source_luma));
-    let chroma = read(chroma_distance(&grid(&answer.chroma, 2), &grid(&source.chroma, 2)));
-    // A small constant offset is one property of the whole answer, so it is taken out of every frame.
-    let similarity: Vec<Tensor<B, 1>> = picture_indices(frames)
-        .skip(1)
-        .map(|index| {
-            let answer = picture::<B>(answer_clip, order[index], device);
-            let (answer, source) = align(&answer, &picture(source_clip, index, device), shift);
-            ssim(&half(answer), &half(source))
-        })
-        .collect();
-    let similarity = if similarity.is_empty() { vec![first[0]] } else { read(Tensor::cat(similarity, 0)) };
-    let third = similarity.len().div_ceil(3);
-    let (answer_shown, source_shown) = (change_from_first(&answer_luma), change_from_first(&source_luma));
+    let (source, answer) = (source_side.features, answer_side.features);
+    let shift = register(kernels, source_side, answer_side, first);
+    let beginning = first_frames(kernels, (source_side, answer_side), first, shift);
+    let (full, half) = likeness(kernels, (source_side, answer_side), shift);
+    let third = half.len().div_ceil(3);
+    let left = |side: &Side<'_, 'a, K>| mean(&kernels.warping_error(&side.view.half, &source.flow, visible, FLOW_CELL));
+    let colour = kernels.distance(&answer.luma, &source.luma);
+    let chroma = kernels.distance(&answer.chroma, &source.chroma);
+    let (answer_shown, source_shown) =
+        (mean(&kernels.change_from_first(&answer.luma)), mean(&kernels.change_from_first(&source.luma)));
     let details = ratios(&answer.sharpness, &source.sharpness);
+    let amount = |side: &Features| HALF * mean(&kernels.motion_amount(&side.flow));
+    let (answer_amount, source_amount) = (amount(answer), amount(source));
+    let flow_error = HALF * mean(&kernels.distance(&answer.flow, &source.flow));
     Measures {
-        first_ms_ssim: first[0],
-        first_psnr: first[1],
+        first_ms_ssim: beginning.ms_ssim,
+        first_psnr: beginning.psnr,
         first_shift: shift.right.abs().max(shift.down.abs()) as f32,
         first_colour: colour[0],
         first_chroma: chroma[0],
         first_detail: details[0],
-        content_ssim: mean(&similarity),
-        content_ssim_low: similarity.iter().copied().fold(1.0, f32::min),
+        ssim: mean(&full.ssim),
+        ssim_low: lowest(&full.ssim),
+        psnr: mean(&full.psnr),
+        content_ssim: mean(&half),
+        content_ssim_low: lowest(&half),
         content_colour: mean(&colour),
         content_chroma: mean(&chroma),
-        drift: mean(&similarity[..third]) - mean(&similarity[similarity.len() - third..]),
+        drift: mean(&half[..third]) - mean(&half[half.len() - third..]),
         motion_energy: part(mean(&answer.steps), mean(&source.steps)),
         displacement: part(answer_shown, source_shown),
         source_displacement: source_shown,
-        flow_error: flow_error(&answer.flow, &source.flow),
+        flow_error: flow_error / (source_amount + LEAST_FLOW),
+        motion_amount: (answer_amount + LEAST_FLOW) / (source_amount + LEAST_FLOW),
+        motion_direction: mean(&kernels.motion_direction(&answer.flow, &source.flow)),
+        motion_smoothness: smoothness(kernels, answer),
+        source_motion_smoothness: smoothness(kernels, source),
+        warping_error: left(answer_side),
+        source_warping_error: left(source_side),
+        own_warping_error: answer.own_warping_error,
         held: held_fraction(&answer.steps, &source.steps),
         longest_hold: longest_hold(&answer.steps, &source.steps),
-        flicker: mean(&read(flicker(&answer_luma, &source_luma))),
-        motion_excess: mean(&read(motion_excess(&answer_luma, &source_luma))),
+        flicker: mean(&kernels.flicker(&answer.luma, &source.luma)),
+        motion_excess: mean(&kernels.motion_excess(&answer.luma, &source.luma)),
         detail: mean(&details),
         noise: (mean(&answer.noise) - mean(&source.noise)).max(0.0),
         blockiness: mean(&answer.blockiness) / mean(&source.blockiness),
-        camera_error: camera_error(&answer.flow, &source.flow, frames - 1),
+        camera_error: camera_error(&answer.camera, &source.camera, &source.flow),
+        replay: replayed(kernels, answer, source),
+        replay_detail: mean(&kernels.detail_correlation(&answer_side.view.half, &source_side.view.half)),
+        recurrence: (answer.recurrence - source.recurrence).max(0.0),
     }
 }
 
-/// Mean absolute difference of all frames to the first.
-fn change_from_first<B: Backend>(luma: &Tensor<B, 4>) -> f32 {
-    let first = luma.clone().slice([0..1]);
-    read((luma.clone() - first).abs().mean())[0]
+struct Beginning {
+    ms_ssim: f32,
+    psnr: f32,
 }
 
-fn mean(values: &[f32]) -> f32 {
-    values.iter().sum::<f32>() / values.len().max(1) as f32
+/// The first frames as pictures of their own: the source's, then the answer's.
+fn beginnings<'a, K: Kernels<'a>>(
+    kernels: &K,
+    (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
+    first: usize,
+) -> (K::Pictures, K::Pictures) {
+    let picture = |clip: &'a Clip, index| kernels.pictures(&[clip.luma(index)], clip.height(), clip.width());
+    (picture(source.clip, 0), picture(answer.clip, first))
+}
+
+/// A small constant offset is one property of the whole answer: it is found once and taken out of every frame.
+fn register<'a, K: Kernels<'a>>(
+    kernels: &K,
+    source: &Side<'_, 'a, K>,
+    answer: &Side<'_, 'a, K>,
+    first: usize,
+) -> Shift {
+    let (source, answer) = beginnings(kernels, (source, answer), first);
+    kernels.register(&answer, &source)
+}
+
+fn first_frames<'a, K: Kernels<'a>>(
+    kernels: &K,
+    sides: (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
+    first: usize,
+    shift: Shift,
+) -> Beginning {
+    let (source, answer) = beginnings(kernels, sides, first);
+    let (answer, source) = kernels.align(&answer, &source, shift);
+    Beginning { ms_ssim: kernels.ms_ssim(&answer, &source)[0], psnr: kernels.psnr(&answer, &source)[0] }
+}
+
+/// Likeness of all frames at full size.
+struct Full {
+    ssim: Vec<f32>,
+    psnr: Vec<f32>,
+}
+
+/// Likeness of all frames at full size, and structural similarity at half size of all but the first.
+fn likeness<'a, K: Kernels<'a>>(
+    kernels: &K,
+    (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
+    shift: Shift,
+) -> (Full, Vec<f32>) {
+    let (answer_full, source_full) = kernels.align(&answer.view.full, &source.view.full, shift);
+    let full = Full { ssim: kernels.ssim(&answer_full, &source_full), psnr: kernels.psnr(&answer_full, &source_full) };
+    let half = if shift == Shift::default() {
+        kernels.ssim(&answer.view.half, &source.view.half)
+    } else {
+        kernels.ssim(&kernels.halved(&answer_full), &kernels.halved(&source_full))
+    };
+    (full, half[1..].to_vec())
+}
+
+fn smoothness<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
+    // A clip of two frames has one step, which turns nowhere.
+    if features.flow.len() < 2 { 1.0 } else { mean(&kernels.motion_smoothness(&features.flow)) }
+}
+
+/// Whichever is more alike, the source or its mirror image.
+fn replayed<'a, K: Kernels<'a>>(kernels: &K, answer: &Features, source: &Features) -> f32 {
+    let part = |source: &Grid| replay(&kernels.correlations(&answer.luma, source), answer.luma.len());
+    part(&source.luma).max(part(&source.luma.mirrored()))
+}
+
+fn lowest(values: &[f32]) -> f32 {
+    values.iter().copied().fold(1.0, f32::min)
 }
 
 /// A quotient of two amounts of change that stays finite where the source has none.
@@ -147,23 +240,10 @@ fn ratios(left: &[f32], right: &[f32]) -> Vec<f32> {
     left.iter().zip(right).map(|(a, b)| (a.min(*b) + FLAT) / (a.max(*b) + FLAT)).collect()
 }
 
-/// Mean length of the difference over mean length of the source's flow.
-fn flow_error(answer: &[f32], source: &[f32]) -> f32 {
-    let total = |length: &dyn Fn(usize) -> f32| (0..source.len()).map(|i| length(i).abs()).sum::<f32>();
-    let error = total(&|i| answer[i] - source[i]);
-    let motion = total(&|i| source[i]);
-    error / (motion + LEAST_FLOW * source.len() as f32)
-}
-
-/// The same for the mean flow of each step, in which only the camera and whole-frame motion are left.
-fn camera_error(answer: &[f32], source: &[f32], steps: usize) -> f32 {
-    let half_pixel = 0.5 / MOTION_FACTOR as f32;
-    let plane = source.len() / (2 * steps);
-    let (mut error, mut motion) = (0.0, 0.0);
-    for (answer, source) in answer.chunks_exact(plane).zip(source.chunks_exact(plane)) {
-        let (answer, source) = (mean(answer), mean(source));
-        error += (answer - source).abs();
-        motion += source.abs();
-    }
-    error / (motion + half_pixel * steps as f32)
+fn camera_error(answer: &[Camera], source: &[Camera], flow: &Grid) -> f32 {
+    let [_, rows, columns] = flow.shape();
+    let half_pixel = 0.5 / HALF * source.len() as f32;
+    let error: f32 = answer.iter().zip(source).map(|(a, b)| a.minus(b).length(rows, columns)).sum();
+    let motion: f32 = source.iter().map(|camera| camera.length(rows, columns)).sum();
+    error / (motion + half_pixel)
 }

@@ -2,13 +2,14 @@
 
 use crate::aspects::{Aspects, Grade};
 use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
-use crate::features::Features;
+use crate::features::{Features, View, visible};
 use crate::fingerprint::Fingerprint;
-use crate::measures::{Measures, compare};
+use crate::measures::{Measures, Side, compare};
 use crate::media::{
     Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect,
     VideoInfo, cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
 };
+use crate::metrics::{Grid, Host, Kernels, Tensors};
 use crate::policy::AspectPolicy;
 use crate::reduced::{frames_at_times_of, resized};
 use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
@@ -74,6 +75,7 @@ impl From<MediaError> for ScoreFault {
 pub struct Reference {
     clip: Clip,
     features: Features,
+    visible: Grid,
     sha256: Digest,
 }
 
@@ -132,6 +134,33 @@ impl Outcome {
     }
 }
 
+/// A source clip's own numbers.
+fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> (Features, Grid) {
+    let order: Vec<usize> = (0..clip.len()).collect();
+    let features = Features::of(kernels, clip, &order, &View::of(kernels, clip, &order));
+    let visible = visible(kernels, clip, &features.flow);
+    (features, visible)
+}
+
+/// An answer's numbers against its source, and its features.
+fn measure<'a, K: Kernels<'a>>(
+    kernels: &K,
+    reference: &'a Reference,
+    answer: &'a Clip,
+    order: &[usize],
+) -> (Measures, Features) {
+    let every: Vec<usize> = (0..reference.clip.len()).collect();
+    let view = View::of(kernels, answer, order);
+    let features = Features::of(kernels, answer, order, &view);
+    let source_view = View::of(kernels, &reference.clip, &every);
+    let raw = {
+        let answer = Side { clip: answer, view, features: &features };
+        let source = Side { clip: &reference.clip, view: source_view, features: &reference.features };
+        compare(kernels, (&source, &answer), order[0], &reference.visible)
+    };
+    (raw, features)
+}
+
 /// Decodes and grades. Everything here blocks: call it through `spawn_blocking`.
 #[derive(Debug, Clone)]
 pub struct Scorer {
@@ -169,8 +198,7 @@ impl Scorer {
     /// # Errors
     /// [`ScoreFault::SelfTest`] names the first metric that differs; such a device must not score.
     pub fn self_test(&self) -> Result<SelfTestReport, ScoreFault> {
-        let (device, cpu) = (self.device.handle(), Device::Cpu.handle());
-        self.guarded(|| self_test::<Engine>(self.device, &device, &cpu))?.map_err(ScoreFault::from)
+        self.guarded(|| self_test::<Engine>(self.device, &self.device.handle()))?.map_err(ScoreFault::from)
     }
 
     /// Prepares a task's source clip.
@@ -183,9 +211,11 @@ impl Scorer {
         if frames < 2 || width.min(height) < LEAST_SIDE {
             return Err(ScoreFault::SmallReference { frames, width, height });
         }
-        let order: Vec<usize> = (0..frames).collect();
-        let features = self.features(&clip, &order)?;
-        Ok(Reference { clip, features, sha256: Digest::of(clip_mp4) })
+        let (features, visible) = self.guarded(|| match self.device {
+            Device::Cpu => source_features(&Host, &clip),
+            Device::Cuda { .. } => source_features(&Tensors::<Engine>::new(self.device.handle()), &clip),
+        })?;
+        Ok(Reference { clip, features, visible, sha256: Digest::of(clip_mp4) })
     }
 
     /// Grades one answer.
@@ -202,9 +232,10 @@ impl Scorer {
             }
         };
         let order = frames_at_times_of(&answer, &reference.clip);
-        let features = self.features(&answer, &order)?;
-        let source = (&reference.clip, &reference.features);
-        let raw = self.guarded(|| compare::<Engine>(source, (&answer, &features), &order, &self.device.handle()))?;
+        let (raw, features) = self.guarded(|| match self.device {
+            Device::Cpu => measure(&Host, reference, &answer, &order),
+            Device::Cuda { .. } => measure(&Tensors::<Engine>::new(self.device.handle()), reference, &answer, &order),
+        })?;
         let fingerprint = Some(Fingerprint::of(video_sha256, &features));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
     }
@@ -250,10 +281,6 @@ impl Scorer {
             return Err(VideoDefect::TooShort { frames, duration_ms, min_frames, min_duration_ms }.into());
         }
         Ok(resized(answer, width, height))
-    }
-
-    fn features(&self, clip: &Clip, order: &[usize]) -> Result<Features, ScoreFault> {
-        self.guarded(|| Features::of::<Engine>(clip, order, &self.device.handle()))
     }
 
     /// Backends panic where a driver fails; that must not take the validator down.

@@ -1,12 +1,7 @@
-//! Between bytes and tensors.
+//! Between values in memory and tensors.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
-
-/// Bytes as values from 0 to 1.
-pub(crate) fn unit(bytes: &[u8]) -> Vec<f32> {
-    bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect()
-}
 
 /// A tensor of the given shape from values in row order.
 pub(crate) fn tensor<B: Backend, const D: usize>(

@@ -8,9 +8,9 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 /// Side of a block in every codec that is accepted here (larger transforms keep borders on this grid).
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
 /// Keeps a flat picture at 1.
-const FLOOR: f32 = 1e-4;
+pub(super) const FLOOR: f32 = 1e-4;
 
 /// Step across block borders over step inside blocks, per frame; 1 where there are no blocks to see. Sides of at least 16.
 pub fn blockiness<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {

@@ -1,8 +1,8 @@
 //! Changes over time that the source does not have.
 //!
 //! Lai and others, "Learning blind video temporal consistency", 2018, warp each frame by the source's flow and call what
-//! is left flicker. Here the source's own change between the same two frames is subtracted instead of a warp: exact where
-//! the answer follows the source, and cheaper. VBench's temporal flickering (2024) is the plain frame difference.
+//! is left flicker. That is [`super::warping_error`]; here the source's own change between the same two frames is
+//! subtracted instead of a warp: exact where the answer follows the source, and blind to nothing. VBench's temporal flickering (2024) is the plain frame difference.
 
 use super::frame_means;
 use burn::tensor::Tensor;
@@ -17,6 +17,11 @@ fn steps<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 4> {
 /// Mean absolute difference of neighbouring frames, one value per step.
 pub fn frame_difference<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means(steps(pictures).abs())
+}
+
+/// Mean absolute difference of each frame to the first, `[n]`.
+pub fn change_from_first<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
+    frame_means((pictures.clone() - pictures.clone().slice([0..1])).abs())
 }
 
 /// Mean absolute change per step that the source does not share, at low resolution.

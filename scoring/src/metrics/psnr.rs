@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 /// Equal frames would be infinitely good; the mean squared error is kept above this, which reads as 100 dB.
-const LEAST_ERROR: f32 = 1e-10;
+pub(super) const LEAST_ERROR: f32 = 1e-10;
 
 /// Decibels per frame for pictures from 0 to 1: `-10 log10(mean squared error)`, at most 100.
 pub fn psnr<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {

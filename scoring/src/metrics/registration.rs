@@ -23,10 +23,15 @@ pub struct Shift {
 
 /// The shift of `moved` against `fixed`, both `[1, 1, h, w]`, at most four pixels in each direction.
 pub fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift {
+    descend(|shifts| differences(moved, fixed, shifts))
+}
+
+/// The search itself, given the mean absolute differences under several shifts.
+pub(super) fn descend(differences: impl Fn(&[Shift]) -> Vec<f32>) -> Shift {
     let around = [-1, 0, 1].into_iter().flat_map(|down| [-1, 0, 1].map(|right| Shift { right, down }));
     let around: Vec<Shift> = around.filter(|step| *step != Shift::default()).collect();
     let mut best = Shift::default();
-    let mut least = differences(moved, fixed, &[best])[0];
+    let mut least = differences(&[best])[0];
     // Each round moves by one pixel, so the limit bounds the rounds too.
     for _ in 0..2 * LIMIT {
         let next: Vec<Shift> = around
@@ -34,7 +39,7 @@ pub fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift
             .map(|step| Shift { right: best.right + step.right, down: best.down + step.down })
             .filter(|shift| shift.right.abs() <= LIMIT && shift.down.abs() <= LIMIT)
             .collect();
-        let found = differences(moved, fixed, &next);
+        let found = differences(&next);
         let closest = found.iter().zip(&next).min_by(|(a, _), (b, _)| a.total_cmp(b));
         match closest {
             Some((difference, shift)) if *difference < least * LEAST_GAIN => (best, least) = (*shift, *difference),
@@ -44,9 +49,9 @@ pub fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift
     best
 }
 
-/// Both pictures cut to the part that they share under `shift`.
+/// Both sets of pictures `[n, 1, h, w]` cut to the part that they share under `shift`.
 pub fn align<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shift: Shift) -> (Tensor<B, 4>, Tensor<B, 4>) {
-    let [_, _, height, width] = moved.dims();
+    let [frames, _, height, width] = moved.dims();
     let side = |by: i32, length: usize| {
         let lost = by.unsigned_abs() as usize;
         let (near, far) = (0..length - lost, lost..length);
@@ -55,8 +60,8 @@ pub fn align<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shift: Shif
     let ((moved_rows, fixed_rows), (moved_columns, fixed_columns)) =
         (side(shift.down, height), side(shift.right, width));
     (
-        moved.clone().slice([0..1, 0..1, moved_rows, moved_columns]),
-        fixed.clone().slice([0..1, 0..1, fixed_rows, fixed_columns]),
+        moved.clone().slice([0..frames, 0..1, moved_rows, moved_columns]),
+        fixed.clone().slice([0..frames, 0..1, fixed_rows, fixed_columns]),
     )
 }
 

@@ -1,0 +1,95 @@
+//! Is the answer the source clip itself, and does it show the same twice?
+//!
+//! Both look at the change from the first frame, which every answer is given, so that a still background proves nothing.
+//! An honest model invents its own details and never meets the source's; a re-encoded source keeps them.
+
+use super::frame_means;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+
+/// Changes below this, as a mean square, are rounding and have no likeness.
+pub(super) const LEAST_DETAIL: f32 = 1e-7;
+
+/// Correlation of fine detail per frame after the first, `[n - 1]`, -1 to 1: of the Laplacians of both clips' changes from
+/// their first frames. Near 1 for the source replayed and near 0 for another video, whatever both move like.
+pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+    let kernel = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]];
+    let kernel = Tensor::<B, 2>::from_floats(kernel, &left.device()).reshape([1, 1, 3, 3]);
+    let detail = |pictures: &Tensor<B, 4>, frame: usize| {
+        let change = super::frame(pictures, frame) - super::frame(pictures, 0);
+        conv2d(change, kernel.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))
+    };
+    let correlations = (1..left.dims()[0]).map(|frame| {
+        let (left, right) = (detail(left, frame), detail(right, frame));
+        let power = |detail: &Tensor<B, 4>| frame_means(detail.clone().square()) + LEAST_DETAIL;
+        let lengths = power(&left) * power(&right);
+        frame_means(left * right) / lengths.sqrt()
+    });
+    Tensor::cat(correlations.collect(), 0)
+}
+
+/// Correlation of every frame of one clip with every frame of another, `[n, m]`, -1 to 1, by their changes from the first
+/// frame of each; pictures are small, `[n, c, h, w]` and `[m, c, h, w]`.
+pub fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 2> {
+    let changes = |pictures: &Tensor<B, 4>| {
+        let [frames, channels, rows, columns] = pictures.dims();
+        let changes = (pictures.clone() - super::frame(pictures, 0)).reshape([frames, channels * rows * columns]);
+        let power = changes.clone().square().mean_dim(1) + LEAST_DETAIL;
+        changes / (power * (channels * rows * columns) as f32).sqrt()
+    };
+    changes(left).matmul(changes(right).transpose())
+}
+
+/// How far a clip is a replay of another, 0 to 1: for each frame after the first the best likeness with any frame of the
+/// other, averaged. `correlations` is `[frames, others]`.
+pub fn replay(correlations: &[f32], frames: usize) -> f32 {
+    let others = correlations.len() / frames.max(1);
+    let best = correlations.chunks_exact(others.max(1)).skip(1).map(|line| line.iter().copied().fold(0.0, f32::max));
+    best.sum::<f32>() / frames.saturating_sub(1).max(1) as f32
+}
+
+/// How far a clip returns to what it showed before, 0 to 1: for each frame the largest rise of likeness between an
+/// earlier moment, at which the clip had moved away, and one before that, averaged. Loops and clips that run back and
+/// forth come near 1; a still clip or one that only moves on has 0. `correlations` is the clip's with itself.
+pub fn recurrence(correlations: &[f32], frames: usize) -> f32 {
+    let mut sum = 0.0;
+    for (frame, line) in correlations.chunks_exact(frames.max(1)).enumerate() {
+        // The change from the first frame is nothing at the first frame, which is like no other.
+        let (mut lowest, mut largest) = (1.0_f32, 0.0_f32);
+        for likeness in line.iter().take(frame).skip(1).rev() {
+            lowest = lowest.min(*likeness);
+            largest = largest.max(likeness - lowest);
+        }
+        sum += largest;
+    }
+    sum / frames.max(1) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Likeness of moments that lie `distance` apart on the way that the clip takes.
+    fn clip(place: impl Fn(usize) -> f32) -> Vec<f32> {
+        let likeness = |a: usize, b: usize| (1.0 - (place(a) - place(b)).abs() / 10.0).max(0.0);
+        (0..40).flat_map(|a| (0..40).map(move |b| (a, b))).map(|(a, b)| likeness(a, b)).collect()
+    }
+
+    #[test]
+    fn loops_and_returns_recur_and_going_on_and_standing_still_do_not() {
+        assert_eq!(recurrence(&clip(|frame| frame as f32), 40), 0.0);
+        assert_eq!(recurrence(&clip(|_| 3.0), 40), 0.0);
+        assert!(recurrence(&clip(|frame| (frame % 20) as f32), 40) > 0.4);
+        assert!(recurrence(&clip(|frame| frame.min(40 - frame) as f32), 40) > 0.2);
+        assert_eq!(recurrence(&[], 0), 0.0);
+    }
+
+    #[test]
+    fn a_replay_finds_each_frame_somewhere() {
+        assert_eq!(replay(&clip(|frame| frame as f32), 40), 1.0);
+        assert_eq!(replay(&[1.0, 0.0, 0.5, -1.0], 2), 0.5);
+        assert_eq!(replay(&[], 0), 0.0);
+    }
+}
