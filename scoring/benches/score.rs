@@ -1,4 +1,4 @@
-//! What one answer costs on this machine's CPU, step by step. The limit is the decoder: the rest should not dwarf it.
+//! What one answer costs on this machine's CPU, step by step. `references/bench_peers.py` times what others offer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "benchmark")]
 
@@ -6,39 +6,90 @@
 mod support;
 
 use burn::backend::Flex;
-use burn::tensor::{Tensor, TensorData};
 use criterion::{Criterion, criterion_group, criterion_main};
-use leoma_scoring::media::{Limits, decode};
-use leoma_scoring::metrics::ssim;
+use leoma_scoring::media::{Clip, Limits, decode};
+use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors};
 use leoma_scoring::{AspectPolicy, DeviceChoice, Scorer};
+use std::hint::black_box;
 use support::Studio;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn planes(clip: &Clip) -> Vec<&[u8]> {
+    (0..clip.len()).map(|index| clip.luma(index)).collect()
+}
+
+/// The largest resident memory of this process so far, in MiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
 
 fn answer(criterion: &mut Criterion) {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();
     let source = studio.scene("source.mp4");
     let answer = studio.copy("answer.mp4", "source.mp4", "null");
-    let clip = decode(&ffmpeg, &source, &Limits::ANSWER).unwrap();
-    let device = Default::default();
-    let pictures: Vec<f32> =
-        (0..81).flat_map(|index| clip.luma(index).iter().map(|byte| f32::from(*byte) / 255.0)).collect();
-    let left = Tensor::<Flex, 4>::from_data(TensorData::new(pictures, [81, 1, 480, 832]), &device);
-    let right = left.clone() * 0.95;
     let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
     let reference = scorer.reference(&source).unwrap();
+    let clip = decode(&ffmpeg, &answer, &Limits::ANSWER).unwrap();
+    scorer.score(&reference, &answer).unwrap();
+    println!("peak memory of one source and one answer: {} MiB", peak_memory());
     let mut group = criterion.benchmark_group("answer of 81 frames, 832x480");
     group.sample_size(10);
     group.bench_function("decode", |bencher| bencher.iter(|| decode(&ffmpeg, &answer, &Limits::ANSWER).unwrap()));
-    group.bench_function("ssim of all frames at full size", |bencher| {
-        bencher.iter(|| ssim(&left, &right).into_data());
+    group.bench_function("all metrics", |bencher| {
+        bencher.iter_batched(
+            || clip.clone(),
+            |clip| scorer.measure(&reference, clip).unwrap(),
+            criterion::BatchSize::PerIteration,
+        );
     });
-    group.bench_function("reference", |bencher| bencher.iter(|| scorer.reference(&source).unwrap()));
-    group.bench_function("score", |bencher| bencher.iter(|| scorer.score(&reference, &answer).unwrap()));
+    group.bench_function("decode and all metrics", |bencher| {
+        bencher.iter(|| scorer.score(&reference, &answer).unwrap());
+    });
+    group.bench_function("source, once per task", |bencher| bencher.iter(|| scorer.reference(&source).unwrap()));
     group.finish();
 }
 
-criterion_group!(benches, answer);
+fn metrics<'a, K: Kernels<'a>>(criterion: &mut Criterion, name: &str, kernels: &K, clips: [&'a Clip; 2]) {
+    let (height, width) = (clips[0].height(), clips[0].width());
+    let [left, right] = clips.map(|clip| kernels.pictures(&planes(clip), height, width));
+    let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
+    // Any flow will do, and the loops have it soonest.
+    let flow = Host.flow(&Host.halved(&Host.pictures(&planes(clips[0]), height, width)), 4);
+    let [_, rows, columns] = flow.shape();
+    let everywhere = Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns]);
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10);
+    let mut time = |metric: &str, run: &dyn Fn()| {
+        group.bench_function(metric, |bencher| bencher.iter(run));
+    };
+    time("half size", &|| drop(black_box(kernels.halved(&left))));
+    time("SSIM, full size", &|| drop(black_box(kernels.ssim(&left, &right))));
+    time("SSIM, half size", &|| drop(black_box(kernels.ssim(&half, &other_half))));
+    time("PSNR", &|| drop(black_box(kernels.psnr(&left, &right))));
+    time("sharpness, half size", &|| drop(black_box(kernels.laplacian_variance(&half))));
+    time("noise", &|| drop(black_box(kernels.noise_sigma(&left))));
+    time("blockiness", &|| drop(black_box(kernels.blockiness(&left))));
+    time("optical flow, half size", &|| drop(black_box(kernels.flow(&half, 4))));
+    time("warping error, half size", &|| drop(black_box(kernels.warping_error(&half, &flow, &everywhere, 4))));
+    time("replay, half size", &|| drop(black_box(kernels.detail_correlation(&half, &other_half))));
+    time("camera", &|| drop(black_box(kernels.camera(&flow))));
+    group.finish();
+}
+
+fn kernels(criterion: &mut Criterion) {
+    let Some(ffmpeg) = support::ffmpeg() else { return };
+    let studio = Studio::new();
+    let source = decode(&ffmpeg, &studio.scene("source.mp4"), &Limits::ANSWER).unwrap();
+    let answer = decode(&ffmpeg, &studio.copy("answer.mp4", "source.mp4", "null"), &Limits::ANSWER).unwrap();
+    metrics(criterion, "fused loops, 81 frames", &Host, [&answer, &source]);
+    // The tensors take several times as long; a name on the command line picks them.
+    metrics(criterion, "burn flex, 81 frames", &Tensors::<Flex>::new(Default::default()), [&answer, &source]);
+}
+
+criterion_group!(benches, answer, kernels);
 criterion_main!(benches);

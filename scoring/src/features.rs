@@ -78,13 +78,18 @@ impl Features {
             sharpness: kernels.laplacian_variance(&view.half),
             noise: kernels.noise_sigma(&view.full),
             blockiness: kernels.blockiness(&view.full),
-            own_warping_error: mean(&kernels.warping_error(&view.half, &flow, &everywhere, FLOW_CELL)),
+            own_warping_error: warping_error(kernels, view, &flow, &everywhere),
             recurrence: crate::metrics::recurrence(&kernels.correlations(&luma, &luma), order.len()),
             luma,
             chroma: Grid::new(chroma, [2, rows, columns]),
             flow,
         }
     }
+}
+
+/// Mean squared change per step that `flow` does not explain where it is `visible`.
+pub(crate) fn warping_error<'a, K: Kernels<'a>>(kernels: &K, view: &View<'a, K>, flow: &Grid, visible: &Grid) -> f32 {
+    mean(&kernels.warping_error(&view.half, flow, visible, FLOW_CELL))
 }
 
 /// Where a clip's scene is visible in both frames of each step, by its flow and its flow backwards.

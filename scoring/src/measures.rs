@@ -1,6 +1,6 @@
 //! The raw numbers of one comparison, before any policy turns them into scores.
 
-use crate::features::{FLOW_CELL, Features, HALF, View, mean};
+use crate::features::{Features, HALF, View, mean, warping_error};
 use crate::media::Clip;
 use crate::metrics::{Camera, Grid, Kernels, Shift, held_fraction, longest_hold, replay};
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,15 @@ pub struct Measures {
     pub recurrence: f32,
 }
 
+/// What of a source clip can be followed from one frame to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Visibility {
+    /// Where its scene is visible in both frames of each step.
+    pub(crate) visible: Grid,
+    /// What its own flow leaves there.
+    pub(crate) warping_error: f32,
+}
+
 /// One clip of a comparison.
 pub(crate) struct Side<'f, 'a, K: Kernels<'a>> {
     pub(crate) clip: &'a Clip,
@@ -93,19 +102,18 @@ pub(crate) struct Side<'f, 'a, K: Kernels<'a>> {
 }
 
 /// Compares frame by frame; both sides have one size and one number of frames, at least two. `first` is the answer's first
-/// frame in its clip, `visible` says where the source's scene is visible in both frames of a step.
+/// frame in its clip.
 pub(crate) fn compare<'a, K: Kernels<'a>>(
     kernels: &K,
     (source_side, answer_side): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
     first: usize,
-    visible: &Grid,
+    visibility: &Visibility,
 ) -> Measures {
     let (source, answer) = (source_side.features, answer_side.features);
     let shift = register(kernels, source_side, answer_side, first);
     let beginning = first_frames(kernels, (source_side, answer_side), first, shift);
     let (full, half) = likeness(kernels, (source_side, answer_side), shift);
     let third = half.len().div_ceil(3);
-    let left = |side: &Side<'_, 'a, K>| mean(&kernels.warping_error(&side.view.half, &source.flow, visible, FLOW_CELL));
     let colour = kernels.distance(&answer.luma, &source.luma);
     let chroma = kernels.distance(&answer.chroma, &source.chroma);
     let (answer_shown, source_shown) =
@@ -137,8 +145,8 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
         motion_direction: mean(&kernels.motion_direction(&answer.flow, &source.flow)),
         motion_smoothness: smoothness(kernels, answer),
         source_motion_smoothness: smoothness(kernels, source),
-        warping_error: left(answer_side),
-        source_warping_error: left(source_side),
+        warping_error: warping_error(kernels, &answer_side.view, &source.flow, &visibility.visible),
+        source_warping_error: visibility.warping_error,
         own_warping_error: answer.own_warping_error,
         held: held_fraction(&answer.steps, &source.steps),
         longest_hold: longest_hold(&answer.steps, &source.steps),

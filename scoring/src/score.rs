@@ -2,14 +2,14 @@
 
 use crate::aspects::{Aspects, Grade};
 use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
-use crate::features::{Features, View, visible};
+use crate::features::{Features, View, visible, warping_error};
 use crate::fingerprint::Fingerprint;
-use crate::measures::{Measures, Side, compare};
+use crate::measures::{Measures, Side, Visibility, compare};
 use crate::media::{
     Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect,
     VideoInfo, cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
 };
-use crate::metrics::{Grid, Host, Kernels, Tensors};
+use crate::metrics::{Host, Kernels, Tensors};
 use crate::policy::AspectPolicy;
 use crate::reduced::{frames_at_times_of, resized};
 use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
@@ -75,7 +75,7 @@ impl From<MediaError> for ScoreFault {
 pub struct Reference {
     clip: Clip,
     features: Features,
-    visible: Grid,
+    visibility: Visibility,
     sha256: Digest,
 }
 
@@ -135,11 +135,13 @@ impl Outcome {
 }
 
 /// A source clip's own numbers.
-fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> (Features, Grid) {
+fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> (Features, Visibility) {
     let order: Vec<usize> = (0..clip.len()).collect();
-    let features = Features::of(kernels, clip, &order, &View::of(kernels, clip, &order));
+    let view = View::of(kernels, clip, &order);
+    let features = Features::of(kernels, clip, &order, &view);
     let visible = visible(kernels, clip, &features.flow);
-    (features, visible)
+    let warping_error = warping_error(kernels, &view, &features.flow, &visible);
+    (features, Visibility { visible, warping_error })
 }
 
 /// An answer's numbers against its source, and its features.
@@ -156,7 +158,7 @@ fn measure<'a, K: Kernels<'a>>(
     let raw = {
         let answer = Side { clip: answer, view, features: &features };
         let source = Side { clip: &reference.clip, view: source_view, features: &reference.features };
-        compare(kernels, (&source, &answer), order[0], &reference.visible)
+        compare(kernels, (&source, &answer), order[0], &reference.visibility)
     };
     (raw, features)
 }
@@ -211,11 +213,11 @@ impl Scorer {
         if frames < 2 || width.min(height) < LEAST_SIDE {
             return Err(ScoreFault::SmallReference { frames, width, height });
         }
-        let (features, visible) = self.guarded(|| match self.device {
+        let (features, visibility) = self.guarded(|| match self.device {
             Device::Cpu => source_features(&Host, &clip),
             Device::Cuda { .. } => source_features(&Tensors::<Engine>::new(self.device.handle()), &clip),
         })?;
-        Ok(Reference { clip, features, visible, sha256: Digest::of(clip_mp4) })
+        Ok(Reference { clip, features, visibility, sha256: Digest::of(clip_mp4) })
     }
 
     /// Grades one answer.
@@ -231,13 +233,26 @@ impl Scorer {
                 return Ok(Scored { video_sha256, outcome: Outcome::defect(&defect), fingerprint: None });
             }
         };
-        let order = frames_at_times_of(&answer, &reference.clip);
-        let (raw, features) = self.guarded(|| match self.device {
-            Device::Cpu => measure(&Host, reference, &answer, &order),
-            Device::Cuda { .. } => measure(&Tensors::<Engine>::new(self.device.handle()), reference, &answer, &order),
-        })?;
+        let (raw, features) = self.compare(reference, &answer)?;
         let fingerprint = Some(Fingerprint::of(video_sha256, &features));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
+    }
+
+    /// The raw numbers of a decoded answer, at the size and the times of the source.
+    ///
+    /// # Errors
+    /// Only this machine's faults.
+    pub fn measure(&self, reference: &Reference, answer: Clip) -> Result<Measures, ScoreFault> {
+        let answer = resized(answer, reference.clip.width(), reference.clip.height());
+        Ok(self.compare(reference, &answer)?.0)
+    }
+
+    fn compare(&self, reference: &Reference, answer: &Clip) -> Result<(Measures, Features), ScoreFault> {
+        let order = frames_at_times_of(answer, &reference.clip);
+        self.guarded(|| match self.device {
+            Device::Cpu => measure(&Host, reference, answer, &order),
+            Device::Cuda { .. } => measure(&Tensors::<Engine>::new(self.device.handle()), reference, answer, &order),
+        })
     }
 
     fn outcome(&self, raw: Measures) -> Outcome {

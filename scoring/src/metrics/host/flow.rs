@@ -295,12 +295,24 @@ fn inverses(across: &[f32], down: &[f32], width: usize) -> Inverse {
     inverse
 }
 
+/// The whole part of a number from 0 to 2^22, and the same as a float. Where there is no fraction it may be one less: the
+/// fraction is then 1, which interpolates to the same value. A cast would go through one lane at a time.
+#[inline(always)]
+fn whole(value: f32) -> (u32, f32) {
+    /// Above 2^23 a float has no fraction; what was added stands in its last bits.
+    const SHIFT: f32 = 12_582_912.0;
+    let shifted = (value - 0.5) + SHIFT;
+    (shifted.to_bits() - SHIFT.to_bits(), shifted - SHIFT)
+}
+
 /// Looks a row of pixels up where the flow leads: bilinear, the border repeated.
 pub(super) struct Sampler {
     places: Vec<u32>,
     across: Vec<f32>,
     down: Vec<f32>,
-    corners: [Vec<f32>; 4],
+    /// Of each place the pixel and its right neighbour, and both below.
+    upper: Vec<[f32; 2]>,
+    lower: Vec<[f32; 2]>,
     values: Vec<f32>,
 }
 
@@ -311,7 +323,8 @@ impl Sampler {
             places: vec![0; width],
             across: line(),
             down: line(),
-            corners: std::array::from_fn(|_| line()),
+            upper: vec![[0.0; 2]; width],
+            lower: vec![[0.0; 2]; width],
             values: line(),
         }
     }
@@ -325,13 +338,12 @@ impl Sampler {
             (&mut self.places[..width], &mut self.across[..width], &mut self.down[..width]);
         let (right, down) = (&right[..width], &down[..width]);
         for i in 0..width {
-            let x = (i as f32 + right[i]).max(0.0).min(last_column);
+            let x = (i as i32 as f32 + right[i]).max(0.0).min(last_column);
             let y = (row as f32 + down[i]).max(0.0).min(last_row);
-            // Within the picture, so that truncation is the floor; no number at all becomes 0 above.
-            let (column, line) = (x as i32, y as i32);
-            across_of[i] = x - column as f32;
-            down_of[i] = y - line as f32;
-            places[i] = (line * width as i32 + column) as u32;
+            let ((column, before_x), (line, above_y)) = (whole(x), whole(y));
+            across_of[i] = x - before_x;
+            down_of[i] = y - above_y;
+            places[i] = line * width as u32 + column;
         }
     }
 
@@ -339,20 +351,17 @@ impl Sampler {
     #[inline(always)]
     pub(super) fn sample(&mut self, picture: &[f32]) -> &mut [f32] {
         let width = self.places.len();
-        let [near, right, below, far] = &mut self.corners;
-        let (near, right, below, far) =
-            (&mut near[..width], &mut right[..width], &mut below[..width], &mut far[..width]);
-        for i in 0..width {
-            let corner = &picture[self.places[i] as usize..][..width + 2];
-            near[i] = corner[0];
-            right[i] = corner[1];
-            below[i] = corner[width];
-            far[i] = corner[width + 1];
+        let (upper, lower) = (&mut self.upper[..width], &mut self.lower[..width]);
+        for ((place, upper), lower) in self.places.iter().zip(upper.iter_mut()).zip(lower.iter_mut()) {
+            let corner = &picture[*place as usize..][..width + 2];
+            *upper = [corner[0], corner[1]];
+            *lower = [corner[width], corner[width + 1]];
         }
         let (across, down, values) = (&self.across[..width], &self.down[..width], &mut self.values[..width]);
         for i in 0..width {
-            let upper = near[i] + (right[i] - near[i]) * across[i];
-            let lower = below[i] + (far[i] - below[i]) * across[i];
+            let ([near, right], [below, far]) = (upper[i], lower[i]);
+            let upper = near + (right - near) * across[i];
+            let lower = below + (far - below) * across[i];
             values[i] = upper + (lower - upper) * down[i];
         }
         values

@@ -2,6 +2,7 @@
 //! processor happens to have.
 
 use super::sums::sum_row;
+use super::wide::wide;
 use crate::metrics::camera::{LEAST_SPREAD, ROUNDS, Sums, position, solve};
 use crate::metrics::motion::STILL;
 use crate::metrics::replay::LEAST_DETAIL;
@@ -138,50 +139,70 @@ pub(super) fn camera(flow: &Grid) -> Vec<Camera> {
     maps.into_par_iter().map(|map| step_camera(map, flow.rows, flow.columns)).collect()
 }
 
-fn step_camera(flow: &[f32], rows: usize, columns: usize) -> Camera {
-    let (right, down) = flow.split_at(rows * columns);
-    let across: Vec<f32> = (0..columns).map(|column| position(column, columns, columns)).collect();
-    let mut weights = vec![1.0_f32; rows * columns];
-    let mut camera = Camera::default();
-    for round in 0..=ROUNDS {
-        let mut sums: Sums = [0.0; 12];
-        for (row, weights) in weights.chunks_exact(columns).enumerate() {
-            let y = f64::from(position(row, rows, columns));
-            let line = row * columns..(row + 1) * columns;
-            let (right, down) = (&right[line.clone()], &down[line]);
-            let sum = |term: &dyn Fn(usize) -> f32| sum_row(columns, |i| weights[i] * term(i));
-            let (ones, x) = (sum(&|_| 1.0), sum(&|i| across[i]));
-            let (u, xu, v, xv) =
-                (sum(&|i| right[i]), sum(&|i| across[i] * right[i]), sum(&|i| down[i]), sum(&|i| across[i] * down[i]));
-            let xx = sum(&|i| across[i] * across[i]);
-            let terms = [ones, x, y * ones, xx, y * x, y * y * ones, u, xu, y * u, v, xv, y * v];
-            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+wide! {
+    fn step_camera(flow: &[f32], rows: usize, columns: usize) -> Camera {
+        let (right, down) = flow.split_at(rows * columns);
+        let across: Vec<f32> = (0..columns).map(|column| position(column, columns, columns)).collect();
+        let mut weights = vec![1.0_f32; rows * columns];
+        let mut residuals = vec![0.0_f32; rows * columns];
+        let mut camera = Camera::default();
+        for round in 0..=ROUNDS {
+            let mut sums: Sums = [0.0; 12];
+            for row in 0..rows {
+                let line = row * columns..(row + 1) * columns;
+                let lines = [&weights[line.clone()], &right[line.clone()], &down[line]];
+                add_row(&mut sums, lines, &across, f64::from(position(row, rows, columns)));
+            }
+            camera = solve(&sums);
+            if round < ROUNDS {
+                reweigh(&mut weights, &mut residuals, (right, down), &camera, (&across, rows));
+            }
         }
-        camera = solve(&sums);
-        if round == ROUNDS {
-            break;
-        }
-        reweigh(&mut weights, (right, down), &camera, (rows, columns));
+        camera
     }
-    camera
 }
 
-fn reweigh(weights: &mut [f32], (right, down): (&[f32], &[f32]), camera: &Camera, (rows, columns): (usize, usize)) {
-    let mut residuals = Vec::with_capacity(weights.len());
+#[inline(always)]
+fn add_row(sums: &mut Sums, [weights, right, down]: [&[f32]; 3], across: &[f32], y: f64) {
+    let columns = across.len();
+    let (weights, right, down) = (&weights[..columns], &right[..columns], &down[..columns]);
+    let ones = sum_row(columns, |i| weights[i]);
+    let x = sum_row(columns, |i| weights[i] * across[i]);
+    let xx = sum_row(columns, |i| weights[i] * (across[i] * across[i]));
+    let u = sum_row(columns, |i| weights[i] * right[i]);
+    let xu = sum_row(columns, |i| weights[i] * (across[i] * right[i]));
+    let v = sum_row(columns, |i| weights[i] * down[i]);
+    let xv = sum_row(columns, |i| weights[i] * (across[i] * down[i]));
+    let terms = [ones, x, y * ones, xx, y * x, y * y * ones, u, xu, y * u, v, xv, y * v];
+    sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+}
+
+#[inline(always)]
+fn reweigh(
+    weights: &mut [f32],
+    residuals: &mut [f32],
+    (right, down): (&[f32], &[f32]),
+    camera: &Camera,
+    (across, rows): (&[f32], usize),
+) {
+    let columns = across.len();
+    let (mut total, mut weighted) = (0.0, 0.0);
     for row in 0..rows {
         let y = position(row, rows, columns);
-        for column in 0..columns {
-            let x = position(column, columns, columns);
-            let field = |[middle, across, down]: [f32; 3]| middle + across * x + down * y;
-            let index = row * columns + column;
-            let (a, b) = (field(camera.right) - right[index], field(camera.down) - down[index]);
-            residuals.push(a * a + b * b);
+        let line = row * columns..(row + 1) * columns;
+        let (right, down) = (&right[line.clone()], &down[line.clone()]);
+        let (weights, residuals) = (&weights[line.clone()], &mut residuals[line]);
+        let field = |[middle, growth, downward]: [f32; 3], x: f32| middle + growth * x + downward * y;
+        for i in 0..columns {
+            let (a, b) = (field(camera.right, across[i]) - right[i], field(camera.down, across[i]) - down[i]);
+            residuals[i] = a * a + b * b;
         }
+        total += sum_row(columns, |i| weights[i]);
+        weighted += sum_row(columns, |i| weights[i] * residuals[i]);
     }
-    let total = sum_row(weights.len(), |i| weights[i]);
-    let spread = (sum_row(weights.len(), |i| weights[i] * residuals[i]) / total).max(LEAST_SPREAD) as f32;
+    let spread = (weighted / total).max(LEAST_SPREAD) as f32;
     for (weight, residual) in weights.iter_mut().zip(residuals) {
-        let part = spread / (residual + spread);
+        let part = spread / (*residual + spread);
         *weight = part * part;
     }
 }
@@ -189,11 +210,15 @@ fn reweigh(weights: &mut [f32], (right, down): (&[f32], &[f32]), camera: &Camera
 /// See [`crate::metrics::correlations`].
 pub(super) fn correlations(left: &Grid, right: &Grid) -> Vec<f32> {
     let (left, right) = (changes(left), changes(right));
-    let lines = left.par_iter().map(|left| {
-        let likeness = |right: &Vec<f32>| sum_row(left.len(), |i| left[i] * right[i]) as f32;
-        right.iter().map(likeness).collect::<Vec<f32>>()
-    });
+    let lines = left.par_iter().map(|left| right.iter().map(|right| product(left, right)).collect::<Vec<f32>>());
     lines.flatten().collect()
+}
+
+wide! {
+    fn product(left: &[f32], right: &[f32]) -> f32 {
+        let right = &right[..left.len()];
+        sum_row(left.len(), |i| left[i] * right[i]) as f32
+    }
 }
 
 /// Changes from the first map, each of length 1.

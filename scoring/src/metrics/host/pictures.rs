@@ -11,7 +11,7 @@ use std::sync::Arc;
 enum Samples<'a> {
     /// A byte `b` stands for `b / 255`.
     Bytes(&'a [u8]),
-    Floats(Arc<[f32]>),
+    Floats(Arc<Vec<f32>>),
 }
 
 /// Frames of one size with values from 0 to 1; cutting out a part costs nothing.
@@ -40,7 +40,7 @@ impl<'a> HostPictures<'a> {
     /// Frames of values, each with `height` rows of `width`.
     pub fn from_floats(planes: Vec<Vec<f32>>, height: usize, width: usize) -> Self {
         assert!(planes.iter().all(|plane| plane.len() == height * width), "every plane holds {height}x{width} values");
-        let frames = planes.into_iter().map(|plane| Samples::Floats(plane.into())).collect();
+        let frames = planes.into_iter().map(|plane| Samples::Floats(Arc::new(plane))).collect();
         Self { frames, height, width, stride: width, start: 0 }
     }
 
@@ -106,7 +106,7 @@ impl<'a> HostPictures<'a> {
         let frames = self.each(|frame| {
             let mut half = vec![0.0; height * width];
             halve_plane(self, frame, &mut half);
-            Samples::Floats(half.into())
+            Samples::Floats(Arc::new(half))
         });
         Self { frames, height, width, stride: width, start: 0 }
     }

@@ -40,7 +40,7 @@ wide! {
             let (here, seen) = (&here[..width], &mut seen[..width]);
             let (last_column, last_row) = ((width - 1) as f32, (height - 1) as f32);
             for i in 0..width {
-                let (x, y) = (i as f32 + right[i], row as f32 + down[i]);
+                let (x, y) = (i as i32 as f32 + right[i], row as f32 + down[i]);
                 let inside = (x >= 0.0) & (x <= last_column) & (y >= 0.0) & (y <= last_row);
                 seen[i] = if inside { shown[i] } else { 0.0 };
             }
