@@ -3,6 +3,7 @@
 use crate::media::Clip;
 use crate::metrics::{Camera, Grid, Kernels};
 use crate::reduced::{BLOCK, BlockSums};
+use rayon::prelude::*;
 
 /// Brightness, chroma and likeness between moments are compared at a sixteenth of the size.
 const COLOUR_FACTOR: usize = 2 * BLOCK;
@@ -58,22 +59,16 @@ impl Features {
     /// Computes the features of the frames `order` of `clip`, at least two, in that order; `view` holds the same frames.
     pub(crate) fn of<'a, K: Kernels<'a>>(kernels: &K, clip: &Clip, order: &[usize], view: &View<'a, K>) -> Self {
         let (rows, columns) = (clip.height() / COLOUR_FACTOR, clip.width() / COLOUR_FACTOR);
-        let (mut small, mut small_size) = (Vec::new(), (0, 0));
-        let (mut luma, mut chroma) = (Vec::new(), Vec::new());
-        for &index in order {
-            let blocks = BlockSums::of(clip.luma(index), clip.width());
-            small.extend(blocks.means());
-            small_size = blocks.size();
-            luma.extend(blocks.halved(rows, columns));
-            let (blue, red) = clip.chroma(index);
-            chroma.extend(chroma_means(blue, clip.width(), (rows, columns)));
-            chroma.extend(chroma_means(red, clip.width(), (rows, columns)));
-        }
-        let luma = Grid::new(luma, [1, rows, columns]);
+        let reduced: Vec<Reduced> = order.par_iter().map(|index| Reduced::of(clip, *index, (rows, columns))).collect();
+        let gather = |part: &dyn Fn(&Reduced) -> &[f32]| reduced.iter().flat_map(part).copied().collect::<Vec<f32>>();
+        let (small_rows, small_columns) = (clip.height() / BLOCK, clip.width() / BLOCK);
+        let small = Grid::new(gather(&|frame| &frame.small), [1, small_rows, small_columns]);
+        let luma = Grid::new(gather(&|frame| &frame.luma), [1, rows, columns]);
+        let chroma = Grid::new(gather(&|frame| &frame.chroma), [2, rows, columns]);
         let flow = kernels.flow(&view.half, FLOW_CELL);
         let everywhere = everywhere(&flow);
         Self {
-            steps: kernels.frame_difference(&Grid::new(small, [1, small_size.0, small_size.1])),
+            steps: kernels.frame_difference(&small),
             camera: kernels.camera(&flow),
             sharpness: kernels.laplacian_variance(&view.half),
             noise: kernels.noise_sigma(&view.full),
@@ -81,9 +76,29 @@ impl Features {
             own_warping_error: warping_error(kernels, view, &flow, &everywhere),
             recurrence: crate::metrics::recurrence(&kernels.correlations(&luma, &luma), order.len()),
             luma,
-            chroma: Grid::new(chroma, [2, rows, columns]),
+            chroma,
             flow,
         }
+    }
+}
+
+/// Small versions of one frame.
+struct Reduced {
+    /// Luma at an eighth.
+    small: Vec<f32>,
+    /// Luma at a sixteenth.
+    luma: Vec<f32>,
+    /// Chroma at a sixteenth.
+    chroma: Vec<f32>,
+}
+
+impl Reduced {
+    fn of(clip: &Clip, index: usize, (rows, columns): (usize, usize)) -> Self {
+        let blocks = BlockSums::of(clip.luma(index), clip.width());
+        let (blue, red) = clip.chroma(index);
+        let mut chroma = chroma_means(blue, clip.width(), (rows, columns));
+        chroma.extend(chroma_means(red, clip.width(), (rows, columns)));
+        Self { small: blocks.means().collect(), luma: blocks.halved(rows, columns).collect(), chroma }
     }
 }
 

@@ -58,18 +58,14 @@ pub(super) fn change_from_first(maps: &Grid) -> Vec<f32> {
 
 /// See [`crate::metrics::motion_excess`].
 pub(super) fn motion_excess(answer: &Grid, source: &Grid) -> Vec<f32> {
-    let excess = |((a, b), (c, d)): ((&[f32], &[f32]), (&[f32], &[f32]))| {
-        mean(a.len(), |i| ((b[i] - a[i]) - (d[i] - c[i])).abs()) as f32
-    };
-    steps(answer).zip(steps(source)).map(excess).collect()
+    let pairs = steps(answer).zip(steps(source));
+    pairs.map(|((a, b), (c, d))| mean(a.len(), |i| ((b[i] - a[i]) - (d[i] - c[i])).abs()) as f32).collect()
 }
 
 /// See [`crate::metrics::flicker`].
 pub(super) fn flicker(answer: &Grid, source: &Grid) -> Vec<f32> {
-    let change = |((a, b), (c, d)): ((&[f32], &[f32]), (&[f32], &[f32]))| {
-        mean(a.len(), |i| (b[i] - a[i]) - (d[i] - c[i])).abs() as f32
-    };
-    steps(answer).zip(steps(source)).map(change).collect()
+    let pairs = steps(answer).zip(steps(source));
+    pairs.map(|((a, b), (c, d))| mean(a.len(), |i| (b[i] - a[i]) - (d[i] - c[i])).abs() as f32).collect()
 }
 
 /// See [`crate::metrics::motion_amount`].

@@ -15,18 +15,19 @@ const MAPS: usize = 4;
 
 type Line = [f32; COVER];
 
-/// Means over all windows of one frame.
-struct Similarity {
-    /// Of luminance times contrast-structure.
-    whole: f64,
-    /// Of contrast-structure alone.
-    contrast: f64,
+/// What is averaged over all windows of a frame.
+#[derive(Clone, Copy)]
+enum Term {
+    /// Luminance times contrast-structure.
+    Whole,
+    /// Contrast-structure.
+    Contrast,
 }
 
 /// See [`crate::metrics::ssim`].
 pub(super) fn ssim(left: &HostPictures<'_>, right: &HostPictures<'_>) -> Vec<f32> {
     let weights = weights();
-    left.each(|frame| similarity(left, right, frame, &weights).whole as f32)
+    left.each(|frame| similarity(left, right, frame, &weights, Term::Whole) as f32)
 }
 
 /// See [`crate::metrics::ms_ssim`].
@@ -38,11 +39,8 @@ pub(super) fn ms_ssim(left: &HostPictures<'_>, right: &HostPictures<'_>) -> Vec<
         if scale > 0 {
             (left, right) = (left.halve(), right.halve());
         }
-        let last = scale + 1 == SCALE_WEIGHTS.len();
-        let means = left.each(|frame| {
-            let found = similarity(&left, &right, frame, &weights);
-            if last { found.whole } else { found.contrast }
-        });
+        let term = if scale + 1 == SCALE_WEIGHTS.len() { Term::Whole } else { Term::Contrast };
+        let means = left.each(|frame| similarity(&left, &right, frame, &weights, term));
         for (product, mean) in products.iter_mut().zip(means) {
             *product *= mean.max(0.0).powf(f64::from(*exponent));
         }
@@ -62,10 +60,11 @@ wide! {
         right: &HostPictures<'_>,
         frame: usize,
         weights: &[f32; TAPS / 2 + 1],
-    ) -> Similarity {
+        term: Term,
+    ) -> f64 {
         let (height, width) = left.size();
         let (rows, columns) = (height - TAPS + 1, width - TAPS + 1);
-        let (mut whole, mut contrast) = (0.0, 0.0);
+        let mut sum = 0.0;
         let mut ring = vec![[[0.0; COVER]; MAPS]; TAPS];
         for start in (0..columns).step_by(STRIP) {
             let windows = STRIP.min(columns - start);
@@ -80,13 +79,13 @@ wide! {
                     let line: [&Line; TAPS] = std::array::from_fn(|tap| &ring[(row + 1 + tap) % TAPS][map]);
                     filter(line, weights, filtered);
                 }
-                let (row_whole, row_contrast) = terms(&filtered, windows);
-                whole += row_whole;
-                contrast += row_contrast;
+                sum += match term {
+                    Term::Whole => whole_terms(&filtered, windows),
+                    Term::Contrast => contrast_terms(&filtered, windows),
+                };
             }
         }
-        let count = (rows * columns) as f64;
-        Similarity { whole: whole / count, contrast: contrast / count }
+        sum / (rows * columns) as f64
     }
 }
 
@@ -137,18 +136,28 @@ fn filter(lines: [&Line; TAPS], weights: &[f32; TAPS / 2 + 1], into: &mut [f32; 
     }
 }
 
-/// Sums of luminance times contrast and of contrast over the first `windows` windows.
+/// Sum of luminance times contrast over the first `windows` windows, with one division for each.
 #[inline(always)]
-fn terms([x, y, squares, product]: &[[f32; STRIP]; MAPS], windows: usize) -> (f64, f64) {
-    let (mut whole, mut contrast) = ([0.0; STRIP], [0.0; STRIP]);
+fn whole_terms([x, y, squares, product]: &[[f32; STRIP]; MAPS], windows: usize) -> f64 {
+    let mut whole = [0.0; STRIP];
     for i in 0..STRIP {
         let variances = squares[i] - x[i] * x[i] - y[i] * y[i];
         let covariance = product[i] - x[i] * y[i];
         let (left, right) = (x[i] + OFFSET, y[i] + OFFSET);
-        let structure = (covariance * 2.0 + C2) / (variances + C2);
-        let luminance = (left * right * 2.0 + C1) / (left * left + right * right + C1);
-        contrast[i] = structure;
-        whole[i] = luminance * structure;
+        let above = (left * right * 2.0 + C1) * (covariance * 2.0 + C2);
+        whole[i] = above / ((left * left + right * right + C1) * (variances + C2));
     }
-    (sum_row(windows, |i| whole[i]), sum_row(windows, |i| contrast[i]))
+    sum_row(windows, |i| whole[i])
+}
+
+/// Sum of contrast alone.
+#[inline(always)]
+fn contrast_terms([x, y, squares, product]: &[[f32; STRIP]; MAPS], windows: usize) -> f64 {
+    let mut contrast = [0.0; STRIP];
+    for i in 0..STRIP {
+        let variances = squares[i] - x[i] * x[i] - y[i] * y[i];
+        let covariance = product[i] - x[i] * y[i];
+        contrast[i] = (covariance * 2.0 + C2) / (variances + C2);
+    }
+    sum_row(windows, |i| contrast[i])
 }
