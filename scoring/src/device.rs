@@ -44,7 +44,7 @@ impl fmt::Display for DeviceChoice {
 /// Where the arithmetic runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// burn's `Flex` backend.
+    /// The fused loops of [`crate::metrics::Host`]; tensors, where there are any, on burn's `Flex` backend.
     Cpu,
     /// burn's `Cuda` backend.
     Cuda {

@@ -37,13 +37,6 @@ impl<'a> HostPictures<'a> {
         Self { frames: planes.into_iter().map(Samples::Bytes).collect(), height, width, stride: width, start: 0 }
     }
 
-    /// Frames of values, each with `height` rows of `width`.
-    pub fn from_floats(planes: Vec<Vec<f32>>, height: usize, width: usize) -> Self {
-        assert!(planes.iter().all(|plane| plane.len() == height * width), "every plane holds {height}x{width} values");
-        let frames = planes.into_iter().map(|plane| Samples::Floats(Arc::new(plane))).collect();
-        Self { frames, height, width, stride: width, start: 0 }
-    }
-
     /// Number of frames.
     pub fn len(&self) -> usize {
         self.frames.len()
