@@ -5,6 +5,7 @@ pub mod axons;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod corpus;
 pub mod epoch;
 pub mod http;
 pub mod library;

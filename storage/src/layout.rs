@@ -1,4 +1,5 @@
-//! Where things lie in a bucket: `{task_id}/metadata.json` and its siblings, and `allowlist/v1.json` in the source bucket.
+//! Where things lie in a bucket: `{task_id}/metadata.json` and its siblings, and `allowlist/v1.json` and
+//! `corpus/v1.json` in the source bucket.
 //!
 //! Task numbers are written without padding, as the Python implementation writes them.
 
@@ -15,6 +16,8 @@ pub const MAX_KEY_BYTES: usize = 1024;
 const ALLOWLIST: &str = "allowlist/v1.json";
 /// The owner's record of the lists before it, beside it.
 const ALLOWLIST_RECORD: &str = "allowlist/history.json";
+/// The newest corpus manifest, in the source bucket.
+const CORPUS: &str = "corpus/v1.json";
 
 /// A text that is no object key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +57,18 @@ impl Key {
     #[must_use]
     pub fn allowlist_version(sha256: &Digest) -> Self {
         Self(format!("allowlist/{sha256}.json"))
+    }
+
+    /// The newest corpus manifest in the source bucket.
+    #[must_use]
+    pub fn corpus() -> Self {
+        Self(CORPUS.to_owned())
+    }
+
+    /// A corpus manifest in the source bucket under its own hash.
+    #[must_use]
+    pub fn corpus_version(sha256: &Digest) -> Self {
+        Self(format!("corpus/{sha256}.json"))
     }
 
     /// The key as text.

@@ -24,6 +24,7 @@ mod bucket;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod corpus;
 mod create;
 mod endpoint;
 mod error;
@@ -42,6 +43,7 @@ mod static_peers;
 
 pub use bucket::{Bucket, ETag, Fetched, Listing, MAX_PRESIGN, ObjectInfo, Polled};
 pub use config::{BucketConfig, ConfigError, DEFAULT_REGION};
+pub use corpus::{CORPUS_VERSION, CorpusManifest, MAX_VIDEO_BYTES, ManifestError, ManifestVideo, Shot};
 pub use create::Created;
 pub use endpoint::{EndpointError, EndpointPolicy, is_public};
 pub use error::{ObjectName, StoreError};

@@ -4,14 +4,13 @@ use bytes::Bytes;
 use leoma_protocol::{Digest, MAX_RECORD_BYTES};
 
 use crate::bucket::{Bucket, ETag, Polled};
+use crate::corpus::{CorpusManifest, MAX_MANIFEST_BYTES, MAX_VIDEOS};
 use crate::create::Created;
 use crate::error::StoreError;
 use crate::layout::Key;
 
 /// Largest allowlist that is read: 4096 validators of 51 bytes, far beyond any subnet.
 const MAX_ALLOWLIST_BYTES: u64 = 256 * 1024;
-/// Most videos of a corpus that are used: the first ones in the order of keys, the same for everyone.
-const MAX_VIDEOS: usize = 50_000;
 /// What a source video's key ends with.
 const VIDEO_ENDING: &str = ".mp4";
 
@@ -43,7 +42,35 @@ impl SourceBucket {
         &self.bucket
     }
 
-    /// The corpus: every key that ends in `.mp4`, sorted, at most 50 000.
+    /// The newest corpus manifest, if the owner made one. What it says is for the caller to check.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn manifest(&self) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&Key::corpus(), MAX_MANIFEST_BYTES as u64).await
+    }
+
+    /// A corpus manifest by its hash. Whether the bytes have this hash is for the caller to check.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn manifest_version(&self, sha256: &Digest) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&Key::corpus_version(sha256), MAX_MANIFEST_BYTES as u64).await
+    }
+
+    /// Makes `manifest` the newest, and keeps it under its hash. Only the subnet's owner holds keys for this.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`] and [`Bucket::replace`].
+    pub async fn write_manifest(&self, manifest: &CorpusManifest) -> Result<(), StoreError> {
+        let bytes = Bytes::from(manifest.canonical_json());
+        // Under its hash first: no task may name one that cannot be found again.
+        let _new_or_there_already =
+            self.bucket.create(&Key::corpus_version(&Digest::of(&bytes)), bytes.clone()).await?;
+        self.bucket.replace(&Key::corpus(), bytes).await
+    }
+
+    /// The corpus where there is no manifest: every key that ends in `.mp4`, sorted, of the first 50 000 objects.
     ///
     /// # Errors
     /// As [`Bucket::list`].

@@ -1,108 +1,167 @@
-//! Which clip a task is about. The choice follows from the hash of the task's first block, so anyone can check it.
+//! The task's clip: the corpus read, the choice made, the clip cut, and the proof of it written down.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leoma_protocol::{Digest, TaskId};
-use leoma_scoring::media::{ClipShape, SceneRules, choose_segment};
-use leoma_storage::{Key, SourceVideo};
+use leoma_scoring::Scorer;
+use leoma_scoring::media::{ClipShape, MediaError, MediaFault, SceneRules};
+use leoma_storage::SourceBucket;
 
 use super::{Sampler, TaskError};
+use crate::corpus::{
+    ChosenClip, ClipProof, Corpus, CorpusError, CorpusId, CorpusVideo, PROOF_SCHEMA, Seed, SkipReason, Skipped,
+    choose_clip, segments, videos_to_try,
+};
 
-/// Videos looked at before a task is given up: one without a long enough scene happens, five in a row are a bad corpus.
-const MAX_VIDEOS_TRIED: usize = 5;
+/// After this long no further video is begun: miners need the rest of the turn.
+const CHOOSE_WITHIN: Duration = Duration::from_secs(180);
 
 /// A task's clip.
 #[derive(Clone, Debug)]
 pub(super) struct TaskClip {
-    pub(super) source: Key,
-    pub(super) start_ms: u64,
-    pub(super) seed: Digest,
+    pub(super) proof: ClipProof,
     pub(super) mp4: Bytes,
     pub(super) first_frame: Bytes,
 }
 
-/// The corpus, listed anew now and then.
+/// The corpus, read anew now and then.
 #[derive(Debug)]
-pub(super) struct VideoList {
+pub(super) struct KnownCorpus {
     every: Duration,
-    listed: Option<Instant>,
-    videos: Vec<SourceVideo>,
+    known: Option<(Instant, Arc<Corpus>)>,
 }
 
-impl VideoList {
+impl KnownCorpus {
     pub(super) const fn new(every: Duration) -> Self {
-        Self { every, listed: None, videos: Vec::new() }
+        Self { every, known: None }
     }
-}
 
-/// The first eight bytes of a hash over the seed, as a number: the same on every machine.
-fn draw(seed: Digest, purpose: &str) -> u64 {
-    let digest = Digest::of_parts(&[purpose.as_bytes(), &[0], &seed.0]);
-    digest.0[..8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    /// The corpus, at most `every` old; an older one where the bucket cannot be read now: the proof says which it was.
+    pub(super) async fn get(&mut self, source: &SourceBucket, bytes: (u64, u64)) -> Result<Arc<Corpus>, CorpusError> {
+        if let Some((_, corpus)) = self.known.as_ref().filter(|(read, _)| read.elapsed() < self.every) {
+            return Ok(Arc::clone(corpus));
+        }
+        match (Corpus::read(source, bytes).await, &self.known) {
+            (Ok(corpus), _) => {
+                let corpus = Arc::new(corpus);
+                self.known = Some((Instant::now(), Arc::clone(&corpus)));
+                Ok(corpus)
+            }
+            (Err(error), Some((_, corpus))) => {
+                tracing::warn!(%error, "choosing from the corpus as it was");
+                Ok(Arc::clone(corpus))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
 }
 
 impl Sampler {
-    pub(super) async fn choose_clip(&self, task_id: TaskId, list: &mut VideoList) -> Result<TaskClip, TaskError> {
-        let history = std::sync::Arc::clone(&self.allowlists.borrow());
+    pub(super) async fn choose_clip(&self, task_id: TaskId, corpus: &mut KnownCorpus) -> Result<TaskClip, TaskError> {
+        let history = Arc::clone(&self.allowlists.borrow());
         let start = history.schedule_of(task_id, &self.params).and_then(|schedule| schedule.start_block(task_id));
-        let seed = self.chain.block_hash(start.unwrap_or_default()).await?;
-        if list.listed.is_none_or(|listed| listed.elapsed() >= list.every) {
-            let (smallest, largest) = self.config.source_bytes;
-            list.videos = self.source.videos().await?;
-            list.videos.retain(|video| (smallest..=largest).contains(&video.size));
-            list.listed = Some(Instant::now());
-        }
-        let videos = list.videos.len();
-        let seconds = self.config.clip_seconds;
-        if videos == 0 {
-            return Err(TaskError::NoClip { seconds, tried: 0, videos });
-        }
-        let first = usize::try_from(draw(seed, "leoma:video:1") % videos as u64).unwrap_or(0);
-        let tried = videos.min(MAX_VIDEOS_TRIED);
-        for step in 0..tried {
-            let video = &list.videos[(first + step) % videos];
-            // Gone between listing and reading: the next one, as everyone who checks the choice will find too.
-            let Some(bytes) = self.source.video(&video.key, self.config.source_bytes.1).await? else { continue };
-            match self.cut(seed, &video.key, bytes).await? {
-                Some(clip) => return Ok(clip),
-                None => tracing::info!(video = video.key.as_str(), "no one-shot clip in this video"),
-            }
-        }
-        Err(TaskError::NoClip { seconds, tried, videos })
-    }
-
-    async fn cut(&self, seed: Digest, key: &Key, bytes: Bytes) -> Result<Option<TaskClip>, TaskError> {
-        let scorer = self.judging.scorer();
+        let block = start.unwrap_or_default();
+        let seed = Seed { block, hash: self.chain.block_hash(block).await? };
+        let corpus = corpus.get(&self.source, self.config.source_bytes).await?;
         let shape = ClipShape { width: self.config.size.0, height: self.config.size.1, ..ClipShape::TASK };
-        let source = key.clone();
-        let cut = tokio::task::spawn_blocking(move || {
-            let candidates = scorer.one_shot_segments(&bytes, &SceneRules::REFERENCE)?;
-            let Some(start_ms) = choose_segment(seed.0, &candidates, shape.duration_ms()) else { return Ok(None) };
-            let mp4 = scorer.cut_clip(&bytes, start_ms, &shape)?;
-            let first_frame = scorer.first_frame_png(&mp4)?;
-            Ok(Some(TaskClip { source, start_ms, seed, mp4: mp4.into(), first_frame: first_frame.into() }))
-        });
-        match cut.await? {
-            Ok(clip) => Ok(clip),
-            Err(leoma_scoring::media::MediaError::Video(defect)) => {
-                tracing::warn!(video = key.as_str(), %defect, "source video passed over");
-                Ok(None)
-            }
-            Err(leoma_scoring::media::MediaError::Fault(fault)) => Err(TaskError::Score(fault.into())),
-        }
+        clip_of(seed, &corpus, &self.source, &self.judging.scorer(), shape).await
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The clip that `seed` chooses from `corpus`.
+async fn clip_of(
+    seed: Seed,
+    corpus: &Corpus,
+    source: &SourceBucket,
+    scorer: &Scorer,
+    shape: ClipShape,
+) -> Result<TaskClip, TaskError> {
+    let started = Instant::now();
+    let mut skipped: Vec<Skipped> = Vec::new();
+    for index in videos_to_try(seed.hash, corpus.videos.len()) {
+        if started.elapsed() >= CHOOSE_WITHIN {
+            break;
+        }
+        let video = &corpus.videos[index];
+        let made = match video.fetch(source).await? {
+            Ok(bytes) => {
+                let draw = Draw { seed, corpus: corpus.id, skipped: skipped.clone(), index };
+                let (scorer, video) = (scorer.clone(), video.clone());
+                tokio::task::spawn_blocking(move || cut(draw, &video, &bytes, &scorer, shape)).await??
+            }
+            Err(reason) => Err(reason),
+        };
+        match made {
+            Ok(clip) => return Ok(clip),
+            Err(reason) => {
+                tracing::warn!(video = video.key.as_str(), %reason, "source video passed over");
+                skipped.push(Skipped { index, key: video.key.clone(), reason });
+            }
+        }
+    }
+    let reason = match skipped.last() {
+        Some(Skipped { key, reason, .. }) => format!("the last one was {key}: {reason}"),
+        None => "add videos with `leoma corpus add`".to_owned(),
+    };
+    Err(TaskError::NoClip { tried: skipped.len(), videos: corpus.videos.len(), reason })
+}
 
-    #[test]
-    fn a_draw_depends_on_seed_and_purpose_alone() {
-        let seed = Digest::of(b"block");
-        assert_eq!(draw(seed, "a"), draw(seed, "a"));
-        assert_ne!(draw(seed, "a"), draw(seed, "b"));
-        assert_ne!(draw(seed, "a"), draw(Digest::of(b"other"), "a"));
+/// How a video came to be the one.
+struct Draw {
+    seed: Seed,
+    corpus: CorpusId,
+    skipped: Vec<Skipped>,
+    index: usize,
+}
+
+/// Cuts the clip from a video whose bytes are at hand, or says why it cannot be.
+fn cut(
+    draw: Draw,
+    video: &CorpusVideo,
+    bytes: &[u8],
+    scorer: &Scorer,
+    shape: ClipShape,
+) -> Result<Result<TaskClip, SkipReason>, TaskError> {
+    let attempt = move || -> Result<Result<TaskClip, SkipReason>, MediaError> {
+        let shots = match &video.shots {
+            Some(shots) => segments(shots),
+            None => scorer.one_shot_segments(bytes, &SceneRules::REFERENCE)?,
+        };
+        let Some(ChosenClip { shot, start_ms }) = choose_clip(draw.seed.hash, &shots, shape.duration_ms()) else {
+            return Ok(Err(SkipReason::NoShot));
+        };
+        let mp4 = scorer.cut_clip(bytes, start_ms, &shape)?;
+        let first_frame = scorer.first_frame_png(&mp4)?;
+        let (major, minor) = scorer.ffmpeg().version();
+        let proof = ClipProof {
+            schema: PROOF_SCHEMA,
+            seed: draw.seed,
+            corpus: draw.corpus,
+            skipped: draw.skipped,
+            index: draw.index,
+            key: video.key.clone(),
+            source_sha256: Digest::of(bytes),
+            source_bytes: bytes.len() as u64,
+            offset_ms: start_ms - shots[shot].start_ms,
+            shots: shots.iter().map(|shot| [shot.start_ms, shot.end_ms]).collect(),
+            shot,
+            start_ms,
+            shape: [shape.fps, shape.frames, shape.width, shape.height],
+            clip_sha256: Digest::of(&mp4),
+            first_frame_sha256: Digest::of(&first_frame),
+            ffmpeg: format!("{major}.{minor}"),
+        };
+        Ok(Ok(TaskClip { proof, mp4: mp4.into(), first_frame: first_frame.into() }))
+    };
+    match attempt() {
+        Ok(made) => Ok(made),
+        Err(MediaError::Video(defect)) => Ok(Err(SkipReason::Unusable(defect.to_string()))),
+        // A source that breaks off in the middle ends the encoder too; the next one shows whose fault it was.
+        Err(MediaError::Fault(fault @ (MediaFault::Encode { .. } | MediaFault::Stalled { .. }))) => {
+            Ok(Err(SkipReason::Unusable(fault.to_string())))
+        }
+        Err(MediaError::Fault(fault)) => Err(TaskError::Score(fault.into())),
     }
 }

@@ -331,6 +331,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn answers_too_large_for_us_or_for_the_judge_fail_alone() {
+        use crate::corpus::{ClipProof, CorpusId, PROOF_SCHEMA, Seed};
         use crate::miners::{ChutesClient, GenerateRequest};
         use leoma_scoring::media::{ClipShape, Limits};
         let folder = tempfile::tempdir().unwrap();
@@ -351,8 +352,26 @@ mod tests {
         let config = Config::load(&sources).unwrap();
         let judging = Judging::open(&config).await.unwrap();
         let first_frame: Bytes = judging.scorer().first_frame_png(&clip).unwrap().into();
-        let source = "clips/a.mp4".parse().unwrap();
-        let clip = TaskClip { source, start_ms: 0, seed: Digest::of(b"s"), mp4: clip.into(), first_frame };
+        let shape = ClipShape::TASK;
+        let proof = ClipProof {
+            schema: PROOF_SCHEMA,
+            seed: Seed { block: BlockNumber(0), hash: Digest::of(b"s") },
+            corpus: CorpusId::Manifest { sha256: Digest::of(b"m"), videos: 1 },
+            skipped: Vec::new(),
+            index: 0,
+            key: "clips/a.mp4".parse().unwrap(),
+            source_sha256: Digest::of(b"v"),
+            source_bytes: 1,
+            shots: vec![[0, 6000]],
+            shot: 0,
+            start_ms: 0,
+            offset_ms: 0,
+            shape: [shape.fps, shape.frames, shape.width, shape.height],
+            clip_sha256: Digest::of(&clip),
+            first_frame_sha256: Digest::of(&first_frame),
+            ffmpeg: "5.1".into(),
+        };
+        let clip = TaskClip { proof, mp4: clip.into(), first_frame };
 
         let chutes = ChutesClient::new(crate::services::client().unwrap(), &config.services);
         let request = GenerateRequest {

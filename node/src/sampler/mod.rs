@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainClient, ChainError, Head};
 use crate::config::SamplingConfig;
+use crate::corpus::CorpusError;
 use crate::library::{Library, LibraryError};
 use crate::metrics::Metrics;
 use crate::miners::{ChutesClient, MinerTable};
@@ -56,15 +57,18 @@ pub enum TaskError {
     #[error("this hotkey runs elsewhere too, so nothing is signed")]
     Doubled,
     /// No clip.
-    #[error("no source video gives a one-shot clip of {seconds} s ({tried} of {videos} videos tried)")]
+    #[error("no source video gives a clip ({tried} of {videos} tried): {reason}")]
     NoClip {
-        /// Wanted length.
-        seconds: u32,
         /// Videos looked at.
         tried: usize,
         /// Videos there are.
         videos: usize,
+        /// Why the last one did not, or what to do.
+        reason: String,
     },
+    /// The corpus.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
     /// No miners.
     #[error("no miner is valid, so there is nothing to sample")]
     NoMiners,
@@ -120,7 +124,7 @@ impl Sampler {
     /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done, and what is signed is
     /// published at the next start.
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
-        let mut videos = clip::VideoList::new(self.config.poll_interval);
+        let mut corpus = clip::KnownCorpus::new(self.config.poll_interval);
         let mut tries: (TaskId, u32) = (TaskId(0), 0);
         tokio::select! {
             () = stop.cancelled() => return,
@@ -145,7 +149,7 @@ impl Sampler {
             let started = Instant::now();
             tracing::info!(task = %turn.task_id, block = %head.number, failover_step = turn.failover_step, "sampling");
             let sampled = tokio::select! {
-                sampled = self.sample(turn.task_id, head, &mut videos) => sampled,
+                sampled = self.sample(turn.task_id, head, &mut corpus) => sampled,
                 () = stop.cancelled() => {
                     tracing::info!(task = %turn.task_id, "task left unfinished, nothing of it was signed");
                     return;
@@ -178,12 +182,12 @@ impl Sampler {
     }
 
     /// Samples a task; returns how many miners passed.
-    async fn sample(&self, task_id: TaskId, head: Head, videos: &mut clip::VideoList) -> Result<usize, TaskError> {
+    async fn sample(&self, task_id: TaskId, head: Head, corpus: &mut clip::KnownCorpus) -> Result<usize, TaskError> {
         let miners = Arc::clone(&self.miners.borrow());
         if miners.valid().next().is_none() {
             return Err(TaskError::NoMiners);
         }
-        let clip = self.choose_clip(task_id, videos).await?;
+        let clip = self.choose_clip(task_id, corpus).await?;
         let prompt = self.judging.describe(&clip.mp4).await?;
         let answers = self.ask_all(&miners, &clip, &prompt).await;
         let entries = self.judging.judge_all(&clip, &prompt, &answers, &self.metrics).await?;

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft, VerdictEntry};
 use leoma_protocol::{Hotkey, TaskId};
 use leoma_storage::TaskArtefacts;
-use serde_json::json;
 
 use super::ask::Answer;
 use super::clip::TaskClip;
 use super::{Sampler, TaskError};
 use crate::chain::Head;
+use crate::corpus::TaskMetadata;
 use crate::state::StoredFile;
 
 /// Everything a task came to.
@@ -32,14 +32,19 @@ impl Sampler {
     pub(super) async fn publish(&self, finished: Finished) -> Result<(), TaskError> {
         let Finished { task_id, head, clip, prompt, answers, entries } = finished;
         let network = self.library.network();
-        let metadata = json!({
-            "task_id": task_id, "netuid": network.netuid, "genesis": network.genesis, "validator": self.signer.hotkey(),
-            "block": head.number, "seed_block_hash": clip.seed, "source_key": clip.source.as_str(), "start_ms": clip.start_ms,
-            "prompt": prompt, "judge": self.judging.id(),
-        });
+        let metadata = TaskMetadata {
+            task_id,
+            netuid: network.netuid,
+            genesis: network.genesis,
+            validator: self.signer.hotkey(),
+            block: head.number,
+            prompt,
+            judge: self.judging.id().to_owned(),
+            clip: clip.proof.clone(),
+        };
         let folder = self.spool.join(task_id.to_string());
         let disk = |source| TaskError::Disk { path: folder.clone(), source };
-        write_spool(&folder, &metadata.to_string(), &clip, &answers).map_err(disk)?;
+        write_spool(&folder, &metadata, &clip, &answers).map_err(disk)?;
         let draft = VerdictDraft {
             network,
             task_id,
@@ -112,14 +117,14 @@ impl Sampler {
     }
 }
 
-fn write_spool(folder: &Path, metadata: &str, clip: &TaskClip, answers: &[Answer]) -> std::io::Result<()> {
+fn write_spool(folder: &Path, metadata: &TaskMetadata, clip: &TaskClip, answers: &[Answer]) -> std::io::Result<()> {
     // Left by a try that was never signed.
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     std::fs::create_dir_all(folder.join("videos"))?;
-    std::fs::write(folder.join("metadata.json"), metadata)?;
+    std::fs::write(folder.join("metadata.json"), serde_json::to_vec(metadata)?)?;
     std::fs::write(folder.join("original_clip.mp4"), &clip.mp4)?;
     std::fs::write(folder.join("first_frame.png"), &clip.first_frame)?;
     for answer in answers {

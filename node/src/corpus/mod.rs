@@ -1,0 +1,18 @@
+//! Source videos and the clips that are cut from them: which there are, which one a task is about, and the proof of it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `reading.rs` | the corpus as the bucket has it: the owner's manifest, or a listing |
+//! | `choice.rs` | which video and which second, from a block's hash alone |
+//! | `proof.rs` | what a task's `metadata.json` says of the choice |
+//! | `audit/` | the choice made again, by anyone |
+
+pub mod audit;
+mod choice;
+mod proof;
+mod reading;
+
+pub use choice::{ChosenClip, MAX_VIDEOS_TRIED, choose_clip, videos_to_try};
+pub(crate) use proof::segments;
+pub use proof::{ClipProof, CorpusId, MAX_PROOF_BYTES, PROOF_SCHEMA, Seed, SkipReason, Skipped, TaskMetadata};
+pub use reading::{Corpus, CorpusError, CorpusVideo, Expectation};

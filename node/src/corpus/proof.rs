@@ -1,0 +1,214 @@
+//! What a task's `metadata.json` says of the clip: everything that is needed to make the choice again.
+
+use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, TaskId};
+use leoma_scoring::media::{ClipShape, Segment};
+use leoma_storage::Key;
+use serde::{Deserialize, Serialize};
+
+use super::reading::Expectation;
+
+/// The version that is written and read.
+pub const PROOF_SCHEMA: u32 = 1;
+/// Largest `metadata.json` that is read: a prompt and a proof have a few KiB.
+pub const MAX_PROOF_BYTES: u64 = 256 * 1024;
+
+/// A task's `metadata.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskMetadata {
+    /// The task.
+    pub task_id: TaskId,
+    /// The subnet.
+    pub netuid: Netuid,
+    /// The chain.
+    pub genesis: Digest,
+    /// Who sampled.
+    pub validator: Hotkey,
+    /// The chain's head when the task was taken up.
+    pub block: BlockNumber,
+    /// What miners were asked for.
+    pub prompt: String,
+    /// What judged.
+    pub judge: String,
+    /// The clip, and how it was chosen.
+    pub clip: ClipProof,
+}
+
+/// How a clip was chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClipProof {
+    /// [`PROOF_SCHEMA`].
+    pub schema: u32,
+    /// What the choice follows from.
+    pub seed: Seed,
+    /// What was chosen from.
+    pub corpus: CorpusId,
+    /// The videos that came before in the draw and could not be used.
+    pub skipped: Vec<Skipped>,
+    /// Position of the video in the corpus.
+    pub index: usize,
+    /// The video's key.
+    pub key: Key,
+    /// SHA-256 of the video.
+    pub source_sha256: Digest,
+    /// Size of the video in bytes.
+    pub source_bytes: u64,
+    /// The shots that a clip could be cut from, `[first usable millisecond, first one that is not]`.
+    pub shots: Vec<[u64; 2]>,
+    /// Position of the clip's shot among them.
+    pub shot: usize,
+    /// Start of the clip in the video, in milliseconds.
+    pub start_ms: u64,
+    /// Start of the clip in its shot, in milliseconds.
+    pub offset_ms: u64,
+    /// Frames per second, number of frames, width and height in pixels.
+    pub shape: [u32; 4],
+    /// SHA-256 of `original_clip.mp4`.
+    pub clip_sha256: Digest,
+    /// SHA-256 of `first_frame.png`.
+    pub first_frame_sha256: Digest,
+    /// Version of the ffmpeg that found the shots (where the corpus does not name them) and cut the clip.
+    pub ffmpeg: String,
+}
+
+/// The block that a choice follows from: the task's first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// Its number.
+    pub block: BlockNumber,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+/// Which list of videos a choice was made from. It may change while a task runs, so the choice names the one it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CorpusId {
+    /// The owner's manifest.
+    Manifest {
+        /// SHA-256 of it.
+        sha256: Digest,
+        /// Number of videos.
+        videos: usize,
+    },
+    /// What the source bucket listed, where it has no manifest.
+    Listing {
+        /// Digest over keys and sizes.
+        sha256: Digest,
+        /// Number of videos.
+        videos: usize,
+        /// Smaller videos were passed over.
+        min_bytes: u64,
+        /// Larger videos were passed over.
+        max_bytes: u64,
+    },
+}
+
+/// A video that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Its position in the corpus.
+    pub index: usize,
+    /// Its key.
+    pub key: Key,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a video could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "detail", rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The bucket says that there is no such object.
+    Missing,
+    /// The bucket did not give it in time.
+    Unreachable(String),
+    /// Another size, or other bytes, than the corpus says.
+    OtherBytes(String),
+    /// It cannot be decoded or cut.
+    Unusable(String),
+    /// No shot is long enough.
+    NoShot,
+}
+
+impl std::fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is not in the bucket"),
+            Self::Unreachable(detail) => write!(f, "the bucket does not give it: {detail}"),
+            Self::OtherBytes(detail) => write!(f, "its bytes are not those of the corpus: {detail}"),
+            Self::Unusable(detail) => write!(f, "it cannot be used: {detail}"),
+            Self::NoShot => f.write_str("no shot in it is long enough for a clip"),
+        }
+    }
+}
+
+impl CorpusId {
+    /// Number of videos.
+    #[must_use]
+    pub const fn videos(&self) -> usize {
+        match self {
+            Self::Manifest { videos, .. } | Self::Listing { videos, .. } => *videos,
+        }
+    }
+}
+
+impl ClipProof {
+    /// The shape of the clip.
+    #[must_use]
+    pub const fn clip_shape(&self) -> ClipShape {
+        let [fps, frames, width, height] = self.shape;
+        ClipShape { width, height, fps, frames }
+    }
+
+    /// The shots as the scorer knows them.
+    #[must_use]
+    pub fn segments(&self) -> Vec<Segment> {
+        segments(&self.shots)
+    }
+
+    /// What the video's bytes must be.
+    #[must_use]
+    pub const fn expectation(&self) -> Expectation {
+        Expectation { size: self.source_bytes, sha256: Some(self.source_sha256) }
+    }
+}
+
+/// Shots as the scorer knows them.
+pub(crate) fn segments(shots: &[[u64; 2]]) -> Vec<Segment> {
+    shots.iter().map(|[start_ms, end_ms]| Segment { start_ms: *start_ms, end_ms: *end_ms }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other programs read these words.
+    #[test]
+    fn reasons_and_corpora_are_written_by_name() {
+        let json = |value: &dyn erased::Json| value.json();
+        let sha256 = Digest([0; 32]);
+        let zeros = "0".repeat(64);
+        for (value, expected) in [
+            (&SkipReason::Missing as &dyn erased::Json, "{\"kind\":\"missing\"}".to_owned()),
+            (&SkipReason::NoShot, "{\"kind\":\"no_shot\"}".to_owned()),
+            (&SkipReason::OtherBytes("x".into()), "{\"kind\":\"other_bytes\",\"detail\":\"x\"}".to_owned()),
+            (
+                &CorpusId::Manifest { sha256, videos: 3 },
+                format!("{{\"kind\":\"manifest\",\"sha256\":\"{zeros}\",\"videos\":3}}"),
+            ),
+        ] {
+            assert_eq!(json(value), expected);
+        }
+    }
+
+    mod erased {
+        pub(super) trait Json {
+            fn json(&self) -> String;
+        }
+        impl<T: serde::Serialize> Json for T {
+            fn json(&self) -> String {
+                serde_json::to_string(self).unwrap()
+            }
+        }
+    }
+}
