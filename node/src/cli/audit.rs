@@ -1,4 +1,5 @@
-//! `leoma audit`: recompute an epoch's winner from public files, with no chain and no mesh.
+//! `leoma audit`: recompute an epoch's winner from public files, with no chain and no mesh. One task's clip is checked in
+//! `audit_task.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,27 +14,28 @@ use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Netui
 use leoma_rotation::{
     Allowlist, AllowlistHistory, Attested, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts, consensus,
 };
-use leoma_storage::{BucketConfig, Key, Secret, TaskKey};
+use leoma_storage::{Bucket, BucketConfig, Key, Secret, TaskKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::audit_task::{Given, TaskAuditArgs};
 use crate::report::{AttestedFile, SignedAgreement, outcome_json};
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
     /// The allowlist file; where not given, the snapshot's own validators and interval.
-    #[arg(long, value_name = "FILE", required_unless_present = "snapshot")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["snapshot", "task"])]
     allowlist: Option<PathBuf>,
     /// The epoch's boundary; where not given, the snapshot's.
-    #[arg(long, value_name = "BLOCK", required_unless_present = "snapshot")]
+    #[arg(long, value_name = "BLOCK", required_unless_present_any = ["snapshot", "task"])]
     epoch_block: Option<BlockNumber>,
     /// The miners at that block, as JSON [{hotkey, uid, commit_block}]; where not given, the snapshot's.
-    #[arg(long, value_name = "FILE", required_unless_present = "snapshot")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["snapshot", "task"])]
     miners: Option<PathBuf>,
     /// Buckets to read: file:///folder/bucket, or http(s)://endpoint/bucket, with HOTKEY= before it to say whose it is.
     ///
     /// Keys for a bucket that is not public are read from AUDIT_ACCESS_KEY and AUDIT_SECRET_KEY.
-    #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot", required_unless_present = "snapshot")]
+    #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot", required_unless_present_any = ["snapshot", "task"])]
     buckets: Vec<BucketArg>,
     /// One file that holds everything: {validators, interval, epoch_block, files, miners}.
     #[arg(long, value_name = "FILE")]
@@ -58,6 +60,8 @@ pub(super) struct AuditArgs {
     /// The slot that gets the weight when no miner is eligible.
     #[arg(long, default_value = "0")]
     burn_uid: Uid,
+    #[command(flatten)]
+    clip: TaskAuditArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -67,7 +71,7 @@ pub(super) struct AuditArgs {
 const MAX_INPUT_BYTES: u64 = 1 << 30;
 
 #[derive(Clone, Debug)]
-struct BucketArg {
+pub(super) struct BucketArg {
     owner: Option<Hotkey>,
     endpoint: String,
     bucket: String,
@@ -88,6 +92,21 @@ impl FromStr for BucketArg {
             return Err("must be file:///folder/bucket, http://endpoint/bucket or https://endpoint/bucket".to_owned());
         }
         Ok(Self { owner, endpoint: endpoint.to_owned(), bucket: bucket.to_owned() })
+    }
+}
+
+impl BucketArg {
+    /// Opens the bucket with the keys of the environment.
+    pub(super) fn open(&self) -> anyhow::Result<Bucket> {
+        let key = |name| Secret::new(std::env::var(name).unwrap_or_default());
+        let config = BucketConfig {
+            endpoint: self.endpoint.clone(),
+            bucket: self.bucket.clone(),
+            region: leoma_storage::DEFAULT_REGION.to_owned(),
+            access_key: key("AUDIT_ACCESS_KEY"),
+            secret_key: key("AUDIT_SECRET_KEY"),
+        };
+        Ok(config.open()?)
     }
 }
 
@@ -145,7 +164,13 @@ struct Inputs {
 }
 
 impl AuditArgs {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, config_file: Option<PathBuf>) -> anyhow::Result<()> {
+        if let Some(task_id) = self.clip.task {
+            let allowlist = self.allowlist.as_deref().map(read_allowlist).transpose()?;
+            let network = Network { genesis: self.genesis, netuid: self.netuid };
+            let given = Given { config_file, buckets: self.buckets, allowlist, network, json: self.json };
+            return self.clip.run(task_id, given).await;
+        }
         let params = ConsensusParams { accept_v1: self.allow_v1, ..ConsensusParams::default() };
         // The rules' digest in an envelope is that of the subnet, whatever this audit also accepts.
         let rules = ConsensusParams::default().digest();
@@ -193,7 +218,7 @@ impl AuditArgs {
     async fn inputs(&self, params: &ConsensusParams) -> anyhow::Result<Inputs> {
         let mut snapshot: Option<Snapshot> = self.snapshot.as_deref().map(read_json).transpose()?;
         let allowlist = match (&self.allowlist, &snapshot) {
-            (Some(path), _) => Allowlist::parse(&read(path)?).with_context(|| path.display().to_string())?,
+            (Some(path), _) => read_allowlist(path)?,
             (None, Some(snapshot)) => Allowlist::new(snapshot.interval, snapshot.validators.iter().copied())?,
             (None, None) => bail!("--allowlist is missing"),
         };
@@ -222,20 +247,12 @@ impl AuditArgs {
         params: &ConsensusParams,
         epoch_block: BlockNumber,
     ) -> anyhow::Result<(Vec<Candidate>, Vec<Refused>)> {
-        let key = |name| Secret::new(std::env::var(name).unwrap_or_default());
         let (mut candidates, mut refused) = (Vec::new(), Vec::new());
         let interval = history.at_block(epoch_block).map_or(1, |entry| entry.allowlist.interval());
         let newest = (epoch_block.0 / interval).saturating_sub(params.settle_margin);
         let oldest = epoch_block.0.saturating_sub(params.lookback_blocks) / interval;
         for bucket in &self.buckets {
-            let opened = BucketConfig {
-                endpoint: bucket.endpoint.clone(),
-                bucket: bucket.bucket.clone(),
-                region: leoma_storage::DEFAULT_REGION.to_owned(),
-                access_key: key("AUDIT_ACCESS_KEY"),
-                secret_key: key("AUDIT_SECRET_KEY"),
-            }
-            .open()?;
+            let opened = bucket.open()?;
             for task_id in (oldest..=newest).map(TaskId) {
                 let Some(schedule) = history.schedule_of(task_id, params) else { continue };
                 for producer in
@@ -294,6 +311,10 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{} has {size} bytes, more than {MAX_INPUT_BYTES}", path.display());
     }
     std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn read_allowlist(path: &Path) -> anyhow::Result<Allowlist> {
+    Allowlist::parse(&read(path)?).with_context(|| path.display().to_string())
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

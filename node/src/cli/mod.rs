@@ -2,7 +2,9 @@
 
 mod account;
 mod audit;
+mod audit_task;
 mod config;
+mod corpus;
 mod mesh;
 mod miner;
 mod preflight;
@@ -47,7 +49,7 @@ enum Command {
     #[command(subcommand)]
     Servers(serve::ServersCommand),
     Preflight(preflight::PreflightArgs),
-    /// Recompute an epoch's winner from files alone.
+    /// Recompute an epoch's winner from files alone, or with --task check how a task's clip was chosen.
     Audit(audit::AuditArgs),
     /// Score one video against its source clip, or test the device.
     Score(score::ScoreArgs),
@@ -65,6 +67,9 @@ enum Command {
     /// The subnet owner's allowlist of validators.
     #[command(subcommand)]
     Validator(validator::ValidatorCommand),
+    /// The subnet owner's corpus of source videos.
+    #[command(subcommand)]
+    Corpus(corpus::CorpusCommand),
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -89,7 +94,7 @@ impl Cli {
             Command::Serve(args) => args.run(file, serve::Parts::ALL).await,
             Command::Servers(command) => command.run(file).await,
             Command::Preflight(args) => args.run(file).await,
-            Command::Audit(args) => args.run().await,
+            Command::Audit(args) => args.run(file).await,
             Command::Score(args) => args.run().await,
             Command::Mesh(args) => args.run(file).await,
             Command::Rotation(args) => args.run(),
@@ -97,6 +102,7 @@ impl Cli {
             Command::Register(args) => args.run(file).await,
             Command::Miner(command) => command.run(file).await,
             Command::Validator(command) => command.run(file).await,
+            Command::Corpus(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
             Command::Completions { shell } => {
                 clap_complete::generate(

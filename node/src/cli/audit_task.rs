@@ -1,0 +1,154 @@
+//! `leoma audit --task`: was the task's clip the one that the seed chooses?
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Network, TaskId};
+use leoma_rotation::{Allowlist, AllowlistHistory};
+use leoma_scoring::media::Ffmpeg;
+use leoma_storage::{Bucket, SourceBucket};
+
+use super::audit::BucketArg;
+use crate::allowlists::before;
+use crate::chain::ChainClient;
+use crate::config::Config;
+use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
+use crate::subnet::{allowlist_of, committed_allowlist};
+
+#[derive(Debug, Args)]
+pub(super) struct TaskAuditArgs {
+    /// Check one task's source clip instead: make the choice again from the block's hash and the source bucket, cut the clip
+    /// again, and say of each step whether it holds.
+    ///
+    /// Reads the task from --buckets (one bucket) or from our own, the videos from --source or R2_SOURCE_BUCKET, allowlist and
+    /// block hash from the chain. With --allowlist and --seed-hash no chain is asked. What is gone, or was seen by another
+    /// ffmpeg, cannot be checked and says nothing against the sampler; the exit code is 1 when a step does not hold.
+    #[arg(long, value_name = "N", conflicts_with_all = ["snapshot", "epoch_block", "miners", "certificates"])]
+    pub(super) task: Option<TaskId>,
+    /// With --task: the source bucket, as for --buckets.
+    #[arg(long, value_name = "URL", requires = "task")]
+    source: Option<BucketArg>,
+    /// With --task: the hash of the task's first block, where no chain is to be asked for it.
+    #[arg(long, value_name = "HASH", requires = "task")]
+    seed_hash: Option<Digest>,
+}
+
+/// What the flags of the whole command add.
+pub(super) struct Given {
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) buckets: Vec<BucketArg>,
+    pub(super) allowlist: Option<Allowlist>,
+    pub(super) network: Network,
+    pub(super) json: bool,
+}
+
+impl TaskAuditArgs {
+    pub(super) async fn run(self, task_id: TaskId, given: Given) -> anyhow::Result<()> {
+        let config = super::load(given.config_file, BTreeMap::new())?;
+        let source = match &self.source {
+            Some(source) => source.open()?,
+            None => config.source.as_ref().or(config.source_write.as_ref()).map_or_else(
+                || Err(config.need_source().err().map_or_else(|| anyhow::anyhow!("no source bucket"), Into::into)),
+                |bucket| Ok(bucket.open()?),
+            )?,
+        };
+        let source = SourceBucket::new(source);
+        let bucket = bucket_of(&given.buckets, &config)?;
+        let chain = match (&given.allowlist, self.seed_hash) {
+            (Some(_), Some(_)) => Err("no chain is asked with --allowlist and --seed-hash".to_owned()),
+            _ => ChainClient::of(&config).await.map_err(|error| format!("the chain cannot be asked: {error}")),
+        };
+        let network = chain.as_ref().map_or(given.network, ChainClient::network);
+        let start_block = start_block(task_id, given.allowlist, chain.as_ref(), &source).await;
+        let seed_hash = match (self.seed_hash, &start_block, &chain) {
+            (Some(hash), ..) => Known::Value(hash),
+            (None, Known::Value(block), Ok(chain)) => match chain.block_hash(*block).await {
+                Ok(hash) => Known::Value(hash),
+                Err(error) => Known::Unknown(format!("{error}; give it with --seed-hash")),
+            },
+            (None, _, Err(reason)) => Known::Unknown(format!("{reason}; give it with --seed-hash")),
+            (None, Known::Unknown(_), _) => Known::Unknown("the task's first block is not known".to_owned()),
+        };
+        let audit = TaskAudit {
+            task_id,
+            network,
+            bucket: &bucket,
+            source: &source,
+            start_block,
+            seed_hash,
+            listed_bytes: config.sampling.source_bytes,
+            ffmpeg: Ffmpeg::find()?,
+        };
+        conclude(&audit.run().await, given.json)
+    }
+}
+
+fn bucket_of(given: &[BucketArg], config: &Config) -> anyhow::Result<Bucket> {
+    match given {
+        [] => {
+            let own = config.own_read.as_ref().or(config.own.as_ref());
+            let own = own.context("whose task? Name the sampler's bucket with --buckets, or set R2_OWN_BUCKET")?;
+            Ok(own.open()?)
+        }
+        [one] => one.open(),
+        several => bail!("a task lies in one bucket: name that of its sampler, not {}", several.len()),
+    }
+}
+
+async fn start_block(
+    task_id: TaskId,
+    given: Option<Allowlist>,
+    chain: Result<&ChainClient, &String>,
+    source: &SourceBucket,
+) -> Known<BlockNumber> {
+    let history = match (given, chain) {
+        (Some(allowlist), _) => AllowlistHistory::since_genesis(allowlist),
+        (None, Ok(chain)) => match history(chain, source).await {
+            Ok(history) => history,
+            Err(error) => return Known::Unknown(format!("the task's allowlist is not known: {error:#}")),
+        },
+        (None, Err(reason)) => return Known::Unknown(format!("{reason}; name the task's allowlist with --allowlist")),
+    };
+    let schedule = history.schedule_of(task_id, &ConsensusParams::default());
+    match schedule.and_then(|schedule| schedule.start_block(task_id)) {
+        Some(block) => Known::Value(block),
+        None => Known::Unknown("no known allowlist makes this task: name that of its time with --allowlist".to_owned()),
+    }
+}
+
+/// The allowlists that the owner committed, as far back as the bucket has them.
+async fn history(chain: &ChainClient, source: &SourceBucket) -> anyhow::Result<AllowlistHistory> {
+    let metagraph = chain.metagraph(chain.head().await?).await?;
+    let newest = committed_allowlist(&metagraph)?;
+    let allowlist = allowlist_of(source, newest.sha256).await?;
+    let mut history = AllowlistHistory::default();
+    for (committed_at, past) in before(source, chain.network(), &metagraph.owner, newest).await? {
+        history.commit(committed_at, past)?;
+    }
+    history.commit(newest.committed_at, allowlist)?;
+    Ok(history)
+}
+
+fn conclude(report: &AuditReport, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        for step in &report.steps {
+            let outcome = match step.outcome {
+                Verdict::Pass => "pass",
+                Verdict::Fail => "FAIL",
+                Verdict::Unchecked => "cannot be checked",
+            };
+            println!("{:<12} {outcome}: {}", step.step, step.finding);
+        }
+    }
+    match (report.count(Verdict::Fail), report.count(Verdict::Unchecked)) {
+        (0, 0) if !json => println!("the clip is the one that the seed chooses"),
+        (0, unchecked) if !json => println!("nothing speaks against the clip; {unchecked} steps cannot be checked"),
+        (0, _) => {}
+        (failed, _) => bail!("task {}: {failed} of {} steps do not hold", report.task_id, report.steps.len()),
+    }
+    Ok(())
+}

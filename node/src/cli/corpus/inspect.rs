@@ -1,0 +1,80 @@
+//! What a video is good for as a source.
+
+use bytes::Bytes;
+use leoma_protocol::Digest;
+use leoma_scoring::media::{
+    ClipShape, Ffmpeg, Limits, MediaError, SceneRules, VideoDefect, cut_clip, one_shot_segments, probe,
+};
+use leoma_storage::{Key, ManifestVideo};
+
+/// Taken off the last shot when the clip at its end comes out short: two frames of a clip.
+const END_STEP_MS: u64 = 125;
+/// Frames at the end of a file that may lack before it is refused.
+const END_STEPS: usize = 4;
+
+/// Looks at a video of these bytes: `Err` with the reason where it gives no clip.
+///
+/// # Errors
+/// Outside, what is wrong with this machine; inside, what is wrong with the video.
+pub(super) async fn inspect(ffmpeg: &Ffmpeg, key: &Key, bytes: Bytes) -> anyhow::Result<Result<ManifestVideo, String>> {
+    let (ffmpeg, key) = (ffmpeg.clone(), key.clone());
+    let looked = tokio::task::spawn_blocking(move || look(&ffmpeg, key, &bytes)).await?;
+    match looked {
+        Ok(Some(video)) => Ok(Ok(video)),
+        Ok(None) => {
+            let seconds = ClipShape::TASK.duration_ms().div_ceil(100);
+            Ok(Err(format!("no shot in it is {}.{} s long, margins left out", seconds / 10, seconds % 10)))
+        }
+        Err(MediaError::Video(defect)) => Ok(Err(defect.to_string())),
+        Err(MediaError::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+fn look(ffmpeg: &Ffmpeg, key: Key, bytes: &[u8]) -> Result<Option<ManifestVideo>, MediaError> {
+    let (shape, limits) = (ClipShape::TASK, Limits::SOURCE);
+    let info = probe(ffmpeg, bytes, &limits)?;
+    let mut shots = one_shot_segments(ffmpeg, bytes, &SceneRules::REFERENCE, shape.duration_ms(), &limits)?;
+    // The last start that the draw may give: where the file ends a little early, so does its last shot.
+    let mut steps = 0;
+    while let Some(last) = shots.last_mut() {
+        let Some(start_ms) = last.end_ms.checked_sub(shape.duration_ms()).filter(|start| *start >= last.start_ms)
+        else {
+            shots.pop();
+            continue;
+        };
+        match cut_clip(ffmpeg, bytes, start_ms, &shape, &limits) {
+            Ok(_) => break,
+            Err(MediaError::Video(VideoDefect::TooShort { .. })) if steps < END_STEPS => {
+                steps += 1;
+                last.end_ms = last.end_ms.saturating_sub(END_STEP_MS);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((!shots.is_empty()).then(|| ManifestVideo {
+        codec: info.codec,
+        duration_ms: info.duration_ms.unwrap_or(0),
+        height: info.height,
+        key,
+        sha256: Digest::of(bytes),
+        shots: shots.iter().map(|shot| [shot.start_ms, shot.end_ms]).collect(),
+        size: bytes.len() as u64,
+        width: info.width,
+    }))
+}
+
+/// `12.0 s of 832x480 h264, shots 2.0-8.8, 9.1-12.0 s`.
+pub(super) fn describe(video: &ManifestVideo) -> String {
+    let seconds = |ms: u64| format!("{}.{}", ms / 1000, ms % 1000 / 100);
+    let shots: Vec<_> =
+        video.shots.iter().map(|[start, end]| format!("{}-{}", seconds(*start), seconds(*end))).collect();
+    format!(
+        "{} s of {}x{} {}, {}, shots {} s",
+        seconds(video.duration_ms),
+        video.width,
+        video.height,
+        video.codec,
+        super::megabytes(video.size),
+        shots.join(", ")
+    )
+}
