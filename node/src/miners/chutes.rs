@@ -15,6 +15,8 @@ use crate::services::{BodyError, ServiceError, ask, bounded_body, fault_of};
 const SERVICE: &str = "the Chutes API";
 /// A deployment's description is a few KiB.
 const MAX_CHUTE_BYTES: usize = 256 * 1024;
+/// Pause before a miner that could not be connected to is tried once more.
+const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest DNS label, which a slug becomes.
 const MAX_SLUG_CHARS: usize = 63;
 
@@ -113,7 +115,8 @@ impl ChutesClient {
         Ok(chute)
     }
 
-    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte.
+    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte. Tries again once, and only where it could
+    /// not connect.
     ///
     /// # Errors
     /// [`AnswerFault`].
@@ -132,12 +135,21 @@ impl ChutesClient {
             resolution: "480p",
             fast: true,
         };
-        let asking = async {
-            let mut call = self.http.post(self.generate.replace("{slug}", slug)).json(&body).timeout(timeout);
-            if let Some(key) = &self.key {
-                call = call.bearer_auth(key.expose());
+        let call = || {
+            let call = self.http.post(self.generate.replace("{slug}", slug)).json(&body).timeout(timeout);
+            match &self.key {
+                Some(key) => call.bearer_auth(key.expose()),
+                None => call,
             }
-            let response = call.send().await.map_err(|error| {
+        };
+        let asking = async {
+            let mut answer = call().send().await;
+            // Nothing was asked yet where no connection came about: only then is a second time no second chance.
+            if answer.as_ref().is_err_and(|error| error.is_connect() && !error.is_timeout()) {
+                tokio::time::sleep(CONNECT_PAUSE).await;
+                answer = call().send().await;
+            }
+            let response = answer.map_err(|error| {
                 if error.is_timeout() { AnswerFault::Timeout } else { AnswerFault::NoResponse(fault_of(&error)) }
             })?;
             let status = response.status();
@@ -184,5 +196,45 @@ mod tests {
         assert_eq!(url("../../x?y#z").unwrap(), "https://api.example/base/chutes/..%2F..%2Fx%3Fy%23z");
         assert_eq!(url(".."), None);
         assert_eq!(url(""), None);
+    }
+
+    fn asked(address: std::net::SocketAddr) -> impl Future<Output = Result<Bytes, AnswerFault>> {
+        let settings = [("CHUTES_GENERATE_URL".to_owned(), format!("http://{address}/{{slug}}"))];
+        let sources = crate::config::Sources { environment: settings.into_iter().collect(), ..Default::default() };
+        let config = crate::config::Config::load(&sources).unwrap();
+        let http = Client::builder().no_proxy().build().unwrap();
+        let client = ChutesClient::new(http, &config.services);
+        async move {
+            let request =
+                GenerateRequest { prompt: "p".into(), first_frame: Bytes::from_static(b"png"), fps: 16, frames: 81 };
+            client.generate("slug", &request, Duration::from_secs(30), 10).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_miner_that_cannot_be_connected_to_is_tried_once_more() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Nobody listens there at first.
+        let late = async {
+            tokio::time::sleep(CONNECT_PAUSE / 4).await;
+            let listener = tokio::net::TcpListener::bind(free).await.unwrap();
+            let answer = axum::routing::post(|_asked: Bytes| async { "video" });
+            let server = axum::serve(listener, axum::Router::new().route("/slug", answer));
+            tokio::spawn(async move { server.await });
+        };
+        assert_eq!(tokio::join!(asked(free), late).0, Ok(Bytes::from_static(b"video")));
+    }
+
+    #[tokio::test]
+    async fn a_miner_that_breaks_off_has_had_its_chance() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let again = async {
+            drop(listener.accept().await.unwrap());
+            tokio::time::timeout(CONNECT_PAUSE * 2, listener.accept()).await.is_ok()
+        };
+        let (answer, again) = tokio::join!(asked(address), again);
+        assert!(matches!(answer, Err(AnswerFault::NoResponse(_))), "{answer:?}");
+        assert!(!again);
     }
 }
