@@ -4,15 +4,17 @@
 //! |---|---|
 //! | `reading.rs` | the corpus as the bucket has it: the owner's manifest, or a listing |
 //! | `choice.rs` | which video and which second, from a block's hash alone |
+//! | `cutting.rs` | the clip itself, with its proof |
 //! | `proof.rs` | what a task's `metadata.json` says of the choice |
 //! | `audit/` | the choice made again, by anyone |
 
 pub mod audit;
 mod choice;
+mod cutting;
 mod proof;
 mod reading;
 
 pub use choice::{ChosenClip, MAX_VIDEOS_TRIED, choose_clip, videos_to_try};
-pub(crate) use proof::segments;
+pub use cutting::{ClipError, TaskClip, clip_of};
 pub use proof::{ClipProof, CorpusId, MAX_PROOF_BYTES, PROOF_SCHEMA, Seed, SkipReason, Skipped, TaskMetadata};
 pub use reading::{Corpus, CorpusError, CorpusVideo, Expectation};

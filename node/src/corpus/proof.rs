@@ -174,7 +174,7 @@ impl ClipProof {
 }
 
 /// Shots as the scorer knows them.
-pub(crate) fn segments(shots: &[[u64; 2]]) -> Vec<Segment> {
+pub(super) fn segments(shots: &[[u64; 2]]) -> Vec<Segment> {
     shots.iter().map(|[start_ms, end_ms]| Segment { start_ms: *start_ms, end_ms: *end_ms }).collect()
 }
 

@@ -8,7 +8,7 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_scoring::media::{ClipShape, Limits};
 
 use super::Sampler;
-use super::clip::TaskClip;
+use crate::corpus::TaskClip;
 use crate::miners::{AnswerFault, GenerateRequest, MinerTable};
 
 /// One miner's answer.

@@ -9,14 +9,15 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
+use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::{
     AspectPolicy, Grade, Judge, JudgeError, JudgeRequest, Outcome, Reference, ScoreFault, Scored, Scorer,
 };
 
 use super::TaskError;
 use super::ask::Answer;
-use super::clip::TaskClip;
 use crate::config::{Config, missing};
+use crate::corpus::TaskClip;
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
 
@@ -82,9 +83,9 @@ impl Judging {
         self.scorer.device().to_string()
     }
 
-    /// The scorer, for cutting clips.
-    pub(super) fn scorer(&self) -> Scorer {
-        self.scorer.clone()
+    /// The ffmpeg that it uses, for cutting clips.
+    pub(super) fn ffmpeg(&self) -> &Ffmpeg {
+        self.scorer.ffmpeg()
     }
 
     /// The prompt of a clip.
@@ -351,7 +352,7 @@ mod tests {
         let sources = crate::config::Sources { environment, ..Default::default() };
         let config = Config::load(&sources).unwrap();
         let judging = Judging::open(&config).await.unwrap();
-        let first_frame: Bytes = judging.scorer().first_frame_png(&clip).unwrap().into();
+        let first_frame: Bytes = judging.scorer.first_frame_png(&clip).unwrap().into();
         let shape = ClipShape::TASK;
         let proof = ClipProof {
             schema: PROOF_SCHEMA,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainClient, ChainError, Head};
 use crate::config::SamplingConfig;
-use crate::corpus::CorpusError;
+use crate::corpus::{ClipError, CorpusError};
 use crate::library::{Library, LibraryError};
 use crate::metrics::Metrics;
 use crate::miners::{ChutesClient, MinerTable};
@@ -57,15 +57,8 @@ pub enum TaskError {
     #[error("this hotkey runs elsewhere too, so nothing is signed")]
     Doubled,
     /// No clip.
-    #[error("no source video gives a clip ({tried} of {videos} tried): {reason}")]
-    NoClip {
-        /// Videos looked at.
-        tried: usize,
-        /// Videos there are.
-        videos: usize,
-        /// Why the last one did not, or what to do.
-        reason: String,
-    },
+    #[error(transparent)]
+    Clip(#[from] ClipError),
     /// The corpus.
     #[error(transparent)]
     Corpus(#[from] CorpusError),

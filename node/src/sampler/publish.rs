@@ -11,10 +11,9 @@ use leoma_protocol::{Hotkey, TaskId};
 use leoma_storage::TaskArtefacts;
 
 use super::ask::Answer;
-use super::clip::TaskClip;
 use super::{Sampler, TaskError};
 use crate::chain::Head;
-use crate::corpus::TaskMetadata;
+use crate::corpus::{TaskClip, TaskMetadata};
 use crate::state::StoredFile;
 
 /// Everything a task came to.
