@@ -10,7 +10,7 @@ use std::time::Duration;
 use cli::{NETUID, Said, source_settings, write_key};
 use leoma::chain::{ChainClient, Metagraph};
 use leoma::wallet::{NewHotkey, PasswordSources};
-use leoma_protocol::{Hotkey, MinerCommitment, Netuid};
+use leoma_protocol::{BlockNumber, Digest, Hotkey, MinerCommitment, Netuid, TaskId};
 use leoma_storage::Secret;
 use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis};
 use leoma_testnet::storage::{self, BucketKeys, Handle};
@@ -211,5 +211,55 @@ async fn a_miner_commits_what_validators_will_read() {
     assert_eq!(bench.metagraph().await.commitments[&hotkey], found);
     commit("a", &name, "other", &[]).await.says(true, &["this replaces the commitment of block", "committed at block"]);
     assert!(bench.metagraph().await.commitments[&hotkey].text.contains("\"other\""));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seed_of_a_clip_is_looked_up_on_chain() {
+    let bench = Bench::start().await;
+    let a = bench.hotkey("a");
+    let list = a.to_string();
+    let said = bench.leoma("owner", &["validator", "publish", "--validators", &list, "--interval", "5"]).await;
+    said.says(true, &["read back"]);
+    let client = ChainClient::connect(&bench.chain.ws_url, Netuid(NETUID)).await.unwrap();
+    // The first task that surely begins under the list.
+    let task_id = TaskId(client.head().await.unwrap().number.0 / 5 + 1);
+    let start = BlockNumber(task_id.0 * 5);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while client.head().await.unwrap().number < start {
+        assert!(std::time::Instant::now() < deadline, "the chain stands still");
+        tokio::time::sleep(BLOCK_TIME).await;
+    }
+    let proof = |block: BlockNumber, hash: Digest| {
+        serde_json::json!({
+            "task_id": task_id, "netuid": NETUID, "genesis": client.network().genesis, "validator": a, "block": start,
+            "prompt": "p", "judge": "j", "clip": {
+                "schema": 1, "seed": {"block": block, "hash": hash}, "skipped": [], "index": 0, "key": "clips/a.mp4",
+                "corpus": {"kind": "manifest", "sha256": Digest::of(b"m"), "videos": 1}, "source_sha256": Digest::of(b"v"),
+                "source_bytes": 1, "shots": [[0, 6000]], "shot": 0, "start_ms": 0, "offset_ms": 0,
+                "shape": [16, 81, 832, 480], "clip_sha256": Digest::of(b"c"), "first_frame_sha256": Digest::of(b"f"),
+                "ffmpeg": "5.1",
+            },
+        })
+    };
+    let hash = client.block_hash(start).await.unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut settings = source_settings(bench.storage.endpoint(), &bench.source);
+    settings.extend([("NETWORK", bench.chain.ws_url.as_str()), ("PATH", &path)]);
+    let task = task_id.to_string();
+    for (name, block, hash, expected) in [
+        ("honest", start, hash, ["pass", "pass"]),
+        ("other-block", BlockNumber(start.0 - 1), hash, ["fail", "pass"]),
+        ("other-hash", start, Digest::of(b"ground"), ["pass", "fail"]),
+    ] {
+        let folder = bench.folder.path().join(name).join(&task);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("metadata.json"), proof(block, hash).to_string()).unwrap();
+        let bucket = format!("file://{}/{name}", bench.folder.path().display());
+        let arguments = ["audit", "--task", &task, "--buckets", &bucket, "--json"];
+        let said = cli::leoma(bench.folder.path(), &settings, &arguments).await;
+        let report: Value = serde_json::from_str(&said.output).unwrap_or_else(|_| panic!("{}", said.errors));
+        assert_eq!([&report["steps"][1], &report["steps"][2]].map(|step| step["outcome"].as_str().unwrap()), expected);
+    }
     bench.stop().await;
 }
