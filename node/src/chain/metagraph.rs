@@ -238,6 +238,10 @@ async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) 
     for _ in 0..MAX_PAGES {
         let after = keys.last().cloned();
         let page = limited(REVEALED, rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash))).await?;
+        // What lies elsewhere would be read as another subnet's miners; what does not move on would never end.
+        if page.iter().any(|key| !key.starts_with(&prefix)) || page.first() <= after.as_ref() && !page.is_empty() {
+            return Err(unreadable("the node lists keys that were not asked for"));
+        }
         let is_last = page.len() < PAGE as usize;
         keys.extend(page);
         if is_last {

@@ -95,7 +95,7 @@ pub(super) const BY_NAME: &[(Rejection, &[&str])] = &[
     (Rejection::ServedTooFast, &["ServingRateLimitExceeded"]),
     (Rejection::BadAddress, &["InvalidIpType", "InvalidIpAddress", "InvalidPort"]),
     (Rejection::ColdkeySwap, &["ColdkeySwapAnnounced", "ColdkeySwapDisputed"]),
-    (Rejection::CannotPay, &["NotEnoughBalanceToStake"]),
+    (Rejection::CannotPay, &["NotEnoughBalanceToStake", "InsufficientBalance"]),
     (
         // The name is filled in.
         Rejection::BadWeights(String::new()),

@@ -9,8 +9,8 @@ use crate::chain::rejection::BY_NAME;
 
 /// Errors that the kept metadata does not have, as the live chain got them later.
 const NEWER: [&str; 3] = ["InvalidRevealRound", "ColdkeySwapAnnounced", "ColdkeySwapDisputed"];
-/// Errors that the local chain does not have either: it has no coldkey swaps.
-const NOT_LOCAL: [&str; 2] = ["ColdkeySwapAnnounced", "ColdkeySwapDisputed"];
+/// Errors that the local chain does not have: it has no coldkey swaps, and one name only for a balance that is too low.
+const NOT_LOCAL: [&str; 3] = ["ColdkeySwapAnnounced", "ColdkeySwapDisputed", "InsufficientBalance"];
 
 /// Names of the errors that this project's calls can end in.
 fn errors(metadata: &RuntimeMetadataV16) -> Vec<&str> {
