@@ -93,12 +93,14 @@ impl From<&CorpusManifest> for Corpus {
 }
 
 impl CorpusVideo {
-    /// The video's bytes, or why they cannot be used.
+    /// The video's bytes, or why they cannot be used: among it that they did not arrive while a turn can wait.
     ///
     /// # Errors
-    /// [`StoreError`] when no other video would fare better: our keys or the bucket are wrong.
+    /// As [`Expectation::fetch`].
     pub async fn fetch(&self, source: &SourceBucket) -> Result<Result<Bytes, SkipReason>, StoreError> {
-        self.expected.fetch(source, &self.key).await
+        let late = || SkipReason::Unreachable(format!("not within {} s", VIDEO_TIMEOUT.as_secs()));
+        let fetched = tokio::time::timeout(VIDEO_TIMEOUT, self.expected.fetch(source, &self.key)).await;
+        fetched.unwrap_or_else(|_| Ok(Err(late())))
     }
 }
 
@@ -106,12 +108,9 @@ impl Expectation {
     /// The bytes of `key`, or why they cannot be used.
     ///
     /// # Errors
-    /// As [`CorpusVideo::fetch`].
+    /// [`StoreError`] when no other video would fare better: our keys or the bucket are wrong.
     pub async fn fetch(&self, source: &SourceBucket, key: &Key) -> Result<Result<Bytes, SkipReason>, StoreError> {
-        let Ok(read) = tokio::time::timeout(VIDEO_TIMEOUT, source.video(key, self.size)).await else {
-            return Ok(Err(SkipReason::Unreachable(format!("not within {} s", VIDEO_TIMEOUT.as_secs()))));
-        };
-        match read {
+        match source.video(key, self.size).await {
             Ok(Some(bytes)) => Ok(self.check(&bytes).map(|()| bytes)),
             Ok(None) => Ok(Err(SkipReason::Missing)),
             Err(StoreError::TooLarge { .. }) => {

@@ -72,6 +72,10 @@ async fn check(
         Err(reason) => Err(reason),
         Ok(found) if found == *video => Ok(describe(video)),
         // Clips are cut where the manifest says; another decoder may see a cut a frame earlier.
-        Ok(found) => Ok(format!("as here found: {}; the manifest has shots {:?}", describe(&found), video.shots)),
+        Ok(found) => Ok(format!(
+            "usable, though here it looks otherwise: {}; the manifest has shots {:?}",
+            describe(&found),
+            video.shots
+        )),
     })
 }
