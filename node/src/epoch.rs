@@ -82,9 +82,10 @@ struct FollowUp {
     complaint: String,
 }
 
-/// The pause after that many failures in a row.
+/// The pause after that many failures in a row. All validators meet the same fault at the same block, and must not come back
+/// at the same moment.
 fn pause_after(failures: u32) -> Duration {
-    (RETRY_PAUSE * failures).min(LONGEST_RETRY_PAUSE)
+    RETRY_PAUSE.saturating_mul(failures).min(LONGEST_RETRY_PAUSE).mul_f64(rand::random_range(0.75..1.25))
 }
 
 impl WeightSetter {
