@@ -24,14 +24,15 @@ pub struct Shown {
 /// services want their keys there. What looks like an address and is none is not shown at all. Lists are separated by commas.
 #[must_use]
 pub fn without_keys(text: &str) -> String {
+    if !text.contains("://") {
+        return text.to_owned();
+    }
     text.split(',').map(address_without_keys).collect::<Vec<_>>().join(",")
 }
 
 fn address_without_keys(text: &str) -> String {
     const HIDDEN: &str = "(hidden)";
-    if !text.contains("://") {
-        return text.to_owned();
-    }
+    // What is no address beside one may be the rest of it: a key with a comma.
     let Ok(mut url) = url::Url::parse(text.trim()) else { return HIDDEN.to_owned() };
     let keys_in_path = matches!(url.scheme(), "ws" | "wss") && !matches!(url.path(), "" | "/");
     let has_keys = !url.username().is_empty() || url.password().is_some() || url.query().is_some() || keys_in_path;
@@ -85,6 +86,9 @@ mod tests {
                 "ws://a.example,wss://b.example/(hidden),wss://d.example/",
             ),
             ("wss://user:key@a.example:port", "(hidden)"),
+            ("wss://a.example/?token=one,two", "wss://a.example/?(hidden),(hidden)"),
+            ("wss://user:one,two@a.example", "(hidden),(hidden)"),
+            ("/ip4/10.0.0.1/tcp/4070,/ip4/10.0.0.2/tcp/4070", "/ip4/10.0.0.1/tcp/4070,/ip4/10.0.0.2/tcp/4070"),
             ("finney", "finney"),
             ("/ip4/0.0.0.0/tcp/4070", "/ip4/0.0.0.0/tcp/4070"),
             ("5 MB", "5 MB"),
