@@ -111,12 +111,20 @@ fn cut(
     match try_cut(draw, video, bytes, ffmpeg, shape) {
         Ok(Some(clip)) => Ok(Ok(clip)),
         Ok(None) => Ok(Err(SkipReason::NoShot)),
-        Err(MediaError::Video(defect)) => Ok(Err(SkipReason::Unusable(defect.to_string()))),
+        Err(error) => Ok(Err(SkipReason::Unusable(videos_doing(error)?))),
+    }
+}
+
+/// What is wrong with a source video that could not be worked on.
+///
+/// # Errors
+/// [`MediaFault`] where it is this machine that failed.
+pub fn videos_doing(error: MediaError) -> Result<String, MediaFault> {
+    match error {
+        MediaError::Video(defect) => Ok(defect.to_string()),
         // A source that breaks off in the middle ends the encoder too; the next one shows whose fault it was.
-        Err(MediaError::Fault(fault @ (MediaFault::Encode { .. } | MediaFault::Stalled { .. }))) => {
-            Ok(Err(SkipReason::Unusable(fault.to_string())))
-        }
-        Err(MediaError::Fault(fault)) => Err(fault),
+        MediaError::Fault(fault @ (MediaFault::Encode { .. } | MediaFault::Stalled { .. })) => Ok(fault.to_string()),
+        MediaError::Fault(fault) => Err(fault),
     }
 }
 

@@ -171,8 +171,11 @@ impl Work {
         let bytes = match self.source.video(key, MAX_VIDEO_BYTES).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Err("it is no longer there".to_owned())),
-            Err(error @ StoreError::TooLarge { .. }) => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error.into()),
+            // One that is out of reach now is left for the next time: what the others took must not be lost.
+            Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_transient() => {
+                return Ok(Err(error.to_string()));
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {key}")),
         };
         match self.known(key, &bytes) {
             Some(Ok(known)) => return Ok(Ok(format!("the same bytes as {}, which is named", known.key))),

@@ -1,5 +1,6 @@
 //! What a video is good for as a source.
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use leoma_protocol::Digest;
 use leoma_scoring::media::{
@@ -7,9 +8,11 @@ use leoma_scoring::media::{
 };
 use leoma_storage::{Key, ManifestVideo};
 
+use crate::corpus::videos_doing;
+
 /// Taken off the last shot when the clip at its end comes out short: two frames of a clip.
 const END_STEP_MS: u64 = 125;
-/// Frames at the end of a file that may lack before it is refused.
+/// Times that this is done before the file is refused: half a second that a file may end early.
 const END_STEPS: usize = 4;
 
 /// Looks at a video of these bytes: `Err` with the reason where it gives no clip.
@@ -17,16 +20,15 @@ const END_STEPS: usize = 4;
 /// # Errors
 /// Outside, what is wrong with this machine; inside, what is wrong with the video.
 pub(super) async fn inspect(ffmpeg: &Ffmpeg, key: &Key, bytes: Bytes) -> anyhow::Result<Result<ManifestVideo, String>> {
-    let (ffmpeg, key) = (ffmpeg.clone(), key.clone());
-    let looked = tokio::task::spawn_blocking(move || look(&ffmpeg, key, &bytes)).await?;
+    let (ffmpeg, named) = (ffmpeg.clone(), key.clone());
+    let looked = tokio::task::spawn_blocking(move || look(&ffmpeg, named, &bytes)).await?;
     match looked {
         Ok(Some(video)) => Ok(Ok(video)),
         Ok(None) => {
             let seconds = ClipShape::TASK.duration_ms().div_ceil(100);
             Ok(Err(format!("no shot in it is {}.{} s long, margins left out", seconds / 10, seconds % 10)))
         }
-        Err(MediaError::Video(defect)) => Ok(Err(defect.to_string())),
-        Err(MediaError::Fault(fault)) => Err(fault.into()),
+        Err(error) => videos_doing(error).map(Err).with_context(|| format!("looking at {key}")),
     }
 }
 
