@@ -1,6 +1,6 @@
 """Times what `benches/score.rs` measures with what others offer, on clips of the same kind; see README.md.
 
-Two pipelines on luma that is decoded already: the best that could be picked by hand from OpenCV, its frames shared out over
+Two pipelines on luma that is decoded already: the best that could be picked by hand from OpenCV and NumPy, its frames shared out over
 two threads, and plain calls of libraries with the threads that they take themselves. The least time of several runs, and the
 processor time of that run.
 """

@@ -17,8 +17,9 @@ use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The shortest side that the coarsest scale of multi-scale similarity can hold.
-const LEAST_SIDE: usize = 176;
+/// The shortest side of a source: what the coarsest scale of multi-scale similarity can hold, and what registration may cut
+/// off before.
+const LEAST_SIDE: usize = 176 + 4;
 
 /// What went wrong on our side. None of these may touch a miner's record.
 #[derive(Debug, thiserror::Error)]

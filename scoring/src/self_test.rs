@@ -71,10 +71,13 @@ pub(crate) fn self_test<B: Backend>(name: Device, device: &B::Device) -> Result<
 
 fn check(device: Device, metric: &'static str, got: &[f32], want: &[f32]) -> Result<MetricCheck, SelfTestFault> {
     let mut worst = 0.0;
-    for (index, (got, want)) in got.iter().zip(want).enumerate() {
+    for index in 0..got.len().max(want.len()) {
+        // A value that is missing, or one too many, is as wrong as one that is no number.
+        let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
+        let (got, want) = (value(got), value(want));
         let difference = (got - want).abs() / want.abs().max(SMALL);
         if difference.is_nan() || difference > TOLERANCE {
-            return Err(SelfTestFault { device, metric, index, got: *got, want: *want });
+            return Err(SelfTestFault { device, metric, index, got, want });
         }
         worst = f32::max(worst, difference);
     }
@@ -159,6 +162,8 @@ mod tests {
         let fault = check(Device::Cpu, "ssim", &[0.5, 0.64], &[0.5, 0.942]).unwrap_err();
         assert_eq!((fault.index, fault.metric), (1, "ssim"));
         assert!(check(Device::Cpu, "ssim", &[f32::NAN], &[0.5]).is_err());
+        assert!(check(Device::Cpu, "ssim", &[], &[0.5]).is_err(), "fewer values");
+        assert!(check(Device::Cpu, "ssim", &[0.5, 0.5], &[0.5]).is_err(), "more values");
         assert!(check(Device::Cpu, "ssim", &[0.50001], &[0.5]).is_ok());
     }
 }

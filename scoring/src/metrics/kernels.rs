@@ -88,8 +88,8 @@ impl Grid {
 
 /// The metrics, each as the function of its name in [`crate::metrics`] defines it, on pictures in one place of memory.
 ///
-/// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1; two that are compared have one number of frames and one size. Values come in the order
-/// of the frames or steps.
+/// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1; two that are compared have
+/// one number of frames and one size. Values come in the order of the frames or steps.
 pub trait Kernels<'a> {
     /// Frames of one size.
     type Pictures: Clone;

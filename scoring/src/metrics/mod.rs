@@ -1,14 +1,14 @@
 //! Measures of pictures and of motion, each on tensors of any backend, each in the file of its name.
 //!
 //! Pictures are `[frames, 1, height, width]` with values from 0 to 1 (a byte divided by 255). Results are one value per
-//! frame, `[frames]`, still on the device, so that a caller reads many results back at once.
+//! frame, `[frames]`.
 //!
 //! On burn's CPU backend one frame at a time is faster than a batch, because a frame's intermediate results then stay in
 //! the cache; functions here loop over frames for that reason.
 //!
 //! These functions define the metrics. [`Kernels`] offers them all behind one trait, and has a second implementation:
 //! [`Host`] computes the same in fused loops, several times as fast as any sequence of tensor operations can on a CPU, and
-//! to the same bits on every x86-64 processor with any number of cores. Tests hold both to each other, and the self test
+//! to the same bits on every x86-64 processor with any number of cores, but for the last bit of powers and logarithms. Tests hold both to each other, and the self test
 //! does so on the validator's own device.
 
 mod blockiness;
