@@ -76,7 +76,8 @@ pub enum ChainError {
 }
 
 /// The error and its causes in one line: subxt's own messages often say little without them.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -166,11 +167,9 @@ impl SubmitError {
     /// A transaction that the node did not take. Whatever is not a plain refusal may have reached it.
     pub(super) fn of_sending(what: &'static str, error: &ExtrinsicError) -> Self {
         let rejection = match error {
-            ExtrinsicError::ErrorSubmittingTransaction(backend)
-            | ExtrinsicError::TransactionStatusStreamError(backend) => {
+            ExtrinsicError::ErrorSubmittingTransaction(backend) => {
                 user_error(backend).and_then(|user| Rejection::of_pool(user.code, &user.message, &data_of(user)))
             }
-            ExtrinsicError::TransactionStatusError(status) => Some(Rejection::of_status(status)),
             _ => None,
         };
         Self::of(what, rejection, error)

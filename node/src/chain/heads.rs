@@ -19,8 +19,8 @@ const SHORTEST_STALL: Duration = Duration::from_secs(15);
 const STALL_BLOCKS: u32 = 10;
 /// Heads after which a chain's pace is known; the first ones may come in a burst.
 const PACE_HEADS: u32 = 20;
-/// A node that is alone may name any head. Once that is gone, heads this far below are believed again: an hour of the live
-/// chain, more than honest nodes are apart.
+/// One or two nodes may name any head. Once the one that did is dropped as a liar, heads this far below are believed again: an
+/// hour of the live chain.
 const REWIND_BLOCKS: u64 = 300;
 
 impl ChainClient {
@@ -93,7 +93,9 @@ impl ChainClient {
     pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
         let Some(newest) = believed(self.inner.members.iter().filter_map(Member::head).collect()) else { return };
         sender.send_if_modified(|current| {
-            let was_made_up = newest.number.0.saturating_add(REWIND_BLOCKS) < current.number.0;
+            // Without a liar, who is so far behind is a node that still synchronises.
+            let was_made_up = self.inner.members.iter().any(Member::is_banned)
+                && newest.number.0.saturating_add(REWIND_BLOCKS) < current.number.0;
             if was_made_up {
                 tracing::warn!(block = %newest.number, was = %current.number, "no chain endpoint knows the newest block any more");
             }

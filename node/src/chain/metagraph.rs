@@ -172,7 +172,9 @@ pub(super) fn decode(metadata: &Metadata, answer: &[u8], netuid: Netuid, at: Hea
     let raw = Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
         .map_err(|error| failed(causes(&error)))?;
     let read = raw.ok_or(ChainError::NoSubnet { netuid })?.read(at);
-    read.ok_or_else(|| failed("a field that was asked for is missing, or lists differ in length".to_owned()))
+    read.ok_or_else(|| {
+        failed("a field that was asked for is missing, lists differ in length, or it is of another block".to_owned())
+    })
 }
 
 impl RawMetagraph {
@@ -184,7 +186,7 @@ impl RawMetagraph {
         if lengths.iter().any(|length| *length != hotkeys.len()) {
             return None;
         }
-        if self.block.is_some_and(|block| block != at.number.0) {
+        if self.block? != at.number.0 {
             return None;
         }
         let mut neurons = Vec::with_capacity(hotkeys.len());
@@ -238,9 +240,8 @@ async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) 
     for _ in 0..MAX_PAGES {
         let after = keys.last().cloned();
         let page = limited(REVEALED, rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash))).await?;
-        // What lies elsewhere would be read as another subnet's miners; what does not move on would never end.
-        if page.iter().any(|key| !key.starts_with(&prefix)) || page.first() <= after.as_ref() && !page.is_empty() {
-            return Err(unreadable("the node lists keys that were not asked for"));
+        if !is_as_asked(&prefix, after.as_ref(), &page) {
+            return Err(unreadable("the node lists keys that were not asked for, or more of them"));
         }
         let is_last = page.len() < PAGE as usize;
         keys.extend(page);
@@ -249,6 +250,14 @@ async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) 
         }
     }
     Err(unreadable(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
+}
+
+/// Whether a node answered with what was asked for: keys under `prefix`, after the last one of the page before, in order and
+/// not too many. Others would be read as another subnet's, or twice.
+fn is_as_asked(prefix: &[u8], after: Option<&Vec<u8>>, page: &[Vec<u8>]) -> bool {
+    page.len() <= PAGE as usize
+        && page.iter().all(|key| key.starts_with(prefix))
+        && after.into_iter().chain(page).is_sorted_by(|one, next| one < next)
 }
 
 /// Commitments that were timelocked and are now revealed, of whoever they are. A hotkey's newest one counts, its number is
@@ -273,4 +282,28 @@ async fn revealed_commitments(
         Ok(Commitment::newest_of(&reveals).map(|commitment| (Hotkey::from_bytes(account), commitment)))
     };
     keys.iter().map(read).filter_map(Result::transpose).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_keys_holds_what_was_asked_for_and_no_more() {
+        let key = |text: &str| text.as_bytes().to_vec();
+        for (after, page, is_right) in [
+            (None, vec![], true),
+            (None, vec![key("p1"), key("p2")], true),
+            (Some(key("p1")), vec![key("p2")], true),
+            (Some(key("p2")), vec![key("p2")], false),
+            (Some(key("p2")), vec![key("p1")], false),
+            (None, vec![key("p2"), key("p1")], false),
+            (None, vec![key("p1"), key("p1")], false),
+            (None, vec![key("p1"), key("q1")], false),
+        ] {
+            assert_eq!(is_as_asked(b"p", after.as_ref(), &page), is_right, "{after:?} {page:?}");
+        }
+        let page = |keys: u32| (0..keys).map(|n| [b"p".as_slice(), &n.to_be_bytes()].concat()).collect::<Vec<_>>();
+        assert!(is_as_asked(b"p", None, &page(PAGE)) && !is_as_asked(b"p", None, &page(PAGE + 1)));
+    }
 }

@@ -40,7 +40,7 @@ pub use call::{Call, WeightVector};
 pub use client::ChainClient;
 pub use commitments::{Commitment, CommitmentDecodeError, decode_registration, encode_text_fields};
 pub use endpoint::{Chain, Endpoint, HashCommit, Nonces, Signed, TimelockedCommit};
-pub use error::{ChainError, SubmitError};
+pub use error::{ChainError, SubmitError, causes};
 pub use hyperparameters::{Hyperparameters, SubnetEpoch, WeightMode};
 pub use member::EndpointStatus;
 pub use metagraph::{Axon, Metagraph, Neuron};

@@ -4,8 +4,6 @@
 //! of errors move between releases of the chain and are not used. Source: the pallets `SubtensorModule` and `Commitments` and
 //! Substrate's `author_*` error codes.
 
-use subxt::error::TransactionStatusError;
-
 /// What helps against a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -42,7 +40,7 @@ pub enum Rejection {
     InvalidRevealRound,
     /// There is no commit with the hash of what was revealed.
     CommitNotFound,
-    /// The reveal's epoch has not begun.
+    /// The reveal's epoch has not begun, or in the pool's words also: is over.
     RevealTooEarly,
     /// The reveal's epoch is over.
     RevealExpired,
@@ -127,7 +125,7 @@ impl std::fmt::Display for Rejection {
             Self::TooManyCommits => f.write_str("ten commits wait for their reveal already"),
             Self::InvalidRevealRound => f.write_str("the reveal round is not one that the chain takes"),
             Self::CommitNotFound => f.write_str("there is no commit for what was revealed"),
-            Self::RevealTooEarly => f.write_str("the reveal's epoch has not begun"),
+            Self::RevealTooEarly => f.write_str("it is not the reveal's epoch"),
             Self::RevealExpired => f.write_str("the reveal's epoch is over"),
             Self::SpaceUsedUp => f.write_str("the space for commitments of this epoch is used up"),
             Self::ServedTooFast => f.write_str("an address was announced too recently (rate limit)"),
@@ -239,18 +237,6 @@ impl Rejection {
             // Already imported; priority too low.
             1013 | 1014 => Some(Self::NonceTaken),
             _ => None,
-        }
-    }
-
-    /// By what watching the transaction ended in, in the node's words.
-    pub(super) fn of_status(status: &TransactionStatusError) -> Self {
-        match status {
-            TransactionStatusError::Invalid(_) => Self::Outdated,
-            TransactionStatusError::Error(words) | TransactionStatusError::Dropped(words) => match custom_code(words) {
-                Some(code) => Self::of_custom(code),
-                None => Self::NodeBusy,
-            },
-            _ => Self::NodeBusy,
         }
     }
 }

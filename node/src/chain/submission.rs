@@ -114,7 +114,7 @@ impl ChainClient {
             self.ask("the account's nonce", move |chain| Box::pin(async move { chain.nonces(&account).await })).await?;
         let order = self.order();
         let member = order.first().ok_or(ChainError::NoEndpoint { reason: "none is left".to_owned() })?;
-        let chain = member.open(Some(self.inner.network.genesis)).await?;
+        let chain = member.open(Some(self.inner.network.genesis)).await.inspect_err(|error| member.failed(error))?;
         let signed = chain.sign(signer, call, nonces.next).await?;
         let (nonce, valid_until) = (signed.nonce, signed.valid_until);
         let pending = Pending { account, nonce, valid_until, what: signed.what.to_owned() };
@@ -123,8 +123,12 @@ impl ChainClient {
         match &sent {
             Err(SubmitError::Rejected { rejection, .. }) if rejection.may_be_our_own() => {}
             // In a final block, refused or not sent: either way it is decided.
-            Ok(_) | Err(SubmitError::Rejected { .. } | SubmitError::Unsent(_)) => {
+            Ok(_) | Err(SubmitError::Rejected { .. }) => {
                 self.inner.log.record(None).map_err(SubmitError::Unrecorded)?
+            }
+            Err(SubmitError::Unsent(error)) => {
+                self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
+                member.failed(error);
             }
             Err(SubmitError::Chain(error)) => {
                 tracing::warn!(endpoint = member.name, call = signed.what, nonce, %error, "transaction sent, its fate is unknown");

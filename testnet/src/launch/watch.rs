@@ -85,7 +85,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 fn read_error(error: &dyn std::error::Error) -> ChainError {
-    ChainError::Read { what: "stored weights", reason: error.to_string() }
+    ChainError::Read { what: "stored weights", reason: leoma::chain::causes(error) }
 }
 
 struct Reader {

@@ -289,6 +289,16 @@ async fn a_head_that_was_made_up_is_forgotten_with_the_node_that_named_it() {
 }
 
 #[tokio::test]
+async fn a_node_that_still_synchronises_does_not_turn_time_back_when_the_others_are_lost() {
+    let nodes = [node(50_000), node(100)];
+    let client = client(&nodes).await.unwrap();
+    let (sender, receiver) = watch::channel(client.head().await.unwrap());
+    client.inner.members[0].lost(&ChainError::Timeout { what: "new blocks" });
+    client.publish(&sender);
+    assert_eq!(receiver.borrow().number, BlockNumber(50_000));
+}
+
+#[tokio::test]
 async fn what_was_not_sent_blocks_nothing() {
     let nodes = [node(10)];
     let client = client(&nodes).await.unwrap();
