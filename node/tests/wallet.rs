@@ -168,11 +168,13 @@ async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_
     wallets.json("new-hotkey", "h", &["--encrypt"], &[("WALLET_PASSWORD", PASSWORD)]).await;
     let leoma = env!("CARGO_BIN_EXE_leoma");
     for (command, signal) in
-        [("wallet verify", None), ("serve", None), ("wallet verify", Some("INT")), ("serve", Some("TERM"))]
+        [("wallet verify", None), ("serve", None), ("wallet verify", Some("TERM")), ("serve", Some("TERM"))]
     {
         let arguments = "--wallet-path . --wallet-name w --hotkey-name h";
-        let commands =
-            format!("sh -c 'echo $$ > pid; exec {leoma} {command} {arguments}'; echo ended with $?; stty -a");
+        // Ctrl-C reaches the shell too.
+        let commands = format!(
+            "trap : INT; sh -c 'echo $$ > pid; exec {leoma} {command} {arguments}'; echo ended with $?; stty -a"
+        );
         let act = async |keyboard: &mut ChildStdin| match signal {
             None => keyboard.write_all(b"\x03").await.unwrap(),
             Some(signal) => {
@@ -183,7 +185,7 @@ async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_
         };
         let Some(shown) = at_the_prompt(&wallets, &commands, act).await else { return };
         assert!(shown.contains("ended with 1"), "{command} {signal:?}: {shown}");
-        for flag in ["echo", "icanon", "isig"] {
+        for flag in ["echo", "-echonl", "icanon", "isig"] {
             let is_set = shown.split([' ', ';', '\r', '\n']).any(|word| word == flag);
             assert!(is_set, "{command} {signal:?}: no {flag} after {shown}");
         }

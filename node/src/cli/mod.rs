@@ -12,6 +12,7 @@ mod register;
 mod rotation;
 mod score;
 mod serve;
+mod signals;
 mod tao;
 mod validator;
 mod wallet;
@@ -88,7 +89,7 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<()> {
         let file = self.config;
         if !matches!(self.command, Command::Serve(_) | Command::Servers(_)) {
-            tokio::spawn(end_on_interrupt());
+            tokio::spawn(end_on_signal(signals::Signals::listen()?));
         }
         match self.command {
             Command::Serve(args) => args.run(file, serve::Parts::ALL).await,
@@ -117,14 +118,13 @@ impl Cli {
     }
 }
 
-/// Ends a command at Ctrl-C, whatever it waits for, with the terminal as it was: a question for a password hides what is
+/// Ends a command at a signal, whatever it waits for, with the terminal as it was: a question for a password hides what is
 /// typed.
-async fn end_on_interrupt() {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        crate::wallet::restore_terminal();
-        eprintln!();
-        std::process::exit(130);
-    }
+async fn end_on_signal(mut signals: signals::Signals) {
+    signals.next().await;
+    crate::wallet::restore_terminal();
+    eprintln!();
+    std::process::exit(130);
 }
 
 /// Loads the configuration of a command with its flags.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountFlags, given};
+use super::signals::Signals;
 
 pub(super) use crate::serve::Parts;
 
@@ -62,31 +63,16 @@ impl ServeArgs {
         let config = super::load(file, self.settings())?;
         crate::telemetry::init(&config.log_level, config.log_json);
         let stop = CancellationToken::new();
-        tokio::spawn(cancel_on_signal(stop.clone()));
+        tokio::spawn(cancel_on_signal(Signals::listen()?, stop.clone()));
         crate::serve::serve(config, parts, stop).await
     }
 }
 
 /// The first signal asks for an orderly stop, the second one ends the process at once.
-async fn cancel_on_signal(stop: CancellationToken) {
-    let signal = async {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            if let (Ok(mut terminate), Ok(mut interrupt)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-                stop.cancel();
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-                return;
-            }
-        }
-        let _no_handler = tokio::signal::ctrl_c().await;
-        stop.cancel();
-        let _no_handler = tokio::signal::ctrl_c().await;
-    };
-    signal.await;
+async fn cancel_on_signal(mut signals: Signals, stop: CancellationToken) {
+    signals.next().await;
+    stop.cancel();
+    signals.next().await;
     tracing::warn!("stopped at once by a second signal");
     crate::wallet::restore_terminal();
     std::process::exit(130);

@@ -105,10 +105,7 @@ impl Surroundings for Process {
         if !std::io::stdin().is_terminal() {
             return None;
         }
-        terminal::remember();
-        let answer = rpassword::prompt_password(question);
-        terminal::forget();
-        Some(answer)
+        Some(terminal::ask(question))
     }
 }
 
@@ -123,18 +120,30 @@ mod terminal {
     use std::fs::File;
     use std::sync::{Mutex, PoisonError};
 
-    use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+    use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
     /// As it was before the question that waits; `None` where none does.
     static BEFORE: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-    pub(super) fn remember() {
-        let found = File::open("/dev/tty").ok().and_then(|tty| tcgetattr(&tty).ok().map(|before| (tty, before)));
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    /// What is typed is hidden from the question's first letter on, and by nobody but this module: another that put the
+    /// terminal back could do so after the program's end has.
+    pub(super) fn ask(question: &str) -> std::io::Result<String> {
+        let tty = File::options().read(true).write(true).open("/dev/tty")?;
+        hide(tty.try_clone()?)?;
+        let config = rpassword::ConfigBuilder::new().input_reader(tty.try_clone()?).output_writer(tty).build();
+        let answer = rpassword::prompt_password_with_config(question, config);
+        restore();
+        answer
     }
 
-    pub(super) fn forget() {
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    fn hide(tty: File) -> std::io::Result<()> {
+        let before = tcgetattr(&tty)?;
+        let mut hidden = before.clone();
+        hidden.local_flags.remove(LocalFlags::ECHO);
+        hidden.local_flags.insert(LocalFlags::ECHONL);
+        tcsetattr(&tty, SetArg::TCSANOW, &hidden)?;
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some((tty, before));
+        Ok(())
     }
 
     pub(super) fn restore() {
@@ -146,8 +155,10 @@ mod terminal {
 
 #[cfg(not(unix))]
 mod terminal {
-    pub(super) fn remember() {}
-    pub(super) fn forget() {}
+    pub(super) fn ask(question: &str) -> std::io::Result<String> {
+        rpassword::prompt_password(question)
+    }
+
     pub(super) fn restore() {}
 }
 
