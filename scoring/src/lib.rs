@@ -22,6 +22,7 @@
 //! Nothing here knows of the chain or the network protocol. Two validators' numbers differ by rounding, so scores are
 //! kept in tenths and the raw measures are published beside them.
 
+pub mod calibration;
 pub mod device;
 pub mod judge;
 pub mod media;

@@ -104,7 +104,7 @@ pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
 }
 
 /// One plane; positions in 65 536ths of a pixel, weights in 256ths.
-fn resize_plane(plane: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+pub(crate) fn resize_plane(plane: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
     let places = |from: usize, to: usize| -> Vec<(usize, usize, u32)> {
         (0..to)
             .map(|index| {

@@ -256,7 +256,8 @@ impl Scorer {
         })
     }
 
-    fn outcome(&self, raw: Measures) -> Outcome {
+    /// What measures are worth.
+    pub fn outcome(&self, raw: Measures) -> Outcome {
         let thousandths = |limit: i32| limit as f32 / 1000.0;
         let source_moves = raw.source_displacement >= thousandths(self.policy.frozen_source);
         let same_picture = raw.first_ms_ssim >= thousandths(self.policy.frozen_likeness);

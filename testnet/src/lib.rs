@@ -2,6 +2,7 @@
 //! and the launcher that runs validators against them.
 
 pub mod bench_mesh;
+pub mod calibrate;
 pub mod chain;
 pub mod chaos;
 pub mod corpus;

@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use leoma_testnet::{bench_mesh, chain, chaos, launch, services, storage};
+use leoma_testnet::{bench_mesh, calibrate, chain, chaos, launch, services, storage};
 use tracing_subscriber::EnvFilter;
+
+/// Big buffers that return to the system after each use cost more than the arithmetic on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 #[command(name = "leoma-testnet", version, about)]
@@ -25,6 +29,7 @@ enum Command {
     Launch(launch::LaunchArgs),
     Chaos(chaos::ChaosArgs),
     BenchMesh(bench_mesh::BenchMeshArgs),
+    Calibrate(calibrate::CalibrateArgs),
     #[command(hide = true)]
     BenchMeshNode(bench_mesh::NodeArgs),
 }
@@ -44,6 +49,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Services(args) => args.run().await?,
         Command::Launch(args) => return Ok(launch::run(args).await),
         Command::Chaos(args) => return Ok(chaos::run(args).await),
+        Command::Calibrate(args) => return calibrate::run(args).await,
         Command::BenchMesh(args) => {
             let met = bench_mesh::run(args).await?;
             return Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -1,0 +1,236 @@
+//! Changes within one plane of one frame.
+
+use crate::media::Clip;
+use crate::reduced::resize_plane;
+use rayon::prelude::*;
+
+/// Side of the blocks that video codecs quantise.
+const BLOCK: usize = 8;
+
+/// One plane of one frame.
+#[derive(Clone, Copy)]
+pub(super) struct Plane<'a> {
+    bytes: &'a [u8],
+    width: usize,
+    height: usize,
+    number: usize,
+}
+
+/// Every plane of every frame changed; the result has the same size.
+pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u8> + Sync) -> Clip {
+    let frames = (0..clip.len()).into_par_iter().map(|frame| {
+        let planes = planes_of(clip, frame);
+        planes.into_iter().flat_map(|plane| change(plane, frame)).collect()
+    });
+    rebuilt(clip, frames.collect())
+}
+
+/// Luma and both chroma planes of a frame.
+pub(super) fn planes_of(clip: &Clip, frame: usize) -> [Plane<'_>; 3] {
+    let (width, height) = (clip.width(), clip.height());
+    let (blue, red) = clip.chroma(frame);
+    let chroma = |bytes, number| Plane { bytes, width: width.div_ceil(2), height: height.div_ceil(2), number };
+    [Plane { bytes: clip.luma(frame), width, height, number: 0 }, chroma(blue, 1), chroma(red, 2)]
+}
+
+/// A clip of the same kind with other pictures, which have the same size.
+pub(super) fn rebuilt(clip: &Clip, frames: Vec<Vec<u8>>) -> Clip {
+    Clip::from_planes(clip.width(), clip.height(), clip.info().clone(), frames).unwrap_or_else(|| clip.clone())
+}
+
+impl Plane<'_> {
+    /// 0 for luma, 1 and 2 for chroma.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    pub(super) fn is_luma(&self) -> bool {
+        self.number == 0
+    }
+
+    /// Pixels of the picture per sample.
+    pub(super) fn scale(&self) -> f32 {
+        if self.is_luma() { 1.0 } else { 2.0 }
+    }
+
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// Every value through `change`, which is told its place in the plane.
+    pub(super) fn changed(&self, change: impl Fn(f32, usize) -> f32) -> Vec<u8> {
+        self.bytes.iter().enumerate().map(|(pixel, value)| byte(change(f32::from(*value), pixel))).collect()
+    }
+
+    /// The value between four samples; the picture goes on as its mirror image outside.
+    pub(super) fn at(&self, x: f32, y: f32) -> f32 {
+        let (left, top) = (x.floor(), y.floor());
+        let (right, down) = (x - left, y - top);
+        let columns = [mirrored(left as i64, self.width), mirrored(left as i64 + 1, self.width)];
+        let rows = [mirrored(top as i64, self.height), mirrored(top as i64 + 1, self.height)];
+        let line = |row: usize| {
+            let value = |column: usize| f32::from(self.bytes[row * self.width + column]);
+            value(columns[0]) * (1.0 - right) + value(columns[1]) * right
+        };
+        line(rows[0]) * (1.0 - down) + line(rows[1]) * down
+    }
+
+    /// Every sample taken from where `place` says.
+    pub(super) fn moved(&self, place: impl Fn(usize, usize) -> (f32, f32)) -> Vec<u8> {
+        let places = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (x, y)));
+        places
+            .map(|(x, y)| {
+                let (x, y) = place(x, y);
+                byte(self.at(x, y))
+            })
+            .collect()
+    }
+
+    /// Out of focus by a Gaussian of standard deviation `sigma`, in samples.
+    pub(super) fn blurred(&self, sigma: f32) -> Vec<u8> {
+        let radius = (3.0 * sigma).ceil() as i64;
+        let weights: Vec<f32> = (-radius..=radius).map(|at| (-0.5 * (at as f32 / sigma).powi(2)).exp()).collect();
+        let sum: f32 = weights.iter().sum();
+        let weights: Vec<f32> = weights.into_iter().map(|weight| weight / sum).collect();
+        let values: Vec<f32> = self.bytes.iter().map(|value| f32::from(*value)).collect();
+        let mut across = vec![0.0; values.len()];
+        for (line, out) in values.chunks_exact(self.width).zip(across.chunks_exact_mut(self.width)) {
+            for (weight, shift) in weights.iter().zip(-radius..) {
+                for (x, out) in out.iter_mut().enumerate() {
+                    *out += weight * line[mirrored(x as i64 + shift, self.width)];
+                }
+            }
+        }
+        let mut line = vec![0.0_f32; self.width];
+        let mut blurred = Vec::with_capacity(values.len());
+        for y in 0..self.height as i64 {
+            line.fill(0.0);
+            for (weight, shift) in weights.iter().zip(-radius..) {
+                let row = &across[mirrored(y + shift, self.height) * self.width..][..self.width];
+                line.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+            }
+            blurred.extend(line.iter().map(|value| byte(*value)));
+        }
+        blurred
+    }
+
+    /// As a picture that was `times` smaller and is enlarged again.
+    pub(super) fn through_smaller(&self, times: f32) -> Vec<u8> {
+        let smaller = |side: usize| ((side as f32 / times).round() as usize).max(1);
+        let (width, height) = (smaller(self.width), smaller(self.height));
+        let soft = self.blurred(0.4 * times);
+        let small = resize_plane(&soft, (self.width, self.height), (width, height));
+        resize_plane(&small, (width, height), (self.width, self.height))
+    }
+
+    /// Blocks of 8x8 whose cosine transform is rounded to multiples of `step`, the mean to a quarter of it. What does not
+    /// fill a block stays.
+    pub(super) fn quantised(&self, step: f32) -> Vec<u8> {
+        let mut values = self.bytes.to_vec();
+        let basis = cosines();
+        for (top, left) in (0..self.height / BLOCK).flat_map(|y| (0..self.width / BLOCK).map(move |x| (y, x))) {
+            let place = |row: usize, column: usize| (top * BLOCK + row) * self.width + left * BLOCK + column;
+            let mut block = [[0.0; BLOCK]; BLOCK];
+            for (row, line) in block.iter_mut().enumerate() {
+                for (column, value) in line.iter_mut().enumerate() {
+                    *value = f32::from(values[place(row, column)]) - 128.0;
+                }
+            }
+            let mut spectrum = transformed(&block, &basis, false);
+            for (row, line) in spectrum.iter_mut().enumerate() {
+                for (column, value) in line.iter_mut().enumerate() {
+                    let step = if row + column == 0 { step / 4.0 } else { step };
+                    *value = (*value / step).round() * step;
+                }
+            }
+            for (row, line) in transformed(&spectrum, &basis, true).iter().enumerate() {
+                for (column, value) in line.iter().enumerate() {
+                    values[place(row, column)] = byte(value + 128.0);
+                }
+            }
+        }
+        values
+    }
+}
+
+type Square = [[f32; BLOCK]; BLOCK];
+
+/// The orthonormal cosine basis, one function a row.
+fn cosines() -> Square {
+    std::array::from_fn(|wave| {
+        let norm = if wave == 0 { (1.0 / BLOCK as f32).sqrt() } else { (2.0 / BLOCK as f32).sqrt() };
+        std::array::from_fn(|at| {
+            norm * (std::f32::consts::PI * (2 * at + 1) as f32 * wave as f32 / (2 * BLOCK) as f32).cos()
+        })
+    })
+}
+
+/// A block between places and waves, both ways.
+fn transformed(block: &Square, basis: &Square, back: bool) -> Square {
+    let factor = |wave: usize, at: usize| if back { basis[at][wave] } else { basis[wave][at] };
+    let sum = |of: &dyn Fn(usize) -> f32| (0..BLOCK).map(of).sum::<f32>();
+    let lines: Square =
+        std::array::from_fn(|row| std::array::from_fn(|wave| sum(&|at| factor(wave, at) * block[row][at])));
+    std::array::from_fn(|wave| std::array::from_fn(|column| sum(&|at| factor(wave, at) * lines[at][column])))
+}
+
+fn mirrored(at: i64, length: usize) -> usize {
+    let length = length as i64;
+    let around = at.rem_euclid(2 * length);
+    around.min(2 * length - 1 - around) as usize
+}
+
+pub(super) fn byte(value: f32) -> u8 {
+    value.round() as u8
+}
+
+/// A number from 0 to 1 that follows from its arguments.
+pub(super) fn fraction(seed: u64, of: u64) -> f32 {
+    (mixed(seed ^ mixed(of)) >> 40) as f32 / (1_u32 << 24) as f32
+}
+
+/// Noise of mean 0 and standard deviation 1, nearly normal: the sum of four bytes.
+pub(super) fn noise(seed: u64, frame: u64, (plane, pixel): (usize, usize)) -> f32 {
+    let bits = mixed(seed ^ mixed(frame << 40 | (plane as u64) << 36 | pixel as u64));
+    let sum: u64 = (0..4).map(|byte| bits >> (8 * byte) & 0xff).sum();
+    (sum as f32 - 510.0) / 147.8
+}
+
+/// The finaliser of splitmix64 (Steele, Lea, Flood 2014).
+fn mixed(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cosine_transform_comes_back() {
+        let block: Square = std::array::from_fn(|y| std::array::from_fn(|x| (x * 7 + y * y * 3) as f32));
+        let back = transformed(&transformed(&block, &cosines(), false), &cosines(), true);
+        assert!(block.iter().flatten().zip(back.iter().flatten()).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+
+    #[test]
+    fn noise_has_its_mean_and_deviation() {
+        let values: Vec<f32> = (0..100_000).map(|pixel| noise(3, 5, (0, pixel))).collect();
+        let mean = values.iter().sum::<f32>() / 1e5;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 1e5;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn flat_planes_stay_flat_and_outside_is_the_mirror_image() {
+        let bytes = [90; 24 * 16];
+        let plane = Plane { bytes: &bytes, width: 24, height: 16, number: 0 };
+        for changed in [plane.blurred(2.0), plane.through_smaller(3.0), plane.moved(|x, y| (x as f32 - 40.3, y as f32))]
+        {
+            assert_eq!(changed, bytes);
+        }
+        assert_eq!([-2, -1, 0, 3, 4, 5, 8].map(|at| mirrored(at, 4)), [1, 0, 0, 3, 3, 2, 0]);
+    }
+}
