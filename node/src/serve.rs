@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::axons::{Axons, axon_of};
 use crate::chain::{ChainClient, Head};
-use crate::config::{ChainConfig, Config, missing, without_keys};
+use crate::config::{ChainConfig, Config, without_keys};
 use crate::epoch::WeightSetter;
 use crate::http;
 use crate::library::Library;
@@ -78,7 +78,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let hotkey = pair.public().into();
     let listener = http::bind(config.http_listen).await?;
     // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to sample with.
-    let judging = if parts.sampler { Some(open_judging(config).await?) } else { None };
+    let judging = if parts.sampler { Some(Judging::open(config).await?) } else { None };
     let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
     let source = SourceBucket::new(config.need_source()?.open()?);
     let log = Arc::new(SentTransactions::default());
@@ -229,13 +229,6 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     tasks
         .spawn(async move { ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into)) });
     Ok(Running { tasks, mesh })
-}
-
-async fn open_judging(config: &Config) -> anyhow::Result<Judging> {
-    if config.services.gemini_api_key.is_none() {
-        return Err(missing("GEMINI_API_KEY").into());
-    }
-    Judging::open(config).await
 }
 
 /// The mesh's identity: an ed25519 seed in `libp2p.key`, made at the first start.

@@ -1,24 +1,24 @@
 //! The six aspects of an answer, from 0 to 100 in tenths.
 //!
-//! The reference is the task's source clip. An aspect is the least of its parts, not their mean: a video that flashes is
-//! not made consistent by being sharp.
+//! The reference is the task's source clip, which shows what the prompt describes. An aspect is the least of its parts, not
+//! their mean: a video that flashes is not made consistent by being sharp. A part is one measure through one
+//! [`Ramp`](crate::Ramp), so a worse measure never gives more points.
 //!
 //! | aspect | parts |
 //! |---|---|
-//! | first frame fidelity | MS-SSIM after registration, sharpness, low-resolution brightness and chroma of the first frame |
-//! | prompt adherence | SSIM over time (mean and lowest), brightness and chroma over time, change from the first frame; blended with the judge's view where one is configured |
-//! | motion quality | optical flow against the source's, frames held |
-//! | temporal consistency | pumping, local change that the source does not have, drift, frames held |
+//! | first frame fidelity | of the first frame: MS-SSIM after registration, sharpness, brightness and chroma at low resolution |
+//! | prompt adherence | likeness of the change over time to the source's (mean, and where it is least), its amount, brightness and chroma over time and where they differ most |
+//! | motion quality | optical flow against the source's: error, amount, smoothness; frames held |
+//! | temporal consistency | pumping, local change that the source does not have, drift, frames held, returns to what was shown before |
 //! | visual quality | sharpness, noise and block edges against the source |
-//! | camera and composition | whole-frame motion against the source's |
+//! | camera and composition | the camera's motion against the source's |
 //!
-//! What the prompt describes is what the source clip shows, so agreement with the clip stands in for adherence. It knows
-//! nothing of words, and a generated video that fulfils the prompt in its own way is not recognised by it; the judge's
-//! share is there for that.
+//! Nothing here compares pixel with pixel after the first frame: a model that lets a wave break two pixels aside has done
+//! what was asked for.
 
 use crate::judge::JudgeAnswer;
 use crate::measures::Measures;
-use crate::policy::AspectPolicy;
+use crate::policy::{AspectPolicy, Ramp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -76,43 +76,105 @@ pub struct Grade {
     pub passed: bool,
 }
 
-/// The least of some points.
-fn least<const N: usize>(parts: [f64; N]) -> Score {
-    Score::nearest(parts.into_iter().fold(100.0, f64::min))
+/// One measure's say in an aspect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Part {
+    /// Which of the six, in the order of the weights.
+    aspect: usize,
+    measure: &'static str,
+    value: f32,
+    points: f64,
+}
+
+/// Every part of every aspect.
+fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
+    // Twice the source's motion is as wrong as half of it.
+    let amount = m.motion_amount.min(1.0 / m.motion_amount);
+    let rough = m.source_motion_smoothness - m.motion_smoothness;
+    let table = [
+        (0, "first_ms_ssim", m.first_ms_ssim, p.first_ms_ssim),
+        (0, "first_detail", m.first_detail, p.first_detail),
+        (0, "first_colour", m.first_colour, p.first_colour),
+        (0, "first_chroma", m.first_chroma, p.first_chroma),
+        (1, "agreement", m.agreement, p.agreement),
+        (1, "agreement_low", m.agreement_low, p.agreement_low),
+        (1, "displacement", m.displacement, p.displacement),
+        (1, "content_colour", m.content_colour, p.content_colour),
+        (1, "content_chroma", m.content_chroma, p.content_chroma),
+        (1, "content_local", m.content_local, p.content_local),
+        (2, "flow_error", m.flow_error, p.flow_error),
+        (2, "motion_amount", amount, p.motion_amount),
+        (2, "motion_smoothness", rough, p.motion_roughness),
+        (2, "held", m.held, p.motion_held),
+        (3, "flicker", m.flicker, p.flicker),
+        (3, "motion_excess", m.motion_excess, p.motion_excess),
+        (3, "drift", m.drift, p.drift),
+        (3, "held", m.held, p.time_held),
+        (3, "recurrence", m.recurrence, p.recurrence),
+        (4, "detail", m.detail, p.detail),
+        (4, "noise", m.noise, p.noise),
+        (4, "blockiness", m.blockiness, p.blockiness),
+        (5, "camera_error", m.camera_error, p.camera_error),
+    ];
+    let part = |(aspect, measure, value, ramp): (usize, _, f32, Ramp)| Part {
+        aspect,
+        measure,
+        value,
+        points: ramp.points(value),
+    };
+    table.into_iter().map(part).collect()
 }
 
 impl Aspects {
+    /// The aspects' names, in the order of the weights.
+    pub const NAMES: [&'static str; 6] = [
+        "first_frame_fidelity",
+        "prompt_adherence",
+        "motion_quality",
+        "temporal_consistency",
+        "visual_quality",
+        "camera_composition",
+    ];
+
     /// Turns measures into points.
     pub fn from_measures(measures: &Measures, policy: &AspectPolicy) -> Self {
-        let (m, p) = (measures, policy);
+        let parts = parts(measures, policy);
+        Self::from_order(std::array::from_fn(|aspect| {
+            let points = parts.iter().filter(|part| part.aspect == aspect).map(|part| part.points);
+            Score::nearest(points.fold(100.0, f64::min))
+        }))
+    }
+
+    fn from_order(scores: [Score; 6]) -> Self {
+        let [first, prompt, motion, time, quality, camera] = scores;
         Self {
-            first_frame_fidelity: least([
-                p.first_ms_ssim.points(m.first_ms_ssim),
-                p.first_detail.points(m.first_detail),
-                p.first_colour.points(m.first_colour),
-                p.first_chroma.points(m.first_chroma),
-            ]),
-            prompt_adherence: least([
-                p.content_ssim.points(m.content_ssim),
-                p.content_ssim_low.points(m.content_ssim_low),
-                p.content_colour.points(m.content_colour),
-                p.content_chroma.points(m.content_chroma),
-                p.displacement.points(m.displacement),
-            ]),
-            motion_quality: least([p.flow_error.points(m.flow_error), p.motion_held.points(m.held)]),
-            temporal_consistency: least([
-                p.flicker.points(m.flicker),
-                p.motion_excess.points(m.motion_excess),
-                p.drift.points(m.drift),
-                p.time_held.points(m.held),
-            ]),
-            visual_quality: least([
-                p.detail.points(m.detail),
-                p.noise.points(m.noise),
-                p.blockiness.points(m.blockiness),
-            ]),
-            camera_composition: least([p.camera_error.points(m.camera_error)]),
+            first_frame_fidelity: first,
+            prompt_adherence: prompt,
+            motion_quality: motion,
+            temporal_consistency: time,
+            visual_quality: quality,
+            camera_composition: camera,
         }
+    }
+
+    /// What keeps an answer with these measures from full marks, in one line: the aspects that would not pass by
+    /// themselves, the worst first, each with all its parts that would not.
+    pub fn weaknesses(measures: &Measures, policy: &AspectPolicy) -> String {
+        let mut weak = parts(measures, policy);
+        weak.retain(|part| part.points * 10.0 < f64::from(policy.pass));
+        weak.sort_by(|a, b| a.points.total_cmp(&b.points));
+        let mut words: Vec<(usize, String)> = Vec::new();
+        for part in &weak {
+            let measured = format!("{} {:.3}", part.measure, part.value);
+            match words.iter_mut().find(|(aspect, _)| *aspect == part.aspect) {
+                Some((_, line)) => *line = format!("{line} and {measured}"),
+                None => {
+                    let score = Score::nearest(part.points);
+                    words.push((part.aspect, format!("{} {score} by {measured}", Self::NAMES[part.aspect])));
+                }
+            }
+        }
+        words.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join(", ")
     }
 
     /// The aspects in the order of the weights.
@@ -137,13 +199,27 @@ impl Aspects {
         Grade { aspects: self, overall, passed: overall.0 >= policy.pass && critical.0 >= policy.critical }
     }
 
-    /// The same with the judge's share in prompt adherence.
+    /// A judge's aspects.
+    pub fn from_judge(answer: &JudgeAnswer) -> Self {
+        let judged = answer.aspect_scores;
+        let score = |points: u8| Score::from_tenths(u16::from(points) * 10);
+        Self {
+            first_frame_fidelity: score(judged.first_frame_fidelity),
+            prompt_adherence: score(judged.prompt_adherence),
+            motion_quality: score(judged.motion_quality),
+            temporal_consistency: score(judged.temporal_consistency),
+            visual_quality: score(judged.visual_quality),
+            camera_composition: score(judged.camera_composition),
+        }
+    }
+
+    /// The same with the lower of both in each critical aspect.
     #[must_use]
-    pub fn with_judge(mut self, answer: &JudgeAnswer, policy: &AspectPolicy) -> Self {
-        let share = u32::from(policy.judge_share.min(100));
-        let judged = u32::from(answer.aspect_scores.prompt_adherence) * 10;
-        let blended = (u32::from(self.prompt_adherence.0) * (100 - share) + judged * share + 50) / 100;
-        self.prompt_adherence = Score::from_tenths(blended as u16);
+    pub fn with_judge(mut self, answer: &JudgeAnswer) -> Self {
+        let judged = Self::from_judge(answer);
+        self.first_frame_fidelity = self.first_frame_fidelity.min(judged.first_frame_fidelity);
+        self.prompt_adherence = self.prompt_adherence.min(judged.prompt_adherence);
+        self.temporal_consistency = self.temporal_consistency.min(judged.temporal_consistency);
         self
     }
 }
@@ -177,12 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_judge_moves_prompt_adherence_by_its_share_only() {
-        let policy = AspectPolicy::SUBNET;
-        let text = "{\"aspect_scores\": {\"prompt_adherence\": 40, \"visual_quality\": 1}}";
+    fn a_judge_lowers_critical_aspects_and_raises_none() {
+        let text = "{\"aspect_scores\": {\"prompt_adherence\": 40, \"first_frame_fidelity\": 95, \"temporal_consistency\": 60, \
+                    \"visual_quality\": 1}}";
         let answer = JudgeAnswer::from_text(text, JudgeThresholds::SUBNET);
-        let blended = aspects([1000; 6]).with_judge(&answer, &policy);
-        assert_eq!(blended.in_order().map(Score::tenths), [1000, 700, 1000, 1000, 1000, 1000]);
+        let both = aspects([900; 6]).with_judge(&answer);
+        assert_eq!(both.in_order().map(Score::tenths), [900, 400, 900, 600, 900, 900]);
+        assert_eq!(Aspects::from_judge(&answer).in_order().map(Score::tenths), [950, 400, 0, 600, 10, 0]);
     }
 
     proptest! {

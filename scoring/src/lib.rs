@@ -29,6 +29,7 @@ pub mod media;
 pub mod metrics;
 
 mod aspects;
+mod describe;
 mod features;
 mod fingerprint;
 mod measures;
@@ -41,7 +42,7 @@ mod tensors;
 pub use aspects::{Aspects, Grade, Score};
 pub use device::{Device, DeviceChoice, DeviceFault};
 pub use fingerprint::Fingerprint;
-pub use judge::{Judge, JudgeAnswer, JudgeError, JudgeRequest};
+pub use judge::{Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement};
 pub use measures::Measures;
 pub use policy::{AspectPolicy, Ramp};
 pub use score::{Outcome, Reference, ScoreFault, Scored, Scorer};

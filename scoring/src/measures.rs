@@ -2,7 +2,10 @@
 
 use crate::features::{Features, HALF, View, mean, warping_error};
 use crate::media::Clip;
-use crate::metrics::{Camera, Grid, Kernels, Shift, held_fraction, longest_hold, replay};
+use crate::metrics::{
+    Camera, Grid, Kernels, Shift, agreement, held_fraction, local_distance, longest_hold, most_alike, replay,
+    replayed_detail,
+};
 use serde::{Deserialize, Serialize};
 
 /// Motion below this, in pixels of the full picture, says nothing about motion error.
@@ -37,7 +40,13 @@ pub struct Measures {
     pub content_colour: f32,
     /// Mean chroma distance over all frames at low resolution.
     pub content_chroma: f32,
-    /// How much the similarity falls from the first third of the clip to the last.
+    /// Distance of brightness where it is largest, at low resolution: the mean over the worst fiftieth of the picture.
+    pub content_local: f32,
+    /// Mean likeness of the change from the first frame to the source's at the same time, at low resolution, -1 to 1.
+    pub agreement: f32,
+    /// The same over the quarter of the frames at which it is least.
+    pub agreement_low: f32,
+    /// How much the distance of brightness and chroma grows from the first third of the clip to the last.
     pub drift: f32,
     /// Total change over time, answer over source.
     pub motion_energy: f32,
@@ -79,7 +88,8 @@ pub struct Measures {
     pub camera_error: f32,
     /// How far the answer is the source clip itself, 0 to 1, coarsely: at any time and speed, mirrored or not.
     pub replay: f32,
-    /// The same by fine detail at the same time, -1 to 1: near 1 for the source's own pixels, near 0 for another video.
+    /// The same by fine detail at the same time or at the time that is most alike, in the second half of the clip, 0 to 1:
+    /// near 1 for the source's own pixels, near 0 for another video.
     pub replay_detail: f32,
     /// How much more than the source the answer returns to what it showed before, 0 to 1: loops.
     pub recurrence: f32,
@@ -113,9 +123,17 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
     let shift = register(kernels, source_side, answer_side, first);
     let beginning = first_frames(kernels, (source_side, answer_side), first, shift);
     let (full, half) = likeness(kernels, (source_side, answer_side), shift);
-    let third = half.len().div_ceil(3);
     let colour = kernels.distance(&answer.luma, &source.luma);
     let chroma = kernels.distance(&answer.chroma, &source.chroma);
+    let third = |values: &[f32]| {
+        let third = values.len().div_ceil(3);
+        mean(&values[values.len() - third..]) - mean(&values[..third])
+    };
+    let frames = answer.luma.len();
+    let alike = kernels.correlations(&answer.luma, &source.luma);
+    let mirrored = kernels.correlations(&answer.luma, &source.luma.mirrored());
+    let mut agreed = agreement(&alike, frames);
+    agreed.sort_unstable_by(f32::total_cmp);
     let (answer_shown, source_shown) =
         (mean(&kernels.change_from_first(&answer.luma)), mean(&kernels.change_from_first(&source.luma)));
     let details = ratios(&answer.sharpness, &source.sharpness);
@@ -136,7 +154,10 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
         content_ssim_low: lowest(&half),
         content_colour: mean(&colour),
         content_chroma: mean(&chroma),
-        drift: mean(&half[..third]) - mean(&half[half.len() - third..]),
+        content_local: local_distance(&kernels.distance_by_place(&answer.luma, &source.luma)),
+        agreement: mean(&agreed),
+        agreement_low: mean(&agreed[..agreed.len().div_ceil(4)]),
+        drift: third(&colour) + third(&chroma),
         motion_energy: part(mean(&answer.steps), mean(&source.steps)),
         displacement: part(answer_shown, source_shown),
         source_displacement: source_shown,
@@ -156,8 +177,8 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
         noise: (mean(&answer.noise) - mean(&source.noise)).max(0.0),
         blockiness: mean(&answer.blockiness) / mean(&source.blockiness),
         camera_error: camera_error(&answer.camera, &source.camera, &source.flow),
-        replay: replayed(kernels, answer, source),
-        replay_detail: mean(&kernels.detail_correlation(&answer_side.view.half, &source_side.view.half)),
+        replay: replay(&alike, frames).max(replay(&mirrored, frames)),
+        replay_detail: replay_detail(kernels, (source_side, answer_side), &most_alike(&alike, frames)),
         recurrence: (answer.recurrence - source.recurrence).max(0.0),
     }
 }
@@ -226,10 +247,19 @@ fn smoothness<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
     if features.flow.len() < 2 { 1.0 } else { mean(&kernels.motion_smoothness(&features.flow)) }
 }
 
-/// Whichever is more alike, the source or its mirror image.
-fn replayed<'a, K: Kernels<'a>>(kernels: &K, answer: &Features, source: &Features) -> f32 {
-    let part = |source: &Grid| replay(&kernels.correlations(&answer.luma, source), answer.luma.len());
-    part(&source.luma).max(part(&source.luma.mirrored()))
+/// By fine detail, with the source's frames at the same time and at the times `alike`.
+fn replay_detail<'a, K: Kernels<'a>>(
+    kernels: &K,
+    (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
+    alike: &[usize],
+) -> f32 {
+    // At a quarter of the size neither blur nor a coarse encoding hides whose detail it is.
+    let quarter = kernels.halved(&answer.view.half);
+    let details = |half: &K::Pictures| kernels.detail_correlation(&quarter, &kernels.halved(half));
+    let moved = View::of(kernels, source.clip, alike);
+    let (same, moved) = (details(&source.view.half), details(&moved.half));
+    let best: Vec<f32> = same.iter().zip(&moved).map(|(same, moved)| same.max(*moved)).collect();
+    replayed_detail(&best)
 }
 
 fn lowest(values: &[f32]) -> f32 {

@@ -40,28 +40,36 @@ pub struct AspectPolicy {
     pub first_colour: Ramp,
     /// First frame: chroma distance.
     pub first_chroma: Ramp,
-    /// Content: mean structural similarity.
-    pub content_ssim: Ramp,
-    /// Content: the lowest structural similarity.
-    pub content_ssim_low: Ramp,
+    /// Content: likeness of the change over time.
+    pub agreement: Ramp,
+    /// Content: the same where it is least.
+    pub agreement_low: Ramp,
     /// Content: brightness distance.
     pub content_colour: Ramp,
     /// Content: chroma distance.
     pub content_chroma: Ramp,
-    /// Content: change from the first frame against the source's.
+    /// Content: brightness distance where it is largest.
+    pub content_local: Ramp,
+    /// Content: amount of change from the first frame against the source's.
     pub displacement: Ramp,
     /// Motion: flow error.
     pub flow_error: Ramp,
+    /// Motion: its amount, the smaller over the larger.
+    pub motion_amount: Ramp,
+    /// Motion: smoothness that the source has and the answer has not.
+    pub motion_roughness: Ramp,
     /// Motion: frames held.
     pub motion_held: Ramp,
     /// Time: brightness pumping.
     pub flicker: Ramp,
     /// Time: local change that the source does not have.
     pub motion_excess: Ramp,
-    /// Time: similarity lost from beginning to end.
+    /// Time: distance of brightness and chroma that grows from beginning to end.
     pub drift: Ramp,
     /// Time: frames held.
     pub time_held: Ramp,
+    /// Time: returns to what was shown before.
+    pub recurrence: Ramp,
     /// Quality: sharpness kept.
     pub detail: Ramp,
     /// Quality: noise added.
@@ -76,8 +84,6 @@ pub struct AspectPolicy {
     pub pass: u16,
     /// What each critical aspect needs, in tenths.
     pub critical: u16,
-    /// How much of prompt adherence is the judge's where there is one, in percent.
-    pub judge_share: u16,
     /// Frozen: change from the first frame below this part of the source's, in thousandths.
     pub frozen_displacement: i32,
     /// Frozen: or standing still for this part of the clip, in thousandths.
@@ -87,6 +93,10 @@ pub struct AspectPolicy {
     pub frozen_likeness: i32,
     /// A source that changes less than this from its first frame, in thousandths, cannot show anyone as frozen.
     pub frozen_source: i32,
+    /// Whether the source clip itself is no answer. Off where nobody could have it, as in a calibration.
+    pub forbid_replay: bool,
+    /// A replay: fine detail like the source's from this on, in thousandths.
+    pub replay_detail: i32,
     /// Allowed difference of width and of height, in pixels.
     pub size_tolerance: u32,
     /// Frames needed, in percent of the source's.
@@ -102,16 +112,20 @@ impl AspectPolicy {
         first_detail: Ramp::new(30, 150),
         first_colour: Ramp::new(100, 20),
         first_chroma: Ramp::new(100, 20),
-        content_ssim: Ramp::new(860, 940),
-        content_ssim_low: Ramp::new(700, 880),
+        agreement: Ramp::new(450, 850),
+        agreement_low: Ramp::new(0, 600),
         content_colour: Ramp::new(120, 30),
         content_chroma: Ramp::new(150, 30),
+        content_local: Ramp::new(300, 80),
         displacement: Ramp::new(250, 700),
-        flow_error: Ramp::new(900, 500),
+        flow_error: Ramp::new(900, 400),
+        motion_amount: Ramp::new(300, 750),
+        motion_roughness: Ramp::new(450, 150),
         motion_held: Ramp::new(450, 100),
         flicker: Ramp::new(20, 4),
         motion_excess: Ramp::new(30, 8),
-        drift: Ramp::new(150, 40),
+        drift: Ramp::new(200, 60),
+        recurrence: Ramp::new(350, 100),
         time_held: Ramp::new(600, 200),
         detail: Ramp::new(50, 500),
         noise: Ramp::new(40, 8),
@@ -120,11 +134,12 @@ impl AspectPolicy {
         weights: [25, 25, 15, 20, 10, 5],
         pass: 750,
         critical: 500,
-        judge_share: 50,
         frozen_displacement: 250,
         frozen_hold: 500,
         frozen_likeness: 500,
         frozen_source: 8,
+        forbid_replay: true,
+        replay_detail: 600,
         size_tolerance: 32,
         min_frames: 90,
         min_duration: 90,
@@ -158,7 +173,7 @@ mod tests {
     fn every_number_is_in_the_digest() {
         let policy = AspectPolicy::SUBNET;
         assert_eq!(policy.weights.iter().sum::<u16>(), 100);
-        assert_ne!(policy.digest(), AspectPolicy { judge_share: 49, ..policy }.digest());
+        assert_ne!(policy.digest(), AspectPolicy { pass: 751, ..policy }.digest());
         assert_ne!(policy.digest(), AspectPolicy { drift: Ramp::new(150, 41), ..policy }.digest());
     }
 }

@@ -1,6 +1,7 @@
 //! From an MP4 to a verdict's numbers.
 
 use crate::aspects::{Aspects, Grade};
+use crate::describe::describe;
 use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
 use crate::features::{Features, View, visible, warping_error};
 use crate::fingerprint::Fingerprint;
@@ -90,6 +91,12 @@ impl Reference {
     pub fn clip(&self) -> &Clip {
         &self.clip
     }
+
+    /// The clip's motion in 50 to 90 words: a prompt that needs no model.
+    pub fn describe(&self) -> String {
+        let rate = self.clip.info().fps.map(|rate| rate.numerator as f32 / rate.denominator as f32);
+        describe(&self.features, rate)
+    }
 }
 
 /// What came of one answer.
@@ -110,12 +117,14 @@ pub enum Outcome {
     Usable {
         /// Aspects, overall score and whether it passed, before any judge.
         grade: Grade,
+        /// Which aspects would not pass by themselves and why, in one line.
+        weaknesses: String,
         /// The raw numbers behind them, for publication.
         raw: Measures,
     },
     /// The video cannot be graded, by its sender's doing.
     Unusable {
-        /// `undecodable`, `wrong_resolution`, `too_short` or `frozen`.
+        /// `undecodable`, `wrong_resolution`, `too_short`, `frozen`, or `duplicate` for the source clip itself.
         status: EntryStatus,
         /// Why, in one line.
         reason: String,
@@ -271,7 +280,13 @@ impl Scorer {
             );
             return Outcome::Unusable { status: EntryStatus::Frozen, reason, raw: Some(raw) };
         }
-        Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), raw }
+        if self.policy.forbid_replay && source_moves && raw.replay_detail >= thousandths(self.policy.replay_detail) {
+            let reason =
+                format!("the source clip itself: fine detail is like the source's by {:.3}", raw.replay_detail);
+            return Outcome::Unusable { status: EntryStatus::Duplicate, reason, raw: Some(raw) };
+        }
+        let weaknesses = Aspects::weaknesses(&raw, &self.policy);
+        Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), weaknesses, raw }
     }
 
     /// Decodes an answer, refusing its size before and its length after.

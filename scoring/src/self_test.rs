@@ -133,6 +133,7 @@ fn values<'a, K: Kernels<'a>>(kernels: &K, [left, right]: &'a [Vec<Vec<u8>>; 2])
         ("visible", kernels.visible(&field, &other, CELL).values().to_vec()),
         ("warping_error", kernels.warping_error(&half, &field, &everywhere, CELL)),
         ("distance", kernels.distance(&left_maps, &right_maps)),
+        ("distance_by_place", kernels.distance_by_place(&left_maps, &right_maps)),
         ("frame_difference", kernels.frame_difference(&right_maps)),
         ("change_from_first", kernels.change_from_first(&right_maps)),
         ("motion_excess", kernels.motion_excess(&right_maps, &left_maps)),
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn the_cpus_loops_agree_with_its_tensors_on_every_metric() {
         let report = self_test::<Engine>(Device::Cpu, &Device::Cpu.handle()).unwrap();
-        assert_eq!(report.checks.len(), 22);
+        assert_eq!(report.checks.len(), 23);
         assert!(report.checks.iter().all(|check| check.values > 0), "{report:?}");
     }
 

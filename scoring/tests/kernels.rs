@@ -78,6 +78,7 @@ fn values<'a, K: Kernels<'a>>(
         ("flow of each pixel", kernels.flow(&half, 1).values().to_vec()),
         ("warping_error", kernels.warping_error(&half, &left_field, &seen, 4)),
         ("visible", seen.values().to_vec()),
+        ("distance_by_place", kernels.distance_by_place(&left_field, &right_field)),
         ("distance", kernels.distance(&left_field, &right_field)),
         ("frame_difference", kernels.frame_difference(&left_map)),
         ("change_from_first", kernels.change_from_first(&left_map)),

@@ -86,6 +86,7 @@ impl Bench {
             prompt: "a landscape".to_owned(),
             judge: "test".to_owned(),
             clip: clip.proof.clone(),
+            evidence: Default::default(),
         };
         let mut metadata = serde_json::to_value(metadata).unwrap();
         change(&mut metadata);

@@ -51,7 +51,7 @@ impl ScoreArgs {
         let reference = scorer.reference(&read(reference)?)?;
         let scored = scorer.score(&reference, &read(answer)?)?;
         let report = match &scored.outcome {
-            Outcome::Usable { grade, raw } => json!({
+            Outcome::Usable { grade, raw, weaknesses } => json!({
                 "device": scorer.device().to_string(), "video_sha256": scored.video_sha256, "status": if grade.passed { "passed" } else { "failed" },
                 "passed": grade.passed, "score": grade.overall.as_f64(),
                 "aspect_scores": {
@@ -62,7 +62,7 @@ impl ScoreArgs {
                     "visual_quality": grade.aspects.visual_quality.as_f64(),
                     "camera_composition": grade.aspects.camera_composition.as_f64(),
                 },
-                "raw": raw,
+                "raw": raw, "weaknesses": weaknesses,
             }),
             Outcome::Unusable { status, reason, raw } => json!({
                 "device": scorer.device().to_string(), "video_sha256": scored.video_sha256, "status": status.as_str(), "passed": false,

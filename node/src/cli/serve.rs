@@ -42,6 +42,9 @@ pub(super) struct ServeArgs {
     /// Where video is scored: auto, cuda or cpu.
     #[arg(long)]
     device: Option<String>,
+    /// Who judges video: local (the metrics alone), gemini, or both.
+    #[arg(long)]
+    judge: Option<String>,
     /// Peers to dial first, separated by commas.
     #[arg(long)]
     bootnodes: Option<String>,
@@ -54,6 +57,7 @@ impl ServeArgs {
             ("LEOMA_STATE_DIR", &self.state_dir),
             ("LEOMA_HTTP_LISTEN", &self.http_listen),
             ("LEOMA_DEVICE", &self.device),
+            ("LEOMA_JUDGE", &self.judge),
             ("LEOMA_BOOTNODES", &self.bootnodes),
         ]));
         settings

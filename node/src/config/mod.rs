@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leoma_protocol::{Digest, Netuid};
-use leoma_scoring::DeviceChoice;
+use leoma_scoring::{DeviceChoice, JudgeChoice};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
@@ -164,6 +164,8 @@ pub struct Config {
     pub mesh: MeshAddresses,
     /// Where video is scored.
     pub device: DeviceChoice,
+    /// Who judges it.
+    pub judge: JudgeChoice,
     /// Chutes, Hugging Face, Gemini.
     pub services: ServicesConfig,
     /// Sampling.

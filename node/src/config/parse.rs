@@ -59,6 +59,7 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             mdns: reader.parsed("LEOMA_MDNS", flag)?,
         },
         device: reader.parsed("LEOMA_DEVICE", |text| text.parse().ok())?,
+        judge: reader.parsed("LEOMA_JUDGE", |text| text.parse().ok())?,
         services: ServicesConfig {
             chutes_api_url: reader.parsed("CHUTES_API_URL", http_url)?,
             chutes_generate_url: reader.parsed("CHUTES_GENERATE_URL", |text| {

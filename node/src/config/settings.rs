@@ -105,6 +105,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
     setting("LEOMA_DEVICE", "auto, cuda or cpu", Some("auto"), "where video is scored"),
+    setting(
+        "LEOMA_JUDGE",
+        "local, gemini or both",
+        Some("local"),
+        "who judges: the metrics, Gemini, or the lower of both",
+    ),
     setting("SAMPLER_POLL_INTERVAL", "seconds, 1 to 3600", Some("60"), "how often source videos are listed anew"),
     setting("MINER_VALIDATION_INTERVAL", "seconds, 1 to 86400", Some("300"), "how often miners are checked"),
     setting("MAX_CONCURRENT_MINERS", "a number from 1 to 256", Some("40"), "miners asked at a time"),

@@ -1,5 +1,7 @@
 //! What a task's `metadata.json` says of the clip: everything that is needed to make the choice again.
 
+use std::collections::BTreeMap;
+
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, TaskId};
 use leoma_scoring::media::{ClipShape, Segment};
 use leoma_storage::Key;
@@ -9,8 +11,8 @@ use super::reading::Expectation;
 
 /// The version that is written and read.
 pub const PROOF_SCHEMA: u32 = 1;
-/// Largest `metadata.json` that is read: a prompt and a proof have a few KiB.
-pub const MAX_PROOF_BYTES: u64 = 256 * 1024;
+/// Largest `metadata.json` that is read: a prompt and a proof have a few KiB, the evidence of 256 answers a few MiB.
+pub const MAX_PROOF_BYTES: u64 = 4 << 20;
 
 /// A task's `metadata.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,27 @@ pub struct TaskMetadata {
     pub judge: String,
     /// The clip, and how it was chosen.
     pub clip: ClipProof,
+    /// What verdicts follow from, for each miner that sent a video.
+    #[serde(default)]
+    pub evidence: BTreeMap<Hotkey, Evidence>,
+}
+
+/// What one verdict follows from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The raw measures by name, where the video was measured.
+    pub measures: Option<serde_json::Value>,
+    /// The judge's own words, where one was asked.
+    pub judge: Option<JudgeEvidence>,
+}
+
+/// A judge's answer as it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgeEvidence {
+    /// The model that says it wrote it.
+    pub model: String,
+    /// Its first 8 192 characters.
+    pub raw: String,
 }
 
 /// How a clip was chosen.

@@ -77,13 +77,13 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
         Err(error) => Check::fail("ffmpeg", error, "install ffmpeg, with ffprobe, into a folder of PATH"),
     };
     let keys = [
-        ("GEMINI_API_KEY", config.services.gemini_api_key.is_some()),
+        ("GEMINI_API_KEY", !config.judge.asks_gemini() || config.services.gemini_api_key.is_some()),
         ("CHUTES_API_KEY", config.services.chutes_api_key.is_some()),
     ];
     let absent: Vec<&str> = keys.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
     // Without the judge's a validator does not start; without the other one it starts and reaches no miner.
     let services = if absent.is_empty() {
-        Check::pass("service keys", "the judge's and that of Chutes are set")
+        Check::pass("service keys", "all that are needed are set")
     } else {
         let next_step = "set them in the environment, in .env or in the file given with --config";
         Check::fail("service keys", format!("not set: {}", absent.join(", ")), next_step)

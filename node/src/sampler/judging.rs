@@ -1,6 +1,6 @@
 //! From answers to verdicts: the scorer's measures, the judge's opinion, and the check for copies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,13 +11,14 @@ use leoma_protocol::{BlockNumber, Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
 use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::{
-    AspectPolicy, Grade, Judge, JudgeError, JudgeRequest, Outcome, Reference, ScoreFault, Scored, Scorer,
+    AspectPolicy, Aspects, Grade, Judge, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures, Outcome,
+    Reference, Score, ScoreFault, Scored, Scorer,
 };
 
 use super::TaskError;
 use super::ask::Answer;
 use crate::config::{Config, missing};
-use crate::corpus::TaskClip;
+use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
 
@@ -28,7 +29,9 @@ const MAX_CONCURRENT_SCORES: usize = 8;
 #[derive(Clone)]
 pub struct Judging {
     scorer: Scorer,
-    judge: Arc<dyn Judge>,
+    choice: JudgeChoice,
+    /// Asked unless the metrics judge alone.
+    gemini: Option<Arc<dyn Judge>>,
     id: Arc<str>,
 }
 
@@ -41,6 +44,7 @@ impl std::fmt::Debug for Judging {
 /// A miner's answer after scoring.
 struct Judged {
     entry: VerdictEntry,
+    evidence: Option<Evidence>,
     commit_block: BlockNumber,
 }
 
@@ -50,6 +54,7 @@ impl Judging {
     /// # Errors
     /// [`anyhow::Error`] with what is missing or wrong.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let gemini = gemini(config)?;
         let choice = config.device;
         let policy = AspectPolicy { size_tolerance: config.sampling.size_tolerance, ..AspectPolicy::SUBNET };
         let scorer = tokio::task::spawn_blocking(move || {
@@ -60,15 +65,12 @@ impl Judging {
             Ok::<_, ScoreFault>(scorer)
         })
         .await??;
-        let key = config.services.gemini_api_key.as_ref().ok_or_else(|| missing("GEMINI_API_KEY"))?;
-        let settings = GeminiConfig {
-            base: config.services.gemini_api_url.clone(),
-            model: config.services.gemini_model.clone(),
-            ..GeminiConfig::new(ApiKey::new(key.expose()))
+        let metrics = format!("metrics:{}", scorer.policy().digest().short());
+        let id = match (config.judge, &gemini) {
+            (_, None) => metrics,
+            (choice, Some(gemini)) => format!("{choice}:{metrics}+{}", gemini.id()),
         };
-        let judge: Arc<dyn Judge> = Arc::new(GeminiJudge::new(settings)?);
-        let id = format!("metrics:{}+{}", scorer.policy().digest().short(), judge.id()).into();
-        Ok(Self { scorer, judge, id })
+        Ok(Self { scorer, choice: config.judge, gemini, id: id.into() })
     }
 
     /// What judges here, for envelopes.
@@ -88,28 +90,38 @@ impl Judging {
         self.scorer.ffmpeg()
     }
 
-    /// The prompt of a clip.
-    pub(super) async fn describe(&self, clip: &Bytes) -> Result<String, JudgeError> {
-        self.judge.describe(clip).await
+    /// A task's clip, measured once for all answers.
+    pub(super) async fn reference(&self, clip: &Bytes) -> Result<Arc<Reference>, TaskError> {
+        let (scorer, clip) = (self.scorer.clone(), clip.clone());
+        Ok(Arc::new(tokio::task::spawn_blocking(move || scorer.reference(&clip)).await??))
     }
 
-    /// One entry for each answer, sorted by miner.
+    /// The prompt of a clip: Gemini's where it is asked at all, else words for what was measured.
+    pub(super) async fn describe(&self, clip: &Bytes, reference: &Reference) -> Result<String, JudgeError> {
+        match &self.gemini {
+            Some(gemini) => gemini.describe(clip).await,
+            None => Ok(reference.describe()),
+        }
+    }
+
+    /// One entry for each answer, sorted by miner, and what the entries follow from.
     pub(super) async fn judge_all(
         &self,
+        reference: &Arc<Reference>,
         clip: &TaskClip,
         prompt: &str,
         answers: &[Answer],
         metrics: &Metrics,
-    ) -> Result<Vec<VerdictEntry>, TaskError> {
-        let (scorer, source) = (self.scorer.clone(), clip.mp4.clone());
-        let reference = Arc::new(tokio::task::spawn_blocking(move || scorer.reference(&source)).await??);
+    ) -> Result<(Vec<VerdictEntry>, BTreeMap<Hotkey, Evidence>), TaskError> {
         let concurrent = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT_SCORES);
         let mut scoring = Vec::with_capacity(answers.len());
         for answer in answers {
-            scoring.push(self.judge_one(&reference, clip, prompt, answer, metrics).boxed());
+            scoring.push(self.judge_one(reference, clip, prompt, answer, metrics).boxed());
         }
-        let judged: Vec<Judged> = stream::iter(scoring).buffered(concurrent).try_collect().await?;
-        Ok(without_copies(judged))
+        let mut judged: Vec<Judged> = stream::iter(scoring).buffered(concurrent).try_collect().await?;
+        let evidence =
+            judged.iter_mut().filter_map(|judged| Some((judged.entry.hotkey, judged.evidence.take()?))).collect();
+        Ok((without_copies(judged), evidence))
     }
 
     async fn judge_one(
@@ -120,22 +132,23 @@ impl Judging {
         answer: &Answer,
         metrics: &Metrics,
     ) -> Result<Judged, TaskError> {
-        let entry = match &answer.video {
+        let (entry, evidence) = match &answer.video {
             Err(fault) => {
                 let (status, reason) = status_of(fault);
-                VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms)
+                (VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms), None)
             }
             Ok(video) => {
                 let started = Instant::now();
                 let (scorer, reference, bytes) = (self.scorer.clone(), Arc::clone(reference), video.clone());
                 let scored = tokio::task::spawn_blocking(move || scorer.score(&reference, &bytes)).await??;
                 metrics.score_seconds.observe(started.elapsed().as_secs_f64());
-                self.entry_of(clip, prompt, answer, video, scored).await?
+                let (entry, evidence) = self.entry_of(clip, prompt, answer, video, scored).await?;
+                (entry, Some(evidence))
             }
         };
         let entry = VerdictEntry { model_revision: Some(answer.model_revision.clone()), ..entry };
         tracing::info!(miner = %entry.hotkey, passed = entry.passed, status = %entry.status, score = entry.score, reason = entry.reasoning, "answer judged");
-        Ok(Judged { entry, commit_block: answer.commit_block })
+        Ok(Judged { entry, evidence, commit_block: answer.commit_block })
     }
 
     async fn entry_of(
@@ -145,14 +158,18 @@ impl Judging {
         answer: &Answer,
         video: &Bytes,
         scored: Scored,
-    ) -> Result<VerdictEntry, TaskError> {
+    ) -> Result<(VerdictEntry, Evidence), TaskError> {
         let video_sha256 = Some(scored.video_sha256);
-        let grade = match scored.outcome {
-            Outcome::Unusable { status, reason, .. } => {
+        let (grade, weaknesses, raw) = match scored.outcome {
+            Outcome::Unusable { status, reason, raw } => {
                 let entry = VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms);
-                return Ok(VerdictEntry { video_sha256, ..entry });
+                return Ok((VerdictEntry { video_sha256, ..entry }, evidence(raw.as_ref(), None)));
             }
-            Outcome::Usable { grade, .. } => grade,
+            Outcome::Usable { grade, weaknesses, raw } => (grade, weaknesses, raw),
+        };
+        let measured = if weaknesses.is_empty() { "no aspect is weak".to_owned() } else { weaknesses };
+        let Some(gemini) = &self.gemini else {
+            return Ok((graded_entry(answer, video_sha256, &grade, measured, 100), evidence(Some(&raw), None)));
         };
         let request = JudgeRequest {
             prompt,
@@ -160,19 +177,55 @@ impl Judging {
             video_mp4: video,
             thresholds: JudgeThresholds::SUBNET,
         };
-        let (grade, reasoning, confidence) = match self.judge.judge(request).await {
-            Ok(opinion) => {
-                let graded = grade.aspects.with_judge(&opinion, self.scorer.policy()).grade(self.scorer.policy());
-                (graded, opinion.reasoning, opinion.confidence)
-            }
+        let judgement = match gemini.judge(request).await {
+            Ok(judgement) => judgement,
             // What the judge refuses to look at is this miner's video: it must not void the task for the others.
             Err(error) if is_about_the_video(&error) => {
                 let grade = Grade { passed: false, ..grade };
-                (grade, format!("the judge did not grade this video: {error}"), 100)
+                let reasoning = format!("the judge did not grade this video: {error}");
+                return Ok((graded_entry(answer, video_sha256, &grade, reasoning, 100), evidence(Some(&raw), None)));
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(graded_entry(answer, video_sha256, &grade, reasoning, confidence))
+        let opinion = &judgement.answer;
+        let grade = if self.choice == JudgeChoice::Both {
+            grade.aspects.with_judge(opinion).grade(self.scorer.policy())
+        } else {
+            Grade {
+                aspects: Aspects::from_judge(opinion),
+                overall: Score::from_tenths(u16::from(opinion.overall_score) * 10),
+                passed: opinion.passed,
+            }
+        };
+        let reasoning = match self.choice {
+            JudgeChoice::Both => format!("{measured}; {}", opinion.reasoning),
+            _ => opinion.reasoning.clone(),
+        };
+        let confidence = opinion.confidence;
+        Ok((graded_entry(answer, video_sha256, &grade, reasoning, confidence), evidence(Some(&raw), Some(judgement))))
+    }
+}
+
+/// Gemini, where the settings ask for it.
+fn gemini(config: &Config) -> anyhow::Result<Option<Arc<dyn Judge>>> {
+    if !config.judge.asks_gemini() {
+        return Ok(None);
+    }
+    let key = config.services.gemini_api_key.as_ref().ok_or_else(|| missing("GEMINI_API_KEY"))?;
+    let settings = GeminiConfig {
+        base: config.services.gemini_api_url.clone(),
+        model: config.services.gemini_model.clone(),
+        ..GeminiConfig::new(ApiKey::new(key.expose()))
+    };
+    Ok(Some(Arc::new(GeminiJudge::new(settings)?)))
+}
+
+fn evidence(raw: Option<&Measures>, judgement: Option<Judgement>) -> Evidence {
+    // Numbers that are no number become null: the record is for people and for a second look.
+    let measures = raw.and_then(|raw| serde_json::to_value(raw).ok());
+    Evidence {
+        measures,
+        judge: judgement.map(|judgement| JudgeEvidence { model: judgement.model, raw: judgement.raw }),
     }
 }
 
@@ -226,7 +279,7 @@ fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
 /// give nearly the same picture of an easy scene.
 fn without_copies(judged: Vec<Judged>) -> Vec<VerdictEntry> {
     let mut first: HashMap<Digest, (BlockNumber, Hotkey)> = HashMap::new();
-    for Judged { entry, commit_block } in &judged {
+    for Judged { entry, commit_block, .. } in &judged {
         if let Some(video) = entry.video_sha256 {
             let claim = (*commit_block, entry.hotkey);
             first.entry(video).and_modify(|earliest| *earliest = (*earliest).min(claim)).or_insert(claim);
@@ -254,7 +307,7 @@ mod tests {
         let hotkey = Hotkey::from_bytes([n; 32]);
         let mut entry = VerdictEntry::unusable(hotkey, EntryStatus::Passed, String::new(), 1);
         (entry.passed, entry.video_sha256) = (true, Some(Digest::of(video)));
-        Judged { entry, commit_block: BlockNumber(commit_block) }
+        Judged { entry, evidence: None, commit_block: BlockNumber(commit_block) }
     }
 
     #[test]
@@ -288,12 +341,14 @@ mod tests {
         }
     }
     /// A scene of a task's length, or a printed reason why there is none.
-    fn scene(folder: &std::path::Path, quality: u32) -> Option<Vec<u8>> {
+    /// `aside` is how many pixels per frame it goes its own way.
+    fn scene(folder: &std::path::Path, quality: u32, aside: f32) -> Option<Vec<u8>> {
         leoma_scoring::media::Ffmpeg::find().map_err(|missing| println!("skipped: {missing}")).ok()?;
-        let source = "testsrc2=s=1200x640:r=16,gblur=1,crop=832:480:x='60+n*3':y='80+20*sin(n/12)'";
+        let source =
+            format!("testsrc2=s=1200x640:r=16,gblur=1,crop=832:480:x='60+n*3':y='80+20*sin(n/12)+{aside}*n':exact=1");
         let path = folder.join(format!("{quality}.mp4"));
         let made = std::process::Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-y", "-threads", "2", "-f", "lavfi", "-i", source, "-frames:v", "81"])
+            .args(["-nostdin", "-v", "error", "-y", "-threads", "2", "-f", "lavfi", "-i", &source, "-frames:v", "81"])
             .args(["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", &quality.to_string()])
             .arg(&path)
             .status();
@@ -336,7 +391,7 @@ mod tests {
         use crate::miners::{ChutesClient, GenerateRequest};
         use leoma_scoring::media::{ClipShape, Limits};
         let folder = tempfile::tempdir().unwrap();
-        let (Some(clip), Some(copy)) = (scene(folder.path(), 16), scene(folder.path(), 22)) else { return };
+        let (Some(clip), Some(copy)) = (scene(folder.path(), 16, 0.0), scene(folder.path(), 22, 0.06)) else { return };
         // A box that players skip: the same pictures in more bytes than the judge takes, and fewer than we do.
         let padding = 20_u32 << 20;
         let padded = [&copy[..], &padding.to_be_bytes(), b"free", &vec![0; padding as usize - 8]].concat();
@@ -347,6 +402,7 @@ mod tests {
             ("GEMINI_API_KEY", "a-key".to_owned()),
             ("CHUTES_GENERATE_URL", format!("{base}/generate/{{slug}}")),
             ("LEOMA_DEVICE", "cpu".to_owned()),
+            ("LEOMA_JUDGE", "both".to_owned()),
         ];
         let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let sources = crate::config::Sources { environment, ..Default::default() };
@@ -389,9 +445,13 @@ mod tests {
             answers.push(Answer { miner, model_revision: "r".into(), commit_block, video, latency_ms: 1 });
         }
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-        let entries = judging.judge_all(&clip, "a pattern", &answers, &metrics).await.unwrap();
+        let reference = judging.reference(&clip.mp4).await.unwrap();
+        let (entries, evidence) = judging.judge_all(&reference, &clip, "a pattern", &answers, &metrics).await.unwrap();
         let [copy, padded, endless] = &entries[..] else { panic!("an entry is missing: {entries:?}") };
-        assert_eq!(copy.reasoning, "seen");
+        assert!(copy.reasoning.ends_with("seen"), "{copy:?}");
+        let evidence = &evidence[&copy.hotkey];
+        assert!(evidence.measures.as_ref().unwrap()["agreement"].as_f64().unwrap() > 0.9, "{evidence:?}");
+        assert!(evidence.judge.as_ref().unwrap().raw.contains("\"reasoning\":\"seen\""), "{evidence:?}");
         assert!(copy.passed, "{copy:?}");
         assert!(!padded.passed && padded.reasoning.contains("more than judge"), "{padded:?}");
         assert_eq!(padded.status, EntryStatus::Failed);

@@ -181,11 +181,12 @@ impl Sampler {
             return Err(TaskError::NoMiners);
         }
         let clip = self.choose_clip(task_id, corpus).await?;
-        let prompt = self.judging.describe(&clip.mp4).await?;
+        let reference = self.judging.reference(&clip.mp4).await?;
+        let prompt = self.judging.describe(&clip.mp4, &reference).await?;
         let answers = self.ask_all(&miners, &clip, &prompt).await;
-        let entries = self.judging.judge_all(&clip, &prompt, &answers, &self.metrics).await?;
+        let (entries, evidence) = self.judging.judge_all(&reference, &clip, &prompt, &answers, &self.metrics).await?;
         let passed = entries.iter().filter(|entry| entry.passed).count();
-        self.publish(publish::Finished { task_id, head, clip, prompt, answers, entries }).await?;
+        self.publish(publish::Finished { task_id, head, clip, prompt, answers, entries, evidence }).await?;
         Ok(passed)
     }
 }

@@ -3,6 +3,7 @@
 //! The order: files of the task to the spool folder; verdicts signed; the signed file into the database; everything into
 //! our bucket, the verdict file last; the announcement. What was signed and not published is published at the next start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use leoma_storage::TaskArtefacts;
 use super::ask::Answer;
 use super::{Sampler, TaskError};
 use crate::chain::Head;
-use crate::corpus::{TaskClip, TaskMetadata};
+use crate::corpus::{Evidence, TaskClip, TaskMetadata};
 use crate::state::StoredFile;
 
 /// Everything a task came to.
@@ -25,11 +26,12 @@ pub(super) struct Finished {
     pub(super) prompt: String,
     pub(super) answers: Vec<Answer>,
     pub(super) entries: Vec<VerdictEntry>,
+    pub(super) evidence: BTreeMap<Hotkey, Evidence>,
 }
 
 impl Sampler {
     pub(super) async fn publish(&self, finished: Finished) -> Result<(), TaskError> {
-        let Finished { task_id, head, clip, prompt, answers, entries } = finished;
+        let Finished { task_id, head, clip, prompt, answers, entries, evidence } = finished;
         let network = self.library.network();
         let metadata = TaskMetadata {
             task_id,
@@ -40,6 +42,7 @@ impl Sampler {
             prompt,
             judge: self.judging.id().to_owned(),
             clip: clip.proof.clone(),
+            evidence,
         };
         let folder = self.spool.join(task_id.to_string());
         let disk = |source| TaskError::Disk { path: folder.clone(), source };

@@ -27,7 +27,7 @@ pub enum EntryStatus {
     Frozen,
     /// Not a video that the decoder's limits admit.
     Undecodable,
-    /// The same video as an earlier miner's.
+    /// The same video as an earlier miner's, or the source clip itself.
     Duplicate,
     /// A word of another implementation.
     Other(String),

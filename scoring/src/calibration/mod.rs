@@ -146,7 +146,7 @@ impl Degradation {
 }
 
 /// Pixels by which an honest answer's things are off at its end.
-const HONEST_DEVIATION: f32 = 4.0;
+const HONEST_DEVIATION: f32 = 10.0;
 /// Grain of an honest answer, of 255.
 const HONEST_GRAIN: f32 = 0.8;
 

@@ -1,6 +1,6 @@
 //! Google's Gemini over its REST interface: `POST {base}/v1beta/models/{model}:generateContent`.
 
-use super::{Judge, JudgeAnswer, JudgeError, JudgeRequest, prompts};
+use super::{Judge, JudgeError, JudgeRequest, Judgement, prompts};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +23,8 @@ const FRAMES_PER_SECOND: u32 = 16;
 const DESCRIPTION_TOKENS: u32 = 400;
 /// Tokens for the JSON of a grade with its lists.
 const GRADE_TOKENS: u32 = 1024;
+/// A longer name is no name.
+const MAX_MODEL_CHARS: usize = 100;
 /// The longest pause that a `Retry-After` can make us take.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -82,6 +84,12 @@ pub struct GeminiJudge {
     config: GeminiConfig,
 }
 
+/// What the service said.
+struct Reply {
+    text: String,
+    model: String,
+}
+
 /// One attempt's failure.
 enum Attempt {
     /// Worth another, after the service's own pause where it named one.
@@ -121,12 +129,12 @@ impl GeminiJudge {
     }
 
     /// Asks until there is an answer, a final refusal, or no attempt left.
-    async fn ask(&self, body: Value) -> Result<String, JudgeError> {
+    async fn ask(&self, body: Value) -> Result<Reply, JudgeError> {
         let mut pause = self.config.backoff;
         let mut last = "it was never asked".to_owned();
         for attempt in 1..=self.config.attempts {
             match self.attempt(&body).await {
-                Ok(text) => return Ok(text),
+                Ok(reply) => return Ok(reply),
                 Err(Attempt::Final(error)) => return Err(error),
                 Err(Attempt::Again { reason, pause: named }) => {
                     tracing::warn!(judge = self.id(), attempt, reason, "judge did not answer");
@@ -141,7 +149,7 @@ impl GeminiJudge {
         Err(JudgeError::Unreachable { judge: self.id(), attempts: self.config.attempts, reason: last })
     }
 
-    async fn attempt(&self, body: &Value) -> Result<String, Attempt> {
+    async fn attempt(&self, body: &Value) -> Result<Reply, Attempt> {
         let again = |error: reqwest::Error| Attempt::Again { reason: describe_error(&error), pause: None };
         let response = self.client.post(self.url.clone()).json(body).send().await.map_err(again)?;
         let status = response.status();
@@ -149,7 +157,7 @@ impl GeminiJudge {
         let pause = pause.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         let bytes = bounded_body(response).await?;
         if status.is_success() {
-            return self.text_of(&bytes).map_err(Attempt::Final);
+            return self.reply_of(&bytes).map_err(Attempt::Final);
         }
         let code = error_code(&bytes);
         if status.as_u16() == 408 || status.as_u16() == 429 || status.is_server_error() {
@@ -158,8 +166,8 @@ impl GeminiJudge {
         Err(Attempt::Final(JudgeError::Refused { judge: self.id(), status: status.as_u16(), code }))
     }
 
-    /// The text of the first candidate, all its parts in order.
-    fn text_of(&self, bytes: &[u8]) -> Result<String, JudgeError> {
+    /// The text of the first candidate, all its parts in order, and the model's name as the service gives it.
+    fn reply_of(&self, bytes: &[u8]) -> Result<Reply, JudgeError> {
         let no_text = |reason: &str| JudgeError::NoText { judge: self.id(), reason: reason.to_owned() };
         let answer: Value = serde_json::from_slice(bytes).map_err(|_| no_text("the reply is not JSON"))?;
         let candidate = &answer["candidates"][0];
@@ -169,7 +177,8 @@ impl GeminiJudge {
             let reason = candidate["finishReason"].as_str().or(answer["promptFeedback"]["blockReason"].as_str());
             return Err(no_text(&code_word(reason.unwrap_or("no reason given"))));
         }
-        Ok(text)
+        let stated = answer["modelVersion"].as_str().filter(|name| name.len() <= MAX_MODEL_CHARS);
+        Ok(Reply { text, model: stated.unwrap_or(&self.config.model).to_owned() })
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), JudgeError> {
@@ -192,11 +201,11 @@ impl Judge for GeminiJudge {
             "contents": [{"role": "user", "parts": [{"text": prompts::DESCRIPTION}, video(clip_mp4)]}],
             "generationConfig": {"temperature": 0.2, "maxOutputTokens": DESCRIPTION_TOKENS},
         });
-        let text = self.ask(body).await?;
+        let text = self.ask(body).await?.text;
         Ok(text.trim().chars().take(MAX_DESCRIPTION_CHARS).collect())
     }
 
-    async fn judge(&self, request: JudgeRequest<'_>) -> Result<JudgeAnswer, JudgeError> {
+    async fn judge(&self, request: JudgeRequest<'_>) -> Result<Judgement, JudgeError> {
         self.check_size(request.video_mp4.len() + request.first_frame_png.len())?;
         let body = json!({
             "systemInstruction": {"parts": [{"text": prompts::GRADING_SYSTEM}]},
@@ -213,7 +222,8 @@ impl Judge for GeminiJudge {
                 "responseMimeType": "application/json",
             },
         });
-        Ok(JudgeAnswer::from_text(&self.ask(body).await?, request.thresholds))
+        let reply = self.ask(body).await?;
+        Ok(Judgement::new(&reply.text, &reply.model, request.thresholds))
     }
 }
 

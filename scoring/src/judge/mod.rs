@@ -14,6 +14,69 @@ pub use gemini::{ApiKey, GeminiConfig, GeminiJudge};
 
 use async_trait::async_trait;
 
+/// Most characters of a judge's raw answer that are kept: one with its lists in full has half of that.
+const KEPT_CHARS: usize = 8192;
+
+/// Who judges a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JudgeChoice {
+    /// The metrics alone: no key, no third party.
+    #[default]
+    Local,
+    /// Gemini alone; the metrics still find what is no answer at all.
+    Gemini,
+    /// The metrics, and in each critical aspect the lower of both.
+    Both,
+}
+
+impl JudgeChoice {
+    /// Whether Gemini is asked.
+    pub fn asks_gemini(self) -> bool {
+        self != Self::Local
+    }
+}
+
+impl std::str::FromStr for JudgeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "local" => Ok(Self::Local),
+            "gemini" => Ok(Self::Gemini),
+            "both" => Ok(Self::Both),
+            _ => Err("a judge is local, gemini or both".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for JudgeChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Gemini => "gemini",
+            Self::Both => "both",
+        })
+    }
+}
+
+/// A judge's answer with the words that it follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// Normalised.
+    pub answer: JudgeAnswer,
+    /// What the judge wrote, its first 8 192 characters.
+    pub raw: String,
+    /// The model that says it wrote it.
+    pub model: String,
+}
+
+impl Judgement {
+    fn new(raw: &str, model: &str, thresholds: JudgeThresholds) -> Self {
+        let answer = JudgeAnswer::from_text(raw, thresholds);
+        Self { answer, raw: raw.chars().take(KEPT_CHARS).collect(), model: model.to_owned() }
+    }
+}
+
 /// What a judge is shown to grade one answer.
 #[derive(Debug, Clone, Copy)]
 pub struct JudgeRequest<'a> {
@@ -39,11 +102,11 @@ pub trait Judge: Send + Sync {
     /// The judge could not be asked, or said nothing.
     async fn describe(&self, clip_mp4: &[u8]) -> Result<String, JudgeError>;
 
-    /// The judge's normalised answer.
+    /// The judge's answer, normalised and as it came.
     ///
     /// # Errors
     /// The judge could not be asked, or said nothing.
-    async fn judge(&self, request: JudgeRequest<'_>) -> Result<JudgeAnswer, JudgeError>;
+    async fn judge(&self, request: JudgeRequest<'_>) -> Result<Judgement, JudgeError>;
 }
 
 /// Why a judge gave no answer. None of these says anything about a miner, and none carries a key.

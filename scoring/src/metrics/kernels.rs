@@ -2,8 +2,8 @@
 
 use super::{Camera, Shift};
 use super::{
-    align, blockiness, camera, change_from_first, correlations, detail_correlation, distance, flicker,
-    frame_difference, laplacian_variance, lucas_kanade, motion_amount, motion_direction, motion_excess,
+    align, blockiness, camera, change_from_first, correlations, detail_correlation, distance, distance_by_place,
+    flicker, frame_difference, laplacian_variance, lucas_kanade, motion_amount, motion_direction, motion_excess,
     motion_smoothness, ms_ssim, noise_sigma, psnr, register, ssim, visible, warping_error,
 };
 use crate::tensors::{read, tensor};
@@ -139,6 +139,9 @@ pub trait Kernels<'a> {
     /// Mean length of the difference per map, over all channels as one vector.
     fn distance(&self, left: &Grid, right: &Grid) -> Vec<f32>;
 
+    /// Mean length of the difference per place, over all maps and channels.
+    fn distance_by_place(&self, left: &Grid, right: &Grid) -> Vec<f32>;
+
     /// Mean absolute difference of neighbouring maps.
     fn frame_difference(&self, maps: &Grid) -> Vec<f32>;
 
@@ -254,6 +257,10 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
 
     fn distance(&self, left: &Grid, right: &Grid) -> Vec<f32> {
         read(distance(&self.upload(left), &self.upload(right)))
+    }
+
+    fn distance_by_place(&self, left: &Grid, right: &Grid) -> Vec<f32> {
+        read(distance_by_place(&self.upload(left), &self.upload(right)))
     }
 
     fn frame_difference(&self, maps: &Grid) -> Vec<f32> {

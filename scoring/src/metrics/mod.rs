@@ -31,7 +31,7 @@ mod warping;
 
 pub use blockiness::blockiness;
 pub use camera::{Camera, camera};
-pub use colour::distance;
+pub use colour::{distance, distance_by_place, local_distance};
 pub use flicker::{change_from_first, flicker, frame_difference, motion_excess};
 pub use flow::lucas_kanade;
 pub use freeze::{held_fraction, longest_hold};
@@ -41,7 +41,7 @@ pub use motion::{motion_amount, motion_direction, motion_smoothness};
 pub use noise::noise_sigma;
 pub use psnr::psnr;
 pub use registration::{Shift, align, register};
-pub use replay::{correlations, detail_correlation, recurrence, replay};
+pub use replay::{agreement, correlations, detail_correlation, most_alike, recurrence, replay, replayed_detail};
 pub use sharpness::laplacian_variance;
 pub use ssim::{ms_ssim, ssim};
 pub use warping::{visible, warping_error};

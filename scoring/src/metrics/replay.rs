@@ -13,7 +13,8 @@ use burn::tensor::ops::ConvOptions;
 pub(super) const LEAST_DETAIL: f32 = 1e-7;
 
 /// Correlation of fine detail per frame after the first, `[n - 1]`, -1 to 1: of the Laplacians of both clips' changes from
-/// their first frames. Near 1 for the source replayed and near 0 for another video, whatever both move like.
+/// their first frames. Near 1 for the source replayed; near 1/2 for another video from the same first frame, whatever both
+/// move like, because both no longer show it.
 pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let kernel = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]];
     let kernel = Tensor::<B, 2>::from_floats(kernel, &left.device()).reshape([1, 1, 3, 3]);
@@ -40,6 +41,32 @@ pub fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Te
         changes / (power * (channels * rows * columns) as f32).sqrt()
     };
     changes(left).matmul(changes(right).transpose())
+}
+
+/// How alike two clips are at the same time, `[n - 1]`, -1 to 1: of each frame after the first, coarsely. `correlations` is
+/// `[frames, frames]`.
+pub fn agreement(correlations: &[f32], frames: usize) -> Vec<f32> {
+    (1..frames).map(|frame| correlations[frame * frames + frame]).collect()
+}
+
+/// For each frame the frame of the other clip that is most like it, the earliest of equals. `correlations` is
+/// `[frames, others]`.
+pub fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
+    let others = (correlations.len() / frames.max(1)).max(1);
+    let best = |line: &[f32]| (0..line.len()).rev().max_by(|a, b| line[*a].total_cmp(&line[*b])).unwrap_or(0);
+    correlations.chunks_exact(others).map(best).collect()
+}
+
+/// How far a clip is another one itself by fine detail, 0 to 1: the mean over the better half of its second half, where
+/// whoever makes a clip of his own is no longer carried by the first frame. A replay at another speed meets the other
+/// clip's frames only now and then. `details` has one value for each frame after the first, see [`detail_correlation`]:
+/// what both clips no longer show of the first frame is half of their change, so that 1/2 stands for no likeness.
+pub fn replayed_detail(details: &[f32]) -> f32 {
+    let mut late = details[details.len() / 2..].to_vec();
+    late.sort_unstable_by(|a, b| b.total_cmp(a));
+    late.truncate(late.len().div_ceil(2));
+    let mean = late.iter().sum::<f32>() / late.len().max(1) as f32;
+    (2.0 * mean - 1.0).max(0.0)
 }
 
 /// How far a clip is a replay of another, 0 to 1: for each frame after the first the best likeness with any frame of the
@@ -84,6 +111,15 @@ mod tests {
         assert!(recurrence(&clip(|frame| (frame % 20) as f32), 40) > 0.4);
         assert!(recurrence(&clip(|frame| frame.min(40 - frame) as f32), 40) > 0.2);
         assert_eq!(recurrence(&[], 0), 0.0);
+    }
+
+    #[test]
+    fn likeness_at_the_same_time_and_at_the_best() {
+        let later = clip(|frame| frame as f32);
+        assert_eq!(agreement(&later, 40), [1.0; 39]);
+        assert_eq!(most_alike(&[0.1, 0.9, 0.9, 0.5, 0.2, 0.1], 2), [1, 0]);
+        assert_eq!(replayed_detail(&[9.0, 9.0, 0.0, 1.0, 0.5, 0.0]), 0.5);
+        assert_eq!(replayed_detail(&[]), 0.0);
     }
 
     #[test]

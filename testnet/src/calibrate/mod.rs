@@ -85,7 +85,8 @@ async fn calibrate(args: CalibrateArgs) -> anyhow::Result<Report> {
     };
     let degradations = if args.only.is_empty() { Degradation::ALL.to_vec() } else { args.only };
     tokio::task::spawn_blocking(move || {
-        let scorer = Scorer::open(args.device, AspectPolicy::SUBNET)?;
+        // The untouched source is one of the videos here.
+        let scorer = Scorer::open(args.device, AspectPolicy { forbid_replay: false, ..AspectPolicy::SUBNET })?;
         let each = 1 + clips::RATE_FACTORS.len() + HONEST_ANSWERS + STRENGTHS * degradations.len();
         let progress = ProgressBar::new((sources.len() * each) as u64);
         progress.set_style(ProgressStyle::with_template("{pos}/{len} videos scored, {eta} left: {msg}")?);

@@ -10,54 +10,168 @@ use crate::seed::Seed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// A faithful re-encoding.
+    /// A good model: motion nearly the source's, details of its own.
     Good,
+    /// As good, but half of the requests stay unanswered.
+    Sometimes,
     /// Everything out of focus.
     Blur,
     /// Grain that changes every frame.
     Noise,
-    /// Brightness that swings four times a second.
+    /// Brightness that jumps from frame to frame.
     Flicker,
-    /// A picture that slides away and changes colour.
+    /// Colours that move away.
     Drift,
     /// Four frames a second, each shown four times.
     LowFrameRate,
     /// The first frame for five seconds.
     Freeze,
+    /// The same under moving grain.
+    GrainyFreeze,
     /// A good endpoint whose model is a copy of another miner's.
     Copycat,
-    /// A good one that leaves half of the requests unanswered.
-    Sometimes,
+    /// The source clip, which has leaked.
+    Replay,
+    /// The first second over and over.
+    Loop,
+    /// A good first second, then something else.
+    Garbage,
+    /// Letters that praise the video.
+    Overlay,
+    /// A sixth of the pixels, enlarged.
+    Upscaled,
+    /// A quarter of the clip.
+    Short,
+    /// Another size than was asked for.
+    WrongSize,
+    /// A playlist that would have the decoder open another file.
+    Playlist,
+    /// The good miner's video, encoded anew.
+    Recoded,
+    /// The good miner's video without its border.
+    Cropped,
+    /// The good miner's video in the mirror.
+    Flipped,
+    /// The good miner's video, brighter and with more contrast.
+    Equalised,
+    /// The good miner's video, a tenth slower.
+    Slowed,
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+/// How a verdict has to name what a miner does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The entry's status.
+    pub status: &'static str,
+    /// A part of its reasoning.
+    pub reason: &'static str,
+}
+
+impl Role {
+    /// Everyone, as they join: six miners have one of each main kind, [`Role::ALL`]`.len()` have the whole zoo.
+    pub const ALL: [Self; 23] = [
+        Self::Good,
+        Self::Blur,
+        Self::Freeze,
+        Self::Copycat,
+        Self::Sometimes,
+        Self::Drift,
+        Self::Flicker,
+        Self::Noise,
+        Self::LowFrameRate,
+        Self::Replay,
+        Self::Loop,
+        Self::Overlay,
+        Self::Upscaled,
+        Self::Garbage,
+        Self::Short,
+        Self::WrongSize,
+        Self::Playlist,
+        Self::GrainyFreeze,
+        Self::Recoded,
+        Self::Cropped,
+        Self::Flipped,
+        Self::Equalised,
+        Self::Slowed,
+    ];
+
+    /// Its name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Good => "good",
+            Self::Sometimes => "sometimes",
             Self::Blur => "blur",
             Self::Noise => "noise",
             Self::Flicker => "flicker",
             Self::Drift => "drift",
             Self::LowFrameRate => "low_frame_rate",
             Self::Freeze => "freeze",
+            Self::GrainyFreeze => "grainy_freeze",
             Self::Copycat => "copycat",
-            Self::Sometimes => "sometimes",
-        })
+            Self::Replay => "replay",
+            Self::Loop => "loop",
+            Self::Garbage => "garbage",
+            Self::Overlay => "overlay",
+            Self::Upscaled => "upscaled",
+            Self::Short => "short",
+            Self::WrongSize => "wrong_size",
+            Self::Playlist => "playlist",
+            Self::Recoded => "recoded",
+            Self::Cropped => "cropped",
+            Self::Flipped => "flipped",
+            Self::Equalised => "equalised",
+            Self::Slowed => "slowed",
+        }
+    }
+
+    /// What a verdict about its video says; `None` for those whose video is good. A copycat's model is found out before it
+    /// is asked for a video.
+    #[must_use]
+    pub const fn expected(self) -> Option<Expected> {
+        let (status, reason) = match self {
+            Self::Good | Self::Sometimes | Self::Copycat => return None,
+            Self::Blur | Self::Upscaled => ("failed", "detail"),
+            Self::Noise => ("failed", "noise"),
+            Self::Flicker => ("failed", "flicker"),
+            Self::Drift => ("failed", "drift"),
+            Self::LowFrameRate => ("failed", "held"),
+            Self::Loop => ("failed", "recurrence"),
+            Self::Garbage => ("failed", "agreement"),
+            Self::Overlay => ("failed", "content_local"),
+            Self::Freeze | Self::GrainyFreeze => ("frozen", ""),
+            Self::Short => ("too_short", ""),
+            Self::WrongSize => ("wrong_resolution", ""),
+            Self::Playlist => ("undecodable", ""),
+            Self::Replay => ("duplicate", "source clip"),
+            Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed => ("duplicate", "video"),
+        };
+        Some(Expected { status, reason })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
 /// The roles of `count` miners in the order in which they commit.
 ///
 /// The one good miner is always there and is not the first to commit: it has to beat an earlier, worse one by its
-/// margin. Six miners are good, blur, drift or flicker, freeze, copycat and sometimes; more bring the other defects,
-/// then repeats. A copycat commits after the good miner whose model it copies.
+/// margin. Whoever copies its model or its videos commits after it. Beyond the whole zoo, roles repeat.
 #[must_use]
 pub fn cast(seed: &Seed, count: usize) -> Vec<Role> {
-    let (one, other) =
-        if seed.fraction("cast") < 0.5 { (Role::Drift, Role::Flicker) } else { (Role::Flicker, Role::Drift) };
-    let first = [Role::Good, Role::Blur, Role::Freeze, Role::Copycat, Role::Sometimes, one];
-    let more = [other, Role::Noise, Role::LowFrameRate, Role::Blur, Role::Freeze, Role::Sometimes, Role::Copycat, one];
-    let roles = first.into_iter().chain(more.into_iter().cycle()).take(count);
+    let mut zoo = Role::ALL.to_vec();
+    if seed.fraction("cast") < 0.5 {
+        let place = |role| Role::ALL.iter().position(|found| *found == role);
+        if let (Some(one), Some(other)) = (place(Role::Drift), place(Role::Flicker)) {
+            zoo.swap(one, other);
+        }
+    }
+    let roles = zoo.into_iter().cycle().take(count.min(Role::ALL.len()));
+    let more = Role::ALL.into_iter().filter(|role| *role != Role::Good).cycle();
+    let roles = roles.chain(more.take(count.saturating_sub(Role::ALL.len())));
     let mut rest: Vec<Role> = roles.filter(|role| *role != Role::Good).collect();
     if count == 0 {
         return rest;
@@ -77,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn six_miners_show_every_kind_of_answer() {
+    fn six_miners_show_every_main_kind_of_answer() {
         for seed in 0..20 {
             let roles = cast(&Seed::new(seed.to_string()), 6);
             assert_eq!(roles.len(), 6);
@@ -89,13 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn any_number_has_one_good_miner_before_its_copies() {
-        for count in 1..30 {
+    fn the_whole_zoo_has_everyone_once() {
+        let roles = cast(&Seed::new("zoo"), Role::ALL.len());
+        for role in Role::ALL {
+            assert_eq!(roles.iter().filter(|&&found| found == role).count(), 1, "{role}");
+            assert_eq!(serde_json::to_value(role).unwrap(), role.name());
+        }
+    }
+
+    #[test]
+    fn any_number_has_one_good_miner_before_those_who_copy_it() {
+        for count in 1..60 {
             let roles = cast(&Seed::new("x"), count);
             assert_eq!(roles.len(), count);
             let good = roles.iter().position(|role| *role == Role::Good).unwrap();
             assert_eq!(roles.iter().filter(|role| **role == Role::Good).count(), 1);
-            assert!(roles.iter().position(|role| *role == Role::Copycat).is_none_or(|copy| copy > good));
+            let copies = |role: &Role| *role == Role::Copycat || role.expected().is_some_and(|e| e.status == "duplicate");
+            assert!(roles.iter().position(copies).is_none_or(|copy| copy > good));
         }
         assert_eq!(cast(&Seed::new("x"), 0), []);
     }

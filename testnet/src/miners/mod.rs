@@ -8,7 +8,7 @@ mod clips;
 mod render;
 mod serve;
 
-pub use cast::{Role, cast};
+pub use cast::{Expected, Role, cast};
 pub use clips::{ClipIndex, ClipMatch};
 pub use render::{CLIP_FRAMES, Renderer};
 pub use serve::{Miner, router};
@@ -35,6 +35,9 @@ pub enum MinerError {
     /// No clip of the corpus has a five-second segment.
     #[error("no clip of the corpus is as long as {CLIP_FRAMES} frames")]
     NoClip,
+    /// A thread was lost.
+    #[error("rendering broke off: {0}")]
+    Thread(#[from] tokio::task::JoinError),
     /// A file could not be handled.
     #[error("video file: {0}")]
     Io(#[from] std::io::Error),

@@ -1,10 +1,12 @@
-//! Encodes five seconds of a source clip, with a miner's defect.
+//! Makes a miner's answer from five seconds of a source clip, as its nature has it.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use leoma_scoring::calibration::{Degradation, STRENGTHS, honest};
+use leoma_scoring::media::{Clip, Rational, VideoInfo};
 use tokio::sync::Semaphore;
 
 use super::{ClipMatch, MinerError, Role};
@@ -13,11 +15,15 @@ use crate::corpus::{FRAME_RATE, HEIGHT, WIDTH, ffmpeg};
 /// Frames of an answer: five seconds and the first frame.
 pub const CLIP_FRAMES: usize = 81;
 /// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
-const KEPT_ANSWERS: usize = 48;
+const KEPT_ANSWERS: usize = 64;
 /// Constant quality of an answer, for the fastest preset: a busy machine must not make good miners late.
 const QUALITY: u32 = 24;
 /// Grain takes more bytes than any picture: at this quality a noisy answer stays small enough for a judge's request.
 const GRAIN_QUALITY: u32 = 34;
+/// What the good miner's own part follows from; all others have one that follows from their names.
+const GOOD_SEED: u64 = 1;
+/// A playlist that names a file of the validator's machine.
+const PLAYLIST: &[u8] = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n";
 
 /// Renders answers, a few at a time, and keeps the newest.
 #[derive(Debug)]
@@ -27,7 +33,70 @@ pub struct Renderer {
     kept: Mutex<VecDeque<(Order, Bytes)>>,
 }
 
-type Order = (ClipMatch, Role);
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Order {
+    clip: ClipMatch,
+    role: Role,
+    seed: u64,
+}
+
+/// What an answer is made from.
+enum Base {
+    /// The source clip.
+    Source,
+    /// What a good model would make of it.
+    Own,
+    /// The good miner's answer.
+    Stolen,
+}
+
+/// How an answer is made.
+struct Recipe {
+    base: Base,
+    change: Option<Degradation>,
+    filter: &'static str,
+}
+
+impl Recipe {
+    /// `None` where there is no video.
+    fn of(role: Role) -> Option<Self> {
+        let recipe = |base, change, filter| Some(Self { base, change, filter });
+        let own = |change| recipe(Base::Own, Some(change), "null");
+        let stolen = |filter| recipe(Base::Stolen, None, filter);
+        match role {
+            Role::Good | Role::Copycat | Role::Sometimes => recipe(Base::Own, None, "null"),
+            Role::Blur => own(Degradation::Blur),
+            Role::Noise => own(Degradation::Noise),
+            Role::Flicker => own(Degradation::Flicker),
+            Role::Drift => own(Degradation::Drift),
+            Role::Overlay => own(Degradation::Overlay),
+            Role::Upscaled => own(Degradation::Upscaled),
+            Role::Loop => own(Degradation::Loop),
+            Role::Freeze => own(Degradation::Frozen),
+            Role::GrainyFreeze => {
+                recipe(Base::Own, Some(Degradation::Frozen), "noise=alls=12:allf=t")
+            }
+            Role::LowFrameRate => {
+                recipe(Base::Own, None, "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1")
+            }
+            Role::Short => recipe(Base::Own, None, "trim=end_frame=20"),
+            Role::WrongSize => recipe(Base::Own, None, "scale=640:360"),
+            // The rest of the clip upside down, backwards and in other colours.
+            Role::Garbage => recipe(
+                Base::Own,
+                None,
+                "split[a][b];[a]trim=end_frame=16[a];[b]reverse,vflip,hue=h=140,trim=end_frame=65[b];[a][b]concat",
+            ),
+            Role::Replay => recipe(Base::Source, None, "null"),
+            Role::Recoded => stolen("null"),
+            Role::Cropped => stolen("crop=iw*0.9:ih*0.9,scale=832:480"),
+            Role::Flipped => stolen("hflip"),
+            Role::Equalised => stolen("eq=contrast=1.15:brightness=0.05:saturation=1.2"),
+            Role::Slowed => stolen("setpts=PTS/0.9,fps=16"),
+            Role::Playlist => None,
+        }
+    }
+}
 
 impl Renderer {
     /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at most.
@@ -36,28 +105,58 @@ impl Renderer {
         Arc::new(Self { folder, turns: Semaphore::new(concurrency.max(1)), kept: Mutex::default() })
     }
 
-    /// The MP4 that a miner of this role gives for the clip.
+    /// What the miner `name` of this role gives for the clip.
     ///
     /// # Errors
     /// When ffmpeg or the file system fails.
-    pub async fn render(&self, clip: ClipMatch, role: Role) -> Result<Bytes, MinerError> {
-        let order = (clip, role);
+    pub async fn render(&self, clip: ClipMatch, role: Role, name: &str) -> Result<Bytes, MinerError> {
+        let Some(recipe) = Recipe::of(role) else { return Ok(Bytes::from_static(PLAYLIST)) };
+        let seed = if role == Role::Good { GOOD_SEED } else { seed_of(name) };
+        let order = Order { clip, role, seed };
         if let Some(video) = self.kept(&order) {
             return Ok(video);
         }
+        let stolen = match recipe.base {
+            Base::Stolen => Some(Box::pin(self.render(order.clip.clone(), Role::Good, name)).await?),
+            Base::Source | Base::Own => None,
+        };
         // The semaphore is never closed; should it be, rendering without a turn does no harm.
         let _turn = self.turns.acquire().await.ok();
         if let Some(video) = self.kept(&order) {
             return Ok(video);
         }
-        // MP4 needs a seekable output.
-        let file = tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
-        ffmpeg::run(&arguments(&order.0, role, &file.path().display().to_string()), Vec::new()).await?;
-        let video = Bytes::from(tokio::fs::read(file.path()).await?);
+        let video = self.make(&order, &recipe, stolen).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT_ANSWERS - 1);
         kept.push_front((order, video.clone()));
         Ok(video)
+    }
+
+    async fn make(&self, order: &Order, recipe: &Recipe, stolen: Option<Bytes>) -> Result<Bytes, MinerError> {
+        let raw = match stolen {
+            Some(video) => {
+                let file = tempfile::Builder::new().prefix("stolen-").suffix(".mp4").tempfile_in(&self.folder)?;
+                tokio::fs::write(file.path(), &video).await?;
+                ffmpeg::run(&decoding(&["-i", &file.path().display().to_string()], "null"), Vec::new()).await?
+            }
+            None => {
+                // As validators cut and scale a source clip: the miner knows what kind of video it is asked for.
+                let filter = format!(
+                    "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
+                     crop={WIDTH}:{HEIGHT},setsar=1"
+                );
+                let start = format!("{}us", order.clip.start_micros);
+                let path = order.clip.path.display().to_string();
+                ffmpeg::run(&decoding(&["-ss", &start, "-i", &path], &filter), Vec::new()).await?
+            }
+        };
+        let (own, change, seed) = (matches!(recipe.base, Base::Own), recipe.change, order.seed);
+        let raw = tokio::task::spawn_blocking(move || changed(raw, own.then_some(seed), change)).await??;
+        // MP4 needs a seekable output.
+        let file = tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
+        let quality = if order.role == Role::Noise { GRAIN_QUALITY } else { QUALITY };
+        ffmpeg::run(&encoding(recipe.filter, quality, &file.path().display().to_string()), raw).await?;
+        Ok(Bytes::from(tokio::fs::read(file.path()).await?))
     }
 
     fn kept(&self, order: &Order) -> Option<Bytes> {
@@ -66,38 +165,56 @@ impl Renderer {
     }
 }
 
-fn arguments(clip: &ClipMatch, role: Role, output: &str) -> Vec<String> {
-    let frames = CLIP_FRAMES.to_string();
-    // As validators cut and scale a source clip: the miner knows what kind of video it is asked for.
-    let mut filter = format!(
-        "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
-         crop={WIDTH}:{HEIGHT},setsar=1"
-    );
-    if let Some(defect) = defect(role) {
-        filter = format!("{filter},{defect}");
+/// A seed for a name (FNV-1a); never the good miner's.
+fn seed_of(name: &str) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    hash | 2
+}
+
+/// Frames as a good model makes them where there is a seed, then made worse.
+fn changed(raw: Vec<u8>, own: Option<u64>, change: Option<Degradation>) -> Result<Vec<u8>, MinerError> {
+    if own.is_none() && change.is_none() {
+        return Ok(raw);
     }
-    let start = format!("{}us", clip.start_micros);
-    let (path, rate, quality) = (clip.path.display().to_string(), FRAME_RATE.to_string(), quality(role).to_string());
-    let mut words = vec!["-ss", &start, "-i", &path, "-an", "-vf", &filter, "-frames:v", &frames, "-r", &rate];
-    words.extend(["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-crf", &quality, "-pix_fmt", "yuv420p"]);
+    let (width, height) = (WIDTH as usize, HEIGHT as usize);
+    let info = VideoInfo {
+        width: WIDTH,
+        height: HEIGHT,
+        fps: Some(Rational { numerator: FRAME_RATE, denominator: 1 }),
+        frames: None,
+        duration_ms: None,
+        codec: "rawvideo".to_owned(),
+        colour_space: None,
+    };
+    let bytes = width * height * 3 / 2;
+    let frames = raw.chunks_exact(bytes).map(<[u8]>::to_vec).collect();
+    let mut clip = Clip::from_planes(width, height, info, frames)
+        .ok_or(MinerError::Picture { expected: bytes, found: raw.len() })?;
+    if let Some(seed) = own {
+        clip = honest(&clip, seed);
+    }
+    if let Some(change) = change {
+        clip = change.apply(&clip, STRENGTHS, own.unwrap_or_default());
+    }
+    let planes = (0..clip.len()).flat_map(|frame| {
+        let (blue, red) = clip.chroma(frame);
+        [clip.luma(frame), blue, red]
+    });
+    Ok(planes.flatten().copied().collect())
+}
+
+fn decoding(input: &[&str], filter: &str) -> Vec<String> {
+    let frames = CLIP_FRAMES.to_string();
+    let output = ["-an", "-vf", filter, "-frames:v", &frames, "-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"];
+    input.iter().chain(&output).map(|word| (*word).to_owned()).collect()
+}
+
+fn encoding(filter: &str, quality: u32, output: &str) -> Vec<String> {
+    let (size, rate, frames) = (format!("{WIDTH}x{HEIGHT}"), FRAME_RATE.to_string(), CLIP_FRAMES.to_string());
+    let quality = quality.to_string();
+    let mut words = vec!["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-r", &rate, "-i", "pipe:0"];
+    words.extend(["-vf", filter, "-frames:v", &frames, "-r", &rate, "-c:v", "libx264", "-preset", "ultrafast"]);
+    words.extend(["-threads", "1", "-crf", &quality, "-pix_fmt", "yuv420p"]);
     words.extend(["-movflags", "+faststart", "-f", "mp4", output]);
     words.into_iter().map(str::to_owned).collect()
-}
-
-fn quality(role: Role) -> u32 {
-    if role == Role::Noise { GRAIN_QUALITY } else { QUALITY }
-}
-
-fn defect(role: Role) -> Option<&'static str> {
-    match role {
-        Role::Good | Role::Copycat => None,
-        // As good as the good one, but a model of its own: not the same bytes.
-        Role::Sometimes => Some("eq=saturation=1.05:gamma=1.02"),
-        Role::Blur => Some("gblur=sigma=6"),
-        Role::Noise => Some("noise=alls=35:allf=t"),
-        Role::Flicker => Some("eq=brightness='0.22*sin(2*PI*4*t+0.8)':eval=frame"),
-        Role::Drift => Some("scroll=horizontal=0.012:vertical=0.004,hue=h='30*t'"),
-        Role::LowFrameRate => Some("fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1"),
-        Role::Freeze => Some("trim=end_frame=1,loop=loop=80:size=1:start=0,setpts=N/16/TB"),
-    }
 }

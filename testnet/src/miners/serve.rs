@@ -100,7 +100,7 @@ async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Byte
         clip = miner.clips.another(&clip);
     }
     tracing::debug!(slug = miner.slug, clip = %clip.path.display(), start_micros = clip.start_micros, "clip found");
-    miner.renderer.render(clip, miner.role).await
+    miner.renderer.render(clip, miner.role, &miner.slug).await
 }
 
 /// Half of all pictures, and for one picture always the same answer: who asks makes no difference.

@@ -45,6 +45,19 @@ pub(super) fn distance(left: &Grid, right: &Grid) -> Vec<f32> {
     pairs(left, right).map(length).collect()
 }
 
+/// See [`crate::metrics::distance_by_place`].
+pub(super) fn distance_by_place(left: &Grid, right: &Grid) -> Vec<f32> {
+    let count = cells(left);
+    let mut sums = vec![0.0_f64; count];
+    for (left, right) in pairs(left, right) {
+        for (cell, sum) in sums.iter_mut().enumerate() {
+            let squared = |channel: usize| (left[channel * count + cell] - right[channel * count + cell]).powi(2);
+            *sum += f64::from((0..left.len() / count).map(squared).sum::<f32>().sqrt());
+        }
+    }
+    sums.into_iter().map(|sum| (sum / left.len() as f64) as f32).collect()
+}
+
 /// See [`crate::metrics::frame_difference`].
 pub(super) fn frame_difference(maps: &Grid) -> Vec<f32> {
     steps(maps).map(|(before, after)| mean(after.len(), |i| (after[i] - before[i]).abs()) as f32).collect()

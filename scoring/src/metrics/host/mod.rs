@@ -97,6 +97,10 @@ impl<'a> Kernels<'a> for Host {
         grids::distance(left, right)
     }
 
+    fn distance_by_place(&self, left: &Grid, right: &Grid) -> Vec<f32> {
+        grids::distance_by_place(left, right)
+    }
+
     fn frame_difference(&self, maps: &Grid) -> Vec<f32> {
         grids::frame_difference(maps)
     }
