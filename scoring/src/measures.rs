@@ -258,7 +258,11 @@ fn replay_detail<'a, K: Kernels<'a>>(
     let details = |half: &K::Pictures| kernels.detail_correlation(&quarter, &kernels.halved(half));
     let moved = View::of(kernels, source.clip, alike);
     let (same, moved) = (details(&source.view.half), details(&moved.half));
-    let best: Vec<f32> = same.iter().zip(&moved).map(|(same, moved)| same.max(*moved)).collect();
+    // Early frames are like everybody's early frames: they prove nothing about a later one.
+    let late = |index: usize| alike[index + 1] >= alike.len() / 2;
+    let best = same.iter().zip(&moved).enumerate();
+    let best: Vec<f32> =
+        best.map(|(index, (same, moved))| if late(index) { same.max(*moved) } else { *same }).collect();
     replayed_detail(&best)
 }
 

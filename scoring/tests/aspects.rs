@@ -22,7 +22,9 @@ impl Bench {
     fn new() -> Option<Self> {
         support::ffmpeg()?;
         let studio = Studio::new();
-        let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
+        // Copies of the source stand in for answers here.
+        let policy = AspectPolicy { forbid_replay: false, ..AspectPolicy::SUBNET };
+        let scorer = Scorer::open(DeviceChoice::Cpu, policy).unwrap();
         let reference = scorer.reference(&studio.scene("source.mp4")).unwrap();
         Some(Self { studio, scorer, reference })
     }
@@ -61,7 +63,7 @@ fn honest_copies_pass_with_room_to_spare() {
     for encoder in encoders {
         let answer = bench.studio.make("copy.mp4", "-i {}/source.mp4", &format!("-c:v {encoder} -pix_fmt yuv420p"));
         match bench.outcome(&answer) {
-            Outcome::Usable { grade, raw } => {
+            Outcome::Usable { grade, raw, .. } => {
                 assert!(grade.passed && grade.overall.tenths() >= 900, "{encoder}: {grade:?} {raw:?}");
             }
             other => panic!("{encoder}: {other:?}"),
@@ -132,6 +134,37 @@ fn other_content_does_not_pass() {
     let late = bench.studio.make("late.mp4", "-i {}/source.mp4 -i {}/unrelated.mp4", &format!("{graph} {encode}"));
     match bench.outcome(&late) {
         Outcome::Usable { grade, .. } => assert!(!grade.passed, "{grade:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_source_itself_is_no_answer_in_whatever_form() {
+    let Some(bench) = Bench::new() else { return };
+    let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
+    for (filter, encoder) in [
+        ("null", "libx264 -crf 18"),
+        ("null", "libx264 -crf 32 -preset veryfast"),
+        ("gblur=1.5", "libx264"),
+        ("scale=640:368,scale=832:480", "libx264"),
+        ("setpts=PTS/0.95,fps=16", "libx264"),
+        ("eq=brightness=0.03:contrast=1.05", "libx264"),
+    ] {
+        let output = format!("-vf {filter} -c:v {encoder} -frames:v 81 -pix_fmt yuv420p");
+        let answer = bench.studio.make("replay.mp4", "-i {}/source.mp4", &output);
+        match scorer.score(&bench.reference, &answer).unwrap().outcome {
+            Outcome::Unusable { status, reason, raw } => {
+                println!("{filter} {encoder}: {:?}", raw.map(|raw| raw.replay_detail));
+                assert_eq!(status, EntryStatus::Duplicate, "{filter} {encoder}: {reason}");
+            }
+            Outcome::Usable { grade, raw, .. } => panic!("{filter} {encoder}: {grade:?} {raw:?}"),
+        }
+    }
+    let own = leoma_scoring::calibration::honest(bench.reference.clip(), 7);
+    let raw = scorer.measure(&bench.reference, own).unwrap();
+    println!("honest: {}", raw.replay_detail);
+    match scorer.outcome(raw) {
+        Outcome::Usable { grade, weaknesses, .. } => assert!(grade.passed, "{grade:?} {weaknesses}"),
         other => panic!("{other:?}"),
     }
 }

@@ -106,7 +106,7 @@ impl Degradation {
             Self::Frozen => ([10.0, 25.0, 50.0, 75.0, 100.0], "% of the clip"),
             Self::Loop => ([72.0, 56.0, 40.0, 24.0, 12.0], "frames before it begins anew"),
             Self::Crop => ([1.0, 3.0, 6.0, 12.0, 25.0], "% of each side's length"),
-            Self::Overlay => ([3.0, 5.0, 8.0, 11.0, 14.0], "pixels per dot of a letter"),
+            Self::Overlay => ([4.0, 6.0, 10.0, 12.0, 14.0], "pixels per dot of a letter"),
             Self::Upscaled => ([1.3, 1.8, 2.5, 4.0, 6.0], "times too small"),
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use leoma_scoring::JudgeChoice;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::LaunchError;
@@ -29,7 +30,7 @@ pub struct LaunchArgs {
     /// Validators.
     #[arg(long, default_value_t = 4)]
     validators: usize,
-    /// Miners: a good one, worse ones and cheats.
+    /// Miners: a good one, worse ones and cheats; 23 are the whole zoo.
     #[arg(long, default_value_t = 6)]
     miners: usize,
     /// Consecutive epochs in which all validators must set the same weights.
@@ -64,6 +65,9 @@ pub struct LaunchArgs {
     /// Seconds after which a run without agreement fails; by default as many as the epochs need, and some.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// Who judges: local (the metrics alone), gemini (a stand-in that likes everything) or both.
+    #[arg(long, default_value = "both")]
+    judge: JudgeChoice,
     /// Where validators score: auto, cuda or cpu.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -176,6 +180,7 @@ impl LaunchArgs {
             folder: self.dir.clone(),
             keep: self.keep,
             device: self.device.clone(),
+            judge: self.judge,
             ..Options::default()
         }
     }

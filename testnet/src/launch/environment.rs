@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use leoma_scoring::JudgeChoice;
+
 use super::accounts::HOTKEY_NAME;
 use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
 use super::weights::WeightMode;
@@ -102,6 +104,8 @@ pub(super) struct ValidatorSettings<'a> {
     pub(super) task_seconds: u64,
     /// `auto`, `cuda` or `cpu`.
     pub(super) device: &'a str,
+    /// Who judges.
+    pub(super) judge: JudgeChoice,
 }
 
 /// The environment of `leoma serve`.
@@ -122,8 +126,7 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
         ("CHUTES_GENERATE_URL", &services.chutes_generate),
         ("CHUTES_API_KEY", &plan.seed.hex(CHUTES_KEY_PURPOSE)),
         ("HF_API_URL", &services.hugging_face),
-        ("GEMINI_API_URL", &services.gemini),
-        ("GEMINI_API_KEY", &plan.seed.hex(GEMINI_KEY_PURPOSE)),
+        ("LEOMA_JUDGE", &settings.judge.to_string()),
         ("R2_OWN_ENDPOINT", &addresses.storage),
         ("R2_OWN_REGION", "auto"),
         ("R2_OWN_BUCKET", &validator.bucket.bucket),
@@ -136,6 +139,12 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
         ("REQUEST_TIMEOUT", &timeout.to_string()),
         ("LOG_LEVEL", "info"),
     ]));
+    if settings.judge.asks_gemini() {
+        environment.extend(owned(&[
+            ("GEMINI_API_URL", &services.gemini),
+            ("GEMINI_API_KEY", &plan.seed.hex(GEMINI_KEY_PURPOSE)),
+        ]));
+    }
     environment.extend(beacon(plan.weights));
     environment
 }

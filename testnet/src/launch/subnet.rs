@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
 use leoma_protocol::Netuid;
+use leoma_scoring::JudgeChoice;
 use subxt::rpcs::RpcClient;
 
 use super::LaunchError;
@@ -55,6 +56,8 @@ pub struct Options {
     pub keep: bool,
     /// Where validators score: `auto`, `cuda` or `cpu`.
     pub device: String,
+    /// Who judges.
+    pub judge: JudgeChoice,
     /// Whether each validator runs in a network namespace of its own, so that the network between them can be hurt. Needs
     /// root; see [`crate::netns`].
     pub namespaces: bool,
@@ -73,6 +76,7 @@ impl Default for Options {
             folder: None,
             keep: false,
             device: "auto".into(),
+            judge: JudgeChoice::Both,
             namespaces: false,
         }
     }

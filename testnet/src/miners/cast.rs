@@ -150,6 +150,14 @@ impl Role {
     }
 }
 
+impl Role {
+    /// Whether it sends the good miner's video.
+    #[must_use]
+    pub const fn steals(self) -> bool {
+        matches!(self, Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed)
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -218,7 +226,8 @@ mod tests {
             assert_eq!(roles.len(), count);
             let good = roles.iter().position(|role| *role == Role::Good).unwrap();
             assert_eq!(roles.iter().filter(|role| **role == Role::Good).count(), 1);
-            let copies = |role: &Role| *role == Role::Copycat || role.expected().is_some_and(|e| e.status == "duplicate");
+            let copies =
+                |role: &Role| *role == Role::Copycat || role.expected().is_some_and(|e| e.status == "duplicate");
             assert!(roles.iter().position(copies).is_none_or(|copy| copy > good));
         }
         assert_eq!(cast(&Seed::new("x"), 0), []);

@@ -73,12 +73,8 @@ impl Recipe {
             Role::Upscaled => own(Degradation::Upscaled),
             Role::Loop => own(Degradation::Loop),
             Role::Freeze => own(Degradation::Frozen),
-            Role::GrainyFreeze => {
-                recipe(Base::Own, Some(Degradation::Frozen), "noise=alls=12:allf=t")
-            }
-            Role::LowFrameRate => {
-                recipe(Base::Own, None, "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1")
-            }
+            Role::GrainyFreeze => recipe(Base::Own, Some(Degradation::Frozen), "noise=alls=12:allf=t"),
+            Role::LowFrameRate => recipe(Base::Own, None, "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1"),
             Role::Short => recipe(Base::Own, None, "trim=end_frame=20"),
             Role::WrongSize => recipe(Base::Own, None, "scale=640:360"),
             // The rest of the clip upside down, backwards and in other colours.
@@ -167,7 +163,9 @@ impl Renderer {
 
 /// A seed for a name (FNV-1a); never the good miner's.
 fn seed_of(name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     hash | 2
 }
 
