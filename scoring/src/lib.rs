@@ -24,6 +24,7 @@
 
 pub mod device;
 pub mod judge;
+pub mod learned;
 pub mod media;
 pub mod metrics;
 
