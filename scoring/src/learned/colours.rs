@@ -89,3 +89,104 @@ fn eighths(plane: &[u8], height: usize, width: usize) -> Vec<i64> {
     }
     full
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::VideoInfo;
+    use crate::tensors::read;
+    use burn::backend::Flex;
+    use proptest::prelude::*;
+
+    fn clip(width: usize, height: usize, planes: Vec<Vec<u8>>, tag: Option<&str>) -> Clip {
+        let info = VideoInfo {
+            width: width as u32,
+            height: height as u32,
+            fps: None,
+            frames: None,
+            duration_ms: None,
+            codec: "h264".into(),
+            colour_space: tag.map(str::to_owned),
+        };
+        Clip::from_planes(width, height, info, planes).unwrap()
+    }
+
+    fn bytes(clip: &Clip, indices: &[usize]) -> Vec<u8> {
+        let values = read(rgb_pictures::<Flex>(clip, indices, &Default::default()));
+        values.into_iter().map(|value| (value * 255.0).round() as u8).collect()
+    }
+
+    fn plain(luma: u8, blue: u8, red: u8, tag: Option<&str>) -> [u8; 3] {
+        let planes = [vec![luma; 16], vec![blue; 4], vec![red; 4]].concat();
+        let found = bytes(&clip(4, 4, vec![planes], tag), &[0]);
+        let colour = [found[0], found[16], found[32]];
+        assert!((0..48).all(|index| found[index] == colour[index / 16]));
+        colour
+    }
+
+    #[test]
+    fn colour_bars_have_the_colours_of_the_standards() {
+        // 100 % bars: ITU-R BT.709 and BT.601, limited range.
+        for (tag, bars) in [
+            (None, [[63, 102, 240], [173, 42, 26], [32, 240, 118], [219, 16, 138]]),
+            (Some("smpte170m"), [[81, 90, 240], [145, 54, 34], [41, 240, 110], [210, 16, 146]]),
+        ] {
+            let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]];
+            for ([luma, blue, red], wanted) in bars.into_iter().zip(colours) {
+                let found = plain(luma, blue, red, tag);
+                let near =
+                    found.iter().zip(wanted).all(|(found, wanted): (&u8, i32)| (i32::from(*found) - wanted).abs() <= 2);
+                assert!(near, "{tag:?}: {found:?}, not {wanted:?}");
+            }
+        }
+        assert_eq!(plain(16, 128, 128, None), [0; 3]);
+        assert_eq!(plain(235, 128, 128, None), [255; 3]);
+        assert_eq!(plain(126, 128, 128, None), [128; 3]);
+        // Outside the range there is nothing more than black and white.
+        assert_eq!(plain(0, 128, 128, None), [0; 3]);
+        assert_eq!(plain(255, 128, 128, None), [255; 3]);
+    }
+
+    #[test]
+    fn chroma_lies_on_even_columns_and_between_rows() {
+        let (near, far) = (40_i64, 80_i64);
+        let across = eighths(&[40, 80], 2, 4);
+        assert_eq!(across[..4], [8 * near, 4 * near + 4 * far, 8 * far, 8 * far]);
+        assert_eq!(across[..4], across[4..]);
+        let down = eighths(&[40, 80], 4, 2);
+        let column: Vec<i64> = down.iter().step_by(2).copied().collect();
+        assert_eq!(column, [8 * near, 6 * near + 2 * far, 2 * near + 6 * far, 8 * far]);
+    }
+
+    #[test]
+    fn odd_sides_and_chosen_frames_are_converted() {
+        let frame = |luma: u8| [vec![luma; 15], vec![128; 6], vec![128; 6]].concat();
+        let clip = clip(5, 3, vec![frame(16), frame(126), frame(235)], None);
+        let found = bytes(&clip, &[2, 0]);
+        assert_eq!((found[..45].to_vec(), found[45..].to_vec()), (vec![255; 45], vec![0; 45]));
+    }
+
+    #[test]
+    fn sampled_frames_are_the_middles_of_equal_parts() {
+        assert_eq!(sampled_frames(81), [5, 15, 25, 35, 45, 55, 65, 75]);
+        assert_eq!(sampled_frames(8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(sampled_frames(2), [0, 1]);
+        assert_eq!(sampled_frames(0), [0_usize; 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_pixel_is_the_nearest_byte_to_the_matrix(luma: u8, blue: u8, red: u8) {
+            let (y, u, v) = (f64::from(luma) - 16.0, f64::from(blue) - 128.0, f64::from(red) - 128.0);
+            let (y, u, v) = (y * 255.0 / 219.0, u * 255.0 / 224.0, v * 255.0 / 224.0);
+            let exact = [
+                y + 1.5748 * v,
+                y - (0.0722 * 1.8556 * u + 0.2126 * 1.5748 * v) / 0.7152,
+                y + 1.8556 * u,
+            ];
+            for (found, exact) in plain(luma, blue, red, Some("bt709")).into_iter().zip(exact) {
+                prop_assert!((f64::from(found) - exact.clamp(0.0, 255.0)).abs() < 0.503);
+            }
+        }
+    }
+}

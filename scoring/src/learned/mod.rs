@@ -28,6 +28,9 @@ mod colours;
 mod config;
 mod fault;
 mod lpips;
+#[cfg(test)]
+#[path = "../../tests/support/pictures.rs"]
+mod pictures;
 mod preparation;
 mod text_image;
 mod tokens;

@@ -171,3 +171,57 @@ impl Kernel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pictures;
+    use super::*;
+    use base64::Engine as _;
+    use burn::backend::Flex;
+    use proptest::prelude::*;
+
+    fn preparation(crop: bool) -> Preparation {
+        // So that what comes out is what the bytes are.
+        Preparation { side: 32, crop, kernel: Kernel::Cubic, mean: [0.0; 3], deviation: [1.0 / 255.0; 3] }
+    }
+
+    /// The pictures of `references/pictures.py`, in three colours.
+    fn picture(height: usize, width: usize) -> Tensor<Flex, 4> {
+        let value = |index: usize| {
+            let (channel, row, column) = (index / (height * width), index / width % height, index % width);
+            let byte = pictures::texture(column as i64 * 256 + 3_000_000 * channel as i64, row as i64 * 256);
+            byte as f32 / 255.0
+        };
+        tensor((0..3 * height * width).map(value).collect(), [1, 3, height, width], &Default::default())
+    }
+
+    #[test]
+    fn prepared_pictures_are_pillows_to_the_byte() {
+        for (crop, table) in [
+            (true, include_str!("../../references/tables/learned/clip.json")),
+            (false, include_str!("../../references/tables/learned/siglip.json")),
+        ] {
+            let table: serde_json::Value = serde_json::from_str(table).unwrap();
+            for case in table["pictures"].as_array().unwrap() {
+                let [height, width] = ["height", "width"].map(|side| case[side].as_u64().unwrap() as usize);
+                let wanted = base64::engine::general_purpose::STANDARD.decode(case["prepared"].as_str().unwrap());
+                let found = read(preparation(crop).apply(picture(height, width)));
+                let found: Vec<u8> = found.into_iter().map(|value| value.round() as u8).collect();
+                assert_eq!(found, wanted.unwrap(), "{}", case["case"]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_size_is_prepared_and_a_plain_picture_stays_plain(
+            height in 1_usize..90, width in 1_usize..90, level: u8, crop: bool, cubic: bool
+        ) {
+            let kernel = if cubic { Kernel::Cubic } else { Kernel::Linear };
+            let plain = Tensor::<Flex, 4>::full([1, 3, height, width], f32::from(level) / 255.0, &Default::default());
+            let found = read(Preparation { kernel, ..preparation(crop) }.apply(plain));
+            prop_assert_eq!(found.len(), 3 * 32 * 32);
+            prop_assert!(found.iter().all(|value| (value - f32::from(level)).abs() < 1e-3));
+        }
+    }
+}

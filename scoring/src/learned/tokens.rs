@@ -98,3 +98,56 @@ fn stated_pad(folder: &Path, tokenizer: &Tokenizer) -> Option<u32> {
     let pad = config.get("pad_token")?;
     tokenizer.token_to_id(pad.as_str().or_else(|| pad.get("content")?.as_str())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(name: &str) -> Tokens {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("references/tables/learned").join(name);
+        Tokens::load(&folder, &ModelConfig::read(&folder.join("config.json")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn texts_have_the_tokens_that_transformers_gives_them() {
+        for (name, table) in [
+            ("clip", include_str!("../../references/tables/learned/clip.json")),
+            ("siglip", include_str!("../../references/tables/learned/siglip.json")),
+        ] {
+            let (tokens, table): (_, serde_json::Value) = (tokens(name), serde_json::from_str(table).unwrap());
+            for case in table["texts"].as_array().unwrap() {
+                let wanted: Vec<u32> = serde_json::from_value(case["tokens"].clone()).unwrap();
+                let (found, at) = tokens.encode(case["text"].as_str().unwrap()).unwrap();
+                if name == "siglip" {
+                    assert_eq!((found, at), (wanted, 15), "{}", case["text"]);
+                } else {
+                    // Not filled up: what comes after the end token is never looked at.
+                    assert_eq!(found, wanted[..found.len()], "{}", case["text"]);
+                    assert_eq!(found[at], tokens.end_token, "{}", case["text"]);
+                    assert!(!found[..at].contains(&tokens.end_token), "{}", case["text"]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_too_long_keeps_its_end_token() {
+        for (name, end) in [("clip", tokens("clip").end_token), ("siglip", 1)] {
+            let tokens = tokens(name);
+            let (short, _) =
+                tokens.encode("a dog runs over the hill and sees a train that crosses the bridge").unwrap();
+            assert_eq!((short.len(), short[15]), (16, end), "{name}");
+            // Cut within a character of three bytes, and long before the end.
+            let (long, at) = tokens.encode(&"東".repeat(1 << 20)).unwrap();
+            assert_eq!((long.len(), long[15], at), (16, end, 15), "{name}");
+        }
+    }
+
+    #[test]
+    fn old_configurations_mean_the_largest_token_by_2() {
+        let mut tokens = tokens("clip");
+        let wanted = tokens.encode("a cat").unwrap();
+        tokens.end_token = 2;
+        assert_eq!(tokens.encode("a cat").unwrap(), wanted);
+    }
+}
