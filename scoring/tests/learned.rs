@@ -154,7 +154,7 @@ fn weights_of_16_bits_are_read() {
     let exact = model("siglip").text("a photo of a cat").unwrap();
     let folder = published("siglip");
     let path = folder.path().join("model.safetensors");
-    let mut cosine = |dtype, bytes: fn(f32) -> Vec<u8>| {
+    let cosine = |dtype, bytes: fn(f32) -> Vec<u8>| {
         save_as(&all, &path, dtype, bytes);
         let model = TextImage::<Flex>::load(folder.path(), &Default::default()).unwrap();
         exact.cosine(&model.text("a photo of a cat").unwrap())

@@ -77,7 +77,7 @@ impl<B: Backend> Lpips<B> {
     /// The file or a tensor is missing or is not what it should be.
     pub fn load(path: &Path, device: &B::Device) -> Result<Self, LearnedError> {
         let file = WeightFile::open(path, REMEDY)?;
-        let all = file.under("", device);
+        let all = file.tensors(device);
         let layers = LAYERS.iter().enumerate().map(|(place, layer)| Weights::read(&all, place, layer));
         Ok(Self { layers: layers.collect::<Result<_, _>>()? })
     }

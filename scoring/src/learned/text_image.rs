@@ -71,7 +71,7 @@ impl<B: Backend> TextImage<B> {
         let preparation = Preparation::load(folder, &config)?;
         let path = folder.join("model.safetensors");
         let file = WeightFile::open(&path, REMEDY)?;
-        let all = file.under("", device);
+        let all = file.tensors(device);
         let scale = all.value("logit_scale")?;
         let bias = if config.family == Family::SigLip { all.value("logit_bias")? } else { 0.0 };
         if scale.abs() > MAX_LOG_SCALE {
@@ -131,8 +131,8 @@ impl<B: Backend> TextImage<B> {
     }
 }
 
-/// Mean over `pictures` of the cosine to `text`, -1 to 1; 0 without pictures. With published weights a fitting prompt has
-/// about 0.2 to 0.35 with CLIP and 0.05 to 0.15 with SigLIP, an unrelated one about 0.1 to 0.2 and around 0.
+/// Mean over `pictures` of the cosine to `text`, -1 to 1; 0 without pictures. Real models use a small part of that range,
+/// each another one (CLIP's cosines are nearly all between 0.1 and 0.4): a threshold belongs to one model's weights.
 pub fn similarity(text: &Embedding, pictures: &[Embedding]) -> f32 {
     let sum: f64 = pictures.iter().map(|picture| text.cosine(picture)).sum();
     (sum / pictures.len().max(1) as f64) as f32

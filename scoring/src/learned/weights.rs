@@ -71,7 +71,7 @@ impl WeightFile {
         let header_length = u64::from_le_bytes(header_length);
         if header_length > MAX_HEADER_BYTES {
             // Any other kind of file gets here too: its first bytes read as a length.
-            return Err(too_large("the length of its header", header_length, MAX_HEADER_BYTES));
+            return Err(too_large("the length of its safetensors header in bytes", header_length, MAX_HEADER_BYTES));
         }
         let data_start = LENGTH_BYTES + header_length;
         if data_start > length {
@@ -87,9 +87,9 @@ impl WeightFile {
         Ok(Self { path, file, metadata, data_start })
     }
 
-    /// The tensors whose names start with `prefix`, on `device`.
-    pub(super) fn under<'a, B: Backend>(&'a self, prefix: &str, device: &'a B::Device) -> Scope<'a, B> {
-        Scope { file: self, prefix: prefix.to_owned(), device }
+    /// All tensors, to be put on `device`.
+    pub(super) fn tensors<'a, B: Backend>(&'a self, device: &'a B::Device) -> Scope<'a, B> {
+        Scope { file: self, prefix: String::new(), device }
     }
 
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LearnedError> {

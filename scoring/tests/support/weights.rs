@@ -1,5 +1,5 @@
 //! Models of `references/tables/learned` as an operator would lay them out; `references/learned.py` makes the same weights.
-#![allow(unreachable_pub, reason = "a part of a test program")]
+#![allow(unreachable_pub, dead_code, reason = "shared by several test programs, each of which uses a part")]
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
