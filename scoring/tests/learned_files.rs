@@ -154,7 +154,7 @@ fn a_configuration_out_of_bounds_is_refused_by_its_field() {
         with_config("siglip", "\"vision_use_head\": true", "\"vision_use_head\": false").to_string().contains("head")
     );
     let folder = published("siglip");
-    let text = r#"{"model_type": "siglip", "text_config": {"hidden_size": 8184, "num_hidden_layers": 96}}"#;
+    let text = r#"{"model_type": "clip", "text_config": {"hidden_size": 8192, "intermediate_size": 32768, "num_hidden_layers": 96}}"#;
     std::fs::write(folder.path().join("config.json"), text).unwrap();
     assert!(load(folder.path()).unwrap_err().to_string().contains("weights, more than the"));
 }
