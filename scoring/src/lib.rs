@@ -25,6 +25,7 @@
 pub mod calibration;
 pub mod device;
 pub mod judge;
+pub mod learned;
 pub mod media;
 pub mod metrics;
 

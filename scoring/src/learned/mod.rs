@@ -1,0 +1,87 @@
+//! Learned judges: networks whose weights the operator puts beside the validator, as safetensors files.
+//!
+//! | judge | asks | from |
+//! |---|---|---|
+//! | [`Lpips`] | how far two pictures are apart to a human eye | Zhang and others, 2018 |
+//! | [`TextImage`], a CLIP or a SigLIP | how well pictures show what a text says | Radford and others, 2021; Zhai and others, 2023 |
+//!
+//! Everything runs on tensors of any backend. Nothing is ever downloaded. Files are the operator's and trusted in what
+//! they say, not in how they say it: every size is checked before anything is allocated, and what is wrong with a file is
+//! one [`LearnedError`] that names it.
+//!
+//! ```no_run
+//! use burn::backend::Flex;
+//! use leoma_scoring::learned::{TextImage, rgb_pictures, sampled_frames, similarity};
+//! # fn frames() -> leoma_scoring::media::Clip { unimplemented!() }
+//!
+//! # fn main() -> Result<(), leoma_scoring::learned::LearnedError> {
+//! let (clip, device) = (frames(), Default::default());
+//! let model = TextImage::<Flex>::load("/var/lib/leoma/siglip".as_ref(), &device)?;
+//! let prompt = model.text("a harbour at dusk, the camera slowly moves in")?;
+//! let pictures = rgb_pictures(&clip, &sampled_frames(clip.len()), &device);
+//! println!("{}", similarity(&prompt, &model.pictures(&pictures)?));
+//! # Ok(())
+//! # }
+//! ```
+
+mod colours;
+mod config;
+mod fault;
+mod lpips;
+#[cfg(test)]
+#[path = "../../tests/support/weights.rs"]
+mod models;
+#[cfg(test)]
+#[path = "../../tests/support/pictures.rs"]
+mod pictures;
+mod preparation;
+mod text_image;
+mod tokens;
+mod towers;
+mod transformer;
+mod weights;
+
+pub use colours::{SAMPLED_FRAMES, rgb_pictures, sampled_frames};
+pub use fault::{ConfigFault, LearnedError};
+pub use lpips::Lpips;
+pub use text_image::{Embedding, TextImage, similarity};
+
+#[cfg(test)]
+mod tests {
+    use super::models::{published, save, table, weights};
+    use super::*;
+    use crate::device::{Device, DeviceChoice, Engine};
+    use burn::backend::Flex;
+    use burn::tensor::{Tensor, TensorData};
+
+    fn picture<B: burn::tensor::backend::Backend>(step: i64, device: &B::Device) -> Tensor<B, 4> {
+        let byte = |index: i64| pictures::texture(index % 60 * 256 * step, index / 60 * 256);
+        let values: Vec<f32> = (0..3 * 50 * 60).map(|index| byte(index) as f32 / 255.0).collect();
+        Tensor::from_data(TensorData::new(values, [1, 3, 50, 60]), device)
+    }
+
+    /// CUDA where there is a device; elsewhere the CPU, through the backend that the scorer uses.
+    #[test]
+    fn judges_agree_on_the_scorers_own_device() {
+        let device = Device::open(DeviceChoice::Auto).unwrap();
+        println!("on {device}");
+        let (device, cpu) = (device.handle(), Default::default());
+        for name in ["clip", "siglip"] {
+            let folder = published(name);
+            let ours = TextImage::<Engine>::load(folder.path(), &device).unwrap();
+            let plain = TextImage::<Flex>::load(folder.path(), &cpu).unwrap();
+            let text = ours.text("a photo of a cat").unwrap().cosine(&plain.text("a photo of a cat").unwrap());
+            let [left, right] = [ours.pictures(&picture(1, &device)), plain.pictures(&picture(1, &cpu))];
+            let picture = left.unwrap()[0].cosine(&right.unwrap()[0]);
+            assert!(text > 0.999_99 && picture > 0.999_99, "{name}: {text}, {picture}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lpips.safetensors");
+        save(&weights(&table("lpips")), &path);
+        let ours = Lpips::<Engine>::load(&path, &device).unwrap();
+        let plain = Lpips::<Flex>::load(&path, &cpu).unwrap();
+        let left = ours.distance(&picture(1, &device), &picture(2, &device)).unwrap()[0];
+        let right = plain.distance(&picture(1, &cpu), &picture(2, &cpu)).unwrap()[0];
+        assert!((left - right).abs() < 1e-3 * right, "{left}, {right}");
+    }
+}
