@@ -104,7 +104,7 @@ pub const SETTINGS: &[Setting] = &[
         "validators that relay, through which to be reached when nobody can dial this one",
     ),
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
-    setting("LEOMA_DEVICE", "auto, cuda or cpu", Some("auto"), "where video is scored"),
+    setting("LEOMA_DEVICE", "auto, cuda, cuda:N or cpu", Some("auto"), "where video is scored"),
     setting("SAMPLER_POLL_INTERVAL", "seconds, 1 to 3600", Some("60"), "how often source videos are listed anew"),
     setting("MINER_VALIDATION_INTERVAL", "seconds, 1 to 86400", Some("300"), "how often miners are checked"),
     setting("MAX_CONCURRENT_MINERS", "a number from 1 to 256", Some("40"), "miners asked at a time"),
