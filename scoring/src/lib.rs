@@ -26,6 +26,7 @@ pub mod device;
 pub mod judge;
 pub mod media;
 pub mod metrics;
+pub mod worker;
 
 mod aspects;
 mod features;
@@ -35,7 +36,9 @@ mod policy;
 mod reduced;
 mod score;
 mod self_test;
+mod synthetic;
 mod tensors;
+mod turns;
 
 pub use aspects::{Aspects, Grade, Score};
 pub use device::{Device, DeviceChoice, DeviceFault};

@@ -10,9 +10,8 @@ use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
 use leoma_scoring::media::Ffmpeg;
-use leoma_scoring::{
-    AspectPolicy, Grade, Judge, JudgeError, JudgeRequest, Outcome, Reference, ScoreFault, Scored, Scorer,
-};
+use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram};
+use leoma_scoring::{Grade, Judge, JudgeError, JudgeRequest, Outcome, Scored};
 
 use super::TaskError;
 use super::ask::Answer;
@@ -21,13 +20,10 @@ use crate::corpus::TaskClip;
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
 
-/// Most answers that are decoded and scored at a time; decoding is the bottleneck, and each takes a core and 200 MB.
-const MAX_CONCURRENT_SCORES: usize = 8;
-
 /// Scores and judges.
 #[derive(Clone)]
 pub struct Judging {
-    scorer: Scorer,
+    scorer: ScorerPool,
     judge: Arc<dyn Judge>,
     id: Arc<str>,
 }
@@ -45,21 +41,18 @@ struct Judged {
 }
 
 impl Judging {
-    /// Opens device and judge, and refuses a device that computes something else than the CPU.
+    /// Starts the scoring processes, which refuse a device that computes something else than the CPU, and opens the judge.
     ///
     /// # Errors
     /// [`anyhow::Error`] with what is missing or wrong.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let choice = config.device;
-        let policy = AspectPolicy { size_tolerance: config.sampling.size_tolerance, ..AspectPolicy::SUBNET };
-        let scorer = tokio::task::spawn_blocking(move || {
-            let scorer = Scorer::open(choice, policy)?;
-            tracing::info!(device = %scorer.device(), "testing the scorer");
-            let report = scorer.self_test()?;
-            tracing::info!(device = %report.device, checks = report.checks.len(), "the scorer computes what the CPU computes");
-            Ok::<_, ScoreFault>(scorer)
-        })
-        .await??;
+        Self::open_with(config, WorkerProgram::this([crate::cli::WORKER_COMMAND])).await
+    }
+
+    async fn open_with(config: &Config, program: WorkerProgram) -> anyhow::Result<Self> {
+        let scoring = ScorerOptions { size_tolerance: config.sampling.size_tolerance, ..ScorerOptions::default() };
+        let options = PoolOptions { scoring, program, patience: Patience::default() };
+        let scorer = ScorerPool::open(config.device, options).await?;
         let key = config.services.gemini_api_key.as_ref().ok_or_else(|| missing("GEMINI_API_KEY"))?;
         let settings = GeminiConfig {
             base: config.services.gemini_api_url.clone(),
@@ -80,7 +73,14 @@ impl Judging {
     /// Where video is scored.
     #[must_use]
     pub fn device(&self) -> String {
-        self.scorer.device().to_string()
+        let devices: Vec<String> = self.scorer.devices().iter().map(ToString::to_string).collect();
+        devices.join(", ")
+    }
+
+    /// The scoring processes.
+    #[must_use]
+    pub fn scorer(&self) -> &ScorerPool {
+        &self.scorer
     }
 
     /// The ffmpeg that it uses, for cutting clips.
@@ -101,9 +101,8 @@ impl Judging {
         answers: &[Answer],
         metrics: &Metrics,
     ) -> Result<Vec<VerdictEntry>, TaskError> {
-        let (scorer, source) = (self.scorer.clone(), clip.mp4.clone());
-        let reference = Arc::new(tokio::task::spawn_blocking(move || scorer.reference(&source)).await??);
-        let concurrent = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT_SCORES);
+        let reference = self.scorer.reference(clip.mp4.clone()).await?;
+        let concurrent = self.scorer.clips_at_a_time();
         let mut scoring = Vec::with_capacity(answers.len());
         for answer in answers {
             scoring.push(self.judge_one(&reference, clip, prompt, answer, metrics).boxed());
@@ -114,7 +113,7 @@ impl Judging {
 
     async fn judge_one(
         &self,
-        reference: &Arc<Reference>,
+        reference: &SourceClip,
         clip: &TaskClip,
         prompt: &str,
         answer: &Answer,
@@ -127,8 +126,7 @@ impl Judging {
             }
             Ok(video) => {
                 let started = Instant::now();
-                let (scorer, reference, bytes) = (self.scorer.clone(), Arc::clone(reference), video.clone());
-                let scored = tokio::task::spawn_blocking(move || scorer.score(&reference, &bytes)).await??;
+                let scored = self.scorer.score(reference, video.clone()).await?;
                 metrics.score_seconds.observe(started.elapsed().as_secs_f64());
                 self.entry_of(clip, prompt, answer, video, scored).await?
             }
@@ -162,7 +160,7 @@ impl Judging {
         };
         let (grade, reasoning, confidence) = match self.judge.judge(request).await {
             Ok(opinion) => {
-                let graded = grade.aspects.with_judge(&opinion, self.scorer.policy()).grade(self.scorer.policy());
+                let graded = grade.aspects.with_judge(&opinion, &self.scorer.policy()).grade(&self.scorer.policy());
                 (graded, opinion.reasoning, opinion.confidence)
             }
             // What the judge refuses to look at is this miner's video: it must not void the task for the others.
@@ -287,6 +285,23 @@ mod tests {
             assert_eq!(status_of(&fault).0, status);
         }
     }
+
+    /// This very test program, running [`worker_process`] alone, whose frames do not go where the test's own lines go.
+    fn this_test_as_worker() -> WorkerProgram {
+        let test = std::env::current_exe().unwrap().display().to_string();
+        let name = "sampler::judging::tests::worker_process";
+        let script = format!("exec 3>&1 1>&2; exec '{test}' --ignored --exact {name} --nocapture --quiet");
+        WorkerProgram { path: "/bin/sh".into(), arguments: ["-c".into(), script.into()].into() }
+    }
+
+    #[test]
+    #[ignore = "the process that another test scores in"]
+    fn worker_process() {
+        use leoma_scoring::worker::{open_scorer, serve};
+        let Ok(output) = std::fs::File::options().write(true).open("/proc/self/fd/3") else { return };
+        serve(&mut std::io::stdin().lock(), output, open_scorer).unwrap();
+    }
+
     /// A scene of a task's length, or a printed reason why there is none.
     fn scene(folder: &std::path::Path, quality: u32) -> Option<Vec<u8>> {
         leoma_scoring::media::Ffmpeg::find().map_err(|missing| println!("skipped: {missing}")).ok()?;
@@ -351,8 +366,9 @@ mod tests {
         let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let sources = crate::config::Sources { environment, ..Default::default() };
         let config = Config::load(&sources).unwrap();
-        let judging = Judging::open(&config).await.unwrap();
-        let first_frame: Bytes = judging.scorer.first_frame_png(&clip).unwrap().into();
+        let judging = Judging::open_with(&config, this_test_as_worker()).await.unwrap();
+        let first_frame = leoma_scoring::media::first_frame_png(judging.ffmpeg(), &clip, &Limits::ANSWER).unwrap();
+        let first_frame: Bytes = first_frame.into();
         let shape = ClipShape::TASK;
         let proof = ClipProof {
             schema: PROOF_SCHEMA,
