@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod worker;
 
 mod aspects;
+mod bench;
 mod features;
 mod fingerprint;
 mod measures;
@@ -39,8 +40,10 @@ mod self_test;
 mod synthetic;
 mod tensors;
 mod turns;
+mod without_source;
 
 pub use aspects::{Aspects, Grade, Score};
+pub use bench::{Bench, Floor, Stage};
 pub use device::{Device, DeviceChoice, DeviceFault};
 pub use fingerprint::Fingerprint;
 pub use judge::{Judge, JudgeAnswer, JudgeError, JudgeRequest};
@@ -48,3 +51,4 @@ pub use measures::Measures;
 pub use policy::{AspectPolicy, Ramp};
 pub use score::{Outcome, Reference, ScoreFault, Scored, Scorer};
 pub use self_test::{MetricCheck, SelfTestFault, SelfTestReport};
+pub use without_source::{OwnMeasures, OwnOutcome};

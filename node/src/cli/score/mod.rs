@@ -1,27 +1,55 @@
 //! `leoma score`.
 
-use std::path::PathBuf;
+mod bench;
+mod report;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use leoma_scoring::media::Limits;
-use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
-use serde_json::json;
+use leoma_scoring::media::{Limits, read_bounded};
+use leoma_scoring::worker::ScorerOptions;
+use leoma_scoring::{DeviceChoice, Outcome, Scorer};
 
+use report::Report;
+
+/// Score one video, test the device, or measure how fast it scores.
+///
+/// With --source the video is compared with the clip that it continues, as validators do, without a judge. Without one only
+/// this is judged: whether the file is a video of the picture's size and a task's length, whether it changes, and whether it
+/// begins with the picture. A video that cannot be used is a result too, with its status, and exit code 0.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// The source clip that the answer is compared with.
-    #[arg(long, value_name = "MP4", required_unless_present = "self_test")]
-    reference: Option<PathBuf>,
-    /// The answer to score.
-    #[arg(long, value_name = "MP4", required_unless_present = "self_test")]
-    answer: Option<PathBuf>,
-    /// Where to compute: auto, cuda or cpu.
+    /// The picture that the video was to begin with, a PNG.
+    #[arg(value_name = "FIRST_FRAME", required_unless_present_any = ["self_test", "bench"])]
+    first_frame: Option<PathBuf>,
+    /// The video to score, an MP4.
+    #[arg(value_name = "VIDEO", required_unless_present_any = ["self_test", "bench"])]
+    video: Option<PathBuf>,
+    /// The source clip that the video is compared with.
+    #[arg(long, value_name = "CLIP")]
+    source: Option<PathBuf>,
+    /// The prompt that the video was made by; reported, and judged by nobody here.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Fail a video that is the source clip itself.
+    #[arg(long, requires = "source")]
+    forbid_replay: bool,
+    /// Where to compute: auto (CUDA where it is usable), cuda, cuda:N or cpu.
     #[arg(long, default_value = "auto", env = "LEOMA_DEVICE")]
     device: DeviceChoice,
-    /// Compare every metric on the device with the CPU, and stop there unless videos are given.
-    #[arg(long)]
+    /// Compare every metric on the device with the CPU, and say how many clips it compares in a second.
+    #[arg(long, conflicts_with_all = ["first_frame", "bench"])]
     self_test: bool,
+    /// Measure how long each stage and each metric takes on a synthetic clip of 81 frames of 832x480.
+    #[arg(long, conflicts_with = "first_frame")]
+    bench: bool,
+    /// With --bench: runs of each stage.
+    #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// With --bench: also time OpenCV, piq and scikit-image on the same clip, with this Python; in the repository's folder.
+    #[arg(long, value_name = "PYTHON", requires = "bench")]
+    peers: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -29,59 +57,61 @@ pub(super) struct ScoreArgs {
 
 impl ScoreArgs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        tokio::task::spawn_blocking(move || self.score()).await?
+        if self.bench {
+            return bench::run(self.device, self.rounds.into(), self.peers, self.json).await;
+        }
+        tokio::task::spawn_blocking(move || if self.self_test { self.test() } else { self.score() }).await?
     }
 
-    fn score(self) -> anyhow::Result<()> {
-        let scorer = Scorer::open(self.device, AspectPolicy::SUBNET)?;
-        if self.self_test {
-            let report = scorer.self_test()?;
-            for check in &report.checks {
-                eprintln!("{:<24} {:>8} values, largest difference {:.1e}", check.metric, check.values, check.worst);
-            }
-            eprintln!("{} computes what the CPU computes", report.device);
-        }
-        let (Some(reference), Some(answer)) = (&self.reference, &self.answer) else { return Ok(()) };
-        let read = |path: &PathBuf| -> anyhow::Result<Vec<u8>> {
-            let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-            let bytes = leoma_scoring::media::read_bounded(file, &Limits::ANSWER)
-                .with_context(|| path.display().to_string())?;
-            bytes.with_context(|| path.display().to_string())
-        };
-        let reference = scorer.reference(&read(reference)?)?;
-        let scored = scorer.score(&reference, &read(answer)?)?;
-        let report = match &scored.outcome {
-            Outcome::Usable { grade, raw } => json!({
-                "device": scorer.device().to_string(), "video_sha256": scored.video_sha256, "status": if grade.passed { "passed" } else { "failed" },
-                "passed": grade.passed, "score": grade.overall.as_f64(),
-                "aspect_scores": {
-                    "first_frame_fidelity": grade.aspects.first_frame_fidelity.as_f64(),
-                    "prompt_adherence": grade.aspects.prompt_adherence.as_f64(),
-                    "motion_quality": grade.aspects.motion_quality.as_f64(),
-                    "temporal_consistency": grade.aspects.temporal_consistency.as_f64(),
-                    "visual_quality": grade.aspects.visual_quality.as_f64(),
-                    "camera_composition": grade.aspects.camera_composition.as_f64(),
-                },
-                "raw": raw,
-            }),
-            Outcome::Unusable { status, reason, raw } => json!({
-                "device": scorer.device().to_string(), "video_sha256": scored.video_sha256, "status": status.as_str(), "passed": false,
-                "reason": reason, "raw": raw,
-            }),
-        };
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
-            return Ok(());
-        }
-        match &scored.outcome {
-            Outcome::Usable { grade, .. } => {
-                println!("{} with {} of 100", if grade.passed { "passed" } else { "failed" }, grade.overall);
-                for (name, points) in report["aspect_scores"].as_object().into_iter().flatten() {
-                    println!("  {name:<22} {points}");
-                }
-            }
-            Outcome::Unusable { status, reason, .. } => println!("{status}: {reason}"),
-        }
-        Ok(())
+    fn open(&self) -> anyhow::Result<Scorer> {
+        let options = ScorerOptions { forbid_replay: self.forbid_replay, ..ScorerOptions::default() };
+        Ok(Scorer::open(self.device, options.policy())?)
     }
+
+    fn test(&self) -> anyhow::Result<()> {
+        let scorer = self.open()?;
+        let report = bench::self_test(&scorer)?;
+        if self.json { print_json(&report.json()) } else { report.print() }
+    }
+
+    fn score(&self) -> anyhow::Result<()> {
+        let (Some(first_frame), Some(video)) = (&self.first_frame, &self.video) else { return Ok(()) };
+        let scorer = self.open()?;
+        let picture = read(first_frame)?;
+        let reference = match &self.source {
+            Some(path) => Some(scorer.reference(&read(path)?).with_context(|| path.display().to_string())?),
+            None => None,
+        };
+        let mut report = Report::new(&scorer, self.prompt.clone());
+        match (open_video(video)?, reference) {
+            (Err(defect), _) => report.outcome(&Outcome::defect(&defect)),
+            (Ok(video), Some(reference)) => {
+                let shown = scorer.shows_first_frame(&reference, &picture);
+                if !shown.with_context(|| first_frame.display().to_string())? {
+                    report.note("FIRST_FRAME is not the source's first frame; the video was compared with the source");
+                }
+                report.scored(&scorer.score(&reference, &video)?);
+            }
+            (Ok(video), None) => {
+                let outcome = scorer.score_without_source(&picture, &video);
+                report.without_source(&video, &outcome.with_context(|| first_frame.display().to_string())?);
+            }
+        }
+        if self.json { print_json(&report.json()) } else { report.print() }
+    }
+}
+
+fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// The video's bytes, or what is wrong with their number.
+fn open_video(path: &Path) -> anyhow::Result<Result<Vec<u8>, leoma_scoring::media::VideoDefect>> {
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    read_bounded(file, &Limits::ANSWER).with_context(|| path.display().to_string())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    open_video(path)?.with_context(|| path.display().to_string())
 }
