@@ -2,6 +2,7 @@
 
 use super::fault::WorkerFault;
 use super::flights::Flights;
+use super::frame::FrameFault;
 use super::message::{Ask, FaultKind, Opening, ScorerOptions, Tell};
 use super::pool::{Job, Patience, Queue, Shared};
 use super::process::{Nursery, Process, WorkerProgram};
@@ -122,9 +123,7 @@ impl Driver {
                 let seconds = self.patience.start.as_secs();
                 return Err(broken(format!("no progress within {seconds} s")));
             };
-            let (tell, _) = heard
-                .unwrap_or_else(|| Err(super::frame::FrameFault::Cut))
-                .map_err(|fault| broken(fault.to_string()))?;
+            let (tell, _) = heard.unwrap_or(Err(FrameFault::Cut)).map_err(|fault| broken(fault.to_string()))?;
             match tell {
                 Tell::Progress { done, of, what } => {
                     if logged.elapsed() >= PROGRESS_EVERY {

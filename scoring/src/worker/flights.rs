@@ -52,7 +52,6 @@ struct Loss {
 }
 
 enum Event {
-    Stop,
     Heard(Option<Result<(Tell, Vec<u8>), FrameFault>>),
     Late(u64),
     Taken(Option<Job>),
@@ -61,19 +60,19 @@ enum Event {
 impl Flights {
     /// Works until the process is lost, and says why. What it had in hand is then held for the next one.
     pub(super) async fn work(mut self, driver: &mut Driver, mut process: Process) -> Result<WorkerFault, Stopped> {
+        let stop = driver.shared.stop.clone();
         loop {
-            let step = match self.next_event(driver, &mut process).await {
-                Event::Stop | Event::Taken(None) => {
+            // A worker that does not read must not hold up a stop either.
+            let step = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(None),
+                step = self.step(driver, &mut process) => step.map_err(Some),
+            };
+            if let Err(loss) = step {
+                let Some(mut loss) = loss else {
                     process.end(true).await;
                     return Err(Stopped);
-                }
-                Event::Taken(Some(job)) => self.begin(driver, &mut process, job).await,
-                Event::Heard(Some(Ok((tell, body)))) => self.hear(driver, &mut process, tell, &body).await,
-                Event::Heard(Some(Err(fault))) => Err(ended(driver.device, fault.to_string())),
-                Event::Heard(None) => Err(ended(driver.device, String::new())),
-                Event::Late(id) => Err(self.late(driver.device, id)),
-            };
-            if let Err(mut loss) = step {
+                };
                 let how = process.end(false).await;
                 if let WorkerFault::Ended { reason, .. } = &mut loss.fault {
                     *reason = if reason.is_empty() { how } else { format!("{reason} ({how})") };
@@ -81,6 +80,18 @@ impl Flights {
                 self.hold(driver, loss.guilty, &loss.fault);
                 return Ok(loss.fault);
             }
+        }
+    }
+
+    async fn step(&mut self, driver: &mut Driver, process: &mut Process) -> Result<(), Loss> {
+        match self.next_event(driver, process).await {
+            Event::Taken(Some(job)) => self.begin(driver, process, job).await,
+            Event::Heard(Some(Ok((tell, body)))) => self.hear(driver, process, tell, &body).await,
+            Event::Heard(Some(Err(fault))) => Err(ended(driver.device, fault.to_string())),
+            Event::Heard(None) => Err(ended(driver.device, String::new())),
+            Event::Late(id) => Err(self.late(driver.device, id)),
+            // The queue ends with the pool, which stops its workers.
+            Event::Taken(None) => std::future::pending().await,
         }
     }
 
@@ -97,7 +108,6 @@ impl Flights {
         let late = self.flights.iter().map(|(id, flight)| (flight.deadline, *id)).min();
         tokio::select! {
             biased;
-            () = driver.shared.stop.cancelled() => Event::Stop,
             heard = process.hear() => Event::Heard(heard),
             id = until(late) => Event::Late(id),
             job = driver.queue.next(), if takes => Event::Taken(job),

@@ -149,6 +149,9 @@ impl<S> Sources<S> {
     }
 }
 
+/// A frame and its body.
+type Answer = Result<(Tell, Vec<u8>), ScoreFault>;
+
 struct Worker<W: Work, O> {
     work: Arc<W>,
     output: Output<O>,
@@ -162,7 +165,7 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
             return unexpected("more clips than a worker takes");
         }
         let worker = Arc::clone(self);
-        let job: Box<dyn FnOnce() -> (u64, Result<(Tell, Vec<u8>), ScoreFault>) + Send> = match ask {
+        let job: Box<dyn FnOnce() -> (u64, Answer) + Send> = match ask {
             Ask::Open(_) => return unexpected("a second opening"),
             Ask::Source { id } => Box::new(move || (id, worker.prepare(id, &mp4))),
             Ask::Score { id, source } => {
@@ -184,13 +187,13 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
         Ok(())
     }
 
-    fn prepare(&self, id: u64, mp4: &[u8]) -> Result<(Tell, Vec<u8>), ScoreFault> {
+    fn prepare(&self, id: u64, mp4: &[u8]) -> Answer {
         let source = caught(|| self.work.source(mp4))?;
         self.sources.add(Digest::of(mp4), source);
         Ok((Tell::Prepared { id }, Vec::new()))
     }
 
-    fn score(&self, id: u64, source: &W::Source, mp4: &[u8]) -> Result<(Tell, Vec<u8>), ScoreFault> {
+    fn score(&self, id: u64, source: &W::Source, mp4: &[u8]) -> Answer {
         let scored = caught(|| self.work.score(source, mp4))?;
         let body = encode(scored).map_err(|fault| broken(&fault.to_string()))?;
         Ok((Tell::Scored { id, peak_kib: peak_kib() }, body))
