@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, Relay, Restored};
 use leoma_protocol::{ConsensusParams, HotkeySigner, Network, TaskId};
 use leoma_rotation::AllowlistHistory;
+use leoma_scoring::worker::ScorerPool;
 use leoma_storage::{EndpointPolicy, Grant, OwnBucket, PeerBuckets, SourceBucket};
 use prometheus_client::registry::Registry;
 use sp_core::Pair as _;
@@ -23,7 +24,7 @@ use crate::config::{ChainConfig, Config, without_keys};
 use crate::epoch::WeightSetter;
 use crate::http;
 use crate::library::Library;
-use crate::metrics::{MeshMetrics, Metrics};
+use crate::metrics::{MeshMetrics, Metrics, register_scoring};
 use crate::miners::{ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
 use crate::peers::{Agreement, restore};
 use crate::sampler::{Judging, Sampler};
@@ -67,6 +68,7 @@ type Tasks = JoinSet<(&'static str, anyhow::Result<()>)>;
 struct Running {
     tasks: Tasks,
     mesh: MeshHandle,
+    scorer: Option<ScorerPool>,
 }
 
 async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
@@ -103,6 +105,10 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let mesh_metrics = MeshMetrics::register(&mut registry);
+    let scorer = judging.as_ref().map(|judging| judging.scorer().clone());
+    if let Some(scorer) = scorer.clone() {
+        register_scoring(&mut registry, move || scorer.counts());
+    }
     let heads = chain.follow_heads(stop.clone()).await?;
     let (reader, history) = SubnetReader::new(chain.clone(), source.clone(), state.clone())?;
     let subnet = reader.start(history, heads.clone(), stop.clone()).await?;
@@ -223,12 +229,13 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         mesh_metrics,
         state,
         device,
+        scorer: scorer.clone(),
     };
     tracing::info!(%hotkey, http = %config.http_listen, "validator started");
     let registry = Arc::new(registry);
     tasks
         .spawn(async move { ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into)) });
-    Ok(Running { tasks, mesh })
+    Ok(Running { tasks, mesh, scorer })
 }
 
 /// The mesh's identity: an ed25519 seed in `libp2p.key`, made at the first start.
@@ -363,6 +370,9 @@ async fn supervise(mut running: Running, stop: CancellationToken) -> anyhow::Res
         running.tasks.abort_all();
     }
     running.mesh.shutdown().await;
+    if let Some(scorer) = running.scorer {
+        scorer.close().await;
+    }
     outcome
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use leoma_protocol::Hotkey;
 use leoma_protocol::mesh::Voice;
 use leoma_rotation::AllowlistHistory;
+use leoma_scoring::worker::ScorerPool;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -57,6 +58,8 @@ pub struct StatusSource {
     pub state: State,
     /// Where video is scored; empty where this process does not.
     pub device: String,
+    /// The scoring processes; `None` where this process does not score.
+    pub scorer: Option<ScorerPool>,
 }
 
 impl StatusSource {
@@ -140,6 +143,7 @@ impl StatusSource {
             "head": self.heads.borrow().number,
             "chain_endpoints": self.chain.endpoints(),
             "device": self.device,
+            "scoring": self.scorer.as_ref().map(ScorerPool::counts),
             "listening_for_double": self.agreement.voice() == Voice::Listening,
             "ready": self.readiness().iter().all(|check| check.ok),
             "checks": self.readiness(),

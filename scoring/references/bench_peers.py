@@ -1,4 +1,7 @@
-"""Times what `benches/score.rs` measures with what others offer, on clips of the same kind; see README.md.
+"""Times what `benches/score.rs` and `leoma score --bench` measure with what others offer; see README.md.
+
+Without arguments on clips of the same kind as the former's; with `WIDTH HEIGHT SOURCE ANSWER`, two files of luma frame by frame, on those,
+which `leoma score --bench --peers` gives it.
 
 Two pipelines on luma that is decoded already: the best that could be picked by hand from OpenCV and NumPy, its frames shared out over
 two threads, and plain calls of libraries with the threads that they take themselves. The least time of several runs, and the
@@ -6,6 +9,7 @@ processor time of that run.
 """
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -36,6 +40,15 @@ def clips():
         noise = (lattice(*grid(HEIGHT, WIDTH), frame) % 7 - 3).astype(np.int16)
         source.append(picture)
         answer.append(np.clip(picture + noise, 0, 255).astype(np.uint8))
+    return source, answer
+
+
+def clips_of_files(width, height, *paths):
+    """Luma of both clips, as `leoma score --bench --peers` writes it."""
+    global HEIGHT, WIDTH, FRAMES
+    WIDTH, HEIGHT = int(width), int(height)
+    source, answer = (list(np.fromfile(path, np.uint8).reshape(-1, HEIGHT, WIDTH)) for path in paths)
+    FRAMES = len(source)
     return source, answer
 
 
@@ -187,7 +200,7 @@ def timed(run):
 
 if __name__ == "__main__":
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, OpenCV {cv2.__version__}, torch {torch.__version__}")
-    for pipeline, parts in pipelines(*clips()).items():
+    for pipeline, parts in pipelines(*(clips_of_files(*sys.argv[1:]) if len(sys.argv) == 5 else clips())).items():
         total = [0.0, 0.0]
         for part, run in parts.items():
             wall, processor = timed(run)

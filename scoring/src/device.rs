@@ -12,8 +12,11 @@ pub enum DeviceChoice {
     /// A CUDA device where there is a usable one, else the CPU.
     #[default]
     Auto,
-    /// A CUDA device, or refuse to start.
-    Cuda,
+    /// CUDA, or refuse to start.
+    Cuda {
+        /// Only this device, counted by the driver from 0; without it every one there is.
+        index: Option<usize>,
+    },
     /// The CPU.
     Cpu,
 }
@@ -22,22 +25,28 @@ impl FromStr for DeviceChoice {
     type Err = DeviceFault;
 
     fn from_str(text: &str) -> Result<Self, DeviceFault> {
+        let unknown = || DeviceFault::UnknownChoice { text: text.to_owned() };
         match text {
             "auto" => Ok(Self::Auto),
-            "cuda" => Ok(Self::Cuda),
+            "cuda" => Ok(Self::Cuda { index: None }),
             "cpu" => Ok(Self::Cpu),
-            _ => Err(DeviceFault::UnknownChoice { text: text.to_owned() }),
+            _ => {
+                let digits = text.strip_prefix("cuda:").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+                let index = digits.and_then(|digits| digits.parse().ok()).ok_or_else(unknown)?;
+                Ok(Self::Cuda { index: Some(index) })
+            }
         }
     }
 }
 
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Cuda => "cuda",
-            Self::Cpu => "cpu",
-        })
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cuda { index: None } => f.write_str("cuda"),
+            Self::Cuda { index: Some(index) } => write!(f, "cuda:{index}"),
+            Self::Cpu => f.write_str("cpu"),
+        }
     }
 }
 
@@ -65,8 +74,8 @@ impl fmt::Display for Device {
 /// Why a device cannot be used. Always this machine's matter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceFault {
-    /// Not one of the three words.
-    #[error("unknown device {text:?}: expected auto, cuda or cpu")]
+    /// Not one of the words.
+    #[error("unknown device {text:?}: expected auto, cuda, cuda:N or cpu")]
     UnknownChoice {
         /// What was given.
         text: String,
@@ -86,6 +95,14 @@ pub enum DeviceFault {
     /// The driver knows no device.
     #[error("no CUDA device: the driver sees none (is CUDA_VISIBLE_DEVICES set?)")]
     NoDevice,
+    /// There are fewer.
+    #[error("no device cuda:{index}: the driver sees {count}, counted from 0")]
+    NoSuchDevice {
+        /// What was asked for.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// A first small computation failed or was wrong.
     #[error("the device {device} failed its first computation: {reason}")]
     Broken {
@@ -109,28 +126,74 @@ impl Device {
         }
     }
 
-    /// Turns the operator's choice into a device, asking the driver first: burn's CUDA backend panics without one.
+    /// Turns the operator's choice into a device and lets it compute something, asking the driver first: burn's CUDA
+    /// backend panics without one. Of several devices it is the first; [`Device::list`] names all.
     ///
     /// # Errors
-    /// `Cuda` was asked for and is not usable. `Auto` falls back to the CPU instead and logs why.
+    /// CUDA was asked for and is not usable. `Auto` falls back to the CPU instead and logs why.
     pub fn open(choice: DeviceChoice) -> Result<Self, DeviceFault> {
-        match choice {
-            DeviceChoice::Cpu => Ok(Self::Cpu),
-            DeviceChoice::Cuda => Self::open_cuda(),
-            DeviceChoice::Auto => Ok(Self::open_cuda().unwrap_or_else(|fault| {
+        let opened = Self::list(choice).and_then(|devices| {
+            let first = devices.first().copied().ok_or(DeviceFault::NoDevice)?;
+            first.compute_first().map(|()| first)
+        });
+        match (opened, choice) {
+            (Err(fault), DeviceChoice::Auto) => {
                 tracing::info!(reason = %fault, "scoring on the cpu");
-                Self::Cpu
-            })),
+                Ok(Self::Cpu)
+            }
+            (opened, _) => opened,
         }
     }
 
-    fn open_cuda() -> Result<Self, DeviceFault> {
-        if count_cuda_devices()? == 0 {
-            return Err(DeviceFault::NoDevice);
+    /// The devices that a choice stands for, never none. The driver is asked how many there are; none of them is used.
+    ///
+    /// # Errors
+    /// CUDA was asked for and is not usable, or not that device. `Auto` falls back to the CPU instead and logs why.
+    pub fn list(choice: DeviceChoice) -> Result<Vec<Self>, DeviceFault> {
+        match (choice, list_cuda(choice)) {
+            (DeviceChoice::Cpu, _) => Ok(vec![Self::Cpu]),
+            (DeviceChoice::Auto, Err(fault)) => {
+                tracing::info!(reason = %fault, "scoring on the cpu");
+                Ok(vec![Self::Cpu])
+            }
+            (_, devices) => devices,
         }
-        let device = Self::Cuda { index: 0 };
-        first_computation(&device.handle()).map_err(|reason| DeviceFault::Broken { device, reason })?;
-        Ok(device)
+    }
+
+    fn compute_first(self) -> Result<(), DeviceFault> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Cuda { .. } => {
+                first_computation(&self.handle()).map_err(|reason| DeviceFault::Broken { device: self, reason })
+            }
+        }
+    }
+}
+
+impl From<Device> for DeviceChoice {
+    /// This device and no other.
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu,
+            Device::Cuda { index } => Self::Cuda { index: Some(index) },
+        }
+    }
+}
+
+fn list_cuda(choice: DeviceChoice) -> Result<Vec<Device>, DeviceFault> {
+    if choice == DeviceChoice::Cpu {
+        return Ok(Vec::new());
+    }
+    choose(choice, count_cuda_devices()?)
+}
+
+/// Of `count` devices those that the choice names.
+fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault> {
+    match choice {
+        _ if count == 0 => Err(DeviceFault::NoDevice),
+        DeviceChoice::Cuda { index: Some(index) } if index >= count => Err(DeviceFault::NoSuchDevice { index, count }),
+        DeviceChoice::Cuda { index: Some(index) } => Ok(vec![Device::Cuda { index }]),
+        _ => Ok((0..count).map(|index| Device::Cuda { index }).collect()),
     }
 }
 
@@ -172,11 +235,29 @@ mod tests {
 
     #[test]
     fn choices_are_read_and_printed_alike() {
-        for choice in [DeviceChoice::Auto, DeviceChoice::Cuda, DeviceChoice::Cpu] {
+        let cuda = |index| DeviceChoice::Cuda { index };
+        for choice in [DeviceChoice::Auto, cuda(None), cuda(Some(0)), cuda(Some(7)), DeviceChoice::Cpu] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         let error = "gpu".parse::<DeviceChoice>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown device \"gpu\": expected auto, cuda or cpu");
+        assert_eq!(error.to_string(), "unknown device \"gpu\": expected auto, cuda, cuda:N or cpu");
+        for odd in ["cuda:", "cuda:+1", "cuda:-1", "cuda:x", "cuda:99999999999999999999", "cpu:0"] {
+            assert!(odd.parse::<DeviceChoice>().is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_choice_names_one_device_or_all_that_there_are() {
+        let [first, second] = [0, 1].map(|index| Device::Cuda { index });
+        assert_eq!(choose(DeviceChoice::Cuda { index: None }, 2), Ok(vec![first, second]));
+        assert_eq!(choose(DeviceChoice::Auto, 1), Ok(vec![first]));
+        assert_eq!(choose(DeviceChoice::Cuda { index: Some(1) }, 2), Ok(vec![second]));
+        let fault = choose(DeviceChoice::Cuda { index: Some(2) }, 2).unwrap_err();
+        assert_eq!(fault.to_string(), "no device cuda:2: the driver sees 2, counted from 0");
+        assert_eq!(choose(DeviceChoice::Auto, 0), Err(DeviceFault::NoDevice));
+        for device in [Device::Cpu, first, second] {
+            assert_eq!(DeviceChoice::from(device).to_string(), device.to_string());
+        }
     }
 
     #[test]
@@ -185,7 +266,11 @@ mod tests {
             Ok(count) if count > 0 => println!("skipped: this machine has {count} CUDA devices"),
             _ => {
                 assert_eq!(Device::open(DeviceChoice::Auto), Ok(Device::Cpu));
-                assert!(Device::open(DeviceChoice::Cuda).unwrap_err().to_string().contains("CUDA device"));
+                assert_eq!(Device::list(DeviceChoice::Auto), Ok(vec![Device::Cpu]));
+                for index in [None, Some(0)] {
+                    let fault = Device::open(DeviceChoice::Cuda { index }).unwrap_err();
+                    assert!(fault.to_string().contains("CUDA device"), "{fault}");
+                }
             }
         }
     }

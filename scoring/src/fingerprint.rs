@@ -2,6 +2,7 @@
 
 use crate::features::Features;
 use leoma_protocol::Digest;
+use serde::{Deserialize, Serialize};
 
 /// Moments that a fingerprint looks at, evenly over the clip.
 const MOMENTS: usize = 9;
@@ -12,7 +13,7 @@ const GRID: (usize, usize) = (13, 10);
 const SAME_BELOW: u32 = 30;
 
 /// A coarse picture of a clip's brightness over time, 1 170 bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     file: Digest,
     cells: Vec<u8>,

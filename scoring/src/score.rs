@@ -14,9 +14,13 @@ use crate::metrics::{Host, Kernels, Tensors};
 use crate::policy::AspectPolicy;
 use crate::reduced::{frames_at_times_of, resized};
 use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
+use crate::synthetic::source_and_answer;
+use crate::turns::Turns;
+use crate::worker::WorkerFault;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// The shortest side of a source: what the coarsest scale of multi-scale similarity can hold, and what registration may cut
 /// off before.
@@ -42,6 +46,23 @@ pub enum ScoreFault {
         /// What the backend said.
         reason: String,
     },
+    /// The device has too little memory for what is on it at a time.
+    #[error("{device} ran out of memory: {reason}")]
+    OutOfMemory {
+        /// Where.
+        device: Device,
+        /// What the backend said.
+        reason: String,
+    },
+    /// This program itself: a panic outside the arithmetic.
+    #[error("scoring broke off: {reason}")]
+    Broken {
+        /// What it said.
+        reason: String,
+    },
+    /// The scoring process could not be brought to an answer.
+    #[error(transparent)]
+    Worker(#[from] WorkerFault),
     /// The device computes something else than the CPU.
     #[error(transparent)]
     SelfTest(#[from] SelfTestFault),
@@ -60,6 +81,20 @@ pub enum ScoreFault {
         /// Height in pixels.
         height: usize,
     },
+}
+
+impl ScoreFault {
+    /// A backend says in words only that it has no memory left: as an allocation that failed, or by the driver's name for it.
+    fn from_panic(device: Device, text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        let signs = ["out of memory", "out-of-memory", "out_of_memory", "can't allocate buffer"];
+        let reason = text.chars().take(300).collect();
+        if signs.iter().any(|sign| lower.contains(sign)) {
+            Self::OutOfMemory { device, reason }
+        } else {
+            Self::Arithmetic { device, reason }
+        }
+    }
 }
 
 impl From<MediaError> for ScoreFault {
@@ -117,8 +152,6 @@ pub enum Outcome {
     Usable {
         /// Aspects, overall score and whether it passed, before any judge.
         grade: Grade,
-        /// Which aspects would not pass by themselves and why, in one line.
-        weaknesses: String,
         /// The raw numbers behind them, for publication.
         raw: Measures,
     },
@@ -133,8 +166,16 @@ pub enum Outcome {
     },
 }
 
+impl Scored {
+    /// What comes of bytes that are refused before anything is decoded.
+    pub(crate) fn refused(answer_mp4: &[u8], defect: &VideoDefect) -> Self {
+        Self { video_sha256: Digest::of(answer_mp4), outcome: Outcome::defect(defect), fingerprint: None }
+    }
+}
+
 impl Outcome {
-    fn defect(defect: &VideoDefect) -> Self {
+    /// What a video with this defect gets.
+    pub fn defect(defect: &VideoDefect) -> Self {
         let status = match defect {
             VideoDefect::WrongSize { .. } | VideoDefect::TooManyPixels { .. } => EntryStatus::WrongResolution,
             VideoDefect::TooShort { .. } | VideoDefect::NoFrames => EntryStatus::TooShort,
@@ -179,6 +220,7 @@ pub struct Scorer {
     device: Device,
     ffmpeg: Ffmpeg,
     policy: AspectPolicy,
+    comparisons: Arc<Turns>,
 }
 
 impl Scorer {
@@ -187,7 +229,14 @@ impl Scorer {
     /// # Errors
     /// ffmpeg is missing, or the device that was asked for cannot be used.
     pub fn open(choice: DeviceChoice, policy: AspectPolicy) -> Result<Self, ScoreFault> {
-        Ok(Self { device: Device::open(choice)?, ffmpeg: Ffmpeg::find()?, policy })
+        let comparisons = Arc::new(Turns::new(usize::MAX));
+        Ok(Self { device: Device::open(choice)?, ffmpeg: Ffmpeg::find()?, policy, comparisons })
+    }
+
+    /// The same with at most so many comparisons on the device at a time: what bounds its memory. Decoding is not held up.
+    #[must_use]
+    pub fn with_comparisons(self, at_a_time: usize) -> Self {
+        Self { comparisons: Arc::new(Turns::new(at_a_time)), ..self }
     }
 
     /// Where it computes.
@@ -210,7 +259,35 @@ impl Scorer {
     /// # Errors
     /// [`ScoreFault::SelfTest`] names the first metric that differs; such a device must not score.
     pub fn self_test(&self) -> Result<SelfTestReport, ScoreFault> {
-        self.guarded(|| self_test::<Engine>(self.device, &self.device.handle()))?.map_err(ScoreFault::from)
+        self.self_test_with(&mut |_, _, _| {})
+    }
+
+    fn self_test_with(&self, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<SelfTestReport, ScoreFault> {
+        let tested = self.guarded(|| self_test::<Engine>(self.device, &self.device.handle(), progress))?;
+        Ok(tested?)
+    }
+
+    /// [`Scorer::self_test`], and on CUDA a comparison of a task's shape: the first kernel of each shape compiles. `progress`
+    /// hears of steps done, how many there are, and the last one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn warm_up(&self, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<SelfTestReport, ScoreFault> {
+        let clips = match self.device {
+            // Nothing is compiled for the CPU.
+            Device::Cpu => None,
+            Device::Cuda { .. } => source_and_answer(ClipShape::TASK),
+        };
+        let shapes = if clips.is_some() { 2 } else { 0 };
+        let report = self.self_test_with(&mut |done, of, metric| progress(done, of + shapes, metric))?;
+        if let Some([source, answer]) = clips {
+            let (done, of) = (report.checks.len() + 1, report.checks.len() + shapes);
+            let reference = self.prepared(source, Digest::of(b"synthetic"))?;
+            progress(done, of, "a source of the task's shape");
+            self.measure(&reference, answer)?;
+            progress(of, of, "an answer of the task's shape");
+        }
+        Ok(report)
     }
 
     /// Prepares a task's source clip.
@@ -218,7 +295,11 @@ impl Scorer {
     /// # Errors
     /// The clip is unusable, which is our fault, or this machine failed.
     pub fn reference(&self, clip_mp4: &[u8]) -> Result<Reference, ScoreFault> {
-        let clip = decode(&self.ffmpeg, clip_mp4, &Limits::ANSWER)?;
+        self.prepared(decode(&self.ffmpeg, clip_mp4, &Limits::ANSWER)?, Digest::of(clip_mp4))
+    }
+
+    /// [`Scorer::reference`] of a clip that is decoded already; `sha256` is its file's.
+    pub(crate) fn prepared(&self, clip: Clip, sha256: Digest) -> Result<Reference, ScoreFault> {
         let (frames, width, height) = (clip.len(), clip.width(), clip.height());
         if frames < 2 || width.min(height) < LEAST_SIDE {
             return Err(ScoreFault::SmallReference { frames, width, height });
@@ -227,7 +308,7 @@ impl Scorer {
             Device::Cpu => source_features(&Host, &clip),
             Device::Cuda { .. } => source_features(&Tensors::<Engine>::new(self.device.handle()), &clip),
         })?;
-        Ok(Reference { clip, features, visibility, sha256: Digest::of(clip_mp4) })
+        Ok(Reference { clip, features, visibility, sha256 })
     }
 
     /// Grades one answer.
@@ -235,14 +316,12 @@ impl Scorer {
     /// # Errors
     /// Only this machine's faults; whatever is wrong with the video is an [`Outcome::Unusable`].
     pub fn score(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Scored, ScoreFault> {
-        let video_sha256 = Digest::of(answer_mp4);
         let answer = match self.decode_answer(reference, answer_mp4) {
             Ok(answer) => answer,
             Err(MediaError::Fault(fault)) => return Err(fault.into()),
-            Err(MediaError::Video(defect)) => {
-                return Ok(Scored { video_sha256, outcome: Outcome::defect(&defect), fingerprint: None });
-            }
+            Err(MediaError::Video(defect)) => return Ok(Scored::refused(answer_mp4, &defect)),
         };
+        let video_sha256 = Digest::of(answer_mp4);
         let (raw, features) = self.compare(reference, &answer)?;
         let fingerprint = Some(Fingerprint::of(video_sha256, &features));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
@@ -285,12 +364,11 @@ impl Scorer {
                 format!("the source clip itself: fine detail is like the source's by {:.3}", raw.replay_detail);
             return Outcome::Unusable { status: EntryStatus::Duplicate, reason, raw: Some(raw) };
         }
-        let weaknesses = Aspects::weaknesses(&raw, &self.policy);
-        Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), weaknesses, raw }
+        Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), raw }
     }
 
     /// Decodes an answer, refusing its size before and its length after.
-    fn decode_answer(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Clip, MediaError> {
+    pub(crate) fn decode_answer(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Clip, MediaError> {
         let source = &reference.clip;
         let (width, height) = (source.width(), source.height());
         let tolerance = self.policy.size_tolerance;
@@ -317,10 +395,10 @@ impl Scorer {
 
     /// Backends panic where a driver fails; that must not take the validator down.
     fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T, ScoreFault> {
+        let _turn = self.comparisons.take();
         catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let reason = text.unwrap_or("a panic without a message").chars().take(300).collect();
-            ScoreFault::Arithmetic { device: self.device, reason }
+            ScoreFault::from_panic(self.device, text.unwrap_or("a panic without a message"))
         })
     }
 
@@ -346,5 +424,24 @@ impl Scorer {
     /// As there.
     pub fn first_frame_png(&self, clip_mp4: &[u8]) -> Result<Vec<u8>, MediaError> {
         first_frame_png(&self.ffmpeg, clip_mp4, &Limits::ANSWER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_without_memory_is_told_from_one_that_failed() {
+        let device = Device::Cuda { index: 0 };
+        for text in [
+            "called `Result::unwrap()` on an `Err` value: can't allocate buffer of size: 134217728",
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "An out-of-memory error happened during launch",
+        ] {
+            assert!(matches!(ScoreFault::from_panic(device, text), ScoreFault::OutOfMemory { .. }), "{text}");
+        }
+        let fault = ScoreFault::from_panic(device, "CUDA_ERROR_ILLEGAL_ADDRESS");
+        assert!(matches!(fault, ScoreFault::Arithmetic { .. }));
     }
 }

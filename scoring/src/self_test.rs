@@ -58,10 +58,16 @@ pub struct SelfTestFault {
 
 /// Compares `device` with the fused loops of the CPU. For the CPU itself that is burn's CPU backend, which no score uses:
 /// the loops are then held to the metrics' definition.
-pub(crate) fn self_test<B: Backend>(name: Device, device: &B::Device) -> Result<SelfTestReport, SelfTestFault> {
+/// `progress` hears of each metric that the device has done.
+pub(crate) fn self_test<B: Backend>(
+    name: Device,
+    device: &B::Device,
+    progress: &mut dyn FnMut(usize, usize, &str),
+) -> Result<SelfTestReport, SelfTestFault> {
     let clips = [clip(0.0), clip(1.0)];
-    let want = values(&Host, &clips);
-    let got = values(&Tensors::<B>::new(device.clone()), &clips);
+    let want = values(&Host, &clips, &mut |_, _| {});
+    let mut heard = |done, metric: &str| progress(done, want.len(), metric);
+    let got = values(&Tensors::<B>::new(device.clone()), &clips, &mut heard);
     let mut checks = Vec::new();
     for ((metric, got), (_, want)) in got.iter().zip(&want) {
         checks.push(check(name, metric, got, want)?);
@@ -103,8 +109,12 @@ fn maps(frames: &[Vec<u8>]) -> Grid {
     Grid::new(values.collect(), [2, rows, columns])
 }
 
-/// Every metric's values, in one order for all kernels.
-fn values<'a, K: Kernels<'a>>(kernels: &K, [left, right]: &'a [Vec<Vec<u8>>; 2]) -> Vec<(&'static str, Vec<f32>)> {
+/// Every metric's values, in one order for all kernels; `done` hears of each with their number so far.
+fn values<'a, K: Kernels<'a>>(
+    kernels: &K,
+    [left, right]: &'a [Vec<Vec<u8>>; 2],
+    done: &mut dyn FnMut(usize, &'static str),
+) -> Vec<(&'static str, Vec<f32>)> {
     let (left_maps, right_maps) = (maps(left), maps(right));
     let left_planes: Vec<&[u8]> = left.iter().map(Vec::as_slice).collect();
     let right_planes: Vec<&[u8]> = right.iter().map(Vec::as_slice).collect();
@@ -119,31 +129,35 @@ fn values<'a, K: Kernels<'a>>(kernels: &K, [left, right]: &'a [Vec<Vec<u8>>; 2])
     let other = Grid::new(left_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(), [2, rows, columns]);
     let everywhere = Grid::new(vec![1.0; (FRAMES - 1) * rows * columns], [1, rows, columns]);
     let camera = |camera: Camera| camera.right.into_iter().chain(camera.down);
-    vec![
-        ("ssim", kernels.ssim(&left, &right)),
-        ("ssim of a part", kernels.ssim(&cut, &fixed)),
-        ("ms_ssim", kernels.ms_ssim(&left, &right)),
-        ("psnr", kernels.psnr(&left, &right)),
-        ("laplacian_variance", kernels.laplacian_variance(&half)),
-        ("noise_sigma", kernels.noise_sigma(&right)),
-        ("blockiness", kernels.blockiness(&right)),
-        ("detail_correlation", kernels.detail_correlation(&left, &right)),
-        ("registration", vec![shift.right as f32, shift.down as f32]),
-        ("optical_flow", flow.values().to_vec()),
-        ("visible", kernels.visible(&field, &other, CELL).values().to_vec()),
-        ("warping_error", kernels.warping_error(&half, &field, &everywhere, CELL)),
-        ("distance", kernels.distance(&left_maps, &right_maps)),
-        ("distance_by_place", kernels.distance_by_place(&left_maps, &right_maps)),
-        ("frame_difference", kernels.frame_difference(&right_maps)),
-        ("change_from_first", kernels.change_from_first(&right_maps)),
-        ("motion_excess", kernels.motion_excess(&right_maps, &left_maps)),
-        ("flicker", kernels.flicker(&right_maps, &left_maps)),
-        ("motion_amount", kernels.motion_amount(&field)),
-        ("motion_direction", kernels.motion_direction(&field, &other)),
-        ("motion_smoothness", kernels.motion_smoothness(&field)),
-        ("camera", kernels.camera(&field).into_iter().flat_map(camera).collect()),
-        ("correlations", kernels.correlations(&left_maps, &right_maps)),
-    ]
+    let mut found = Vec::new();
+    let mut add = |metric: &'static str, values: Vec<f32>| {
+        found.push((metric, values));
+        done(found.len(), metric);
+    };
+    add("ssim", kernels.ssim(&left, &right));
+    add("ssim of a part", kernels.ssim(&cut, &fixed));
+    add("ms_ssim", kernels.ms_ssim(&left, &right));
+    add("psnr", kernels.psnr(&left, &right));
+    add("laplacian_variance", kernels.laplacian_variance(&half));
+    add("noise_sigma", kernels.noise_sigma(&right));
+    add("blockiness", kernels.blockiness(&right));
+    add("detail_correlation", kernels.detail_correlation(&left, &right));
+    add("registration", vec![shift.right as f32, shift.down as f32]);
+    add("optical_flow", flow.values().to_vec());
+    add("visible", kernels.visible(&field, &other, CELL).values().to_vec());
+    add("warping_error", kernels.warping_error(&half, &field, &everywhere, CELL));
+    add("distance", kernels.distance(&left_maps, &right_maps));
+    add("distance_by_place", kernels.distance_by_place(&left_maps, &right_maps));
+    add("frame_difference", kernels.frame_difference(&right_maps));
+    add("change_from_first", kernels.change_from_first(&right_maps));
+    add("motion_excess", kernels.motion_excess(&right_maps, &left_maps));
+    add("flicker", kernels.flicker(&right_maps, &left_maps));
+    add("motion_amount", kernels.motion_amount(&field));
+    add("motion_direction", kernels.motion_direction(&field, &other));
+    add("motion_smoothness", kernels.motion_smoothness(&field));
+    add("camera", kernels.camera(&field).into_iter().flat_map(camera).collect());
+    add("correlations", kernels.correlations(&left_maps, &right_maps));
+    found
 }
 
 #[cfg(test)]
@@ -153,8 +167,12 @@ mod tests {
 
     #[test]
     fn the_cpus_loops_agree_with_its_tensors_on_every_metric() {
-        let report = self_test::<Engine>(Device::Cpu, &Device::Cpu.handle()).unwrap();
+        let mut heard = Vec::new();
+        let mut progress = |done: usize, of: usize, metric: &str| heard.push((done, of, metric.to_owned()));
+        let report = self_test::<Engine>(Device::Cpu, &Device::Cpu.handle(), &mut progress).unwrap();
         assert_eq!(report.checks.len(), 23);
+        assert_eq!(heard.len(), 23);
+        assert_eq!(heard.last(), Some(&(23, 23, "correlations".to_owned())));
         assert!(report.checks.iter().all(|check| check.values > 0), "{report:?}");
     }
 

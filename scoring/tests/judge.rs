@@ -110,7 +110,9 @@ async fn a_grade_survives_a_full_quota_and_a_server_error() {
         candidate(grade),
     ];
     let (base, seen) = server(replies).await;
-    let answer = judge(base).judge(request()).await.unwrap();
+    let judgement = judge(base).judge(request()).await.unwrap();
+    assert!(judgement.raw.contains("overall_score") && !judgement.model.is_empty(), "{judgement:?}");
+    let answer = judgement.answer;
     assert_eq!((answer.overall_score, answer.confidence), (81, 90));
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 3);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use leoma_scoring::media::ClipShape;
-use leoma_scoring::{AspectPolicy, DeviceChoice, Fingerprint, Outcome, Reference, Scorer};
+use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Fingerprint, Outcome, Reference, Scorer};
 use leoma_testnet::corpus::{self, ffmpeg};
 use leoma_testnet::miners::Role;
 use leoma_testnet::seed::Seed;
@@ -135,7 +135,8 @@ async fn services_answer_as_the_real_ones_do() {
 fn judged(scorer: &Scorer, reference: &Reference, video: &[u8]) -> (String, String, Option<Fingerprint>) {
     let scored = scorer.score(reference, video).unwrap();
     let (status, reason) = match scored.outcome {
-        Outcome::Usable { grade, weaknesses, .. } => {
+        Outcome::Usable { grade, raw } => {
+            let weaknesses = Aspects::weaknesses(&raw, scorer.policy());
             (if grade.passed { "passed" } else { "failed" }.to_owned(), format!("{}: {weaknesses}", grade.overall))
         }
         Outcome::Unusable { status, reason, .. } => (status.to_string(), reason),

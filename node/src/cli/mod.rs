@@ -11,6 +11,7 @@ mod preflight;
 mod register;
 mod rotation;
 mod score;
+mod score_worker;
 mod serve;
 mod signals;
 mod tao;
@@ -23,6 +24,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Sources};
+
+/// The command that this program's scoring processes are started with.
+pub(crate) const WORKER_COMMAND: &str = "score-worker";
 
 /// The Leoma validator.
 ///
@@ -52,8 +56,10 @@ enum Command {
     Preflight(preflight::PreflightArgs),
     /// Recompute an epoch's winner from files alone, or with --task check how a task's clip was chosen.
     Audit(audit::AuditArgs),
-    /// Score one video against its source clip, or test the device.
     Score(score::ScoreArgs),
+    /// Score videos for the validator that starts this, over standard input and output.
+    #[command(name = WORKER_COMMAND, hide = true)]
+    ScoreWorker,
     /// Show a running validator's peers, certificates and evidence.
     Mesh(mesh::MeshArgs),
     /// Show whose turn it is at a block.
@@ -88,7 +94,7 @@ impl Cli {
     /// Any error, to be printed with its causes.
     pub async fn run(self) -> anyhow::Result<()> {
         let file = self.config;
-        if !matches!(self.command, Command::Serve(_) | Command::Servers(_)) {
+        if !matches!(self.command, Command::Serve(_) | Command::Servers(_) | Command::ScoreWorker) {
             tokio::spawn(end_on_signal(signals::Signals::listen()?));
         }
         match self.command {
@@ -97,6 +103,7 @@ impl Cli {
             Command::Preflight(args) => args.run(file).await,
             Command::Audit(args) => args.run(file).await,
             Command::Score(args) => args.run().await,
+            Command::ScoreWorker => score_worker::run().await,
             Command::Mesh(args) => args.run(file).await,
             Command::Rotation(args) => args.run(),
             Command::Wallet(command) => command.run(file).await,

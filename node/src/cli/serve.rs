@@ -39,7 +39,7 @@ pub(super) struct ServeArgs {
     /// Address of /livez, /readyz, /metrics and /status.
     #[arg(long)]
     http_listen: Option<String>,
-    /// Where video is scored: auto, cuda or cpu.
+    /// Where video is scored: auto (CUDA where it is usable), cuda (every GPU), cuda:N (one of them) or cpu.
     #[arg(long)]
     device: Option<String>,
     /// Who judges video: local (the metrics alone), gemini, or both.

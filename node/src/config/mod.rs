@@ -272,7 +272,7 @@ mod tests {
             ("NETWORK", "http://x", "ws:// or wss://"),
             ("LEOMA_HTTP_LISTEN", "9090", "127.0.0.1:9090"),
             ("LEOMA_BOOTNODES", "/ip4/1.2.3.4/tcp/1", "/p2p/"),
-            ("LEOMA_DEVICE", "tpu", "auto, cuda or cpu"),
+            ("LEOMA_DEVICE", "tpu", "auto, cuda, cuda:N or cpu"),
             ("CHUTES_GENERATE_URL", "https://chutes.ai/generate", "{slug}"),
             ("MAX_VIDEO_SIZE", "many", "MB"),
             ("WALLET_NAME", "../other", "folder's name"),

@@ -104,7 +104,7 @@ pub const SETTINGS: &[Setting] = &[
         "validators that relay, through which to be reached when nobody can dial this one",
     ),
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
-    setting("LEOMA_DEVICE", "auto, cuda or cpu", Some("auto"), "where video is scored"),
+    setting("LEOMA_DEVICE", "auto, cuda, cuda:N or cpu", Some("auto"), "where video is scored"),
     setting(
         "LEOMA_JUDGE",
         "local, gemini or both",

@@ -3,6 +3,7 @@
 //! No label has a value that a stranger can make up: peers are named by hotkeys of the allowlist.
 
 mod mesh;
+mod scoring;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use mesh::MeshMetrics;
+pub use scoring::register_scoring;
 
 /// Where a verdict file was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +153,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let _mesh = MeshMetrics::register(&mut registry);
+        register_scoring(&mut registry, Default::default);
         metrics.fetched(FetchSource::Bucket, FetchOutcome::Found);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

@@ -10,9 +10,9 @@ use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
 use leoma_scoring::media::Ffmpeg;
+use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram};
 use leoma_scoring::{
-    AspectPolicy, Aspects, Grade, Judge, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures, Outcome,
-    Reference, Score, ScoreFault, Scored, Scorer,
+    Aspects, Grade, Judge, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures, Outcome, Score, Scored,
 };
 
 use super::TaskError;
@@ -22,13 +22,10 @@ use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
 
-/// Most answers that are decoded and scored at a time; decoding is the bottleneck, and each takes a core and 200 MB.
-const MAX_CONCURRENT_SCORES: usize = 8;
-
 /// Scores and judges.
 #[derive(Clone)]
 pub struct Judging {
-    scorer: Scorer,
+    scorer: ScorerPool,
     choice: JudgeChoice,
     /// Asked unless the metrics judge alone.
     gemini: Option<Arc<dyn Judge>>,
@@ -49,22 +46,19 @@ struct Judged {
 }
 
 impl Judging {
-    /// Opens device and judge, and refuses a device that computes something else than the CPU.
+    /// Starts the scoring processes, which refuse a device that computes something else than the CPU, and opens the judge.
     ///
     /// # Errors
     /// [`anyhow::Error`] with what is missing or wrong.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        Self::open_with(config, WorkerProgram::this([crate::cli::WORKER_COMMAND])).await
+    }
+
+    async fn open_with(config: &Config, program: WorkerProgram) -> anyhow::Result<Self> {
         let gemini = gemini(config)?;
-        let choice = config.device;
-        let policy = AspectPolicy { size_tolerance: config.sampling.size_tolerance, ..AspectPolicy::SUBNET };
-        let scorer = tokio::task::spawn_blocking(move || {
-            let scorer = Scorer::open(choice, policy)?;
-            tracing::info!(device = %scorer.device(), "testing the scorer");
-            let report = scorer.self_test()?;
-            tracing::info!(device = %report.device, checks = report.checks.len(), "the scorer computes what the CPU computes");
-            Ok::<_, ScoreFault>(scorer)
-        })
-        .await??;
+        let scoring = ScorerOptions { size_tolerance: config.sampling.size_tolerance, ..ScorerOptions::default() };
+        let options = PoolOptions { scoring, program, patience: Patience::default() };
+        let scorer = ScorerPool::open(config.device, options).await?;
         let metrics = format!("metrics:{}", scorer.policy().digest().short());
         let id = match (config.judge, &gemini) {
             (_, None) => metrics,
@@ -82,7 +76,14 @@ impl Judging {
     /// Where video is scored.
     #[must_use]
     pub fn device(&self) -> String {
-        self.scorer.device().to_string()
+        let devices: Vec<String> = self.scorer.devices().iter().map(ToString::to_string).collect();
+        devices.join(", ")
+    }
+
+    /// The scoring processes.
+    #[must_use]
+    pub fn scorer(&self) -> &ScorerPool {
+        &self.scorer
     }
 
     /// The ffmpeg that it uses, for cutting clips.
@@ -91,29 +92,28 @@ impl Judging {
     }
 
     /// A task's clip, measured once for all answers.
-    pub(super) async fn reference(&self, clip: &Bytes) -> Result<Arc<Reference>, TaskError> {
-        let (scorer, clip) = (self.scorer.clone(), clip.clone());
-        Ok(Arc::new(tokio::task::spawn_blocking(move || scorer.reference(&clip)).await??))
+    pub(super) async fn reference(&self, clip: &Bytes) -> Result<SourceClip, TaskError> {
+        Ok(self.scorer.reference(clip.clone()).await?)
     }
 
     /// The prompt of a clip: Gemini's where it is asked at all, else words for what was measured.
-    pub(super) async fn describe(&self, clip: &Bytes, reference: &Reference) -> Result<String, JudgeError> {
+    pub(super) async fn describe(&self, clip: &Bytes, reference: &SourceClip) -> Result<String, JudgeError> {
         match &self.gemini {
             Some(gemini) => gemini.describe(clip).await,
-            None => Ok(reference.describe()),
+            None => Ok(reference.description().to_owned()),
         }
     }
 
     /// One entry for each answer, sorted by miner, and what the entries follow from.
     pub(super) async fn judge_all(
         &self,
-        reference: &Arc<Reference>,
+        reference: &SourceClip,
         clip: &TaskClip,
         prompt: &str,
         answers: &[Answer],
         metrics: &Metrics,
     ) -> Result<(Vec<VerdictEntry>, BTreeMap<Hotkey, Evidence>), TaskError> {
-        let concurrent = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT_SCORES);
+        let concurrent = self.scorer.clips_at_a_time();
         let mut scoring = Vec::with_capacity(answers.len());
         for answer in answers {
             scoring.push(self.judge_one(reference, clip, prompt, answer, metrics).boxed());
@@ -126,7 +126,7 @@ impl Judging {
 
     async fn judge_one(
         &self,
-        reference: &Arc<Reference>,
+        reference: &SourceClip,
         clip: &TaskClip,
         prompt: &str,
         answer: &Answer,
@@ -139,8 +139,7 @@ impl Judging {
             }
             Ok(video) => {
                 let started = Instant::now();
-                let (scorer, reference, bytes) = (self.scorer.clone(), Arc::clone(reference), video.clone());
-                let scored = tokio::task::spawn_blocking(move || scorer.score(&reference, &bytes)).await??;
+                let scored = self.scorer.score(reference, video.clone()).await?;
                 metrics.score_seconds.observe(started.elapsed().as_secs_f64());
                 let (entry, evidence) = self.entry_of(clip, prompt, answer, video, scored).await?;
                 (entry, Some(evidence))
@@ -160,13 +159,14 @@ impl Judging {
         scored: Scored,
     ) -> Result<(VerdictEntry, Evidence), TaskError> {
         let video_sha256 = Some(scored.video_sha256);
-        let (grade, weaknesses, raw) = match scored.outcome {
+        let (grade, raw) = match scored.outcome {
             Outcome::Unusable { status, reason, raw } => {
                 let entry = VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms);
                 return Ok((VerdictEntry { video_sha256, ..entry }, evidence(raw.as_ref(), None)));
             }
-            Outcome::Usable { grade, weaknesses, raw } => (grade, weaknesses, raw),
+            Outcome::Usable { grade, raw } => (grade, raw),
         };
+        let weaknesses = Aspects::weaknesses(&raw, &self.scorer.policy());
         let measured = if weaknesses.is_empty() { "no aspect is weak".to_owned() } else { weaknesses };
         let Some(gemini) = &self.gemini else {
             return Ok((graded_entry(answer, video_sha256, &grade, measured, 100), evidence(Some(&raw), None)));
@@ -189,7 +189,7 @@ impl Judging {
         };
         let opinion = &judgement.answer;
         let grade = if self.choice == JudgeChoice::Both {
-            grade.aspects.with_judge(opinion).grade(self.scorer.policy())
+            grade.aspects.with_judge(opinion).grade(&self.scorer.policy())
         } else {
             Grade {
                 aspects: Aspects::from_judge(opinion),
@@ -340,6 +340,23 @@ mod tests {
             assert_eq!(status_of(&fault).0, status);
         }
     }
+
+    /// This very test program, running [`worker_process`] alone, whose frames do not go where the test's own lines go.
+    fn this_test_as_worker() -> WorkerProgram {
+        let test = std::env::current_exe().unwrap().display().to_string();
+        let name = "sampler::judging::tests::worker_process";
+        let script = format!("exec 3>&1 1>&2; exec '{test}' --ignored --exact {name} --nocapture --quiet");
+        WorkerProgram { path: "/bin/sh".into(), arguments: ["-c".into(), script.into()].into() }
+    }
+
+    #[test]
+    #[ignore = "the process that another test scores in"]
+    fn worker_process() {
+        use leoma_scoring::worker::{open_scorer, serve};
+        let Ok(output) = std::fs::File::options().write(true).open("/proc/self/fd/3") else { return };
+        serve(&mut std::io::stdin().lock(), output, open_scorer).unwrap();
+    }
+
     /// A scene of a task's length, or a printed reason why there is none.
     /// `aside` is how many pixels per frame it goes its own way.
     fn scene(folder: &std::path::Path, quality: u32, aside: f32) -> Option<Vec<u8>> {
@@ -407,8 +424,9 @@ mod tests {
         let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let sources = crate::config::Sources { environment, ..Default::default() };
         let config = Config::load(&sources).unwrap();
-        let judging = Judging::open(&config).await.unwrap();
-        let first_frame: Bytes = judging.scorer.first_frame_png(&clip).unwrap().into();
+        let judging = Judging::open_with(&config, this_test_as_worker()).await.unwrap();
+        let first_frame = leoma_scoring::media::first_frame_png(judging.ffmpeg(), &clip, &Limits::ANSWER).unwrap();
+        let first_frame: Bytes = first_frame.into();
         let shape = ClipShape::TASK;
         let proof = ClipProof {
             schema: PROOF_SCHEMA,

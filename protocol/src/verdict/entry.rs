@@ -52,7 +52,9 @@ impl EntryStatus {
         }
     }
 
-    fn from_word(word: &str) -> Self {
+    /// The status that has this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Self {
         let known = [
             Self::Passed,
             Self::Failed,

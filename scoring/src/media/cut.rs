@@ -103,7 +103,7 @@ pub fn first_frame_png(ffmpeg: &Ffmpeg, clip: &[u8], limits: &Limits) -> Result<
     if picture.is_empty() { Err(VideoDefect::NoFrames.into()) } else { Ok(picture) }
 }
 
-fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaError> {
+pub(super) fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaError> {
     match ended {
         Ended::Success => Ok(()),
         Ended::Failure { complaint } => Err(MediaFault::Encode { complaint }.into()),
@@ -131,7 +131,7 @@ fn check_length(ffmpeg: &Ffmpeg, clip: &[u8], shape: &ClipShape) -> Result<(), M
     .into())
 }
 
-fn read_result(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
+pub(super) fn read_result(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(MAX_CLIP_BYTES).read_to_end(&mut bytes)?;

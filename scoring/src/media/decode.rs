@@ -4,6 +4,7 @@ use super::jail::{Allowance, Ended, Output, run, sealed_file};
 use super::probe::probe_file;
 use super::{Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size, input_flags};
 use std::fmt;
+use std::fs::File;
 use std::ops::ControlFlow;
 
 /// Threads of one decoder. More gains little on five seconds of video and would let one answer take every core.
@@ -125,10 +126,21 @@ pub(crate) fn decode_if(
     let sink_flags = ["-sws_flags", "accurate_rnd+bitexact+full_chroma_int", "-pix_fmt", "yuv420p"];
     args.extend(sink_flags.map(str::to_owned));
     args.extend(["-f", "yuv4mpegpipe", "-strict", "-1", "pipe:1"].map(str::to_owned));
+    read_frames(ffmpeg, &args, &input, limits, info)
+}
+
+/// Runs ffmpeg with `args`, which end in a YUV4MPEG2 stream on its standard output, and collects the frames.
+pub(super) fn read_frames(
+    ffmpeg: &Ffmpeg,
+    args: &[String],
+    input: &File,
+    limits: &Limits,
+    info: VideoInfo,
+) -> Result<Clip, MediaError> {
     let mut reader = Yuv4Mpeg::new(*limits);
     let mut sink = |bytes: &[u8]| reader.push(bytes);
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: 0 };
-    let ended = run(&ffmpeg.ffmpeg, &args, &input, Output::Pipe(&mut sink), allowance)?;
+    let ended = run(&ffmpeg.ffmpeg, args, input, Output::Pipe(&mut sink), allowance)?;
     match ended {
         Ended::Success | Ended::Stopped => Ok(reader.finish(info)?),
         Ended::Failure { complaint } => Err(VideoDefect::Undecodable { complaint }.into()),

@@ -16,6 +16,7 @@
 mod cut;
 mod decode;
 mod jail;
+mod picture;
 mod probe;
 mod scenes;
 mod segment;
@@ -24,6 +25,8 @@ mod tools;
 pub use cut::{ClipShape, cut_clip, first_frame_png};
 pub(crate) use decode::decode_if;
 pub use decode::{Clip, Frame, decode};
+pub use picture::decode_png;
+pub(crate) use picture::encode_clip;
 pub use probe::{Rational, VideoInfo, probe};
 pub use scenes::{Segment, one_shot_segments};
 pub use segment::{SceneRules, choose_segment};

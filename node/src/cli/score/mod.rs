@@ -1,0 +1,117 @@
+//! `leoma score`.
+
+mod bench;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use leoma_scoring::media::{Limits, read_bounded};
+use leoma_scoring::worker::ScorerOptions;
+use leoma_scoring::{DeviceChoice, Outcome, Scorer};
+
+use report::Report;
+
+/// Score one video, test the device, or measure how fast it scores.
+///
+/// With --source the video is compared with the clip that it continues, as validators do, without a judge. Without one only
+/// this is judged: whether the file is a video of the picture's size and a task's length, whether it changes, and whether it
+/// begins with the picture. A video that cannot be used is a result too, with its status, and exit code 0.
+#[derive(Debug, Args)]
+pub(super) struct ScoreArgs {
+    /// The picture that the video was to begin with, a PNG.
+    #[arg(value_name = "FIRST_FRAME", required_unless_present_any = ["self_test", "bench"])]
+    first_frame: Option<PathBuf>,
+    /// The video to score, an MP4.
+    #[arg(value_name = "VIDEO", required_unless_present_any = ["self_test", "bench"])]
+    video: Option<PathBuf>,
+    /// The source clip that the video is compared with.
+    #[arg(long, value_name = "CLIP")]
+    source: Option<PathBuf>,
+    /// The prompt that the video was made by; reported, and judged by nobody here.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Fail a video that is the source clip itself.
+    #[arg(long, requires = "source")]
+    forbid_replay: bool,
+    /// Where to compute: auto (CUDA where it is usable), cuda, cuda:N or cpu.
+    #[arg(long, default_value = "auto", env = "LEOMA_DEVICE")]
+    device: DeviceChoice,
+    /// Compare every metric on the device with the CPU, and say how many clips it compares in a second.
+    #[arg(long, conflicts_with_all = ["first_frame", "bench"])]
+    self_test: bool,
+    /// Measure how long each stage and each metric takes on a synthetic clip of 81 frames of 832x480.
+    #[arg(long, conflicts_with = "first_frame")]
+    bench: bool,
+    /// With --bench: runs of each stage.
+    #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// With --bench: also time OpenCV, piq and scikit-image on the same clip, with this Python; in the repository's folder.
+    #[arg(long, value_name = "PYTHON", requires = "bench")]
+    peers: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ScoreArgs {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        if self.bench {
+            return bench::run(self.device, self.rounds.into(), self.peers, self.json).await;
+        }
+        tokio::task::spawn_blocking(move || if self.self_test { self.test() } else { self.score() }).await?
+    }
+
+    fn open(&self) -> anyhow::Result<Scorer> {
+        let options = ScorerOptions { forbid_replay: self.forbid_replay, ..ScorerOptions::default() };
+        Ok(Scorer::open(self.device, options.policy())?)
+    }
+
+    fn test(&self) -> anyhow::Result<()> {
+        let scorer = self.open()?;
+        let report = bench::self_test(&scorer)?;
+        if self.json { print_json(&report.json()) } else { report.print() }
+    }
+
+    fn score(&self) -> anyhow::Result<()> {
+        let (Some(first_frame), Some(video)) = (&self.first_frame, &self.video) else { return Ok(()) };
+        let scorer = self.open()?;
+        let picture = read(first_frame)?;
+        let reference = match &self.source {
+            Some(path) => Some(scorer.reference(&read(path)?).with_context(|| path.display().to_string())?),
+            None => None,
+        };
+        let mut report = Report::new(&scorer, self.prompt.clone());
+        match (open_video(video)?, reference) {
+            (Err(defect), _) => report.outcome(&Outcome::defect(&defect)),
+            (Ok(video), Some(reference)) => {
+                let shown = scorer.shows_first_frame(&reference, &picture);
+                if !shown.with_context(|| first_frame.display().to_string())? {
+                    report.note("FIRST_FRAME is not the source's first frame; the video was compared with the source");
+                }
+                report.scored(&scorer.score(&reference, &video)?);
+            }
+            (Ok(video), None) => {
+                let outcome = scorer.score_without_source(&picture, &video);
+                report.without_source(&video, &outcome.with_context(|| first_frame.display().to_string())?);
+            }
+        }
+        if self.json { print_json(&report.json()) } else { report.print() }
+    }
+}
+
+fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// The video's bytes, or what is wrong with their number.
+fn open_video(path: &Path) -> anyhow::Result<Result<Vec<u8>, leoma_scoring::media::VideoDefect>> {
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    read_bounded(file, &Limits::ANSWER).with_context(|| path.display().to_string())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    open_video(path)?.with_context(|| path.display().to_string())
+}

@@ -1,0 +1,249 @@
+//! The clips that one process has in hand.
+//!
+//! | what happens | the clip | others in the same process | the process |
+//! |---|---|---|---|
+//! | the process ends, or breaks the protocol | once more | once more | another one |
+//! | a clip passes its deadline | once more | put back | killed, another one |
+//! | a fault of device or arithmetic | once more | put back | another one: a CUDA context does not recover |
+//! | too little device memory | once more | put back | another one, with one comparison at a time from now on |
+//! | a fault of ffmpeg, or an unusable source | given up with the fault | go on | goes on |
+//!
+//! What comes back from a lost process is alone in the next one, so that a second loss names the clip that brings it about.
+
+use super::driver::{Driver, Stopped};
+use super::fault::WorkerFault;
+use super::frame::FrameFault;
+use super::message::{Ask, FaultKind, Tell, decode};
+use super::pool::{Done, Job, Task};
+use super::process::Process;
+use super::serve::KEPT_SOURCES;
+use crate::device::Device;
+use leoma_protocol::Digest;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a clip is given to a process.
+const MOST_TRIES: u8 = 2;
+
+/// A clip in the process's hands.
+#[derive(Debug)]
+struct Flight {
+    job: Job,
+    /// Its source is being prepared first.
+    preparing: bool,
+    patience: Duration,
+    deadline: Instant,
+}
+
+/// What a process has in hand, and which sources it has ready.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    flights: HashMap<u64, Flight>,
+    sources: VecDeque<(Digest, Arc<str>)>,
+    next_id: u64,
+}
+
+/// Why a process is given up.
+struct Loss {
+    fault: WorkerFault,
+    /// The clip that brought it about; none where it may have been any.
+    guilty: Option<u64>,
+}
+
+enum Event {
+    Heard(Option<Result<(Tell, Vec<u8>), FrameFault>>),
+    Late(u64),
+    Taken(Option<Job>),
+}
+
+impl Flights {
+    /// Works until the process is lost, and says why. What it had in hand is then held for the next one.
+    pub(super) async fn work(mut self, driver: &mut Driver, mut process: Process) -> Result<WorkerFault, Stopped> {
+        let stop = driver.shared.stop.clone();
+        loop {
+            // A worker that does not read must not hold up a stop either.
+            let step = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(None),
+                step = self.step(driver, &mut process) => step.map_err(Some),
+            };
+            if let Err(loss) = step {
+                let Some(mut loss) = loss else {
+                    process.end(true).await;
+                    return Err(Stopped);
+                };
+                let how = process.end(false).await;
+                if let WorkerFault::Ended { reason, .. } = &mut loss.fault {
+                    *reason = if reason.is_empty() { how } else { format!("{reason} ({how})") };
+                }
+                self.hold(driver, loss.guilty, &loss.fault);
+                return Ok(loss.fault);
+            }
+        }
+    }
+
+    async fn step(&mut self, driver: &mut Driver, process: &mut Process) -> Result<(), Loss> {
+        match self.next_event(driver, process).await {
+            Event::Taken(Some(job)) => self.begin(driver, process, job).await,
+            Event::Heard(Some(Ok((tell, body)))) => self.hear(driver, process, tell, &body).await,
+            Event::Heard(Some(Err(fault))) => Err(ended(driver.device, fault.to_string())),
+            Event::Heard(None) => Err(ended(driver.device, String::new())),
+            Event::Late(id) => Err(self.late(driver.device, id)),
+            // The queue ends with the pool, which stops its workers.
+            Event::Taken(None) => std::future::pending().await,
+        }
+    }
+
+    async fn next_event(&self, driver: &mut Driver, process: &mut Process) -> Event {
+        if self.flights.is_empty()
+            && let Some(job) = driver.held.pop_front()
+        {
+            return Event::Taken(Some(job));
+        }
+        // Nothing is taken while a source is prepared, which what is taken next most likely needs too, nor beside a clip
+        // that is tried alone.
+        let closed = self.flights.values().any(|flight| flight.preparing || flight.job.alone);
+        let takes = !closed && driver.held.is_empty() && self.flights.len() < driver.clips;
+        let late = self.flights.iter().map(|(id, flight)| (flight.deadline, *id)).min();
+        tokio::select! {
+            biased;
+            heard = process.hear() => Event::Heard(heard),
+            id = until(late) => Event::Late(id),
+            job = driver.queue.next(), if takes => Event::Taken(job),
+        }
+    }
+
+    /// Gives a job to the process, its source first where that is not ready.
+    async fn begin(&mut self, driver: &Driver, process: &mut Process, job: Job) -> Result<(), Loss> {
+        if job.is_abandoned() {
+            return Ok(());
+        }
+        let source = job.task.source().clone();
+        let description = self.sources.iter().find(|(known, _)| *known == source.sha256).map(|(_, words)| words);
+        if let (Some(description), Task::Source(_)) = (description, &job.task) {
+            let done = Done::Prepared(Arc::clone(description));
+            job.answer(Ok(done));
+            return Ok(());
+        }
+        let ready = description.is_some();
+        let patience = if ready { driver.patience.clip } else { driver.patience.source };
+        self.next_id += 1;
+        let id = self.next_id;
+        let flight = Flight { job, preparing: !ready, patience, deadline: Instant::now() + patience };
+        self.flights.insert(id, flight);
+        if ready {
+            return self.ask_score(driver, process, id).await;
+        }
+        let ask = Ask::Source { id };
+        let asked = tokio::time::timeout(patience, process.ask(&ask, &source.mp4)).await;
+        self.asked(driver, id, asked)
+    }
+
+    async fn ask_score(&mut self, driver: &Driver, process: &mut Process, id: u64) -> Result<(), Loss> {
+        let Some(flight) = self.flights.get(&id) else { return Ok(()) };
+        let Task::Score { source, answer } = &flight.job.task else { return Ok(()) };
+        let ask = Ask::Score { id, source: source.sha256 };
+        let asked = tokio::time::timeout(flight.patience, process.ask(&ask, answer)).await;
+        self.asked(driver, id, asked)
+    }
+
+    fn asked(
+        &self,
+        driver: &Driver,
+        id: u64,
+        asked: Result<Result<(), FrameFault>, tokio::time::error::Elapsed>,
+    ) -> Result<(), Loss> {
+        match asked {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => Err(ended(driver.device, fault.to_string())),
+            Err(_) => Err(self.late(driver.device, id)),
+        }
+    }
+
+    async fn hear(&mut self, driver: &mut Driver, process: &mut Process, tell: Tell, body: &[u8]) -> Result<(), Loss> {
+        let device = driver.device;
+        let unasked = || ended(device, "it answered what nobody asked".to_owned());
+        match tell {
+            Tell::Prepared { id, description } => {
+                let description: Arc<str> = description.into();
+                let flight = self.flights.get_mut(&id).filter(|flight| flight.preparing).ok_or_else(unasked)?;
+                flight.preparing = false;
+                self.sources.push_back((flight.job.task.source().sha256, Arc::clone(&description)));
+                if self.sources.len() > KEPT_SOURCES {
+                    self.sources.pop_front();
+                }
+                if matches!(flight.job.task, Task::Score { .. }) {
+                    flight.patience = driver.patience.clip;
+                    flight.deadline = Instant::now() + flight.patience;
+                    return self.ask_score(driver, process, id).await;
+                }
+                self.finish(driver, id, Ok(Done::Prepared(description)));
+                Ok(())
+            }
+            Tell::Scored { id, peak_kib } => {
+                let scoring = |flight: &&Flight| !flight.preparing && matches!(flight.job.task, Task::Score { .. });
+                self.flights.get(&id).filter(scoring).ok_or_else(unasked)?;
+                let scored = decode(body).map_err(|fault| ended(device, fault.to_string()))?;
+                driver.shared.saw_peak(peak_kib);
+                self.finish(driver, id, Ok(Done::Scored(Box::new(scored))));
+                Ok(())
+            }
+            Tell::Fault { id: Some(id), kind, reason } if self.flights.contains_key(&id) => {
+                let fault = WorkerFault::Reported { device, kind, reason };
+                if !kind.poisons() {
+                    self.finish(driver, id, Err(fault));
+                    return Ok(());
+                }
+                if kind == FaultKind::OutOfMemory && driver.comparisons > 1 {
+                    tracing::warn!(%device, "too little memory on the device: one comparison at a time from now on");
+                    driver.comparisons = 1;
+                }
+                Err(Loss { fault, guilty: Some(id) })
+            }
+            Tell::Fault { .. } | Tell::Ready { .. } | Tell::Progress { .. } => Err(unasked()),
+        }
+    }
+
+    fn finish(&mut self, driver: &mut Driver, id: u64, done: Result<Done, WorkerFault>) {
+        driver.losses = 0;
+        if let Some(flight) = self.flights.remove(&id) {
+            flight.job.answer(done);
+        }
+    }
+
+    fn late(&self, device: Device, id: u64) -> Loss {
+        let seconds = self.flights.get(&id).map_or(0, |flight| flight.patience.as_secs());
+        Loss { fault: WorkerFault::Late { device, seconds }, guilty: Some(id) }
+    }
+
+    /// Holds what was in hand for the next process, save a clip that has had its tries.
+    fn hold(&mut self, driver: &mut Driver, guilty: Option<u64>, fault: &WorkerFault) {
+        let mut flights: Vec<(u64, Flight)> = self.flights.drain().collect();
+        flights.sort_by_key(|(id, _)| *id);
+        for (id, Flight { mut job, .. }) in flights {
+            job.tries += u8::from(guilty.is_none_or(|guilty| guilty == id));
+            job.alone = true;
+            if job.tries >= MOST_TRIES {
+                job.answer(Err(fault.clone()));
+            } else {
+                driver.held.push_back(job);
+            }
+        }
+    }
+}
+
+fn ended(device: Device, reason: String) -> Loss {
+    Loss { fault: WorkerFault::Ended { device, reason }, guilty: None }
+}
+
+async fn until(late: Option<(Instant, u64)>) -> u64 {
+    match late {
+        Some((deadline, id)) => {
+            tokio::time::sleep_until(deadline).await;
+            id
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,199 @@
+//! What a validator asks of its scoring process, and what that process says.
+
+use crate::aspects::Grade;
+use crate::fingerprint::Fingerprint;
+use crate::measures::Measures;
+use crate::policy::AspectPolicy;
+use crate::score::{Outcome, ScoreFault, Scored};
+use leoma_protocol::Digest;
+use leoma_protocol::verdict::EntryStatus;
+use serde::{Deserialize, Serialize};
+
+use super::frame::FrameFault;
+
+/// Longest reason that is passed on.
+const MAX_REASON_CHARS: usize = 500;
+
+/// How to grade: what of it an operator or a caller sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScorerOptions {
+    /// Allowed difference of width and of height from the source's, in pixels.
+    pub size_tolerance: u32,
+    /// Fail an answer that is the source clip itself.
+    pub forbid_replay: bool,
+}
+
+impl Default for ScorerOptions {
+    /// The subnet's.
+    fn default() -> Self {
+        Self { size_tolerance: AspectPolicy::SUBNET.size_tolerance, forbid_replay: AspectPolicy::SUBNET.forbid_replay }
+    }
+}
+
+impl ScorerOptions {
+    /// The subnet's policy with these options.
+    #[must_use]
+    pub fn policy(&self) -> AspectPolicy {
+        let Self { size_tolerance, forbid_replay } = *self;
+        AspectPolicy { size_tolerance, forbid_replay, ..AspectPolicy::SUBNET }
+    }
+}
+
+/// The first frame to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The device, as `--device` names it.
+    pub device: String,
+    /// How to grade.
+    pub options: ScorerOptions,
+    /// Comparisons on the device at a time; the decoding of further clips goes on beside them.
+    pub comparisons: usize,
+}
+
+/// A frame to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Ask {
+    /// Opens the device; first and once.
+    Open(Opening),
+    /// Prepares a source clip, which is the body.
+    Source {
+        /// Named in the answer.
+        id: u64,
+    },
+    /// Scores an answer, which is the body.
+    Score {
+        /// Named in the answer.
+        id: u64,
+        /// Which source clip, of those that are [`Tell::Prepared`].
+        source: Digest,
+    },
+}
+
+/// A frame from a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "snake_case")]
+pub(crate) enum Tell {
+    /// On the way to being ready.
+    Progress {
+        /// Steps done.
+        done: usize,
+        /// Of so many.
+        of: usize,
+        /// The last one.
+        what: String,
+    },
+    /// The device computes what the CPU computes, and is warm.
+    Ready {
+        /// Digest of the policy that it grades by.
+        policy: Digest,
+    },
+    /// A source clip is ready.
+    Prepared {
+        /// Of the asking frame.
+        id: u64,
+        /// What moves in it, in words.
+        description: String,
+    },
+    /// An answer's result is the body.
+    Scored {
+        /// Of the asking frame.
+        id: u64,
+        /// Most memory that the process had so far, in KiB.
+        peak_kib: u64,
+    },
+    /// This machine failed.
+    Fault {
+        /// Of the asking frame; none where it is about the opening.
+        id: Option<u64>,
+        /// Whose fault.
+        kind: FaultKind,
+        /// In words.
+        reason: String,
+    },
+}
+
+/// What of this machine failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// ffmpeg, its process, or the machine under it.
+    Media,
+    /// The device cannot be used.
+    Device,
+    /// The device computes something else than the CPU.
+    SelfTest,
+    /// The arithmetic failed in the middle.
+    Arithmetic,
+    /// The device has too little memory.
+    OutOfMemory,
+    /// The task's own clip cannot be used.
+    Reference,
+}
+
+impl FaultKind {
+    /// Whether the process that says so cannot be trusted with another clip: a CUDA context does not recover.
+    pub(crate) fn poisons(self) -> bool {
+        matches!(self, Self::Device | Self::SelfTest | Self::Arithmetic | Self::OutOfMemory)
+    }
+
+    pub(crate) fn of(fault: &ScoreFault) -> Self {
+        match fault {
+            ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) => Self::Media,
+            ScoreFault::Device(_) => Self::Device,
+            ScoreFault::Arithmetic { .. } => Self::Arithmetic,
+            ScoreFault::OutOfMemory { .. } => Self::OutOfMemory,
+            ScoreFault::SelfTest(_) => Self::SelfTest,
+            ScoreFault::Reference(_) | ScoreFault::SmallReference { .. } => Self::Reference,
+            // Whatever it was, its process is not to be trusted.
+            ScoreFault::Broken { .. } | ScoreFault::Worker(_) => Self::Arithmetic,
+        }
+    }
+}
+
+impl Tell {
+    pub(crate) fn fault(id: Option<u64>, fault: &ScoreFault) -> Self {
+        let reason = with_causes(fault).chars().take(MAX_REASON_CHARS).collect();
+        Self::Fault { id, kind: FaultKind::of(fault), reason }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// [`Scored`] between two processes of one program: MessagePack, because JSON has no words for some numbers.
+#[derive(Serialize, Deserialize)]
+struct WireResult {
+    video_sha256: Digest,
+    outcome: Result<(Grade, Measures), (String, String, Option<Measures>)>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// A result as a frame's body.
+pub(crate) fn encode(scored: Scored) -> Result<Vec<u8>, FrameFault> {
+    let Scored { video_sha256, outcome, fingerprint } = scored;
+    let outcome = match outcome {
+        Outcome::Usable { grade, raw } => Ok((grade, raw)),
+        Outcome::Unusable { status, reason, raw } => Err((status.as_str().to_owned(), reason, raw)),
+    };
+    rmp_serde::to_vec(&WireResult { video_sha256, outcome, fingerprint })
+        .map_err(|error| FrameFault::Content { reason: error.to_string() })
+}
+
+/// The result in a frame's body, to the same bits.
+pub(crate) fn decode(body: &[u8]) -> Result<Scored, FrameFault> {
+    let WireResult { video_sha256, outcome, fingerprint } =
+        rmp_serde::from_slice(body).map_err(|error| FrameFault::Content { reason: error.to_string() })?;
+    let outcome = match outcome {
+        Ok((grade, raw)) => Outcome::Usable { grade, raw },
+        Err((status, reason, raw)) => Outcome::Unusable { status: EntryStatus::from_word(&status), reason, raw },
+    };
+    Ok(Scored { video_sha256, outcome, fingerprint })
+}

@@ -1,0 +1,203 @@
+//! One worker process, from its start to its end.
+
+use super::frame::{self, FrameFault};
+use super::message::{Ask, Tell};
+use crate::device::Device;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Answers that are read ahead; a worker has no more clips in hand.
+const READ_AHEAD: usize = super::serve::MOST_CLIPS;
+/// How much of what a worker said is kept for the line about its end.
+const LAST_WORDS_BYTES: usize = 2048;
+/// A line of a worker's log that is longer is cut.
+const LINE_BYTES: usize = 1024;
+/// How long a worker whose input has ended may take to end.
+const END_GRACE: Duration = Duration::from_secs(2);
+/// How long the pipe of an ended worker may hold what it said.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
+/// Settings that CUDA, ffmpeg and the arithmetic need. Everything else, keys above all, stays with the validator.
+const PASSED_ON: [&str; 7] =
+    ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "RUST_LOG", "RAYON_NUM_THREADS"];
+/// The beginning of the names of CUDA's own settings.
+const PASSED_ON_PREFIX: &str = "CUDA_";
+
+/// The program that workers run.
+#[derive(Debug, Clone)]
+pub struct WorkerProgram {
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl WorkerProgram {
+    /// The very program that is running, even where its file was replaced since, with these arguments.
+    pub fn this<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        Self { path: "/proc/self/exe".into(), arguments: arguments.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// Starts children from one thread that lives as long as it is needed: the kernel ends a child with the *thread* that
+/// started it, and a runtime's threads come and go.
+#[derive(Debug, Clone)]
+pub(super) struct Nursery(mpsc::Sender<Birth>);
+
+type Birth = (Command, oneshot::Sender<io::Result<Child>>);
+
+impl Nursery {
+    /// Starts the thread; it ends with the last clone of this.
+    pub(super) fn open() -> io::Result<Self> {
+        // One at a time: whoever asks waits for the child.
+        let (sender, mut births) = mpsc::channel::<Birth>(1);
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("scoring workers".into()).spawn(move || {
+            while let Some((mut command, answer)) = births.blocking_recv() {
+                let _inside = runtime.enter();
+                let _asker_is_gone = answer.send(command.spawn());
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    async fn spawn(&self, command: Command) -> io::Result<Child> {
+        let (answer, child) = oneshot::channel();
+        let gone = || io::Error::other("the thread that starts workers is gone");
+        self.0.send((command, answer)).await.map_err(|_| gone())?;
+        child.await.map_err(|_| gone())?
+    }
+}
+
+/// A running worker. Dropping it kills the process.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    input: ChildStdin,
+    told: mpsc::Receiver<Result<(Tell, Vec<u8>), FrameFault>>,
+    last_words: Arc<Mutex<String>>,
+    listener: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts the program with nothing but the settings it needs. It ends with us, however we end.
+    pub(super) async fn start(nursery: &Nursery, program: &WorkerProgram, device: Device) -> io::Result<Self> {
+        let mut command = Command::new(&program.path);
+        command.args(&program.arguments).arg0(format!("leoma-worker-{device}")).env_clear().envs(passed_on());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own: an interrupt from the terminal is the validator's to answer.
+        command.process_group(0).kill_on_drop(true);
+        // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor takes a lock.
+        unsafe { command.pre_exec(confine) };
+        let mut child = nursery.spawn(command).await?;
+        let (Some(input), Some(mut output), Some(errors)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::Error::other("a worker without streams"));
+        };
+        let (sender, told) = mpsc::channel(READ_AHEAD);
+        tokio::spawn(async move {
+            while let Some(frame) = frame::receive(&mut output).await.transpose() {
+                let last = frame.is_err();
+                if sender.send(frame).await.is_err() || last {
+                    break;
+                }
+            }
+        });
+        let last_words = Arc::new(Mutex::new(String::new()));
+        let listener = tokio::spawn(listen(errors, device, Arc::clone(&last_words)));
+        Ok(Self { child, input, told, last_words, listener })
+    }
+
+    /// Its number in the system.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Asks it something.
+    pub(super) async fn ask(&mut self, ask: &Ask, body: &[u8]) -> Result<(), FrameFault> {
+        frame::send(&mut self.input, ask, body).await
+    }
+
+    /// What it says next; `None` once its output has ended. May be given up and called again.
+    pub(super) async fn hear(&mut self) -> Option<Result<(Tell, Vec<u8>), FrameFault>> {
+        self.told.recv().await
+    }
+
+    /// Ends it and says how it ended, with the last that it said.
+    pub(super) async fn end(mut self, patiently: bool) -> String {
+        drop(self.input);
+        let grace = if patiently { END_GRACE } else { Duration::ZERO };
+        let ended = match tokio::time::timeout(grace, self.child.wait()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                // Killing one that has just ended fails harmlessly; waiting leaves no zombie.
+                let _ = self.child.start_kill();
+                self.child.wait().await
+            }
+        };
+        // What it said last may still be in the pipe.
+        let _ = tokio::time::timeout(LAST_WORDS_WITHIN, self.listener).await;
+        let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
+        if words.is_empty() { how } else { format!("{how}, after saying: {words}") }
+    }
+}
+
+fn passed_on() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| PASSED_ON.contains(&name) || name.starts_with(PASSED_ON_PREFIX))
+    })
+}
+
+/// Runs in the child, before the program starts.
+fn confine() -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    prctl::set_no_new_privs()?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(())
+}
+
+/// Puts a worker's log into ours line by line, and keeps the end of it.
+async fn listen(mut errors: ChildStderr, device: Device, last_words: Arc<Mutex<String>>) {
+    let mut line = Vec::new();
+    let mut chunk = [0; 1024];
+    while let Ok(count) = errors.read(&mut chunk).await {
+        for byte in &chunk[..count] {
+            if *byte != b'\n' && line.len() < LINE_BYTES {
+                line.push(*byte);
+                continue;
+            }
+            note(&mut line, device, &last_words);
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    note(&mut line, device, &last_words);
+}
+
+fn note(line: &mut Vec<u8>, device: Device, last_words: &Mutex<String>) {
+    let text: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).collect();
+    line.clear();
+    if text.trim().is_empty() {
+        return;
+    }
+    tracing::warn!(%device, worker = text, "from the scoring process");
+    let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.push_str(&text);
+    kept.push(' ');
+    let surplus = kept.len().saturating_sub(LAST_WORDS_BYTES);
+    let cut = (surplus..=kept.len()).find(|index| kept.is_char_boundary(*index)).unwrap_or(0);
+    kept.drain(..cut);
+}
