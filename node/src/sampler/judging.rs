@@ -408,7 +408,7 @@ mod tests {
         use crate::miners::{ChutesClient, GenerateRequest};
         use leoma_scoring::media::{ClipShape, Limits};
         let folder = tempfile::tempdir().unwrap();
-        let (Some(clip), Some(copy)) = (scene(folder.path(), 16, 0.0), scene(folder.path(), 22, 0.06)) else { return };
+        let (Some(clip), Some(copy)) = (scene(folder.path(), 16, 0.0), scene(folder.path(), 22, 0.2)) else { return };
         // A box that players skip: the same pictures in more bytes than the judge takes, and fewer than we do.
         let padding = 20_u32 << 20;
         let padded = [&copy[..], &padding.to_be_bytes(), b"free", &vec![0; padding as usize - 8]].concat();
