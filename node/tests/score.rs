@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use leoma_scoring::media::{Ffmpeg, Limits, first_frame_png};
 use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, WorkerProgram};
-use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
+use leoma_scoring::{DeviceChoice, Outcome, Scorer};
 use serde_json::Value;
 
 const LEOMA: &str = env!("CARGO_BIN_EXE_leoma");
@@ -198,10 +198,12 @@ async fn the_program_as_a_worker_scores_like_this_process_also_when_it_is_killed
     use nix::sys::signal::{Signal, kill};
     let Some(studio) = Studio::new() else { return };
     let [source, good] = ["source.mp4", "good.mp4"].map(|name| std::fs::read(studio.path(name)).unwrap());
-    let here = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
+    // The good answer is the source encoded anew.
+    let scoring = ScorerOptions { forbid_replay: false, ..ScorerOptions::default() };
+    let here = Scorer::open(DeviceChoice::Cpu, scoring.policy()).unwrap();
     let want = here.score(&here.reference(&source).unwrap(), &good).unwrap();
     let program = WorkerProgram { path: LEOMA.into(), arguments: vec!["score-worker".into()] };
-    let options = PoolOptions { scoring: ScorerOptions::default(), program, patience: Patience::default() };
+    let options = PoolOptions { scoring, program, patience: Patience::default() };
     let pool = ScorerPool::open(DeviceChoice::Cpu, options).await.unwrap();
     let source = pool.reference(Bytes::from(source)).await.unwrap();
     let first = worker_pid().unwrap();

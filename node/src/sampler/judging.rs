@@ -378,7 +378,12 @@ mod tests {
         use axum::body::Body;
         use axum::extract::{DefaultBodyLimit, Path};
         use axum::routing::post;
-        let grade = serde_json::json!({"overall_score": 90, "confidence": 80, "reasoning": "seen"}).to_string();
+        let aspects: serde_json::Map<_, _> =
+            Aspects::NAMES.map(|name| (name.to_owned(), 90.into())).into_iter().collect();
+        let grade = serde_json::json!({
+            "overall_score": 90, "confidence": 80, "reasoning": "seen", "aspect_scores": aspects,
+        })
+        .to_string();
         let answer = serde_json::json!({"candidates": [{"content": {"parts": [{"text": grade}]}}]}).to_string();
         // Requests are read to their end: an early answer would break the connection off.
         let judge = move |_request: Bytes| std::future::ready(answer.clone());
