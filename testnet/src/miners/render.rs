@@ -194,11 +194,15 @@ fn changed(raw: Vec<u8>, own: Option<u64>, change: Option<Degradation>) -> Resul
     if let Some(change) = change {
         clip = change.apply(&clip, STRENGTHS, own.unwrap_or_default());
     }
-    let planes = (0..clip.len()).flat_map(|frame| {
+    // Plane by plane: byte by byte takes seconds in a development build.
+    let mut changed = Vec::with_capacity(clip.len() * bytes);
+    for frame in 0..clip.len() {
         let (blue, red) = clip.chroma(frame);
-        [clip.luma(frame), blue, red]
-    });
-    Ok(planes.flatten().copied().collect())
+        for plane in [clip.luma(frame), blue, red] {
+            changed.extend_from_slice(plane);
+        }
+    }
+    Ok(changed)
 }
 
 fn decoding(input: &[&str], filter: &str) -> Vec<String> {
