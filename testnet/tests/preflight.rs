@@ -333,7 +333,8 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
             &[("read key", &["fail"], "can write")],
         ),
         (&[("PATH", "")], false, &[("ffmpeg", &["fail"], "apt-get install ffmpeg")]),
-        (&[("GEMINI_API_KEY", "")], false, &[("service keys", &["fail"], "GEMINI_API_KEY")]),
+        (&[("GEMINI_API_KEY", "")], true, &[("service keys", &["pass"], "")]),
+        (&[("GEMINI_API_KEY", ""), ("LEOMA_JUDGE", "both")], false, &[("service keys", &["fail"], "GEMINI_API_KEY")]),
     ];
     for (changes, ready, expected) in cases {
         let report = bench.preflight(changes, &[]).await;
