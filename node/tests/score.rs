@@ -9,18 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use leoma_scoring::media::{Ffmpeg, Limits, first_frame_png};
 use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, WorkerProgram};
-use leoma_scoring::{DeviceChoice, Outcome, Scorer};
+use leoma_scoring::{Aspects, DeviceChoice, Outcome, Scorer};
 use serde_json::Value;
 
 const LEOMA: &str = env!("CARGO_BIN_EXE_leoma");
-const ASPECTS: [&str; 6] = [
-    "first_frame_fidelity",
-    "prompt_adherence",
-    "motion_quality",
-    "temporal_consistency",
-    "visual_quality",
-    "camera_composition",
-];
 
 /// A source of a task's shape, its first frame, and answers.
 struct Studio {
@@ -76,7 +68,7 @@ fn a_video_is_reported_with_its_source_and_without() {
     let with = studio.json(&["first.png", "good.mp4", "--source", "source.mp4", "--prompt", "a pattern"]);
     assert_eq!((&with["status"], &with["passed"]), (&"passed".into(), &true.into()), "{with}");
     assert!(with["overall"].as_f64().unwrap() >= 75.0, "{with}");
-    for aspect in ASPECTS {
+    for aspect in Aspects::NAMES {
         assert!(with["aspects"][aspect].as_f64().is_some(), "{aspect}: {with}");
     }
     assert!(with["metrics"]["ssim"].as_f64().unwrap() > 0.9, "{with}");
@@ -88,7 +80,7 @@ fn a_video_is_reported_with_its_source_and_without() {
     assert!(without["overall"].is_null() && without["note"].as_str().unwrap().contains("--source"), "{without}");
     // Measured on the same frames; the picture went through RGB.
     assert!(without["aspects"]["first_frame_fidelity"].as_f64().unwrap() > 90.0, "{without}");
-    assert!(ASPECTS[1..].iter().all(|aspect| without["aspects"][aspect].is_null()), "{without}");
+    assert!(Aspects::NAMES[1..].iter().all(|aspect| without["aspects"][aspect].is_null()), "{without}");
     assert!(without["metrics"]["first_ms_ssim"].as_f64().unwrap() > 0.95, "{without}");
 
     let text = String::from_utf8(studio.score(&["first.png", "good.mp4", "--source", "source.mp4"]).stdout).unwrap();

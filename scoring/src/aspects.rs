@@ -201,16 +201,7 @@ impl Aspects {
 
     /// A judge's aspects.
     pub fn from_judge(answer: &JudgeAnswer) -> Self {
-        let judged = answer.aspect_scores;
-        let score = |points: u8| Score::from_tenths(u16::from(points) * 10);
-        Self {
-            first_frame_fidelity: score(judged.first_frame_fidelity),
-            prompt_adherence: score(judged.prompt_adherence),
-            motion_quality: score(judged.motion_quality),
-            temporal_consistency: score(judged.temporal_consistency),
-            visual_quality: score(judged.visual_quality),
-            camera_composition: score(judged.camera_composition),
-        }
+        Self::from_order(answer.aspect_scores.in_order().map(|points| Score::from_tenths(u16::from(points) * 10)))
     }
 
     /// The same with the lower of both in each critical aspect.
@@ -231,15 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn aspects(tenths: [u16; 6]) -> Aspects {
-        let [first, prompt, motion, time, quality, camera] = tenths.map(Score::from_tenths);
-        Aspects {
-            first_frame_fidelity: first,
-            prompt_adherence: prompt,
-            motion_quality: motion,
-            temporal_consistency: time,
-            visual_quality: quality,
-            camera_composition: camera,
-        }
+        Aspects::from_order(tenths.map(Score::from_tenths))
     }
 
     #[test]

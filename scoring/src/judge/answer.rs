@@ -118,17 +118,21 @@ impl JudgeAspects {
         self.first_frame_fidelity.min(self.prompt_adherence).min(self.temporal_consistency)
     }
 
-    fn weighted(&self) -> u8 {
-        let scores = [
+    /// The aspects in the order of their weights.
+    pub fn in_order(&self) -> [u8; 6] {
+        [
             self.first_frame_fidelity,
             self.prompt_adherence,
             self.motion_quality,
             self.temporal_consistency,
             self.visual_quality,
             self.camera_composition,
-        ];
-        let sum = scores.iter().zip(WEIGHTS).fold(0.0, |sum, (score, weight)| sum + f64::from(*score) * weight);
-        rounded(sum)
+        ]
+    }
+
+    fn weighted(&self) -> u8 {
+        let weighted = self.in_order().into_iter().zip(WEIGHTS);
+        rounded(weighted.fold(0.0, |sum, (score, weight)| sum + f64::from(score) * weight))
     }
 }
 

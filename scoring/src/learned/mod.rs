@@ -11,17 +11,16 @@
 //!
 //! ```no_run
 //! use burn::backend::Flex;
-//! use leoma_scoring::learned::{TextImage, rgb_pictures, sampled_frames, similarity};
-//! # fn frames() -> leoma_scoring::media::Clip { unimplemented!() }
+//! use leoma_scoring::learned::{LearnedError, TextImage, rgb_pictures, sampled_frames, similarity};
+//! use leoma_scoring::media::Clip;
 //!
-//! # fn main() -> Result<(), leoma_scoring::learned::LearnedError> {
-//! let (clip, device) = (frames(), Default::default());
-//! let model = TextImage::<Flex>::load("/var/lib/leoma/siglip".as_ref(), &device)?;
-//! let prompt = model.text("a harbour at dusk, the camera slowly moves in")?;
-//! let pictures = rgb_pictures(&clip, &sampled_frames(clip.len()), &device);
-//! println!("{}", similarity(&prompt, &model.pictures(&pictures)?));
-//! # Ok(())
-//! # }
+//! /// How well a clip shows what the prompt says.
+//! fn adherence(clip: &Clip, prompt: &str) -> Result<f32, LearnedError> {
+//!     let device = Default::default();
+//!     let model = TextImage::<Flex>::load("/var/lib/leoma/siglip".as_ref(), &device)?;
+//!     let pictures = rgb_pictures(clip, &sampled_frames(clip.len()), &device);
+//!     Ok(similarity(&model.text(prompt)?, &model.pictures(&pictures)?))
+//! }
 //! ```
 
 mod colours;

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
+use leoma_scoring::Aspects;
 use serde_json::{Value, json};
 
 use super::Keys;
@@ -18,15 +19,6 @@ use super::fault_layer::Lie;
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 /// What every aspect gets; above each threshold, so that the measured scores decide.
 const NEUTRAL_SCORE: u32 = 85;
-/// The aspects that a judge gives.
-const ASPECTS: [&str; 6] = [
-    "first_frame_fidelity",
-    "prompt_adherence",
-    "motion_quality",
-    "temporal_consistency",
-    "visual_quality",
-    "camera_composition",
-];
 /// Between 50 and 90 words and motion first, as the description prompt asks.
 const DESCRIPTION: &str = "The view glides steadily across a richly textured landscape of drifting colour, like clouds \
     over stone, while a rounded patterned shape sails through the foreground in a slow, even curve. Fine grain and soft \
@@ -89,7 +81,7 @@ fn wants_json(request: &Value) -> bool {
 fn judgement(lie: bool) -> String {
     let score = if lie { 0 } else { NEUTRAL_SCORE };
     let aspects: serde_json::Map<String, Value> =
-        ASPECTS.iter().map(|aspect| ((*aspect).into(), score.into())).collect();
+        Aspects::NAMES.into_iter().map(|aspect| (aspect.into(), score.into())).collect();
     json!({
         "aspect_scores": aspects,
         "overall_score": score,

@@ -5,16 +5,6 @@ use leoma_scoring::{Aspects, Outcome, OwnOutcome, Score, Scored, Scorer};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// The six aspects, in the order of their weights.
-const ASPECTS: [&str; 6] = [
-    "first_frame_fidelity",
-    "prompt_adherence",
-    "motion_quality",
-    "temporal_consistency",
-    "visual_quality",
-    "camera_composition",
-];
-
 /// One video's report. What could not be judged is null.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -41,7 +31,7 @@ impl Report {
             status: String::new(),
             passed: None,
             overall: None,
-            aspects: ASPECTS.map(|name| (name.to_owned(), Value::Null)).into_iter().collect(),
+            aspects: Aspects::NAMES.map(|name| (name.to_owned(), Value::Null)).into_iter().collect(),
             reason: None,
             metrics: Value::Null,
             prompt,
@@ -79,7 +69,7 @@ impl Report {
         match outcome {
             OwnOutcome::Usable { first_frame_fidelity, raw } => {
                 self.status = "usable".to_owned();
-                self.aspects.insert(ASPECTS[0].to_owned(), json!(first_frame_fidelity.as_f64()));
+                self.aspects.insert(Aspects::NAMES[0].to_owned(), json!(first_frame_fidelity.as_f64()));
                 self.metrics = json!(raw);
                 self.note("only the first frame was judged: the rest takes the source clip (--source)");
             }
@@ -107,7 +97,7 @@ impl Report {
             (None, Some(reason)) => println!("{}: {reason}", self.status),
             (None, None) => println!("{}", self.status),
         }
-        for name in ASPECTS {
+        for name in Aspects::NAMES {
             if let Some(points) = self.aspects.get(name).and_then(Value::as_f64) {
                 println!("  {name:<22} {points:.1}");
             }
@@ -121,5 +111,5 @@ impl Report {
 
 fn in_points(aspects: &Aspects) -> Map<String, Value> {
     let points = aspects.in_order().map(Score::as_f64);
-    ASPECTS.into_iter().zip(points).map(|(name, points)| (name.to_owned(), json!(points))).collect()
+    Aspects::NAMES.into_iter().zip(points).map(|(name, points)| (name.to_owned(), json!(points))).collect()
 }
