@@ -201,6 +201,7 @@ fn graded_entry(
             visual_quality: grade.aspects.visual_quality.tenths(),
             camera_composition: grade.aspects.camera_composition.tenths(),
         }),
+        fingerprint: None,
     }
 }
 
