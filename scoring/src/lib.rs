@@ -39,7 +39,7 @@ mod tensors;
 
 pub use aspects::{Aspects, Grade, Score};
 pub use device::{Device, DeviceChoice, DeviceFault};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, Likeness};
 pub use judge::{Judge, JudgeAnswer, JudgeError, JudgeRequest};
 pub use measures::Measures;
 pub use policy::{AspectPolicy, Ramp};
