@@ -1,13 +1,12 @@
 //! From answers to verdicts: the scorer's measures, the judge's opinion, and the check for copies.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use leoma_protocol::Digest;
 use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
-use leoma_protocol::{BlockNumber, Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
 use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::{
@@ -16,6 +15,7 @@ use leoma_scoring::{
 
 use super::TaskError;
 use super::ask::Answer;
+use super::copies::{Judged, without_copies};
 use crate::config::{Config, missing};
 use crate::corpus::TaskClip;
 use crate::metrics::Metrics;
@@ -36,12 +36,6 @@ impl std::fmt::Debug for Judging {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Judging").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// A miner's answer after scoring.
-struct Judged {
-    entry: VerdictEntry,
-    commit_block: BlockNumber,
 }
 
 impl Judging {
@@ -109,7 +103,7 @@ impl Judging {
             scoring.push(self.judge_one(&reference, clip, prompt, answer, metrics).boxed());
         }
         let judged: Vec<Judged> = stream::iter(scoring).buffered(concurrent).try_collect().await?;
-        Ok(without_copies(judged))
+        Ok(tokio::task::spawn_blocking(move || without_copies(judged, reference.fingerprint())).await?)
     }
 
     async fn judge_one(
@@ -172,7 +166,8 @@ impl Judging {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(graded_entry(answer, video_sha256, &grade, reasoning, confidence))
+        let fingerprint = scored.fingerprint.map(|fingerprint| fingerprint.to_bytes());
+        Ok(VerdictEntry { fingerprint, ..graded_entry(answer, video_sha256, &grade, reasoning, confidence) })
     }
 }
 
@@ -223,47 +218,10 @@ fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
     }
 }
 
-/// Of byte-equal videos only the earliest committed miner's counts. Look-alikes are not touched: two good models may well
-/// give nearly the same picture of an easy scene.
-fn without_copies(judged: Vec<Judged>) -> Vec<VerdictEntry> {
-    let mut first: HashMap<Digest, (BlockNumber, Hotkey)> = HashMap::new();
-    for Judged { entry, commit_block } in &judged {
-        if let Some(video) = entry.video_sha256 {
-            let claim = (*commit_block, entry.hotkey);
-            first.entry(video).and_modify(|earliest| *earliest = (*earliest).min(claim)).or_insert(claim);
-        }
-    }
-    let keep = |judged: Judged| {
-        let mut entry = judged.entry;
-        let original =
-            entry.video_sha256.and_then(|video| first.get(&video)).filter(|(_, miner)| *miner != entry.hotkey);
-        if let Some((_, miner)) = original {
-            entry.passed = false;
-            entry.status = EntryStatus::Duplicate;
-            entry.reasoning = format!("the same bytes as {miner}'s video, which committed earlier");
-        }
-        entry
-    };
-    judged.into_iter().map(keep).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn judged(n: u8, commit_block: u64, video: &[u8]) -> Judged {
-        let hotkey = Hotkey::from_bytes([n; 32]);
-        let mut entry = VerdictEntry::unusable(hotkey, EntryStatus::Passed, String::new(), 1);
-        (entry.passed, entry.video_sha256) = (true, Some(Digest::of(video)));
-        Judged { entry, commit_block: BlockNumber(commit_block) }
-    }
-
-    #[test]
-    fn of_equal_videos_the_earliest_committed_counts() {
-        let entries = without_copies(vec![judged(1, 30, b"a"), judged(2, 10, b"a"), judged(3, 20, b"b")]);
-        let passed: Vec<_> = entries.iter().map(|entry| (entry.passed, entry.status.as_str())).collect();
-        assert_eq!(passed, [(false, "duplicate"), (true, "passed"), (true, "passed")]);
-    }
+    use leoma_protocol::{BlockNumber, Hotkey};
 
     #[test]
     fn a_video_that_the_judge_refuses_fails_alone_and_a_judge_that_is_down_fails_nobody() {
