@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use leoma_protocol::verdict::{
-    self, EntryStatus, Expected, MAX_FILE_BYTES, Refusal, SignedVerdict, VerdictDraft, VerdictEntry,
+    self, AspectScores, EntryStatus, Expected, MAX_FILE_BYTES, MAX_FINGERPRINT_BYTES, Refusal, SignedVerdict,
+    VerdictDraft, VerdictEntry,
 };
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, NotSafe, TaskId,
@@ -20,6 +21,7 @@ fn draft(passed: bool) -> VerdictDraft {
     let mut good = VerdictEntry::unusable(miner(9), EntryStatus::Failed, "söme text\n\u{1F600}".into(), 1234);
     good.passed = passed;
     good.score = Some(835);
+    good.fingerprint = Some((0..=255).collect());
     VerdictDraft {
         network: Network { genesis: Digest::of(b"genesis"), netuid: Netuid(99) },
         task_id: TaskId(7),
@@ -51,6 +53,63 @@ fn what_was_signed_is_read_back_sorted_by_miner() {
         [entries[0].hotkey, entries[1].hotkey]
     );
     assert_eq!(read.entries, entries);
+}
+
+#[test]
+fn a_fingerprint_that_cannot_be_read_is_none_and_the_entry_counts() {
+    let with = |fingerprint: Option<Vec<u8>>| {
+        let mut draft = draft(true);
+        draft.entries[0].fingerprint = fingerprint;
+        let file = signer(1).sign_verdict_file(draft).unwrap();
+        let entries = verdict::verify(&file.bytes, &expected(&file)).unwrap().entries;
+        (entries.into_iter().find(|entry| entry.passed).unwrap().fingerprint, file.bytes)
+    };
+    for length in [0, 1, 2, MAX_FINGERPRINT_BYTES - 1, MAX_FINGERPRINT_BYTES] {
+        assert_eq!(with(Some(vec![0xfb; length])).0, Some(vec![0xfb; length]));
+    }
+    let (read, written) = with(Some(vec![7; MAX_FINGERPRINT_BYTES + 1]));
+    assert_eq!(read, None);
+    assert!(written.len() < MAX_FINGERPRINT_BYTES);
+    // As another tool may write it, which signs with the same key.
+    let pair = sr25519::Pair::from_seed(&[1; 32]);
+    let producer = signer(1).hotkey();
+    let texts = ["null", "7", "[]", "\"\"", "\"AA\"", "\"A===\"", "\"AAA=AAAA\"", "\"not base64 \\u20ac\""];
+    let long = format!("\"{}\"", "AAAA".repeat(MAX_FINGERPRINT_BYTES / 3 + 1));
+    for text in texts.into_iter().chain([&long[..]]) {
+        let data = format!("[{{\"fingerprint\": {text}, \"hotkey\": \"{producer}\", \"passed\": true}}]");
+        let signature =
+            leoma_protocol::Signature::from_hex(&format!("0x{}", hex(&pair.sign(&Digest::of(data.as_bytes()).0).0)));
+        let file = format!("{{\"data\": {data}, \"signature\": \"{}\"}}", signature.unwrap().to_hex());
+        let VerdictDraft { network, params, .. } = draft(true);
+        let expected = Expected { id: FileId { task_id: TaskId(7), producer }, network, params, accept_v1: true };
+        let entries = verdict::verify(file.as_bytes(), &expected).unwrap().entries;
+        let found = entries[0].fingerprint.as_deref();
+        assert_eq!(found, (text == "\"\"").then_some(&[][..]), "{text}");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_full_subnet_writes_half_of_what_is_read() {
+    let entry = |n: usize| {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        let mut entry =
+            VerdictEntry::unusable(Hotkey::from_bytes(key), EntryStatus::Duplicate, "x".repeat(2000), u64::MAX);
+        entry.fingerprint = Some(vec![1; MAX_FINGERPRINT_BYTES]);
+        entry.model_revision = Some("0".repeat(40));
+        entry.video_sha256 = Some(Digest::of(b"video"));
+        entry.score = Some(1000);
+        entry.aspect_scores = Some(AspectScores::default());
+        entry
+    };
+    let file =
+        signer(1).sign_verdict_file(VerdictDraft { entries: (0..256).map(entry).collect(), ..draft(true) }).unwrap();
+    assert!(file.bytes.len() <= MAX_FILE_BYTES / 2, "{}", file.bytes.len());
+    assert_eq!(verdict::verify(&file.bytes, &expected(&file)).unwrap().entries.len(), 256);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use burn::backend::Flex;
 use criterion::{Criterion, criterion_group, criterion_main};
 use leoma_scoring::media::{Clip, Limits, decode};
 use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors};
-use leoma_scoring::{AspectPolicy, DeviceChoice, Scorer};
+use leoma_scoring::{AspectPolicy, DeviceChoice, Fingerprint, Scorer};
 use std::hint::black_box;
 use support::Studio;
 
@@ -91,5 +91,26 @@ fn kernels(criterion: &mut Criterion) {
     metrics(criterion, "burn flex, 81 frames", &Tensors::<Flex>::new(Default::default()), [&answer, &source]);
 }
 
-criterion_group!(benches, answer, kernels);
+fn copies(criterion: &mut Criterion) {
+    let Some(ffmpeg) = support::ffmpeg() else { return };
+    let studio = Studio::new();
+    let source = decode(&ffmpeg, &studio.scene("source.mp4"), &Limits::ANSWER).unwrap();
+    let flipped = studio.copy("answer.mp4", "source.mp4", "hflip,crop=iw*0.9:ih*0.9,scale=832:480");
+    let answers = [
+        ("as asked for", source.clone()),
+        ("flipped and cropped", decode(&ffmpeg, &flipped, &Limits::ANSWER).unwrap()),
+    ];
+    let mut group = criterion.benchmark_group("copies");
+    group.sample_size(20);
+    for (name, answer) in &answers {
+        group.bench_function(format!("fingerprint, 81 frames, {name}"), |bencher| {
+            bencher.iter(|| Fingerprint::of(answer, &source));
+        });
+    }
+    let [one, other] = answers.map(|(_, answer)| Fingerprint::of(&answer, &source));
+    group.bench_function("comparison of two", |bencher| bencher.iter(|| one.distance(&other)));
+    group.finish();
+}
+
+criterion_group!(benches, answer, kernels, copies);
 criterion_main!(benches);

@@ -48,7 +48,7 @@ mod without_source;
 pub use aspects::{Aspects, Grade, Score};
 pub use bench::{Bench, Floor, Stage};
 pub use device::{Device, DeviceChoice, DeviceFault};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, Likeness};
 pub use judge::{Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement};
 pub use measures::Measures;
 pub use policy::{AspectPolicy, Ramp};

@@ -113,6 +113,7 @@ pub struct Reference {
     clip: Clip,
     features: Features,
     visibility: Visibility,
+    fingerprint: Fingerprint,
     sha256: Digest,
 }
 
@@ -120,6 +121,11 @@ impl Reference {
     /// Digest of the clip's file.
     pub fn sha256(&self) -> Digest {
         self.sha256
+    }
+
+    /// The clip's own fingerprint, by which a replay of it is known.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// The decoded clip.
@@ -195,23 +201,15 @@ fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> (Features
     (features, Visibility { visible, warping_error })
 }
 
-/// An answer's numbers against its source, and its features.
-fn measure<'a, K: Kernels<'a>>(
-    kernels: &K,
-    reference: &'a Reference,
-    answer: &'a Clip,
-    order: &[usize],
-) -> (Measures, Features) {
+/// An answer's numbers against its source.
+fn measure<'a, K: Kernels<'a>>(kernels: &K, reference: &'a Reference, answer: &'a Clip, order: &[usize]) -> Measures {
     let every: Vec<usize> = (0..reference.clip.len()).collect();
     let view = View::of(kernels, answer, order);
     let features = Features::of(kernels, answer, order, &view);
     let source_view = View::of(kernels, &reference.clip, &every);
-    let raw = {
-        let answer = Side { clip: answer, view, features: &features };
-        let source = Side { clip: &reference.clip, view: source_view, features: &reference.features };
-        compare(kernels, (&source, &answer), order[0], &reference.visibility)
-    };
-    (raw, features)
+    let answer = Side { clip: answer, view, features: &features };
+    let source = Side { clip: &reference.clip, view: source_view, features: &reference.features };
+    compare(kernels, (&source, &answer), order[0], &reference.visibility)
 }
 
 /// Decodes and grades. Everything here blocks: call it through `spawn_blocking`.
@@ -308,7 +306,8 @@ impl Scorer {
             Device::Cpu => source_features(&Host, &clip),
             Device::Cuda { .. } => source_features(&Tensors::<Engine>::new(self.device.handle()), &clip),
         })?;
-        Ok(Reference { clip, features, visibility, sha256 })
+        let fingerprint = Fingerprint::of(&clip, &clip);
+        Ok(Reference { clip, features, visibility, fingerprint, sha256 })
     }
 
     /// Grades one answer.
@@ -322,8 +321,8 @@ impl Scorer {
             Err(MediaError::Video(defect)) => return Ok(Scored::refused(answer_mp4, &defect)),
         };
         let video_sha256 = Digest::of(answer_mp4);
-        let (raw, features) = self.compare(reference, &answer)?;
-        let fingerprint = Some(Fingerprint::of(video_sha256, &features));
+        let raw = self.compare(reference, &answer)?;
+        let fingerprint = Some(Fingerprint::of(&answer, &reference.clip));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
     }
 
@@ -333,10 +332,10 @@ impl Scorer {
     /// Only this machine's faults.
     pub fn measure(&self, reference: &Reference, answer: Clip) -> Result<Measures, ScoreFault> {
         let answer = resized(answer, reference.clip.width(), reference.clip.height());
-        Ok(self.compare(reference, &answer)?.0)
+        self.compare(reference, &answer)
     }
 
-    fn compare(&self, reference: &Reference, answer: &Clip) -> Result<(Measures, Features), ScoreFault> {
+    fn compare(&self, reference: &Reference, answer: &Clip) -> Result<Measures, ScoreFault> {
         let order = frames_at_times_of(answer, &reference.clip);
         self.guarded(|| match self.device {
             Device::Cpu => measure(&Host, reference, answer, &order),

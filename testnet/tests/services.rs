@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use leoma_scoring::media::ClipShape;
-use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Outcome, Reference, Scorer};
+use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Fingerprint, Outcome, Reference, Scorer};
 use leoma_testnet::corpus::{self, ffmpeg};
 use leoma_testnet::miners::Role;
 use leoma_testnet::seed::Seed;
@@ -131,16 +131,17 @@ async fn services_answer_as_the_real_ones_do() {
     assert_eq!(world.gemini("other", request).await.status(), StatusCode::BAD_REQUEST);
 }
 
-/// What the scorer makes of an answer: the status of its entry and the reason.
-fn judged(scorer: &Scorer, reference: &Reference, video: &[u8]) -> (String, String) {
+/// What the scorer makes of an answer: the status of its entry, the reason, and its fingerprint.
+fn judged(scorer: &Scorer, reference: &Reference, video: &[u8]) -> (String, String, Option<Fingerprint>) {
     let scored = scorer.score(reference, video).unwrap();
-    match scored.outcome {
+    let (status, reason) = match scored.outcome {
         Outcome::Usable { grade, raw } => {
             let weaknesses = Aspects::weaknesses(&raw, scorer.policy());
             (if grade.passed { "passed" } else { "failed" }.to_owned(), format!("{}: {weaknesses}", grade.overall))
         }
         Outcome::Unusable { status, reason, .. } => (status.to_string(), reason),
-    }
+    };
+    (status, reason, scored.fingerprint)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,20 +151,33 @@ async fn the_metrics_pass_good_miners_and_call_every_cheat_by_its_name() {
     for clip in corpus::list(&world.corpus).unwrap() {
         let task = scorer.cut_clip(&std::fs::read(&clip).unwrap(), 4500, &ClipShape::TASK).unwrap();
         let (reference, picture) = (scorer.reference(&task).unwrap(), scorer.first_frame_png(&task).unwrap());
-        // Copies of another miner's video are told by comparing miners, which is not the metrics' part.
-        for role in Role::ALL.into_iter().filter(|role| *role != Role::Sometimes && !role.steals()) {
+        let mut good = None;
+        // The good one first: others are copies of its video.
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Sometimes) {
             let answer = world.generate(role, &picture).await;
             assert_eq!(answer.status(), StatusCode::OK, "{role}");
             let video = answer.bytes().await.unwrap();
             assert!(video.len() < 8 << 20, "{role} answers with {} bytes", video.len());
-            let (status, reason) = judged(&scorer, &reference, &video);
+            let (status, reason, fingerprint) = judged(&scorer, &reference, &video);
             println!("{role}: {status}, {reason}");
             match role.expected() {
                 None => assert_eq!(status, "passed", "{role}: {reason}"),
+                Some(_) if role.steals() => {
+                    let (good, own): (&Fingerprint, _) = (good.as_ref().unwrap(), fingerprint.unwrap());
+                    assert!(own.is_copy_of(good), "{role}: {} {reason}", own.distance(good));
+                    continue;
+                }
                 Some(expected) => {
                     assert_eq!(status, expected.status, "{role}: {reason}");
                     assert!(reason.contains(expected.reason), "{role}: {reason}");
                 }
+            }
+            match (role, &good, fingerprint) {
+                (Role::Good, _, own) => good = own,
+                (role, Some(good), Some(own)) if role != Role::Copycat => {
+                    assert!(!own.is_copy_of(good), "{role}: {}", own.distance(good));
+                }
+                _ => {}
             }
         }
     }

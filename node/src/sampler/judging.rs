@@ -1,13 +1,13 @@
 //! From answers to verdicts: the scorer's measures, the judge's opinion, and the check for copies.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
-use leoma_protocol::{BlockNumber, Digest, Hotkey};
+use leoma_protocol::{Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
 use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram};
@@ -17,6 +17,7 @@ use leoma_scoring::{
 
 use super::TaskError;
 use super::ask::Answer;
+use super::copies::{Judged, without_copies};
 use crate::config::{Config, missing};
 use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;
@@ -36,13 +37,6 @@ impl std::fmt::Debug for Judging {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Judging").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// A miner's answer after scoring.
-struct Judged {
-    entry: VerdictEntry,
-    evidence: Option<Evidence>,
-    commit_block: BlockNumber,
 }
 
 impl Judging {
@@ -121,7 +115,9 @@ impl Judging {
         let mut judged: Vec<Judged> = stream::iter(scoring).buffered(concurrent).try_collect().await?;
         let evidence =
             judged.iter_mut().filter_map(|judged| Some((judged.entry.hotkey, judged.evidence.take()?))).collect();
-        Ok((without_copies(judged), evidence))
+        let source = reference.clone();
+        let entries = tokio::task::spawn_blocking(move || without_copies(judged, source.fingerprint())).await?;
+        Ok((entries, evidence))
     }
 
     async fn judge_one(
@@ -159,6 +155,11 @@ impl Judging {
         scored: Scored,
     ) -> Result<(VerdictEntry, Evidence), TaskError> {
         let video_sha256 = Some(scored.video_sha256);
+        let fingerprint = scored.fingerprint.map(|fingerprint| fingerprint.to_bytes());
+        let graded = |grade: &Grade, reasoning, confidence| VerdictEntry {
+            fingerprint: fingerprint.clone(),
+            ..graded_entry(answer, video_sha256, grade, reasoning, confidence)
+        };
         let (grade, raw) = match scored.outcome {
             Outcome::Unusable { status, reason, raw } => {
                 let entry = VerdictEntry::unusable(answer.miner, status, reason, answer.latency_ms);
@@ -169,7 +170,7 @@ impl Judging {
         let weaknesses = Aspects::weaknesses(&raw, &self.scorer.policy());
         let measured = if weaknesses.is_empty() { "no aspect is weak".to_owned() } else { weaknesses };
         let Some(gemini) = &self.gemini else {
-            return Ok((graded_entry(answer, video_sha256, &grade, measured, 100), evidence(Some(&raw), None)));
+            return Ok((graded(&grade, measured, 100), evidence(Some(&raw), None)));
         };
         let request = JudgeRequest {
             prompt,
@@ -183,7 +184,7 @@ impl Judging {
             Err(error) if is_about_the_video(&error) => {
                 let grade = Grade { passed: false, ..grade };
                 let reasoning = format!("the judge did not grade this video: {error}");
-                return Ok((graded_entry(answer, video_sha256, &grade, reasoning, 100), evidence(Some(&raw), None)));
+                return Ok((graded(&grade, reasoning, 100), evidence(Some(&raw), None)));
             }
             Err(error) => return Err(error.into()),
         };
@@ -202,7 +203,7 @@ impl Judging {
             _ => opinion.reasoning.clone(),
         };
         let confidence = opinion.confidence;
-        Ok((graded_entry(answer, video_sha256, &grade, reasoning, confidence), evidence(Some(&raw), Some(judgement))))
+        Ok((graded(&grade, reasoning, confidence), evidence(Some(&raw), Some(judgement))))
     }
 }
 
@@ -254,6 +255,7 @@ fn graded_entry(
             visual_quality: grade.aspects.visual_quality.tenths(),
             camera_composition: grade.aspects.camera_composition.tenths(),
         }),
+        fingerprint: None,
     }
 }
 
@@ -275,47 +277,10 @@ fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
     }
 }
 
-/// Of byte-equal videos only the earliest committed miner's counts. Look-alikes are not touched: two good models may well
-/// give nearly the same picture of an easy scene.
-fn without_copies(judged: Vec<Judged>) -> Vec<VerdictEntry> {
-    let mut first: HashMap<Digest, (BlockNumber, Hotkey)> = HashMap::new();
-    for Judged { entry, commit_block, .. } in &judged {
-        if let Some(video) = entry.video_sha256 {
-            let claim = (*commit_block, entry.hotkey);
-            first.entry(video).and_modify(|earliest| *earliest = (*earliest).min(claim)).or_insert(claim);
-        }
-    }
-    let keep = |judged: Judged| {
-        let mut entry = judged.entry;
-        let original =
-            entry.video_sha256.and_then(|video| first.get(&video)).filter(|(_, miner)| *miner != entry.hotkey);
-        if let Some((_, miner)) = original {
-            entry.passed = false;
-            entry.status = EntryStatus::Duplicate;
-            entry.reasoning = format!("the same bytes as {miner}'s video, which committed earlier");
-        }
-        entry
-    };
-    judged.into_iter().map(keep).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn judged(n: u8, commit_block: u64, video: &[u8]) -> Judged {
-        let hotkey = Hotkey::from_bytes([n; 32]);
-        let mut entry = VerdictEntry::unusable(hotkey, EntryStatus::Passed, String::new(), 1);
-        (entry.passed, entry.video_sha256) = (true, Some(Digest::of(video)));
-        Judged { entry, evidence: None, commit_block: BlockNumber(commit_block) }
-    }
-
-    #[test]
-    fn of_equal_videos_the_earliest_committed_counts() {
-        let entries = without_copies(vec![judged(1, 30, b"a"), judged(2, 10, b"a"), judged(3, 20, b"b")]);
-        let passed: Vec<_> = entries.iter().map(|entry| (entry.passed, entry.status.as_str())).collect();
-        assert_eq!(passed, [(false, "duplicate"), (true, "passed"), (true, "passed")]);
-    }
+    use leoma_protocol::BlockNumber;
 
     #[test]
     fn a_video_that_the_judge_refuses_fails_alone_and_a_judge_that_is_down_fails_nobody() {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod clip;
+pub(crate) mod copies;
 mod judging;
 mod publish;
 

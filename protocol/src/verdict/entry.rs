@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::python_json::{Text, Value};
 use crate::{Digest, Hotkey};
 
@@ -140,6 +143,9 @@ pub struct VerdictEntry {
     pub score: Option<u16>,
     /// The aspects behind the score.
     pub aspect_scores: Option<AspectScores>,
+    /// What a scored video looks like, for finding copies: the scorer's bytes, base64 in the file. More than
+    /// [`super::MAX_FINGERPRINT_BYTES`] are neither written nor read.
+    pub fingerprint: Option<Vec<u8>>,
 }
 
 impl VerdictEntry {
@@ -157,6 +163,7 @@ impl VerdictEntry {
             video_sha256: None,
             score: None,
             aspect_scores: None,
+            fingerprint: None,
         }
     }
 
@@ -180,6 +187,7 @@ impl VerdictEntry {
             ("video_sha256", self.video_sha256.map_or(Value::Null, |digest| digest.to_string().into())),
             ("score", self.score.map_or(Value::Null, tenths_value)),
             ("aspect_scores", aspects.unwrap_or(Value::Null)),
+            ("fingerprint", self.fingerprint.as_deref().and_then(fingerprint_value).unwrap_or(Value::Null)),
         ])
     }
 
@@ -207,8 +215,19 @@ impl VerdictEntry {
             video_sha256: text("video_sha256").and_then(|text| text.parse().ok()),
             score: value.get("score").and_then(tenths_from),
             aspect_scores: value.get("aspect_scores").and_then(aspects_from),
+            fingerprint: text("fingerprint").and_then(fingerprint_from),
         })
     }
+}
+
+fn fingerprint_value(bytes: &[u8]) -> Option<Value> {
+    (bytes.len() <= super::MAX_FINGERPRINT_BYTES).then(|| STANDARD.encode(bytes).into())
+}
+
+/// Nothing where the text is too long or not base64: what cannot be compared still counts.
+fn fingerprint_from(text: &str) -> Option<Vec<u8>> {
+    let bytes = (text.len() <= super::MAX_FINGERPRINT_BYTES.div_ceil(3) * 4).then(|| STANDARD.decode(text).ok())??;
+    (bytes.len() <= super::MAX_FINGERPRINT_BYTES).then_some(bytes)
 }
 
 fn tenths_from(value: &Value) -> Option<u16> {

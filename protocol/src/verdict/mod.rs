@@ -18,9 +18,12 @@ pub use envelope::{ENVELOPE_SCHEMA, Envelope};
 pub use read::{Expected, Refusal, VerifiedVerdict, verify};
 pub use sign::{SignedVerdict, VerdictDraft};
 
-/// Largest verdict file that is read: 1024 entries of 4 KiB, twice what a full subnet of 256 miners writes.
+/// Largest verdict file that is read: twice what a full subnet of 256 miners writes, with the longest reasoning and a
+/// fingerprint in each entry.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 /// Most entries in a file: a subnet has at most 256 neurons today, and the chain's largest setting is below this.
 pub const MAX_ENTRIES: usize = 1024;
+/// Longest fingerprint of a video, 4 KiB as base64.
+pub const MAX_FINGERPRINT_BYTES: usize = 3072;
 /// Longest free text in an entry, in characters; longer ones are cut before signing.
 pub const MAX_REASONING_CHARS: usize = 2000;

@@ -14,10 +14,11 @@ use super::driver::{Driver, Stopped};
 use super::fault::WorkerFault;
 use super::frame::FrameFault;
 use super::message::{Ask, FaultKind, Tell, decode};
-use super::pool::{Done, Job, Task};
+use super::pool::{Done, Job, SourceFacts, Task};
 use super::process::Process;
 use super::serve::KEPT_SOURCES;
 use crate::device::Device;
+use crate::fingerprint::Fingerprint;
 use leoma_protocol::Digest;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ struct Flight {
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     flights: HashMap<u64, Flight>,
-    sources: VecDeque<(Digest, Arc<str>)>,
+    sources: VecDeque<(Digest, Arc<SourceFacts>)>,
     next_id: u64,
 }
 
@@ -121,13 +122,13 @@ impl Flights {
             return Ok(());
         }
         let source = job.task.source().clone();
-        let description = self.sources.iter().find(|(known, _)| *known == source.sha256).map(|(_, words)| words);
-        if let (Some(description), Task::Source(_)) = (description, &job.task) {
-            let done = Done::Prepared(Arc::clone(description));
+        let facts = self.sources.iter().find(|(known, _)| *known == source.sha256).map(|(_, facts)| facts);
+        if let (Some(facts), Task::Source(_)) = (facts, &job.task) {
+            let done = Done::Prepared(Arc::clone(facts));
             job.answer(Ok(done));
             return Ok(());
         }
-        let ready = description.is_some();
+        let ready = facts.is_some();
         let patience = if ready { driver.patience.clip } else { driver.patience.source };
         self.next_id += 1;
         let id = self.next_id;
@@ -167,10 +168,10 @@ impl Flights {
         let unasked = || ended(device, "it answered what nobody asked".to_owned());
         match tell {
             Tell::Prepared { id, description } => {
-                let description: Arc<str> = description.into();
+                let facts = Arc::new(SourceFacts { description, fingerprint: Fingerprint::from_bytes(body) });
                 let flight = self.flights.get_mut(&id).filter(|flight| flight.preparing).ok_or_else(unasked)?;
                 flight.preparing = false;
-                self.sources.push_back((flight.job.task.source().sha256, Arc::clone(&description)));
+                self.sources.push_back((flight.job.task.source().sha256, Arc::clone(&facts)));
                 if self.sources.len() > KEPT_SOURCES {
                     self.sources.pop_front();
                 }
@@ -179,7 +180,7 @@ impl Flights {
                     flight.deadline = Instant::now() + flight.patience;
                     return self.ask_score(driver, process, id).await;
                 }
-                self.finish(driver, id, Ok(Done::Prepared(description)));
+                self.finish(driver, id, Ok(Done::Prepared(facts)));
                 Ok(())
             }
             Tell::Scored { id, peak_kib } => {

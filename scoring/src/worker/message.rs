@@ -88,7 +88,7 @@ pub(crate) enum Tell {
         /// Digest of the policy that it grades by.
         policy: Digest,
     },
-    /// A source clip is ready.
+    /// A source clip is ready; the body is its fingerprint.
     Prepared {
         /// Of the asking frame.
         id: u64,
@@ -173,7 +173,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 struct WireResult {
     video_sha256: Digest,
     outcome: Result<(Grade, Measures), (String, String, Option<Measures>)>,
-    fingerprint: Option<Fingerprint>,
+    fingerprint: Option<Vec<u8>>,
 }
 
 /// A result as a frame's body.
@@ -183,6 +183,7 @@ pub(crate) fn encode(scored: Scored) -> Result<Vec<u8>, FrameFault> {
         Outcome::Usable { grade, raw } => Ok((grade, raw)),
         Outcome::Unusable { status, reason, raw } => Err((status.as_str().to_owned(), reason, raw)),
     };
+    let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_bytes());
     rmp_serde::to_vec(&WireResult { video_sha256, outcome, fingerprint })
         .map_err(|error| FrameFault::Content { reason: error.to_string() })
 }
@@ -195,5 +196,6 @@ pub(crate) fn decode(body: &[u8]) -> Result<Scored, FrameFault> {
         Ok((grade, raw)) => Outcome::Usable { grade, raw },
         Err((status, reason, raw)) => Outcome::Unusable { status: EntryStatus::from_word(&status), reason, raw },
     };
+    let fingerprint = fingerprint.as_deref().and_then(Fingerprint::from_bytes);
     Ok(Scored { video_sha256, outcome, fingerprint })
 }

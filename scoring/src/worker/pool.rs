@@ -6,6 +6,7 @@ use super::message::ScorerOptions;
 use super::process::{Nursery, WorkerProgram};
 use super::serve::MOST_CLIPS;
 use crate::device::{Device, DeviceChoice};
+use crate::fingerprint::Fingerprint;
 use crate::media::{Ffmpeg, Limits, MediaFault, check_size};
 use crate::policy::AspectPolicy;
 use crate::score::{ScoreFault, Scored};
@@ -68,13 +69,25 @@ impl Patience {
 pub struct SourceClip {
     pub(super) mp4: Bytes,
     pub(super) sha256: Digest,
-    description: Arc<str>,
+    facts: Arc<SourceFacts>,
+}
+
+/// What a worker says of a source clip.
+#[derive(Debug, Default)]
+pub(super) struct SourceFacts {
+    pub(super) description: String,
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 impl SourceClip {
     /// What moves in it, in 50 to 90 words.
     pub fn description(&self) -> &str {
-        &self.description
+        &self.facts.description
+    }
+
+    /// What it looks like, for telling replays; none from a worker that does not look.
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.facts.fingerprint.as_ref()
     }
 
     /// Digest of the clip's file.
@@ -101,7 +114,7 @@ impl Task {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Done {
-    Prepared(Arc<str>),
+    Prepared(Arc<SourceFacts>),
     Scored(Box<Scored>),
 }
 
@@ -297,9 +310,9 @@ impl ScorerPool {
     /// The clip is unusable, which is our fault, or this machine failed.
     pub async fn reference(&self, clip_mp4: Bytes) -> Result<SourceClip, ScoreFault> {
         check_size(&clip_mp4, &Limits::ANSWER).map_err(ScoreFault::Reference)?;
-        let source = SourceClip { sha256: Digest::of(&clip_mp4), mp4: clip_mp4, description: "".into() };
+        let source = SourceClip { sha256: Digest::of(&clip_mp4), mp4: clip_mp4, facts: Arc::default() };
         match self.ask(Task::Source(source.clone())).await? {
-            Done::Prepared(description) => Ok(SourceClip { description, ..source }),
+            Done::Prepared(facts) => Ok(SourceClip { facts, ..source }),
             Done::Scored(_) => Err(WorkerFault::Stopped.into()),
         }
     }

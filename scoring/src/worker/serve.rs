@@ -39,6 +39,11 @@ pub trait Work: Send + Sync + 'static {
     fn describe(&self, _source: &Self::Source) -> String {
         String::new()
     }
+
+    /// Bytes of a source clip's [`crate::Fingerprint`]; nothing where nobody looks.
+    fn fingerprint(&self, _source: &Self::Source) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 impl Work for Scorer {
@@ -54,6 +59,10 @@ impl Work for Scorer {
 
     fn describe(&self, source: &Reference) -> String {
         source.describe()
+    }
+
+    fn fingerprint(&self, source: &Reference) -> Vec<u8> {
+        source.fingerprint().to_bytes()
     }
 }
 
@@ -198,9 +207,9 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
 
     fn prepare(&self, id: u64, mp4: &[u8]) -> Answer {
         let source = caught(|| self.work.source(mp4))?;
-        let description = self.work.describe(&source);
+        let (description, fingerprint) = (self.work.describe(&source), self.work.fingerprint(&source));
         self.sources.add(Digest::of(mp4), source);
-        Ok((Tell::Prepared { id, description }, Vec::new()))
+        Ok((Tell::Prepared { id, description }, fingerprint))
     }
 
     fn score(&self, id: u64, source: &W::Source, mp4: &[u8]) -> Answer {

@@ -144,7 +144,7 @@ impl Role {
             Self::WrongSize => ("wrong_resolution", ""),
             Self::Playlist => ("undecodable", ""),
             Self::Replay => ("duplicate", "source clip"),
-            Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed => ("duplicate", "video"),
+            Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed => ("duplicate", "copy of"),
         };
         Some(Expected { status, reason })
     }

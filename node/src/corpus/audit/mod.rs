@@ -14,9 +14,14 @@
 //! | `clip` | `original_clip.mp4` is the file of the proof | it is gone |
 //! | `cut` | the same cut made here shows the same frames | a file is missing |
 //! | `first_frame` | `first_frame.png` is the clip's first frame | another ffmpeg wrote other bytes |
+//! | `duplicates` | who is called a copy is one by the verdict file's fingerprints, and nobody else is | it has none, or the clip is gone |
+//!
+//! `duplicates` is left out where the bucket has no verdict file of the task. Which of two miners committed earlier is not
+//! in that file, so that this step does not check it.
 //!
 //! Encoders differ between machines, so a cut is compared frame by frame in decoded luma, unless its bytes are the same.
 
+mod copies;
 mod media;
 mod steps;
 
@@ -120,7 +125,7 @@ impl TaskAudit<'_> {
     pub async fn run(&self) -> AuditReport {
         let (metadata, first) = self.metadata().await;
         let mut steps = vec![first];
-        let Some(TaskMetadata { clip: proof, .. }) = metadata else {
+        let Some(TaskMetadata { clip: proof, validator: sampler, .. }) = metadata else {
             return AuditReport { task_id: self.task_id, clip: None, steps };
         };
         steps.push(steps::seed_block(&proof, &self.start_block));
@@ -144,6 +149,7 @@ impl TaskAudit<'_> {
         steps.push(step);
         steps.push(self.cut(&proof, source, clip.clone()).await);
         let (picture, step) = self.object("first_frame", TaskObject::FirstFrame, proof.first_frame_sha256).await;
+        let duplicates = self.duplicates(sampler, clip.clone()).await;
         steps.push(match (picture, clip) {
             (Some(picture), Some(clip)) => self.first_frame(&proof, picture, clip).await,
             (Some(_), None) => {
@@ -151,6 +157,7 @@ impl TaskAudit<'_> {
             }
             _ => step,
         });
+        steps.extend(duplicates);
         AuditReport { task_id: self.task_id, clip: Some(proof), steps }
     }
 

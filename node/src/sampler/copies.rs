@@ -1,0 +1,188 @@
+//! Of videos that are made from each other, only the earliest committed miner's counts.
+//!
+//! Answers that could be scored, passed or not, are taken in the order of (commit block, hotkey). Each is compared with those
+//! that were kept before it and with nothing else, so that no chain of lookalikes can lead from one honest video to another:
+//! the same bytes, or a fingerprint nearer than [`Fingerprint::COPY_BELOW`], and it is a duplicate of the first that it
+//! matches. A copy is a copy whether or not its original passed: else whoever copies a video that just failed would have a
+//! second try at its judge. What fails by itself (frozen, cut short, not decodable) neither takes nor loses anything here.
+//!
+//! Answers that look like the source clip are compared by their bytes only. Two of them look like each other because they
+//! look like the source, and whether that is a replay is another check's to say.
+//!
+//! Everything is decided from what the verdict file publishes, except for the source's own fingerprint, which follows from
+//! the task's published clip.
+
+use leoma_protocol::verdict::{EntryStatus, VerdictEntry};
+use leoma_protocol::{BlockNumber, Hotkey};
+use leoma_scoring::Fingerprint;
+
+use crate::corpus::Evidence;
+
+/// A miner's answer after scoring.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) entry: VerdictEntry,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) commit_block: BlockNumber,
+}
+
+/// An answer that was kept.
+struct Kept {
+    index: usize,
+    /// None where it looks like the source.
+    fingerprint: Option<Fingerprint>,
+}
+
+/// The entries in their order, copies marked. Compares every answer with every kept one, some 0.3 ms each: call it off the
+/// async threads.
+pub(super) fn without_copies(judged: Vec<Judged>, source: Option<&Fingerprint>) -> Vec<VerdictEntry> {
+    let mut order: Vec<usize> = (0..judged.len()).filter(|index| is_scored(&judged[*index].entry)).collect();
+    order.sort_by_key(|index| (judged[*index].commit_block, judged[*index].entry.hotkey));
+    let mut entries: Vec<VerdictEntry> = judged.into_iter().map(|judged| judged.entry).collect();
+    let mut kept: Vec<Kept> = Vec::with_capacity(order.len());
+    for index in order {
+        let fingerprint = entries[index].fingerprint.as_deref().and_then(Fingerprint::from_bytes);
+        let candidate = Kept {
+            index,
+            fingerprint: fingerprint.filter(|print| !source.is_some_and(|source| print.is_copy_of(source))),
+        };
+        match kept.iter().find_map(|earlier| relation(&entries, earlier, &candidate)) {
+            Some(relation) => {
+                let entry = &mut entries[index];
+                entry.passed = false;
+                entry.status = EntryStatus::Duplicate;
+                entry.reasoning = relation;
+            }
+            None => kept.push(candidate),
+        }
+    }
+    entries
+}
+
+fn is_scored(entry: &VerdictEntry) -> bool {
+    matches!(entry.status, EntryStatus::Passed | EntryStatus::Failed)
+}
+
+/// What makes `later` a copy of `earlier`, in words.
+fn relation(entries: &[VerdictEntry], earlier: &Kept, later: &Kept) -> Option<String> {
+    let (original, copy) = (&entries[earlier.index], &entries[later.index]);
+    let committed = |miner: Hotkey| format!("{miner} committed earlier");
+    if original.video_sha256.is_some() && original.video_sha256 == copy.video_sha256 {
+        return Some(format!("the same bytes as {0}'s video; {1}", original.hotkey, committed(original.hotkey)));
+    }
+    let likeness = earlier.fingerprint.as_ref()?.likeness(later.fingerprint.as_ref()?);
+    likeness
+        .is_copy()
+        .then(|| format!("{}; {}", likeness.told(&format!("{}'s video", original.hotkey)), committed(original.hotkey)))
+}
+
+/// Fingerprints for tests.
+#[cfg(test)]
+pub(crate) mod prints {
+    use leoma_scoring::Fingerprint;
+
+    /// Bytes of a video whose changes are turned by so many degrees from those of another: the cosine of the difference
+    /// is what two of them have in common.
+    pub(crate) fn turned(degrees: f64) -> Vec<u8> {
+        // The first byte is the version, then come whether it is mirrored and the shown part of the frame.
+        let places = 192;
+        let value = |index: usize| {
+            let (moment, place) = (index / places, index % places);
+            let noise = |seed: usize| {
+                let mixed = ((place * 31 + moment) as u64 + seed as u64 * 7919).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                (mixed >> 40) as f64 / (1_u64 << 23) as f64 - 1.0
+            };
+            let angle = degrees.to_radians();
+            (60.0 * (noise(1) * angle.cos() + noise(2) * angle.sin())) as i8
+        };
+        let values = (0..Fingerprint::BYTES - 3).map(|index| value(index).cast_unsigned());
+        [1, 0, 100].into_iter().chain(values).collect()
+    }
+
+    /// [`turned`], read.
+    pub(crate) fn print(degrees: f64) -> Fingerprint {
+        Fingerprint::from_bytes(&turned(degrees)).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prints::{print, turned};
+    use super::*;
+    use leoma_protocol::Digest;
+
+    fn judged(n: u8, commit_block: u64, video: &[u8], degrees: Option<f64>) -> Judged {
+        let hotkey = Hotkey::from_bytes([n; 32]);
+        let mut entry = VerdictEntry::unusable(hotkey, EntryStatus::Passed, String::new(), 1);
+        (entry.passed, entry.video_sha256) = (true, Some(Digest::of(video)));
+        entry.fingerprint = degrees.map(turned);
+        Judged { entry, evidence: None, commit_block: BlockNumber(commit_block) }
+    }
+
+    fn statuses(judged: Vec<Judged>, source: f64) -> Vec<&'static str> {
+        let entries = without_copies(judged, Some(&print(source)));
+        assert!(entries.iter().all(|entry| entry.passed == (entry.status == EntryStatus::Passed)));
+        let word = |status: &EntryStatus| match status {
+            EntryStatus::Passed => "passed",
+            EntryStatus::Failed => "failed",
+            EntryStatus::Duplicate => "duplicate",
+            _ => "unusable",
+        };
+        entries.iter().map(|entry| word(&entry.status)).collect()
+    }
+
+    #[test]
+    fn of_equal_videos_the_earliest_committed_counts() {
+        let all = vec![judged(1, 30, b"a", None), judged(2, 10, b"a", None), judged(3, 20, b"b", None)];
+        assert_eq!(statuses(all, 90.0), ["duplicate", "passed", "passed"]);
+        // In one block, the smaller hotkey.
+        assert_eq!(statuses(vec![judged(2, 1, b"a", None), judged(1, 1, b"a", None)], 90.0), ["duplicate", "passed"]);
+    }
+
+    #[test]
+    fn of_lookalikes_the_earliest_committed_counts_and_the_others_are_told_whose_copy_they_are() {
+        let all =
+            || vec![judged(1, 30, b"a", Some(5.0)), judged(2, 10, b"b", Some(0.0)), judged(3, 20, b"c", Some(40.0))];
+        assert_eq!(statuses(all(), 90.0), ["duplicate", "passed", "passed"]);
+        let reasoning = &without_copies(all(), Some(&print(90.0)))[0].reasoning;
+        let original = Hotkey::from_bytes([2; 32]);
+        let told = format!("a copy of {original}'s video, distance ");
+        assert!(reasoning.starts_with(&told) && reasoning.ends_with("committed earlier"), "{reasoning}");
+    }
+
+    #[test]
+    fn no_chain_of_lookalikes_leads_to_an_honest_video() {
+        let (first, between, far) = (print(0.0), print(15.0), print(30.0));
+        assert!(first.is_copy_of(&between) && between.is_copy_of(&far) && !first.is_copy_of(&far));
+        let degrees = [0.0, 15.0, 30.0, 45.0];
+        let chain = (0..).zip(degrees).map(|(n, degrees)| judged(n, n.into(), &[n], Some(degrees)));
+        assert_eq!(statuses(chain.collect(), 90.0), ["passed", "duplicate", "passed", "duplicate"]);
+    }
+
+    #[test]
+    fn a_copy_of_a_failed_video_is_a_copy() {
+        let mut original = judged(1, 1, b"a", Some(0.0));
+        (original.entry.passed, original.entry.status) = (false, EntryStatus::Failed);
+        assert_eq!(statuses(vec![judged(2, 2, b"b", Some(5.0)), original], 90.0), ["duplicate", "failed"]);
+    }
+
+    #[test]
+    fn what_was_not_scored_neither_takes_nor_loses() {
+        let mut frozen = judged(1, 1, b"a", Some(0.0));
+        (frozen.entry.passed, frozen.entry.status) = (false, EntryStatus::Frozen);
+        let mut cut = judged(3, 3, b"b", None);
+        (cut.entry.passed, cut.entry.status) = (false, EntryStatus::TooShort);
+        let all = vec![frozen, judged(2, 2, b"b", Some(5.0)), cut];
+        assert_eq!(statuses(all, 90.0), ["unusable", "passed", "unusable"]);
+    }
+
+    #[test]
+    fn those_who_look_like_the_source_are_not_copies_of_each_other_unless_by_their_bytes() {
+        let all = || vec![judged(1, 1, b"a", Some(0.0)), judged(2, 2, b"b", Some(8.0)), judged(3, 3, b"a", Some(0.0))];
+        assert_eq!(statuses(all(), 4.0), ["passed", "passed", "duplicate"]);
+        assert_eq!(statuses(all(), 90.0), ["passed", "duplicate", "duplicate"]);
+        // An honest answer near the source beside a replay of it.
+        let beside = vec![judged(1, 1, b"a", Some(0.0)), judged(2, 2, b"b", Some(16.0))];
+        assert_eq!(statuses(beside, -4.0), ["passed", "passed"]);
+    }
+}
