@@ -6,7 +6,7 @@ use crate::reduced::{BLOCK, BlockSums};
 use rayon::prelude::*;
 
 /// Brightness, chroma and likeness between moments are compared at a sixteenth of the size.
-const COLOUR_FACTOR: usize = 2 * BLOCK;
+pub(crate) const COLOUR_FACTOR: usize = 2 * BLOCK;
 /// Pixels of the full picture in one of the half picture, in whose pixels flow is measured.
 pub(crate) const HALF: f32 = 2.0;
 /// Flow is kept as one value for each block of that many pixels of the half picture, an eighth of the full picture's: its

@@ -9,7 +9,11 @@ use crate::metrics::{
 use serde::{Deserialize, Serialize};
 
 /// Motion below this, in pixels of the full picture, says nothing about motion error.
-const LEAST_FLOW: f32 = 0.05;
+pub(crate) const LEAST_FLOW: f32 = 0.05;
+/// Change that is rounding: added to both sides of a quotient.
+pub(crate) const ROUNDING: f32 = 0.1 / 255.0;
+/// The same for detail.
+pub(crate) const FLAT: f32 = 1e-6;
 
 /// Raw measures of an answer against its source clip. Distances are parts of the full range 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -272,13 +276,11 @@ fn lowest(values: &[f32]) -> f32 {
 
 /// A quotient of two amounts of change that stays finite where the source has none.
 fn part(answer: f32, source: f32) -> f32 {
-    const ROUNDING: f32 = 0.1 / 255.0;
     (answer + ROUNDING) / (source + ROUNDING)
 }
 
 /// The smaller over the larger, pair by pair.
 fn ratios(left: &[f32], right: &[f32]) -> Vec<f32> {
-    const FLAT: f32 = 1e-6;
     left.iter().zip(right).map(|(a, b)| (a.min(*b) + FLAT) / (a.max(*b) + FLAT)).collect()
 }
 

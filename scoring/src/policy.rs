@@ -5,6 +5,7 @@
 //! a tenth of the range, flicker of 5 %, held frames and drift do not pass. They are strict on content because the source
 //! clip is the measure; generated video that departs from the source needs bounds of its own.
 
+use crate::metrics::constants;
 use leoma_protocol::Digest;
 
 /// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the measure.
@@ -134,7 +135,7 @@ impl AspectPolicy {
         weights: [25, 25, 15, 20, 10, 5],
         pass: 750,
         critical: 500,
-        frozen_displacement: 250,
+        frozen_displacement: 100,
         frozen_hold: 500,
         frozen_likeness: 500,
         frozen_source: 8,
@@ -145,10 +146,11 @@ impl AspectPolicy {
         min_duration: 90,
     };
 
-    /// SHA-256 over the record's numbers in their order, each under its name.
+    /// SHA-256 over the record's numbers in their order, each under its name, and over the numbers inside the measures.
     pub fn digest(&self) -> Digest {
         // The derived text has every field's name and integer value, and integers print alike everywhere.
-        Digest::of_parts(&[b"leoma:aspect-policy:v1:", format!("{self:?}").as_bytes()])
+        let (policy, measures) = (format!("{self:?}\n"), constants());
+        Digest::of_parts(&[b"leoma:aspect-policy:v2:", policy.as_bytes(), measures.as_bytes()])
     }
 }
 

@@ -22,7 +22,7 @@ use std::fmt;
 use traces::{VALUES, traces};
 
 /// The form of the bytes, their first one. Another choice of places, moments or units is another version.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 /// Bytes before the values: version, mirrored, part of the frame that is shown.
 const HEADER: usize = 3;
 /// Frames that a video may begin late: changing its speed drops as many.

@@ -22,9 +22,9 @@ pub(super) const REGULARISATION: f32 = 1e-5;
 /// Largest correction of one refinement, in pixels; more means that the linear model does not hold there.
 pub(super) const LARGEST_STEP: f32 = 1.0;
 /// The pyramid ends before a side is shorter than a neighbourhood and its margin.
-const LEAST_SIDE: usize = 24;
+pub(super) const LEAST_SIDE: usize = 24;
 /// And here at the latest: motions beyond that are cuts.
-const MOST_LEVELS: usize = 4;
+pub(super) const MOST_LEVELS: usize = 4;
 /// Pairs worked on at once: few keep intermediate results in the cache, many keep a device busy.
 const BATCH: usize = 8;
 

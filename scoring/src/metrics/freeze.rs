@@ -5,10 +5,10 @@
 //! limit here is relative to the source's own motion, so a calm source is not mistaken for a frozen one.
 
 /// Below this a difference is rounding, whatever the source does: a quarter of one of 255 steps.
-const LEAST_MOTION: f32 = 0.25 / 255.0;
+pub(super) const LEAST_MOTION: f32 = 0.25 / 255.0;
 
 /// A step counts as held below this part of the source's typical step.
-const HELD_PART: f32 = 0.15;
+pub(super) const HELD_PART: f32 = 0.15;
 
 /// Which steps of `answer` are held where the source moves. Both hold one difference per step.
 fn held_steps(answer: &[f32], source: &[f32]) -> Vec<bool> {

@@ -14,6 +14,7 @@
 mod blockiness;
 mod camera;
 mod colour;
+mod constants;
 mod flicker;
 mod flow;
 mod freeze;
@@ -32,6 +33,7 @@ mod warping;
 pub use blockiness::blockiness;
 pub use camera::{Camera, camera};
 pub use colour::{distance, distance_by_place, local_distance};
+pub(crate) use constants::constants;
 pub use flicker::{change_from_first, flicker, frame_difference, motion_excess};
 pub use flow::lucas_kanade;
 pub use freeze::{held_fraction, longest_hold};

@@ -8,9 +8,9 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 /// How far to look, in pixels: half a percent of the width.
-const LIMIT: i32 = 4;
+pub(super) const LIMIT: i32 = 4;
 /// A step must lower the difference by this part, so that noise does not walk.
-const LEAST_GAIN: f32 = 0.98;
+pub(super) const LEAST_GAIN: f32 = 0.98;
 
 /// Where the content of one picture lies in the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,6 +4,7 @@
 //! An honest model invents its own details and never meets the source's; a re-encoded source keeps them.
 
 use super::frame_means;
+use super::sharpness::LAPLACIAN;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
@@ -16,8 +17,7 @@ pub(super) const LEAST_DETAIL: f32 = 1e-7;
 /// their first frames. Near 1 for the source replayed; near 1/2 for another video from the same first frame, whatever both
 /// move like, because both no longer show it.
 pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
-    let kernel = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]];
-    let kernel = Tensor::<B, 2>::from_floats(kernel, &left.device()).reshape([1, 1, 3, 3]);
+    let kernel = Tensor::<B, 2>::from_floats(LAPLACIAN, &left.device()).reshape([1, 1, 3, 3]);
     let detail = |pictures: &Tensor<B, 4>, frame: usize| {
         let change = super::frame(pictures, frame) - super::frame(pictures, 0);
         conv2d(change, kernel.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1))

@@ -73,7 +73,7 @@ pub struct SourceClip {
 }
 
 /// What a worker says of a source clip.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceFacts {
     pub(super) description: String,
     pub(super) fingerprint: Option<Fingerprint>,

@@ -31,7 +31,7 @@ pub(super) const CHUTES_KEY_PURPOSE: &str = "chutes-api-key";
 pub(super) const GEMINI_KEY_PURPOSE: &str = "gemini-api-key";
 /// Seconds that a miner has to answer: a whole task, but never less than this. All miners share this machine's cores, and
 /// being late here says nothing about a model.
-const LEAST_REQUEST_SECONDS: u64 = 20;
+const LEAST_REQUEST_SECONDS: u64 = 60;
 
 /// Where one validator listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

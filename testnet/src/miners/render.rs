@@ -31,6 +31,8 @@ pub struct Renderer {
     folder: PathBuf,
     turns: Semaphore,
     kept: Mutex<VecDeque<(Order, Bytes)>>,
+    /// The newest source's frames: all miners are asked about the same one. The lock is held while they are decoded.
+    source: tokio::sync::Mutex<Option<(ClipMatch, Bytes)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +100,12 @@ impl Renderer {
     /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at most.
     #[must_use]
     pub fn new(folder: PathBuf, concurrency: usize) -> Arc<Self> {
-        Arc::new(Self { folder, turns: Semaphore::new(concurrency.max(1)), kept: Mutex::default() })
+        Arc::new(Self {
+            folder,
+            turns: Semaphore::new(concurrency.max(1)),
+            kept: Mutex::default(),
+            source: Default::default(),
+        })
     }
 
     /// What the miner `name` of this role gives for the clip.
@@ -133,26 +140,34 @@ impl Renderer {
             Some(video) => {
                 let file = tempfile::Builder::new().prefix("stolen-").suffix(".mp4").tempfile_in(&self.folder)?;
                 tokio::fs::write(file.path(), &video).await?;
-                ffmpeg::run(&decoding(&["-i", &file.path().display().to_string()], "null"), Vec::new()).await?
+                let input = file.path().display().to_string();
+                ffmpeg::run(&decoding(&["-i", &input], "null"), Vec::new()).await?.into()
             }
-            None => {
-                // As validators cut and scale a source clip: the miner knows what kind of video it is asked for.
-                let filter = format!(
-                    "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
-                     crop={WIDTH}:{HEIGHT},setsar=1"
-                );
-                let start = format!("{}us", order.clip.start_micros);
-                let path = order.clip.path.display().to_string();
-                ffmpeg::run(&decoding(&["-ss", &start, "-i", &path], &filter), Vec::new()).await?
-            }
+            None => self.source_frames(&order.clip).await?,
         };
         let (own, change, seed) = (matches!(recipe.base, Base::Own), recipe.change, order.seed);
-        let raw = tokio::task::spawn_blocking(move || changed(raw, own.then_some(seed), change)).await??;
+        let raw = tokio::task::spawn_blocking(move || changed(&raw, own.then_some(seed), change)).await??;
         // MP4 needs a seekable output.
         let file = tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
         let quality = if order.role == Role::Noise { GRAIN_QUALITY } else { QUALITY };
         ffmpeg::run(&encoding(recipe.filter, quality, &file.path().display().to_string()), raw).await?;
         Ok(Bytes::from(tokio::fs::read(file.path()).await?))
+    }
+
+    async fn source_frames(&self, clip: &ClipMatch) -> Result<Bytes, MinerError> {
+        let mut newest = self.source.lock().await;
+        if let Some((_, frames)) = newest.as_ref().filter(|(known, _)| known == clip) {
+            return Ok(frames.clone());
+        }
+        // As validators cut and scale a source clip: the miner knows what kind of video it is asked for.
+        let filter = format!(
+            "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
+             crop={WIDTH}:{HEIGHT},setsar=1"
+        );
+        let (start, path) = (format!("{}us", clip.start_micros), clip.path.display().to_string());
+        let frames = Bytes::from(ffmpeg::run(&decoding(&["-ss", &start, "-i", &path], &filter), Vec::new()).await?);
+        *newest = Some((clip.clone(), frames.clone()));
+        Ok(frames)
     }
 
     fn kept(&self, order: &Order) -> Option<Bytes> {
@@ -170,9 +185,9 @@ fn seed_of(name: &str) -> u64 {
 }
 
 /// Frames as a good model makes them where there is a seed, then made worse.
-fn changed(raw: Vec<u8>, own: Option<u64>, change: Option<Degradation>) -> Result<Vec<u8>, MinerError> {
+fn changed(raw: &[u8], own: Option<u64>, change: Option<Degradation>) -> Result<Vec<u8>, MinerError> {
     if own.is_none() && change.is_none() {
-        return Ok(raw);
+        return Ok(raw.to_vec());
     }
     let (width, height) = (WIDTH as usize, HEIGHT as usize);
     let info = VideoInfo {

@@ -1,0 +1,98 @@
+//! The numbers that measures are computed with, by name, for the judge's digest.
+
+use super::{
+    blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness, ssim, warping,
+};
+use crate::fingerprint::{self, Fingerprint};
+use crate::{features, measures, reduced};
+use std::fmt::Write as _;
+
+/// Raised whenever a measure is computed in another way with the same numbers.
+const VERSION: u32 = 1;
+
+macro_rules! numbers {
+    ($($module:ident: $($name:ident),+;)+) => {{
+        let mut text = format!("VERSION {VERSION}\n");
+        $($(
+            // Writing to a string never fails.
+            let _ = writeln!(text, concat!(stringify!($module), "::", stringify!($name), " {:?}"), $module::$name);
+        )+)+
+        text
+    }};
+}
+
+/// One line for each number: its module, its name, its value. Rust writes a float as the shortest text that reads back as
+/// the same bits, so the lines are alike everywhere.
+pub(crate) fn constants() -> String {
+    let measures = numbers! {
+        blockiness: BLOCK, FLOOR;
+        camera: ROUNDS, LEAST_SPREAD;
+        colour: LOCAL_PART;
+        features: COLOUR_FACTOR, HALF, FLOW_CELL;
+        fingerprint: VERSION;
+        flow: RADIUS, WARPS, REGULARISATION, LARGEST_STEP, LEAST_SIDE, MOST_LEVELS;
+        freeze: LEAST_MOTION, HELD_PART;
+        measures: LEAST_FLOW, ROUNDING, FLAT;
+        motion: STILL;
+        noise: KERNEL;
+        psnr: LEAST_ERROR;
+        reduced: BLOCK;
+        registration: LIMIT, LEAST_GAIN;
+        replay: LEAST_DETAIL;
+        sharpness: LAPLACIAN;
+        ssim: TAPS, SIGMA, C1, C2, OFFSET, SCALE_WEIGHTS;
+        warping: DISAGREEMENT, DISAGREEMENT_FLOOR, BOUNDARY, BOUNDARY_FLOOR;
+    };
+    format!("{measures}Fingerprint::COPY_BELOW {}\n", Fingerprint::COPY_BELOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Changing a number is right where this fails: then the judge's digest changes, and validators see it in each other's
+    /// verdicts.
+    #[test]
+    fn every_number_of_a_measure_has_its_line() {
+        let lines = constants();
+        for line in ["VERSION 1", "flow::RADIUS 7", "ssim::SIGMA 1.5", "freeze::HELD_PART 0.15", "reduced::BLOCK 8"] {
+            assert!(lines.lines().any(|known| known == line), "{line} is missing of\n{lines}");
+        }
+        // What stands in the modules and is left out of the table.
+        let listed =
+            |module: &str, name: &str| lines.lines().any(|line| line.starts_with(&format!("{module}::{name} ")));
+        for (module, source) in SOURCES {
+            for line in source.split("mod tests").next().into_iter().flat_map(str::lines) {
+                let Some((before, rest)) = line.split_once("const ") else { continue };
+                let Some((name, _)) = rest.split_once(':') else { continue };
+                if before.is_empty() || (before.starts_with("pub") && before.ends_with(") ")) {
+                    assert!(listed(module, name) || NO_NUMBERS_OF_MEASURES.contains(&name), "{module}::{name}");
+                }
+            }
+        }
+    }
+
+    /// Sizes of batches: they change how long a measure takes and not what it is; and those of a fingerprint, which are its
+    /// version.
+    const NO_NUMBERS_OF_MEASURES: [&str; 5] = ["BATCH", "EVEN_BYTES", "HEADER", "LATE", "CROPPED"];
+    const SOURCES: [(&str, &str); 18] = [
+        ("blockiness", include_str!("blockiness.rs")),
+        ("camera", include_str!("camera.rs")),
+        ("colour", include_str!("colour.rs")),
+        ("fingerprint", include_str!("../fingerprint/mod.rs")),
+        ("features", include_str!("../features.rs")),
+        ("flicker", include_str!("flicker.rs")),
+        ("flow", include_str!("flow.rs")),
+        ("freeze", include_str!("freeze.rs")),
+        ("measures", include_str!("../measures.rs")),
+        ("motion", include_str!("motion.rs")),
+        ("noise", include_str!("noise.rs")),
+        ("psnr", include_str!("psnr.rs")),
+        ("reduced", include_str!("../reduced.rs")),
+        ("registration", include_str!("registration.rs")),
+        ("replay", include_str!("replay.rs")),
+        ("sharpness", include_str!("sharpness.rs")),
+        ("ssim", include_str!("ssim.rs")),
+        ("warping", include_str!("warping.rs")),
+    ];
+}
