@@ -156,7 +156,7 @@ fn frame_bytes(width: usize, height: usize) -> Option<usize> {
 }
 
 /// Takes a YUV4MPEG2 stream apart as it arrives, holding at most one unfinished frame.
-struct Yuv4Mpeg {
+pub(super) struct Yuv4Mpeg {
     limits: Limits,
     size: Option<(usize, usize, usize)>,
     header: Vec<u8>,
@@ -166,11 +166,11 @@ struct Yuv4Mpeg {
 }
 
 impl Yuv4Mpeg {
-    fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self { limits, size: None, header: Vec::new(), frame: None, frames: Vec::new(), defect: None }
     }
 
-    fn push(&mut self, mut bytes: &[u8]) -> ControlFlow<()> {
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> ControlFlow<()> {
         while !bytes.is_empty() && self.defect.is_none() {
             bytes = match (self.size, self.frame.take()) {
                 (Some((_, _, wanted)), Some(mut frame)) => {
@@ -191,14 +191,13 @@ impl Yuv4Mpeg {
 
     /// Collects a header line and acts on it; returns what follows it.
     fn push_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            self.header.extend_from_slice(bytes);
-            if self.header.len() > MAX_HEADER_BYTES {
-                self.fail("endless stream header");
-            }
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        self.header.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+        if self.header.len() > MAX_HEADER_BYTES {
+            self.fail("endless stream header");
             return &[];
-        };
-        self.header.extend_from_slice(&bytes[..end]);
+        }
+        let Some(end) = end else { return &[] };
         let line = std::mem::take(&mut self.header);
         match self.size {
             None => match stream_size(&line).filter(|(_, _, bytes)| *bytes as u64 <= self.limits.pixels * 3 / 2 + 8192)
@@ -219,11 +218,11 @@ impl Yuv4Mpeg {
         self.defect = Some(VideoDefect::Undecodable { complaint: complaint.to_owned() });
     }
 
-    fn finish(self, info: VideoInfo) -> Result<Clip, VideoDefect> {
+    pub(super) fn finish(self, info: VideoInfo) -> Result<Clip, VideoDefect> {
         if let Some(defect) = self.defect {
             return Err(defect);
         }
-        if self.frame.is_some() {
+        if self.frame.is_some() || !self.header.is_empty() {
             return Err(VideoDefect::Undecodable { complaint: "the last frame is incomplete".to_owned() });
         }
         match self.size {
@@ -295,8 +294,19 @@ mod tests {
         assert_eq!(read(&stream(5), 50, 4), Err(VideoDefect::TooManyFrames { limit: 4 }));
         assert_eq!(read(&stream(0), 50, 4), Err(VideoDefect::NoFrames));
         let whole = stream(2);
-        let half = read(&whole[..whole.len() - 1], 50, 4);
-        assert!(matches!(half, Err(VideoDefect::Undecodable { .. })), "{half:?}");
+        let more = [&whole[..], b"FRA"].concat();
+        for cut in [&whole[..whole.len() - 1], &more] {
+            let half = read(cut, 50, 4);
+            assert!(matches!(half, Err(VideoDefect::Undecodable { .. })), "{half:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_line_has_its_limit_in_one_piece_and_in_many() {
+        let long = [&stream(0)[..], b"FRAME", &[b' '; MAX_HEADER_BYTES], b"\n", &[1; 17]].concat();
+        for piece in [1, 100, 1000] {
+            assert!(matches!(read(&long, piece, 4), Err(VideoDefect::Undecodable { .. })), "{piece}");
+        }
     }
 
     #[test]

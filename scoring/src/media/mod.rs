@@ -15,6 +15,8 @@
 
 mod cut;
 mod decode;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod jail;
 mod picture;
 mod probe;

@@ -94,7 +94,7 @@ struct Stream {
     color_space: Option<String>,
 }
 
-fn parse_answer(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> {
+pub(super) fn parse_answer(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> {
     let unreadable = |complaint: &str| VideoDefect::Undecodable { complaint: complaint.to_owned() };
     let answer: Answer =
         serde_json::from_slice(answer).map_err(|_| unreadable("the stream description is not JSON"))?;
