@@ -70,6 +70,24 @@ fn empty_random_and_truncated_files_are_defects() {
 }
 
 #[test]
+fn a_damaged_stream_is_refused_and_not_painted_over() {
+    if support::ffmpeg().is_none() {
+        return;
+    }
+    let studio = Studio::new();
+    for (name, encode) in [("h264", ENCODE), ("mpeg4", "-c:v mpeg4 -q:v 4")] {
+        let video = studio.make(&format!("{name}.mp4"), TEST_PATTERN, &format!("-frames:v 20 {encode}"));
+        let data = video.windows(4).position(|name| name == b"mdat").unwrap();
+        for part in [3, 5, 8] {
+            let mut damaged = video.clone();
+            let place = data + (video.len() - data) * part / 10;
+            damaged[place..place + 40].fill(0xa5);
+            assert!(matches!(defect(&damaged), VideoDefect::Undecodable { .. }), "{name} at {place}");
+        }
+    }
+}
+
+#[test]
 fn sound_beside_the_picture_is_ignored_and_sound_alone_and_unlisted_codecs_are_defects() {
     if support::ffmpeg().is_none() {
         return;

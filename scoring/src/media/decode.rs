@@ -119,6 +119,8 @@ pub(crate) fn decode_if(
     accept(&info)?;
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
+    // What a decoder puts where a stream is damaged depends on how its threads happen to run: then there is no video.
+    args.extend(["-xerror", "-err_detect", "explode"].map(str::to_owned));
     args.extend(["-threads", DECODER_THREADS, "-noautorotate", "-i", STDIN_AS_FILE].map(str::to_owned));
     args.extend(["-map", "0:v:0", "-an", "-sn", "-dn", "-frames:v"].map(str::to_owned));
     args.push((limits.frames + 1).to_string());

@@ -9,6 +9,7 @@
 //! | playlist or concat script named `.mp4` | the MP4 demuxer is forced; no other file is ever opened |
 //! | external data references in the MP4 | switched off by name |
 //! | 16k frames, an hour of frames in 400 KB | size and count are checked on the probe, then again while decoding |
+//! | damage that a decoder would paint over, differently each time | the first fault of a stream ends it |
 //! | rotation, edit lists, odd timestamps | ignored |
 //! | decoder bombs | processor time, memory and wall clock are limited outside the decoder |
 //! | decoder bugs | child process, no network where permitted, empty environment, no new privileges |
