@@ -102,7 +102,7 @@ impl Degradation {
             Self::Drift => ([5.0, 12.0, 22.0, 36.0, 56.0], "of 255, at the end"),
             Self::ColourShift => ([3.0, 7.0, 14.0, 24.0, 40.0], "of 255"),
             Self::WrongMotion => ([6.0, 14.0, 28.0, 56.0, 100.0], "pixels, at the end"),
-            Self::WrongCamera => ([0.2, 0.5, 1.2, 2.5, 5.0], "pixels per frame"),
+            Self::WrongCamera => ([0.15, 0.3, 0.6, 1.2, 2.5], "pixels per frame"),
             Self::Frozen => ([10.0, 25.0, 50.0, 75.0, 100.0], "% of the clip"),
             Self::Loop => ([72.0, 56.0, 40.0, 24.0, 12.0], "frames before it begins anew"),
             Self::Crop => ([1.0, 3.0, 6.0, 12.0, 25.0], "% of each side's length"),

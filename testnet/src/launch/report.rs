@@ -6,6 +6,7 @@ use leoma_protocol::Hotkey;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::EpochWeights;
+use super::verdicts::MinerVerdicts;
 use crate::chain::{Emissions, NeuronEmission};
 
 /// The result of a run.
@@ -23,6 +24,8 @@ pub struct Report {
     pub duration_s: f64,
     /// Seconds from then until all had set the same weights for the first time.
     pub first_weights_s: Option<f64>,
+    /// What verdicts say of the miners.
+    pub miners: Vec<MinerVerdicts>,
     /// What everyone earned in the chain's last epoch, which has nothing to do with the validators' own.
     pub emissions: Emissions,
 }
@@ -75,7 +78,8 @@ impl Report {
             let (peers, tasks) = (validator.peers, validator.tasks_sampled);
             let _ = writeln!(text, "{uid:>4}  {name:<14} {peers:>5} {tasks:>6} {earned:>9}  {shown}");
         }
-        text.push_str(&self.miners());
+        text.push_str(&self.verdicts());
+        text.push_str(&self.earning_miners());
         let name = |hotkey: &Option<Hotkey>| hotkey.map_or_else(|| "nobody".into(), |hotkey| hotkey.to_string());
         let verdict = match (self.succeeded(), self.agreed) {
             (true, _) => "agreed on the expected winner",
@@ -97,8 +101,20 @@ impl Report {
         neuron.map_or_else(|| "-".into(), NeuronEmission::share)
     }
 
+    /// What was said of each miner.
+    fn verdicts(&self) -> String {
+        let mut text = format!("\n{:>4}  {:<14} {:<14} verdicts\n", "uid", "miner", "is");
+        for miner in &self.miners {
+            let said: Vec<String> = miner.entries.iter().map(|(status, count)| format!("{status} {count}")).collect();
+            let said = if said.is_empty() { "none".into() } else { said.join(", ") };
+            let (name, role, named) = (short(&miner.hotkey), miner.role.name(), miner.as_expected);
+            let _ = writeln!(text, "{:>4}  {name:<14} {role:<14} {said} ({named} as expected)", miner.uid);
+        }
+        text
+    }
+
     /// Who else earned in the chain's last epoch.
-    fn miners(&self) -> String {
+    fn earning_miners(&self) -> String {
         let validates = |uid: u16| self.validators.iter().any(|validator| validator.uid == uid);
         let earned = |neuron: &&NeuronEmission| neuron.emission > 0 && !validates(neuron.uid);
         let lines: Vec<String> = self
@@ -125,6 +141,7 @@ fn short(hotkey: &Hotkey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::miners::Role;
 
     fn report(agreed: bool, winner: Option<u8>) -> Report {
         let key = |byte: u8| Hotkey::from_bytes([byte; 32]);
@@ -146,8 +163,16 @@ mod tests {
             last_update: 170,
         };
         let neurons = vec![neuron(0, 0), neuron(1, 500_000_000), neuron(9, 499_999_999)];
+        let miner = MinerVerdicts {
+            hotkey: key(9),
+            uid: 9,
+            role: Role::Good,
+            entries: [("passed".to_owned(), 3), ("timeout".to_owned(), 1)].into(),
+            as_expected: 3,
+        };
         Report {
             validators: vec![validator],
+            miners: vec![miner],
             agreed,
             winner: winner.map(key),
             expected_winner: Some(key(9)),
@@ -168,7 +193,7 @@ mod tests {
     #[test]
     fn the_json_has_the_promised_names() {
         let json = serde_json::to_value(report(true, Some(9))).unwrap();
-        for name in ["validators", "agreed", "winner", "expected_winner", "duration_s", "first_weights_s"] {
+        for name in ["validators", "agreed", "winner", "expected_winner", "duration_s", "first_weights_s", "miners"] {
             assert!(json.get(name).is_some(), "{name}");
         }
         assert_eq!(json["validators"][0]["epochs"][0]["weights"], serde_json::json!([[6, 65535]]));
@@ -181,6 +206,7 @@ mod tests {
     fn the_table_names_uids_values_and_the_verdict() {
         let table = report(true, Some(9)).table();
         assert!(table.contains("[6=65535]") && table.contains("agreed on the expected winner"), "{table}");
+        assert!(table.contains("good           passed 3, timeout 1 (3 as expected)"), "{table}");
         assert!(report(false, None).table().contains("not agreed"));
         assert!(
             table.contains("50.00 %  180:") && table.contains("epoch of block 360: miners earned uid 9"),

@@ -20,6 +20,7 @@ use super::publish;
 use super::report::{Report, ValidatorReport};
 use super::starting::{Folder, Starting, addresses, corpus_cache};
 use super::status::ValidatorStatus;
+use super::verdicts;
 use super::view::{ValidatorView, View};
 use super::watch::{Watch, Watched};
 use super::weights::WeightMode;
@@ -362,6 +363,7 @@ impl Subnet {
             expected_winner: self.plan.expected_winner().map(|miner| miner.account.hotkey),
             duration_s: self.start.elapsed().as_secs_f64(),
             first_weights_s: self.watch.seen().first_agreed.map(|after| after.as_secs_f64()),
+            miners: verdicts::of_miners(&self.folder.path.join("storage"), &self.plan.miners),
             emissions,
         }
     }

@@ -1,0 +1,104 @@
+//! What the published verdict files say of each miner, read from the storage's folder as anyone could read the buckets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use leoma_protocol::Hotkey;
+use leoma_protocol::verdict::MAX_FILE_BYTES;
+use serde::{Deserialize, Serialize};
+
+use super::MinerPlan;
+use crate::miners::Role;
+
+/// One miner in all published verdict files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerVerdicts {
+    /// Who.
+    pub hotkey: Hotkey,
+    /// Its place on the subnet.
+    pub uid: u16,
+    /// Its nature.
+    pub role: Role,
+    /// Its entries, by status.
+    pub entries: BTreeMap<String, u64>,
+    /// Entries that say of a cheat what it does; of others, that passed.
+    pub as_expected: u64,
+}
+
+/// What is read of a file.
+#[derive(Deserialize)]
+struct File {
+    data: Vec<Entry>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Entry {
+    hotkey: Hotkey,
+    status: String,
+    reasoning: String,
+}
+
+/// All miners in the order of their uids. What cannot be read is left out: a file may be on its way.
+pub(super) fn of_miners(storage: &Path, miners: &[MinerPlan]) -> Vec<MinerVerdicts> {
+    let entries: Vec<Entry> = files(storage).iter().filter_map(|path| read(path)).flat_map(|file| file.data).collect();
+    let of_miner = |miner: &MinerPlan| {
+        let (hotkey, role) = (miner.account.hotkey, miner.entry.role);
+        let mut verdicts = MinerVerdicts { hotkey, uid: miner.uid, role, entries: BTreeMap::new(), as_expected: 0 };
+        for entry in entries.iter().filter(|entry| entry.hotkey == hotkey) {
+            *verdicts.entries.entry(entry.status.clone()).or_default() += 1;
+            verdicts.as_expected += u64::from(is_expected(role, entry));
+        }
+        verdicts
+    };
+    miners.iter().map(of_miner).collect()
+}
+
+fn is_expected(role: Role, entry: &Entry) -> bool {
+    match role.expected() {
+        Some(expected) => entry.status == expected.status && entry.reasoning.contains(expected.reason),
+        None => entry.status == "passed",
+    }
+}
+
+/// `BUCKET/TASK/evaluation_results/HOTKEY.json` of all buckets.
+fn files(storage: &Path) -> Vec<PathBuf> {
+    let list = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.path())
+    };
+    let tasks = list(storage.join("buckets")).flat_map(list);
+    let mut files: Vec<PathBuf> = tasks.flat_map(|task| list(task.join("evaluation_results"))).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files
+}
+
+fn read(path: &Path) -> Option<File> {
+    let length = std::fs::metadata(path).ok()?.len();
+    if length > MAX_FILE_BYTES as u64 {
+        return None;
+    }
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::{Options, SubnetPlan};
+
+    #[test]
+    fn entries_are_counted_by_what_they_say() {
+        let plan = SubnetPlan::draw(&Options { miners: 3, ..Options::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("buckets/one/7/evaluation_results");
+        std::fs::create_dir_all(&results).unwrap();
+        let blur = plan.miners.iter().find(|miner| miner.entry.role == Role::Blur).unwrap();
+        let entry = |status: &str, reasoning: &str| serde_json::json!({"hotkey": blur.account.hotkey, "status": status, "reasoning": reasoning});
+        let file = serde_json::json!({"data": [entry("failed", "40.0: detail 0.1"), entry("failed", "slow")]});
+        std::fs::write(results.join("a.json"), file.to_string()).unwrap();
+        std::fs::write(results.join("b.json"), "{\"data\": [").unwrap();
+        let found = of_miners(folder.path(), &plan.miners);
+        let of_blur = found.iter().find(|miner| miner.role == Role::Blur).unwrap();
+        assert_eq!((of_blur.entries.get("failed"), of_blur.as_expected), (Some(&2), 1));
+        assert!(found.iter().filter(|miner| miner.role != Role::Blur).all(|miner| miner.entries.is_empty()));
+    }
+}
