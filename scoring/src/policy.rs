@@ -1,9 +1,8 @@
 //! Every number that turns measures into scores, in one record with a digest.
 //!
-//! The bounds below were set on re-encoded and on spoilt copies of synthetic and textured scenes (`tests/aspects.rs` holds
-//! them to it): a copy at constant rate factor 30 reaches full marks, a blur of four pixels in a textured scene, noise of
-//! a tenth of the range, flicker of 5 %, held frames and drift do not pass. They are strict on content because the source
-//! clip is the measure; generated video that departs from the source needs bounds of its own.
+//! The bounds were set by calibration: fifteen ways of spoiling a clip, each at five strengths, against honest answers that
+//! move a little differently than the source. `leoma-testnet calibrate` shows what comes of them, its test and
+//! `tests/aspects.rs` hold them to it, and `docs/scoring.md` has the figures.
 
 use crate::metrics::constants;
 use leoma_protocol::Digest;

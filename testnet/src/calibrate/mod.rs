@@ -97,6 +97,9 @@ async fn calibrate(args: CalibrateArgs) -> anyhow::Result<Report> {
             let reference = scorer.reference(&clip)?;
             let subject = Subject { scorer: &scorer, reference: &reference, seed: number as u64, progress: &progress };
             reports.push(subject.report(name, &clip, &degradations)?);
+            if progress.is_hidden() {
+                eprintln!("{} of {} clips scored", number + 1, sources.len());
+            }
         }
         progress.finish_and_clear();
         Ok(Report::new(&scorer, reports))
