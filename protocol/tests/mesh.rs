@@ -4,12 +4,13 @@
 
 mod mesh_harness;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::{GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshEvent, Published, RefusedBy};
+use leoma_protocol::mesh::{GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshConfig, MeshEvent, Published, RefusedBy};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network};
 use mesh_harness::*;
 
@@ -26,6 +27,19 @@ async fn four_validators_meet_through_one_bootnode() {
         assert!(status.peers.iter().all(|peer| peer.view.topics.len() == 5), "{status:?}");
         assert!(serde_json::to_string(&status).unwrap().contains(&node.hotkey.to_string()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_cannot_be_dialled_from_keeps_nobody_out() {
+    let members = hotkeys(1..=2);
+    let first = Node::start(config(1, &members));
+    // Somebody else's socket with the same number elsewhere is enough for dials from the own port to fail.
+    let other = std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 9), 0)).unwrap();
+    let mut second = config(2, &members);
+    let listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), other.local_addr().unwrap().port());
+    second.listen = listen[..1].to_vec();
+    second.bootnodes = vec![first.address().await];
+    Node::start(second).until_mutual(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,12 +137,13 @@ impl Siege {
         self.next_task -= 1;
     }
 
-    /// A validator from another address joins, knowing the first one only.
-    async fn joined_by(&self, number: u8) -> Node {
+    /// A validator joins, knowing one address of the first one only. It comes from an address of its own if that is a
+    /// QUIC address: a TCP dial on loopback is always from 127.0.0.1, wherever its validator listens.
+    async fn joined_by(&self, number: u8, bootnode: Multiaddr) -> Node {
         let mut config = config(number, &self.members);
         patient(&mut config);
         config.listen = MeshConfig::listen_on(Ipv4Addr::new(127, 0, 0, 2).into(), 0).to_vec();
-        config.bootnodes = vec![self.addresses[0].clone()];
+        config.bootnodes = vec![bootnode];
         let node = Node::start(config);
         node.until_mutual(3).await;
         node
@@ -403,7 +404,7 @@ async fn handshakes_that_lead_nowhere_keep_nobody_out() {
         })
         .collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let newcomer = siege.joined_by(INSIDER).await;
+    let newcomer = siege.joined_by(INSIDER, address.clone()).await;
     siege.nodes.push(newcomer);
     siege.hold().await;
     stalling.iter().for_each(tokio::task::JoinHandle::abort);
@@ -529,7 +530,8 @@ async fn a_thousand_connections_from_one_address_keep_nobody_out() {
     assert!(established.len() >= limit, "only {} handshakes came through", established.len());
     let unproven = node.status().await.peers.iter().filter(|peer| peer.view.hotkey.is_none()).count();
     assert!(unproven > limit / 2, "the strangers are not there any more: nothing was tested");
-    let newcomer = siege.joined_by(INSIDER).await;
+    let elsewhere = node.addresses("/udp/").await;
+    let newcomer = siege.joined_by(INSIDER, elsewhere).await;
     siege.nodes.push(newcomer);
     siege.hold().await;
     drop((held, established));

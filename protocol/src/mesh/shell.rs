@@ -347,7 +347,7 @@ impl Shell {
             Effect::Unban { peer } => {
                 behaviour.blocked.unblock_peer(to_peer_id(&peer)?);
             }
-            Effect::Dial { target, addresses } => return self.dial(target, &addresses),
+            Effect::Dial { target, addresses, new_port } => return self.dial(target, &addresses, new_port),
             Effect::Publish { topic, bytes } => {
                 let published = behaviour.gossip.publish(ident(topic, &self.network).hash(), bytes.clone());
                 match published {
@@ -433,7 +433,7 @@ impl Shell {
         }
     }
 
-    fn dial(&mut self, target: DialTarget, addresses: &[Address]) -> Option<Event> {
+    fn dial(&mut self, target: DialTarget, addresses: &[Address], new_port: bool) -> Option<Event> {
         let parsed = addresses.iter().filter_map(|address| address.as_str().parse().ok());
         let relays = self.relay.is_used();
         let parsed = parsed.filter(|address| is_dialable(address) && (relays || !is_relayed(address)));
@@ -441,9 +441,13 @@ impl Shell {
         let options = match &target {
             DialTarget::Peer(peer) => to_peer_id(peer).map(|peer| {
                 let condition = PeerCondition::DisconnectedAndNotDialing;
-                DialOpts::peer_id(peer).condition(condition).addresses(parsed).build()
+                let options = DialOpts::peer_id(peer).condition(condition).addresses(parsed);
+                if new_port { options.allocate_new_port().build() } else { options.build() }
             }),
-            DialTarget::Address(_) => parsed.into_iter().next().map(DialOpts::from),
+            DialTarget::Address(_) => parsed.into_iter().next().map(|address| {
+                let options = DialOpts::unknown_peer_id().address(address);
+                if new_port { options.allocate_new_port().build() } else { options.build() }
+            }),
         };
         let Some(options) = options else { return Some(Event::DialFailed { target }) };
         let connection = options.connection_id();

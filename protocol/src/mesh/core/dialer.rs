@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use super::event::{DialTarget, KnownPeer};
+use super::event::{DialTarget, Effect, KnownPeer};
 use super::limits::{
     MAX_ADDRESSES_PER_PEER, MAX_DIALS_PER_TICK, MAX_IDENTITIES, MAX_TARGETS, MAX_UNPROVEN_FAILURES,
     MAX_UNPROVEN_TARGETS, Timing,
@@ -199,7 +199,7 @@ impl Dialer {
         connected: impl Fn(&PeerIdBytes) -> bool,
         allowlist: &Allowlist,
         enough: bool,
-    ) -> Vec<(DialTarget, Vec<Address>)> {
+    ) -> Vec<Effect> {
         let mut due = Vec::new();
         let mut chosen = BTreeSet::new();
         for (key, target) in &mut self.targets {
@@ -215,7 +215,9 @@ impl Dialer {
             }
             target.dialling = true;
             chosen.extend(target.peer);
-            due.push((key.clone(), target.addresses.clone()));
+            // A socket that somebody else left on our port makes every dial from it fail, for a minute and more.
+            let new_port = target.failures % 2 == 1;
+            due.push(Effect::Dial { target: key.clone(), addresses: target.addresses.clone(), new_port });
         }
         due
     }
@@ -319,7 +321,8 @@ mod tests {
         dialer.remove_address(address(9));
         let allowlist = Allowlist::from([Hotkey::from_bytes([1; 32])]);
         let due = dialer.due(at(0), |_| false, &allowlist, false);
-        assert_eq!(due, vec![(DialTarget::Peer(peer(1)), vec![address(5)])]);
+        let [Effect::Dial { target, addresses, new_port: false }] = &due[..] else { panic!("{due:?}") };
+        assert_eq!((target, &addresses[..]), (&DialTarget::Peer(peer(1)), &[address(5)][..]));
     }
 
     #[test]

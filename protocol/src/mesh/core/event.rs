@@ -324,6 +324,8 @@ pub enum Effect {
         target: DialTarget,
         /// Where, best first.
         addresses: Vec<Address>,
+        /// From a port of its own instead of the one that is listened on.
+        new_port: bool,
     },
     /// Publish gossip. Resumes with [`Event::NotPublished`] if nobody listens.
     Publish {

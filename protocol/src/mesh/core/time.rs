@@ -110,6 +110,6 @@ impl Core {
         let peers = &self.peers;
         let allowlist = self.view.allowlists.newest();
         let due = self.dialer.due(now, |peer| peers.contains_key(peer), allowlist, sessions >= ENOUGH_SESSIONS);
-        out.extend(due.into_iter().map(|(target, addresses)| Effect::Dial { target, addresses }));
+        out.extend(due);
     }
 }
