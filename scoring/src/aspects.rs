@@ -7,7 +7,7 @@
 //! | aspect | parts |
 //! |---|---|
 //! | first frame fidelity | of the first frame: MS-SSIM after registration, sharpness, brightness and chroma at low resolution |
-//! | prompt adherence | likeness of the change over time to the source's (mean, and where it is least), its amount, brightness and chroma over time and where they differ most |
+//! | prompt adherence | likeness of the change over time to the source's (mean, and where it is least), or likeness to the prompt against the source's where a model reads it; the amount of change, brightness and chroma over time and where they differ most |
 //! | motion quality | optical flow against the source's: error, amount, smoothness; frames held |
 //! | temporal consistency | pumping, local change that the source does not have, drift, frames held, returns to what was shown before |
 //! | visual quality | sharpness, noise and block edges against the source |
@@ -91,7 +91,7 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
     // Twice the source's motion is as wrong as half of it.
     let amount = m.motion_amount.min(1.0 / m.motion_amount);
     let rough = m.source_motion_smoothness - m.motion_smoothness;
-    let table = [
+    let mut table = vec![
         (0, "first_ms_ssim", m.first_ms_ssim, p.first_ms_ssim),
         (0, "first_detail", m.first_detail, p.first_detail),
         (0, "first_colour", m.first_colour, p.first_colour),
@@ -116,6 +116,14 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
         (4, "blockiness", m.blockiness, p.blockiness),
         (5, "camera_error", m.camera_error, p.camera_error),
     ];
+    // A model that reads the prompt says better whether it was followed than likeness to one video of it. Where it finds
+    // nothing of the prompt in the source either, it does not understand this prompt.
+    if let (Some(answer), Some(source)) = (m.text_similarity, m.source_text_similarity)
+        && source > 0.0
+    {
+        table.retain(|(_, measure, ..)| !measure.starts_with("agreement"));
+        table.push((1, "text_similarity", answer / source, p.text_similarity));
+    }
     let part = |(aspect, measure, value, ramp): (usize, _, f32, Ramp)| Part {
         aspect,
         measure,

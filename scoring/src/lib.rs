@@ -44,6 +44,7 @@ mod synthetic;
 mod tensors;
 mod turns;
 mod without_source;
+mod words;
 
 pub use aspects::{Aspects, Grade, Score};
 pub use bench::{Bench, Floor, Stage};

@@ -97,6 +97,10 @@ pub struct Measures {
     pub replay_detail: f32,
     /// How much more than the source the answer returns to what it showed before, 0 to 1: loops.
     pub recurrence: f32,
+    /// How well the answer shows the prompt, by the operator's model of texts and pictures, -1 to 1.
+    pub text_similarity: Option<f32>,
+    /// The same of the source.
+    pub source_text_similarity: Option<f32>,
 }
 
 /// What of a source clip can be followed from one frame to the next.
@@ -184,6 +188,8 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
         replay: replay(&alike, frames).max(replay(&mirrored, frames)),
         replay_detail: replay_detail(kernels, (source_side, answer_side), &most_alike(&alike, frames)),
         recurrence: (answer.recurrence - source.recurrence).max(0.0),
+        text_similarity: None,
+        source_text_similarity: None,
     }
 }
 

@@ -44,6 +44,8 @@ pub struct AspectPolicy {
     pub agreement: Ramp,
     /// Content: the same where it is least.
     pub agreement_low: Ramp,
+    /// Content: likeness to the prompt over the source's, in place of both where a model reads the prompt.
+    pub text_similarity: Ramp,
     /// Content: brightness distance.
     pub content_colour: Ramp,
     /// Content: chroma distance.
@@ -114,6 +116,7 @@ impl AspectPolicy {
         first_chroma: Ramp::new(100, 20),
         agreement: Ramp::new(450, 850),
         agreement_low: Ramp::new(0, 600),
+        text_similarity: Ramp::new(600, 900),
         content_colour: Ramp::new(120, 30),
         content_chroma: Ramp::new(150, 30),
         content_local: Ramp::new(300, 80),

@@ -5,6 +5,7 @@ use crate::describe::describe;
 use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
 use crate::features::{Features, View, visible, warping_error};
 use crate::fingerprint::Fingerprint;
+use crate::learned::{Embedding, LearnedError, TextModel};
 use crate::measures::{Measures, Side, Visibility, compare};
 use crate::media::{
     Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect,
@@ -16,6 +17,7 @@ use crate::reduced::{frames_at_times_of, resized};
 use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
 use crate::synthetic::source_and_answer;
 use crate::turns::Turns;
+use crate::words::Words;
 use crate::worker::WorkerFault;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
@@ -54,6 +56,9 @@ pub enum ScoreFault {
         /// What the backend said.
         reason: String,
     },
+    /// The operator's model of texts and pictures.
+    #[error(transparent)]
+    Learned(#[from] LearnedError),
     /// This program itself: a panic outside the arithmetic.
     #[error("scoring broke off: {reason}")]
     Broken {
@@ -114,6 +119,8 @@ pub struct Reference {
     features: Features,
     visibility: Visibility,
     fingerprint: Fingerprint,
+    /// What its frames mean to the model of texts and pictures; none without one.
+    pictures: Vec<Embedding>,
     sha256: Digest,
 }
 
@@ -219,6 +226,7 @@ pub struct Scorer {
     ffmpeg: Ffmpeg,
     policy: AspectPolicy,
     comparisons: Arc<Turns>,
+    words: Option<Arc<Words>>,
 }
 
 impl Scorer {
@@ -228,7 +236,17 @@ impl Scorer {
     /// ffmpeg is missing, or the device that was asked for cannot be used.
     pub fn open(choice: DeviceChoice, policy: AspectPolicy) -> Result<Self, ScoreFault> {
         let comparisons = Arc::new(Turns::new(usize::MAX));
-        Ok(Self { device: Device::open(choice)?, ffmpeg: Ffmpeg::find()?, policy, comparisons })
+        Ok(Self { device: Device::open(choice)?, ffmpeg: Ffmpeg::find()?, policy, comparisons, words: None })
+    }
+
+    /// The same with a model of texts and pictures, which then says how well answers show their prompts.
+    ///
+    /// # Errors
+    /// A file of the model is missing or wrong, or the device has no room for it.
+    pub fn with_text_model(mut self, named: &TextModel) -> Result<Self, ScoreFault> {
+        let words = self.guarded(|| Words::load(named, self.device))??;
+        self.words = Some(Arc::new(words));
+        Ok(self)
     }
 
     /// The same with at most so many comparisons on the device at a time: what bounds its memory. Decoding is not held up.
@@ -307,7 +325,11 @@ impl Scorer {
             Device::Cuda { .. } => source_features(&Tensors::<Engine>::new(self.device.handle()), &clip),
         })?;
         let fingerprint = Fingerprint::of(&clip, &clip);
-        Ok(Reference { clip, features, visibility, fingerprint, sha256 })
+        let pictures = match &self.words {
+            Some(words) => self.guarded(|| words.pictures(&clip))??,
+            None => Vec::new(),
+        };
+        Ok(Reference { clip, features, visibility, fingerprint, pictures, sha256 })
     }
 
     /// Grades one answer.
@@ -315,13 +337,30 @@ impl Scorer {
     /// # Errors
     /// Only this machine's faults; whatever is wrong with the video is an [`Outcome::Unusable`].
     pub fn score(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Scored, ScoreFault> {
+        self.score_prompted(reference, None, answer_mp4)
+    }
+
+    /// [`Scorer::score`] of an answer to a prompt, which counts where there is a model that reads it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn score_prompted(
+        &self,
+        reference: &Reference,
+        prompt: Option<&str>,
+        answer_mp4: &[u8],
+    ) -> Result<Scored, ScoreFault> {
         let answer = match self.decode_answer(reference, answer_mp4) {
             Ok(answer) => answer,
             Err(MediaError::Fault(fault)) => return Err(fault.into()),
             Err(MediaError::Video(defect)) => return Ok(Scored::refused(answer_mp4, &defect)),
         };
         let video_sha256 = Digest::of(answer_mp4);
-        let raw = self.compare(reference, &answer)?;
+        let mut raw = self.compare(reference, &answer)?;
+        if let (Some(words), Some(prompt)) = (&self.words, prompt) {
+            let likeness = self.guarded(|| words.likeness(prompt, &answer, &reference.pictures))??;
+            (raw.text_similarity, raw.source_text_similarity) = (Some(likeness.answer), Some(likeness.source));
+        }
         let fingerprint = Some(Fingerprint::of(&answer, &reference.clip));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
     }

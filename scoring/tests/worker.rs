@@ -96,7 +96,7 @@ mod as_worker {
             Ok(())
         }
 
-        fn score(&self, (): &(), mp4: &[u8]) -> Result<Scored, ScoreFault> {
+        fn score(&self, (): &(), _prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
             let outcome = Outcome::Unusable { status: EntryStatus::Failed, reason: (self.0)(mp4)?, raw: None };
             Ok(Scored { video_sha256: Digest::of(mp4), outcome, fingerprint: None })
         }
@@ -138,11 +138,11 @@ mod as_worker {
             fn source(&self, mp4: &[u8]) -> Result<Self::Source, ScoreFault> {
                 self.0.source(mp4)
             }
-            fn score(&self, source: &Self::Source, mp4: &[u8]) -> Result<Scored, ScoreFault> {
+            fn score(&self, source: &Self::Source, prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
                 if is_first("clip") {
                     std::process::abort();
                 }
-                Work::score(&self.0, source, mp4)
+                Work::score(&self.0, source, prompt, mp4)
             }
         }
         work(|opening, progress| open_scorer(opening, progress).map(Mortal));

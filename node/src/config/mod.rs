@@ -166,6 +166,8 @@ pub struct Config {
     pub device: DeviceChoice,
     /// Who judges it.
     pub judge: JudgeChoice,
+    /// The folder of the model that reads prompts.
+    pub text_model: Option<PathBuf>,
     /// Chutes, Hugging Face, Gemini.
     pub services: ServicesConfig,
     /// Sampling.

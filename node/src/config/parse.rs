@@ -60,6 +60,7 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
         },
         device: reader.parsed("LEOMA_DEVICE", |text| text.parse().ok())?,
         judge: reader.parsed("LEOMA_JUDGE", |text| text.parse().ok())?,
+        text_model: reader.optional_path("LEOMA_TEXT_MODEL")?,
         services: ServicesConfig {
             chutes_api_url: reader.parsed("CHUTES_API_URL", http_url)?,
             chutes_generate_url: reader.parsed("CHUTES_GENERATE_URL", |text| {

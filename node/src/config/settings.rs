@@ -111,6 +111,12 @@ pub const SETTINGS: &[Setting] = &[
         Some("local"),
         "who judges: the metrics, Gemini, or the lower of both",
     ),
+    setting(
+        "LEOMA_TEXT_MODEL",
+        "a folder with config.json, model.safetensors and tokenizer.json",
+        None,
+        "a CLIP or SigLIP model that says how well videos show their prompts",
+    ),
     setting("SAMPLER_POLL_INTERVAL", "seconds, 1 to 3600", Some("60"), "how often source videos are listed anew"),
     setting("MINER_VALIDATION_INTERVAL", "seconds, 1 to 86400", Some("300"), "how often miners are checked"),
     setting("MAX_CONCURRENT_MINERS", "a number from 1 to 256", Some("40"), "miners asked at a time"),

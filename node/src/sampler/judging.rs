@@ -9,6 +9,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
 use leoma_protocol::{Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
+use leoma_scoring::learned::TextModel;
 use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram};
 use leoma_scoring::{
@@ -50,10 +51,15 @@ impl Judging {
 
     async fn open_with(config: &Config, program: WorkerProgram) -> anyhow::Result<Self> {
         let gemini = gemini(config)?;
-        let scoring = ScorerOptions { size_tolerance: config.sampling.size_tolerance, ..ScorerOptions::default() };
+        let text_model = match config.text_model.clone() {
+            Some(folder) => Some(tokio::task::spawn_blocking(move || TextModel::at(&folder)).await??),
+            None => None,
+        };
+        let size_tolerance = config.sampling.size_tolerance;
+        let scoring = ScorerOptions { size_tolerance, text_model, ..ScorerOptions::default() };
+        let metrics = scoring.judge_id();
         let options = PoolOptions { scoring, program, patience: Patience::default() };
         let scorer = ScorerPool::open(config.device, options).await?;
-        let metrics = format!("metrics:{}", scorer.policy().digest().short());
         let id = match (config.judge, &gemini) {
             (_, None) => metrics,
             (choice, Some(gemini)) => format!("{choice}:{metrics}+{}", gemini.id()),
@@ -107,6 +113,7 @@ impl Judging {
         answers: &[Answer],
         metrics: &Metrics,
     ) -> Result<(Vec<VerdictEntry>, BTreeMap<Hotkey, Evidence>), TaskError> {
+        let reference = &reference.clone().with_prompt(prompt);
         let concurrent = self.scorer.clips_at_a_time();
         let mut scoring = Vec::with_capacity(answers.len());
         for answer in answers {

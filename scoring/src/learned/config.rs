@@ -25,6 +25,16 @@ pub(super) enum Family {
     SigLip,
 }
 
+impl Family {
+    /// As `config.json` names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Clip => "clip",
+            Self::SigLip => "siglip",
+        }
+    }
+}
+
 /// The function between a block's two inner layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {

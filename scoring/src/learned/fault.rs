@@ -101,6 +101,16 @@ pub enum LearnedError {
         /// What does not fit.
         reason: String,
     },
+    /// Other files than those that the validator started with.
+    #[error("{} was {was} when the validator started and is {is} now; start it again", folder.display())]
+    Replaced {
+        /// The model's folder.
+        folder: PathBuf,
+        /// Its id then.
+        was: String,
+        /// Its id now.
+        is: String,
+    },
     /// Pictures that cannot be judged.
     #[error("pictures of shape {shape:?} cannot be judged: {reason}")]
     Pictures {

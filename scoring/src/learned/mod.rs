@@ -33,6 +33,7 @@ mod models;
 #[cfg(test)]
 #[path = "../../tests/support/pictures.rs"]
 mod pictures;
+mod named;
 mod preparation;
 mod text_image;
 mod tokens;
@@ -43,6 +44,7 @@ mod weights;
 pub use colours::{SAMPLED_FRAMES, rgb_pictures, sampled_frames};
 pub use fault::{ConfigFault, LearnedError};
 pub use lpips::Lpips;
+pub use named::TextModel;
 pub use text_image::{Embedding, TextImage, similarity};
 
 #[cfg(test)]

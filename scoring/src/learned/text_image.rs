@@ -124,10 +124,7 @@ impl<B: Backend> TextImage<B> {
 
     /// The model's family, as `config.json` names it.
     pub fn family(&self) -> &'static str {
-        match self.family {
-            Family::Clip => "clip",
-            Family::SigLip => "siglip",
-        }
+        self.family.name()
     }
 }
 

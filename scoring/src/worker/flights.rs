@@ -145,7 +145,8 @@ impl Flights {
     async fn ask_score(&mut self, driver: &Driver, process: &mut Process, id: u64) -> Result<(), Loss> {
         let Some(flight) = self.flights.get(&id) else { return Ok(()) };
         let Task::Score { source, answer } = &flight.job.task else { return Ok(()) };
-        let ask = Ask::Score { id, source: source.sha256 };
+        let prompt = source.prompt.as_deref().map(str::to_owned);
+        let ask = Ask::Score { id, source: source.sha256, prompt };
         let asked = tokio::time::timeout(flight.patience, process.ask(&ask, answer)).await;
         self.asked(driver, id, asked)
     }

@@ -2,6 +2,7 @@
 
 use crate::aspects::Grade;
 use crate::fingerprint::Fingerprint;
+use crate::learned::TextModel;
 use crate::measures::Measures;
 use crate::policy::AspectPolicy;
 use crate::score::{Outcome, ScoreFault, Scored};
@@ -15,18 +16,21 @@ use super::frame::FrameFault;
 const MAX_REASON_CHARS: usize = 500;
 
 /// How to grade: what of it an operator or a caller sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScorerOptions {
     /// Allowed difference of width and of height from the source's, in pixels.
     pub size_tolerance: u32,
     /// Fail an answer that is the source clip itself.
     pub forbid_replay: bool,
+    /// The model that reads prompts.
+    pub text_model: Option<TextModel>,
 }
 
 impl Default for ScorerOptions {
     /// The subnet's.
     fn default() -> Self {
-        Self { size_tolerance: AspectPolicy::SUBNET.size_tolerance, forbid_replay: AspectPolicy::SUBNET.forbid_replay }
+        let AspectPolicy { size_tolerance, forbid_replay, .. } = AspectPolicy::SUBNET;
+        Self { size_tolerance, forbid_replay, text_model: None }
     }
 }
 
@@ -34,8 +38,18 @@ impl ScorerOptions {
     /// The subnet's policy with these options.
     #[must_use]
     pub fn policy(&self) -> AspectPolicy {
-        let Self { size_tolerance, forbid_replay } = *self;
+        let Self { size_tolerance, forbid_replay, .. } = *self;
         AspectPolicy { size_tolerance, forbid_replay, ..AspectPolicy::SUBNET }
+    }
+
+    /// What grades by them, for a judge's id: the policy, and the model where there is one.
+    #[must_use]
+    pub fn judge_id(&self) -> String {
+        let policy = self.policy().digest().short();
+        match &self.text_model {
+            Some(model) => format!("metrics:{policy}+{}", model.id),
+            None => format!("metrics:{policy}"),
+        }
     }
 }
 
@@ -67,6 +81,8 @@ pub(crate) enum Ask {
         id: u64,
         /// Which source clip, of those that are [`Tell::Prepared`].
         source: Digest,
+        /// What was asked for.
+        prompt: Option<String>,
     },
 }
 
@@ -139,7 +155,7 @@ impl FaultKind {
 
     pub(crate) fn of(fault: &ScoreFault) -> Self {
         match fault {
-            ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) => Self::Media,
+            ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) | ScoreFault::Learned(_) => Self::Media,
             ScoreFault::Device(_) => Self::Device,
             ScoreFault::Arithmetic { .. } => Self::Arithmetic,
             ScoreFault::OutOfMemory { .. } => Self::OutOfMemory,

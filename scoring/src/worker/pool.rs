@@ -26,6 +26,9 @@ const CUDA_COMPARISONS: usize = 2;
 /// Cores that one comparison of the CPU's loops keeps busy.
 const CORES_OF_A_COMPARISON: usize = 8;
 
+/// No prompt has more.
+const MOST_PROMPT_CHARS: usize = 2000;
+
 /// How long a pool waits for its workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -69,6 +72,7 @@ impl Patience {
 pub struct SourceClip {
     pub(super) mp4: Bytes,
     pub(super) sha256: Digest,
+    pub(super) prompt: Option<Arc<str>>,
     facts: Arc<SourceFacts>,
 }
 
@@ -80,6 +84,14 @@ pub(super) struct SourceFacts {
 }
 
 impl SourceClip {
+    /// The same with what miners were asked to show, for a model that reads it; cut where no prompt is as long.
+    #[must_use]
+    pub fn with_prompt(mut self, prompt: &str) -> Self {
+        let prompt: String = prompt.chars().filter(|c| !c.is_control()).take(MOST_PROMPT_CHARS).collect();
+        self.prompt = Some(prompt.into());
+        self
+    }
+
     /// What moves in it, in 50 to 90 words.
     pub fn description(&self) -> &str {
         &self.facts.description
@@ -270,7 +282,7 @@ impl ScorerPool {
             };
             let driver = Driver {
                 device,
-                options: options.scoring,
+                options: options.scoring.clone(),
                 program: options.program.clone(),
                 patience: options.patience,
                 nursery: nursery.clone(),
@@ -310,7 +322,8 @@ impl ScorerPool {
     /// The clip is unusable, which is our fault, or this machine failed.
     pub async fn reference(&self, clip_mp4: Bytes) -> Result<SourceClip, ScoreFault> {
         check_size(&clip_mp4, &Limits::ANSWER).map_err(ScoreFault::Reference)?;
-        let source = SourceClip { sha256: Digest::of(&clip_mp4), mp4: clip_mp4, facts: Arc::default() };
+        let (sha256, facts) = (Digest::of(&clip_mp4), Arc::default());
+        let source = SourceClip { mp4: clip_mp4, sha256, prompt: None, facts };
         match self.ask(Task::Source(source.clone())).await? {
             Done::Prepared(facts) => Ok(SourceClip { facts, ..source }),
             Done::Scored(_) => Err(WorkerFault::Stopped.into()),

@@ -32,8 +32,8 @@ pub trait Work: Send + Sync + 'static {
     /// Scores an answer.
     ///
     /// # Errors
-    /// As [`Scorer::score`].
-    fn score(&self, source: &Self::Source, mp4: &[u8]) -> Result<Scored, ScoreFault>;
+    /// As [`Scorer::score_prompted`].
+    fn score(&self, source: &Self::Source, prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault>;
 
     /// What moves in a source clip, in words; nothing where nobody looks.
     fn describe(&self, _source: &Self::Source) -> String {
@@ -53,8 +53,8 @@ impl Work for Scorer {
         self.reference(mp4)
     }
 
-    fn score(&self, source: &Reference, mp4: &[u8]) -> Result<Scored, ScoreFault> {
-        Scorer::score(self, source, mp4)
+    fn score(&self, source: &Reference, prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
+        self.score_prompted(source, prompt, mp4)
     }
 
     fn describe(&self, source: &Reference) -> String {
@@ -75,7 +75,10 @@ pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 /// The device cannot be used or computes something else, or ffmpeg is missing.
 pub fn open_scorer(opening: &Opening, progress: Progress<'_>) -> Result<Scorer, ScoreFault> {
     let choice: DeviceChoice = opening.device.parse()?;
-    let scorer = Scorer::open(choice, opening.options.policy())?.with_comparisons(opening.comparisons);
+    let mut scorer = Scorer::open(choice, opening.options.policy())?.with_comparisons(opening.comparisons);
+    if let Some(model) = &opening.options.text_model {
+        scorer = scorer.with_text_model(model)?;
+    }
     scorer.warm_up(progress)?;
     Ok(scorer)
 }
@@ -186,9 +189,9 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
         let job: Box<dyn FnOnce() -> (u64, Answer) + Send> = match ask {
             Ask::Open(_) => return unexpected("a second opening"),
             Ask::Source { id } => Box::new(move || (id, worker.prepare(id, &mp4))),
-            Ask::Score { id, source } => {
+            Ask::Score { id, source, prompt } => {
                 let Some(source) = self.sources.get(source) else { return unexpected("an unknown source clip") };
-                Box::new(move || (id, worker.score(id, &source, &mp4)))
+                Box::new(move || (id, worker.score(id, &source, prompt.as_deref(), &mp4)))
             }
         };
         let worker = Arc::clone(self);
@@ -212,8 +215,8 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
         Ok((Tell::Prepared { id, description }, fingerprint))
     }
 
-    fn score(&self, id: u64, source: &W::Source, mp4: &[u8]) -> Answer {
-        let scored = caught(|| self.work.score(source, mp4))?;
+    fn score(&self, id: u64, source: &W::Source, prompt: Option<&str>, mp4: &[u8]) -> Answer {
+        let scored = caught(|| self.work.score(source, prompt, mp4))?;
         let body = encode(scored).map_err(|fault| broken(&fault.to_string()))?;
         Ok((Tell::Scored { id, peak_kib: peak_kib() }, body))
     }
@@ -256,7 +259,7 @@ mod tests {
             if mp4.is_empty() { Err(ScoreFault::Reference(crate::media::VideoDefect::Empty)) } else { Ok(mp4.len()) }
         }
 
-        fn score(&self, source: &usize, mp4: &[u8]) -> Result<Scored, ScoreFault> {
+        fn score(&self, source: &usize, _prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
             assert!(mp4.len() != 1, "this clip breaks the program");
             let reason = format!("{} bytes against {source}", mp4.len());
             let outcome = Outcome::Unusable { status: EntryStatus::Undecodable, reason, raw: None };
@@ -329,14 +332,14 @@ mod tests {
         assert!(matches!(hear().0, Tell::Fault { id: Some(1), kind: FaultKind::Reference, .. }));
         frame::write(&mut ask, &Ask::Source { id: 2 }, b"source").unwrap();
         assert_eq!(hear().0, Tell::Prepared { id: 2, description: String::new() });
-        frame::write(&mut ask, &Ask::Score { id: 3, source: Digest::of(b"source") }, b"x").unwrap();
+        frame::write(&mut ask, &Ask::Score { id: 3, source: Digest::of(b"source"), prompt: None }, b"x").unwrap();
         match hear().0 {
             Tell::Fault { id: Some(3), kind: FaultKind::Arithmetic, reason } => {
                 assert!(reason.contains("breaks the program"), "{reason}");
             }
             other => panic!("{other:?}"),
         }
-        frame::write(&mut ask, &Ask::Score { id: 4, source: Digest::of(b"source") }, b"ans").unwrap();
+        frame::write(&mut ask, &Ask::Score { id: 4, source: Digest::of(b"source"), prompt: None }, b"ans").unwrap();
         let (tell, body) = hear();
         assert!(matches!(tell, Tell::Scored { id: 4, peak_kib: 1.. }), "{tell:?}");
         let scored = crate::worker::message::decode(&body).unwrap();
@@ -354,7 +357,7 @@ mod tests {
         assert!(matches!(said(&frames(&[(Ask::Source { id: 1 }, b"x")])), (_, Err(FrameFault::Unexpected { .. }))));
         let twice = frames(&[(opening(), b""), (opening(), b"")]);
         assert!(matches!(said(&twice), (_, Err(FrameFault::Unexpected { .. }))));
-        let unknown = frames(&[(opening(), b""), (Ask::Score { id: 1, source: Digest::of(b"?") }, b"x")]);
+        let unknown = frames(&[(opening(), b""), (Ask::Score { id: 1, source: Digest::of(b"?"), prompt: None }, b"x")]);
         assert!(matches!(said(&unknown), (_, Err(FrameFault::Unexpected { .. }))));
         let whole = frames(&[(opening(), b""), (Ask::Source { id: 1 }, b"a source")]);
         let (tells, ended) = said(&whole[..whole.len() - 3]);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use leoma_scoring::learned::TextModel;
 use leoma_scoring::media::{Limits, read_bounded};
 use leoma_scoring::worker::ScorerOptions;
 use leoma_scoring::{DeviceChoice, Outcome, Scorer};
@@ -29,9 +30,13 @@ pub(super) struct ScoreArgs {
     /// The source clip that the video is compared with.
     #[arg(long, value_name = "CLIP")]
     source: Option<PathBuf>,
-    /// The prompt that the video was made by; reported, and judged by nobody here.
+    /// The prompt that the video was made by; judged where --text-model names who reads it.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
+    /// A CLIP or SigLIP model as Hugging Face publishes it: with --source and --prompt it says how well the video shows the
+    /// prompt.
+    #[arg(long, value_name = "FOLDER", env = "LEOMA_TEXT_MODEL")]
+    text_model: Option<PathBuf>,
     /// Fail a video that is the source clip itself.
     #[arg(long, requires = "source")]
     forbid_replay: bool,
@@ -63,26 +68,33 @@ impl ScoreArgs {
         tokio::task::spawn_blocking(move || if self.self_test { self.test() } else { self.score() }).await?
     }
 
-    fn open(&self) -> anyhow::Result<Scorer> {
-        let options = ScorerOptions { forbid_replay: self.forbid_replay, ..ScorerOptions::default() };
-        Ok(Scorer::open(self.device, options.policy())?)
+    /// The scorer, and what a verdict would call it.
+    fn open(&self) -> anyhow::Result<(Scorer, String)> {
+        let text_model = self.text_model.as_deref().map(TextModel::at).transpose()?;
+        let options = ScorerOptions { forbid_replay: self.forbid_replay, text_model, ..ScorerOptions::default() };
+        let scorer = Scorer::open(self.device, options.policy())?;
+        let scorer = match &options.text_model {
+            Some(model) => scorer.with_text_model(model)?,
+            None => scorer,
+        };
+        Ok((scorer, options.judge_id()))
     }
 
     fn test(&self) -> anyhow::Result<()> {
-        let scorer = self.open()?;
+        let (scorer, _) = self.open()?;
         let report = bench::self_test(&scorer)?;
         if self.json { print_json(&report.json()) } else { report.print() }
     }
 
     fn score(&self) -> anyhow::Result<()> {
         let (Some(first_frame), Some(video)) = (&self.first_frame, &self.video) else { return Ok(()) };
-        let scorer = self.open()?;
+        let (scorer, judge) = self.open()?;
         let picture = read(first_frame)?;
         let reference = match &self.source {
             Some(path) => Some(scorer.reference(&read(path)?).with_context(|| path.display().to_string())?),
             None => None,
         };
-        let mut report = Report::new(&scorer, self.prompt.clone());
+        let mut report = Report::new(&scorer, judge, self.prompt.clone());
         match (open_video(video)?, reference) {
             (Err(defect), _) => report.outcome(&Outcome::defect(&defect)),
             (Ok(video), Some(reference)) => {
@@ -90,7 +102,7 @@ impl ScoreArgs {
                 if !shown.with_context(|| first_frame.display().to_string())? {
                     report.note("FIRST_FRAME is not the source's first frame; the video was compared with the source");
                 }
-                report.scored(&scorer.score(&reference, &video)?);
+                report.scored(&scorer.score_prompted(&reference, self.prompt.as_deref(), &video)?);
             }
             (Ok(video), None) => {
                 let outcome = scorer.score_without_source(&picture, &video);

@@ -23,10 +23,10 @@ pub(super) struct Report {
 
 impl Report {
     /// Nothing judged yet.
-    pub(super) fn new(scorer: &Scorer, prompt: Option<String>) -> Self {
+    pub(super) fn new(scorer: &Scorer, judge: String, prompt: Option<String>) -> Self {
         Self {
             device: scorer.device().to_string(),
-            judge: format!("metrics:{}", scorer.policy().digest().short()),
+            judge,
             video_sha256: None,
             status: String::new(),
             passed: None,

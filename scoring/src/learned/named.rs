@@ -1,0 +1,60 @@
+//! Which model an operator provides.
+
+use super::LearnedError;
+use super::config::ModelConfig;
+use leoma_protocol::Digest;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What an embedding follows from. Optional ones count as empty where they are missing.
+const FILES: [(&str, bool); 5] = [
+    ("config.json", true),
+    ("model.safetensors", true),
+    ("tokenizer.json", true),
+    ("preprocessor_config.json", false),
+    ("tokenizer_config.json", false),
+];
+
+/// A folder with a CLIP or SigLIP model, and what its files are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextModel {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Family and digest of the files, for a judge's id: `siglip:1f2e3d4c`.
+    pub id: String,
+}
+
+impl TextModel {
+    /// Reads the files once and names them. Takes a second or two for each gigabyte.
+    ///
+    /// # Errors
+    /// A file is missing, or `config.json` is of no known model.
+    pub fn at(folder: &Path) -> Result<Self, LearnedError> {
+        let config = ModelConfig::read(&folder.join("config.json"))?;
+        let mut digests = Vec::with_capacity(FILES.len());
+        for (name, needed) in FILES {
+            digests.push(digest_of(&folder.join(name), needed)?);
+        }
+        let prefix: &[u8] = b"leoma:text-model:v1:";
+        let parts: Vec<&[u8]> = std::iter::once(prefix).chain(digests.iter().map(|digest| digest.0.as_slice())).collect();
+        let id = format!("{}:{}", config.family.name(), Digest::of_parts(&parts).short());
+        Ok(Self { folder: folder.to_owned(), id })
+    }
+}
+
+fn digest_of(path: &Path, needed: bool) -> Result<Digest, LearnedError> {
+    use sha2::Digest as _;
+    let unreadable = |source| LearnedError::Unreadable {
+        path: path.to_owned(),
+        source,
+        remedy: "it should be a folder as Hugging Face publishes a CLIP or SigLIP model",
+    };
+    let mut file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => return Ok(Digest::of(b"")),
+        opened => opened.map_err(unreadable)?,
+    };
+    let mut hasher = sha2::Sha256::new();
+    io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+    Ok(Digest(hasher.finalize().into()))
+}

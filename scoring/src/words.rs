@@ -1,0 +1,42 @@
+//! How well an answer shows what the prompt says, where the operator provides a model of texts and pictures.
+
+use crate::device::{Device, Engine};
+use crate::learned::{Embedding, LearnedError, TextImage, TextModel, rgb_pictures, sampled_frames, similarity};
+use crate::media::Clip;
+
+/// A model on the device, and which one.
+#[derive(Debug)]
+pub(crate) struct Words {
+    model: TextImage<Engine>,
+    device: Device,
+}
+
+/// Likeness of two videos to one text, -1 to 1 each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Likeness {
+    pub(crate) answer: f32,
+    pub(crate) source: f32,
+}
+
+impl Words {
+    /// Loads the model that was named to the validators, and no other one.
+    pub(crate) fn load(named: &TextModel, device: Device) -> Result<Self, LearnedError> {
+        let found = TextModel::at(&named.folder)?;
+        if found != *named {
+            return Err(LearnedError::Replaced { folder: named.folder.clone(), was: named.id.clone(), is: found.id });
+        }
+        Ok(Self { model: TextImage::load(&named.folder, &device.handle())?, device })
+    }
+
+    /// What a clip's sampled frames mean to the model.
+    pub(crate) fn pictures(&self, clip: &Clip) -> Result<Vec<Embedding>, LearnedError> {
+        let pictures = rgb_pictures(clip, &sampled_frames(clip.len()), &self.device.handle());
+        self.model.pictures(&pictures)
+    }
+
+    /// How well an answer and its source, whose pictures are given, show what a text says.
+    pub(crate) fn likeness(&self, text: &str, answer: &Clip, source: &[Embedding]) -> Result<Likeness, LearnedError> {
+        let text = self.model.text(text)?;
+        Ok(Likeness { answer: similarity(&text, &self.pictures(answer)?), source: similarity(&text, source) })
+    }
+}

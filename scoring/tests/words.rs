@@ -1,0 +1,99 @@
+//! A model that reads the prompt has its say in an answer's aspects. Its weights are small and made by a rule: what it
+//! says means nothing, and is the same everywhere.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "test code")]
+
+mod support;
+#[path = "support/weights.rs"]
+mod weights;
+
+use leoma_scoring::learned::{LearnedError, TextModel};
+use leoma_scoring::worker::ScorerOptions;
+use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Measures, Outcome, ScoreFault, Scorer};
+use support::Studio;
+use weights::published;
+
+fn scorer() -> Scorer {
+    let policy = AspectPolicy { forbid_replay: false, ..AspectPolicy::SUBNET };
+    Scorer::open(DeviceChoice::Cpu, policy).unwrap()
+}
+
+fn raw(outcome: Outcome) -> Measures {
+    match outcome {
+        Outcome::Usable { raw, .. } => raw,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_model_that_reads_the_prompt_takes_the_place_of_likeness_to_the_source() {
+    if support::ffmpeg().is_none() {
+        return;
+    }
+    let studio = Studio::new();
+    let source = studio.scene("source.mp4");
+    let answer = studio.copy("answer.mp4", "source.mp4", "negate,enable='gt(n,0)'");
+    for name in ["clip", "siglip"] {
+        let folder = published(name);
+        let named = TextModel::at(folder.path()).unwrap();
+        assert!(named.id.starts_with(&format!("{name}:")), "{}", named.id);
+        let reader = scorer().with_text_model(&named).unwrap();
+        let reference = reader.reference(&source).unwrap();
+        let prompt = Some("a harbour at dusk");
+        let own = raw(reader.score_prompted(&reference, prompt, &source).unwrap().outcome);
+        assert_eq!(own.text_similarity, own.source_text_similarity);
+        assert!(own.text_similarity.is_some());
+        let other = raw(reader.score_prompted(&reference, prompt, &answer).unwrap().outcome);
+        assert_eq!(other.source_text_similarity, own.source_text_similarity);
+        assert_ne!(other.text_similarity, own.text_similarity);
+        // Without a prompt, or without a model, nothing is said of one.
+        for silent in [reader.score(&reference, &answer), scorer().score_prompted(&reference, prompt, &answer)] {
+            assert_eq!(raw(silent.unwrap().outcome).text_similarity, None);
+        }
+    }
+}
+
+#[test]
+fn what_the_model_says_is_a_part_of_prompt_adherence() {
+    if support::ffmpeg().is_none() {
+        return;
+    }
+    let studio = Studio::new();
+    let source = studio.scene("source.mp4");
+    let scorer = scorer();
+    let reference = scorer.reference(&source).unwrap();
+    let good = raw(scorer.score(&reference, &source).unwrap().outcome);
+    let policy = AspectPolicy::SUBNET;
+    let adherence = |raw: &Measures| Aspects::from_measures(raw, &policy).prompt_adherence.as_f64();
+    let read = |answer, source| Measures { text_similarity: Some(answer), source_text_similarity: Some(source), ..good };
+    assert_eq!(adherence(&good), 100.0);
+    assert_eq!(adherence(&read(0.3, 0.3)), 100.0);
+    assert_eq!(adherence(&read(0.225, 0.3)), 50.0);
+    assert_eq!(adherence(&read(0.15, 0.3)), 0.0);
+    assert!(Aspects::weaknesses(&read(0.15, 0.3), &policy).contains("text_similarity 0.500"));
+    // Likeness to the source's change no longer counts beside it, and a model that finds nothing in the source does not.
+    let elsewhere = Measures { agreement: 0.0, agreement_low: 0.0, ..good };
+    assert_eq!(adherence(&elsewhere), 0.0);
+    assert_eq!(adherence(&Measures { agreement: 0.0, agreement_low: 0.0, ..read(0.3, 0.3) }), 100.0);
+    assert_eq!(adherence(&read(0.1, -0.2)), 100.0);
+}
+
+#[test]
+fn a_model_is_named_by_its_files_and_a_missing_or_replaced_one_is_refused() {
+    let folder = published("clip");
+    let named = TextModel::at(folder.path()).unwrap();
+    assert_eq!(TextModel::at(folder.path()).unwrap(), named);
+    let options = ScorerOptions { text_model: Some(named.clone()), ..ScorerOptions::default() };
+    assert_eq!(options.judge_id(), format!("{}+{}", ScorerOptions::default().judge_id(), named.id));
+
+    std::fs::write(folder.path().join("preprocessor_config.json"), "{}").unwrap();
+    let now = TextModel::at(folder.path()).unwrap();
+    assert_ne!(now.id, named.id);
+    let refused = |model: &TextModel| scorer().with_text_model(model).unwrap_err();
+    if support::ffmpeg().is_some() {
+        assert!(matches!(refused(&named), ScoreFault::Learned(LearnedError::Replaced { .. })), "{}", refused(&named));
+    }
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let missing = TextModel::at(folder.path()).unwrap_err().to_string();
+    assert!(missing.contains("model.safetensors") && missing.contains("Hugging Face"), "{missing}");
+}
