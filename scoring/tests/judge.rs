@@ -175,6 +175,22 @@ async fn a_reply_that_never_comes_times_out() {
     assert!(error.to_string().contains("timeout"), "{error}");
 }
 
+#[tokio::test]
+async fn a_pause_that_the_budget_has_no_room_for_is_not_made() {
+    let busy = reply("503 Service Unavailable\r\nretry-after: 30", "");
+    let (base, seen) = server(vec![busy]).await;
+    let config = GeminiConfig { base, budget: Duration::from_secs(20), ..GeminiConfig::new(ApiKey::new(KEY)) };
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4").await.unwrap_err();
+    assert!(matches!(&error, JudgeError::Unreachable { attempts: 1, .. }), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 1);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let config = GeminiConfig { base, budget: Duration::from_millis(50), ..GeminiConfig::new(ApiKey::new(KEY)) };
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4").await.unwrap_err();
+    assert!(error.to_string().contains("no time is left"), "{error}");
+}
+
 #[test]
 fn wrong_settings_are_named() {
     let config = || GeminiConfig::new(ApiKey::new(KEY));

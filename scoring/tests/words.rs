@@ -65,7 +65,8 @@ fn what_the_model_says_is_a_part_of_prompt_adherence() {
     let good = raw(scorer.score(&reference, &source).unwrap().outcome);
     let policy = AspectPolicy::SUBNET;
     let adherence = |raw: &Measures| Aspects::from_measures(raw, &policy).prompt_adherence.as_f64();
-    let read = |answer, source| Measures { text_similarity: Some(answer), source_text_similarity: Some(source), ..good };
+    let read =
+        |answer, source| Measures { text_similarity: Some(answer), source_text_similarity: Some(source), ..good };
     assert_eq!(adherence(&good), 100.0);
     assert_eq!(adherence(&read(0.3, 0.3)), 100.0);
     assert_eq!(adherence(&read(0.225, 0.3)), 50.0);

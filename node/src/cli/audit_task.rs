@@ -49,10 +49,7 @@ impl TaskAuditArgs {
         let config = super::load(given.config_file, BTreeMap::new())?;
         let source = match &self.source {
             Some(source) => source.open()?,
-            None => config.source.as_ref().or(config.source_write.as_ref()).map_or_else(
-                || Err(config.need_source().err().map_or_else(|| anyhow::anyhow!("no source bucket"), Into::into)),
-                |bucket| Ok(bucket.open()?),
-            )?,
+            None => config.need_readable_source()?.open()?,
         };
         let source = SourceBucket::new(source);
         let bucket = bucket_of(&given.buckets, &config)?;

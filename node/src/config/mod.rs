@@ -108,8 +108,6 @@ pub struct SamplingConfig {
     pub concurrent_miners: usize,
     /// Time a miner has.
     pub request_timeout: Duration,
-    /// Length of a clip in seconds.
-    pub clip_seconds: u32,
     /// Width and height in pixels.
     pub size: (u32, u32),
     /// How far an answer's size may be off, in pixels.
@@ -203,6 +201,14 @@ impl Config {
     /// [`ConfigError::Missing`] names the first unset setting.
     pub fn need_source(&self) -> Result<&BucketConfig, ConfigError> {
         self.source.as_ref().ok_or_else(|| missing("R2_SOURCE_BUCKET"))
+    }
+
+    /// The source bucket with whichever keys this machine has: an owner may have the write keys only.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] names the first unset setting.
+    pub fn need_readable_source(&self) -> Result<&BucketConfig, ConfigError> {
+        self.source.as_ref().or(self.source_write.as_ref()).ok_or_else(|| missing("R2_SOURCE_BUCKET"))
     }
 
     /// The own bucket for writing.

@@ -29,6 +29,8 @@ const MAX_ENDPOINTS: usize = 8;
 pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
     let reader = Reader(values);
     let seconds = |name, range| reader.number(name, range).map(Duration::from_secs);
+    // Operators have it set, and a task's clip has one length: another one is refused instead of passed over.
+    reader.number("CLIP_DURATION", 5..=5)?;
     Ok(Config {
         chain: reader.chain()?,
         netuid: Netuid(reader.number("NETUID", 0..=65_535)? as u16),
@@ -80,7 +82,6 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             validation_interval: seconds("MINER_VALIDATION_INTERVAL", 1..=86_400)?,
             concurrent_miners: reader.number("MAX_CONCURRENT_MINERS", 1..=256)? as usize,
             request_timeout: seconds("REQUEST_TIMEOUT", 1..=3600)?,
-            clip_seconds: reader.number("CLIP_DURATION", 1..=30)? as u32,
             size: (
                 reader.number("REQUIRED_VIDEO_WIDTH", 16..=4096)? as u32,
                 reader.number("REQUIRED_VIDEO_HEIGHT", 16..=4096)? as u32,

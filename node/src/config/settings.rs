@@ -121,7 +121,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("MINER_VALIDATION_INTERVAL", "seconds, 1 to 86400", Some("300"), "how often miners are checked"),
     setting("MAX_CONCURRENT_MINERS", "a number from 1 to 256", Some("40"), "miners asked at a time"),
     setting("REQUEST_TIMEOUT", "seconds, 1 to 3600", Some("300"), "time a miner has to answer"),
-    setting("CLIP_DURATION", "seconds, 1 to 30", Some("5"), "length of a clip"),
+    setting("CLIP_DURATION", "seconds, 5", Some("5"), "length of a clip; the subnet's rules leave no choice"),
     setting("REQUIRED_VIDEO_WIDTH", "pixels, 16 to 4096", Some("832"), "width of a video"),
     setting("REQUIRED_VIDEO_HEIGHT", "pixels, 16 to 4096", Some("480"), "height of a video"),
     setting("VIDEO_RESOLUTION_TOLERANCE", "pixels, 0 to 512", Some("32"), "how far an answer's size may be off"),

@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The production address.
 const DEFAULT_BASE: &str = "https://generativelanguage.googleapis.com";
@@ -58,8 +59,10 @@ pub struct GeminiConfig {
     pub timeout: Duration,
     /// How often to ask before giving up.
     pub attempts: u32,
-    /// Pause before the second attempt; it doubles each time.
+    /// Pause before the second attempt, half as long or one and a half times as long by chance; it doubles each time.
     pub backoff: Duration,
+    /// For all attempts at one question: a task has to end in its window whoever is down.
+    pub budget: Duration,
 }
 
 impl GeminiConfig {
@@ -72,6 +75,7 @@ impl GeminiConfig {
             timeout: Duration::from_secs(120),
             attempts: 4,
             backoff: Duration::from_secs(2),
+            budget: Duration::from_secs(300),
         }
     }
 }
@@ -128,25 +132,29 @@ impl GeminiJudge {
         Ok(Self { client, url, config })
     }
 
-    /// Asks until there is an answer, a final refusal, or no attempt left.
+    /// Asks until there is an answer, a final refusal, no attempt left, or no time for another.
     async fn ask(&self, body: Value) -> Result<Reply, JudgeError> {
-        let mut pause = self.config.backoff;
-        let mut last = "it was never asked".to_owned();
-        for attempt in 1..=self.config.attempts {
-            match self.attempt(&body).await {
-                Ok(reply) => return Ok(reply),
-                Err(Attempt::Final(error)) => return Err(error),
-                Err(Attempt::Again { reason, pause: named }) => {
-                    tracing::warn!(judge = self.id(), attempt, reason, "judge did not answer");
-                    last = reason;
-                    if attempt < self.config.attempts {
-                        tokio::time::sleep(named.unwrap_or(pause).min(LONGEST_PAUSE)).await;
-                        pause *= 2;
-                    }
-                }
+        let over = Instant::now() + self.config.budget;
+        let mut backoff = self.config.backoff;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let answered = tokio::time::timeout_at(over, self.attempt(&body)).await;
+            let (reason, named) = match answered {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(Attempt::Final(error))) => return Err(error),
+                Ok(Err(Attempt::Again { reason, pause })) => (reason, pause),
+                Err(_) => (format!("no time is left of {} s", self.config.budget.as_secs()), None),
+            };
+            tracing::warn!(judge = self.id(), attempt, reason, "judge did not answer");
+            // Validators that lost the service together must not all come back at once.
+            let pause = named.unwrap_or_else(|| backoff.mul_f64(rand::random_range(0.5..1.5))).min(LONGEST_PAUSE);
+            if attempt >= self.config.attempts || Instant::now() + pause >= over {
+                return Err(JudgeError::Unreachable { judge: self.id(), attempts: attempt, reason });
             }
+            tokio::time::sleep(pause).await;
+            backoff = backoff.saturating_mul(2);
         }
-        Err(JudgeError::Unreachable { judge: self.id(), attempts: self.config.attempts, reason: last })
     }
 
     async fn attempt(&self, body: &Value) -> Result<Reply, Attempt> {

@@ -30,10 +30,10 @@ mod lpips;
 #[cfg(test)]
 #[path = "../../tests/support/weights.rs"]
 mod models;
+mod named;
 #[cfg(test)]
 #[path = "../../tests/support/pictures.rs"]
 mod pictures;
-mod named;
 mod preparation;
 mod text_image;
 mod tokens;

@@ -37,7 +37,8 @@ impl TextModel {
             digests.push(digest_of(&folder.join(name), needed)?);
         }
         let prefix: &[u8] = b"leoma:text-model:v1:";
-        let parts: Vec<&[u8]> = std::iter::once(prefix).chain(digests.iter().map(|digest| digest.0.as_slice())).collect();
+        let parts: Vec<&[u8]> =
+            std::iter::once(prefix).chain(digests.iter().map(|digest| digest.0.as_slice())).collect();
         let id = format!("{}:{}", config.family.name(), Digest::of_parts(&parts).short());
         Ok(Self { folder: folder.to_owned(), id })
     }

@@ -114,7 +114,8 @@ impl Driver {
     }
 
     async fn open(&self, process: &mut Process) -> Result<(), (FaultKind, String)> {
-        let opening = Opening { device: self.device.to_string(), options: self.options.clone(), comparisons: self.comparisons };
+        let opening =
+            Opening { device: self.device.to_string(), options: self.options.clone(), comparisons: self.comparisons };
         let broken = |reason: String| (FaultKind::Media, reason);
         process.ask(&Ask::Open(opening), &[]).await.map_err(|fault| broken(fault.to_string()))?;
         let mut logged = Instant::now();

@@ -83,7 +83,7 @@ fn writable(config: &Config) -> anyhow::Result<SourceBucket> {
 
 /// The source bucket with whichever keys this machine has.
 fn readable(config: &Config) -> anyhow::Result<SourceBucket> {
-    open(config.source.as_ref().or(config.source_write.as_ref()).ok_or_else(|| missing("R2_SOURCE_BUCKET"))?)
+    open(config.need_readable_source()?)
 }
 
 async fn manifest(source: &SourceBucket) -> anyhow::Result<Option<CorpusManifest>> {

@@ -15,7 +15,7 @@ use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 
 use crate::chain::Metagraph;
-use crate::config::{Config, missing};
+use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ValidatorCommand {
@@ -59,10 +59,8 @@ impl ValidatorCommand {
     }
 }
 
-/// The source bucket with whichever keys this machine has: an owner may have the write keys only.
 fn source(config: &Config) -> anyhow::Result<SourceBucket> {
-    let bucket = config.source.as_ref().or(config.source_write.as_ref()).ok_or_else(|| missing("R2_SOURCE_BUCKET"))?;
-    Ok(SourceBucket::new(bucket.open()?))
+    Ok(SourceBucket::new(config.need_readable_source()?.open()?))
 }
 
 /// The list that the chain commits to, as far as the bucket has it.
