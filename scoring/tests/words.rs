@@ -32,7 +32,7 @@ fn a_model_that_reads_the_prompt_takes_the_place_of_likeness_to_the_source() {
     }
     let studio = Studio::new();
     let source = studio.scene("source.mp4");
-    let answer = studio.copy("answer.mp4", "source.mp4", "negate,enable='gt(n,0)'");
+    let answer = studio.copy("answer.mp4", "source.mp4", "negate=enable='gt(n,0)'");
     for name in ["clip", "siglip"] {
         let folder = published(name);
         let named = TextModel::at(folder.path()).unwrap();
