@@ -12,9 +12,9 @@
 //! Everything is decided from what the verdict file publishes, except for the source's own fingerprint, which follows from
 //! the task's published clip.
 
+use leoma_protocol::BlockNumber;
 use leoma_protocol::verdict::{EntryStatus, VerdictEntry};
-use leoma_protocol::{BlockNumber, Hotkey};
-use leoma_scoring::Fingerprint;
+use leoma_scoring::{Fingerprint, Likeness};
 
 use crate::corpus::Evidence;
 
@@ -26,54 +26,89 @@ pub(super) struct Judged {
     pub(super) commit_block: BlockNumber,
 }
 
-/// An answer that was kept.
-struct Kept {
-    index: usize,
-    /// None where it looks like the source.
+/// An entry, and what its video looks like.
+pub(crate) struct Look<'a> {
+    pub(crate) entry: &'a VerdictEntry,
     fingerprint: Option<Fingerprint>,
+    is_like_source: bool,
+}
+
+/// What two miners' videos have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Relation {
+    SameBytes,
+    /// One is made from the other.
+    Copy(Likeness),
+    Apart(Likeness),
+    /// One looks like the source clip, so only its bytes could say more.
+    LikeSource,
+    /// One has no fingerprint that can be read here.
+    Unknown,
+}
+
+impl<'a> Look<'a> {
+    pub(crate) fn of(entry: &'a VerdictEntry, source: Option<&Fingerprint>) -> Self {
+        let fingerprint = entry.fingerprint.as_deref().and_then(Fingerprint::from_bytes);
+        let is_like_source =
+            fingerprint.as_ref().zip(source).is_some_and(|(fingerprint, source)| fingerprint.is_copy_of(source));
+        Self { entry, fingerprint, is_like_source }
+    }
+
+    /// Only what was scored can take a video from others, or lose it to them.
+    pub(crate) fn is_scored(&self) -> bool {
+        matches!(self.entry.status, EntryStatus::Passed | EntryStatus::Failed)
+    }
+
+    /// The rule, for samplers and for whoever checks them.
+    pub(crate) fn relation(&self, later: &Self) -> Relation {
+        if self.entry.video_sha256.is_some() && self.entry.video_sha256 == later.entry.video_sha256 {
+            return Relation::SameBytes;
+        }
+        match (&self.fingerprint, &later.fingerprint) {
+            _ if self.is_like_source || later.is_like_source => Relation::LikeSource,
+            (Some(ours), Some(theirs)) => {
+                let likeness = ours.likeness(theirs);
+                if likeness.is_copy() { Relation::Copy(likeness) } else { Relation::Apart(likeness) }
+            }
+            _ => Relation::Unknown,
+        }
+    }
 }
 
 /// The entries in their order, copies marked. Compares every answer with every kept one, some 0.3 ms each: call it off the
 /// async threads.
 pub(super) fn without_copies(judged: Vec<Judged>, source: Option<&Fingerprint>) -> Vec<VerdictEntry> {
-    let mut order: Vec<usize> = (0..judged.len()).filter(|index| is_scored(&judged[*index].entry)).collect();
-    order.sort_by_key(|index| (judged[*index].commit_block, judged[*index].entry.hotkey));
-    let mut entries: Vec<VerdictEntry> = judged.into_iter().map(|judged| judged.entry).collect();
-    let mut kept: Vec<Kept> = Vec::with_capacity(order.len());
+    let (commit_blocks, mut entries): (Vec<_>, Vec<_>) =
+        judged.into_iter().map(|judged| (judged.commit_block, judged.entry)).unzip();
+    let looks: Vec<Look> = entries.iter().map(|entry| Look::of(entry, source)).collect();
+    let mut order: Vec<usize> = (0..looks.len()).filter(|index| looks[*index].is_scored()).collect();
+    order.sort_by_key(|index| (commit_blocks[*index], looks[*index].entry.hotkey));
+    let mut kept: Vec<&Look> = Vec::with_capacity(order.len());
+    let mut copies = Vec::new();
     for index in order {
-        let fingerprint = entries[index].fingerprint.as_deref().and_then(Fingerprint::from_bytes);
-        let candidate = Kept {
-            index,
-            fingerprint: fingerprint.filter(|print| !source.is_some_and(|source| print.is_copy_of(source))),
-        };
-        match kept.iter().find_map(|earlier| relation(&entries, earlier, &candidate)) {
-            Some(relation) => {
-                let entry = &mut entries[index];
-                entry.passed = false;
-                entry.status = EntryStatus::Duplicate;
-                entry.reasoning = relation;
-            }
+        let candidate = &looks[index];
+        match kept.iter().find_map(|earlier| why_copied(earlier, candidate)) {
+            Some(reasoning) => copies.push((index, reasoning)),
             None => kept.push(candidate),
         }
+    }
+    for (index, reasoning) in copies {
+        let entry = &mut entries[index];
+        (entry.passed, entry.status, entry.reasoning) = (false, EntryStatus::Duplicate, reasoning);
     }
     entries
 }
 
-fn is_scored(entry: &VerdictEntry) -> bool {
-    matches!(entry.status, EntryStatus::Passed | EntryStatus::Failed)
-}
-
 /// What makes `later` a copy of `earlier`, in words.
-fn relation(entries: &[VerdictEntry], earlier: &Kept, later: &Kept) -> Option<String> {
-    let (original, copy) = (&entries[earlier.index], &entries[later.index]);
-    let committed = |miner: Hotkey| format!("{miner} committed earlier");
-    if original.video_sha256.is_some() && original.video_sha256 == copy.video_sha256 {
-        return Some(format!("the same bytes as {0}'s video; {1}", original.hotkey, committed(original.hotkey)));
+fn why_copied(earlier: &Look, later: &Look) -> Option<String> {
+    let miner = earlier.entry.hotkey;
+    match earlier.relation(later) {
+        Relation::SameBytes => Some(format!("the same bytes as {miner}'s video; {miner} committed earlier")),
+        Relation::Copy(likeness) => {
+            Some(format!("{}; {miner} committed earlier", likeness.told(&format!("{miner}'s video"))))
+        }
+        Relation::Apart(_) | Relation::LikeSource | Relation::Unknown => None,
     }
-    let likeness = earlier.fingerprint.as_ref()?.likeness(later.fingerprint.as_ref()?);
-    likeness
-        .is_copy()
-        .then(|| format!("{}; {}", likeness.told(&format!("{}'s video", original.hotkey)), committed(original.hotkey)))
 }
 
 /// Fingerprints for tests.
@@ -109,7 +144,7 @@ pub(crate) mod prints {
 mod tests {
     use super::prints::{print, turned};
     use super::*;
-    use leoma_protocol::Digest;
+    use leoma_protocol::{Digest, Hotkey};
 
     fn judged(n: u8, commit_block: u64, video: &[u8], degrees: Option<f64>) -> Judged {
         let hotkey = Hotkey::from_bytes([n; 32]);

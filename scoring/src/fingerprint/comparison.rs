@@ -3,16 +3,16 @@
 use super::traces::{APART, AT_ONCE, FIRST, MOMENTS, PLACES, REACH, STEPS, UNSEEN};
 
 /// Speeds of the faster video that are tried, in hundredths of the slower one's: a tenth slower or faster, with room.
-const SPEEDS: std::ops::RangeInclusive<i64> = 100..=116;
+pub(crate) const SPEEDS: std::ops::RangeInclusive<i64> = 100..=116;
 /// Steps by which the slower video may be ahead of the faster: changing a video's speed moves its frames by up to one.
-const AHEAD: [i64; 3] = [0, -1, 1];
+pub(crate) const AHEAD: [i64; 3] = [0, -1, 1];
 /// Parts of the way from one moment to the next.
-const PART: i64 = 64;
+pub(crate) const PART: i64 = 64;
 /// Mean square of change, in half levels and over the places that do change, below which a video has nothing to compare:
 /// what a codec loses is then a good part of it, and two honest videos are hardly told apart.
-const LEAST_CHANGE: i64 = 12;
+pub(crate) const LEAST_CHANGE: i64 = 12;
 /// Number of places whose change has to make up a video: one small thing on a plain path is not enough to accuse by.
-const LEAST_PLACES: i64 = 6;
+pub(crate) const LEAST_PLACES: i64 = 6;
 
 /// The nearest that two sets of values come to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

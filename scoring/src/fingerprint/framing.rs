@@ -6,19 +6,19 @@
 use super::quarter::{Quarter, SUBPIXEL};
 
 /// Shown widths and heights that are tried first, in hundredths of the whole.
-const SCALES: [i64; 4] = [100, 95, 90, 86];
+pub(crate) const SCALES: [i64; 4] = [100, 95, 90, 86];
 /// Least shown width and height, in hundredths of the whole.
-const LEAST_SHOWN: i64 = 80;
+pub(crate) const LEAST_SHOWN: i64 = 80;
 /// Correlations are told in these parts.
-const ONE: i64 = 1 << 15;
+pub(crate) const ONE: i64 = 1 << 15;
 /// Below this correlation the two first frames are of different things, and nothing is undone.
-const LEAST_LIKENESS: i64 = ONE * 3 / 4;
+pub(crate) const LEAST_LIKENESS: i64 = ONE * 3 / 4;
 /// From this correlation on a crop is not looked for in later frames.
-const SURE: i64 = ONE * 98 / 100;
+pub(crate) const SURE: i64 = ONE * 98 / 100;
 /// A region is taken for the whole frame unless it fits this much better.
-const MARGIN: i64 = ONE / 500;
+pub(crate) const MARGIN: i64 = ONE / 500;
 /// Most rounds of improvement for a size of step.
-const MAX_ROUNDS: usize = 6;
+pub(crate) const MAX_ROUNDS: usize = 6;
 
 /// The part of the task's first frame that a video shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,10 @@
 //! Values are exact integer sums of decoded luma, and comparing them is integer arithmetic, so every validator finds the same
 //! distance from the published bytes, on any device.
 
-mod comparison;
-mod framing;
-mod quarter;
-mod traces;
+pub(crate) mod comparison;
+pub(crate) mod framing;
+pub(crate) mod quarter;
+pub(crate) mod traces;
 
 use crate::media::Clip;
 use crate::reduced::frames_at_times_of;
@@ -26,9 +26,9 @@ pub(crate) const VERSION: u8 = 1;
 /// Bytes before the values: version, mirrored, part of the frame that is shown.
 const HEADER: usize = 3;
 /// Frames that a video may begin late: changing its speed drops as many.
-const LATE: usize = 2;
+pub(crate) const LATE: usize = 2;
 /// Difference in the shown part of the frame, in hundredths, from which a copy is called cropped.
-const CROPPED: u8 = 2;
+pub(crate) const CROPPED: u8 = 2;
 
 /// What a video invents, in [`Self::BYTES`] bytes.
 #[derive(Clone, PartialEq, Eq)]

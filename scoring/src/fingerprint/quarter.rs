@@ -1,11 +1,11 @@
 //! Frames at a quarter of their size, by exact integer sums, and means of boxes in them.
 
 /// Side of the blocks that a frame is reduced by.
-const BLOCK: usize = 4;
+pub(crate) const BLOCK: usize = 4;
 /// Positions are told in these parts of a full pixel.
-pub(super) const SUBPIXEL: i64 = 16;
+pub(crate) const SUBPIXEL: i64 = 16;
 /// The same parts in one pixel of the reduced picture.
-const PART: i64 = BLOCK as i64 * SUBPIXEL;
+pub(crate) const PART: i64 = BLOCK as i64 * SUBPIXEL;
 
 /// One plane at a quarter of its size, in sixteenths of a luma level: 0 to 4 080.
 #[derive(Debug, Clone)]

@@ -5,31 +5,31 @@ use super::quarter::{Quarter, Rectangle, SUBPIXEL, Sums};
 use crate::media::Clip;
 
 /// Moments, evenly over the clip but for its beginning, where all honest answers are still alike.
-pub(super) const MOMENTS: usize = 15;
+pub(crate) const MOMENTS: usize = 15;
 /// Places across and down.
-pub(super) const PLACES: (usize, usize) = (16, 12);
+pub(crate) const PLACES: (usize, usize) = (16, 12);
 /// Values of a moment.
-pub(super) const AT_ONCE: usize = PLACES.0 * PLACES.1;
+pub(crate) const AT_ONCE: usize = PLACES.0 * PLACES.1;
 /// Values in a fingerprint.
-pub(super) const VALUES: usize = MOMENTS * AT_ONCE;
+pub(crate) const VALUES: usize = MOMENTS * AT_ONCE;
 /// Stands for a place that a cropped video does not show.
-pub(super) const UNSEEN: i8 = i8::MIN;
+pub(crate) const UNSEEN: i8 = i8::MIN;
 
 /// Steps between two frames of a clip of 81.
-pub(super) const STEPS: i64 = 80;
+pub(crate) const STEPS: i64 = 80;
 /// The first moment, in steps.
-pub(super) const FIRST: i64 = 20;
+pub(crate) const FIRST: i64 = 20;
 /// From moment to moment, in steps.
-pub(super) const APART: i64 = 4;
+pub(crate) const APART: i64 = 4;
 /// How far a moment reaches to either side, in steps: with this overlap what lies between two moments can be told.
-pub(super) const REACH: i64 = 6;
+pub(crate) const REACH: i64 = 6;
 /// Half the side of the box at a place, in pixels of a picture 832 wide. Boxes of this size make waves of some 40 pixels
 /// count most: a few pixels of displacement are a good part of one, and a codec keeps them.
-const INNER: i64 = 9;
+pub(crate) const INNER: i64 = 9;
 /// Half the side of the box around it.
-const OUTER: i64 = 24;
+pub(crate) const OUTER: i64 = 24;
 /// Values per luma level.
-const UNIT: i64 = 2;
+pub(crate) const UNIT: i64 = 2;
 
 /// Values of all moments, each with its rows of places: brightness at a place against its surroundings, in half levels.
 pub(super) fn traces(clip: &Clip, order: &[usize], framing: Framing) -> Vec<i8> {

@@ -3,7 +3,7 @@
 use super::{
     blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness, ssim, warping,
 };
-use crate::fingerprint::{self, Fingerprint};
+use crate::fingerprint::{self, Fingerprint, comparison, framing, quarter, traces};
 use crate::{features, measures, reduced};
 use std::fmt::Write as _;
 
@@ -29,18 +29,22 @@ pub(crate) fn constants() -> String {
         camera: ROUNDS, LEAST_SPREAD;
         colour: LOCAL_PART;
         features: COLOUR_FACTOR, HALF, FLOW_CELL;
-        fingerprint: VERSION;
+        comparison: SPEEDS, AHEAD, PART, LEAST_CHANGE, LEAST_PLACES;
+        fingerprint: VERSION, LATE, CROPPED;
         flow: RADIUS, WARPS, REGULARISATION, LARGEST_STEP, LEAST_SIDE, MOST_LEVELS;
+        framing: SCALES, LEAST_SHOWN, ONE, LEAST_LIKENESS, SURE, MARGIN, MAX_ROUNDS;
         freeze: LEAST_MOTION, HELD_PART;
         measures: LEAST_FLOW, ROUNDING, FLAT;
         motion: STILL;
         noise: KERNEL;
         psnr: LEAST_ERROR;
+        quarter: BLOCK, SUBPIXEL, PART;
         reduced: BLOCK;
         registration: LIMIT, LEAST_GAIN;
         replay: LEAST_DETAIL;
         sharpness: LAPLACIAN;
         ssim: TAPS, SIGMA, C1, C2, OFFSET, SCALE_WEIGHTS;
+        traces: MOMENTS, PLACES, AT_ONCE, VALUES, UNSEEN, STEPS, FIRST, APART, REACH, INNER, OUTER, UNIT;
         warping: DISAGREEMENT, DISAGREEMENT_FLOOR, BOUNDARY, BOUNDARY_FLOOR;
     };
     format!("{measures}Fingerprint::COPY_BELOW {}\n", Fingerprint::COPY_BELOW)
@@ -72,27 +76,30 @@ mod tests {
         }
     }
 
-    /// Sizes of batches: they change how long a measure takes and not what it is; and those of a fingerprint, which are its
-    /// version.
-    const NO_NUMBERS_OF_MEASURES: [&str; 5] = ["BATCH", "EVEN_BYTES", "HEADER", "LATE", "CROPPED"];
-    const SOURCES: [(&str, &str); 18] = [
+    /// Sizes of batches and of a header: they change how long a measure takes and how it is written, not what it is.
+    const NO_NUMBERS_OF_MEASURES: [&str; 3] = ["BATCH", "EVEN_BYTES", "HEADER"];
+    const SOURCES: [(&str, &str); 22] = [
         ("blockiness", include_str!("blockiness.rs")),
         ("camera", include_str!("camera.rs")),
         ("colour", include_str!("colour.rs")),
+        ("comparison", include_str!("../fingerprint/comparison.rs")),
         ("fingerprint", include_str!("../fingerprint/mod.rs")),
         ("features", include_str!("../features.rs")),
         ("flicker", include_str!("flicker.rs")),
         ("flow", include_str!("flow.rs")),
+        ("framing", include_str!("../fingerprint/framing.rs")),
         ("freeze", include_str!("freeze.rs")),
         ("measures", include_str!("../measures.rs")),
         ("motion", include_str!("motion.rs")),
         ("noise", include_str!("noise.rs")),
         ("psnr", include_str!("psnr.rs")),
+        ("quarter", include_str!("../fingerprint/quarter.rs")),
         ("reduced", include_str!("../reduced.rs")),
         ("registration", include_str!("registration.rs")),
         ("replay", include_str!("replay.rs")),
         ("sharpness", include_str!("sharpness.rs")),
         ("ssim", include_str!("ssim.rs")),
+        ("traces", include_str!("../fingerprint/traces.rs")),
         ("warping", include_str!("warping.rs")),
     ];
 }

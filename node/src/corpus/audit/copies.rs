@@ -8,6 +8,7 @@ use leoma_scoring::media::{Limits, decode};
 use leoma_storage::{StoreError, TaskKey};
 
 use super::{Step, TaskAudit};
+use crate::sampler::copies::{Look, Relation};
 
 const NAME: &str = "duplicates";
 
@@ -45,7 +46,7 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
     let Some(source) = source else {
         return Step::unchecked(NAME, "the clip is not at hand, and copies of it are no duplicates");
     };
-    let looks: Vec<Look> = entries.iter().map(|entry| Look::of(entry, source)).collect();
+    let looks: Vec<Look> = entries.iter().map(|entry| Look::of(entry, Some(source))).collect();
     let (called, kept): (Vec<&Look>, Vec<&Look>) =
         looks.iter().partition(|look| look.entry.status == EntryStatus::Duplicate);
     let (mut backed, mut unreadable) = (0, 0);
@@ -55,18 +56,26 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
         let Some(original) = kept.iter().find(named) else {
             return Step::fail(NAME, format!("{miner} is called a copy of no miner whose video was kept"));
         };
-        match original.is_copied_by(copy) {
-            Some(true) => backed += 1,
-            Some(false) => {
-                let (original, distance) = (original.entry.hotkey, original.told_distance(copy));
-                return Step::fail(NAME, format!("{miner} is called a copy of {original}, and is not: {distance}"));
+        let why_not = match original.relation(copy) {
+            Relation::SameBytes | Relation::Copy(_) => {
+                backed += 1;
+                continue;
             }
-            None => unreadable += 1,
-        }
+            Relation::Unknown => {
+                unreadable += 1;
+                continue;
+            }
+            Relation::LikeSource => "one of them looks like the source".to_owned(),
+            Relation::Apart(likeness) => {
+                format!("distance {} of 255, {} is the limit", likeness.distance, Fingerprint::COPY_BELOW)
+            }
+        };
+        let original = original.entry.hotkey;
+        return Step::fail(NAME, format!("{miner} is called a copy of {original}, and is not: {why_not}"));
     }
     let kept: Vec<&Look> = kept.into_iter().filter(|look| look.is_scored()).collect();
     for (index, one) in kept.iter().enumerate() {
-        let same = |other: &&&Look| other.is_copied_by(one) == Some(true);
+        let same = |other: &&&Look| matches!(other.relation(one), Relation::SameBytes | Relation::Copy(_));
         if let Some(other) = kept[..index].iter().find(same) {
             let (one, other) = (one.entry.hotkey, other.entry.hotkey);
             return Step::fail(NAME, format!("{one} and {other} sent one video, and neither is called a copy"));
@@ -81,44 +90,6 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
             NAME,
             format!("{backed} are copies as the file says; unchecked: who of each pair committed earlier"),
         ),
-    }
-}
-
-/// An entry, and what its video looks like.
-struct Look<'a> {
-    entry: &'a VerdictEntry,
-    fingerprint: Option<Fingerprint>,
-    is_like_source: bool,
-}
-
-impl<'a> Look<'a> {
-    fn of(entry: &'a VerdictEntry, source: &Fingerprint) -> Self {
-        let fingerprint = entry.fingerprint.as_deref().and_then(Fingerprint::from_bytes);
-        let is_like_source = fingerprint.as_ref().is_some_and(|print| print.is_copy_of(source));
-        Self { entry, fingerprint, is_like_source }
-    }
-
-    fn is_scored(&self) -> bool {
-        matches!(self.entry.status, EntryStatus::Passed | EntryStatus::Failed)
-    }
-
-    /// By the rule that samplers follow; none where a fingerprint is missing.
-    fn is_copied_by(&self, other: &Self) -> Option<bool> {
-        if self.entry.video_sha256.is_some() && self.entry.video_sha256 == other.entry.video_sha256 {
-            return Some(true);
-        }
-        let (ours, theirs) = (self.fingerprint.as_ref()?, other.fingerprint.as_ref()?);
-        Some(!self.is_like_source && !other.is_like_source && ours.is_copy_of(theirs))
-    }
-
-    fn told_distance(&self, other: &Self) -> String {
-        match (&self.fingerprint, &other.fingerprint) {
-            _ if self.is_like_source || other.is_like_source => "one of them looks like the source".to_owned(),
-            (Some(ours), Some(theirs)) => {
-                format!("distance {} of 255, {} is the limit", ours.distance(theirs), Fingerprint::COPY_BELOW)
-            }
-            _ => "other bytes".to_owned(),
-        }
     }
 }
 
