@@ -124,6 +124,7 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
         table.retain(|(_, measure, ..)| !measure.starts_with("agreement"));
         table.push((1, "text_similarity", answer / source, p.text_similarity));
     }
+    table.retain(|(_, measure, ..)| p.task.asks_for(measure));
     let part = |(aspect, measure, value, ramp): (usize, _, f32, Ramp)| Part {
         aspect,
         measure,
@@ -203,8 +204,11 @@ impl Aspects {
         let hundredfold: u32 = weighted.map(|(score, weight)| u32::from(score.0) * u32::from(weight)).sum();
         // Halves go up; all validators divide the same integers.
         let overall = Score::from_tenths(((hundredfold + 50) / 100) as u16);
-        let critical = self.first_frame_fidelity.min(self.prompt_adherence).min(self.temporal_consistency);
-        Grade { aspects: self, overall, passed: overall.0 >= policy.pass && critical.0 >= policy.critical }
+        let critical = [self.first_frame_fidelity, self.prompt_adherence, Score(1000), self.temporal_consistency];
+        // What was not asked for fails nobody.
+        let asked = critical.into_iter().zip(policy.weights).filter(|(_, weight)| *weight > 0);
+        let passed = overall.0 >= policy.pass && asked.into_iter().all(|(score, _)| score.0 >= policy.critical);
+        Grade { aspects: self, overall, passed }
     }
 
     /// A judge's aspects.

@@ -5,6 +5,7 @@
 //! `tests/aspects.rs` hold them to it, and `docs/scoring.md` has the figures.
 
 use crate::metrics::constants;
+use crate::task_type::TaskType;
 use leoma_protocol::Digest;
 
 /// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the measure.
@@ -80,6 +81,8 @@ pub struct AspectPolicy {
     pub blockiness: Ramp,
     /// Camera: whole-frame motion error.
     pub camera_error: Ramp,
+    /// What miners are given, which says what their answers are held to.
+    pub task: TaskType,
     /// Weights of the six aspects in percent, in the order of [`crate::Aspects`]; their sum is 100.
     pub weights: [u16; 6],
     /// Overall score needed, in tenths.
@@ -108,7 +111,7 @@ pub struct AspectPolicy {
 }
 
 impl AspectPolicy {
-    /// The subnet's policy.
+    /// The subnet's policy, for tasks that give a first frame and a prompt.
     pub const SUBNET: Self = Self {
         first_ms_ssim: Ramp::new(800, 960),
         first_detail: Ramp::new(30, 150),
@@ -134,7 +137,8 @@ impl AspectPolicy {
         noise: Ramp::new(40, 8),
         blockiness: Ramp::new(3000, 1400),
         camera_error: Ramp::new(1600, 800),
-        weights: [25, 25, 15, 20, 10, 5],
+        task: TaskType::Ti2v,
+        weights: TaskType::Ti2v.weights(),
         pass: 750,
         critical: 500,
         frozen_displacement: 100,
@@ -147,6 +151,12 @@ impl AspectPolicy {
         min_frames: 90,
         min_duration: 90,
     };
+
+    /// The subnet's policy for tasks of one type.
+    #[must_use]
+    pub const fn of(task: TaskType) -> Self {
+        Self { task, weights: task.weights(), ..Self::SUBNET }
+    }
 
     /// SHA-256 over the record's numbers in their order, each under its name, and over the numbers inside the measures.
     pub fn digest(&self) -> Digest {
@@ -178,6 +188,7 @@ mod tests {
         let policy = AspectPolicy::SUBNET;
         assert_eq!(policy.weights.iter().sum::<u16>(), 100);
         assert_ne!(policy.digest(), AspectPolicy { pass: 751, ..policy }.digest());
+        assert_ne!(policy.digest(), AspectPolicy::of(TaskType::I2v).digest());
         assert_ne!(policy.digest(), AspectPolicy { drift: Ramp::new(150, 41), ..policy }.digest());
     }
 }

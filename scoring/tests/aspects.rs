@@ -5,7 +5,7 @@
 mod support;
 
 use leoma_protocol::verdict::EntryStatus;
-use leoma_scoring::{AspectPolicy, DeviceChoice, Grade, Outcome, Reference, Scorer};
+use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Grade, Measures, Outcome, Reference, Scorer, TaskType};
 use support::Studio;
 
 /// Big buffers that return to the system after each use cost more than the arithmetic.
@@ -176,4 +176,30 @@ fn scores_do_not_depend_on_the_run() {
     let first = bench.scorer.score(&bench.reference, &answer).unwrap();
     let second = bench.scorer.score(&bench.reference, &answer).unwrap();
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+#[test]
+fn a_video_is_held_to_what_its_miner_was_given() {
+    let Some(bench) = Bench::new() else { return };
+    let raw = |filter: &str| match bench.spoilt(filter) {
+        Outcome::Usable { raw, .. } => raw,
+        Outcome::Unusable { status, reason, .. } => panic!("{filter}: {status:?}: {reason}"),
+    };
+    let passes = |raw: &Measures| {
+        [TaskType::Ti2v, TaskType::T2v, TaskType::I2v].map(|task| {
+            let policy = AspectPolicy::of(task);
+            Aspects::from_measures(raw, &policy).grade(&policy).passed
+        })
+    };
+    let good = raw("null");
+    assert_eq!(passes(&good), [true, true, true]);
+    // The same scene from the other side, and the same picture with another course of things.
+    assert_eq!(passes(&raw("hflip")), [false, true, false]);
+    assert_eq!(passes(&raw("rotate='0.004*n'")), [false, true, true]);
+    // Nothing of what the prompt says.
+    let unread = Measures { text_similarity: Some(0.1), source_text_similarity: Some(0.3), ..good };
+    assert_eq!(passes(&unread), [false, false, true]);
+    // What nobody asks for.
+    let pumping = raw("geq=lum='lum(X,Y)*(1+0.2*mod(N,2))':cb='cb(X,Y)':cr='cr(X,Y)'");
+    assert_eq!(passes(&pumping), [false, false, false]);
 }

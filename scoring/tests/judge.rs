@@ -98,7 +98,7 @@ fn judge(base: String) -> GeminiJudge {
 
 fn request<'a>() -> JudgeRequest<'a> {
     let thresholds = JudgeThresholds::SUBNET;
-    JudgeRequest { prompt: "a red ball rolls", first_frame_png: b"png", video_mp4: b"mp4", thresholds }
+    JudgeRequest { prompt: Some("a red ball rolls"), first_frame_png: Some(b"png"), video_mp4: b"mp4", thresholds }
 }
 
 #[tokio::test]
@@ -120,6 +120,21 @@ async fn a_grade_survives_a_full_quota_and_a_server_error() {
     assert!(seen[2].contains(&format!("x-goog-api-key: {KEY}")));
     assert!(seen[2].contains("\"mimeType\":\"video/mp4\"") && seen[2].contains("\"temperature\":0.1"));
     assert!(seen[2].contains("a red ball rolls") && seen[2].contains("manipulate"));
+}
+
+#[tokio::test]
+async fn a_judge_is_shown_what_the_miner_was_given_and_no_more() {
+    let (base, seen) = server(vec![candidate("{}"), candidate("{}"), candidate("{}")]).await;
+    let judge = judge(base);
+    let both = request();
+    for request in [both, JudgeRequest { prompt: None, ..both }, JudgeRequest { first_frame_png: None, ..both }] {
+        judge.judge(request).await.unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    let holds = |text: &str| [0, 1, 2].map(|asked: usize| seen[asked].contains(text));
+    assert_eq!(holds("a red ball rolls"), [true, false, true]);
+    assert_eq!(holds("image/png"), [true, true, false]);
+    assert_eq!(holds("always 100"), [false, true, true]);
 }
 
 #[tokio::test]

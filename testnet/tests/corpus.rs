@@ -12,6 +12,7 @@ use cli::{NETUID, Said, source_settings};
 use leoma::corpus::{ClipProof, Corpus, Seed, SkipReason, Skipped, TaskClip, TaskMetadata, clip_of, videos_to_try};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, TaskId};
 use leoma_rotation::Allowlist;
+use leoma_scoring::TaskType;
 use leoma_scoring::media::{ClipShape, Ffmpeg};
 use leoma_storage::{Key, OwnBucket, SourceBucket, TaskArtefacts};
 use leoma_testnet::corpus;
@@ -83,7 +84,8 @@ impl Bench {
             genesis: genesis(),
             validator: sampler(),
             block: BlockNumber(task_id.0 * INTERVAL + 3),
-            prompt: "a landscape".to_owned(),
+            task: TaskType::default(),
+            prompt: Some("a landscape".to_owned()),
             judge: "test".to_owned(),
             clip: clip.proof.clone(),
             evidence: Default::default(),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leoma_protocol::{Digest, Netuid};
-use leoma_scoring::{DeviceChoice, JudgeChoice};
+use leoma_scoring::{DeviceChoice, JudgeChoice, TaskType};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
@@ -162,6 +162,8 @@ pub struct Config {
     pub mesh: MeshAddresses,
     /// Where video is scored.
     pub device: DeviceChoice,
+    /// What miners are given.
+    pub task: TaskType,
     /// Who judges it.
     pub judge: JudgeChoice,
     /// The folder of the model that reads prompts.
@@ -256,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn a_task_of_words_alone_needs_a_judge_that_reads() {
+        let task = |more: &[(&str, &str)]| Config::load(&environment(&[&[("LEOMA_TASK", "t2v")], more].concat()));
+        let refused = task(&[]).unwrap_err().to_string();
+        assert!(refused.contains("LEOMA_TASK") && refused.contains("LEOMA_TEXT_MODEL"), "{refused}");
+        for more in [("LEOMA_TEXT_MODEL", "/models/clip"), ("LEOMA_JUDGE", "both"), ("LEOMA_JUDGE", "gemini")] {
+            assert_eq!(task(&[more]).unwrap().task, TaskType::T2v);
+        }
+    }
+
+    #[test]
     fn flags_win_over_environment_over_dotenv_over_file() {
         let folder = tempfile::tempdir().unwrap();
         let (file, dotenv) = (folder.path().join("leoma.toml"), folder.path().join(".env"));
@@ -280,6 +292,7 @@ mod tests {
             ("NETWORK", "http://x", "ws:// or wss://"),
             ("LEOMA_HTTP_LISTEN", "9090", "127.0.0.1:9090"),
             ("LEOMA_BOOTNODES", "/ip4/1.2.3.4/tcp/1", "/p2p/"),
+            ("LEOMA_TASK", "v2v", "ti2v, t2v or i2v"),
             ("LEOMA_DEVICE", "tpu", "auto, cuda, cuda:N or cpu"),
             ("CHUTES_GENERATE_URL", "https://chutes.ai/generate", "{slug}"),
             ("MAX_VIDEO_SIZE", "many", "MB"),

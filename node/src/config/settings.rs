@@ -106,6 +106,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
     setting("LEOMA_DEVICE", "auto, cuda, cuda:N or cpu", Some("auto"), "where video is scored"),
     setting(
+        "LEOMA_TASK",
+        "ti2v, t2v or i2v",
+        Some("ti2v"),
+        "what miners are given: a first frame and a prompt, a prompt, or a first frame",
+    ),
+    setting(
         "LEOMA_JUDGE",
         "local, gemini or both",
         Some("local"),

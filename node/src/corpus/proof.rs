@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, TaskId};
+use leoma_scoring::TaskType;
 use leoma_scoring::media::{ClipShape, Segment};
 use leoma_storage::Key;
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,12 @@ pub struct TaskMetadata {
     pub validator: Hotkey,
     /// The chain's head when the task was taken up.
     pub block: BlockNumber,
-    /// What miners were asked for.
-    pub prompt: String,
+    /// What miners were given.
+    #[serde(default)]
+    pub task: TaskType,
+    /// What they were asked for, where the task has a prompt.
+    #[serde(default)]
+    pub prompt: Option<String>,
     /// What judged.
     pub judge: String,
     /// The clip, and how it was chosen.

@@ -36,10 +36,10 @@ pub struct Chute {
 /// The request for a video, as miners know it.
 #[derive(Clone, Debug)]
 pub struct GenerateRequest {
-    /// What to show.
-    pub prompt: String,
-    /// The first frame as PNG.
-    pub first_frame: Bytes,
+    /// What to show, unless that is left to the miner.
+    pub prompt: Option<String>,
+    /// The first frame as PNG, where the task has one.
+    pub first_frame: Option<Bytes>,
     /// Frames per second.
     pub fps: u32,
     /// Frames.
@@ -48,12 +48,28 @@ pub struct GenerateRequest {
 
 #[derive(Serialize)]
 struct GenerateBody<'a> {
-    prompt: &'a str,
-    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
     fps: u32,
     frames: u32,
     resolution: &'static str,
     fast: bool,
+}
+
+impl<'a> From<&'a GenerateRequest> for GenerateBody<'a> {
+    fn from(request: &'a GenerateRequest) -> Self {
+        let base64 = |png| base64::engine::general_purpose::STANDARD.encode(png);
+        Self {
+            prompt: request.prompt.as_deref(),
+            image: request.first_frame.as_ref().map(base64),
+            fps: request.fps,
+            frames: request.frames,
+            resolution: "480p",
+            fast: true,
+        }
+    }
 }
 
 /// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict file.
@@ -127,14 +143,7 @@ impl ChutesClient {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<Bytes, AnswerFault> {
-        let body = GenerateBody {
-            prompt: &request.prompt,
-            image: base64::engine::general_purpose::STANDARD.encode(&request.first_frame),
-            fps: request.fps,
-            frames: request.frames,
-            resolution: "480p",
-            fast: true,
-        };
+        let body = GenerateBody::from(request);
         let call = || {
             let call = self.http.post(self.generate.replace("{slug}", slug)).json(&body).timeout(timeout);
             match &self.key {
@@ -198,6 +207,19 @@ mod tests {
         assert_eq!(url(""), None);
     }
 
+    #[test]
+    fn a_task_gives_a_picture_a_prompt_or_both() {
+        let body = |prompt: Option<&str>, first_frame: Option<&'static [u8]>| {
+            let first_frame = first_frame.map(Bytes::from_static);
+            let request = GenerateRequest { prompt: prompt.map(str::to_owned), first_frame, fps: 16, frames: 81 };
+            let body = serde_json::to_value(GenerateBody::from(&request)).unwrap();
+            (body.get("prompt").cloned(), body.get("image").cloned())
+        };
+        assert_eq!(body(Some("p"), Some(b"png")), (Some("p".into()), Some("cG5n".into())));
+        assert_eq!(body(Some("p"), None), (Some("p".into()), None));
+        assert_eq!(body(None, Some(b"png")), (None, Some("cG5n".into())));
+    }
+
     fn asked(address: std::net::SocketAddr) -> impl Future<Output = Result<Bytes, AnswerFault>> {
         let settings = [("CHUTES_GENERATE_URL".to_owned(), format!("http://{address}/{{slug}}"))];
         let sources = crate::config::Sources { environment: settings.into_iter().collect(), ..Default::default() };
@@ -205,8 +227,12 @@ mod tests {
         let http = Client::builder().no_proxy().build().unwrap();
         let client = ChutesClient::new(http, &config.services);
         async move {
-            let request =
-                GenerateRequest { prompt: "p".into(), first_frame: Bytes::from_static(b"png"), fps: 16, frames: 81 };
+            let request = GenerateRequest {
+                prompt: Some("p".into()),
+                first_frame: Some(Bytes::from_static(b"png")),
+                fps: 16,
+                frames: 81,
+            };
             client.generate("slug", &request, Duration::from_secs(30), 10).await
         }
     }

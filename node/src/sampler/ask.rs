@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_protocol::{BlockNumber, Hotkey};
+use leoma_scoring::TaskType;
 use leoma_scoring::media::{ClipShape, Limits};
 
 use super::Sampler;
@@ -21,15 +22,20 @@ pub(super) struct Answer {
     pub(super) latency_ms: u64,
 }
 
+/// What each miner is given.
+pub(super) fn request(task: TaskType, clip: &TaskClip, prompt: Option<&str>) -> GenerateRequest {
+    GenerateRequest {
+        prompt: prompt.filter(|_| task.gives_prompt()).map(str::to_owned),
+        first_frame: task.gives_first_frame().then(|| clip.first_frame.clone()),
+        fps: ClipShape::TASK.fps,
+        frames: ClipShape::TASK.frames,
+    }
+}
+
 impl Sampler {
     /// Asks all valid miners, a bounded number at a time. Answers come back sorted by hotkey; one miner's fault is its own.
-    pub(super) async fn ask_all(&self, miners: &MinerTable, clip: &TaskClip, prompt: &str) -> Vec<Answer> {
-        let request = GenerateRequest {
-            prompt: prompt.to_owned(),
-            first_frame: clip.first_frame.clone(),
-            fps: ClipShape::TASK.fps,
-            frames: ClipShape::TASK.frames,
-        };
+    pub(super) async fn ask_all(&self, miners: &MinerTable, clip: &TaskClip, prompt: Option<&str>) -> Vec<Answer> {
+        let request = request(self.judging.task(), clip, prompt);
         let commit_block =
             |miner| miners.miners.get(&miner).map_or_else(BlockNumber::default, |state| state.commit_block);
         let mut asked = Vec::new();

@@ -13,7 +13,7 @@ use leoma_scoring::learned::TextModel;
 use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram};
 use leoma_scoring::{
-    Aspects, Grade, Judge, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures, Outcome, Score, Scored,
+    Aspects, Grade, Judge, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures, Outcome, Score, Scored, TaskType,
 };
 
 use super::TaskError;
@@ -56,7 +56,7 @@ impl Judging {
             None => None,
         };
         let size_tolerance = config.sampling.size_tolerance;
-        let scoring = ScorerOptions { size_tolerance, text_model, ..ScorerOptions::default() };
+        let scoring = ScorerOptions { size_tolerance, task: config.task, text_model, ..ScorerOptions::default() };
         let metrics = scoring.judge_id();
         let options = PoolOptions { scoring, program, patience: Patience::default() };
         let scorer = ScorerPool::open(config.device, options).await?;
@@ -71,6 +71,11 @@ impl Judging {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What miners are given here.
+    pub(super) fn task(&self) -> TaskType {
+        self.scorer.policy().task
     }
 
     /// Where video is scored.
@@ -109,11 +114,12 @@ impl Judging {
         &self,
         reference: &SourceClip,
         clip: &TaskClip,
-        prompt: &str,
+        prompt: Option<&str>,
         answers: &[Answer],
         metrics: &Metrics,
     ) -> Result<(Vec<VerdictEntry>, BTreeMap<Hotkey, Evidence>), TaskError> {
-        let reference = &reference.clone().with_prompt(prompt);
+        let prompted = prompt.map(|prompt| reference.clone().with_prompt(prompt));
+        let reference = prompted.as_ref().unwrap_or(reference);
         let concurrent = self.scorer.clips_at_a_time();
         let mut scoring = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -131,7 +137,7 @@ impl Judging {
         &self,
         reference: &SourceClip,
         clip: &TaskClip,
-        prompt: &str,
+        prompt: Option<&str>,
         answer: &Answer,
         metrics: &Metrics,
     ) -> Result<Judged, TaskError> {
@@ -156,7 +162,7 @@ impl Judging {
     async fn entry_of(
         &self,
         clip: &TaskClip,
-        prompt: &str,
+        prompt: Option<&str>,
         answer: &Answer,
         video: &Bytes,
         scored: Scored,
@@ -181,7 +187,7 @@ impl Judging {
         };
         let request = JudgeRequest {
             prompt,
-            first_frame_png: &clip.first_frame,
+            first_frame_png: self.task().gives_first_frame().then_some(&clip.first_frame),
             video_mp4: video,
             thresholds: JudgeThresholds::SUBNET,
         };
@@ -382,7 +388,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn answers_too_large_for_us_or_for_the_judge_fail_alone() {
         use crate::corpus::{ClipProof, CorpusId, PROOF_SCHEMA, Seed};
-        use crate::miners::{ChutesClient, GenerateRequest};
+        use crate::miners::ChutesClient;
         use leoma_scoring::media::{ClipShape, Limits};
         let folder = tempfile::tempdir().unwrap();
         let (Some(clip), Some(copy)) = (scene(folder.path(), 16, 0.0), scene(folder.path(), 22, 0.2)) else { return };
@@ -426,12 +432,12 @@ mod tests {
         let clip = TaskClip { proof, mp4: clip.into(), first_frame };
 
         let chutes = ChutesClient::new(crate::services::client().unwrap(), &config.services);
-        let request = GenerateRequest {
-            prompt: "a pattern".into(),
-            first_frame: clip.first_frame.clone(),
-            fps: ClipShape::TASK.fps,
-            frames: ClipShape::TASK.frames,
-        };
+        let request = super::super::ask::request(judging.task(), &clip, Some("a pattern"));
+        assert!(request.prompt.is_some() && request.first_frame.is_some());
+        let unprompted = super::super::ask::request(TaskType::I2v, &clip, Some("a pattern"));
+        assert!(unprompted.prompt.is_none() && unprompted.first_frame.is_some());
+        let unseen = super::super::ask::request(TaskType::T2v, &clip, Some("a pattern"));
+        assert!(unseen.prompt.is_some() && unseen.first_frame.is_none());
         let mut answers = Vec::new();
         for (n, slug) in (1..).zip(["copy", "padded", "endless"]) {
             let patience = std::time::Duration::from_secs(300);
@@ -441,7 +447,8 @@ mod tests {
         }
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
         let reference = judging.reference(&clip.mp4).await.unwrap();
-        let (entries, evidence) = judging.judge_all(&reference, &clip, "a pattern", &answers, &metrics).await.unwrap();
+        let (entries, evidence) =
+            judging.judge_all(&reference, &clip, Some("a pattern"), &answers, &metrics).await.unwrap();
         let [copy, padded, endless] = &entries[..] else { panic!("an entry is missing: {entries:?}") };
         assert!(copy.reasoning.ends_with("seen"), "{copy:?}");
         let evidence = &evidence[&copy.hotkey];

@@ -183,9 +183,13 @@ impl Sampler {
         }
         let clip = self.choose_clip(task_id, corpus).await?;
         let reference = self.judging.reference(&clip.mp4).await?;
-        let prompt = self.judging.describe(&clip.mp4, &reference).await?;
-        let answers = self.ask_all(&miners, &clip, &prompt).await;
-        let (entries, evidence) = self.judging.judge_all(&reference, &clip, &prompt, &answers, &self.metrics).await?;
+        let prompt = match self.judging.task().gives_prompt() {
+            true => Some(self.judging.describe(&clip.mp4, &reference).await?),
+            false => None,
+        };
+        let asked = prompt.as_deref();
+        let answers = self.ask_all(&miners, &clip, asked).await;
+        let (entries, evidence) = self.judging.judge_all(&reference, &clip, asked, &answers, &self.metrics).await?;
         let passed = entries.iter().filter(|entry| entry.passed).count();
         self.publish(publish::Finished { task_id, head, clip, prompt, answers, entries, evidence }).await?;
         Ok(passed)

@@ -214,16 +214,16 @@ impl Judge for GeminiJudge {
     }
 
     async fn judge(&self, request: JudgeRequest<'_>) -> Result<Judgement, JudgeError> {
-        self.check_size(request.video_mp4.len() + request.first_frame_png.len())?;
+        self.check_size(request.video_mp4.len() + request.first_frame_png.map_or(0, <[u8]>::len))?;
+        let mut parts = vec![json!({"text": prompts::grading(request.prompt, request.first_frame_png.is_some())})];
+        if let Some(picture) = request.first_frame_png {
+            parts.push(json!({"text": "The conditioning first frame:"}));
+            parts.push(json!({"inlineData": {"mimeType": "image/png", "data": STANDARD.encode(picture)}}));
+        }
+        parts.extend([json!({"text": "The generated video:"}), video(request.video_mp4)]);
         let body = json!({
             "systemInstruction": {"parts": [{"text": prompts::GRADING_SYSTEM}]},
-            "contents": [{"role": "user", "parts": [
-                {"text": prompts::grading(request.prompt)},
-                {"text": "The conditioning first frame:"},
-                {"inlineData": {"mimeType": "image/png", "data": STANDARD.encode(request.first_frame_png)}},
-                {"text": "The generated video:"},
-                video(request.video_mp4),
-            ]}],
+            "contents": [{"role": "user", "parts": parts}],
             "generationConfig": {
                 "temperature": 0.1,
                 "maxOutputTokens": GRADE_TOKENS,

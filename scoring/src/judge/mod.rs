@@ -80,10 +80,10 @@ impl Judgement {
 /// What a judge is shown to grade one answer.
 #[derive(Debug, Clone, Copy)]
 pub struct JudgeRequest<'a> {
-    /// The task's prompt.
-    pub prompt: &'a str,
-    /// The conditioning first frame, PNG.
-    pub first_frame_png: &'a [u8],
+    /// The task's prompt, where it has one.
+    pub prompt: Option<&'a str>,
+    /// The conditioning first frame, PNG, where the task has one.
+    pub first_frame_png: Option<&'a [u8]>,
     /// The miner's video, MP4.
     pub video_mp4: &'a [u8],
     /// What counts as passed.

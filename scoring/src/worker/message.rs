@@ -6,6 +6,7 @@ use crate::learned::TextModel;
 use crate::measures::Measures;
 use crate::policy::AspectPolicy;
 use crate::score::{Outcome, ScoreFault, Scored};
+use crate::task_type::TaskType;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct ScorerOptions {
     pub size_tolerance: u32,
     /// Fail an answer that is the source clip itself.
     pub forbid_replay: bool,
+    /// What miners are given.
+    pub task: TaskType,
     /// The model that reads prompts.
     pub text_model: Option<TextModel>,
 }
@@ -30,7 +33,7 @@ impl Default for ScorerOptions {
     /// The subnet's.
     fn default() -> Self {
         let AspectPolicy { size_tolerance, forbid_replay, .. } = AspectPolicy::SUBNET;
-        Self { size_tolerance, forbid_replay, text_model: None }
+        Self { size_tolerance, forbid_replay, task: TaskType::default(), text_model: None }
     }
 }
 
@@ -38,8 +41,8 @@ impl ScorerOptions {
     /// The subnet's policy with these options.
     #[must_use]
     pub fn policy(&self) -> AspectPolicy {
-        let Self { size_tolerance, forbid_replay, .. } = *self;
-        AspectPolicy { size_tolerance, forbid_replay, ..AspectPolicy::SUBNET }
+        let Self { size_tolerance, forbid_replay, task, .. } = *self;
+        AspectPolicy { size_tolerance, forbid_replay, ..AspectPolicy::of(task) }
     }
 
     /// What grades by them, for a judge's id: the policy, and the model where there is one.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use leoma_scoring::JudgeChoice;
+use leoma_scoring::{JudgeChoice, TaskType};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::LaunchError;
@@ -65,6 +65,10 @@ pub struct LaunchArgs {
     /// Seconds after which a run without agreement fails; by default as many as the epochs need, and some.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// What miners are given: ti2v (first frame and prompt) or i2v (a first frame). The stand-in miners know clips by their
+    /// first frame, so there is no t2v.
+    #[arg(long, default_value = "ti2v", value_parser = known_task)]
+    task: TaskType,
     /// Who judges: local (the metrics alone), gemini (a stand-in that likes everything) or both.
     #[arg(long, default_value = "both")]
     judge: JudgeChoice,
@@ -180,6 +184,7 @@ impl LaunchArgs {
             folder: self.dir.clone(),
             keep: self.keep,
             device: self.device.clone(),
+            task: self.task,
             judge: self.judge,
             ..Options::default()
         }
@@ -221,6 +226,13 @@ pub(crate) async fn stop_signal() {
     let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
     let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     futures::future::select_all(any).await;
+}
+
+fn known_task(text: &str) -> Result<TaskType, String> {
+    match text.parse()? {
+        TaskType::T2v => Err("the stand-in miners know clips by their first frame: ti2v or i2v".to_owned()),
+        task => Ok(task),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use leoma_scoring::JudgeChoice;
+use leoma_scoring::{JudgeChoice, TaskType};
 
 use super::accounts::HOTKEY_NAME;
 use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
@@ -104,6 +104,8 @@ pub(super) struct ValidatorSettings<'a> {
     pub(super) task_seconds: u64,
     /// `auto`, `cuda` or `cpu`.
     pub(super) device: &'a str,
+    /// What miners are given.
+    pub(super) task: TaskType,
     /// Who judges.
     pub(super) judge: JudgeChoice,
 }
@@ -126,6 +128,7 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
         ("CHUTES_GENERATE_URL", &services.chutes_generate),
         ("CHUTES_API_KEY", &plan.seed.hex(CHUTES_KEY_PURPOSE)),
         ("HF_API_URL", &services.hugging_face),
+        ("LEOMA_TASK", &settings.task.to_string()),
         ("LEOMA_JUDGE", &settings.judge.to_string()),
         ("R2_OWN_ENDPOINT", &addresses.storage),
         ("R2_OWN_REGION", "auto"),

@@ -178,6 +178,7 @@ impl Starting<'_> {
                 state: &state,
                 task_seconds: self.options.interval * self.options.block_time / 1000,
                 device: &self.options.device,
+                task: self.options.task,
                 judge: self.options.judge,
             });
             write_private(&folder.join(".env"), &environment::dotenv(&environment))?;

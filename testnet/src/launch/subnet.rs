@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
 use leoma_protocol::Netuid;
-use leoma_scoring::JudgeChoice;
+use leoma_scoring::{JudgeChoice, TaskType};
 use subxt::rpcs::RpcClient;
 
 use super::LaunchError;
@@ -57,6 +57,8 @@ pub struct Options {
     pub keep: bool,
     /// Where validators score: `auto`, `cuda` or `cpu`.
     pub device: String,
+    /// What miners are given.
+    pub task: TaskType,
     /// Who judges.
     pub judge: JudgeChoice,
     /// Whether each validator runs in a network namespace of its own, so that the network between them can be hurt. Needs
@@ -77,6 +79,7 @@ impl Default for Options {
             folder: None,
             keep: false,
             device: "auto".into(),
+            task: TaskType::Ti2v,
             judge: JudgeChoice::Both,
             namespaces: false,
         }

@@ -38,7 +38,7 @@ pub struct Miner {
 /// What a validator asks, as deployments of the subnet take it.
 #[derive(Debug, Deserialize)]
 struct Request {
-    prompt: String,
+    prompt: Option<String>,
     image: String,
     #[serde(default = "clip_rate")]
     fps: u32,
@@ -72,7 +72,7 @@ async fn generate(
     Json(request): Json<Request>,
 ) -> Response {
     let refuse = |message: &str| (StatusCode::BAD_REQUEST, Json(json!({"detail": message}))).into_response();
-    if request.prompt.is_empty() {
+    if request.prompt.is_some_and(|prompt| prompt.is_empty()) {
         return refuse("prompt is empty");
     }
     if (request.fps, request.frames, request.resolution.as_str()) != (FRAME_RATE, CLIP_FRAMES, "480p") {

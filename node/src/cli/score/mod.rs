@@ -10,7 +10,7 @@ use clap::Args;
 use leoma_scoring::learned::TextModel;
 use leoma_scoring::media::{Limits, read_bounded};
 use leoma_scoring::worker::ScorerOptions;
-use leoma_scoring::{DeviceChoice, Outcome, Scorer};
+use leoma_scoring::{DeviceChoice, Outcome, Scorer, TaskType};
 
 use report::Report;
 
@@ -37,6 +37,10 @@ pub(super) struct ScoreArgs {
     /// prompt.
     #[arg(long, value_name = "FOLDER", env = "LEOMA_TEXT_MODEL")]
     text_model: Option<PathBuf>,
+    /// What the miner was given: ti2v (first frame and prompt), t2v (a prompt) or i2v (a first frame). A video is held to
+    /// that only.
+    #[arg(long, value_name = "TYPE", default_value = "ti2v", env = "LEOMA_TASK")]
+    task: TaskType,
     /// Fail a video that is the source clip itself.
     #[arg(long, requires = "source")]
     forbid_replay: bool,
@@ -71,7 +75,12 @@ impl ScoreArgs {
     /// The scorer, and what a verdict would call it.
     fn open(&self) -> anyhow::Result<(Scorer, String)> {
         let text_model = self.text_model.as_deref().map(TextModel::at).transpose()?;
-        let options = ScorerOptions { forbid_replay: self.forbid_replay, text_model, ..ScorerOptions::default() };
+        let options = ScorerOptions {
+            forbid_replay: self.forbid_replay,
+            task: self.task,
+            text_model,
+            ..ScorerOptions::default()
+        };
         let scorer = Scorer::open(self.device, options.policy())?;
         let scorer = match &options.text_model {
             Some(model) => scorer.with_text_model(model)?,

@@ -1,0 +1,107 @@
+//! What a miner is given, and what its answer is held to for it.
+//!
+//! | type | given | an answer is not held to | weights of the aspects, in percent |
+//! |---|---|---|---|
+//! | `ti2v` | first frame and prompt | – | 25, 25, 15, 20, 10, 5 |
+//! | `t2v` | prompt | the source's picture, and what lies where in it and when | 0, 40, 20, 25, 10, 5 |
+//! | `i2v` | first frame | what happens in the source: anything does that moves as much | 35, 15, 20, 20, 10, 0 |
+//!
+//! An aspect for which nothing is left has full marks and no weight. Nothing by place is left where the miner had not both
+//! picture and prompt: another camera or another course of things puts everything elsewhere. So the metrics alone say little of
+//! what a `t2v` or `i2v` answer shows; a model that reads the prompt, or Gemini, says that.
+
+use serde::{Deserialize, Serialize};
+
+/// What a miner is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskType {
+    /// A first frame and a prompt.
+    #[default]
+    Ti2v,
+    /// A prompt.
+    T2v,
+    /// A first frame.
+    I2v,
+}
+
+impl TaskType {
+    /// Whether miners are given the first frame.
+    pub const fn gives_first_frame(self) -> bool {
+        !matches!(self, Self::T2v)
+    }
+
+    /// Whether miners are given a prompt.
+    pub const fn gives_prompt(self) -> bool {
+        !matches!(self, Self::I2v)
+    }
+
+    /// Weights of the six aspects in percent, in the order of [`crate::Aspects`].
+    pub const fn weights(self) -> [u16; 6] {
+        match self {
+            Self::Ti2v => [25, 25, 15, 20, 10, 5],
+            Self::T2v => [0, 40, 20, 25, 10, 5],
+            Self::I2v => [35, 15, 20, 20, 10, 0],
+        }
+    }
+
+    /// Whether an answer is held to a measure: it has to follow from what its miner was given.
+    pub(crate) fn asks_for(self, measure: &str) -> bool {
+        // What lies where in the picture, and when: only picture and prompt together say that.
+        let by_place = [
+            "agreement",
+            "agreement_low",
+            "content_colour",
+            "content_chroma",
+            "content_local",
+            "drift",
+            "flow_error",
+            "motion_amount",
+            "motion_excess",
+        ];
+        match self {
+            Self::Ti2v => true,
+            Self::T2v => !by_place.contains(&measure) && !measure.starts_with("first_"),
+            Self::I2v => !by_place.contains(&measure) && !["text_similarity", "camera_error"].contains(&measure),
+        }
+    }
+}
+
+impl std::str::FromStr for TaskType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "ti2v" => Ok(Self::Ti2v),
+            "t2v" => Ok(Self::T2v),
+            "i2v" => Ok(Self::I2v),
+            _ => Err("a task is ti2v, t2v or i2v".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for TaskType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ti2v => "ti2v",
+            Self::T2v => "t2v",
+            Self::I2v => "i2v",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_weights_are_percents() {
+        for task in [TaskType::Ti2v, TaskType::T2v, TaskType::I2v] {
+            assert_eq!(task.to_string().parse(), Ok(task));
+            assert_eq!(serde_json::to_value(task).unwrap(), task.to_string());
+            assert_eq!(task.weights().iter().sum::<u16>(), 100);
+            assert_eq!(task.weights()[0] > 0, task.gives_first_frame());
+        }
+        assert!("TI2V".parse::<TaskType>().is_err());
+    }
+}
