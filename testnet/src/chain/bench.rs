@@ -18,9 +18,14 @@ const SAMPLES: u32 = 10;
 const GROWTH_PER_BLOCK: u64 = 150;
 /// What allocator and sweeps may add, bytes.
 const GROWTH_NOISE: u64 = 24 << 20;
+/// Growth is judged if the first half of the blocks was at least so many: a process that just started fills its
+/// allocator's pools, by tens of megabytes.
+const LEAST_BLOCKS: u32 = 10_000;
+/// And so many times the kept states: the index holds them twice between sweeps.
+const LEAST_SWEEPS: u32 = 3;
 
 /// Run many epochs of a subnet one after another and watch the memory of this process. Fails if the second half of them
-/// takes more than a fixed allowance above the first.
+/// takes more than a fixed allowance above the first; too few of them are not judged.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct BenchArgs {
     /// Epochs.
@@ -63,7 +68,8 @@ struct Report {
     samples: Vec<Sample>,
     /// Resident memory at the end, less that at half way.
     growth_bytes: i64,
-    allowed_bytes: u64,
+    /// None where it is too early to tell.
+    allowed_bytes: Option<u64>,
 }
 
 impl BenchArgs {
@@ -76,9 +82,7 @@ impl BenchArgs {
         } else {
             print_table(&report);
         }
-        let met = report.growth_bytes <= i64::try_from(report.allowed_bytes)?;
-        ensure!(met, "memory grew by {} bytes, more than {}", report.growth_bytes, report.allowed_bytes);
-        Ok(())
+        report.judge()
     }
 
     async fn measure(&self, dir: PathBuf) -> anyhow::Result<Report> {
@@ -111,7 +115,7 @@ impl BenchArgs {
             neurons: self.neurons,
             kept_states: self.keep_states,
             growth_bytes: i64::try_from(end.resident_bytes)? - i64::try_from(half.resident_bytes)?,
-            allowed_bytes: GROWTH_NOISE + GROWTH_PER_BLOCK * u64::from(end.block - half.block),
+            allowed_bytes: allowed_bytes(half.block, end.block, self.keep_states),
             samples,
         })
     }
@@ -134,6 +138,20 @@ impl BenchArgs {
         let subnet = SubnetGenesis { weights_rate_limit: 1, ..subnet };
         GenesisConfig { name: "bench".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() }
     }
+}
+
+impl Report {
+    fn judge(&self) -> anyhow::Result<()> {
+        let Some(allowed) = self.allowed_bytes else { return Ok(()) };
+        let met = self.growth_bytes <= i64::try_from(allowed)?;
+        ensure!(met, "memory grew by {} bytes, more than {allowed}", self.growth_bytes);
+        Ok(())
+    }
+}
+
+fn allowed_bytes(half: u32, end: u32, kept_states: u32) -> Option<u64> {
+    let settled = half >= LEAST_BLOCKS.max(kept_states.saturating_mul(LEAST_SWEEPS));
+    settled.then(|| GROWTH_NOISE + GROWTH_PER_BLOCK * u64::from(end - half))
 }
 
 /// A key by name.
@@ -189,5 +207,31 @@ fn print_table(report: &Report) {
         println!("{epoch:>8} {block:>10} {resident:>14.1} {journal:>13.1} {epoch_ms:>10.2}");
     }
     let growth = report.growth_bytes as f64 / f64::from(1_u32 << 20);
-    println!("second half: {growth:+.1} MiB of {:.1} allowed", mebibytes(report.allowed_bytes));
+    match report.allowed_bytes {
+        Some(allowed) => println!("second half: {growth:+.1} MiB of {:.1} allowed", mebibytes(allowed)),
+        None => println!("second half: {growth:+.1} MiB, too few blocks to judge"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_judged_once_memory_has_settled() {
+        assert_eq!(allowed_bytes(20, 40, 8), None);
+        assert_eq!(allowed_bytes(20_000, 40_000, super::super::DEFAULT_KEPT_STATES), None);
+        let allowed = allowed_bytes(50_000, 100_000, super::super::DEFAULT_KEPT_STATES);
+        assert_eq!(allowed, Some((24 << 20) + 7_500_000));
+        let report = |growth_bytes, allowed_bytes| Report {
+            tempo: 100,
+            neurons: 64,
+            kept_states: 8,
+            samples: Vec::new(),
+            growth_bytes,
+            allowed_bytes,
+        };
+        assert!(report(1 << 24, allowed).judge().is_ok() && report(1 << 30, None).judge().is_ok());
+        assert!(report(1 << 25, allowed).judge().is_err());
+    }
 }
