@@ -278,7 +278,9 @@ async fn miners_refuse_what_is_no_request() {
         (json!({"prompt": "p", "image": "*", "fps": 16, "frames": 81, "resolution": "480p"}), 400),
         (json!({"prompt": "p", "image": "AAAA", "fps": 24, "frames": 81, "resolution": "480p"}), 400),
         (json!({"prompt": "", "image": "AAAA"}), 400),
-        (json!({"image": "AAAA"}), 422),
+        // No prompt is a task of its own, no picture is none that they know.
+        (json!({"prompt": "p"}), 422),
+        (json!({"image": "AAAA"}), 500),
         (json!({"prompt": "p", "image": "AAAA"}), 500),
     ] {
         let answer = world.client.post(&url).bearer_auth(CHUTES_KEY).json(&body).send().await.unwrap();
