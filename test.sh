@@ -10,7 +10,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=testnet/install.sh
 source "$root/testnet/install.sh"
 
-install_missing
+for_tests=1 install_missing
 find_rust
 cd "$root"
 # The whole-system tests start both programs, so these are built first.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by test.sh and testnet/launch.sh: makes sure that ffmpeg, a C compiler and Rust are there.
-# Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
+# With for_tests set, what only tests need too. Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -16,9 +16,18 @@ missing_packages() {
   { have cc && have c++ && have make && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - 2>/dev/null; } || echo build-essential
 }
 
+# Vulkan on the CPU, and the loader that finds it.
+missing_for_tests() {
+  compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || echo mesa-vulkan-drivers
+  ldconfig -p | grep -q libvulkan.so.1 || echo libvulkan1
+}
+
 install_missing() {
   local packages
-  mapfile -t packages < <(missing_packages)
+  mapfile -t packages < <(
+    missing_packages
+    if [ -n "${for_tests:-}" ]; then missing_for_tests; fi
+  )
   [ "${#packages[@]}" -eq 0 ] && return 0
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi

@@ -6,10 +6,14 @@
 mod pictures;
 
 use burn::backend::Flex;
+use burn::tensor::backend::Backend;
+use burn_wgpu::{Vulkan, WgpuDevice};
 use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
 
 /// Differences up to this part of the value count as rounding.
 const TOLERANCE: f32 = 2e-5;
+/// The same on a GPU, whose kernels may fuse and reorder.
+const GPU_TOLERANCE: f32 = 1e-4;
 const FRAMES: usize = 3;
 
 /// Sides: even, odd, not a multiple of anything, and the least that multi-scale similarity takes.
@@ -92,13 +96,14 @@ fn values<'a, K: Kernels<'a>>(
     ]
 }
 
-#[test]
-fn loops_and_tensors_give_the_same_values() {
+/// Holds what tensors give to what the loops give, on pictures of each size.
+fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)], tolerance: f32) {
     let mut worst = std::collections::BTreeMap::<&str, f32>::new();
-    for (size, (height, width)) in SIZES.into_iter().enumerate() {
-        for (name, clips) in clips(height, width) {
-            let loops = values(&Host, &clips, (height, width));
-            let tensors = values(&Tensors::<Flex>::new(Default::default()), &clips, (height, width));
+    for (height, width) in sizes {
+        let size = (*height, *width);
+        for (name, clips) in clips(*height, *width) {
+            let loops = values(&Host, &clips, size);
+            let tensors = values(&Tensors::<B>::new(device.clone()), &clips, size);
             for ((metric, loops), (_, tensors)) in loops.iter().zip(&tensors) {
                 assert_eq!(loops.len(), tensors.len(), "{metric}");
                 for (index, (a, b)) in loops.iter().zip(tensors).enumerate() {
@@ -107,14 +112,31 @@ fn loops_and_tensors_give_the_same_values() {
                     let worst = worst.entry(metric).or_default();
                     *worst = worst.max(difference);
                     assert!(
-                        difference <= TOLERANCE,
-                        "{metric} of {name}, size {size}, value {index}: {a} in loops, {b} on tensors"
+                        difference <= tolerance,
+                        "{metric} of {name}, {size:?}, value {index}: {a} in loops, {b} on tensors"
                     );
                 }
             }
         }
     }
     println!("{worst:?}");
+}
+
+#[test]
+fn loops_and_tensors_give_the_same_values() {
+    compare::<Flex>(&Default::default(), &SIZES, TOLERANCE);
+}
+
+/// CUDA runs the same kernels, compiled from the same source by another compiler.
+#[test]
+fn kernels_of_a_gpu_give_the_same_values_on_vulkan() {
+    let drivers = std::fs::read_dir("/usr/share/vulkan/icd.d").map_or(0, Iterator::count);
+    if drivers == 0 {
+        println!("skipped: no Vulkan driver in /usr/share/vulkan/icd.d; install mesa-vulkan-drivers");
+        return;
+    }
+    // Lavapipe is a CPU to wgpu.
+    compare::<Vulkan>(&WgpuDevice::Cpu, &SIZES[2..], GPU_TOLERANCE);
 }
 
 #[test]
