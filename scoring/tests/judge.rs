@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+use leoma_scoring::TaskType;
 use leoma_scoring::judge::{
     ApiKey, GeminiConfig, GeminiJudge, Judge, JudgeAnswer, JudgeError, JudgeRequest, JudgeThresholds,
 };
@@ -139,10 +140,13 @@ async fn a_judge_is_shown_what_the_miner_was_given_and_no_more() {
 
 #[tokio::test]
 async fn a_description_asks_with_its_own_settings() {
-    let (base, seen) = server(vec![candidate("  A ball rolls left.  ")]).await;
-    assert_eq!(judge(base).describe(b"mp4").await.unwrap(), "A ball rolls left.");
+    let (base, seen) = server(vec![candidate("  A ball rolls left.  "); 2]).await;
+    let judge = judge(base);
+    assert_eq!(judge.describe(b"mp4", TaskType::Ti2v).await.unwrap(), "A ball rolls left.");
+    judge.describe(b"mp4", TaskType::T2v).await.unwrap();
     let seen = seen.lock().unwrap();
     assert!(seen[0].contains("\"temperature\":0.2") && seen[0].contains("\"maxOutputTokens\":400"));
+    assert!(seen[0].contains("first frame") && !seen[1].contains("first frame"));
 }
 
 #[tokio::test]
@@ -166,12 +170,12 @@ async fn a_judge_that_is_down_is_an_error_without_the_key() {
 #[tokio::test]
 async fn an_endless_an_empty_and_a_blocked_reply_are_errors() {
     let endless = reply("200 OK", &"x".repeat(2 << 20));
-    let error = judge(server(vec![endless]).await.0).describe(b"mp4").await.unwrap_err();
+    let error = judge(server(vec![endless]).await.0).describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
     assert!(error.to_string().contains("over 1048576 bytes"), "{error}");
     let blocked = reply("200 OK", r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#);
-    let error = judge(server(vec![blocked]).await.0).describe(b"mp4").await.unwrap_err();
+    let error = judge(server(vec![blocked]).await.0).describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
     assert!(error.to_string().contains("SAFETY"), "{error}");
-    let error = judge("http://127.0.0.1:1".to_owned()).describe(b"mp4").await.unwrap_err();
+    let error = judge("http://127.0.0.1:1".to_owned()).describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
     assert!(error.to_string().contains("cannot connect"), "{error}");
 }
 
@@ -186,7 +190,7 @@ async fn a_reply_that_never_comes_times_out() {
         timeout: Duration::from_millis(50),
         ..GeminiConfig::new(ApiKey::new(KEY))
     };
-    let error = GeminiJudge::new(config).unwrap().describe(b"mp4").await.unwrap_err();
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
     assert!(error.to_string().contains("timeout"), "{error}");
 }
 
@@ -195,14 +199,14 @@ async fn a_pause_that_the_budget_has_no_room_for_is_not_made() {
     let busy = reply("503 Service Unavailable\r\nretry-after: 30", "");
     let (base, seen) = server(vec![busy]).await;
     let config = GeminiConfig { base, budget: Duration::from_secs(20), ..GeminiConfig::new(ApiKey::new(KEY)) };
-    let error = GeminiJudge::new(config).unwrap().describe(b"mp4").await.unwrap_err();
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
     assert!(matches!(&error, JudgeError::Unreachable { attempts: 1, .. }), "{error}");
     assert_eq!(seen.lock().unwrap().len(), 1);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let config = GeminiConfig { base, budget: Duration::from_millis(50), ..GeminiConfig::new(ApiKey::new(KEY)) };
-    let error = GeminiJudge::new(config).unwrap().describe(b"mp4").await.unwrap_err();
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
     assert!(error.to_string().contains("no time is left"), "{error}");
 }
 

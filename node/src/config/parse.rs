@@ -126,9 +126,9 @@ impl Reader<'_> {
         let task = self.parsed("LEOMA_TASK", |text| text.parse().ok())?;
         let judge: JudgeChoice = self.parsed("LEOMA_JUDGE", |text| text.parse().ok())?;
         let text_model = self.optional_path("LEOMA_TEXT_MODEL")?;
-        if task == TaskType::T2v && !judge.asks_gemini() && text_model.is_none() {
-            let reason =
-                "`t2v`, and nothing here reads prompts: set LEOMA_TEXT_MODEL, or LEOMA_JUDGE to gemini or both";
+        if task == TaskType::T2v && !judge.asks_gemini() {
+            // Our own description says what moves, and relies on the first frame for what is to be seen.
+            let reason = "`t2v`, and nothing here can describe a picture in words: set LEOMA_JUDGE to gemini or both";
             return Err(self.refuse_because("LEOMA_TASK", Some(reason.to_owned())));
         }
         Ok((task, judge, text_model))

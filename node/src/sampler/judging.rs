@@ -104,7 +104,7 @@ impl Judging {
     /// The prompt of a clip: Gemini's where it is asked at all, else words for what was measured.
     pub(super) async fn describe(&self, clip: &Bytes, reference: &SourceClip) -> Result<String, JudgeError> {
         match &self.gemini {
-            Some(gemini) => gemini.describe(clip).await,
+            Some(gemini) => gemini.describe(clip, self.task()).await,
             None => Ok(reference.description().to_owned()),
         }
     }

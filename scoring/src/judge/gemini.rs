@@ -1,6 +1,7 @@
 //! Google's Gemini over its REST interface: `POST {base}/v1beta/models/{model}:generateContent`.
 
 use super::{Judge, JudgeError, JudgeRequest, Judgement, prompts};
+use crate::task_type::TaskType;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -203,10 +204,10 @@ impl Judge for GeminiJudge {
         format!("gemini:{}", self.config.model)
     }
 
-    async fn describe(&self, clip_mp4: &[u8]) -> Result<String, JudgeError> {
+    async fn describe(&self, clip_mp4: &[u8], task: TaskType) -> Result<String, JudgeError> {
         self.check_size(clip_mp4.len())?;
         let body = json!({
-            "contents": [{"role": "user", "parts": [{"text": prompts::DESCRIPTION}, video(clip_mp4)]}],
+            "contents": [{"role": "user", "parts": [{"text": prompts::description(task.gives_first_frame())}, video(clip_mp4)]}],
             "generationConfig": {"temperature": 0.2, "maxOutputTokens": DESCRIPTION_TOKENS},
         });
         let text = self.ask(body).await?.text;

@@ -12,6 +12,7 @@ mod python;
 pub use answer::{JudgeAnswer, JudgeAspects, JudgeThresholds};
 pub use gemini::{ApiKey, GeminiConfig, GeminiJudge};
 
+use crate::task_type::TaskType;
 use async_trait::async_trait;
 
 /// Most characters of a judge's raw answer that are kept: one with its lists in full has half of that.
@@ -96,11 +97,11 @@ pub trait Judge: Send + Sync {
     /// Names the judge in verdict files, e.g. `gemini:gemini-2.5-flash`.
     fn id(&self) -> String;
 
-    /// A prompt of 50 to 90 words for the clip, motion first.
+    /// A prompt of 50 to 90 words for the clip: motion first where the task gives the first frame too.
     ///
     /// # Errors
     /// The judge could not be asked, or said nothing.
-    async fn describe(&self, clip_mp4: &[u8]) -> Result<String, JudgeError>;
+    async fn describe(&self, clip_mp4: &[u8], task: TaskType) -> Result<String, JudgeError>;
 
     /// The judge's answer, normalised and as it came.
     ///
