@@ -6,7 +6,7 @@ use super::endpoints::Node;
 use super::subnet::Seen;
 use super::{Check, limited};
 use crate::chain::{Chain as _, WeightMode};
-use crate::weights::beacon::Beacon;
+use crate::weights::beacon::{Beacon, PERIOD};
 
 /// The newest version of timelocked commits that this program makes.
 const KNOWN_VERSION: u16 = 4;
@@ -76,7 +76,7 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
         }
         Ok(Some(newest)) => {
             let behind = due.saturating_sub(newest);
-            let finding = format!("newest pulse is of round {newest}, {} s old", behind.saturating_mul(3));
+            let finding = format!("newest pulse is of round {newest}, {} s old", behind.saturating_mul(PERIOD));
             if behind <= MAX_ROUNDS_BEHIND {
                 Check::pass(NAME, finding)
             } else {

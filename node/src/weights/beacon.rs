@@ -21,7 +21,7 @@ use crate::chain::WeightVector;
 /// When round 1 of drand's quicknet was due, Unix seconds.
 const GENESIS: u64 = 1_692_803_367;
 /// Seconds from one of its rounds to the next.
-const PERIOD: u64 = 3;
+pub(crate) const PERIOD: u64 = 3;
 /// Blocks after the reveal epoch's first one at which the round is due, as the subnet's other tools choose it: before, a
 /// commit could be opened in the epoch it must stay closed in.
 const BLOCKS_INTO_EPOCH: u64 = 3;

@@ -197,6 +197,7 @@ fn things_in_a_fast_pan() {
 fn a_faint_zoom() {
     compare_all(&SCENES[4]);
 }
+
 #[test]
 fn blurred_forms_in_a_slow_pan() {
     compare_all(&SCENES[5]);

@@ -232,6 +232,15 @@ impl Drop for ChainHandle {
 mod tests {
     use super::*;
 
+    async fn until(done: impl Fn() -> bool) {
+        let polls = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), polls).await.expect("an end within a minute");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_fault_that_stopped_the_producer_is_told_when_the_chain_is_stopped() {
         let dir = tempfile::tempdir().unwrap();
@@ -243,13 +252,9 @@ mod tests {
             ..ChainConfig::new(dir.path(), GenesisConfig::default())
         };
         let chain = spawn(config).await.unwrap();
-        while chain.best_number() == 0 {
-            tokio::time::sleep(block_time).await;
-        }
+        until(|| chain.best_number() > 0).await;
         chain.controls().step(1).await.unwrap();
-        while chain.producer.as_ref().is_some_and(|producer| !producer.is_finished()) {
-            tokio::time::sleep(block_time).await;
-        }
+        until(|| chain.producer.as_ref().is_none_or(JoinHandle::is_finished)).await;
         let error = chain.stop().await.unwrap_err();
         assert!(matches!(error, ChainError::Execution(_)), "{error}");
     }
