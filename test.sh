@@ -10,7 +10,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=testnet/install.sh
 source "$root/testnet/install.sh"
 
-for_tests=1 install_missing
+install_missing
+install_for_tests
 find_rust
 cd "$root"
 # The whole-system tests start both programs, so these are built first.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by test.sh and testnet/launch.sh: makes sure that ffmpeg, a C compiler and Rust are there.
-# With for_tests set, what only tests need too. Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
+# Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -16,18 +16,9 @@ missing_packages() {
   { have cc && have c++ && have make && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - 2>/dev/null; } || echo build-essential
 }
 
-# Vulkan on the CPU, and the loader that finds it.
-missing_for_tests() {
-  compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || echo mesa-vulkan-drivers
-  ldconfig -p | grep -q libvulkan.so.1 || echo libvulkan1
-}
-
 install_missing() {
   local packages
-  mapfile -t packages < <(
-    missing_packages
-    if [ -n "${for_tests:-}" ]; then missing_for_tests; fi
-  )
+  mapfile -t packages < <(missing_packages)
   [ "${#packages[@]}" -eq 0 ] && return 0
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
@@ -44,6 +35,17 @@ install_missing() {
   "${as_root[@]}" apt-get update -qq || fail "package lists could not be updated; run: $by_hand"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 ||
     fail "could not install ${packages[*]}; run: $by_hand"
+}
+
+# Vulkan on the CPU, for the tests of a GPU's kernels. Without it they are skipped, and say so.
+install_for_tests() {
+  compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null && return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
+  say "installing mesa-vulkan-drivers"
+  { have apt-get && "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers >&2; } ||
+    say "leoma: mesa-vulkan-drivers could not be installed; the kernels of a GPU are not tested here"
 }
 
 # Needs $root, the checkout: inside it, rustup takes the version that rust-toolchain.toml names.

@@ -7,7 +7,7 @@
 //! | aspect | parts |
 //! |---|---|
 //! | first frame fidelity | of the first frame: MS-SSIM after registration, sharpness, brightness and chroma at low resolution |
-//! | prompt adherence | likeness of the change over time to the source's (mean, and where it is least), or likeness to the prompt against the source's where a model reads it; the amount of change, brightness and chroma over time and where they differ most |
+//! | prompt adherence | likeness of the change over time to the source's (mean, and where it is least); likeness to the prompt against the source's where a model reads it; the amount of change, brightness and chroma over time and where they differ most |
 //! | motion quality | optical flow against the source's: error, amount, smoothness; frames held |
 //! | temporal consistency | pumping, local change that the source does not have, drift, frames held, returns to what was shown before |
 //! | visual quality | sharpness, noise and block edges against the source |
@@ -107,6 +107,7 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
         (2, "motion_smoothness", rough, p.motion_roughness),
         (2, "held", m.held, p.motion_held),
         (3, "flicker", m.flicker, p.flicker),
+        (3, "pumping", m.pumping, p.flicker),
         (3, "motion_excess", m.motion_excess, p.motion_excess),
         (3, "drift", m.drift, p.drift),
         (3, "held", m.held, p.time_held),
@@ -116,12 +117,11 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
         (4, "blockiness", m.blockiness, p.blockiness),
         (5, "camera_error", m.camera_error, p.camera_error),
     ];
-    // A model that reads the prompt says better whether it was followed than likeness to one video of it. Where it finds
-    // nothing of the prompt in the source either, it does not understand this prompt.
+    // A model that reads the prompt sees what is shown and not how it moves, so it joins what is measured and replaces nothing.
+    // Where it finds next to nothing of the prompt in the source either, it does not understand this prompt.
     if let (Some(answer), Some(source)) = (m.text_similarity, m.source_text_similarity)
-        && source > 0.0
+        && source * 1000.0 >= p.text_least as f32
     {
-        table.retain(|(_, measure, ..)| !measure.starts_with("agreement"));
         table.push((1, "text_similarity", answer / source, p.text_similarity));
     }
     table.retain(|(_, measure, ..)| p.task.asks_for(measure));
@@ -231,6 +231,7 @@ impl Aspects {
 mod tests {
     use super::*;
     use crate::judge::JudgeThresholds;
+    use crate::task_type::TaskType;
     use proptest::prelude::*;
 
     fn aspects(tenths: [u16; 6]) -> Aspects {
@@ -255,6 +256,19 @@ mod tests {
         let both = aspects([900; 6]).with_judge(&answer);
         assert_eq!(both.in_order().map(Score::tenths), [900, 400, 900, 600, 900, 900]);
         assert_eq!(Aspects::from_judge(&answer).in_order().map(Score::tenths), [950, 400, 0, 600, 10, 0]);
+    }
+
+    #[test]
+    fn what_a_task_does_not_ask_for_is_a_measure() {
+        let policy = AspectPolicy::SUBNET;
+        let read = Measures { text_similarity: Some(1.0), source_text_similarity: Some(1.0), ..Measures::default() };
+        let known: Vec<&str> = parts(&read, &policy).into_iter().map(|part| part.measure).collect();
+        for task in [TaskType::T2v, TaskType::I2v] {
+            let held: Vec<&str> = parts(&read, &AspectPolicy::of(task)).into_iter().map(|part| part.measure).collect();
+            let left: Vec<&str> = known.iter().copied().filter(|measure| !held.contains(measure)).collect();
+            let by_place = TaskType::BY_PLACE.iter().all(|measure| left.contains(measure));
+            assert!(by_place && held.contains(&"pumping") && held.contains(&"displacement"), "{task}: {left:?}");
+        }
     }
 
     proptest! {

@@ -16,7 +16,7 @@ pub(crate) const ROUNDING: f32 = 0.1 / 255.0;
 pub(crate) const FLAT: f32 = 1e-6;
 
 /// Raw measures of an answer against its source clip. Distances are parts of the full range 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Multi-scale structural similarity of the first frames after registration, 0 to 1.
     pub first_ms_ssim: f32,
@@ -80,6 +80,8 @@ pub struct Measures {
     pub longest_hold: f32,
     /// Mean brightness pumping per step that the source does not have.
     pub flicker: f32,
+    /// Brightness pumping per step, on average, above the source's, whenever it comes.
+    pub pumping: f32,
     /// Mean local change per step that the source does not have.
     pub motion_excess: f32,
     /// Mean sharpness against the source's, the smaller over the larger, 0 to 1.
@@ -180,6 +182,7 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
         held: held_fraction(&answer.steps, &source.steps),
         longest_hold: longest_hold(&answer.steps, &source.steps),
         flicker: mean(&kernels.flicker(&answer.luma, &source.luma)),
+        pumping: (pumping(kernels, answer) - pumping(kernels, source)).max(0.0),
         motion_excess: mean(&kernels.motion_excess(&answer.luma, &source.luma)),
         detail: mean(&details),
         noise: (mean(&answer.noise) - mean(&source.noise)).max(0.0),
@@ -250,6 +253,13 @@ fn likeness<'a, K: Kernels<'a>>(
         kernels.ssim(&kernels.halved(&answer_full), &kernels.halved(&source_full))
     };
     (full, half[1..].to_vec())
+}
+
+/// Mean change of a clip's brightness per step.
+fn pumping<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
+    let shape = features.luma.shape();
+    let dark = Grid::new(vec![0.0; features.luma.values().len()], shape);
+    mean(&kernels.flicker(&features.luma, &dark))
 }
 
 fn smoothness<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {

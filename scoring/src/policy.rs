@@ -45,8 +45,10 @@ pub struct AspectPolicy {
     pub agreement: Ramp,
     /// Content: the same where it is least.
     pub agreement_low: Ramp,
-    /// Content: likeness to the prompt over the source's, in place of both where a model reads the prompt.
+    /// Content: likeness to the prompt over the source's, where a model reads the prompt.
     pub text_similarity: Ramp,
+    /// The source's own likeness to the prompt from which on the model understands it, in thousandths.
+    pub text_least: i32,
     /// Content: brightness distance.
     pub content_colour: Ramp,
     /// Content: chroma distance.
@@ -63,7 +65,7 @@ pub struct AspectPolicy {
     pub motion_roughness: Ramp,
     /// Motion: frames held.
     pub motion_held: Ramp,
-    /// Time: brightness pumping.
+    /// Time: brightness pumping, at the source's times and in all.
     pub flicker: Ramp,
     /// Time: local change that the source does not have.
     pub motion_excess: Ramp,
@@ -120,6 +122,7 @@ impl AspectPolicy {
         agreement: Ramp::new(450, 850),
         agreement_low: Ramp::new(0, 600),
         text_similarity: Ramp::new(600, 900),
+        text_least: 20,
         content_colour: Ramp::new(120, 30),
         content_chroma: Ramp::new(150, 30),
         content_local: Ramp::new(300, 80),

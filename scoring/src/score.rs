@@ -326,7 +326,7 @@ impl Scorer {
         })?;
         let fingerprint = Fingerprint::of(&clip, &clip);
         let pictures = match &self.words {
-            Some(words) => self.guarded(|| words.pictures(&clip))??,
+            Some(words) => self.guarded(|| words.pictures(&clip, &(0..clip.len()).collect::<Vec<_>>()))??,
             None => Vec::new(),
         };
         Ok(Reference { clip, features, visibility, fingerprint, pictures, sha256 })
@@ -358,7 +358,8 @@ impl Scorer {
         let video_sha256 = Digest::of(answer_mp4);
         let mut raw = self.compare(reference, &answer)?;
         if let (Some(words), Some(prompt)) = (&self.words, prompt) {
-            let likeness = self.guarded(|| words.likeness(prompt, &answer, &reference.pictures))??;
+            let order = frames_at_times_of(&answer, &reference.clip);
+            let likeness = self.guarded(|| words.likeness(prompt, (&answer, &order), &reference.pictures))??;
             (raw.text_similarity, raw.source_text_similarity) = (Some(likeness.answer), Some(likeness.source));
         }
         let fingerprint = Some(Fingerprint::of(&answer, &reference.clip));

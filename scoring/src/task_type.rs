@@ -26,14 +26,34 @@ pub enum TaskType {
 }
 
 impl TaskType {
+    /// What lies where in the picture, and when: only picture and prompt together say that.
+    pub(crate) const BY_PLACE: [&'static str; 10] = [
+        "agreement",
+        "agreement_low",
+        "content_colour",
+        "content_chroma",
+        "content_local",
+        "drift",
+        "flicker",
+        "flow_error",
+        "motion_amount",
+        "motion_excess",
+    ];
+
     /// Whether miners are given the first frame.
     pub const fn gives_first_frame(self) -> bool {
-        !matches!(self, Self::T2v)
+        match self {
+            Self::Ti2v | Self::I2v => true,
+            Self::T2v => false,
+        }
     }
 
     /// Whether miners are given a prompt.
     pub const fn gives_prompt(self) -> bool {
-        !matches!(self, Self::I2v)
+        match self {
+            Self::Ti2v | Self::T2v => true,
+            Self::I2v => false,
+        }
     }
 
     /// Weights of the six aspects in percent, in the order of [`crate::Aspects`].
@@ -47,22 +67,11 @@ impl TaskType {
 
     /// Whether an answer is held to a measure: it has to follow from what its miner was given.
     pub(crate) fn asks_for(self, measure: &str) -> bool {
-        // What lies where in the picture, and when: only picture and prompt together say that.
-        let by_place = [
-            "agreement",
-            "agreement_low",
-            "content_colour",
-            "content_chroma",
-            "content_local",
-            "drift",
-            "flow_error",
-            "motion_amount",
-            "motion_excess",
-        ];
+        let by_place = Self::BY_PLACE.contains(&measure);
         match self {
             Self::Ti2v => true,
-            Self::T2v => !by_place.contains(&measure) && !measure.starts_with("first_"),
-            Self::I2v => !by_place.contains(&measure) && !["text_similarity", "camera_error"].contains(&measure),
+            Self::T2v => !by_place && !measure.starts_with("first_"),
+            Self::I2v => !by_place && !["text_similarity", "camera_error"].contains(&measure),
         }
     }
 }

@@ -4,8 +4,10 @@ use crate::aspects::{Aspects, Score};
 use crate::features::mean;
 use crate::media::{Clip, ClipShape, Limits, MediaError, Rational, VideoInfo, decode_png};
 use crate::metrics::{Grid, Host, Kernels};
+use crate::policy::AspectPolicy;
 use crate::reduced::{BLOCK, BlockSums};
 use crate::score::{Outcome, Reference, ScoreFault, Scorer};
+use crate::task_type::TaskType;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::Serialize;
@@ -84,7 +86,9 @@ impl Scorer {
             let reason = format!("the video changes by {:.1} % of the range from its first frame", change * 100.0);
             return Ok(OwnOutcome::Unusable { status: EntryStatus::Frozen, reason, raw: Some(raw) });
         }
-        let first_frame_fidelity = Aspects::from_measures(&compared, self.policy()).first_frame_fidelity;
+        // Whoever has the picture wants to know how well it was kept, whatever the task.
+        let policy = AspectPolicy { task: TaskType::Ti2v, ..*self.policy() };
+        let first_frame_fidelity = Aspects::from_measures(&compared, &policy).first_frame_fidelity;
         Ok(OwnOutcome::Usable { first_frame_fidelity, raw })
     }
 

@@ -28,15 +28,22 @@ impl Words {
         Ok(Self { model: TextImage::load(&named.folder, &device.handle())?, device })
     }
 
-    /// What a clip's sampled frames mean to the model.
-    pub(crate) fn pictures(&self, clip: &Clip) -> Result<Vec<Embedding>, LearnedError> {
-        let pictures = rgb_pictures(clip, &sampled_frames(clip.len()), &self.device.handle());
+    /// What frames sampled from those in `order` mean to the model. All other measures go by the same order: a frame that
+    /// they do not see must not speak to the model either.
+    pub(crate) fn pictures(&self, clip: &Clip, order: &[usize]) -> Result<Vec<Embedding>, LearnedError> {
+        let frames: Vec<usize> = sampled_frames(order.len()).into_iter().map(|moment| order[moment]).collect();
+        let pictures = rgb_pictures(clip, &frames, &self.device.handle());
         self.model.pictures(&pictures)
     }
 
     /// How well an answer and its source, whose pictures are given, show what a text says.
-    pub(crate) fn likeness(&self, text: &str, answer: &Clip, source: &[Embedding]) -> Result<Likeness, LearnedError> {
+    pub(crate) fn likeness(
+        &self,
+        text: &str,
+        (answer, order): (&Clip, &[usize]),
+        source: &[Embedding],
+    ) -> Result<Likeness, LearnedError> {
         let text = self.model.text(text)?;
-        Ok(Likeness { answer: similarity(&text, &self.pictures(answer)?), source: similarity(&text, source) })
+        Ok(Likeness { answer: similarity(&text, &self.pictures(answer, order)?), source: similarity(&text, source) })
     }
 }

@@ -26,7 +26,7 @@ fn raw(outcome: Outcome) -> Measures {
 }
 
 #[test]
-fn a_model_that_reads_the_prompt_takes_the_place_of_likeness_to_the_source() {
+fn a_model_that_reads_the_prompt_compares_answer_and_source() {
     if support::ffmpeg().is_none() {
         return;
     }
@@ -46,6 +46,11 @@ fn a_model_that_reads_the_prompt_takes_the_place_of_likeness_to_the_source() {
         let other = raw(reader.score_prompted(&reference, prompt, &answer).unwrap().outcome);
         assert_eq!(other.source_text_similarity, own.source_text_similarity);
         assert_ne!(other.text_similarity, own.text_similarity);
+        // A tail after the task's time shows nothing to the model either.
+        let filter = "loop=loop=40:size=1:start=80,negate=enable='gt(n,80)'";
+        let long = studio.make("long.mp4", "-i {}/source.mp4", &format!("-vf {filter} -c:v libx264 -pix_fmt yuv420p"));
+        let long = raw(reader.score_prompted(&reference, prompt, &long).unwrap().outcome);
+        assert!((long.text_similarity.unwrap() - own.text_similarity.unwrap()).abs() < 0.01, "{long:?}");
         // Without a prompt, or without a model, nothing is said of one.
         for silent in [reader.score(&reference, &answer), scorer().score_prompted(&reference, prompt, &answer)] {
             assert_eq!(raw(silent.unwrap().outcome).text_similarity, None);
@@ -72,11 +77,12 @@ fn what_the_model_says_is_a_part_of_prompt_adherence() {
     assert_eq!(adherence(&read(0.225, 0.3)), 50.0);
     assert_eq!(adherence(&read(0.15, 0.3)), 0.0);
     assert!(Aspects::weaknesses(&read(0.15, 0.3), &policy).contains("text_similarity 0.500"));
-    // Likeness to the source's change no longer counts beside it, and a model that finds nothing in the source does not.
-    let elsewhere = Measures { agreement: 0.0, agreement_low: 0.0, ..good };
+    // It joins likeness to the source's change, and a model that finds next to nothing in the source has no say.
+    let elsewhere = Measures { agreement: 0.0, agreement_low: 0.0, ..read(0.3, 0.3) };
     assert_eq!(adherence(&elsewhere), 0.0);
-    assert_eq!(adherence(&Measures { agreement: 0.0, agreement_low: 0.0, ..read(0.3, 0.3) }), 100.0);
-    assert_eq!(adherence(&read(0.1, -0.2)), 100.0);
+    for unread in [-0.2, 0.01] {
+        assert_eq!(adherence(&read(0.0, unread)), 100.0);
+    }
 }
 
 #[test]

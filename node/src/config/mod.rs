@@ -55,6 +55,14 @@ pub enum ConfigError {
         /// What it is for.
         help: &'static str,
     },
+    /// Nobody could write the prompts of the tasks.
+    #[error(
+        "LEOMA_TASK is {task}, and nothing here can say in words what is to be seen: set LEOMA_JUDGE to gemini or both"
+    )]
+    NoDescriber {
+        /// What miners are given.
+        task: TaskType,
+    },
 }
 
 /// Where the hotkey is.
@@ -213,6 +221,16 @@ impl Config {
         self.source.as_ref().or(self.source_write.as_ref()).ok_or_else(|| missing("R2_SOURCE_BUCKET"))
     }
 
+    /// Checks that there is someone to write the prompts that the task's miners are given.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDescriber`].
+    pub fn need_describer(&self) -> Result<(), ConfigError> {
+        // Our own description says what moves, and leaves what is to be seen to the first frame.
+        let needed = self.task.gives_prompt() && !self.task.gives_first_frame();
+        if needed && !self.judge.asks_gemini() { Err(ConfigError::NoDescriber { task: self.task }) } else { Ok(()) }
+    }
+
     /// The own bucket for writing.
     ///
     /// # Errors
@@ -259,12 +277,11 @@ mod tests {
 
     #[test]
     fn a_task_of_words_alone_needs_someone_who_describes_pictures() {
-        let task = |more: &[(&str, &str)]| Config::load(&environment(&[&[("LEOMA_TASK", "t2v")], more].concat()));
-        let refused = task(&[]).unwrap_err().to_string();
-        assert!(refused.contains("LEOMA_TASK") && refused.contains("LEOMA_JUDGE"), "{refused}");
-        for judge in ["both", "gemini"] {
-            assert_eq!(task(&[("LEOMA_JUDGE", judge)]).unwrap().task, TaskType::T2v);
-        }
+        let task = |judge| Config::load(&environment(&[("LEOMA_TASK", "t2v"), ("LEOMA_JUDGE", judge)])).unwrap();
+        let refused = task("local").need_describer().unwrap_err().to_string();
+        assert!(refused.contains("LEOMA_JUDGE") && refused.contains("gemini"), "{refused}");
+        assert_eq!(["both", "gemini"].map(|judge| task(judge).need_describer().is_ok()), [true; 2]);
+        assert!(Config::load(&Sources::default()).unwrap().need_describer().is_ok());
     }
 
     #[test]

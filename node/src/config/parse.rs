@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use leoma_protocol::{Digest, Netuid};
-use leoma_scoring::{JudgeChoice, TaskType};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use libp2p::Multiaddr;
 
@@ -32,7 +31,6 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
     let seconds = |name, range| reader.number(name, range).map(Duration::from_secs);
     // Operators have it set, and a task's clip has one length: another one is refused instead of passed over.
     reader.number("CLIP_DURATION", 5..=5)?;
-    let (task, judge, text_model) = reader.judging()?;
     Ok(Config {
         chain: reader.chain()?,
         netuid: Netuid(reader.number("NETUID", 0..=65_535)? as u16),
@@ -63,9 +61,9 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             mdns: reader.parsed("LEOMA_MDNS", flag)?,
         },
         device: reader.parsed("LEOMA_DEVICE", |text| text.parse().ok())?,
-        task,
-        judge,
-        text_model,
+        task: reader.parsed("LEOMA_TASK", |text| text.parse().ok())?,
+        judge: reader.parsed("LEOMA_JUDGE", |text| text.parse().ok())?,
+        text_model: reader.optional_path("LEOMA_TEXT_MODEL")?,
         services: ServicesConfig {
             chutes_api_url: reader.parsed("CHUTES_API_URL", http_url)?,
             chutes_generate_url: reader.parsed("CHUTES_GENERATE_URL", |text| {
@@ -121,19 +119,6 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
 struct Reader<'a>(&'a Values);
 
 impl Reader<'_> {
-    /// What miners are given, who judges, and with which model.
-    fn judging(&self) -> Result<(TaskType, JudgeChoice, Option<PathBuf>), ConfigError> {
-        let task = self.parsed("LEOMA_TASK", |text| text.parse().ok())?;
-        let judge: JudgeChoice = self.parsed("LEOMA_JUDGE", |text| text.parse().ok())?;
-        let text_model = self.optional_path("LEOMA_TEXT_MODEL")?;
-        if task == TaskType::T2v && !judge.asks_gemini() {
-            // Our own description says what moves, and relies on the first frame for what is to be seen.
-            let reason = "`t2v`, and nothing here can describe a picture in words: set LEOMA_JUDGE to gemini or both";
-            return Err(self.refuse_because("LEOMA_TASK", Some(reason.to_owned())));
-        }
-        Ok((task, judge, text_model))
-    }
-
     fn text(&self, name: &'static str) -> Option<&str> {
         self.0.get(name).map(|found| found.text.trim())
     }

@@ -82,7 +82,9 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
     ];
     let absent: Vec<&str> = keys.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
     // Without the judge's a validator does not start; without the other one it starts and reaches no miner.
-    let services = if absent.is_empty() {
+    let services = if let Err(error) = config.need_describer() {
+        Check::fail("service keys", error, "set LEOMA_JUDGE and GEMINI_API_KEY, or another LEOMA_TASK")
+    } else if absent.is_empty() {
         Check::pass("service keys", "all that are needed are set")
     } else {
         let next_step = "set them in the environment, in .env or in the file given with --config";

@@ -50,6 +50,12 @@ impl Judging {
     }
 
     async fn open_with(config: &Config, program: WorkerProgram) -> anyhow::Result<Self> {
+        config.need_describer()?;
+        if config.task == TaskType::I2v && !config.judge.asks_gemini() {
+            tracing::warn!(
+                "the metrics alone cannot tell what an i2v answer shows: its picture turned or moved passes; see docs/scoring.md"
+            );
+        }
         let gemini = gemini(config)?;
         let text_model = match config.text_model.clone() {
             Some(folder) => Some(tokio::task::spawn_blocking(move || TextModel::at(&folder)).await??),
@@ -204,6 +210,9 @@ impl Judging {
         let opinion = &judgement.answer;
         let grade = if self.choice == JudgeChoice::Both {
             grade.aspects.with_judge(opinion).grade(&self.scorer.policy())
+        } else if self.task() != TaskType::Ti2v {
+            // Its own overall score and pass are for the weights of a task with everything.
+            Aspects::from_judge(opinion).grade(&self.scorer.policy())
         } else {
             Grade {
                 aspects: Aspects::from_judge(opinion),

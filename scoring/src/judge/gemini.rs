@@ -148,8 +148,12 @@ impl GeminiJudge {
                 Err(_) => (format!("no time is left of {} s", self.config.budget.as_secs()), None),
             };
             tracing::warn!(judge = self.id(), attempt, reason, "judge did not answer");
-            // Validators that lost the service together must not all come back at once.
-            let pause = named.unwrap_or_else(|| backoff.mul_f64(rand::random_range(0.5..1.5))).min(LONGEST_PAUSE);
+            // Validators that lost the service together must not all come back at once, nor before they were told to.
+            let pause = match named {
+                Some(named) => named.mul_f64(rand::random_range(1.0..1.5)),
+                None => backoff.mul_f64(rand::random_range(0.5..1.5)),
+            };
+            let pause = pause.min(LONGEST_PAUSE);
             if attempt >= self.config.attempts || Instant::now() + pause >= over {
                 return Err(JudgeError::Unreachable { judge: self.id(), attempts: attempt, reason });
             }

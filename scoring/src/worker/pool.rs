@@ -87,7 +87,8 @@ impl SourceClip {
     /// The same with what miners were asked to show, for a model that reads it; cut where no prompt is as long.
     #[must_use]
     pub fn with_prompt(mut self, prompt: &str) -> Self {
-        let prompt: String = prompt.chars().filter(|c| !c.is_control()).take(MOST_PROMPT_CHARS).collect();
+        let prompt: String =
+            prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_PROMPT_CHARS).collect();
         self.prompt = Some(prompt.into());
         self
     }

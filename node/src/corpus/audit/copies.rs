@@ -54,6 +54,11 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
         let miner = copy.entry.hotkey;
         let named = |look: &&&Look| copy.entry.reasoning.contains(&look.entry.hotkey.to_string());
         let Some(original) = kept.iter().find(named) else {
+            // The source clip itself is a duplicate of no miner's, and only its video could show it.
+            if copy.entry.fingerprint.is_none() && copy.entry.video_sha256.is_some() {
+                unreadable += 1;
+                continue;
+            }
             return Step::fail(NAME, format!("{miner} is called a copy of no miner whose video was kept"));
         };
         let why_not = match original.relation(copy) {
@@ -82,7 +87,10 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
         }
     }
     if unreadable > 0 {
-        return Step::unchecked(NAME, format!("{unreadable} copies have no fingerprint that can be read here"));
+        return Step::unchecked(
+            NAME,
+            format!("{unreadable} copies, of miners or of the clip itself, have no fingerprint to tell by"),
+        );
     }
     match backed {
         0 => Step::pass(NAME, "no video is a copy of another, and none is called one"),
@@ -120,6 +128,14 @@ mod tests {
         assert_eq!(outcome(&[entry(1, 0.0), copy(2, 40.0, 1)]), Verdict::Fail);
         assert_eq!(outcome(&[entry(1, 0.0), entry(2, 5.0)]), Verdict::Fail);
         assert_eq!(outcome(&[entry(1, 0.0), copy(2, 5.0, 3)]), Verdict::Fail);
+        // A replay of the source has no fingerprint and names nobody.
+        let replay = VerdictEntry {
+            fingerprint: None,
+            video_sha256: Some(leoma_protocol::Digest::of(b"replay")),
+            reasoning: "the source clip itself".to_owned(),
+            ..copy(2, 0.0, 1)
+        };
+        assert_eq!(outcome(&[entry(1, 40.0), replay]), Verdict::Unchecked);
         // Two that look like the source are left to another check.
         assert_eq!(outcome(&[entry(1, 88.0), entry(2, 92.0)]), Verdict::Pass);
         assert_eq!(outcome(&[entry(1, 88.0), copy(2, 92.0, 1)]), Verdict::Fail);
