@@ -12,9 +12,9 @@ use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
 
 /// Differences up to this part of the value count as rounding.
 const TOLERANCE: f32 = 2e-5;
-/// The same on a GPU, whose kernels may fuse and reorder.
-const GPU_TOLERANCE: f32 = 1e-4;
 const FRAMES: usize = 3;
+/// Bytes of a new thread's stack, to Rust's runtime.
+const STACK: &str = "RUST_MIN_STACK";
 
 /// Sides: even, odd, not a multiple of anything, and the least that multi-scale similarity takes.
 const SIZES: [(usize, usize); 3] = [(192, 256), (181, 307), (176, 176)];
@@ -97,7 +97,7 @@ fn values<'a, K: Kernels<'a>>(
 }
 
 /// Holds what tensors give to what the loops give, on pictures of each size.
-fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)], tolerance: f32) {
+fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)]) {
     let mut worst = std::collections::BTreeMap::<&str, f32>::new();
     for (height, width) in sizes {
         let size = (*height, *width);
@@ -112,7 +112,7 @@ fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)], tolerance: 
                     let worst = worst.entry(metric).or_default();
                     *worst = worst.max(difference);
                     assert!(
-                        difference <= tolerance,
+                        difference <= TOLERANCE,
                         "{metric} of {name}, {size:?}, value {index}: {a} in loops, {b} on tensors"
                     );
                 }
@@ -124,7 +124,7 @@ fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)], tolerance: 
 
 #[test]
 fn loops_and_tensors_give_the_same_values() {
-    compare::<Flex>(&Default::default(), &SIZES, TOLERANCE);
+    compare::<Flex>(&Default::default(), &SIZES);
 }
 
 /// CUDA runs the same kernels, compiled from the same source by another compiler.
@@ -136,7 +136,15 @@ fn kernels_of_a_gpu_give_the_same_values_on_vulkan() {
         println!("skipped: no lavapipe in /usr/share/vulkan/icd.d; install mesa-vulkan-drivers");
         return;
     }
-    compare::<Vulkan>(&WgpuDevice::Cpu, &SIZES[2..], GPU_TOLERANCE);
+    // Unoptimised, the compiler of kernels recurses past the stack of its thread, whose size is read at a program's start.
+    if std::env::var_os(STACK).is_none() {
+        let again = ["--exact", "kernels_of_a_gpu_give_the_same_values_on_vulkan", "--nocapture"];
+        let program = std::env::current_exe().unwrap();
+        let status = std::process::Command::new(program).args(again).env(STACK, "134217728").status().unwrap();
+        assert!(status.success(), "{status}");
+        return;
+    }
+    compare::<Vulkan>(&WgpuDevice::Cpu, &SIZES[2..]);
 }
 
 #[test]

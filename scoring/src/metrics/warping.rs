@@ -73,11 +73,13 @@ fn inside<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 4> {
 pub(super) fn warp<B: Backend>(pictures: Tensor<B, 4>, flow: &Tensor<B, 4>) -> Tensor<B, 4> {
     let [pairs, _, height, width] = flow.dims();
     let place = pixel_grid(flow) + flow.clone();
-    // grid_sample counts from -1 at the first pixel's centre to 1 at the last one's.
+    // grid_sample counts from -1 at the first pixel's centre to 1 at the last one's. On GPUs burn 0.21 takes the second
+    // coordinate from the memory behind the first, whatever the strides: the grid is joined in that order, not permuted.
     let axis = |channel: usize, length: usize| {
-        place.clone().slice([0..pairs, channel..channel + 1]) * (2.0 / (length as f32 - 1.0)) - 1.0
+        let place = place.clone().slice([0..pairs, channel..channel + 1]).reshape([pairs, height, width, 1]);
+        place * (2.0 / (length as f32 - 1.0)) - 1.0
     };
-    let grid = Tensor::cat(vec![axis(0, width), axis(1, height)], 1).permute([0, 2, 3, 1]);
+    let grid = Tensor::cat(vec![axis(0, width), axis(1, height)], 3);
     let options = GridSampleOptions::new(InterpolateMode::Bilinear)
         .with_padding_mode(GridSamplePaddingMode::Border)
         .with_align_corners(true);
