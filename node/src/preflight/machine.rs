@@ -83,7 +83,7 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
     let absent: Vec<&str> = keys.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
     // Without the judge's a validator does not start; without the other one it starts and reaches no miner.
     let services = if let Err(error) = config.need_describer() {
-        Check::fail("service keys", error, "set LEOMA_JUDGE and GEMINI_API_KEY, or another LEOMA_TASK")
+        Check::fail("service keys", error.to_string(), "set LEOMA_JUDGE and GEMINI_API_KEY, or another LEOMA_TASK")
     } else if absent.is_empty() {
         Check::pass("service keys", "all that are needed are set")
     } else {
