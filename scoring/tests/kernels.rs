@@ -2,19 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+#[path = "support/lavapipe.rs"]
+mod lavapipe;
 #[path = "support/pictures.rs"]
 mod pictures;
 
 use burn::backend::Flex;
 use burn::tensor::backend::Backend;
-use burn_wgpu::{Vulkan, WgpuDevice};
+use burn_wgpu::Vulkan;
+use lavapipe::on_lavapipe;
 use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
 
 /// Differences up to this part of the value count as rounding.
 const TOLERANCE: f32 = 2e-5;
 const FRAMES: usize = 3;
-/// Bytes of a new thread's stack, to Rust's runtime.
-const STACK: &str = "RUST_MIN_STACK";
 
 /// Sides: even, odd, not a multiple of anything, and the least that multi-scale similarity takes.
 const SIZES: [(usize, usize); 3] = [(192, 256), (181, 307), (176, 176)];
@@ -127,24 +128,9 @@ fn loops_and_tensors_give_the_same_values() {
     compare::<Flex>(&Default::default(), &SIZES);
 }
 
-/// CUDA runs the same kernels, compiled from the same source by another compiler.
 #[test]
 fn kernels_of_a_gpu_give_the_same_values_on_vulkan() {
-    // Lavapipe, which is a CPU to wgpu.
-    let drivers = std::fs::read_dir("/usr/share/vulkan/icd.d").into_iter().flatten().flatten();
-    if !drivers.into_iter().any(|driver| driver.file_name().to_string_lossy().starts_with("lvp_icd")) {
-        println!("skipped: no lavapipe in /usr/share/vulkan/icd.d; install mesa-vulkan-drivers");
-        return;
-    }
-    // Unoptimised, the compiler of kernels recurses past the stack of its thread, whose size is read at a program's start.
-    if std::env::var_os(STACK).is_none() {
-        let again = ["--exact", "kernels_of_a_gpu_give_the_same_values_on_vulkan", "--nocapture"];
-        let program = std::env::current_exe().unwrap();
-        let status = std::process::Command::new(program).args(again).env(STACK, "134217728").status().unwrap();
-        assert!(status.success(), "{status}");
-        return;
-    }
-    compare::<Vulkan>(&WgpuDevice::Cpu, &SIZES[2..]);
+    on_lavapipe("kernels_of_a_gpu_give_the_same_values_on_vulkan", |device| compare::<Vulkan>(&device, &SIZES[2..]));
 }
 
 #[test]

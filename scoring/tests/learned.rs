@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+#[path = "support/lavapipe.rs"]
+mod lavapipe;
 #[path = "support/pictures.rs"]
 mod pictures;
 #[path = "support/weights.rs"]
 mod weights;
 
 use burn::backend::Flex;
+use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
+use burn_wgpu::Vulkan;
 use half::{bf16, f16};
+use lavapipe::on_lavapipe;
 use leoma_scoring::learned::{Embedding, Lpips, TextImage, similarity};
 use safetensors::Dtype;
 use serde_json::Value;
@@ -30,8 +35,12 @@ fn spoilt(base: &[u8], height: usize, width: usize) -> Vec<u8> {
 }
 
 fn rgb(bytes: &[u8], height: usize, width: usize) -> Tensor<Flex, 4> {
+    rgb_on(&Default::default(), bytes, height, width)
+}
+
+fn rgb_on<B: Backend>(device: &B::Device, bytes: &[u8], height: usize, width: usize) -> Tensor<B, 4> {
     let values: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
-    Tensor::from_data(TensorData::new(values, [1, 3, height, width]), &Default::default())
+    Tensor::from_data(TensorData::new(values, [1, 3, height, width]), device)
 }
 
 fn side(case: &Value, name: &str) -> usize {
@@ -47,16 +56,19 @@ fn error(found: &Embedding, wanted: &Value) -> f64 {
 }
 
 fn model(name: &str) -> TextImage<Flex> {
-    TextImage::load(published(name).path(), &Default::default()).unwrap()
+    model_on(&Default::default(), name)
 }
 
-#[test]
-fn lpips_meets_the_lpips_package() {
+fn model_on<B: Backend>(device: &B::Device, name: &str) -> TextImage<B> {
+    TextImage::load(published(name).path(), device).unwrap()
+}
+
+fn lpips_meets_the_lpips_package<B: Backend>(device: &B::Device) {
     let table = table("lpips");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lpips.safetensors");
     save(&weights::weights(&table), &path);
-    let lpips = Lpips::<Flex>::load(&path, &Default::default()).unwrap();
+    let lpips = Lpips::<B>::load(&path, device).unwrap();
     for case in table["cases"].as_array().unwrap() {
         let (height, width) = (side(case, "height"), side(case, "width"));
         let left = colour(height, width, 0);
@@ -65,7 +77,8 @@ fn lpips_meets_the_lpips_package() {
             "unrelated" => colour(height, width, 10_000_000),
             _ => left.clone(),
         };
-        let found = lpips.distance(&rgb(&left, height, width), &rgb(&right, height, width)).unwrap();
+        let found =
+            lpips.distance(&rgb_on(device, &left, height, width), &rgb_on(device, &right, height, width)).unwrap();
         let (found, wanted) = (f64::from(found[0]), case["distance"].as_f64().unwrap());
         println!("{case}: {found}, off by {:.1e}", (found - wanted).abs() / wanted.max(1e-9));
         assert!((found - wanted).abs() <= 1e-5 * wanted, "{case}: {found}");
@@ -96,10 +109,9 @@ fn lpips_takes_torchvisions_names_and_many_pairs() {
     assert!(first.len() == 2 && 0.0 < first[0] && first[0] < first[1], "{first:?}");
 }
 
-#[test]
-fn texts_meet_transformers() {
+fn texts_meet_transformers<B: Backend>(device: &B::Device) {
     for name in ["clip", "siglip"] {
-        let (model, table) = (model(name), table(name));
+        let (model, table) = (model_on::<B>(device, name), table(name));
         for case in table["texts"].as_array().unwrap() {
             let error = error(&model.text(case["text"].as_str().unwrap()).unwrap(), &case["embedding"]);
             println!("{name}, {}: {error:.1e}", case["text"]);
@@ -108,18 +120,34 @@ fn texts_meet_transformers() {
     }
 }
 
-#[test]
-fn pictures_of_any_size_meet_transformers() {
+fn pictures_of_any_size_meet_transformers<B: Backend>(device: &B::Device) {
     for name in ["clip", "siglip"] {
-        let (model, table) = (model(name), table(name));
+        let (model, table) = (model_on::<B>(device, name), table(name));
         for case in table["pictures"].as_array().unwrap() {
             let (height, width) = (side(case, "height"), side(case, "width"));
-            let found = model.pictures(&rgb(&colour(height, width, 0), height, width)).unwrap();
+            let found = model.pictures(&rgb_on(device, &colour(height, width, 0), height, width)).unwrap();
             let error = error(&found[0], &case["embedding"]);
             println!("{name}, {}: {error:.1e}", case["case"]);
             assert!(found.len() == 1 && error < 1e-5, "{name}: {}: {error}", case["case"]);
         }
     }
+}
+
+#[test]
+fn learned_judges_meet_their_models() {
+    meet_their_models::<Flex>(&Default::default());
+}
+
+#[test]
+#[ignore = "kernels are compiled for four minutes"]
+fn learned_judges_meet_their_models_on_vulkan() {
+    on_lavapipe("learned_judges_meet_their_models_on_vulkan", |device| meet_their_models::<Vulkan>(&device));
+}
+
+fn meet_their_models<B: Backend>(device: &B::Device) {
+    lpips_meets_the_lpips_package::<B>(device);
+    texts_meet_transformers::<B>(device);
+    pictures_of_any_size_meet_transformers::<B>(device);
 }
 
 #[test]
