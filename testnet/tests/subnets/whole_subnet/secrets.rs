@@ -195,6 +195,9 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
         ready && view.validators.iter().any(|validator| validator.status.tasks_sampled > 0)
     });
     sampled.await.unwrap_or_else(|error| panic!("{error}"));
+    for folder in &folders {
+        until_attested(folder).await;
+    }
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for (folder, settings) in folders.iter().zip(&all) {
@@ -260,6 +263,20 @@ async fn until_it_listens(http: &str) {
             return;
         }
         assert!(tokio::time::Instant::now() < deadline, "it does not answer");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Waits until a validator holds signatures for a file: they come after the file is stored.
+async fn until_attested(folder: &Path) {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    loop {
+        let (succeeded, said) = leoma(&["mesh", "certificates"], folder, &Settings::new()).await;
+        let signed = serde_json::from_slice::<serde_json::Value>(&said).ok().filter(|_| succeeded);
+        if signed.is_some_and(|signed| signed["attestations"].as_array().is_some_and(|rows| !rows.is_empty())) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no attestation: {}", String::from_utf8_lossy(&said));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
