@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by test.sh and testnet/launch.sh: makes sure that ffmpeg, a C compiler and Rust are there.
+# Sourced by test.sh and testnet/launch.sh: makes sure that ffmpeg, a C compiler and Rust are there, and for tests Vulkan.
 # Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -42,8 +42,7 @@ install_for_tests() {
   compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null && return 0
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
-  say "installing mesa-vulkan-drivers"
-  { have apt-get && "${as_root[@]}" apt-get update -qq &&
+  { have apt-get && say "installing mesa-vulkan-drivers" && "${as_root[@]}" apt-get update -qq &&
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers >&2; } ||
     say "leoma: mesa-vulkan-drivers could not be installed; the kernels of a GPU are not tested here"
 }

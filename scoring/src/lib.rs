@@ -54,7 +54,7 @@ pub use fingerprint::{Fingerprint, Likeness};
 pub use judge::{Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement};
 pub use measures::Measures;
 pub use policy::{AspectPolicy, Ramp};
-pub use score::{Outcome, Reference, ScoreFault, Scored, Scorer};
+pub use score::{Outcome, Reference, SOURCE_ITSELF, ScoreFault, Scored, Scorer};
 pub use self_test::{MetricCheck, SelfTestFault, SelfTestReport};
 pub use task_type::TaskType;
 pub use without_source::{OwnMeasures, OwnOutcome};

@@ -158,6 +158,9 @@ pub struct Scored {
     pub fingerprint: Option<Fingerprint>,
 }
 
+/// How the reason for a `duplicate` begins that is no other miner's video but the source clip.
+pub const SOURCE_ITSELF: &str = "the source clip itself";
+
 /// Either a grade or the reason for having none.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -399,8 +402,7 @@ impl Scorer {
             return Outcome::Unusable { status: EntryStatus::Frozen, reason, raw: Some(raw) };
         }
         if self.policy.forbid_replay && source_moves && raw.replay_detail >= thousandths(self.policy.replay_detail) {
-            let reason =
-                format!("the source clip itself: fine detail is like the source's by {:.3}", raw.replay_detail);
+            let reason = format!("{SOURCE_ITSELF}: fine detail is like the source's by {:.3}", raw.replay_detail);
             return Outcome::Unusable { status: EntryStatus::Duplicate, reason, raw: Some(raw) };
         }
         Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), raw }

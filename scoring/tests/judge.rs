@@ -203,6 +203,12 @@ async fn a_pause_that_the_budget_has_no_room_for_is_not_made() {
     assert!(matches!(&error, JudgeError::Unreachable { attempts: 1, .. }), "{error}");
     assert_eq!(seen.lock().unwrap().len(), 1);
 
+    // Nor one that no clock can count.
+    let (base, _) = server(vec![reply("429 Too Many Requests\r\nretry-after: 18446744073709551615", "")]).await;
+    let config = GeminiConfig { base, ..GeminiConfig::new(ApiKey::new(KEY)) };
+    let error = GeminiJudge::new(config).unwrap().describe(b"mp4", TaskType::Ti2v).await.unwrap_err();
+    assert!(matches!(&error, JudgeError::Unreachable { attempts: 1, .. }), "{error}");
+
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let config = GeminiConfig { base, budget: Duration::from_millis(50), ..GeminiConfig::new(ApiKey::new(KEY)) };

@@ -45,7 +45,8 @@ fn a_model_that_reads_the_prompt_compares_answer_and_source() {
         assert!(own.text_similarity.is_some());
         let other = raw(reader.score_prompted(&reference, prompt, &answer).unwrap().outcome);
         assert_eq!(other.source_text_similarity, own.source_text_similarity);
-        assert_ne!(other.text_similarity, own.text_similarity);
+        // Far enough apart for a part of such frames to show.
+        assert!((other.text_similarity.unwrap() - own.text_similarity.unwrap()).abs() > 0.05, "{other:?}");
         // A tail after the task's time shows nothing to the model either.
         let filter = "loop=loop=40:size=1:start=80,negate=enable='gt(n,80)'";
         let long = studio.make("long.mp4", "-i {}/source.mp4", &format!("-vf {filter} -c:v libx264 -pix_fmt yuv420p"));

@@ -335,6 +335,7 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
         (&[("PATH", "")], false, &[("ffmpeg", &["fail"], "apt-get install ffmpeg")]),
         (&[("GEMINI_API_KEY", "")], true, &[("service keys", &["pass"], "")]),
         (&[("GEMINI_API_KEY", ""), ("LEOMA_JUDGE", "both")], false, &[("service keys", &["fail"], "GEMINI_API_KEY")]),
+        (&[("LEOMA_TASK", "t2v")], false, &[("service keys", &["fail"], "set LEOMA_JUDGE to gemini or both")]),
     ];
     for (changes, ready, expected) in cases {
         let report = bench.preflight(changes, &[]).await;

@@ -27,8 +27,6 @@ const DESCRIPTION_TOKENS: u32 = 400;
 const GRADE_TOKENS: u32 = 1024;
 /// A longer name is no name.
 const MAX_MODEL_CHARS: usize = 100;
-/// The longest pause that a `Retry-After` can make us take.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A key that never shows.
 #[derive(Clone)]
@@ -149,11 +147,12 @@ impl GeminiJudge {
             };
             tracing::warn!(judge = self.id(), attempt, reason, "judge did not answer");
             // Validators that lost the service together must not all come back at once, nor before they were told to.
+            // A pause as long as the budget is never made, so it may stand for any that is longer.
+            let bounded = |pause: Duration| pause.min(self.config.budget);
             let pause = match named {
-                Some(named) => named.mul_f64(rand::random_range(1.0..1.5)),
-                None => backoff.mul_f64(rand::random_range(0.5..1.5)),
+                Some(named) => bounded(named).mul_f64(rand::random_range(1.0..1.5)),
+                None => bounded(backoff).mul_f64(rand::random_range(0.5..1.5)),
             };
-            let pause = pause.min(LONGEST_PAUSE);
             if attempt >= self.config.attempts || Instant::now() + pause >= over {
                 return Err(JudgeError::Unreachable { judge: self.id(), attempts: attempt, reason });
             }
@@ -275,10 +274,13 @@ fn describe_error(error: &reqwest::Error) -> String {
     kind.to_owned()
 }
 
-/// Google's own word for an error, e.g. `RESOURCE_EXHAUSTED`. Its message may repeat what we sent and is not kept.
+/// Google's own word for an error: the reason where there is one, as `API_KEY_INVALID`, else the status, as
+/// `RESOURCE_EXHAUSTED`. Its message may repeat what we sent and is not kept.
 fn error_code(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    code_word(body["error"]["status"].as_str().unwrap_or_default())
+    let details = body["error"]["details"].as_array();
+    let reason = details.into_iter().flatten().find_map(|detail| detail["reason"].as_str());
+    code_word(reason.or(body["error"]["status"].as_str()).unwrap_or_default())
 }
 
 fn code_word(text: &str) -> String {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use leoma_protocol::verdict::{EntryStatus, Expected, MAX_FILE_BYTES, VerdictEntry, verify};
 use leoma_protocol::{ConsensusParams, FileId, Hotkey};
-use leoma_scoring::Fingerprint;
 use leoma_scoring::media::{Limits, decode};
+use leoma_scoring::{Fingerprint, SOURCE_ITSELF};
 use leoma_storage::{StoreError, TaskKey};
 
 use super::{Step, TaskAudit};
@@ -55,7 +55,7 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
         let named = |look: &&&Look| copy.entry.reasoning.contains(&look.entry.hotkey.to_string());
         let Some(original) = kept.iter().find(named) else {
             // The source clip itself is a duplicate of no miner's, and only its video could show it.
-            if copy.entry.fingerprint.is_none() && copy.entry.video_sha256.is_some() {
+            if copy.entry.fingerprint.is_none() && copy.entry.reasoning.starts_with(SOURCE_ITSELF) {
                 unreadable += 1;
                 continue;
             }
@@ -131,11 +131,12 @@ mod tests {
         // A replay of the source has no fingerprint and names nobody.
         let replay = VerdictEntry {
             fingerprint: None,
-            video_sha256: Some(leoma_protocol::Digest::of(b"replay")),
-            reasoning: "the source clip itself".to_owned(),
+            reasoning: format!("{SOURCE_ITSELF}: fine detail is like the source's by 0.9"),
             ..copy(2, 0.0, 1)
         };
         assert_eq!(outcome(&[entry(1, 40.0), replay]), Verdict::Unchecked);
+        let nobodys = VerdictEntry { fingerprint: None, ..copy(2, 0.0, 3) };
+        assert_eq!(outcome(&[entry(1, 40.0), nobodys]), Verdict::Fail);
         // Two that look like the source are left to another check.
         assert_eq!(outcome(&[entry(1, 88.0), entry(2, 92.0)]), Verdict::Pass);
         assert_eq!(outcome(&[entry(1, 88.0), copy(2, 92.0, 1)]), Verdict::Fail);
