@@ -8,8 +8,7 @@
 //!
 //! An aspect for which nothing is left has full marks and no weight. Nothing by place is left where the miner had not both
 //! picture and prompt: another camera or another course of things puts everything elsewhere. So the metrics alone say little of
-//! what a `t2v` or `i2v` answer shows; Gemini says that, and of `t2v` a model that reads
-//! the prompt too.
+//! what a `t2v` or `i2v` answer shows; Gemini says that, and of `t2v` a model that reads the prompt too.
 
 use serde::{Deserialize, Serialize};
 

@@ -167,6 +167,25 @@ async fn a_judge_that_is_down_is_an_error_without_the_key() {
     }
 }
 
+/// As the service answers: the status is that of a bad video too, only the reason tells them apart.
+#[tokio::test]
+async fn a_refused_key_is_told_from_a_refused_video() {
+    let code = async |details: serde_json::Value| {
+        let error = serde_json::json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": details}});
+        let (base, _) = server(vec![reply("400 Bad Request", &error.to_string())]).await;
+        match judge(base).judge(request()).await.unwrap_err() {
+            JudgeError::Refused { status: 400, code, .. } => code,
+            other => panic!("{other:?}"),
+        }
+    };
+    let help = serde_json::json!({"@type": "type.googleapis.com/google.rpc.Help", "links": []});
+    let info = serde_json::json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"});
+    assert_eq!(code(serde_json::json!([help, info])).await, "API_KEY_INVALID");
+    for details in [serde_json::json!([help]), serde_json::Value::Null] {
+        assert_eq!(code(details).await, "INVALID_ARGUMENT");
+    }
+}
+
 #[tokio::test]
 async fn an_endless_an_empty_and_a_blocked_reply_are_errors() {
     let endless = reply("200 OK", &"x".repeat(2 << 20));
