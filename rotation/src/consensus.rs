@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, Uid};
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Uid};
 
 use crate::policy::Policy;
 use crate::rank::{Ineligible, Ranked, rank};
@@ -89,15 +89,19 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
     let ConsensusInput { params, history, snapshot, files, certificates, evidence } = *input;
     let range = WindowRange::new(params, history, snapshot.block);
     let equivocators = range.equivocators(history, evidence);
-    let held: Vec<HeldFile> = files.iter().map(|file| HeldFile::from(file.borrow())).collect();
-    let canonical = canonical_files(params, history, &held, certificates, &equivocators);
+    let (files, late): (Vec<&TaskVerdicts>, Vec<&TaskVerdicts>) =
+        files.iter().map(Borrow::borrow).partition(|file| range.check_signed(file.signed_at).is_ok());
+    let held: Vec<HeldFile> = files.iter().map(|file| HeldFile::from(*file)).collect();
+    // As if nobody had the late ones yet, certified or not: some do not.
+    let late_digests: Vec<(FileId, Digest)> = late.iter().map(|file| (file.id, file.digest)).collect();
+    let certificates = certificates.without(&late_digests);
+    let canonical = canonical_files(params, history, &held, &certificates, &equivocators);
     let window = Window::select(params, history, &range, &canonical.files);
 
     let policy = Policy::video(params);
     let active_validators = window.active_validators();
     let required_distinct = policy.required_validators(active_validators.len());
-    let in_window: Vec<&TaskVerdicts> =
-        window.files.iter().filter_map(|file| files.get(file.held?)).map(Borrow::borrow).collect();
+    let in_window: Vec<&TaskVerdicts> = window.files.iter().filter_map(|file| files.get(file.held?).copied()).collect();
     let aggregates = aggregate(&in_window);
     let miners = miners_by_hotkey(&snapshot.miners);
     let registered = miners.iter().map(|(hotkey, miner)| (*hotkey, miner.commit_block)).collect();
@@ -106,6 +110,7 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
     let winner = ranking.winner().and_then(|hotkey| Some(Winner { hotkey, uid: miners.get(&hotkey)?.uid }));
     let mut left_out = canonical.left_out;
     left_out.extend(window.left_out);
+    left_out.extend(late.iter().map(|file| (file.id, LeftOut::SignedLate { signed_at: file.signed_at })));
     left_out.sort_unstable();
     Outcome {
         epoch_block: snapshot.block,

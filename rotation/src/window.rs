@@ -49,6 +49,12 @@ pub enum LeftOut {
         /// Its digest.
         certified: Digest,
     },
+    /// It may not have been with everybody when the epoch was computed.
+    #[error("signed in block {}, too late for this epoch; later ones count it", signed_at.0)]
+    SignedLate {
+        /// When it says it was signed.
+        signed_at: BlockNumber,
+    },
     /// Another producer's file speaks for the task.
     #[error("{by}'s file speaks for the task")]
     Superseded {
@@ -177,7 +183,13 @@ pub struct WindowRange {
     settled_until: Option<u64>,
     /// A task must end after this block; `None` without a limit.
     ends_after: Option<u64>,
+    /// A file must be signed in this block or before.
+    signed_until: u64,
 }
+
+/// Of an interval, the part that a file has from its signature to every validator: an eighth, two and a half minutes of the
+/// twenty that 100 blocks take.
+const SPREAD_SHARE: u64 = 8;
 
 impl WindowRange {
     /// The range at `epoch_block`, which need not be a multiple of anything. The settle margin counts task numbers back
@@ -185,14 +197,24 @@ impl WindowRange {
     /// task includes that task.
     #[must_use]
     pub fn new(params: &ConsensusParams, history: &AllowlistHistory, epoch_block: BlockNumber) -> Self {
-        let settled_until = history.at_block(epoch_block).and_then(|entry| {
-            let interval = entry.allowlist.interval();
+        let interval = history.at_block(epoch_block).map(|entry| entry.allowlist.interval());
+        let settled_until = interval.and_then(|interval| {
             let newest = (epoch_block.0 / interval).checked_sub(params.settle_margin)?;
             newest.checked_mul(interval)
         });
         let limited = params.lookback_blocks > 0;
         let ends_after = limited.then(|| epoch_block.0.checked_sub(params.lookback_blocks)).flatten();
-        Self { settled_until, ends_after }
+        let spread = interval.unwrap_or_default() / SPREAD_SHARE;
+        Self { settled_until, ends_after, signed_until: epoch_block.0.saturating_sub(spread) }
+    }
+
+    /// Whether a file that was signed in this block counts. Its task may have settled while it was made, and one that some
+    /// validators get before they compute and others after it would divide them.
+    ///
+    /// # Errors
+    /// [`LeftOut::SignedLate`].
+    pub fn check_signed(&self, signed_at: BlockNumber) -> Result<(), LeftOut> {
+        if signed_at.0 > self.signed_until { Err(LeftOut::SignedLate { signed_at }) } else { Ok(()) }
     }
 
     /// Whether the task lies in the range.
@@ -322,6 +344,16 @@ mod tests {
         assert_eq!(window(1100, [7, 8, 9, 10]), [7, 8, 9]);
         assert_eq!(window(100, [0, 1]), Vec::<u64>::new());
         assert_eq!(window(0, [0]), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn a_file_counts_an_eighth_of_an_interval_after_its_signature() {
+        let range = WindowRange::new(&ConsensusParams::default(), &history(4), BlockNumber(1000));
+        assert_eq!([0, 700, 988].map(|block| range.check_signed(BlockNumber(block))), [Ok(()); 3]);
+        for block in [989, 1000, u64::MAX] {
+            let signed_at = BlockNumber(block);
+            assert_eq!(range.check_signed(signed_at), Err(LeftOut::SignedLate { signed_at }));
+        }
     }
 
     #[test]

@@ -115,6 +115,29 @@ fn a_task_whose_producer_judged_nobody_counts_against_nobody() {
 }
 
 #[test]
+fn a_file_that_is_signed_as_its_epoch_begins_counts_for_nobody_until_the_next() {
+    let mut files = primaries(4, 1, &[(100, true), (101, false)]);
+    // The primary of task 40 takes until block 4195; an eighth of 100 blocks is 12. Another one stepped in meanwhile.
+    let mut late = files.pop().unwrap();
+    late.signed_at = BlockNumber(4195);
+    let mut in_time = file(40, 1, &[(100, false), (101, false)]);
+    in_time.signed_at = BlockNumber(4188);
+    files.push(in_time);
+    let mut subnet = Subnet::new(4, files);
+    let without = subnet.outcome();
+    subnet.files.push(late.clone());
+    for certificates in [Certificates::default(), Certificates::from_iter([(late.id, late.digest)])] {
+        subnet.certificates = certificates;
+        let with = subnet.outcome();
+        assert_eq!((&with.window, &with.ranks, &with.missing), (&without.window, &without.ranks, &without.missing));
+        assert_eq!(with.window.last().unwrap().producer, hotkey(1));
+        assert_eq!(with.left_out, [(late.id, LeftOut::SignedLate { signed_at: BlockNumber(4195) })]);
+    }
+    subnet.snapshot.block = BlockNumber(4380);
+    assert_eq!(subnet.outcome().window.last(), Some(&late.id));
+}
+
+#[test]
 fn an_unscheduled_validators_file_counts_for_nothing_though_nobody_else_produced_the_task() {
     let mut subnet = Subnet::new(4, primaries(4, 30, &[(100, true), (101, false)]));
     let before = subnet.outcome();

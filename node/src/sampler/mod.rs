@@ -143,7 +143,7 @@ impl Sampler {
             let started = Instant::now();
             tracing::info!(task = %turn.task_id, block = %head.number, failover_step = turn.failover_step, "sampling");
             let sampled = tokio::select! {
-                sampled = self.sample(turn.task_id, head, &mut corpus) => sampled,
+                sampled = self.sample(turn.task_id, &heads, &mut corpus) => sampled,
                 () = stop.cancelled() => {
                     tracing::info!(task = %turn.task_id, "task left unfinished, nothing of it was signed");
                     return;
@@ -176,7 +176,13 @@ impl Sampler {
     }
 
     /// Samples a task; returns how many miners passed.
-    async fn sample(&self, task_id: TaskId, head: Head, corpus: &mut clip::KnownCorpus) -> Result<usize, TaskError> {
+    async fn sample(
+        &self,
+        task_id: TaskId,
+        heads: &watch::Receiver<Head>,
+        corpus: &mut clip::KnownCorpus,
+    ) -> Result<usize, TaskError> {
+        let begun_at = heads.borrow().number;
         let miners = Arc::clone(&self.miners.borrow());
         if miners.valid().next().is_none() {
             return Err(TaskError::NoMiners);
@@ -191,7 +197,8 @@ impl Sampler {
         let answers = self.ask_all(&miners, &clip, asked).await;
         let (entries, evidence) = self.judging.judge_all(&reference, &clip, asked, &answers, &self.metrics).await?;
         let passed = entries.iter().filter(|entry| entry.passed).count();
-        self.publish(publish::Finished { task_id, head, clip, prompt, answers, entries, evidence }).await?;
+        let finished = publish::Finished { task_id, begun_at, clip, prompt, answers, entries, evidence };
+        self.publish(finished, heads).await?;
         Ok(passed)
     }
 }

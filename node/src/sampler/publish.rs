@@ -1,15 +1,16 @@
 //! From verdicts to a published file, so that a crash at any point loses nothing and signs nothing twice.
 //!
-//! The order: files of the task to the spool folder; verdicts signed; the signed file into the database; everything into
-//! our bucket, the verdict file last; the announcement. What was signed and not published is published at the next start.
+//! The order: files of the task to the spool folder; verdicts signed; the signed file into the database; the announcement;
+//! everything into our bucket, the verdict file last. What was signed and not published is published at the next start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft, VerdictEntry};
-use leoma_protocol::{Hotkey, TaskId};
+use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use leoma_storage::TaskArtefacts;
+use tokio::sync::watch;
 
 use super::ask::Answer;
 use super::{Sampler, TaskError};
@@ -21,7 +22,8 @@ use crate::state::StoredFile;
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) task_id: TaskId,
-    pub(super) head: Head,
+    /// The head when sampling began.
+    pub(super) begun_at: BlockNumber,
     pub(super) clip: TaskClip,
     pub(super) prompt: Option<String>,
     pub(super) answers: Vec<Answer>,
@@ -30,15 +32,15 @@ pub(super) struct Finished {
 }
 
 impl Sampler {
-    pub(super) async fn publish(&self, finished: Finished) -> Result<(), TaskError> {
-        let Finished { task_id, head, clip, prompt, answers, entries, evidence } = finished;
+    pub(super) async fn publish(&self, finished: Finished, heads: &watch::Receiver<Head>) -> Result<(), TaskError> {
+        let Finished { task_id, begun_at, clip, prompt, answers, entries, evidence } = finished;
         let network = self.library.network();
         let metadata = TaskMetadata {
             task_id,
             netuid: network.netuid,
             genesis: network.genesis,
             validator: self.signer.hotkey(),
-            block: head.number,
+            block: begun_at,
             task: self.judging.task(),
             prompt,
             judge: self.judging.id().to_owned(),
@@ -53,7 +55,7 @@ impl Sampler {
             task_id,
             params: self.params.digest(),
             judge: self.judging.id().to_owned(),
-            block: head.number,
+            block: heads.borrow().number,
             entries,
         };
         // A double may have been heard while miners were asked.
@@ -89,10 +91,10 @@ impl Sampler {
     async fn upload(&self, signed: &SignedVerdict) -> Result<(), TaskError> {
         let task_id = signed.id.task_id;
         let folder = self.spool.join(task_id.to_string());
-        // The file first goes where peers can hear of it even when our bucket fails: any holder serves it.
-        let uploaded = self.upload_objects(task_id, &folder, signed).await;
+        // Peers have the file from us over the mesh. A bucket that is down or slow must not keep it from them until its task
+        // has settled: they would compute without it, and we with it.
         self.agreement.announce(signed).await;
-        uploaded?;
+        self.upload_objects(task_id, &folder, signed).await?;
         self.state.mark_published(signed.id)?;
         let _already_gone = std::fs::remove_dir_all(&folder);
         Ok(())

@@ -22,7 +22,7 @@ pub struct Envelope {
     pub params: Digest,
     /// What judged: metric version, policy digest, model.
     pub judge: String,
-    /// The chain's head when sampling began.
+    /// The chain's head when the file was signed.
     pub block: BlockNumber,
     /// SHA-256 of the data's canonical JSON.
     pub data_sha256: Digest,

@@ -16,7 +16,7 @@ pub struct VerdictDraft {
     pub params: Digest,
     /// What judged, at most 128 characters.
     pub judge: String,
-    /// The chain's head when sampling began.
+    /// The chain's head now. Epochs that come too soon after it do not count the file.
     pub block: BlockNumber,
     /// One entry for each valid miner, in any order; written sorted by hotkey.
     pub entries: Vec<VerdictEntry>,

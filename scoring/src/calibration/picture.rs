@@ -18,10 +18,8 @@ pub(super) struct Plane<'a> {
 
 /// Every plane of every frame changed; the result has the same size.
 pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u8> + Sync) -> Clip {
-    let frames = (0..clip.len()).into_par_iter().map(|frame| {
-        let planes = planes_of(clip, frame);
-        planes.into_iter().flat_map(|plane| change(plane, frame)).collect()
-    });
+    let frames =
+        (0..clip.len()).into_par_iter().map(|frame| planes_of(clip, frame).map(|plane| change(plane, frame)).concat());
     rebuilt(clip, frames.collect())
 }
 
@@ -64,10 +62,10 @@ impl Plane<'_> {
 
     /// The value between four samples; the picture goes on as its mirror image outside.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
-        let (left, top) = (x.floor(), y.floor());
-        let (right, down) = (x - left, y - top);
-        let columns = [mirrored(left as i64, self.width), mirrored(left as i64 + 1, self.width)];
-        let rows = [mirrored(top as i64, self.height), mirrored(top as i64 + 1, self.height)];
+        let (left, top) = (floor(x), floor(y));
+        let (right, down) = (x - left as f32, y - top as f32);
+        let columns = [mirrored(left, self.width), mirrored(left + 1, self.width)];
+        let rows = [mirrored(top, self.height), mirrored(top + 1, self.height)];
         let line = |row: usize| {
             let value = |column: usize| f32::from(self.bytes[row * self.width + column]);
             value(columns[0]) * (1.0 - right) + value(columns[1]) * right
@@ -77,13 +75,14 @@ impl Plane<'_> {
 
     /// Every sample taken from where `place` says.
     pub(super) fn moved(&self, place: impl Fn(usize, usize) -> (f32, f32)) -> Vec<u8> {
-        let places = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (x, y)));
-        places
-            .map(|(x, y)| {
+        let mut moved = vec![0; self.bytes.len()];
+        for (y, line) in moved.chunks_exact_mut(self.width).enumerate() {
+            for (x, sample) in line.iter_mut().enumerate() {
                 let (x, y) = place(x, y);
-                byte(self.at(x, y))
-            })
-            .collect()
+                *sample = byte(self.at(x, y));
+            }
+        }
+        moved
     }
 
     /// Out of focus by a Gaussian of standard deviation `sigma`, in samples.
@@ -94,11 +93,13 @@ impl Plane<'_> {
         let weights: Vec<f32> = weights.into_iter().map(|weight| weight / sum).collect();
         let values: Vec<f32> = self.bytes.iter().map(|value| f32::from(*value)).collect();
         let mut across = vec![0.0; values.len()];
+        let places: Vec<usize> =
+            (-radius..self.width as i64 + radius).map(|column| mirrored(column, self.width)).collect();
+        let mut longer = vec![0.0; places.len()];
         for (line, out) in values.chunks_exact(self.width).zip(across.chunks_exact_mut(self.width)) {
-            for (weight, shift) in weights.iter().zip(-radius..) {
-                for (x, out) in out.iter_mut().enumerate() {
-                    *out += weight * line[mirrored(x as i64 + shift, self.width)];
-                }
+            longer.iter_mut().zip(&places).for_each(|(value, column)| *value = line[*column]);
+            for (shift, weight) in weights.iter().enumerate() {
+                out.iter_mut().zip(&longer[shift..]).for_each(|(sum, value)| *sum += weight * value);
             }
         }
         let mut line = vec![0.0_f32; self.width];
@@ -174,14 +175,28 @@ fn transformed(block: &Square, basis: &Square, back: bool) -> Square {
     std::array::from_fn(|wave| std::array::from_fn(|column| sum(&|at| factor(wave, at) * lines[at][column])))
 }
 
+/// As `f32::floor`, which is a call into the C library on processors without SSE 4.1; places are far below 2^31.
+fn floor(at: f32) -> i64 {
+    let whole = at as i32;
+    i64::from(whole) - i64::from(whole as f32 > at)
+}
+
 fn mirrored(at: i64, length: usize) -> usize {
+    // Nearly every sample; a division costs more than all the rest of it.
+    if let Ok(inside) = usize::try_from(at)
+        && inside < length
+    {
+        return inside;
+    }
     let length = length as i64;
     let around = at.rem_euclid(2 * length);
     around.min(2 * length - 1 - around) as usize
 }
 
+/// The nearest of 0 to 255, a half upwards: as `f32::round`, which is a call like `f32::floor`.
 pub(super) fn byte(value: f32) -> u8 {
-    value.round() as u8
+    let whole = value as i32;
+    whole.saturating_add(i32::from(value - whole as f32 >= 0.5)).clamp(0, 255) as u8
 }
 
 /// A number from 0 to 1 that follows from its arguments.
@@ -221,6 +236,18 @@ mod tests {
         let mean = values.iter().sum::<f32>() / 1e5;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 1e5;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn numbers_are_rounded_as_the_standard_library_rounds_them() {
+        let near = |number: f32| [number, number.next_up(), number.next_down(), -number];
+        let numbers = (0..=2_100).map(|eighths| eighths as f32 / 8.0).flat_map(near);
+        for number in numbers.chain([1e6, -1e6, f32::MIN_POSITIVE, f32::INFINITY, f32::NEG_INFINITY, f32::NAN]) {
+            assert_eq!(byte(number), number.round() as u8, "{number}");
+            if number.abs() <= 1e6 {
+                assert_eq!(floor(number), number.floor() as i64, "{number}");
+            }
+        }
     }
 
     #[test]

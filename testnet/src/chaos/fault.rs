@@ -23,7 +23,7 @@ pub enum FaultKind {
     Loss,
     /// A validator's process is killed.
     Kill,
-    /// A validator's process is killed after it signed a verdict file and before that is in its bucket or announced.
+    /// A validator's process is killed after it signed a verdict file and before that is in its bucket.
     KillWhilePublishing,
     /// A validator's process stands still.
     Pause,

@@ -51,7 +51,7 @@ pub struct ChaosReport {
     pub verdicts_unreleased: u64,
     /// Things signed twice.
     pub double_signed: u64,
-    /// What `verdicts_lost` and `double_signed` count, in words.
+    /// What `disagreements`, `verdicts_lost` and `double_signed` count, in words.
     pub findings: Vec<String>,
     /// Longest time from an epoch's boundary until all validators had the same weights on chain, in blocks; an epoch in
     /// which they did not counts on until the one in which they did.

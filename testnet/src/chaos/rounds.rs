@@ -273,7 +273,10 @@ impl<'a> Chaos<'a> {
         (report.verdicts, report.verdicts_unreleased) = (found.verdicts, found.unreleased);
         report.verdicts_lost = found.lost.len() as u64;
         report.double_signed = found.double_signed.len() as u64;
-        report.findings = found.lost.into_iter().chain(found.double_signed).collect();
+        let disagreed = found.epochs.iter().filter(|epoch| epoch.uids.len() > 1);
+        let disagreed =
+            disagreed.map(|epoch| format!("epoch {}: computed weights for slots {:?}", epoch.epoch_block, epoch.uids));
+        report.findings = disagreed.chain(found.lost).chain(found.double_signed).collect();
         report.epochs = found.epochs;
     }
 }

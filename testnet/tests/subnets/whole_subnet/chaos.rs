@@ -10,8 +10,8 @@ use leoma_testnet::chaos::{ChaosReport, FaultKind};
 
 /// Less than four rounds take, in which each kind has its turn: with this, there are no more.
 const MINUTES: &str = "1";
-/// Milliseconds of a block: epochs come sooner than by default, and two cores still keep up.
-const BLOCK_TIME: &str = "400";
+/// Milliseconds of a block: two cores keep up, also with other tests beside this one.
+const BLOCK_TIME: &str = "600";
 
 #[test]
 fn validators_lose_nothing_and_agree_whatever_happens_to_them() {
@@ -28,7 +28,8 @@ fn validators_lose_nothing_and_agree_whatever_happens_to_them() {
     let read = std::fs::read(&json);
     let report: ChaosReport = serde_json::from_slice(&read.unwrap_or_else(|_| panic!("no report: {status}"))).unwrap();
     let held = status.success() && report.passed();
-    assert!(held, "{}\n{}\n{}", report.summary(), report.findings.join("\n"), last_lines(&logs.join("logs")));
+    // What was found comes last, where long output is read first.
+    assert!(held, "{}\n{}", last_lines(&logs.join("logs")), report.summary());
     assert_eq!((report.disagreements, report.verdicts_lost, report.double_signed), (0, 0, 0));
     assert!(report.verdicts > 0, "nobody signed anything: the run shows nothing");
     assert!(report.epochs.iter().any(|epoch| epoch.computed == report.validators), "{:?}", report.epochs);
