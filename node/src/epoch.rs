@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId, Uid};
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid};
 use leoma_rotation::weights::{EpochView, Readable, Reason};
+use leoma_rotation::window::WindowRange;
 use leoma_rotation::{
-    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome, consensus, decide_weights,
-    due_epoch,
+    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome, TaskVerdicts, consensus,
+    decide_weights, due_epoch,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::peers::Agreement;
 use crate::report;
-use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
+use crate::state::{CommitState, EpochRecord, EpochState, State, StateError, StoredFile};
 use crate::weights::{Progress, Target, Weights, WeightsError};
 
 /// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks that are still on
@@ -74,6 +75,35 @@ pub struct WeightSetter {
     pub metrics: Metrics,
 }
 
+/// Own files that an earlier run signed and perhaps told nobody of: it ended before they were in our bucket. Others have
+/// them from this run at the earliest, so that they count as if they were signed now, unless they are certified.
+#[derive(Debug)]
+struct KeptBack {
+    files: BTreeSet<(FileId, Digest)>,
+    /// The head when this run began to speak.
+    until: Option<BlockNumber>,
+}
+
+impl KeptBack {
+    fn new(unpublished: Vec<StoredFile>) -> Self {
+        Self { files: unpublished.into_iter().map(|file| (file.id, file.digest)).collect(), until: None }
+    }
+
+    fn applied_to(&self, files: Vec<Arc<TaskVerdicts>>, certificates: &Certificates) -> Vec<Arc<TaskVerdicts>> {
+        let Some(until) = self.until else { return files };
+        let told = |file: Arc<TaskVerdicts>| {
+            let certified = certificates.get(&file.id) == Some(file.digest);
+            if certified || !self.files.contains(&(file.id, file.digest)) {
+                return file;
+            }
+            let mut file = TaskVerdicts::clone(&file);
+            file.signed_at = file.signed_at.max(until);
+            Arc::new(file)
+        };
+        files.into_iter().map(told).collect()
+    }
+}
+
 /// How following the commits went last.
 #[derive(Default)]
 struct FollowUp {
@@ -95,6 +125,7 @@ impl WeightSetter {
     /// [`StateError`] when the state cannot be read at the start: without it the last winner is unknown.
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
         let mut done = self.last_finished()?;
+        let mut kept_back = KeptBack::new(self.state.unpublished_files()?);
         let mut tries = 0;
         let mut commits = FollowUp::default();
         loop {
@@ -104,12 +135,15 @@ impl WeightSetter {
             }
             let head = *heads.borrow_and_update();
             self.follow_commits(head, &mut commits).await;
+            if self.agreement.may_sign() {
+                let _first = kept_back.until.get_or_insert(head.number);
+            }
             let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
             let known = self.allowlists.borrow().at_block(epoch_block).is_some();
             if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign() {
                 continue;
             }
-            match self.epoch(epoch_block, head).await {
+            match self.epoch(epoch_block, head, &kept_back).await {
                 Ok(()) => {
                     done = Some(epoch_block);
                     tries = 0;
@@ -173,7 +207,7 @@ impl WeightSetter {
         self.state.keep_epoch(&record)
     }
 
-    async fn epoch(&self, epoch_block: BlockNumber, now: Head) -> Result<(), EpochError> {
+    async fn epoch(&self, epoch_block: BlockNumber, now: Head, kept_back: &KeptBack) -> Result<(), EpochError> {
         // Stopped between a commit and its record: what was committed is followed up, and not decided anew.
         if self.state.weight_commit(epoch_block)?.is_some_and(|commit| commit.state != CommitState::Prepared) {
             return Ok(self.state.mark_epoch_committed(epoch_block)?);
@@ -184,7 +218,7 @@ impl WeightSetter {
         self.agreement.refresh().await;
         let readable = self.fetch_missing(&history, epoch_block).await;
         self.agreement.fetch_certified().await;
-        let (outcome, decision) = self.decide(&metagraph, &history, readable)?;
+        let (outcome, decision) = self.decide(&metagraph, &history, readable, kept_back)?;
         let record = record_of(epoch_block, &decision, &outcome);
         self.state.keep_epoch(&record)?;
         tracing::info!(
@@ -217,11 +251,12 @@ impl WeightSetter {
         metagraph: &Metagraph,
         history: &AllowlistHistory,
         files: Readable,
+        kept_back: &KeptBack,
     ) -> Result<(Outcome, Decision), StateError> {
         let snapshot = snapshot_of(metagraph);
         let certificates: Certificates = self.agreement.certificates(history);
         let evidence = self.agreement.evidence();
-        let all = self.library.all();
+        let all = kept_back.applied_to(self.library.all(), &certificates);
         let input = ConsensusInput {
             params: &self.params,
             history,
@@ -244,8 +279,9 @@ impl WeightSetter {
         let listed = entry.allowlist.validators();
         let wanted = wanted_files(&self.params, history, epoch_block);
         let mut fetching = Vec::with_capacity(wanted.len());
+        let range = WindowRange::new(&self.params, history, epoch_block);
         for producers in wanted {
-            fetching.push(self.fetch_task(producers).boxed());
+            fetching.push(self.fetch_task(producers, range).boxed());
         }
         let reached: Vec<Vec<(Hotkey, bool)>> =
             stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
@@ -262,19 +298,16 @@ impl WeightSetter {
         Readable { readable, listed: listed.len() }
     }
 
-    /// Gets the first file that there is of a task's producers, in their order; says who could be read.
-    async fn fetch_task(&self, producers: Vec<FileId>) -> Vec<(Hotkey, bool)> {
+    /// Gets the first file that there is of a task's producers, in their order, and that is not too late to count; says who
+    /// could be read.
+    async fn fetch_task(&self, producers: Vec<FileId>, range: WindowRange) -> Vec<(Hotkey, bool)> {
         let mut reached = Vec::new();
         for id in producers {
-            if self.library.holds(id) {
-                break;
+            if !self.library.holds(id) && id.producer != self.signer.hotkey() {
+                let found = self.agreement.fetch_from_bucket(id, None).await;
+                reached.push((id.producer, found.is_some()));
             }
-            if id.producer == self.signer.hotkey() {
-                continue;
-            }
-            let found = self.agreement.fetch_from_bucket(id, None).await;
-            reached.push((id.producer, found.is_some()));
-            if found == Some(true) {
+            if self.library.of(id).iter().any(|file| range.check_signed(file.signed_at).is_ok()) {
                 break;
             }
         }
@@ -321,4 +354,30 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
 fn is_final(error: &EpochError) -> bool {
     let EpochError::Weights(WeightsError::Submit(error)) = error else { return false };
     error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_run_told_nobody_counts_from_this_run_on() {
+        let file = |task: u64| {
+            let id = FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) };
+            let mut file = TaskVerdicts::new(id, Digest::of(&task.to_le_bytes()), Vec::new());
+            file.signed_at = BlockNumber(100 * task);
+            Arc::new(file)
+        };
+        let stored = |task: u64| StoredFile { id: file(task).id, digest: file(task).digest, bytes: Vec::new() };
+        let mut kept_back = KeptBack::new(vec![stored(1), stored(2), stored(9)]);
+        let certificates = Certificates::from_iter([(file(2).id, file(2).digest)]);
+        let blocks = |kept_back: &KeptBack| -> Vec<u64> {
+            let files = kept_back.applied_to([1, 2, 3, 9].map(file).into(), &certificates);
+            files.iter().map(|file| file.signed_at.0).collect()
+        };
+        assert_eq!(blocks(&kept_back), [100, 200, 300, 900]);
+        kept_back.until = Some(BlockNumber(800));
+        // The second is certified, the third was published, the last says itself that it is later.
+        assert_eq!(blocks(&kept_back), [800, 200, 300, 900]);
+    }
 }

@@ -116,8 +116,14 @@ impl Library {
     /// Whether any file of a task and producer is held.
     #[must_use]
     pub fn holds(&self, id: FileId) -> bool {
+        !self.of(id).is_empty()
+    }
+
+    /// The files of a task and producer; more than one where it signed twice.
+    #[must_use]
+    pub fn of(&self, id: FileId) -> Vec<Arc<TaskVerdicts>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.range((id, Digest([0; 32]))..=(id, Digest([u8::MAX; 32]))).next().is_some()
+        files.range((id, Digest([0; 32]))..=(id, Digest([u8::MAX; 32]))).map(|(_, file)| Arc::clone(file)).collect()
     }
 
     /// Whether this very file is held.

@@ -22,7 +22,7 @@ use crate::state::{State, StateError, StoredFile};
 
 /// Announced files fetched at a time, each of at most 4 MiB.
 const CONCURRENT_FETCHES: usize = 8;
-/// Tries to get an announced file: its producer uploads before it announces, so a miss is a fault that may pass.
+/// Tries to get an announced file: its producer has it, so a miss is a fault that may pass.
 const FETCH_TRIES: u32 = 5;
 /// Pause after the first miss; doubled after each further one.
 const FETCH_PAUSE: Duration = Duration::from_secs(1);
@@ -379,11 +379,8 @@ impl Agreement {
         });
     }
 
-    /// From the producer's bucket, else from any peer that holds the file.
+    /// From any peer that holds the file, else from the producer's bucket, where it comes a little later than to peers.
     async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
-        if self.fetch_from_bucket(id, Some(digest)).await == Some(true) {
-            return true;
-        }
         let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();
         match self.mesh.fetch_verdict(id, digest, accept).await {
             Ok(bytes) => {
@@ -394,7 +391,7 @@ impl Agreement {
             Err(error) => {
                 self.metrics.fetched(FetchSource::Mesh, FetchOutcome::Missing);
                 tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "no peer has the file");
-                false
+                self.fetch_from_bucket(id, Some(digest)).await == Some(true)
             }
         }
     }

@@ -114,7 +114,7 @@ impl Machine {
             task_id: TaskId(task),
             params: ConsensusParams::default().digest(),
             judge: "test".into(),
-            block: HEAD,
+            block: BlockNumber(task * INTERVAL),
             entries: vec![],
         };
         let signed = self.signer.sign_verdict_file(draft).unwrap();

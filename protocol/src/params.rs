@@ -30,6 +30,9 @@ pub struct ConsensusParams {
     pub window_tasks: u32,
     /// Task indices at the end that are left to settle: still being written or fetched.
     pub settle_margin: u64,
+    /// Share of the interval, rounded down, that must lie between a file's signature and an epoch that counts it: it is with
+    /// every validator by then.
+    pub spread: Fraction,
     /// Blocks before the epoch block within which a task must start.
     pub lookback_blocks: u64,
     /// Share of the window's tasks on which a miner must have been evaluated.
@@ -51,6 +54,7 @@ impl Default for ConsensusParams {
         Self {
             window_tasks: 100,
             settle_margin: 2,
+            spread: Fraction { numerator: 1, denominator: 8 },
             lookback_blocks: 30_000,
             completeness: Fraction { numerator: 4, denominator: 5 },
             distinct_validators: Fraction { numerator: 1, denominator: 2 },
@@ -70,6 +74,7 @@ impl ConsensusParams {
         let value = Value::object([
             ("window_tasks", u64::from(self.window_tasks).into()),
             ("settle_margin", self.settle_margin.into()),
+            ("spread", fraction(self.spread)),
             ("lookback_blocks", self.lookback_blocks.into()),
             ("completeness", fraction(self.completeness)),
             ("distinct_validators", fraction(self.distinct_validators)),
@@ -132,6 +137,7 @@ mod tests {
         let changed = [
             ConsensusParams { window_tasks: 99, ..base.clone() },
             ConsensusParams { settle_margin: 3, ..base.clone() },
+            ConsensusParams { spread: Fraction { numerator: 1, denominator: 4 }, ..base.clone() },
             ConsensusParams { lookback_blocks: 1, ..base.clone() },
             ConsensusParams { completeness: Fraction { numerator: 8, denominator: 10 }, ..base.clone() },
             ConsensusParams { distinct_validators: Fraction { numerator: 1, denominator: 3 }, ..base.clone() },

@@ -58,12 +58,6 @@ impl Certificates {
         self.0.get(file).copied()
     }
 
-    /// All but these.
-    #[must_use]
-    pub(crate) fn without(&self, files: &[(FileId, Digest)]) -> Self {
-        self.iter().filter(|certified| !files.contains(certified)).collect()
-    }
-
     /// All certified files, sorted.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, Digest)> + '_ {
         self.0.iter().map(|(file, digest)| (*file, *digest))

@@ -1,7 +1,7 @@
 //! The one function that a validator sets weights by and that anyone recomputes a winner with.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Uid};
 
@@ -89,12 +89,8 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
     let ConsensusInput { params, history, snapshot, files, certificates, evidence } = *input;
     let range = WindowRange::new(params, history, snapshot.block);
     let equivocators = range.equivocators(history, evidence);
-    let (files, late): (Vec<&TaskVerdicts>, Vec<&TaskVerdicts>) =
-        files.iter().map(Borrow::borrow).partition(|file| range.check_signed(file.signed_at).is_ok());
+    let InTime { files, certificates, left_out: late } = in_time(&range, history, files, certificates);
     let held: Vec<HeldFile> = files.iter().map(|file| HeldFile::from(*file)).collect();
-    // As if nobody had the late ones yet, certified or not: some do not.
-    let late_digests: Vec<(FileId, Digest)> = late.iter().map(|file| (file.id, file.digest)).collect();
-    let certificates = certificates.without(&late_digests);
     let canonical = canonical_files(params, history, &held, &certificates, &equivocators);
     let window = Window::select(params, history, &range, &canonical.files);
 
@@ -110,7 +106,7 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
     let winner = ranking.winner().and_then(|hotkey| Some(Winner { hotkey, uid: miners.get(&hotkey)?.uid }));
     let mut left_out = canonical.left_out;
     left_out.extend(window.left_out);
-    left_out.extend(late.iter().map(|file| (file.id, LeftOut::SignedLate { signed_at: file.signed_at })));
+    left_out.extend(late);
     left_out.sort_unstable();
     Outcome {
         epoch_block: snapshot.block,
@@ -124,6 +120,41 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
         missing: window.missing,
         left_out,
     }
+}
+
+/// What there was when the last file that counts was signed.
+struct InTime<'a> {
+    files: Vec<&'a TaskVerdicts>,
+    certificates: Certificates,
+    left_out: BTreeSet<(FileId, LeftOut)>,
+}
+
+/// Without the files of settled tasks that were signed too late for the epoch: whoever computes before they reach it has to
+/// come to the same outcome. A late file's certificate goes with it, and any other file in its place: which of the two is
+/// there is no matter of when one looks.
+fn in_time<'a, F: Borrow<TaskVerdicts>>(
+    range: &WindowRange,
+    history: &AllowlistHistory,
+    files: &'a [F],
+    certificates: &Certificates,
+) -> InTime<'a> {
+    let is_late = |file: &&TaskVerdicts| {
+        range.check(history, file.id.task_id).is_ok() && range.check_signed(file.signed_at).is_err()
+    };
+    let (late, mut files): (Vec<_>, Vec<_>) = files.iter().map(Borrow::borrow).partition(is_late);
+    let mut left_out: BTreeSet<_> =
+        late.iter().map(|file| (file.id, LeftOut::SignedLate { signed_at: file.signed_at })).collect();
+    let certified = late.iter().filter(|file| certificates.get(&file.id) == Some(file.digest));
+    let certified: BTreeMap<FileId, Digest> = certified.map(|file| (file.id, file.digest)).collect();
+    files.retain(|file| match certified.get(&file.id) {
+        Some(&certified) => {
+            left_out.insert((file.id, LeftOut::NotTheCertified { certified }));
+            false
+        }
+        None => true,
+    });
+    let certificates = certificates.iter().filter(|(file, _)| !certified.contains_key(file)).collect();
+    InTime { files, certificates, left_out }
 }
 
 /// A chain lists no hotkey twice; a hand-made snapshot may, and then the lowest uid counts, whatever the order.

@@ -1,7 +1,7 @@
 //! The window: the tasks that a winner is judged on, and which file speaks for each of them.
 //!
-//! Two steps. [`canonical_files`] picks one file a task, whatever the epoch; [`Window::select`] takes the newest settled
-//! tasks of those. A file that counts for nothing is named together with the reason.
+//! Three steps. [`WindowRange::check_signed`] leaves files to a later epoch that not everybody may have yet;
+//! [`canonical_files`] picks one of the others a task; [`Window::select`] takes the newest settled tasks of those. A file that counts for nothing is named together with the reason.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -50,7 +50,7 @@ pub enum LeftOut {
         certified: Digest,
     },
     /// It may not have been with everybody when the epoch was computed.
-    #[error("signed in block {}, too late for this epoch; later ones count it", signed_at.0)]
+    #[error("signed in block {}, too late to count in this epoch", signed_at.0)]
     SignedLate {
         /// When it says it was signed.
         signed_at: BlockNumber,
@@ -187,10 +187,6 @@ pub struct WindowRange {
     signed_until: u64,
 }
 
-/// Of an interval, the part that a file has from its signature to every validator: an eighth, two and a half minutes of the
-/// twenty that 100 blocks take.
-const SPREAD_SHARE: u64 = 8;
-
 impl WindowRange {
     /// The range at `epoch_block`, which need not be a multiple of anything. The settle margin counts task numbers back
     /// from the task of the epoch block, produced or not. A lookback of zero blocks is no limit; one that begins inside a
@@ -204,7 +200,9 @@ impl WindowRange {
         });
         let limited = params.lookback_blocks > 0;
         let ends_after = limited.then(|| epoch_block.0.checked_sub(params.lookback_blocks)).flatten();
-        let spread = interval.unwrap_or_default() / SPREAD_SHARE;
+        let share = params.spread;
+        let spread =
+            interval.unwrap_or_default().saturating_mul(share.numerator.into()) / u64::from(share.denominator.max(1));
         Self { settled_until, ends_after, signed_until: epoch_block.0.saturating_sub(spread) }
     }
 
@@ -348,6 +346,7 @@ mod tests {
 
     #[test]
     fn a_file_counts_an_eighth_of_an_interval_after_its_signature() {
+        // An eighth of 100 blocks is 12.
         let range = WindowRange::new(&ConsensusParams::default(), &history(4), BlockNumber(1000));
         assert_eq!([0, 700, 988].map(|block| range.check_signed(BlockNumber(block))), [Ok(()); 3]);
         for block in [989, 1000, u64::MAX] {

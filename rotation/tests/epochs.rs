@@ -133,6 +133,15 @@ fn a_file_that_is_signed_as_its_epoch_begins_counts_for_nobody_until_the_next() 
         assert_eq!(with.window.last().unwrap().producer, hotkey(1));
         assert_eq!(with.left_out, [(late.id, LeftOut::SignedLate { signed_at: BlockNumber(4195) })]);
     }
+    // Another file of the same producer does not take its place.
+    let mut other = file(40, 0, &[(101, true)]);
+    other.signed_at = BlockNumber(4100);
+    subnet.files.push(other);
+    assert_eq!(subnet.outcome().ranks, without.ranks);
+    // Who knows the certificate alone cannot tell, and repeats the last winner.
+    subnet.files.retain(|file| file.id != late.id);
+    assert_eq!(subnet.outcome().missing, [late.id]);
+    subnet.files.push(late.clone());
     subnet.snapshot.block = BlockNumber(4380);
     assert_eq!(subnet.outcome().window.last(), Some(&late.id));
 }
@@ -244,11 +253,18 @@ fn a_winner_by_an_exact_tie_is_the_same_everywhere() {
     assert_eq!(outcome.winner.unwrap().hotkey, hotkey(101));
 }
 
-/// Files as a hostile or merely large subnet has them: any task, any producer, repeated and conflicting.
+/// Files as a hostile or merely large subnet has them: any task, any producer, signed at any time, repeated and conflicting.
 fn any_files() -> impl Strategy<Value = Vec<TaskVerdicts>> {
     let verdicts = prop::collection::vec((100u8..106, any::<bool>()), 0..6);
-    prop::collection::vec((0u64..45, 0u8..7, verdicts), 0..60)
-        .prop_map(|files| files.iter().map(|(task, producer, verdicts)| file(*task, *producer, verdicts)).collect())
+    prop::collection::vec((0u64..45, 0u8..7, verdicts), 0..60).prop_map(|files| {
+        files.iter().map(|(task, producer, verdicts)| signed_anywhen(file(*task, *producer, verdicts))).collect()
+    })
+}
+
+/// The digest covers the block, so that one digest has one block.
+fn signed_anywhen(mut file: TaskVerdicts) -> TaskVerdicts {
+    file.signed_at = BlockNumber(u64::from(file.digest.0[0]) * 24);
+    file
 }
 
 fn any_subnet() -> impl Strategy<Value = Subnet> {
@@ -322,6 +338,8 @@ proptest! {
     fn an_epoch_block_inside_a_task_sees_what_the_tasks_first_block_sees(subnet in any_subnet(), offset in 0..INTERVAL) {
         let mut later = subnet.clone();
         later.params.lookback_blocks = 0;
+        // A file that is signed in between is seen only by the later ones.
+        later.files.iter_mut().for_each(|file| file.signed_at = BlockNumber(0));
         later.snapshot.block = BlockNumber(subnet.snapshot.block.0 / INTERVAL * INTERVAL);
         let start = later.outcome();
         later.snapshot.block = BlockNumber(later.snapshot.block.0 + offset);
