@@ -288,7 +288,27 @@ impl Connection {
             let faults = self.faults.wait_for(|faults| faults.passage != Passage::Silent).await?.clone();
             let due = self.held.front().map(|(due, _)| *due);
             tokio::select! {
+                // In this order: a fault holds for the first message after it was ordered, and nothing that a client sends
+                // keeps answers from it.
+                biased;
                 changed = self.faults.changed() => changed?,
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    if let Some((_, message)) = self.held.pop_front() {
+                        self.client.send(message).await?;
+                        self.answered = true;
+                    }
+                }
+                message = self.chain.next(), if self.held.len() < MAX_HELD => match message.transpose()? {
+                    Some(Message::Text(text)) => {
+                        let text = self.content.answer(text.as_str(), &faults).await?;
+                        self.held.push_back((Instant::now() + faults.delay, Message::text(text)));
+                    }
+                    Some(message @ Message::Binary(_)) => {
+                        self.held.push_back((Instant::now() + faults.delay, message));
+                    }
+                    Some(Message::Close(_)) | None => return Ok(()),
+                    Some(_) => {}
+                },
                 message = self.client.next(), if self.held.len() < MAX_HELD => match message.transpose()? {
                     Some(Message::Text(text)) => {
                         if let Some(id) = self.request(text.as_str(), &faults, endpoint).await? {
@@ -303,23 +323,6 @@ impl Connection {
                     // Each side answers pings by itself.
                     Some(_) => {}
                 },
-                message = self.chain.next(), if self.held.len() < MAX_HELD => match message.transpose()? {
-                    Some(Message::Text(text)) => {
-                        let text = self.content.answer(text.as_str(), &faults).await?;
-                        self.held.push_back((Instant::now() + faults.delay, Message::text(text)));
-                    }
-                    Some(message @ Message::Binary(_)) => {
-                        self.held.push_back((Instant::now() + faults.delay, message));
-                    }
-                    Some(Message::Close(_)) | None => return Ok(()),
-                    Some(_) => {}
-                },
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    if let Some((_, message)) = self.held.pop_front() {
-                        self.client.send(message).await?;
-                        self.answered = true;
-                    }
-                }
             }
         }
     }
