@@ -76,7 +76,8 @@ pub struct WeightSetter {
 }
 
 /// Own files that an earlier run signed and perhaps told nobody of: it ended before they were in our bucket. Others have
-/// them from this run at the earliest, so that they count as if they were signed now, unless they are certified.
+/// them from this run at the earliest, so that they count as if it had signed them when it began to speak, unless they are
+/// certified.
 #[derive(Debug)]
 struct KeptBack {
     files: BTreeSet<(FileId, Digest)>,

@@ -1,7 +1,8 @@
 //! The window: the tasks that a winner is judged on, and which file speaks for each of them.
 //!
 //! Three steps. [`WindowRange::check_signed`] leaves files to a later epoch that not everybody may have yet;
-//! [`canonical_files`] picks one of the others a task; [`Window::select`] takes the newest settled tasks of those. A file that counts for nothing is named together with the reason.
+//! [`canonical_files`] picks one of the others a task; [`Window::select`] takes the newest settled tasks of those. A file that
+//! counts for nothing is named together with the reason.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;

@@ -145,7 +145,7 @@ impl Sampler {
             let sampled = tokio::select! {
                 sampled = self.sample(turn.task_id, &heads, &mut corpus) => sampled,
                 () = stop.cancelled() => {
-                    tracing::info!(task = %turn.task_id, "task left unfinished, nothing of it was signed");
+                    tracing::info!(task = %turn.task_id, "task left unfinished; what is signed of it is published at the next start");
                     return;
                 }
             };

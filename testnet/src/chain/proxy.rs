@@ -288,7 +288,7 @@ impl Connection {
             let faults = self.faults.wait_for(|faults| faults.passage != Passage::Silent).await?.clone();
             let due = self.held.front().map(|(due, _)| *due);
             tokio::select! {
-                // In this order: a fault holds for the first message after it was ordered, and nothing that a client sends
+                // In this order: a fault holds from the first message after it was ordered, and nothing that a client sends
                 // keeps answers from it.
                 biased;
                 changed = self.faults.changed() => changed?,

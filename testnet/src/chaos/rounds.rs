@@ -269,14 +269,15 @@ impl<'a> Chaos<'a> {
 
     fn take_over(&mut self, found: Audit) {
         let report = &mut self.report;
-        (report.disagreements, report.repeats) = (found.disagreements(), found.repeats());
+        (report.disagreements, report.repeats) = (found.disagreements().count() as u64, found.repeats());
         (report.verdicts, report.verdicts_unreleased) = (found.verdicts, found.unreleased);
         report.verdicts_lost = found.lost.len() as u64;
         report.double_signed = found.double_signed.len() as u64;
-        let disagreed = found.epochs.iter().filter(|epoch| epoch.uids.len() > 1);
-        let disagreed =
-            disagreed.map(|epoch| format!("epoch {}: computed weights for slots {:?}", epoch.epoch_block, epoch.uids));
-        report.findings = disagreed.chain(found.lost).chain(found.double_signed).collect();
+        let disagreed = found.disagreements();
+        let disagreed: Vec<String> = disagreed
+            .map(|epoch| format!("epoch {}: computed weights for slots {:?}", epoch.epoch_block, epoch.uids))
+            .collect();
+        report.findings = disagreed.into_iter().chain(found.lost).chain(found.double_signed).collect();
         report.epochs = found.epochs;
     }
 }
