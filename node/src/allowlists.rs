@@ -1,11 +1,12 @@
-//! The allowlists before the newest one: the owner leaves them for validators that join later, and these read them.
+//! The allowlists before the newest one: the owner leaves them for validators that join later, and
+//! these read them.
 //!
 //! Why it is done so: `docs/decisions/0006-past-allowlists.md`.
 
 use bytes::Bytes;
 use leoma_protocol::{
-    AllowlistRecord, BlockNumber, Digest, Hotkey, HotkeySigner, MAX_PAST_ALLOWLISTS, Network, PastAllowlist,
-    read_allowlist_record,
+    AllowlistRecord, BlockNumber, Digest, Hotkey, HotkeySigner, MAX_PAST_ALLOWLISTS, Network,
+    PastAllowlist, read_allowlist_record,
 };
 use leoma_rotation::{Allowlist, AllowlistError};
 use leoma_storage::{Polled, SourceBucket, StoreError};
@@ -28,7 +29,9 @@ pub enum PublishError {
     #[error(transparent)]
     Allowlist(#[from] AllowlistError),
     /// Another key than the owner's.
-    #[error("{signer} is not the owner of the subnet, {owner} is: only the owner's commitment counts")]
+    #[error(
+        "{signer} is not the owner of the subnet, {owner} is: only the owner's commitment counts"
+    )]
     NotOwner {
         /// Whose key it is.
         signer: Hotkey,
@@ -48,8 +51,8 @@ pub async fn present(source: &SourceBucket) -> Result<Option<Allowlist>, Publish
     }
 }
 
-/// Publishes a list: keeps it under its hash, notes the one that it replaces, makes it the newest in the bucket, and commits
-/// its hash on chain. Returns the transaction.
+/// Publishes a list: keeps it under its hash, notes the one that it replaces, makes it the newest
+/// in the bucket, and commits its hash on chain. Returns the transaction.
 ///
 /// # Errors
 /// [`PublishError`]; publishing again is harmless.
@@ -93,7 +96,8 @@ pub async fn publish(
     }
     forget(&mut past, metagraph.block, lookback_blocks);
     let bytes = Bytes::from(allowlist.canonical_json());
-    let _new_or_there_already = source.write_allowlist_version(&allowlist.digest(), bytes.clone()).await?;
+    let _new_or_there_already =
+        source.write_allowlist_version(&allowlist.digest(), bytes.clone()).await?;
     let record = AllowlistRecord { past, next: allowlist.digest() };
     source.write_allowlist_record(signer.sign_allowlist_record(network, record).into()).await?;
     // The files first: validators keep the old list until the chain names one that they can read.
@@ -108,11 +112,12 @@ fn forget(past: &mut Vec<PastAllowlist>, head: BlockNumber, lookback_blocks: u64
     past.drain(..in_force.max(past.len().saturating_sub(MAX_PAST_ALLOWLISTS)));
 }
 
-/// The lists before `newest`, oldest first, with the blocks of their commitments: what the owner's record names, as far back
-/// as the lists themselves are there.
+/// The lists before `newest`, oldest first, with the blocks of their commitments: what the owner's
+/// record names, as far back as the lists themselves are there.
 ///
 /// # Errors
-/// [`StoreError`] when the bucket cannot be read; what is absent or not the owner's is logged and left out.
+/// [`StoreError`] when the bucket cannot be read; what is absent or not the owner's is logged and
+/// left out.
 pub async fn before(
     source: &SourceBucket,
     network: Network,
@@ -121,14 +126,18 @@ pub async fn before(
 ) -> Result<Vec<(BlockNumber, Allowlist)>, StoreError> {
     let record = match source.allowlist_record().await? {
         None => {
-            tracing::warn!("the owner left no record of past allowlists: only those that were seen on chain are known");
+            tracing::warn!(
+                "the owner left no record of past allowlists: only those that were seen on chain are known"
+            );
             return Ok(Vec::new());
         }
         Some(bytes) => read_allowlist_record(&bytes, network, owner),
     };
     let past = match record {
         // The second: it was published, and its successor was written and not committed.
-        Ok(record) if record.next == newest.sha256 || record.past.last() == Some(&newest) => record.past,
+        Ok(record) if record.next == newest.sha256 || record.past.last() == Some(&newest) => {
+            record.past
+        }
         Ok(_) => {
             tracing::warn!(
                 "the record of past allowlists is not that of the newest: only those that were seen on chain are known"
@@ -164,14 +173,22 @@ mod tests {
 
     #[test]
     fn the_list_in_force_at_the_oldest_task_is_kept() {
-        let list = |block| PastAllowlist { committed_at: BlockNumber(block), sha256: Digest::of(b"") };
+        let list =
+            |block| PastAllowlist { committed_at: BlockNumber(block), sha256: Digest::of(b"") };
         let mut past = vec![list(10), list(20), list(30), list(40)];
         forget(&mut past, BlockNumber(125), 100);
-        assert_eq!(past, [list(20), list(30), list(40)], "block 25 lies under the list of block 20");
+        assert_eq!(
+            past,
+            [list(20), list(30), list(40)],
+            "block 25 lies under the list of block 20"
+        );
         forget(&mut past, BlockNumber(1000), 100);
         assert_eq!(past, [list(40)]);
         let mut many: Vec<_> = (0..1000).map(list).collect();
         forget(&mut many, BlockNumber(1000), 30_000);
-        assert_eq!((many.len(), many[0]), (MAX_PAST_ALLOWLISTS, list(1000 - MAX_PAST_ALLOWLISTS as u64)));
+        assert_eq!(
+            (many.len(), many[0]),
+            (MAX_PAST_ALLOWLISTS, list(1000 - MAX_PAST_ALLOWLISTS as u64))
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! The chain as an address book: where allowlisted validators say that they are, and where we say so ourselves.
+//! The chain as an address book: where allowlisted validators say that they are, and where we say
+//! so ourselves.
 //!
-//! A validator's axon entry is the address and port of its mesh, for TCP and QUIC alike. Entries of validators are
-//! dialled until they change; what answers there must prove itself like any other peer. Our own entry is written when
-//! the operator has said where we are reached (`LEOMA_MESH_EXTERNAL`) and the chain says something else.
+//! A validator's axon entry is the address and port of its mesh, for TCP and QUIC alike. Entries of
+//! validators are dialled until they change; what answers there must prove itself like any other
+//! peer. Our own entry is written when the operator has said where we are reached
+//! (`LEOMA_MESH_EXTERNAL`) and the chain says something else.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Axon, ChainClient, Metagraph};
 
-/// Pause after an announcement that failed: the reason is not known to pass sooner, and the chain has better to do.
+/// Pause after an announcement that failed: the reason is not known to pass sooner, and the chain
+/// has better to do.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Keeps the mesh's addresses and the chain's in step.
@@ -32,13 +35,15 @@ pub struct Axons {
     pub signer: HotkeySigner,
     /// The mesh.
     pub mesh: MeshHandle,
-    /// How far others' entries are trusted: on a subnet that lives on this machine they may lead to this machine.
+    /// How far others' entries are trusted: on a subnet that lives on this machine they may lead to
+    /// this machine.
     pub policy: EndpointPolicy,
     /// What our own entry should be; `None` leaves it as it is.
     pub own: Option<Axon>,
 }
 
-/// The address that peers reach us at, as a chain entry can hold it: the first with an IP address and a port.
+/// The address that peers reach us at, as a chain entry can hold it: the first with an IP address
+/// and a port.
 #[must_use]
 pub fn axon_of(external: &[Multiaddr]) -> Option<Axon> {
     let read = |address: &Multiaddr| {
@@ -110,13 +115,17 @@ impl Axons {
         dialled: &mut BTreeMap<Hotkey, Axon>,
         wanted: BTreeMap<Hotkey, Axon>,
     ) -> Result<(), MeshError> {
-        for (hotkey, axon) in dialled.iter().filter(|(hotkey, axon)| wanted.get(hotkey) != Some(axon)) {
+        for (hotkey, axon) in
+            dialled.iter().filter(|(hotkey, axon)| wanted.get(hotkey) != Some(axon))
+        {
             tracing::debug!(%hotkey, ip = %axon.ip, port = axon.port, "chain entry gone");
             for address in MeshConfig::listen_on(axon.ip, axon.port) {
                 self.mesh.forget(address).await?;
             }
         }
-        for (hotkey, axon) in wanted.iter().filter(|(hotkey, axon)| dialled.get(hotkey) != Some(axon)) {
+        for (hotkey, axon) in
+            wanted.iter().filter(|(hotkey, axon)| dialled.get(hotkey) != Some(axon))
+        {
             tracing::info!(%hotkey, ip = %axon.ip, port = axon.port, "address found on chain");
             for address in MeshConfig::listen_on(axon.ip, axon.port) {
                 self.mesh.dial(address).await?;
@@ -128,7 +137,9 @@ impl Axons {
 
     /// Whether our entry is to be written: it differs, and the chain would take it.
     fn is_due(&self, metagraph: &Metagraph) -> bool {
-        let (Some(own), Some(neuron)) = (self.own, metagraph.neuron(&self.signer.hotkey())) else { return false };
+        let (Some(own), Some(neuron)) = (self.own, metagraph.neuron(&self.signer.hotkey())) else {
+            return false;
+        };
         let free_at = neuron.axon_block.0.saturating_add(metagraph.serving_rate_limit);
         neuron.axon != Some(own) && (neuron.axon_block.0 == 0 || metagraph.block.0 >= free_at)
     }
@@ -156,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_first_address_with_an_ip_and_a_port_is_announced() {
-        let external = addresses(&["/dns4/a.example/tcp/4070", "/ip4/8.8.8.8/tcp/4071", "/ip4/9.9.9.9/tcp/1"]);
+        let external =
+            addresses(&["/dns4/a.example/tcp/4070", "/ip4/8.8.8.8/tcp/4071", "/ip4/9.9.9.9/tcp/1"]);
         assert_eq!(axon_of(&external), Some(Axon { ip: [8, 8, 8, 8].into(), port: 4071 }));
         let external = addresses(&["/ip6/2600::1/udp/4070/quic-v1"]);
         assert_eq!(axon_of(&external).map(|axon| axon.port), Some(4070));
@@ -171,6 +183,9 @@ mod tests {
             assert!(!may_dial(&axon, EndpointPolicy::Public), "{ip}");
             assert!(may_dial(&axon, EndpointPolicy::Loopback), "{ip}: a subnet on this machine");
         }
-        assert!(may_dial(&Axon { ip: "8.8.8.8".parse().unwrap(), port: 1 }, EndpointPolicy::Public));
+        assert!(may_dial(
+            &Axon { ip: "8.8.8.8".parse().unwrap(), port: 1 },
+            EndpointPolicy::Public
+        ));
     }
 }

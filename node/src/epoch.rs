@@ -1,16 +1,19 @@
-//! Setting weights: at each epoch boundary, fold the same files into the same winner and put all weight on it.
+//! Setting weights: at each epoch boundary, fold the same files into the same winner and put all
+//! weight on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid};
+use leoma_protocol::{
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid,
+};
 use leoma_rotation::weights::{EpochView, Readable, Reason};
 use leoma_rotation::window::WindowRange;
 use leoma_rotation::{
-    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome, TaskVerdicts, consensus,
-    decide_weights, due_epoch,
+    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome,
+    TaskVerdicts, consensus, decide_weights, due_epoch,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,13 +27,14 @@ use crate::report;
 use crate::state::{CommitState, EpochRecord, EpochState, State, StateError, StoredFile};
 use crate::weights::{Progress, Target, Weights, WeightsError};
 
-/// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks that are still on
-/// their way get there, and the boundary is final on every node.
+/// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks
+/// that are still on their way get there, and the boundary is final on every node.
 const COMPUTE_AFTER: u64 = 3;
 /// Reads of peers' buckets at a time; the buckets have a bound of their own.
 const CONCURRENT_READS: usize = 16;
-/// Pause after the first failure before the epoch is tried again; each further one adds as much, up to the longest. It is
-/// tried until the next boundary: a rate limit of 100 blocks passes within an epoch, and so do most outages.
+/// Pause after the first failure before the epoch is tried again; each further one adds as much, up
+/// to the longest. It is tried until the next boundary: a rate limit of 100 blocks passes within an
+/// epoch, and so do most outages.
 const RETRY_PAUSE: Duration = Duration::from_secs(6);
 /// Longest pause between two tries.
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(60);
@@ -75,9 +79,9 @@ pub struct WeightSetter {
     pub metrics: Metrics,
 }
 
-/// Own files that an earlier run signed and perhaps told nobody of: it ended before they were in our bucket. Others have
-/// them from this run at the earliest, so that they count as if it had signed them when it began to speak, unless they are
-/// certified.
+/// Own files that an earlier run signed and perhaps told nobody of: it ended before they were in
+/// our bucket. Others have them from this run at the earliest, so that they count as if it had
+/// signed them when it began to speak, unless they are certified.
 #[derive(Debug)]
 struct KeptBack {
     files: BTreeSet<(FileId, Digest)>,
@@ -87,10 +91,17 @@ struct KeptBack {
 
 impl KeptBack {
     fn new(unpublished: Vec<StoredFile>) -> Self {
-        Self { files: unpublished.into_iter().map(|file| (file.id, file.digest)).collect(), until: None }
+        Self {
+            files: unpublished.into_iter().map(|file| (file.id, file.digest)).collect(),
+            until: None,
+        }
     }
 
-    fn applied_to(&self, files: Vec<Arc<TaskVerdicts>>, certificates: &Certificates) -> Vec<Arc<TaskVerdicts>> {
+    fn applied_to(
+        &self,
+        files: Vec<Arc<TaskVerdicts>>,
+        certificates: &Certificates,
+    ) -> Vec<Arc<TaskVerdicts>> {
         let Some(until) = self.until else { return files };
         let told = |file: Arc<TaskVerdicts>| {
             let certified = certificates.get(&file.id) == Some(file.digest);
@@ -113,18 +124,26 @@ struct FollowUp {
     complaint: String,
 }
 
-/// The pause after that many failures in a row. All validators meet the same fault at the same block, and must not come back
-/// at the same moment.
+/// The pause after that many failures in a row. All validators meet the same fault at the same
+/// block, and must not come back at the same moment.
 fn pause_after(failures: u32) -> Duration {
-    RETRY_PAUSE.saturating_mul(failures).min(LONGEST_RETRY_PAUSE).mul_f64(rand::random_range(0.75..1.25))
+    RETRY_PAUSE
+        .saturating_mul(failures)
+        .min(LONGEST_RETRY_PAUSE)
+        .mul_f64(rand::random_range(0.75..1.25))
 }
 
 impl WeightSetter {
     /// Runs until `stop`.
     ///
     /// # Errors
-    /// [`StateError`] when the state cannot be read at the start: without it the last winner is unknown.
-    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) -> Result<(), StateError> {
+    /// [`StateError`] when the state cannot be read at the start: without it the last winner is
+    /// unknown.
+    pub async fn run(
+        self,
+        mut heads: watch::Receiver<Head>,
+        stop: CancellationToken,
+    ) -> Result<(), StateError> {
         let mut done = self.last_finished()?;
         let mut kept_back = KeptBack::new(self.state.unpublished_files()?);
         let mut tries = 0;
@@ -141,7 +160,8 @@ impl WeightSetter {
             }
             let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
             let known = self.allowlists.borrow().at_block(epoch_block).is_some();
-            if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign() {
+            if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign()
+            {
                 continue;
             }
             match self.epoch(epoch_block, head, &kept_back).await {
@@ -169,7 +189,8 @@ impl WeightSetter {
         }
     }
 
-    /// Sees to what was committed in earlier epochs. After a fault it rests, and says each only once.
+    /// Sees to what was committed in earlier epochs. After a fault it rests, and says each only
+    /// once.
     async fn follow_commits(&self, head: Head, last: &mut FollowUp) {
         if last.rests_until.is_some_and(|until| until > Instant::now()) {
             return;
@@ -190,11 +211,15 @@ impl WeightSetter {
 
     fn last_finished(&self) -> Result<Option<BlockNumber>, StateError> {
         let epochs = self.state.epochs(8)?;
-        Ok(epochs.iter().find(|epoch| epoch.state != EpochState::Decided).map(|epoch| epoch.epoch_block))
+        Ok(epochs
+            .iter()
+            .find(|epoch| epoch.state != EpochState::Decided)
+            .map(|epoch| epoch.epoch_block))
     }
 
     fn give_up(&self, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
-        let known = self.state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
+        let known =
+            self.state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
         let mut record = known.unwrap_or(EpochRecord {
             epoch_block,
             state: EpochState::Refused,
@@ -208,12 +233,23 @@ impl WeightSetter {
         self.state.keep_epoch(&record)
     }
 
-    async fn epoch(&self, epoch_block: BlockNumber, now: Head, kept_back: &KeptBack) -> Result<(), EpochError> {
-        // Stopped between a commit and its record: what was committed is followed up, and not decided anew.
-        if self.state.weight_commit(epoch_block)?.is_some_and(|commit| commit.state != CommitState::Prepared) {
+    async fn epoch(
+        &self,
+        epoch_block: BlockNumber,
+        now: Head,
+        kept_back: &KeptBack,
+    ) -> Result<(), EpochError> {
+        // Stopped between a commit and its record: what was committed is followed up, and not
+        // decided anew.
+        if self
+            .state
+            .weight_commit(epoch_block)?
+            .is_some_and(|commit| commit.state != CommitState::Prepared)
+        {
             return Ok(self.state.mark_epoch_committed(epoch_block)?);
         }
-        let boundary = Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
+        let boundary =
+            Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
         let metagraph = self.chain.metagraph(boundary).await?;
         let history = Arc::clone(&self.allowlists.borrow());
         self.agreement.refresh().await;
@@ -273,10 +309,16 @@ impl WeightSetter {
         Ok((outcome, decision))
     }
 
-    /// Fetches the window's files that are not held, from the buckets of those scheduled to produce them, and counts the
-    /// validators whose files can be read.
-    async fn fetch_missing(&self, history: &AllowlistHistory, epoch_block: BlockNumber) -> Readable {
-        let Some(entry) = history.at_block(epoch_block) else { return Readable { readable: 0, listed: 0 } };
+    /// Fetches the window's files that are not held, from the buckets of those scheduled to produce
+    /// them, and counts the validators whose files can be read.
+    async fn fetch_missing(
+        &self,
+        history: &AllowlistHistory,
+        epoch_block: BlockNumber,
+    ) -> Readable {
+        let Some(entry) = history.at_block(epoch_block) else {
+            return Readable { readable: 0, listed: 0 };
+        };
         let listed = entry.allowlist.validators();
         let wanted = wanted_files(&self.params, history, epoch_block);
         let mut fetching = Vec::with_capacity(wanted.len());
@@ -286,21 +328,23 @@ impl WeightSetter {
         }
         let reached: Vec<Vec<(Hotkey, bool)>> =
             stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
-        // Unreadable is who failed us and is not reachable over the mesh either; who was not asked held nothing back.
+        // Unreadable is who failed us and is not reachable over the mesh either; who was not asked
+        // held nothing back.
         let connected: BTreeSet<Hotkey> = self.agreement.connected();
         let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
         for (producer, ok) in reached.into_iter().flatten() {
             let all_failed = failed.entry(producer).or_insert(true);
             *all_failed &= !ok;
         }
-        let unreadable =
-            |hotkey: &&Hotkey| failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey);
+        let unreadable = |hotkey: &&Hotkey| {
+            failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey)
+        };
         let readable = listed.len() - listed.iter().filter(unreadable).count();
         Readable { readable, listed: listed.len() }
     }
 
-    /// Gets the first file that there is of a task's producers, in their order, and that is not too late to count; says who
-    /// could be read.
+    /// Gets the first file that there is of a task's producers, in their order, and that is not too
+    /// late to count; says who could be read.
     async fn fetch_task(&self, producers: Vec<FileId>, range: WindowRange) -> Vec<(Hotkey, bool)> {
         let mut reached = Vec::new();
         for id in producers {
@@ -317,9 +361,14 @@ impl WeightSetter {
 }
 
 /// The window's tasks, newest first, each with those scheduled to produce it, in order.
-fn wanted_files(params: &ConsensusParams, history: &AllowlistHistory, epoch_block: BlockNumber) -> Vec<Vec<FileId>> {
+fn wanted_files(
+    params: &ConsensusParams,
+    history: &AllowlistHistory,
+    epoch_block: BlockNumber,
+) -> Vec<Vec<FileId>> {
     let Some(entry) = history.at_block(epoch_block) else { return Vec::new() };
-    let newest = (epoch_block.0 / entry.allowlist.interval().max(1)).checked_sub(params.settle_margin);
+    let newest =
+        (epoch_block.0 / entry.allowlist.interval().max(1)).checked_sub(params.settle_margin);
     let Some(newest) = newest else { return Vec::new() };
     let oldest = newest.saturating_sub(u64::from(params.window_tasks) - 1);
     let producers = |task_id| {
@@ -369,7 +418,11 @@ mod tests {
             file.signed_at = BlockNumber(100 * task);
             Arc::new(file)
         };
-        let stored = |task: u64| StoredFile { id: file(task).id, digest: file(task).digest, bytes: Vec::new() };
+        let stored = |task: u64| StoredFile {
+            id: file(task).id,
+            digest: file(task).digest,
+            bytes: Vec::new(),
+        };
         let mut kept_back = KeptBack::new(vec![stored(1), stored(2), stored(9)]);
         let certificates = Certificates::from_iter([(file(2).id, file(2).digest)]);
         let blocks = |kept_back: &KeptBack| -> Vec<u64> {

@@ -18,7 +18,9 @@ use crate::status::StatusSource;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source} (another process has the port? set LEOMA_HTTP_LISTEN)")]
+#[error(
+    "cannot listen on {address}: {source} (another process has the port? set LEOMA_HTTP_LISTEN)"
+)]
 pub struct ListenError {
     /// Where.
     pub address: SocketAddr,
@@ -90,7 +92,10 @@ async fn metrics(Shared(context): Shared<Context>) -> Response {
         context.status.mesh_metrics.update(&status);
     }
     match prometheus_client::encoding::text::encode(&mut body, &context.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body)
+        Ok(()) => (
+            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            body,
+        )
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

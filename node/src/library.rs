@@ -1,7 +1,8 @@
 //! Every verdict file that this validator has verified, whoever handed it over.
 //!
-//! The single door for files: own, from a peer's bucket, from the mesh, from a snapshot. What comes in was checked
-//! against the place it claims, is kept on disk, and is there for the next epoch and for peers that ask.
+//! The single door for files: own, from a peer's bucket, from the mesh, from a snapshot. What comes
+//! in was checked against the place it claims, is kept on disk, and is there for the next epoch and
+//! for peers that ask.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -49,7 +50,8 @@ pub struct Library {
 }
 
 impl Library {
-    /// Opens the library on the files kept in `state`; each is verified again, the disk is not trusted.
+    /// Opens the library on the files kept in `state`; each is verified again, the disk is not
+    /// trusted.
     ///
     /// # Errors
     /// [`StateError`].
@@ -67,7 +69,12 @@ impl Library {
     /// What a file must be to count here.
     #[must_use]
     pub fn expected(&self, id: FileId) -> Expected {
-        Expected { id, network: self.network(), params: self.params.digest(), accept_v1: self.params.accept_v1 }
+        Expected {
+            id,
+            network: self.network(),
+            params: self.params.digest(),
+            accept_v1: self.params.accept_v1,
+        }
     }
 
     /// Chain and subnet.
@@ -77,8 +84,8 @@ impl Library {
     }
 
     fn check(&self, id: FileId, bytes: &[u8]) -> Result<TaskVerdicts, LibraryError> {
-        let verified =
-            verdict::verify(bytes, &self.expected(id)).map_err(|reason| LibraryError::Refused { id, reason })?;
+        let verified = verdict::verify(bytes, &self.expected(id))
+            .map_err(|reason| LibraryError::Refused { id, reason })?;
         Ok(TaskVerdicts::from(&verified))
     }
 
@@ -91,7 +98,12 @@ impl Library {
     ///
     /// # Errors
     /// [`LibraryError`]; nothing is kept then.
-    pub fn take_in(&self, id: FileId, bytes: &[u8], announced: Option<Digest>) -> Result<Digest, LibraryError> {
+    pub fn take_in(
+        &self,
+        id: FileId,
+        bytes: &[u8],
+        announced: Option<Digest>,
+    ) -> Result<Digest, LibraryError> {
         let verdicts = self.check(id, bytes)?;
         let found = verdicts.digest;
         if let Some(announced) = announced.filter(|announced| *announced != found) {
@@ -123,7 +135,10 @@ impl Library {
     #[must_use]
     pub fn of(&self, id: FileId) -> Vec<Arc<TaskVerdicts>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.range((id, Digest([0; 32]))..=(id, Digest([u8::MAX; 32]))).map(|(_, file)| Arc::clone(file)).collect()
+        files
+            .range((id, Digest([0; 32]))..=(id, Digest([u8::MAX; 32])))
+            .map(|(_, file)| Arc::clone(file))
+            .collect()
     }
 
     /// Whether this very file is held.
@@ -144,7 +159,10 @@ impl Library {
     /// [`StateError`].
     pub fn prune_before(&self, first: TaskId) -> Result<(), StateError> {
         self.state.prune_before(first)?;
-        self.files.write().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| id.task_id >= first);
+        self.files
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(id, _), _| id.task_id >= first);
         Ok(())
     }
 }
@@ -161,7 +179,8 @@ mod tests {
     }
 
     fn signed(task: u64) -> SignedVerdict {
-        let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()));
+        let signer =
+            HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()));
         let draft = VerdictDraft {
             network: network(),
             task_id: TaskId(task),
@@ -180,9 +199,15 @@ mod tests {
         let library = Library::open(state.clone(), Arc::clone(&params)).unwrap();
         let file = signed(7);
         let elsewhere = FileId { task_id: TaskId(8), ..file.id };
-        assert!(matches!(library.take_in(elsewhere, &file.bytes, None), Err(LibraryError::Refused { .. })));
+        assert!(matches!(
+            library.take_in(elsewhere, &file.bytes, None),
+            Err(LibraryError::Refused { .. })
+        ));
         let other = Digest::of(b"other");
-        assert!(matches!(library.take_in(file.id, &file.bytes, Some(other)), Err(LibraryError::OtherDigest { .. })));
+        assert!(matches!(
+            library.take_in(file.id, &file.bytes, Some(other)),
+            Err(LibraryError::OtherDigest { .. })
+        ));
         assert!(!library.holds(file.id) && library.all().is_empty());
         assert_eq!(library.take_in(file.id, &file.bytes, Some(file.digest)).unwrap(), file.digest);
         let again = Library::open(state, params).unwrap();

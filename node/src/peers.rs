@@ -1,12 +1,14 @@
-//! This validator's part in the agreement: it fetches what is announced, verifies it, attests to it, and remembers what
-//! was certified and proven.
+//! This validator's part in the agreement: it fetches what is announced, verifies it, attests to
+//! it, and remembers what was certified and proven.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
-use leoma_protocol::mesh::{GrantBytes, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored, Voice};
+use leoma_protocol::mesh::{
+    GrantBytes, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored, Voice,
+};
 use leoma_protocol::messages::{Announcement, Certificate, Evidence};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{Digest, FileId, Hotkey, HotkeySigner, TaskId};
@@ -65,10 +67,15 @@ pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
     };
     let sequence = match state.note(SEQUENCE_NOTE)? {
         None => 0,
-        Some(text) => text.parse().map_err(|_| StateError::Malformed { what: "hello sequence number" })?,
+        Some(text) => {
+            text.parse().map_err(|_| StateError::Malformed { what: "hello sequence number" })?
+        }
     };
     Ok(Restored {
-        certificates: certificates.iter().filter_map(|(.., bytes)| Certificate::from_wire(bytes).ok()).collect(),
+        certificates: certificates
+            .iter()
+            .filter_map(|(.., bytes)| Certificate::from_wire(bytes).ok())
+            .collect(),
         evidence: evidence.iter().filter_map(|bytes| Evidence::from_wire(bytes).ok()).collect(),
         addresses,
         sequence,
@@ -112,7 +119,11 @@ impl Agreement {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let attested = known.certificates.values().flat_map(|certificate| {
             let (file, digest) = (certificate.file, certificate.digest);
-            certificate.votes.iter().map(move |(attester, _)| Attested { file, digest, attester: *attester })
+            certificate.votes.iter().map(move |(attester, _)| Attested {
+                file,
+                digest,
+                attester: *attester,
+            })
         });
         Certificates::count(history, attested)
     }
@@ -125,7 +136,8 @@ impl Agreement {
             .evidence
             .iter()
             .map(Evidence::key)
-            // Who attests twice loses its vote, which the count of certificates sees to; only a producer loses its files.
+            // Who attests twice loses its vote, which the count of certificates sees to; only a
+            // producer loses its files.
             .filter(|key| key.as_producer)
             .map(|key| key.file)
             .collect()
@@ -151,7 +163,8 @@ impl Agreement {
         *self.voice.borrow()
     }
 
-    /// Whether verdicts, attestations and weights may be signed: not before it is known that no other machine does.
+    /// Whether verdicts, attestations and weights may be signed: not before it is known that no
+    /// other machine does.
     #[must_use]
     pub fn may_sign(&self) -> bool {
         self.voice() == Voice::Alone
@@ -172,8 +185,8 @@ impl Agreement {
         &self.mesh
     }
 
-    /// Attests to a file that we hold. A file that cannot be attested to any more counts all the same where it is
-    /// certified by others.
+    /// Attests to a file that we hold. A file that cannot be attested to any more counts all the
+    /// same where it is certified by others.
     pub async fn attest(&self, id: FileId, digest: Digest) {
         if !self.may_sign() {
             return; // What is held by then is attested to when we may: see `speak_up`.
@@ -183,7 +196,9 @@ impl Agreement {
             Err(MeshError::NotSafe(error)) => {
                 tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "not attested")
             }
-            Err(error) => tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "attestation not sent"),
+            Err(error) => {
+                tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "attestation not sent")
+            }
         }
     }
 
@@ -230,8 +245,9 @@ impl Agreement {
         Ok(())
     }
 
-    /// Announces our own files again, as an announcement that waited for listeners when an earlier run ended is not on
-    /// disk, and attests to all that we hold and whose certificate has not our word yet.
+    /// Announces our own files again, as an announcement that waited for listeners when an earlier
+    /// run ended is not on disk, and attests to all that we hold and whose certificate has not our
+    /// word yet.
     async fn speak_up(&self, first: TaskId) -> Result<(), StateError> {
         tracing::info!("nobody else was heard to speak for this hotkey, signing from now on");
         let own = self.signer.hotkey();
@@ -243,7 +259,9 @@ impl Agreement {
             let has_our_word = {
                 let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
                 let certificate = known.certificates.get(&id);
-                certificate.is_some_and(|certificate| certificate.votes.iter().any(|(attester, _)| *attester == own))
+                certificate.is_some_and(|certificate| {
+                    certificate.votes.iter().any(|(attester, _)| *attester == own)
+                })
             };
             if !has_our_word {
                 self.attest(id, digest).await;
@@ -252,8 +270,8 @@ impl Agreement {
         Ok(())
     }
 
-    /// Handles what the mesh tells until `stop`. What cannot be kept on disk, as when it is full, is still in memory and
-    /// with the peers.
+    /// Handles what the mesh tells until `stop`. What cannot be kept on disk, as when it is full,
+    /// is still in memory and with the peers.
     pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) {
         loop {
             let event = tokio::select! {
@@ -292,8 +310,12 @@ impl Agreement {
                     tracing::warn!(%hotkey, ?peers, "a hotkey is alive under two peer ids");
                 }
             }
-            MeshEvent::Refused { peer, reason, by } => tracing::info!(%peer, %reason, ?by, "hello refused"),
-            MeshEvent::LinkReset { hotkey, .. } => tracing::info!(%hotkey, "one-sided link cut, dialling anew"),
+            MeshEvent::Refused { peer, reason, by } => {
+                tracing::info!(%peer, %reason, ?by, "hello refused")
+            }
+            MeshEvent::LinkReset { hotkey, .. } => {
+                tracing::info!(%hotkey, "one-sided link cut, dialling anew")
+            }
             MeshEvent::Banned { peer, hotkey } => {
                 tracing::warn!(%peer, hotkey = hotkey.map(|hotkey| hotkey.to_string()), "peer banned for a while");
             }
@@ -301,10 +323,13 @@ impl Agreement {
                 tracing::warn!(?topic, "nobody heard a message in time, peers get it by catch-up")
             }
             MeshEvent::AddressBook(book) => {
-                let text = serde_json::to_string(&book).map_err(|_| StateError::Malformed { what: "address book" })?;
+                let text = serde_json::to_string(&book)
+                    .map_err(|_| StateError::Malformed { what: "address book" })?;
                 self.state.set_note(ADDRESS_BOOK_NOTE, &text)?;
             }
-            MeshEvent::Sequence(sequence) => self.state.set_note(SEQUENCE_NOTE, &sequence.to_string())?,
+            MeshEvent::Sequence(sequence) => {
+                self.state.set_note(SEQUENCE_NOTE, &sequence.to_string())?
+            }
             MeshEvent::MinerReport(_) => {}
         }
         Ok(())
@@ -323,9 +348,15 @@ impl Agreement {
 
     fn certified(&self, certificate: Certificate) -> Result<(), StateError> {
         let (id, digest) = (certificate.file, certificate.digest);
-        let kept = certificate.to_wire().map_or(Ok(()), |bytes| self.state.keep_certificate(id, digest, &bytes));
+        let kept = certificate
+            .to_wire()
+            .map_or(Ok(()), |bytes| self.state.keep_certificate(id, digest, &bytes));
         tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), attesters = certificate.votes.len(), "file certified");
-        self.known.write().unwrap_or_else(PoisonError::into_inner).certificates.insert(id, certificate);
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .certificates
+            .insert(id, certificate);
         if !self.library.holds_digest(id, digest) {
             self.spawn_fetch(id, digest);
         }
@@ -335,7 +366,9 @@ impl Agreement {
     fn equivocated(&self, evidence: Evidence) -> Result<(), StateError> {
         let key = evidence.key();
         let task_id = key.file.task_id;
-        let kept = evidence.to_wire().map_or(Ok(()), |bytes| self.state.keep_evidence(task_id, key.accused, &bytes));
+        let kept = evidence
+            .to_wire()
+            .map_or(Ok(()), |bytes| self.state.keep_evidence(task_id, key.accused, &bytes));
         tracing::warn!(task = %task_id, validator = %key.accused, as_producer = key.as_producer, "validator signed twice");
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if !known.evidence.contains(&evidence) {
@@ -348,7 +381,9 @@ impl Agreement {
     fn granted(&self, from: Hotkey, payload: &GrantBytes) {
         match self.buckets.grant(from, payload.as_slice()) {
             Ok(Granted::Stored) => tracing::info!(%from, "bucket access granted"),
-            Ok(Granted::StaticWins) => tracing::debug!(%from, "bucket access granted, PEER_VALIDATORS wins"),
+            Ok(Granted::StaticWins) => {
+                tracing::debug!(%from, "bucket access granted, PEER_VALIDATORS wins")
+            }
             Err(error) => tracing::warn!(%from, %error, "grant refused"),
         }
     }
@@ -379,7 +414,8 @@ impl Agreement {
         });
     }
 
-    /// From any peer that holds the file, else from the producer's bucket, where it comes a little later than to peers.
+    /// From any peer that holds the file, else from the producer's bucket, where it comes a little
+    /// later than to peers.
     async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
         let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();
         match self.mesh.fetch_verdict(id, digest, accept).await {
@@ -404,8 +440,8 @@ impl Agreement {
         self.attest(id, digest).await;
     }
 
-    /// Reads a producer's file from its bucket: whether there is one that counts and is the announced one, if one was;
-    /// `None` when it cannot be told.
+    /// Reads a producer's file from its bucket: whether there is one that counts and is the
+    /// announced one, if one was; `None` when it cannot be told.
     pub async fn fetch_from_bucket(&self, id: FileId, announced: Option<Digest>) -> Option<bool> {
         let bucket = self.buckets.get(&id.producer)?;
         match bucket.verdict(id.task_id).await {
@@ -438,7 +474,9 @@ impl Agreement {
     pub async fn refresh(&self) {
         if let Ok(certificates) = self.mesh.certificates().await {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.certificates.extend(certificates.into_iter().map(|certificate| (certificate.file, certificate)));
+            known.certificates.extend(
+                certificates.into_iter().map(|certificate| (certificate.file, certificate)),
+            );
         }
         if let Ok(evidence) = self.mesh.evidence().await {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -454,7 +492,10 @@ impl Agreement {
     pub async fn fetch_certified(&self) {
         let missing: Vec<(FileId, Digest)> = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            let certified = known.certificates.values().map(|certificate| (certificate.file, certificate.digest));
+            let certified = known
+                .certificates
+                .values()
+                .map(|certificate| (certificate.file, certificate.digest));
             certified.filter(|(id, digest)| !self.library.holds_digest(*id, *digest)).collect()
         };
         for (id, digest) in missing {

@@ -1,5 +1,5 @@
-//! The outcome of an epoch as JSON, for the record, for `/status` and for `leoma audit`; and what validators signed about
-//! files, for whoever wants to check the count.
+//! The outcome of an epoch as JSON, for the record, for `/status` and for `leoma audit`; and what
+//! validators signed about files, for whoever wants to check the count.
 
 use leoma_protocol::messages::{Attestation, Evidence};
 use leoma_protocol::{Digest, FileId, Hotkey, Network, Signature, TaskId};
@@ -27,7 +27,8 @@ pub struct AttestedFile {
     pub digest: Digest,
     /// Who attested to it.
     pub attesters: Vec<Hotkey>,
-    /// Their signatures in the same order, in hexadecimal; empty where an attestation is to be taken on trust.
+    /// Their signatures in the same order, in hexadecimal; empty where an attestation is to be
+    /// taken on trust.
     #[serde(default)]
     pub signatures: Vec<String>,
 }
@@ -55,7 +56,8 @@ impl AttestedFile {
         FileId { task_id: self.task_id, producer: self.producer }
     }
 
-    /// The statements one by one, to be verified; `None` where there is not one signature for each attester.
+    /// The statements one by one, to be verified; `None` where there is not one signature for each
+    /// attester.
     #[must_use]
     pub fn statements(&self, network: Network) -> Option<Vec<Attestation>> {
         if self.attesters.len() != self.signatures.len() {
@@ -63,13 +65,20 @@ impl AttestedFile {
         }
         let statement = |(attester, signature): (&Hotkey, &String)| {
             let signature = Signature::from_hex(signature)?;
-            Some(Attestation { network, file: self.id(), digest: self.digest, attester: *attester, signature })
+            Some(Attestation {
+                network,
+                file: self.id(),
+                digest: self.digest,
+                attester: *attester,
+                signature,
+            })
         };
         self.attesters.iter().zip(&self.signatures).map(statement).collect()
     }
 }
 
-/// Everything an outcome says. Rates are given as decimal numbers for people; the decision was made on exact fractions.
+/// Everything an outcome says. Rates are given as decimal numbers for people; the decision was made
+/// on exact fractions.
 #[must_use]
 pub fn outcome_json(outcome: &Outcome) -> Value {
     let ranks: Vec<_> = outcome

@@ -1,5 +1,5 @@
-//! A running validator: everything it needs, opened in an order in which every fault is found before work begins, then
-//! the loops, watched, and stopped in an orderly way.
+//! A running validator: everything it needs, opened in an order in which every fault is found
+//! before work begins, then the loops, watched, and stopped in an orderly way.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -79,7 +79,8 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     };
     let hotkey = pair.public().into();
     let listener = http::bind(config.http_listen).await?;
-    // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to sample with.
+    // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to
+    // sample with.
     let judging = if parts.sampler { Some(Judging::open(config).await?) } else { None };
     let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
     let source = SourceBucket::new(config.need_source()?.open()?);
@@ -99,7 +100,8 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     for refused in &config.peers.refused {
         tracing::warn!(%refused, "peer left out");
     }
-    let policy = own_config.map_or(EndpointPolicy::Public, |own| EndpointPolicy::for_peers_of(&own.endpoint));
+    let policy = own_config
+        .map_or(EndpointPolicy::Public, |own| EndpointPolicy::for_peers_of(&own.endpoint));
     let buckets = Arc::new(PeerBuckets::new(config.peers.peers.clone(), policy)?);
 
     let mut registry = Registry::default();
@@ -121,8 +123,16 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let head = *heads.borrow();
     let first = oldest_task(&history, &params, head);
     let restored = restore(&state, first)?;
-    let (mesh, events) =
-        start_mesh(config, &signer, &params, chain.network(), &history, head, restored.clone(), &mut registry)?;
+    let (mesh, events) = start_mesh(
+        config,
+        &signer,
+        &params,
+        chain.network(),
+        &history,
+        head,
+        restored.clone(),
+        &mut registry,
+    )?;
     let agreement = Agreement::new(
         mesh.clone(),
         signer.clone(),
@@ -136,12 +146,23 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     if let Some(read) = &config.own_read {
         set_grant(&mesh, read).await?;
     } else if own.is_some() {
-        tracing::warn!("R2_OWN_READ_ACCESS_KEY is not set: peers get verdict files over the mesh only");
+        tracing::warn!(
+            "R2_OWN_READ_ACCESS_KEY is not set: peers get verdict files over the mesh only"
+        );
     }
 
     let mut tasks = Tasks::new();
     let (head_moved_sender, head_moved) = watch::channel(Instant::now());
-    spawn_followers(&mut tasks, &subnet, &heads, &mesh, &buckets, &metrics, head_moved_sender, &stop);
+    spawn_followers(
+        &mut tasks,
+        &subnet,
+        &heads,
+        &mesh,
+        &buckets,
+        &metrics,
+        head_moved_sender,
+        &stop,
+    );
     {
         let (agreement, stop) = (agreement.clone(), stop.clone());
         tasks.spawn(async move {
@@ -157,7 +178,8 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             policy,
             own: axon_of(&config.mesh.external),
         };
-        let (metagraphs, allowlists, stop) = (subnet.metagraph.clone(), subnet.allowlists.clone(), stop.clone());
+        let (metagraphs, allowlists, stop) =
+            (subnet.metagraph.clone(), subnet.allowlists.clone(), stop.clone());
         tasks.spawn(async move {
             axons.run(metagraphs, allowlists, stop).await;
             ("address keeper", Ok(()))
@@ -215,7 +237,9 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
             metrics,
         };
         let (heads, stop) = (heads.clone(), stop.clone());
-        tasks.spawn(async move { ("weight setter", setter.run(heads, stop).await.map_err(Into::into)) });
+        tasks.spawn(
+            async move { ("weight setter", setter.run(heads, stop).await.map_err(Into::into)) },
+        );
     }
     let status = StatusSource {
         hotkey,
@@ -233,8 +257,9 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     };
     tracing::info!(%hotkey, http = %config.http_listen, "validator started");
     let registry = Arc::new(registry);
-    tasks
-        .spawn(async move { ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into)) });
+    tasks.spawn(async move {
+        ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into))
+    });
     Ok(Running { tasks, mesh, scorer })
 }
 
@@ -245,13 +270,17 @@ fn mesh_key(folder: &Path) -> anyhow::Result<libp2p::identity::Keypair> {
         Ok(text) => {
             let mut seed = [0; 32];
             hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| {
-                anyhow::anyhow!("{} is not 64 hexadecimal digits; delete it for a new identity", path.display())
+                anyhow::anyhow!(
+                    "{} is not 64 hexadecimal digits; delete it for a new identity",
+                    path.display()
+                )
             })?;
             seed
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let seed: [u8; 32] = rand::random();
-            let written = create_private(&path).and_then(|mut file| file.write_all(hex::encode(seed).as_bytes()));
+            let written = create_private(&path)
+                .and_then(|mut file| file.write_all(hex::encode(seed).as_bytes()));
             written.with_context(|| path.display().to_string())?;
             seed
         }
@@ -271,7 +300,8 @@ fn spawn_followers(
     head_moved: watch::Sender<Instant>,
     stop: &CancellationToken,
 ) {
-    let (mut heads, mesh_of_heads, metrics, stopped) = (heads.clone(), mesh.clone(), metrics.clone(), stop.clone());
+    let (mut heads, mesh_of_heads, metrics, stopped) =
+        (heads.clone(), mesh.clone(), metrics.clone(), stop.clone());
     tasks.spawn(async move {
         loop {
             let head = heads.borrow_and_update().number;
@@ -313,8 +343,12 @@ fn spawn_miner_validation(
     stop: &CancellationToken,
 ) -> watch::Receiver<Arc<MinerTable>> {
     let (sender, receiver) = watch::channel(Arc::new(MinerTable::default()));
-    let (metagraph, every, metrics, stop) =
-        (subnet.metagraph.clone(), config.sampling.validation_interval, metrics.clone(), stop.clone());
+    let (metagraph, every, metrics, stop) = (
+        subnet.metagraph.clone(),
+        config.sampling.validation_interval,
+        metrics.clone(),
+        stop.clone(),
+    );
     tasks.spawn(async move {
         loop {
             let current = Arc::clone(&metagraph.borrow());
@@ -344,7 +378,9 @@ fn spawn_miner_validation(
 }
 
 async fn set_grant(mesh: &MeshHandle, read: &leoma_storage::BucketConfig) -> anyhow::Result<()> {
-    let bytes = Grant::with_keys(read).context("R2_OWN_READ_ACCESS_KEY cannot be granted to peers")?.encode();
+    let bytes = Grant::with_keys(read)
+        .context("R2_OWN_READ_ACCESS_KEY cannot be granted to peers")?
+        .encode();
     let grant = leoma_protocol::mesh::GrantBytes::new(bytes).context("the grant is too long")?;
     mesh.set_grant(grant).await?;
     Ok(())
@@ -377,7 +413,10 @@ async fn supervise(mut running: Running, stop: CancellationToken) -> anyhow::Res
 }
 
 /// Without an allowlist there are no validators to talk to and no tasks: waits for the first one.
-async fn first_allowlist(subnet: &Subnet, stop: &CancellationToken) -> anyhow::Result<Arc<AllowlistHistory>> {
+async fn first_allowlist(
+    subnet: &Subnet,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<AllowlistHistory>> {
     let mut allowlists = subnet.allowlists.clone();
     loop {
         let history = Arc::clone(&allowlists.borrow_and_update());
@@ -392,13 +431,21 @@ async fn first_allowlist(subnet: &Subnet, stop: &CancellationToken) -> anyhow::R
     }
 }
 
-/// The oldest task that can still be in a window; what is about earlier ones is of no use to anyone.
+/// The oldest task that can still be in a window; what is about earlier ones is of no use to
+/// anyone.
 fn oldest_task(history: &AllowlistHistory, params: &ConsensusParams, head: Head) -> TaskId {
     let oldest_block = head.number.0.saturating_sub(params.lookback_blocks);
-    TaskId(history.at_block(head.number).map_or(0, |entry| oldest_block / entry.allowlist.interval().max(1)))
+    TaskId(
+        history
+            .at_block(head.number)
+            .map_or(0, |entry| oldest_block / entry.allowlist.interval().max(1)),
+    )
 }
 
-#[expect(clippy::too_many_arguments, reason = "a mesh is started from everything that was opened before it")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a mesh is started from everything that was opened before it"
+)]
 fn start_mesh(
     config: &Config,
     signer: &HotkeySigner,
@@ -411,7 +458,13 @@ fn start_mesh(
 ) -> anyhow::Result<(MeshHandle, mpsc::Receiver<MeshEvent>)> {
     let newest = history.entries().last().context("no allowlist")?;
     let keypair = mesh_key(&config.state_dir)?;
-    let mut mesh = MeshConfig::new(keypair, network, params.clone(), newest.allowlist.interval(), signer.clone());
+    let mut mesh = MeshConfig::new(
+        keypair,
+        network,
+        params.clone(),
+        newest.allowlist.interval(),
+        signer.clone(),
+    );
     mesh.listen = config.mesh.listen.clone();
     mesh.external = config.mesh.external.clone();
     mesh.bootnodes = config.mesh.bootnodes.clone();
@@ -420,5 +473,6 @@ fn start_mesh(
     mesh.allowlist = newest.allowlist.validators().to_vec();
     mesh.head = head.number;
     mesh.restored = restored;
-    Mesh::spawn_counted(mesh, registry).context("the mesh cannot start (is the port of LEOMA_MESH_LISTEN in use?)")
+    Mesh::spawn_counted(mesh, registry)
+        .context("the mesh cannot start (is the port of LEOMA_MESH_LISTEN in use?)")
 }

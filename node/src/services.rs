@@ -1,4 +1,5 @@
-//! HTTP as every outside service is spoken to: bounded bodies, bounded retries, and one error that says whose fault it is.
+//! HTTP as every outside service is spoken to: bounded bodies, bounded retries, and one error that
+//! says whose fault it is.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a request has no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
-    /// The service says that there is no such thing, or that the request is wrong: an answer about the thing asked for.
+    /// The service says that there is no such thing, or that the request is wrong: an answer about
+    /// the thing asked for.
     #[error("{service} answered {status}")]
     Refused {
         /// Whose answer.
@@ -97,20 +99,30 @@ async fn ask_once(
     max_bytes: usize,
     request: RequestBuilder,
 ) -> Result<Bytes, ServiceError> {
-    let unavailable = |error: &reqwest::Error| ServiceError::Unavailable { service, reason: fault_of(error) };
-    let response = request.timeout(API_TIMEOUT).send().await.map_err(|error| unavailable(&error))?;
+    let unavailable =
+        |error: &reqwest::Error| ServiceError::Unavailable { service, reason: fault_of(error) };
+    let response =
+        request.timeout(API_TIMEOUT).send().await.map_err(|error| unavailable(&error))?;
     let status = response.status();
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             return Err(ServiceError::Unauthorised { service, status: status.as_u16(), setting });
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            return Err(ServiceError::Unavailable { service, reason: format!("HTTP {}", status.as_u16()) });
+            return Err(ServiceError::Unavailable {
+                service,
+                reason: format!("HTTP {}", status.as_u16()),
+            });
         }
         _ if status.is_server_error() => {
-            return Err(ServiceError::Unavailable { service, reason: format!("HTTP {}", status.as_u16()) });
+            return Err(ServiceError::Unavailable {
+                service,
+                reason: format!("HTTP {}", status.as_u16()),
+            });
         }
-        _ if !status.is_success() => return Err(ServiceError::Refused { service, status: status.as_u16() }),
+        _ if !status.is_success() => {
+            return Err(ServiceError::Refused { service, status: status.as_u16() });
+        }
         _ => {}
     }
     match bounded_body(response, max_bytes).await {
@@ -133,11 +145,16 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn bounded_body(mut response: reqwest::Response, max_bytes: usize) -> Result<Bytes, BodyError> {
+pub async fn bounded_body(
+    mut response: reqwest::Response,
+    max_bytes: usize,
+) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return Err(BodyError::TooLarge),
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => {
+                return Err(BodyError::TooLarge);
+            }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body.freeze()),
             Err(error) => return Err(BodyError::Broken(fault_of(&error))),

@@ -70,7 +70,8 @@ impl StatusSource {
         let mut check = |name, ok, detail| checks.push(Check { name, ok, detail });
         let age = self.head_moved.borrow().elapsed();
         let endpoints = self.chain.endpoints();
-        let usable = endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
+        let usable =
+            endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
         let detail = format!(
             "block {}, {} s old; {usable} of {} endpoints in use",
             self.heads.borrow().number,
@@ -80,27 +81,41 @@ impl StatusSource {
         check("chain", age < HEAD_TOO_OLD, detail);
         let metagraph = Arc::clone(&self.metagraph.borrow());
         let uid = metagraph.uid(&self.hotkey);
-        check("registration", uid.is_some(), uid.map_or("not registered".to_owned(), |uid| format!("uid {uid}")));
+        check(
+            "registration",
+            uid.is_some(),
+            uid.map_or("not registered".to_owned(), |uid| format!("uid {uid}")),
+        );
         let permit = metagraph.neuron(&self.hotkey).is_some_and(|neuron| neuron.validator_permit);
         check(
             "permit",
             permit,
-            if permit { "validator permit" } else { "no validator permit: weights will be refused" }.to_owned(),
+            if permit {
+                "validator permit"
+            } else {
+                "no validator permit: weights will be refused"
+            }
+            .to_owned(),
         );
         let allowlists = Arc::clone(&self.allowlists.borrow());
         let newest = allowlists.entries().last();
         check(
             "allowlist",
             newest.is_some(),
-            newest.map_or("none yet".to_owned(), |entry| format!("{} validators", entry.allowlist.validators().len())),
+            newest.map_or("none yet".to_owned(), |entry| {
+                format!("{} validators", entry.allowlist.validators().len())
+            }),
         );
         let listed = newest.is_some_and(|entry| entry.allowlist.contains(&self.hotkey));
         check(
             "membership",
             listed,
-            if listed { "on the allowlist" } else { "not on the allowlist: ask the subnet owner" }.to_owned(),
+            if listed { "on the allowlist" } else { "not on the allowlist: ask the subnet owner" }
+                .to_owned(),
         );
-        let others = newest.map_or(0, |entry| entry.allowlist.validators().len().saturating_sub(usize::from(listed)));
+        let others = newest.map_or(0, |entry| {
+            entry.allowlist.validators().len().saturating_sub(usize::from(listed))
+        });
         let connected = self.agreement.connected().len();
         check("mesh", others == 0 || connected > 0, format!("{connected} of {others} peers"));
         let voice = self.agreement.voice();

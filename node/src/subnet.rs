@@ -1,4 +1,5 @@
-//! The subnet as this validator sees it now: its metagraph, and the allowlists that the owner committed.
+//! The subnet as this validator sees it now: its metagraph, and the allowlists that the owner
+//! committed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::allowlists::before;
 use crate::chain::{ChainClient, ChainError, Head, Metagraph};
 use crate::state::{State, StateError};
 
-/// How often the metagraph is read: two blocks of the live chain; a change of the allowlist has an interval's time to be
-/// seen.
+/// How often the metagraph is read: two blocks of the live chain; a change of the allowlist has an
+/// interval's time to be seen.
 const READ_EVERY: Duration = Duration::from_secs(24);
 /// While there is no allowlist yet nothing else can start, so it is looked for more often.
 const FIRST_READ_EVERY: Duration = Duration::from_secs(2);
@@ -38,7 +39,9 @@ pub enum SubnetError {
     #[error(transparent)]
     State(#[from] StateError),
     /// The owner has committed, and not published.
-    #[error("the source bucket holds no allowlist/v1.json, though the subnet owner committed one (sha256 {committed})")]
+    #[error(
+        "the source bucket holds no allowlist/v1.json, though the subnet owner committed one (sha256 {committed})"
+    )]
     NotPublished {
         /// The committed hash.
         committed: Digest,
@@ -72,19 +75,27 @@ pub struct Subnet {
 /// Which allowlist the subnet's owner committed, and when.
 ///
 /// # Errors
-/// [`SubnetError::NotCommitted`], and [`SubnetError::Allowlist`] for a commitment that no list can match.
+/// [`SubnetError::NotCommitted`], and [`SubnetError::Allowlist`] for a commitment that no list can
+/// match.
 pub fn committed_allowlist(metagraph: &Metagraph) -> Result<PastAllowlist, SubnetError> {
     let owner = metagraph.owner;
-    let commitment = metagraph.commitments.get(&owner).ok_or(SubnetError::NotCommitted { owner })?;
+    let commitment =
+        metagraph.commitments.get(&owner).ok_or(SubnetError::NotCommitted { owner })?;
     let sha256 = leoma_rotation::allowlist::committed_digest(&commitment.text)?;
-    Ok(PastAllowlist { committed_at: commitment.block, sha256: sha256.ok_or(SubnetError::NotCommitted { owner })? })
+    Ok(PastAllowlist {
+        committed_at: commitment.block,
+        sha256: sha256.ok_or(SubnetError::NotCommitted { owner })?,
+    })
 }
 
 /// The source bucket's allowlist, where it is the committed one.
 ///
 /// # Errors
 /// [`SubnetError`].
-pub async fn allowlist_of(source: &SourceBucket, committed: Digest) -> Result<Allowlist, SubnetError> {
+pub async fn allowlist_of(
+    source: &SourceBucket,
+    committed: Digest,
+) -> Result<Allowlist, SubnetError> {
     match source.allowlist(None).await? {
         Polled::Changed(fetched) => Ok(Allowlist::verify(&fetched.bytes, committed)?),
         _ => Err(SubnetError::NotPublished { committed }),
@@ -119,9 +130,8 @@ impl SubnetReader {
     ) -> Result<(Self, AllowlistHistory), SubnetError> {
         let committed: Vec<Committed> = match state.note(HISTORY_NOTE)? {
             None => Vec::new(),
-            Some(text) => {
-                serde_json::from_str(&text).map_err(|_| StateError::Malformed { what: "allowlist history" })?
-            }
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|_| StateError::Malformed { what: "allowlist history" })?,
         };
         let mut history = AllowlistHistory::default();
         let mut taken = None;
@@ -162,7 +172,11 @@ impl SubnetReader {
                         }
                     }
                 }
-                let pause = if allowlist_sender.borrow().entries().is_empty() { FIRST_READ_EVERY } else { READ_EVERY };
+                let pause = if allowlist_sender.borrow().entries().is_empty() {
+                    FIRST_READ_EVERY
+                } else {
+                    READ_EVERY
+                };
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
@@ -188,7 +202,8 @@ impl SubnetReader {
         let allowlist = allowlist_of(&self.source, sha256).await?;
         let (interval, validators) = (allowlist.interval(), allowlist.validators().len());
         let mut history = (**allowlists.borrow()).clone();
-        // Of what was committed before we first looked, or while we were away, the owner's word has to do.
+        // Of what was committed before we first looked, or while we were away, the owner's word has
+        // to do.
         let mut all = self.committed.clone();
         let seen = all.last().map(|committed| committed.at);
         let past = before(&self.source, self.chain.network(), &metagraph.owner, newest).await?;
@@ -200,7 +215,8 @@ impl SubnetReader {
         let kept = Committed { at: committed_at, allowlist: allowlist.canonical_json() };
         history.commit(committed_at, allowlist)?;
         all.push(kept);
-        let text = serde_json::to_string(&all).map_err(|_| StateError::Malformed { what: "allowlist history" })?;
+        let text = serde_json::to_string(&all)
+            .map_err(|_| StateError::Malformed { what: "allowlist history" })?;
         self.state.set_note(HISTORY_NOTE, &text)?;
         (self.committed, self.taken) = (all, Some((committed_at, sha256)));
         tracing::info!(%sha256, interval, validators, block = %committed_at, "allowlist taken in");

@@ -1,5 +1,5 @@
-//! Validators that listen before they sign, over real sockets; what Prometheus is told meanwhile; and what an auditor
-//! makes of what they signed.
+//! Validators that listen before they sign, over real sockets; what Prometheus is told meanwhile;
+//! and what an auditor makes of what they signed.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, Restored, Timing, Voice};
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft};
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, Netuid, Network, NotSafe, Safe, SigningGuard,
-    SigningSlot, SlotKind, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, Netuid, Network, NotSafe,
+    Safe, SigningGuard, SigningSlot, SlotKind, TaskId,
 };
 use leoma_rotation::Allowlist;
 use leoma_storage::{EndpointPolicy, PeerBuckets};
@@ -60,12 +60,22 @@ impl Machine {
     }
 
     /// One that listens for two of its own beacons' intervals before it speaks.
-    async fn start_with(number: u8, bootnode: Option<Multiaddr>, beacon_interval: Duration) -> Self {
+    async fn start_with(
+        number: u8,
+        bootnode: Option<Multiaddr>,
+        beacon_interval: Duration,
+    ) -> Self {
         let state = State::in_memory(network()).unwrap();
         let signer = HotkeySigner::new(pair(number), Arc::new(state.clone()));
         let params = ConsensusParams::default();
         let library = Library::open(state.clone(), Arc::new(params.clone())).unwrap();
-        let mut config = MeshConfig::new(Keypair::generate_ed25519(), network(), params, INTERVAL, signer.clone());
+        let mut config = MeshConfig::new(
+            Keypair::generate_ed25519(),
+            network(),
+            params,
+            INTERVAL,
+            signer.clone(),
+        );
         config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), 0).to_vec();
         config.bootnodes = bootnode.into_iter().collect();
         config.allowlist = (1..=3).map(hotkey).collect();
@@ -81,11 +91,20 @@ impl Machine {
             ..Timing::default()
         };
         let mut registry = Registry::default();
-        let (metrics, mesh_metrics) = (Metrics::register(&mut registry), MeshMetrics::register(&mut registry));
+        let (metrics, mesh_metrics) =
+            (Metrics::register(&mut registry), MeshMetrics::register(&mut registry));
         let (mesh, events) = Mesh::spawn_counted(config, &mut registry).unwrap();
         let buckets = Arc::new(PeerBuckets::new(Vec::new(), EndpointPolicy::Public).unwrap());
         let restored = Restored::default();
-        let agreement = Agreement::new(mesh, signer.clone(), library, buckets, state.clone(), metrics, &restored);
+        let agreement = Agreement::new(
+            mesh,
+            signer.clone(),
+            library,
+            buckets,
+            state.clone(),
+            metrics,
+            &restored,
+        );
         agreement.resume(TaskId(0)).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(agreement.clone().run(events, stop.clone()));
@@ -95,7 +114,8 @@ impl Machine {
     async fn address(&self) -> Multiaddr {
         until("a listen address", || async {
             let status = self.agreement.mesh().status().await.unwrap();
-            let tcp = status.listening.into_iter().find(|address| address.as_str().contains("/tcp/"));
+            let tcp =
+                status.listening.into_iter().find(|address| address.as_str().contains("/tcp/"));
             tcp.map(|address| address.as_str().parse().unwrap())
         })
         .await
@@ -126,7 +146,10 @@ impl Machine {
     async fn attesters(&self, id: FileId) -> Vec<Hotkey> {
         let status = self.agreement.mesh().status().await.unwrap();
         let file = status.files.into_iter().find(|view| view.file == id);
-        file.into_iter().flat_map(|view| view.attesters).flat_map(|(_, attesters)| attesters).collect()
+        file.into_iter()
+            .flat_map(|view| view.attesters)
+            .flat_map(|(_, attesters)| attesters)
+            .collect()
     }
 
     fn holds(&self, id: FileId) -> bool {
@@ -136,7 +159,12 @@ impl Machine {
     /// Whether this machine has signed an attestation to a file.
     fn has_attested(&self, id: FileId) -> bool {
         let kind = SlotKind::Attestation;
-        let slot = SigningSlot { kind, netuid: network().netuid, task_id: id.task_id, subject: id.producer };
+        let slot = SigningSlot {
+            kind,
+            netuid: network().netuid,
+            task_id: id.task_id,
+            subject: id.producer,
+        };
         match self.state.admit(slot, Digest::of(b"another")) {
             Err(NotSafe::Conflict { .. }) => true,
             Ok(Safe::New | Safe::Same) => false,
@@ -152,7 +180,8 @@ impl Machine {
         assert!(text.ends_with("# EOF\n"), "{text}");
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         let parsed = samples.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("not a sample: {line}"));
+            let (name, value) =
+                line.rsplit_once(' ').unwrap_or_else(|| panic!("not a sample: {line}"));
             (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("not a number: {line}")))
         });
         parsed.collect()
@@ -177,14 +206,19 @@ async fn a_second_machine_takes_files_in_and_signs_nothing() {
     let other = Machine::start(2, Some(bootnode.clone())).await;
     assert_eq!((first.first_word().await, other.first_word().await), (Voice::Alone, Voice::Alone));
     let early = other.produce(98).await;
-    until("the first machine's word", || async { other.attesters(early.id).await.contains(&hotkey(1)).then_some(()) })
-        .await;
+    until("the first machine's word", || async {
+        other.attesters(early.id).await.contains(&hotkey(1)).then_some(())
+    })
+    .await;
     assert!(first.has_attested(early.id));
 
     // It listens for a dozen of the first one's beacons: a busy machine must not look like silence.
     let second = Machine::start_with(1, Some(other.address().await), 6 * QUICK_BEACONS).await;
     assert_eq!(second.first_word().await, Voice::Doubled);
-    until("the first machine to hear of it", || async { (!first.agreement.may_sign()).then_some(()) }).await;
+    until("the first machine to hear of it", || async {
+        (!first.agreement.may_sign()).then_some(())
+    })
+    .await;
     let late = other.produce(99).await;
     // It works: it fetched both files from peers and verified them. It only holds its tongue.
     for id in [early.id, late.id] {
@@ -207,17 +241,29 @@ async fn a_file_taken_in_while_listening_is_attested_to_afterwards() {
     // It learns of the file by catch-up or gossip in its first moments, while it may not speak yet.
     let listener = Machine::start_with(2, Some(producer.address().await), 6 * QUICK_BEACONS).await;
     assert_eq!(listener.agreement.voice(), Voice::Listening);
-    until("its word", || async { producer.attesters(file.id).await.contains(&hotkey(2)).then_some(()) }).await;
+    until("its word", || async {
+        producer.attesters(file.id).await.contains(&hotkey(2)).then_some(())
+    })
+    .await;
     assert_eq!(listener.agreement.voice(), Voice::Alone);
 }
 
-fn audit(folder: &std::path::Path, certificates: &serde_json::Value) -> (serde_json::Value, String) {
+fn audit(
+    folder: &std::path::Path,
+    certificates: &serde_json::Value,
+) -> (serde_json::Value, String) {
     let path = folder.join("certificates.json");
     std::fs::write(&path, certificates.to_string()).unwrap();
     let run = |json: bool| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leoma"));
-        command.args(["audit", "--netuid", "99", "--genesis", &network().genesis.to_string()]).current_dir(folder);
-        command.arg("--snapshot").arg(folder.join("snapshot.json")).arg("--certificates").arg(&path);
+        command
+            .args(["audit", "--netuid", "99", "--genesis", &network().genesis.to_string()])
+            .current_dir(folder);
+        command
+            .arg("--snapshot")
+            .arg(folder.join("snapshot.json"))
+            .arg("--certificates")
+            .arg(&path);
         let output = command.args(json.then_some("--json")).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -229,16 +275,21 @@ fn audit(folder: &std::path::Path, certificates: &serde_json::Value) -> (serde_j
 async fn what_validators_signed_is_exported_and_an_audit_counts_it_anew() {
     let first = Machine::start(1, None).await;
     let bootnode = first.address().await;
-    let others = [Machine::start(2, Some(bootnode.clone())).await, Machine::start(3, Some(bootnode)).await];
+    let others =
+        [Machine::start(2, Some(bootnode.clone())).await, Machine::start(3, Some(bootnode)).await];
     for machine in [&first, &others[0], &others[1]] {
         assert_eq!(machine.first_word().await, Voice::Alone);
     }
-    // Whose turn it is follows from the list: the first scheduled producer of the task makes its file.
+    // Whose turn it is follows from the list: the first scheduled producer of the task makes its
+    // file.
     let listed = Allowlist::new(INTERVAL, (1..=3).map(hotkey)).unwrap().validators().to_vec();
     let producer_of = |task: u64| listed[usize::try_from(task).unwrap() % listed.len()];
     let task = (90..=98).find(|task| producer_of(*task) == hotkey(2)).unwrap();
     let file = others[0].produce(task).await;
-    until("everybody's word", || async { (first.attesters(file.id).await.len() == 3).then_some(()) }).await;
+    until("everybody's word", || async {
+        (first.attesters(file.id).await.len() == 3).then_some(())
+    })
+    .await;
     let signed = serde_json::to_value(first.agreement.signed().await.unwrap()).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
@@ -252,23 +303,34 @@ async fn what_validators_signed_is_exported_and_an_audit_counts_it_anew() {
     let (report, shown) = audit(folder.path(), &signed);
     let row = &report["tasks"][0];
     assert_eq!((&row["task_id"], &row["certified"]), (&task.into(), &true.into()), "{report:#}");
-    assert_eq!((&row["producer"], &row["digest"]), (&hotkey(2).to_string().into(), &file.digest.to_string().into()));
+    assert_eq!(
+        (&row["producer"], &row["digest"]),
+        (&hotkey(2).to_string().into(), &file.digest.to_string().into())
+    );
     assert_eq!(row["attesters"].as_array().unwrap().len(), 3);
-    assert_eq!((&report["attestations_on_trust"], &report["refused"]), (&0.into(), &serde_json::json!([])));
+    assert_eq!(
+        (&report["attestations_on_trust"], &report["refused"]),
+        (&0.into(), &serde_json::json!([]))
+    );
     assert!(shown.contains("(3 attesters, certified)") && !shown.contains("on trust"), "{shown}");
 
-    // One forged signature: that word does not count, the reason is told, and two of three certify nothing.
+    // One forged signature: that word does not count, the reason is told, and two of three certify
+    // nothing.
     let mut forged = signed.clone();
     let signatures = forged["attestations"][0]["signatures"].as_array_mut().unwrap();
     signatures[0] = signatures[1].clone();
     let (report, shown) = audit(folder.path(), &forged);
     assert_eq!(
-        (&report["tasks"][0]["certified"], &report["tasks"][0]["attesters"].as_array().unwrap().len()),
+        (
+            &report["tasks"][0]["certified"],
+            &report["tasks"][0]["attesters"].as_array().unwrap().len()
+        ),
         (&false.into(), &2)
     );
     assert!(report["refused"][0]["reason"].as_str().unwrap().contains("by 5"), "{report:#}");
     assert!(
-        shown.contains("(2 attesters, not certified)") && shown.contains("refused: attestations to task"),
+        shown.contains("(2 attesters, not certified)")
+            && shown.contains("refused: attestations to task"),
         "{shown}"
     );
 
@@ -276,7 +338,10 @@ async fn what_validators_signed_is_exported_and_an_audit_counts_it_anew() {
     let mut bare = signed["attestations"].clone();
     bare[0].as_object_mut().unwrap().remove("signatures");
     let (report, shown) = audit(folder.path(), &bare);
-    assert_eq!((&report["tasks"][0]["certified"], &report["attestations_on_trust"]), (&true.into(), &3.into()));
+    assert_eq!(
+        (&report["tasks"][0]["certified"], &report["attestations_on_trust"]),
+        (&true.into(), &3.into())
+    );
     assert!(shown.contains("3 attestations carry no signature"), "{shown}");
 
     // A certified digest that no file has: the file is left out, and the audit says why.
@@ -296,13 +361,17 @@ async fn a_scrape_shows_the_mesh_in_units_and_bounded_labels() {
     let other = Machine::start(2, Some(first.address().await)).await;
     assert_eq!((first.first_word().await, other.first_word().await), (Voice::Alone, Voice::Alone));
     let file = other.produce(99).await;
-    until("a word on the file", || async { first.attesters(file.id).await.contains(&hotkey(1)).then_some(()) }).await;
+    until("a word on the file", || async {
+        first.attesters(file.id).await.contains(&hotkey(1)).then_some(())
+    })
+    .await;
     let peer = hotkey(2);
     let round_trip = format!("leoma_mesh_peer_round_trip_seconds{{hotkey=\"{peer}\"}}");
     // Pings come every few seconds.
     let numbers = until("a ping", || async {
         let numbers = first.scrape().await;
-        (numbers.contains_key(&round_trip) && numbers["leoma_mesh_peers_mutual"] == 1.0).then_some(numbers)
+        (numbers.contains_key(&round_trip) && numbers["leoma_mesh_peers_mutual"] == 1.0)
+            .then_some(numbers)
     })
     .await;
     assert!(numbers[&round_trip] > 0.0 && numbers[&round_trip] < 10.0, "seconds, not milliseconds");
@@ -310,15 +379,23 @@ async fn a_scrape_shows_the_mesh_in_units_and_bounded_labels() {
     assert_eq!(numbers[&format!("leoma_mesh_peer_score{{hotkey=\"{peer}\"}}")], 0.0);
     assert_eq!(numbers["leoma_mesh_may_sign"], 1.0);
     assert_eq!((numbers["leoma_mesh_files"], numbers["leoma_mesh_certificates"]), (1.0, 0.0));
-    assert!(numbers["leoma_mesh_gossip_messages_total{topic=\"beacon\",outcome=\"accepted\"}"] >= 1.0);
-    assert_eq!(numbers["leoma_mesh_gossip_messages_total{topic=\"verdict\",outcome=\"accepted\"}"], 1.0);
+    assert!(
+        numbers["leoma_mesh_gossip_messages_total{topic=\"beacon\",outcome=\"accepted\"}"] >= 1.0
+    );
+    assert_eq!(
+        numbers["leoma_mesh_gossip_messages_total{topic=\"verdict\",outcome=\"accepted\"}"],
+        1.0
+    );
     assert_eq!(numbers["leoma_verdict_fetches_total{source=\"mesh\",outcome=\"found\"}"], 1.0);
     assert!(numbers["leoma_mesh_dials_total{outcome=\"begun\"}"] >= 0.0);
     for name in ["link_resets", "bans", "undelivered_messages", "dropped_events"] {
         assert!(numbers.contains_key(&format!("leoma_mesh_{name}_total")), "{name}: {numbers:?}");
     }
-    let bytes: f64 =
-        numbers.iter().filter(|(name, _)| name.starts_with("libp2p_bandwidth_bytes")).map(|(_, n)| n).sum();
+    let bytes: f64 = numbers
+        .iter()
+        .filter(|(name, _)| name.starts_with("libp2p_bandwidth_bytes"))
+        .map(|(_, n)| n)
+        .sum();
     assert!(bytes > 1000.0, "{numbers:?}");
     // A refused stranger is counted by our own word for the reason, whatever it calls itself.
     let stranger = Machine::start(9, Some(first.address().await)).await;
@@ -327,7 +404,11 @@ async fn a_scrape_shows_the_mesh_in_units_and_bounded_labels() {
         first.scrape().await.contains_key(refused).then_some(())
     })
     .await;
-    let by_hotkey =
-        first.scrape().await.keys().filter(|name| name.contains(&stranger.signer.hotkey().to_string())).count();
+    let by_hotkey = first
+        .scrape()
+        .await
+        .keys()
+        .filter(|name| name.contains(&stranger.signer.hotkey().to_string()))
+        .count();
     assert_eq!(by_hotkey, 0);
 }

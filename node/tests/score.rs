@@ -1,4 +1,5 @@
-//! `leoma score` as a program: what it prints, its exit codes, and the processes that a validator scores in.
+//! `leoma score` as a program: what it prints, its exit codes, and the processes that a validator
+//! scores in.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::io::Write as _;
@@ -43,21 +44,36 @@ impl Studio {
 
     fn make(&self, name: &str, input: &[&str], quality: &str) {
         let mut command = Command::new("ffmpeg");
-        command.args(["-nostdin", "-v", "error", "-y", "-threads", "2"]).args(input).args(["-frames:v", "81"]);
-        command.args(["-r", "16", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", quality]);
+        command
+            .args(["-nostdin", "-v", "error", "-y", "-threads", "2"])
+            .args(input)
+            .args(["-frames:v", "81"]);
+        command.args([
+            "-r", "16", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf",
+            quality,
+        ]);
         assert!(command.arg(self.path(name)).status().unwrap().success(), "{name}");
     }
 
     /// Runs `leoma score` on the CPU in the folder.
     fn score(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(LEOMA);
-        command.arg("score").args(arguments).args(["--device", "cpu"]).current_dir(self.folder.path());
+        command
+            .arg("score")
+            .args(arguments)
+            .args(["--device", "cpu"])
+            .current_dir(self.folder.path());
         command.env_remove("LEOMA_CONFIG").stdin(Stdio::null()).output().unwrap()
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.score(&[arguments, &["--json"]].concat());
-        assert_eq!(output.status.code(), Some(0), "{arguments:?} {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).unwrap()
     }
 }
@@ -65,25 +81,42 @@ impl Studio {
 #[test]
 fn a_video_is_reported_with_its_source_and_without() {
     let Some(studio) = Studio::new() else { return };
-    let with = studio.json(&["first.png", "good.mp4", "--source", "source.mp4", "--prompt", "a pattern"]);
+    let with =
+        studio.json(&["first.png", "good.mp4", "--source", "source.mp4", "--prompt", "a pattern"]);
     assert_eq!((&with["status"], &with["passed"]), (&"passed".into(), &true.into()), "{with}");
     assert!(with["overall"].as_f64().unwrap() >= 75.0, "{with}");
     for aspect in Aspects::NAMES {
         assert!(with["aspects"][aspect].as_f64().is_some(), "{aspect}: {with}");
     }
     assert!(with["metrics"]["ssim"].as_f64().unwrap() > 0.9, "{with}");
-    assert_eq!((&with["device"], &with["prompt"], &with["note"]), (&"cpu".into(), &"a pattern".into(), &Value::Null));
+    assert_eq!(
+        (&with["device"], &with["prompt"], &with["note"]),
+        (&"cpu".into(), &"a pattern".into(), &Value::Null)
+    );
     assert!(with["judge"].as_str().unwrap().starts_with("metrics:"), "{with}");
 
     let without = studio.json(&["first.png", "good.mp4"]);
-    assert_eq!((&without["status"], &without["passed"]), (&"usable".into(), &Value::Null), "{without}");
-    assert!(without["overall"].is_null() && without["note"].as_str().unwrap().contains("--source"), "{without}");
+    assert_eq!(
+        (&without["status"], &without["passed"]),
+        (&"usable".into(), &Value::Null),
+        "{without}"
+    );
+    assert!(
+        without["overall"].is_null() && without["note"].as_str().unwrap().contains("--source"),
+        "{without}"
+    );
     // Measured on the same frames; the picture went through RGB.
     assert!(without["aspects"]["first_frame_fidelity"].as_f64().unwrap() > 90.0, "{without}");
-    assert!(Aspects::NAMES[1..].iter().all(|aspect| without["aspects"][aspect].is_null()), "{without}");
+    assert!(
+        Aspects::NAMES[1..].iter().all(|aspect| without["aspects"][aspect].is_null()),
+        "{without}"
+    );
     assert!(without["metrics"]["first_ms_ssim"].as_f64().unwrap() > 0.95, "{without}");
 
-    let text = String::from_utf8(studio.score(&["first.png", "good.mp4", "--source", "source.mp4"]).stdout).unwrap();
+    let text = String::from_utf8(
+        studio.score(&["first.png", "good.mp4", "--source", "source.mp4"]).stdout,
+    )
+    .unwrap();
     assert!(text.contains("passed with") && text.contains("camera_composition"), "{text}");
 }
 
@@ -107,8 +140,15 @@ fn a_bad_video_is_a_result_and_a_bad_argument_is_not() {
     for (video, status) in cases {
         for source in [&[][..], &["--source", "source.mp4"]] {
             let report = studio.json(&[&["first.png", video], source].concat());
-            assert_eq!((&report["status"], &report["passed"]), (&status.into(), &false.into()), "{video}: {report}");
-            assert!(report["overall"].is_null() && !report["reason"].as_str().unwrap().is_empty(), "{video}: {report}");
+            assert_eq!(
+                (&report["status"], &report["passed"]),
+                (&status.into(), &false.into()),
+                "{video}: {report}"
+            );
+            assert!(
+                report["overall"].is_null() && !report["reason"].as_str().unwrap().is_empty(),
+                "{video}: {report}"
+            );
         }
     }
     studio.make("other.mp4", &["-f", "lavfi", "-i", "mandelbrot=s=832x480:r=16"], "20");
@@ -138,13 +178,28 @@ fn the_device_is_tested_and_measured() {
     assert_eq!((&tested["device"], &tested["agrees"]), (&"cpu".into(), &true.into()));
     let checks = tested["checks"].as_array().unwrap();
     assert!(checks.iter().any(|check| check["metric"] == "optical_flow"), "{tested}");
-    assert!(checks.iter().all(|check| check["largest_difference"].as_f64().unwrap() <= 1e-4), "{tested}");
+    assert!(
+        checks.iter().all(|check| check["largest_difference"].as_f64().unwrap() <= 1e-4),
+        "{tested}"
+    );
     assert!(tested["clips_per_second"].as_f64().unwrap() > 0.0);
     let measured = studio.json(&["--bench", "--rounds", "1"]);
     let stages = measured["stages"].as_array().unwrap();
-    for name in ["decode", "all metrics", "decode and all metrics", "source, once per task", "SSIM, full size"] {
-        let stage = stages.iter().find(|stage| stage["name"] == name).unwrap_or_else(|| panic!("{name}: {measured}"));
-        assert!(stage["median_ms"].as_f64().unwrap() > 0.0 && stage["longest_ms"].is_number(), "{stage}");
+    for name in [
+        "decode",
+        "all metrics",
+        "decode and all metrics",
+        "source, once per task",
+        "SSIM, full size",
+    ] {
+        let stage = stages
+            .iter()
+            .find(|stage| stage["name"] == name)
+            .unwrap_or_else(|| panic!("{name}: {measured}"));
+        assert!(
+            stage["median_ms"].as_f64().unwrap() > 0.0 && stage["longest_ms"].is_number(),
+            "{stage}"
+        );
     }
     assert!(measured["floor"].is_null(), "the floor is a device's: {measured}");
     assert!(measured["workers"]["clips_per_second"].as_f64().unwrap() > 0.0, "{measured}");
@@ -156,7 +211,9 @@ fn a_worker_is_not_offered_and_ends_at_what_no_validator_sends() {
     let help = Command::new(LEOMA).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     assert!(help.contains("score") && !help.contains("score-worker"), "{help}");
-    for (input, says) in [(&b"leoma, score this please\n"[..], "claims a header"), (b"", "no opening")] {
+    for (input, says) in
+        [(&b"leoma, score this please\n"[..], "claims a header"), (b"", "no opening")]
+    {
         let mut worker = Command::new(LEOMA)
             .arg("score-worker")
             .stdin(Stdio::piped())
@@ -178,7 +235,9 @@ fn worker_pid() -> Option<nix::unistd::Pid> {
     let folders = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let is_ours = |folder: &Path| {
         let read = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        let parent = read("status").lines().find_map(|line| line.strip_prefix("PPid:").map(|pid| pid.trim() == own));
+        let parent = read("status")
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:").map(|pid| pid.trim() == own));
         parent == Some(true) && read("cmdline").starts_with("leoma-worker-cpu")
     };
     let ours = folders.map(|folder| folder.path()).find(|folder| is_ours(folder))?;
@@ -189,7 +248,8 @@ fn worker_pid() -> Option<nix::unistd::Pid> {
 async fn the_program_as_a_worker_scores_like_this_process_also_when_it_is_killed_over_a_clip() {
     use nix::sys::signal::{Signal, kill};
     let Some(studio) = Studio::new() else { return };
-    let [source, good] = ["source.mp4", "good.mp4"].map(|name| std::fs::read(studio.path(name)).unwrap());
+    let [source, good] =
+        ["source.mp4", "good.mp4"].map(|name| std::fs::read(studio.path(name)).unwrap());
     // The good answer is the source encoded anew.
     let scoring = ScorerOptions { forbid_replay: false, ..ScorerOptions::default() };
     let here = Scorer::open(DeviceChoice::Cpu, scoring.policy()).unwrap();
@@ -212,7 +272,10 @@ async fn the_program_as_a_worker_scores_like_this_process_also_when_it_is_killed
         let got = scored.unwrap();
         assert_eq!(got.fingerprint, want.fingerprint);
         match (got.outcome, &want.outcome) {
-            (Outcome::Usable { grade, raw }, Outcome::Usable { grade: want_grade, raw: want_raw }) => {
+            (
+                Outcome::Usable { grade, raw },
+                Outcome::Usable { grade: want_grade, raw: want_raw },
+            ) => {
                 assert_eq!((grade, raw), (*want_grade, *want_raw));
             }
             other => panic!("{other:?}"),

@@ -1,4 +1,5 @@
-//! `leoma wallet` as an operator meets it, and hotkeys that pass between it and the Python wallet in both directions.
+//! `leoma wallet` as an operator meets it, and hotkeys that pass between it and the Python wallet
+//! in both directions.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +22,8 @@ const PASSWORD: &str = "correct horse, größer 1";
 /// Runs a program to its end: whether it succeeded, its output, and its errors.
 async fn finish(mut command: Command, limit: Duration) -> (bool, String, String) {
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(limit, command.output()).await.expect("the program ends").unwrap();
+    let output =
+        tokio::time::timeout(limit, command.output()).await.expect("the program ends").unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }
@@ -50,7 +52,15 @@ impl Wallets {
         let mut program = Command::new(env!("CARGO_BIN_EXE_leoma"));
         program.env_clear().env("HOME", self.folder.path()).envs(environment.iter().copied());
         program.current_dir(self.folder.path());
-        program.args(["wallet", command, "--wallet-name", "w", "--hotkey-name", hotkey, "--wallet-path"]);
+        program.args([
+            "wallet",
+            command,
+            "--wallet-name",
+            "w",
+            "--hotkey-name",
+            hotkey,
+            "--wallet-path",
+        ]);
         program.arg(self.folder.path()).args(flags);
         finish(program, LIMIT).await
     }
@@ -60,9 +70,16 @@ impl Wallets {
     }
 
     /// The same, with JSON as the answer.
-    async fn json(&self, command: &str, hotkey: &str, flags: &[&str], environment: &[(&str, &str)]) -> Value {
+    async fn json(
+        &self,
+        command: &str,
+        hotkey: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Value {
         let flags = [flags, &["--json"]].concat();
-        let (succeeded, output, errors) = self.leoma_with(command, hotkey, &flags, environment).await;
+        let (succeeded, output, errors) =
+            self.leoma_with(command, hotkey, &flags, environment).await;
         assert!(succeeded, "{command} {hotkey}: {output}{errors}");
         serde_json::from_str(&output).unwrap()
     }
@@ -84,7 +101,10 @@ async fn a_hotkey_is_made_shown_and_verified_and_none_is_lost() {
     assert_eq!((&shown["ss58_address"], &shown["format"]), (&made["ss58_address"], &"json".into()));
     assert_eq!((&shown["encrypted"], &shown["mode"]), (&false.into(), &"0600".into()));
     let verified = wallets.json("verify", "h", &[], &[]).await;
-    assert_eq!((&verified["ss58_address"], &verified["usable"]), (&made["ss58_address"], &true.into()));
+    assert_eq!(
+        (&verified["ss58_address"], &verified["usable"]),
+        (&made["ss58_address"], &true.into())
+    );
     let checks = verified["checks"].as_array().unwrap();
     assert!(checks.iter().all(|check| check["outcome"] == "pass"), "{checks:?}");
 
@@ -93,9 +113,15 @@ async fn a_hotkey_is_made_shown_and_verified_and_none_is_lost() {
     let (succeeded, output, errors) = wallets.leoma("new-hotkey", "h", &["--force"]).await;
     assert!(succeeded && output.contains("h.old-1"), "{output}{errors}");
     let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    assert!(!output.contains(file["secretPhrase"].as_str().unwrap()), "nobody asked for the words: {output}");
+    assert!(
+        !output.contains(file["secretPhrase"].as_str().unwrap()),
+        "nobody asked for the words: {output}"
+    );
     assert!(output.contains(file["ss58Address"].as_str().unwrap()), "{output}");
-    assert_eq!(wallets.json("show", "h.old-1", &[], &[]).await["ss58_address"], made["ss58_address"]);
+    assert_eq!(
+        wallets.json("show", "h.old-1", &[], &[]).await["ss58_address"],
+        made["ss58_address"]
+    );
 }
 
 #[tokio::test]
@@ -106,10 +132,14 @@ async fn what_a_validator_must_not_use_fails_with_the_next_step() {
     wallets.json("new-hotkey", "h", &[], &[]).await;
     wallets.json("new-hotkey", "other", &[], &[]).await;
     let path = wallets.hotkey("h");
-    let set_mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let set_mode =
+        |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o644);
     let (succeeded, output, _) = wallets.leoma("verify", "h", &[]).await;
-    assert!(succeeded && output.contains("warn  hotkey mode") && output.contains("chmod 600"), "{output}");
+    assert!(
+        succeeded && output.contains("warn  hotkey mode") && output.contains("chmod 600"),
+        "{output}"
+    );
     set_mode(0o666);
     for command in ["verify", "show"] {
         let (succeeded, output, errors) = wallets.leoma(command, "h", &[]).await;
@@ -118,40 +148,66 @@ async fn what_a_validator_must_not_use_fails_with_the_next_step() {
     set_mode(0o600);
     std::fs::copy(wallets.hotkey("otherpub.txt"), wallets.hotkey("hpub.txt")).unwrap();
     let (succeeded, output, _) = wallets.leoma("verify", "h", &[]).await;
-    assert!(!succeeded && output.contains("FAIL  hotkey public half") && output.contains("another key"), "{output}");
+    assert!(
+        !succeeded && output.contains("FAIL  hotkey public half") && output.contains("another key"),
+        "{output}"
+    );
     let file = std::fs::read_to_string(&path).unwrap();
     let address = |name: &str| {
-        let public: Value = serde_json::from_slice(&std::fs::read(wallets.hotkey(name)).unwrap()).unwrap();
+        let public: Value =
+            serde_json::from_slice(&std::fs::read(wallets.hotkey(name)).unwrap()).unwrap();
         public["ss58Address"].as_str().unwrap().to_owned()
     };
     let own: Value = serde_json::from_str(&file).unwrap();
-    std::fs::write(&path, file.replace(own["ss58Address"].as_str().unwrap(), &address("otherpub.txt"))).unwrap();
+    std::fs::write(
+        &path,
+        file.replace(own["ss58Address"].as_str().unwrap(), &address("otherpub.txt")),
+    )
+    .unwrap();
     let (succeeded, output, errors) = wallets.leoma("verify", "h", &[]).await;
     assert!(
-        !succeeded && output.contains("FAIL  hotkey secret") && output.contains("its secret belongs to"),
+        !succeeded
+            && output.contains("FAIL  hotkey secret")
+            && output.contains("its secret belongs to"),
         "{output}"
     );
     for secret in ["secretPhrase", "secretSeed", "privateKey"] {
-        assert!(!format!("{output}{errors}").contains(own[secret].as_str().unwrap()), "{output}{errors}");
+        assert!(
+            !format!("{output}{errors}").contains(own[secret].as_str().unwrap()),
+            "{output}{errors}"
+        );
     }
 }
 
-/// Runs commands in a shell on a terminal of its own, does `act` once the question for a password is there, and returns
-/// everything that was shown; `None` where there is no `script` to make the terminal with.
-async fn at_the_prompt(wallets: &Wallets, commands: &str, act: impl AsyncFnOnce(&mut ChildStdin)) -> Option<String> {
+/// Runs commands in a shell on a terminal of its own, does `act` once the question for a password
+/// is there, and returns everything that was shown; `None` where there is no `script` to make the
+/// terminal with.
+async fn at_the_prompt(
+    wallets: &Wallets,
+    commands: &str,
+    act: impl AsyncFnOnce(&mut ChildStdin),
+) -> Option<String> {
     let mut program = Command::new("script");
-    program.args(["--quiet", "--return", "--command", commands, "/dev/null"]).current_dir(wallets.folder.path());
+    program
+        .args(["--quiet", "--return", "--command", commands, "/dev/null"])
+        .current_dir(wallets.folder.path());
     program.env_clear().env("PATH", std::env::var_os("PATH")?).env("HOME", wallets.folder.path());
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let Ok(mut running) = program.spawn() else {
         eprintln!("skipped: there is no program `script`");
         return None;
     };
-    let (mut keyboard, mut screen) = (running.stdin.take().unwrap(), running.stdout.take().unwrap());
+    let (mut keyboard, mut screen) =
+        (running.stdin.take().unwrap(), running.stdout.take().unwrap());
     let mut shown = Vec::new();
     let reading = async {
         while !String::from_utf8_lossy(&shown).contains("password of") {
-            assert_ne!(screen.read_buf(&mut shown).await.unwrap(), 0, "{}", String::from_utf8_lossy(&shown));
+            assert_ne!(
+                screen.read_buf(&mut shown).await.unwrap(),
+                0,
+                "{}",
+                String::from_utf8_lossy(&shown)
+            );
         }
         act(&mut keyboard).await;
         screen.read_to_end(&mut shown).await.unwrap();
@@ -167,9 +223,12 @@ async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_
     let wallets = Wallets::new();
     wallets.json("new-hotkey", "h", &["--encrypt"], &[("WALLET_PASSWORD", PASSWORD)]).await;
     let leoma = env!("CARGO_BIN_EXE_leoma");
-    for (command, signal) in
-        [("wallet verify", None), ("serve", None), ("wallet verify", Some("TERM")), ("serve", Some("TERM"))]
-    {
+    for (command, signal) in [
+        ("wallet verify", None),
+        ("serve", None),
+        ("wallet verify", Some("TERM")),
+        ("serve", Some("TERM")),
+    ] {
         let arguments = "--wallet-path . --wallet-name w --hotkey-name h";
         // Ctrl-C reaches the shell too.
         let commands = format!(
@@ -179,7 +238,8 @@ async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_
             None => keyboard.write_all(b"\x03").await.unwrap(),
             Some(signal) => {
                 let pid = std::fs::read_to_string(wallets.folder.path().join("pid")).unwrap();
-                let killed = std::process::Command::new("kill").args(["-s", signal, pid.trim()]).status();
+                let killed =
+                    std::process::Command::new("kill").args(["-s", signal, pid.trim()]).status();
                 assert!(killed.unwrap().success());
             }
         };
@@ -192,8 +252,8 @@ async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_
     }
 }
 
-/// Python with the wallet of the subnet's other tools, kept between runs; `None` with a printed reason where it cannot be
-/// had.
+/// Python with the wallet of the subnet's other tools, kept between runs; `None` with a printed
+/// reason where it cannot be had.
 async fn python() -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-wallet");
     let python = venv.join("bin/python");
@@ -231,7 +291,8 @@ async fn python() -> Option<PathBuf> {
     Some(python)
 }
 
-/// Reads what leoma wrote, then writes one hotkey of every kind that it can; answers with addresses and a signature.
+/// Reads what leoma wrote, then writes one hotkey of every kind that it can; answers with addresses
+/// and a signature.
 const SCRIPT: &str = r#"
 import json, sys
 from bittensor_wallet import Wallet, keyfile
@@ -275,7 +336,11 @@ async fn the_python_wallet_reads_what_leoma_writes_and_the_other_way_round() {
     assert!(std::fs::read(wallets.hotkey("sealed")).unwrap().starts_with(b"$NACL"));
 
     let mut command = Command::new(python);
-    command.args(["-c", SCRIPT]).arg(wallets.folder.path()).arg(PASSWORD).env("HOME", wallets.folder.path());
+    command
+        .args(["-c", SCRIPT])
+        .arg(wallets.folder.path())
+        .arg(PASSWORD)
+        .env("HOME", wallets.folder.path());
     let (succeeded, output, errors) = finish(command, LIMIT).await;
     assert!(succeeded, "{output}{errors}");
     let answer: Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
@@ -286,7 +351,10 @@ async fn the_python_wallet_reads_what_leoma_writes_and_the_other_way_round() {
     let mut signature = [0; 64];
     hex::decode_to_slice(answer["signature"].as_str().unwrap(), &mut signature).unwrap();
     let signature = sr25519::Signature::from_raw(signature);
-    assert!(sr25519::Pair::verify(&signature, b"from python", &pair.public()), "python signs with another key");
+    assert!(
+        sr25519::Pair::verify(&signature, b"from python", &pair.public()),
+        "python signs with another key"
+    );
 
     let own_variable = [(answer["variable"].as_str().unwrap(), answer["value"].as_str().unwrap())];
     for (hotkey, address, environment) in [
@@ -296,16 +364,26 @@ async fn the_python_wallet_reads_what_leoma_writes_and_the_other_way_round() {
         ("python.sealed", &answer["python.sealed"], &own_variable),
     ] {
         let verified = wallets.json("verify", hotkey, &[], environment).await;
-        assert_eq!((&verified["ss58_address"], &verified["usable"]), (address, &true.into()), "{hotkey}");
+        assert_eq!(
+            (&verified["ss58_address"], &verified["usable"]),
+            (address, &true.into()),
+            "{hotkey}"
+        );
     }
     let shown = wallets.json("show", "python.sealed", &[], &[]).await;
-    assert_eq!((&shown["ss58_address"], &shown["format"]), (&answer["python.sealed"], &"nacl".into()));
+    assert_eq!(
+        (&shown["ss58_address"], &shown["format"]),
+        (&answer["python.sealed"], &"nacl".into())
+    );
     for (hotkey, environment, part) in [
         ("edwards", &[][..], "cryptoType"),
         ("python.sealed", &[], "WALLET_PASSWORD_FILE"),
         ("vault", &[("WALLET_PASSWORD", "wrong horse")], "WALLET_PASSWORD is wrong"),
     ] {
         let (succeeded, output, _) = wallets.leoma_with("verify", hotkey, &[], environment).await;
-        assert!(!succeeded && output.contains(part) && !output.contains("horse"), "{hotkey}: {output}");
+        assert!(
+            !succeeded && output.contains(part) && !output.contains("horse"),
+            "{hotkey}: {output}"
+        );
     }
 }

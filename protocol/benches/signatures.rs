@@ -1,8 +1,9 @@
 //! Signature checks on one core: a certificate's votes one by one, and together.
 //!
-//! The limit is 10 000 checks a second. `singly` is what a gossiped attestation costs: encoding, memory of known
-//! signatures and the check itself. `together` is a certificate of as many votes, checked as catch-up pages and restarts
-//! do. `known` is one that was seen before, and `raw` the bare library, for comparison.
+//! The limit is 10 000 checks a second. `singly` is what a gossiped attestation costs: encoding,
+//! memory of known signatures and the check itself. `together` is a certificate of as many votes,
+//! checked as catch-up pages and restarts do. `known` is one that was seen before, and `raw` the
+//! bare library, for comparison.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark code")]
 
 use std::hint::black_box;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use leoma_protocol::messages::{Allowlists, Attestation, Certificate, Context, SignatureCheck};
 use leoma_protocol::{
-    BlockNumber, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, Signature, TaskId,
+    BlockNumber, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, Signature,
+    TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -39,8 +41,18 @@ fn certificate(validators: usize) -> Certificate {
     Certificate { network: network(), file, digest, votes }
 }
 
-fn with_context<T>(allowlists: &Allowlists, signatures: &SignatureCheck, run: impl FnOnce(&Context<'_>) -> T) -> T {
-    run(&Context { network: network(), allowlists, head: BlockNumber(1000), tasks: TaskId(5)..=TaskId(11), signatures })
+fn with_context<T>(
+    allowlists: &Allowlists,
+    signatures: &SignatureCheck,
+    run: impl FnOnce(&Context<'_>) -> T,
+) -> T {
+    run(&Context {
+        network: network(),
+        allowlists,
+        head: BlockNumber(1000),
+        tasks: TaskId(5)..=TaskId(11),
+        signatures,
+    })
 }
 
 fn signatures(criterion: &mut Criterion) {
@@ -53,7 +65,9 @@ fn signatures(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("singly", votes), |bencher| {
             bencher.iter(|| {
                 with_context(&allowlists, &SignatureCheck::default(), |context| {
-                    attestations.iter().for_each(|attestation| black_box(attestation).verify(context).unwrap());
+                    attestations
+                        .iter()
+                        .for_each(|attestation| black_box(attestation).verify(context).unwrap());
                 });
             });
         });
@@ -67,7 +81,9 @@ fn signatures(criterion: &mut Criterion) {
         let known = SignatureCheck::default();
         group.bench_function(BenchmarkId::new("known", votes), |bencher| {
             bencher.iter(|| {
-                with_context(&allowlists, &known, |context| black_box(&certificate).verify(context).unwrap());
+                with_context(&allowlists, &known, |context| {
+                    black_box(&certificate).verify(context).unwrap()
+                });
             });
         });
     }

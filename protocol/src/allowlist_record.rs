@@ -1,8 +1,8 @@
 //! The subnet owner's signed record of the allowlists that were in force before the newest one.
 //!
-//! The chain keeps the newest commitment and its block only, and an ordinary node forgets old state within a day. Tasks
-//! keep the list they were made under, so a validator that joins later needs the lists before. It believes the key that
-//! commits lists on chain: the owner's.
+//! The chain keeps the newest commitment and its block only, and an ordinary node forgets old state
+//! within a day. Tasks keep the list they were made under, so a validator that joins later needs
+//! the lists before. It believes the key that commits lists on chain: the owner's.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,8 @@ struct Record {
 }
 
 fn signed_part(network: Network, past: &[PastAllowlist], next: Digest) -> Vec<u8> {
-    let past: Vec<(BlockNumber, Digest)> = past.iter().map(|list| (list.committed_at, list.sha256)).collect();
+    let past: Vec<(BlockNumber, Digest)> =
+        past.iter().map(|list| (list.committed_at, list.sha256)).collect();
     codec::payload(&(network, past, next))
 }
 
@@ -72,7 +73,11 @@ fn signed_part(network: Network, past: &[PastAllowlist], next: Digest) -> Vec<u8
 ///
 /// # Errors
 /// [`RecordError`].
-pub fn read_allowlist_record(bytes: &[u8], network: Network, owner: &Hotkey) -> Result<AllowlistRecord, RecordError> {
+pub fn read_allowlist_record(
+    bytes: &[u8],
+    network: Network,
+    owner: &Hotkey,
+) -> Result<AllowlistRecord, RecordError> {
     if bytes.len() > MAX_RECORD_BYTES {
         return Err(RecordError::Malformed);
     }
@@ -87,7 +92,11 @@ pub fn read_allowlist_record(bytes: &[u8], network: Network, owner: &Hotkey) -> 
     if !record.past.is_sorted_by(|one, next| one.committed_at < next.committed_at) {
         return Err(RecordError::NotAscending);
     }
-    if !Domain::AllowlistRecord.verify(&signed_part(network, &record.past, record.next), &signature, owner) {
+    if !Domain::AllowlistRecord.verify(
+        &signed_part(network, &record.past, record.next),
+        &signature,
+        owner,
+    ) {
         return Err(RecordError::NotSigned { owner: *owner });
     }
     Ok(AllowlistRecord { past: record.past, next: record.next })
@@ -98,10 +107,12 @@ impl HotkeySigner {
     #[must_use]
     pub fn sign_allowlist_record(&self, network: Network, record: AllowlistRecord) -> String {
         let AllowlistRecord { past, next } = record;
-        let signature = self.sign_domain(Domain::AllowlistRecord, &signed_part(network, &past, next)).to_hex();
+        let signature =
+            self.sign_domain(Domain::AllowlistRecord, &signed_part(network, &past, next)).to_hex();
         let Network { genesis, netuid } = network;
         // Nothing in it can fail to be written as JSON.
-        serde_json::to_string(&Record { genesis, netuid, past, next, signature }).unwrap_or_default()
+        serde_json::to_string(&Record { genesis, netuid, past, next, signature })
+            .unwrap_or_default()
     }
 }
 
@@ -128,10 +139,14 @@ mod tests {
         let owner = signer(1);
         let record = |past| AllowlistRecord { past, next: Digest::of(b"next") };
         let text = owner.sign_allowlist_record(network, record(vec![list(5), list(9)]));
-        let read = |text: &str, network| read_allowlist_record(text.as_bytes(), network, &owner.hotkey());
+        let read =
+            |text: &str, network| read_allowlist_record(text.as_bytes(), network, &owner.hotkey());
         let not_signed = Err(RecordError::NotSigned { owner: owner.hotkey() });
         assert_eq!(read(&text, network), Ok(record(vec![list(5), list(9)])));
-        assert_eq!(read(&text, Network { netuid: Netuid(1), ..network }), Err(RecordError::OtherNetwork));
+        assert_eq!(
+            read(&text, Network { netuid: Netuid(1), ..network }),
+            Err(RecordError::OtherNetwork)
+        );
         for (part, other) in [
             ("\"committed_at\":5".to_owned(), "\"committed_at\":6".to_owned()),
             (Digest::of(b"next").to_string(), Digest::of(b"other").to_string()),
@@ -140,10 +155,15 @@ mod tests {
             assert_ne!(changed, text);
             assert_eq!(read(&changed, network), not_signed);
         }
-        assert_eq!(read(&signer(2).sign_allowlist_record(network, record(vec![list(5)])), network), not_signed);
+        assert_eq!(
+            read(&signer(2).sign_allowlist_record(network, record(vec![list(5)])), network),
+            not_signed
+        );
         let unordered = owner.sign_allowlist_record(network, record(vec![list(9), list(5)]));
         assert_eq!(read(&unordered, network), Err(RecordError::NotAscending));
-        let full = |lists: usize| owner.sign_allowlist_record(network, record((0..lists as u64).map(list).collect()));
+        let full = |lists: usize| {
+            owner.sign_allowlist_record(network, record((0..lists as u64).map(list).collect()))
+        };
         assert!(read(&full(MAX_PAST_ALLOWLISTS), network).is_ok());
         assert_eq!(read(&full(MAX_PAST_ALLOWLISTS + 1), network), Err(RecordError::Malformed));
         assert_eq!(read("{}", network), Err(RecordError::Malformed));

@@ -1,8 +1,9 @@
 //! How values become bytes and bytes become values again: the only module that names bincode.
 //!
-//! Every encoding begins with [`VERSION`]. Integers have fixed width, so that a value has exactly one encoding. A reader
-//! refuses an input that is longer than its type admits before it looks at it, holds bincode to a limit before it
-//! allocates for a claimed length, and refuses bytes that are left over.
+//! Every encoding begins with [`VERSION`]. Integers have fixed width, so that a value has exactly
+//! one encoding. A reader refuses an input that is longer than its type admits before it looks at
+//! it, holds bincode to a limit before it allocates for a claimed length, and refuses bytes that
+//! are left over.
 
 pub(crate) use bincode::de::Decoder;
 pub(crate) use bincode::enc::Encoder;
@@ -71,14 +72,16 @@ pub trait Wire: Encode + Decode<()> + Sized {
     fn from_wire(bytes: &[u8]) -> Result<Self, CodecError>;
 }
 
-/// Implements [`Wire`] with a limit. A macro, because bincode takes its limit as a constant generic argument.
+/// Implements [`Wire`] with a limit. A macro, because bincode takes its limit as a constant generic
+/// argument.
 macro_rules! wire {
     ($type:ty, $max:expr) => {
         impl $crate::codec::Wire for $type {
             const MAX_BYTES: usize = $max;
 
             fn from_wire(bytes: &[u8]) -> Result<Self, $crate::codec::CodecError> {
-                // In memory, elements may be padded: twice the encoded size is room enough for every type here.
+                // In memory, elements may be padded: twice the encoded size is room enough for
+                // every type here.
                 $crate::codec::decode::<Self, { 2 * $max }>(bytes, $max)
             }
         }
@@ -91,14 +94,21 @@ const fn configuration() -> impl bincode::config::Config {
 }
 
 /// Version byte and encoding: what is sent, and what signatures cover.
-#[expect(clippy::expect_used, reason = "writing plain data into a growing vector has no way to fail")]
+#[expect(
+    clippy::expect_used,
+    reason = "writing plain data into a growing vector has no way to fail"
+)]
 pub(crate) fn payload(value: &impl Encode) -> Vec<u8> {
     let mut bytes = vec![VERSION];
-    bincode::encode_into_std_write(value, &mut bytes, configuration()).expect("a vector takes every encoding");
+    bincode::encode_into_std_write(value, &mut bytes, configuration())
+        .expect("a vector takes every encoding");
     bytes
 }
 
-pub(crate) fn decode<T: Decode<()>, const ALLOCATION: usize>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+pub(crate) fn decode<T: Decode<()>, const ALLOCATION: usize>(
+    bytes: &[u8],
+    limit: usize,
+) -> Result<T, CodecError> {
     if bytes.len() > limit {
         return Err(CodecError::TooLarge { bytes: bytes.len(), limit });
     }
@@ -106,9 +116,11 @@ pub(crate) fn decode<T: Decode<()>, const ALLOCATION: usize>(bytes: &[u8], limit
     if *version != VERSION {
         return Err(CodecError::Version { found: *version });
     }
-    let configuration = bincode::config::standard().with_fixed_int_encoding().with_limit::<ALLOCATION>();
-    let (value, read) = bincode::decode_from_slice(body, configuration)
-        .map_err(|error| CodecError::Malformed { reason: error.to_string().chars().take(120).collect() })?;
+    let configuration =
+        bincode::config::standard().with_fixed_int_encoding().with_limit::<ALLOCATION>();
+    let (value, read) = bincode::decode_from_slice(body, configuration).map_err(|error| {
+        CodecError::Malformed { reason: error.to_string().chars().take(120).collect() }
+    })?;
     if read < body.len() {
         return Err(CodecError::Trailing { bytes: body.len() - read });
     }
@@ -147,7 +159,10 @@ mod tests {
         let mut bytes = good.clone();
         bytes.push(0);
         assert_eq!(Note::from_wire(&bytes), Err(CodecError::Trailing { bytes: 1 }));
-        assert!(matches!(Note::from_wire(&good[..good.len() - 1]), Err(CodecError::Malformed { .. })));
+        assert!(matches!(
+            Note::from_wire(&good[..good.len() - 1]),
+            Err(CodecError::Malformed { .. })
+        ));
         assert_eq!(Note::from_wire(&[]), Err(CodecError::Empty));
         assert_eq!(Note::from_wire(&[1; 65]), Err(CodecError::TooLarge { bytes: 65, limit: 64 }));
         let long = Note { number: 0, names: vec!["x".repeat(64)] };

@@ -3,7 +3,8 @@
 use crate::Hotkey;
 use crate::python_json::Value;
 
-/// Longest commitment text that is read; the chain's largest field holds 512 bytes, a timelocked one 1024.
+/// Longest commitment text that is read; the chain's largest field holds 512 bytes, a timelocked
+/// one 1024.
 pub const MAX_COMMITMENT_BYTES: usize = 4096;
 /// Most commitments that a hotkey may have made.
 pub const MAX_COMMITS: usize = 2;
@@ -11,7 +12,8 @@ pub const MAX_COMMITS: usize = 2;
 /// A miner's commitment with all its fields in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MinerCommitment {
-    /// Hugging Face repository, `owner/name`; the name begins with `leoma` and ends with the hotkey.
+    /// Hugging Face repository, `owner/name`; the name begins with `leoma` and ends with the
+    /// hotkey.
     pub model_name: String,
     /// The full commit hash of the model's revision.
     pub model_revision: String,
@@ -19,7 +21,8 @@ pub struct MinerCommitment {
     pub chute_id: String,
 }
 
-/// Why a commitment is not valid. Displays as the reason word that the dashboard and other tools know.
+/// Why a commitment is not valid. Displays as the reason word that the dashboard and other tools
+/// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitmentError {
     /// No text in `model_name`, or no JSON object at all.
@@ -51,19 +54,24 @@ pub const fn check_commit_count(commits: usize) -> Result<(), CommitmentError> {
 }
 
 impl MinerCommitment {
-    /// Reads the text that `hotkey` committed. A field of another type than text counts as missing: one odd commitment
-    /// is that miner's loss alone.
+    /// Reads the text that `hotkey` committed. A field of another type than text counts as missing:
+    /// one odd commitment is that miner's loss alone.
     ///
     /// # Errors
     /// The first [`CommitmentError`] in the order in which the enum lists them.
     pub fn parse(text: &str, hotkey: &Hotkey) -> Result<Self, CommitmentError> {
-        let value = if text.len() <= MAX_COMMITMENT_BYTES { Value::parse(text.as_bytes()).ok() } else { None };
+        let value = if text.len() <= MAX_COMMITMENT_BYTES {
+            Value::parse(text.as_bytes()).ok()
+        } else {
+            None
+        };
         let field = |key| {
             let text = value.as_ref().and_then(|value| value.get(key)).and_then(Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         let model_name = field("model_name").ok_or(CommitmentError::MissingModelName)?;
-        let model_revision = field("model_revision").ok_or(CommitmentError::MissingModelRevision)?;
+        let model_revision =
+            field("model_revision").ok_or(CommitmentError::MissingModelRevision)?;
         let chute_id = field("chute_id").ok_or(CommitmentError::MissingChuteId)?;
         let repository = model_name.rsplit('/').next().unwrap_or_default().to_lowercase();
         if !repository.starts_with("leoma") {

@@ -1,13 +1,15 @@
 //! How a peer proves which validator it is.
 //!
-//! A libp2p peer id is an ed25519 key, a hotkey an sr25519 key: the hotkey signs a statement about the peer id. The
-//! statement names chain, subnet and rules, has a sequence number and ends at a block, so that it proves nothing
-//! elsewhere or later. Proof ([`Hello::verify`]) and membership of the allowlist are separate questions: the second is
-//! asked again whenever the allowlist changes.
+//! A libp2p peer id is an ed25519 key, a hotkey an sr25519 key: the hotkey signs a statement about
+//! the peer id. The statement names chain, subnet and rules, has a sequence number and ends at a
+//! block, so that it proves nothing elsewhere or later. Proof ([`Hello::verify`]) and membership of
+//! the allowlist are separate questions: the second is asked again whenever the allowlist changes.
 
 use std::fmt;
 
-use crate::codec::{self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire};
+use crate::codec::{
+    self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire,
+};
 use crate::messages::SignatureCheck;
 use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Digest, Hotkey, Netuid, Network};
@@ -16,7 +18,8 @@ use crate::{BlockNumber, Digest, Hotkey, Netuid, Network};
 pub const HELLO_LIFETIME_BLOCKS: u64 = 300;
 /// How many blocks two validators' heads may differ before a hello is taken for one without an end.
 pub const HELLO_HEAD_SKEW_BLOCKS: u64 = 300;
-/// Longest peer id: an inlined 36-byte ed25519 key with its multihash header has 38 bytes, 42 is libp2p's most.
+/// Longest peer id: an inlined 36-byte ed25519 key with its multihash header has 38 bytes, 42 is
+/// libp2p's most.
 pub const MAX_PEER_ID_BYTES: usize = 42;
 
 /// A libp2p peer id as bytes, for code that does not link libp2p.
@@ -214,7 +217,8 @@ impl HelloRefusal {
         }
     }
 
-    /// Whether an honest validator could have sent the hello: with an old list, a lagging chain, or other rules.
+    /// Whether an honest validator could have sent the hello: with an old list, a lagging chain, or
+    /// other rules.
     #[must_use]
     pub const fn is_innocent(&self) -> bool {
         !matches!(self, Self::WrongPeer { .. } | Self::BadSignature { .. })
@@ -236,18 +240,24 @@ impl Hello {
         codec::payload(&(self.network, self.hotkey, self.peer, self.params, self.seq, self.expires))
     }
 
-    /// Whether the hotkey made this statement, about this connection, under our rules, and for now. Says nothing about
-    /// whether the hotkey is on the allowlist.
+    /// Whether the hotkey made this statement, about this connection, under our rules, and for now.
+    /// Says nothing about whether the hotkey is on the allowlist.
     ///
     /// # Errors
     /// The first [`HelloRefusal`] that applies; the signature is checked last, being the dearest.
     pub fn verify(&self, context: &HelloContext<'_>) -> Result<(), HelloRefusal> {
         let HelloContext { network, peer, params, head, last_seq, signatures } = *context;
         if self.network.genesis != network.genesis {
-            return Err(HelloRefusal::WrongChain { theirs: self.network.genesis, ours: network.genesis });
+            return Err(HelloRefusal::WrongChain {
+                theirs: self.network.genesis,
+                ours: network.genesis,
+            });
         }
         if self.network.netuid != network.netuid {
-            return Err(HelloRefusal::WrongNetuid { theirs: self.network.netuid, ours: network.netuid });
+            return Err(HelloRefusal::WrongNetuid {
+                theirs: self.network.netuid,
+                ours: network.netuid,
+            });
         }
         if self.peer != peer {
             return Err(HelloRefusal::WrongPeer { claimed: self.peer });
@@ -261,12 +271,15 @@ impl Hello {
         if !signatures.check(Domain::Hello, &self.signed_part(), &self.signature, &self.hotkey) {
             return Err(HelloRefusal::BadSignature { hotkey: self.hotkey });
         }
-        // After the signature, so that nobody else can make the two seem to differ or to be replayed.
+        // After the signature, so that nobody else can make the two seem to differ or to be
+        // replayed.
         if self.params != params {
             return Err(HelloRefusal::ParamsDiffer { theirs: self.params, ours: params });
         }
         match last_seq {
-            Some(newest) if self.seq < newest => Err(HelloRefusal::OlderSeq { seq: self.seq, newest }),
+            Some(newest) if self.seq < newest => {
+                Err(HelloRefusal::OlderSeq { seq: self.seq, newest })
+            }
             _ => Ok(()),
         }
     }
@@ -292,8 +305,15 @@ impl HotkeySigner {
     #[must_use]
     pub fn sign_hello(&self, draft: HelloDraft) -> Hello {
         let HelloDraft { network, peer, params, seq, expires } = draft;
-        let mut hello =
-            Hello { network, hotkey: self.hotkey(), peer, params, seq, expires, signature: Signature([0; 64]) };
+        let mut hello = Hello {
+            network,
+            hotkey: self.hotkey(),
+            peer,
+            params,
+            seq,
+            expires,
+            signature: Signature([0; 64]),
+        };
         hello.signature = self.sign_domain(Domain::Hello, &hello.signed_part());
         hello
     }
@@ -322,7 +342,13 @@ mod tests {
     }
 
     fn draft() -> HelloDraft {
-        HelloDraft { network: network(), peer: peer(1), params: Digest::of(b"p"), seq: 5, expires: BlockNumber(1200) }
+        HelloDraft {
+            network: network(),
+            peer: peer(1),
+            params: Digest::of(b"p"),
+            seq: 5,
+            expires: BlockNumber(1200),
+        }
     }
 
     fn refusal(hello: &Hello, change: impl FnOnce(&mut HelloContext<'_>)) -> Option<HelloRefusal> {
@@ -350,13 +376,21 @@ mod tests {
         };
         type Refused = fn(&HelloRefusal) -> bool;
         let cases: Vec<(Hello, Refused)> = vec![
-            (sign(|d| d.network.genesis = Digest::of(b"other")), |r| matches!(r, HelloRefusal::WrongChain { .. })),
-            (sign(|d| d.network.netuid = Netuid(1)), |r| matches!(r, HelloRefusal::WrongNetuid { .. })),
+            (sign(|d| d.network.genesis = Digest::of(b"other")), |r| {
+                matches!(r, HelloRefusal::WrongChain { .. })
+            }),
+            (sign(|d| d.network.netuid = Netuid(1)), |r| {
+                matches!(r, HelloRefusal::WrongNetuid { .. })
+            }),
             (sign(|d| d.peer = peer(2)), |r| matches!(r, HelloRefusal::WrongPeer { .. })),
             (sign(|d| d.expires = BlockNumber(999)), |r| matches!(r, HelloRefusal::Expired { .. })),
-            (sign(|d| d.expires = BlockNumber(1_000_000)), |r| matches!(r, HelloRefusal::TooFarAhead { .. })),
+            (sign(|d| d.expires = BlockNumber(1_000_000)), |r| {
+                matches!(r, HelloRefusal::TooFarAhead { .. })
+            }),
             (sign(|d| d.seq = 4), |r| matches!(r, HelloRefusal::OlderSeq { seq: 4, newest: 5 })),
-            (sign(|d| d.params = Digest::of(b"q")), |r| matches!(r, HelloRefusal::ParamsDiffer { .. })),
+            (sign(|d| d.params = Digest::of(b"q")), |r| {
+                matches!(r, HelloRefusal::ParamsDiffer { .. })
+            }),
         ];
         for (hello, expected) in cases {
             let refusal = refusal(&hello, |_| ()).unwrap();
@@ -377,7 +411,8 @@ mod tests {
 
     #[test]
     fn travels_within_its_limit() {
-        let hello = signer().sign_hello(HelloDraft { peer: PeerIdBytes::new(&[1; 42]).unwrap(), ..draft() });
+        let hello = signer()
+            .sign_hello(HelloDraft { peer: PeerIdBytes::new(&[1; 42]).unwrap(), ..draft() });
         assert_eq!(Hello::from_wire(&hello.to_wire().unwrap()).unwrap(), hello);
         let answer = HelloAnswer::Accepted(hello);
         assert_eq!(HelloAnswer::from_wire(&answer.to_wire().unwrap()).unwrap(), answer);

@@ -14,7 +14,9 @@ const MAX_TEXT: usize = 64;
 
 /// A text that is no hotkey.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a hotkey (an SS58 address with prefix 42, 48 characters that begin with 5): {reason}")]
+#[error(
+    "`{text}` is not a hotkey (an SS58 address with prefix 42, 48 characters that begin with 5): {reason}"
+)]
 pub struct HotkeyError {
     /// The refused text, cut to a length that a log line bears.
     pub text: String,
@@ -24,13 +26,16 @@ pub struct HotkeyError {
 
 /// An sr25519 public key.
 ///
-/// Orders as its SS58 text does: all texts have the same length and base58's alphabet is sorted, so comparing bytes is
-/// comparing texts, and a list sorted here is sorted for Python too.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, crate::codec::Encode, crate::codec::Decode)]
+/// Orders as its SS58 text does: all texts have the same length and base58's alphabet is sorted, so
+/// comparing bytes is comparing texts, and a list sorted here is sorted for Python too.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, crate::codec::Encode, crate::codec::Decode,
+)]
 pub struct Hotkey([u8; 32]);
 
 impl Hotkey {
-    /// The key with these public bytes. Whether they are a point on the curve shows when a signature is checked.
+    /// The key with these public bytes. Whether they are a point on the curve shows when a
+    /// signature is checked.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -55,7 +60,9 @@ impl From<sr25519::Public> for Hotkey {
 
 impl fmt::Display for Hotkey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.public().to_ss58check_with_version(Ss58AddressFormat::custom(SS58_PREFIX)))
+        f.write_str(
+            &self.public().to_ss58check_with_version(Ss58AddressFormat::custom(SS58_PREFIX)),
+        )
     }
 }
 

@@ -40,7 +40,8 @@ number!(
     Netuid(u16)
 );
 number!(
-    /// A neuron's slot in a subnet. Slots are reused: a uid means nothing without the block it was read at.
+    /// A neuron's slot in a subnet. Slots are reused: a uid means nothing without the block it was
+    /// read at.
     Uid(u16)
 );
 number!(
@@ -60,8 +61,20 @@ pub struct DigestError {
     pub text: String,
 }
 
-/// A SHA-256 digest, or another 32-byte hash such as a block's. Written as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, crate::codec::Encode, crate::codec::Decode)]
+/// A SHA-256 digest, or another 32-byte hash such as a block's. Written as 64 lower-case
+/// hexadecimal digits.
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    crate::codec::Encode,
+    crate::codec::Decode,
+)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
@@ -133,7 +146,10 @@ mod tests {
     #[test]
     fn digests_read_both_spellings_and_refuse_others() {
         let digest = Digest::of(b"abc");
-        assert_eq!(digest.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digest.to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
         assert_eq!(format!("0x{digest}").parse::<Digest>().unwrap(), digest);
         assert_eq!(Digest::of_parts(&[b"a", b"bc"]), digest);

@@ -1,7 +1,8 @@
 //! What Leoma validators say to one another, and how it is signed.
 //!
-//! Identities ([`Hotkey`], [`Digest`], [`TaskId`]), the shared [`ConsensusParams`], signed verdict files ([`verdict`]),
-//! Python-exact JSON ([`python_json`]), miner commitments, signed HTTP requests; with feature `mesh`, the peer-to-peer mesh.
+//! Identities ([`Hotkey`], [`Digest`], [`TaskId`]), the shared [`ConsensusParams`], signed verdict
+//! files ([`verdict`]), Python-exact JSON ([`python_json`]), miner commitments, signed HTTP
+//! requests; with feature `mesh`, the peer-to-peer mesh.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -36,13 +37,17 @@ mod signing;
 pub mod verdict;
 
 pub use allowlist_record::{
-    AllowlistRecord, MAX_PAST_ALLOWLISTS, MAX_RECORD_BYTES, PastAllowlist, RecordError, read_allowlist_record,
+    AllowlistRecord, MAX_PAST_ALLOWLISTS, MAX_RECORD_BYTES, PastAllowlist, RecordError,
+    read_allowlist_record,
 };
-pub use commitment::{CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCommitment, check_commit_count};
+pub use commitment::{
+    CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCommitment, check_commit_count,
+};
 pub use grant::MAX_GRANT_BYTES;
 pub use hotkey::{Hotkey, HotkeyError, SS58_PREFIX};
 pub use ids::{BlockNumber, Digest, DigestError, Netuid, TaskId, Uid};
 pub use params::{ConsensusParams, FileId, Fraction, Network};
 pub use signing::{
-    HotkeySigner, MemoryGuard, NotAnExtrinsic, NotSafe, Safe, Signature, SigningGuard, SigningSlot, SlotKind,
+    HotkeySigner, MemoryGuard, NotAnExtrinsic, NotSafe, Safe, Signature, SigningGuard, SigningSlot,
+    SlotKind,
 };

@@ -1,4 +1,5 @@
-//! The numbers that every validator must share, in one record whose digest travels with every hello and verdict.
+//! The numbers that every validator must share, in one record whose digest travels with every hello
+//! and verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,28 +23,31 @@ impl Fraction {
     }
 }
 
-/// The consensus constants of a subnet. There is one set in production, [`ConsensusParams::default`]; no environment
-/// variable changes any of them, because validators that differ in one would disagree about the winner.
+/// The consensus constants of a subnet. There is one set in production,
+/// [`ConsensusParams::default`]; no environment variable changes any of them, because validators
+/// that differ in one would disagree about the winner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsensusParams {
     /// Tasks that a winner is judged on: the newest so many.
     pub window_tasks: u32,
     /// Task indices at the end that are left to settle: still being written or fetched.
     pub settle_margin: u64,
-    /// Share of the interval, rounded down, that must lie between a file's signature and an epoch that counts it: it is with
-    /// every validator by then.
+    /// Share of the interval, rounded down, that must lie between a file's signature and an epoch
+    /// that counts it: it is with every validator by then.
     pub spread: Fraction,
     /// Blocks before the epoch block within which a task must start.
     pub lookback_blocks: u64,
     /// Share of the window's tasks on which a miner must have been evaluated.
     pub completeness: Fraction,
-    /// Share of the active validators, rounded up and at least one, that must have evaluated a miner.
+    /// Share of the active validators, rounded up and at least one, that must have evaluated a
+    /// miner.
     pub distinct_validators: Fraction,
     /// By how much a later miner must beat every earlier one.
     pub dominance: Fraction,
     /// Blocks between two settings of weights.
     pub epoch_blocks: u64,
-    /// Blocks that a producer has before the next one may step in; `None` means half of the interval, at least one.
+    /// Blocks that a producer has before the next one may step in; `None` means half of the
+    /// interval, at least one.
     pub failover_grace: Option<u64>,
     /// Whether verdict files without an envelope, as the Python implementation writes them, count.
     pub accept_v1: bool,
@@ -70,7 +74,9 @@ impl ConsensusParams {
     /// SHA-256 over a domain and the canonical JSON of all fields.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let fraction = |f: Fraction| Value::Array(vec![u64::from(f.numerator).into(), u64::from(f.denominator).into()]);
+        let fraction = |f: Fraction| {
+            Value::Array(vec![u64::from(f.numerator).into(), u64::from(f.denominator).into()])
+        };
         let value = Value::object([
             ("window_tasks", u64::from(self.window_tasks).into()),
             ("settle_margin", self.settle_margin.into()),
@@ -86,7 +92,8 @@ impl ConsensusParams {
         Digest::of_parts(&[b"leoma:consensus-params:1\0", value.to_string().as_bytes()])
     }
 
-    /// The boundary of the epoch that `block` lies in: the newest multiple of the epoch length up to it.
+    /// The boundary of the epoch that `block` lies in: the newest multiple of the epoch length up
+    /// to it.
     #[must_use]
     pub fn epoch_block(&self, block: BlockNumber) -> BlockNumber {
         let length = self.epoch_blocks.max(1);
@@ -96,7 +103,16 @@ impl ConsensusParams {
 
 /// The network that a message belongs to: nothing signed for one is valid on another.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    crate::codec::Encode,
+    crate::codec::Decode,
 )]
 pub struct Network {
     /// The chain's genesis block hash.
@@ -139,9 +155,18 @@ mod tests {
             ConsensusParams { settle_margin: 3, ..base.clone() },
             ConsensusParams { spread: Fraction { numerator: 1, denominator: 4 }, ..base.clone() },
             ConsensusParams { lookback_blocks: 1, ..base.clone() },
-            ConsensusParams { completeness: Fraction { numerator: 8, denominator: 10 }, ..base.clone() },
-            ConsensusParams { distinct_validators: Fraction { numerator: 1, denominator: 3 }, ..base.clone() },
-            ConsensusParams { dominance: Fraction { numerator: 1, denominator: 10 }, ..base.clone() },
+            ConsensusParams {
+                completeness: Fraction { numerator: 8, denominator: 10 },
+                ..base.clone()
+            },
+            ConsensusParams {
+                distinct_validators: Fraction { numerator: 1, denominator: 3 },
+                ..base.clone()
+            },
+            ConsensusParams {
+                dominance: Fraction { numerator: 1, denominator: 10 },
+                ..base.clone()
+            },
             ConsensusParams { epoch_blocks: 360, ..base.clone() },
             ConsensusParams { failover_grace: Some(50), ..base.clone() },
             ConsensusParams { accept_v1: true, ..base.clone() },

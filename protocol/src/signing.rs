@@ -1,7 +1,8 @@
-//! The hotkey's private half: one named method per thing signed, a domain for each, and the guard against signing twice.
+//! The hotkey's private half: one named method per thing signed, a domain for each, and the guard
+//! against signing twice.
 //!
-//! There is no public `sign(bytes)`. Whoever holds a [`HotkeySigner`] can make a hello, an attestation or a verdict file,
-//! and cannot be talked into turning one into another.
+//! There is no public `sign(bytes)`. Whoever holds a [`HotkeySigner`] can make a hello, an
+//! attestation or a verdict file, and cannot be talked into turning one into another.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -36,7 +37,8 @@ impl Signature {
     }
 }
 
-/// What sr25519 signatures of Substrate chains are bound to; `sp_core` keeps its constant to itself.
+/// What sr25519 signatures of Substrate chains are bound to; `sp_core` keeps its constant to
+/// itself.
 const SIGNING_CONTEXT: &[u8] = b"substrate";
 
 /// A signature with everything that it is checked against.
@@ -48,14 +50,17 @@ pub(crate) struct Claim {
     pub(crate) hotkey: Hotkey,
 }
 
-/// Whether every claim holds, for less than each takes by itself. Says nothing about which one does not.
+/// Whether every claim holds, for less than each takes by itself. Says nothing about which one does
+/// not.
 ///
-/// True exactly when [`Domain::verify`] is true of each, but for a chance of one in 2^128. A single check compares
-/// `sB - hA` with the encoded `R`. This one decodes every `R`, which fails unless it is the element's one encoding, and
-/// compares a sum of both sides, each claim's multiplied by a number of 128 bits. Ristretto's group has prime order:
-/// there is no cofactor for whose sake the two could differ, and no point of small order that a multiple would erase.
-/// The numbers must not be known to whoever signed, or two wrong `s` could be chosen that cancel: they come from the
-/// system's randomness, never from the claims alone (`verify_batch_deterministic` does not even cover `s`).
+/// True exactly when [`Domain::verify`] is true of each, but for a chance of one in 2^128. A single
+/// check compares `sB - hA` with the encoded `R`. This one decodes every `R`, which fails unless it
+/// is the element's one encoding, and compares a sum of both sides, each claim's multiplied by a
+/// number of 128 bits. Ristretto's group has prime order: there is no cofactor for whose sake the
+/// two could differ, and no point of small order that a multiple would erase. The numbers must not
+/// be known to whoever signed, or two wrong `s` could be chosen that cancel: they come from the
+/// system's randomness, never from the claims alone (`verify_batch_deterministic` does not even
+/// cover `s`).
 pub(crate) fn all_hold(claims: &[&Claim]) -> bool {
     let mut signatures = Vec::with_capacity(claims.len());
     let mut keys = Vec::with_capacity(claims.len());
@@ -67,7 +72,8 @@ pub(crate) fn all_hold(claims: &[&Claim]) -> bool {
         keys.push(key);
     }
     let context = schnorrkel::signing_context(SIGNING_CONTEXT);
-    let transcripts = claims.iter().map(|claim| context.bytes(&claim.domain.message(&claim.payload)));
+    let transcripts =
+        claims.iter().map(|claim| context.bytes(&claim.domain.message(&claim.payload)));
     schnorrkel::verify_batch(transcripts, &signatures, &keys, false).is_ok()
 }
 
@@ -174,16 +180,19 @@ pub enum NotSafe {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Remembers every digest signed in a once-only slot. Must check and record in one atomic step that survives a crash.
+/// Remembers every digest signed in a once-only slot. Must check and record in one atomic step that
+/// survives a crash.
 pub trait SigningGuard: Send + Sync + fmt::Debug {
     /// Records `digest` in `slot`, or says why it must not be signed.
     ///
     /// # Errors
-    /// [`NotSafe::Conflict`] when another digest is on record, [`NotSafe::Unavailable`] when the record cannot be used.
+    /// [`NotSafe::Conflict`] when another digest is on record, [`NotSafe::Unavailable`] when the
+    /// record cannot be used.
     fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe>;
 }
 
-/// A guard that forgets on exit: for tests and one-shot tools. A validator keeps its record in a database.
+/// A guard that forgets on exit: for tests and one-shot tools. A validator keeps its record in a
+/// database.
 #[derive(Debug, Default)]
 pub struct MemoryGuard(Mutex<HashMap<SigningSlot, Digest>>);
 
@@ -236,7 +245,8 @@ impl HotkeySigner {
     /// Signs a chain transaction's payload.
     ///
     /// # Errors
-    /// Refuses a payload that reads as one of our own messages: a payload begins with a pallet's index, ours with `leoma:`.
+    /// Refuses a payload that reads as one of our own messages: a payload begins with a pallet's
+    /// index, ours with `leoma:`.
     pub fn sign_extrinsic(&self, payload: &[u8]) -> Result<Signature, NotAnExtrinsic> {
         if payload.starts_with(b"leoma:") {
             return Err(NotAnExtrinsic);
@@ -248,7 +258,8 @@ impl HotkeySigner {
         Signature(self.pair.sign(&domain.message(payload)).0)
     }
 
-    /// Signs a digest without a domain: only the Python implementation's verdict signature is of this form.
+    /// Signs a digest without a domain: only the Python implementation's verdict signature is of
+    /// this form.
     pub(crate) fn sign_v1_digest(&self, digest: &Digest) -> Signature {
         Signature(self.pair.sign(&digest.0).0)
     }
@@ -281,7 +292,10 @@ mod tests {
     }
 
     fn claim(number: u8) -> Claim {
-        let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[number; 32]), Arc::new(MemoryGuard::default()));
+        let signer = HotkeySigner::new(
+            sr25519::Pair::from_seed(&[number; 32]),
+            Arc::new(MemoryGuard::default()),
+        );
         let payload = vec![number; 100];
         let signature = signer.sign_domain(Domain::Attestation, &payload);
         Claim { domain: Domain::Attestation, payload, signature, hotkey: signer.hotkey() }
@@ -317,7 +331,8 @@ mod tests {
 
     #[test]
     fn two_wrongs_that_cancel_each_other_do_not_hold_together() {
-        // One `s` too large by one, the other too small by one: a sum without random factors would not notice.
+        // One `s` too large by one, the other too small by one: a sum without random factors would
+        // not notice.
         let low_byte = 32;
         let good = (1..=200).map(claim).collect::<Vec<_>>();
         let fits = |claim: &&Claim| (1..255).contains(&claim.signature.0[low_byte]);
@@ -340,7 +355,12 @@ mod tests {
     fn ten_concurrent_digests_for_one_slot_leave_one() {
         let guard = Arc::new(MemoryGuard::default());
         let subject = signer().hotkey();
-        let slot = SigningSlot { kind: SlotKind::Attestation, netuid: Netuid(99), task_id: TaskId(3), subject };
+        let slot = SigningSlot {
+            kind: SlotKind::Attestation,
+            netuid: Netuid(99),
+            task_id: TaskId(3),
+            subject,
+        };
         let admitted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..10u8)
                 .map(|n| {

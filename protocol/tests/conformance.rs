@@ -8,16 +8,19 @@ use std::path::{Path, PathBuf};
 use leoma_protocol::python_json::Value;
 use leoma_protocol::verdict::{self, Expected, Refusal};
 use leoma_protocol::{
-    ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId, check_commit_count,
-    request,
+    ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId,
+    check_commit_count, request,
 };
 
 fn cases(file: &str) -> Vec<serde_json::Value> {
-    // Tests run in their package's folder, whoever sets the variable stands in the workspace's, and `join` keeps an absolute
-    // path as it is. A path fixed by the compiler would be another checkout's where two share a target folder.
-    let folder = std::env::var_os("LEOMA_VECTORS").map_or_else(|| PathBuf::from("vectors"), PathBuf::from);
+    // Tests run in their package's folder, whoever sets the variable stands in the workspace's, and
+    // `join` keeps an absolute path as it is. A path fixed by the compiler would be another
+    // checkout's where two share a target folder.
+    let folder =
+        std::env::var_os("LEOMA_VECTORS").map_or_else(|| PathBuf::from("vectors"), PathBuf::from);
     let path = Path::new("..").join(folder).join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     let cases = document["cases"].as_array().unwrap().clone();
     assert!(!cases.is_empty(), "{file} holds no case");
@@ -40,10 +43,18 @@ fn verdict_files_are_canonicalised_and_checked_as_python_does() {
         let producer: Hotkey = case["hotkey"].as_str().unwrap().parse().unwrap();
         let id = FileId { task_id: TaskId(0), producer };
         let params = ConsensusParams::default().digest();
-        let found = verdict::verify(text.as_bytes(), &Expected { id, network, params, accept_v1: true });
+        let found =
+            verdict::verify(text.as_bytes(), &Expected { id, network, params, accept_v1: true });
         if case["valid"].as_bool().unwrap() {
-            assert_eq!(found.unwrap().entries.len(), data.as_array().unwrap().len(), "case {index}");
-            let strict = verdict::verify(text.as_bytes(), &Expected { id, network, params, accept_v1: false });
+            assert_eq!(
+                found.unwrap().entries.len(),
+                data.as_array().unwrap().len(),
+                "case {index}"
+            );
+            let strict = verdict::verify(
+                text.as_bytes(),
+                &Expected { id, network, params, accept_v1: false },
+            );
             assert_eq!(strict, Err(Refusal::NoEnvelope), "case {index}");
         } else {
             assert!(found.is_err(), "case {index} must be refused");
@@ -62,7 +73,8 @@ fn miner_commitments_are_judged_as_python_does() {
             case["fields_reason"].as_str(),
             "case {index}"
         );
-        let count = check_commit_count(usize::try_from(case["commit_count"].as_u64().unwrap()).unwrap());
+        let count =
+            check_commit_count(usize::try_from(case["commit_count"].as_u64().unwrap()).unwrap());
         assert_eq!(count.is_ok(), case["count_ok"].as_bool().unwrap(), "case {index}");
         assert_eq!(
             count.err().map(|error| error.to_string()).as_deref(),

@@ -1,6 +1,14 @@
-//! The inputs that fuzzing keeps, through the same checks, in every run of the tests. Fuzzing itself is in `protocol/fuzz`.
+//! The inputs that fuzzing keeps, through the same checks, in every run of the tests. Fuzzing
+//! itself is in `protocol/fuzz`.
 #![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, missing_docs, unreachable_pub, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "test code"
+)]
 
 #[path = "../fuzz/src/core.rs"]
 mod core;
@@ -13,7 +21,8 @@ use self::core::kit;
 
 fn run(target: &str, check: fn(&[u8])) {
     let folder = Path::new("fuzz/corpus").join(target);
-    let inputs = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let inputs =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut count = 0;
     for input in inputs {
         let path = input.unwrap().path();
@@ -37,10 +46,17 @@ fn what_fuzzing_found_interesting_breaks_nothing() {
 #[test]
 fn the_seeds_are_read_as_what_they_are() {
     use leoma_protocol::codec::Wire as _;
-    let file = |target: &str, name: &str| std::fs::read(Path::new("fuzz/corpus").join(target).join(name)).unwrap();
+    let file = |target: &str, name: &str| {
+        std::fs::read(Path::new("fuzz/corpus").join(target).join(name)).unwrap()
+    };
     assert!(leoma_protocol::messages::Beacon::from_wire(&file("gossip", "beacon")[1..]).is_ok());
-    assert!(leoma_protocol::messages::Certificate::from_wire(&file("gossip", "certificate")[1..]).is_ok());
-    assert!(leoma_protocol::mesh::PageAnswer::from_wire(&file("streams", "page-answer")[1..]).is_ok());
+    assert!(
+        leoma_protocol::messages::Certificate::from_wire(&file("gossip", "certificate")[1..])
+            .is_ok()
+    );
+    assert!(
+        leoma_protocol::mesh::PageAnswer::from_wire(&file("streams", "page-answer")[1..]).is_ok()
+    );
     assert!(
         leoma_protocol::MinerCommitment::parse(
             &String::from_utf8(file("texts", "commitment")).unwrap(),

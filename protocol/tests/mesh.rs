@@ -10,7 +10,9 @@ use std::time::Duration;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::{GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshConfig, MeshEvent, Published, RefusedBy};
+use leoma_protocol::mesh::{
+    GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshConfig, MeshEvent, Published, RefusedBy,
+};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network};
 use mesh_harness::*;
 
@@ -21,7 +23,8 @@ async fn four_validators_meet_through_one_bootnode() {
         let status = node.status().await;
         let mut met: Vec<_> = status.peers.iter().filter_map(|peer| peer.view.hotkey).collect();
         met.sort();
-        let mut expected: Vec<_> = nodes.iter().map(|other| other.hotkey).filter(|key| *key != node.hotkey).collect();
+        let mut expected: Vec<_> =
+            nodes.iter().map(|other| other.hotkey).filter(|key| *key != node.hotkey).collect();
         expected.sort();
         assert_eq!(met, expected);
         assert!(status.peers.iter().all(|peer| peer.view.topics.len() == 5), "{status:?}");
@@ -33,10 +36,12 @@ async fn four_validators_meet_through_one_bootnode() {
 async fn a_port_that_cannot_be_dialled_from_keeps_nobody_out() {
     let members = hotkeys(1..=2);
     let first = Node::start(config(1, &members));
-    // Somebody else's socket with the same number elsewhere is enough for dials from the own port to fail.
+    // Somebody else's socket with the same number elsewhere is enough for dials from the own port
+    // to fail.
     let other = std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 9), 0)).unwrap();
     let mut second = config(2, &members);
-    let listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), other.local_addr().unwrap().port());
+    let listen =
+        MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), other.local_addr().unwrap().port());
     second.listen = listen[..1].to_vec();
     second.bootnodes = vec![first.address().await];
     Node::start(second).until_mutual(1).await;
@@ -60,7 +65,10 @@ async fn an_announcement_reaches_everybody_once() {
     nodes[1].handle.announce(announcement).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     for node in &nodes {
-        assert_eq!(node.heard(|event| matches!(event, MeshEvent::Announcement(_)).then_some(())).len(), 1);
+        assert_eq!(
+            node.heard(|event| matches!(event, MeshEvent::Announcement(_)).then_some(())).len(),
+            1
+        );
     }
 }
 
@@ -86,35 +94,50 @@ async fn what_was_published_while_alone_is_delivered_later() {
 async fn wrong_hellos_are_refused_with_their_reasons() {
     let node = Node::start(config(1, &hotkeys([1, 2])));
     let address = node.address().await;
-    let other_peer = PeerIdBytes::new(&Keypair::generate_ed25519().public().to_peer_id().to_bytes()).unwrap();
+    let other_peer =
+        PeerIdBytes::new(&Keypair::generate_ed25519().public().to_peer_id().to_bytes()).unwrap();
     type Reason = fn(&HelloRefusal) -> bool;
     type Change = Box<dyn Fn(&mut HelloDraft)>;
     let stranger = signer(9);
     let member = signer(2);
     let cases: Vec<(&str, HotkeySigner, Change, Reason)> = vec![
-        ("a stranger", stranger, Box::new(|_| ()), |r| matches!(r, HelloRefusal::NotOnAllowlist { .. })),
+        ("a stranger", stranger, Box::new(|_| ()), |r| {
+            matches!(r, HelloRefusal::NotOnAllowlist { .. })
+        }),
         (
             "another chain",
             member.clone(),
             Box::new(|d| d.network = Network { genesis: Digest::of(b"another"), ..d.network }),
             |r| matches!(r, HelloRefusal::WrongChain { .. }),
         ),
-        ("another subnet", member.clone(), Box::new(|d| d.network = Network { netuid: Netuid(1), ..d.network }), |r| {
-            matches!(r, HelloRefusal::WrongNetuid { .. })
-        }),
+        (
+            "another subnet",
+            member.clone(),
+            Box::new(|d| d.network = Network { netuid: Netuid(1), ..d.network }),
+            |r| matches!(r, HelloRefusal::WrongNetuid { .. }),
+        ),
         ("another peer id", member.clone(), Box::new(move |d| d.peer = other_peer), |r| {
             matches!(r, HelloRefusal::WrongPeer { .. })
         }),
-        ("an expired one", member.clone(), Box::new(|d| d.expires = BlockNumber(HEAD.0 - 1)), |r| {
-            matches!(r, HelloRefusal::Expired { .. })
-        }),
-        ("one without an end", member.clone(), Box::new(|d| d.expires = BlockNumber(u64::MAX)), |r| {
-            matches!(r, HelloRefusal::TooFarAhead { .. })
-        }),
+        (
+            "an expired one",
+            member.clone(),
+            Box::new(|d| d.expires = BlockNumber(HEAD.0 - 1)),
+            |r| matches!(r, HelloRefusal::Expired { .. }),
+        ),
+        (
+            "one without an end",
+            member.clone(),
+            Box::new(|d| d.expires = BlockNumber(u64::MAX)),
+            |r| matches!(r, HelloRefusal::TooFarAhead { .. }),
+        ),
         (
             "other rules",
             member,
-            Box::new(|d| d.params = ConsensusParams { accept_v1: true, ..ConsensusParams::default() }.digest()),
+            Box::new(|d| {
+                d.params =
+                    ConsensusParams { accept_v1: true, ..ConsensusParams::default() }.digest()
+            }),
             |r| matches!(r, HelloRefusal::ParamsDiffer { .. }),
         ),
     ];
@@ -129,7 +152,9 @@ async fn wrong_hellos_are_refused_with_their_reasons() {
         }
         hostile.until_closed().await;
         let told = node.until_heard(name, |event| match event {
-            MeshEvent::Refused { peer, reason, by: RefusedBy::Us } if *peer == hostile.peer_bytes() => {
+            MeshEvent::Refused { peer, reason, by: RefusedBy::Us }
+                if *peer == hostile.peer_bytes() =>
+            {
                 Some(reason.clone())
             }
             _ => None,
@@ -213,14 +238,17 @@ async fn a_removed_validator_is_disconnected_and_stays_out() {
         node.handle.set_allowlist(hotkeys([1, 2])).await.unwrap();
     }
     for node in &nodes[..2] {
-        let down =
-            |event: &MeshEvent| matches!(event, MeshEvent::PeerDown { hotkey, .. } if *hotkey == removed).then_some(());
+        let down = |event: &MeshEvent| {
+            matches!(event, MeshEvent::PeerDown { hotkey, .. } if *hotkey == removed).then_some(())
+        };
         node.until_heard("the removed peer to go", down).await;
     }
     let refused = |event: &MeshEvent| match event {
-        MeshEvent::Refused { reason: HelloRefusal::NotOnAllowlist { hotkey }, by: RefusedBy::Them, .. } => {
-            Some(*hotkey)
-        }
+        MeshEvent::Refused {
+            reason: HelloRefusal::NotOnAllowlist { hotkey },
+            by: RefusedBy::Them,
+            ..
+        } => Some(*hotkey),
         _ => None,
     };
     assert_eq!(nodes[2].until_heard("the refusal of its return", refused).await, removed);

@@ -43,7 +43,11 @@ async fn a_file_is_announced_fetched_attested_and_certified_everywhere() {
     nodes[0].handle.attest(file.id, file.digest).await.unwrap();
     for node in &nodes[1..3] {
         let (id, digest) = node.until_heard("the announcement", announced).await;
-        let bytes = node.handle.fetch_verdict(id, digest, |bytes| Digest::of(bytes) == digest).await.unwrap();
+        let bytes = node
+            .handle
+            .fetch_verdict(id, digest, |bytes| Digest::of(bytes) == digest)
+            .await
+            .unwrap();
         assert_eq!(bytes, content);
         node.handle.provide_verdict(id, digest, bytes).await.unwrap();
         node.handle.attest(id, digest).await.unwrap();
@@ -66,7 +70,8 @@ async fn a_file_is_announced_fetched_attested_and_certified_everywhere() {
         nodes[3].handle.fetch_verdict(file.id, file.digest, accept).await.ok()
     });
     assert_eq!(fetched.await, content);
-    let missing = nodes[3].handle.fetch_verdict(file.id, Digest::of(b"no such file"), |_| true).await;
+    let missing =
+        nodes[3].handle.fetch_verdict(file.id, Digest::of(b"no such file"), |_| true).await;
     assert!(matches!(missing, Err(MeshError::NotFound { .. })), "{missing:?}");
 }
 
@@ -85,7 +90,11 @@ async fn a_latecomer_catches_up_on_certificates_and_evidence() {
     others[1].until_mutual(2).await;
     for task in 60..100 {
         let file = verdict(&signer(1), task, &task.to_be_bytes());
-        first.handle.announce(signer(1).sign_announcement(network(), &file).unwrap()).await.unwrap();
+        first
+            .handle
+            .announce(signer(1).sign_announcement(network(), &file).unwrap())
+            .await
+            .unwrap();
         for node in [&first, &others[0], &others[1]] {
             node.handle.attest(file.id, file.digest).await.unwrap();
         }
@@ -94,19 +103,27 @@ async fn a_latecomer_catches_up_on_certificates_and_evidence() {
     for content in [b"one", b"two"] {
         let signer = signer(2);
         let file = verdict(&signer, 50, content);
-        others[0].handle.announce(signer.sign_announcement(network(), &file).unwrap()).await.unwrap();
+        others[0]
+            .handle
+            .announce(signer.sign_announcement(network(), &file).unwrap())
+            .await
+            .unwrap();
     }
     for node in [&first, &others[0], &others[1]] {
         let found = node.until_heard("evidence", evidence).await;
         assert_eq!(found.key().accused, others[0].hotkey);
-        until("forty certificates", || async { (node.handle.certificates().await.unwrap().len() == 40).then_some(()) })
-            .await;
+        until("forty certificates", || async {
+            (node.handle.certificates().await.unwrap().len() == 40).then_some(())
+        })
+        .await;
     }
     let mut late = config(4, &members);
     late.bootnodes = vec![bootnode];
     let late = Node::start(late);
-    until("forty certificates", || async { (late.handle.certificates().await.unwrap().len() == 40).then_some(()) })
-        .await;
+    until("forty certificates", || async {
+        (late.handle.certificates().await.unwrap().len() == 40).then_some(())
+    })
+    .await;
     assert_eq!(late.until_heard("evidence", evidence).await.key().accused, others[0].hotkey);
     // What is held is told in a moment, through a channel.
     until("forty events", || async { (late.heard(certificate).len() >= 40).then_some(()) }).await;

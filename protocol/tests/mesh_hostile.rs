@@ -1,7 +1,8 @@
-//! Hostile peers over real sockets: whatever they do, honest validators stay connected, keep agreeing, and memory stays
-//! bounded.
+//! Hostile peers over real sockets: whatever they do, honest validators stay connected, keep
+//! agreeing, and memory stays bounded.
 //!
-//! The tests take turns, so that each has the machine to itself and the memory that grows is its own.
+//! The tests take turns, so that each has the machine to itself and the memory that grows is its
+//! own.
 #![cfg(feature = "mesh")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -29,7 +30,8 @@ use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::libp2p::multiaddr::Protocol;
 use leoma_protocol::mesh::libp2p::{Multiaddr, PeerId, noise, tcp, yamux};
 use leoma_protocol::mesh::{
-    CATCHUP_PROTOCOL, GRANT_PROTOCOL, HELLO_PROTOCOL, MeshConfig, MeshEvent, MeshLimits, RefusedBy, VERDICT_PROTOCOL,
+    CATCHUP_PROTOCOL, GRANT_PROTOCOL, HELLO_PROTOCOL, MeshConfig, MeshEvent, MeshLimits, RefusedBy,
+    VERDICT_PROTOCOL,
 };
 use leoma_protocol::messages::{BeaconDraft, Topic};
 use leoma_protocol::{Digest, Hotkey};
@@ -39,8 +41,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// What all attacks together may add to the resident memory of this process, attackers and four validators included.
-/// Some 80 MiB are used, most of them by the attackers. Without limits the stuffed streams alone take more than this.
+/// What all attacks together may add to the resident memory of this process, attackers and four
+/// validators included. Some 80 MiB are used, most of them by the attackers. Without limits the
+/// stuffed streams alone take more than this.
 const MOST_GROWTH: usize = 384 * 1024 * 1024;
 /// The hotkey number of the validator that turned hostile.
 const INSIDER: u8 = 4;
@@ -73,7 +76,11 @@ impl Drop for Turn {
         };
         let growth = now.saturating_sub(before);
         println!("resident memory grew by {} MiB so far", growth >> 20);
-        assert!(std::thread::panicking() || growth < MOST_GROWTH, "{} MiB of memory were taken", growth >> 20);
+        assert!(
+            std::thread::panicking() || growth < MOST_GROWTH,
+            "{} MiB of memory were taken",
+            growth >> 20
+        );
     }
 }
 
@@ -116,29 +123,38 @@ impl Siege {
         for node in &self.nodes {
             let parted = node.heard(|event| match event {
                 MeshEvent::PeerDown { hotkey, .. } if honest.contains(hotkey) => Some(*hotkey),
-                MeshEvent::Banned { hotkey: Some(hotkey), .. } if honest.contains(hotkey) => Some(*hotkey),
+                MeshEvent::Banned { hotkey: Some(hotkey), .. } if honest.contains(hotkey) => {
+                    Some(*hotkey)
+                }
                 _ => None,
             });
             assert!(parted.is_empty(), "honest validators parted: {parted:?}");
             until("honest links", || async {
                 let peers = node.status().await.peers;
-                let mutual = peers
-                    .iter()
-                    .filter(|peer| peer.view.mutual && peer.view.hotkey.is_some_and(|k| honest.contains(&k)));
+                let mutual = peers.iter().filter(|peer| {
+                    peer.view.mutual && peer.view.hotkey.is_some_and(|k| honest.contains(&k))
+                });
                 (mutual.count() + 1 == honest.len()).then_some(())
             })
             .await;
         }
         for (index, node) in self.nodes.iter().enumerate() {
             let mut nodes = vec![node];
-            nodes.extend(self.nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, node)| node));
+            nodes.extend(
+                self.nodes
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != index)
+                    .map(|(_, node)| node),
+            );
             agree(&nodes, &signer(index as u8 + 1), self.next_task).await;
         }
         self.next_task -= 1;
     }
 
-    /// A validator joins, knowing one address of the first one only. It comes from an address of its own if that is a
-    /// QUIC address: a TCP dial on loopback is always from 127.0.0.1, wherever its validator listens.
+    /// A validator joins, knowing one address of the first one only. It comes from an address of
+    /// its own if that is a QUIC address: a TCP dial on loopback is always from 127.0.0.1, wherever
+    /// its validator listens.
     async fn joined_by(&self, number: u8, bootnode: Multiaddr) -> Node {
         let mut config = config(number, &self.members);
         patient(&mut config);
@@ -151,21 +167,34 @@ impl Siege {
 }
 
 async fn score(node: &Node, peer: PeerIdBytes) -> Option<f64> {
-    node.status().await.peers.into_iter().find(|status| status.view.peer == peer).map(|status| status.view.score)
+    node.status()
+        .await
+        .peers
+        .into_iter()
+        .find(|status| status.view.peer == peer)
+        .map(|status| status.view.score)
 }
 
 /// Waits until a connected peer is blamed for about `points`; blame fades from the first second on.
 async fn until_blamed(node: &Node, peer: PeerIdBytes, points: f64, what: &str) {
-    until(what, || async { score(node, peer).await.is_some_and(|score| score <= -points * 0.9).then_some(()) }).await;
+    until(what, || async {
+        score(node, peer).await.is_some_and(|score| score <= -points * 0.9).then_some(())
+    })
+    .await;
 }
 
 async fn until_turned_away(node: &Node, address: &Multiaddr, number: u8) {
     let mut again = Hostile::new(GOSSIP_PROTOCOL);
     let peer = again.connect(address).await;
     let answer = again.say_hello(peer, &signer(number)).await;
-    assert_eq!(answer, Some(HelloAnswer::Refused(HelloRefusal::Banned)), "a new peer id washed it off");
+    assert_eq!(
+        answer,
+        Some(HelloAnswer::Refused(HelloRefusal::Banned)),
+        "a new peer id washed it off"
+    );
     let banned = |event: &MeshEvent| {
-        matches!(event, MeshEvent::Refused { reason: HelloRefusal::Banned, by: RefusedBy::Us, .. }).then_some(())
+        matches!(event, MeshEvent::Refused { reason: HelloRefusal::Banned, by: RefusedBy::Us, .. })
+            .then_some(())
     };
     node.until_heard("the refusal", banned).await;
 }
@@ -206,11 +235,14 @@ async fn bad_gossip_on_any_topic_is_blamed() {
     }
     // What has no honest author at all.
     let keypair = Keypair::generate_ed25519();
-    let unsigned = |number| message_on(&Topic::Verdict.name(&network()), None, number, &number.to_be_bytes());
+    let unsigned =
+        |number| message_on(&Topic::Verdict.name(&network()), None, number, &number.to_be_bytes());
     let mut forged = message(Topic::Verdict, &keypair, 1, b"signed");
     let last = forged.len() - 1;
     forged[last] ^= 1;
-    for (name, frames) in [("unsigned", (0..5).flat_map(unsigned).collect()), ("forged", forged.repeat(5))] {
+    for (name, frames) in
+        [("unsigned", (0..5).flat_map(unsigned).collect()), ("forged", forged.repeat(5))]
+    {
         let mut stranger = Hostile::new(GOSSIP_PROTOCOL);
         let peer = stranger.connect(address).await;
         let frames: Vec<u8> = frames;
@@ -220,13 +252,19 @@ async fn bad_gossip_on_any_topic_is_blamed() {
         until_blamed(node, who, 5.0, name).await;
         lingering.abort();
     }
-    // What ends the stream: an RPC beyond all limits, one that cannot be read, and a topic that is not ours.
+    // What ends the stream: an RPC beyond all limits, one that cannot be read, and a topic that is
+    // not ours.
     let elsewhere = message_on("/eth2/blocks", Some(&keypair), 1, &[0; 100_000]);
-    for frames in [message(Topic::Beacon, &keypair, 1, &[0; 600_000]), vec![0x7f; 300_000], elsewhere.repeat(50)] {
+    for frames in [
+        message(Topic::Beacon, &keypair, 1, &[0; 600_000]),
+        vec![0x7f; 300_000],
+        elsewhere.repeat(50),
+    ] {
         let mut stranger = Hostile::new(GOSSIP_PROTOCOL);
         let peer = stranger.connect(address).await;
         stranger.send(peer, frames);
-        // There is nothing to see but that it harms nobody: the stream ends, or what is on it is passed over.
+        // There is nothing to see but that it harms nobody: the stream ends, or what is on it is
+        // passed over.
         let _ = tokio::time::timeout(Duration::from_secs(2), stranger.until_closed()).await;
     }
     siege.hold().await;
@@ -236,8 +274,9 @@ async fn bad_gossip_on_any_topic_is_blamed() {
     let keypair = Keypair::generate_ed25519();
     let mut insider = Hostile::with_key(GOSSIP_PROTOCOL, keypair.clone());
     let peer = insider.connect_as(address, &signer(INSIDER)).await;
-    let frames =
-        (0..20u64).flat_map(|number| message(Topic::ALL[number as usize % 5], &keypair, number, &[9, number as u8]));
+    let frames = (0..20u64).flat_map(|number| {
+        message(Topic::ALL[number as usize % 5], &keypair, number, &[9, number as u8])
+    });
     insider.send(peer, frames.collect());
     insider.until_closed().await;
     until_turned_away(node, address, INSIDER).await;
@@ -282,7 +321,9 @@ async fn bad_requests_on_any_protocol_are_blamed() {
 fn socket_address(address: &Multiaddr) -> SocketAddr {
     let mut parts = address.iter();
     match (parts.next(), parts.next()) {
-        (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port) | Protocol::Udp(port))) => (ip, port).into(),
+        (Some(Protocol::Ip4(ip)), Some(Protocol::Tcp(port) | Protocol::Udp(port))) => {
+            (ip, port).into()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -341,7 +382,10 @@ fn dial_opts() -> DialOpts {
 
 fn secured(keypair: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
     let transport = tcp::tokio::Transport::new(tcp::Config::default()).upgrade(Version::V1);
-    transport.authenticate(noise::Config::new(keypair).unwrap()).multiplex(yamux::Config::default()).boxed()
+    transport
+        .authenticate(noise::Config::new(keypair).unwrap())
+        .multiplex(yamux::Config::default())
+        .boxed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,7 +423,9 @@ async fn handshakes_that_lead_nowhere_keep_nobody_out() {
             .boxed();
         let place: Multiaddr = address.iter().take(2).collect();
         let dialled = transport.dial(place, dial_opts()).unwrap();
-        let _ = tokio::time::timeout(PATIENCE, dialled).await.expect("garbage to be answered with an end");
+        let _ = tokio::time::timeout(PATIENCE, dialled)
+            .await
+            .expect("garbage to be answered with an end");
     }
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     for size in [1usize, 100, 1200, 1400] {
@@ -388,7 +434,8 @@ async fn handshakes_that_lead_nowhere_keep_nobody_out() {
         }
     }
 
-    // Handshakes that are begun and never finished, from several places, begun again as soon as they are given up.
+    // Handshakes that are begun and never finished, from several places, begun again as soon as
+    // they are given up.
     let stalling: Vec<_> = (0..4u8)
         .flat_map(|place| (0..64).map(move |_| Ipv4Addr::new(127, 0, 1, place + 1)))
         .map(|source| {
@@ -434,7 +481,8 @@ async fn a_flood_of_repetitions_is_thrown_out() {
     let mut siege = besieged().await;
     let keypair = Keypair::generate_ed25519();
     let file = verdict(&signer(INSIDER), 97, b"a file");
-    let announcement = signer(INSIDER).sign_announcement(network(), &file).unwrap().to_wire().unwrap();
+    let announcement =
+        signer(INSIDER).sign_announcement(network(), &file).unwrap().to_wire().unwrap();
     let frame = message(Topic::Verdict, &keypair, 1, &announcement);
     flood(&siege, keypair, |_| frame.clone()).await;
     siege.hold().await;
@@ -444,7 +492,10 @@ async fn a_flood_of_repetitions_is_thrown_out() {
 async fn a_flood_of_subscriptions_is_thrown_out() {
     let _turn = turn().await;
     let mut siege = besieged().await;
-    flood(&siege, Keypair::generate_ed25519(), |number| subscription(Topic::Verdict, number % 2 == 0)).await;
+    flood(&siege, Keypair::generate_ed25519(), |number| {
+        subscription(Topic::Verdict, number % 2 == 0)
+    })
+    .await;
     siege.hold().await;
 }
 
@@ -504,7 +555,8 @@ async fn a_thousand_connections_from_one_address_keep_nobody_out() {
             held.push(stream);
         }
     }
-    // A thousand peers that are well-behaved as far as the handshake goes. Honest validators share their address.
+    // A thousand peers that are well-behaved as far as the handshake goes. Honest validators share
+    // their address.
     let mut established = Vec::new();
     let dials = (0..1000).map(|_| {
         let place = place.clone();
@@ -524,11 +576,13 @@ async fn a_thousand_connections_from_one_address_keep_nobody_out() {
                 established.push(muxer);
             }
         }
-        let unproven = node.status().await.peers.iter().filter(|peer| peer.view.hotkey.is_none()).count();
+        let unproven =
+            node.status().await.peers.iter().filter(|peer| peer.view.hotkey.is_none()).count();
         assert!(unproven <= limit, "{unproven} strangers are connected, {limit} may be");
     }
     assert!(established.len() >= limit, "only {} handshakes came through", established.len());
-    let unproven = node.status().await.peers.iter().filter(|peer| peer.view.hotkey.is_none()).count();
+    let unproven =
+        node.status().await.peers.iter().filter(|peer| peer.view.hotkey.is_none()).count();
     assert!(unproven > limit / 2, "the strangers are not there any more: nothing was tested");
     let elsewhere = node.addresses("/udp/").await;
     let newcomer = siege.joined_by(INSIDER, elsewhere).await;
@@ -538,7 +592,10 @@ async fn a_thousand_connections_from_one_address_keep_nobody_out() {
 }
 
 /// Goes on with a connection's business until `wanted` is there; `None` when the connection ends.
-async fn with_muxer<T>(muxer: &mut StreamMuxerBox, wanted: impl Future<Output = T> + Unpin) -> Option<T> {
+async fn with_muxer<T>(
+    muxer: &mut StreamMuxerBox,
+    wanted: impl Future<Output = T> + Unpin,
+) -> Option<T> {
     let mut wanted = wanted;
     poll_fn(|context| {
         if let Poll::Ready(Err(_)) = muxer.poll_unpin(context) {
@@ -567,15 +624,20 @@ async fn streams_that_are_stuffed_and_never_negotiated_are_few() {
                 _ => muxer.poll_outbound_unpin(context),
             });
             let Ok(mut stream) = opened.await else { break };
-            // The first ones keep the other side waiting for what is never said. It does not look at the others: all
-            // that they carry waits in its memory.
-            let said = if streams.len() < 32 { b"\x13/multistream/1.0.0\n".to_vec() } else { vec![0; 200 * 1024] };
+            // The first ones keep the other side waiting for what is never said. It does not look
+            // at the others: all that they carry waits in its memory.
+            let said = if streams.len() < 32 {
+                b"\x13/multistream/1.0.0\n".to_vec()
+            } else {
+                vec![0; 200 * 1024]
+            };
             let stuff = async {
                 stream.write_all(&said).await?;
                 stream.flush().await?;
                 std::io::Result::Ok(stream)
             };
-            let stuffed = tokio::time::timeout(PATIENCE, with_muxer(&mut muxer, Box::pin(stuff))).await;
+            let stuffed =
+                tokio::time::timeout(PATIENCE, with_muxer(&mut muxer, Box::pin(stuff))).await;
             let Ok(Some(Ok(stream))) = stuffed else { break };
             streams.push(stream);
         }
@@ -595,7 +657,9 @@ async fn readers_that_do_not_read_cost_little_and_stop_nobody() {
     let content = vec![7; leoma_protocol::verdict::MAX_FILE_BYTES];
     let file = verdict(&signer(1), 98, &content);
     node.handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
-    let request = [&[1][..], &file.id.task_id.0.to_le_bytes(), file.id.producer.as_bytes(), &file.digest.0].concat();
+    let request =
+        [&[1][..], &file.id.task_id.0.to_le_bytes(), file.id.producer.as_bytes(), &file.digest.0]
+            .concat();
     // The request is read as it is meant.
     let mut reader = Hostile::new(VERDICT_PROTOCOL);
     let peer = reader.connect_as(address, &signer(INSIDER)).await;
@@ -626,7 +690,8 @@ async fn readers_that_do_not_read_cost_little_and_stop_nobody() {
     let growth = resident().unwrap_or_default().saturating_sub(before);
     // A copy for each stream would be 32 files of 4 MiB, twice.
     assert!(growth < 100 << 20, "{} MiB for readers that do not read", growth >> 20);
-    let fetched = siege.nodes[1].handle.fetch_verdict(file.id, file.digest, |bytes| bytes == content).await;
+    let fetched =
+        siege.nodes[1].handle.fetch_verdict(file.id, file.digest, |bytes| bytes == content).await;
     assert_eq!(fetched.unwrap().len(), content.len());
     siege.hold().await;
     lingering.iter().for_each(tokio::task::JoinHandle::abort);

@@ -1,4 +1,5 @@
-//! What the core puts up with: strangers that hold on, validators that say too much, and those who pass it on.
+//! What the core puts up with: strangers that hold on, validators that say too much, and those who
+//! pass it on.
 #![cfg(feature = "mesh")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -11,11 +12,13 @@ use leoma_protocol::mesh::core::limits::{
     AUTHOR_BURST, GOSSIP_BURST, MAX_SESSIONS_PER_HOTKEY, MAX_UNPROVEN_PEERS, REPORT_BURST,
 };
 use leoma_protocol::mesh::core::{
-    Core, CoreConfig, Effect, Event, Judgement, MeshEvent, Offence, Parting, Restored, Timing, Token,
+    Core, CoreConfig, Effect, Event, Judgement, MeshEvent, Offence, Parting, Restored, Timing,
+    Token,
 };
 use leoma_protocol::messages::{Address, BeaconDraft, MinerReportDraft, Topic};
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network,
+    TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -35,7 +38,8 @@ fn peer(number: u16) -> PeerIdBytes {
     PeerIdBytes::new(&bytes).unwrap()
 }
 
-/// A core on its own, with a clock that stands still unless told, and validators 0 to 3, itself being 0.
+/// A core on its own, with a clock that stands still unless told, and validators 0 to 3, itself
+/// being 0.
 struct Alone {
     core: Core,
     now: Duration,
@@ -85,7 +89,8 @@ impl Alone {
         let hello = hello(peer(number), as_validator);
         let token = self.token();
         let mut effects = self.feed(Event::Hello { peer: peer(number), token, hello });
-        let at = effects.iter().position(|effect| matches!(effect, Effect::AnswerHello { .. })).unwrap();
+        let at =
+            effects.iter().position(|effect| matches!(effect, Effect::AnswerHello { .. })).unwrap();
         let Effect::AnswerHello { answer, .. } = effects.remove(at) else { unreachable!() };
         (answer, effects)
     }
@@ -117,7 +122,13 @@ impl Alone {
 fn hello(peer: PeerIdBytes, as_validator: u8) -> Hello {
     let params = ConsensusParams::default().digest();
     let expires = BlockNumber(HEAD.0 + 100);
-    signer(as_validator).sign_hello(HelloDraft { network: network(), peer, params, seq: 1, expires })
+    signer(as_validator).sign_hello(HelloDraft {
+        network: network(),
+        peer,
+        params,
+        seq: 1,
+        expires,
+    })
 }
 
 fn beacon(by: u8, at: PeerIdBytes, seq: u64) -> Vec<u8> {
@@ -152,7 +163,11 @@ fn the_stranger_that_took_longest_gives_way_and_validators_do_not() {
     for number in 0..300 {
         alone.now += Duration::from_millis(1);
         let gone = disconnected(&alone.connect(1000 + number));
-        let longest = if usize::from(number) < MAX_UNPROVEN_PEERS { 100 + number } else { 1000 + number - 128 };
+        let longest = if usize::from(number) < MAX_UNPROVEN_PEERS {
+            100 + number
+        } else {
+            1000 + number - 128
+        };
         assert_eq!(gone, [peer(longest)], "at newcomer {number}");
         alone.feed(Event::Disconnected { peer: peer(longest) });
     }
@@ -191,7 +206,8 @@ fn a_new_peer_id_does_not_wash_off_what_a_validator_did() {
     for _ in 0..2 {
         alone.feed(Event::Misbehaved { peer: peer(100), offence });
     }
-    // A second peer of the same hotkey pays for both at its next offence, and a third is not let in.
+    // A second peer of the same hotkey pays for both at its next offence, and a third is not let
+    // in.
     let gone = disconnected(&alone.feed(Event::Misbehaved { peer: peer(100), offence }));
     assert_eq!(gone, [peer(100)]);
     alone.feed(Event::Disconnected { peer: peer(100) });
@@ -215,7 +231,10 @@ fn a_peer_that_keeps_knocking_is_let_in_when_it_is_listed() {
     let wait = Duration::from_secs(64);
     for _ in 0..200 {
         alone.connect(9);
-        assert!(matches!(alone.say_hello(9, 9).0, HelloAnswer::Refused(HelloRefusal::NotOnAllowlist { .. })));
+        assert!(matches!(
+            alone.say_hello(9, 9).0,
+            HelloAnswer::Refused(HelloRefusal::NotOnAllowlist { .. })
+        ));
         alone.feed(Event::Disconnected { peer: peer(9) });
         alone.pass(wait);
     }
@@ -241,7 +260,9 @@ fn refusals_that_add_up_to_a_ban_end_in_one() {
             alone.feed(Event::Misbehaved { peer: peer(9), offence: Offence::NoHello });
         }
         let effects = alone.feed(Event::Disconnected { peer: peer(9) });
-        banned |= effects.iter().any(|effect| matches!(effect, Effect::Ban { peer: who } if *who == peer(9)));
+        banned |= effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Ban { peer: who } if *who == peer(9)));
     }
     assert!(banned, "its connections are not refused");
 }
@@ -280,7 +301,9 @@ fn a_validator_that_comes_back_is_not_cut_short() {
     let (mut accepted, mut others) = (0, 0);
     for (task, producer) in files {
         let file = FileId { task_id: TaskId(task % 100), producer: signer(producer).hotkey() };
-        let Ok(attestation) = author.sign_attestation(network(), file, Digest::of(&task.to_be_bytes())) else {
+        let Ok(attestation) =
+            author.sign_attestation(network(), file, Digest::of(&task.to_be_bytes()))
+        else {
             continue;
         };
         let (judgement, _) = alone.gossip(1, Topic::Attestation, attestation.to_wire().unwrap());
@@ -295,7 +318,8 @@ fn only_a_newer_miner_report_goes_on() {
     let mut alone = Alone::new();
     alone.join(1, 1);
     let report = |block| {
-        let draft = MinerReportDraft { network: network(), block: BlockNumber(block), miners: vec![] };
+        let draft =
+            MinerReportDraft { network: network(), block: BlockNumber(block), miners: vec![] };
         signer(2).sign_miner_report(draft).to_wire().unwrap()
     };
     assert_eq!(alone.gossip(1, Topic::MinerReport, report(HEAD.0)).0, Judgement::Accept);
@@ -365,8 +389,10 @@ fn requests_beyond_the_rate_are_refused_and_blamed() {
     for _ in 0..1000 {
         let token = alone.token();
         let effects = alone.feed(Event::VerdictAsked { peer: peer(1), token });
-        admitted +=
-            effects.iter().filter(|effect| matches!(effect, Effect::AnswerVerdict { admitted: true, .. })).count();
+        admitted += effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::AnswerVerdict { admitted: true, .. }))
+            .count();
     }
     assert_eq!(admitted, 299, "one was its hello");
     assert_eq!(alone.score(1), -1.0);
@@ -374,5 +400,9 @@ fn requests_beyond_the_rate_are_refused_and_blamed() {
     alone.connect(50);
     let token = alone.token();
     let effects = alone.feed(Event::VerdictAsked { peer: peer(50), token });
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::AnswerVerdict { admitted: false, .. })));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::AnswerVerdict { admitted: false, .. }))
+    );
 }

@@ -30,13 +30,19 @@ async fn a_validator_that_listens_nowhere_takes_full_part() {
     let file = verdict(&signer(3), 99, &content);
     hidden.handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
     agree(&[&hidden, &nodes[0], &nodes[1]], &signer(3), 98).await;
-    let fetched = nodes[1].handle.fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest).await;
+    let fetched = nodes[1]
+        .handle
+        .fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest)
+        .await;
     assert_eq!(fetched.unwrap(), content);
     // Somebody else's.
     let content = b"a file from elsewhere".to_vec();
     let file = verdict(&signer(1), 99, &content);
     nodes[0].handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
-    let fetched = hidden.handle.fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest).await;
+    let fetched = hidden
+        .handle
+        .fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest)
+        .await;
     assert_eq!(fetched.unwrap(), content);
     agree(&[&nodes[1], &nodes[0], &hidden], &signer(2), 97).await;
 
@@ -46,7 +52,9 @@ async fn a_validator_that_listens_nowhere_takes_full_part() {
     for (from, to, byte) in [(&hidden, &nodes[1], 1), (&nodes[1], &hidden, 2)] {
         from.handle.set_grant(grant(byte)).await.unwrap();
         let granted = |event: &MeshEvent| match event {
-            MeshEvent::Grant { from: hotkey, payload } if *hotkey == from.hotkey => Some(payload.clone()),
+            MeshEvent::Grant { from: hotkey, payload } if *hotkey == from.hotkey => {
+                Some(payload.clone())
+            }
             _ => None,
         };
         assert_eq!(to.until_heard("the grant", granted).await, grant(byte));
@@ -91,12 +99,21 @@ async fn two_that_cannot_be_dialled_meet_through_a_relay() {
     assert_eq!(through(&one, &other).await, Some(true));
     assert_eq!(through(&other, &one).await, Some(true));
     assert_eq!(through(&one, &relay).await, Some(false));
-    assert!(one.status().await.listening.iter().all(|address| address.as_str().contains("/p2p-circuit")));
+    assert!(
+        one.status()
+            .await
+            .listening
+            .iter()
+            .all(|address| address.as_str().contains("/p2p-circuit"))
+    );
     agree(&[&one, &other, &relay], &signer(2), 99).await;
     let content = b"a file".to_vec();
     let file = verdict(&signer(2), 98, &content);
     one.handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
-    let fetched = other.handle.fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest).await;
+    let fetched = other
+        .handle
+        .fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest)
+        .await;
     assert_eq!(fetched.unwrap(), content);
 }
 
@@ -119,8 +136,9 @@ impl Write for Log {
 async fn a_direct_way_is_sought_and_the_relayed_one_kept_without() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_env_filter("leoma_protocol=debug");
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_env_filter("leoma_protocol=debug");
     let _guard = tracing::subscriber::set_default(subscriber.finish());
     // There is no direct way to where nobody listens.
     let [_relay, one, other] = behind_a_relay(|hidden| hidden.listen.clear()).await;
@@ -138,7 +156,9 @@ async fn a_direct_way_is_sought_and_the_relayed_one_kept_without() {
 async fn a_validator_that_is_alone_complains_about_nothing() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_max_level(tracing::Level::WARN);
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_max_level(tracing::Level::WARN);
     let _guard = tracing::subscriber::set_default(subscriber.finish());
     tracing::warn!("the log works");
     let node = Node::start(config(1, &hotkeys([1])));

@@ -1,7 +1,7 @@
 //! A validator that comes back under the same peer id before its peers noticed that it was gone.
 //!
-//! A proxy between the two keeps the peer's side of the old connection open after the validator died, as a cut cable
-//! or a vanished host does.
+//! A proxy between the two keeps the peer's side of the old connection open after the validator
+//! died, as a cut cable or a vanished host does.
 #![cfg(feature = "mesh")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -11,7 +11,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use leoma_protocol::mesh::libp2p::futures::StreamExt as _;
-use leoma_protocol::mesh::libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, PublishError};
+use leoma_protocol::mesh::libp2p::gossipsub::{
+    self, IdentTopic, MessageAuthenticity, PublishError,
+};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::libp2p::multiaddr::Protocol;
 use leoma_protocol::mesh::libp2p::swarm::SwarmEvent;
@@ -23,7 +25,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Forwards to `target` and never tells it that the other side is gone.
 async fn proxy(target: &Multiaddr) -> Multiaddr {
-    let port = target.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap();
+    let port = target
+        .iter()
+        .find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None })
+        .unwrap();
     let peer = target.iter().find(|part| matches!(part, Protocol::P2p(_))).unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let here = listener.local_addr().unwrap().port();
@@ -87,7 +92,8 @@ fn subscriber(event: SwarmEvent<gossipsub::Event>) -> Option<PeerId> {
     }
 }
 
-/// The library's fault. When this fails, the library has mended it, and resetting links is no longer needed for it.
+/// The library's fault. When this fails, the library has mended it, and resetting links is no
+/// longer needed for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_library_tells_a_returned_peer_no_subscriptions() {
     let topic = IdentTopic::new("a topic");
@@ -103,7 +109,8 @@ async fn the_library_tells_a_returned_peer_no_subscriptions() {
     let keypair = Keypair::generate_ed25519();
     let mut first = library_swarm(keypair.clone(), &topic);
     first.dial(detour).unwrap();
-    let met = async { tokio::join!(drive(&mut staying, subscriber), drive(&mut first, subscriber)) };
+    let met =
+        async { tokio::join!(drive(&mut staying, subscriber), drive(&mut first, subscriber)) };
     tokio::time::timeout(PATIENCE, met).await.expect("the first life to be told of subscriptions");
     drop(first);
 
@@ -142,7 +149,8 @@ async fn die(staying: &Node, keypair: &Keypair, timing: Timing) {
     let detour = proxy(&staying.address().await).await;
     let first_life = life(keypair, &detour, timing);
     // A runtime of its own, so that everything in it can be stopped dead.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let first = runtime.spawn(async move { Node::start(first_life) }).await.unwrap();
     staying.until_mutual(1).await;
     first.until_mutual(1).await;
@@ -163,12 +171,22 @@ async fn without_resets_a_returned_validator_is_not_heard() {
     let timing = without_pings(NEVER);
     let staying = staying(timing);
     let returned = return_from_the_dead(&staying, timing).await;
-    returned.until_heard("the staying one", |event| matches!(event, MeshEvent::PeerUp { .. }).then_some(())).await;
+    returned
+        .until_heard("the staying one", |event| {
+            matches!(event, MeshEvent::PeerUp { .. }).then_some(())
+        })
+        .await;
     // Four beacons long.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(staying.heard(|event| matches!(event, MeshEvent::PeerDown { .. }).then_some(())).len(), 0);
+    assert_eq!(
+        staying.heard(|event| matches!(event, MeshEvent::PeerDown { .. }).then_some(())).len(),
+        0
+    );
     assert_eq!(returned.mutual().await, 0);
-    assert!(returned.status().await.peers[0].view.topics.is_empty(), "it was told subscriptions after all");
+    assert!(
+        returned.status().await.peers[0].view.topics.is_empty(),
+        "it was told subscriptions after all"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,11 +208,15 @@ async fn a_one_sided_link_is_reset_and_heals() {
     let staying = staying(timing);
     let returned = return_from_the_dead(&staying, timing).await;
     let reset = |event: &MeshEvent| matches!(event, MeshEvent::LinkReset { .. }).then_some(());
-    until("a reset by either side", || async { returned.heard(reset).pop().or(staying.heard(reset).pop()) }).await;
+    until("a reset by either side", || async {
+        returned.heard(reset).pop().or(staying.heard(reset).pop())
+    })
+    .await;
     returned.until_mutual(1).await;
     staying.until_mutual(1).await;
     let signer = signer(2);
-    let announcement = signer.sign_announcement(network(), &verdict(&signer, 99, b"after")).unwrap();
+    let announcement =
+        signer.sign_announcement(network(), &verdict(&signer, 99, b"after")).unwrap();
     returned.handle.announce(announcement.clone()).await.unwrap();
     let heard = staying.until_heard("the returned validator", |event| match event {
         MeshEvent::Announcement(announcement) => Some(announcement.clone()),

@@ -1,5 +1,5 @@
-//! A grant's secret goes to proven validators over their own stream, and into nothing else that leaves the mesh: no
-//! gossip, no page, no hello, no debug output.
+//! A grant's secret goes to proven validators over their own stream, and into nothing else that
+//! leaves the mesh: no gossip, no page, no hello, no debug output.
 #![cfg(feature = "mesh")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -15,7 +15,8 @@ use leoma_protocol::mesh::{GrantBytes, Restored, Timing};
 use leoma_protocol::messages::{Address, Topic};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network,
+    TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -147,7 +148,8 @@ fn a_grant_is_in_no_gossip_no_page_and_no_debug_output() {
     let early = signer(1).sign_announcement(network(), &file(97)).unwrap();
     wire.publish(0, now(0), Outgoing::Announcement(early));
     for (index, outbound) in [(0, true), (1, false)] {
-        let (peer, address) = (wire.peers[1 - index], Address::new("/ip4/127.0.0.1/tcp/1").unwrap());
+        let (peer, address) =
+            (wire.peers[1 - index], Address::new("/ip4/127.0.0.1/tcp/1").unwrap());
         wire.queue.push_back((index, Event::Connected { peer, address, outbound, target: None }));
     }
     wire.run(now(100));
@@ -165,7 +167,8 @@ fn a_grant_is_in_no_gossip_no_page_and_no_debug_output() {
     let twice = signer(1).sign_announcement(network(), &twice).unwrap();
     let source = wire.peers[0];
     let bytes = twice.to_wire().unwrap();
-    wire.queue.push_back((1, Event::Gossip { source, token: Token(0), topic: Topic::Verdict, bytes }));
+    wire.queue
+        .push_back((1, Event::Gossip { source, token: Token(0), topic: Topic::Verdict, bytes }));
     for second in 1..60 {
         for index in [0, 1] {
             wire.queue.push_back((index, Event::Tick));
@@ -176,16 +179,24 @@ fn a_grant_is_in_no_gossip_no_page_and_no_debug_output() {
     // It did travel, and so did everything that it must not be in.
     assert!(wire.grants.iter().any(|grant| contains(grant)), "no grant was sent");
     for topic in [Topic::Verdict, Topic::Attestation, Topic::Beacon, Topic::Evidence] {
-        assert!(wire.published.iter().any(|(published, _)| *published == topic), "nothing was published on {topic}");
+        assert!(
+            wire.published.iter().any(|(published, _)| *published == topic),
+            "nothing was published on {topic}"
+        );
     }
     assert!(wire.streams.len() > 4, "only {} messages on streams", wire.streams.len());
     for (topic, bytes) in &wire.published {
         assert!(!contains(bytes), "the secret is in gossip on {topic}");
     }
-    assert!(wire.streams.iter().all(|bytes| !contains(bytes)), "the secret is in a hello or a page");
+    assert!(
+        wire.streams.iter().all(|bytes| !contains(bytes)),
+        "the secret is in a hello or a page"
+    );
     assert!(wire.said.contains("GrantBytes"), "the grant was not shown at all");
     let as_numbers: Vec<String> = SECRET.iter().take(8).map(u8::to_string).collect();
-    for form in [String::from_utf8_lossy(SECRET).into_owned(), hex::encode(SECRET), as_numbers.join(", ")] {
+    for form in
+        [String::from_utf8_lossy(SECRET).into_owned(), hex::encode(SECRET), as_numbers.join(", ")]
+    {
         assert!(!wire.said.contains(&form), "the secret is in debug output");
     }
 }

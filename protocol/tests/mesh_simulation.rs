@@ -1,9 +1,16 @@
-//! The mesh's core in a simulated storm: delay, loss, a partition, restarts, and as many liars as the rules bear.
+//! The mesh's core in a simulated storm: delay, loss, a partition, restarts, and as many liars as
+//! the rules bear.
 //!
 //! `LEOMA_SIMULATION_SEEDS=1000` runs more seeds, `LEOMA_SIMULATION_SEED=7` runs one again, and
 //! `LEOMA_SIMULATION_VERBOSE=1` says how each went.
 #![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "test code"
+)]
 
 mod mesh_world;
 
@@ -16,9 +23,11 @@ use mesh_world::{Broken, Faults, Setup, World};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-/// Seeds that a plain run of the tests tries: half a minute of two idle cores, unoptimised. A thousand take two minutes.
+/// Seeds that a plain run of the tests tries: half a minute of two idle cores, unoptimised. A
+/// thousand take two minutes.
 const SEEDS: u64 = 200;
-/// Simulated time after the storm within which all must agree. A redial waits up to 96 s, an unlucky catch-up as long.
+/// Simulated time after the storm within which all must agree. A redial waits up to 96 s, an
+/// unlucky catch-up as long.
 const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// A seed's set-up: mostly small meshes, as most are, and now and then a large one.
@@ -73,7 +82,8 @@ fn run(seed: u64) -> Faults {
 
 /// Runs every seed below `seeds`, on all cores, until one fails.
 fn run_all(seeds: u64) -> Faults {
-    let (next, failed, total) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Faults::default()));
+    let (next, failed, total) =
+        (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Faults::default()));
     let work = || {
         while !failed.load(Ordering::Relaxed) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -107,12 +117,22 @@ fn honest_validators_never_certify_different_files_and_agree_after_the_storm() {
         run(seed.parse().expect("LEOMA_SIMULATION_SEED is a number"));
         return;
     }
-    let seeds = std::env::var("LEOMA_SIMULATION_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    let seeds = std::env::var("LEOMA_SIMULATION_SEEDS")
+        .map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
     let total = run_all(seeds);
     println!("{seeds} seeds: {total:?}");
-    let fired =
-        [total.lost, total.equivocations, total.double_attestations, total.replays, total.forgeries, total.floods];
-    assert!(fired.iter().all(|count| *count > 0) && total.withheld > 0, "a kind of fault never fired: {total:?}");
+    let fired = [
+        total.lost,
+        total.equivocations,
+        total.double_attestations,
+        total.replays,
+        total.forgeries,
+        total.floods,
+    ];
+    assert!(
+        fired.iter().all(|count| *count > 0) && total.withheld > 0,
+        "a kind of fault never fired: {total:?}"
+    );
 }
 
 /// A storm in which one validator more lies than a quorum bears.
@@ -133,7 +153,8 @@ fn the_simulation_notices_when_liars_are_more_than_a_quorum_bears() {
                 return;
             }
             Err(broken @ Broken::Framed { .. }) => panic!("storm {seed}: {broken}"),
-            // Two certificates at one validator, or no agreement: broken as well, but not what is looked for.
+            // Two certificates at one validator, or no agreement: broken as well, but not what is
+            // looked for.
             Err(_) | Ok(_) => {}
         }
     }

@@ -19,19 +19,29 @@ const WRITTEN_BY_PYTHON: &[(&str, &str)] = &[
     ("5e-324", "5e-324"),
     ("1.7976931348623157e308", "1.7976931348623157e+308"),
     ("123456789012345678901234567890", "123456789012345678901234567890"),
-    (r#""\u007f\u0080\u2028\ud83d\ude00\ud800x\udc00""#, r#""\u007f\u0080\u2028\ud83d\ude00\ud800x\udc00""#),
+    (
+        r#""\u007f\u0080\u2028\ud83d\ude00\ud800x\udc00""#,
+        r#""\u007f\u0080\u2028\ud83d\ude00\ud800x\udc00""#,
+    ),
     (r#""\ud800\ud83d\ude00""#, r#""\ud800\ud83d\ude00""#),
     (r#""\/\b\f\n\r\t\"\\""#, r#""/\b\f\n\r\t\"\\""#),
     (r#"{"b":1,"a":{"z":[],"y":{}},"b":2}"#, r#"{"a": {"y": {}, "z": []}, "b": 2}"#),
     // Sorted by code point: U+FF5E before U+1F600, though UTF-16 would have it the other way round.
-    ("{\"\u{1F600}\":1,\"\u{FF5E}\":2,\"\\udc00\":3}", r#"{"\udc00": 3, "\uff5e": 2, "\ud83d\ude00": 1}"#),
+    (
+        "{\"\u{1F600}\":1,\"\u{FF5E}\":2,\"\\udc00\":3}",
+        r#"{"\udc00": 3, "\uff5e": 2, "\ud83d\ude00": 1}"#,
+    ),
     (" \t\r\n[ 1 , 2 ] \n", "[1, 2]"),
 ];
 
 #[test]
 fn documents_are_rewritten_as_python_rewrites_them() {
     for (document, canonical) in WRITTEN_BY_PYTHON {
-        assert_eq!(Value::parse(document.as_bytes()).unwrap().to_string(), *canonical, "{document}");
+        assert_eq!(
+            Value::parse(document.as_bytes()).unwrap().to_string(),
+            *canonical,
+            "{document}"
+        );
     }
 }
 

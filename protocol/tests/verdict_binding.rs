@@ -1,14 +1,16 @@
-//! A verdict file counts in one place only: every other place, reader or state refuses it with its reason.
+//! A verdict file counts in one place only: every other place, reader or state refuses it with its
+//! reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
 
 use leoma_protocol::verdict::{
-    self, AspectScores, EntryStatus, Expected, MAX_FILE_BYTES, MAX_FINGERPRINT_BYTES, Refusal, SignedVerdict,
-    VerdictDraft, VerdictEntry,
+    self, AspectScores, EntryStatus, Expected, MAX_FILE_BYTES, MAX_FINGERPRINT_BYTES, Refusal,
+    SignedVerdict, VerdictDraft, VerdictEntry,
 };
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, NotSafe, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, NotSafe, TaskId,
 };
 use sp_core::{Pair, sr25519};
 
@@ -18,7 +20,8 @@ fn signer(seed: u8) -> HotkeySigner {
 
 fn draft(passed: bool) -> VerdictDraft {
     let miner = |n| Hotkey::from_bytes([n; 32]);
-    let mut good = VerdictEntry::unusable(miner(9), EntryStatus::Failed, "söme text\n\u{1F600}".into(), 1234);
+    let mut good =
+        VerdictEntry::unusable(miner(9), EntryStatus::Failed, "söme text\n\u{1F600}".into(), 1234);
     good.passed = passed;
     good.score = Some(835);
     good.fingerprint = Some((0..=255).collect());
@@ -28,7 +31,10 @@ fn draft(passed: bool) -> VerdictDraft {
         params: ConsensusParams::default().digest(),
         judge: "metrics/1".into(),
         block: BlockNumber(701),
-        entries: vec![good, VerdictEntry::unusable(miner(3), EntryStatus::NoResponse, String::new(), 0)],
+        entries: vec![
+            good,
+            VerdictEntry::unusable(miner(3), EntryStatus::NoResponse, String::new(), 0),
+        ],
     }
 }
 
@@ -73,15 +79,25 @@ fn a_fingerprint_that_cannot_be_read_is_none_and_the_entry_counts() {
     // As another tool may write it, which signs with the same key.
     let pair = sr25519::Pair::from_seed(&[1; 32]);
     let producer = signer(1).hotkey();
-    let texts = ["null", "7", "[]", "\"\"", "\"AA\"", "\"A===\"", "\"AAA=AAAA\"", "\"not base64 \\u20ac\""];
+    let texts =
+        ["null", "7", "[]", "\"\"", "\"AA\"", "\"A===\"", "\"AAA=AAAA\"", "\"not base64 \\u20ac\""];
     let long = format!("\"{}\"", "AAAA".repeat(MAX_FINGERPRINT_BYTES / 3 + 1));
     for text in texts.into_iter().chain([&long[..]]) {
-        let data = format!("[{{\"fingerprint\": {text}, \"hotkey\": \"{producer}\", \"passed\": true}}]");
-        let signature =
-            leoma_protocol::Signature::from_hex(&format!("0x{}", hex(&pair.sign(&Digest::of(data.as_bytes()).0).0)));
-        let file = format!("{{\"data\": {data}, \"signature\": \"{}\"}}", signature.unwrap().to_hex());
+        let data =
+            format!("[{{\"fingerprint\": {text}, \"hotkey\": \"{producer}\", \"passed\": true}}]");
+        let signature = leoma_protocol::Signature::from_hex(&format!(
+            "0x{}",
+            hex(&pair.sign(&Digest::of(data.as_bytes()).0).0)
+        ));
+        let file =
+            format!("{{\"data\": {data}, \"signature\": \"{}\"}}", signature.unwrap().to_hex());
         let VerdictDraft { network, params, .. } = draft(true);
-        let expected = Expected { id: FileId { task_id: TaskId(7), producer }, network, params, accept_v1: true };
+        let expected = Expected {
+            id: FileId { task_id: TaskId(7), producer },
+            network,
+            params,
+            accept_v1: true,
+        };
         let entries = verdict::verify(file.as_bytes(), &expected).unwrap().entries;
         let found = entries[0].fingerprint.as_deref();
         assert_eq!(found, (text == "\"\"").then_some(&[][..]), "{text}");
@@ -97,8 +113,12 @@ fn a_full_subnet_writes_half_of_what_is_read() {
     let entry = |n: usize| {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&n.to_le_bytes());
-        let mut entry =
-            VerdictEntry::unusable(Hotkey::from_bytes(key), EntryStatus::Duplicate, "x".repeat(2000), u64::MAX);
+        let mut entry = VerdictEntry::unusable(
+            Hotkey::from_bytes(key),
+            EntryStatus::Duplicate,
+            "x".repeat(2000),
+            u64::MAX,
+        );
         entry.fingerprint = Some(vec![1; MAX_FINGERPRINT_BYTES]);
         entry.model_revision = Some("0".repeat(40));
         entry.video_sha256 = Some(Digest::of(b"video"));
@@ -106,8 +126,9 @@ fn a_full_subnet_writes_half_of_what_is_read() {
         entry.aspect_scores = Some(AspectScores::default());
         entry
     };
-    let file =
-        signer(1).sign_verdict_file(VerdictDraft { entries: (0..256).map(entry).collect(), ..draft(true) }).unwrap();
+    let file = signer(1)
+        .sign_verdict_file(VerdictDraft { entries: (0..256).map(entry).collect(), ..draft(true) })
+        .unwrap();
     assert!(file.bytes.len() <= MAX_FILE_BYTES / 2, "{}", file.bytes.len());
     assert_eq!(verdict::verify(&file.bytes, &expected(&file)).unwrap().entries.len(), 256);
 }
@@ -117,12 +138,17 @@ fn a_file_copied_elsewhere_is_refused() {
     let file = signer(1).sign_verdict_file(draft(true)).unwrap();
     let here = expected(&file);
     let other_task = Expected { id: FileId { task_id: TaskId(8), ..here.id }, ..here };
-    assert!(matches!(refusal(&file.bytes, &other_task), Refusal::WrongTask { found: TaskId(7), expected: TaskId(8) }));
-    let other_producer = Expected { id: FileId { producer: signer(2).hotkey(), ..here.id }, ..here };
+    assert!(matches!(
+        refusal(&file.bytes, &other_task),
+        Refusal::WrongTask { found: TaskId(7), expected: TaskId(8) }
+    ));
+    let other_producer =
+        Expected { id: FileId { producer: signer(2).hotkey(), ..here.id }, ..here };
     assert!(matches!(refusal(&file.bytes, &other_producer), Refusal::BadSignature { .. }));
     let other_subnet = Expected { network: Network { netuid: Netuid(1), ..here.network }, ..here };
     assert!(matches!(refusal(&file.bytes, &other_subnet), Refusal::WrongNetwork { .. }));
-    let other_chain = Expected { network: Network { genesis: Digest::of(b"other"), ..here.network }, ..here };
+    let other_chain =
+        Expected { network: Network { genesis: Digest::of(b"other"), ..here.network }, ..here };
     assert!(matches!(refusal(&file.bytes, &other_chain), Refusal::WrongNetwork { .. }));
     let other_rules = Expected { params: Digest::of(b"other"), ..here };
     assert!(matches!(refusal(&file.bytes, &other_rules), Refusal::WrongParams { .. }));
@@ -131,8 +157,10 @@ fn a_file_copied_elsewhere_is_refused() {
 #[test]
 fn an_envelope_does_not_fit_other_data_of_the_same_validator() {
     // Two signers with one key and separate records stand for a validator that lost its database.
-    let (one, two) =
-        (signer(1).sign_verdict_file(draft(true)).unwrap(), signer(1).sign_verdict_file(draft(false)).unwrap());
+    let (one, two) = (
+        signer(1).sign_verdict_file(draft(true)).unwrap(),
+        signer(1).sign_verdict_file(draft(false)).unwrap(),
+    );
     assert_ne!(one.digest, two.digest);
     let mut first: serde_json::Value = serde_json::from_slice(&one.bytes).unwrap();
     let second: serde_json::Value = serde_json::from_slice(&two.bytes).unwrap();
@@ -143,9 +171,15 @@ fn an_envelope_does_not_fit_other_data_of_the_same_validator() {
 #[test]
 fn spacing_and_a_second_signature_do_not_change_the_digest() {
     let signer = signer(1);
-    let (one, two) = (signer.sign_verdict_file(draft(true)).unwrap(), signer.sign_verdict_file(draft(true)).unwrap());
+    let (one, two) = (
+        signer.sign_verdict_file(draft(true)).unwrap(),
+        signer.sign_verdict_file(draft(true)).unwrap(),
+    );
     assert_eq!(one.digest, two.digest);
-    let spaced = serde_json::to_vec_pretty(&serde_json::from_slice::<serde_json::Value>(&one.bytes).unwrap()).unwrap();
+    let spaced = serde_json::to_vec_pretty(
+        &serde_json::from_slice::<serde_json::Value>(&one.bytes).unwrap(),
+    )
+    .unwrap();
     assert_eq!(verdict::verify(&spaced, &expected(&one)).unwrap().digest, one.digest);
 }
 
@@ -170,9 +204,15 @@ fn damaged_and_odd_files_are_refused_with_a_reason() {
     assert!(matches!(refusal(&vec![b' '; MAX_FILE_BYTES + 1], &here), Refusal::TooLarge { .. }));
     assert!(matches!(refusal(b"[]", &here), Refusal::Shape(_)));
     assert_eq!(edit(&|file| file["signature"] = serde_json::Value::Null), Refusal::Unsigned);
-    assert!(matches!(edit(&|file| file["data"][0]["passed"] = true.into()), Refusal::BadSignature { .. }));
+    assert!(matches!(
+        edit(&|file| file["data"][0]["passed"] = true.into()),
+        Refusal::BadSignature { .. }
+    ));
     assert_eq!(edit(&|file| file["envelope"] = serde_json::Value::Null), Refusal::NoEnvelope);
-    assert!(matches!(edit(&|file| file["envelope"]["task_id"] = 8.into()), Refusal::BadEnvelopeSignature { .. }));
+    assert!(matches!(
+        edit(&|file| file["envelope"]["task_id"] = 8.into()),
+        Refusal::BadEnvelopeSignature { .. }
+    ));
     assert!(matches!(edit(&|file| file["envelope"]["more"] = 1.into()), Refusal::EnvelopeShape(_)));
     assert!(matches!(edit(&|file| file["more"] = 1.into()), Refusal::Shape(_)));
 }

@@ -1,7 +1,9 @@
-//! An epoch's outcome from verified files: window, aggregates and ranks together, as a validator computes them.
+//! An epoch's outcome from verified files: window, aggregates and ranks together, as a validator
+//! computes them.
 //!
-//! `reference` is 64 validators, 256 miners and 100 tasks, 25 600 verdicts; the Python implementation takes 23 ms for it
-//! (104 ms for ten times that) and the limit here is 1 ms. The rest show how it grows.
+//! `reference` is 64 validators, 256 miners and 100 tasks, 25 600 verdicts; the Python
+//! implementation takes 23 ms for it (104 ms for ten times that) and the limit here is 1 ms. The
+//! rest show how it grows.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark code")]
 
 use std::hint::black_box;
@@ -9,7 +11,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts, Verdict, consensus,
+    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts,
+    Verdict, consensus,
 };
 
 const INTERVAL: u64 = 100;
@@ -31,10 +34,17 @@ struct Subnet {
 }
 
 impl Subnet {
-    /// A full window with a gap here and there: one validator or miner in twenty is absent from a task.
+    /// A full window with a gap here and there: one validator or miner in twenty is absent from a
+    /// task.
     fn new(validators: u64, miners: u64, tasks: u64) -> Self {
-        let params = ConsensusParams { window_tasks: tasks as u32, lookback_blocks: 0, ..ConsensusParams::default() };
-        let list = Allowlist::new(INTERVAL, (0..validators).map(|number| hotkey(b"validator", number))).unwrap();
+        let params = ConsensusParams {
+            window_tasks: tasks as u32,
+            lookback_blocks: 0,
+            ..ConsensusParams::default()
+        };
+        let list =
+            Allowlist::new(INTERVAL, (0..validators).map(|number| hotkey(b"validator", number)))
+                .unwrap();
         let history = AllowlistHistory::since_genesis(list);
         let miners: Vec<_> = (0..miners)
             .map(|number| Miner {
@@ -45,15 +55,23 @@ impl Subnet {
             .collect();
         let files = (0..tasks)
             .map(|task| {
-                let mut producers = history.schedule_of(TaskId(task), &params).unwrap().producers(TaskId(task));
-                let producer = producers.nth(usize::from(sometimes([task, u64::MAX], 13) && validators > 1)).unwrap();
-                let judged = miners.iter().filter(|miner| !sometimes([task, u64::from(miner.uid.0)], 13));
+                let mut producers =
+                    history.schedule_of(TaskId(task), &params).unwrap().producers(TaskId(task));
+                let producer = producers
+                    .nth(usize::from(sometimes([task, u64::MAX], 13) && validators > 1))
+                    .unwrap();
+                let judged =
+                    miners.iter().filter(|miner| !sometimes([task, u64::from(miner.uid.0)], 13));
                 let verdict = |miner: &Miner| Verdict {
                     miner: miner.hotkey,
                     passed: sometimes([u64::from(miner.uid.0), task], 64 + miner.uid.0 as u8 / 2),
                 };
                 let id = FileId { task_id: TaskId(task), producer };
-                TaskVerdicts::new(id, Digest::of(&task.to_le_bytes()), judged.map(verdict).collect())
+                TaskVerdicts::new(
+                    id,
+                    Digest::of(&task.to_le_bytes()),
+                    judged.map(verdict).collect(),
+                )
             })
             .collect();
         let block = BlockNumber((tasks + params.settle_margin) * INTERVAL);
@@ -84,8 +102,9 @@ fn outcomes(criterion: &mut Criterion) {
         assert_eq!(outcome.window.len() as u64, tasks, "{name}: the window must be full");
         assert!(outcome.winner.is_some(), "{name}: somebody must win");
         group.throughput(Throughput::Elements(verdicts as u64));
-        group
-            .bench_function(BenchmarkId::from_parameter(name), |bencher| bencher.iter(|| consensus(black_box(&input))));
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| consensus(black_box(&input)))
+        });
     }
     group.finish();
 }

@@ -9,14 +9,15 @@ use crate::{Rate, TaskVerdicts};
 /// All miners that the window has a verdict on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aggregates {
-    /// Tasks with at least one verdict. A task whose producer judged nobody, through a fault of its own, exists for
-    /// nobody.
+    /// Tasks with at least one verdict. A task whose producer judged nobody, through a fault of its
+    /// own, exists for nobody.
     pub existing_tasks: u32,
     /// Sorted by miner.
     pub miners: Vec<MinerAggregate>,
     /// Sorted.
     pub(crate) validators: Vec<Hotkey>,
-    /// Miner after miner, each miner's sorted by validator. In one block, for most of the memory is here.
+    /// Miner after miner, each miner's sorted by validator. In one block, for most of the memory is
+    /// here.
     pub(crate) tallies: Vec<Tally>,
 }
 
@@ -73,7 +74,8 @@ impl MinerAggregate {
     /// Whether [`MinerAggregate::completeness`] is at least `share`.
     #[must_use]
     pub fn is_complete(&self, existing_tasks: u32, share: Fraction) -> bool {
-        u64::from(self.tasks) * u64::from(share.denominator) >= u64::from(existing_tasks) * u64::from(share.numerator)
+        u64::from(self.tasks) * u64::from(share.denominator)
+            >= u64::from(existing_tasks) * u64::from(share.numerator)
     }
 }
 
@@ -86,15 +88,21 @@ impl Aggregates {
 
     /// The tallies behind one of these miners, sorted by validator.
     pub fn tallies_of(&self, miner: &MinerAggregate) -> impl Iterator<Item = ValidatorTally> + '_ {
-        let tallies = self.tallies.get(miner.first_tally..miner.first_tally + miner.validators as usize);
+        let tallies =
+            self.tallies.get(miner.first_tally..miner.first_tally + miner.validators as usize);
         tallies.unwrap_or_default().iter().filter_map(|tally| {
             let Share { passed, evaluated } = tally.share;
-            Some(ValidatorTally { validator: *self.validators.get(tally.validator as usize)?, passed, evaluated })
+            Some(ValidatorTally {
+                validator: *self.validators.get(tally.validator as usize)?,
+                passed,
+                evaluated,
+            })
         })
     }
 }
 
-/// Adds up the verdicts of a window's files. Each (task, producer) must come once; their order does not matter.
+/// Adds up the verdicts of a window's files. Each (task, producer) must come once; their order does
+/// not matter.
 #[must_use]
 pub fn aggregate(files: &[&TaskVerdicts]) -> Aggregates {
     let mut by_task = files.to_vec();
@@ -103,18 +111,19 @@ pub fn aggregate(files: &[&TaskVerdicts]) -> Aggregates {
     let (tasks, existing_tasks) = count_tasks(&by_task, &numbered);
     let (validators, tallies, starts) = tally(&by_task, &numbered);
     let mut mean = Mean::default();
-    let miners = numbered.miners.iter().zip(tasks).zip(starts.windows(2)).map(|((&miner, tasks), range)| {
-        let shares = tallies[range[0]..range[1]].iter().map(|tally| tally.share);
-        MinerAggregate {
-            miner,
-            rate: mean.of(shares.clone()),
-            passed: shares.clone().map(|share| share.passed).sum(),
-            evaluated: shares.map(|share| share.evaluated).sum(),
-            tasks,
-            validators: (range[1] - range[0]) as u32,
-            first_tally: range[0],
-        }
-    });
+    let miners =
+        numbered.miners.iter().zip(tasks).zip(starts.windows(2)).map(|((&miner, tasks), range)| {
+            let shares = tallies[range[0]..range[1]].iter().map(|tally| tally.share);
+            MinerAggregate {
+                miner,
+                rate: mean.of(shares.clone()),
+                passed: shares.clone().map(|share| share.passed).sum(),
+                evaluated: shares.map(|share| share.evaluated).sum(),
+                tasks,
+                validators: (range[1] - range[0]) as u32,
+                first_tally: range[0],
+            }
+        });
     Aggregates { existing_tasks, miners: miners.collect(), validators, tallies }
 }
 
@@ -123,13 +132,16 @@ fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<Hotkey>, Vec<Ta
     let number = numbered.miners.len();
     let mut by_validator: Vec<usize> = (0..by_task.len()).collect();
     by_validator.sort_unstable_by_key(|index| (by_task[*index].id.producer, *index));
-    // Validator by validator: one row of counters serves for all of them, and memory grows with the verdicts only.
+    // Validator by validator: one row of counters serves for all of them, and memory grows with the
+    // verdicts only.
     let mut row = vec![Share::default(); number];
     let mut touched: Vec<u32> = Vec::with_capacity(number);
     let mut validators = Vec::new();
     let mut found: Vec<(u32, Tally)> = Vec::new();
     let mut starts = vec![0; number + 1];
-    for of_validator in by_validator.chunk_by(|a, b| by_task[*a].id.producer == by_task[*b].id.producer) {
+    for of_validator in
+        by_validator.chunk_by(|a, b| by_task[*a].id.producer == by_task[*b].id.producer)
+    {
         for mark in of_validator.iter().flat_map(|&index| numbered.of_file(index)) {
             let share = &mut row[mark.miner()];
             if share.evaluated == 0 {
@@ -192,9 +204,15 @@ mod tests {
     }
 
     fn file(task: u64, validator: u8, verdicts: &[(u8, bool)]) -> TaskVerdicts {
-        let verdicts =
-            verdicts.iter().map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed }).collect();
-        TaskVerdicts::new(FileId { task_id: TaskId(task), producer: hotkey(validator) }, Digest::default(), verdicts)
+        let verdicts = verdicts
+            .iter()
+            .map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed })
+            .collect();
+        TaskVerdicts::new(
+            FileId { task_id: TaskId(task), producer: hotkey(validator) },
+            Digest::default(),
+            verdicts,
+        )
     }
 
     fn aggregates(files: &[TaskVerdicts]) -> Aggregates {
@@ -224,7 +242,10 @@ mod tests {
     #[test]
     fn a_task_judged_by_two_validators_is_one_task() {
         let found = aggregates(&[file(1, 1, &[(7, true)]), file(1, 2, &[(7, false)])]);
-        assert_eq!((found.existing_tasks, found.miners[0].tasks, found.miners[0].evaluated), (1, 1, 2));
+        assert_eq!(
+            (found.existing_tasks, found.miners[0].tasks, found.miners[0].evaluated),
+            (1, 1, 2)
+        );
     }
 
     #[test]
@@ -246,7 +267,10 @@ mod tests {
     fn files() -> impl Strategy<Value = Vec<TaskVerdicts>> {
         let verdicts = prop::collection::vec((0u8..12, any::<bool>()), 0..10);
         prop::collection::btree_map((0u64..20, 0u8..5), verdicts, 0..40).prop_map(|files| {
-            files.iter().map(|((task, validator), verdicts)| file(*task, *validator, verdicts)).collect()
+            files
+                .iter()
+                .map(|((task, validator), verdicts)| file(*task, *validator, verdicts))
+                .collect()
         })
     }
 

@@ -1,4 +1,5 @@
-//! The allowlist: which validators produce tasks, and how often. The subnet owner commits its hash on chain.
+//! The allowlist: which validators produce tasks, and how often. The subnet owner commits its hash
+//! on chain.
 
 use std::num::NonZeroU64;
 
@@ -9,9 +10,11 @@ use leoma_protocol::{Digest, DigestError, Hotkey};
 pub const COMMITMENT_PREFIX: &str = "leoma:allowlist:v1:";
 /// The form of the file that is read.
 pub const ALLOWLIST_VERSION: u64 = 1;
-/// Most validators on a list: a subnet has at most 256 neurons today, and no setting of the chain goes beyond this.
+/// Most validators on a list: a subnet has at most 256 neurons today, and no setting of the chain
+/// goes beyond this.
 pub const MAX_VALIDATORS: usize = 1024;
-/// Largest file that is read: the canonical form of [`MAX_VALIDATORS`] hotkeys of 48 characters has 52 KiB.
+/// Largest file that is read: the canonical form of [`MAX_VALIDATORS`] hotkeys of 48 characters has
+/// 52 KiB.
 pub const MAX_ALLOWLIST_BYTES: usize = 64 * 1024;
 
 /// An allowlist: hotkeys sorted and unique, and the length of a task in blocks.
@@ -62,7 +65,8 @@ pub enum AllowlistError {
         /// How many.
         validators: usize,
     },
-    /// The right members, but not in the canonical bytes: unsorted, repeated, spaced, or with more members.
+    /// The right members, but not in the canonical bytes: unsorted, repeated, spaced, or with more
+    /// members.
     #[error(
         "the allowlist is not in canonical form: {{\"interval\":…,\"validators\":[…],\"version\":1}}, hotkeys sorted and unique, no spaces"
     )]
@@ -73,8 +77,12 @@ impl Allowlist {
     /// A list of these validators, in any order; repeated ones count once. `interval` is in blocks.
     ///
     /// # Errors
-    /// [`AllowlistError::Interval`] for zero, [`AllowlistError::TooMany`] beyond [`MAX_VALIDATORS`].
-    pub fn new(interval: u64, validators: impl IntoIterator<Item = Hotkey>) -> Result<Self, AllowlistError> {
+    /// [`AllowlistError::Interval`] for zero, [`AllowlistError::TooMany`] beyond
+    /// [`MAX_VALIDATORS`].
+    pub fn new(
+        interval: u64,
+        validators: impl IntoIterator<Item = Hotkey>,
+    ) -> Result<Self, AllowlistError> {
         let interval = NonZeroU64::new(interval).ok_or(AllowlistError::Interval)?;
         let mut validators: Vec<_> = validators.into_iter().collect();
         validators.sort_unstable();
@@ -88,7 +96,8 @@ impl Allowlist {
     /// Reads `allowlist/v1.json` and checks it against the hash that the subnet owner committed.
     ///
     /// # Errors
-    /// [`AllowlistError::HashDiffers`] for any other file; the further errors are for a committed file that breaks the form.
+    /// [`AllowlistError::HashDiffers`] for any other file; the further errors are for a committed
+    /// file that breaks the form.
     pub fn verify(bytes: &[u8], committed: Digest) -> Result<Self, AllowlistError> {
         if bytes.len() > MAX_ALLOWLIST_BYTES {
             return Err(AllowlistError::TooLarge { bytes: bytes.len() });
@@ -112,15 +121,20 @@ impl Allowlist {
         if value.get("version").and_then(Value::as_u64) != Some(ALLOWLIST_VERSION) {
             return Err(AllowlistError::Shape("`version` is not 1"));
         }
-        let interval = value.get("interval").and_then(Value::as_u64).ok_or(AllowlistError::Interval)?;
+        let interval =
+            value.get("interval").and_then(Value::as_u64).ok_or(AllowlistError::Interval)?;
         let elements = value
             .get("validators")
             .and_then(Value::as_array)
             .ok_or(AllowlistError::Shape("`validators` is not an array"))?;
         let read = |(index, element): (usize, &Value)| {
-            element.as_str().and_then(|text| text.parse().ok()).ok_or(AllowlistError::Validator { index })
+            element
+                .as_str()
+                .and_then(|text| text.parse().ok())
+                .ok_or(AllowlistError::Validator { index })
         };
-        let validators: Vec<Hotkey> = elements.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let validators: Vec<Hotkey> =
+            elements.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let allowlist = Self::new(interval, validators)?;
         if allowlist.canonical_json().as_bytes() != bytes {
             return Err(AllowlistError::NotCanonical);
@@ -174,13 +188,15 @@ impl Allowlist {
     }
 }
 
-/// The hash in a commitment text, as it was written; `None` for any other text. Spaces around the hash are dropped, ones
-/// before the prefix are not.
+/// The hash in a commitment text, as it was written; `None` for any other text. Spaces around the
+/// hash are dropped, ones before the prefix are not.
 #[must_use]
 pub fn committed_hash(text: &str) -> Option<&str> {
-    // Python's `strip` takes the four separators of ASCII too, which Unicode does not call white space.
+    // Python's `strip` takes the four separators of ASCII too, which Unicode does not call white
+    // space.
     let is_space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
-    Some(text.strip_prefix(COMMITMENT_PREFIX)?.trim_matches(is_space)).filter(|hash| !hash.is_empty())
+    Some(text.strip_prefix(COMMITMENT_PREFIX)?.trim_matches(is_space))
+        .filter(|hash| !hash.is_empty())
 }
 
 /// The digest in a commitment text; `None` where the text is no commitment to an allowlist.
@@ -204,12 +220,20 @@ mod tests {
     fn an_allowlist_whose_hash_differs_is_refused() {
         let committed = Allowlist::new(100, hotkeys([1, 2])).unwrap();
         let other = Allowlist::new(100, hotkeys([1, 2, 3])).unwrap();
-        let error = Allowlist::verify(other.canonical_json().as_bytes(), committed.digest()).unwrap_err();
+        let error =
+            Allowlist::verify(other.canonical_json().as_bytes(), committed.digest()).unwrap_err();
         assert!(matches!(error, AllowlistError::HashDiffers { .. }));
         let line = error.to_string();
-        assert!(line.contains(&committed.digest().to_string()) && line.contains(&other.digest().to_string()), "{line}");
+        assert!(
+            line.contains(&committed.digest().to_string())
+                && line.contains(&other.digest().to_string()),
+            "{line}"
+        );
         let digest = committed_digest(&committed.commitment()).unwrap().unwrap();
-        assert_eq!(Allowlist::verify(committed.canonical_json().as_bytes(), digest).unwrap(), committed);
+        assert_eq!(
+            Allowlist::verify(committed.canonical_json().as_bytes(), digest).unwrap(),
+            committed
+        );
     }
 
     #[test]
@@ -231,7 +255,9 @@ mod tests {
             (" ".repeat(MAX_ALLOWLIST_BYTES + 1), "more than"),
         ];
         for (text, reason) in cases {
-            let error = Allowlist::verify(text.as_bytes(), Digest::of(text.as_bytes())).unwrap_err().to_string();
+            let error = Allowlist::verify(text.as_bytes(), Digest::of(text.as_bytes()))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(reason), "{error:?} should say {reason:?}");
         }
         let twice = good.replace(":[", &format!(":[\"{}\",", Hotkey::from_bytes([1; 32])));
@@ -242,7 +268,10 @@ mod tests {
     fn a_commitment_without_a_usable_hash_is_told_from_another_commitment() {
         assert!(matches!(committed_digest("{\"model_name\":\"m\"}"), Ok(None)));
         assert!(matches!(committed_digest("leoma:allowlist:v1:\x1f \u{a0}"), Ok(None)));
-        assert!(matches!(committed_digest("leoma:allowlist:v1:abc"), Err(AllowlistError::CommittedHash(_))));
+        assert!(matches!(
+            committed_digest("leoma:allowlist:v1:abc"),
+            Err(AllowlistError::CommittedHash(_))
+        ));
     }
 
     #[test]
@@ -254,7 +283,10 @@ mod tests {
         };
         let list = Allowlist::new(u64::MAX, (0..MAX_VALIDATORS).map(key)).unwrap();
         assert!(Allowlist::parse(list.canonical_json().as_bytes()).is_ok());
-        assert!(matches!(Allowlist::new(1, (0..=MAX_VALIDATORS).map(key)), Err(AllowlistError::TooMany { .. })));
+        assert!(matches!(
+            Allowlist::new(1, (0..=MAX_VALIDATORS).map(key)),
+            Err(AllowlistError::TooMany { .. })
+        ));
     }
 
     proptest! {

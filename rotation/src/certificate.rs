@@ -6,7 +6,8 @@ use leoma_protocol::{Digest, FileId, Hotkey};
 
 use crate::AllowlistHistory;
 
-/// A validator's statement that it fetched and verified a file. Its signature was checked before it came here.
+/// A validator's statement that it fetched and verified a file. Its signature was checked before it
+/// came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attested {
     /// Task and producer.
@@ -22,17 +23,21 @@ pub struct Attested {
 pub struct Certificates(BTreeMap<FileId, Digest>);
 
 impl Certificates {
-    /// Counts attestations, given in any order and any number of times. One counts if its attester is on the list of the
-    /// file's task and attested to no other digest of that file.
+    /// Counts attestations, given in any order and any number of times. One counts if its attester
+    /// is on the list of the file's task and attested to no other digest of that file.
     #[must_use]
-    pub fn count(history: &AllowlistHistory, attestations: impl IntoIterator<Item = Attested>) -> Self {
+    pub fn count(
+        history: &AllowlistHistory,
+        attestations: impl IntoIterator<Item = Attested>,
+    ) -> Self {
         let mut attestations: Vec<_> = attestations.into_iter().collect();
         attestations.sort_unstable_by_key(|seen| (seen.file, seen.attester, seen.digest));
         attestations.dedup();
         let mut certified = BTreeMap::new();
         for of_file in attestations.chunk_by(|a, b| a.file == b.file) {
             let file = of_file[0].file;
-            let Some(allowlist) = history.of_task(file.task_id).map(|entry| &entry.allowlist) else {
+            let Some(allowlist) = history.of_task(file.task_id).map(|entry| &entry.allowlist)
+            else {
                 continue;
             };
             let mut number_by_digest: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -45,7 +50,9 @@ impl Certificates {
             }
             let quorum = |number: usize| number * 3 > allowlist.validators().len() * 2;
             // More than two thirds leave room for one digest only.
-            if let Some((digest, _)) = number_by_digest.into_iter().find(|(_, number)| quorum(*number)) {
+            if let Some((digest, _)) =
+                number_by_digest.into_iter().find(|(_, number)| quorum(*number))
+            {
                 certified.insert(file, digest);
             }
         }
@@ -82,7 +89,9 @@ mod tests {
     }
 
     fn certified(validators: u8, attestations: &[(u8, &[u8])]) -> Option<Digest> {
-        let history = AllowlistHistory::since_genesis(Allowlist::new(10, (0..validators).map(hotkey)).unwrap());
+        let history = AllowlistHistory::since_genesis(
+            Allowlist::new(10, (0..validators).map(hotkey)).unwrap(),
+        );
         let file = FileId { task_id: TaskId(3), producer: hotkey(0) };
         let seen = attestations.iter().map(|(attester, content)| Attested {
             file,

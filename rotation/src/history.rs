@@ -26,7 +26,9 @@ pub struct Effective {
 
 /// A commitment that is older than one that was already taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an allowlist committed at block {committed_at} cannot follow one committed at block {newest}")]
+#[error(
+    "an allowlist committed at block {committed_at} cannot follow one committed at block {newest}"
+)]
 pub struct OutOfOrder {
     /// The commitment's block.
     pub committed_at: BlockNumber,
@@ -38,19 +40,31 @@ impl AllowlistHistory {
     /// A history of one list that counts from block 0 on.
     #[must_use]
     pub fn since_genesis(allowlist: Allowlist) -> Self {
-        let entry =
-            Effective { allowlist, committed_at: BlockNumber(0), from_block: BlockNumber(0), from_task: TaskId(0) };
+        let entry = Effective {
+            allowlist,
+            committed_at: BlockNumber(0),
+            from_block: BlockNumber(0),
+            from_task: TaskId(0),
+        };
         Self { entries: vec![entry] }
     }
 
-    /// Takes in the list that was committed at `committed_at`. It counts from the first task whose start block is after
-    /// that block; one that is replaced before it ever counted leaves no trace.
+    /// Takes in the list that was committed at `committed_at`. It counts from the first task whose
+    /// start block is after that block; one that is replaced before it ever counted leaves no
+    /// trace.
     ///
     /// # Errors
     /// [`OutOfOrder`] when a later commitment is already known; nothing changes then.
-    pub fn commit(&mut self, committed_at: BlockNumber, allowlist: Allowlist) -> Result<(), OutOfOrder> {
-        if let Some(newest) =
-            self.entries.last().map(|entry| entry.committed_at).filter(|newest| *newest > committed_at)
+    pub fn commit(
+        &mut self,
+        committed_at: BlockNumber,
+        allowlist: Allowlist,
+    ) -> Result<(), OutOfOrder> {
+        if let Some(newest) = self
+            .entries
+            .last()
+            .map(|entry| entry.committed_at)
+            .filter(|newest| *newest > committed_at)
         {
             return Err(OutOfOrder { committed_at, newest });
         }
@@ -78,8 +92,8 @@ impl AllowlistHistory {
         self.entries.iter().rev().find(|entry| entry.from_block <= block)
     }
 
-    /// The list that `task_id` was or will be made under; `None` for a task that no list makes: before the first, or a
-    /// number skipped by a change of the interval.
+    /// The list that `task_id` was or will be made under; `None` for a task that no list makes:
+    /// before the first, or a number skipped by a change of the interval.
     #[must_use]
     pub fn of_task(&self, task_id: TaskId) -> Option<&Effective> {
         let index = self.entries.iter().rposition(|entry| entry.from_task <= task_id)?;
@@ -91,7 +105,11 @@ impl AllowlistHistory {
 
     /// The rotation in force at `block`.
     #[must_use]
-    pub fn schedule_at(&self, block: BlockNumber, params: &ConsensusParams) -> Option<Schedule<'_>> {
+    pub fn schedule_at(
+        &self,
+        block: BlockNumber,
+        params: &ConsensusParams,
+    ) -> Option<Schedule<'_>> {
         self.at_block(block).map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
     }
 
@@ -140,7 +158,10 @@ mod tests {
         history.commit(BlockNumber(520), old.clone()).unwrap();
         assert_eq!(history, AllowlistHistory::since_genesis(old));
         let late = history.clone().commit(BlockNumber(500), new.clone());
-        assert!(late.is_ok(), "the commitment at 520 left no trace, so nothing is known to be newer");
+        assert!(
+            late.is_ok(),
+            "the commitment at 520 left no trace, so nothing is known to be newer"
+        );
         history.commit(BlockNumber(700), new.clone()).unwrap();
         assert_eq!(history.commit(BlockNumber(699), new).unwrap_err().newest, BlockNumber(700));
     }
@@ -152,9 +173,15 @@ mod tests {
         history.commit(BlockNumber(950), list(50, &[2])).unwrap();
         // Tasks 1 to 9 are of 100 blocks; from block 1000 on the tasks are 20, 21, … of 50 blocks.
         let interval = |task| history.of_task(TaskId(task)).map(|entry| entry.allowlist.interval());
-        assert_eq!([0, 1, 9, 10, 19, 20].map(interval), [None, Some(100), Some(100), None, None, Some(50)]);
         assert_eq!(
-            history.schedule_at(BlockNumber(1049), &ConsensusParams::default()).unwrap().task_at(BlockNumber(1049)),
+            [0, 1, 9, 10, 19, 20].map(interval),
+            [None, Some(100), Some(100), None, None, Some(50)]
+        );
+        assert_eq!(
+            history
+                .schedule_at(BlockNumber(1049), &ConsensusParams::default())
+                .unwrap()
+                .task_at(BlockNumber(1049)),
             TaskId(20)
         );
     }

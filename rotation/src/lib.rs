@@ -1,7 +1,7 @@
 //! The consensus rules: from allowlists and verdicts to one winner and one weight vector.
 //!
-//! Everything here is a pure function: no I/O, no clock, no randomness, and no float in a decision. A validator sets its
-//! weights by the same [`consensus`] with which anyone recomputes them.
+//! Everything here is a pure function: no I/O, no clock, no randomness, and no float in a decision.
+//! A validator sets its weights by the same [`consensus`] with which anyone recomputes them.
 //!
 //! | question | where |
 //! |---|---|

@@ -34,10 +34,14 @@ impl Mark {
 }
 
 impl Numbered {
-    /// Files are sorted by miner and judge nearly the same miners, so walking each beside the longest one finds nearly
-    /// every miner at the first look. No file can make it worse than a binary search a verdict.
+    /// Files are sorted by miner and judge nearly the same miners, so walking each beside the
+    /// longest one finds nearly every miner at the first look. No file can make it worse than a
+    /// binary search a verdict.
     pub(crate) fn new(files: &[&TaskVerdicts]) -> Self {
-        let longest = files.iter().max_by_key(|file| file.verdicts().len()).map_or(&[][..], |file| file.verdicts());
+        let longest = files
+            .iter()
+            .max_by_key(|file| file.verdicts().len())
+            .map_or(&[][..], |file| file.verdicts());
         let known: Vec<Hotkey> = longest.iter().map(|verdict| verdict.miner).collect();
         let mut marks = Vec::with_capacity(files.iter().map(|file| file.verdicts().len()).sum());
         let mut starts = Vec::with_capacity(files.len() + 1);
@@ -57,7 +61,8 @@ impl Numbered {
             }
         }
         starts.push(marks.len());
-        let miners = if strangers.is_empty() { known } else { renumber(known, strangers, &mut marks) };
+        let miners =
+            if strangers.is_empty() { known } else { renumber(known, strangers, &mut marks) };
         Self { miners, marks, starts }
     }
 
@@ -66,11 +71,17 @@ impl Numbered {
     }
 }
 
-/// Merges the strangers, each with the place of its mark, into the known miners and numbers all marks anew.
-fn renumber(known: Vec<Hotkey>, mut strangers: Vec<(Hotkey, usize)>, marks: &mut [Mark]) -> Vec<Hotkey> {
+/// Merges the strangers, each with the place of its mark, into the known miners and numbers all
+/// marks anew.
+fn renumber(
+    known: Vec<Hotkey>,
+    mut strangers: Vec<(Hotkey, usize)>,
+    marks: &mut [Mark],
+) -> Vec<Hotkey> {
     strangers.sort_unstable();
     let number = known.len();
-    // Each miner once, with its old index; a stranger's lies beyond the known ones, in the order of hotkeys.
+    // Each miner once, with its old index; a stranger's lies beyond the known ones, in the order of
+    // hotkeys.
     let mut merged: Vec<(Hotkey, usize)> = known.into_iter().zip(0..).collect();
     for same in strangers.chunk_by(|a, b| a.0 == b.0) {
         let old = merged.len();
@@ -94,7 +105,8 @@ fn renumber(known: Vec<Hotkey>, mut strangers: Vec<(Hotkey, usize)>, marks: &mut
     merged.into_iter().map(|(miner, _)| miner).collect()
 }
 
-/// The index of the first miner from `start` on that is not below `miner`, found in steps that double.
+/// The index of the first miner from `start` on that is not below `miner`, found in steps that
+/// double.
 fn walk(miners: &[Hotkey], start: usize, miner: &Hotkey) -> usize {
     let rest = &miners[start..];
     if rest.first() == Some(miner) {
@@ -116,8 +128,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn file(task: u64, verdicts: &[(u16, bool)]) -> TaskVerdicts {
-        let hotkey = |seed: u16| Hotkey::from_bytes(std::array::from_fn(|index| (seed >> (8 * (index % 2))) as u8));
-        let verdicts = verdicts.iter().map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed });
+        let hotkey = |seed: u16| {
+            Hotkey::from_bytes(std::array::from_fn(|index| (seed >> (8 * (index % 2))) as u8))
+        };
+        let verdicts = verdicts
+            .iter()
+            .map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed });
         let id = FileId { task_id: TaskId(task), producer: hotkey(0) };
         TaskVerdicts::new(id, Digest::default(), verdicts.collect())
     }

@@ -1,5 +1,5 @@
-//! What turns verdicts into weights, as a record: another subnet's rules would be another record, not other code paths
-//! through the same names.
+//! What turns verdicts into weights, as a record: another subnet's rules would be another record,
+//! not other code paths through the same names.
 
 use leoma_protocol::{ConsensusParams, Fraction};
 use serde::{Deserialize, Serialize};
@@ -25,11 +25,13 @@ pub enum Fold {
 /// How several validators' numbers become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Peers {
-    /// The mean, each validator weighing the same however many tasks it sampled: sampling more buys no influence.
+    /// The mean, each validator weighing the same however many tasks it sampled: sampling more buys
+    /// no influence.
     PerValidatorMean {
         /// Share of the window's tasks with any verdict that must have one on the miner.
         completeness: Fraction,
-        /// Share of the active validators, rounded up and at least one, that must have evaluated the miner.
+        /// Share of the active validators, rounded up and at least one, that must have evaluated
+        /// the miner.
         min_validators: Fraction,
     },
 }
@@ -37,7 +39,8 @@ pub enum Peers {
 /// How numbers become weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightRule {
-    /// All to one miner: the latest whose number is at least every earlier one's plus the dominance.
+    /// All to one miner: the latest whose number is at least every earlier one's plus the
+    /// dominance.
     WinnerTakeAll {
         /// The margin that protects earlier miners from copies.
         dominance: Fraction,
@@ -58,7 +61,8 @@ impl Policy {
         }
     }
 
-    /// How many distinct validators must have evaluated a miner when `active` validators made the window.
+    /// How many distinct validators must have evaluated a miner when `active` validators made the
+    /// window.
     #[must_use]
     pub fn required_validators(&self, active: usize) -> usize {
         let Peers::PerValidatorMean { min_validators, .. } = self.peers;
@@ -88,7 +92,9 @@ mod tests {
         let policy = Policy::video(&ConsensusParams::default());
         let text = serde_json::to_string(&policy).unwrap();
         assert!(
-            text.contains("WinnerTakeAll") && text.contains("PerValidatorMean") && text.contains("PassRate"),
+            text.contains("WinnerTakeAll")
+                && text.contains("PerValidatorMean")
+                && text.contains("PassRate"),
             "{text}"
         );
         assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);

@@ -63,9 +63,9 @@ impl Ranking {
     }
 }
 
-/// Ranks miners. `registered` has the commit block of every miner of the subnet at the epoch block, `None` for one whose
-/// block is unknown; such a miner comes after all others, so that an unknown block is no advantage. A miner needs verdicts
-/// of `required_validators` distinct validators.
+/// Ranks miners. `registered` has the commit block of every miner of the subnet at the epoch block,
+/// `None` for one whose block is unknown; such a miner comes after all others, so that an unknown
+/// block is no advantage. A miner needs verdicts of `required_validators` distinct validators.
 #[must_use]
 pub fn rank(
     policy: &Policy,
@@ -74,7 +74,8 @@ pub fn rank(
     required_validators: usize,
 ) -> Ranking {
     let mut ineligible = Vec::new();
-    let mut eligible: Vec<(Option<BlockNumber>, &MinerAggregate)> = Vec::with_capacity(aggregates.miners.len());
+    let mut eligible: Vec<(Option<BlockNumber>, &MinerAggregate)> =
+        Vec::with_capacity(aggregates.miners.len());
     for aggregate in &aggregates.miners {
         match check(policy, aggregates, aggregate, registered, required_validators) {
             Ok(commit_block) => eligible.push((commit_block, aggregate)),
@@ -87,8 +88,9 @@ pub fn rank(
     let winner = dominant(eligible.iter().map(|(_, aggregate)| &aggregate.rate), dominance);
     let mut ordered: Vec<_> =
         eligible.iter().enumerate().map(|(index, miner)| (Some(index) != winner, *miner)).collect();
-    ordered
-        .sort_unstable_by_key(|(lost, (_, aggregate))| (*lost, std::cmp::Reverse(aggregate.passed), aggregate.miner));
+    ordered.sort_unstable_by_key(|(lost, (_, aggregate))| {
+        (*lost, std::cmp::Reverse(aggregate.passed), aggregate.miner)
+    });
     let ranks = (1..).zip(ordered).map(|(rank, (_, (commit_block, aggregate)))| Ranked {
         rank,
         miner: aggregate.miner,
@@ -109,7 +111,10 @@ fn check(
     let commit_block = *registered.get(&aggregate.miner).ok_or(Ineligible::NotRegistered)?;
     let Peers::PerValidatorMean { completeness, .. } = policy.peers;
     if !aggregate.is_complete(aggregates.existing_tasks, completeness) {
-        return Err(Ineligible::Incomplete { tasks: aggregate.tasks, existing: aggregates.existing_tasks });
+        return Err(Ineligible::Incomplete {
+            tasks: aggregate.tasks,
+            existing: aggregates.existing_tasks,
+        });
     }
     let validators = aggregate.validators as usize;
     if validators < required_validators {
@@ -118,7 +123,8 @@ fn check(
     Ok(commit_block)
 }
 
-/// The index of the last rate that is at least every earlier one plus the margin. The first has no earlier one.
+/// The index of the last rate that is at least every earlier one plus the margin. The first has no
+/// earlier one.
 fn dominant<'a>(rates: impl Iterator<Item = &'a Rate>, margin: Fraction) -> Option<usize> {
     let mut best: Option<&Rate> = None;
     let mut winner = None;
@@ -165,8 +171,13 @@ mod tests {
             miners: miners.iter().map(|(seed, passed, _)| miner(*seed, *passed, tasks)).collect(),
             ..Aggregates::default()
         };
-        let registered = miners.iter().map(|(seed, _, block)| (hotkey(*seed), block.map(BlockNumber))).collect();
-        rank(&policy, &aggregates, &registered, 1).ranks.iter().map(|ranked| ranked.miner.as_bytes()[0]).collect()
+        let registered =
+            miners.iter().map(|(seed, _, block)| (hotkey(*seed), block.map(BlockNumber))).collect();
+        rank(&policy, &aggregates, &registered, 1)
+            .ranks
+            .iter()
+            .map(|ranked| ranked.miner.as_bytes()[0])
+            .collect()
     }
 
     #[test]
@@ -187,7 +198,10 @@ mod tests {
 
     #[test]
     fn the_rest_follow_by_passes_then_hotkey() {
-        assert_eq!(ranking(&[(4, 20, Some(1)), (1, 5, Some(2)), (3, 7, Some(3)), (2, 7, Some(4))]), [4, 2, 3, 1]);
+        assert_eq!(
+            ranking(&[(4, 20, Some(1)), (1, 5, Some(2)), (3, 7, Some(3)), (2, 7, Some(4))]),
+            [4, 2, 3, 1]
+        );
     }
 
     #[test]
@@ -201,12 +215,17 @@ mod tests {
         let registered = [2, 3].map(|seed| (hotkey(seed), None)).into();
         let found = rank(&policy, &aggregates, &registered, 1);
         assert_eq!(found.winner(), Some(hotkey(3)));
-        let reasons =
-            [(hotkey(1), Ineligible::NotRegistered), (hotkey(2), Ineligible::Incomplete { tasks: 15, existing: 20 })];
+        let reasons = [
+            (hotkey(1), Ineligible::NotRegistered),
+            (hotkey(2), Ineligible::Incomplete { tasks: 15, existing: 20 }),
+        ];
         assert_eq!(found.ineligible, reasons);
         let strict = rank(&policy, &aggregates, &registered, 2);
         assert_eq!(strict.winner(), None);
-        assert_eq!(strict.ineligible[2].1, Ineligible::TooFewValidators { validators: 1, required: 2 });
+        assert_eq!(
+            strict.ineligible[2].1,
+            Ineligible::TooFewValidators { validators: 1, required: 2 }
+        );
     }
 
     proptest! {

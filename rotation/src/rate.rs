@@ -1,9 +1,10 @@
 //! Pass rates as exact fractions.
 //!
-//! Every validator compares the same rates, so no float may come near them: 3/20 against 2/20 + 1/20 is a tie in
-//! arithmetic and not one in IEEE 754. A mean over validators has the least common multiple of their counts below the
-//! line. Those counts sum to at most the window, so for 100 tasks it stays below 232 792 560 (Landau's function) and
-//! machine words do; larger ones are kept as big numbers.
+//! Every validator compares the same rates, so no float may come near them: 3/20 against 2/20 +
+//! 1/20 is a tie in arithmetic and not one in IEEE 754. A mean over validators has the least common
+//! multiple of their counts below the line. Those counts sum to at most the window, so for 100
+//! tasks it stays below 232 792 560 (Landau's function) and machine words do; larger ones are kept
+//! as big numbers.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -49,15 +50,18 @@ impl Rate {
     #[must_use]
     pub fn beats(&self, other: &Self, margin: Fraction) -> bool {
         self.beats_in_words(other, margin).unwrap_or_else(|| {
-            let margin = BigRational::new(margin.numerator.into(), margin.denominator.max(1).into());
+            let margin =
+                BigRational::new(margin.numerator.into(), margin.denominator.max(1).into());
             self.to_big() >= other.to_big() + margin
         })
     }
 
     /// `a/b ≥ c/d + n/m`, multiplied out; `None` where a product does not fit.
     fn beats_in_words(&self, other: &Self, margin: Fraction) -> Option<bool> {
-        let (Repr::Words { numerator: a, denominator: b }, Repr::Words { numerator: c, denominator: d }) =
-            (&self.0, &other.0)
+        let (
+            Repr::Words { numerator: a, denominator: b },
+            Repr::Words { numerator: c, denominator: d },
+        ) = (&self.0, &other.0)
         else {
             return None;
         };
@@ -98,9 +102,10 @@ impl Rate {
 impl Ord for Rate {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            (Repr::Words { numerator: a, denominator: b }, Repr::Words { numerator: c, denominator: d }) => {
-                (u128::from(*a) * u128::from(*d)).cmp(&(u128::from(*c) * u128::from(*b)))
-            }
+            (
+                Repr::Words { numerator: a, denominator: b },
+                Repr::Words { numerator: c, denominator: d },
+            ) => (u128::from(*a) * u128::from(*d)).cmp(&(u128::from(*c) * u128::from(*b))),
             _ => self.to_big().cmp(&other.to_big()),
         }
     }
@@ -131,15 +136,15 @@ impl fmt::Debug for Rate {
 /// Means of shares. Keeps its working memory from one miner to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Mean {
-    /// At index `evaluated`, the passes of all shares with that count: equal denominators are added before any greatest
-    /// common divisor is looked for.
+    /// At index `evaluated`, the passes of all shares with that count: equal denominators are added
+    /// before any greatest common divisor is looked for.
     passed_by_count: Vec<u64>,
     counts: Vec<u32>,
 }
 
 impl Mean {
-    /// The mean of `passed / evaluated` over the shares, each weighing the same; zero for none. No share may have
-    /// evaluated nothing.
+    /// The mean of `passed / evaluated` over the shares, each weighing the same; zero for none. No
+    /// share may have evaluated nothing.
     pub(crate) fn of(&mut self, shares: impl IntoIterator<Item = Share>) -> Rate {
         let mut number: u64 = 0;
         for Share { passed, evaluated } in shares {
@@ -147,8 +152,8 @@ impl Mean {
             if self.passed_by_count.len() <= slot {
                 self.passed_by_count.resize(slot + 1, 0);
             }
-            // Counts are listed once: a slot is empty before its first share, save one that passed nothing, and listing
-            // that twice adds zero.
+            // Counts are listed once: a slot is empty before its first share, save one that passed
+            // nothing, and listing that twice adds zero.
             if self.passed_by_count[slot] == 0 {
                 self.counts.push(evaluated);
             }
@@ -158,7 +163,9 @@ impl Mean {
         let sums: Vec<(u64, u64)> = self
             .counts
             .drain(..)
-            .map(|count| (std::mem::take(&mut self.passed_by_count[count as usize]), u64::from(count)))
+            .map(|count| {
+                (std::mem::take(&mut self.passed_by_count[count as usize]), u64::from(count))
+            })
             .filter(|(passed, _)| *passed > 0)
             .collect();
         mean_in_words(&sums, number).unwrap_or_else(|| mean_in_big_numbers(&sums, number))
@@ -227,8 +234,9 @@ mod tests {
     }
 
     fn shares() -> impl Strategy<Value = Vec<Share>> {
-        let one =
-            (1u32..200).prop_flat_map(|evaluated| (0..=evaluated).prop_map(move |passed| share(passed, evaluated)));
+        let one = (1u32..200).prop_flat_map(|evaluated| {
+            (0..=evaluated).prop_map(move |passed| share(passed, evaluated))
+        });
         prop::collection::vec(one, 1..40)
     }
 

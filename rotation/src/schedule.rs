@@ -23,12 +23,15 @@ pub struct Turn {
 }
 
 impl<'a> Schedule<'a> {
-    /// The rotation of `allowlist`. Without a configured grace period (none, or zero blocks) it is half of the interval,
-    /// at least one block.
+    /// The rotation of `allowlist`. Without a configured grace period (none, or zero blocks) it is
+    /// half of the interval, at least one block.
     #[must_use]
     pub fn new(allowlist: &'a Allowlist, configured_grace: Option<u64>) -> Self {
         let default = (allowlist.interval() / 2).max(1);
-        Self { allowlist, grace_blocks: configured_grace.filter(|grace| *grace > 0).unwrap_or(default) }
+        Self {
+            allowlist,
+            grace_blocks: configured_grace.filter(|grace| *grace > 0).unwrap_or(default),
+        }
     }
 
     /// The list behind the rotation.
@@ -67,7 +70,8 @@ impl<'a> Schedule<'a> {
         self.step_after(block.0 % self.allowlist.interval())
     }
 
-    /// Whose turn it is at `block`; `None` for an empty list. Once the primary has produced, it stays the primary's task.
+    /// Whose turn it is at `block`; `None` for an empty list. Once the primary has produced, it
+    /// stays the primary's task.
     #[must_use]
     pub fn turn(&self, block: BlockNumber, primary_produced: bool) -> Option<Turn> {
         let task_id = self.task_at(block);
@@ -75,8 +79,8 @@ impl<'a> Schedule<'a> {
         Some(Turn { task_id, producer: self.producer_at(task_id, failover_step)?, failover_step })
     }
 
-    /// The producers of a task in order: the primary, then those whose step the grace period lets come before the task
-    /// ends. Nobody else's file counts.
+    /// The producers of a task in order: the primary, then those whose step the grace period lets
+    /// come before the task ends. Nobody else's file counts.
     pub fn producers(&self, task_id: TaskId) -> impl Iterator<Item = Hotkey> + use<'a> {
         let schedule = *self;
         (0..=self.last_step()).filter_map(move |step| schedule.producer_at(task_id, step))
@@ -105,7 +109,9 @@ impl<'a> Schedule<'a> {
         if validators.is_empty() {
             return None;
         }
-        validators.get((first_position(task_id, validators.len()) + step) % validators.len()).copied()
+        validators
+            .get((first_position(task_id, validators.len()) + step) % validators.len())
+            .copied()
     }
 }
 
@@ -127,7 +133,10 @@ mod tests {
     fn a_step_that_the_grace_period_cannot_reach_is_not_scheduled() {
         let list = allowlist(100, 5);
         let half = Schedule::new(&list, None);
-        assert_eq!(half.producers(TaskId(4)).collect::<Vec<_>>(), [list.validators()[4], list.validators()[0]]);
+        assert_eq!(
+            half.producers(TaskId(4)).collect::<Vec<_>>(),
+            [list.validators()[4], list.validators()[0]]
+        );
         assert_eq!(half.step_of(TaskId(4), &list.validators()[1]), None);
         let short = Schedule::new(&list, Some(10));
         assert_eq!(short.producers(TaskId(4)).count(), 5);

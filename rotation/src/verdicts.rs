@@ -4,14 +4,16 @@ use leoma_protocol::verdict::VerifiedVerdict;
 use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey};
 
 /// One producer's verdicts on one task, from a file whose signatures and binding were checked
-/// ([`leoma_protocol::verdict::verify`]). Keep these rather than the files: they are 33 bytes a miner.
+/// ([`leoma_protocol::verdict::verify`]). Keep these rather than the files: they are 33 bytes a
+/// miner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskVerdicts {
     /// Task and producer.
     pub id: FileId,
     /// The file's identity.
     pub digest: Digest,
-    /// The block in which it says it was signed; 0 in a file of the Python implementation, which does not say.
+    /// The block in which it says it was signed; 0 in a file of the Python implementation, which
+    /// does not say.
     pub signed_at: BlockNumber,
     /// Sorted by miner, no miner twice.
     verdicts: Vec<Verdict>,
@@ -27,7 +29,8 @@ pub struct Verdict {
 }
 
 impl TaskVerdicts {
-    /// Verdicts in any order, signed in block 0. A miner that is named twice passed only if it passed each time.
+    /// Verdicts in any order, signed in block 0. A miner that is named twice passed only if it
+    /// passed each time.
     #[must_use]
     pub fn new(id: FileId, digest: Digest, mut verdicts: Vec<Verdict>) -> Self {
         verdicts.sort_unstable_by_key(|verdict| (verdict.miner, verdict.passed));
@@ -45,10 +48,15 @@ impl TaskVerdicts {
 
 impl From<&VerifiedVerdict> for TaskVerdicts {
     fn from(file: &VerifiedVerdict) -> Self {
-        let verdict =
-            |entry: &leoma_protocol::verdict::VerdictEntry| Verdict { miner: entry.hotkey, passed: entry.passed };
+        let verdict = |entry: &leoma_protocol::verdict::VerdictEntry| Verdict {
+            miner: entry.hotkey,
+            passed: entry.passed,
+        };
         let signed_at = file.envelope.as_ref().map_or(BlockNumber(0), |envelope| envelope.block);
-        Self { signed_at, ..Self::new(file.id, file.digest, file.entries.iter().map(verdict).collect()) }
+        Self {
+            signed_at,
+            ..Self::new(file.id, file.digest, file.entries.iter().map(verdict).collect())
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //! | expected | files are missing, and the last winner is known | 1.0 on the last winner's slot at the epoch block, or on the burn uid where it has none |
 //! | unknown | the chain cannot be read, or files are missing and no winner is remembered | none |
 //!
-//! Only hotkeys are remembered from one epoch to the next. A slot that was a winner's yesterday may be a stranger's today.
+//! Only hotkeys are remembered from one epoch to the next. A slot that was a winner's yesterday may
+//! be a stranger's today.
 
 use leoma_protocol::{BlockNumber, ConsensusParams, Hotkey, Uid};
 
@@ -23,8 +24,8 @@ pub struct Readable {
 }
 
 impl Readable {
-    /// As many as a miner needs to be ranked: the share of distinct validators, rounded up and at least one. A winner
-    /// found from fewer could not stand before the others' gate.
+    /// As many as a miner needs to be ranked: the share of distinct validators, rounded up and at
+    /// least one. A winner found from fewer could not stand before the others' gate.
     #[must_use]
     pub fn required(&self, params: &ConsensusParams) -> usize {
         share_rounded_up(self.listed, params.distinct_validators).max(1)
@@ -153,7 +154,9 @@ impl Decision {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Known { reason, .. } | Self::Expected { reason, .. } | Self::Unknown { reason } => *reason,
+            Self::Known { reason, .. }
+            | Self::Expected { reason, .. }
+            | Self::Unknown { reason } => *reason,
         }
     }
 
@@ -167,7 +170,8 @@ impl Decision {
         }
     }
 
-    /// The hotkey to remember as the last winner. Only what is known is remembered; `None` leaves the memory as it is.
+    /// The hotkey to remember as the last winner. Only what is known is remembered; `None` leaves
+    /// the memory as it is.
     #[must_use]
     pub const fn winner_to_remember(&self) -> Option<Hotkey> {
         match self {
@@ -177,7 +181,8 @@ impl Decision {
     }
 }
 
-/// Decides an epoch's weights. `burn_uid` is the slot of the subnet owner's hotkey at the epoch block, usually 0.
+/// Decides an epoch's weights. `burn_uid` is the slot of the subnet owner's hotkey at the epoch
+/// block, usually 0.
 pub fn decide_weights(
     params: &ConsensusParams,
     view: &EpochView<'_>,
@@ -192,13 +197,20 @@ pub fn decide_weights(
     };
     if let Some(reason) = why_uncertain(params, outcome, files) {
         return match last_winner {
-            Some(hotkey) => Decision::Expected { target: resolve(hotkey, snapshot, burn_uid), reason },
+            Some(hotkey) => {
+                Decision::Expected { target: resolve(hotkey, snapshot, burn_uid), reason }
+            }
             None => Decision::Unknown { reason },
         };
     }
     match outcome.winner {
-        Some(winner) => Decision::Known { target: resolve(winner.hotkey, snapshot, burn_uid), reason: Reason::Won },
-        None => Decision::Known { target: Target::Burn { uid: burn_uid }, reason: Reason::NoneEligible },
+        Some(winner) => Decision::Known {
+            target: resolve(winner.hotkey, snapshot, burn_uid),
+            reason: Reason::Won,
+        },
+        None => {
+            Decision::Known { target: Target::Burn { uid: burn_uid }, reason: Reason::NoneEligible }
+        }
     }
 }
 
@@ -207,12 +219,14 @@ fn why_uncertain(params: &ConsensusParams, outcome: &Outcome, files: Readable) -
     if files.readable < required {
         return Some(Reason::TooFewReadable { readable: files.readable, required });
     }
-    (!outcome.missing.is_empty()).then_some(Reason::MissingCertified { files: outcome.missing.len() })
+    (!outcome.missing.is_empty())
+        .then_some(Reason::MissingCertified { files: outcome.missing.len() })
 }
 
-/// The hotkey's slot in the snapshot. A miner that is gone gets nothing: leaving its weight in place would pay whoever has
-/// its slot now.
+/// The hotkey's slot in the snapshot. A miner that is gone gets nothing: leaving its weight in
+/// place would pay whoever has its slot now.
 fn resolve(hotkey: Hotkey, snapshot: &EpochSnapshot, burn_uid: Uid) -> Target {
-    let slots = snapshot.miners.iter().filter(|miner| miner.hotkey == hotkey).map(|miner| miner.uid);
+    let slots =
+        snapshot.miners.iter().filter(|miner| miner.hotkey == hotkey).map(|miner| miner.uid);
     slots.min().map_or(Target::Burn { uid: burn_uid }, |uid| Target::Miner { hotkey, uid })
 }

@@ -1,8 +1,8 @@
 //! The window: the tasks that a winner is judged on, and which file speaks for each of them.
 //!
-//! Three steps. [`WindowRange::check_signed`] leaves files to a later epoch that not everybody may have yet;
-//! [`canonical_files`] picks one of the others a task; [`Window::select`] takes the newest settled tasks of those. A file that
-//! counts for nothing is named together with the reason.
+//! Three steps. [`WindowRange::check_signed`] leaves files to a later epoch that not everybody may
+//! have yet; [`canonical_files`] picks one of the others a task; [`Window::select`] takes the
+//! newest settled tasks of those. A file that counts for nothing is named together with the reason.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -91,10 +91,12 @@ pub struct Canonical {
     pub left_out: Vec<(FileId, LeftOut)>,
 }
 
-/// Picks the file that speaks for each task: a certified one before others, then the earliest scheduled producer's.
+/// Picks the file that speaks for each task: a certified one before others, then the earliest
+/// scheduled producer's.
 ///
-/// Files may come in any order and repeatedly. All files of an equivocator are left out. A certified file that is not
-/// among `files` still stands for its task: validators that hold it would otherwise see another window than we do.
+/// Files may come in any order and repeatedly. All files of an equivocator are left out. A
+/// certified file that is not among `files` still stands for its task: validators that hold it
+/// would otherwise see another window than we do.
 #[must_use]
 pub fn canonical_files(
     params: &ConsensusParams,
@@ -107,18 +109,26 @@ pub fn canonical_files(
     let mut candidates = Vec::with_capacity(files.len());
     for (file, held) in one_file_a_place(files, certificates, &mut left_out) {
         match admit(params, history, &file, equivocators) {
-            Ok(step) => candidates.push(Candidate { certified: certificates.get(&file).is_some(), step, file, held }),
+            Ok(step) => candidates.push(Candidate {
+                certified: certificates.get(&file).is_some(),
+                step,
+                file,
+                held,
+            }),
             Err(reason) => left_out.push((file, reason)),
         }
     }
-    candidates
-        .sort_unstable_by_key(|candidate| (Reverse(candidate.file.task_id), !candidate.certified, candidate.step));
+    candidates.sort_unstable_by_key(|candidate| {
+        (Reverse(candidate.file.task_id), !candidate.certified, candidate.step)
+    });
     let mut canonical = Vec::new();
     for of_task in candidates.chunk_by(|a, b| a.file.task_id == b.file.task_id) {
         let first = &of_task[0];
         canonical.push(CanonicalFile { id: first.file, held: first.held });
         let others = of_task[1..].iter().filter(|candidate| candidate.held.is_some());
-        left_out.extend(others.map(|other| (other.file, LeftOut::Superseded { by: first.file.producer })));
+        left_out.extend(
+            others.map(|other| (other.file, LeftOut::Superseded { by: first.file.producer })),
+        );
     }
     Canonical { files: canonical, left_out }
 }
@@ -130,7 +140,8 @@ struct Candidate {
     held: Option<usize>,
 }
 
-/// Each (task, producer) once, with the index of the file to use: the certified one where there is one, else the only one.
+/// Each (task, producer) once, with the index of the file to use: the certified one where there is
+/// one, else the only one.
 fn one_file_a_place(
     files: &[HeldFile],
     certificates: &Certificates,
@@ -144,17 +155,22 @@ fn one_file_a_place(
         let id = files[same_place[0]].id;
         match (certificates.get(&id), same_place) {
             (Some(certified), _) => {
-                let (ours, others): (Vec<_>, Vec<_>) =
-                    same_place.iter().partition(|index: &&usize| files[**index].digest == certified);
+                let (ours, others): (Vec<_>, Vec<_>) = same_place
+                    .iter()
+                    .partition(|index: &&usize| files[**index].digest == certified);
                 places.extend(ours.first().map(|index| (id, Some(*index))));
-                left_out.extend(others.iter().map(|_| (id, LeftOut::NotTheCertified { certified })));
+                left_out
+                    .extend(others.iter().map(|_| (id, LeftOut::NotTheCertified { certified })));
             }
             (None, [index]) => places.push((id, Some(*index))),
-            (None, conflicting) => left_out.extend(conflicting.iter().map(|_| (id, LeftOut::Conflicting))),
+            (None, conflicting) => {
+                left_out.extend(conflicting.iter().map(|_| (id, LeftOut::Conflicting)))
+            }
         }
     }
     let held: BTreeSet<FileId> = places.iter().map(|(id, _)| *id).collect();
-    places.extend(certificates.iter().filter(|(id, _)| !held.contains(id)).map(|(id, _)| (id, None)));
+    places
+        .extend(certificates.iter().filter(|(id, _)| !held.contains(id)).map(|(id, _)| (id, None)));
     places
 }
 
@@ -176,8 +192,8 @@ fn admit(
     Ok(step)
 }
 
-/// Which tasks an epoch block looks at. Tasks are compared by their blocks, so that a change of the interval shifts
-/// nothing.
+/// Which tasks an epoch block looks at. Tasks are compared by their blocks, so that a change of the
+/// interval shifts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowRange {
     /// Last start block of a settled task; `None` when none has settled.
@@ -189,31 +205,41 @@ pub struct WindowRange {
 }
 
 impl WindowRange {
-    /// The range at `epoch_block`, which need not be a multiple of anything. The settle margin counts task numbers back
-    /// from the task of the epoch block, produced or not. A lookback of zero blocks is no limit; one that begins inside a
-    /// task includes that task.
+    /// The range at `epoch_block`, which need not be a multiple of anything. The settle margin
+    /// counts task numbers back from the task of the epoch block, produced or not. A lookback of
+    /// zero blocks is no limit; one that begins inside a task includes that task.
     #[must_use]
-    pub fn new(params: &ConsensusParams, history: &AllowlistHistory, epoch_block: BlockNumber) -> Self {
+    pub fn new(
+        params: &ConsensusParams,
+        history: &AllowlistHistory,
+        epoch_block: BlockNumber,
+    ) -> Self {
         let interval = history.at_block(epoch_block).map(|entry| entry.allowlist.interval());
         let settled_until = interval.and_then(|interval| {
             let newest = (epoch_block.0 / interval).checked_sub(params.settle_margin)?;
             newest.checked_mul(interval)
         });
         let limited = params.lookback_blocks > 0;
-        let ends_after = limited.then(|| epoch_block.0.checked_sub(params.lookback_blocks)).flatten();
+        let ends_after =
+            limited.then(|| epoch_block.0.checked_sub(params.lookback_blocks)).flatten();
         let share = params.spread;
-        let spread =
-            interval.unwrap_or_default().saturating_mul(share.numerator.into()) / u64::from(share.denominator.max(1));
+        let spread = interval.unwrap_or_default().saturating_mul(share.numerator.into())
+            / u64::from(share.denominator.max(1));
         Self { settled_until, ends_after, signed_until: epoch_block.0.saturating_sub(spread) }
     }
 
-    /// Whether a file that was signed in this block counts. Its task may have settled while it was made, and one that some
-    /// validators get before they compute and others after it would divide them.
+    /// Whether a file that was signed in this block counts. Its task may have settled while it was
+    /// made, and one that some validators get before they compute and others after it would divide
+    /// them.
     ///
     /// # Errors
     /// [`LeftOut::SignedLate`].
     pub fn check_signed(&self, signed_at: BlockNumber) -> Result<(), LeftOut> {
-        if signed_at.0 > self.signed_until { Err(LeftOut::SignedLate { signed_at }) } else { Ok(()) }
+        if signed_at.0 > self.signed_until {
+            Err(LeftOut::SignedLate { signed_at })
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the task lies in the range.
@@ -232,10 +258,15 @@ impl WindowRange {
         Ok(())
     }
 
-    /// The producers against whom there is evidence for a task in the range. Evidence for a task that has not settled
-    /// waits, as its files do, until every validator has had time to hear of it.
+    /// The producers against whom there is evidence for a task in the range. Evidence for a task
+    /// that has not settled waits, as its files do, until every validator has had time to hear of
+    /// it.
     #[must_use]
-    pub fn equivocators(&self, history: &AllowlistHistory, evidence: &[FileId]) -> BTreeSet<Hotkey> {
+    pub fn equivocators(
+        &self,
+        history: &AllowlistHistory,
+        evidence: &[FileId],
+    ) -> BTreeSet<Hotkey> {
         let in_range = evidence.iter().filter(|file| self.check(history, file.task_id).is_ok());
         in_range.map(|file| file.producer).collect()
     }
@@ -246,7 +277,8 @@ impl WindowRange {
 pub struct Window {
     /// The canonical files of its tasks, oldest first, all of them held.
     pub files: Vec<CanonicalFile>,
-    /// Certified files of the window that we do not hold: without them the outcome is not everybody's.
+    /// Certified files of the window that we do not hold: without them the outcome is not
+    /// everybody's.
     pub missing: Vec<FileId>,
     /// Canonical files that are not in the window.
     pub left_out: Vec<(FileId, LeftOut)>,
@@ -267,7 +299,8 @@ impl Window {
         newest_first.sort_unstable_by_key(|file| Reverse(file.id));
         for file in newest_first {
             let verdict = range.check(history, file.id.task_id);
-            let verdict = verdict.and_then(|()| places.checked_sub(1).ok_or(LeftOut::OlderThanWindow));
+            let verdict =
+                verdict.and_then(|()| places.checked_sub(1).ok_or(LeftOut::OlderThanWindow));
             match (verdict, file.held) {
                 (Ok(rest), held) => {
                     places = rest;
@@ -307,17 +340,28 @@ mod tests {
     }
 
     fn held(task: u64, producer: u8, content: &[u8]) -> HeldFile {
-        HeldFile { id: FileId { task_id: TaskId(task), producer: hotkey(producer) }, digest: Digest::of(content) }
+        HeldFile {
+            id: FileId { task_id: TaskId(task), producer: hotkey(producer) },
+            digest: Digest::of(content),
+        }
     }
 
     fn canonical(files: &[HeldFile], certificates: &Certificates) -> Canonical {
-        canonical_files(&ConsensusParams::default(), &history(4), files, certificates, &BTreeSet::new())
+        canonical_files(
+            &ConsensusParams::default(),
+            &history(4),
+            files,
+            certificates,
+            &BTreeSet::new(),
+        )
     }
 
     fn window(epoch_block: u64, tasks: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let (params, history) = (ConsensusParams::default(), history(4));
-        let files: Vec<_> = tasks.into_iter().map(|task| held(task, (task % 4) as u8, b"")).collect();
-        let canonical = canonical_files(&params, &history, &files, &Certificates::default(), &BTreeSet::new());
+        let files: Vec<_> =
+            tasks.into_iter().map(|task| held(task, (task % 4) as u8, b"")).collect();
+        let canonical =
+            canonical_files(&params, &history, &files, &Certificates::default(), &BTreeSet::new());
         let range = WindowRange::new(&params, &history, BlockNumber(epoch_block));
         let window = Window::select(&params, &history, &range, &canonical.files);
         window.files.iter().map(|file| file.id.task_id.0).collect()
@@ -325,7 +369,8 @@ mod tests {
 
     #[test]
     fn an_unscheduled_validator_cannot_claim_an_unclaimed_task() {
-        // Task 8 is validator 0's, then 1's; the grace period of half a task lets nobody else come in.
+        // Task 8 is validator 0's, then 1's; the grace period of half a task lets nobody else come
+        // in.
         let found = canonical(&[held(8, 2, b""), held(9, 200, b"")], &Certificates::default());
         assert_eq!(found.files, []);
         let reasons: Vec<_> = found.left_out.iter().map(|(_, reason)| *reason).collect();
@@ -403,7 +448,9 @@ mod tests {
         let (params, history) = (ConsensusParams::default(), history(4));
         let evidence = [held(8, 0, b"").id];
         let blamed = |block| {
-            !WindowRange::new(&params, &history, BlockNumber(block)).equivocators(&history, &evidence).is_empty()
+            !WindowRange::new(&params, &history, BlockNumber(block))
+                .equivocators(&history, &evidence)
+                .is_empty()
         };
         assert_eq!([900, 1000, 30_899, 30_900].map(blamed), [false, true, true, false]);
     }
@@ -414,6 +461,9 @@ mod tests {
         let range = WindowRange::new(&params, &history, BlockNumber(u64::MAX));
         assert_eq!(range.check(&history, TaskId(u64::MAX)), Err(LeftOut::NoAllowlist));
         assert_eq!(range.check(&history, TaskId(u64::MAX / 100)), Err(LeftOut::Unsettled));
-        assert_eq!(window(u64::MAX, [u64::MAX, u64::MAX / 100, u64::MAX / 100 - 2]), [u64::MAX / 100 - 2]);
+        assert_eq!(
+            window(u64::MAX, [u64::MAX, u64::MAX / 100, u64::MAX / 100 - 2]),
+            [u64::MAX / 100 - 2]
+        );
     }
 }

@@ -1,11 +1,12 @@
-//! Whole epochs: what must never change an outcome, and the faults of the reference that must not come back.
+//! Whole epochs: what must never change an outcome, and the faults of the reference that must not
+//! come back.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
 use leoma_rotation::weights::{Decision, EpochView, Readable, Reason, Target, decide_weights};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Ineligible, LeftOut, Miner, Outcome,
-    TaskVerdicts, Verdict, consensus,
+    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Ineligible, LeftOut,
+    Miner, Outcome, TaskVerdicts, Verdict, consensus,
 };
 use proptest::prelude::*;
 
@@ -25,15 +26,23 @@ fn history(validators: u8) -> AllowlistHistory {
 
 fn file(task: u64, producer: u8, verdicts: &[(u8, bool)]) -> TaskVerdicts {
     let id = FileId { task_id: TaskId(task), producer: hotkey(producer) };
-    let verdicts: Vec<_> =
-        verdicts.iter().map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed }).collect();
-    let content: Vec<_> =
-        verdicts.iter().flat_map(|verdict| [verdict.miner.as_bytes()[0], verdict.passed.into()]).collect();
+    let verdicts: Vec<_> = verdicts
+        .iter()
+        .map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed })
+        .collect();
+    let content: Vec<_> = verdicts
+        .iter()
+        .flat_map(|verdict| [verdict.miner.as_bytes()[0], verdict.passed.into()])
+        .collect();
     TaskVerdicts::new(id, Digest::of(&content), verdicts)
 }
 
 fn miner(seed: u8, commit_block: u64) -> Miner {
-    Miner { hotkey: hotkey(seed), uid: Uid(u16::from(seed)), commit_block: Some(BlockNumber(commit_block)) }
+    Miner {
+        hotkey: hotkey(seed),
+        uid: Uid(u16::from(seed)),
+        commit_block: Some(BlockNumber(commit_block)),
+    }
 }
 
 /// One subnet with defaults that a test changes where it matters.
@@ -53,7 +62,10 @@ impl Subnet {
         Self {
             params: ConsensusParams::default(),
             history: history(validators),
-            snapshot: EpochSnapshot { block: BlockNumber(EPOCH), miners: vec![miner(100, 10), miner(101, 20)] },
+            snapshot: EpochSnapshot {
+                block: BlockNumber(EPOCH),
+                miners: vec![miner(100, 10), miner(101, 20)],
+            },
             files,
             certificates: Certificates::default(),
             evidence: Vec::new(),
@@ -76,7 +88,8 @@ impl Subnet {
     }
 
     fn decide(&self, readable: usize, last_winner: Option<Hotkey>) -> Decision {
-        let listed = self.history.at_block(self.snapshot.block).unwrap().allowlist.validators().len();
+        let listed =
+            self.history.at_block(self.snapshot.block).unwrap().allowlist.validators().len();
         let outcome = self.outcome();
         let files = Readable { readable, listed };
         let view = EpochView::Read { snapshot: &self.snapshot, outcome: &outcome, files };
@@ -96,11 +109,15 @@ fn silence_does_not_beat_an_honest_failure() {
     let files = (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task))).collect();
     assert_eq!(Subnet::new(2, files).winner(), Some(100));
     // Were its failures left out, its rate would be 1, but the window would be incomplete for it.
-    let silent =
-        (1..=40).map(|task| file(task, (task % 2) as u8, &honest(task)[..if task.is_multiple_of(4) { 2 } else { 1 }]));
+    let silent = (1..=40).map(|task| {
+        file(task, (task % 2) as u8, &honest(task)[..if task.is_multiple_of(4) { 2 } else { 1 }])
+    });
     let subnet = Subnet::new(2, silent.collect());
     assert_eq!(subnet.winner(), Some(100));
-    assert_eq!(subnet.outcome().ineligible, [(hotkey(101), Ineligible::Incomplete { tasks: 10, existing: 40 })]);
+    assert_eq!(
+        subnet.outcome().ineligible,
+        [(hotkey(101), Ineligible::Incomplete { tasks: 10, existing: 40 })]
+    );
 }
 
 #[test]
@@ -117,7 +134,8 @@ fn a_task_whose_producer_judged_nobody_counts_against_nobody() {
 #[test]
 fn a_file_that_is_signed_as_its_epoch_begins_counts_for_nobody_until_the_next() {
     let mut files = primaries(4, 1, &[(100, true), (101, false)]);
-    // The primary of task 40 takes until block 4195; an eighth of 100 blocks is 12. Another one stepped in meanwhile.
+    // The primary of task 40 takes until block 4195; an eighth of 100 blocks is 12. Another one
+    // stepped in meanwhile.
     let mut late = files.pop().unwrap();
     late.signed_at = BlockNumber(4195);
     let mut in_time = file(40, 1, &[(100, false), (101, false)]);
@@ -126,12 +144,19 @@ fn a_file_that_is_signed_as_its_epoch_begins_counts_for_nobody_until_the_next() 
     let mut subnet = Subnet::new(4, files);
     let without = subnet.outcome();
     subnet.files.push(late.clone());
-    for certificates in [Certificates::default(), Certificates::from_iter([(late.id, late.digest)])] {
+    for certificates in [Certificates::default(), Certificates::from_iter([(late.id, late.digest)])]
+    {
         subnet.certificates = certificates;
         let with = subnet.outcome();
-        assert_eq!((&with.window, &with.ranks, &with.missing), (&without.window, &without.ranks, &without.missing));
+        assert_eq!(
+            (&with.window, &with.ranks, &with.missing),
+            (&without.window, &without.ranks, &without.missing)
+        );
         assert_eq!(with.window.last().unwrap().producer, hotkey(1));
-        assert_eq!(with.left_out, [(late.id, LeftOut::SignedLate { signed_at: BlockNumber(4195) })]);
+        assert_eq!(
+            with.left_out,
+            [(late.id, LeftOut::SignedLate { signed_at: BlockNumber(4195) })]
+        );
     }
     // Another file of the same producer does not take its place.
     let mut other = file(40, 0, &[(101, true)]);
@@ -160,9 +185,13 @@ fn an_unscheduled_validators_file_counts_for_nothing_though_nobody_else_produced
 
 #[test]
 fn two_task_numbers_settle_whether_or_not_they_were_produced() {
-    // Block 4200 is in task 42; 41 and 42 settle. Nobody produced them, so the newest produced ones stay in the window.
+    // Block 4200 is in task 42; 41 and 42 settle. Nobody produced them, so the newest produced ones
+    // stay in the window.
     let subnet = Subnet::new(2, primaries(2, 38, &[(100, true)]));
-    assert_eq!(subnet.outcome().window.iter().map(|file| file.task_id.0).collect::<Vec<_>>(), [38, 39, 40]);
+    assert_eq!(
+        subnet.outcome().window.iter().map(|file| file.task_id.0).collect::<Vec<_>>(),
+        [38, 39, 40]
+    );
 }
 
 #[test]
@@ -183,7 +212,10 @@ fn unreadable_buckets_are_not_empty_ones() {
     subnet.files = (1..=10).map(|n| file(n * 4, 0, &[(101, true)])).collect();
     let decision = subnet.decide(1, Some(hotkey(100)));
     let target = Target::Miner { hotkey: hotkey(100), uid: Uid(100) };
-    assert_eq!(decision, Decision::Expected { target, reason: Reason::TooFewReadable { readable: 1, required: 2 } });
+    assert_eq!(
+        decision,
+        Decision::Expected { target, reason: Reason::TooFewReadable { readable: 1, required: 2 } }
+    );
     assert_eq!(decision.winner_to_remember(), None);
     assert_eq!(subnet.decide(1, None).target(), None);
     assert_eq!(subnet.decide(1, None).state(), "unknown");
@@ -193,7 +225,10 @@ fn unreadable_buckets_are_not_empty_ones() {
 fn no_eligible_miner_burns_only_when_that_is_known() {
     let subnet = Subnet::new(4, Vec::new());
     let burned = subnet.decide(4, Some(hotkey(100)));
-    assert_eq!(burned, Decision::Known { target: Target::Burn { uid: BURN }, reason: Reason::NoneEligible });
+    assert_eq!(
+        burned,
+        Decision::Known { target: Target::Burn { uid: BURN }, reason: Reason::NoneEligible }
+    );
     assert_eq!(subnet.decide(1, Some(hotkey(100))).target().unwrap().uid(), Uid(100));
 }
 
@@ -234,12 +269,21 @@ fn a_missing_certified_file_makes_the_outcome_uncertain() {
 fn tasks_before_a_change_of_the_allowlist_keep_their_producers() {
     let mut subnet = Subnet::new(2, primaries(2, 20, &[(100, true)]));
     let before = subnet.outcome().window;
-    // From task 36 on the list is validators 2 and 3: older tasks keep theirs, newer ones of the old list lose theirs.
+    // From task 36 on the list is validators 2 and 3: older tasks keep theirs, newer ones of the
+    // old list lose theirs.
     let list = Allowlist::new(INTERVAL, [hotkey(2), hotkey(3)]).unwrap();
     subnet.history.commit(BlockNumber(3510), list).unwrap();
     let outcome = subnet.outcome();
-    assert_eq!(outcome.window, before.iter().copied().filter(|file| file.task_id.0 < 36).collect::<Vec<_>>());
-    assert!(outcome.left_out.iter().all(|(file, reason)| file.task_id.0 >= 36 && *reason == LeftOut::NotListed));
+    assert_eq!(
+        outcome.window,
+        before.iter().copied().filter(|file| file.task_id.0 < 36).collect::<Vec<_>>()
+    );
+    assert!(
+        outcome
+            .left_out
+            .iter()
+            .all(|(file, reason)| file.task_id.0 >= 36 && *reason == LeftOut::NotListed)
+    );
     assert_eq!(outcome.left_out.len(), 5);
 }
 
@@ -249,15 +293,22 @@ fn a_winner_by_an_exact_tie_is_the_same_everywhere() {
     let verdicts = |task: u64| [(100, task <= 22), (101, task <= 23)];
     let files = (21..=40).map(|task| file(task, 0, &verdicts(task))).collect();
     let outcome = Subnet::new(1, files).outcome();
-    assert_eq!(outcome.ranks.iter().map(|ranked| ranked.rate.to_string()).collect::<Vec<_>>(), ["3/20", "1/10"]);
+    assert_eq!(
+        outcome.ranks.iter().map(|ranked| ranked.rate.to_string()).collect::<Vec<_>>(),
+        ["3/20", "1/10"]
+    );
     assert_eq!(outcome.winner.unwrap().hotkey, hotkey(101));
 }
 
-/// Files as a hostile or merely large subnet has them: any task, any producer, signed at any time, repeated and conflicting.
+/// Files as a hostile or merely large subnet has them: any task, any producer, signed at any time,
+/// repeated and conflicting.
 fn any_files() -> impl Strategy<Value = Vec<TaskVerdicts>> {
     let verdicts = prop::collection::vec((100u8..106, any::<bool>()), 0..6);
     prop::collection::vec((0u64..45, 0u8..7, verdicts), 0..60).prop_map(|files| {
-        files.iter().map(|(task, producer, verdicts)| signed_anywhen(file(*task, *producer, verdicts))).collect()
+        files
+            .iter()
+            .map(|(task, producer, verdicts)| signed_anywhen(file(*task, *producer, verdicts)))
+            .collect()
     })
 }
 
@@ -269,17 +320,28 @@ fn signed_anywhen(mut file: TaskVerdicts) -> TaskVerdicts {
 
 fn any_subnet() -> impl Strategy<Value = Subnet> {
     let evidence = prop::collection::vec((0u64..45, 0u8..7), 0..2);
-    (any_files(), 1u8..6, 0u64..6000, 0u64..20, evidence, prop::collection::vec(any::<prop::sample::Index>(), 0..3))
+    (
+        any_files(),
+        1u8..6,
+        0u64..6000,
+        0u64..20,
+        evidence,
+        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+    )
         .prop_map(|(files, validators, block, window_tasks, evidence, certified)| {
             let mut subnet = Subnet::new(validators, files);
             subnet.snapshot.block = BlockNumber(block);
-            subnet.snapshot.miners = (100..105).map(|seed| miner(seed, u64::from(seed % 3))).collect();
+            subnet.snapshot.miners =
+                (100..105).map(|seed| miner(seed, u64::from(seed % 3))).collect();
             // A hotkey that a hand-made snapshot lists twice.
             subnet.snapshot.miners.push(Miner { uid: Uid(200), ..miner(101, 0) });
             subnet.params.window_tasks = window_tasks as u32;
             subnet.evidence = evidence
                 .iter()
-                .map(|(task, producer)| FileId { task_id: TaskId(*task), producer: hotkey(*producer) })
+                .map(|(task, producer)| FileId {
+                    task_id: TaskId(*task),
+                    producer: hotkey(*producer),
+                })
                 .collect();
             if !subnet.files.is_empty() {
                 let certified = certified.iter().map(|index| index.get(&subnet.files));

@@ -1,17 +1,20 @@
-//! The cases that the Python implementation computed. `LEOMA_VECTORS` names another folder of the same shape.
+//! The cases that the Python implementation computed. `LEOMA_VECTORS` names another folder of the
+//! same shape.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use leoma_protocol::verdict::{Expected, verify};
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Fraction, Hotkey, Netuid, Network, TaskId, Uid};
+use leoma_protocol::{
+    BlockNumber, ConsensusParams, Digest, FileId, Fraction, Hotkey, Netuid, Network, TaskId, Uid,
+};
 use leoma_rotation::policy::{Peers, Policy, WeightRule};
 use leoma_rotation::weights::{EpochView, Readable, decide_weights};
 use leoma_rotation::window::{HeldFile, Window, WindowRange, canonical_files};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, Ranked, Schedule, TaskVerdicts,
-    Verdict, aggregate, allowlist, consensus, rank,
+    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, Ranked,
+    Schedule, TaskVerdicts, Verdict, aggregate, allowlist, consensus, rank,
 };
 use serde_json::Value;
 
@@ -19,13 +22,19 @@ use serde_json::Value;
 const FLOAT_NOISE: f64 = 1e-9;
 
 fn cases(name: &str) -> Vec<Value> {
-    // Tests run in their package's folder, whoever sets the variable stands in the workspace's, and `join` keeps an absolute
-    // path as it is. A path fixed by the compiler would be another checkout's where two share a target folder.
-    let folder = std::env::var_os("LEOMA_VECTORS").map_or_else(|| PathBuf::from("vectors"), PathBuf::from);
+    // Tests run in their package's folder, whoever sets the variable stands in the workspace's, and
+    // `join` keeps an absolute path as it is. A path fixed by the compiler would be another
+    // checkout's where two share a target folder.
+    let folder =
+        std::env::var_os("LEOMA_VECTORS").map_or_else(|| PathBuf::from("vectors"), PathBuf::from);
     let path = Path::new("..").join(folder).join(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let Value::Array(cases) = file["cases"].take() else { panic!("{}: no `cases`", path.display()) };
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut file: Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let Value::Array(cases) = file["cases"].take() else {
+        panic!("{}: no `cases`", path.display())
+    };
     assert!(!cases.is_empty(), "{}: no cases", path.display());
     cases
 }
@@ -66,7 +75,9 @@ fn block(value: &Value) -> Option<BlockNumber> {
 fn fraction(value: &Value) -> Fraction {
     let digits = value.to_string();
     let (whole, decimals) = digits.split_once('.').unwrap_or((&digits, ""));
-    let numerator = format!("{whole}{decimals}").parse().unwrap_or_else(|_| panic!("not a short decimal: {value}"));
+    let numerator = format!("{whole}{decimals}")
+        .parse()
+        .unwrap_or_else(|_| panic!("not a short decimal: {value}"));
     Fraction::new(numerator, 10u32.pow(decimals.len() as u32)).unwrap()
 }
 
@@ -76,7 +87,12 @@ fn assert_ranks(found: &[Ranked], expected: &Value, case: &str) {
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found.miner, hotkey(&expected["miner_hotkey"]), "{case}: rank {}", found.rank);
         assert_eq!(u64::from(found.rank), number(&expected["rank"]), "{case}: {}", found.miner);
-        assert_eq!(u64::from(found.passed), number(&expected["passed_count"]), "{case}: {}", found.miner);
+        assert_eq!(
+            u64::from(found.passed),
+            number(&expected["passed_count"]),
+            "{case}: {}",
+            found.miner
+        );
         assert_eq!(found.commit_block, block(&expected["block"]), "{case}: {}", found.miner);
         assert_near(found.rate.to_f64(), &expected["pass_rate"], case);
     }
@@ -102,7 +118,12 @@ fn allowlists_have_pythons_bytes_and_hash() {
 #[test]
 fn commitments_are_read_as_python_reads_them() {
     for case in cases("allowlist_commitment.json") {
-        assert_eq!(allowlist::committed_hash(text(&case["text"])), case["digest"].as_str(), "{:?}", case["text"]);
+        assert_eq!(
+            allowlist::committed_hash(text(&case["text"])),
+            case["digest"].as_str(),
+            "{:?}",
+            case["text"]
+        );
     }
 }
 
@@ -114,11 +135,20 @@ fn turns_are_pythons() {
         let head = BlockNumber(number(&case["block"]));
         assert_eq!(schedule.task_at(head).0, number(&case["task_id"]), "case {index}");
         assert_eq!(schedule.grace_blocks(), number(&case["grace_blocks"]), "case {index}");
-        let shown = |hotkey: Option<Hotkey>| hotkey.map_or(Value::Null, |hotkey| hotkey.to_string().into());
-        assert_eq!(shown(schedule.primary(schedule.task_at(head))), case["primary"], "case {index}");
+        let shown =
+            |hotkey: Option<Hotkey>| hotkey.map_or(Value::Null, |hotkey| hotkey.to_string().into());
+        assert_eq!(
+            shown(schedule.primary(schedule.task_at(head))),
+            case["primary"],
+            "case {index}"
+        );
         let turn = schedule.turn(head, case["primary_produced"].as_bool().unwrap());
         assert_eq!(shown(turn.map(|turn| turn.producer)), case["sampler"], "case {index}");
-        assert_eq!(turn.map_or(0, |turn| turn.failover_step) as u64, number(&case["failover_step"]), "case {index}");
+        assert_eq!(
+            turn.map_or(0, |turn| turn.failover_step) as u64,
+            number(&case["failover_step"]),
+            "case {index}"
+        );
     }
 }
 
@@ -143,8 +173,10 @@ fn windows_are_pythons() {
             .map(|id| HeldFile { id, digest: Digest::default() })
             .collect();
 
-        let canonical = canonical_files(&params, &history, &held, &Certificates::default(), &BTreeSet::new());
-        let found: BTreeMap<_, _> = canonical.files.iter().map(|file| (file.id.task_id, file.id.producer)).collect();
+        let canonical =
+            canonical_files(&params, &history, &held, &Certificates::default(), &BTreeSet::new());
+        let found: BTreeMap<_, _> =
+            canonical.files.iter().map(|file| (file.id.task_id, file.id.producer)).collect();
         let expected: BTreeMap<TaskId, Hotkey> = object(&case["canonical"])
             .iter()
             .map(|(task, producer)| (task.parse().unwrap(), hotkey(producer)))
@@ -171,22 +203,39 @@ fn aggregates_winners_and_ranks_are_pythons() {
         for verdict in array(&case["verdicts"]) {
             let id = FileId { task_id: TaskId(number(&verdict[1])), producer: hotkey(&verdict[0]) };
             if window.contains(&id.task_id) {
-                let verdict = Verdict { miner: hotkey(&verdict[2]), passed: verdict[3].as_bool().unwrap() };
+                let verdict =
+                    Verdict { miner: hotkey(&verdict[2]), passed: verdict[3].as_bool().unwrap() };
                 by_file.entry(id).or_default().push(verdict);
             }
         }
-        let files: Vec<_> =
-            by_file.into_iter().map(|(id, verdicts)| TaskVerdicts::new(id, Digest::default(), verdicts)).collect();
+        let files: Vec<_> = by_file
+            .into_iter()
+            .map(|(id, verdicts)| TaskVerdicts::new(id, Digest::default(), verdicts))
+            .collect();
         let found = aggregate(&files.iter().collect::<Vec<_>>());
 
         let expected = object(&case["aggregates"]);
         assert_eq!(found.miners.len(), expected.len(), "{name}");
         for miner in &found.miners {
             let expected = &expected[&miner.miner.to_string()];
-            assert_eq!(u64::from(miner.passed), number(&expected["passed"]), "{name}: {}", miner.miner);
-            assert_eq!(u64::from(miner.evaluated), number(&expected["evaluated"]), "{name}: {}", miner.miner);
+            assert_eq!(
+                u64::from(miner.passed),
+                number(&expected["passed"]),
+                "{name}: {}",
+                miner.miner
+            );
+            assert_eq!(
+                u64::from(miner.evaluated),
+                number(&expected["evaluated"]),
+                "{name}: {}",
+                miner.miner
+            );
             assert_near(miner.rate.to_f64(), &expected["pass_rate"], &name);
-            assert_near(miner.completeness(found.existing_tasks).to_f64(), &expected["completeness"], &name);
+            assert_near(
+                miner.completeness(found.existing_tasks).to_f64(),
+                &expected["completeness"],
+                &name,
+            );
             let rates = object(&expected["per_validator_rate"]);
             assert_eq!(found.tallies_of(miner).count(), rates.len(), "{name}: {}", miner.miner);
             for tally in found.tallies_of(miner) {
@@ -199,21 +248,30 @@ fn aggregates_winners_and_ranks_are_pythons() {
                 completeness: fraction(&case["completeness_threshold"]),
                 min_validators: ConsensusParams::default().distinct_validators,
             },
-            weights: WeightRule::WinnerTakeAll { dominance: fraction(&case["dominance_threshold"]) },
+            weights: WeightRule::WinnerTakeAll {
+                dominance: fraction(&case["dominance_threshold"]),
+            },
             ..Policy::video(&ConsensusParams::default())
         };
-        // These cases know no metagraph: every miner is registered, one without a commit block is `None`.
+        // These cases know no metagraph: every miner is registered, one without a commit block is
+        // `None`.
         let blocks = object(&case["commit_blocks"]);
         let commit_block = |miner: &Hotkey| blocks.get(&miner.to_string()).and_then(block);
-        let registered = found.miners.iter().map(|miner| (miner.miner, commit_block(&miner.miner))).collect();
-        let ranking = rank(&policy, &found, &registered, number(&case["min_distinct_validators"]) as usize);
-        assert_eq!(ranking.winner().map(|winner| winner.to_string()).as_deref(), case["winner"].as_str(), "{name}");
+        let registered =
+            found.miners.iter().map(|miner| (miner.miner, commit_block(&miner.miner))).collect();
+        let ranking =
+            rank(&policy, &found, &registered, number(&case["min_distinct_validators"]) as usize);
+        assert_eq!(
+            ranking.winner().map(|winner| winner.to_string()).as_deref(),
+            case["winner"].as_str(),
+            "{name}"
+        );
         assert_ranks(&ranking.ranks, &case["ranks"], &name);
     }
 }
 
-/// The producer and task of `{bucket's validator}/{task}/evaluation_results/{validator}.json`; `None` for a file that lies
-/// where no reader looks.
+/// The producer and task of `{bucket's validator}/{task}/evaluation_results/{validator}.json`;
+/// `None` for a file that lies where no reader looks.
 fn file_id(key: &str) -> Option<FileId> {
     let [bucket, task, "evaluation_results", name] = key.split('/').collect::<Vec<_>>()[..] else {
         return None;
@@ -231,7 +289,9 @@ fn whole_epochs_are_pythons() {
         let name = format!("case {index}");
         let validators = hotkeys(&case["validators"]);
         let listed = validators.len();
-        let history = AllowlistHistory::since_genesis(Allowlist::new(number(&case["interval"]), validators).unwrap());
+        let history = AllowlistHistory::since_genesis(
+            Allowlist::new(number(&case["interval"]), validators).unwrap(),
+        );
         let mut files = Vec::new();
         for (key, content) in object(&case["files"]) {
             let Some(id) = file_id(key) else { continue };
@@ -250,7 +310,10 @@ fn whole_epochs_are_pythons() {
             uid: Uid(number(&miner["uid"]) as u16),
             commit_block: block(&miner["commit_block"]),
         });
-        let snapshot = EpochSnapshot { block: BlockNumber(number(&case["epoch_block"])), miners: miners.collect() };
+        let snapshot = EpochSnapshot {
+            block: BlockNumber(number(&case["epoch_block"])),
+            miners: miners.collect(),
+        };
         let outcome = consensus(&ConsensusInput {
             params: &params,
             history: &history,
@@ -265,10 +328,17 @@ fn whole_epochs_are_pythons() {
         assert_ranks(&outcome.ranks, &case["ranks"], &name);
         let winner = outcome.winner.map(|winner| winner.hotkey.to_string());
         assert_eq!(winner.as_deref(), case["winner_hotkey"].as_str(), "{name}");
-        let view =
-            EpochView::Read { snapshot: &snapshot, outcome: &outcome, files: Readable { readable: listed, listed } };
+        let view = EpochView::Read {
+            snapshot: &snapshot,
+            outcome: &outcome,
+            files: Readable { readable: listed, listed },
+        };
         let decision = decide_weights(&params, &view, None, Uid(0));
-        assert_eq!(u64::from(decision.target().unwrap().uid().0), number(&case["winner_uid"]), "{name}");
+        assert_eq!(
+            u64::from(decision.target().unwrap().uid().0),
+            number(&case["winner_uid"]),
+            "{name}"
+        );
     }
     println!("{counted} files counted, {refused} refused");
     assert!(counted > 0, "not one file was accepted");

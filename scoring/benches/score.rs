@@ -1,4 +1,5 @@
-//! What one answer costs on this machine's CPU, step by step. `references/bench_peers.py` times what others offer.
+//! What one answer costs on this machine's CPU, step by step. `references/bench_peers.py` times
+//! what others offer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "benchmark")]
 
@@ -39,7 +40,9 @@ fn answer(criterion: &mut Criterion) {
     println!("peak memory of one source and one answer: {} MiB", peak_memory());
     let mut group = criterion.benchmark_group("answer of 81 frames, 832x480");
     group.sample_size(10);
-    group.bench_function("decode", |bencher| bencher.iter(|| decode(&ffmpeg, &answer, &Limits::ANSWER).unwrap()));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| decode(&ffmpeg, &answer, &Limits::ANSWER).unwrap())
+    });
     group.bench_function("all metrics", |bencher| {
         bencher.iter_batched(
             || clip.clone(),
@@ -50,11 +53,18 @@ fn answer(criterion: &mut Criterion) {
     group.bench_function("decode and all metrics", |bencher| {
         bencher.iter(|| scorer.score(&reference, &answer).unwrap());
     });
-    group.bench_function("source, once per task", |bencher| bencher.iter(|| scorer.reference(&source).unwrap()));
+    group.bench_function("source, once per task", |bencher| {
+        bencher.iter(|| scorer.reference(&source).unwrap())
+    });
     group.finish();
 }
 
-fn metrics<'a, K: Kernels<'a>>(criterion: &mut Criterion, name: &str, kernels: &K, clips: [&'a Clip; 2]) {
+fn metrics<'a, K: Kernels<'a>>(
+    criterion: &mut Criterion,
+    name: &str,
+    kernels: &K,
+    clips: [&'a Clip; 2],
+) {
     let (height, width) = (clips[0].height(), clips[0].width());
     let [left, right] = clips.map(|clip| kernels.pictures(&planes(clip), height, width));
     let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
@@ -75,7 +85,9 @@ fn metrics<'a, K: Kernels<'a>>(criterion: &mut Criterion, name: &str, kernels: &
     time("noise", &|| drop(black_box(kernels.noise_sigma(&left))));
     time("blockiness", &|| drop(black_box(kernels.blockiness(&left))));
     time("optical flow, half size", &|| drop(black_box(kernels.flow(&half, 4))));
-    time("warping error, half size", &|| drop(black_box(kernels.warping_error(&half, &flow, &everywhere, 4))));
+    time("warping error, half size", &|| {
+        drop(black_box(kernels.warping_error(&half, &flow, &everywhere, 4)))
+    });
     time("replay, half size", &|| drop(black_box(kernels.detail_correlation(&half, &other_half))));
     time("camera", &|| drop(black_box(kernels.camera(&flow))));
     group.finish();
@@ -85,10 +97,16 @@ fn kernels(criterion: &mut Criterion) {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();
     let source = decode(&ffmpeg, &studio.scene("source.mp4"), &Limits::ANSWER).unwrap();
-    let answer = decode(&ffmpeg, &studio.copy("answer.mp4", "source.mp4", "null"), &Limits::ANSWER).unwrap();
+    let answer =
+        decode(&ffmpeg, &studio.copy("answer.mp4", "source.mp4", "null"), &Limits::ANSWER).unwrap();
     metrics(criterion, "fused loops, 81 frames", &Host, [&answer, &source]);
     // The tensors take several times as long; a name on the command line picks them.
-    metrics(criterion, "burn flex, 81 frames", &Tensors::<Flex>::new(Default::default()), [&answer, &source]);
+    metrics(
+        criterion,
+        "burn flex, 81 frames",
+        &Tensors::<Flex>::new(Default::default()),
+        [&answer, &source],
+    );
 }
 
 fn copies(criterion: &mut Criterion) {

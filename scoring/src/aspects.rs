@@ -1,8 +1,9 @@
 //! The six aspects of an answer, from 0 to 100 in tenths.
 //!
-//! The reference is the task's source clip, which shows what the prompt describes. An aspect is the least of its parts, not
-//! their mean: a video that flashes is not made consistent by being sharp. A part is one measure through one
-//! [`Ramp`](crate::Ramp), so a worse measure never gives more points.
+//! The reference is the task's source clip, which shows what the prompt describes. An aspect is the
+//! least of its parts, not their mean: a video that flashes is not made consistent by being sharp.
+//! A part is one measure through one [`Ramp`](crate::Ramp), so a worse measure never gives more
+//! points.
 //!
 //! | aspect | parts |
 //! |---|---|
@@ -13,8 +14,8 @@
 //! | visual quality | sharpness, noise and block edges against the source |
 //! | camera and composition | the camera's motion against the source's |
 //!
-//! Nothing here compares pixel with pixel after the first frame: a model that lets a wave break two pixels aside has done
-//! what was asked for.
+//! Nothing here compares pixel with pixel after the first frame: a model that lets a wave break two
+//! pixels aside has done what was asked for.
 
 use crate::judge::JudgeAnswer;
 use crate::measures::Measures;
@@ -22,7 +23,8 @@ use crate::policy::{AspectPolicy, Ramp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Points from 0 to 100, in tenths, so that every validator writes the same number for nearly the same measurement.
+/// Points from 0 to 100, in tenths, so that every validator writes the same number for nearly the
+/// same measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Score(u16);
 
@@ -117,8 +119,9 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
         (4, "blockiness", m.blockiness, p.blockiness),
         (5, "camera_error", m.camera_error, p.camera_error),
     ];
-    // A model that reads the prompt sees what is shown and not how it moves, so it joins what is measured and replaces nothing.
-    // Where it finds next to nothing of the prompt in the source either, it does not understand this prompt.
+    // A model that reads the prompt sees what is shown and not how it moves, so it joins what is
+    // measured and replaces nothing. Where it finds next to nothing of the prompt in the source
+    // either, it does not understand this prompt.
     if let (Some(answer), Some(source)) = (m.text_similarity, m.source_text_similarity)
         && source * 1000.0 >= p.text_least as f32
     {
@@ -166,8 +169,8 @@ impl Aspects {
         }
     }
 
-    /// What keeps an answer with these measures from full marks, in one line: the aspects that would not pass by
-    /// themselves, the worst first, each with all its parts that would not.
+    /// What keeps an answer with these measures from full marks, in one line: the aspects that
+    /// would not pass by themselves, the worst first, each with all its parts that would not.
     pub fn weaknesses(measures: &Measures, policy: &AspectPolicy) -> String {
         let mut weak = parts(measures, policy);
         weak.retain(|part| part.points * 10.0 < f64::from(policy.pass));
@@ -179,7 +182,10 @@ impl Aspects {
                 Some((_, line)) => *line = format!("{line} and {measured}"),
                 None => {
                     let score = Score::nearest(part.points);
-                    words.push((part.aspect, format!("{} {score} by {measured}", Self::NAMES[part.aspect])));
+                    words.push((
+                        part.aspect,
+                        format!("{} {score} by {measured}", Self::NAMES[part.aspect]),
+                    ));
                 }
             }
         }
@@ -201,19 +207,31 @@ impl Aspects {
     /// Weighs the aspects and holds them to the thresholds, in integers.
     pub fn grade(self, policy: &AspectPolicy) -> Grade {
         let weighted = self.in_order().into_iter().zip(policy.weights);
-        let hundredfold: u32 = weighted.map(|(score, weight)| u32::from(score.0) * u32::from(weight)).sum();
+        let hundredfold: u32 =
+            weighted.map(|(score, weight)| u32::from(score.0) * u32::from(weight)).sum();
         // Halves go up; all validators divide the same integers.
         let overall = Score::from_tenths(((hundredfold + 50) / 100) as u16);
-        let critical = [self.first_frame_fidelity, self.prompt_adherence, Score(1000), self.temporal_consistency];
+        let critical = [
+            self.first_frame_fidelity,
+            self.prompt_adherence,
+            Score(1000),
+            self.temporal_consistency,
+        ];
         // What was not asked for fails nobody.
         let asked = critical.into_iter().zip(policy.weights).filter(|(_, weight)| *weight > 0);
-        let passed = overall.0 >= policy.pass && asked.into_iter().all(|(score, _)| score.0 >= policy.critical);
+        let passed = overall.0 >= policy.pass
+            && asked.into_iter().all(|(score, _)| score.0 >= policy.critical);
         Grade { aspects: self, overall, passed }
     }
 
     /// A judge's aspects.
     pub fn from_judge(answer: &JudgeAnswer) -> Self {
-        Self::from_order(answer.aspect_scores.in_order().map(|points| Score::from_tenths(u16::from(points) * 10)))
+        Self::from_order(
+            answer
+                .aspect_scores
+                .in_order()
+                .map(|points| Score::from_tenths(u16::from(points) * 10)),
+        )
     }
 
     /// The same with the lower of both in each critical aspect.
@@ -255,19 +273,33 @@ mod tests {
         let answer = JudgeAnswer::from_text(text, JudgeThresholds::SUBNET);
         let both = aspects([900; 6]).with_judge(&answer);
         assert_eq!(both.in_order().map(Score::tenths), [900, 400, 900, 600, 900, 900]);
-        assert_eq!(Aspects::from_judge(&answer).in_order().map(Score::tenths), [950, 400, 0, 600, 10, 0]);
+        assert_eq!(
+            Aspects::from_judge(&answer).in_order().map(Score::tenths),
+            [950, 400, 0, 600, 10, 0]
+        );
     }
 
     #[test]
     fn what_a_task_does_not_ask_for_is_a_measure() {
         let policy = AspectPolicy::SUBNET;
-        let read = Measures { text_similarity: Some(1.0), source_text_similarity: Some(1.0), ..Measures::default() };
+        let read = Measures {
+            text_similarity: Some(1.0),
+            source_text_similarity: Some(1.0),
+            ..Measures::default()
+        };
         let known: Vec<&str> = parts(&read, &policy).into_iter().map(|part| part.measure).collect();
         for task in [TaskType::T2v, TaskType::I2v] {
-            let held: Vec<&str> = parts(&read, &AspectPolicy::of(task)).into_iter().map(|part| part.measure).collect();
-            let left: Vec<&str> = known.iter().copied().filter(|measure| !held.contains(measure)).collect();
+            let held: Vec<&str> = parts(&read, &AspectPolicy::of(task))
+                .into_iter()
+                .map(|part| part.measure)
+                .collect();
+            let left: Vec<&str> =
+                known.iter().copied().filter(|measure| !held.contains(measure)).collect();
             let by_place = TaskType::BY_PLACE.iter().all(|measure| left.contains(measure));
-            assert!(by_place && held.contains(&"pumping") && held.contains(&"displacement"), "{task}: {left:?}");
+            assert!(
+                by_place && held.contains(&"pumping") && held.contains(&"displacement"),
+                "{task}: {left:?}"
+            );
         }
     }
 

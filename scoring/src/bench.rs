@@ -44,7 +44,8 @@ impl Stage {
     }
 
     fn sorted_ms(&self) -> Vec<f64> {
-        let mut times: Vec<f64> = self.times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
+        let mut times: Vec<f64> =
+            self.times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
         times.sort_by(f64::total_cmp);
         times
     }
@@ -67,7 +68,8 @@ impl Stage {
 pub struct Floor {
     /// Bytes that one comparison sends to the device: luma of source and answer.
     pub uploaded_bytes: u64,
-    /// Bytes that it moves in the device's memory at least: these written once, and read once at full and at half size.
+    /// Bytes that it moves in the device's memory at least: these written once, and read once at
+    /// full and at half size.
     pub moved_bytes: u64,
     /// What the device moves in a second, measured by a copy.
     pub bytes_per_second: f64,
@@ -114,7 +116,9 @@ impl Scorer {
         let reference = self.reference(&source_mp4)?;
         let answer = decode(self.ffmpeg(), &answer_mp4, &Limits::ANSWER)?;
         let mut stages = vec![
-            Stage::of("decode", rounds, || Ok(decode(self.ffmpeg(), &answer_mp4, &Limits::ANSWER)?))?,
+            Stage::of("decode", rounds, || {
+                Ok(decode(self.ffmpeg(), &answer_mp4, &Limits::ANSWER)?)
+            })?,
             Stage::of("all metrics", rounds, || self.measure(&reference, answer.clone()))?,
             Stage::of("decode and all metrics", rounds, || self.score(&reference, &answer_mp4))?,
             Stage::of("source, once per task", rounds, || self.reference(&source_mp4))?,
@@ -122,14 +126,18 @@ impl Scorer {
         let clips = [&answer, reference.clip()];
         stages.extend(match self.device() {
             Device::Cpu => metrics(&Host, clips, rounds)?,
-            Device::Cuda { .. } => metrics(&Tensors::<Engine>::new(self.device().handle()), clips, rounds)?,
+            Device::Cuda { .. } => {
+                metrics(&Tensors::<Engine>::new(self.device().handle()), clips, rounds)?
+            }
         });
         let floor = match self.device() {
             Device::Cpu => None,
-            device @ Device::Cuda { .. } => Some(floor::<Engine>(ClipShape::TASK, &device.handle())),
+            device @ Device::Cuda { .. } => {
+                Some(floor::<Engine>(ClipShape::TASK, &device.handle()))
+            }
         };
-        let luma =
-            [reference.clip(), &answer].map(|clip| (0..clip.len()).flat_map(|i| clip.luma(i)).copied().collect());
+        let luma = [reference.clip(), &answer]
+            .map(|clip| (0..clip.len()).flat_map(|i| clip.luma(i)).copied().collect());
         Ok(Bench { device: self.device(), stages, floor, source_mp4, answer_mp4, luma })
     }
 }
@@ -140,9 +148,14 @@ fn synthetic_clips() -> Result<[Clip; 2], ScoreFault> {
 }
 
 /// Each metric that looks at whole pictures. What is read back from a device has been waited for.
-fn metrics<'a, K: Kernels<'a>>(kernels: &K, clips: [&'a Clip; 2], rounds: usize) -> Result<Vec<Stage>, ScoreFault> {
+fn metrics<'a, K: Kernels<'a>>(
+    kernels: &K,
+    clips: [&'a Clip; 2],
+    rounds: usize,
+) -> Result<Vec<Stage>, ScoreFault> {
     let (height, width) = (clips[0].height(), clips[0].width());
-    let planes = |clip: &'a Clip| (0..clip.len()).map(|index| clip.luma(index)).collect::<Vec<&[u8]>>();
+    let planes =
+        |clip: &'a Clip| (0..clip.len()).map(|index| clip.luma(index)).collect::<Vec<&[u8]>>();
     let [left, right] = clips.map(|clip| kernels.pictures(&planes(clip), height, width));
     let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
     let flow = kernels.flow(&half, CELL);
@@ -157,7 +170,9 @@ fn metrics<'a, K: Kernels<'a>>(kernels: &K, clips: [&'a Clip; 2], rounds: usize)
         time("noise", &|| kernels.noise_sigma(&left))?,
         time("blockiness", &|| kernels.blockiness(&left))?,
         time("optical flow, half size", &|| kernels.flow(&half, CELL).values().to_vec())?,
-        time("warping error, half size", &|| kernels.warping_error(&half, &flow, &everywhere, CELL))?,
+        time("warping error, half size", &|| {
+            kernels.warping_error(&half, &flow, &everywhere, CELL)
+        })?,
         time("replay, half size", &|| kernels.detail_correlation(&half, &other_half))?,
         time("camera", &|| kernels.camera(&flow).iter().map(|camera| camera.right[0]).collect())?,
     ])
@@ -183,7 +198,12 @@ fn floor<B: Backend>(shape: ClipShape, device: &B::Device) -> Floor {
     });
     // Read and written.
     let bytes_per_second = 2.0 * full as f64 / fastest.fold(f64::INFINITY, f64::min).max(1e-9);
-    Floor { uploaded_bytes, moved_bytes, bytes_per_second, floor_ms: moved_bytes as f64 / bytes_per_second * 1000.0 }
+    Floor {
+        uploaded_bytes,
+        moved_bytes,
+        bytes_per_second,
+        floor_ms: moved_bytes as f64 / bytes_per_second * 1000.0,
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! A clip's motion in words, without a model: the prompt for a task where nobody with eyes is asked.
+//! A clip's motion in words, without a model: the prompt for a task where nobody with eyes is
+//! asked.
 //!
-//! Motion comes first, as a generator needs it: the camera, what moves by itself, when; then light and colour. It says
-//! nothing of what the things are: that the first frame shows.
+//! Motion comes first, as a generator needs it: the camera, what moves by itself, when; then light
+//! and colour. It says nothing of what the things are: that the first frame shows.
 
 use crate::features::Features;
 use crate::metrics::{Camera, Grid};
 
 /// Below this part of the picture's width per second nobody sees motion.
 const STILL: f32 = 0.004;
-/// From here on motion is no longer slow, and from there on it is fast; parts of the width per second.
+/// From here on motion is no longer slow, and from there on it is fast; parts of the width per
+/// second.
 const STEADY: f32 = 0.04;
 const FAST: f32 = 0.15;
 /// Growth per second that is seen as a zoom, and radians per second that are seen as a turn.
@@ -53,11 +55,16 @@ impl Motion<'_> {
         let mean = |part: &dyn Fn(&Camera) -> f32| cameras.iter().map(part).sum::<f32>() / count;
         let width = self.width() as usize;
         let (right, down) = (self.speed(mean(&|c| c.right[0])), self.speed(mean(&|c| c.down[0])));
-        let (zoom, turn) = (self.rate * mean(&|c| c.zoom(width)), self.rate * mean(&|c| c.roll(width)));
+        let (zoom, turn) =
+            (self.rate * mean(&|c| c.zoom(width)), self.rate * mean(&|c| c.roll(width)));
         let mut moves = Vec::new();
         // The picture goes the other way than the camera.
         if right.abs() >= STILL {
-            moves.push(format!("pans {} {}", if right > 0.0 { "left" } else { "right" }, pace(right)));
+            moves.push(format!(
+                "pans {} {}",
+                if right > 0.0 { "left" } else { "right" },
+                pace(right)
+            ));
         }
         if down.abs() >= STILL {
             moves.push(format!("tilts {} {}", if down > 0.0 { "up" } else { "down" }, pace(down)));
@@ -70,10 +77,14 @@ impl Motion<'_> {
             moves.push(format!("turns {side}"));
         }
         match moves.as_slice() {
-            [] => "The camera holds still for the whole shot, at one height and one distance.".to_owned(),
+            [] => "The camera holds still for the whole shot, at one height and one distance."
+                .to_owned(),
             [one] => format!("The camera {one} for the whole shot, in one unbroken movement."),
             [most @ .., last] => {
-                format!("The camera {} and {last} for the whole shot, in one unbroken movement.", most.join(", "))
+                format!(
+                    "The camera {} and {last} for the whole shot, in one unbroken movement.",
+                    most.join(", ")
+                )
             }
         }
     }
@@ -82,7 +93,12 @@ impl Motion<'_> {
     fn things(&self) -> String {
         let mut total = Own::default();
         for (flow, camera) in self.features.flow.maps().zip(&self.features.camera) {
-            total.add(flow, camera, (self.rows, self.columns), self.width() * STILL / self.rate * 4.0);
+            total.add(
+                flow,
+                camera,
+                (self.rows, self.columns),
+                self.width() * STILL / self.rate * 4.0,
+            );
         }
         let cells = (self.rows * self.columns * self.features.camera.len()).max(1) as f32;
         if total.weight / cells < LEAST_PART {
@@ -148,13 +164,15 @@ struct Own {
 impl Own {
     fn add(&mut self, flow: &[f32], camera: &Camera, (rows, columns): (usize, usize), least: f32) {
         let cells = rows * columns;
-        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
+        {
             let unit = columns as f32 / 2.0;
             let x = (column as f32 - (columns as f32 - 1.0) / 2.0) / unit;
             let y = (row as f32 - (rows as f32 - 1.0) / 2.0) / unit;
             let field = |[middle, across, down]: [f32; 3]| middle + across * x + down * y;
             let cell = row * columns + column;
-            let (right, down) = (flow[cell] - field(camera.right), flow[cells + cell] - field(camera.down));
+            let (right, down) =
+                (flow[cell] - field(camera.right), flow[cells + cell] - field(camera.down));
             if right.hypot(down) >= least {
                 self.weight += 1.0;
                 self.x += column as f32 / columns as f32;
@@ -189,7 +207,8 @@ fn appearance(features: &Features) -> String {
     let mean = |grid: &Grid, channel: usize| {
         let [channels, rows, columns] = grid.shape();
         let plane = rows * columns;
-        let sum: f32 = grid.maps().flat_map(|map| &map[channel * plane..(channel + 1) * plane]).sum();
+        let sum: f32 =
+            grid.maps().flat_map(|map| &map[channel * plane..(channel + 1) * plane]).sum();
         sum / (plane * grid.values().len() / (plane * channels).max(1)).max(1) as f32
     };
     let light = match mean(&features.luma, 0) {
@@ -220,14 +239,21 @@ mod tests {
     use super::*;
 
     /// Features of a clip whose cameras and flow are given, 20 steps of 30x52 cells.
-    fn features(camera: Camera, own: impl Fn(usize, usize) -> (f32, f32), steps: &dyn Fn(usize) -> f32) -> Features {
+    fn features(
+        camera: Camera,
+        own: impl Fn(usize, usize) -> (f32, f32),
+        steps: &dyn Fn(usize) -> f32,
+    ) -> Features {
         let (rows, columns) = (30, 52);
         let at = |side: [f32; 3], row: usize, column: usize| {
-            let place = |at: usize, count: usize| (at as f32 - (count as f32 - 1.0) / 2.0) / (columns as f32 / 2.0);
+            let place = |at: usize, count: usize| {
+                (at as f32 - (count as f32 - 1.0) / 2.0) / (columns as f32 / 2.0)
+            };
             side[0] + side[1] * place(column, columns) + side[2] * place(row, rows)
         };
         let cells = || (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-        let mut map: Vec<f32> = cells().map(|(r, c)| at(camera.right, r, c) + own(r, c).0).collect();
+        let mut map: Vec<f32> =
+            cells().map(|(r, c)| at(camera.right, r, c) + own(r, c).0).collect();
         map.extend(cells().map(|(r, c)| at(camera.down, r, c) + own(r, c).1));
         Features {
             luma: Grid::new(vec![0.2; 21 * 12], [1, 3, 4]),
@@ -253,7 +279,13 @@ mod tests {
         assert!(still.contains("holds still") && still.contains("Nothing in the scene"), "{still}");
         let busy = Camera { right: [-1.0, 1.0, -1.0], down: [0.3, 1.0, 1.0] };
         let busy = describe(&features(busy, |_, _| (0.0, 0.0), &|step| step as f32), None);
-        for part in ["pans right steadily", "tilts up slowly", "moves closer", "counterclockwise", "grows stronger"] {
+        for part in [
+            "pans right steadily",
+            "tilts up slowly",
+            "moves closer",
+            "counterclockwise",
+            "grows stronger",
+        ] {
             assert!(busy.contains(part), "{part}: {busy}");
         }
         for text in [still, busy] {
@@ -264,8 +296,11 @@ mod tests {
 
     #[test]
     fn a_thing_has_its_place_and_its_way() {
-        let thing = |row: usize, column: usize| if row < 10 && column > 38 { (-1.5, 0.2) } else { (0.0, 0.0) };
-        let text = describe(&features(Camera::default(), thing, &|step| 20.0 - step as f32), Some(16.0));
+        let thing = |row: usize, column: usize| {
+            if row < 10 && column > 38 { (-1.5, 0.2) } else { (0.0, 0.0) }
+        };
+        let text =
+            describe(&features(Camera::default(), thing, &|step| 20.0 - step as f32), Some(16.0));
         assert!(text.contains("top right") && text.contains("to the left and steadily"), "{text}");
         assert!(text.contains("calms down") && (50..=90).contains(&words(&text)), "{text}");
     }

@@ -31,7 +31,9 @@ impl FromStr for DeviceChoice {
             "cuda" => Ok(Self::Cuda { index: None }),
             "cpu" => Ok(Self::Cpu),
             _ => {
-                let digits = text.strip_prefix("cuda:").filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+                let digits = text
+                    .strip_prefix("cuda:")
+                    .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
                 let index = digits.and_then(|digits| digits.parse().ok()).ok_or_else(unknown)?;
                 Ok(Self::Cuda { index: Some(index) })
             }
@@ -53,7 +55,8 @@ impl fmt::Display for DeviceChoice {
 /// Where the arithmetic runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// The fused loops of [`crate::metrics::Host`]; tensors, where there are any, on burn's `Flex` backend.
+    /// The fused loops of [`crate::metrics::Host`]; tensors, where there are any, on burn's `Flex`
+    /// backend.
     Cpu,
     /// burn's `Cuda` backend.
     Cuda {
@@ -113,8 +116,8 @@ pub enum DeviceFault {
     },
 }
 
-/// burn's backend that sends each operation to the device of its tensors. Its default device is CUDA, present or not, so
-/// every tensor here names its device.
+/// burn's backend that sends each operation to the device of its tensors. Its default device is
+/// CUDA, present or not, so every tensor here names its device.
 pub(crate) type Engine = Dispatch;
 
 impl Device {
@@ -126,8 +129,9 @@ impl Device {
         }
     }
 
-    /// Turns the operator's choice into a device and lets it compute something, asking the driver first: burn's CUDA
-    /// backend panics without one. Of several devices it is the first; [`Device::list`] names all.
+    /// Turns the operator's choice into a device and lets it compute something, asking the driver
+    /// first: burn's CUDA backend panics without one. Of several devices it is the first;
+    /// [`Device::list`] names all.
     ///
     /// # Errors
     /// CUDA was asked for and is not usable. `Auto` falls back to the CPU instead and logs why.
@@ -145,10 +149,12 @@ impl Device {
         }
     }
 
-    /// The devices that a choice stands for, never none. The driver is asked how many there are; none of them is used.
+    /// The devices that a choice stands for, never none. The driver is asked how many there are;
+    /// none of them is used.
     ///
     /// # Errors
-    /// CUDA was asked for and is not usable, or not that device. `Auto` falls back to the CPU instead and logs why.
+    /// CUDA was asked for and is not usable, or not that device. `Auto` falls back to the CPU
+    /// instead and logs why.
     pub fn list(choice: DeviceChoice) -> Result<Vec<Self>, DeviceFault> {
         match (choice, list_cuda(choice)) {
             (DeviceChoice::Cpu, _) => Ok(vec![Self::Cpu]),
@@ -163,9 +169,8 @@ impl Device {
     fn compute_first(self) -> Result<(), DeviceFault> {
         match self {
             Self::Cpu => Ok(()),
-            Self::Cuda { .. } => {
-                first_computation(&self.handle()).map_err(|reason| DeviceFault::Broken { device: self, reason })
-            }
+            Self::Cuda { .. } => first_computation(&self.handle())
+                .map_err(|reason| DeviceFault::Broken { device: self, reason }),
         }
     }
 }
@@ -191,7 +196,9 @@ fn list_cuda(choice: DeviceChoice) -> Result<Vec<Device>, DeviceFault> {
 fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault> {
     match choice {
         _ if count == 0 => Err(DeviceFault::NoDevice),
-        DeviceChoice::Cuda { index: Some(index) } if index >= count => Err(DeviceFault::NoSuchDevice { index, count }),
+        DeviceChoice::Cuda { index: Some(index) } if index >= count => {
+            Err(DeviceFault::NoSuchDevice { index, count })
+        }
         DeviceChoice::Cuda { index: Some(index) } => Ok(vec![Device::Cuda { index }]),
         _ => Ok((0..count).map(|index| Device::Cuda { index }).collect()),
     }
@@ -203,8 +210,9 @@ fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault
 /// The driver or the kernel compiler is missing, or the driver does not answer.
 pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
     // SAFETY: both functions only try to load a shared library by name.
-    let (driver, compiler) =
-        unsafe { (cudarc::driver::sys::is_culib_present(), cudarc::nvrtc::sys::is_culib_present()) };
+    let (driver, compiler) = unsafe {
+        (cudarc::driver::sys::is_culib_present(), cudarc::nvrtc::sys::is_culib_present())
+    };
     if !driver {
         return Err(DeviceFault::NoDriver);
     }
@@ -216,7 +224,8 @@ pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Compiles and runs one kernel. A panic inside the backend is caught here, once, so that it cannot surprise later.
+/// Compiles and runs one kernel. A panic inside the backend is caught here, once, so that it cannot
+/// surprise later.
 fn first_computation(device: &DispatchDevice) -> Result<(), String> {
     let sum = std::panic::catch_unwind(|| {
         let ones = burn::tensor::Tensor::<Engine, 1>::ones([1000], device);
@@ -236,7 +245,9 @@ mod tests {
     #[test]
     fn choices_are_read_and_printed_alike() {
         let cuda = |index| DeviceChoice::Cuda { index };
-        for choice in [DeviceChoice::Auto, cuda(None), cuda(Some(0)), cuda(Some(7)), DeviceChoice::Cpu] {
+        for choice in
+            [DeviceChoice::Auto, cuda(None), cuda(Some(0)), cuda(Some(7)), DeviceChoice::Cpu]
+        {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         let error = "gpu".parse::<DeviceChoice>().unwrap_err();

@@ -9,12 +9,13 @@ use rayon::prelude::*;
 pub(crate) const COLOUR_FACTOR: usize = 2 * BLOCK;
 /// Pixels of the full picture in one of the half picture, in whose pixels flow is measured.
 pub(crate) const HALF: f32 = 2.0;
-/// Flow is kept as one value for each block of that many pixels of the half picture, an eighth of the full picture's: its
-/// neighbourhood of 15 pixels resolves no more.
+/// Flow is kept as one value for each block of that many pixels of the half picture, an eighth of
+/// the full picture's: its neighbourhood of 15 pixels resolves no more.
 pub(crate) const FLOW_CELL: usize = 4;
 
-/// Luma of some frames of a clip, at full and at half size. The authors of structural similarity advise about 256 pixels
-/// for the shorter side, what a viewer resolves; at half size film grain and a codec's fine losses do not hide what changed.
+/// Luma of some frames of a clip, at full and at half size. The authors of structural similarity
+/// advise about 256 pixels for the shorter side, what a viewer resolves; at half size film grain
+/// and a codec's fine losses do not hide what changed.
 pub(crate) struct View<'a, K: Kernels<'a>> {
     pub(crate) full: K::Pictures,
     pub(crate) half: K::Pictures,
@@ -49,18 +50,28 @@ pub(crate) struct Features {
     pub(crate) noise: Vec<f32>,
     /// Block edges of each frame.
     pub(crate) blockiness: Vec<f32>,
-    /// Mean change per step that the flow does not explain, at half size, over all that stays inside the picture.
+    /// Mean change per step that the flow does not explain, at half size, over all that stays
+    /// inside the picture.
     pub(crate) own_warping_error: f32,
     /// How far the clip returns to what it showed before.
     pub(crate) recurrence: f32,
 }
 
 impl Features {
-    /// Computes the features of the frames `order` of `clip`, at least two, in that order; `view` holds the same frames.
-    pub(crate) fn of<'a, K: Kernels<'a>>(kernels: &K, clip: &Clip, order: &[usize], view: &View<'a, K>) -> Self {
+    /// Computes the features of the frames `order` of `clip`, at least two, in that order; `view`
+    /// holds the same frames.
+    pub(crate) fn of<'a, K: Kernels<'a>>(
+        kernels: &K,
+        clip: &Clip,
+        order: &[usize],
+        view: &View<'a, K>,
+    ) -> Self {
         let (rows, columns) = (clip.height() / COLOUR_FACTOR, clip.width() / COLOUR_FACTOR);
-        let reduced: Vec<Reduced> = order.par_iter().map(|index| Reduced::of(clip, *index, (rows, columns))).collect();
-        let gather = |part: &dyn Fn(&Reduced) -> &[f32]| reduced.iter().flat_map(part).copied().collect::<Vec<f32>>();
+        let reduced: Vec<Reduced> =
+            order.par_iter().map(|index| Reduced::of(clip, *index, (rows, columns))).collect();
+        let gather = |part: &dyn Fn(&Reduced) -> &[f32]| {
+            reduced.iter().flat_map(part).copied().collect::<Vec<f32>>()
+        };
         let (small_rows, small_columns) = (clip.height() / BLOCK, clip.width() / BLOCK);
         let small = Grid::new(gather(&|frame| &frame.small), [1, small_rows, small_columns]);
         let luma = Grid::new(gather(&|frame| &frame.luma), [1, rows, columns]);
@@ -74,7 +85,10 @@ impl Features {
             noise: kernels.noise_sigma(&view.full),
             blockiness: kernels.blockiness(&view.full),
             own_warping_error: warping_error(kernels, view, &flow, &everywhere),
-            recurrence: crate::metrics::recurrence(&kernels.correlations(&luma, &luma), order.len()),
+            recurrence: crate::metrics::recurrence(
+                &kernels.correlations(&luma, &luma),
+                order.len(),
+            ),
             luma,
             chroma,
             flow,
@@ -98,12 +112,21 @@ impl Reduced {
         let (blue, red) = clip.chroma(index);
         let mut chroma = chroma_means(blue, clip.width(), (rows, columns));
         chroma.extend(chroma_means(red, clip.width(), (rows, columns)));
-        Self { small: blocks.means().collect(), luma: blocks.halved(rows, columns).collect(), chroma }
+        Self {
+            small: blocks.means().collect(),
+            luma: blocks.halved(rows, columns).collect(),
+            chroma,
+        }
     }
 }
 
 /// Mean squared change per step that `flow` does not explain where it is `visible`.
-pub(crate) fn warping_error<'a, K: Kernels<'a>>(kernels: &K, view: &View<'a, K>, flow: &Grid, visible: &Grid) -> f32 {
+pub(crate) fn warping_error<'a, K: Kernels<'a>>(
+    kernels: &K,
+    view: &View<'a, K>,
+    flow: &Grid,
+    visible: &Grid,
+) -> f32 {
     mean(&kernels.warping_error(&view.half, flow, visible, FLOW_CELL))
 }
 

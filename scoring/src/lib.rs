@@ -1,8 +1,9 @@
 //! Scoring of generated video: decoding hostile files, metrics on burn tensors, judges.
 //!
-//! A miner answers a task with an MP4. [`Scorer`] decodes it in a jail, measures it against the task's source clip on the
-//! CPU or a CUDA device, and turns the measures into six aspects and a grade. What is wrong with a video is an
-//! [`Outcome`]; what is wrong with this machine is a [`ScoreFault`], and the two never mix.
+//! A miner answers a task with an MP4. [`Scorer`] decodes it in a jail, measures it against the
+//! task's source clip on the CPU or a CUDA device, and turns the measures into six aspects and a
+//! grade. What is wrong with a video is an [`Outcome`]; what is wrong with this machine is a
+//! [`ScoreFault`], and the two never mix.
 //!
 //! ```no_run
 //! use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
@@ -19,8 +20,8 @@
 //! # }
 //! ```
 //!
-//! Nothing here knows of the chain or the network protocol. Two validators' numbers differ by rounding, so scores are
-//! kept in tenths and the raw measures are published beside them.
+//! Nothing here knows of the chain or the network protocol. Two validators' numbers differ by
+//! rounding, so scores are kept in tenths and the raw measures are published beside them.
 
 pub mod calibration;
 pub mod device;

@@ -3,8 +3,8 @@
 use crate::features::{Features, HALF, View, mean, warping_error};
 use crate::media::Clip;
 use crate::metrics::{
-    Camera, Grid, Kernels, Shift, agreement, held_fraction, local_distance, longest_hold, most_alike, replay,
-    replayed_detail,
+    Camera, Grid, Kernels, Shift, agreement, held_fraction, local_distance, longest_hold,
+    most_alike, replay, replayed_detail,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,8 @@ pub struct Measures {
     pub ssim_low: f32,
     /// Mean peak signal-to-noise ratio of all frames, after registration, in dB, at most 100.
     pub psnr: f32,
-    /// Mean structural similarity of all frames but the first at half size, after registration, -1 to 1.
+    /// Mean structural similarity of all frames but the first at half size, after registration, -1
+    /// to 1.
     pub content_ssim: f32,
     /// The lowest of them.
     pub content_ssim_low: f32,
@@ -44,13 +45,16 @@ pub struct Measures {
     pub content_colour: f32,
     /// Mean chroma distance over all frames at low resolution.
     pub content_chroma: f32,
-    /// Distance of brightness where it is largest, at low resolution: the mean over the worst fiftieth of the picture.
+    /// Distance of brightness where it is largest, at low resolution: the mean over the worst
+    /// fiftieth of the picture.
     pub content_local: f32,
-    /// Mean likeness of the change from the first frame to the source's at the same time, at low resolution, -1 to 1.
+    /// Mean likeness of the change from the first frame to the source's at the same time, at low
+    /// resolution, -1 to 1.
     pub agreement: f32,
     /// The same over the quarter of the frames at which it is least.
     pub agreement_low: f32,
-    /// How much the distance of brightness and chroma grows from the first third of the clip to the last.
+    /// How much the distance of brightness and chroma grows from the first third of the clip to the
+    /// last.
     pub drift: f32,
     /// Total change over time, answer over source.
     pub motion_energy: f32,
@@ -58,21 +62,25 @@ pub struct Measures {
     pub displacement: f32,
     /// The source's own mean change from its first frame: how much there was to show.
     pub source_displacement: f32,
-    /// Mean end-point error of the optical flow over its mean length in the source; 0 for equal motion.
+    /// Mean end-point error of the optical flow over its mean length in the source; 0 for equal
+    /// motion.
     pub flow_error: f32,
     /// Mean length of the optical flow, answer over source.
     pub motion_amount: f32,
     /// Mean agreement in direction with the source's optical flow, -1 to 1.
     pub motion_direction: f32,
-    /// Mean smoothness of the answer's motion: 1 where the flow stays from step to step, 0 where it turns round.
+    /// Mean smoothness of the answer's motion: 1 where the flow stays from step to step, 0 where it
+    /// turns round.
     pub motion_smoothness: f32,
     /// The same of the source.
     pub source_motion_smoothness: f32,
-    /// Mean squared change per step that is left once the source's motion is taken out, at half size, 0 to 1.
+    /// Mean squared change per step that is left once the source's motion is taken out, at half
+    /// size, 0 to 1.
     pub warping_error: f32,
     /// The same of the source itself.
     pub source_warping_error: f32,
-    /// Mean squared change per step that the answer's own motion does not explain, at half size, 0 to 1.
+    /// Mean squared change per step that the answer's own motion does not explain, at half size, 0
+    /// to 1.
     pub own_warping_error: f32,
     /// Part of the steps on which the answer stands still while the source moves.
     pub held: f32,
@@ -90,16 +98,19 @@ pub struct Measures {
     pub noise: f32,
     /// Block edges over the source's.
     pub blockiness: f32,
-    /// Mean error of the camera's affine motion over the mean of the source's and half a pixel; 0 for equal motion.
+    /// Mean error of the camera's affine motion over the mean of the source's and half a pixel; 0
+    /// for equal motion.
     pub camera_error: f32,
-    /// How far the answer is the source clip itself, 0 to 1, coarsely: at any time and speed, mirrored or not.
+    /// How far the answer is the source clip itself, 0 to 1, coarsely: at any time and speed,
+    /// mirrored or not.
     pub replay: f32,
-    /// The same by fine detail at the same time or at the time that is most alike, in the second half of the clip, 0 to 1:
-    /// near 1 for the source's own pixels, near 0 for another video.
+    /// The same by fine detail at the same time or at the time that is most alike, in the second
+    /// half of the clip, 0 to 1: near 1 for the source's own pixels, near 0 for another video.
     pub replay_detail: f32,
     /// How much more than the source the answer returns to what it showed before, 0 to 1: loops.
     pub recurrence: f32,
-    /// How well the answer shows the prompt, by the operator's model of texts and pictures, -1 to 1.
+    /// How well the answer shows the prompt, by the operator's model of texts and pictures, -1 to
+    /// 1.
     pub text_similarity: Option<f32>,
     /// The same of the source.
     pub source_text_similarity: Option<f32>,
@@ -121,8 +132,8 @@ pub(crate) struct Side<'f, 'a, K: Kernels<'a>> {
     pub(crate) features: &'f Features,
 }
 
-/// Compares frame by frame; both sides have one size and one number of frames, at least two. `first` is the answer's first
-/// frame in its clip.
+/// Compares frame by frame; both sides have one size and one number of frames, at least two.
+/// `first` is the answer's first frame in its clip.
 pub(crate) fn compare<'a, K: Kernels<'a>>(
     kernels: &K,
     (source_side, answer_side): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
@@ -144,8 +155,10 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
     let mirrored = kernels.correlations(&answer.luma, &source.luma.mirrored());
     let mut agreed = agreement(&alike, frames);
     agreed.sort_unstable_by(f32::total_cmp);
-    let (answer_shown, source_shown) =
-        (mean(&kernels.change_from_first(&answer.luma)), mean(&kernels.change_from_first(&source.luma)));
+    let (answer_shown, source_shown) = (
+        mean(&kernels.change_from_first(&answer.luma)),
+        mean(&kernels.change_from_first(&source.luma)),
+    );
     let details = ratios(&answer.sharpness, &source.sharpness);
     let amount = |side: &Features| HALF * mean(&kernels.motion_amount(&side.flow));
     let (answer_amount, source_amount) = (amount(answer), amount(source));
@@ -189,7 +202,11 @@ pub(crate) fn compare<'a, K: Kernels<'a>>(
         blockiness: mean(&answer.blockiness) / mean(&source.blockiness),
         camera_error: camera_error(&answer.camera, &source.camera, &source.flow),
         replay: replay(&alike, frames).max(replay(&mirrored, frames)),
-        replay_detail: replay_detail(kernels, (source_side, answer_side), &most_alike(&alike, frames)),
+        replay_detail: replay_detail(
+            kernels,
+            (source_side, answer_side),
+            &most_alike(&alike, frames),
+        ),
         recurrence: (answer.recurrence - source.recurrence).max(0.0),
         text_similarity: None,
         source_text_similarity: None,
@@ -207,11 +224,13 @@ fn beginnings<'a, K: Kernels<'a>>(
     (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
     first: usize,
 ) -> (K::Pictures, K::Pictures) {
-    let picture = |clip: &'a Clip, index| kernels.pictures(&[clip.luma(index)], clip.height(), clip.width());
+    let picture =
+        |clip: &'a Clip, index| kernels.pictures(&[clip.luma(index)], clip.height(), clip.width());
     (picture(source.clip, 0), picture(answer.clip, first))
 }
 
-/// A small constant offset is one property of the whole answer: it is found once and taken out of every frame.
+/// A small constant offset is one property of the whole answer: it is found once and taken out of
+/// every frame.
 fn register<'a, K: Kernels<'a>>(
     kernels: &K,
     source: &Side<'_, 'a, K>,
@@ -230,7 +249,10 @@ fn first_frames<'a, K: Kernels<'a>>(
 ) -> Beginning {
     let (source, answer) = beginnings(kernels, sides, first);
     let (answer, source) = kernels.align(&answer, &source, shift);
-    Beginning { ms_ssim: kernels.ms_ssim(&answer, &source)[0], psnr: kernels.psnr(&answer, &source)[0] }
+    Beginning {
+        ms_ssim: kernels.ms_ssim(&answer, &source)[0],
+        psnr: kernels.psnr(&answer, &source)[0],
+    }
 }
 
 /// Likeness of all frames at full size.
@@ -239,14 +261,18 @@ struct Full {
     psnr: Vec<f32>,
 }
 
-/// Likeness of all frames at full size, and structural similarity at half size of all but the first.
+/// Likeness of all frames at full size, and structural similarity at half size of all but the
+/// first.
 fn likeness<'a, K: Kernels<'a>>(
     kernels: &K,
     (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
     shift: Shift,
 ) -> (Full, Vec<f32>) {
     let (answer_full, source_full) = kernels.align(&answer.view.full, &source.view.full, shift);
-    let full = Full { ssim: kernels.ssim(&answer_full, &source_full), psnr: kernels.psnr(&answer_full, &source_full) };
+    let full = Full {
+        ssim: kernels.ssim(&answer_full, &source_full),
+        psnr: kernels.psnr(&answer_full, &source_full),
+    };
     let half = if shift == Shift::default() {
         kernels.ssim(&answer.view.half, &source.view.half)
     } else {
@@ -281,8 +307,9 @@ fn replay_detail<'a, K: Kernels<'a>>(
     // Early frames are like everybody's early frames: they prove nothing about a later one.
     let late = |index: usize| alike[index + 1] >= alike.len() / 2;
     let best = same.iter().zip(&moved).enumerate();
-    let best: Vec<f32> =
-        best.map(|(index, (same, moved))| if late(index) { same.max(*moved) } else { *same }).collect();
+    let best: Vec<f32> = best
+        .map(|(index, (same, moved))| if late(index) { same.max(*moved) } else { *same })
+        .collect();
     replayed_detail(&best)
 }
 

@@ -1,14 +1,16 @@
 //! Every number that turns measures into scores, in one record with a digest.
 //!
-//! The bounds were set by calibration: fifteen ways of spoiling a clip, each at five strengths, against honest answers that
-//! move a little differently than the source. `leoma-testnet calibrate` shows what comes of them, its test and
-//! `tests/aspects.rs` hold them to it, and `docs/scoring.md` has the figures.
+//! The bounds were set by calibration: fifteen ways of spoiling a clip, each at five strengths,
+//! against honest answers that move a little differently than the source. `leoma-testnet calibrate`
+//! shows what comes of them, its test and `tests/aspects.rs` hold them to it, and `docs/scoring.md`
+//! has the figures.
 
 use crate::metrics::constants;
 use crate::task_type::TaskType;
 use leoma_protocol::Digest;
 
-/// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the measure.
+/// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the
+/// measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ramp {
     /// The value that gives no points.
@@ -47,7 +49,8 @@ pub struct AspectPolicy {
     pub agreement_low: Ramp,
     /// Content: likeness to the prompt over the source's, where a model reads the prompt.
     pub text_similarity: Ramp,
-    /// The source's own likeness to the prompt from which on the model understands it, in thousandths.
+    /// The source's own likeness to the prompt from which on the model understands it, in
+    /// thousandths.
     pub text_least: i32,
     /// Content: brightness distance.
     pub content_colour: Ramp,
@@ -95,12 +98,14 @@ pub struct AspectPolicy {
     pub frozen_displacement: i32,
     /// Frozen: or standing still for this part of the clip, in thousandths.
     pub frozen_hold: i32,
-    /// Frozen by small change: only where the first frame is at least this similar to the source's, in thousandths; else
-    /// it is another, calmer video.
+    /// Frozen by small change: only where the first frame is at least this similar to the source's,
+    /// in thousandths; else it is another, calmer video.
     pub frozen_likeness: i32,
-    /// A source that changes less than this from its first frame, in thousandths, cannot show anyone as frozen.
+    /// A source that changes less than this from its first frame, in thousandths, cannot show
+    /// anyone as frozen.
     pub frozen_source: i32,
-    /// Whether the source clip itself is no answer. Off where nobody could have it, as in a calibration.
+    /// Whether the source clip itself is no answer. Off where nobody could have it, as in a
+    /// calibration.
     pub forbid_replay: bool,
     /// A replay: fine detail like the source's from this on, in thousandths.
     pub replay_detail: i32,
@@ -161,9 +166,11 @@ impl AspectPolicy {
         Self { task, weights: task.weights(), ..Self::SUBNET }
     }
 
-    /// SHA-256 over the record's numbers in their order, each under its name, and over the numbers inside the measures.
+    /// SHA-256 over the record's numbers in their order, each under its name, and over the numbers
+    /// inside the measures.
     pub fn digest(&self) -> Digest {
-        // The derived text has every field's name and integer value, and integers print alike everywhere.
+        // The derived text has every field's name and integer value, and integers print alike
+        // everywhere.
         let (policy, measures) = (format!("{self:?}\n"), constants());
         Digest::of_parts(&[b"leoma:aspect-policy:v2:", policy.as_bytes(), measures.as_bytes()])
     }

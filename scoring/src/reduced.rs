@@ -1,11 +1,13 @@
-//! Small versions of frames, by exact integer sums, so that every device starts from the same numbers.
+//! Small versions of frames, by exact integer sums, so that every device starts from the same
+//! numbers.
 
 use crate::media::Clip;
 
 /// Side of the blocks that frames are reduced by.
 pub(crate) const BLOCK: usize = 8;
 
-/// Sums of 8x8 blocks of one plane, in rows; what does not fill a block at the right and at the bottom is left out.
+/// Sums of 8x8 blocks of one plane, in rows; what does not fill a block at the right and at the
+/// bottom is left out.
 pub(crate) struct BlockSums {
     sums: Vec<u16>,
     columns: usize,
@@ -27,11 +29,12 @@ impl BlockSums {
                     *lane += (eight & EVEN_BYTES) + (eight >> 8 & EVEN_BYTES);
                 }
             }
-            sums.extend(
-                lanes.iter().map(|lane| {
-                    (lane & 0xffff) as u16 + (lane >> 16) as u16 + (lane >> 32) as u16 + (lane >> 48) as u16
-                }),
-            );
+            sums.extend(lanes.iter().map(|lane| {
+                (lane & 0xffff) as u16
+                    + (lane >> 16) as u16
+                    + (lane >> 32) as u16
+                    + (lane >> 48) as u16
+            }));
         }
         Self { sums, columns }
     }
@@ -52,7 +55,10 @@ impl BlockSums {
         (0..rows).flat_map(move |row| {
             (0..columns).map(move |column| {
                 let (row, column) = (2 * row, 2 * column);
-                let four = sum(row, column) + sum(row, column + 1) + sum(row + 1, column) + sum(row + 1, column + 1);
+                let four = sum(row, column)
+                    + sum(row, column + 1)
+                    + sum(row + 1, column)
+                    + sum(row + 1, column + 1);
                 four as f32 / (255 * 4 * BLOCK * BLOCK) as f32
             })
         })
@@ -71,9 +77,11 @@ pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> 
     (0..reference.len())
         .map(|index| match rates {
             (Some(ours), Some(theirs)) => {
-                let numerator = index as u128 * u128::from(theirs.denominator) * u128::from(ours.numerator);
+                let numerator =
+                    index as u128 * u128::from(theirs.denominator) * u128::from(ours.numerator);
                 let denominator = u128::from(theirs.numerator) * u128::from(ours.denominator);
-                // The frame on screen at that time; an eighth of a frame of tolerance for rounded rates.
+                // The frame on screen at that time; an eighth of a frame of tolerance for rounded
+                // rates.
                 let shown = (numerator * 8 + denominator) / (denominator * 8);
                 usize::try_from(shown).unwrap_or(last).min(last)
             }
@@ -82,7 +90,8 @@ pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> 
         .collect()
 }
 
-/// `clip` at another size, by bilinear interpolation in fixed point; the clip itself where the size is right.
+/// `clip` at another size, by bilinear interpolation in fixed point; the clip itself where the size
+/// is right.
 pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
     if (clip.width(), clip.height()) == (width, height) {
         return clip;
@@ -93,7 +102,11 @@ pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
         let (blue, red) = clip.chroma(index);
         let mut planes = resize_plane(clip.luma(index), (from_width, from_height), (width, height));
         for plane in [blue, red] {
-            let chroma = resize_plane(plane, (half(from_width), half(from_height)), (half(width), half(height)));
+            let chroma = resize_plane(
+                plane,
+                (half(from_width), half(from_height)),
+                (half(width), half(height)),
+            );
             planes.extend(chroma);
         }
         planes
@@ -108,7 +121,8 @@ pub(crate) fn resize_plane(plane: &[u8], from: (usize, usize), to: (usize, usize
     let places = |from: usize, to: usize| -> Vec<(usize, usize, u32)> {
         (0..to)
             .map(|index| {
-                let position = ((2 * index as i64 + 1) * from as i64 * 32_768 / to as i64 - 32_768).max(0) as usize;
+                let position = ((2 * index as i64 + 1) * from as i64 * 32_768 / to as i64 - 32_768)
+                    .max(0) as usize;
                 let near = (position >> 16).min(from - 1);
                 (near, (near + 1).min(from - 1), (position >> 8) as u32 & 0xff)
             })
@@ -117,9 +131,12 @@ pub(crate) fn resize_plane(plane: &[u8], from: (usize, usize), to: (usize, usize
     let columns = places(from.0, to.0);
     let mut resized = Vec::with_capacity(to.0 * to.1);
     for (above, below, down) in places(from.1, to.1) {
-        let (above, below) = (&plane[above * from.0..][..from.0], &plane[below * from.0..][..from.0]);
+        let (above, below) =
+            (&plane[above * from.0..][..from.0], &plane[below * from.0..][..from.0]);
         resized.extend(columns.iter().map(|&(left, right, across)| {
-            let mix = |line: &[u8]| u32::from(line[left]) * (256 - across) + u32::from(line[right]) * across;
+            let mix = |line: &[u8]| {
+                u32::from(line[left]) * (256 - across) + u32::from(line[right]) * across
+            };
             ((mix(above) * (256 - down) + mix(below) * down + 32_768) >> 16) as u8
         }));
     }
@@ -167,7 +184,10 @@ mod tests {
         let sums = [sum(0, 0), sum(0, 1), sum(1, 0), sum(1, 1)];
         assert_eq!(blocks.sums.iter().map(|sum| u32::from(*sum)).collect::<Vec<_>>(), sums);
         assert_eq!(blocks.means().next(), Some(sums[0] as f32 / (255 * 64) as f32));
-        assert_eq!(blocks.halved(1, 1).next(), Some(sums.iter().sum::<u32>() as f32 / (255 * 256) as f32));
+        assert_eq!(
+            blocks.halved(1, 1).next(),
+            Some(sums.iter().sum::<u32>() as f32 / (255 * 256) as f32)
+        );
         assert_eq!(BlockSums::of(&[255; 64], 8).means().next(), Some(1.0));
     }
 

@@ -8,8 +8,8 @@ use crate::fingerprint::Fingerprint;
 use crate::learned::{Embedding, LearnedError, TextModel};
 use crate::measures::{Measures, Side, Visibility, compare};
 use crate::media::{
-    Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment, VideoDefect,
-    VideoInfo, cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
+    Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment,
+    VideoDefect, VideoInfo, cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
 };
 use crate::metrics::{Host, Kernels, Tensors};
 use crate::policy::AspectPolicy;
@@ -24,8 +24,8 @@ use leoma_protocol::verdict::EntryStatus;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// The shortest side of a source: what the coarsest scale of multi-scale similarity can hold, and what registration may cut
-/// off before.
+/// The shortest side of a source: what the coarsest scale of multi-scale similarity can hold, and
+/// what registration may cut off before.
 const LEAST_SIDE: usize = 176 + 4;
 
 /// What went wrong on our side. None of these may touch a miner's record.
@@ -40,7 +40,8 @@ pub enum ScoreFault {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceFault),
-    /// The arithmetic failed in the middle; on CUDA the context is then unusable and the process has to start again.
+    /// The arithmetic failed in the middle; on CUDA the context is then unusable and the process
+    /// has to start again.
     #[error("scoring on {device} failed: {reason}")]
     Arithmetic {
         /// Where.
@@ -89,7 +90,8 @@ pub enum ScoreFault {
 }
 
 impl ScoreFault {
-    /// A backend says in words only that it has no memory left: as an allocation that failed, or by the driver's name for it.
+    /// A backend says in words only that it has no memory left: as an allocation that failed, or by
+    /// the driver's name for it.
     fn from_panic(device: Device, text: &str) -> Self {
         let lower = text.to_ascii_lowercase();
         let signs = ["out of memory", "out-of-memory", "out_of_memory", "can't allocate buffer"];
@@ -173,7 +175,8 @@ pub enum Outcome {
     },
     /// The video cannot be graded, by its sender's doing.
     Unusable {
-        /// `undecodable`, `wrong_resolution`, `too_short`, `frozen`, or `duplicate` for the source clip itself.
+        /// `undecodable`, `wrong_resolution`, `too_short`, `frozen`, or `duplicate` for the source
+        /// clip itself.
         status: EntryStatus,
         /// Why, in one line.
         reason: String,
@@ -185,7 +188,11 @@ pub enum Outcome {
 impl Scored {
     /// What comes of bytes that are refused before anything is decoded.
     pub(crate) fn refused(answer_mp4: &[u8], defect: &VideoDefect) -> Self {
-        Self { video_sha256: Digest::of(answer_mp4), outcome: Outcome::defect(defect), fingerprint: None }
+        Self {
+            video_sha256: Digest::of(answer_mp4),
+            outcome: Outcome::defect(defect),
+            fingerprint: None,
+        }
     }
 }
 
@@ -193,7 +200,9 @@ impl Outcome {
     /// What a video with this defect gets.
     pub fn defect(defect: &VideoDefect) -> Self {
         let status = match defect {
-            VideoDefect::WrongSize { .. } | VideoDefect::TooManyPixels { .. } => EntryStatus::WrongResolution,
+            VideoDefect::WrongSize { .. } | VideoDefect::TooManyPixels { .. } => {
+                EntryStatus::WrongResolution
+            }
             VideoDefect::TooShort { .. } | VideoDefect::NoFrames => EntryStatus::TooShort,
             _ => EntryStatus::Undecodable,
         };
@@ -212,7 +221,12 @@ fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> (Features
 }
 
 /// An answer's numbers against its source.
-fn measure<'a, K: Kernels<'a>>(kernels: &K, reference: &'a Reference, answer: &'a Clip, order: &[usize]) -> Measures {
+fn measure<'a, K: Kernels<'a>>(
+    kernels: &K,
+    reference: &'a Reference,
+    answer: &'a Clip,
+    order: &[usize],
+) -> Measures {
     let every: Vec<usize> = (0..reference.clip.len()).collect();
     let view = View::of(kernels, answer, order);
     let features = Features::of(kernels, answer, order, &view);
@@ -239,10 +253,17 @@ impl Scorer {
     /// ffmpeg is missing, or the device that was asked for cannot be used.
     pub fn open(choice: DeviceChoice, policy: AspectPolicy) -> Result<Self, ScoreFault> {
         let comparisons = Arc::new(Turns::new(usize::MAX));
-        Ok(Self { device: Device::open(choice)?, ffmpeg: Ffmpeg::find()?, policy, comparisons, words: None })
+        Ok(Self {
+            device: Device::open(choice)?,
+            ffmpeg: Ffmpeg::find()?,
+            policy,
+            comparisons,
+            words: None,
+        })
     }
 
-    /// The same with a model of texts and pictures, which then says how well answers show their prompts.
+    /// The same with a model of texts and pictures, which then says how well answers show their
+    /// prompts.
     ///
     /// # Errors
     /// A file of the model is missing or wrong, or the device has no room for it.
@@ -252,7 +273,8 @@ impl Scorer {
         Ok(self)
     }
 
-    /// The same with at most so many comparisons on the device at a time: what bounds its memory. Decoding is not held up.
+    /// The same with at most so many comparisons on the device at a time: what bounds its memory.
+    /// Decoding is not held up.
     #[must_use]
     pub fn with_comparisons(self, at_a_time: usize) -> Self {
         Self { comparisons: Arc::new(Turns::new(at_a_time)), ..self }
@@ -273,7 +295,8 @@ impl Scorer {
         &self.policy
     }
 
-    /// Runs every metric on a synthetic clip on the device and on the CPU, and compares. It also warms the device up.
+    /// Runs every metric on a synthetic clip on the device and on the CPU, and compares. It also
+    /// warms the device up.
     ///
     /// # Errors
     /// [`ScoreFault::SelfTest`] names the first metric that differs; such a device must not score.
@@ -281,24 +304,32 @@ impl Scorer {
         self.self_test_with(&mut |_, _, _| {})
     }
 
-    fn self_test_with(&self, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<SelfTestReport, ScoreFault> {
-        let tested = self.guarded(|| self_test::<Engine>(self.device, &self.device.handle(), progress))?;
+    fn self_test_with(
+        &self,
+        progress: &mut dyn FnMut(usize, usize, &str),
+    ) -> Result<SelfTestReport, ScoreFault> {
+        let tested =
+            self.guarded(|| self_test::<Engine>(self.device, &self.device.handle(), progress))?;
         Ok(tested?)
     }
 
-    /// [`Scorer::self_test`], and on CUDA a comparison of a task's shape: the first kernel of each shape compiles. `progress`
-    /// hears of steps done, how many there are, and the last one.
+    /// [`Scorer::self_test`], and on CUDA a comparison of a task's shape: the first kernel of each
+    /// shape compiles. `progress` hears of steps done, how many there are, and the last one.
     ///
     /// # Errors
     /// As there.
-    pub fn warm_up(&self, progress: &mut dyn FnMut(usize, usize, &str)) -> Result<SelfTestReport, ScoreFault> {
+    pub fn warm_up(
+        &self,
+        progress: &mut dyn FnMut(usize, usize, &str),
+    ) -> Result<SelfTestReport, ScoreFault> {
         let clips = match self.device {
             // Nothing is compiled for the CPU.
             Device::Cpu => None,
             Device::Cuda { .. } => source_and_answer(ClipShape::TASK),
         };
         let shapes = if clips.is_some() { 2 } else { 0 };
-        let report = self.self_test_with(&mut |done, of, metric| progress(done, of + shapes, metric))?;
+        let report =
+            self.self_test_with(&mut |done, of, metric| progress(done, of + shapes, metric))?;
         if let Some([source, answer]) = clips {
             let (done, of) = (report.checks.len() + 1, report.checks.len() + shapes);
             let reference = self.prepared(source, Digest::of(b"synthetic"))?;
@@ -325,11 +356,15 @@ impl Scorer {
         }
         let (features, visibility) = self.guarded(|| match self.device {
             Device::Cpu => source_features(&Host, &clip),
-            Device::Cuda { .. } => source_features(&Tensors::<Engine>::new(self.device.handle()), &clip),
+            Device::Cuda { .. } => {
+                source_features(&Tensors::<Engine>::new(self.device.handle()), &clip)
+            }
         })?;
         let fingerprint = Fingerprint::of(&clip, &clip);
         let pictures = match &self.words {
-            Some(words) => self.guarded(|| words.pictures(&clip, &(0..clip.len()).collect::<Vec<_>>()))??,
+            Some(words) => {
+                self.guarded(|| words.pictures(&clip, &(0..clip.len()).collect::<Vec<_>>()))??
+            }
             None => Vec::new(),
         };
         Ok(Reference { clip, features, visibility, fingerprint, pictures, sha256 })
@@ -343,7 +378,8 @@ impl Scorer {
         self.score_prompted(reference, None, answer_mp4)
     }
 
-    /// [`Scorer::score`] of an answer to a prompt, which counts where there is a model that reads it.
+    /// [`Scorer::score`] of an answer to a prompt, which counts where there is a model that reads
+    /// it.
     ///
     /// # Errors
     /// As there.
@@ -362,8 +398,10 @@ impl Scorer {
         let mut raw = self.compare(reference, &answer)?;
         if let (Some(words), Some(prompt)) = (&self.words, prompt) {
             let order = frames_at_times_of(&answer, &reference.clip);
-            let likeness = self.guarded(|| words.likeness(prompt, (&answer, &order), &reference.pictures))??;
-            (raw.text_similarity, raw.source_text_similarity) = (Some(likeness.answer), Some(likeness.source));
+            let likeness =
+                self.guarded(|| words.likeness(prompt, (&answer, &order), &reference.pictures))??;
+            (raw.text_similarity, raw.source_text_similarity) =
+                (Some(likeness.answer), Some(likeness.source));
         }
         let fingerprint = Some(Fingerprint::of(&answer, &reference.clip));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })
@@ -382,7 +420,9 @@ impl Scorer {
         let order = frames_at_times_of(answer, &reference.clip);
         self.guarded(|| match self.device {
             Device::Cpu => measure(&Host, reference, answer, &order),
-            Device::Cuda { .. } => measure(&Tensors::<Engine>::new(self.device.handle()), reference, answer, &order),
+            Device::Cuda { .. } => {
+                measure(&Tensors::<Engine>::new(self.device.handle()), reference, answer, &order)
+            }
         })
     }
 
@@ -391,7 +431,8 @@ impl Scorer {
         let thousandths = |limit: i32| limit as f32 / 1000.0;
         let source_moves = raw.source_displacement >= thousandths(self.policy.frozen_source);
         let same_picture = raw.first_ms_ssim >= thousandths(self.policy.frozen_likeness);
-        let still = (same_picture && raw.displacement < thousandths(self.policy.frozen_displacement))
+        let still = (same_picture
+            && raw.displacement < thousandths(self.policy.frozen_displacement))
             || raw.longest_hold >= thousandths(self.policy.frozen_hold);
         if source_moves && still {
             let reason = format!(
@@ -401,15 +442,28 @@ impl Scorer {
             );
             return Outcome::Unusable { status: EntryStatus::Frozen, reason, raw: Some(raw) };
         }
-        if self.policy.forbid_replay && source_moves && raw.replay_detail >= thousandths(self.policy.replay_detail) {
-            let reason = format!("{SOURCE_ITSELF}: fine detail is like the source's by {:.3}", raw.replay_detail);
+        if self.policy.forbid_replay
+            && source_moves
+            && raw.replay_detail >= thousandths(self.policy.replay_detail)
+        {
+            let reason = format!(
+                "{SOURCE_ITSELF}: fine detail is like the source's by {:.3}",
+                raw.replay_detail
+            );
             return Outcome::Unusable { status: EntryStatus::Duplicate, reason, raw: Some(raw) };
         }
-        Outcome::Usable { grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy), raw }
+        Outcome::Usable {
+            grade: Aspects::from_measures(&raw, &self.policy).grade(&self.policy),
+            raw,
+        }
     }
 
     /// Decodes an answer, refusing its size before and its length after.
-    pub(crate) fn decode_answer(&self, reference: &Reference, answer_mp4: &[u8]) -> Result<Clip, MediaError> {
+    pub(crate) fn decode_answer(
+        &self,
+        reference: &Reference,
+        answer_mp4: &[u8],
+    ) -> Result<Clip, MediaError> {
         let source = &reference.clip;
         let (width, height) = (source.width(), source.height());
         let tolerance = self.policy.size_tolerance;
@@ -426,10 +480,13 @@ impl Scorer {
         let min_frames = (source.len() * usize::from(self.policy.min_frames)).div_ceil(100);
         let min_duration_ms = source.duration_ms() * u64::from(self.policy.min_duration) / 100;
         let (frames, duration_ms) = (answer.len(), answer.duration_ms());
-        // Without a stated rate there is no duration to hold against anyone; the frames are compared one by one.
+        // Without a stated rate there is no duration to hold against anyone; the frames are
+        // compared one by one.
         let too_brief = answer.info().fps.is_some() && duration_ms < min_duration_ms;
         if frames < min_frames || too_brief {
-            return Err(VideoDefect::TooShort { frames, duration_ms, min_frames, min_duration_ms }.into());
+            return Err(
+                VideoDefect::TooShort { frames, duration_ms, min_frames, min_duration_ms }.into()
+            );
         }
         Ok(resized(answer, width, height))
     }
@@ -438,7 +495,10 @@ impl Scorer {
     fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T, ScoreFault> {
         let _turn = self.comparisons.take();
         catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or(panic.downcast_ref::<&str>().copied());
             ScoreFault::from_panic(self.device, text.unwrap_or("a panic without a message"))
         })
     }
@@ -447,15 +507,30 @@ impl Scorer {
     ///
     /// # Errors
     /// As there.
-    pub fn one_shot_segments(&self, source: &[u8], rules: &SceneRules) -> Result<Vec<Segment>, MediaError> {
-        one_shot_segments(&self.ffmpeg, source, rules, ClipShape::TASK.duration_ms(), &Limits::SOURCE)
+    pub fn one_shot_segments(
+        &self,
+        source: &[u8],
+        rules: &SceneRules,
+    ) -> Result<Vec<Segment>, MediaError> {
+        one_shot_segments(
+            &self.ffmpeg,
+            source,
+            rules,
+            ClipShape::TASK.duration_ms(),
+            &Limits::SOURCE,
+        )
     }
 
     /// [`cut_clip`] from a source video.
     ///
     /// # Errors
     /// As there.
-    pub fn cut_clip(&self, source: &[u8], start_ms: u64, shape: &ClipShape) -> Result<Vec<u8>, MediaError> {
+    pub fn cut_clip(
+        &self,
+        source: &[u8],
+        start_ms: u64,
+        shape: &ClipShape,
+    ) -> Result<Vec<u8>, MediaError> {
         cut_clip(&self.ffmpeg, source, start_ms, shape, &Limits::SOURCE)
     }
 
@@ -480,7 +555,10 @@ mod tests {
             "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
             "An out-of-memory error happened during launch",
         ] {
-            assert!(matches!(ScoreFault::from_panic(device, text), ScoreFault::OutOfMemory { .. }), "{text}");
+            assert!(
+                matches!(ScoreFault::from_panic(device, text), ScoreFault::OutOfMemory { .. }),
+                "{text}"
+            );
         }
         let fault = ScoreFault::from_panic(device, "CUDA_ERROR_ILLEGAL_ADDRESS");
         assert!(matches!(fault, ScoreFault::Arithmetic { .. }));

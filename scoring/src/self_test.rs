@@ -1,7 +1,8 @@
 //! Does this device compute what the CPU computes?
 //!
-//! Every metric runs on one synthetic clip on both and is compared. The metrics are chains of tens of operations, which is
-//! the point: a compiler of kernels has been seen to get every single operation right and their chain wrong.
+//! Every metric runs on one synthetic clip on both and is compared. The metrics are chains of tens
+//! of operations, which is the point: a compiler of kernels has been seen to get every single
+//! operation right and their chain wrong.
 
 use crate::device::Device;
 use crate::metrics::{Camera, Grid, Host, Kernels, Tensors};
@@ -11,7 +12,8 @@ use burn::tensor::backend::Backend;
 const FRAMES: usize = 4;
 const ROWS: usize = 192;
 const COLUMNS: usize = 256;
-/// Difference from the CPU that counts as rounding, as a part of the value (or of [`SMALL`] below it).
+/// Difference from the CPU that counts as rounding, as a part of the value (or of [`SMALL`] below
+/// it).
 const TOLERANCE: f32 = 1e-4;
 /// Values under this are compared in absolute terms.
 const SMALL: f32 = 1e-2;
@@ -56,9 +58,9 @@ pub struct SelfTestFault {
     pub want: f32,
 }
 
-/// Compares `device` with the fused loops of the CPU. For the CPU itself that is burn's CPU backend, which no score uses:
-/// the loops are then held to the metrics' definition.
-/// `progress` hears of each metric that the device has done.
+/// Compares `device` with the fused loops of the CPU. For the CPU itself that is burn's CPU
+/// backend, which no score uses: the loops are then held to the metrics' definition. `progress`
+/// hears of each metric that the device has done.
 pub(crate) fn self_test<B: Backend>(
     name: Device,
     device: &B::Device,
@@ -75,7 +77,12 @@ pub(crate) fn self_test<B: Backend>(
     Ok(SelfTestReport { device: name, checks })
 }
 
-fn check(device: Device, metric: &'static str, got: &[f32], want: &[f32]) -> Result<MetricCheck, SelfTestFault> {
+fn check(
+    device: Device,
+    metric: &'static str,
+    got: &[f32],
+    want: &[f32],
+) -> Result<MetricCheck, SelfTestFault> {
     let mut worst = 0.0;
     for index in 0..got.len().max(want.len()) {
         // A value that is missing, or one too many, is as wrong as one that is no number.
@@ -94,22 +101,28 @@ fn check(device: Device, metric: &'static str, got: &[f32], want: &[f32]) -> Res
 fn clip(blend: f32) -> Vec<Vec<u8>> {
     let value = |frame: usize, row: usize, column: usize| {
         let (x, y) = (column as f32 + frame as f32 / 3.0, row as f32 - frame as f32 / 5.0);
-        let base = 0.5 + 0.2 * (x / 7.0).sin() * (y / 9.0).cos() + 0.15 * ((x + 2.0 * y) / 23.0).sin();
+        let base =
+            0.5 + 0.2 * (x / 7.0).sin() * (y / 9.0).cos() + 0.15 * ((x + 2.0 * y) / 23.0).sin();
         let other = 0.1 * ((x * y) / 371.0).sin();
         ((base + blend * other) * 255.0) as u8
     };
-    let frame = |frame| (0..ROWS * COLUMNS).map(|i| value(frame, i / COLUMNS, i % COLUMNS)).collect();
+    let frame =
+        |frame| (0..ROWS * COLUMNS).map(|i| value(frame, i / COLUMNS, i % COLUMNS)).collect();
     (0..FRAMES).map(frame).collect()
 }
 
 /// Small maps of two channels, cut from the clip.
 fn maps(frames: &[Vec<u8>]) -> Grid {
     let (rows, columns) = (ROWS / CELL, COLUMNS / CELL);
-    let values = frames.iter().flat_map(|frame| &frame[..2 * rows * columns]).map(|byte| f32::from(*byte) / 255.0);
+    let values = frames
+        .iter()
+        .flat_map(|frame| &frame[..2 * rows * columns])
+        .map(|byte| f32::from(*byte) / 255.0);
     Grid::new(values.collect(), [2, rows, columns])
 }
 
-/// Every metric's values, in one order for all kernels; `done` hears of each with their number so far.
+/// Every metric's values, in one order for all kernels; `done` hears of each with their number so
+/// far.
 fn values<'a, K: Kernels<'a>>(
     kernels: &K,
     [left, right]: &'a [Vec<Vec<u8>>; 2],
@@ -118,15 +131,25 @@ fn values<'a, K: Kernels<'a>>(
     let (left_maps, right_maps) = (maps(left), maps(right));
     let left_planes: Vec<&[u8]> = left.iter().map(Vec::as_slice).collect();
     let right_planes: Vec<&[u8]> = right.iter().map(Vec::as_slice).collect();
-    let (left, right) = (kernels.pictures(&left_planes, ROWS, COLUMNS), kernels.pictures(&right_planes, ROWS, COLUMNS));
+    let (left, right) = (
+        kernels.pictures(&left_planes, ROWS, COLUMNS),
+        kernels.pictures(&right_planes, ROWS, COLUMNS),
+    );
     let half = kernels.halved(&right);
     let shift = kernels.register(&left, &right);
     let (cut, fixed) = kernels.align(&left, &right, crate::metrics::Shift { right: 3, down: -1 });
-    // The flow is computed once and handed to what follows, so that a difference is named where it arises.
+    // The flow is computed once and handed to what follows, so that a difference is named where it
+    // arises.
     let flow = kernels.flow(&half, CELL);
     let [_, rows, columns] = flow.shape();
-    let field = Grid::new(right_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(), [2, rows, columns]);
-    let other = Grid::new(left_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(), [2, rows, columns]);
+    let field = Grid::new(
+        right_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(),
+        [2, rows, columns],
+    );
+    let other = Grid::new(
+        left_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(),
+        [2, rows, columns],
+    );
     let everywhere = Grid::new(vec![1.0; (FRAMES - 1) * rows * columns], [1, rows, columns]);
     let camera = |camera: Camera| camera.right.into_iter().chain(camera.down);
     let mut found = Vec::new();
@@ -168,8 +191,10 @@ mod tests {
     #[test]
     fn the_cpus_loops_agree_with_its_tensors_on_every_metric() {
         let mut heard = Vec::new();
-        let mut progress = |done: usize, of: usize, metric: &str| heard.push((done, of, metric.to_owned()));
-        let report = self_test::<Engine>(Device::Cpu, &Device::Cpu.handle(), &mut progress).unwrap();
+        let mut progress =
+            |done: usize, of: usize, metric: &str| heard.push((done, of, metric.to_owned()));
+        let report =
+            self_test::<Engine>(Device::Cpu, &Device::Cpu.handle(), &mut progress).unwrap();
         assert_eq!(report.checks.len(), 23);
         assert_eq!(heard.len(), 23);
         assert_eq!(heard.last(), Some(&(23, 23, "correlations".to_owned())));

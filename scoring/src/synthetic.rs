@@ -1,4 +1,5 @@
-//! A scene of a task's shape, made by arithmetic: for warming a device up, and for measuring how long things take.
+//! A scene of a task's shape, made by arithmetic: for warming a device up, and for measuring how
+//! long things take.
 
 use crate::media::{Clip, ClipShape, Rational, VideoInfo};
 
@@ -10,7 +11,8 @@ pub(crate) fn source_and_answer(shape: ClipShape) -> Option<[Clip; 2]> {
     let (width, height) = (shape.width as usize, shape.height as usize);
     // The camera moves by three pixels a frame over a still picture.
     let wide = width + 3 * shape.frames as usize;
-    let wall: Vec<u8> = (0..wide * (height + 32)).map(|index| texture(index % wide, index / wide)).collect();
+    let wall: Vec<u8> =
+        (0..wide * (height + 32)).map(|index| texture(index % wide, index / wide)).collect();
     let (chroma_width, chroma_height) = (width.div_ceil(2), height.div_ceil(2));
     let frame = |index: usize, noise: u32| {
         let down = 16 + (12.0 * (index as f32 / 12.0).sin()).round() as usize;
@@ -23,8 +25,9 @@ pub(crate) fn source_and_answer(shape: ClipShape) -> Option<[Clip; 2]> {
             }));
         }
         let chroma = |part: usize| {
-            (0..chroma_width * chroma_height)
-                .map(move |place| (112 + 32 * (place % chroma_width * part + place / chroma_width) / 1500) as u8)
+            (0..chroma_width * chroma_height).map(move |place| {
+                (112 + 32 * (place % chroma_width * part + place / chroma_width) / 1500) as u8
+            })
         };
         planes.extend(chroma(1).chain(chroma(2)));
         planes
@@ -48,14 +51,17 @@ pub(crate) fn source_and_answer(shape: ClipShape) -> Option<[Clip; 2]> {
 /// Waves of several lengths and grain.
 fn texture(column: usize, row: usize) -> u8 {
     let (x, y) = (column as f32, row as f32);
-    let waves = 40.0 * (x / 37.0 + 3.0 * (y / 53.0).sin()).sin() + 30.0 * (y / 29.0).sin() + 20.0 * (x / 7.0).sin();
+    let waves = 40.0 * (x / 37.0 + 3.0 * (y / 53.0).sin()).sin()
+        + 30.0 * (y / 29.0).sin()
+        + 20.0 * (x / 7.0).sin();
     let grain = hash(column as u32 / 2, row as u32 / 2, 0) % 31;
     (110.0 + waves + grain as f32).clamp(16.0, 235.0) as u8
 }
 
 /// Evenly spread over 32 bits.
 fn hash(x: u32, y: u32, z: u32) -> u32 {
-    let mut mixed = x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ z.wrapping_mul(83_492_791);
+    let mut mixed =
+        x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ z.wrapping_mul(83_492_791);
     mixed = (mixed ^ (mixed >> 13)).wrapping_mul(1_274_126_177);
     mixed ^ (mixed >> 16)
 }

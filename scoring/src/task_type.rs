@@ -6,9 +6,10 @@
 //! | `t2v` | prompt | the source's picture, and what lies where in it and when | 0, 40, 20, 25, 10, 5 |
 //! | `i2v` | first frame | what happens in the source: anything does that moves as much | 35, 15, 20, 20, 10, 0 |
 //!
-//! An aspect for which nothing is left has full marks and no weight. Nothing by place is left where the miner had not both
-//! picture and prompt: another camera or another course of things puts everything elsewhere. So the metrics alone say little of
-//! what a `t2v` or `i2v` answer shows; Gemini says that, and of `t2v` a model that reads the prompt too.
+//! An aspect for which nothing is left has full marks and no weight. Nothing by place is left where
+//! the miner had not both picture and prompt: another camera or another course of things puts
+//! everything elsewhere. So the metrics alone say little of what a `t2v` or `i2v` answer shows;
+//! Gemini says that, and of `t2v` a model that reads the prompt too.
 
 use serde::{Deserialize, Serialize};
 

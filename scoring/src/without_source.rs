@@ -1,4 +1,5 @@
-//! What can be said of a video where only its first frame is known: whether it is one, moves, and begins as asked.
+//! What can be said of a video where only its first frame is known: whether it is one, moves, and
+//! begins as asked.
 
 use crate::aspects::{Aspects, Score};
 use crate::features::mean;
@@ -12,8 +13,8 @@ use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::Serialize;
 
-/// Peak signal-to-noise ratio from which a picture is a clip's first frame: unrelated ones have 8 to 13 dB, the same one by
-/// another colour matrix 22.
+/// Peak signal-to-noise ratio from which a picture is a clip's first frame: unrelated ones have 8
+/// to 13 dB, the same one by another colour matrix 22.
 const SAME_PICTURE_DB: f32 = 18.0;
 
 /// Raw measures of a video by itself and against its first frame, as in [`crate::Measures`].
@@ -53,12 +54,17 @@ pub enum OwnOutcome {
 }
 
 impl Scorer {
-    /// Judges what can be judged without a source clip: whether the file is a video of the picture's size and a task's
-    /// length, whether it changes at all, and whether it begins with the picture.
+    /// Judges what can be judged without a source clip: whether the file is a video of the
+    /// picture's size and a task's length, whether it changes at all, and whether it begins with
+    /// the picture.
     ///
     /// # Errors
     /// The picture is unusable, or this machine failed.
-    pub fn score_without_source(&self, first_frame_png: &[u8], answer_mp4: &[u8]) -> Result<OwnOutcome, ScoreFault> {
+    pub fn score_without_source(
+        &self,
+        first_frame_png: &[u8],
+        answer_mp4: &[u8],
+    ) -> Result<OwnOutcome, ScoreFault> {
         let still = self.still(first_frame_png)?;
         let answer = match self.decode_answer(&still, answer_mp4) {
             Ok(answer) => answer,
@@ -83,8 +89,15 @@ impl Scorer {
             change,
         };
         if change < self.policy().frozen_source as f32 / 1000.0 {
-            let reason = format!("the video changes by {:.1} % of the range from its first frame", change * 100.0);
-            return Ok(OwnOutcome::Unusable { status: EntryStatus::Frozen, reason, raw: Some(raw) });
+            let reason = format!(
+                "the video changes by {:.1} % of the range from its first frame",
+                change * 100.0
+            );
+            return Ok(OwnOutcome::Unusable {
+                status: EntryStatus::Frozen,
+                reason,
+                raw: Some(raw),
+            });
         }
         // Whoever has the picture wants to know how well it was kept, whatever the task.
         let policy = AspectPolicy { task: TaskType::Ti2v, ..*self.policy() };
@@ -96,8 +109,13 @@ impl Scorer {
     ///
     /// # Errors
     /// The picture is unusable, or this machine failed.
-    pub fn shows_first_frame(&self, reference: &Reference, first_frame_png: &[u8]) -> Result<bool, ScoreFault> {
-        let (picture, clip) = (decode_png(self.ffmpeg(), first_frame_png, &Limits::ANSWER)?, reference.clip());
+    pub fn shows_first_frame(
+        &self,
+        reference: &Reference,
+        first_frame_png: &[u8],
+    ) -> Result<bool, ScoreFault> {
+        let (picture, clip) =
+            (decode_png(self.ffmpeg(), first_frame_png, &Limits::ANSWER)?, reference.clip());
         if (picture.width(), picture.height()) != (clip.width(), clip.height()) {
             return Ok(false);
         }
@@ -126,7 +144,9 @@ impl Scorer {
 /// Mean over the frames of the mean change of blocks of 16 pixels, where noise averages out.
 fn change_from_first(clip: &Clip) -> f32 {
     let (rows, columns) = (clip.height() / (2 * BLOCK), clip.width() / (2 * BLOCK));
-    let frame = |index| BlockSums::of(clip.luma(index), clip.width()).halved(rows, columns).collect::<Vec<f32>>();
+    let frame = |index| {
+        BlockSums::of(clip.luma(index), clip.width()).halved(rows, columns).collect::<Vec<f32>>()
+    };
     let values = (0..clip.len()).flat_map(frame).collect();
     mean(&Host.change_from_first(&Grid::new(values, [1, rows, columns])))
 }

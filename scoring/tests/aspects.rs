@@ -5,7 +5,9 @@
 mod support;
 
 use leoma_protocol::verdict::EntryStatus;
-use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Grade, Measures, Outcome, Reference, Scorer, TaskType};
+use leoma_scoring::{
+    AspectPolicy, Aspects, DeviceChoice, Grade, Measures, Outcome, Reference, Scorer, TaskType,
+};
 use support::Studio;
 
 /// Big buffers that return to the system after each use cost more than the arithmetic.
@@ -61,10 +63,17 @@ fn honest_copies_pass_with_room_to_spare() {
         "libx265 -crf 28 -preset ultrafast -x265-params log-level=error",
     ];
     for encoder in encoders {
-        let answer = bench.studio.make("copy.mp4", "-i {}/source.mp4", &format!("-c:v {encoder} -pix_fmt yuv420p"));
+        let answer = bench.studio.make(
+            "copy.mp4",
+            "-i {}/source.mp4",
+            &format!("-c:v {encoder} -pix_fmt yuv420p"),
+        );
         match bench.outcome(&answer) {
             Outcome::Usable { grade, raw, .. } => {
-                assert!(grade.passed && grade.overall.tenths() >= 900, "{encoder}: {grade:?} {raw:?}");
+                assert!(
+                    grade.passed && grade.overall.tenths() >= 900,
+                    "{encoder}: {grade:?} {raw:?}"
+                );
             }
             other => panic!("{encoder}: {other:?}"),
         }
@@ -97,9 +106,11 @@ fn held_frames_and_low_frame_rates_do_not_pass() {
     let Some(bench) = Bench::new() else { return };
     assert!(!bench.grade("fps=4,fps=16").passed);
     assert!(!bench.grade("fps=8,fps=16").passed);
-    let four_per_second = bench.studio.make("four.mp4", "-i {}/source.mp4", "-vf fps=4 -c:v libx264");
+    let four_per_second =
+        bench.studio.make("four.mp4", "-i {}/source.mp4", "-vf fps=4 -c:v libx264");
     assert_eq!(status(&bench.outcome(&four_per_second)), Some(EntryStatus::TooShort));
-    let fast = bench.studio.make("fast.mp4", "-i {}/source.mp4", "-vf setpts=PTS/2 -r 32 -c:v libx264");
+    let fast =
+        bench.studio.make("fast.mp4", "-i {}/source.mp4", "-vf setpts=PTS/2 -r 32 -c:v libx264");
     assert_eq!(status(&bench.outcome(&fast)), Some(EntryStatus::TooShort));
 }
 
@@ -124,14 +135,21 @@ fn other_content_does_not_pass() {
         assert!(!grade.passed, "{filter}: {grade:?}");
     }
     let encode = "-frames:v 81 -c:v libx264 -pix_fmt yuv420p";
-    let unrelated = bench.studio.make("unrelated.mp4", "-f lavfi -i testsrc2=s=832x480:r=16", encode);
+    let unrelated =
+        bench.studio.make("unrelated.mp4", "-f lavfi -i testsrc2=s=832x480:r=16", encode);
     match bench.outcome(&unrelated) {
-        Outcome::Usable { grade, .. } => assert!(!grade.passed && grade.overall.tenths() < 300, "{grade:?}"),
+        Outcome::Usable { grade, .. } => {
+            assert!(!grade.passed && grade.overall.tenths() < 300, "{grade:?}")
+        }
         other => panic!("{other:?}"),
     }
     // The beginning is right and the rest is something else.
     let graph = "-filter_complex [0:v]trim=end_frame=20[a];[1:v]trim=end_frame=61[b];[a][b]concat";
-    let late = bench.studio.make("late.mp4", "-i {}/source.mp4 -i {}/unrelated.mp4", &format!("{graph} {encode}"));
+    let late = bench.studio.make(
+        "late.mp4",
+        "-i {}/source.mp4 -i {}/unrelated.mp4",
+        &format!("{graph} {encode}"),
+    );
     match bench.outcome(&late) {
         Outcome::Usable { grade, .. } => assert!(!grade.passed, "{grade:?}"),
         other => panic!("{other:?}"),

@@ -6,7 +6,8 @@ mod support;
 
 use leoma_protocol::verdict::EntryStatus;
 use leoma_scoring::media::{
-    ClipShape, Limits, MediaError, SceneRules, VideoDefect, choose_segment, decode, probe, read_bounded,
+    ClipShape, Limits, MediaError, SceneRules, VideoDefect, choose_segment, decode, probe,
+    read_bounded,
 };
 use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
 use std::io::Read;
@@ -41,7 +42,10 @@ fn a_good_file_decodes_to_what_ffmpeg_itself_writes() {
         assert_eq!([clip.luma(index), blue, red].concat(), planes, "frame {index}");
     }
     let info = probe(&ffmpeg, &video, &Limits::ANSWER).unwrap();
-    assert_eq!((info.width, info.height, info.frames, info.codec.as_str()), (832, 480, Some(9), "h264"));
+    assert_eq!(
+        (info.width, info.height, info.frames, info.codec.as_str()),
+        (832, 480, Some(9), "h264")
+    );
     assert_eq!(info.fps.map(|fps| (fps.numerator, fps.denominator)), Some((16, 1)));
 }
 
@@ -53,7 +57,8 @@ fn empty_random_and_truncated_files_are_defects() {
     let studio = Studio::new();
     let video = studio.make("a.mp4", TEST_PATTERN, &format!("-frames:v 20 {ENCODE}"));
     assert_eq!(defect(&[]), VideoDefect::Empty);
-    let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> =
+        (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     assert!(matches!(defect(&noise), VideoDefect::Undecodable { .. }));
     // The index stands at the end of this file, so truncation loses it.
     for length in [1, 40, video.len() / 2, video.len() - 1000] {
@@ -76,13 +81,17 @@ fn a_damaged_stream_is_refused_and_not_painted_over() {
     }
     let studio = Studio::new();
     for (name, encode) in [("h264", ENCODE), ("mpeg4", "-c:v mpeg4 -q:v 4")] {
-        let video = studio.make(&format!("{name}.mp4"), TEST_PATTERN, &format!("-frames:v 20 {encode}"));
+        let video =
+            studio.make(&format!("{name}.mp4"), TEST_PATTERN, &format!("-frames:v 20 {encode}"));
         let data = video.windows(4).position(|name| name == b"mdat").unwrap();
         for part in [3, 5, 8] {
             let mut damaged = video.clone();
             let place = data + (video.len() - data) * part / 10;
             damaged[place..place + 40].fill(0xa5);
-            assert!(matches!(defect(&damaged), VideoDefect::Undecodable { .. }), "{name} at {place}");
+            assert!(
+                matches!(defect(&damaged), VideoDefect::Undecodable { .. }),
+                "{name} at {place}"
+            );
         }
     }
 }
@@ -113,7 +122,10 @@ fn a_playlist_named_mp4_opens_no_file() {
     let secret = studio.path("secret.mp4");
     for playlist in [
         format!("ffconcat version 1.0\nfile '{}'\n", secret.display()),
-        format!("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{}\n#EXT-X-ENDLIST\n", secret.display()),
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{}\n#EXT-X-ENDLIST\n",
+            secret.display()
+        ),
         "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n".to_owned(),
         "<?xml version=\"1.0\"?><MPD><Period/></MPD>".to_owned(),
     ] {
@@ -128,10 +140,15 @@ fn ten_minutes_and_8k_are_refused_by_name() {
         return;
     }
     let studio = Studio::new();
-    let long = studio.make("long.mp4", "-f lavfi -i color=s=832x480:r=16", &format!("-t 600 {ENCODE}"));
+    let long =
+        studio.make("long.mp4", "-f lavfi -i color=s=832x480:r=16", &format!("-t 600 {ENCODE}"));
     assert!(long.len() < 4 << 20);
     assert_eq!(defect(&long), VideoDefect::TooManyFrames { limit: Limits::ANSWER.frames });
-    let huge = studio.make("huge.mp4", "-f lavfi -i color=s=7680x4320:r=1", &format!("-frames:v 2 {ENCODE}"));
+    let huge = studio.make(
+        "huge.mp4",
+        "-f lavfi -i color=s=7680x4320:r=1",
+        &format!("-frames:v 2 {ENCODE}"),
+    );
     assert!(matches!(defect(&huge), VideoDefect::TooManyPixels { width: 7680, height: 4320, .. }));
 }
 
@@ -144,7 +161,9 @@ fn a_frame_count_that_the_index_hides_is_still_limited() {
     let video = studio.make("fragments.mp4", "-f lavfi -i color=s=320x240:r=16", &flags);
     let limits = Limits { frames: 30, ..Limits::ANSWER };
     match decode(&ffmpeg, &video, &limits) {
-        Err(MediaError::Video(defect)) => assert_eq!(defect, VideoDefect::TooManyFrames { limit: 30 }),
+        Err(MediaError::Video(defect)) => {
+            assert_eq!(defect, VideoDefect::TooManyFrames { limit: 30 })
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(decode(&ffmpeg, &video, &Limits::ANSWER).unwrap().len(), 40);
@@ -155,14 +174,19 @@ fn rotation_is_ignored_and_other_layouts_are_converted() {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();
     studio.make("plain.mp4", TEST_PATTERN, &format!("-frames:v 5 {ENCODE}"));
-    let rotated = studio.make("rotated.mp4", "-i {}/plain.mp4", "-c copy -metadata:s:v:0 rotate=90");
+    let rotated =
+        studio.make("rotated.mp4", "-i {}/plain.mp4", "-c copy -metadata:s:v:0 rotate=90");
     let clip = decode(&ffmpeg, &rotated, &Limits::ANSWER).unwrap();
     assert_eq!((clip.width(), clip.height()), (832, 480));
     for layout in ["yuv444p", "yuv420p10le"] {
         let flags = format!("-frames:v 3 -c:v libx264 -preset ultrafast -pix_fmt {layout}");
         let video = studio.make("layout.mp4", TEST_PATTERN, &flags);
         let clip = decode(&ffmpeg, &video, &Limits::ANSWER).unwrap();
-        assert_eq!((clip.len(), clip.luma(0).len(), clip.chroma(0).0.len()), (3, 832 * 480, 416 * 240), "{layout}");
+        assert_eq!(
+            (clip.len(), clip.luma(0).len(), clip.chroma(0).0.len()),
+            (3, 832 * 480, 416 * 240),
+            "{layout}"
+        );
     }
 }
 
@@ -186,7 +210,11 @@ fn every_defect_becomes_the_status_that_its_sender_reads() {
     let source = studio.make("source.mp4", TEST_PATTERN, &format!("-frames:v 81 {ENCODE}"));
     let reference = scorer.reference(&source).unwrap();
     let sized = |size: &str, frames: u32| {
-        studio.make("v.mp4", &format!("-f lavfi -i testsrc2=s={size}:r=16"), &format!("-frames:v {frames} {ENCODE}"))
+        studio.make(
+            "v.mp4",
+            &format!("-f lavfi -i testsrc2=s={size}:r=16"),
+            &format!("-frames:v {frames} {ENCODE}"),
+        )
     };
     let cases = [
         (Vec::new(), EntryStatus::Undecodable),
@@ -201,7 +229,9 @@ fn every_defect_becomes_the_status_that_its_sender_reads() {
     ];
     for (index, (answer, expected)) in cases.into_iter().enumerate() {
         match scorer.score(&reference, &answer).unwrap().outcome {
-            Outcome::Unusable { status, reason, .. } => assert_eq!(status, expected, "case {index}: {reason}"),
+            Outcome::Unusable { status, reason, .. } => {
+                assert_eq!(status, expected, "case {index}: {reason}")
+            }
             other => panic!("case {index}: {other:?}"),
         }
     }
@@ -214,11 +244,15 @@ fn a_clip_is_cut_from_one_shot_and_starts_with_its_first_frame() {
     let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
     // Eight seconds, a cut, then eight more, at another size and rate than the task's.
     let graph = "-filter_complex [0:v][1:v]concat -t 16";
-    let inputs = "-f lavfi -t 8 -i testsrc2=s=960x540:r=24 -f lavfi -t 8 -i mandelbrot=s=960x540:r=24";
+    let inputs =
+        "-f lavfi -t 8 -i testsrc2=s=960x540:r=24 -f lavfi -t 8 -i mandelbrot=s=960x540:r=24";
     let source = studio.make("source.mp4", inputs, &format!("{graph} {ENCODE}"));
     let shots = scorer.one_shot_segments(&source, &SceneRules::REFERENCE).unwrap();
     assert_eq!(shots.len(), 2, "{shots:?}");
-    assert!(shots[0].start_ms == 2000 && shots[0].end_ms <= 7850 && shots[1].start_ms >= 8150, "{shots:?}");
+    assert!(
+        shots[0].start_ms == 2000 && shots[0].end_ms <= 7850 && shots[1].start_ms >= 8150,
+        "{shots:?}"
+    );
     let start = choose_segment([3; 32], &shots, ClipShape::TASK.duration_ms()).unwrap();
     let clip = scorer.cut_clip(&source, start, &ClipShape::TASK).unwrap();
     let decoded = decode(&ffmpeg, &clip, &Limits::ANSWER).unwrap();

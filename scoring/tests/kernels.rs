@@ -1,4 +1,5 @@
-//! The fused loops of the CPU against the tensors that define the metrics, on random and on extreme pictures.
+//! The fused loops of the CPU against the tensors that define the metrics, on random and on extreme
+//! pictures.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -25,9 +26,12 @@ type Clip = Vec<Vec<u8>>;
 /// Pairs of clips that are easy to get wrong.
 fn clips(height: usize, width: usize) -> Vec<(&'static str, [Clip; 2])> {
     let clip = |value: &dyn Fn(i64, i64, i64) -> i64| -> Clip {
-        (0..FRAMES as i64).map(|frame| pictures::picture(height, width, |x, y| value(frame, x, y))).collect()
+        (0..FRAMES as i64)
+            .map(|frame| pictures::picture(height, width, |x, y| value(frame, x, y)))
+            .collect()
     };
-    let moving = clip(&|frame, x, y| pictures::texture((x + 2 * frame) * 256, y * 256 - frame * 77));
+    let moving =
+        clip(&|frame, x, y| pictures::texture((x + 2 * frame) * 256, y * 256 - frame * 77));
     let noise = |seed: i64| clip(&move |frame, x, y| pictures::lattice(x, y, seed + frame));
     let flat = |value: i64| clip(&move |_, _, _| value);
     let board = clip(&|frame, x, y| (x + y + frame) % 2 * 255);
@@ -44,7 +48,10 @@ fn clips(height: usize, width: usize) -> Vec<(&'static str, [Clip; 2])> {
 
 fn grid(clip: &Clip, channels: usize, rows: usize, columns: usize, scale: f32) -> Grid {
     let part = clip.iter().flat_map(|frame| &frame[..channels * rows * columns]);
-    Grid::new(part.map(|byte| (f32::from(*byte) - 128.0) * scale).collect(), [channels, rows, columns])
+    Grid::new(
+        part.map(|byte| (f32::from(*byte) - 128.0) * scale).collect(),
+        [channels, rows, columns],
+    )
 }
 
 /// Every metric's values by name.
@@ -55,8 +62,10 @@ fn values<'a, K: Kernels<'a>>(
 ) -> Vec<(&'static str, Vec<f32>)> {
     let (rows, columns) = (height / 8, width / 8);
     let [left_map, right_map] = [left, right].map(|clip| grid(clip, 1, rows, columns, 1.0 / 255.0));
-    let [left_field, right_field] = [left, right].map(|clip| grid(&clip[1..].to_vec(), 2, rows, columns, 1.0 / 32.0));
-    let backward = Grid::new(left_field.values().iter().map(|value| -value).collect(), left_field.shape());
+    let [left_field, right_field] =
+        [left, right].map(|clip| grid(&clip[1..].to_vec(), 2, rows, columns, 1.0 / 32.0));
+    let backward =
+        Grid::new(left_field.values().iter().map(|value| -value).collect(), left_field.shape());
     let pictures = |clip: &'a Clip| {
         let planes: Vec<&[u8]> = clip.iter().map(Vec::as_slice).collect();
         kernels.pictures(&planes, height, width)
@@ -130,7 +139,9 @@ fn loops_and_tensors_give_the_same_values() {
 
 #[test]
 fn kernels_of_a_gpu_give_the_same_values_on_vulkan() {
-    on_lavapipe("kernels_of_a_gpu_give_the_same_values_on_vulkan", |device| compare::<Vulkan>(&device, &SIZES[2..]));
+    on_lavapipe("kernels_of_a_gpu_give_the_same_values_on_vulkan", |device| {
+        compare::<Vulkan>(&device, &SIZES[2..])
+    });
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Learned judges against the public implementations of their models: `references/` says how its tables were made.
+//! Learned judges against the public implementations of their models: `references/` says how its
+//! tables were made.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -23,22 +24,34 @@ use weights::{published, save, save_as, table};
 /// RGB of three textures.
 fn colour(height: usize, width: usize, salt: i64) -> Vec<u8> {
     let plane = |channel: i64| {
-        pictures::picture(height, width, |x, y| pictures::texture(x * 256 + 3_000_000 * channel + salt, y * 256))
+        pictures::picture(height, width, |x, y| {
+            pictures::texture(x * 256 + 3_000_000 * channel + salt, y * 256)
+        })
     };
     (0..3).flat_map(plane).collect()
 }
 
 fn spoilt(base: &[u8], height: usize, width: usize) -> Vec<u8> {
-    let noise = |channel: i64| pictures::picture(height, width, |x, y| pictures::lattice(x, y, 99 + channel) % 41);
+    let noise = |channel: i64| {
+        pictures::picture(height, width, |x, y| pictures::lattice(x, y, 99 + channel) % 41)
+    };
     let noise = (0..3).flat_map(noise);
-    base.iter().zip(noise).map(|(base, noise)| (i64::from(*base) + i64::from(noise) - 20).clamp(0, 255) as u8).collect()
+    base.iter()
+        .zip(noise)
+        .map(|(base, noise)| (i64::from(*base) + i64::from(noise) - 20).clamp(0, 255) as u8)
+        .collect()
 }
 
 fn rgb(bytes: &[u8], height: usize, width: usize) -> Tensor<Flex, 4> {
     rgb_on(&Default::default(), bytes, height, width)
 }
 
-fn rgb_on<B: Backend>(device: &B::Device, bytes: &[u8], height: usize, width: usize) -> Tensor<B, 4> {
+fn rgb_on<B: Backend>(
+    device: &B::Device,
+    bytes: &[u8],
+    height: usize,
+    width: usize,
+) -> Tensor<B, 4> {
     let values: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
     Tensor::from_data(TensorData::new(values, [1, 3, height, width]), device)
 }
@@ -51,7 +64,11 @@ fn side(case: &Value, name: &str) -> usize {
 fn error(found: &Embedding, wanted: &Value) -> f64 {
     let wanted: Vec<f64> = serde_json::from_value(wanted.clone()).unwrap();
     assert_eq!(found.values().len(), wanted.len());
-    let differences = found.values().iter().zip(&wanted).map(|(found, wanted)| (f64::from(*found) - wanted).abs());
+    let differences = found
+        .values()
+        .iter()
+        .zip(&wanted)
+        .map(|(found, wanted)| (f64::from(*found) - wanted).abs());
     differences.fold(0.0, f64::max) / wanted.iter().fold(0.0, |most, value| value.abs().max(most))
 }
 
@@ -77,8 +94,9 @@ fn lpips_meets_the_lpips_package<B: Backend>(device: &B::Device) {
             "unrelated" => colour(height, width, 10_000_000),
             _ => left.clone(),
         };
-        let found =
-            lpips.distance(&rgb_on(device, &left, height, width), &rgb_on(device, &right, height, width)).unwrap();
+        let found = lpips
+            .distance(&rgb_on(device, &left, height, width), &rgb_on(device, &right, height, width))
+            .unwrap();
         let (found, wanted) = (f64::from(found[0]), case["distance"].as_f64().unwrap());
         println!("{case}: {found}, off by {:.1e}", (found - wanted).abs() / wanted.max(1e-9));
         assert!((found - wanted).abs() <= 1e-5 * wanted, "{case}: {found}");
@@ -102,8 +120,9 @@ fn lpips_takes_torchvisions_names_and_many_pairs() {
     let bytes = colour(40, 40, 0);
     let left = Tensor::cat(vec![rgb(&bytes, 40, 40), rgb(&colour(40, 40, 999), 40, 40)], 0);
     let right = Tensor::cat(vec![rgb(&spoilt(&bytes, 40, 40), 40, 40), rgb(&bytes, 40, 40)], 0);
-    let [first, second] =
-        [first, second].map(|path| Lpips::<Flex>::load(&path, &Default::default()).unwrap().distance(&left, &right));
+    let [first, second] = [first, second].map(|path| {
+        Lpips::<Flex>::load(&path, &Default::default()).unwrap().distance(&left, &right)
+    });
     let first = first.unwrap();
     assert_eq!(first, second.unwrap());
     assert!(first.len() == 2 && 0.0 < first[0] && first[0] < first[1], "{first:?}");
@@ -113,7 +132,8 @@ fn texts_meet_transformers<B: Backend>(device: &B::Device) {
     for name in ["clip", "siglip"] {
         let (model, table) = (model_on::<B>(device, name), table(name));
         for case in table["texts"].as_array().unwrap() {
-            let error = error(&model.text(case["text"].as_str().unwrap()).unwrap(), &case["embedding"]);
+            let error =
+                error(&model.text(case["text"].as_str().unwrap()).unwrap(), &case["embedding"]);
             println!("{name}, {}: {error:.1e}", case["text"]);
             assert!(error < 1e-5, "{name}: {}: {error}", case["text"]);
         }
@@ -125,7 +145,8 @@ fn pictures_of_any_size_meet_transformers<B: Backend>(device: &B::Device) {
         let (model, table) = (model_on::<B>(device, name), table(name));
         for case in table["pictures"].as_array().unwrap() {
             let (height, width) = (side(case, "height"), side(case, "width"));
-            let found = model.pictures(&rgb_on(device, &colour(height, width, 0), height, width)).unwrap();
+            let found =
+                model.pictures(&rgb_on(device, &colour(height, width, 0), height, width)).unwrap();
             let error = error(&found[0], &case["embedding"]);
             println!("{name}, {}: {error:.1e}", case["case"]);
             assert!(found.len() == 1 && error < 1e-5, "{name}: {}: {error}", case["case"]);
@@ -141,7 +162,9 @@ fn learned_judges_meet_their_models() {
 #[test]
 #[ignore = "kernels are compiled for four minutes"]
 fn learned_judges_meet_their_models_on_vulkan() {
-    on_lavapipe("learned_judges_meet_their_models_on_vulkan", |device| meet_their_models::<Vulkan>(&device));
+    on_lavapipe("learned_judges_meet_their_models_on_vulkan", |device| {
+        meet_their_models::<Vulkan>(&device)
+    });
 }
 
 fn meet_their_models<B: Backend>(device: &B::Device) {
@@ -166,9 +189,11 @@ fn a_clips_similarity_is_the_mean_of_its_pictures() {
     let model = model("clip");
     let text = model.text("a dog").unwrap();
     // More than one batch.
-    let pictures: Vec<_> = (0..19).map(|index| rgb(&colour(40, 60, index * 5_000), 40, 60)).collect();
+    let pictures: Vec<_> =
+        (0..19).map(|index| rgb(&colour(40, 60, index * 5_000), 40, 60)).collect();
     let together = model.pictures(&Tensor::cat(pictures.clone(), 0)).unwrap();
-    let alone: Vec<f64> = pictures.iter().map(|one| text.cosine(&model.pictures(one).unwrap()[0])).collect();
+    let alone: Vec<f64> =
+        pictures.iter().map(|one| text.cosine(&model.pictures(one).unwrap()[0])).collect();
     let mean = alone.iter().sum::<f64>() / 19.0;
     assert_eq!(together.len(), 19);
     assert!((f64::from(similarity(&text, &together)) - mean).abs() < 1e-6);
@@ -201,7 +226,8 @@ fn a_short_text_is_filled_up_as_the_files_say() {
         model.text("a cat").unwrap()
     };
     let first = embed();
-    let stated = |text: &str| std::fs::write(folder.path().join("tokenizer_config.json"), text).unwrap();
+    let stated =
+        |text: &str| std::fs::write(folder.path().join("tokenizer_config.json"), text).unwrap();
     stated(r#"{"pad_token": "<pad>"}"#);
     assert_ne!(embed(), first);
     stated(r#"{"pad_token": {"content": "</s>"}}"#);

@@ -24,14 +24,17 @@ fn equal_pictures_are_perfect_and_flat_ones_are_finite() {
     assert!((Host.ssim(&same, &same)[0] - 1.0).abs() < 1e-6);
     assert!((Host.ms_ssim(&same, &same)[0] - 1.0).abs() < 1e-6);
     assert!((Host.psnr(&same, &same)[0] - 100.0).abs() < 1e-3);
-    assert!(Host.laplacian_variance(&flat)[0].abs() < 1e-9 && Host.noise_sigma(&flat)[0].abs() < 1e-9);
+    assert!(
+        Host.laplacian_variance(&flat)[0].abs() < 1e-9 && Host.noise_sigma(&flat)[0].abs() < 1e-9
+    );
     assert!((Host.blockiness(&flat)[0] - 1.0).abs() < 1e-6);
     assert!(Host.ssim(&same, &flat)[0].is_finite() && Host.ms_ssim(&same, &flat)[0].is_finite());
 }
 
 #[test]
 fn blocks_of_eight_are_seen_and_blocks_elsewhere_are_not() {
-    let steps = |offset: i64| one(move |x, y| ((y + offset) / 8 * 37 + (x + offset) / 8 * 53) % 200);
+    let steps =
+        |offset: i64| one(move |x, y| ((y + offset) / 8 * 37 + (x + offset) / 8 * 53) % 200);
     assert!(Host.blockiness(&frames(&steps(0)))[0] > 50.0);
     assert!(Host.blockiness(&frames(&steps(4)))[0] < 1.0);
 }
@@ -56,7 +59,8 @@ fn a_small_shift_is_registered_and_a_large_one_is_left() {
     assert!(far.right.abs() <= 4 && far.down.abs() <= 4);
 }
 
-/// A pan to the right with something of its own that moves down, and a flash of `flash` in every other frame.
+/// A pan to the right with something of its own that moves down, and a flash of `flash` in every
+/// other frame.
 fn pan(speed: i64, flash: i64) -> Vec<Vec<u8>> {
     let value = move |frame: i64, x: i64, y: i64| {
         let itself = (80..140).contains(&x) && (60 + 2 * frame..100 + 2 * frame).contains(&y);
@@ -79,7 +83,8 @@ fn amount_direction_smoothness_and_camera_are_those_of_the_scene() {
     assert!(mean(&Host.motion_direction(&calm, &fast)) > 0.85);
     assert!(mean(&Host.motion_direction(&fast, &back)) < -0.8);
     assert!(mean(&Host.motion_smoothness(&fast)) > 0.9);
-    let zigzag: Vec<f32> = fast.maps().zip(back.maps()).flat_map(|(there, back)| [there, back].concat()).collect();
+    let zigzag: Vec<f32> =
+        fast.maps().zip(back.maps()).flat_map(|(there, back)| [there, back].concat()).collect();
     assert!(mean(&Host.motion_smoothness(&Grid::new(zigzag, fast.shape()))) < 0.15);
     // What moves by itself does not count as the camera's.
     let [_, rows, columns] = fast.shape();
@@ -105,7 +110,12 @@ fn only_change_that_motion_does_not_explain_is_a_warping_error() {
     assert!(error(&steady) < 1e-4, "{}", error(&steady));
     assert!((error(&flashing) / flash - 1.0).abs() < 0.1, "{} of {flash}", error(&flashing));
     assert_eq!(
-        Host.warping_error(&frames(&steady), &flow, &Grid::new(vec![0.0; visible.values().len()], visible.shape()), 4),
+        Host.warping_error(
+            &frames(&steady),
+            &flow,
+            &Grid::new(vec![0.0; visible.values().len()], visible.shape()),
+            4
+        ),
         [0.0; 7]
     );
 }
@@ -118,7 +128,8 @@ fn small(clip: &[Vec<u8>]) -> Grid {
         cells.map(|cell| f32::from(frame[cell])).sum::<f32>() / (64.0 * 255.0)
     };
     let places = || (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-    let values = clip.iter().flat_map(|frame| places().map(|(row, column)| block(frame, row, column)));
+    let values =
+        clip.iter().flat_map(|frame| places().map(|(row, column)| block(frame, row, column)));
     Grid::new(values.collect(), [1, rows, columns])
 }
 
@@ -127,7 +138,8 @@ fn a_replay_is_told_from_another_video_that_moves_alike() {
     let source = pan(6, 0);
     let noisy: Vec<Vec<u8>> = (0..8)
         .map(|frame| {
-            let at = |x: i64, y: i64| i64::from(source[frame as usize][y as usize * WIDTH + x as usize]);
+            let at =
+                |x: i64, y: i64| i64::from(source[frame as usize][y as usize * WIDTH + x as usize]);
             pictures::picture(HEIGHT, WIDTH, |x, y| at(x, y) + lattice(x, y, frame) % 9 - 4)
         })
         .collect();
@@ -141,11 +153,19 @@ fn a_replay_is_told_from_another_video_that_moves_alike() {
             }
         })
         .collect();
-    let detail =
-        |clip: &[Vec<u8>]| mean(&Host.detail_correlation(&Host.halved(&frames(clip)), &Host.halved(&frames(&source))));
-    assert!(detail(&source) > 0.999 && detail(&noisy) > 0.8, "{} {}", detail(&source), detail(&noisy));
+    let detail = |clip: &[Vec<u8>]| {
+        mean(&Host.detail_correlation(&Host.halved(&frames(clip)), &Host.halved(&frames(&source))))
+    };
+    assert!(
+        detail(&source) > 0.999 && detail(&noisy) > 0.8,
+        "{} {}",
+        detail(&source),
+        detail(&noisy)
+    );
     assert!(detail(&other) < 0.6, "{}", detail(&other));
-    let coarse = |clip: &[Vec<u8>], source: &Grid| replay(&Host.correlations(&small(clip), source), clip.len());
+    let coarse = |clip: &[Vec<u8>], source: &Grid| {
+        replay(&Host.correlations(&small(clip), source), clip.len())
+    };
     assert!(coarse(&noisy, &small(&source)) > 0.98);
     assert!(coarse(&other, &small(&source)) < 0.7, "{}", coarse(&other, &small(&source)));
     // Slowed down to half, and mirrored.
@@ -158,7 +178,8 @@ fn a_replay_is_told_from_another_video_that_moves_alike() {
 fn loops_recur_and_a_pan_does_not() {
     let clip = pan(9, 0);
     let looped: Vec<Vec<u8>> = (0..16).map(|frame| clip[frame % 8].clone()).collect();
-    let returns = |clip: &[Vec<u8>]| recurrence(&Host.correlations(&small(clip), &small(clip)), clip.len());
+    let returns =
+        |clip: &[Vec<u8>]| recurrence(&Host.correlations(&small(clip), &small(clip)), clip.len());
     assert!(returns(&clip) < 0.1, "{}", returns(&clip));
     assert!(returns(&looped) > returns(&clip) + 0.2, "{}", returns(&looped));
 }

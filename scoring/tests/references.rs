@@ -1,4 +1,5 @@
-//! Metrics against the public implementations that there are: `references/` says how its tables were made.
+//! Metrics against the public implementations that there are: `references/` says how its tables
+//! were made.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
@@ -22,7 +23,8 @@ fn table(text: &str) -> Vec<Entry> {
         let (rest, value) = line.rsplit_once(',').unwrap();
         let (rest, reference) = rest.rsplit_once(',').unwrap();
         let (case, metric) = rest.rsplit_once(',').unwrap();
-        let [case, metric, reference] = [case.trim_matches('"'), metric, reference].map(str::to_owned);
+        let [case, metric, reference] =
+            [case.trim_matches('"'), metric, reference].map(str::to_owned);
         Entry { case, metric, reference, value: value.parse().unwrap() }
     };
     text.lines().skip(1).map(entry).collect()
@@ -30,10 +32,17 @@ fn table(text: &str) -> Vec<Entry> {
 
 fn near(found: f32, entry: &Entry, tolerance: f64) {
     let (found, Entry { case, metric, reference, value }) = (f64::from(found), entry);
-    assert!(((found - value) / value).abs() < tolerance, "{metric} of {case}: {found}, {reference} says {value}");
+    assert!(
+        ((found - value) / value).abs() < tolerance,
+        "{metric} of {case}: {found}, {reference} says {value}"
+    );
 }
 
-fn meets_the_pictures_table<'a, K: Kernels<'a>>(kernels: &K, base: &'a [u8], others: &'a [(Entry, Vec<u8>)]) {
+fn meets_the_pictures_table<'a, K: Kernels<'a>>(
+    kernels: &K,
+    base: &'a [u8],
+    others: &'a [(Entry, Vec<u8>)],
+) {
     let left = kernels.pictures(&[base], HEIGHT, WIDTH);
     let (rows, columns) = (HEIGHT / 4, WIDTH / 4);
     let flow = Grid::new(pictures::field(rows, columns), [2, rows, columns]);
@@ -66,8 +75,11 @@ fn meets_the_pictures_table<'a, K: Kernels<'a>>(kernels: &K, base: &'a [u8], oth
 fn picture_metrics_meet_scikit_image_piq_opencv_and_scipy() {
     let base = pictures::plain();
     let entries = table(include_str!("../references/tables/pictures.csv"));
-    let others: Vec<(Entry, Vec<u8>)> =
-        entries.into_iter().map(|entry| (pictures::variant(&entry.case), entry)).map(|(a, b)| (b, a)).collect();
+    let others: Vec<(Entry, Vec<u8>)> = entries
+        .into_iter()
+        .map(|entry| (pictures::variant(&entry.case), entry))
+        .map(|(a, b)| (b, a))
+        .collect();
     assert!(others.len() > 70);
     meets_the_pictures_table(&Host, &base, &others);
     meets_the_pictures_table(&Tensors::<Flex>::new(Default::default()), &base, &others);
@@ -76,7 +88,8 @@ fn picture_metrics_meet_scikit_image_piq_opencv_and_scipy() {
 /// Mean end-point error in pixels, a border of 16 pixels left out.
 fn end_point_error(flow: &Grid, motion: [i64; 6]) -> f64 {
     let plane = FLOW_HEIGHT * FLOW_WIDTH;
-    let inner = (16..FLOW_HEIGHT - 16).flat_map(|row| (16..FLOW_WIDTH - 16).map(move |column| (row, column)));
+    let inner = (16..FLOW_HEIGHT - 16)
+        .flat_map(|row| (16..FLOW_WIDTH - 16).map(move |column| (row, column)));
     let errors: Vec<f64> = inner
         .map(|(row, column)| {
             let (right, down) = pictures::truth(motion, column, row);
@@ -98,9 +111,16 @@ fn flow_is_as_near_the_truth_as_that_of_scikit_image_and_opencv() {
         let on_tensors = end_point_error(&kernels.flow(&pair, 1), motion);
         let pair = Host.pictures(&[&first, &second], FLOW_HEIGHT, FLOW_WIDTH);
         let error = end_point_error(&Host.flow(&pair, 1), motion);
-        assert!((error - on_tensors).abs() < 1e-4, "{name}: {error} in loops, {on_tensors} on tensors");
+        assert!(
+            (error - on_tensors).abs() < 1e-4,
+            "{name}: {error} in loops, {on_tensors} on tensors"
+        );
         let of = |reference: &str| {
-            entries.iter().find(|entry| entry.case == name && entry.reference == reference).unwrap().value
+            entries
+                .iter()
+                .find(|entry| entry.case == name && entry.reference == reference)
+                .unwrap()
+                .value
         };
         let (ilk, dis) = (of("scikit-image ILK"), of("OpenCV DIS medium"));
         println!("{name}: end-point error {error:.4} px; ILK {ilk:.4}, DIS {dis:.4}");
@@ -123,7 +143,11 @@ fn the_camera_is_found_beside_what_moves_by_itself_as_opencv_finds_it() {
             let (row, column) = (index % (rows * columns) / columns, index % columns);
             let (x, y) = ((column as f32 - 51.5) / 52.0, (row as f32 - 29.5) / 52.0);
             let moves = (20..50).contains(&row) && (20..72).contains(&column);
-            middle + across * x + downward * y + noise[index] / 32.0 + if moves { by_itself } else { 0.0 }
+            middle
+                + across * x
+                + downward * y
+                + noise[index] / 32.0
+                + if moves { by_itself } else { 0.0 }
         };
         let plane = rows * columns;
         let flow: Vec<f32> = (0..plane)
@@ -131,12 +155,22 @@ fn the_camera_is_found_beside_what_moves_by_itself_as_opencv_finds_it() {
             .chain((plane..2 * plane).map(|index| value(index, down, 3.0)))
             .collect();
         let flow = Grid::new(flow, [2, rows, columns]);
-        for camera in [Host.camera(&flow)[0], Tensors::<Flex>::new(Default::default()).camera(&flow)[0]] {
-            for (side, found, known) in [("right", camera.right, right), ("down", camera.down, down)] {
-                for ((part, found), known) in ["middle", "across", "downward"].into_iter().zip(found).zip(known) {
+        for camera in
+            [Host.camera(&flow)[0], Tensors::<Flex>::new(Default::default()).camera(&flow)[0]]
+        {
+            for (side, found, known) in
+                [("right", camera.right, right), ("down", camera.down, down)]
+            {
+                for ((part, found), known) in
+                    ["middle", "across", "downward"].into_iter().zip(found).zip(known)
+                {
                     let wanted = format!("{side} {part}");
-                    let opencv = entries.iter().find(|e| e.case == name && e.metric == wanted).unwrap();
-                    assert!((f64::from(found) - opencv.value).abs() < 0.03, "{name}, {wanted}: {found}");
+                    let opencv =
+                        entries.iter().find(|e| e.case == name && e.metric == wanted).unwrap();
+                    assert!(
+                        (f64::from(found) - opencv.value).abs() < 0.03,
+                        "{name}, {wanted}: {found}"
+                    );
                     assert!((found - known).abs() < 0.03, "{name}, {wanted}: {found}, not {known}");
                 }
             }
@@ -149,7 +183,11 @@ fn blocks_and_freezes_are_seen_where_ffmpeg_sees_them() {
     let entries = table(include_str!("../references/tables/ffmpeg.csv"));
     let blocks: Vec<&Entry> = entries.iter().filter(|entry| entry.metric == "blockiness").collect();
     let ours = |entry: &Entry| {
-        let picture = if entry.case == "blocks0" { pictures::plain() } else { pictures::variant(&entry.case) };
+        let picture = if entry.case == "blocks0" {
+            pictures::plain()
+        } else {
+            pictures::variant(&entry.case)
+        };
         Host.blockiness(&Host.pictures(&[&picture], HEIGHT, WIDTH))[0]
     };
     assert_eq!(blocks.len(), 4);
@@ -160,7 +198,9 @@ fn blocks_and_freezes_are_seen_where_ffmpeg_sees_them() {
     let frames: Vec<f32> = (0..60_i64)
         .flat_map(|frame| {
             let place = frame.min(20) + (frame - 45).max(0);
-            let value = |x: i64, y: i64| texture(x + 2 * place, y) + pictures::lattice(x, y, 1000 + frame) % 3 - 1;
+            let value = |x: i64, y: i64| {
+                texture(x + 2 * place, y) + pictures::lattice(x, y, 1000 + frame) % 3 - 1
+            };
             pictures::picture(96, 128, value)
         })
         .map(|byte| f32::from(byte) / 255.0)
@@ -169,7 +209,10 @@ fn blocks_and_freezes_are_seen_where_ffmpeg_sees_them() {
     let moving = vec![steps[0]; steps.len()];
     let of = |metric: &str| entries.iter().find(|entry| entry.metric == metric).unwrap().value;
     let longest = longest_hold(&steps, &moving) * steps.len() as f32;
-    assert!((f64::from(longest) - (of("freeze end") - of("freeze start"))).abs() <= 1.0, "{longest} steps");
+    assert!(
+        (f64::from(longest) - (of("freeze end") - of("freeze start"))).abs() <= 1.0,
+        "{longest} steps"
+    );
 }
 
 fn texture(x: i64, y: i64) -> i64 {

@@ -1,4 +1,5 @@
-//! Pools of worker processes: this test program started again as a worker, as it should be or with a fault of its own.
+//! Pools of worker processes: this test program started again as a worker, as it should be or with
+//! a fault of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 mod support;
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use leoma_scoring::worker::{
-    FaultKind, Opening, Patience, PoolOptions, Progress, ScorerOptions, ScorerPool, Work, WorkerFault, WorkerProgram,
-    open_scorer, serve,
+    FaultKind, Opening, Patience, PoolOptions, Progress, ScorerOptions, ScorerPool, Work,
+    WorkerFault, WorkerProgram, open_scorer, serve,
 };
 use leoma_scoring::{AspectPolicy, Device, DeviceChoice, Outcome, ScoreFault, Scored, Scorer};
 use std::collections::BTreeSet;
@@ -26,12 +27,18 @@ async fn soon<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, wait).await.expect("it does not end")
 }
 
-/// This program as a worker that runs the ignored test `name` with `folder` for notes. Frames have a descriptor of their
-/// own, because the test harness prints on standard output.
+/// This program as a worker that runs the ignored test `name` with `folder` for notes. Frames have
+/// a descriptor of their own, because the test harness prints on standard output.
 fn worker(name: &str, folder: &Path) -> WorkerProgram {
     let test = std::env::current_exe().unwrap();
     let script = "exec 3>&1 1>&2; exec \"$0\" --ignored --exact \"$1\" --nocapture --quiet \"$2\"";
-    let arguments = ["-c".into(), script.into(), test.into(), format!("as_worker::{name}").into(), folder.into()];
+    let arguments = [
+        "-c".into(),
+        script.into(),
+        test.into(),
+        format!("as_worker::{name}").into(),
+        folder.into(),
+    ];
     WorkerProgram { path: "/bin/sh".into(), arguments: arguments.into() }
 }
 
@@ -51,8 +58,8 @@ fn reason(scored: Scored) -> String {
     }
 }
 
-/// All there is in it: every float is printed with as many digits as tell it from its neighbours. ffmpeg's complaints name
-/// addresses in its memory.
+/// All there is in it: every float is printed with as many digits as tell it from its neighbours.
+/// ffmpeg's complaints name addresses in its memory.
 fn without_addresses(scored: &Scored) -> String {
     let text = format!("{scored:?}");
     text.split(' ').filter(|word| !word.starts_with("0x")).collect::<Vec<_>>().join(" ")
@@ -86,7 +93,8 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 mod as_worker {
     use super::*;
 
-    /// Does with answers what `F` does; sources are as they come. An error of `F` is what the worker reports.
+    /// Does with answers what `F` does; sources are as they come. An error of `F` is what the
+    /// worker reports.
     struct Fake<F>(F);
 
     impl<F: Fn(&[u8]) -> Result<String, ScoreFault> + Send + Sync + 'static> Work for Fake<F> {
@@ -97,7 +105,11 @@ mod as_worker {
         }
 
         fn score(&self, (): &(), _prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
-            let outcome = Outcome::Unusable { status: EntryStatus::Failed, reason: (self.0)(mp4)?, raw: None };
+            let outcome = Outcome::Unusable {
+                status: EntryStatus::Failed,
+                reason: (self.0)(mp4)?,
+                raw: None,
+            };
             Ok(Scored { video_sha256: Digest::of(mp4), outcome, fingerprint: None })
         }
     }
@@ -112,9 +124,13 @@ mod as_worker {
     }
 
     fn work<W: Work>(open: impl FnOnce(&Opening, Progress<'_>) -> Result<W, ScoreFault>) {
-        let Ok(output) = std::fs::File::options().write(true).open("/proc/self/fd/3") else { return };
-        let mut pids = std::fs::File::options().append(true).create(true).open(notes().join("pids")).unwrap();
-        std::io::Write::write_all(&mut pids, format!("{}\n", std::process::id()).as_bytes()).unwrap();
+        let Ok(output) = std::fs::File::options().write(true).open("/proc/self/fd/3") else {
+            return;
+        };
+        let mut pids =
+            std::fs::File::options().append(true).create(true).open(notes().join("pids")).unwrap();
+        std::io::Write::write_all(&mut pids, format!("{}\n", std::process::id()).as_bytes())
+            .unwrap();
         serve(&mut std::io::stdin().lock(), output, open).unwrap();
         std::process::exit(0);
     }
@@ -138,7 +154,12 @@ mod as_worker {
             fn source(&self, mp4: &[u8]) -> Result<Self::Source, ScoreFault> {
                 self.0.source(mp4)
             }
-            fn score(&self, source: &Self::Source, prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
+            fn score(
+                &self,
+                source: &Self::Source,
+                prompt: Option<&str>,
+                mp4: &[u8],
+            ) -> Result<Scored, ScoreFault> {
                 if is_first("clip") {
                     std::process::abort();
                 }
@@ -204,7 +225,10 @@ mod as_worker {
         fake(|_| {
             if is_first("clip") {
                 let device = Device::Cuda { index: 0 };
-                return Err(ScoreFault::Arithmetic { device, reason: "CUDA_ERROR_ILLEGAL_ADDRESS".into() });
+                return Err(ScoreFault::Arithmetic {
+                    device,
+                    reason: "CUDA_ERROR_ILLEGAL_ADDRESS".into(),
+                });
             }
             Ok("done".into())
         });
@@ -230,8 +254,10 @@ mod as_worker {
     fn babbles_after_the_first_clip() {
         fake(|_| {
             if is_first("clip") {
-                let mut output = std::fs::File::options().write(true).open("/proc/self/fd/3").unwrap();
-                std::io::Write::write_all(&mut output, b"Segmentation fault (not really)\n").unwrap();
+                let mut output =
+                    std::fs::File::options().write(true).open("/proc/self/fd/3").unwrap();
+                std::io::Write::write_all(&mut output, b"Segmentation fault (not really)\n")
+                    .unwrap();
                 std::thread::sleep(LIMIT);
             }
             Ok("done".into())
@@ -261,7 +287,10 @@ mod as_worker {
     #[ignore = "a validator's process"]
     async fn validator() {
         let folder = notes();
-        let Ok(pool) = ScorerPool::open_on(vec![Device::Cpu], options("hangs", &folder)).await else { return };
+        let Ok(pool) = ScorerPool::open_on(vec![Device::Cpu], options("hangs", &folder)).await
+        else {
+            return;
+        };
         let source = pool.reference(SOURCE).await.unwrap();
         std::fs::write(folder.join("scoring"), "").unwrap();
         let _never = pool.score(&source, SOURCE).await;
@@ -292,14 +321,18 @@ async fn a_worker_finds_what_this_process_finds_to_the_last_bit_also_after_an_en
         let want = here.score(&reference, &answer).unwrap();
         let got = soon(pool.score(&source, answer.into())).await.unwrap();
         assert_eq!(without_addresses(&got), without_addresses(&want));
-        if let (Outcome::Usable { raw: got, .. }, Outcome::Usable { raw: want, .. }) = (got.outcome, want.outcome) {
+        if let (Outcome::Usable { raw: got, .. }, Outcome::Usable { raw: want, .. }) =
+            (got.outcome, want.outcome)
+        {
             assert_eq!(got.ssim.to_bits(), want.ssim.to_bits());
         }
     }
     assert_eq!(pool.counts().restarts, 1, "{:?}", pool.counts());
     assert!(pool.counts().peak_kib > 100 << 10, "{:?}", pool.counts());
     let unusable = soon(pool.reference(Bytes::from_static(b"no video"))).await;
-    let is_ours = |fault: &WorkerFault| matches!(fault, WorkerFault::Reported { kind: FaultKind::Reference, .. });
+    let is_ours = |fault: &WorkerFault| {
+        matches!(fault, WorkerFault::Reported { kind: FaultKind::Reference, .. })
+    };
     assert!(matches!(&unusable, Err(ScoreFault::Worker(fault)) if is_ours(fault)), "{unusable:?}");
     assert!(matches!(soon(pool.reference(Bytes::new())).await, Err(ScoreFault::Reference(_))));
     assert_eq!(pool.counts().restarts, 1, "an unusable source ended a worker");
@@ -312,7 +345,8 @@ async fn a_clip_that_ends_every_worker_is_our_fault_and_its_neighbours_are_score
     let pool = pool("ends_at_a_poisoned_clip", folder.path()).await;
     let source = soon(pool.reference(SOURCE)).await.unwrap();
     let score = |answer: &'static [u8]| soon(pool.score(&source, Bytes::from_static(answer)));
-    let (before, poisoned, after) = tokio::join!(score(b"before"), score(b"poison"), score(b"after"));
+    let (before, poisoned, after) =
+        tokio::join!(score(b"before"), score(b"poison"), score(b"after"));
     match poisoned {
         Err(ScoreFault::Worker(WorkerFault::Ended { reason, .. })) => {
             assert!(reason.contains("signal: 6") && reason.contains("on fire"), "{reason}");
@@ -328,9 +362,14 @@ async fn a_clip_that_ends_every_worker_is_our_fault_and_its_neighbours_are_score
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_never_starts_is_a_fault_with_its_last_words() {
     let folder = folder();
-    match soon(ScorerPool::open_on(vec![Device::Cpu; 2], options("never_starts", folder.path()))).await {
+    match soon(ScorerPool::open_on(vec![Device::Cpu; 2], options("never_starts", folder.path())))
+        .await
+    {
         Err(ScoreFault::Worker(WorkerFault::Start { reason, .. })) => {
-            assert!(reason.contains("exit status: 3") && reason.contains("no such luck"), "{reason}");
+            assert!(
+                reason.contains("exit status: 3") && reason.contains("no such luck"),
+                "{reason}"
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -357,7 +396,12 @@ async fn a_worker_that_cannot_be_started_again_fails_every_clip_and_does_not_spi
     tokio::time::sleep(Duration::from_secs(2)).await;
     // After 0, 0.3, 0.6 and 1.2 s, and whatever the calls above took.
     let most = 5 + begun.elapsed().as_secs() / 2;
-    assert!((3..=most).contains(&pool.counts().restarts), "{:?} after {:?}", pool.counts(), begun.elapsed());
+    assert!(
+        (3..=most).contains(&pool.counts().restarts),
+        "{:?} after {:?}",
+        pool.counts(),
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,7 +409,9 @@ async fn a_worker_that_hangs_is_killed_at_its_deadline_and_the_clip_tried_again(
     let folder = folder();
     let patience = Patience { clip: Duration::from_secs(2), ..Patience::default() };
     let options = |name| PoolOptions { patience, ..options(name, folder.path()) };
-    let pool = soon(ScorerPool::open_on(vec![Device::Cpu], options("hangs_at_the_first_clip"))).await.unwrap();
+    let pool = soon(ScorerPool::open_on(vec![Device::Cpu], options("hangs_at_the_first_clip")))
+        .await
+        .unwrap();
     let source = soon(pool.reference(SOURCE)).await.unwrap();
     let begun = Instant::now();
     assert_eq!(reason(soon(pool.score(&source, SOURCE)).await.unwrap()), "done");
@@ -383,15 +429,22 @@ async fn a_worker_that_hangs_is_killed_at_its_deadline_and_the_clip_tried_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_context_a_full_device_and_a_broken_protocol_each_take_a_fresh_worker() {
-    for name in ["breaks_its_context_once", "has_memory_for_one_comparison", "babbles_after_the_first_clip"] {
+    for name in
+        ["breaks_its_context_once", "has_memory_for_one_comparison", "babbles_after_the_first_clip"]
+    {
         let folder = folder();
         // A device with more than one comparison at a time; these workers open none.
         let devices = vec![Device::Cuda { index: 0 }];
         let pool = soon(ScorerPool::open_on(devices, options(name, folder.path()))).await.unwrap();
         let source = soon(pool.reference(SOURCE)).await.unwrap();
-        let score = |answer: &'static str| soon(pool.score(&source, Bytes::from_static(answer.as_bytes())));
+        let score =
+            |answer: &'static str| soon(pool.score(&source, Bytes::from_static(answer.as_bytes())));
         let (first, second) = tokio::join!(score("first"), score("second"));
-        assert_eq!([first, second].map(|scored| reason(scored.unwrap())), ["done", "done"], "{name}");
+        assert_eq!(
+            [first, second].map(|scored| reason(scored.unwrap())),
+            ["done", "done"],
+            "{name}"
+        );
         assert_eq!(pids(folder.path()).len(), 2, "{name}");
         assert_eq!(reason(score("third").await.unwrap()), "done", "{name}");
         assert_eq!(pool.counts().restarts, 1, "{name}");
@@ -402,7 +455,9 @@ async fn a_broken_context_a_full_device_and_a_broken_protocol_each_take_a_fresh_
 async fn two_workers_share_one_queue_and_each_has_several_clips_in_hand() {
     let folder = folder();
     let devices = [0, 1].map(|index| Device::Cuda { index }).to_vec();
-    let pool = soon(ScorerPool::open_on(devices.clone(), options("names_itself", folder.path()))).await.unwrap();
+    let pool = soon(ScorerPool::open_on(devices.clone(), options("names_itself", folder.path())))
+        .await
+        .unwrap();
     assert_eq!(pool.devices(), devices);
     assert!(pool.clips_at_a_time() >= 4);
     let source = soon(pool.reference(SOURCE)).await.unwrap();
@@ -414,8 +469,9 @@ async fn two_workers_share_one_queue_and_each_has_several_clips_in_hand() {
     let scored = soon(scoring.join_all()).await;
     let told: Vec<String> = scored.into_iter().map(|scored| reason(scored.unwrap())).collect();
     let numbers = told.iter().map(|told| told.split_once(' ').unwrap());
-    let (by_worker, beside): (BTreeSet<u32>, Vec<u32>) =
-        numbers.map(|(pid, beside)| (pid.parse::<u32>().unwrap(), beside.parse::<u32>().unwrap())).unzip();
+    let (by_worker, beside): (BTreeSet<u32>, Vec<u32>) = numbers
+        .map(|(pid, beside)| (pid.parse::<u32>().unwrap(), beside.parse::<u32>().unwrap()))
+        .unzip();
     assert_eq!(by_worker, BTreeSet::from_iter(pids(folder.path())));
     assert!(beside.iter().any(|beside| *beside > 0), "one clip at a time");
 }
@@ -432,8 +488,19 @@ async fn a_worker_is_given_no_secrets() {
     assert!(settings.contains("PATH="), "{settings}");
     let shell_adds = ["PWD", "OLDPWD", "SHLVL", "_"];
     for name in settings.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name) {
-        let known = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "RUST_LOG", "RAYON_NUM_THREADS"];
-        assert!(known.contains(&name) || name.starts_with("CUDA_") || shell_adds.contains(&name), "{name}");
+        let known = [
+            "PATH",
+            "HOME",
+            "TMPDIR",
+            "LD_LIBRARY_PATH",
+            "XDG_CACHE_HOME",
+            "RUST_LOG",
+            "RAYON_NUM_THREADS",
+        ];
+        assert!(
+            known.contains(&name) || name.starts_with("CUDA_") || shell_adds.contains(&name),
+            "{name}"
+        );
     }
 }
 
@@ -457,7 +524,9 @@ async fn workers_end_with_their_pool_and_with_a_validator_that_is_killed() {
 
     let killed = folder();
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "as_worker::validator", "--nocapture"]).arg(killed.path());
+    command
+        .args(["--ignored", "--exact", "as_worker::validator", "--nocapture"])
+        .arg(killed.path());
     let mut validator = command.spawn().unwrap();
     until("the validator scores", || killed.path().join("scoring").exists()).await;
     let [pid] = pids(killed.path())[..] else { panic!("one worker") };

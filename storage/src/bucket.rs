@@ -1,4 +1,5 @@
-//! One bucket: bounded reads, listings, presigned URLs; [`create`](crate::Bucket::create) is in `create.rs`.
+//! One bucket: bounded reads, listings, presigned URLs; [`create`](crate::Bucket::create) is in
+//! `create.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,9 +24,11 @@ use crate::secret::PresignedUrl;
 
 /// Longest life of a presigned URL that S3 and R2 sign.
 pub const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Most memory that is reserved on a store's word alone; beyond it, memory follows the bytes that arrive.
+/// Most memory that is reserved on a store's word alone; beyond it, memory follows the bytes that
+/// arrive.
 const MAX_RESERVE: u64 = 1 << 20;
-/// Most entries that a listing walks over, in a folder (which has no order of its own) or past keys that it skips.
+/// Most entries that a listing walks over, in a folder (which has no order of its own) or past keys
+/// that it skips.
 pub(crate) const MAX_WALKED: usize = 100_000;
 
 /// A store's mark of one version of an object, opaque.
@@ -90,7 +93,10 @@ pub struct Bucket {
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bucket").field("name", &self.name).field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Bucket")
+            .field("name", &self.name)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,7 +134,8 @@ impl Bucket {
         &self.name
     }
 
-    /// Reads an object of at most `max_bytes`. `None` only if the store itself says that there is no such object.
+    /// Reads an object of at most `max_bytes`. `None` only if the store itself says that there is
+    /// no such object.
     ///
     /// # Errors
     /// Any [`StoreError`] but `Conflict` and `Full`; transient ones after retries.
@@ -136,18 +143,28 @@ impl Bucket {
         match self.get_if_changed(key, max_bytes, None).await? {
             Polled::Changed(fetched) => Ok(Some(fetched.bytes)),
             Polled::Absent => Ok(None),
-            Polled::Unchanged => Err(self.wrong_answer(key, "\"not modified\" to an unconditional read")),
+            Polled::Unchanged => {
+                Err(self.wrong_answer(key, "\"not modified\" to an unconditional read"))
+            }
         }
     }
 
-    /// Reads an object of at most `max_bytes` unless it is still the one with `known` as its ETag: one cheap request per
-    /// poll.
+    /// Reads an object of at most `max_bytes` unless it is still the one with `known` as its ETag:
+    /// one cheap request per poll.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn get_if_changed(&self, key: &Key, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, StoreError> {
+    pub async fn get_if_changed(
+        &self,
+        key: &Key,
+        max_bytes: u64,
+        known: Option<&ETag>,
+    ) -> Result<Polled, StoreError> {
         let path = self.path(key)?;
-        self.attempt(self.object(key), max_bytes, || self.read_once(&path, max_bytes, known).boxed()).await
+        self.attempt(self.object(key), max_bytes, || {
+            self.read_once(&path, max_bytes, known).boxed()
+        })
+        .await
     }
 
     /// What the store says about an object, or `None` if it says that there is none.
@@ -170,40 +187,58 @@ impl Bucket {
             Ok(result) => return Ok(Some(info(result.meta))),
             Err(error) => self.unless_absent(&error)?,
         }
-        // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET tells them apart.
+        // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET
+        // tells them apart.
         match self.store.get_opts(path, GetOptions::default()).await {
             Ok(result) => Ok(Some(info(result.meta))),
             Err(error) => self.unless_absent(&error).map(|()| None),
         }
     }
 
-    /// Up to `limit` objects whose key begins with the folder `prefix`, in the order of keys, from the first after
-    /// `after`.
+    /// Up to `limit` objects whose key begins with the folder `prefix`, in the order of keys, from
+    /// the first after `after`.
     ///
     /// # Errors
     /// Any [`StoreError`] but `Conflict`, `TooLarge` and `Full`; transient ones after retries.
-    pub async fn list(&self, prefix: Option<&Key>, after: Option<&Key>, limit: usize) -> Result<Listing, StoreError> {
+    pub async fn list(
+        &self,
+        prefix: Option<&Key>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Listing, StoreError> {
         let prefix = prefix.map(|prefix| self.path(prefix)).transpose()?;
         let after = after.map(|after| self.path(after)).transpose()?;
-        let object =
-            ObjectName { bucket: self.name.clone(), key: prefix.as_ref().map(ToString::to_string).unwrap_or_default() };
-        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed()).await
+        let object = ObjectName {
+            bucket: self.name.clone(),
+            key: prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
+        };
+        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed())
+            .await
     }
 
-    /// A URL that reads the object for `ttl` without keys. Whether the object exists is not checked.
+    /// A URL that reads the object for `ttl` without keys. Whether the object exists is not
+    /// checked.
     ///
     /// # Errors
     /// [`StoreError::Misconfigured`] if `ttl` is over [`MAX_PRESIGN`] or the store is not S3.
     pub async fn presign_get(&self, key: &Key, ttl: Duration) -> Result<PresignedUrl, StoreError> {
-        let refuse =
-            |reason: &str| Fault::new(Class::Misconfigured, reason).into_error(self.object(key), 1, Duration::ZERO, 0);
+        let refuse = |reason: &str| {
+            Fault::new(Class::Misconfigured, reason).into_error(
+                self.object(key),
+                1,
+                Duration::ZERO,
+                0,
+            )
+        };
         if ttl > MAX_PRESIGN {
             return Err(refuse("presigned URLs live at most 7 days"));
         }
         let signer = self.signer.as_ref().ok_or_else(|| refuse("only S3 buckets presign URLs"))?;
         let path = self.path(key)?;
         let signed = signer.signed_url(Method::GET, &path, ttl).await;
-        let fault = |error| Fault::of(&error, &self.scrubber).into_error(self.object(key), 1, Duration::ZERO, 0);
+        let fault = |error| {
+            Fault::of(&error, &self.scrubber).into_error(self.object(key), 1, Duration::ZERO, 0)
+        };
         Ok(PresignedUrl::new(signed.map_err(fault)?))
     }
 
@@ -213,7 +248,12 @@ impl Bucket {
 
     pub(crate) fn path(&self, key: &Key) -> Result<Path, StoreError> {
         key.path().map_err(|error| {
-            Fault::new(Class::Misconfigured, error.to_string()).into_error(self.object(key), 0, Duration::ZERO, 0)
+            Fault::new(Class::Misconfigured, error.to_string()).into_error(
+                self.object(key),
+                0,
+                Duration::ZERO,
+                0,
+            )
         })
     }
 
@@ -228,8 +268,8 @@ impl Bucket {
 
     /// Runs `operation` until it succeeds, fails for good, or the policy's bounds are reached.
     ///
-    /// Boxed futures, not an async closure: the compiler cannot prove that a task which awaits one may move between
-    /// threads, and every caller of ours is such a task.
+    /// Boxed futures, not an async closure: the compiler cannot prove that a task which awaits one
+    /// may move between threads, and every caller of ours is such a task.
     async fn attempt<'a, T>(
         &self,
         object: ObjectName,
@@ -265,9 +305,16 @@ impl Bucket {
         }
     }
 
-    /// One attempt at a read. Memory grows with the bytes that arrive, never with the length that a store claims.
-    pub(crate) async fn read_once(&self, path: &Path, max_bytes: u64, known: Option<&ETag>) -> Result<Polled, Fault> {
-        let options = GetOptions { if_none_match: known.map(|etag| etag.0.clone()), ..GetOptions::default() };
+    /// One attempt at a read. Memory grows with the bytes that arrive, never with the length that a
+    /// store claims.
+    pub(crate) async fn read_once(
+        &self,
+        path: &Path,
+        max_bytes: u64,
+        known: Option<&ETag>,
+    ) -> Result<Polled, Fault> {
+        let options =
+            GetOptions { if_none_match: known.map(|etag| etag.0.clone()), ..GetOptions::default() };
         let result = match self.store.get_opts(path, options).await {
             Ok(result) => result,
             Err(error) if Fault::of(&error, &self.scrubber).class == Class::NotModified => {
@@ -279,7 +326,8 @@ impl Bucket {
         if claimed > max_bytes {
             return Err(too_large(max_bytes));
         }
-        let mut bytes = BytesMut::with_capacity(usize::try_from(claimed.min(MAX_RESERVE)).unwrap_or_default());
+        let mut bytes =
+            BytesMut::with_capacity(usize::try_from(claimed.min(MAX_RESERVE)).unwrap_or_default());
         let mut stream = result.into_stream();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| self.broken(&error, bytes.len() as u64, claimed))?;
@@ -295,7 +343,8 @@ impl Bucket {
         Ok(Polled::Changed(Fetched { bytes: bytes.freeze(), etag }))
     }
 
-    /// A body that broke off. Whatever the client calls it, it is never an absent or unchanged object.
+    /// A body that broke off. Whatever the client calls it, it is never an absent or unchanged
+    /// object.
     fn broken(&self, error: &object_store::Error, arrived: u64, claimed: u64) -> Fault {
         let fault = Fault::of(error, &self.scrubber);
         let class = if fault.class == Class::Timeout { Class::Timeout } else { Class::Unavailable };
@@ -303,7 +352,12 @@ impl Bucket {
         Fault { class, reason, cause: fault.cause }
     }
 
-    async fn list_once(&self, prefix: Option<&Path>, after: Option<&Path>, limit: usize) -> Result<Listing, Fault> {
+    async fn list_once(
+        &self,
+        prefix: Option<&Path>,
+        after: Option<&Path>,
+        limit: usize,
+    ) -> Result<Listing, Fault> {
         if let Some(folder) = &self.folder
             && !folder.is_dir()
         {
@@ -319,7 +373,11 @@ impl Bucket {
             let meta = meta.map_err(|error| Fault::of(&error, &self.scrubber))?;
             walked += 1;
             match meta.location.as_ref().parse() {
-                Ok(key) => listing.objects.push(ObjectInfo { key, size: meta.size, etag: meta.e_tag.map(ETag) }),
+                Ok(key) => listing.objects.push(ObjectInfo {
+                    key,
+                    size: meta.size,
+                    etag: meta.e_tag.map(ETag),
+                }),
                 Err(_) => listing.unusable += 1,
             }
             if self.ordered && listing.objects.len() > limit {
@@ -331,7 +389,10 @@ impl Bucket {
                     break;
                 }
                 // Half of an unordered folder is no answer: which half is up to the file system.
-                return Err(Fault::new(Class::Misconfigured, format!("more than {MAX_WALKED} files in the folder")));
+                return Err(Fault::new(
+                    Class::Misconfigured,
+                    format!("more than {MAX_WALKED} files in the folder"),
+                ));
             }
         }
         if !self.ordered {
@@ -368,7 +429,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_names_bucket_and_key() {
-        let error = Bucket::in_memory("test").presign_get(&Key::allowlist(), Duration::ZERO).await.unwrap_err();
+        let error = Bucket::in_memory("test")
+            .presign_get(&Key::allowlist(), Duration::ZERO)
+            .await
+            .unwrap_err();
         assert!(error.to_string().starts_with("memory:test/allowlist/v1.json: "), "{error}");
     }
 }

@@ -25,7 +25,8 @@ fn default_region() -> String {
     DEFAULT_REGION.to_owned()
 }
 
-/// A bucket's address and keys. `Debug` and `Serialize` hide the keys, so it may be printed and logged.
+/// A bucket's address and keys. `Debug` and `Serialize` hide the keys, so it may be printed and
+/// logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketConfig {
     /// `https://…` of an S3 store, `file:///folder`, or `memory:`.
@@ -64,7 +65,11 @@ pub enum ConfigError {
 
 impl BucketConfig {
     fn refuse(&self, field: &'static str, reason: impl Into<String>) -> ConfigError {
-        ConfigError::Field { bucket: self.bucket.escape_debug().take(80).collect(), field, reason: reason.into() }
+        ConfigError::Field {
+            bucket: self.bucket.escape_debug().take(80).collect(),
+            field,
+            reason: reason.into(),
+        }
     }
 
     /// Opens the bucket. Nothing is sent yet.
@@ -92,16 +97,23 @@ impl BucketConfig {
 
     fn check_names(&self) -> Result<(), ConfigError> {
         // The rules of S3, which R2 shares; they also keep a folder's bucket inside the folder.
-        let letters =
-            self.bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        let letters = self
+            .bucket
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         let ends = self.bucket.starts_with(|c: char| c.is_ascii_alphanumeric())
             && self.bucket.ends_with(|c: char| c.is_ascii_alphanumeric());
-        if !(3..=63).contains(&self.bucket.len()) || !letters || !ends || self.bucket.contains("..") {
-            return Err(self.refuse("name", "must have 3 to 63 lower-case letters, digits, `-` or `.`"));
+        if !(3..=63).contains(&self.bucket.len()) || !letters || !ends || self.bucket.contains("..")
+        {
+            return Err(
+                self.refuse("name", "must have 3 to 63 lower-case letters, digits, `-` or `.`")
+            );
         }
         let region = self.region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !(1..=32).contains(&self.region.len()) || !region {
-            return Err(self.refuse("region", "must be a region's name such as `auto` or `eu-central-1`"));
+            return Err(
+                self.refuse("region", "must be a region's name such as `auto` or `eu-central-1`")
+            );
         }
         Ok(())
     }
@@ -112,7 +124,10 @@ impl BucketConfig {
         let folder: PathBuf = url.to_file_path().map_err(|()| not_a_folder())?.join(&self.bucket);
         // Made here, a folder on a disk that is not mounted would be a bucket without objects.
         if !folder.is_dir() {
-            return Err(self.refuse("folder", format!("{} does not exist; create it first", folder.display())));
+            return Err(self.refuse(
+                "folder",
+                format!("{} does not exist; create it first", folder.display()),
+            ));
         }
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| self.refuse("folder", Scrubber::default().clean(&error.to_string())))?
@@ -124,7 +139,8 @@ impl BucketConfig {
     }
 
     fn open_s3(&self, policy: EndpointPolicy) -> Result<Bucket, ConfigError> {
-        for (field, secret) in [("access key", &self.access_key), ("secret key", &self.secret_key)] {
+        for (field, secret) in [("access key", &self.access_key), ("secret key", &self.secret_key)]
+        {
             check_key(secret).map_err(|reason| self.refuse(field, reason))?;
         }
         let endpoint = parse_endpoint(&self.endpoint, policy)?;
@@ -145,7 +161,10 @@ impl BucketConfig {
             .build()
             .map_err(|error| self.refuse("settings", scrubber.clean(&error.to_string())))?;
         let store = Arc::new(store);
-        let mut bucket = Bucket::over(Arc::clone(&store) as Arc<dyn ObjectStore>, format!("s3://{}", self.bucket));
+        let mut bucket = Bucket::over(
+            Arc::clone(&store) as Arc<dyn ObjectStore>,
+            format!("s3://{}", self.bucket),
+        );
         bucket.signer = Some(store as Arc<dyn Signer>);
         bucket.scrubber = Arc::new(scrubber);
         if policy != EndpointPolicy::Trusted {
@@ -158,7 +177,10 @@ impl BucketConfig {
 /// The client for `endpoint`, as far as `policy` trusts it.
 pub(crate) fn connector(endpoint: &Url, policy: EndpointPolicy) -> BoundedConnector {
     let loopback = is_loopback(endpoint);
-    BoundedConnector { public_only: policy != EndpointPolicy::Trusted && !loopback, direct: loopback }
+    BoundedConnector {
+        public_only: policy != EndpointPolicy::Trusted && !loopback,
+        direct: loopback,
+    }
 }
 
 /// Both kinds of key travel in headers: printable ASCII, and no longer than any store's.
@@ -191,7 +213,9 @@ mod tests {
     fn keys_are_shown_nowhere() {
         let config = config("http://127.0.0.1:1");
         let bucket = config.open().unwrap();
-        for shown in [format!("{config:?}"), serde_json::to_string(&config).unwrap(), format!("{bucket:?}")] {
+        for shown in
+            [format!("{config:?}"), serde_json::to_string(&config).unwrap(), format!("{bucket:?}")]
+        {
             assert!(!shown.contains("planted") && !shown.contains("PLANTED"), "{shown}");
         }
     }
@@ -201,8 +225,14 @@ mod tests {
         let bad = [
             (BucketConfig { bucket: "../x".to_owned(), ..config("https://a.com") }, "3 to 63"),
             (BucketConfig { region: "eu west".to_owned(), ..config("https://a.com") }, "region"),
-            (BucketConfig { secret_key: Secret::default(), ..config("https://a.com") }, "secret key is missing"),
-            (BucketConfig { access_key: Secret::new("a b"), ..config("https://a.com") }, "access key must"),
+            (
+                BucketConfig { secret_key: Secret::default(), ..config("https://a.com") },
+                "secret key is missing",
+            ),
+            (
+                BucketConfig { access_key: Secret::new("a b"), ..config("https://a.com") },
+                "access key must",
+            ),
             (config("r2.example.com"), "not a URL such as"),
             (config("file:///nonexistent-folder"), "does not exist"),
             (config("ftp://example.com"), "neither http"),
@@ -224,7 +254,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_connection_is_unavailable_and_tells_no_secret() {
-        let quick = RetryPolicy { attempts: 2, first_delay: std::time::Duration::ZERO, ..RetryPolicy::default() };
+        let quick = RetryPolicy {
+            attempts: 2,
+            first_delay: std::time::Duration::ZERO,
+            ..RetryPolicy::default()
+        };
         // Port 1 of loopback has no listener.
         let bucket = config("http://127.0.0.1:1").open().unwrap().with_policy(quick);
         let key = "7/metadata.json".parse().unwrap();
@@ -232,9 +266,13 @@ mod tests {
         assert!(matches!(error, crate::StoreError::Unavailable { attempts: 2, .. }), "{error:?}");
         let listed = bucket.list(None, None, 10).await.unwrap_err();
         let url = bucket.presign_get(&key, std::time::Duration::from_secs(60)).await.unwrap();
-        for shown in [format!("{error} {error:?}"), format!("{listed} {listed:?}"), format!("{url:?}")] {
+        for shown in
+            [format!("{error} {error:?}"), format!("{listed} {listed:?}"), format!("{url:?}")]
+        {
             assert!(
-                !shown.contains("planted") && !shown.contains("PLANTED") && !shown.contains("Signature"),
+                !shown.contains("planted")
+                    && !shown.contains("PLANTED")
+                    && !shown.contains("Signature"),
                 "{shown}"
             );
         }

@@ -1,16 +1,18 @@
-//! The corpus manifest: which source videos there are, what each one's bytes are, and where in it a clip may be cut.
+//! The corpus manifest: which source videos there are, what each one's bytes are, and where in it a
+//! clip may be cut.
 //!
 //! Canonical JSON, keys of objects and videos sorted, no spaces:
 //! `{"version":1,"videos":[{"codec":"h264","duration_ms":12000,"height":480,"key":"clips/a.mp4","sha256":"…","shots":[[2000,8850]],"size":1234567,"width":832}]}`.
-//! It lies in the source bucket twice: as the newest under `corpus/v1.json`, and under its own hash, where it stays, so that
-//! a task can be checked against the corpus that it was made from.
+//! It lies in the source bucket twice: as the newest under `corpus/v1.json`, and under its own
+//! hash, where it stays, so that a task can be checked against the corpus that it was made from.
 
 use leoma_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::Key;
 
-/// The version that is written and read: shots under the subnet's scene rules, long enough for its clips.
+/// The version that is written and read: shots under the subnet's scene rules, long enough for its
+/// clips.
 pub const CORPUS_VERSION: u32 = 1;
 /// Largest manifest that is read: 50 000 videos of 500 bytes.
 pub(crate) const MAX_MANIFEST_BYTES: usize = 25 << 20;
@@ -18,7 +20,8 @@ pub(crate) const MAX_MANIFEST_BYTES: usize = 25 << 20;
 pub(crate) const MAX_VIDEOS: usize = 50_000;
 /// Most bytes of a source video: what the scorer opens.
 pub const MAX_VIDEO_BYTES: u64 = 200 << 20;
-/// Most shots of a video: the two and a half minutes that are looked at hold at most 29 of a clip's length.
+/// Most shots of a video: the two and a half minutes that are looked at hold at most 29 of a clip's
+/// length.
 const MAX_SHOTS: usize = 64;
 
 /// A stretch without a cut, `[first usable millisecond, first one that is not]`, margins taken off.
@@ -68,7 +71,9 @@ pub enum ManifestError {
     #[error("the corpus manifest is not the expected JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// Another version.
-    #[error("the corpus manifest has version {found}, this release reads {CORPUS_VERSION}: a newer release is needed")]
+    #[error(
+        "the corpus manifest has version {found}, this release reads {CORPUS_VERSION}: a newer release is needed"
+    )]
     Version {
         /// Its version.
         found: u32,
@@ -110,22 +115,31 @@ impl CorpusManifest {
     /// A manifest of `videos` in any order.
     ///
     /// # Errors
-    /// [`ManifestError::TooLarge`], [`ManifestError::Video`]; two videos with one key or with the same bytes among them.
+    /// [`ManifestError::TooLarge`], [`ManifestError::Video`]; two videos with one key or with the
+    /// same bytes among them.
     pub fn new(mut videos: Vec<ManifestVideo>) -> Result<Self, ManifestError> {
         if videos.len() > MAX_VIDEOS {
             return Err(ManifestError::TooLarge { what: "videos", limit: MAX_VIDEOS });
         }
         videos.sort_by(|a, b| a.key.cmp(&b.key));
         for video in &videos {
-            video.check().map_err(|reason| ManifestError::Video { key: video.key.clone(), reason })?;
+            video
+                .check()
+                .map_err(|reason| ManifestError::Video { key: video.key.clone(), reason })?;
         }
         if let Some(pair) = videos.windows(2).find(|pair| pair[0].key == pair[1].key) {
-            return Err(ManifestError::Video { key: pair[0].key.clone(), reason: "is named twice" });
+            return Err(ManifestError::Video {
+                key: pair[0].key.clone(),
+                reason: "is named twice",
+            });
         }
         let mut seen = std::collections::HashSet::new();
         // One twice as likely as the others would be a thumb on the scales.
         if let Some(video) = videos.iter().find(|video| !seen.insert(video.sha256)) {
-            return Err(ManifestError::Video { key: video.key.clone(), reason: "has the same bytes as another" });
+            return Err(ManifestError::Video {
+                key: video.key.clone(),
+                reason: "has the same bytes as another",
+            });
         }
         let manifest = Self { videos };
         if manifest.canonical_json().len() > MAX_MANIFEST_BYTES {
@@ -189,7 +203,10 @@ impl CorpusManifest {
     /// The video with this key.
     #[must_use]
     pub fn find(&self, key: &Key) -> Option<&ManifestVideo> {
-        self.videos.binary_search_by(|video| video.key.cmp(key)).ok().and_then(|index| self.videos.get(index))
+        self.videos
+            .binary_search_by(|video| video.key.cmp(key))
+            .ok()
+            .and_then(|index| self.videos.get(index))
     }
 }
 
@@ -232,8 +249,11 @@ mod tests {
 
     #[test]
     fn its_bytes_are_fixed() {
-        let manifest =
-            CorpusManifest::new(vec![video("b.mp4", vec![[2000, 9000]]), video("a.mp4", vec![[0, 1]])]).unwrap();
+        let manifest = CorpusManifest::new(vec![
+            video("b.mp4", vec![[2000, 9000]]),
+            video("a.mp4", vec![[0, 1]]),
+        ])
+        .unwrap();
         let expected = format!(
             "{{\"version\":1,\"videos\":[{{\"codec\":\"h264\",\"duration_ms\":12000,\"height\":480,\"key\":\"a.mp4\",\
              \"sha256\":\"{}\",\"shots\":[[0,1]],\"size\":7,\"width\":832}},{{\"codec\":\"h264\",\"duration_ms\":12000,\
@@ -242,13 +262,17 @@ mod tests {
             Digest::of(b"b.mp4")
         );
         assert_eq!(manifest.canonical_json(), expected);
-        assert_eq!(CorpusManifest::verify(expected.as_bytes(), manifest.digest()).unwrap(), manifest);
+        assert_eq!(
+            CorpusManifest::verify(expected.as_bytes(), manifest.digest()).unwrap(),
+            manifest
+        );
         assert_eq!(manifest.find(&"b.mp4".parse().unwrap()).unwrap().shots, [[2000, 9000]]);
     }
 
     #[test]
     fn what_is_no_manifest_is_refused_with_the_reason() {
-        let whole = CorpusManifest::new(vec![video("a.mp4", vec![[0, 1]])]).unwrap().canonical_json();
+        let whole =
+            CorpusManifest::new(vec![video("a.mp4", vec![[0, 1]])]).unwrap().canonical_json();
         for (bytes, part) in [
             (whole.replace(":1,\"videos\"", ":2,\"videos\""), "version 2"),
             (whole.replace("\"size\":7", "\"size\": 7"), "canonical"),
@@ -266,7 +290,8 @@ mod tests {
         assert!(CorpusManifest::new(twice).unwrap_err().to_string().contains("named twice"));
         let mut copy = video("b.mp4", vec![[0, 1]]);
         copy.sha256 = Digest::of(b"a.mp4");
-        let error = CorpusManifest::new(vec![video("a.mp4", vec![[0, 1]]), copy]).unwrap_err().to_string();
+        let error =
+            CorpusManifest::new(vec![video("a.mp4", vec![[0, 1]]), copy]).unwrap_err().to_string();
         assert!(error.contains("same bytes"), "{error}");
         assert!(CorpusManifest::verify(whole.as_bytes(), Digest::of(b"other")).is_err());
     }

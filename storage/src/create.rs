@@ -26,7 +26,8 @@ use crate::retry::Attempts;
 pub enum Created {
     /// By this call.
     New,
-    /// It was there with the same bytes: from an earlier run, or from a put of this call whose answer was lost.
+    /// It was there with the same bytes: from an earlier run, or from a put of this call whose
+    /// answer was lost.
     AlreadyThere,
 }
 
@@ -41,8 +42,8 @@ impl Bucket {
     /// Writes an object that must not exist with other bytes.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if it does; any other [`StoreError`] if the bytes could not be written or their fate not
-    /// be learned within the policy's bounds.
+    /// [`StoreError::Conflict`] if it does; any other [`StoreError`] if the bytes could not be
+    /// written or their fate not be learned within the policy's bounds.
     pub async fn create(&self, key: &Key, bytes: Bytes) -> Result<Created, StoreError> {
         let path = self.path(key)?;
         let mut attempts = self.policy.begin();
@@ -59,7 +60,11 @@ impl Bucket {
             let fault = match self.left_behind(&path, &bytes, &attempts).await {
                 Ok(Left::Ours) => return Ok(Created::AlreadyThere),
                 Ok(Left::Other(theirs)) => {
-                    return Err(StoreError::Conflict { object: self.object(key), ours: Digest::of(&bytes), theirs });
+                    return Err(StoreError::Conflict {
+                        object: self.object(key),
+                        ours: Digest::of(&bytes),
+                        theirs,
+                    });
                 }
                 Ok(Left::Nothing) => fault,
                 Err(unread) if unread.is_transient() => unread,
@@ -71,8 +76,8 @@ impl Bucket {
         }
     }
 
-    /// Writes an object whatever was there: for the one object that changes, the owner's allowlist. Everything else is
-    /// written with [`create`](Self::create).
+    /// Writes an object whatever was there: for the one object that changes, the owner's allowlist.
+    /// Everything else is written with [`create`](Self::create).
     ///
     /// # Errors
     /// Any [`StoreError`] but `Conflict` and `TooLarge`; transient ones after retries.
@@ -81,7 +86,8 @@ impl Bucket {
         let mut attempts = self.policy.begin();
         loop {
             attempts.start();
-            let Err(fault) = self.put_once(&path, &bytes, PutMode::Overwrite, &attempts).await else {
+            let Err(fault) = self.put_once(&path, &bytes, PutMode::Overwrite, &attempts).await
+            else {
                 return Ok(());
             };
             if !fault.is_transient() || !attempts.pause().await {
@@ -94,7 +100,13 @@ impl Bucket {
         fault.into_error(self.object(key), attempts.made(), attempts.elapsed(), 0)
     }
 
-    async fn put_once(&self, path: &Path, bytes: &Bytes, mode: PutMode, attempts: &Attempts) -> Result<(), Fault> {
+    async fn put_once(
+        &self,
+        path: &Path,
+        bytes: &Bytes,
+        mode: PutMode,
+        attempts: &Attempts,
+    ) -> Result<(), Fault> {
         let options = PutOptions::from(mode);
         let put = self.store.put_opts(path, PutPayload::from_bytes(bytes.clone()), options);
         match tokio::time::timeout(attempts.time_left(), put).await {
@@ -111,7 +123,12 @@ impl Bucket {
         }
     }
 
-    async fn left_behind(&self, path: &Path, ours: &Bytes, attempts: &Attempts) -> Result<Left, Fault> {
+    async fn left_behind(
+        &self,
+        path: &Path,
+        ours: &Bytes,
+        attempts: &Attempts,
+    ) -> Result<Left, Fault> {
         let read = self.read_once(path, ours.len() as u64, None);
         match tokio::time::timeout(attempts.time_left(), read).await {
             Ok(Ok(Polled::Changed(found))) if found.bytes == *ours => Ok(Left::Ours),

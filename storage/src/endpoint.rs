@@ -1,4 +1,5 @@
-//! Endpoints, and how far they are trusted: one that a peer names must not lead into our own network.
+//! Endpoints, and how far they are trusted: one that a peer names must not lead into our own
+//! network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,22 +8,25 @@ use url::{Host, Url};
 /// Longest endpoint that is looked at; R2's have 70 characters.
 const MAX_ENDPOINT: usize = 256;
 /// Names that resolve inside a machine or a private network by convention.
-const PRIVATE_SUFFIXES: [&str; 6] = ["localhost", "local", "internal", "lan", "home.arpa", "localdomain"];
+const PRIVATE_SUFFIXES: [&str; 6] =
+    ["localhost", "local", "internal", "lan", "home.arpa", "localdomain"];
 
 /// Whose word an endpoint is, and so where it may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointPolicy {
     /// A peer's word: `https` to public addresses only.
     Public,
-    /// A peer's word on a subnet that lives on this machine: also `http` or `https` to loopback addresses.
+    /// A peer's word on a subnet that lives on this machine: also `http` or `https` to loopback
+    /// addresses.
     Loopback,
     /// The operator's word: any `http` or `https` address.
     Trusted,
 }
 
 impl EndpointPolicy {
-    /// What peers may name, given our own bucket's endpoint: a validator whose own bucket is on loopback (or in memory, or
-    /// a folder) is part of a subnet on this machine, and its peers' buckets are there too.
+    /// What peers may name, given our own bucket's endpoint: a validator whose own bucket is on
+    /// loopback (or in memory, or a folder) is part of a subnet on this machine, and its peers'
+    /// buckets are there too.
     #[must_use]
     pub fn for_peers_of(own_endpoint: &str) -> Self {
         let on_this_machine = match Url::parse(own_endpoint) {
@@ -62,7 +66,8 @@ pub(crate) fn parse_endpoint(text: &str, policy: EndpointPolicy) -> Result<Url, 
     if text.len() > MAX_ENDPOINT {
         return Err(refuse("longer than 256 characters"));
     }
-    let url = Url::parse(text).map_err(|_| refuse("not a URL such as https://account.r2.cloudflarestorage.com"))?;
+    let url = Url::parse(text)
+        .map_err(|_| refuse("not a URL such as https://account.r2.cloudflarestorage.com"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(refuse("neither http:// nor https:// with a host"));
     }
@@ -91,7 +96,9 @@ pub(crate) fn check_reach(url: &Url, policy: EndpointPolicy) -> Result<(), &'sta
             match url.host() {
                 Some(Host::Ipv4(ip)) if !is_public(IpAddr::V4(ip)) => Err("not a public address"),
                 Some(Host::Ipv6(ip)) if !is_public(IpAddr::V6(ip)) => Err("not a public address"),
-                Some(Host::Domain(name)) if is_private_name(name) => Err("a name of a private network"),
+                Some(Host::Domain(name)) if is_private_name(name) => {
+                    Err("a name of a private network")
+                }
                 Some(_) => Ok(()),
                 None => Err("no host"),
             }
@@ -112,10 +119,13 @@ fn is_private_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     // A name without a dot is looked up in the machine's own search domains.
     !name.contains('.')
-        || PRIVATE_SUFFIXES.iter().any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+        || PRIVATE_SUFFIXES
+            .iter()
+            .any(|suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
 }
 
-/// Whether `ip` is an address on the public internet (IANA special-purpose registries, RFC 6890 and successors).
+/// Whether `ip` is an address on the public internet (IANA special-purpose registries, RFC 6890 and
+/// successors).
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
@@ -147,7 +157,8 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         return is_public_v4(v4);
     }
     let [first, second, ..] = ip.segments();
-    // Only 2000::/3 is handed out; inside it, 2001::/23 holds tunnels and tests, and 2002::/16 wraps any IPv4 address.
+    // Only 2000::/3 is handed out; inside it, 2001::/23 holds tunnels and tests, and 2002::/16
+    // wraps any IPv4 address.
     first & 0xe000 == 0x2000
         && first != 0x2002
         && !(first == 0x2001 && (second < 0x200 || second == 0xdb8))
@@ -202,7 +213,10 @@ mod tests {
         assert!(parse_endpoint("http://minio:9000", EndpointPolicy::Trusted).is_ok());
         assert_eq!(EndpointPolicy::for_peers_of("http://127.0.0.1:9000"), EndpointPolicy::Loopback);
         assert_eq!(EndpointPolicy::for_peers_of("memory:"), EndpointPolicy::Loopback);
-        assert_eq!(EndpointPolicy::for_peers_of("https://x.r2.cloudflarestorage.com"), EndpointPolicy::Public);
+        assert_eq!(
+            EndpointPolicy::for_peers_of("https://x.r2.cloudflarestorage.com"),
+            EndpointPolicy::Public
+        );
     }
 
     #[test]

@@ -18,14 +18,18 @@ pub struct ObjectName {
 
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key.is_empty() { write!(f, "{}", self.bucket) } else { write!(f, "{}/{}", self.bucket, self.key) }
+        if self.key.is_empty() {
+            write!(f, "{}", self.bucket)
+        } else {
+            write!(f, "{}/{}", self.bucket, self.key)
+        }
     }
 }
 
 /// Why an operation on a bucket failed.
 ///
-/// "No such object" is never among them: reads answer that with `None`, and only when the store itself said so.
-/// Every text in here is free of keys, signatures and query strings.
+/// "No such object" is never among them: reads answer that with `None`, and only when the store
+/// itself said so. Every text in here is free of keys, signatures and query strings.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -92,7 +96,8 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
-    /// Trying again will not help before someone changes the configuration: bucket, region, endpoint or key name.
+    /// Trying again will not help before someone changes the configuration: bucket, region,
+    /// endpoint or key name.
     #[error("{object}: misconfigured: {reason}")]
     Misconfigured {
         /// What was asked for.

@@ -1,4 +1,5 @@
-//! One failed attempt, classified: what the S3 client, a folder or the network said, and whether to try again.
+//! One failed attempt, classified: what the S3 client, a folder or the network said, and whether to
+//! try again.
 
 use std::error::Error;
 use std::io;
@@ -11,7 +12,8 @@ use crate::http::StatusError;
 use crate::scrub::{Cause, Scrubber};
 
 /// Error codes of S3, R2 and MinIO that mean "no space", whatever status they come with.
-const FULL_CODES: [&str; 4] = ["QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"];
+const FULL_CODES: [&str; 4] =
+    ["QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"];
 
 /// What one attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +94,18 @@ fn classify(error: &object_store::Error) -> (Class, String) {
         return (class, io.to_string());
     }
     if let Some(http) = chain(error).find_map(|error| error.downcast_ref::<HttpError>()) {
-        let class = if http.kind() == HttpErrorKind::Timeout { Class::Timeout } else { Class::Unavailable };
+        let class =
+            if http.kind() == HttpErrorKind::Timeout { Class::Timeout } else { Class::Unavailable };
         return (class, innermost(http));
     }
     let class = match error {
         object_store::Error::NotFound { .. } => Class::Absent,
         object_store::Error::NotModified { .. } => Class::NotModified,
-        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => Class::AlreadyExists,
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => Class::Denied,
+        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
+            Class::AlreadyExists
+        }
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => Class::Denied,
         object_store::Error::InvalidPath { .. }
         | object_store::Error::NotSupported { .. }
         | object_store::Error::NotImplemented { .. }
@@ -115,18 +121,24 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 fn of_status(error: &StatusError) -> Class {
-    if error.status == StatusCode::INSUFFICIENT_STORAGE || FULL_CODES.contains(&error.code.as_str()) {
+    if error.status == StatusCode::INSUFFICIENT_STORAGE || FULL_CODES.contains(&error.code.as_str())
+    {
         return Class::Full;
     }
     match error.status.as_u16() {
-        // Only the store knows that it holds no such object: neither a missing bucket nor a web server's "not found" is that.
+        // Only the store knows that it holds no such object: neither a missing bucket nor a web
+        // server's "not found" is that.
         404 if error.code == "NoSuchKey" || error.to_head => Class::Absent,
         304 => Class::NotModified,
         409 | 412 => Class::AlreadyExists,
         401 | 403 => Class::Denied,
-        408 | 425 | 429 | 500..=599 if error.status != StatusCode::NOT_IMPLEMENTED => Class::Unavailable,
+        408 | 425 | 429 | 500..=599 if error.status != StatusCode::NOT_IMPLEMENTED => {
+            Class::Unavailable
+        }
         // S3 says 400 when the body did not arrive whole.
-        400 if matches!(error.code.as_str(), "RequestTimeout" | "IncompleteBody" | "BadDigest") => Class::Unavailable,
+        400 if matches!(error.code.as_str(), "RequestTimeout" | "IncompleteBody" | "BadDigest") => {
+            Class::Unavailable
+        }
         _ => Class::Misconfigured,
     }
 }

@@ -1,8 +1,9 @@
-//! Grants: read-only access to a validator's bucket, handed to allowlisted peers over the encrypted mesh.
+//! Grants: read-only access to a validator's bucket, handed to allowlisted peers over the encrypted
+//! mesh.
 //!
-//! On the wire a grant is JSON of at most [`MAX_GRANT_BYTES`]: `endpoint`, `bucket`, `region`, and either
-//! `read_access_key` and `read_secret_key`, or `urls`, an object from keys to presigned URLs. An endpoint in it is a
-//! peer's word, so [`EndpointPolicy`] decides where it may lead.
+//! On the wire a grant is JSON of at most [`MAX_GRANT_BYTES`]: `endpoint`, `bucket`, `region`, and
+//! either `read_access_key` and `read_secret_key`, or `urls`, an object from keys to presigned
+//! URLs. An endpoint in it is a peer's word, so [`EndpointPolicy`] decides where it may lead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,22 +92,42 @@ struct Wire {
 }
 
 impl Grant {
-    /// A grant of our own: the bucket that `config` describes, with `config`'s keys, which must be read-only ones.
+    /// A grant of our own: the bucket that `config` describes, with `config`'s keys, which must be
+    /// read-only ones.
     ///
     /// # Errors
     /// [`GrantError`] if no peer would take it.
     pub fn with_keys(config: &BucketConfig) -> Result<Self, GrantError> {
-        let access = GrantAccess::Keys { access_key: config.access_key.clone(), secret_key: config.secret_key.clone() };
-        Self::checked(&config.endpoint, &config.bucket, &config.region, access, EndpointPolicy::Trusted)
+        let access = GrantAccess::Keys {
+            access_key: config.access_key.clone(),
+            secret_key: config.secret_key.clone(),
+        };
+        Self::checked(
+            &config.endpoint,
+            &config.bucket,
+            &config.region,
+            access,
+            EndpointPolicy::Trusted,
+        )
     }
 
-    /// A grant of our own by presigned URLs, such as those of [`OwnBucket::presign_verdicts`](crate::OwnBucket).
+    /// A grant of our own by presigned URLs, such as those of
+    /// [`OwnBucket::presign_verdicts`](crate::OwnBucket).
     ///
     /// # Errors
     /// [`GrantError`] if no peer would take it.
-    pub fn with_urls(config: &BucketConfig, urls: BTreeMap<Key, PresignedUrl>) -> Result<Self, GrantError> {
+    pub fn with_urls(
+        config: &BucketConfig,
+        urls: BTreeMap<Key, PresignedUrl>,
+    ) -> Result<Self, GrantError> {
         let access = GrantAccess::Urls(urls);
-        Self::checked(&config.endpoint, &config.bucket, &config.region, access, EndpointPolicy::Trusted)
+        Self::checked(
+            &config.endpoint,
+            &config.bucket,
+            &config.region,
+            access,
+            EndpointPolicy::Trusted,
+        )
     }
 
     fn checked(
@@ -116,12 +137,18 @@ impl Grant {
         access: GrantAccess,
         policy: EndpointPolicy,
     ) -> Result<Self, GrantError> {
-        let grant = Self { endpoint: endpoint.into(), bucket: bucket.into(), region: region.into(), access };
+        let grant = Self {
+            endpoint: endpoint.into(),
+            bucket: bucket.into(),
+            region: region.into(),
+            access,
+        };
         grant.open(policy)?;
         Ok(grant)
     }
 
-    /// The JSON that goes over the encrypted stream to an allowlisted peer, and nowhere else: it holds the keys.
+    /// The JSON that goes over the encrypted stream to an allowlisted peer, and nowhere else: it
+    /// holds the keys.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut wire = Wire {
@@ -138,11 +165,15 @@ impl Grant {
                 wire.read_secret_key = Some(secret_key.expose().to_owned());
             }
             GrantAccess::Urls(urls) => {
-                let text = |(key, url): (&Key, &PresignedUrl)| (key.to_string(), url.expose().to_string());
+                let text =
+                    |(key, url): (&Key, &PresignedUrl)| (key.to_string(), url.expose().to_string());
                 wire.urls = Some(urls.iter().map(text).collect());
             }
         }
-        #[expect(clippy::expect_used, reason = "a struct of strings and a map with string keys always serialises")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a struct of strings and a map with string keys always serialises"
+        )]
         serde_json::to_vec(&wire).expect("strings serialise")
     }
 
@@ -155,12 +186,14 @@ impl Grant {
             return Err(GrantError::Malformed("longer than 192 KiB"));
         }
         // The parser's own message may quote a key.
-        let wire: Wire = serde_json::from_slice(bytes)
-            .map_err(|_| GrantError::Malformed("not JSON with endpoint, bucket, and keys or URLs"))?;
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|_| {
+            GrantError::Malformed("not JSON with endpoint, bucket, and keys or URLs")
+        })?;
         let access = match (wire.read_access_key, wire.read_secret_key, wire.urls) {
-            (Some(access), Some(secret), None) => {
-                GrantAccess::Keys { access_key: Secret::new(access), secret_key: Secret::new(secret) }
-            }
+            (Some(access), Some(secret), None) => GrantAccess::Keys {
+                access_key: Secret::new(access),
+                secret_key: Secret::new(secret),
+            },
             (None, None, Some(urls)) => GrantAccess::Urls(read_urls(urls)?),
             _ => return Err(GrantError::Malformed("it must have either both read keys or URLs")),
         };
@@ -194,7 +227,11 @@ impl Grant {
         }
     }
 
-    fn open_urls(&self, urls: &BTreeMap<Key, PresignedUrl>, policy: EndpointPolicy) -> Result<Bucket, GrantError> {
+    fn open_urls(
+        &self,
+        urls: &BTreeMap<Key, PresignedUrl>,
+        policy: EndpointPolicy,
+    ) -> Result<Bucket, GrantError> {
         let endpoint = parse_endpoint(&self.endpoint, policy).map_err(ConfigError::from)?;
         if urls.is_empty() || urls.len() > MAX_GRANT_URLS {
             return Err(GrantError::Malformed("it must have 1 to 200 URLs"));
@@ -205,13 +242,17 @@ impl Grant {
             if url.origin() != endpoint.origin() {
                 return Err(refuse("it does not lead to the grant's endpoint"));
             }
-            if url.as_str().len() > MAX_URL_BYTES || !url.username().is_empty() || url.password().is_some() {
+            if url.as_str().len() > MAX_URL_BYTES
+                || !url.username().is_empty()
+                || url.password().is_some()
+            {
                 return Err(refuse("it is too long or has a user name in it"));
             }
             check_reach(url, policy).map_err(refuse)?;
         }
-        let client =
-            connector(&endpoint, policy).client().map_err(|_| GrantError::Malformed("no HTTP client for it"))?;
+        let client = connector(&endpoint, policy)
+            .client()
+            .map_err(|_| GrantError::Malformed("no HTTP client for it"))?;
         let mut bucket = Bucket::over(
             Arc::new(PresignedStore::new(client, urls.clone())),
             format!("presigned://{}", Scrubber::default().clean(&self.bucket)),
@@ -223,7 +264,9 @@ impl Grant {
 
 fn read_urls(urls: BTreeMap<String, String>) -> Result<BTreeMap<Key, PresignedUrl>, GrantError> {
     let read = |(key, url): (String, String)| {
-        let key: Key = key.parse().map_err(|_| GrantError::Malformed("a URL for something that is no object key"))?;
+        let key: Key = key
+            .parse()
+            .map_err(|_| GrantError::Malformed("a URL for something that is no object key"))?;
         match Url::parse(&url) {
             Ok(url) => Ok((key, PresignedUrl::new(url))),
             Err(_) => Err(GrantError::Url { key, reason: "it is not a URL" }),
@@ -257,7 +300,12 @@ mod tests {
 
     #[test]
     fn a_peer_cannot_send_us_into_our_own_network() {
-        for endpoint in ["http://127.0.0.1:9000", "https://10.0.0.1", "http://169.254.169.254", "https://db.internal"] {
+        for endpoint in [
+            "http://127.0.0.1:9000",
+            "https://10.0.0.1",
+            "http://169.254.169.254",
+            "https://db.internal",
+        ] {
             let bytes = Grant::with_keys(&config(endpoint)).unwrap().encode();
             assert!(Grant::decode(&bytes, EndpointPolicy::Public).is_err(), "{endpoint}");
         }
@@ -281,11 +329,14 @@ mod tests {
             let urls = BTreeMap::from([(key.clone(), PresignedUrl::new(url.parse().unwrap()))]);
             Grant::with_urls(&config, urls)
         };
-        let good =
-            grant("https://a.r2.cloudflarestorage.com/leoma-peer/7/metadata.json?X-Amz-Signature=planted").unwrap();
+        let good = grant(
+            "https://a.r2.cloudflarestorage.com/leoma-peer/7/metadata.json?X-Amz-Signature=planted",
+        )
+        .unwrap();
         assert_eq!(Grant::decode(&good.encode(), EndpointPolicy::Public).unwrap(), good);
         assert!(!format!("{good:?}").contains("planted"));
-        let error = grant("https://127.0.0.1/leoma-peer/7/metadata.json?X-Amz-Signature=planted").unwrap_err();
+        let error = grant("https://127.0.0.1/leoma-peer/7/metadata.json?X-Amz-Signature=planted")
+            .unwrap_err();
         assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
         assert!(matches!(error, GrantError::Url { .. }));
         assert!(Grant::with_urls(&config, BTreeMap::new()).is_err());

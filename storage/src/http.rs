@@ -1,5 +1,5 @@
-//! The HTTP client under every bucket: no redirects, no unbounded answers, and no way into private networks for
-//! endpoints that a peer named.
+//! The HTTP client under every bucket: no redirects, no unbounded answers, and no way into private
+//! networks for endpoints that a peer named.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,7 +11,8 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -27,7 +28,8 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const POOL_IDLE_PER_HOST: usize = 8;
 /// Most bytes of an error or of a put's answer; S3's have under one KiB.
 const MAX_SHORT_BODY: usize = 64 * 1024;
-/// Most bytes of one page of a listing: 1000 keys of 1024 bytes with their XML, and room for escapes.
+/// Most bytes of one page of a listing: 1000 keys of 1024 bytes with their XML, and room for
+/// escapes.
 const MAX_LISTING_BODY: usize = 8 * 1024 * 1024;
 /// Most bytes of any object that is read through this client; the callers' own limits are below it.
 pub(crate) const MAX_OBJECT_BODY: usize = 1 << 30;
@@ -59,13 +61,16 @@ impl fmt::Display for StatusError {
 impl std::error::Error for StatusError {}
 
 impl StatusError {
-    /// Takes `Code` and `Message` from S3's XML. The rest is dropped: it repeats the access key and the string that was
-    /// signed.
+    /// Takes `Code` and `Message` from S3's XML. The rest is dropped: it repeats the access key and
+    /// the string that was signed.
     fn read(status: StatusCode, body: &[u8], to_head: bool) -> Self {
         let text = String::from_utf8_lossy(body);
         let element = |name: &str| -> String {
             let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-            let inner = text.split_once(&open).and_then(|(_, rest)| rest.split_once(&close)).map(|(inner, _)| inner);
+            let inner = text
+                .split_once(&open)
+                .and_then(|(_, rest)| rest.split_once(&close))
+                .map(|(inner, _)| inner);
             inner.unwrap_or_default().chars().take(200).collect()
         };
         Self { status, code: element("Code"), message: element("Message"), to_head }
@@ -85,7 +90,8 @@ impl BoundedConnector {
     pub(crate) fn client(self) -> Result<HttpClient, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("leoma/", env!("CARGO_PKG_VERSION")))
-            // A redirect would carry the request past the checks on the endpoint; no S3 store needs one.
+            // A redirect would carry the request past the checks on the endpoint; no S3 store needs
+            // one.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -103,7 +109,10 @@ impl BoundedConnector {
 
 impl HttpConnector for BoundedConnector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        self.client().map_err(|source| object_store::Error::Generic { store: "S3", source: Box::new(source) })
+        self.client().map_err(|source| object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(source),
+        })
     }
 }
 
@@ -129,7 +138,8 @@ impl HttpService for BoundedClient {
     }
 }
 
-/// How large the answer to `request` may be. Listings and put answers are collected by the S3 client, whatever their size.
+/// How large the answer to `request` may be. Listings and put answers are collected by the S3
+/// client, whatever their size.
 fn body_limit(request: &HttpRequest) -> usize {
     let lists = request.uri().query().is_some_and(|query| query.contains("list-type="));
     match *request.method() {
@@ -140,9 +150,11 @@ fn body_limit(request: &HttpRequest) -> usize {
 }
 
 fn bounded(body: HttpResponseBody, limit: usize) -> HttpResponseBody {
-    HttpResponseBody::new(Limited::new(body, limit).map_err(|error| match error.downcast::<HttpError>() {
-        Ok(error) => *error,
-        Err(error) => HttpError::new(HttpErrorKind::Decode, TooLong(error.to_string())),
+    HttpResponseBody::new(Limited::new(body, limit).map_err(|error| {
+        match error.downcast::<HttpError>() {
+            Ok(error) => *error,
+            Err(error) => HttpError::new(HttpErrorKind::Decode, TooLong(error.to_string())),
+        }
     }))
 }
 
@@ -150,8 +162,8 @@ fn bounded(body: HttpResponseBody, limit: usize) -> HttpResponseBody {
 #[error("the answer is too long ({0})")]
 struct TooLong(String);
 
-/// Resolves names, and drops every address that is not on the public internet: a peer's endpoint must not reach our
-/// own network, whatever its name resolves to at the moment of the connection.
+/// Resolves names, and drops every address that is not on the public internet: a peer's endpoint
+/// must not reach our own network, whatever its name resolves to at the moment of the connection.
 #[derive(Debug)]
 struct PublicResolver;
 
@@ -162,8 +174,10 @@ struct NoPublicAddress(String);
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.filter(|address| is_public(address.ip())).collect();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
+                .await?
+                .filter(|address| is_public(address.ip()))
+                .collect();
             if found.is_empty() {
                 return Err(NoPublicAddress(name.as_str().to_owned()).into());
             }
@@ -182,7 +196,10 @@ mod tests {
             <AWSAccessKeyId>AKIDPLANTED</AWSAccessKeyId><StringToSign>AWS4\nplanted</StringToSign></Error>";
         let error = StatusError::read(StatusCode::FORBIDDEN, body, false);
         assert_eq!(error.to_string(), "HTTP 403 Forbidden, SignatureDoesNotMatch: no match");
-        assert_eq!(StatusError::read(StatusCode::BAD_GATEWAY, b"<html>", false).to_string(), "HTTP 502 Bad Gateway");
+        assert_eq!(
+            StatusError::read(StatusCode::BAD_GATEWAY, b"<html>", false).to_string(),
+            "HTTP 502 Bad Gateway"
+        );
     }
 
     #[tokio::test]

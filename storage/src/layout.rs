@@ -1,5 +1,5 @@
-//! Where things lie in a bucket: `{task_id}/metadata.json` and its siblings, and `allowlist/v1.json` and
-//! `corpus/v1.json` in the source bucket.
+//! Where things lie in a bucket: `{task_id}/metadata.json` and its siblings, and
+//! `allowlist/v1.json` and `corpus/v1.json` in the source bucket.
 //!
 //! Task numbers are written without padding, as the Python implementation writes them.
 
@@ -29,7 +29,8 @@ pub struct KeyError {
     pub reason: &'static str,
 }
 
-/// The name of an object in a bucket: non-empty segments between `/`, none of them `.` or `..`, no control characters.
+/// The name of an object in a bucket: non-empty segments between `/`, none of them `.` or `..`, no
+/// control characters.
 ///
 /// ```
 /// use leoma_storage::Key;
@@ -176,8 +177,12 @@ impl fmt::Display for TaskKey {
             TaskObject::Metadata => write!(f, "{task_id}/metadata.json"),
             TaskObject::OriginalClip => write!(f, "{task_id}/original_clip.mp4"),
             TaskObject::FirstFrame => write!(f, "{task_id}/first_frame.png"),
-            TaskObject::GeneratedVideo(miner) => write!(f, "{task_id}/generated_videos/{miner}.mp4"),
-            TaskObject::EvaluationResults(validator) => write!(f, "{task_id}/evaluation_results/{validator}.json"),
+            TaskObject::GeneratedVideo(miner) => {
+                write!(f, "{task_id}/generated_videos/{miner}.mp4")
+            }
+            TaskObject::EvaluationResults(validator) => {
+                write!(f, "{task_id}/evaluation_results/{validator}.json")
+            }
         }
     }
 }
@@ -186,7 +191,9 @@ impl FromStr for TaskKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (task, rest) = text.split_once('/').ok_or_else(|| refuse(text, "a task's objects lie in its folder"))?;
+        let (task, rest) = text
+            .split_once('/')
+            .ok_or_else(|| refuse(text, "a task's objects lie in its folder"))?;
         let task_id = task.parse().map_err(|_| refuse(text, "its folder is not a task number"))?;
         let hotkey = |name: &str, ending: &str| -> Result<Hotkey, KeyError> {
             name.strip_suffix(ending)
@@ -198,13 +205,18 @@ impl FromStr for TaskKey {
             "original_clip.mp4" => TaskObject::OriginalClip,
             "first_frame.png" => TaskObject::FirstFrame,
             _ => match rest.split_once('/') {
-                Some(("generated_videos", name)) => TaskObject::GeneratedVideo(hotkey(name, ".mp4")?),
-                Some(("evaluation_results", name)) => TaskObject::EvaluationResults(hotkey(name, ".json")?),
+                Some(("generated_videos", name)) => {
+                    TaskObject::GeneratedVideo(hotkey(name, ".mp4")?)
+                }
+                Some(("evaluation_results", name)) => {
+                    TaskObject::EvaluationResults(hotkey(name, ".json")?)
+                }
                 _ => return Err(refuse(text, "a task has no such object")),
             },
         };
         let key = Self { task_id, object };
-        // `+7` and `007` are numbers too, and another name for the same task would be a second place to look.
+        // `+7` and `007` are numbers too, and another name for the same task would be a second
+        // place to look.
         if key.to_string() != text {
             return Err(refuse(text, "not in canonical form"));
         }
@@ -225,7 +237,19 @@ mod tests {
 
     #[test]
     fn refuses_hostile_keys() {
-        for key in ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\nb", "a\\b", "a\0", &"k".repeat(1025)] {
+        for key in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "../a",
+            "a/../b",
+            "a/.",
+            "a\nb",
+            "a\\b",
+            "a\0",
+            &"k".repeat(1025),
+        ] {
             assert!(key.parse::<Key>().is_err(), "{key:?}");
         }
         for key in ["a", "allowlist/v1.json", "Ünïcode clip #3 (1).mp4", "..a/b..", "a?b=c%20"] {
@@ -236,7 +260,14 @@ mod tests {
 
     #[test]
     fn one_task_has_one_name() {
-        for key in ["007/metadata.json", "+7/metadata.json", "7/other.json", "7", "x/metadata.json", "7/a/b/c.json"] {
+        for key in [
+            "007/metadata.json",
+            "+7/metadata.json",
+            "7/other.json",
+            "7",
+            "x/metadata.json",
+            "7/a/b/c.json",
+        ] {
             assert!(key.parse::<TaskKey>().is_err(), "{key:?}");
         }
         assert!("7/generated_videos/../metadata.json".parse::<TaskKey>().is_err());

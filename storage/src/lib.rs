@@ -1,7 +1,8 @@
 //! Buckets: the source bucket, a validator's own, and its peers', over S3 (R2), a folder or memory.
 //!
-//! Objects are written once ([`Bucket::create`]); reads are bounded and tell "no such object" apart from every failure
-//! ([`Bucket::get`]); errors are sorted by what to do about them ([`StoreError`]) and hold no secret.
+//! Objects are written once ([`Bucket::create`]); reads are bounded and tell "no such object" apart
+//! from every failure ([`Bucket::get`]); errors are sorted by what to do about them
+//! ([`StoreError`]) and hold no secret.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -43,7 +44,9 @@ mod static_peers;
 
 pub use bucket::{Bucket, ETag, Fetched, Listing, MAX_PRESIGN, ObjectInfo, Polled};
 pub use config::{BucketConfig, ConfigError, DEFAULT_REGION};
-pub use corpus::{CORPUS_VERSION, CorpusManifest, MAX_VIDEO_BYTES, ManifestError, ManifestVideo, Shot};
+pub use corpus::{
+    CORPUS_VERSION, CorpusManifest, MAX_VIDEO_BYTES, ManifestError, ManifestVideo, Shot,
+};
 pub use create::Created;
 pub use endpoint::{EndpointError, EndpointPolicy, is_public};
 pub use error::{ObjectName, StoreError};

@@ -1,4 +1,5 @@
-//! A validator's own bucket: what it sampled, what came back, and its verdicts. Everything is written once.
+//! A validator's own bucket: what it sampled, what came back, and its verdicts. Everything is
+//! written once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,8 +54,13 @@ impl OwnBucket {
     /// Writes what a task begins with. `metadata.json` comes last: where it is, the rest is too.
     ///
     /// # Errors
-    /// As [`Bucket::create`]; a conflict means that the task was begun with another clip, and stops it.
-    pub async fn write_task(&self, task_id: TaskId, artefacts: TaskArtefacts) -> Result<Created, StoreError> {
+    /// As [`Bucket::create`]; a conflict means that the task was begun with another clip, and stops
+    /// it.
+    pub async fn write_task(
+        &self,
+        task_id: TaskId,
+        artefacts: TaskArtefacts,
+    ) -> Result<Created, StoreError> {
         let key = |object| Key::from(TaskKey::new(task_id, object));
         let (clip, frame) = (key(TaskObject::OriginalClip), key(TaskObject::FirstFrame));
         let _ = self.bucket.create(&clip, artefacts.original_clip).await?;
@@ -66,8 +72,15 @@ impl OwnBucket {
     ///
     /// # Errors
     /// As [`Bucket::create`].
-    pub async fn write_video(&self, task_id: TaskId, miner: Hotkey, video: Bytes) -> Result<Created, StoreError> {
-        self.bucket.create(&TaskKey::new(task_id, TaskObject::GeneratedVideo(miner)).into(), video).await
+    pub async fn write_video(
+        &self,
+        task_id: TaskId,
+        miner: Hotkey,
+        video: Bytes,
+    ) -> Result<Created, StoreError> {
+        self.bucket
+            .create(&TaskKey::new(task_id, TaskObject::GeneratedVideo(miner)).into(), video)
+            .await
     }
 
     /// Writes our signed verdict file on `task_id`.
@@ -77,7 +90,10 @@ impl OwnBucket {
     pub async fn write_verdict(&self, task_id: TaskId, file: Bytes) -> Result<Created, StoreError> {
         let key = Key::from(TaskKey::verdict(task_id, self.hotkey));
         if file.len() > MAX_FILE_BYTES {
-            return Err(StoreError::TooLarge { object: self.bucket.object(&key), limit: MAX_FILE_BYTES as u64 });
+            return Err(StoreError::TooLarge {
+                object: self.bucket.object(&key),
+                limit: MAX_FILE_BYTES as u64,
+            });
         }
         self.bucket.create(&key, file).await
     }
@@ -94,12 +110,17 @@ impl OwnBucket {
     ///
     /// # Errors
     /// As [`Bucket::get`].
-    pub async fn read(&self, task_id: TaskId, object: TaskObject, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+    pub async fn read(
+        &self,
+        task_id: TaskId,
+        object: TaskObject,
+        max_bytes: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
         self.bucket.get(&TaskKey::new(task_id, object).into(), max_bytes).await
     }
 
-    /// URLs that read our verdict files on `tasks` for `ttl`, for a [`Grant`](crate::Grant). The first
-    /// [`MAX_GRANT_URLS`] tasks only.
+    /// URLs that read our verdict files on `tasks` for `ttl`, for a [`Grant`](crate::Grant). The
+    /// first [`MAX_GRANT_URLS`] tasks only.
     ///
     /// # Errors
     /// As [`Bucket::presign_get`].
@@ -117,8 +138,9 @@ impl OwnBucket {
         Ok(urls)
     }
 
-    /// Proves that the bucket can be read and written, and that the store refuses a second, different write: before a
-    /// validator relies on it. Leaves one small object behind, and finds it again next time.
+    /// Proves that the bucket can be read and written, and that the store refuses a second,
+    /// different write: before a validator relies on it. Leaves one small object behind, and finds
+    /// it again next time.
     ///
     /// # Errors
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store let the second write pass.
@@ -127,7 +149,12 @@ impl OwnBucket {
         let _ = self.bucket.create(&key, Bytes::from_static(PROBE_BYTES)).await?;
         match self.bucket.create(&key, Bytes::from_static(b"other")).await {
             Err(StoreError::Conflict { .. }) => {}
-            Ok(_) => return Err(probe_failed(&self.bucket, "the store overwrote an object in spite of If-None-Match")),
+            Ok(_) => {
+                return Err(probe_failed(
+                    &self.bucket,
+                    "the store overwrote an object in spite of If-None-Match",
+                ));
+            }
             Err(error) => return Err(error),
         }
         match self.bucket.get(&key, 16).await? {
@@ -137,8 +164,8 @@ impl OwnBucket {
     }
 
     /// Proves that `reader`, an own bucket opened with the key that peers are given, reads what
-    /// [`prove_create_once`](Self::prove_create_once) left there, and that the key writes nothing: whoever has it could else
-    /// publish in our name. Changes nothing, whatever the key can do.
+    /// [`prove_create_once`](Self::prove_create_once) left there, and that the key writes nothing:
+    /// whoever has it could else publish in our name. Changes nothing, whatever the key can do.
     ///
     /// # Errors
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the key can write.
@@ -147,7 +174,8 @@ impl OwnBucket {
         if reader.get(&key, 16).await?.is_none_or(|bytes| bytes != PROBE_BYTES) {
             return Err(probe_failed(reader, "the key does not read what the write key wrote"));
         }
-        // The same bytes again: were it allowed to write, it would learn that they are there already.
+        // The same bytes again: were it allowed to write, it would learn that they are there
+        // already.
         match reader.create(&key, Bytes::from_static(PROBE_BYTES)).await {
             Err(StoreError::PermissionDenied { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -157,7 +185,10 @@ impl OwnBucket {
 }
 
 fn probe_key(bucket: &Bucket) -> Result<Key, StoreError> {
-    PROBE.to_owned().try_into().map_err(|error: crate::KeyError| probe_failed(bucket, &error.to_string()))
+    PROBE
+        .to_owned()
+        .try_into()
+        .map_err(|error: crate::KeyError| probe_failed(bucket, &error.to_string()))
 }
 
 fn probe_failed(bucket: &Bucket, reason: &str) -> StoreError {

@@ -63,7 +63,8 @@ impl PeerBucket {
         self.origin
     }
 
-    /// The peer's own verdict file on `task_id`; at most 4 MiB are read. Its signatures are for the caller to check.
+    /// The peer's own verdict file on `task_id`; at most 4 MiB are read. Its signatures are for the
+    /// caller to check.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -76,7 +77,11 @@ impl PeerBucket {
     ///
     /// # Errors
     /// As [`Bucket::get`].
-    pub async fn poll_verdict(&self, task_id: TaskId, known: Option<&ETag>) -> Result<Polled, StoreError> {
+    pub async fn poll_verdict(
+        &self,
+        task_id: TaskId,
+        known: Option<&ETag>,
+    ) -> Result<Polled, StoreError> {
         let _permit = self.reads.acquire().await;
         self.bucket.get_if_changed(&self.verdict_key(task_id), MAX_FILE_BYTES as u64, known).await
     }
@@ -107,19 +112,24 @@ impl PeerBuckets {
     /// Begins with the operator's list. Grants may lead where `policy` says.
     ///
     /// # Errors
-    /// [`ConfigError`] if an entry of the list cannot be opened; those of [`StaticPeers`](crate::StaticPeers) can.
+    /// [`ConfigError`] if an entry of the list cannot be opened; those of
+    /// [`StaticPeers`](crate::StaticPeers) can.
     pub fn new(fixed: Vec<StaticPeer>, policy: EndpointPolicy) -> Result<Self, ConfigError> {
         let reads = Arc::new(Semaphore::new(MAX_READS));
         let open = |peer: StaticPeer| {
             let bucket = peer.bucket.open()?.with_policy(RetryPolicy::for_peers());
             let origin = PeerOrigin::Static;
-            Ok((peer.hotkey, PeerBucket { hotkey: peer.hotkey, origin, bucket, reads: Arc::clone(&reads) }))
+            Ok((
+                peer.hotkey,
+                PeerBucket { hotkey: peer.hotkey, origin, bucket, reads: Arc::clone(&reads) },
+            ))
         };
         let peers = fixed.into_iter().map(open).collect::<Result<_, ConfigError>>()?;
         Ok(Self { policy, peers: RwLock::new(peers), reads })
     }
 
-    /// Takes a grant that `hotkey` sent over a stream on which it proved itself. `bytes` are as it sent them.
+    /// Takes a grant that `hotkey` sent over a stream on which it proved itself. `bytes` are as it
+    /// sent them.
     ///
     /// # Errors
     /// [`GrantError`] says what is wrong with it; an earlier grant of the peer stays.
@@ -128,8 +138,8 @@ impl PeerBuckets {
         self.insert(hotkey, bucket)
     }
 
-    /// Reads `hotkey`'s files from an already opened bucket, unless the operator's list names another: for auditors and
-    /// tests.
+    /// Reads `hotkey`'s files from an already opened bucket, unless the operator's list names
+    /// another: for auditors and tests.
     ///
     /// # Errors
     /// [`GrantError::TooManyPeers`].
@@ -137,7 +147,9 @@ impl PeerBuckets {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         match peers.get(&hotkey) {
             Some(known) if known.origin == PeerOrigin::Static => return Ok(Granted::StaticWins),
-            None if peers.len() >= MAX_PEERS => return Err(GrantError::TooManyPeers { limit: MAX_PEERS }),
+            None if peers.len() >= MAX_PEERS => {
+                return Err(GrantError::TooManyPeers { limit: MAX_PEERS });
+            }
             _ => {}
         }
         let reads = Arc::clone(&self.reads);
@@ -145,7 +157,8 @@ impl PeerBuckets {
         Ok(Granted::Stored)
     }
 
-    /// Forgets the grants of peers that `keep` does not hold for: those that left the allowlist. The operator's list stays.
+    /// Forgets the grants of peers that `keep` does not hold for: those that left the allowlist.
+    /// The operator's list stays.
     pub fn retain(&self, keep: impl Fn(&Hotkey) -> bool) {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         peers.retain(|hotkey, peer| peer.origin == PeerOrigin::Static || keep(hotkey));
@@ -160,7 +173,8 @@ impl PeerBuckets {
     /// The peers that we have access to, sorted.
     #[must_use]
     pub fn hotkeys(&self) -> Vec<Hotkey> {
-        let mut hotkeys: Vec<_> = self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        let mut hotkeys: Vec<_> =
+            self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         hotkeys.sort_unstable();
         hotkeys
     }

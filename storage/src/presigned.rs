@@ -10,8 +10,8 @@ use http::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH};
 use object_store::client::{HttpClient, HttpError, HttpRequestBody};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 use crate::layout::Key;
@@ -19,7 +19,8 @@ use crate::secret::PresignedUrl;
 
 const STORE: &str = "presigned";
 
-/// Reads the objects that URLs were given for; for all others, access is denied, which is not the same as absent.
+/// Reads the objects that URLs were given for; for all others, access is denied, which is not the
+/// same as absent.
 pub(crate) struct PresignedStore {
     client: HttpClient,
     urls: BTreeMap<Key, PresignedUrl>,
@@ -66,13 +67,16 @@ struct MissingHeader(&'static str);
 #[async_trait]
 impl ObjectStore for PresignedStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut request = http::Request::builder().method(Method::GET).uri(self.url(location)?.expose().as_str());
+        let mut request =
+            http::Request::builder().method(Method::GET).uri(self.url(location)?.expose().as_str());
         if let Some(etag) = &options.if_none_match {
             request = request.header(IF_NONE_MATCH, etag);
         }
         let request = request.body(HttpRequestBody::empty()).map_err(generic)?;
         let response = self.client.execute(request).await.map_err(generic)?;
-        let header = |name| response.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+        let header = |name| {
+            response.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok())
+        };
         let size = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
         let size: u64 = size.ok_or_else(|| generic(MissingHeader("Content-Length")))?;
         let meta = ObjectMeta {
@@ -101,11 +105,18 @@ impl ObjectStore for PresignedStore {
         Err(read_only("put"))
     }
 
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         Err(read_only("put"))
     }
 
-    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         stream::once(async { Err(read_only("delete")) }).boxed()
     }
 

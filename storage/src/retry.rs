@@ -15,7 +15,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// Longer pauses would only use up the deadline.
 const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// A peer's verdict files have at most 4 MiB; a bucket that needs longer than this is one that does not answer.
+/// A peer's verdict files have at most 4 MiB; a bucket that needs longer than this is one that does
+/// not answer.
 const PEER_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// An epoch boundary reads up to 64 peers, and the next block waits for nobody.
 const PEER_DEADLINE: Duration = Duration::from_secs(45);
@@ -108,11 +109,15 @@ impl Attempts {
         true
     }
 
-    /// The pause after the attempts made so far. Half of it is jitter, so that validators that failed together do not come
-    /// back together.
+    /// The pause after the attempts made so far. Half of it is jitter, so that validators that
+    /// failed together do not come back together.
     fn delay(&self, jitter: f64) -> Duration {
         let doublings = self.made.saturating_sub(1).min(16);
-        self.policy.first_delay.saturating_mul(1 << doublings).min(self.policy.max_delay).mul_f64(jitter)
+        self.policy
+            .first_delay
+            .saturating_mul(1 << doublings)
+            .min(self.policy.max_delay)
+            .mul_f64(jitter)
     }
 }
 
@@ -122,7 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_and_pauses_are_bounded() {
-        let policy = RetryPolicy { attempts: 3, first_delay: Duration::ZERO, ..RetryPolicy::default() };
+        let policy =
+            RetryPolicy { attempts: 3, first_delay: Duration::ZERO, ..RetryPolicy::default() };
         let mut attempts = policy.begin();
         let mut made = 0;
         loop {

@@ -1,4 +1,5 @@
-//! Texts from the network and from the S3 client, made fit for a log line: no secret, no control character, no flood.
+//! Texts from the network and from the S3 client, made fit for a log line: no secret, no control
+//! character, no flood.
 
 use std::error::Error;
 use std::fmt;
@@ -24,14 +25,18 @@ impl Scrubber {
         Self { secrets: secrets.into_iter().filter(|secret| !secret.is_empty()).collect() }
     }
 
-    /// `text` without secrets, query strings and control characters, at most [`MAX_TEXT`] characters.
+    /// `text` without secrets, query strings and control characters, at most [`MAX_TEXT`]
+    /// characters.
     pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
             text = text.replace(secret.expose(), HIDDEN);
         }
         let mut clean = String::new();
-        for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        for word in text
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| !word.is_empty())
+        {
             if !clean.is_empty() {
                 clean.push(' ');
             }
@@ -57,7 +62,8 @@ fn without_query(word: &str) -> String {
     }
 }
 
-/// An error's text and its causes, cleaned. Kept in place of the original, whose `Display` and `Debug` may hold URLs.
+/// An error's text and its causes, cleaned. Kept in place of the original, whose `Display` and
+/// `Debug` may hold URLs.
 #[derive(Clone)]
 pub struct Cause {
     text: String,
@@ -111,8 +117,9 @@ mod tests {
     #[test]
     fn hides_queries_signatures_and_known_secrets() {
         let scrubber = Scrubber::hiding([Secret::new("tops3cret"), Secret::default()]);
-        let clean =
-            scrubber.clean("GET https://h/b/k?X-Amz-Signature=abc in 3s, key tops3cret,\nX-Amz-Credential=AK/2026");
+        let clean = scrubber.clean(
+            "GET https://h/b/k?X-Amz-Signature=abc in 3s, key tops3cret,\nX-Amz-Credential=AK/2026",
+        );
         assert_eq!(clean, "GET https://h/b/k?*** in 3s, key ***, ***");
         assert_eq!(scrubber.clean("why? nobody knows"), "why? nobody knows");
     }

@@ -1,4 +1,5 @@
-//! The source bucket: the corpus of videos that clips are cut from, and the allowlist of validators.
+//! The source bucket: the corpus of videos that clips are cut from, and the allowlist of
+//! validators.
 
 use bytes::Bytes;
 use leoma_protocol::{Digest, MAX_RECORD_BYTES};
@@ -58,7 +59,8 @@ impl SourceBucket {
         self.bucket.get(&Key::corpus_version(sha256), MAX_MANIFEST_BYTES as u64).await
     }
 
-    /// Makes `manifest` the newest, and keeps it under its hash. Only the subnet's owner holds keys for this.
+    /// Makes `manifest` the newest, and keeps it under its hash. Only the subnet's owner holds keys
+    /// for this.
     ///
     /// # Errors
     /// As [`Bucket::create`] and [`Bucket::replace`].
@@ -70,7 +72,8 @@ impl SourceBucket {
         self.bucket.replace(&Key::corpus(), bytes).await
     }
 
-    /// The corpus where there is no manifest: every key that ends in `.mp4`, sorted, of the first 50 000 objects.
+    /// The corpus where there is no manifest: every key that ends in `.mp4`, sorted, of the first
+    /// 50 000 objects.
     ///
     /// # Errors
     /// As [`Bucket::list`].
@@ -84,7 +87,10 @@ impl SourceBucket {
                 "the source bucket holds more than is used"
             );
         }
-        let videos = listing.objects.into_iter().filter(|object| object.key.as_str().ends_with(VIDEO_ENDING));
+        let videos = listing
+            .objects
+            .into_iter()
+            .filter(|object| object.key.as_str().ends_with(VIDEO_ENDING));
         Ok(videos.map(|object| SourceVideo { key: object.key, size: object.size }).collect())
     }
 
@@ -96,8 +102,8 @@ impl SourceBucket {
         self.bucket.get(key, max_bytes).await
     }
 
-    /// The allowlist's bytes, unless they are still those with `known` as their ETag. Whether they are the ones that the
-    /// chain commits to is for the caller to check.
+    /// The allowlist's bytes, unless they are still those with `known` as their ETag. Whether they
+    /// are the ones that the chain commits to is for the caller to check.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -113,8 +119,8 @@ impl SourceBucket {
         self.bucket.replace(&Key::allowlist(), bytes).await
     }
 
-    /// An allowlist by its hash, for as long as the bucket keeps it. Whether the bytes have this hash is for the caller to
-    /// check.
+    /// An allowlist by its hash, for as long as the bucket keeps it. Whether the bytes have this
+    /// hash is for the caller to check.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -126,11 +132,16 @@ impl SourceBucket {
     ///
     /// # Errors
     /// As [`Bucket::create`].
-    pub async fn write_allowlist_version(&self, sha256: &Digest, bytes: Bytes) -> Result<Created, StoreError> {
+    pub async fn write_allowlist_version(
+        &self,
+        sha256: &Digest,
+        bytes: Bytes,
+    ) -> Result<Created, StoreError> {
         self.bucket.create(&Key::allowlist_version(sha256), bytes).await
     }
 
-    /// The owner's record of past allowlists. Whether the owner signed it is for the caller to check.
+    /// The owner's record of past allowlists. Whether the owner signed it is for the caller to
+    /// check.
     ///
     /// # Errors
     /// As [`Bucket::get`].

@@ -1,4 +1,5 @@
-//! `PEER_VALIDATORS`: a list of peers' buckets that the operator wrote down. It wins over what peers grant.
+//! `PEER_VALIDATORS`: a list of peers' buckets that the operator wrote down. It wins over what
+//! peers grant.
 
 use leoma_protocol::{Hotkey, Uid};
 use serde_json::{Map, Value};
@@ -67,7 +68,8 @@ impl StaticPeers {
         if text.len() > MAX_TEXT_BYTES {
             return Err(refuse("longer than 1 MiB"));
         }
-        let entries: Vec<Value> = serde_json::from_str(text).map_err(|_| refuse("not a JSON list"))?;
+        let entries: Vec<Value> =
+            serde_json::from_str(text).map_err(|_| refuse("not a JSON list"))?;
         if entries.len() > MAX_ENTRIES {
             return Err(refuse("too many entries"));
         }
@@ -79,7 +81,9 @@ impl StaticPeers {
                     list.refused.push(StaticPeerError { index, hotkey: Some(peer.hotkey), reason });
                 }
                 Ok(peer) => list.peers.push(peer),
-                Err((hotkey, reason)) => list.refused.push(StaticPeerError { index, hotkey, reason }),
+                Err((hotkey, reason)) => {
+                    list.refused.push(StaticPeerError { index, hotkey, reason })
+                }
             }
         }
         Ok(list)
@@ -88,7 +92,8 @@ impl StaticPeers {
 
 fn read_entry(entry: &Value) -> Result<StaticPeer, (Option<Hotkey>, String)> {
     let fields = entry.as_object().ok_or_else(|| (None, "not an object".to_owned()))?;
-    let hotkey = text(fields, "hotkey").and_then(|text| text.parse::<Hotkey>().map_err(|error| error.to_string()));
+    let hotkey = text(fields, "hotkey")
+        .and_then(|text| text.parse::<Hotkey>().map_err(|error| error.to_string()));
     let hotkey = hotkey.map_err(|reason| (None, reason))?;
     read_fields(fields, hotkey).map_err(|reason| (Some(hotkey), reason))
 }
@@ -101,7 +106,8 @@ fn read_fields(fields: &Map<String, Value>, hotkey: Hotkey) -> Result<StaticPeer
             Some(Uid(uid.ok_or("`uid` must be a number from 0 to 65535")?))
         }
     };
-    let region = if fields.contains_key("region") { text(fields, "region")? } else { DEFAULT_REGION };
+    let region =
+        if fields.contains_key("region") { text(fields, "region")? } else { DEFAULT_REGION };
     let bucket = BucketConfig {
         endpoint: text(fields, "endpoint")?.to_owned(),
         bucket: text(fields, "bucket")?.to_owned(),
@@ -149,7 +155,10 @@ mod tests {
         assert_eq!(refused.len(), 5);
         assert!(refused[0].contains("PEER_VALIDATORS[0]: `5bad`"), "{refused:?}");
         assert!(refused[1].contains("occurs twice"), "{refused:?}");
-        assert!(refused[2].contains(ALICE) && refused[2].contains("`read_access_key` must be a string"), "{refused:?}");
+        assert!(
+            refused[2].contains(ALICE) && refused[2].contains("`read_access_key` must be a string"),
+            "{refused:?}"
+        );
         assert!(refused[3].contains("endpoint"), "{refused:?}");
         assert!(!format!("{list:?}").contains("planted"));
     }

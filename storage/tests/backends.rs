@@ -25,15 +25,16 @@ async fn a_folder() {
     conformance::check(&folder(root.path()).open().unwrap()).await;
 }
 
-/// `LEOMA_TEST_S3='{"endpoint":…,"bucket":…,"access_key":…,"secret_key":…}'` names an empty bucket of any S3 server: MinIO,
-/// moto, or R2 itself before one relies on it.
+/// `LEOMA_TEST_S3='{"endpoint":…,"bucket":…,"access_key":…,"secret_key":…}'` names an empty bucket
+/// of any S3 server: MinIO, moto, or R2 itself before one relies on it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_s3_server_of_your_own() {
     let Ok(text) = std::env::var("LEOMA_TEST_S3") else {
         println!("skipped: LEOMA_TEST_S3 names no bucket");
         return;
     };
-    let config: BucketConfig = serde_json::from_str(&text).expect("LEOMA_TEST_S3 is the JSON of a bucket");
+    let config: BucketConfig =
+        serde_json::from_str(&text).expect("LEOMA_TEST_S3 is the JSON of a bucket");
     conformance::check(&config.open().unwrap()).await;
 }
 

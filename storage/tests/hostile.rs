@@ -1,4 +1,5 @@
-//! Stores that lie, never end, or lead elsewhere: what a peer may put behind the endpoint it grants.
+//! Stores that lie, never end, or lead elsewhere: what a peer may put behind the endpoint it
+//! grants.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 const ENOUGH: u64 = 40 * 1024 * 1024;
 const HEADERS: &str = "ETag: \"e\"\r\nLast-Modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n";
 
-/// A server that answers every request with the same bytes, and then with as many more as the client takes.
+/// A server that answers every request with the same bytes, and then with as many more as the
+/// client takes.
 struct Hostile {
     address: std::net::SocketAddr,
     requests: Arc<AtomicU64>,
@@ -30,7 +32,12 @@ impl Hostile {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counters.0.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(answer_once(stream, answer.clone(), endless.clone(), Arc::clone(&counters.1)));
+                tokio::spawn(answer_once(
+                    stream,
+                    answer.clone(),
+                    endless.clone(),
+                    Arc::clone(&counters.1),
+                ));
             }
         });
         Self { address, requests, sent }
@@ -63,7 +70,12 @@ impl Hostile {
     }
 }
 
-async fn answer_once(mut stream: TcpStream, answer: String, endless: Option<Vec<u8>>, sent: Arc<AtomicU64>) {
+async fn answer_once(
+    mut stream: TcpStream,
+    answer: String,
+    endless: Option<Vec<u8>>,
+    sent: Arc<AtomicU64>,
+) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).await.is_ok() {
@@ -123,7 +135,9 @@ async fn an_endless_error_is_bounded() {
         let result = server.bucket().get(&key(), 1000).await;
         match status {
             // A "not found" that is not S3's own says nothing about the object.
-            "404 Not Found" => assert!(matches!(result, Err(StoreError::Misconfigured { .. })), "{result:?}"),
+            "404 Not Found" => {
+                assert!(matches!(result, Err(StoreError::Misconfigured { .. })), "{result:?}")
+            }
             _ => assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}"),
         }
         server.check_bounded();
@@ -142,7 +156,10 @@ async fn an_endless_listing_is_bounded() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let target = Hostile::start(String::new(), None).await;
-    let answer = format!("HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n", target.address);
+    let answer = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n",
+        target.address
+    );
     let server = Hostile::start(answer, None).await;
     let result = server.bucket().get(&key(), 1000).await;
     assert!(matches!(result, Err(StoreError::Misconfigured { .. })), "{result:?}");
@@ -151,8 +168,10 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn an_error_text_is_one_clean_line() {
-    let text =
-        format!("<Error><Code>Evil</Code><Message>a\n\u{1b}[31mfake log line {}</Message></Error>", "z".repeat(9_000));
+    let text = format!(
+        "<Error><Code>Evil</Code><Message>a\n\u{1b}[31mfake log line {}</Message></Error>",
+        "z".repeat(9_000)
+    );
     let answer = format!("HTTP/1.1 500 Oops\r\nContent-Length: {}\r\n\r\n{text}", text.len());
     let server = Hostile::start(answer, None).await;
     let error = server.bucket().get(&key(), 1000).await.unwrap_err();

@@ -1,9 +1,10 @@
-//! What a validator reads of the chain at each epoch: metagraph and commitments of a full subnet, by production's client
-//! from a local chain in this process.
+//! What a validator reads of the chain at each epoch: metagraph and commitments of a full subnet,
+//! by production's client from a local chain in this process.
 //!
-//! The limits are one round trip and 50 ms where nobody's commitment was timelocked. A revealed one lies in another place,
-//! whose keys must be known first: that is a second round trip, however many there are. Round trips are counted by a proxy
-//! that holds each answer back for longer than it takes to send all that is sent at once; times are taken without it.
+//! The limits are one round trip and 50 ms where nobody's commitment was timelocked. A revealed one
+//! lies in another place, whose keys must be known first: that is a second round trip, however many
+//! there are. Round trips are counted by a proxy that holds each answer back for longer than it
+//! takes to send all that is sent at once; times are taken without it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark code")]
 
 #[path = "../tests/chains/mod.rs"]
@@ -15,14 +16,17 @@ use chains::{Key, NETUID};
 use criterion::{Criterion, criterion_group, criterion_main};
 use leoma::chain::{ChainClient, Head, Metagraph};
 use leoma_protocol::Netuid;
-use leoma_testnet::chain::{ChainConfig, ChainHandle, FaultProxy, GenesisConfig, beacon_public_key};
+use leoma_testnet::chain::{
+    ChainConfig, ChainHandle, FaultProxy, GenesisConfig, beacon_public_key,
+};
 use node_subtensor_runtime::drand::{beacon, timelock};
 use subxt::dynamic::{self, Value};
 use tokio::runtime::Runtime;
 
 /// A full subnet.
 const NEURONS: usize = 256;
-/// Rounds from the first block to the one that opens timelocked commitments: ten blocks, all commit before.
+/// Rounds from the first block to the one that opens timelocked commitments: ten blocks, all commit
+/// before.
 const AHEAD: u64 = 40;
 /// Transactions between two blocks.
 const BATCH: usize = 64;
@@ -30,7 +34,8 @@ const BATCH: usize = 64;
 const DELAY: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_millis(50);
 /// What a miner commits: a model's repository and revision.
-const TEXT: &str = r#"{"model":"someone/a-video-model","revision":"0123456789abcdef0123456789abcdef01234567"}"#;
+const TEXT: &str =
+    r#"{"model":"someone/a-video-model","revision":"0123456789abcdef0123456789abcdef01234567"}"#;
 
 /// A chain on which every neuron has committed.
 struct Subnet {
@@ -43,8 +48,10 @@ impl Subnet {
     async fn start(timelocked: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..NEURONS).map(|neuron| format!("neuron{neuron}")).collect();
-        let neurons: Vec<_> = names.iter().enumerate().map(|(uid, name)| (&name[..], u64::from(uid < 64))).collect();
-        let genesis = GenesisConfig { subnets: vec![chains::subnet(360, &neurons)], ..chains::genesis() };
+        let neurons: Vec<_> =
+            names.iter().enumerate().map(|(uid, name)| (&name[..], u64::from(uid < 64))).collect();
+        let genesis =
+            GenesisConfig { subnets: vec![chains::subnet(360, &neurons)], ..chains::genesis() };
         let config = ChainConfig { genesis: Some(genesis), ..chains::on_demand(dir.path()) };
         let (chain, client, rpc) = chains::start(config).await;
         chain.controls().step(1).await.unwrap();
@@ -67,7 +74,10 @@ fn commitment(round: Option<u64>) -> impl subxt::tx::Payload {
     let field = match round {
         Some(round) => {
             let sealed = timelock::seal(TEXT.as_bytes(), round, &beacon_public_key()).unwrap();
-            let fields = [("encrypted", Value::from_bytes(sealed)), ("reveal_round", Value::u128(round.into()))];
+            let fields = [
+                ("encrypted", Value::from_bytes(sealed)),
+                ("reveal_round", Value::u128(round.into())),
+            ];
             Value::named_variant("TimelockEncrypted", fields)
         }
         None => Value::unnamed_variant(format!("Raw{}", TEXT.len()), [Value::from_bytes(TEXT)]),
@@ -100,7 +110,8 @@ async fn count(name: &str, subnet: &Subnet, expected: u64) {
     let started = Instant::now();
     read(&client, head).await;
     let (took, after) = (started.elapsed(), proxy.traffic());
-    let (requests, round_trips) = (after.requests - before.requests, after.round_trips - before.round_trips);
+    let (requests, round_trips) =
+        (after.requests - before.requests, after.round_trips - before.round_trips);
     println!(
         "{name}: {requests} requests in {round_trips} round trips; {took:.0?} where each answer is {DELAY:?} late"
     );
@@ -114,7 +125,8 @@ fn reads(criterion: &mut Criterion) {
         let subnet = runtime.block_on(Subnet::start(timelocked));
         runtime.block_on(count(name, &subnet, round_trips));
         let (client, head) = runtime.block_on(connect(&subnet.chain.ws_url));
-        group.bench_function(name, |bencher| bencher.iter(|| runtime.block_on(read(&client, head))));
+        group
+            .bench_function(name, |bencher| bencher.iter(|| runtime.block_on(read(&client, head))));
         if !timelocked {
             runtime.block_on(hold_to_limit(&client, head));
         }
@@ -123,7 +135,8 @@ fn reads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The median of some reads must be within the limit; the slowest tells more of what else the machine does.
+/// The median of some reads must be within the limit; the slowest tells more of what else the
+/// machine does.
 async fn hold_to_limit(client: &ChainClient, head: Head) {
     let mut times = Vec::new();
     for _ in 0..101 {

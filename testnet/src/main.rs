@@ -37,9 +37,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::parse().command;
-    // Standard output belongs to the subcommand's answer; logs go to standard error, where `launch` shows its progress.
-    let quiet =
-        matches!(command, Command::Launch(_) | Command::Chaos(_) | Command::BenchMesh(_) | Command::BenchMeshNode(_));
+    // Standard output belongs to the subcommand's answer; logs go to standard error, where `launch`
+    // shows its progress.
+    let quiet = matches!(
+        command,
+        Command::Launch(_) | Command::Chaos(_) | Command::BenchMesh(_) | Command::BenchMeshNode(_)
+    );
     let level = if quiet { "warn" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

@@ -1,4 +1,5 @@
-//! A validator that joins after the allowlist changed, or was away meanwhile, learns under which lists tasks were made.
+//! A validator that joins after the allowlist changed, or was away meanwhile, learns under which
+//! lists tasks were made.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use leoma::subnet::SubnetReader;
 use leoma_protocol::{BlockNumber, HotkeySigner, MemoryGuard, Netuid};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_storage::{BucketConfig, Key, Secret, SourceBucket};
-use leoma_testnet::chain::{self, ChainConfig, ChainHandle, GenesisConfig, NeuronGenesis, SubnetGenesis};
+use leoma_testnet::chain::{
+    self, ChainConfig, ChainHandle, GenesisConfig, NeuronGenesis, SubnetGenesis,
+};
 use sp_core::{Pair as _, sr25519};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +44,11 @@ async fn start_chain(folder: &std::path::Path) -> (ChainHandle, ChainClient) {
         360,
         vec![NeuronGenesis { hotkey, coldkey, stake: 0, validator_permit: false }],
     );
-    let genesis = GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() };
+    let genesis = GenesisConfig {
+        name: "test".to_owned(),
+        subnets: vec![subnet],
+        ..GenesisConfig::default()
+    };
     let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder, genesis) };
     let node = chain::spawn(config).await.unwrap();
     let client = ChainClient::connect(&node.ws_url, Netuid(NETUID)).await.unwrap();
@@ -54,13 +61,20 @@ async fn joined(chain: &ChainClient, source: &SourceBucket) -> Arc<AllowlistHist
 }
 
 /// The same with a state of earlier, once it knows `least` lists.
-async fn returned(state: State, least: usize, chain: &ChainClient, source: &SourceBucket) -> Arc<AllowlistHistory> {
+async fn returned(
+    state: State,
+    least: usize,
+    chain: &ChainClient,
+    source: &SourceBucket,
+) -> Arc<AllowlistHistory> {
     let (reader, history) = SubnetReader::new(chain.clone(), source.clone(), state).unwrap();
     let stop = CancellationToken::new();
     let heads = chain.follow_heads(stop.clone()).await.unwrap();
     let subnet = reader.start(history, heads, stop.clone()).await.unwrap();
     let mut allowlists = subnet.allowlists;
-    let known = async { Arc::clone(&*allowlists.wait_for(|history| history.entries().len() >= least).await.unwrap()) };
+    let known = async {
+        Arc::clone(&*allowlists.wait_for(|history| history.entries().len() >= least).await.unwrap())
+    };
     let history = tokio::time::timeout(PATIENCE, known).await.expect("an allowlist");
     stop.cancel();
     history
@@ -109,11 +123,16 @@ async fn who_joins_late_knows_the_lists_that_others_saw_on_chain() {
     let late = joined(&chain, &source).await;
     assert_eq!(lists(&late), seen);
     assert_eq!(seen.len(), 3);
-    assert_eq!(lists(&*returned(traveller, 3, &chain, &source).await), seen, "the middle one was missed");
+    assert_eq!(
+        lists(&*returned(traveller, 3, &chain, &source).await),
+        seen,
+        "the middle one was missed"
+    );
     let of_first_task = late.of_task(late.entries()[0].from_task).unwrap();
     assert_eq!(of_first_task.allowlist, allowlist(&["a", "b", "c"]));
 
-    // Without the middle list nothing is known of the time before the newest: a gap would be filled wrongly.
+    // Without the middle list nothing is known of the time before the newest: a gap would be filled
+    // wrongly.
     let middle = Key::allowlist_version(&allowlist(&["a", "b"]).digest());
     source.bucket().replace(&middle, Bytes::from_static(b"{}")).await.unwrap();
     assert_eq!(lists(&*joined(&chain, &source).await), seen[2..]);

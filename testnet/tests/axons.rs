@@ -53,7 +53,8 @@ fn genesis() -> GenesisConfig {
 /// A validator's mesh without bootnodes, and what it says.
 fn mesh(name: &str, port: u16, chain: &ChainClient) -> (MeshHandle, mpsc::Receiver<MeshEvent>) {
     let keypair = Keypair::generate_ed25519();
-    let mut config = MeshConfig::new(keypair, chain.network(), ConsensusParams::default(), 100, signer(name));
+    let mut config =
+        MeshConfig::new(keypair, chain.network(), ConsensusParams::default(), 100, signer(name));
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), port).to_vec();
     config.allowlist = vec![signer("first").hotkey(), signer("second").hotkey()];
     Mesh::spawn(config).unwrap()
@@ -92,11 +93,13 @@ async fn until_up(events: &mut mpsc::Receiver<MeshEvent>) -> Hotkey {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_without_bootnodes_finds_its_peer_by_the_chain() {
     let folder = tempfile::tempdir().unwrap();
-    let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder.path(), genesis()) };
+    let config =
+        ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder.path(), genesis()) };
     let node = chain::spawn(config).await.unwrap();
     let client = ChainClient::connect(&node.ws_url, Netuid(NETUID)).await.unwrap();
     let validators = ["first", "second"].map(|name| signer(name).hotkey());
-    let allowlist = Arc::new(AllowlistHistory::since_genesis(Allowlist::new(100, validators).unwrap()));
+    let allowlist =
+        Arc::new(AllowlistHistory::since_genesis(Allowlist::new(100, validators).unwrap()));
     let (_keep, allowlists) = watch::channel(allowlist);
     let stop = CancellationToken::new();
 
@@ -111,19 +114,27 @@ async fn a_validator_without_bootnodes_finds_its_peer_by_the_chain() {
         own,
     };
     let (metagraph_sender, metagraphs) = watch::channel(read(&client).await);
-    let running =
-        tokio::spawn(keeper("first", &first, Some(own)).run(metagraphs.clone(), allowlists.clone(), stop.clone()));
+    let running = tokio::spawn(keeper("first", &first, Some(own)).run(
+        metagraphs.clone(),
+        allowlists.clone(),
+        stop.clone(),
+    ));
     let entry = |metagraph: &Metagraph| {
         let neuron = metagraph.neuron(&signer("first").hotkey()).unwrap();
         neuron.axon.map(|axon| (axon, neuron.axon_block))
     };
-    let (axon, announced_at) = until("the announcement", || async { entry(&*read(&client).await) }).await;
+    let (axon, announced_at) =
+        until("the announcement", || async { entry(&*read(&client).await) }).await;
     assert_eq!(axon, own);
 
     // Nobody told the second one of the first: it has the chain alone.
     let (second, mut second_events) = mesh("second", 0, &client);
     metagraph_sender.send_replace(read(&client).await);
-    tokio::spawn(keeper("second", &second, None).run(metagraphs.clone(), allowlists.clone(), stop.clone()));
+    tokio::spawn(keeper("second", &second, None).run(
+        metagraphs.clone(),
+        allowlists.clone(),
+        stop.clone(),
+    ));
     assert_eq!(until_up(&mut second_events).await, signer("first").hotkey());
 
     // What stands on the chain already is not said again, however long it runs.
@@ -137,7 +148,8 @@ async fn a_validator_without_bootnodes_finds_its_peer_by_the_chain() {
     assert_eq!(entry(&*read(&client).await), Some((own, announced_at)));
     assert!(!running.is_finished());
 
-    // Elsewhere from now on: the chain is told, and the old place is no longer dialled by who finds the new one.
+    // Elsewhere from now on: the chain is told, and the old place is no longer dialled by who finds
+    // the new one.
     let moved = Axon { port: free_port(), ..own };
     stop.cancel();
     running.await.unwrap();

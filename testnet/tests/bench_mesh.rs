@@ -1,4 +1,5 @@
-//! The mesh's measuring tool, on a small mesh: what it measures is there, whatever this machine's figures are.
+//! The mesh's measuring tool, on a small mesh: what it measures is there, whatever this machine's
+//! figures are.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::process::Command;
@@ -7,19 +8,28 @@ use serde_json::Value;
 
 #[test]
 fn a_small_mesh_is_measured() {
-    let arguments =
-        "bench-mesh --json --validators 4 --announcements 8 --certificates 3 --pause 20 --settle 1 --idle 1";
-    let output = Command::new(env!("CARGO_BIN_EXE_leoma-testnet")).args(arguments.split(' ')).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}\n{out}\n{err}"));
+    let arguments = "bench-mesh --json --validators 4 --announcements 8 --certificates 3 --pause 20 --settle 1 --idle 1";
+    let output = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"))
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let report: Value =
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}\n{out}\n{err}"));
     assert_eq!(output.status.success(), report["met"] == true, "{report}");
     let value = |name: &str| {
         let figures = report["figures"].as_array().unwrap();
-        let figure = figures.iter().find(|figure| figure["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
+        let figure = figures
+            .iter()
+            .find(|figure| figure["name"] == name)
+            .unwrap_or_else(|| panic!("{name}: {report}"));
         figure["value"].as_f64().unwrap_or_else(|| panic!("{name} was not measured: {report}"))
     };
-    let (p50, p99) =
-        (value("announcement to the last of all peers, p50"), value("announcement to the last of all peers, p99"));
+    let (p50, p99) = (
+        value("announcement to the last of all peers, p50"),
+        value("announcement to the last of all peers, p99"),
+    );
     assert!(0.0 < p50 && p50 <= p99, "{report}");
     assert!(value("announcement to a peer, p50") <= p50, "{report}");
     assert!(value("announcement to certificate at all, p99") > 0.0, "{report}");

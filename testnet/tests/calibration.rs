@@ -1,4 +1,5 @@
-//! The whole calibration: every degradation at every strength on eight clips, as `leoma-testnet calibrate` reports it.
+//! The whole calibration: every degradation at every strength on eight clips, as `leoma-testnet
+//! calibrate` reports it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::process::{Command, Stdio};
@@ -17,7 +18,11 @@ fn scores_fall_with_every_degradation_and_honest_answers_lie_above_the_worst() {
         return;
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
-    let output = command.args(["calibrate", "--device", "cpu", "--json"]).stdin(Stdio::null()).output().unwrap();
+    let output = command
+        .args(["calibrate", "--device", "cpu", "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     assert_eq!((&report["broken"], output.status.code()), (&Value::Array(Vec::new()), Some(0)));
@@ -27,8 +32,13 @@ fn scores_fall_with_every_degradation_and_honest_answers_lie_above_the_worst() {
     for source in sources {
         let degraded = source["degraded"].as_object().unwrap();
         assert_eq!(degraded.len(), Degradation::ALL.len());
-        assert!(degraded.values().all(|scored| scored.as_array().unwrap().len() == STRENGTHS), "{}", source["name"]);
+        assert!(
+            degraded.values().all(|scored| scored.as_array().unwrap().len() == STRENGTHS),
+            "{}",
+            source["name"]
+        );
     }
-    let [honest, worst] = ["lowest_honest", "highest_worst"].map(|name| report[name].as_u64().unwrap());
+    let [honest, worst] =
+        ["lowest_honest", "highest_worst"].map(|name| report[name].as_u64().unwrap());
     assert!(honest >= worst + SEPARATION, "honest answers from {honest}, the worst up to {worst}");
 }

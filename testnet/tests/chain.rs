@@ -3,9 +3,13 @@
 
 mod chains;
 
-use chains::{Client, Key, NETUID, commitment, final_number, include, reach, set_weights, weights_of, words};
+use chains::{
+    Client, Key, NETUID, commitment, final_number, include, reach, set_weights, weights_of, words,
+};
 use codec::Decode;
-use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, SubnetGenesis};
+use leoma_testnet::chain::{
+    self, ChainConfig, ChainHandle, Endowment, GenesisConfig, SubnetGenesis,
+};
 use node_subtensor_runtime::AccountId;
 use node_subtensor_runtime::commitments::{Data, Registration};
 use node_subtensor_runtime::subtensor::metagraph::SelectiveMetagraph;
@@ -46,12 +50,22 @@ async fn storage_is_read_by_name() {
     let permits = storage.fetch(permits, (NETUID,)).await.unwrap().decode().unwrap();
     assert_eq!(permits, [false, true, true, false, false]);
     let owner = dynamic::storage::<(u16,), AccountId32>("SubtensorModule", "SubnetOwnerHotkey");
-    assert_eq!(storage.fetch(owner, (NETUID,)).await.unwrap().decode().unwrap().0, Key::new("owner").0.public().0);
-    for (name, value) in
-        [("SubnetworkN", 5_u64), ("Tempo", 360), ("WeightsSetRateLimit", 100), ("WeightsVersionKey", 3)]
-    {
+    assert_eq!(
+        storage.fetch(owner, (NETUID,)).await.unwrap().decode().unwrap().0,
+        Key::new("owner").0.public().0
+    );
+    for (name, value) in [
+        ("SubnetworkN", 5_u64),
+        ("Tempo", 360),
+        ("WeightsSetRateLimit", 100),
+        ("WeightsVersionKey", 3),
+    ] {
         let entry = dynamic::storage::<(u16,), u64>("SubtensorModule", name);
-        assert_eq!(storage.fetch(entry, (NETUID,)).await.unwrap().decode().unwrap(), value, "{name}");
+        assert_eq!(
+            storage.fetch(entry, (NETUID,)).await.unwrap().decode().unwrap(),
+            value,
+            "{name}"
+        );
     }
     handle.stop().await.unwrap();
 }
@@ -99,8 +113,10 @@ async fn refusals_carry_the_chains_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_weights_are_refused_where_they_must_be_committed() {
     let dir = tempfile::tempdir().unwrap();
-    let (handle, client) = start(dir.path(), Some(genesis(SubnetGenesis { commit_reveal: true, ..subnet() }))).await;
-    let error = include(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
+    let (handle, client) =
+        start(dir.path(), Some(genesis(SubnetGenesis { commit_reveal: true, ..subnet() }))).await;
+    let error =
+        include(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
     assert!(error.contains("CommitRevealEnabled"), "{error}");
     handle.stop().await.unwrap();
 }
@@ -110,7 +126,8 @@ async fn a_hotkey_without_stake_is_refused_by_the_pool() {
     let dir = tempfile::tempdir().unwrap();
     let config = GenesisConfig { stake_threshold: 45, ..genesis(subnet()) };
     let (handle, client) = start(dir.path(), Some(config)).await;
-    let error = include(&client, &Key::new("second"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
+    let error =
+        include(&client, &Key::new("second"), &set_weights(&[3], &[1], 3)).await.unwrap_err();
     assert!(error.contains("Custom error: 1"), "{error}");
     include(&client, &Key::new("first"), &set_weights(&[3], &[1], 3)).await.unwrap();
     handle.stop().await.unwrap();
@@ -129,7 +146,10 @@ async fn commitments_replace_each_other_and_have_a_space_limit() {
         let at = client.at_current_block().await.unwrap();
         let stored = at.storage().fetch(entry(), (NETUID, account)).await.unwrap();
         let registration = Registration::decode(&mut stored.bytes()).unwrap();
-        assert_eq!(registration.info.fields.to_vec(), [Data::Raw(text.as_bytes().to_vec().try_into().unwrap())]);
+        assert_eq!(
+            registration.info.fields.to_vec(),
+            [Data::Raw(text.as_bytes().to_vec().try_into().unwrap())]
+        );
         assert!(registration.block > last && u64::from(registration.block) <= at.block_number());
         last = registration.block;
     }
@@ -141,7 +161,12 @@ async fn commitments_replace_each_other_and_have_a_space_limit() {
     let mut last = None;
     for _ in 2..31 {
         let params = Params::new().nonce(nonce).build();
-        last = Some(at.transactions().sign_and_submit_then_watch(&commitment("x"), &key, params).await.unwrap());
+        last = Some(
+            at.transactions()
+                .sign_and_submit_then_watch(&commitment("x"), &key, params)
+                .await
+                .unwrap(),
+        );
         nonce += 1;
     }
     last.unwrap().wait_for_finalized_success().await.unwrap();
@@ -156,20 +181,29 @@ async fn selective_metagraph_holds_the_asked_fields_and_commitments() {
     let (handle, client) = start(dir.path(), Some(genesis(subnet()))).await;
     include(&client, &Key::new("miner"), &commitment("model")).await.unwrap();
     let at = client.at_current_block().await.unwrap();
-    let asked: Vec<u16> = vec![5, 7, 8, 26, 27, 46, 47, 52, 53, 55, 56, 57, 59, 66, 67, 68, 69, 72, 73];
-    let call =
-        dynamic::runtime_api_call::<_, Value>("SubnetInfoRuntimeApi", "get_selective_metagraph", (NETUID, asked));
+    let asked: Vec<u16> =
+        vec![5, 7, 8, 26, 27, 46, 47, 52, 53, 55, 56, 57, 59, 66, 67, 68, 69, 72, 73];
+    let call = dynamic::runtime_api_call::<_, Value>(
+        "SubnetInfoRuntimeApi",
+        "get_selective_metagraph",
+        (NETUID, asked),
+    );
     let arguments = at.runtime_apis().encode_args(&call).unwrap();
-    let bytes =
-        at.runtime_apis().call_raw("SubnetInfoRuntimeApi_get_selective_metagraph", Some(&arguments)).await.unwrap();
-    let metagraph = Option::<SelectiveMetagraph<AccountId>>::decode(&mut &bytes[..]).unwrap().unwrap();
+    let bytes = at
+        .runtime_apis()
+        .call_raw("SubnetInfoRuntimeApi_get_selective_metagraph", Some(&arguments))
+        .await
+        .unwrap();
+    let metagraph =
+        Option::<SelectiveMetagraph<AccountId>>::decode(&mut &bytes[..]).unwrap().unwrap();
     assert_eq!(metagraph.owner_hotkey, Some(Key::new("owner").account()));
     assert_eq!(metagraph.block.unwrap().0, at.block_number());
     assert_eq!(metagraph.hotkeys.unwrap()[3], Key::new("miner").account());
     assert_eq!(metagraph.validator_permit.unwrap(), [false, true, true, false, false]);
     let validators: Vec<u16> = metagraph.validators.unwrap().into_iter().map(|uid| uid.0).collect();
     assert_eq!(validators, [1, 2]);
-    let stakes: Vec<u64> = metagraph.total_stake.unwrap().into_iter().map(|stake| stake.0).collect();
+    let stakes: Vec<u64> =
+        metagraph.total_stake.unwrap().into_iter().map(|stake| stake.0).collect();
     assert_eq!(stakes, [0, 50, 40, 0, 0]);
     assert_eq!(metagraph.name, None);
     let (account, bytes) = metagraph.commitments.unwrap().remove(0);
@@ -180,10 +214,17 @@ async fn selective_metagraph_holds_the_asked_fields_and_commitments() {
 
     // The same by the names in the metadata.
     let value = at.runtime_apis().call(call).await.unwrap().to_string();
-    for name in ["hotkeys", "validator_permit", "commitments", "block_at_registration", "commit_reveal_period"] {
+    for name in [
+        "hotkeys",
+        "validator_permit",
+        "commitments",
+        "block_at_registration",
+        "commit_reveal_period",
+    ] {
         assert!(value.contains(&format!("{name}: Some")), "{name} in {value}");
     }
-    let missing = dynamic::runtime_api_call::<_, Value>("SubnetInfoRuntimeApi", "get_metagraph", (99_u16,));
+    let missing =
+        dynamic::runtime_api_call::<_, Value>("SubnetInfoRuntimeApi", "get_metagraph", (99_u16,));
     assert!(at.runtime_apis().call(missing).await.unwrap().to_string().contains("None"));
     handle.stop().await.unwrap();
 }
@@ -253,7 +294,8 @@ async fn a_folder_refuses_another_genesis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_pays_the_agreed_miner() {
     let dir = tempfile::tempdir().unwrap();
-    let (handle, client) = start(dir.path(), Some(genesis(SubnetGenesis { tempo: 10, ..subnet() }))).await;
+    let (handle, client) =
+        start(dir.path(), Some(genesis(SubnetGenesis { tempo: 10, ..subnet() }))).await;
     for name in ["first", "second"] {
         include(&client, &Key::new(name), &set_weights(&[4], &[1], 3)).await.unwrap();
     }
@@ -286,7 +328,9 @@ async fn a_new_neuron_registers_and_announces_its_address() {
     let stored = at.storage().fetch(axons, (NETUID, account)).await.unwrap();
     let stored = node_subtensor_runtime::subtensor::AxonInfo::decode(&mut stored.bytes()).unwrap();
     assert_eq!((stored.ip, stored.port), (0x7f00_0001, 9_000));
-    let error = include(&client, &hotkey, &dynamic::tx("SubtensorModule", "serve_axon", axon)).await.unwrap_err();
+    let error = include(&client, &hotkey, &dynamic::tx("SubtensorModule", "serve_axon", axon))
+        .await
+        .unwrap_err();
     assert!(error.contains("Custom error: 12"), "{error}");
     handle.stop().await.unwrap();
 }
@@ -299,13 +343,16 @@ async fn the_pool_speaks_the_known_errors() {
     let key = Key::new("miner");
     let at = client.at_current_block().await.unwrap();
     let address = key.account().to_string();
-    let next: u64 = rpc.request("system_accountNextIndex", rpc_params![address.clone()]).await.unwrap();
+    let next: u64 =
+        rpc.request("system_accountNextIndex", rpc_params![address.clone()]).await.unwrap();
     assert_eq!(next, 0);
-    // A gap: both wait until nonce 0 comes. Watched, as `sign_and_submit` only returns once the gap is filled.
+    // A gap: both wait until nonce 0 comes. Watched, as `sign_and_submit` only returns once the gap
+    // is filled.
     let later = Params::new().nonce(1).build();
     at.transactions().sign_and_submit_then_watch(&commitment("one"), &key, later).await.unwrap();
     let rival = Params::new().nonce(1).build();
-    let error = at.transactions().sign_and_submit(&commitment("two"), &key, rival).await.unwrap_err();
+    let error =
+        at.transactions().sign_and_submit(&commitment("two"), &key, rival).await.unwrap_err();
     assert!(words(&error).contains("1014"), "{}", words(&error));
     let first = Params::new().nonce(0).build();
     at.transactions().sign_and_submit(&commitment("zero"), &key, first).await.unwrap();
@@ -313,14 +360,19 @@ async fn the_pool_speaks_the_known_errors() {
     let next: u64 = rpc.request("system_accountNextIndex", rpc_params![address]).await.unwrap();
     assert_eq!(next, 2);
     let stale = Params::new().nonce(0).build();
-    let error = at.transactions().sign_and_submit(&commitment("late"), &key, stale).await.unwrap_err();
+    let error =
+        at.transactions().sign_and_submit(&commitment("late"), &key, stale).await.unwrap_err();
     assert!(words(&error).contains("Transaction is outdated"), "{}", words(&error));
-    let nonsense = rpc.request::<String>("author_submitExtrinsic", rpc_params!["0x0102"]).await.unwrap_err();
+    let nonsense =
+        rpc.request::<String>("author_submitExtrinsic", rpc_params!["0x0102"]).await.unwrap_err();
     assert!(nonsense.to_string().contains("1001"), "{nonsense}");
-    let unknown = rpc.request::<String>("state_call", rpc_params!["No_such", "0x"]).await.unwrap_err();
+    let unknown =
+        rpc.request::<String>("state_call", rpc_params!["No_such", "0x"]).await.unwrap_err();
     assert!(unknown.to_string().contains("not found"), "{unknown}");
     // Arguments that do not decode panic the runtime; the node goes on.
-    let panicked = rpc.request::<String>("state_call", rpc_params!["AccountNonceApi_account_nonce", "0x01"]).await;
+    let panicked = rpc
+        .request::<String>("state_call", rpc_params!["AccountNonceApi_account_nonce", "0x01"])
+        .await;
     assert!(panicked.is_err());
     reach(&client, final_number(&client).await + 2).await;
     handle.stop().await.unwrap();

@@ -50,7 +50,10 @@ async fn one_nonce_goes_to_the_higher_priority() {
     assert!(next(&mut weak).await["usurped"].is_string());
     let error = submit(&rpc, &weak_again).await.unwrap_err();
     assert!(error.contains("1014") && error.contains("Priority is too low: ("), "{error}");
-    assert!(error.contains("too low priority to replace another transaction already in the pool"), "{error}");
+    assert!(
+        error.contains("too low priority to replace another transaction already in the pool"),
+        "{error}"
+    );
     let included = chain.controls().step(1).await.unwrap().best.hash;
     assert_eq!(next(&mut strong).await, json!({ "inBlock": included }));
     assert_eq!(next(&mut strong).await, json!({ "finalized": included }));
@@ -72,7 +75,10 @@ async fn a_gap_waits_as_future_until_it_is_filled() {
     let first = signed(&client, &key, &commitment("first"), 0, 64).await;
     submit(&rpc, &first).await.unwrap();
     assert_eq!(next(&mut second).await, json!("ready"));
-    assert_eq!(ask(&rpc, "account_nextIndex", rpc_params![key.account().to_string()]).await, json!(2));
+    assert_eq!(
+        ask(&rpc, "account_nextIndex", rpc_params![key.account().to_string()]).await,
+        json!(2)
+    );
     let block = chain.controls().step(1).await.unwrap().best.hash;
     assert_eq!(next(&mut second).await, json!({ "inBlock": block }));
     chain.stop().await.unwrap();
@@ -90,7 +96,10 @@ async fn an_era_ends() {
     let mut fates = watch(&rpc, &waiting).await;
     assert_eq!(next(&mut fates).await, json!("future"));
     chain.controls().step(6).await.unwrap();
-    assert_eq!(ask(&rpc, "author_pendingExtrinsics", rpc_params![]).await.as_array().unwrap().len(), 1);
+    assert_eq!(
+        ask(&rpc, "author_pendingExtrinsics", rpc_params![]).await.as_array().unwrap().len(),
+        1
+    );
     chain.controls().step(20).await.unwrap();
     assert_eq!(next(&mut fates).await, json!("invalid"));
     assert_eq!(ask(&rpc, "author_pendingExtrinsics", rpc_params![]).await, json!([]));
@@ -103,7 +112,8 @@ async fn an_era_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_is_told_when_finality_does_not_come() {
     let dir = tempfile::tempdir().unwrap();
-    let (chain, client, rpc) = start(ChainConfig { finality_lag: u32::MAX, ..on_demand(dir.path()) }).await;
+    let (chain, client, rpc) =
+        start(ChainConfig { finality_lag: u32::MAX, ..on_demand(dir.path()) }).await;
     let transaction = signed(&client, &Key::new("miner"), &commitment("model"), 0, 64).await;
     let mut fates = watch(&rpc, &transaction).await;
     assert_eq!(next(&mut fates).await, json!("ready"));

@@ -68,7 +68,8 @@ async fn a_killed_chain_comes_back_with_its_blocks_and_stops_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("chain");
     let mut chain = Chain::start(&dir, &["--genesis", &write_genesis(folder.path())]);
-    let endpoint: Value = serde_json::from_slice(&std::fs::read(dir.join("endpoint.json")).unwrap()).unwrap();
+    let endpoint: Value =
+        serde_json::from_slice(&std::fs::read(dir.join("endpoint.json")).unwrap()).unwrap();
     assert_eq!(endpoint["url"], Value::String(chain.url.clone()));
     let client = chain.client().await;
     let mut blocks = client.stream_blocks().await.unwrap();
@@ -116,12 +117,14 @@ async fn a_chain_without_a_clock_is_stepped_and_copied() {
     assert!(error.contains("needs --controls"), "{error}");
 
     let manual = ["--block-time", "0", "--controls", "--finality-lag", "2"];
-    let chain = Chain::start(&dir, &[&manual[..], &["--genesis", &write_genesis(folder.path())]].concat());
+    let chain =
+        Chain::start(&dir, &[&manual[..], &["--genesis", &write_genesis(folder.path())]].concat());
     let heads = tool(&["step", "--url", &chain.url, "3"]);
     assert_eq!((&heads["best"]["number"], &heads["finalized"]["number"]), (&3.into(), &1.into()));
     let heads = tool(&["run-to", "--url", &chain.url, "300"]);
     assert_eq!(heads["best"]["number"], 300);
-    let copied = tool(&["snapshot", "--dir", dir.to_str().unwrap(), "--to", copy.to_str().unwrap()]);
+    let copied =
+        tool(&["snapshot", "--dir", dir.to_str().unwrap(), "--to", copy.to_str().unwrap()]);
     assert_eq!(copied, heads, "a copy of a chain that runs");
 
     let second = Chain::start(&copy, &manual);
@@ -140,11 +143,25 @@ fn tool(arguments: &[&str]) -> Value {
 
 #[test]
 fn the_benchmark_runs_epochs_and_reports_memory() {
-    let report = tool(&["bench", "--epochs", "20", "--tempo", "2", "--neurons", "4", "--keep-states", "8", "--json"]);
+    let report = tool(&[
+        "bench",
+        "--epochs",
+        "20",
+        "--tempo",
+        "2",
+        "--neurons",
+        "4",
+        "--keep-states",
+        "8",
+        "--json",
+    ]);
     let samples = report["samples"].as_array().unwrap();
     let (last, first) = (samples.last().unwrap(), &samples[0]);
     assert_eq!((&last["epoch"], &last["block"]), (&20.into(), &40.into()));
-    assert!(last["resident_bytes"].as_u64() > Some(1 << 20) && last["epoch_ms"].as_f64() > Some(0.0), "{last}");
+    assert!(
+        last["resident_bytes"].as_u64() > Some(1 << 20) && last["epoch_ms"].as_f64() > Some(0.0),
+        "{last}"
+    );
     assert!(first["journal_bytes"].as_u64() < last["journal_bytes"].as_u64());
     // So few blocks tell nothing of what a longer run takes.
     assert!(report["growth_bytes"].is_i64() && report["allowed_bytes"].is_null(), "{report}");

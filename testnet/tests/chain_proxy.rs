@@ -69,7 +69,10 @@ async fn silence_keeps_the_socket_and_ends() {
         async move { client.request::<Value>("system_name", rpc_params![]).await }
     });
     assert!(tokio::time::timeout(SILENCE, heads.next()).await.is_err(), "no head comes through");
-    assert!(tokio::time::timeout(SILENCE, RpcClient::from_insecure_url(proxy.url())).await.is_err(), "no greeting");
+    assert!(
+        tokio::time::timeout(SILENCE, RpcClient::from_insecure_url(proxy.url())).await.is_err(),
+        "no greeting"
+    );
     assert!(!asking.is_finished(), "neither an answer nor an error");
     proxy.open();
     assert!(asking.await.unwrap().is_ok());
@@ -86,20 +89,33 @@ async fn a_submission_is_cut_off_and_still_included() {
     proxy.cut_submissions(1);
     let cut = connect(&proxy).await;
     let transaction = signed(&client, &key, &commitment("one"), 0, 64).await;
-    let error = cut.request::<Value>("author_submitExtrinsic", rpc_params![transaction]).await.unwrap_err();
-    assert!(!matches!(error, subxt::rpcs::Error::User(_)), "the chain's answer does not come through: {error:?}");
-    assert!(cut.request::<Value>("system_name", rpc_params![]).await.is_err(), "the connection is closed");
+    let error =
+        cut.request::<Value>("author_submitExtrinsic", rpc_params![transaction]).await.unwrap_err();
+    assert!(
+        !matches!(error, subxt::rpcs::Error::User(_)),
+        "the chain's answer does not come through: {error:?}"
+    );
+    assert!(
+        cut.request::<Value>("system_name", rpc_params![]).await.is_err(),
+        "the connection is closed"
+    );
     assert_eq!(proxy.cuts_left(), 0);
-    // The connection closed when the transaction was handed on, which may be before the pool has it.
+    // The connection closed when the transaction was handed on, which may be before the pool has
+    // it.
     let pending = async {
         while ask(&rpc, "author_pendingExtrinsics", rpc_params![]).await == json!([]) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), pending).await.expect("the transaction reaches the pool");
+    tokio::time::timeout(Duration::from_secs(30), pending)
+        .await
+        .expect("the transaction reaches the pool");
     chain.controls().step(1).await.unwrap();
     let again = connect(&proxy).await;
-    assert_eq!(ask(&again, "system_accountNextIndex", rpc_params![key.account().to_string()]).await, json!(1));
+    assert_eq!(
+        ask(&again, "system_accountNextIndex", rpc_params![key.account().to_string()]).await,
+        json!(1)
+    );
     submit(&again, &signed(&client, &key, &commitment("two"), 1, 64).await).await.unwrap();
     chain.stop().await.unwrap();
 }
@@ -144,7 +160,11 @@ async fn a_lagging_endpoint_serves_the_past() {
     let hash = |number: u32| ask(&rpc, "chain_getBlockHash", rpc_params![number]);
     assert_eq!(ask(&late, "chain_getBlockHash", rpc_params![]).await, hash(10).await);
     assert_eq!(ask(&late, "chain_getFinalizedHead", rpc_params![]).await, hash(8).await);
-    assert_eq!(ask(&late, "chain_getBlockHash", rpc_params![11]).await, json!(null), "it knows no later block");
+    assert_eq!(
+        ask(&late, "chain_getBlockHash", rpc_params![11]).await,
+        json!(null),
+        "it knows no later block"
+    );
     assert_eq!(ask(&late, "chain_getBlockHash", rpc_params![9]).await, hash(9).await);
     let number_key = "0x26aa394eea5630e07c48ae0c9558cef702a5c1b19ab7a04f536c519aca4983ac";
     assert_eq!(ask(&late, "state_getStorage", rpc_params![number_key]).await, json!("0x0a000000"));
@@ -170,7 +190,10 @@ async fn requests_and_the_round_trips_they_take_are_counted() {
     let client = connect(&proxy).await;
     assert_eq!(proxy.traffic(), Traffic::default());
     proxy.delay(SILENCE);
-    tokio::join!(ask(&client, "system_name", rpc_params![]), ask(&client, "system_version", rpc_params![]));
+    tokio::join!(
+        ask(&client, "system_name", rpc_params![]),
+        ask(&client, "system_version", rpc_params![])
+    );
     assert_eq!(proxy.traffic(), Traffic { requests: 2, round_trips: 1 });
     ask(&client, "system_name", rpc_params![]).await;
     assert_eq!(proxy.traffic(), Traffic { requests: 3, round_trips: 2 });
@@ -185,7 +208,10 @@ async fn answers_come_late() {
     let client = connect(&proxy).await;
     proxy.delay(SILENCE);
     let started = Instant::now();
-    let both = tokio::join!(ask(&client, "system_name", rpc_params![]), ask(&client, "system_version", rpc_params![]));
+    let both = tokio::join!(
+        ask(&client, "system_name", rpc_params![]),
+        ask(&client, "system_version", rpc_params![])
+    );
     assert!(started.elapsed() >= SILENCE, "{both:?}");
     proxy.delay(Duration::ZERO);
     ask(&client, "system_name", rpc_params![]).await;

@@ -1,7 +1,7 @@
 //! The Python SDK from PyPI against the local chain: it knows nothing of this project.
 //!
-//! The SDK is installed once into a virtual environment in the target's folder for temporary files. Where Python, its
-//! `venv` or PyPI is missing, the test says so and passes.
+//! The SDK is installed once into a virtual environment in the target's folder for temporary files.
+//! Where Python, its `venv` or PyPI is missing, the test says so and passes.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 mod chains;
@@ -32,24 +32,33 @@ async fn the_python_sdk_reads_commits_and_sets_weights() {
     };
     let folder = tempfile::tempdir().unwrap();
     let block_time = Duration::from_millis(250);
-    let chain = chain::spawn(ChainConfig { block_time, ..ChainConfig::new(folder.path().join("chain"), genesis()) })
-        .await
-        .unwrap();
+    let chain = chain::spawn(ChainConfig {
+        block_time,
+        ..ChainConfig::new(folder.path().join("chain"), genesis())
+    })
+    .await
+    .unwrap();
     let mut command = Command::new(python);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/bittensor_sdk.py");
     // Its caches and wallets stay out of the user's home.
     command.arg(script).args([&chain.ws_url, "7", "model one"]).env("HOME", folder.path());
-    let Output { status, stdout, stderr } = bounded(command, RUNNING).await.expect("the script ends in time");
+    let Output { status, stdout, stderr } =
+        bounded(command, RUNNING).await.expect("the script ends in time");
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     let report: Value = serde_json::from_slice(&stdout).unwrap();
     assert_eq!(report["spec_version"], node_subtensor_runtime::VERSION.spec_version);
     assert_eq!(report["committed"][0], true, "{report}");
     assert_eq!(report["weights_set"][0], true, "{report}");
-    let hotkeys = ["owner", "first", "second", "miner", "other"].map(|name| Key::new(name).account().to_string());
+    let hotkeys = ["owner", "first", "second", "miner", "other"]
+        .map(|name| Key::new(name).account().to_string());
     assert_eq!(report["hotkeys"], json!(hotkeys));
     let commitments = report["commitments"].as_str().unwrap();
-    assert!(commitments.contains(&hotkeys[3]) && commitments.contains("data='model one'"), "{commitments}");
-    let weights: Vec<f64> = ["3", "4"].map(|uid| report["weights"]["1"][uid].as_f64().unwrap()).to_vec();
+    assert!(
+        commitments.contains(&hotkeys[3]) && commitments.contains("data='model one'"),
+        "{commitments}"
+    );
+    let weights: Vec<f64> =
+        ["3", "4"].map(|uid| report["weights"]["1"][uid].as_f64().unwrap()).to_vec();
     assert!((weights[0] - 2.0 * weights[1]).abs() < 0.001, "{weights:?}");
     assert_eq!(report["neurons"], 5, "{report}");
     chain.stop().await.unwrap();

@@ -1,6 +1,8 @@
-//! The commands of the subnet's owner and of miners, as programs against the local chain and the S3 server.
+//! The commands of the subnet's owner and of miners, as programs against the local chain and the S3
+//! server.
 //!
-//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
+//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in
+//! `LEOMA_BIN_DIR`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 mod cli;
@@ -12,7 +14,9 @@ use leoma::chain::{ChainClient, Metagraph};
 use leoma::wallet::{NewHotkey, PasswordSources};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, MinerCommitment, Netuid, TaskId};
 use leoma_storage::Secret;
-use leoma_testnet::chain::{self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis};
+use leoma_testnet::chain::{
+    self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis,
+};
 use leoma_testnet::storage::{self, BucketKeys, Handle};
 use serde_json::Value;
 
@@ -23,8 +27,8 @@ const RICH: u64 = 2_000_000_000;
 const PASSWORD: &str = "correct horse";
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A chain, a bucket, and wallets: `owner` of the subnet, `a` and `b` registered on it, `new` with an encrypted coldkey that
-/// can pay, `poor` with one that cannot.
+/// A chain, a bucket, and wallets: `owner` of the subnet, `a` and `b` registered on it, `new` with
+/// an encrypted coldkey that can pay, `poor` with one that cannot.
 struct Bench {
     chain: ChainHandle,
     storage: Handle,
@@ -61,8 +65,12 @@ impl Bench {
             ..SubnetGenesis::new(NETUID, account(&founder), owner, 360, neurons.collect())
         };
         let balances = vec![Endowment { account: account(&rich), free: RICH }];
-        let genesis =
-            GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], balances, ..GenesisConfig::default() };
+        let genesis = GenesisConfig {
+            name: "test".to_owned(),
+            subnets: vec![subnet],
+            balances,
+            ..GenesisConfig::default()
+        };
         let dir = folder.path().join("chain");
         let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(dir, genesis) };
         let chain = chain::spawn(config).await.unwrap();
@@ -103,20 +111,38 @@ async fn an_allowlist_goes_from_draft_to_bucket_and_chain() {
     bench.leoma("owner", &["validator", "list"]).await.says(false, &["leoma validator add"]);
     bench.leoma("owner", &["validator", "remove", &a]).await.says(false, &[&a, "not on the list"]);
     bench.leoma("owner", &["validator", "publish"]).await.says(false, &["would be empty"]);
-    bench.leoma("owner", &["validator", "add", &a, &stranger, "--interval", "50"]).await.says(true, &["2 validators"]);
+    bench
+        .leoma("owner", &["validator", "add", &a, &stranger, "--interval", "50"])
+        .await
+        .says(true, &["2 validators"]);
     let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
-    assert_eq!((&listed["sha256"], &listed["chain"], &listed["agrees"]), (&Value::Null, &Value::Null, &false.into()));
+    assert_eq!(
+        (&listed["sha256"], &listed["chain"], &listed["agrees"]),
+        (&Value::Null, &Value::Null, &false.into())
+    );
     assert_eq!(listed["draft"]["changes"]["added"].as_array().unwrap().len(), 2);
     // Another hotkey cannot publish, and its attempt leaves the draft.
-    bench.leoma("a", &["validator", "publish"]).await.says(false, &["is not the owner of subnet 7"]);
-    bench.leoma("owner", &["validator", "publish", "--dry-run"]).await.says(true, &["\"interval\":50", &a]);
+    bench
+        .leoma("a", &["validator", "publish"])
+        .await
+        .says(false, &["is not the owner of subnet 7"]);
+    bench
+        .leoma("owner", &["validator", "publish", "--dry-run"])
+        .await
+        .says(true, &["\"interval\":50", &a]);
     let warning = format!("warning: {stranger} is not registered");
     let added = format!("+ {a}");
     let said = bench.leoma("owner", &["validator", "publish"]).await;
-    said.says(true, &[&warning, &added, "a task every 50 blocks", "read back", "the draft is published"]);
+    said.says(
+        true,
+        &[&warning, &added, "a task every 50 blocks", "read back", "the draft is published"],
+    );
 
     let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
-    assert_eq!((&listed["agrees"], &listed["draft"], &listed["interval"]), (&true.into(), &Value::Null, &50.into()));
+    assert_eq!(
+        (&listed["agrees"], &listed["draft"], &listed["interval"]),
+        (&true.into(), &Value::Null, &50.into())
+    );
     assert_eq!(listed["chain"]["validators"], listed["validators"]);
     let metagraph = bench.metagraph().await;
     let text = &metagraph.commitments[&metagraph.owner].text;
@@ -126,26 +152,40 @@ async fn an_allowlist_goes_from_draft_to_bucket_and_chain() {
     bench.leoma("owner", &["validator", "remove", &stranger]).await.says(true, &["1 validators"]);
     bench.leoma("owner", &["validator", "add", &b]).await.says(true, &["2 validators"]);
     let (removed, added) = (format!("- {stranger}"), format!("+ {b}"));
-    bench.leoma("owner", &["validator", "list"]).await.says(true, &["on chain: the same", &removed, &added]);
+    bench
+        .leoma("owner", &["validator", "list"])
+        .await
+        .says(true, &["on chain: the same", &removed, &added]);
     bench.leoma("owner", &["validator", "discard"]).await.says(true, &["dropped"]);
     bench.leoma("owner", &["validator", "discard"]).await.says(true, &["no draft"]);
     // As before drafts: the whole list, or changes to the present one, on the command line.
-    let said = bench.leoma("owner", &["validator", "publish", "--remove", &stranger, "--add", &b]).await;
+    let said =
+        bench.leoma("owner", &["validator", "publish", "--remove", &stranger, "--add", &b]).await;
     said.says(true, &[&removed, &added, "read back"]);
     let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
     let mut expected = [a, b];
-    let mut validators: Vec<_> = listed["validators"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+    let mut validators: Vec<_> =
+        listed["validators"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
     expected.sort_unstable();
     validators.sort_unstable();
     assert_eq!(validators, expected);
     // A draft from before another list was published would undo that one.
     bench.leoma("owner", &["validator", "add", &stranger]).await.says(true, &["3 validators"]);
     let ([a, _], added_again) = (&expected, format!("+ {stranger}"));
-    bench.leoma("owner", &["validator", "publish", "--validators", a]).await.says(true, &["read back"]);
+    bench
+        .leoma("owner", &["validator", "publish", "--validators", a])
+        .await
+        .says(true, &["read back"]);
     let listed = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
-    assert_eq!((&listed["draft"]["outdated"], &listed["validators"]), (&true.into(), &vec![a.as_str()].into()));
+    assert_eq!(
+        (&listed["draft"]["outdated"], &listed["validators"]),
+        (&true.into(), &vec![a.as_str()].into())
+    );
     let said = bench.leoma("owner", &["validator", "publish"]).await;
-    said.says(false, &["begun from another list", &added_again, "leoma validator discard", "--validators"]);
+    said.says(
+        false,
+        &["begun from another list", &added_again, "leoma validator discard", "--validators"],
+    );
     let after = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
     assert_eq!((&after["sha256"], &after["draft"]), (&listed["sha256"], &listed["draft"]));
     bench.stop().await;
@@ -161,7 +201,10 @@ async fn a_hotkey_is_registered_once_and_only_when_asked_to_pay() {
     let said = bench.leoma("new", &["register", "--yes", "--max-burn", "0.1"]).await;
     said.says(false, &["--max-burn 0.1 TAO"]);
     // What unlocks the hotkey does not unlock the money.
-    bench.leoma("new", &["register", "--yes"]).await.says(false, &["new/coldkey", "COLDKEY_PASSWORD_FILE"]);
+    bench
+        .leoma("new", &["register", "--yes"])
+        .await
+        .says(false, &["new/coldkey", "COLDKEY_PASSWORD_FILE"]);
     assert_eq!(bench.metagraph().await.uid(&hotkey), None);
 
     let password = bench.folder.path().join("coldkey-password");
@@ -186,10 +229,22 @@ async fn a_miner_commits_what_validators_will_read() {
     let hotkey = bench.hotkey("a");
     let (name, other) = (format!("studio/leoma-model-{hotkey}"), bench.hotkey("b"));
     let commit = |wallet: &'static str, name: &str, chute: &str, flags: &[&str]| {
-        let arguments = ["miner", "commit", "--model-name", name, "--model-revision", REVISION, "--chute-id", chute];
-        let arguments: Vec<String> = arguments.iter().chain(flags).map(|text| (*text).to_owned()).collect();
+        let arguments = [
+            "miner",
+            "commit",
+            "--model-name",
+            name,
+            "--model-revision",
+            REVISION,
+            "--chute-id",
+            chute,
+        ];
+        let arguments: Vec<String> =
+            arguments.iter().chain(flags).map(|text| (*text).to_owned()).collect();
         let bench = &bench;
-        async move { bench.leoma(wallet, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
+        async move {
+            bench.leoma(wallet, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+        }
     };
     let wrong = format!("studio/leoma-model-{other}");
     commit("a", &wrong, "chute", &[]).await.says(false, &["model_name_must_end_with_hotkey"]);
@@ -202,14 +257,22 @@ async fn a_miner_commits_what_validators_will_read() {
 
     let committed = commit("a", &name, "chute", &["--json"]).await.json();
     let found = bench.metagraph().await.commitments[&hotkey].clone();
-    assert_eq!((committed["block"].as_u64().unwrap(), &committed["uid"]), (found.block.0, &1.into()));
-    let expected =
-        MinerCommitment { model_name: name.clone(), model_revision: REVISION.into(), chute_id: "chute".into() };
+    assert_eq!(
+        (committed["block"].as_u64().unwrap(), &committed["uid"]),
+        (found.block.0, &1.into())
+    );
+    let expected = MinerCommitment {
+        model_name: name.clone(),
+        model_revision: REVISION.into(),
+        chute_id: "chute".into(),
+    };
     assert_eq!(MinerCommitment::parse(&found.text, &hotkey).unwrap(), expected);
     // The same again would only lose its place in the order.
     commit("a", &name, "chute", &[]).await.says(true, &["nothing was sent"]);
     assert_eq!(bench.metagraph().await.commitments[&hotkey], found);
-    commit("a", &name, "other", &[]).await.says(true, &["this replaces the commitment of block", "committed at block"]);
+    commit("a", &name, "other", &[])
+        .await
+        .says(true, &["this replaces the commitment of block", "committed at block"]);
     assert!(bench.metagraph().await.commitments[&hotkey].text.contains("\"other\""));
     bench.stop().await;
 }
@@ -219,7 +282,9 @@ async fn the_seed_of_a_clip_is_looked_up_on_chain() {
     let bench = Bench::start().await;
     let a = bench.hotkey("a");
     let list = a.to_string();
-    let said = bench.leoma("owner", &["validator", "publish", "--validators", &list, "--interval", "5"]).await;
+    let said = bench
+        .leoma("owner", &["validator", "publish", "--validators", &list, "--interval", "5"])
+        .await;
     said.says(true, &["read back"]);
     let client = ChainClient::connect(&bench.chain.ws_url, Netuid(NETUID)).await.unwrap();
     // The first task that surely begins under the list.
@@ -258,8 +323,13 @@ async fn the_seed_of_a_clip_is_looked_up_on_chain() {
         let bucket = format!("file://{}/{name}", bench.folder.path().display());
         let arguments = ["audit", "--task", &task, "--buckets", &bucket, "--json"];
         let said = cli::leoma(bench.folder.path(), &settings, &arguments).await;
-        let report: Value = serde_json::from_str(&said.output).unwrap_or_else(|_| panic!("{}", said.errors));
-        assert_eq!([&report["steps"][1], &report["steps"][2]].map(|step| step["outcome"].as_str().unwrap()), expected);
+        let report: Value =
+            serde_json::from_str(&said.output).unwrap_or_else(|_| panic!("{}", said.errors));
+        assert_eq!(
+            [&report["steps"][1], &report["steps"][2]]
+                .map(|step| step["outcome"].as_str().unwrap()),
+            expected
+        );
     }
     bench.stop().await;
 }

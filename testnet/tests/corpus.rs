@@ -1,6 +1,7 @@
 //! The owner's corpus and the proof of a task's clip, through the program and the S3 server.
 //!
-//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
+//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in
+//! `LEOMA_BIN_DIR`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 mod cli;
@@ -9,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use cli::{NETUID, Said, source_settings};
-use leoma::corpus::{ClipProof, Corpus, Seed, SkipReason, Skipped, TaskClip, TaskMetadata, clip_of, videos_to_try};
+use leoma::corpus::{
+    ClipProof, Corpus, Seed, SkipReason, Skipped, TaskClip, TaskMetadata, clip_of, videos_to_try,
+};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, TaskId};
 use leoma_rotation::Allowlist;
 use leoma_scoring::TaskType;
@@ -46,8 +49,10 @@ async fn clips() -> Vec<PathBuf> {
 impl Bench {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (source, own) = (BucketKeys::generate("leoma-source"), BucketKeys::generate("leoma-own"));
-        let config = storage::Config::new(folder.path().join("storage"), vec![source.clone(), own.clone()]);
+        let (source, own) =
+            (BucketKeys::generate("leoma-source"), BucketKeys::generate("leoma-own"));
+        let config =
+            storage::Config::new(folder.path().join("storage"), vec![source.clone(), own.clone()]);
         Self { storage: storage::spawn(config).await.unwrap(), source, own, folder }
     }
 
@@ -103,10 +108,22 @@ impl Bench {
     /// Checks a task without a chain.
     async fn audit(&self, task_id: TaskId, more: &[&str]) -> Said {
         let allowlist = self.folder.path().join("allowlist.json");
-        std::fs::write(&allowlist, Allowlist::new(INTERVAL, [sampler()]).unwrap().canonical_json()).unwrap();
-        let (task, genesis, hash) = (task_id.to_string(), genesis().to_string(), seed_of(task_id).hash.to_string());
+        std::fs::write(&allowlist, Allowlist::new(INTERVAL, [sampler()]).unwrap().canonical_json())
+            .unwrap();
+        let (task, genesis, hash) =
+            (task_id.to_string(), genesis().to_string(), seed_of(task_id).hash.to_string());
         let allowlist = allowlist.to_str().unwrap();
-        let offline = ["audit", "--task", &task, "--genesis", &genesis, "--allowlist", allowlist, "--seed-hash", &hash];
+        let offline = [
+            "audit",
+            "--task",
+            &task,
+            "--genesis",
+            &genesis,
+            "--allowlist",
+            allowlist,
+            "--seed-hash",
+            &hash,
+        ];
         self.leoma(&[&offline, more].concat()).await
     }
 }
@@ -126,7 +143,10 @@ type Lie<'a> = &'a dyn Fn(&mut Value);
 /// Each step's outcome, in order.
 fn outcomes(report: &Value) -> Vec<(&str, &str)> {
     let steps = report["steps"].as_array().unwrap();
-    steps.iter().map(|step| (step["step"].as_str().unwrap(), step["outcome"].as_str().unwrap())).collect()
+    steps
+        .iter()
+        .map(|step| (step["step"].as_str().unwrap(), step["outcome"].as_str().unwrap()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +166,13 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
     let said = bench.corpus(&["add"], &[&clips[0], &broken, &text, &clips[1]]).await;
     said.says(
         false,
-        &["[2/4]", "refused: the video cannot be decoded", "does not end in .mp4", "2 videos added", "2 of 4"],
+        &[
+            "[2/4]",
+            "refused: the video cannot be decoded",
+            "does not end in .mp4",
+            "2 videos added",
+            "2 of 4",
+        ],
     );
     let listed = bench.corpus(&["list", "--json"], &[]).await.json();
     let videos = listed["videos"].as_array().unwrap();
@@ -181,10 +207,19 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
 async fn a_first_manifest_does_not_silently_drop_what_is_there() {
     let bench = Bench::start().await;
     let (source, clips) = (bench.source(), clips().await);
-    let _ = source.add_video(&"old.mp4".parse().unwrap(), std::fs::read(&clips[0]).unwrap().into()).await.unwrap();
-    bench.corpus(&["add"], &[&clips[1]]).await.says(false, &["holds 1 videos", "--adopt", "--leave-others"]);
+    let _ = source
+        .add_video(&"old.mp4".parse().unwrap(), std::fs::read(&clips[0]).unwrap().into())
+        .await
+        .unwrap();
+    bench
+        .corpus(&["add"], &[&clips[1]])
+        .await
+        .says(false, &["holds 1 videos", "--adopt", "--leave-others"]);
     assert_eq!(source.manifest().await.unwrap(), None);
-    bench.corpus(&["add", "--adopt"], &[&clips[1]]).await.says(true, &["2 videos added", "old.mp4 in the bucket"]);
+    bench
+        .corpus(&["add", "--adopt"], &[&clips[1]])
+        .await
+        .says(true, &["2 videos added", "old.mp4 in the bucket"]);
     bench.storage.stop().await;
 }
 
@@ -195,8 +230,9 @@ async fn a_clips_choice_is_made_again_from_the_buckets() {
     let ffmpeg = Ffmpeg::find().unwrap();
     bench.corpus(&["add"], &[&clips[0], &clips[1]]).await.says(true, &["2 videos added"]);
     let corpus = Corpus::read(&source, LISTED).await.unwrap();
-    let cut =
-        async |task: u64| clip_of(seed_of(TaskId(task)), &corpus, &source, &ffmpeg, ClipShape::TASK).await.unwrap();
+    let cut = async |task: u64| {
+        clip_of(seed_of(TaskId(task)), &corpus, &source, &ffmpeg, ClipShape::TASK).await.unwrap()
+    };
 
     let clip = cut(1).await;
     bench.publish(TaskId(1), &clip, |_| {}).await;
@@ -235,19 +271,31 @@ async fn a_clips_choice_is_made_again_from_the_buckets() {
     let first = videos_to_try(seed_of(TaskId(10)).hash, 2).next().unwrap();
     let [passed_over, taken] = [first, 1 - first].map(|index| corpus.videos[index].clone());
     let only = Corpus { videos: vec![taken.clone()], ..corpus.clone() };
-    let forged = clip_of(seed_of(TaskId(10)), &only, &source, &ffmpeg, ClipShape::TASK).await.unwrap();
+    let forged =
+        clip_of(seed_of(TaskId(10)), &only, &source, &ffmpeg, ClipShape::TASK).await.unwrap();
     let mut skipping = TaskClip { proof: ClipProof { index: 1 - first, ..forged.proof }, ..forged };
-    skipping.proof.skipped = vec![Skipped { index: first, key: passed_over.key, reason: SkipReason::NoShot }];
+    skipping.proof.skipped =
+        vec![Skipped { index: first, key: passed_over.key, reason: SkipReason::NoShot }];
     // That it was another ffmpeg is no way out: the manifest has the shots.
     skipping.proof.ffmpeg = "0.0".to_owned();
     bench.publish(TaskId(10), &skipping, |_| {}).await;
-    bench.audit(TaskId(10), &[]).await.says(false, &["skipped      FAIL", "the manifest has a shot", "1 of 12 steps"]);
+    bench
+        .audit(TaskId(10), &[])
+        .await
+        .says(false, &["skipped      FAIL", "the manifest has a shot", "1 of 12 steps"]);
 
     // A corpus that grew, and a source that was removed, say nothing against the sampler.
     bench.corpus(&["add"], &[&clips[2]]).await.says(true, &["1 videos added"]);
     source.bucket().replace(&clip.proof.key, Bytes::from_static(b"pruned")).await.unwrap();
     let said = bench.audit(TaskId(1), &[]).await;
-    said.says(true, &["an earlier one than now", "source       cannot be checked", "nothing speaks against the clip"]);
+    said.says(
+        true,
+        &[
+            "an earlier one than now",
+            "source       cannot be checked",
+            "nothing speaks against the clip",
+        ],
+    );
     bench.audit(TaskId(99), &[]).await.says(true, &["no metadata.json of task 99"]);
     bench.storage.stop().await;
 }
@@ -257,10 +305,16 @@ async fn broken_videos_of_a_listing_are_passed_over_and_a_listing_that_changed_i
     let bench = Bench::start().await;
     let (source, clips) = (bench.source(), clips().await);
     let good: Key = "clips/b.mp4".parse().unwrap();
-    let _ = source.add_video(&"clips/a.mp4".parse().unwrap(), Bytes::from(vec![0; 1_200_000])).await.unwrap();
+    let _ = source
+        .add_video(&"clips/a.mp4".parse().unwrap(), Bytes::from(vec![0; 1_200_000]))
+        .await
+        .unwrap();
     let _ = source.add_video(&good, std::fs::read(&clips[0]).unwrap().into()).await.unwrap();
     // A task whose draw begins with the broken one.
-    let task_id = (0..).map(TaskId).find(|task| videos_to_try(seed_of(*task).hash, 2).next() == Some(0)).unwrap();
+    let task_id = (0..)
+        .map(TaskId)
+        .find(|task| videos_to_try(seed_of(*task).hash, 2).next() == Some(0))
+        .unwrap();
     let corpus = Corpus::read(&source, LISTED).await.unwrap();
     let ffmpeg = Ffmpeg::find().unwrap();
     let clip = clip_of(seed_of(task_id), &corpus, &source, &ffmpeg, ClipShape::TASK).await.unwrap();
@@ -271,11 +325,18 @@ async fn broken_videos_of_a_listing_are_passed_over_and_a_listing_that_changed_i
     assert!(outcomes(&report).iter().all(|(_, outcome)| *outcome == "pass"), "{report:#}");
     assert!(outcomes(&report).contains(&("skipped", "pass")));
 
-    let _ = source.add_video(&"clips/c.mp4".parse().unwrap(), Bytes::from(vec![1; 1_200_000])).await.unwrap();
+    let _ = source
+        .add_video(&"clips/c.mp4".parse().unwrap(), Bytes::from(vec![1; 1_200_000]))
+        .await
+        .unwrap();
     let said = bench.audit(task_id, &[]).await;
     said.says(
         true,
-        &["corpus       cannot be checked: the listing was of 2 videos", "segment      pass", "cut          pass"],
+        &[
+            "corpus       cannot be checked: the listing was of 2 videos",
+            "segment      pass",
+            "cut          pass",
+        ],
     );
     bench.storage.stop().await;
 }

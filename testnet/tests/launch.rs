@@ -1,7 +1,8 @@
-//! What `leoma-testnet launch` does around its validators: failing early, stopping cleanly, leaving nothing behind.
+//! What `leoma-testnet launch` does around its validators: failing early, stopping cleanly, leaving
+//! nothing behind.
 //!
-//! A shell script stands in for the validator here, so that each case is quick and its end is known. Whole subnets of
-//! real validators are in `subnet.rs`.
+//! A shell script stands in for the validator here, so that each case is quick and its end is
+//! known. Whole subnets of real validators are in `subnet.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -73,10 +74,12 @@ impl Bench {
     /// Processes that work somewhere in the folder of this bench.
     fn processes(&self) -> Vec<u32> {
         let tmp = self.path("tmp");
-        let works_here =
-            |id: &u32| std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd.starts_with(&tmp));
-        let entries =
-            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        let works_here = |id: &u32| {
+            std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd.starts_with(&tmp))
+        };
+        let entries = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
         entries.filter(works_here).collect()
     }
 
@@ -110,13 +113,18 @@ fn is_empty(folder: &Path) -> bool {
 
 #[test]
 fn a_validator_that_dies_fails_the_run_with_its_last_lines() {
-    let bench =
-        Bench::new(Some("#!/bin/sh\n[ \"$1\" = serve ] || exit 0\nsleep 4\necho the disk is full >&2\nexit 7\n"));
+    let bench = Bench::new(Some(
+        "#!/bin/sh\n[ \"$1\" = serve ] || exit 0\nsleep 4\necho the disk is full >&2\nexit 7\n",
+    ));
     let json = bench.path("out.json");
     let mut launcher = bench.launch(&["--json", json.to_str().unwrap()]);
     assert_eq!(wait(&mut launcher).code(), Some(1));
     let output = bench.output();
-    assert!(output.contains("validator-1 ended (exit status: 7)") && output.contains("the disk is full"), "{output}");
+    assert!(
+        output.contains("validator-1 ended (exit status: 7)")
+            && output.contains("the disk is full"),
+        "{output}"
+    );
     bench.assert_no_processes();
     assert!(is_empty(&bench.path("tmp")), "a folder is left behind");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
@@ -125,11 +133,15 @@ fn a_validator_that_dies_fails_the_run_with_its_last_lines() {
 
 #[test]
 fn an_owner_command_that_fails_ends_the_run() {
-    let bench = Bench::new(Some("#!/bin/sh\n[ \"$1\" = serve ] || { echo no such key; exit 2; }\n"));
+    let bench =
+        Bench::new(Some("#!/bin/sh\n[ \"$1\" = serve ] || { echo no such key; exit 2; }\n"));
     let mut launcher = bench.launch(&[]);
     assert_eq!(wait(&mut launcher).code(), Some(1));
     let output = bench.output();
-    assert!(output.contains("`leoma validator publish` failed") && output.contains("no such key"), "{output}");
+    assert!(
+        output.contains("`leoma validator publish` failed") && output.contains("no such key"),
+        "{output}"
+    );
     bench.assert_no_processes();
     assert!(is_empty(&bench.path("tmp")), "a folder is left behind");
 }
@@ -157,8 +169,11 @@ fn no_process_outlives_a_launcher_that_is_killed() {
     signal(&launcher, Signal::SIGKILL);
     wait(&mut launcher);
     let deadline = Instant::now() + Duration::from_secs(10);
-    // The sleep that the stand-in script started has no tie to the launcher; the real validator starts nothing of its kind.
-    let tied = |id: &u32| std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() != "sleep");
+    // The sleep that the stand-in script started has no tie to the launcher; the real validator
+    // starts nothing of its kind.
+    let tied = |id: &u32| {
+        std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() != "sleep")
+    };
     while bench.processes().iter().any(tied) {
         assert!(Instant::now() < deadline, "still there: {:?}", bench.processes());
         std::thread::sleep(Duration::from_millis(50));
@@ -172,15 +187,22 @@ fn no_process_outlives_a_launcher_that_is_killed() {
 fn time_without_agreement_ends_with_a_table_and_kept_logs() {
     let bench = Bench::new(Some(PATIENT));
     let (json, dir) = (bench.path("out.json"), bench.path("tmp/kept"));
-    let options = ["--timeout", "3", "--json", json.to_str().unwrap(), "--dir", dir.to_str().unwrap()];
+    let options =
+        ["--timeout", "3", "--json", json.to_str().unwrap(), "--dir", dir.to_str().unwrap()];
     let mut launcher = bench.launch(&options);
     assert_eq!(wait(&mut launcher).code(), Some(1), "{}", bench.output());
     let output = bench.output();
-    assert!(output.contains("not agreed") && output.contains("first agreed weights never"), "{output}");
+    assert!(
+        output.contains("not agreed") && output.contains("first agreed weights never"),
+        "{output}"
+    );
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert_eq!((&report["agreed"], &report["winner"]), (&false.into(), &serde_json::Value::Null));
     assert_eq!(report["validators"].as_array().unwrap().len(), 2);
-    assert!(dir.join("logs/validator-1.log").is_file() && dir.join("wallets/validator-1/hotkeys/default").is_file());
+    assert!(
+        dir.join("logs/validator-1.log").is_file()
+            && dir.join("wallets/validator-1/hotkeys/default").is_file()
+    );
     bench.assert_no_processes();
 }
 
@@ -189,7 +211,11 @@ fn what_cannot_run_is_refused_with_the_reason() {
     let bench = Bench::new(None);
     let mut launcher = bench.launch(&[]);
     assert_eq!(wait(&mut launcher).code(), Some(1));
-    assert!(bench.output().contains("cargo build --bins -p leoma -p leoma-testnet"), "{}", bench.output());
+    assert!(
+        bench.output().contains("cargo build --bins -p leoma -p leoma-testnet"),
+        "{}",
+        bench.output()
+    );
     let bench = Bench::new(Some(PATIENT));
     let empty = bench.path("tmp");
     for (options, reason) in [

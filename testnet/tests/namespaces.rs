@@ -1,4 +1,5 @@
-//! The network between namespaces: who reaches whom while it is cut, delayed or lossy, and afterwards.
+//! The network between namespaces: who reaches whom while it is cut, delayed or lossy, and
+//! afterwards.
 //!
 //! What validators make of it is in `subnets/whole_subnet/chaos.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
@@ -32,11 +33,21 @@ struct Sockets(Vec<UdpSocket>);
 impl Sockets {
     fn open(network: &Network) -> Self {
         let bind = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
-        Self((0..network.hosts()).map(|host| network.namespace(host).unwrap().inside(bind).unwrap()).collect())
+        Self(
+            (0..network.hosts())
+                .map(|host| network.namespace(host).unwrap().inside(bind).unwrap())
+                .collect(),
+        )
     }
 
     /// Whether a datagram gets from one host to another, and from which address it seems to come.
-    fn send(&self, network: &Network, from: usize, to: usize, expected: bool) -> Option<SocketAddr> {
+    fn send(
+        &self,
+        network: &Network,
+        from: usize,
+        to: usize,
+        expected: bool,
+    ) -> Option<SocketAddr> {
         let receiver = &self.0[to];
         receiver.set_read_timeout(Some(if expected { PATIENCE } else { SILENCE })).unwrap();
         self.0[from].send_to(b"hello", (network.address(to).unwrap(), PORT)).unwrap();
@@ -44,13 +55,19 @@ impl Sockets {
         match receiver.recv_from(&mut bytes) {
             Ok((5, sender)) => Some(sender),
             Ok(other) => panic!("{other:?} instead of a greeting"),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                None
+            }
             Err(error) => panic!("{error}"),
         }
     }
 
     fn assert_reach(&self, network: &Network, from: usize, to: usize, expected: bool) {
-        assert_eq!(self.send(network, from, to, expected).is_some(), expected, "from {from} to {to}");
+        assert_eq!(
+            self.send(network, from, to, expected).is_some(),
+            expected,
+            "from {from} to {to}"
+        );
     }
 }
 
@@ -58,7 +75,8 @@ impl Sockets {
 fn a_partition_separates_its_groups_until_it_heals() {
     let Some(mut network) = network(4) else { return };
     let sockets = Sockets::open(&network);
-    let all = || (0..4).flat_map(|from| (0..4).map(move |to| (from, to))).filter(|(from, to)| from != to);
+    let all =
+        || (0..4).flat_map(|from| (0..4).map(move |to| (from, to))).filter(|(from, to)| from != to);
     all().for_each(|(from, to)| sockets.assert_reach(&network, from, to, true));
     network.partition(&[vec![0, 1], vec![2]]).unwrap();
     // The last host is in no group.
@@ -124,7 +142,9 @@ async fn a_forwarder_carries_connections_into_a_namespace_and_back_until_it_is_c
     std::thread::spawn(move || {
         for stream in echo.incoming() {
             let mut stream = stream.unwrap();
-            std::thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+            std::thread::spawn(move || {
+                std::io::copy(&mut stream.try_clone().unwrap(), &mut stream)
+            });
         }
     });
     // The same address inside, where nothing else listens.
@@ -146,7 +166,10 @@ async fn a_forwarder_carries_connections_into_a_namespace_and_back_until_it_is_c
         for stream in [&mut stream, &mut late] {
             let _ = stream.write_all(b"hello");
             stream.set_read_timeout(Some(SILENCE)).unwrap();
-            assert!(stream.read_exact(&mut bytes).is_err(), "something came through a closed forwarder");
+            assert!(
+                stream.read_exact(&mut bytes).is_err(),
+                "something came through a closed forwarder"
+            );
         }
         forwarder.set_open(true);
         let mut stream = connect();

@@ -1,4 +1,5 @@
-//! Validators behind home routers (NAT), in network namespaces with the kernel's own address translation.
+//! Validators behind home routers (NAT), in network namespaces with the kernel's own address
+//! translation.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +10,8 @@ use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshHandle, MeshStatus, PeerStatus};
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network as Subnet,
+    BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network as Subnet,
 };
 use leoma_testnet::netns::{Home, Namespace, Network};
 use sp_core::{Pair as _, sr25519};
@@ -28,7 +30,8 @@ fn signer(number: u8) -> HotkeySigner {
 fn config(number: u8) -> MeshConfig {
     let subnet = Subnet { genesis: Digest::of(b"a test chain"), netuid: Netuid(99) };
     let params = ConsensusParams::default();
-    let mut config = MeshConfig::new(Keypair::generate_ed25519(), subnet, params, 100, signer(number));
+    let mut config =
+        MeshConfig::new(Keypair::generate_ed25519(), subnet, params, 100, signer(number));
     config.listen = MeshConfig::listen_on(Ipv4Addr::UNSPECIFIED.into(), PORT).to_vec();
     config.allowlist = (1..=3).map(|number| signer(number).hotkey()).collect();
     config.head = BlockNumber(10_000);
@@ -50,7 +53,8 @@ impl Validator {
         let (runtime, handle) = namespace
             .inside(|| {
                 // Its only worker takes this thread's namespace over.
-                let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+                let runtime =
+                    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
                 let spawned = runtime.block_on(async {
                     let (handle, mut events) = Mesh::spawn(config).unwrap();
                     tokio::spawn(async move { while events.recv().await.is_some() {} });
@@ -87,7 +91,8 @@ fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A network with a public host (the first) and two homes, or nothing where the machine cannot have one.
+/// A network with a public host (the first) and two homes, or nothing where the machine cannot have
+/// one.
 fn two_homes() -> Option<(Network, [Home; 2])> {
     let made = Network::new(3).and_then(|network| {
         let homes = [Home::behind(&network, 1)?, Home::behind(&network, 2)?];
@@ -112,12 +117,15 @@ fn a_home_is_reached_by_nobody_and_reaches_everybody() {
     let Some((network, [one, other])) = two_homes() else { return };
     let listen = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
     let public = network.namespace(0).unwrap();
-    let _listeners =
-        [public, network.namespace(1).unwrap(), one.namespace(), other.namespace()].map(|place| place.inside(listen));
+    let _listeners = [public, network.namespace(1).unwrap(), one.namespace(), other.namespace()]
+        .map(|place| place.inside(listen));
     let address = |host: usize| (network.address(host).unwrap(), PORT);
     for home in [&one, &other] {
         assert!(connects(home.namespace(), address(0), PATIENCE));
-        assert!(!connects(public, (home.address(), PORT), SILENCE), "a home's address is known outside");
+        assert!(
+            !connects(public, (home.address(), PORT), SILENCE),
+            "a home's address is known outside"
+        );
     }
     // Neither the router nor what is behind it.
     for host in [1, 2] {
@@ -134,7 +142,8 @@ fn two_validators_behind_routers_meet_through_a_relay_and_find_a_direct_way() {
     let mut public = config(1);
     public.relay.serve = true;
     let peer = public.keypair.public().to_peer_id();
-    let address: Multiaddr = format!("/ip4/{}/tcp/{PORT}/p2p/{peer}", network.address(0).unwrap()).parse().unwrap();
+    let address: Multiaddr =
+        format!("/ip4/{}/tcp/{PORT}/p2p/{peer}", network.address(0).unwrap()).parse().unwrap();
     let relay = Validator::start(network.namespace(0).unwrap(), public);
     let [one, other] = [(2, &homes[0]), (3, &homes[1])].map(|(number, home)| {
         let mut hidden = config(number);

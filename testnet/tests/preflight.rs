@@ -1,6 +1,8 @@
-//! `leoma preflight` against the local chain and the S3 server: a validator that could start, and what keeps others from it.
+//! `leoma preflight` against the local chain and the S3 server: a validator that could start, and
+//! what keeps others from it.
 //!
-//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`; and ffmpeg.
+//! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in
+//! `LEOMA_BIN_DIR`; and ffmpeg.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 mod cli;
@@ -15,7 +17,8 @@ use leoma::chain::{Call, ChainClient, WeightVector};
 use leoma::wallet::{KeyFile, PasswordSources, public_path};
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_testnet::chain::{
-    self, ChainConfig, ChainHandle, FaultProxy, GenesisConfig, NeuronGenesis, SubnetGenesis, beacon_public_key,
+    self, ChainConfig, ChainHandle, FaultProxy, GenesisConfig, NeuronGenesis, SubnetGenesis,
+    beacon_public_key,
 };
 use leoma_testnet::storage::{self, BucketKeys, Handle};
 use serde_json::Value;
@@ -24,8 +27,10 @@ const BLOCK_TIME: Duration = Duration::from_millis(200);
 /// The live chain's block, for steps.
 const STEP: Duration = Duration::from_secs(12);
 const TAO: u64 = 1_000_000_000;
-/// Wallets with their stake in TAO: those with stake have a permit. `stranger` and `absent` are not registered.
-const NEURONS: [(&str, u64); 5] = [("owner", 0), ("ready", 50), ("unlisted", 40), ("poor", 0), ("tired", 30)];
+/// Wallets with their stake in TAO: those with stake have a permit. `stranger` and `absent` are not
+/// registered.
+const NEURONS: [(&str, u64); 5] =
+    [("owner", 0), ("ready", 50), ("unlisted", 40), ("poor", 0), ("tired", 30)];
 /// Blocks behind that are said to lag.
 const LAG: u32 = 20;
 /// An address at which nothing listens.
@@ -65,8 +70,9 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let wallets = folder.path().join("wallets");
         let names = NEURONS.iter().map(|(name, _)| *name).chain(["stranger"]);
-        let hotkeys: BTreeMap<_, _> =
-            names.map(|name| (name, write_key(&wallets.join(name).join("hotkeys/default"), None))).collect();
+        let hotkeys: BTreeMap<_, _> = names
+            .map(|name| (name, write_key(&wallets.join(name).join("hotkeys/default"), None)))
+            .collect();
         let account = |name: &str| (*hotkeys[name].as_bytes()).into();
         let neurons = NEURONS.map(|(name, stake)| NeuronGenesis {
             hotkey: account(name),
@@ -85,10 +91,22 @@ impl Bench {
             ..GenesisConfig::default()
         };
         let config = ChainConfig::new(folder.path().join("chain"), genesis);
-        let chain = chain::spawn(ChainConfig { block_time: BLOCK_TIME, step: Some(STEP), ..config }).await.unwrap();
-        let (source, own) = (BucketKeys::generate("leoma-source"), BucketKeys::generate("leoma-own"));
-        let storage = storage::Config::new(folder.path().join("storage"), vec![source.clone(), own.clone()]);
-        Self { chain, storage: storage::spawn(storage).await.unwrap(), source, own, hotkeys, folder }
+        let chain =
+            chain::spawn(ChainConfig { block_time: BLOCK_TIME, step: Some(STEP), ..config })
+                .await
+                .unwrap();
+        let (source, own) =
+            (BucketKeys::generate("leoma-source"), BucketKeys::generate("leoma-own"));
+        let storage =
+            storage::Config::new(folder.path().join("storage"), vec![source.clone(), own.clone()]);
+        Self {
+            chain,
+            storage: storage::spawn(storage).await.unwrap(),
+            source,
+            own,
+            hotkeys,
+            folder,
+        }
     }
 
     /// The settings of a validator that could start.
@@ -115,18 +133,24 @@ impl Bench {
     /// With these settings changed; an empty value unsets one.
     async fn leoma(&self, changes: &[(&str, &str)], arguments: &[&str]) -> cli::Said {
         let mut settings = self.settings();
-        settings.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings
+            .extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         settings.retain(|_, value| !value.is_empty());
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         cli::leoma(self.folder.path(), &settings, arguments).await
     }
 
     async fn preflight(&self, changes: &[(&str, &str)], flags: &[&str]) -> Report {
         let said = self.leoma(changes, &[&["preflight", "--json"], flags].concat()).await;
-        let report: Value =
-            serde_json::from_str(&said.output).unwrap_or_else(|_| panic!("{}{}", said.output, said.errors));
+        let report: Value = serde_json::from_str(&said.output)
+            .unwrap_or_else(|_| panic!("{}{}", said.output, said.errors));
         let report = Report { succeeded: said.succeeded, report };
-        assert!(!format!("{}{}", said.output, said.errors).contains("planted-secret"), "{}", said.output);
+        assert!(
+            !format!("{}{}", said.output, said.errors).contains("planted-secret"),
+            "{}",
+            said.output
+        );
         // What holds of every report.
         let failed = report.checks().iter().filter(|check| check["outcome"] == "fail").count();
         assert_eq!(
@@ -146,14 +170,19 @@ impl Bench {
     }
 
     async fn publish_allowlist(&self) {
-        let listed = ["ready", "poor", "tired", "stranger"].map(|name| self.hotkeys[name].to_string()).join(",");
+        let listed = ["ready", "poor", "tired", "stranger"]
+            .map(|name| self.hotkeys[name].to_string())
+            .join(",");
         let arguments = ["validator", "publish", "--validators", &listed];
         self.leoma(&[("WALLET_NAME", "owner")], &arguments).await.says(true, &["read back"]);
     }
 
     async fn set_weights(&self, name: &str) {
         let client = ChainClient::connect(&self.chain.ws_url, Netuid(NETUID)).await.unwrap();
-        let key = KeyFile::open(&self.hotkey_path(name)).unwrap().load(&PasswordSources::default()).unwrap();
+        let key = KeyFile::open(&self.hotkey_path(name))
+            .unwrap()
+            .load(&PasswordSources::default())
+            .unwrap();
         let signer = HotkeySigner::new(key.pair, Arc::new(MemoryGuard::default()));
         client.submit(&signer, &Call::SetWeights(WeightVector::winner(Uid(0), 0))).await.unwrap();
     }
@@ -194,7 +223,8 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
 
     let ready = bench.preflight(&[], &[]).await;
     assert!(ready.checks().iter().all(|check| check["outcome"] == "pass"), "{:#}", ready.report);
-    let names: Vec<_> = ready.checks().iter().map(|check| check["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        ready.checks().iter().map(|check| check["name"].as_str().unwrap()).collect();
     let expected = [
         "hotkey file",
         "hotkey mode",
@@ -227,7 +257,8 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
     let [one_dead, lags] = [format!("{DEAD},{url}"), format!("{other},{url}")];
     let write = [bench.own.write.access.as_str(), bench.own.write.secret.as_str()];
     let list_them = format!("leoma validator add {}", bench.hotkeys["unlisted"]);
-    // Changed settings, whether a validator could start, and checks with their outcomes and what they say.
+    // Changed settings, whether a validator could start, and checks with their outcomes and what
+    // they say.
     type Case<'a> = (&'a [(&'a str, &'a str)], bool, &'a [(&'a str, &'a [&'a str], &'a str)]);
     let cases: &[Case] = &[
         (
@@ -260,7 +291,11 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
             false,
             &[("allowlist", &["fail"], &list_them), ("stake", &["pass"], "40.000")],
         ),
-        (&[("WALLET_NAME", "tired")], true, &[("weights rate limit", &["warn"], "blocks until weights may be set")]),
+        (
+            &[("WALLET_NAME", "tired")],
+            true,
+            &[("weights rate limit", &["warn"], "blocks until weights may be set")],
+        ),
         (
             &[("CHAIN_ENDPOINTS", &one_dead)],
             true,
@@ -270,7 +305,11 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
                 ("stake", &["pass"], ""),
             ],
         ),
-        (&[("CHAIN_ENDPOINTS", &lags)], true, &[("chain endpoint", &["warn", "pass"], "behind the newest")]),
+        (
+            &[("CHAIN_ENDPOINTS", &lags)],
+            true,
+            &[("chain endpoint", &["warn", "pass"], "behind the newest")],
+        ),
         (
             &[("NETWORK", DEAD)],
             false,
@@ -295,7 +334,11 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
                 ("registration", &["skip"], "no chain endpoint can be used"),
             ],
         ),
-        (&[("NETUID", "8")], false, &[("subnet", &["fail"], "NETUID"), ("registration", &["skip"], "subnet")]),
+        (
+            &[("NETUID", "8")],
+            false,
+            &[("subnet", &["fail"], "NETUID"), ("registration", &["skip"], "subnet")],
+        ),
         (
             &[("WALLET_NAME", "absent")],
             false,
@@ -310,7 +353,10 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
         (
             &[("WALLET_NAME", "sealed")],
             false,
-            &[("hotkey secret", &["fail"], "WALLET_PASSWORD_FILE"), ("registration", &["pass"], "uid 1")],
+            &[
+                ("hotkey secret", &["fail"], "WALLET_PASSWORD_FILE"),
+                ("registration", &["pass"], "uid 1"),
+            ],
         ),
         (
             &[("R2_SOURCE_BUCKET", "")],
@@ -334,8 +380,16 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
         ),
         (&[("PATH", "")], false, &[("ffmpeg", &["fail"], "apt-get install ffmpeg")]),
         (&[("GEMINI_API_KEY", "")], true, &[("service keys", &["pass"], "")]),
-        (&[("GEMINI_API_KEY", ""), ("LEOMA_JUDGE", "both")], false, &[("service keys", &["fail"], "GEMINI_API_KEY")]),
-        (&[("LEOMA_TASK", "t2v")], false, &[("service keys", &["fail"], "set LEOMA_JUDGE to gemini or both")]),
+        (
+            &[("GEMINI_API_KEY", ""), ("LEOMA_JUDGE", "both")],
+            false,
+            &[("service keys", &["fail"], "GEMINI_API_KEY")],
+        ),
+        (
+            &[("LEOMA_TASK", "t2v")],
+            false,
+            &[("service keys", &["fail"], "set LEOMA_JUDGE to gemini or both")],
+        ),
     ];
     for (changes, ready, expected) in cases {
         let report = bench.preflight(changes, &[]).await;
@@ -349,7 +403,13 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
     let said = bench.leoma(&[("WALLET_NAME", "stranger")], &["preflight"]).await;
     said.says(
         false,
-        &["FAIL  registration", "-> register it", "pass  chain endpoint", "skip  stake", "not ready: 1 of"],
+        &[
+            "FAIL  registration",
+            "-> register it",
+            "pass  chain endpoint",
+            "skip  stake",
+            "not ready: 1 of",
+        ],
     );
     bench.stop().await;
 }
@@ -364,11 +424,16 @@ async fn a_clock_that_is_off_and_a_beacon_that_stands_still_are_told() {
         (outcomes[0].to_owned(), said)
     };
     let expect = |(outcome, said): (String, String), expected: &str, part: &str| {
-        assert!(outcome == expected && said.contains(part), "not {expected} with {part:?} but {outcome}: {said}");
+        assert!(
+            outcome == expected && said.contains(part),
+            "not {expected} with {part:?} but {outcome}: {said}"
+        );
     };
     bench.reach_block(1).await;
     let report = bench.preflight(&[], &[]).await;
-    for (name, part) in [("clock", "s old"), ("commit-reveal", "timelocked (version 4)"), ("drand", "newest pulse")] {
+    for (name, part) in
+        [("clock", "s old"), ("commit-reveal", "timelocked (version 4)"), ("drand", "newest pulse")]
+    {
         let (outcomes, said) = report.of(name);
         assert!(outcomes == ["pass"] && said.contains(part), "{name}: {said}");
     }

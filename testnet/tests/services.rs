@@ -10,7 +10,9 @@ use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Fingerprint, Outcome, R
 use leoma_testnet::corpus::{self, ffmpeg};
 use leoma_testnet::miners::Role;
 use leoma_testnet::seed::Seed;
-use leoma_testnet::services::{Counts, Fault, FaultKind, MinerEntry, Service, Services, ServicesConfig};
+use leoma_testnet::services::{
+    Counts, Fault, FaultKind, MinerEntry, Service, Services, ServicesConfig,
+};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -71,11 +73,18 @@ impl World {
     }
 
     async fn model(&self, path: &str) -> Response {
-        self.client.get(format!("{}/api/models/{path}", self.services.report().hugging_face)).send().await.unwrap()
+        self.client
+            .get(format!("{}/api/models/{path}", self.services.report().hugging_face))
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn gemini(&self, key: &str, body: Value) -> Response {
-        let url = format!("{}/v1beta/models/gemini-2.5-flash:generateContent", self.services.report().gemini);
+        let url = format!(
+            "{}/v1beta/models/gemini-2.5-flash:generateContent",
+            self.services.report().gemini
+        );
         self.client.post(url).header("x-goog-api-key", key).json(&body).send().await.unwrap()
     }
 
@@ -88,14 +97,29 @@ impl World {
 
     fn order(&self, service: Service, target: Option<&str>, kind: FaultKind) {
         let target = target.map(str::to_owned);
-        self.services.board().add(Fault { service, target, kind, count: Some(1), delay_ms: Some(300) }).unwrap();
+        self.services
+            .board()
+            .add(Fault { service, target, kind, count: Some(1), delay_ms: Some(300) })
+            .unwrap();
     }
 }
 
 /// The picture that a validator cuts out of a clip.
 async fn frame(clip: &Path, number: usize) -> Vec<u8> {
     let (path, filter) = (clip.display().to_string(), format!("select=eq(n\\,{number})"));
-    let words = ["-i", &path, "-vf", &filter, "-frames:v", "1", "-c:v", "png", "-f", "image2pipe", "pipe:1"];
+    let words = [
+        "-i",
+        &path,
+        "-vf",
+        &filter,
+        "-frames:v",
+        "1",
+        "-c:v",
+        "png",
+        "-f",
+        "image2pipe",
+        "pipe:1",
+    ];
     ffmpeg::run(&words.map(String::from), Vec::new()).await.unwrap()
 }
 
@@ -111,8 +135,12 @@ async fn services_answer_as_the_real_ones_do() {
     let path = format!("owner/leoma-good/revision/{}?blobs=true", "a".repeat(40));
     let model: Value = world.model(&path).await.json().await.unwrap();
     assert_eq!(model["sha"], "a".repeat(40));
-    let weights: Vec<&Value> =
-        model["siblings"].as_array().unwrap().iter().filter(|file| file["lfs"].is_object()).collect();
+    let weights: Vec<&Value> = model["siblings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|file| file["lfs"].is_object())
+        .collect();
     assert_eq!(weights[0]["lfs"]["sha256"], "12".repeat(32));
     assert!(weights[0]["rfilename"].as_str().unwrap().ends_with(".safetensors"));
     assert_eq!(world.model("owner/none/revision/main").await.status(), StatusCode::NOT_FOUND);
@@ -121,23 +149,43 @@ async fn services_answer_as_the_real_ones_do() {
         StatusCode::NOT_FOUND
     );
 
-    let description: Value =
-        world.gemini(GEMINI_KEY, json!({"contents": [{"parts": [{"text": "describe"}]}]})).await.json().await.unwrap();
-    assert!(description["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap().starts_with("The view"));
-    let request = json!({"contents": [], "generationConfig": {"responseMimeType": "application/json"}});
+    let description: Value = world
+        .gemini(GEMINI_KEY, json!({"contents": [{"parts": [{"text": "describe"}]}]}))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert!(
+        description["candidates"][0]["content"]["parts"][0]["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("The view")
+    );
+    let request =
+        json!({"contents": [], "generationConfig": {"responseMimeType": "application/json"}});
     let judgement: Value = world.gemini(GEMINI_KEY, request.clone()).await.json().await.unwrap();
     let text = judgement["candidates"][0]["content"]["parts"][0]["text"].as_str().unwrap();
-    assert_eq!(serde_json::from_str::<Value>(text).unwrap()["aspect_scores"].as_object().unwrap().len(), 6);
+    assert_eq!(
+        serde_json::from_str::<Value>(text).unwrap()["aspect_scores"].as_object().unwrap().len(),
+        6
+    );
     assert_eq!(world.gemini("other", request).await.status(), StatusCode::BAD_REQUEST);
 }
 
 /// What the scorer makes of an answer: the status of its entry, the reason, and its fingerprint.
-fn judged(scorer: &Scorer, reference: &Reference, video: &[u8]) -> (String, String, Option<Fingerprint>) {
+fn judged(
+    scorer: &Scorer,
+    reference: &Reference,
+    video: &[u8],
+) -> (String, String, Option<Fingerprint>) {
     let scored = scorer.score(reference, video).unwrap();
     let (status, reason) = match scored.outcome {
         Outcome::Usable { grade, raw } => {
             let weaknesses = Aspects::weaknesses(&raw, scorer.policy());
-            (if grade.passed { "passed" } else { "failed" }.to_owned(), format!("{}: {weaknesses}", grade.overall))
+            (
+                if grade.passed { "passed" } else { "failed" }.to_owned(),
+                format!("{}: {weaknesses}", grade.overall),
+            )
         }
         Outcome::Unusable { status, reason, .. } => (status.to_string(), reason),
     };
@@ -150,7 +198,8 @@ async fn the_metrics_pass_good_miners_and_call_every_cheat_by_its_name() {
     let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
     for clip in corpus::list(&world.corpus).unwrap() {
         let task = scorer.cut_clip(&std::fs::read(&clip).unwrap(), 4500, &ClipShape::TASK).unwrap();
-        let (reference, picture) = (scorer.reference(&task).unwrap(), scorer.first_frame_png(&task).unwrap());
+        let (reference, picture) =
+            (scorer.reference(&task).unwrap(), scorer.first_frame_png(&task).unwrap());
         let mut good = None;
         // The good one first: others are copies of its video.
         for role in Role::ALL.into_iter().filter(|role| *role != Role::Sometimes) {
@@ -163,7 +212,8 @@ async fn the_metrics_pass_good_miners_and_call_every_cheat_by_its_name() {
             match role.expected() {
                 None => assert_eq!(status, "passed", "{role}: {reason}"),
                 Some(_) if role.steals() => {
-                    let (good, own): (&Fingerprint, _) = (good.as_ref().unwrap(), fingerprint.unwrap());
+                    let (good, own): (&Fingerprint, _) =
+                        (good.as_ref().unwrap(), fingerprint.unwrap());
                     assert!(own.is_copy_of(good), "{role}: {} {reason}", own.distance(good));
                     continue;
                 }
@@ -206,7 +256,11 @@ async fn every_fault_is_shown_once_and_counted() {
     let world = world().await;
     let ask = || world.chute("chute-good", CHUTES_KEY);
     world.order(Service::Chutes, Some("chute-good"), FaultKind::Http500);
-    assert_eq!(world.chute("chute-blur", CHUTES_KEY).await.status(), StatusCode::OK, "a fault of another target");
+    assert_eq!(
+        world.chute("chute-blur", CHUTES_KEY).await.status(),
+        StatusCode::OK,
+        "a fault of another target"
+    );
     assert_eq!(ask().await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(ask().await.status(), StatusCode::OK);
 
@@ -266,7 +320,8 @@ async fn a_miner_that_lies_shows_another_clip_and_one_that_stalls_holds_the_gate
     world.order(Service::Miner, Some("good"), FaultKind::Truncate);
     assert!(world.generate(Role::Good, &picture).await.bytes().await.is_err());
     world.order(Service::Miner, Some("good"), FaultKind::Stall);
-    let stalled = tokio::time::timeout(Duration::from_secs(1), world.generate(Role::Good, &picture)).await;
+    let stalled =
+        tokio::time::timeout(Duration::from_secs(1), world.generate(Role::Good, &picture)).await;
     assert!(stalled.is_err());
 }
 
@@ -276,14 +331,18 @@ async fn miners_refuse_what_is_no_request() {
     let url = world.services.report().chutes_generate.replace("{slug}", "good");
     for (body, status) in [
         (json!({"prompt": "p", "image": "*", "fps": 16, "frames": 81, "resolution": "480p"}), 400),
-        (json!({"prompt": "p", "image": "AAAA", "fps": 24, "frames": 81, "resolution": "480p"}), 400),
+        (
+            json!({"prompt": "p", "image": "AAAA", "fps": 24, "frames": 81, "resolution": "480p"}),
+            400,
+        ),
         (json!({"prompt": "", "image": "AAAA"}), 400),
         // No prompt is a task of its own, no picture is none that they know.
         (json!({"prompt": "p"}), 422),
         (json!({"image": "AAAA"}), 500),
         (json!({"prompt": "p", "image": "AAAA"}), 500),
     ] {
-        let answer = world.client.post(&url).bearer_auth(CHUTES_KEY).json(&body).send().await.unwrap();
+        let answer =
+            world.client.post(&url).bearer_auth(CHUTES_KEY).json(&body).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{body}");
     }
     let stranger = world.client.post(&url).bearer_auth("x").json(&json!({})).send().await.unwrap();
@@ -295,12 +354,25 @@ async fn faults_are_ordered_over_http() {
     let world = world().await;
     let url = format!("{}/admin/faults", world.services.report().admin);
     let order = json!({"service": "chutes", "kind": "http_500", "count": 1});
-    assert_eq!(world.client.post(&url).json(&order).send().await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(
+        world.client.post(&url).json(&order).send().await.unwrap().status(),
+        StatusCode::CREATED
+    );
     let listed: Value = world.client.get(&url).send().await.unwrap().json().await.unwrap();
     assert_eq!(listed[0]["kind"], "http_500");
-    assert_eq!(world.chute("chute-good", CHUTES_KEY).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(
-        world.client.post(&url).json(&json!({"service": "chutes", "kind": "odd"})).send().await.unwrap().status(),
+        world.chute("chute-good", CHUTES_KEY).await.status(),
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
+    assert_eq!(
+        world
+            .client
+            .post(&url)
+            .json(&json!({"service": "chutes", "kind": "odd"}))
+            .send()
+            .await
+            .unwrap()
+            .status(),
         422
     );
     assert_eq!(world.client.delete(&url).send().await.unwrap().status(), StatusCode::NO_CONTENT);

@@ -1,4 +1,5 @@
-//! The S3 server of the local subnet, through production's storage client, and the client's behaviour under its faults.
+//! The S3 server of the local subnet, through production's storage client, and the client's
+//! behaviour under its faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::path::Path;
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use leoma_protocol::{Hotkey, TaskId};
 use leoma_storage::conformance::{self, quick_policy};
 use leoma_storage::{
-    Bucket, BucketConfig, Created, EndpointPolicy, Grant, Granted, Key, OwnBucket, PeerBuckets, RetryPolicy, Secret,
-    StoreError,
+    Bucket, BucketConfig, Created, EndpointPolicy, Grant, Granted, Key, OwnBucket, PeerBuckets,
+    RetryPolicy, Secret, StoreError,
 };
 use leoma_testnet::storage::{self, BucketKeys, Config, Fault, FaultKind, Handle};
 
@@ -46,7 +47,12 @@ impl Server {
 }
 
 async fn start(folder: &Path, keys: &[&BucketKeys]) -> Handle {
-    storage::spawn(Config::new(folder.to_owned(), keys.iter().map(|keys| (*keys).clone()).collect())).await.unwrap()
+    storage::spawn(Config::new(
+        folder.to_owned(),
+        keys.iter().map(|keys| (*keys).clone()).collect(),
+    ))
+    .await
+    .unwrap()
 }
 
 fn open(config: &BucketConfig) -> Bucket {
@@ -131,7 +137,10 @@ async fn a_presigned_url_reads_one_object_until_it_expires() {
     let url = bucket.presign_get(&key("a"), Duration::from_secs(60)).await.unwrap();
     let answer = client.get(url.expose().clone()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap()), (200, bytes("a")));
-    assert_eq!(client.put(url.expose().clone()).body("x").send().await.unwrap().status().as_u16(), 403);
+    assert_eq!(
+        client.put(url.expose().clone()).body("x").send().await.unwrap().status().as_u16(),
+        403
+    );
     let other = url.expose().as_str().replacen("/a?", "/b?", 1);
     assert_eq!(client.get(other).send().await.unwrap().status().as_u16(), 403);
 
@@ -160,7 +169,9 @@ async fn a_grant_opens_a_peers_bucket_by_keys_or_urls() {
         let peer = peers.get(&hotkey).unwrap();
         assert_eq!(peer.verdict(TaskId(7)).await.unwrap().unwrap(), bytes("verdict"));
         assert_eq!(peer.verdict(TaskId(8)).await.unwrap(), None);
-        let leoma_storage::Polled::Changed(found) = peer.poll_verdict(TaskId(7), None).await.unwrap() else {
+        let leoma_storage::Polled::Changed(found) =
+            peer.poll_verdict(TaskId(7), None).await.unwrap()
+        else {
             panic!("no verdict")
         };
         let again = peer.poll_verdict(TaskId(7), found.etag.as_ref()).await.unwrap();
@@ -170,19 +181,33 @@ async fn a_grant_opens_a_peers_bucket_by_keys_or_urls() {
     let bucket = by_urls.open(policy).unwrap();
     denied(bucket.get(&key("9/metadata.json"), 10).await);
     assert!(bucket.create(&key("x"), bytes("x")).await.is_err());
-    assert_eq!(bucket.head(&key(&format!("7/evaluation_results/{hotkey}.json"))).await.unwrap().unwrap().size, 7);
+    assert_eq!(
+        bucket
+            .head(&key(&format!("7/evaluation_results/{hotkey}.json")))
+            .await
+            .unwrap()
+            .unwrap()
+            .size,
+        7
+    );
 }
 
 #[tokio::test]
 async fn faults_that_pass_are_ridden_out() {
     let server = Server::start().await;
     let bucket = server.writer();
-    let passing = [FaultKind::Conflict, FaultKind::TooManyRequests, FaultKind::InternalError, FaultKind::LostAnswer];
+    let passing = [
+        FaultKind::Conflict,
+        FaultKind::TooManyRequests,
+        FaultKind::InternalError,
+        FaultKind::LostAnswer,
+    ];
     for (n, kind) in passing.into_iter().enumerate() {
         let key = key(&format!("passing/{n}"));
         server.inject(Fault::next(kind, 2).on("PUT").of_bucket(ONE));
         let created = bucket.create(&key, bytes("bytes")).await.unwrap();
-        let expected = if kind == FaultKind::LostAnswer { Created::AlreadyThere } else { Created::New };
+        let expected =
+            if kind == FaultKind::LostAnswer { Created::AlreadyThere } else { Created::New };
         assert_eq!(created, expected, "{kind:?}");
         server.handle.faults().clear();
         server.inject(Fault::next(kind, 2).on("GET").of_bucket(ONE));
@@ -230,8 +255,10 @@ async fn a_full_disk_is_an_error_of_its_own_and_not_retried() {
     let bucket = server.writer();
     server.inject(Fault::always(FaultKind::DiskFull).on("PUT"));
     let before = server.handle.faults().requests();
-    for result in [bucket.create(&key("a"), bytes("a")).await.map(|_| ()), bucket.replace(&key("a"), bytes("a")).await]
-    {
+    for result in [
+        bucket.create(&key("a"), bytes("a")).await.map(|_| ()),
+        bucket.replace(&key("a"), bytes("a")).await,
+    ] {
         assert!(matches!(result, Err(StoreError::Full { .. })), "{result:?}");
     }
     assert_eq!(server.handle.faults().requests() - before, 2);
@@ -246,10 +273,13 @@ async fn a_truncated_body_is_never_an_object() {
     let _ = bucket.create(&key("a"), whole.clone()).await.unwrap();
     server.inject(Fault::always(FaultKind::Truncated).on("GET"));
     let result = bucket.get(&key("a"), 1 << 20).await;
-    let Err(StoreError::Unavailable { reason, attempts, .. }) = &result else { panic!("{:?}", result.map(|_| ())) };
+    let Err(StoreError::Unavailable { reason, attempts, .. }) = &result else {
+        panic!("{:?}", result.map(|_| ()))
+    };
     assert!(reason.contains("of 300000 bytes"), "{reason}");
     assert_eq!(*attempts, quick_policy().attempts);
-    // A put that is in doubt is read back: half an object must not count as other bytes, nor as ours.
+    // A put that is in doubt is read back: half an object must not count as other bytes, nor as
+    // ours.
     let result = bucket.create(&key("a"), whole.clone()).await;
     assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
     server.handle.faults().clear();
@@ -260,7 +290,8 @@ async fn a_truncated_body_is_never_an_object() {
 #[tokio::test]
 async fn a_store_that_stalls_times_out_and_is_read_back() {
     let server = Server::start().await;
-    let impatient = RetryPolicy { attempts: 2, attempt_timeout: Duration::from_millis(400), ..quick_policy() };
+    let impatient =
+        RetryPolicy { attempts: 2, attempt_timeout: Duration::from_millis(400), ..quick_policy() };
     let bucket = server.writer().with_policy(impatient);
     let stall = Duration::from_secs(30);
     server.inject(Fault::always(FaultKind::Slow).on("GET").after(stall));
@@ -276,7 +307,9 @@ async fn a_store_that_stalls_times_out_and_is_read_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_random_faults_objects_are_still_written_once() {
     let server = Server::start().await;
-    for kind in [FaultKind::Conflict, FaultKind::InternalError, FaultKind::LostAnswer, FaultKind::Truncated] {
+    for kind in
+        [FaultKind::Conflict, FaultKind::InternalError, FaultKind::LostAnswer, FaultKind::Truncated]
+    {
         server.inject(Fault { percent: Some(15), ..Fault::always(kind) });
     }
     let patient = RetryPolicy {
@@ -291,7 +324,9 @@ async fn under_random_faults_objects_are_still_written_once() {
         let racers: Vec<_> = (0..6_u8)
             .map(|n| {
                 let (bucket, key) = (bucket.clone(), key.clone());
-                tokio::spawn(async move { (n, bucket.create(&key, Bytes::from(vec![n; 5_000])).await) })
+                tokio::spawn(
+                    async move { (n, bucket.create(&key, Bytes::from(vec![n; 5_000])).await) },
+                )
             })
             .collect();
         let mut winners = Vec::new();
@@ -312,11 +347,17 @@ async fn no_secret_is_in_an_error() {
     let server = Server::start().await;
     let endpoint = server.handle.endpoint();
     let keys = &server.one.write;
-    let wrong = open(&BucketConfig { secret_key: Secret::new("plantedsecret"), ..server.one.writer(endpoint) });
+    let wrong = open(&BucketConfig {
+        secret_key: Secret::new("plantedsecret"),
+        ..server.one.writer(endpoint)
+    });
     let url = server.writer().presign_get(&key("a"), Duration::from_secs(1)).await.unwrap();
     let grant = Grant::with_urls(&server.one.reader(endpoint), [(key("a"), url)].into()).unwrap();
     let by_url = grant.open(EndpointPolicy::Loopback).unwrap().with_policy(quick_policy());
-    let mut errors = vec![wrong.get(&key("a"), 10).await.unwrap_err(), wrong.list(None, None, 5).await.unwrap_err()];
+    let mut errors = vec![
+        wrong.get(&key("a"), 10).await.unwrap_err(),
+        wrong.list(None, None, 5).await.unwrap_err(),
+    ];
     for kind in [FaultKind::InternalError, FaultKind::Truncated, FaultKind::DiskFull] {
         server.inject(Fault::always(kind));
         errors.push(server.writer().list(Some(&key("prefix")), None, 5).await.unwrap_err());
@@ -332,7 +373,9 @@ async fn no_secret_is_in_an_error() {
             shown += &format!(" {cause} {cause:?}");
             source = cause.source();
         }
-        for secret in [&keys.access, &keys.secret, "plantedsecret", "X-Amz-Signature", "X-Amz-Credential"] {
+        for secret in
+            [&keys.access, &keys.secret, "plantedsecret", "X-Amz-Signature", "X-Amz-Credential"]
+        {
             assert!(!shown.contains(secret), "{shown}");
         }
         assert!(shown.contains("leoma-one"), "{shown}");
@@ -351,7 +394,10 @@ async fn buckets_survive_a_restart_and_a_folder_has_one_server() {
     let again = start(folder.path(), &[&keys]).await;
     let bucket = open(&keys.writer(again.endpoint()));
     assert_eq!(bucket.create(&key("a/b"), bytes("kept")).await.unwrap(), Created::AlreadyThere);
-    assert!(matches!(bucket.create(&key("a/b"), bytes("other")).await, Err(StoreError::Conflict { .. })));
+    assert!(matches!(
+        bucket.create(&key("a/b"), bytes("other")).await,
+        Err(StoreError::Conflict { .. })
+    ));
 }
 
 #[tokio::test]
@@ -359,7 +405,8 @@ async fn a_port_in_use_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
-    let config = Config { port, ..Config::new(folder.path().to_owned(), vec![BucketKeys::generate(ONE)]) };
+    let config =
+        Config { port, ..Config::new(folder.path().to_owned(), vec![BucketKeys::generate(ONE)]) };
     let error = storage::spawn(config).await.unwrap_err().to_string();
     assert!(error.contains(&port.to_string()), "{error}");
 }
@@ -368,12 +415,17 @@ async fn a_port_in_use_is_named() {
 async fn faults_are_set_over_http_too() {
     let folder = tempfile::tempdir().unwrap();
     let keys = BucketKeys::generate(ONE);
-    let config = Config { admin: true, ..Config::new(folder.path().to_owned(), vec![keys.clone()]) };
+    let config =
+        Config { admin: true, ..Config::new(folder.path().to_owned(), vec![keys.clone()]) };
     let server = storage::spawn(config).await.unwrap();
     let admin = format!("{}/faults", server.admin().unwrap());
     let client = reqwest::Client::new();
-    let post = |text: &'static str| client.post(&admin).header("content-type", "application/json").body(text).send();
-    let set = post(r#"{"kind":"disk_full","bucket":"leoma-one","method":"PUT","count":1}"#).await.unwrap();
+    let post = |text: &'static str| {
+        client.post(&admin).header("content-type", "application/json").body(text).send()
+    };
+    let set = post(r#"{"kind":"disk_full","bucket":"leoma-one","method":"PUT","count":1}"#)
+        .await
+        .unwrap();
     assert_eq!(set.status().as_u16(), 204);
     assert!(post(r#"{"kind":"gremlins"}"#).await.unwrap().status().is_client_error());
     assert!(post(r#"{"kind":"slow","percent":200}"#).await.unwrap().status().is_client_error());
@@ -401,7 +453,9 @@ impl Process {
     async fn start(dir: &Path, keys: &Path) -> (Self, serde_json::Value) {
         let _ = std::fs::remove_file(dir.join("endpoint.json"));
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
-        let process = Self(command.arg("storage").arg("--dir").arg(dir).arg("--keys").arg(keys).spawn().unwrap());
+        let process = Self(
+            command.arg("storage").arg("--dir").arg(dir).arg("--keys").arg(keys).spawn().unwrap(),
+        );
         for _ in 0..600 {
             if let Ok(text) = std::fs::read(dir.join("endpoint.json")) {
                 return (process, serde_json::from_slice(&text).unwrap());

@@ -9,8 +9,8 @@ use subxt::transactions::DynamicPayload;
 
 use super::{Axon, SubmitError, encode_text_fields};
 
-/// Version and protocol that an axon entry carries. The chain keeps them and nobody here reads them; 4 is what the
-/// subnet's other tools write.
+/// Version and protocol that an axon entry carries. The chain keeps them and nobody here reads
+/// them; 4 is what the subnet's other tools write.
 const AXON_VERSION: u32 = 1;
 const AXON_PROTOCOL: u8 = 4;
 /// The mechanism that weights are for: this subnet has one.
@@ -114,9 +114,10 @@ impl Call {
                 ("weights", numbers(weights.values.iter().copied())),
                 ("version_key", Value::from(weights.version_key)),
             ]),
-            Self::CommitWeights { hash } => {
-                arguments.extend([("mecid", Value::from(MECHANISM)), ("commit_hash", Value::from_bytes(hash.0))])
-            }
+            Self::CommitWeights { hash } => arguments.extend([
+                ("mecid", Value::from(MECHANISM)),
+                ("commit_hash", Value::from_bytes(hash.0)),
+            ]),
             Self::RevealWeights { weights, salt } => arguments.extend([
                 ("mecid", Value::from(MECHANISM)),
                 ("uids", numbers(weights.plain_uids())),
@@ -132,7 +133,10 @@ impl Call {
             ]),
             Self::SetCommitment { text } => {
                 pallet = "Commitments";
-                arguments.push(("info", encode_text_fields(text).ok_or(SubmitError::TooLong { length: text.len() })?));
+                arguments.push((
+                    "info",
+                    encode_text_fields(text).ok_or(SubmitError::TooLong { length: text.len() })?,
+                ));
             }
             Self::ServeAxon(axon) => {
                 let (ip, ip_type) = match axon.ip {
@@ -149,7 +153,9 @@ impl Call {
                     ("placeholder2", Value::from(0_u8)),
                 ]);
             }
-            Self::BurnedRegister { hotkey } => arguments.push(("hotkey", Value::from_bytes(hotkey.as_bytes()))),
+            Self::BurnedRegister { hotkey } => {
+                arguments.push(("hotkey", Value::from_bytes(hotkey.as_bytes())))
+            }
         }
         Ok(dynamic::tx(pallet, self.name(), Composite::named(arguments)))
     }

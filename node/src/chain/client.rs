@@ -1,8 +1,9 @@
 //! The chain through one or several nodes.
 //!
-//! With several, a node that fails is passed over for a while, one that lags comes last, and one that names another hash for
-//! a past block than the others is dropped with a warning. Three honest nodes of five, or two of three, are enough; of two
-//! that contradict each other the one that can show the block is believed, and where both can the one named first.
+//! With several, a node that fails is passed over for a while, one that lags comes last, and one
+//! that names another hash for a past block than the others is dropped with a warning. Three honest
+//! nodes of five, or two of three, are enough; of two that contradict each other the one that can
+//! show the block is believed, and where both can the one named first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +46,8 @@ impl std::fmt::Debug for ChainClient {
 }
 
 impl ChainClient {
-    /// Connects to one node, for commands that end soon: what is sent is remembered while the process lives.
+    /// Connects to one node, for commands that end soon: what is sent is remembered while the
+    /// process lives.
     ///
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
@@ -62,8 +64,8 @@ impl ChainClient {
         Self::connect_all(urls, config.netuid, *genesis, Arc::new(MemoryLog::default())).await
     }
 
-    /// Connects to the nodes at `urls`, of which one is enough to begin with. All must be of one chain: that of `expected`,
-    /// else that of the first node that answers.
+    /// Connects to the nodes at `urls`, of which one is enough to begin with. All must be of one
+    /// chain: that of `expected`, else that of the first node that answers.
     ///
     /// # Errors
     /// [`ChainError`] when none can be used; it says why of each.
@@ -84,7 +86,8 @@ impl ChainClient {
         log: Arc<dyn TransactionLog>,
     ) -> Result<Self, ChainError> {
         let opened = join_all(members.iter().map(|member| member.open(expected))).await;
-        let genesis = expected.or_else(|| opened.iter().flatten().next().map(|chain| chain.genesis()));
+        let genesis =
+            expected.or_else(|| opened.iter().flatten().next().map(|chain| chain.genesis()));
         let mut errors: Vec<ChainError> = Vec::new();
         let mut usable = 0;
         for (member, opened) in members.iter().zip(opened) {
@@ -129,7 +132,8 @@ impl ChainClient {
     /// What is known of each node, in the order they were named.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
-        let newest = self.inner.members.iter().filter_map(Member::head).map(|head| head.number.0).max();
+        let newest =
+            self.inner.members.iter().filter_map(Member::head).map(|head| head.number.0).max();
         let status = |member: &Member| {
             let dropped = member.is_banned();
             let state = member.state();
@@ -145,16 +149,21 @@ impl ChainClient {
         self.inner.members.iter().map(status).collect()
     }
 
-    /// The nodes in the order in which they should be asked: as named, those that lag or rest last, liars not at all.
+    /// The nodes in the order in which they should be asked: as named, those that lag or rest last,
+    /// liars not at all.
     pub(super) fn order(&self) -> Vec<&Member> {
         let now = Instant::now();
         let members = &self.inner.members;
         let newest = members.iter().filter_map(Member::head).map(|head| head.number.0).max();
         let mut order: Vec<(bool, bool, usize)> = Vec::with_capacity(members.len());
-        for (index, member) in members.iter().enumerate().filter(|(_, member)| !member.is_banned()) {
+        for (index, member) in members.iter().enumerate().filter(|(_, member)| !member.is_banned())
+        {
             let state = member.state();
             let rests = state.rests_until.is_some_and(|until| until > now);
-            let lag = state.head.zip(newest).map_or(0, |(head, newest)| newest.saturating_sub(head.number.0));
+            let lag = state
+                .head
+                .zip(newest)
+                .map_or(0, |(head, newest)| newest.saturating_sub(head.number.0));
             order.push((rests, lag > LAGGING_BY, index));
         }
         order.sort_unstable();
@@ -171,9 +180,12 @@ impl ChainClient {
         let several = order.len() > 1;
         let mut first = None;
         for member in order {
-            let answer = async { question(member.open(Some(self.inner.network.genesis)).await?).await };
+            let answer =
+                async { question(member.open(Some(self.inner.network.genesis)).await?).await };
             let answer = if several {
-                tokio::time::timeout(FAILOVER_AFTER, answer).await.unwrap_or(Err(ChainError::Timeout { what }))
+                tokio::time::timeout(FAILOVER_AFTER, answer)
+                    .await
+                    .unwrap_or(Err(ChainError::Timeout { what }))
             } else {
                 answer.await
             };
@@ -191,17 +203,20 @@ impl ChainClient {
                 }
             }
         }
-        Err(first.unwrap_or(ChainError::NoEndpoint { reason: "each was dropped for lying".to_owned() }))
+        Err(first
+            .unwrap_or(ChainError::NoEndpoint { reason: "each was dropped for lying".to_owned() }))
     }
 
-    /// The newest final block: of three nodes or more the newest that two have reached, so that none can run ahead of the
-    /// chain alone.
+    /// The newest final block: of three nodes or more the newest that two have reached, so that
+    /// none can run ahead of the chain alone.
     ///
     /// # Errors
     /// [`ChainError`].
     pub async fn head(&self) -> Result<Head, ChainError> {
         if self.inner.members.len() == 1 {
-            return self.ask("the newest block", |chain| Box::pin(async move { chain.head().await })).await;
+            return self
+                .ask("the newest block", |chain| Box::pin(async move { chain.head().await }))
+                .await;
         }
         let asked = self.order().into_iter().map(|member| async move {
             let asked = async { member.open(Some(self.inner.network.genesis)).await?.head().await };
@@ -226,7 +241,9 @@ impl ChainClient {
                 }
             }
         }
-        believed(heads).ok_or_else(|| first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() }))
+        believed(heads).ok_or_else(|| {
+            first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() })
+        })
     }
 
     /// The hash of the final block at a height, as the nodes agree on it.
@@ -236,7 +253,9 @@ impl ChainClient {
     pub async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
         const WHAT: &str = "a block's hash";
         if self.inner.members.len() == 1 {
-            return self.ask(WHAT, move |chain| Box::pin(async move { chain.block_hash(number).await })).await;
+            return self
+                .ask(WHAT, move |chain| Box::pin(async move { chain.block_hash(number).await }))
+                .await;
         }
         let order = self.order();
         let asked = order.iter().map(|member| async move {
@@ -250,7 +269,9 @@ impl ChainClient {
                 let hash = chain.block_hash(number).await?;
                 Ok((hash, chain))
             };
-            tokio::time::timeout(FAILOVER_AFTER, asked).await.unwrap_or(Err(ChainError::Timeout { what: WHAT }))
+            tokio::time::timeout(FAILOVER_AFTER, asked)
+                .await
+                .unwrap_or(Err(ChainError::Timeout { what: WHAT }))
         });
         let mut answers: Vec<(&Member, Digest, Arc<dyn Chain>)> = Vec::new();
         let mut first = None;
@@ -264,7 +285,9 @@ impl ChainClient {
             }
         }
         let Some((_, hash, _)) = answers.first() else {
-            return Err(first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() }));
+            return Err(
+                first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() })
+            );
         };
         if answers.iter().all(|(_, other, _)| other == hash) {
             return Ok(*hash);
@@ -273,10 +296,16 @@ impl ChainClient {
     }
 
     /// Decides between nodes that contradict each other, and drops the others.
-    async fn settle_hash(&self, number: BlockNumber, answers: &[(&Member, Digest, Arc<dyn Chain>)]) -> Digest {
+    async fn settle_hash(
+        &self,
+        number: BlockNumber,
+        answers: &[(&Member, Digest, Arc<dyn Chain>)],
+    ) -> Digest {
         let shown = answers.iter().map(|(_, hash, chain)| async move {
             let block = Head { number, hash: *hash };
-            tokio::time::timeout(FAILOVER_AFTER, chain.has_block(block)).await.is_ok_and(|shown| shown.unwrap_or(false))
+            tokio::time::timeout(FAILOVER_AFTER, chain.has_block(block))
+                .await
+                .is_ok_and(|shown| shown.unwrap_or(false))
         });
         let shown = join_all(shown).await;
         let mut votes: BTreeMap<Digest, (bool, usize)> = BTreeMap::new();
@@ -286,7 +315,12 @@ impl ChainClient {
             vote.1 += 1;
         }
         // `max_by_key` keeps the last of equals: the first named comes last.
-        let best = answers.iter().rev().map(|(_, hash, _)| *hash).max_by_key(|hash| votes[hash]).unwrap_or_default();
+        let best = answers
+            .iter()
+            .rev()
+            .map(|(_, hash, _)| *hash)
+            .max_by_key(|hash| votes[hash])
+            .unwrap_or_default();
         for (member, hash, _) in answers.iter().filter(|(_, hash, _)| *hash != best) {
             tracing::warn!(
                 endpoint = member.name, block = %number, said = %hash, others = %best,
@@ -302,7 +336,8 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`]; [`ChainError::NoSubnet`] where there is no such subnet.
     pub async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
-        self.ask("the metagraph", move |chain| Box::pin(async move { chain.metagraph(at).await })).await
+        self.ask("the metagraph", move |chain| Box::pin(async move { chain.metagraph(at).await }))
+            .await
     }
 
     /// What the subnet demands of weights at a block.
@@ -310,7 +345,10 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`].
     pub async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
-        self.ask("the hyperparameters", move |chain| Box::pin(async move { chain.hyperparameters(at).await })).await
+        self.ask("the hyperparameters", move |chain| {
+            Box::pin(async move { chain.hyperparameters(at).await })
+        })
+        .await
     }
 
     /// The chain's clock at a block, Unix milliseconds.
@@ -318,7 +356,10 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`].
     pub async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
-        self.ask("the chain's clock", move |chain| Box::pin(async move { chain.timestamp(at).await })).await
+        self.ask("the chain's clock", move |chain| {
+            Box::pin(async move { chain.timestamp(at).await })
+        })
+        .await
     }
 
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
@@ -326,18 +367,27 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`].
     pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
-        self.ask("weights", move |chain| Box::pin(async move { chain.weights(at, uid).await })).await
+        self.ask("weights", move |chain| Box::pin(async move { chain.weights(at, uid).await }))
+            .await
     }
 
     /// Hashes of weights that a hotkey has committed and not revealed.
     ///
     /// # Errors
     /// [`ChainError`].
-    pub async fn hash_commits(&self, at: Head, hotkey: Hotkey) -> Result<Vec<HashCommit>, ChainError> {
-        self.ask("weight commits", move |chain| Box::pin(async move { chain.hash_commits(at, &hotkey).await })).await
+    pub async fn hash_commits(
+        &self,
+        at: Head,
+        hotkey: Hotkey,
+    ) -> Result<Vec<HashCommit>, ChainError> {
+        self.ask("weight commits", move |chain| {
+            Box::pin(async move { chain.hash_commits(at, &hotkey).await })
+        })
+        .await
     }
 
-    /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not opened.
+    /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not
+    /// opened.
     ///
     /// # Errors
     /// [`ChainError`].
@@ -358,16 +408,22 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`].
     pub async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
-        self.ask("the drand round", move |chain| Box::pin(async move { chain.newest_drand_round(at).await })).await
+        self.ask("the drand round", move |chain| {
+            Box::pin(async move { chain.newest_drand_round(at).await })
+        })
+        .await
     }
 
-    /// What a registration on the subnet burns at a block, in rao. It rises with every registration and falls with time.
+    /// What a registration on the subnet burns at a block, in rao. It rises with every registration
+    /// and falls with time.
     ///
     /// # Errors
     /// [`ChainError`].
     pub async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
-        self.ask("the cost of a registration", move |chain| Box::pin(async move { chain.registration_burn(at).await }))
-            .await
+        self.ask("the cost of a registration", move |chain| {
+            Box::pin(async move { chain.registration_burn(at).await })
+        })
+        .await
     }
 
     /// What an account can spend at a block, in rao.
@@ -376,8 +432,10 @@ impl ChainClient {
     /// [`ChainError`].
     pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
         let account = *account;
-        self.ask("an account's balance", move |chain| Box::pin(async move { chain.free_balance(at, &account).await }))
-            .await
+        self.ask("an account's balance", move |chain| {
+            Box::pin(async move { chain.free_balance(at, &account).await })
+        })
+        .await
     }
 }
 

@@ -1,7 +1,8 @@
-//! Commitments as the chain stores them: SCALE `Registration { deposit: u64, block: u32, info: { fields: Vec<Data> } }`.
+//! Commitments as the chain stores them: SCALE `Registration { deposit: u64, block: u32, info: {
+//! fields: Vec<Data> } }`.
 //!
-//! `Data`'s leading byte carries its kind: 0 nothing, 1 to 129 raw bytes of length 0 to 128, 130 to 133 a hash, 134
-//! timelocked, 135 a flag, 136 raw bytes of up to 512.
+//! `Data`'s leading byte carries its kind: 0 nothing, 1 to 129 raw bytes of length 0 to 128, 130 to
+//! 133 a hash, 134 timelocked, 135 a flag, 136 raw bytes of up to 512.
 
 use codec::{Compact, Decode as _};
 use leoma_protocol::BlockNumber;
@@ -70,7 +71,10 @@ pub fn decode_registration(mut bytes: &[u8]) -> Result<Commitment, CommitmentDec
             RAW_0..=RAW_128 => usize::from(kind - RAW_0),
             BIG_RAW => {
                 let Compact(length) = Compact::<u32>::decode(input).map_err(|_| Truncated)?;
-                usize::try_from(length).ok().filter(|length| *length <= MAX_BIG_RAW).ok_or(Truncated)?
+                usize::try_from(length)
+                    .ok()
+                    .filter(|length| *length <= MAX_BIG_RAW)
+                    .ok_or(Truncated)?
             }
             TIMELOCKED.. => return Err(Unreadable(kind)),
             _ => return Err(Unreadable(kind)),
@@ -82,7 +86,8 @@ pub fn decode_registration(mut bytes: &[u8]) -> Result<Commitment, CommitmentDec
     Ok(Commitment { text: text_of(&text), block: BlockNumber(block.into()), count: 1 })
 }
 
-/// The fields of a `CommitmentInfo` that holds `text`, as a value to submit: one `RawN` or, above 128 bytes, one `BigRaw`.
+/// The fields of a `CommitmentInfo` that holds `text`, as a value to submit: one `RawN` or, above
+/// 128 bytes, one `BigRaw`.
 ///
 /// Returns `None` for a text of more than 512 bytes.
 #[must_use]
@@ -129,7 +134,10 @@ mod tests {
         assert_eq!(decode_registration(&[]), Err(Truncated));
         assert_eq!(decode_registration(&registration(4, &[0; 4])), Err(TooManyFields));
         assert_eq!(decode_registration(&registration(1, &[RAW_0 + 5, 1])), Err(Truncated));
-        assert_eq!(decode_registration(&registration(1, &[TIMELOCKED])), Err(Unreadable(TIMELOCKED)));
+        assert_eq!(
+            decode_registration(&registration(1, &[TIMELOCKED])),
+            Err(Unreadable(TIMELOCKED))
+        );
         let huge = [vec![BIG_RAW], Compact(u32::MAX).encode()].concat();
         assert_eq!(decode_registration(&registration(1, &huge)), Err(Truncated));
     }

@@ -15,13 +15,18 @@ use subxt::utils::H256;
 
 use super::error::{causes, limited};
 use super::hyperparameters::{self, Hyperparameters, Values};
-use super::{CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, entries, metagraph, registration};
+use super::{
+    CALL_TIMEOUT, Call, ChainError, Head, Metagraph, SubmitError, entries, metagraph, registration,
+};
 
-/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
+/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1
+/// MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
-/// Blocks that a transaction stays valid for: longer than it takes to be included, shorter than a retry interval.
+/// Blocks that a transaction stays valid for: longer than it takes to be included, shorter than a
+/// retry interval.
 const MORTAL_BLOCKS: u64 = 32;
-/// Longest wait for a transaction to be in a final block: five blocks of the live chain and its finality lag.
+/// Longest wait for a transaction to be in a final block: five blocks of the live chain and its
+/// finality lag.
 const INCLUSION_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause between two tries to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -83,7 +88,8 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     async fn head(&self) -> Result<Head, ChainError>;
     /// Final blocks as they come. Ends when the connection does.
     async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError>;
-    /// The hash of the block at a height; an error also for a height that the chain has not reached.
+    /// The hash of the block at a height; an error also for a height that the chain has not
+    /// reached.
     async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError>;
     /// Whether there is a header of this height with this hash.
     async fn has_block(&self, block: Head) -> Result<bool, ChainError>;
@@ -97,7 +103,8 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError>;
     /// Hashes of weights that a hotkey has committed and not revealed.
     async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError>;
-    /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not opened.
+    /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not
+    /// opened.
     async fn timelocked_commits(
         &self,
         at: Head,
@@ -113,7 +120,12 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     /// An account's transaction counts.
     async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError>;
     /// Signs a call with a nonce.
-    async fn sign(&self, signer: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError>;
+    async fn sign(
+        &self,
+        signer: &HotkeySigner,
+        call: &Call,
+        nonce: u64,
+    ) -> Result<Signed, SubmitError>;
     /// Sends a transaction and waits until it is in a final block; its hash.
     async fn send(&self, transaction: &Signed) -> Result<Digest, SubmitError>;
 }
@@ -140,7 +152,8 @@ impl Endpoint {
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
     pub async fn connect(url: &str, netuid: Netuid) -> Result<Self, ChainError> {
-        let refuse = |reason: String| ChainError::Connect { url: crate::config::without_keys(url), reason };
+        let refuse =
+            |reason: String| ChainError::Connect { url: crate::config::without_keys(url), reason };
         let connecting = async {
             let client = reconnecting_rpc_client::RpcClient::builder()
                 .max_response_size(MAX_ANSWER_BYTES)
@@ -158,7 +171,9 @@ impl Endpoint {
             let genesis = Digest(api.genesis_hash().0);
             Ok(Self { api, rpc, known, network: Network { genesis, netuid } })
         };
-        tokio::time::timeout(CALL_TIMEOUT, connecting).await.map_err(|_| refuse("no answer".to_owned()))?
+        tokio::time::timeout(CALL_TIMEOUT, connecting)
+            .await
+            .map_err(|_| refuse("no answer".to_owned()))?
     }
 
     async fn at(&self, block: Head) -> Result<OnlineClientAtBlock<SubstrateConfig>, ChainError> {
@@ -181,8 +196,11 @@ impl Signer<SubstrateConfig> for ChainSigner<'_> {
     }
 
     fn sign(&self, payload: &[u8]) -> MultiSignature {
-        // A payload that reads as one of our messages cannot come out of subxt; an all-zero signature is refused by any chain.
-        MultiSignature::Sr25519(self.0.sign_extrinsic(payload).map_or([0; 64], |signature| signature.0))
+        // A payload that reads as one of our messages cannot come out of subxt; an all-zero
+        // signature is refused by any chain.
+        MultiSignature::Sr25519(
+            self.0.sign_extrinsic(payload).map_or([0; 64], |signature| signature.0),
+        )
     }
 }
 
@@ -194,26 +212,37 @@ impl Chain for Endpoint {
 
     async fn head(&self) -> Result<Head, ChainError> {
         let block = limited("the newest block", self.api.at_current_block()).await?;
-        Ok(Head { number: BlockNumber(block.block_number()), hash: Digest(block.block_ref().hash().0) })
+        Ok(Head {
+            number: BlockNumber(block.block_number()),
+            hash: Digest(block.block_ref().hash().0),
+        })
     }
 
     async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError> {
         let blocks = limited("new blocks", self.api.stream_blocks()).await?;
-        let read = |block: Result<subxt::client::Block<SubstrateConfig>, subxt::error::BlocksError>| match block {
-            Ok(block) => Ok(Head { number: BlockNumber(block.number()), hash: Digest(block.hash().0) }),
+        let read = |block: Result<
+            subxt::client::Block<SubstrateConfig>,
+            subxt::error::BlocksError,
+        >| match block {
+            Ok(block) => {
+                Ok(Head { number: BlockNumber(block.number()), hash: Digest(block.hash().0) })
+            }
             Err(error) => Err(super::error::read_error("new blocks", &error)),
         };
         Ok(blocks.map(read).boxed())
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
-        let hash = limited("a block's hash", self.rpc.chain_get_block_hash(Some(number.0.into()))).await?;
+        let hash =
+            limited("a block's hash", self.rpc.chain_get_block_hash(Some(number.0.into()))).await?;
         hash.map(|hash| Digest(hash.0)).ok_or(ChainError::NotReached { number })
     }
 
     async fn has_block(&self, block: Head) -> Result<bool, ChainError> {
         let client = self.at(block).await?;
-        let header = limited("a block's header", self.rpc.chain_get_header(Some(H256(block.hash.0)))).await?;
+        let header =
+            limited("a block's header", self.rpc.chain_get_header(Some(H256(block.hash.0))))
+                .await?;
         // The header is hashed here: whoever makes up a hash cannot show what it is the hash of.
         let is_it = |header: &subxt::config::substrate::SubstrateHeader<H256>| {
             let bytes = codec::Encode::encode(header);
@@ -245,8 +274,13 @@ impl Chain for Endpoint {
     async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError> {
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, *hotkey.as_bytes());
-        let stored = Values::new(&client, "weight commits").get(entries::WEIGHT_COMMITS, key).await?;
-        let commit = |(hash, epoch, block, _)| HashCommit { hash: Digest(hash), epoch, block: BlockNumber(block) };
+        let stored =
+            Values::new(&client, "weight commits").get(entries::WEIGHT_COMMITS, key).await?;
+        let commit = |(hash, epoch, block, _)| HashCommit {
+            hash: Digest(hash),
+            epoch,
+            block: BlockNumber(block),
+        };
         Ok(stored.unwrap_or_default().into_iter().map(commit).collect())
     }
 
@@ -258,9 +292,16 @@ impl Chain for Endpoint {
     ) -> Result<Vec<TimelockedCommit>, ChainError> {
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, epoch);
-        let stored = Values::new(&client, "timelocked commits").get(entries::TIMELOCKED_WEIGHT_COMMITS, key).await?;
-        let own = stored.unwrap_or_default().into_iter().filter(|(account, ..)| account == hotkey.as_bytes());
-        Ok(own.map(|(_, _, commit, reveal_round)| TimelockedCommit { commit, reveal_round, epoch }).collect())
+        let stored = Values::new(&client, "timelocked commits")
+            .get(entries::TIMELOCKED_WEIGHT_COMMITS, key)
+            .await?;
+        let own = stored
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(account, ..)| account == hotkey.as_bytes());
+        Ok(own
+            .map(|(_, _, commit, reveal_round)| TimelockedCommit { commit, reveal_round, epoch })
+            .collect())
     }
 
     async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
@@ -281,7 +322,8 @@ impl Chain for Endpoint {
         let account = AccountId32(*account.as_bytes());
         let client = limited("the newest block", self.api.at_current_block()).await?;
         let transactions = client.transactions();
-        // The final count says what is certain; the pool's own count also knows of transactions that are on their way.
+        // The final count says what is certain; the pool's own count also knows of transactions
+        // that are on their way.
         let (finalized, next) = tokio::try_join!(
             limited(WHAT, transactions.account_nonce(&account)),
             limited(WHAT, self.rpc.system_account_next_index(&account)),
@@ -289,29 +331,42 @@ impl Chain for Endpoint {
         Ok(Nonces { at: BlockNumber(client.block_number()), finalized, next })
     }
 
-    async fn sign(&self, signer: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
+    async fn sign(
+        &self,
+        signer: &HotkeySigner,
+        call: &Call,
+        nonce: u64,
+    ) -> Result<Signed, SubmitError> {
         let what = call.name();
         let payload = call.payload(self.network.netuid)?;
         let client = limited("the newest block", self.api.at_current_block()).await?;
-        let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new().nonce(nonce).mortal(MORTAL_BLOCKS).build();
+        let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
+            .nonce(nonce)
+            .mortal(MORTAL_BLOCKS)
+            .build();
         let valid_until = BlockNumber(client.block_number().saturating_add(MORTAL_BLOCKS));
         let mut transactions = client.transactions();
-        let signed = limited(what, transactions.create_signed(&payload, &ChainSigner(signer), params)).await?;
+        let signed =
+            limited(what, transactions.create_signed(&payload, &ChainSigner(signer), params))
+                .await?;
         Ok(Signed { what, bytes: signed.into_encoded(), nonce, valid_until })
     }
 
     async fn send(&self, transaction: &Signed) -> Result<Digest, SubmitError> {
         let what = transaction.what;
-        let client = limited("the newest block", self.api.at_current_block()).await.map_err(SubmitError::Unsent)?;
+        let client = limited("the newest block", self.api.at_current_block())
+            .await
+            .map_err(SubmitError::Unsent)?;
         let submittable = client.transactions().from_bytes(transaction.bytes.clone());
         let progress = tokio::time::timeout(CALL_TIMEOUT, submittable.submit_and_watch())
             .await
             .map_err(|_| ChainError::Timeout { what })?
             .map_err(|error| SubmitError::of_sending(what, &error))?;
-        let included = tokio::time::timeout(INCLUSION_TIMEOUT, progress.wait_for_finalized_success())
-            .await
-            .map_err(|_| ChainError::Timeout { what })?
-            .map_err(|error| SubmitError::of_inclusion(what, &error))?;
+        let included =
+            tokio::time::timeout(INCLUSION_TIMEOUT, progress.wait_for_finalized_success())
+                .await
+                .map_err(|_| ChainError::Timeout { what })?
+                .map_err(|error| SubmitError::of_inclusion(what, &error))?;
         Ok(Digest(included.extrinsic_hash().0))
     }
 }

@@ -1,7 +1,8 @@
 //! Every entry of storage that is read, by name and with the types of its keys and value.
 //!
-//! What is not listed here cannot be read through [`Values`](super::hyperparameters::Values), and the conformance tests
-//! demand a case for each: they encode its keys a second time, by the live chain's metadata.
+//! What is not listed here cannot be read through [`Values`](super::hyperparameters::Values), and
+//! the conformance tests demand a case for each: they encode its keys a second time, by the live
+//! chain's metadata.
 
 use std::marker::PhantomData;
 
@@ -15,7 +16,8 @@ use subxt::storage::DynamicAddress;
 use super::error::causes;
 use super::registration::RawAccount;
 
-/// An entry of storage. `Keys` is a tuple of one part for each of the entry's hashers, `()` for a single value.
+/// An entry of storage. `Keys` is a tuple of one part for each of the entry's hashers, `()` for a
+/// single value.
 pub(super) struct Entry<Keys, Value> {
     pub(super) pallet: &'static str,
     pub(super) name: &'static str,
@@ -39,7 +41,8 @@ impl<Keys: IntoEncodableValues, Value: DecodeAsType> Entry<Keys, Value> {
     /// Reads a value as it is stored.
     pub(super) fn decode(&self, metadata: &Metadata, mut bytes: &[u8]) -> Result<Value, String> {
         let value_type = self.value_type(metadata).ok_or("no such entry on this chain")?;
-        Value::decode_as_type(&mut bytes, value_type, metadata.types()).map_err(|error| causes(&error))
+        Value::decode_as_type(&mut bytes, value_type, metadata.types())
+            .map_err(|error| causes(&error))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use leoma_protocol::{BlockNumber, Digest, Netuid};
 use subxt::error::{
-    BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError, TransactionFinalizedSuccessError,
+    BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError,
+    TransactionFinalizedSuccessError,
 };
 use subxt::rpcs::UserError;
 
@@ -13,7 +14,9 @@ use super::rejection::Rejection;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChainError {
     /// No connection to the node.
-    #[error("cannot connect to the chain at {url}: {reason} (is NETWORK right, and the node running?)")]
+    #[error(
+        "cannot connect to the chain at {url}: {reason} (is NETWORK right, and the node running?)"
+    )]
     Connect {
         /// Its address.
         url: String,
@@ -97,7 +100,11 @@ const PRUNED_WORDS: &str = "State already discarded";
 /// A failed read, by what the client says of it.
 pub(super) fn read_error(what: &'static str, error: &dyn std::error::Error) -> ChainError {
     let reason = causes(error);
-    if reason.contains(PRUNED_WORDS) { ChainError::Pruned { what } } else { ChainError::Read { what, reason } }
+    if reason.contains(PRUNED_WORDS) {
+        ChainError::Pruned { what }
+    } else {
+        ChainError::Read { what, reason }
+    }
 }
 
 /// Waits for `call` within the time limit.
@@ -115,7 +122,8 @@ pub(super) async fn limited<T, E: std::error::Error>(
 /// Why a transaction has no effect, or may have none.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The node or the network failed; whether the transaction took effect is unknown until read back.
+    /// The node or the network failed; whether the transaction took effect is unknown until read
+    /// back.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The node or the network failed before anything was sent.
@@ -129,16 +137,22 @@ pub enum SubmitError {
         /// Why.
         rejection: Rejection,
     },
-    /// An earlier transaction of this key may yet be included; another one must not be made before that is known.
-    #[error("an earlier transaction (nonce {nonce}) may yet be included: nothing is sent before block {until}")]
+    /// An earlier transaction of this key may yet be included; another one must not be made before
+    /// that is known.
+    #[error(
+        "an earlier transaction (nonce {nonce}) may yet be included: nothing is sent before block {until}"
+    )]
     InFlight {
         /// The nonce it used.
         nonce: u64,
         /// The block after which it can no longer be.
         until: BlockNumber,
     },
-    /// An earlier transaction of this key turned out to be included; nothing new was sent, as it may have done the work.
-    #[error("an earlier transaction (nonce {nonce}) was included meanwhile: read back before another one is sent")]
+    /// An earlier transaction of this key turned out to be included; nothing new was sent, as it
+    /// may have done the work.
+    #[error(
+        "an earlier transaction (nonce {nonce}) was included meanwhile: read back before another one is sent"
+    )]
     Included {
         /// The nonce it used.
         nonce: u64,
@@ -164,23 +178,26 @@ impl SubmitError {
         }
     }
 
-    /// A transaction that the node did not take. Whatever is not a plain refusal may have reached it.
+    /// A transaction that the node did not take. Whatever is not a plain refusal may have reached
+    /// it.
     pub(super) fn of_sending(what: &'static str, error: &ExtrinsicError) -> Self {
         let rejection = match error {
-            ExtrinsicError::ErrorSubmittingTransaction(backend) => {
-                user_error(backend).and_then(|user| Rejection::of_pool(user.code, &user.message, &data_of(user)))
-            }
+            ExtrinsicError::ErrorSubmittingTransaction(backend) => user_error(backend)
+                .and_then(|user| Rejection::of_pool(user.code, &user.message, &data_of(user))),
             _ => None,
         };
         Self::of(what, rejection, error)
     }
 
     /// A transaction that was taken and did not come to a good end.
-    pub(super) fn of_inclusion(what: &'static str, error: &TransactionFinalizedSuccessError) -> Self {
+    pub(super) fn of_inclusion(
+        what: &'static str,
+        error: &TransactionFinalizedSuccessError,
+    ) -> Self {
         let rejection = match error {
-            TransactionFinalizedSuccessError::SuccessError(TransactionEventsError::ExtrinsicFailed(failed)) => {
-                Some(Self::of_dispatch(failed))
-            }
+            TransactionFinalizedSuccessError::SuccessError(
+                TransactionEventsError::ExtrinsicFailed(failed),
+            ) => Some(Self::of_dispatch(failed)),
             // Dropped, usurped, invalid by now: it may still be in a block. Only the nonce tells.
             _ => None,
         };

@@ -19,16 +19,20 @@ const SHORTEST_STALL: Duration = Duration::from_secs(15);
 const STALL_BLOCKS: u32 = 10;
 /// Heads after which a chain's pace is known; the first ones may come in a burst.
 const PACE_HEADS: u32 = 20;
-/// One or two nodes may name any head. Once the one that did is dropped as a liar, heads this far below are believed again: an
-/// hour of the live chain.
+/// One or two nodes may name any head. Once the one that did is dropped as a liar, heads this far
+/// below are believed again: an hour of the live chain.
 const REWIND_BLOCKS: u64 = 300;
 
 impl ChainClient {
-    /// Follows final blocks in the background until `stop`; the receiver always holds the newest one.
+    /// Follows final blocks in the background until `stop`; the receiver always holds the newest
+    /// one.
     ///
     /// # Errors
     /// [`ChainError`] when not even the first block can be read.
-    pub async fn follow_heads(&self, stop: CancellationToken) -> Result<watch::Receiver<Head>, ChainError> {
+    pub async fn follow_heads(
+        &self,
+        stop: CancellationToken,
+    ) -> Result<watch::Receiver<Head>, ChainError> {
         let first = self.head().await?;
         let (sender, receiver) = watch::channel(first);
         let sender = Arc::new(sender);
@@ -78,7 +82,10 @@ impl ChainClient {
             let head = match tokio::time::timeout(stall, heads.next()).await {
                 Ok(head) => head.ok_or_else(ended)??,
                 Err(_) => {
-                    return Err(ChainError::Read { what: WHAT, reason: format!("none for {} s", stall.as_secs()) });
+                    return Err(ChainError::Read {
+                        what: WHAT,
+                        reason: format!("none for {} s", stall.as_secs()),
+                    });
                 }
             };
             *failures = 0;
@@ -89,9 +96,13 @@ impl ChainClient {
         }
     }
 
-    /// Tells of the newest head that is believed. Heads of a node that lags behind another one must not turn time back.
+    /// Tells of the newest head that is believed. Heads of a node that lags behind another one must
+    /// not turn time back.
     pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
-        let Some(newest) = believed(self.inner.members.iter().filter_map(Member::head).collect()) else { return };
+        let Some(newest) = believed(self.inner.members.iter().filter_map(Member::head).collect())
+        else {
+            return;
+        };
         sender.send_if_modified(|current| {
             // Without a liar, who is so far behind is a node that still synchronises.
             let was_made_up = self.inner.members.iter().any(Member::is_banned)
@@ -116,7 +127,8 @@ fn stall_limit(elapsed: Duration, count: u32) -> Duration {
     (elapsed / count).saturating_mul(STALL_BLOCKS).clamp(SHORTEST_STALL, STALLED_AFTER)
 }
 
-/// The head to act on: the highest of one or two, of more the highest that a second node has reached too.
+/// The head to act on: the highest of one or two, of more the highest that a second node has
+/// reached too.
 pub(super) fn believed(mut heads: Vec<Head>) -> Option<Head> {
     heads.sort_by_key(|head| std::cmp::Reverse(head.number));
     let place = usize::from(heads.len() > 2);

@@ -47,7 +47,8 @@ pub struct SubnetEpoch {
 }
 
 impl SubnetEpoch {
-    /// The first block of the `epochs`-th epoch from now, if none is asked for ahead of time after the next one.
+    /// The first block of the `epochs`-th epoch from now, if none is asked for ahead of time after
+    /// the next one.
     #[must_use]
     pub fn first_block_in(&self, epochs: u64) -> u64 {
         let next = self.last_block.saturating_add(self.tempo);
@@ -85,27 +86,40 @@ pub struct Hyperparameters {
 }
 
 impl Hyperparameters {
-    /// The first block at which the chain takes the next weights of a neuron that set its last ones at `last_update`.
+    /// The first block at which the chain takes the next weights of a neuron that set its last ones
+    /// at `last_update`.
     #[must_use]
     pub fn weights_from(&self, last_update: BlockNumber) -> BlockNumber {
         // 0 is "never", which is not block 0.
-        BlockNumber(if last_update.0 == 0 { 0 } else { last_update.0.saturating_add(self.weights_rate_limit) })
+        BlockNumber(if last_update.0 == 0 {
+            0
+        } else {
+            last_update.0.saturating_add(self.weights_rate_limit)
+        })
     }
 }
 
-/// Reads single values of storage at one block. An entry that the chain does not have is `None`: releases differ.
+/// Reads single values of storage at one block. An entry that the chain does not have is `None`:
+/// releases differ.
 pub(super) struct Values<'a> {
     client: &'a OnlineClientAtBlock<SubstrateConfig>,
     what: &'static str,
 }
 
 impl<'a> Values<'a> {
-    pub(super) const fn new(client: &'a OnlineClientAtBlock<SubstrateConfig>, what: &'static str) -> Self {
+    pub(super) const fn new(
+        client: &'a OnlineClientAtBlock<SubstrateConfig>,
+        what: &'static str,
+    ) -> Self {
         Self { client, what }
     }
 
     /// A value under `keys`, its default where nothing is stored.
-    pub(super) async fn get<K, V>(&self, entry: Entry<K, V>, keys: K) -> Result<Option<V>, ChainError>
+    pub(super) async fn get<K, V>(
+        &self,
+        entry: Entry<K, V>,
+        keys: K,
+    ) -> Result<Option<V>, ChainError>
     where
         K: IntoEncodableValues + IntoDecodableValues,
         V: DecodeAsType,
@@ -113,9 +127,17 @@ impl<'a> Values<'a> {
         if entry.value_type(self.client.metadata_ref()).is_none() {
             return Ok(None);
         }
-        let entry = self.client.storage().entry(entry.address()).map_err(|error| read_error(self.what, &error))?;
-        let stored = limited(self.what, entry.try_fetch(keys)).await?.or_else(|| entry.default_value());
-        stored.map(|value| value.decode()).transpose().map_err(|error| read_error(self.what, &error))
+        let entry = self
+            .client
+            .storage()
+            .entry(entry.address())
+            .map_err(|error| read_error(self.what, &error))?;
+        let stored =
+            limited(self.what, entry.try_fetch(keys)).await?.or_else(|| entry.default_value());
+        stored
+            .map(|value| value.decode())
+            .transpose()
+            .map_err(|error| read_error(self.what, &error))
     }
 
     /// A value that the chain must have.
@@ -125,7 +147,10 @@ impl<'a> Values<'a> {
         V: DecodeAsType,
     {
         let (pallet, name) = (entry.pallet, entry.name);
-        let missing = || ChainError::Read { what: self.what, reason: format!("no {pallet}.{name} on this chain") };
+        let missing = || ChainError::Read {
+            what: self.what,
+            reason: format!("no {pallet}.{name} on this chain"),
+        };
         self.get(entry, keys).await?.ok_or_else(missing)
     }
 }
@@ -164,7 +189,9 @@ pub(super) async fn read(
     let period = period.unwrap_or(1);
     let mode = match (commit_reveal, version) {
         (false, _) => WeightMode::Plain,
-        (true, Some(version)) if version >= FIRST_TIMELOCKED => WeightMode::Timelocked { version, period },
+        (true, Some(version)) if version >= FIRST_TIMELOCKED => {
+            WeightMode::Timelocked { version, period }
+        }
         (true, _) => WeightMode::CommitReveal { period },
     };
     let epoch = match (index, last_block) {
@@ -195,7 +222,10 @@ mod tests {
     fn the_formula_of_older_releases_gives_the_same_boundaries() {
         // netuid 99, tempo 360: due at blocks b with (b + 100) % 361 == 360: 260, 621, 982.
         let before = SubnetEpoch::by_formula(620, Netuid(99), 360);
-        assert_eq!((before.last_block, before.first_block_in(1), before.first_block_in(2)), (260, 621, 982));
+        assert_eq!(
+            (before.last_block, before.first_block_in(1), before.first_block_in(2)),
+            (260, 621, 982)
+        );
         let at = SubnetEpoch::by_formula(621, Netuid(99), 360);
         assert_eq!((at.last_block, at.first_block_in(1), at.index), (621, 982, before.index + 1));
     }

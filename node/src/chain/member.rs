@@ -17,7 +17,8 @@ pub(super) const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How long a node that lied is left out: its operator may repair it, and a restart asks anew.
 const BANNED_FOR: Duration = Duration::from_secs(3600);
 /// Makes a connection.
-pub(super) type Connector = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
+pub(super) type Connector =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
 
 /// One of the nodes.
 pub(super) struct Member {
@@ -59,7 +60,9 @@ impl Member {
         let owned = url.to_owned();
         let connect: Connector = Box::new(move || {
             let url = owned.clone();
-            Box::pin(async move { Ok(Arc::new(Endpoint::connect(&url, netuid).await?) as Arc<dyn Chain>) })
+            Box::pin(async move {
+                Ok(Arc::new(Endpoint::connect(&url, netuid).await?) as Arc<dyn Chain>)
+            })
         });
         Self { name: crate::config::without_keys(url), connect, state: Mutex::default() }
     }
@@ -88,14 +91,22 @@ impl Member {
         state.last_error = reason;
     }
 
-    /// Connects where there is no connection; a node of another chain is an error. Whoever asked counts the failure.
-    pub(super) async fn open(&self, expected: Option<Digest>) -> Result<Arc<dyn Chain>, ChainError> {
+    /// Connects where there is no connection; a node of another chain is an error. Whoever asked
+    /// counts the failure.
+    pub(super) async fn open(
+        &self,
+        expected: Option<Digest>,
+    ) -> Result<Arc<dyn Chain>, ChainError> {
         if let Some(chain) = self.chain() {
             return Ok(chain);
         }
         let chain = (self.connect)().await?;
         if let Some(expected) = expected.filter(|expected| *expected != chain.genesis()) {
-            return Err(ChainError::OtherChain { url: self.name.clone(), found: chain.genesis(), expected });
+            return Err(ChainError::OtherChain {
+                url: self.name.clone(),
+                found: chain.genesis(),
+                expected,
+            });
         }
         self.state().chain = Some(Arc::clone(&chain));
         Ok(chain)
@@ -107,7 +118,8 @@ impl Member {
         state.last_error.clear();
     }
 
-    /// The connection is given up: an old one can be open and dead. What it said last says nothing about the head any more.
+    /// The connection is given up: an old one can be open and dead. What it said last says nothing
+    /// about the head any more.
     pub(super) fn lost(&self, error: &ChainError) {
         {
             let mut state = self.state();
@@ -120,7 +132,10 @@ impl Member {
         let mut state = self.state();
         state.last_error = error.to_string();
         // That the state is gone, the block to come or the subnet unknown is an answer.
-        if matches!(error, ChainError::Pruned { .. } | ChainError::NotReached { .. } | ChainError::NoSubnet { .. }) {
+        if matches!(
+            error,
+            ChainError::Pruned { .. } | ChainError::NotReached { .. } | ChainError::NoSubnet { .. }
+        ) {
             return;
         }
         let rest = FIRST_REST.saturating_mul(1 << state.failures.min(6)).min(LONGEST_REST);

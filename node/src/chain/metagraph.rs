@@ -16,15 +16,17 @@ use subxt::utils::H256;
 use super::error::{causes, limited};
 use super::{ChainError, Commitment, Head, decode_registration, entries};
 
-/// Fields of the selective metagraph that are asked for, by the indices of `SelectiveMetagraphIndex`: owner hotkey, block,
-/// serving rate limit, hotkeys, axons, validator permits, last updates, registration blocks, total stakes, commitments.
+/// Fields of the selective metagraph that are asked for, by the indices of
+/// `SelectiveMetagraphIndex`: owner hotkey, block, serving rate limit, hotkeys, axons, validator
+/// permits, last updates, registration blocks, total stakes, commitments.
 pub(super) const FIELDS: [u16; 10] = [5, 7, 45, 52, 55, 57, 59, 66, 69, 73];
 /// Keys in one page, the most that a node gives at once.
 const PAGE: u32 = 1000;
-/// Most pages of accounts whose commitments were revealed. They stay when their hotkey leaves; nineteen full subnets of
-/// hotkeys are more than one is expected to see.
+/// Most pages of accounts whose commitments were revealed. They stay when their hotkey leaves;
+/// nineteen full subnets of hotkeys are more than one is expected to see.
 const MAX_PAGES: usize = 5;
-/// Revealed commitments that are asked for in one request: ten of a kilobyte each, in hex, stay below the largest answer.
+/// Revealed commitments that are asked for in one request: ten of a kilobyte each, in hex, stay
+/// below the largest answer.
 const VALUES_AT_ONCE: usize = 256;
 
 /// Where a neuron says that it can be reached.
@@ -131,9 +133,10 @@ type AtBlock = OnlineClientAtBlock<SubstrateConfig>;
 /// Calls that subxt has no name for.
 type Rpc = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Reads the subnet at a block. What does not need another's answer is asked at once, so that it takes one round trip
-/// where no commitment was revealed by timelock, and two where one was. `known` is the chain at some other block: how
-/// storage is keyed is taken from it, and asked again where the release turns out to be another one.
+/// Reads the subnet at a block. What does not need another's answer is asked at once, so that it
+/// takes one round trip where no commitment was revealed by timelock, and two where one was.
+/// `known` is the chain at some other block: how storage is keyed is taken from it, and asked again
+/// where the release turns out to be another one.
 pub(super) async fn read(
     api: &OnlineClient<SubstrateConfig>,
     rpc: &Rpc,
@@ -165,12 +168,19 @@ pub(super) fn arguments(netuid: Netuid) -> Vec<u8> {
 }
 
 /// Decodes the runtime's answer by the metadata of the block it was asked at.
-pub(super) fn decode(metadata: &Metadata, answer: &[u8], netuid: Netuid, at: Head) -> Result<Metagraph, ChainError> {
+pub(super) fn decode(
+    metadata: &Metadata,
+    answer: &[u8],
+    netuid: Netuid,
+    at: Head,
+) -> Result<Metagraph, ChainError> {
     let failed = |reason: String| ChainError::Read { what: WHAT, reason };
     let method = metadata.runtime_api_trait_by_name(API).and_then(|api| api.method_by_name(METHOD));
-    let method = method.ok_or_else(|| failed(format!("no runtime API {API}.{METHOD} on this chain")))?;
-    let raw = Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
-        .map_err(|error| failed(causes(&error)))?;
+    let method =
+        method.ok_or_else(|| failed(format!("no runtime API {API}.{METHOD} on this chain")))?;
+    let raw =
+        Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
+            .map_err(|error| failed(causes(&error)))?;
     let read = raw.ok_or(ChainError::NoSubnet { netuid })?.read(at);
     read.ok_or_else(|| {
         failed("a field that was asked for is missing, lists differ in length, or it is of another block".to_owned())
@@ -180,7 +190,8 @@ pub(super) fn decode(metadata: &Metadata, answer: &[u8], netuid: Netuid, at: Hea
 impl RawMetagraph {
     fn read(self, at: Head) -> Option<Metagraph> {
         let hotkeys = self.hotkeys?;
-        let (permits, updates, registered) = (self.validator_permit?, self.last_update?, self.block_at_registration?);
+        let (permits, updates, registered) =
+            (self.validator_permit?, self.last_update?, self.block_at_registration?);
         let (axons, stakes) = (self.axons?, self.total_stake?);
         let lengths = [permits.len(), updates.len(), registered.len(), axons.len(), stakes.len()];
         if lengths.iter().any(|length| *length != hotkeys.len()) {
@@ -232,14 +243,23 @@ fn unreadable(reason: impl Into<String>) -> ChainError {
 }
 
 /// The keys of a subnet's timelocked commitments that were revealed.
-async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) -> Result<Vec<Vec<u8>>, ChainError> {
+async fn revealed_keys(
+    rpc: &Rpc,
+    client: &AtBlock,
+    netuid: Netuid,
+    hash: H256,
+) -> Result<Vec<Vec<u8>>, ChainError> {
     let entry = client.storage().entry(entries::REVEALED_COMMITMENTS.address());
     let entry = entry.map_err(|error| unreadable(causes(&error)))?;
     let prefix = entry.iter_key((netuid.0,)).map_err(|error| unreadable(causes(&error)))?;
     let mut keys: Vec<Vec<u8>> = Vec::new();
     for _ in 0..MAX_PAGES {
         let after = keys.last().cloned();
-        let page = limited(REVEALED, rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash))).await?;
+        let page = limited(
+            REVEALED,
+            rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash)),
+        )
+        .await?;
         if !is_as_asked(&prefix, after.as_ref(), &page) {
             return Err(unreadable("the node lists keys that were not asked for, or more of them"));
         }
@@ -252,16 +272,16 @@ async fn revealed_keys(rpc: &Rpc, client: &AtBlock, netuid: Netuid, hash: H256) 
     Err(unreadable(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
 }
 
-/// Whether a node answered with what was asked for: keys under `prefix`, after the last one of the page before, in order and
-/// not too many. Others would be read as another subnet's, or twice.
+/// Whether a node answered with what was asked for: keys under `prefix`, after the last one of the
+/// page before, in order and not too many. Others would be read as another subnet's, or twice.
 fn is_as_asked(prefix: &[u8], after: Option<&Vec<u8>>, page: &[Vec<u8>]) -> bool {
     page.len() <= PAGE as usize
         && page.iter().all(|key| key.starts_with(prefix))
         && after.into_iter().chain(page).is_sorted_by(|one, next| one < next)
 }
 
-/// Commitments that were timelocked and are now revealed, of whoever they are. A hotkey's newest one counts, its number is
-/// that of all.
+/// Commitments that were timelocked and are now revealed, of whoever they are. A hotkey's newest
+/// one counts, its number is that of all.
 async fn revealed_commitments(
     rpc: &Rpc,
     client: &AtBlock,
@@ -274,12 +294,17 @@ async fn revealed_commitments(
     });
     let answers = futures::future::try_join_all(asked).await?;
     let changes = answers.into_iter().flatten().flat_map(|answer| answer.changes);
-    let mut values: HashMap<Vec<u8>, Vec<u8>> = changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect();
+    let mut values: HashMap<Vec<u8>, Vec<u8>> =
+        changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect();
     let read = |key: &Vec<u8>| {
-        let account = key.last_chunk().copied().ok_or_else(|| unreadable("a key without account"))?;
+        let account =
+            key.last_chunk().copied().ok_or_else(|| unreadable("a key without account"))?;
         let value = values.remove(key).ok_or_else(|| unreadable("a value is missing"))?;
-        let reveals = entries::REVEALED_COMMITMENTS.decode(client.metadata_ref(), &value).map_err(unreadable)?;
-        Ok(Commitment::newest_of(&reveals).map(|commitment| (Hotkey::from_bytes(account), commitment)))
+        let reveals = entries::REVEALED_COMMITMENTS
+            .decode(client.metadata_ref(), &value)
+            .map_err(unreadable)?;
+        Ok(Commitment::newest_of(&reveals)
+            .map(|commitment| (Hotkey::from_bytes(account), commitment)))
     };
     keys.iter().map(read).filter_map(Result::transpose).collect()
 }
@@ -303,7 +328,9 @@ mod tests {
         ] {
             assert_eq!(is_as_asked(b"p", after.as_ref(), &page), is_right, "{after:?} {page:?}");
         }
-        let page = |keys: u32| (0..keys).map(|n| [b"p".as_slice(), &n.to_be_bytes()].concat()).collect::<Vec<_>>();
+        let page = |keys: u32| {
+            (0..keys).map(|n| [b"p".as_slice(), &n.to_be_bytes()].concat()).collect::<Vec<_>>()
+        };
         assert!(is_as_asked(b"p", None, &page(PAGE)) && !is_as_asked(b"p", None, &page(PAGE + 1)));
     }
 }

@@ -1,4 +1,5 @@
-//! The chain: final blocks, the subnet at a block, what it demands of weights, and the few transactions a validator makes.
+//! The chain: final blocks, the subnet at a block, what it demands of weights, and the few
+//! transactions a validator makes.
 //!
 //! | file | subject |
 //! |---|---|
@@ -12,9 +13,9 @@
 //! | `error.rs`, `rejection.rs` | what can go wrong, and what helps |
 //! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs` | what is read |
 //!
-//! Everything is keyed by name and decoded by the metadata of the block it is read at, so an upgrade that renumbers pallets
-//! or errors changes nothing here. Consensus reads take a block hash; nothing that validators must agree on is read at
-//! "now".
+//! Everything is keyed by name and decoded by the metadata of the block it is read at, so an
+//! upgrade that renumbers pallets or errors changes nothing here. Consensus reads take a block
+//! hash; nothing that validators must agree on is read at "now".
 
 mod call;
 mod client;

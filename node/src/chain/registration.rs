@@ -23,7 +23,10 @@ pub(super) struct RawBalance {
 }
 
 /// What a registration on the subnet burns, in rao.
-pub(super) async fn burn(client: &OnlineClientAtBlock<SubstrateConfig>, netuid: Netuid) -> Result<u64, ChainError> {
+pub(super) async fn burn(
+    client: &OnlineClientAtBlock<SubstrateConfig>,
+    netuid: Netuid,
+) -> Result<u64, ChainError> {
     Values::new(client, "the cost of a registration").need(entries::BURN, (netuid.0,)).await
 }
 
@@ -33,6 +36,7 @@ pub(super) async fn free_balance(
     account: &Hotkey,
 ) -> Result<u64, ChainError> {
     let account = AccountId32(*account.as_bytes());
-    let found = Values::new(client, "an account's balance").get(entries::ACCOUNT, (account,)).await?;
+    let found =
+        Values::new(client, "an account's balance").get(entries::ACCOUNT, (account,)).await?;
     Ok(found.map_or(0, |account| account.data.free))
 }

@@ -1,8 +1,8 @@
 //! The chain's refusals of transactions, and what helps against each.
 //!
-//! They are told apart by the pallet's names for errors, by the pool's error codes and by the runtime's custom codes. Indices
-//! of errors move between releases of the chain and are not used. Source: the pallets `SubtensorModule` and `Commitments` and
-//! Substrate's `author_*` error codes.
+//! They are told apart by the pallet's names for errors, by the pool's error codes and by the
+//! runtime's custom codes. Indices of errors move between releases of the chain and are not used.
+//! Source: the pallets `SubtensorModule` and `Commitments` and Substrate's `author_*` error codes.
 
 /// What helps against a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +121,20 @@ impl std::fmt::Display for Rejection {
             Self::VersionTooOld => f.write_str("the subnet asks for a newer weights version"),
             Self::CommitRevealRequired => f.write_str("the subnet has commit-reveal switched on"),
             Self::CommitRevealOff => f.write_str("the subnet has commit-reveal switched off"),
-            Self::OtherCommitVersion => f.write_str("the chain takes another version of timelocked commits"),
+            Self::OtherCommitVersion => {
+                f.write_str("the chain takes another version of timelocked commits")
+            }
             Self::TooManyCommits => f.write_str("ten commits wait for their reveal already"),
-            Self::InvalidRevealRound => f.write_str("the reveal round is not one that the chain takes"),
+            Self::InvalidRevealRound => {
+                f.write_str("the reveal round is not one that the chain takes")
+            }
             Self::CommitNotFound => f.write_str("there is no commit for what was revealed"),
             Self::RevealTooEarly => f.write_str("it is not the reveal's epoch"),
             Self::RevealExpired => f.write_str("the reveal's epoch is over"),
             Self::SpaceUsedUp => f.write_str("the space for commitments of this epoch is used up"),
-            Self::ServedTooFast => f.write_str("an address was announced too recently (rate limit)"),
+            Self::ServedTooFast => {
+                f.write_str("an address was announced too recently (rate limit)")
+            }
             Self::BadAddress => f.write_str("the chain does not take this address"),
             Self::ColdkeySwap => f.write_str("the coldkey is being swapped"),
             Self::BadWeights(name) => write!(f, "the subnet does not take these weights ({name})"),
@@ -146,9 +152,11 @@ impl Rejection {
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
-            Self::NonceTaken | Self::Outdated | Self::NodeBusy | Self::CommitRevealRequired | Self::CommitRevealOff => {
-                Remedy::Again
-            }
+            Self::NonceTaken
+            | Self::Outdated
+            | Self::NodeBusy
+            | Self::CommitRevealRequired
+            | Self::CommitRevealOff => Remedy::Again,
             Self::RateLimited
             | Self::TooManyCommits
             | Self::InvalidRevealRound
@@ -170,8 +178,8 @@ impl Rejection {
         }
     }
 
-    /// Whether the node may have the very transaction that it refused: a connection that broke is opened again beneath us,
-    /// and what was asked on it is asked again.
+    /// Whether the node may have the very transaction that it refused: a connection that broke is
+    /// opened again beneath us, and what was asked on it is asked again.
     #[must_use]
     pub(super) const fn may_be_our_own(&self) -> bool {
         matches!(self, Self::NonceTaken | Self::NodeBusy)
@@ -183,11 +191,15 @@ impl Rejection {
         match self {
             Self::StakeTooLow => "stake more to the hotkey (`btcli stake add`)",
             Self::NotRegistered => "register the hotkey (`leoma register`)",
-            Self::NoPermit => "the permit comes with the next epoch to the largest stakes: stake more",
+            Self::NoPermit => {
+                "the permit comes with the next epoch to the largest stakes: stake more"
+            }
             Self::VersionTooOld | Self::OtherCommitVersion => "install the newest release",
             Self::BadAddress => "set LEOMA_MESH_EXTERNAL to an address that others reach",
             Self::ColdkeySwap => "wait until the coldkey swap is done or cancelled",
-            Self::BadWeights(_) => "the subnet's limits allow no winner-take-all vector: ask its owner",
+            Self::BadWeights(_) => {
+                "the subnet's limits allow no winner-take-all vector: ask its owner"
+            }
             Self::CannotPay => "transfer funds to the coldkey",
             Self::NonceTaken => "look for a second process with this hotkey",
             _ => "",
@@ -228,9 +240,14 @@ impl Rejection {
                 Some(code) => Self::of_custom(code),
                 None if data.contains("Inability to pay") => Self::CannotPay,
                 None if data.contains("Transaction is outdated") => Self::NonceTaken,
-                // A signature covers the release and the genesis: a bad one is the first sign of an upgrade under us.
-                None if data.contains("ancient birth block") || data.contains("bad signature") => Self::Outdated,
-                None => Self::Other(if data.is_empty() { message.to_owned() } else { data.to_owned() }),
+                // A signature covers the release and the genesis: a bad one is the first sign of an
+                // upgrade under us.
+                None if data.contains("ancient birth block") || data.contains("bad signature") => {
+                    Self::Outdated
+                }
+                None => {
+                    Self::Other(if data.is_empty() { message.to_owned() } else { data.to_owned() })
+                }
             }),
             // Unknown validity, banned for a while, cycle, unactionable, pool full.
             1011 | 1012 | 1015 | 1016 | 1018 => Some(Self::NodeBusy),
@@ -268,15 +285,27 @@ mod tests {
             (1010, "Transaction is outdated", Rejection::NonceTaken),
             (1010, "Transaction has an ancient birth block", Rejection::Outdated),
             (1010, "Transaction has a bad signature", Rejection::Outdated),
-            (1010, "Inability to pay some fees (e.g. account balance too low)", Rejection::CannotPay),
+            (
+                1010,
+                "Inability to pay some fees (e.g. account balance too low)",
+                Rejection::CannotPay,
+            ),
             (1012, "", Rejection::NodeBusy),
             (1013, "", Rejection::NonceTaken),
             (1014, "The transaction has too low priority", Rejection::NonceTaken),
             (1016, "", Rejection::NodeBusy),
         ] {
-            assert_eq!(Rejection::of_pool(code, "Invalid Transaction", data), Some(rejection), "{code} {data}");
+            assert_eq!(
+                Rejection::of_pool(code, "Invalid Transaction", data),
+                Some(rejection),
+                "{code} {data}"
+            );
         }
-        assert_eq!(Rejection::of_pool(-32000, "Client error", ""), None, "the node's own trouble is no refusal");
+        assert_eq!(
+            Rejection::of_pool(-32000, "Client error", ""),
+            None,
+            "the node's own trouble is no refusal"
+        );
     }
 
     #[test]
@@ -320,7 +349,8 @@ mod tests {
             assert_eq!(rejection.remedy(), Remedy::Operator, "{rejection}");
             assert!(!rejection.advice().is_empty(), "{rejection}");
         }
-        let text = SubmitError::Rejected { what: "set_weights", rejection: Rejection::StakeTooLow }.to_string();
+        let text = SubmitError::Rejected { what: "set_weights", rejection: Rejection::StakeTooLow }
+            .to_string();
         assert!(text.ends_with("; stake more to the hotkey (`btcli stake add`)"), "{text}");
     }
 }

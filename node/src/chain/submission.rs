@@ -1,9 +1,9 @@
 //! One transaction at a time, and none twice.
 //!
-//! A transaction whose fate is unknown (the connection broke after it was sent, the process was killed) may still be
-//! included until its era ends. Making another one meanwhile would do the work twice or fight over the nonce. So what is
-//! sent is recorded first, and nothing new is signed until the final chain shows that the old nonce was used or the era
-//! is over.
+//! A transaction whose fate is unknown (the connection broke after it was sent, the process was
+//! killed) may still be included until its era ends. Making another one meanwhile would do the work
+//! twice or fight over the nonce. So what is sent is recorded first, and nothing new is signed
+//! until the final chain shows that the old nonce was used or the era is over.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -27,13 +27,15 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Whether it is decided: included (or replaced by another of the same nonce), or too old for any block.
+    /// Whether it is decided: included (or replaced by another of the same nonce), or too old for
+    /// any block.
     pub(super) fn is_decided(&self, nonces: Nonces) -> bool {
         nonces.finalized > self.nonce || nonces.at > self.valid_until
     }
 }
 
-/// Where the transaction that is on its way is kept. What is recorded must be on disk before `record` returns.
+/// Where the transaction that is on its way is kept. What is recorded must be on disk before
+/// `record` returns.
 pub trait TransactionLog: Send + Sync + std::fmt::Debug {
     /// The one that was recorded last and not cleared.
     ///
@@ -81,15 +83,24 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub async fn set_commitment(&self, signer: &HotkeySigner, text: &str) -> Result<Digest, SubmitError> {
+    pub async fn set_commitment(
+        &self,
+        signer: &HotkeySigner,
+        text: &str,
+    ) -> Result<Digest, SubmitError> {
         self.submit(signer, &Call::SetCommitment { text: text.to_owned() }).await
     }
 
-    /// Announces the address at which peers reach the signer, and waits until it is in a final block.
+    /// Announces the address at which peers reach the signer, and waits until it is in a final
+    /// block.
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub async fn serve_axon(&self, signer: &HotkeySigner, axon: Axon) -> Result<Digest, SubmitError> {
+    pub async fn serve_axon(
+        &self,
+        signer: &HotkeySigner,
+        axon: Axon,
+    ) -> Result<Digest, SubmitError> {
         self.submit(signer, &Call::ServeAxon(axon)).await
     }
 
@@ -97,24 +108,36 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub async fn burned_register(&self, coldkey: &HotkeySigner, hotkey: &Hotkey) -> Result<Digest, SubmitError> {
+    pub async fn burned_register(
+        &self,
+        coldkey: &HotkeySigner,
+        hotkey: &Hotkey,
+    ) -> Result<Digest, SubmitError> {
         self.submit(coldkey, &Call::BurnedRegister { hotkey: *hotkey }).await
     }
 
-    /// Sends a transaction and waits until it is in a final block; its hash. One at a time, and none while an earlier one of
-    /// this key may yet be included.
+    /// Sends a transaction and waits until it is in a final block; its hash. One at a time, and
+    /// none while an earlier one of this key may yet be included.
     ///
     /// # Errors
-    /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read back.
+    /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read
+    /// back.
     pub async fn submit(&self, signer: &HotkeySigner, call: &Call) -> Result<Digest, SubmitError> {
         let _turn = self.inner.submitting.lock().await;
         let account = signer.hotkey();
         self.settle_pending(&account).await?;
-        let nonces =
-            self.ask("the account's nonce", move |chain| Box::pin(async move { chain.nonces(&account).await })).await?;
+        let nonces = self
+            .ask("the account's nonce", move |chain| {
+                Box::pin(async move { chain.nonces(&account).await })
+            })
+            .await?;
         let order = self.order();
-        let member = order.first().ok_or(ChainError::NoEndpoint { reason: "none is left".to_owned() })?;
-        let chain = member.open(Some(self.inner.network.genesis)).await.inspect_err(|error| member.failed(error))?;
+        let member =
+            order.first().ok_or(ChainError::NoEndpoint { reason: "none is left".to_owned() })?;
+        let chain = member
+            .open(Some(self.inner.network.genesis))
+            .await
+            .inspect_err(|error| member.failed(error))?;
         let signed = chain.sign(signer, call, nonces.next).await?;
         let (nonce, valid_until) = (signed.nonce, signed.valid_until);
         let pending = Pending { account, nonce, valid_until, what: signed.what.to_owned() };
@@ -142,7 +165,8 @@ impl ChainClient {
     /// Makes sure that nothing this key sent earlier is still on its way.
     ///
     /// # Errors
-    /// [`SubmitError::InFlight`] where something is, [`SubmitError::Included`] where it turns out to have been included.
+    /// [`SubmitError::InFlight`] where something is, [`SubmitError::Included`] where it turns out
+    /// to have been included.
     pub async fn settle(&self, account: &Hotkey) -> Result<(), SubmitError> {
         let _turn = self.inner.submitting.lock().await;
         self.settle_pending(account).await
@@ -150,16 +174,26 @@ impl ChainClient {
 
     async fn settle_pending(&self, account: &Hotkey) -> Result<(), SubmitError> {
         let pending = self.inner.log.pending().map_err(SubmitError::Unrecorded)?;
-        let Some(pending) = pending.filter(|pending| pending.account == *account) else { return Ok(()) };
+        let Some(pending) = pending.filter(|pending| pending.account == *account) else {
+            return Ok(());
+        };
         let account = *account;
-        let nonces =
-            self.ask("the account's nonce", move |chain| Box::pin(async move { chain.nonces(&account).await })).await?;
+        let nonces = self
+            .ask("the account's nonce", move |chain| {
+                Box::pin(async move { chain.nonces(&account).await })
+            })
+            .await?;
         if !pending.is_decided(nonces) {
             return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
         }
         self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
-        // Whoever asks for another one has read the chain before this was included, and must look again.
-        if nonces.finalized > pending.nonce { Err(SubmitError::Included { nonce: pending.nonce }) } else { Ok(()) }
+        // Whoever asks for another one has read the chain before this was included, and must look
+        // again.
+        if nonces.finalized > pending.nonce {
+            Err(SubmitError::Included { nonce: pending.nonce })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -170,7 +204,8 @@ mod tests {
     #[test]
     fn a_transaction_is_undecided_until_its_nonce_is_used_or_its_era_is_over() {
         let account = Hotkey::from_bytes([1; 32]);
-        let pending = Pending { account, nonce: 4, valid_until: BlockNumber(50), what: "set_weights".into() };
+        let pending =
+            Pending { account, nonce: 4, valid_until: BlockNumber(50), what: "set_weights".into() };
         let nonces = |at, finalized| Nonces { at: BlockNumber(at), finalized, next: 9 };
         assert!(!pending.is_decided(nonces(50, 4)));
         assert!(pending.is_decided(nonces(50, 5)));

@@ -1,4 +1,5 @@
-//! What commands that act for a key have in common: the flags that say which, and reading back what they did.
+//! What commands that act for a key have in common: the flags that say which, and reading back what
+//! they did.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use leoma_protocol::Digest;
 
 use crate::chain::{ChainClient, ChainError, Metagraph};
 
-/// Times that the chain is read for what a command did. A transaction is final when it is reported; a node behind a load
-/// balancer may lag a block or two.
+/// Times that the chain is read for what a command did. A transaction is final when it is reported;
+/// a node behind a load balancer may lag a block or two.
 const READS: u32 = 10;
 /// Time between two reads: a fraction of the live chain's block.
 const READ_PAUSE: Duration = Duration::from_secs(3);
@@ -46,7 +47,8 @@ pub(super) struct AccountFlags {
     /// The chain: finney, test, local or a WebSocket address; NETWORK where not given.
     #[arg(long)]
     network: Option<String>,
-    /// A chain node to use instead of the network's own; may be given several times, the preferred one first.
+    /// A chain node to use instead of the network's own; may be given several times, the preferred
+    /// one first.
     #[arg(long, value_name = "URL")]
     chain_endpoint: Vec<String>,
     /// The subnet; NETUID where not given.
@@ -60,20 +62,25 @@ impl AccountFlags {
     /// Settings by their names in the environment.
     pub(super) fn settings(&self) -> BTreeMap<String, String> {
         let endpoints = (!self.chain_endpoint.is_empty()).then(|| self.chain_endpoint.join(","));
-        let mut settings =
-            given([("NETWORK", &self.network), ("CHAIN_ENDPOINTS", &endpoints), ("NETUID", &self.netuid)]);
+        let mut settings = given([
+            ("NETWORK", &self.network),
+            ("CHAIN_ENDPOINTS", &endpoints),
+            ("NETUID", &self.netuid),
+        ]);
         settings.extend(self.wallet.settings());
         settings
     }
 }
 
 /// Those flags that were given, under their names in the environment.
-pub(super) fn given<const N: usize>(flags: [(&str, &Option<String>); N]) -> BTreeMap<String, String> {
+pub(super) fn given<const N: usize>(
+    flags: [(&str, &Option<String>); N],
+) -> BTreeMap<String, String> {
     flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
 }
 
-/// Reads the subnet at the newest final block until `find` finds there what a transaction did; `None` where it does not
-/// in some 30 seconds.
+/// Reads the subnet at the newest final block until `find` finds there what a transaction did;
+/// `None` where it does not in some 30 seconds.
 ///
 /// # Errors
 /// When it cannot be read in this time; the error says that the transaction is included.
@@ -82,10 +89,14 @@ pub(super) async fn read_back<T>(
     transaction: &Digest,
     find: impl Fn(&Metagraph) -> Option<T>,
 ) -> anyhow::Result<Option<T>> {
-    read_again(transaction, READ_PAUSE, async || Ok(find(&chain.metagraph(chain.head().await?).await?))).await
+    read_again(transaction, READ_PAUSE, async || {
+        Ok(find(&chain.metagraph(chain.head().await?).await?))
+    })
+    .await
 }
 
-/// Reads until something is found or the tries are used up. A node that fails once may answer the next time.
+/// Reads until something is found or the tries are used up. A node that fails once may answer the
+/// next time.
 async fn read_again<T>(
     transaction: &Digest,
     pause: Duration,
@@ -121,9 +132,14 @@ mod tests {
     #[tokio::test]
     async fn a_transaction_is_not_forgotten_when_it_cannot_be_read_back() {
         let transaction = Digest::of(b"transaction");
-        let error = read_again::<()>(&transaction, Duration::ZERO, async || Err(failed())).await.unwrap_err();
+        let error = read_again::<()>(&transaction, Duration::ZERO, async || Err(failed()))
+            .await
+            .unwrap_err();
         let text = format!("{error:#}");
-        assert!(text.contains(&transaction.to_string()) && text.contains("in a final block"), "{text}");
+        assert!(
+            text.contains(&transaction.to_string()) && text.contains("in a final block"),
+            "{text}"
+        );
         assert!(text.contains("the metagraph"), "{text}");
         // One failure is not the end.
         let tries = Cell::new(0);
@@ -136,6 +152,9 @@ mod tests {
             }
         };
         assert_eq!(read_again(&transaction, Duration::ZERO, read).await.unwrap(), Some("found"));
-        assert_eq!(read_again::<()>(&transaction, Duration::ZERO, async || Ok(None)).await.unwrap(), None);
+        assert_eq!(
+            read_again::<()>(&transaction, Duration::ZERO, async || Ok(None)).await.unwrap(),
+            None
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! `leoma audit`: recompute an epoch's winner from public files, with no chain and no mesh. One task's clip is checked in
-//! `audit_task.rs`.
+//! `leoma audit`: recompute an epoch's winner from public files, with no chain and no mesh. One
+//! task's clip is checked in `audit_task.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use leoma_protocol::messages::{Allowlists, Attestation, Context, EvidenceKey, SignatureCheck};
 use leoma_protocol::verdict::{self, Expected};
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Netuid, Network, TaskId, Uid};
+use leoma_protocol::{
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Netuid, Network, TaskId, Uid,
+};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Attested, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts, consensus,
+    Allowlist, AllowlistHistory, Attested, Certificates, ConsensusInput, EpochSnapshot, Miner,
+    TaskVerdicts, consensus,
 };
 use leoma_storage::{Bucket, BucketConfig, Key, Secret, TaskKey};
 use serde::Deserialize;
@@ -29,10 +32,12 @@ pub(super) struct AuditArgs {
     /// The epoch's boundary; where not given, the snapshot's.
     #[arg(long, value_name = "BLOCK", required_unless_present_any = ["snapshot", "task"])]
     epoch_block: Option<BlockNumber>,
-    /// The miners at that block, as JSON [{hotkey, uid, commit_block}]; where not given, the snapshot's.
+    /// The miners at that block, as JSON [{hotkey, uid, commit_block}]; where not given, the
+    /// snapshot's.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["snapshot", "task"])]
     miners: Option<PathBuf>,
-    /// Buckets to read: file:///folder/bucket, or http(s)://endpoint/bucket, with HOTKEY= before it to say whose it is.
+    /// Buckets to read: file:///folder/bucket, or http(s)://endpoint/bucket, with HOTKEY= before it
+    /// to say whose it is.
     ///
     /// Keys for a bucket that is not public are read from AUDIT_ACCESS_KEY and AUDIT_SECRET_KEY.
     #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot", required_unless_present_any = ["snapshot", "task"])]
@@ -53,8 +58,8 @@ pub(super) struct AuditArgs {
         default_value = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03"
     )]
     genesis: Digest,
-    /// What validators attested to, as `leoma mesh certificates` writes it, or as JSON [{task_id, producer, digest,
-    /// attesters, signatures}]; without signatures it is taken on trust.
+    /// What validators attested to, as `leoma mesh certificates` writes it, or as JSON [{task_id,
+    /// producer, digest, attesters, signatures}]; without signatures it is taken on trust.
     #[arg(long, value_name = "FILE")]
     certificates: Option<PathBuf>,
     /// The slot that gets the weight when no miner is eligible.
@@ -87,9 +92,15 @@ impl FromStr for BucketArg {
             }
             _ => (None, text),
         };
-        let (endpoint, bucket) = address.trim_end_matches('/').rsplit_once('/').ok_or("not an address")?;
-        if !["http://", "https://", "file://"].iter().any(|scheme| endpoint.starts_with(scheme)) || bucket.is_empty() {
-            return Err("must be file:///folder/bucket, http://endpoint/bucket or https://endpoint/bucket".to_owned());
+        let (endpoint, bucket) =
+            address.trim_end_matches('/').rsplit_once('/').ok_or("not an address")?;
+        if !["http://", "https://", "file://"].iter().any(|scheme| endpoint.starts_with(scheme))
+            || bucket.is_empty()
+        {
+            return Err(
+                "must be file:///folder/bucket, http://endpoint/bucket or https://endpoint/bucket"
+                    .to_owned(),
+            );
         }
         Ok(Self { owner, endpoint: endpoint.to_owned(), bucket: bucket.to_owned() })
     }
@@ -168,7 +179,8 @@ impl AuditArgs {
         if let Some(task_id) = self.clip.task {
             let allowlist = self.allowlist.as_deref().map(read_allowlist).transpose()?;
             let network = Network { genesis: self.genesis, netuid: self.netuid };
-            let given = Given { config_file, buckets: self.buckets, allowlist, network, json: self.json };
+            let given =
+                Given { config_file, buckets: self.buckets, allowlist, network, json: self.json };
             return self.clip.run(task_id, given).await;
         }
         let params = ConsensusParams { accept_v1: self.allow_v1, ..ConsensusParams::default() };
@@ -178,18 +190,25 @@ impl AuditArgs {
         let network = Network { genesis: self.genesis, netuid: self.netuid };
         let mut files = Vec::new();
         for candidate in candidates {
-            let expected = Expected { id: candidate.id, network, params: rules, accept_v1: self.allow_v1 };
+            let expected =
+                Expected { id: candidate.id, network, params: rules, accept_v1: self.allow_v1 };
             match verdict::verify(&candidate.bytes, &expected) {
                 Ok(verified) => files.push(Arc::new(TaskVerdicts::from(&verified))),
-                Err(reason) => refused.push(Refused { name: candidate.name, reason: reason.to_string() }),
+                Err(reason) => {
+                    refused.push(Refused { name: candidate.name, reason: reason.to_string() })
+                }
             }
         }
-        let agreement: Option<AgreementFile> = self.certificates.as_deref().map(read_json).transpose()?;
-        let believed = agreement.map(|given| believe(given, network, &history, snapshot.block, &mut refused));
+        let agreement: Option<AgreementFile> =
+            self.certificates.as_deref().map(read_json).transpose()?;
+        let believed =
+            agreement.map(|given| believe(given, network, &history, snapshot.block, &mut refused));
         let Believed { attested, evidence, on_trust } = believed.unwrap_or_default();
         let certificates = Certificates::count(&history, attested.iter().copied());
-        // Who attests twice loses its votes, which the count above sees to; only a producer loses its files.
-        let guilty: Vec<FileId> = evidence.iter().filter(|key| key.as_producer).map(|key| key.file).collect();
+        // Who attests twice loses its votes, which the count above sees to; only a producer loses
+        // its files.
+        let guilty: Vec<FileId> =
+            evidence.iter().filter(|key| key.as_producer).map(|key| key.file).collect();
         let outcome = consensus(&ConsensusInput {
             params: &params,
             history: &history,
@@ -203,7 +222,10 @@ impl AuditArgs {
         if outcome.winner.is_none() {
             report["winner_uid"] = json!(self.burn_uid);
         }
-        report["refused"] = refused.iter().map(|file| json!({ "file": file.name, "reason": file.reason })).collect();
+        report["refused"] = refused
+            .iter()
+            .map(|file| json!({ "file": file.name, "reason": file.reason }))
+            .collect();
         report["tasks"] = task_rows(&outcome.window, &files, &attested, &certificates);
         report["attestations_on_trust"] = json!(on_trust);
         report["evidence"] = json!(evidence);
@@ -219,10 +241,13 @@ impl AuditArgs {
         let mut snapshot: Option<Snapshot> = self.snapshot.as_deref().map(read_json).transpose()?;
         let allowlist = match (&self.allowlist, &snapshot) {
             (Some(path), _) => read_allowlist(path)?,
-            (None, Some(snapshot)) => Allowlist::new(snapshot.interval, snapshot.validators.iter().copied())?,
+            (None, Some(snapshot)) => {
+                Allowlist::new(snapshot.interval, snapshot.validators.iter().copied())?
+            }
             (None, None) => bail!("--allowlist is missing"),
         };
-        let epoch_block = self.epoch_block.or(snapshot.as_ref().map(|snapshot| snapshot.epoch_block));
+        let epoch_block =
+            self.epoch_block.or(snapshot.as_ref().map(|snapshot| snapshot.epoch_block));
         let epoch_block = epoch_block.context("--epoch-block is missing")?;
         let miners: Vec<MinerRow> = match (&self.miners, &mut snapshot) {
             (Some(path), _) => read_json(path)?,
@@ -238,7 +263,12 @@ impl AuditArgs {
             Some(snapshot) => files_of(snapshot.files),
             None => self.read_buckets(&history, params, epoch_block).await?,
         };
-        Ok(Inputs { history, snapshot: EpochSnapshot { block: epoch_block, miners }, candidates, refused })
+        Ok(Inputs {
+            history,
+            snapshot: EpochSnapshot { block: epoch_block, miners },
+            candidates,
+            refused,
+        })
     }
 
     async fn read_buckets(
@@ -255,11 +285,21 @@ impl AuditArgs {
             let opened = bucket.open()?;
             for task_id in (oldest..=newest).map(TaskId) {
                 let Some(schedule) = history.schedule_of(task_id, params) else { continue };
-                for producer in
-                    schedule.producers(task_id).filter(|hotkey| bucket.owner.is_none_or(|owner| owner == *hotkey))
+                for producer in schedule
+                    .producers(task_id)
+                    .filter(|hotkey| bucket.owner.is_none_or(|owner| owner == *hotkey))
                 {
-                    let name = format!("{}/{}", bucket.bucket, Key::from(TaskKey::verdict(task_id, producer)));
-                    match opened.get(&TaskKey::verdict(task_id, producer).into(), verdict::MAX_FILE_BYTES as u64).await
+                    let name = format!(
+                        "{}/{}",
+                        bucket.bucket,
+                        Key::from(TaskKey::verdict(task_id, producer))
+                    );
+                    match opened
+                        .get(
+                            &TaskKey::verdict(task_id, producer).into(),
+                            verdict::MAX_FILE_BYTES as u64,
+                        )
+                        .await
                     {
                         Ok(None) => {}
                         Ok(Some(bytes)) => {
@@ -296,12 +336,18 @@ fn place_of(name: &str) -> Result<FileId, &'static str> {
         return Err("not named {bucket}/{task}/evaluation_results/{validator}.json");
     };
     let producer: Hotkey = bucket.parse().map_err(|_| "its bucket is not named by a hotkey")?;
-    let validator: Hotkey =
-        file.strip_suffix(".json").and_then(|name| name.parse().ok()).ok_or("its name is not a hotkey and .json")?;
+    let validator: Hotkey = file
+        .strip_suffix(".json")
+        .and_then(|name| name.parse().ok())
+        .ok_or("its name is not a hotkey and .json")?;
     if validator != producer {
         return Err("lies in another validator's bucket");
     }
-    let task_id = task.parse::<TaskId>().ok().filter(|id| id.to_string() == task).ok_or("its task is not a number")?;
+    let task_id = task
+        .parse::<TaskId>()
+        .ok()
+        .filter(|id| id.to_string() == task)
+        .ok_or("its task is not a number")?;
     Ok(FileId { task_id, producer })
 }
 
@@ -318,10 +364,12 @@ fn read_allowlist(path: &Path) -> anyhow::Result<Allowlist> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    serde_json::from_slice(&read(path)?).with_context(|| format!("{} has not the expected form", path.display()))
+    serde_json::from_slice(&read(path)?)
+        .with_context(|| format!("{} has not the expected form", path.display()))
 }
 
-/// Sorts out which attestations and which evidence are to be believed; the rest joins `refused`, with the reason.
+/// Sorts out which attestations and which evidence are to be believed; the rest joins `refused`,
+/// with the reason.
 fn believe(
     given: AgreementFile,
     network: Network,
@@ -339,7 +387,13 @@ fn believe(
     }
     let signatures = SignatureCheck::default();
     let tasks = TaskId(0)..=TaskId(u64::MAX);
-    let context = Context { network, allowlists: &allowlists, head: epoch_block, tasks, signatures: &signatures };
+    let context = Context {
+        network,
+        allowlists: &allowlists,
+        head: epoch_block,
+        tasks,
+        signatures: &signatures,
+    };
     let mut believed = Believed::default();
     for row in rows {
         let name = format!("attestations to task {} of {}", row.task_id, row.producer);
@@ -358,13 +412,18 @@ fn believe(
             refused.push(Refused { name, reason });
             continue;
         };
-        for Attestation { file, digest, attester, .. } in statements.iter().filter(|one| match one.verify(&context) {
-            Ok(()) => true,
-            Err(reason) => {
-                refused.push(Refused { name: name.clone(), reason: format!("by {}: {reason}", one.attester) });
-                false
-            }
-        }) {
+        for Attestation { file, digest, attester, .. } in
+            statements.iter().filter(|one| match one.verify(&context) {
+                Ok(()) => true,
+                Err(reason) => {
+                    refused.push(Refused {
+                        name: name.clone(),
+                        reason: format!("by {}: {reason}", one.attester),
+                    });
+                    false
+                }
+            })
+        {
             believed.attested.push(Attested { file: *file, digest: *digest, attester: *attester });
         }
     }
@@ -373,7 +432,8 @@ fn believe(
         match evidence.verify(&context) {
             Ok(()) => believed.evidence.push(key),
             Err(reason) => {
-                let name = format!("evidence against {} for task {}", key.accused, key.file.task_id);
+                let name =
+                    format!("evidence against {} for task {}", key.accused, key.file.task_id);
                 refused.push(Refused { name, reason: reason.to_string() });
             }
         }
@@ -381,7 +441,8 @@ fn believe(
     believed
 }
 
-/// For each task of the window: whose file counts, its digest, who attested, and whether it is certified.
+/// For each task of the window: whose file counts, its digest, who attested, and whether it is
+/// certified.
 fn task_rows(
     window: &[FileId],
     files: &[Arc<TaskVerdicts>],
@@ -389,8 +450,11 @@ fn task_rows(
     certificates: &Certificates,
 ) -> Value {
     let row = |id: &FileId| {
-        let digest = certificates.get(id).or_else(|| files.iter().find(|file| file.id == *id).map(|file| file.digest));
-        let of_this = attested.iter().filter(|seen| seen.file == *id && Some(seen.digest) == digest);
+        let digest = certificates
+            .get(id)
+            .or_else(|| files.iter().find(|file| file.id == *id).map(|file| file.digest));
+        let of_this =
+            attested.iter().filter(|seen| seen.file == *id && Some(seen.digest) == digest);
         let attesters: Vec<Hotkey> = of_this.map(|seen| seen.attester).collect();
         json!({
             "task_id": id.task_id, "producer": id.producer, "digest": digest, "attesters": attesters,
@@ -403,7 +467,9 @@ fn task_rows(
 fn print_report(report: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match &report["winner_hotkey"] {
-        Value::Null => println!("no miner is eligible: weight is burned on uid {}", report["winner_uid"]),
+        Value::Null => {
+            println!("no miner is eligible: weight is burned on uid {}", report["winner_uid"])
+        }
         winner => println!("winner {} (uid {})", text(winner), report["winner_uid"]),
     }
     let empty = Vec::new();
@@ -429,7 +495,8 @@ fn print_report(report: &Value) {
         println!("    -  {}  {}", text(&row["miner_hotkey"]), text(&row["reason"]));
     }
     for row in list("tasks") {
-        let certified = if row["certified"] == Value::Bool(true) { "certified" } else { "not certified" };
+        let certified =
+            if row["certified"] == Value::Bool(true) { "certified" } else { "not certified" };
         println!(
             "task {}: {} {} ({} attesters, {certified})",
             row["task_id"],
@@ -439,13 +506,21 @@ fn print_report(report: &Value) {
         );
     }
     for row in list("left_out") {
-        println!("left out: task {} of {}: {}", row["task_id"], text(&row["producer"]), text(&row["reason"]));
+        println!(
+            "left out: task {} of {}: {}",
+            row["task_id"],
+            text(&row["producer"]),
+            text(&row["reason"])
+        );
     }
     for row in list("evidence") {
         println!("signed twice: {} for task {}", text(&row["accused"]), row["file"]["task_id"]);
     }
     if report["attestations_on_trust"] != json!(0) {
-        println!("warning: {} attestations carry no signature and are taken on trust", report["attestations_on_trust"]);
+        println!(
+            "warning: {} attestations carry no signature and are taken on trust",
+            report["attestations_on_trust"]
+        );
     }
     for row in list("refused") {
         println!("refused: {}: {}", text(&row["file"]), text(&row["reason"]));

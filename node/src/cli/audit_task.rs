@@ -19,12 +19,13 @@ use crate::subnet::{allowlist_of, committed_allowlist};
 
 #[derive(Debug, Args)]
 pub(super) struct TaskAuditArgs {
-    /// Check one task's source clip instead: make the choice again from the block's hash and the source bucket, cut the clip
-    /// again, and say of each step whether it holds.
+    /// Check one task's source clip instead: make the choice again from the block's hash and the
+    /// source bucket, cut the clip again, and say of each step whether it holds.
     ///
-    /// Reads the task from --buckets (one bucket) or from our own, the videos from --source or R2_SOURCE_BUCKET, allowlist and
-    /// block hash from the chain. With --allowlist and --seed-hash no chain is asked. What is gone, or was seen by another
-    /// ffmpeg, cannot be checked and says nothing against the sampler; the exit code is 1 when a step does not hold.
+    /// Reads the task from --buckets (one bucket) or from our own, the videos from --source or
+    /// R2_SOURCE_BUCKET, allowlist and block hash from the chain. With --allowlist and --seed-hash
+    /// no chain is asked. What is gone, or was seen by another ffmpeg, cannot be checked and says
+    /// nothing against the sampler; the exit code is 1 when a step does not hold.
     #[arg(long, value_name = "N", conflicts_with_all = ["snapshot", "epoch_block", "miners", "certificates"])]
     pub(super) task: Option<TaskId>,
     /// With --task: the source bucket, as for --buckets.
@@ -54,8 +55,12 @@ impl TaskAuditArgs {
         let source = SourceBucket::new(source);
         let bucket = bucket_of(&given.buckets, &config)?;
         let chain = match (&given.allowlist, self.seed_hash) {
-            (Some(_), Some(_)) => Err("no chain is asked with --allowlist and --seed-hash".to_owned()),
-            _ => ChainClient::of(&config).await.map_err(|error| format!("the chain cannot be asked: {error}")),
+            (Some(_), Some(_)) => {
+                Err("no chain is asked with --allowlist and --seed-hash".to_owned())
+            }
+            _ => ChainClient::of(&config)
+                .await
+                .map_err(|error| format!("the chain cannot be asked: {error}")),
         };
         let network = chain.as_ref().map_or(given.network, ChainClient::network);
         let start_block = start_block(task_id, given.allowlist, chain.as_ref(), &source).await;
@@ -66,7 +71,9 @@ impl TaskAuditArgs {
                 Err(error) => Known::Unknown(format!("{error}; give it with --seed-hash")),
             },
             (None, _, Err(reason)) => Known::Unknown(format!("{reason}; give it with --seed-hash")),
-            (None, Known::Unknown(_), _) => Known::Unknown("the task's first block is not known".to_owned()),
+            (None, Known::Unknown(_), _) => {
+                Known::Unknown("the task's first block is not known".to_owned())
+            }
         };
         let audit = TaskAudit {
             task_id,
@@ -86,11 +93,15 @@ fn bucket_of(given: &[BucketArg], config: &Config) -> anyhow::Result<Bucket> {
     match given {
         [] => {
             let own = config.own_read.as_ref().or(config.own.as_ref());
-            let own = own.context("whose task? Name the sampler's bucket with --buckets, or set R2_OWN_BUCKET")?;
+            let own = own.context(
+                "whose task? Name the sampler's bucket with --buckets, or set R2_OWN_BUCKET",
+            )?;
             Ok(own.open()?)
         }
         [one] => one.open(),
-        several => bail!("a task lies in one bucket: name that of its sampler, not {}", several.len()),
+        several => {
+            bail!("a task lies in one bucket: name that of its sampler, not {}", several.len())
+        }
     }
 }
 
@@ -104,14 +115,20 @@ async fn start_block(
         (Some(allowlist), _) => AllowlistHistory::since_genesis(allowlist),
         (None, Ok(chain)) => match history(chain, source).await {
             Ok(history) => history,
-            Err(error) => return Known::Unknown(format!("the task's allowlist is not known: {error:#}")),
+            Err(error) => {
+                return Known::Unknown(format!("the task's allowlist is not known: {error:#}"));
+            }
         },
-        (None, Err(reason)) => return Known::Unknown(format!("{reason}; name the task's allowlist with --allowlist")),
+        (None, Err(reason)) => {
+            return Known::Unknown(format!("{reason}; name the task's allowlist with --allowlist"));
+        }
     };
     let schedule = history.schedule_of(task_id, &ConsensusParams::default());
     match schedule.and_then(|schedule| schedule.start_block(task_id)) {
         Some(block) => Known::Value(block),
-        None => Known::Unknown("no known allowlist makes this task: name that of its time with --allowlist".to_owned()),
+        None => Known::Unknown(
+            "no known allowlist makes this task: name that of its time with --allowlist".to_owned(),
+        ),
     }
 }
 
@@ -143,9 +160,13 @@ fn conclude(report: &AuditReport, json: bool) -> anyhow::Result<()> {
     }
     match (report.count(Verdict::Fail), report.count(Verdict::Unchecked)) {
         (0, 0) if !json => println!("the clip is the one that the seed chooses"),
-        (0, unchecked) if !json => println!("nothing speaks against the clip; {unchecked} steps cannot be checked"),
+        (0, unchecked) if !json => {
+            println!("nothing speaks against the clip; {unchecked} steps cannot be checked")
+        }
         (0, _) => {}
-        (failed, _) => bail!("task {}: {failed} of {} steps do not hold", report.task_id, report.steps.len()),
+        (failed, _) => {
+            bail!("task {}: {failed} of {} steps do not hold", report.task_id, report.steps.len())
+        }
     }
     Ok(())
 }

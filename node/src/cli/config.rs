@@ -31,7 +31,8 @@ impl ConfigCommand {
                 }
                 for line in lines {
                     let value = line.value.as_deref().unwrap_or("(unset)");
-                    let source = line.source.map(|source| format!("  [{source}]")).unwrap_or_default();
+                    let source =
+                        line.source.map(|source| format!("  [{source}]")).unwrap_or_default();
                     println!("{}={value}{source}\n    {}; {}", line.name, line.help, line.accepted);
                 }
             }

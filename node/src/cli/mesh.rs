@@ -24,7 +24,8 @@ pub(super) struct MeshArgs {
 
 #[derive(Debug, Subcommand)]
 enum MeshCommand {
-    /// Write the window's attestations and evidence, with their signatures, for `leoma audit --certificates`.
+    /// Write the window's attestations and evidence, with their signatures, for `leoma audit
+    /// --certificates`.
     Certificates {
         /// The file; standard output where not given.
         #[arg(long, value_name = "FILE")]
@@ -42,14 +43,19 @@ impl MeshArgs {
             None => super::load(file, BTreeMap::new())?.http_listen.to_string(),
         };
         if let Some(MeshCommand::Certificates { out }) = self.command {
-            let signed: SignedAgreement = serde_json::from_value(ask(&address, "agreement").await?)?;
+            let signed: SignedAgreement =
+                serde_json::from_value(ask(&address, "agreement").await?)?;
             let text = serde_json::to_string_pretty(&signed)?;
             let Some(path) = out else {
                 println!("{text}");
                 return Ok(());
             };
             std::fs::write(&path, text).with_context(|| path.display().to_string())?;
-            println!("{} attested digests, {} double signatures", signed.attestations.len(), signed.evidence.len());
+            println!(
+                "{} attested digests, {} double signatures",
+                signed.attestations.len(),
+                signed.evidence.len()
+            );
             return Ok(());
         }
         let status = ask(&address, "status").await?;
@@ -65,8 +71,11 @@ impl MeshArgs {
 }
 
 async fn ask(address: &str, page: &str) -> anyhow::Result<Value> {
-    let unreachable =
-        || format!("no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?");
+    let unreachable = || {
+        format!(
+            "no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?"
+        )
+    };
     let request = reqwest::Client::new().get(format!("http://{address}/{page}")).timeout(TIMEOUT);
     request.send().await.with_context(unreachable)?.json().await.with_context(unreachable)
 }
@@ -82,9 +91,16 @@ fn text(value: &Value) -> String {
 fn print_mesh(status: &Value) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mesh = &status["mesh"];
-    println!("{} (uid {}), block {}", text(&status["hotkey"]), text(&status["uid"]), text(&status["head"]));
+    println!(
+        "{} (uid {}), block {}",
+        text(&status["hotkey"]),
+        text(&status["uid"]),
+        text(&status["head"])
+    );
     match mesh["voice"].as_str() {
-        Some("listening") => println!("listening for a double of this hotkey: nothing is signed yet"),
+        Some("listening") => {
+            println!("listening for a double of this hotkey: nothing is signed yet")
+        }
         Some("doubled") => println!("this hotkey runs elsewhere too: nothing is signed"),
         _ => {}
     }
@@ -107,7 +123,8 @@ fn print_mesh(status: &Value) {
         );
     }
     for file in list(&mesh["files"]) {
-        let attesters: usize = list(&file["attesters"]).iter().map(|pair| list(&pair[1]).len()).sum();
+        let attesters: usize =
+            list(&file["attesters"]).iter().map(|pair| list(&pair[1]).len()).sum();
         let certified = if file["certified"].is_null() { "not certified" } else { "certified" };
         println!(
             "task {} of {}: {attesters} attesters, {certified}",
@@ -116,6 +133,10 @@ fn print_mesh(status: &Value) {
         );
     }
     for evidence in list(&mesh["evidence"]) {
-        println!("signed twice: {} for task {}", text(&evidence["accused"]), text(&evidence["file"]["task_id"]));
+        println!(
+            "signed twice: {} for task {}",
+            text(&evidence["accused"]),
+            text(&evidence["file"]["task_id"])
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use leoma_protocol::{CommitmentError, HotkeySigner, MemoryGuard, MinerCommitment, check_commit_count};
+use leoma_protocol::{
+    CommitmentError, HotkeySigner, MemoryGuard, MinerCommitment, check_commit_count,
+};
 use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
@@ -19,8 +21,9 @@ const REVISION_DIGITS: usize = 40;
 pub(super) enum MinerCommand {
     /// Commit a model on chain: which one, at which revision, and the chute that serves it.
     ///
-    /// The commitment is checked as validators check it before anything is sent, and read back from the chain afterwards.
-    /// A new commitment replaces the old one and takes its own block: of two equal models the one committed first wins.
+    /// The commitment is checked as validators check it before anything is sent, and read back from
+    /// the chain afterwards. A new commitment replaces the old one and takes its own block: of two
+    /// equal models the one committed first wins.
     Commit(CommitArgs),
 }
 
@@ -28,7 +31,8 @@ pub(super) enum MinerCommand {
 pub(super) struct CommitArgs {
     #[command(flatten)]
     account: AccountFlags,
-    /// The model's Hugging Face repository, OWNER/NAME; NAME begins with `leoma` and ends with the hotkey.
+    /// The model's Hugging Face repository, OWNER/NAME; NAME begins with `leoma` and ends with the
+    /// hotkey.
     #[arg(long, value_name = "OWNER/NAME")]
     model_name: String,
     /// The full commit hash of the model's revision.
@@ -65,14 +69,22 @@ impl CommitArgs {
             chute_id: self.chute_id,
         };
         let text = commitment.to_text();
-        let read = MinerCommitment::parse(&text, &hotkey)
-            .with_context(|| format!("validators would refuse this commitment of {hotkey}: {text}"))?;
+        let read = MinerCommitment::parse(&text, &hotkey).with_context(|| {
+            format!("validators would refuse this commitment of {hotkey}: {text}")
+        })?;
         if read != commitment || encode_text_fields(&text).is_none() {
-            bail!("the commitment does not fit on chain, which takes 512 bytes: it has {}", text.len());
+            bail!(
+                "the commitment does not fit on chain, which takes 512 bytes: it has {}",
+                text.len()
+            );
         }
         let revision = &commitment.model_revision;
-        if revision.len() != REVISION_DIGITS || !revision.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            eprintln!("warning: {revision} is not a full commit hash: a branch or tag can change under validators");
+        if revision.len() != REVISION_DIGITS
+            || !revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            eprintln!(
+                "warning: {revision} is not a full commit hash: a branch or tag can change under validators"
+            );
         }
         if self.dry_run {
             println!("{text}");
@@ -81,7 +93,10 @@ impl CommitArgs {
         let chain = ChainClient::of(&config).await?;
         let metagraph = chain.metagraph(chain.head().await?).await?;
         let uid = metagraph.uid(&hotkey).with_context(|| {
-            format!("{hotkey} is not registered on subnet {}: run `leoma register` first", config.netuid)
+            format!(
+                "{hotkey} is not registered on subnet {}: run `leoma register` first",
+                config.netuid
+            )
         })?;
         let report = |block, transaction: Option<String>| {
             let value = json!({
@@ -102,13 +117,24 @@ impl CommitArgs {
             }
             // Where the chain keeps every commitment, one too many spoils them all.
             if present.count > 1 && check_commit_count(present.count + 1).is_err() {
-                bail!("{hotkey} made {} commitments: {}", present.count, CommitmentError::TooManyCommits);
+                bail!(
+                    "{hotkey} made {} commitments: {}",
+                    present.count,
+                    CommitmentError::TooManyCommits
+                );
             }
-            eprintln!("warning: this replaces the commitment of block {}, {}", present.block, present.text);
+            eprintln!(
+                "warning: this replaces the commitment of block {}, {}",
+                present.block, present.text
+            );
         }
         let transaction = chain.set_commitment(&signer, &text).await?;
         let committed = |metagraph: &crate::chain::Metagraph| {
-            metagraph.commitments.get(&hotkey).filter(|found| found.text == text).map(|found| found.block)
+            metagraph
+                .commitments
+                .get(&hotkey)
+                .filter(|found| found.text == text)
+                .map(|found| found.block)
         };
         let block = read_back(&chain, &transaction, committed).await?.with_context(|| {
             format!("transaction {transaction} is in a final block, but the chain names another commitment of {hotkey}")

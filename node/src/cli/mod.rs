@@ -30,9 +30,9 @@ pub(crate) const WORKER_COMMAND: &str = "score-worker";
 
 /// The Leoma validator.
 ///
-/// Samples miners when it is its turn, scores their videos, agrees with its peers over a gossip mesh and sets
-/// winner-take-all weights. Settings come from a TOML file, then the environment (and .env), then flags; `leoma config
-/// show` lists them all.
+/// Samples miners when it is its turn, scores their videos, agrees with its peers over a gossip
+/// mesh and sets winner-take-all weights. Settings come from a TOML file, then the environment (and
+/// .env), then flags; `leoma config show` lists them all.
 #[derive(Debug, Parser)]
 #[command(name = "leoma", version, propagate_version = true)]
 pub struct Cli {
@@ -49,12 +49,13 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a part of a validator.
     ///
-    /// To the mesh, two processes with one hotkey are two machines that may sign against each other: neither signs anything
-    /// until one of them is stopped.
+    /// To the mesh, two processes with one hotkey are two machines that may sign against each
+    /// other: neither signs anything until one of them is stopped.
     #[command(subcommand)]
     Servers(serve::ServersCommand),
     Preflight(preflight::PreflightArgs),
-    /// Recompute an epoch's winner from files alone, or with --task check how a task's clip was chosen.
+    /// Recompute an epoch's winner from files alone, or with --task check how a task's clip was
+    /// chosen.
     Audit(audit::AuditArgs),
     Score(score::ScoreArgs),
     /// Score videos for the validator that starts this, over standard input and output.
@@ -125,8 +126,8 @@ impl Cli {
     }
 }
 
-/// Ends a command at a signal, whatever it waits for, with the terminal as it was: a question for a password hides what is
-/// typed.
+/// Ends a command at a signal, whatever it waits for, with the terminal as it was: a question for a
+/// password hides what is typed.
 async fn end_on_signal(mut signals: signals::Signals) {
     signals.next().await;
     crate::wallet::restore_terminal();

@@ -13,15 +13,18 @@ use crate::serve::Parts;
 
 /// Check everything that a validator needs before it is started, and say what to do about the rest.
 ///
-/// Looks at the hotkey's files, each chain endpoint by itself (does it answer, is it of the right chain, does it keep up),
-/// this machine's clock, the hotkey's registration, permit and stake, its place on the allowlist, the rate limit of
-/// weights, commit-reveal and drand, the own bucket and the key that peers read it with, ffmpeg, and keys of services.
+/// Looks at the hotkey's files, each chain endpoint by itself (does it answer, is it of the right
+/// chain, does it keep up), this machine's clock, the hotkey's registration, permit and stake, its
+/// place on the allowlist, the rate limit of weights, commit-reveal and drand, the own bucket and
+/// the key that peers read it with, ffmpeg, and keys of services.
 ///
-/// Each check passes, warns, fails, or is skipped because of another one. The exit code is 1 when one failed. Sends no
-/// transaction; in the own bucket it leaves the same small object as `leoma serve`.
+/// Each check passes, warns, fails, or is skipped because of another one. The exit code is 1 when
+/// one failed. Sends no transaction; in the own bucket it leaves the same small object as `leoma
+/// serve`.
 ///
-/// --json prints {"ready": true or false, "checks": [{"name", "outcome": "pass", "warn", "fail" or "skip", "finding",
-/// "next_step": a text or null}]}; names of checks and outcomes stay as they are from release to release.
+/// --json prints {"ready": true or false, "checks": [{"name", "outcome": "pass", "warn", "fail" or
+/// "skip", "finding", "next_step": a text or null}]}; names of checks and outcomes stay as they are
+/// from release to release.
 #[derive(Debug, Args)]
 pub(super) struct PreflightArgs {
     #[command(flatten)]
@@ -37,10 +40,14 @@ pub(super) struct PreflightArgs {
 impl PreflightArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         let config = super::load(file, self.account.settings())?;
-        let checks = run(&config, Parts { sampler: !self.weights_only, weights: true }, wall_clock).await;
+        let checks =
+            run(&config, Parts { sampler: !self.weights_only, weights: true }, wall_clock).await;
         let failed = checks.iter().filter(|check| check.outcome == Outcome::Fail).count();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&json!({ "ready": failed == 0, "checks": checks }))?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&json!({ "ready": failed == 0, "checks": checks }))?
+            );
         } else {
             checks.iter().for_each(|check| println!("{check}"));
         }

@@ -16,10 +16,10 @@ use crate::wallet::{address_of, coldkey_path, hotkey_path, load_coldkey};
 
 /// Register the hotkey on the subnet, paid by the wallet's coldkey.
 ///
-/// Shows what it costs and what the coldkey has; nothing is sent without --yes. The cost is burned: it does not come
-/// back. Signs with WALLET_PATH/WALLET_NAME/coldkey, whose password is asked for, or read from the file that
-/// COLDKEY_PASSWORD_FILE names; WALLET_PASSWORD is the hotkey's and does not unlock it. A hotkey that is registered already
-/// costs nothing.
+/// Shows what it costs and what the coldkey has; nothing is sent without --yes. The cost is burned:
+/// it does not come back. Signs with WALLET_PATH/WALLET_NAME/coldkey, whose password is asked for,
+/// or read from the file that COLDKEY_PASSWORD_FILE names; WALLET_PASSWORD is the hotkey's and does
+/// not unlock it. A hotkey that is registered already costs nothing.
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     #[command(flatten)]
@@ -27,8 +27,8 @@ pub(super) struct RegisterArgs {
     /// Pay and register. Without it only the cost is shown, and the exit code is 1.
     #[arg(long)]
     yes: bool,
-    /// The most that may be burned. A higher cost is refused, and one that rises up to this while a password is typed is
-    /// paid. Where not given, nothing above the cost that was shown is paid.
+    /// The most that may be burned. A higher cost is refused, and one that rises up to this while a
+    /// password is typed is paid. Where not given, nothing above the cost that was shown is paid.
     #[arg(long, value_name = "TAO")]
     max_burn: Option<Tao>,
     /// Print JSON.
@@ -42,7 +42,10 @@ impl RegisterArgs {
         let hotkey = hotkey_of(&config.wallet)?;
         let chain = ChainClient::of(&config).await?;
         let head = chain.head().await?;
-        let report = |coldkey: Option<Hotkey>, burn: Option<Tao>, uid, transaction: Option<String>| {
+        let report = |coldkey: Option<Hotkey>,
+                      burn: Option<Tao>,
+                      uid,
+                      transaction: Option<String>| {
             let value = json!({
                 "netuid": config.netuid, "hotkey": hotkey, "coldkey": coldkey, "burn_rao": burn.map(|burn| burn.rao()),
                 "uid": uid, "transaction": transaction,
@@ -68,7 +71,9 @@ impl RegisterArgs {
             bail!("the coldkey {coldkey} has {balance}, and a registration costs {burn}");
         }
         if let Some(most) = self.max_burn.filter(|most| *most < burn) {
-            bail!("a registration costs {burn}, more than --max-burn {most}; the cost falls while nobody registers");
+            bail!(
+                "a registration costs {burn}, more than --max-burn {most}; the cost falls while nobody registers"
+            );
         }
         if !self.yes {
             if self.json {
@@ -79,13 +84,19 @@ impl RegisterArgs {
         let pair = load_coldkey(&config.wallet).await?;
         let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
         if signer.hotkey() != coldkey {
-            bail!("the coldkey's file holds {}, the public half beside it states {coldkey}", signer.hotkey());
+            bail!(
+                "the coldkey's file holds {}, the public half beside it states {coldkey}",
+                signer.hotkey()
+            );
         }
-        // Somebody may have registered while a password was typed: the price that was agreed to is the most that is paid.
+        // Somebody may have registered while a password was typed: the price that was agreed to is
+        // the most that is paid.
         let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
         let most = self.max_burn.unwrap_or(burn);
         if now > most {
-            bail!("the cost rose to {now} meanwhile: nothing was sent; --max-burn says how much may be paid");
+            bail!(
+                "the cost rose to {now} meanwhile: nothing was sent; --max-burn says how much may be paid"
+            );
         }
         let transaction = chain.burned_register(&signer, &hotkey).await?;
         let uid = read_back(&chain, &transaction, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {
@@ -94,7 +105,10 @@ impl RegisterArgs {
             )
         })?;
         if self.json {
-            println!("{}", report(Some(coldkey), Some(burn), Some(uid), Some(transaction.to_string()))?);
+            println!(
+                "{}",
+                report(Some(coldkey), Some(burn), Some(uid), Some(transaction.to_string()))?
+            );
         } else {
             println!("registered: uid {uid}, in transaction {transaction}");
         }
@@ -104,8 +118,9 @@ impl RegisterArgs {
 
 fn hotkey_of(wallet: &WalletConfig) -> anyhow::Result<Hotkey> {
     let path = hotkey_path(wallet);
-    address_of(&path)?
-        .with_context(|| format!("{} is encrypted and no public half is beside it: whose is it?", path.display()))
+    address_of(&path)?.with_context(|| {
+        format!("{} is encrypted and no public half is beside it: whose is it?", path.display())
+    })
 }
 
 /// The public half needs no password; where there is none, the secret one says who it is.

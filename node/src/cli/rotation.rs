@@ -26,16 +26,25 @@ pub(super) struct RotationArgs {
 
 impl RotationArgs {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let bytes = std::fs::read(&self.allowlist).with_context(|| self.allowlist.display().to_string())?;
-        let allowlist = Allowlist::parse(&bytes).with_context(|| self.allowlist.display().to_string())?;
+        let bytes =
+            std::fs::read(&self.allowlist).with_context(|| self.allowlist.display().to_string())?;
+        let allowlist =
+            Allowlist::parse(&bytes).with_context(|| self.allowlist.display().to_string())?;
         let digest = allowlist.digest();
         let history = AllowlistHistory::since_genesis(allowlist);
         let params = ConsensusParams::default();
-        let schedule = history.schedule_at(self.block, &params).context("the allowlist is empty")?;
+        let schedule =
+            history.schedule_at(self.block, &params).context("the allowlist is empty")?;
         let turn = schedule.turn(self.block, false).context("the allowlist is empty")?;
         let tasks: Vec<_> = (turn.task_id.0..turn.task_id.0 + self.tasks)
             .map(leoma_protocol::TaskId)
-            .filter_map(|task| Some((task, schedule.start_block(task)?, schedule.producers(task).collect::<Vec<_>>())))
+            .filter_map(|task| {
+                Some((
+                    task,
+                    schedule.start_block(task)?,
+                    schedule.producers(task).collect::<Vec<_>>(),
+                ))
+            })
             .collect();
         if self.json {
             let tasks: Vec<_> = tasks

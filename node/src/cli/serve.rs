@@ -28,7 +28,8 @@ impl ServersCommand {
     }
 }
 
-/// The settings that are most often given by hand; every other one is set in the environment or the file.
+/// The settings that are most often given by hand; every other one is set in the environment or the
+/// file.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -39,7 +40,8 @@ pub(super) struct ServeArgs {
     /// Address of /livez, /readyz, /metrics and /status.
     #[arg(long)]
     http_listen: Option<String>,
-    /// Where video is scored: auto (CUDA where it is usable), cuda (every GPU), cuda:N (one of them) or cpu.
+    /// Where video is scored: auto (CUDA where it is usable), cuda (every GPU), cuda:N (one of
+    /// them) or cpu.
     #[arg(long)]
     device: Option<String>,
     /// Who judges video: local (the metrics alone), gemini, or both.

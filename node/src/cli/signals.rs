@@ -1,6 +1,7 @@
 //! Signals that end the program.
 
-/// Ctrl-C and the signal of service managers, from the moment this is made: what comes before somebody waits is kept.
+/// Ctrl-C and the signal of service managers, from the moment this is made: what comes before
+/// somebody waits is kept.
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]
@@ -18,7 +19,10 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            })
         }
         #[cfg(not(unix))]
         Ok(Self {})

@@ -54,7 +54,13 @@ mod tests {
 
     #[test]
     fn amounts_are_read_and_written_in_tao() {
-        for (text, rao) in [("0", 0), ("1", RAO), ("0.5", 500_000_000), ("2.000000001", 2 * RAO + 1), ("3.", 3 * RAO)] {
+        for (text, rao) in [
+            ("0", 0),
+            ("1", RAO),
+            ("0.5", 500_000_000),
+            ("2.000000001", 2 * RAO + 1),
+            ("3.", 3 * RAO),
+        ] {
             assert_eq!(text.parse(), Ok(Tao(rao)), "{text}");
         }
         for text in ["", ".5", "-1", "1e3", "0.0000000001", "99999999999999", "1,5"] {

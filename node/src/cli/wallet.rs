@@ -12,26 +12,31 @@ use sp_core::Pair as _;
 use super::account::WalletFlags;
 use crate::config::WalletConfig;
 use crate::preflight::{Outcome, hotkey_checks};
-use crate::wallet::{KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address};
+use crate::wallet::{
+    KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WalletCommand {
     /// Make a hotkey and write it as the Python wallet does.
     ///
-    /// Writes WALLET_PATH/WALLET_NAME/hotkeys/HOTKEY_NAME, which only you can read, and the public half beside it. The
-    /// 12 words from which the key can be made again are shown once, when this runs on a terminal or with
-    /// --show-mnemonic: write them down, they are the only copy besides the file.
+    /// Writes WALLET_PATH/WALLET_NAME/hotkeys/HOTKEY_NAME, which only you can read, and the public
+    /// half beside it. The 12 words from which the key can be made again are shown once, when this
+    /// runs on a terminal or with --show-mnemonic: write them down, they are the only copy besides
+    /// the file.
     ///
-    /// A validator reads its hotkey at every start. Encrypted (--encrypt), it needs the password each time: from
-    /// WALLET_PASSWORD, from the file that WALLET_PASSWORD_FILE names, from the Python wallet's BT_PW_ variable, or typed in.
-    /// The coldkey, which holds the money, is not needed here and stays elsewhere.
+    /// A validator reads its hotkey at every start. Encrypted (--encrypt), it needs the password
+    /// each time: from WALLET_PASSWORD, from the file that WALLET_PASSWORD_FILE names, from the
+    /// Python wallet's BT_PW_ variable, or typed in. The coldkey, which holds the money, is not
+    /// needed here and stays elsewhere.
     NewHotkey(NewHotkeyArgs),
     /// Show a hotkey's address, and how its file is stored. Needs no password and shows no secret.
     Show(ShowArgs),
     /// Load a hotkey as the validator will, and check everything about its files.
     ///
-    /// Decrypts it with its password, compares secret and address, and looks at the files' modes. The exit code is 1 when
-    /// the validator could not use the key, or should not. `leoma preflight` looks at this and everything else.
+    /// Decrypts it with its password, compares secret and address, and looks at the files' modes.
+    /// The exit code is 1 when the validator could not use the key, or should not. `leoma
+    /// preflight` looks at this and everything else.
     Verify(ShowArgs),
 }
 
@@ -97,10 +102,16 @@ async fn new_hotkey(wallet: WalletConfig, args: NewHotkeyArgs) -> anyhow::Result
         println!("the old hotkey is kept as {}", kept.display());
     }
     println!("hotkey  {}", new.hotkey());
-    println!("file    {}{}", written.path.display(), if args.encrypt { " (encrypted)" } else { "" });
+    println!(
+        "file    {}{}",
+        written.path.display(),
+        if args.encrypt { " (encrypted)" } else { "" }
+    );
     println!("public  {}", written.public_path.display());
     match mnemonic {
-        Some(words) => println!("words   {words}\n        write them down: they are shown only now"),
+        Some(words) => {
+            println!("words   {words}\n        write them down: they are shown only now")
+        }
         None => println!("words   in the file (--show-mnemonic prints those of a new key)"),
     }
     println!("register it on the subnet with `leoma register`");
@@ -127,7 +138,8 @@ fn show(wallet: &WalletConfig, json: bool) -> anyhow::Result<()> {
         Some(loaded) => Some(loaded.pair.public().into()),
         None => known_address(&path)?,
     };
-    let format = encryption.map_or_else(|| loaded.map(|loaded| loaded.format.name()), |kind| Some(kind.name()));
+    let format = encryption
+        .map_or_else(|| loaded.map(|loaded| loaded.format.name()), |kind| Some(kind.name()));
     let mode = mode_text(file.mode());
     if json {
         let value = json!({
@@ -138,12 +150,19 @@ fn show(wallet: &WalletConfig, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let unknown = || "unknown: the file is encrypted and no public half is beside it (`leoma wallet verify` finds it)";
-    println!("hotkey  {}", address.map_or_else(|| unknown().to_owned(), |address| address.to_string()));
+    println!(
+        "hotkey  {}",
+        address.map_or_else(|| unknown().to_owned(), |address| address.to_string())
+    );
     if let Some(address) = &address {
         println!("public  {}", public_hex(address));
     }
     println!("file    {}", path.display());
-    println!("format  {}{}", format.unwrap_or("-"), if encryption.is_some() { ", encrypted" } else { "" });
+    println!(
+        "format  {}{}",
+        format.unwrap_or("-"),
+        if encryption.is_some() { ", encrypted" } else { "" }
+    );
     println!("mode    {}", mode.as_deref().unwrap_or("-"));
     Ok(())
 }
@@ -153,7 +172,8 @@ async fn verify(wallet: WalletConfig, as_json: bool) -> anyhow::Result<()> {
     let (checks, address) = in_background(move || Ok(hotkey_checks(&wallet))).await?;
     let usable = checks.iter().all(|check| check.outcome != Outcome::Fail);
     if as_json {
-        let value = json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });
+        let value =
+            json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });
         println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
         checks.iter().for_each(|check| println!("{check}"));

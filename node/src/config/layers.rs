@@ -1,4 +1,5 @@
-//! Where values come from: defaults, then a file, then the environment (with `.env`), then flags; the last one wins.
+//! Where values come from: defaults, then a file, then the environment (with `.env`), then flags;
+//! the last one wins.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ impl Sources {
     pub fn of_process(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Self {
         let dotenv = Path::new(".env").is_file().then(|| PathBuf::from(".env"));
         // Values that are not UTF-8 cannot be ours: every setting is text.
-        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let environment = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         Self { file, environment: environment.collect(), dotenv, flags }
     }
 
@@ -63,7 +65,8 @@ impl Sources {
             figment = figment.merge(layer(&format!("file {}", path.display()), &read_toml(path)?));
         }
         if let Some(path) = &self.dotenv {
-            figment = figment.merge(layer(&format!("file {}", path.display()), &read_dotenv(path)?));
+            figment =
+                figment.merge(layer(&format!("file {}", path.display()), &read_dotenv(path)?));
         }
         figment = figment.merge(layer("environment", &known(&self.environment)));
         figment = figment.merge(layer("flag", &known(&self.flags)));
@@ -71,9 +74,12 @@ impl Sources {
         for setting in SETTINGS {
             // An empty value is an unset one: Compose files pass empty variables through.
             let Ok(value) = figment.find_value(setting.name) else { continue };
-            let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { continue };
-            let source =
-                figment.get_metadata(value.tag()).map_or_else(String::new, |metadata| metadata.name.to_string());
+            let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else {
+                continue;
+            };
+            let source = figment
+                .get_metadata(value.tag())
+                .map_or_else(String::new, |metadata| metadata.name.to_string());
             values.insert(setting.name, Found { text: text.to_owned(), source });
         }
         Ok(values)
@@ -81,7 +87,8 @@ impl Sources {
 }
 
 fn layer<K: AsRef<str>, V: AsRef<str>>(name: &str, values: &BTreeMap<K, V>) -> Figment {
-    let texts: BTreeMap<&str, &str> = values.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
+    let texts: BTreeMap<&str, &str> =
+        values.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
     Figment::from(Named { name: name.to_owned(), inner: Serialized::from(texts, Profile::Default) })
 }
 
@@ -102,7 +109,11 @@ impl<T: serde::Serialize> figment::Provider for Named<T> {
 }
 
 fn known(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    values.iter().filter(|(name, _)| settings::find(name).is_some()).map(|(k, v)| (k.clone(), v.clone())).collect()
+    values
+        .iter()
+        .filter(|(name, _)| settings::find(name).is_some())
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }
 
 fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -110,7 +121,9 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let table: figment::value::Dict = Toml::from_str(&text).map_err(|error| {
         // The parser quotes the offending line, which may hold a key.
-        let place = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let place = error
+            .span()
+            .map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
         unreadable(format!("not TOML near line {place}"))
     })?;
     let mut values = BTreeMap::new();
@@ -120,7 +133,9 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
             if KNOWN_ELSEWHERE.contains(&name.as_str()) {
                 continue;
             }
-            return Err(unreadable(format!("no setting is named `{key}` (see `leoma config show`)")));
+            return Err(unreadable(format!(
+                "no setting is named `{key}` (see `leoma config show`)"
+            )));
         };
         let text = match &value {
             figment::value::Value::String(_, text) => text.clone(),

@@ -152,8 +152,8 @@ pub struct ChainConfig {
     pub beacon: Beacon,
 }
 
-/// Everything that a command may need, parsed. Parts that only some commands need are options; their getters say which
-/// setting is missing.
+/// Everything that a command may need, parsed. Parts that only some commands need are options;
+/// their getters say which setting is missing.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The chain's nodes.
@@ -213,12 +213,16 @@ impl Config {
         self.source.as_ref().ok_or_else(|| missing("R2_SOURCE_BUCKET"))
     }
 
-    /// The source bucket with whichever keys this machine has: an owner may have the write keys only.
+    /// The source bucket with whichever keys this machine has: an owner may have the write keys
+    /// only.
     ///
     /// # Errors
     /// [`ConfigError::Missing`] names the first unset setting.
     pub fn need_readable_source(&self) -> Result<&BucketConfig, ConfigError> {
-        self.source.as_ref().or(self.source_write.as_ref()).ok_or_else(|| missing("R2_SOURCE_BUCKET"))
+        self.source
+            .as_ref()
+            .or(self.source_write.as_ref())
+            .ok_or_else(|| missing("R2_SOURCE_BUCKET"))
     }
 
     /// Checks that there is someone to write the prompts that the task's miners are given.
@@ -228,7 +232,11 @@ impl Config {
     pub fn need_describer(&self) -> Result<(), ConfigError> {
         // Our own description says what moves, and leaves what is to be seen to the first frame.
         let needed = self.task.gives_prompt() && !self.task.gives_first_frame();
-        if needed && !self.judge.asks_gemini() { Err(ConfigError::NoDescriber { task: self.task }) } else { Ok(()) }
+        if needed && !self.judge.asks_gemini() {
+            Err(ConfigError::NoDescriber { task: self.task })
+        } else {
+            Ok(())
+        }
     }
 
     /// The own bucket for writing.
@@ -257,7 +265,8 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Sources {
-        let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Sources { environment, ..Sources::default() }
     }
 
@@ -268,7 +277,10 @@ mod tests {
         assert!(config.chain.urls[0].starts_with("wss://") && config.chain.genesis.is_some());
         assert_eq!(config.services.chutes_generate_url, "https://{slug}.chutes.ai/generate");
         assert!(config.source.is_none() && config.own.is_none());
-        let sources = environment(&[("GEMINI_API_KEY", "planted-secret"), ("R2_ENDPOINT", "https://a.example")]);
+        let sources = environment(&[
+            ("GEMINI_API_KEY", "planted-secret"),
+            ("R2_ENDPOINT", "https://a.example"),
+        ]);
         let listing = serde_json::to_string(&show(&sources.merge().unwrap())).unwrap();
         assert!(listing.contains("(hidden)") && listing.contains("https://a.example"));
         assert!(!listing.contains("planted-secret"));
@@ -277,7 +289,9 @@ mod tests {
 
     #[test]
     fn a_task_of_words_alone_needs_someone_who_describes_pictures() {
-        let task = |judge| Config::load(&environment(&[("LEOMA_TASK", "t2v"), ("LEOMA_JUDGE", judge)])).unwrap();
+        let task = |judge| {
+            Config::load(&environment(&[("LEOMA_TASK", "t2v"), ("LEOMA_JUDGE", judge)])).unwrap()
+        };
         let refused = task("local").need_describer().unwrap_err().to_string();
         assert!(refused.contains("LEOMA_JUDGE") && refused.contains("gemini"), "{refused}");
         assert_eq!(["both", "gemini"].map(|judge| task(judge).need_describer().is_ok()), [true; 2]);
@@ -288,9 +302,13 @@ mod tests {
     fn flags_win_over_environment_over_dotenv_over_file() {
         let folder = tempfile::tempdir().unwrap();
         let (file, dotenv) = (folder.path().join("leoma.toml"), folder.path().join(".env"));
-        std::fs::write(&file, "netuid = 1\nwallet_name = \"file\"\nhotkey_name = \"file\"\nleoma_device = \"cpu\"\n")
+        std::fs::write(
+            &file,
+            "netuid = 1\nwallet_name = \"file\"\nhotkey_name = \"file\"\nleoma_device = \"cpu\"\n",
+        )
+        .unwrap();
+        std::fs::write(&dotenv, "NETUID=2\nWALLET_NAME=dotenv\nHOTKEY_NAME=dotenv\nUNRELATED=1\n")
             .unwrap();
-        std::fs::write(&dotenv, "NETUID=2\nWALLET_NAME=dotenv\nHOTKEY_NAME=dotenv\nUNRELATED=1\n").unwrap();
         let mut sources = environment(&[("NETUID", "3"), ("WALLET_NAME", "environment")]);
         (sources.file, sources.dotenv) = (Some(file), Some(dotenv));
         sources.flags = BTreeMap::from([("NETUID".to_owned(), "4".to_owned())]);
@@ -317,24 +335,34 @@ mod tests {
             ("LOG_FORMAT", "xml", "text or json"),
         ] {
             let error = Config::load(&environment(&[(name, value)])).unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains("environment") && error.contains(accepted), "{error}");
+            assert!(
+                error.contains(name) && error.contains("environment") && error.contains(accepted),
+                "{error}"
+            );
             assert!(error.contains(value), "{error}");
         }
     }
 
     #[test]
     fn a_malformed_secret_is_named_and_not_shown() {
-        let error = Config::load(&environment(&[("PEER_VALIDATORS", "{planted-secret")])).unwrap_err().to_string();
+        let error = Config::load(&environment(&[("PEER_VALIDATORS", "{planted-secret")]))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("PEER_VALIDATORS") && !error.contains("planted-secret"), "{error}");
     }
 
     #[test]
     fn a_wallets_password_is_taken_as_it_is_and_hidden() {
-        let sources =
-            environment(&[("WALLET_PASSWORD", " planted secret "), ("WALLET_PASSWORD_FILE", "/run/secrets/password")]);
+        let sources = environment(&[
+            ("WALLET_PASSWORD", " planted secret "),
+            ("WALLET_PASSWORD_FILE", "/run/secrets/password"),
+        ]);
         let config = Config::load(&sources).unwrap();
         let coldkey = &config.wallet.coldkey_passwords;
-        assert!(coldkey.value.is_none() && coldkey.file.is_none(), "what unlocks the hotkey unlocks no money");
+        assert!(
+            coldkey.value.is_none() && coldkey.file.is_none(),
+            "what unlocks the hotkey unlocks no money"
+        );
         let passwords = &config.wallet.passwords;
         assert_eq!(passwords.value.as_ref().unwrap().expose(), " planted secret ");
         assert_eq!(passwords.file.as_deref(), Some(std::path::Path::new("/run/secrets/password")));
@@ -346,14 +374,23 @@ mod tests {
 
     #[test]
     fn half_a_bucket_names_the_missing_half() {
-        let mut pairs =
-            vec![("R2_ENDPOINT", "https://a.example"), ("R2_OWN_BUCKET", "b"), ("R2_OWN_WRITE_ACCESS_KEY", "k")];
+        let mut pairs = vec![
+            ("R2_ENDPOINT", "https://a.example"),
+            ("R2_OWN_BUCKET", "b"),
+            ("R2_OWN_WRITE_ACCESS_KEY", "k"),
+        ];
         let error = Config::load(&environment(&pairs)).unwrap_err();
-        assert!(matches!(error, ConfigError::Missing { name: "R2_OWN_WRITE_SECRET_KEY", .. }), "{error}");
+        assert!(
+            matches!(error, ConfigError::Missing { name: "R2_OWN_WRITE_SECRET_KEY", .. }),
+            "{error}"
+        );
         pairs.push(("R2_OWN_WRITE_SECRET_KEY", "s"));
         let config = Config::load(&environment(&pairs)).unwrap();
         assert_eq!(config.need_own().unwrap().endpoint, "https://a.example");
-        assert!(matches!(config.need_source(), Err(ConfigError::Missing { name: "R2_SOURCE_BUCKET", .. })));
+        assert!(matches!(
+            config.need_source(),
+            Err(ConfigError::Missing { name: "R2_SOURCE_BUCKET", .. })
+        ));
     }
 
     #[test]

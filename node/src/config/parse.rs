@@ -1,4 +1,5 @@
-//! From text to [`Config`]: each value is parsed once, here, and every error names its setting, source and accepted form.
+//! From text to [`Config`]: each value is parsed once, here, and every error names its setting,
+//! source and accepted form.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,14 +14,16 @@ use crate::weights::beacon::Beacon;
 
 use super::layers::Values;
 use super::{
-    ChainConfig, Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, WalletConfig, missing, settings,
+    ChainConfig, Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, WalletConfig,
+    missing, settings,
 };
 
 /// Nodes that the subnet's operators know by name.
 const FINNEY: &str = "wss://entrypoint-finney.opentensor.ai:443";
 const TEST: &str = "wss://test.finney.opentensor.ai:443";
 const LOCAL: &str = "ws://127.0.0.1:9944";
-/// Genesis hashes of the networks known by name: a node of another chain is refused, whatever it says.
+/// Genesis hashes of the networks known by name: a node of another chain is refused, whatever it
+/// says.
 const FINNEY_GENESIS: &str = "2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
 const TEST_GENESIS: &str = "8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105";
 /// Most chain nodes: each is followed all the time.
@@ -29,7 +32,8 @@ const MAX_ENDPOINTS: usize = 8;
 pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
     let reader = Reader(values);
     let seconds = |name, range| reader.number(name, range).map(Duration::from_secs);
-    // Operators have it set, and a task's clip has one length: another one is refused instead of passed over.
+    // Operators have it set, and a task's clip has one length: another one is refused instead of
+    // passed over.
     reader.number("CLIP_DURATION", 5..=5)?;
     Ok(Config {
         chain: reader.chain()?,
@@ -67,7 +71,9 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
         services: ServicesConfig {
             chutes_api_url: reader.parsed("CHUTES_API_URL", http_url)?,
             chutes_generate_url: reader.parsed("CHUTES_GENERATE_URL", |text| {
-                http_url(&text.replace("{slug}", "slug")).filter(|_| text.contains("{slug}")).map(|_| text.to_owned())
+                http_url(&text.replace("{slug}", "slug"))
+                    .filter(|_| text.contains("{slug}"))
+                    .map(|_| text.to_owned())
             })?,
             chutes_api_key: reader.secret("CHUTES_API_KEY"),
             hf_api_url: reader.parsed("HF_API_URL", http_url)?,
@@ -88,7 +94,10 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
                 reader.number("REQUIRED_VIDEO_HEIGHT", 16..=4096)? as u32,
             ),
             size_tolerance: reader.number("VIDEO_RESOLUTION_TOLERANCE", 0..=512)? as u32,
-            source_bytes: (reader.parsed("MIN_VIDEO_SIZE", bytes)?, reader.parsed("MAX_VIDEO_SIZE", bytes)?),
+            source_bytes: (
+                reader.parsed("MIN_VIDEO_SIZE", bytes)?,
+                reader.parsed("MAX_VIDEO_SIZE", bytes)?,
+            ),
         },
         source: reader.bucket(
             ["R2_ENDPOINT", "R2_REGION", "R2_SOURCE_BUCKET"],
@@ -128,21 +137,39 @@ impl Reader<'_> {
     }
 
     fn refuse_because(&self, name: &'static str, reason: Option<String>) -> ConfigError {
-        let (Some(found), Some(setting)) = (self.0.get(name), settings::find(name)) else { return missing(name) };
+        let (Some(found), Some(setting)) = (self.0.get(name), settings::find(name)) else {
+            return missing(name);
+        };
         let shown = match reason {
             Some(reason) => reason,
             None if setting.secret => "malformed (its value is not shown)".to_owned(),
-            None => format!("`{}`", super::without_keys(&found.text).chars().take(80).collect::<String>()),
+            None => format!(
+                "`{}`",
+                super::without_keys(&found.text).chars().take(80).collect::<String>()
+            ),
         };
-        ConfigError::Value { name, accepted: setting.accepted, found_in: found.source.clone(), shown }
+        ConfigError::Value {
+            name,
+            accepted: setting.accepted,
+            found_in: found.source.clone(),
+            shown,
+        }
     }
 
-    fn parsed<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, ConfigError> {
+    fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
         let text = self.text(name).ok_or_else(|| missing(name))?;
         parse(text).ok_or_else(|| self.refuse(name))
     }
 
-    fn number(&self, name: &'static str, range: std::ops::RangeInclusive<u64>) -> Result<u64, ConfigError> {
+    fn number(
+        &self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, ConfigError> {
         self.parsed(name, |text| text.parse().ok().filter(|number| range.contains(number)))
     }
 
@@ -162,7 +189,9 @@ impl Reader<'_> {
     }
 
     fn chain(&self) -> Result<ChainConfig, ConfigError> {
-        let network = self.parsed("NETWORK", |text| known_network(text).or_else(|| Some((chain_url(text)?, None))))?;
+        let network = self.parsed("NETWORK", |text| {
+            known_network(text).or_else(|| Some((chain_url(text)?, None)))
+        })?;
         let beacon = self.parsed("LEOMA_DRAND_PUBLIC_KEY", |text| {
             let mut key = [0; 96];
             hex::decode_to_slice(text, &mut key).ok().and_then(|()| Beacon::new(key))
@@ -170,19 +199,26 @@ impl Reader<'_> {
         let Some(text) = self.text("CHAIN_ENDPOINTS") else {
             return Ok(ChainConfig { urls: vec![network.0], genesis: network.1, beacon });
         };
-        let urls: Option<Vec<String>> = text.split(',').map(|part| chain_url(part.trim())).collect();
-        let urls = urls.filter(|urls| urls.len() <= MAX_ENDPOINTS).ok_or_else(|| self.refuse("CHAIN_ENDPOINTS"))?;
+        let urls: Option<Vec<String>> =
+            text.split(',').map(|part| chain_url(part.trim())).collect();
+        let urls = urls
+            .filter(|urls| urls.len() <= MAX_ENDPOINTS)
+            .ok_or_else(|| self.refuse("CHAIN_ENDPOINTS"))?;
         Ok(ChainConfig { urls, genesis: network.1, beacon })
     }
 
     fn addresses(&self, name: &'static str) -> Result<Vec<Multiaddr>, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(Vec::new()) };
-        text.split(',').map(|part| Multiaddr::from_str(part.trim()).map_err(|_| self.refuse(name))).collect()
+        text.split(',')
+            .map(|part| Multiaddr::from_str(part.trim()).map_err(|_| self.refuse(name)))
+            .collect()
     }
 
     fn bootnodes(&self, name: &'static str) -> Result<Vec<Multiaddr>, ConfigError> {
         let addresses = self.addresses(name)?;
-        let named = |address: &Multiaddr| matches!(address.iter().last(), Some(libp2p::multiaddr::Protocol::P2p(_)));
+        let named = |address: &Multiaddr| {
+            matches!(address.iter().last(), Some(libp2p::multiaddr::Protocol::P2p(_)))
+        };
         if addresses.iter().all(named) { Ok(addresses) } else { Err(self.refuse(name)) }
     }
 
@@ -211,8 +247,9 @@ impl Reader<'_> {
 
     fn peers(&self) -> Result<StaticPeers, ConfigError> {
         let Some(text) = self.text("PEER_VALIDATORS") else { return Ok(StaticPeers::default()) };
-        StaticPeers::parse(text)
-            .map_err(|error| self.refuse_because("PEER_VALIDATORS", Some(format!("malformed ({})", error.reason))))
+        StaticPeers::parse(text).map_err(|error| {
+            self.refuse_because("PEER_VALIDATORS", Some(format!("malformed ({})", error.reason)))
+        })
     }
 }
 
@@ -234,7 +271,8 @@ fn chain_url(text: &str) -> Option<String> {
 /// An address without its trailing slash, so that paths can be appended.
 fn http_url(text: &str) -> Option<String> {
     let url = url::Url::parse(text).ok()?;
-    (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| text.trim_end_matches('/').to_owned())
+    (matches!(url.scheme(), "http" | "https") && url.has_host())
+        .then(|| text.trim_end_matches('/').to_owned())
 }
 
 /// One path component: a wallet's name must not climb out of the wallets' folder.

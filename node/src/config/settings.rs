@@ -1,6 +1,7 @@
 //! The list of settings: name, meaning, accepted form, default, and whether it is a secret.
 //!
-//! One table drives reading, error messages and `leoma config show`, so that none of them can lag behind another.
+//! One table drives reading, error messages and `leoma config show`, so that none of them can lag
+//! behind another.
 
 /// One setting. In the environment it has the name below; in a file the same name in lower case.
 #[derive(Debug)]
@@ -36,7 +37,12 @@ const QUICKNET: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3
 
 /// Every setting, in the order in which `leoma config show` prints them.
 pub const SETTINGS: &[Setting] = &[
-    setting("NETWORK", "finney, test, local or a ws:// or wss:// address", Some("finney"), "the chain"),
+    setting(
+        "NETWORK",
+        "finney, test, local or a ws:// or wss:// address",
+        Some("finney"),
+        "the chain",
+    ),
     setting(
         "CHAIN_ENDPOINTS",
         "ws:// or wss:// addresses, separated by commas",
@@ -58,8 +64,18 @@ pub const SETTINGS: &[Setting] = &[
         "WALLET_PASSWORD",
         "password of an encrypted hotkey; the Python wallet's BT_PW_ variable of that file wins over it",
     ),
-    setting("WALLET_PASSWORD_FILE", "a file", None, "a file that holds this password, where it is not set itself"),
-    setting("COLDKEY_PASSWORD_FILE", "a file", None, "a file that holds the password of an encrypted coldkey"),
+    setting(
+        "WALLET_PASSWORD_FILE",
+        "a file",
+        None,
+        "a file that holds this password, where it is not set itself",
+    ),
+    setting(
+        "COLDKEY_PASSWORD_FILE",
+        "a file",
+        None,
+        "a file that holds the password of an encrypted coldkey",
+    ),
     setting(
         "LEOMA_STATE_DIR",
         "a folder",
@@ -123,14 +139,39 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "a CLIP or SigLIP model that says, beside the metrics, how well videos show their prompts",
     ),
-    setting("SAMPLER_POLL_INTERVAL", "seconds, 1 to 3600", Some("60"), "how often source videos are listed anew"),
-    setting("MINER_VALIDATION_INTERVAL", "seconds, 1 to 86400", Some("300"), "how often miners are checked"),
-    setting("MAX_CONCURRENT_MINERS", "a number from 1 to 256", Some("40"), "miners asked at a time"),
+    setting(
+        "SAMPLER_POLL_INTERVAL",
+        "seconds, 1 to 3600",
+        Some("60"),
+        "how often source videos are listed anew",
+    ),
+    setting(
+        "MINER_VALIDATION_INTERVAL",
+        "seconds, 1 to 86400",
+        Some("300"),
+        "how often miners are checked",
+    ),
+    setting(
+        "MAX_CONCURRENT_MINERS",
+        "a number from 1 to 256",
+        Some("40"),
+        "miners asked at a time",
+    ),
     setting("REQUEST_TIMEOUT", "seconds, 1 to 3600", Some("300"), "time a miner has to answer"),
-    setting("CLIP_DURATION", "seconds, 5", Some("5"), "length of a clip; the subnet's rules leave no choice"),
+    setting(
+        "CLIP_DURATION",
+        "seconds, 5",
+        Some("5"),
+        "length of a clip; the subnet's rules leave no choice",
+    ),
     setting("REQUIRED_VIDEO_WIDTH", "pixels, 16 to 4096", Some("832"), "width of a video"),
     setting("REQUIRED_VIDEO_HEIGHT", "pixels, 16 to 4096", Some("480"), "height of a video"),
-    setting("VIDEO_RESOLUTION_TOLERANCE", "pixels, 0 to 512", Some("32"), "how far an answer's size may be off"),
+    setting(
+        "VIDEO_RESOLUTION_TOLERANCE",
+        "pixels, 0 to 512",
+        Some("32"),
+        "how far an answer's size may be off",
+    ),
     setting(
         "MIN_VIDEO_SIZE",
         "bytes, or a number with KB or MB",
@@ -143,9 +184,24 @@ pub const SETTINGS: &[Setting] = &[
         Some("200 MB"),
         "larger source videos are passed over, where the corpus has no manifest",
     ),
-    setting("CHUTE_CACHE_TTL", "seconds, 0 to 86400", Some("300"), "how long a chute's state is believed"),
-    setting("MODEL_HASH_CACHE_TTL", "seconds, 0 to 86400", Some("3600"), "how long a model's hash is believed"),
-    setting("CHUTES_API_URL", "an http:// or https:// address", Some("https://api.chutes.ai"), "the Chutes API"),
+    setting(
+        "CHUTE_CACHE_TTL",
+        "seconds, 0 to 86400",
+        Some("300"),
+        "how long a chute's state is believed",
+    ),
+    setting(
+        "MODEL_HASH_CACHE_TTL",
+        "seconds, 0 to 86400",
+        Some("3600"),
+        "how long a model's hash is believed",
+    ),
+    setting(
+        "CHUTES_API_URL",
+        "an http:// or https:// address",
+        Some("https://api.chutes.ai"),
+        "the Chutes API",
+    ),
     setting(
         "CHUTES_GENERATE_URL",
         "an http:// or https:// address that holds {slug}",
@@ -153,7 +209,12 @@ pub const SETTINGS: &[Setting] = &[
         "where a miner is asked",
     ),
     secret("CHUTES_API_KEY", "key for both"),
-    setting("HF_API_URL", "an http:// or https:// address", Some("https://huggingface.co"), "the Hugging Face API"),
+    setting(
+        "HF_API_URL",
+        "an http:// or https:// address",
+        Some("https://huggingface.co"),
+        "the Hugging Face API",
+    ),
     secret("HF_TOKEN", "token for it, for gated models"),
     setting(
         "GEMINI_API_URL",
@@ -163,7 +224,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("GEMINI_MODEL", "a model's name", Some("gemini-2.5-flash"), "the judge's model"),
     secret("GEMINI_API_KEY", "key for it"),
-    setting("R2_ENDPOINT", "an http:// or https:// address", None, "the source bucket's S3 endpoint"),
+    setting(
+        "R2_ENDPOINT",
+        "an http:// or https:// address",
+        None,
+        "the source bucket's S3 endpoint",
+    ),
     setting("R2_REGION", "a region's name", Some("auto"), "its region"),
     setting("R2_SOURCE_BUCKET", "a bucket's name", None, "the source bucket"),
     secret("R2_VIDEOS_READ_ACCESS_KEY", "read key of the source bucket"),
@@ -180,8 +246,14 @@ pub const SETTINGS: &[Setting] = &[
     setting("R2_OWN_BUCKET", "a bucket's name", None, "this validator's own bucket"),
     secret("R2_OWN_WRITE_ACCESS_KEY", "write key of the own bucket"),
     secret("R2_OWN_WRITE_SECRET_KEY", "write key of the own bucket"),
-    secret("R2_OWN_READ_ACCESS_KEY", "read-only key of the own bucket, handed to peers over the mesh"),
-    secret("R2_OWN_READ_SECRET_KEY", "read-only key of the own bucket, handed to peers over the mesh"),
+    secret(
+        "R2_OWN_READ_ACCESS_KEY",
+        "read-only key of the own bucket, handed to peers over the mesh",
+    ),
+    secret(
+        "R2_OWN_READ_SECRET_KEY",
+        "read-only key of the own bucket, handed to peers over the mesh",
+    ),
     Setting {
         name: "PEER_VALIDATORS",
         accepted: "a JSON list of {hotkey, bucket, endpoint, region?, read_access_key, read_secret_key}",
@@ -189,7 +261,12 @@ pub const SETTINGS: &[Setting] = &[
         secret: true,
         help: "peers' buckets, for a mesh without grants; wins over a grant",
     },
-    setting("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", Some("info"), "what is logged"),
+    setting(
+        "LOG_LEVEL",
+        "error, warn, info, debug, trace, or a tracing filter",
+        Some("info"),
+        "what is logged",
+    ),
     setting("LOG_FORMAT", "text or json", Some("text"), "how it is logged"),
 ];
 

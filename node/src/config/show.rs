@@ -20,8 +20,9 @@ pub struct Shown {
     pub accepted: &'static str,
 }
 
-/// A text as it may be shown. Of an address, user, password and query are left out, and of a chain node's its path too: many
-/// services want their keys there. What looks like an address and is none is not shown at all. Lists are separated by commas.
+/// A text as it may be shown. Of an address, user, password and query are left out, and of a chain
+/// node's its path too: many services want their keys there. What looks like an address and is none
+/// is not shown at all. Lists are separated by commas.
 #[must_use]
 pub fn without_keys(text: &str) -> String {
     if !text.contains("://") {
@@ -35,7 +36,10 @@ fn address_without_keys(text: &str) -> String {
     // What is no address beside one may be the rest of it: a key with a comma.
     let Ok(mut url) = url::Url::parse(text.trim()) else { return HIDDEN.to_owned() };
     let keys_in_path = matches!(url.scheme(), "ws" | "wss") && !matches!(url.path(), "" | "/");
-    let has_keys = !url.username().is_empty() || url.password().is_some() || url.query().is_some() || keys_in_path;
+    let has_keys = !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || keys_in_path;
     if !has_keys && url.has_host() {
         return text.to_owned();
     }
@@ -59,10 +63,17 @@ pub fn show(values: &Values) -> Vec<Shown> {
         .iter()
         .map(|setting| {
             let found = values.get(setting.name);
-            let value =
-                found.map(|found| if setting.secret { "(hidden)".to_owned() } else { without_keys(&found.text) });
+            let value = found.map(|found| {
+                if setting.secret { "(hidden)".to_owned() } else { without_keys(&found.text) }
+            });
             let source = found.map(|found| found.source.clone());
-            Shown { name: setting.name, value, source, help: setting.help, accepted: setting.accepted }
+            Shown {
+                name: setting.name,
+                value,
+                source,
+                help: setting.help,
+                accepted: setting.accepted,
+            }
         })
         .collect()
 }
@@ -88,7 +99,10 @@ mod tests {
             ("wss://user:key@a.example:port", "(hidden)"),
             ("wss://a.example/?token=one,two", "wss://a.example/?(hidden),(hidden)"),
             ("wss://user:one,two@a.example", "(hidden),(hidden)"),
-            ("/ip4/10.0.0.1/tcp/4070,/ip4/10.0.0.2/tcp/4070", "/ip4/10.0.0.1/tcp/4070,/ip4/10.0.0.2/tcp/4070"),
+            (
+                "/ip4/10.0.0.1/tcp/4070,/ip4/10.0.0.2/tcp/4070",
+                "/ip4/10.0.0.1/tcp/4070,/ip4/10.0.0.2/tcp/4070",
+            ),
             ("finney", "finney"),
             ("/ip4/0.0.0.0/tcp/4070", "/ip4/0.0.0.0/tcp/4070"),
             ("5 MB", "5 MB"),

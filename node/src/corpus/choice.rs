@@ -1,12 +1,15 @@
-//! Which clip a task is about: a pure function of a block's hash, so that the sampler and everyone who checks it agree.
+//! Which clip a task is about: a pure function of a block's hash, so that the sampler and everyone
+//! who checks it agree.
 //!
-//! The corpus is sorted by key. The first video tried is drawn from the seed; one that cannot be used makes room for the
-//! next in order, after the last the first. In the video the start is drawn among all milliseconds that its shots allow.
+//! The corpus is sorted by key. The first video tried is drawn from the seed; one that cannot be
+//! used makes room for the next in order, after the last the first. In the video the start is drawn
+//! among all milliseconds that its shots allow.
 
 use leoma_protocol::Digest;
 use leoma_scoring::media::{Segment, choose_segment};
 
-/// Videos looked at before a task is given up: one that cannot be used happens, five in a row are a bad corpus.
+/// Videos looked at before a task is given up: one that cannot be used happens, five in a row are a
+/// bad corpus.
 pub const MAX_VIDEOS_TRIED: usize = 5;
 /// Separates this draw from everything else that is derived from the same seed.
 const VIDEO_DOMAIN: &[u8] = b"leoma:video:1";
@@ -20,13 +23,16 @@ pub struct ChosenClip {
     pub start_ms: u64,
 }
 
-/// The positions of the videos to try, in order, in a sorted corpus of `videos`: none for an empty one, at most
-/// [`MAX_VIDEOS_TRIED`], none twice.
+/// The positions of the videos to try, in order, in a sorted corpus of `videos`: none for an empty
+/// one, at most [`MAX_VIDEOS_TRIED`], none twice.
 pub fn videos_to_try(seed: Digest, videos: usize) -> impl Iterator<Item = usize> {
     let digest = Digest::of_parts(&[VIDEO_DOMAIN, &[0], &seed.0]);
     let number = digest.0[..8].iter().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     // The bias of a remainder of 64 bits by at most 50 000 is below 2^-48.
-    let first = number.checked_rem(videos as u64).and_then(|first| usize::try_from(first).ok()).unwrap_or(0);
+    let first = number
+        .checked_rem(videos as u64)
+        .and_then(|first| usize::try_from(first).ok())
+        .unwrap_or(0);
     (0..videos.min(MAX_VIDEOS_TRIED)).map(move |step| (first + step) % videos)
 }
 
@@ -34,7 +40,9 @@ pub fn videos_to_try(seed: Digest, videos: usize) -> impl Iterator<Item = usize>
 #[must_use]
 pub fn choose_clip(seed: Digest, shots: &[Segment], clip_ms: u64) -> Option<ChosenClip> {
     let start_ms = choose_segment(seed.0, shots, clip_ms)?;
-    let holds = |shot: &Segment| shot.start_ms <= start_ms && start_ms.saturating_add(clip_ms) <= shot.end_ms;
+    let holds = |shot: &Segment| {
+        shot.start_ms <= start_ms && start_ms.saturating_add(clip_ms) <= shot.end_ms
+    };
     Some(ChosenClip { shot: shots.iter().position(holds)?, start_ms })
 }
 
@@ -45,12 +53,17 @@ mod tests {
 
     #[test]
     fn the_choice_is_that_of_every_release() {
-        let order = |text: &[u8], videos| videos_to_try(Digest::of(text), videos).collect::<Vec<_>>();
+        let order =
+            |text: &[u8], videos| videos_to_try(Digest::of(text), videos).collect::<Vec<_>>();
         assert_eq!(order(b"block", 0), [] as [usize; 0]);
         assert_eq!(order(b"block", 1), [0]);
         assert_eq!(order(b"block", 1000), [737, 738, 739, 740, 741]);
-        let shots = [Segment { start_ms: 2000, end_ms: 9000 }, Segment { start_ms: 9150, end_ms: 20_000 }];
-        assert_eq!(choose_clip(Digest::of(b"block"), &shots, 5063), Some(ChosenClip { shot: 1, start_ms: 10961 }));
+        let shots =
+            [Segment { start_ms: 2000, end_ms: 9000 }, Segment { start_ms: 9150, end_ms: 20_000 }];
+        assert_eq!(
+            choose_clip(Digest::of(b"block"), &shots, 5063),
+            Some(ChosenClip { shot: 1, start_ms: 10961 })
+        );
         assert_eq!(choose_clip(Digest::of(b"block"), &shots, 20_000), None);
     }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use leoma_protocol::Digest;
 use leoma_scoring::media::{
-    ClipShape, Ffmpeg, Limits, MediaError, MediaFault, SceneRules, cut_clip, first_frame_png, one_shot_segments,
+    ClipShape, Ffmpeg, Limits, MediaError, MediaFault, SceneRules, cut_clip, first_frame_png,
+    one_shot_segments,
 };
 use leoma_storage::{SourceBucket, StoreError};
 
@@ -51,7 +52,8 @@ pub enum ClipError {
     },
 }
 
-/// The clip that `seed` chooses from `corpus`; videos that cannot be used are passed over, with the reason in the proof.
+/// The clip that `seed` chooses from `corpus`; videos that cannot be used are passed over, with the
+/// reason in the proof.
 ///
 /// # Errors
 /// [`ClipError`].
@@ -73,7 +75,8 @@ pub async fn clip_of(
             Ok(bytes) => {
                 let draw = Draw { seed, corpus: corpus.id, skipped: skipped.clone(), index };
                 let (ffmpeg, video) = (ffmpeg.clone(), video.clone());
-                tokio::task::spawn_blocking(move || cut(draw, &video, &bytes, &ffmpeg, shape)).await??
+                tokio::task::spawn_blocking(move || cut(draw, &video, &bytes, &ffmpeg, shape))
+                    .await??
             }
             Err(reason) => Err(reason),
         };
@@ -122,8 +125,11 @@ fn cut(
 pub fn videos_doing(error: MediaError) -> Result<String, MediaFault> {
     match error {
         MediaError::Video(defect) => Ok(defect.to_string()),
-        // A source that breaks off in the middle ends the encoder too; the next one shows whose fault it was.
-        MediaError::Fault(fault @ (MediaFault::Encode { .. } | MediaFault::Stalled { .. })) => Ok(fault.to_string()),
+        // A source that breaks off in the middle ends the encoder too; the next one shows whose
+        // fault it was.
+        MediaError::Fault(fault @ (MediaFault::Encode { .. } | MediaFault::Stalled { .. })) => {
+            Ok(fault.to_string())
+        }
         MediaError::Fault(fault) => Err(fault),
     }
 }
@@ -140,7 +146,9 @@ fn try_cut(
         Some(shots) => segments(shots),
         None => one_shot_segments(ffmpeg, bytes, &SceneRules::REFERENCE, clip_ms, &Limits::SOURCE)?,
     };
-    let Some(ChosenClip { shot, start_ms }) = choose_clip(draw.seed.hash, &shots, clip_ms) else { return Ok(None) };
+    let Some(ChosenClip { shot, start_ms }) = choose_clip(draw.seed.hash, &shots, clip_ms) else {
+        return Ok(None);
+    };
     let mp4 = cut_clip(ffmpeg, bytes, start_ms, &shape, &Limits::SOURCE)?;
     let first_frame = first_frame_png(ffmpeg, &mp4, &Limits::ANSWER)?;
     let (major, minor) = ffmpeg.version();

@@ -1,4 +1,5 @@
-//! Source videos and the clips that are cut from them: which there are, which one a task is about, and the proof of it.
+//! Source videos and the clips that are cut from them: which there are, which one a task is about,
+//! and the proof of it.
 //!
 //! | file | what |
 //! |---|---|
@@ -17,7 +18,7 @@ mod reading;
 pub use choice::{ChosenClip, MAX_VIDEOS_TRIED, choose_clip, videos_to_try};
 pub use cutting::{ClipError, TaskClip, clip_of, videos_doing};
 pub use proof::{
-    ClipProof, CorpusId, Evidence, JudgeEvidence, MAX_PROOF_BYTES, PROOF_SCHEMA, Seed, SkipReason, Skipped,
-    TaskMetadata,
+    ClipProof, CorpusId, Evidence, JudgeEvidence, MAX_PROOF_BYTES, PROOF_SCHEMA, Seed, SkipReason,
+    Skipped, TaskMetadata,
 };
 pub use reading::{Corpus, CorpusError, CorpusVideo, Expectation};

@@ -1,4 +1,5 @@
-//! What a task's `metadata.json` says of the clip: everything that is needed to make the choice again.
+//! What a task's `metadata.json` says of the clip: everything that is needed to make the choice
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use super::reading::Expectation;
 
 /// The version that is written and read.
 pub const PROOF_SCHEMA: u32 = 1;
-/// Largest `metadata.json` that is read: a prompt and a proof have a few KiB, the evidence of 256 answers a few MiB.
+/// Largest `metadata.json` that is read: a prompt and a proof have a few KiB, the evidence of 256
+/// answers a few MiB.
 pub const MAX_PROOF_BYTES: u64 = 4 << 20;
 
 /// A task's `metadata.json`.
@@ -80,7 +82,8 @@ pub struct ClipProof {
     pub source_sha256: Digest,
     /// Size of the video in bytes.
     pub source_bytes: u64,
-    /// The shots that a clip could be cut from, `[first usable millisecond, first one that is not]`.
+    /// The shots that a clip could be cut from, `[first usable millisecond, first one that is
+    /// not]`.
     pub shots: Vec<[u64; 2]>,
     /// Position of the clip's shot among them.
     pub shot: usize,
@@ -94,7 +97,8 @@ pub struct ClipProof {
     pub clip_sha256: Digest,
     /// SHA-256 of `first_frame.png`.
     pub first_frame_sha256: Digest,
-    /// Version of the ffmpeg that found the shots (where the corpus does not name them) and cut the clip.
+    /// Version of the ffmpeg that found the shots (where the corpus does not name them) and cut the
+    /// clip.
     pub ffmpeg: String,
 }
 
@@ -107,7 +111,8 @@ pub struct Seed {
     pub hash: Digest,
 }
 
-/// Which list of videos a choice was made from. It may change while a task runs, so the choice names the one it saw.
+/// Which list of videos a choice was made from. It may change while a task runs, so the choice
+/// names the one it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CorpusId {
@@ -163,7 +168,9 @@ impl std::fmt::Display for SkipReason {
         match self {
             Self::Missing => f.write_str("it is not in the bucket"),
             Self::Unreachable(detail) => write!(f, "the bucket does not give it: {detail}"),
-            Self::OtherBytes(detail) => write!(f, "its bytes are not those of the corpus: {detail}"),
+            Self::OtherBytes(detail) => {
+                write!(f, "its bytes are not those of the corpus: {detail}")
+            }
             Self::Unusable(detail) => write!(f, "it cannot be used: {detail}"),
             Self::NoShot => f.write_str("no shot in it is long enough for a clip"),
         }
@@ -203,7 +210,10 @@ impl ClipProof {
 
 /// Shots as the scorer knows them.
 pub(super) fn segments(shots: &[[u64; 2]]) -> Vec<Segment> {
-    shots.iter().map(|[start_ms, end_ms]| Segment { start_ms: *start_ms, end_ms: *end_ms }).collect()
+    shots
+        .iter()
+        .map(|[start_ms, end_ms]| Segment { start_ms: *start_ms, end_ms: *end_ms })
+        .collect()
 }
 
 #[cfg(test)]
@@ -219,7 +229,10 @@ mod tests {
         for (value, expected) in [
             (&SkipReason::Missing as &dyn erased::Json, "{\"kind\":\"missing\"}".to_owned()),
             (&SkipReason::NoShot, "{\"kind\":\"no_shot\"}".to_owned()),
-            (&SkipReason::OtherBytes("x".into()), "{\"kind\":\"other_bytes\",\"detail\":\"x\"}".to_owned()),
+            (
+                &SkipReason::OtherBytes("x".into()),
+                "{\"kind\":\"other_bytes\",\"detail\":\"x\"}".to_owned(),
+            ),
             (
                 &CorpusId::Manifest { sha256, videos: 3 },
                 format!("{{\"kind\":\"manifest\",\"sha256\":\"{zeros}\",\"videos\":3}}"),

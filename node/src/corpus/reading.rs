@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use leoma_protocol::Digest;
-use leoma_storage::{CorpusManifest, Key, ManifestError, ManifestVideo, SourceBucket, SourceVideo, StoreError};
+use leoma_storage::{
+    CorpusManifest, Key, ManifestError, ManifestVideo, SourceBucket, SourceVideo, StoreError,
+};
 
 use super::proof::{CorpusId, SkipReason};
 
-/// Time that one video may take to arrive: with this, five broken ones still leave a turn's first half.
+/// Time that one video may take to arrive: with this, five broken ones still leave a turn's first
+/// half.
 const VIDEO_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// Why there is no corpus.
@@ -52,10 +55,12 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Reads the corpus; where there is no manifest, videos outside of `bytes` (smallest and largest) are left out.
+    /// Reads the corpus; where there is no manifest, videos outside of `bytes` (smallest and
+    /// largest) are left out.
     ///
     /// # Errors
-    /// [`CorpusError`]; a manifest that cannot be used is an error too, not a reason to choose from something else.
+    /// [`CorpusError`]; a manifest that cannot be used is an error too, not a reason to choose from
+    /// something else.
     pub async fn read(source: &SourceBucket, bytes: (u64, u64)) -> Result<Self, CorpusError> {
         match source.manifest().await? {
             Some(manifest) => Ok(Self::from(&CorpusManifest::parse(&manifest)?)),
@@ -69,11 +74,15 @@ impl Corpus {
         listing.retain(|video| (min_bytes..=max_bytes).contains(&video.size));
         listing.sort_by(|a, b| a.key.cmp(&b.key));
         // A key holds no control character, so no two listings give the same text.
-        let lines: String = listing.iter().map(|video| format!("{}\n{}\n", video.key, video.size)).collect();
+        let lines: String =
+            listing.iter().map(|video| format!("{}\n{}\n", video.key, video.size)).collect();
         let sha256 = Digest::of(lines.as_bytes());
         let id = CorpusId::Listing { sha256, videos: listing.len(), min_bytes, max_bytes };
-        let video =
-            |SourceVideo { key, size }| CorpusVideo { key, expected: Expectation { size, sha256: None }, shots: None };
+        let video = |SourceVideo { key, size }| CorpusVideo {
+            key,
+            expected: Expectation { size, sha256: None },
+            shots: None,
+        };
         Self { id, videos: listing.into_iter().map(video).collect() }
     }
 }
@@ -93,13 +102,18 @@ impl From<&CorpusManifest> for Corpus {
 }
 
 impl CorpusVideo {
-    /// The video's bytes, or why they cannot be used: among it that they did not arrive while a turn can wait.
+    /// The video's bytes, or why they cannot be used: among it that they did not arrive while a
+    /// turn can wait.
     ///
     /// # Errors
     /// As [`Expectation::fetch`].
-    pub async fn fetch(&self, source: &SourceBucket) -> Result<Result<Bytes, SkipReason>, StoreError> {
+    pub async fn fetch(
+        &self,
+        source: &SourceBucket,
+    ) -> Result<Result<Bytes, SkipReason>, StoreError> {
         let late = || SkipReason::Unreachable(format!("not within {} s", VIDEO_TIMEOUT.as_secs()));
-        let fetched = tokio::time::timeout(VIDEO_TIMEOUT, self.expected.fetch(source, &self.key)).await;
+        let fetched =
+            tokio::time::timeout(VIDEO_TIMEOUT, self.expected.fetch(source, &self.key)).await;
         fetched.unwrap_or_else(|_| Ok(Err(late())))
     }
 }
@@ -109,21 +123,31 @@ impl Expectation {
     ///
     /// # Errors
     /// [`StoreError`] when no other video would fare better: our keys or the bucket are wrong.
-    pub async fn fetch(&self, source: &SourceBucket, key: &Key) -> Result<Result<Bytes, SkipReason>, StoreError> {
+    pub async fn fetch(
+        &self,
+        source: &SourceBucket,
+        key: &Key,
+    ) -> Result<Result<Bytes, SkipReason>, StoreError> {
         match source.video(key, self.size).await {
             Ok(Some(bytes)) => Ok(self.check(&bytes).map(|()| bytes)),
             Ok(None) => Ok(Err(SkipReason::Missing)),
             Err(StoreError::TooLarge { .. }) => {
                 Ok(Err(SkipReason::OtherBytes(format!("more than {} of them", self.size))))
             }
-            Err(error) if error.is_transient() => Ok(Err(SkipReason::Unreachable(error.to_string()))),
+            Err(error) if error.is_transient() => {
+                Ok(Err(SkipReason::Unreachable(error.to_string())))
+            }
             Err(error) => Err(error),
         }
     }
 
     fn check(&self, bytes: &[u8]) -> Result<(), SkipReason> {
         if bytes.len() as u64 != self.size {
-            return Err(SkipReason::OtherBytes(format!("{} of them, not {}", bytes.len(), self.size)));
+            return Err(SkipReason::OtherBytes(format!(
+                "{} of them, not {}",
+                bytes.len(),
+                self.size
+            )));
         }
         let Some(sha256) = self.sha256 else { return Ok(()) };
         match Digest::of(bytes) {
@@ -155,7 +179,10 @@ mod tests {
         add(&source, "a.mp4", b"123456789").await;
         add(&source, "c.mp4", b"1").await;
         let listed = Corpus::read(&source, (2, 8)).await.unwrap();
-        assert_eq!(listed.videos.iter().map(|video| video.key.as_str()).collect::<Vec<_>>(), ["b.mp4"]);
+        assert_eq!(
+            listed.videos.iter().map(|video| video.key.as_str()).collect::<Vec<_>>(),
+            ["b.mp4"]
+        );
         let all = Corpus::read(&source, (1, 9)).await.unwrap();
         assert_ne!(listed.id, all.id);
         assert_eq!(all.id.videos(), 3);
@@ -173,8 +200,14 @@ mod tests {
         source.write_manifest(&manifest).await.unwrap();
         let corpus = Corpus::read(&source, (1, 9)).await.unwrap();
         assert_eq!(corpus.id, CorpusId::Manifest { sha256: manifest.digest(), videos: 1 });
-        assert_eq!(corpus.videos[0].fetch(&source).await.unwrap(), Ok(Bytes::from_static(b"12345")));
-        assert_eq!(source.manifest_version(&manifest.digest()).await.unwrap().unwrap(), manifest.canonical_json());
+        assert_eq!(
+            corpus.videos[0].fetch(&source).await.unwrap(),
+            Ok(Bytes::from_static(b"12345"))
+        );
+        assert_eq!(
+            source.manifest_version(&manifest.digest()).await.unwrap().unwrap(),
+            manifest.canonical_json()
+        );
         source.bucket().replace(&Key::corpus(), Bytes::from_static(b"[]")).await.unwrap();
         let error = Corpus::read(&source, (1, 9)).await.unwrap_err().to_string();
         assert!(error.contains("corpus/v1.json"), "{error}");
@@ -185,7 +218,9 @@ mod tests {
         let source = source();
         let key = add(&source, "a.mp4", b"12345").await;
         let sha256 = Some(Digest::of(b"54321"));
-        let fetched = async |size, sha256, key: &Key| Expectation { size, sha256 }.fetch(&source, key).await.unwrap();
+        let fetched = async |size, sha256, key: &Key| {
+            Expectation { size, sha256 }.fetch(&source, key).await.unwrap()
+        };
         assert!(fetched(5, None, &key).await.is_ok());
         assert!(matches!(fetched(5, sha256, &key).await, Err(SkipReason::OtherBytes(_))));
         assert!(matches!(fetched(4, None, &key).await, Err(SkipReason::OtherBytes(_))));

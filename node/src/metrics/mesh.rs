@@ -11,7 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 type Number = Gauge<f64, AtomicU64>;
 
-/// A peer by its hotkey. A connected peer's hotkey is proven and on the allowlist, so there are at most as many.
+/// A peer by its hotkey. A connected peer's hotkey is proven and on the allowlist, so there are at
+/// most as many.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PeerLabels {
     hotkey: String,
@@ -62,7 +63,11 @@ impl MeshMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let mesh = registry.sub_registry_with_prefix("leoma_mesh");
-        mesh.register("peers_connected", "Connected peers with a proven hotkey", metrics.connected.clone());
+        mesh.register(
+            "peers_connected",
+            "Connected peers with a proven hotkey",
+            metrics.connected.clone(),
+        );
         mesh.register("peers_mutual", "Peers that hear us and are heard", metrics.mutual.clone());
         mesh.register_with_unit(
             "peer_round_trip",
@@ -70,23 +75,55 @@ impl MeshMetrics {
             Unit::Seconds,
             metrics.round_trip.clone(),
         );
-        mesh.register("peer_score", "0 for good behaviour, -20 disconnects, -50 bans", metrics.score.clone());
-        mesh.register("files", "Verdict files of the window that were heard of", metrics.files.clone());
-        mesh.register("certificates", "Verdict files of the window that are certified", metrics.certificates.clone());
-        mesh.register("evidence", "Proven double signatures in the window", metrics.evidence.clone());
+        mesh.register(
+            "peer_score",
+            "0 for good behaviour, -20 disconnects, -50 bans",
+            metrics.score.clone(),
+        );
+        mesh.register(
+            "files",
+            "Verdict files of the window that were heard of",
+            metrics.files.clone(),
+        );
+        mesh.register(
+            "certificates",
+            "Verdict files of the window that are certified",
+            metrics.certificates.clone(),
+        );
+        mesh.register(
+            "evidence",
+            "Proven double signatures in the window",
+            metrics.evidence.clone(),
+        );
         mesh.register(
             "may_sign",
             "1 when our hotkey speaks from here alone, 0 while that is not known or not so",
             metrics.may_sign.clone(),
         );
         mesh.register("doubled", "1 when our hotkey runs elsewhere too", metrics.doubled.clone());
-        mesh.register("gossip_messages", "Gossip heard, by topic and what was thought of it", metrics.gossip.clone());
-        mesh.register("hellos_refused", "Hellos refused, by side and reason", metrics.refused_hellos.clone());
+        mesh.register(
+            "gossip_messages",
+            "Gossip heard, by topic and what was thought of it",
+            metrics.gossip.clone(),
+        );
+        mesh.register(
+            "hellos_refused",
+            "Hellos refused, by side and reason",
+            metrics.refused_hellos.clone(),
+        );
         mesh.register("dials", "Dials begun and failed", metrics.dials.clone());
         mesh.register("link_resets", "One-sided links that were cut", metrics.link_resets.clone());
         mesh.register("bans", "Peers kept out for a while", metrics.bans.clone());
-        mesh.register("catchup_pages", "Pages of a catch-up asked for and served", metrics.pages.clone());
-        mesh.register("undelivered_messages", "Messages that nobody heard in time", metrics.undelivered.clone());
+        mesh.register(
+            "catchup_pages",
+            "Pages of a catch-up asked for and served",
+            metrics.pages.clone(),
+        );
+        mesh.register(
+            "undelivered_messages",
+            "Messages that nobody heard in time",
+            metrics.undelivered.clone(),
+        );
         mesh.register(
             "dropped_events",
             "Events that the validator was too slow to take",
@@ -112,15 +149,23 @@ impl MeshMetrics {
             }
         }
         self.files.set(number(status.files.len()));
-        self.certificates.set(number(status.files.iter().filter(|file| file.certified.is_some()).count()));
+        self.certificates
+            .set(number(status.files.iter().filter(|file| file.certified.is_some()).count()));
         self.evidence.set(number(status.evidence.len()));
         self.may_sign.set(i64::from(status.voice == Voice::Alone));
         self.doubled.set(i64::from(status.voice == Voice::Doubled));
         let counts = &status.counts;
         for (topic, judged) in &counts.gossip {
-            let outcomes = [("accepted", judged.accepted), ("ignored", judged.ignored), ("rejected", judged.rejected)];
+            let outcomes = [
+                ("accepted", judged.accepted),
+                ("ignored", judged.ignored),
+                ("rejected", judged.rejected),
+            ];
             for (outcome, value) in outcomes {
-                set(&self.gossip.get_or_create(&GossipLabels { topic: topic.kind(), outcome }), value);
+                set(
+                    &self.gossip.get_or_create(&GossipLabels { topic: topic.kind(), outcome }),
+                    value,
+                );
             }
         }
         for (by, reasons) in [("us", &counts.refused_by_us), ("them", &counts.refused_by_them)] {

@@ -101,13 +101,21 @@ impl Metrics {
             metrics.last_epoch_block.clone(),
         );
         leoma.register("epochs_set", "Epochs whose weights were set", metrics.epochs_set.clone());
-        leoma.register("weight_failures", "Failed tries to set weights", metrics.weight_failures.clone());
+        leoma.register(
+            "weight_failures",
+            "Failed tries to set weights",
+            metrics.weight_failures.clone(),
+        );
         leoma.register(
             "reveals_missed",
             "Committed weights that were not revealed, or went to another than the winner",
             metrics.reveals_missed.clone(),
         );
-        leoma.register("tasks_sampled", "Tasks sampled to a published verdict file", metrics.tasks_sampled.clone());
+        leoma.register(
+            "tasks_sampled",
+            "Tasks sampled to a published verdict file",
+            metrics.tasks_sampled.clone(),
+        );
         leoma.register("tasks_failed", "Tasks begun and given up", metrics.tasks_failed.clone());
         leoma.register_with_unit(
             "task_duration",
@@ -121,10 +129,18 @@ impl Metrics {
             Unit::Seconds,
             metrics.score_seconds.clone(),
         );
-        leoma.register("files_taken_in", "Verdict files of peers taken in", metrics.files_taken_in.clone());
+        leoma.register(
+            "files_taken_in",
+            "Verdict files of peers taken in",
+            metrics.files_taken_in.clone(),
+        );
         leoma.register("files_refused", "Verdict files refused", metrics.files_refused.clone());
         leoma.register("valid_miners", "Miners that may be sampled", metrics.valid_miners.clone());
-        leoma.register("verdict_fetches", "Verdict files asked for, by source and outcome", metrics.fetches.clone());
+        leoma.register(
+            "verdict_fetches",
+            "Verdict files asked for, by source and outcome",
+            metrics.fetches.clone(),
+        );
         metrics
     }
 
@@ -157,8 +173,10 @@ mod tests {
         metrics.fetched(FetchSource::Bucket, FetchOutcome::Found);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        let families: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let families: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
         assert!(families.len() > 20, "{families:?}");
         let listed = include_str!("../../../docs/metrics.md");
         for family in families {

@@ -24,17 +24,40 @@ impl<F: Fn() -> PoolCounts + Send + Sync + 'static> Collector for Scoring<F> {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
         };
-        gauge("score_workers", "Scoring processes that there should be", None, counts.workers as u64)?;
-        gauge("score_workers_up", "Scoring processes that are ready or at work", None, counts.up as u64)?;
+        gauge(
+            "score_workers",
+            "Scoring processes that there should be",
+            None,
+            counts.workers as u64,
+        )?;
+        gauge(
+            "score_workers_up",
+            "Scoring processes that are ready or at work",
+            None,
+            counts.up as u64,
+        )?;
         let peak = counts.peak_kib.saturating_mul(1024);
-        gauge("score_worker_peak", "Most resident memory of any scoring process", Some(&Unit::Bytes), peak)?;
+        gauge(
+            "score_worker_peak",
+            "Most resident memory of any scoring process",
+            Some(&Unit::Bytes),
+            peak,
+        )?;
         let restarts = ConstCounter::new(counts.restarts);
         let help = "Scoring processes that were lost and started again";
-        restarts.encode(encoder.encode_descriptor("score_worker_restarts", help, None, restarts.metric_type())?)
+        restarts.encode(encoder.encode_descriptor(
+            "score_worker_restarts",
+            help,
+            None,
+            restarts.metric_type(),
+        )?)
     }
 }
 
 /// Registers the counts of a pool of scoring processes under `leoma_`.
-pub fn register_scoring(registry: &mut Registry, counts: impl Fn() -> PoolCounts + Send + Sync + 'static) {
+pub fn register_scoring(
+    registry: &mut Registry,
+    counts: impl Fn() -> PoolCounts + Send + Sync + 'static,
+) {
     registry.sub_registry_with_prefix("leoma").register_collector(Box::new(Scoring(counts)));
 }

@@ -72,7 +72,8 @@ impl<'a> From<&'a GenerateRequest> for GenerateBody<'a> {
     }
 }
 
-/// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict file.
+/// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict
+/// file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerFault {
     /// Not reached, or nothing in the answer.
@@ -111,8 +112,8 @@ impl ChutesClient {
     /// # Errors
     /// [`ServiceError`].
     pub async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
-        let url =
-            path_url(&self.api, ["chutes", chute_id]).ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
+        let url = path_url(&self.api, ["chutes", chute_id])
+            .ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
         let body = ask(SERVICE, "CHUTES_API_KEY", MAX_CHUTE_BYTES, || {
             let request = self.http.get(url.clone());
             match &self.key {
@@ -121,18 +122,25 @@ impl ChutesClient {
             }
         })
         .await?;
-        let chute: Chute = serde_json::from_slice(&body)
-            .map_err(|_| ServiceError::Unreadable { service: SERVICE, reason: "not JSON with a slug" })?;
-        // The slug becomes part of an address: anything but a DNS label could lead our key elsewhere.
-        let label = |slug: &str| slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let chute: Chute = serde_json::from_slice(&body).map_err(|_| ServiceError::Unreadable {
+            service: SERVICE,
+            reason: "not JSON with a slug",
+        })?;
+        // The slug becomes part of an address: anything but a DNS label could lead our key
+        // elsewhere.
+        let label =
+            |slug: &str| slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if chute.slug.is_empty() || chute.slug.len() > MAX_SLUG_CHARS || !label(&chute.slug) {
-            return Err(ServiceError::Unreadable { service: SERVICE, reason: "its slug is not a host name's part" });
+            return Err(ServiceError::Unreadable {
+                service: SERVICE,
+                reason: "its slug is not a host name's part",
+            });
         }
         Ok(chute)
     }
 
-    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte. Tries again once, and only where it could
-    /// not connect.
+    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte. Tries again
+    /// once, and only where it could not connect.
     ///
     /// # Errors
     /// [`AnswerFault`].
@@ -145,7 +153,8 @@ impl ChutesClient {
     ) -> Result<Bytes, AnswerFault> {
         let body = GenerateBody::from(request);
         let call = || {
-            let call = self.http.post(self.generate.replace("{slug}", slug)).json(&body).timeout(timeout);
+            let call =
+                self.http.post(self.generate.replace("{slug}", slug)).json(&body).timeout(timeout);
             match &self.key {
                 Some(key) => call.bearer_auth(key.expose()),
                 None => call,
@@ -153,23 +162,32 @@ impl ChutesClient {
         };
         let asking = async {
             let mut answer = call().send().await;
-            // Nothing was asked yet where no connection came about: only then is a second time no second chance.
+            // Nothing was asked yet where no connection came about: only then is a second time no
+            // second chance.
             if answer.as_ref().is_err_and(|error| error.is_connect() && !error.is_timeout()) {
                 tokio::time::sleep(CONNECT_PAUSE).await;
                 answer = call().send().await;
             }
             let response = answer.map_err(|error| {
-                if error.is_timeout() { AnswerFault::Timeout } else { AnswerFault::NoResponse(fault_of(&error)) }
+                if error.is_timeout() {
+                    AnswerFault::Timeout
+                } else {
+                    AnswerFault::NoResponse(fault_of(&error))
+                }
             })?;
             let status = response.status();
             if !status.is_success() {
                 return Err(AnswerFault::Http(status.as_u16()));
             }
             match bounded_body(response, max_bytes).await {
-                Ok(video) if video.is_empty() => Err(AnswerFault::NoResponse("an empty answer".to_owned())),
+                Ok(video) if video.is_empty() => {
+                    Err(AnswerFault::NoResponse("an empty answer".to_owned()))
+                }
                 Ok(video) => Ok(video),
                 Err(BodyError::TooLarge) => Err(AnswerFault::TooLarge),
-                Err(BodyError::Broken(reason)) if reason == "timed out" => Err(AnswerFault::Timeout),
+                Err(BodyError::Broken(reason)) if reason == "timed out" => {
+                    Err(AnswerFault::Timeout)
+                }
                 Err(BodyError::Broken(reason)) => Err(AnswerFault::NoResponse(reason)),
             }
         };
@@ -200,9 +218,14 @@ mod tests {
 
     #[test]
     fn hostile_segments_stay_in_their_place() {
-        let url = |segment| path_url("https://api.example/base", ["chutes", segment]).map(|url| url.to_string());
+        let url = |segment| {
+            path_url("https://api.example/base", ["chutes", segment]).map(|url| url.to_string())
+        };
         assert_eq!(url("c-1").unwrap(), "https://api.example/base/chutes/c-1");
-        assert_eq!(url("../../x?y#z").unwrap(), "https://api.example/base/chutes/..%2F..%2Fx%3Fy%23z");
+        assert_eq!(
+            url("../../x?y#z").unwrap(),
+            "https://api.example/base/chutes/..%2F..%2Fx%3Fy%23z"
+        );
         assert_eq!(url(".."), None);
         assert_eq!(url(""), None);
     }
@@ -211,7 +234,12 @@ mod tests {
     fn a_task_gives_a_picture_a_prompt_or_both() {
         let body = |prompt: Option<&str>, first_frame: Option<&'static [u8]>| {
             let first_frame = first_frame.map(Bytes::from_static);
-            let request = GenerateRequest { prompt: prompt.map(str::to_owned), first_frame, fps: 16, frames: 81 };
+            let request = GenerateRequest {
+                prompt: prompt.map(str::to_owned),
+                first_frame,
+                fps: 16,
+                frames: 81,
+            };
             let body = serde_json::to_value(GenerateBody::from(&request)).unwrap();
             (body.get("prompt").cloned(), body.get("image").cloned())
         };
@@ -222,7 +250,10 @@ mod tests {
 
     fn asked(address: std::net::SocketAddr) -> impl Future<Output = Result<Bytes, AnswerFault>> {
         let settings = [("CHUTES_GENERATE_URL".to_owned(), format!("http://{address}/{{slug}}"))];
-        let sources = crate::config::Sources { environment: settings.into_iter().collect(), ..Default::default() };
+        let sources = crate::config::Sources {
+            environment: settings.into_iter().collect(),
+            ..Default::default()
+        };
         let config = crate::config::Config::load(&sources).unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
         let client = ChutesClient::new(http, &config.services);

@@ -63,8 +63,10 @@ impl HuggingFaceClient {
     /// # Errors
     /// [`ServiceError`].
     pub async fn model(&self, name: &str, revision: &str) -> Result<Model, ServiceError> {
-        let path = ["api", "models"].into_iter().chain(name.split('/')).chain(["revision", revision]);
-        let mut url = path_url(&self.base, path).ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
+        let path =
+            ["api", "models"].into_iter().chain(name.split('/')).chain(["revision", revision]);
+        let mut url = path_url(&self.base, path)
+            .ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
         url.set_query(Some("blobs=true"));
         let body = ask(SERVICE, "HF_TOKEN", MAX_MODEL_BYTES, || {
             let request = self.http.get(url.clone());
@@ -74,16 +76,20 @@ impl HuggingFaceClient {
             }
         })
         .await?;
-        let info: ModelInfo = serde_json::from_slice(&body)
-            .map_err(|_| ServiceError::Unreadable { service: SERVICE, reason: "not JSON with sha and siblings" })?;
+        let info: ModelInfo = serde_json::from_slice(&body).map_err(|_| {
+            ServiceError::Unreadable { service: SERVICE, reason: "not JSON with sha and siblings" }
+        })?;
         let weights_hash = weights_hash(&info.siblings);
         Ok(Model { sha: info.sha, weights_hash })
     }
 }
 
 fn weights_hash(files: &[Sibling]) -> Option<Digest> {
-    let weights = files.iter().filter(|file| WEIGHT_ENDINGS.iter().any(|ending| file.rfilename.ends_with(ending)));
-    let mut hashes: Vec<&str> = weights.filter_map(|file| file.lfs.as_ref()).map(|lfs| lfs.sha256.as_str()).collect();
+    let weights = files
+        .iter()
+        .filter(|file| WEIGHT_ENDINGS.iter().any(|ending| file.rfilename.ends_with(ending)));
+    let mut hashes: Vec<&str> =
+        weights.filter_map(|file| file.lfs.as_ref()).map(|lfs| lfs.sha256.as_str()).collect();
     if hashes.is_empty() {
         return None;
     }
@@ -101,8 +107,13 @@ mod tests {
 
     #[test]
     fn the_weights_hash_ignores_order_and_other_files() {
-        let one = [file("b.safetensors", Some("bb")), file("a.bin", Some("aa")), file("README.md", Some("cc"))];
-        let two = [file("x.pth", Some("aa")), file("y.ckpt", Some("bb")), file("config.json", None)];
+        let one = [
+            file("b.safetensors", Some("bb")),
+            file("a.bin", Some("aa")),
+            file("README.md", Some("cc")),
+        ];
+        let two =
+            [file("x.pth", Some("aa")), file("y.ckpt", Some("bb")), file("config.json", None)];
         assert_eq!(weights_hash(&one), Some(Digest::of(b"aabb")));
         assert_eq!(weights_hash(&one), weights_hash(&two));
         assert_eq!(weights_hash(&[file("README.md", Some("cc"))]), None);

@@ -1,7 +1,8 @@
-//! Which miners are valid: their commitment, their model's hash and their endpoint, checked again and again.
+//! Which miners are valid: their commitment, their model's hash and their endpoint, checked again
+//! and again.
 //!
-//! One odd miner never stops the check of the others, and a service that is down never makes a miner invalid: what was
-//! last known about it stands until the service answers again.
+//! One odd miner never stops the check of the others, and a service that is down never makes a
+//! miner invalid: what was last known about it stands until the service answers again.
 
 mod chutes;
 mod hugging_face;
@@ -65,7 +66,9 @@ impl MinerTable {
     /// The miners that may be sampled, sorted by hotkey: hotkey, endpoint, revision.
     pub fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
         self.miners.iter().filter_map(|(hotkey, miner)| match &miner.validity {
-            Validity::Valid { slug, model_revision, .. } => Some((*hotkey, slug.as_str(), model_revision.as_str())),
+            Validity::Valid { slug, model_revision, .. } => {
+                Some((*hotkey, slug.as_str(), model_revision.as_str()))
+            }
             _ => None,
         })
     }

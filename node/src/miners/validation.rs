@@ -19,7 +19,8 @@ const CONCURRENT_LOOKUPS: usize = 8;
 /// Most answers kept of each service; a subnet has at most 256 miners.
 const MAX_CACHED: usize = 1024;
 
-/// Answers of a service, for as long as they are believed. Failures are never kept: they are no answers.
+/// Answers of a service, for as long as they are believed. Failures are never kept: they are no
+/// answers.
 #[derive(Debug)]
 struct Cache<T> {
     ttl: Duration,
@@ -32,7 +33,10 @@ impl<T: Clone> Cache<T> {
     }
 
     fn get(&self, key: &str) -> Option<T> {
-        self.answers.get(key).filter(|(at, _)| at.elapsed() < self.ttl).map(|(_, answer)| answer.clone())
+        self.answers
+            .get(key)
+            .filter(|(at, _)| at.elapsed() < self.ttl)
+            .map(|(_, answer)| answer.clone())
     }
 
     fn put(&mut self, key: String, answer: T) {
@@ -58,12 +62,18 @@ pub struct MinerValidator {
 impl MinerValidator {
     /// A validator with empty caches.
     #[must_use]
-    pub fn new(chutes: ChutesClient, hugging_face: HuggingFaceClient, config: &ServicesConfig) -> Self {
-        let (chute_cache, model_cache) = (Cache::new(config.chute_ttl), Cache::new(config.model_hash_ttl));
+    pub fn new(
+        chutes: ChutesClient,
+        hugging_face: HuggingFaceClient,
+        config: &ServicesConfig,
+    ) -> Self {
+        let (chute_cache, model_cache) =
+            (Cache::new(config.chute_ttl), Cache::new(config.model_hash_ttl));
         Self { chutes, hugging_face, chute_cache, model_cache }
     }
 
-    /// Checks every registered hotkey that has a commitment. `previous` stands in where a service cannot be asked.
+    /// Checks every registered hotkey that has a commitment. `previous` stands in where a service
+    /// cannot be asked.
     pub async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
         let mut lookups = Vec::new();
         for neuron in &metagraph.neurons {
@@ -73,7 +83,8 @@ impl MinerValidator {
                 lookups.push(self.check_one(neuron.hotkey, neuron.uid, commitment.clone()).boxed());
             }
         }
-        let results: Vec<_> = stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS).collect().await;
+        let results: Vec<_> =
+            stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS).collect().await;
         let mut checked = BTreeMap::new();
         for (hotkey, miner, answers) in results {
             if let Some((key, chute)) = answers.chute {
@@ -87,7 +98,12 @@ impl MinerValidator {
         check_table(metagraph.block, checked, previous)
     }
 
-    async fn check_one(&self, hotkey: Hotkey, uid: Uid, commitment: Commitment) -> (Hotkey, MinerState, Answers) {
+    async fn check_one(
+        &self,
+        hotkey: Hotkey,
+        uid: Uid,
+        commitment: Commitment,
+    ) -> (Hotkey, MinerState, Answers) {
         let parsed = check_commit_count(commitment.count)
             .and_then(|()| MinerCommitment::parse(&commitment.text, &hotkey))
             .map_err(|error| error.to_string());
@@ -100,11 +116,16 @@ impl MinerValidator {
 
     async fn look_up(&self, commitment: &MinerCommitment) -> (Validity, Answers) {
         let mut answers = Answers::default();
-        let validity = self.look_up_into(commitment, &mut answers).await.unwrap_or_else(|validity| validity);
+        let validity =
+            self.look_up_into(commitment, &mut answers).await.unwrap_or_else(|validity| validity);
         (validity, answers)
     }
 
-    async fn look_up_into(&self, commitment: &MinerCommitment, answers: &mut Answers) -> Result<Validity, Validity> {
+    async fn look_up_into(
+        &self,
+        commitment: &MinerCommitment,
+        answers: &mut Answers,
+    ) -> Result<Validity, Validity> {
         let invalid = |reason: String| Validity::Invalid { reason };
         let chute = match self.chute_cache.get(&commitment.chute_id) {
             Some(chute) => chute,
@@ -121,14 +142,19 @@ impl MinerValidator {
         if !chute.hot {
             return Err(invalid("chute_not_running".to_owned()));
         }
-        if let Some(revision) = chute.revision.as_deref().filter(|revision| *revision != commitment.model_revision) {
+        if let Some(revision) =
+            chute.revision.as_deref().filter(|revision| *revision != commitment.model_revision)
+        {
             return Err(invalid(format!("revision_mismatch:chute={}", short(revision))));
         }
         let key = format!("{}@{}", commitment.model_name, commitment.model_revision);
         let model = match self.model_cache.get(&key) {
             Some(model) => model,
             None => {
-                let asked = self.hugging_face.model(&commitment.model_name, &commitment.model_revision).await;
+                let asked = self
+                    .hugging_face
+                    .model(&commitment.model_name, &commitment.model_revision)
+                    .await;
                 let model = asked.map_err(|error| outcome_of(error, "hf_model_fetch_failed"))?;
                 answers.model = Some((key, model.clone()));
                 model
@@ -169,12 +195,18 @@ fn short(revision: &str) -> String {
     revision.chars().filter(char::is_ascii_graphic).take(8).collect()
 }
 
-/// Finishes a check: what is unknown now stays what it was, and of equal models the earliest commitment's stays.
+/// Finishes a check: what is unknown now stays what it was, and of equal models the earliest
+/// commitment's stays.
 #[must_use]
-pub fn check_table(block: BlockNumber, mut miners: BTreeMap<Hotkey, MinerState>, previous: &MinerTable) -> MinerTable {
+pub fn check_table(
+    block: BlockNumber,
+    mut miners: BTreeMap<Hotkey, MinerState>,
+    previous: &MinerTable,
+) -> MinerTable {
     for (hotkey, miner) in &mut miners {
         if let Validity::Unknown { .. } = miner.validity
-            && let Some(known) = previous.miners.get(hotkey).filter(|known| known.commit_block == miner.commit_block)
+            && let Some(known) =
+                previous.miners.get(hotkey).filter(|known| known.commit_block == miner.commit_block)
         {
             miner.validity = known.validity.clone();
         }
@@ -183,14 +215,19 @@ pub fn check_table(block: BlockNumber, mut miners: BTreeMap<Hotkey, MinerState>,
     for miner in miners.values() {
         if let Validity::Valid { model_hash, .. } = &miner.validity {
             let claim = (miner.commit_block, miner.uid);
-            earliest.entry(model_hash.clone()).and_modify(|first| *first = (*first).min(claim)).or_insert(claim);
+            earliest
+                .entry(model_hash.clone())
+                .and_modify(|first| *first = (*first).min(claim))
+                .or_insert(claim);
         }
     }
     for miner in miners.values_mut() {
         if let Validity::Valid { model_hash, .. } = &miner.validity
-            && let Some((_, uid)) = earliest.get(model_hash).filter(|first| **first != (miner.commit_block, miner.uid))
+            && let Some((_, uid)) =
+                earliest.get(model_hash).filter(|first| **first != (miner.commit_block, miner.uid))
         {
-            miner.validity = Validity::Invalid { reason: format!("duplicate_model:earliest_uid={uid}") };
+            miner.validity =
+                Validity::Invalid { reason: format!("duplicate_model:earliest_uid={uid}") };
         }
     }
     MinerTable { block, miners }
@@ -201,7 +238,11 @@ mod tests {
     use super::*;
 
     fn valid(uid: u16, commit_block: u64, hash: &str) -> MinerState {
-        let validity = Validity::Valid { slug: "s".into(), model_revision: "r".into(), model_hash: hash.into() };
+        let validity = Validity::Valid {
+            slug: "s".into(),
+            model_revision: "r".into(),
+            model_hash: hash.into(),
+        };
         MinerState { uid: Uid(uid), commit_block: BlockNumber(commit_block), validity }
     }
 
@@ -218,7 +259,10 @@ mod tests {
             (hotkey(4), valid(4, 90, "other")),
         ]);
         let table = check_table(BlockNumber(100), miners, &MinerTable::default());
-        assert_eq!(table.valid().map(|(hotkey, ..)| hotkey).collect::<Vec<_>>(), [hotkey(2), hotkey(4)]);
+        assert_eq!(
+            table.valid().map(|(hotkey, ..)| hotkey).collect::<Vec<_>>(),
+            [hotkey(2), hotkey(4)]
+        );
         let copy = Validity::Invalid { reason: "duplicate_model:earliest_uid=2".into() };
         assert_eq!(table.miners[&hotkey(1)].validity, copy);
         assert_eq!(table.miners[&hotkey(3)].validity, copy);
@@ -226,8 +270,11 @@ mod tests {
 
     #[test]
     fn a_service_that_is_down_changes_nothing_about_known_miners() {
-        let previous =
-            check_table(BlockNumber(1), BTreeMap::from([(hotkey(1), valid(1, 5, "h"))]), &MinerTable::default());
+        let previous = check_table(
+            BlockNumber(1),
+            BTreeMap::from([(hotkey(1), valid(1, 5, "h"))]),
+            &MinerTable::default(),
+        );
         let down = |commit_block| MinerState {
             uid: Uid(1),
             commit_block: BlockNumber(commit_block),

@@ -29,10 +29,12 @@ impl Outcome {
     }
 }
 
-/// One thing that was looked at. Serialises as `{name, outcome, finding, next_step}`; holds no secret.
+/// One thing that was looked at. Serialises as `{name, outcome, finding, next_step}`; holds no
+/// secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at; the same in every release. Several checks have one name where there are several such things.
+    /// What was looked at; the same in every release. Several checks have one name where there are
+    /// several such things.
     pub name: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -47,17 +49,40 @@ impl Check {
         Self { name, outcome: Outcome::Pass, finding: finding.into(), next_step: None }
     }
 
-    pub(super) fn warn(name: &'static str, finding: impl Into<String>, next_step: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Warn, finding: finding.into(), next_step: Some(next_step.into()) }
+    pub(super) fn warn(
+        name: &'static str,
+        finding: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Warn,
+            finding: finding.into(),
+            next_step: Some(next_step.into()),
+        }
     }
 
-    pub(super) fn fail(name: &'static str, finding: impl Into<String>, next_step: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Fail, finding: finding.into(), next_step: Some(next_step.into()) }
+    pub(super) fn fail(
+        name: &'static str,
+        finding: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        Self {
+            name,
+            outcome: Outcome::Fail,
+            finding: finding.into(),
+            next_step: Some(next_step.into()),
+        }
     }
 
     /// `missing` completes "skipped: ".
     pub(super) fn skip(name: &'static str, missing: &str) -> Self {
-        Self { name, outcome: Outcome::Skip, finding: format!("skipped: {missing}"), next_step: None }
+        Self {
+            name,
+            outcome: Outcome::Skip,
+            finding: format!("skipped: {missing}"),
+            next_step: None,
+        }
     }
 }
 

@@ -9,11 +9,14 @@ use crate::config::{ChainConfig, without_keys};
 
 /// Blocks behind the other nodes from which one is said to lag: two minutes of the live chain.
 const LAGGING_BY: u64 = 10;
-/// Milliseconds that the chain's newest final block may be ahead of us: it is made before we see it.
+/// Milliseconds that the chain's newest final block may be ahead of us: it is made before we see
+/// it.
 const MAX_AHEAD_MS: u64 = 5_000;
-/// Milliseconds that it may be old: finality takes three blocks of the live chain or so, and may take ten.
+/// Milliseconds that it may be old: finality takes three blocks of the live chain or so, and may
+/// take ten.
 const MAX_AGE_MS: u64 = 120_000;
-/// Milliseconds beyond which S3 refuses what we sign (Signature Version 4, "RequestTimeTooSkewed"): a quarter of an hour.
+/// Milliseconds beyond which S3 refuses what we sign (Signature Version 4, "RequestTimeTooSkewed"):
+/// a quarter of an hour.
 const REFUSED_MS: u64 = 900_000;
 
 /// The node that the rest is read from.
@@ -34,47 +37,77 @@ struct Reached {
 }
 
 /// Looks at every node, and returns the best one that can be used.
-pub(super) async fn check(config: &ChainConfig, netuid: Netuid, clock: fn() -> u64) -> (Vec<Check>, Option<Node>) {
+pub(super) async fn check(
+    config: &ChainConfig,
+    netuid: Netuid,
+    clock: fn() -> u64,
+) -> (Vec<Check>, Option<Node>) {
     let reached = join_all(config.urls.iter().map(|url| async move {
         // Together, as each may use up its time.
         Reached { url: without_keys(url), node: limited(reach(url, netuid, clock)).await }
     }))
     .await;
-    let genesis =
-        config.genesis.or_else(|| reached.iter().find_map(|one| Some(one.node.as_ref().ok()?.chain.genesis())));
+    let genesis = config
+        .genesis
+        .or_else(|| reached.iter().find_map(|one| Some(one.node.as_ref().ok()?.chain.genesis())));
     let is_ours = |node: &Node| Some(node.chain.genesis()) == genesis;
-    let usable = reached.iter().filter_map(|one| one.node.as_ref().ok()).filter(|node| is_ours(node));
+    let usable =
+        reached.iter().filter_map(|one| one.node.as_ref().ok()).filter(|node| is_ours(node));
     let newest = usable.map(|node| node.head.number.0).max();
     let mut checks = Vec::new();
     let mut best: Option<(u64, Node)> = None;
     for Reached { url, node } in reached {
         match node {
             Err(error) => {
-                let (finding, next_step) =
-                    (format!("{url}: {error}"), "start the node, or correct CHAIN_ENDPOINTS or NETWORK");
+                let (finding, next_step) = (
+                    format!("{url}: {error}"),
+                    "start the node, or correct CHAIN_ENDPOINTS or NETWORK",
+                );
                 checks.push(if newest.is_some() {
-                    Check::warn("chain endpoint", finding, format!("{next_step}; until then the others are asked"))
+                    Check::warn(
+                        "chain endpoint",
+                        finding,
+                        format!("{next_step}; until then the others are asked"),
+                    )
                 } else {
                     Check::fail("chain endpoint", finding, next_step)
                 });
                 checks.push(Check::skip("genesis", &format!("{url} does not answer")));
             }
             Ok(node) if !is_ours(&node) => {
-                checks.push(Check::pass("chain endpoint", format!("{url}: block {}", node.head.number)));
+                checks.push(Check::pass(
+                    "chain endpoint",
+                    format!("{url}: block {}", node.head.number),
+                ));
                 let (found, expected) = (node.chain.genesis(), genesis.unwrap_or_default());
                 let error = ChainError::OtherChain { url, found, expected };
-                checks.push(Check::fail("genesis", error.to_string(), "take this node out of CHAIN_ENDPOINTS"));
+                checks.push(Check::fail(
+                    "genesis",
+                    error.to_string(),
+                    "take this node out of CHAIN_ENDPOINTS",
+                ));
             }
             Ok(node) => {
                 let lag = newest.unwrap_or_default().saturating_sub(node.head.number.0);
                 let finding = format!("{url}: block {}, {lag} behind the newest", node.head.number);
                 checks.push(if lag > LAGGING_BY {
-                    Check::warn("chain endpoint", finding, "look whether this node is still synchronising")
+                    Check::warn(
+                        "chain endpoint",
+                        finding,
+                        "look whether this node is still synchronising",
+                    )
                 } else {
                     Check::pass("chain endpoint", finding)
                 });
-                let known = if config.genesis.is_some() { "as expected" } else { "none is known for this NETWORK" };
-                checks.push(Check::pass("genesis", format!("{url}: {} ({known})", node.chain.genesis())));
+                let known = if config.genesis.is_some() {
+                    "as expected"
+                } else {
+                    "none is known for this NETWORK"
+                };
+                checks.push(Check::pass(
+                    "genesis",
+                    format!("{url}: {} ({known})", node.chain.genesis()),
+                ));
                 // The first named of those that keep up, as a validator asks them.
                 let late = if lag > LAGGING_BY { lag } else { 0 };
                 if best.as_ref().is_none_or(|(least, _)| late < *least) {
@@ -86,9 +119,11 @@ pub(super) async fn check(config: &ChainConfig, netuid: Netuid, clock: fn() -> u
     let node = best.map(|(_, node)| node);
     checks.push(match &node {
         None => Check::skip("clock", "no chain endpoint can be used"),
-        Some(Node { time: Err(error), .. }) => {
-            Check::fail("clock", format!("the chain's clock cannot be read: {error}"), "try again, or ask another node")
-        }
+        Some(Node { time: Err(error), .. }) => Check::fail(
+            "clock",
+            format!("the chain's clock cannot be read: {error}"),
+            "try again, or ask another node",
+        ),
         Some(Node { time: Ok(time), own_time, .. }) => clock_check(*own_time, *time),
     });
     (checks, node)
@@ -116,7 +151,11 @@ fn clock_check(own: u64, chain: u64) -> Check {
         "set this machine's clock right (timedatectl set-ntp true); if it is right, the node lags or the chain stands still"
     };
     if age.max(ahead) > REFUSED_MS {
-        Check::fail("clock", format!("{finding}: buckets refuse what is signed so far off"), next_step)
+        Check::fail(
+            "clock",
+            format!("{finding}: buckets refuse what is signed so far off"),
+            next_step,
+        )
     } else if ahead > MAX_AHEAD_MS || age > MAX_AGE_MS {
         Check::warn("clock", finding, next_step)
     } else {

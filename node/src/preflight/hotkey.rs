@@ -8,22 +8,32 @@ use sp_core::Pair as _;
 use super::{Check, in_words};
 use crate::config::WalletConfig;
 use crate::wallet::{
-    CheckedAgainst, KeyFile, LoadedKey, WalletError, hotkey_path, known_address, mode_of, public_path,
+    CheckedAgainst, KeyFile, LoadedKey, WalletError, hotkey_path, known_address, mode_of,
+    public_path,
 };
 
-/// Loads the hotkey as a validator does and looks at its files; and the hotkey where it loads. May take seconds and ask
-/// for a password: see [`in_background`](crate::wallet::in_background).
+/// Loads the hotkey as a validator does and looks at its files; and the hotkey where it loads. May
+/// take seconds and ask for a password: see [`in_background`](crate::wallet::in_background).
 #[must_use]
 pub fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {
         Ok(file) => file,
-        Err(error) => return (vec![unusable(error), Check::skip("hotkey secret", "its file cannot be used")], None),
+        Err(error) => {
+            return (
+                vec![unusable(error), Check::skip("hotkey secret", "its file cannot be used")],
+                None,
+            );
+        }
     };
     let mut checks = vec![Check::pass("hotkey file", path.display().to_string())];
     let mode = file.mode().map_or_else(|| "unknown".to_owned(), |mode| format!("{mode:04o}"));
     checks.push(if file.is_open() {
-        Check::warn("hotkey mode", format!("{mode}: others can read the key"), format!("chmod 600 {}", path.display()))
+        Check::warn(
+            "hotkey mode",
+            format!("{mode}: others can read the key"),
+            format!("chmod 600 {}", path.display()),
+        )
     } else {
         Check::pass("hotkey mode", mode)
     });
@@ -37,10 +47,13 @@ pub fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
         }
     };
     let address = Hotkey::from(pair.public());
-    let encrypted = file.encryption().map_or_else(String::new, |kind| format!(", decrypted ({})", kind.name()));
+    let encrypted =
+        file.encryption().map_or_else(String::new, |kind| format!(", decrypted ({})", kind.name()));
     checks.push(Check::pass("hotkey secret", format!("{}{encrypted}", format.name())));
     checks.push(match checked_against {
-        CheckedAgainst::File => Check::pass("hotkey address", format!("{address}, as the file states")),
+        CheckedAgainst::File => {
+            Check::pass("hotkey address", format!("{address}, as the file states"))
+        }
         CheckedAgainst::PublicFile => {
             Check::pass("hotkey address", format!("{address}, as the public half beside it states"))
         }
@@ -61,14 +74,21 @@ pub(super) fn unusable(error: WalletError) -> Check {
 
 fn public(path: &Path, address: Hotkey) -> Check {
     const NAME: &str = "hotkey public half";
-    let (public, next_step) = (public_path(path), "write it anew with `btcli wallet regen_hotkeypub`");
+    let (public, next_step) =
+        (public_path(path), "write it anew with `btcli wallet regen_hotkeypub`");
     match known_address(path) {
         Ok(Some(known)) if known == address => Check::pass(NAME, public.display().to_string()),
-        Ok(Some(known)) => Check::fail(NAME, format!("{} states {known}: another key", public.display()), next_step),
+        Ok(Some(known)) => Check::fail(
+            NAME,
+            format!("{} states {known}: another key", public.display()),
+            next_step,
+        ),
         Err(error) => Check::warn(NAME, in_words(error), next_step),
-        Ok(None) => {
-            Check::warn(NAME, format!("{} is missing; other tools list hotkeys by it", public.display()), next_step)
-        }
+        Ok(None) => Check::warn(
+            NAME,
+            format!("{} is missing; other tools list hotkeys by it", public.display()),
+            next_step,
+        ),
     }
 }
 

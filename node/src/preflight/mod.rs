@@ -1,4 +1,5 @@
-//! What a validator needs before it starts, looked at piece by piece: key, chain nodes, subnet, buckets, tools.
+//! What a validator needs before it starts, looked at piece by piece: key, chain nodes, subnet,
+//! buckets, tools.
 //!
 //! | file | looks at |
 //! |---|---|
@@ -9,7 +10,8 @@
 //! | `weights.rs` | what stands in the way of weights |
 //! | `machine.rs` | buckets, keys of services, tools |
 //!
-//! Nothing here changes the chain. In the own bucket it leaves the small object that `leoma serve` leaves there too.
+//! Nothing here changes the chain. In the own bucket it leaves the small object that `leoma serve`
+//! leaves there too.
 
 mod check;
 mod endpoints;
@@ -30,8 +32,8 @@ pub use hotkey::checks as hotkey_checks;
 /// Longest wait for one thing over the network.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Looks at everything that the parts of a validator need. A check that cannot be made because another failed is
-/// [`Outcome::Skip`]. `clock` is this machine's, in Unix milliseconds.
+/// Looks at everything that the parts of a validator need. A check that cannot be made because
+/// another failed is [`Outcome::Skip`]. `clock` is this machine's, in Unix milliseconds.
 pub async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Vec<Check> {
     let wallet = config.wallet.clone();
     let path = hotkey_path(&wallet);
@@ -56,7 +58,9 @@ pub async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Vec<Check
 }
 
 /// Waits for an answer for as long as one check may take; an error in words.
-async fn limited<T, E: Into<anyhow::Error>>(answer: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+async fn limited<T, E: Into<anyhow::Error>>(
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
     match tokio::time::timeout(LIMIT, answer).await {
         Ok(answer) => answer.map_err(in_words),
         Err(_) => Err(format!("no answer within {} s", LIMIT.as_secs())),

@@ -42,15 +42,22 @@ pub(super) fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) ->
             return checks;
         }
         (Err(error), _) => {
-            let mut checks = vec![Check::fail("subnet", error, "correct NETUID or NETWORK, or ask another node")];
+            let mut checks = vec![Check::fail(
+                "subnet",
+                error,
+                "correct NETUID or NETWORK, or ask another node",
+            )];
             checks.extend(skip_all("the subnet cannot be read"));
             return checks;
         }
     };
     let netuid = node.chain.netuid();
     let owner = metagraph.owner;
-    let finding =
-        format!("{netuid} with {} neurons at block {}, owner {owner}", metagraph.neurons.len(), metagraph.block);
+    let finding = format!(
+        "{netuid} with {} neurons at block {}, owner {owner}",
+        metagraph.neurons.len(),
+        metagraph.block
+    );
     let mut checks = vec![Check::pass("subnet", finding)];
     let Some(hotkey) = hotkey else {
         checks.extend(skip_all(NO_HOTKEY));
@@ -59,10 +66,15 @@ pub(super) fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) ->
     let Some(neuron) = metagraph.neuron(&hotkey) else {
         let finding = format!("{hotkey} is not registered on subnet {netuid}");
         checks.push(Check::fail("registration", finding, "register it with `leoma register`"));
-        checks.extend([PARTS[1], PARTS[2]].map(|name| Check::skip(name, "the hotkey is not registered")));
+        checks.extend(
+            [PARTS[1], PARTS[2]].map(|name| Check::skip(name, "the hotkey is not registered")),
+        );
         return checks;
     };
-    checks.push(Check::pass("registration", format!("uid {} since block {}", neuron.uid, neuron.registered_at)));
+    checks.push(Check::pass(
+        "registration",
+        format!("uid {} since block {}", neuron.uid, neuron.registered_at),
+    ));
     let is_owner = hotkey == owner;
     checks.push(if neuron.validator_permit {
         Check::pass("validator permit", format!("uid {} has one", neuron.uid))
@@ -73,7 +85,8 @@ pub(super) fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) ->
             |_| "the subnet's next epoch".to_owned(),
             |demands| format!("the subnet's next epoch, block {}", demands.epoch.first_block_in(1)),
         );
-        let next_step = format!("add stake to the hotkey: permits go to those with most of it at {epoch}");
+        let next_step =
+            format!("add stake to the hotkey: permits go to those with most of it at {epoch}");
         Check::fail(
             "validator permit",
             format!("uid {} has none: the chain refuses its weights", neuron.uid),
@@ -85,15 +98,19 @@ pub(super) fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) ->
         _ if is_owner => Check::pass("stake", format!("{total}; the subnet's owner needs none")),
         Err(_) => Check::skip("stake", "what the subnet demands of weights cannot be read"),
         Ok(demands) if neuron.stake < demands.least_stake => {
-            let finding = format!("{total}, and weights take at least {}", in_tao(demands.least_stake));
+            let finding =
+                format!("{total}, and weights take at least {}", in_tao(demands.least_stake));
             Check::fail("stake", finding, "add stake to the hotkey")
         }
-        Ok(demands) => Check::pass("stake", format!("{total}, of at least {}", in_tao(demands.least_stake))),
+        Ok(demands) => {
+            Check::pass("stake", format!("{total}, of at least {}", in_tao(demands.least_stake)))
+        }
     });
     checks
 }
 
-/// Stake on a subnet counts in its alpha and in TAO, weighed against each other, so it has no unit of its own.
+/// Stake on a subnet counts in its alpha and in TAO, weighed against each other, so it has no unit
+/// of its own.
 fn in_tao(rao: u64) -> String {
     format!("{}.{:03}", rao / RAO, rao % RAO / (RAO / 1000))
 }
@@ -101,28 +118,45 @@ fn in_tao(rao: u64) -> String {
 /// The allowlist that the owner committed, read as a validator reads it.
 pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotkey>) -> Check {
     const NAME: &str = "allowlist";
-    let Ok(metagraph) = &seen.metagraph else { return Check::skip(NAME, "the subnet cannot be read") };
+    let Ok(metagraph) = &seen.metagraph else {
+        return Check::skip(NAME, "the subnet cannot be read");
+    };
     let ask_owner = format!("ask the subnet's owner, {}", metagraph.owner);
     let committed = match committed_allowlist(metagraph) {
         Ok(committed) => committed,
         Err(error) => return Check::fail(NAME, in_words(error), ask_owner),
     };
-    let source = match config.need_source().map_err(in_words).and_then(|source| source.open().map_err(in_words)) {
+    let source = match config
+        .need_source()
+        .map_err(in_words)
+        .and_then(|source| source.open().map_err(in_words))
+    {
         Ok(bucket) => SourceBucket::new(super::machine::impatient(bucket)),
         Err(error) => {
-            return Check::fail(NAME, error, "ask the subnet's owner for the source bucket and its read keys");
+            return Check::fail(
+                NAME,
+                error,
+                "ask the subnet's owner for the source bucket and its read keys",
+            );
         }
     };
     match (limited(allowlist_of(&source, committed.sha256)).await, hotkey) {
-        (Err(error), _) => Check::fail(NAME, error, format!("check R2_SOURCE_BUCKET and its keys, or {ask_owner}")),
+        (Err(error), _) => {
+            Check::fail(NAME, error, format!("check R2_SOURCE_BUCKET and its keys, or {ask_owner}"))
+        }
         (Ok(_), None) => Check::skip(NAME, NO_HOTKEY),
         (Ok(list), Some(hotkey)) => {
             let (validators, block) = (list.validators().len(), committed.committed_at);
             if list.contains(&hotkey) {
                 Check::pass(NAME, format!("one of {validators} validators since block {block}"))
             } else {
-                let finding = format!("{hotkey} is not among the {validators} validators of block {block}");
-                Check::fail(NAME, finding, format!("{ask_owner}, for a place (`leoma validator add {hotkey}`)"))
+                let finding =
+                    format!("{hotkey} is not among the {validators} validators of block {block}");
+                Check::fail(
+                    NAME,
+                    finding,
+                    format!("{ask_owner}, for a place (`leoma validator add {hotkey}`)"),
+                )
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What stands in the way of weights: the rate limit, how the subnet takes them, and the beacon that opens them.
+//! What stands in the way of weights: the rate limit, how the subnet takes them, and the beacon
+//! that opens them.
 
 use leoma_protocol::Hotkey;
 
@@ -10,20 +11,25 @@ use crate::weights::beacon::{Beacon, PERIOD};
 
 /// The newest version of timelocked commits that this program makes.
 const KNOWN_VERSION: u16 = 4;
-/// Rounds of 3 s that the chain's newest pulse may be old: its nodes fetch them once a block, and a few may be missed.
+/// Rounds of 3 s that the chain's newest pulse may be old: its nodes fetch them once a block, and a
+/// few may be missed.
 const MAX_ROUNDS_BEHIND: u64 = 100;
 
 pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {
     const PARTS: [&str; 3] = ["weights rate limit", "commit-reveal", "drand"];
     let (demands, node) = match (&seen.hyperparameters, node) {
         (Ok(demands), Some(node)) => (demands, node),
-        (_, None) => return PARTS.map(|name| Check::skip(name, "no chain endpoint can be used")).to_vec(),
+        (_, None) => {
+            return PARTS.map(|name| Check::skip(name, "no chain endpoint can be used")).to_vec();
+        }
         (Err(error), _) => {
             let missing = format!("the subnet's hyperparameters cannot be read ({error})");
             return PARTS.map(|name| Check::skip(name, &missing)).to_vec();
         }
     };
-    let neuron = hotkey.zip(seen.metagraph.as_ref().ok()).and_then(|(hotkey, metagraph)| metagraph.neuron(&hotkey));
+    let neuron = hotkey
+        .zip(seen.metagraph.as_ref().ok())
+        .and_then(|(hotkey, metagraph)| metagraph.neuron(&hotkey));
     let limit = demands.weights_rate_limit;
     let rate = match neuron {
         None => Check::skip("weights rate limit", "the hotkey is not known to be registered"),
@@ -31,11 +37,20 @@ pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotke
             let (from, now) = (demands.weights_from(neuron.last_update), node.head.number);
             let left = from.0.saturating_sub(now.0);
             if left == 0 {
-                Check::pass("weights rate limit", format!("weights may be set now, once in {limit} blocks"))
+                Check::pass(
+                    "weights rate limit",
+                    format!("weights may be set now, once in {limit} blocks"),
+                )
             } else {
-                let finding =
-                    format!("{left} blocks until weights may be set: they were at block {}", neuron.last_update);
-                Check::warn("weights rate limit", finding, format!("nothing: a validator waits for block {from}"))
+                let finding = format!(
+                    "{left} blocks until weights may be set: they were at block {}",
+                    neuron.last_update
+                );
+                Check::warn(
+                    "weights rate limit",
+                    finding,
+                    format!("nothing: a validator waits for block {from}"),
+                )
             }
         }
     };
@@ -46,16 +61,20 @@ fn commit_reveal(mode: WeightMode) -> Check {
     const NAME: &str = "commit-reveal";
     match mode {
         WeightMode::Plain => Check::pass(NAME, "off: weights are set in the open"),
-        WeightMode::CommitReveal { period } => {
-            Check::pass(NAME, format!("weights are committed, and revealed by the validator {period} epochs later"))
-        }
+        WeightMode::CommitReveal { period } => Check::pass(
+            NAME,
+            format!("weights are committed, and revealed by the validator {period} epochs later"),
+        ),
         WeightMode::Timelocked { version, period } if version <= KNOWN_VERSION => {
-            let finding =
-                format!("weights are timelocked (version {version}), and opened by the chain {period} epochs later");
+            let finding = format!(
+                "weights are timelocked (version {version}), and opened by the chain {period} epochs later"
+            );
             Check::pass(NAME, finding)
         }
         WeightMode::Timelocked { version, .. } => {
-            let finding = format!("the chain wants version {version}, this program makes version {KNOWN_VERSION}");
+            let finding = format!(
+                "the chain wants version {version}, this program makes version {KNOWN_VERSION}"
+            );
             Check::warn(NAME, finding, "look for a newer release of leoma")
         }
     }
@@ -71,12 +90,17 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
     let due = Beacon::round_at(time);
     match limited(node.chain.newest_drand_round(node.head)).await {
         Err(error) => Check::fail(NAME, error, "try again, or ask another node"),
-        Ok(None | Some(0)) => {
-            Check::fail(NAME, "the chain has no pulse at all: weights stay closed", "ask the chain's operators")
-        }
+        Ok(None | Some(0)) => Check::fail(
+            NAME,
+            "the chain has no pulse at all: weights stay closed",
+            "ask the chain's operators",
+        ),
         Ok(Some(newest)) => {
             let behind = due.saturating_sub(newest);
-            let finding = format!("newest pulse is of round {newest}, {} s old", behind.saturating_mul(PERIOD));
+            let finding = format!(
+                "newest pulse is of round {newest}, {} s old",
+                behind.saturating_mul(PERIOD)
+            );
             if behind <= MAX_ROUNDS_BEHIND {
                 Check::pass(NAME, finding)
             } else {

@@ -33,14 +33,22 @@ pub(super) fn request(task: TaskType, clip: &TaskClip, prompt: Option<&str>) -> 
 }
 
 impl Sampler {
-    /// Asks all valid miners, a bounded number at a time. Answers come back sorted by hotkey; one miner's fault is its own.
-    pub(super) async fn ask_all(&self, miners: &MinerTable, clip: &TaskClip, prompt: Option<&str>) -> Vec<Answer> {
+    /// Asks all valid miners, a bounded number at a time. Answers come back sorted by hotkey; one
+    /// miner's fault is its own.
+    pub(super) async fn ask_all(
+        &self,
+        miners: &MinerTable,
+        clip: &TaskClip,
+        prompt: Option<&str>,
+    ) -> Vec<Answer> {
         let request = request(self.judging.task(), clip, prompt);
-        let commit_block =
-            |miner| miners.miners.get(&miner).map_or_else(BlockNumber::default, |state| state.commit_block);
+        let commit_block = |miner| {
+            miners.miners.get(&miner).map_or_else(BlockNumber::default, |state| state.commit_block)
+        };
         let mut asked = Vec::new();
         for (miner, slug, revision) in miners.valid() {
-            let (commit_block, slug, revision) = (commit_block(miner), slug.to_owned(), revision.to_owned());
+            let (commit_block, slug, revision) =
+                (commit_block(miner), slug.to_owned(), revision.to_owned());
             asked.push(self.ask_one(miner, commit_block, slug, revision, request.clone()).boxed());
         }
         let mut answers: Vec<Answer> =

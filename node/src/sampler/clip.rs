@@ -22,9 +22,16 @@ impl KnownCorpus {
         Self { every, known: None }
     }
 
-    /// The corpus, at most `every` old; an older one where the bucket cannot be read now: the proof says which it was.
-    pub(super) async fn get(&mut self, source: &SourceBucket, bytes: (u64, u64)) -> Result<Arc<Corpus>, CorpusError> {
-        if let Some((_, corpus)) = self.known.as_ref().filter(|(read, _)| read.elapsed() < self.every) {
+    /// The corpus, at most `every` old; an older one where the bucket cannot be read now: the proof
+    /// says which it was.
+    pub(super) async fn get(
+        &mut self,
+        source: &SourceBucket,
+        bytes: (u64, u64),
+    ) -> Result<Arc<Corpus>, CorpusError> {
+        if let Some((_, corpus)) =
+            self.known.as_ref().filter(|(read, _)| read.elapsed() < self.every)
+        {
             return Ok(Arc::clone(corpus));
         }
         match (Corpus::read(source, bytes).await, &self.known) {
@@ -43,13 +50,20 @@ impl KnownCorpus {
 }
 
 impl Sampler {
-    pub(super) async fn choose_clip(&self, task_id: TaskId, corpus: &mut KnownCorpus) -> Result<TaskClip, TaskError> {
+    pub(super) async fn choose_clip(
+        &self,
+        task_id: TaskId,
+        corpus: &mut KnownCorpus,
+    ) -> Result<TaskClip, TaskError> {
         let history = Arc::clone(&self.allowlists.borrow());
-        let start = history.schedule_of(task_id, &self.params).and_then(|schedule| schedule.start_block(task_id));
+        let start = history
+            .schedule_of(task_id, &self.params)
+            .and_then(|schedule| schedule.start_block(task_id));
         let block = start.unwrap_or_default();
         let seed = Seed { block, hash: self.chain.block_hash(block).await? };
         let corpus = corpus.get(&self.source, self.config.source_bytes).await?;
-        let shape = ClipShape { width: self.config.size.0, height: self.config.size.1, ..ClipShape::TASK };
+        let shape =
+            ClipShape { width: self.config.size.0, height: self.config.size.1, ..ClipShape::TASK };
         Ok(clip_of(seed, &corpus, &self.source, self.judging.ffmpeg(), shape).await?)
     }
 }
@@ -65,7 +79,8 @@ mod tests {
         let source = SourceBucket::new(Bucket::in_memory("source"));
         let (kept, never): (Key, Key) = ("a.mp4".parse().unwrap(), "b.mp4".parse().unwrap());
         let _ = source.add_video(&kept, Bytes::from_static(b"1")).await.unwrap();
-        let (mut long, mut short) = (KnownCorpus::new(Duration::from_secs(3600)), KnownCorpus::new(Duration::ZERO));
+        let (mut long, mut short) =
+            (KnownCorpus::new(Duration::from_secs(3600)), KnownCorpus::new(Duration::ZERO));
         let first = long.get(&source, (1, 9)).await.unwrap();
         assert_eq!(short.get(&source, (1, 9)).await.unwrap(), first);
         let _ = source.add_video(&never, Bytes::from_static(b"2")).await.unwrap();

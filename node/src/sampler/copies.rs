@@ -1,16 +1,19 @@
 //! Of videos that are made from each other, only the earliest committed miner's counts.
 //!
-//! Answers that could be scored, passed or not, are taken in the order of (commit block, hotkey). Each is compared with those
-//! that were kept before it and with nothing else, so that no chain of lookalikes can lead from one honest video to another:
-//! the same bytes, or a fingerprint nearer than [`Fingerprint::COPY_BELOW`], and it is a duplicate of the first that it
-//! matches. A copy is a copy whether or not its original passed: else whoever copies a video that just failed would have a
-//! second try at its judge. What fails by itself (frozen, cut short, not decodable) neither takes nor loses anything here.
+//! Answers that could be scored, passed or not, are taken in the order of (commit block, hotkey).
+//! Each is compared with those that were kept before it and with nothing else, so that no chain of
+//! lookalikes can lead from one honest video to another: the same bytes, or a fingerprint nearer
+//! than [`Fingerprint::COPY_BELOW`], and it is a duplicate of the first that it matches. A copy is
+//! a copy whether or not its original passed: else whoever copies a video that just failed would
+//! have a second try at its judge. What fails by itself (frozen, cut short, not decodable) neither
+//! takes nor loses anything here.
 //!
-//! Answers that look like the source clip are compared by their bytes only. Two of them look like each other because they
-//! look like the source, and whether that is a replay is another check's to say.
+//! Answers that look like the source clip are compared by their bytes only. Two of them look like
+//! each other because they look like the source, and whether that is a replay is another check's to
+//! say.
 //!
-//! Everything is decided from what the verdict file publishes, except for the source's own fingerprint, which follows from
-//! the task's published clip.
+//! Everything is decided from what the verdict file publishes, except for the source's own
+//! fingerprint, which follows from the task's published clip.
 
 use leoma_protocol::BlockNumber;
 use leoma_protocol::verdict::{EntryStatus, VerdictEntry};
@@ -49,8 +52,10 @@ pub(crate) enum Relation {
 impl<'a> Look<'a> {
     pub(crate) fn of(entry: &'a VerdictEntry, source: Option<&Fingerprint>) -> Self {
         let fingerprint = entry.fingerprint.as_deref().and_then(Fingerprint::from_bytes);
-        let is_like_source =
-            fingerprint.as_ref().zip(source).is_some_and(|(fingerprint, source)| fingerprint.is_copy_of(source));
+        let is_like_source = fingerprint
+            .as_ref()
+            .zip(source)
+            .is_some_and(|(fingerprint, source)| fingerprint.is_copy_of(source));
         Self { entry, fingerprint, is_like_source }
     }
 
@@ -61,27 +66,36 @@ impl<'a> Look<'a> {
 
     /// The rule, for samplers and for whoever checks them.
     pub(crate) fn relation(&self, later: &Self) -> Relation {
-        if self.entry.video_sha256.is_some() && self.entry.video_sha256 == later.entry.video_sha256 {
+        if self.entry.video_sha256.is_some() && self.entry.video_sha256 == later.entry.video_sha256
+        {
             return Relation::SameBytes;
         }
         match (&self.fingerprint, &later.fingerprint) {
             _ if self.is_like_source || later.is_like_source => Relation::LikeSource,
             (Some(ours), Some(theirs)) => {
                 let likeness = ours.likeness(theirs);
-                if likeness.is_copy() { Relation::Copy(likeness) } else { Relation::Apart(likeness) }
+                if likeness.is_copy() {
+                    Relation::Copy(likeness)
+                } else {
+                    Relation::Apart(likeness)
+                }
             }
             _ => Relation::Unknown,
         }
     }
 }
 
-/// The entries in their order, copies marked. Compares every answer with every kept one, some 0.3 ms each: call it off the
-/// async threads.
-pub(super) fn without_copies(judged: Vec<Judged>, source: Option<&Fingerprint>) -> Vec<VerdictEntry> {
+/// The entries in their order, copies marked. Compares every answer with every kept one, some 0.3
+/// ms each: call it off the async threads.
+pub(super) fn without_copies(
+    judged: Vec<Judged>,
+    source: Option<&Fingerprint>,
+) -> Vec<VerdictEntry> {
     let (commit_blocks, mut entries): (Vec<_>, Vec<_>) =
         judged.into_iter().map(|judged| (judged.commit_block, judged.entry)).unzip();
     let looks: Vec<Look> = entries.iter().map(|entry| Look::of(entry, source)).collect();
-    let mut order: Vec<usize> = (0..looks.len()).filter(|index| looks[*index].is_scored()).collect();
+    let mut order: Vec<usize> =
+        (0..looks.len()).filter(|index| looks[*index].is_scored()).collect();
     order.sort_by_key(|index| (commit_blocks[*index], looks[*index].entry.hotkey));
     let mut kept: Vec<&Look> = Vec::with_capacity(order.len());
     let mut copies = Vec::new();
@@ -103,10 +117,13 @@ pub(super) fn without_copies(judged: Vec<Judged>, source: Option<&Fingerprint>) 
 fn why_copied(earlier: &Look, later: &Look) -> Option<String> {
     let miner = earlier.entry.hotkey;
     match earlier.relation(later) {
-        Relation::SameBytes => Some(format!("the same bytes as {miner}'s video; {miner} committed earlier")),
-        Relation::Copy(likeness) => {
-            Some(format!("{}; {miner} committed earlier", likeness.told(&format!("{miner}'s video"))))
+        Relation::SameBytes => {
+            Some(format!("the same bytes as {miner}'s video; {miner} committed earlier"))
         }
+        Relation::Copy(likeness) => Some(format!(
+            "{}; {miner} committed earlier",
+            likeness.told(&format!("{miner}'s video"))
+        )),
         Relation::Apart(_) | Relation::LikeSource | Relation::Unknown => None,
     }
 }
@@ -116,15 +133,17 @@ fn why_copied(earlier: &Look, later: &Look) -> Option<String> {
 pub(crate) mod prints {
     use leoma_scoring::Fingerprint;
 
-    /// Bytes of a video whose changes are turned by so many degrees from those of another: the cosine of the difference
-    /// is what two of them have in common.
+    /// Bytes of a video whose changes are turned by so many degrees from those of another: the
+    /// cosine of the difference is what two of them have in common.
     pub(crate) fn turned(degrees: f64) -> Vec<u8> {
-        // The first byte is the version, then come whether it is mirrored and the shown part of the frame.
+        // The first byte is the version, then come whether it is mirrored and the shown part of the
+        // frame.
         let places = 192;
         let value = |index: usize| {
             let (moment, place) = (index / places, index % places);
             let noise = |seed: usize| {
-                let mixed = ((place * 31 + moment) as u64 + seed as u64 * 7919).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let mixed = ((place * 31 + moment) as u64 + seed as u64 * 7919)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 (mixed >> 40) as f64 / (1_u64 << 23) as f64 - 1.0
             };
             let angle = degrees.to_radians();
@@ -168,21 +187,33 @@ mod tests {
 
     #[test]
     fn of_equal_videos_the_earliest_committed_counts() {
-        let all = vec![judged(1, 30, b"a", None), judged(2, 10, b"a", None), judged(3, 20, b"b", None)];
+        let all =
+            vec![judged(1, 30, b"a", None), judged(2, 10, b"a", None), judged(3, 20, b"b", None)];
         assert_eq!(statuses(all, 90.0), ["duplicate", "passed", "passed"]);
         // In one block, the smaller hotkey.
-        assert_eq!(statuses(vec![judged(2, 1, b"a", None), judged(1, 1, b"a", None)], 90.0), ["duplicate", "passed"]);
+        assert_eq!(
+            statuses(vec![judged(2, 1, b"a", None), judged(1, 1, b"a", None)], 90.0),
+            ["duplicate", "passed"]
+        );
     }
 
     #[test]
     fn of_lookalikes_the_earliest_committed_counts_and_the_others_are_told_whose_copy_they_are() {
-        let all =
-            || vec![judged(1, 30, b"a", Some(5.0)), judged(2, 10, b"b", Some(0.0)), judged(3, 20, b"c", Some(40.0))];
+        let all = || {
+            vec![
+                judged(1, 30, b"a", Some(5.0)),
+                judged(2, 10, b"b", Some(0.0)),
+                judged(3, 20, b"c", Some(40.0)),
+            ]
+        };
         assert_eq!(statuses(all(), 90.0), ["duplicate", "passed", "passed"]);
         let reasoning = &without_copies(all(), Some(&print(90.0)))[0].reasoning;
         let original = Hotkey::from_bytes([2; 32]);
         let told = format!("a copy of {original}'s video, distance ");
-        assert!(reasoning.starts_with(&told) && reasoning.ends_with("committed earlier"), "{reasoning}");
+        assert!(
+            reasoning.starts_with(&told) && reasoning.ends_with("committed earlier"),
+            "{reasoning}"
+        );
     }
 
     #[test]
@@ -198,7 +229,10 @@ mod tests {
     fn a_copy_of_a_failed_video_is_a_copy() {
         let mut original = judged(1, 1, b"a", Some(0.0));
         (original.entry.passed, original.entry.status) = (false, EntryStatus::Failed);
-        assert_eq!(statuses(vec![judged(2, 2, b"b", Some(5.0)), original], 90.0), ["duplicate", "failed"]);
+        assert_eq!(
+            statuses(vec![judged(2, 2, b"b", Some(5.0)), original], 90.0),
+            ["duplicate", "failed"]
+        );
     }
 
     #[test]
@@ -213,7 +247,13 @@ mod tests {
 
     #[test]
     fn those_who_look_like_the_source_are_not_copies_of_each_other_unless_by_their_bytes() {
-        let all = || vec![judged(1, 1, b"a", Some(0.0)), judged(2, 2, b"b", Some(8.0)), judged(3, 3, b"a", Some(0.0))];
+        let all = || {
+            vec![
+                judged(1, 1, b"a", Some(0.0)),
+                judged(2, 2, b"b", Some(8.0)),
+                judged(3, 3, b"a", Some(0.0)),
+            ]
+        };
         assert_eq!(statuses(all(), 4.0), ["passed", "passed", "duplicate"]);
         assert_eq!(statuses(all(), 90.0), ["passed", "duplicate", "duplicate"]);
         // An honest answer near the source beside a replay of it.

@@ -11,10 +11,12 @@ use leoma_protocol::{Digest, Hotkey};
 use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
 use leoma_scoring::learned::TextModel;
 use leoma_scoring::media::Ffmpeg;
-use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram};
+use leoma_scoring::worker::{
+    Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram,
+};
 use leoma_scoring::{
-    AspectPolicy, Aspects, Grade, Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures,
-    Outcome, Score, Scored, TaskType,
+    AspectPolicy, Aspects, Grade, Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest,
+    Judgement, Measures, Outcome, Score, Scored, TaskType,
 };
 
 use super::TaskError;
@@ -42,7 +44,8 @@ impl std::fmt::Debug for Judging {
 }
 
 impl Judging {
-    /// Starts the scoring processes, which refuse a device that computes something else than the CPU, and opens the judge.
+    /// Starts the scoring processes, which refuse a device that computes something else than the
+    /// CPU, and opens the judge.
     ///
     /// # Errors
     /// [`anyhow::Error`] with what is missing or wrong.
@@ -59,11 +62,18 @@ impl Judging {
         }
         let gemini = gemini(config)?;
         let text_model = match config.text_model.clone() {
-            Some(folder) => Some(tokio::task::spawn_blocking(move || TextModel::at(&folder)).await??),
+            Some(folder) => {
+                Some(tokio::task::spawn_blocking(move || TextModel::at(&folder)).await??)
+            }
             None => None,
         };
         let size_tolerance = config.sampling.size_tolerance;
-        let scoring = ScorerOptions { size_tolerance, task: config.task, text_model, ..ScorerOptions::default() };
+        let scoring = ScorerOptions {
+            size_tolerance,
+            task: config.task,
+            text_model,
+            ..ScorerOptions::default()
+        };
         let metrics = scoring.judge_id();
         let options = PoolOptions { scoring, program, patience: Patience::default() };
         let scorer = ScorerPool::open(config.device, options).await?;
@@ -109,7 +119,11 @@ impl Judging {
     }
 
     /// The prompt of a clip: Gemini's where it is asked at all, else words for what was measured.
-    pub(super) async fn describe(&self, clip: &Bytes, reference: &SourceClip) -> Result<String, JudgeError> {
+    pub(super) async fn describe(
+        &self,
+        clip: &Bytes,
+        reference: &SourceClip,
+    ) -> Result<String, JudgeError> {
         match &self.gemini {
             Some(gemini) => gemini.describe(clip, self.task()).await,
             None => Ok(reference.description().to_owned()),
@@ -132,11 +146,16 @@ impl Judging {
         for answer in answers {
             scoring.push(self.judge_one(reference, clip, prompt, answer, metrics).boxed());
         }
-        let mut judged: Vec<Judged> = stream::iter(scoring).buffered(concurrent).try_collect().await?;
-        let evidence =
-            judged.iter_mut().filter_map(|judged| Some((judged.entry.hotkey, judged.evidence.take()?))).collect();
+        let mut judged: Vec<Judged> =
+            stream::iter(scoring).buffered(concurrent).try_collect().await?;
+        let evidence = judged
+            .iter_mut()
+            .filter_map(|judged| Some((judged.entry.hotkey, judged.evidence.take()?)))
+            .collect();
         let source = reference.clone();
-        let entries = tokio::task::spawn_blocking(move || without_copies(judged, source.fingerprint())).await?;
+        let entries =
+            tokio::task::spawn_blocking(move || without_copies(judged, source.fingerprint()))
+                .await?;
         Ok((entries, evidence))
     }
 
@@ -188,7 +207,8 @@ impl Judging {
             Outcome::Usable { grade, raw } => (grade, raw),
         };
         let weaknesses = Aspects::weaknesses(&raw, &self.scorer.policy());
-        let measured = if weaknesses.is_empty() { "no aspect is weak".to_owned() } else { weaknesses };
+        let measured =
+            if weaknesses.is_empty() { "no aspect is weak".to_owned() } else { weaknesses };
         let Some(gemini) = &self.gemini else {
             return Ok((graded(&grade, measured, 100), evidence(Some(&raw), None)));
         };
@@ -200,7 +220,8 @@ impl Judging {
         };
         let judgement = match gemini.judge(request).await {
             Ok(judgement) => judgement,
-            // What the judge refuses to look at is this miner's video: it must not void the task for the others.
+            // What the judge refuses to look at is this miner's video: it must not void the task
+            // for the others.
             Err(error) if is_about_the_video(&error) => {
                 let grade = Grade { passed: false, ..grade };
                 let reasoning = format!("the judge did not grade this video: {error}");
@@ -234,7 +255,12 @@ fn gemini(config: &Config) -> anyhow::Result<Option<Arc<dyn Judge>>> {
 }
 
 /// What the metrics' grade and Gemini's opinion make together.
-fn graded_by(choice: JudgeChoice, grade: &Grade, opinion: &JudgeAnswer, policy: &AspectPolicy) -> Grade {
+fn graded_by(
+    choice: JudgeChoice,
+    grade: &Grade,
+    opinion: &JudgeAnswer,
+    policy: &AspectPolicy,
+) -> Grade {
     if choice == JudgeChoice::Both {
         return grade.aspects.with_judge(opinion).grade(policy);
     }
@@ -243,9 +269,14 @@ fn graded_by(choice: JudgeChoice, grade: &Grade, opinion: &JudgeAnswer, policy: 
     if policy.task == TaskType::Ti2v {
         return Grade { aspects, overall, passed: opinion.passed };
     }
-    // The task's weights take out what was not asked for; Gemini's overall score takes off for what would sway it.
+    // The task's weights take out what was not asked for; Gemini's overall score takes off for what
+    // would sway it.
     let weighed = aspects.grade(policy);
-    Grade { overall: weighed.overall.min(overall), passed: weighed.passed && opinion.passed, ..weighed }
+    Grade {
+        overall: weighed.overall.min(overall),
+        passed: weighed.passed && opinion.passed,
+        ..weighed
+    }
 }
 
 fn evidence(raw: Option<&Measures>, judgement: Option<Judgement>) -> Evidence {
@@ -253,7 +284,8 @@ fn evidence(raw: Option<&Measures>, judgement: Option<Judgement>) -> Evidence {
     let measures = raw.and_then(|raw| serde_json::to_value(raw).ok());
     Evidence {
         measures,
-        judge: judgement.map(|judgement| JudgeEvidence { model: judgement.model, raw: judgement.raw }),
+        judge: judgement
+            .map(|judgement| JudgeEvidence { model: judgement.model, raw: judgement.raw }),
     }
 }
 
@@ -286,11 +318,14 @@ fn graded_entry(
     }
 }
 
-/// Whether the judge refused this very video. It answers 400 as well where it refuses us: our key, or our country.
+/// Whether the judge refused this very video. It answers 400 as well where it refuses us: our key,
+/// or our country.
 fn is_about_the_video(error: &JudgeError) -> bool {
     match error {
         JudgeError::NoText { .. } | JudgeError::TooLarge { .. } => true,
-        JudgeError::Refused { status: 400, code, .. } => !code.starts_with("API_KEY") && code != "FAILED_PRECONDITION",
+        JudgeError::Refused { status: 400, code, .. } => {
+            !code.starts_with("API_KEY") && code != "FAILED_PRECONDITION"
+        }
         JudgeError::Refused { status, .. } => *status == 413,
         JudgeError::Unreachable { .. } | JudgeError::Settings { .. } => false,
     }
@@ -301,7 +336,9 @@ fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
         AnswerFault::NoResponse(reason) => (EntryStatus::NoResponse, reason.clone()),
         AnswerFault::Timeout => (EntryStatus::Timeout, "no complete answer in time".to_owned()),
         AnswerFault::Http(status) => (EntryStatus::HttpError, format!("HTTP {status}")),
-        AnswerFault::TooLarge => (EntryStatus::Undecodable, "more bytes than any clip needs".to_owned()),
+        AnswerFault::TooLarge => {
+            (EntryStatus::Undecodable, "more bytes than any clip needs".to_owned())
+        }
     }
 }
 
@@ -313,16 +350,24 @@ mod tests {
     #[test]
     fn a_video_that_the_judge_refuses_fails_alone_and_a_judge_that_is_down_fails_nobody() {
         let judge = || "judge".to_owned();
-        let refused_for = |status, code: &str| JudgeError::Refused { judge: judge(), status, code: code.to_owned() };
+        let refused_for = |status, code: &str| JudgeError::Refused {
+            judge: judge(),
+            status,
+            code: code.to_owned(),
+        };
         let refused = |status| refused_for(status, "INVALID_ARGUMENT");
         assert!(is_about_the_video(&JudgeError::TooLarge { judge: judge(), bytes: 20 << 20 }));
-        assert!(is_about_the_video(&JudgeError::NoText { judge: judge(), reason: "SAFETY".into() }));
+        assert!(is_about_the_video(&JudgeError::NoText {
+            judge: judge(),
+            reason: "SAFETY".into()
+        }));
         assert!(is_about_the_video(&refused(400)) && is_about_the_video(&refused(413)));
         assert!(!is_about_the_video(&refused(403)) && !is_about_the_video(&refused(404)));
         for ours in ["API_KEY_INVALID", "FAILED_PRECONDITION"] {
             assert!(!is_about_the_video(&refused_for(400, ours)), "{ours}");
         }
-        let down = JudgeError::Unreachable { judge: judge(), attempts: 4, reason: "HTTP 500".into() };
+        let down =
+            JudgeError::Unreachable { judge: judge(), attempts: 4, reason: "HTTP 500".into() };
         assert!(!is_about_the_video(&down));
     }
 
@@ -338,12 +383,16 @@ mod tests {
         let best = Aspects::from_judge(&opinion(95, 95));
         for task in [TaskType::Ti2v, TaskType::T2v, TaskType::I2v] {
             let policy = AspectPolicy { task, ..AspectPolicy::SUBNET };
-            let graded = |choice, opinion| graded_by(choice, &best.grade(&policy), &opinion, &policy);
+            let graded =
+                |choice, opinion| graded_by(choice, &best.grade(&policy), &opinion, &policy);
             let liked = graded(JudgeChoice::Gemini, opinion(95, 95));
             assert!(liked.passed && liked.overall == Score::from_tenths(950), "{task}: {liked:?}");
             // Words in the picture that ask for points.
             let swayed = graded(JudgeChoice::Gemini, opinion(0, 40));
-            assert!(!swayed.passed && swayed.overall == Score::from_tenths(400), "{task}: {swayed:?}");
+            assert!(
+                !swayed.passed && swayed.overall == Score::from_tenths(400),
+                "{task}: {swayed:?}"
+            );
             let both = graded(JudgeChoice::Both, opinion(95, 95));
             assert!(both.passed, "{task}: {both:?}");
         }
@@ -352,8 +401,10 @@ mod tests {
     #[tokio::test]
     async fn tasks_of_words_alone_need_someone_who_finds_the_words() {
         let environment = [("LEOMA_TASK".to_owned(), "t2v".to_owned())].into();
-        let config = Config::load(&crate::config::Sources { environment, ..Default::default() }).unwrap();
-        let refused = Judging::open_with(&config, this_test_as_worker()).await.err().unwrap().to_string();
+        let config =
+            Config::load(&crate::config::Sources { environment, ..Default::default() }).unwrap();
+        let refused =
+            Judging::open_with(&config, this_test_as_worker()).await.err().unwrap().to_string();
         assert!(refused.contains("LEOMA_JUDGE"), "{refused}");
     }
 
@@ -369,11 +420,13 @@ mod tests {
         }
     }
 
-    /// This very test program, running [`worker_process`] alone, whose frames do not go where the test's own lines go.
+    /// This very test program, running [`worker_process`] alone, whose frames do not go where the
+    /// test's own lines go.
     fn this_test_as_worker() -> WorkerProgram {
         let test = std::env::current_exe().unwrap().display().to_string();
         let name = "sampler::judging::tests::worker_process";
-        let script = format!("exec 3>&1 1>&2; exec '{test}' --ignored --exact {name} --nocapture --quiet");
+        let script =
+            format!("exec 3>&1 1>&2; exec '{test}' --ignored --exact {name} --nocapture --quiet");
         WorkerProgram { path: "/bin/sh".into(), arguments: ["-c".into(), script.into()].into() }
     }
 
@@ -381,27 +434,55 @@ mod tests {
     #[ignore = "the process that another test scores in"]
     fn worker_process() {
         use leoma_scoring::worker::{open_scorer, serve};
-        let Ok(output) = std::fs::File::options().write(true).open("/proc/self/fd/3") else { return };
+        let Ok(output) = std::fs::File::options().write(true).open("/proc/self/fd/3") else {
+            return;
+        };
         serve(&mut std::io::stdin().lock(), output, open_scorer).unwrap();
     }
 
     /// A scene of a task's length, or a printed reason why there is none.
     /// `aside` is how many pixels per frame it goes its own way.
     fn scene(folder: &std::path::Path, quality: u32, aside: f32) -> Option<Vec<u8>> {
-        leoma_scoring::media::Ffmpeg::find().map_err(|missing| println!("skipped: {missing}")).ok()?;
-        let source =
-            format!("testsrc2=s=1200x640:r=16,gblur=1,crop=832:480:x='60+n*3':y='80+20*sin(n/12)+{aside}*n':exact=1");
+        leoma_scoring::media::Ffmpeg::find()
+            .map_err(|missing| println!("skipped: {missing}"))
+            .ok()?;
+        let source = format!(
+            "testsrc2=s=1200x640:r=16,gblur=1,crop=832:480:x='60+n*3':y='80+20*sin(n/12)+{aside}*n':exact=1"
+        );
         let path = folder.join(format!("{quality}.mp4"));
         let made = std::process::Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-y", "-threads", "2", "-f", "lavfi", "-i", &source, "-frames:v", "81"])
-            .args(["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-crf", &quality.to_string()])
+            .args([
+                "-nostdin",
+                "-v",
+                "error",
+                "-y",
+                "-threads",
+                "2",
+                "-f",
+                "lavfi",
+                "-i",
+                &source,
+                "-frames:v",
+                "81",
+            ])
+            .args([
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-pix_fmt",
+                "yuv420p",
+                "-crf",
+                &quality.to_string(),
+            ])
             .arg(&path)
             .status();
         assert!(made.unwrap().success());
         Some(std::fs::read(path).unwrap())
     }
 
-    /// Stands in for the judge, which likes everything, and for miners: `copy`, `padded` and `endless`.
+    /// Stands in for the judge, which likes everything, and for miners: `copy`, `padded` and
+    /// `endless`.
     async fn stand_in(copy: Bytes, padded: Bytes) -> String {
         use axum::body::Body;
         use axum::extract::{DefaultBodyLimit, Path};
@@ -412,16 +493,17 @@ mod tests {
             "overall_score": 90, "confidence": 80, "reasoning": "seen", "aspect_scores": aspects,
         })
         .to_string();
-        let answer = serde_json::json!({"candidates": [{"content": {"parts": [{"text": grade}]}}]}).to_string();
+        let answer = serde_json::json!({"candidates": [{"content": {"parts": [{"text": grade}]}}]})
+            .to_string();
         // Requests are read to their end: an early answer would break the connection off.
         let judge = move |_request: Bytes| std::future::ready(answer.clone());
         let miner = move |Path(slug): Path<String>, _request: Bytes| {
             let body = match slug.as_str() {
                 "copy" => Body::from(copy.clone()),
                 "padded" => Body::from(padded.clone()),
-                _ => {
-                    Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 65_536]))))
-                }
+                _ => Body::from_stream(stream::repeat_with(|| {
+                    Ok::<_, std::io::Error>(Bytes::from_static(&[0; 65_536]))
+                })),
             };
             std::future::ready(body)
         };
@@ -441,10 +523,16 @@ mod tests {
         use crate::miners::ChutesClient;
         use leoma_scoring::media::{ClipShape, Limits};
         let folder = tempfile::tempdir().unwrap();
-        let (Some(clip), Some(copy)) = (scene(folder.path(), 16, 0.0), scene(folder.path(), 22, 0.2)) else { return };
-        // A box that players skip: the same pictures in more bytes than the judge takes, and fewer than we do.
+        let (Some(clip), Some(copy)) =
+            (scene(folder.path(), 16, 0.0), scene(folder.path(), 22, 0.2))
+        else {
+            return;
+        };
+        // A box that players skip: the same pictures in more bytes than the judge takes, and fewer
+        // than we do.
         let padding = 20_u32 << 20;
-        let padded = [&copy[..], &padding.to_be_bytes(), b"free", &vec![0; padding as usize - 8]].concat();
+        let padded =
+            [&copy[..], &padding.to_be_bytes(), b"free", &vec![0; padding as usize - 8]].concat();
         assert!(padded.len() < Limits::ANSWER.file_bytes);
         let base = stand_in(copy.into(), padded.into()).await;
         let settings = [
@@ -454,11 +542,14 @@ mod tests {
             ("LEOMA_DEVICE", "cpu".to_owned()),
             ("LEOMA_JUDGE", "both".to_owned()),
         ];
-        let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let environment =
+            settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let sources = crate::config::Sources { environment, ..Default::default() };
         let config = Config::load(&sources).unwrap();
         let judging = Judging::open_with(&config, this_test_as_worker()).await.unwrap();
-        let first_frame = leoma_scoring::media::first_frame_png(judging.ffmpeg(), &clip, &Limits::ANSWER).unwrap();
+        let first_frame =
+            leoma_scoring::media::first_frame_png(judging.ffmpeg(), &clip, &Limits::ANSWER)
+                .unwrap();
         let first_frame: Bytes = first_frame.into();
         let shape = ClipShape::TASK;
         let proof = ClipProof {
@@ -493,17 +584,33 @@ mod tests {
             let patience = std::time::Duration::from_secs(300);
             let video = chutes.generate(slug, &request, patience, Limits::ANSWER.file_bytes).await;
             let (miner, commit_block) = (Hotkey::from_bytes([n; 32]), BlockNumber(n.into()));
-            answers.push(Answer { miner, model_revision: "r".into(), commit_block, video, latency_ms: 1 });
+            answers.push(Answer {
+                miner,
+                model_revision: "r".into(),
+                commit_block,
+                video,
+                latency_ms: 1,
+            });
         }
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
         let reference = judging.reference(&clip.mp4).await.unwrap();
-        let (entries, evidence) =
-            judging.judge_all(&reference, &clip, Some("a pattern"), &answers, &metrics).await.unwrap();
-        let [copy, padded, endless] = &entries[..] else { panic!("an entry is missing: {entries:?}") };
+        let (entries, evidence) = judging
+            .judge_all(&reference, &clip, Some("a pattern"), &answers, &metrics)
+            .await
+            .unwrap();
+        let [copy, padded, endless] = &entries[..] else {
+            panic!("an entry is missing: {entries:?}")
+        };
         assert!(copy.reasoning.ends_with("seen"), "{copy:?}");
         let evidence = &evidence[&copy.hotkey];
-        assert!(evidence.measures.as_ref().unwrap()["agreement"].as_f64().unwrap() > 0.9, "{evidence:?}");
-        assert!(evidence.judge.as_ref().unwrap().raw.contains("\"reasoning\":\"seen\""), "{evidence:?}");
+        assert!(
+            evidence.measures.as_ref().unwrap()["agreement"].as_f64().unwrap() > 0.9,
+            "{evidence:?}"
+        );
+        assert!(
+            evidence.judge.as_ref().unwrap().raw.contains("\"reasoning\":\"seen\""),
+            "{evidence:?}"
+        );
         assert!(copy.passed, "{copy:?}");
         assert!(!padded.passed && padded.reasoning.contains("more than judge"), "{padded:?}");
         assert_eq!(padded.status, EntryStatus::Failed);

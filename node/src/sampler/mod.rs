@@ -1,4 +1,5 @@
-//! Sampling: on our turn, pick a clip, ask every valid miner for its continuation, score the answers, publish the verdicts.
+//! Sampling: on our turn, pick a clip, ask every valid miner for its continuation, score the
+//! answers, publish the verdicts.
 
 mod ask;
 mod clip;
@@ -30,7 +31,8 @@ pub use judging::Judging;
 /// Tries at one task. A fault that outlives two tries outlives the turn.
 const MAX_TRIES: u32 = 2;
 
-/// Why a task was given up. Always our side's fault: a miner's fault is an entry in the verdict file.
+/// Why a task was given up. Always our side's fault: a miner's fault is an entry in the verdict
+/// file.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// The chain.
@@ -115,8 +117,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done, and what is signed is
-    /// published at the next start.
+    /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done,
+    /// and what is signed is published at the next start.
     pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
         let mut corpus = clip::KnownCorpus::new(self.config.poll_interval);
         let mut tries: (TaskId, u32) = (TaskId(0), 0);
@@ -169,7 +171,8 @@ impl Sampler {
         let own = self.signer.hotkey();
         let schedule = history.schedule_at(head.number, &self.params)?;
         let turn = schedule.turn(head.number, false).filter(|turn| turn.producer == own)?;
-        let before: Vec<Hotkey> = schedule.producers(turn.task_id).take_while(|producer| *producer != own).collect();
+        let before: Vec<Hotkey> =
+            schedule.producers(turn.task_id).take_while(|producer| *producer != own).collect();
         let id = |producer| FileId { task_id: turn.task_id, producer };
         let done = before.into_iter().chain([own]).any(|producer| self.library.holds(id(producer)));
         (!done && self.agreement.may_sign()).then_some(turn)
@@ -195,9 +198,11 @@ impl Sampler {
         };
         let asked = prompt.as_deref();
         let answers = self.ask_all(&miners, &clip, asked).await;
-        let (entries, evidence) = self.judging.judge_all(&reference, &clip, asked, &answers, &self.metrics).await?;
+        let (entries, evidence) =
+            self.judging.judge_all(&reference, &clip, asked, &answers, &self.metrics).await?;
         let passed = entries.iter().filter(|entry| entry.passed).count();
-        let finished = publish::Finished { task_id, begun_at, clip, prompt, answers, entries, evidence };
+        let finished =
+            publish::Finished { task_id, begun_at, clip, prompt, answers, entries, evidence };
         self.publish(finished, heads).await?;
         Ok(passed)
     }

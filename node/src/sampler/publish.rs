@@ -1,7 +1,9 @@
-//! From verdicts to a published file, so that a crash at any point loses nothing and signs nothing twice.
+//! From verdicts to a published file, so that a crash at any point loses nothing and signs nothing
+//! twice.
 //!
-//! The order: files of the task to the spool folder; verdicts signed; the signed file into the database; the announcement;
-//! everything into our bucket, the verdict file last. What was signed and not published is published at the next start.
+//! The order: files of the task to the spool folder; verdicts signed; the signed file into the
+//! database; the announcement; everything into our bucket, the verdict file last. What was signed
+//! and not published is published at the next start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +34,11 @@ pub(super) struct Finished {
 }
 
 impl Sampler {
-    pub(super) async fn publish(&self, finished: Finished, heads: &watch::Receiver<Head>) -> Result<(), TaskError> {
+    pub(super) async fn publish(
+        &self,
+        finished: Finished,
+        heads: &watch::Receiver<Head>,
+    ) -> Result<(), TaskError> {
         let Finished { task_id, begun_at, clip, prompt, answers, entries, evidence } = finished;
         let network = self.library.network();
         let metadata = TaskMetadata {
@@ -63,7 +69,11 @@ impl Sampler {
             return Err(TaskError::Doubled);
         }
         let signed = self.signer.sign_verdict_file(draft)?;
-        self.library.take_in_own(&StoredFile { id: signed.id, digest: signed.digest, bytes: signed.bytes.clone() })?;
+        self.library.take_in_own(&StoredFile {
+            id: signed.id,
+            digest: signed.digest,
+            bytes: signed.bytes.clone(),
+        })?;
         if let Err(error) = self.upload(&signed).await {
             // Signed and announced: peers have it from us over the mesh, so the task counts.
             tracing::warn!(task = %task_id, %error, "not in our bucket yet, trying again at our next turn");
@@ -71,16 +81,21 @@ impl Sampler {
         Ok(())
     }
 
-    /// Publishes what was signed and could not be published yet: an earlier run ended, or our bucket was down.
+    /// Publishes what was signed and could not be published yet: an earlier run ended, or our
+    /// bucket was down.
     pub(super) async fn publish_leftovers(&self) {
         let files = match self.state.unpublished_files() {
             Ok(files) => files,
-            Err(error) => return tracing::error!(%error, "cannot look for unpublished verdict files"),
+            Err(error) => {
+                return tracing::error!(%error, "cannot look for unpublished verdict files");
+            }
         };
         for file in files {
             let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
             match self.upload(&signed).await {
-                Ok(()) => tracing::info!(task = %signed.id.task_id, "published what was signed earlier"),
+                Ok(()) => {
+                    tracing::info!(task = %signed.id.task_id, "published what was signed earlier")
+                }
                 Err(error) => {
                     tracing::warn!(task = %signed.id.task_id, %error, "still not in our bucket, trying again at our next turn")
                 }
@@ -91,8 +106,8 @@ impl Sampler {
     async fn upload(&self, signed: &SignedVerdict) -> Result<(), TaskError> {
         let task_id = signed.id.task_id;
         let folder = self.spool.join(task_id.to_string());
-        // Peers have the file from us over the mesh. A bucket that is down or slow must not keep it from them until its task
-        // has settled: they would compute without it, and we with it.
+        // Peers have the file from us over the mesh. A bucket that is down or slow must not keep it
+        // from them until its task has settled: they would compute without it, and we with it.
         self.agreement.announce(signed).await;
         self.upload_objects(task_id, &folder, signed).await?;
         self.state.mark_published(signed.id)?;
@@ -100,7 +115,12 @@ impl Sampler {
         Ok(())
     }
 
-    async fn upload_objects(&self, task_id: TaskId, folder: &Path, signed: &SignedVerdict) -> Result<(), TaskError> {
+    async fn upload_objects(
+        &self,
+        task_id: TaskId,
+        folder: &Path,
+        signed: &SignedVerdict,
+    ) -> Result<(), TaskError> {
         let disk = |source| TaskError::Disk { path: folder.to_owned(), source };
         let artefacts = TaskArtefacts {
             metadata: std::fs::read(folder.join("metadata.json")).map_err(disk)?.into(),
@@ -122,7 +142,12 @@ impl Sampler {
     }
 }
 
-fn write_spool(folder: &Path, metadata: &TaskMetadata, clip: &TaskClip, answers: &[Answer]) -> std::io::Result<()> {
+fn write_spool(
+    folder: &Path,
+    metadata: &TaskMetadata,
+    clip: &TaskClip,
+    answers: &[Answer],
+) -> std::io::Result<()> {
     // Left by a try that was never signed.
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

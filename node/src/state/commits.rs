@@ -1,5 +1,5 @@
-//! Weights that were committed and must yet be revealed. A salt that is lost cannot be revealed, so it is on disk before
-//! its hash leaves the process.
+//! Weights that were committed and must yet be revealed. A salt that is lost cannot be revealed, so
+//! it is on disk before its hash leaves the process.
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -26,8 +26,14 @@ pub enum CommitState {
 }
 
 impl CommitState {
-    const ALL: [Self; 6] =
-        [Self::Prepared, Self::Committed, Self::Revealed, Self::Superseded, Self::Replaced, Self::Missed];
+    const ALL: [Self; 6] = [
+        Self::Prepared,
+        Self::Committed,
+        Self::Revealed,
+        Self::Superseded,
+        Self::Replaced,
+        Self::Missed,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -72,7 +78,8 @@ impl WeightCommit {
     }
 }
 
-const COLUMNS: &str = "epoch_block, holder, uid, version_key, salt, content, reveal_round, commit_epoch, state";
+const COLUMNS: &str =
+    "epoch_block, holder, uid, version_key, salt, content, reveal_round, commit_epoch, state";
 
 type CommitRow = (i64, Option<[u8; 32]>, u16, i64, Vec<u8>, Vec<u8>, i64, i64, String);
 
@@ -94,7 +101,8 @@ fn commit(
     (block, holder, uid, version_key, salt, commit, round, epoch, state): CommitRow,
 ) -> Result<WeightCommit, StateError> {
     let malformed = || StateError::Malformed { what: "weight commit" };
-    let salt = salt.chunks(2).map(|pair| pair.try_into().map(u16::from_le_bytes).map_err(|_| malformed()));
+    let salt =
+        salt.chunks(2).map(|pair| pair.try_into().map(u16::from_le_bytes).map_err(|_| malformed()));
     Ok(WeightCommit {
         epoch_block: BlockNumber(block.unsigned_abs()),
         holder: holder.map(Hotkey::from_bytes),
@@ -105,7 +113,10 @@ fn commit(
         commit,
         reveal_round: round.unsigned_abs(),
         commit_epoch: epoch.unsigned_abs(),
-        state: CommitState::ALL.into_iter().find(|known| known.name() == state).ok_or_else(malformed)?,
+        state: CommitState::ALL
+            .into_iter()
+            .find(|known| known.name() == state)
+            .ok_or_else(malformed)?,
     })
 }
 
@@ -137,14 +148,19 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn weight_commit(&self, epoch_block: BlockNumber) -> Result<Option<WeightCommit>, StateError> {
+    pub fn weight_commit(
+        &self,
+        epoch_block: BlockNumber,
+    ) -> Result<Option<WeightCommit>, StateError> {
         let connection = self.connection();
         let sql = format!("SELECT {COLUMNS} FROM weight_commits WHERE epoch_block = ?1");
-        let row = connection.query_row(&sql, params![sql_integer(epoch_block.0)], columns).optional()?;
+        let row =
+            connection.query_row(&sql, params![sql_integer(epoch_block.0)], columns).optional()?;
         row.map(commit).transpose()
     }
 
-    /// The commits that have not come to an end, oldest first: on chain, or perhaps on their way there.
+    /// The commits that have not come to an end, oldest first: on chain, or perhaps on their way
+    /// there.
     ///
     /// # Errors
     /// [`StateError`].
@@ -182,8 +198,12 @@ mod tests {
             commit_epoch: 4,
             state: CommitState::Prepared,
         };
-        let timelocked =
-            WeightCommit { epoch_block: BlockNumber(360), salt: Vec::new(), reveal_round: 77, ..first.clone() };
+        let timelocked = WeightCommit {
+            epoch_block: BlockNumber(360),
+            salt: Vec::new(),
+            reveal_round: 77,
+            ..first.clone()
+        };
         state.keep_weight_commit(&first).unwrap();
         state.keep_weight_commit(&timelocked).unwrap();
         drop(state);
@@ -193,7 +213,12 @@ mod tests {
         let committed = WeightCommit { state: CommitState::Committed, ..first };
         state.keep_weight_commit(&committed).unwrap();
         assert_eq!(state.open_weight_commits().unwrap(), [committed.clone(), timelocked]);
-        for end in [CommitState::Revealed, CommitState::Superseded, CommitState::Replaced, CommitState::Missed] {
+        for end in [
+            CommitState::Revealed,
+            CommitState::Superseded,
+            CommitState::Replaced,
+            CommitState::Missed,
+        ] {
             state.keep_weight_commit(&WeightCommit { state: end, ..committed.clone() }).unwrap();
             assert_eq!(state.open_weight_commits().unwrap().len(), 1, "{end:?}");
         }

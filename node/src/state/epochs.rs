@@ -62,7 +62,9 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<EpochRow> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
 }
 
-fn record((block, state, winner, uid, reason, outcome): EpochRow) -> Result<EpochRecord, StateError> {
+fn record(
+    (block, state, winner, uid, reason, outcome): EpochRow,
+) -> Result<EpochRecord, StateError> {
     Ok(EpochRecord {
         epoch_block: BlockNumber(block.unsigned_abs()),
         state: EpochState::of(&state)?,
@@ -102,12 +104,17 @@ impl State {
     pub fn mark_epoch_committed(&self, epoch_block: BlockNumber) -> Result<(), StateError> {
         self.connection().execute(
             "UPDATE epochs SET state = ?2 WHERE epoch_block = ?1 AND state = ?3",
-            params![sql_integer(epoch_block.0), EpochState::Committed.name(), EpochState::Decided.name()],
+            params![
+                sql_integer(epoch_block.0),
+                EpochState::Committed.name(),
+                EpochState::Decided.name()
+            ],
         )?;
         Ok(())
     }
 
-    /// Says how an epoch whose weights were committed has ended, and why where it is not as it should be.
+    /// Says how an epoch whose weights were committed has ended, and why where it is not as it
+    /// should be.
     ///
     /// # Errors
     /// [`StateError::Database`].
@@ -134,9 +141,10 @@ impl State {
     /// [`StateError`].
     pub fn epochs(&self, limit: u32) -> Result<Vec<EpochRecord>, StateError> {
         let connection = self.connection();
-        let mut query =
-            connection.prepare(&format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1"))?;
-        let rows: Vec<EpochRow> = query.query_map(params![limit], columns)?.collect::<Result<_, _>>()?;
+        let mut query = connection
+            .prepare(&format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1"))?;
+        let rows: Vec<EpochRow> =
+            query.query_map(params![limit], columns)?.collect::<Result<_, _>>()?;
         rows.into_iter().map(record).collect()
     }
 
@@ -164,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_last_winner_is_the_newest_epochs_that_had_one() {
-        let state = State::in_memory(Network { genesis: Digest::default(), netuid: Netuid(1) }).unwrap();
+        let state =
+            State::in_memory(Network { genesis: Digest::default(), netuid: Netuid(1) }).unwrap();
         assert_eq!(state.last_winner().unwrap(), None);
         let winner = Hotkey::from_bytes([7; 32]);
         for (block, winner_hotkey) in [(180, None), (360, Some(winner)), (540, None)] {
@@ -179,6 +188,9 @@ mod tests {
             state.keep_epoch(&epoch).unwrap();
         }
         assert_eq!(state.last_winner().unwrap(), Some(winner));
-        assert_eq!(state.epochs(2).unwrap().iter().map(|epoch| epoch.epoch_block.0).collect::<Vec<_>>(), [540, 360]);
+        assert_eq!(
+            state.epochs(2).unwrap().iter().map(|epoch| epoch.epoch_block.0).collect::<Vec<_>>(),
+            [540, 360]
+        );
     }
 }

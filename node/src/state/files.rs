@@ -19,7 +19,10 @@ pub struct StoredFile {
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredFile> {
     let task_id: i64 = row.get(0)?;
     Ok(StoredFile {
-        id: FileId { task_id: TaskId(task_id.unsigned_abs()), producer: Hotkey::from_bytes(row.get(1)?) },
+        id: FileId {
+            task_id: TaskId(task_id.unsigned_abs()),
+            producer: Hotkey::from_bytes(row.get(1)?),
+        },
         digest: Digest(row.get(2)?),
         bytes: row.get(3)?,
     })
@@ -78,7 +81,11 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Database`].
-    pub fn file(&self, id: FileId, digest: Option<Digest>) -> Result<Option<StoredFile>, StateError> {
+    pub fn file(
+        &self,
+        id: FileId,
+        digest: Option<Digest>,
+    ) -> Result<Option<StoredFile>, StateError> {
         let file = self
             .connection()
             .query_row(
@@ -100,7 +107,8 @@ impl State {
         let mut query = connection.prepare(
             "SELECT task_id, producer, digest, bytes FROM files WHERE task_id >= ?1 ORDER BY task_id, producer, digest",
         )?;
-        let files = query.query_map(params![sql_integer(first.0)], stored)?.collect::<Result<_, _>>()?;
+        let files =
+            query.query_map(params![sql_integer(first.0)], stored)?.collect::<Result<_, _>>()?;
         Ok(files)
     }
 
@@ -117,14 +125,16 @@ impl State {
         Ok(count.unsigned_abs())
     }
 
-    /// Forgets published files, certificates and evidence of tasks before `first`. What was signed is never forgotten.
+    /// Forgets published files, certificates and evidence of tasks before `first`. What was signed
+    /// is never forgotten.
     ///
     /// # Errors
     /// [`StateError::Database`].
     pub fn prune_before(&self, first: TaskId) -> Result<(), StateError> {
         let connection = self.connection();
         let first = sql_integer(first.0);
-        connection.execute("DELETE FROM files WHERE task_id < ?1 AND published = 1", params![first])?;
+        connection
+            .execute("DELETE FROM files WHERE task_id < ?1 AND published = 1", params![first])?;
         connection.execute("DELETE FROM certificates WHERE task_id < ?1", params![first])?;
         connection.execute("DELETE FROM evidence WHERE task_id < ?1", params![first])?;
         Ok(())
@@ -143,7 +153,8 @@ mod tests {
 
     #[test]
     fn own_files_wait_until_published_and_survive_pruning() {
-        let state = State::in_memory(Network { genesis: Digest::default(), netuid: Netuid(1) }).unwrap();
+        let state =
+            State::in_memory(Network { genesis: Digest::default(), netuid: Netuid(1) }).unwrap();
         state.keep_own_file(&file(1, 1)).unwrap();
         state.keep_file(&file(1, 2)).unwrap();
         state.keep_file(&file(5, 2)).unwrap();

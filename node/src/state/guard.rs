@@ -1,4 +1,5 @@
-//! The signing guard on SQLite: check and record in one transaction that is on disk before a signature exists.
+//! The signing guard on SQLite: check and record in one transaction that is on disk before a
+//! signature exists.
 
 use leoma_protocol::{Digest, NotSafe, Safe, SigningGuard, SigningSlot};
 use rusqlite::{TransactionBehavior, params};
@@ -9,8 +10,15 @@ impl SigningGuard for State {
     fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe> {
         let unavailable = |error: rusqlite::Error| NotSafe::Unavailable(Box::new(error));
         let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(unavailable)?;
-        let key = params![slot.kind.name(), slot.netuid.0, sql_integer(slot.task_id.0), slot.subject.as_bytes()];
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Exclusive)
+            .map_err(unavailable)?;
+        let key = params![
+            slot.kind.name(),
+            slot.netuid.0,
+            sql_integer(slot.task_id.0),
+            slot.subject.as_bytes()
+        ];
         let added = transaction
             .execute(
                 "INSERT OR IGNORE INTO signed (kind, netuid, task_id, subject, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -46,7 +54,12 @@ mod tests {
 
     fn slot(task_id: u64) -> SigningSlot {
         let subject = Hotkey::from_bytes([5; 32]);
-        SigningSlot { kind: SlotKind::VerdictFile, netuid: Netuid(99), task_id: TaskId(task_id), subject }
+        SigningSlot {
+            kind: SlotKind::VerdictFile,
+            netuid: Netuid(99),
+            task_id: TaskId(task_id),
+            subject,
+        }
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub use epochs::{EpochRecord, EpochState};
 pub use files::StoredFile;
 pub use sent::SentTransactions;
 
-/// What each version of the schema adds to the one before, the first one first. A folder of a later version than is known
-/// here is refused rather than guessed at.
+/// What each version of the schema adds to the one before, the first one first. A folder of a later
+/// version than is known here is refused rather than guessed at.
 const SCHEMAS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 /// How long a statement waits for another process, such as a copy of the database being made.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,11 +98,13 @@ impl State {
     pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self, StateError> {
         let refuse = |reason: String| StateError::Folder { path: folder.to_owned(), reason };
         std::fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
-        let lock = std::fs::File::create(folder.join("lock")).map_err(|error| refuse(error.to_string()))?;
+        let lock = std::fs::File::create(folder.join("lock"))
+            .map_err(|error| refuse(error.to_string()))?;
         lock.try_lock().map_err(|_| refuse("another leoma process uses it".to_owned()))?;
         let path = folder.join("state.sqlite");
         let connection = Connection::open(&path)?;
-        let check: Result<String, _> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+        let check: Result<String, _> =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
         match check {
             Ok(finding) if finding == "ok" => {}
             Ok(finding) => return Err(StateError::Corrupt { path, detail: finding }),
@@ -121,27 +123,47 @@ impl State {
         Self::prepare(Connection::open_in_memory()?, network, None)
     }
 
-    fn prepare(connection: Connection, network: Network, lock: Option<Arc<std::fs::File>>) -> Result<Self, StateError> {
+    fn prepare(
+        connection: Connection,
+        network: Network,
+        lock: Option<Arc<std::fs::File>>,
+    ) -> Result<Self, StateError> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // Full synchronisation: a digest must be on disk before its signature leaves the process.
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+        )?;
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         let Some(missing) = SCHEMAS.get(version as usize..) else {
-            return Err(StateError::Malformed { what: "schema version (written by a later release)" });
+            return Err(StateError::Malformed {
+                what: "schema version (written by a later release)",
+            });
         };
         if !missing.is_empty() {
             let (added, version) = (missing.concat(), SCHEMAS.len());
-            connection.execute_batch(&format!("BEGIN; {added} PRAGMA user_version = {version}; COMMIT;"))?;
+            connection.execute_batch(&format!(
+                "BEGIN; {added} PRAGMA user_version = {version}; COMMIT;"
+            ))?;
         }
         Ok(Self { connection: Arc::new(Mutex::new(connection)), network, _lock: lock })
     }
 
     fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<(), StateError> {
-        let expected = format!("{hotkey} on subnet {} of chain {}", self.network.netuid, self.network.genesis);
+        let expected =
+            format!("{hotkey} on subnet {} of chain {}", self.network.netuid, self.network.genesis);
         let connection = self.connection();
-        connection.execute("INSERT OR IGNORE INTO identity (id, owner) VALUES (1, ?1)", params![expected])?;
-        let found: String = connection.query_row("SELECT owner FROM identity WHERE id = 1", [], |row| row.get(0))?;
-        if found == expected { Ok(()) } else { Err(StateError::Foreign { path: folder.to_owned(), found, expected }) }
+        connection.execute(
+            "INSERT OR IGNORE INTO identity (id, owner) VALUES (1, ?1)",
+            params![expected],
+        )?;
+        let found: String =
+            connection
+                .query_row("SELECT owner FROM identity WHERE id = 1", [], |row| row.get(0))?;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(StateError::Foreign { path: folder.to_owned(), found, expected })
+        }
     }
 
     /// The network this state belongs to.
@@ -166,13 +188,16 @@ impl State {
     /// # Errors
     /// [`StateError::Database`].
     pub fn set_note(&self, name: &str, value: &str) -> Result<(), StateError> {
-        self.connection()
-            .execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)", params![name, value])?;
+        self.connection().execute(
+            "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
+            params![name, value],
+        )?;
         Ok(())
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A panic between two statements leaves no half-done transaction: SQLite rolls it back on drop.
+        // A panic between two statements leaves no half-done transaction: SQLite rolls it back on
+        // drop.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,10 +221,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
         let state = State::open(folder.path(), network(99), one).unwrap();
-        assert!(matches!(State::open(folder.path(), network(99), one), Err(StateError::Folder { .. })));
+        assert!(matches!(
+            State::open(folder.path(), network(99), one),
+            Err(StateError::Folder { .. })
+        ));
         drop(state);
-        assert!(matches!(State::open(folder.path(), network(98), one), Err(StateError::Foreign { .. })));
-        assert!(matches!(State::open(folder.path(), network(99), two), Err(StateError::Foreign { .. })));
+        assert!(matches!(
+            State::open(folder.path(), network(98), one),
+            Err(StateError::Foreign { .. })
+        ));
+        assert!(matches!(
+            State::open(folder.path(), network(99), two),
+            Err(StateError::Foreign { .. })
+        ));
         State::open(folder.path(), network(99), one).unwrap();
     }
 
@@ -217,7 +251,10 @@ mod tests {
         assert!(state.open_weight_commits().unwrap().is_empty());
         drop(state);
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-        assert!(matches!(State::open(folder.path(), network(99), hotkey), Err(StateError::Malformed { .. })));
+        assert!(matches!(
+            State::open(folder.path(), network(99), hotkey),
+            Err(StateError::Malformed { .. })
+        ));
     }
 
     #[test]
@@ -227,7 +264,10 @@ mod tests {
         drop(State::open(folder.path(), network(99), hotkey).unwrap());
         let path = folder.path().join("state.sqlite");
         std::fs::write(&path, b"SQLite format 3\0 and then nonsense").unwrap();
-        assert!(matches!(State::open(folder.path(), network(99), hotkey), Err(StateError::Corrupt { .. })));
+        assert!(matches!(
+            State::open(folder.path(), network(99), hotkey),
+            Err(StateError::Corrupt { .. })
+        ));
         assert!(std::fs::read(&path).unwrap().ends_with(b"nonsense"));
     }
 }

@@ -8,8 +8,8 @@ use super::State;
 
 const NOTE: &str = "pending_transaction";
 
-/// The log of sent transactions in a state that is opened after the connection to the chain: which state it is depends on
-/// the chain. Nothing can be sent before [`SentTransactions::keep_in`].
+/// The log of sent transactions in a state that is opened after the connection to the chain: which
+/// state it is depends on the chain. Nothing can be sent before [`SentTransactions::keep_in`].
 #[derive(Debug, Default)]
 pub struct SentTransactions(OnceLock<State>);
 
@@ -26,7 +26,9 @@ impl SentTransactions {
 
 impl TransactionLog for SentTransactions {
     fn pending(&self) -> Result<Option<Pending>, String> {
-        let Some(text) = self.state()?.note(NOTE).map_err(|error| error.to_string())? else { return Ok(None) };
+        let Some(text) = self.state()?.note(NOTE).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
         serde_json::from_str(&text).map_err(|_| "the recorded transaction is malformed".to_owned())
     }
 
@@ -47,7 +49,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let network = Network { genesis: Digest::of(b"g"), netuid: Netuid(99) };
         let account = Hotkey::from_bytes([1; 32]);
-        let pending = Pending { account, nonce: 7, valid_until: BlockNumber(99), what: "set_weights".into() };
+        let pending =
+            Pending { account, nonce: 7, valid_until: BlockNumber(99), what: "set_weights".into() };
         let log = SentTransactions::default();
         assert!(log.record(Some(&pending)).is_err(), "nothing is sent that cannot be recorded");
         log.keep_in(State::open(folder.path(), network, account).unwrap());

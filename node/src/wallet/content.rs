@@ -1,4 +1,5 @@
-//! What a key file holds once it is decrypted: JSON as the Python wallet writes it, a secret in hexadecimal, or a mnemonic.
+//! What a key file holds once it is decrypted: JSON as the Python wallet writes it, a secret in
+//! hexadecimal, or a mnemonic.
 
 use serde::{Deserialize, Deserializer};
 use sp_core::{Pair as _, sr25519};
@@ -87,9 +88,10 @@ impl CryptoType {
             Self::Number(SR25519) => Ok(()),
             Self::Text(text) if text.trim().parse() == Ok(SR25519) => Ok(()),
             Self::Number(number) => Err(ContentError::CryptoType(number.to_string())),
-            Self::Text(text) => {
-                Err(ContentError::CryptoType(format!("{:?}", text.chars().take(16).collect::<String>())))
-            }
+            Self::Text(text) => Err(ContentError::CryptoType(format!(
+                "{:?}",
+                text.chars().take(16).collect::<String>()
+            ))),
             Self::Other(_) => Err(ContentError::CryptoType("no number".to_owned())),
         }
     }
@@ -104,7 +106,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content, ContentError> {
     if let Some(pair) = from_hex(text) {
         return Ok(Content { pair: pair?, format: KeyFormat::Hex, address: None });
     }
-    // Words are tried last: nothing else consists of words from the list, the right number of them, with a checksum.
+    // Words are tried last: nothing else consists of words from the list, the right number of them,
+    // with a checksum.
     let pair = from_phrase(text).ok_or(NOT_A_KEY)?;
     Ok(Content { pair, format: KeyFormat::Mnemonic, address: None })
 }
@@ -122,7 +125,8 @@ fn read_json(text: &str) -> Result<Content, ContentError> {
         crypto_type.check()?;
     }
     let pair = pair_of(&json)?;
-    let address = json.ss58_address.or(json.legacy_ss58_address).filter(|address| !address.is_empty());
+    let address =
+        json.ss58_address.or(json.legacy_ss58_address).filter(|address| !address.is_empty());
     let address = address.map(|address| address.trim().chars().take(MAX_SHOWN).collect());
     Ok(Content { pair, format: KeyFormat::Json, address })
 }
@@ -133,7 +137,8 @@ fn pair_of(json: &KeyJson) -> Result<sr25519::Pair, ContentError> {
         secret.as_ref().map(|text| text.0.trim()).filter(|text| !text.is_empty())
     }
     if let Some(phrase) = stated(&json.secret_phrase) {
-        return from_phrase(phrase).ok_or(ContentError::Malformed("secretPhrase is not a mnemonic"));
+        return from_phrase(phrase)
+            .ok_or(ContentError::Malformed("secretPhrase is not a mnemonic"));
     }
     let Some(secret) = stated(&json.secret_seed).or_else(|| stated(&json.private_key)) else {
         return Err(ContentError::Malformed(
@@ -162,7 +167,8 @@ fn pair_of_bytes(bytes: &[u8]) -> Result<sr25519::Pair, ContentError> {
     if !matches!(bytes.len(), 32 | 64) {
         return Err(ContentError::Malformed("its secret has neither 32 nor 64 bytes"));
     }
-    sr25519::Pair::from_seed_slice(bytes).map_err(|_| ContentError::Malformed("its secret is no sr25519 key"))
+    sr25519::Pair::from_seed_slice(bytes)
+        .map_err(|_| ContentError::Malformed("its secret is no sr25519 key"))
 }
 
 fn from_phrase(text: &str) -> Option<sr25519::Pair> {
@@ -217,20 +223,27 @@ mod tests {
     #[test]
     fn the_phrase_wins_over_the_seed_and_the_seed_over_the_private_key() {
         let other = sr25519::Pair::from_seed(&[7; 32]);
-        let (seed, private) = (hex::encode([7; 32]), hex::encode(sr25519::Pair::from_seed(&[8; 32]).to_raw_vec()));
-        let all = format!(r#"{{"privateKey":"{private}","secretSeed":"{seed}","secretPhrase":"{PHRASE}"}}"#);
+        let (seed, private) =
+            (hex::encode([7; 32]), hex::encode(sr25519::Pair::from_seed(&[8; 32]).to_raw_vec()));
+        let all = format!(
+            r#"{{"privateKey":"{private}","secretSeed":"{seed}","secretPhrase":"{PHRASE}"}}"#
+        );
         let by_phrase = read(PHRASE.as_bytes()).unwrap();
         assert_eq!(read(all.as_bytes()).unwrap().pair.public(), by_phrase.pair.public());
-        let no_phrase = format!(r#"{{"privateKey":"{private}","secretSeed":"0x{seed}","secretPhrase":null}}"#);
+        let no_phrase =
+            format!(r#"{{"privateKey":"{private}","secretSeed":"0x{seed}","secretPhrase":null}}"#);
         assert_eq!(read(no_phrase.as_bytes()).unwrap().pair.public(), other.public());
-        let empty_seed = format!(r#"{{"privateKey":"0x{private}","secretSeed":"","secretPhrase":""}}"#);
+        let empty_seed =
+            format!(r#"{{"privateKey":"0x{private}","secretSeed":"","secretPhrase":""}}"#);
         let by_private = read(empty_seed.as_bytes()).unwrap();
         assert_eq!(by_private.pair.public(), sr25519::Pair::from_seed(&[8; 32]).public());
     }
 
     #[test]
     fn a_key_of_another_kind_is_refused_and_said_so() {
-        for (written, said) in [("0", "0"), ("\"0\"", "\"0\""), ("7", "7"), ("\"x\"", "\"x\""), ("1.5", "no number")] {
+        for (written, said) in
+            [("0", "0"), ("\"0\"", "\"0\""), ("7", "7"), ("\"x\"", "\"x\""), ("1.5", "no number")]
+        {
             let text = format!(r#"{{"secretSeed":"{SEED}","cryptoType":{written}}}"#);
             assert_eq!(error(&text), ContentError::CryptoType(said.to_owned()));
         }
@@ -250,7 +263,10 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_told_apart() {
-        assert_eq!(error(r#"{"encoded":"x","encoding":{"version":"3"},"address":"5x"}"#), ContentError::PolkadotExport);
+        assert_eq!(
+            error(r#"{"encoded":"x","encoding":{"version":"3"},"address":"5x"}"#),
+            ContentError::PolkadotExport
+        );
         for (text, part) in [
             ("", "not a key file"),
             ("{", "not a key file"),
@@ -267,7 +283,9 @@ mod tests {
             assert!(reason.contains(part), "{text}: {reason}");
         }
         let no_scalar = "ff".repeat(64);
-        assert!(matches!(error(&no_scalar), ContentError::Malformed(reason) if reason.contains("no sr25519 key")));
+        assert!(
+            matches!(error(&no_scalar), ContentError::Malformed(reason) if reason.contains("no sr25519 key"))
+        );
     }
 
     proptest! {

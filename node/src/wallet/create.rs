@@ -72,14 +72,20 @@ impl NewHotkey {
         &self.phrase
     }
 
-    /// Writes the key to `path` and its public half beside it, encrypted under a password from `encrypt` where given. With
-    /// `replace`, files that are there are kept under other names; without, they are an error. May take seconds and ask
-    /// questions: see [`in_background`](super::in_background).
+    /// Writes the key to `path` and its public half beside it, encrypted under a password from
+    /// `encrypt` where given. With `replace`, files that are there are kept under other names;
+    /// without, they are an error. May take seconds and ask questions: see
+    /// [`in_background`](super::in_background).
     ///
     /// # Errors
-    /// [`WalletError`]. No key that was there is lost: with `replace` it may be under its other name by then. The new key may
-    /// be there in full, and only its public half be missing.
-    pub fn write(&self, path: &Path, encrypt: Option<&PasswordSources>, replace: bool) -> Result<Written, WalletError> {
+    /// [`WalletError`]. No key that was there is lost: with `replace` it may be under its other
+    /// name by then. The new key may be there in full, and only its public half be missing.
+    pub fn write(
+        &self,
+        path: &Path,
+        encrypt: Option<&PasswordSources>,
+        replace: bool,
+    ) -> Result<Written, WalletError> {
         self.write_in(path, encrypt, replace, &Process)
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Opened {
     pub(super) mode: Option<u32>,
 }
 
-/// Reads a key file. Links are followed, as secrets are mounted into containers by links; what matters is the file that
-/// they lead to.
+/// Reads a key file. Links are followed, as secrets are mounted into containers by links; what
+/// matters is the file that they lead to.
 pub(super) fn open(path: &Path) -> Result<Opened, WalletError> {
     let not_a_file = |what| WalletError::NotAFile { path: path.to_owned(), what };
     let opened = read_plain(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
@@ -93,12 +93,16 @@ pub(crate) fn mode_of(_metadata: &Metadata) -> Option<u32> {
 
 /// Makes the folder of a key file, for its owner only.
 pub(super) fn make_folder_of(path: &Path) -> Result<(), WalletError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|source| WalletError::Unwritable { path: path.to_owned(), source })
+    builder
+        .create(folder)
+        .map_err(|source| WalletError::Unwritable { path: path.to_owned(), source })
 }
 
 /// Makes a file that only its owner reads. Whatever is there, a link included, is an error.
@@ -128,8 +132,9 @@ pub(super) fn is_taken(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Moves a key and its public half to free names beside them, `name.old-1` and `name.old-1pub.txt` and so on, and returns
-/// where the key is now; `None` where there was none. Whatever others do to these files meanwhile, none is overwritten.
+/// Moves a key and its public half to free names beside them, `name.old-1` and `name.old-1pub.txt`
+/// and so on, and returns where the key is now; `None` where there was none. Whatever others do to
+/// these files meanwhile, none is overwritten.
 pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let public = public_path(path);
     if !is_taken(path) && !is_taken(&public) {
@@ -141,7 +146,9 @@ pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
         name.push(format!(".old-{number}"));
         let kept = path.with_file_name(name);
         let Some(place) = Reserved::new(kept.clone()).map_err(unwritable)? else { continue };
-        let Some(public_place) = Reserved::new(public_path(&kept)).map_err(unwritable)? else { continue };
+        let Some(public_place) = Reserved::new(public_path(&kept)).map_err(unwritable)? else {
+            continue;
+        };
         let moved = place.fill_with(path).map_err(unwritable)?;
         public_place.fill_with(&public).map_err(unwritable)?;
         return Ok(moved.then_some(kept));
@@ -149,7 +156,8 @@ pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     Err(unwritable(std::io::Error::other("too many old keys are kept beside it")))
 }
 
-/// A name held by an empty file. To move a file replaces whatever has its new name: only who made the empty file may.
+/// A name held by an empty file. To move a file replaces whatever has its new name: only who made
+/// the empty file may.
 struct Reserved {
     path: PathBuf,
     filled: bool,
@@ -204,10 +212,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o620, 0o602, 0o666] {
             let error = open(&with_mode(folder.path(), &format!("{mode:o}"), mode)).err().unwrap();
-            assert!(matches!(error, WalletError::Writable { mode: found, .. } if found == mode), "{error}");
+            assert!(
+                matches!(error, WalletError::Writable { mode: found, .. } if found == mode),
+                "{error}"
+            );
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
-        for (mode, open_to_others) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        for (mode, open_to_others) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)]
+        {
             let opened = open(&with_mode(folder.path(), &format!("{mode:o}"), mode)).unwrap();
             assert_eq!((opened.mode, is_open(opened.mode)), (Some(mode), open_to_others));
             assert_eq!(**opened.bytes, *b"content");
@@ -243,7 +255,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wallet/hotkeys/h");
         make_folder_of(&path).unwrap();
-        assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         write_new(&path, b"one").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(matches!(write_new(&path, b"two"), Err(WalletError::Exists { .. })));
@@ -259,7 +274,8 @@ mod tests {
         let path = folder.path().join("h");
         let names = || {
             let names = std::fs::read_dir(folder.path()).unwrap();
-            let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            let mut names: Vec<_> =
+                names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
             names.sort();
             names
         };
@@ -274,10 +290,15 @@ mod tests {
         write_new(&public_path(&path), b"public three").unwrap();
         assert_eq!(set_aside(&path).unwrap(), None);
         assert_eq!(set_aside(&path).unwrap(), None);
-        assert_eq!(names(), ["h.old-1", "h.old-1pub.txt", "h.old-2", "h.old-3pub.txt", "h.old-4pub.txt"]);
-        for (name, content) in
-            [("h.old-1", &b"one"[..]), ("h.old-1pub.txt", b"public one"), ("h.old-3pub.txt", b"mine")]
-        {
+        assert_eq!(
+            names(),
+            ["h.old-1", "h.old-1pub.txt", "h.old-2", "h.old-3pub.txt", "h.old-4pub.txt"]
+        );
+        for (name, content) in [
+            ("h.old-1", &b"one"[..]),
+            ("h.old-1pub.txt", b"public one"),
+            ("h.old-3pub.txt", b"mine"),
+        ] {
             assert_eq!(std::fs::read(path.with_file_name(name)).unwrap(), content);
         }
     }
@@ -294,7 +315,8 @@ mod tests {
             let mut written = BTreeSet::new();
             for key in 0..KEYS {
                 let content = format!("{wallet} {key}");
-                let new = create_private(&path).and_then(|mut file| file.write_all(content.as_bytes()));
+                let new =
+                    create_private(&path).and_then(|mut file| file.write_all(content.as_bytes()));
                 if new.is_ok() {
                     written.insert(content);
                 }
@@ -303,11 +325,13 @@ mod tests {
             written
         };
         let written: BTreeSet<String> = std::thread::scope(|scope| {
-            let wallets: Vec<_> = (0..WALLETS).map(|wallet| scope.spawn(move || replace_often(wallet))).collect();
+            let wallets: Vec<_> =
+                (0..WALLETS).map(|wallet| scope.spawn(move || replace_often(wallet))).collect();
             wallets.into_iter().flat_map(|wallet| wallet.join().unwrap()).collect()
         });
         let kept = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        let found: BTreeSet<String> = kept.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        let found: BTreeSet<String> =
+            kept.map(|path| std::fs::read_to_string(path).unwrap()).collect();
         assert!(written.len() >= KEYS);
         assert_eq!(written, found);
     }

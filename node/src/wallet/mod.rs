@@ -1,4 +1,5 @@
-//! Key files of Bittensor wallets: read in every form that wallets ever wrote, and hotkeys written as wallets write them.
+//! Key files of Bittensor wallets: read in every form that wallets ever wrote, and hotkeys written
+//! as wallets write them.
 //!
 //! | part | file |
 //! |---|---|
@@ -8,8 +9,9 @@
 //! | what a decrypted file holds | `content.rs` |
 //! | a new hotkey | `create.rs` |
 //!
-//! A key is checked against the address that its file states or, where it states none, against the public half that wallets
-//! keep beside it: a damaged or exchanged secret must not sign under another name.
+//! A key is checked against the address that its file states or, where it states none, against the
+//! public half that wallets keep beside it: a damaged or exchanged secret must not sign under
+//! another name.
 
 mod content;
 mod create;
@@ -82,9 +84,9 @@ async fn load(path: PathBuf, passwords: PasswordSources) -> Result<sr25519::Pair
     .await
 }
 
-/// Runs what takes seconds, half a gibibyte or a person at a keyboard where it holds up nobody else: neither other tasks nor
-/// the end of the program, which would else wait for the answer to a question. When it is given up, the terminal is put
-/// right.
+/// Runs what takes seconds, half a gibibyte or a person at a keyboard where it holds up nobody
+/// else: neither other tasks nor the end of the program, which would else wait for the answer to a
+/// question. When it is given up, the terminal is put right.
 ///
 /// # Errors
 /// Those of `work`, and [`WalletError::Stopped`] where the system gives no thread.
@@ -136,7 +138,9 @@ pub struct LoadedKey {
 
 impl std::fmt::Debug for LoadedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedKey").field("hotkey", &Hotkey::from(self.pair.public())).finish_non_exhaustive()
+        f.debug_struct("LoadedKey")
+            .field("hotkey", &Hotkey::from(self.pair.public()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +153,10 @@ pub struct KeyFile {
 
 impl std::fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyFile").field("path", &self.path).field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("KeyFile")
+            .field("path", &self.path)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,8 +188,9 @@ impl KeyFile {
         file::is_open(self.mode)
     }
 
-    /// Decrypts the file where it is encrypted, reads its key and checks it against its address. An encrypted file may take
-    /// seconds, half a gibibyte of memory and a question on the terminal: see [`in_background`].
+    /// Decrypts the file where it is encrypted, reads its key and checks it against its address. An
+    /// encrypted file may take seconds, half a gibibyte of memory and a question on the terminal:
+    /// see [`in_background`].
     ///
     /// # Errors
     /// [`WalletError`] with what is wrong.
@@ -190,17 +198,23 @@ impl KeyFile {
         self.load_in(passwords, &Process)
     }
 
-    fn load_in(&self, passwords: &PasswordSources, surroundings: &dyn Surroundings) -> Result<LoadedKey, WalletError> {
+    fn load_in(
+        &self,
+        passwords: &PasswordSources,
+        surroundings: &dyn Surroundings,
+    ) -> Result<LoadedKey, WalletError> {
         let content = match self.encryption() {
             None => content::read(&self.bytes),
             Some(kind) => content::read(&self.decrypt(kind, passwords, surroundings)?),
         };
-        let Content { pair, format, address } = content.map_err(|error| self.content_error(error))?;
+        let Content { pair, format, address } =
+            content.map_err(|error| self.content_error(error))?;
         let found = Hotkey::from(pair.public());
         let (expected, checked_against) = match address {
             Some(address) => (address, CheckedAgainst::File),
             None => match known_address(&self.path)? {
-                // Early wallets kept bare public keys too: taken for a seed, one would sign as somebody else.
+                // Early wallets kept bare public keys too: taken for a seed, one would sign as
+                // somebody else.
                 Some(known) if self.is_digits_of(&known) => {
                     let reason = "holds the public key, not the secret one";
                     return Err(WalletError::Malformed { path: self.path.clone(), reason });
@@ -222,7 +236,8 @@ impl KeyFile {
         surroundings: &dyn Surroundings,
     ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
         let path = || self.path.clone();
-        let sealed = Sealed::read(kind, &self.bytes).map_err(|error| seal_error(&self.path, error, ""))?;
+        let sealed =
+            Sealed::read(kind, &self.bytes).map_err(|error| seal_error(&self.path, error, ""))?;
         let Found { password, source_name } = password::find(&path(), passwords, surroundings)?;
         sealed.open(&password).map_err(|error| seal_error(&self.path, error, &source_name))
     }
@@ -239,7 +254,9 @@ impl KeyFile {
     /// Whether the file is this public key in hexadecimal, which early wallets took a bare key for.
     fn is_digits_of(&self, hotkey: &Hotkey) -> bool {
         let text = self.bytes.trim_ascii();
-        text.strip_prefix(b"0x").unwrap_or(text).eq_ignore_ascii_case(hex::encode(hotkey.as_bytes()).as_bytes())
+        text.strip_prefix(b"0x")
+            .unwrap_or(text)
+            .eq_ignore_ascii_case(hex::encode(hotkey.as_bytes()).as_bytes())
     }
 }
 
@@ -247,7 +264,9 @@ fn seal_error(path: &Path, error: SealError, source_name: &str) -> WalletError {
     let path = path.to_owned();
     match error {
         SealError::Damaged(reason) => WalletError::Malformed { path, reason },
-        SealError::WrongPassword => WalletError::WrongPassword { path, source_name: source_name.to_owned() },
+        SealError::WrongPassword => {
+            WalletError::WrongPassword { path, source_name: source_name.to_owned() }
+        }
         SealError::Memory { mebibytes } => WalletError::Memory { path, mebibytes },
     }
 }
@@ -255,8 +274,8 @@ fn seal_error(path: &Path, error: SealError, source_name: &str) -> WalletError {
 /// The address that the public half beside a key file states; `None` where there is no such file.
 ///
 /// # Errors
-/// [`WalletError`] for one that cannot be read, that others can change, or that states no address: what a key is checked
-/// against must not be taken for absent because it is damaged.
+/// [`WalletError`] for one that cannot be read, that others can change, or that states no address:
+/// what a key is checked against must not be taken for absent because it is damaged.
 pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     let public = public_path(path);
     let opened = match file::open(&public) {
@@ -269,8 +288,8 @@ pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     stated.map(Some).ok_or(WalletError::Malformed { path: public, reason })
 }
 
-/// The address of a key file: out of the file itself, or stated by the public half beside one that is encrypted or absent.
-/// `None` where neither says it without a password.
+/// The address of a key file: out of the file itself, or stated by the public half beside one that
+/// is encrypted or absent. `None` where neither says it without a password.
 ///
 /// # Errors
 /// [`WalletError`]: a file that is there and cannot be used is not passed over for its public half.

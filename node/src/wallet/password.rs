@@ -1,4 +1,5 @@
-//! Where the password of an encrypted key file comes from: the Python wallet's variable, a setting, a file, or a prompt.
+//! Where the password of an encrypted key file comes from: the Python wallet's variable, a setting,
+//! a file, or a prompt.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ const MIN_NEW_CHARACTERS: usize = 8;
 /// What a key is for, and with it which settings hold its password.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyKind {
-    /// Signs for a validator or miner, day and night: its password may lie where the program starts.
+    /// Signs for a validator or miner, day and night: its password may lie where the program
+    /// starts.
     #[default]
     Hotkey,
     /// Holds the money. No variable that is there for the hotkey unlocks it.
@@ -53,7 +55,9 @@ impl PasswordSources {
                 "set WALLET_PASSWORD (or {variable}, as the Python wallet saves it), name a file that holds it with {setting}"
             ),
             KeyKind::Coldkey => {
-                format!("name a file that holds it with {setting} (or set {variable}, as the Python wallet saves it)")
+                format!(
+                    "name a file that holds it with {setting} (or set {variable}, as the Python wallet saves it)"
+                )
             }
         };
         WalletError::NeedsPassword { path: path.to_owned(), ways }
@@ -109,8 +113,8 @@ impl Surroundings for Process {
     }
 }
 
-/// Puts the terminal back as it was where a question still waits on it, for a program that ends without the answer: the
-/// question hides what is typed.
+/// Puts the terminal back as it was where a question still waits on it, for a program that ends
+/// without the answer: the question hides what is typed.
 pub(crate) fn restore_terminal() {
     terminal::restore();
 }
@@ -125,12 +129,15 @@ mod terminal {
     /// As it was before the question that waits; `None` where none does.
     static BEFORE: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-    /// What is typed is hidden from the question's first letter on, and by nobody but this module: another that put the
-    /// terminal back could do so after the program's end has.
+    /// What is typed is hidden from the question's first letter on, and by nobody but this module:
+    /// another that put the terminal back could do so after the program's end has.
     pub(super) fn ask(question: &str) -> std::io::Result<String> {
         let tty = File::options().read(true).write(true).open("/dev/tty")?;
         hide(tty.try_clone()?)?;
-        let config = rpassword::ConfigBuilder::new().input_reader(tty.try_clone()?).output_writer(tty).build();
+        let config = rpassword::ConfigBuilder::new()
+            .input_reader(tty.try_clone()?)
+            .output_writer(tty)
+            .build();
         let answer = rpassword::prompt_password_with_config(question, config);
         restore();
         answer
@@ -215,17 +222,17 @@ fn given(
     surroundings: &dyn Surroundings,
 ) -> Result<Option<Found>, WalletError> {
     let variable = variable_of(path);
-    let (password, source_name) = if let Some(value) = surroundings.variable(&variable).filter(|text| !text.is_empty())
-    {
-        (unscramble(&variable, &Zeroizing::new(value))?, variable)
-    } else if let Some(value) = &sources.value {
-        (Password::new(value.expose()), "WALLET_PASSWORD".to_owned())
-    } else if let Some(file) = &sources.file {
-        let source_name = format!("{} ({})", sources.kind.file_setting(), file.display());
-        (read_file(file, &source_name)?, source_name)
-    } else {
-        return Ok(None);
-    };
+    let (password, source_name) =
+        if let Some(value) = surroundings.variable(&variable).filter(|text| !text.is_empty()) {
+            (unscramble(&variable, &Zeroizing::new(value))?, variable)
+        } else if let Some(value) = &sources.value {
+            (Password::new(value.expose()), "WALLET_PASSWORD".to_owned())
+        } else if let Some(file) = &sources.file {
+            let source_name = format!("{} ({})", sources.kind.file_setting(), file.display());
+            (read_file(file, &source_name)?, source_name)
+        } else {
+            return Ok(None);
+        };
     Ok(Some(Found { password, source_name }))
 }
 
@@ -238,10 +245,15 @@ fn ask(question: &str, surroundings: &dyn Surroundings) -> Result<Option<Found>,
     }
 }
 
-/// The Python wallet's variables hold base64 of the password, XORed with the variable's own name over and over: no
-/// protection, only something that is not read over a shoulder.
+/// The Python wallet's variables hold base64 of the password, XORed with the variable's own name
+/// over and over: no protection, only something that is not read over a shoulder.
 fn unscramble(variable: &str, value: &str) -> Result<Password, WalletError> {
-    let malformed = || unusable(variable, "it is not what the Python wallet saves there (base64 of a scrambled text)");
+    let malformed = || {
+        unusable(
+            variable,
+            "it is not what the Python wallet saves there (base64 of a scrambled text)",
+        )
+    };
     let mut bytes = Zeroizing::new(STANDARD.decode(value.trim()).map_err(|_| malformed())?);
     bytes.iter_mut().zip(variable.bytes().cycle()).for_each(|(byte, mask)| *byte ^= mask);
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed())?;
@@ -252,7 +264,8 @@ fn read_file(path: &Path, source_name: &str) -> Result<Password, WalletError> {
     let opened = super::file::read_plain(path, MAX_PASSWORD_BYTES);
     let opened = opened.map_err(|error| unusable(source_name, error.to_string()))?;
     super::file::warn_if_open(path, opened.mode);
-    let text = std::str::from_utf8(&opened.bytes).map_err(|_| unusable(source_name, "it is not text"))?;
+    let text =
+        std::str::from_utf8(&opened.bytes).map_err(|_| unusable(source_name, "it is not text"))?;
     // Editors end a file with a line break, which nobody means.
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -289,7 +302,9 @@ pub(super) mod tests {
     }
 
     fn scramble(variable: &str, password: &str) -> String {
-        STANDARD.encode(password.bytes().zip(variable.bytes().cycle()).map(|(a, b)| a ^ b).collect::<Vec<_>>())
+        STANDARD.encode(
+            password.bytes().zip(variable.bytes().cycle()).map(|(a, b)| a ^ b).collect::<Vec<_>>(),
+        )
     }
 
     fn text(found: Result<Found, WalletError>) -> (String, String) {
@@ -313,7 +328,10 @@ pub(super) mod tests {
         let mut given = Given::default();
         given.answers.borrow_mut().push("from prompt".to_owned());
         given.variables.insert(variable.clone(), scramble(&variable, "from variable, with an ö"));
-        assert_eq!(text(find(path, &sources, &given)), ("from variable, with an ö".to_owned(), variable));
+        assert_eq!(
+            text(find(path, &sources, &given)),
+            ("from variable, with an ö".to_owned(), variable)
+        );
         given.variables.clear();
         assert_eq!(text(find(path, &sources, &given)).0, "from setting");
         sources.value = None;
@@ -331,13 +349,17 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "from file").unwrap();
-        let coldkey = |file| PasswordSources { kind: KeyKind::Coldkey, file, ..PasswordSources::default() };
+        let coldkey =
+            |file| PasswordSources { kind: KeyKind::Coldkey, file, ..PasswordSources::default() };
         let path = Path::new("/w/coldkey");
         let (password, source) = text(find(path, &coldkey(Some(file)), &Given::default()));
         assert_eq!(password, "from file");
         assert!(source.starts_with("COLDKEY_PASSWORD_FILE"), "{source}");
         let none = find(path, &coldkey(None), &Given::default()).err().unwrap().to_string();
-        assert!(none.contains("COLDKEY_PASSWORD_FILE") && none.contains("BT_PW__W_COLDKEY"), "{none}");
+        assert!(
+            none.contains("COLDKEY_PASSWORD_FILE") && none.contains("BT_PW__W_COLDKEY"),
+            "{none}"
+        );
         assert!(!none.contains("WALLET_PASSWORD"), "{none}");
     }
 
@@ -349,7 +371,10 @@ pub(super) mod tests {
             answers: RefCell::new(answers.iter().map(|text| (*text).to_owned()).collect()),
             ..Given::default()
         };
-        assert_eq!(text(choose(path, &sources, &answers(&["long enough", "long enough"]))).0, "long enough");
+        assert_eq!(
+            text(choose(path, &sources, &answers(&["long enough", "long enough"]))).0,
+            "long enough"
+        );
         for (given, part) in [
             (answers(&["long enough", "long enouhg"]), "differ"),
             (answers(&["short", "short"]), "8 characters"),
@@ -369,9 +394,13 @@ pub(super) mod tests {
         let long = folder.path().join("long");
         std::fs::write(&long, "planted".repeat(1000)).unwrap();
         for file in [empty, long, folder.path().to_owned(), folder.path().join("absent")] {
-            let sources = PasswordSources { file: Some(file.clone()), ..PasswordSources::default() };
+            let sources =
+                PasswordSources { file: Some(file.clone()), ..PasswordSources::default() };
             let error = find(path, &sources, &Given::default()).err().unwrap().to_string();
-            assert!(error.contains(&file.display().to_string()) && !error.contains("planted"), "{error}");
+            assert!(
+                error.contains(&file.display().to_string()) && !error.contains("planted"),
+                "{error}"
+            );
         }
         let mut given = Given::default();
         given.variables.insert("BT_PW_W".to_owned(), "planted secret".to_owned());

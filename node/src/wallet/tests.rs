@@ -9,7 +9,13 @@ const ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 
 fn wallet(folder: &Path) -> WalletConfig {
     let (passwords, coldkey_passwords) = (PasswordSources::default(), PasswordSources::default());
-    WalletConfig { path: folder.into(), wallet: "w".into(), hotkey: "h".into(), passwords, coldkey_passwords }
+    WalletConfig {
+        path: folder.into(),
+        wallet: "w".into(),
+        hotkey: "h".into(),
+        passwords,
+        coldkey_passwords,
+    }
 }
 
 fn load_beside(content: &[u8], public: Option<&str>) -> Result<LoadedKey, WalletError> {
@@ -29,10 +35,13 @@ fn load(content: &str) -> Result<sr25519::Pair, WalletError> {
 
 #[test]
 fn phrase_seed_and_private_key_give_the_same_hotkey() {
-    let by_phrase =
-        load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "{ADDRESS}", "cryptoType": "1"}}"#)).unwrap();
+    let by_phrase = load(&format!(
+        r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "{ADDRESS}", "cryptoType": "1"}}"#
+    ))
+    .unwrap();
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
-    let by_seed = load(&format!(r#"{{"secretSeed": "{seed}", " ss58Address": "{ADDRESS}"}}"#)).unwrap();
+    let by_seed =
+        load(&format!(r#"{{"secretSeed": "{seed}", " ss58Address": "{ADDRESS}"}}"#)).unwrap();
     let private = hex::encode(by_phrase.to_raw_vec());
     let by_private = load(&format!(r#"{{"privateKey": "0x{private}"}}"#)).unwrap();
     assert_eq!(by_phrase.public(), by_seed.public());
@@ -56,7 +65,8 @@ fn errors_name_the_file_and_the_next_step_but_no_secret() {
         assert!(error.contains(part) && error.contains("hotkeys/h"), "{error}");
         assert!(!error.contains("secret words") && !error.contains("secret-seed"), "{error}");
     }
-    let other = load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "5Other"}}"#)).err().unwrap();
+    let other =
+        load(&format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "5Other"}}"#)).err().unwrap();
     assert!(matches!(other, WalletError::WrongAddress { .. }));
 }
 
@@ -74,7 +84,8 @@ fn a_key_without_address_is_checked_against_the_public_half_beside_it() {
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
     let own = format!(r#"{{"ss58Address":"{ADDRESS}"}}"#);
     let other = r#"{"ss58Address":"5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"}"#;
-    let against = |public| load_beside(seed.as_bytes(), public).map(|loaded| loaded.checked_against);
+    let against =
+        |public| load_beside(seed.as_bytes(), public).map(|loaded| loaded.checked_against);
     assert_eq!(against(Some(&own)).unwrap(), CheckedAgainst::PublicFile);
     assert_eq!(against(None).unwrap(), CheckedAgainst::Nothing);
     assert!(matches!(against(Some(other)), Err(WalletError::WrongAddress { .. })));
@@ -85,7 +96,8 @@ fn a_key_without_address_is_checked_against_the_public_half_beside_it() {
     // A file that states its address needs no other.
     let stated = format!(r#"{{"secretPhrase": "{PHRASE}", "ss58Address": "{ADDRESS}"}}"#);
     assert!(load_beside(stated.as_bytes(), Some("not json")).is_ok());
-    // Early wallets kept public keys in this form: taken for a seed, one would sign as somebody else.
+    // Early wallets kept public keys in this form: taken for a seed, one would sign as somebody
+    // else.
     let public = format!("0x{}", hex::encode(ADDRESS.parse::<Hotkey>().unwrap().as_bytes()));
     let error = load_beside(public.as_bytes(), Some(&own)).err().unwrap().to_string();
     assert!(error.contains("public key"), "{error}");
@@ -99,7 +111,8 @@ fn a_new_hotkey_loads_again_and_replaces_none() {
     let nobody = Given::default();
     let written = first.write_in(&path, None, false, &nobody).unwrap();
     assert_eq!(written.public_path, folder.path().join("w/hotkeys/hpub.txt"));
-    let loaded = KeyFile::open(&path).unwrap().load_in(&PasswordSources::default(), &nobody).unwrap();
+    let loaded =
+        KeyFile::open(&path).unwrap().load_in(&PasswordSources::default(), &nobody).unwrap();
     assert_eq!(Hotkey::from(loaded.pair.public()), first.hotkey());
     assert_eq!((loaded.format, loaded.checked_against), (KeyFormat::Json, CheckedAgainst::File));
     assert_eq!(known_address(&path).unwrap(), Some(first.hotkey()));
@@ -109,12 +122,16 @@ fn a_new_hotkey_loads_again_and_replaces_none() {
     assert!(!shown.contains(first.mnemonic()) && shown.contains(&first.hotkey().to_string()));
 
     let second = NewHotkey::generate();
-    assert!(matches!(second.write_in(&path, None, false, &nobody), Err(WalletError::Exists { .. })));
+    assert!(matches!(
+        second.write_in(&path, None, false, &nobody),
+        Err(WalletError::Exists { .. })
+    ));
     assert_eq!(known_address(&path).unwrap(), Some(first.hotkey()));
     let kept = second.write_in(&path, None, true, &nobody).unwrap().replaced.unwrap();
     assert_eq!(known_address(&kept).unwrap(), Some(first.hotkey()));
     assert_eq!(known_address(&path).unwrap(), Some(second.hotkey()));
-    let loaded = KeyFile::open(&kept).unwrap().load_in(&PasswordSources::default(), &nobody).unwrap();
+    let loaded =
+        KeyFile::open(&kept).unwrap().load_in(&PasswordSources::default(), &nobody).unwrap();
     assert_eq!(Hotkey::from(loaded.pair.public()), first.hotkey());
 }
 
@@ -123,8 +140,10 @@ fn an_encrypted_hotkey_loads_with_its_password_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = hotkey_path(&wallet(folder.path()));
     let new = NewHotkey::generate();
-    let sources =
-        |text: &str| PasswordSources { value: Some(leoma_storage::Secret::new(text)), ..PasswordSources::default() };
+    let sources = |text: &str| PasswordSources {
+        value: Some(leoma_storage::Secret::new(text)),
+        ..PasswordSources::default()
+    };
     new.write_in(&path, Some(&sources("correct horse")), false, &Given::default()).unwrap();
     let file = KeyFile::open(&path).unwrap();
     assert_eq!(file.encryption(), Some(Encryption::Nacl));
@@ -132,7 +151,10 @@ fn an_encrypted_hotkey_loads_with_its_password_only() {
     assert_eq!(Hotkey::from(loaded.pair.public()), new.hotkey());
     let error = file.load_in(&sources("wrong horse"), &Given::default()).err().unwrap();
     assert!(matches!(error, WalletError::WrongPassword { .. }));
-    assert!(error.to_string().contains("WALLET_PASSWORD") && !error.to_string().contains("horse"), "{error}");
+    assert!(
+        error.to_string().contains("WALLET_PASSWORD") && !error.to_string().contains("horse"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Encryption of weights to a round of the drand beacon, in the form that the chain opens.
 //!
-//! The weights are encrypted with AES-GCM under a key of their own; that key is encrypted by identity to the hash of the
-//! round (Boneh-Franklin, on BLS12-381), whose secret is the beacon's signature of the round. Nobody has it before the
-//! round is due, and then everybody does.
+//! The weights are encrypted with AES-GCM under a key of their own; that key is encrypted by
+//! identity to the hash of the round (Boneh-Franklin, on BLS12-381), whose secret is the beacon's
+//! signature of the round. Nobody has it before the round is due, and then everybody does.
 
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
 use ark_std::rand::RngCore as _;
@@ -22,8 +22,8 @@ use crate::chain::WeightVector;
 const GENESIS: u64 = 1_692_803_367;
 /// Seconds from one of its rounds to the next.
 pub(crate) const PERIOD: u64 = 3;
-/// Blocks after the reveal epoch's first one at which the round is due, as the subnet's other tools choose it: before, a
-/// commit could be opened in the epoch it must stay closed in.
+/// Blocks after the reveal epoch's first one at which the round is due, as the subnet's other tools
+/// choose it: before, a commit could be opened in the epoch it must stay closed in.
 const BLOCKS_INTO_EPOCH: u64 = 3;
 
 type PublicKey = <TinyBLS381 as EngineBLS>::PublicKeyGroup;
@@ -58,8 +58,8 @@ impl Beacon {
         (now_ms / 1000).saturating_sub(GENESIS) / PERIOD + 1
     }
 
-    /// The round to which weights are encrypted that are to be opened in the epoch which begins `blocks_until` blocks from
-    /// now, at `block_ms` a block.
+    /// The round to which weights are encrypted that are to be opened in the epoch which begins
+    /// `blocks_until` blocks from now, at `block_ms` a block.
     #[must_use]
     pub const fn reveal_round(now_ms: u64, blocks_until: u64, block_ms: u64) -> u64 {
         let wait = blocks_until.saturating_add(BLOCKS_INTO_EPOCH).saturating_mul(block_ms);
@@ -70,16 +70,25 @@ impl Beacon {
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn seal(&self, hotkey: &Hotkey, weights: &WeightVector, round: u64) -> Result<Vec<u8>, SealError> {
+    pub fn seal(
+        &self,
+        hotkey: &Hotkey,
+        weights: &WeightVector,
+        round: u64,
+    ) -> Result<Vec<u8>, SealError> {
         let uids: Vec<u16> = weights.uids.iter().map(|uid| uid.0).collect();
-        let text = (hotkey.as_bytes().to_vec(), uids, &weights.values, weights.version_key).encode();
+        let text =
+            (hotkey.as_bytes().to_vec(), uids, &weights.values, weights.version_key).encode();
         let key = PublicKey::deserialize_compressed(&self.public_key[..]).map_err(|_| SealError)?;
         let identity = Identity::new(b"", &Sha256::digest(round.to_be_bytes()));
         let mut secret = [0; 32];
         OsRng.try_fill_bytes(&mut secret).map_err(|_| SealError)?;
-        let sealed = tle::<TinyBLS381, AESGCMBlockCipherProvider, _>(key, secret, &text, identity, OsRng);
-        let TLECiphertext { header: Ciphertext { u, v, w }, body, cipher_suite } = sealed.map_err(|_| SealError)?;
-        // The chain reads a point and four byte strings with their lengths; the crate's own form has no lengths for two.
+        let sealed =
+            tle::<TinyBLS381, AESGCMBlockCipherProvider, _>(key, secret, &text, identity, OsRng);
+        let TLECiphertext { header: Ciphertext { u, v, w }, body, cipher_suite } =
+            sealed.map_err(|_| SealError)?;
+        // The chain reads a point and four byte strings with their lengths; the crate's own form
+        // has no lengths for two.
         let mut bytes = Vec::new();
         u.serialize_compressed(&mut bytes).map_err(|_| SealError)?;
         for part in [&v[..], &w, &body, &cipher_suite] {
@@ -98,8 +107,7 @@ mod tests {
 
     /// Public key of drand's quicknet, and its signature of round 5 928 395.
     const QUICKNET: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
-    const SIGNATURE: &str =
-        "a5d07c0071b4e386b3ae09206522253c68fefe8490ad59ecc44a7dd0d0745be91da5779e2247a82403fbc0cb9a34cb61";
+    const SIGNATURE: &str = "a5d07c0071b4e386b3ae09206522253c68fefe8490ad59ecc44a7dd0d0745be91da5779e2247a82403fbc0cb9a34cb61";
     const ROUND: u64 = 5_928_395;
 
     fn quicknet() -> Beacon {
@@ -118,8 +126,14 @@ mod tests {
         let (body, cipher_suite) = (part(), part());
         let header = Ciphertext { u: PublicKey::deserialize_compressed(point).unwrap(), v, w };
         let signature = hex::decode(SIGNATURE).unwrap();
-        let signature = <TinyBLS381 as EngineBLS>::SignatureGroup::deserialize_compressed(&signature[..]).unwrap();
-        tld::<TinyBLS381, AESGCMBlockCipherProvider>(TLECiphertext { header, body, cipher_suite }, signature).ok()
+        let signature =
+            <TinyBLS381 as EngineBLS>::SignatureGroup::deserialize_compressed(&signature[..])
+                .unwrap();
+        tld::<TinyBLS381, AESGCMBlockCipherProvider>(
+            TLECiphertext { header, body, cipher_suite },
+            signature,
+        )
+        .ok()
     }
 
     #[test]
@@ -131,7 +145,11 @@ mod tests {
         assert_eq!(text, expected);
         assert_eq!(open(&quicknet().seal(&hotkey, &weights, ROUND + 1).unwrap()), None);
         let one = quicknet().seal(&hotkey, &weights, ROUND).unwrap();
-        assert_ne!(one, quicknet().seal(&hotkey, &weights, ROUND).unwrap(), "each with randomness of its own");
+        assert_ne!(
+            one,
+            quicknet().seal(&hotkey, &weights, ROUND).unwrap(),
+            "each with randomness of its own"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Getting weights onto the chain, in whichever way the subnet demands, and seeing that they got there.
+//! Getting weights onto the chain, in whichever way the subnet demands, and seeing that they got
+//! there.
 //!
 //! | mode | now | in a later subnet epoch |
 //! |---|---|---|
@@ -6,8 +7,9 @@
 //! | commit-reveal | a salted hash is committed, found on chain | we reveal, and read the weights back |
 //! | timelocked | a ciphertext is committed, found on chain | the chain opens it, we read the weights back |
 //!
-//! What is committed is on disk before it is sent. After a restart nothing is done twice: what is on chain is looked for
-//! first. Which way is asked of the chain each time, as a subnet's owner may change it.
+//! What is committed is on disk before it is sent. After a restart nothing is done twice: what is
+//! on chain is looked for first. Which way is asked of the chain each time, as a subnet's owner may
+//! change it.
 
 pub mod beacon;
 mod reveal;
@@ -15,7 +17,8 @@ mod reveal;
 use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
 
 use crate::chain::{
-    Call, ChainClient, ChainError, Head, Hyperparameters, Metagraph, Rejection, SubmitError, WeightMode, WeightVector,
+    Call, ChainClient, ChainError, Head, Hyperparameters, Metagraph, Rejection, SubmitError,
+    WeightMode, WeightVector,
 };
 use crate::metrics::Metrics;
 use crate::state::{CommitState, State, StateError, WeightCommit};
@@ -28,7 +31,8 @@ const SALT_WORDS: usize = 8;
 const PACE_BLOCKS: u64 = 100;
 /// Pace of the live chain, where it cannot be measured yet.
 const USUAL_BLOCK_MS: u64 = 12_000;
-/// Subnet epochs around ours in which an encrypted commit is looked for: it may be included just after the turn of one.
+/// Subnet epochs around ours in which an encrypted commit is looked for: it may be included just
+/// after the turn of one.
 const NEIGHBOURING_EPOCHS: u64 = 1;
 
 /// Why weights are not on the chain.
@@ -105,10 +109,21 @@ pub struct Weights {
 ///
 /// Source: pallet `SubtensorModule`, `get_commit_hash`.
 #[must_use]
-pub fn commit_hash(hotkey: &Hotkey, storage_index: u16, weights: &WeightVector, salt: &[u16]) -> Digest {
+pub fn commit_hash(
+    hotkey: &Hotkey,
+    storage_index: u16,
+    weights: &WeightVector,
+    salt: &[u16],
+) -> Digest {
     let uids: Vec<u16> = weights.uids.iter().map(|uid| uid.0).collect();
-    let text =
-        codec::Encode::encode(&(hotkey.as_bytes(), storage_index, uids, &weights.values, salt, weights.version_key));
+    let text = codec::Encode::encode(&(
+        hotkey.as_bytes(),
+        storage_index,
+        uids,
+        &weights.values,
+        salt,
+        weights.version_key,
+    ));
     Digest(sp_crypto_hashing::blake2_256(&text))
 }
 
@@ -126,7 +141,9 @@ impl Weights {
             return Err(SubmitError::Rejected { what: "set_weights", rejection }.into());
         };
         match demands.mode {
-            WeightMode::Plain => self.set(target, &demands, &metagraph, own, now).await.map(|()| Progress::Set),
+            WeightMode::Plain => {
+                self.set(target, &demands, &metagraph, own, now).await.map(|()| Progress::Set)
+            }
             _ => self.commit(target, &demands, &metagraph, now).await.map(|()| Progress::Committed),
         }
     }
@@ -140,7 +157,8 @@ impl Weights {
         now: Head,
     ) -> Result<(), WeightsError> {
         let weights = WeightVector::winner(target.uid, demands.weights_version);
-        // A restart after the transaction and before its record: what is on chain already is not sent again.
+        // A restart after the transaction and before its record: what is on chain already is not
+        // sent again.
         let updated = metagraph.neuron(&self.signer.hotkey()).map(|neuron| neuron.last_update);
         let is_fresh = updated.is_some_and(|block| block > target.epoch_block);
         if !(is_fresh && self.chain.weights(now, own).await? == weights.pairs()) {
@@ -157,7 +175,10 @@ impl Weights {
             return Ok(());
         }
         let expected = weights.uids.first().copied().unwrap_or(Uid(0));
-        Err(WeightsError::NotSet { expected, found: found.into_iter().map(|(uid, _)| uid).collect() })
+        Err(WeightsError::NotSet {
+            expected,
+            found: found.into_iter().map(|(uid, _)| uid).collect(),
+        })
     }
 
     /// Nothing is sent that the chain would refuse for coming too soon.
@@ -167,7 +188,9 @@ impl Weights {
         metagraph: &Metagraph,
         now: Head,
     ) -> Result<(), WeightsError> {
-        let last = metagraph.neuron(&self.signer.hotkey()).map_or(BlockNumber(0), |neuron| neuron.last_update);
+        let last = metagraph
+            .neuron(&self.signer.hotkey())
+            .map_or(BlockNumber(0), |neuron| neuron.last_update);
         let until = demands.weights_from(last);
         if now.number >= until { Ok(()) } else { Err(WeightsError::TooSoon { until }) }
     }
@@ -184,8 +207,8 @@ impl Weights {
             return Ok(());
         }
         if let Some(known) = &known {
-            // It may have been sent before a restart, or before the connection broke. Nothing takes its place before that is
-            // known: the salt of a hash on chain would be lost.
+            // It may have been sent before a restart, or before the connection broke. Nothing takes
+            // its place before that is known: the salt of a hash on chain would be lost.
             self.chain.settle(&self.signer.hotkey()).await?;
             if let Some(epoch) = self.find(known, self.chain.head().await?).await? {
                 return self.is_committed(known, epoch);
@@ -193,13 +216,17 @@ impl Weights {
         }
         self.wait_for_rate_limit(demands, metagraph, now)?;
         let timelocked = matches!(demands.mode, WeightMode::Timelocked { .. });
-        let newest_round = if timelocked { self.chain.newest_drand_round(now).await?.unwrap_or(0) } else { 0 };
-        // What was prepared is sent as it is while it still says what it should: a new salt would leave two hashes about.
+        let newest_round =
+            if timelocked { self.chain.newest_drand_round(now).await?.unwrap_or(0) } else { 0 };
+        // What was prepared is sent as it is while it still says what it should: a new salt would
+        // leave two hashes about.
         let reusable = known.filter(|known| {
             known.uid == target.uid
                 && known.version_key == demands.weights_version
                 && known.is_timelocked() == timelocked
-                && (!timelocked || (known.commit_epoch == demands.epoch.index && known.reveal_round > newest_round))
+                && (!timelocked
+                    || (known.commit_epoch == demands.epoch.index
+                        && known.reveal_round > newest_round))
         });
         let commit = match reusable {
             Some(known) => known,
@@ -214,7 +241,9 @@ impl Weights {
                 let (commit, reveal_round) = (commit.commit.clone(), commit.reveal_round);
                 Call::CommitTimelockedWeights { commit, reveal_round, version }
             }
-            _ => Call::CommitWeights { hash: Digest(commit.commit.clone().try_into().unwrap_or_default()) },
+            _ => Call::CommitWeights {
+                hash: Digest(commit.commit.clone().try_into().unwrap_or_default()),
+            },
         };
         let hash = self.chain.submit(&self.signer, &call).await?;
         tracing::info!(epoch_block = %target.epoch_block, uid = %target.uid, transaction = %hash, "weights committed");
@@ -224,7 +253,8 @@ impl Weights {
     }
 
     fn is_committed(&self, commit: &WeightCommit, commit_epoch: u64) -> Result<(), WeightsError> {
-        let committed = WeightCommit { commit_epoch, state: CommitState::Committed, ..commit.clone() };
+        let committed =
+            WeightCommit { commit_epoch, state: CommitState::Committed, ..commit.clone() };
         Ok(self.state.keep_weight_commit(&committed)?)
     }
 
@@ -252,11 +282,14 @@ impl Weights {
         if let WeightMode::Timelocked { period, .. } = demands.mode {
             let (now_ms, block_ms) = self.pace(now).await?;
             let blocks = demands.epoch.first_block_in(period.max(1)).saturating_sub(now.number.0);
-            // A chain whose clock is behind has rounds already that are in its future: it would refuse those.
-            commit.reveal_round = Beacon::reveal_round(now_ms, blocks, block_ms).max(newest_round.saturating_add(1));
+            // A chain whose clock is behind has rounds already that are in its future: it would
+            // refuse those.
+            commit.reveal_round =
+                Beacon::reveal_round(now_ms, blocks, block_ms).max(newest_round.saturating_add(1));
             let (beacon, round) = (self.beacon.clone(), commit.reveal_round);
             // Pairings take some milliseconds of a core.
-            let sealed = tokio::task::spawn_blocking(move || beacon.seal(&hotkey, &weights, round)).await;
+            let sealed =
+                tokio::task::spawn_blocking(move || beacon.seal(&hotkey, &weights, round)).await;
             commit.commit = sealed.map_err(|_| SealError)??;
         } else {
             commit.salt = (0..SALT_WORDS).map(|_| rand::random()).collect();
@@ -284,7 +317,10 @@ impl Weights {
         let hotkey = self.signer.hotkey();
         if !commit.is_timelocked() {
             let found = self.chain.hash_commits(at, hotkey).await?;
-            return Ok(found.iter().find(|found| found.hash.0[..] == commit.commit).map(|found| found.epoch));
+            return Ok(found
+                .iter()
+                .find(|found| found.hash.0[..] == commit.commit)
+                .map(|found| found.epoch));
         }
         let first = commit.commit_epoch.saturating_sub(NEIGHBOURING_EPOCHS);
         for epoch in first..=commit.commit_epoch.saturating_add(NEIGHBOURING_EPOCHS) {

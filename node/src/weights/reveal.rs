@@ -9,7 +9,8 @@ use super::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
 
 /// Whether no further try of a reveal can help.
 fn is_final(rejection: &Rejection) -> bool {
-    rejection.remedy() == Remedy::Operator || matches!(rejection, Rejection::CommitRevealOff | Rejection::RevealExpired)
+    rejection.remedy() == Remedy::Operator
+        || matches!(rejection, Rejection::CommitRevealOff | Rejection::RevealExpired)
 }
 
 /// The chain at a block, as far as commits are concerned.
@@ -20,7 +21,8 @@ struct Now<'a> {
 }
 
 impl Weights {
-    /// Follows the commits that wait: reveals what is due, and finds out what became of the rest. Cheap where none waits.
+    /// Follows the commits that wait: reveals what is due, and finds out what became of the rest.
+    /// Cheap where none waits.
     ///
     /// # Errors
     /// [`WeightsError`]; to be called again with a later block.
@@ -42,10 +44,12 @@ impl Weights {
                 (commit.commit_epoch, commit.state) = (epoch, CommitState::Committed);
             }
         }
-        // What was prepared for the newest epoch may yet be sent; and it may be included an epoch late.
+        // What was prepared for the newest epoch may yet be sent; and it may be included an epoch
+        // late.
         open.retain(|commit| match commit.state {
             CommitState::Prepared => {
-                commit.epoch_block < newest && due(commit).saturating_add(NEIGHBOURING_EPOCHS) < index
+                commit.epoch_block < newest
+                    && due(commit).saturating_add(NEIGHBOURING_EPOCHS) < index
             }
             _ => due(commit) <= index,
         });
@@ -76,7 +80,8 @@ impl Weights {
     ) -> Result<(), WeightsError> {
         let vector = |commit: &WeightCommit| WeightVector::winner(commit.uid, commit.version_key);
         let weights = vector(commit);
-        let holder = now.metagraph.neurons.get(usize::from(commit.uid.0)).map(|neuron| neuron.hotkey);
+        let holder =
+            now.metagraph.neurons.get(usize::from(commit.uid.0)).map(|neuron| neuron.hotkey);
         let is_replaced = commit.holder.is_some() && holder != commit.holder;
         let waits = self.find(commit, now.head).await?.is_some();
         if is_late || !waits {
@@ -124,14 +129,16 @@ impl Weights {
         self.end(commit, CommitState::Missed)
     }
 
-    /// The slot changed hands between commit and reveal: the weight would go to, or went to, somebody who did not win.
+    /// The slot changed hands between commit and reveal: the weight would go to, or went to,
+    /// somebody who did not win.
     fn report_replaced(
         &self,
         commit: &WeightCommit,
         holder: Option<leoma_protocol::Hotkey>,
     ) -> Result<(), WeightsError> {
-        let text =
-            |hotkey: Option<leoma_protocol::Hotkey>| hotkey.map_or("nobody".to_owned(), |hotkey| hotkey.to_string());
+        let text = |hotkey: Option<leoma_protocol::Hotkey>| {
+            hotkey.map_or("nobody".to_owned(), |hotkey| hotkey.to_string())
+        };
         tracing::error!(
             epoch_block = %commit.epoch_block, uid = %commit.uid, winner = text(commit.holder), holder = text(holder),
             "the winner lost its slot between commit and reveal"
@@ -152,7 +159,9 @@ impl Weights {
         self.state.finish_epoch(commit.epoch_block, state, reason)?;
         if reason.is_none() {
             self.metrics.epochs_set.inc();
-            self.metrics.last_epoch_block.set(i64::try_from(commit.epoch_block.0).unwrap_or(i64::MAX));
+            self.metrics
+                .last_epoch_block
+                .set(i64::try_from(commit.epoch_block.0).unwrap_or(i64::MAX));
         }
         Ok(())
     }

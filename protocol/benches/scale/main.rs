@@ -1,10 +1,18 @@
-//! What a mesh of 16 to 1 000 validators costs each of them: `cargo bench --features mesh --bench scale`.
+//! What a mesh of 16 to 1 000 validators costs each of them: `cargo bench --features mesh --bench
+//! scale`.
 //!
-//! How a message spreads is modelled (`spread.rs`): connections, gossipsub's mesh of 2 to 8 peers, flooding by the
-//! author, delays. What a message then costs its receiver is measured on the real core (`receiver.rs`), up to the 256
-//! validators that an allowlist may have; of 1 000, only the spread is known, and the cost of one message is taken to be
-//! that among 250. `--svg FILE` draws the result. Everything follows from one seed.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, reason = "benchmark code")]
+//! How a message spreads is modelled (`spread.rs`): connections, gossipsub's mesh of 2 to 8 peers,
+//! flooding by the author, delays. What a message then costs its receiver is measured on the real
+//! core (`receiver.rs`), up to the 256 validators that an allowlist may have; of 1 000, only the
+//! spread is known, and the cost of one message is taken to be that among 250. `--svg FILE` draws
+//! the result. Everything follows from one seed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "benchmark code"
+)]
 
 mod plot;
 mod receiver;
@@ -50,10 +58,11 @@ impl Row {
         received * self.spread.copies * spread::wire_bytes(self.receiver.beacon_bytes) / 1024.0
     }
 
-    /// Milliseconds of one core that a file's messages cost a validator: each message once in the core, each copy once
-    /// in gossipsub, which checks its envelope's signature.
+    /// Milliseconds of one core that a file's messages cost a validator: each message once in the
+    /// core, each copy once in gossipsub, which checks its envelope's signature.
     pub fn file_ms(&self) -> f64 {
-        (self.messages() * self.receiver.attestation_us + self.copies() * self.receiver.envelope_us) / 1000.0
+        (self.messages() * self.receiver.attestation_us + self.copies() * self.receiver.envelope_us)
+            / 1000.0
     }
 }
 
@@ -82,7 +91,8 @@ fn main() {
         "beacon KiB/s"
     );
     for row in &rows {
-        let Spread { links, mesh, copies, hops, hops_p99, most_hops, delay_p99_ms, .. } = row.spread;
+        let Spread { links, mesh, copies, hops, hops_p99, most_hops, delay_p99_ms, .. } =
+            row.spread;
         println!(
             "{:>10} {links:>6.1} {mesh:>5.1} {copies:>7.2} {hops:>5.2} {hops_p99:>8} {most_hops:>8} {:>7.1} {delay_p99_ms:>7.0} ms {:>9.0} {:>11.0} {:>8.1} {:>9.0} {:>12.1}",
             row.validators,

@@ -1,16 +1,20 @@
-//! What a message costs its receiver: the real core, given a file's announcement, everybody's attestations and beacons.
+//! What a message costs its receiver: the real core, given a file's announcement, everybody's
+//! attestations and beacons.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::PeerIdBytes;
-use leoma_protocol::mesh::core::{Core, CoreConfig, Effect, Event, Judgement, MeshEvent, Restored, Timing, Token};
+use leoma_protocol::mesh::core::{
+    Core, CoreConfig, Effect, Event, Judgement, MeshEvent, Restored, Timing, Token,
+};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::messages::{Address, BeaconDraft, Heard, SignatureCheck, Topic};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -70,7 +74,8 @@ fn gossip(core: &mut Core, topic: Topic, bytes: Vec<u8>) -> Vec<Effect> {
     static SECONDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let now = Duration::from_secs(SECONDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let effects = core.handle(now, event);
-    let accepted = |effect: &Effect| matches!(effect, Effect::Judge { judgement: Judgement::Accept, .. });
+    let accepted =
+        |effect: &Effect| matches!(effect, Effect::Judge { judgement: Judgement::Accept, .. });
     assert!(effects.iter().any(accepted), "the core refuses a good message");
     effects
 }
@@ -105,24 +110,30 @@ pub fn measure(validators: usize) -> Receiver {
     let signers: Vec<HotkeySigner> = (0..validators).map(signer).collect();
     let mut core = core(&signers);
     let place = Address::new("/sim/1").unwrap();
-    let _ =
-        core.handle(Duration::ZERO, Event::Connected { peer: peer(1), address: place, outbound: false, target: None });
+    let _ = core.handle(
+        Duration::ZERO,
+        Event::Connected { peer: peer(1), address: place, outbound: false, target: None },
+    );
     let mut spent = Duration::ZERO;
     let (mut attestations, mut attestation_bytes, mut certified) = (0, 0, 0);
     for task in 0..FILES {
         let producer: Hotkey = signers[1].hotkey();
         let id = FileId { task_id: TaskId(60 + task), producer };
-        let file = SignedVerdict { id, digest: Digest::of(&task.to_be_bytes()), bytes: vec![0; 10] };
+        let file =
+            SignedVerdict { id, digest: Digest::of(&task.to_be_bytes()), bytes: vec![0; 10] };
         let announcement = signers[1].sign_announcement(network(), &file).unwrap();
         gossip(&mut core, Topic::Verdict, announcement.to_wire().unwrap());
-        let votes = signers.iter().map(|signer| signer.sign_attestation(network(), id, file.digest).unwrap());
+        let votes = signers
+            .iter()
+            .map(|signer| signer.sign_attestation(network(), id, file.digest).unwrap());
         for bytes in votes.map(|vote| vote.to_wire().unwrap()).collect::<Vec<_>>() {
             attestation_bytes = bytes.len();
             attestations += 1;
             let begun = Instant::now();
             let effects = gossip(&mut core, Topic::Attestation, bytes);
             spent += begun.elapsed();
-            let is_certificate = |effect: &Effect| matches!(effect, Effect::Tell(MeshEvent::Certified(_)));
+            let is_certificate =
+                |effect: &Effect| matches!(effect, Effect::Tell(MeshEvent::Certified(_)));
             certified += u64::from(effects.iter().any(is_certificate));
         }
     }

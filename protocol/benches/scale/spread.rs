@@ -1,4 +1,5 @@
-//! How a gossiped message spreads: a model of connections and of gossipsub with the mesh's settings.
+//! How a gossiped message spreads: a model of connections and of gossipsub with the mesh's
+//! settings.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -13,7 +14,8 @@ const ENOUGH_SESSIONS: usize = 64;
 const WANTED: usize = 4;
 const LOW: usize = 2;
 const HIGH: usize = 8;
-/// Peers outside of its mesh that a validator tells of a message at each heartbeat: so many, or this share of them.
+/// Peers outside of its mesh that a validator tells of a message at each heartbeat: so many, or
+/// this share of them.
 const LAZY: usize = 3;
 const LAZY_SHARE: f64 = 0.25;
 /// Heartbeats at which a message is told of.
@@ -27,8 +29,8 @@ const CHECK_US: u64 = 300;
 /// Messages that are followed.
 const MESSAGES: usize = 200;
 
-/// Bytes on the wire of one copy of a message: gossipsub's signed envelope, yamux, noise, TCP and IP headers, and its
-/// share of acknowledgements.
+/// Bytes on the wire of one copy of a message: gossipsub's signed envelope, yamux, noise, TCP and
+/// IP headers, and its share of acknowledgements.
 pub fn wire_bytes(message: usize) -> f64 {
     message as f64 + 155.0 + 12.0 + 18.0 + 52.0 + 26.0
 }
@@ -56,7 +58,8 @@ pub struct Spread {
     pub missed: usize,
 }
 
-/// Who is connected to whom: everybody dials by chance until it has sessions enough; dials in are taken.
+/// Who is connected to whom: everybody dials by chance until it has sessions enough; dials in are
+/// taken.
 fn connect(validators: usize, rng: &mut StdRng) -> Vec<BTreeSet<usize>> {
     let mut links = vec![BTreeSet::new(); validators];
     let mut dialling: Vec<usize> = (0..validators).collect();
@@ -75,7 +78,8 @@ fn connect(validators: usize, rng: &mut StdRng) -> Vec<BTreeSet<usize>> {
     links
 }
 
-/// Heartbeats until nobody wants more: who has too few peers grafts as many as it wants, who has too many prunes.
+/// Heartbeats until nobody wants more: who has too few peers grafts as many as it wants, who has
+/// too many prunes.
 fn graft(links: &[BTreeSet<usize>], rng: &mut StdRng) -> Vec<BTreeSet<usize>> {
     let mut mesh = vec![BTreeSet::<usize>::new(); links.len()];
     for _ in 0..20 {
@@ -147,9 +151,18 @@ impl Message<'_> {
         while let Some(Reverse(copy)) = queue.pop() {
             let receipt = &mut receipts[copy.to];
             if copy.checked {
-                for to in self.mesh[copy.to].iter().filter(|to| **to != author && !receipt.senders.contains(to)) {
+                for to in self.mesh[copy.to]
+                    .iter()
+                    .filter(|to| **to != author && !receipt.senders.contains(to))
+                {
                     let at = copy.at + (self.delays)(copy.to, *to);
-                    queue.push(Reverse(Arrival { at, to: *to, from: copy.to, hops: copy.hops + 1, checked: false }));
+                    queue.push(Reverse(Arrival {
+                        at,
+                        to: *to,
+                        from: copy.to,
+                        hops: copy.hops + 1,
+                        checked: false,
+                    }));
                 }
                 continue;
             }
@@ -194,7 +207,9 @@ pub fn simulate(validators: usize, seed: u64) -> Spread {
     }
     arrivals.sort_unstable();
     hops.sort_unstable();
-    let mean = |sets: &[BTreeSet<usize>]| sets.iter().map(BTreeSet::len).sum::<usize>() as f64 / sets.len() as f64;
+    let mean = |sets: &[BTreeSet<usize>]| {
+        sets.iter().map(BTreeSet::len).sum::<usize>() as f64 / sets.len() as f64
+    };
     let outside = mean(&links) - mean(&mesh);
     Spread {
         links: mean(&links),

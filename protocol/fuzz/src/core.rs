@@ -1,5 +1,5 @@
-//! The mesh's core under a script of events that the input writes: strangers, validators and liars, whole messages and
-//! damaged ones, in any order, at any time.
+//! The mesh's core under a script of events that the input writes: strangers, validators and liars,
+//! whole messages and damaged ones, in any order, at any time.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,17 +7,20 @@ use std::time::Duration;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{Hello, HelloAnswer, HelloDraft, PeerIdBytes};
 use leoma_protocol::mesh::core::{
-    CatchupPage, CatchupRequest, Core, CoreConfig, DialTarget, Event, FileState, Offence, Outgoing, Restored, Timing,
-    Token,
+    CatchupPage, CatchupRequest, Core, CoreConfig, DialTarget, Event, FileState, Offence, Outgoing,
+    Restored, Timing, Token,
 };
-use leoma_protocol::mesh::{GrantAnswer, GrantBytes, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
+use leoma_protocol::mesh::{
+    GrantAnswer, GrantBytes, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest,
+};
 use leoma_protocol::messages::{
-    Address, Announcement, Attestation, BeaconDraft, Certificate, Evidence, Heard, MinerReportDraft, ReportedMiner,
-    SignatureCheck, Tally, Topic,
+    Address, Announcement, Attestation, BeaconDraft, Certificate, Evidence, Heard,
+    MinerReportDraft, ReportedMiner, SignatureCheck, Tally, Topic,
 };
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -25,8 +28,8 @@ const HEAD: BlockNumber = BlockNumber(10_000);
 const INTERVAL: u64 = 100;
 /// On the allowlist, the core's own hotkey first; one more is not.
 const MEMBERS: u8 = 5;
-/// Effects that follow from one event at most: a few for each of a handful of peers and kept messages, and what the
-/// largest catch-up page of the kit teaches.
+/// Effects that follow from one event at most: a few for each of a handful of peers and kept
+/// messages, and what the largest catch-up page of the kit teaches.
 const MOST_EFFECTS: usize = 2000;
 
 /// Everything that was signed once, for all runs.
@@ -86,16 +89,31 @@ fn make_kit() -> Kit {
     };
     for number in 0..=MEMBERS {
         for (peer, seq) in [(peer(number), 1), (peer(number), 7), (peer(number + 100), 3)] {
-            let draft = HelloDraft { network, peer, params, seq, expires: BlockNumber(HEAD.0 + 200) };
+            let draft =
+                HelloDraft { network, peer, params, seq, expires: BlockNumber(HEAD.0 + 200) };
             kit.hellos.push(signer(number).sign_hello(draft));
         }
-        let heard = kit.members.iter().map(|hotkey| Heard { hotkey: *hotkey, linked: true }).collect();
+        let heard =
+            kit.members.iter().map(|hotkey| Heard { hotkey: *hotkey, linked: true }).collect();
         let addresses = vec![Address::new("/ip4/127.0.0.1/tcp/1").expect("an address")];
         let inventory = Digest::of(&[number]);
-        let draft = BeaconDraft { network, peer: peer(number), head: HEAD, seq: 5, heard, addresses, inventory };
+        let draft = BeaconDraft {
+            network,
+            peer: peer(number),
+            head: HEAD,
+            seq: 5,
+            heard,
+            addresses,
+            inventory,
+        };
         kit.gossip.push((Topic::Beacon, wire(&signer(number).sign_beacon(draft))));
-        let miners = vec![ReportedMiner { hotkey: kit.members[0], valid: false, reason: "missing_model_name".into() }];
-        let report = signer(number).sign_miner_report(MinerReportDraft { network, block: HEAD, miners });
+        let miners = vec![ReportedMiner {
+            hotkey: kit.members[0],
+            valid: false,
+            reason: "missing_model_name".into(),
+        }];
+        let report =
+            signer(number).sign_miner_report(MinerReportDraft { network, block: HEAD, miners });
         kit.gossip.push((Topic::MinerReport, wire(&report)));
     }
     for (task, producer) in [(99, 1), (99, 2), (98, 1), (97, 5), (1, 1), (100, 0)] {
@@ -104,16 +122,22 @@ fn make_kit() -> Kit {
         for content in [b"one", b"two"] {
             let digest = Digest::of(content);
             let verdict = SignedVerdict { id, digest, bytes: content.to_vec() };
-            let announcement = signer(producer).sign_announcement(network, &verdict).expect("a fresh memory");
-            let attest = |number| signer(number).sign_attestation(network, id, digest).expect("a fresh memory");
+            let announcement =
+                signer(producer).sign_announcement(network, &verdict).expect("a fresh memory");
+            let attest = |number| {
+                signer(number).sign_attestation(network, id, digest).expect("a fresh memory")
+            };
             let attestations: Vec<Attestation> = (0..=MEMBERS).map(attest).collect();
-            let mut votes: Vec<_> = attestations.iter().map(|vote| (vote.attester, vote.signature)).collect();
+            let mut votes: Vec<_> =
+                attestations.iter().map(|vote| (vote.attester, vote.signature)).collect();
             votes.sort_unstable_by_key(|(attester, _)| *attester);
             state.tallies.push(Tally { digest, votes: votes.clone() });
             votes.retain(|(attester, _)| kit.members.contains(attester));
             kit.certificates.push(Certificate { network, file: id, digest, votes });
             kit.gossip.push((Topic::Verdict, wire(&announcement)));
-            kit.gossip.extend(attestations.iter().map(|attestation| (Topic::Attestation, wire(attestation))));
+            kit.gossip.extend(
+                attestations.iter().map(|attestation| (Topic::Attestation, wire(attestation))),
+            );
             state.announcements.push(announcement.clone());
             kit.announcements.push(announcement);
             kit.attestations.extend(attestations);
@@ -154,14 +178,21 @@ impl Script<'_> {
     }
 
     fn topic(&mut self) -> Topic {
-        *self.pick(&[Topic::Verdict, Topic::Attestation, Topic::Evidence, Topic::Beacon, Topic::MinerReport])
+        *self.pick(&[
+            Topic::Verdict,
+            Topic::Attestation,
+            Topic::Evidence,
+            Topic::Beacon,
+            Topic::MinerReport,
+        ])
     }
 
     /// Flips a byte of a message, or cuts it, or leaves it.
     fn damage(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         match self.byte() % 8 {
             0 => {
-                let at = (usize::from(self.byte()) * 256 + usize::from(self.byte())) % bytes.len().max(1);
+                let at = (usize::from(self.byte()) * 256 + usize::from(self.byte()))
+                    % bytes.len().max(1);
                 let flip = self.byte();
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte ^= flip;
@@ -192,8 +223,8 @@ impl Script<'_> {
             4 => Event::Unsubscribed { peer, topic: self.topic() },
             5 => Event::Hello { peer, token, hello: self.pick(&kit.hellos).clone() },
             6 => {
-                let answer =
-                    (!self.byte().is_multiple_of(4)).then(|| HelloAnswer::Accepted(self.pick(&kit.hellos).clone()));
+                let answer = (!self.byte().is_multiple_of(4))
+                    .then(|| HelloAnswer::Accepted(self.pick(&kit.hellos).clone()));
                 Event::HelloAnswered { peer, answer }
             }
             7..=9 => {
@@ -212,9 +243,15 @@ impl Script<'_> {
                 grant: GrantBytes::new(vec![self.byte(); 10]).expect("ten bytes are a grant"),
             },
             12 => {
-                let after_file = (!self.byte().is_multiple_of(2)).then(|| file(u64::from(self.byte()), 1));
-                let after_evidence = (!self.byte().is_multiple_of(2)).then(|| self.pick(&kit.evidence).key());
-                Event::CatchupAsked { peer, token, request: CatchupRequest { after_file, after_evidence } }
+                let after_file =
+                    (!self.byte().is_multiple_of(2)).then(|| file(u64::from(self.byte()), 1));
+                let after_evidence =
+                    (!self.byte().is_multiple_of(2)).then(|| self.pick(&kit.evidence).key());
+                Event::CatchupAsked {
+                    peer,
+                    token,
+                    request: CatchupRequest { after_file, after_evidence },
+                }
             }
             13 => {
                 let page = (!self.byte().is_multiple_of(8)).then(|| wire(self.pick(&kit.pages)));
@@ -225,29 +262,44 @@ impl Script<'_> {
             }
             14 => {
                 let count = self.byte();
-                Event::Addresses { peer, addresses: vec![address(); usize::from(count % 16)], itself: count < 128 }
+                Event::Addresses {
+                    peer,
+                    addresses: vec![address(); usize::from(count % 16)],
+                    itself: count < 128,
+                }
             }
             15 => {
                 let from = TaskId(u64::from(self.byte()));
                 let chosen = self.byte();
-                let members = kit.members.iter().enumerate().filter(|(index, _)| (chosen >> index) & 1 == 0);
+                let members =
+                    kit.members.iter().enumerate().filter(|(index, _)| (chosen >> index) & 1 == 0);
                 Event::Allowlist { from, validators: members.map(|(_, hotkey)| *hotkey).collect() }
             }
-            16 => Event::Head(BlockNumber(HEAD.0 + u64::from(self.byte()) * u64::from(self.byte()))),
+            16 => {
+                Event::Head(BlockNumber(HEAD.0 + u64::from(self.byte()) * u64::from(self.byte())))
+            }
             17 => Event::GrantChanged(
-                (!self.byte().is_multiple_of(2)).then(|| GrantBytes::new(vec![1]).expect("a byte is a grant")),
+                (!self.byte().is_multiple_of(2))
+                    .then(|| GrantBytes::new(vec![1]).expect("a byte is a grant")),
             ),
             18 => Event::Misbehaved {
                 peer,
-                offence: *self.pick(&[Offence::BadVerdict, Offence::MalformedRequest, Offence::Flood]),
+                offence: *self.pick(&[
+                    Offence::BadVerdict,
+                    Offence::MalformedRequest,
+                    Offence::Flood,
+                ]),
             },
-            19 => Event::Moved { peer, address: address(), outbound: self.byte().is_multiple_of(2) },
+            19 => {
+                Event::Moved { peer, address: address(), outbound: self.byte().is_multiple_of(2) }
+            }
             _ => Event::Tick,
         }
     }
 }
 
-/// Runs the script. The core must not panic, must answer in bounded work, and may certify only what the kit certifies.
+/// Runs the script. The core must not panic, must answer in bounded work, and may certify only what
+/// the kit certifies.
 pub fn core(data: &[u8]) {
     let kit = kit();
     let mut script = Script(data);
@@ -295,10 +347,16 @@ pub fn core(data: &[u8]) {
     }
     let _ = (core.peer_views(now), core.inventory());
     for file in core.files() {
-        assert!(kit.announcements.iter().any(|known| known.file == file.file), "a file that nobody signed for");
+        assert!(
+            kit.announcements.iter().any(|known| known.file == file.file),
+            "a file that nobody signed for"
+        );
     }
     for evidence in core.evidence() {
-        assert!(kit.evidence.contains(&evidence) || !evidence.key().as_producer, "evidence that nobody gave");
+        assert!(
+            kit.evidence.contains(&evidence) || !evidence.key().as_producer,
+            "evidence that nobody gave"
+        );
     }
 }
 
@@ -307,7 +365,9 @@ impl Kit {
     pub(crate) fn seeds(&self) -> Vec<(&'static str, String, Vec<u8>)> {
         let prefixed = |kind: u8, bytes: Vec<u8>| [vec![kind], bytes].concat();
         let mut seeds = Vec::new();
-        for topic in [Topic::Verdict, Topic::Attestation, Topic::Evidence, Topic::Beacon, Topic::MinerReport] {
+        for topic in
+            [Topic::Verdict, Topic::Attestation, Topic::Evidence, Topic::Beacon, Topic::MinerReport]
+        {
             let kind = match topic {
                 Topic::Verdict => 0,
                 Topic::Attestation => 1,
@@ -321,7 +381,10 @@ impl Kit {
         }
         seeds.push(("gossip", "certificate".into(), prefixed(5, wire(&self.certificates[0]))));
         let (hello, page) = (&self.hellos[0], &self.pages[1]);
-        let request = CatchupRequest { after_file: Some(file(99, 1)), after_evidence: Some(self.evidence[0].key()) };
+        let request = CatchupRequest {
+            after_file: Some(file(99, 1)),
+            after_evidence: Some(self.evidence[0].key()),
+        };
         let verdict = VerdictRequest { file: file(99, 1), digest: Digest::of(b"one") };
         let streams = [
             ("hello", wire(hello)),

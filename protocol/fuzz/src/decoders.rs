@@ -6,10 +6,14 @@ use leoma_protocol::codec::Wire;
 use leoma_protocol::hello::{Hello, HelloAnswer};
 use leoma_protocol::mesh::core::{CatchupPage, CatchupRequest};
 use leoma_protocol::mesh::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
-use leoma_protocol::messages::{Announcement, Attestation, Beacon, Certificate, Evidence, MinerReport};
+use leoma_protocol::messages::{
+    Announcement, Attestation, Beacon, Certificate, Evidence, MinerReport,
+};
 use leoma_protocol::python_json::Value;
 use leoma_protocol::verdict::{self, EntryStatus, Expected, VerdictEntry};
-use leoma_protocol::{ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId};
+use leoma_protocol::{
+    ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId,
+};
 
 /// Bytes that are read have one meaning, and a meaning has one encoding.
 fn exact<T: Wire + PartialEq + Debug>(bytes: &[u8]) {
@@ -21,7 +25,8 @@ fn exact<T: Wire + PartialEq + Debug>(bytes: &[u8]) {
 /// A good verdict and a bad one.
 pub(crate) fn entries() -> Vec<VerdictEntry> {
     let [producer, other] = [crate::kit().producer(), Hotkey::from_bytes([5; 32])];
-    let unusable = VerdictEntry::unusable(other, EntryStatus::TooShort, "3 frames \u{e9}".into(), 900);
+    let unusable =
+        VerdictEntry::unusable(other, EntryStatus::TooShort, "3 frames \u{e9}".into(), 900);
     let good = VerdictEntry {
         passed: true,
         status: EntryStatus::Passed,
@@ -68,7 +73,8 @@ pub fn verdict(data: &[u8]) {
     let producer = crate::kit().producer();
     for accept_v1 in [false, true] {
         let id = FileId { task_id: TaskId(7), producer };
-        let expected = Expected { id, network, params: ConsensusParams::default().digest(), accept_v1 };
+        let expected =
+            Expected { id, network, params: ConsensusParams::default().digest(), accept_v1 };
         if let Ok(read) = verdict::verify(data, &expected) {
             assert_eq!(read.id, id);
             assert!(read.entries.len() <= verdict::MAX_ENTRIES);

@@ -1,5 +1,5 @@
-//! What each fuzz target does with its input: reads it as if it came from a stranger, and checks what must hold whatever
-//! it was. A panic is a finding.
+//! What each fuzz target does with its input: reads it as if it came from a stranger, and checks
+//! what must hold whatever it was. A panic is a finding.
 
 mod core;
 mod decoders;

@@ -1,7 +1,8 @@
 //! Events that wait for a validator that is busy.
 //!
-//! What only the newest of counts (a grant, a miner report, an address book) replaces the one before; news about
-//! strangers, of which anybody can make more, are a few. So nobody can push out what the validator must hear.
+//! What only the newest of counts (a grant, a miner report, an address book) replaces the one
+//! before; news about strangers, of which anybody can make more, are a few. So nobody can push out
+//! what the validator must hear.
 
 use std::collections::VecDeque;
 
@@ -28,7 +29,9 @@ impl Backlog {
                 return self.count_dropped();
             }
             self.about_strangers += 1;
-        } else if let Some(before) = self.events.iter_mut().find(|before| is_replaced(before, &event)) {
+        } else if let Some(before) =
+            self.events.iter_mut().find(|before| is_replaced(before, &event))
+        {
             *before = event;
             return;
         }
@@ -74,10 +77,11 @@ fn is_about_strangers(event: &MeshEvent) -> bool {
 fn is_replaced(before: &MeshEvent, by: &MeshEvent) -> bool {
     match (before, by) {
         (MeshEvent::Grant { from: before, .. }, MeshEvent::Grant { from, .. }) => before == from,
-        (MeshEvent::MinerReport(before), MeshEvent::MinerReport(report)) => before.reporter == report.reporter,
-        (MeshEvent::AddressBook(_), MeshEvent::AddressBook(_)) | (MeshEvent::Sequence(_), MeshEvent::Sequence(_)) => {
-            true
+        (MeshEvent::MinerReport(before), MeshEvent::MinerReport(report)) => {
+            before.reporter == report.reporter
         }
+        (MeshEvent::AddressBook(_), MeshEvent::AddressBook(_))
+        | (MeshEvent::Sequence(_), MeshEvent::Sequence(_)) => true,
         _ => false,
     }
 }
@@ -93,7 +97,8 @@ mod tests {
     fn the_newest_grant_of_each_validator_waits() {
         let mut backlog = Backlog::default();
         let grant = |from: u8, bytes: &[u8]| {
-            let (from, payload) = (Hotkey::from_bytes([from; 32]), GrantBytes::new(bytes.to_vec()).unwrap());
+            let (from, payload) =
+                (Hotkey::from_bytes([from; 32]), GrantBytes::new(bytes.to_vec()).unwrap());
             MeshEvent::Grant { from, payload }
         };
         for number in 0..100 {
@@ -115,7 +120,11 @@ mod tests {
         let peer = PeerIdBytes::new(&[1]).unwrap();
         backlog.push(MeshEvent::PeerUp { hotkey: Hotkey::from_bytes([1; 32]), peer });
         for _ in 0..2 * MAX_EVENTS {
-            backlog.push(MeshEvent::Refused { peer, reason: HelloRefusal::Banned, by: RefusedBy::Us });
+            backlog.push(MeshEvent::Refused {
+                peer,
+                reason: HelloRefusal::Banned,
+                by: RefusedBy::Us,
+            });
         }
         assert!(matches!(backlog.pop(), Some(MeshEvent::PeerUp { .. })));
         assert_eq!(std::iter::from_fn(|| backlog.pop()).count(), MAX_ABOUT_STRANGERS);

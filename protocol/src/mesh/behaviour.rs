@@ -11,8 +11,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, dcutr, identify, mdns, memory_connection_limits, noise,
-    ping, quic, relay, tcp, yamux,
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, dcutr, identify, mdns,
+    memory_connection_limits, noise, ping, quic, relay, tcp, yamux,
 };
 
 use super::config::{MemoryLimit, MeshConfig, MeshError, MeshLimits};
@@ -22,8 +22,9 @@ use super::gossip_guard::GossipGuard;
 use super::relay::{Admitted, server};
 use super::strangers::{PerPlace, Strangers};
 use super::wire::{
-    CATCHUP_PROTOCOL, Exchange, FILE_STREAMS, GRANT_PROTOCOL, GRANT_STREAMS, GrantAnswer, GrantOffer, HELLO_PROTOCOL,
-    PageAnswer, REQUEST_TIMEOUT, STREAMS, TRANSFER_TIMEOUT, VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest, exchange,
+    CATCHUP_PROTOCOL, Exchange, FILE_STREAMS, GRANT_PROTOCOL, GRANT_STREAMS, GrantAnswer,
+    GrantOffer, HELLO_PROTOCOL, PageAnswer, REQUEST_TIMEOUT, STREAMS, TRANSFER_TIMEOUT,
+    VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest, exchange,
 };
 use crate::hello::{Hello, HelloAnswer};
 
@@ -37,13 +38,15 @@ const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/leoma/kad/1");
 const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Inbound streams under negotiation on one connection.
 const NEGOTIATING_STREAMS: usize = 32;
-/// Time for a connection's handshake: three round trips of a bad intercontinental link, and a retransmission.
+/// Time for a connection's handshake: three round trips of a bad intercontinental link, and a
+/// retransmission.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams on one connection in both directions. Validators have some forty at most: 28 for our protocols, and a few
-/// for gossip, Kademlia, pings and identify. Each may hold 256 KiB that nobody has read yet, the least that yamux
-/// can be held to, so this bounds what one connection costs.
+/// Streams on one connection in both directions. Validators have some forty at most: 28 for our
+/// protocols, and a few for gossip, Kademlia, pings and identify. Each may hold 256 KiB that nobody
+/// has read yet, the least that yamux can be held to, so this bounds what one connection costs.
 const MAX_STREAMS: usize = 64;
-/// The same for QUIC, which counts the connection as a whole: a file and all gossip that may be on its way.
+/// The same for QUIC, which counts the connection as a whole: a file and all gossip that may be on
+/// its way.
 const QUIC_CONNECTION_BYTES: u32 = 8 * 1024 * 1024;
 const QUIC_STREAM_BYTES: u32 = 4 * 1024 * 1024;
 /// Where a container's memory limit is found.
@@ -91,18 +94,21 @@ fn memory_limit(limit: MemoryLimit) -> memory_connection_limits::Behaviour {
     let of_machine = Behaviour::with_max_percentage(share).max_allowed_bytes();
     let container = std::fs::read_to_string(CONTAINER_MEMORY).ok();
     // The word `max` where there is no limit.
-    let of_container = container.and_then(|text| text.trim().parse::<f64>().ok()).map(|bytes| (bytes * share) as usize);
+    let of_container = container
+        .and_then(|text| text.trim().parse::<f64>().ok())
+        .map(|bytes| (bytes * share) as usize);
     Behaviour::with_max_bytes(of_container.map_or(of_machine, |bytes| bytes.min(of_machine)))
 }
 
-/// Kademlia finds addresses of validators that we have none of. Only proven validators enter the table, and no records
-/// are kept for anybody.
+/// Kademlia finds addresses of validators that we have none of. Only proven validators enter the
+/// table, and no records are kept for anybody.
 fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
     let mut config = kad::Config::new(KAD_PROTOCOL);
     config
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_record_filtering(kad::StoreInserts::FilterBoth)
-        // The library walks whether it knows anybody or not, and complains; we do when there is somebody to ask.
+        // The library walks whether it knows anybody or not, and complains; we do when there is
+        // somebody to ask.
         .set_periodic_bootstrap_interval(None);
     let mut kad = kad::Behaviour::with_config(peer, MemoryStore::new(peer), config);
     kad.set_mode(Some(kad::Mode::Server));
@@ -110,7 +116,11 @@ fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
 }
 
 impl Behaviour {
-    fn new(config: &MeshConfig, admitted: &Admitted, relayed: relay::client::Behaviour) -> Result<Self, MeshError> {
+    fn new(
+        config: &MeshConfig,
+        admitted: &Admitted,
+        relayed: relay::client::Behaviour,
+    ) -> Result<Self, MeshError> {
         let keypair = &config.keypair;
         let peer = keypair.public().to_peer_id();
         let identify_config = identify::Config::new(FAMILY.into(), keypair.public())
@@ -119,7 +129,10 @@ impl Behaviour {
             .with_cache_size(0);
         let mdns = if config.mdns {
             let behaviour = mdns::tokio::Behaviour::new(mdns::Config::default(), peer);
-            Some(behaviour.map_err(|error| MeshError::Transport { what: "mDNS", reason: error.to_string() })?)
+            Some(behaviour.map_err(|error| MeshError::Transport {
+                what: "mDNS",
+                reason: error.to_string(),
+            })?)
         } else {
             None
         };
@@ -135,7 +148,9 @@ impl Behaviour {
             identify: identify::Behaviour::new(identify_config),
             kad: kademlia(peer),
             ping: ping::Behaviour::new(
-                ping::Config::new().with_interval(config.timing.ping_interval).with_timeout(config.timing.ping_timeout),
+                ping::Config::new()
+                    .with_interval(config.timing.ping_interval)
+                    .with_timeout(config.timing.ping_timeout),
             ),
             mdns: mdns.into(),
             relay: config.relay.serve.then(|| server(peer, admitted)).into(),
@@ -149,13 +164,20 @@ impl Behaviour {
     }
 }
 
-/// Whether an address has one of the forms that this mesh dials: a host, TCP or QUIC, and perhaps whose it is, on a relay
-/// too. Traffic is counted by an address's form, so a peer must not be able to invent forms.
+/// Whether an address has one of the forms that this mesh dials: a host, TCP or QUIC, and perhaps
+/// whose it is, on a relay too. Traffic is counted by an address's form, so a peer must not be able
+/// to invent forms.
 pub(super) fn is_dialable(address: &Multiaddr) -> bool {
     let mut parts = address.iter().peekable();
     let host = matches!(
         parts.next(),
-        Some(Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
+        Some(
+            Protocol::Ip4(_)
+                | Protocol::Ip6(_)
+                | Protocol::Dns(_)
+                | Protocol::Dns4(_)
+                | Protocol::Dns6(_)
+        )
     );
     let transport = match parts.next() {
         Some(Protocol::Tcp(_)) => true,
@@ -204,7 +226,9 @@ pub(super) fn swarm(
         .with_behaviour(|_, relayed| Ok(Behaviour::new(config, admitted, relayed)?))
         .map_err(|error| transport("mesh")(error.to_string()))?
         .with_swarm_config(|swarm| {
-            swarm.with_idle_connection_timeout(IDLE_TIMEOUT).with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS)
+            swarm
+                .with_idle_connection_timeout(IDLE_TIMEOUT)
+                .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS)
         })
         .with_connection_timeout(HANDSHAKE_TIMEOUT)
         .build();
@@ -219,13 +243,21 @@ mod tests {
     fn only_known_forms_of_addresses_are_dialled() {
         let peer = PeerId::random();
         for form in ["/ip4/1.2.3.4/tcp/1", "/ip6/::1/udp/1/quic-v1", "/dns4/a.example/tcp/1"] {
-            for end in [String::new(), format!("/p2p/{peer}"), format!("/p2p/{peer}/p2p-circuit/p2p/{peer}")] {
+            for end in [
+                String::new(),
+                format!("/p2p/{peer}"),
+                format!("/p2p/{peer}/p2p-circuit/p2p/{peer}"),
+            ] {
                 assert!(is_dialable(&format!("{form}{end}").parse().unwrap()), "{form}{end}");
             }
         }
-        for form in
-            ["/ip4/1.2.3.4", "/ip4/1.2.3.4/udp/1", "/ip4/1.2.3.4/tcp/1/ws", "/ip4/1.2.3.4/tcp/1/http/http", "/tcp/1"]
-        {
+        for form in [
+            "/ip4/1.2.3.4",
+            "/ip4/1.2.3.4/udp/1",
+            "/ip4/1.2.3.4/tcp/1/ws",
+            "/ip4/1.2.3.4/tcp/1/http/http",
+            "/tcp/1",
+        ] {
             assert!(!is_dialable(&form.parse().unwrap()), "{form}");
         }
     }

@@ -8,7 +8,8 @@ use libp2p::identity::Keypair;
 use super::core::{Restored, Timing};
 use crate::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, Network};
 
-/// Resident memory of the process beyond which no connection is made: the whole validator counts, models included.
+/// Resident memory of the process beyond which no connection is made: the whole validator counts,
+/// models included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemoryLimit {
     /// This share of the machine's memory, or of the container's where that is less.
@@ -24,7 +25,8 @@ pub struct MeshLimits {
     pub pending_inbound: u32,
     /// Dials that may be under way.
     pub pending_outbound: u32,
-    /// Established inbound connections: 256 validators, and as many again that are yet to prove themselves.
+    /// Established inbound connections: 256 validators, and as many again that are yet to prove
+    /// themselves.
     pub established_inbound: u32,
     /// Established connections in all.
     pub established: u32,
@@ -32,7 +34,8 @@ pub struct MeshLimits {
     pub per_peer: u32,
     /// Inbound connections from one IP address that may be in their handshake.
     pub pending_per_ip: usize,
-    /// Inbound connections from one IP address that have proved no hotkey. Those of validators do not count.
+    /// Inbound connections from one IP address that have proved no hotkey. Those of validators do
+    /// not count.
     pub unproven_per_ip: usize,
     /// Resident memory of the process beyond which no connection is made.
     pub memory: MemoryLimit,
@@ -48,10 +51,12 @@ impl Default for MeshLimits {
             established_inbound: 512,
             established: 768,
             per_peer: 4,
-            // A host of 64 validators, all of which start at once; a tenth of what may be pending in all.
+            // A host of 64 validators, all of which start at once; a tenth of what may be pending
+            // in all.
             pending_per_ip: 24,
             unproven_per_ip: 64,
-            // Models and videos come and go; the rest is for the system's cache and everything else on the machine.
+            // Models and videos come and go; the rest is for the system's cache and everything else
+            // on the machine.
             memory: MemoryLimit::Share(0.8),
             held_verdict_bytes: 64 * 1024 * 1024,
         }
@@ -152,12 +157,16 @@ impl MeshConfig {
         }
     }
 
-    /// TCP and QUIC addresses to listen on at `ip` and `port`; port 0 lets the system choose one for each.
+    /// TCP and QUIC addresses to listen on at `ip` and `port`; port 0 lets the system choose one
+    /// for each.
     #[must_use]
     pub fn listen_on(ip: IpAddr, port: u16) -> [Multiaddr; 2] {
         use libp2p::multiaddr::Protocol;
         let base = Multiaddr::from(ip);
-        [base.clone().with(Protocol::Tcp(port)), base.with(Protocol::Udp(port)).with(Protocol::QuicV1)]
+        [
+            base.clone().with(Protocol::Tcp(port)),
+            base.with(Protocol::Udp(port)).with(Protocol::QuicV1),
+        ]
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use libp2p::gossipsub::{
-    Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter, MessageAuthenticity,
-    MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams, ValidationMode,
-    WhitelistSubscriptionFilter, score_parameter_decay,
+    Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter,
+    MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash,
+    TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter, score_parameter_decay,
 };
 use libp2p::identity::Keypair;
 
@@ -13,20 +13,21 @@ use super::config::MeshError;
 use crate::messages::Topic;
 use crate::{Digest, Network};
 
-/// Peers in a topic's mesh: wanted, least, most, and least that we dialled. Three to 64 validators are the normal case:
-/// a least of two can be reached in a mesh of three, and flooding does the rest.
+/// Peers in a topic's mesh: wanted, least, most, and least that we dialled. Three to 64 validators
+/// are the normal case: a least of two can be reached in a mesh of three, and flooding does the
+/// rest.
 const DEGREES: Degrees = Degrees { wanted: 4, low: 2, high: 8, outbound_min: 1 };
 /// Time between two rounds of upkeep.
 const HEARTBEAT: Duration = Duration::from_millis(700);
 /// Rounds for which messages can be asked for: more than 8 s, far more than validation takes.
 const HISTORY: usize = 12;
-/// Rounds for which messages are advertised, and peers outside of the mesh to whom in each round: nine or so hear of a
-/// message that way. More cost a third of all bytes of an announcement among 16 validators; what flooding, the mesh and
-/// this lose, catch-up brings.
+/// Rounds for which messages are advertised, and peers outside of the mesh to whom in each round:
+/// nine or so hear of a message that way. More cost a third of all bytes of an announcement among
+/// 16 validators; what flooding, the mesh and this lose, catch-up brings.
 const HISTORY_GOSSIP: usize = 3;
 const GOSSIP_LAZY: usize = 3;
-/// How long a message is known to have been seen. Later repetitions are recognised by what they say; what strangers make
-/// up is remembered for as long, so it is not long.
+/// How long a message is known to have been seen. Later repetitions are recognised by what they
+/// say; what strangers make up is remembered for as long, so it is not long.
 const SEEN_FOR: Duration = Duration::from_secs(60);
 /// First bytes of what a message id is the hash of.
 const MESSAGE_ID_DOMAIN: &[u8] = b"leoma:gossip:1\0";
@@ -48,7 +49,8 @@ struct Degrees {
 }
 
 impl Degrees {
-    /// What the library checks for topics with a configuration of their own, and not for all others.
+    /// What the library checks for topics with a configuration of their own, and not for all
+    /// others.
     const fn are_sound(self) -> bool {
         self.outbound_min <= self.low
             && self.low <= self.wanted
@@ -111,8 +113,9 @@ fn config(network: &Network) -> Result<Config, MeshError> {
     builder.build().map_err(|error| MeshError::Gossip(error.to_string()))
 }
 
-/// Delivery deficits (P3) are off: in a quiet mesh everybody has one. Invalid messages (P4), broken protocol rules (P7)
-/// and our own judgement (P5) count; addresses shared by several peers (P6) do not, validators may share a host.
+/// Delivery deficits (P3) are off: in a quiet mesh everybody has one. Invalid messages (P4), broken
+/// protocol rules (P7) and our own judgement (P5) count; addresses shared by several peers (P6) do
+/// not, validators may share a host.
 fn score_params(network: &Network) -> PeerScoreParams {
     let topic_params = TopicScoreParams {
         topic_weight: 1.0,
@@ -125,7 +128,10 @@ fn score_params(network: &Network) -> PeerScoreParams {
         ..TopicScoreParams::default()
     };
     PeerScoreParams {
-        topics: Topic::ALL.into_iter().map(|topic| (ident(topic, network).hash(), topic_params.clone())).collect(),
+        topics: Topic::ALL
+            .into_iter()
+            .map(|topic| (ident(topic, network).hash(), topic_params.clone()))
+            .collect(),
         topic_score_cap: 0.0,
         app_specific_weight: 1.0,
         ip_colocation_factor_weight: 0.0,
@@ -138,7 +144,8 @@ fn score_params(network: &Network) -> PeerScoreParams {
     }
 }
 
-/// Everything is off below a score that only repeated wrongs reach; a single bad message costs five.
+/// Everything is off below a score that only repeated wrongs reach; a single bad message costs
+/// five.
 fn thresholds() -> PeerScoreThresholds {
     PeerScoreThresholds {
         gossip_threshold: -20.0,
@@ -159,8 +166,8 @@ pub(super) fn gossip(keypair: &Keypair, network: &Network) -> Result<Gossip, Mes
         max_subscriptions_per_request: 2 * Topic::ALL.len(),
     };
     let authenticity = MessageAuthenticity::Signed(keypair.clone());
-    let mut gossip =
-        Gossip::new_with_subscription_filter(authenticity, config(network)?, filter).map_err(|error| failed(&error))?;
+    let mut gossip = Gossip::new_with_subscription_filter(authenticity, config(network)?, filter)
+        .map_err(|error| failed(&error))?;
     gossip.with_peer_score(score_params(network), thresholds()).map_err(|error| failed(&error))?;
     for topic in &topics {
         gossip.subscribe(topic).map_err(|error| failed(&error))?;
@@ -183,7 +190,10 @@ mod tests {
             assert_eq!(config.mesh_n_for_topic(&hash), 4);
             assert_eq!(config.mesh_n_high_for_topic(&hash), 8);
             assert_eq!(config.mesh_outbound_min_for_topic(&hash), 1);
-            assert_eq!(config.max_transmit_size_for_topic(&hash), topic.max_bytes() + ENVELOPE_BYTES);
+            assert_eq!(
+                config.max_transmit_size_for_topic(&hash),
+                topic.max_bytes() + ENVELOPE_BYTES
+            );
             assert_eq!(topic_of(&hash, &network), Some(topic));
         }
         assert!(gossip(&Keypair::generate_ed25519(), &network).is_ok());

@@ -1,7 +1,8 @@
 //! Keeps count of what each peer sends to gossipsub, before gossipsub looks at it.
 //!
-//! Gossipsub drops repetitions, control messages and subscriptions to no effect without a word to us, so the core's
-//! count of messages does not see a peer that sends nothing else. What comes too fast is dropped here, and blamed.
+//! Gossipsub drops repetitions, control messages and subscriptions to no effect without a word to
+//! us, so the core's count of messages does not see a peer that sends nothing else. What comes too
+//! fast is dropped here, and blamed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Deref, DerefMut};
@@ -11,16 +12,18 @@ use std::time::Instant;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
-    ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId};
 
-use super::core::limits::{Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND};
+use super::core::limits::{
+    Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND,
+};
 use super::gossip::Gossip;
 
-/// What arrives for each message that the core sees: repetitions by several ways, announcements of messages, requests
-/// for them, and requests not to send them.
+/// What arrives for each message that the core sees: repetitions by several ways, announcements of
+/// messages, requests for them, and requests not to send them.
 const FRAMES_PER_MESSAGE: u32 = 4;
 
 /// Gossipsub behind a count.
@@ -39,7 +42,8 @@ impl GossipGuard {
     /// A peer is a validator, and may say as much as one.
     pub(super) fn proven(&mut self, peer: PeerId) {
         let now = self.started.elapsed();
-        let (burst, per_second) = (GOSSIP_BURST * FRAMES_PER_MESSAGE, GOSSIP_PER_SECOND * FRAMES_PER_MESSAGE);
+        let (burst, per_second) =
+            (GOSSIP_BURST * FRAMES_PER_MESSAGE, GOSSIP_PER_SECOND * FRAMES_PER_MESSAGE);
         self.peers.insert(peer, Bucket::new(burst, per_second, now));
     }
 
@@ -108,14 +112,24 @@ impl NetworkBehaviour for GossipGuard {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        if let FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, remaining_established: 0, .. }) = &event {
+        if let FromSwarm::ConnectionClosed(ConnectionClosed {
+            peer_id,
+            remaining_established: 0,
+            ..
+        }) = &event
+        {
             self.peers.remove(peer_id);
             self.flooding.remove(peer_id);
         }
         self.inner.on_swarm_event(event);
     }
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
         let now = self.started.elapsed();
         let bucket = self.peers.entry(peer).or_insert_with(|| {
             let (burst, per_second) = (STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND);
@@ -128,7 +142,10 @@ impl NetworkBehaviour for GossipGuard {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         self.inner.poll(context)
     }
 }

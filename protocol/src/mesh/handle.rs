@@ -7,7 +7,9 @@ use super::config::MeshError;
 use super::core::{GrantBytes, Outgoing, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Announcement, Attestation, Certificate, Evidence, MessageError, MinerReport};
+use crate::messages::{
+    Address, Announcement, Attestation, Certificate, Evidence, MessageError, MinerReport,
+};
 use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, NotSafe, TaskId};
 
 /// Commands that may wait for the mesh: far more than a validator has under way.
@@ -52,8 +54,8 @@ impl MeshHandle {
         self.peer
     }
 
-    /// Whether to sign for our hotkey, now and as it changes. Whoever signs attestations, verdict files or weights asks
-    /// here first.
+    /// Whether to sign for our hotkey, now and as it changes. Whoever signs attestations, verdict
+    /// files or weights asks here first.
     #[must_use]
     pub fn voice(&self) -> watch::Receiver<Voice> {
         self.voice.clone()
@@ -63,7 +65,10 @@ impl MeshHandle {
         self.commands.send(command).await.map_err(|_| MeshError::Stopped)
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, MeshError> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, MeshError> {
         let (reply, answer) = oneshot::channel();
         self.tell(command(reply)).await?;
         answer.await.map_err(|_| MeshError::Stopped)
@@ -73,7 +78,8 @@ impl MeshHandle {
         Ok(self.ask(|reply| Command::Publish(Box::new(message), reply)).await??)
     }
 
-    /// Announces our verdict file. When nobody listens yet, the announcement is kept and goes out when somebody does.
+    /// Announces our verdict file. When nobody listens yet, the announcement is kept and goes out
+    /// when somebody does.
     ///
     /// # Errors
     /// [`MeshError::Refused`] for an announcement that others would refuse, [`MeshError::Stopped`].
@@ -81,16 +87,19 @@ impl MeshHandle {
         self.publish(Outgoing::Announcement(announcement)).await
     }
 
-    /// Signs and publishes an attestation: the file with this digest was fetched and verified. Attesting again to the
-    /// same digest is harmless.
+    /// Signs and publishes an attestation: the file with this digest was fetched and verified.
+    /// Attesting again to the same digest is harmless.
     ///
     /// # Errors
-    /// [`MeshError::NotSafe`] after an attestation to another digest, [`MeshError::Refused`], [`MeshError::Stopped`].
+    /// [`MeshError::NotSafe`] after an attestation to another digest, [`MeshError::Refused`],
+    /// [`MeshError::Stopped`].
     pub async fn attest(&self, file: FileId, digest: Digest) -> Result<Published, MeshError> {
         let (signer, network) = (self.signer.clone(), self.network);
         // The guard writes to a database.
-        let signing = tokio::task::spawn_blocking(move || signer.sign_attestation(network, file, digest));
-        let attestation = signing.await.map_err(|error| NotSafe::Unavailable(Box::new(error)))??;
+        let signing =
+            tokio::task::spawn_blocking(move || signer.sign_attestation(network, file, digest));
+        let attestation =
+            signing.await.map_err(|error| NotSafe::Unavailable(Box::new(error)))??;
         self.publish(Outgoing::Attestation(attestation)).await
     }
 
@@ -102,7 +111,8 @@ impl MeshHandle {
         self.publish(Outgoing::MinerReport(report)).await
     }
 
-    /// Sets the validators for all tasks. Connections of those that are no longer on the list close at once.
+    /// Sets the validators for all tasks. Connections of those that are no longer on the list close
+    /// at once.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -114,11 +124,16 @@ impl MeshHandle {
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
-    pub async fn set_allowlist_from(&self, task: TaskId, validators: Vec<Hotkey>) -> Result<(), MeshError> {
+    pub async fn set_allowlist_from(
+        &self,
+        task: TaskId,
+        validators: Vec<Hotkey>,
+    ) -> Result<(), MeshError> {
         self.tell(Command::Allowlist(task, validators)).await
     }
 
-    /// Sets how many blocks a task has from a task on. The numbers of earlier tasks stay as they are.
+    /// Sets how many blocks a task has from a task on. The numbers of earlier tasks stay as they
+    /// are.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -134,8 +149,8 @@ impl MeshHandle {
         self.tell(Command::Head(head)).await
     }
 
-    /// Adds an address that is dialled until its owner is connected, such as a validator's axon entry on the chain. A
-    /// `/p2p/` part must match the key of whoever answers.
+    /// Adds an address that is dialled until its owner is connected, such as a validator's axon
+    /// entry on the chain. A `/p2p/` part must match the key of whoever answers.
     ///
     /// # Errors
     /// [`MeshError::Address`], [`MeshError::Stopped`].
@@ -144,7 +159,8 @@ impl MeshHandle {
         self.tell(Command::Dial(address)).await
     }
 
-    /// Takes back [`Self::dial`]: the address is not dialled any more. A connection that stands, stays.
+    /// Takes back [`Self::dial`]: the address is not dialled any more. A connection that stands,
+    /// stays.
     ///
     /// # Errors
     /// [`MeshError::Address`], [`MeshError::Stopped`].
@@ -165,12 +181,18 @@ impl MeshHandle {
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
-    pub async fn provide_verdict(&self, file: FileId, digest: Digest, bytes: Vec<u8>) -> Result<(), MeshError> {
+    pub async fn provide_verdict(
+        &self,
+        file: FileId,
+        digest: Digest,
+        bytes: Vec<u8>,
+    ) -> Result<(), MeshError> {
         self.tell(Command::Provide(file, digest, bytes)).await
     }
 
-    /// Fetches a verdict file from whichever connected validator has one that `accept` takes: its producer and its
-    /// attesters are asked first. Whoever sends one that `accept` does not take is blamed for it.
+    /// Fetches a verdict file from whichever connected validator has one that `accept` takes: its
+    /// producer and its attesters are asked first. Whoever sends one that `accept` does not take is
+    /// blamed for it.
     ///
     /// # Errors
     /// [`MeshError::NotFound`], [`MeshError::Stopped`].

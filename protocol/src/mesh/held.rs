@@ -18,7 +18,8 @@ impl Held {
         Self { limit, bytes: 0, files: BTreeMap::new() }
     }
 
-    /// Holds a file. The oldest tasks give way; a file older than all others and too much is not held at all.
+    /// Holds a file. The oldest tasks give way; a file older than all others and too much is not
+    /// held at all.
     pub(super) fn insert(&mut self, file: FileId, digest: Digest, bytes: Vec<u8>) {
         self.bytes += bytes.len();
         if let Some(before) = self.files.insert((file, digest), Arc::new(bytes)) {

@@ -1,8 +1,8 @@
 //! The peer-to-peer mesh of a subnet's validators.
 //!
-//! [`core`] decides, without IO; the rest of this module is its shell over libp2p. A validator holds a [`MeshHandle`]
-//! and receives [`MeshEvent`]s. The wire format, the checks and what a failed check leads to are in `README.md` beside
-//! this file.
+//! [`core`] decides, without IO; the rest of this module is its shell over libp2p. A validator
+//! holds a [`MeshHandle`] and receives [`MeshEvent`]s. The wire format, the checks and what a
+//! failed check leads to are in `README.md` beside this file.
 //!
 //! ```no_run
 //! # async fn example(signer: leoma_protocol::HotkeySigner, network: leoma_protocol::Network) {
@@ -37,14 +37,14 @@ mod wire;
 
 pub use config::{MemoryLimit, MeshConfig, MeshError, MeshLimits, Relay};
 pub use core::{
-    Counts, FileView, GrantBytes, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy, Restored, Timing,
-    Voice, limits::MAX_GRANT_BYTES,
+    Counts, FileView, GrantBytes, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy,
+    Restored, Timing, Voice, limits::MAX_GRANT_BYTES,
 };
 pub use handle::MeshHandle;
 pub use libp2p;
 pub use shell::Mesh;
 pub use status::{MeshStatus, PeerStatus};
 pub use wire::{
-    CATCHUP_PROTOCOL, GRANT_PROTOCOL, GrantAnswer, GrantOffer, HELLO_PROTOCOL, PageAnswer, VERDICT_PROTOCOL,
-    VerdictAnswer, VerdictRequest,
+    CATCHUP_PROTOCOL, GRANT_PROTOCOL, GrantAnswer, GrantOffer, HELLO_PROTOCOL, PageAnswer,
+    VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest,
 };

@@ -10,8 +10,9 @@ use super::core::Event;
 use super::shell::{Shell, to_bytes};
 use crate::messages::Address;
 
-/// How long a connection is kept after another took its place. What is on its way over it still arrives: gossipsub says
-/// its subscriptions once, on the first connection, and a peer that they do not reach is not heard.
+/// How long a connection is kept after another took its place. What is on its way over it still
+/// arrives: gossipsub says its subscriptions once, on the first connection, and a peer that they do
+/// not reach is not heard.
 const RETIRED_FOR: Duration = Duration::from_secs(5);
 
 /// One connection to a peer.
@@ -27,7 +28,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(id: ConnectionId, address: Address, outbound: bool, relayed: bool) -> Self {
+    pub(super) const fn new(
+        id: ConnectionId,
+        address: Address,
+        outbound: bool,
+        relayed: bool,
+    ) -> Self {
         Self { id, address, outbound, relayed, retires: None }
     }
 }
@@ -54,7 +60,8 @@ impl Links {
 }
 
 impl Shell {
-    /// Takes note of a new connection. One that we dialled through a relay takes the place of an older one.
+    /// Takes note of a new connection. One that we dialled through a relay takes the place of an
+    /// older one.
     pub(super) fn link(&mut self, peer: PeerId, link: Link) {
         let (now, next_punch) = (self.now(), self.now() + self.punch_pause);
         let Some(known) = self.acquaintance(peer) else { return };
@@ -101,9 +108,9 @@ impl Shell {
         }
     }
 
-    /// The library tries a few times to get through when a relayed connection opens, and never again. So whoever dialled
-    /// one that is still needed a while later opens it anew. If both did, one of them does: two attempts at once take each
-    /// other's ports.
+    /// The library tries a few times to get through when a relayed connection opens, and never
+    /// again. So whoever dialled one that is still needed a while later opens it anew. If both did,
+    /// one of them does: two attempts at once take each other's ports.
     pub(super) fn punch_again(&mut self) {
         let (now, own) = (self.now(), *self.swarm.local_peer_id());
         for (peer, known) in &mut self.acquaintances {
@@ -118,7 +125,10 @@ impl Shell {
                 continue;
             }
             let Ok(address) = link.address.as_str().parse() else { continue };
-            let options = DialOpts::peer_id(*peer).condition(PeerCondition::Always).addresses(vec![address]).build();
+            let options = DialOpts::peer_id(*peer)
+                .condition(PeerCondition::Always)
+                .addresses(vec![address])
+                .build();
             if let Err(error) = self.swarm.dial(options) {
                 tracing::debug!(%peer, %error, "a relayed connection cannot be opened anew");
             }

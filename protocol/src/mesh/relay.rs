@@ -1,8 +1,9 @@
-//! Relays: a validator that can be dialled passes connections on to those that cannot, and these try to get through to
-//! each other directly from there.
+//! Relays: a validator that can be dialled passes connections on to those that cannot, and these
+//! try to get through to each other directly from there.
 //!
-//! A relay serves proven validators only, at both ends of a circuit. What goes through it is encrypted between the ends,
-//! and a relayed connection meets every limit that a direct one meets, counted as the relay's address.
+//! A relay serves proven validators only, at both ends of a circuit. What goes through it is
+//! encrypted between the ends, and a relayed connection meets every limit that a direct one meets,
+//! counted as the relay's address.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,8 @@ const MAX_CIRCUITS_PER_PEER: usize = 64;
 const CIRCUIT_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Bytes through one circuit: a day of gossip and files several times over.
 const CIRCUIT_BYTES: u64 = 1024 * 1024 * 1024;
-/// Wait before a relay that refused, or left, is asked again: it may not have believed our hello yet.
+/// Wait before a relay that refused, or left, is asked again: it may not have believed our hello
+/// yet.
 const RETRY: Duration = Duration::from_secs(3);
 /// Relays through which to be reached: more cost addresses in beacons.
 const MAX_VIA: usize = 3;
@@ -102,7 +104,8 @@ impl Vias {
         Self(via.take(MAX_VIA).collect())
     }
 
-    /// Listens wherever it is time to: `listen` is asked for each relay that is proven and not listened through.
+    /// Listens wherever it is time to: `listen` is asked for each relay that is proven and not
+    /// listened through.
     pub(super) fn listen(
         &mut self,
         now: Duration,
@@ -119,7 +122,9 @@ impl Vias {
 
     /// Takes note that a listener is gone. Returns whether it was one of these.
     pub(super) fn closed(&mut self, listener: ListenerId, now: Duration) -> bool {
-        let Some(via) = self.0.iter_mut().find(|via| via.listener == Some(listener)) else { return false };
+        let Some(via) = self.0.iter_mut().find(|via| via.listener == Some(listener)) else {
+            return false;
+        };
         (via.listener, via.next) = (None, now + RETRY);
         true
     }

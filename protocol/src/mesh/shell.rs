@@ -18,7 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::backlog::Backlog;
 use super::behaviour::{Behaviour, is_dialable, swarm};
 use super::config::{MeshConfig, MeshError, Relay};
-use super::core::{Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Offence, Token, Voice};
+use super::core::{
+    Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Offence, Token, Voice,
+};
 use super::gossip::ident;
 use super::handle::{Command, MAX_WAITING_COMMANDS, MeshHandle};
 use super::held::Held;
@@ -36,7 +38,8 @@ const MAX_WAITING_EVENTS: usize = 64;
 const MAX_FETCHES: usize = 64;
 /// Time between two walks through Kademlia.
 const KAD_WALK: Duration = Duration::from_secs(300);
-/// What gossipsub may think worse of a peer than we do before that is blamed: four messages that it refused unseen.
+/// What gossipsub may think worse of a peer than we do before that is blamed: four messages that it
+/// refused unseen.
 const GOSSIP_PENALTY: f64 = 75.0;
 /// Software name kept of a peer, in characters.
 const MAX_AGENT_CHARS: usize = 64;
@@ -68,7 +71,8 @@ pub(super) enum Waiting {
 pub struct Mesh;
 
 impl Mesh {
-    /// Starts a mesh on the current tokio runtime. It ends when shut down, or when its handle and all clones are gone.
+    /// Starts a mesh on the current tokio runtime. It ends when shut down, or when its handle and
+    /// all clones are gone.
     ///
     /// # Errors
     /// [`MeshError::Listen`], [`MeshError::Transport`], [`MeshError::Gossip`].
@@ -88,7 +92,10 @@ impl Mesh {
         let mut swarm = swarm(&config, &admitted, registry)?;
         for address in &config.listen {
             let listening = swarm.listen_on(address.clone());
-            listening.map_err(|error| MeshError::Listen { address: address.clone(), reason: error.to_string() })?;
+            listening.map_err(|error| MeshError::Listen {
+                address: address.clone(),
+                reason: error.to_string(),
+            })?;
         }
         for address in &config.external {
             swarm.add_external_address(address.clone());
@@ -97,8 +104,13 @@ impl Mesh {
         let (commands, waiting_commands) = mpsc::channel(MAX_WAITING_COMMANDS);
         let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
         let (voice, heard_voice) = watch::channel(Voice::Listening);
-        let handle =
-            MeshHandle { commands, network: config.network, signer: config.signer.clone(), peer, voice: heard_voice };
+        let handle = MeshHandle {
+            commands,
+            network: config.network,
+            signer: config.signer.clone(),
+            peer,
+            voice: heard_voice,
+        };
         let shell = Shell::new(config, swarm, peer, admitted, events, voice);
         tokio::spawn(shell.run(waiting_commands));
         Ok((handle, receiver))
@@ -142,14 +154,31 @@ impl Shell {
         events: mpsc::Sender<MeshEvent>,
         voice: watch::Sender<Voice>,
     ) -> Self {
-        let MeshConfig { network, interval, signer, allowlist, head, mut restored, timing, limits, .. } = config;
-        // Hellos of an earlier run must be older even if that run's record was lost: the clock has moved on since.
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        restored.sequence = restored.sequence.max(u64::try_from(clock.as_millis()).unwrap_or_default());
-        let bootnodes =
-            config.bootnodes.iter().chain(&config.relay.via).filter_map(|address| Address::new(address.to_string()));
+        let MeshConfig {
+            network,
+            interval,
+            signer,
+            allowlist,
+            head,
+            mut restored,
+            timing,
+            limits,
+            ..
+        } = config;
+        // Hellos of an earlier run must be older even if that run's record was lost: the clock has
+        // moved on since.
+        let clock =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        restored.sequence =
+            restored.sequence.max(u64::try_from(clock.as_millis()).unwrap_or_default());
+        let bootnodes = config
+            .bootnodes
+            .iter()
+            .chain(&config.relay.via)
+            .filter_map(|address| Address::new(address.to_string()));
         let hotkey = signer.hotkey();
-        let certificates = restored.certificates.iter().map(|certificate| (certificate.file, certificate.clone()));
+        let certificates =
+            restored.certificates.iter().map(|certificate| (certificate.file, certificate.clone()));
         let certificates = certificates.collect();
         let core = Core::new(CoreConfig {
             network,
@@ -253,7 +282,8 @@ impl Shell {
 
     fn listen_through_relays(&mut self) {
         let (now, swarm, core) = (self.now(), &mut self.swarm, &self.core);
-        let proven = |peer: &PeerId| to_bytes(peer).is_some_and(|peer| core.member(&peer).is_some());
+        let proven =
+            |peer: &PeerId| to_bytes(peer).is_some_and(|peer| core.member(&peer).is_some());
         self.vias.listen(now, proven, |address| match swarm.listen_on(address) {
             Ok(listener) => Some(listener),
             Err(error) => {
@@ -263,10 +293,12 @@ impl Shell {
         });
     }
 
-    /// Blames what gossipsub dealt with on its own: messages that it refuses unseen, broken rules, too much of anything.
+    /// Blames what gossipsub dealt with on its own: messages that it refuses unseen, broken rules,
+    /// too much of anything.
     fn notice_conduct(&mut self) {
         let gossip = &mut self.swarm.behaviour_mut().gossip;
-        let mut blamed: Vec<_> = gossip.take_flooding().into_iter().map(|peer| (peer, Offence::Flood)).collect();
+        let mut blamed: Vec<_> =
+            gossip.take_flooding().into_iter().map(|peer| (peer, Offence::Flood)).collect();
         for (peer, known) in &mut self.acquaintances {
             let penalty = known.score - gossip.peer_score(peer).unwrap_or(known.score);
             if penalty > known.penalty + GOSSIP_PENALTY {
@@ -281,8 +313,8 @@ impl Shell {
         }
     }
 
-    /// With nobody in its table, Kademlia's own walk fails with a warning. Asked to walk at once it sees that itself,
-    /// and gives up the one that it had planned.
+    /// With nobody in its table, Kademlia's own walk fails with a warning. Asked to walk at once it
+    /// sees that itself, and gives up the one that it had planned.
     pub(super) fn calm_kademlia(&mut self) {
         let kad = &mut self.swarm.behaviour_mut().kad;
         if kad.kbuckets().next().is_none() {
@@ -307,8 +339,8 @@ impl Shell {
         self.voice.send_if_modified(|voice| std::mem::replace(voice, now) != now);
     }
 
-    /// Hands over an event whose stream or message waits for an answer. What is not answered is dropped: the library
-    /// resets the stream, and nothing is kept.
+    /// Hands over an event whose stream or message waits for an answer. What is not answered is
+    /// dropped: the library resets the stream, and nothing is kept.
     pub(super) fn feed_waiting(&mut self, waiting: Waiting, event: impl FnOnce(Token) -> Event) {
         let token = Token(self.next_token);
         self.next_token += 1;
@@ -333,7 +365,9 @@ impl Shell {
                 behaviour.strangers.proven(peer);
                 self.admitted.admit(peer);
                 behaviour.gossip.proven(peer);
-                for address in self.acquaintances.get(&peer).into_iter().flat_map(|known| &known.addresses) {
+                for address in
+                    self.acquaintances.get(&peer).into_iter().flat_map(|known| &known.addresses)
+                {
                     behaviour.kad.add_address(&peer, address.clone());
                 }
             }
@@ -347,12 +381,17 @@ impl Shell {
             Effect::Unban { peer } => {
                 behaviour.blocked.unblock_peer(to_peer_id(&peer)?);
             }
-            Effect::Dial { target, addresses, new_port } => return self.dial(target, &addresses, new_port),
+            Effect::Dial { target, addresses, new_port } => {
+                return self.dial(target, &addresses, new_port);
+            }
             Effect::Publish { topic, bytes } => {
-                let published = behaviour.gossip.publish(ident(topic, &self.network).hash(), bytes.clone());
+                let published =
+                    behaviour.gossip.publish(ident(topic, &self.network).hash(), bytes.clone());
                 match published {
                     Ok(_) | Err(PublishError::Duplicate) => {}
-                    Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
+                    Err(
+                        PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_),
+                    ) => {
                         return Some(Event::NotPublished { topic, bytes });
                     }
                     Err(error) => tracing::warn!(%topic, %error, "gossip refused a message"),
@@ -436,7 +475,8 @@ impl Shell {
     fn dial(&mut self, target: DialTarget, addresses: &[Address], new_port: bool) -> Option<Event> {
         let parsed = addresses.iter().filter_map(|address| address.as_str().parse().ok());
         let relays = self.relay.is_used();
-        let parsed = parsed.filter(|address| is_dialable(address) && (relays || !is_relayed(address)));
+        let parsed =
+            parsed.filter(|address| is_dialable(address) && (relays || !is_relayed(address)));
         let parsed: Vec<Multiaddr> = parsed.collect();
         let options = match &target {
             DialTarget::Peer(peer) => to_peer_id(peer).map(|peer| {
@@ -477,7 +517,9 @@ impl Shell {
                 });
                 let _ = reply.send(published);
             }
-            Command::Allowlist(from, validators) => self.feed(Event::Allowlist { from, validators }),
+            Command::Allowlist(from, validators) => {
+                self.feed(Event::Allowlist { from, validators })
+            }
             Command::Interval(from, blocks) => self.feed(Event::Interval { from, blocks }),
             Command::Head(head) => {
                 self.head = self.head.max(head);
@@ -487,7 +529,9 @@ impl Shell {
             Command::Forget(address) => self.feed(Event::DialNoMore { address }),
             Command::Grant(grant) => self.feed(Event::GrantChanged(grant)),
             Command::Provide(file, digest, bytes) => self.held.insert(file, digest, bytes),
-            Command::Holders(file, digest, reply) => drop(reply.send(self.core.holders(&file, &digest))),
+            Command::Holders(file, digest, reply) => {
+                drop(reply.send(self.core.holders(&file, &digest)))
+            }
             Command::FetchFrom(peer, file, digest, reply) => match to_peer_id(&peer) {
                 Some(peer) if self.fetches.len() < MAX_FETCHES => {
                     let request = VerdictRequest { file, digest };
@@ -512,8 +556,10 @@ impl Shell {
 
     /// The certificates whose files still count.
     fn current_certificates(&mut self) -> Vec<Certificate> {
-        let certified: Vec<_> = self.core.files().into_iter().filter(|view| view.certified.is_some()).collect();
-        self.certificates.retain(|file, _| certified.binary_search_by_key(file, |view| view.file).is_ok());
+        let certified: Vec<_> =
+            self.core.files().into_iter().filter(|view| view.certified.is_some()).collect();
+        self.certificates
+            .retain(|file, _| certified.binary_search_by_key(file, |view| view.file).is_ok());
         self.certificates.values().cloned().collect()
     }
 
@@ -567,7 +613,8 @@ impl Shell {
 
     pub(super) fn note_agent(&mut self, peer: PeerId, agent: &str, addresses: Vec<Multiaddr>) {
         if let Some(known) = self.acquaintance(peer) {
-            known.agent = Some(agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect());
+            known.agent =
+                Some(agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect());
             known.addresses = addresses;
         }
     }

@@ -1,7 +1,8 @@
-//! Limits on the connections of whoever has proved nothing: peer ids are free to make, addresses are not.
+//! Limits on the connections of whoever has proved nothing: peer ids are free to make, addresses
+//! are not.
 //!
-//! Validators that proved themselves do not count: strangers that share their address must not lock them out, and what
-//! they may do is bounded by their number.
+//! Validators that proved themselves do not count: strangers that share their address must not lock
+//! them out, and what they may do is bounded by their number.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -13,8 +14,8 @@ use libp2p::core::transport::PortUse;
 use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{
-    ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour,
+    THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
 
@@ -52,7 +53,8 @@ pub(super) struct PerPlace {
     pub(super) established: usize,
 }
 
-/// Connections and how many of them share something. Bounded by the limits on pending and established connections.
+/// Connections and how many of them share something. Bounded by the limits on pending and
+/// established connections.
 #[derive(Debug)]
 struct Count<Key> {
     of: HashMap<ConnectionId, Key>,
@@ -89,8 +91,8 @@ impl<Key: Copy + Eq + Hash> Count<Key> {
 #[derive(Debug)]
 pub(super) struct Strangers {
     limits: PerPlace,
-    /// By place and whether over UDP, where a place can be lied about until the handshake is done: such lies must not
-    /// keep TCP connections out.
+    /// By place and whether over UDP, where a place can be lied about until the handshake is done:
+    /// such lies must not keep TCP connections out.
     pending: Count<(IpAddr, bool)>,
     established: Count<IpAddr>,
     by_peer: Count<PeerId>,
@@ -106,7 +108,8 @@ impl Strangers {
 
     /// A peer proved itself: its connections do not count any more.
     pub(super) fn proven(&mut self, peer: PeerId) {
-        let connections: Vec<_> = self.by_peer.of.iter().filter(|(_, of)| **of == peer).map(|(id, _)| *id).collect();
+        let connections: Vec<_> =
+            self.by_peer.of.iter().filter(|(_, of)| **of == peer).map(|(id, _)| *id).collect();
         for connection in connections {
             self.by_peer.remove(connection);
             self.established.remove(connection);
@@ -128,8 +131,8 @@ impl Strangers {
     }
 }
 
-/// Where a connection comes from: an IPv4 address, an IPv6 network (every host has 2^64 addresses of one), and the
-/// relay's for a relayed connection.
+/// Where a connection comes from: an IPv4 address, an IPv6 network (every host has 2^64 addresses
+/// of one), and the relay's for a relayed connection.
 fn place(local: &Multiaddr, remote: &Multiaddr) -> Option<IpAddr> {
     let ip = ip_of(remote).or_else(|| ip_of(local))?;
     Some(match ip.to_canonical() {
@@ -161,7 +164,8 @@ impl NetworkBehaviour for Strangers {
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         let place = place(local, remote);
-        // Who it is comes out later, but most that come from a crowded place are strangers: a handshake saved.
+        // Who it is comes out later, but most that come from a crowded place are strangers: a
+        // handshake saved.
         self.check_established(place)?;
         if let Some(place) = place {
             let (key, limit) = ((place, is_udp(remote)), self.limits.pending);
@@ -204,7 +208,8 @@ impl NetworkBehaviour for Strangers {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(established) => {
-                if let ConnectedPoint::Listener { local_addr, send_back_addr } = established.endpoint
+                if let ConnectedPoint::Listener { local_addr, send_back_addr } =
+                    established.endpoint
                     && !self.proven.contains(&established.peer_id)
                 {
                     self.by_peer.add(established.connection_id, established.peer_id);
@@ -213,19 +218,31 @@ impl NetworkBehaviour for Strangers {
                     }
                 }
             }
-            FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, peer_id, remaining_established, .. }) => {
+            FromSwarm::ConnectionClosed(ConnectionClosed {
+                connection_id,
+                peer_id,
+                remaining_established,
+                ..
+            }) => {
                 self.established.remove(connection_id);
                 self.by_peer.remove(connection_id);
                 if remaining_established == 0 {
                     self.proven.remove(&peer_id);
                 }
             }
-            FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => self.pending.remove(connection_id),
+            FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
+                self.pending.remove(connection_id)
+            }
             _ => {}
         }
     }
 
-    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
         match event {}
     }
 
@@ -251,7 +268,11 @@ mod tests {
         assert_eq!(from("/ip6/2001:db8:1:2:3:4:5:6/tcp/9"), from("/ip6/2001:db8:1:2::9/tcp/9"));
         assert_ne!(from("/ip6/2001:db8:1:3::9/tcp/9"), from("/ip6/2001:db8:1:2::9/tcp/9"));
         let stranger = PeerId::random();
-        assert_eq!(from(&format!("/p2p/{stranger}")), "192.0.2.1", "a relayed connection counts as the relay's");
+        assert_eq!(
+            from(&format!("/p2p/{stranger}")),
+            "192.0.2.1",
+            "a relayed connection counts as the relay's"
+        );
     }
 
     #[test]

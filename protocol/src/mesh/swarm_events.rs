@@ -24,7 +24,8 @@ impl Shell {
                 if !self.acquaintances.contains_key(&peer_id) {
                     self.meet(peer_id);
                 }
-                let (Some(peer), Some(address)) = (to_bytes(&peer_id), to_address(endpoint.get_remote_address()))
+                let (Some(peer), Some(address)) =
+                    (to_bytes(&peer_id), to_address(endpoint.get_remote_address()))
                 else {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                     return;
@@ -64,7 +65,9 @@ impl Shell {
                 self.feed(Event::Listening { addresses });
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "listener failed"),
-            SwarmEvent::ListenerClosed { listener_id, .. } if self.vias.closed(listener_id, self.now()) => {
+            SwarmEvent::ListenerClosed { listener_id, .. }
+                if self.vias.closed(listener_id, self.now()) =>
+            {
                 tracing::debug!("a relay is not there for us, or not yet");
             }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
@@ -125,20 +128,21 @@ impl Shell {
                     return;
                 };
                 let bytes = message.data;
-                self.feed_waiting(Waiting::Gossip(message_id, propagation_source), |token| Event::Gossip {
-                    source,
-                    token,
-                    topic,
-                    bytes,
+                self.feed_waiting(Waiting::Gossip(message_id, propagation_source), |token| {
+                    Event::Gossip { source, token, topic, bytes }
                 });
             }
             GossipEvent::Subscribed { peer_id, topic, .. } => {
-                if let (Some(peer), Some(topic)) = (to_bytes(&peer_id), topic_of(&topic, &self.network)) {
+                if let (Some(peer), Some(topic)) =
+                    (to_bytes(&peer_id), topic_of(&topic, &self.network))
+                {
                     self.feed(Event::Subscribed { peer, topic });
                 }
             }
             GossipEvent::Unsubscribed { peer_id, topic } => {
-                if let (Some(peer), Some(topic)) = (to_bytes(&peer_id), topic_of(&topic, &self.network)) {
+                if let (Some(peer), Some(topic)) =
+                    (to_bytes(&peer_id), topic_of(&topic, &self.network))
+                {
                     self.feed(Event::Unsubscribed { peer, topic });
                 }
             }
@@ -147,7 +151,8 @@ impl Shell {
     }
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
-        let addresses: Vec<Multiaddr> = info.listen_addrs.into_iter().take(MAX_BEACON_ADDRESSES).collect();
+        let addresses: Vec<Multiaddr> =
+            info.listen_addrs.into_iter().take(MAX_BEACON_ADDRESSES).collect();
         self.note_agent(peer, &info.agent_version, addresses.clone());
         let proven = to_bytes(&peer).and_then(|peer| self.core.member(&peer)).is_some();
         if proven {
@@ -161,7 +166,8 @@ impl Shell {
     }
 
     fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, itself: bool) {
-        let addresses: Vec<Address> = addresses.iter().filter_map(to_address).take(MAX_BEACON_ADDRESSES).collect();
+        let addresses: Vec<Address> =
+            addresses.iter().filter_map(to_address).take(MAX_BEACON_ADDRESSES).collect();
         if let Some(peer) = to_bytes(&peer).filter(|_| !addresses.is_empty()) {
             self.feed(Event::Addresses { peer, addresses, itself });
         }
@@ -171,33 +177,54 @@ impl Shell {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => {
-                self.feed_waiting(Waiting::Hello(channel), |token| Event::Hello { peer, token, hello: request });
+                self.feed_waiting(Waiting::Hello(channel), |token| Event::Hello {
+                    peer,
+                    token,
+                    hello: request,
+                });
             }
-            Happened::Answered { response, .. } => self.feed(Event::HelloAnswered { peer, answer: Some(response) }),
+            Happened::Answered { response, .. } => {
+                self.feed(Event::HelloAnswered { peer, answer: Some(response) })
+            }
             Happened::Unanswered { .. } => self.feed(Event::HelloAnswered { peer, answer: None }),
         }
     }
 
-    fn on_grant_event(&mut self, event: Answers<super::wire::GrantOffer, super::wire::GrantAnswer>) {
+    fn on_grant_event(
+        &mut self,
+        event: Answers<super::wire::GrantOffer, super::wire::GrantAnswer>,
+    ) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => match GrantBytes::new(request.0) {
                 Some(grant) => {
-                    self.feed_waiting(Waiting::Grant(channel), |token| Event::Grant { peer, token, grant });
+                    self.feed_waiting(Waiting::Grant(channel), |token| Event::Grant {
+                        peer,
+                        token,
+                        grant,
+                    });
                 }
                 None => self.feed(Event::Misbehaved { peer, offence: Offence::MalformedRequest }),
             },
-            Happened::Answered { response, .. } => self.feed(Event::GrantAnswered { peer, taken: response.taken }),
+            Happened::Answered { response, .. } => {
+                self.feed(Event::GrantAnswered { peer, taken: response.taken })
+            }
             Happened::Unanswered { .. } => self.feed(Event::GrantAnswered { peer, taken: false }),
         }
     }
 
-    fn on_verdict_event(&mut self, event: Answers<super::wire::VerdictRequest, super::wire::VerdictAnswer>) {
+    fn on_verdict_event(
+        &mut self,
+        event: Answers<super::wire::VerdictRequest, super::wire::VerdictAnswer>,
+    ) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => {
                 let file = self.held.get(request.file, request.digest);
-                self.feed_waiting(Waiting::Verdict(channel, file), |token| Event::VerdictAsked { peer, token });
+                self.feed_waiting(Waiting::Verdict(channel, file), |token| Event::VerdictAsked {
+                    peer,
+                    token,
+                });
             }
             Happened::Answered { request_id, response } => {
                 if let Some(reply) = self.fetches.remove(&request_id) {
@@ -212,18 +239,28 @@ impl Shell {
         }
     }
 
-    fn on_catchup_event(&mut self, event: Answers<super::core::CatchupRequest, super::wire::PageAnswer>) {
+    fn on_catchup_event(
+        &mut self,
+        event: Answers<super::core::CatchupRequest, super::wire::PageAnswer>,
+    ) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => {
-                self.feed_waiting(Waiting::Catchup(channel), |token| Event::CatchupAsked { peer, token, request });
+                self.feed_waiting(Waiting::Catchup(channel), |token| Event::CatchupAsked {
+                    peer,
+                    token,
+                    request,
+                });
             }
-            Happened::Answered { response, .. } => self.feed(Event::CatchupAnswered { peer, page: response.0 }),
+            Happened::Answered { response, .. } => {
+                self.feed(Event::CatchupAnswered { peer, page: response.0 })
+            }
             Happened::Unanswered { .. } => self.feed(Event::CatchupAnswered { peer, page: None }),
         }
     }
 
-    /// Sorts a protocol's events into the three that matter, and blames whoever sent what cannot be read.
+    /// Sorts a protocol's events into the three that matter, and blames whoever sent what cannot be
+    /// read.
     fn sort<Request, Response>(
         &mut self,
         event: Answers<Request, Response>,
@@ -231,13 +268,17 @@ impl Shell {
         match event {
             request_response::Event::Message { peer, message, .. } => {
                 let happened = match message {
-                    Message::Request { request: Ok(request), channel, .. } => Happened::Asked { request, channel },
+                    Message::Request { request: Ok(request), channel, .. } => {
+                        Happened::Asked { request, channel }
+                    }
                     Message::Request { request: Err(Unreadable), .. } => {
                         let peer = to_bytes(&peer)?;
                         self.feed(Event::Misbehaved { peer, offence: Offence::MalformedRequest });
                         return None;
                     }
-                    Message::Response { request_id, response } => Happened::Answered { request_id, response },
+                    Message::Response { request_id, response } => {
+                        Happened::Answered { request_id, response }
+                    }
                 };
                 Some((to_bytes(&peer)?, happened))
             }
@@ -248,7 +289,8 @@ impl Shell {
                 tracing::debug!(%peer, %error, "request failed");
                 Some((to_bytes(&peer)?, Happened::Unanswered { request_id }))
             }
-            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => None,
+            request_response::Event::InboundFailure { .. }
+            | request_response::Event::ResponseSent { .. } => None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The request-response protocols: one request and one answer, each with its size limit, on a stream of their own.
+//! The request-response protocols: one request and one answer, each with its size limit, on a
+//! stream of their own.
 
 use std::fmt;
 use std::io;
@@ -28,8 +29,8 @@ pub const CATCHUP_PROTOCOL: &str = "/leoma/catchup/1";
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for up to 4 MiB, at no less than half a megabit per second.
 pub(super) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Streams of one protocol on one connection: a request under way in each direction, and one retried in each. Pages are
-/// asked for one by one.
+/// Streams of one protocol on one connection: a request under way in each direction, and one
+/// retried in each. Pages are asked for one by one.
 pub(super) const STREAMS: usize = 4;
 /// Streams that carry grants, which strangers may try to fill: one in each direction.
 pub(super) const GRANT_STREAMS: usize = 2;
@@ -67,8 +68,8 @@ pub struct VerdictRequest {
 }
 wire!(VerdictRequest, 128);
 
-/// The file, if the peer holds it. Shared, so that a file costs its size once, however many peers take their time to
-/// read it.
+/// The file, if the peer holds it. Shared, so that a file costs its size once, however many peers
+/// take their time to read it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct VerdictAnswer(pub Option<Arc<Vec<u8>>>);
 wire!(VerdictAnswer, MAX_FILE_BYTES + 16);
@@ -82,10 +83,10 @@ wire!(PageAnswer, super::core::limits::MAX_PAGE_BYTES + 16);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unreadable;
 
-/// Reads and writes [`Wire`] values until the end of the stream. What is too long is refused while it is read, what
-/// cannot be decoded afterwards. The shell holds both against the peer: an answer fails as
-/// [`io::ErrorKind::InvalidData`], and a request arrives as [`Unreadable`], for the library keeps a request that failed
-/// to itself.
+/// Reads and writes [`Wire`] values until the end of the stream. What is too long is refused while
+/// it is read, what cannot be decoded afterwards. The shell holds both against the peer: an answer
+/// fails as [`io::ErrorKind::InvalidData`], and a request arrives as [`Unreadable`], for the
+/// library keeps a request that failed to itself.
 pub(super) struct WireCodec<Request, Response>(PhantomData<fn() -> (Request, Response)>);
 
 impl<Request, Response> Clone for WireCodec<Request, Response> {
@@ -94,7 +95,9 @@ impl<Request, Response> Clone for WireCodec<Request, Response> {
     }
 }
 
-impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec for WireCodec<Request, Response> {
+impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec
+    for WireCodec<Request, Response>
+{
     type Protocol = StreamProtocol;
     type Request = Result<Request, Unreadable>;
     type Response = Response;
@@ -134,7 +137,12 @@ impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec for Wi
         }
     }
 
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, response: Response) -> io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        response: Response,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -165,7 +173,8 @@ impl Sent for VerdictAnswer {
     fn parts(self) -> Result<Parts, CodecError> {
         match self.0 {
             Some(file) if file.len() <= MAX_FILE_BYTES => {
-                // An empty file's encoding ends with its length: what is left to add are the bytes themselves.
+                // An empty file's encoding ends with its length: what is left to add are the bytes
+                // themselves.
                 let mut head = Self(Some(Arc::default())).to_wire()?;
                 let length = head.len() - size_of::<u64>();
                 head.truncate(length);
@@ -189,15 +198,19 @@ async fn read<V: Wire>(io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<V
 
 async fn write<V: Sent>(io: &mut (impl AsyncWrite + Unpin + Send), value: V) -> io::Result<()> {
     // The value itself is gone before the first byte is on its way.
-    let (head, rest) = value.parts().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    for chunk in head.chunks(CHUNK_BYTES).chain(rest.iter().flat_map(|rest| rest.chunks(CHUNK_BYTES))) {
+    let (head, rest) =
+        value.parts().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    for chunk in
+        head.chunks(CHUNK_BYTES).chain(rest.iter().flat_map(|rest| rest.chunks(CHUNK_BYTES)))
+    {
         io.write_all(chunk).await?;
     }
     Ok(())
 }
 
 /// The libp2p behaviour of one protocol.
-pub(super) type Exchange<Request, Response> = request_response::Behaviour<WireCodec<Request, Response>>;
+pub(super) type Exchange<Request, Response> =
+    request_response::Behaviour<WireCodec<Request, Response>>;
 
 pub(super) fn exchange<Request, Response>(
     protocol: &'static str,
@@ -208,7 +221,9 @@ where
     Request: Sent + Send + 'static,
     Response: Sent + Send + 'static,
 {
-    let config = request_response::Config::default().with_request_timeout(timeout).with_max_concurrent_streams(streams);
+    let config = request_response::Config::default()
+        .with_request_timeout(timeout)
+        .with_max_concurrent_streams(streams);
     let protocols = [(StreamProtocol::new(protocol), ProtocolSupport::Full)];
     request_response::Behaviour::with_codec(WireCodec(PhantomData), protocols, config)
 }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, MAX_VALIDATORS, MessageError, quorum};
 use crate::codec::{self, Decode, Encode, wire};
-use crate::signing::{Claim, Domain, HotkeySigner, NotSafe, Safe, Signature, SigningSlot, SlotKind};
+use crate::signing::{
+    Claim, Domain, HotkeySigner, NotSafe, Safe, Signature, SigningSlot, SlotKind,
+};
 use crate::verdict::{MAX_FILE_BYTES, SignedVerdict};
 use crate::{Digest, FileId, Hotkey, Network};
 
@@ -43,10 +45,17 @@ impl Announcement {
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         context.check_network(self.network)?;
         if self.bytes_len > MAX_FILE_BYTES as u64 {
-            return Err(MessageError::Nonsense("announces a file larger than a verdict file may be"));
+            return Err(MessageError::Nonsense(
+                "announces a file larger than a verdict file may be",
+            ));
         }
         context.check_task(self.file.task_id, self.file.producer)?;
-        context.check_signature(Domain::Announcement, &self.signed_part(), &self.signature, self.file.producer)
+        context.check_signature(
+            Domain::Announcement,
+            &self.signed_part(),
+            &self.signature,
+            self.file.producer,
+        )
     }
 }
 
@@ -87,7 +96,12 @@ impl Attestation {
         if !context.allowlists.for_task(self.file.task_id).contains(&self.file.producer) {
             return Err(MessageError::NotOnAllowlist { hotkey: self.file.producer });
         }
-        context.check_signature(Domain::Attestation, &self.signed_part(), &self.signature, self.attester)
+        context.check_signature(
+            Domain::Attestation,
+            &self.signed_part(),
+            &self.signature,
+            self.attester,
+        )
     }
 }
 
@@ -102,7 +116,11 @@ pub struct Tally {
 
 impl Tally {
     /// The attestations one by one.
-    pub fn attestations(&self, network: Network, file: FileId) -> impl Iterator<Item = Attestation> + '_ {
+    pub fn attestations(
+        &self,
+        network: Network,
+        file: FileId,
+    ) -> impl Iterator<Item = Attestation> + '_ {
         let digest = self.digest;
         self.votes.iter().map(move |(attester, signature)| Attestation {
             network,
@@ -114,8 +132,9 @@ impl Tally {
     }
 }
 
-/// Proof that more than two thirds of the allowlist attested to one digest: two certificates with different digests
-/// for one file cannot both exist while less than a third of the validators sign twice.
+/// Proof that more than two thirds of the allowlist attested to one digest: two certificates with
+/// different digests for one file cannot both exist while less than a third of the validators sign
+/// twice.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Certificate {
     /// Chain and subnet.
@@ -131,7 +150,8 @@ pub struct Certificate {
 wire!(Certificate, 32 * 1024);
 
 impl Certificate {
-    /// Whether enough validators of the task's allowlist signed. Needs no trust in whoever hands it over.
+    /// Whether enough validators of the task's allowlist signed. Needs no trust in whoever hands it
+    /// over.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -140,7 +160,8 @@ impl Certificate {
         if self.votes.len() > MAX_VALIDATORS || !self.votes.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(MessageError::Nonsense("attesters are not ascending, each once"));
         }
-        let admitted = self.attestations().filter(|vote| context.admits(vote.file.task_id, vote.attester));
+        let admitted =
+            self.attestations().filter(|vote| context.admits(vote.file.task_id, vote.attester));
         context.signatures.prepare(admitted.map(|attestation| attestation.claim()));
         for attestation in self.attestations() {
             attestation.verify(context)?;
@@ -171,13 +192,24 @@ mod votes_as_text {
 
     use crate::{Hotkey, Signature};
 
-    pub(super) fn serialize<S: Serializer>(votes: &[(Hotkey, Signature)], serializer: S) -> Result<S::Ok, S::Error> {
-        votes.iter().map(|(hotkey, signature)| (hotkey, signature.to_hex())).collect::<Vec<_>>().serialize(serializer)
+    pub(super) fn serialize<S: Serializer>(
+        votes: &[(Hotkey, Signature)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        votes
+            .iter()
+            .map(|(hotkey, signature)| (hotkey, signature.to_hex()))
+            .collect::<Vec<_>>()
+            .serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Hotkey, Signature)>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<(Hotkey, Signature)>, D::Error> {
         let votes = Vec::<(Hotkey, String)>::deserialize(from)?;
-        let signature = |text: &str| Signature::from_hex(text).ok_or_else(|| D::Error::custom("not a signature"));
+        let signature = |text: &str| {
+            Signature::from_hex(text).ok_or_else(|| D::Error::custom("not a signature"))
+        };
         votes.into_iter().map(|(hotkey, text)| Ok((hotkey, signature(&text)?))).collect()
     }
 }
@@ -186,8 +218,13 @@ impl HotkeySigner {
     /// Announces this validator's own verdict file.
     ///
     /// # Errors
-    /// [`NotSafe`] when another file of the same task was signed before, or the record cannot be read.
-    pub fn sign_announcement(&self, network: Network, verdict: &SignedVerdict) -> Result<Announcement, NotSafe> {
+    /// [`NotSafe`] when another file of the same task was signed before, or the record cannot be
+    /// read.
+    pub fn sign_announcement(
+        &self,
+        network: Network,
+        verdict: &SignedVerdict,
+    ) -> Result<Announcement, NotSafe> {
         let file = FileId { task_id: verdict.id.task_id, producer: self.hotkey() };
         let slot = SigningSlot {
             kind: SlotKind::VerdictFile,
@@ -199,8 +236,13 @@ impl HotkeySigner {
             Safe::New | Safe::Same => {}
         }
         let bytes_len = verdict.bytes.len() as u64;
-        let mut message =
-            Announcement { network, file, digest: verdict.digest, bytes_len, signature: Signature([0; 64]) };
+        let mut message = Announcement {
+            network,
+            file,
+            digest: verdict.digest,
+            bytes_len,
+            signature: Signature([0; 64]),
+        };
         message.signature = self.sign_domain(Domain::Announcement, &message.signed_part());
         Ok(message)
     }
@@ -208,8 +250,14 @@ impl HotkeySigner {
     /// Attests to a file that this validator fetched and verified.
     ///
     /// # Errors
-    /// [`NotSafe`] when it attested to another digest for the same file before, or cannot know whether it did.
-    pub fn sign_attestation(&self, network: Network, file: FileId, digest: Digest) -> Result<Attestation, NotSafe> {
+    /// [`NotSafe`] when it attested to another digest for the same file before, or cannot know
+    /// whether it did.
+    pub fn sign_attestation(
+        &self,
+        network: Network,
+        file: FileId,
+        digest: Digest,
+    ) -> Result<Attestation, NotSafe> {
         let slot = SigningSlot {
             kind: SlotKind::Attestation,
             netuid: network.netuid,
@@ -219,7 +267,13 @@ impl HotkeySigner {
         match self.admit(slot, digest)? {
             Safe::New | Safe::Same => {}
         }
-        let mut message = Attestation { network, file, digest, attester: self.hotkey(), signature: Signature([0; 64]) };
+        let mut message = Attestation {
+            network,
+            file,
+            digest,
+            attester: self.hotkey(),
+            signature: Signature([0; 64]),
+        };
         message.signature = self.sign_domain(Domain::Attestation, &message.signed_part());
         Ok(message)
     }
@@ -265,7 +319,8 @@ mod tests {
     }
 
     fn certificate(bytes: impl IntoIterator<Item = u8>) -> Certificate {
-        let mut votes: Vec<_> = bytes.into_iter().map(attest).map(|a| (a.attester, a.signature)).collect();
+        let mut votes: Vec<_> =
+            bytes.into_iter().map(attest).map(|a| (a.attester, a.signature)).collect();
         votes.sort_by_key(|vote| vote.0);
         Certificate { network: network(), file: file(), digest: Digest::of(b"file"), votes }
     }
@@ -279,7 +334,8 @@ mod tests {
             assert!(matches!(bad.verify(context), Err(MessageError::BadSignature { .. })));
             let bad = Attestation { attester: signer(3).hotkey(), ..good.clone() };
             assert!(matches!(bad.verify(context), Err(MessageError::BadSignature { .. })));
-            let bad = Attestation { network: Network { netuid: Netuid(1), ..network() }, ..good.clone() };
+            let bad =
+                Attestation { network: Network { netuid: Netuid(1), ..network() }, ..good.clone() };
             assert_eq!(bad.verify(context), Err(MessageError::WrongNetwork));
             let old = FileId { task_id: TaskId(4), ..file() };
             let old = signer(2).sign_attestation(network(), old, Digest::of(b"file")).unwrap();
@@ -304,16 +360,28 @@ mod tests {
         let signer = signer(2);
         assert!(signer.sign_attestation(network(), file(), Digest::of(b"a")).is_ok());
         assert!(signer.sign_attestation(network(), file(), Digest::of(b"a")).is_ok());
-        assert!(matches!(signer.sign_attestation(network(), file(), Digest::of(b"b")), Err(NotSafe::Conflict { .. })));
+        assert!(matches!(
+            signer.sign_attestation(network(), file(), Digest::of(b"b")),
+            Err(NotSafe::Conflict { .. })
+        ));
     }
 
     #[test]
     fn a_certificate_needs_more_than_two_thirds_each_once() {
         with_context(4, |context| {
             assert_eq!(certificate([1, 2, 3]).verify(context), Ok(()));
-            assert_eq!(certificate([1, 2]).verify(context), Err(MessageError::NoQuorum { have: 2, need: 3 }));
-            assert!(matches!(certificate([1, 2, 2]).verify(context), Err(MessageError::Nonsense(_))));
-            assert!(matches!(certificate([1, 2, 9]).verify(context), Err(MessageError::NotOnAllowlist { .. })));
+            assert_eq!(
+                certificate([1, 2]).verify(context),
+                Err(MessageError::NoQuorum { have: 2, need: 3 })
+            );
+            assert!(matches!(
+                certificate([1, 2, 2]).verify(context),
+                Err(MessageError::Nonsense(_))
+            ));
+            assert!(matches!(
+                certificate([1, 2, 9]).verify(context),
+                Err(MessageError::NotOnAllowlist { .. })
+            ));
             let mut forged = certificate([1, 2, 3]);
             forged.digest = Digest::of(b"other");
             assert!(matches!(forged.verify(context), Err(MessageError::BadSignature { .. })));

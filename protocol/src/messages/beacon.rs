@@ -3,20 +3,24 @@
 use std::fmt;
 
 use super::{Context, MAX_VALIDATORS, MessageError};
-use crate::codec::{self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire};
+use crate::codec::{
+    self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire,
+};
 use crate::hello::PeerIdBytes;
 use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Digest, Hotkey, Network};
 
-/// Blocks that a beacon holds for. Beacons come every few seconds; this only keeps old ones from being replayed, and
-/// leaves room for validators whose heads differ.
+/// Blocks that a beacon holds for. Beacons come every few seconds; this only keeps old ones from
+/// being replayed, and leaves room for validators whose heads differ.
 pub const BEACON_LIFETIME_BLOCKS: u64 = 50;
-/// Most addresses in a beacon: two transports on a public, a private and a v6 address, and two to spare.
+/// Most addresses in a beacon: two transports on a public, a private and a v6 address, and two to
+/// spare.
 pub const MAX_BEACON_ADDRESSES: usize = 8;
 /// Longest address as text. DNS names have at most 253 characters, and protocol parts around them.
 pub const MAX_ADDRESS_BYTES: usize = 320;
 
-/// A libp2p multiaddress as text, not longer than [`MAX_ADDRESS_BYTES`]. Whether it can be dialled is for the dialler.
+/// A libp2p multiaddress as text, not longer than [`MAX_ADDRESS_BYTES`]. Whether it can be dialled
+/// is for the dialler.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(String);
 
@@ -56,7 +60,8 @@ impl serde::Serialize for Address {
 
 impl<'de> serde::Deserialize<'de> for Address {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).ok_or_else(|| serde::de::Error::custom("not an address"))
+        Self::new(String::deserialize(deserializer)?)
+            .ok_or_else(|| serde::de::Error::custom("not an address"))
     }
 }
 
@@ -78,8 +83,9 @@ impl_borrow_decode!(Address);
 pub struct Heard {
     /// Whom.
     pub hotkey: Hotkey,
-    /// Whether the sender has a live connection to it and knows of its subscriptions, so that it sends to it directly.
-    /// Two connected validators that do not both say so of each other have a broken link.
+    /// Whether the sender has a live connection to it and knows of its subscriptions, so that it
+    /// sends to it directly. Two connected validators that do not both say so of each other have a
+    /// broken link.
     pub linked: bool,
 }
 
@@ -102,7 +108,8 @@ pub struct Beacon {
     pub heard: Vec<Heard>,
     /// Where the sender can be dialled.
     pub addresses: Vec<Address>,
-    /// Summary of the certificates, attestations and evidence the sender holds: who holds others asks for a page.
+    /// Summary of the certificates, attestations and evidence the sender holds: who holds others
+    /// asks for a page.
     pub inventory: Digest,
     /// The sender's signature over all of the above.
     pub signature: Signature,
@@ -123,7 +130,8 @@ impl Beacon {
     /// The first [`MessageError`] that applies.
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         context.check_network(self.network)?;
-        if self.heard.len() > MAX_VALIDATORS || !self.heard.is_sorted_by(|a, b| a.hotkey < b.hotkey) {
+        if self.heard.len() > MAX_VALIDATORS || !self.heard.is_sorted_by(|a, b| a.hotkey < b.hotkey)
+        {
             return Err(MessageError::Nonsense("validators heard are not ascending, each once"));
         }
         if self.addresses.len() > MAX_BEACON_ADDRESSES {
@@ -137,7 +145,8 @@ impl Beacon {
         context.check_signature(Domain::Beacon, &self.signed_part(), &self.signature, self.sender)
     }
 
-    /// Whether the sender says that it hears `hotkey`, and whether it says that it sends to it directly.
+    /// Whether the sender says that it hears `hotkey`, and whether it says that it sends to it
+    /// directly.
     #[must_use]
     pub fn mention(&self, hotkey: &Hotkey) -> Option<Heard> {
         let index = self.heard.binary_search_by(|heard| heard.hotkey.cmp(hotkey)).ok()?;
@@ -176,7 +185,18 @@ impl HotkeySigner {
         let expires = BlockNumber(head.0.saturating_add(BEACON_LIFETIME_BLOCKS));
         let signature = Signature([0; 64]);
         let sender = self.hotkey();
-        let mut beacon = Beacon { network, sender, peer, head, seq, expires, heard, addresses, inventory, signature };
+        let mut beacon = Beacon {
+            network,
+            sender,
+            peer,
+            head,
+            seq,
+            expires,
+            heard,
+            addresses,
+            inventory,
+            signature,
+        };
         beacon.signature = self.sign_domain(Domain::Beacon, &beacon.signed_part());
         beacon
     }
@@ -209,7 +229,11 @@ mod tests {
             head: BlockNumber(1000),
             seq: 1,
             heard: heard.collect(),
-            addresses: vec![Address::new("/dns/".to_owned() + &"a".repeat(MAX_ADDRESS_BYTES - 5)).unwrap(); addresses],
+            addresses: vec![
+                Address::new("/dns/".to_owned() + &"a".repeat(MAX_ADDRESS_BYTES - 5))
+                    .unwrap();
+                addresses
+            ],
             inventory: Digest::default(),
         })
     }

@@ -13,7 +13,8 @@ use crate::{BlockNumber, Digest, Hotkey, Network, TaskId};
 pub const MAX_VALIDATORS: usize = 256;
 /// Most allowlists that are remembered: a list per twenty tasks over the whole lookback.
 const MAX_ALLOWLISTS: usize = 16;
-/// Signatures that are checked together. More save little, and one bad one makes the work on all of them vain.
+/// Signatures that are checked together. More save little, and one bad one makes the work on all of
+/// them vain.
 const BATCH: usize = 256;
 /// Most good signatures that are remembered, in each of two generations of 32 bytes a piece.
 const MAX_SEEN_SIGNATURES: usize = 16_384;
@@ -27,7 +28,8 @@ pub const fn quorum(validators: usize) -> usize {
 /// The validators of one allowlist.
 pub type Allowlist = BTreeSet<Hotkey>;
 
-/// The allowlists of a subnet with the task from which each holds. Earlier tasks keep the list they were made under.
+/// The allowlists of a subnet with the task from which each holds. Earlier tasks keep the list they
+/// were made under.
 #[derive(Clone, Debug, Default)]
 pub struct Allowlists {
     /// Ascending by task; the first one's task is where our memory begins.
@@ -43,8 +45,8 @@ impl Allowlists {
         lists
     }
 
-    /// Makes `validators` the list of `task` and all later ones. Validators beyond [`MAX_VALIDATORS`], in key order,
-    /// are left out.
+    /// Makes `validators` the list of `task` and all later ones. Validators beyond
+    /// [`MAX_VALIDATORS`], in key order, are left out.
     pub fn set_from(&mut self, task: TaskId, validators: impl IntoIterator<Item = Hotkey>) {
         let all: Allowlist = validators.into_iter().collect();
         let list = all.into_iter().take(MAX_VALIDATORS).collect();
@@ -125,7 +127,8 @@ impl Context<'_> {
         }
     }
 
-    /// Whether a speaker has a say about a task that counts: what is asked before a signature is looked at.
+    /// Whether a speaker has a say about a task that counts: what is asked before a signature is
+    /// looked at.
     pub(crate) fn admits(&self, task: TaskId, speaker: Hotkey) -> bool {
         self.check_task(task, speaker).is_ok()
     }
@@ -180,15 +183,19 @@ pub enum MessageError {
 }
 
 impl MessageError {
-    /// Whether an honest validator could have sent or passed on the message: with another head or another allowlist.
+    /// Whether an honest validator could have sent or passed on the message: with another head or
+    /// another allowlist.
     #[must_use]
     pub const fn is_innocent(&self) -> bool {
-        matches!(self, Self::TaskOutOfRange { .. } | Self::NotOnAllowlist { .. } | Self::Expired { .. })
+        matches!(
+            self,
+            Self::TaskOutOfRange { .. } | Self::NotOnAllowlist { .. } | Self::Expired { .. }
+        )
     }
 }
 
-/// Checks signatures and remembers the good ones: an attestation that arrives by gossip, in a certificate and in a
-/// catch-up page costs one curve operation.
+/// Checks signatures and remembers the good ones: an attestation that arrives by gossip, in a
+/// certificate and in a catch-up page costs one curve operation.
 #[derive(Default)]
 pub struct SignatureCheck {
     seen: Mutex<Seen>,
@@ -213,7 +220,13 @@ fn key(domain: Domain, payload: &[u8], signature: &Signature, hotkey: &Hotkey) -
 
 impl SignatureCheck {
     /// Whether `hotkey` signed `payload` in `domain`.
-    pub(crate) fn check(&self, domain: Domain, payload: &[u8], signature: &Signature, hotkey: &Hotkey) -> bool {
+    pub(crate) fn check(
+        &self,
+        domain: Domain,
+        payload: &[u8],
+        signature: &Signature,
+        hotkey: &Hotkey,
+    ) -> bool {
         let key = key(domain, payload, signature, hotkey);
         if self.remembers(&key) {
             return true;
@@ -225,13 +238,15 @@ impl SignatureCheck {
         good
     }
 
-    /// Checks many signatures together, so that the single checks to come find them remembered. Decides nothing: in a
-    /// batch with a bad one all are left to the single checks, which say which one it is, and so is every later batch.
-    /// Of several signatures under one statement the first is checked: a liar can sign a page full of them.
+    /// Checks many signatures together, so that the single checks to come find them remembered.
+    /// Decides nothing: in a batch with a bad one all are left to the single checks, which say
+    /// which one it is, and so is every later batch. Of several signatures under one statement the
+    /// first is checked: a liar can sign a page full of them.
     pub(crate) fn prepare(&self, claims: impl IntoIterator<Item = Claim>) {
         let mut statements = HashSet::new();
         let mut is_first = |claim: &Claim| {
-            let statement: [&[u8]; 3] = [&[claim.domain as u8], claim.hotkey.as_bytes(), &claim.payload];
+            let statement: [&[u8]; 3] =
+                [&[claim.domain as u8], claim.hotkey.as_bytes(), &claim.payload];
             statements.insert(Digest::of_parts(&statement))
         };
         let firsts = claims.into_iter().filter(|claim| is_first(claim));

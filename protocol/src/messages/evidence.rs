@@ -6,10 +6,12 @@ use super::{Announcement, Attestation, Context, MessageError};
 use crate::codec::{Decode, Encode, Wire as _, wire};
 use crate::{FileId, Hotkey};
 
-/// Two signed statements that no honest validator makes both of. Stands on its own: whoever holds it convinces anyone.
+/// Two signed statements that no honest validator makes both of. Stands on its own: whoever holds
+/// it convinces anyone.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Evidence {
-    /// A producer announced two digests for its file of one task: its files in the window are ignored.
+    /// A producer announced two digests for its file of one task: its files in the window are
+    /// ignored.
     Announcements(Box<[Announcement; 2]>),
     /// A validator attested to two digests of one file.
     Attestations(Box<[Attestation; 2]>),
@@ -17,7 +19,9 @@ pub enum Evidence {
 wire!(Evidence, 512);
 
 /// What a piece of evidence is about; one piece is kept for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
 pub struct EvidenceKey {
     /// Who signed twice.
     pub accused: Hotkey,
@@ -46,9 +50,11 @@ impl Evidence {
     #[must_use]
     pub fn key(&self) -> EvidenceKey {
         match self {
-            Self::Announcements(pair) => {
-                EvidenceKey { accused: pair[0].file.producer, file: pair[0].file, as_producer: true }
-            }
+            Self::Announcements(pair) => EvidenceKey {
+                accused: pair[0].file.producer,
+                file: pair[0].file,
+                as_producer: true,
+            },
             Self::Attestations(pair) => {
                 EvidenceKey { accused: pair[0].attester, file: pair[0].file, as_producer: false }
             }
@@ -70,10 +76,13 @@ impl Evidence {
     /// The first [`MessageError`] that applies.
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         let (same_subject, ordered) = match self {
-            Self::Announcements(pair) => (pair[0].file == pair[1].file, pair[0].digest < pair[1].digest),
-            Self::Attestations(pair) => {
-                (pair[0].file == pair[1].file && pair[0].attester == pair[1].attester, pair[0].digest < pair[1].digest)
+            Self::Announcements(pair) => {
+                (pair[0].file == pair[1].file, pair[0].digest < pair[1].digest)
             }
+            Self::Attestations(pair) => (
+                pair[0].file == pair[1].file && pair[0].attester == pair[1].attester,
+                pair[0].digest < pair[1].digest,
+            ),
         };
         if !same_subject {
             return Err(MessageError::Nonsense("the two statements are about different things"));
@@ -82,8 +91,12 @@ impl Evidence {
             return Err(MessageError::Nonsense("the two digests are not different and ascending"));
         }
         match self {
-            Self::Announcements(pair) => pair.iter().try_for_each(|statement| statement.verify(context)),
-            Self::Attestations(pair) => pair.iter().try_for_each(|statement| statement.verify(context)),
+            Self::Announcements(pair) => {
+                pair.iter().try_for_each(|statement| statement.verify(context))
+            }
+            Self::Attestations(pair) => {
+                pair.iter().try_for_each(|statement| statement.verify(context))
+            }
         }
     }
 }
@@ -97,7 +110,8 @@ impl Serialize for Evidence {
 
 impl<'de> Deserialize<'de> for Evidence {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = hex::decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)?;
+        let bytes =
+            hex::decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)?;
         Self::from_wire(&bytes).map_err(serde::de::Error::custom)
     }
 }
@@ -114,7 +128,10 @@ mod tests {
 
     /// A signer without a memory signs whatever it is asked to.
     fn attest(attester: u8, digest: &[u8]) -> Attestation {
-        let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[attester; 32]), Arc::new(MemoryGuard::default()));
+        let signer = HotkeySigner::new(
+            sr25519::Pair::from_seed(&[attester; 32]),
+            Arc::new(MemoryGuard::default()),
+        );
         let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
         let file = FileId { task_id: TaskId(10), producer: Hotkey::from_bytes([7; 32]) };
         signer.sign_attestation(network, file, Digest::of(digest)).unwrap()
@@ -122,7 +139,10 @@ mod tests {
 
     #[test]
     fn two_digests_convict_and_nothing_else_does() {
-        let members = [1, 2].map(|byte| attest(byte, b"").attester).into_iter().chain([Hotkey::from_bytes([7; 32])]);
+        let members = [1, 2]
+            .map(|byte| attest(byte, b"").attester)
+            .into_iter()
+            .chain([Hotkey::from_bytes([7; 32])]);
         let allowlists = Allowlists::single(members);
         let signatures = SignatureCheck::default();
         let context = Context {
@@ -134,7 +154,10 @@ mod tests {
         };
         let evidence = Evidence::from_attestations(attest(1, b"a"), attest(1, b"b"));
         assert_eq!(evidence.verify(&context), Ok(()));
-        assert_eq!(evidence, Evidence::from_attestations(attest_again(&evidence, 1), attest_again(&evidence, 0)));
+        assert_eq!(
+            evidence,
+            Evidence::from_attestations(attest_again(&evidence, 1), attest_again(&evidence, 0))
+        );
         assert_eq!(Evidence::from_wire(&evidence.to_wire().unwrap()).unwrap(), evidence);
         let text = serde_json::to_string(&evidence).unwrap();
         assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);

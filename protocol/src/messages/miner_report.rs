@@ -9,7 +9,8 @@ use crate::{BlockNumber, Hotkey, Network};
 pub const MAX_REPORTED_MINERS: usize = MAX_VALIDATORS;
 /// Longest reason word.
 const MAX_REASON_BYTES: usize = 48;
-/// Blocks that a report may be old, or ahead of our head: one epoch of 180 and room for differing heads.
+/// Blocks that a report may be old, or ahead of our head: one epoch of 180 and room for differing
+/// heads.
 const MAX_REPORT_AGE_BLOCKS: u64 = 360;
 
 /// One miner in a report.
@@ -23,7 +24,8 @@ pub struct ReportedMiner {
     pub reason: String,
 }
 
-/// A validator's findings about the miners, at a block. For people and dashboards: no weight follows from it.
+/// A validator's findings about the miners, at a block. For people and dashboards: no weight
+/// follows from it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct MinerReport {
     /// Chain and subnet.
@@ -50,7 +52,9 @@ impl MinerReport {
     /// The first [`MessageError`] that applies.
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         context.check_network(self.network)?;
-        if self.miners.len() > MAX_REPORTED_MINERS || !self.miners.is_sorted_by(|a, b| a.hotkey < b.hotkey) {
+        if self.miners.len() > MAX_REPORTED_MINERS
+            || !self.miners.is_sorted_by(|a, b| a.hotkey < b.hotkey)
+        {
             return Err(MessageError::Nonsense("miners are not ascending, each once"));
         }
         if self.miners.iter().any(|miner| miner.reason.len() > MAX_REASON_BYTES) {
@@ -60,7 +64,12 @@ impl MinerReport {
             return Err(MessageError::Expired { expires: self.block, head: context.head });
         }
         context.check_member(self.reporter)?;
-        context.check_signature(Domain::MinerReport, &self.signed_part(), &self.signature, self.reporter)
+        context.check_signature(
+            Domain::MinerReport,
+            &self.signed_part(),
+            &self.signature,
+            self.reporter,
+        )
     }
 }
 
@@ -87,7 +96,13 @@ impl HotkeySigner {
             let end = miner.reason.floor_char_boundary(MAX_REASON_BYTES);
             miner.reason.truncate(end);
         }
-        let mut report = MinerReport { network, reporter: self.hotkey(), block, miners, signature: Signature([0; 64]) };
+        let mut report = MinerReport {
+            network,
+            reporter: self.hotkey(),
+            block,
+            miners,
+            signature: Signature([0; 64]),
+        };
         report.signature = self.sign_domain(Domain::MinerReport, &report.signed_part());
         report
     }
@@ -105,7 +120,8 @@ mod tests {
 
     #[test]
     fn the_largest_report_fits() {
-        let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()));
+        let signer =
+            HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()));
         let miners = (0..=255u8).map(|byte| ReportedMiner {
             hotkey: Hotkey::from_bytes([byte; 32]),
             valid: false,

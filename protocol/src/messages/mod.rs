@@ -1,4 +1,5 @@
-//! What validators tell one another by gossip: each message signed by a hotkey, each with a limit and a check.
+//! What validators tell one another by gossip: each message signed by a hotkey, each with a limit
+//! and a check.
 //!
 //! | message | says | topic |
 //! |---|---|---|
@@ -18,9 +19,12 @@ mod topic;
 
 pub use agreement::{Announcement, Attestation, Certificate, Tally};
 pub use beacon::{
-    Address, BEACON_LIFETIME_BLOCKS, Beacon, BeaconDraft, Heard, MAX_ADDRESS_BYTES, MAX_BEACON_ADDRESSES,
+    Address, BEACON_LIFETIME_BLOCKS, Beacon, BeaconDraft, Heard, MAX_ADDRESS_BYTES,
+    MAX_BEACON_ADDRESSES,
 };
-pub use context::{Allowlist, Allowlists, Context, MAX_VALIDATORS, MessageError, SignatureCheck, TaskRange, quorum};
+pub use context::{
+    Allowlist, Allowlists, Context, MAX_VALIDATORS, MessageError, SignatureCheck, TaskRange, quorum,
+};
 pub use evidence::{Evidence, EvidenceKey};
 pub use miner_report::{MAX_REPORTED_MINERS, MinerReport, MinerReportDraft, ReportedMiner};
 pub use topic::Topic;

@@ -26,7 +26,8 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic; a validator subscribes to all of them and to nothing else.
-    pub const ALL: [Self; 5] = [Self::Verdict, Self::Attestation, Self::Beacon, Self::MinerReport, Self::Evidence];
+    pub const ALL: [Self; 5] =
+        [Self::Verdict, Self::Attestation, Self::Beacon, Self::MinerReport, Self::Evidence];
 
     /// The word in the topic's name.
     #[must_use]

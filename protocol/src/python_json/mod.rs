@@ -1,9 +1,10 @@
 //! JSON exactly as Python's `json` module reads and writes it.
 //!
-//! A verdict file is signed over `json.dumps(data, sort_keys=True)`, so a verifier has to reproduce those bytes for any
-//! document that `json.loads` accepts: integers of any size, `NaN` and `Infinity`, lone surrogates, Python's float repr.
-//! No JSON crate does that, and `serde_json` only comes near with features that change every other user of it in the
-//! build, so the reader and the writer are here.
+//! A verdict file is signed over `json.dumps(data, sort_keys=True)`, so a verifier has to reproduce
+//! those bytes for any document that `json.loads` accepts: integers of any size, `NaN` and
+//! `Infinity`, lone surrogates, Python's float repr. No JSON crate does that, and `serde_json` only
+//! comes near with features that change every other user of it in the build, so the reader and the
+//! writer are here.
 //!
 //! ```
 //! use leoma_protocol::python_json::Value;
@@ -20,8 +21,8 @@ use std::collections::BTreeMap;
 pub use read::{JsonError, MAX_DEPTH, MAX_INTEGER_DIGITS};
 pub use text::Text;
 
-/// One JSON value. Objects are sorted by key, by code point, and keep the last of equal keys, as Python's do once written
-/// with `sort_keys`.
+/// One JSON value. Objects are sorted by key, by code point, and keep the last of equal keys, as
+/// Python's do once written with `sort_keys`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `null`.
@@ -60,7 +61,8 @@ impl Value {
     /// Reads one document.
     ///
     /// # Errors
-    /// [`JsonError`] with the byte offset for whatever `json.loads` refuses, and for nesting beyond [`MAX_DEPTH`].
+    /// [`JsonError`] with the byte offset for whatever `json.loads` refuses, and for nesting beyond
+    /// [`MAX_DEPTH`].
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         read::parse(bytes)
     }

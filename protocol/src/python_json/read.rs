@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Integer, Text, Value};
 
-/// Deepest nesting. Python gives up near 1000; nothing here is deeper than five, and a bound keeps our own stack safe.
+/// Deepest nesting. Python gives up near 1000; nothing here is deeper than five, and a bound keeps
+/// our own stack safe.
 pub const MAX_DEPTH: usize = 128;
 /// Longest integer, Python's own limit for `int(text)`.
 pub const MAX_INTEGER_DIGITS: usize = 4300;
@@ -20,8 +21,8 @@ pub struct JsonError {
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| JsonError { offset: error.valid_up_to(), reason: "not UTF-8" })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| JsonError { offset: error.valid_up_to(), reason: "not UTF-8" })?;
     let mut reader = Reader { text, offset: 0 };
     reader.skip_space();
     let value = reader.value(0)?;
@@ -160,7 +161,8 @@ impl<'a> Reader<'a> {
         });
         let literal = &self.text[start..self.offset];
         if is_fraction || is_exponent {
-            // Cannot fail: the literal is in a form that Rust's float parser reads, and overflow is infinity in both.
+            // Cannot fail: the literal is in a form that Rust's float parser reads, and overflow is
+            // infinity in both.
             return match literal.parse() {
                 Ok(float) => Ok(Value::Float(float)),
                 Err(_) => self.fail("not a number"),
@@ -172,7 +174,8 @@ impl<'a> Reader<'a> {
         Ok(Value::Integer(Integer::from_literal(literal)))
     }
 
-    /// Reads an introducer and the digits after it; without digits nothing is consumed, as in Python's number pattern.
+    /// Reads an introducer and the digits after it; without digits nothing is consumed, as in
+    /// Python's number pattern.
     fn optional_part(&mut self, introducer: impl FnOnce(&mut Self) -> bool) -> bool {
         let start = self.offset;
         let found = introducer(self) && self.digits() > 0;
@@ -194,7 +197,10 @@ impl<'a> Reader<'a> {
         self.offset += 1;
         let mut text = Text::default();
         loop {
-            let plain = self.rest().find(|c: char| c == '"' || c == '\\' || c < ' ').unwrap_or(self.rest().len());
+            let plain = self
+                .rest()
+                .find(|c: char| c == '"' || c == '\\' || c < ' ')
+                .unwrap_or(self.rest().len());
             text.push_str(&self.rest()[..plain]);
             self.offset += plain;
             match self.peek() {

@@ -3,7 +3,8 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-/// A string as generalised UTF-8: like UTF-8, and a lone surrogate takes three bytes. Byte order is code point order.
+/// A string as generalised UTF-8: like UTF-8, and a lone surrogate takes three bytes. Byte order is
+/// code point order.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Vec<u8>);
 
@@ -36,7 +37,9 @@ impl Text {
     /// The text with lone surrogates replaced by U+FFFD, for logs.
     #[must_use]
     pub fn to_string_lossy(&self) -> String {
-        self.code_points().map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        self.code_points()
+            .map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect()
     }
 
     /// The code points, as Python iterates over a `str`.

@@ -54,14 +54,20 @@ fn write_text(text: &Text, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             0..=0xFFFF => write!(f, "\\u{point:04x}")?,
             _ => {
                 let offset = point - 0x1_0000;
-                write!(f, "\\u{:04x}\\u{:04x}", 0xD800 | (offset >> 10), 0xDC00 | (offset & 0x3FF))?;
+                write!(
+                    f,
+                    "\\u{:04x}\\u{:04x}",
+                    0xD800 | (offset >> 10),
+                    0xDC00 | (offset & 0x3FF)
+                )?;
             }
         }
     }
     f.write_char('"')
 }
 
-/// Python's `float.__repr__`: the shortest digits that read back, positional for exponents from -4 to 15.
+/// Python's `float.__repr__`: the shortest digits that read back, positional for exponents from -4
+/// to 15.
 fn write_float(float: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if float.is_nan() {
         return f.write_str("NaN");

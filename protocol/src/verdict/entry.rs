@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::python_json::{Text, Value};
 use crate::{Digest, Hotkey};
 
-/// Why a miner's answer counts as it does. A valid miner without a usable video has an entry too: silence must never beat
-/// an honest failure.
+/// Why a miner's answer counts as it does. A valid miner without a usable video has an entry too:
+/// silence must never beat an honest failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryStatus {
     /// The video passed.
@@ -70,7 +70,10 @@ impl EntryStatus {
             Self::Undecodable,
             Self::Duplicate,
         ];
-        known.into_iter().find(|status| status.as_str() == word).unwrap_or_else(|| Self::Other(word.to_owned()))
+        known
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .unwrap_or_else(|| Self::Other(word.to_owned()))
     }
 }
 
@@ -119,8 +122,8 @@ fn tenths_value(tenths: u16) -> Value {
     Value::Float(f64::from(tenths) / 10.0)
 }
 
-/// One miner's result as a validator writes it. Readers get the same fields; those that only our own files carry are
-/// `None` in a file of the Python implementation.
+/// One miner's result as a validator writes it. Readers get the same fields; those that only our
+/// own files carry are `None` in a file of the Python implementation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictEntry {
     /// The miner.
@@ -143,15 +146,20 @@ pub struct VerdictEntry {
     pub score: Option<u16>,
     /// The aspects behind the score.
     pub aspect_scores: Option<AspectScores>,
-    /// What a scored video looks like, for finding copies: the scorer's bytes, base64 in the file. More than
-    /// [`super::MAX_FINGERPRINT_BYTES`] are neither written nor read.
+    /// What a scored video looks like, for finding copies: the scorer's bytes, base64 in the file.
+    /// More than [`super::MAX_FINGERPRINT_BYTES`] are neither written nor read.
     pub fingerprint: Option<Vec<u8>>,
 }
 
 impl VerdictEntry {
     /// An entry for a miner that gave no usable video.
     #[must_use]
-    pub fn unusable(hotkey: Hotkey, status: EntryStatus, reasoning: String, latency_ms: u64) -> Self {
+    pub fn unusable(
+        hotkey: Hotkey,
+        status: EntryStatus,
+        reasoning: String,
+        latency_ms: u64,
+    ) -> Self {
         Self {
             hotkey,
             passed: false,
@@ -170,8 +178,11 @@ impl VerdictEntry {
     pub(super) fn to_value(&self) -> Value {
         let aspects = self.aspect_scores.map(AspectScores::to_value);
         // The Python tools expect the artifacts as JSON inside strings.
-        let generated =
-            Value::object([("aspect_scores", aspects.clone().unwrap_or_else(|| Value::object([])))]).to_string();
+        let generated = Value::object([(
+            "aspect_scores",
+            aspects.clone().unwrap_or_else(|| Value::object([])),
+        )])
+        .to_string();
         let reasoning: String = self.reasoning.chars().take(super::MAX_REASONING_CHARS).collect();
         Value::object([
             ("hotkey", self.hotkey.to_string().into()),
@@ -184,28 +195,44 @@ impl VerdictEntry {
             ("generated_artifacts", generated.into()),
             ("presentation_order", "single-video benchmark".into()),
             ("model_revision", self.model_revision.as_deref().map_or(Value::Null, Value::from)),
-            ("video_sha256", self.video_sha256.map_or(Value::Null, |digest| digest.to_string().into())),
+            (
+                "video_sha256",
+                self.video_sha256.map_or(Value::Null, |digest| digest.to_string().into()),
+            ),
             ("score", self.score.map_or(Value::Null, tenths_value)),
             ("aspect_scores", aspects.unwrap_or(Value::Null)),
-            ("fingerprint", self.fingerprint.as_deref().and_then(fingerprint_value).unwrap_or(Value::Null)),
+            (
+                "fingerprint",
+                self.fingerprint.as_deref().and_then(fingerprint_value).unwrap_or(Value::Null),
+            ),
         ])
     }
 
-    /// Reads an entry. Only `hotkey` and `passed` must be there and well-formed: they are what is counted, and a tool
-    /// that writes the rest differently has still judged.
+    /// Reads an entry. Only `hotkey` and `passed` must be there and well-formed: they are what is
+    /// counted, and a tool that writes the rest differently has still judged.
     pub(super) fn from_value(value: &Value) -> Result<Self, &'static str> {
         if value.as_object().is_none() {
             return Err("not an object");
         }
         let text = |key| value.get(key).and_then(Value::as_str);
-        let hotkey = text("hotkey").ok_or("no `hotkey`")?.parse().map_err(|_| "`hotkey` is not an SS58 address")?;
-        let passed = value.get("passed").and_then(Value::as_bool).ok_or("`passed` is not true or false")?;
+        let hotkey = text("hotkey")
+            .ok_or("no `hotkey`")?
+            .parse()
+            .map_err(|_| "`hotkey` is not an SS58 address")?;
+        let passed =
+            value.get("passed").and_then(Value::as_bool).ok_or("`passed` is not true or false")?;
         Ok(Self {
             hotkey,
             passed,
-            status: text("status")
-                .map_or(if passed { EntryStatus::Passed } else { EntryStatus::Failed }, EntryStatus::from_word),
-            confidence: value.get("confidence").and_then(Value::as_u64).and_then(|n| u8::try_from(n).ok()).unwrap_or(0),
+            status: text("status").map_or(
+                if passed { EntryStatus::Passed } else { EntryStatus::Failed },
+                EntryStatus::from_word,
+            ),
+            confidence: value
+                .get("confidence")
+                .and_then(Value::as_u64)
+                .and_then(|n| u8::try_from(n).ok())
+                .unwrap_or(0),
             reasoning: match value.get("reasoning") {
                 Some(Value::String(text)) => Text::to_string_lossy(text),
                 _ => String::new(),
@@ -226,14 +253,19 @@ fn fingerprint_value(bytes: &[u8]) -> Option<Value> {
 
 /// Nothing where the text is too long or not base64: what cannot be compared still counts.
 fn fingerprint_from(text: &str) -> Option<Vec<u8>> {
-    let bytes = (text.len() <= super::MAX_FINGERPRINT_BYTES.div_ceil(3) * 4).then(|| STANDARD.decode(text).ok())??;
+    let bytes = (text.len() <= super::MAX_FINGERPRINT_BYTES.div_ceil(3) * 4)
+        .then(|| STANDARD.decode(text).ok())??;
     (bytes.len() <= super::MAX_FINGERPRINT_BYTES).then_some(bytes)
 }
 
 fn tenths_from(value: &Value) -> Option<u16> {
     match value {
-        Value::Float(points) if (0.0..=100.0).contains(points) => Some((points * 10.0).round() as u16),
-        Value::Integer(_) => value.as_u64().filter(|points| *points <= 100).map(|points| points as u16 * 10),
+        Value::Float(points) if (0.0..=100.0).contains(points) => {
+            Some((points * 10.0).round() as u16)
+        }
+        Value::Integer(_) => {
+            value.as_u64().filter(|points| *points <= 100).map(|points| points as u16 * 10)
+        }
         _ => None,
     }
 }

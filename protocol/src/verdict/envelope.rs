@@ -29,8 +29,8 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The file's identity: equal for two files exactly when they state the same thing, however they are spaced and
-    /// whatever random part their signatures have.
+    /// The file's identity: equal for two files exactly when they state the same thing, however
+    /// they are spaced and whatever random part their signatures have.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of_parts(&[b"leoma:verdict-digest:2\0", self.payload().as_bytes()])
@@ -38,7 +38,10 @@ impl Envelope {
 
     /// What the envelope's signature covers: its canonical JSON without the signature.
     pub(super) fn payload(&self) -> String {
-        Value::Object(self.members().into_iter().map(|(key, value)| (Text::from(key), value)).collect()).to_string()
+        Value::Object(
+            self.members().into_iter().map(|(key, value)| (Text::from(key), value)).collect(),
+        )
+        .to_string()
     }
 
     pub(super) fn is_signed(&self, signature: &Signature) -> bool {
@@ -73,10 +76,14 @@ impl Envelope {
         if text("schema") != Some(ENVELOPE_SCHEMA) {
             return Err("`schema` is not leoma.verdict/2");
         }
-        let netuid =
-            number("netuid").and_then(|number| u16::try_from(number).ok()).ok_or("`netuid` is not a subnet number")?;
+        let netuid = number("netuid")
+            .and_then(|number| u16::try_from(number).ok())
+            .ok_or("`netuid` is not a subnet number")?;
         let envelope = Self {
-            network: Network { genesis: digest("genesis").ok_or("`genesis` is not a hash")?, netuid: Netuid(netuid) },
+            network: Network {
+                genesis: digest("genesis").ok_or("`genesis` is not a hash")?,
+                netuid: Netuid(netuid),
+            },
             task_id: TaskId(number("task_id").ok_or("`task_id` is not a task number")?),
             validator: text("validator")
                 .and_then(|text| text.parse().ok())
@@ -89,8 +96,9 @@ impl Envelope {
             block: BlockNumber(number("block").ok_or("`block` is not a block number")?),
             data_sha256: digest("data_sha256").ok_or("`data_sha256` is not a digest")?,
         };
-        let signature =
-            text("signature").and_then(Signature::from_hex).ok_or("`signature` is not 64 bytes in hexadecimal")?;
+        let signature = text("signature")
+            .and_then(Signature::from_hex)
+            .ok_or("`signature` is not 64 bytes in hexadecimal")?;
         // A member outside the signature would be a place to hide something that looks signed.
         if members.len() != envelope.members().len() + 1 {
             return Err("has members that its schema does not know");

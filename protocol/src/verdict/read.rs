@@ -128,12 +128,17 @@ pub fn verify(bytes: &[u8], expected: &Expected) -> Result<VerifiedVerdict, Refu
     if elements.len() > MAX_ENTRIES {
         return Err(Refusal::Shape("more than 1024 entries"));
     }
-    let signature =
-        file.get("signature").and_then(Value::as_str).and_then(Signature::from_hex).ok_or(Refusal::Unsigned)?;
+    let signature = file
+        .get("signature")
+        .and_then(Value::as_str)
+        .and_then(Signature::from_hex)
+        .ok_or(Refusal::Unsigned)?;
     let envelope = match file.get("envelope") {
         None | Some(Value::Null) if expected.accept_v1 => None,
         None | Some(Value::Null) => return Err(Refusal::NoEnvelope),
-        Some(_) if members.len() != 3 => return Err(Refusal::Shape("members besides signature, data and envelope")),
+        Some(_) if members.len() != 3 => {
+            return Err(Refusal::Shape("members besides signature, data and envelope"));
+        }
         Some(value) => Some(Envelope::from_value(value).map_err(Refusal::EnvelopeShape)?),
     };
     let canonical = data.to_string();
@@ -149,7 +154,12 @@ pub fn verify(bytes: &[u8], expected: &Expected) -> Result<VerifiedVerdict, Refu
         None => Digest::of_parts(&[b"leoma:verdict-digest:1\0", &data_sha256.0]),
     };
     let entries = read_entries(elements)?;
-    Ok(VerifiedVerdict { id: expected.id, digest, envelope: envelope.map(|(envelope, _)| envelope), entries })
+    Ok(VerifiedVerdict {
+        id: expected.id,
+        digest,
+        envelope: envelope.map(|(envelope, _)| envelope),
+        entries,
+    })
 }
 
 fn check_binding(
@@ -184,7 +194,8 @@ fn read_entries(elements: &[Value]) -> Result<Vec<VerdictEntry>, Refusal> {
     let mut seen = HashSet::with_capacity(elements.len());
     let mut entries = Vec::with_capacity(elements.len());
     for (index, element) in elements.iter().enumerate() {
-        let entry = VerdictEntry::from_value(element).map_err(|reason| Refusal::Entry { index, reason })?;
+        let entry =
+            VerdictEntry::from_value(element).map_err(|reason| Refusal::Entry { index, reason })?;
         if !seen.insert(entry.hotkey) {
             return Err(Refusal::Entry { index, reason: "a second entry for the same miner" });
         }

@@ -22,8 +22,8 @@ pub struct VerdictDraft {
     pub entries: Vec<VerdictEntry>,
 }
 
-/// A signed verdict file. Keep these very bytes: signatures are randomised, so signing again gives other bytes, though
-/// the same digest.
+/// A signed verdict file. Keep these very bytes: signatures are randomised, so signing again gives
+/// other bytes, though the same digest.
 #[derive(Clone, Debug)]
 pub struct SignedVerdict {
     /// Whose file of which task.
@@ -38,7 +38,8 @@ impl HotkeySigner {
     /// Signs a verdict file, twice: once as the Python tools check it, once for the envelope.
     ///
     /// # Errors
-    /// [`NotSafe`] when this validator already signed other verdicts for the task, or cannot know whether it did.
+    /// [`NotSafe`] when this validator already signed other verdicts for the task, or cannot know
+    /// whether it did.
     pub fn sign_verdict_file(&self, draft: VerdictDraft) -> Result<SignedVerdict, NotSafe> {
         let VerdictDraft { network, task_id, params, judge, block, mut entries } = draft;
         entries.sort_by_key(|entry| entry.hotkey);
@@ -47,11 +48,17 @@ impl HotkeySigner {
         let validator = self.hotkey();
         let envelope = Envelope { network, task_id, validator, params, judge, block, data_sha256 };
         let digest = envelope.digest();
-        let slot = SigningSlot { kind: SlotKind::VerdictFile, netuid: network.netuid, task_id, subject: validator };
+        let slot = SigningSlot {
+            kind: SlotKind::VerdictFile,
+            netuid: network.netuid,
+            task_id,
+            subject: validator,
+        };
         match self.admit(slot, digest)? {
             Safe::New | Safe::Same => {}
         }
-        let envelope_signature = self.sign_domain(Domain::VerdictEnvelope, envelope.payload().as_bytes());
+        let envelope_signature =
+            self.sign_domain(Domain::VerdictEnvelope, envelope.payload().as_bytes());
         let file = Value::object([
             ("signature", self.sign_v1_digest(&data_sha256).to_hex().into()),
             ("data", data),

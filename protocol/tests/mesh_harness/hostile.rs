@@ -10,9 +10,13 @@ use leoma_protocol::mesh::libp2p::futures::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _,
 };
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::libp2p::request_response::{self, Message, OutboundRequestId, ProtocolSupport};
+use leoma_protocol::mesh::libp2p::request_response::{
+    self, Message, OutboundRequestId, ProtocolSupport,
+};
 use leoma_protocol::mesh::libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use leoma_protocol::mesh::libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
+use leoma_protocol::mesh::libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux,
+};
 use leoma_protocol::{BlockNumber, ConsensusParams, HotkeySigner};
 
 use super::{HEAD, PATIENCE, network};
@@ -60,14 +64,23 @@ impl request_response::Codec for Raw {
         Ok(bytes)
     }
 
-    async fn read_response<T>(&mut self, protocol: &StreamProtocol, io: &mut T) -> std::io::Result<Vec<u8>>
+    async fn read_response<T>(
+        &mut self,
+        protocol: &StreamProtocol,
+        io: &mut T,
+    ) -> std::io::Result<Vec<u8>>
     where
         T: AsyncRead + Unpin + Send,
     {
         self.read_request(protocol, io).await
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, bytes: Vec<u8>) -> std::io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        bytes: Vec<u8>,
+    ) -> std::io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -77,7 +90,12 @@ impl request_response::Codec for Raw {
         Ok(())
     }
 
-    async fn write_response<T>(&mut self, protocol: &StreamProtocol, io: &mut T, bytes: Vec<u8>) -> std::io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        protocol: &StreamProtocol,
+        io: &mut T,
+        bytes: Vec<u8>,
+    ) -> std::io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -224,10 +242,16 @@ impl Hostile {
                 _ => continue,
             };
             match event {
-                request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
+                request_response::Event::Message {
+                    message: Message::Response { request_id, response },
+                    ..
+                } => {
                     return Happened::Answered(request_id, Some(response));
                 }
-                request_response::Event::Message { message: Message::Request { request, .. }, .. } => {
+                request_response::Event::Message {
+                    message: Message::Request { request, .. },
+                    ..
+                } => {
                     return Happened::Asked(request);
                 }
                 request_response::Event::OutboundFailure { request_id, .. } => {
@@ -238,7 +262,8 @@ impl Hostile {
         }
     }
 
-    /// Waits until the other side has closed the connection; returns the requests that came meanwhile.
+    /// Waits until the other side has closed the connection; returns the requests that came
+    /// meanwhile.
     pub async fn until_closed(&mut self) -> Vec<Vec<u8>> {
         let mut requests = Vec::new();
         let closed = async {

@@ -16,7 +16,8 @@ use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, MeshStatus, Timing};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -53,8 +54,13 @@ pub fn quick() -> Timing {
 }
 
 pub fn config(number: u8, members: &[Hotkey]) -> MeshConfig {
-    let mut config =
-        MeshConfig::new(Keypair::generate_ed25519(), network(), ConsensusParams::default(), INTERVAL, signer(number));
+    let mut config = MeshConfig::new(
+        Keypair::generate_ed25519(),
+        network(),
+        ConsensusParams::default(),
+        INTERVAL,
+        signer(number),
+    );
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), 0).to_vec();
     config.allowlist = members.to_vec();
     config.head = HEAD;
@@ -135,7 +141,11 @@ pub async fn mesh(count: u8) -> Vec<Node> {
 }
 
 /// A mesh of `count` validators out of `members`, each configured by `adjust`.
-pub async fn mesh_among(count: u8, members: &[Hotkey], adjust: impl Fn(&mut MeshConfig)) -> Vec<Node> {
+pub async fn mesh_among(
+    count: u8,
+    members: &[Hotkey],
+    adjust: impl Fn(&mut MeshConfig),
+) -> Vec<Node> {
     let configured = |number| {
         let mut config = config(number, members);
         adjust(&mut config);
@@ -166,13 +176,16 @@ pub async fn agree(nodes: &[&Node], producer: &HotkeySigner, task: u64) {
     let file = verdict(producer, task, &task.to_be_bytes());
     nodes[0].handle.announce(producer.sign_announcement(network(), &file).unwrap()).await.unwrap();
     for node in nodes {
-        let announced =
-            |event: &MeshEvent| matches!(event, MeshEvent::Announcement(a) if a.file == file.id).then_some(());
+        let announced = |event: &MeshEvent| {
+            matches!(event, MeshEvent::Announcement(a) if a.file == file.id).then_some(())
+        };
         node.until_heard("the announcement", announced).await;
         node.handle.attest(file.id, file.digest).await.unwrap();
     }
     for node in nodes {
-        let certified = |event: &MeshEvent| matches!(event, MeshEvent::Certified(c) if c.file == file.id).then_some(());
+        let certified = |event: &MeshEvent| {
+            matches!(event, MeshEvent::Certified(c) if c.file == file.id).then_some(())
+        };
         node.until_heard("the certificate", certified).await;
     }
 }

@@ -30,7 +30,9 @@ impl World {
                 let Some(victim) = links.first() else { return };
                 if self.flood.is_empty() {
                     let bytes = |number: u64| number.to_be_bytes().to_vec();
-                    self.flood = (0..FLOOD).map(|number| self.message(Topic::Attestation, bytes(number))).collect();
+                    self.flood = (0..FLOOD)
+                        .map(|number| self.message(Topic::Attestation, bytes(number)))
+                        .collect();
                 }
                 for message in std::mem::take(&mut self.flood) {
                     self.gossip(who, *victim, &message);
@@ -47,7 +49,8 @@ impl World {
             return;
         }
         let chosen = self.rng.random_range(0..self.recorded.len());
-        let (topic, mut bytes) = (self.recorded[chosen].topic, self.recorded[chosen].bytes.to_vec());
+        let (topic, mut bytes) =
+            (self.recorded[chosen].topic, self.recorded[chosen].bytes.to_vec());
         let place = self.rng.random_range(0..bytes.len());
         bytes[place] ^= 1 << self.rng.random_range(0..8);
         let message = self.message(topic, bytes);
@@ -58,7 +61,8 @@ impl World {
     pub(super) fn equivocate(&mut self, who: usize, task: u64) {
         self.faults.equivocations += 1;
         let told = [&b"one file"[..], b"another file"].map(|content| {
-            let announcement = forgetful(who).sign_announcement(network(), &file_of(who, task, content)).unwrap();
+            let announcement =
+                forgetful(who).sign_announcement(network(), &file_of(who, task, content)).unwrap();
             self.message(Topic::Verdict, announcement.to_wire().unwrap())
         });
         for to in self.members[who].links.clone() {
@@ -75,7 +79,8 @@ impl World {
             for task in (60..100).step_by(4) {
                 let both = [&b"one file"[..], b"another file"].map(|content| {
                     let file = file_of(liar, task, content);
-                    let attestation = forgetful(who).sign_attestation(network(), file.id, file.digest).unwrap();
+                    let attestation =
+                        forgetful(who).sign_attestation(network(), file.id, file.digest).unwrap();
                     self.message(Topic::Attestation, attestation.to_wire().unwrap())
                 });
                 for to in links {

@@ -1,4 +1,5 @@
-//! A made-up network of validators around the real core: one queue of deliveries, one seeded source of chance.
+//! A made-up network of validators around the real core: one queue of deliveries, one seeded source
+//! of chance.
 //!
 //! | subject | file |
 //! |---|---|
@@ -6,8 +7,9 @@
 //! | links, streams and gossip between validators | `network.rs` |
 //! | what liars do | `liars.rs` |
 //!
-//! Only what surrounds the core is made up, and made cheap: a message is a number to all but the core, and a signature
-//! that one validator found good is known to all (they run the same check on the same bytes).
+//! Only what surrounds the core is made up, and made cheap: a message is a number to all but the
+//! core, and a signature that one validator found good is known to all (they run the same check on
+//! the same bytes).
 
 mod liars;
 mod network;
@@ -17,11 +19,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use leoma_protocol::mesh::core::{Core, CoreConfig, DialTarget, Event, MeshEvent, Outgoing, Restored, Timing, Token};
+use leoma_protocol::mesh::core::{
+    Core, CoreConfig, DialTarget, Event, MeshEvent, Outgoing, Restored, Timing, Token,
+};
 use leoma_protocol::messages::{Announcement, Certificate, Evidence, EvidenceKey, SignatureCheck};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, TaskId,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -92,9 +97,14 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TwoCertificates { file, digests: [one, other] } => {
-                write!(f, "two honest validators certify different digests of {file:?}: {one} and {other}")
+                write!(
+                    f,
+                    "two honest validators certify different digests of {file:?}: {one} and {other}"
+                )
             }
-            Self::Conflict { who } => write!(f, "honest validator {who} holds certificates of two digests of one file"),
+            Self::Conflict { who } => {
+                write!(f, "honest validator {who} holds certificates of two digests of one file")
+            }
             Self::Framed { who } => write!(f, "there is evidence against honest validator {who}"),
             Self::NoAgreement { why } => write!(f, "no agreement after the storm: {why}"),
         }
@@ -189,7 +199,13 @@ fn file_of(number: usize, task: u64, content: &[u8]) -> SignedVerdict {
     SignedVerdict { id, digest: Digest::of(content), bytes: content.into() }
 }
 
-fn core(number: usize, validators: usize, member: Option<&Member>, signer: HotkeySigner, world: CoreOf) -> Core {
+fn core(
+    number: usize,
+    validators: usize,
+    member: Option<&Member>,
+    signer: HotkeySigner,
+    world: CoreOf,
+) -> Core {
     let restored = member.map_or_else(Restored::default, |member| Restored {
         certificates: member.certificates.values().cloned().collect(),
         evidence: member.evidence.clone(),
@@ -294,7 +310,8 @@ impl World {
         groups[0] = !groups[1]; // Two sides, whatever chance says.
         self.at(begin, Happening::Partition { groups });
         // Now and then it lasts to the end of the storm.
-        let end = (begin + Duration::from_millis(20_000) + self.chance(80_000)).min(Duration::from_millis(STORM));
+        let end = (begin + Duration::from_millis(20_000) + self.chance(80_000))
+            .min(Duration::from_millis(STORM));
         self.at(end, Happening::Rejoin);
         for _ in 0..2 {
             let who = self.rng.random_range(0..self.setup.validators);
@@ -335,10 +352,14 @@ impl World {
                     }
                 }
             }
-            MeshEvent::CertificateConflict { .. } if !byzantine => self.breaks(Broken::Conflict { who: number }),
+            MeshEvent::CertificateConflict { .. } if !byzantine => {
+                self.breaks(Broken::Conflict { who: number })
+            }
             MeshEvent::Evidence(evidence) => {
                 let accused = evidence.key().accused;
-                if let Some(who) = (self.setup.byzantine..self.setup.validators).find(|who| hotkey(*who) == accused) {
+                if let Some(who) = (self.setup.byzantine..self.setup.validators)
+                    .find(|who| hotkey(*who) == accused)
+                {
                     self.breaks(Broken::Framed { who });
                 }
                 self.members[number].evidence.push(evidence);
@@ -376,7 +397,8 @@ impl World {
             }
             Happening::Attest { by, life, file, digest } => {
                 if self.members[by].life == life
-                    && let Ok(attestation) = self.members[by].signer.sign_attestation(network(), file, digest)
+                    && let Ok(attestation) =
+                        self.members[by].signer.sign_attestation(network(), file, digest)
                 {
                     self.publish(by, Outgoing::Attestation(attestation));
                 }
@@ -411,8 +433,12 @@ impl World {
         self.feed(who, Event::Listening { addresses: vec![place(who)] });
         // A validator announces anew what it has on disk: what it kept for later died with it.
         let own = hotkey(who);
-        let tasks: Vec<u64> =
-            self.honest_files.keys().filter(|file| file.producer == own).map(|file| file.task_id.0).collect();
+        let tasks: Vec<u64> = self
+            .honest_files
+            .keys()
+            .filter(|file| file.producer == own)
+            .map(|file| file.task_id.0)
+            .collect();
         tasks.into_iter().for_each(|task| self.produce(who, task));
     }
 
@@ -422,16 +448,19 @@ impl World {
             return;
         }
         let file = file_of(who, task, b"the one file");
-        let announcement = self.members[who].signer.sign_announcement(network(), &file).expect("signed once");
+        let announcement =
+            self.members[who].signer.sign_announcement(network(), &file).expect("signed once");
         self.honest_files.insert(file.id, file.digest);
         self.publish(who, Outgoing::Announcement(announcement));
     }
 
-    /// Whether all honest validators hold the same certificates and evidence, every honest file certified among them.
+    /// Whether all honest validators hold the same certificates and evidence, every honest file
+    /// certified among them.
     fn agree(&self) -> Result<(), String> {
         let held = |member: &Member| -> (BTreeMap<FileId, Digest>, BTreeSet<EvidenceKey>) {
             let views = member.core.files();
-            let certified = views.iter().filter_map(|view| Some((view.file, view.certified?))).collect();
+            let certified =
+                views.iter().filter_map(|view| Some((view.file, view.certified?))).collect();
             (certified, member.core.evidence().iter().map(Evidence::key).collect())
         };
         let mut honest = self.members.iter().skip(self.setup.byzantine).map(held);
@@ -441,7 +470,11 @@ impl World {
                 return Err(format!("{file:?} is not certified"));
             }
         }
-        if honest.all(|other| other == first) { Ok(()) } else { Err("honest validators hold different things".into()) }
+        if honest.all(|other| other == first) {
+            Ok(())
+        } else {
+            Err("honest validators hold different things".into())
+        }
     }
 
     /// Lets everything happen until the calm has brought agreement. Returns how long that took.
@@ -463,7 +496,9 @@ impl World {
             next_look = when + Duration::from_secs(1);
             match self.agree() {
                 Ok(()) => return Ok(when - calm_since),
-                Err(why) if when - calm_since > patience => return Err(Broken::NoAgreement { why }),
+                Err(why) if when - calm_since > patience => {
+                    return Err(Broken::NoAgreement { why });
+                }
                 Err(_) => {}
             }
         }

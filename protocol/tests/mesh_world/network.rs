@@ -8,7 +8,9 @@ use std::time::Duration;
 use leoma_protocol::Digest;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::PeerIdBytes;
-use leoma_protocol::mesh::core::{CatchupPage, DialTarget, Effect, Event, Judgement, Outgoing, Token};
+use leoma_protocol::mesh::core::{
+    CatchupPage, DialTarget, Effect, Event, Judgement, Outgoing, Token,
+};
 use leoma_protocol::messages::{Address, Topic};
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
@@ -22,7 +24,8 @@ const MAX_RECORDED: usize = 200;
 /// Of so many catch-up streams, one carries encoded pages: the encoding has tests of its own.
 const PAGES_ENCODED: u64 = 16;
 
-/// What is to happen, soonest first in a heap; what is due at the same time, in the order in which it was planned.
+/// What is to happen, soonest first in a heap; what is due at the same time, in the order in which
+/// it was planned.
 pub(super) struct Queue {
     pub(super) when: Duration,
     pub(super) order: u64,
@@ -121,7 +124,10 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, number: usize, message: Outgoing) {
-        let (_, effects) = self.members[number].core.publish(self.now, message).expect("its own messages are good");
+        let (_, effects) = self.members[number]
+            .core
+            .publish(self.now, message)
+            .expect("its own messages are good");
         for effect in effects {
             if let Some(event) = self.carry_out(number, effect) {
                 self.feed(number, event);
@@ -134,13 +140,18 @@ impl World {
             Effect::Dial { target, .. } => {
                 let to = match &target {
                     DialTarget::Peer(peer) => number_of(peer),
-                    DialTarget::Address(address) => address.as_str().rsplit('/').next()?.parse().ok()?,
+                    DialTarget::Address(address) => {
+                        address.as_str().rsplit('/').next()?.parse().ok()?
+                    }
                 };
                 let (life, wait) = (self.members[number].life, self.delay());
                 self.after(wait, Happening::DialArrives { from: number, life, to, target });
             }
             Effect::SendHello { peer, hello } => match self.open(number, number_of(&peer)) {
-                Some(token) => self.send(number_of(&peer), Event::Hello { peer: self::peer(number), token, hello }),
+                Some(token) => self.send(
+                    number_of(&peer),
+                    Event::Hello { peer: self::peer(number), token, hello },
+                ),
                 None => self.send(number, Event::HelloAnswered { peer, answer: None }),
             },
             Effect::AnswerHello { token, answer } => {
@@ -149,13 +160,18 @@ impl World {
             }
             Effect::AskCatchup { peer, request } => match self.open(number, number_of(&peer)) {
                 Some(token) => {
-                    self.send(number_of(&peer), Event::CatchupAsked { peer: self::peer(number), token, request });
+                    self.send(
+                        number_of(&peer),
+                        Event::CatchupAsked { peer: self::peer(number), token, request },
+                    );
                 }
                 None => self.send(number, Event::CatchupAnswered { peer, page: None }),
             },
             Effect::AnswerCatchup { token, page } => {
                 let to = self.members[number].streams.remove(&token)?;
-                let page = page.map(|page| if token.0.is_multiple_of(PAGES_ENCODED) { encoded(&page) } else { page });
+                let page = page.map(|page| {
+                    if token.0.is_multiple_of(PAGES_ENCODED) { encoded(&page) } else { page }
+                });
                 self.send(to, Event::CatchupAnswered { peer: peer(number), page });
             }
             Effect::Publish { topic, bytes } => {
@@ -193,7 +209,10 @@ impl World {
     pub(super) fn message(&mut self, topic: Topic, bytes: Vec<u8>) -> Message {
         let number = self.messages.len();
         let id = Digest::of_parts(&[&[topic as u8], &bytes]);
-        self.messages.entry(id).or_insert_with(|| Message { number, topic, bytes: bytes.into() }).clone()
+        self.messages
+            .entry(id)
+            .or_insert_with(|| Message { number, topic, bytes: bytes.into() })
+            .clone()
     }
 
     fn record(&mut self, message: &Message) {
@@ -231,7 +250,8 @@ impl World {
         let (topic, bytes) = (message.topic, message.bytes.to_vec());
         let event = Event::Gossip { source: peer(from), token: self.token(), topic, bytes };
         let effects = self.members[to].core.handle(self.now, event);
-        let accept = |effect: &Effect| matches!(effect, Effect::Judge { judgement: Judgement::Accept, .. });
+        let accept =
+            |effect: &Effect| matches!(effect, Effect::Judge { judgement: Judgement::Accept, .. });
         let accepted = effects.iter().any(accept);
         for effect in effects {
             if let Some(event) = self.carry_out(to, effect) {
@@ -245,7 +265,8 @@ impl World {
             self.faults.withheld += 1;
             return;
         }
-        let mut others: Vec<usize> = self.members[to].links.iter().copied().filter(|other| *other != from).collect();
+        let mut others: Vec<usize> =
+            self.members[to].links.iter().copied().filter(|other| *other != from).collect();
         let (chosen, _) = others.partial_shuffle(&mut self.rng, FORWARDS);
         for other in chosen {
             self.gossip(to, *other, message);
@@ -257,17 +278,28 @@ impl World {
     }
 
     pub(super) fn link(&mut self, from: usize, to: usize, target: DialTarget) {
-        let refused = self.members[to].banned.contains(&from) || self.members[from].banned.contains(&to);
-        if from == to || refused || !self.reachable(from, to) || self.members[from].links.contains(&to) {
+        let refused =
+            self.members[to].banned.contains(&from) || self.members[from].banned.contains(&to);
+        if from == to
+            || refused
+            || !self.reachable(from, to)
+            || self.members[from].links.contains(&to)
+        {
             self.feed(from, Event::DialFailed { target });
             return;
         }
         self.members[from].links.insert(to);
         self.members[to].links.insert(from);
         let (dialler, answerer) = (peer(from), peer(to));
-        self.feed(to, Event::Connected { peer: dialler, address: place(from), outbound: false, target: None });
+        self.feed(
+            to,
+            Event::Connected { peer: dialler, address: place(from), outbound: false, target: None },
+        );
         let target = Some(target);
-        self.feed(from, Event::Connected { peer: answerer, address: place(to), outbound: true, target });
+        self.feed(
+            from,
+            Event::Connected { peer: answerer, address: place(to), outbound: true, target },
+        );
         for topic in Topic::ALL {
             self.send(from, Event::Subscribed { peer: answerer, topic });
             self.send(to, Event::Subscribed { peer: dialler, topic });
@@ -289,7 +321,9 @@ impl World {
     pub(super) fn part(&mut self, groups: Vec<bool>) {
         self.faults.partitions += 1;
         let cut: Vec<(usize, usize)> = (0..groups.len())
-            .flat_map(|one| self.members[one].links.iter().map(move |other| (one, *other)).collect::<Vec<_>>())
+            .flat_map(|one| {
+                self.members[one].links.iter().map(move |other| (one, *other)).collect::<Vec<_>>()
+            })
             .filter(|(one, other)| one < other && groups[*one] != groups[*other])
             .collect();
         self.groups = Some(groups);

@@ -1,5 +1,5 @@
-//! What each fuzz target does with its input: reads it as if a miner had sent it, and checks what must hold whatever it
-//! was. A panic is a finding.
+//! What each fuzz target does with its input: reads it as if a miner had sent it, and checks what
+//! must hold whatever it was. A panic is a finding.
 
 // Without it there is nothing to fuzz, and nothing to build.
 #![cfg(fuzzing)]
@@ -27,8 +27,8 @@ fn ffmpeg() -> &'static Ffmpeg {
     FFMPEG.get_or_init(|| Ffmpeg::find().expect("ffmpeg is installed"))
 }
 
-/// A miner's file goes through the real programs: it is refused for a fault of its own, or what comes of it is within
-/// the limits and the same the second time.
+/// A miner's file goes through the real programs: it is refused for a fault of its own, or what
+/// comes of it is within the limits and the same the second time.
 pub fn container(data: &[u8]) {
     let decoded = || {
         let accept = |claims: &VideoInfo| {
@@ -43,8 +43,8 @@ pub fn container(data: &[u8]) {
     }
 }
 
-/// What ffprobe and ffmpeg print is read as if they were the miner. The first byte says which of the two speaks and in
-/// pieces of what length.
+/// What ffprobe and ffmpeg print is read as if they were the miner. The first byte says which of
+/// the two speaks and in pieces of what length.
 pub fn printed(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     if first % 2 == 0 {

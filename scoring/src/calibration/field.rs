@@ -38,19 +38,25 @@ impl Wave {
 
 impl Field {
     pub(super) fn new(seed: u64) -> Self {
-        let side = |side: usize| std::array::from_fn(|wave| Wave::new(seed, (side * WAVES + wave) as u64));
+        let side =
+            |side: usize| std::array::from_fn(|wave| Wave::new(seed, (side * WAVES + wave) as u64));
         Self { sides: [side(0), side(1)] }
     }
 
-    /// `clip` with everything moved aside, by nothing at its first frame and by `pixels` (root mean square) at its last.
+    /// `clip` with everything moved aside, by nothing at its first frame and by `pixels` (root mean
+    /// square) at its last.
     pub(super) fn moved(&self, clip: &Clip, pixels: f32) -> Clip {
-        // A product of two sines has mean square 1/4; there are as many as waves in each of two directions.
+        // A product of two sines has mean square 1/4; there are as many as waves in each of two
+        // directions.
         let unit = (4.0 / (2 * WAVES) as f32).sqrt();
         let last = clip.len().saturating_sub(1).max(1) as f32;
         map_planes(clip, |plane, frame| {
             let scale = plane.scale();
             let reach = unit * pixels * frame as f32 / last / scale;
-            let tables = self.sides.each_ref().map(|side| side.each_ref().map(|wave| wave.tables(plane.size(), scale)));
+            let tables = self
+                .sides
+                .each_ref()
+                .map(|side| side.each_ref().map(|wave| wave.tables(plane.size(), scale)));
             let shift = |side: usize, x: usize, y: usize| -> f32 {
                 tables[side].iter().map(|(across, down)| across[x] * down[y]).sum::<f32>() * reach
             };
@@ -59,7 +65,8 @@ impl Field {
     }
 }
 
-/// `clip` with a pan of `pixels` per frame and a zoom of a tenth of that at the picture's edge, in directions of the seed.
+/// `clip` with a pan of `pixels` per frame and a zoom of a tenth of that at the picture's edge, in
+/// directions of the seed.
 pub(super) fn camera(clip: &Clip, pixels: f32, seed: u64) -> Clip {
     let (sine, cosine) = (std::f32::consts::TAU * fraction(seed, 2)).sin_cos();
     let closer = if fraction(seed, 3) < 0.5 { -1.0 } else { 1.0 };

@@ -49,6 +49,7 @@ pub(super) fn over(clip: &Clip, dot: usize) -> Clip {
 fn shown(column: usize, row: usize) -> Option<bool> {
     let letter = TEXT.chars().nth(column / CELL.0).filter(|_| row < CELL.1)?;
     let lines = LETTERS.iter().find(|(known, _)| *known == letter).map(|(_, lines)| lines);
-    let line = lines.zip(row.checked_sub(1)).and_then(|(lines, row)| lines.get(row)).copied().unwrap_or(0);
+    let line =
+        lines.zip(row.checked_sub(1)).and_then(|(lines, row)| lines.get(row)).copied().unwrap_or(0);
     Some(column % CELL.0 < 5 && line >> (4 - column % CELL.0) & 1 == 1)
 }

@@ -1,4 +1,5 @@
-//! Videos made worse on purpose, by known amounts: what scores are calibrated on, and what a test network's cheats send.
+//! Videos made worse on purpose, by known amounts: what scores are calibrated on, and what a test
+//! network's cheats send.
 //!
 //! Everything works on decoded planes and follows from the clip, the strength and a seed.
 
@@ -150,7 +151,8 @@ const HONEST_DEVIATION: f32 = 10.0;
 /// Grain of an honest answer, of 255.
 const HONEST_GRAIN: f32 = 0.8;
 
-/// What a good model answers: the first frame as it was given, motion nearly the source's, details of its own.
+/// What a good model answers: the first frame as it was given, motion nearly the source's, details
+/// of its own.
 pub fn honest(clip: &Clip, seed: u64) -> Clip {
     grain(&Field::new(seed).moved(clip, HONEST_DEVIATION), HONEST_GRAIN, seed)
 }
@@ -158,7 +160,9 @@ pub fn honest(clip: &Clip, seed: u64) -> Clip {
 fn grain(clip: &Clip, amount: f32, seed: u64) -> Clip {
     map_planes(clip, |plane, frame| {
         let amount = if plane.is_luma() { amount } else { amount / 2.0 };
-        plane.changed(|value, pixel| value + amount * noise(seed, frame as u64, (plane.number(), pixel)))
+        plane.changed(|value, pixel| {
+            value + amount * noise(seed, frame as u64, (plane.number(), pixel))
+        })
     })
 }
 

@@ -18,8 +18,9 @@ pub(super) struct Plane<'a> {
 
 /// Every plane of every frame changed; the result has the same size.
 pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u8> + Sync) -> Clip {
-    let frames =
-        (0..clip.len()).into_par_iter().map(|frame| planes_of(clip, frame).map(|plane| change(plane, frame)).concat());
+    let frames = (0..clip.len())
+        .into_par_iter()
+        .map(|frame| planes_of(clip, frame).map(|plane| change(plane, frame)).concat());
     rebuilt(clip, frames.collect())
 }
 
@@ -27,13 +28,19 @@ pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u
 pub(super) fn planes_of(clip: &Clip, frame: usize) -> [Plane<'_>; 3] {
     let (width, height) = (clip.width(), clip.height());
     let (blue, red) = clip.chroma(frame);
-    let chroma = |bytes, number| Plane { bytes, width: width.div_ceil(2), height: height.div_ceil(2), number };
+    let chroma = |bytes, number| Plane {
+        bytes,
+        width: width.div_ceil(2),
+        height: height.div_ceil(2),
+        number,
+    };
     [Plane { bytes: clip.luma(frame), width, height, number: 0 }, chroma(blue, 1), chroma(red, 2)]
 }
 
 /// A clip of the same kind with other pictures, which have the same size.
 pub(super) fn rebuilt(clip: &Clip, frames: Vec<Vec<u8>>) -> Clip {
-    Clip::from_planes(clip.width(), clip.height(), clip.info().clone(), frames).unwrap_or_else(|| clip.clone())
+    Clip::from_planes(clip.width(), clip.height(), clip.info().clone(), frames)
+        .unwrap_or_else(|| clip.clone())
 }
 
 impl Plane<'_> {
@@ -57,7 +64,11 @@ impl Plane<'_> {
 
     /// Every value through `change`, which is told its place in the plane.
     pub(super) fn changed(&self, change: impl Fn(f32, usize) -> f32) -> Vec<u8> {
-        self.bytes.iter().enumerate().map(|(pixel, value)| byte(change(f32::from(*value), pixel))).collect()
+        self.bytes
+            .iter()
+            .enumerate()
+            .map(|(pixel, value)| byte(change(f32::from(*value), pixel)))
+            .collect()
     }
 
     /// The value between four samples; the picture goes on as its mirror image outside.
@@ -88,18 +99,23 @@ impl Plane<'_> {
     /// Out of focus by a Gaussian of standard deviation `sigma`, in samples.
     pub(super) fn blurred(&self, sigma: f32) -> Vec<u8> {
         let radius = (3.0 * sigma).ceil() as i64;
-        let weights: Vec<f32> = (-radius..=radius).map(|at| (-0.5 * (at as f32 / sigma).powi(2)).exp()).collect();
+        let weights: Vec<f32> =
+            (-radius..=radius).map(|at| (-0.5 * (at as f32 / sigma).powi(2)).exp()).collect();
         let sum: f32 = weights.iter().sum();
         let weights: Vec<f32> = weights.into_iter().map(|weight| weight / sum).collect();
         let values: Vec<f32> = self.bytes.iter().map(|value| f32::from(*value)).collect();
         let mut across = vec![0.0; values.len()];
-        let places: Vec<usize> =
-            (-radius..self.width as i64 + radius).map(|column| mirrored(column, self.width)).collect();
+        let places: Vec<usize> = (-radius..self.width as i64 + radius)
+            .map(|column| mirrored(column, self.width))
+            .collect();
         let mut longer = vec![0.0; places.len()];
-        for (line, out) in values.chunks_exact(self.width).zip(across.chunks_exact_mut(self.width)) {
+        for (line, out) in values.chunks_exact(self.width).zip(across.chunks_exact_mut(self.width))
+        {
             longer.iter_mut().zip(&places).for_each(|(value, column)| *value = line[*column]);
             for (shift, weight) in weights.iter().enumerate() {
-                out.iter_mut().zip(&longer[shift..]).for_each(|(sum, value)| *sum += weight * value);
+                out.iter_mut()
+                    .zip(&longer[shift..])
+                    .for_each(|(sum, value)| *sum += weight * value);
             }
         }
         let mut line = vec![0.0_f32; self.width];
@@ -124,13 +140,17 @@ impl Plane<'_> {
         resize_plane(&small, (width, height), (self.width, self.height))
     }
 
-    /// Blocks of 8x8 whose cosine transform is rounded to multiples of `step`, the mean to a quarter of it. What does not
-    /// fill a block stays.
+    /// Blocks of 8x8 whose cosine transform is rounded to multiples of `step`, the mean to a
+    /// quarter of it. What does not fill a block stays.
     pub(super) fn quantised(&self, step: f32) -> Vec<u8> {
         let mut values = self.bytes.to_vec();
         let basis = cosines();
-        for (top, left) in (0..self.height / BLOCK).flat_map(|y| (0..self.width / BLOCK).map(move |x| (y, x))) {
-            let place = |row: usize, column: usize| (top * BLOCK + row) * self.width + left * BLOCK + column;
+        for (top, left) in
+            (0..self.height / BLOCK).flat_map(|y| (0..self.width / BLOCK).map(move |x| (y, x)))
+        {
+            let place = |row: usize, column: usize| {
+                (top * BLOCK + row) * self.width + left * BLOCK + column
+            };
             let mut block = [[0.0; BLOCK]; BLOCK];
             for (row, line) in block.iter_mut().enumerate() {
                 for (column, value) in line.iter_mut().enumerate() {
@@ -159,9 +179,11 @@ type Square = [[f32; BLOCK]; BLOCK];
 /// The orthonormal cosine basis, one function a row.
 fn cosines() -> Square {
     std::array::from_fn(|wave| {
-        let norm = if wave == 0 { (1.0 / BLOCK as f32).sqrt() } else { (2.0 / BLOCK as f32).sqrt() };
+        let norm =
+            if wave == 0 { (1.0 / BLOCK as f32).sqrt() } else { (2.0 / BLOCK as f32).sqrt() };
         std::array::from_fn(|at| {
-            norm * (std::f32::consts::PI * (2 * at + 1) as f32 * wave as f32 / (2 * BLOCK) as f32).cos()
+            norm * (std::f32::consts::PI * (2 * at + 1) as f32 * wave as f32 / (2 * BLOCK) as f32)
+                .cos()
         })
     })
 }
@@ -170,12 +192,16 @@ fn cosines() -> Square {
 fn transformed(block: &Square, basis: &Square, back: bool) -> Square {
     let factor = |wave: usize, at: usize| if back { basis[at][wave] } else { basis[wave][at] };
     let sum = |of: &dyn Fn(usize) -> f32| (0..BLOCK).map(of).sum::<f32>();
-    let lines: Square =
-        std::array::from_fn(|row| std::array::from_fn(|wave| sum(&|at| factor(wave, at) * block[row][at])));
-    std::array::from_fn(|wave| std::array::from_fn(|column| sum(&|at| factor(wave, at) * lines[at][column])))
+    let lines: Square = std::array::from_fn(|row| {
+        std::array::from_fn(|wave| sum(&|at| factor(wave, at) * block[row][at]))
+    });
+    std::array::from_fn(|wave| {
+        std::array::from_fn(|column| sum(&|at| factor(wave, at) * lines[at][column]))
+    })
 }
 
-/// As `f32::floor`, which is a call into the C library on processors without SSE 4.1; places are far below 2^31.
+/// As `f32::floor`, which is a call into the C library on processors without SSE 4.1; places are
+/// far below 2^31.
 fn floor(at: f32) -> i64 {
     let whole = at as i32;
     i64::from(whole) - i64::from(whole as f32 > at)
@@ -225,9 +251,12 @@ mod tests {
 
     #[test]
     fn the_cosine_transform_comes_back() {
-        let block: Square = std::array::from_fn(|y| std::array::from_fn(|x| (x * 7 + y * y * 3) as f32));
+        let block: Square =
+            std::array::from_fn(|y| std::array::from_fn(|x| (x * 7 + y * y * 3) as f32));
         let back = transformed(&transformed(&block, &cosines(), false), &cosines(), true);
-        assert!(block.iter().flatten().zip(back.iter().flatten()).all(|(a, b)| (a - b).abs() < 1e-3));
+        assert!(
+            block.iter().flatten().zip(back.iter().flatten()).all(|(a, b)| (a - b).abs() < 1e-3)
+        );
     }
 
     #[test]
@@ -242,7 +271,14 @@ mod tests {
     fn numbers_are_rounded_as_the_standard_library_rounds_them() {
         let near = |number: f32| [number, number.next_up(), number.next_down(), -number];
         let numbers = (0..=2_100).map(|eighths| eighths as f32 / 8.0).flat_map(near);
-        for number in numbers.chain([1e6, -1e6, f32::MIN_POSITIVE, f32::INFINITY, f32::NEG_INFINITY, f32::NAN]) {
+        for number in numbers.chain([
+            1e6,
+            -1e6,
+            f32::MIN_POSITIVE,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+        ]) {
             assert_eq!(byte(number), number.round() as u8, "{number}");
             if number.abs() <= 1e6 {
                 assert_eq!(floor(number), number.floor() as i64, "{number}");
@@ -254,8 +290,11 @@ mod tests {
     fn flat_planes_stay_flat_and_outside_is_the_mirror_image() {
         let bytes = [90; 24 * 16];
         let plane = Plane { bytes: &bytes, width: 24, height: 16, number: 0 };
-        for changed in [plane.blurred(2.0), plane.through_smaller(3.0), plane.moved(|x, y| (x as f32 - 40.3, y as f32))]
-        {
+        for changed in [
+            plane.blurred(2.0),
+            plane.through_smaller(3.0),
+            plane.moved(|x, y| (x as f32 - 40.3, y as f32)),
+        ] {
             assert_eq!(changed, bytes);
         }
         assert_eq!([-2, -1, 0, 3, 4, 5, 8].map(|at| mirrored(at, 4)), [1, 0, 0, 3, 3, 2, 0]);

@@ -1,17 +1,22 @@
-//! How alike two fingerprints are, at any of the speeds and either way round: integers only, so that everyone finds the same.
+//! How alike two fingerprints are, at any of the speeds and either way round: integers only, so
+//! that everyone finds the same.
 
 use super::traces::{APART, AT_ONCE, FIRST, MOMENTS, PLACES, REACH, STEPS, UNSEEN};
 
-/// Speeds of the faster video that are tried, in hundredths of the slower one's: a tenth slower or faster, with room.
+/// Speeds of the faster video that are tried, in hundredths of the slower one's: a tenth slower or
+/// faster, with room.
 pub(crate) const SPEEDS: std::ops::RangeInclusive<i64> = 100..=116;
-/// Steps by which the slower video may be ahead of the faster: changing a video's speed moves its frames by up to one.
+/// Steps by which the slower video may be ahead of the faster: changing a video's speed moves its
+/// frames by up to one.
 pub(crate) const AHEAD: [i64; 3] = [0, -1, 1];
 /// Parts of the way from one moment to the next.
 pub(crate) const PART: i64 = 64;
-/// Mean square of change, in half levels and over the places that do change, below which a video has nothing to compare:
-/// what a codec loses is then a good part of it, and two honest videos are hardly told apart.
+/// Mean square of change, in half levels and over the places that do change, below which a video
+/// has nothing to compare: what a codec loses is then a good part of it, and two honest videos are
+/// hardly told apart.
 pub(crate) const LEAST_CHANGE: i64 = 12;
-/// Number of places whose change has to make up a video: one small thing on a plain path is not enough to accuse by.
+/// Number of places whose change has to make up a video: one small thing on a plain path is not
+/// enough to accuse by.
 pub(crate) const LEAST_PLACES: i64 = 6;
 
 /// The nearest that two sets of values come to each other.
@@ -27,17 +32,23 @@ pub(super) struct Nearest {
 
 /// Compares the values of two fingerprints. The distance is the same the other way round.
 pub(super) fn nearest(first: &[i8], second: &[i8]) -> Nearest {
-    let flipped: Vec<i8> = second.chunks_exact(PLACES.0).flat_map(|line| line.iter().rev().copied()).collect();
+    let flipped: Vec<i8> =
+        second.chunks_exact(PLACES.0).flat_map(|line| line.iter().rev().copied()).collect();
     let sides = [false, true].map(|mirrored| {
         let second = if mirrored { &flipped[..] } else { second };
-        let seen: [i32; AT_ONCE] = std::array::from_fn(|place| both_seen(first[place], second[place]));
+        let seen: [i32; AT_ONCE] =
+            std::array::from_fn(|place| both_seen(first[place], second[place]));
         (mirrored, second, seen)
     });
-    // Every other speed first, then all around the best: one that is off by a hundredth is still nearer than a wrong one.
+    // Every other speed first, then all around the best: one that is off by a hundredth is still
+    // nearer than a wrong one.
     let mut start = (u8::MAX, 100, 0);
     for (side, (_, second, seen)) in sides.iter().enumerate() {
         for speed in SPEEDS.step_by(2) {
-            let ways = [at_speed(second, first, seen, (speed, 0)), at_speed(first, second, seen, (speed, 0))];
+            let ways = [
+                at_speed(second, first, seen, (speed, 0)),
+                at_speed(first, second, seen, (speed, 0)),
+            ];
             start = start.min((ways[0].min(ways[1]), speed, side));
         }
     }
@@ -63,8 +74,8 @@ fn both_seen(first: i8, second: i8) -> i32 {
     i32::from(first != UNSEEN && second != UNSEEN)
 }
 
-/// What two videos have at each place, summed over the moments that both show. One array for each sum, as vector
-/// instructions want it.
+/// What two videos have at each place, summed over the moments that both show. One array for each
+/// sum, as vector instructions want it.
 struct Common {
     sum: [i32; AT_ONCE],
     other_sum: [i32; AT_ONCE],
@@ -74,11 +85,13 @@ struct Common {
     product: [i32; AT_ONCE],
 }
 
-/// 255 less the correlation, in 255ths, of what changes over time, where the faster video runs at `speed` hundredths of the
-/// other, which is `ahead` by some steps. What the slower one shows between two of its moments is told from those around: its moments lie closer together.
+/// 255 less the correlation, in 255ths, of what changes over time, where the faster video runs at
+/// `speed` hundredths of the other, which is `ahead` by some steps. What the slower one shows
+/// between two of its moments is told from those around: its moments lie closer together.
 fn at_speed(faster: &[i8], slower: &[i8], seen: &[i32; AT_ONCE], (speed, ahead): (i64, i64)) -> u8 {
     const NONE: [i32; AT_ONCE] = [0; AT_ONCE];
-    let mut common = Common { sum: NONE, other_sum: NONE, square: NONE, other_square: NONE, product: NONE };
+    let mut common =
+        Common { sum: NONE, other_sum: NONE, square: NONE, other_square: NONE, product: NONE };
     let mut count = 0_i64;
     let last = MOMENTS as i64 - 1;
     let (moments, _) = slower.as_chunks::<AT_ONCE>();
@@ -90,7 +103,8 @@ fn at_speed(faster: &[i8], slower: &[i8], seen: &[i32; AT_ONCE], (speed, ahead):
             continue;
         }
         let (before, way) = (position / PART, position % PART);
-        // A faster video ends sooner: what fills it up, or blends into its last moments, is not compared.
+        // A faster video ends sooner: what fills it up, or blends into its last moments, is not
+        // compared.
         let is_filled_up = speed > 100 && (step + REACH) * speed > STEPS * 100;
         if before + i64::from(way > 0) > last || is_filled_up {
             break;
@@ -116,8 +130,8 @@ fn at_speed(faster: &[i8], slower: &[i8], seen: &[i32; AT_ONCE], (speed, ahead):
     distance(&common, count, seen.iter().map(|seen| i64::from(*seen)).sum())
 }
 
-/// Weights of four moments for a place on the way from the second to the third, in parts of [`PART`]: a cubic through all
-/// four (Catmull and Rom 1974).
+/// Weights of four moments for a place on the way from the second to the third, in parts of
+/// [`PART`]: a cubic through all four (Catmull and Rom 1974).
 fn cubic(way: i64) -> [i32; 4] {
     let (square, cube) = (way * way, way * way * way);
     let rounded = |value: i64| ((value + PART * PART) >> 13) as i32;
@@ -134,8 +148,9 @@ fn linear(way: i64) -> [i32; 4] {
 /// 255 also where one of the videos changes too little, or too little is seen of both.
 fn distance(common: &Common, count: i64, places: i64) -> u8 {
     // Around each place's mean over time, which the first frame shares with every honest answer.
-    let centred =
-        |product: i32, sum: i32, other_sum: i32| count * i64::from(product) - i64::from(sum) * i64::from(other_sum);
+    let centred = |product: i32, sum: i32, other_sum: i32| {
+        count * i64::from(product) - i64::from(sum) * i64::from(other_sum)
+    };
     let (mut ours, mut theirs, mut covariance) = (Change::default(), Change::default(), 0);
     for place in 0..AT_ONCE {
         let (sum, other_sum) = (common.sum[place], common.other_sum[place]);
@@ -165,12 +180,14 @@ impl Change {
         self.squares += variance * variance;
     }
 
-    /// Strong enough where it is, and at enough places. What one place counts for follows from its change, so both are told
-    /// by the sum of squares against the sum.
+    /// Strong enough where it is, and at enough places. What one place counts for follows from its
+    /// change, so both are told by the sum of squares against the sum.
     fn is_enough(&self, count: i64) -> bool {
         let (variance, squares) = (i128::from(self.variance), i128::from(self.squares));
         let strength = i128::from(LEAST_CHANGE * count * count);
-        squares > 0 && squares >= strength * variance && variance * variance >= i128::from(LEAST_PLACES) * squares
+        squares > 0
+            && squares >= strength * variance
+            && variance * variance >= i128::from(LEAST_PLACES) * squares
     }
 }
 

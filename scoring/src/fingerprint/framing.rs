@@ -1,7 +1,9 @@
-//! Which part of the task's first frame an answer shows, and whether mirrored: what a crop or a flip is undone by.
+//! Which part of the task's first frame an answer shows, and whether mirrored: what a crop or a
+//! flip is undone by.
 //!
-//! Every answer begins with the frame that was given, so a crop or a flip of the whole video shows in its first frame. It is
-//! found there once, from coarse to fine, by the correlation of luma, which brightness and contrast do not change.
+//! Every answer begins with the frame that was given, so a crop or a flip of the whole video shows
+//! in its first frame. It is found there once, from coarse to fine, by the correlation of luma,
+//! which brightness and contrast do not change.
 
 use super::quarter::{Quarter, SUBPIXEL};
 
@@ -53,9 +55,15 @@ impl Framing {
         ((part(right - left, width) + part(bottom - top, height)) / 2) as u8
     }
 
-    /// Finds what `answer` shows of `task`, both first frames at a quarter of the size `width` x `height`. `next` are the
-    /// source's frames after its first: a video that begins a frame late has moved on, and is not cropped for that.
-    pub(super) fn find(answer: &Quarter, task: &Quarter, next: &[Quarter], (width, height): (usize, usize)) -> Self {
+    /// Finds what `answer` shows of `task`, both first frames at a quarter of the size `width` x
+    /// `height`. `next` are the source's frames after its first: a video that begins a frame late
+    /// has moved on, and is not cropped for that.
+    pub(super) fn find(
+        answer: &Quarter,
+        task: &Quarter,
+        next: &[Quarter],
+        (width, height): (usize, usize),
+    ) -> Self {
         let whole = Self::whole(width, height);
         let task = Levels::of(task.clone());
         let straight = Levels::of(answer.clone());
@@ -73,7 +81,8 @@ impl Framing {
             }
         }
         let (mut found, mut framing) = best.1.refined(&likeness, whole.edges);
-        // What looks like a slight crop may be motion: a video that begins a frame late shows the whole of that frame.
+        // What looks like a slight crop may be motion: a video that begins a frame late shows the
+        // whole of that frame.
         if next.iter().any(|next| whole.likeness(answer, next, whole.edges, 0) > found + MARGIN) {
             return whole;
         }
@@ -81,7 +90,12 @@ impl Framing {
             for next in next {
                 let next = Levels::of(next.clone());
                 let likeness = |framing: &Self, level: usize| {
-                    framing.likeness(&side(framing.mirrored).0[level], &next.0[level], whole.edges, level)
+                    framing.likeness(
+                        &side(framing.mirrored).0[level],
+                        &next.0[level],
+                        whole.edges,
+                        level,
+                    )
                 };
                 let late = best.1.refined(&likeness, whole.edges);
                 if late.0 > found + MARGIN {
@@ -111,14 +125,20 @@ impl Framing {
         let sizes = SCALES.map(|scale| (width * scale / 100, height * scale / 100));
         let places = sizes.into_iter().flat_map(move |(shown_width, shown_height)| {
             offsets(width - shown_width).flat_map(move |left| {
-                offsets(height - shown_height).map(move |top| [left, top, left + shown_width, top + shown_height])
+                offsets(height - shown_height)
+                    .map(move |top| [left, top, left + shown_width, top + shown_height])
             })
         });
         places.flat_map(|edges| [false, true].map(|mirrored| Self { edges, mirrored }))
     }
 
     /// Moves the region and its edges by `step` for as long as that helps.
-    fn improved(self, step: i64, [_, _, width, height]: [i64; 4], likeness: impl Fn(&Self) -> i64) -> Self {
+    fn improved(
+        self,
+        step: i64,
+        [_, _, width, height]: [i64; 4],
+        likeness: impl Fn(&Self) -> i64,
+    ) -> Self {
         const MOVES: [[i64; 4]; 6] =
             [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]];
         let fits = |[left, top, right, bottom]: [i64; 4]| {
@@ -156,22 +176,33 @@ impl Framing {
         best.1
     }
 
-    /// Correlation of the answer with the region of the task's frame, in parts of [`ONE`]; 0 where either is flat.
+    /// Correlation of the answer with the region of the task's frame, in parts of [`ONE`]; 0 where
+    /// either is flat.
     fn likeness(&self, answer: &Quarter, task: &Quarter, whole: [i64; 4], level: usize) -> i64 {
         // At the finest size every other pixel is enough, and a quarter of the work.
         let stride = if level == 0 { 2 } else { 1 };
-        let columns = places([self.edges[0], self.edges[2]], whole[2], (answer.columns, task.columns), stride);
-        let rows = places([self.edges[1], self.edges[3]], whole[3], (answer.rows, task.rows), stride);
+        let columns = places(
+            [self.edges[0], self.edges[2]],
+            whole[2],
+            (answer.columns, task.columns),
+            stride,
+        );
+        let rows =
+            places([self.edges[1], self.edges[3]], whole[3], (answer.rows, task.rows), stride);
         let (mut count, mut sum, mut task_sum) = (0_i64, 0_i64, 0_i64);
         let (mut square, mut task_square, mut product) = (0_i64, 0_i64, 0_i64);
-        // Values are at most 4 080, and pictures at most some million pixels, so sums of squares fit.
+        // Values are at most 4 080, and pictures at most some million pixels, so sums of squares
+        // fit.
         for &(row, above, down) in &rows {
             let ours = &answer.values[row * answer.columns..][..answer.columns];
             let upper = &task.values[above * task.columns..][..task.columns];
-            let lower = &task.values[(above + 1).min(task.rows - 1) * task.columns..][..task.columns];
+            let lower =
+                &task.values[(above + 1).min(task.rows - 1) * task.columns..][..task.columns];
             for &(column, left, across) in &columns {
                 let right = (left + 1).min(task.columns - 1);
-                let mix = |line: &[u16]| i64::from(line[left]) * (64 - across) + i64::from(line[right]) * across;
+                let mix = |line: &[u16]| {
+                    i64::from(line[left]) * (64 - across) + i64::from(line[right]) * across
+                };
                 let theirs = (mix(upper) * (64 - down) + mix(lower) * down) >> 12;
                 let value = i64::from(ours[column]);
                 sum += value;
@@ -182,9 +213,11 @@ impl Framing {
             }
             count += columns.len() as i64;
         }
-        let covariance = i128::from(count) * i128::from(product) - i128::from(sum) * i128::from(task_sum);
+        let covariance =
+            i128::from(count) * i128::from(product) - i128::from(sum) * i128::from(task_sum);
         let variance = |square: i64, sum: i64| {
-            (i128::from(count) * i128::from(square) - i128::from(sum) * i128::from(sum)).max(0) as u128
+            (i128::from(count) * i128::from(square) - i128::from(sum) * i128::from(sum)).max(0)
+                as u128
         };
         // Roots first: the product of two variances may not fit.
         let spread = variance(square, sum).isqrt() * variance(task_square, task_sum).isqrt();
@@ -198,14 +231,20 @@ fn offsets(room: i64) -> impl Iterator<Item = i64> {
     (0..=(room + STEP / 2) / STEP).map(move |n| (n * STEP).min(room))
 }
 
-/// For every `stride`th pixel of the answer: its index, the pixel of the task's frame at or before it, and the way to the
-/// next in 64ths. `edges` and `whole` are in sixteenths of a full pixel.
-fn places([from, to]: [i64; 2], whole: i64, (ours, theirs): (usize, usize), stride: usize) -> Vec<(usize, usize, i64)> {
+/// For every `stride`th pixel of the answer: its index, the pixel of the task's frame at or before
+/// it, and the way to the next in 64ths. `edges` and `whole` are in sixteenths of a full pixel.
+fn places(
+    [from, to]: [i64; 2],
+    whole: i64,
+    (ours, theirs): (usize, usize),
+    stride: usize,
+) -> Vec<(usize, usize, i64)> {
     let (ours_count, theirs_count) = (ours as i64, theirs as i64);
     (0..ours)
         .step_by(stride)
         .map(|index| {
-            // The middle of the pixel as a part of the whole, in 64ths of a pixel of the task's reduced frame.
+            // The middle of the pixel as a part of the whole, in 64ths of a pixel of the task's
+            // reduced frame.
             let twice = 2 * index as i64 + 1;
             let position = from * 2 * ours_count + (to - from) * twice;
             let middle = (position * theirs_count * 64 / (2 * ours_count * whole) - 32).max(0);
@@ -243,7 +282,10 @@ mod tests {
         let found = Framing::find(&seen(edges, mirrored), &whole, &[], SIZE);
         assert_eq!(found.mirrored, mirrored);
         for (found, edge) in found.edges.into_iter().zip(edges) {
-            assert!((found as f64 / SUBPIXEL as f64 - edge).abs() <= 1.0, "{found:?} for {edges:?}");
+            assert!(
+                (found as f64 / SUBPIXEL as f64 - edge).abs() <= 1.0,
+                "{found:?} for {edges:?}"
+            );
         }
     }
 
@@ -270,8 +312,10 @@ mod tests {
     fn another_picture_or_a_flat_one_is_taken_as_it_is() {
         let whole = seen([0.0, 0.0, 416.0, 240.0], false);
         let flat = Quarter { values: vec![500; whole.values.len()], ..whole };
-        let noise =
-            Quarter { values: (0..whole.values.len()).map(|i| (i * i * 7919 % 4001) as u16).collect(), ..whole };
+        let noise = Quarter {
+            values: (0..whole.values.len()).map(|i| (i * i * 7919 % 4001) as u16).collect(),
+            ..whole
+        };
         for other in [flat, noise] {
             assert_eq!(Framing::find(&other, &whole, &[], SIZE), Framing::whole(SIZE.0, SIZE.1));
             assert_eq!(Framing::find(&whole, &other, &[], SIZE), Framing::whole(SIZE.0, SIZE.1));

@@ -1,12 +1,14 @@
 //! Tells whether two miners sent the same video, however one of them was disguised.
 //!
-//! All honest answers to a task share its first frame and much of its motion, so a fingerprint holds what a model invents:
-//! how brightness changes over time at a grid of places, as fine as a few pixels of displacement need. Brightness at a place
-//! is taken against its surroundings, which brightness, contrast and compression hardly change. Flips and crops are found in
-//! the first frame, which every answer shares with the task, and undone before. Speed is searched for when two are compared.
+//! All honest answers to a task share its first frame and much of its motion, so a fingerprint
+//! holds what a model invents: how brightness changes over time at a grid of places, as fine as a
+//! few pixels of displacement need. Brightness at a place is taken against its surroundings, which
+//! brightness, contrast and compression hardly change. Flips and crops are found in the first
+//! frame, which every answer shares with the task, and undone before. Speed is searched for when
+//! two are compared.
 //!
-//! Values are exact integer sums of decoded luma, and comparing them is integer arithmetic, so every validator finds the same
-//! distance from the published bytes, on any device.
+//! Values are exact integer sums of decoded luma, and comparing them is integer arithmetic, so
+//! every validator finds the same distance from the published bytes, on any device.
 
 pub(crate) mod comparison;
 pub(crate) mod framing;
@@ -21,7 +23,8 @@ use quarter::Quarter;
 use std::fmt;
 use traces::{VALUES, traces};
 
-/// The form of the bytes, their first one. Another choice of places, moments or units is another version.
+/// The form of the bytes, their first one. Another choice of places, moments or units is another
+/// version.
 pub(crate) const VERSION: u8 = 1;
 /// Bytes before the values: version, mirrored, part of the frame that is shown.
 const HEADER: usize = 3;
@@ -43,7 +46,10 @@ pub struct Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mirrored, shown, .. } = self;
-        f.debug_struct("Fingerprint").field("mirrored", mirrored).field("shown", shown).finish_non_exhaustive()
+        f.debug_struct("Fingerprint")
+            .field("mirrored", mirrored)
+            .field("shown", shown)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +81,11 @@ impl Likeness {
             (false, false) => "",
         };
         // Compression alone moves the nearest speed by as much.
-        let speed = if self.speed.abs_diff(100) > 3 { format!(" at {} % speed", self.speed) } else { String::new() };
+        let speed = if self.speed.abs_diff(100) > 3 {
+            format!(" at {} % speed", self.speed)
+        } else {
+            String::new()
+        };
         format!("a {changes}copy of {of}{speed}, distance {} of 255", self.distance)
     }
 }
@@ -83,16 +93,18 @@ impl Likeness {
 impl Fingerprint {
     /// Length of [`Self::to_bytes`].
     pub const BYTES: usize = HEADER + VALUES;
-    /// Distance below which one of two videos is made from the other. `docs/scoring.md` has the distances that this was
-    /// chosen by.
+    /// Distance below which one of two videos is made from the other. `docs/scoring.md` has the
+    /// distances that this was chosen by.
     pub const COPY_BELOW: u8 = 14;
 
-    /// Of an answer to the task with this source clip. Both have one size; the source's own is `of(source, source)`.
+    /// Of an answer to the task with this source clip. Both have one size; the source's own is
+    /// `of(source, source)`.
     pub fn of(answer: &Clip, source: &Clip) -> Self {
         let order = frames_at_times_of(answer, source);
         let quarter = |clip: &Clip, frame| Quarter::of(clip.luma(frame), clip.width());
         let size = (source.width(), source.height());
-        let next: Vec<Quarter> = (1..=LATE.min(source.len() - 1)).map(|frame| quarter(source, frame)).collect();
+        let next: Vec<Quarter> =
+            (1..=LATE.min(source.len() - 1)).map(|frame| quarter(source, frame)).collect();
         let framing = Framing::find(&quarter(answer, order[0]), &quarter(source, 0), &next, size);
         Self {
             mirrored: framing.mirrored,
@@ -117,7 +129,8 @@ impl Fingerprint {
         self.likeness(other).distance
     }
 
-    /// One of the two is made from the other. Of a source clip and an answer, this says that the answer replays it.
+    /// One of the two is made from the other. Of a source clip and an answer, this says that the
+    /// answer replays it.
     pub fn is_copy_of(&self, other: &Self) -> bool {
         self.likeness(other).is_copy()
     }
@@ -156,7 +169,8 @@ mod tests {
             colour_space: None,
         };
         let plane = |frame| {
-            let mut plane: Vec<u8> = (0..208 * 180).map(|cell| luma(cell % 208, cell / 208, frame)).collect();
+            let mut plane: Vec<u8> =
+                (0..208 * 180).map(|cell| luma(cell % 208, cell / 208, frame)).collect();
             plane.resize(208 * 180 * 3 / 2, 128);
             plane
         };
@@ -166,7 +180,8 @@ mod tests {
     fn moving(speed: usize) -> impl Fn(usize, usize, usize) -> u8 {
         move |column, row, frame| {
             let (x, y) = ((column + speed * frame) as f32, (row + frame / 2) as f32);
-            (128.0 + 50.0 * (x / 7.0 + (y / 11.0).sin()).sin() + 40.0 * (y / 6.0 - x / 19.0).sin()) as u8
+            (128.0 + 50.0 * (x / 7.0 + (y / 11.0).sin()).sin() + 40.0 * (y / 6.0 - x / 19.0).sin())
+                as u8
         }
     }
 
@@ -185,7 +200,10 @@ mod tests {
         let longer = [&bytes[..], &[0]].concat();
         let mut other_version = bytes.clone();
         other_version[0] = 2;
-        assert_eq!((Fingerprint::from_bytes(&longer), Fingerprint::from_bytes(&other_version)), (None, None));
+        assert_eq!(
+            (Fingerprint::from_bytes(&longer), Fingerprint::from_bytes(&other_version)),
+            (None, None)
+        );
     }
 
     #[test]
@@ -200,14 +218,19 @@ mod tests {
 
     #[test]
     fn any_bytes_can_be_compared() {
-        let bytes =
-            |step: usize| (0..Fingerprint::BYTES).map(|index| ((index * step * 31) >> 3) as u8).collect::<Vec<_>>();
+        let bytes = |step: usize| {
+            (0..Fingerprint::BYTES)
+                .map(|index| ((index * step * 31) >> 3) as u8)
+                .collect::<Vec<_>>()
+        };
         let extremes = [0_u8, 127, 128, 129, 255].map(|value| vec![value; Fingerprint::BYTES]);
-        let alternating = (0..Fingerprint::BYTES).map(|index| if index % 7 < 3 { 129 } else { 127 }).collect();
-        let all = extremes.into_iter().chain([bytes(1), bytes(77), alternating]).map(|mut bytes| {
-            bytes[..HEADER].copy_from_slice(&[VERSION, 0, 100]);
-            Fingerprint::from_bytes(&bytes).unwrap()
-        });
+        let alternating =
+            (0..Fingerprint::BYTES).map(|index| if index % 7 < 3 { 129 } else { 127 }).collect();
+        let all =
+            extremes.into_iter().chain([bytes(1), bytes(77), alternating]).map(|mut bytes| {
+                bytes[..HEADER].copy_from_slice(&[VERSION, 0, 100]);
+                Fingerprint::from_bytes(&bytes).unwrap()
+            });
         let all: Vec<Fingerprint> = all.collect();
         for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (one, other))) {
             let _ = one.distance(other);

@@ -16,7 +16,8 @@ pub(super) struct Quarter {
 }
 
 impl Quarter {
-    /// Sums the blocks of `plane`, which has rows of `width` bytes; what does not fill a block is left out.
+    /// Sums the blocks of `plane`, which has rows of `width` bytes; what does not fill a block is
+    /// left out.
     pub(super) fn of(plane: &[u8], width: usize) -> Self {
         let (columns, rows) = (width / BLOCK, plane.len() / width.max(1) / BLOCK);
         let mut values = Vec::with_capacity(columns * rows);
@@ -39,10 +40,12 @@ impl Quarter {
         let at = |column: usize, row: usize| u32::from(self.values[row * self.columns + column]);
         let mean = |column: usize, row: usize| {
             let (left, top) = (2 * column, 2 * row);
-            let four = at(left, top) + at(left + 1, top) + at(left, top + 1) + at(left + 1, top + 1);
+            let four =
+                at(left, top) + at(left + 1, top) + at(left, top + 1) + at(left + 1, top + 1);
             ((four + 2) / 4) as u16
         };
-        let values = (0..rows).flat_map(|row| (0..columns).map(move |column| mean(column, row))).collect();
+        let values =
+            (0..rows).flat_map(|row| (0..columns).map(move |column| mean(column, row))).collect();
         Self { values, columns, rows }
     }
 
@@ -74,7 +77,8 @@ impl Sums {
             let mut line = 0;
             for column in 1..=columns {
                 line += values.next().unwrap_or(0);
-                sums[row * (columns + 1) + column] = sums[(row - 1) * (columns + 1) + column] + line;
+                sums[row * (columns + 1) + column] =
+                    sums[(row - 1) * (columns + 1) + column] + line;
             }
         }
         Self { sums, columns, rows }
@@ -97,9 +101,11 @@ impl Sums {
         line(row) * (PART - down) + line((row + 1).min(self.rows)) * down
     }
 
-    /// The mean over a box that the picture [holds](Self::holds), in `unit`ths of the picture's unit, rounded down.
+    /// The mean over a box that the picture [holds](Self::holds), in `unit`ths of the picture's
+    /// unit, rounded down.
     pub(super) fn mean(&self, [left, top, right, bottom]: Rectangle, unit: i64) -> i64 {
-        let sum = self.up_to(right, bottom) - self.up_to(left, bottom) - self.up_to(right, top) + self.up_to(left, top);
+        let sum = self.up_to(right, bottom) - self.up_to(left, bottom) - self.up_to(right, top)
+            + self.up_to(left, top);
         (sum * unit).div_euclid((right - left) * (bottom - top))
     }
 }

@@ -21,17 +21,20 @@ pub(crate) const STEPS: i64 = 80;
 pub(crate) const FIRST: i64 = 20;
 /// From moment to moment, in steps.
 pub(crate) const APART: i64 = 4;
-/// How far a moment reaches to either side, in steps: with this overlap what lies between two moments can be told.
+/// How far a moment reaches to either side, in steps: with this overlap what lies between two
+/// moments can be told.
 pub(crate) const REACH: i64 = 6;
-/// Half the side of the box at a place, in pixels of a picture 832 wide. Boxes of this size make waves of some 40 pixels
-/// count most: a few pixels of displacement are a good part of one, and a codec keeps them.
+/// Half the side of the box at a place, in pixels of a picture 832 wide. Boxes of this size make
+/// waves of some 40 pixels count most: a few pixels of displacement are a good part of one, and a
+/// codec keeps them.
 pub(crate) const INNER: i64 = 9;
 /// Half the side of the box around it.
 pub(crate) const OUTER: i64 = 24;
 /// Values per luma level.
 pub(crate) const UNIT: i64 = 2;
 
-/// Values of all moments, each with its rows of places: brightness at a place against its surroundings, in half levels.
+/// Values of all moments, each with its rows of places: brightness at a place against its
+/// surroundings, in half levels.
 pub(super) fn traces(clip: &Clip, order: &[usize], framing: Framing) -> Vec<i8> {
     let (width, height) = (clip.width(), clip.height());
     let places: Vec<[Rectangle; 2]> = (0..PLACES.1)
@@ -64,7 +67,8 @@ fn moments(clip: &Clip, order: &[usize]) -> Vec<Sums> {
             let middle = (FIRST + moment * APART) * 16;
             let weight = REACH * 16 - (index as i64 * STEPS * 16 / last - middle).abs();
             if weight > 0 {
-                let quarter = quarter.get_or_insert_with(|| Quarter::of(clip.luma(*frame), clip.width()));
+                let quarter =
+                    quarter.get_or_insert_with(|| Quarter::of(clip.luma(*frame), clip.width()));
                 *weights += weight as u32;
                 for (sum, value) in blend.iter_mut().zip(&quarter.values) {
                     *sum += weight as u32 * u32::from(*value);
@@ -82,7 +86,11 @@ fn moments(clip: &Clip, order: &[usize]) -> Vec<Sums> {
 }
 
 /// Where an answer shows a place of the task's frame: the box there and the box around it.
-fn boxes((column, row): (usize, usize), framing: Framing, (width, height): (usize, usize)) -> [Rectangle; 2] {
+fn boxes(
+    (column, row): (usize, usize),
+    framing: Framing,
+    (width, height): (usize, usize),
+) -> [Rectangle; 2] {
     let [left, top, right, bottom] = framing.edges;
     let whole = [width, height].map(|size| size as i64 * SUBPIXEL);
     let reach = |half: i64| half * whole[0] / 832;
@@ -97,7 +105,8 @@ fn boxes((column, row): (usize, usize), framing: Framing, (width, height): (usiz
         let across = |x: i64| (x - left) * whole[0] / (right - left);
         let down = |y: i64| (y - top) * whole[1] / (bottom - top);
         let (start, end) = (across(x - half), across(x + half));
-        let (start, end) = if framing.mirrored { (whole[0] - end, whole[0] - start) } else { (start, end) };
+        let (start, end) =
+            if framing.mirrored { (whole[0] - end, whole[0] - start) } else { (start, end) };
         [start, down(y - half), end, down(y + half)]
     })
 }

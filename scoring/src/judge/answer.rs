@@ -1,7 +1,8 @@
 //! A judge's words, made into numbers by the reference's rule.
 //!
-//! Where the Python implementation would raise (an infinite score, an answer that is JSON and no object), its task fails;
-//! here an infinite score counts as not given and such an answer as unreadable.
+//! Where the Python implementation would raise (an infinite score, an answer that is JSON and no
+//! object), its task fails; here an infinite score counts as not given and such an answer as
+//! unreadable.
 
 use super::python::{float, strip, text, truth};
 use leoma_protocol::python_json::Value;
@@ -84,9 +85,14 @@ impl JudgeAnswer {
             camera_composition: aspect("camera_composition"),
         };
         let overall = points(value.get("overall_score")).unwrap_or_else(|| aspects.weighted());
-        let reasoning = value.get("reasoning").filter(|reasoning| truth(reasoning)).map(text).unwrap_or_default();
+        let reasoning = value
+            .get("reasoning")
+            .filter(|reasoning| truth(reasoning))
+            .map(text)
+            .unwrap_or_default();
         Self {
-            passed: i64::from(overall) >= thresholds.pass && i64::from(aspects.critical()) >= thresholds.critical,
+            passed: i64::from(overall) >= thresholds.pass
+                && i64::from(aspects.critical()) >= thresholds.critical,
             confidence: points(value.get("confidence")).unwrap_or(0),
             overall_score: overall,
             aspect_scores: aspects,
@@ -136,7 +142,8 @@ impl JudgeAspects {
     }
 }
 
-/// The text between the first two fences, without the word `json`; all of it where there is no fence.
+/// The text between the first two fences, without the word `json`; all of it where there is no
+/// fence.
 fn strip_fence(raw: &str) -> &str {
     let stripped = strip(raw);
     match stripped.split("```").nth(1) {
@@ -192,14 +199,23 @@ mod tests {
         assert!(answer("[1]").unreadable);
         assert!(answer("null").unreadable);
         assert!(answer("").unreadable);
-        let odd = answer("{\"overall_score\": Infinity, \"confidence\": NaN, \"aspect_scores\": [1]}");
+        let odd =
+            answer("{\"overall_score\": Infinity, \"confidence\": NaN, \"aspect_scores\": [1]}");
         assert_eq!((odd.overall_score, odd.confidence, odd.unreadable), (0, 0, false));
     }
 
     #[test]
     fn halves_round_to_even_and_the_rest_is_clamped() {
         let with = |score: &str| answer(&format!("{{\"confidence\": {score}}}")).confidence;
-        let cases = [("0.5", 0), ("1.5", 2), ("2.5", 2), ("99.5", 100), ("1e300", 100), ("-1e300", 0), ("true", 1)];
+        let cases = [
+            ("0.5", 0),
+            ("1.5", 2),
+            ("2.5", 2),
+            ("99.5", 100),
+            ("1e300", 100),
+            ("-1e300", 0),
+            ("true", 1),
+        ];
         for (score, expected) in cases {
             assert_eq!(with(score), expected, "{score}");
         }

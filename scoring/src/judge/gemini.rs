@@ -58,7 +58,8 @@ pub struct GeminiConfig {
     pub timeout: Duration,
     /// How often to ask before giving up.
     pub attempts: u32,
-    /// Pause before the second attempt, half as long or one and a half times as long by chance; it doubles each time.
+    /// Pause before the second attempt, half as long or one and a half times as long by chance; it
+    /// doubles each time.
     pub backoff: Duration,
     /// For all attempts at one question: a task has to end in its window whoever is down.
     pub budget: Duration,
@@ -105,25 +106,37 @@ impl GeminiJudge {
     /// Builds the client; nothing is sent.
     ///
     /// # Errors
-    /// [`JudgeError::Settings`] where the base is no http(s) address, or model or key cannot stand in a request.
+    /// [`JudgeError::Settings`] where the base is no http(s) address, or model or key cannot stand
+    /// in a request.
     pub fn new(config: GeminiConfig) -> Result<Self, JudgeError> {
         let settings = |reason: String| JudgeError::Settings { reason };
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
         if config.model.is_empty() || !config.model.chars().all(allowed) {
-            return Err(settings(format!("model {:?} is not of letters, digits, '-', '.' and '_'", config.model)));
+            return Err(settings(format!(
+                "model {:?} is not of letters, digits, '-', '.' and '_'",
+                config.model
+            )));
         }
         let base = config.base.trim_end_matches('/');
-        let url = reqwest::Url::parse(&format!("{base}/v1beta/models/{}:generateContent", config.model))
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| settings("the base address is not of the form https://host".to_owned()))?;
+        let url =
+            reqwest::Url::parse(&format!("{base}/v1beta/models/{}:generateContent", config.model))
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+                .ok_or_else(|| {
+                    settings("the base address is not of the form https://host".to_owned())
+                })?;
         let mut key = HeaderValue::from_str(&config.key.0)
             .ok()
             .filter(|_| !config.key.0.is_empty())
-            .ok_or_else(|| settings("the key is empty or has characters that a header cannot carry".to_owned()))?;
+            .ok_or_else(|| {
+                settings("the key is empty or has characters that a header cannot carry".to_owned())
+            })?;
         key.set_sensitive(true);
         let client = reqwest::Client::builder()
-            .default_headers(HeaderMap::from_iter([(reqwest::header::HeaderName::from_static("x-goog-api-key"), key)]))
+            .default_headers(HeaderMap::from_iter([(
+                reqwest::header::HeaderName::from_static("x-goog-api-key"),
+                key,
+            )]))
             .timeout(config.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -146,15 +159,20 @@ impl GeminiJudge {
                 Err(_) => (format!("no time is left of {} s", self.config.budget.as_secs()), None),
             };
             tracing::warn!(judge = self.id(), attempt, reason, "judge did not answer");
-            // Validators that lost the service together must not all come back at once, nor before they were told to.
-            // A pause as long as the budget is never made, so it may stand for any that is longer.
+            // Validators that lost the service together must not all come back at once, nor before
+            // they were told to. A pause as long as the budget is never made, so it may stand for
+            // any that is longer.
             let bounded = |pause: Duration| pause.min(self.config.budget);
             let pause = match named {
                 Some(named) => bounded(named).mul_f64(rand::random_range(1.0..1.5)),
                 None => bounded(backoff).mul_f64(rand::random_range(0.5..1.5)),
             };
             if attempt >= self.config.attempts || Instant::now() + pause >= over {
-                return Err(JudgeError::Unreachable { judge: self.id(), attempts: attempt, reason });
+                return Err(JudgeError::Unreachable {
+                    judge: self.id(),
+                    attempts: attempt,
+                    reason,
+                });
             }
             tokio::time::sleep(pause).await;
             backoff = backoff.saturating_mul(2);
@@ -162,7 +180,8 @@ impl GeminiJudge {
     }
 
     async fn attempt(&self, body: &Value) -> Result<Reply, Attempt> {
-        let again = |error: reqwest::Error| Attempt::Again { reason: describe_error(&error), pause: None };
+        let again =
+            |error: reqwest::Error| Attempt::Again { reason: describe_error(&error), pause: None };
         let response = self.client.post(self.url.clone()).json(body).send().await.map_err(again)?;
         let status = response.status();
         let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -173,20 +192,29 @@ impl GeminiJudge {
         }
         let code = error_code(&bytes);
         if status.as_u16() == 408 || status.as_u16() == 429 || status.is_server_error() {
-            return Err(Attempt::Again { reason: format!("HTTP {} {code}", status.as_u16()), pause });
+            return Err(Attempt::Again {
+                reason: format!("HTTP {} {code}", status.as_u16()),
+                pause,
+            });
         }
         Err(Attempt::Final(JudgeError::Refused { judge: self.id(), status: status.as_u16(), code }))
     }
 
-    /// The text of the first candidate, all its parts in order, and the model's name as the service gives it.
+    /// The text of the first candidate, all its parts in order, and the model's name as the service
+    /// gives it.
     fn reply_of(&self, bytes: &[u8]) -> Result<Reply, JudgeError> {
-        let no_text = |reason: &str| JudgeError::NoText { judge: self.id(), reason: reason.to_owned() };
-        let answer: Value = serde_json::from_slice(bytes).map_err(|_| no_text("the reply is not JSON"))?;
+        let no_text =
+            |reason: &str| JudgeError::NoText { judge: self.id(), reason: reason.to_owned() };
+        let answer: Value =
+            serde_json::from_slice(bytes).map_err(|_| no_text("the reply is not JSON"))?;
         let candidate = &answer["candidates"][0];
         let parts = candidate["content"]["parts"].as_array();
-        let text: String = parts.into_iter().flatten().filter_map(|part| part["text"].as_str()).collect();
+        let text: String =
+            parts.into_iter().flatten().filter_map(|part| part["text"].as_str()).collect();
         if text.trim().is_empty() {
-            let reason = candidate["finishReason"].as_str().or(answer["promptFeedback"]["blockReason"].as_str());
+            let reason = candidate["finishReason"]
+                .as_str()
+                .or(answer["promptFeedback"]["blockReason"].as_str());
             return Err(no_text(&code_word(reason.unwrap_or("no reason given"))));
         }
         let stated = answer["modelVersion"].as_str().filter(|name| name.len() <= MAX_MODEL_CHARS);
@@ -219,10 +247,14 @@ impl Judge for GeminiJudge {
 
     async fn judge(&self, request: JudgeRequest<'_>) -> Result<Judgement, JudgeError> {
         self.check_size(request.video_mp4.len() + request.first_frame_png.map_or(0, <[u8]>::len))?;
-        let mut parts = vec![json!({"text": prompts::grading(request.prompt, request.first_frame_png.is_some())})];
+        let mut parts = vec![
+            json!({"text": prompts::grading(request.prompt, request.first_frame_png.is_some())}),
+        ];
         if let Some(picture) = request.first_frame_png {
             parts.push(json!({"text": "The conditioning first frame:"}));
-            parts.push(json!({"inlineData": {"mimeType": "image/png", "data": STANDARD.encode(picture)}}));
+            parts.push(
+                json!({"inlineData": {"mimeType": "image/png", "data": STANDARD.encode(picture)}}),
+            );
         }
         parts.extend([json!({"text": "The generated video:"}), video(request.video_mp4)]);
         let body = json!({
@@ -252,10 +284,15 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, Attemp
         match response.chunk().await {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => return Ok(bytes),
-            Err(error) => return Err(Attempt::Again { reason: describe_error(&error), pause: None }),
+            Err(error) => {
+                return Err(Attempt::Again { reason: describe_error(&error), pause: None });
+            }
         }
         if bytes.len() > MAX_ANSWER_BYTES {
-            return Err(Attempt::Again { reason: format!("the reply is over {MAX_ANSWER_BYTES} bytes"), pause: None });
+            return Err(Attempt::Again {
+                reason: format!("the reply is over {MAX_ANSWER_BYTES} bytes"),
+                pause: None,
+            });
         }
     }
 }
@@ -274,8 +311,8 @@ fn describe_error(error: &reqwest::Error) -> String {
     kind.to_owned()
 }
 
-/// Google's own word for an error: the reason where there is one, as `API_KEY_INVALID`, else the status, as
-/// `RESOURCE_EXHAUSTED`. Its message may repeat what we sent and is not kept.
+/// Google's own word for an error: the reason where there is one, as `API_KEY_INVALID`, else the
+/// status, as `RESOURCE_EXHAUSTED`. Its message may repeat what we sent and is not kept.
 fn error_code(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let details = body["error"]["details"].as_array();

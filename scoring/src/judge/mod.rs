@@ -1,8 +1,9 @@
 //! Judges: vision models that describe a clip for its task and grade an answer to it.
 //!
-//! A judge that is down, slow or out of quota is our fault: it gives a [`JudgeError`] and nothing is written about any
-//! miner. A judge that answers nonsense about one video has been talked into it by that video as likely as not, so that
-//! is an answer, and a bad one, exactly as in the reference (see [`JudgeAnswer`]).
+//! A judge that is down, slow or out of quota is our fault: it gives a [`JudgeError`] and nothing
+//! is written about any miner. A judge that answers nonsense about one video has been talked into
+//! it by that video as likely as not, so that is an answer, and a bad one, exactly as in the
+//! reference (see [`JudgeAnswer`]).
 
 mod answer;
 mod gemini;
@@ -15,7 +16,8 @@ pub use gemini::{ApiKey, GeminiConfig, GeminiJudge};
 use crate::task_type::TaskType;
 use async_trait::async_trait;
 
-/// Most characters of a judge's raw answer that are kept: one with its lists in full has half of that.
+/// Most characters of a judge's raw answer that are kept: one with its lists in full has half of
+/// that.
 const KEPT_CHARS: usize = 8192;
 
 /// Who judges a video.
@@ -97,7 +99,8 @@ pub trait Judge: Send + Sync {
     /// Names the judge in verdict files, e.g. `gemini:gemini-2.5-flash`.
     fn id(&self) -> String;
 
-    /// A prompt of 50 to 90 words for the clip: motion first where the task gives the first frame too.
+    /// A prompt of 50 to 90 words for the clip: motion first where the task gives the first frame
+    /// too.
     ///
     /// # Errors
     /// The judge could not be asked, or said nothing.

@@ -1,4 +1,5 @@
-//! Python's conversions, as far as the reference's normalisation uses them: `float()`, `str()`, `strip()`, truth.
+//! Python's conversions, as far as the reference's normalisation uses them: `float()`, `str()`,
+//! `strip()`, truth.
 
 use leoma_protocol::python_json::{Text, Value};
 
@@ -12,12 +13,15 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// `float(value)`; `None` where Python raises. Digits outside ASCII, which Python reads too, count as a failure here.
+/// `float(value)`; `None` where Python raises. Digits outside ASCII, which Python reads too, count
+/// as a failure here.
 pub(super) fn float(value: &Value) -> Option<f64> {
     match value {
         Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
         // Python raises for an integer beyond the floats; Rust reads it as infinite.
-        Value::Integer(integer) => integer.as_str().parse().ok().filter(|number: &f64| number.is_finite()),
+        Value::Integer(integer) => {
+            integer.as_str().parse().ok().filter(|number: &f64| number.is_finite())
+        }
         Value::Float(number) => Some(*number),
         Value::String(text) => float_of_text(&text.to_string_lossy()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
@@ -28,9 +32,12 @@ pub(super) fn float(value: &Value) -> Option<f64> {
 fn float_of_text(text: &str) -> Option<f64> {
     let text = strip(text);
     let bytes = text.as_bytes();
-    let digit = |index: Option<usize>| index.and_then(|index| bytes.get(index)).is_some_and(u8::is_ascii_digit);
-    let misplaced =
-        |(index, byte): (usize, &u8)| *byte == b'_' && !(digit(index.checked_sub(1)) && digit(Some(index + 1)));
+    let digit = |index: Option<usize>| {
+        index.and_then(|index| bytes.get(index)).is_some_and(u8::is_ascii_digit)
+    };
+    let misplaced = |(index, byte): (usize, &u8)| {
+        *byte == b'_' && !(digit(index.checked_sub(1)) && digit(Some(index + 1)))
+    };
     if bytes.iter().enumerate().any(misplaced) {
         return None;
     }
@@ -50,7 +57,8 @@ pub(super) fn truth(value: &Value) -> bool {
     }
 }
 
-/// `str(value)`. Members of an object appear in the order of their keys, where Python keeps the order of the text.
+/// `str(value)`. Members of an object appear in the order of their keys, where Python keeps the
+/// order of the text.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string_lossy(),
@@ -64,7 +72,9 @@ fn repr(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Float(number) if number.is_nan() => "nan".to_owned(),
-        Value::Float(number) if number.is_infinite() => if *number > 0.0 { "inf" } else { "-inf" }.to_owned(),
+        Value::Float(number) if number.is_infinite() => {
+            if *number > 0.0 { "inf" } else { "-inf" }.to_owned()
+        }
         Value::Integer(_) | Value::Float(_) => value.to_string(),
         Value::String(text) => repr_of_text(text),
         Value::Array(elements) => {
@@ -72,7 +82,8 @@ fn repr(value: &Value) -> String {
             format!("[{}]", elements.join(", "))
         }
         Value::Object(members) => {
-            let member = |(key, value): (&Text, &Value)| format!("{}: {}", repr_of_text(key), repr(value));
+            let member =
+                |(key, value): (&Text, &Value)| format!("{}: {}", repr_of_text(key), repr(value));
             let members: Vec<String> = members.iter().map(member).collect();
             format!("{{{}}}", members.join(", "))
         }

@@ -8,7 +8,8 @@ use std::path::Path;
 const MAX_BYTES: u64 = 1 << 20;
 const REMEDY: &str = "it should be the config.json of a Hugging Face CLIP or SigLIP model";
 
-// No published model comes near these, save in its number of weights: the largest CLIP has 2.5 thousand million.
+// No published model comes near these, save in its number of weights: the largest CLIP has 2.5
+// thousand million.
 const MAX_WIDTH: usize = 8192;
 const MAX_INNER_WIDTH: usize = 1 << 15;
 const MAX_LAYERS: usize = 96;
@@ -144,7 +145,8 @@ impl ModelConfig {
     pub(super) fn read(path: &Path) -> Result<Self, LearnedError> {
         let bytes = read_bounded(path, MAX_BYTES, REMEDY)?;
         let refused = |fault| LearnedError::Config { path: path.to_owned(), fault };
-        let file: ModelFile = serde_json::from_slice(&bytes).map_err(|error| refused(ConfigFault::NotJson(error)))?;
+        let file: ModelFile =
+            serde_json::from_slice(&bytes).map_err(|error| refused(ConfigFault::NotJson(error)))?;
         Self::from_file(&file).map_err(refused)
     }
 
@@ -169,7 +171,11 @@ impl ModelConfig {
         let config = Self {
             family,
             text: text.sizes(&usual, text_width, usual.text_inner_width, usual.text_heads)?,
-            vocabulary: within("vocab_size", text.vocab_size.unwrap_or(usual.vocabulary), MAX_VOCABULARY)?,
+            vocabulary: within(
+                "vocab_size",
+                text.vocab_size.unwrap_or(usual.vocabulary),
+                MAX_VOCABULARY,
+            )?,
             text_length: within(
                 "max_position_embeddings",
                 text.max_position_embeddings.unwrap_or(usual.text_length),
@@ -178,8 +184,16 @@ impl ModelConfig {
             end_token: text.eos_token_id.unwrap_or(49407),
             pad_token: text.pad_token_id.unwrap_or(1),
             picture: picture.sizes(&usual, picture.hidden_size.unwrap_or(768), 3072, 12)?,
-            picture_side: within("image_size", picture.image_size.unwrap_or(224), MAX_PICTURE_SIDE)?,
-            patch_side: within("patch_size", picture.patch_size.unwrap_or(usual.patch_side), MAX_PICTURE_SIDE)?,
+            picture_side: within(
+                "image_size",
+                picture.image_size.unwrap_or(224),
+                MAX_PICTURE_SIDE,
+            )?,
+            patch_side: within(
+                "patch_size",
+                picture.patch_size.unwrap_or(usual.patch_side),
+                MAX_PICTURE_SIDE,
+            )?,
             embedding: within("projection_dim", embedding, MAX_WIDTH)?,
         };
         config.check_together()?;
@@ -197,7 +211,8 @@ impl ModelConfig {
                 other_value: self.embedding,
             });
         }
-        let [vocabulary, width, patch] = [self.vocabulary, self.text.width, self.patch_side].map(|side| side as u64);
+        let [vocabulary, width, patch] =
+            [self.vocabulary, self.text.width, self.patch_side].map(|side| side as u64);
         let tables = vocabulary * width + 3 * patch * patch * self.picture.width as u64;
         let weights = tables + self.text.weights() + self.picture.weights();
         if weights > MAX_WEIGHTS {
@@ -213,17 +228,33 @@ impl ModelConfig {
 }
 
 impl TowerFile {
-    fn sizes(&self, usual: &Usual, width: usize, inner_width: usize, heads: usize) -> Result<Sizes, ConfigFault> {
+    fn sizes(
+        &self,
+        usual: &Usual,
+        width: usize,
+        inner_width: usize,
+        heads: usize,
+    ) -> Result<Sizes, ConfigFault> {
         let sizes = Sizes {
             width: within("hidden_size", width, MAX_WIDTH)?,
-            inner_width: within("intermediate_size", self.intermediate_size.unwrap_or(inner_width), MAX_INNER_WIDTH)?,
+            inner_width: within(
+                "intermediate_size",
+                self.intermediate_size.unwrap_or(inner_width),
+                MAX_INNER_WIDTH,
+            )?,
             layers: within("num_hidden_layers", self.num_hidden_layers.unwrap_or(12), MAX_LAYERS)?,
             heads: within("num_attention_heads", self.num_attention_heads.unwrap_or(heads), width)?,
             activation: match self.hidden_act.as_deref().unwrap_or(usual.activation) {
                 "quick_gelu" => Activation::QuickGelu,
                 "gelu" => Activation::Gelu,
                 "gelu_pytorch_tanh" => Activation::GeluTanh,
-                other => return Err(unknown("hidden_act", other, "quick_gelu, gelu and gelu_pytorch_tanh")),
+                other => {
+                    return Err(unknown(
+                        "hidden_act",
+                        other,
+                        "quick_gelu, gelu and gelu_pytorch_tanh",
+                    ));
+                }
             },
             epsilon: self.layer_norm_eps.unwrap_or(usual.epsilon) as f32,
         };
@@ -245,13 +276,18 @@ impl TowerFile {
 impl Sizes {
     /// About how many weights the layers have.
     fn weights(&self) -> u64 {
-        let [width, inner, layers] = [self.width, self.inner_width, self.layers].map(|size| size as u64);
+        let [width, inner, layers] =
+            [self.width, self.inner_width, self.layers].map(|size| size as u64);
         layers * (4 * width * width + 2 * width * inner)
     }
 }
 
 fn within(field: &'static str, value: usize, most: usize) -> Result<usize, ConfigFault> {
-    if (1..=most).contains(&value) { Ok(value) } else { Err(ConfigFault::OutOfRange { field, value, most }) }
+    if (1..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigFault::OutOfRange { field, value, most })
+    }
 }
 
 fn unknown(field: &'static str, value: &str, known: &'static str) -> ConfigFault {

@@ -1,7 +1,8 @@
 //! LPIPS: distance of two pictures as a network trained on human judgements sees it.
 //!
-//! Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features as a perceptual metric", 2018,
-//! version 0.1 with AlexNet: what Python's `lpips.LPIPS(net="alex")(left, right, normalize=True)` computes.
+//! Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features as a
+//! perceptual metric", 2018, version 0.1 with AlexNet: what Python's `lpips.LPIPS(net="alex")(left,
+//! right, normalize=True)` computes.
 
 use super::LearnedError;
 use super::weights::{Scope, WeightFile};
@@ -24,7 +25,8 @@ const EPSILON: f32 = 1e-10;
 /// The smallest side that still reaches the last layers.
 const MIN_SIDE: usize = 31;
 
-/// One convolution of AlexNet's `features`; all are followed by a rectifier, whose output is compared.
+/// One convolution of AlexNet's `features`; all are followed by a rectifier, whose output is
+/// compared.
 struct Layer {
     /// Position in torchvision's `features`.
     index: usize,
@@ -70,34 +72,45 @@ impl<B: Backend> Lpips<B> {
     /// | `net.slice5.10.weight`, `.bias` | `features.10.weight`, `.bias` | 256, 256, 3, 3 |
     /// | `lin0.model.1.weight` to `lin4` | `lins.0.model.1.weight` to `lins.4` | 1, channels, 1, 1 |
     ///
-    /// The left names are those of `lpips.LPIPS(net="alex").state_dict()`, the right ones those of torchvision's AlexNet
-    /// and of the same heads in a list. Other tensors are left alone.
+    /// The left names are those of `lpips.LPIPS(net="alex").state_dict()`, the right ones those of
+    /// torchvision's AlexNet and of the same heads in a list. Other tensors are left alone.
     ///
     /// # Errors
     /// The file or a tensor is missing or is not what it should be.
     pub fn load(path: &Path, device: &B::Device) -> Result<Self, LearnedError> {
         let file = WeightFile::open(path, REMEDY)?;
         let all = file.tensors(device);
-        let layers = LAYERS.iter().enumerate().map(|(place, layer)| Weights::read(&all, place, layer));
+        let layers =
+            LAYERS.iter().enumerate().map(|(place, layer)| Weights::read(&all, place, layer));
         Ok(Self { layers: layers.collect::<Result<_, _>>()? })
     }
 
-    /// Distance of each pair of pictures, 0 for equal ones and mostly below 1. Both are RGB `[n, 3, h, w]` with values
-    /// from 0 to 1 and sides of at least 31.
+    /// Distance of each pair of pictures, 0 for equal ones and mostly below 1. Both are RGB `[n, 3,
+    /// h, w]` with values from 0 to 1 and sides of at least 31.
     ///
     /// # Errors
     /// The shapes differ, or are not those of colour pictures large enough.
-    pub fn distance(&self, left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Result<Vec<f32>, LearnedError> {
+    pub fn distance(
+        &self,
+        left: &Tensor<B, 4>,
+        right: &Tensor<B, 4>,
+    ) -> Result<Vec<f32>, LearnedError> {
         let shape @ [frames, channels, height, width] = left.dims();
         let refused = |reason: String| Err(LearnedError::Pictures { shape, reason });
         if right.dims() != shape {
-            return refused(format!("those they are compared with have the shape {:?}", right.dims()));
+            return refused(format!(
+                "those they are compared with have the shape {:?}",
+                right.dims()
+            ));
         }
         if frames == 0 || channels != 3 || height.min(width) < MIN_SIDE {
-            return refused(format!("LPIPS needs one or more of [3, h, w] with sides of at least {MIN_SIDE}"));
+            return refused(format!(
+                "LPIPS needs one or more of [3, h, w] with sides of at least {MIN_SIDE}"
+            ));
         }
         // One pair at a time: the first layers of a batch would take gigabytes.
-        let distances: Vec<_> = (0..frames).map(|index| self.pair(frame(left, index), frame(right, index))).collect();
+        let distances: Vec<_> =
+            (0..frames).map(|index| self.pair(frame(left, index), frame(right, index))).collect();
         Ok(read(Tensor::cat(distances, 0)))
     }
 
@@ -109,11 +122,21 @@ impl<B: Backend> Lpips<B> {
                 both = max_pool2d(both, [3, 3], [2, 2], [0, 0], [1, 1], false);
             }
             let options = ConvOptions::new([layer.stride; 2], [layer.padding; 2], [1, 1], 1);
-            both = relu(conv2d(both, weights.convolution.clone(), Some(weights.bias.clone()), options));
+            both = relu(conv2d(
+                both,
+                weights.convolution.clone(),
+                Some(weights.bias.clone()),
+                options,
+            ));
             let length = both.clone().square().sum_dim(1).sqrt() + EPSILON;
             let directions = both.clone() / length;
             let difference = (frame(&directions, 0) - frame(&directions, 1)).square();
-            let weighted = conv2d(difference, weights.head.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+            let weighted = conv2d(
+                difference,
+                weights.head.clone(),
+                None,
+                ConvOptions::new([1, 1], [0, 0], [1, 1], 1),
+            );
             distance = distance + weighted.mean();
         }
         distance
@@ -139,7 +162,10 @@ impl<B: Backend> Weights<B> {
 /// From 0 to 1, to what AlexNet was trained on.
 fn normalise<B: Backend>(pictures: Tensor<B, 4>) -> Tensor<B, 4> {
     let colours = |values: [f32; 3]| {
-        Tensor::<B, 4>::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), &pictures.device())
+        Tensor::<B, 4>::from_data(
+            TensorData::new(values.to_vec(), [1, 3, 1, 1]),
+            &pictures.device(),
+        )
     };
     let (mean, deviation) = (colours(MEAN), colours(DEVIATION));
     (pictures * 2.0 - 1.0 - mean) / deviation

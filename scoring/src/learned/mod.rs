@@ -1,13 +1,14 @@
-//! Learned judges: networks whose weights the operator puts beside the validator, as safetensors files.
+//! Learned judges: networks whose weights the operator puts beside the validator, as safetensors
+//! files.
 //!
 //! | judge | asks | from |
 //! |---|---|---|
 //! | [`Lpips`] | how far two pictures are apart to a human eye | Zhang and others, 2018 |
 //! | [`TextImage`], a CLIP or a SigLIP | how well pictures show what a text says | Radford and others, 2021; Zhai and others, 2023 |
 //!
-//! Everything runs on tensors of any backend. Nothing is ever downloaded. Files are the operator's and trusted in what
-//! they say, not in how they say it: every size is checked before anything is allocated, and what is wrong with a file is
-//! one [`LearnedError`] that names it.
+//! Everything runs on tensors of any backend. Nothing is ever downloaded. Files are the operator's
+//! and trusted in what they say, not in how they say it: every size is checked before anything is
+//! allocated, and what is wrong with a file is one [`LearnedError`] that names it.
 //!
 //! ```no_run
 //! use burn::backend::Flex;
@@ -71,8 +72,12 @@ mod tests {
             let folder = published(name);
             let ours = TextImage::<Engine>::load(folder.path(), &device).unwrap();
             let plain = TextImage::<Flex>::load(folder.path(), &cpu).unwrap();
-            let text = ours.text("a photo of a cat").unwrap().cosine(&plain.text("a photo of a cat").unwrap());
-            let [left, right] = [ours.pictures(&picture(1, &device)), plain.pictures(&picture(1, &cpu))];
+            let text = ours
+                .text("a photo of a cat")
+                .unwrap()
+                .cosine(&plain.text("a photo of a cat").unwrap());
+            let [left, right] =
+                [ours.pictures(&picture(1, &device)), plain.pictures(&picture(1, &cpu))];
             let picture = left.unwrap()[0].cosine(&right.unwrap()[0]);
             assert!(text > 0.999_99 && picture > 0.999_99, "{name}: {text}, {picture}");
         }

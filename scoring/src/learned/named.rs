@@ -37,8 +37,9 @@ impl TextModel {
             digests.push(digest_of(&folder.join(name), needed)?);
         }
         let prefix: &[u8] = b"leoma:text-model:v1:";
-        let parts: Vec<&[u8]> =
-            std::iter::once(prefix).chain(digests.iter().map(|digest| digest.0.as_slice())).collect();
+        let parts: Vec<&[u8]> = std::iter::once(prefix)
+            .chain(digests.iter().map(|digest| digest.0.as_slice()))
+            .collect();
         let id = format!("{}:{}", config.family.name(), Digest::of_parts(&parts).short());
         Ok(Self { folder: folder.to_owned(), id })
     }
@@ -52,7 +53,9 @@ fn digest_of(path: &Path, needed: bool) -> Result<Digest, LearnedError> {
         remedy: "it should be a folder as Hugging Face publishes a CLIP or SigLIP model",
     };
     let mut file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => return Ok(Digest::of(b"")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => {
+            return Ok(Digest::of(b""));
+        }
         opened => opened.map_err(unreadable)?,
     };
     let mut hasher = sha2::Sha256::new();

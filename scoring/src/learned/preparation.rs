@@ -1,8 +1,9 @@
 //! Pictures as a text-image model was trained on them: resized, cropped, normalised.
 //!
-//! Resizing is that of Pillow, to the byte: a kernel widened by the scale, so that nothing is skipped; rows first, then
-//! columns, with weights of 22 bits, the values rounded to bytes after each. It runs on the CPU whatever the device: there
-//! are no more than some million products a picture, and no device may round them in its own way.
+//! Resizing is that of Pillow, to the byte: a kernel widened by the scale, so that nothing is
+//! skipped; rows first, then columns, with weights of 22 bits, the values rounded to bytes after
+//! each. It runs on the CPU whatever the device: there are no more than some million products a
+//! picture, and no device may round them in its own way.
 
 use super::config::{Family, ModelConfig};
 use super::weights::read_bounded;
@@ -14,21 +15,24 @@ use serde::Deserialize;
 use std::io;
 use std::path::Path;
 
-const REMEDY: &str = "it should be the preprocessor_config.json of a Hugging Face CLIP or SigLIP model";
+const REMEDY: &str =
+    "it should be the preprocessor_config.json of a Hugging Face CLIP or SigLIP model";
 const MAX_BYTES: u64 = 1 << 16;
 
 /// OpenAI's, of the pictures that CLIP was trained on.
 const CLIP_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_DEVIATION: [f32; 3] = [0.26862954, 0.261_302_6, 0.275_777_1];
 
-/// Bits behind the point of a weight. Products of a byte keep room for a sign and for kernels that overshoot.
+/// Bits behind the point of a weight. Products of a byte keep room for a sign and for kernels that
+/// overshoot.
 const POINT: u32 = 22;
 
 /// How pictures are prepared.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Preparation {
     side: usize,
-    /// CLIP: the shorter side becomes `side` and the middle is cut out. SigLIP: both sides do, whatever the proportions.
+    /// CLIP: the shorter side becomes `side` and the middle is cut out. SigLIP: both sides do,
+    /// whatever the proportions.
     crop: bool,
     kernel: Kernel,
     mean: [f32; 3],
@@ -51,7 +55,8 @@ struct PreparationFile {
 }
 
 impl Preparation {
-    /// What the family wants, with the colours and the kernel of `preprocessor_config.json` where there is one.
+    /// What the family wants, with the colours and the kernel of `preprocessor_config.json` where
+    /// there is one.
     pub(super) fn load(folder: &Path, config: &ModelConfig) -> Result<Self, LearnedError> {
         let clip = config.family == Family::Clip;
         let mut preparation = Self {
@@ -64,28 +69,41 @@ impl Preparation {
         let path = folder.join("preprocessor_config.json");
         let bytes = match read_bounded(&path, MAX_BYTES, REMEDY) {
             Ok(bytes) => bytes,
-            Err(LearnedError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(LearnedError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 return Ok(preparation);
             }
             Err(error) => return Err(error),
         };
         let refused = |fault| LearnedError::Config { path: path.clone(), fault };
-        let unknown = |field, value: String, known| refused(ConfigFault::Unknown { field, value, known });
+        let unknown =
+            |field, value: String, known| refused(ConfigFault::Unknown { field, value, known });
         let file: PreparationFile =
             serde_json::from_slice(&bytes).map_err(|error| refused(ConfigFault::NotJson(error)))?;
         preparation.mean = file.image_mean.unwrap_or(preparation.mean);
         preparation.deviation = file.image_std.unwrap_or(preparation.deviation);
         if !preparation.mean.iter().all(|mean| (0.0..=1.0).contains(mean)) {
-            return Err(unknown("image_mean", format!("{:?}", preparation.mean), "three values from 0 to 1"));
+            return Err(unknown(
+                "image_mean",
+                format!("{:?}", preparation.mean),
+                "three values from 0 to 1",
+            ));
         }
         if !preparation.deviation.iter().all(|deviation| (0.01..=10.0).contains(deviation)) {
-            return Err(unknown("image_std", format!("{:?}", preparation.deviation), "three values from 0.01 to 10"));
+            return Err(unknown(
+                "image_std",
+                format!("{:?}", preparation.deviation),
+                "three values from 0.01 to 10",
+            ));
         }
         preparation.kernel = match file.resample {
             None => preparation.kernel,
             Some(2) => Kernel::Linear,
             Some(3) => Kernel::Cubic,
-            Some(other) => return Err(unknown("resample", other.to_string(), "2 (bilinear) and 3 (bicubic)")),
+            Some(other) => {
+                return Err(unknown("resample", other.to_string(), "2 (bilinear) and 3 (bicubic)"));
+            }
         };
         Ok(preparation)
     }
@@ -93,8 +111,10 @@ impl Preparation {
     /// RGB `[n, 3, h, w]` from 0 to 1 to what the model takes, `[n, 3, side, side]`.
     pub(super) fn apply<B: Backend>(&self, pictures: Tensor<B, 4>) -> Tensor<B, 4> {
         let ([count, channels, height, width], device) = (pictures.dims(), pictures.device());
-        let bytes: Vec<u8> = read(pictures).into_iter().map(|value| (value * 255.0).round() as u8).collect();
-        let whole = |side: usize| if self.crop { side * self.side / height.min(width) } else { self.side };
+        let bytes: Vec<u8> =
+            read(pictures).into_iter().map(|value| (value * 255.0).round() as u8).collect();
+        let whole =
+            |side: usize| if self.crop { side * self.side / height.min(width) } else { self.side };
         let across = Samples::new(self.kernel, width, whole(width), self.side);
         let down = Samples::new(self.kernel, height, whole(height), self.side);
         let mut values = Vec::with_capacity(count * channels * self.side * self.side);
@@ -102,13 +122,16 @@ impl Preparation {
             let (mean, deviation) = (self.mean[index % channels], self.deviation[index % channels]);
             // Rows first; what they leave is turned over, and back by doing it twice.
             let resized = down.apply(&across.apply(plane));
-            values.extend(resized.into_iter().map(|byte| (f32::from(byte) / 255.0 - mean) / deviation));
+            values.extend(
+                resized.into_iter().map(|byte| (f32::from(byte) / 255.0 - mean) / deviation),
+            );
         }
         tensor(values, [count, channels, self.side, self.side], &device)
     }
 }
 
-/// For each sample that is made: the first of those that it is made of, and what each of them counts.
+/// For each sample that is made: the first of those that it is made of, and what each of them
+/// counts.
 struct Samples {
     from: usize,
     each: Vec<(usize, Vec<i32>)>,
@@ -126,8 +149,9 @@ impl Samples {
             // As Pillow picks them: from the nearest edge of a sample to the nearest edge.
             let start = (middle - reach + 0.5).max(0.0) as usize;
             let end = ((middle + reach + 0.5) as usize).min(from);
-            let weights: Vec<f64> =
-                (start..end).map(|sample| kernel.weight((sample as f64 - middle + 0.5) / widened)).collect();
+            let weights: Vec<f64> = (start..end)
+                .map(|sample| kernel.weight((sample as f64 - middle + 0.5) / widened))
+                .collect();
             let sum: f64 = weights.iter().sum();
             let fixed = |weight: f64| (weight / sum * f64::from(1 << POINT)).round() as i32;
             (start, weights.into_iter().map(fixed).collect())
@@ -135,7 +159,10 @@ impl Samples {
         // A picture that has the size already is left as it is.
         let same = |place: usize| (place, vec![1 << POINT]);
         let places = first..first + side;
-        Self { from, each: if from == to { places.map(same).collect() } else { places.map(one).collect() } }
+        Self {
+            from,
+            each: if from == to { places.map(same).collect() } else { places.map(one).collect() },
+        }
     }
 
     /// Resizes each row of a plane; the result is turned over, its rows are the plane's columns.
@@ -144,7 +171,10 @@ impl Samples {
         let mut turned = Vec::with_capacity(self.each.len() * rows);
         for (start, weights) in &self.each {
             turned.extend(plane.chunks_exact(self.from).map(|row| {
-                let products = row[*start..].iter().zip(weights).map(|(byte, weight)| i32::from(*byte) * weight);
+                let products = row[*start..]
+                    .iter()
+                    .zip(weights)
+                    .map(|(byte, weight)| i32::from(*byte) * weight);
                 ((products.sum::<i32>() + (1 << (POINT - 1))) >> POINT).clamp(0, 255) as u8
             }));
         }
@@ -182,17 +212,31 @@ mod tests {
 
     fn preparation(crop: bool) -> Preparation {
         // So that what comes out is what the bytes are.
-        Preparation { side: 32, crop, kernel: Kernel::Cubic, mean: [0.0; 3], deviation: [1.0 / 255.0; 3] }
+        Preparation {
+            side: 32,
+            crop,
+            kernel: Kernel::Cubic,
+            mean: [0.0; 3],
+            deviation: [1.0 / 255.0; 3],
+        }
     }
 
     /// The pictures of `references/pictures.py`, in three colours.
     fn picture(height: usize, width: usize) -> Tensor<Flex, 4> {
         let value = |index: usize| {
-            let (channel, row, column) = (index / (height * width), index / width % height, index % width);
-            let byte = pictures::texture(column as i64 * 256 + 3_000_000 * channel as i64, row as i64 * 256);
+            let (channel, row, column) =
+                (index / (height * width), index / width % height, index % width);
+            let byte = pictures::texture(
+                column as i64 * 256 + 3_000_000 * channel as i64,
+                row as i64 * 256,
+            );
             byte as f32 / 255.0
         };
-        tensor((0..3 * height * width).map(value).collect(), [1, 3, height, width], &Default::default())
+        tensor(
+            (0..3 * height * width).map(value).collect(),
+            [1, 3, height, width],
+            &Default::default(),
+        )
     }
 
     #[test]
@@ -203,8 +247,10 @@ mod tests {
         ] {
             let table: serde_json::Value = serde_json::from_str(table).unwrap();
             for case in table["pictures"].as_array().unwrap() {
-                let [height, width] = ["height", "width"].map(|side| case[side].as_u64().unwrap() as usize);
-                let wanted = base64::engine::general_purpose::STANDARD.decode(case["prepared"].as_str().unwrap());
+                let [height, width] =
+                    ["height", "width"].map(|side| case[side].as_u64().unwrap() as usize);
+                let wanted = base64::engine::general_purpose::STANDARD
+                    .decode(case["prepared"].as_str().unwrap());
                 let found = read(preparation(crop).apply(picture(height, width)));
                 let found: Vec<u8> = found.into_iter().map(|value| value.round() as u8).collect();
                 assert_eq!(found, wanted.unwrap(), "{}", case["case"]);

@@ -11,8 +11,10 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use std::path::Path;
 
-const REMEDY: &str = "it should be the model.safetensors of a Hugging Face CLIP or SigLIP model, in one file";
-/// Pictures that go through a tower together: more do not make it faster, and memory grows with them.
+const REMEDY: &str =
+    "it should be the model.safetensors of a Hugging Face CLIP or SigLIP model, in one file";
+/// Pictures that go through a tower together: more do not make it faster, and memory grows with
+/// them.
 const BATCH: usize = 8;
 /// A largest published temperature is 100; beyond these bounds 32 bits overflow.
 const MAX_LOG_SCALE: f32 = 20.0;
@@ -41,12 +43,14 @@ impl Embedding {
         &self.values
     }
 
-    /// Cosine of the angle to another embedding of the same model, -1 to 1; 0 where one of them is all zeros.
+    /// Cosine of the angle to another embedding of the same model, -1 to 1; 0 where one of them is
+    /// all zeros.
     pub fn cosine(&self, other: &Self) -> f64 {
         let product = |left: &[f32], right: &[f32]| -> f64 {
             left.iter().zip(right).map(|(left, right)| f64::from(*left) * f64::from(*right)).sum()
         };
-        let lengths = product(&self.values, &self.values).sqrt() * product(&other.values, &other.values).sqrt();
+        let lengths = product(&self.values, &self.values).sqrt()
+            * product(&other.values, &other.values).sqrt();
         let cosine = product(&self.values, &other.values) / lengths;
         if cosine.is_finite() { cosine.clamp(-1.0, 1.0) } else { 0.0 }
     }
@@ -88,7 +92,8 @@ impl<B: Backend> TextImage<B> {
         })
     }
 
-    /// The embedding of a text. What goes beyond the model's length is cut off, as is everything past 16 KiB.
+    /// The embedding of a text. What goes beyond the model's length is cut off, as is everything
+    /// past 16 KiB.
     ///
     /// # Errors
     /// The tokenizer does not belong to the model.
@@ -97,27 +102,36 @@ impl<B: Backend> TextImage<B> {
         Ok(Embedding { values: read(self.text.embed(&tokens, at)) })
     }
 
-    /// The embedding of each picture. Pictures are RGB `[n, 3, h, w]` with values from 0 to 1, of any size.
+    /// The embedding of each picture. Pictures are RGB `[n, 3, h, w]` with values from 0 to 1, of
+    /// any size.
     ///
     /// # Errors
     /// They are not colour pictures, or there are none.
     pub fn pictures(&self, pictures: &Tensor<B, 4>) -> Result<Vec<Embedding>, LearnedError> {
         let shape @ [count, channels, height, width] = pictures.dims();
         if channels != 3 || count * height * width == 0 {
-            return Err(LearnedError::Pictures { shape, reason: "one or more of [3, h, w] are needed".to_owned() });
+            return Err(LearnedError::Pictures {
+                shape,
+                reason: "one or more of [3, h, w] are needed".to_owned(),
+            });
         }
         let mut embeddings = Vec::with_capacity(count);
         for start in (0..count).step_by(BATCH) {
             let batch = pictures.clone().slice([start..count.min(start + BATCH)]);
             let batch = self.pictures.embed(self.preparation.apply(batch));
             let length = batch.dims()[1];
-            embeddings.extend(read(batch).chunks_exact(length).map(|values| Embedding { values: values.to_vec() }));
+            embeddings.extend(
+                read(batch)
+                    .chunks_exact(length)
+                    .map(|values| Embedding { values: values.to_vec() }),
+            );
         }
         Ok(embeddings)
     }
 
-    /// How a text and each picture fit in the model's own scale: what `logits_per_text` is in `transformers`. CLIP's are
-    /// for comparing texts or pictures with each other; of SigLIP's the logistic function is a probability.
+    /// How a text and each picture fit in the model's own scale: what `logits_per_text` is in
+    /// `transformers`. CLIP's are for comparing texts or pictures with each other; of SigLIP's the
+    /// logistic function is a probability.
     pub fn logits(&self, text: &Embedding, pictures: &[Embedding]) -> Vec<f64> {
         pictures.iter().map(|picture| text.cosine(picture) * self.scale + self.bias).collect()
     }
@@ -128,8 +142,9 @@ impl<B: Backend> TextImage<B> {
     }
 }
 
-/// Mean over `pictures` of the cosine to `text`, -1 to 1; 0 without pictures. Real models use a small part of that range,
-/// each another one (CLIP's cosines are nearly all between 0.1 and 0.4): a threshold belongs to one model's weights.
+/// Mean over `pictures` of the cosine to `text`, -1 to 1; 0 without pictures. Real models use a
+/// small part of that range, each another one (CLIP's cosines are nearly all between 0.1 and 0.4):
+/// a threshold belongs to one model's weights.
 pub fn similarity(text: &Embedding, pictures: &[Embedding]) -> f32 {
     let sum: f64 = pictures.iter().map(|picture| text.cosine(picture)).sum();
     (sum / pictures.len().max(1) as f64) as f32

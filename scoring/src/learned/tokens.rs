@@ -1,6 +1,7 @@
 //! Text to tokens, by the `tokenizer.json` that was published with a model.
 //!
-//! CLIP's is a byte-level pair encoding, SigLIP's a unigram model of pieces; Hugging Face's `tokenizers` reads both.
+//! CLIP's is a byte-level pair encoding, SigLIP's a unigram model of pieces; Hugging Face's
+//! `tokenizers` reads both.
 
 use super::LearnedError;
 use super::config::{Family, ModelConfig};
@@ -36,14 +37,22 @@ impl Tokens {
     pub(super) fn load(folder: &Path, config: &ModelConfig) -> Result<Self, LearnedError> {
         let path = folder.join("tokenizer.json");
         let bytes = read_bounded(&path, MAX_BYTES, REMEDY)?;
-        let refused =
-            |error: tokenizers::Error| LearnedError::Tokenizer { path: path.clone(), reason: error.to_string() };
+        let refused = |error: tokenizers::Error| LearnedError::Tokenizer {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(refused)?;
-        // The file's own choice of the token to fill up with comes first; how long a text is, the model says.
+        // The file's own choice of the token to fill up with comes first; how long a text is, the
+        // model says.
         let pad_token = tokenizer.get_padding().map(|padding| padding.pad_id);
-        let pad_token = pad_token.or_else(|| stated_pad(folder, &tokenizer)).unwrap_or(config.pad_token);
-        let truncation = TruncationParams { max_length: config.text_length, ..TruncationParams::default() };
-        tokenizer.with_padding(None::<PaddingParams>).with_truncation(Some(truncation)).map_err(refused)?;
+        let pad_token =
+            pad_token.or_else(|| stated_pad(folder, &tokenizer)).unwrap_or(config.pad_token);
+        let truncation =
+            TruncationParams { max_length: config.text_length, ..TruncationParams::default() };
+        tokenizer
+            .with_padding(None::<PaddingParams>)
+            .with_truncation(Some(truncation))
+            .map_err(refused)?;
         let tokens = Self {
             path: path.clone(),
             tokenizer,
@@ -58,18 +67,24 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// The tokens of a text, cut to the model's length with the end token kept, and the place its embedding is read off.
+    /// The tokens of a text, cut to the model's length with the end token kept, and the place its
+    /// embedding is read off.
     pub(super) fn encode(&self, text: &str) -> Result<(Vec<u32>, usize), LearnedError> {
         let refused = |reason: String| LearnedError::Tokenizer { path: self.path.clone(), reason };
         let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
-        let encoding = self.tokenizer.encode(text, true).map_err(|error| refused(error.to_string()))?;
+        let encoding =
+            self.tokenizer.encode(text, true).map_err(|error| refused(error.to_string()))?;
         let mut tokens = encoding.get_ids().to_vec();
         tokens.truncate(self.length);
         let at = match self.family {
             Family::Clip => self.end_of(&tokens).ok_or_else(|| {
-                refused(format!("it does not end a text with token {}, the eos_token_id", self.end_token))
+                refused(format!(
+                    "it does not end a text with token {}, the eos_token_id",
+                    self.end_token
+                ))
             })?,
-            // The model was trained on texts of full length, without a mask, and is read off at the last place.
+            // The model was trained on texts of full length, without a mask, and is read off at the
+            // last place.
             Family::SigLip => {
                 tokens.resize(self.length, self.pad_token);
                 self.length - 1
@@ -77,21 +92,23 @@ impl Tokens {
         };
         match tokens.iter().find(|token| **token as usize >= self.vocabulary) {
             None => Ok((tokens, at)),
-            Some(token) => {
-                Err(refused(format!("it gives token {token}, and the model's vocab_size is {}", self.vocabulary)))
-            }
+            Some(token) => Err(refused(format!(
+                "it gives token {token}, and the model's vocab_size is {}",
+                self.vocabulary
+            ))),
         }
     }
 
-    /// Where CLIP reads a text off: at its end token. Configurations from before that was a field say 2, and mean the
-    /// largest token, the first of them.
+    /// Where CLIP reads a text off: at its end token. Configurations from before that was a field
+    /// say 2, and mean the largest token, the first of them.
     fn end_of(&self, tokens: &[u32]) -> Option<usize> {
         let end = if self.end_token == 2 { tokens.iter().copied().max()? } else { self.end_token };
         tokens.iter().position(|token| *token == end)
     }
 }
 
-/// The token that `tokenizer_config.json` says to fill up with, where there is such a file and such a token.
+/// The token that `tokenizer_config.json` says to fill up with, where there is such a file and such
+/// a token.
 fn stated_pad(folder: &Path, tokenizer: &Tokenizer) -> Option<u32> {
     let bytes = read_bounded(&folder.join("tokenizer_config.json"), MAX_BYTES, REMEDY).ok()?;
     let config: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
@@ -104,7 +121,8 @@ mod tests {
     use super::*;
 
     fn tokens(name: &str) -> Tokens {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("references/tables/learned").join(name);
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("references/tables/learned").join(name);
         Tokens::load(&folder, &ModelConfig::read(&folder.join("config.json")).unwrap()).unwrap()
     }
 
@@ -114,7 +132,8 @@ mod tests {
             ("clip", include_str!("../../references/tables/learned/clip.json")),
             ("siglip", include_str!("../../references/tables/learned/siglip.json")),
         ] {
-            let (tokens, table): (_, serde_json::Value) = (tokens(name), serde_json::from_str(table).unwrap());
+            let (tokens, table): (_, serde_json::Value) =
+                (tokens(name), serde_json::from_str(table).unwrap());
             for case in table["texts"].as_array().unwrap() {
                 let wanted: Vec<u32> = serde_json::from_value(case["tokens"].clone()).unwrap();
                 let (found, at) = tokens.encode(case["text"].as_str().unwrap()).unwrap();
@@ -134,8 +153,9 @@ mod tests {
     fn a_text_too_long_keeps_its_end_token() {
         for (name, end) in [("clip", tokens("clip").end_token), ("siglip", 1)] {
             let tokens = tokens(name);
-            let (short, _) =
-                tokens.encode("a dog runs over the hill and sees a train that crosses the bridge").unwrap();
+            let (short, _) = tokens
+                .encode("a dog runs over the hill and sees a train that crosses the bridge")
+                .unwrap();
             assert_eq!((short.len(), short[15]), (16, end), "{name}");
             // Cut within a character of three bytes, and long before the end.
             let (long, at) = tokens.encode(&"東".repeat(1 << 20)).unwrap();

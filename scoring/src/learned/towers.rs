@@ -1,7 +1,8 @@
 //! The two towers of a text-image model: tokens or pictures in, embeddings out.
 //!
-//! CLIP as `transformers`' `CLIPModel` lays it out: Radford and others, 2021. SigLIP as `SiglipModel`: Zhai, Mustafa,
-//! Kolesnikov, Beyer, "Sigmoid loss for language image pre-training", 2023.
+//! CLIP as `transformers`' `CLIPModel` lays it out: Radford and others, 2021. SigLIP as
+//! `SiglipModel`: Zhai, Mustafa, Kolesnikov, Beyer, "Sigmoid loss for language image pre-training",
+//! 2023.
 
 use super::LearnedError;
 use super::config::{Family, ModelConfig};
@@ -43,8 +44,8 @@ impl<B: Backend> TextTower<B> {
         })
     }
 
-    /// The embedding of a text, `[1, embedding]`, read off at token `at`. Tokens are below the vocabulary's size and no
-    /// more than the model's length.
+    /// The embedding of a text, `[1, embedding]`, read off at token `at`. Tokens are below the
+    /// vocabulary's size and no more than the model's length.
     pub(super) fn embed(&self, tokens: &[u32], at: usize) -> Tensor<B, 2> {
         let (device, count) = (self.tokens.device(), tokens.len());
         let tokens: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
@@ -58,8 +59,8 @@ impl<B: Backend> TextTower<B> {
     }
 }
 
-/// What hides later places from earlier ones, to be added before the softmax. A large number and not infinity, which
-/// some kernels subtract from itself.
+/// What hides later places from earlier ones, to be added before the softmax. A large number and
+/// not infinity, which some kernels subtract from itself.
 fn causal_mask<B: Backend>(count: usize, device: &B::Device) -> Tensor<B, 4> {
     let value = |index: usize| if index % count > index / count { -1e9_f32 } else { 0.0 };
     let values: Vec<f32> = (0..count * count).map(value).collect();
@@ -83,7 +84,12 @@ enum Pooling<B: Backend> {
     /// CLIP: a place of its own, before the others, is read off and projected.
     Class { class: Tensor<B, 3>, first: Normalisation<B>, projection: Linear<B> },
     /// SigLIP: a learned question is put to all places.
-    Probe { probe: Tensor<B, 3>, attention: Attention<B>, normalisation: Normalisation<B>, inner: Inner<B> },
+    Probe {
+        probe: Tensor<B, 3>,
+        attention: Attention<B>,
+        normalisation: Normalisation<B>,
+        inner: Inner<B>,
+    },
 }
 
 impl<B: Backend> PictureTower<B> {
@@ -97,7 +103,11 @@ impl<B: Backend> PictureTower<B> {
                 class: embeddings.tensor("class_embedding", [width])?.unsqueeze(),
                 // The name is misspelt in every published file.
                 first: Normalisation::read(&scope.part("pre_layrnorm"), sizes)?,
-                projection: Linear::read_plain(&all.part("visual_projection"), width, config.embedding)?,
+                projection: Linear::read_plain(
+                    &all.part("visual_projection"),
+                    width,
+                    config.embedding,
+                )?,
             },
             Family::SigLip => {
                 let head = scope.part("head");
@@ -113,7 +123,8 @@ impl<B: Backend> PictureTower<B> {
             Family::Clip => (None, 1),
             Family::SigLip => (Some(embeddings.tensor("patch_embedding.bias", [width])?), 0),
         };
-        let places = embeddings.tensor("position_embedding.weight", [config.patches() + extra, width])?;
+        let places =
+            embeddings.tensor("position_embedding.weight", [config.patches() + extra, width])?;
         Ok(Self {
             patches: embeddings.tensor("patch_embedding.weight", [width, 3, patch, patch])?,
             patch_bias: bias,

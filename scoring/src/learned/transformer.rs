@@ -1,7 +1,9 @@
-//! The transformer encoder that both towers of both families share: normalisation first, then attention or two layers.
+//! The transformer encoder that both towers of both families share: normalisation first, then
+//! attention or two layers.
 //!
-//! Vaswani and others, "Attention is all you need", 2017; Radford and others, "Learning transferable visual models from
-//! natural language supervision", 2021. Tensors are `[texts or pictures, places, width]`.
+//! Vaswani and others, "Attention is all you need", 2017; Radford and others, "Learning
+//! transferable visual models from natural language supervision", 2021. Tensors are `[texts or
+//! pictures, places, width]`.
 
 use super::LearnedError;
 use super::config::{Activation, Sizes};
@@ -25,7 +27,11 @@ impl<B: Backend> Linear<B> {
     }
 
     /// Reads `weight` alone.
-    pub(super) fn read_plain(scope: &Scope<'_, B>, from: usize, to: usize) -> Result<Self, LearnedError> {
+    pub(super) fn read_plain(
+        scope: &Scope<'_, B>,
+        from: usize,
+        to: usize,
+    ) -> Result<Self, LearnedError> {
         Ok(Self::new(scope.tensor("weight", [to, from])?, None))
     }
 
@@ -81,7 +87,8 @@ pub(super) struct Attention<B: Backend> {
 impl<B: Backend> Attention<B> {
     fn read(scope: &Scope<'_, B>, sizes: &Sizes) -> Result<Self, LearnedError> {
         let part = |name| Linear::read(&scope.part(name), sizes.width, sizes.width);
-        let [query, key, value, out] = [part("q_proj")?, part("k_proj")?, part("v_proj")?, part("out_proj")?];
+        let [query, key, value, out] =
+            [part("q_proj")?, part("k_proj")?, part("v_proj")?, part("out_proj")?];
         Ok(Self { query, key, value, out, heads: sizes.heads })
     }
 
@@ -92,14 +99,23 @@ impl<B: Backend> Attention<B> {
         let bias = scope.tensor("in_proj_bias", [3 * width])?;
         let part = |index: usize| {
             let rows = index * width..(index + 1) * width;
-            Linear::new(weight.clone().slice([rows.clone(), 0..width]), Some(bias.clone().slice([rows])))
+            Linear::new(
+                weight.clone().slice([rows.clone(), 0..width]),
+                Some(bias.clone().slice([rows])),
+            )
         };
         let out = Linear::read(&scope.part("out_proj"), width, width)?;
         Ok(Self { query: part(0), key: part(1), value: part(2), out, heads: sizes.heads })
     }
 
-    /// What each place of `asking` gathers from the places of `asked`; `mask` is added to what weighs them.
-    pub(super) fn apply(&self, asking: Tensor<B, 3>, asked: Tensor<B, 3>, mask: Option<&Tensor<B, 4>>) -> Tensor<B, 3> {
+    /// What each place of `asking` gathers from the places of `asked`; `mask` is added to what
+    /// weighs them.
+    pub(super) fn apply(
+        &self,
+        asking: Tensor<B, 3>,
+        asked: Tensor<B, 3>,
+        mask: Option<&Tensor<B, 4>>,
+    ) -> Tensor<B, 3> {
         let [count, places, width] = asking.dims();
         let part = width / self.heads;
         let heads = |values: Tensor<B, 3>| {
@@ -145,15 +161,16 @@ impl<B: Backend> Inner<B> {
     }
 }
 
-/// Hendrycks and Gimpel, "Gaussian error linear units", 2016, the approximation. The cube is written as products: a power
-/// of a negative base is not a number on some devices.
+/// Hendrycks and Gimpel, "Gaussian error linear units", 2016, the approximation. The cube is
+/// written as products: a power of a negative base is not a number on some devices.
 fn gelu_tanh<B: Backend>(values: Tensor<B, 3>) -> Tensor<B, 3> {
     let cube = values.clone() * values.clone() * values.clone();
     let inner = (cube * 0.044715 + values.clone()) * (2.0 / std::f32::consts::PI).sqrt();
     values * 0.5 * (inner.tanh() + 1.0)
 }
 
-/// A stack of blocks: attention and inner layers, each on normalised values and added to what came in.
+/// A stack of blocks: attention and inner layers, each on normalised values and added to what came
+/// in.
 #[derive(Debug)]
 pub(super) struct Encoder<B: Backend> {
     blocks: Vec<Block<B>>,

@@ -13,13 +13,18 @@ use std::path::{Path, PathBuf};
 
 /// The header's own length comes first, in 8 bytes.
 const LENGTH_BYTES: u64 = 8;
-/// A header has some 100 bytes a tensor, and the largest models here have under two thousand tensors.
+/// A header has some 100 bytes a tensor, and the largest models here have under two thousand
+/// tensors.
 const MAX_HEADER_BYTES: u64 = 4 << 20;
 /// The largest CLIP there is has 10 GB of 32-bit weights.
 const MAX_FILE_BYTES: u64 = 16 << 30;
 
 /// Reads a small file whole.
-pub(super) fn read_bounded(path: &Path, limit: u64, remedy: &'static str) -> Result<Vec<u8>, LearnedError> {
+pub(super) fn read_bounded(
+    path: &Path,
+    limit: u64,
+    remedy: &'static str,
+) -> Result<Vec<u8>, LearnedError> {
     let unreadable = |source| LearnedError::Unreadable { path: path.to_owned(), source, remedy };
     let (file, length) = open_regular(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -27,7 +32,12 @@ pub(super) fn read_bounded(path: &Path, limit: u64, remedy: &'static str) -> Res
     file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let got = length.max(bytes.len() as u64);
     if got > limit {
-        return Err(LearnedError::TooLarge { path: path.to_owned(), what: "its size in bytes", got, limit });
+        return Err(LearnedError::TooLarge {
+            path: path.to_owned(),
+            what: "its size in bytes",
+            got,
+            limit,
+        });
     }
     Ok(bytes)
 }
@@ -52,13 +62,14 @@ pub(super) struct WeightFile {
 }
 
 impl WeightFile {
-    /// Reads and checks the header: offsets without gaps, sizes that fit shapes and types, and a file of the promised
-    /// length.
+    /// Reads and checks the header: offsets without gaps, sizes that fit shapes and types, and a
+    /// file of the promised length.
     pub(super) fn open(path: &Path, remedy: &'static str) -> Result<Self, LearnedError> {
         let path = path.to_owned();
         let unreadable = |source| LearnedError::Unreadable { path: path.clone(), source, remedy };
         let refused = |reason: String| LearnedError::NotSafetensors { path: path.clone(), reason };
-        let too_large = |what, got, limit| LearnedError::TooLarge { path: path.clone(), what, got, limit };
+        let too_large =
+            |what, got, limit| LearnedError::TooLarge { path: path.clone(), what, got, limit };
         let (file, length) = open_regular(&path).map_err(unreadable)?;
         if length > MAX_FILE_BYTES {
             return Err(too_large("its size in bytes", length, MAX_FILE_BYTES));
@@ -71,7 +82,11 @@ impl WeightFile {
         let header_length = u64::from_le_bytes(header_length);
         if header_length > MAX_HEADER_BYTES {
             // Any other kind of file gets here too: its first bytes read as a length.
-            return Err(too_large("the length of its safetensors header in bytes", header_length, MAX_HEADER_BYTES));
+            return Err(too_large(
+                "the length of its safetensors header in bytes",
+                header_length,
+                MAX_HEADER_BYTES,
+            ));
         }
         let data_start = LENGTH_BYTES + header_length;
         if data_start > length {
@@ -79,7 +94,8 @@ impl WeightFile {
         }
         let mut header = vec![0; header_length as usize];
         file.read_exact_at(&mut header, LENGTH_BYTES).map_err(unreadable)?;
-        let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| refused(error.to_string()))?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| refused(error.to_string()))?;
         let want = data_start.saturating_add(metadata.data_len() as u64);
         if want != length {
             return Err(LearnedError::WrongLength { path, got: length, want });
@@ -94,7 +110,9 @@ impl WeightFile {
 
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LearnedError> {
         let (path, tensor) = (|| self.path.clone(), || name.to_owned());
-        let Some(TensorInfo { dtype, shape: got, data_offsets: (start, end) }) = self.metadata.info(name) else {
+        let Some(TensorInfo { dtype, shape: got, data_offsets: (start, end) }) =
+            self.metadata.info(name)
+        else {
             return Err(LearnedError::MissingTensor { path: path(), tensor: tensor() });
         };
         if got != shape {
@@ -106,17 +124,32 @@ impl WeightFile {
             });
         }
         if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-            return Err(LearnedError::WrongType { path: path(), tensor: tensor(), got: format!("{dtype:?}") });
+            return Err(LearnedError::WrongType {
+                path: path(),
+                tensor: tensor(),
+                got: format!("{dtype:?}"),
+            });
         }
         // The header was checked: these are as many bytes as the wanted shape and the type have.
         let mut bytes = vec![0; end - start];
         self.file.read_exact_at(&mut bytes, self.data_start + *start as u64).map_err(|source| {
-            LearnedError::Unreadable { path: path(), source, remedy: "did the file change while it was read?" }
+            LearnedError::Unreadable {
+                path: path(),
+                source,
+                remedy: "did the file change while it was read?",
+            }
         })?;
         let values: Vec<f32> = match dtype {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            _ => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            Dtype::F32 => bytes
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+            Dtype::F16 => {
+                bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            }
+            _ => {
+                bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+            }
         };
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
@@ -146,7 +179,11 @@ impl<'a, B: Backend> Scope<'a, B> {
     }
 
     /// The tensor `name`, which has to be of this shape, as 32-bit floats.
-    pub(super) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>, LearnedError> {
+    pub(super) fn tensor<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Tensor<B, D>, LearnedError> {
         Ok(tensor(self.file.values(&self.full_name(name), &shape)?, shape, self.device))
     }
 

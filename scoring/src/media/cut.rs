@@ -2,7 +2,10 @@
 
 use super::jail::{Allowance, Ended, Output, result_file, run, sealed_file};
 use super::probe::probe_file;
-use super::{Ffmpeg, Limits, MediaError, MediaFault, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size, input_flags};
+use super::{
+    Ffmpeg, Limits, MediaError, MediaFault, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size,
+    input_flags,
+};
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 
@@ -36,12 +39,12 @@ impl ClipShape {
     }
 }
 
-/// Cuts the clip that starts at `start_ms` of `source`: frame-accurate, scaled to fill the shape and cropped to it,
-/// H.264, without sound or metadata, index first.
+/// Cuts the clip that starts at `start_ms` of `source`: frame-accurate, scaled to fill the shape
+/// and cropped to it, H.264, without sound or metadata, index first.
 ///
 /// # Errors
-/// [`VideoDefect::TooShort`] where the source ends before the clip does; other defects as in [`super::decode`];
-/// [`MediaFault`] where this machine failed.
+/// [`VideoDefect::TooShort`] where the source ends before the clip does; other defects as in
+/// [`super::decode`]; [`MediaFault`] where this machine failed.
 pub fn cut_clip(
     ffmpeg: &Ffmpeg,
     source: &[u8],
@@ -61,13 +64,25 @@ pub fn cut_clip(
     let mut args = vec!["-nostdin".to_owned(), "-y".to_owned()];
     args.extend(input_flags(limits.pixels));
     let start = format!("{}.{:03}", start_ms / 1000, start_ms % 1000);
-    args.extend(["-threads", "2", "-noautorotate", "-ss", &start, "-i", STDIN_AS_FILE].map(str::to_owned));
+    args.extend(
+        ["-threads", "2", "-noautorotate", "-ss", &start, "-i", STDIN_AS_FILE].map(str::to_owned),
+    );
     args.extend(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", &filter].map(str::to_owned));
     args.extend(["-frames:v", &frames.to_string(), "-map_metadata", "-1"].map(str::to_owned));
-    args.extend(["-c:v", "libx264", "-preset", "fast", "-crf", CLIP_RATE_FACTOR, "-threads", "2"].map(str::to_owned));
-    args.extend(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"].map(str::to_owned));
-    args.extend(["-color_range", "tv", "-fflags", "+bitexact", "-flags:v", "+bitexact"].map(str::to_owned));
-    args.extend(["-movflags", "+faststart", "-f", "mp4", "file:/proc/self/fd/1"].map(str::to_owned));
+    args.extend(
+        ["-c:v", "libx264", "-preset", "fast", "-crf", CLIP_RATE_FACTOR, "-threads", "2"]
+            .map(str::to_owned),
+    );
+    args.extend(
+        ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+            .map(str::to_owned),
+    );
+    args.extend(
+        ["-color_range", "tv", "-fflags", "+bitexact", "-flags:v", "+bitexact"].map(str::to_owned),
+    );
+    args.extend(
+        ["-movflags", "+faststart", "-f", "mp4", "file:/proc/self/fd/1"].map(str::to_owned),
+    );
     let mut result = result_file()?;
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: MAX_CLIP_BYTES };
     expect_success(run(&ffmpeg.ffmpeg, &args, &input, Output::File(&result), allowance)?, limits)?;
@@ -80,7 +95,11 @@ pub fn cut_clip(
 ///
 /// # Errors
 /// As [`super::decode`].
-pub fn first_frame_png(ffmpeg: &Ffmpeg, clip: &[u8], limits: &Limits) -> Result<Vec<u8>, MediaError> {
+pub fn first_frame_png(
+    ffmpeg: &Ffmpeg,
+    clip: &[u8],
+    limits: &Limits,
+) -> Result<Vec<u8>, MediaError> {
     check_size(clip, limits)?;
     let input = sealed_file(clip)?;
     let info = probe_file(ffmpeg, &input, limits)?;
@@ -90,12 +109,21 @@ pub fn first_frame_png(ffmpeg: &Ffmpeg, clip: &[u8], limits: &Limits) -> Result<
     );
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    args.extend(["-threads", "1", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0"].map(str::to_owned));
-    args.extend(["-frames:v", "1", "-vf", &filter, "-c:v", "png", "-f", "image2pipe", "pipe:1"].map(str::to_owned));
+    args.extend(
+        ["-threads", "1", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0"].map(str::to_owned),
+    );
+    args.extend(
+        ["-frames:v", "1", "-vf", &filter, "-c:v", "png", "-f", "image2pipe", "pipe:1"]
+            .map(str::to_owned),
+    );
     let mut picture = Vec::new();
     let mut sink = |bytes: &[u8]| {
         picture.extend_from_slice(bytes);
-        if picture.len() > MAX_PICTURE_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if picture.len() > MAX_PICTURE_BYTES {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: 0 };
     let ended = run(&ffmpeg.ffmpeg, &args, &input, Output::Pipe(&mut sink), allowance)?;
@@ -107,7 +135,10 @@ pub(super) fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaE
     match ended {
         Ended::Success => Ok(()),
         Ended::Failure { complaint } => Err(MediaFault::Encode { complaint }.into()),
-        Ended::Stopped => Err(MediaFault::Encode { complaint: "the result is larger than expected".into() }.into()),
+        Ended::Stopped => {
+            Err(MediaFault::Encode { complaint: "the result is larger than expected".into() }
+                .into())
+        }
         Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
     }
 }

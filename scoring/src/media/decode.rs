@@ -1,13 +1,17 @@
-//! Decodes a file to canonical frames through ffmpeg's YUV4MPEG2 output, which states its own frame size.
+//! Decodes a file to canonical frames through ffmpeg's YUV4MPEG2 output, which states its own frame
+//! size.
 
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
 use super::probe::probe_file;
-use super::{Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size, input_flags};
+use super::{
+    Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size, input_flags,
+};
 use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;
 
-/// Threads of one decoder. More gains little on five seconds of video and would let one answer take every core.
+/// Threads of one decoder. More gains little on five seconds of video and would let one answer take
+/// every core.
 const DECODER_THREADS: &str = "2";
 /// A header line is under 100 bytes.
 const MAX_HEADER_BYTES: usize = 256;
@@ -44,8 +48,14 @@ impl fmt::Debug for Clip {
 }
 
 impl Clip {
-    /// Builds a clip from planes laid out as in [`Frame`]; `None` where a size does not fit or there is no frame.
-    pub fn from_planes(width: usize, height: usize, info: VideoInfo, planes: Vec<Vec<u8>>) -> Option<Self> {
+    /// Builds a clip from planes laid out as in [`Frame`]; `None` where a size does not fit or
+    /// there is no frame.
+    pub fn from_planes(
+        width: usize,
+        height: usize,
+        info: VideoInfo,
+        planes: Vec<Vec<u8>>,
+    ) -> Option<Self> {
         let bytes = frame_bytes(width, height)?;
         let fits = !planes.is_empty() && planes.iter().all(|plane| plane.len() == bytes);
         let frames = planes.into_iter().map(|planes| Frame { planes }).collect();
@@ -82,7 +92,8 @@ impl Clip {
         &self.frames[index].planes[..self.width * self.height]
     }
 
-    /// Both chroma planes of frame `index`, blue difference then red difference, each half size rounded up.
+    /// Both chroma planes of frame `index`, blue difference then red difference, each half size
+    /// rounded up.
     pub fn chroma(&self, index: usize) -> (&[u8], &[u8]) {
         let planes = &self.frames[index].planes[self.width * self.height..];
         planes.split_at(planes.len() / 2)
@@ -98,7 +109,8 @@ impl Clip {
 /// Decodes all frames of the first video track of an MP4.
 ///
 /// # Errors
-/// [`VideoDefect`] for everything that is the file's doing, [`super::MediaFault`] for everything that is this machine's.
+/// [`VideoDefect`] for everything that is the file's doing, [`super::MediaFault`] for everything
+/// that is this machine's.
 pub fn decode(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     decode_if(ffmpeg, bytes, limits, |_| Ok(()))
 }
@@ -119,9 +131,12 @@ pub(crate) fn decode_if(
     accept(&info)?;
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    // What a decoder puts where a stream is damaged depends on how its threads happen to run: then there is no video.
+    // What a decoder puts where a stream is damaged depends on how its threads happen to run: then
+    // there is no video.
     args.extend(["-xerror", "-err_detect", "explode"].map(str::to_owned));
-    args.extend(["-threads", DECODER_THREADS, "-noautorotate", "-i", STDIN_AS_FILE].map(str::to_owned));
+    args.extend(
+        ["-threads", DECODER_THREADS, "-noautorotate", "-i", STDIN_AS_FILE].map(str::to_owned),
+    );
     args.extend(["-map", "0:v:0", "-an", "-sn", "-dn", "-frames:v"].map(str::to_owned));
     args.push((limits.frames + 1).to_string());
     args.extend(ffmpeg.passthrough_timing().map(str::to_owned));
@@ -131,7 +146,8 @@ pub(crate) fn decode_if(
     read_frames(ffmpeg, &args, &input, limits, info)
 }
 
-/// Runs ffmpeg with `args`, which end in a YUV4MPEG2 stream on its standard output, and collects the frames.
+/// Runs ffmpeg with `args`, which end in a YUV4MPEG2 stream on its standard output, and collects
+/// the frames.
 pub(super) fn read_frames(
     ffmpeg: &Ffmpeg,
     args: &[String],
@@ -169,7 +185,14 @@ pub(super) struct Yuv4Mpeg {
 
 impl Yuv4Mpeg {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, size: None, header: Vec::new(), frame: None, frames: Vec::new(), defect: None }
+        Self {
+            limits,
+            size: None,
+            header: Vec::new(),
+            frame: None,
+            frames: Vec::new(),
+            defect: None,
+        }
     }
 
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> ControlFlow<()> {
@@ -202,7 +225,8 @@ impl Yuv4Mpeg {
         let Some(end) = end else { return &[] };
         let line = std::mem::take(&mut self.header);
         match self.size {
-            None => match stream_size(&line).filter(|(_, _, bytes)| *bytes as u64 <= self.limits.pixels * 3 / 2 + 8192)
+            None => match stream_size(&line)
+                .filter(|(_, _, bytes)| *bytes as u64 <= self.limits.pixels * 3 / 2 + 8192)
             {
                 Some(size) => self.size = Some(size),
                 None => self.fail("unexpected stream header"),
@@ -210,7 +234,9 @@ impl Yuv4Mpeg {
             Some(_) if self.frames.len() >= self.limits.frames => {
                 self.defect = Some(VideoDefect::TooManyFrames { limit: self.limits.frames });
             }
-            Some((_, _, wanted)) if line.starts_with(b"FRAME") => self.frame = Some(Vec::with_capacity(wanted)),
+            Some((_, _, wanted)) if line.starts_with(b"FRAME") => {
+                self.frame = Some(Vec::with_capacity(wanted))
+            }
             Some(_) => self.fail("unexpected frame header"),
         }
         &bytes[end + 1..]
@@ -225,7 +251,9 @@ impl Yuv4Mpeg {
             return Err(defect);
         }
         if self.frame.is_some() || !self.header.is_empty() {
-            return Err(VideoDefect::Undecodable { complaint: "the last frame is incomplete".to_owned() });
+            return Err(VideoDefect::Undecodable {
+                complaint: "the last frame is incomplete".to_owned(),
+            });
         }
         match self.size {
             Some((width, height, _)) if !self.frames.is_empty() => {
@@ -236,7 +264,8 @@ impl Yuv4Mpeg {
     }
 }
 
-/// Width, height and bytes per frame from a line such as `YUV4MPEG2 W832 H480 F16:1 Ip A1:1 C420jpeg`.
+/// Width, height and bytes per frame from a line such as `YUV4MPEG2 W832 H480 F16:1 Ip A1:1
+/// C420jpeg`.
 fn stream_size(line: &[u8]) -> Option<(usize, usize, usize)> {
     let line = std::str::from_utf8(line).ok()?.strip_prefix("YUV4MPEG2 ")?;
     let field = |letter: char| line.split(' ').find_map(|field| field.strip_prefix(letter));
@@ -307,7 +336,10 @@ mod tests {
     fn a_header_line_has_its_limit_in_one_piece_and_in_many() {
         let long = [&stream(0)[..], b"FRAME", &[b' '; MAX_HEADER_BYTES], b"\n", &[1; 17]].concat();
         for piece in [1, 100, 1000] {
-            assert!(matches!(read(&long, piece, 4), Err(VideoDefect::Undecodable { .. })), "{piece}");
+            assert!(
+                matches!(read(&long, piece, 4), Err(VideoDefect::Undecodable { .. })),
+                "{piece}"
+            );
         }
     }
 

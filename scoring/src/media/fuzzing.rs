@@ -16,7 +16,10 @@ pub fn claims(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> 
 ///
 /// # Errors
 /// The file's fault by this stream.
-pub fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>, limits: &Limits) -> Result<Clip, VideoDefect> {
+pub fn frames<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    limits: &Limits,
+) -> Result<Clip, VideoDefect> {
     let mut reader = Yuv4Mpeg::new(*limits);
     for piece in pieces {
         if reader.push(piece).is_break() {

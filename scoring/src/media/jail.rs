@@ -1,8 +1,9 @@
 //! Runs ffmpeg on a file that its sender may have crafted against us.
 //!
-//! The child gets its input as a sealed memory file on standard input, an empty environment, no network where the
-//! kernel lets us take it away, and hard limits on memory, processor time and file size. It cannot outlive us. What it
-//! prints is read through bounds; nothing it prints is trusted.
+//! The child gets its input as a sealed memory file on standard input, an empty environment, no
+//! network where the kernel lets us take it away, and hard limits on memory, processor time and
+//! file size. It cannot outlive us. What it prints is read through bounds; nothing it prints is
+//! trusted.
 
 use super::MediaFault;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -22,7 +23,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Address space of one child. ffmpeg 5 decodes 832x480 in well under half of it, its libraries included.
+/// Address space of one child. ffmpeg 5 decodes 832x480 in well under half of it, its libraries
+/// included.
 const ADDRESS_SPACE_BYTES: u64 = 2 << 30;
 /// Open files of one child: its libraries one after another, three streams and the input.
 const OPEN_FILES: u64 = 64;
@@ -98,7 +100,8 @@ pub(crate) fn run<A: AsRef<OsStr>>(
     allowance: Allowance,
 ) -> Result<Ended, MediaFault> {
     let deadline = Instant::now() + allowance.wall;
-    let spawned = |error| MediaFault::Spawn { program: program.display().to_string(), source: error };
+    let spawned =
+        |error| MediaFault::Spawn { program: program.display().to_string(), source: error };
     let mut command = Command::new(program);
     command.args(args).env_clear().env("LC_ALL", "C").current_dir("/");
     command.stdin(Stdio::from(input.try_clone().map_err(spawned)?)).stderr(Stdio::piped());
@@ -106,7 +109,8 @@ pub(crate) fn run<A: AsRef<OsStr>>(
         Output::Pipe(_) => command.stdout(Stdio::piped()),
         Output::File(file) => command.stdout(Stdio::from(file.try_clone().map_err(spawned)?)),
     };
-    // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor takes a lock.
+    // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor
+    // takes a lock.
     unsafe { command.pre_exec(move || confine(allowance)) };
     let mut child = command.spawn().map_err(spawned)?;
     let mut complaint = Vec::new();
@@ -130,12 +134,16 @@ pub(crate) fn run<A: AsRef<OsStr>>(
 fn classify(status: ExitStatus, complaint: &[u8]) -> Ended {
     if status.success() {
         Ended::Success
-    } else if status.signal() == Some(Signal::SIGXCPU as i32) || status.signal() == Some(Signal::SIGKILL as i32) {
+    } else if status.signal() == Some(Signal::SIGXCPU as i32)
+        || status.signal() == Some(Signal::SIGKILL as i32)
+    {
         // The kernel sends SIGXCPU at the soft limit and SIGKILL at the hard one.
         Ended::OutOfCpu
     } else {
-        let text: String =
-            String::from_utf8_lossy(complaint).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text: String = String::from_utf8_lossy(complaint)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         Ended::Failure { complaint: format!("{status}: {}", text.trim()) }
     }
 }
@@ -147,7 +155,12 @@ enum Drained {
 }
 
 /// Reads both of the child's streams until they close, the reader breaks or the deadline passes.
-fn drain(child: &mut Child, mut output: Output<'_>, complaint: &mut Vec<u8>, deadline: Instant) -> io::Result<Drained> {
+fn drain(
+    child: &mut Child,
+    mut output: Output<'_>,
+    complaint: &mut Vec<u8>,
+    deadline: Instant,
+) -> io::Result<Drained> {
     let mut stdout = child.stdout.take();
     let mut stderr = child.stderr.take();
     let mut chunk = vec![0; READ_CHUNK_BYTES];
@@ -189,12 +202,14 @@ fn ready(
 ) -> io::Result<(bool, bool)> {
     let mut watched: Vec<PollFd<'_>> =
         stdout.iter().chain(&stderr).map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-    let timeout = PollTimeout::try_from(left.min(Duration::from_secs(1))).unwrap_or(PollTimeout::ZERO);
+    let timeout =
+        PollTimeout::try_from(left.min(Duration::from_secs(1))).unwrap_or(PollTimeout::ZERO);
     match poll(&mut watched, timeout) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut answers = watched.iter().map(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
+    let mut answers =
+        watched.iter().map(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
     let stdout_ready = stdout.is_some() && answers.next().unwrap_or(false);
     let stderr_ready = stderr.is_some() && answers.next().unwrap_or(false);
     Ok((stdout_ready, stderr_ready))
@@ -222,8 +237,8 @@ fn confine(allowance: Allowance) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)?;
     setrlimit(Resource::RLIMIT_FSIZE, allowance.file_bytes, allowance.file_bytes)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // Root may drop the network directly; others need a user namespace, which some kernels refuse. The forced demuxer
-    // and the protocol whitelist hold without it, so a refusal is accepted.
+    // Root may drop the network directly; others need a user namespace, which some kernels refuse.
+    // The forced demuxer and the protocol whitelist hold without it, so a refusal is accepted.
     if unshare(CloneFlags::CLONE_NEWNET).is_err() {
         let _ = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET);
     }
@@ -245,7 +260,8 @@ mod tests {
             seen.extend_from_slice(bytes);
             if seen.len() > 1 << 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let ended = run(Path::new("/bin/sh"), &["-c", script], &input, Output::Pipe(&mut sink), allowance);
+        let ended =
+            run(Path::new("/bin/sh"), &["-c", script], &input, Output::Pipe(&mut sink), allowance);
         (ended, seen)
     }
 
@@ -258,7 +274,8 @@ mod tests {
 
     #[test]
     fn an_endless_writer_is_stopped_by_the_reader() {
-        let (ended, seen) = shell("while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done", allowance(20, 60));
+        let (ended, seen) =
+            shell("while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done", allowance(20, 60));
         assert!(matches!(ended, Ok(Ended::Stopped)), "{ended:?}");
         assert!(seen.len() < (1 << 20) + READ_CHUNK_BYTES + 1);
     }
@@ -281,11 +298,15 @@ mod tests {
         assert!(matches!(ended, Ok(Ended::Success)), "{ended:?}");
         assert_eq!(seen, b"empty\n");
         let folder = tempfile::tempdir().unwrap();
-        let script = format!("trap '' XFSZ; echo x > {}/f && exit 0; exit 3", folder.path().display());
+        let script =
+            format!("trap '' XFSZ; echo x > {}/f && exit 0; exit 3", folder.path().display());
         let (ended, _) = shell(&script, allowance(5, 20));
         assert!(matches!(ended, Ok(Ended::Failure { .. })), "{ended:?}");
         let (ended, _) = shell("echo broken >&2; exit 4", allowance(5, 20));
-        assert!(matches!(ended, Ok(Ended::Failure { ref complaint }) if complaint.contains("broken")), "{ended:?}");
+        assert!(
+            matches!(ended, Ok(Ended::Failure { ref complaint }) if complaint.contains("broken")),
+            "{ended:?}"
+        );
     }
 
     #[test]

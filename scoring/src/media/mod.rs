@@ -1,8 +1,9 @@
 //! Hostile files in, plain frames out; and the clips that the sampler cuts.
 //!
-//! Canonical frames are planar YUV 4:2:0 with 8 bits, as coded: no scaling, no rotation, edit lists ignored, frame order
-//! and count untouched. For files that are coded so, which is what everyone sends, no arithmetic happens between the
-//! codec and us, so two validators see the same bytes. Other layouts (4:4:4, 10 bits) go through ffmpeg's conversion.
+//! Canonical frames are planar YUV 4:2:0 with 8 bits, as coded: no scaling, no rotation, edit lists
+//! ignored, frame order and count untouched. For files that are coded so, which is what everyone
+//! sends, no arithmetic happens between the codec and us, so two validators see the same bytes.
+//! Other layouts (4:4:4, 10 bits) go through ffmpeg's conversion.
 //!
 //! | attack | answer |
 //! |---|---|
@@ -62,7 +63,8 @@ impl Limits {
         cpu: Duration::from_secs(30),
         wall: Duration::from_secs(90),
     };
-    /// For a source video of the subnet owner's corpus: up to 200 MB and 4K, of which a minute or two is looked at.
+    /// For a source video of the subnet owner's corpus: up to 200 MB and 4K, of which a minute or
+    /// two is looked at.
     pub const SOURCE: Self = Self {
         file_bytes: 200 << 20,
         frames: 2400,
@@ -172,8 +174,11 @@ pub enum MediaFault {
     /// The child's output could not be read.
     #[error("cannot read from the media process")]
     Read(#[source] io::Error),
-    /// The child ran out of real time while it still had processor time: this machine is overloaded.
-    #[error("the media process did not finish within {seconds} s although it had processor time left")]
+    /// The child ran out of real time while it still had processor time: this machine is
+    /// overloaded.
+    #[error(
+        "the media process did not finish within {seconds} s although it had processor time left"
+    )]
     Stalled {
         /// The limit in seconds.
         seconds: u64,
@@ -198,13 +203,16 @@ pub enum MediaError {
 }
 
 /// Codecs that are decoded, by ffmpeg's decoder names: what browsers play and generators write.
-pub(crate) const CODECS: [&str; 8] = ["h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"];
+pub(crate) const CODECS: [&str; 8] =
+    ["h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"];
 
-/// Sound tracks are never decoded to the end, but ffmpeg opens them to describe the file and fails where it may not: what
-/// cameras, editors and generators put beside the picture.
-const SOUND_CODECS: [&str; 8] = ["aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3"];
+/// Sound tracks are never decoded to the end, but ffmpeg opens them to describe the file and fails
+/// where it may not: what cameras, editors and generators put beside the picture.
+const SOUND_CODECS: [&str; 8] =
+    ["aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3"];
 
-/// A file may claim frames up to this size and is then refused by name; beyond it ffmpeg refuses for us.
+/// A file may claim frames up to this size and is then refused by name; beyond it ffmpeg refuses
+/// for us.
 pub(crate) const CLAIMED_PIXELS: u64 = 16_384 * 8_192;
 
 /// Refuses sizes before anything is copied.
@@ -226,7 +234,8 @@ pub fn read_bounded(body: impl Read, limits: &Limits) -> io::Result<Result<Vec<u
     Ok(check_size(&bytes, limits).map(|()| bytes))
 }
 
-/// The input flags that every call shares: the MP4 demuxer and nothing else, no side files, only known codecs.
+/// The input flags that every call shares: the MP4 demuxer and nothing else, no side files, only
+/// known codecs.
 pub(crate) fn input_flags(max_pixels: u64) -> Vec<String> {
     let pixels = max_pixels.to_string();
     let codecs = [CODECS, SOUND_CODECS].concat().join(",");

@@ -13,7 +13,8 @@ const MAX_CLIP_BYTES: u64 = 64 << 20;
 /// A PNG as a clip of one frame, at its own size, by BT.709 with limited range.
 ///
 /// # Errors
-/// [`VideoDefect`] where it is no PNG, or too large; [`super::MediaFault`] where this machine failed.
+/// [`VideoDefect`] where it is no PNG, or too large; [`super::MediaFault`] where this machine
+/// failed.
 pub fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     check_size(png, limits)?;
     let no_png = || VideoDefect::Undecodable { complaint: "it is no PNG".to_owned() };
@@ -25,8 +26,28 @@ pub fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, 
     let pixels = limits.pixels.to_string();
     let args = [
         ["-nostdin", "-hide_banner"].as_slice(),
-        &["-v", "error", "-protocol_whitelist", "file", "-f", "png_pipe", "-codec_whitelist", "png"],
-        &["-max_pixels", &pixels, "-threads", "1", "-i", STDIN_AS_FILE, "-frames:v", "1", "-vf", filter],
+        &[
+            "-v",
+            "error",
+            "-protocol_whitelist",
+            "file",
+            "-f",
+            "png_pipe",
+            "-codec_whitelist",
+            "png",
+        ],
+        &[
+            "-max_pixels",
+            &pixels,
+            "-threads",
+            "1",
+            "-i",
+            STDIN_AS_FILE,
+            "-frames:v",
+            "1",
+            "-vf",
+            filter,
+        ],
         &["-f", "yuv4mpegpipe", "-strict", "-1", "pipe:1"],
     ]
     .concat();
@@ -54,7 +75,11 @@ fn png_size(png: &[u8]) -> Option<(u32, u32)> {
 ///
 /// # Errors
 /// This machine's, and [`VideoDefect::TooExpensive`].
-pub(crate) fn encode_clip(ffmpeg: &Ffmpeg, clip: &Clip, limits: &Limits) -> Result<Vec<u8>, MediaError> {
+pub(crate) fn encode_clip(
+    ffmpeg: &Ffmpeg,
+    clip: &Clip,
+    limits: &Limits,
+) -> Result<Vec<u8>, MediaError> {
     let mut planes = Vec::new();
     for index in 0..clip.len() {
         let (blue, red) = clip.chroma(index);
@@ -62,7 +87,10 @@ pub(crate) fn encode_clip(ffmpeg: &Ffmpeg, clip: &Clip, limits: &Limits) -> Resu
     }
     let (size, rate) = (
         format!("{}x{}", clip.width(), clip.height()),
-        clip.info().fps.map_or_else(|| "16".to_owned(), |fps| format!("{}/{}", fps.numerator, fps.denominator)),
+        clip.info().fps.map_or_else(
+            || "16".to_owned(),
+            |fps| format!("{}/{}", fps.numerator, fps.denominator),
+        ),
     );
     let args = [
         ["-nostdin", "-y", "-hide_banner", "-v", "error", "-protocol_whitelist", "file"].as_slice(),
@@ -73,7 +101,8 @@ pub(crate) fn encode_clip(ffmpeg: &Ffmpeg, clip: &Clip, limits: &Limits) -> Resu
     .concat();
     let mut result = result_file()?;
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: MAX_CLIP_BYTES };
-    let ended = run(&ffmpeg.ffmpeg, &args, &sealed_file(&planes)?, Output::File(&result), allowance)?;
+    let ended =
+        run(&ffmpeg.ffmpeg, &args, &sealed_file(&planes)?, Output::File(&result), allowance)?;
     expect_success(ended, limits)?;
     Ok(read_result(&mut result).map_err(super::MediaFault::Read)?)
 }
@@ -96,13 +125,19 @@ mod tests {
 
     #[test]
     fn a_clip_that_is_written_reads_back_much_the_same() {
-        let Ok(ffmpeg) = Ffmpeg::find().map_err(|missing| println!("skipped: {missing}")) else { return };
+        let Ok(ffmpeg) = Ffmpeg::find().map_err(|missing| println!("skipped: {missing}")) else {
+            return;
+        };
         let shape = super::super::ClipShape { width: 256, height: 192, fps: 16, frames: 4 };
         let [clip, _] = crate::synthetic::source_and_answer(shape).unwrap();
         let mp4 = encode_clip(&ffmpeg, &clip, &Limits::ANSWER).unwrap();
         let read = super::super::decode(&ffmpeg, &mp4, &Limits::ANSWER).unwrap();
-        assert_eq!((read.width(), read.height(), read.len(), read.duration_ms()), (256, 192, 4, 250));
-        let difference: u32 = clip.luma(3).iter().zip(read.luma(3)).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        assert_eq!(
+            (read.width(), read.height(), read.len(), read.duration_ms()),
+            (256, 192, 4, 250)
+        );
+        let difference: u32 =
+            clip.luma(3).iter().zip(read.luma(3)).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
         assert!(difference < 8 * 256 * 192, "{difference}");
     }
 }

@@ -1,7 +1,10 @@
 //! What a file says about itself, read in the same jail as everything else.
 
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
-use super::{CLAIMED_PIXELS, CODECS, Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size, input_flags};
+use super::{
+    CLAIMED_PIXELS, CODECS, Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size,
+    input_flags,
+};
 use serde::Deserialize;
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -21,7 +24,8 @@ pub struct Rational {
 impl Rational {
     fn parse(text: &str) -> Option<Self> {
         let (numerator, denominator) = text.split_once('/')?;
-        let ratio = Self { numerator: numerator.parse().ok()?, denominator: denominator.parse().ok()? };
+        let ratio =
+            Self { numerator: numerator.parse().ok()?, denominator: denominator.parse().ok()? };
         (ratio.numerator > 0 && ratio.denominator > 0).then_some(ratio)
     }
 }
@@ -48,31 +52,52 @@ pub struct VideoInfo {
 /// Reads what `bytes` claims to be.
 ///
 /// # Errors
-/// [`VideoDefect`] where the file is empty, too large, not an MP4, has no video track, a codec outside the list, or
-/// frames over the pixel limit; [`MediaFault`] where this machine failed.
+/// [`VideoDefect`] where the file is empty, too large, not an MP4, has no video track, a codec
+/// outside the list, or frames over the pixel limit; [`MediaFault`] where this machine failed.
 pub fn probe(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<VideoInfo, MediaError> {
     check_size(bytes, limits)?;
     probe_file(ffmpeg, &sealed_file(bytes)?, limits)
 }
 
 /// [`probe`] for bytes that already lie in a sealed file.
-pub(super) fn probe_file(ffmpeg: &Ffmpeg, input: &File, limits: &Limits) -> Result<VideoInfo, MediaError> {
+pub(super) fn probe_file(
+    ffmpeg: &Ffmpeg,
+    input: &File,
+    limits: &Limits,
+) -> Result<VideoInfo, MediaError> {
     let mut args = input_flags(CLAIMED_PIXELS);
     let entries = "stream=codec_name,width,height,avg_frame_rate,nb_frames,duration,color_space";
     args.extend(
-        ["-threads", "1", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", "-i", STDIN_AS_FILE]
-            .map(str::to_owned),
+        [
+            "-threads",
+            "1",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            entries,
+            "-of",
+            "json",
+            "-i",
+            STDIN_AS_FILE,
+        ]
+        .map(str::to_owned),
     );
     let mut answer = Vec::new();
     let mut sink = |bytes: &[u8]| {
         answer.extend_from_slice(bytes);
-        if answer.len() > MAX_ANSWER_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if answer.len() > MAX_ANSWER_BYTES {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: 0 };
     match run(&ffmpeg.ffprobe, &args, input, Output::Pipe(&mut sink), allowance)? {
         Ended::Success => Ok(parse_answer(&answer, limits)?),
         Ended::Failure { complaint } => Err(VideoDefect::Undecodable { complaint }.into()),
-        Ended::Stopped => Err(VideoDefect::Undecodable { complaint: "endless stream description".into() }.into()),
+        Ended::Stopped => {
+            Err(VideoDefect::Undecodable { complaint: "endless stream description".into() }.into())
+        }
         Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
     }
 }
@@ -96,8 +121,8 @@ struct Stream {
 
 pub(super) fn parse_answer(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> {
     let unreadable = |complaint: &str| VideoDefect::Undecodable { complaint: complaint.to_owned() };
-    let answer: Answer =
-        serde_json::from_slice(answer).map_err(|_| unreadable("the stream description is not JSON"))?;
+    let answer: Answer = serde_json::from_slice(answer)
+        .map_err(|_| unreadable("the stream description is not JSON"))?;
     let stream = answer.streams.into_iter().next().ok_or(VideoDefect::NoVideoTrack)?;
     let codec = stream.codec_name.unwrap_or_else(|| "unknown".to_owned());
     if !CODECS.contains(&codec.as_str()) {

@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 const WIDTH: usize = 160;
 /// See [`WIDTH`].
 const HEIGHT: usize = 90;
-/// Frames per second at which the source is looked at: the rate at which clips are cut, so that times agree.
+/// Frames per second at which the source is looked at: the rate at which clips are cut, so that
+/// times agree.
 const RATE: u64 = 16;
 
 /// A stretch of one shot, in milliseconds from the start of the source, margins already taken off.
@@ -25,8 +26,8 @@ pub struct Segment {
 /// Finds the stretches of `source` that hold one shot and are long enough for a clip of `clip_ms`.
 ///
 /// # Errors
-/// [`VideoDefect`] where the source is unusable, [`super::MediaFault`] where this machine failed. A source without any
-/// long enough shot gives an empty list.
+/// [`VideoDefect`] where the source is unusable, [`super::MediaFault`] where this machine failed. A
+/// source without any long enough shot gives an empty list.
 pub fn one_shot_segments(
     ffmpeg: &Ffmpeg,
     source: &[u8],
@@ -39,9 +40,14 @@ pub fn one_shot_segments(
     probe_file(ffmpeg, &input, limits)?;
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    args.extend(["-threads", "2", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0", "-vf"].map(str::to_owned));
+    args.extend(
+        ["-threads", "2", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0", "-vf"]
+            .map(str::to_owned),
+    );
     args.push(format!("fps={RATE},scale={WIDTH}:{HEIGHT}:flags=area+bitexact,format=gray"));
-    args.extend(["-frames:v", &limits.frames.to_string(), "-f", "rawvideo", "pipe:1"].map(str::to_owned));
+    args.extend(
+        ["-frames:v", &limits.frames.to_string(), "-f", "rawvideo", "pipe:1"].map(str::to_owned),
+    );
     let mut detector = Detector::default();
     let mut sink = |bytes: &[u8]| {
         detector.push(bytes);
@@ -49,7 +55,9 @@ pub fn one_shot_segments(
     };
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: 0 };
     match run(&ffmpeg.ffmpeg, &args, &input, Output::Pipe(&mut sink), allowance)? {
-        Ended::Success | Ended::Stopped if detector.frames > 0 => Ok(rules.segments(&detector.scores, clip_ms)),
+        Ended::Success | Ended::Stopped if detector.frames > 0 => {
+            Ok(rules.segments(&detector.scores, clip_ms))
+        }
         Ended::Success | Ended::Stopped => Err(VideoDefect::NoFrames.into()),
         Ended::Failure { complaint } => Err(VideoDefect::Undecodable { complaint }.into()),
         Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
@@ -58,8 +66,9 @@ pub fn one_shot_segments(
 
 /// Scene-change scores of consecutive frames, in ten-thousandths.
 ///
-/// The measure is that of ffmpeg's `scene` value: the mean absolute difference to the frame before, or the change of
-/// that difference where it is smaller, so that steady fast motion does not count as a cut. Integers throughout.
+/// The measure is that of ffmpeg's `scene` value: the mean absolute difference to the frame before,
+/// or the change of that difference where it is smaller, so that steady fast motion does not count
+/// as a cut. Integers throughout.
 #[derive(Default)]
 struct Detector {
     partial: Vec<u8>,
@@ -86,7 +95,8 @@ impl Detector {
         let score = if self.frames == 0 {
             0
         } else {
-            let sum: u64 = frame.iter().zip(&self.previous).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            let sum: u64 =
+                frame.iter().zip(&self.previous).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
             // Percent of 255 with two decimals, which read as a fraction are ten-thousandths.
             let difference = sum * 10_000 / (255 * (WIDTH * HEIGHT) as u64);
             let change = difference.abs_diff(self.previous_difference);
@@ -110,7 +120,8 @@ impl SceneRules {
         for (shot_end, is_cut) in cuts.map(|cut| (cut, true)).chain([(end, false)]) {
             let after_cut = if shot_start > 0 { shot_start + self.boundary_margin_ms } else { 0 };
             let start_ms = after_cut.max(self.start_offset_ms);
-            let end_ms = if is_cut { shot_end.saturating_sub(self.boundary_margin_ms) } else { shot_end };
+            let end_ms =
+                if is_cut { shot_end.saturating_sub(self.boundary_margin_ms) } else { shot_end };
             if end_ms >= start_ms.saturating_add(clip_ms) {
                 segments.push(Segment { start_ms, end_ms });
             }
@@ -129,7 +140,10 @@ mod tests {
         let mut scores = vec![0; 16 * 20];
         scores[16 * 9] = 4000;
         let segments = SceneRules::REFERENCE.segments(&scores, 5063);
-        assert_eq!(segments, [Segment { start_ms: 2000, end_ms: 8850 }, Segment { start_ms: 9150, end_ms: 20_000 }]);
+        assert_eq!(
+            segments,
+            [Segment { start_ms: 2000, end_ms: 8850 }, Segment { start_ms: 9150, end_ms: 20_000 }]
+        );
     }
 
     #[test]
@@ -144,11 +158,13 @@ mod tests {
         let mut detector = Detector::default();
         for frame in 0..10_usize {
             let scene = if frame < 5 { 0 } else { 90 };
-            let luma: Vec<u8> = (0..WIDTH * HEIGHT).map(|i| (((i + 4 * frame) % 60) * 2 + scene) as u8).collect();
+            let luma: Vec<u8> =
+                (0..WIDTH * HEIGHT).map(|i| (((i + 4 * frame) % 60) * 2 + scene) as u8).collect();
             detector.push(&luma);
         }
         let threshold = SceneRules::REFERENCE.threshold;
-        let cuts: Vec<usize> = (0..10).filter(|frame| detector.scores[*frame] > threshold).collect();
+        let cuts: Vec<usize> =
+            (0..10).filter(|frame| detector.scores[*frame] > threshold).collect();
         assert_eq!(cuts, [5], "{:?}", detector.scores);
     }
 }

@@ -1,4 +1,5 @@
-//! Which part of a source becomes the task's clip: fixed by a seed, so that anyone can check the choice.
+//! Which part of a source becomes the task's clip: fixed by a seed, so that anyone can check the
+//! choice.
 
 use super::Segment;
 use sha2::{Digest, Sha256};
@@ -19,13 +20,15 @@ pub struct SceneRules {
 
 impl SceneRules {
     /// The values that validators of this subnet already use.
-    pub const REFERENCE: Self = Self { threshold: 1800, boundary_margin_ms: 150, start_offset_ms: 2000 };
+    pub const REFERENCE: Self =
+        Self { threshold: 1800, boundary_margin_ms: 150, start_offset_ms: 2000 };
 }
 
-/// Picks the start of a clip of `clip_ms`, in milliseconds, evenly among all starts that `candidates` allow.
+/// Picks the start of a clip of `clip_ms`, in milliseconds, evenly among all starts that
+/// `candidates` allow.
 ///
-/// Integer arithmetic on sha256 of the seed; the order of the candidates matters and repeated milliseconds count twice.
-/// `None` where no candidate is long enough.
+/// Integer arithmetic on sha256 of the seed; the order of the candidates matters and repeated
+/// milliseconds count twice. `None` where no candidate is long enough.
 pub fn choose_segment(seed: [u8; 32], candidates: &[Segment], clip_ms: u64) -> Option<u64> {
     let starts = |segment: &Segment| {
         let length = segment.end_ms.saturating_sub(segment.start_ms);
@@ -57,10 +60,12 @@ mod tests {
 
     #[test]
     fn the_choice_is_fixed_by_the_seed() {
-        let candidates = [Segment { start_ms: 2000, end_ms: 9000 }, Segment { start_ms: 9150, end_ms: 20_000 }];
+        let candidates =
+            [Segment { start_ms: 2000, end_ms: 9000 }, Segment { start_ms: 9150, end_ms: 20_000 }];
         let first = choose_segment([7; 32], &candidates, 5063);
         assert_eq!(first, choose_segment([7; 32], &candidates, 5063));
-        let others = (0..20_u8).filter(|seed| choose_segment([*seed; 32], &candidates, 5063) != first);
+        let others =
+            (0..20_u8).filter(|seed| choose_segment([*seed; 32], &candidates, 5063) != first);
         assert!(others.count() > 10);
     }
 
@@ -68,7 +73,10 @@ mod tests {
     fn no_long_enough_candidate_is_no_choice() {
         assert_eq!(choose_segment([0; 32], &[], 5063), None);
         assert_eq!(choose_segment([0; 32], &[Segment { start_ms: 0, end_ms: 5062 }], 5063), None);
-        assert_eq!(choose_segment([0; 32], &[Segment { start_ms: 4, end_ms: 5067 }], 5063), Some(4));
+        assert_eq!(
+            choose_segment([0; 32], &[Segment { start_ms: 4, end_ms: 5067 }], 5063),
+            Some(4)
+        );
     }
 
     proptest! {

@@ -16,7 +16,9 @@ pub struct Ffmpeg {
 #[derive(Debug, thiserror::Error)]
 pub enum FfmpegMissing {
     /// The program is in no folder of `PATH`.
-    #[error("{program} is not installed: no such program in PATH (Debian and Ubuntu: apt-get install ffmpeg)")]
+    #[error(
+        "{program} is not installed: no such program in PATH (Debian and Ubuntu: apt-get install ffmpeg)"
+    )]
     NotInstalled {
         /// `ffmpeg` or `ffprobe`.
         program: &'static str,
@@ -50,9 +52,14 @@ impl Ffmpeg {
         self.version
     }
 
-    /// The flags that keep every decoded frame as it is, neither doubled nor dropped. The name changed in 5.1.
+    /// The flags that keep every decoded frame as it is, neither doubled nor dropped. The name
+    /// changed in 5.1.
     pub(crate) fn passthrough_timing(&self) -> [&'static str; 2] {
-        if self.version >= (5, 1) { ["-fps_mode", "passthrough"] } else { ["-vsync", "passthrough"] }
+        if self.version >= (5, 1) {
+            ["-fps_mode", "passthrough"]
+        } else {
+            ["-vsync", "passthrough"]
+        }
     }
 }
 
@@ -65,8 +72,11 @@ fn locate(program: &'static str, search_path: &OsString) -> Result<PathBuf, Ffmp
 
 fn version_of(ffmpeg: &Path) -> Result<(u32, u32), FfmpegMissing> {
     let fault = |reason: String| FfmpegMissing::NotRunning { path: ffmpeg.to_path_buf(), reason };
-    let output =
-        Command::new(ffmpeg).arg("-version").stdin(Stdio::null()).output().map_err(|error| fault(error.to_string()))?;
+    let output = Command::new(ffmpeg)
+        .arg("-version")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| fault(error.to_string()))?;
     if !output.status.success() {
         return Err(fault(format!("`-version` ended with {}", output.status)));
     }

@@ -1,18 +1,21 @@
 //! Visible edges on the grid of 8x8 blocks.
 //!
-//! The ratio of Wang, Bovik, Evan, "Blind measurement of blocking artifacts in images", 2000, in its plain form: the
-//! mean step across block borders over the mean step elsewhere. ffmpeg's `blockdetect` is of the same kind.
+//! The ratio of Wang, Bovik, Evan, "Blind measurement of blocking artifacts in images", 2000, in
+//! its plain form: the mean step across block borders over the mean step elsewhere. ffmpeg's
+//! `blockdetect` is of the same kind.
 
 use super::per_frame;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Side of a block in every codec that is accepted here (larger transforms keep borders on this grid).
+/// Side of a block in every codec that is accepted here (larger transforms keep borders on this
+/// grid).
 pub(super) const BLOCK: usize = 8;
 /// Keeps a flat picture at 1.
 pub(super) const FLOOR: f32 = 1e-4;
 
-/// Step across block borders over step inside blocks, per frame; 1 where there are no blocks to see. Sides of at least 16.
+/// Step across block borders over step inside blocks, per frame; 1 where there are no blocks to
+/// see. Sides of at least 16.
 pub fn blockiness<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     per_frame(pictures, |picture| {
         let [_, _, height, width] = picture.dims();

@@ -1,7 +1,8 @@
 //! The camera's motion: the affine motion that most of the picture follows.
 //!
-//! An affine field fitted to the flow by iteratively reweighted least squares with the weights of Geman and McClure (Black
-//! and Anandan, "The robust estimation of multiple motions", 1996): what moves by itself is an outlier and loses its say.
+//! An affine field fitted to the flow by iteratively reweighted least squares with the weights of
+//! Geman and McClure (Black and Anandan, "The robust estimation of multiple motions", 1996): what
+//! moves by itself is an outlier and loses its say.
 
 use crate::tensors::{read, tensor};
 use burn::tensor::Tensor;
@@ -12,7 +13,8 @@ pub(super) const ROUNDS: usize = 8;
 /// Residuals below this, in squared pixels, are noise of the flow.
 pub(super) const LEAST_SPREAD: f64 = 0.1 * 0.1;
 
-/// One step's affine motion, in pixels; positions count from the middle of the picture in halves of its width.
+/// One step's affine motion, in pixels; positions count from the middle of the picture in halves of
+/// its width.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Camera {
     /// Rightward motion: at the middle, its growth to the right, its growth downward.
@@ -25,7 +27,9 @@ impl Camera {
     /// Root mean square length of the motion over a picture of `rows` by `columns`, in pixels.
     pub fn length(&self, rows: usize, columns: usize) -> f32 {
         let (x, y) = spreads(rows, columns);
-        let squared = |[middle, across, down]: [f32; 3]| middle * middle + across * across * x + down * down * y;
+        let squared = |[middle, across, down]: [f32; 3]| {
+            middle * middle + across * across * x + down * down * y
+        };
         (squared(self.right) + squared(self.down)).sqrt()
     }
 
@@ -36,8 +40,8 @@ impl Camera {
         Self { right: difference(self.right, other.right), down: difference(self.down, other.down) }
     }
 
-    /// Growth per step, as a part of the size: above 0 the camera comes closer. `columns` is the picture's width in the
-    /// pixels of the flow.
+    /// Growth per step, as a part of the size: above 0 the camera comes closer. `columns` is the
+    /// picture's width in the pixels of the flow.
     pub fn zoom(&self, columns: usize) -> f32 {
         (self.right[1] + self.down[2]) / columns as f32
     }
@@ -63,11 +67,12 @@ pub(super) fn position(index: usize, count: usize, columns: usize) -> f32 {
     (index as f32 - (count as f32 - 1.0) / 2.0) / (columns as f32 / 2.0)
 }
 
-/// Sums of one step: weights times 1, x, y, xx, xy, yy, then weighted motion times 1, x, y for both directions.
+/// Sums of one step: weights times 1, x, y, xx, xy, yy, then weighted motion times 1, x, y for both
+/// directions.
 pub(super) type Sums = [f64; 12];
 
-/// Solves both sets of normal equations. A field without spread (one row of cells, say) gets what a tiny weight on "no
-/// growth" leaves of it.
+/// Solves both sets of normal equations. A field without spread (one row of cells, say) gets what a
+/// tiny weight on "no growth" leaves of it.
 pub(super) fn solve(sums: &Sums) -> Camera {
     const TINY: f64 = 1e-9;
     let [n, x, y, xx, xy, yy, ..] = *sums;
@@ -78,7 +83,8 @@ pub(super) fn solve(sums: &Sums) -> Camera {
     let determinant = n * a + x * b + y * c;
     let fit = |at: usize| {
         let [p, q, r] = [sums[at], sums[at + 1], sums[at + 2]];
-        [a * p + b * q + c * r, b * p + d * q + e * r, c * p + e * q + f * r].map(|sum| (sum / determinant) as f32)
+        [a * p + b * q + c * r, b * p + d * q + e * r, c * p + e * q + f * r]
+            .map(|sum| (sum / determinant) as f32)
     };
     Camera { right: fit(6), down: fit(9) }
 }
@@ -89,8 +95,9 @@ pub fn camera<B: Backend>(flow: &Tensor<B, 4>) -> Vec<Camera> {
     let (cells, device) = (rows * columns, flow.device());
     let places = |place: &dyn Fn(f32, f32) -> f32| -> Vec<f32> {
         let line = |row: usize| (0..columns).map(move |column| (row, column));
-        let at =
-            |(row, column): (usize, usize)| place(position(column, columns, columns), position(row, rows, columns));
+        let at = |(row, column): (usize, usize)| {
+            place(position(column, columns, columns), position(row, rows, columns))
+        };
         (0..rows).flat_map(line).map(at).collect()
     };
     let products: [&dyn Fn(f32, f32) -> f32; 6] =
@@ -98,12 +105,15 @@ pub fn camera<B: Backend>(flow: &Tensor<B, 4>) -> Vec<Camera> {
     let basis: Vec<f32> = products.into_iter().flat_map(places).collect();
     let basis = tensor::<B, 2>(basis, [6, cells], &device);
     let linear = basis.clone().slice([0..3]);
-    let part = |channel: usize| flow.clone().slice([0..steps, channel..channel + 1]).reshape([steps, cells]);
+    let part = |channel: usize| {
+        flow.clone().slice([0..steps, channel..channel + 1]).reshape([steps, cells])
+    };
     let (right, down) = (part(0), part(1));
     let mut weights = Tensor::<B, 2>::ones([steps, cells], &device);
     let mut cameras = Vec::new();
     for round in 0..=ROUNDS {
-        let against = |values: Tensor<B, 2>, basis: &Tensor<B, 2>| values.matmul(basis.clone().transpose());
+        let against =
+            |values: Tensor<B, 2>, basis: &Tensor<B, 2>| values.matmul(basis.clone().transpose());
         let sums = Tensor::cat(
             vec![
                 against(weights.clone(), &basis),
@@ -112,7 +122,8 @@ pub fn camera<B: Backend>(flow: &Tensor<B, 4>) -> Vec<Camera> {
             ],
             1,
         );
-        let sums: Vec<Sums> = read(sums).as_chunks::<12>().0.iter().map(|sums| sums.map(f64::from)).collect();
+        let sums: Vec<Sums> =
+            read(sums).as_chunks::<12>().0.iter().map(|sums| sums.map(f64::from)).collect();
         cameras = sums.iter().map(solve).collect::<Vec<Camera>>();
         if round == ROUNDS {
             break;

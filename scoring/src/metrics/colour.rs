@@ -1,7 +1,8 @@
 //! How far colours, brightness or motions are apart where detail does not matter.
 //!
-//! Structural similarity of luma does not see a wrong hue, and hardly a wrong brightness; this does. Of two flows it is
-//! the end-point error (Baker and others, "A database and evaluation methodology for optical flow", 2011).
+//! Structural similarity of luma does not see a wrong hue, and hardly a wrong brightness; this
+//! does. Of two flows it is the end-point error (Baker and others, "A database and evaluation
+//! methodology for optical flow", 2011).
 
 use super::{frame_means, per_pair};
 use burn::tensor::Tensor;
@@ -10,14 +11,16 @@ use burn::tensor::backend::Backend;
 /// Places, as a part of all, whose mean is the largest local distance.
 pub(super) const LOCAL_PART: f32 = 0.02;
 
-/// Mean length of the difference per place `[r * c']` over all maps of `[n, c, r, c']`, in units of the maps.
+/// Mean length of the difference per place `[r * c']` over all maps of `[n, c, r, c']`, in units of
+/// the maps.
 pub fn distance_by_place<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let [_, _, rows, columns] = left.dims();
     (left.clone() - right.clone()).square().sum_dim(1).sqrt().mean_dim(0).reshape([rows * columns])
 }
 
-/// The distance where it is largest: the mean over the worst fiftieth of all places, one at least. What is laid over a
-/// picture stays where it is; what moves a little differently differs here and there.
+/// The distance where it is largest: the mean over the worst fiftieth of all places, one at least.
+/// What is laid over a picture stays where it is; what moves a little differently differs here and
+/// there.
 pub fn local_distance(by_place: &[f32]) -> f32 {
     let mut sorted = by_place.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -25,8 +28,8 @@ pub fn local_distance(by_place: &[f32]) -> f32 {
     (sorted.iter().map(|value| f64::from(*value)).sum::<f64>() / sorted.len().max(1) as f64) as f32
 }
 
-/// Mean length of the difference per map of `[n, c, r, c']`: of low-resolution luma (one channel), chroma (blue and red
-/// difference) or flow (rightward and downward motion), in units of the maps.
+/// Mean length of the difference per map of `[n, c, r, c']`: of low-resolution luma (one channel),
+/// chroma (blue and red difference) or flow (rightward and downward motion), in units of the maps.
 pub fn distance<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     per_pair(left, right, |left, right| frame_means((left - right).square().sum_dim(1).sqrt()))
 }

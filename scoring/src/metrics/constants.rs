@@ -1,7 +1,8 @@
 //! The numbers that measures are computed with, by name, for the judge's digest.
 
 use super::{
-    blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness, ssim, warping,
+    blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness,
+    ssim, warping,
 };
 use crate::fingerprint::{self, Fingerprint, comparison, framing, quarter, traces};
 use crate::{features, measures, reduced};
@@ -21,8 +22,8 @@ macro_rules! numbers {
     }};
 }
 
-/// One line for each number: its module, its name, its value. Rust writes a float as the shortest text that reads back as
-/// the same bits, so the lines are alike everywhere.
+/// One line for each number: its module, its name, its value. Rust writes a float as the shortest
+/// text that reads back as the same bits, so the lines are alike everywhere.
 pub(crate) fn constants() -> String {
     let measures = numbers! {
         blockiness: BLOCK, FLOOR;
@@ -54,29 +55,40 @@ pub(crate) fn constants() -> String {
 mod tests {
     use super::*;
 
-    /// Changing a number is right where this fails: then the judge's digest changes, and validators see it in each other's
-    /// verdicts.
+    /// Changing a number is right where this fails: then the judge's digest changes, and validators
+    /// see it in each other's verdicts.
     #[test]
     fn every_number_of_a_measure_has_its_line() {
         let lines = constants();
-        for line in ["VERSION 1", "flow::RADIUS 7", "ssim::SIGMA 1.5", "freeze::HELD_PART 0.15", "reduced::BLOCK 8"] {
+        for line in [
+            "VERSION 1",
+            "flow::RADIUS 7",
+            "ssim::SIGMA 1.5",
+            "freeze::HELD_PART 0.15",
+            "reduced::BLOCK 8",
+        ] {
             assert!(lines.lines().any(|known| known == line), "{line} is missing of\n{lines}");
         }
         // What stands in the modules and is left out of the table.
-        let listed =
-            |module: &str, name: &str| lines.lines().any(|line| line.starts_with(&format!("{module}::{name} ")));
+        let listed = |module: &str, name: &str| {
+            lines.lines().any(|line| line.starts_with(&format!("{module}::{name} ")))
+        };
         for (module, source) in SOURCES {
             for line in source.split("mod tests").next().into_iter().flat_map(str::lines) {
                 let Some((before, rest)) = line.split_once("const ") else { continue };
                 let Some((name, _)) = rest.split_once(':') else { continue };
                 if before.is_empty() || (before.starts_with("pub") && before.ends_with(") ")) {
-                    assert!(listed(module, name) || NO_NUMBERS_OF_MEASURES.contains(&name), "{module}::{name}");
+                    assert!(
+                        listed(module, name) || NO_NUMBERS_OF_MEASURES.contains(&name),
+                        "{module}::{name}"
+                    );
                 }
             }
         }
     }
 
-    /// Sizes of batches and of a header: they change how long a measure takes and how it is written, not what it is.
+    /// Sizes of batches and of a header: they change how long a measure takes and how it is
+    /// written, not what it is.
     const NO_NUMBERS_OF_MEASURES: [&str; 3] = ["BATCH", "EVEN_BYTES", "HEADER"];
     const SOURCES: [(&str, &str); 22] = [
         ("blockiness", include_str!("blockiness.rs")),

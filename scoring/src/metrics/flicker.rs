@@ -1,9 +1,10 @@
 //! Changes over time that the source does not have.
 //!
-//! Lai and others, "Learning blind video temporal consistency", 2018, warp each frame by the source's flow and call what
-//! is left flicker. That is [`super::warping_error`]; here the source's own change between the same two frames is
-//! subtracted instead of a warp: exact where the answer follows the source, and blind to nothing. VBench's temporal
-//! flickering (2024) is the plain frame difference.
+//! Lai and others, "Learning blind video temporal consistency", 2018, warp each frame by the
+//! source's flow and call what is left flicker. That is [`super::warping_error`]; here the source's
+//! own change between the same two frames is subtracted instead of a warp: exact where the answer
+//! follows the source, and blind to nothing. VBench's temporal flickering (2024) is the plain frame
+//! difference.
 
 use super::frame_means;
 use burn::tensor::Tensor;

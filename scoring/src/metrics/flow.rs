@@ -1,10 +1,12 @@
 //! Dense optical flow.
 //!
-//! Lucas and Kanade, "An iterative image registration technique", 1981, on a pyramid (Bouguet, 2000): at every pixel the
-//! least-squares motion of its square neighbourhood, refined by warping; what scikit-image calls iterative Lucas-Kanade. A
-//! small constant holds the flow where there is no texture to what coarser levels found, instead of to noise.
+//! Lucas and Kanade, "An iterative image registration technique", 1981, on a pyramid (Bouguet,
+//! 2000): at every pixel the least-squares motion of its square neighbourhood, refined by warping;
+//! what scikit-image calls iterative Lucas-Kanade. A small constant holds the flow where there is
+//! no texture to what coarser levels found, instead of to noise.
 //!
-//! Measured at half size: four levels then find motions of up to some 80 pixels of the full picture.
+//! Measured at half size: four levels then find motions of up to some 80 pixels of the full
+//! picture.
 
 use super::gaussian::filter_same;
 use super::ssim::halve;
@@ -19,7 +21,8 @@ pub(super) const RADIUS: usize = 7;
 pub(super) const WARPS: usize = 3;
 /// Weight of "as before", in squared gradient units: well under the gradients of visible texture.
 pub(super) const REGULARISATION: f32 = 1e-5;
-/// Largest correction of one refinement, in pixels; more means that the linear model does not hold there.
+/// Largest correction of one refinement, in pixels; more means that the linear model does not hold
+/// there.
 pub(super) const LARGEST_STEP: f32 = 1.0;
 /// The pyramid ends before a side is shorter than a neighbourhood and its margin.
 pub(super) const LEAST_SIDE: usize = 24;
@@ -28,14 +31,15 @@ pub(super) const MOST_LEVELS: usize = 4;
 /// Pairs worked on at once: few keep intermediate results in the cache, many keep a device busy.
 const BATCH: usize = 8;
 
-/// Levels of the pyramid over a picture of that size; each doubles the largest motion that is found.
+/// Levels of the pyramid over a picture of that size; each doubles the largest motion that is
+/// found.
 pub(super) fn levels(height: usize, width: usize) -> usize {
     let side = height.min(width);
     (1..MOST_LEVELS).take_while(|level| side >> level >= LEAST_SIDE).count() + 1
 }
 
-/// Motion in pixels from each frame of `from` to the same frame of `to`: `[n, 1, h, w]` twice, with sides of at least 3,
-/// gives `[n, 2, h, w]`, rightward then downward.
+/// Motion in pixels from each frame of `from` to the same frame of `to`: `[n, 1, h, w]` twice, with
+/// sides of at least 3, gives `[n, 2, h, w]`, rightward then downward.
 pub fn lucas_kanade<B: Backend>(from: &Tensor<B, 4>, to: &Tensor<B, 4>) -> Tensor<B, 4> {
     let pairs = from.dims()[0];
     let batches = (0..pairs).step_by(BATCH).map(|start| {
@@ -59,13 +63,18 @@ fn coarse_to_fine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>) -> Tensor<B,
     let mut flow = refine(from.clone(), to.clone(), still);
     for (from, to) in pyramid.into_iter().rev().skip(1) {
         let [_, _, height, width] = from.dims();
-        // Twice the size by repetition, twice the motion; the refinements smooth what repetition leaves.
+        // Twice the size by repetition, twice the motion; the refinements smooth what repetition
+        // leaves.
         flow = refine(from, to, repeated(flow * 2.0, 2, (height, width)));
     }
     flow
 }
 
-fn refine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>, mut flow: Tensor<B, 4>) -> Tensor<B, 4> {
+fn refine<B: Backend>(
+    from: Tensor<B, 4>,
+    to: Tensor<B, 4>,
+    mut flow: Tensor<B, 4>,
+) -> Tensor<B, 4> {
     const SIDE: usize = 2 * RADIUS + 1;
     let (across, down) = gradients(&from);
     // Means over the neighbourhood; outside the picture there is nothing.
@@ -76,9 +85,12 @@ fn refine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>, mut flow: Tensor<B, 
     let determinant = xx.clone() * yy.clone() - xy.clone().square();
     for _ in 0..WARPS {
         let [pairs, _, height, width] = flow.dims();
-        let part = |channel: usize| flow.clone().slice([0..pairs, channel..channel + 1, 0..height, 0..width]);
+        let part = |channel: usize| {
+            flow.clone().slice([0..pairs, channel..channel + 1, 0..height, 0..width])
+        };
         let (right, below) = (part(0), part(1));
-        // One motion for the whole neighbourhood, not one correction: what differs within it is smoothed.
+        // One motion for the whole neighbourhood, not one correction: what differs within it is
+        // smoothed.
         let difference = warp(to.clone(), &flow) - from.clone();
         let reached = across.clone() * right.clone() + down.clone() * below.clone() - difference;
         let x = around(across.clone() * reached.clone()) + right * REGULARISATION;

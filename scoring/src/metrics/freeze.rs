@@ -1,8 +1,9 @@
 //! Frames that stand still.
 //!
-//! Works on the mean absolute differences of neighbouring frames ([`super::frame_difference`]) of low-resolution
-//! pictures, where added noise averages out; ffmpeg's `freezedetect` compares the same quantity with a fixed limit. The
-//! limit here is relative to the source's own motion, so a calm source is not mistaken for a frozen one.
+//! Works on the mean absolute differences of neighbouring frames ([`super::frame_difference`]) of
+//! low-resolution pictures, where added noise averages out; ffmpeg's `freezedetect` compares the
+//! same quantity with a fixed limit. The limit here is relative to the source's own motion, so a
+//! calm source is not mistaken for a frozen one.
 
 /// Below this a difference is rounding, whatever the source does: a quarter of one of 255 steps.
 pub(super) const LEAST_MOTION: f32 = 0.25 / 255.0;

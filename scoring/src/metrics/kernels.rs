@@ -1,10 +1,12 @@
-//! Every metric behind one trait, so that the same comparison runs on tensors of a device and on plain loops of the CPU.
+//! Every metric behind one trait, so that the same comparison runs on tensors of a device and on
+//! plain loops of the CPU.
 
 use super::{Camera, Shift};
 use super::{
-    align, blockiness, camera, change_from_first, correlations, detail_correlation, distance, distance_by_place,
-    flicker, frame_difference, laplacian_variance, lucas_kanade, motion_amount, motion_direction, motion_excess,
-    motion_smoothness, ms_ssim, noise_sigma, psnr, register, ssim, visible, warping_error,
+    align, blockiness, camera, change_from_first, correlations, detail_correlation, distance,
+    distance_by_place, flicker, frame_difference, laplacian_variance, lucas_kanade, motion_amount,
+    motion_direction, motion_excess, motion_smoothness, ms_ssim, noise_sigma, psnr, register, ssim,
+    visible, warping_error,
 };
 use crate::tensors::{read, tensor};
 use burn::tensor::Tensor;
@@ -34,7 +36,11 @@ impl Grid {
     /// The values do not fill whole maps.
     pub fn new(values: Vec<f32>, [channels, rows, columns]: [usize; 3]) -> Self {
         let map = channels * rows * columns;
-        assert!(map > 0 && values.len().is_multiple_of(map), "{} values are no maps of {map}", values.len());
+        assert!(
+            map > 0 && values.len().is_multiple_of(map),
+            "{} values are no maps of {map}",
+            values.len()
+        );
         Self { values, channels, rows, columns }
     }
 
@@ -86,10 +92,12 @@ impl Grid {
     }
 }
 
-/// The metrics, each as the function of its name in [`crate::metrics`] defines it, on pictures in one place of memory.
+/// The metrics, each as the function of its name in [`crate::metrics`] defines it, on pictures in
+/// one place of memory.
 ///
-/// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1; two that are compared have
-/// one number of frames and one size. Values come in the order of the frames or steps.
+/// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1; two
+/// that are compared have one number of frames and one size. Values come in the order of the frames
+/// or steps.
 pub trait Kernels<'a> {
     /// Frames of one size.
     type Pictures: Clone;
@@ -104,7 +112,12 @@ pub trait Kernels<'a> {
     fn register(&self, moved: &Self::Pictures, fixed: &Self::Pictures) -> Shift;
 
     /// Both cut to the part that they share under `shift`.
-    fn align(&self, moved: &Self::Pictures, fixed: &Self::Pictures, shift: Shift) -> (Self::Pictures, Self::Pictures);
+    fn align(
+        &self,
+        moved: &Self::Pictures,
+        fixed: &Self::Pictures,
+        shift: Shift,
+    ) -> (Self::Pictures, Self::Pictures);
 
     /// Structural similarity per frame.
     fn ssim(&self, left: &Self::Pictures, right: &Self::Pictures) -> Vec<f32>;
@@ -127,11 +140,18 @@ pub trait Kernels<'a> {
     /// Correlation of fine detail per frame after the first.
     fn detail_correlation(&self, left: &Self::Pictures, right: &Self::Pictures) -> Vec<f32>;
 
-    /// Optical flow per step in pixels, two channels, one mean value for each block of `cell` by `cell` pixels.
+    /// Optical flow per step in pixels, two channels, one mean value for each block of `cell` by
+    /// `cell` pixels.
     fn flow(&self, pictures: &Self::Pictures, cell: usize) -> Grid;
 
     /// What is left of the change per step once `flow` is taken out.
-    fn warping_error(&self, pictures: &Self::Pictures, flow: &Grid, visible: &Grid, cell: usize) -> Vec<f32>;
+    fn warping_error(
+        &self,
+        pictures: &Self::Pictures,
+        flow: &Grid,
+        visible: &Grid,
+        cell: usize,
+    ) -> Vec<f32>;
 
     /// Where a step's scene is visible in both of its frames, one channel of 0 and 1.
     fn visible(&self, forward: &Grid, backward: &Grid, cell: usize) -> Grid;
@@ -197,7 +217,10 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
     type Pictures = Tensor<B, 4>;
 
     fn pictures(&self, planes: &[&'a [u8]], height: usize, width: usize) -> Tensor<B, 4> {
-        let values = planes.iter().flat_map(|plane| plane.iter().map(|byte| f32::from(*byte) / 255.0)).collect();
+        let values = planes
+            .iter()
+            .flat_map(|plane| plane.iter().map(|byte| f32::from(*byte) / 255.0))
+            .collect();
         tensor(values, [planes.len(), 1, height, width], &self.device)
     }
 
@@ -209,7 +232,12 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
         register(&super::frame(moved, 0), &super::frame(fixed, 0))
     }
 
-    fn align(&self, moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shift: Shift) -> (Tensor<B, 4>, Tensor<B, 4>) {
+    fn align(
+        &self,
+        moved: &Tensor<B, 4>,
+        fixed: &Tensor<B, 4>,
+        shift: Shift,
+    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
         align(moved, fixed, shift)
     }
 
@@ -243,11 +271,20 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
 
     fn flow(&self, pictures: &Tensor<B, 4>, cell: usize) -> Grid {
         let frames = pictures.dims()[0];
-        let flow = lucas_kanade(&pictures.clone().slice([0..frames - 1]), &pictures.clone().slice([1..frames]));
+        let flow = lucas_kanade(
+            &pictures.clone().slice([0..frames - 1]),
+            &pictures.clone().slice([1..frames]),
+        );
         Self::download(avg_pool2d(flow, [cell, cell], [cell, cell], [0, 0], false, false))
     }
 
-    fn warping_error(&self, pictures: &Tensor<B, 4>, flow: &Grid, visible: &Grid, cell: usize) -> Vec<f32> {
+    fn warping_error(
+        &self,
+        pictures: &Tensor<B, 4>,
+        flow: &Grid,
+        visible: &Grid,
+        cell: usize,
+    ) -> Vec<f32> {
         read(warping_error(pictures, &self.upload(flow), &self.upload(visible), cell))
     }
 

@@ -1,15 +1,17 @@
-//! Measures of pictures and of motion, each on tensors of any backend, each in the file of its name.
+//! Measures of pictures and of motion, each on tensors of any backend, each in the file of its
+//! name.
 //!
-//! Pictures are `[frames, 1, height, width]` with values from 0 to 1 (a byte divided by 255). Results are one value per
-//! frame, `[frames]`.
+//! Pictures are `[frames, 1, height, width]` with values from 0 to 1 (a byte divided by 255).
+//! Results are one value per frame, `[frames]`.
 //!
-//! On burn's CPU backend one frame at a time is faster than a batch, because a frame's intermediate results then stay in
-//! the cache; functions here loop over frames for that reason.
+//! On burn's CPU backend one frame at a time is faster than a batch, because a frame's intermediate
+//! results then stay in the cache; functions here loop over frames for that reason.
 //!
-//! These functions define the metrics. [`Kernels`] offers them all behind one trait, and has a second implementation:
-//! [`Host`] computes the same in fused loops, several times as fast as any sequence of tensor operations can on a CPU, and
-//! to the same bits on every x86-64 processor with any number of cores, but for the last bit of powers and logarithms. Tests hold both to each other, and the self test
-//! does so on the validator's own device.
+//! These functions define the metrics. [`Kernels`] offers them all behind one trait, and has a
+//! second implementation: [`Host`] computes the same in fused loops, several times as fast as any
+//! sequence of tensor operations can on a CPU, and to the same bits on every x86-64 processor with
+//! any number of cores, but for the last bit of powers and logarithms. Tests hold both to each
+//! other, and the self test does so on the validator's own device.
 
 mod blockiness;
 mod camera;
@@ -43,7 +45,9 @@ pub use motion::{motion_amount, motion_direction, motion_smoothness};
 pub use noise::noise_sigma;
 pub use psnr::psnr;
 pub use registration::{Shift, align, register};
-pub use replay::{agreement, correlations, detail_correlation, most_alike, recurrence, replay, replayed_detail};
+pub use replay::{
+    agreement, correlations, detail_correlation, most_alike, recurrence, replay, replayed_detail,
+};
 pub use sharpness::laplacian_variance;
 pub use ssim::{ms_ssim, ssim};
 pub use warping::{visible, warping_error};
@@ -76,5 +80,8 @@ pub(crate) fn per_pair<B: Backend>(
     right: &Tensor<B, 4>,
     mut measure: impl FnMut(Tensor<B, 4>, Tensor<B, 4>) -> Tensor<B, 1>,
 ) -> Tensor<B, 1> {
-    Tensor::cat((0..left.dims()[0]).map(|index| measure(frame(left, index), frame(right, index))).collect(), 0)
+    Tensor::cat(
+        (0..left.dims()[0]).map(|index| measure(frame(left, index), frame(right, index))).collect(),
+        0,
+    )
 }

@@ -1,7 +1,8 @@
 //! Amount, direction and smoothness of motion, from optical flow `[n, 2, r, c]` in pixels per step.
 //!
-//! VBench (Huang and others, 2024) calls the amount "dynamic degree", and measures smoothness by how well a frame can be
-//! guessed from its neighbours. Here the flow itself is compared: smooth motion keeps its flow from one step to the next.
+//! VBench (Huang and others, 2024) calls the amount "dynamic degree", and measures smoothness by
+//! how well a frame can be guessed from its neighbours. Here the flow itself is compared: smooth
+//! motion keeps its flow from one step to the next.
 
 use super::{frame_means, per_pair};
 use burn::tensor::Tensor;
@@ -20,8 +21,9 @@ pub fn motion_amount<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means(lengths(flow.clone()))
 }
 
-/// Agreement in direction per step, weighted by the lengths: the cosine between both fields taken as one vector each, 1
-/// for the same direction everywhere, -1 for the opposite. Two fields that stand still agree.
+/// Agreement in direction per step, weighted by the lengths: the cosine between both fields taken
+/// as one vector each, 1 for the same direction everywhere, -1 for the opposite. Two fields that
+/// stand still agree.
 pub fn motion_direction<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     // Means are over both components, hence half.
     let floor = STILL * STILL / 2.0;
@@ -32,7 +34,8 @@ pub fn motion_direction<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -
     })
 }
 
-/// Smoothness per neighbouring steps, `[n - 1]`: 1 where the flow stays as it is, 0 where it turns round completely.
+/// Smoothness per neighbouring steps, `[n - 1]`: 1 where the flow stays as it is, 0 where it turns
+/// round completely.
 pub fn motion_smoothness<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
     let steps = flow.dims()[0];
     let (before, after) = (flow.clone().slice([0..steps - 1]), flow.clone().slice([1..steps]));

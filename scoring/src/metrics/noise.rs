@@ -1,8 +1,8 @@
 //! How much random noise a picture carries.
 //!
-//! Immerkær, "Fast noise variance estimation", 1996: the mean absolute response to the difference of two Laplacians,
-//! which straight edges and slopes leave at zero. Fine texture counts as noise, so compare with a source rather than
-//! with a constant.
+//! Immerkær, "Fast noise variance estimation", 1996: the mean absolute response to the difference
+//! of two Laplacians, which straight edges and slopes leave at zero. Fine texture counts as noise,
+//! so compare with a source rather than with a constant.
 
 use super::{frame_means, per_frame};
 use burn::tensor::Tensor;
@@ -18,7 +18,8 @@ pub fn noise_sigma<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     let kernel = Tensor::<B, 2>::from_floats(KERNEL, &pictures.device()).reshape([1, 1, 3, 3]);
     let factor = (std::f32::consts::PI / 2.0).sqrt() / 6.0;
     per_frame(pictures, |picture| {
-        let response = conv2d(picture, kernel.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+        let response =
+            conv2d(picture, kernel.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
         frame_means(response.abs()) * factor
     })
 }

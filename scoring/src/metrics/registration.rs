@@ -1,7 +1,8 @@
 //! A small whole-pixel shift between two pictures, found before they are compared.
 //!
-//! One pixel of shift costs a tenth of structural similarity although nobody sees it. Descent over whole pixels on the
-//! mean absolute difference; a shift beyond the limit is left standing, since that is a different picture.
+//! One pixel of shift costs a tenth of structural similarity although nobody sees it. Descent over
+//! whole pixels on the mean absolute difference; a shift beyond the limit is left standing, since
+//! that is a different picture.
 
 use super::frame_means;
 use burn::tensor::Tensor;
@@ -21,14 +22,16 @@ pub struct Shift {
     pub down: i32,
 }
 
-/// The shift of `moved` against `fixed`, both `[1, 1, h, w]`, at most four pixels in each direction.
+/// The shift of `moved` against `fixed`, both `[1, 1, h, w]`, at most four pixels in each
+/// direction.
 pub fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift {
     descend(|shifts| differences(moved, fixed, shifts))
 }
 
 /// The search itself, given the mean absolute differences under several shifts.
 pub(super) fn descend(differences: impl Fn(&[Shift]) -> Vec<f32>) -> Shift {
-    let around = [-1, 0, 1].into_iter().flat_map(|down| [-1, 0, 1].map(|right| Shift { right, down }));
+    let around =
+        [-1, 0, 1].into_iter().flat_map(|down| [-1, 0, 1].map(|right| Shift { right, down }));
     let around: Vec<Shift> = around.filter(|step| *step != Shift::default()).collect();
     let mut best = Shift::default();
     let mut least = differences(&[best])[0];
@@ -42,7 +45,9 @@ pub(super) fn descend(differences: impl Fn(&[Shift]) -> Vec<f32>) -> Shift {
         let found = differences(&next);
         let closest = found.iter().zip(&next).min_by(|(a, _), (b, _)| a.total_cmp(b));
         match closest {
-            Some((difference, shift)) if *difference < least * LEAST_GAIN => (best, least) = (*shift, *difference),
+            Some((difference, shift)) if *difference < least * LEAST_GAIN => {
+                (best, least) = (*shift, *difference)
+            }
             _ => break,
         }
     }
@@ -50,7 +55,11 @@ pub(super) fn descend(differences: impl Fn(&[Shift]) -> Vec<f32>) -> Shift {
 }
 
 /// Both sets of pictures `[n, 1, h, w]` cut to the part that they share under `shift`.
-pub fn align<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shift: Shift) -> (Tensor<B, 4>, Tensor<B, 4>) {
+pub fn align<B: Backend>(
+    moved: &Tensor<B, 4>,
+    fixed: &Tensor<B, 4>,
+    shift: Shift,
+) -> (Tensor<B, 4>, Tensor<B, 4>) {
     let [frames, _, height, width] = moved.dims();
     let side = |by: i32, length: usize| {
         let lost = by.unsigned_abs() as usize;
@@ -65,7 +74,11 @@ pub fn align<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shift: Shif
     )
 }
 
-fn differences<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>, shifts: &[Shift]) -> Vec<f32> {
+fn differences<B: Backend>(
+    moved: &Tensor<B, 4>,
+    fixed: &Tensor<B, 4>,
+    shifts: &[Shift],
+) -> Vec<f32> {
     let values = shifts.iter().map(|shift| {
         let (moved, fixed) = align(moved, fixed, *shift);
         frame_means((moved - fixed).abs())

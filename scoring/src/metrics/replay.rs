@@ -1,7 +1,8 @@
 //! Is the answer the source clip itself, and does it show the same twice?
 //!
-//! Both look at the change from the first frame, which every answer is given, so that a still background proves nothing.
-//! An honest model invents its own details and never meets the source's; a re-encoded source keeps them.
+//! Both look at the change from the first frame, which every answer is given, so that a still
+//! background proves nothing. An honest model invents its own details and never meets the source's;
+//! a re-encoded source keeps them.
 
 use super::frame_means;
 use super::sharpness::LAPLACIAN;
@@ -13,9 +14,10 @@ use burn::tensor::ops::ConvOptions;
 /// Changes below this, as a mean square, are rounding and have no likeness.
 pub(super) const LEAST_DETAIL: f32 = 1e-7;
 
-/// Correlation of fine detail per frame after the first, `[n - 1]`, -1 to 1: of the Laplacians of both clips' changes from
-/// their first frames. Near 1 for the source replayed; near 1/2 for another video from the same first frame, whatever both
-/// move like, because both no longer show it.
+/// Correlation of fine detail per frame after the first, `[n - 1]`, -1 to 1: of the Laplacians of
+/// both clips' changes from their first frames. Near 1 for the source replayed; near 1/2 for
+/// another video from the same first frame, whatever both move like, because both no longer show
+/// it.
 pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let kernel = Tensor::<B, 2>::from_floats(LAPLACIAN, &left.device()).reshape([1, 1, 3, 3]);
     let detail = |pictures: &Tensor<B, 4>, frame: usize| {
@@ -31,36 +33,40 @@ pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>)
     Tensor::cat(correlations.collect(), 0)
 }
 
-/// Correlation of every frame of one clip with every frame of another, `[n, m]`, -1 to 1, by their changes from the first
-/// frame of each; pictures are small, `[n, c, h, w]` and `[m, c, h, w]`.
+/// Correlation of every frame of one clip with every frame of another, `[n, m]`, -1 to 1, by their
+/// changes from the first frame of each; pictures are small, `[n, c, h, w]` and `[m, c, h, w]`.
 pub fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 2> {
     let changes = |pictures: &Tensor<B, 4>| {
         let [frames, channels, rows, columns] = pictures.dims();
-        let changes = (pictures.clone() - super::frame(pictures, 0)).reshape([frames, channels * rows * columns]);
+        let changes = (pictures.clone() - super::frame(pictures, 0))
+            .reshape([frames, channels * rows * columns]);
         let power = changes.clone().square().mean_dim(1) + LEAST_DETAIL;
         changes / (power * (channels * rows * columns) as f32).sqrt()
     };
     changes(left).matmul(changes(right).transpose())
 }
 
-/// How alike two clips are at the same time, `[n - 1]`, -1 to 1: of each frame after the first, coarsely. `correlations` is
-/// `[frames, frames]`.
+/// How alike two clips are at the same time, `[n - 1]`, -1 to 1: of each frame after the first,
+/// coarsely. `correlations` is `[frames, frames]`.
 pub fn agreement(correlations: &[f32], frames: usize) -> Vec<f32> {
     (1..frames).map(|frame| correlations[frame * frames + frame]).collect()
 }
 
-/// For each frame the frame of the other clip that is most like it, the earliest of equals. `correlations` is
-/// `[frames, others]`.
+/// For each frame the frame of the other clip that is most like it, the earliest of equals.
+/// `correlations` is `[frames, others]`.
 pub fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
     let others = (correlations.len() / frames.max(1)).max(1);
-    let best = |line: &[f32]| (0..line.len()).rev().max_by(|a, b| line[*a].total_cmp(&line[*b])).unwrap_or(0);
+    let best = |line: &[f32]| {
+        (0..line.len()).rev().max_by(|a, b| line[*a].total_cmp(&line[*b])).unwrap_or(0)
+    };
     correlations.chunks_exact(others).map(best).collect()
 }
 
-/// How far a clip is another one itself by fine detail, 0 to 1: the mean over the better half of its second half, where
-/// whoever makes a clip of his own is no longer carried by the first frame. A replay at another speed meets the other
-/// clip's frames only now and then. `details` has one value for each frame after the first, see [`detail_correlation`]:
-/// what both clips no longer show of the first frame is half of their change, so that 1/2 stands for no likeness.
+/// How far a clip is another one itself by fine detail, 0 to 1: the mean over the better half of
+/// its second half, where whoever makes a clip of his own is no longer carried by the first frame.
+/// A replay at another speed meets the other clip's frames only now and then. `details` has one
+/// value for each frame after the first, see [`detail_correlation`]: what both clips no longer show
+/// of the first frame is half of their change, so that 1/2 stands for no likeness.
 pub fn replayed_detail(details: &[f32]) -> f32 {
     let mut late = details[details.len() / 2..].to_vec();
     late.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -69,17 +75,21 @@ pub fn replayed_detail(details: &[f32]) -> f32 {
     (2.0 * mean - 1.0).max(0.0)
 }
 
-/// How far a clip is a replay of another, 0 to 1: for each frame after the first the best likeness with any frame of the
-/// other, averaged. `correlations` is `[frames, others]`.
+/// How far a clip is a replay of another, 0 to 1: for each frame after the first the best likeness
+/// with any frame of the other, averaged. `correlations` is `[frames, others]`.
 pub fn replay(correlations: &[f32], frames: usize) -> f32 {
     let others = correlations.len() / frames.max(1);
-    let best = correlations.chunks_exact(others.max(1)).skip(1).map(|line| line.iter().copied().fold(0.0, f32::max));
+    let best = correlations
+        .chunks_exact(others.max(1))
+        .skip(1)
+        .map(|line| line.iter().copied().fold(0.0, f32::max));
     best.sum::<f32>() / frames.saturating_sub(1).max(1) as f32
 }
 
-/// How far a clip returns to what it showed before, 0 to 1: for each frame the largest rise of likeness between an
-/// earlier moment, at which the clip had moved away, and one before that, averaged. Loops and clips that run back and
-/// forth come near 1; a still clip or one that only moves on has 0. `correlations` is the clip's with itself.
+/// How far a clip returns to what it showed before, 0 to 1: for each frame the largest rise of
+/// likeness between an earlier moment, at which the clip had moved away, and one before that,
+/// averaged. Loops and clips that run back and forth come near 1; a still clip or one that only
+/// moves on has 0. `correlations` is the clip's with itself.
 pub fn recurrence(correlations: &[f32], frames: usize) -> f32 {
     let mut sum = 0.0;
     for (frame, line) in correlations.chunks_exact(frames.max(1)).enumerate() {

@@ -1,11 +1,13 @@
 //! Structural similarity and its multi-scale form.
 //!
-//! Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity", 2004:
-//! 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture only, population covariances.
-//! That is scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+//! Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+//! similarity", 2004: 11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, windows inside the
+//! picture only, population covariances. That is scikit-image's
+//! `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
 //! data_range=1)` averaged without its border of 5 pixels.
 //!
-//! Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003: five scales.
+//! Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003:
+//! five scales.
 
 use super::gaussian::{filter_valid, gaussian_weights};
 use super::{frame_means, per_pair};
@@ -17,12 +19,14 @@ pub(super) const TAPS: usize = 11;
 pub(super) const SIGMA: f64 = 1.5;
 pub(super) const C1: f32 = 0.01 * 0.01;
 pub(super) const C2: f32 = 0.03 * 0.03;
-/// E[x^2] - E[x]^2 cancels in 32 bits; with the middle of the range taken off first it agrees with 64 bits to 1e-7.
+/// E[x^2] - E[x]^2 cancels in 32 bits; with the middle of the range taken off first it agrees with
+/// 64 bits to 1e-7.
 pub(super) const OFFSET: f32 = 0.5;
 /// Exponents of the scales, finest first.
 pub(super) const SCALE_WEIGHTS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 
-/// Mean structural similarity per frame, -1 to 1, of two `[n, 1, h, w]` tensors with sides of at least 11.
+/// Mean structural similarity per frame, -1 to 1, of two `[n, 1, h, w]` tensors with sides of at
+/// least 11.
 pub fn ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let weights = gaussian_weights(TAPS, SIGMA);
     per_pair(left, right, |left, right| {
@@ -31,7 +35,8 @@ pub fn ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 
     })
 }
 
-/// Multi-scale structural similarity per frame, 0 to 1; sides of at least 176, so that the coarsest scale holds a window.
+/// Multi-scale structural similarity per frame, 0 to 1; sides of at least 176, so that the coarsest
+/// scale holds a window.
 pub fn ms_ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let weights = gaussian_weights(TAPS, SIGMA);
     per_pair(left, right, |left, right| {
@@ -77,7 +82,8 @@ fn similarity_maps<B: Backend>(
     let variances = map(2) - left.clone().square() - right.clone().square();
     let covariance = map(3) - left.clone() * right.clone();
     let (left, right) = (left + OFFSET, right + OFFSET);
-    let luminance = (left.clone() * right.clone() * 2.0 + C1) / (left.square() + right.square() + C1);
+    let luminance =
+        (left.clone() * right.clone() * 2.0 + C1) / (left.square() + right.square() + C1);
     let contrast = (covariance * 2.0 + C2) / (variances + C2);
     (luminance, contrast)
 }

@@ -40,7 +40,8 @@ pub(super) struct Driver {
 pub(super) struct Stopped;
 
 impl Driver {
-    /// Works until the pool is stopped. `first` hears how the first start went; a worker that fails it is left out for good.
+    /// Works until the pool is stopped. `first` hears how the first start went; a worker that fails
+    /// it is left out for good.
     pub(super) async fn run(mut self, first: oneshot::Sender<Result<(), WorkerFault>>) {
         let stop = self.shared.stop.clone();
         match self.start_or_stop().await {
@@ -59,7 +60,8 @@ impl Driver {
         }
     }
 
-    /// Works with a process until it is lost, then rests; or starts one. Returns the process to go on with.
+    /// Works with a process until it is lost, then rests; or starts one. Returns the process to go
+    /// on with.
     async fn live(&mut self, process: Option<Process>) -> Result<Option<Process>, Stopped> {
         let (fault, usable) = match process {
             Some(process) => {
@@ -108,14 +110,20 @@ impl Driver {
             }
             Err((kind, reason)) => {
                 let how = process.end(false).await;
-                Err(fault(kind, if kind == FaultKind::Media { format!("{reason} ({how})") } else { reason }))
+                Err(fault(
+                    kind,
+                    if kind == FaultKind::Media { format!("{reason} ({how})") } else { reason },
+                ))
             }
         }
     }
 
     async fn open(&self, process: &mut Process) -> Result<(), (FaultKind, String)> {
-        let opening =
-            Opening { device: self.device.to_string(), options: self.options.clone(), comparisons: self.comparisons };
+        let opening = Opening {
+            device: self.device.to_string(),
+            options: self.options.clone(),
+            comparisons: self.comparisons,
+        };
         let broken = |reason: String| (FaultKind::Media, reason);
         process.ask(&Ask::Open(opening), &[]).await.map_err(|fault| broken(fault.to_string()))?;
         let mut logged = Instant::now();
@@ -124,7 +132,8 @@ impl Driver {
                 let seconds = self.patience.start.as_secs();
                 return Err(broken(format!("no progress within {seconds} s")));
             };
-            let (tell, _) = heard.unwrap_or(Err(FrameFault::Cut)).map_err(|fault| broken(fault.to_string()))?;
+            let (tell, _) =
+                heard.unwrap_or(Err(FrameFault::Cut)).map_err(|fault| broken(fault.to_string()))?;
             match tell {
                 Tell::Progress { done, of, what } => {
                     if logged.elapsed() >= PROGRESS_EVERY {
@@ -134,14 +143,19 @@ impl Driver {
                     }
                 }
                 Tell::Ready { policy } if policy == self.options.policy().digest() => return Ok(()),
-                Tell::Ready { .. } => return Err(broken("it would grade by another policy".into())),
+                Tell::Ready { .. } => {
+                    return Err(broken("it would grade by another policy".into()));
+                }
                 Tell::Fault { kind, reason, .. } => return Err((kind, reason)),
-                Tell::Prepared { .. } | Tell::Scored { .. } => return Err(broken("an answer to nothing".into())),
+                Tell::Prepared { .. } | Tell::Scored { .. } => {
+                    return Err(broken("an answer to nothing".into()));
+                }
             }
         }
     }
 
-    /// Waits before the next start. Where no worker at all can be started, whoever waits for one is told so.
+    /// Waits before the next start. Where no worker at all can be started, whoever waits for one is
+    /// told so.
     async fn rest(&self, pause: Duration, unusable: Option<&WorkerFault>) -> Result<(), Stopped> {
         let over = Instant::now() + pause;
         loop {

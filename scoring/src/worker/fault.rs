@@ -3,7 +3,8 @@
 use super::message::FaultKind;
 use crate::device::Device;
 
-/// What kept a worker from an answer, after it was tried again on a fresh process. Always this machine's matter.
+/// What kept a worker from an answer, after it was tried again on a fresh process. Always this
+/// machine's matter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerFault {
     /// The process does not start, or not with a usable device.

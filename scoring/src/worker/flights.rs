@@ -8,7 +8,8 @@
 //! | too little device memory | once more | put back | another one, with one comparison at a time from now on |
 //! | a fault of ffmpeg, or an unusable source | given up with the fault | go on | goes on |
 //!
-//! What comes back from a lost process is alone in the next one, so that a second loss names the clip that brings it about.
+//! What comes back from a lost process is alone in the next one, so that a second loss names the
+//! clip that brings it about.
 
 use super::driver::{Driver, Stopped};
 use super::fault::WorkerFault;
@@ -60,8 +61,13 @@ enum Event {
 }
 
 impl Flights {
-    /// Works until the process is lost, and says why. What it had in hand is then held for the next one.
-    pub(super) async fn work(mut self, driver: &mut Driver, mut process: Process) -> Result<WorkerFault, Stopped> {
+    /// Works until the process is lost, and says why. What it had in hand is then held for the next
+    /// one.
+    pub(super) async fn work(
+        mut self,
+        driver: &mut Driver,
+        mut process: Process,
+    ) -> Result<WorkerFault, Stopped> {
         let stop = driver.shared.stop.clone();
         loop {
             // A worker that does not read must not hold up a stop either.
@@ -103,8 +109,8 @@ impl Flights {
         {
             return Event::Taken(Some(job));
         }
-        // Nothing is taken while a source is prepared, which what is taken next most likely needs too, nor beside a clip
-        // that is tried alone.
+        // Nothing is taken while a source is prepared, which what is taken next most likely needs
+        // too, nor beside a clip that is tried alone.
         let closed = self.flights.values().any(|flight| flight.preparing || flight.job.alone);
         let takes = !closed && driver.held.is_empty() && self.flights.len() < driver.clips;
         let late = self.flights.iter().map(|(id, flight)| (flight.deadline, *id)).min();
@@ -117,12 +123,18 @@ impl Flights {
     }
 
     /// Gives a job to the process, its source first where that is not ready.
-    async fn begin(&mut self, driver: &Driver, process: &mut Process, job: Job) -> Result<(), Loss> {
+    async fn begin(
+        &mut self,
+        driver: &Driver,
+        process: &mut Process,
+        job: Job,
+    ) -> Result<(), Loss> {
         if job.is_abandoned() {
             return Ok(());
         }
         let source = job.task.source().clone();
-        let facts = self.sources.iter().find(|(known, _)| *known == source.sha256).map(|(_, facts)| facts);
+        let facts =
+            self.sources.iter().find(|(known, _)| *known == source.sha256).map(|(_, facts)| facts);
         if let (Some(facts), Task::Source(_)) = (facts, &job.task) {
             let done = Done::Prepared(Arc::clone(facts));
             job.answer(Ok(done));
@@ -132,7 +144,8 @@ impl Flights {
         let patience = if ready { driver.patience.clip } else { driver.patience.source };
         self.next_id += 1;
         let id = self.next_id;
-        let flight = Flight { job, preparing: !ready, patience, deadline: Instant::now() + patience };
+        let flight =
+            Flight { job, preparing: !ready, patience, deadline: Instant::now() + patience };
         self.flights.insert(id, flight);
         if ready {
             return self.ask_score(driver, process, id).await;
@@ -142,7 +155,12 @@ impl Flights {
         self.asked(driver, id, asked)
     }
 
-    async fn ask_score(&mut self, driver: &Driver, process: &mut Process, id: u64) -> Result<(), Loss> {
+    async fn ask_score(
+        &mut self,
+        driver: &Driver,
+        process: &mut Process,
+        id: u64,
+    ) -> Result<(), Loss> {
         let Some(flight) = self.flights.get(&id) else { return Ok(()) };
         let Task::Score { source, answer } = &flight.job.task else { return Ok(()) };
         let prompt = source.prompt.as_deref().map(str::to_owned);
@@ -164,13 +182,26 @@ impl Flights {
         }
     }
 
-    async fn hear(&mut self, driver: &mut Driver, process: &mut Process, tell: Tell, body: &[u8]) -> Result<(), Loss> {
+    async fn hear(
+        &mut self,
+        driver: &mut Driver,
+        process: &mut Process,
+        tell: Tell,
+        body: &[u8],
+    ) -> Result<(), Loss> {
         let device = driver.device;
         let unasked = || ended(device, "it answered what nobody asked".to_owned());
         match tell {
             Tell::Prepared { id, description } => {
-                let facts = Arc::new(SourceFacts { description, fingerprint: Fingerprint::from_bytes(body) });
-                let flight = self.flights.get_mut(&id).filter(|flight| flight.preparing).ok_or_else(unasked)?;
+                let facts = Arc::new(SourceFacts {
+                    description,
+                    fingerprint: Fingerprint::from_bytes(body),
+                });
+                let flight = self
+                    .flights
+                    .get_mut(&id)
+                    .filter(|flight| flight.preparing)
+                    .ok_or_else(unasked)?;
                 flight.preparing = false;
                 self.sources.push_back((flight.job.task.source().sha256, Arc::clone(&facts)));
                 if self.sources.len() > KEPT_SOURCES {
@@ -185,7 +216,9 @@ impl Flights {
                 Ok(())
             }
             Tell::Scored { id, peak_kib } => {
-                let scoring = |flight: &&Flight| !flight.preparing && matches!(flight.job.task, Task::Score { .. });
+                let scoring = |flight: &&Flight| {
+                    !flight.preparing && matches!(flight.job.task, Task::Score { .. })
+                };
                 self.flights.get(&id).filter(scoring).ok_or_else(unasked)?;
                 let scored = decode(body).map_err(|fault| ended(device, fault.to_string()))?;
                 driver.shared.saw_peak(peak_kib);

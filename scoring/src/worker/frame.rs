@@ -72,7 +72,11 @@ pub(crate) fn head(header: &impl Serialize, body: &[u8]) -> Result<Vec<u8>, Fram
 }
 
 /// Writes a frame.
-pub(crate) fn write(stream: &mut impl Write, header: &impl Serialize, body: &[u8]) -> Result<(), FrameFault> {
+pub(crate) fn write(
+    stream: &mut impl Write,
+    header: &impl Serialize,
+    body: &[u8],
+) -> Result<(), FrameFault> {
     stream.write_all(&head(header, body)?)?;
     stream.write_all(body)?;
     Ok(stream.flush()?)
@@ -90,7 +94,9 @@ pub(crate) async fn send(
 }
 
 /// Reads a frame; `None` where the stream ends between two.
-pub(crate) fn read<T: DeserializeOwned>(stream: &mut impl Read) -> Result<Option<(T, Vec<u8>)>, FrameFault> {
+pub(crate) fn read<T: DeserializeOwned>(
+    stream: &mut impl Read,
+) -> Result<Option<(T, Vec<u8>)>, FrameFault> {
     let mut prefix = Vec::with_capacity(PREFIX_BYTES);
     stream.take(PREFIX_BYTES as u64).read_to_end(&mut prefix)?;
     let Some((header, body)) = lengths(&prefix)? else { return Ok(None) };
@@ -99,8 +105,8 @@ pub(crate) fn read<T: DeserializeOwned>(stream: &mut impl Read) -> Result<Option
     parts(bytes, header, body).map(Some)
 }
 
-/// [`read`] for a process that waits for others meanwhile. A call that is given up leaves the stream in the middle of a
-/// frame.
+/// [`read`] for a process that waits for others meanwhile. A call that is given up leaves the
+/// stream in the middle of a frame.
 pub(crate) async fn receive<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<(T, Vec<u8>)>, FrameFault> {
@@ -126,7 +132,11 @@ fn check(header: usize, body: usize) -> Result<(), FrameFault> {
     if fits { Ok(()) } else { Err(FrameFault::Lengths { header, body }) }
 }
 
-fn parts<T: DeserializeOwned>(mut bytes: Vec<u8>, header: usize, body: usize) -> Result<(T, Vec<u8>), FrameFault> {
+fn parts<T: DeserializeOwned>(
+    mut bytes: Vec<u8>,
+    header: usize,
+    body: usize,
+) -> Result<(T, Vec<u8>), FrameFault> {
     if bytes.len() != header + body {
         return Err(FrameFault::Cut);
     }
@@ -180,18 +190,29 @@ mod tests {
         assert!(read_all(&bytes[..0]).unwrap().is_empty());
         for end in 1..bytes.len() {
             assert!(matches!(read_all(&bytes[..end]), Err(FrameFault::Cut)), "{end}");
-            assert!(matches!(receive::<String>(&mut &bytes[..end]).await, Err(FrameFault::Cut)), "{end}");
+            assert!(
+                matches!(receive::<String>(&mut &bytes[..end]).await, Err(FrameFault::Cut)),
+                "{end}"
+            );
         }
     }
 
     #[tokio::test]
     async fn lengths_past_the_limits_are_refused_before_anything_is_read() {
-        let over = [(0, 0), (MAX_HEADER_BYTES as u32 + 1, 0), (5, MAX_BODY_BYTES as u32 + 1), (u32::MAX, u32::MAX)];
+        let over = [
+            (0, 0),
+            (MAX_HEADER_BYTES as u32 + 1, 0),
+            (5, MAX_BODY_BYTES as u32 + 1),
+            (u32::MAX, u32::MAX),
+        ];
         for (header, body) in over {
             let prefix = [header.to_le_bytes(), body.to_le_bytes()].concat();
             // An endless stream: reading on would never end.
             let mut endless = Read::chain(&prefix[..], io::repeat(b'"'));
-            assert!(matches!(read::<String>(&mut endless), Err(FrameFault::Lengths { .. })), "{header} {body}");
+            assert!(
+                matches!(read::<String>(&mut endless), Err(FrameFault::Lengths { .. })),
+                "{header} {body}"
+            );
             let received = receive::<String>(&mut &prefix[..]).await;
             assert!(matches!(received, Err(FrameFault::Lengths { .. })), "{header} {body}");
         }
@@ -201,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_header_that_is_no_json_is_named_as_such() {
-        let bytes = [4_u32.to_le_bytes().to_vec(), 0_u32.to_le_bytes().to_vec(), b"oops".to_vec()].concat();
+        let bytes =
+            [4_u32.to_le_bytes().to_vec(), 0_u32.to_le_bytes().to_vec(), b"oops".to_vec()].concat();
         assert!(matches!(read_all(&bytes), Err(FrameFault::Content { .. })));
     }
 

@@ -151,7 +151,8 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether the process that says so cannot be trusted with another clip: a CUDA context does not recover.
+    /// Whether the process that says so cannot be trusted with another clip: a CUDA context does
+    /// not recover.
     pub(crate) fn poisons(self) -> bool {
         matches!(self, Self::Device | Self::SelfTest | Self::Arithmetic | Self::OutOfMemory)
     }
@@ -187,7 +188,8 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// [`Scored`] between two processes of one program: MessagePack, because JSON has no words for some numbers.
+/// [`Scored`] between two processes of one program: MessagePack, because JSON has no words for some
+/// numbers.
 #[derive(Serialize, Deserialize)]
 struct WireResult {
     video_sha256: Digest,
@@ -209,11 +211,13 @@ pub(crate) fn encode(scored: Scored) -> Result<Vec<u8>, FrameFault> {
 
 /// The result in a frame's body, to the same bits.
 pub(crate) fn decode(body: &[u8]) -> Result<Scored, FrameFault> {
-    let WireResult { video_sha256, outcome, fingerprint } =
-        rmp_serde::from_slice(body).map_err(|error| FrameFault::Content { reason: error.to_string() })?;
+    let WireResult { video_sha256, outcome, fingerprint } = rmp_serde::from_slice(body)
+        .map_err(|error| FrameFault::Content { reason: error.to_string() })?;
     let outcome = match outcome {
         Ok((grade, raw)) => Outcome::Usable { grade, raw },
-        Err((status, reason, raw)) => Outcome::Unusable { status: EntryStatus::from_word(&status), reason, raw },
+        Err((status, reason, raw)) => {
+            Outcome::Unusable { status: EntryStatus::from_word(&status), reason, raw }
+        }
     };
     let fingerprint = fingerprint.as_deref().and_then(Fingerprint::from_bytes);
     Ok(Scored { video_sha256, outcome, fingerprint })

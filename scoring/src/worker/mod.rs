@@ -1,13 +1,14 @@
 //! Scoring in processes of its own.
 //!
-//! A fault in a CUDA context makes every later call of that process fail, a driver may bring the process down, and a hang
-//! has no other cure than a kill. None of that may happen to a validator, so it scores through [`ScorerPool`]: a worker
-//! process for each device, which opens the device, holds it against the CPU, and answers frames on its standard streams
-//! ([`serve()`]). The pool starts workers, watches their deadlines, starts lost ones again, and gives each clip that was
+//! A fault in a CUDA context makes every later call of that process fail, a driver may bring the
+//! process down, and a hang has no other cure than a kill. None of that may happen to a validator,
+//! so it scores through [`ScorerPool`]: a worker process for each device, which opens the device,
+//! holds it against the CPU, and answers frames on its standard streams ([`serve()`]). The pool
+//! starts workers, watches their deadlines, starts lost ones again, and gives each clip that was
 //! lost with one a second try, alone.
 //!
-//! A worker gets no settings but those that CUDA and ffmpeg need, no keys, and ends with the validator: with its standard
-//! input, and by the kernel's hand.
+//! A worker gets no settings but those that CUDA and ffmpeg need, no keys, and ends with the
+//! validator: with its standard input, and by the kernel's hand.
 
 mod driver;
 mod fault;

@@ -38,7 +38,8 @@ pub struct Patience {
     pub source: Duration,
     /// For an answer, as for a source.
     pub clip: Duration,
-    /// Before the second start in a row that follows no clip done; doubled for each further one. The first comes at once.
+    /// Before the second start in a row that follows no clip done; doubled for each further one.
+    /// The first comes at once.
     pub restart: Duration,
     /// The longest such pause.
     pub longest_restart: Duration,
@@ -67,7 +68,8 @@ impl Patience {
     }
 }
 
-/// A task's source clip, for as long as answers are compared with it. Workers prepare it when they first need it.
+/// A task's source clip, for as long as answers are compared with it. Workers prepare it when they
+/// first need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceClip {
     pub(super) mp4: Bytes,
@@ -84,11 +86,15 @@ pub(super) struct SourceFacts {
 }
 
 impl SourceClip {
-    /// The same with what miners were asked to show, for a model that reads it; cut where no prompt is as long.
+    /// The same with what miners were asked to show, for a model that reads it; cut where no prompt
+    /// is as long.
     #[must_use]
     pub fn with_prompt(mut self, prompt: &str) -> Self {
-        let prompt: String =
-            prompt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_PROMPT_CHARS).collect();
+        let prompt: String = prompt
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MOST_PROMPT_CHARS)
+            .collect();
         self.prompt = Some(prompt.into());
         self
     }
@@ -218,10 +224,11 @@ pub struct PoolOptions {
     pub patience: Patience,
 }
 
-/// Scores clips in worker processes, one for each device, which share one queue. Clones are the same pool.
+/// Scores clips in worker processes, one for each device, which share one queue. Clones are the
+/// same pool.
 ///
-/// Of answers it holds nothing but references to the caller's bytes. In workers there are never more than
-/// [`ScorerPool::clips_at_a_time`] of them.
+/// Of answers it holds nothing but references to the caller's bytes. In workers there are never
+/// more than [`ScorerPool::clips_at_a_time`] of them.
 #[derive(Debug, Clone)]
 pub struct ScorerPool {
     inner: Arc<Inner>,
@@ -245,16 +252,21 @@ impl Drop for Inner {
 }
 
 impl ScorerPool {
-    /// Starts a worker for each device that the choice names and waits until they are tested and warm. Those that cannot be
-    /// used are left out, as long as one can. Needs a tokio runtime with time and I/O.
+    /// Starts a worker for each device that the choice names and waits until they are tested and
+    /// warm. Those that cannot be used are left out, as long as one can. Needs a tokio runtime with
+    /// time and I/O.
     ///
     /// # Errors
-    /// ffmpeg or the device is missing, or no worker comes up. `Auto` then falls back to the CPU where it is for the device.
+    /// ffmpeg or the device is missing, or no worker comes up. `Auto` then falls back to the CPU
+    /// where it is for the device.
     pub async fn open(choice: DeviceChoice, options: PoolOptions) -> Result<Self, ScoreFault> {
-        let devices =
-            tokio::task::spawn_blocking(move || Device::list(choice)).await.map_err(|_| WorkerFault::Stopped)??;
+        let devices = tokio::task::spawn_blocking(move || Device::list(choice))
+            .await
+            .map_err(|_| WorkerFault::Stopped)??;
         match Self::open_on(devices, options.clone()).await {
-            Err(ScoreFault::Worker(fault)) if choice == DeviceChoice::Auto && fault.is_no_device() => {
+            Err(ScoreFault::Worker(fault))
+                if choice == DeviceChoice::Auto && fault.is_no_device() =>
+            {
                 tracing::warn!(reason = %fault, "scoring on the cpu");
                 Self::open_on(vec![Device::Cpu], options).await
             }
@@ -267,7 +279,8 @@ impl ScorerPool {
     /// # Errors
     /// As there.
     pub async fn open_on(devices: Vec<Device>, options: PoolOptions) -> Result<Self, ScoreFault> {
-        let ffmpeg = tokio::task::spawn_blocking(Ffmpeg::find).await.map_err(|_| WorkerFault::Stopped)??;
+        let ffmpeg =
+            tokio::task::spawn_blocking(Ffmpeg::find).await.map_err(|_| WorkerFault::Stopped)??;
         let nursery = Nursery::open().map_err(MediaFault::Read)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let clips = (cores / devices.len().max(1)).clamp(2, MOST_CLIPS);
@@ -300,7 +313,15 @@ impl ScorerPool {
         }
         drivers.close();
         // From here on dropping this stops them.
-        let mut inner = Inner { devices: Vec::new(), clips, options: options.scoring, ffmpeg, jobs, shared, drivers };
+        let mut inner = Inner {
+            devices: Vec::new(),
+            clips,
+            options: options.scoring,
+            ffmpeg,
+            jobs,
+            shared,
+            drivers,
+        };
         let mut fault = WorkerFault::Stopped;
         for (device, started) in starting {
             match started.await.unwrap_or(Err(WorkerFault::Stopped)) {
@@ -335,7 +356,11 @@ impl ScorerPool {
     ///
     /// # Errors
     /// Only this machine's faults, after a second try on a fresh process.
-    pub async fn score(&self, source: &SourceClip, answer_mp4: Bytes) -> Result<Scored, ScoreFault> {
+    pub async fn score(
+        &self,
+        source: &SourceClip,
+        answer_mp4: Bytes,
+    ) -> Result<Scored, ScoreFault> {
         if let Err(defect) = check_size(&answer_mp4, &Limits::ANSWER) {
             return Ok(Scored::refused(&answer_mp4, &defect));
         }
@@ -359,7 +384,8 @@ impl ScorerPool {
         }
     }
 
-    /// Stops the workers and waits until their processes have ended. What is asked for meanwhile and later fails.
+    /// Stops the workers and waits until their processes have ended. What is asked for meanwhile
+    /// and later fails.
     pub async fn close(&self) {
         self.inner.shared.stop.cancel();
         self.inner.drivers.wait().await;

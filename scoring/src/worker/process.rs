@@ -27,9 +27,17 @@ const LINE_BYTES: usize = 1024;
 const END_GRACE: Duration = Duration::from_secs(2);
 /// How long the pipe of an ended worker may hold what it said.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
-/// Settings that CUDA, ffmpeg and the arithmetic need. Everything else, keys above all, stays with the validator.
-const PASSED_ON: [&str; 7] =
-    ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "RUST_LOG", "RAYON_NUM_THREADS"];
+/// Settings that CUDA, ffmpeg and the arithmetic need. Everything else, keys above all, stays with
+/// the validator.
+const PASSED_ON: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "XDG_CACHE_HOME",
+    "RUST_LOG",
+    "RAYON_NUM_THREADS",
+];
 /// The beginning of the names of CUDA's own settings.
 const PASSED_ON_PREFIX: &str = "CUDA_";
 
@@ -43,14 +51,18 @@ pub struct WorkerProgram {
 }
 
 impl WorkerProgram {
-    /// The very program that is running, even where its file was replaced since, with these arguments.
+    /// The very program that is running, even where its file was replaced since, with these
+    /// arguments.
     pub fn this<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
-        Self { path: "/proc/self/exe".into(), arguments: arguments.into_iter().map(Into::into).collect() }
+        Self {
+            path: "/proc/self/exe".into(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
-/// Starts children from one thread that lives as long as it is needed: the kernel ends a child with the *thread* that
-/// started it, and a runtime's threads come and go.
+/// Starts children from one thread that lives as long as it is needed: the kernel ends a child with
+/// the *thread* that started it, and a runtime's threads come and go.
 #[derive(Debug, Clone)]
 pub(super) struct Nursery(mpsc::Sender<Birth>);
 
@@ -91,13 +103,22 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the program with nothing but the settings it needs. It ends with us, however we end.
-    pub(super) async fn start(nursery: &Nursery, program: &WorkerProgram, device: Device) -> io::Result<Self> {
+    pub(super) async fn start(
+        nursery: &Nursery,
+        program: &WorkerProgram,
+        device: Device,
+    ) -> io::Result<Self> {
         let mut command = Command::new(&program.path);
-        command.args(&program.arguments).arg0(format!("leoma-worker-{device}")).env_clear().envs(passed_on());
+        command
+            .args(&program.arguments)
+            .arg0(format!("leoma-worker-{device}"))
+            .env_clear()
+            .envs(passed_on());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own: an interrupt from the terminal is the validator's to answer.
         command.process_group(0).kill_on_drop(true);
-        // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor takes a lock.
+        // SAFETY: between fork and exec the closure makes system calls only; it neither allocates
+        // nor takes a lock.
         unsafe { command.pre_exec(confine) };
         let mut child = nursery.spawn(command).await?;
         let (Some(input), Some(mut output), Some(errors)) =
@@ -149,14 +170,16 @@ impl Process {
         // What it said last may still be in the pipe.
         let _ = tokio::time::timeout(LAST_WORDS_WITHIN, self.listener).await;
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
+        let words =
+            self.last_words.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
         if words.is_empty() { how } else { format!("{how}, after saying: {words}") }
     }
 }
 
 fn passed_on() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| {
-        name.to_str().is_some_and(|name| PASSED_ON.contains(&name) || name.starts_with(PASSED_ON_PREFIX))
+        name.to_str()
+            .is_some_and(|name| PASSED_ON.contains(&name) || name.starts_with(PASSED_ON_PREFIX))
     })
 }
 

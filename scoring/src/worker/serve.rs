@@ -1,4 +1,5 @@
-//! The worker's side: reads what is asked, works on several clips at a time, says what came of them.
+//! The worker's side: reads what is asked, works on several clips at a time, says what came of
+//! them.
 
 use super::frame::{self, FrameFault};
 use super::message::{Ask, Opening, Tell, encode};
@@ -12,13 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Source clips that a worker keeps ready: the task's, and the one before for answers that are still under way. A decoded
-/// one has 50 MB.
+/// Source clips that a worker keeps ready: the task's, and the one before for answers that are
+/// still under way. A decoded one has 50 MB.
 pub(crate) const KEPT_SOURCES: usize = 2;
 /// Most clips that one worker has in hand, each up to some 100 MB once decoded.
 pub(crate) const MOST_CLIPS: usize = 8;
 
-/// What a worker does with clips. The program does it with a [`Scorer`]; tests put faults in its place.
+/// What a worker does with clips. The program does it with a [`Scorer`]; tests put faults in its
+/// place.
 pub trait Work: Send + Sync + 'static {
     /// A source clip, ready for comparisons.
     type Source: Send + Sync + 'static;
@@ -33,7 +35,12 @@ pub trait Work: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Scorer::score_prompted`].
-    fn score(&self, source: &Self::Source, prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault>;
+    fn score(
+        &self,
+        source: &Self::Source,
+        prompt: Option<&str>,
+        mp4: &[u8],
+    ) -> Result<Scored, ScoreFault>;
 
     /// What moves in a source clip, in words; nothing where nobody looks.
     fn describe(&self, _source: &Self::Source) -> String {
@@ -53,7 +60,12 @@ impl Work for Scorer {
         self.reference(mp4)
     }
 
-    fn score(&self, source: &Reference, prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
+    fn score(
+        &self,
+        source: &Reference,
+        prompt: Option<&str>,
+        mp4: &[u8],
+    ) -> Result<Scored, ScoreFault> {
         self.score_prompted(source, prompt, mp4)
     }
 
@@ -75,7 +87,8 @@ pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 /// The device cannot be used or computes something else, or ffmpeg is missing.
 pub fn open_scorer(opening: &Opening, progress: Progress<'_>) -> Result<Scorer, ScoreFault> {
     let choice: DeviceChoice = opening.device.parse()?;
-    let mut scorer = Scorer::open(choice, opening.options.policy())?.with_comparisons(opening.comparisons);
+    let mut scorer =
+        Scorer::open(choice, opening.options.policy())?.with_comparisons(opening.comparisons);
     if let Some(model) = &opening.options.text_model {
         scorer = scorer.with_text_model(model)?;
     }
@@ -83,7 +96,8 @@ pub fn open_scorer(opening: &Opening, progress: Progress<'_>) -> Result<Scorer, 
     Ok(scorer)
 }
 
-/// Runs as a worker on standard input and output until the input ends, which it does with the validator.
+/// Runs as a worker on standard input and output until the input ends, which it does with the
+/// validator.
 ///
 /// # Errors
 /// The validator does not keep to the protocol, or the streams fail.
@@ -100,7 +114,8 @@ fn private_output() -> std::io::Result<std::fs::File> {
     Ok(output.into())
 }
 
-/// A signal to the whole group is the validator's to answer; where memory runs out, this process is the one to go.
+/// A signal to the whole group is the validator's to answer; where memory runs out, this process is
+/// the one to go.
 fn keep_to_the_validator() {
     use nix::sys::signal::{SigHandler, Signal, signal};
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -110,8 +125,8 @@ fn keep_to_the_validator() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// Answers frames of `input` on `output` until `input` ends, with what `open` makes of the first one. Clips that are still
-/// in hand then are left to the end of the process.
+/// Answers frames of `input` on `output` until `input` ends, with what `open` makes of the first
+/// one. Clips that are still in hand then are left to the end of the process.
 ///
 /// # Errors
 /// A frame that cannot be read, or that no validator sends.
@@ -121,7 +136,9 @@ pub fn serve<W: Work>(
     open: impl FnOnce(&Opening, Progress<'_>) -> Result<W, ScoreFault>,
 ) -> Result<(), FrameFault> {
     let output = Output(Arc::new(Mutex::new(output)));
-    let Some((Ask::Open(opening), _)) = frame::read(input)? else { return unexpected("no opening") };
+    let Some((Ask::Open(opening), _)) = frame::read(input)? else {
+        return unexpected("no opening");
+    };
     let mut progress = |done, of, what: &str| {
         let what = what.to_owned();
         // A validator that is gone ends the input.
@@ -190,7 +207,9 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
             Ask::Open(_) => return unexpected("a second opening"),
             Ask::Source { id } => Box::new(move || (id, worker.prepare(id, &mp4))),
             Ask::Score { id, source, prompt } => {
-                let Some(source) = self.sources.get(source) else { return unexpected("an unknown source clip") };
+                let Some(source) = self.sources.get(source) else {
+                    return unexpected("an unknown source clip");
+                };
                 Box::new(move || (id, worker.score(id, &source, prompt.as_deref(), &mp4)))
             }
         };
@@ -199,7 +218,8 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
             .name("clip".into())
             .spawn(move || {
                 let (id, done) = job();
-                let (tell, body) = done.unwrap_or_else(|fault| (Tell::fault(Some(id), &fault), Vec::new()));
+                let (tell, body) =
+                    done.unwrap_or_else(|fault| (Tell::fault(Some(id), &fault), Vec::new()));
                 worker.in_hand.fetch_sub(1, Ordering::SeqCst);
                 // A validator that is gone ends the input, and with it this process.
                 let _ = worker.output.tell(&tell, &body);
@@ -210,7 +230,8 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
 
     fn prepare(&self, id: u64, mp4: &[u8]) -> Answer {
         let source = caught(|| self.work.source(mp4))?;
-        let (description, fingerprint) = (self.work.describe(&source), self.work.fingerprint(&source));
+        let (description, fingerprint) =
+            (self.work.describe(&source), self.work.fingerprint(&source));
         self.sources.add(Digest::of(mp4), source);
         Ok((Tell::Prepared { id, description }, fingerprint))
     }
@@ -225,7 +246,10 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
 /// Whatever panics outside the arithmetic is reported like a panic in it.
 fn caught<T>(work: impl FnOnce() -> Result<T, ScoreFault>) -> Result<T, ScoreFault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied());
         Err(broken(text.unwrap_or("a panic without a message")))
     })
 }
@@ -249,17 +273,27 @@ mod tests {
     use leoma_protocol::verdict::EntryStatus;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-    /// Calls every clip undecodable; a source of no bytes is unusable, and an answer of one byte panics.
+    /// Calls every clip undecodable; a source of no bytes is unusable, and an answer of one byte
+    /// panics.
     struct Fake;
 
     impl Work for Fake {
         type Source = usize;
 
         fn source(&self, mp4: &[u8]) -> Result<usize, ScoreFault> {
-            if mp4.is_empty() { Err(ScoreFault::Reference(crate::media::VideoDefect::Empty)) } else { Ok(mp4.len()) }
+            if mp4.is_empty() {
+                Err(ScoreFault::Reference(crate::media::VideoDefect::Empty))
+            } else {
+                Ok(mp4.len())
+            }
         }
 
-        fn score(&self, source: &usize, _prompt: Option<&str>, mp4: &[u8]) -> Result<Scored, ScoreFault> {
+        fn score(
+            &self,
+            source: &usize,
+            _prompt: Option<&str>,
+            mp4: &[u8],
+        ) -> Result<Scored, ScoreFault> {
             assert!(mp4.len() != 1, "this clip breaks the program");
             let reason = format!("{} bytes against {source}", mp4.len());
             let outcome = Outcome::Unusable { status: EntryStatus::Undecodable, reason, raw: None };
@@ -295,7 +329,11 @@ mod tests {
     }
 
     fn opening() -> Ask {
-        Ask::Open(Opening { device: "cpu".into(), options: ScorerOptions::default(), comparisons: 1 })
+        Ask::Open(Opening {
+            device: "cpu".into(),
+            options: ScorerOptions::default(),
+            comparisons: 1,
+        })
     }
 
     fn frames(asks: &[(Ask, &[u8])]) -> Vec<u8> {
@@ -323,7 +361,9 @@ mod tests {
         let (mut ask, from_us) = std::io::pipe().map(|(reader, writer)| (writer, reader)).unwrap();
         let (sender, receiver) = sync_channel(100);
         let mut input = from_us;
-        let worker = std::thread::spawn(move || serve(&mut input, Pipe(Vec::new(), sender), |_, _| Ok(Fake)));
+        let worker = std::thread::spawn(move || {
+            serve(&mut input, Pipe(Vec::new(), sender), |_, _| Ok(Fake))
+        });
         let mut output = Bytes(Vec::new(), receiver);
         let mut hear = || frame::read::<Tell>(&mut output).unwrap().unwrap();
         frame::write(&mut ask, &opening(), &[]).unwrap();
@@ -332,19 +372,31 @@ mod tests {
         assert!(matches!(hear().0, Tell::Fault { id: Some(1), kind: FaultKind::Reference, .. }));
         frame::write(&mut ask, &Ask::Source { id: 2 }, b"source").unwrap();
         assert_eq!(hear().0, Tell::Prepared { id: 2, description: String::new() });
-        frame::write(&mut ask, &Ask::Score { id: 3, source: Digest::of(b"source"), prompt: None }, b"x").unwrap();
+        frame::write(
+            &mut ask,
+            &Ask::Score { id: 3, source: Digest::of(b"source"), prompt: None },
+            b"x",
+        )
+        .unwrap();
         match hear().0 {
             Tell::Fault { id: Some(3), kind: FaultKind::Arithmetic, reason } => {
                 assert!(reason.contains("breaks the program"), "{reason}");
             }
             other => panic!("{other:?}"),
         }
-        frame::write(&mut ask, &Ask::Score { id: 4, source: Digest::of(b"source"), prompt: None }, b"ans").unwrap();
+        frame::write(
+            &mut ask,
+            &Ask::Score { id: 4, source: Digest::of(b"source"), prompt: None },
+            b"ans",
+        )
+        .unwrap();
         let (tell, body) = hear();
         assert!(matches!(tell, Tell::Scored { id: 4, peak_kib: 1.. }), "{tell:?}");
         let scored = crate::worker::message::decode(&body).unwrap();
         assert_eq!(scored.video_sha256, Digest::of(b"ans"));
-        assert!(matches!(scored.outcome, Outcome::Unusable { reason, .. } if reason == "3 bytes against 6"));
+        assert!(
+            matches!(scored.outcome, Outcome::Unusable { reason, .. } if reason == "3 bytes against 6")
+        );
         drop(ask);
         worker.join().unwrap().unwrap();
     }
@@ -352,12 +404,20 @@ mod tests {
     #[test]
     fn what_no_validator_sends_ends_it() {
         let garbage = b"GET / HTTP/1.1\r\nHost: worker\r\n\r\n";
-        assert!(matches!(said(garbage), (tells, Err(FrameFault::Lengths { .. })) if tells.is_empty()));
+        assert!(
+            matches!(said(garbage), (tells, Err(FrameFault::Lengths { .. })) if tells.is_empty())
+        );
         assert!(matches!(said(b""), (_, Err(FrameFault::Unexpected { .. }))));
-        assert!(matches!(said(&frames(&[(Ask::Source { id: 1 }, b"x")])), (_, Err(FrameFault::Unexpected { .. }))));
+        assert!(matches!(
+            said(&frames(&[(Ask::Source { id: 1 }, b"x")])),
+            (_, Err(FrameFault::Unexpected { .. }))
+        ));
         let twice = frames(&[(opening(), b""), (opening(), b"")]);
         assert!(matches!(said(&twice), (_, Err(FrameFault::Unexpected { .. }))));
-        let unknown = frames(&[(opening(), b""), (Ask::Score { id: 1, source: Digest::of(b"?"), prompt: None }, b"x")]);
+        let unknown = frames(&[
+            (opening(), b""),
+            (Ask::Score { id: 1, source: Digest::of(b"?"), prompt: None }, b"x"),
+        ]);
         assert!(matches!(said(&unknown), (_, Err(FrameFault::Unexpected { .. }))));
         let whole = frames(&[(opening(), b""), (Ask::Source { id: 1 }, b"a source")]);
         let (tells, ended) = said(&whole[..whole.len() - 3]);
@@ -377,7 +437,8 @@ mod tests {
             progress(1, 2, "a step");
             Err::<Fake, _>(opening.device.parse::<DeviceChoice>().unwrap_err().into())
         };
-        let bad = Opening { device: "tpu".into(), options: ScorerOptions::default(), comparisons: 1 };
+        let bad =
+            Opening { device: "tpu".into(), options: ScorerOptions::default(), comparisons: 1 };
         serve(&mut &frames(&[(Ask::Open(bad), b"")])[..], Pipe(Vec::new(), sender), open).unwrap();
         let mut output = Bytes(Vec::new(), receiver);
         let mut hear = || frame::read::<Tell>(&mut output).unwrap().map(|(tell, _)| tell);

@@ -1,8 +1,16 @@
-//! Copies of a video are found however they are disguised, and honest answers to one task are told apart.
+//! Copies of a video are found however they are disguised, and honest answers to one task are told
+//! apart.
 //!
 //! `cargo test --workspace --test copies -- --nocapture` prints the distances.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub, dead_code, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "test code"
+)]
 
 mod scenes;
 #[path = "../support/mod.rs"]
@@ -110,7 +118,11 @@ const EDITS: &[(&str, &str, u32)] = &[
     ("grain", "noise=alls=12:allf=t", 23),
     ("speed 1.1", "setpts=0.9*PTS,fps=16,tpad=stop_mode=clone:stop=10", 23),
     ("speed 0.9", "setpts=1.1*PTS,fps=16", 23),
-    ("mirrored, middle 90 %, gamma 1.2, crf 30", "hflip,crop=iw*0.9:ih*0.9,scale=832:480,eq=gamma=1.2", 30),
+    (
+        "mirrored, middle 90 %, gamma 1.2, crf 30",
+        "hflip,crop=iw*0.9:ih*0.9,scale=832:480,eq=gamma=1.2",
+        30,
+    ),
     (
         "corner 90 %, speed 0.9, contrast, crf 30",
         "crop=iw*0.9:ih*0.9:0:0,scale=832:480,eq=contrast=1.2,setpts=1.1*PTS,fps=16",
@@ -138,23 +150,34 @@ fn edited(studio: &Studio, ffmpeg: &Ffmpeg, (_, filter, crf): &(&str, &str, u32)
     let mp4 = studio.make(
         "copy.mp4",
         "-f rawvideo -pix_fmt yuv420p -s 832x480 -r 16 -i {}/raw.yuv",
-        &format!("-vf {filter} -frames:v 81 -c:v libx264 -preset veryfast -crf {crf} -pix_fmt yuv420p"),
+        &format!(
+            "-vf {filter} -frames:v 81 -c:v libx264 -preset veryfast -crf {crf} -pix_fmt yuv420p"
+        ),
     );
     decode(ffmpeg, &mp4, &Limits::ANSWER).unwrap()
 }
 
-/// Compares everything that comes of one scene; the distances are printed and held against the limit.
+/// Compares everything that comes of one scene; the distances are printed and held against the
+/// limit.
 fn compare_all(scene: &Scene) {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();
     let source = scene.played(SOURCE);
     let replay = Fingerprint::of(&source, &source);
-    let prints: Vec<Fingerprint> = MODELS.iter().map(|model| Fingerprint::of(&scene.played(*model), &source)).collect();
-    let mut table = format!("{}\n  honest answers, from the source and from each other\n", scene.name);
+    let prints: Vec<Fingerprint> =
+        MODELS.iter().map(|model| Fingerprint::of(&scene.played(*model), &source)).collect();
+    let mut table =
+        format!("{}\n  honest answers, from the source and from each other\n", scene.name);
     for (index, print) in prints.iter().enumerate() {
-        let distances: Vec<u8> = prints[..index].iter().map(|other| other.distance(print)).collect();
+        let distances: Vec<u8> =
+            prints[..index].iter().map(|other| other.distance(print)).collect();
         let told: Vec<String> = distances.iter().map(|distance| format!("{distance:3}")).collect();
-        table += &format!("    {:2} px {:3} | {}\n", MODELS[index].bend, replay.distance(print), told.join(" "));
+        table += &format!(
+            "    {:2} px {:3} | {}\n",
+            MODELS[index].bend,
+            replay.distance(print),
+            told.join(" ")
+        );
         assert!(distances.iter().all(|distance| *distance >= Fingerprint::COPY_BELOW), "{table}");
     }
     table += "  copies of the second\n";
@@ -165,7 +188,12 @@ fn compare_all(scene: &Scene) {
         let likeness = prints[1].likeness(&copy);
         let others = prints.iter().enumerate().filter(|(index, _)| *index != 1);
         let nearest = others.map(|(_, other)| other.distance(&copy)).min().unwrap_or(255);
-        table += &format!("    {:45} {:3}, next {nearest}: {}\n", edit.0, likeness.distance, likeness.told("it"));
+        table += &format!(
+            "    {:45} {:3}, next {nearest}: {}\n",
+            edit.0,
+            likeness.distance,
+            likeness.told("it")
+        );
         assert_eq!(likeness.distance, copy.distance(&prints[1]), "the other way round");
         assert!(likeness.is_copy() || edit.2 > scene.found_to, "{table}");
         assert!(nearest >= Fingerprint::COPY_BELOW, "{table}");

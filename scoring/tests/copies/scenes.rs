@@ -11,7 +11,8 @@ const TEXTURE: usize = 2048;
 
 /// A number that looks random, from 0 to 1.
 pub fn chance(seed: u32, index: u32) -> f32 {
-    let mixed = (seed.wrapping_mul(0x9e37_79b9) ^ index.wrapping_mul(0x85eb_ca6b)).wrapping_add(0x1234_5677);
+    let mixed = (seed.wrapping_mul(0x9e37_79b9) ^ index.wrapping_mul(0x85eb_ca6b))
+        .wrapping_add(0x1234_5677);
     let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2c1b_3c6d);
     let mixed = (mixed ^ (mixed >> 12)).wrapping_mul(0x297a_2d39);
     (mixed ^ (mixed >> 15)) as f32 / u32::MAX as f32
@@ -23,13 +24,15 @@ fn texture(seed: u32, octaves: &[(usize, f32)]) -> Vec<f32> {
     let mut values = vec![0.0; TEXTURE * TEXTURE];
     for (octave, &(cell, weight)) in (0..).zip(octaves) {
         let cells = TEXTURE / cell;
-        let corners: Vec<f32> = (0..cells * cells).map(|corner| chance(seed + octave * 77, corner as u32)).collect();
+        let corners: Vec<f32> =
+            (0..cells * cells).map(|corner| chance(seed + octave * 77, corner as u32)).collect();
         let corner = |column: usize, row: usize| corners[(row % cells) * cells + column % cells];
         for row in 0..TEXTURE {
             let (above, down) = (row / cell, smooth((row % cell) as f32 / cell as f32));
             for column in 0..TEXTURE {
                 let (left, across) = (column / cell, smooth((column % cell) as f32 / cell as f32));
-                let line = |row| corner(left, row) * (1.0 - across) + corner(left + 1, row) * across;
+                let line =
+                    |row| corner(left, row) * (1.0 - across) + corner(left + 1, row) * across;
                 values[row * TEXTURE + column] +=
                     (line(above) * (1.0 - down) + line(above + 1) * down) * weight / weights;
             }
@@ -88,11 +91,16 @@ pub struct Model {
 impl Scene {
     /// What `model` makes of the scene. The model with no bend and no haste is the source clip.
     pub fn played(&self, model: Model) -> Clip {
-        let background = texture(self.name.len() as u32 * 1000 + u32::from(self.name.as_bytes()[0]), self.octaves);
+        let background = texture(
+            self.name.len() as u32 * 1000 + u32::from(self.name.as_bytes()[0]),
+            self.octaves,
+        );
         let foreground = texture(5, &[(8, 1.0), (16, 2.0), (32, 2.0)]);
         let bends = [bend(model, 0), bend(model, 1)];
         // Every thing has a mind of its own, around the model's.
-        let haste = |index: usize| 1.0 + model.haste * (1.5 * chance(model.seed, 900 + index as u32) - 0.25);
+        let haste = |index: usize| {
+            1.0 + model.haste * (1.5 * chance(model.seed, 900 + index as u32) - 0.25)
+        };
         let frames = (0..FRAMES).map(|time| {
             let (now, grown) = (time as f32, (time as f32 / (FRAMES - 1) as f32).powf(1.3));
             let pace = 1.0 + model.haste;
@@ -111,14 +119,18 @@ impl Scene {
                     );
                     for (index, thing) in self.things.iter().enumerate() {
                         let moved = now * haste(index);
-                        let (across, down) =
-                            (x - thing.at[0] - thing.speed[0] * moved, y - thing.at[1] - thing.speed[1] * moved);
+                        let (across, down) = (
+                            x - thing.at[0] - thing.speed[0] * moved,
+                            y - thing.at[1] - thing.speed[1] * moved,
+                        );
                         if (across / thing.size[0]).powi(2) + (down / thing.size[1]).powi(2) < 1.0 {
                             value = sample(&foreground, across + 300.0 * index as f32, down);
                         }
                     }
                     let grain = chance(model.seed * 131 + time as u32, cell as u32) * 6.0 - 3.0;
-                    luma.push((128.0 + (value - 0.5) * self.contrast + grain).clamp(16.0, 235.0) as u8);
+                    luma.push(
+                        (128.0 + (value - 0.5) * self.contrast + grain).clamp(16.0, 235.0) as u8
+                    );
                 }
             }
             luma.resize(WIDTH * HEIGHT * 3 / 2, 128);
@@ -148,7 +160,8 @@ fn bend(model: Model, axis: u32) -> Vec<f32> {
     let waves = [wave(0), wave(1), wave(2)];
     let at = |cell: usize| {
         let (x, y) = ((cell % WIDTH) as f32, (cell / WIDTH) as f32);
-        waves.iter().map(|(across, down, phase)| (x * across + y * down + phase).sin()).sum::<f32>() * model.bend
+        waves.iter().map(|(across, down, phase)| (x * across + y * down + phase).sin()).sum::<f32>()
+            * model.bend
             / 1.732
     };
     (0..WIDTH * HEIGHT).map(at).collect()

@@ -1,5 +1,9 @@
 //! Real MP4s made by ffmpeg, for the tests of this crate.
-#![allow(unreachable_pub, dead_code, reason = "shared by several test programs, each of which uses a part")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "shared by several test programs, each of which uses a part"
+)]
 
 use leoma_scoring::media::Ffmpeg;
 use std::path::{Path, PathBuf};
@@ -25,10 +29,13 @@ impl Studio {
         self.folder.path().join(name)
     }
 
-    /// Runs ffmpeg with words split at spaces; `{}` stands for this folder. Returns the file's bytes.
+    /// Runs ffmpeg with words split at spaces; `{}` stands for this folder. Returns the file's
+    /// bytes.
     pub fn make(&self, name: &str, input: &str, output: &str) -> Vec<u8> {
         let folder = self.folder.path().display().to_string();
-        let words = |text: &str| text.split_whitespace().map(|word| word.replace("{}", &folder)).collect::<Vec<_>>();
+        let words = |text: &str| {
+            text.split_whitespace().map(|word| word.replace("{}", &folder)).collect::<Vec<_>>()
+        };
         let status = Command::new("ffmpeg")
             .args(["-nostdin", "-v", "error", "-y", "-threads", "2"])
             .args(words(input))
@@ -46,7 +53,8 @@ impl Studio {
         if !Path::new(&picture).exists() {
             let luma = "128+50*sin(X/37+3*sin(Y/53))+30*sin(Y/29)";
             let chroma = "cb='128+40*sin(X/90)':cr='128+40*cos(Y/80)'";
-            let filter = format!("nullsrc=s=1200x640:r=16,geq=lum='{luma}':{chroma},noise=alls=40,gblur=1");
+            let filter =
+                format!("nullsrc=s=1200x640:r=16,geq=lum='{luma}':{chroma},noise=alls=40,gblur=1");
             self.make("picture.png", &format!("-f lavfi -i {filter}"), "-frames:v 1");
         }
         let pan = "-vf crop=832:480:x='60+n*3':y='80+20*sin(n/12)'";
@@ -56,7 +64,9 @@ impl Studio {
 
     /// A copy of `source` through `filter`.
     pub fn copy(&self, name: &str, source: &str, filter: &str) -> Vec<u8> {
-        let output = format!("-vf {filter} -frames:v 81 -c:v libx264 -crf 23 -preset veryfast -pix_fmt yuv420p");
+        let output = format!(
+            "-vf {filter} -frames:v 81 -c:v libx264 -crf 23 -preset veryfast -pix_fmt yuv420p"
+        );
         self.make(name, &format!("-i {{}}/{source}"), &output)
     }
 }

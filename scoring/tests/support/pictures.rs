@@ -1,5 +1,9 @@
 //! Test pictures by integer arithmetic alone; `references/pictures.py` makes the same ones.
-#![allow(unreachable_pub, dead_code, reason = "shared by several test programs, each of which uses a part")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "shared by several test programs, each of which uses a part"
+)]
 
 pub const HEIGHT: usize = 192;
 pub const WIDTH: usize = 256;
@@ -11,7 +15,9 @@ const OCTAVES: [(i64, i64); 4] = [(5, 2), (11, 3), (23, 4), (47, 5)];
 
 /// A byte for each corner of the lattice.
 pub fn lattice(x: i64, y: i64, octave: i64) -> i64 {
-    let mixed = (x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ octave.wrapping_mul(83_492_791)) as u32;
+    let mixed = (x.wrapping_mul(73_856_093)
+        ^ y.wrapping_mul(19_349_663)
+        ^ octave.wrapping_mul(83_492_791)) as u32;
     let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(1_274_126_177);
     i64::from((mixed ^ (mixed >> 16)) & 0xff)
 }
@@ -27,7 +33,9 @@ pub fn texture(x: i64, y: i64) -> i64 {
         };
         let (column, row) = (x.div_euclid(size), y.div_euclid(size));
         let (s, t) = (smooth(x), smooth(y));
-        let line = |row: i64| lattice(column, row, octave) * (4096 - s) + lattice(column + 1, row, octave) * s;
+        let line = |row: i64| {
+            lattice(column, row, octave) * (4096 - s) + lattice(column + 1, row, octave) * s
+        };
         total += weight * (line(row) * (4096 - t) + line(row + 1) * t);
     }
     let weights: i64 = OCTAVES.iter().map(|(_, weight)| weight).sum();
@@ -52,7 +60,9 @@ pub fn variant(name: &str) -> Vec<u8> {
         i64::from(plain[row as usize * WIDTH + column as usize])
     };
     let sum = |columns: std::ops::Range<i64>, rows: std::ops::Range<i64>| -> i64 {
-        rows.flat_map(|row| columns.clone().map(move |column| (column, row))).map(|(x, y)| at(x, y)).sum()
+        rows.flat_map(|row| columns.clone().map(move |column| (column, row)))
+            .map(|(x, y)| at(x, y))
+            .sum()
     };
     picture(HEIGHT, WIDTH, |x, y| match name {
         "noise" => at(x, y) + lattice(x, y, 99) % 41 - 20,
@@ -61,7 +71,8 @@ pub fn variant(name: &str) -> Vec<u8> {
         "smoothed" => sum(x - 1..x + 2, y - 1..y + 2) / 9,
         "unrelated" => texture(x * 256 + 10_000_000, y * 256),
         _ => {
-            let quarter: i64 = name.strip_prefix("blocks").and_then(|quarter| quarter.parse().ok()).unwrap();
+            let quarter: i64 =
+                name.strip_prefix("blocks").and_then(|quarter| quarter.parse().ok()).unwrap();
             let (left, top) = (x / 8 * 8, y / 8 * 8);
             (at(x, y) * (4 - quarter) + sum(left..left + 8, top..top + 8) / 64 * quarter) / 4
         }
@@ -71,7 +82,9 @@ pub fn variant(name: &str) -> Vec<u8> {
 /// A smooth motion in pixels for blocks of 4: all rightward, then all downward.
 pub fn field(height: usize, width: usize) -> Vec<f32> {
     let part = |seed: i64| {
-        let at = move |(row, column): (usize, usize)| texture(column as i64 * 640 + seed, row as i64 * 640);
+        let at = move |(row, column): (usize, usize)| {
+            texture(column as i64 * 640 + seed, row as i64 * 640)
+        };
         let places = (0..height).flat_map(move |row| (0..width).map(move |column| (row, column)));
         places.map(move |place| (at(place) - 128) as f32 / 64.0)
     };

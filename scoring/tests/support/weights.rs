@@ -1,5 +1,10 @@
-//! Models of `references/tables/learned` as an operator would lay them out; `references/learned.py` makes the same weights.
-#![allow(unreachable_pub, dead_code, reason = "shared by several test programs, each of which uses a part")]
+//! Models of `references/tables/learned` as an operator would lay them out; `references/learned.py`
+//! makes the same weights.
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "shared by several test programs, each of which uses a part"
+)]
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -31,7 +36,9 @@ pub fn weights(table: &Value) -> Weights {
 
 /// Weights of a tensor: a hash of its name and of each place, scaled by a power of two.
 fn fill(name: &str, shape: &[usize]) -> Vec<f32> {
-    let seed = name.bytes().fold(2_166_136_261_u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(16_777_619));
+    let seed = name
+        .bytes()
+        .fold(2_166_136_261_u32, |seed, byte| (seed ^ u32::from(byte)).wrapping_mul(16_777_619));
     let unit = |place: u32| {
         let mixed = seed.wrapping_add(place.wrapping_mul(2_654_435_769));
         let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(2_146_121_005);
@@ -42,9 +49,13 @@ fn fill(name: &str, shape: &[usize]) -> Vec<f32> {
     let halvings = (0..).find(|halvings| 1_u64 << (2 * halvings) >= inputs).unwrap();
     let value = |unit: f32| match name {
         _ if name.starts_with("lin") => (unit + 0.5) * 0.25,
-        _ if shape.len() == 1 && name.contains("norm") && name.ends_with("weight") => 1.0 + unit * 0.5,
+        _ if shape.len() == 1 && name.contains("norm") && name.ends_with("weight") => {
+            1.0 + unit * 0.5
+        }
         _ if shape.len() < 2 => unit * 0.5,
-        _ if name.contains("embedding") && !name.contains("patch") || name.ends_with("probe") => unit,
+        _ if name.contains("embedding") && !name.contains("patch") || name.ends_with("probe") => {
+            unit
+        }
         _ => unit * 4.0 / (1_u64 << halvings) as f32,
     };
     (0..shape.iter().product::<usize>() as u32).map(|place| value(unit(place))).collect()
@@ -62,8 +73,9 @@ pub fn save_as(weights: &Weights, path: &Path, dtype: Dtype, bytes: impl Fn(f32)
         (name.clone(), shape.clone(), bytes)
     };
     let encoded: Vec<_> = weights.iter().map(encode).collect();
-    let views =
-        encoded.iter().map(|(name, shape, bytes)| (name, TensorView::new(dtype, shape.clone(), bytes).unwrap()));
+    let views = encoded
+        .iter()
+        .map(|(name, shape, bytes)| (name, TensorView::new(dtype, shape.clone(), bytes).unwrap()));
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 

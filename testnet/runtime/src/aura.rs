@@ -1,5 +1,5 @@
-//! Pallet `Aura`, as much of it as clients read: how long a slot takes. The node's clock makes the blocks; nothing here
-//! does.
+//! Pallet `Aura`, as much of it as clients read: how long a slot takes. The node's clock makes the
+//! blocks; nothing here does.
 
 pub use pallet::*;
 
@@ -24,9 +24,11 @@ pub mod pallet {
     pub fn DefaultSlotMilliseconds() -> u64 {
         12_000
     }
-    /// What genesis says of the chain's block time; the live chain's where it says nothing. Only a local chain has this item.
+    /// What genesis says of the chain's block time; the live chain's where it says nothing. Only a
+    /// local chain has this item.
     #[pallet::storage]
-    pub type SlotMilliseconds<T: Config> = StorageValue<_, u64, ValueQuery, DefaultSlotMilliseconds>;
+    pub type SlotMilliseconds<T: Config> =
+        StorageValue<_, u64, ValueQuery, DefaultSlotMilliseconds>;
 
     /// The constant's value, which here each chain chooses: metadata is made from the state.
     #[derive(Debug)]

@@ -1,12 +1,15 @@
 //! Runs the runtime in place, against a content-addressed store of trie nodes.
 //!
-//! The node around it keeps blocks and trie nodes; everything that touches the state goes through here: building a
-//! block, judging a transaction, calling a runtime API, reading a key, each at any state root the store still holds.
+//! The node around it keeps blocks and trie nodes; everything that touches the state goes through
+//! here: building a block, judging a transaction, calling a runtime API, reading a key, each at any
+//! state root the store still holds.
 
 use crate::apis::api;
 use crate::drand::{self, Pulse, RoundNumber};
 use crate::genesis::CHAIN_NAME_KEY;
-use crate::{Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, UncheckedExtrinsic, spec};
+use crate::{
+    Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, UncheckedExtrinsic, spec,
+};
 use codec::{Decode, DecodeAll, Encode};
 use sp_core::H256;
 use sp_runtime::traits::{BlakeTwo256, Hash, Header as _};
@@ -16,7 +19,8 @@ use sp_runtime::transaction_validity::{
 use sp_runtime::{DispatchError, StateVersion};
 use sp_state_machine::backend::BackendTransaction;
 use sp_state_machine::{
-    Backend, Ext, InMemoryBackend, IterArgs, OverlayedChanges, TrieBackend, TrieBackendBuilder, TrieBackendStorage,
+    Backend, Ext, InMemoryBackend, IterArgs, OverlayedChanges, TrieBackend, TrieBackendBuilder,
+    TrieBackendStorage,
 };
 use sp_trie::DBValue;
 use sp_version::RuntimeVersion;
@@ -120,16 +124,25 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub fn keys(&self, prefix: &[u8], after: Option<&[u8]>, count: usize) -> Result<Vec<Vec<u8>>, ExecutionError> {
+    pub fn keys(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Vec<u8>>, ExecutionError> {
         let mut range = IterArgs::default();
         range.prefix = Some(prefix);
         range.start_at = after;
         range.start_at_exclusive = true;
-        let keys = self.backend.keys(range).map_err(|error| ExecutionError::State(error.to_string()))?;
-        keys.take(count).collect::<Result<_, _>>().map_err(|error| ExecutionError::State(error.to_string()))
+        let keys =
+            self.backend.keys(range).map_err(|error| ExecutionError::State(error.to_string()))?;
+        keys.take(count)
+            .collect::<Result<_, _>>()
+            .map_err(|error| ExecutionError::State(error.to_string()))
     }
 
-    /// Calls a runtime API by name; `None` where there is no such method. Changes to the state are dropped.
+    /// Calls a runtime API by name; `None` where there is no such method. Changes to the state are
+    /// dropped.
     ///
     /// # Errors
     /// When the arguments do not decode (the runtime panics on them) or the store does not answer.
@@ -146,7 +159,9 @@ impl Snapshot {
         transaction: UncheckedExtrinsic,
         parent: H256,
     ) -> Result<TransactionValidity, ExecutionError> {
-        self.run("validation", || Executive::validate_transaction(TransactionSource::External, transaction, parent))
+        self.run("validation", || {
+            Executive::validate_transaction(TransactionSource::External, transaction, parent)
+        })
     }
 
     /// The chain's name from its genesis document.
@@ -197,7 +212,10 @@ impl Snapshot {
         let run = || sp_externalities::set_and_run_with_externalities(&mut externalities, action);
         catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let message = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
+            let message = text
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message")
+                .to_owned();
             ExecutionError::Panicked { action: name, message }
         })
     }
@@ -213,16 +231,19 @@ pub fn genesis_block(genesis: &Genesis) -> Result<(Header, NewNodes), GenesisErr
     let pairs = storage.top.iter().map(|(key, value)| (&key[..], Some(&value[..])));
     let (state_root, transaction) = empty.storage_root(pairs, STATE_VERSION);
     let no_extrinsics = BlakeTwo256::ordered_trie_root(Vec::new(), STATE_VERSION);
-    let header = Header::new(0, no_extrinsics, state_root, H256::zero(), sp_runtime::Digest::default());
+    let header =
+        Header::new(0, no_extrinsics, state_root, H256::zero(), sp_runtime::Digest::default());
     Ok((header, new_nodes(transaction)))
 }
 
-/// Builds the block after `parent`, whose state `snapshot` is, at `now_ms` (Unix milliseconds, later than the parent's).
-/// `pulses` follow the newest that the state has. Candidates are tried in the order given and again while that lets more
-/// of them in, so nonces need no sorting. `upgrade` is a `spec_version` to put in force from the next block on.
+/// Builds the block after `parent`, whose state `snapshot` is, at `now_ms` (Unix milliseconds,
+/// later than the parent's). `pulses` follow the newest that the state has. Candidates are tried in
+/// the order given and again while that lets more of them in, so nonces need no sorting. `upgrade`
+/// is a `spec_version` to put in force from the next block on.
 ///
 /// # Errors
-/// When the block itself cannot be built; a candidate that panics is left out and named in the outcomes.
+/// When the block itself cannot be built; a candidate that panics is left out and named in the
+/// outcomes.
 pub fn build_block(
     snapshot: &Snapshot,
     parent: &Header,
@@ -248,7 +269,12 @@ pub fn build_block(
                 let changes = changes
                     .drain_storage_changes(&snapshot.backend, STATE_VERSION)
                     .map_err(|error| ExecutionError::State(error.to_string()))?;
-                return Ok(Proposal { header, extrinsics, nodes: new_nodes(changes.transaction), outcomes });
+                return Ok(Proposal {
+                    header,
+                    extrinsics,
+                    nodes: new_nodes(changes.transaction),
+                    outcomes,
+                });
             }
             // The half-built block is thrown away and built again without the one that panicked.
             (Err(_), Some(guilty)) => barred[guilty] = true,
@@ -257,11 +283,17 @@ pub fn build_block(
     }
 }
 
-/// Begins the block after `parent` with what its maker says: the time, and the beacon's pulses. Runs inside externalities,
-/// and returns the encoded extrinsics.
+/// Begins the block after `parent` with what its maker says: the time, and the beacon's pulses.
+/// Runs inside externalities, and returns the encoded extrinsics.
 fn apply_inherents(parent: &Header, now_ms: u64, pulses: &[Pulse]) -> Vec<Vec<u8>> {
     let number = parent.number.saturating_add(1);
-    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash(), sp_runtime::Digest::default());
+    let blank = Header::new(
+        number,
+        H256::zero(),
+        H256::zero(),
+        parent.hash(),
+        sp_runtime::Digest::default(),
+    );
     Executive::initialize_block(&blank);
     let mut calls = vec![RuntimeCall::Timestamp(pallet_timestamp::Call::set { now: now_ms })];
     if !pulses.is_empty() {
@@ -271,7 +303,10 @@ fn apply_inherents(parent: &Header, now_ms: u64, pulses: &[Pulse]) -> Vec<Vec<u8
         let inherent = UncheckedExtrinsic::new_bare(call);
         let bytes = inherent.encode();
         let applied = Executive::apply_extrinsic(inherent);
-        assert!(matches!(applied, Ok(Ok(()))), "an inherent of block {number} was refused: {applied:?}");
+        assert!(
+            matches!(applied, Ok(Ok(()))),
+            "an inherent of block {number} was refused: {applied:?}"
+        );
         bytes
     };
     calls.into_iter().map(apply).collect()
@@ -315,9 +350,9 @@ fn apply(transaction: UncheckedExtrinsic) -> Outcome {
     }
     match applied {
         Ok(dispatched) => Outcome::Included(dispatched),
-        Err(TransactionValidityError::Invalid(InvalidTransaction::Future | InvalidTransaction::ExhaustsResources)) => {
-            Outcome::Deferred
-        }
+        Err(TransactionValidityError::Invalid(
+            InvalidTransaction::Future | InvalidTransaction::ExhaustsResources,
+        )) => Outcome::Deferred,
         Err(error) => Outcome::Refused(error),
     }
 }

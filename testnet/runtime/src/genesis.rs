@@ -1,13 +1,16 @@
 //! The state a chain starts with, as a JSON document describes it.
 
-use crate::{AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, aura, subtensor};
+use crate::{
+    AccountId, Balance, EXISTENTIAL_DEPOSIT, RuntimeGenesisConfig, SubnetGenesis, aura, subtensor,
+};
 use frame_support::traits::Get;
 use serde::{Deserialize, Serialize};
 use sp_core::storage::Storage;
 use sp_runtime::BuildStorage;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Raw storage key under which the chain's name lies, so that two chains that differ in name alone differ in hash.
+/// Raw storage key under which the chain's name lies, so that two chains that differ in name alone
+/// differ in hash.
 pub const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
 
 /// What every account named in a subnet owns at least at genesis, rao: one token.
@@ -38,8 +41,8 @@ pub struct Genesis {
     /// The version that timelocked commits of weights must name.
     #[serde(default = "default_commit_reveal_version")]
     pub commit_reveal_version: u16,
-    /// Milliseconds of a block, which clients read to foretell when a future block will be; the live chain's 12 000 where
-    /// nothing is said. The node's own clock is set when it starts.
+    /// Milliseconds of a block, which clients read to foretell when a future block will be; the
+    /// live chain's 12 000 where nothing is said. The node's own clock is set when it starts.
     #[serde(default = "default_slot_milliseconds")]
     pub slot_milliseconds: u64,
 }
@@ -118,7 +121,9 @@ pub enum GenesisError {
         seats: u16,
     },
     /// Commits that are never revealed, or at once.
-    #[error("genesis: subnet {netuid} has a reveal period of {period} epochs; it is 1 to {MAX_REVEAL_PERIOD}")]
+    #[error(
+        "genesis: subnet {netuid} has a reveal period of {period} epochs; it is 1 to {MAX_REVEAL_PERIOD}"
+    )]
     RevealPeriod {
         /// Subnet.
         netuid: u16,
@@ -126,7 +131,9 @@ pub enum GenesisError {
         period: u64,
     },
     /// Less than an account must hold.
-    #[error("genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao")]
+    #[error(
+        "genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao"
+    )]
     BalanceTooLow {
         /// Account.
         account: AccountId,
@@ -150,8 +157,14 @@ impl Genesis {
     pub fn storage(&self) -> Result<Storage, GenesisError> {
         self.check_subnets()?;
         let config = RuntimeGenesisConfig {
-            balances: pallet_balances::GenesisConfig { balances: self.endowments()?, dev_accounts: None },
-            aura: aura::GenesisConfig { slot_milliseconds: self.slot_milliseconds, ..Default::default() },
+            balances: pallet_balances::GenesisConfig {
+                balances: self.endowments()?,
+                dev_accounts: None,
+            },
+            aura: aura::GenesisConfig {
+                slot_milliseconds: self.slot_milliseconds,
+                ..Default::default()
+            },
             subtensor_module: subtensor::GenesisConfig {
                 subnets: self.subnets.clone(),
                 stake_threshold: self.stake_threshold,
@@ -190,7 +203,10 @@ impl Genesis {
                 if !hotkeys.insert(&neuron.hotkey) {
                     return Err(GenesisError::DuplicateHotkey { netuid, hotkey });
                 }
-                if owners.insert(&neuron.hotkey, &neuron.coldkey).is_some_and(|other| *other != neuron.coldkey) {
+                if owners
+                    .insert(&neuron.hotkey, &neuron.coldkey)
+                    .is_some_and(|other| *other != neuron.coldkey)
+                {
                     return Err(GenesisError::TwoColdkeys { hotkey });
                 }
             }
@@ -209,7 +225,8 @@ impl Genesis {
             }
         }
         for subnet in &self.subnets {
-            let neurons = subnet.neurons.iter().flat_map(|neuron| [&neuron.hotkey, &neuron.coldkey]);
+            let neurons =
+                subnet.neurons.iter().flat_map(|neuron| [&neuron.hotkey, &neuron.coldkey]);
             for account in neurons.chain([&subnet.owner_coldkey, &subnet.owner_hotkey]) {
                 listed.entry(account.clone()).or_insert(POCKET_MONEY);
             }

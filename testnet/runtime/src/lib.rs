@@ -1,9 +1,9 @@
 //! A native FRAME runtime with the pallets of Bittensor's Subtensor that a validator talks to.
 //!
-//! It compiles to machine code, not to WebAssembly: a local node links it and runs it in place. Calls, storage, events,
-//! errors and runtime APIs carry the live chain's names and types, so production's client is used unchanged against it.
-//! [`RuntimeCall`] and [`RuntimeEvent`] stay at the root of a crate of this name because Python clients find them by
-//! that path.
+//! It compiles to machine code, not to WebAssembly: a local node links it and runs it in place.
+//! Calls, storage, events, errors and runtime APIs carry the live chain's names and types, so
+//! production's client is used unchanged against it. [`RuntimeCall`] and [`RuntimeEvent`] stay at
+//! the root of a crate of this name because Python clients find them by that path.
 //!
 //! ```
 //! use codec::Decode;
@@ -72,8 +72,13 @@ pub type TxExtension = (
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<MultiAddress<AccountId, ()>, RuntimeCall, Signature, TxExtension>;
 /// Runs blocks and transactions against the surrounding externalities.
-pub type Executive =
-    frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
 
 /// SS58 prefix of printed addresses.
 pub const SS58_PREFIX: u16 = 42;
@@ -82,7 +87,8 @@ pub const BLOCK_HASH_COUNT: BlockNumber = 2_400;
 /// Least balance of an account, rao.
 pub const EXISTENTIAL_DEPOSIT: Balance = 500;
 
-/// The version this crate is built as; [`version`] is the one in force. `spec_version` rises with every change to calls, storage or types: clients cache metadata by it.
+/// The version this crate is built as; [`version`] is the one in force. `spec_version` rises with
+/// every change to calls, storage or types: clients cache metadata by it.
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: Cow::Borrowed("node-subtensor"),
     impl_name: Cow::Borrowed("node-subtensor"),

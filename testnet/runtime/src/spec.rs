@@ -1,6 +1,7 @@
-//! The version in force. It lies in the state, so that a running chain can be upgraded as a live one is: clients see
-//! another `spec_version` and other metadata (the constant `System.Version`) from one block on, old blocks keep theirs,
-//! and transactions signed for the old version are refused.
+//! The version in force. It lies in the state, so that a running chain can be upgraded as a live
+//! one is: clients see another `spec_version` and other metadata (the constant `System.Version`)
+//! from one block on, old blocks keep theirs, and transactions signed for the old version are
+//! refused.
 
 use crate::{System, VERSION};
 use codec::{DecodeAll, Encode};
@@ -14,8 +15,11 @@ const SPEC_VERSION_KEY: &[u8] = b":leoma:spec_version";
 /// The version of the state at hand, or the one this crate was built as where there is no state.
 #[must_use]
 pub fn version() -> RuntimeVersion {
-    let stored = sp_externalities::with_externalities(|state| state.storage(SPEC_VERSION_KEY)).flatten();
-    let spec_version = stored.and_then(|bytes| u32::decode_all(&mut &bytes[..]).ok()).unwrap_or(VERSION.spec_version);
+    let stored =
+        sp_externalities::with_externalities(|state| state.storage(SPEC_VERSION_KEY)).flatten();
+    let spec_version = stored
+        .and_then(|bytes| u32::decode_all(&mut &bytes[..]).ok())
+        .unwrap_or(VERSION.spec_version);
     RuntimeVersion { spec_version, ..VERSION }
 }
 

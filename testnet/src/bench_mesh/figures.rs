@@ -13,8 +13,8 @@ use super::node::{Announced, Learnt, Links};
 
 /// Peers in a validator's gossip mesh that gossipsub aims at: the D of the target for bytes.
 const MESH_DEGREE: u64 = 4;
-/// What gossipsub's signed envelope adds to a message: peer id 38, sequence number 8, signature 64, topic some 31, and
-/// their tags and lengths.
+/// What gossipsub's signed envelope adds to a message: peer id 38, sequence number 8, signature 64,
+/// topic some 31, and their tags and lengths.
 const ENVELOPE_BYTES: u64 = 155;
 
 /// A certificate, and when each validator had it.
@@ -81,8 +81,8 @@ impl Figures {
         Self { validators, announced: Vec::new(), heard: Vec::new(), certified: Vec::new() }
     }
 
-    /// Milliseconds from announcement to arrival, for each pair of announcement and peer, and for each announcement's
-    /// last peer.
+    /// Milliseconds from announcement to arrival, for each pair of announcement and peer, and for
+    /// each announcement's last peer.
     fn spread(&self) -> (Vec<f64>, Vec<f64>) {
         let mut published: HashMap<(u64, u16), (u64, f64)> = HashMap::new();
         for announced in &self.announced {
@@ -104,12 +104,16 @@ impl Figures {
     /// Milliseconds from announcement to the certificate at the last validator.
     fn certification(&self) -> Vec<f64> {
         let last = |certified: &Certified| certified.at.iter().copied().max().unwrap_or(u64::MAX);
-        self.certified.iter().map(|certified| milliseconds(certified.announced.at, last(certified))).collect()
+        self.certified
+            .iter()
+            .map(|certified| milliseconds(certified.announced.at, last(certified)))
+            .collect()
     }
 }
 
-/// Bytes that can be true: every validator but the author receives each message at least once. Fewer mean that the mesh
-/// was not at rest when the idle one was measured, and nothing can be said.
+/// Bytes that can be true: every validator but the author receives each message at least once.
+/// Fewer mean that the mesh was not at rest when the idle one was measured, and nothing can be
+/// said.
 fn plausible(bytes: f64, message: u64, validators: usize) -> Option<f64> {
     let least = message as f64 * (validators as f64 - 1.0) / validators as f64;
     (bytes >= least).then_some(bytes)
@@ -126,7 +130,12 @@ struct Figure {
     met: Option<bool>,
 }
 
-fn figure(name: &'static str, value: Option<f64>, unit: &'static str, target: Option<f64>) -> Figure {
+fn figure(
+    name: &'static str,
+    value: Option<f64>,
+    unit: &'static str,
+    target: Option<f64>,
+) -> Figure {
     // What could not be measured misses its target.
     let value = value.unwrap_or(f64::INFINITY);
     Figure { name, value, unit, target, met: target.map(|target| value < target) }
@@ -154,21 +163,46 @@ impl Report {
         let announcements = figures.announced.len() as f64;
         let message = figures.announced.first().map_or(0, |announced| announced.bytes as u64);
         let beside = idle.bytes_per_second() * busy.elapsed.as_secs_f64();
-        let wire =
-            plausible((busy.wire_bytes as f64 - beside) / announcements / validators, message, figures.validators);
+        let wire = plausible(
+            (busy.wire_bytes as f64 - beside) / announcements / validators,
+            message,
+            figures.validators,
+        );
         let idle_cpu = idle.cpu.as_secs_f64() / idle.elapsed.as_secs_f64();
-        let cpu = (busy.cpu.as_secs_f64() - idle_cpu * busy.elapsed.as_secs_f64()) / announcements / validators;
+        let cpu = (busy.cpu.as_secs_f64() - idle_cpu * busy.elapsed.as_secs_f64())
+            / announcements
+            / validators;
         let (each, last) = figures.spread();
         let certification = figures.certification();
         let megabytes = |bytes: Option<&u64>| bytes.map(|bytes| *bytes as f64 / 1e6);
         let published = message + ENVELOPE_BYTES;
         let list = vec![
-            figure("announcement to the last of all peers, p50", percentile(&last, 0.5), "ms", Some(10.0)),
-            figure("announcement to the last of all peers, p99", percentile(&last, 0.99), "ms", Some(100.0)),
+            figure(
+                "announcement to the last of all peers, p50",
+                percentile(&last, 0.5),
+                "ms",
+                Some(10.0),
+            ),
+            figure(
+                "announcement to the last of all peers, p99",
+                percentile(&last, 0.99),
+                "ms",
+                Some(100.0),
+            ),
             figure("announcement to a peer, p50", percentile(&each, 0.5), "ms", None),
             figure("announcement to a peer, p99", percentile(&each, 0.99), "ms", None),
-            figure("announcement to certificate at all, p50", percentile(&certification, 0.5), "ms", None),
-            figure("announcement to certificate at all, p99", percentile(&certification, 0.99), "ms", Some(1000.0)),
+            figure(
+                "announcement to certificate at all, p50",
+                percentile(&certification, 0.5),
+                "ms",
+                None,
+            ),
+            figure(
+                "announcement to certificate at all, p99",
+                percentile(&certification, 0.99),
+                "ms",
+                Some(1000.0),
+            ),
             figure(
                 "bytes on the wire per announcement per validator",
                 wire,
@@ -188,8 +222,18 @@ impl Report {
                 "bytes/s",
                 None,
             ),
-            figure("idle: processor time per validator", Some(idle_cpu / validators * 100.0), "% of a core", None),
-            figure("idle: resident memory of the largest validator", megabytes(idle.resident.last()), "MB", Some(80.0)),
+            figure(
+                "idle: processor time per validator",
+                Some(idle_cpu / validators * 100.0),
+                "% of a core",
+                None,
+            ),
+            figure(
+                "idle: resident memory of the largest validator",
+                megabytes(idle.resident.last()),
+                "MB",
+                Some(80.0),
+            ),
             figure(
                 "idle: resident memory of the median validator",
                 megabytes(idle.resident.get(idle.resident.len() / 2)),
@@ -236,7 +280,8 @@ impl Report {
     }
 
     pub(super) fn table(&self) -> String {
-        let mut text = format!("{}\n{}\n\n", self.machine, self.run["command"].as_str().unwrap_or_default());
+        let mut text =
+            format!("{}\n{}\n\n", self.machine, self.run["command"].as_str().unwrap_or_default());
         for Figure { name, value, unit, target, met } in &self.figures {
             let against = match (target, met) {
                 (Some(target), Some(true)) => format!("below {target}: yes"),

@@ -130,12 +130,14 @@ impl Fleet {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         if let Some(namespace) = &self.namespace {
             let namespace = Arc::clone(namespace);
-            // SAFETY: one system call on a descriptor that outlives the child's start; nothing is allocated or locked.
+            // SAFETY: one system call on a descriptor that outlives the child's start; nothing is
+            // allocated or locked.
             unsafe { command.pre_exec(move || namespace.enter()) };
         }
         let mut child = command.spawn().map_err(FleetError::Start)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
-        let (orders, answers) = pipes.ok_or_else(|| FleetError::Start(std::io::ErrorKind::BrokenPipe.into()))?;
+        let (orders, answers) =
+            pipes.ok_or_else(|| FleetError::Start(std::io::ErrorKind::BrokenPipe.into()))?;
         Ok(Node { number, child, orders, answers: BufReader::new(answers).lines() })
     }
 
@@ -151,7 +153,10 @@ impl Fleet {
     }
 
     /// Waits until every validator has a good link with every other. Returns how long that took.
-    pub(super) async fn until_mutual(&mut self, patience: Duration) -> Result<Duration, FleetError> {
+    pub(super) async fn until_mutual(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Duration, FleetError> {
         let begun = Instant::now();
         let others = self.nodes.len() - 1;
         while begun.elapsed() < patience {
@@ -167,7 +172,11 @@ impl Fleet {
         Err(FleetError::Late { what: "all validators to be connected".into(), waited: patience })
     }
 
-    pub(super) async fn announce(&mut self, producer: usize, task: u64) -> Result<Announced, FleetError> {
+    pub(super) async fn announce(
+        &mut self,
+        producer: usize,
+        task: u64,
+    ) -> Result<Announced, FleetError> {
         self.nodes[producer].ask(&Order::Announce(task)).await
     }
 
@@ -215,7 +224,9 @@ impl Fleet {
             tokio::time::sleep(POLL).await;
             for number in missing.clone() {
                 let all = self.nodes[number].ask::<Vec<Learnt>>(&Order::Certified).await?;
-                let this = |learnt: &&Learnt| learnt.task == announced.task && learnt.producer == announced.producer;
+                let this = |learnt: &&Learnt| {
+                    learnt.task == announced.task && learnt.producer == announced.producer
+                };
                 if let Some(learnt) = all.iter().rev().find(this) {
                     certified.insert(number, learnt.at);
                     missing.remove(&number);
@@ -225,7 +236,8 @@ impl Fleet {
                 return Ok(Certified { announced, at: certified.into_values().collect() });
             }
         }
-        let what = format!("a certificate of task {} at {} validators", announced.task, missing.len());
+        let what =
+            format!("a certificate of task {} at {} validators", announced.task, missing.len());
         Err(FleetError::Late { what, waited: patience })
     }
 
@@ -260,7 +272,9 @@ impl Fleet {
             let id = node.child.id().ok_or_else(gone)?;
             // A figure that is not there must not pass for a small one.
             let (status, stat) = (format!("/proc/{id}/status"), format!("/proc/{id}/stat"));
-            usage.resident.push(resident_bytes(&read(&status)?).ok_or(FleetError::Unknown { path: status })?);
+            usage
+                .resident
+                .push(resident_bytes(&read(&status)?).ok_or(FleetError::Unknown { path: status })?);
             usage.cpu += cpu_time(&read(&stat)?).ok_or(FleetError::Unknown { path: stat })?;
         }
         Ok(usage)
@@ -278,10 +292,12 @@ impl Fleet {
 }
 
 fn read(path: &str) -> Result<String, FleetError> {
-    std::fs::read_to_string(path).map_err(|source| FleetError::Unreadable { path: path.into(), source })
+    std::fs::read_to_string(path)
+        .map_err(|source| FleetError::Unreadable { path: path.into(), source })
 }
 
-/// Bytes sent on `lo`, from the text of `/proc/net/dev`. What is sent there is received there: one direction is all.
+/// Bytes sent on `lo`, from the text of `/proc/net/dev`. What is sent there is received there: one
+/// direction is all.
 fn sent_on_loopback(devices: &str) -> Option<u64> {
     let line = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:"))?;
     line.split_whitespace().nth(8)?.parse().ok()

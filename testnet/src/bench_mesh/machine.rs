@@ -13,8 +13,9 @@ pub(super) struct Machine {
     memory_mib: u64,
     /// Operating system and its version.
     kernel: String,
-    /// Processes that were running or waiting to before anything was started, as a mean over a minute: more than a
-    /// fraction of the cores means that the figures were measured on a busy machine.
+    /// Processes that were running or waiting to before anything was started, as a mean over a
+    /// minute: more than a fraction of the cores means that the figures were measured on a busy
+    /// machine.
     load_before: f64,
 }
 
@@ -32,7 +33,11 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_mib: memory.trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024,
             kernel: text("/proc/version").split(" (").next().unwrap_or_default().to_owned(),
-            load_before: text("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+            load_before: text("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|load| load.parse().ok())
+                .unwrap_or_default(),
         }
     }
 }

@@ -8,10 +8,11 @@
 //! | percentiles, targets, the report | `figures.rs` |
 //! | this machine | `machine.rs` |
 //!
-//! Each validator is a process with nothing but the real mesh in it, over real sockets on a loopback device that no
-//! other process uses: a network namespace of its own, so that every byte on it belongs to the mesh. Where the machine
-//! gives none (it takes root), the machine's own loopback device serves, and the report says that others may have used
-//! it. Times are taken by the processes themselves, from the one clock of the machine.
+//! Each validator is a process with nothing but the real mesh in it, over real sockets on a
+//! loopback device that no other process uses: a network namespace of its own, so that every byte
+//! on it belongs to the mesh. Where the machine gives none (it takes root), the machine's own
+//! loopback device serves, and the report says that others may have used it. Times are taken by the
+//! processes themselves, from the one clock of the machine.
 
 mod figures;
 mod fleet;
@@ -31,9 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measures a mesh of real validators on this machine: delay, bytes on the wire, memory.
 ///
-/// Starts one process for each validator, waits until all are connected, measures an idle mesh, then announcements,
-/// then announcements that are fetched, attested to and certified. Takes about three minutes. The exit code is 0 when
-/// every target is met, and 1 otherwise: a machine that is busy with other work misses some.
+/// Starts one process for each validator, waits until all are connected, measures an idle mesh,
+/// then announcements, then announcements that are fetched, attested to and certified. Takes about
+/// three minutes. The exit code is 0 when every target is met, and 1 otherwise: a machine that is
+/// busy with other work misses some.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchMeshArgs {
     /// Validators.
@@ -48,7 +50,8 @@ pub struct BenchMeshArgs {
     /// Milliseconds between two announcements.
     #[arg(long, default_value_t = 250)]
     pause: u64,
-    /// Seconds for which a connected mesh comes to rest before anything is measured: a few heartbeats and beacons.
+    /// Seconds for which a connected mesh comes to rest before anything is measured: a few
+    /// heartbeats and beacons.
     #[arg(long, default_value_t = 15)]
     settle: u64,
     /// Seconds for which the idle mesh is measured.

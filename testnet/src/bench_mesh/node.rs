@@ -1,5 +1,5 @@
-//! One validator's mesh in a process of its own. Orders come on standard input, answers go to standard output, a line of
-//! JSON each.
+//! One validator's mesh in a process of its own. Orders come on standard input, answers go to
+//! standard output, a line of JSON each.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -12,7 +12,8 @@ use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshError, MeshEvent, MeshHandle};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, NotSafe, TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, NotSafe, TaskId,
 };
 use serde::{Deserialize, Serialize};
 use sp_core::{Pair as _, sr25519};
@@ -20,7 +21,8 @@ use tokio::sync::mpsc;
 
 const HEAD: BlockNumber = BlockNumber(100_000);
 const INTERVAL: u64 = 100;
-/// The first task announced is the one after this: within the lookback, with room for more than are asked for.
+/// The first task announced is the one after this: within the lookback, with room for more than are
+/// asked for.
 pub(super) const FIRST_TASK: u64 = 710;
 
 /// One validator of a measured mesh.
@@ -182,7 +184,10 @@ impl Validator {
 
     async fn attest(&self, file: FileId, digest: Digest, own: bool) -> Result<(), MeshError> {
         if !own {
-            let bytes = self.handle.fetch_verdict(file, digest, |bytes| Digest::of(bytes) == digest).await?;
+            let bytes = self
+                .handle
+                .fetch_verdict(file, digest, |bytes| Digest::of(bytes) == digest)
+                .await?;
             self.handle.provide_verdict(file, digest, bytes).await?;
         }
         self.handle.attest(file, digest).await?;
@@ -205,7 +210,8 @@ impl Validator {
 
     async fn links(&self) -> Result<Links, MeshError> {
         let peers = self.handle.status().await?.peers;
-        let quic = peers.iter().filter(|peer| peer.view.address.as_str().contains("/quic-v1")).count();
+        let quic =
+            peers.iter().filter(|peer| peer.view.address.as_str().contains("/quic-v1")).count();
         Ok(Links { tcp: peers.len() - quic, quic })
     }
 
@@ -213,7 +219,9 @@ impl Validator {
         let answer = match order {
             Order::Address => {
                 let listening = self.handle.status().await?.listening;
-                serde_json::to_string(&listening.iter().find(|address| address.as_str().contains("/tcp/")))
+                serde_json::to_string(
+                    &listening.iter().find(|address| address.as_str().contains("/tcp/")),
+                )
             }
             Order::Dial(address) => {
                 let address: Multiaddr = address.parse().map_err(|_| MeshError::Address)?;
@@ -240,15 +248,23 @@ impl Validator {
 pub(super) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     let network = Network { genesis: Digest::of(b"a measured chain"), netuid: Netuid(99) };
     let signer = HotkeySigner::new(pair(args.number), Arc::new(MemoryGuard::default()));
-    let numbers: HashMap<Hotkey, u16> = (0..args.of).map(|number| (pair(number).public().into(), number)).collect();
+    let numbers: HashMap<Hotkey, u16> =
+        (0..args.of).map(|number| (pair(number).public().into(), number)).collect();
     let keypair = Keypair::generate_ed25519();
-    let mut config = MeshConfig::new(keypair, network, ConsensusParams::default(), INTERVAL, signer.clone());
+    let mut config =
+        MeshConfig::new(keypair, network, ConsensusParams::default(), INTERVAL, signer.clone());
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), 0).to_vec();
     config.allowlist = numbers.keys().copied().collect();
     config.head = HEAD;
     let (handle, mut events) = Mesh::spawn(config)?;
-    let validator =
-        Validator { number: args.number, handle, network, signer, numbers: Arc::new(numbers), notes: Arc::default() };
+    let validator = Validator {
+        number: args.number,
+        handle,
+        network,
+        signer,
+        numbers: Arc::new(numbers),
+        notes: Arc::default(),
+    };
     let listener = validator.clone();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
@@ -264,7 +280,8 @@ pub(super) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// The lines of standard input, until its end. The parent waits for each answer: one line is all that ever waits.
+/// The lines of standard input, until its end. The parent waits for each answer: one line is all
+/// that ever waits.
 fn orders() -> mpsc::Receiver<std::io::Result<String>> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

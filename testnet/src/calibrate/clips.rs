@@ -23,7 +23,8 @@ pub(super) async fn make(seed: &Seed, count: usize, folder: &Path) -> anyhow::Re
         let light = if index.is_multiple_of(2) { Light::Day } else { Light::Night };
         let graph = scene.graph(seed, &format!("calibrate/{index}"), light, SECONDS, "v");
         let path = folder.join(format!("{index}-{}.mp4", format!("{scene:?}").to_lowercase()));
-        let mut arguments: Vec<String> = ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
+        let mut arguments: Vec<String> =
+            ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
         let encoder = "-c:v libx264 -preset veryfast -crf 12 -pix_fmt yuv420p -f mp4";
         arguments.extend(encoder.split(' ').map(String::from));
         arguments.push(path.display().to_string());
@@ -47,7 +48,16 @@ pub(super) fn recoded(scorer: &Scorer, mp4: &[u8], rate_factor: u32) -> anyhow::
     let status = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(&from)
-        .args(["-c:v", "libx264", "-preset", "veryfast", "-crf", &rate_factor.to_string(), "-pix_fmt", "yuv420p"])
+        .args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-crf",
+            &rate_factor.to_string(),
+            "-pix_fmt",
+            "yuv420p",
+        ])
         .arg(&to)
         .stdin(Stdio::null())
         .status()?;

@@ -1,8 +1,9 @@
 //! `leoma-testnet calibrate`: what scores make of videos that were made worse by known amounts.
 //!
 //! For each source clip: the clip itself, its re-encodings, honest answers to it, and every
-//! [`Degradation`](leoma_scoring::calibration::Degradation) at five strengths. The report says whether scores fall as
-//! strength rises, whether the worst fails, and how far honest answers lie above it.
+//! [`Degradation`](leoma_scoring::calibration::Degradation) at five strengths. The report says
+//! whether scores fall as strength rises, whether the worst fails, and how far honest answers lie
+//! above it.
 
 mod clips;
 mod plot;
@@ -26,8 +27,8 @@ const HONEST_ANSWERS: usize = 3;
 
 /// Score videos that were made worse by known amounts, and say whether the scores follow.
 ///
-/// Exits with 1 where a rule is broken: the source itself has at least 95 points, every degradation falls from strength
-/// to strength and fails at its worst, every honest answer passes.
+/// Exits with 1 where a rule is broken: the source itself has at least 95 points, every degradation
+/// falls from strength to strength and fails at its worst, every honest answer passes.
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     /// Source clips that are made, of all kinds of scenes in turn.
@@ -55,7 +56,10 @@ pub struct CalibrateArgs {
 
 fn degradation(name: &str) -> Result<Degradation, String> {
     let known = || Degradation::ALL.map(Degradation::name).join(", ");
-    Degradation::ALL.into_iter().find(|found| found.name() == name).ok_or_else(|| format!("known are {}", known()))
+    Degradation::ALL
+        .into_iter()
+        .find(|found| found.name() == name)
+        .ok_or_else(|| format!("known are {}", known()))
 }
 
 /// Runs the command.
@@ -86,16 +90,28 @@ async fn calibrate(args: CalibrateArgs) -> anyhow::Result<Report> {
     let degradations = if args.only.is_empty() { Degradation::ALL.to_vec() } else { args.only };
     tokio::task::spawn_blocking(move || {
         // The untouched source is one of the videos here.
-        let scorer = Scorer::open(args.device, AspectPolicy { forbid_replay: false, ..AspectPolicy::SUBNET })?;
+        let scorer = Scorer::open(
+            args.device,
+            AspectPolicy { forbid_replay: false, ..AspectPolicy::SUBNET },
+        )?;
         let each = 1 + clips::RATE_FACTORS.len() + HONEST_ANSWERS + STRENGTHS * degradations.len();
         let progress = ProgressBar::new((sources.len() * each) as u64);
-        progress.set_style(ProgressStyle::with_template("{pos}/{len} videos scored, {eta} left: {msg}")?);
+        progress.set_style(ProgressStyle::with_template(
+            "{pos}/{len} videos scored, {eta} left: {msg}",
+        )?);
         let mut reports = Vec::with_capacity(sources.len());
         for (number, path) in sources.iter().enumerate() {
             let clip = clips::task_clip(&scorer, path)?;
-            let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+            let name = path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
             let reference = scorer.reference(&clip)?;
-            let subject = Subject { scorer: &scorer, reference: &reference, seed: number as u64, progress: &progress };
+            let subject = Subject {
+                scorer: &scorer,
+                reference: &reference,
+                seed: number as u64,
+                progress: &progress,
+            };
             reports.push(subject.report(name, &clip, &degradations)?);
             if progress.is_hidden() {
                 eprintln!("{} of {} clips scored", number + 1, sources.len());
@@ -116,7 +132,12 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn report(&self, name: String, mp4: &[u8], degradations: &[Degradation]) -> anyhow::Result<SourceReport> {
+    fn report(
+        &self,
+        name: String,
+        mp4: &[u8],
+        degradations: &[Degradation],
+    ) -> anyhow::Result<SourceReport> {
         self.progress.set_message(name.clone());
         let clip = self.reference.clip();
         let untouched = self.scored(clip.clone())?;
@@ -125,11 +146,13 @@ impl Subject<'_> {
             let coded = clips::recoded(self.scorer, mp4, factor)?;
             recoded.push((factor, self.scored(coded)?));
         }
-        let honest = (0..HONEST_ANSWERS as u64).map(|answer| self.scored(honest(clip, self.seed * 100 + answer)));
+        let honest = (0..HONEST_ANSWERS as u64)
+            .map(|answer| self.scored(honest(clip, self.seed * 100 + answer)));
         let honest = honest.collect::<anyhow::Result<_>>()?;
         let mut degraded = Vec::new();
         for degradation in degradations {
-            let strengths = (1..=STRENGTHS).map(|strength| self.scored(degradation.apply(clip, strength, self.seed)));
+            let strengths = (1..=STRENGTHS)
+                .map(|strength| self.scored(degradation.apply(clip, strength, self.seed)));
             degraded.push((*degradation, strengths.collect::<anyhow::Result<_>>()?));
         }
         Ok(SourceReport { name, untouched, recoded, honest, degraded })

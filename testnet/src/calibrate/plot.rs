@@ -1,4 +1,5 @@
-//! The report as a picture: one small chart for each degradation, overall points over strength, one line for each clip.
+//! The report as a picture: one small chart for each degradation, overall points over strength, one
+//! line for each clip.
 
 use std::fmt::Write as _;
 
@@ -22,7 +23,8 @@ pub(super) fn svg(report: &Report) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
     for index in 0..degradations {
-        let (left, top) = (CELL.0 * (index % COLUMNS) as f64 + 24.0, CELL.1 * (index / COLUMNS) as f64 + 20.0);
+        let (left, top) =
+            (CELL.0 * (index % COLUMNS) as f64 + 24.0, CELL.1 * (index / COLUMNS) as f64 + 20.0);
         chart(&mut svg, report, index, (left, top));
     }
     svg.push_str("</svg>\n");
@@ -36,18 +38,32 @@ fn chart(svg: &mut String, report: &Report, index: usize, (left, top): (f64, f64
     // Writing to a string cannot fail.
     let _ = writeln!(svg, "<text x=\"{left}\" y=\"{}\">{name}</text>", top - 6.0);
     let (right, bottom) = (left + PLOT.0, top + PLOT.1);
-    let _ = writeln!(svg, "<path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"gray\"/>");
+    let _ =
+        writeln!(svg, "<path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"gray\"/>");
     let pass = y(PASS);
-    let _ = writeln!(svg, "<path d=\"M{left} {pass}H{right}\" stroke=\"gray\" stroke-dasharray=\"3 3\"/>");
-    let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\" fill=\"gray\">{PASS}</text>", left - 16.0, pass + 3.0);
+    let _ = writeln!(
+        svg,
+        "<path d=\"M{left} {pass}H{right}\" stroke=\"gray\" stroke-dasharray=\"3 3\"/>"
+    );
+    let _ = writeln!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" fill=\"gray\">{PASS}</text>",
+        left - 16.0,
+        pass + 3.0
+    );
     for strength in 0..=STRENGTHS {
-        let _ =
-            writeln!(svg, "<text x=\"{}\" y=\"{}\" fill=\"gray\">{strength}</text>", x(strength) - 3.0, bottom + 11.0);
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" fill=\"gray\">{strength}</text>",
+            x(strength) - 3.0,
+            bottom + 11.0
+        );
     }
     for source in &report.sources {
         let all = [&source.untouched].into_iter().chain(&source.degraded[index].1);
-        let places =
-            all.enumerate().map(|(at, scored)| format!("{:.1},{:.1}", x(at), y(f64::from(scored.overall) / 10.0)));
+        let places = all
+            .enumerate()
+            .map(|(at, scored)| format!("{:.1},{:.1}", x(at), y(f64::from(scored.overall) / 10.0)));
         let places: Vec<String> = places.collect();
         let _ = writeln!(
             svg,

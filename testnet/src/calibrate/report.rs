@@ -30,11 +30,21 @@ impl Scored {
         match outcome {
             Outcome::Usable { grade, .. } => {
                 let status = if grade.passed { "passed" } else { "failed" }.to_owned();
-                Self { overall: grade.overall.tenths(), passed: grade.passed, status, grade: Some(*grade), measures }
+                Self {
+                    overall: grade.overall.tenths(),
+                    passed: grade.passed,
+                    status,
+                    grade: Some(*grade),
+                    measures,
+                }
             }
-            Outcome::Unusable { status, .. } => {
-                Self { overall: 0, passed: false, status: status.to_string(), grade: None, measures }
-            }
+            Outcome::Unusable { status, .. } => Self {
+                overall: 0,
+                passed: false,
+                status: status.to_string(),
+                grade: None,
+                measures,
+            },
         }
     }
 }
@@ -55,8 +65,12 @@ pub struct SourceReport {
     pub degraded: Vec<(Degradation, Vec<Scored>)>,
 }
 
-fn by_name<S: Serializer>(degraded: &[(Degradation, Vec<Scored>)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(degraded.iter().map(|(degradation, scored)| (degradation.name(), scored)))
+fn by_name<S: Serializer>(
+    degraded: &[(Degradation, Vec<Scored>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer
+        .collect_map(degraded.iter().map(|(degradation, scored)| (degradation.name(), scored)))
 }
 
 /// A whole calibration.
@@ -79,7 +93,10 @@ pub struct Report {
 impl Report {
     pub(super) fn new(scorer: &Scorer, sources: Vec<SourceReport>) -> Self {
         let honest = sources.iter().flat_map(|source| &source.honest).map(|scored| scored.overall);
-        let worst = sources.iter().flat_map(|source| &source.degraded).filter_map(|(_, scored)| scored.last());
+        let worst = sources
+            .iter()
+            .flat_map(|source| &source.degraded)
+            .filter_map(|(_, scored)| scored.last());
         Self {
             device: scorer.device().to_string(),
             policy: scorer.policy().digest().to_string(),
@@ -98,15 +115,28 @@ fn broken(source: &SourceReport) -> Vec<String> {
             broken.push(format!("{}: {text}", source.name));
         }
     };
-    rule(source.untouched.overall >= SOURCE_NEEDS, format!("the source has {}", source.untouched.overall));
+    rule(
+        source.untouched.overall >= SOURCE_NEEDS,
+        format!("the source has {}", source.untouched.overall),
+    );
     for (number, scored) in source.honest.iter().enumerate() {
-        rule(scored.passed, format!("honest answer {number} has {} and is {}", scored.overall, scored.status));
+        rule(
+            scored.passed,
+            format!("honest answer {number} has {} and is {}", scored.overall, scored.status),
+        );
     }
     for (degradation, scored) in &source.degraded {
         let name = degradation.name();
-        let overall: Vec<u16> = [&source.untouched].into_iter().chain(scored).map(|scored| scored.overall).collect();
-        rule(overall.is_sorted_by(|a, b| a >= b), format!("{name} does not fall all the way: {overall:?}"));
-        rule(scored.last().is_none_or(|worst| !worst.passed), format!("{name} passes at its worst: {overall:?}"));
+        let overall: Vec<u16> =
+            [&source.untouched].into_iter().chain(scored).map(|scored| scored.overall).collect();
+        rule(
+            overall.is_sorted_by(|a, b| a >= b),
+            format!("{name} does not fall all the way: {overall:?}"),
+        );
+        rule(
+            scored.last().is_none_or(|worst| !worst.passed),
+            format!("{name} passes at its worst: {overall:?}"),
+        );
     }
     broken
 }
@@ -114,24 +144,40 @@ fn broken(source: &SourceReport) -> Vec<String> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let points = |tenths: u16| f64::from(tenths) / 10.0;
-        writeln!(f, "{:<16} lowest and highest overall of {} clips, at strengths 1 to 5", "", self.sources.len())?;
-        let line = |f: &mut fmt::Formatter<'_>, name: &str, of: &dyn Fn(&SourceReport) -> Vec<Scored>| {
-            write!(f, "{name:<16}")?;
-            let all: Vec<Vec<Scored>> = self.sources.iter().map(of).collect();
-            for at in 0..all.first().map_or(0, Vec::len) {
-                let here = || all.iter().filter_map(|scored| scored.get(at));
-                let (low, high) = (here().map(|s| s.overall).min(), here().map(|s| s.overall).max());
-                let passed = here().filter(|scored| scored.passed).count();
-                write!(f, " {:5.1}-{:<5.1}({passed})", points(low.unwrap_or(0)), points(high.unwrap_or(0)))?;
-            }
-            writeln!(f)
-        };
+        writeln!(
+            f,
+            "{:<16} lowest and highest overall of {} clips, at strengths 1 to 5",
+            "",
+            self.sources.len()
+        )?;
+        let line =
+            |f: &mut fmt::Formatter<'_>, name: &str, of: &dyn Fn(&SourceReport) -> Vec<Scored>| {
+                write!(f, "{name:<16}")?;
+                let all: Vec<Vec<Scored>> = self.sources.iter().map(of).collect();
+                for at in 0..all.first().map_or(0, Vec::len) {
+                    let here = || all.iter().filter_map(|scored| scored.get(at));
+                    let (low, high) =
+                        (here().map(|s| s.overall).min(), here().map(|s| s.overall).max());
+                    let passed = here().filter(|scored| scored.passed).count();
+                    write!(
+                        f,
+                        " {:5.1}-{:<5.1}({passed})",
+                        points(low.unwrap_or(0)),
+                        points(high.unwrap_or(0))
+                    )?;
+                }
+                writeln!(f)
+            };
         line(f, "untouched", &|source| vec![source.untouched.clone()])?;
-        line(f, "encoded anew", &|source| source.recoded.iter().map(|(_, scored)| scored.clone()).collect())?;
+        line(f, "encoded anew", &|source| {
+            source.recoded.iter().map(|(_, scored)| scored.clone()).collect()
+        })?;
         line(f, "honest", &|source| source.honest.clone())?;
         let degradations = self.sources.first().map(|source| &source.degraded);
         for (index, (degradation, _)) in degradations.into_iter().flatten().enumerate() {
-            line(f, degradation.name(), &|source| source.degraded[index].1.iter().take(STRENGTHS).cloned().collect())?;
+            line(f, degradation.name(), &|source| {
+                source.degraded[index].1.iter().take(STRENGTHS).cloned().collect()
+            })?;
         }
         writeln!(
             f,

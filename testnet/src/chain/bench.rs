@@ -13,19 +13,20 @@ use subxt::{OnlineClient, PolkadotConfig, dynamic};
 const NETUID: u16 = 1;
 /// Lines of the report.
 const SAMPLES: u32 = 10;
-/// Growth of resident memory over the second half that passes: 150 bytes for each block's place in the index are by
-/// design; allocator and sweeps move the rest up and down.
+/// Growth of resident memory over the second half that passes: 150 bytes for each block's place in
+/// the index are by design; allocator and sweeps move the rest up and down.
 const GROWTH_PER_BLOCK: u64 = 150;
 /// What allocator and sweeps may add, bytes.
 const GROWTH_NOISE: u64 = 24 << 20;
-/// Growth is judged if the first half of the blocks was at least so many: a process that just started fills its
-/// allocator's pools, by tens of megabytes.
+/// Growth is judged if the first half of the blocks was at least so many: a process that just
+/// started fills its allocator's pools, by tens of megabytes.
 const LEAST_BLOCKS: u32 = 10_000;
 /// And so many times the kept states: the index holds them twice between sweeps.
 const LEAST_SWEEPS: u32 = 3;
 
-/// Run many epochs of a subnet one after another and watch the memory of this process. Fails if the second half of them
-/// takes more than a fixed allowance above the first; too few of them are not judged.
+/// Run many epochs of a subnet one after another and watch the memory of this process. Fails if the
+/// second half of them takes more than a fixed allowance above the first; too few of them are not
+/// judged.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct BenchArgs {
     /// Epochs.
@@ -91,7 +92,11 @@ impl BenchArgs {
             bail!("{} holds a chain already", dir.display());
         }
         let kept_states = Some(self.keep_states);
-        let config = ChainConfig { block_time: Duration::ZERO, kept_states, ..ChainConfig::new(dir, self.genesis()) };
+        let config = ChainConfig {
+            block_time: Duration::ZERO,
+            kept_states,
+            ..ChainConfig::new(dir, self.genesis())
+        };
         let chain = spawn(config).await?;
         let mut samples = Vec::new();
         let mut done = 0;
@@ -100,11 +105,19 @@ impl BenchArgs {
             let until = u32::try_from(until)?;
             let started = Instant::now();
             run_epochs(&chain, done..until, self).await?;
-            let epoch_ms = started.elapsed().as_secs_f64() * 1_000.0 / f64::from((until - done).max(1));
+            let epoch_ms =
+                started.elapsed().as_secs_f64() * 1_000.0 / f64::from((until - done).max(1));
             done = until;
-            let journal_bytes = std::fs::metadata(&journal).context("reading the journal's size")?.len();
+            let journal_bytes =
+                std::fs::metadata(&journal).context("reading the journal's size")?.len();
             let resident_bytes = resident_bytes()?;
-            let sample = Sample { epoch: done, block: chain.best_number(), resident_bytes, journal_bytes, epoch_ms };
+            let sample = Sample {
+                epoch: done,
+                block: chain.best_number(),
+                resident_bytes,
+                journal_bytes,
+                epoch_ms,
+            };
             tracing::info!(epoch = done, resident_bytes, epoch_ms, "measured");
             samples.push(sample);
         }
@@ -125,7 +138,8 @@ impl BenchArgs {
     }
 
     fn genesis(&self) -> GenesisConfig {
-        let account = |name: &str| node_subtensor_runtime::AccountId::from(Key::new(name).0.public().0);
+        let account =
+            |name: &str| node_subtensor_runtime::AccountId::from(Key::new(name).0.public().0);
         let validators = self.validators();
         let neurons = (0..self.neurons).map(|uid| NeuronGenesis {
             hotkey: account(&format!("hotkey {uid}")),
@@ -136,7 +150,11 @@ impl BenchArgs {
         let (coldkey, hotkey) = (account("coldkey"), account("hotkey 0"));
         let subnet = SubnetGenesis::new(NETUID, coldkey, hotkey, self.tempo, neurons.collect());
         let subnet = SubnetGenesis { weights_rate_limit: 1, ..subnet };
-        GenesisConfig { name: "bench".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() }
+        GenesisConfig {
+            name: "bench".to_owned(),
+            subnets: vec![subnet],
+            ..GenesisConfig::default()
+        }
     }
 }
 
@@ -175,13 +193,21 @@ impl subxt::tx::Signer<PolkadotConfig> for Key {
 }
 
 /// Runs epochs; in each, one validator in turn sets weights.
-async fn run_epochs(chain: &ChainHandle, epochs: std::ops::Range<u32>, args: &BenchArgs) -> anyhow::Result<()> {
+async fn run_epochs(
+    chain: &ChainHandle,
+    epochs: std::ops::Range<u32>,
+    args: &BenchArgs,
+) -> anyhow::Result<()> {
     let client = OnlineClient::<PolkadotConfig>::from_insecure_url(&chain.ws_url).await?;
     for epoch in epochs {
         let validator = epoch % u32::from(args.validators());
         let target = u16::try_from(epoch % u32::from(args.neurons))?;
         let key = Key::new(&format!("hotkey {validator}"));
-        let weights = dynamic::tx("SubtensorModule", "set_weights", (NETUID, vec![target], vec![1_u16], 0_u64));
+        let weights = dynamic::tx(
+            "SubtensorModule",
+            "set_weights",
+            (NETUID, vec![target], vec![1_u16], 0_u64),
+        );
         let mut transactions = client.at_current_block().await?.transactions();
         transactions.sign_and_submit_default(&weights, &key).await.context("setting weights")?;
         chain.controls().step(u32::from(args.tempo)).await?;
@@ -191,24 +217,38 @@ async fn run_epochs(chain: &ChainHandle, epochs: std::ops::Range<u32>, args: &Be
 
 /// Memory of this process that is in RAM, as the kernel counts it.
 fn resident_bytes() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc/self/status")?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS in /proc/self/status")?;
+    let kibibytes: u64 =
+        line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
     Ok(kibibytes * 1_024)
 }
 
 fn print_table(report: &Report) {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1_u32 << 20);
-    println!("tempo {}, {} neurons, {} states kept", report.tempo, report.neurons, report.kept_states);
-    println!("{:>8} {:>10} {:>14} {:>13} {:>10}", "epoch", "block", "resident MiB", "journal MiB", "epoch ms");
+    println!(
+        "tempo {}, {} neurons, {} states kept",
+        report.tempo, report.neurons, report.kept_states
+    );
+    println!(
+        "{:>8} {:>10} {:>14} {:>13} {:>10}",
+        "epoch", "block", "resident MiB", "journal MiB", "epoch ms"
+    );
     for sample in &report.samples {
         let Sample { epoch, block, epoch_ms, .. } = sample;
-        let (resident, journal) = (mebibytes(sample.resident_bytes), mebibytes(sample.journal_bytes));
+        let (resident, journal) =
+            (mebibytes(sample.resident_bytes), mebibytes(sample.journal_bytes));
         println!("{epoch:>8} {block:>10} {resident:>14.1} {journal:>13.1} {epoch_ms:>10.2}");
     }
     let growth = report.growth_bytes as f64 / f64::from(1_u32 << 20);
     match report.allowed_bytes {
-        Some(allowed) => println!("second half: {growth:+.1} MiB of {:.1} allowed", mebibytes(allowed)),
+        Some(allowed) => {
+            println!("second half: {growth:+.1} MiB of {:.1} allowed", mebibytes(allowed))
+        }
         None => println!("second half: {growth:+.1} MiB, too few blocks to judge"),
     }
 }

@@ -1,7 +1,8 @@
 //! Chain time: the Timestamp of each block.
 //!
-//! A block that is made by the clock carries the wall clock's time; one that is stepped carries its parent's plus the
-//! step, so that tests see the same times on every machine. Either way a block is later than its parent.
+//! A block that is made by the clock carries the wall clock's time; one that is stepped carries its
+//! parent's plus the step, so that tests see the same times on every machine. Either way a block is
+//! later than its parent.
 
 /// What block 1 and every later one are stamped with.
 #[derive(Debug, Clone)]
@@ -10,7 +11,8 @@ pub(super) struct Clock {
     step: u64,
     /// Timestamp of block 1, where it is not the wall clock's.
     start: Option<u64>,
-    /// How far chain time is ahead of the wall clock for having been stepped or started elsewhere, ms.
+    /// How far chain time is ahead of the wall clock for having been stepped or started elsewhere,
+    /// ms.
     travelled: i64,
     /// How wrong the chain's clock is meant to be, ms.
     skew: i64,
@@ -19,15 +21,18 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A clock for a chain whose newest block is of `newest` (0 where there is only genesis), at wall-clock time `now`.
+    /// A clock for a chain whose newest block is of `newest` (0 where there is only genesis), at
+    /// wall-clock time `now`.
     pub(super) fn new(step: u64, start: Option<u64>, skew: i64, newest: u64, now: u64) -> Self {
-        let travelled = if newest == 0 { 0 } else { difference(newest, now).saturating_sub(skew).max(0) };
+        let travelled =
+            if newest == 0 { 0 } else { difference(newest, now).saturating_sub(skew).max(0) };
         let carried = if newest == 0 { 0 } else { skew };
         Self { step, start, travelled, skew, carried }
     }
 
-    /// Makes the clock run `skew` ms ahead, or behind where it is negative. Behind takes time, as no block can be earlier
-    /// than its parent: chain time all but stands still until the wall clock has caught up.
+    /// Makes the clock run `skew` ms ahead, or behind where it is negative. Behind takes time, as
+    /// no block can be earlier than its parent: chain time all but stands still until the wall
+    /// clock has caught up.
     pub(super) fn set_skew(&mut self, skew: i64) {
         self.skew = skew;
     }
@@ -44,14 +49,19 @@ impl Clock {
     /// Timestamp of a block that is stepped to at `now`, after one of `previous`.
     pub(super) fn stepped(&mut self, previous: u64, now: u64) -> u64 {
         let owed = self.skew.saturating_sub(self.carried);
-        let even = if previous == 0 { self.start.unwrap_or(now) } else { previous.saturating_add(self.step) };
+        let even = if previous == 0 {
+            self.start.unwrap_or(now)
+        } else {
+            previous.saturating_add(self.step)
+        };
         let time = shifted(even, owed).max(previous.saturating_add(1));
         self.carried = self.carried.saturating_add(difference(time, even));
         self.travel(time, now);
         time
     }
 
-    /// Timestamp of a block that a fork adds at `now` on top of those it replaces, after one of `previous`.
+    /// Timestamp of a block that a fork adds at `now` on top of those it replaces, after one of
+    /// `previous`.
     pub(super) fn forked(&mut self, previous: u64, now: u64) -> u64 {
         let time = previous.saturating_add(self.step.max(1));
         self.travel(time, now);
@@ -91,7 +101,10 @@ mod tests {
         // A restarted clock goes on from the newest block as well.
         assert_eq!(Clock::new(STEP, None, 0, second, NOW).ticked(second, NOW + 500), second + 500);
         // A chain that rested while it was down does not lag behind.
-        assert_eq!(Clock::new(STEP, None, 0, second, second + 9_000).ticked(second, second + 9_500), second + 9_500);
+        assert_eq!(
+            Clock::new(STEP, None, 0, second, second + 9_000).ticked(second, second + 9_500),
+            second + 9_500
+        );
     }
 
     #[test]

@@ -39,21 +39,22 @@ enum Action {
 /// How the chain runs.
 #[derive(Debug, Clone, clap::Args)]
 struct RunArgs {
-    /// Folder of blocks and state; `endpoint.json` in it names the address. Started again from it, the chain goes on
-    /// with the same best block and the same finality.
+    /// Folder of blocks and state; `endpoint.json` in it names the address. Started again from it,
+    /// the chain goes on with the same best block and the same finality.
     #[arg(long)]
     dir: PathBuf,
     /// Port on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Milliseconds between blocks; 0 makes blocks only for `chain step` and `chain run-to` (needs --controls).
+    /// Milliseconds between blocks; 0 makes blocks only for `chain step` and `chain run-to` (needs
+    /// --controls).
     #[arg(long, default_value_t = 500, value_parser = parse_block_time)]
     block_time: u64,
     /// JSON document the chain starts with; not needed where the folder holds a chain already.
     #[arg(long)]
     genesis: Option<PathBuf>,
-    /// Answer `testnet_*` methods, with which any client may step, reorganize, stall and upgrade the chain. No live chain
-    /// has them.
+    /// Answer `testnet_*` methods, with which any client may step, reorganize, stall and upgrade
+    /// the chain. No live chain has them.
     #[arg(long)]
     controls: bool,
     /// Blocks between the best and the finalized head.
@@ -65,8 +66,8 @@ struct RunArgs {
     /// Keep every state; memory then grows with the chain.
     #[arg(long, conflicts_with = "keep_states")]
     archive: bool,
-    /// Milliseconds by which a stepped block's Timestamp follows its parent's; the block time unless given, or 12000 where
-    /// that is 0.
+    /// Milliseconds by which a stepped block's Timestamp follows its parent's; the block time
+    /// unless given, or 12000 where that is 0.
     #[arg(long)]
     step_time: Option<u64>,
     /// Timestamp of block 1, Unix milliseconds; the wall clock's unless given.
@@ -150,14 +151,16 @@ async fn serve(args: RunArgs) -> anyhow::Result<()> {
 
 fn read_genesis(path: &Path) -> Result<GenesisConfig, ChainError> {
     let bytes = std::fs::read(path).map_err(ChainError::file("reading", path))?;
-    serde_json::from_slice(&bytes).map_err(|source| ChainError::GenesisFile { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes)
+        .map_err(|source| ChainError::GenesisFile { path: path.to_owned(), source })
 }
 
 /// Written beside and renamed, so that a reader never sees half of it.
 fn write_endpoint(dir: &Path, url: &str, genesis: &str) -> Result<(), ChainError> {
     let path = dir.join("endpoint.json");
     let fresh = dir.join("endpoint.json.new");
-    let text = json!({ "url": url, "genesis_hash": genesis, "pid": std::process::id() }).to_string();
+    let text =
+        json!({ "url": url, "genesis_hash": genesis, "pid": std::process::id() }).to_string();
     std::fs::write(&fresh, text).map_err(ChainError::file("writing", &fresh))?;
     std::fs::rename(&fresh, &path).map_err(ChainError::file("writing", &path))
 }

@@ -1,7 +1,7 @@
 //! Steering a running chain: time travel, and the faults that a client must survive.
 //!
-//! The same switches are reached from Rust through [`Controls`] and, where the chain was started with them, over JSON-RPC
-//! as `testnet_*` (see `rpc/testnet.rs`).
+//! The same switches are reached from Rust through [`Controls`] and, where the chain was started
+//! with them, over JSON-RPC as `testnet_*` (see `rpc/testnet.rs`).
 
 use super::clock::Clock;
 use super::entries::StoredBlock;
@@ -104,7 +104,8 @@ impl Controls {
         Heads { best: Head::from(&view.best), finalized: Head::from(&view.finalized) }
     }
 
-    /// Makes `blocks` blocks as fast as it can. Each carries its parent's Timestamp plus the chain's step.
+    /// Makes `blocks` blocks as fast as it can. Each carries its parent's Timestamp plus the
+    /// chain's step.
     ///
     /// # Errors
     /// When the chain fails or stops.
@@ -120,8 +121,9 @@ impl Controls {
         self.blocking(move |controls| controls.run_to_now(block, u32::MAX)).await
     }
 
-    /// Replaces the last `depth` blocks by as many others without transactions, and adds `growth` more; what the dropped
-    /// blocks held waits for the next block. Dropped blocks stay readable by hash.
+    /// Replaces the last `depth` blocks by as many others without transactions, and adds `growth`
+    /// more; what the dropped blocks held waits for the next block. Dropped blocks stay readable by
+    /// hash.
     ///
     /// # Errors
     /// When fewer blocks are not final.
@@ -169,8 +171,9 @@ impl Controls {
         self.switch(|switches| switches.production_stalled = false).await
     }
 
-    /// Makes chain time run `seconds` ahead, or behind where negative. It never turns back: a chain that is to be late
-    /// from its first block starts so, see [`ChainConfig::clock_skew`](super::ChainConfig::clock_skew).
+    /// Makes chain time run `seconds` ahead, or behind where negative. It never turns back: a chain
+    /// that is to be late from its first block starts so, see
+    /// [`ChainConfig::clock_skew`](super::ChainConfig::clock_skew).
     ///
     /// # Errors
     /// When the chain fails.
@@ -178,8 +181,8 @@ impl Controls {
         self.switch(move |switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).await
     }
 
-    /// Keeps the states of the newest `blocks` final blocks, or gives up no more with `None`. Gone ones stay gone until the
-    /// chain is started again with a longer memory.
+    /// Keeps the states of the newest `blocks` final blocks, or gives up no more with `None`. Gone
+    /// ones stay gone until the chain is started again with a longer memory.
     ///
     /// # Errors
     /// When the chain fails.
@@ -187,8 +190,9 @@ impl Controls {
         self.switch(move |switches| switches.kept_states = blocks).await
     }
 
-    /// Upgrades the runtime in the next block: after it `spec_version` is one higher, the metadata names it (constant
-    /// `System.Version`), and transactions signed for the old one are refused. Returns the new version.
+    /// Upgrades the runtime in the next block: after it `spec_version` is one higher, the metadata
+    /// names it (constant `System.Version`), and transactions signed for the old one are refused.
+    /// Returns the new version.
     ///
     /// # Errors
     /// When the state does not tell the version.
@@ -238,7 +242,10 @@ impl Controls {
     }
 
     /// Turns a switch and lets what hangs on it follow.
-    pub(super) fn switch_now(&self, turn: impl FnOnce(&mut Switches)) -> Result<Heads, ControlError> {
+    pub(super) fn switch_now(
+        &self,
+        turn: impl FnOnce(&mut Switches),
+    ) -> Result<Heads, ControlError> {
         let _making = self.shared.making.lock();
         turn(&mut self.shared.switches.lock());
         advance_finality(&self.shared)?;
@@ -249,13 +256,21 @@ impl Controls {
 
     pub(super) fn upgrade_spec_now(&self) -> Result<u32, ControlError> {
         let _making = self.shared.making.lock();
-        let version = self.shared.ledger.state(&self.shared.ledger.best()).version().map_err(ChainError::from)?;
+        let version = self
+            .shared
+            .ledger
+            .state(&self.shared.ledger.best())
+            .version()
+            .map_err(ChainError::from)?;
         let next = version.spec_version.saturating_add(1);
         self.shared.switches.lock().upgrade = Some(next);
         Ok(next)
     }
 
-    async fn switch(&self, turn: impl FnOnce(&mut Switches) + Send + 'static) -> Result<Heads, ControlError> {
+    async fn switch(
+        &self,
+        turn: impl FnOnce(&mut Switches) + Send + 'static,
+    ) -> Result<Heads, ControlError> {
         self.blocking(move |controls| controls.switch_now(turn)).await
     }
 

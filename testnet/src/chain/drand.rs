@@ -1,6 +1,8 @@
 //! The chain's randomness beacon: quicknet's clock, and a key that everybody knows.
 
-use node_subtensor_runtime::drand::{MAX_KEPT_PULSES, MAX_PULSES_PER_BLOCK, Pulse, RoundNumber, beacon};
+use node_subtensor_runtime::drand::{
+    MAX_KEPT_PULSES, MAX_PULSES_PER_BLOCK, Pulse, RoundNumber, beacon,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Makes the pulses of the rounds that passed, unless it is paused.
@@ -10,8 +12,8 @@ pub(super) struct Beacon {
 }
 
 impl Beacon {
-    /// The pulses for a block at `now_ms` (Unix milliseconds) on a state whose newest pulse is that of round `last`, 0 for
-    /// none: at most as many as one block takes, the oldest first.
+    /// The pulses for a block at `now_ms` (Unix milliseconds) on a state whose newest pulse is that
+    /// of round `last`, 0 for none: at most as many as one block takes, the oldest first.
     pub(super) fn pulses(&self, last: RoundNumber, now_ms: u64) -> Vec<Pulse> {
         if self.paused.load(Ordering::Relaxed) {
             return Vec::new();
@@ -25,8 +27,8 @@ impl Beacon {
     }
 }
 
-/// Rounds to write next, up to `newest`. The first one ever is the newest; after a gap longer than what the chain keeps it
-/// is the oldest that the chain would keep.
+/// Rounds to write next, up to `newest`. The first one ever is the newest; after a gap longer than
+/// what the chain keeps it is the oldest that the chain would keep.
 fn due(last: RoundNumber, newest: RoundNumber) -> impl Iterator<Item = RoundNumber> {
     let first = match last {
         0 => newest,
@@ -36,7 +38,8 @@ fn due(last: RoundNumber, newest: RoundNumber) -> impl Iterator<Item = RoundNumb
     (first.max(1)..=newest).take(MAX_PULSES_PER_BLOCK as usize)
 }
 
-/// Public key of the local beacon, a compressed point of G2: what a client encrypts timelocked weights under.
+/// Public key of the local beacon, a compressed point of G2: what a client encrypts timelocked
+/// weights under.
 #[must_use]
 pub fn beacon_public_key() -> [u8; 96] {
     beacon::public_key()
@@ -77,7 +80,8 @@ mod tests {
         beacon.pause(true);
         assert_eq!(beacon.pulses(last, now + 9_000), []);
         beacon.pause(false);
-        let rounds: Vec<_> = beacon.pulses(last, now + 9_000).iter().map(|pulse| pulse.round).collect();
+        let rounds: Vec<_> =
+            beacon.pulses(last, now + 9_000).iter().map(|pulse| pulse.round).collect();
         assert_eq!(rounds, [last + 1, last + 2, last + 3]);
     }
 }

@@ -1,4 +1,5 @@
-//! `leoma-testnet chain emissions`: what everyone on a subnet earned in its last epoch, read over RPC.
+//! `leoma-testnet chain emissions`: what everyone on a subnet earned in its last epoch, read over
+//! RPC.
 
 use anyhow::Context;
 use codec::{Decode, Encode};
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use subxt::rpcs::{RpcClient, rpc_params};
 
-/// Fields of the metagraph that are read: block, block of the last epoch, hotkeys, permits, updates, and what was earned.
+/// Fields of the metagraph that are read: block, block of the last epoch, hotkeys, permits,
+/// updates, and what was earned.
 const FIELDS: [u16; 8] = [7, 9, 52, 57, 59, 60, 61, 62];
 /// What all emissions of an epoch add up to, but for rounding.
 const WHOLE: u64 = 1_000_000_000;
@@ -82,7 +84,8 @@ impl EmissionsArgs {
         let rpc = RpcClient::from_insecure_url(&self.url).await;
         let rpc = rpc.with_context(|| format!("connecting to {}", self.url))?;
         let emissions = Emissions::read(&rpc, self.netuid).await?;
-        let text = if self.json { serde_json::to_string_pretty(&emissions)? } else { emissions.table() };
+        let text =
+            if self.json { serde_json::to_string_pretty(&emissions)? } else { emissions.table() };
         println!("{}", text.trim_end());
         Ok(())
     }
@@ -104,8 +107,10 @@ impl Emissions {
 
     fn of(metagraph: SelectiveMetagraph<AccountId>) -> Self {
         let hotkeys = metagraph.hotkeys.unwrap_or_default();
-        let (permits, updates) =
-            (metagraph.validator_permit.unwrap_or_default(), metagraph.last_update.unwrap_or_default());
+        let (permits, updates) = (
+            metagraph.validator_permit.unwrap_or_default(),
+            metagraph.last_update.unwrap_or_default(),
+        );
         let (incentives, dividends) =
             (metagraph.incentives.unwrap_or_default(), metagraph.dividends.unwrap_or_default());
         let emissions = metagraph.emission.unwrap_or_default();
@@ -140,7 +145,9 @@ impl Emissions {
     pub fn table(&self) -> String {
         let mut text = match self.epoch_block {
             0 => format!("subnet {} at block {}: no epoch yet\n", self.netuid, self.block),
-            epoch => format!("subnet {} at block {}: epoch of block {epoch}\n", self.netuid, self.block),
+            epoch => {
+                format!("subnet {} at block {}: epoch of block {epoch}\n", self.netuid, self.block)
+            }
         };
         let _ = writeln!(
             text,
@@ -200,7 +207,9 @@ mod tests {
     fn the_table_shows_shares_and_says_where_there_was_no_epoch() {
         let table = emissions(360).table();
         assert!(
-            table.contains("epoch of block 360") && table.contains("100.00 %") && table.contains("50.00 %"),
+            table.contains("epoch of block 360")
+                && table.contains("100.00 %")
+                && table.contains("50.00 %"),
             "{table}"
         );
         assert!(emissions(0).table().contains("no epoch yet"));
@@ -211,7 +220,15 @@ mod tests {
     fn the_json_has_the_promised_names() {
         let json = serde_json::to_value(emissions(360)).unwrap();
         assert_eq!(json["epoch_block"], 360);
-        let names = ["uid", "hotkey", "incentive", "dividends", "emission", "validator_permit", "last_update"];
+        let names = [
+            "uid",
+            "hotkey",
+            "incentive",
+            "dividends",
+            "emission",
+            "validator_permit",
+            "last_update",
+        ];
         for name in names {
             assert!(json["neurons"][0].get(name).is_some(), "{name}");
         }

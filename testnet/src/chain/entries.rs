@@ -7,8 +7,9 @@
 //! | best | the fork that ends in that block replaces the best chain's end; nothing final may go |
 //! | finalized | the best chain cannot be replaced up to there |
 //!
-//! Blocks are kept for good, dropped forks included: 100 bytes each. Headers of what is not final yet are kept in memory,
-//! older ones are read back. Trie nodes go once no state that is kept needs them, see `pruning.rs`.
+//! Blocks are kept for good, dropped forks included: 100 bytes each. Headers of what is not final
+//! yet are kept in memory, older ones are read back. Trie nodes go once no state that is kept needs
+//! them, see `pruning.rs`.
 
 use super::journal::Place;
 use super::records::{BlockRecord, Record};
@@ -103,8 +104,10 @@ impl Entries {
             None if header.number == 0 => true,
             None => return Err("the first block is not of number 0"),
             Some(best) => {
-                let parent =
-                    self.recent.get(&header.parent_hash).ok_or("a block does not follow one that may be followed")?;
+                let parent = self
+                    .recent
+                    .get(&header.parent_hash)
+                    .ok_or("a block does not follow one that may be followed")?;
                 if header.number != parent.header.number + 1 {
                     return Err("a block's number does not follow its parent's");
                 }
@@ -134,9 +137,13 @@ impl Entries {
                 return Err("a fork leaves the chain before what is final");
             }
             enacted.push(at.hash);
-            at = self.recent.get(at.header.parent_hash()).ok_or("a fork leaves the chain before what is final")?;
+            at = self
+                .recent
+                .get(at.header.parent_hash())
+                .ok_or("a fork leaves the chain before what is final")?;
         }
-        let retracted = self.chain.split_off(at.header.number as usize + 1).into_iter().rev().collect();
+        let retracted =
+            self.chain.split_off(at.header.number as usize + 1).into_iter().rev().collect();
         self.chain.extend(enacted.into_iter().rev());
         Ok(Change { retracted, finalized: Vec::new() })
     }
@@ -152,8 +159,9 @@ impl Entries {
         Ok(Change { retracted: Vec::new(), finalized })
     }
 
-    /// Whether the state after this block is still there. Once states are given up, those of dropped forks are gone with
-    /// the finality that passed them, as on other nodes: a sweep takes no care of what they need.
+    /// Whether the state after this block is still there. Once states are given up, those of
+    /// dropped forks are gone with the finality that passed them, as on other nodes: a sweep takes
+    /// no care of what they need.
     pub(super) fn keeps(&self, block: &StoredBlock) -> bool {
         let number = block.header.number;
         self.kept_from == 0
@@ -161,7 +169,8 @@ impl Entries {
             || self.follows_final(block)
     }
 
-    /// Whether the block may still become final: it comes after the newest final one, on whichever fork.
+    /// Whether the block may still become final: it comes after the newest final one, on whichever
+    /// fork.
     fn follows_final(&self, block: &StoredBlock) -> bool {
         let mut at = Some(block);
         while let Some(later) = at.filter(|at| at.header.number > self.finalized) {
@@ -180,8 +189,12 @@ mod tests {
     /// A block whose state root tells forks apart.
     fn block(parent: H256, number: u32, fork: u8) -> (H256, Proposal) {
         let state = H256::repeat_byte(fork);
-        let header = Header::new(number, H256::zero(), state, parent, sp_runtime::Digest::default());
-        (header.hash(), Proposal { header, extrinsics: Vec::new(), nodes: Vec::new(), outcomes: Vec::new() })
+        let header =
+            Header::new(number, H256::zero(), state, parent, sp_runtime::Digest::default());
+        (
+            header.hash(),
+            Proposal { header, extrinsics: Vec::new(), nodes: Vec::new(), outcomes: Vec::new() },
+        )
     }
 
     /// Genesis and `length` blocks, of which `finalized` are final.
@@ -204,7 +217,10 @@ mod tests {
         let mut hashes = Vec::new();
         for number in after + 1..=after + length {
             let (hash, proposal) = block(parent, number, 1);
-            assert_eq!(entries.add(0, &encode_block(&proposal, 0).unwrap()).unwrap(), Change::default());
+            assert_eq!(
+                entries.add(0, &encode_block(&proposal, 0).unwrap()).unwrap(),
+                Change::default()
+            );
             hashes.push(hash);
             parent = hash;
         }
@@ -222,7 +238,10 @@ mod tests {
         assert!(entries.slots.contains_key(&old[5]));
         // And back, as the dropped end is not final either.
         let change = entries.add(0, &encode_best(old[5])).unwrap();
-        assert_eq!((change.retracted, entries.best().header.number), (vec![new[2], new[1], new[0]], 5));
+        assert_eq!(
+            (change.retracted, entries.best().header.number),
+            (vec![new[2], new[1], new[0]], 5)
+        );
     }
 
     #[test]
@@ -236,7 +255,10 @@ mod tests {
         assert!(entries.add(0, &encode_finalized(3)).is_err(), "finality never shrinks");
         assert!(entries.add(0, &encode_finalized(6)).is_err());
         let (_, late) = block(old[2], 3, 2);
-        assert!(entries.add(0, &encode_block(&late, 4).unwrap()).is_err(), "nothing forks off before what is final");
+        assert!(
+            entries.add(0, &encode_block(&late, 4).unwrap()).is_err(),
+            "nothing forks off before what is final"
+        );
     }
 
     #[test]
@@ -248,7 +270,8 @@ mod tests {
         let kept = |entries: &Entries, hash: &H256| entries.keeps(&entries.recent[hash]);
         entries.kept_from = 2;
         assert!(entries.keeps(&dropped) && kept(&entries, &new[0]), "either may become final");
-        // The fork was left at block 3: its block 5 cannot become final any more, though block 5 is not final yet.
+        // The fork was left at block 3: its block 5 cannot become final any more, though block 5 is
+        // not final yet.
         entries.add(0, &encode_finalized(4)).unwrap();
         assert!(!entries.keeps(&dropped) && kept(&entries, &new[1]));
         entries.kept_from = 4;

@@ -1,10 +1,12 @@
 //! The chain's file: records appended one after another, each a header and its bytes.
 //!
-//! A record is written with one call and never changed. A process killed in the middle leaves a short last record, which
-//! the next start cuts off. Anything else that is wrong is damage and stops the start: a damaged length must not pass for
-//! a short record, so the header carries a checksum of its own.
+//! A record is written with one call and never changed. A process killed in the middle leaves a
+//! short last record, which the next start cuts off. Anything else that is wrong is damage and
+//! stops the start: a damaged length must not pass for a short record, so the header carries a
+//! checksum of its own.
 //!
-//! Header: length of the bytes (4, little-endian), their checksum (8), checksum of these twelve (4).
+//! Header: length of the bytes (4, little-endian), their checksum (8), checksum of these twelve
+//! (4).
 
 use super::error::ChainError;
 use sp_runtime::traits::{BlakeTwo256, Hash};
@@ -13,7 +15,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Largest record: a full block and the trie nodes it changes stay far below; a longer length is no length.
+/// Largest record: a full block and the trie nodes it changes stay far below; a longer length is no
+/// length.
 pub(super) const MAX_RECORD: usize = 64 << 20;
 
 const HEADER: usize = 16;
@@ -47,14 +50,18 @@ impl Journal {
         let file = file.map_err(ChainError::file("opening", path))?;
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => ChainError::Locked { path: path.to_owned() },
-            TryLockError::Error(source) => ChainError::File { action: "locking", path: path.to_owned(), source },
+            TryLockError::Error(source) => {
+                ChainError::File { action: "locking", path: path.to_owned(), source }
+            }
         })?;
         let size = file.metadata().map_err(ChainError::file("reading", path))?.len();
-        let mut input = BufReader::new(file.try_clone().map_err(ChainError::file("opening", path))?);
+        let mut input =
+            BufReader::new(file.try_clone().map_err(ChainError::file("opening", path))?);
         input.seek(SeekFrom::Start(0)).map_err(ChainError::file("reading", path))?;
         let mut end = 0;
         while end < size {
-            let record = read_record(&mut input, size - end).map_err(ChainError::file("reading", path))?;
+            let record =
+                read_record(&mut input, size - end).map_err(ChainError::file("reading", path))?;
             match record {
                 Record::Whole(bytes) => {
                     let offset = end + HEADER as u64;
@@ -83,8 +90,8 @@ impl Journal {
         self.file.try_clone().map(Reader).map_err(ChainError::file("opening", &self.path))
     }
 
-    /// Appends one record and returns where its bytes begin. It survives the death of this process; [`Journal::sync`]
-    /// makes it survive the machine's.
+    /// Appends one record and returns where its bytes begin. It survives the death of this process;
+    /// [`Journal::sync`] makes it survive the machine's.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<u64, ChainError> {
         let mut record = Vec::with_capacity(HEADER + bytes.len());
         record.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
@@ -206,7 +213,10 @@ mod tests {
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
             let error = records(&path).unwrap_err();
-            assert!(matches!(error, ChainError::Damaged { offset, .. } if offset == record), "byte {at}: {error}");
+            assert!(
+                matches!(error, ChainError::Damaged { offset, .. } if offset == record),
+                "byte {at}: {error}"
+            );
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
     }

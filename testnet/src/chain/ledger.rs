@@ -43,7 +43,10 @@ pub(super) struct View {
 impl Nodes for Index {
     fn node(&self, hash: &H256) -> Result<Option<Vec<u8>>, String> {
         let Some(node) = self.entries.read().nodes.get(hash).copied() else { return Ok(None) };
-        self.reader.read(node.place).map(Some).map_err(|error| format!("trie node {hash:?}: {error}"))
+        self.reader
+            .read(node.place)
+            .map(Some)
+            .map_err(|error| format!("trie node {hash:?}: {error}"))
     }
 }
 
@@ -53,15 +56,21 @@ impl Ledger {
         std::fs::create_dir_all(folder).map_err(ChainError::file("creating", folder))?;
         let path = folder.join(JOURNAL);
         let mut entries = Entries::default();
-        let mut journal = Journal::open(&path, |offset, bytes| entries.add(offset, bytes).map(|_| ()))?;
+        let mut journal =
+            Journal::open(&path, |offset, bytes| entries.add(offset, bytes).map(|_| ()))?;
         let given = genesis.map(executor::genesis_block).transpose()?;
         match (entries.chain.first().copied(), given) {
             (Some(stored), Some((header, _))) if stored != header.hash() => {
-                return Err(ChainError::OtherGenesis { path: folder.to_owned(), stored, given: header.hash() });
+                return Err(ChainError::OtherGenesis {
+                    path: folder.to_owned(),
+                    stored,
+                    given: header.hash(),
+                });
             }
             (Some(_), _) => {}
             (None, Some((header, nodes))) => {
-                let genesis = Proposal { header, extrinsics: Vec::new(), nodes, outcomes: Vec::new() };
+                let genesis =
+                    Proposal { header, extrinsics: Vec::new(), nodes, outcomes: Vec::new() };
                 let record = encode_block(&genesis, 0)?;
                 let offset = journal.append(&record)?;
                 journal.sync()?;
@@ -73,9 +82,14 @@ impl Ledger {
         Ok(Self { index, journal: Mutex::new(journal), path })
     }
 
-    /// Appends a block. On the best block it becomes the best block, and the chain is final up to `finalized`; elsewhere
-    /// it waits on its fork. Returns what changed and the number of this event.
-    pub(super) fn append(&self, proposal: &Proposal, finalized: u32) -> Result<(StoredBlock, Change, u64), ChainError> {
+    /// Appends a block. On the best block it becomes the best block, and the chain is final up to
+    /// `finalized`; elsewhere it waits on its fork. Returns what changed and the number of this
+    /// event.
+    pub(super) fn append(
+        &self,
+        proposal: &Proposal,
+        finalized: u32,
+    ) -> Result<(StoredBlock, Change, u64), ChainError> {
         let record = encode_block(proposal, finalized)?;
         let hash = proposal.header.hash();
         let (change, events) = self.record(&record)?;
@@ -124,7 +138,11 @@ impl Ledger {
     /// Both heads, as of the same moment.
     pub(super) fn view(&self) -> View {
         let entries = self.index.entries.read();
-        View { best: entries.best().clone(), finalized: entries.finalized().clone(), events: entries.events }
+        View {
+            best: entries.best().clone(),
+            finalized: entries.finalized().clone(),
+            events: entries.events,
+        }
     }
 
     /// Hash of the block with this number on the best chain.

@@ -1,4 +1,5 @@
-//! A local Subtensor chain: one process that makes blocks, keeps them in a folder and speaks Substrate's JSON-RPC.
+//! A local Subtensor chain: one process that makes blocks, keeps them in a folder and speaks
+//! Substrate's JSON-RPC.
 //!
 //! | file | subject |
 //! |---|---|
@@ -17,8 +18,9 @@
 //! | `proxy.rs`, `proxy_content.rs` | a faulty endpoint in front of a chain, and its lies |
 //! | `command.rs`, `travel.rs`, `bench.rs` | the command line |
 //!
-//! There is one node. Unless told otherwise a block is final when it is stored; with a finality lag, or while finality is
-//! stalled, the newest blocks can be replaced by a fork, which only happens on demand.
+//! There is one node. Unless told otherwise a block is final when it is stored; with a finality
+//! lag, or while finality is stalled, the newest blocks can be replaced by a fork, which only
+//! happens on demand.
 
 mod bench;
 mod clock;
@@ -46,7 +48,9 @@ pub use drand::beacon_public_key;
 pub use emissions::{Emissions, EmissionsError, NeuronEmission};
 pub use error::ChainError;
 pub use node::{ChainConfig, ChainHandle, DEFAULT_STEP, spawn};
-pub use node_subtensor_runtime::{Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis};
+pub use node_subtensor_runtime::{
+    Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis,
+};
 pub use proxy::{FaultProxy, Traffic};
 pub use pruning::DEFAULT_KEPT_STATES;
 pub use travel::snapshot;

@@ -20,8 +20,8 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Heads a subscriber can be behind before it misses some; clients fill such gaps by number. The longest reorg tells of its
-/// blocks all at once.
+/// Heads a subscriber can be behind before it misses some; clients fill such gaps by number. The
+/// longest reorg tells of its blocks all at once.
 const HEAD_BACKLOG: usize = 2 * (MAX_REORG + MAX_GROWTH) as usize;
 
 /// How far a step moves chain time where blocks are only made on demand: Finney's block time.
@@ -44,7 +44,8 @@ pub struct ChainConfig {
     pub finality_lag: u32,
     /// Final states that are kept; `None` keeps all.
     pub kept_states: Option<u32>,
-    /// How far a stepped block moves chain time; `None` is the block time, or [`DEFAULT_STEP`] where that is zero.
+    /// How far a stepped block moves chain time; `None` is the block time, or [`DEFAULT_STEP`]
+    /// where that is zero.
     pub step: Option<Duration>,
     /// Timestamp of block 1, Unix milliseconds; `None` is the wall clock's.
     pub start_time: Option<u64>,
@@ -77,7 +78,11 @@ impl ChainConfig {
     }
 
     fn step_ms(&self) -> u64 {
-        let step = self.step.unwrap_or(if self.block_time.is_zero() { DEFAULT_STEP } else { self.block_time });
+        let step = self.step.unwrap_or(if self.block_time.is_zero() {
+            DEFAULT_STEP
+        } else {
+            self.block_time
+        });
         u64::try_from(step.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -170,10 +175,19 @@ pub async fn spawn(config: ChainConfig) -> Result<ChainHandle, ChainError> {
         stop: CancellationToken::new(),
     });
     let controls = Controls::new(Arc::clone(&shared));
-    let (address, server) = rpc::serve(Arc::clone(&shared), port, open.then(|| controls.clone())).await?;
-    let producer = tokio::spawn(producer::produce(Arc::clone(&shared), block_time, shared.stop.clone()));
+    let (address, server) =
+        rpc::serve(Arc::clone(&shared), port, open.then(|| controls.clone())).await?;
+    let producer =
+        tokio::spawn(producer::produce(Arc::clone(&shared), block_time, shared.stop.clone()));
     let producer = Some(producer);
-    Ok(ChainHandle { ws_url: format!("ws://{address}"), genesis_hash, controls, shared, server, producer })
+    Ok(ChainHandle {
+        ws_url: format!("ws://{address}"),
+        genesis_hash,
+        controls,
+        shared,
+        server,
+        producer,
+    })
 }
 
 impl ChainHandle {
@@ -189,13 +203,14 @@ impl ChainHandle {
         &self.controls
     }
 
-    /// Stops the randomness beacon from the next block on, or lets it go on and catch up: what was encrypted to the rounds
-    /// in between stays closed for so long.
+    /// Stops the randomness beacon from the next block on, or lets it go on and catch up: what was
+    /// encrypted to the rounds in between stays closed for so long.
     pub fn pause_beacon(&self, paused: bool) {
         self.shared.beacon.pause(paused);
     }
 
-    /// Waits until the chain stops by itself, which it does only on a fault. Told once: afterwards it returns at once.
+    /// Waits until the chain stops by itself, which it does only on a fault. Told once: afterwards
+    /// it returns at once.
     ///
     /// # Errors
     /// The fault.
@@ -209,7 +224,8 @@ impl ChainHandle {
     /// Stops: no more blocks, connections closed, everything on disk.
     ///
     /// # Errors
-    /// A fault that stopped block production before and was not told by [`ChainHandle::failed`], or one of the last flush.
+    /// A fault that stopped block production before and was not told by [`ChainHandle::failed`], or
+    /// one of the last flush.
     pub async fn stop(mut self) -> Result<(), ChainError> {
         self.shared.stop.cancel();
         // Fails only if it is stopped already.

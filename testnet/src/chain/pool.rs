@@ -1,8 +1,8 @@
 //! Transactions on their way to finality.
 //!
-//! The pool keeps what the runtime called valid, one transaction per (sender, nonce) unless a later one has a higher
-//! priority. Once a block holds a transaction it is kept until that block is final: a reorg puts it back. Validation and
-//! block building happen outside the pool's lock.
+//! The pool keeps what the runtime called valid, one transaction per (sender, nonce) unless a later
+//! one has a higher priority. Once a block holds a transaction it is kept until that block is
+//! final: a reorg puts it back. Validation and block building happen outside the pool's lock.
 
 use node_subtensor_runtime::UncheckedExtrinsic;
 use parking_lot::Mutex;
@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 const MAX_WAITING: usize = 8_192;
 /// Updates a watcher can be behind; a transaction's life has four, and two more for each reorg.
 pub(super) const WATCHER_BACKLOG: usize = 32;
-/// Blocks after which a watcher is told that finality does not come, as other nodes do; the transaction can no longer
-/// return to the pool then.
+/// Blocks after which a watcher is told that finality does not come, as other nodes do; the
+/// transaction can no longer return to the pool then.
 const FINALITY_TIMEOUT: u32 = 512;
-/// Blocks for which the bytes of a transaction that was included or refused are not taken again: half an hour on the live
-/// chain.
+/// Blocks for which the bytes of a transaction that was included or refused are not taken again:
+/// half an hour on the live chain.
 const BAN: u32 = 150;
 /// Most bans at once.
 const MAX_BANNED: usize = 8_192;
@@ -86,13 +86,14 @@ struct Inner {
 pub(super) struct Pool(Mutex<Inner>);
 
 impl Pool {
-    /// Whether a transaction of this hash may be offered at block `best`; asked before it is validated.
+    /// Whether a transaction of this hash may be offered at block `best`; asked before it is
+    /// validated.
     pub(super) fn admits(&self, hash: &H256, best: u32) -> Result<(), Unwelcome> {
         self.0.lock().admits(hash, best)
     }
 
-    /// Takes a transaction with the validity the runtime gave it in block `best`. A watcher hears of its fate until the
-    /// last update.
+    /// Takes a transaction with the validity the runtime gave it in block `best`. A watcher hears
+    /// of its fate until the last update.
     pub(super) fn add(
         &self,
         hash: H256,
@@ -105,8 +106,13 @@ impl Pool {
         let mut inner = self.0.lock();
         // Asked again: while it was validated the same bytes may have come, even gone into a block.
         inner.admits(&hash, best)?;
-        let rivals: Vec<H256> = validity.provides.iter().filter_map(|tag| inner.providers.get(tag)).copied().collect();
-        let held = rivals.iter().filter_map(|rival| inner.waiting.get(rival)).map(|rival| rival.priority).max();
+        let rivals: Vec<H256> =
+            validity.provides.iter().filter_map(|tag| inner.providers.get(tag)).copied().collect();
+        let held = rivals
+            .iter()
+            .filter_map(|rival| inner.waiting.get(rival))
+            .map(|rival| rival.priority)
+            .max();
         if let Some(held) = held.filter(|held| *held >= validity.priority) {
             return Err(Unwelcome::PriorityTooLow(held, validity.priority));
         }
@@ -122,7 +128,16 @@ impl Pool {
         inner.arrivals += 1;
         let ValidTransaction { priority, requires, provides, .. } = validity;
         let arrival = inner.arrivals;
-        inner.put(Waiting { hash, transaction, bytes, priority, arrival, requires, provides, ready: false });
+        inner.put(Waiting {
+            hash,
+            transaction,
+            bytes,
+            priority,
+            arrival,
+            requires,
+            provides,
+            ready: false,
+        });
         if inner.waiting.get(&hash).is_some_and(|waiting| !waiting.ready) {
             inner.tell(&hash, Fate::Future);
         }
@@ -190,8 +205,8 @@ impl Pool {
         }
     }
 
-    /// Drops a transaction that can never be included; `best` is the newest block's number. One that a block holds by now
-    /// was refused for that, and its watchers go on.
+    /// Drops a transaction that can never be included; `best` is the newest block's number. One
+    /// that a block holds by now was refused for that, and its watchers go on.
     pub(super) fn refused(&self, hash: &H256, best: u32) {
         let mut inner = self.0.lock();
         if !inner.is_included(hash) {
@@ -294,7 +309,8 @@ mod tests {
 
     fn add(pool: &Pool, hash: H256, watcher: mpsc::Sender<Fate>) -> Result<(), Unwelcome> {
         let call = RuntimeCall::Drand(drand::write(1, Vec::new()));
-        let validity = ValidTransaction { provides: vec![hash.0.to_vec()], ..ValidTransaction::default() };
+        let validity =
+            ValidTransaction { provides: vec![hash.0.to_vec()], ..ValidTransaction::default() };
         pool.add(hash, 4, Vec::new(), UncheckedExtrinsic::new_bare(call), validity, Some(watcher))
     }
 
@@ -328,7 +344,11 @@ mod tests {
         assert_eq!(add(&pool, hash, second), Err(Unwelcome::Banned));
         assert!(pool.by_priority().is_empty());
         pool.retracted(BLOCK);
-        assert_eq!(told(&mut fates), [Fate::Retracted(BLOCK), Fate::Ready], "its watcher is still the first one");
+        assert_eq!(
+            told(&mut fates),
+            [Fate::Retracted(BLOCK), Fate::Ready],
+            "its watcher is still the first one"
+        );
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) enum Pace {
     Stepped,
 }
 
-/// Makes a block every `block_time` until told to stop; a block that takes longer delays the next one. Without a block
-/// time every block is asked for.
+/// Makes a block every `block_time` until told to stop; a block that takes longer delays the next
+/// one. Without a block time every block is asked for.
 pub(super) async fn produce(
     shared: Arc<Shared>,
     block_time: Duration,
@@ -44,7 +44,8 @@ pub(super) async fn produce(
         let shared = Arc::clone(&shared);
         let made = tokio::task::spawn_blocking(move || {
             let _making = shared.making.lock();
-            // Looked at under the lock, so that no block comes after whoever stalled production was answered.
+            // Looked at under the lock, so that no block comes after whoever stalled production was
+            // answered.
             if shared.switches.lock().production_stalled {
                 return Ok(());
             }
@@ -72,7 +73,11 @@ pub(super) fn make_block(shared: &Shared, pace: Pace) -> Result<StoredBlock, Cha
             Pace::Ticked => switches.clock.ticked(previous, wall_clock()),
             Pace::Stepped => switches.clock.stepped(previous, wall_clock()),
         };
-        let finalized = finality(&switches, parent.header.number.saturating_add(1), view.finalized.header.number);
+        let finalized = finality(
+            &switches,
+            parent.header.number.saturating_add(1),
+            view.finalized.header.number,
+        );
         (now, switches.upgrade, finalized)
     };
     let proposal = propose(shared, &parent, now, &candidates, upgrade)?;
@@ -107,7 +112,11 @@ fn propose(
 
 /// How far the chain is final once its best block is `best`.
 fn finality(switches: &Switches, best: u32, finalized: u32) -> u32 {
-    if switches.finality_stalled { finalized } else { best.saturating_sub(switches.finality_lag).max(finalized) }
+    if switches.finality_stalled {
+        finalized
+    } else {
+        best.saturating_sub(switches.finality_lag).max(finalized)
+    }
 }
 
 /// Lets finality catch up with the switches. The caller holds `making`.
@@ -122,27 +131,38 @@ pub(super) fn advance_finality(shared: &Shared) -> Result<(), ChainError> {
     Ok(())
 }
 
-/// Tells of new finality: watchers of each block's transactions, and followers of the newest head alone.
+/// Tells of new finality: watchers of each block's transactions, and followers of the newest head
+/// alone.
 fn announce_finality(shared: &Shared, change: &Change, at: u64) -> Result<(), ChainError> {
     for block in &change.finalized {
         shared.pool.finalized(*block);
     }
     let Some(newest) = change.finalized.last() else { return Ok(()) };
-    if let Some(block) = shared.ledger.by_hash(newest).map_err(ChainError::file("reading", shared.ledger.path()))? {
+    if let Some(block) =
+        shared.ledger.by_hash(newest).map_err(ChainError::file("reading", shared.ledger.path()))?
+    {
         shared.announce(Announcement { at, news: News::Finalized(block) });
     }
     Ok(())
 }
 
-/// Replaces the last `depth` blocks by as many empty ones of a millisecond later each, and `growth` more; their
-/// transactions wait again, and so does an upgrade. The caller holds `making` and has checked that so many blocks are not final.
-pub(super) fn reorganize(shared: &Shared, depth: u32, growth: u32) -> Result<StoredBlock, ChainError> {
+/// Replaces the last `depth` blocks by as many empty ones of a millisecond later each, and `growth`
+/// more; their transactions wait again, and so does an upgrade. The caller holds `making` and has
+/// checked that so many blocks are not final.
+pub(super) fn reorganize(
+    shared: &Shared,
+    depth: u32,
+    growth: u32,
+) -> Result<StoredBlock, ChainError> {
     let reading = || ChainError::file("reading", shared.ledger.path());
     let view = shared.ledger.view();
     let fork_point = view.best.header.number.saturating_sub(depth);
     let finalized = view.finalized.header.number;
     let at_number = |number| -> Result<Option<StoredBlock>, ChainError> {
-        shared.ledger.hash(number).map_or(Ok(None), |hash| shared.ledger.by_hash(&hash).map_err(reading()))
+        shared
+            .ledger
+            .hash(number)
+            .map_or(Ok(None), |hash| shared.ledger.by_hash(&hash).map_err(reading()))
     };
     let mut parent = at_number(fork_point)?.unwrap_or(view.finalized);
     let mut imported = Vec::new();
@@ -165,7 +185,10 @@ pub(super) fn reorganize(shared: &Shared, depth: u32, growth: u32) -> Result<Sto
     for (index, (block, at)) in imported.into_iter().enumerate() {
         // As on other nodes, only the block that tips the scales is a new best head.
         let best = index == last;
-        shared.announce(Announcement { at: if best { chosen } else { at }, news: News::Imported { block, best } });
+        shared.announce(Announcement {
+            at: if best { chosen } else { at },
+            news: News::Imported { block, best },
+        });
     }
     for block in &change.retracted {
         shared.pool.retracted(*block);

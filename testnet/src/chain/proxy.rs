@@ -10,8 +10,8 @@
 //! | [`FaultProxy::lag`] | heads and states of some blocks ago |
 //! | [`FaultProxy::delay`] | every answer comes late |
 //!
-//! Faults combine, and change while clients are connected. Without faults that concern contents, messages pass unparsed;
-//! batches always do.
+//! Faults combine, and change while clients are connected. Without faults that concern contents,
+//! messages pass unparsed; batches always do.
 
 use super::proxy_content::{self, Verdict};
 use futures::{SinkExt, StreamExt};
@@ -29,14 +29,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, accept_async_with_config, connect_async_with_config};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, accept_async_with_config, connect_async_with_config,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 128;
 /// Largest message: the chain's largest answer.
 const MAX_MESSAGE: usize = 32 << 20;
-/// Answers that wait for their delay; more hold both sides up, as the proxy answers some requests itself.
+/// Answers that wait for their delay; more hold both sides up, as the proxy answers some requests
+/// itself.
 const MAX_HELD: usize = 1_024;
 /// How long the chain may take to answer a submission whose client was cut off.
 const SUBMISSION_PATIENCE: Duration = Duration::from_secs(10);
@@ -78,8 +81,9 @@ struct Endpoint {
 pub struct Traffic {
     /// Requests; a batch is one.
     pub requests: u64,
-    /// Requests that were sent after something had come back: the first of a connection, and each that may have waited for
-    /// an answer. Under a delay that is longer than it takes to send all that is sent at once, this counts round trips.
+    /// Requests that were sent after something had come back: the first of a connection, and each
+    /// that may have waited for an answer. Under a delay that is longer than it takes to send all
+    /// that is sent at once, this counts round trips.
     pub round_trips: u64,
 }
 
@@ -93,7 +97,8 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts a proxy on a free port of 127.0.0.1, in front of the chain at `upstream` (`ws://…`), without faults.
+    /// Starts a proxy on a free port of 127.0.0.1, in front of the chain at `upstream` (`ws://…`),
+    /// without faults.
     ///
     /// # Errors
     /// When there is no free port.
@@ -149,19 +154,20 @@ impl FaultProxy {
         });
     }
 
-    /// Lets nothing through in either direction and keeps sockets open. New ones are accepted and hear nothing, not even
-    /// the WebSocket's greeting.
+    /// Lets nothing through in either direction and keeps sockets open. New ones are accepted and
+    /// hear nothing, not even the WebSocket's greeting.
     pub fn silence(&self) {
         self.faults.send_modify(|faults| faults.passage = Passage::Silent);
     }
 
-    /// Ends [`FaultProxy::refuse`] and [`FaultProxy::silence`]. What waited in silence comes through.
+    /// Ends [`FaultProxy::refuse`] and [`FaultProxy::silence`]. What waited in silence comes
+    /// through.
     pub fn open(&self) {
         self.faults.send_modify(|faults| faults.passage = Passage::Open);
     }
 
-    /// Closes the client's connection right after each of the next `submissions` requests `author_submit…` was handed to
-    /// the chain, before the answer. The chain does get them.
+    /// Closes the client's connection right after each of the next `submissions` requests
+    /// `author_submit…` was handed to the chain, before the answer. The chain does get them.
     pub fn cut_submissions(&self, submissions: u32) {
         self.endpoint.cuts.store(submissions, Ordering::SeqCst);
     }
@@ -177,8 +183,8 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.lie = lie);
     }
 
-    /// Serves the chain as it was `blocks` blocks ago: heads, their subscriptions, nonces, and states where no block is
-    /// named. Submissions reach the chain of now.
+    /// Serves the chain as it was `blocks` blocks ago: heads, their subscriptions, nonces, and
+    /// states where no block is named. Submissions reach the chain of now.
     pub fn lag(&self, blocks: u32) {
         self.faults.send_modify(|faults| faults.lag = blocks);
     }
@@ -191,7 +197,9 @@ impl FaultProxy {
     /// Ends every fault.
     pub fn heal(&self) {
         self.endpoint.cuts.store(0, Ordering::SeqCst);
-        self.faults.send_modify(|faults| *faults = Faults { generation: faults.generation, ..Faults::default() });
+        self.faults.send_modify(|faults| {
+            *faults = Faults { generation: faults.generation, ..Faults::default() }
+        });
     }
 }
 
@@ -268,7 +276,9 @@ async fn connect(
     let upstream = endpoint.upstream.lock().clone();
     let (chain, _) = connect_async_with_config(&upstream, Some(config), true).await?;
     let content = proxy_content::Content::new(upstream);
-    Connection { client, chain, content, held: VecDeque::new(), answered: true, faults }.run(endpoint).await
+    Connection { client, chain, content, held: VecDeque::new(), answered: true, faults }
+        .run(endpoint)
+        .await
 }
 
 struct Connection {
@@ -285,11 +295,12 @@ struct Connection {
 impl Connection {
     async fn run(mut self, endpoint: &Endpoint) -> Result<(), ConnectionError> {
         loop {
-            let faults = self.faults.wait_for(|faults| faults.passage != Passage::Silent).await?.clone();
+            let faults =
+                self.faults.wait_for(|faults| faults.passage != Passage::Silent).await?.clone();
             let due = self.held.front().map(|(due, _)| *due);
             tokio::select! {
-                // In this order: a fault holds from the first message after it was ordered, and nothing that a client sends
-                // keeps answers from it.
+                // In this order: a fault holds from the first message after it was ordered, and
+                // nothing that a client sends keeps answers from it.
                 biased;
                 changed = self.faults.changed() => changed?,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -313,7 +324,8 @@ impl Connection {
                     Some(Message::Text(text)) => {
                         if let Some(id) = self.request(text.as_str(), &faults, endpoint).await? {
                             drop(self.client);
-                            // By itself: what ends this connection must not keep the chain from getting the submission.
+                            // By itself: what ends this connection must not keep the chain from
+                            // getting the submission.
                             tokio::spawn(outlive_client(self.chain, id));
                             return Ok(());
                         }
@@ -342,7 +354,9 @@ impl Connection {
         self.answered = false;
         match self.content.request(text, faults).await? {
             Verdict::Pass(text) => self.chain.send(Message::text(text)).await?,
-            Verdict::Answer(text) => self.held.push_back((Instant::now() + faults.delay, Message::text(text))),
+            Verdict::Answer(text) => {
+                self.held.push_back((Instant::now() + faults.delay, Message::text(text)))
+            }
             Verdict::Submission(id) => {
                 self.chain.send(Message::text(text)).await?;
                 let take = |left: u32| left.checked_sub(1);
@@ -355,7 +369,8 @@ impl Connection {
     }
 }
 
-/// Reads on until the chain has answered: it might not go through with the request of a connection that is gone.
+/// Reads on until the chain has answered: it might not go through with the request of a connection
+/// that is gone.
 async fn outlive_client(mut chain: ChainSocket, id: Value) {
     let answered = async {
         while let Some(Ok(message)) = chain.next().await {

@@ -1,4 +1,5 @@
-//! What a faulty endpoint does to the contents of JSON-RPC messages: lies about the past, and serves it as the present.
+//! What a faulty endpoint does to the contents of JSON-RPC messages: lies about the past, and
+//! serves it as the present.
 
 use super::proxy::{ConnectionError, Faults};
 use codec::{Decode, Encode};
@@ -8,7 +9,8 @@ use sp_core::H256;
 use sp_core::crypto::Ss58Codec;
 use subxt::rpcs::{RpcClient, rpc_params};
 
-/// Methods that answer for a block, and the place of its hash among their parameters; without it they mean the newest.
+/// Methods that answer for a block, and the place of its hash among their parameters; without it
+/// they mean the newest.
 const AT_BLOCK: [(&str, usize); 12] = [
     ("chain_getHeader", 0),
     ("chain_getBlock", 0),
@@ -57,22 +59,33 @@ impl Content {
     }
 
     /// Decides on a request.
-    pub(super) async fn request(&mut self, text: &str, faults: &Faults) -> Result<Verdict, ConnectionError> {
+    pub(super) async fn request(
+        &mut self,
+        text: &str,
+        faults: &Faults,
+    ) -> Result<Verdict, ConnectionError> {
         let submits = text.contains("\"author_submit");
         if !submits && !faults.lie && faults.lag == 0 {
             return Ok(Verdict::Pass(text.to_owned()));
         }
-        let Ok(mut request) = serde_json::from_str::<Value>(text) else { return Ok(Verdict::Pass(text.to_owned())) };
+        let Ok(mut request) = serde_json::from_str::<Value>(text) else {
+            return Ok(Verdict::Pass(text.to_owned()));
+        };
         let Some(method) = request.get("method").and_then(Value::as_str).map(str::to_owned) else {
             return Ok(Verdict::Pass(text.to_owned()));
         };
         if method.starts_with("author_submit") {
             return Ok(Verdict::Submission(request["id"].clone()));
         }
-        if faults.lie && matches!(method.as_str(), "chain_getBlockHash" | "chain_getHead") && has_parameter(&request) {
+        if faults.lie
+            && matches!(method.as_str(), "chain_getBlockHash" | "chain_getHead")
+            && has_parameter(&request)
+        {
             return self.lie(&request).await;
         }
-        if faults.lag > 0 && matches!(method.as_str(), "system_accountNextIndex" | "account_nextIndex") {
+        if faults.lag > 0
+            && matches!(method.as_str(), "system_accountNextIndex" | "account_nextIndex")
+        {
             return self.old_nonce(&request, faults.lag).await;
         }
         if faults.lag > 0 {
@@ -82,12 +95,20 @@ impl Content {
     }
 
     /// Changes what comes from the chain.
-    pub(super) async fn answer(&mut self, text: &str, faults: &Faults) -> Result<String, ConnectionError> {
+    pub(super) async fn answer(
+        &mut self,
+        text: &str,
+        faults: &Faults,
+    ) -> Result<String, ConnectionError> {
         if faults.lag == 0 || !HEADS.iter().any(|name| text.contains(name)) {
             return Ok(text.to_owned());
         }
-        let Ok(mut message) = serde_json::from_str::<Value>(text) else { return Ok(text.to_owned()) };
-        let Some(header) = message.pointer_mut("/params/result") else { return Ok(text.to_owned()) };
+        let Ok(mut message) = serde_json::from_str::<Value>(text) else {
+            return Ok(text.to_owned());
+        };
+        let Some(header) = message.pointer_mut("/params/result") else {
+            return Ok(text.to_owned());
+        };
         let number = number_of(header)?;
         let hash = self.hash_at(number.saturating_sub(faults.lag)).await?;
         *header = self.ask("chain_getHeader", json!([hash])).await?;
@@ -111,22 +132,33 @@ impl Content {
         Ok(Verdict::Answer(answer.to_string()))
     }
 
-    /// Answers with the nonce of `lag` blocks ago; what waits in the chain's pool, a node so far behind does not know.
+    /// Answers with the nonce of `lag` blocks ago; what waits in the chain's pool, a node so far
+    /// behind does not know.
     async fn old_nonce(&mut self, request: &Value, lag: u32) -> Result<Verdict, ConnectionError> {
-        let account = request.pointer("/params/0").and_then(Value::as_str).map(AccountId::from_ss58check);
+        let account =
+            request.pointer("/params/0").and_then(Value::as_str).map(AccountId::from_ss58check);
         let Some(Ok(account)) = account else { return Ok(Verdict::Pass(request.to_string())) };
         let newest = self.best().await?.saturating_sub(lag);
         let at = self.hash_at(newest).await?;
         let argument = format!("0x{}", hex::encode(account.encode()));
-        let answer = self.ask("state_call", json!(["AccountNonceApi_account_nonce", argument, at])).await?;
-        let bytes = answer.as_str().and_then(|text| hex::decode(text.trim_start_matches("0x")).ok());
-        let nonce = bytes.and_then(|bytes| u32::decode(&mut &bytes[..]).ok()).ok_or(ConnectionError::Nonsense)?;
+        let answer =
+            self.ask("state_call", json!(["AccountNonceApi_account_nonce", argument, at])).await?;
+        let bytes =
+            answer.as_str().and_then(|text| hex::decode(text.trim_start_matches("0x")).ok());
+        let nonce = bytes
+            .and_then(|bytes| u32::decode(&mut &bytes[..]).ok())
+            .ok_or(ConnectionError::Nonsense)?;
         let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": nonce });
         Ok(Verdict::Answer(answer.to_string()))
     }
 
     /// Turns a question about now into one about `lag` blocks ago.
-    async fn set_back(&mut self, method: &str, request: &mut Value, lag: u32) -> Result<(), ConnectionError> {
+    async fn set_back(
+        &mut self,
+        method: &str,
+        request: &mut Value,
+        lag: u32,
+    ) -> Result<(), ConnectionError> {
         match method {
             "chain_getBlockHash" | "chain_getHead" => {
                 let newest = self.best().await?.saturating_sub(lag);
@@ -143,8 +175,11 @@ impl Content {
                 request["params"] = json!([finalized.saturating_sub(lag)]);
             }
             method => {
-                let Some((_, place)) = AT_BLOCK.iter().find(|(name, _)| *name == method) else { return Ok(()) };
-                let mut params = request.get("params").and_then(Value::as_array).cloned().unwrap_or_default();
+                let Some((_, place)) = AT_BLOCK.iter().find(|(name, _)| *name == method) else {
+                    return Ok(());
+                };
+                let mut params =
+                    request.get("params").and_then(Value::as_array).cloned().unwrap_or_default();
                 if params.get(*place).is_some_and(|at| !at.is_null()) {
                     return Ok(());
                 }
@@ -216,7 +251,8 @@ fn block_number(value: &Value) -> Option<u32> {
 }
 
 fn number_of(header: &Value) -> Result<u32, ConnectionError> {
-    let header: Header = serde_json::from_value(header.clone()).map_err(|_| ConnectionError::Nonsense)?;
+    let header: Header =
+        serde_json::from_value(header.clone()).map_err(|_| ConnectionError::Nonsense)?;
     Ok(header.number)
 }
 
@@ -227,9 +263,13 @@ mod tests {
     #[test]
     fn only_past_blocks_are_lied_about() {
         let truth = json!(H256::repeat_byte(1));
-        for (number, lied) in
-            [(json!(0), false), (json!(1), true), (json!("0x4"), true), (json!(5), false), (json!(9), false)]
-        {
+        for (number, lied) in [
+            (json!(0), false),
+            (json!(1), true),
+            (json!("0x4"), true),
+            (json!(5), false),
+            (json!(9), false),
+        ] {
             let mut hash = truth.clone();
             falsify(&number, &mut hash, 5);
             assert_eq!(hash != truth, lied, "{number}");
@@ -250,9 +290,18 @@ mod tests {
     async fn without_faults_nothing_is_parsed() {
         let mut content = Content::new("ws://nowhere".to_owned());
         let faults = Faults::default();
-        assert_eq!(content.request("no json", &faults).await.unwrap(), Verdict::Pass("no json".to_owned()));
+        assert_eq!(
+            content.request("no json", &faults).await.unwrap(),
+            Verdict::Pass("no json".to_owned())
+        );
         let submission = r#"{"id":7,"method":"author_submitExtrinsic","params":["0x"]}"#;
-        assert_eq!(content.request(submission, &faults).await.unwrap(), Verdict::Submission(json!(7)));
-        assert!(answers(r#"{"id":7,"result":1}"#, &json!(7)) && !answers(r#"{"id":8,"result":1}"#, &json!(7)));
+        assert_eq!(
+            content.request(submission, &faults).await.unwrap(),
+            Verdict::Submission(json!(7))
+        );
+        assert!(
+            answers(r#"{"id":7,"result":1}"#, &json!(7))
+                && !answers(r#"{"id":8,"result":1}"#, &json!(7))
+        );
     }
 }

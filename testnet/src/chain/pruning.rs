@@ -1,11 +1,13 @@
 //! Forgetting old states, so that a chain can run for weeks in the same memory.
 //!
-//! Blocks stay. Of states the chain keeps those of the newest blocks, as an ordinary node does; asked for an older one it
-//! answers that the state is discarded. What is forgotten is where trie nodes lie in the journal: the file itself keeps
-//! them, and a chain that is opened again with a longer memory finds them there.
+//! Blocks stay. Of states the chain keeps those of the newest blocks, as an ordinary node does;
+//! asked for an older one it answers that the state is discarded. What is forgotten is where trie
+//! nodes lie in the journal: the file itself keeps them, and a chain that is opened again with a
+//! longer memory finds them there.
 //!
-//! A node is needed if the oldest kept state reaches it, or if a later block wrote it. The first is found by walking that
-//! state, which is done whenever the index has doubled: its cost per block does not grow with the chain.
+//! A node is needed if the oldest kept state reaches it, or if a later block wrote it. The first is
+//! found by walking that state, which is done whenever the index has doubled: its cost per block
+//! does not grow with the chain.
 
 use super::entries::StoredBlock;
 use super::error::ChainError;
@@ -16,8 +18,8 @@ use sp_core::H256;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Final states that are kept unless told otherwise. An ordinary node keeps 256; a local chain has short blocks, and its
-/// auditors read back as far as an hour or two.
+/// Final states that are kept unless told otherwise. An ordinary node keeps 256; a local chain has
+/// short blocks, and its auditors read back as far as an hour or two.
 pub const DEFAULT_KEPT_STATES: u32 = 8_192;
 
 /// Trie nodes below which walking a state is not worth it.
@@ -62,8 +64,10 @@ impl Ledger {
 
     /// Drops every trie node that neither the state after `oldest` nor a later block holds.
     fn sweep(&self, oldest: &StoredBlock) -> Result<(), ChainError> {
-        let footprint = Arc::new(Footprint { index: Arc::clone(&self.index), seen: Mutex::default() });
-        let state = Snapshot::new(Arc::clone(&footprint) as Arc<dyn Nodes>, oldest.header.state_root);
+        let footprint =
+            Arc::new(Footprint { index: Arc::clone(&self.index), seen: Mutex::default() });
+        let state =
+            Snapshot::new(Arc::clone(&footprint) as Arc<dyn Nodes>, oldest.header.state_root);
         // Keys reach every node of the trie, values those that lie beside it.
         for key in state.keys(&[], None, usize::MAX)? {
             state.storage(&key)?;

@@ -1,4 +1,5 @@
-//! What a record of the journal says: a block with the trie nodes its state adds, another best block, or finality.
+//! What a record of the journal says: a block with the trie nodes its state adds, another best
+//! block, or finality.
 
 use super::error::ChainError;
 use super::journal::{MAX_RECORD, Place};
@@ -38,10 +39,12 @@ impl Record {
         let (kind, rest) = bytes.split_first().ok_or("a record is empty")?;
         match *kind {
             BLOCK => decode_block(offset + 1, rest).map(Self::Block),
-            BEST => H256::decode_all(&mut &rest[..]).map(Self::Best).map_err(|_| "a best block's hash does not decode"),
-            FINALIZED => {
-                u32::decode_all(&mut &rest[..]).map(Self::Finalized).map_err(|_| "a finalized number does not decode")
-            }
+            BEST => H256::decode_all(&mut &rest[..])
+                .map(Self::Best)
+                .map_err(|_| "a best block's hash does not decode"),
+            FINALIZED => u32::decode_all(&mut &rest[..])
+                .map(Self::Finalized)
+                .map_err(|_| "a finalized number does not decode"),
             _ => Err("a record is of no known kind; folders of older versions cannot be read"),
         }
     }
@@ -57,11 +60,13 @@ fn decode_block(offset: u64, bytes: &[u8]) -> Result<BlockRecord, &'static str> 
     let body_at = at(rest);
     Vec::<Vec<u8>>::decode(&mut rest).map_err(|_| "a block body does not decode")?;
     let body = Place { offset: body_at, len: (at(rest) - body_at) as u32 };
-    let Compact(count) = Compact::<u32>::decode(&mut rest).map_err(|_| "the number of trie nodes does not decode")?;
+    let Compact(count) = Compact::<u32>::decode(&mut rest)
+        .map_err(|_| "the number of trie nodes does not decode")?;
     let mut nodes = Vec::new();
     for _ in 0..count {
         let hash = H256::decode(&mut rest).map_err(|_| "a trie node's hash does not decode")?;
-        let Compact(len) = Compact::<u32>::decode(&mut rest).map_err(|_| "a trie node's length does not decode")?;
+        let Compact(len) = Compact::<u32>::decode(&mut rest)
+            .map_err(|_| "a trie node's length does not decode")?;
         let place = Place { offset: at(rest), len };
         rest = rest.get(len as usize..).ok_or("a trie node is longer than its record")?;
         nodes.push((hash, place));
@@ -71,7 +76,8 @@ fn decode_block(offset: u64, bytes: &[u8]) -> Result<BlockRecord, &'static str> 
 
 /// A block, and what is final once it is in.
 pub(super) fn encode_block(proposal: &Proposal, finalized: u32) -> Result<Vec<u8>, ChainError> {
-    let record = (BLOCK, finalized, &proposal.header, &proposal.extrinsics, &proposal.nodes).encode();
+    let record =
+        (BLOCK, finalized, &proposal.header, &proposal.extrinsics, &proposal.nodes).encode();
     if record.len() > MAX_RECORD {
         let (number, bytes) = (proposal.header.number, record.len());
         return Err(ChainError::BlockTooLarge { number, bytes, limit: MAX_RECORD });

@@ -10,8 +10,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use subxt::rpcs::{RpcClient, rpc_params};
 
-/// Make blocks now, as fast as the chain can. Each carries its parent's Timestamp plus --step-time, so that two runs see
-/// the same times; the chain needs --controls. Prints both heads as JSON.
+/// Make blocks now, as fast as the chain can. Each carries its parent's Timestamp plus --step-time,
+/// so that two runs see the same times; the chain needs --controls. Prints both heads as JSON.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StepArgs {
     /// WebSocket address of the chain.
@@ -31,8 +31,8 @@ pub(super) struct RunToArgs {
     block: u32,
 }
 
-/// Copy a chain's folder at a consistent point, also while the chain runs. `chain --dir` starts from the copy. Prints both
-/// heads of the copy as JSON.
+/// Copy a chain's folder at a consistent point, also while the chain runs. `chain --dir` starts
+/// from the copy. Prints both heads of the copy as JSON.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SnapshotArgs {
     /// Folder of the chain.
@@ -76,10 +76,11 @@ impl SnapshotArgs {
     }
 }
 
-/// Copies the chain in `dir` into the folder `to`, also while it runs, and returns the heads of the copy.
+/// Copies the chain in `dir` into the folder `to`, also while it runs, and returns the heads of the
+/// copy.
 ///
-/// The journal only grows and each record leaves a consistent chain, so that its first bytes up to any point are a chain:
-/// a record that is cut in the middle is dropped.
+/// The journal only grows and each record leaves a consistent chain, so that its first bytes up to
+/// any point are a chain: a record that is cut in the middle is dropped.
 ///
 /// # Errors
 /// When either folder is unusable, or `to` holds a chain already.
@@ -89,7 +90,8 @@ pub fn snapshot(dir: &Path, to: &Path) -> Result<Heads, ChainError> {
     let length = source.metadata().map_err(ChainError::file("reading", &from))?.len();
     std::fs::create_dir_all(to).map_err(ChainError::file("creating", to))?;
     let mut target = File::create_new(&copy).map_err(ChainError::file("creating", &copy))?;
-    std::io::copy(&mut source.take(length), &mut target).map_err(ChainError::file("writing", &copy))?;
+    std::io::copy(&mut source.take(length), &mut target)
+        .map_err(ChainError::file("writing", &copy))?;
     target.sync_all().map_err(ChainError::file("syncing", &copy))?;
     let view = Ledger::open(to, None)?.view();
     Ok(Heads { best: (&view.best).into(), finalized: (&view.finalized).into() })

@@ -18,28 +18,34 @@ const MAX_MINUTES: f64 = 1440.0;
 /// Exit code of a run that a signal ended.
 const INTERRUPTED: u8 = 130;
 
-/// Hurt a whole subnet in rounds drawn from a seed, and check that its validators lose nothing and agree.
+/// Hurt a whole subnet in rounds drawn from a seed, and check that its validators lose nothing and
+/// agree.
 ///
-/// Processes are killed and paused, the network between validators is cut, delayed and made lossy, addresses change, the
-/// storage and the services fail, and strangers attack. After each round the mesh must become whole, and in the end all
-/// validators must hold every verdict file and set the same weights.
+/// Processes are killed and paused, the network between validators is cut, delayed and made lossy,
+/// addresses change, the storage and the services fail, and strangers attack. After each round the
+/// mesh must become whole, and in the end all validators must hold every verdict file and set the
+/// same weights.
 ///
-/// Faults of the network need root, `ip` (iproute2) and, for delay and loss, `/dev/net/tun`; each validator runs in a
-/// network namespace of its own then, and nothing of the machine's own network is touched. Where something is missing,
-/// the faults that need it are skipped, and the report says why.
+/// Faults of the network need root, `ip` (iproute2) and, for delay and loss, `/dev/net/tun`; each
+/// validator runs in a network namespace of its own then, and nothing of the machine's own network
+/// is touched. Where something is missing, the faults that need it are skipped, and the report says
+/// why.
 ///
-/// Exit code 0: nothing was lost or signed twice, no two validators set different weights that they had computed, and
-/// they agreed within the stated number of blocks after the last fault. 1: otherwise. 130: interrupted.
+/// Exit code 0: nothing was lost or signed twice, no two validators set different weights that they
+/// had computed, and they agreed within the stated number of blocks after the last fault. 1:
+/// otherwise. 130: interrupted.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "The same seed, validators and kinds give the same faults in the same order:\n  \
+#[command(
+    after_help = "The same seed, validators and kinds give the same faults in the same order:\n  \
                         leoma-testnet chaos --seed 7 --minutes 10 --json report.json\n  \
-                        leoma-testnet chaos --seed 7 --minutes 3 --only kill,partition_half --json -")]
+                        leoma-testnet chaos --seed 7 --minutes 3 --only kill,partition_half --json -"
+)]
 pub struct ChaosArgs {
     /// Draws the faults and their order, and the subnet itself.
     #[arg(long, default_value = "1")]
     seed: String,
-    /// Minutes of faults, and longer where a kind had no turn yet: four rounds see all kinds, and a round takes about half
-    /// a minute. Start and end of the run come on top, some three minutes.
+    /// Minutes of faults, and longer where a kind had no turn yet: four rounds see all kinds, and a
+    /// round takes about half a minute. Start and end of the run come on top, some three minutes.
     #[arg(long, default_value = "5", value_parser = minutes)]
     minutes: f64,
     /// Validators.
@@ -148,7 +154,8 @@ impl ChaosArgs {
             skipped: means.skipped,
             ..ChaosReport::default()
         };
-        let schedule = Schedule::new(&Seed::new(self.seed.clone()), self.validators.into(), means.kinds);
+        let schedule =
+            Schedule::new(&Seed::new(self.seed.clone()), self.validators.into(), means.kinds);
         let block_time = Duration::from_millis(self.block_time);
         let chaos = Chaos::new(subnet, schedule, self.interval, block_time, report);
         chaos.run(Duration::from_secs_f64(self.minutes * 60.0)).await
@@ -160,7 +167,11 @@ impl ChaosArgs {
         let no_network = network.as_ref().err().map(ToString::to_string);
         let impaired = network.and_then(|mut network| network.impair(Impairment::default()));
         let no_relay = impaired.err().map(|error| error.to_string());
-        let mut means = Means { kinds: BTreeSet::new(), skipped: BTreeMap::new(), namespaces: no_network.is_none() };
+        let mut means = Means {
+            kinds: BTreeSet::new(),
+            skipped: BTreeMap::new(),
+            namespaces: no_network.is_none(),
+        };
         for kind in FaultKind::ALL {
             let obstacle = match (kind.needs_relay(), kind.needs_network()) {
                 (true, _) => no_relay.clone(),
@@ -178,7 +189,8 @@ impl ChaosArgs {
 
     fn replay(&self) -> String {
         let kinds: Vec<String> = self.only.iter().map(ToString::to_string).collect();
-        let only = if kinds.is_empty() { String::new() } else { format!(" --only {}", kinds.join(",")) };
+        let only =
+            if kinds.is_empty() { String::new() } else { format!(" --only {}", kinds.join(",")) };
         format!(
             "leoma-testnet chaos --seed '{}' --minutes {} --validators {} --miners {}{only}",
             self.seed, self.minutes, self.validators, self.miners
@@ -187,8 +199,8 @@ impl ChaosArgs {
 }
 
 fn write(report: &ChaosReport, path: &Path) -> Result<(), LaunchError> {
-    let text =
-        serde_json::to_string_pretty(report).map_err(|source| LaunchError::Report { path: path.to_owned(), source })?;
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|source| LaunchError::Report { path: path.to_owned(), source })?;
     if path == Path::new("-") {
         println!("{text}");
         return Ok(());

@@ -49,8 +49,8 @@ impl Audit {
     }
 }
 
-/// Audits the books of all validators. `earlier` is what each had signed at earlier moments; files are looked for that are
-/// of a task of the `window`.
+/// Audits the books of all validators. `earlier` is what each had signed at earlier moments; files
+/// are looked for that are of a task of the `window`.
 #[must_use]
 pub fn audit(
     books: &BTreeMap<Hotkey, Books>,
@@ -72,9 +72,14 @@ pub fn audit(
         }
     }
     let unreleased = books.iter().map(|(owner, books)| {
-        let signed = books.signed.keys().filter(|(kind, _, subject)| kind == "verdict_file" && subject == owner);
+        let signed = books
+            .signed
+            .keys()
+            .filter(|(kind, _, subject)| kind == "verdict_file" && subject == owner);
         signed
-            .filter(|(_, task_id, _)| !books.files.contains_key(&FileId { task_id: *task_id, producer: *owner }))
+            .filter(|(_, task_id, _)| {
+                !books.files.contains_key(&FileId { task_id: *task_id, producer: *owner })
+            })
             .count()
     });
     Audit {
@@ -101,7 +106,10 @@ fn epochs(books: &BTreeMap<Hotkey, Books>) -> Vec<EpochAudit> {
     epochs.into_values().collect()
 }
 
-fn double_signed(books: &BTreeMap<Hotkey, Books>, earlier: &[(Hotkey, Slot, Digest)]) -> Vec<String> {
+fn double_signed(
+    books: &BTreeMap<Hotkey, Books>,
+    earlier: &[(Hotkey, Slot, Digest)],
+) -> Vec<String> {
     let mut found = BTreeSet::new();
     for (signer, slot, digest) in earlier {
         let now = books.get(signer).and_then(|books| books.signed.get(slot));
@@ -116,7 +124,12 @@ fn double_signed(books: &BTreeMap<Hotkey, Books>, earlier: &[(Hotkey, Slot, Dige
     }
     for (id, digests) in digests {
         if digests.len() > 1 {
-            found.insert(format!("{}: {} files for task {}", id.producer, digests.len(), id.task_id));
+            found.insert(format!(
+                "{}: {} files for task {}",
+                id.producer,
+                digests.len(),
+                id.task_id
+            ));
         }
     }
     for (task, accused) in books.values().flat_map(|books| &books.evidence) {
@@ -181,7 +194,8 @@ mod tests {
         let books = BTreeMap::from([(key(1), one.clone())]);
         assert!(audit(&books, &earlier(b"a"), &window(0)).double_signed.is_empty());
         assert_eq!(audit(&books, &earlier(b"b"), &window(0)).double_signed.len(), 1);
-        let books = BTreeMap::from([(key(1), one.clone()), (key(2), holding(&[(file(3, 1), b"b")]))]);
+        let books =
+            BTreeMap::from([(key(1), one.clone()), (key(2), holding(&[(file(3, 1), b"b")]))]);
         assert_eq!(audit(&books, &[], &window(0)).double_signed.len(), 1);
         one.evidence.insert((TaskId(3), key(2)));
         assert_eq!(audit(&[(key(1), one)].into(), &[], &window(0)).double_signed.len(), 1);
@@ -193,7 +207,8 @@ mod tests {
         let one = books(&[epoch(180, true, 5), epoch(360, true, 5), epoch(540, true, 5)]);
         let other = books(&[epoch(180, true, 5), epoch(360, false, 6), epoch(540, true, 6)]);
         let unset = books(&[EpochEntry { set: false, ..epoch(180, true, 9) }]);
-        let found = audit(&[(key(1), one), (key(2), other), (key(3), unset)].into(), &[], &window(0));
+        let found =
+            audit(&[(key(1), one), (key(2), other), (key(3), unset)].into(), &[], &window(0));
         assert_eq!((found.disagreements().count(), found.repeats()), (1, 1));
         assert_eq!(found.epochs.iter().map(|epoch| epoch.computed).collect::<Vec<_>>(), [2, 1, 2]);
     }

@@ -29,7 +29,8 @@ pub struct EpochEntry {
     pub epoch_block: u64,
     /// Whether its weights were read back from the chain.
     pub set: bool,
-    /// Whether they were computed from this epoch's files. Otherwise the last winner was repeated, or nothing decided.
+    /// Whether they were computed from this epoch's files. Otherwise the last winner was repeated,
+    /// or nothing decided.
     pub computed: bool,
     /// The slot that all weight went to.
     pub uid: Option<u16>,
@@ -91,7 +92,10 @@ impl Books {
         let mut books = Self { unpublished: unpublished(connection)?, ..Self::default() };
         let mut query = connection.prepare("SELECT kind, task_id, subject, digest FROM signed")?;
         let rows = query.query_map([], |row| {
-            Ok(((row.get(0)?, task(row.get(1)?), Hotkey::from_bytes(row.get(2)?)), Digest(row.get(3)?)))
+            Ok((
+                (row.get(0)?, task(row.get(1)?), Hotkey::from_bytes(row.get(2)?)),
+                Digest(row.get(3)?),
+            ))
         })?;
         for row in rows {
             let (slot, digest) = row?;
@@ -99,7 +103,8 @@ impl Books {
         }
         let mut query = connection.prepare("SELECT task_id, producer, digest FROM files")?;
         let rows = query.query_map([], |row| {
-            let id = FileId { task_id: task(row.get(0)?), producer: Hotkey::from_bytes(row.get(1)?) };
+            let id =
+                FileId { task_id: task(row.get(0)?), producer: Hotkey::from_bytes(row.get(1)?) };
             Ok((id, Digest(row.get(2)?)))
         })?;
         for row in rows {
@@ -107,12 +112,14 @@ impl Books {
             books.files.entry(id).or_default().insert(digest);
         }
         let mut query = connection.prepare("SELECT task_id, accused FROM evidence")?;
-        let rows = query.query_map([], |row| Ok((task(row.get(0)?), Hotkey::from_bytes(row.get(1)?))))?;
+        let rows =
+            query.query_map([], |row| Ok((task(row.get(0)?), Hotkey::from_bytes(row.get(1)?))))?;
         books.evidence = rows.collect::<Result<_, _>>()?;
-        let mut query =
-            connection.prepare("SELECT epoch_block, state, uid, reason FROM epochs ORDER BY epoch_block")?;
+        let mut query = connection
+            .prepare("SELECT epoch_block, state, uid, reason FROM epochs ORDER BY epoch_block")?;
         let rows = query.query_map([], |row| {
-            let (block, state, reason): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+            let (block, state, reason): (i64, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(3)?);
             Ok(EpochEntry {
                 epoch_block: block.unsigned_abs(),
                 set: state == "set",
@@ -135,7 +142,9 @@ fn unpublished(connection: &Connection) -> Result<BTreeSet<TaskId>, rusqlite::Er
 mod tests {
     use super::*;
     use leoma::state::{EpochRecord, EpochState, State, StoredFile};
-    use leoma_protocol::{BlockNumber, Netuid, Network, SigningGuard as _, SigningSlot, SlotKind, Uid};
+    use leoma_protocol::{
+        BlockNumber, Netuid, Network, SigningGuard as _, SigningSlot, SlotKind, Uid,
+    };
 
     #[test]
     fn the_books_are_what_a_validator_wrote() {
@@ -145,7 +154,12 @@ mod tests {
         let network = Network { genesis: Digest::of(b"g"), netuid: Netuid(99) };
         let state = State::open(folder.path(), network, own).unwrap();
         let (id, digest) = (FileId { task_id: TaskId(7), producer: own }, Digest::of(b"file"));
-        let slot = SigningSlot { kind: SlotKind::VerdictFile, netuid: Netuid(99), task_id: id.task_id, subject: own };
+        let slot = SigningSlot {
+            kind: SlotKind::VerdictFile,
+            netuid: Netuid(99),
+            task_id: id.task_id,
+            subject: own,
+        };
         let _new = state.admit(slot, digest).unwrap();
         state.keep_own_file(&StoredFile { id, digest, bytes: b"file".to_vec() }).unwrap();
         state.keep_evidence(TaskId(7), own, b"evidence").unwrap();
@@ -169,7 +183,8 @@ mod tests {
         assert_eq!(books.files, [(id, [digest].into())].into());
         assert_eq!((books.unpublished.len(), books.evidence.len()), (1, 1));
         assert_eq!(Books::unpublished(folder.path()).unwrap(), [TaskId(7)].into());
-        let epoch = |epoch_block, computed| EpochEntry { epoch_block, set: true, computed, uid: Some(5) };
+        let epoch =
+            |epoch_block, computed| EpochEntry { epoch_block, set: true, computed, uid: Some(5) };
         assert_eq!(books.epochs, [epoch(180, true), epoch(360, false)]);
         state.mark_published(id).unwrap();
         assert!(Books::unpublished(folder.path()).unwrap().is_empty());

@@ -7,7 +7,19 @@ use serde::{Deserialize, Serialize};
 use crate::services;
 
 /// A kind of fault, as the report names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -23,7 +35,8 @@ pub enum FaultKind {
     Loss,
     /// A validator's process is killed.
     Kill,
-    /// A validator's process is killed after it signed a verdict file and before that is in its bucket.
+    /// A validator's process is killed after it signed a verdict file and before that is in its
+    /// bucket.
     KillWhilePublishing,
     /// A validator's process stands still.
     Pause,
@@ -50,7 +63,8 @@ pub(super) enum Track {
 }
 
 impl Track {
-    pub(super) const ALL: [Self; 5] = [Self::Cuts, Self::Quality, Self::Processes, Self::Outside, Self::Strangers];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Cuts, Self::Quality, Self::Processes, Self::Outside, Self::Strangers];
 }
 
 impl FaultKind {
@@ -75,7 +89,9 @@ impl FaultKind {
         match self {
             Self::PartitionHalf | Self::PartitionOne | Self::OneWay => Track::Cuts,
             Self::Delay | Self::Loss => Track::Quality,
-            Self::Kill | Self::KillWhilePublishing | Self::Pause | Self::ChangedIp => Track::Processes,
+            Self::Kill | Self::KillWhilePublishing | Self::Pause | Self::ChangedIp => {
+                Track::Processes
+            }
             Self::StorageOutage | Self::CutStorage | Self::ServiceFault => Track::Outside,
             Self::HostilePeers => Track::Strangers,
         }
@@ -84,7 +100,8 @@ impl FaultKind {
     /// Whether validators need addresses of their own for it.
     #[must_use]
     pub const fn needs_network(self) -> bool {
-        matches!(self.track(), Track::Cuts | Track::Quality) || matches!(self, Self::ChangedIp | Self::CutStorage)
+        matches!(self.track(), Track::Cuts | Track::Quality)
+            || matches!(self, Self::ChangedIp | Self::CutStorage)
     }
 
     /// Whether the machine needs `/dev/net/tun` for it.
@@ -118,7 +135,8 @@ pub enum Attack {
 
 impl Attack {
     /// Every attack.
-    pub const ALL: [Self; 5] = [Self::Crowd, Self::ForgedHello, Self::Garbage, Self::Oversize, Self::Flood];
+    pub const ALL: [Self; 5] =
+        [Self::Crowd, Self::ForgedHello, Self::Garbage, Self::Oversize, Self::Flood];
 }
 
 /// One fault with its victims, who are numbers of validators.
@@ -180,7 +198,9 @@ impl fmt::Display for Fault {
         let number = |index: &usize| index + 1;
         write!(f, "{}", self.kind())?;
         match self {
-            Self::PartitionHalf(half) => write!(f, " {:?} | others", half.iter().map(number).collect::<Vec<_>>()),
+            Self::PartitionHalf(half) => {
+                write!(f, " {:?} | others", half.iter().map(number).collect::<Vec<_>>())
+            }
             Self::OneWay(from, to) => write!(f, " {} -> {}", number(from), number(to)),
             Self::Delay(ms) => write!(f, " {ms} ms"),
             Self::Loss(percent) | Self::StorageOutage(percent) => write!(f, " {percent}%"),

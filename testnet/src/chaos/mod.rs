@@ -10,8 +10,8 @@
 //! | what the validators' books say afterwards | `books.rs`, `audit.rs` |
 //! | the JSON | `report.rs` |
 //!
-//! A fault counts as fired when its effect was seen: a peer gone from a status page, a packet dropped, a request that met
-//! an ordered answer. A run in which nothing fired shows nothing.
+//! A fault counts as fired when its effect was seen: a peer gone from a status page, a packet
+//! dropped, a request that met an ordered answer. A run in which nothing fired shows nothing.
 
 mod args;
 mod audit;

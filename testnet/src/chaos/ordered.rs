@@ -18,9 +18,11 @@ use crate::{services, storage};
 const HOLD_LEAST: Duration = Duration::from_secs(15);
 /// A dead connection is closed by then: the second ping has no answer.
 const DEAD_IS_NOTICED: Duration = Duration::from_secs(32);
-/// How late uploads are while one is waited for, so that a validator can be killed in the middle of one.
+/// How late uploads are while one is waited for, so that a validator can be killed in the middle of
+/// one.
 const UPLOAD_DELAY_MS: u64 = 3000;
-/// Requests that a storage outage may take: more than there are. What is left of it says how many it took.
+/// Requests that a storage outage may take: more than there are. What is left of it says how many
+/// it took.
 const ALL_REQUESTS: u32 = 1_000_000;
 /// Lateness of a slow service.
 const SERVICE_DELAY_MS: u64 = 3000;
@@ -34,7 +36,8 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) async fn read(subnet: &Subnet) -> Self {
-        let hotkeys = subnet.plan().validators.iter().map(|validator| validator.account.hotkey).collect();
+        let hotkeys =
+            subnet.plan().validators.iter().map(|validator| validator.account.hotkey).collect();
         Self { pages: subnet.status_pages().await, hotkeys }
     }
 
@@ -66,11 +69,17 @@ impl Pages {
     pub(super) fn incomplete(&self) -> Vec<String> {
         let all = self.pages.len() - 1;
         let state = |validator: usize| {
-            let ready = self.pages[validator].as_ref().is_some_and(|page| page["ready"] == Value::Bool(true));
+            let ready = self.pages[validator]
+                .as_ref()
+                .is_some_and(|page| page["ready"] == Value::Bool(true));
             let peers = self.peers(validator).map(|peers| peers.len());
             (!ready || peers != Some(all)).then(|| match peers {
                 None => format!("{} does not answer", validator + 1),
-                Some(peers) => format!("{} has {peers} peers{}", validator + 1, if ready { "" } else { ", not ready" }),
+                Some(peers) => format!(
+                    "{} has {peers} peers{}",
+                    validator + 1,
+                    if ready { "" } else { ", not ready" }
+                ),
             })
         };
         (0..self.pages.len()).filter_map(state).collect()
@@ -134,8 +143,14 @@ impl Ordered {
             }
             Fault::KillWhilePublishing => {
                 let slow = storage::Fault::always(storage::FaultKind::Slow).on("PUT");
-                subnet.order_storage_fault(&storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow }).await?;
-                Before::Unpublished((0..subnet.plan().validators.len()).map(|one| unpublished(subnet, one)).collect())
+                subnet
+                    .order_storage_fault(&storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow })
+                    .await?;
+                Before::Unpublished(
+                    (0..subnet.plan().validators.len())
+                        .map(|one| unpublished(subnet, one))
+                        .collect(),
+                )
             }
             Fault::Pause(one) => {
                 subnet.pause_validator(*one);
@@ -144,7 +159,9 @@ impl Ordered {
             Fault::ChangedIp(one) => Before::Address(subnet.change_ip(*one)?),
             Fault::StorageOutage(percent) => {
                 let outage = storage::Fault::next(storage::FaultKind::InternalError, ALL_REQUESTS);
-                subnet.order_storage_fault(&storage::Fault { percent: Some(*percent), ..outage }).await?;
+                subnet
+                    .order_storage_fault(&storage::Fault { percent: Some(*percent), ..outage })
+                    .await?;
                 Before::Nothing
             }
             Fault::CutStorage(one) => {
@@ -156,7 +173,13 @@ impl Ordered {
                 let before = subnet.service_faults_met().await?;
                 let (service, kind, delay_ms) = (*service, *kind, Some(SERVICE_DELAY_MS));
                 subnet
-                    .order_service_fault(&services::Fault { service, target: None, kind, count: None, delay_ms })
+                    .order_service_fault(&services::Fault {
+                        service,
+                        target: None,
+                        kind,
+                        count: None,
+                        delay_ms,
+                    })
                     .await?;
                 Before::ServiceFaults(before)
             }
@@ -166,7 +189,11 @@ impl Ordered {
     }
 
     /// Looks for the effect, unless it was seen.
-    pub(super) async fn look(&mut self, subnet: &mut Subnet, pages: &Pages) -> Result<(), LaunchError> {
+    pub(super) async fn look(
+        &mut self,
+        subnet: &mut Subnet,
+        pages: &Pages,
+    ) -> Result<(), LaunchError> {
         if self.seen.is_none() {
             self.seen = self.effect(subnet, pages).await?;
         }
@@ -176,13 +203,18 @@ impl Ordered {
     async fn effect(&self, subnet: &Subnet, pages: &Pages) -> Result<Option<String>, LaunchError> {
         Ok(match (&self.fault, &self.before) {
             (_, Before::Cuts(cuts)) => {
-                // Each side must notice by itself, and does so in its own time: one of the two is enough. Who is dead or
-                // stands still notices nothing.
-                let gone = |(from, to): &&(usize, usize)| pages.misses(*from, *to) || pages.misses(*to, *from);
+                // Each side must notice by itself, and does so in its own time: one of the two is
+                // enough. Who is dead or stands still notices nothing.
+                let gone = |(from, to): &&(usize, usize)| {
+                    pages.misses(*from, *to) || pages.misses(*to, *from)
+                };
                 let noticed = cuts.iter().filter(gone).count();
-                let able =
-                    cuts.iter().filter(|(from, to)| pages.peers(*from).is_some() || pages.peers(*to).is_some()).count();
-                (noticed > 0 && noticed >= able).then(|| format!("{noticed} of {} directions noticed", cuts.len()))
+                let able = cuts
+                    .iter()
+                    .filter(|(from, to)| pages.peers(*from).is_some() || pages.peers(*to).is_some())
+                    .count();
+                (noticed > 0 && noticed >= able)
+                    .then(|| format!("{noticed} of {} directions noticed", cuts.len()))
             }
             (Fault::Delay(_), Before::Impaired(before)) => {
                 let delayed = subnet.impaired().delayed - before.delayed;
@@ -201,11 +233,17 @@ impl Ordered {
                 let met = subnet.service_faults_met().await?.saturating_sub(*before);
                 (met > 0).then(|| format!("{met} requests"))
             }
-            (_, Before::Address(address)) => pages.shows(*address).then(|| format!("now {address}")),
+            (_, Before::Address(address)) => {
+                pages.shows(*address).then(|| format!("now {address}"))
+            }
             (_, Before::Strangers(strangers)) => {
                 let counts = strangers.counts();
-                (counts.connections > 0 && counts.closed > 0)
-                    .then(|| format!("{} connections, {} closed by the other side", counts.connections, counts.closed))
+                (counts.connections > 0 && counts.closed > 0).then(|| {
+                    format!(
+                        "{} connections, {} closed by the other side",
+                        counts.connections, counts.closed
+                    )
+                })
             }
             (Fault::Kill(one) | Fault::Pause(one), _) => {
                 pages.missed(*one).then(|| format!("validator-{} is missed", one + 1))
@@ -230,7 +268,8 @@ impl Ordered {
         if self.kind() == FaultKind::ChangedIp { DEAD_IS_NOTICED } else { HOLD_LEAST }
     }
 
-    /// Kills whoever signed a file that is not in its bucket yet; says so. To be called often: the moment is short.
+    /// Kills whoever signed a file that is not in its bucket yet; says so. To be called often: the
+    /// moment is short.
     pub(super) fn strike(&mut self, subnet: &mut Subnet) -> Option<&str> {
         let Before::Unpublished(before) = &self.before else { return None };
         if self.killed {
@@ -244,7 +283,9 @@ impl Ordered {
                 subnet.kill_validator(one);
                 // A file that is published by now was too quick; the next one is waited for.
                 self.killed = unpublished(subnet, one).contains(task);
-                self.seen = self.killed.then(|| format!("validator-{} died after it signed task {task}", one + 1));
+                self.seen = self
+                    .killed
+                    .then(|| format!("validator-{} died after it signed task {task}", one + 1));
                 return self.seen.as_deref();
             }
         }
@@ -282,11 +323,17 @@ fn strangers(attack: Attack, subnet: &mut Subnet) -> Result<Strangers, LaunchErr
     let count = subnet.plan().validators.len();
     let target = Target {
         addresses: (0..count).filter_map(|one| subnet.mesh_address(one)).collect(),
-        hotkeys: subnet.plan().validators.iter().map(|validator| validator.account.hotkey).collect(),
+        hotkeys: subnet
+            .plan()
+            .validators
+            .iter()
+            .map(|validator| validator.account.hotkey)
+            .collect(),
         network: subnet.chain().network(),
         head: BlockNumber(subnet.block()),
     };
-    // The last host of the network is theirs; without one they come from the loopback, as everybody does then.
+    // The last host of the network is theirs; without one they come from the loopback, as everybody
+    // does then.
     let namespace = match subnet.network() {
         Ok(network) => Some(network.namespace(count)?.clone()),
         Err(_) => None,

@@ -53,16 +53,18 @@ pub struct ChaosReport {
     pub double_signed: u64,
     /// What `disagreements`, `verdicts_lost` and `double_signed` count, in words.
     pub findings: Vec<String>,
-    /// Longest time from an epoch's boundary until all validators had the same weights on chain, in blocks; an epoch in
-    /// which they did not counts on until the one in which they did.
+    /// Longest time from an epoch's boundary until all validators had the same weights on chain, in
+    /// blocks; an epoch in which they did not counts on until the one in which they did.
     pub longest_to_agreement_blocks: u64,
     /// The same in seconds.
     pub longest_to_agreement_s: f64,
-    /// From the end of the last fault to the same weights of all validators, in blocks; none if they did not agree again.
+    /// From the end of the last fault to the same weights of all validators, in blocks; none if
+    /// they did not agree again.
     pub healed_to_agreement_blocks: Option<u64>,
     /// Within how many blocks they must.
     pub healed_to_agreement_bound: u64,
-    /// Longest time from the end of a round's faults until every validator was ready and had all its peers.
+    /// Longest time from the end of a round's faults until every validator was ready and had all
+    /// its peers.
     pub longest_to_heal_s: f64,
     /// Rounds after which that did not happen in time.
     pub not_healed: u64,
@@ -79,10 +81,13 @@ pub struct ChaosReport {
 }
 
 impl ChaosReport {
-    /// Whether the mesh held: nothing lost, nothing signed twice, no disagreement, and agreement in the end.
+    /// Whether the mesh held: nothing lost, nothing signed twice, no disagreement, and agreement in
+    /// the end.
     #[must_use]
     pub fn passed(&self) -> bool {
-        let healed = self.healed_to_agreement_blocks.is_some_and(|blocks| blocks <= self.healed_to_agreement_bound);
+        let healed = self
+            .healed_to_agreement_blocks
+            .is_some_and(|blocks| blocks <= self.healed_to_agreement_bound);
         let clean = self.disagreements == 0 && self.verdicts_lost == 0 && self.double_signed == 0;
         clean && healed && self.not_healed == 0
     }
@@ -93,7 +98,8 @@ impl ChaosReport {
         let mut text = String::new();
         let _ = writeln!(text, "{:<22} {:>7} {:>7}", "fault", "ordered", "fired");
         for (kind, count) in &self.faults {
-            let _ = writeln!(text, "{:<22} {:>7} {:>7}", kind.to_string(), count.ordered, count.fired);
+            let _ =
+                writeln!(text, "{:<22} {:>7} {:>7}", kind.to_string(), count.ordered, count.fired);
         }
         for (kind, reason) in &self.skipped {
             let _ = writeln!(text, "{:<22} skipped: {reason}", kind.to_string());
@@ -119,10 +125,17 @@ impl ChaosReport {
         let _ = writeln!(
             text,
             "longest to agreement {} blocks ({:.0} s), longest to heal {:.0} s, {} rounds not healed",
-            self.longest_to_agreement_blocks, self.longest_to_agreement_s, self.longest_to_heal_s, self.not_healed
+            self.longest_to_agreement_blocks,
+            self.longest_to_agreement_s,
+            self.longest_to_heal_s,
+            self.not_healed
         );
         let _ = writeln!(text, "from the last fault's end to agreement: {agreed}");
-        let _ = write!(text, "{}", if self.passed() { "the mesh held" } else { "the mesh did not hold" });
+        let _ = write!(
+            text,
+            "{}",
+            if self.passed() { "the mesh held" } else { "the mesh did not hold" }
+        );
         text
     }
 }

@@ -1,5 +1,5 @@
-//! Rounds against real processes: faults are ordered, looked at until each was seen, and ended; then the mesh must become
-//! whole again before the next round.
+//! Rounds against real processes: faults are ordered, looked at until each was seen, and ended;
+//! then the mesh must become whole again before the next round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,19 +16,21 @@ use crate::launch::{EPOCH_BLOCKS, History, LaunchError, Subnet};
 
 /// The first agreement comes within this on a busy machine: start, two epochs, and some.
 const FIRST_AGREEMENT: Duration = Duration::from_secs(420);
-/// Faults of a round are in force for at most this long: a dead connection is noticed within half a minute, a task is
-/// published every 20 seconds.
+/// Faults of a round are in force for at most this long: a dead connection is noticed within half a
+/// minute, a task is published every 20 seconds.
 const HOLD_MOST: Duration = Duration::from_secs(55);
 /// How often status pages are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether somebody publishes.
 const STRIKE_EVERY: Duration = Duration::from_millis(50);
-/// A mesh is whole again within this: a validator that was killed starts and tests its scorer, dials are tried at most
-/// 96 seconds apart, and a link that stayed one-sided is cut after another 30.
+/// A mesh is whole again within this: a validator that was killed starts and tests its scorer,
+/// dials are tried at most 96 seconds apart, and a link that stayed one-sided is cut after another
+/// 30.
 const HEAL_MOST: Duration = Duration::from_secs(180);
-/// Blocks from the end of the last fault to agreement, at most: up to one epoch until the next boundary, and from there
-/// half an epoch for what comes after it, which is 3 blocks until weights are computed, the reading of buckets, a
-/// transaction, and a few tries 6 to 60 seconds apart where one of these fails.
+/// Blocks from the end of the last fault to agreement, at most: up to one epoch until the next
+/// boundary, and from there half an epoch for what comes after it, which is 3 blocks until weights
+/// are computed, the reading of buckets, a transaction, and a few tries 6 to 60 seconds apart where
+/// one of these fails.
 const AGREEMENT_BLOCKS: u64 = EPOCH_BLOCKS + EPOCH_BLOCKS / 2;
 /// Files that validators still lack in the end have this long to arrive.
 const FILES_LIMIT: Duration = Duration::from_secs(120);
@@ -70,7 +72,8 @@ impl<'a> Chaos<'a> {
         Self { subnet, schedule, interval, block_time, report, signed: Vec::new(), start }
     }
 
-    /// Everything: the first agreement, rounds for `time` and until every kind had its turn, the last agreement, the audit.
+    /// Everything: the first agreement, rounds for `time` and until every kind had its turn, the
+    /// last agreement, the audit.
     pub(super) async fn run(mut self, time: Duration) -> Result<ChaosReport, ChaosError> {
         self.say("waiting for the first agreement");
         self.subnet.wait_until(FIRST_AGREEMENT, |view| view.agreement.is_some()).await?;
@@ -89,7 +92,11 @@ impl<'a> Chaos<'a> {
     }
 
     fn say(&self, text: &str) {
-        eprintln!("{:>5.0} s, block {:>4}: {text}", self.start.elapsed().as_secs_f64(), self.subnet.block());
+        eprintln!(
+            "{:>5.0} s, block {:>4}: {text}",
+            self.start.elapsed().as_secs_f64(),
+            self.subnet.block()
+        );
     }
 
     async fn round(&mut self, round: usize) -> Result<(), ChaosError> {
@@ -132,7 +139,9 @@ impl<'a> Chaos<'a> {
             self.note_exits();
             self.subnet.check_infrastructure()?;
             let held = begin.elapsed();
-            if held >= HOLD_MOST || (held >= least && ordered.iter().all(|fault| fault.seen.is_some())) {
+            if held >= HOLD_MOST
+                || (held >= least && ordered.iter().all(|fault| fault.seen.is_some()))
+            {
                 return Ok(());
             }
             let next = Instant::now() + LOOK_EVERY;
@@ -183,7 +192,11 @@ impl<'a> Chaos<'a> {
                 return Ok(());
             }
             if took > HEAL_MOST {
-                self.say(&format!("not whole after {:.0} s: {}", took.as_secs_f64(), incomplete.join(", ")));
+                self.say(&format!(
+                    "not whole after {:.0} s: {}",
+                    took.as_secs_f64(),
+                    incomplete.join(", ")
+                ));
                 self.report.not_healed += 1;
                 return Ok(());
             }
@@ -217,13 +230,17 @@ impl<'a> Chaos<'a> {
         let known: BTreeSet<(Hotkey, Slot)> =
             self.signed.iter().map(|(signer, slot, _)| (*signer, slot.clone())).collect();
         for (signer, books) in self.books()? {
-            let new = books.signed.into_iter().filter(|(slot, _)| !known.contains(&(signer, slot.clone())));
+            let new = books
+                .signed
+                .into_iter()
+                .filter(|(slot, _)| !known.contains(&(signer, slot.clone())));
             self.signed.extend(new.map(|(slot, digest)| (signer, slot, digest)));
         }
         Ok(())
     }
 
-    /// Waits for agreement after the last fault, then for files that are still on their way, and audits.
+    /// Waits for agreement after the last fault, then for files that are still on their way, and
+    /// audits.
     async fn settle(&mut self) -> Result<(), ChaosError> {
         let healed_at = self.subnet.block();
         self.say("all faults are over, waiting for agreement");
@@ -269,20 +286,25 @@ impl<'a> Chaos<'a> {
 
     fn take_over(&mut self, found: Audit) {
         let report = &mut self.report;
-        (report.disagreements, report.repeats) = (found.disagreements().count() as u64, found.repeats());
+        (report.disagreements, report.repeats) =
+            (found.disagreements().count() as u64, found.repeats());
         (report.verdicts, report.verdicts_unreleased) = (found.verdicts, found.unreleased);
         report.verdicts_lost = found.lost.len() as u64;
         report.double_signed = found.double_signed.len() as u64;
         let disagreed = found.disagreements();
         let disagreed: Vec<String> = disagreed
-            .map(|epoch| format!("epoch {}: computed weights for slots {:?}", epoch.epoch_block, epoch.uids))
+            .map(|epoch| {
+                format!("epoch {}: computed weights for slots {:?}", epoch.epoch_block, epoch.uids)
+            })
             .collect();
-        report.findings = disagreed.into_iter().chain(found.lost).chain(found.double_signed).collect();
+        report.findings =
+            disagreed.into_iter().chain(found.lost).chain(found.double_signed).collect();
         report.epochs = found.epochs;
     }
 }
 
-/// Epochs in which all validators set the same weights, each with the block in which the last one did.
+/// Epochs in which all validators set the same weights, each with the block in which the last one
+/// did.
 fn agreed_epochs(histories: &[History]) -> Vec<(u64, u64)> {
     let Some((first, others)) = histories.split_first() else { return Vec::new() };
     let same = first.iter().filter_map(|(epoch, weights)| {
@@ -296,7 +318,8 @@ fn agreed_epochs(histories: &[History]) -> Vec<(u64, u64)> {
     same.collect()
 }
 
-/// The longest time in blocks from a boundary to agreement, from the first epoch that was agreed on.
+/// The longest time in blocks from a boundary to agreement, from the first epoch that was agreed
+/// on.
 fn longest_to_agreement(histories: &[History]) -> u64 {
     let agreed = agreed_epochs(histories);
     let waits = agreed.iter().scan(None, |previous: &mut Option<u64>, (epoch, block)| {

@@ -13,8 +13,8 @@ const LOSS: (f64, f64) = (3.0, 12.0);
 /// Percent of requests that a storage outage takes, at least and at most.
 const OUTAGE: (f64, f64) = (60.0, 100.9);
 
-/// The rounds of a seed. Each track goes through its kinds in an order of the seed's, then through all of them again in
-/// another order.
+/// The rounds of a seed. Each track goes through its kinds in an order of the seed's, then through
+/// all of them again in another order.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     seed: Seed,
@@ -55,7 +55,8 @@ impl Schedule {
         let purpose = |what: &str| format!("chaos/{round}/{kind}/{what}");
         let order = self.seed.shuffled(&purpose("validators"), (0..self.validators).collect());
         let first = order.first().copied().unwrap_or(0);
-        let percent = |range: (f64, f64)| self.seed.between(&purpose("percent"), range.0, range.1) as u8;
+        let percent =
+            |range: (f64, f64)| self.seed.between(&purpose("percent"), range.0, range.1) as u8;
         match kind {
             FaultKind::PartitionHalf => {
                 let mut half = order[..self.validators / 2].to_vec();
@@ -82,13 +83,18 @@ impl Schedule {
                     services::FaultKind::Garbage,
                     services::FaultKind::Truncate,
                 ];
-                let service = self.seed.pick(&purpose("service"), &services).copied().unwrap_or(Service::Chutes);
+                let service = self
+                    .seed
+                    .pick(&purpose("service"), &services)
+                    .copied()
+                    .unwrap_or(Service::Chutes);
                 let fault = self.seed.pick(&purpose("fault"), &kinds).copied();
                 Fault::ServiceFault(service, fault.unwrap_or(services::FaultKind::Http500))
             }
             FaultKind::HostilePeers => {
                 let cycle = round / Attack::ALL.len();
-                let order = self.seed.shuffled(&format!("chaos/attacks/{cycle}"), Attack::ALL.to_vec());
+                let order =
+                    self.seed.shuffled(&format!("chaos/attacks/{cycle}"), Attack::ALL.to_vec());
                 Fault::HostilePeers(order[round % order.len()])
             }
         }
@@ -105,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_rounds_and_another_one_others() {
-        let rounds = |seed: &str| (0..20).map(|round| schedule(seed).round(round)).collect::<Vec<_>>();
+        let rounds =
+            |seed: &str| (0..20).map(|round| schedule(seed).round(round)).collect::<Vec<_>>();
         assert_eq!(rounds("1"), rounds("1"));
         assert_ne!(rounds("1"), rounds("2"));
     }
@@ -115,7 +122,8 @@ mod tests {
         for seed in 0..50 {
             let schedule = schedule(&seed.to_string());
             assert_eq!(schedule.rounds_for_all(), 4);
-            let seen: BTreeSet<_> = (0..4).flat_map(|round| schedule.round(round)).map(|fault| fault.kind()).collect();
+            let seen: BTreeSet<_> =
+                (0..4).flat_map(|round| schedule.round(round)).map(|fault| fault.kind()).collect();
             assert_eq!(seen, FaultKind::ALL.into());
         }
     }
@@ -141,8 +149,13 @@ mod tests {
                         assert!(!half.is_empty() && half.len() < validators);
                         assert!(half.iter().all(|one| *one < validators));
                     }
-                    Fault::OneWay(from, to) => assert!(from != to && from < validators && to < validators),
-                    Fault::PartitionOne(one) | Fault::Kill(one) | Fault::Pause(one) | Fault::ChangedIp(one) => {
+                    Fault::OneWay(from, to) => {
+                        assert!(from != to && from < validators && to < validators)
+                    }
+                    Fault::PartitionOne(one)
+                    | Fault::Kill(one)
+                    | Fault::Pause(one)
+                    | Fault::ChangedIp(one) => {
                         assert!(one < validators);
                     }
                     Fault::Loss(percent) => assert!((3..=12).contains(&percent)),

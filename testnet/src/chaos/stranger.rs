@@ -1,4 +1,5 @@
-//! The life of one stranger: an identity that connects with every validator and says what its attack says.
+//! The life of one stranger: an identity that connects with every validator and says what its
+//! attack says.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, gossipsub, noise, tcp, yamux};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, gossipsub, noise, tcp, yamux,
+};
 use rand::RngCore as _;
 use sp_core::{Pair as _, sr25519};
 use tokio::io::AsyncWriteExt as _;
@@ -22,7 +25,8 @@ use tokio::io::AsyncWriteExt as _;
 use super::fault::Attack;
 use super::strangers::{Tally, Target};
 
-/// How long an identity lives: longer than the ten seconds in which a validator wants to see a hello.
+/// How long an identity lives: longer than the ten seconds in which a validator wants to see a
+/// hello.
 const LIFE: Duration = Duration::from_secs(14);
 /// Connections that one of a crowd tries to have with one validator.
 const CROWD_CONNECTIONS: usize = 6;
@@ -110,7 +114,8 @@ impl Behaviour {
             .build()
             .map_err(|error| error.to_string())?;
         let signed = gossipsub::MessageAuthenticity::Signed(keypair.clone());
-        let mut gossip: gossipsub::Behaviour = gossipsub::Behaviour::new(signed, config).map_err(str::to_owned)?;
+        let mut gossip: gossipsub::Behaviour =
+            gossipsub::Behaviour::new(signed, config).map_err(str::to_owned)?;
         for topic in Topic::ALL {
             gossip.subscribe(&ident(topic, network)).map_err(|error| error.to_string())?;
         }
@@ -130,7 +135,11 @@ impl Behaviour {
 
 fn protocol(name: &'static str) -> Protocol {
     let config = request_response::Config::default().with_request_timeout(REQUEST_TIMEOUT);
-    request_response::Behaviour::with_codec(Raw, [(StreamProtocol::new(name), ProtocolSupport::Full)], config)
+    request_response::Behaviour::with_codec(
+        Raw,
+        [(StreamProtocol::new(name), ProtocolSupport::Full)],
+        config,
+    )
 }
 
 fn ident(topic: Topic, network: &Network) -> gossipsub::IdentTopic {
@@ -159,7 +168,8 @@ pub(super) async fn live(attack: Attack, target: &Target, tally: &Tally) -> Resu
         dial(&mut swarm, address, if attack == Attack::Crowd { CROWD_CONNECTIONS } else { 1 });
     }
     if attack == Attack::Garbage {
-        let shouts = futures::future::join_all(target.addresses.iter().map(|address| shout(address, tally)));
+        let shouts =
+            futures::future::join_all(target.addresses.iter().map(|address| shout(address, tally)));
         // A validator that does not answer is no reason to spare the others.
         let _ = tokio::time::timeout(SHOUT_LIMIT, shouts).await;
     }
@@ -205,7 +215,9 @@ fn is_answer(event: &BehaviourEvent) -> bool {
 fn dial(swarm: &mut Swarm<Behaviour>, address: &Multiaddr, times: usize) {
     let Some(libp2p::multiaddr::Protocol::P2p(peer)) = address.iter().last() else { return };
     for _ in 0..times {
-        let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address.clone()]);
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::Always)
+            .addresses(vec![address.clone()]);
         // A dial that is not even begun is no attack.
         let _ = swarm.dial(options.build());
     }
@@ -224,13 +236,21 @@ async fn shout(address: &Multiaddr, tally: &Tally) {
 fn socket_address(address: &Multiaddr) -> Option<std::net::SocketAddr> {
     let mut parts = address.iter();
     match (parts.next()?, parts.next()?) {
-        (libp2p::multiaddr::Protocol::Ip4(ip), libp2p::multiaddr::Protocol::Tcp(port)) => Some((ip, port).into()),
+        (libp2p::multiaddr::Protocol::Ip4(ip), libp2p::multiaddr::Protocol::Tcp(port)) => {
+            Some((ip, port).into())
+        }
         _ => None,
     }
 }
 
 /// What is said to a validator right after the connection is there.
-fn speak(swarm: &mut Swarm<Behaviour>, attack: Attack, peer: PeerId, target: &Target, tally: &Tally) {
+fn speak(
+    swarm: &mut Swarm<Behaviour>,
+    attack: Attack,
+    peer: PeerId,
+    target: &Target,
+    tally: &Tally,
+) {
     let own = *swarm.local_peer_id();
     let behaviour = swarm.behaviour_mut();
     let sent = match attack {
@@ -239,9 +259,10 @@ fn speak(swarm: &mut Swarm<Behaviour>, attack: Attack, peer: PeerId, target: &Ta
             let hellos = forged_hellos(own, target);
             hellos.into_iter().map(|hello| behaviour.hello.send_request(&peer, hello)).count()
         }
-        Attack::Garbage => {
-            behaviour.protocols().map(|protocol| protocol.send_request(&peer, nonsense(GARBAGE_BYTES))).len()
-        }
+        Attack::Garbage => behaviour
+            .protocols()
+            .map(|protocol| protocol.send_request(&peer, nonsense(GARBAGE_BYTES)))
+            .len(),
         Attack::Oversize => {
             let zeros = || vec![0; OVERSIZE_BYTES];
             behaviour.protocols().map(|protocol| protocol.send_request(&peer, zeros())).len()
@@ -260,7 +281,8 @@ fn flood(swarm: &mut Swarm<Behaviour>, target: &Target, tally: &Tally) {
         for number in 0..FLOOD_MESSAGES {
             // One that is too long among many that mean nothing.
             let length = if number == 0 { OVERSIZE_GOSSIP_BYTES } else { topic.max_bytes() / 2 };
-            let published = behaviour.gossip.publish(ident(topic, &target.network), nonsense(length));
+            let published =
+                behaviour.gossip.publish(ident(topic, &target.network), nonsense(length));
             sent += u64::from(published.is_ok());
         }
     }
@@ -272,8 +294,8 @@ fn flood(swarm: &mut Swarm<Behaviour>, target: &Target, tally: &Tally) {
     Tally::add(&tally.sent, sent);
 }
 
-/// Hellos that must be refused: in the name of each validator, for another chain, for another peer, expired, and last one
-/// that is true in all but that its hotkey is on no list.
+/// Hellos that must be refused: in the name of each validator, for another chain, for another peer,
+/// expired, and last one that is true in all but that its hotkey is on no list.
 fn forged_hellos(own: PeerId, target: &Target) -> Vec<Vec<u8>> {
     let signer = HotkeySigner::new(sr25519::Pair::generate().0, Arc::new(MemoryGuard::default()));
     let Some(peer) = PeerIdBytes::new(&own.to_bytes()) else { return Vec::new() };
@@ -310,8 +332,14 @@ mod tests {
     #[test]
     fn every_forged_hello_is_one_that_a_validator_must_refuse() {
         let network = Network { genesis: Digest::of(b"g"), netuid: Netuid(99) };
-        let hotkeys: Vec<Hotkey> = (1..=2).map(|seed| sr25519::Pair::from_seed(&[seed; 32]).public().into()).collect();
-        let target = Target { addresses: Vec::new(), hotkeys: hotkeys.clone(), network, head: BlockNumber(1000) };
+        let hotkeys: Vec<Hotkey> =
+            (1..=2).map(|seed| sr25519::Pair::from_seed(&[seed; 32]).public().into()).collect();
+        let target = Target {
+            addresses: Vec::new(),
+            hotkeys: hotkeys.clone(),
+            network,
+            head: BlockNumber(1000),
+        };
         let own = PeerId::random();
         let hellos = forged_hellos(own, &target);
         assert_eq!(hellos.len(), 2 + 4);
@@ -326,7 +354,10 @@ mod tests {
         };
         for bytes in hellos {
             let hello = Hello::from_wire(&bytes).unwrap();
-            assert!(hello.verify(&context).is_err() || !hotkeys.contains(&hello.hotkey), "{hello:?}");
+            assert!(
+                hello.verify(&context).is_err() || !hotkeys.contains(&hello.hotkey),
+                "{hello:?}"
+            );
         }
     }
 }

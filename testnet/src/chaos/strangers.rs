@@ -1,4 +1,5 @@
-//! Strangers who attack the mesh, on a thread of their own, from a host of their own where there is one.
+//! Strangers who attack the mesh, on a thread of their own, from a host of their own where there is
+//! one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -45,13 +45,29 @@ pub enum FfmpegError {
 /// When ffprobe cannot start or read it.
 pub async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
     let shown = path.display().to_string();
-    let words = ["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=avg_frame_rate", "-of", "csv=p=0"];
-    let arguments: Vec<String> = words.into_iter().chain([shown.as_str()]).map(str::to_owned).collect();
-    let text = String::from_utf8_lossy(&limited("ffprobe", &arguments, Vec::new()).await?).trim().to_owned();
-    let rate = text.split_once('/').and_then(|(rate, base)| Some((rate.parse().ok()?, base.parse().ok()?)));
-    rate.filter(|&(rate, base): &(u64, u64)| rate > 0 && base > 0).ok_or_else(|| FfmpegError::Failed {
-        arguments: arguments.join(" "),
-        message: format!("`{text}` is no frame rate"),
+    let words = [
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "stream=avg_frame_rate",
+        "-of",
+        "csv=p=0",
+    ];
+    let arguments: Vec<String> =
+        words.into_iter().chain([shown.as_str()]).map(str::to_owned).collect();
+    let text = String::from_utf8_lossy(&limited("ffprobe", &arguments, Vec::new()).await?)
+        .trim()
+        .to_owned();
+    let rate = text
+        .split_once('/')
+        .and_then(|(rate, base)| Some((rate.parse().ok()?, base.parse().ok()?)));
+    rate.filter(|&(rate, base): &(u64, u64)| rate > 0 && base > 0).ok_or_else(|| {
+        FfmpegError::Failed {
+            arguments: arguments.join(" "),
+            message: format!("`{text}` is no frame rate"),
+        }
     })
 }
 
@@ -64,13 +80,21 @@ pub async fn run(arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, Ffmpeg
     limited("ffmpeg", &[&quiet, arguments].concat(), input).await
 }
 
-async fn limited(program: &str, arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, FfmpegError> {
+async fn limited(
+    program: &str,
+    arguments: &[String],
+    input: Vec<u8>,
+) -> Result<Vec<u8>, FfmpegError> {
     tokio::time::timeout(TIME_LIMIT, unlimited(program, arguments, input))
         .await
         .unwrap_or_else(|_| Err(FfmpegError::TimeOut { arguments: arguments.join(" ") }))
 }
 
-async fn unlimited(program: &str, arguments: &[String], input: Vec<u8>) -> Result<Vec<u8>, FfmpegError> {
+async fn unlimited(
+    program: &str,
+    arguments: &[String],
+    input: Vec<u8>,
+) -> Result<Vec<u8>, FfmpegError> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -82,7 +106,8 @@ async fn unlimited(program: &str, arguments: &[String], input: Vec<u8>) -> Resul
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
-            // ffmpeg may stop reading once it has the frame it wants: a broken pipe is no failure of ours.
+            // ffmpeg may stop reading once it has the frame it wants: a broken pipe is no failure
+            // of ours.
             let _ = stdin.write_all(&input).await;
         }
     };

@@ -1,7 +1,8 @@
 //! Source clips: a small corpus made with ffmpeg, or the operator's own videos.
 //!
-//! A made clip is [`CLIP_SECONDS`] long, 832x480, 16 frames per second, with one cut; the longer of its two scenes holds
-//! a one-shot clip of five seconds that starts two seconds in. The corpus is kept in a folder named after its seed.
+//! A made clip is [`CLIP_SECONDS`] long, 832x480, 16 frames per second, with one cut; the longer of
+//! its two scenes holds a one-shot clip of five seconds that starts two seconds in. The corpus is
+//! kept in a folder named after its seed.
 
 pub mod ffmpeg;
 mod scenes;
@@ -27,7 +28,8 @@ const SMALLEST_CLIP: u64 = 1_000_000;
 const CONCURRENT_CLIPS: usize = 2;
 /// Changes whenever the scenes do, so that a kept corpus is never an outdated one.
 const FORMAT: u32 = 2;
-/// Most clips taken from a folder: a test subnet needs no more, and every miner indexes all of them.
+/// Most clips taken from a folder: a test subnet needs no more, and every miner indexes all of
+/// them.
 const MAX_CLIPS: usize = 200;
 
 /// Why there is no corpus.
@@ -66,7 +68,8 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     let mut clips = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let is_video = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
+        let is_video =
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4"));
         if is_video && path.is_file() {
             clips.push(path);
         }
@@ -82,9 +85,11 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
 /// When ffmpeg or the file system fails.
 pub async fn make(seed: &Seed, cache: &Path) -> Result<PathBuf, CorpusError> {
     let folder = cache.join(format!("corpus-{FORMAT}-{}", &seed.hex("corpus")[..12]));
-    std::fs::create_dir_all(&folder).map_err(|source| CorpusError::Io { path: folder.clone(), source })?;
-    let mut clips = futures::stream::iter((0..CLIP_COUNT).map(|index| make_clip(seed, index, &folder)))
-        .buffer_unordered(CONCURRENT_CLIPS);
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| CorpusError::Io { path: folder.clone(), source })?;
+    let mut clips =
+        futures::stream::iter((0..CLIP_COUNT).map(|index| make_clip(seed, index, &folder)))
+            .buffer_unordered(CONCURRENT_CLIPS);
     while let Some(clip) = clips.next().await {
         clip?;
     }
@@ -98,9 +103,13 @@ async fn make_clip(seed: &Seed, index: usize, folder: &Path) -> Result<(), Corpu
     if path.exists() {
         return Ok(());
     }
-    // Written under a name of its own and renamed: an interrupted run leaves no half clip, and two runs at a time do no
-    // harm to one another.
-    let unfinished = tempfile::Builder::new().prefix(".clip-").suffix(".part").tempfile_in(folder).map_err(failed)?;
+    // Written under a name of its own and renamed: an interrupted run leaves no half clip, and two
+    // runs at a time do no harm to one another.
+    let unfinished = tempfile::Builder::new()
+        .prefix(".clip-")
+        .suffix(".part")
+        .tempfile_in(folder)
+        .map_err(failed)?;
     ffmpeg::run(&clip_arguments(seed, index, unfinished.path()), Vec::new()).await?;
     let size = std::fs::metadata(unfinished.path()).map_err(failed)?.len();
     if size < SMALLEST_CLIP {
@@ -114,9 +123,16 @@ fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
     let name = |part: &str| format!("clip/{index}/{part}");
     let short = seed.between(&name("short"), SHORT_SCENE_SECONDS.0, SHORT_SCENE_SECONDS.1);
     let short = (short * f64::from(FRAME_RATE)).round() / f64::from(FRAME_RATE);
-    let (first, second) =
-        if index.is_multiple_of(2) { (short, CLIP_SECONDS - short) } else { (CLIP_SECONDS - short, short) };
-    let (light, other) = if index.is_multiple_of(3) { (Light::Day, Light::Night) } else { (Light::Night, Light::Day) };
+    let (first, second) = if index.is_multiple_of(2) {
+        (short, CLIP_SECONDS - short)
+    } else {
+        (CLIP_SECONDS - short, short)
+    };
+    let (light, other) = if index.is_multiple_of(3) {
+        (Light::Day, Light::Night)
+    } else {
+        (Light::Night, Light::Day)
+    };
     // The long scene goes through all kinds; the short one is any other kind.
     let kinds = Scene::ALL;
     let long = kinds[index % kinds.len()];
@@ -128,9 +144,9 @@ fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
         opening.graph(seed, &name("a"), light, first, "a"),
         closing.graph(seed, &name("b"), other, second, "b"),
     );
-    let mut arguments: Vec<String> = ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
-    let encoder =
-        "-c:v libx264 -preset veryfast -tune fastdecode -crf 14 -g 32 -pix_fmt yuv420p -movflags +faststart -f mp4";
+    let mut arguments: Vec<String> =
+        ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
+    let encoder = "-c:v libx264 -preset veryfast -tune fastdecode -crf 14 -g 32 -pix_fmt yuv420p -movflags +faststart -f mp4";
     arguments.extend(encoder.split(' ').map(String::from));
     arguments.extend(["-t".into(), format!("{CLIP_SECONDS}"), output.display().to_string()]);
     arguments
@@ -146,8 +162,11 @@ mod tests {
         let path = path.display().to_string();
         let words = ["-i", &path, "-vf", filter, "-f", "null", "-"].map(String::from);
         let text = String::from_utf8(ffmpeg::run(&words, Vec::new()).await.unwrap()).unwrap();
-        let times = text.split("pts_time:").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
-        times.map(|time| (time.parse::<f64>().unwrap() * f64::from(FRAME_RATE)).round() as u32).collect()
+        let times =
+            text.split("pts_time:").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
+        times
+            .map(|time| (time.parse::<f64>().unwrap() * f64::from(FRAME_RATE)).round() as u32)
+            .collect()
     }
 
     #[tokio::test]
@@ -165,7 +184,11 @@ mod tests {
         }
         let before = std::fs::metadata(&clips[0]).unwrap().modified().unwrap();
         assert_eq!(make(&seed, folder.path()).await.unwrap(), corpus);
-        assert_eq!(std::fs::metadata(&clips[0]).unwrap().modified().unwrap(), before, "a kept corpus is made again");
+        assert_eq!(
+            std::fs::metadata(&clips[0]).unwrap().modified().unwrap(),
+            before,
+            "a kept corpus is made again"
+        );
     }
 
     #[test]

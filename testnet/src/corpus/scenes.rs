@@ -1,7 +1,9 @@
-//! What the corpus shows: textured scenes in steady motion, each an ffmpeg filter graph drawn from the seed.
+//! What the corpus shows: textured scenes in steady motion, each an ffmpeg filter graph drawn from
+//! the seed.
 //!
-//! A texture is noise in four octaves, as clouds and stone have it: no flat areas and no repeats, so that motion can be
-//! measured everywhere and a blurred or frozen copy differs from the original.
+//! A texture is noise in four octaves, as clouds and stone have it: no flat areas and no repeats,
+//! so that motion can be measured everywhere and a blurred or frozen copy differs from the
+//! original.
 
 use crate::seed::Seed;
 
@@ -45,8 +47,8 @@ impl Scene {
     /// All kinds.
     pub const ALL: [Self; 5] = [Self::Pan, Self::Turn, Self::Zoom, Self::Parallax, Self::Orbit];
 
-    /// The filter graph that plays this scene for `seconds` into the link `[label]`. `name` separates its draws from
-    /// those of other scenes.
+    /// The filter graph that plays this scene for `seconds` into the link `[label]`. `name`
+    /// separates its draws from those of other scenes.
     #[must_use]
     pub fn graph(self, seed: &Seed, name: &str, light: Light, seconds: f64, label: &str) -> String {
         let draw = Draw { seed, name, label };
@@ -127,7 +129,10 @@ impl Draw<'_> {
 
     /// The path of a ball: slow waves across the picture.
     fn path(&self, what: &str) -> String {
-        let (x, y) = (self.number(&format!("{what}/x"), 0.4, 0.8), self.number(&format!("{what}/y"), 0.4, 0.8));
+        let (x, y) = (
+            self.number(&format!("{what}/x"), 0.4, 0.8),
+            self.number(&format!("{what}/y"), 0.4, 0.8),
+        );
         let phase = self.number(&format!("{what}/phase"), 0.0, 6.2);
         format!(
             "overlay=x='(W-w)*(0.5+0.42*sin({phase:.3}+{x:.3}*t))':y='(H-h)*(0.5+0.42*cos({phase:.3}+{y:.3}*t))':format=yuv444"
@@ -142,21 +147,28 @@ impl Draw<'_> {
 
     /// A crop that travels over a texture twice its size; 12 s stay inside.
     fn travel(&self, what: &str, slow: f64, fast: f64) -> String {
-        let (x, y) =
-            (self.speed(&format!("{what}/x"), slow, fast), self.speed(&format!("{what}/y"), slow / 3.0, fast / 3.0));
+        let (x, y) = (
+            self.speed(&format!("{what}/x"), slow, fast),
+            self.speed(&format!("{what}/y"), slow / 3.0, fast / 3.0),
+        );
         format!("crop={WIDTH}:{HEIGHT}:x='(iw-ow)/2+{x:.2}*(t-5)':y='(ih-oh)/2+{y:.2}*(t-5)'")
     }
 
     fn pan(&self) -> String {
-        let ground =
-            format!("{},{REPEAT},{}", self.texture("ground", WIDTH * 2, HEIGHT * 2), self.travel("ground", 24.0, 48.0));
+        let ground = format!(
+            "{},{REPEAT},{}",
+            self.texture("ground", WIDTH * 2, HEIGHT * 2),
+            self.travel("ground", 24.0, 48.0)
+        );
         self.with_ball(&ground)
     }
 
     fn turn(&self) -> String {
         let (turn, phase) = (self.speed("turn", 0.06, 0.12), self.number("phase", 0.0, 6.2));
         let texture = self.texture("ground", 1000, 1000);
-        self.with_ball(&format!("{texture},{REPEAT},rotate=a='{phase:.3}+{turn:.4}*t':ow={WIDTH}:oh={HEIGHT}"))
+        self.with_ball(&format!(
+            "{texture},{REPEAT},rotate=a='{phase:.3}+{turn:.4}*t':ow={WIDTH}:oh={HEIGHT}"
+        ))
     }
 
     fn zoom(&self) -> String {
@@ -171,7 +183,11 @@ impl Draw<'_> {
 
     fn parallax(&self) -> String {
         let label = self.label;
-        let far = format!("{},{REPEAT},{}", self.texture("far", WIDTH * 2, HEIGHT * 2), self.travel("far", 12.0, 20.0));
+        let far = format!(
+            "{},{REPEAT},{}",
+            self.texture("far", WIDTH * 2, HEIGHT * 2),
+            self.travel("far", 12.0, 20.0)
+        );
         let near = format!(
             "{},eq=brightness=0.12:saturation=0.6,format=yuva444p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':\
              a='255*clip((Y-130-50*sin(X/150)-20*sin(X/37))/3,0,1)',{REPEAT}",
@@ -193,7 +209,8 @@ impl Draw<'_> {
         );
         for index in 0..3 {
             let (ball, link) = self.ball(&format!("ball{index}"));
-            graph += &format!("{ball}[{label}layer{index}]{link}{}", self.path(&format!("ball{index}")));
+            graph +=
+                &format!("{ball}[{label}layer{index}]{link}{}", self.path(&format!("ball{index}")));
             if index < 2 {
                 graph += &format!("[{label}layer{}];", index + 1);
             }

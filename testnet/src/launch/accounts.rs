@@ -29,7 +29,10 @@ pub struct Account {
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("wallet", &self.wallet).field("hotkey", &self.hotkey).finish_non_exhaustive()
+        f.debug_struct("Account")
+            .field("wallet", &self.wallet)
+            .field("hotkey", &self.hotkey)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +43,12 @@ impl Account {
         let secret = seed.bytes(&format!("hotkey/{wallet}"));
         let coldkey = sr25519::Pair::from_seed(&seed.bytes(&format!("coldkey/{wallet}"))).public();
         let hotkey = sr25519::Pair::from_seed(&secret).public();
-        Self { wallet: wallet.to_owned(), hotkey: hotkey.into(), coldkey: coldkey.into(), seed: secret }
+        Self {
+            wallet: wallet.to_owned(),
+            hotkey: hotkey.into(),
+            coldkey: coldkey.into(),
+            seed: secret,
+        }
     }
 
     /// The hotkey's pair.
@@ -75,7 +83,8 @@ impl Account {
     }
 }
 
-/// The mesh key of a validator: 32 bytes for its `libp2p.key`, and the peer id that follows from them.
+/// The mesh key of a validator: 32 bytes for its `libp2p.key`, and the peer id that follows from
+/// them.
 #[must_use]
 pub fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::PeerId>) {
     let secret = seed.bytes(&format!("mesh/{wallet}"));
@@ -98,7 +107,13 @@ pub fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
 /// When it cannot be written.
 pub fn write_private(path: &Path, text: &str) -> Result<(), LaunchError> {
     let failed = |source| LaunchError::Io { path: path.to_owned(), source };
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)
 }
 

@@ -38,8 +38,9 @@ pub struct Agreement {
     pub epochs: Vec<u64>,
 }
 
-/// The longest run of consecutive epochs in which all histories hold the same weights with the same winner, who is not
-/// `owner` (weights on the owner are burnt: nobody won). Of equally long ones the newest. Nothing without histories.
+/// The longest run of consecutive epochs in which all histories hold the same weights with the same
+/// winner, who is not `owner` (weights on the owner are burnt: nobody won). Of equally long ones
+/// the newest. Nothing without histories.
 #[must_use]
 pub fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
     let (first, others) = histories.split_first()?;
@@ -48,14 +49,15 @@ pub fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agree
     for (&epoch, weights) in *first {
         let winner = weights.winner_hotkey.filter(|winner| winner != owner);
         let same = others.iter().all(|history| {
-            history
-                .get(&epoch)
-                .is_some_and(|other| other.weights == weights.weights && other.winner_hotkey == weights.winner_hotkey)
+            history.get(&epoch).is_some_and(|other| {
+                other.weights == weights.weights && other.winner_hotkey == weights.winner_hotkey
+            })
         });
         current = match (winner.filter(|_| same), current.take()) {
             (None, _) => None,
             (Some(winner), Some(mut run))
-                if run.winner == winner && run.epochs.last().is_some_and(|last| last + EPOCH_BLOCKS == epoch) =>
+                if run.winner == winner
+                    && run.epochs.last().is_some_and(|last| last + EPOCH_BLOCKS == epoch) =>
             {
                 run.epochs.push(epoch);
                 Some(run)
@@ -86,7 +88,12 @@ mod tests {
             let weights = vec![(winner.into(), u16::MAX)];
             (
                 epoch_block,
-                EpochWeights { epoch_block, winner_hotkey: Some(key(winner)), weights, set_at_block: epoch_block + 3 },
+                EpochWeights {
+                    epoch_block,
+                    winner_hotkey: Some(key(winner)),
+                    weights,
+                    set_at_block: epoch_block + 3,
+                },
             )
         };
         winners.iter().map(epoch).collect()
@@ -94,7 +101,8 @@ mod tests {
 
     fn agreed(histories: &[History]) -> Option<(u8, Vec<u64>)> {
         let histories: Vec<_> = histories.iter().collect();
-        longest_agreement(&histories, &OWNER).map(|found| (found.winner.as_bytes()[0], found.epochs))
+        longest_agreement(&histories, &OWNER)
+            .map(|found| (found.winner.as_bytes()[0], found.epochs))
     }
 
     #[test]

@@ -14,12 +14,14 @@ use super::report::Report;
 use super::subnet::{Options, Subnet};
 use super::weights::WeightMode;
 
-/// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy machine.
+/// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
+/// machine.
 const SLACK: Duration = Duration::from_secs(180);
 /// Milliseconds of a block for as many validators as the machine carries with ease.
 const BLOCK_TIME: u64 = 500;
-/// Validators that one core carries at [`BLOCK_TIME`]. Each follows the chain's head and opens a scorer, whose self-test
-/// costs a few seconds of a core when everybody starts; tasks cost the same however many validators take turns.
+/// Validators that one core carries at [`BLOCK_TIME`]. Each follows the chain's head and opens a
+/// scorer, whose self-test costs a few seconds of a core when everybody starts; tasks cost the same
+/// however many validators take turns.
 const VALIDATORS_PER_CORE: usize = 4;
 /// What every further validator adds to the time limit: its start.
 const START_PER_VALIDATOR: Duration = Duration::from_secs(5);
@@ -36,15 +38,15 @@ pub struct LaunchArgs {
     /// Consecutive epochs in which all validators must set the same weights.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
-    /// Milliseconds of a block. By default 500 for up to four validators per core, and 500 more for each time that many:
-    /// blocks must not come faster than the slowest validator can follow.
+    /// Milliseconds of a block. By default 500 for up to four validators per core, and 500 more for
+    /// each time that many: blocks must not come faster than the slowest validator can follow.
     #[arg(long, value_name = "MS")]
     block_time: Option<u64>,
     /// Blocks of a task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
-    /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals them. What is committed is
-    /// revealed one epoch later.
+    /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals
+    /// them. What is committed is revealed one epoch later.
     #[arg(long, value_enum, default_value_t)]
     weights: WeightMode,
     /// Draws keys, clips and roles.
@@ -62,11 +64,12 @@ pub struct LaunchArgs {
     /// Writes the result here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Seconds after which a run without agreement fails; by default as many as the epochs need, and some.
+    /// Seconds after which a run without agreement fails; by default as many as the epochs need,
+    /// and some.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// What miners are given: ti2v (first frame and prompt) or i2v (a first frame). The stand-in miners know clips by their
-    /// first frame, so there is no t2v.
+    /// What miners are given: ti2v (first frame and prompt) or i2v (a first frame). The stand-in
+    /// miners know clips by their first frame, so there is no t2v.
     #[arg(long, default_value = "ti2v", value_parser = known_task)]
     task: TaskType,
     /// Who judges: local (the metrics alone), gemini (a stand-in that likes everything) or both.
@@ -112,7 +115,8 @@ pub async fn run(args: LaunchArgs) -> ExitCode {
 }
 
 impl LaunchArgs {
-    /// Runs the subnet until it agrees, the time is over, a part dies or a signal comes. Nothing is left running.
+    /// Runs the subnet until it agrees, the time is over, a part dies or a signal comes. Nothing is
+    /// left running.
     ///
     /// # Errors
     /// When a part does not start or dies.
@@ -203,8 +207,8 @@ impl LaunchArgs {
 
     fn write(&self, report: &Report) -> Result<(), LaunchError> {
         let Some(path) = &self.json else { return Ok(()) };
-        let text =
-            serde_json::to_vec_pretty(report).map_err(|source| LaunchError::Report { path: path.clone(), source })?;
+        let text = serde_json::to_vec_pretty(report)
+            .map_err(|source| LaunchError::Report { path: path.clone(), source })?;
         std::fs::write(path, text).map_err(|source| LaunchError::Io { path: path.clone(), source })
     }
 }
@@ -222,7 +226,8 @@ fn block_time(validators: usize, cores: usize) -> u64 {
 /// Comes with Ctrl-C, a polite kill or a closed terminal.
 pub(crate) async fn stop_signal() {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    // Without handlers the signals end the process at once; its parts follow, as the kernel ends them with it.
+    // Without handlers the signals end the process at once; its parts follow, as the kernel ends
+    // them with it.
     let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
     let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     futures::future::select_all(any).await;
@@ -230,7 +235,9 @@ pub(crate) async fn stop_signal() {
 
 fn known_task(text: &str) -> Result<TaskType, String> {
     match text.parse()? {
-        TaskType::T2v => Err("the stand-in miners know clips by their first frame: ti2v or i2v".to_owned()),
+        TaskType::T2v => {
+            Err("the stand-in miners know clips by their first frame: ti2v or i2v".to_owned())
+        }
         task => Ok(task),
     }
 }
@@ -241,8 +248,9 @@ mod tests {
 
     #[test]
     fn blocks_get_slower_only_where_the_machine_is_too_small() {
-        let times: Vec<u64> =
-            [(4, 2), (8, 2), (9, 2), (16, 2), (64, 2), (16, 16), (1, 0)].map(|(v, c)| block_time(v, c)).to_vec();
+        let times: Vec<u64> = [(4, 2), (8, 2), (9, 2), (16, 2), (64, 2), (16, 16), (1, 0)]
+            .map(|(v, c)| block_time(v, c))
+            .to_vec();
         assert_eq!(times, [500, 500, 1000, 1000, 4000, 500, 500]);
     }
 }

@@ -1,4 +1,5 @@
-//! What a validator and the subnet's owner find in their environment: the names that operators know.
+//! What a validator and the subnet's owner find in their environment: the names that operators
+//! know.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -29,8 +30,8 @@ pub struct Addresses {
 pub(super) const CHUTES_KEY_PURPOSE: &str = "chutes-api-key";
 /// The key that every validator has for the language model.
 pub(super) const GEMINI_KEY_PURPOSE: &str = "gemini-api-key";
-/// Seconds that a miner has to answer: a whole task, but never less than this. All miners share this machine's cores, and
-/// being late here says nothing about a model.
+/// Seconds that a miner has to answer: a whole task, but never less than this. All miners share
+/// this machine's cores, and being late here says nothing about a model.
 const LEAST_REQUEST_SECONDS: u64 = 60;
 
 /// Where one validator listens.
@@ -72,7 +73,12 @@ fn source_bucket(addresses: &Addresses, source: &BucketKeys) -> Environment {
 }
 
 /// The environment of the owner's commands.
-pub(super) fn of_owner(plan: &SubnetPlan, addresses: &Addresses, wallets: &Path, state: &Path) -> Environment {
+pub(super) fn of_owner(
+    plan: &SubnetPlan,
+    addresses: &Addresses,
+    wallets: &Path,
+    state: &Path,
+) -> Environment {
     let mut environment = on_chain(addresses, wallets, &plan.owner.wallet);
     environment.extend(source_bucket(addresses, &plan.source));
     environment.extend(owned(&[
@@ -152,10 +158,13 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     environment
 }
 
-/// The key under which a validator encrypts its weights, where it does: the live chain's beacon has another one.
+/// The key under which a validator encrypts its weights, where it does: the live chain's beacon has
+/// another one.
 fn beacon(weights: WeightMode) -> Environment {
     match weights {
-        WeightMode::Timelocked => owned(&[("LEOMA_DRAND_PUBLIC_KEY", &hex::encode(beacon_public_key()))]),
+        WeightMode::Timelocked => {
+            owned(&[("LEOMA_DRAND_PUBLIC_KEY", &hex::encode(beacon_public_key()))])
+        }
         WeightMode::Plain | WeightMode::CommitReveal => Environment::new(),
     }
 }
@@ -171,8 +180,13 @@ mod tests {
 
     #[test]
     fn only_who_encrypts_weights_is_told_of_the_beacon() {
-        assert!(beacon(WeightMode::Plain).is_empty() && beacon(WeightMode::CommitReveal).is_empty());
+        assert!(
+            beacon(WeightMode::Plain).is_empty() && beacon(WeightMode::CommitReveal).is_empty()
+        );
         let told = beacon(WeightMode::Timelocked);
-        assert_eq!((told.len(), told[0].0.as_str(), told[0].1.len()), (1, "LEOMA_DRAND_PUBLIC_KEY", 192));
+        assert_eq!(
+            (told.len(), told[0].0.as_str(), told[0].1.len()),
+            (1, "LEOMA_DRAND_PUBLIC_KEY", 192)
+        );
     }
 }

@@ -14,7 +14,9 @@ use crate::storage::KeysError;
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// A program of this workspace is not built.
-    #[error("no program `{name}` in {folders}; build it with `cargo build --bins -p leoma -p leoma-testnet`")]
+    #[error(
+        "no program `{name}` in {folders}; build it with `cargo build --bins -p leoma -p leoma-testnet`"
+    )]
     NoProgram {
         /// Which.
         name: &'static str,

@@ -1,4 +1,5 @@
-//! Validators with addresses of their own: each in a namespace, with doors to the chain, the storage and the services.
+//! Validators with addresses of their own: each in a namespace, with doors to the chain, the
+//! storage and the services.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -22,7 +23,8 @@ struct Doors {
 }
 
 impl Hosts {
-    /// Where every validator listens inside its namespace. A port of the mesh for all addresses: one may change.
+    /// Where every validator listens inside its namespace. A port of the mesh for all addresses:
+    /// one may change.
     pub(super) const PORTS: Ports = Ports { ip: Ipv4Addr::UNSPECIFIED, mesh: 4070, http: 9090 };
 
     /// Hosts for `validators`, and one more.
@@ -86,6 +88,8 @@ fn loopback(port: u16) -> SocketAddr {
 /// The socket address of a part's URL.
 fn socket_address(url: &str) -> Result<SocketAddr, LaunchError> {
     let parsed = url::Url::parse(url).ok();
-    let port = parsed.and_then(|url| url.port()).ok_or(LaunchError::Options("a part answers at no port"))?;
+    let port = parsed
+        .and_then(|url| url.port())
+        .ok_or(LaunchError::Options("a part answers at no port"))?;
     Ok(loopback(port))
 }

@@ -14,10 +14,12 @@ const ORDER_LIMIT: Duration = Duration::from_secs(10);
 /// A status page of a busy validator comes within this.
 const PAGE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Cuts hit only what validators send each other: the chain, the storage and the services stay within reach unless a
-/// method says otherwise. Methods about the network need [`Options::namespaces`](super::Options::namespaces).
+/// Cuts hit only what validators send each other: the chain, the storage and the services stay
+/// within reach unless a method says otherwise. Methods about the network need
+/// [`Options::namespaces`](super::Options::namespaces).
 impl Subnet {
-    /// The network between validators, whose hosts are the validators in their order, and one more for strangers.
+    /// The network between validators, whose hosts are the validators in their order, and one more
+    /// for strangers.
     ///
     /// # Errors
     /// [`LaunchError::NoNetwork`].
@@ -25,7 +27,8 @@ impl Subnet {
         self.hosts.as_mut().map(|hosts| &mut hosts.network).ok_or(LaunchError::NoNetwork)
     }
 
-    /// Cuts every validator off from those of other groups; validators in no group are one more group.
+    /// Cuts every validator off from those of other groups; validators in no group are one more
+    /// group.
     ///
     /// # Errors
     /// [`LaunchError`].
@@ -95,14 +98,18 @@ impl Subnet {
 
     /// Stops a validator in its tracks, as a machine that hangs.
     pub fn pause_validator(&self, validator: usize) {
-        if let Some(part) = self.validators.get(validator).and_then(|validator| validator.part.as_ref()) {
+        if let Some(part) =
+            self.validators.get(validator).and_then(|validator| validator.part.as_ref())
+        {
             part.pause();
         }
     }
 
     /// Lets it go on.
     pub fn resume_validator(&self, validator: usize) {
-        if let Some(part) = self.validators.get(validator).and_then(|validator| validator.part.as_ref()) {
+        if let Some(part) =
+            self.validators.get(validator).and_then(|validator| validator.part.as_ref())
+        {
             part.resume();
         }
     }
@@ -110,7 +117,10 @@ impl Subnet {
     /// A validator's process id, while it runs.
     #[must_use]
     pub fn process_id(&self, validator: usize) -> Option<u32> {
-        self.validators.get(validator).and_then(|validator| validator.part.as_ref()).map(super::Part::id)
+        self.validators
+            .get(validator)
+            .and_then(|validator| validator.part.as_ref())
+            .map(super::Part::id)
     }
 
     /// Every validator's `/status`; nothing where it does not answer.
@@ -138,7 +148,10 @@ impl Subnet {
     pub async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
         let url = format!("{}/faults", self.addresses.storage_admin);
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
-        let failed = |error: reqwest::Error| LaunchError::Admin { url: url.clone(), reason: error.to_string() };
+        let failed = |error: reqwest::Error| LaunchError::Admin {
+            url: url.clone(),
+            reason: error.to_string(),
+        };
         answer.map_err(failed)?.json().await.map_err(failed)
     }
 
@@ -156,9 +169,13 @@ impl Subnet {
     /// [`LaunchError::Admin`].
     pub async fn service_faults_met(&self) -> Result<u64, LaunchError> {
         let url = format!("{}/admin/counts", self.addresses.services.admin);
-        let failed = |error: reqwest::Error| LaunchError::Admin { url: url.clone(), reason: error.to_string() };
+        let failed = |error: reqwest::Error| LaunchError::Admin {
+            url: url.clone(),
+            reason: error.to_string(),
+        };
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await.map_err(failed)?;
-        let counts: std::collections::BTreeMap<String, services::Counts> = answer.json().await.map_err(failed)?;
+        let counts: std::collections::BTreeMap<String, services::Counts> =
+            answer.json().await.map_err(failed)?;
         Ok(counts.values().map(|counts| counts.faults).sum())
     }
 
@@ -179,9 +196,14 @@ impl Subnet {
         self.accepted(url, self.client.post(url).json(fault)).await
     }
 
-    async fn accepted(&self, url: &str, request: reqwest::RequestBuilder) -> Result<(), LaunchError> {
+    async fn accepted(
+        &self,
+        url: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(), LaunchError> {
         let failed = |reason: String| LaunchError::Admin { url: url.to_owned(), reason };
-        let answer = request.timeout(ORDER_LIMIT).send().await.map_err(|error| failed(error.to_string()))?;
+        let answer =
+            request.timeout(ORDER_LIMIT).send().await.map_err(|error| failed(error.to_string()))?;
         let status = answer.status();
         if status.is_success() { Ok(()) } else { Err(failed(status.to_string())) }
     }

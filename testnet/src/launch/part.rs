@@ -1,4 +1,5 @@
-//! One process of the subnet: started in its own process group, watched, and stopped with all that it started.
+//! One process of the subnet: started in its own process group, watched, and stopped with all that
+//! it started.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -20,7 +21,8 @@ const SHOWN_LINES: usize = 20;
 const SHOWN_BYTES: u64 = 32 << 10;
 /// How often a process that is stopping is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// Variables that a part inherits; anything else of the operator's environment could change what it does.
+/// Variables that a part inherits; anything else of the operator's environment could change what it
+/// does.
 const INHERITED: [&str; 12] = [
     "PATH",
     "HOME",
@@ -58,7 +60,10 @@ pub struct PartPlan {
 impl std::fmt::Debug for PartPlan {
     // The environment holds keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PartPlan").field("name", &self.name).field("program", &self.program).finish_non_exhaustive()
+        f.debug_struct("PartPlan")
+            .field("name", &self.name)
+            .field("program", &self.program)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,8 +76,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// Starts it. Must be called on a thread that lives as long as the launcher: the kernel ends the part when the
-    /// thread that started it ends.
+    /// Starts it. Must be called on a thread that lives as long as the launcher: the kernel ends
+    /// the part when the thread that started it ends.
     ///
     /// # Errors
     /// When the log cannot be opened or the program does not start.
@@ -88,10 +93,15 @@ impl Part {
             }
         }
         command.envs(plan.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(failed)?)
+            .stderr(log)
+            .process_group(0);
         let launcher = std::process::id();
         let namespace = plan.namespace.clone();
-        // SAFETY: between fork and exec only async-signal-safe calls are made: setns, prctl and getppid.
+        // SAFETY: between fork and exec only async-signal-safe calls are made: setns, prctl and
+        // getppid.
         unsafe {
             command.pre_exec(move || {
                 if let Some(namespace) = &namespace {
@@ -158,7 +168,11 @@ impl Part {
     /// The error of a part that did not become ready.
     #[must_use]
     pub fn not_ready(&self, after: Duration) -> LaunchError {
-        LaunchError::NotReady { part: self.plan.name.clone(), after, lines: last_lines(&self.plan.log) }
+        LaunchError::NotReady {
+            part: self.plan.name.clone(),
+            after,
+            lines: last_lines(&self.plan.log),
+        }
     }
 
     /// The error of a command that ended without success.
@@ -189,7 +203,8 @@ impl Part {
         let _ = self.child.wait();
     }
 
-    /// Waits until the part has ended, and kills it at the deadline. What it started is killed in any case.
+    /// Waits until the part has ended, and kills it at the deadline. What it started is killed in
+    /// any case.
     pub async fn end(&mut self, deadline: Instant) {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
@@ -219,8 +234,11 @@ pub fn last_lines(log: &Path) -> String {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let lines: Vec<&str> = text.lines().collect();
-            let shown: Vec<String> =
-                lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)).map(|line| format!("  {line}")).collect();
+            let shown: Vec<String> = lines
+                .iter()
+                .skip(lines.len().saturating_sub(SHOWN_LINES))
+                .map(|line| format!("  {line}"))
+                .collect();
             if shown.is_empty() { "  (empty)".into() } else { shown.join("\n") }
         }
         Err(error) => format!("  ({}: {error})", log.display()),
@@ -245,17 +263,23 @@ mod tests {
 
     fn alive(process: i32) -> bool {
         // A zombie that nobody waits for is not alive; /proc tells them apart.
-        std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+        std::fs::read_to_string(format!("/proc/{process}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     #[tokio::test]
     async fn a_part_that_dies_is_named_with_its_last_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::start(shell(folder.path(), "for i in $(seq 40); do echo line $i; done; exit 3")).unwrap();
+        let mut part =
+            Part::start(shell(folder.path(), "for i in $(seq 40); do echo line $i; done; exit 3"))
+                .unwrap();
         part.finished(Duration::from_secs(20)).await.unwrap();
         let error = part.check().unwrap_err().to_string();
         assert!(error.starts_with("a shell ended (exit status: 3)"), "{error}");
-        assert!(error.contains("line 40") && error.contains("line 21") && !error.contains("line 20\n"), "{error}");
+        assert!(
+            error.contains("line 40") && error.contains("line 21") && !error.contains("line 20\n"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -285,7 +309,9 @@ mod tests {
     #[tokio::test]
     async fn a_part_sees_no_other_variables() {
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::start(shell(folder.path(), "echo $GREETING; echo ${CARGO_PKG_NAME:-unset}")).unwrap();
+        let mut part =
+            Part::start(shell(folder.path(), "echo $GREETING; echo ${CARGO_PKG_NAME:-unset}"))
+                .unwrap();
         part.finished(Duration::from_secs(20)).await.unwrap();
         assert_eq!(std::fs::read_to_string(folder.path().join("log")).unwrap(), "hello\nunset\n");
     }

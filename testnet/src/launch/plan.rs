@@ -98,8 +98,12 @@ impl SubnetPlan {
         let mut miners: Vec<_> = self.miners.iter().collect();
         miners.sort_by_key(|miner| miner.uid);
         let owner = std::iter::once(neuron(&self.owner, 0));
-        let validators = self.validators.iter().map(|validator| neuron(&validator.account, VALIDATOR_STAKE));
-        owner.chain(validators).chain(miners.into_iter().map(|miner| neuron(&miner.account, 0))).collect()
+        let validators =
+            self.validators.iter().map(|validator| neuron(&validator.account, VALIDATOR_STAKE));
+        owner
+            .chain(validators)
+            .chain(miners.into_iter().map(|miner| neuron(&miner.account, 0)))
+            .collect()
     }
 
     /// The chain's first state, as `leoma-testnet chain` reads it.
@@ -128,19 +132,32 @@ fn validator(seed: &Seed, uid: u16) -> ValidatorPlan {
     ValidatorPlan { account: Account::draw(seed, &name), uid, bucket, mesh_key: key, peer_id }
 }
 
-/// Miners in the order in which they commit. Names, uids and addresses are drawn, so that none of them tells a role.
+/// Miners in the order in which they commit. Names, uids and addresses are drawn, so that none of
+/// them tells a role.
 fn miners(seed: &Seed, count: usize, first_uid: u16) -> Vec<MinerPlan> {
-    let places = seed.shuffled("miner-uids", (0..u16::try_from(count).unwrap_or(u16::MAX)).collect());
+    let places =
+        seed.shuffled("miner-uids", (0..u16::try_from(count).unwrap_or(u16::MAX)).collect());
     let mut miners: Vec<MinerPlan> = Vec::with_capacity(count);
     for (role, place) in cast(seed, count).into_iter().zip(places) {
         let slug = format!("miner-{}", place + 1);
         let account = Account::draw(seed, &slug);
-        let own: Vec<String> = (0..3).map(|part| seed.hex(&format!("weights/{slug}/{part}"))).collect();
-        let copied = miners.iter().find(|miner| miner.entry.role == Role::Good).map(|m| m.entry.weights_sha256.clone());
+        let own: Vec<String> =
+            (0..3).map(|part| seed.hex(&format!("weights/{slug}/{part}"))).collect();
+        let copied = miners
+            .iter()
+            .find(|miner| miner.entry.role == Role::Good)
+            .map(|m| m.entry.weights_sha256.clone());
         let weights_sha256 = if role == Role::Copycat { copied.unwrap_or(own) } else { own };
         let id = seed.hex(&format!("chute/{slug}"));
         let entry = MinerEntry {
-            chute_id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..32]),
+            chute_id: format!(
+                "{}-{}-{}-{}-{}",
+                &id[..8],
+                &id[8..12],
+                &id[12..16],
+                &id[16..20],
+                &id[20..32]
+            ),
             model_name: format!("{slug}/leoma-{}", account.hotkey),
             model_revision: seed.hex(&format!("revision/{slug}"))[..40].to_owned(),
             weights_sha256,
@@ -169,7 +186,10 @@ mod tests {
         assert_eq!(neurons.len(), 1 + 4 + 6);
         assert_eq!(neurons[0]["hotkey"], plan.owner.hotkey.to_string());
         for validator in &plan.validators {
-            assert_eq!(neurons[usize::from(validator.uid)]["hotkey"], validator.account.hotkey.to_string());
+            assert_eq!(
+                neurons[usize::from(validator.uid)]["hotkey"],
+                validator.account.hotkey.to_string()
+            );
             assert_eq!(neurons[usize::from(validator.uid)]["validator_permit"], true);
         }
         for miner in &plan.miners {
@@ -180,12 +200,19 @@ mod tests {
 
     #[test]
     fn the_genesis_is_one_of_the_chain_in_every_weight_mode() {
-        for (weights, commits, version) in
-            [(WeightMode::Plain, false, 4), (WeightMode::CommitReveal, true, 2), (WeightMode::Timelocked, true, 4)]
-        {
-            let plan = SubnetPlan::draw(&Options { weights, block_time: 250, ..Options::default() });
-            let genesis: crate::chain::GenesisConfig = serde_json::from_value(plan.genesis()).unwrap();
-            assert_eq!((genesis.subnets[0].commit_reveal, genesis.commit_reveal_version), (commits, version));
+        for (weights, commits, version) in [
+            (WeightMode::Plain, false, 4),
+            (WeightMode::CommitReveal, true, 2),
+            (WeightMode::Timelocked, true, 4),
+        ] {
+            let plan =
+                SubnetPlan::draw(&Options { weights, block_time: 250, ..Options::default() });
+            let genesis: crate::chain::GenesisConfig =
+                serde_json::from_value(plan.genesis()).unwrap();
+            assert_eq!(
+                (genesis.subnets[0].commit_reveal, genesis.commit_reveal_version),
+                (commits, version)
+            );
             assert_eq!(genesis.slot_milliseconds, 250);
         }
     }
@@ -194,7 +221,8 @@ mod tests {
     fn only_the_copycat_shares_weights() {
         let plan = plan();
         let good = plan.expected_winner().unwrap();
-        let distinct: BTreeSet<_> = plan.miners.iter().map(|miner| miner.entry.weights_sha256.clone()).collect();
+        let distinct: BTreeSet<_> =
+            plan.miners.iter().map(|miner| miner.entry.weights_sha256.clone()).collect();
         assert_eq!(distinct.len(), 5);
         let copy = plan.miners.iter().find(|miner| miner.entry.role == Role::Copycat).unwrap();
         assert_eq!(copy.entry.weights_sha256, good.entry.weights_sha256);
@@ -210,7 +238,10 @@ mod tests {
                 chute_id: entry.chute_id,
             }
             .to_text();
-            assert!(leoma_protocol::MinerCommitment::parse(&text, &miner.account.hotkey).is_ok(), "{text}");
+            assert!(
+                leoma_protocol::MinerCommitment::parse(&text, &miner.account.hotkey).is_ok(),
+                "{text}"
+            );
             assert!(text.len() <= 512, "longer than the chain's largest field");
         }
     }

@@ -14,8 +14,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Looks in the folder that `LEOMA_BIN_DIR` names, else beside this program and one folder above (a test lies in
-    /// `deps/` below its programs).
+    /// Looks in the folder that `LEOMA_BIN_DIR` names, else beside this program and one folder
+    /// above (a test lies in `deps/` below its programs).
     ///
     /// # Errors
     /// [`LaunchError::NoProgram`] with the command that builds it.
@@ -48,8 +48,15 @@ mod tests {
     fn a_missing_program_is_named_with_the_command_that_builds_it() {
         let folder = tempfile::tempdir().unwrap();
         let error = find("leoma", &[folder.path().to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("`leoma`") && error.contains("cargo build --bins -p leoma -p leoma-testnet"), "{error}");
+        assert!(
+            error.contains("`leoma`")
+                && error.contains("cargo build --bins -p leoma -p leoma-testnet"),
+            "{error}"
+        );
         std::fs::write(folder.path().join("leoma"), "").unwrap();
-        assert_eq!(find("leoma", &[folder.path().to_owned()]).unwrap(), folder.path().join("leoma"));
+        assert_eq!(
+            find("leoma", &[folder.path().to_owned()]).unwrap(),
+            folder.path().join("leoma")
+        );
     }
 }

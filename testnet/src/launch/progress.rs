@@ -111,11 +111,15 @@ fn describe(validator: &ValidatorView) -> String {
         .history
         .values()
         .map(|epoch| {
-            let winner = epoch.weights.iter().max_by_key(|(uid, value)| (*value, std::cmp::Reverse(*uid)));
+            let winner =
+                epoch.weights.iter().max_by_key(|(uid, value)| (*value, std::cmp::Reverse(*uid)));
             let winner = winner.map_or_else(|| "nobody".into(), |(uid, _)| format!("uid {uid}"));
             format!("{}→{winner}", epoch.epoch_block)
         })
         .collect();
     let weights = if weights.is_empty() { "no weights".into() } else { weights.join(" ") };
-    format!("{state}, {} peers, {} tasks, {weights}", validator.status.peers, validator.status.tasks_sampled)
+    format!(
+        "{state}, {} peers, {} tasks, {weights}",
+        validator.status.peers, validator.status.tasks_sampled
+    )
 }

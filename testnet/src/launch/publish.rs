@@ -23,21 +23,30 @@ fn writable(storage: &str, plan: &SubnetPlan) -> Result<SourceBucket, LaunchErro
 }
 
 /// Uploads every clip of the folder.
-pub(super) async fn upload_corpus(storage: &str, plan: &SubnetPlan, folder: &Path) -> Result<usize, LaunchError> {
+pub(super) async fn upload_corpus(
+    storage: &str,
+    plan: &SubnetPlan,
+    folder: &Path,
+) -> Result<usize, LaunchError> {
     let bucket = writable(storage, plan)?;
     let clips = corpus::list(folder)?;
     for path in &clips {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let key: Key = format!("clips/{name}").parse()?;
-        let bytes = std::fs::read(path).map_err(|source| LaunchError::Io { path: path.clone(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| LaunchError::Io { path: path.clone(), source })?;
         // New or there already is the same to us; other bytes under this name are an error.
         let _ = bucket.add_video(&key, Bytes::from(bytes)).await?;
     }
     Ok(clips.len())
 }
 
-/// Commits every miner's model, one after the other: the order of these blocks decides between equals.
-pub(super) async fn commit_miners(chain: &ChainClient, miners: &[MinerPlan]) -> Result<(), LaunchError> {
+/// Commits every miner's model, one after the other: the order of these blocks decides between
+/// equals.
+pub(super) async fn commit_miners(
+    chain: &ChainClient,
+    miners: &[MinerPlan],
+) -> Result<(), LaunchError> {
     for miner in miners {
         let entry = &miner.entry;
         let text = MinerCommitment {

@@ -14,7 +14,8 @@ use crate::chain::{Emissions, NeuronEmission};
 pub struct Report {
     /// Everyone who sets weights.
     pub validators: Vec<ValidatorReport>,
-    /// Whether all set the same weights for the same winner in as many consecutive epochs as were asked for.
+    /// Whether all set the same weights for the same winner in as many consecutive epochs as were
+    /// asked for.
     pub agreed: bool,
     /// That winner.
     pub winner: Option<Hotkey>,
@@ -26,7 +27,8 @@ pub struct Report {
     pub first_weights_s: Option<f64>,
     /// What verdicts say of the miners.
     pub miners: Vec<MinerVerdicts>,
-    /// What everyone earned in the chain's last epoch, which has nothing to do with the validators' own.
+    /// What everyone earned in the chain's last epoch, which has nothing to do with the validators'
+    /// own.
     pub emissions: Emissions,
 }
 
@@ -69,26 +71,38 @@ impl Report {
                 .iter()
                 .map(|epoch| {
                     let winner = epoch.winner_hotkey.as_ref().map_or_else(|| "none".into(), short);
-                    let uids: Vec<String> = epoch.weights.iter().map(|(uid, value)| format!("{uid}={value}")).collect();
+                    let uids: Vec<String> =
+                        epoch.weights.iter().map(|(uid, value)| format!("{uid}={value}")).collect();
                     format!("{}: {winner} [{}]", epoch.epoch_block, uids.join(" "))
                 })
                 .collect();
             let shown = if epochs.is_empty() { "none".into() } else { epochs.join(", ") };
-            let (uid, name, earned) = (validator.uid, short(&validator.hotkey), self.earned(validator.uid));
+            let (uid, name, earned) =
+                (validator.uid, short(&validator.hotkey), self.earned(validator.uid));
             let (peers, tasks) = (validator.peers, validator.tasks_sampled);
-            let _ = writeln!(text, "{uid:>4}  {name:<14} {peers:>5} {tasks:>6} {earned:>9}  {shown}");
+            let _ =
+                writeln!(text, "{uid:>4}  {name:<14} {peers:>5} {tasks:>6} {earned:>9}  {shown}");
         }
         text.push_str(&self.verdicts());
         text.push_str(&self.earning_miners());
-        let name = |hotkey: &Option<Hotkey>| hotkey.map_or_else(|| "nobody".into(), |hotkey| hotkey.to_string());
+        let name = |hotkey: &Option<Hotkey>| {
+            hotkey.map_or_else(|| "nobody".into(), |hotkey| hotkey.to_string())
+        };
         let verdict = match (self.succeeded(), self.agreed) {
             (true, _) => "agreed on the expected winner",
             (false, true) => "agreed, but not on the expected winner",
             (false, false) => "not agreed",
         };
         let _ = writeln!(text, "\n{verdict}");
-        let _ = writeln!(text, "winner    {}\nexpected  {}", name(&self.winner), name(&self.expected_winner));
-        let first = self.first_weights_s.map_or_else(|| "never".into(), |seconds| format!("after {seconds:.0} s"));
+        let _ = writeln!(
+            text,
+            "winner    {}\nexpected  {}",
+            name(&self.winner),
+            name(&self.expected_winner)
+        );
+        let first = self
+            .first_weights_s
+            .map_or_else(|| "never".into(), |seconds| format!("after {seconds:.0} s"));
         let _ = write!(text, "first agreed weights {first}, whole run {:.0} s", self.duration_s);
         text
     }
@@ -105,10 +119,15 @@ impl Report {
     fn verdicts(&self) -> String {
         let mut text = format!("\n{:>4}  {:<14} {:<14} verdicts\n", "uid", "miner", "is");
         for miner in &self.miners {
-            let said: Vec<String> = miner.entries.iter().map(|(status, count)| format!("{status} {count}")).collect();
+            let said: Vec<String> =
+                miner.entries.iter().map(|(status, count)| format!("{status} {count}")).collect();
             let said = if said.is_empty() { "none".into() } else { said.join(", ") };
             let (name, role, named) = (short(&miner.hotkey), miner.role.name(), miner.as_expected);
-            let _ = writeln!(text, "{:>4}  {name:<14} {role:<14} {said} ({named} as expected)", miner.uid);
+            let _ = writeln!(
+                text,
+                "{:>4}  {name:<14} {role:<14} {said} ({named} as expected)",
+                miner.uid
+            );
         }
         text
     }
@@ -122,12 +141,16 @@ impl Report {
             .neurons
             .iter()
             .filter(earned)
-            .map(|neuron| format!("uid {} {} {}", neuron.uid, short(&neuron.hotkey), neuron.share()))
+            .map(|neuron| {
+                format!("uid {} {} {}", neuron.uid, short(&neuron.hotkey), neuron.share())
+            })
             .collect();
         match (self.emissions.epoch_block, lines.is_empty()) {
             (0, _) => "\nthe chain had no epoch yet: nobody earned\n".into(),
             (epoch, true) => format!("\nepoch of block {epoch}: no miner earned\n"),
-            (epoch, false) => format!("\nepoch of block {epoch}: miners earned {}\n", lines.join(", ")),
+            (epoch, false) => {
+                format!("\nepoch of block {epoch}: miners earned {}\n", lines.join(", "))
+            }
         }
     }
 }
@@ -151,8 +174,14 @@ mod tests {
             weights: vec![(6, 65535)],
             set_at_block: 183,
         }];
-        let validator =
-            ValidatorReport { hotkey: key(1), uid: 1, peers: 3, epochs, tasks_sampled: 2, emission: 500_000_000 };
+        let validator = ValidatorReport {
+            hotkey: key(1),
+            uid: 1,
+            peers: 3,
+            epochs,
+            tasks_sampled: 2,
+            emission: 500_000_000,
+        };
         let neuron = |uid: u16, emission| NeuronEmission {
             uid,
             hotkey: key(uid as u8),
@@ -193,7 +222,15 @@ mod tests {
     #[test]
     fn the_json_has_the_promised_names() {
         let json = serde_json::to_value(report(true, Some(9))).unwrap();
-        for name in ["validators", "agreed", "winner", "expected_winner", "duration_s", "first_weights_s", "miners"] {
+        for name in [
+            "validators",
+            "agreed",
+            "winner",
+            "expected_winner",
+            "duration_s",
+            "first_weights_s",
+            "miners",
+        ] {
             assert!(json.get(name).is_some(), "{name}");
         }
         assert_eq!(json["validators"][0]["epochs"][0]["weights"], serde_json::json!([[6, 65535]]));
@@ -205,15 +242,23 @@ mod tests {
     #[test]
     fn the_table_names_uids_values_and_the_verdict() {
         let table = report(true, Some(9)).table();
-        assert!(table.contains("[6=65535]") && table.contains("agreed on the expected winner"), "{table}");
+        assert!(
+            table.contains("[6=65535]") && table.contains("agreed on the expected winner"),
+            "{table}"
+        );
         assert!(table.contains("good           passed 3, timeout 1 (3 as expected)"), "{table}");
         assert!(report(false, None).table().contains("not agreed"));
         assert!(
-            table.contains("50.00 %  180:") && table.contains("epoch of block 360: miners earned uid 9"),
+            table.contains("50.00 %  180:")
+                && table.contains("epoch of block 360: miners earned uid 9"),
             "{table}"
         );
         let mut early = report(true, Some(9));
         early.emissions.epoch_block = 0;
-        assert!(early.table().contains("nobody earned") && early.table().contains("-  180:"), "{}", early.table());
+        assert!(
+            early.table().contains("nobody earned") && early.table().contains("-  180:"),
+            "{}",
+            early.table()
+        );
     }
 }

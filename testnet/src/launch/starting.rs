@@ -1,4 +1,5 @@
-//! Starting a subnet's parts: their folder, files, ports and processes, in the order in which they need each other.
+//! Starting a subnet's parts: their folder, files, ports and processes, in the order in which they
+//! need each other.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -58,7 +59,8 @@ impl Folder {
 /// The cache for made corpora: the user's, or the temporary folder.
 pub(super) fn corpus_cache() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    let cache =
+        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("leoma")
 }
 
@@ -77,7 +79,13 @@ impl Starting<'_> {
         Ok(path)
     }
 
-    fn part(&self, name: &str, program: &Path, arguments: Vec<String>, environment: Environment) -> PartPlan {
+    fn part(
+        &self,
+        name: &str,
+        program: &Path,
+        arguments: Vec<String>,
+        environment: Environment,
+    ) -> PartPlan {
         PartPlan {
             namespace: None,
             name: name.to_owned(),
@@ -90,7 +98,8 @@ impl Starting<'_> {
     }
 
     fn testnet(&self, name: &str, arguments: &[&str]) -> Result<Part, LaunchError> {
-        let arguments = std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
+        let arguments =
+            std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
         let environment = vec![("RUST_LOG".to_owned(), "info".to_owned())];
         Part::start(self.part(name, &self.programs.testnet, arguments, environment))
     }
@@ -101,14 +110,18 @@ impl Starting<'_> {
         write_private(&genesis, &format!("{:#}", self.plan.genesis()))?;
         let block_time = self.options.block_time.to_string();
         let (folder, genesis) = (folder.display().to_string(), genesis.display().to_string());
-        self.testnet("chain", &["--dir", &folder, "--genesis", &genesis, "--block-time", &block_time])
+        self.testnet(
+            "chain",
+            &["--dir", &folder, "--genesis", &genesis, "--block-time", &block_time],
+        )
     }
 
     pub(super) fn storage(&self) -> Result<Part, LaunchError> {
         let folder = self.subfolder("storage")?;
         let keys = self.folder.join("storage-keys.json");
         let own = self.plan.validators.iter().map(|validator| &validator.bucket);
-        let buckets: Vec<BucketKeys> = std::iter::once(&self.plan.source).chain(own).cloned().collect();
+        let buckets: Vec<BucketKeys> =
+            std::iter::once(&self.plan.source).chain(own).cloned().collect();
         write_keys(&keys, &buckets)?;
         let (folder, keys) = (folder.display().to_string(), keys.display().to_string());
         self.testnet("storage", &["--dir", &folder, "--keys", &keys])
@@ -125,20 +138,26 @@ impl Starting<'_> {
             encoders: ENCODERS,
         };
         let path = self.folder.join("services.json");
-        let text =
-            serde_json::to_string(&config).map_err(|source| LaunchError::Report { path: path.clone(), source })?;
+        let text = serde_json::to_string(&config)
+            .map_err(|source| LaunchError::Report { path: path.clone(), source })?;
         write_private(&path, &text)?;
         let report = folder.join("endpoint.json");
-        self.testnet("services", &["--config", &path.display().to_string(), "--report", &report.display().to_string()])
+        self.testnet(
+            "services",
+            &["--config", &path.display().to_string(), "--report", &report.display().to_string()],
+        )
     }
 
     /// Publishes the allowlist with the owner's own command.
     pub(super) async fn publish_allowlist(&self, addresses: &Addresses) -> Result<(), LaunchError> {
-        let hotkeys: Vec<String> = self.plan.validators.iter().map(|v| v.account.hotkey.to_string()).collect();
+        let hotkeys: Vec<String> =
+            self.plan.validators.iter().map(|v| v.account.hotkey.to_string()).collect();
         let interval = self.options.interval.to_string();
-        let arguments = ["validator", "publish", "--interval", &interval, "--validators", &hotkeys.join(",")];
+        let arguments =
+            ["validator", "publish", "--interval", &interval, "--validators", &hotkeys.join(",")];
         let state = self.folder.join("owner");
-        let environment = environment::of_owner(self.plan, addresses, &self.folder.join("wallets"), &state);
+        let environment =
+            environment::of_owner(self.plan, addresses, &self.folder.join("wallets"), &state);
         let arguments = arguments.map(str::to_owned).to_vec();
         let mut plan = self.part("owner", &self.programs.leoma, arguments, environment);
         plan.folder = state;
@@ -182,9 +201,11 @@ impl Starting<'_> {
                 judge: self.options.judge,
             });
             write_private(&folder.join(".env"), &environment::dotenv(&environment))?;
-            let mut plan = self.part(&name, &self.programs.leoma, vec!["serve".into()], Environment::new());
+            let mut plan =
+                self.part(&name, &self.programs.leoma, vec!["serve".into()], Environment::new());
             plan.folder = folder;
-            plan.namespace = hosts.map(|hosts| hosts.network.namespace(index)).transpose()?.cloned();
+            plan.namespace =
+                hosts.map(|hosts| hosts.network.namespace(index)).transpose()?.cloned();
             let url = match hosts {
                 Some(hosts) => hosts.status_url(index)?,
                 None => format!("http://127.0.0.1:{}", ports.http),
@@ -196,7 +217,8 @@ impl Starting<'_> {
     }
 }
 
-/// Ports that are free for TCP and UDP now. They are all held until the last one is found, so none is given twice.
+/// Ports that are free for TCP and UDP now. They are all held until the last one is found, so none
+/// is given twice.
 fn free_ports(count: usize) -> Result<Vec<Ports>, LaunchError> {
     let failed = |source| LaunchError::Io { path: "127.0.0.1:0".into(), source };
     let mut held = Vec::new();
@@ -242,7 +264,10 @@ struct Endpoint {
 }
 
 /// Where the infrastructure answers, once all of it does.
-pub(super) async fn addresses(infrastructure: &mut [Part], folder: &Path) -> Result<Addresses, LaunchError> {
+pub(super) async fn addresses(
+    infrastructure: &mut [Part],
+    folder: &Path,
+) -> Result<Addresses, LaunchError> {
     let [chain, storage, services] = infrastructure else {
         return Err(LaunchError::Options("a subnet has a chain, a storage and services"));
     };

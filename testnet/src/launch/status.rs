@@ -33,7 +33,11 @@ impl ValidatorStatus {
             Value::Array(list) => list.len() as u64,
             other => other.as_u64().unwrap_or(0),
         };
-        Self { ready: false, peers: count(&status["peers"]), tasks_sampled: count(&status["tasks_sampled"]) }
+        Self {
+            ready: false,
+            peers: count(&status["peers"]),
+            tasks_sampled: count(&status["tasks_sampled"]),
+        }
     }
 }
 
@@ -44,7 +48,8 @@ mod tests {
 
     #[test]
     fn counts_and_lists_are_read() {
-        let status = ValidatorStatus::read(&json!({"peers": [1, 2, 3], "tasks_sampled": 4, "more": {}}));
+        let status =
+            ValidatorStatus::read(&json!({"peers": [1, 2, 3], "tasks_sampled": 4, "more": {}}));
         assert_eq!(status, ValidatorStatus { ready: false, peers: 3, tasks_sampled: 4 });
         assert_eq!(ValidatorStatus::read(&json!({"peers": 2})).peers, 2);
         assert_eq!(ValidatorStatus::read(&json!([])), ValidatorStatus::default());

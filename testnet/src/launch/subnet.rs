@@ -61,8 +61,8 @@ pub struct Options {
     pub task: TaskType,
     /// Who judges.
     pub judge: JudgeChoice,
-    /// Whether each validator runs in a network namespace of its own, so that the network between them can be hurt. Needs
-    /// root; see [`crate::netns`].
+    /// Whether each validator runs in a network namespace of its own, so that the network between
+    /// them can be hurt. Needs root; see [`crate::netns`].
     pub namespaces: bool,
 }
 
@@ -89,10 +89,14 @@ impl Default for Options {
 impl Options {
     fn check(&self) -> Result<(), LaunchError> {
         if self.validators == 0 || self.miners == 0 {
-            return Err(LaunchError::Options("a subnet needs at least one validator and one miner"));
+            return Err(LaunchError::Options(
+                "a subnet needs at least one validator and one miner",
+            ));
         }
         if self.validators > MAX_NEURONS || self.miners > MAX_NEURONS {
-            return Err(LaunchError::Options("at most 64 validators and 64 miners run on one machine"));
+            return Err(LaunchError::Options(
+                "at most 64 validators and 64 miners run on one machine",
+            ));
         }
         if self.interval == 0 || self.block_time == 0 {
             return Err(LaunchError::Options("interval and block time must be at least 1"));
@@ -115,7 +119,8 @@ pub(super) struct Validator {
 #[derive(Debug)]
 pub struct Subnet {
     plan: SubnetPlan,
-    // Fields are dropped in this order: who reads the chain before the chain, all parts before their folder.
+    // Fields are dropped in this order: who reads the chain before the chain, all parts before
+    // their folder.
     watch: Watch,
     rpc: RpcClient,
     chain: ChainClient,
@@ -129,7 +134,8 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// Starts everything; `say` hears of each step. The validators run when this returns, ready or not.
+    /// Starts everything; `say` hears of each step. The validators run when this returns, ready or
+    /// not.
     ///
     /// Call it on a thread that outlives the subnet: parts end with the thread that started them.
     ///
@@ -141,9 +147,8 @@ impl Subnet {
         let plan = SubnetPlan::draw(&options);
         let folder = Folder::open(&options)?;
         let corpus = match &options.corpus {
-            Some(corpus) => {
-                std::fs::canonicalize(corpus).map_err(|source| LaunchError::Io { path: corpus.clone(), source })?
-            }
+            Some(corpus) => std::fs::canonicalize(corpus)
+                .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,
             None => {
                 say("making source clips");
                 corpus::make(&plan.seed, &corpus_cache()).await?
@@ -155,20 +160,26 @@ impl Subnet {
             starting.subfolder(name)?;
         }
         let wallets = folder.path.join("wallets");
-        let accounts = plan.validators.iter().map(|v| &v.account).chain(plan.miners.iter().map(|m| &m.account));
+        let accounts = plan
+            .validators
+            .iter()
+            .map(|v| &v.account)
+            .chain(plan.miners.iter().map(|m| &m.account));
         for account in accounts.chain([&plan.owner]) {
             account.write_wallet(&wallets)?;
         }
         say(&format!("folder {}", folder.path.display()));
         say("starting chain, storage and services");
         let start = Instant::now();
-        let mut infrastructure = vec![starting.chain()?, starting.storage()?, starting.services(&corpus)?];
+        let mut infrastructure =
+            vec![starting.chain()?, starting.storage()?, starting.services(&corpus)?];
         let addresses = addresses(&mut infrastructure, &folder.path).await?;
         say(&format!("chain {}, storage {}", addresses.chain, addresses.storage));
         let chain = ChainClient::connect(&addresses.chain, Netuid(NETUID)).await?;
         let rpc = RpcClient::from_insecure_url(&addresses.chain).await?;
         let hotkeys = plan.validators.iter().map(|validator| validator.account.hotkey).collect();
-        let watched = Watched { validators: hotkeys, owner: plan.owner.hotkey, weights: plan.weights, start };
+        let watched =
+            Watched { validators: hotkeys, owner: plan.owner.hotkey, weights: plan.weights, start };
         let watch = Watch::start(chain.clone(), rpc.clone(), watched).await?;
         say("uploading source clips, committing models, publishing the allowlist");
         let prepared = tokio::try_join!(
@@ -179,12 +190,30 @@ impl Subnet {
         // Should a part have ended, that is the reason worth telling.
         infrastructure.iter_mut().try_for_each(Part::check)?;
         let (clips, (), ()) = prepared?;
-        say(&format!("{clips} clips, {} miners, starting {} validators", plan.miners.len(), plan.validators.len()));
-        let hosts = options.namespaces.then(|| Hosts::new(plan.validators.len(), &addresses)).transpose()?;
+        say(&format!(
+            "{clips} clips, {} miners, starting {} validators",
+            plan.miners.len(),
+            plan.validators.len()
+        ));
+        let hosts = options
+            .namespaces
+            .then(|| Hosts::new(plan.validators.len(), &addresses))
+            .transpose()?;
         let validators = starting.validators(&addresses, hosts.as_ref())?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let mut subnet =
-            Self { plan, watch, rpc, chain, validators, infrastructure, hosts, addresses, client, start, folder };
+        let mut subnet = Self {
+            plan,
+            watch,
+            rpc,
+            chain,
+            validators,
+            infrastructure,
+            hosts,
+            addresses,
+            client,
+            start,
+            folder,
+        };
         for index in 0..subnet.validators.len() {
             subnet.restart_validator(index)?;
         }
@@ -244,7 +273,8 @@ impl Subnet {
         self.infrastructure.iter_mut().try_for_each(Part::check)
     }
 
-    /// Validators that ended by themselves since the last call, with the reason. From now on they count as killed.
+    /// Validators that ended by themselves since the last call, with the reason. From now on they
+    /// count as killed.
     pub fn take_ended(&mut self) -> Vec<(usize, LaunchError)> {
         let mut ended = Vec::new();
         for (index, validator) in self.validators.iter_mut().enumerate() {
@@ -262,14 +292,16 @@ impl Subnet {
         self.watch.block()
     }
 
-    /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from a host of the network.
+    /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from
+    /// a host of the network.
     #[must_use]
     pub fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
         let ip = match &self.hosts {
             Some(hosts) => hosts.network.address(index).ok()?,
             None => Ipv4Addr::LOCALHOST,
         };
-        let (port, peer_id) = (self.validators.get(index)?.mesh_port, self.plan.validators.get(index)?.peer_id?);
+        let (port, peer_id) =
+            (self.validators.get(index)?.mesh_port, self.plan.validators.get(index)?.peer_id?);
         format!("/ip4/{ip}/tcp/{port}/p2p/{peer_id}").parse().ok()
     }
 
@@ -293,15 +325,21 @@ impl Subnet {
             .map(|(plan, validator)| {
                 let hotkey = plan.account.hotkey;
                 let history = seen.histories.get(&hotkey).cloned().unwrap_or_default();
-                ValidatorView { hotkey, running: validator.part.is_some(), status: validator.status, history }
+                ValidatorView {
+                    hotkey,
+                    running: validator.part.is_some(),
+                    status: validator.status,
+                    history,
+                }
             })
             .collect();
         let histories: Vec<&History> = views.iter().map(|view| &view.history).collect();
         let agreement = longest_agreement(&histories, &self.plan.owner.hotkey);
-        let emissions = tokio::time::timeout(EMISSIONS_LIMIT, Emissions::read(&self.rpc, NETUID)).await;
-        let emissions = emissions
-            .ok()
-            .and_then(|read| read.inspect_err(|error| tracing::debug!(%error, "emissions not read")).ok());
+        let emissions =
+            tokio::time::timeout(EMISSIONS_LIMIT, Emissions::read(&self.rpc, NETUID)).await;
+        let emissions = emissions.ok().and_then(|read| {
+            read.inspect_err(|error| tracing::debug!(%error, "emissions not read")).ok()
+        });
         View { block: self.watch.block(), validators: views, agreement, emissions }
     }
 
@@ -322,7 +360,10 @@ impl Subnet {
                 return Ok(view);
             }
             if Instant::now() > deadline {
-                return Err(LaunchError::TimeOut { after: limit, logs: self.folder.path.join("logs") });
+                return Err(LaunchError::TimeOut {
+                    after: limit,
+                    logs: self.folder.path.join("logs"),
+                });
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -330,7 +371,9 @@ impl Subnet {
 
     /// Kills a validator as a power cut does.
     pub fn kill_validator(&mut self, index: usize) {
-        if let Some(mut part) = self.validators.get_mut(index).and_then(|validator| validator.part.take()) {
+        if let Some(mut part) =
+            self.validators.get_mut(index).and_then(|validator| validator.part.take())
+        {
             part.kill();
         }
     }
@@ -340,7 +383,9 @@ impl Subnet {
     /// # Errors
     /// When the process does not start.
     pub fn restart_validator(&mut self, index: usize) -> Result<(), LaunchError> {
-        if let Some(validator) = self.validators.get_mut(index).filter(|validator| validator.part.is_none()) {
+        if let Some(validator) =
+            self.validators.get_mut(index).filter(|validator| validator.part.is_none())
+        {
             validator.part = Some(Part::start(validator.plan.clone())?);
         }
         Ok(())
@@ -351,17 +396,21 @@ impl Subnet {
     pub fn report(&self, view: &View, epochs: usize) -> Report {
         let emissions = view.emissions.clone().unwrap_or_default();
         let earned = |uid| emissions.of_uid(uid).map_or(0, |neuron| neuron.emission);
-        let validators = self.plan.validators.iter().zip(&view.validators).map(|(plan, view)| ValidatorReport {
-            hotkey: plan.account.hotkey,
-            uid: plan.uid,
-            peers: view.status.peers,
-            epochs: view.history.values().cloned().collect(),
-            tasks_sampled: view.status.tasks_sampled,
-            emission: earned(plan.uid),
-        });
+        let validators =
+            self.plan.validators.iter().zip(&view.validators).map(|(plan, view)| ValidatorReport {
+                hotkey: plan.account.hotkey,
+                uid: plan.uid,
+                peers: view.status.peers,
+                epochs: view.history.values().cloned().collect(),
+                tasks_sampled: view.status.tasks_sampled,
+                emission: earned(plan.uid),
+            });
         Report {
             validators: validators.collect(),
-            agreed: view.agreement.as_ref().is_some_and(|agreement| agreement.epochs.len() >= epochs),
+            agreed: view
+                .agreement
+                .as_ref()
+                .is_some_and(|agreement| agreement.epochs.len() >= epochs),
             winner: view.agreement.as_ref().map(|agreement| agreement.winner),
             expected_winner: self.plan.expected_winner().map(|miner| miner.account.hotkey),
             duration_s: self.start.elapsed().as_secs_f64(),
@@ -371,7 +420,8 @@ impl Subnet {
         }
     }
 
-    /// Stops validators, then everything else; what does not end in time is killed. A temporary folder goes with it.
+    /// Stops validators, then everything else; what does not end in time is killed. A temporary
+    /// folder goes with it.
     pub async fn stop(self) {
         let Self { watch, rpc, chain, validators, infrastructure, folder, hosts, .. } = self;
         // What is paused cannot end by itself.

@@ -1,4 +1,5 @@
-//! What the published verdict files say of each miner, read from the storage's folder as anyone could read the buckets.
+//! What the published verdict files say of each miner, read from the storage's folder as anyone
+//! could read the buckets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,12 +39,20 @@ struct Entry {
     reasoning: String,
 }
 
-/// All miners in the order of their uids. What cannot be read is left out: a file may be on its way.
+/// All miners in the order of their uids. What cannot be read is left out: a file may be on its
+/// way.
 pub(super) fn of_miners(storage: &Path, miners: &[MinerPlan]) -> Vec<MinerVerdicts> {
-    let entries: Vec<Entry> = files(storage).iter().filter_map(|path| read(path)).flat_map(|file| file.data).collect();
+    let entries: Vec<Entry> =
+        files(storage).iter().filter_map(|path| read(path)).flat_map(|file| file.data).collect();
     let of_miner = |miner: &MinerPlan| {
         let (hotkey, role) = (miner.account.hotkey, miner.entry.role);
-        let mut verdicts = MinerVerdicts { hotkey, uid: miner.uid, role, entries: BTreeMap::new(), as_expected: 0 };
+        let mut verdicts = MinerVerdicts {
+            hotkey,
+            uid: miner.uid,
+            role,
+            entries: BTreeMap::new(),
+            as_expected: 0,
+        };
         for entry in entries.iter().filter(|entry| entry.hotkey == hotkey) {
             *verdicts.entries.entry(entry.status.clone()).or_default() += 1;
             verdicts.as_expected += u64::from(is_expected(role, entry));
@@ -55,7 +64,9 @@ pub(super) fn of_miners(storage: &Path, miners: &[MinerPlan]) -> Vec<MinerVerdic
 
 fn is_expected(role: Role, entry: &Entry) -> bool {
     match role.expected() {
-        Some(expected) => entry.status == expected.status && entry.reasoning.contains(expected.reason),
+        Some(expected) => {
+            entry.status == expected.status && entry.reasoning.contains(expected.reason)
+        }
         None => entry.status == "passed",
     }
 }
@@ -67,7 +78,8 @@ fn files(storage: &Path) -> Vec<PathBuf> {
         entries.map(|entry| entry.path())
     };
     let tasks = list(storage.join("buckets")).flat_map(list);
-    let mut files: Vec<PathBuf> = tasks.flat_map(|task| list(task.join("evaluation_results"))).collect();
+    let mut files: Vec<PathBuf> =
+        tasks.flat_map(|task| list(task.join("evaluation_results"))).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files
 }
@@ -99,6 +111,11 @@ mod tests {
         let found = of_miners(folder.path(), &plan.miners);
         let of_blur = found.iter().find(|miner| miner.role == Role::Blur).unwrap();
         assert_eq!((of_blur.entries.get("failed"), of_blur.as_expected), (Some(&2), 1));
-        assert!(found.iter().filter(|miner| miner.role != Role::Blur).all(|miner| miner.entries.is_empty()));
+        assert!(
+            found
+                .iter()
+                .filter(|miner| miner.role != Role::Blur)
+                .all(|miner| miner.entries.is_empty())
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Reads back from the chain what each validator set, block by block.
 //!
-//! The chain says in each block whose weights it stored, whether they were set in the open or revealed there. Committed weights
-//! are stored in the epoch after the one they are for.
+//! The chain says in each block whose weights it stored, whether they were set in the open or
+//! revealed there. Committed weights are stored in the epoch after the one they are for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,12 +51,17 @@ pub(super) struct Seen {
 
 impl Watch {
     /// Starts to follow a subnet.
-    pub(super) async fn start(chain: ChainClient, rpc: RpcClient, watched: Watched) -> Result<Self, ChainError> {
+    pub(super) async fn start(
+        chain: ChainClient,
+        rpc: RpcClient,
+        watched: Watched,
+    ) -> Result<Self, ChainError> {
         let stop = CancellationToken::new();
         let mut heads = chain.follow_heads(stop.clone()).await?;
         let api = OnlineClient::from_rpc_client(rpc).await.map_err(|error| read_error(&error))?;
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let mut reader = Reader { chain, api, watched, seen: Arc::clone(&seen), next: heads.borrow().number };
+        let mut reader =
+            Reader { chain, api, watched, seen: Arc::clone(&seen), next: heads.borrow().number };
         let (ended, receiver) = (stop.clone(), heads.clone());
         tokio::spawn(async move {
             while let Some(Ok(())) = ended.run_until_cancelled(heads.changed()).await {
@@ -101,7 +106,11 @@ impl Reader {
     /// Reads every block up to `head`: blocks may come faster than they are read.
     async fn read_up_to(&mut self, head: Head) -> Result<(), ChainError> {
         while self.next <= head.number {
-            let hash = if self.next == head.number { head.hash } else { self.chain.block_hash(self.next).await? };
+            let hash = if self.next == head.number {
+                head.hash
+            } else {
+                self.chain.block_hash(self.next).await?
+            };
             self.read(Head { number: self.next, hash }).await?;
             self.next = BlockNumber(self.next.0 + 1);
         }
@@ -115,21 +124,33 @@ impl Reader {
         }
         let metagraph = self.chain.metagraph(block).await?;
         for hotkey in &self.watched.validators {
-            let Some(neuron) = metagraph.neuron(hotkey).filter(|neuron| uids.contains(&neuron.uid.0)) else {
+            let Some(neuron) =
+                metagraph.neuron(hotkey).filter(|neuron| uids.contains(&neuron.uid.0))
+            else {
                 continue;
             };
-            let weights: Vec<(u16, u16)> =
-                self.chain.weights(block, neuron.uid).await?.into_iter().map(|(uid, value)| (uid.0, value)).collect();
-            // The first of equally large weights, so that the reading does not depend on the order of later ones.
-            let winner =
-                weights.iter().max_by_key(|(uid, value)| (*value, std::cmp::Reverse(*uid))).map(|(uid, _)| *uid);
+            let weights: Vec<(u16, u16)> = self
+                .chain
+                .weights(block, neuron.uid)
+                .await?
+                .into_iter()
+                .map(|(uid, value)| (uid.0, value))
+                .collect();
+            // The first of equally large weights, so that the reading does not depend on the order
+            // of later ones.
+            let winner = weights
+                .iter()
+                .max_by_key(|(uid, value)| (*value, std::cmp::Reverse(*uid)))
+                .map(|(uid, _)| *uid);
             let winner = winner.and_then(|uid| metagraph.neurons.get(usize::from(uid)));
-            let Some(epoch_block) = epoch_of(block.number.0).checked_sub(self.watched.weights.blocks_until_stored())
+            let Some(epoch_block) =
+                epoch_of(block.number.0).checked_sub(self.watched.weights.blocks_until_stored())
             else {
                 continue;
             };
             let winner_hotkey = winner.map(|neuron| neuron.hotkey);
-            let entry = EpochWeights { epoch_block, winner_hotkey, weights, set_at_block: block.number.0 };
+            let entry =
+                EpochWeights { epoch_block, winner_hotkey, weights, set_at_block: block.number.0 };
             lock(&self.seen).histories.entry(*hotkey).or_default().insert(epoch_block, entry);
         }
         self.note_agreement();
@@ -139,7 +160,11 @@ impl Reader {
     /// The uids of the subnet whose weights a block stored.
     async fn stored_in(&self, block: Head) -> Result<Vec<u16>, ChainError> {
         let hash = H256(block.hash.0);
-        let at = self.api.at_block_hash_and_number(hash, block.number.0).await.map_err(|error| read_error(&error))?;
+        let at = self
+            .api
+            .at_block_hash_and_number(hash, block.number.0)
+            .await
+            .map_err(|error| read_error(&error))?;
         let events = at.events().fetch().await.map_err(|error| read_error(&error))?;
         let mut uids = Vec::new();
         for event in events.iter() {
@@ -147,7 +172,9 @@ impl Reader {
             if (event.pallet_name(), event.event_name()) != STORED {
                 continue;
             }
-            let (index, uid) = event.decode_fields_unchecked_as::<(u16, u16)>().map_err(|error| read_error(&error))?;
+            let (index, uid) = event
+                .decode_fields_unchecked_as::<(u16, u16)>()
+                .map_err(|error| read_error(&error))?;
             if index == NETUID {
                 uids.push(uid);
             }

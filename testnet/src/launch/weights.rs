@@ -30,8 +30,9 @@ impl WeightMode {
         !matches!(self, Self::Plain)
     }
 
-    /// Blocks of the subnet's own epochs. Committed weights are revealed in the next of them, so they last as long as the
-    /// validators' epochs do: with longer ones, commits would replace each other before they are revealed.
+    /// Blocks of the subnet's own epochs. Committed weights are revealed in the next of them, so
+    /// they last as long as the validators' epochs do: with longer ones, commits would replace each
+    /// other before they are revealed.
     pub(super) const fn tempo(self) -> u64 {
         if self.commits() { EPOCH_BLOCKS } else { TEMPO }
     }

@@ -68,7 +68,8 @@ pub struct Expected {
 }
 
 impl Role {
-    /// Everyone, as they join: six miners have one of each main kind, [`Role::ALL`]`.len()` have the whole zoo.
+    /// Everyone, as they join: six miners have one of each main kind, [`Role::ALL`]`.len()` have
+    /// the whole zoo.
     pub const ALL: [Self; 23] = [
         Self::Good,
         Self::Blur,
@@ -125,8 +126,8 @@ impl Role {
         }
     }
 
-    /// What a verdict about its video says; `None` for those whose video is good. A copycat's model is found out before it
-    /// is asked for a video.
+    /// What a verdict about its video says; `None` for those whose video is good. A copycat's model
+    /// is found out before it is asked for a video.
     #[must_use]
     pub const fn expected(self) -> Option<Expected> {
         let (status, reason) = match self {
@@ -144,7 +145,9 @@ impl Role {
             Self::WrongSize => ("wrong_resolution", ""),
             Self::Playlist => ("undecodable", ""),
             Self::Replay => ("duplicate", "source clip"),
-            Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed => ("duplicate", "copy of"),
+            Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed => {
+                ("duplicate", "copy of")
+            }
         };
         Some(Expected { status, reason })
     }
@@ -154,7 +157,10 @@ impl Role {
     /// Whether it sends the good miner's video.
     #[must_use]
     pub const fn steals(self) -> bool {
-        matches!(self, Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed)
+        matches!(
+            self,
+            Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed
+        )
     }
 }
 
@@ -166,8 +172,9 @@ impl fmt::Display for Role {
 
 /// The roles of `count` miners in the order in which they commit.
 ///
-/// The one good miner is always there and is not the first to commit: it has to beat an earlier, worse one by its
-/// margin. Whoever copies its model or its videos commits after it. Beyond the whole zoo, roles repeat.
+/// The one good miner is always there and is not the first to commit: it has to beat an earlier,
+/// worse one by its margin. Whoever copies its model or its videos commits after it. Beyond the
+/// whole zoo, roles repeat.
 #[must_use]
 pub fn cast(seed: &Seed, count: usize) -> Vec<Role> {
     let mut zoo = Role::ALL.to_vec();
@@ -204,7 +211,11 @@ mod tests {
             let roles = cast(&Seed::new(seed.to_string()), 6);
             assert_eq!(roles.len(), 6);
             for role in [Role::Good, Role::Blur, Role::Freeze, Role::Copycat, Role::Sometimes] {
-                assert_eq!(roles.iter().filter(|&&found| found == role).count(), 1, "{role} in {roles:?}");
+                assert_eq!(
+                    roles.iter().filter(|&&found| found == role).count(),
+                    1,
+                    "{role} in {roles:?}"
+                );
             }
             assert!(roles.contains(&Role::Drift) || roles.contains(&Role::Flicker));
         }
@@ -226,8 +237,9 @@ mod tests {
             assert_eq!(roles.len(), count);
             let good = roles.iter().position(|role| *role == Role::Good).unwrap();
             assert_eq!(roles.iter().filter(|role| **role == Role::Good).count(), 1);
-            let copies =
-                |role: &Role| *role == Role::Copycat || role.expected().is_some_and(|e| e.status == "duplicate");
+            let copies = |role: &Role| {
+                *role == Role::Copycat || role.expected().is_some_and(|e| e.status == "duplicate")
+            };
             assert!(roles.iter().position(copies).is_none_or(|copy| copy > good));
         }
         assert_eq!(cast(&Seed::new("x"), 0), []);

@@ -24,8 +24,8 @@ const KEPT_PICTURES: usize = 16;
 #[derive(Debug)]
 pub struct ClipIndex {
     clips: Vec<Clip>,
-    /// The newest pictures and where they were found: all miners are asked about the same one. The lock is held while one
-    /// is searched for, so that it is searched for once.
+    /// The newest pictures and where they were found: all miners are asked about the same one. The
+    /// lock is held while one is searched for, so that it is searched for once.
     found: Mutex<VecDeque<([u8; 32], ClipMatch)>>,
 }
 
@@ -46,7 +46,8 @@ impl Clip {
 
     /// The last frame that a whole answer can start with.
     fn last_start(&self) -> Option<usize> {
-        let needed = (CLIP_FRAMES as u64 * self.rate.0).div_ceil(u64::from(FRAME_RATE) * self.rate.1);
+        let needed =
+            (CLIP_FRAMES as u64 * self.rate.0).div_ceil(u64::from(FRAME_RATE) * self.rate.1);
         (self.thumbnails.len() / THUMBNAIL_BYTES).checked_sub(usize::try_from(needed).ok()?)
     }
 
@@ -78,10 +79,15 @@ impl ClipIndex {
                 clips.push(clip);
             }
         }
-        if clips.is_empty() { Err(MinerError::NoClip) } else { Ok(Self { clips, found: Mutex::default() }) }
+        if clips.is_empty() {
+            Err(MinerError::NoClip)
+        } else {
+            Ok(Self { clips, found: Mutex::default() })
+        }
     }
 
-    /// The closest frame that has a whole answer after it. `picture` is an encoded image (PNG, JPEG).
+    /// The closest frame that has a whole answer after it. `picture` is an encoded image (PNG,
+    /// JPEG).
     ///
     /// # Errors
     /// When ffmpeg cannot read the picture.
@@ -142,6 +148,17 @@ async fn thumbnails(input: &str, bytes: Vec<u8>) -> Result<Vec<u8>, MinerError> 
     let filter = format!(
         "scale={width}:{height}:force_original_aspect_ratio=increase:flags=area,crop={width}:{height},format=gray"
     );
-    let words = ["-i", input, "-an", "-vf", &filter, "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1"];
+    let words = [
+        "-i",
+        input,
+        "-an",
+        "-vf",
+        &filter,
+        "-f",
+        "rawvideo",
+        "-fps_mode",
+        "passthrough",
+        "pipe:1",
+    ];
     Ok(ffmpeg::run(&words.map(String::from), bytes).await?)
 }

@@ -16,14 +16,17 @@ use crate::corpus::{FRAME_RATE, HEIGHT, WIDTH, ffmpeg};
 pub const CLIP_FRAMES: usize = 81;
 /// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
 const KEPT_ANSWERS: usize = 64;
-/// Constant quality of an answer, for the fastest preset: a busy machine must not make good miners late.
+/// Constant quality of an answer, for the fastest preset: a busy machine must not make good miners
+/// late.
 const QUALITY: u32 = 24;
-/// Grain takes more bytes than any picture: at this quality a noisy answer stays small enough for a judge's request.
+/// Grain takes more bytes than any picture: at this quality a noisy answer stays small enough for a
+/// judge's request.
 const GRAIN_QUALITY: u32 = 34;
 /// What the good miner's own part follows from; all others have one that follows from their names.
 const GOOD_SEED: u64 = 1;
 /// A playlist that names a file of the validator's machine.
-const PLAYLIST: &[u8] = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n";
+const PLAYLIST: &[u8] =
+    b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n";
 
 /// Renders answers, a few at a time, and keeps the newest.
 #[derive(Debug)]
@@ -31,7 +34,8 @@ pub struct Renderer {
     folder: PathBuf,
     turns: Semaphore,
     kept: Mutex<VecDeque<(Order, Bytes)>>,
-    /// The newest source's frames: all miners are asked about the same one. The lock is held while they are decoded.
+    /// The newest source's frames: all miners are asked about the same one. The lock is held while
+    /// they are decoded.
     source: tokio::sync::Mutex<Option<(ClipMatch, Bytes)>>,
 }
 
@@ -75,8 +79,12 @@ impl Recipe {
             Role::Upscaled => own(Degradation::Upscaled),
             Role::Loop => own(Degradation::Loop),
             Role::Freeze => own(Degradation::Frozen),
-            Role::GrainyFreeze => recipe(Base::Own, Some(Degradation::Frozen), "noise=alls=12:allf=t"),
-            Role::LowFrameRate => recipe(Base::Own, None, "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1"),
+            Role::GrainyFreeze => {
+                recipe(Base::Own, Some(Degradation::Frozen), "noise=alls=12:allf=t")
+            }
+            Role::LowFrameRate => {
+                recipe(Base::Own, None, "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1")
+            }
             Role::Short => recipe(Base::Own, None, "trim=end_frame=20"),
             Role::WrongSize => recipe(Base::Own, None, "scale=640:360"),
             // The rest of the clip upside down, backwards and in other colours.
@@ -97,7 +105,8 @@ impl Recipe {
 }
 
 impl Renderer {
-    /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at most.
+    /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at
+    /// most.
     #[must_use]
     pub fn new(folder: PathBuf, concurrency: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -112,7 +121,12 @@ impl Renderer {
     ///
     /// # Errors
     /// When ffmpeg or the file system fails.
-    pub async fn render(&self, clip: ClipMatch, role: Role, name: &str) -> Result<Bytes, MinerError> {
+    pub async fn render(
+        &self,
+        clip: ClipMatch,
+        role: Role,
+        name: &str,
+    ) -> Result<Bytes, MinerError> {
         let Some(recipe) = Recipe::of(role) else { return Ok(Bytes::from_static(PLAYLIST)) };
         let seed = if role == Role::Good { GOOD_SEED } else { seed_of(name) };
         let order = Order { clip, role, seed };
@@ -120,7 +134,9 @@ impl Renderer {
             return Ok(video);
         }
         let stolen = match recipe.base {
-            Base::Stolen => Some(Box::pin(self.render(order.clip.clone(), Role::Good, name)).await?),
+            Base::Stolen => {
+                Some(Box::pin(self.render(order.clip.clone(), Role::Good, name)).await?)
+            }
             Base::Source | Base::Own => None,
         };
         // The semaphore is never closed; should it be, rendering without a turn does no harm.
@@ -135,10 +151,18 @@ impl Renderer {
         Ok(video)
     }
 
-    async fn make(&self, order: &Order, recipe: &Recipe, stolen: Option<Bytes>) -> Result<Bytes, MinerError> {
+    async fn make(
+        &self,
+        order: &Order,
+        recipe: &Recipe,
+        stolen: Option<Bytes>,
+    ) -> Result<Bytes, MinerError> {
         let raw = match stolen {
             Some(video) => {
-                let file = tempfile::Builder::new().prefix("stolen-").suffix(".mp4").tempfile_in(&self.folder)?;
+                let file = tempfile::Builder::new()
+                    .prefix("stolen-")
+                    .suffix(".mp4")
+                    .tempfile_in(&self.folder)?;
                 tokio::fs::write(file.path(), &video).await?;
                 let input = file.path().display().to_string();
                 ffmpeg::run(&decoding(&["-i", &input], "null"), Vec::new()).await?.into()
@@ -146,11 +170,14 @@ impl Renderer {
             None => self.source_frames(&order.clip).await?,
         };
         let (own, change, seed) = (matches!(recipe.base, Base::Own), recipe.change, order.seed);
-        let raw = tokio::task::spawn_blocking(move || changed(&raw, own.then_some(seed), change)).await??;
+        let raw = tokio::task::spawn_blocking(move || changed(&raw, own.then_some(seed), change))
+            .await??;
         // MP4 needs a seekable output.
-        let file = tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
+        let file =
+            tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
         let quality = if order.role == Role::Noise { GRAIN_QUALITY } else { QUALITY };
-        ffmpeg::run(&encoding(recipe.filter, quality, &file.path().display().to_string()), raw).await?;
+        ffmpeg::run(&encoding(recipe.filter, quality, &file.path().display().to_string()), raw)
+            .await?;
         Ok(Bytes::from(tokio::fs::read(file.path()).await?))
     }
 
@@ -159,13 +186,16 @@ impl Renderer {
         if let Some((_, frames)) = newest.as_ref().filter(|(known, _)| known == clip) {
             return Ok(frames.clone());
         }
-        // As validators cut and scale a source clip: the miner knows what kind of video it is asked for.
+        // As validators cut and scale a source clip: the miner knows what kind of video it is asked
+        // for.
         let filter = format!(
             "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
              crop={WIDTH}:{HEIGHT},setsar=1"
         );
         let (start, path) = (format!("{}us", clip.start_micros), clip.path.display().to_string());
-        let frames = Bytes::from(ffmpeg::run(&decoding(&["-ss", &start, "-i", &path], &filter), Vec::new()).await?);
+        let frames = Bytes::from(
+            ffmpeg::run(&decoding(&["-ss", &start, "-i", &path], &filter), Vec::new()).await?,
+        );
         *newest = Some((clip.clone(), frames.clone()));
         Ok(frames)
     }
@@ -178,14 +208,18 @@ impl Renderer {
 
 /// A seed for a name (FNV-1a); never the good miner's.
 fn seed_of(name: &str) -> u64 {
-    let hash = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash | 2
 }
 
 /// Frames as a good model makes them where there is a seed, then made worse.
-fn changed(raw: &[u8], own: Option<u64>, change: Option<Degradation>) -> Result<Vec<u8>, MinerError> {
+fn changed(
+    raw: &[u8],
+    own: Option<u64>,
+    change: Option<Degradation>,
+) -> Result<Vec<u8>, MinerError> {
     if own.is_none() && change.is_none() {
         return Ok(raw.to_vec());
     }
@@ -222,15 +256,39 @@ fn changed(raw: &[u8], own: Option<u64>, change: Option<Degradation>) -> Result<
 
 fn decoding(input: &[&str], filter: &str) -> Vec<String> {
     let frames = CLIP_FRAMES.to_string();
-    let output = ["-an", "-vf", filter, "-frames:v", &frames, "-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"];
+    let output = [
+        "-an",
+        "-vf",
+        filter,
+        "-frames:v",
+        &frames,
+        "-pix_fmt",
+        "yuv420p",
+        "-f",
+        "rawvideo",
+        "pipe:1",
+    ];
     input.iter().chain(&output).map(|word| (*word).to_owned()).collect()
 }
 
 fn encoding(filter: &str, quality: u32, output: &str) -> Vec<String> {
-    let (size, rate, frames) = (format!("{WIDTH}x{HEIGHT}"), FRAME_RATE.to_string(), CLIP_FRAMES.to_string());
+    let (size, rate, frames) =
+        (format!("{WIDTH}x{HEIGHT}"), FRAME_RATE.to_string(), CLIP_FRAMES.to_string());
     let quality = quality.to_string();
-    let mut words = vec!["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-r", &rate, "-i", "pipe:0"];
-    words.extend(["-vf", filter, "-frames:v", &frames, "-r", &rate, "-c:v", "libx264", "-preset", "ultrafast"]);
+    let mut words =
+        vec!["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-r", &rate, "-i", "pipe:0"];
+    words.extend([
+        "-vf",
+        filter,
+        "-frames:v",
+        &frames,
+        "-r",
+        &rate,
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+    ]);
     words.extend(["-threads", "1", "-crf", &quality, "-pix_fmt", "yuv420p"]);
     words.extend(["-movflags", "+faststart", "-f", "mp4", output]);
     words.into_iter().map(str::to_owned).collect()

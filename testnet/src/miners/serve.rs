@@ -71,11 +71,14 @@ async fn generate(
     lie: Option<Extension<Lie>>,
     Json(request): Json<Request>,
 ) -> Response {
-    let refuse = |message: &str| (StatusCode::BAD_REQUEST, Json(json!({"detail": message}))).into_response();
+    let refuse =
+        |message: &str| (StatusCode::BAD_REQUEST, Json(json!({"detail": message}))).into_response();
     if request.prompt.is_some_and(|prompt| prompt.is_empty()) {
         return refuse("prompt is empty");
     }
-    if (request.fps, request.frames, request.resolution.as_str()) != (FRAME_RATE, CLIP_FRAMES, "480p") {
+    if (request.fps, request.frames, request.resolution.as_str())
+        != (FRAME_RATE, CLIP_FRAMES, "480p")
+    {
         return refuse("this model makes 81 frames at 16 fps in 480p");
     }
     let Ok(picture) = base64::engine::general_purpose::STANDARD.decode(&request.image) else {
@@ -83,13 +86,18 @@ async fn generate(
     };
     if miner.role == Role::Sometimes && !answers(&miner.slug, &picture) {
         tokio::time::sleep(SILENCE).await;
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"detail": "no instances available"}))).into_response();
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({"detail": "no instances available"})),
+        )
+            .into_response();
     }
     match video(&miner, picture, lie.is_some()).await {
         Ok(video) => ([(header::CONTENT_TYPE, "video/mp4")], video).into_response(),
         Err(error) => {
             tracing::warn!(slug = miner.slug, %error, "no video");
-            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"detail": "generation failed"}))).into_response()
+            (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"detail": "generation failed"})))
+                .into_response()
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Connections from one namespace into another: the chain, the storage and the services stay on the machine's loopback,
-//! and answer on the same loopback addresses inside of every namespace.
+//! Connections from one namespace into another: the chain, the storage and the services stay on the
+//! machine's loopback, and answer on the same loopback addresses inside of every namespace.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Namespace, NetworkError};
 
-/// Connections through one forwarder at a time: a validator has some ten to its bucket, its chain and its services.
+/// Connections through one forwarder at a time: a validator has some ten to its bucket, its chain
+/// and its services.
 const MAX_CONNECTIONS: usize = 256;
 /// Both ends are on this machine.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -58,14 +59,15 @@ impl Forwarder {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Closed, it takes connections and lets nothing through, as a path on which all packets are lost; those that it has
-    /// break when it is opened again.
+    /// Closed, it takes connections and lets nothing through, as a path on which all packets are
+    /// lost; those that it has break when it is opened again.
     pub fn set_open(&self, open: bool) {
         self.open.send_if_modified(|current| std::mem::replace(current, open) != open);
     }
 }
 
-/// Listens at `address` in one place and connects each connection with `target` in another, on the current tokio runtime.
+/// Listens at `address` in one place and connects each connection with `target` in another, on the
+/// current tokio runtime.
 ///
 /// # Errors
 /// [`NetworkError::Listen`].
@@ -120,8 +122,8 @@ async fn accept(
     }
 }
 
-/// While the gate is closed nothing moves. Then the connection breaks: what was under way is lost, and whoever waits for it
-/// learns so.
+/// While the gate is closed nothing moves. Then the connection breaks: what was under way is lost,
+/// and whoever waits for it learns so.
 async fn carry_while_open(carrying: impl Future<Output = std::io::Result<()>>, mut gate: Gate) {
     let mut carrying = std::pin::pin!(carrying);
     let closed = async { gate.open.wait_for(|open| !open).await.map(|_| ()) };
@@ -134,14 +136,19 @@ async fn carry_while_open(carrying: impl Future<Output = std::io::Result<()>>, m
     let _opened = gate.open.wait_for(|open| *open).await.is_ok();
 }
 
-async fn carry(mut stream: tokio::net::TcpStream, connect: Place, target: SocketAddr) -> std::io::Result<()> {
+async fn carry(
+    mut stream: tokio::net::TcpStream,
+    connect: Place,
+    target: SocketAddr,
+) -> std::io::Result<()> {
     let connected = tokio::task::spawn_blocking(move || {
         let stream = connect.run(|| TcpStream::connect_timeout(&target, CONNECT_LIMIT))?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         Ok::<_, std::io::Error>(stream)
     });
-    let mut other = tokio::net::TcpStream::from_std(connected.await.map_err(std::io::Error::other)??)?;
+    let mut other =
+        tokio::net::TcpStream::from_std(connected.await.map_err(std::io::Error::other)??)?;
     stream.set_nodelay(true)?;
     tokio::io::copy_bidirectional(&mut stream, &mut other).await.map(|_| ())
 }

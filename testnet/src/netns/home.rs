@@ -9,9 +9,9 @@ use super::{Namespace, Network, NetworkError};
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const MACHINE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 
-/// What a home router does: everything inside goes out under the router's address, and only answers come in. What comes
-/// unasked is dropped without a word, to the router itself too: an error would end the other side's attempts, and the
-/// kernel would remember the packet's ports as taken.
+/// What a home router does: everything inside goes out under the router's address, and only answers
+/// come in. What comes unasked is dropped without a word, to the router itself too: an error would
+/// end the other side's attempts, and the kernel would remember the packet's ports as taken.
 const RULES: &str = "\
 table ip home {
   chain out { type nat hook postrouting priority srcnat; oifname \"eth0\" masquerade; }
@@ -30,7 +30,8 @@ impl Home {
     /// Makes host `router` a home router, with one machine behind it.
     ///
     /// # Errors
-    /// [`NetworkError::Rules`] without `nft` of nftables or where the kernel has none; else as [`Network::new`].
+    /// [`NetworkError::Rules`] without `nft` of nftables or where the kernel has none; else as
+    /// [`Network::new`].
     pub fn behind(network: &Network, router: usize) -> Result<Self, NetworkError> {
         let router = network.namespace(router)?;
         let namespace = Namespace::new()?;

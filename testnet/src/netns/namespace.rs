@@ -31,8 +31,8 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Moves the calling thread here, for good. Makes one system call and nothing else, so it may be called between fork
-    /// and exec.
+    /// Moves the calling thread here, for good. Makes one system call and nothing else, so it may
+    /// be called between fork and exec.
     ///
     /// # Errors
     /// The kernel's.
@@ -40,10 +40,12 @@ impl Namespace {
         Ok(setns(&self.descriptor, CloneFlags::CLONE_NEWNET)?)
     }
 
-    /// Runs `work` on a thread inside and waits for it. Sockets that it opens belong to this namespace for ever.
+    /// Runs `work` on a thread inside and waits for it. Sockets that it opens belong to this
+    /// namespace for ever.
     ///
     /// # Errors
-    /// [`NetworkError::Namespace`] or [`NetworkError::Thread`]; what `work` returns is in the value.
+    /// [`NetworkError::Namespace`] or [`NetworkError::Thread`]; what `work` returns is in the
+    /// value.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetworkError> {
         on_a_thread(|| self.enter().map(|()| work()))?.map_err(NetworkError::Namespace)
     }
@@ -78,7 +80,8 @@ impl Namespace {
     }
 }
 
-/// Runs `work` on a thread that ends with it: a thread that changed its namespace must not be used for anything else.
+/// Runs `work` on a thread that ends with it: a thread that changed its namespace must not be used
+/// for anything else.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NetworkError> {
     thread::scope(|scope| {
         let started = thread::Builder::new().name("namespace".into()).spawn_scoped(scope, work);

@@ -63,7 +63,8 @@ impl Network {
         for device in ["all", "default"] {
             router.set(&format!("ipv4/conf/{device}/rp_filter"), "0")?;
         }
-        let mut network = Self { hosts: Vec::new(), cuts: BTreeSet::new(), relay: None, relayed: 0, router };
+        let mut network =
+            Self { hosts: Vec::new(), cuts: BTreeSet::new(), relay: None, relayed: 0, router };
         for host in 0..count {
             let namespace = Arc::new(Namespace::new()?);
             let (link, path) = (link(host), namespace.path());
@@ -104,7 +105,8 @@ impl Network {
         Ok(address(host, self.host(host)?.last))
     }
 
-    /// Drops what `from` sends to `to`, silently, as a broken route does; the other direction stays.
+    /// Drops what `from` sends to `to`, silently, as a broken route does; the other direction
+    /// stays.
     ///
     /// # Errors
     /// [`NetworkError`].
@@ -118,14 +120,17 @@ impl Network {
         Ok(())
     }
 
-    /// Cuts every host of a group off from those of other groups. Hosts in no group still reach everybody.
+    /// Cuts every host of a group off from those of other groups. Hosts in no group still reach
+    /// everybody.
     ///
     /// # Errors
     /// [`NetworkError`].
     pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), NetworkError> {
         for (number, group) in groups.iter().enumerate() {
             for other in groups[..number].iter().chain(&groups[number + 1..]) {
-                for (from, to) in group.iter().flat_map(|from| other.iter().map(move |to| (*from, *to))) {
+                for (from, to) in
+                    group.iter().flat_map(|from| other.iter().map(move |to| (*from, *to)))
+                {
                     self.cut(from, to)?;
                 }
             }
@@ -139,7 +144,8 @@ impl Network {
         &self.cuts
     }
 
-    /// Delays or loses what all hosts send to each other, until [`heal`](Self::heal). Call it on a tokio runtime.
+    /// Delays or loses what all hosts send to each other, until [`heal`](Self::heal). Call it on a
+    /// tokio runtime.
     ///
     /// # Errors
     /// [`NetworkError::Tun`] without `/dev/net/tun`.
@@ -187,7 +193,8 @@ impl Network {
         Ok(())
     }
 
-    /// Gives a host another address in place of the one it has, and returns it. Its connections die of it.
+    /// Gives a host another address in place of the one it has, and returns it. Its connections die
+    /// of it.
     ///
     /// # Errors
     /// [`NetworkError`].

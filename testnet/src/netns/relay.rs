@@ -1,7 +1,8 @@
-//! Delay and loss in a process: packets come out of a TUN device and go back into it, late or not at all.
+//! Delay and loss in a process: packets come out of a TUN device and go back into it, late or not
+//! at all.
 //!
-//! The kernel can do this by itself (`tc netem`) where that module is built in, which it often is not. This also counts
-//! what it did.
+//! The kernel can do this by itself (`tc netem`) where that module is built in, which it often is
+//! not. This also counts what it did.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -66,7 +67,8 @@ impl Relay {
     pub(super) fn start(namespace: &Namespace, device: &str) -> Result<Self, NetworkError> {
         let file = namespace.inside(|| open(device))?.map_err(NetworkError::Tun)?;
         // SAFETY: the file owns its descriptor and is never replaced while it is registered.
-        let device = unsafe { AsyncFd::register(file) }.map_err(|error| NetworkError::Tun(error.into()))?;
+        let device =
+            unsafe { AsyncFd::register(file) }.map_err(|error| NetworkError::Tun(error.into()))?;
         let (impairment, settings) = watch::channel(Impairment::default());
         let counters = Arc::new(Counters::default());
         let stop = CancellationToken::new();
@@ -100,14 +102,19 @@ fn open(name: &str) -> std::io::Result<File> {
         flags: libc::c_short,
         rest: [u8; 22],
     }
-    let file = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")?;
     let flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
     let mut request = Request { name: [0; 16], flags, rest: [0; 22] };
     // The last byte stays zero.
     for (to, from) in request.name[..15].iter_mut().zip(name.bytes()) {
         *to = from;
     }
-    // SAFETY: TUNSETIFF reads a `struct ifreq`, which `request` is laid out as and outlives the call.
+    // SAFETY: TUNSETIFF reads a `struct ifreq`, which `request` is laid out as and outlives the
+    // call.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw const request) };
     if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(file) }
 }
@@ -135,7 +142,8 @@ async fn relay(
         if rng.random_range(0..100) < loss || under_way.len() >= MAX_UNDER_WAY {
             counters.lost.fetch_add(1, Ordering::Relaxed);
         } else {
-            // Packets that left before a change of the delay may be overtaken, as on any changed path.
+            // Packets that left before a change of the delay may be overtaken, as on any changed
+            // path.
             under_way.push_back((Instant::now() + delay, packet[..length].to_vec()));
         }
     }
@@ -150,14 +158,21 @@ async fn read(device: &AsyncFd<File>, packet: &mut [u8]) -> std::io::Result<usiz
     }
 }
 
-async fn pass_on(device: &AsyncFd<File>, packet: &[u8], counters: &Counters) -> std::io::Result<()> {
+async fn pass_on(
+    device: &AsyncFd<File>,
+    packet: &[u8],
+    counters: &Counters,
+) -> std::io::Result<()> {
     loop {
         let mut ready = device.writable().await?;
         let Ok(written) = ready.try_io(|device| device.get_ref().write(packet)) else { continue };
         match written {
             Ok(_) => counters.delayed.fetch_add(1, Ordering::Relaxed),
-            // The kernel takes no packet that nobody can get, such as one for a device that is down.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => counters.lost.fetch_add(1, Ordering::Relaxed),
+            // The kernel takes no packet that nobody can get, such as one for a device that is
+            // down.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                counters.lost.fetch_add(1, Ordering::Relaxed)
+            }
             Err(error) => return Err(error),
         };
         return Ok(());

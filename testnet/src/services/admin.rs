@@ -1,7 +1,7 @@
 //! The listener for tests and operators: orders faults, and says what was asked.
 //!
-//! `POST /admin/faults` adds one, `GET` lists them, `DELETE` clears them; `GET /admin/counts` gives requests and faults
-//! per listener.
+//! `POST /admin/faults` adds one, `GET` lists them, `DELETE` clears them; `GET /admin/counts` gives
+//! requests and faults per listener.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,7 +22,9 @@ pub(super) fn admin(board: FaultBoard) -> Router {
 async fn add(State(board): State<FaultBoard>, Json(fault): Json<Fault>) -> Response {
     match board.add(fault) {
         Ok(()) => StatusCode::CREATED.into_response(),
-        Err(error) => (StatusCode::CONFLICT, Json(json!({"error": error.to_string()}))).into_response(),
+        Err(error) => {
+            (StatusCode::CONFLICT, Json(json!({"error": error.to_string()}))).into_response()
+        }
     }
 }
 

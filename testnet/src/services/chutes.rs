@@ -1,7 +1,8 @@
 //! Stand-in for the Chutes API and for the gateway behind which deployments answer.
 //!
-//! `GET /chutes/{id}` with the key in `Authorization` → `{"chute_id","name","slug","revision","hot","public"}`.
-//! `POST /{slug}/generate` goes to that miner's own listener. The lie: another revision than the one deployed.
+//! `GET /chutes/{id}` with the key in `Authorization` →
+//! `{"chute_id","name","slug","revision","hot","public"}`. `POST /{slug}/generate` goes to that
+//! miner's own listener. The lie: another revision than the one deployed.
 
 use std::sync::Arc;
 
@@ -53,10 +54,12 @@ async fn chute(
     headers: HeaderMap,
 ) -> Response {
     if !api.keys.accept(headers.get(header::AUTHORIZATION)) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."}))).into_response();
+        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."})))
+            .into_response();
     }
     let Some(miner) = api.miners.iter().find(|miner| miner.chute_id == id) else {
-        return (StatusCode::NOT_FOUND, Json(json!({"detail": "Chute not found."}))).into_response();
+        return (StatusCode::NOT_FOUND, Json(json!({"detail": "Chute not found."})))
+            .into_response();
     };
     let revision = if lie.is_some() { "f".repeat(40) } else { miner.model_revision.clone() };
     Json(json!({
@@ -77,12 +80,17 @@ async fn forward(
     body: Bytes,
 ) -> Response {
     if !gateway.keys.accept_bearer(headers.get(header::AUTHORIZATION)) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."}))).into_response();
+        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."})))
+            .into_response();
     }
     let Some((_, url)) = gateway.miners.iter().find(|(known, _)| *known == slug) else {
-        return (StatusCode::NOT_FOUND, Json(json!({"detail": "No such deployment."}))).into_response();
+        return (StatusCode::NOT_FOUND, Json(json!({"detail": "No such deployment."})))
+            .into_response();
     };
-    let request = gateway.client.post(format!("{url}/generate")).header(header::CONTENT_TYPE, "application/json");
+    let request = gateway
+        .client
+        .post(format!("{url}/generate"))
+        .header(header::CONTENT_TYPE, "application/json");
     match request.body(body).send().await {
         Ok(answer) => {
             let mut response = Response::builder().status(answer.status());

@@ -35,15 +35,23 @@ pub(super) struct Listener {
 pub(crate) struct Lie;
 
 /// Shows the fault that the board has for this request, else answers it.
-pub(super) async fn show_faults(State(listener): State<Listener>, mut request: Request, next: Next) -> Response {
-    let Some(fault) = listener.board.meet(listener.service, &listener.name, request.uri().path()) else {
+pub(super) async fn show_faults(
+    State(listener): State<Listener>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(fault) = listener.board.meet(listener.service, &listener.name, request.uri().path())
+    else {
         return next.run(request).await;
     };
     tracing::info!(service = %listener.service, name = listener.name, kind = ?fault.kind, "fault shown");
     match fault.kind {
-        FaultKind::Http500 => (StatusCode::INTERNAL_SERVER_ERROR, "ordered to fail").into_response(),
+        FaultKind::Http500 => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "ordered to fail").into_response()
+        }
         FaultKind::Http429 => {
-            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "ordered to refuse").into_response()
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "ordered to refuse")
+                .into_response()
         }
         FaultKind::Stall => std::future::pending().await,
         FaultKind::Slow => {

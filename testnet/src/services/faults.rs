@@ -71,7 +71,8 @@ pub enum FaultKind {
 pub struct Fault {
     /// Who.
     pub service: Service,
-    /// For one target only: a miner's slug, a chute id, a model's name. Without it: for every request.
+    /// For one target only: a miner's slug, a chute id, a model's name. Without it: for every
+    /// request.
     #[serde(default)]
     pub target: Option<String>,
     /// How.
@@ -158,10 +159,13 @@ impl FaultBoard {
     /// Counts a request to `path` of the listener `name`, and takes the fault that it meets.
     pub(super) fn meet(&self, service: Service, name: &str, path: &str) -> Option<Fault> {
         let mut board = self.lock();
-        let fault = board.faults.iter_mut().rev().find(|fault| fault.concerns(service, name, path)).map(|fault| {
-            fault.count = fault.count.map(|left| left.saturating_sub(1));
-            fault.clone()
-        });
+        let fault =
+            board.faults.iter_mut().rev().find(|fault| fault.concerns(service, name, path)).map(
+                |fault| {
+                    fault.count = fault.count.map(|left| left.saturating_sub(1));
+                    fault.clone()
+                },
+            );
         // Names are those of our own listeners: this map cannot be grown from outside.
         let counts = board.counts.entry(format!("{service}/{name}")).or_default();
         counts.requests += 1;
@@ -221,9 +225,16 @@ mod tests {
 
     #[test]
     fn orders_are_read_from_json() {
-        let order: Fault = serde_json::from_str(r#"{"service":"hugging_face","kind":"http_429","count":2}"#).unwrap();
-        assert_eq!((order.service, order.kind, order.count), (Service::HuggingFace, FaultKind::Http429, Some(2)));
+        let order: Fault =
+            serde_json::from_str(r#"{"service":"hugging_face","kind":"http_429","count":2}"#)
+                .unwrap();
+        assert_eq!(
+            (order.service, order.kind, order.count),
+            (Service::HuggingFace, FaultKind::Http429, Some(2))
+        );
         assert!(serde_json::from_str::<Fault>(r#"{"service":"gemini","kind":"http_500"}"#).is_ok());
-        assert!(serde_json::from_str::<Fault>(r#"{"service":"gemini","kind":"nonsense"}"#).is_err());
+        assert!(
+            serde_json::from_str::<Fault>(r#"{"service":"gemini","kind":"nonsense"}"#).is_err()
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! Stand-in for the language model: `POST /v1beta/models/{model}:generateContent`, key in `x-goog-api-key`.
+//! Stand-in for the language model: `POST /v1beta/models/{model}:generateContent`, key in
+//! `x-goog-api-key`.
 //!
-//! A request that wants JSON is a judging, any other a description. The judgement is the same for every video: a
-//! stand-in that knew good from bad would hide a fault of the scorer, and one that tells miners apart by anything but
-//! their pictures would be a cheat itself. The lie: every aspect 0.
+//! A request that wants JSON is a judging, any other a description. The judgement is the same for
+//! every video: a stand-in that knew good from bad would hide a fault of the scorer, and one that
+//! tells miners apart by anything but their pictures would be a cheat itself. The lie: every aspect
+//! 0.
 
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -66,10 +68,13 @@ async fn generate_content(
     .into_response()
 }
 
-/// Whether the request asks for JSON: by its generation settings, in either spelling, or in its words.
+/// Whether the request asks for JSON: by its generation settings, in either spelling, or in its
+/// words.
 fn wants_json(request: &Value) -> bool {
     let config = [&request["generationConfig"], &request["generation_config"]];
-    let kinds = config.iter().flat_map(|config| [&config["responseMimeType"], &config["response_mime_type"]]);
+    let kinds = config
+        .iter()
+        .flat_map(|config| [&config["responseMimeType"], &config["response_mime_type"]]);
     if kinds.filter_map(Value::as_str).any(|kind| kind == "application/json") {
         return true;
     }
@@ -106,7 +111,9 @@ mod tests {
     #[test]
     fn judgings_are_told_from_descriptions() {
         assert!(wants_json(&json!({"generationConfig": {"responseMimeType": "application/json"}})));
-        assert!(wants_json(&json!({"contents": [{"parts": [{"text": "answer with aspect_scores"}]}]})));
+        assert!(wants_json(
+            &json!({"contents": [{"parts": [{"text": "answer with aspect_scores"}]}]})
+        ));
         assert!(!wants_json(&json!({"contents": [{"parts": [{"text": "describe the motion"}]}]})));
     }
 }

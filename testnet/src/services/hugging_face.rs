@@ -1,7 +1,8 @@
 //! Stand-in for the model registry.
 //!
-//! `GET /api/models/{owner}/{name}/revision/{sha}?blobs=true` → `{"id","sha","siblings":[{"rfilename","size","lfs":{"sha256","size"}}]}`.
-//! The lie: every weight file has another sha256.
+//! `GET /api/models/{owner}/{name}/revision/{sha}?blobs=true` →
+//! `{"id","sha","siblings":[{"rfilename","size","lfs":{"sha256","size"}}]}`. The lie: every weight
+//! file has another sha256.
 
 use std::sync::Arc;
 
@@ -37,14 +38,16 @@ async fn model(
 ) -> Response {
     let id = format!("{owner}/{name}");
     let Some(miner) = miners.iter().find(|miner| miner.model_name == id) else {
-        return (StatusCode::NOT_FOUND, Json(json!({"error": "Repository not found"}))).into_response();
+        return (StatusCode::NOT_FOUND, Json(json!({"error": "Repository not found"})))
+            .into_response();
     };
     if sha != "main" && sha != miner.model_revision {
         return (StatusCode::NOT_FOUND, Json(json!({"error": "Invalid rev id"}))).into_response();
     }
     let mut siblings = vec![json!({"rfilename": "config.json"}), json!({"rfilename": "README.md"})];
     for (index, sha256) in miner.weights_sha256.iter().enumerate() {
-        let name = format!("model-{:05}-of-{:05}.safetensors", index + 1, miner.weights_sha256.len());
+        let name =
+            format!("model-{:05}-of-{:05}.safetensors", index + 1, miner.weights_sha256.len());
         let sha256 = if lie.is_some() { sha256.chars().rev().collect() } else { sha256.clone() };
         siblings.push(weight_file(&name, &sha256, options.blobs));
     }

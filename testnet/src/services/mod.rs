@@ -1,7 +1,9 @@
-//! HTTP stand-ins for the services that validators call, and the miners behind them, each at its own address.
+//! HTTP stand-ins for the services that validators call, and the miners behind them, each at its
+//! own address.
 //!
-//! Paths, headers and JSON are those of the real services; base URLs are the caller's configuration. Every stand-in can
-//! be told to fail, stall, lie or answer slowly, through the [admin listener](FaultBoard).
+//! Paths, headers and JSON are those of the real services; base URLs are the caller's
+//! configuration. Every stand-in can be told to fail, stall, lie or answer slowly, through the
+//! [admin listener](FaultBoard).
 
 mod admin;
 mod args;
@@ -169,7 +171,12 @@ impl Services {
         let mut miners = BTreeMap::new();
         for entry in &config.miners {
             let (slug, role) = (entry.slug.clone(), entry.role);
-            let miner = Miner { slug: slug.clone(), role, clips: Arc::clone(&clips), renderer: Arc::clone(&renderer) };
+            let miner = Miner {
+                slug: slug.clone(),
+                role,
+                clips: Arc::clone(&clips),
+                renderer: Arc::clone(&renderer),
+            };
             let url = open.listen(Service::Miner, &slug, router(miner)).await?;
             miners.insert(slug, url);
         }
@@ -182,11 +189,13 @@ impl Services {
         };
         let chutes_api = open.listen(Service::Chutes, "api", chutes::api(api)).await?;
         let gateway = open.listen(Service::Chutes, "gateway", chutes::gateway(gateway)).await?;
-        let hugging_face = open.listen(Service::HuggingFace, "api", hugging_face::registry(entries)).await?;
+        let hugging_face =
+            open.listen(Service::HuggingFace, "api", hugging_face::registry(entries)).await?;
         let gemini = open.listen(Service::Gemini, "api", gemini::model(config.gemini_keys)).await?;
         let admin = open.listen_plainly("admin", admin::admin(board.clone())).await?;
         let chutes_generate = format!("{gateway}/{{slug}}/generate");
-        let report = ServicesReport { chutes_api, chutes_generate, hugging_face, gemini, admin, miners };
+        let report =
+            ServicesReport { chutes_api, chutes_generate, hugging_face, gemini, admin, miners };
         Ok(Self { report, board, tasks })
     }
 
@@ -218,13 +227,22 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    async fn listen(&mut self, service: Service, name: &str, router: Router) -> Result<String, ServicesError> {
+    async fn listen(
+        &mut self,
+        service: Service,
+        name: &str,
+        router: Router,
+    ) -> Result<String, ServicesError> {
         let listener = Listener { board: self.board.clone(), service, name: name.into() };
         let layer = axum::middleware::from_fn_with_state(listener, fault_layer::show_faults);
         self.listen_plainly(&format!("{service} {name}"), router.layer(layer)).await
     }
 
-    async fn listen_plainly(&mut self, name: &str, router: Router) -> Result<String, ServicesError> {
+    async fn listen_plainly(
+        &mut self,
+        name: &str,
+        router: Router,
+    ) -> Result<String, ServicesError> {
         let failed = |source| ServicesError::Listen { name: name.into(), source };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(address).await.map_err(failed)?;

@@ -9,7 +9,8 @@ use s3s::{S3Result, s3_error};
 use super::keys::BucketKeys;
 
 /// Operations of read keys, and of write keys too.
-const READS: [&str; 6] = ["GetObject", "HeadObject", "ListObjects", "ListObjectsV2", "HeadBucket", "GetBucketLocation"];
+const READS: [&str; 6] =
+    ["GetObject", "HeadObject", "ListObjects", "ListObjectsV2", "HeadBucket", "GetBucketLocation"];
 /// Operations of write keys only. Every other operation is nobody's.
 const WRITES: [&str; 2] = ["PutObject", "DeleteObject"];
 
@@ -39,10 +40,13 @@ impl KeyRing {
     }
 
     fn allows(&self, access_key: Option<&str>, bucket: Option<&str>, operation: &str) -> bool {
-        let (Some(holder), Some(bucket)) = (access_key.and_then(|key| self.holders.get(key)), bucket) else {
+        let (Some(holder), Some(bucket)) =
+            (access_key.and_then(|key| self.holders.get(key)), bucket)
+        else {
             return false;
         };
-        let allowed = READS.contains(&operation) || (holder.may_write && WRITES.contains(&operation));
+        let allowed =
+            READS.contains(&operation) || (holder.may_write && WRITES.contains(&operation));
         allowed && holder.bucket == bucket
     }
 }
@@ -61,7 +65,10 @@ impl S3Auth for KeyRing {
 impl S3Access for KeyRing {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         // SigV2 signs neither the time nor the body.
-        let header = cx.headers().get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
+        let header = cx
+            .headers()
+            .get("authorization")
+            .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
         let query = cx.uri().query().is_some_and(|query| query.contains("X-Amz-Algorithm=AWS4-"));
         let access_key = cx.credentials().map(|credentials| credentials.access_key.as_str());
         let allowed = self.allows(access_key, cx.s3_path().get_bucket_name(), cx.s3_op().name());
@@ -82,14 +89,23 @@ mod tests {
         for operation in READS {
             assert!(allows(write, operation) && allows(read, operation));
             assert!(!allows(None, operation) && !allows(Some("stranger"), operation));
-            assert!(!ring.allows(read, Some("leoma-two"), operation) && !ring.allows(read, None, operation));
+            assert!(
+                !ring.allows(read, Some("leoma-two"), operation)
+                    && !ring.allows(read, None, operation)
+            );
         }
         for operation in WRITES {
             assert!(allows(write, operation) && !allows(read, operation));
             assert!(!ring.allows(write, Some("leoma-two"), operation));
         }
-        for operation in ["CopyObject", "PostObject", "CreateBucket", "DeleteObjects", "PutBucketPolicy", "ListBuckets"]
-        {
+        for operation in [
+            "CopyObject",
+            "PostObject",
+            "CreateBucket",
+            "DeleteObjects",
+            "PutBucketPolicy",
+            "ListBuckets",
+        ] {
             assert!(!allows(write, operation));
         }
     }

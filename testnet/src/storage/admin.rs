@@ -1,5 +1,5 @@
-//! The faults of a server in its own process, over HTTP on a port of its own: `POST /faults` with a [`Fault`] adds one,
-//! `GET /faults` lists them, `DELETE /faults` removes them all.
+//! The faults of a server in its own process, over HTTP on a port of its own: `POST /faults` with a
+//! [`Fault`] adds one, `GET /faults` lists them, `DELETE /faults` removes them all.
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
@@ -22,7 +22,10 @@ async fn list(State(faults): State<Faults>) -> Json<Vec<Fault>> {
     Json(faults.list())
 }
 
-async fn inject(State(faults): State<Faults>, Json(fault): Json<Fault>) -> Result<StatusCode, (StatusCode, String)> {
+async fn inject(
+    State(faults): State<Faults>,
+    Json(fault): Json<Fault>,
+) -> Result<StatusCode, (StatusCode, String)> {
     tracing::info!(?fault, "fault set");
     let refused = |error: super::FaultError| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
     faults.inject(fault).map(|()| StatusCode::NO_CONTENT).map_err(refused)

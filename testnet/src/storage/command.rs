@@ -45,7 +45,8 @@ pub async fn run(args: StorageArgs) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let buckets = keys.len();
-    let handle = spawn(Config { dir: args.dir.clone(), keys, port: args.port, admin: true }).await?;
+    let handle =
+        spawn(Config { dir: args.dir.clone(), keys, port: args.port, admin: true }).await?;
     write_endpoints(&args, &handle)?;
     tracing::info!(endpoint = handle.endpoint(), admin = handle.admin(), buckets, "storage is up");
     tokio::select! {
@@ -65,7 +66,8 @@ fn write_endpoints(args: &StorageArgs, handle: &Handle) -> anyhow::Result<()> {
         admin: handle.admin(),
         pid: std::process::id(),
     })?;
-    let (aside, path) = (args.dir.join(format!("{ENDPOINT_FILE}.new")), args.dir.join(ENDPOINT_FILE));
+    let (aside, path) =
+        (args.dir.join(format!("{ENDPOINT_FILE}.new")), args.dir.join(ENDPOINT_FILE));
     std::fs::write(&aside, text).with_context(|| aside.display().to_string())?;
     std::fs::rename(&aside, &path).with_context(|| path.display().to_string())
 }

@@ -1,4 +1,5 @@
-//! Faults on request: what a real store does on a bad day, on the next requests or on a share of them.
+//! Faults on request: what a real store does on a bad day, on the next requests or on a share of
+//! them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,7 +41,10 @@ pub enum FaultKind {
 
 impl FaultKind {
     fn is_before(self) -> bool {
-        matches!(self, Self::Conflict | Self::TooManyRequests | Self::InternalError | Self::DiskFull)
+        matches!(
+            self,
+            Self::Conflict | Self::TooManyRequests | Self::InternalError | Self::DiskFull
+        )
     }
 }
 
@@ -80,7 +84,15 @@ impl Fault {
     /// All requests until [`Faults::clear`].
     #[must_use]
     pub fn always(kind: FaultKind) -> Self {
-        Self { kind, bucket: None, method: None, path: None, count: None, percent: None, delay_ms: 0 }
+        Self {
+            kind,
+            bucket: None,
+            method: None,
+            path: None,
+            count: None,
+            percent: None,
+            delay_ms: 0,
+        }
     }
 
     /// Only requests with this method.
@@ -193,7 +205,9 @@ impl Faults {
         let mut rules = self.rules();
         rules.requests += 1;
         let drawn = rand::rng().random_range(0..100);
-        let hit = |fault: &Fault| fault.matches(method, path) && fault.percent.is_none_or(|percent| drawn < percent);
+        let hit = |fault: &Fault| {
+            fault.matches(method, path) && fault.percent.is_none_or(|percent| drawn < percent)
+        };
         let index = rules.faults.iter().position(hit)?;
         let fault = rules.faults[index].clone();
         *rules.met.entry(fault.kind).or_default() += 1;
@@ -269,7 +283,9 @@ mod tests {
     #[test]
     fn rules_apply_to_what_they_name_and_run_out() {
         let faults = Faults::default();
-        faults.inject(Fault::next(FaultKind::Conflict, 2).on("PUT").of_bucket("leoma-one")).unwrap();
+        faults
+            .inject(Fault::next(FaultKind::Conflict, 2).on("PUT").of_bucket("leoma-one"))
+            .unwrap();
         assert_eq!(faults.take("GET", "/leoma-one/key"), None);
         assert_eq!(faults.take("PUT", "/leoma-two/key"), None);
         assert!(faults.take("PUT", "/leoma-one/key").is_some());
@@ -296,8 +312,10 @@ mod tests {
 
     #[test]
     fn a_rule_is_written_as_in_the_documents() {
-        let fault: Fault =
-            serde_json::from_str(r#"{"kind":"too_many_requests","bucket":"leoma-one","percent":30}"#).unwrap();
+        let fault: Fault = serde_json::from_str(
+            r#"{"kind":"too_many_requests","bucket":"leoma-one","percent":30}"#,
+        )
+        .unwrap();
         assert_eq!((fault.kind, fault.percent), (FaultKind::TooManyRequests, Some(30)));
         assert!(serde_json::from_str::<Fault>(r#"{"kind":"gremlins"}"#).is_err());
     }

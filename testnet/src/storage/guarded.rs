@@ -1,5 +1,6 @@
-//! `s3s-fs` with what it lacks: conditional puts that are atomic, digests that are checked before anything is written,
-//! keys that stay in their bucket, `If-None-Match` on reads, and a full disk that says so.
+//! `s3s-fs` with what it lacks: conditional puts that are atomic, digests that are checked before
+//! anything is written, keys that stay in their bucket, `If-None-Match` on reads, and a full disk
+//! that says so.
 
 use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -60,7 +61,8 @@ impl GuardedFs {
     }
 }
 
-/// A key must name a file inside its bucket's folder: `s3s-fs` keeps paths inside the common root only.
+/// A key must name a file inside its bucket's folder: `s3s-fs` keeps paths inside the common root
+/// only.
 fn check_key(bucket: &str, key: &str) -> S3Result<()> {
     if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) || key.contains('\0') {
         return Err(s3_error!(InvalidArgument, "the key has an empty, `.` or `..` segment"));
@@ -85,7 +87,8 @@ async fn collect(body: Option<StreamingBlob>, announced: Option<i64>) -> S3Resul
     let mut body = body.ok_or_else(|| s3_error!(IncompleteBody))?;
     let mut bytes = BytesMut::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?;
+        let chunk =
+            chunk.map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?;
         if bytes.len() + chunk.len() > MAX_OBJECT_BYTES {
             return Err(s3_error!(EntityTooLarge));
         }
@@ -123,8 +126,13 @@ fn check_digests(input: &PutObjectInput, bytes: &[u8]) -> S3Result<()> {
 
 /// Takes the checksums that came after the body into the input.
 fn take_trailers(request: &mut S3Request<PutObjectInput>) {
-    let Some(trailers) = request.trailing_headers.take().and_then(|trailers| trailers.take()) else { return };
-    let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let Some(trailers) = request.trailing_headers.take().and_then(|trailers| trailers.take())
+    else {
+        return;
+    };
+    let text = |name: &str| {
+        trailers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+    };
     let input = &mut request.input;
     input.checksum_crc32 = text("x-amz-checksum-crc32").or(input.checksum_crc32.take());
     input.checksum_crc32c = text("x-amz-checksum-crc32c").or(input.checksum_crc32c.take());
@@ -138,11 +146,14 @@ fn name_full_disk(error: S3Error) -> S3Error {
     let source = error.source().map(|source| source as &(dyn Error + 'static));
     let full = std::iter::successors(source, |error: &&(dyn Error + 'static)| (*error).source())
         .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+        .any(|error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        });
     if !full {
         return error;
     }
-    let mut named = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), "no space left");
+    let mut named =
+        S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), "no space left");
     named.set_status_code(axum::http::StatusCode::INSUFFICIENT_STORAGE);
     named
 }
@@ -165,7 +176,10 @@ fn check_conditions(
 
 #[async_trait::async_trait]
 impl S3 for GuardedFs {
-    async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         check_key(&request.input.bucket, &request.input.key)?;
         if matches!(request.input.if_none_match, Some(ETagCondition::ETag(_))) {
             return Err(s3_error!(NotImplemented, "If-None-Match takes `*` only"));
@@ -174,7 +188,8 @@ impl S3 for GuardedFs {
         let bytes = collect(request.input.body.take(), request.input.content_length).await?;
         take_trailers(&mut request);
         check_digests(&request.input, &bytes)?;
-        // All that were sent are checked; one that was only announced has nothing to be compared with.
+        // All that were sent are checked; one that was only announced has nothing to be compared
+        // with.
         request.input.checksum_algorithm = None;
         request.input.content_length = i64::try_from(bytes.len()).ok();
         request.input.body = Some(StreamingBlob::from(Body::from(bytes)));
@@ -182,29 +197,46 @@ impl S3 for GuardedFs {
         self.inner.put_object(request).await.map_err(name_full_disk)
     }
 
-    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         check_key(&bucket, &key)?;
         let conditions = (request.input.if_none_match.clone(), request.input.if_match.clone());
         let _shared = self.lock(&bucket, &key).read().await;
         self.must_exist(&bucket, &key)?;
         let response = self.inner.get_object(request).await?;
-        check_conditions(response.output.e_tag.as_ref(), conditions.0.as_ref(), conditions.1.as_ref())?;
+        check_conditions(
+            response.output.e_tag.as_ref(),
+            conditions.0.as_ref(),
+            conditions.1.as_ref(),
+        )?;
         Ok(response)
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         check_key(&bucket, &key)?;
         let conditions = (request.input.if_none_match.clone(), request.input.if_match.clone());
         let _shared = self.lock(&bucket, &key).read().await;
         self.must_exist(&bucket, &key)?;
         let response = self.inner.head_object(request).await?;
-        check_conditions(response.output.e_tag.as_ref(), conditions.0.as_ref(), conditions.1.as_ref())?;
+        check_conditions(
+            response.output.e_tag.as_ref(),
+            conditions.0.as_ref(),
+            conditions.1.as_ref(),
+        )?;
         Ok(response)
     }
 
-    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         check_key(&bucket, &key)?;
         let _exclusive = self.lock(&bucket, &key).write().await;
@@ -214,7 +246,10 @@ impl S3 for GuardedFs {
         self.inner.delete_object(request).await
     }
 
-    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+    async fn list_objects(
+        &self,
+        request: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
         check_prefix(request.input.prefix.as_deref())?;
         self.inner.list_objects(request).await
     }
@@ -227,7 +262,10 @@ impl S3 for GuardedFs {
         self.inner.list_objects_v2(request).await
     }
 
-    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
         self.inner.head_bucket(request).await
     }
 
@@ -276,7 +314,8 @@ mod tests {
     #[tokio::test]
     async fn a_key_does_not_lead_into_another_bucket() {
         let (folder, server) = server();
-        for key in ["../leoma-two/key", "a/../../leoma-two/key", "/etc/passwd", "a//b", "./a", "a/"] {
+        for key in ["../leoma-two/key", "a/../../leoma-two/key", "/etc/passwd", "a//b", "./a", "a/"]
+        {
             let error = server.put_object(put(key, |_| {})).await.unwrap_err();
             assert_eq!(error.code(), &S3ErrorCode::InvalidArgument, "{key}");
         }
@@ -306,7 +345,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_is_named() {
-        let error = name_full_disk(S3Error::internal_error(io::Error::from(io::ErrorKind::StorageFull)));
+        let error =
+            name_full_disk(S3Error::internal_error(io::Error::from(io::ErrorKind::StorageFull)));
         assert_eq!(error.status_code().unwrap().as_u16(), 507);
         let error = name_full_disk(S3Error::internal_error(io::Error::other("x")));
         assert_eq!(error.code(), &S3ErrorCode::InternalError);

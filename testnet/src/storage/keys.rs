@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most buckets of one server: a subnet has at most 256 neurons, and one source bucket.
 const MAX_BUCKETS: usize = 300;
-/// Largest keys file that is read: [`MAX_BUCKETS`] entries of about 300 bytes, with room for other spacing.
+/// Largest keys file that is read: [`MAX_BUCKETS`] entries of about 300 bytes, with room for other
+/// spacing.
 const MAX_FILE_BYTES: u64 = 512 * 1024;
 /// Lengths of generated keys, as AWS's.
 const ACCESS_LENGTH: usize = 20;
@@ -36,7 +37,8 @@ impl fmt::Debug for KeyPair {
 
 impl KeyPair {
     fn generate() -> Self {
-        let text = |length| rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect();
+        let text =
+            |length| rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect();
         Self { access: text(ACCESS_LENGTH), secret: text(SECRET_LENGTH) }
     }
 }
@@ -146,7 +148,8 @@ pub fn write_keys(path: &Path, keys: &[BucketKeys]) -> Result<(), KeysError> {
     let file = |source| KeysError::File { path: path.to_owned(), source };
     let text = serde_json::to_vec_pretty(keys).map_err(|error| file(error.into()))?;
     let mut open = std::fs::OpenOptions::new();
-    let mut target = open.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(file)?;
+    let mut target =
+        open.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(file)?;
     target.write_all(&text).map_err(file)
 }
 
@@ -157,7 +160,12 @@ pub(super) fn check(keys: &[BucketKeys]) -> Result<(), KeysError> {
     }
     let (mut buckets, mut accesses) = (HashSet::new(), HashSet::new());
     for entry in keys {
-        let refuse = |reason| Err(KeysError::Bucket { bucket: entry.bucket.escape_debug().take(80).collect(), reason });
+        let refuse = |reason| {
+            Err(KeysError::Bucket {
+                bucket: entry.bucket.escape_debug().take(80).collect(),
+                reason,
+            })
+        };
         if !s3s::path::check_bucket_name(&entry.bucket) {
             return refuse("the name must have 3 to 63 lower-case letters, digits, `-` or `.`");
         }
@@ -185,7 +193,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
-        let keys = vec![BucketKeys::generate("leoma-source"), BucketKeys::generate("leoma-validator-1")];
+        let keys =
+            vec![BucketKeys::generate("leoma-source"), BucketKeys::generate("leoma-validator-1")];
         write_keys(&path, &keys).unwrap();
         assert_eq!(read_keys(&path).unwrap(), keys);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -196,10 +205,15 @@ mod tests {
     fn bad_keys_are_named() {
         let one = BucketKeys::generate("leoma-one");
         let same_keys = BucketKeys { read: one.write.clone(), ..one.clone() };
-        assert!(check(&[one.clone(), one.clone()]).unwrap_err().to_string().contains("listed twice"));
+        assert!(
+            check(&[one.clone(), one.clone()]).unwrap_err().to_string().contains("listed twice")
+        );
         assert!(check(&[same_keys]).unwrap_err().to_string().contains("used twice"));
         for name in ["../etc", "A", ".hidden", ""] {
-            assert!(check(&[BucketKeys { bucket: name.to_owned(), ..one.clone() }]).is_err(), "{name}");
+            assert!(
+                check(&[BucketKeys { bucket: name.to_owned(), ..one.clone() }]).is_err(),
+                "{name}"
+            );
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");

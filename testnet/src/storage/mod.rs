@@ -9,8 +9,9 @@
 //! | connections, start and stop | `serve.rs` |
 //! | `leoma-testnet storage` | `command.rs` |
 //!
-//! Signatures (SigV4, in the header and presigned) are checked by `s3s`. A bucket has a key that writes and one that only
-//! reads; neither reaches another bucket, and nobody else reaches anything.
+//! Signatures (SigV4, in the header and presigned) are checked by `s3s`. A bucket has a key that
+//! writes and one that only reads; neither reaches another bucket, and nobody else reaches
+//! anything.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {

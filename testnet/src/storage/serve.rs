@@ -1,4 +1,5 @@
-//! Starts and stops the server: connections, faults around every request, and the folder it lives in.
+//! Starts and stops the server: connections, faults around every request, and the folder it lives
+//! in.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -95,7 +96,8 @@ pub enum ServeError {
     },
 }
 
-/// A running server. It stops when this is dropped; [`stop`](Self::stop) also waits for requests in flight.
+/// A running server. It stops when this is dropped; [`stop`](Self::stop) also waits for requests in
+/// flight.
 #[derive(Debug)]
 pub struct Handle {
     endpoint: String,
@@ -152,15 +154,20 @@ pub async fn spawn(config: Config) -> Result<Handle, ServeError> {
     builder.set_auth(ring.clone());
     builder.set_access(ring);
     let faults = Faults::default();
-    let router =
-        Router::new().fallback(answer).with_state(Arc::new(Front { service: builder.build(), faults: faults.clone() }));
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(Arc::new(Front { service: builder.build(), faults: faults.clone() }));
     let (listener, endpoint) = listen(config.port).await?;
     let cancel = CancellationToken::new();
     let mut tasks = vec![tokio::spawn(accept(listener, router, cancel.clone()))];
     let mut admin = None;
     if config.admin {
         let (listener, address) = listen(0).await?;
-        tasks.push(tokio::spawn(accept(listener, super::admin::router(faults.clone()), cancel.clone())));
+        tasks.push(tokio::spawn(accept(
+            listener,
+            super::admin::router(faults.clone()),
+            cancel.clone(),
+        )));
         admin = Some(address);
     }
     Ok(Handle { endpoint, admin, faults, cancel, tasks, _lock: lock })
@@ -177,21 +184,24 @@ fn open_folder(config: &Config) -> Result<(File, GuardedFs), ServeError> {
     let lock = File::create(&path).map_err(at(&path))?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(ServeError::InUse { path: config.dir.clone() }),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            return Err(ServeError::InUse { path: config.dir.clone() });
+        }
         Err(std::fs::TryLockError::Error(source)) => return Err(at(&path)(source)),
     }
     for entry in &config.keys {
         let bucket = root.join(&entry.bucket);
         std::fs::create_dir_all(&bucket).map_err(at(&bucket))?;
     }
-    let store =
-        GuardedFs::new(&root).map_err(|error| ServeError::Store { path: root, reason: format!("{error:?}") })?;
+    let store = GuardedFs::new(&root)
+        .map_err(|error| ServeError::Store { path: root, reason: format!("{error:?}") })?;
     Ok((lock, store))
 }
 
 async fn listen(port: u16) -> Result<(TcpListener, String), ServeError> {
     let refuse = |source| ServeError::Port { port, source };
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(refuse)?;
+    let listener =
+        TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
     Ok((listener, format!("http://{address}")))
 }
@@ -225,7 +235,8 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     response.map(axum::body::Body::new)
 }
 
-/// Serves connections until cancelled; at most [`MAX_CONNECTIONS`], the next ones wait in the kernel's queue.
+/// Serves connections until cancelled; at most [`MAX_CONNECTIONS`], the next ones wait in the
+/// kernel's queue.
 async fn accept(listener: TcpListener, router: Router, cancel: CancellationToken) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -243,7 +254,8 @@ async fn accept(listener: TcpListener, router: Router, cancel: CancellationToken
         match accepted {
             Ok((stream, _)) => {
                 let service = TowerToHyperService::new(router.clone());
-                let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+                let connection = graceful
+                    .watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
                 let cancel = cancel.clone();
                 tokio::spawn(async move {
                     let cut_off = async {

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
-use leoma_testnet::chain::{self, ChainConfig, ChainHandle, GenesisConfig, NeuronGenesis, SubnetGenesis};
+use leoma_testnet::chain::{
+    self, ChainConfig, ChainHandle, GenesisConfig, NeuronGenesis, SubnetGenesis,
+};
 use node_subtensor_runtime::AccountId;
 use serde_json::Value as Json;
 use sp_core::{Pair, sr25519};
@@ -52,7 +54,13 @@ pub(crate) fn neuron(name: &str, stake: u64) -> NeuronGenesis<AccountId> {
 /// A subnet of these names with their stakes; those with any have a permit, and `owner` owns it.
 pub(crate) fn subnet(tempo: u16, neurons: &[(&str, u64)]) -> SubnetGenesis<AccountId> {
     let neurons = neurons.iter().map(|(name, stake)| neuron(name, *stake)).collect();
-    SubnetGenesis::new(NETUID, Key::new("coldkey").account(), Key::new("owner").account(), tempo, neurons)
+    SubnetGenesis::new(
+        NETUID,
+        Key::new("coldkey").account(),
+        Key::new("owner").account(),
+        tempo,
+        neurons,
+    )
 }
 
 /// Owner on uid 0, validators on 1 and 2, miners on 3 and 4.
@@ -61,7 +69,11 @@ pub(crate) fn five_neurons() -> SubnetGenesis<AccountId> {
 }
 
 pub(crate) fn genesis() -> GenesisConfig {
-    GenesisConfig { name: "test".to_owned(), subnets: vec![five_neurons()], ..GenesisConfig::default() }
+    GenesisConfig {
+        name: "test".to_owned(),
+        subnets: vec![five_neurons()],
+        ..GenesisConfig::default()
+    }
 }
 
 /// A chain that makes blocks only when asked, and may be steered.
@@ -69,7 +81,8 @@ pub(crate) fn on_demand(dir: &Path) -> ChainConfig {
     ChainConfig { block_time: Duration::ZERO, controls: true, ..ChainConfig::new(dir, genesis()) }
 }
 
-/// A chain of quick blocks, so that an epoch passes in a second; without a genesis the one that the folder holds.
+/// A chain of quick blocks, so that an epoch passes in a second; without a genesis the one that the
+/// folder holds.
 pub(crate) fn ticking(dir: &Path, genesis: Option<GenesisConfig>) -> ChainConfig {
     ChainConfig { block_time: Duration::from_millis(100), genesis, ..ChainConfig::resume(dir) }
 }
@@ -87,15 +100,30 @@ pub(crate) fn commitment(text: &str) -> impl subxt::tx::Payload {
     dynamic::tx("Commitments", "set_commitment", (NETUID, info))
 }
 
-pub(crate) fn set_weights(dests: &[u16], weights: &[u16], version_key: u64) -> impl subxt::tx::Payload {
-    dynamic::tx("SubtensorModule", "set_weights", (NETUID, dests.to_vec(), weights.to_vec(), version_key))
+pub(crate) fn set_weights(
+    dests: &[u16],
+    weights: &[u16],
+    version_key: u64,
+) -> impl subxt::tx::Payload {
+    dynamic::tx(
+        "SubtensorModule",
+        "set_weights",
+        (NETUID, dests.to_vec(), weights.to_vec(), version_key),
+    )
 }
 
 /// Submits a transaction and waits until it is in a final block and has succeeded.
-pub(crate) async fn include(client: &Client, key: &Key, call: &impl subxt::tx::Payload) -> Result<(), String> {
+pub(crate) async fn include(
+    client: &Client,
+    key: &Key,
+    call: &impl subxt::tx::Payload,
+) -> Result<(), String> {
     let at = client.at_current_block().await.unwrap();
-    let progress =
-        at.transactions().sign_and_submit_then_watch_default(call, key).await.map_err(|error| words(&error))?;
+    let progress = at
+        .transactions()
+        .sign_and_submit_then_watch_default(call, key)
+        .await
+        .map_err(|error| words(&error))?;
     progress.wait_for_finalized_success().await.map(|_| ()).map_err(|error| words(&error))
 }
 
@@ -157,11 +185,14 @@ pub(crate) async fn submit(rpc: &RpcClient, transaction: &str) -> Result<(), Str
 
 pub(crate) async fn watch(rpc: &RpcClient, transaction: &str) -> RpcSubscription<Json> {
     let params = rpc_params![transaction];
-    rpc.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await.unwrap()
+    rpc.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic")
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn follow(rpc: &RpcClient, kind: &str) -> RpcSubscription<Json> {
-    let (subscribe, unsubscribe) = (format!("chain_subscribe{kind}"), format!("chain_unsubscribe{kind}"));
+    let (subscribe, unsubscribe) =
+        (format!("chain_subscribe{kind}"), format!("chain_unsubscribe{kind}"));
     rpc.subscribe(&subscribe, rpc_params![], &unsubscribe).await.unwrap()
 }
 

@@ -50,11 +50,18 @@ pub(crate) async fn leoma(folder: &Path, settings: &[(&str, &str)], arguments: &
     let output = tokio::time::timeout(LIMIT, program.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{arguments:?} does not end")).unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { succeeded: output.status.success(), output: text(output.stdout), errors: text(output.stderr) }
+    Said {
+        succeeded: output.status.success(),
+        output: text(output.stdout),
+        errors: text(output.stderr),
+    }
 }
 
 /// Settings of the source bucket for its owner.
-pub(crate) fn source_settings<'a>(endpoint: &'a str, source: &'a BucketKeys) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn source_settings<'a>(
+    endpoint: &'a str,
+    source: &'a BucketKeys,
+) -> Vec<(&'a str, &'a str)> {
     vec![
         ("R2_ENDPOINT", endpoint),
         ("R2_SOURCE_BUCKET", &source.bucket),

@@ -1,5 +1,5 @@
-//! What only a running chain can show. `test.sh` runs this program beside all other tests: it waits for blocks most of the
-//! time.
+//! What only a running chain can show. `test.sh` runs this program beside all other tests: it waits
+//! for blocks most of the time.
 
 #[path = "../chains/mod.rs"]
 mod chains;

@@ -44,7 +44,11 @@ fn hash(number: u64, lie: bool) -> Digest {
 
 impl Script {
     fn up(&self) -> Result<(), ChainError> {
-        if self.is_broken.load(Ordering::Relaxed) { Err(ChainError::Timeout { what: "anything" }) } else { Ok(()) }
+        if self.is_broken.load(Ordering::Relaxed) {
+            Err(ChainError::Timeout { what: "anything" })
+        } else {
+            Ok(())
+        }
     }
 
     fn head_now(&self) -> Head {
@@ -101,7 +105,12 @@ impl Chain for Script {
         Ok(Vec::new())
     }
 
-    async fn timelocked_commits(&self, _: Head, _: &Hotkey, _: u64) -> Result<Vec<TimelockedCommit>, ChainError> {
+    async fn timelocked_commits(
+        &self,
+        _: Head,
+        _: &Hotkey,
+        _: u64,
+    ) -> Result<Vec<TimelockedCommit>, ChainError> {
         Ok(Vec::new())
     }
 
@@ -328,7 +337,10 @@ async fn nothing_is_sent_while_an_earlier_transaction_may_be_included() {
     assert!(matches!(client.submit(&signer(), &commitment()).await, Err(SubmitError::Chain(_))));
     // The other node knows nothing of it, and would give out the same nonce.
     let again = client.submit(&signer(), &commitment()).await;
-    assert!(matches!(again, Err(SubmitError::InFlight { nonce: 0, until: BlockNumber(42) })), "{again:?}");
+    assert!(
+        matches!(again, Err(SubmitError::InFlight { nonce: 0, until: BlockNumber(42) })),
+        "{again:?}"
+    );
     assert_eq!(nodes[1].sent.lock().unwrap().len(), 0);
     // Its era is over: it never was included, and its nonce is free.
     for node in &nodes {
@@ -354,7 +366,8 @@ async fn a_refused_transaction_blocks_nothing() {
     let nodes = [node(10)];
     let client = client(&nodes).await.unwrap();
     let rejection = Rejection::RateLimited;
-    *nodes[0].fate.lock().unwrap() = Some(SubmitError::Rejected { what: "set_commitment", rejection });
+    *nodes[0].fate.lock().unwrap() =
+        Some(SubmitError::Rejected { what: "set_commitment", rejection });
     let refused = client.submit(&signer(), &commitment()).await.unwrap_err();
     assert_eq!(refused.rejection(), Some(&Rejection::RateLimited));
     client.submit(&signer(), &commitment()).await.unwrap();

@@ -20,9 +20,14 @@ const LONGEST_COMMIT: usize = 5_000;
 const FULL: u16 = 256;
 
 /// A call as the chain's own documentation describes it: pallet, name, arguments in their order.
-fn described(call: &Call, netuid: Netuid) -> (&'static str, &'static str, Vec<(&'static str, Datum)>) {
+fn described(
+    call: &Call,
+    netuid: Netuid,
+) -> (&'static str, &'static str, Vec<(&'static str, Datum)>) {
     let number = |number: u64| Datum::Number(number.into());
-    let uids = |weights: &WeightVector| Datum::numbers(&weights.uids.iter().map(|uid| uid.0).collect::<Vec<_>>());
+    let uids = |weights: &WeightVector| {
+        Datum::numbers(&weights.uids.iter().map(|uid| uid.0).collect::<Vec<_>>())
+    };
     let mechanism = ("mecid", number(0));
     let (pallet, name, rest) = match call {
         Call::SetWeights(weights) => (
@@ -86,9 +91,11 @@ fn described(call: &Call, netuid: Netuid) -> (&'static str, &'static str, Vec<(&
             ];
             ("SubtensorModule", "serve_axon", arguments)
         }
-        Call::BurnedRegister { hotkey } => {
-            ("SubtensorModule", "burned_register", vec![("hotkey", Datum::Bytes(hotkey.as_bytes().to_vec()))])
-        }
+        Call::BurnedRegister { hotkey } => (
+            "SubtensorModule",
+            "burned_register",
+            vec![("hotkey", Datum::Bytes(hotkey.as_bytes().to_vec()))],
+        ),
     };
     (pallet, name, std::iter::once(("netuid", number(netuid.0.into()))).chain(rest).collect())
 }
@@ -100,14 +107,21 @@ fn weights(length: u16, version_key: u64) -> WeightVector {
 
 fn samples() -> Vec<Call> {
     let mut calls = Vec::new();
-    for weights in [weights(0, 0), WeightVector::winner(Uid(u16::MAX), 1), weights(FULL, u64::MAX)] {
+    for weights in [weights(0, 0), WeightVector::winner(Uid(u16::MAX), 1), weights(FULL, u64::MAX)]
+    {
         let salts = [Vec::new(), vec![0, u16::MAX], vec![1; usize::from(FULL)]];
         calls.extend(salts.map(|salt| Call::RevealWeights { weights: weights.clone(), salt }));
         calls.push(Call::SetWeights(weights));
     }
     calls.extend([[0; 32], [0xff; 32]].map(|hash| Call::CommitWeights { hash: Digest(hash) }));
-    for (length, reveal_round, version) in [(0, 0, 0), (1, 1, 4), (LONGEST_COMMIT, u64::MAX, u16::MAX)] {
-        calls.push(Call::CommitTimelockedWeights { commit: vec![0xab; length], reveal_round, version });
+    for (length, reveal_round, version) in
+        [(0, 0, 0), (1, 1, 4), (LONGEST_COMMIT, u64::MAX, u16::MAX)]
+    {
+        calls.push(Call::CommitTimelockedWeights {
+            commit: vec![0xab; length],
+            reveal_round,
+            version,
+        });
     }
     // Either side of every edge of the compact length, and of the change from RawN to BigRaw.
     for length in [0, 1, 63, 64, 127, 128, 129, 511, 512] {
@@ -118,7 +132,10 @@ fn samples() -> Vec<Call> {
     for ip in v4.into_iter().chain(v6) {
         calls.extend([0, 9000, u16::MAX].map(|port| Call::ServeAxon(Axon { ip, port })));
     }
-    calls.extend([[0; 32], [0xff; 32]].map(|hotkey| Call::BurnedRegister { hotkey: Hotkey::from_bytes(hotkey) }));
+    calls.extend(
+        [[0; 32], [0xff; 32]]
+            .map(|hotkey| Call::BurnedRegister { hotkey: Hotkey::from_bytes(hotkey) }),
+    );
     calls
 }
 
@@ -141,12 +158,20 @@ fn every_call_is_encoded_as_both_chains_metadata_says() {
 #[test]
 fn a_call_is_the_bytes_that_were_worked_out_by_hand() {
     let transactions = Chain::finney().client().transactions();
-    let bytes = |call: Call| hex::encode(transactions.call_data(&call.payload(Netuid(99)).unwrap()).unwrap());
+    let bytes = |call: Call| {
+        hex::encode(transactions.call_data(&call.payload(Netuid(99)).unwrap()).unwrap())
+    };
     // Pallet 7, call 119, netuid 99, mechanism 0, one uid, one weight, version 5.
     let winner = WeightVector::winner(Uid(3), 5);
-    assert_eq!(bytes(Call::SetWeights(winner)), "0777630000040300 04ffff 0500000000000000".replace(' ', ""));
+    assert_eq!(
+        bytes(Call::SetWeights(winner)),
+        "0777630000040300 04ffff 0500000000000000".replace(' ', "")
+    );
     // Pallet 18, call 0, netuid 99, one field, Raw2 with its bytes bare.
-    assert_eq!(bytes(Call::SetCommitment { text: "hi".into() }), "120063000403 6869".replace(' ', ""));
+    assert_eq!(
+        bytes(Call::SetCommitment { text: "hi".into() }),
+        "120063000403 6869".replace(' ', "")
+    );
 }
 
 #[test]
@@ -171,8 +196,13 @@ fn a_signed_transaction_has_the_live_chains_extensions_and_a_signature_that_it_w
     let mut signable = transactions.create_signable_offline(&payload, params).unwrap();
     let signed = signable.sign(&ChainSigner(&signer)).unwrap().into_encoded();
 
-    let identifiers: Vec<_> =
-        chain.plain.extrinsic.transaction_extensions.iter().map(|extension| &extension.identifier[..]).collect();
+    let identifiers: Vec<_> = chain
+        .plain
+        .extrinsic
+        .transaction_extensions
+        .iter()
+        .map(|extension| &extension.identifier[..])
+        .collect();
     assert_eq!(
         identifiers,
         [
@@ -190,7 +220,8 @@ fn a_signed_transaction_has_the_live_chains_extensions_and_a_signature_that_it_w
             "CheckMetadataHash",
         ]
     );
-    // An era of 32 blocks is 4 in its low four bits, the place in it above; then nonce, no tip, no metadata hash.
+    // An era of 32 blocks is 4 in its low four bits, the place in it above; then nonce, no tip, no
+    // metadata hash.
     let era = (4 | ((birth % 32) << 4) as u16).to_le_bytes();
     let extra = [era.to_vec(), Compact(nonce).encode(), vec![0], vec![0]].concat();
     let implicit = [

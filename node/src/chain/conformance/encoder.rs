@@ -3,7 +3,9 @@
 use blake2::Blake2bVar;
 use blake2::digest::{Update as _, VariableOutput as _};
 use codec::{Compact, Encode as _};
-use frame_metadata::v16::{RuntimeMetadataV16, StorageEntryMetadata, StorageEntryType, StorageHasher};
+use frame_metadata::v16::{
+    RuntimeMetadataV16, StorageEntryMetadata, StorageEntryType, StorageHasher,
+};
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive, Variant};
 use twox_hash::XxHash64;
@@ -40,11 +42,16 @@ impl Datum {
 pub(super) fn encode(types: &PortableRegistry, id: u32, datum: &Datum, out: &mut Vec<u8>) {
     let definition = &types.resolve(id).unwrap().type_def;
     match (definition, datum) {
-        (TypeDef::Primitive(TypeDefPrimitive::Bool), Datum::Bool(value)) => out.push(u8::from(*value)),
+        (TypeDef::Primitive(TypeDefPrimitive::Bool), Datum::Bool(value)) => {
+            out.push(u8::from(*value))
+        }
         (TypeDef::Primitive(primitive), Datum::Number(number)) => {
             let width = width(primitive);
             let bytes = number.to_le_bytes();
-            assert!(bytes[width..].iter().all(|byte| *byte == 0), "{number} does not fit into {width} bytes");
+            assert!(
+                bytes[width..].iter().all(|byte| *byte == 0),
+                "{number} does not fit into {width} bytes"
+            );
             out.extend_from_slice(&bytes[..width]);
         }
         (TypeDef::Compact(_), Datum::Number(number)) => Compact(*number).encode_to(out),
@@ -58,14 +65,23 @@ pub(super) fn encode(types: &PortableRegistry, id: u32, datum: &Datum, out: &mut
             items.iter().for_each(|item| encode(types, sequence.type_param.id, item, out));
         }
         (TypeDef::Array(array), Datum::Bytes(bytes)) => {
-            assert_eq!((name(types, array.type_param.id).as_str(), array.len as usize), ("u8", bytes.len()));
+            assert_eq!(
+                (name(types, array.type_param.id).as_str(), array.len as usize),
+                ("u8", bytes.len())
+            );
             out.extend_from_slice(bytes);
         }
         (TypeDef::Tuple(tuple), Datum::Many(items)) => {
             assert_eq!(tuple.fields.len(), items.len(), "{datum:?} as a tuple");
-            tuple.fields.iter().zip(items).for_each(|(field, item)| encode(types, field.id, item, out));
+            tuple
+                .fields
+                .iter()
+                .zip(items)
+                .for_each(|(field, item)| encode(types, field.id, item, out));
         }
-        (TypeDef::Composite(composite), Datum::Fields(given)) => encode_fields(types, &composite.fields, given, out),
+        (TypeDef::Composite(composite), Datum::Fields(given)) => {
+            encode_fields(types, &composite.fields, given, out)
+        }
         // A struct around one value is encoded as that value.
         (TypeDef::Composite(composite), datum) => {
             let [field] = &composite.fields[..] else { panic!("{datum:?} as {}", name(types, id)) };
@@ -73,10 +89,15 @@ pub(super) fn encode(types: &PortableRegistry, id: u32, datum: &Datum, out: &mut
         }
         (TypeDef::Variant(variants), Datum::Variant(chosen, items)) => {
             let variant = variants.variants.iter().find(|variant| variant.name == *chosen);
-            let variant = variant.unwrap_or_else(|| panic!("no variant {chosen} of {}", name(types, id)));
+            let variant =
+                variant.unwrap_or_else(|| panic!("no variant {chosen} of {}", name(types, id)));
             out.push(variant.index);
             assert_eq!(variant.fields.len(), items.len(), "{datum:?}");
-            variant.fields.iter().zip(items).for_each(|(field, item)| encode(types, field.ty.id, item, out));
+            variant
+                .fields
+                .iter()
+                .zip(items)
+                .for_each(|(field, item)| encode(types, field.ty.id, item, out));
         }
         _ => panic!("{datum:?} is no {}", name(types, id)),
     }
@@ -88,7 +109,8 @@ fn encode_fields(
     given: &[(&'static str, Datum)],
     out: &mut Vec<u8>,
 ) {
-    let names: Vec<_> = fields.iter().map(|field| field.name.as_deref().unwrap_or_default()).collect();
+    let names: Vec<_> =
+        fields.iter().map(|field| field.name.as_deref().unwrap_or_default()).collect();
     let given_names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, given_names);
     fields.iter().zip(given).for_each(|(field, (_, datum))| encode(types, field.ty.id, datum, out));
@@ -105,16 +127,20 @@ fn width(primitive: &TypeDefPrimitive) -> usize {
     }
 }
 
-/// A type's name as Rust has it: structs and enums by their last path segment, those around one value as that value.
+/// A type's name as Rust has it: structs and enums by their last path segment, those around one
+/// value as that value.
 pub(super) fn name(types: &PortableRegistry, id: u32) -> String {
     let ty = types.resolve(id).unwrap();
-    let list = |ids: Vec<u32>| ids.into_iter().map(|id| name(types, id)).collect::<Vec<_>>().join(", ");
+    let list =
+        |ids: Vec<u32>| ids.into_iter().map(|id| name(types, id)).collect::<Vec<_>>().join(", ");
     match &ty.type_def {
         TypeDef::Primitive(primitive) => format!("{primitive:?}").to_lowercase(),
         TypeDef::Compact(compact) => format!("Compact<{}>", name(types, compact.type_param.id)),
         TypeDef::Sequence(sequence) => format!("Vec<{}>", name(types, sequence.type_param.id)),
         TypeDef::Array(array) => format!("[{}; {}]", name(types, array.type_param.id), array.len),
-        TypeDef::Tuple(tuple) => format!("({})", list(tuple.fields.iter().map(|field| field.id).collect())),
+        TypeDef::Tuple(tuple) => {
+            format!("({})", list(tuple.fields.iter().map(|field| field.id).collect()))
+        }
         TypeDef::Composite(composite) => match &composite.fields[..] {
             [Field { ty, name: None, .. }] => name(types, ty.id),
             _ => ty.path.ident().unwrap(),
@@ -135,7 +161,10 @@ pub(super) fn call<'a>(
     call: &str,
 ) -> Option<(u8, &'a Variant<PortableForm>)> {
     let pallet = metadata.pallets.iter().find(|found| found.name == pallet)?;
-    let TypeDef::Variant(calls) = &metadata.types.resolve(pallet.calls.as_ref()?.ty.id)?.type_def else { return None };
+    let TypeDef::Variant(calls) = &metadata.types.resolve(pallet.calls.as_ref()?.ty.id)?.type_def
+    else {
+        return None;
+    };
     Some((pallet.index, calls.variants.iter().find(|variant| variant.name == call)?))
 }
 
@@ -146,7 +175,8 @@ pub(super) fn call_bytes(
     name: &str,
     arguments: &[(&'static str, Datum)],
 ) -> Vec<u8> {
-    let (pallet, call) = call(metadata, pallet, name).unwrap_or_else(|| panic!("no call {pallet}.{name}"));
+    let (pallet, call) =
+        call(metadata, pallet, name).unwrap_or_else(|| panic!("no call {pallet}.{name}"));
     let mut out = vec![pallet, call.index];
     encode_fields(&metadata.types, &call.fields, arguments, &mut out);
     out
@@ -170,15 +200,23 @@ pub(super) fn value_type(entry: &StorageEntryMetadata<PortableForm>) -> u32 {
 }
 
 /// The key of a value, or with fewer parts than the entry has the beginning of the keys of several.
-pub(super) fn storage_key(metadata: &RuntimeMetadataV16, pallet: &str, name: &str, parts: &[Datum]) -> Vec<u8> {
-    let (prefix, entry) = entry(metadata, pallet, name).unwrap_or_else(|| panic!("no entry {pallet}.{name}"));
+pub(super) fn storage_key(
+    metadata: &RuntimeMetadataV16,
+    pallet: &str,
+    name: &str,
+    parts: &[Datum],
+) -> Vec<u8> {
+    let (prefix, entry) =
+        entry(metadata, pallet, name).unwrap_or_else(|| panic!("no entry {pallet}.{name}"));
     let mut key = [twox_128(prefix.as_bytes()), twox_128(name.as_bytes())].concat();
     let StorageEntryType::Map { hashers, key: keys, .. } = &entry.ty else {
         assert!(parts.is_empty(), "{pallet}.{name} has no keys");
         return key;
     };
     let key_types = match &metadata.types.resolve(keys.id).unwrap().type_def {
-        TypeDef::Tuple(tuple) if hashers.len() > 1 => tuple.fields.iter().map(|field| field.id).collect(),
+        TypeDef::Tuple(tuple) if hashers.len() > 1 => {
+            tuple.fields.iter().map(|field| field.id).collect()
+        }
         _ => vec![keys.id],
     };
     assert_eq!(key_types.len(), hashers.len());
@@ -215,10 +253,12 @@ fn blake2_128(bytes: &[u8]) -> [u8; 16] {
 
 #[test]
 fn the_second_encoders_hashes_are_those_that_every_substrate_chain_shows() {
-    // The prefix of System.Account, and an account's key under it as explorers print it for the well-known key Alice.
+    // The prefix of System.Account, and an account's key under it as explorers print it for the
+    // well-known key Alice.
     assert_eq!(hex::encode(twox_128(b"System")), "26aa394eea5630e07c48ae0c9558cef7");
     assert_eq!(hex::encode(twox_128(b"Account")), "b99d880ec681799c0cf30e8886371da9");
-    let alice = hex::decode("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d").unwrap();
+    let alice =
+        hex::decode("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d").unwrap();
     assert_eq!(hex::encode(blake2_128(&alice)), "de1e86a9a8c739864cf3cc5ec2bea59f");
     assert_eq!(hex::encode(twox_64(&alice)), "518366b5b1bc7c99");
 }

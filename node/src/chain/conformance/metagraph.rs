@@ -1,4 +1,5 @@
-//! The runtime call behind the metagraph: its arguments, the fields it is asked for, and its answer.
+//! The runtime call behind the metagraph: its arguments, the fields it is asked for, and its
+//! answer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,7 +17,8 @@ use crate::chain::{Axon, ChainError, Commitment, Head, Neuron};
 const NETUID: Netuid = Netuid(99);
 const AT: Head = Head { number: BlockNumber(1_000_000), hash: Digest([3; 32]) };
 
-/// The fields that are asked for, with the names of their types. The runtime numbers them in the order of the struct.
+/// The fields that are asked for, with the names of their types. The runtime numbers them in the
+/// order of the struct.
 const ASKED: [(&str, &str); FIELDS.len()] = [
     ("owner_hotkey", "Option<[u8; 32]>"),
     ("block", "Option<Compact<u64>>"),
@@ -40,9 +42,14 @@ fn answer(chain: &Chain) -> &TypeDefComposite<PortableForm> {
     let types = &chain.plain.types;
     let output = method(chain).output.id;
     assert_eq!(encoder::name(types, output), "Option<SelectiveMetagraph>");
-    let TypeDef::Variant(option) = &types.resolve(output).unwrap().type_def else { panic!("no option") };
-    let inner = option.variants.iter().find(|variant| variant.name == "Some").unwrap().fields[0].ty.id;
-    let TypeDef::Composite(fields) = &types.resolve(inner).unwrap().type_def else { panic!("no struct") };
+    let TypeDef::Variant(option) = &types.resolve(output).unwrap().type_def else {
+        panic!("no option")
+    };
+    let inner =
+        option.variants.iter().find(|variant| variant.name == "Some").unwrap().fields[0].ty.id;
+    let TypeDef::Composite(fields) = &types.resolve(inner).unwrap().type_def else {
+        panic!("no struct")
+    };
     fields
 }
 
@@ -79,8 +86,10 @@ fn sample() -> Vec<(&'static str, Datum)> {
         ])
     };
     // Deposit, block, one field Raw5.
-    let registration = [7_u64.encode(), 999_999_u32.encode(), vec![4, 6], b"model".to_vec()].concat();
-    let registration = Datum::Many(registration.into_iter().map(|byte| number(byte.into())).collect());
+    let registration =
+        [7_u64.encode(), 999_999_u32.encode(), vec![4, 6], b"model".to_vec()].concat();
+    let registration =
+        Datum::Many(registration.into_iter().map(|byte| number(byte.into())).collect());
     vec![
         ("owner_hotkey", account(1)),
         ("block", number(AT.number.0)),
@@ -103,9 +112,14 @@ fn the_runtime_call_is_the_one_that_both_chains_have() {
             .iter()
             .map(|input| (input.name.as_str(), encoder::name(&chain.plain.types, input.ty.id)))
             .collect();
-        assert_eq!(inputs, [("netuid", "u16".to_owned()), ("metagraph_indexes", "Vec<u16>".to_owned())]);
+        assert_eq!(
+            inputs,
+            [("netuid", "u16".to_owned()), ("metagraph_indexes", "Vec<u16>".to_owned())]
+        );
         let mut expected = Vec::new();
-        for (input, datum) in method(&chain).inputs.iter().zip([Datum::Number(99), Datum::numbers(&FIELDS)]) {
+        for (input, datum) in
+            method(&chain).inputs.iter().zip([Datum::Number(99), Datum::numbers(&FIELDS)])
+        {
             encoder::encode(&chain.plain.types, input.ty.id, &datum, &mut expected);
         }
         assert_eq!(arguments(NETUID), expected);
@@ -121,7 +135,10 @@ fn the_fields_that_are_asked_for_are_those_that_are_read() {
             (field.name.clone().unwrap(), encoder::name(&chain.plain.types, field.ty.id))
         });
         assert_eq!(asked, ASKED.map(|(name, ty)| (name.to_owned(), ty.to_owned())));
-        assert_eq!(sample().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ASKED.map(|(name, _)| name));
+        assert_eq!(
+            sample().iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ASKED.map(|(name, _)| name)
+        );
     }
 }
 
@@ -153,7 +170,8 @@ fn an_answer_is_read_whole_and_without_any_field_not_at_all() {
         };
         let hotkey = second.hotkey;
         assert_eq!(metagraph.neurons, [first, second]);
-        let commitment = Commitment { text: "model".to_owned(), block: BlockNumber(999_999), count: 1 };
+        let commitment =
+            Commitment { text: "model".to_owned(), block: BlockNumber(999_999), count: 1 };
         assert_eq!(metagraph.commitments.into_iter().collect::<Vec<_>>(), [(hotkey, commitment)]);
 
         for (name, _) in &ASKED {
@@ -176,5 +194,8 @@ fn an_ipv4_address_is_read_as_one() {
     axon[2].1 = Datum::Number(u32::from(Ipv4Addr::LOCALHOST).into());
     axon[3].1 = Datum::Number(u16::MAX.into());
     let metagraph = decode(&chain.subxt, &encoded(&chain, &fields), NETUID, AT).unwrap();
-    assert_eq!(metagraph.neurons[0].axon, Some(Axon { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: u16::MAX }));
+    assert_eq!(
+        metagraph.neurons[0].axon,
+        Some(Axon { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: u16::MAX })
+    );
 }

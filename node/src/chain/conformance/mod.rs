@@ -1,8 +1,10 @@
-//! What this project says to the chain and reads of it, against the live chain's own metadata, byte for byte.
+//! What this project says to the chain and reads of it, against the live chain's own metadata, byte
+//! for byte.
 //!
-//! The bytes that production makes are compared with those of a second encoder, which shares no code with subxt: it walks
-//! the type registry itself and hashes keys with other implementations. Names that are newer than the kept metadata are
-//! listed with the reason and held against the local chain's runtime instead.
+//! The bytes that production makes are compared with those of a second encoder, which shares no
+//! code with subxt: it walks the type registry itself and hashes keys with other implementations.
+//! Names that are newer than the kept metadata are listed with the reason and held against the
+//! local chain's runtime instead.
 //!
 //! A call, an entry or a field that is added without a case here does not compile or fails.
 
@@ -51,8 +53,11 @@ struct Chain {
 
 impl Chain {
     fn read(bytes: &[u8]) -> Self {
-        let RuntimeMetadataPrefixed(_, plain) = RuntimeMetadataPrefixed::decode(&mut &bytes[..]).unwrap();
-        let RuntimeMetadata::V16(plain) = plain else { panic!("not version 16, but {}", plain.version()) };
+        let RuntimeMetadataPrefixed(_, plain) =
+            RuntimeMetadataPrefixed::decode(&mut &bytes[..]).unwrap();
+        let RuntimeMetadata::V16(plain) = plain else {
+            panic!("not version 16, but {}", plain.version())
+        };
         Self { subxt: Metadata::decode_from(bytes).unwrap().arc(), plain }
     }
 

@@ -9,19 +9,24 @@ use crate::chain::rejection::BY_NAME;
 
 /// Errors that the kept metadata does not have, as the live chain got them later.
 const NEWER: [&str; 3] = ["InvalidRevealRound", "ColdkeySwapAnnounced", "ColdkeySwapDisputed"];
-/// Errors that the local chain does not have: it has no coldkey swaps, and one name only for a balance that is too low.
+/// Errors that the local chain does not have: it has no coldkey swaps, and one name only for a
+/// balance that is too low.
 const NOT_LOCAL: [&str; 3] = ["ColdkeySwapAnnounced", "ColdkeySwapDisputed", "InsufficientBalance"];
 
 /// Names of the errors that this project's calls can end in.
 fn errors(metadata: &RuntimeMetadataV16) -> Vec<&str> {
-    let pallets =
-        metadata.pallets.iter().filter(|pallet| ["SubtensorModule", "Commitments"].contains(&&pallet.name[..]));
+    let pallets = metadata
+        .pallets
+        .iter()
+        .filter(|pallet| ["SubtensorModule", "Commitments"].contains(&&pallet.name[..]));
     let ids = pallets.filter_map(|pallet| Some(pallet.error.as_ref()?.ty.id));
     ids.flat_map(|id| variants(metadata, id)).collect()
 }
 
 fn variants(metadata: &RuntimeMetadataV16, id: u32) -> Vec<&str> {
-    let TypeDef::Variant(variants) = &metadata.types.resolve(id).unwrap().type_def else { panic!("no enum") };
+    let TypeDef::Variant(variants) = &metadata.types.resolve(id).unwrap().type_def else {
+        panic!("no enum")
+    };
     variants.variants.iter().map(|variant| variant.name.as_str()).collect()
 }
 
@@ -52,14 +57,21 @@ fn what_the_client_library_reads_by_itself_is_there() {
         assert!(encoder::entry(metadata, "System", "Events").is_some());
         let system = metadata.pallets.iter().find(|pallet| pallet.name == "System").unwrap();
         let events = variants(metadata, system.event.as_ref().unwrap().ty.id);
-        assert!(["ExtrinsicSuccess", "ExtrinsicFailed"].iter().all(|name| events.contains(name)), "{events:?}");
+        assert!(
+            ["ExtrinsicSuccess", "ExtrinsicFailed"].iter().all(|name| events.contains(name)),
+            "{events:?}"
+        );
         for (api, name, inputs, output) in [
             ("Core", "version", vec![], "RuntimeVersion"),
             ("AccountNonceApi", "account_nonce", vec!["[u8; 32]"], "u32"),
         ] {
             let api = metadata.apis.iter().find(|found| found.name == api).unwrap();
             let method = api.methods.iter().find(|method| method.name == name).unwrap();
-            let given: Vec<_> = method.inputs.iter().map(|input| encoder::name(&metadata.types, input.ty.id)).collect();
+            let given: Vec<_> = method
+                .inputs
+                .iter()
+                .map(|input| encoder::name(&metadata.types, input.ty.id))
+                .collect();
             assert_eq!(
                 (given, encoder::name(&metadata.types, method.output.id)),
                 (inputs.into_iter().map(str::to_owned).collect(), output.to_owned())

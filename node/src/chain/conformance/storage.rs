@@ -12,8 +12,8 @@ use super::encoder::{self, Datum, storage_key, value_type};
 use crate::chain::entries::{self, Entry};
 use crate::chain::registration::{RawAccount, RawBalance};
 
-/// Entries that the kept metadata does not have: the live chain got them later, when epochs became stateful. Until then
-/// epochs are computed from the block number.
+/// Entries that the kept metadata does not have: the live chain got them later, when epochs became
+/// stateful. Until then epochs are computed from the block number.
 const NEWER: [&str; 3] = ["SubnetEpochIndex", "LastEpochBlock", "PendingEpochAt"];
 
 const NETUID: u16 = 99;
@@ -26,10 +26,15 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// The key under `keys`, which is `parts` to the second encoder; the name of the value's type; and `stored`, which is
-    /// read as `expected`.
-    fn entry<K, V>(&mut self, entry: &Entry<K, V>, keys: K, parts: &[Datum], value: (&str, Datum, V))
-    where
+    /// The key under `keys`, which is `parts` to the second encoder; the name of the value's type;
+    /// and `stored`, which is read as `expected`.
+    fn entry<K, V>(
+        &mut self,
+        entry: &Entry<K, V>,
+        keys: K,
+        parts: &[Datum],
+        value: (&str, Datum, V),
+    ) where
         K: IntoEncodableValues + IntoDecodableValues,
         V: DecodeAsType + Debug + PartialEq,
     {
@@ -42,12 +47,19 @@ impl Check<'_> {
         assert_eq!(hex::encode(made), hex::encode(expected), "{pallet}.{name}");
 
         let (type_name, stored, expected) = value;
-        assert_eq!(encoder::name(&self.chain.plain.types, value_type(found)), type_name, "{pallet}.{name}");
+        assert_eq!(
+            encoder::name(&self.chain.plain.types, value_type(found)),
+            type_name,
+            "{pallet}.{name}"
+        );
         let mut bytes = Vec::new();
         encoder::encode(&self.chain.plain.types, value_type(found), &stored, &mut bytes);
         assert_eq!(entry.decode(&self.chain.subxt, &bytes).unwrap(), expected, "{pallet}.{name}");
         bytes.pop();
-        assert!(entry.decode(&self.chain.subxt, &bytes).is_err(), "{pallet}.{name} is read from too few bytes");
+        assert!(
+            entry.decode(&self.chain.subxt, &bytes).is_err(),
+            "{pallet}.{name} is read from too few bytes"
+        );
     }
 
     /// One number of the subnet.
@@ -63,7 +75,12 @@ impl Check<'_> {
         self.entry(&entries::LAST_STORED_ROUND, (), &[], ("u64", number(u64::MAX), u64::MAX));
         self.entry(&entries::STAKE_THRESHOLD, (), &[], ("u64", number(u64::MAX), u64::MAX));
         self.entry(&entries::COMMIT_REVEAL_VERSION, (), &[], ("u16", number(4), 4));
-        self.entry(&entries::COMMIT_REVEAL_ENABLED, (NETUID,), &[netuid()], ("bool", Datum::Bool(true), true));
+        self.entry(
+            &entries::COMMIT_REVEAL_ENABLED,
+            (NETUID,),
+            &[netuid()],
+            ("bool", Datum::Bool(true), true),
+        );
         self.entry(&entries::TEMPO, (NETUID,), &[netuid()], ("u16", number(360), 360));
         for entry in [
             &entries::BURN,
@@ -77,7 +94,12 @@ impl Check<'_> {
             self.of_subnet(entry);
         }
         let (free, flags) = (u64::MAX, Datum::Number(1 << 127));
-        let data = vec![("free", number(free)), ("reserved", number(1)), ("frozen", number(2)), ("flags", flags)];
+        let data = vec![
+            ("free", number(free)),
+            ("reserved", number(1)),
+            ("frozen", number(2)),
+            ("flags", flags),
+        ];
         let stored = Datum::Fields(vec![
             ("nonce", number(3)),
             ("consumers", number(4)),
@@ -86,24 +108,43 @@ impl Check<'_> {
             ("data", Datum::Fields(data)),
         ]);
         let read = RawAccount { data: RawBalance { free } };
-        self.entry(&entries::ACCOUNT, (AccountId32(ACCOUNT),), &[account()], ("AccountInfo", stored, read));
+        self.entry(
+            &entries::ACCOUNT,
+            (AccountId32(ACCOUNT),),
+            &[account()],
+            ("AccountInfo", stored, read),
+        );
         let pair = |uid: u16, weight: u16| Datum::numbers(&[uid, weight]);
         let stored = Datum::Many(vec![pair(0, 0), pair(255, u16::MAX)]);
         let read = vec![(0, 0), (255, u16::MAX)];
-        self.entry(&entries::WEIGHTS, (NETUID, 255), &[netuid(), number(255)], ("Vec<(u16, u16)>", stored, read));
+        self.entry(
+            &entries::WEIGHTS,
+            (NETUID, 255),
+            &[netuid(), number(255)],
+            ("Vec<(u16, u16)>", stored, read),
+        );
         let commit = Datum::Many(vec![Datum::Bytes(vec![7; 32]), number(8), number(9), number(10)]);
         self.entry(
             &entries::WEIGHT_COMMITS,
             (NETUID, ACCOUNT),
             &[netuid(), account()],
-            ("Vec<([u8; 32], u64, u64, u64)>", Datum::Many(vec![commit]), vec![([7; 32], 8, 9, 10)]),
+            (
+                "Vec<([u8; 32], u64, u64, u64)>",
+                Datum::Many(vec![commit]),
+                vec![([7; 32], 8, 9, 10)],
+            ),
         );
-        let commit = Datum::Many(vec![account(), number(8), Datum::Bytes(vec![9; 5_000]), number(10)]);
+        let commit =
+            Datum::Many(vec![account(), number(8), Datum::Bytes(vec![9; 5_000]), number(10)]);
         self.entry(
             &entries::TIMELOCKED_WEIGHT_COMMITS,
             (NETUID, u64::MAX),
             &[netuid(), number(u64::MAX)],
-            ("Vec<([u8; 32], u64, Vec<u8>, u64)>", Datum::Many(vec![commit]), vec![(ACCOUNT, 8, vec![9; 5_000], 10)]),
+            (
+                "Vec<([u8; 32], u64, Vec<u8>, u64)>",
+                Datum::Many(vec![commit]),
+                vec![(ACCOUNT, 8, vec![9; 5_000], 10)],
+            ),
         );
         let reveal = Datum::Many(vec![Datum::Bytes(b"text".to_vec()), number(11)]);
         self.entry(
@@ -149,8 +190,14 @@ fn revealed_commitments_are_listed_under_the_subnets_prefix_and_their_keys_end_i
     let entry = client.storage().entry(entries::REVEALED_COMMITMENTS.address()).unwrap();
     let prefix = entry.iter_key((NETUID,)).unwrap();
     let parts = [netuid(), Datum::Bytes(ACCOUNT.to_vec())];
-    assert_eq!(prefix, storage_key(&chain.plain, "Commitments", "RevealedCommitments", &parts[..1]));
+    assert_eq!(
+        prefix,
+        storage_key(&chain.plain, "Commitments", "RevealedCommitments", &parts[..1])
+    );
     let key = storage_key(&chain.plain, "Commitments", "RevealedCommitments", &parts);
     assert!(key.starts_with(&prefix));
-    assert_eq!(key.last_chunk().copied().map(Hotkey::from_bytes), Some(Hotkey::from_bytes(ACCOUNT)));
+    assert_eq!(
+        key.last_chunk().copied().map(Hotkey::from_bytes),
+        Some(Hotkey::from_bytes(ACCOUNT))
+    );
 }

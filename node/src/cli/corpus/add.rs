@@ -7,7 +7,9 @@ use bytes::Bytes;
 use clap::Args;
 use leoma_protocol::Digest;
 use leoma_scoring::media::{Ffmpeg, Limits, read_bounded};
-use leoma_storage::{CorpusManifest, Created, Key, MAX_VIDEO_BYTES, ManifestVideo, SourceBucket, StoreError};
+use leoma_storage::{
+    CorpusManifest, Created, Key, MAX_VIDEO_BYTES, ManifestVideo, SourceBucket, StoreError,
+};
 use serde_json::json;
 
 use super::inspect::{describe, inspect};
@@ -67,7 +69,8 @@ impl AddArgs {
             );
         }
         let videos = base.as_ref().map(|base| base.videos().to_vec()).unwrap_or_default();
-        let mut work = Work { source, ffmpeg, base, videos, dry_run: self.dry_run, rows: Vec::new() };
+        let mut work =
+            Work { source, ffmpeg, base, videos, dry_run: self.dry_run, rows: Vec::new() };
         let adopted = if self.adopt { others } else { Vec::new() };
         let total = self.files.len() + adopted.len();
         for (index, path) in self.files.iter().enumerate() {
@@ -87,17 +90,25 @@ impl AddArgs {
 impl RemoveArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let source = writable(config)?;
-        let base = manifest(&source).await?.context("there is no manifest: begin with `leoma corpus add`")?;
+        let base = manifest(&source)
+            .await?
+            .context("there is no manifest: begin with `leoma corpus add`")?;
         if let Some(key) = self.keys.iter().find(|key| base.find(key).is_none()) {
             bail!("the manifest does not name {key}; `leoma corpus list` shows what it names");
         }
-        let kept: Vec<_> = base.videos().iter().filter(|video| !self.keys.contains(&video.key)).cloned().collect();
+        let kept: Vec<_> =
+            base.videos().iter().filter(|video| !self.keys.contains(&video.key)).cloned().collect();
         if kept.is_empty() {
             bail!("the manifest would be empty, and no clip could be cut: add another video first");
         }
         let next = CorpusManifest::new(kept)?;
         write(&source, Some(&base), &next).await?;
-        println!("{} taken out; manifest {} names {} videos", self.keys.len(), next.digest(), next.videos().len());
+        println!(
+            "{} taken out; manifest {} names {} videos",
+            self.keys.len(),
+            next.digest(),
+            next.videos().len()
+        );
         Ok(())
     }
 }
@@ -110,9 +121,16 @@ impl Work {
         self.rows.push(Row { key, ok, finding });
     }
 
-    async fn add_file(&mut self, path: &Path, folder: &str) -> anyhow::Result<Result<String, String>> {
+    async fn add_file(
+        &mut self,
+        path: &Path,
+        folder: &str,
+    ) -> anyhow::Result<Result<String, String>> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let key = match format!("{}/{name}", folder.trim_matches('/')).trim_start_matches('/').parse::<Key>() {
+        let key = match format!("{}/{name}", folder.trim_matches('/'))
+            .trim_start_matches('/')
+            .parse::<Key>()
+        {
             Ok(key) if name.ends_with(".mp4") => key,
             Ok(_) => return Ok(Err("its name does not end in .mp4".to_owned())),
             Err(error) => return Ok(Err(error.to_string())),
@@ -154,16 +172,20 @@ impl Work {
     }
 
     /// Uploads; `None` on a dry run.
-    async fn upload(&self, key: &Key, bytes: Bytes) -> anyhow::Result<Result<Option<Created>, String>> {
+    async fn upload(
+        &self,
+        key: &Key,
+        bytes: Bytes,
+    ) -> anyhow::Result<Result<Option<Created>, String>> {
         if self.dry_run {
             return Ok(Ok(None));
         }
         match self.source.add_video(key, bytes).await {
             Ok(created) => Ok(Ok(Some(created))),
             Err(StoreError::Conflict { .. }) => Ok(Err(other_bytes(key))),
-            Err(error) => {
-                Err(error).with_context(|| format!("uploading {key}; what is uploaded so far is kept, run it again"))
-            }
+            Err(error) => Err(error).with_context(|| {
+                format!("uploading {key}; what is uploaded so far is kept, run it again")
+            }),
         }
     }
 
@@ -171,14 +193,17 @@ impl Work {
         let bytes = match self.source.video(key, MAX_VIDEO_BYTES).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Err("it is no longer there".to_owned())),
-            // One that is out of reach now is left for the next time: what the others took must not be lost.
+            // One that is out of reach now is left for the next time: what the others took must not
+            // be lost.
             Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_transient() => {
                 return Ok(Err(error.to_string()));
             }
             Err(error) => return Err(error).with_context(|| format!("reading {key}")),
         };
         match self.known(key, &bytes) {
-            Some(Ok(known)) => return Ok(Ok(format!("the same bytes as {}, which is named", known.key))),
+            Some(Ok(known)) => {
+                return Ok(Ok(format!("the same bytes as {}, which is named", known.key)));
+            }
             Some(Err(refused)) => return Ok(Err(refused)),
             None => {}
         }
@@ -229,11 +254,17 @@ impl Work {
 }
 
 fn other_bytes(key: &Key) -> String {
-    format!("{key} is there with other bytes, and no object is ever replaced: give the file another name")
+    format!(
+        "{key} is there with other bytes, and no object is ever replaced: give the file another name"
+    )
 }
 
 /// Writes a manifest that follows on `base`, unless another one was written meanwhile.
-async fn write(source: &SourceBucket, base: Option<&CorpusManifest>, next: &CorpusManifest) -> anyhow::Result<()> {
+async fn write(
+    source: &SourceBucket,
+    base: Option<&CorpusManifest>,
+    next: &CorpusManifest,
+) -> anyhow::Result<()> {
     if manifest(source).await?.as_ref() != base {
         bail!("another manifest was written meanwhile: run this again, what is uploaded is kept");
     }

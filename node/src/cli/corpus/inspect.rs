@@ -4,7 +4,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use leoma_protocol::Digest;
 use leoma_scoring::media::{
-    ClipShape, Ffmpeg, Limits, MediaError, SceneRules, VideoDefect, cut_clip, one_shot_segments, probe,
+    ClipShape, Ffmpeg, Limits, MediaError, SceneRules, VideoDefect, cut_clip, one_shot_segments,
+    probe,
 };
 use leoma_storage::{Key, ManifestVideo};
 
@@ -19,14 +20,22 @@ const END_STEPS: usize = 4;
 ///
 /// # Errors
 /// Outside, what is wrong with this machine; inside, what is wrong with the video.
-pub(super) async fn inspect(ffmpeg: &Ffmpeg, key: &Key, bytes: Bytes) -> anyhow::Result<Result<ManifestVideo, String>> {
+pub(super) async fn inspect(
+    ffmpeg: &Ffmpeg,
+    key: &Key,
+    bytes: Bytes,
+) -> anyhow::Result<Result<ManifestVideo, String>> {
     let (ffmpeg, named) = (ffmpeg.clone(), key.clone());
     let looked = tokio::task::spawn_blocking(move || look(&ffmpeg, named, &bytes)).await?;
     match looked {
         Ok(Some(video)) => Ok(Ok(video)),
         Ok(None) => {
             let seconds = ClipShape::TASK.duration_ms().div_ceil(100);
-            Ok(Err(format!("no shot in it is {}.{} s long, margins left out", seconds / 10, seconds % 10)))
+            Ok(Err(format!(
+                "no shot in it is {}.{} s long, margins left out",
+                seconds / 10,
+                seconds % 10
+            )))
         }
         Err(error) => videos_doing(error).map(Err).with_context(|| format!("looking at {key}")),
     }
@@ -35,11 +44,14 @@ pub(super) async fn inspect(ffmpeg: &Ffmpeg, key: &Key, bytes: Bytes) -> anyhow:
 fn look(ffmpeg: &Ffmpeg, key: Key, bytes: &[u8]) -> Result<Option<ManifestVideo>, MediaError> {
     let (shape, limits) = (ClipShape::TASK, Limits::SOURCE);
     let info = probe(ffmpeg, bytes, &limits)?;
-    let mut shots = one_shot_segments(ffmpeg, bytes, &SceneRules::REFERENCE, shape.duration_ms(), &limits)?;
-    // The last start that the draw may give: where the file ends a little early, so does its last shot.
+    let mut shots =
+        one_shot_segments(ffmpeg, bytes, &SceneRules::REFERENCE, shape.duration_ms(), &limits)?;
+    // The last start that the draw may give: where the file ends a little early, so does its last
+    // shot.
     let mut steps = 0;
     while let Some(last) = shots.last_mut() {
-        let Some(start_ms) = last.end_ms.checked_sub(shape.duration_ms()).filter(|start| *start >= last.start_ms)
+        let Some(start_ms) =
+            last.end_ms.checked_sub(shape.duration_ms()).filter(|start| *start >= last.start_ms)
         else {
             shots.pop();
             continue;
@@ -68,8 +80,11 @@ fn look(ffmpeg: &Ffmpeg, key: Key, bytes: &[u8]) -> Result<Option<ManifestVideo>
 /// `12.0 s of 832x480 h264, shots 2.0-8.8, 9.1-12.0 s`.
 pub(super) fn describe(video: &ManifestVideo) -> String {
     let seconds = |ms: u64| format!("{}.{}", ms / 1000, ms % 1000 / 100);
-    let shots: Vec<_> =
-        video.shots.iter().map(|[start, end]| format!("{}-{}", seconds(*start), seconds(*end))).collect();
+    let shots: Vec<_> = video
+        .shots
+        .iter()
+        .map(|[start, end]| format!("{}-{}", seconds(*start), seconds(*end)))
+        .collect();
     format!(
         "{} s of {}x{} {}, {}, shots {} s",
         seconds(video.duration_ms),

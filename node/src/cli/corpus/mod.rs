@@ -1,4 +1,5 @@
-//! `leoma corpus`: the owner's source videos, and the manifest that says which of them tasks are made from.
+//! `leoma corpus`: the owner's source videos, and the manifest that says which of them tasks are
+//! made from.
 
 mod add;
 mod inspect;
@@ -20,22 +21,26 @@ use crate::config::{Config, missing};
 pub(super) enum CorpusCommand {
     /// Add videos: look at each, upload it, and name it in the manifest.
     ///
-    /// A video is an MP4 of at most 200 MiB with at least one shot of a clip's length (5.1 s, beyond the first two seconds and
-    /// not beside a cut) in its first two and a half minutes. It is probed, its shots are found, and the last clip that they
-    /// allow is cut, before anything is uploaded. An object is never replaced by other bytes: a changed video needs another
-    /// name. One whose bytes are there already is left out.
+    /// A video is an MP4 of at most 200 MiB with at least one shot of a clip's length (5.1 s,
+    /// beyond the first two seconds and not beside a cut) in its first two and a half minutes. It
+    /// is probed, its shots are found, and the last clip that they allow is cut, before anything is
+    /// uploaded. An object is never replaced by other bytes: a changed video needs another name.
+    /// One whose bytes are there already is left out.
     ///
-    /// Once there is a manifest, clips are cut from its videos alone. Where the bucket holds videos already, the first
-    /// manifest is only written with --adopt, which looks at them and names them too, or with --leave-others.
+    /// Once there is a manifest, clips are cut from its videos alone. Where the bucket holds videos
+    /// already, the first manifest is only written with --adopt, which looks at them and names them
+    /// too, or with --leave-others.
     ///
     /// The exit code is 1 when a file was refused; the others are added all the same.
     Add(add::AddArgs),
-    /// Take videos out of the manifest. The objects stay, so that tasks made from them can still be checked.
+    /// Take videos out of the manifest. The objects stay, so that tasks made from them can still be
+    /// checked.
     Remove(add::RemoveArgs),
-    /// Download every video of the manifest and check it: its bytes, that it decodes, and that its shots are found again.
+    /// Download every video of the manifest and check it: its bytes, that it decodes, and that its
+    /// shots are found again.
     ///
-    /// Needs a read key of the source bucket, so anyone who validates can run it. The exit code is 1 when a video cannot be
-    /// used as a source.
+    /// Needs a read key of the source bucket, so anyone who validates can run it. The exit code is
+    /// 1 when a video cannot be used as a source.
     Verify(verify::VerifyArgs),
     /// List the videos of the manifest, and those that the bucket holds beside it.
     List(list::ListArgs),
@@ -72,7 +77,8 @@ impl CorpusCommand {
 }
 
 fn open(bucket: &BucketConfig) -> anyhow::Result<SourceBucket> {
-    let policy = RetryPolicy { attempt_timeout: PATIENCE, deadline: PATIENCE * 2, ..RetryPolicy::default() };
+    let policy =
+        RetryPolicy { attempt_timeout: PATIENCE, deadline: PATIENCE * 2, ..RetryPolicy::default() };
     Ok(SourceBucket::new(bucket.open()?.with_policy(policy)))
 }
 
@@ -88,11 +94,17 @@ fn readable(config: &Config) -> anyhow::Result<SourceBucket> {
 
 async fn manifest(source: &SourceBucket) -> anyhow::Result<Option<CorpusManifest>> {
     let bytes = source.manifest().await?;
-    bytes.map(|bytes| CorpusManifest::parse(&bytes)).transpose().context("corpus/v1.json of the source bucket")
+    bytes
+        .map(|bytes| CorpusManifest::parse(&bytes))
+        .transpose()
+        .context("corpus/v1.json of the source bucket")
 }
 
 /// Videos in the bucket that no manifest names.
-async fn unnamed(source: &SourceBucket, manifest: Option<&CorpusManifest>) -> anyhow::Result<Vec<Key>> {
+async fn unnamed(
+    source: &SourceBucket,
+    manifest: Option<&CorpusManifest>,
+) -> anyhow::Result<Vec<Key>> {
     let named = |key: &Key| manifest.is_some_and(|manifest| manifest.find(key).is_some());
     let videos = source.videos().await?;
     Ok(videos.into_iter().map(|video| video.key).filter(|key| !named(key)).collect())

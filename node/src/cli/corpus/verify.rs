@@ -41,7 +41,8 @@ impl VerifyArgs {
         }
         let unusable = rows.iter().filter(|row| !row.ok).count();
         if self.output.json {
-            let value = json!({ "manifest": manifest.digest(), "unusable": unusable, "videos": rows });
+            let value =
+                json!({ "manifest": manifest.digest(), "unusable": unusable, "videos": rows });
             println!("{}", serde_json::to_string_pretty(&value)?);
         }
         if unusable > 0 {

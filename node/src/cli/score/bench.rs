@@ -57,10 +57,16 @@ impl SelfTest {
 
     pub(super) fn print(&self) -> anyhow::Result<()> {
         for check in &self.report.checks {
-            println!("{:<24} {:>8} values, largest difference {:.1e}", check.metric, check.values, check.worst);
+            println!(
+                "{:<24} {:>8} values, largest difference {:.1e}",
+                check.metric, check.values, check.worst
+            );
         }
         println!("{} computes what the CPU computes", self.report.device);
-        println!("{:.2} clips a second, decoded ones, one at a time", 1000.0 / self.rate.median_ms());
+        println!(
+            "{:.2} clips a second, decoded ones, one at a time",
+            1000.0 / self.rate.median_ms()
+        );
         Ok(())
     }
 }
@@ -101,10 +107,15 @@ pub(super) async fn run(
     );
     for timed in &bench.stages {
         let [shortest, longest] = timed.range_ms();
-        println!("  {:<26} {:>8.1} ms  ({shortest:.1} to {longest:.1})", timed.name, timed.median_ms());
+        println!(
+            "  {:<26} {:>8.1} ms  ({shortest:.1} to {longest:.1})",
+            timed.name,
+            timed.median_ms()
+        );
     }
     if let Some(floor) = bench.floor {
-        let [uploaded, moved] = [floor.uploaded_bytes, floor.moved_bytes].map(|bytes| bytes as f64 / 1e6);
+        let [uploaded, moved] =
+            [floor.uploaded_bytes, floor.moved_bytes].map(|bytes| bytes as f64 / 1e6);
         let rate = floor.bytes_per_second / 1e9;
         println!(
             "  {uploaded:.0} MB are sent to the device, {moved:.0} MB moved at least: {:.2} ms at {rate:.0} GB/s",
@@ -130,7 +141,8 @@ fn stage(stage: &Stage) -> Value {
 /// Answers through worker processes as a validator sends them: several in hand, decoding included.
 async fn in_workers(choice: DeviceChoice, bench: &Bench, clips: usize) -> anyhow::Result<Value> {
     let program = WorkerProgram::this([crate::cli::WORKER_COMMAND]);
-    let options = PoolOptions { scoring: ScorerOptions::default(), program, patience: Patience::default() };
+    let options =
+        PoolOptions { scoring: ScorerOptions::default(), program, patience: Patience::default() };
     let pool = ScorerPool::open(choice, options).await?;
     let source = pool.reference(Bytes::from(bench.source_mp4.clone())).await?;
     let answer = Bytes::from(bench.answer_mp4.clone());
@@ -164,7 +176,10 @@ async fn peers_on_the_same_clip(python: &Path, bench: &Bench) -> anyhow::Result<
     }
     let ClipShape { width, height, .. } = ClipShape::TASK;
     let mut command = tokio::process::Command::new(python);
-    command.arg(PEERS_SCRIPT).args([width.to_string(), height.to_string()]).args(files.iter().map(|file| file.path()));
+    command
+        .arg(PEERS_SCRIPT)
+        .args([width.to_string(), height.to_string()])
+        .args(files.iter().map(|file| file.path()));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().await;
     let output = output.with_context(|| python.display().to_string())?;
     if !output.status.success() {

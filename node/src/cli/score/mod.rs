@@ -16,9 +16,10 @@ use report::Report;
 
 /// Score one video, test the device, or measure how fast it scores.
 ///
-/// With --source the video is compared with the clip that it continues, as validators do, without a judge. Without one only
-/// this is judged: whether the file is a video of the picture's size and a task's length, whether it changes, and whether it
-/// begins with the picture. A video that cannot be used is a result too, with its status, and exit code 0.
+/// With --source the video is compared with the clip that it continues, as validators do, without a
+/// judge. Without one only this is judged: whether the file is a video of the picture's size and a
+/// task's length, whether it changes, and whether it begins with the picture. A video that cannot
+/// be used is a result too, with its status, and exit code 0.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
     /// The picture that the video was to begin with, a PNG.
@@ -33,12 +34,12 @@ pub(super) struct ScoreArgs {
     /// The prompt that the video was made by; judged where --text-model names who reads it.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// A CLIP or SigLIP model as Hugging Face publishes it: with --source and --prompt it says how well the video shows the
-    /// prompt.
+    /// A CLIP or SigLIP model as Hugging Face publishes it: with --source and --prompt it says how
+    /// well the video shows the prompt.
     #[arg(long, value_name = "FOLDER", env = "LEOMA_TEXT_MODEL")]
     text_model: Option<PathBuf>,
-    /// What the miner was given: ti2v (first frame and prompt), t2v (a prompt) or i2v (a first frame). A video is held to
-    /// that only.
+    /// What the miner was given: ti2v (first frame and prompt), t2v (a prompt) or i2v (a first
+    /// frame). A video is held to that only.
     #[arg(long, value_name = "TYPE", default_value = "ti2v", env = "LEOMA_TASK")]
     task: TaskType,
     /// Fail a video that is the source clip itself.
@@ -47,16 +48,19 @@ pub(super) struct ScoreArgs {
     /// Where to compute: auto (CUDA where it is usable), cuda, cuda:N or cpu.
     #[arg(long, default_value = "auto", env = "LEOMA_DEVICE")]
     device: DeviceChoice,
-    /// Compare every metric on the device with the CPU, and say how many clips it compares in a second.
+    /// Compare every metric on the device with the CPU, and say how many clips it compares in a
+    /// second.
     #[arg(long, conflicts_with_all = ["first_frame", "bench"])]
     self_test: bool,
-    /// Measure how long each stage and each metric takes on a synthetic clip of 81 frames of 832x480.
+    /// Measure how long each stage and each metric takes on a synthetic clip of 81 frames of
+    /// 832x480.
     #[arg(long, conflicts_with = "first_frame")]
     bench: bool,
     /// With --bench: runs of each stage.
     #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
-    /// With --bench: also time OpenCV, piq and scikit-image on the same clip, with this Python; in the repository's folder.
+    /// With --bench: also time OpenCV, piq and scikit-image on the same clip, with this Python; in
+    /// the repository's folder.
     #[arg(long, value_name = "PYTHON", requires = "bench")]
     peers: Option<PathBuf>,
     /// Print JSON.
@@ -69,12 +73,14 @@ impl ScoreArgs {
         if self.bench {
             return bench::run(self.device, self.rounds.into(), self.peers, self.json).await;
         }
-        tokio::task::spawn_blocking(move || if self.self_test { self.test() } else { self.score() }).await?
+        tokio::task::spawn_blocking(move || if self.self_test { self.test() } else { self.score() })
+            .await?
     }
 
     /// The scorer, and what a verdict would call it.
     fn open(&self) -> anyhow::Result<(Scorer, String)> {
-        // Without a clip and a prompt there is nothing for it to read; a wrong folder is an error all the same.
+        // Without a clip and a prompt there is nothing for it to read; a wrong folder is an error
+        // all the same.
         let text_model = self.text_model.as_deref().map(TextModel::at).transpose()?;
         let text_model = text_model.filter(|_| self.source.is_some() && self.prompt.is_some());
         let options = ScorerOptions {
@@ -98,11 +104,15 @@ impl ScoreArgs {
     }
 
     fn score(&self) -> anyhow::Result<()> {
-        let (Some(first_frame), Some(video)) = (&self.first_frame, &self.video) else { return Ok(()) };
+        let (Some(first_frame), Some(video)) = (&self.first_frame, &self.video) else {
+            return Ok(());
+        };
         let (scorer, judge) = self.open()?;
         let picture = read(first_frame)?;
         let reference = match &self.source {
-            Some(path) => Some(scorer.reference(&read(path)?).with_context(|| path.display().to_string())?),
+            Some(path) => {
+                Some(scorer.reference(&read(path)?).with_context(|| path.display().to_string())?)
+            }
             None => None,
         };
         let mut report = Report::new(&scorer, judge, self.prompt.clone());
@@ -113,11 +123,18 @@ impl ScoreArgs {
                 if !shown.with_context(|| first_frame.display().to_string())? {
                     report.note("FIRST_FRAME is not the source's first frame; the video was compared with the source");
                 }
-                report.scored(&scorer.score_prompted(&reference, self.prompt.as_deref(), &video)?);
+                report.scored(&scorer.score_prompted(
+                    &reference,
+                    self.prompt.as_deref(),
+                    &video,
+                )?);
             }
             (Ok(video), None) => {
                 let outcome = scorer.score_without_source(&picture, &video);
-                report.without_source(&video, &outcome.with_context(|| first_frame.display().to_string())?);
+                report.without_source(
+                    &video,
+                    &outcome.with_context(|| first_frame.display().to_string())?,
+                );
             }
         }
         if self.json { print_json(&report.json()) } else { report.print() }

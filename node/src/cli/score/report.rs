@@ -31,7 +31,10 @@ impl Report {
             status: String::new(),
             passed: None,
             overall: None,
-            aspects: Aspects::NAMES.map(|name| (name.to_owned(), Value::Null)).into_iter().collect(),
+            aspects: Aspects::NAMES
+                .map(|name| (name.to_owned(), Value::Null))
+                .into_iter()
+                .collect(),
             reason: None,
             metrics: Value::Null,
             prompt,
@@ -69,9 +72,12 @@ impl Report {
         match outcome {
             OwnOutcome::Usable { first_frame_fidelity, raw } => {
                 self.status = "usable".to_owned();
-                self.aspects.insert(Aspects::NAMES[0].to_owned(), json!(first_frame_fidelity.as_f64()));
+                self.aspects
+                    .insert(Aspects::NAMES[0].to_owned(), json!(first_frame_fidelity.as_f64()));
                 self.metrics = json!(raw);
-                self.note("only the first frame was judged: the rest takes the source clip (--source)");
+                self.note(
+                    "only the first frame was judged: the rest takes the source clip (--source)",
+                );
             }
             OwnOutcome::Unusable { status, reason, raw } => {
                 self.refused(status.as_str(), reason);
@@ -111,5 +117,9 @@ impl Report {
 
 fn in_points(aspects: &Aspects) -> Map<String, Value> {
     let points = aspects.in_order().map(Score::as_f64);
-    Aspects::NAMES.into_iter().zip(points).map(|(name, points)| (name.to_owned(), json!(points))).collect()
+    Aspects::NAMES
+        .into_iter()
+        .zip(points)
+        .map(|(name, points)| (name.to_owned(), json!(points)))
+        .collect()
 }

@@ -17,7 +17,8 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn between(before: Option<&Allowlist>, after: &Allowlist) -> Self {
-        let set = |list: &Allowlist| -> BTreeSet<Hotkey> { list.validators().iter().copied().collect() };
+        let set =
+            |list: &Allowlist| -> BTreeSet<Hotkey> { list.validators().iter().copied().collect() };
         let (old, new) = (before.map(set).unwrap_or_default(), set(after));
         let interval_before = before.map(Allowlist::interval);
         let same = interval_before == Some(after.interval());
@@ -57,10 +58,16 @@ mod tests {
     fn changes_are_listed_by_kind() {
         let diff = Diff::between(Some(&list(100, &[1, 2])), &list(50, &[2, 3]));
         let [one, three] = [1, 3].map(|seed| Hotkey::from_bytes([seed; 32]));
-        let lines =
-            ["* a task every 100 blocks becomes one every 50".to_owned(), format!("- {one}"), format!("+ {three}")];
+        let lines = [
+            "* a task every 100 blocks becomes one every 50".to_owned(),
+            format!("- {one}"),
+            format!("+ {three}"),
+        ];
         assert_eq!(diff.lines(), lines);
-        assert_eq!(Diff::between(None, &list(5, &[1])).lines(), ["* a task every 5 blocks", &format!("+ {one}")]);
+        assert_eq!(
+            Diff::between(None, &list(5, &[1])).lines(),
+            ["* a task every 5 blocks", &format!("+ {one}")]
+        );
     }
 
     proptest! {

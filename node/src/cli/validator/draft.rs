@@ -1,4 +1,5 @@
-//! The owner's draft of the next allowlist: a file in the state folder, with the hash of the list that it began from.
+//! The owner's draft of the next allowlist: a file in the state folder, with the hash of the list
+//! that it began from.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -24,8 +25,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Whether the chain, which names the list with the hash `named`, has moved on since the draft was begun. That the draft
-    /// itself was published and not dropped is no such move.
+    /// Whether the chain, which names the list with the hash `named`, has moved on since the draft
+    /// was begun. That the draft itself was published and not dropped is no such move.
     pub(super) fn is_outdated(&self, named: Option<&str>) -> bool {
         self.base.as_deref() != named && named != Some(self.allowlist.digest().to_string().as_str())
     }
@@ -67,8 +68,10 @@ impl DraftFile {
         };
         let mut bytes = Vec::new();
         file.take(MAX_DRAFT_BYTES).read_to_end(&mut bytes).with_context(|| self.place())?;
-        let damaged = || format!("{} is damaged (drop it with `leoma validator discard`)", self.place());
-        let DraftJson { base, interval, validators } = serde_json::from_slice(&bytes).with_context(damaged)?;
+        let damaged =
+            || format!("{} is damaged (drop it with `leoma validator discard`)", self.place());
+        let DraftJson { base, interval, validators } =
+            serde_json::from_slice(&bytes).with_context(damaged)?;
         let allowlist = Allowlist::new(interval, validators).with_context(damaged)?;
         Ok(Some(Draft { base, allowlist }))
     }
@@ -81,11 +84,13 @@ impl DraftFile {
         let (base, interval) = (draft.base.clone(), draft.allowlist.interval());
         let json = DraftJson { base, interval, validators: draft.allowlist.validators().to_vec() };
         let aside = self.path.with_extension("json.new");
-        std::fs::write(&aside, serde_json::to_string_pretty(&json)?).with_context(|| self.place())?;
+        std::fs::write(&aside, serde_json::to_string_pretty(&json)?)
+            .with_context(|| self.place())?;
         std::fs::rename(&aside, &self.path).with_context(|| self.place())
     }
 
-    /// Removes the draft where it still is `published`; returns whether it is gone. One that was edited since is kept.
+    /// Removes the draft where it still is `published`; returns whether it is gone. One that was
+    /// edited since is kept.
     pub(super) fn discard_published(&self, published: &Draft) -> anyhow::Result<bool> {
         match self.read()? {
             Some(found) if found != *published => Ok(false),
@@ -120,9 +125,14 @@ mod tests {
             assert_eq!(file.read().unwrap(), Some(draft));
         }
         assert!(file.discard().unwrap());
-        for damaged in ["{}", "", r#"{"interval":0,"validators":[]}"#, r#"{"interval":5,"validators":["5x"]}"#] {
+        for damaged in
+            ["{}", "", r#"{"interval":0,"validators":[]}"#, r#"{"interval":5,"validators":["5x"]}"#]
+        {
             std::fs::write(&file.path, damaged).unwrap();
-            assert!(format!("{:#}", file.read().unwrap_err()).contains("leoma validator discard"), "{damaged}");
+            assert!(
+                format!("{:#}", file.read().unwrap_err()).contains("leoma validator discard"),
+                "{damaged}"
+            );
         }
     }
 
@@ -130,7 +140,10 @@ mod tests {
     fn a_draft_is_outdated_by_another_list_and_not_by_itself() {
         let allowlist = Allowlist::new(5, [Hotkey::from_bytes([1; 32])]).unwrap();
         let own = allowlist.digest().to_string();
-        let draft = |base: Option<&str>| Draft { base: base.map(str::to_owned), allowlist: allowlist.clone() };
+        let draft = |base: Option<&str>| Draft {
+            base: base.map(str::to_owned),
+            allowlist: allowlist.clone(),
+        };
         for (base, named, outdated) in [
             (None, None, false),
             (Some("a"), Some("a"), false),
@@ -148,8 +161,10 @@ mod tests {
     fn a_draft_that_was_edited_while_it_was_published_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let file = DraftFile { path: folder.path().join("draft.json") };
-        let draft =
-            |seed| Draft { base: None, allowlist: Allowlist::new(5, [Hotkey::from_bytes([seed; 32])]).unwrap() };
+        let draft = |seed| Draft {
+            base: None,
+            allowlist: Allowlist::new(5, [Hotkey::from_bytes([seed; 32])]).unwrap(),
+        };
         file.write(&draft(2)).unwrap();
         assert!(!file.discard_published(&draft(1)).unwrap());
         assert_eq!(file.read().unwrap(), Some(draft(2)));

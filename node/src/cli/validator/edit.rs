@@ -45,17 +45,23 @@ impl RemoveArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         edit(config, |list| {
             // More likely a slip of the hand than a wish that came true by itself.
-            if let Some(stranger) = self.hotkeys.iter().find(|hotkey| !list.validators().contains(hotkey)) {
+            if let Some(stranger) =
+                self.hotkeys.iter().find(|hotkey| !list.validators().contains(hotkey))
+            {
                 bail!("{stranger} is not on the list: nothing was changed");
             }
-            let rest = list.validators().iter().filter(|hotkey| !self.hotkeys.contains(hotkey)).copied();
+            let rest =
+                list.validators().iter().filter(|hotkey| !self.hotkeys.contains(hotkey)).copied();
             Ok(Allowlist::new(list.interval(), rest)?)
         })
         .await
     }
 }
 
-async fn edit(config: &Config, change: impl FnOnce(&Allowlist) -> anyhow::Result<Allowlist>) -> anyhow::Result<()> {
+async fn edit(
+    config: &Config,
+    change: impl FnOnce(&Allowlist) -> anyhow::Result<Allowlist>,
+) -> anyhow::Result<()> {
     let draft = DraftFile::of(config);
     let Draft { base, allowlist } = match draft.read()? {
         Some(draft) => draft,
@@ -73,7 +79,8 @@ async fn edit(config: &Config, change: impl FnOnce(&Allowlist) -> anyhow::Result
     Ok(())
 }
 
-/// A draft that changes nothing: the list that the chain names, else the one that waits in the bucket, else an empty one.
+/// A draft that changes nothing: the list that the chain names, else the one that waits in the
+/// bucket, else an empty one.
 async fn begin(config: &Config) -> anyhow::Result<Draft> {
     let source = source(config)?;
     let chain = ChainClient::of(config).await?;

@@ -21,7 +21,9 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let bucket = allowlists::present(&source).await?;
     let committed = committed(&metagraph, &source, bucket.as_ref()).await?;
     if bucket.is_none() && draft.is_none() && !as_json {
-        bail!("the source bucket holds no allowlist/v1.json, and there is no draft: begin with `leoma validator add`");
+        bail!(
+            "the source bucket holds no allowlist/v1.json, and there is no draft: begin with `leoma validator add`"
+        );
     }
     // What it would change is said against what is in force.
     let in_force = committed.as_ref().and_then(|committed| committed.allowlist.as_ref());
@@ -51,7 +53,10 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     match &bucket {
         Some(bucket) => {
             println!("allowlist {}, a task every {} blocks", bucket.digest(), bucket.interval());
-            println!("on chain: {}", if agrees { "the same" } else { "another one, or none: it has no effect" });
+            println!(
+                "on chain: {}",
+                if agrees { "the same" } else { "another one, or none: it has no effect" }
+            );
             for hotkey in bucket.validators() {
                 println!("  {hotkey}  {}", slot(&metagraph, hotkey));
             }
@@ -74,9 +79,14 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
             println!("  warning: {hotkey} is not registered on subnet {}", config.netuid);
         }
         if draft.is_outdated(hash) {
-            println!("  outdated: it was begun from another list ({})", draft.base.as_deref().unwrap_or("none"));
+            println!(
+                "  outdated: it was begun from another list ({})",
+                draft.base.as_deref().unwrap_or("none")
+            );
         }
-        println!("publish it with `leoma validator publish`, or drop it with `leoma validator discard`");
+        println!(
+            "publish it with `leoma validator publish`, or drop it with `leoma validator discard`"
+        );
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `leoma validator`: the owner's allowlist, from a draft on this machine to the bucket and the chain.
+//! `leoma validator`: the owner's allowlist, from a draft on this machine to the bucket and the
+//! chain.
 
 mod diff;
 mod draft;
@@ -21,25 +22,27 @@ use crate::config::Config;
 pub(super) enum ValidatorCommand {
     /// Add validators to the draft of the next allowlist.
     ///
-    /// The draft begins as a copy of the list that the chain names and lies in LEOMA_STATE_DIR. It has no effect until it is
-    /// published.
+    /// The draft begins as a copy of the list that the chain names and lies in LEOMA_STATE_DIR. It
+    /// has no effect until it is published.
     Add(edit::AddArgs),
     /// Remove validators from the draft of the next allowlist.
     Remove(edit::RemoveArgs),
     /// Drop the draft.
     Discard,
-    /// Show the source bucket's allowlist, whether the chain agrees, and what the draft would change.
+    /// Show the source bucket's allowlist, whether the chain agrees, and what the draft would
+    /// change.
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Publish an allowlist: show what changes, write the file to the source bucket, commit its hash on chain, and read both
-    /// back.
+    /// Publish an allowlist: show what changes, write the file to the source bucket, commit its
+    /// hash on chain, and read both back.
     ///
-    /// Needs the subnet owner's hotkey and the write key of the source bucket. Publishes --validators where given, else the
-    /// draft, else the bucket's list again; --add, --remove and --interval are applied to it. A draft that was begun from
-    /// another list than the one that the chain names now is refused: it would undo what was published since.
+    /// Needs the subnet owner's hotkey and the write key of the source bucket. Publishes
+    /// --validators where given, else the draft, else the bucket's list again; --add, --remove and
+    /// --interval are applied to it. A draft that was begun from another list than the one that the
+    /// chain names now is refused: it would undo what was published since.
     Publish(publish::PublishArgs),
 }
 
@@ -77,12 +80,17 @@ async fn committed(
     present: Option<&Allowlist>,
 ) -> anyhow::Result<Option<Committed>> {
     let Some(commitment) = metagraph.commitments.get(&metagraph.owner) else { return Ok(None) };
-    let Some(hash) = leoma_rotation::allowlist::committed_hash(&commitment.text) else { return Ok(None) };
+    let Some(hash) = leoma_rotation::allowlist::committed_hash(&commitment.text) else {
+        return Ok(None);
+    };
     let allowlist = match leoma_rotation::allowlist::committed_digest(&commitment.text) {
         Ok(Some(digest)) => match present.filter(|present| present.digest() == digest) {
             Some(present) => Some(present.clone()),
             None => {
-                let bytes = source.allowlist_version(&digest).await.context("reading the committed list")?;
+                let bytes = source
+                    .allowlist_version(&digest)
+                    .await
+                    .context("reading the committed list")?;
                 bytes.and_then(|bytes| Allowlist::verify(&bytes, digest).ok())
             }
         },

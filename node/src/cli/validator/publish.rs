@@ -1,4 +1,5 @@
-//! `leoma validator publish`: the list goes to the bucket, its hash to the chain, and both are read back.
+//! `leoma validator publish`: the list goes to the bucket, its hash to the chain, and both are read
+//! back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,7 +40,11 @@ pub(in crate::cli) struct PublishArgs {
 
 impl PublishArgs {
     /// The list to publish, from the draft where there is one and the whole list is not given.
-    fn allowlist(&self, draft: Option<&Draft>, present: Option<&Allowlist>) -> anyhow::Result<Allowlist> {
+    fn allowlist(
+        &self,
+        draft: Option<&Draft>,
+        present: Option<&Allowlist>,
+    ) -> anyhow::Result<Allowlist> {
         let begin = match (draft, present) {
             (Some(draft), _) => draft.allowlist.clone(),
             (None, present) => {
@@ -53,14 +58,17 @@ impl PublishArgs {
         validators.extend(&self.add);
         validators.retain(|hotkey| !self.remove.contains(hotkey));
         if validators.is_empty() {
-            bail!("the allowlist would be empty: name validators with `leoma validator add`, --validators or --add");
+            bail!(
+                "the allowlist would be empty: name validators with `leoma validator add`, --validators or --add"
+            );
         }
         Ok(Allowlist::new(self.interval.unwrap_or(begin.interval()), validators)?)
     }
 }
 
 pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
-    let bucket = config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?;
+    let bucket =
+        config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?;
     let source = SourceBucket::new(bucket.open()?);
     let draft_file = DraftFile::of(config);
     let draft = if args.validators.is_empty() { draft_file.read()? } else { None };
@@ -104,13 +112,16 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
         if draft_file.discard_published(draft)? {
             println!("the draft is published and dropped");
         } else {
-            println!("the draft was edited meanwhile and is kept: `leoma validator list` shows what it would change");
+            println!(
+                "the draft was edited meanwhile and is kept: `leoma validator list` shows what it would change"
+            );
         }
     }
     Ok(())
 }
 
-/// A draft is a whole list: one that was begun before the chain's was published takes back what that one changed.
+/// A draft is a whole list: one that was begun before the chain's was published takes back what
+/// that one changed.
 fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Result<()> {
     let named = committed.map(|committed| committed.hash.as_str());
     if !draft.is_outdated(named) {
@@ -118,7 +129,10 @@ fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Resu
     }
     if let Some(list) = committed.and_then(|committed| committed.allowlist.as_ref()) {
         println!("it would change the list that the chain names so:");
-        Diff::between(Some(list), &draft.allowlist).lines().iter().for_each(|line| println!("  {line}"));
+        Diff::between(Some(list), &draft.allowlist)
+            .lines()
+            .iter()
+            .for_each(|line| println!("  {line}"));
     }
     bail!(
         "the draft was begun from another list ({}) than the one that the chain names now ({}): drop it with `leoma validator \
@@ -133,7 +147,9 @@ fn say_changes(committed: Option<&Committed>, allowlist: &Allowlist) {
     let in_force = committed.and_then(|committed| committed.allowlist.as_ref());
     match (committed, in_force) {
         (None, _) => println!("the chain names no list yet"),
-        (Some(committed), None) => println!("the chain names {}, which the bucket does not hold", committed.hash),
+        (Some(committed), None) => {
+            println!("the chain names {}, which the bucket does not hold", committed.hash)
+        }
         (Some(_), Some(_)) => {}
     }
     let changes = Diff::between(in_force, allowlist);
@@ -144,12 +160,18 @@ fn say_changes(committed: Option<&Committed>, allowlist: &Allowlist) {
 }
 
 /// Says what is unusual about the list.
-fn warn(config: &Config, metagraph: &Metagraph, present: Option<&Allowlist>, allowlist: &Allowlist) {
+fn warn(
+    config: &Config,
+    metagraph: &Metagraph,
+    present: Option<&Allowlist>,
+    allowlist: &Allowlist,
+) {
     for hotkey in allowlist.validators().iter().filter(|hotkey| metagraph.uid(hotkey).is_none()) {
         eprintln!("warning: {hotkey} is not registered on subnet {}", config.netuid);
     }
     if let Some(present) = present.filter(|present| present.interval() < allowlist.interval()) {
-        // Task numbers are block / interval: they fall back to ones that were used, whose files then no longer count.
+        // Task numbers are block / interval: they fall back to ones that were used, whose files
+        // then no longer count.
         eprintln!(
             "warning: a longer interval ({} to {} blocks) numbers tasks anew, and validators sign none twice",
             present.interval(),
@@ -158,7 +180,8 @@ fn warn(config: &Config, metagraph: &Metagraph, present: Option<&Allowlist>, all
     }
 }
 
-/// Reads both back and returns the commitment's block. Another owner's machine may have published meanwhile.
+/// Reads both back and returns the commitment's block. Another owner's machine may have published
+/// meanwhile.
 async fn verify(
     source: &SourceBucket,
     chain: &ChainClient,

@@ -1,4 +1,5 @@
-//! Whether those that a verdict file calls copies are, and whether it leaves one out: from the published file and clip alone.
+//! Whether those that a verdict file calls copies are, and whether it leaves one out: from the
+//! published file and clip alone.
 
 use bytes::Bytes;
 use leoma_protocol::verdict::{EntryStatus, Expected, MAX_FILE_BYTES, VerdictEntry, verify};
@@ -18,7 +19,9 @@ impl TaskAudit<'_> {
         let key = TaskKey::verdict(self.task_id, sampler).into();
         let file = match self.bucket.get(&key, MAX_FILE_BYTES as u64).await {
             Ok(file) => file?,
-            Err(error @ StoreError::TooLarge { .. }) => return Some(Step::fail(NAME, error.to_string())),
+            Err(error @ StoreError::TooLarge { .. }) => {
+                return Some(Step::fail(NAME, error.to_string()));
+            }
             Err(error) => return Some(Step::unchecked(NAME, error.to_string())),
         };
         let expected = Expected {
@@ -29,7 +32,12 @@ impl TaskAudit<'_> {
         };
         let entries = match verify(&file, &expected) {
             Ok(verdict) => verdict.entries,
-            Err(refusal) => return Some(Step::unchecked(NAME, format!("the verdict file does not count: {refusal}"))),
+            Err(refusal) => {
+                return Some(Step::unchecked(
+                    NAME,
+                    format!("the verdict file does not count: {refusal}"),
+                ));
+            }
         };
         let ffmpeg = self.ffmpeg.clone();
         let looked = tokio::task::spawn_blocking(move || {
@@ -44,7 +52,10 @@ impl TaskAudit<'_> {
 /// Checks every claim that a video is a copy, and every pair for which there is none.
 fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
     let Some(source) = source else {
-        return Step::unchecked(NAME, "the clip is not at hand, and copies of it are no duplicates");
+        return Step::unchecked(
+            NAME,
+            "the clip is not at hand, and copies of it are no duplicates",
+        );
     };
     let looks: Vec<Look> = entries.iter().map(|entry| Look::of(entry, Some(source))).collect();
     let (called, kept): (Vec<&Look>, Vec<&Look>) =
@@ -54,12 +65,16 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
         let miner = copy.entry.hotkey;
         let named = |look: &&&Look| copy.entry.reasoning.contains(&look.entry.hotkey.to_string());
         let Some(original) = kept.iter().find(named) else {
-            // The source clip itself is a duplicate of no miner's, and only its video could show it.
+            // The source clip itself is a duplicate of no miner's, and only its video could show
+            // it.
             if copy.entry.fingerprint.is_none() && copy.entry.reasoning.starts_with(SOURCE_ITSELF) {
                 unreadable += 1;
                 continue;
             }
-            return Step::fail(NAME, format!("{miner} is called a copy of no miner whose video was kept"));
+            return Step::fail(
+                NAME,
+                format!("{miner} is called a copy of no miner whose video was kept"),
+            );
         };
         let why_not = match original.relation(copy) {
             Relation::SameBytes | Relation::Copy(_) => {
@@ -72,31 +87,46 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
             }
             Relation::LikeSource => "one of them looks like the source".to_owned(),
             Relation::Apart(likeness) => {
-                format!("distance {} of 255, {} is the limit", likeness.distance, Fingerprint::COPY_BELOW)
+                format!(
+                    "distance {} of 255, {} is the limit",
+                    likeness.distance,
+                    Fingerprint::COPY_BELOW
+                )
             }
         };
         let original = original.entry.hotkey;
-        return Step::fail(NAME, format!("{miner} is called a copy of {original}, and is not: {why_not}"));
+        return Step::fail(
+            NAME,
+            format!("{miner} is called a copy of {original}, and is not: {why_not}"),
+        );
     }
     let kept: Vec<&Look> = kept.into_iter().filter(|look| look.is_scored()).collect();
     for (index, one) in kept.iter().enumerate() {
-        let same = |other: &&&Look| matches!(other.relation(one), Relation::SameBytes | Relation::Copy(_));
+        let same =
+            |other: &&&Look| matches!(other.relation(one), Relation::SameBytes | Relation::Copy(_));
         if let Some(other) = kept[..index].iter().find(same) {
             let (one, other) = (one.entry.hotkey, other.entry.hotkey);
-            return Step::fail(NAME, format!("{one} and {other} sent one video, and neither is called a copy"));
+            return Step::fail(
+                NAME,
+                format!("{one} and {other} sent one video, and neither is called a copy"),
+            );
         }
     }
     if unreadable > 0 {
         return Step::unchecked(
             NAME,
-            format!("{unreadable} copies, of miners or of the clip itself, have no fingerprint to tell by"),
+            format!(
+                "{unreadable} copies, of miners or of the clip itself, have no fingerprint to tell by"
+            ),
         );
     }
     match backed {
         0 => Step::pass(NAME, "no video is a copy of another, and none is called one"),
         _ => Step::pass(
             NAME,
-            format!("{backed} are copies as the file says; unchecked: who of each pair committed earlier"),
+            format!(
+                "{backed} are copies as the file says; unchecked: who of each pair committed earlier"
+            ),
         ),
     }
 }
@@ -108,7 +138,12 @@ mod tests {
     use crate::sampler::copies::prints::{print, turned};
 
     fn entry(n: u8, degrees: f64) -> VerdictEntry {
-        let mut entry = VerdictEntry::unusable(Hotkey::from_bytes([n; 32]), EntryStatus::Failed, String::new(), 1);
+        let mut entry = VerdictEntry::unusable(
+            Hotkey::from_bytes([n; 32]),
+            EntryStatus::Failed,
+            String::new(),
+            1,
+        );
         entry.fingerprint = Some(turned(degrees));
         entry
     }
@@ -144,7 +179,8 @@ mod tests {
         let plain = |entry| VerdictEntry { fingerprint: None, ..entry };
         assert_eq!(outcome(&[plain(entry(1, 0.0)), plain(copy(2, 0.0, 1))]), Verdict::Unchecked);
         let video_sha256 = Some(leoma_protocol::Digest::of(b"video"));
-        let same = [plain(entry(1, 0.0)), plain(copy(2, 0.0, 1))].map(|entry| VerdictEntry { video_sha256, ..entry });
+        let same = [plain(entry(1, 0.0)), plain(copy(2, 0.0, 1))]
+            .map(|entry| VerdictEntry { video_sha256, ..entry });
         assert_eq!(outcome(&same), Verdict::Pass);
         assert_eq!(duplicates(&same, None).outcome, Verdict::Unchecked);
     }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use leoma_scoring::media::{
-    Clip, Limits, MediaError, SceneRules, Segment, VideoDefect, cut_clip, decode, first_frame_png, one_shot_segments,
+    Clip, Limits, MediaError, SceneRules, Segment, VideoDefect, cut_clip, decode, first_frame_png,
+    one_shot_segments,
 };
 
 use super::super::choice::choose_clip;
@@ -11,8 +12,9 @@ use super::super::proof::{ClipProof, SkipReason, Skipped, segments};
 use super::super::reading::CorpusVideo;
 use super::{Step, TaskAudit};
 
-/// Largest mean squared difference of two frames' luma that is still the same cut: 34 dB. Two encoders at the clip's
-/// quality are above 40 dB of each other; the frame before or after in a moving picture is below 30 dB.
+/// Largest mean squared difference of two frames' luma that is still the same cut: 34 dB. Two
+/// encoders at the clip's quality are above 40 dB of each other; the frame before or after in a
+/// moving picture is below 30 dB.
 const SAME_FRAME: u64 = 26;
 
 impl TaskAudit<'_> {
@@ -27,8 +29,10 @@ impl TaskAudit<'_> {
         if here == proof.ffmpeg {
             return Step::fail(name, finding);
         }
-        let finding =
-            format!("{finding}; the sampler had ffmpeg {}, here is {here}: check with that one", proof.ffmpeg);
+        let finding = format!(
+            "{finding}; the sampler had ffmpeg {}, here is {here}: check with that one",
+            proof.ffmpeg
+        );
         Step::unchecked(name, finding)
     }
 
@@ -51,11 +55,18 @@ impl TaskAudit<'_> {
     }
 
     async fn found_shots(&self, bytes: Bytes, clip_ms: u64) -> Result<Vec<Segment>, Looked> {
-        self.blocking(move |ffmpeg| one_shot_segments(ffmpeg, &bytes, &SceneRules::REFERENCE, clip_ms, &Limits::SOURCE))
-            .await
+        self.blocking(move |ffmpeg| {
+            one_shot_segments(ffmpeg, &bytes, &SceneRules::REFERENCE, clip_ms, &Limits::SOURCE)
+        })
+        .await
     }
 
-    pub(super) async fn shots(&self, proof: &ClipProof, named: Option<Vec<[u64; 2]>>, source: Option<Bytes>) -> Step {
+    pub(super) async fn shots(
+        &self,
+        proof: &ClipProof,
+        named: Option<Vec<[u64; 2]>>,
+        source: Option<Bytes>,
+    ) -> Step {
         const NAME: &str = "shots";
         if let Some(named) = named {
             return if named == proof.shots {
@@ -64,9 +75,13 @@ impl TaskAudit<'_> {
                 Step::fail(NAME, format!("{:?}, the manifest has {named:?}", proof.shots))
             };
         }
-        let Some(source) = source else { return Step::unchecked(NAME, "the source video is not at hand") };
+        let Some(source) = source else {
+            return Step::unchecked(NAME, "the source video is not at hand");
+        };
         match self.found_shots(source, proof.clip_shape().duration_ms()).await {
-            Ok(found) if found == proof.segments() => Step::pass(NAME, format!("{} found again", found.len())),
+            Ok(found) if found == proof.segments() => {
+                Step::pass(NAME, format!("{} found again", found.len()))
+            }
             Ok(found) => {
                 let found: Vec<_> = found.iter().map(|shot| [shot.start_ms, shot.end_ms]).collect();
                 self.differs(NAME, proof, &format!("{:?}, found here were {found:?}", proof.shots))
@@ -77,22 +92,34 @@ impl TaskAudit<'_> {
     }
 
     /// Whether a video that was passed over gives no clip here either.
-    pub(super) async fn skipped(&self, proof: &ClipProof, skipped: &Skipped, video: &CorpusVideo) -> Step {
+    pub(super) async fn skipped(
+        &self,
+        proof: &ClipProof,
+        skipped: &Skipped,
+        video: &CorpusVideo,
+    ) -> Step {
         const NAME: &str = "skipped";
         let (key, reason) = (&skipped.key, &skipped.reason);
         let told = format!("{key} ({reason})");
-        // Where the manifest names the shots, no video and no ffmpeg is needed to see that one is long enough.
+        // Where the manifest names the shots, no video and no ffmpeg is needed to see that one is
+        // long enough.
         if let (SkipReason::NoShot, Some(shots)) = (reason, &video.shots)
-            && let Some(chosen) = choose_clip(proof.seed.hash, &segments(shots), proof.clip_shape().duration_ms())
+            && let Some(chosen) =
+                choose_clip(proof.seed.hash, &segments(shots), proof.clip_shape().duration_ms())
         {
-            return Step::fail(NAME, format!("{told}: the manifest has a shot for a clip from {} ms", chosen.start_ms));
+            return Step::fail(
+                NAME,
+                format!("{told}: the manifest has a shot for a clip from {} ms", chosen.start_ms),
+            );
         }
         let bytes = match video.fetch(self.source).await {
             Err(error) => return Step::unchecked(NAME, format!("{told}: {error}")),
             Ok(Err(now)) => {
                 return match (reason, &now) {
                     (SkipReason::Missing, SkipReason::Missing)
-                    | (SkipReason::OtherBytes(_), SkipReason::OtherBytes(_)) => Step::pass(NAME, told),
+                    | (SkipReason::OtherBytes(_), SkipReason::OtherBytes(_)) => {
+                        Step::pass(NAME, told)
+                    }
                     _ => Step::unchecked(NAME, format!("{told}: here {now}")),
                 };
             }
@@ -100,10 +127,14 @@ impl TaskAudit<'_> {
         };
         let clip_ms = proof.clip_shape().duration_ms();
         match reason {
-            SkipReason::Missing | SkipReason::Unreachable(_) | SkipReason::OtherBytes(_) => Step::unchecked(
-                NAME,
-                format!("{told}: it is there now, as the corpus says; whether then too is not known"),
-            ),
+            SkipReason::Missing | SkipReason::Unreachable(_) | SkipReason::OtherBytes(_) => {
+                Step::unchecked(
+                    NAME,
+                    format!(
+                        "{told}: it is there now, as the corpus says; whether then too is not known"
+                    ),
+                )
+            }
             SkipReason::NoShot | SkipReason::Unusable(_) => {
                 let shots = match &video.shots {
                     Some(shots) => Ok(segments(shots)),
@@ -111,23 +142,31 @@ impl TaskAudit<'_> {
                 };
                 let chosen = match shots {
                     Ok(shots) => choose_clip(proof.seed.hash, &shots, clip_ms),
-                    Err(Looked::Defect(defect)) => return Step::pass(NAME, format!("{told}: here {defect}")),
-                    Err(Looked::Fault(fault)) => return Step::unchecked(NAME, format!("{told}: {fault}")),
+                    Err(Looked::Defect(defect)) => {
+                        return Step::pass(NAME, format!("{told}: here {defect}"));
+                    }
+                    Err(Looked::Fault(fault)) => {
+                        return Step::unchecked(NAME, format!("{told}: {fault}"));
+                    }
                 };
                 let Some(chosen) = chosen else {
                     return Step::pass(NAME, format!("{told}: no shot is long enough here either"));
                 };
                 let shape = proof.clip_shape();
                 let cut = self
-                    .blocking(move |ffmpeg| match cut_clip(ffmpeg, &bytes, chosen.start_ms, &shape, &Limits::SOURCE) {
-                        Ok(_) => Ok(None),
-                        Err(error) => videos_doing(error).map(Some).map_err(MediaError::Fault),
+                    .blocking(move |ffmpeg| {
+                        match cut_clip(ffmpeg, &bytes, chosen.start_ms, &shape, &Limits::SOURCE) {
+                            Ok(_) => Ok(None),
+                            Err(error) => videos_doing(error).map(Some).map_err(MediaError::Fault),
+                        }
                     })
                     .await;
                 match cut {
-                    Ok(None) => {
-                        self.differs(NAME, proof, &format!("{told}: here it gives a clip from {} ms", chosen.start_ms))
-                    }
+                    Ok(None) => self.differs(
+                        NAME,
+                        proof,
+                        &format!("{told}: here it gives a clip from {} ms", chosen.start_ms),
+                    ),
                     Ok(Some(found)) => Step::pass(NAME, format!("{told}: here {found}")),
                     Err(Looked::Defect(fault) | Looked::Fault(fault)) => {
                         Step::unchecked(NAME, format!("{told}: {fault}"))
@@ -137,7 +176,12 @@ impl TaskAudit<'_> {
         }
     }
 
-    pub(super) async fn cut(&self, proof: &ClipProof, source: Option<Bytes>, clip: Option<Bytes>) -> Step {
+    pub(super) async fn cut(
+        &self,
+        proof: &ClipProof,
+        source: Option<Bytes>,
+        clip: Option<Bytes>,
+    ) -> Step {
         const NAME: &str = "cut";
         let (Some(source), Some(clip)) = (source, clip) else {
             return Step::unchecked(NAME, "the source video or the clip is not at hand");
@@ -150,7 +194,8 @@ impl TaskAudit<'_> {
                     return Ok(Compared::SameBytes);
                 }
                 let ours = decode(ffmpeg, &cut, &Limits::ANSWER)?;
-                // What is wrong with the published clip is a finding; what is wrong with ours is not.
+                // What is wrong with the published clip is a finding; what is wrong with ours is
+                // not.
                 match decode(ffmpeg, &clip, &Limits::ANSWER) {
                     Ok(theirs) => Ok(compare(&theirs, &ours)),
                     Err(MediaError::Video(defect)) => Ok(Compared::Broken(defect.to_string())),
@@ -160,9 +205,10 @@ impl TaskAudit<'_> {
             .await;
         match compared {
             Ok(Compared::SameBytes) => Step::pass(NAME, "cut again here, it is the same file"),
-            Ok(Compared::SameFrames { worst }) => {
-                Step::pass(NAME, format!("cut again here, all frames agree (mean squared difference up to {worst})"))
-            }
+            Ok(Compared::SameFrames { worst }) => Step::pass(
+                NAME,
+                format!("cut again here, all frames agree (mean squared difference up to {worst})"),
+            ),
             Ok(Compared::OtherFrames { frame, difference }) => Step::fail(
                 NAME,
                 format!(
@@ -188,7 +234,9 @@ impl TaskAudit<'_> {
         const NAME: &str = "first_frame";
         match self.blocking(move |ffmpeg| first_frame_png(ffmpeg, &clip, &Limits::ANSWER)).await {
             Ok(ours) if ours == picture => Step::pass(NAME, "it is the clip's first frame"),
-            Ok(_) => self.differs(NAME, proof, "it is not the picture that is made from the clip here"),
+            Ok(_) => {
+                self.differs(NAME, proof, "it is not the picture that is made from the clip here")
+            }
             Err(Looked::Defect(defect)) => self.differs(NAME, proof, &defect),
             Err(Looked::Fault(fault)) => Step::unchecked(NAME, fault),
         }

@@ -16,10 +16,11 @@
 //! | `first_frame` | `first_frame.png` is the clip's first frame | another ffmpeg wrote other bytes |
 //! | `duplicates` | who is called a copy is one by the verdict file's fingerprints, and nobody else is | it has none, or the clip is gone |
 //!
-//! `duplicates` is left out where the bucket has no verdict file of the task. Which of two miners committed earlier is not
-//! in that file, so that this step does not check it.
+//! `duplicates` is left out where the bucket has no verdict file of the task. Which of two miners
+//! committed earlier is not in that file, so that this step does not check it.
 //!
-//! Encoders differ between machines, so a cut is compared frame by frame in decoded luma, unless its bytes are the same.
+//! Encoders differ between machines, so a cut is compared frame by frame in decoded luma, unless
+//! its bytes are the same.
 
 mod copies;
 mod media;
@@ -121,7 +122,8 @@ impl AuditReport {
 }
 
 impl TaskAudit<'_> {
-    /// Checks everything that can be checked; what a bucket does not give is a step that could not be.
+    /// Checks everything that can be checked; what a bucket does not give is a step that could not
+    /// be.
     pub async fn run(&self) -> AuditReport {
         let (metadata, first) = self.metadata().await;
         let mut steps = vec![first];
@@ -133,12 +135,17 @@ impl TaskAudit<'_> {
         let (corpus, step) = self.corpus(&proof).await;
         steps.push(step);
         steps.push(steps::video(&proof, corpus.as_ref()));
-        let shots_of = |index: usize| corpus.as_ref().and_then(|corpus| corpus.videos.get(index)?.shots.clone());
+        let shots_of = |index: usize| {
+            corpus.as_ref().and_then(|corpus| corpus.videos.get(index)?.shots.clone())
+        };
         for skipped in &proof.skipped {
             let named = corpus.as_ref().and_then(|corpus| corpus.videos.get(skipped.index));
             steps.push(match named {
                 Some(video) => self.skipped(&proof, skipped, video).await,
-                None => Step::unchecked("skipped", format!("{}: the corpus of then is not known", skipped.key)),
+                None => Step::unchecked(
+                    "skipped",
+                    format!("{}: the corpus of then is not known", skipped.key),
+                ),
             });
         }
         let (source, step) = self.source(&proof).await;
@@ -148,13 +155,15 @@ impl TaskAudit<'_> {
         let (clip, step) = self.object("clip", TaskObject::OriginalClip, proof.clip_sha256).await;
         steps.push(step);
         steps.push(self.cut(&proof, source, clip.clone()).await);
-        let (picture, step) = self.object("first_frame", TaskObject::FirstFrame, proof.first_frame_sha256).await;
+        let (picture, step) =
+            self.object("first_frame", TaskObject::FirstFrame, proof.first_frame_sha256).await;
         let duplicates = self.duplicates(sampler, clip.clone()).await;
         steps.push(match (picture, clip) {
             (Some(picture), Some(clip)) => self.first_frame(&proof, picture, clip).await,
-            (Some(_), None) => {
-                Step::unchecked("first_frame", "the clip that it should be the first frame of is not known")
-            }
+            (Some(_), None) => Step::unchecked(
+                "first_frame",
+                "the clip that it should be the first frame of is not known",
+            ),
             _ => step,
         });
         steps.extend(duplicates);
@@ -170,7 +179,8 @@ impl TaskAudit<'_> {
         let bytes = match self.read(TaskObject::Metadata, MAX_PROOF_BYTES).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
-                let finding = format!("{} has no metadata.json of task {}", self.bucket.name(), self.task_id);
+                let finding =
+                    format!("{} has no metadata.json of task {}", self.bucket.name(), self.task_id);
                 return (None, Step::unchecked(NAME, finding));
             }
             Err(StoreError::TooLarge { limit, .. }) => {
@@ -180,7 +190,8 @@ impl TaskAudit<'_> {
         };
         match steps::metadata(&bytes, self.task_id, self.network) {
             Ok(metadata) => {
-                let step = Step::pass(NAME, format!("task {} of {}", self.task_id, metadata.validator));
+                let step =
+                    Step::pass(NAME, format!("task {} of {}", self.task_id, metadata.validator));
                 (Some(metadata), step)
             }
             Err(step) => (None, step),
@@ -196,7 +207,8 @@ impl TaskAudit<'_> {
         let CorpusId::Manifest { sha256, videos } = proof.corpus else {
             return match newest {
                 Some(_) => {
-                    let finding = "chosen from a listing, and there is a manifest now: was there one then?";
+                    let finding =
+                        "chosen from a listing, and there is a manifest now: was there one then?";
                     (None, Step::unchecked(NAME, finding))
                 }
                 None => match self.source.videos().await {
@@ -206,7 +218,8 @@ impl TaskAudit<'_> {
             };
         };
         let is_newest = newest.as_ref().is_some_and(|newest| Digest::of(newest) == sha256);
-        let bytes = if is_newest { Ok(newest) } else { self.source.manifest_version(&sha256).await };
+        let bytes =
+            if is_newest { Ok(newest) } else { self.source.manifest_version(&sha256).await };
         let manifest = match bytes {
             Ok(Some(bytes)) => CorpusManifest::verify(&bytes, sha256),
             Ok(None) => {
@@ -220,7 +233,10 @@ impl TaskAudit<'_> {
         match manifest {
             Err(error) => (None, Step::unchecked(NAME, error.to_string())),
             Ok(manifest) if manifest.videos().len() != videos => {
-                let finding = format!("manifest {sha256} has {} videos, not {videos}", manifest.videos().len());
+                let finding = format!(
+                    "manifest {sha256} has {} videos, not {videos}",
+                    manifest.videos().len()
+                );
                 (None, Step::fail(NAME, finding))
             }
             Ok(manifest) => {
@@ -234,26 +250,37 @@ impl TaskAudit<'_> {
     async fn source(&self, proof: &ClipProof) -> (Option<Bytes>, Step) {
         const NAME: &str = "source";
         match proof.expectation().fetch(self.source, &proof.key).await {
-            Ok(Ok(bytes)) => {
-                (Some(bytes), Step::pass(NAME, format!("{} is sha256 {}", proof.key, proof.source_sha256)))
-            }
-            Ok(Err(reason @ SkipReason::OtherBytes(_))) => {
-                (None, Step::unchecked(NAME, format!("{}: {reason}; whether then too is not known", proof.key)))
-            }
+            Ok(Ok(bytes)) => (
+                Some(bytes),
+                Step::pass(NAME, format!("{} is sha256 {}", proof.key, proof.source_sha256)),
+            ),
+            Ok(Err(reason @ SkipReason::OtherBytes(_))) => (
+                None,
+                Step::unchecked(
+                    NAME,
+                    format!("{}: {reason}; whether then too is not known", proof.key),
+                ),
+            ),
             Ok(Err(reason)) => (None, Step::unchecked(NAME, format!("{}: {reason}", proof.key))),
             Err(error) => (None, Step::unchecked(NAME, error.to_string())),
         }
     }
 
     /// An object of the task, where it is the one of the proof.
-    async fn object(&self, name: &'static str, object: TaskObject, expected: Digest) -> (Option<Bytes>, Step) {
+    async fn object(
+        &self,
+        name: &'static str,
+        object: TaskObject,
+        expected: Digest,
+    ) -> (Option<Bytes>, Step) {
         match self.read(object, Limits::ANSWER.file_bytes as u64).await {
             Ok(Some(bytes)) if Digest::of(&bytes) == expected => {
                 (Some(bytes), Step::pass(name, format!("sha256 {expected}, as in the proof")))
             }
-            Ok(Some(bytes)) => {
-                (None, Step::fail(name, format!("sha256 {}, in the proof {expected}", Digest::of(&bytes))))
-            }
+            Ok(Some(bytes)) => (
+                None,
+                Step::fail(name, format!("sha256 {}, in the proof {expected}", Digest::of(&bytes))),
+            ),
             Ok(None) => (None, Step::unchecked(name, "it is not in the bucket")),
             Err(StoreError::TooLarge { limit, .. }) => {
                 (None, Step::fail(name, format!("it has more than {limit} bytes")))

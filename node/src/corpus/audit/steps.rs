@@ -12,21 +12,28 @@ use super::{Known, Step};
 /// Sizes that a clip may have, as the settings allow them.
 const SIDES: std::ops::RangeInclusive<u32> = 16..=4096;
 
-pub(super) fn metadata(bytes: &[u8], task_id: TaskId, network: Network) -> Result<TaskMetadata, Step> {
+pub(super) fn metadata(
+    bytes: &[u8],
+    task_id: TaskId,
+    network: Network,
+) -> Result<TaskMetadata, Step> {
     const NAME: &str = "metadata";
     // The version first: an older or newer file is no cheat.
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| Step::fail(NAME, format!("it is not JSON: {error}")))?;
+    let value: serde_json::Value = serde_json::from_slice(bytes)
+        .map_err(|error| Step::fail(NAME, format!("it is not JSON: {error}")))?;
     match &value["clip"]["schema"] {
-        serde_json::Value::Null => return Err(Step::unchecked(NAME, "it has no proof: an earlier release wrote it")),
+        serde_json::Value::Null => {
+            return Err(Step::unchecked(NAME, "it has no proof: an earlier release wrote it"));
+        }
         schema if *schema != PROOF_SCHEMA => {
-            let finding = format!("its proof has schema {schema}, this release reads {PROOF_SCHEMA}");
+            let finding =
+                format!("its proof has schema {schema}, this release reads {PROOF_SCHEMA}");
             return Err(Step::unchecked(NAME, finding));
         }
         _ => {}
     }
-    let metadata: TaskMetadata =
-        serde_json::from_value(value).map_err(|error| Step::fail(NAME, format!("its proof is malformed: {error}")))?;
+    let metadata: TaskMetadata = serde_json::from_value(value)
+        .map_err(|error| Step::fail(NAME, format!("its proof is malformed: {error}")))?;
     if metadata.task_id != task_id {
         return Err(Step::fail(NAME, format!("it is that of task {}", metadata.task_id)));
     }
@@ -35,12 +42,19 @@ pub(super) fn metadata(bytes: &[u8], task_id: TaskId, network: Network) -> Resul
         return Err(Step::fail(NAME, finding));
     }
     // Every skipped video is looked at again, and the source is read whole.
-    if metadata.clip.skipped.len() >= MAX_VIDEOS_TRIED || metadata.clip.source_bytes > MAX_VIDEO_BYTES {
-        return Err(Step::fail(NAME, "its proof skips more videos, or has a larger one, than a sampler tries"));
+    if metadata.clip.skipped.len() >= MAX_VIDEOS_TRIED
+        || metadata.clip.source_bytes > MAX_VIDEO_BYTES
+    {
+        return Err(Step::fail(
+            NAME,
+            "its proof skips more videos, or has a larger one, than a sampler tries",
+        ));
     }
     let shape = metadata.clip.clip_shape();
     let sizes_fit = SIDES.contains(&shape.width) && SIDES.contains(&shape.height);
-    if shape != (ClipShape { width: shape.width, height: shape.height, ..ClipShape::TASK }) || !sizes_fit {
+    if shape != (ClipShape { width: shape.width, height: shape.height, ..ClipShape::TASK })
+        || !sizes_fit
+    {
         return Err(Step::fail(
             NAME,
             format!(
@@ -56,8 +70,12 @@ pub(super) fn seed_block(proof: &ClipProof, start: &Known<BlockNumber>) -> Step 
     const NAME: &str = "seed_block";
     let block = proof.seed.block;
     match start {
-        Known::Value(start) if *start == block => Step::pass(NAME, format!("block {block} is the task's first")),
-        Known::Value(start) => Step::fail(NAME, format!("block {block}, the task's first is {start}")),
+        Known::Value(start) if *start == block => {
+            Step::pass(NAME, format!("block {block} is the task's first"))
+        }
+        Known::Value(start) => {
+            Step::fail(NAME, format!("block {block}, the task's first is {start}"))
+        }
         Known::Unknown(reason) => Step::unchecked(NAME, reason),
     }
 }
@@ -72,8 +90,13 @@ pub(super) fn seed_hash(proof: &ClipProof, hash: &Known<Digest>) -> Step {
     }
 }
 
-/// A listing is of one moment: another one now says nothing, the same one says that the choice was made from it.
-pub(super) fn listing(proof: &ClipProof, listing: Vec<SourceVideo>, ours: (u64, u64)) -> (Option<Corpus>, Step) {
+/// A listing is of one moment: another one now says nothing, the same one says that the choice was
+/// made from it.
+pub(super) fn listing(
+    proof: &ClipProof,
+    listing: Vec<SourceVideo>,
+    ours: (u64, u64),
+) -> (Option<Corpus>, Step) {
     const NAME: &str = "corpus";
     let CorpusId::Listing { sha256, videos, min_bytes, max_bytes } = proof.corpus else {
         return (None, Step::unchecked(NAME, "not chosen from a listing"));
@@ -89,7 +112,8 @@ pub(super) fn listing(proof: &ClipProof, listing: Vec<SourceVideo>, ours: (u64, 
     let step = if (min_bytes, max_bytes) == ours {
         Step::pass(NAME, format!("the listing of {videos} videos is still the same"))
     } else {
-        // Limits are the operator's to set, and choosing them is choosing: neither proof of a cheat nor of honesty.
+        // Limits are the operator's to set, and choosing them is choosing: neither proof of a cheat
+        // nor of honesty.
         let (least, most) = ours;
         Step::unchecked(
             NAME,
@@ -115,23 +139,38 @@ pub(super) fn video(proof: &ClipProof, corpus: Option<&Corpus>) -> Step {
     let drawn: Vec<usize> = videos_to_try(proof.seed.hash, videos).take(named.len()).collect();
     if !drawn.iter().eq(named.iter().map(|(index, _)| index)) {
         let told: Vec<usize> = named.iter().map(|(index, _)| *index).collect();
-        return Step::fail(NAME, format!("of {videos} videos the seed draws {drawn:?}, the proof has {told:?}"));
+        return Step::fail(
+            NAME,
+            format!("of {videos} videos the seed draws {drawn:?}, the proof has {told:?}"),
+        );
     }
     let Some(corpus) = corpus else {
-        let finding = format!("position {} of {videos} is the seed's; which video lay there is not known", proof.index);
+        let finding = format!(
+            "position {} of {videos} is the seed's; which video lay there is not known",
+            proof.index
+        );
         return Step::unchecked(NAME, finding);
     };
     for (index, key) in named {
         match corpus.videos.get(index) {
             Some(video) if video.key == *key => {}
-            Some(video) => return Step::fail(NAME, format!("position {index} holds {}, not {key}", video.key)),
+            Some(video) => {
+                return Step::fail(
+                    NAME,
+                    format!("position {index} holds {}, not {key}", video.key),
+                );
+            }
             None => return Step::fail(NAME, format!("the corpus has no position {index}")),
         }
     }
     match corpus.videos.get(proof.index).and_then(|video| video.expected.sha256) {
-        Some(sha256) if sha256 != proof.source_sha256 => {
-            Step::fail(NAME, format!("{} is {sha256} in the manifest, in the proof {}", proof.key, proof.source_sha256))
-        }
+        Some(sha256) if sha256 != proof.source_sha256 => Step::fail(
+            NAME,
+            format!(
+                "{} is {sha256} in the manifest, in the proof {}",
+                proof.key, proof.source_sha256
+            ),
+        ),
         _ => Step::pass(NAME, format!("{} at position {} of {videos}", proof.key, proof.index)),
     }
 }
@@ -142,9 +181,10 @@ pub(super) fn segment(proof: &ClipProof) -> Step {
     let chosen = choose_clip(proof.seed.hash, &proof.segments(), proof.clip_shape().duration_ms());
     let offset = proof.shots.get(proof.shot).and_then(|shot| proof.start_ms.checked_sub(shot[0]));
     match chosen {
-        Some(chosen) if chosen == told && offset == Some(proof.offset_ms) => {
-            Step::pass(NAME, format!("shot {} from {} ms, {} ms into it", told.shot, told.start_ms, proof.offset_ms))
-        }
+        Some(chosen) if chosen == told && offset == Some(proof.offset_ms) => Step::pass(
+            NAME,
+            format!("shot {} from {} ms, {} ms into it", told.shot, told.start_ms, proof.offset_ms),
+        ),
         Some(chosen) => Step::fail(
             NAME,
             format!(

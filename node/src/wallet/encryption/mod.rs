@@ -1,4 +1,5 @@
-//! The three ways in which Bittensor wallets encrypted their files, told apart by how a file begins.
+//! The three ways in which Bittensor wallets encrypted their files, told apart by how a file
+//! begins.
 //!
 //! | begins with | written by | key from the password | cipher |
 //! |---|---|---|---|
@@ -6,7 +7,8 @@
 //! | `$ANSIBLE_VAULT` | wallets before | PBKDF2, 10 000 rounds, the file's salt | AES-256-CTR, HMAC |
 //! | `gAAAAA` | the oldest | PBKDF2, 10 000 000 rounds, fixed salt | Fernet: AES-128-CBC, HMAC |
 //!
-//! A file is taken apart first, so that one that is damaged costs neither a password nor seconds of key derivation.
+//! A file is taken apart first, so that one that is damaged costs neither a password nor seconds of
+//! key derivation.
 
 mod fernet;
 mod nacl;

@@ -1,5 +1,5 @@
-//! `$ANSIBLE_VAULT;1.1;AES256`: lines of hexadecimal that hold three more texts in hexadecimal, the salt, the
-//! authenticator and the ciphertext.
+//! `$ANSIBLE_VAULT;1.1;AES256`: lines of hexadecimal that hold three more texts in hexadecimal, the
+//! salt, the authenticator and the ciphertext.
 
 use std::num::NonZeroU32;
 
@@ -32,7 +32,9 @@ impl Sealed {
         let text = std::str::from_utf8(body).map_err(|_| damaged())?;
         let mut lines = text.lines();
         if lines.next().map(str::trim_end) != Some(VERSION) {
-            return Err(SealError::Damaged("is encrypted as another vault than version 1.1 with AES256"));
+            return Err(SealError::Damaged(
+                "is encrypted as another vault than version 1.1 with AES256",
+            ));
         }
         let outer = hex::decode(lines.map(str::trim).collect::<String>()).map_err(|_| damaged())?;
         let mut parts = outer.split(|byte| *byte == b'\n').map(hex::decode);
@@ -47,15 +49,25 @@ impl Sealed {
 
     pub(super) fn open(self, password: &Password) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut derived = Zeroizing::new([0; DERIVED_BYTES]);
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &self.salt, password.as_bytes(), &mut *derived);
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            ROUNDS,
+            &self.salt,
+            password.as_bytes(),
+            &mut *derived,
+        );
         let key = hmac::Key::new(hmac::HMAC_SHA256, &derived[32..64]);
-        hmac::verify(&key, &self.ciphertext, &self.authenticator).map_err(|_| SealError::WrongPassword)?;
+        hmac::verify(&key, &self.ciphertext, &self.authenticator)
+            .map_err(|_| SealError::WrongPassword)?;
         let damaged = SealError::Damaged("its encrypted part does not decrypt");
         let mut counter = [0; 16];
         counter.copy_from_slice(&derived[64..]);
         let mut text = Zeroizing::new(self.ciphertext);
-        let key = UnboundCipherKey::new(&AES_256, &derived[..32]).and_then(DecryptingKey::ctr).map_err(|_| damaged)?;
-        key.decrypt(&mut text, DecryptionContext::Iv128(FixedLength::from(counter))).map_err(|_| damaged)?;
+        let key = UnboundCipherKey::new(&AES_256, &derived[..32])
+            .and_then(DecryptingKey::ctr)
+            .map_err(|_| damaged)?;
+        key.decrypt(&mut text, DecryptionContext::Iv128(FixedLength::from(counter)))
+            .map_err(|_| damaged)?;
         let padding = text.last().map_or(0, |last| usize::from(*last));
         if padding == 0 || padding > BLOCK {
             return Err(damaged);
@@ -70,7 +82,8 @@ impl Sealed {
 mod tests {
     use super::*;
 
-    /// Made by bittensor-wallet 4.1.1: `legacy_encrypt_keyfile_data(b'{"secretSeed":"0x01"}', "correct horse")`.
+    /// Made by bittensor-wallet 4.1.1: `legacy_encrypt_keyfile_data(b'{"secretSeed":"0x01"}',
+    /// "correct horse")`.
     const OF_PYTHON: &str = "$ANSIBLE_VAULT;1.1;AES256\n\
         64363534663166616134663835356665393834613761343065616632656231633861306261666361\n\
         3336616361333661326562646362613833653535306633640a303764626534393464616263303336\n\
@@ -79,13 +92,17 @@ mod tests {
         66333434353037626562326531376661626533306232386664623130386532366462\n";
 
     fn open(text: &str, password: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        Sealed::read(text.strip_prefix("$ANSIBLE_VAULT").unwrap().as_bytes())?.open(&Password::new(password))
+        Sealed::read(text.strip_prefix("$ANSIBLE_VAULT").unwrap().as_bytes())?
+            .open(&Password::new(password))
     }
 
     #[test]
     fn a_vault_of_the_python_wallet_opens_with_its_password_only() {
         assert_eq!(*open(OF_PYTHON, "correct horse").unwrap(), b"{\"secretSeed\":\"0x01\"}");
-        assert_eq!(*open(&OF_PYTHON.replace('\n', "\r\n"), "correct horse").unwrap(), b"{\"secretSeed\":\"0x01\"}");
+        assert_eq!(
+            *open(&OF_PYTHON.replace('\n', "\r\n"), "correct horse").unwrap(),
+            b"{\"secretSeed\":\"0x01\"}"
+        );
         assert_eq!(open(OF_PYTHON, "correct hors").err(), Some(SealError::WrongPassword));
     }
 
@@ -105,7 +122,11 @@ mod tests {
         }
         // A flipped digit inside is what the authenticator is for.
         let flipped = OF_PYTHON.trim_end();
-        let flipped = format!("{}{}", &flipped[..flipped.len() - 1], if flipped.ends_with('0') { '1' } else { '0' });
+        let flipped = format!(
+            "{}{}",
+            &flipped[..flipped.len() - 1],
+            if flipped.ends_with('0') { '1' } else { '0' }
+        );
         assert!(open(&flipped, "correct horse").is_err());
     }
 }

@@ -1,21 +1,25 @@
 //! Announcements, attestations, certificates and evidence: what the mesh agrees on.
 //!
-//! Everything here only grows, and every piece proves itself by its signatures, so the order in which pieces arrive
-//! does not matter: two validators that hold the same pieces hold the same certificates and the same evidence.
+//! Everything here only grows, and every piece proves itself by its signatures, so the order in
+//! which pieces arrive does not matter: two validators that hold the same pieces hold the same
+//! certificates and the same evidence.
 //!
-//! Why no two honest validators certify different digests of one file: a certificate needs more than two thirds of the
-//! task's allowlist, an honest validator attests to one digest of a file for ever (the signing guard), so two
-//! certificates would need more than a third of the validators to sign twice.
+//! Why no two honest validators certify different digests of one file: a certificate needs more
+//! than two thirds of the task's allowlist, an honest validator attests to one digest of a file for
+//! ever (the signing guard), so two certificates would need more than a third of the validators to
+//! sign twice.
 
 use std::collections::BTreeMap;
 
 use super::event::{Effect, FileView, Judgement, MeshEvent};
 use super::limits::{
-    MAX_DIGESTS_PER_ATTESTER, MAX_EVIDENCE_PER_ACCUSED, MAX_FILES_PER_PRODUCER, MAX_VOTES_PER_ATTESTER, PAGE_FILL_BYTES,
+    MAX_DIGESTS_PER_ATTESTER, MAX_EVIDENCE_PER_ACCUSED, MAX_FILES_PER_PRODUCER,
+    MAX_VOTES_PER_ATTESTER, PAGE_FILL_BYTES,
 };
 use crate::codec::Wire as _;
 use crate::messages::{
-    Announcement, Attestation, Certificate, Context, Evidence, EvidenceKey, MessageError, Tally, Topic, quorum,
+    Announcement, Attestation, Certificate, Context, Evidence, EvidenceKey, MessageError, Tally,
+    Topic, quorum,
 };
 use crate::{Digest, FileId, Hotkey, Network, Signature, TaskId};
 
@@ -83,9 +87,9 @@ fn evidence_item(key: &EvidenceKey) -> Digest {
 }
 
 impl FileRecord {
-    /// What of this file is in the inventory. Of three digests that a producer signed, different validators may hold
-    /// different pairs: that is evidence, and no difference worth asking about. Once a file is certified, who else
-    /// attested is none either.
+    /// What of this file is in the inventory. Of three digests that a producer signed, different
+    /// validators may hold different pairs: that is evidence, and no difference worth asking about.
+    /// Once a file is certified, who else attested is none either.
     fn items(&self, file: &FileId) -> Vec<Digest> {
         let mut items = Vec::new();
         if let [announcement] = &self.announcements[..] {
@@ -94,7 +98,10 @@ impl FileRecord {
         match &self.certified {
             Some(digest) => items.push(certified_item(file, digest)),
             None => {
-                let votes = self.votes.iter().flat_map(|(digest, votes)| votes.keys().map(move |who| (digest, who)));
+                let votes = self
+                    .votes
+                    .iter()
+                    .flat_map(|(digest, votes)| votes.keys().map(move |who| (digest, who)));
                 items.extend(votes.map(|(digest, attester)| vote_item(file, digest, attester)));
             }
         }
@@ -156,8 +163,9 @@ impl Agreement {
         Ok(Outcome::New)
     }
 
-    /// Takes in an attestation. A second digest by the same attester is evidence, and still counts for that digest:
-    /// counting it cannot certify two digests, and makes the outcome independent of the order of arrival.
+    /// Takes in an attestation. A second digest by the same attester is evidence, and still counts
+    /// for that digest: counting it cannot certify two digests, and makes the outcome independent
+    /// of the order of arrival.
     pub(super) fn attestation(
         &mut self,
         context: &Context<'_>,
@@ -179,7 +187,12 @@ impl Agreement {
         effects: &mut Vec<Effect>,
     ) -> Result<(), MessageError> {
         let has_all = certificate.attestations().all(|attestation| self.has_vote(&attestation));
-        if has_all && self.files.get(&certificate.file).is_some_and(|file| file.certified == Some(certificate.digest)) {
+        if has_all
+            && self
+                .files
+                .get(&certificate.file)
+                .is_some_and(|file| file.certified == Some(certificate.digest))
+        {
             return Ok(());
         }
         certificate.verify(context)?;
@@ -204,21 +217,28 @@ impl Agreement {
         Ok(if self.evidence.contains_key(&evidence.key()) { Outcome::New } else { Outcome::Known })
     }
 
-    /// Checks the signatures of everything new in a page together. A vote checked singly costs nearly twice as much,
-    /// and a validator that comes back after a day has thousands to check.
+    /// Checks the signatures of everything new in a page together. A vote checked singly costs
+    /// nearly twice as much, and a validator that comes back after a day has thousands to check.
     pub(super) fn prepare(&self, context: &Context<'_>, page: &CatchupPage) {
         let announced = |announcement: &Announcement| {
-            let known = self
-                .files
-                .get(&announcement.file)
-                .is_some_and(|record| record.announcements.iter().any(|known| known.digest == announcement.digest));
+            let known = self.files.get(&announcement.file).is_some_and(|record| {
+                record.announcements.iter().any(|known| known.digest == announcement.digest)
+            });
             !known && context.admits(announcement.file.task_id, announcement.file.producer)
         };
-        let voted = |vote: &Attestation| !self.has_vote(vote) && context.admits(vote.file.task_id, vote.attester);
+        let voted = |vote: &Attestation| {
+            !self.has_vote(vote) && context.admits(vote.file.task_id, vote.attester)
+        };
         let files = page.files.iter().flat_map(|state| {
-            let votes = state.tallies.iter().flat_map(|tally| tally.attestations(context.network, state.file));
-            let announcements = state.announcements.iter().filter(|announcement| announced(announcement));
-            announcements.map(Announcement::claim).chain(votes.filter(voted).map(|vote| vote.claim()))
+            let votes = state
+                .tallies
+                .iter()
+                .flat_map(|tally| tally.attestations(context.network, state.file));
+            let announcements =
+                state.announcements.iter().filter(|announcement| announced(announcement));
+            announcements
+                .map(Announcement::claim)
+                .chain(votes.filter(voted).map(|vote| vote.claim()))
         });
         let accused = |evidence: &&Evidence| {
             let EvidenceKey { accused, file, .. } = evidence.key();
@@ -229,11 +249,15 @@ impl Agreement {
     }
 
     fn has_vote(&self, attestation: &Attestation) -> bool {
-        let votes = self.files.get(&attestation.file).and_then(|record| record.votes.get(&attestation.digest));
+        let votes = self
+            .files
+            .get(&attestation.file)
+            .and_then(|record| record.votes.get(&attestation.digest));
         votes.is_some_and(|votes| votes.contains_key(&attestation.attester))
     }
 
-    /// Counts a verified attestation. One that is part of a verified certificate is counted beyond all quotas.
+    /// Counts a verified attestation. One that is part of a verified certificate is counted beyond
+    /// all quotas.
     fn count(
         &mut self,
         context: &Context<'_>,
@@ -246,11 +270,14 @@ impl Agreement {
         if record.votes.get(&digest).is_some_and(|votes| votes.contains_key(&attester)) {
             return Outcome::Known;
         }
-        let mut others = record.votes.iter().filter_map(|(other, votes)| Some((*other, *votes.get(&attester)?)));
+        let mut others =
+            record.votes.iter().filter_map(|(other, votes)| Some((*other, *votes.get(&attester)?)));
         let first_other = others.next();
         let digests = usize::from(first_other.is_some()) + others.count();
         let votes_of = self.votes_of.entry(attester).or_default();
-        if !certified && (digests >= MAX_DIGESTS_PER_ATTESTER || *votes_of >= MAX_VOTES_PER_ATTESTER) {
+        if !certified
+            && (digests >= MAX_DIGESTS_PER_ATTESTER || *votes_of >= MAX_VOTES_PER_ATTESTER)
+        {
             return Outcome::Known;
         }
         *votes_of += 1;
@@ -261,7 +288,11 @@ impl Agreement {
         votes.insert(attester, signature);
         let (have, need) = (votes.len(), quorum(context.allowlists.for_task(file.task_id).len()));
         let counted = Attestation { network, file, digest, attester, signature };
-        effects.push(Effect::Tell(MeshEvent::AttestationCounted { attestation: counted.clone(), have, need }));
+        effects.push(Effect::Tell(MeshEvent::AttestationCounted {
+            attestation: counted.clone(),
+            have,
+            need,
+        }));
         if have >= need {
             self.certify(&counted, effects);
         }
@@ -289,20 +320,24 @@ impl Agreement {
                 effects.push(Effect::Tell(MeshEvent::Certified(assemble(record, digest))));
             }
             Some(kept) if kept != digest => {
-                let (kept, other) = (Box::new(assemble(record, kept)), Box::new(assemble(record, digest)));
+                let (kept, other) =
+                    (Box::new(assemble(record, kept)), Box::new(assemble(record, digest)));
                 effects.push(Effect::Tell(MeshEvent::CertificateConflict { kept, other }));
             }
             Some(_) => {}
         }
     }
 
-    /// Keeps, tells and publishes new evidence, unless newer pieces against the same validator are enough.
+    /// Keeps, tells and publishes new evidence, unless newer pieces against the same validator are
+    /// enough.
     fn convict(&mut self, evidence: Evidence, effects: &mut Vec<Effect>) {
         let key = evidence.key();
         if self.evidence.contains_key(&key) {
             return;
         }
-        let same = |kept: &&EvidenceKey| kept.accused == key.accused && kept.as_producer == key.as_producer;
+        let same = |kept: &&EvidenceKey| {
+            kept.accused == key.accused && kept.as_producer == key.as_producer
+        };
         if self.evidence.keys().filter(same).count() >= MAX_EVIDENCE_PER_ACCUSED {
             let oldest = self.evidence.keys().filter(same).min_by_key(|kept| kept.file).copied();
             match oldest {
@@ -366,9 +401,14 @@ impl Agreement {
                 votes: votes.iter().map(|(attester, signature)| (*attester, *signature)).collect(),
             };
             let tallies: Vec<_> = record.votes.iter().map(tally).collect();
-            let votes: usize = tallies.iter().map(|tally| 64 + tally.votes.len() * VOTE_BYTES).sum();
+            let votes: usize =
+                tallies.iter().map(|tally| 64 + tally.votes.len() * VOTE_BYTES).sum();
             bytes += 64 + record.announcements.len() * STATEMENT_BYTES + votes;
-            page.files.push(FileState { file: *file, announcements: record.announcements.clone(), tallies });
+            page.files.push(FileState {
+                file: *file,
+                announcements: record.announcements.clone(),
+                tallies,
+            });
         }
         let after = request.after_evidence.map_or(Unbounded, Excluded);
         for (_, evidence) in self.evidence.range((after, Unbounded)) {
@@ -383,9 +423,14 @@ impl Agreement {
     }
 
     /// Who is known to hold a file with this digest: its producer and its attesters.
-    pub(super) fn holders(&self, file: &FileId, digest: &Digest) -> impl Iterator<Item = Hotkey> + use<> {
+    pub(super) fn holders(
+        &self,
+        file: &FileId,
+        digest: &Digest,
+    ) -> impl Iterator<Item = Hotkey> + use<> {
         let record = self.files.get(file);
-        let announced = record.is_some_and(|record| record.announcements.iter().any(|a| a.digest == *digest));
+        let announced =
+            record.is_some_and(|record| record.announcements.iter().any(|a| a.digest == *digest));
         let votes = record.and_then(|record| record.votes.get(digest));
         let attesters: Vec<Hotkey> = votes.into_iter().flat_map(BTreeMap::keys).copied().collect();
         announced.then_some(file.producer).into_iter().chain(attesters)
@@ -413,7 +458,11 @@ impl Agreement {
             file: *file,
             announced: record.announcements.first().map(|announcement| announcement.digest),
             certified: record.certified,
-            attesters: record.votes.iter().map(|(digest, votes)| (*digest, votes.keys().copied().collect())).collect(),
+            attesters: record
+                .votes
+                .iter()
+                .map(|(digest, votes)| (*digest, votes.keys().copied().collect()))
+                .collect(),
         };
         self.files.iter().map(view).collect()
     }
@@ -426,7 +475,8 @@ impl Agreement {
     /// The newest task that a producer announced.
     pub(super) fn last_announced(&self, producer: &Hotkey) -> Option<TaskId> {
         let mut newest_first = self.files.iter().rev();
-        let found = newest_first.find(|(file, record)| file.producer == *producer && !record.announcements.is_empty());
+        let found = newest_first
+            .find(|(file, record)| file.producer == *producer && !record.announcements.is_empty());
         found.map(|(file, _)| file.task_id)
     }
 }
@@ -479,17 +529,28 @@ mod tests {
         Attest(u8, u8, u8, u8),
     }
 
-    fn take(agreement: &mut Agreement, context: &Context<'_>, step: &Step, effects: &mut Vec<Effect>) {
+    fn take(
+        agreement: &mut Agreement,
+        context: &Context<'_>,
+        step: &Step,
+        effects: &mut Vec<Effect>,
+    ) {
         match step {
             Step::Announce(who, task, content) => {
-                let id = FileId { task_id: TaskId(u64::from(*task)), producer: signer(*who).hotkey() };
+                let id =
+                    FileId { task_id: TaskId(u64::from(*task)), producer: signer(*who).hotkey() };
                 let file = SignedVerdict { id, digest: Digest::of(&[*content]), bytes: vec![] };
                 let announcement = signer(*who).sign_announcement(network(), &file).unwrap();
                 agreement.announcement(context, announcement, effects).unwrap();
             }
             Step::Attest(who, producer, task, content) => {
-                let file = FileId { task_id: TaskId(u64::from(*task)), producer: signer(*producer).hotkey() };
-                let attestation = signer(*who).sign_attestation(network(), file, Digest::of(&[*content])).unwrap();
+                let file = FileId {
+                    task_id: TaskId(u64::from(*task)),
+                    producer: signer(*producer).hotkey(),
+                };
+                let attestation = signer(*who)
+                    .sign_attestation(network(), file, Digest::of(&[*content]))
+                    .unwrap();
                 agreement.attestation(context, attestation, effects).unwrap();
             }
         }
@@ -506,7 +567,8 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (1..=4u8, 0..3u8, 0..2u8).prop_map(|(who, task, content)| Step::Announce(who, task, content)),
+            (1..=4u8, 0..3u8, 0..2u8)
+                .prop_map(|(who, task, content)| Step::Announce(who, task, content)),
             (1..=4u8, 1..=2u8, 0..3u8, 0..2u8)
                 .prop_map(|(who, by, task, content)| Step::Attest(who, by, task, content)),
         ]

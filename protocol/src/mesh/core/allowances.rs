@@ -1,13 +1,17 @@
-//! How much each validator may say: through us as an author, whoever hands it over, and to us as a peer.
+//! How much each validator may say: through us as an author, whoever hands it over, and to us as a
+//! peer.
 //!
-//! Both are kept by hotkey and outlive connections, so that a new peer id or a new connection brings no new allowance.
-//! An author's allowance protects those who pass its messages on: without it a validator that signs faster than one may
-//! speak would make honest peers look like floods to one another.
+//! Both are kept by hotkey and outlive connections, so that a new peer id or a new connection
+//! brings no new allowance. An author's allowance protects those who pass its messages on: without
+//! it a validator that signs faster than one may speak would make honest peers look like floods to
+//! one another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::limits::{AUTHOR_BURST, AUTHOR_PER_SECOND, Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, REPORT_BURST, Timing};
+use super::limits::{
+    AUTHOR_BURST, AUTHOR_PER_SECOND, Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, REPORT_BURST, Timing,
+};
 use crate::messages::Topic;
 use crate::{BlockNumber, Hotkey};
 
@@ -43,8 +47,9 @@ impl Allowances {
         &mut self.of(hotkey, now, timing).handed
     }
 
-    /// Whether an author has said all that it may for now. Asked before its signature is checked, so that nothing is
-    /// spent on what will not be passed on; hence it takes nothing, for anybody could be speaking.
+    /// Whether an author has said all that it may for now. Asked before its signature is checked,
+    /// so that nothing is spent on what will not be passed on; hence it takes nothing, for anybody
+    /// could be speaking.
     pub(super) fn is_spent(&self, author: &Hotkey, topic: Topic, now: Duration) -> bool {
         let Some(allowance) = self.0.get(author) else { return false };
         match topic {
@@ -64,7 +69,8 @@ impl Allowances {
         };
     }
 
-    /// Whether a miner report is newer than all others of its author; if so it is the newest from now on.
+    /// Whether a miner report is newer than all others of its author; if so it is the newest from
+    /// now on.
     pub(super) fn is_newest_report(
         &mut self,
         author: Hotkey,
@@ -100,7 +106,10 @@ mod tests {
         }
         assert!(allowances.is_spent(&author, Topic::Beacon, now));
         assert!(allowances.is_spent(&author, Topic::MinerReport, now));
-        assert!(!allowances.is_spent(&author, Topic::Attestation, now), "statements are counted apart");
+        assert!(
+            !allowances.is_spent(&author, Topic::Attestation, now),
+            "statements are counted apart"
+        );
         assert!(!allowances.is_spent(&author, Topic::Beacon, now + timing.beacon_gap));
         assert!(!allowances.is_spent(&Hotkey::from_bytes([2; 32]), Topic::Beacon, now));
     }

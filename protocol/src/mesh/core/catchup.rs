@@ -1,8 +1,9 @@
-//! Catching up: pages of announcements, attestations and evidence from peers that hold what we do not.
+//! Catching up: pages of announcements, attestations and evidence from peers that hold what we do
+//! not.
 //!
-//! Every beacon carries a summary of what its sender holds. Whoever holds something else asks, page by page, at most
-//! [`MAX_PAGES`] of them, and asks less often while nothing new is learnt. This is how a lost message, a partition and
-//! a day's absence heal: all three by the same path.
+//! Every beacon carries a summary of what its sender holds. Whoever holds something else asks, page
+//! by page, at most [`MAX_PAGES`] of them, and asks less often while nothing new is learnt. This is
+//! how a lost message, a partition and a day's absence heal: all three by the same path.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub struct CatchupPage {
 wire!(CatchupPage, MAX_PAGE_BYTES);
 
 impl CatchupPage {
-    /// Where the next page begins; `None` when there is none, or when this one does not move on from `request`.
+    /// Where the next page begins; `None` when there is none, or when this one does not move on
+    /// from `request`.
     fn next(&self, request: &CatchupRequest) -> Option<CatchupRequest> {
         let mut next = *request;
         if let Some(last) = self.files.last() {
@@ -56,7 +58,8 @@ impl CatchupPage {
         if let Some(last) = self.evidence.last() {
             next.after_evidence = Some(last.key());
         }
-        let moves = next.after_file >= request.after_file && next.after_evidence >= request.after_evidence;
+        let moves =
+            next.after_file >= request.after_file && next.after_evidence >= request.after_evidence;
         (self.more && moves && next != *request).then_some(next)
     }
 }
@@ -95,7 +98,8 @@ impl Catchups {
             if now.saturating_sub(since) < CATCHUP_TURN {
                 return None;
             }
-            // What it still sends is not expected any more. It waits its turn, so that those behind it have theirs.
+            // What it still sends is not expected any more. It waits its turn, so that those behind
+            // it have theirs.
             self.under_way.remove(&longest);
             self.pauses.insert(longest, Pause { until: now + CATCHUP_TURN, length: CATCHUP_TURN });
         }
@@ -116,7 +120,9 @@ impl Catchups {
         let under_way = self.under_way.get_mut(&peer)?;
         under_way.pages += 1;
         under_way.learnt |= learnt;
-        let next = page.and_then(|page| page.next(&under_way.request)).filter(|_| under_way.pages < MAX_PAGES);
+        let next = page
+            .and_then(|page| page.next(&under_way.request))
+            .filter(|_| under_way.pages < MAX_PAGES);
         if let Some(next) = next {
             under_way.request = next;
             return Some(next);
@@ -124,7 +130,8 @@ impl Catchups {
         let learnt = under_way.learnt;
         self.under_way.remove(&peer);
         let before = self.pauses.get(&peer).map_or(timing.catchup_pause, |pause| pause.length);
-        let length = if learnt { timing.catchup_pause } else { (before * 2).min(timing.catchup_pause * 32) };
+        let length =
+            if learnt { timing.catchup_pause } else { (before * 2).min(timing.catchup_pause * 32) };
         self.pauses.insert(peer, Pause { until: now + length, length });
         None
     }
@@ -153,7 +160,11 @@ mod tests {
 
     fn page(task: u64, more: bool) -> CatchupPage {
         let file = FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) };
-        CatchupPage { files: vec![FileState { file, announcements: vec![], tallies: vec![] }], evidence: vec![], more }
+        CatchupPage {
+            files: vec![FileState { file, announcements: vec![], tallies: vec![] }],
+            evidence: vec![],
+            more,
+        }
     }
 
     #[test]
@@ -165,7 +176,11 @@ mod tests {
         assert!(catchups.begin(peer, now).is_none());
         let next = catchups.paged(peer, Some(&page(5, true)), true, now, &timing).unwrap();
         assert_eq!(next.after_file.unwrap().task_id, TaskId(5));
-        assert_eq!(catchups.paged(peer, Some(&page(5, true)), false, now, &timing), None, "the same page again");
+        assert_eq!(
+            catchups.paged(peer, Some(&page(5, true)), false, now, &timing),
+            None,
+            "the same page again"
+        );
         assert!(!catchups.expects(&peer));
         assert!(catchups.begin(peer, now).is_none(), "a pause");
         assert!(catchups.begin(peer, now + timing.catchup_pause).is_some());
@@ -178,8 +193,9 @@ mod tests {
         let (mut catchups, timing) = (Catchups::default(), Timing::default());
         let peer = PeerIdBytes::new(&[1]).unwrap();
         catchups.begin(peer, Duration::ZERO).unwrap();
-        let asked = (0..10_000)
-            .take_while(|n| catchups.paged(peer, Some(&page(*n, true)), true, Duration::ZERO, &timing).is_some());
+        let asked = (0..10_000).take_while(|n| {
+            catchups.paged(peer, Some(&page(*n, true)), true, Duration::ZERO, &timing).is_some()
+        });
         assert_eq!(asked.count() as u32, MAX_PAGES - 1);
     }
 }

@@ -11,7 +11,12 @@ use crate::hello::PeerIdBytes;
 
 impl Core {
     /// Whether a peer's request may be answered: it is proven, and has not asked too much of late.
-    pub(super) fn admits_request(&mut self, now: Duration, peer: PeerIdBytes, out: &mut Vec<Effect>) -> bool {
+    pub(super) fn admits_request(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let Some(state) = self.peers.get_mut(&peer) else { return false };
         let within_rate = state.requests.take(now);
         let proven = state.session.is_some();
@@ -21,8 +26,8 @@ impl Core {
         within_rate && proven
     }
 
-    /// A peer says or asks more than it may. Blamed for the moment, not for each message: a burst that an honest peer
-    /// passes on is over soon.
+    /// A peer says or asks more than it may. Blamed for the moment, not for each message: a burst
+    /// that an honest peer passes on is over soon.
     pub(super) fn flooded(&mut self, now: Duration, peer: PeerIdBytes, out: &mut Vec<Effect>) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         if state.flood_blamed.is_none_or(|at| now.saturating_sub(at) >= FLOOD_BLAME_GAP) {
@@ -31,8 +36,15 @@ impl Core {
         }
     }
 
-    /// Holds something against a peer, and against the hotkey that it proved, and draws the consequence.
-    pub(super) fn blame(&mut self, now: Duration, peer: PeerIdBytes, offence: Offence, out: &mut Vec<Effect>) {
+    /// Holds something against a peer, and against the hotkey that it proved, and draws the
+    /// consequence.
+    pub(super) fn blame(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        offence: Offence,
+        out: &mut Vec<Effect>,
+    ) {
         let mut verdict = self.scores.blame(peer, offence, now);
         let hotkey = self.member(&peer);
         if let Some(hotkey) = hotkey {

@@ -18,7 +18,8 @@ pub struct Judged {
     pub rejected: u64,
 }
 
-/// Counts since the start; none ever falls. The maps have one entry for each word that we have for a thing.
+/// Counts since the start; none ever falls. The maps have one entry for each word that we have for
+/// a thing.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Counts {
     /// Gossip heard, by topic.

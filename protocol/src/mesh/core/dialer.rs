@@ -32,7 +32,15 @@ struct Target {
 
 impl Target {
     fn new(peer: Option<PeerIdBytes>, addresses: Vec<Address>) -> Self {
-        Self { peer, hotkey: None, addresses, failures: 0, next: Duration::ZERO, dialling: false, proven: false }
+        Self {
+            peer,
+            hotkey: None,
+            addresses,
+            failures: 0,
+            next: Duration::ZERO,
+            dialling: false,
+            proven: false,
+        }
     }
 
     /// Puts `address` first; an old one gives way.
@@ -58,7 +66,8 @@ pub(super) struct Dialer {
 
 impl Dialer {
     pub(super) fn new(own: PeerIdBytes, known: Vec<KnownPeer>) -> Self {
-        let mut dialer = Self { own, targets: BTreeMap::new(), book_changed: false, book_told: None };
+        let mut dialer =
+            Self { own, targets: BTreeMap::new(), book_changed: false, book_told: None };
         for KnownPeer { peer, hotkey, addresses } in known {
             dialer.learn(peer, Some(hotkey), addresses);
         }
@@ -72,11 +81,13 @@ impl Dialer {
         if peer == Some(self.own) || self.targets.len() >= MAX_TARGETS {
             return;
         }
-        self.targets.entry(DialTarget::Address(address.clone())).or_insert(Target::new(peer, vec![address]));
+        self.targets
+            .entry(DialTarget::Address(address.clone()))
+            .or_insert(Target::new(peer, vec![address]));
     }
 
-    /// A validator's signed word that it speaks as a peer, and where. Believed unless the peer itself proved to be
-    /// another validator's.
+    /// A validator's signed word that it speaks as a peer, and where. Believed unless the peer
+    /// itself proved to be another validator's.
     pub(super) fn claimed(&mut self, peer: PeerIdBytes, hotkey: Hotkey, addresses: Vec<Address>) {
         let target = self.targets.get(&DialTarget::Peer(peer));
         if target.is_none_or(|target| !target.proven || target.hotkey == Some(hotkey)) {
@@ -84,7 +95,8 @@ impl Dialer {
         }
     }
 
-    /// Somebody's word of where somebody else is. Good enough where we know nothing, and dislodges nothing.
+    /// Somebody's word of where somebody else is. Good enough where we know nothing, and dislodges
+    /// nothing.
     pub(super) fn rumour(&mut self, peer: PeerIdBytes, addresses: Vec<Address>) {
         let target = self.targets.get(&DialTarget::Peer(peer));
         if target.is_none_or(|target| target.hotkey.is_none()) {
@@ -97,9 +109,14 @@ impl Dialer {
         self.targets.remove(&DialTarget::Address(address));
     }
 
-    /// Word of where a peer is: with a hotkey when a hello or a signed beacon said so. An address that names another
-    /// peer is dropped.
-    pub(super) fn learn(&mut self, peer: PeerIdBytes, hotkey: Option<Hotkey>, addresses: Vec<Address>) {
+    /// Word of where a peer is: with a hotkey when a hello or a signed beacon said so. An address
+    /// that names another peer is dropped.
+    pub(super) fn learn(
+        &mut self,
+        peer: PeerIdBytes,
+        hotkey: Option<Hotkey>,
+        addresses: Vec<Address>,
+    ) {
         if peer == self.own {
             return;
         }
@@ -108,10 +125,9 @@ impl Dialer {
         }
         let key = DialTarget::Peer(peer);
         if !self.targets.contains_key(&key) {
-            let unproven = self
-                .targets
-                .iter()
-                .filter(|(key, target)| matches!(key, DialTarget::Peer(_)) && target.hotkey.is_none());
+            let unproven = self.targets.iter().filter(|(key, target)| {
+                matches!(key, DialTarget::Peer(_)) && target.hotkey.is_none()
+            });
             let crowded = hotkey.is_none() && unproven.count() >= MAX_UNPROVEN_TARGETS;
             if self.targets.len() >= MAX_TARGETS || crowded {
                 return;
@@ -133,15 +149,22 @@ impl Dialer {
         }
     }
 
-    /// A hotkey has room for as many peers as may speak for it: one that claims ever more of them loses its own.
+    /// A hotkey has room for as many peers as may speak for it: one that claims ever more of them
+    /// loses its own.
     fn make_room_for(&mut self, peer: PeerIdBytes, hotkey: Hotkey) {
         let of_hotkey = |(key, target): &(&DialTarget, &Target)| {
-            **key != DialTarget::Peer(peer) && matches!(key, DialTarget::Peer(_)) && target.hotkey == Some(hotkey)
+            **key != DialTarget::Peer(peer)
+                && matches!(key, DialTarget::Peer(_))
+                && target.hotkey == Some(hotkey)
         };
         if self.targets.iter().filter(of_hotkey).count() < MAX_IDENTITIES {
             return;
         }
-        let worst = self.targets.iter().filter(of_hotkey).max_by_key(|(_, target)| (!target.proven, target.failures));
+        let worst = self
+            .targets
+            .iter()
+            .filter(of_hotkey)
+            .max_by_key(|(_, target)| (!target.proven, target.failures));
         if let Some(worst) = worst.map(|(key, _)| key.clone()) {
             self.targets.remove(&worst);
         }
@@ -164,13 +187,21 @@ impl Dialer {
         for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
             target.failures = 0;
         }
-        if let (Some(target), Some(address)) = (self.targets.get_mut(&DialTarget::Peer(peer)), dialled) {
+        if let (Some(target), Some(address)) =
+            (self.targets.get_mut(&DialTarget::Peer(peer)), dialled)
+        {
             self.book_changed |= target.prefer(address);
         }
     }
 
     /// A dial came to nothing.
-    pub(super) fn failed(&mut self, key: &DialTarget, now: Duration, timing: &Timing, rng: &mut StdRng) {
+    pub(super) fn failed(
+        &mut self,
+        key: &DialTarget,
+        now: Duration,
+        timing: &Timing,
+        rng: &mut StdRng,
+    ) {
         let Some(target) = self.targets.get_mut(key) else { return };
         target.dialling = false;
         target.failures = target.failures.saturating_add(1);
@@ -182,7 +213,14 @@ impl Dialer {
     }
 
     /// A peer is gone, after a refusal or not.
-    pub(super) fn lost(&mut self, peer: PeerIdBytes, refused: bool, now: Duration, timing: &Timing, rng: &mut StdRng) {
+    pub(super) fn lost(
+        &mut self,
+        peer: PeerIdBytes,
+        refused: bool,
+        now: Duration,
+        timing: &Timing,
+        rng: &mut StdRng,
+    ) {
         for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
             target.dialling = false;
             if refused {
@@ -207,7 +245,9 @@ impl Dialer {
                 break;
             }
             let waits = target.dialling || target.next > now || target.addresses.is_empty();
-            let here = target.peer.is_some_and(|peer| peer == self.own || connected(&peer) || chosen.contains(&peer));
+            let here = target
+                .peer
+                .is_some_and(|peer| peer == self.own || connected(&peer) || chosen.contains(&peer));
             let stranger = target.hotkey.is_some_and(|hotkey| !allowlist.contains(&hotkey));
             let spare = enough && matches!(key, DialTarget::Peer(_));
             if waits || here || stranger || spare {
@@ -215,15 +255,24 @@ impl Dialer {
             }
             target.dialling = true;
             chosen.extend(target.peer);
-            // A socket that somebody else left on our port makes every dial from it fail, for a minute and more.
+            // A socket that somebody else left on our port makes every dial from it fail, for a
+            // minute and more.
             let new_port = target.failures % 2 == 1;
-            due.push(Effect::Dial { target: key.clone(), addresses: target.addresses.clone(), new_port });
+            due.push(Effect::Dial {
+                target: key.clone(),
+                addresses: target.addresses.clone(),
+                new_port,
+            });
         }
         due
     }
 
     /// The proven part of the address book, when it changed and was not told of lately.
-    pub(super) fn changed_book(&mut self, now: Duration, timing: &Timing) -> Option<Vec<KnownPeer>> {
+    pub(super) fn changed_book(
+        &mut self,
+        now: Duration,
+        timing: &Timing,
+    ) -> Option<Vec<KnownPeer>> {
         let lately = self.book_told.is_some_and(|told| now < told + timing.address_book_pause);
         if !self.book_changed || lately {
             return None;
@@ -247,7 +296,8 @@ impl Dialer {
     pub(super) fn forget_strangers(&mut self, allowlist: &Allowlist) {
         let before = self.targets.len();
         self.targets.retain(|key, target| {
-            matches!(key, DialTarget::Address(_)) || target.hotkey.is_none_or(|hotkey| allowlist.contains(&hotkey))
+            matches!(key, DialTarget::Address(_))
+                || target.hotkey.is_none_or(|hotkey| allowlist.contains(&hotkey))
         });
         self.book_changed |= self.targets.len() != before;
     }
@@ -259,7 +309,8 @@ pub(super) fn claimed_peer(address: &Address) -> Option<PeerIdBytes> {
     serde_json::from_value(serde_json::Value::String(id.to_owned())).ok()
 }
 
-/// Doubles with every failure, plus or minus half by chance, so that a mesh that lost power does not come back in step.
+/// Doubles with every failure, plus or minus half by chance, so that a mesh that lost power does
+/// not come back in step.
 fn wait(failures: u32, timing: &Timing, rng: &mut StdRng) -> Duration {
     let doubled = timing.redial_first.saturating_mul(1 << failures.min(16)).min(timing.redial_most);
     doubled.mul_f64(rng.random_range(0.5..1.5))
@@ -307,7 +358,11 @@ mod tests {
         dialer.proven(peer(1), Hotkey::from_bytes([1; 32]), Some(address(1)));
         assert!(dialer.due(now + at(1000), |_| true, &allowlist, false).is_empty());
         dialer.lost(peer(1), false, now, &timing, &mut rng);
-        assert_eq!(dialer.due(now + at(2), |_| false, &allowlist, false).len(), 1, "one dial for two ways to one peer");
+        assert_eq!(
+            dialer.due(now + at(2), |_| false, &allowlist, false).len(),
+            1,
+            "one dial for two ways to one peer"
+        );
     }
 
     #[test]
@@ -321,7 +376,9 @@ mod tests {
         dialer.remove_address(address(9));
         let allowlist = Allowlist::from([Hotkey::from_bytes([1; 32])]);
         let due = dialer.due(at(0), |_| false, &allowlist, false);
-        let [Effect::Dial { target, addresses, new_port: false }] = &due[..] else { panic!("{due:?}") };
+        let [Effect::Dial { target, addresses, new_port: false }] = &due[..] else {
+            panic!("{due:?}")
+        };
         assert_eq!((target, &addresses[..]), (&DialTarget::Peer(peer(1)), &[address(5)][..]));
     }
 
@@ -332,7 +389,10 @@ mod tests {
         dialer.learn(peer(1), Some(hotkey), vec![address(1), address(2)]);
         dialer.learn(peer(3), None, vec![address(3)]);
         let book = dialer.changed_book(at(0), &Timing::default()).unwrap();
-        assert_eq!(book, vec![KnownPeer { peer: peer(1), hotkey, addresses: vec![address(1), address(2)] }]);
+        assert_eq!(
+            book,
+            vec![KnownPeer { peer: peer(1), hotkey, addresses: vec![address(1), address(2)] }]
+        );
         assert!(dialer.changed_book(at(100), &Timing::default()).is_none());
         let mut again = Dialer::new(peer(0), book.clone());
         assert_eq!(again.book(), book);
@@ -352,7 +412,10 @@ mod tests {
         }
         assert_eq!(dialer.targets.len(), 1 + MAX_IDENTITIES);
         assert!(dialer.targets.contains_key(&DialTarget::Peer(peer(1))));
-        assert!(dialer.targets.contains_key(&DialTarget::Peer(peer(2))), "a peer that proved itself stays longest");
+        assert!(
+            dialer.targets.contains_key(&DialTarget::Peer(peer(2))),
+            "a peer that proved itself stays longest"
+        );
     }
 
     #[test]

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::catchup::{CatchupPage, CatchupRequest};
 use super::limits::MAX_GRANT_BYTES;
 use crate::hello::{Hello, HelloAnswer, HelloRefusal, PeerIdBytes};
-use crate::messages::{Address, Announcement, Attestation, Certificate, Evidence, MinerReport, Topic};
+use crate::messages::{
+    Address, Announcement, Attestation, Certificate, Evidence, MinerReport, Topic,
+};
 use crate::{BlockNumber, Digest, FileId, Hotkey, TaskId};
 
-/// Names something that the shell holds until the core decides: a stream to answer, a message to report on.
+/// Names something that the shell holds until the core decides: a stream to answer, a message to
+/// report on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
@@ -24,8 +27,8 @@ pub enum DialTarget {
     Address(Address),
 }
 
-/// Bytes that give read access to a validator's bucket. The storage crate defines what is in them; their `Debug` shows
-/// the length alone.
+/// Bytes that give read access to a validator's bucket. The storage crate defines what is in them;
+/// their `Debug` shows the length alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GrantBytes(Vec<u8>);
 
@@ -55,7 +58,8 @@ impl fmt::Debug for GrantBytes {
     }
 }
 
-/// What the core is told. Times come beside it; everything that came from a peer is decoded, not believed.
+/// What the core is told. Times come beside it; everything that came from a peer is decoded, not
+/// believed.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The first connection to a peer stands; the transport authenticated the peer id.
@@ -69,7 +73,8 @@ pub enum Event {
         /// What we dialled it for.
         target: Option<DialTarget>,
     },
-    /// The connection that a peer was known by is gone, and another one remains: a relay's gave way to a direct one.
+    /// The connection that a peer was known by is gone, and another one remains: a relay's gave way
+    /// to a direct one.
     Moved {
         /// Who.
         peer: PeerIdBytes,
@@ -382,7 +387,8 @@ pub enum Effect {
     AnswerVerdict {
         /// The stream.
         token: Token,
-        /// Whether it gets the file, if we hold it: files are large, and strangers may come in numbers.
+        /// Whether it gets the file, if we hold it: files are large, and strangers may come in
+        /// numbers.
         admitted: bool,
     },
     /// Tell the validator.
@@ -438,9 +444,11 @@ pub enum MeshEvent {
         /// Attesters that certify.
         need: usize,
     },
-    /// A file is certified. To be stored, and handed back at the next start. Told once for each file.
+    /// A file is certified. To be stored, and handed back at the next start. Told once for each
+    /// file.
     Certified(Certificate),
-    /// Two certificates for one file: a third of the validators or more sign twice. The first one stays.
+    /// Two certificates for one file: a third of the validators or more sign twice. The first one
+    /// stays.
     CertificateConflict {
         /// The one that stays.
         kept: Box<Certificate>,
@@ -497,7 +505,8 @@ pub enum MeshEvent {
     },
     /// The address book changed. To be stored, and handed back at the next start.
     AddressBook(Vec<KnownPeer>),
-    /// Sequence numbers up to this one may be used. To be stored, and handed back at the next start.
+    /// Sequence numbers up to this one may be used. To be stored, and handed back at the next
+    /// start.
     Sequence(u64),
 }
 

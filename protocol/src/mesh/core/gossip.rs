@@ -12,7 +12,8 @@ use crate::Hotkey;
 use crate::codec::Wire as _;
 use crate::hello::PeerIdBytes;
 use crate::messages::{
-    Announcement, Attestation, Beacon, Certificate, Evidence, MAX_VALIDATORS, MessageError, MinerReport, Topic, quorum,
+    Announcement, Attestation, Beacon, Certificate, Evidence, MAX_VALIDATORS, MessageError,
+    MinerReport, Topic, quorum,
 };
 
 /// What became of a gossip message.
@@ -73,8 +74,8 @@ impl Core {
             self.flooded(now, source, out);
             return;
         }
-        // Not asked of the source: who it is. Messages prove their authors, and a message that is refused because it
-        // outran its bearer's hello would not come again.
+        // Not asked of the source: who it is. Messages prove their authors, and a message that is
+        // refused because it outran its bearer's hello would not come again.
         let judged = self.take_gossip(now, topic, bytes, out);
         let (judgement, welcome) = match judged {
             Ok(Heard::Judged(judgement)) => (judgement, judgement == Judgement::Accept),
@@ -89,7 +90,8 @@ impl Core {
             Err(_) => (Judgement::Reject, false),
         };
         self.counts.judged(topic, judgement);
-        // Good messages are bounded by their authors' allowances: whoever passes them on is no flood, however many.
+        // Good messages are bounded by their authors' allowances: whoever passes them on is no
+        // flood, however many.
         if welcome && let Some(bucket) = self.gossip_bucket(&source, now) {
             bucket.give_back();
         }
@@ -99,7 +101,8 @@ impl Core {
         }
     }
 
-    /// What a peer may hand over: by hotkey once it is proven, so that a new connection brings no new allowance.
+    /// What a peer may hand over: by hotkey once it is proven, so that a new connection brings no
+    /// new allowance.
     fn gossip_bucket(&mut self, source: &PeerIdBytes, now: Duration) -> Option<&mut Bucket> {
         let state = self.peers.get_mut(source)?;
         Some(match state.session {
@@ -135,8 +138,12 @@ impl Core {
     ) -> Result<Judgement, MessageError> {
         let context = self.view.context();
         Ok(match message {
-            Message::Announcement(announcement) => self.agreement.announcement(&context, announcement, out)?.into(),
-            Message::Attestation(attestation) => self.agreement.attestation(&context, attestation, out)?.into(),
+            Message::Announcement(announcement) => {
+                self.agreement.announcement(&context, announcement, out)?.into()
+            }
+            Message::Attestation(attestation) => {
+                self.agreement.attestation(&context, attestation, out)?.into()
+            }
             Message::Evidence(evidence) => {
                 // Accepting it passes it on: publishing it as well would say it twice.
                 let published = out.len();
@@ -144,7 +151,8 @@ impl Core {
                 let mut index = 0;
                 out.retain(|effect| {
                     index += 1;
-                    index <= published || !matches!(effect, Effect::Publish { topic: Topic::Evidence, .. })
+                    index <= published
+                        || !matches!(effect, Effect::Publish { topic: Topic::Evidence, .. })
                 });
                 outcome.into()
             }
@@ -154,7 +162,12 @@ impl Core {
             }
             Message::MinerReport(report) => {
                 report.verify(&context)?;
-                if !self.allowances.is_newest_report(report.reporter, report.block, now, &self.timing) {
+                if !self.allowances.is_newest_report(
+                    report.reporter,
+                    report.block,
+                    now,
+                    &self.timing,
+                ) {
                     return Ok(Judgement::Ignore);
                 }
                 out.push(Effect::Tell(MeshEvent::MinerReport(report)));
@@ -173,7 +186,8 @@ impl Core {
         }
         self.watch_for_doppelganger(beacon.sender, beacon.peer, out);
         if heeded == Heeded::Newcomer {
-            // Also a double of ours: whichever of the two has just started is to hear of the other soon.
+            // Also a double of ours: whichever of the two has just started is to hear of the other
+            // soon.
             self.beacon_clock.hurry(now, &self.timing);
         }
         if beacon.sender == self.hotkey {
@@ -196,7 +210,13 @@ impl Core {
         }
     }
 
-    pub(super) fn on_not_published(&mut self, now: Duration, topic: Topic, bytes: Vec<u8>, out: &mut Vec<Effect>) {
+    pub(super) fn on_not_published(
+        &mut self,
+        now: Duration,
+        topic: Topic,
+        bytes: Vec<u8>,
+        out: &mut Vec<Effect>,
+    ) {
         if topic == Topic::Beacon {
             return; // The next one says more.
         }
@@ -244,8 +264,13 @@ impl Core {
         }
     }
 
-    /// Takes in a page. Innocent misfits, such as a task that has just left the window, are passed over.
-    fn take_page(&mut self, page: &CatchupPage, out: &mut Vec<Effect>) -> Result<bool, MessageError> {
+    /// Takes in a page. Innocent misfits, such as a task that has just left the window, are passed
+    /// over.
+    fn take_page(
+        &mut self,
+        page: &CatchupPage,
+        out: &mut Vec<Effect>,
+    ) -> Result<bool, MessageError> {
         let mut learnt = false;
         self.agreement.prepare(&self.view.context(), page);
         for file in &page.files {
@@ -257,7 +282,11 @@ impl Core {
         Ok(learnt)
     }
 
-    fn take_file(&mut self, state: &FileState, out: &mut Vec<Effect>) -> Result<bool, MessageError> {
+    fn take_file(
+        &mut self,
+        state: &FileState,
+        out: &mut Vec<Effect>,
+    ) -> Result<bool, MessageError> {
         let context = self.view.context();
         let mut learnt = false;
         let votes: usize = state.tallies.iter().map(|tally| tally.votes.len()).sum();
@@ -281,8 +310,11 @@ impl Core {
                         learnt |= out.len() > before;
                         continue;
                     }
-                    // One attester may have been added or removed meanwhile: its votes are counted singly below.
-                    Err(error) if error.is_innocent() || matches!(error, MessageError::NoQuorum { .. }) => {}
+                    // One attester may have been added or removed meanwhile: its votes are counted
+                    // singly below.
+                    Err(error)
+                        if error.is_innocent()
+                            || matches!(error, MessageError::NoQuorum { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }

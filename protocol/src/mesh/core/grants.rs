@@ -14,7 +14,12 @@ impl Core {
     pub(super) fn on_grant_changed(&mut self, grant: Option<GrantBytes>, out: &mut Vec<Effect>) {
         self.grant = grant;
         self.grant_version += 1;
-        let members: Vec<_> = self.peers.iter().filter(|(_, state)| state.session.is_some()).map(|(p, _)| *p).collect();
+        let members: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, state)| state.session.is_some())
+            .map(|(p, _)| *p)
+            .collect();
         for peer in members {
             self.offer_grant(peer, out);
         }
@@ -49,17 +54,24 @@ impl Core {
         if taken {
             state.grant_retry = None;
         } else {
-            let wait = state.grant_retry.map_or(GRANT_RETRY, |(_, wait)| (wait * 2).min(GRANT_RETRY_MOST));
+            let wait =
+                state.grant_retry.map_or(GRANT_RETRY, |(_, wait)| (wait * 2).min(GRANT_RETRY_MOST));
             state.grant_retry = Some((now + wait, wait));
         }
     }
 
     pub(super) fn retry_grants(&mut self, now: Duration, out: &mut Vec<Effect>) {
         let due = |retry: Option<(Duration, Duration)>| retry.is_some_and(|(at, _)| at <= now);
-        let peers: Vec<_> = self.peers.iter().filter(|(_, state)| due(state.grant_retry)).map(|(p, _)| *p).collect();
+        let peers: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, state)| due(state.grant_retry))
+            .map(|(p, _)| *p)
+            .collect();
         for peer in peers {
             if let Some(state) = self.peers.get_mut(&peer) {
-                // Until the answer comes, none is due; the length of the wait is kept for the next one.
+                // Until the answer comes, none is due; the length of the wait is kept for the next
+                // one.
                 state.grant_retry = state.grant_retry.map(|(_, wait)| (Duration::MAX, wait));
                 state.grant_version = 0;
             }

@@ -1,10 +1,11 @@
 //! Who hears whom.
 //!
-//! A beacon says whom its sender hears and to whom it sends directly. Two connected validators have a good link when
-//! each hears the other, each knows the other's subscriptions, and each says so. A link that stays one-sided is cut and
-//! dialled anew: gossipsub tells its subscriptions on the first connection to a peer only, so a validator that comes
-//! back under the same peer id before the old connection was noticed to be dead is never told them, and only a fresh
-//! start of the pair mends that.
+//! A beacon says whom its sender hears and to whom it sends directly. Two connected validators have
+//! a good link when each hears the other, each knows the other's subscriptions, and each says so. A
+//! link that stays one-sided is cut and dialled anew: gossipsub tells its subscriptions on the
+//! first connection to a peer only, so a validator that comes back under the same peer id before
+//! the old connection was noticed to be dead is never told them, and only a fresh start of the pair
+//! mends that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,9 +55,17 @@ pub(super) struct Links {
 
 impl Links {
     /// A valid beacon arrived, by whichever way.
-    pub(super) fn beacon(&mut self, beacon: &Beacon, own: &Hotkey, now: Duration, timing: &Timing) -> Heeded {
+    pub(super) fn beacon(
+        &mut self,
+        beacon: &Beacon,
+        own: &Hotkey,
+        now: Duration,
+        timing: &Timing,
+    ) -> Heeded {
         let fresh_before = self.fresh(&beacon.sender, now, timing).is_some();
-        let Some(sighting) = self.sight(beacon.sender, beacon.peer, now) else { return Heeded::Replayed };
+        let Some(sighting) = self.sight(beacon.sender, beacon.peer, now) else {
+            return Heeded::Replayed;
+        };
         if sighting.beacon_seq.is_some_and(|seq| beacon.seq <= seq) {
             return Heeded::Replayed;
         }
@@ -87,14 +96,27 @@ impl Links {
             }
             let nothing = (None, None, None);
             let (beacon_seq, head, inventory) = nothing;
-            sightings.push(Sighting { peer, first: now, last: now, beacon_seq, head, inventory, of_us: None });
+            sightings.push(Sighting {
+                peer,
+                first: now,
+                last: now,
+                beacon_seq,
+                head,
+                inventory,
+                of_us: None,
+            });
         }
         sightings.iter_mut().find(|sighting| sighting.peer == peer)
     }
 
-    /// Another peer id under which the hotkey lives at the same time as under `peer`. A restart under a new identity
-    /// leaves the old one silent; two machines both go on speaking.
-    pub(super) fn doppelganger(&self, hotkey: &Hotkey, peer: &PeerIdBytes, timing: &Timing) -> Option<PeerIdBytes> {
+    /// Another peer id under which the hotkey lives at the same time as under `peer`. A restart
+    /// under a new identity leaves the old one silent; two machines both go on speaking.
+    pub(super) fn doppelganger(
+        &self,
+        hotkey: &Hotkey,
+        peer: &PeerIdBytes,
+        timing: &Timing,
+    ) -> Option<PeerIdBytes> {
         let sightings = self.seen.get(hotkey)?;
         let this = sightings.iter().find(|sighting| sighting.peer == *peer)?;
         let lives_beside = |other: &&Sighting| {
@@ -105,20 +127,40 @@ impl Links {
     }
 
     /// The freshest beacon of a hotkey, if it is recent.
-    pub(super) fn fresh(&self, hotkey: &Hotkey, now: Duration, timing: &Timing) -> Option<&Sighting> {
+    pub(super) fn fresh(
+        &self,
+        hotkey: &Hotkey,
+        now: Duration,
+        timing: &Timing,
+    ) -> Option<&Sighting> {
         let heard = self.seen.get(hotkey)?.iter().filter(|sighting| sighting.beacon_seq.is_some());
-        heard.max_by_key(|sighting| sighting.last).filter(|s| now.saturating_sub(s.last) <= timing.hear_window())
+        heard
+            .max_by_key(|sighting| sighting.last)
+            .filter(|s| now.saturating_sub(s.last) <= timing.hear_window())
     }
 
     /// Everybody heard of late.
     pub(super) fn heard(&self, now: Duration, timing: &Timing) -> Vec<Hotkey> {
-        self.seen.keys().filter(|hotkey| self.fresh(hotkey, now, timing).is_some()).copied().collect()
+        self.seen
+            .keys()
+            .filter(|hotkey| self.fresh(hotkey, now, timing).is_some())
+            .copied()
+            .collect()
     }
 
-    /// Whether a link is good, as far as the other side's word goes: it hears us and sends to us directly.
-    pub(super) fn is_returned(&self, hotkey: &Hotkey, peer: &PeerIdBytes, now: Duration, timing: &Timing) -> bool {
+    /// Whether a link is good, as far as the other side's word goes: it hears us and sends to us
+    /// directly.
+    pub(super) fn is_returned(
+        &self,
+        hotkey: &Hotkey,
+        peer: &PeerIdBytes,
+        now: Duration,
+        timing: &Timing,
+    ) -> bool {
         let fresh = self.fresh(hotkey, now, timing);
-        fresh.is_some_and(|sighting| sighting.peer == *peer && sighting.of_us.is_some_and(|heard| heard.linked))
+        fresh.is_some_and(|sighting| {
+            sighting.peer == *peer && sighting.of_us.is_some_and(|heard| heard.linked)
+        })
     }
 
     /// How long a link with this peer may stay one-sided this time.
@@ -130,7 +172,8 @@ impl Links {
     /// A link was cut.
     pub(super) fn reset(&mut self, peer: PeerIdBytes, now: Duration) {
         if self.resets.len() >= MAX_RESET_HISTORIES && !self.resets.contains_key(&peer) {
-            let oldest = self.resets.iter().min_by_key(|(_, resets)| resets.at).map(|(peer, _)| *peer);
+            let oldest =
+                self.resets.iter().min_by_key(|(_, resets)| resets.at).map(|(peer, _)| *peer);
             oldest.map(|oldest| self.resets.remove(&oldest));
         }
         let resets = self.resets.entry(peer).or_insert(Resets { count: 0, at: now });
@@ -144,7 +187,12 @@ impl Links {
     }
 
     /// Forgets hotkeys that are not on the allowlist, and identities not seen for a long time.
-    pub(super) fn prune(&mut self, is_listed: impl Fn(&Hotkey) -> bool, now: Duration, timing: &Timing) {
+    pub(super) fn prune(
+        &mut self,
+        is_listed: impl Fn(&Hotkey) -> bool,
+        now: Duration,
+        timing: &Timing,
+    ) {
         let long = timing.hear_window() * 10;
         self.seen.retain(|hotkey, sightings| {
             sightings.retain(|sighting| now.saturating_sub(sighting.last) <= long);
@@ -163,7 +211,8 @@ pub(super) struct BeaconClock {
 impl BeaconClock {
     /// Something is to be said: soon, but not at once, so that several reasons make one beacon.
     pub(super) fn hurry(&mut self, now: Duration, timing: &Timing) {
-        let earliest = self.last.map_or(now, |last| last + timing.beacon_gap).max(now + timing.beacon_gap / 4);
+        let earliest =
+            self.last.map_or(now, |last| last + timing.beacon_gap).max(now + timing.beacon_gap / 4);
         self.next = self.next.min(earliest);
     }
 

@@ -1,8 +1,8 @@
 //! The mesh's decisions, without IO.
 //!
-//! [`Core`] is told what happened ([`Event`]) and at what time, and says what to do ([`Effect`]). It opens no socket,
-//! reads no clock, and takes its randomness from a seed, so that the shell drives it over libp2p and a simulation drives
-//! hundreds of them over a made-up network.
+//! [`Core`] is told what happened ([`Event`]) and at what time, and says what to do ([`Effect`]).
+//! It opens no socket, reads no clock, and takes its randomness from a seed, so that the shell
+//! drives it over libp2p and a simulation drives hundreds of them over a made-up network.
 //!
 //! | subject | file |
 //! |---|---|
@@ -48,15 +48,17 @@ use rand::rngs::StdRng;
 pub use catchup::{CatchupPage, CatchupRequest, FileState};
 pub use counts::{Counts, Judged};
 pub use event::{
-    DialTarget, Effect, Event, FileView, GrantBytes, Judgement, KnownPeer, MeshEvent, Offence, Outgoing, Parting,
-    PeerView, Published, RefusedBy, Restored, Token,
+    DialTarget, Effect, Event, FileView, GrantBytes, Judgement, KnownPeer, MeshEvent, Offence,
+    Outgoing, Parting, PeerView, Published, RefusedBy, Restored, Token,
 };
 pub use limits::Timing;
 pub use scores::{BAN_AT, DISCONNECT_AT};
 pub use voice::Voice;
 
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Allowlists, Attestation, Context, Evidence, MessageError, SignatureCheck, Topic};
+use crate::messages::{
+    Address, Allowlists, Attestation, Context, Evidence, MessageError, SignatureCheck, Topic,
+};
 use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, TaskId};
 use agreement::Agreement;
 use allowances::Allowances;
@@ -119,7 +121,8 @@ struct View {
 
 impl View {
     fn context(&self) -> Context<'_> {
-        let oldest = self.intervals.task_at(BlockNumber(self.head.0.saturating_sub(self.lookback_blocks)));
+        let oldest =
+            self.intervals.task_at(BlockNumber(self.head.0.saturating_sub(self.lookback_blocks)));
         let newest = TaskId(self.intervals.newest_at(self.head).0 + TASKS_AHEAD);
         Context {
             network: self.network,
@@ -176,12 +179,23 @@ impl Core {
     /// A core that knows what an earlier run left behind and has met nobody yet.
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
-        let CoreConfig { network, peer, params, interval, lookback_blocks, signer, allowlist, head, .. } = config;
+        let CoreConfig {
+            network,
+            peer,
+            params,
+            interval,
+            lookback_blocks,
+            signer,
+            allowlist,
+            head,
+            ..
+        } = config;
         let Restored { certificates, evidence, addresses, sequence } = config.restored;
         let allowlists = Allowlists::single(allowlist);
         let signatures = config.signatures;
         let intervals = Intervals::new(interval);
-        let view = View { network, params, intervals, lookback_blocks, allowlists, head, signatures };
+        let view =
+            View { network, params, intervals, lookback_blocks, allowlists, head, signatures };
         let mut agreement = Agreement::default();
         // Told before: nobody needs to be told again. What no longer verifies is too old to matter.
         let mut told = Vec::new();
@@ -225,7 +239,8 @@ impl Core {
         }
     }
 
-    /// Takes note of what happened at `now`, the time since the mesh was started, and says what to do about it.
+    /// Takes note of what happened at `now`, the time since the mesh was started, and says what to
+    /// do about it.
     #[must_use = "effects must be carried out"]
     pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.pending);
@@ -252,20 +267,26 @@ impl Core {
             }
             Event::Hello { peer, token, hello } => self.on_hello(now, peer, token, hello, out),
             Event::HelloAnswered { peer, answer } => self.on_hello_answered(now, peer, answer, out),
-            Event::Gossip { source, token, topic, bytes } => self.on_gossip(now, source, token, topic, &bytes, out),
+            Event::Gossip { source, token, topic, bytes } => {
+                self.on_gossip(now, source, token, topic, &bytes, out)
+            }
             Event::NotPublished { topic, bytes } => self.on_not_published(now, topic, bytes, out),
             Event::Grant { peer, token, grant } => self.on_grant(now, peer, token, grant, out),
             Event::GrantAnswered { peer, taken } => self.on_grant_answered(now, peer, taken),
-            Event::CatchupAsked { peer, token, request } => self.on_catchup_asked(now, peer, token, &request, out),
+            Event::CatchupAsked { peer, token, request } => {
+                self.on_catchup_asked(now, peer, token, &request, out)
+            }
             Event::VerdictAsked { peer, token } => {
                 let admitted = self.admits_request(now, peer, out);
                 out.push(Effect::AnswerVerdict { token, admitted });
             }
             Event::CatchupAnswered { peer, page } => self.on_catchup_answered(now, peer, page, out),
-            Event::Addresses { peer, addresses, itself } => match self.member(&peer).filter(|_| itself) {
-                Some(hotkey) => self.dialer.claimed(peer, hotkey, addresses),
-                None => self.dialer.rumour(peer, addresses),
-            },
+            Event::Addresses { peer, addresses, itself } => {
+                match self.member(&peer).filter(|_| itself) {
+                    Some(hotkey) => self.dialer.claimed(peer, hotkey, addresses),
+                    None => self.dialer.rumour(peer, addresses),
+                }
+            }
             Event::DialTo { address } => self.dialer.add_address(address),
             Event::DialNoMore { address } => self.dialer.remove_address(address),
             Event::Listening { addresses } => {
@@ -289,7 +310,11 @@ impl Core {
     ///
     /// # Errors
     /// The reason for which every other validator would refuse it.
-    pub fn publish(&mut self, now: Duration, message: Outgoing) -> Result<(Published, Vec<Effect>), MessageError> {
+    pub fn publish(
+        &mut self,
+        now: Duration,
+        message: Outgoing,
+    ) -> Result<(Published, Vec<Effect>), MessageError> {
         use crate::codec::Wire as _;
         let mut effects = std::mem::take(&mut self.pending);
         let context = self.view.context();
@@ -327,12 +352,17 @@ impl Core {
         self.peers.get(peer)?.session.as_ref().map(|session| session.hotkey)
     }
 
-    /// Connected validators that are known to hold the file with this digest first, then all others.
+    /// Connected validators that are known to hold the file with this digest first, then all
+    /// others.
     #[must_use]
     pub fn holders(&self, file: &FileId, digest: &Digest) -> Vec<PeerIdBytes> {
         let known: Vec<Hotkey> = self.agreement.holders(file, digest).collect();
-        let connected = self.peers.iter().filter_map(|(peer, state)| Some((*peer, state.session.as_ref()?.hotkey)));
-        let (mut first, rest): (Vec<_>, Vec<_>) = connected.partition(|(_, hotkey)| known.contains(hotkey));
+        let connected = self
+            .peers
+            .iter()
+            .filter_map(|(peer, state)| Some((*peer, state.session.as_ref()?.hotkey)));
+        let (mut first, rest): (Vec<_>, Vec<_>) =
+            connected.partition(|(_, hotkey)| known.contains(hotkey));
         first.sort_by_key(|(_, hotkey)| known.iter().position(|holder| holder == hotkey));
         first.into_iter().chain(rest).map(|(peer, _)| peer).collect()
     }
@@ -343,7 +373,8 @@ impl Core {
         self.agreement.view()
     }
 
-    /// Every counted attestation, signed, in the order of its file and digest: for whoever wants to check the count.
+    /// Every counted attestation, signed, in the order of its file and digest: for whoever wants to
+    /// check the count.
     #[must_use]
     pub fn attestations(&self) -> Vec<Attestation> {
         self.agreement.attestations(self.view.network).collect()
@@ -421,7 +452,10 @@ impl Core {
 
     /// Proven validators that listen to a topic.
     fn listeners(&self, topic: Topic) -> usize {
-        self.peers.values().filter(|state| state.session.is_some() && state.topics.contains(&topic)).count()
+        self.peers
+            .values()
+            .filter(|state| state.session.is_some() && state.topics.contains(&topic))
+            .count()
     }
 
     fn keep(&mut self, now: Duration, topic: Topic, bytes: Vec<u8>, out: &mut Vec<Effect>) {

@@ -27,7 +27,8 @@ impl Outbox {
 
     /// Takes out what waited for listeners of `topic`.
     pub(super) fn take(&mut self, topic: Topic) -> Vec<Vec<u8>> {
-        let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|kept| kept.topic == topic);
+        let (taken, left) =
+            std::mem::take(&mut self.0).into_iter().partition(|kept| kept.topic == topic);
         self.0 = left;
         let taken: VecDeque<Kept> = taken;
         taken.into_iter().map(|kept| kept.bytes).collect()
@@ -35,7 +36,8 @@ impl Outbox {
 
     /// Drops what waited too long.
     pub(super) fn expire(&mut self, now: Duration) -> Vec<Topic> {
-        let (late, left) = std::mem::take(&mut self.0).into_iter().partition(|kept| kept.until <= now);
+        let (late, left) =
+            std::mem::take(&mut self.0).into_iter().partition(|kept| kept.until <= now);
         self.0 = left;
         let late: VecDeque<Kept> = late;
         late.into_iter().map(|kept| kept.topic).collect()

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use super::event::{DialTarget, Effect, MeshEvent, Offence, Parting, RefusedBy, Token};
 use super::limits::{
-    Bucket, MAX_CONNECTED_PEERS, MAX_SESSIONS_PER_HOTKEY, MAX_UNPROVEN_PEERS, REQUEST_BURST, REQUESTS_PER_SECOND,
-    STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND,
+    Bucket, MAX_CONNECTED_PEERS, MAX_SESSIONS_PER_HOTKEY, MAX_UNPROVEN_PEERS, REQUEST_BURST,
+    REQUESTS_PER_SECOND, STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND,
 };
 use super::scores::Verdict;
 use super::{Core, links};
-use crate::hello::{HELLO_LIFETIME_BLOCKS, Hello, HelloAnswer, HelloContext, HelloDraft, HelloRefusal, PeerIdBytes};
+use crate::hello::{
+    HELLO_LIFETIME_BLOCKS, Hello, HelloAnswer, HelloContext, HelloDraft, HelloRefusal, PeerIdBytes,
+};
 use crate::messages::{Address, Topic};
 use crate::{BlockNumber, Hotkey, TaskId};
 
-/// Score that gossip gives a proven validator: above every threshold, so that strangers never crowd one out.
+/// Score that gossip gives a proven validator: above every threshold, so that strangers never crowd
+/// one out.
 pub(super) const MEMBER_SCORE: f64 = 10.0;
 /// A proof that stands.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +102,8 @@ impl Core {
         }
     }
 
-    /// Strangers that hold connections must not keep a validator from proving itself: the one that took longest goes.
+    /// Strangers that hold connections must not keep a validator from proving itself: the one that
+    /// took longest goes.
     fn make_room_for_a_stranger(&mut self, now: Duration, out: &mut Vec<Effect>) {
         let unproven = |(_, state): &(&PeerIdBytes, &mut PeerState)| {
             state.session.is_none() && !state.outbound && state.leaves_at.is_none()
@@ -107,7 +111,9 @@ impl Core {
         if self.peers.iter_mut().filter(unproven).count() < MAX_UNPROVEN_PEERS {
             return;
         }
-        if let Some((peer, state)) = self.peers.iter_mut().filter(unproven).min_by_key(|(_, state)| state.since) {
+        if let Some((peer, state)) =
+            self.peers.iter_mut().filter(unproven).min_by_key(|(_, state)| state.since)
+        {
             state.leaves_at = Some(now);
             out.push(Effect::Disconnect { peer: *peer, parting: Parting::TooMany });
         }
@@ -132,7 +138,12 @@ impl Core {
         })
     }
 
-    pub(super) fn on_disconnected(&mut self, now: Duration, peer: PeerIdBytes, out: &mut Vec<Effect>) {
+    pub(super) fn on_disconnected(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(state) = self.peers.remove(&peer) else { return };
         self.catchups.lost(&peer);
         if self.scores.is_banned(&peer) {
@@ -146,7 +157,12 @@ impl Core {
     }
 
     /// Checks a hello: the proof first, then membership.
-    fn judge_hello(&mut self, now: Duration, peer: PeerIdBytes, hello: &Hello) -> Result<(), HelloRefusal> {
+    fn judge_hello(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        hello: &Hello,
+    ) -> Result<(), HelloRefusal> {
         if self.scores.is_shunned(&peer, now) {
             return Err(HelloRefusal::Banned);
         }
@@ -198,7 +214,10 @@ impl Core {
                 self.establish(now, peer, &hello, out);
             }
             Err(reason) => {
-                out.push(Effect::AnswerHello { token, answer: HelloAnswer::Refused(reason.clone()) });
+                out.push(Effect::AnswerHello {
+                    token,
+                    answer: HelloAnswer::Refused(reason.clone()),
+                });
                 self.refuse(now, peer, reason, out);
             }
         }
@@ -231,8 +250,15 @@ impl Core {
         }
     }
 
-    fn refuse(&mut self, now: Duration, peer: PeerIdBytes, reason: HelloRefusal, out: &mut Vec<Effect>) {
-        let offence = if reason.is_innocent() { Offence::InnocentRefusal } else { Offence::ForgedHello };
+    fn refuse(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        reason: HelloRefusal,
+        out: &mut Vec<Effect>,
+    ) {
+        let offence =
+            if reason.is_innocent() { Offence::InnocentRefusal } else { Offence::ForgedHello };
         let banned = reason == HelloRefusal::Banned;
         out.push(Effect::Tell(MeshEvent::Refused { peer, reason, by: RefusedBy::Us }));
         if let Some(state) = self.peers.get_mut(&peer) {
@@ -248,7 +274,13 @@ impl Core {
     }
 
     /// A peer proved a hotkey on the allowlist.
-    fn establish(&mut self, now: Duration, peer: PeerIdBytes, hello: &Hello, out: &mut Vec<Effect>) {
+    fn establish(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        hello: &Hello,
+        out: &mut Vec<Effect>,
+    ) {
         let session = Session { hotkey: hello.hotkey, expires: hello.expires, seq: hello.seq };
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let before = state.session.replace(session);
@@ -260,7 +292,8 @@ impl Core {
         }
         state_changed(before, session, peer, out);
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        // Also when the peer restarted before its old connection was noticed to be dead: it has forgotten our grant.
+        // Also when the peer restarted before its old connection was noticed to be dead: it has
+        // forgotten our grant.
         state.one_sided_since = now;
         state.grant_version = 0;
         state.grant_retry = None;
@@ -275,17 +308,27 @@ impl Core {
         let topics: Vec<Topic> = state.topics.iter().copied().collect();
         self.dialer.proven(peer, session.hotkey, dialled);
         out.push(Effect::Proven { peer });
-        out.push(Effect::Score { peer, score: MEMBER_SCORE + self.score(&peer, Some(session.hotkey), now) });
+        out.push(Effect::Score {
+            peer,
+            score: MEMBER_SCORE + self.score(&peer, Some(session.hotkey), now),
+        });
         out.push(Effect::Tell(MeshEvent::PeerUp { hotkey: session.hotkey, peer }));
         for topic in topics {
             self.release_kept(topic, out);
         }
     }
 
-    /// A hotkey has as many sessions as an honest validator may need. The newest stay: a restart is worth more than
-    /// what it left behind.
-    fn part_with_older_sessions(&mut self, hotkey: Hotkey, newest: PeerIdBytes, now: Duration, out: &mut Vec<Effect>) {
-        let of_hotkey = |state: &PeerState| state.session.is_some_and(|session| session.hotkey == hotkey);
+    /// A hotkey has as many sessions as an honest validator may need. The newest stay: a restart is
+    /// worth more than what it left behind.
+    fn part_with_older_sessions(
+        &mut self,
+        hotkey: Hotkey,
+        newest: PeerIdBytes,
+        now: Duration,
+        out: &mut Vec<Effect>,
+    ) {
+        let of_hotkey =
+            |state: &PeerState| state.session.is_some_and(|session| session.hotkey == hotkey);
         let others = self.peers.iter().filter(|(peer, state)| **peer != newest && of_hotkey(state));
         let mut others: Vec<_> = others.map(|(peer, state)| (state.since, *peer)).collect();
         others.sort_unstable();
@@ -300,7 +343,12 @@ impl Core {
         }
     }
 
-    pub(super) fn watch_for_doppelganger(&mut self, hotkey: Hotkey, peer: PeerIdBytes, out: &mut Vec<Effect>) {
+    pub(super) fn watch_for_doppelganger(
+        &mut self,
+        hotkey: Hotkey,
+        peer: PeerIdBytes,
+        out: &mut Vec<Effect>,
+    ) {
         let ours = hotkey == self.hotkey;
         let other = if ours {
             Some(self.peer).filter(|own| *own != peer)
@@ -314,7 +362,13 @@ impl Core {
         }
     }
 
-    pub(super) fn on_subscribed(&mut self, now: Duration, peer: PeerIdBytes, topic: Topic, out: &mut Vec<Effect>) {
+    pub(super) fn on_subscribed(
+        &mut self,
+        now: Duration,
+        peer: PeerIdBytes,
+        topic: Topic,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.topics.insert(topic);
         if state.session.is_some() {
@@ -326,10 +380,18 @@ impl Core {
     }
 
     fn release_kept(&mut self, topic: Topic, out: &mut Vec<Effect>) {
-        out.extend(self.outbox.take(topic).into_iter().map(|bytes| Effect::Publish { topic, bytes }));
+        out.extend(
+            self.outbox.take(topic).into_iter().map(|bytes| Effect::Publish { topic, bytes }),
+        );
     }
 
-    pub(super) fn on_allowlist(&mut self, now: Duration, from: TaskId, validators: Vec<Hotkey>, out: &mut Vec<Effect>) {
+    pub(super) fn on_allowlist(
+        &mut self,
+        now: Duration,
+        from: TaskId,
+        validators: Vec<Hotkey>,
+        out: &mut Vec<Effect>,
+    ) {
         self.view.allowlists.set_from(from, validators);
         let view = &self.view;
         self.hello_sequences.retain(|hotkey, _| view.is_listed(hotkey));
@@ -337,11 +399,16 @@ impl Core {
         self.links.prune(|hotkey| view.is_listed(hotkey), now, &self.timing);
         self.dialer.forget_strangers(self.view.allowlists.newest());
         for (peer, state) in &mut self.peers {
-            let removed = state.session.filter(|session| !self.view.allowlists.newest().contains(&session.hotkey));
+            let removed = state
+                .session
+                .filter(|session| !self.view.allowlists.newest().contains(&session.hotkey));
             if let Some(session) = removed {
                 state.session = None;
                 out.push(Effect::Tell(MeshEvent::PeerDown { hotkey: session.hotkey, peer: *peer }));
-                out.push(Effect::Disconnect { peer: *peer, parting: Parting::RemovedFromAllowlist });
+                out.push(Effect::Disconnect {
+                    peer: *peer,
+                    parting: Parting::RemovedFromAllowlist,
+                });
             }
         }
     }

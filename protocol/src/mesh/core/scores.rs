@@ -18,7 +18,8 @@ const WORST: f64 = -200.0;
 const FORGOTTEN: f64 = -0.1;
 
 impl Offence {
-    /// What it costs. A single forged message never bans: a bug or a bit flip must not split the mesh.
+    /// What it costs. A single forged message never bans: a bug or a bit flip must not split the
+    /// mesh.
     const fn penalty(self) -> f64 {
         match self {
             Self::ForgedHello => 20.0,
@@ -52,8 +53,8 @@ pub(super) enum Verdict {
     Ban,
 }
 
-/// Scores by peer id, or by hotkey. Peer ids are free to make: what a validator did is held against its hotkey too, and
-/// against strangers connection limits do the rest.
+/// Scores by peer id, or by hotkey. Peer ids are free to make: what a validator did is held against
+/// its hotkey too, and against strangers connection limits do the rest.
 #[derive(Debug)]
 pub(super) struct Scores<Who>(BTreeMap<Who, Score>);
 
@@ -82,7 +83,9 @@ impl<Who: Copy + Ord> Scores<Who> {
         if !self.0.contains_key(&peer) && self.0.len() >= MAX_SCORES {
             // The mildest unbanned gives way: strangers with fresh ids cannot wash out a ban.
             let candidates = self.0.iter().filter(|(_, score)| !score.banned);
-            let mildest = candidates.max_by(|a, b| a.1.value(now).total_cmp(&b.1.value(now))).map(|(peer, _)| *peer);
+            let mildest = candidates
+                .max_by(|a, b| a.1.value(now).total_cmp(&b.1.value(now)))
+                .map(|(peer, _)| *peer);
             match mildest {
                 Some(mildest) => drop(self.0.remove(&mildest)),
                 None => return Verdict::Disconnect,
@@ -126,7 +129,8 @@ mod tests {
         let mut scores = Scores::default();
         let peer = PeerIdBytes::new(&[1]).unwrap();
         let now = Duration::from_secs(5);
-        let verdicts: Vec<_> = (0..12).map(|_| scores.blame(peer, Offence::InvalidGossip, now)).collect();
+        let verdicts: Vec<_> =
+            (0..12).map(|_| scores.blame(peer, Offence::InvalidGossip, now)).collect();
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Ban).count(), 1);
         assert_eq!(verdicts[2], Verdict::Tolerated);
         assert_eq!(verdicts[3], Verdict::Disconnect);

@@ -28,8 +28,13 @@ impl Core {
             out.push(Effect::Tell(MeshEvent::AddressBook(book)));
         }
         let view = &self.view;
-        self.links.prune(|hotkey| view.is_listed(hotkey) || *hotkey == self.hotkey, now, &self.timing);
-        let hears_others = self.links.heard(now, &self.timing).iter().any(|hotkey| *hotkey != self.hotkey);
+        self.links.prune(
+            |hotkey| view.is_listed(hotkey) || *hotkey == self.hotkey,
+            now,
+            &self.timing,
+        );
+        let hears_others =
+            self.links.heard(now, &self.timing).iter().any(|hotkey| *hotkey != self.hotkey);
         self.ears.pass(now, hears_others, &self.timing);
     }
 
@@ -59,19 +64,25 @@ impl Core {
     pub(super) fn is_mutual(&self, peer: &PeerIdBytes, now: Duration) -> bool {
         let Some(state) = self.peers.get(peer) else { return false };
         let Some(session) = state.session else { return false };
-        state.topics.contains(&Topic::Beacon) && self.links.is_returned(&session.hotkey, peer, now, &self.timing)
+        state.topics.contains(&Topic::Beacon)
+            && self.links.is_returned(&session.hotkey, peer, now, &self.timing)
     }
 
     fn reset_one_sided_links(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        let proven: Vec<_> =
-            self.peers.iter().filter_map(|(peer, state)| Some((*peer, state.session?.hotkey))).collect();
+        let proven: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(peer, state)| Some((*peer, state.session?.hotkey)))
+            .collect();
         for (peer, hotkey) in proven {
             let mutual = self.is_mutual(&peer, now);
             let Some(state) = self.peers.get_mut(&peer) else { continue };
             if mutual {
                 state.one_sided_since = now;
                 self.links.good(&peer);
-            } else if now.saturating_sub(state.one_sided_since) > self.links.grace(&peer, &self.timing) {
+            } else if now.saturating_sub(state.one_sided_since)
+                > self.links.grace(&peer, &self.timing)
+            {
                 state.one_sided_since = now;
                 self.links.reset(peer, now);
                 out.push(Effect::Tell(MeshEvent::LinkReset { hotkey, peer }));
@@ -109,7 +120,12 @@ impl Core {
         let sessions = self.peers.values().filter(|state| state.session.is_some()).count();
         let peers = &self.peers;
         let allowlist = self.view.allowlists.newest();
-        let due = self.dialer.due(now, |peer| peers.contains_key(peer), allowlist, sessions >= ENOUGH_SESSIONS);
+        let due = self.dialer.due(
+            now,
+            |peer| peers.contains_key(peer),
+            allowlist,
+            sessions >= ENOUGH_SESSIONS,
+        );
         out.extend(due);
     }
 }

@@ -1,9 +1,9 @@
 //! Whether our hotkey speaks from here alone.
 //!
-//! Two machines with one hotkey would sign against each other. So a validator that starts says who it is, in hellos and
-//! beacons, and signs nothing else until it has listened for a beacon of its own hotkey under another peer id. A machine
-//! that hears a double sends its next beacon at once: the two find each other within seconds. A restart under the same
-//! peer id is no double.
+//! Two machines with one hotkey would sign against each other. So a validator that starts says who
+//! it is, in hellos and beacons, and signs nothing else until it has listened for a beacon of its
+//! own hotkey under another peer id. A machine that hears a double sends its next beacon at once:
+//! the two find each other within seconds. A restart under the same peer id is no double.
 
 use std::time::Duration;
 
@@ -15,11 +15,13 @@ use super::limits::Timing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
-    /// We started not long ago and listen for a double: nothing but hellos and beacons may be signed yet.
+    /// We started not long ago and listen for a double: nothing but hellos and beacons may be
+    /// signed yet.
     Listening,
     /// No double was heard.
     Alone,
-    /// Our hotkey is alive elsewhere: nothing may be signed until one of the two is stopped and we are restarted.
+    /// Our hotkey is alive elsewhere: nothing may be signed until one of the two is stopped and we
+    /// are restarted.
     Doubled,
 }
 
@@ -43,7 +45,8 @@ impl Ears {
         } else {
             self.deaf += passed;
         }
-        self.is_content |= self.hearing >= timing.listen_among_others() || self.deaf >= timing.listen_alone();
+        self.is_content |=
+            self.hearing >= timing.listen_among_others() || self.deaf >= timing.listen_alone();
     }
 
     /// Somebody says that our hotkey has spoken elsewhere: silence proves nothing then.

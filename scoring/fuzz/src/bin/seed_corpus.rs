@@ -1,5 +1,5 @@
-//! Writes good inputs for the targets, so that fuzzing starts from depth: `cargo run --release --bin seed_corpus` in this
-//! folder.
+//! Writes good inputs for the targets, so that fuzzing starts from depth: `cargo run --release
+//! --bin seed_corpus` in this folder.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,4 +1,5 @@
-//! Optical flow, a row at a time: what a pixel needs of its neighbourhood stays in the nearest caches.
+//! Optical flow, a row at a time: what a pixel needs of its neighbourhood stays in the nearest
+//! caches.
 
 use super::pictures::HostPictures;
 use super::wide::wide;
@@ -20,7 +21,8 @@ struct Motion {
     down: Vec<f32>,
 }
 
-/// See [`crate::metrics::lucas_kanade`]; each value is the mean of a block of `cell` by `cell` pixels.
+/// See [`crate::metrics::lucas_kanade`]; each value is the mean of a block of `cell` by `cell`
+/// pixels.
 pub(super) fn flow(pictures: &HostPictures<'_>, cell: usize) -> Vec<f32> {
     let (height, width) = pictures.size();
     let mut pyramid = vec![pictures.clone()];
@@ -29,8 +31,10 @@ pub(super) fn flow(pictures: &HostPictures<'_>, cell: usize) -> Vec<f32> {
         pyramid.push(next);
     }
     let steps = pictures.len().saturating_sub(1);
-    let fields: Vec<Vec<f32>> =
-        (0..steps).into_par_iter().map(|step| cells(&pair(&pyramid, step), (height, width), cell)).collect();
+    let fields: Vec<Vec<f32>> = (0..steps)
+        .into_par_iter()
+        .map(|step| cells(&pair(&pyramid, step), (height, width), cell))
+        .collect();
     fields.concat()
 }
 
@@ -124,7 +128,8 @@ impl<const M: usize> Neighbourhood<M> {
     #[inline(always)]
     fn push(&mut self, map: usize) {
         let (width, count) = (self.width, self.threes.len());
-        let (a, b, c) = (&self.padded[..count], &self.padded[1..=count], &self.padded[2..count + 2]);
+        let (a, b, c) =
+            (&self.padded[..count], &self.padded[1..=count], &self.padded[2..count + 2]);
         for (i, sum) in self.threes.iter_mut().enumerate() {
             *sum = a[i] + b[i] + c[i];
         }
@@ -153,7 +158,8 @@ impl<const M: usize> Neighbourhood<M> {
         }
     }
 
-    /// Counts the row; true once a neighbourhood's last row is in. The sum is then that of the row [`RADIUS`] above.
+    /// Counts the row; true once a neighbourhood's last row is in. The sum is then that of the row
+    /// [`RADIUS`] above.
     #[inline(always)]
     fn advance(&mut self) -> bool {
         self.rows += 1;
@@ -239,7 +245,8 @@ fn gradients(picture: &[f32], width: usize, across: &mut [f32], down: &mut [f32]
         let line = &picture[row * width..][..width];
         let above = &picture[row.saturating_sub(1) * width..][..width];
         let below = &picture[(row + 1).min(height - 1) * width..][..width];
-        let (across, down) = (&mut across[row * width..][..width], &mut down[row * width..][..width]);
+        let (across, down) =
+            (&mut across[row * width..][..width], &mut down[row * width..][..width]);
         for i in 0..width {
             down[i] = (below[i] - above[i]) * 0.5;
         }
@@ -269,7 +276,9 @@ fn inverses(across: &[f32], down: &[f32], width: usize) -> Inverse {
         if row < height {
             let line = row * width..(row + 1) * width;
             let (across, down) = (&across[line.clone()], &down[line]);
-            for (map, (left, right)) in [(across, across), (across, down), (down, down)].into_iter().enumerate() {
+            for (map, (left, right)) in
+                [(across, across), (across, down), (down, down)].into_iter().enumerate()
+            {
                 for ((product, left), right) in sums.row().iter_mut().zip(left).zip(right) {
                     *product = left * right;
                 }
@@ -281,10 +290,14 @@ fn inverses(across: &[f32], down: &[f32], width: usize) -> Inverse {
         if sums.advance() {
             let line = (row - RADIUS) * width..(row - RADIUS + 1) * width;
             let (xx, xy, yy) = (sums.parts(0), sums.parts(1), sums.parts(2));
-            let (into_xx, into_xy, into_yy) =
-                (&mut inverse.xx[line.clone()], &mut inverse.xy[line.clone()], &mut inverse.yy[line]);
+            let (into_xx, into_xy, into_yy) = (
+                &mut inverse.xx[line.clone()],
+                &mut inverse.xy[line.clone()],
+                &mut inverse.yy[line],
+            );
             for i in 0..width {
-                let (xx, xy, yy) = (total(&xx, i) + DIAGONAL, total(&xy, i), total(&yy, i) + DIAGONAL);
+                let (xx, xy, yy) =
+                    (total(&xx, i) + DIAGONAL, total(&xy, i), total(&yy, i) + DIAGONAL);
                 let scale = 1.0 / (xx * yy - xy * xy);
                 into_xx[i] = yy * scale;
                 into_xy[i] = -xy * scale;
@@ -295,8 +308,9 @@ fn inverses(across: &[f32], down: &[f32], width: usize) -> Inverse {
     inverse
 }
 
-/// The whole part of a number from 0 to 2^22, and the same as a float. Where there is no fraction it may be one less: the
-/// fraction is then 1, which interpolates to the same value. A cast would go through one lane at a time.
+/// The whole part of a number from 0 to 2^22, and the same as a float. Where there is no fraction
+/// it may be one less: the fraction is then 1, which interpolates to the same value. A cast would
+/// go through one lane at a time.
 #[inline(always)]
 fn whole(value: f32) -> (u32, f32) {
     /// Above 2^23 a float has no fraction; what was added stands in its last bits.
@@ -352,12 +366,15 @@ impl Sampler {
     pub(super) fn sample(&mut self, picture: &[f32]) -> &mut [f32] {
         let width = self.places.len();
         let (upper, lower) = (&mut self.upper[..width], &mut self.lower[..width]);
-        for ((place, upper), lower) in self.places.iter().zip(upper.iter_mut()).zip(lower.iter_mut()) {
+        for ((place, upper), lower) in
+            self.places.iter().zip(upper.iter_mut()).zip(lower.iter_mut())
+        {
             let corner = &picture[*place as usize..][..width + 2];
             *upper = [corner[0], corner[1]];
             *lower = [corner[width], corner[width + 1]];
         }
-        let (across, down, values) = (&self.across[..width], &self.down[..width], &mut self.values[..width]);
+        let (across, down, values) =
+            (&self.across[..width], &self.down[..width], &mut self.values[..width]);
         for i in 0..width {
             let ([near, right], [below, far]) = (upper[i], lower[i]);
             let upper = near + (right - near) * across[i];

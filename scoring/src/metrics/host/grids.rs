@@ -1,5 +1,5 @@
-//! Measures of small maps. They cost little; they are here so that no result depends on the widths of vectors that a
-//! processor happens to have.
+//! Measures of small maps. They cost little; they are here so that no result depends on the widths
+//! of vectors that a processor happens to have.
 
 use super::sums::sum_row;
 use super::wide::wide;
@@ -16,7 +16,12 @@ fn mean(count: usize, term: impl Fn(usize) -> f32) -> f64 {
 
 /// Mean length over the cells, where a cell's vector is `component(channel, cell)`.
 fn mean_length(channels: usize, cells: usize, component: impl Fn(usize, usize) -> f32) -> f32 {
-    let squared = |cell| (0..channels).map(|channel| component(channel, cell)).map(|value| value * value).sum::<f32>();
+    let squared = |cell| {
+        (0..channels)
+            .map(|channel| component(channel, cell))
+            .map(|value| value * value)
+            .sum::<f32>()
+    };
     mean(cells, |cell| squared(cell).sqrt()) as f32
 }
 
@@ -51,7 +56,9 @@ pub(super) fn distance_by_place(left: &Grid, right: &Grid) -> Vec<f32> {
     let mut sums = vec![0.0_f64; count];
     for (left, right) in pairs(left, right) {
         for (cell, sum) in sums.iter_mut().enumerate() {
-            let squared = |channel: usize| (left[channel * count + cell] - right[channel * count + cell]).powi(2);
+            let squared = |channel: usize| {
+                (left[channel * count + cell] - right[channel * count + cell]).powi(2)
+            };
             *sum += f64::from((0..left.len() / count).map(squared).sum::<f32>().sqrt());
         }
     }
@@ -60,7 +67,9 @@ pub(super) fn distance_by_place(left: &Grid, right: &Grid) -> Vec<f32> {
 
 /// See [`crate::metrics::frame_difference`].
 pub(super) fn frame_difference(maps: &Grid) -> Vec<f32> {
-    steps(maps).map(|(before, after)| mean(after.len(), |i| (after[i] - before[i]).abs()) as f32).collect()
+    steps(maps)
+        .map(|(before, after)| mean(after.len(), |i| (after[i] - before[i]).abs()) as f32)
+        .collect()
 }
 
 /// See [`crate::metrics::change_from_first`].
@@ -72,19 +81,25 @@ pub(super) fn change_from_first(maps: &Grid) -> Vec<f32> {
 /// See [`crate::metrics::motion_excess`].
 pub(super) fn motion_excess(answer: &Grid, source: &Grid) -> Vec<f32> {
     let pairs = steps(answer).zip(steps(source));
-    pairs.map(|((a, b), (c, d))| mean(a.len(), |i| ((b[i] - a[i]) - (d[i] - c[i])).abs()) as f32).collect()
+    pairs
+        .map(|((a, b), (c, d))| mean(a.len(), |i| ((b[i] - a[i]) - (d[i] - c[i])).abs()) as f32)
+        .collect()
 }
 
 /// See [`crate::metrics::flicker`].
 pub(super) fn flicker(answer: &Grid, source: &Grid) -> Vec<f32> {
     let pairs = steps(answer).zip(steps(source));
-    pairs.map(|((a, b), (c, d))| mean(a.len(), |i| (b[i] - a[i]) - (d[i] - c[i])).abs() as f32).collect()
+    pairs
+        .map(|((a, b), (c, d))| mean(a.len(), |i| (b[i] - a[i]) - (d[i] - c[i])).abs() as f32)
+        .collect()
 }
 
 /// See [`crate::metrics::motion_amount`].
 pub(super) fn motion_amount(flow: &Grid) -> Vec<f32> {
     let count = cells(flow);
-    flow.maps().map(|map| mean_length(2, count, |channel, cell| map[channel * count + cell])).collect()
+    flow.maps()
+        .map(|map| mean_length(2, count, |channel, cell| map[channel * count + cell]))
+        .collect()
 }
 
 /// See [`crate::metrics::motion_direction`].
@@ -102,9 +117,14 @@ pub(super) fn motion_smoothness(flow: &Grid) -> Vec<f32> {
     let count = cells(flow);
     let amounts = motion_amount(flow);
     let changes = steps(flow).map(|(before, after)| {
-        mean_length(2, count, |channel, cell| after[channel * count + cell] - before[channel * count + cell])
+        mean_length(2, count, |channel, cell| {
+            after[channel * count + cell] - before[channel * count + cell]
+        })
     });
-    changes.zip(amounts.windows(2)).map(|(change, motion)| 1.0 - change / (motion[0] + motion[1] + STILL)).collect()
+    changes
+        .zip(amounts.windows(2))
+        .map(|(change, motion)| 1.0 - change / (motion[0] + motion[1] + STILL))
+        .collect()
 }
 
 /// See [`crate::metrics::visible`].
@@ -117,7 +137,8 @@ pub(super) fn visible(forward: &Grid, backward: &Grid, cell: usize) -> Grid {
             let index = row.min(rows - 1) * columns + column.min(columns - 1);
             [map[index], map[count + index]]
         };
-        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
+        {
             let [right, down] = at(forward, row, column);
             let x = (column as f32 + right / cell as f32).max(0.0).min((columns - 1) as f32);
             let y = (row as f32 + down / cell as f32).max(0.0).min((rows - 1) as f32);
@@ -201,9 +222,13 @@ fn reweigh(
         let line = row * columns..(row + 1) * columns;
         let (right, down) = (&right[line.clone()], &down[line.clone()]);
         let (weights, residuals) = (&weights[line.clone()], &mut residuals[line]);
-        let field = |[middle, growth, downward]: [f32; 3], x: f32| middle + growth * x + downward * y;
+        let field =
+            |[middle, growth, downward]: [f32; 3], x: f32| middle + growth * x + downward * y;
         for i in 0..columns {
-            let (a, b) = (field(camera.right, across[i]) - right[i], field(camera.down, across[i]) - down[i]);
+            let (a, b) = (
+                field(camera.right, across[i]) - right[i],
+                field(camera.down, across[i]) - down[i],
+            );
             residuals[i] = a * a + b * b;
         }
         total += sum_row(columns, |i| weights[i]);
@@ -219,7 +244,9 @@ fn reweigh(
 /// See [`crate::metrics::correlations`].
 pub(super) fn correlations(left: &Grid, right: &Grid) -> Vec<f32> {
     let (left, right) = (changes(left), changes(right));
-    let lines = left.par_iter().map(|left| right.iter().map(|right| product(left, right)).collect::<Vec<f32>>());
+    let lines = left
+        .par_iter()
+        .map(|left| right.iter().map(|right| product(left, right)).collect::<Vec<f32>>());
     lines.flatten().collect()
 }
 

@@ -1,9 +1,10 @@
 //! The metrics in fused loops on the CPU.
 //!
-//! A tensor operation reads and writes memory once for each step of a formula; these loops read a picture once, keep what a
-//! step needs in the nearest cache, and write nothing. Frames are shared out over the cores. Every sum has a fixed order
-//! and no product is joined with a sum (see [`wide`]), so the bits of a result depend neither on the number of cores nor
-//! on the vectors of the processor. What is left are `powf` and `log10` of the platform's library at the very end of
+//! A tensor operation reads and writes memory once for each step of a formula; these loops read a
+//! picture once, keep what a step needs in the nearest cache, and write nothing. Frames are shared
+//! out over the cores. Every sum has a fixed order and no product is joined with a sum (see
+//! [`wide`]), so the bits of a result depend neither on the number of cores nor on the vectors of
+//! the processor. What is left are `powf` and `log10` of the platform's library at the very end of
 //! MS-SSIM and PSNR: a last bit, which scores in tenths do not see.
 
 mod flow;
@@ -85,7 +86,13 @@ impl<'a> Kernels<'a> for Host {
         Grid::new(flow::flow(pictures, cell), [2, height / cell, width / cell])
     }
 
-    fn warping_error(&self, pictures: &HostPictures<'a>, flow: &Grid, visible: &Grid, cell: usize) -> Vec<f32> {
+    fn warping_error(
+        &self,
+        pictures: &HostPictures<'a>,
+        flow: &Grid,
+        visible: &Grid,
+        cell: usize,
+    ) -> Vec<f32> {
         warping::warping_error(pictures, flow, visible, cell)
     }
 

@@ -33,8 +33,17 @@ impl fmt::Debug for HostPictures<'_> {
 impl<'a> HostPictures<'a> {
     /// Frames of bytes, each with `height` rows of `width`.
     pub(super) fn from_bytes(planes: Vec<&'a [u8]>, height: usize, width: usize) -> Self {
-        assert!(planes.iter().all(|plane| plane.len() == height * width), "every plane holds {height}x{width} bytes");
-        Self { frames: planes.into_iter().map(Samples::Bytes).collect(), height, width, stride: width, start: 0 }
+        assert!(
+            planes.iter().all(|plane| plane.len() == height * width),
+            "every plane holds {height}x{width} bytes"
+        );
+        Self {
+            frames: planes.into_iter().map(Samples::Bytes).collect(),
+            height,
+            width,
+            stride: width,
+            start: 0,
+        }
     }
 
     /// Number of frames.
@@ -80,7 +89,8 @@ impl<'a> HostPictures<'a> {
 
     /// Both cut to the part that they share under `shift`; see [`crate::metrics::align`].
     pub(super) fn align(&self, fixed: &Self, shift: Shift) -> (Self, Self) {
-        let (right, down) = (shift.right.unsigned_abs() as usize, shift.down.unsigned_abs() as usize);
+        let (right, down) =
+            (shift.right.unsigned_abs() as usize, shift.down.unsigned_abs() as usize);
         let cut = |whole: &Self, right_of: bool, below: bool| {
             let start = usize::from(right_of) * right + usize::from(below) * down * whole.stride;
             Self {

@@ -34,7 +34,8 @@ pub(super) fn laplacian_variance(pictures: &HostPictures<'_>) -> Vec<f32> {
 }
 
 wide! {
-    /// The second moment about the first, by both; the response's mean is near 0, so that 64 bits lose nothing.
+    /// The second moment about the first, by both; the response's mean is near 0, so that 64 bits
+    /// lose nothing.
     fn laplacian_moments(pictures: &HostPictures<'_>, frame: usize) -> f64 {
         let (height, width) = pictures.size();
         let columns = width - 2;
@@ -147,12 +148,13 @@ fn ratio(steps: &[f64]) -> f64 {
 /// See [`crate::metrics::detail_correlation`].
 pub(super) fn detail_correlation(left: &HostPictures<'_>, right: &HostPictures<'_>) -> Vec<f32> {
     let (first_left, first_right) = (left.plane(0), right.plane(0));
-    let correlations =
-        left.each(
-            |frame| {
-                if frame == 0 { 0.0 } else { change_correlation((left, &first_left), (right, &first_right), frame) }
-            },
-        );
+    let correlations = left.each(|frame| {
+        if frame == 0 {
+            0.0
+        } else {
+            change_correlation((left, &first_left), (right, &first_right), frame)
+        }
+    });
     correlations[1..].to_vec()
 }
 

@@ -8,8 +8,16 @@ use crate::metrics::Grid;
 use rayon::prelude::*;
 
 /// See [`crate::metrics::warping_error`].
-pub(super) fn warping_error(pictures: &HostPictures<'_>, flow: &Grid, visible: &Grid, cell: usize) -> Vec<f32> {
-    (0..flow.len()).into_par_iter().map(|step| step_error(pictures, flow, visible, step, cell)).collect()
+pub(super) fn warping_error(
+    pictures: &HostPictures<'_>,
+    flow: &Grid,
+    visible: &Grid,
+    cell: usize,
+) -> Vec<f32> {
+    (0..flow.len())
+        .into_par_iter()
+        .map(|step| step_error(pictures, flow, visible, step, cell))
+        .collect()
 }
 
 wide! {

@@ -1,9 +1,11 @@
 //! One loop compiled twice.
 
-/// Compiles a function for any x86-64 processor and once more for those with AVX2, and picks at run time.
+/// Compiles a function for any x86-64 processor and once more for those with AVX2, and picks at run
+/// time.
 ///
-/// Both give the same bits: without the FMA feature no compiler may join a product and a sum, and float sums are never
-/// reordered, so only the number of lanes differs. What the body calls has to be inlined to be compiled twice.
+/// Both give the same bits: without the FMA feature no compiler may join a product and a sum, and
+/// float sums are never reordered, so only the number of lanes differs. What the body calls has to
+/// be inlined to be compiled twice.
 macro_rules! wide {
     (
         $(#[$attribute:meta])*

@@ -1,4 +1,5 @@
-//! One field of a commitment, in the live chain's encoding: the variant's byte carries the length of short raw data.
+//! One field of a commitment, in the live chain's encoding: the variant's byte carries the length
+//! of short raw data.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, Error, Input};
 use frame_support::BoundedVec;
@@ -58,7 +59,9 @@ impl Data {
         let len = match self {
             Self::None | Self::ResetBondsFlag => 0,
             Self::Raw(bytes) => bytes.len(),
-            Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => 32,
+            Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => {
+                32
+            }
             Self::TimelockEncrypted { encrypted, .. } => encrypted.len(),
             Self::BigRaw(bytes) => bytes.len(),
         };
@@ -142,13 +145,16 @@ impl TypeInfo for Data {
             .variant("TimelockEncrypted", |variant| {
                 variant.index(TIMELOCK_ENCRYPTED).fields(
                     Fields::named()
-                        .field(|field| field.name("encrypted").ty::<BoundedVec<u8, ConstU32<MAX_TIMELOCKED>>>())
+                        .field(|field| {
+                            field.name("encrypted").ty::<BoundedVec<u8, ConstU32<MAX_TIMELOCKED>>>()
+                        })
                         .field(|field| field.name("reveal_round").ty::<u64>()),
                 )
             })
             .variant("ResetBondsFlag", |variant| variant.index(RESET_BONDS_FLAG))
             .variant("BigRaw", |variant| {
-                let bytes = Fields::unnamed().field(|field| field.ty::<BoundedVec<u8, ConstU32<MAX_BIG_RAW>>>());
+                let bytes = Fields::unnamed()
+                    .field(|field| field.ty::<BoundedVec<u8, ConstU32<MAX_BIG_RAW>>>());
                 variant.index(BIG_RAW).fields(bytes)
             });
         Type::builder().path(Path::new("Data", module_path!())).variant(variants)
@@ -179,7 +185,10 @@ mod tests {
             (Data::Keccak256([3; 32]), KECCAK_256),
             (Data::ShaThree256([4; 32]), SHA_THREE_256),
             (
-                Data::TimelockEncrypted { encrypted: vec![5; 9].try_into().unwrap(), reveal_round: 6 },
+                Data::TimelockEncrypted {
+                    encrypted: vec![5; 9].try_into().unwrap(),
+                    reveal_round: 6,
+                },
                 TIMELOCK_ENCRYPTED,
             ),
             (Data::ResetBondsFlag, RESET_BONDS_FLAG),

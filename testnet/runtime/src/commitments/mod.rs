@@ -87,11 +87,19 @@ pub mod pallet {
         StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, u32, OptionQuery>;
     /// Revealed timelocked fields, oldest first, with the blocks in which they were revealed.
     #[pallet::storage]
-    pub type RevealedCommitments<T: Config> =
-        StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, Vec<(Vec<u8>, u64)>, OptionQuery>;
+    pub type RevealedCommitments<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        u16,
+        Twox64Concat,
+        T::AccountId,
+        Vec<(Vec<u8>, u64)>,
+        OptionQuery,
+    >;
     /// Whose commitments have a timelocked field.
     #[pallet::storage]
-    pub type TimelockedIndex<T: Config> = StorageValue<_, BTreeSet<(u16, T::AccountId)>, ValueQuery>;
+    pub type TimelockedIndex<T: Config> =
+        StorageValue<_, BTreeSet<(u16, T::AccountId)>, ValueQuery>;
     #[pallet::storage]
     pub type UsedSpaceOf<T: Config> =
         StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, UsageTracker, OptionQuery>;
@@ -153,7 +161,11 @@ pub mod pallet {
         /// Replaces the signing hotkey's commitment on `netuid`.
         #[pallet::call_index(0)]
         #[pallet::weight((Weight::from_parts(10_000, 0), DispatchClass::Normal, Pays::No))]
-        pub fn set_commitment(origin: OriginFor<T>, netuid: u16, info: Box<CommitmentInfo>) -> DispatchResult {
+        pub fn set_commitment(
+            origin: OriginFor<T>,
+            netuid: u16,
+            info: Box<CommitmentInfo>,
+        ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             ensure!(T::Subnets::can_commit(netuid, &who), Error::<T>::AccountNotAllowedCommit);
             Self::charge_space(netuid, &who, &info)?;
@@ -162,7 +174,11 @@ pub mod pallet {
                 Data::TimelockEncrypted { reveal_round, .. } => Some(*reveal_round),
                 _ => None,
             });
-            CommitmentOf::<T>::insert(netuid, &who, Registration { deposit: 0, block, info: *info });
+            CommitmentOf::<T>::insert(
+                netuid,
+                &who,
+                Registration { deposit: 0, block, info: *info },
+            );
             LastCommitment::<T>::insert(netuid, &who, block);
             Self::index_timelocked(netuid, who.clone());
             Self::deposit_event(match reveal_round {
@@ -180,9 +196,15 @@ pub mod pallet {
             if usage.last_epoch != epoch {
                 usage = UsageTracker { last_epoch: epoch, used_space: 0 };
             }
-            let needed = info.fields.iter().fold(0, |sum: u64, field| sum.saturating_add(field.charged_len()));
+            let needed = info
+                .fields
+                .iter()
+                .fold(0, |sum: u64, field| sum.saturating_add(field.charged_len()));
             usage.used_space = usage.used_space.saturating_add(needed.max(MIN_CHARGE));
-            ensure!(usage.used_space <= u64::from(MaxSpace::<T>::get()), Error::<T>::SpaceLimitExceeded);
+            ensure!(
+                usage.used_space <= u64::from(MaxSpace::<T>::get()),
+                Error::<T>::SpaceLimitExceeded
+            );
             UsedSpaceOf::<T>::insert(netuid, who, usage);
             Ok(())
         }

@@ -17,8 +17,9 @@ enum Field {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Looks at every commitment that has a timelocked field. A field whose pulse is there leaves the commitment, and a
-    /// commitment without fields is removed; as on the live chain, a field that does not open is lost without a word.
+    /// Looks at every commitment that has a timelocked field. A field whose pulse is there leaves
+    /// the commitment, and a commitment without fields is removed; as on the live chain, a field
+    /// that does not open is lost without a word.
     pub(super) fn reveal_timelocked() {
         for (netuid, who) in TimelockedIndex::<T>::get() {
             let Some(mut registration) = CommitmentOf::<T>::get(netuid, &who) else {
@@ -48,7 +49,9 @@ impl<T: Config> Pallet<T> {
     }
 
     fn look_at(data: Data) -> Field {
-        let Data::TimelockEncrypted { encrypted, reveal_round } = &data else { return Field::Kept(data) };
+        let Data::TimelockEncrypted { encrypted, reveal_round } = &data else {
+            return Field::Kept(data);
+        };
         match T::Drand::signature(*reveal_round) {
             None => Field::Kept(data),
             Some(signature) => match timelock::open(encrypted, &signature) {
@@ -75,7 +78,9 @@ impl<T: Config> Pallet<T> {
         });
         let entry = (netuid, who);
         if TimelockedIndex::<T>::get().contains(&entry) != timelocked {
-            TimelockedIndex::<T>::mutate(|index| if timelocked { index.insert(entry) } else { index.remove(&entry) });
+            TimelockedIndex::<T>::mutate(|index| {
+                if timelocked { index.insert(entry) } else { index.remove(&entry) }
+            });
         }
     }
 }

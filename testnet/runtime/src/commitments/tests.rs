@@ -1,6 +1,8 @@
 use super::*;
 use crate::drand::{self, beacon, timelock};
-use crate::{AccountId, Commitments, Genesis, NeuronGenesis, Runtime, RuntimeOrigin, SubnetGenesis, System};
+use crate::{
+    AccountId, Commitments, Genesis, NeuronGenesis, Runtime, RuntimeOrigin, SubnetGenesis, System,
+};
 use frame_support::assert_ok;
 use frame_support::traits::OnInitialize;
 
@@ -48,7 +50,9 @@ fn revealed() -> Vec<(Vec<u8>, u64)> {
 }
 
 fn fields() -> Vec<Data> {
-    CommitmentOf::<Runtime>::get(NETUID, who()).map(|stored| stored.info.fields.into_inner()).unwrap_or_default()
+    CommitmentOf::<Runtime>::get(NETUID, who())
+        .map(|stored| stored.info.fields.into_inner())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -66,7 +70,8 @@ fn a_timelocked_field_is_revealed_with_its_pulse() {
         assert_eq!(revealed(), [(b"first".to_vec(), 3), (b"second".to_vec(), 4)]);
         assert_eq!(fields(), [raw("open")]);
         assert!(TimelockedIndex::<Runtime>::get().is_empty());
-        let event = crate::RuntimeEvent::from(Event::CommitmentRevealed { netuid: NETUID, who: who() });
+        let event =
+            crate::RuntimeEvent::from(Event::CommitmentRevealed { netuid: NETUID, who: who() });
         assert_eq!(System::events().iter().filter(|record| record.event == event).count(), 2);
     });
 }
@@ -86,9 +91,18 @@ fn a_commitment_of_nothing_else_is_gone_with_its_reveal() {
 fn a_field_that_does_not_open_is_lost_alone() {
     run(|| {
         pulse(50);
-        let Data::TimelockEncrypted { encrypted, .. } = sealed("of another round", 51) else { unreachable!() };
-        let garbage = Data::TimelockEncrypted { encrypted: vec![9; 300].try_into().unwrap(), reveal_round: 50 };
-        commit(vec![Data::TimelockEncrypted { encrypted, reveal_round: 50 }, garbage, sealed("good", 50)]);
+        let Data::TimelockEncrypted { encrypted, .. } = sealed("of another round", 51) else {
+            unreachable!()
+        };
+        let garbage = Data::TimelockEncrypted {
+            encrypted: vec![9; 300].try_into().unwrap(),
+            reveal_round: 50,
+        };
+        commit(vec![
+            Data::TimelockEncrypted { encrypted, reveal_round: 50 },
+            garbage,
+            sealed("good", 50),
+        ]);
         next_block();
         assert_eq!(revealed(), [(b"good".to_vec(), 2)]);
         assert_eq!(CommitmentOf::<Runtime>::get(NETUID, who()), None);
@@ -115,7 +129,8 @@ fn the_last_ten_reveals_are_kept() {
             commit(vec![sealed(&number.to_string(), 50)]);
             next_block();
         }
-        let texts: Vec<_> = revealed().into_iter().map(|(text, _)| String::from_utf8(text).unwrap()).collect();
+        let texts: Vec<_> =
+            revealed().into_iter().map(|(text, _)| String::from_utf8(text).unwrap()).collect();
         assert_eq!(texts, ["2", "3", "4", "5", "6", "7", "8", "9", "10", "11"]);
     });
 }

@@ -1,4 +1,5 @@
-//! The local beacon: quicknet's clock and scheme with a key that everybody knows, so that a test can sign any round.
+//! The local beacon: quicknet's clock and scheme with a key that everybody knows, so that a test
+//! can sign any round.
 
 use super::timelock::{PublicKey, Signature, identity};
 use super::{BeaconConfiguration, BoundedHash, MAX_PULSES_PER_BLOCK, Metadata, Pulse, RoundNumber};
@@ -17,7 +18,8 @@ pub const GENESIS_TIME: u64 = 1_692_803_367;
 /// Seconds from one of quicknet's rounds to the next.
 pub const PERIOD: u64 = 3;
 
-/// What the local beacon's key is made from. It is no secret, and must never sign anything but a local chain's rounds.
+/// What the local beacon's key is made from. It is no secret, and must never sign anything but a
+/// local chain's rounds.
 const SEED: &[u8] = b"leoma local drand beacon";
 /// Signatures in G1 over the round's hash, as quicknet makes them.
 const SCHEME: &[u8] = b"bls-unchained-g1-rfc9380";
@@ -28,7 +30,8 @@ const PUBLIC_KEY_BYTES: usize = 96;
 
 type Scalar = <TinyBLS381 as EngineBLS>::Scalar;
 
-static SECRET: LazyLock<Scalar> = LazyLock::new(|| Scalar::from_be_bytes_mod_order(&sha2_256(SEED)));
+static SECRET: LazyLock<Scalar> =
+    LazyLock::new(|| Scalar::from_be_bytes_mod_order(&sha2_256(SEED)));
 static PUBLIC: LazyLock<[u8; PUBLIC_KEY_BYTES]> = LazyLock::new(|| {
     let key = <TinyBLS381 as EngineBLS>::PublicKeyGroupAffine::generator() * *SECRET;
     let mut bytes = [0; PUBLIC_KEY_BYTES];
@@ -37,7 +40,8 @@ static PUBLIC: LazyLock<[u8; PUBLIC_KEY_BYTES]> = LazyLock::new(|| {
     bytes
 });
 
-/// The local beacon's public key, a compressed point of G2: what is encrypted to one of its rounds is encrypted under it.
+/// The local beacon's public key, a compressed point of G2: what is encrypted to one of its rounds
+/// is encrypted under it.
 #[must_use]
 pub fn public_key() -> [u8; PUBLIC_KEY_BYTES] {
     *PUBLIC
@@ -52,7 +56,8 @@ pub const fn round_at(now_ms: u64) -> RoundNumber {
     }
 }
 
-/// Pulses of the newest rounds asked for: the node makes one, and the runtime checks it a moment later.
+/// Pulses of the newest rounds asked for: the node makes one, and the runtime checks it a moment
+/// later.
 static RECENT: Mutex<BTreeMap<RoundNumber, Pulse>> = Mutex::new(BTreeMap::new());
 
 /// What the local beacon says in a round.
@@ -75,7 +80,11 @@ pub fn pulse(round: RoundNumber) -> Pulse {
 fn sign(round: RoundNumber) -> Pulse {
     let mut signature = Vec::new();
     #[expect(clippy::expect_used, reason = "a vector takes any number of bytes")]
-    identity(round).extract::<TinyBLS381>(*SECRET).0.serialize_compressed(&mut signature).expect("a vector grows");
+    identity(round)
+        .extract::<TinyBLS381>(*SECRET)
+        .0
+        .serialize_compressed(&mut signature)
+        .expect("a vector grows");
     let randomness = BoundedVec::truncate_from(randomness(&signature).to_vec());
     Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) }
 }
@@ -86,10 +95,12 @@ pub fn randomness(signature: &[u8]) -> [u8; 32] {
     sha2_256(signature)
 }
 
-/// Whether `signature` is that of `round` under `key`; `None` where one of them is no point of its group.
+/// Whether `signature` is that of `round` under `key`; `None` where one of them is no point of its
+/// group.
 #[must_use]
 pub fn verify(key: &[u8], round: RoundNumber, signature: &[u8]) -> Option<bool> {
-    // A round has one signature, and the local beacon's are at hand: no need for two pairings in every block.
+    // A round has one signature, and the local beacon's are at hand: no need for two pairings in
+    // every block.
     if key == public_key() && signature == &pulse(round).signature[..] {
         return Some(true);
     }
@@ -97,7 +108,13 @@ pub fn verify(key: &[u8], round: RoundNumber, signature: &[u8]) -> Option<bool> 
     let signature = Signature::deserialize_compressed(signature).ok()?;
     let generator = PublicKey::from(<TinyBLS381 as EngineBLS>::PublicKeyGroupAffine::generator());
     let signed = TinyBLS381::pairing(generator.into_affine(), signature.into_affine());
-    Some(signed == TinyBLS381::pairing(key.into_affine(), identity(round).public::<TinyBLS381>().into_affine()))
+    Some(
+        signed
+            == TinyBLS381::pairing(
+                key.into_affine(),
+                identity(round).public::<TinyBLS381>().into_affine(),
+            ),
+    )
 }
 
 /// The local beacon as clients read of it.

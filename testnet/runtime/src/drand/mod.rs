@@ -1,8 +1,9 @@
-//! Pallet `Drand`: the pulses of a randomness beacon. A pulse is the beacon's signature of its round, and opens whatever
-//! was encrypted to that round.
+//! Pallet `Drand`: the pulses of a randomness beacon. A pulse is the beacon's signature of its
+//! round, and opens whatever was encrypted to that round.
 //!
-//! The live chain's nodes fetch quicknet's pulses over HTTP. A local chain has a beacon of its own with quicknet's clock
-//! and a [key that everybody knows](beacon): its node writes the pulses of the rounds that passed into each block.
+//! The live chain's nodes fetch quicknet's pulses over HTTP. A local chain has a beacon of its own
+//! with quicknet's clock and a [key that everybody knows](beacon): its node writes the pulses of
+//! the rounds that passed into each block.
 
 pub mod beacon;
 #[cfg(test)]
@@ -22,11 +23,11 @@ pub type RoundNumber = u64;
 /// A hash or a short name.
 pub type BoundedHash = BoundedVec<u8, ConstU32<32>>;
 
-/// Pulses written into one block at most, as many as a live node fetches at once; a chain that stood still catches up
-/// over several blocks.
+/// Pulses written into one block at most, as many as a live node fetches at once; a chain that
+/// stood still catches up over several blocks.
 pub const MAX_PULSES_PER_BLOCK: u64 = 50;
-/// Pulses kept, six hours of them: timelocked weights are revealed within an epoch or two of their commit, which takes
-/// 72 minutes each on the live chain. (The live chain keeps a week's.)
+/// Pulses kept, six hours of them: timelocked weights are revealed within an epoch or two of their
+/// commit, which takes 72 minutes each on the live chain. (The live chain keeps a week's.)
 pub const MAX_KEPT_PULSES: u64 = 7_200;
 
 /// What a beacon is and how to check its pulses.
@@ -90,7 +91,8 @@ pub trait PulseSource {
 #[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 pub mod pallet {
     use super::{
-        BeaconConfiguration, MAX_KEPT_PULSES, MAX_PULSES_PER_BLOCK, Pulse, PulsesPayload, RoundNumber, beacon,
+        BeaconConfiguration, MAX_KEPT_PULSES, MAX_PULSES_PER_BLOCK, Pulse, PulsesPayload,
+        RoundNumber, beacon,
     };
     use frame_support::pallet_prelude::*;
     use frame_system::pallet_prelude::*;
@@ -108,7 +110,8 @@ pub mod pallet {
         beacon::configuration()
     }
     #[pallet::storage]
-    pub type BeaconConfig<T: Config> = StorageValue<_, BeaconConfiguration, ValueQuery, DefaultBeaconConfig>;
+    pub type BeaconConfig<T: Config> =
+        StorageValue<_, BeaconConfiguration, ValueQuery, DefaultBeaconConfig>;
     #[pallet::storage]
     pub type Pulses<T: Config> = StorageMap<_, Blake2_128Concat, RoundNumber, Pulse, OptionQuery>;
     #[pallet::storage]
@@ -145,10 +148,12 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Stores pulses, each of the round after the one before it; only the node that makes the block can call it.
+        /// Stores pulses, each of the round after the one before it; only the node that makes the
+        /// block can call it.
         ///
-        /// The first pulse may be of any round. So may one that comes after a gap of more rounds than are kept: a chain
-        /// that stood still for so long need not write pulses that it would remove at once.
+        /// The first pulse may be of any round. So may one that comes after a gap of more rounds
+        /// than are kept: a chain that stood still for so long need not write pulses that it would
+        /// remove at once.
         #[pallet::call_index(0)]
         #[pallet::weight((Weight::from_parts(10_000, 0), DispatchClass::Operational, Pays::No))]
         pub fn write_pulse(
@@ -157,15 +162,24 @@ pub mod pallet {
             _signature: Option<MultiSignature>,
         ) -> DispatchResult {
             ensure_none(origin)?;
-            ensure!(pulses_payload.pulses.len() as u64 <= MAX_PULSES_PER_BLOCK, Error::<T>::InvalidRoundNumber);
+            ensure!(
+                pulses_payload.pulses.len() as u64 <= MAX_PULSES_PER_BLOCK,
+                Error::<T>::InvalidRoundNumber
+            );
             let key = BeaconConfig::<T>::get().public_key;
             let mut last = LastStoredRound::<T>::get();
             let mut rounds = Vec::new();
             for pulse in pulses_payload.pulses {
                 let round = pulse.round;
                 let genuine = beacon::verify(&key, round, &pulse.signature);
-                ensure!(genuine.ok_or(Error::<T>::PulseVerificationError)?, Error::<T>::UnverifiedPulse);
-                ensure!(pulse.randomness[..] == beacon::randomness(&pulse.signature), Error::<T>::UnverifiedPulse);
+                ensure!(
+                    genuine.ok_or(Error::<T>::PulseVerificationError)?,
+                    Error::<T>::UnverifiedPulse
+                );
+                ensure!(
+                    pulse.randomness[..] == beacon::randomness(&pulse.signature),
+                    Error::<T>::UnverifiedPulse
+                );
                 if last == 0 || round.saturating_sub(last) > MAX_KEPT_PULSES {
                     Self::anchor(round);
                 } else {
@@ -192,7 +206,9 @@ pub mod pallet {
 
         /// Removes what is too old; as many as were added since the last time.
         fn prune(last: RoundNumber) {
-            let oldest = last.saturating_sub(MAX_KEPT_PULSES.saturating_sub(1)).max(OldestStoredRound::<T>::get());
+            let oldest = last
+                .saturating_sub(MAX_KEPT_PULSES.saturating_sub(1))
+                .max(OldestStoredRound::<T>::get());
             for round in OldestStoredRound::<T>::get()..oldest {
                 Pulses::<T>::remove(round);
             }
@@ -212,7 +228,13 @@ impl<T: Config> PulseSource for Pallet<T> {
 }
 
 /// The call that puts `pulses` into the block `block_number`.
-pub fn write<T: Config>(block_number: frame_system::pallet_prelude::BlockNumberFor<T>, pulses: Vec<Pulse>) -> Call<T> {
+pub fn write<T: Config>(
+    block_number: frame_system::pallet_prelude::BlockNumberFor<T>,
+    pulses: Vec<Pulse>,
+) -> Call<T> {
     let public = MultiSigner::Sr25519(sp_core::sr25519::Public::default());
-    Call::write_pulse { pulses_payload: PulsesPayload { block_number, pulses, public }, signature: None }
+    Call::write_pulse {
+        pulses_payload: PulsesPayload { block_number, pulses, public },
+        signature: None,
+    }
 }

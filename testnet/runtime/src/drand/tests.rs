@@ -8,12 +8,12 @@ type Errors = Error<Runtime>;
 /// Quicknet's public key and its signature of round 1000, as drand publishes them.
 const QUICKNET_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
 const QUICKNET_ROUND: RoundNumber = 1_000;
-const QUICKNET_SIGNATURE: &str =
-    "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
-const QUICKNET_RANDOMNESS: &str = "fe290beca10872ef2fb164d2aa4442de4566183ec51c56ff3cd603d930e54fdd";
+const QUICKNET_SIGNATURE: &str = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+const QUICKNET_RANDOMNESS: &str =
+    "fe290beca10872ef2fb164d2aa4442de4566183ec51c56ff3cd603d930e54fdd";
 
-/// What the official Python client's core (`bittensor-drand` 2.0.0) made of "leoma timelock" for that round: the ciphertext
-/// with its length before it and the round behind it.
+/// What the official Python client's core (`bittensor-drand` 2.0.0) made of "leoma timelock" for
+/// that round: the ciphertext with its length before it and the round behind it.
 const OFFICIAL: &str = "0904a6acb6c81cde73f8a8db414f4276642935475983127a7109dcb589d2b45a1b15238b91241b14d2e9d928bf7af2be3f6c1188bd18d22841fea0e72e2352549f0df268debd20d892397a38d2fd1c4c9ff699999463f3613b4546f36b363f755f8b200000000000000045e0fd671acf3fa455b2d92026c71baa97cf8f9755b87e2969ce1285fab39e6b2000000000000000fd3b6ffbaa7bbec0edc5922f073a9e06a5c689c4e72932606e4ae08d328521e53a000000000000001e000000000000000f29104c92d1634553e722dae17769c52994e764f8ffe18fb4f84ba9342c0c0000000000000040813da8bcfd12989150f11608000000000000004145535f47434d5fe803000000000000";
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -48,7 +48,10 @@ fn a_pulse_of_quicknet_is_verified() {
 fn rounds_follow_quicknets_clock() {
     let at = |seconds: u64| beacon::round_at(seconds * 1_000);
     assert_eq!(at(0), 0);
-    assert_eq!([beacon::GENESIS_TIME - 1, beacon::GENESIS_TIME, beacon::GENESIS_TIME + 2].map(at), [0, 1, 1]);
+    assert_eq!(
+        [beacon::GENESIS_TIME - 1, beacon::GENESIS_TIME, beacon::GENESIS_TIME + 2].map(at),
+        [0, 1, 1]
+    );
     assert_eq!(at(beacon::GENESIS_TIME + 3 * 999), QUICKNET_ROUND);
 }
 
@@ -100,13 +103,19 @@ fn a_changed_or_hostile_ciphertext_is_refused() {
 fn pulses_follow_one_another() {
     run(|| {
         assert_ok!(write_pulses(pulses(500..502)));
-        assert_eq!((LastStoredRound::<Runtime>::get(), OldestStoredRound::<Runtime>::get()), (501, 500));
+        assert_eq!(
+            (LastStoredRound::<Runtime>::get(), OldestStoredRound::<Runtime>::get()),
+            (501, 500)
+        );
         for wrong in [500, 501, 503] {
             assert_noop!(write_pulses(pulses([wrong])), Errors::InvalidRoundNumber);
         }
         assert_noop!(write_pulses(pulses([502, 504])), Errors::InvalidRoundNumber);
         assert_ok!(write_pulses(pulses([502])));
-        assert_eq!(<Drand as PulseSource>::signature(502), Some(beacon::pulse(502).signature.into_inner()));
+        assert_eq!(
+            <Drand as PulseSource>::signature(502),
+            Some(beacon::pulse(502).signature.into_inner())
+        );
         assert_eq!(<Drand as PulseSource>::signature(503), None);
     });
 }
@@ -118,11 +127,15 @@ fn only_the_beacons_pulses_are_taken_and_only_from_the_blocks_maker() {
         assert_noop!(write_pulses(vec![stolen]), Errors::UnverifiedPulse);
         let loud = Pulse { randomness: BoundedVec::truncate_from(vec![0; 32]), ..beacon::pulse(7) };
         assert_noop!(write_pulses(vec![loud]), Errors::UnverifiedPulse);
-        let broken = Pulse { signature: BoundedVec::truncate_from(vec![0; 48]), ..beacon::pulse(7) };
+        let broken =
+            Pulse { signature: BoundedVec::truncate_from(vec![0; 48]), ..beacon::pulse(7) };
         assert_noop!(write_pulses(vec![broken]), Errors::PulseVerificationError);
         let Call::write_pulse { pulses_payload, signature } = write::<Runtime>(1, pulses([7]));
         let signed = RuntimeOrigin::signed(crate::AccountId::new([1; 32]));
-        assert_noop!(Drand::write_pulse(signed, pulses_payload, signature), sp_runtime::traits::BadOrigin);
+        assert_noop!(
+            Drand::write_pulse(signed, pulses_payload, signature),
+            sp_runtime::traits::BadOrigin
+        );
     });
 }
 
@@ -148,6 +161,9 @@ fn a_chain_that_stood_still_for_long_begins_anew() {
         let edge = 5 + MAX_KEPT_PULSES;
         assert_noop!(write_pulses(pulses([edge])), Errors::InvalidRoundNumber);
         assert_ok!(write_pulses(pulses([edge + 1])));
-        assert_eq!((OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()), (edge + 1, 1));
+        assert_eq!(
+            (OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()),
+            (edge + 1, 1)
+        );
     });
 }

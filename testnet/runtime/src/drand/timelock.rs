@@ -1,7 +1,8 @@
 //! Opening what was encrypted to a round of the beacon.
 //!
-//! A ciphertext hides a key, under which the body is encrypted with AES-GCM, by identity-based encryption: the identity
-//! is the round's hash, and the beacon's signature of the round is the identity's secret.
+//! A ciphertext hides a key, under which the body is encrypted with AES-GCM, by identity-based
+//! encryption: the identity is the round's hash, and the beacon's signature of the round is the
+//! identity's secret.
 
 use super::RoundNumber;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize, SerializationError};
@@ -64,11 +65,13 @@ pub(super) fn identity(round: RoundNumber) -> Identity {
 /// When the bytes are no ciphertext, or the signature is not that of the round it was encrypted to.
 pub fn open(ciphertext: &[u8], signature: &[u8]) -> Result<Vec<u8>, OpenError> {
     let sealed = read(ciphertext).ok_or(OpenError::Malformed)?;
-    let signature = Signature::deserialize_compressed(signature).map_err(|_| OpenError::Signature)?;
+    let signature =
+        Signature::deserialize_compressed(signature).map_err(|_| OpenError::Signature)?;
     tld::<TinyBLS381, AESGCMBlockCipherProvider>(sealed, signature).map_err(|_| OpenError::Sealed)
 }
 
-/// Encrypts `text` to a round of the beacon with this public key, with fresh randomness from the system.
+/// Encrypts `text` to a round of the beacon with this public key, with fresh randomness from the
+/// system.
 ///
 /// # Errors
 /// When the key is none.
@@ -76,8 +79,10 @@ pub fn seal(text: &[u8], round: RoundNumber, public_key: &[u8]) -> Result<Vec<u8
     let key = PublicKey::deserialize_compressed(public_key).map_err(SealError::Key)?;
     let mut secret = [0; 32];
     ark_std::rand::RngCore::fill_bytes(&mut OsRng, &mut secret);
-    let sealed = tle::<TinyBLS381, AESGCMBlockCipherProvider, _>(key, secret, text, identity(round), OsRng);
-    let TLECiphertext { header: HiddenKey { u, v, w }, body, cipher_suite } = sealed.map_err(|_| SealError::Text)?;
+    let sealed =
+        tle::<TinyBLS381, AESGCMBlockCipherProvider, _>(key, secret, text, identity(round), OsRng);
+    let TLECiphertext { header: HiddenKey { u, v, w }, body, cipher_suite } =
+        sealed.map_err(|_| SealError::Text)?;
     let mut bytes = Vec::new();
     u.serialize_compressed(&mut bytes).map_err(SealError::Encoding)?;
     for part in [&v[..], &w, &body, &cipher_suite] {
@@ -87,11 +92,12 @@ pub fn seal(text: &[u8], round: RoundNumber, public_key: &[u8]) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Reads a ciphertext as the live chain lays it out: a point, and four byte strings with their lengths. The crate's own
-/// layout has no lengths for the first two.
+/// Reads a ciphertext as the live chain lays it out: a point, and four byte strings with their
+/// lengths. The crate's own layout has no lengths for the first two.
 ///
-/// The lengths inside the body are checked too. Anybody can commit any bytes, and the crate's decoder sets aside as much
-/// memory as a length asks for. What follows the last string is ignored, as there.
+/// The lengths inside the body are checked too. Anybody can commit any bytes, and the crate's
+/// decoder sets aside as much memory as a length asks for. What follows the last string is ignored,
+/// as there.
 fn read(ciphertext: &[u8]) -> Option<TLECiphertext<TinyBLS381>> {
     let (point, mut rest) = ciphertext.split_at_checked(POINT)?;
     let (v, w) = (take(&mut rest)?.try_into().ok()?, take(&mut rest)?.try_into().ok()?);

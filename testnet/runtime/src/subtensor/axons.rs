@@ -10,14 +10,19 @@ const IPV6_LOOPBACK: u128 = 1;
 
 impl<T: Config> Pallet<T> {
     /// The checks of `serve_axon`; the pool makes the same ones.
-    pub(super) fn check_axon(hotkey: &T::AccountId, netuid: u16, axon: &AxonInfo) -> Result<(), Error<T>> {
+    pub(super) fn check_axon(
+        hotkey: &T::AccountId,
+        netuid: u16,
+        axon: &AxonInfo,
+    ) -> Result<(), Error<T>> {
         ensure!(Uids::<T>::contains_key(netuid, hotkey), Error::<T>::HotKeyNotRegisteredInNetwork);
         ensure!(matches!(axon.ip_type, 4 | 6), Error::<T>::InvalidIpType);
         ensure!(Self::usable_address(axon), Error::<T>::InvalidIpAddress);
         ensure!(axon.port != 0, Error::<T>::InvalidPort);
         let limit = ServingRateLimit::<T>::get(netuid);
-        let recent = Axons::<T>::get(netuid, hotkey)
-            .is_some_and(|last| limit > 0 && last.block > 0 && axon.block.saturating_sub(last.block) < limit);
+        let recent = Axons::<T>::get(netuid, hotkey).is_some_and(|last| {
+            limit > 0 && last.block > 0 && axon.block.saturating_sub(last.block) < limit
+        });
         ensure!(!recent, Error::<T>::ServingRateLimitExceeded);
         Ok(())
     }
@@ -30,7 +35,11 @@ impl<T: Config> Pallet<T> {
         axon.ip != 0 && axon.ip < last && (axon.ip != loopback || LoopbackAxonsAllowed::<T>::get())
     }
 
-    pub(super) fn do_serve_axon(hotkey: T::AccountId, netuid: u16, axon: AxonInfo) -> DispatchResult {
+    pub(super) fn do_serve_axon(
+        hotkey: T::AccountId,
+        netuid: u16,
+        axon: AxonInfo,
+    ) -> DispatchResult {
         Self::check_axon(&hotkey, netuid, &axon)?;
         Axons::<T>::insert(netuid, &hotkey, axon);
         Self::deposit_event(Event::AxonServed(netuid, hotkey));

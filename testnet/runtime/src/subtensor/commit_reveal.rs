@@ -31,14 +31,25 @@ impl<T: Config> Pallet<T> {
         commit_epoch.saturating_add(RevealPeriodEpochs::<T>::get(netuid))
     }
 
-    pub(super) fn do_commit_weights(hotkey: T::AccountId, netuid: u16, mechanism: u8, hash: H256) -> DispatchResult {
+    pub(super) fn do_commit_weights(
+        hotkey: T::AccountId,
+        netuid: u16,
+        mechanism: u8,
+        hash: H256,
+    ) -> DispatchResult {
         ensure!(netuid != ROOT_NETUID, Error::<T>::CanNotSetRootNetworkWeights);
         Self::ensure_mechanism(netuid, mechanism)?;
         ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         let uid = Uids::<T>::get(netuid, &hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
-        ensure!(Self::has_stake_for_weights(&hotkey, netuid), Error::<T>::NotEnoughStakeToSetWeights);
+        ensure!(
+            Self::has_stake_for_weights(&hotkey, netuid),
+            Error::<T>::NotEnoughStakeToSetWeights
+        );
         let now = Self::block();
-        ensure!(Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::CommittingWeightsTooFast);
+        ensure!(
+            Self::passes_rate_limit(netuid, mechanism, uid, now),
+            Error::<T>::CommittingWeightsTooFast
+        );
 
         let index = Self::storage_index(netuid, mechanism);
         let epoch = Self::epoch_with_lookahead(netuid);
@@ -46,8 +57,8 @@ impl<T: Config> Pallet<T> {
         commits.retain(|(_, committed, _, _)| Self::reveal_epoch(netuid, *committed) >= epoch);
         ensure!(commits.len() < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
         let epochs = RevealPeriodEpochs::<T>::get(netuid).saturating_add(1);
-        let expiry =
-            LastEpochBlock::<T>::get(netuid).saturating_add(epochs.saturating_mul(u64::from(Tempo::<T>::get(netuid))));
+        let expiry = LastEpochBlock::<T>::get(netuid)
+            .saturating_add(epochs.saturating_mul(u64::from(Tempo::<T>::get(netuid))));
         commits.push((hash, epoch, now, expiry));
         WeightCommits::<T>::insert(index, &hotkey, commits);
         Self::touch(index, uid, now);
@@ -55,9 +66,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Whether a reveal of `hash` would find its commit in time; the pool asks before the block does.
-    pub(super) fn check_reveal(hotkey: &T::AccountId, netuid: u16, mechanism: u8, hash: H256) -> Result<(), Error<T>> {
-        let commits = WeightCommits::<T>::get(Self::storage_index(netuid, mechanism), hotkey).unwrap_or_default();
+    /// Whether a reveal of `hash` would find its commit in time; the pool asks before the block
+    /// does.
+    pub(super) fn check_reveal(
+        hotkey: &T::AccountId,
+        netuid: u16,
+        mechanism: u8,
+        hash: H256,
+    ) -> Result<(), Error<T>> {
+        let commits = WeightCommits::<T>::get(Self::storage_index(netuid, mechanism), hotkey)
+            .unwrap_or_default();
         ensure!(!commits.is_empty(), Error::<T>::NoWeightsCommitFound);
         let epoch = Self::epoch_with_lookahead(netuid);
         let found = commits.iter().find(|(committed, ..)| *committed == hash);
@@ -88,7 +106,8 @@ impl<T: Config> Pallet<T> {
         // Revealing one commit drops the older ones too: they would overwrite newer weights.
         WeightCommits::<T>::mutate_exists(index, &hotkey, |entry| {
             let commits = entry.take().unwrap_or_default();
-            let rest: Vec<_> = commits.into_iter().skip_while(|(other, ..)| *other != hash).skip(1).collect();
+            let rest: Vec<_> =
+                commits.into_iter().skip_while(|(other, ..)| *other != hash).skip(1).collect();
             *entry = (!rest.is_empty()).then_some(rest);
         });
         Self::store_weights(&hotkey, netuid, mechanism, uids, values, version_key, true)?;

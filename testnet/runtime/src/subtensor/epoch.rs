@@ -5,17 +5,20 @@ use super::yuma;
 use std::collections::BTreeMap;
 
 impl<T: Config> Pallet<T> {
-    /// Whether the subnet's epoch runs in block `now`: its tempo is over, or one was asked for earlier.
+    /// Whether the subnet's epoch runs in block `now`: its tempo is over, or one was asked for
+    /// earlier.
     #[must_use]
     pub fn epoch_is_due(netuid: u16, now: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let pending = PendingEpochAt::<T>::get(netuid);
         let asked = pending > 0 && now >= pending;
         let overdue = BlocksSinceLastStep::<T>::get(netuid) > tempo;
-        tempo > 0 && (asked || overdue || now.saturating_sub(LastEpochBlock::<T>::get(netuid)) >= tempo)
+        tempo > 0
+            && (asked || overdue || now.saturating_sub(LastEpochBlock::<T>::get(netuid)) >= tempo)
     }
 
-    /// The epoch that the current block belongs to. In the block of an epoch that counts before it has run.
+    /// The epoch that the current block belongs to. In the block of an epoch that counts before it
+    /// has run.
     #[must_use]
     pub fn epoch_with_lookahead(netuid: u16) -> u64 {
         let due = Self::epoch_is_due(netuid, Self::block());
@@ -29,7 +32,9 @@ impl<T: Config> Pallet<T> {
         for netuid in netuids {
             // One more than the tempo says that it is overdue, and no more is said.
             let most = u64::from(Tempo::<T>::get(netuid)).saturating_add(1);
-            BlocksSinceLastStep::<T>::mutate(netuid, |blocks| *blocks = blocks.saturating_add(1).min(most));
+            BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
+                *blocks = blocks.saturating_add(1).min(most)
+            });
             if Self::epoch_is_due(netuid, now) {
                 Self::run_epoch(netuid, now);
             }
@@ -95,7 +100,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Block of each uid's oldest commit that can still be revealed, hashes and timelocked vectors alike.
+    /// Block of each uid's oldest commit that can still be revealed, hashes and timelocked vectors
+    /// alike.
     fn oldest_commits(netuid: u16, index: u16) -> BTreeMap<u16, u64> {
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
             return BTreeMap::new();
@@ -112,7 +118,10 @@ impl<T: Config> Pallet<T> {
         let mut oldest = BTreeMap::new();
         for (who, block) in hashes.chain(timelocked) {
             if let Some(uid) = Uids::<T>::get(netuid, who) {
-                oldest.entry(uid).and_modify(|known: &mut u64| *known = block.min(*known)).or_insert(block);
+                oldest
+                    .entry(uid)
+                    .and_modify(|known: &mut u64| *known = block.min(*known))
+                    .or_insert(block);
             }
         }
         oldest

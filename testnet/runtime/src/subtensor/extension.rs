@@ -9,8 +9,8 @@ use frame_support::weights::Weight;
 use scale_info::TypeInfo;
 use sp_core::H256;
 use sp_runtime::traits::{
-    AsSystemOriginSigner, DispatchInfoOf, DispatchOriginOf, Dispatchable, Implication, TransactionExtension,
-    ValidateResult,
+    AsSystemOriginSigner, DispatchInfoOf, DispatchOriginOf, Dispatchable, Implication,
+    TransactionExtension, ValidateResult,
 };
 use sp_runtime::transaction_validity::{
     InvalidTransaction, TransactionSource, TransactionValidityError, ValidTransaction,
@@ -54,7 +54,8 @@ impl From<InvalidCode> for TransactionValidityError {
     }
 }
 
-/// Refuses at the pool what would fail for stake, rate or lateness, so that nobody pays for a block slot.
+/// Refuses at the pool what would fail for stake, rate or lateness, so that nobody pays for a block
+/// slot.
 #[derive(Clone, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 #[scale_info(skip_type_params(T))]
 pub struct SubtensorTransactionExtension<T: Config + Send + Sync>(PhantomData<T>);
@@ -76,9 +77,13 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
     fn judge(who: &T::AccountId, call: &Call<T>) -> Result<u64, InvalidCode> {
         match call {
             Call::set_weights { netuid, .. } => Self::judge_rate(who, *netuid, 0, true),
-            Call::set_mechanism_weights { netuid, mecid, .. } => Self::judge_rate(who, *netuid, *mecid, true),
+            Call::set_mechanism_weights { netuid, mecid, .. } => {
+                Self::judge_rate(who, *netuid, *mecid, true)
+            }
             Call::commit_weights { netuid, .. } => Self::judge_rate(who, *netuid, 0, false),
-            Call::commit_mechanism_weights { netuid, mecid, .. } => Self::judge_rate(who, *netuid, *mecid, false),
+            Call::commit_mechanism_weights { netuid, mecid, .. } => {
+                Self::judge_rate(who, *netuid, *mecid, false)
+            }
             Call::reveal_weights { netuid, uids, values, salt, version_key } => {
                 Self::judge_reveal(who, *netuid, 0, (uids, values, salt, *version_key))
             }
@@ -95,7 +100,12 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
     }
 
     /// Vectors that waited longer come first.
-    fn judge_rate(who: &T::AccountId, netuid: u16, mechanism: u8, plain: bool) -> Result<u64, InvalidCode> {
+    fn judge_rate(
+        who: &T::AccountId,
+        netuid: u16,
+        mechanism: u8,
+        plain: bool,
+    ) -> Result<u64, InvalidCode> {
         if !Pallet::<T>::has_stake_for_weights(who, netuid) {
             return Err(InvalidCode::StakeTooLow);
         }
@@ -123,15 +133,24 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
         }
         let index = Pallet::<T>::storage_index(netuid, mechanism);
         let hash: H256 = Pallet::<T>::commit_hash(who, index, uids, values, salt, version_key);
-        Pallet::<T>::check_reveal(who, netuid, mechanism, hash).map(|()| 0).map_err(|error| match error {
-            Error::NoWeightsCommitFound | Error::InvalidRevealCommitHashNotMatch => InvalidCode::CommitNotFound,
-            Error::RevealTooEarly | Error::ExpiredWeightCommit => InvalidCode::RevealTooEarly,
-            _ => InvalidCode::Other,
+        Pallet::<T>::check_reveal(who, netuid, mechanism, hash).map(|()| 0).map_err(|error| {
+            match error {
+                Error::NoWeightsCommitFound | Error::InvalidRevealCommitHashNotMatch => {
+                    InvalidCode::CommitNotFound
+                }
+                Error::RevealTooEarly | Error::ExpiredWeightCommit => InvalidCode::RevealTooEarly,
+                _ => InvalidCode::Other,
+            }
         })
     }
 
-    /// The rate is judged by the call alone, as on the live chain: one that is too fast is included and fails.
-    fn judge_timelocked(who: &T::AccountId, netuid: u16, reveal_round: RoundNumber) -> Result<u64, InvalidCode> {
+    /// The rate is judged by the call alone, as on the live chain: one that is too fast is included
+    /// and fails.
+    fn judge_timelocked(
+        who: &T::AccountId,
+        netuid: u16,
+        reveal_round: RoundNumber,
+    ) -> Result<u64, InvalidCode> {
         if !Pallet::<T>::has_stake_for_weights(who, netuid) {
             return Err(InvalidCode::StakeTooLow);
         }
@@ -142,7 +161,17 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
     }
 
     fn judge_axon(who: &T::AccountId, call: &Call<T>) -> Result<u64, InvalidCode> {
-        let Call::serve_axon { netuid, version, ip, port, ip_type, protocol, placeholder1, placeholder2 } = call else {
+        let Call::serve_axon {
+            netuid,
+            version,
+            ip,
+            port,
+            ip_type,
+            protocol,
+            placeholder1,
+            placeholder2,
+        } = call
+        else {
             return Ok(0);
         };
         let axon = super::AxonInfo {
@@ -165,9 +194,11 @@ impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
     }
 }
 
-impl<T: Config + Send + Sync> TransactionExtension<T::RuntimeCall> for SubtensorTransactionExtension<T>
+impl<T: Config + Send + Sync> TransactionExtension<T::RuntimeCall>
+    for SubtensorTransactionExtension<T>
 where
-    T::RuntimeCall: Dispatchable<Info = DispatchInfo, PostInfo = PostDispatchInfo> + IsSubType<Call<T>>,
+    T::RuntimeCall:
+        Dispatchable<Info = DispatchInfo, PostInfo = PostDispatchInfo> + IsSubType<Call<T>>,
     DispatchOriginOf<T::RuntimeCall>: AsSystemOriginSigner<T::AccountId> + Clone,
 {
     const IDENTIFIER: &'static str = "SubtensorTransactionExtension";
@@ -191,7 +222,9 @@ where
     ) -> ValidateResult<Self::Val, T::RuntimeCall> {
         let judged = match (origin.as_system_origin_signer(), call.is_sub_type()) {
             // In a block the call itself checks again and fails with a named error.
-            (Some(who), Some(call)) if source != TransactionSource::InBlock => Self::judge(who, call)?,
+            (Some(who), Some(call)) if source != TransactionSource::InBlock => {
+                Self::judge(who, call)?
+            }
             _ => 0,
         };
         Ok((ValidTransaction { priority: judged, ..ValidTransaction::default() }, (), origin))

@@ -1,11 +1,13 @@
-//! 32.32 fixed-point numbers: the same epoch on every machine, bit by bit the same as on the live chain.
+//! 32.32 fixed-point numbers: the same epoch on every machine, bit by bit the same as on the live
+//! chain.
 //!
-//! The live chain computes with `I32F32` of `substrate-fixed`, a fork of the crate `fixed` that is on no registry. Of all
-//! it can do an epoch needs four operations. Sums and differences are those of the raw integers, and saturate. A product
-//! is made in 128 bits and shifted down, which rounds towards minus infinity. A quotient is made in 128 bits and rounds
-//! towards zero; by zero it is zero. A number leaves as a whole one by rounding towards zero. The few places where the
-//! live chain goes through `I64F64` (stake) or `I96F32` (emission) divide or multiply whole numbers and cut the result to
-//! 32 bits, which one division or multiplication in 128 bits does at once.
+//! The live chain computes with `I32F32` of `substrate-fixed`, a fork of the crate `fixed` that is
+//! on no registry. Of all it can do an epoch needs four operations. Sums and differences are those
+//! of the raw integers, and saturate. A product is made in 128 bits and shifted down, which rounds
+//! towards minus infinity. A quotient is made in 128 bits and rounds towards zero; by zero it is
+//! zero. A number leaves as a whole one by rounding towards zero. The few places where the live
+//! chain goes through `I64F64` (stake) or `I96F32` (emission) divide or multiply whole numbers and
+//! cut the result to 32 bits, which one division or multiplication in 128 bits does at once.
 
 use std::iter::Sum;
 use std::ops::{Add, Mul, Sub};
@@ -23,7 +25,11 @@ impl Fixed {
     /// `numerator / denominator`, zero where the denominator is.
     pub(super) fn ratio(numerator: u64, denominator: u64) -> Self {
         let scaled = u128::from(numerator) << FRACTION_BITS;
-        Self(scaled.checked_div(u128::from(denominator)).map_or(0, |value| i64::try_from(value).unwrap_or(i64::MAX)))
+        Self(
+            scaled
+                .checked_div(u128::from(denominator))
+                .map_or(0, |value| i64::try_from(value).unwrap_or(i64::MAX)),
+        )
     }
 
     /// Parts of 65535.
@@ -50,7 +56,8 @@ impl Fixed {
     /// Each value's share of the sum; all zero where the sum is.
     pub(super) fn shares(values: &[u64]) -> Vec<Self> {
         let sum: u128 = values.iter().copied().map(u128::from).sum();
-        let share = |value: u64| (u128::from(value) << FRACTION_BITS).checked_div(sum).unwrap_or(0) as i64;
+        let share =
+            |value: u64| (u128::from(value) << FRACTION_BITS).checked_div(sum).unwrap_or(0) as i64;
         values.iter().copied().map(|value| Self(share(value))).collect()
     }
 
@@ -97,7 +104,8 @@ mod tests {
     #[test]
     fn parts_lose_at_most_one_on_the_way_there_and_back() {
         for parts in 0..=u16::MAX {
-            // 1/65535 has no end in binary: what was cut off going in is missing coming out, but for 0 and 1.
+            // 1/65535 has no end in binary: what was cut off going in is missing coming out, but
+            // for 0 and 1.
             let back = Fixed::parts(parts).to_parts();
             assert!(back == parts || back + 1 == parts, "{parts} became {back}");
         }

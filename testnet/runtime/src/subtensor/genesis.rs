@@ -115,7 +115,8 @@ fn default_burn() -> u64 {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Writes one subnet. `LastUpdate` stays zero, so that the first vector of each validator is never too fast.
+    /// Writes one subnet. `LastUpdate` stays zero, so that the first vector of each validator is
+    /// never too fast.
     pub(super) fn found_subnet(subnet: &SubnetGenesis<T::AccountId>) {
         let netuid = subnet.netuid;
         NetworksAdded::<T>::insert(netuid, true);
@@ -135,7 +136,9 @@ impl<T: Config> Pallet<T> {
         for (uid, neuron) in (0_u16..).zip(&subnet.neurons) {
             Self::seat(netuid, uid, &neuron.hotkey, &neuron.coldkey);
             TotalHotkeyAlpha::<T>::insert(&neuron.hotkey, netuid, neuron.stake);
-            ValidatorPermit::<T>::mutate(netuid, |permits| put(permits, usize::from(uid), neuron.validator_permit));
+            ValidatorPermit::<T>::mutate(netuid, |permits| {
+                put(permits, usize::from(uid), neuron.validator_permit)
+            });
         }
     }
 }

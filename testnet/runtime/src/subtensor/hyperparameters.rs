@@ -16,7 +16,8 @@ mod hyperparameters {
         4096
     }
     #[pallet::storage]
-    pub type MaxAllowedUids<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedUids>;
+    pub type MaxAllowedUids<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedUids>;
     #[pallet::type_value]
     pub fn DefaultMaxAllowedValidators() -> u16 {
         128
@@ -29,19 +30,22 @@ mod hyperparameters {
         4096
     }
     #[pallet::storage]
-    pub type ImmunityPeriod<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultImmunityPeriod>;
+    pub type ImmunityPeriod<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultImmunityPeriod>;
     #[pallet::type_value]
     pub fn DefaultActivityCutoff() -> u16 {
         5000
     }
     #[pallet::storage]
-    pub type ActivityCutoff<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultActivityCutoff>;
+    pub type ActivityCutoff<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultActivityCutoff>;
     #[pallet::type_value]
     pub fn DefaultRateLimit() -> u64 {
         100
     }
     #[pallet::storage]
-    pub type WeightsSetRateLimit<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultRateLimit>;
+    pub type WeightsSetRateLimit<T: Config> =
+        StorageMap<_, Identity, u16, u64, ValueQuery, DefaultRateLimit>;
     #[pallet::storage]
     pub type WeightsVersionKey<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     #[pallet::type_value]
@@ -49,13 +53,15 @@ mod hyperparameters {
         1
     }
     #[pallet::storage]
-    pub type MinAllowedWeights<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMinAllowedWeights>;
+    pub type MinAllowedWeights<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMinAllowedWeights>;
     #[pallet::type_value]
     pub fn DefaultMaxWeightsLimit() -> u16 {
         u16::MAX
     }
     #[pallet::storage]
-    pub type MaxWeightsLimit<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxWeightsLimit>;
+    pub type MaxWeightsLimit<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxWeightsLimit>;
     #[pallet::type_value]
     pub fn DefaultCommitReveal() -> bool {
         true
@@ -68,19 +74,22 @@ mod hyperparameters {
         1
     }
     #[pallet::storage]
-    pub type RevealPeriodEpochs<T: Config> = StorageMap<_, Twox64Concat, u16, u64, ValueQuery, DefaultRevealPeriod>;
+    pub type RevealPeriodEpochs<T: Config> =
+        StorageMap<_, Twox64Concat, u16, u64, ValueQuery, DefaultRevealPeriod>;
     #[pallet::type_value]
     pub fn DefaultCommitRevealVersion() -> u16 {
         4
     }
     #[pallet::storage]
-    pub type CommitRevealWeightsVersion<T: Config> = StorageValue<_, u16, ValueQuery, DefaultCommitRevealVersion>;
+    pub type CommitRevealWeightsVersion<T: Config> =
+        StorageValue<_, u16, ValueQuery, DefaultCommitRevealVersion>;
     #[pallet::type_value]
     pub fn DefaultServingRateLimit() -> u64 {
         50
     }
     #[pallet::storage]
-    pub type ServingRateLimit<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultServingRateLimit>;
+    pub type ServingRateLimit<T: Config> =
+        StorageMap<_, Identity, u16, u64, ValueQuery, DefaultServingRateLimit>;
     #[pallet::type_value]
     pub fn DefaultKappa() -> u16 {
         32_767
@@ -92,13 +101,15 @@ mod hyperparameters {
         900_000
     }
     #[pallet::storage]
-    pub type BondsMovingAverage<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBondsMovingAverage>;
+    pub type BondsMovingAverage<T: Config> =
+        StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBondsMovingAverage>;
     #[pallet::type_value]
     pub fn DefaultBondsPenalty() -> u16 {
         u16::MAX
     }
     #[pallet::storage]
-    pub type BondsPenalty<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery, DefaultBondsPenalty>;
+    pub type BondsPenalty<T: Config> =
+        StorageMap<_, Identity, u16, u16, ValueQuery, DefaultBondsPenalty>;
     #[pallet::type_value]
     pub fn DefaultRegistrationAllowed() -> bool {
         true
@@ -115,7 +126,8 @@ mod hyperparameters {
     /// Stake below which a hotkey may not set weights, rao.
     #[pallet::storage]
     pub type StakeThreshold<T: Config> = StorageValue<_, u64, ValueQuery>;
-    /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses. Only a local chain has this item.
+    /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses. Only a local
+    /// chain has this item.
     #[pallet::storage]
     pub type LoopbackAxonsAllowed<T: Config> = StorageValue<_, bool, ValueQuery>;
 }

@@ -1,6 +1,8 @@
-//! The metagraph as one runtime call: everything a client wants to know of a subnet, or the fields it asks for.
+//! The metagraph as one runtime call: everything a client wants to know of a subnet, or the fields
+//! it asks for.
 //!
-//! The order of the fields is the wire format, and a field's place is the index that `get_selective_metagraph` takes.
+//! The order of the fields is the wire format, and a field's place is the index that
+//! `get_selective_metagraph` takes.
 
 use super::AxonInfo;
 use super::pallet::*;
@@ -43,7 +45,8 @@ pub struct SubnetIdentityV3 {
     pub additional: Vec<u8>,
 }
 
-/// A fixed-point number as the live chain encodes it; the type of `moving_price` has 32 fractional bits.
+/// A fixed-point number as the live chain encodes it; the type of `moving_price` has 32 fractional
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct FixedI128 {
     /// The number times 2³².
@@ -97,16 +100,25 @@ impl<T: Config> View<T> {
     }
 
     fn axons(&self) -> Vec<AxonInfo> {
-        self.hotkeys.iter().map(|hotkey| Axons::<T>::get(self.netuid, hotkey).unwrap_or_default()).collect()
+        self.hotkeys
+            .iter()
+            .map(|hotkey| Axons::<T>::get(self.netuid, hotkey).unwrap_or_default())
+            .collect()
     }
 
     fn validators(&self) -> Vec<Compact<u16>> {
         let permits = self.column(ValidatorPermit::<T>::get(self.netuid));
-        self.uids.clone().zip(permits).filter(|(_, permitted)| *permitted).map(|(uid, _)| Compact(uid)).collect()
+        self.uids
+            .clone()
+            .zip(permits)
+            .filter(|(_, permitted)| *permitted)
+            .map(|(uid, _)| Compact(uid))
+            .collect()
     }
 
     fn commitments(&self) -> Vec<(T::AccountId, Vec<Compact<u8>>)> {
-        let compact = |(account, bytes): (_, Vec<u8>)| (account, bytes.into_iter().map(Compact).collect());
+        let compact =
+            |(account, bytes): (_, Vec<u8>)| (account, bytes.into_iter().map(Compact).collect());
         T::Commitments::commitments(self.netuid).into_iter().map(compact).collect()
     }
 
@@ -139,7 +151,8 @@ macro_rules! metagraph {
         }
 
         impl<T: Config> Pallet<T> {
-            /// The whole metagraph as one mechanism has it; `None` where there is no such subnet or mechanism.
+            /// The whole metagraph as one mechanism has it; `None` where there is no such subnet or
+            /// mechanism.
             #[must_use]
             pub fn metagraph(netuid: u16, mechanism: u8) -> Option<Metagraph<T::AccountId>> {
                 let view = View::<T>::open(netuid, mechanism)?;
@@ -149,8 +162,8 @@ macro_rules! metagraph {
                 })
             }
 
-            /// The metagraph's fields with the given indices; `None` where there is no such subnet or mechanism. Unknown
-            /// indices are ignored.
+            /// The metagraph's fields with the given indices; `None` where there is no such subnet
+            /// or mechanism. Unknown indices are ignored.
             #[must_use]
             pub fn selective_metagraph(
                 netuid: u16,

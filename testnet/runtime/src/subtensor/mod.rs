@@ -1,7 +1,9 @@
-//! Pallet `SubtensorModule`: subnets, their neurons, the weights validators set and the epoch that scores them.
+//! Pallet `SubtensorModule`: subnets, their neurons, the weights validators set and the epoch that
+//! scores them.
 //!
-//! Names, key hashers, value types, call arguments and errors are those of the live chain, so that a client that reads
-//! by name cannot tell the difference. What a validator never meets (liquidity pools, child keys, leases) is left out.
+//! Names, key hashers, value types, call arguments and errors are those of the live chain, so that
+//! a client that reads by name cannot tell the difference. What a validator never meets (liquidity
+//! pools, child keys, leases) is left out.
 
 mod axons;
 mod commit_reveal;
@@ -24,7 +26,9 @@ pub mod yuma;
 pub use extension::{InvalidCode, SubtensorTransactionExtension};
 pub use genesis::{NeuronGenesis, SubnetGenesis};
 pub use pallet::*;
-pub use timelocked::{MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights, WeightsTlockPayload};
+pub use timelocked::{
+    MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights, WeightsTlockPayload,
+};
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::pallet_macros::import_section;
@@ -57,7 +61,9 @@ pub struct AxonInfo {
 }
 
 /// How a subnet's epoch turns weights into emission; clients ask before they set weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo,
+)]
 pub enum EpochConsensus {
     /// Yuma consensus, the only one here.
     #[default]
@@ -82,7 +88,8 @@ pub mod pallet {
     use sp_runtime::traits::TrailingZeroInput;
 
     /// Nothing is paid for these calls, and a local chain never fills its blocks.
-    const FREE: (Weight, DispatchClass, Pays) = (Weight::from_parts(10_000, 0), DispatchClass::Normal, Pays::No);
+    const FREE: (Weight, DispatchClass, Pays) =
+        (Weight::from_parts(10_000, 0), DispatchClass::Normal, Pays::No);
 
     #[pallet::pallet]
     #[pallet::without_storage_info]
@@ -91,7 +98,8 @@ pub mod pallet {
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
         /// What registrations are paid in, rao.
-        type Currency: fungible::Inspect<Self::AccountId, Balance = u64> + fungible::Mutate<Self::AccountId>;
+        type Currency: fungible::Inspect<Self::AccountId, Balance = u64>
+            + fungible::Mutate<Self::AccountId>;
         /// The commitments of a subnet, for the selective metagraph.
         type Commitments: super::metagraph::CommitmentSource<Self::AccountId>;
         /// The beacon whose pulses open timelocked weights.
@@ -114,9 +122,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type NetworkRegisteredAt<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     #[pallet::storage]
-    pub type SubnetOwner<T: Config> = StorageMap<_, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
+    pub type SubnetOwner<T: Config> =
+        StorageMap<_, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
-    pub type SubnetOwnerHotkey<T: Config> = StorageMap<_, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
+    pub type SubnetOwnerHotkey<T: Config> =
+        StorageMap<_, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
     pub type SubnetworkN<T: Config> = StorageMap<_, Identity, u16, u16, ValueQuery>;
     #[pallet::type_value]
@@ -124,31 +134,44 @@ pub mod pallet {
         "\u{1D70F}".as_bytes().to_vec()
     }
     #[pallet::storage]
-    pub type TokenSymbol<T: Config> = StorageMap<_, Identity, u16, Vec<u8>, ValueQuery, DefaultTokenSymbol>;
+    pub type TokenSymbol<T: Config> =
+        StorageMap<_, Identity, u16, Vec<u8>, ValueQuery, DefaultTokenSymbol>;
     #[pallet::type_value]
     pub fn DefaultMechanismCount() -> u8 {
         1
     }
     #[pallet::storage]
-    pub type MechanismCountCurrent<T: Config> = StorageMap<_, Twox64Concat, u16, u8, ValueQuery, DefaultMechanismCount>;
+    pub type MechanismCountCurrent<T: Config> =
+        StorageMap<_, Twox64Concat, u16, u8, ValueQuery, DefaultMechanismCount>;
 
     // ---- neurons
 
     #[pallet::storage]
-    pub type Uids<T: Config> = StorageDoubleMap<_, Identity, u16, Blake2_128Concat, T::AccountId, u16, OptionQuery>;
+    pub type Uids<T: Config> =
+        StorageDoubleMap<_, Identity, u16, Blake2_128Concat, T::AccountId, u16, OptionQuery>;
     #[pallet::storage]
-    pub type Keys<T: Config> =
-        StorageDoubleMap<_, Identity, u16, Identity, u16, T::AccountId, ValueQuery, NobodysAccount<T>>;
+    pub type Keys<T: Config> = StorageDoubleMap<
+        _,
+        Identity,
+        u16,
+        Identity,
+        u16,
+        T::AccountId,
+        ValueQuery,
+        NobodysAccount<T>,
+    >;
     #[pallet::storage]
     pub type Owner<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, ValueQuery, NobodysAccount<T>>;
     #[pallet::storage]
-    pub type OwnedHotkeys<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
+    pub type OwnedHotkeys<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, Vec<T::AccountId>, ValueQuery>;
     #[pallet::storage]
     pub type IsNetworkMember<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, u16, bool, ValueQuery>;
     #[pallet::storage]
-    pub type BlockAtRegistration<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, u64, ValueQuery>;
+    pub type BlockAtRegistration<T: Config> =
+        StorageDoubleMap<_, Identity, u16, Identity, u16, u64, ValueQuery>;
     #[pallet::storage]
     pub type Axons<T: Config> =
         StorageDoubleMap<_, Identity, u16, Blake2_128Concat, T::AccountId, AxonInfo, OptionQuery>;
@@ -160,9 +183,11 @@ pub mod pallet {
     // ---- what an epoch reads and writes; keyed by storage index, one entry per uid
 
     #[pallet::storage]
-    pub type Weights<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, Vec<(u16, u16)>, ValueQuery>;
+    pub type Weights<T: Config> =
+        StorageDoubleMap<_, Identity, u16, Identity, u16, Vec<(u16, u16)>, ValueQuery>;
     #[pallet::storage]
-    pub type Bonds<T: Config> = StorageDoubleMap<_, Identity, u16, Identity, u16, Vec<(u16, u16)>, ValueQuery>;
+    pub type Bonds<T: Config> =
+        StorageDoubleMap<_, Identity, u16, Identity, u16, Vec<(u16, u16)>, ValueQuery>;
     #[pallet::storage]
     pub type LastUpdate<T: Config> = StorageMap<_, Identity, u16, Vec<u64>, ValueQuery>;
     #[pallet::storage]
@@ -177,7 +202,8 @@ pub mod pallet {
     pub type Dividends<T: Config> = StorageMap<_, Identity, u16, Vec<u16>, ValueQuery>;
     #[pallet::storage]
     pub type ValidatorTrust<T: Config> = StorageMap<_, Identity, u16, Vec<u16>, ValueQuery>;
-    /// Share of the subnet's emission that each uid earned in the last epoch, in parts of 10⁹ (nothing is minted here).
+    /// Share of the subnet's emission that each uid earned in the last epoch, in parts of 10⁹
+    /// (nothing is minted here).
     #[pallet::storage]
     pub type Emission<T: Config> = StorageMap<_, Identity, u16, Vec<u64>, ValueQuery>;
     #[pallet::storage]
@@ -194,16 +220,31 @@ pub mod pallet {
     pub type SubnetEpochIndex<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery>;
     /// Never written: every subnet runs Yuma consensus.
     #[pallet::storage]
-    pub type SubnetEpochConsensus<T: Config> = StorageMap<_, Identity, u16, EpochConsensus, ValueQuery>;
-    /// Hashes committed and not yet revealed: (hash, commit epoch, commit block, first block after the reveal window as
-    /// estimated at commit). Keyed by storage index and hotkey.
+    pub type SubnetEpochConsensus<T: Config> =
+        StorageMap<_, Identity, u16, EpochConsensus, ValueQuery>;
+    /// Hashes committed and not yet revealed: (hash, commit epoch, commit block, first block after
+    /// the reveal window as estimated at commit). Keyed by storage index and hotkey.
     #[pallet::storage]
-    pub type WeightCommits<T: Config> =
-        StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, T::AccountId, Vec<(H256, u64, u64, u64)>, OptionQuery>;
+    pub type WeightCommits<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        u16,
+        Twox64Concat,
+        T::AccountId,
+        Vec<(H256, u64, u64, u64)>,
+        OptionQuery,
+    >;
     /// Timelocked commits not yet revealed, by storage index and commit epoch.
     #[pallet::storage]
-    pub type TimelockedWeightCommits<T: Config> =
-        StorageDoubleMap<_, Twox64Concat, u16, Twox64Concat, u64, Vec<TimelockedCommit<T::AccountId>>, ValueQuery>;
+    pub type TimelockedWeightCommits<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        u16,
+        Twox64Concat,
+        u64,
+        Vec<TimelockedCommit<T::AccountId>>,
+        ValueQuery,
+    >;
 
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
@@ -272,21 +313,38 @@ pub mod pallet {
         ) -> DispatchResult {
             let hotkey = ensure_signed(origin)?;
             let block = Self::block();
-            let axon = AxonInfo { block, version, ip, port, ip_type, protocol, placeholder1, placeholder2 };
+            let axon = AxonInfo {
+                block,
+                version,
+                ip,
+                port,
+                ip_type,
+                protocol,
+                placeholder1,
+                placeholder2,
+            };
             Self::do_serve_axon(hotkey, netuid, axon)
         }
 
         /// Registers `hotkey`; the signing coldkey pays the burn.
         #[pallet::call_index(7)]
         #[pallet::weight(FREE)]
-        pub fn burned_register(origin: OriginFor<T>, netuid: u16, hotkey: T::AccountId) -> DispatchResult {
+        pub fn burned_register(
+            origin: OriginFor<T>,
+            netuid: u16,
+            hotkey: T::AccountId,
+        ) -> DispatchResult {
             Self::do_burned_register(ensure_signed(origin)?, netuid, hotkey)
         }
 
         /// Commits to the hash of a weight vector.
         #[pallet::call_index(96)]
         #[pallet::weight(FREE)]
-        pub fn commit_weights(origin: OriginFor<T>, netuid: u16, commit_hash: H256) -> DispatchResult {
+        pub fn commit_weights(
+            origin: OriginFor<T>,
+            netuid: u16,
+            commit_hash: H256,
+        ) -> DispatchResult {
             Self::do_commit_weights(ensure_signed(origin)?, netuid, 0, commit_hash)
         }
 
@@ -301,10 +359,19 @@ pub mod pallet {
             salt: Vec<u16>,
             version_key: u64,
         ) -> DispatchResult {
-            Self::do_reveal_weights(ensure_signed(origin)?, netuid, 0, uids, values, salt, version_key)
+            Self::do_reveal_weights(
+                ensure_signed(origin)?,
+                netuid,
+                0,
+                uids,
+                values,
+                salt,
+                version_key,
+            )
         }
 
-        /// Commits to an encrypted weight vector that the chain reveals once the pulse of `reveal_round` is there.
+        /// Commits to an encrypted weight vector that the chain reveals once the pulse of
+        /// `reveal_round` is there.
         #[pallet::call_index(113)]
         #[pallet::weight(FREE)]
         pub fn commit_timelocked_weights(
@@ -314,7 +381,14 @@ pub mod pallet {
             reveal_round: RoundNumber,
             commit_reveal_version: u16,
         ) -> DispatchResult {
-            Self::do_commit_timelocked(ensure_signed(origin)?, netuid, 0, commit, reveal_round, commit_reveal_version)
+            Self::do_commit_timelocked(
+                ensure_signed(origin)?,
+                netuid,
+                0,
+                commit,
+                reveal_round,
+                commit_reveal_version,
+            )
         }
 
         /// [`Pallet::commit_weights`] for one mechanism.
@@ -341,7 +415,15 @@ pub mod pallet {
             salt: Vec<u16>,
             version_key: u64,
         ) -> DispatchResult {
-            Self::do_reveal_weights(ensure_signed(origin)?, netuid, mecid, uids, values, salt, version_key)
+            Self::do_reveal_weights(
+                ensure_signed(origin)?,
+                netuid,
+                mecid,
+                uids,
+                values,
+                salt,
+                version_key,
+            )
         }
 
         /// [`Pallet::commit_timelocked_weights`] for one mechanism.
@@ -356,7 +438,14 @@ pub mod pallet {
             commit_reveal_version: u16,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_commit_timelocked(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
+            Self::do_commit_timelocked(
+                who,
+                netuid,
+                mecid,
+                commit,
+                reveal_round,
+                commit_reveal_version,
+            )
         }
 
         /// [`Pallet::set_weights`] for one mechanism.

@@ -84,8 +84,8 @@ impl<T: Config> Pallet<T> {
         (0..SubnetworkN::<T>::get(netuid)).filter_map(|uid| Self::neuron(netuid, uid)).collect()
     }
 
-    /// One neuron; `None` where there is no such subnet or uid. Vectors that mechanisms have of their own are the first
-    /// mechanism's.
+    /// One neuron; `None` where there is no such subnet or uid. Vectors that mechanisms have of
+    /// their own are the first mechanism's.
     #[must_use]
     pub fn neuron(netuid: u16, uid: u16) -> Option<NeuronInfo<T::AccountId>> {
         fn at<V: Copy + Default>(stored: &[V], uid: u16) -> V {

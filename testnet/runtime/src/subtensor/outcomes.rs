@@ -23,7 +23,8 @@ mod outcomes {
         /// A committed vector was revealed: hotkey, storage index, hash.
         #[codec(index = 80)]
         WeightsRevealed(T::AccountId, u16, H256),
-        /// A timelocked vector was committed: hotkey, storage index, hash of the ciphertext, round that opens it.
+        /// A timelocked vector was committed: hotkey, storage index, hash of the ciphertext, round
+        /// that opens it.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, u16, H256, u64),
         /// A timelocked vector was revealed and stored: storage index, hotkey.

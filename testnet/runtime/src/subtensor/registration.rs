@@ -8,25 +8,42 @@ use frame_support::traits::tokens::{Fortitude, Precision, Preservation};
 use sp_runtime::DispatchResult;
 
 impl<T: Config> Pallet<T> {
-    pub(super) fn do_burned_register(coldkey: T::AccountId, netuid: u16, hotkey: T::AccountId) -> DispatchResult {
+    pub(super) fn do_burned_register(
+        coldkey: T::AccountId,
+        netuid: u16,
+        hotkey: T::AccountId,
+    ) -> DispatchResult {
         ensure!(netuid != ROOT_NETUID, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
-        ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);
-        ensure!(!Uids::<T>::contains_key(netuid, &hotkey), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
+        ensure!(
+            NetworkRegistrationAllowed::<T>::get(netuid),
+            Error::<T>::SubNetRegistrationDisabled
+        );
+        ensure!(
+            !Uids::<T>::contains_key(netuid, &hotkey),
+            Error::<T>::HotKeyAlreadyRegisteredInSubNet
+        );
         let owner = Owner::<T>::try_get(&hotkey).unwrap_or_else(|()| coldkey.clone());
         ensure!(owner == coldkey, Error::<T>::NonAssociatedColdKey);
         let burn = Burn::<T>::get(netuid);
-        let spendable = T::Currency::reducible_balance(&coldkey, Preservation::Preserve, Fortitude::Polite);
+        let spendable =
+            T::Currency::reducible_balance(&coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(spendable >= burn, Error::<T>::NotEnoughBalanceToStake);
         let uid = Self::free_uid(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?;
-        T::Currency::burn_from(&coldkey, burn, Preservation::Preserve, Precision::Exact, Fortitude::Polite)?;
+        T::Currency::burn_from(
+            &coldkey,
+            burn,
+            Preservation::Preserve,
+            Precision::Exact,
+            Fortitude::Polite,
+        )?;
         Self::seat(netuid, uid, &hotkey, &coldkey);
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
         Ok(())
     }
 
-    /// The next unused uid or, on a full subnet, that of the neuron that earned least among those past their immunity
-    /// (the oldest of equals); never the subnet owner's.
+    /// The next unused uid or, on a full subnet, that of the neuron that earned least among those
+    /// past their immunity (the oldest of equals); never the subnet owner's.
     fn free_uid(netuid: u16) -> Option<u16> {
         let neurons = SubnetworkN::<T>::get(netuid);
         if neurons < MaxAllowedUids::<T>::get(netuid) {
@@ -39,15 +56,19 @@ impl<T: Config> Pallet<T> {
         (0..neurons)
             .filter(|uid| Keys::<T>::get(netuid, uid) != owner)
             .map(|uid| {
-                (emission.get(usize::from(uid)).copied().unwrap_or(0), BlockAtRegistration::<T>::get(netuid, uid), uid)
+                (
+                    emission.get(usize::from(uid)).copied().unwrap_or(0),
+                    BlockAtRegistration::<T>::get(netuid, uid),
+                    uid,
+                )
             })
             .filter(|(_, registered, _)| now.saturating_sub(*registered) >= immunity)
             .min()
             .map(|(_, _, uid)| uid)
     }
 
-    /// Puts `hotkey` on `uid`, removing whoever sat there, and clears what the epoch wrote for the seat. Weights that
-    /// others gave to the uid stay, as on the live chain.
+    /// Puts `hotkey` on `uid`, removing whoever sat there, and clears what the epoch wrote for the
+    /// seat. Weights that others gave to the uid stay, as on the live chain.
     pub(super) fn seat(netuid: u16, uid: u16, hotkey: &T::AccountId, coldkey: &T::AccountId) {
         if let Ok(previous) = Keys::<T>::try_get(netuid, uid) {
             Uids::<T>::remove(netuid, &previous);
@@ -60,7 +81,8 @@ impl<T: Config> Pallet<T> {
         if !Owner::<T>::contains_key(hotkey) {
             Owner::<T>::insert(hotkey, coldkey);
             OwnedHotkeys::<T>::mutate(coldkey, |owned| owned.push(hotkey.clone()));
-            // A hotkey pays nothing and may hold nothing: this reference lets it keep a nonce all the same.
+            // A hotkey pays nothing and may hold nothing: this reference lets it keep a nonce all
+            // the same.
             frame_system::Pallet::<T>::inc_sufficients(hotkey);
         }
         Keys::<T>::insert(netuid, uid, hotkey);

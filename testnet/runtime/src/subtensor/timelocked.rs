@@ -1,9 +1,10 @@
-//! Commit-reveal of weights, version 4: the vector is encrypted to a future round of the randomness beacon, and the chain
-//! itself reveals it once that round's pulse is there.
+//! Commit-reveal of weights, version 4: the vector is encrypted to a future round of the randomness
+//! beacon, and the chain itself reveals it once that round's pulse is there.
 //!
-//! As on the live chain: a commit of epoch `n` is tried in every block of epoch `n` + `RevealPeriodEpochs`, beginning with
-//! the block in which that epoch begins and before its consensus runs. While the pulse is missing the commit waits; once
-//! the epoch is over it is dropped. A commit whose pulse is there is gone after the first try, whatever came of it, and
+//! As on the live chain: a commit of epoch `n` is tried in every block of epoch `n` +
+//! `RevealPeriodEpochs`, beginning with the block in which that epoch begins and before its
+//! consensus runs. While the pulse is missing the commit waits; once the epoch is over it is
+//! dropped. A commit whose pulse is there is gone after the first try, whatever came of it, and
 //! only success leaves a trace: the weights and an event.
 
 use super::ROOT_NETUID;
@@ -28,7 +29,8 @@ pub type TimelockedCommit<AccountId> = (AccountId, u64, TimelockedWeights, Round
 /// What a timelocked commit hides.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WeightsTlockPayload {
-    /// The committing hotkey's 32 bytes: nobody can commit a copy of what another one has encrypted.
+    /// The committing hotkey's 32 bytes: nobody can commit a copy of what another one has
+    /// encrypted.
     pub hotkey: Vec<u8>,
     /// Targets.
     pub uids: Vec<u16>,
@@ -56,14 +58,23 @@ impl<T: Config> Pallet<T> {
         version: u16,
     ) -> DispatchResult {
         ensure!(netuid != ROOT_NETUID, Error::<T>::CanNotSetRootNetworkWeights);
-        ensure!(Self::has_stake_for_weights(&hotkey, netuid), Error::<T>::NotEnoughStakeToSetWeights);
+        ensure!(
+            Self::has_stake_for_weights(&hotkey, netuid),
+            Error::<T>::NotEnoughStakeToSetWeights
+        );
         ensure!(reveal_round >= T::Drand::last_stored_round(), Error::<T>::InvalidRevealRound);
         Self::ensure_mechanism(netuid, mechanism)?;
         ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
-        ensure!(version == CommitRevealWeightsVersion::<T>::get(), Error::<T>::IncorrectCommitRevealVersion);
+        ensure!(
+            version == CommitRevealWeightsVersion::<T>::get(),
+            Error::<T>::IncorrectCommitRevealVersion
+        );
         let uid = Uids::<T>::get(netuid, &hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         let now = Self::block();
-        ensure!(Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::CommittingWeightsTooFast);
+        ensure!(
+            Self::passes_rate_limit(netuid, mechanism, uid, now),
+            Error::<T>::CommittingWeightsTooFast
+        );
 
         let index = Self::storage_index(netuid, mechanism);
         let epoch = Self::epoch_with_lookahead(netuid);
@@ -83,7 +94,9 @@ impl<T: Config> Pallet<T> {
         let netuids: Vec<u16> = NetworksAdded::<T>::iter_keys().collect();
         for netuid in netuids {
             let epoch = Self::epoch_with_lookahead(netuid);
-            let Some(due) = epoch.checked_sub(RevealPeriodEpochs::<T>::get(netuid)) else { continue };
+            let Some(due) = epoch.checked_sub(RevealPeriodEpochs::<T>::get(netuid)) else {
+                continue;
+            };
             for mechanism in 0..MechanismCountCurrent::<T>::get(netuid) {
                 Self::reveal_commits_of(netuid, mechanism, due);
             }
@@ -92,8 +105,9 @@ impl<T: Config> Pallet<T> {
 
     fn reveal_commits_of(netuid: u16, mechanism: u8, due: u64) {
         let index = Self::storage_index(netuid, mechanism);
-        let missed: Vec<u64> =
-            TimelockedWeightCommits::<T>::iter_key_prefix(index).filter(|epoch| *epoch < due).collect();
+        let missed: Vec<u64> = TimelockedWeightCommits::<T>::iter_key_prefix(index)
+            .filter(|epoch| *epoch < due)
+            .collect();
         for epoch in missed {
             TimelockedWeightCommits::<T>::remove(index, epoch);
         }
@@ -102,7 +116,9 @@ impl<T: Config> Pallet<T> {
         let mut waiting = Vec::new();
         for (who, block, commit, round) in commits {
             match T::Drand::signature(round) {
-                Some(signature) => Self::reveal_timelocked_commit(netuid, mechanism, who, &commit, &signature),
+                Some(signature) => {
+                    Self::reveal_timelocked_commit(netuid, mechanism, who, &commit, &signature)
+                }
                 None => waiting.push((who, block, commit, round)),
             }
         }
@@ -113,21 +129,37 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn reveal_timelocked_commit(netuid: u16, mechanism: u8, who: T::AccountId, commit: &[u8], signature: &[u8]) {
-        let Some(LegacyPayload { uids, values, version_key }) = Self::timelocked_payload(&who, commit, signature)
+    fn reveal_timelocked_commit(
+        netuid: u16,
+        mechanism: u8,
+        who: T::AccountId,
+        commit: &[u8],
+        signature: &[u8],
+    ) {
+        let Some(LegacyPayload { uids, values, version_key }) =
+            Self::timelocked_payload(&who, commit, signature)
         else {
             return;
         };
         if Self::store_weights(&who, netuid, mechanism, uids, values, version_key, true).is_ok() {
-            Self::deposit_event(Event::TimelockedWeightsRevealed(Self::storage_index(netuid, mechanism), who));
+            Self::deposit_event(Event::TimelockedWeightsRevealed(
+                Self::storage_index(netuid, mechanism),
+                who,
+            ));
         }
     }
 
-    /// What a commit hides, unless it does not open, is no payload, or names another hotkey than the committer's.
-    fn timelocked_payload(who: &T::AccountId, commit: &[u8], signature: &[u8]) -> Option<LegacyPayload> {
+    /// What a commit hides, unless it does not open, is no payload, or names another hotkey than
+    /// the committer's.
+    fn timelocked_payload(
+        who: &T::AccountId,
+        commit: &[u8],
+        signature: &[u8],
+    ) -> Option<LegacyPayload> {
         let opened = timelock::open(commit, signature).ok()?;
-        let signed = WeightsTlockPayload::decode(&mut &opened[..])
-            .and_then(|payload| T::AccountId::decode(&mut &payload.hotkey[..]).map(|hotkey| (hotkey, payload)));
+        let signed = WeightsTlockPayload::decode(&mut &opened[..]).and_then(|payload| {
+            T::AccountId::decode(&mut &payload.hotkey[..]).map(|hotkey| (hotkey, payload))
+        });
         match signed {
             Ok((hotkey, WeightsTlockPayload { uids, values, version_key, .. })) => {
                 (hotkey == *who).then_some(LegacyPayload { uids, values, version_key })

@@ -21,7 +21,8 @@ impl<T: Config> Pallet<T> {
 
     /// Fails unless the subnet exists and has the mechanism.
     pub(super) fn ensure_mechanism(netuid: u16, mechanism: u8) -> DispatchResult {
-        let known = NetworksAdded::<T>::get(netuid) && mechanism < MechanismCountCurrent::<T>::get(netuid);
+        let known =
+            NetworksAdded::<T>::get(netuid) && mechanism < MechanismCountCurrent::<T>::get(netuid);
         ensure!(known, Error::<T>::MechanismDoesNotExist);
         Ok(())
     }
@@ -53,8 +54,8 @@ impl<T: Config> Pallet<T> {
         Self::store_weights(&hotkey, netuid, mechanism, uids, values, version_key, false)
     }
 
-    /// The checks that plain and revealed weights share, then the write. A revealed vector was rate-limited when it was
-    /// committed, and its commit already moved `LastUpdate`.
+    /// The checks that plain and revealed weights share, then the write. A revealed vector was
+    /// rate-limited when it was committed, and its commit already moved `LastUpdate`.
     pub(super) fn store_weights(
         hotkey: &T::AccountId,
         netuid: u16,
@@ -70,20 +71,39 @@ impl<T: Config> Pallet<T> {
         let neurons = SubnetworkN::<T>::get(netuid);
         ensure!(uids.len() <= usize::from(neurons), Error::<T>::UidsLengthExceedUidsInSubNet);
         let uid = Uids::<T>::get(netuid, hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
-        ensure!(Self::has_stake_for_weights(hotkey, netuid), Error::<T>::NotEnoughStakeToSetWeights);
+        ensure!(
+            Self::has_stake_for_weights(hotkey, netuid),
+            Error::<T>::NotEnoughStakeToSetWeights
+        );
         let required_key = WeightsVersionKey::<T>::get(netuid);
-        ensure!(required_key == 0 || version_key >= required_key, Error::<T>::IncorrectWeightVersionKey);
+        ensure!(
+            required_key == 0 || version_key >= required_key,
+            Error::<T>::IncorrectWeightVersionKey
+        );
         let now = Self::block();
-        ensure!(revealed || Self::passes_rate_limit(netuid, mechanism, uid, now), Error::<T>::SettingWeightsTooFast);
+        ensure!(
+            revealed || Self::passes_rate_limit(netuid, mechanism, uid, now),
+            Error::<T>::SettingWeightsTooFast
+        );
         let self_weight = uids == [uid];
         let owner = SubnetOwnerHotkey::<T>::try_get(netuid).as_ref() == Ok(hotkey);
-        let permitted = ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or(false);
+        let permitted =
+            ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or(false);
         ensure!(self_weight || owner || permitted, Error::<T>::NeuronNoValidatorPermit);
-        ensure!(uids.iter().collect::<BTreeSet<_>>().len() == uids.len(), Error::<T>::DuplicateUids);
+        ensure!(
+            uids.iter().collect::<BTreeSet<_>>().len() == uids.len(),
+            Error::<T>::DuplicateUids
+        );
         ensure!(uids.iter().all(|target| *target < neurons), Error::<T>::UidVecContainInvalidOne);
         let shortest = MinAllowedWeights::<T>::get(netuid).min(neurons);
-        ensure!(self_weight || uids.len() >= usize::from(shortest), Error::<T>::WeightVecLengthIsLow);
-        ensure!(self_weight || within_limit(&values, MaxWeightsLimit::<T>::get(netuid)), Error::<T>::MaxWeightExceeded);
+        ensure!(
+            self_weight || uids.len() >= usize::from(shortest),
+            Error::<T>::WeightVecLengthIsLow
+        );
+        ensure!(
+            self_weight || within_limit(&values, MaxWeightsLimit::<T>::get(netuid)),
+            Error::<T>::MaxWeightExceeded
+        );
 
         let index = Self::storage_index(netuid, mechanism);
         let stored: Vec<(u16, u16)> = uids.into_iter().zip(max_upscale(&values)).collect();
@@ -114,7 +134,10 @@ pub(super) fn max_upscale(values: &[u16]) -> Vec<u16> {
     let scale = |value: u16| {
         let doubled = u32::from(value).saturating_mul(u32::from(u16::MAX));
         // round(a / b) = floor((a + b/2) / b); a / b never exceeds 65535 because value <= largest.
-        (doubled.saturating_add(largest / 2)).checked_div(largest).unwrap_or(0).min(u32::from(u16::MAX)) as u16
+        (doubled.saturating_add(largest / 2))
+            .checked_div(largest)
+            .unwrap_or(0)
+            .min(u32::from(u16::MAX)) as u16
     };
     values.iter().copied().map(scale).collect()
 }
@@ -125,7 +148,8 @@ fn within_limit(values: &[u16], limit: u16) -> bool {
         return true;
     }
     let sum: u64 = values.iter().copied().map(u64::from).sum();
-    values
-        .iter()
-        .all(|value| u64::from(*value).saturating_mul(u64::from(u16::MAX)) <= sum.saturating_mul(u64::from(limit)))
+    values.iter().all(|value| {
+        u64::from(*value).saturating_mul(u64::from(u16::MAX))
+            <= sum.saturating_mul(u64::from(limit))
+    })
 }

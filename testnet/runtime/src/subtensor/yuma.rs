@@ -1,8 +1,10 @@
-//! Yuma consensus: from the weights that validators set to what each neuron earns. Pure, in 32.32 fixed point.
+//! Yuma consensus: from the weights that validators set to what each neuron earns. Pure, in 32.32
+//! fixed point.
 //!
-//! Validators vote with their stake. A weight above the stake-weighted median of its column is cut down to it, so a
-//! minority cannot lift a miner; what is left, summed by stake, is the miner's incentive. A validator earns dividends
-//! by the bonds it built up with the miners that earn, and builds fewer with those it overrates.
+//! Validators vote with their stake. A weight above the stake-weighted median of its column is cut
+//! down to it, so a minority cannot lift a miner; what is left, summed by stake, is the miner's
+//! incentive. A validator earns dividends by the bonds it built up with the miners that earn, and
+//! builds fewer with those it overrates.
 
 #[cfg(test)]
 mod published;
@@ -80,8 +82,10 @@ type Matrix = Vec<Vec<Fixed>>;
 #[must_use]
 pub fn epoch(input: &Input) -> Outcome {
     let neurons = &input.neurons;
-    let active: Vec<bool> =
-        neurons.iter().map(|neuron| neuron.last_update.saturating_add(input.activity_cutoff) >= input.now).collect();
+    let active: Vec<bool> = neurons
+        .iter()
+        .map(|neuron| neuron.last_update.saturating_add(input.activity_cutoff) >= input.now)
+        .collect();
     let stake = Fixed::shares(&counted_stake(input));
     let mut say: Vec<Fixed> = stake.clone();
     for (uid, say) in say.iter_mut().enumerate() {
@@ -93,15 +97,20 @@ pub fn epoch(input: &Input) -> Outcome {
 
     let weights = voting_weights(input);
     let consensus = medians(&say, &weights, Fixed::parts(input.kappa));
-    let clipped: Matrix =
-        weights.iter().map(|row| row.iter().zip(&consensus).map(|(weight, cap)| *weight.min(cap)).collect()).collect();
+    let clipped: Matrix = weights
+        .iter()
+        .map(|row| row.iter().zip(&consensus).map(|(weight, cap)| *weight.min(cap)).collect())
+        .collect();
     let validator_trust: Vec<Fixed> = clipped.iter().map(|row| row.iter().copied().sum()).collect();
-    let mut incentive: Vec<Fixed> = (0..neurons.len()).map(|target| weighted_sum(&say, &clipped, target)).collect();
+    let mut incentive: Vec<Fixed> =
+        (0..neurons.len()).map(|target| weighted_sum(&say, &clipped, target)).collect();
     normalize(&mut incentive);
 
     let bonds = moved_bonds(input, &say, &weights, &clipped);
-    let mut dividends: Vec<Fixed> =
-        bonds.iter().map(|row| row.iter().zip(&incentive).map(|(bond, earned)| *bond * *earned).sum()).collect();
+    let mut dividends: Vec<Fixed> = bonds
+        .iter()
+        .map(|row| row.iter().zip(&incentive).map(|(bond, earned)| *bond * *earned).sum())
+        .collect();
     normalize(&mut dividends);
 
     let mut emission: Vec<Fixed> =
@@ -144,12 +153,17 @@ fn counted_stake(input: &Input) -> Vec<u64> {
     neurons.map(|(uid, neuron)| if counts(uid, neuron.stake) { neuron.stake } else { 0 }).collect()
 }
 
-/// The largest shares of stake above zero, ties to the higher uid as on the live chain, and the owner.
+/// The largest shares of stake above zero, ties to the higher uid as on the live chain, and the
+/// owner.
 fn permits(input: &Input, stake: &[Fixed]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..stake.len()).filter(|uid| stake[*uid] > Fixed::ZERO).collect();
     order.sort_by_key(|uid| std::cmp::Reverse((stake[*uid], *uid)));
     let mut permits = vec![false; input.neurons.len()];
-    for uid in order.into_iter().take(usize::from(input.max_validators)).chain(input.owner.map(usize::from)) {
+    for uid in order
+        .into_iter()
+        .take(usize::from(input.max_validators))
+        .chain(input.owner.map(usize::from))
+    {
         if let Some(permit) = permits.get_mut(uid) {
             *permit = true;
         }
@@ -157,8 +171,8 @@ fn permits(input: &Input, stake: &[Fixed]) -> Vec<bool> {
     permits
 }
 
-/// Rows of those with a permit, without self-weights (but the owner's) and without votes for a seat that changed hands
-/// since the votes, or since a commit to the next ones; each row sums to one.
+/// Rows of those with a permit, without self-weights (but the owner's) and without votes for a seat
+/// that changed hands since the votes, or since a commit to the next ones; each row sums to one.
 fn voting_weights(input: &Input) -> Matrix {
     let rows = input.neurons.iter().enumerate();
     rows.map(|(from, neuron)| {
@@ -168,7 +182,8 @@ fn voting_weights(input: &Input) -> Matrix {
                 let to = usize::from(*target);
                 let own = to == from && !input.is_owner(from);
                 let Some(seat) = input.neurons.get(to) else { continue };
-                let known = neuron.oldest_commit.is_none_or(|committed| committed >= seat.registered);
+                let known =
+                    neuron.oldest_commit.is_none_or(|committed| committed >= seat.registered);
                 if !own && known && neuron.last_update > seat.registered {
                     row[to] = Fixed::whole(*weight);
                 }
@@ -188,7 +203,8 @@ fn medians(say: &[Fixed], weights: &Matrix, majority: Fixed) -> Vec<Fixed> {
     // Rounding leaves the sum a hair short of one.
     let minority = said.iter().copied().sum::<Fixed>() - majority;
     let median = |target: usize| {
-        let mut votes: Vec<(Fixed, Fixed)> = rows.iter().map(|row| row[target]).zip(said.iter().copied()).collect();
+        let mut votes: Vec<(Fixed, Fixed)> =
+            rows.iter().map(|row| row[target]).zip(said.iter().copied()).collect();
         votes.sort_unstable();
         let mut below = Fixed::ZERO;
         for (weight, say) in &votes {
@@ -213,7 +229,10 @@ fn moved_bonds(input: &Input, say: &[Fixed], weights: &Matrix, clipped: &Matrix)
         .iter()
         .zip(weights.iter().zip(clipped))
         .map(|(say, (row, cut))| {
-            row.iter().zip(cut).map(|(weight, cut)| *say * (*weight + penalty * (*cut - *weight))).collect()
+            row.iter()
+                .zip(cut)
+                .map(|(weight, cut)| *say * (*weight + penalty * (*cut - *weight)))
+                .collect()
         })
         .collect();
     normalize_columns(&mut bought);
@@ -237,7 +256,9 @@ fn moved_bonds(input: &Input, say: &[Fixed], weights: &Matrix, clipped: &Matrix)
     let mut bonds: Matrix = bought
         .iter()
         .zip(&held)
-        .map(|(bought, held)| bought.iter().zip(held).map(|(bought, held)| fresh * *bought + kept * *held).collect())
+        .map(|(bought, held)| {
+            bought.iter().zip(held).map(|(bought, held)| fresh * *bought + kept * *held).collect()
+        })
         .collect();
     normalize_columns(&mut bonds);
     bonds
@@ -245,12 +266,14 @@ fn moved_bonds(input: &Input, say: &[Fixed], weights: &Matrix, clipped: &Matrix)
 
 /// Bonds as they are stored: each column scaled to its largest; who has no permit keeps none.
 fn kept_bonds(bonds: &Matrix, permits: &[bool]) -> Vec<Vec<(u16, u16)>> {
-    let largest: Vec<Fixed> =
-        (0..bonds.len()).map(|target| bonds.iter().map(|row| row[target]).max().unwrap_or(Fixed::ZERO)).collect();
+    let largest: Vec<Fixed> = (0..bonds.len())
+        .map(|target| bonds.iter().map(|row| row[target]).max().unwrap_or(Fixed::ZERO))
+        .collect();
     let rows = bonds.iter().zip(permits);
     rows.map(|(row, permit)| {
         let scaled = (0_u16..).zip(row.iter().zip(&largest));
-        let scaled = scaled.map(|(target, (bond, largest))| (target, bond.over(*largest).to_parts()));
+        let scaled =
+            scaled.map(|(target, (bond, largest))| (target, bond.over(*largest).to_parts()));
         scaled.filter(|(_, bond)| *permit && *bond > 0).collect()
     })
     .collect()
@@ -278,7 +301,13 @@ mod tests {
     use super::*;
 
     fn validator(stake: u64, weights: &[(u16, u16)]) -> NeuronInput {
-        NeuronInput { stake, permit: true, last_update: 90, weights: weights.to_vec(), ..NeuronInput::default() }
+        NeuronInput {
+            stake,
+            permit: true,
+            last_update: 90,
+            weights: weights.to_vec(),
+            ..NeuronInput::default()
+        }
     }
 
     fn input(neurons: Vec<NeuronInput>) -> Input {
@@ -306,7 +335,11 @@ mod tests {
         assert_eq!(outcome.permits, [true, true, true, true, false]);
         let third = |share: u64| u64::from(u16::MAX) * share / 6;
         for (uid, share) in [(1, 1), (2, 2), (3, 3)] {
-            assert!(u64::from(outcome.dividends[uid]).abs_diff(third(share)) <= 1, "{:?}", outcome.dividends);
+            assert!(
+                u64::from(outcome.dividends[uid]).abs_diff(third(share)) <= 1,
+                "{:?}",
+                outcome.dividends
+            );
         }
         assert!(outcome.emission.iter().sum::<u64>().abs_diff(1_000_000_000) <= 5);
     }
@@ -334,8 +367,13 @@ mod tests {
         without.permit = false;
         let own = validator(40, &[(2, u16::MAX)]);
         let mut fresh = NeuronInput { registered: 95, ..NeuronInput::default() };
-        let outcome =
-            epoch(&input(vec![NeuronInput::default(), without, own, validator(10, &[(4, 1)]), fresh.clone()]));
+        let outcome = epoch(&input(vec![
+            NeuronInput::default(),
+            without,
+            own,
+            validator(10, &[(4, 1)]),
+            fresh.clone(),
+        ]));
         assert_eq!(outcome.incentive, [0; 5]);
         // Stake earns then, as far as it has a say.
         let expected = [0_u64, 0, 800_000_000, 200_000_000, 0];
@@ -368,7 +406,8 @@ mod tests {
         let mut first = validator(10, &[(3, 1)]);
         first.bonds = vec![(3, u16::MAX)];
         let second = validator(10, &[(3, 1)]);
-        let outcome = epoch(&input(vec![NeuronInput::default(), first, second, NeuronInput::default()]));
+        let outcome =
+            epoch(&input(vec![NeuronInput::default(), first, second, NeuronInput::default()]));
         // 0.9 of the old bond and 0.1 of an even split: 0.95 against 0.05.
         assert!(outcome.dividends[1].abs_diff(62_258) <= 1, "{:?}", outcome.dividends);
         assert!(outcome.dividends[2].abs_diff(3_276) <= 1, "{:?}", outcome.dividends);

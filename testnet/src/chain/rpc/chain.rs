@@ -35,15 +35,26 @@ pub(super) fn register(module: &mut Module) -> Registered {
         Ok(context.shared.ledger.view().finalized.hash)
     })?;
     module.register_alias("chain_getFinalisedHead", "chain_getFinalizedHead")?;
-    module.register_blocking_method("chain_getHeader", |params, context, _| -> Answer<Option<Header>> {
-        Ok(find(&context, params.sequence().optional_next()?)?.map(|block| block.header))
-    })?;
-    module.register_blocking_method("chain_getBlock", |params, context, _| -> Answer<Option<SignedBlock>> {
-        let Some(block) = find(&context, params.sequence().optional_next()?)? else { return Ok(None) };
-        let extrinsics = context.shared.ledger.body(&block).map_err(failed)?;
-        let extrinsics = extrinsics.into_iter().map(HexBytes).collect();
-        Ok(Some(SignedBlock { block: Block { header: block.header, extrinsics }, justifications: None }))
-    })?;
+    module.register_blocking_method(
+        "chain_getHeader",
+        |params, context, _| -> Answer<Option<Header>> {
+            Ok(find(&context, params.sequence().optional_next()?)?.map(|block| block.header))
+        },
+    )?;
+    module.register_blocking_method(
+        "chain_getBlock",
+        |params, context, _| -> Answer<Option<SignedBlock>> {
+            let Some(block) = find(&context, params.sequence().optional_next()?)? else {
+                return Ok(None);
+            };
+            let extrinsics = context.shared.ledger.body(&block).map_err(failed)?;
+            let extrinsics = extrinsics.into_iter().map(HexBytes).collect();
+            Ok(Some(SignedBlock {
+                block: Block { header: block.header, extrinsics },
+                justifications: None,
+            }))
+        },
+    )?;
     register_heads(module)
 }
 
@@ -61,8 +72,12 @@ fn block_hash(context: &Context, asked: Option<Value>) -> Answer<Value> {
     };
     match asked {
         None | Some(Value::Null) => Ok(hash_text(context.shared.ledger.best().hash)),
-        Some(Value::Array(numbers)) if numbers.len() <= MAX_NUMBERS => numbers.iter().map(one).collect(),
-        Some(Value::Array(_)) => Err(bad_parameter(format!("more than {MAX_NUMBERS} block numbers"))),
+        Some(Value::Array(numbers)) if numbers.len() <= MAX_NUMBERS => {
+            numbers.iter().map(one).collect()
+        }
+        Some(Value::Array(_)) => {
+            Err(bad_parameter(format!("more than {MAX_NUMBERS} block numbers")))
+        }
         Some(value) => one(&value),
     }
 }
@@ -117,7 +132,8 @@ fn register_heads(module: &mut Module) -> Registered {
     Ok(())
 }
 
-/// The newest header now, and every one after it. A subscriber that fell behind goes on with the oldest still known.
+/// The newest header now, and every one after it. A subscriber that fell behind goes on with the
+/// oldest still known.
 async fn heads(pending: PendingSubscriptionSink, context: Arc<Context>, which: Heads) {
     let mut news = context.shared.news.subscribe();
     let view = context.shared.ledger.view();

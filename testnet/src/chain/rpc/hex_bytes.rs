@@ -17,6 +17,8 @@ impl<'de> Deserialize<'de> for HexBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let digits = text.strip_prefix("0x").unwrap_or(&text);
-        hex::decode(digits).map(Self).map_err(|error| D::Error::custom(format!("not hex bytes: {error}")))
+        hex::decode(digits)
+            .map(Self)
+            .map_err(|error| D::Error::custom(format!("not hex bytes: {error}")))
     }
 }

@@ -62,7 +62,11 @@ pub(super) async fn serve(
         .set_message_buffer_capacity(MESSAGE_BACKLOG)
         .build();
     let listen = |source| ChainError::Listen { port, source };
-    let server = Server::builder().set_config(config).build((Ipv4Addr::LOCALHOST, port)).await.map_err(listen)?;
+    let server = Server::builder()
+        .set_config(config)
+        .build((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(listen)?;
     let address = server.local_addr().map_err(listen)?;
     let open = controls.is_some();
     let mut module = RpcModule::new(Context { shared, controls });
@@ -81,18 +85,23 @@ impl Context {
         let Some(hash) = hash else { return Ok(self.shared.ledger.best()) };
         let block = self.shared.ledger.by_hash(&hash).map_err(failed)?;
         block.ok_or_else(|| {
-            failed(format!("Client error: UnknownBlock: Header was not found in the database: {hash:?}"))
+            failed(format!(
+                "Client error: UnknownBlock: Header was not found in the database: {hash:?}"
+            ))
         })
     }
 
-    /// The block with this hash whose state is asked for, or the newest; what a node without that state answers is worded
-    /// by `discarded`.
+    /// The block with this hash whose state is asked for, or the newest; what a node without that
+    /// state answers is worded by `discarded`.
     fn block_with_state(&self, hash: Option<H256>, discarded: &str) -> Answer<StoredBlock> {
         let block = self.block(hash)?;
         if self.shared.ledger.keeps(&block) {
             return Ok(block);
         }
-        Err(failed(format!("Client error: {discarded}: State already discarded for {:?}", block.hash)))
+        Err(failed(format!(
+            "Client error: {discarded}: State already discarded for {:?}",
+            block.hash
+        )))
     }
 
     /// The state after the block with this hash, or after the newest.

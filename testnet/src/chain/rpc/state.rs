@@ -28,40 +28,56 @@ struct StorageChangeSet {
 }
 
 pub(super) fn register(module: &mut Module) -> Registered {
-    module.register_blocking_method("state_getStorage", |params, context, _| -> Answer<Option<HexBytes>> {
-        let mut params = params.sequence();
-        let HexBytes(key) = params.next()?;
-        let (_, state) = context.state(params.optional_next()?)?;
-        Ok(state.storage(&key).map_err(failed)?.map(HexBytes))
-    })?;
+    module.register_blocking_method(
+        "state_getStorage",
+        |params, context, _| -> Answer<Option<HexBytes>> {
+            let mut params = params.sequence();
+            let HexBytes(key) = params.next()?;
+            let (_, state) = context.state(params.optional_next()?)?;
+            Ok(state.storage(&key).map_err(failed)?.map(HexBytes))
+        },
+    )?;
     module.register_alias("state_getStorageAt", "state_getStorage")?;
-    module.register_blocking_method("state_getKeysPaged", |params, context, _| -> Answer<Vec<HexBytes>> {
-        let mut params = params.sequence();
-        let prefix = params.optional_next::<HexBytes>()?.map(|HexBytes(prefix)| prefix).unwrap_or_default();
-        let count: u32 = params.next()?;
-        let after: Option<HexBytes> = params.optional_next()?;
-        let at: Option<H256> = params.optional_next()?;
-        if count > MAX_PAGE {
-            return Err(bad_parameter(format!("count exceeds maximum value. value: {count}, max: {MAX_PAGE}")));
-        }
-        let after = after.as_ref().map(|HexBytes(after)| &after[..]);
-        let (_, state) = context.state(at)?;
-        let keys = state.keys(&prefix, after, count as usize).map_err(failed)?;
-        Ok(keys.into_iter().map(HexBytes).collect())
-    })?;
+    module.register_blocking_method(
+        "state_getKeysPaged",
+        |params, context, _| -> Answer<Vec<HexBytes>> {
+            let mut params = params.sequence();
+            let prefix = params
+                .optional_next::<HexBytes>()?
+                .map(|HexBytes(prefix)| prefix)
+                .unwrap_or_default();
+            let count: u32 = params.next()?;
+            let after: Option<HexBytes> = params.optional_next()?;
+            let at: Option<H256> = params.optional_next()?;
+            if count > MAX_PAGE {
+                return Err(bad_parameter(format!(
+                    "count exceeds maximum value. value: {count}, max: {MAX_PAGE}"
+                )));
+            }
+            let after = after.as_ref().map(|HexBytes(after)| &after[..]);
+            let (_, state) = context.state(at)?;
+            let keys = state.keys(&prefix, after, count as usize).map_err(failed)?;
+            Ok(keys.into_iter().map(HexBytes).collect())
+        },
+    )?;
     module.register_alias("state_getKeysPagedAt", "state_getKeysPaged")?;
-    module.register_blocking_method("state_queryStorageAt", |params, context, _| -> Answer<[StorageChangeSet; 1]> {
-        let mut params = params.sequence();
-        let keys: Vec<HexBytes> = params.next()?;
-        let at: Option<H256> = params.optional_next()?;
-        if keys.len() > MAX_QUERIED {
-            return Err(bad_parameter(format!("more than {MAX_QUERIED} keys")));
-        }
-        let (block, state) = context.state(at)?;
-        let read = |key: HexBytes| Ok((key.clone(), state.storage(&key.0).map_err(failed)?.map(HexBytes)));
-        let changes = keys.into_iter().map(read).collect::<Answer<_>>()?;
-        Ok([StorageChangeSet { block: block.hash, changes }])
-    })?;
+    module.register_blocking_method(
+        "state_queryStorageAt",
+        |params, context, _| -> Answer<[StorageChangeSet; 1]> {
+            let mut params = params.sequence();
+            let keys: Vec<HexBytes> = params.next()?;
+            let at: Option<H256> = params.optional_next()?;
+            if keys.len() > MAX_QUERIED {
+                return Err(bad_parameter(format!("more than {MAX_QUERIED} keys")));
+            }
+            let (block, state) = context.state(at)?;
+            let read = |key: HexBytes| {
+                Ok((key.clone(), state.storage(&key.0).map_err(failed)?.map(HexBytes)))
+            };
+            let changes = keys.into_iter().map(read).collect::<Answer<_>>()?;
+            Ok([StorageChangeSet { block: block.hash, changes }])
+        },
+    )?;
     register_runtime(module)
 }
 
@@ -73,15 +89,23 @@ fn register_runtime(module: &mut Module) -> Registered {
         call(&context, &method, &arguments, params.optional_next()?).map(HexBytes)
     })?;
     module.register_alias("state_callAt", "state_call")?;
-    module.register_blocking_method("state_getMetadata", |params, context, _| -> Answer<HexBytes> {
-        let bytes = call(&context, "Metadata_metadata", &[], params.sequence().optional_next()?)?;
-        // The answer is the metadata wrapped once more as bytes.
-        Vec::<u8>::decode(&mut &bytes[..]).map(HexBytes).map_err(failed)
-    })?;
-    module.register_blocking_method("state_getRuntimeVersion", |params, context, _| -> Answer<Value> {
-        let block = context.block_with_state(params.sequence().optional_next()?, RUNTIME_CALL)?;
-        runtime_version(&context, &block)
-    })?;
+    module.register_blocking_method(
+        "state_getMetadata",
+        |params, context, _| -> Answer<HexBytes> {
+            let bytes =
+                call(&context, "Metadata_metadata", &[], params.sequence().optional_next()?)?;
+            // The answer is the metadata wrapped once more as bytes.
+            Vec::<u8>::decode(&mut &bytes[..]).map(HexBytes).map_err(failed)
+        },
+    )?;
+    module.register_blocking_method(
+        "state_getRuntimeVersion",
+        |params, context, _| -> Answer<Value> {
+            let block =
+                context.block_with_state(params.sequence().optional_next()?, RUNTIME_CALL)?;
+            runtime_version(&context, &block)
+        },
+    )?;
     module.register_alias("chain_getRuntimeVersion", "state_getRuntimeVersion")?;
     module.register_subscription(
         "state_subscribeRuntimeVersion",
@@ -95,7 +119,9 @@ fn register_runtime(module: &mut Module) -> Registered {
 fn call(context: &Context, method: &str, arguments: &[u8], at: Option<H256>) -> Answer<Vec<u8>> {
     let block = context.block_with_state(at, RUNTIME_CALL)?;
     let answer = context.shared.ledger.state(&block).call(method, arguments).map_err(failed)?;
-    answer.ok_or_else(|| failed(format!("Client error: Execution failed: Exported method {method} is not found")))
+    answer.ok_or_else(|| {
+        failed(format!("Client error: Execution failed: Exported method {method} is not found"))
+    })
 }
 
 /// The version now, and each that differs from the one before.

@@ -22,19 +22,26 @@ pub(super) fn register(module: &mut Module) -> Registered {
         "system_health",
         |_, _, _| json!({ "peers": 0, "isSyncing": false, "shouldHavePeers": false }),
     )?;
-    module.register_blocking_method("system_accountNextIndex", |params, context, _| -> Answer<u32> {
-        let address: String = params.sequence().next()?;
-        let account = AccountId::from_ss58check(&address)
-            .map_err(|error| bad_parameter(format!("{address} is no SS58 address: {error:?}")))?;
-        next_nonce(&context, &account)
-    })?;
+    module.register_blocking_method(
+        "system_accountNextIndex",
+        |params, context, _| -> Answer<u32> {
+            let address: String = params.sequence().next()?;
+            let account = AccountId::from_ss58check(&address).map_err(|error| {
+                bad_parameter(format!("{address} is no SS58 address: {error:?}"))
+            })?;
+            next_nonce(&context, &account)
+        },
+    )?;
     module.register_alias("account_nextIndex", "system_accountNextIndex")
 }
 
 /// The account's nonce after everything of it that waits in the pool.
 fn next_nonce(context: &Context, account: &AccountId) -> Answer<u32> {
     let state = context.shared.ledger.state(&context.shared.ledger.best());
-    let answer = state.call("AccountNonceApi_account_nonce", &account.encode()).map_err(failed)?.unwrap_or_default();
+    let answer = state
+        .call("AccountNonceApi_account_nonce", &account.encode())
+        .map_err(failed)?
+        .unwrap_or_default();
     let mut nonce = u32::decode(&mut &answer[..]).map_err(failed)?;
     while context.shared.pool.provides(&(account, nonce).encode()) {
         nonce = nonce.saturating_add(1);

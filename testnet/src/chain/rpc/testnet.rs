@@ -1,5 +1,5 @@
-//! `testnet_*`: steering the chain. No live chain has these methods; they answer only where the chain was started with
-//! its controls open.
+//! `testnet_*`: steering the chain. No live chain has these methods; they answer only where the
+//! chain was started with its controls open.
 //!
 //! | method | parameters | answer |
 //! |---|---|---|
@@ -38,7 +38,9 @@ pub(super) fn register(module: &mut Module) -> Registered {
         }
         controls.step_now(blocks).map_err(refused)
     })?;
-    steer(module, "testnet_runTo", |controls, params| controls.run_to_now(params.one()?, MAX_STEPS).map_err(refused))?;
+    steer(module, "testnet_runTo", |controls, params| {
+        controls.run_to_now(params.one()?, MAX_STEPS).map_err(refused)
+    })?;
     steer(module, "testnet_reorg", |controls, params| {
         let mut params = params.sequence();
         let depth = params.next()?;
@@ -54,14 +56,17 @@ pub(super) fn register(module: &mut Module) -> Registered {
             controls.switch_now(|switches| switches.finality_stalled = stalled).map_err(refused)
         })?;
     }
-    for (name, stalled) in [("testnet_stallProduction", true), ("testnet_resumeProduction", false)] {
+    for (name, stalled) in [("testnet_stallProduction", true), ("testnet_resumeProduction", false)]
+    {
         steer(module, name, move |controls, _| {
             controls.switch_now(|switches| switches.production_stalled = stalled).map_err(refused)
         })?;
     }
     steer(module, "testnet_setClockSkew", |controls, params| {
         let seconds: i64 = params.one()?;
-        controls.switch_now(|switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).map_err(refused)
+        controls
+            .switch_now(|switches| switches.clock.set_skew(seconds.saturating_mul(1_000)))
+            .map_err(refused)
     })?;
     steer(module, "testnet_setKeptStates", |controls, params| {
         let blocks = params.sequence().optional_next()?;
@@ -79,13 +84,19 @@ fn steer(
     name: &'static str,
     action: impl Fn(&Controls, &Params<'_>) -> Answer<Heads> + Clone + Send + Sync + 'static,
 ) -> Registered {
-    module.register_blocking_method(name, move |params, context, _| action(opened(&context)?, &params))?;
+    module.register_blocking_method(name, move |params, context, _| {
+        action(opened(&context)?, &params)
+    })?;
     Ok(())
 }
 
 fn opened(context: &Context) -> Answer<&Controls> {
     context.controls.as_ref().ok_or_else(|| {
-        ErrorObjectOwned::owned(CLOSED, "the chain was started without --controls: it cannot be steered", None::<()>)
+        ErrorObjectOwned::owned(
+            CLOSED,
+            "the chain was started without --controls: it cannot be steered",
+            None::<()>,
+        )
     })
 }
 

@@ -1,5 +1,6 @@
-//! A whole subnet of real validators under every fault that this machine can order: partitions, one-way loss, delay,
-//! kills in the middle of a publication, changed addresses, outages and hostile peers.
+//! A whole subnet of real validators under every fault that this machine can order: partitions,
+//! one-way loss, delay, kills in the middle of a publication, changed addresses, outages and
+//! hostile peers.
 //!
 //! One subnet goes through all of it, because its start and its epochs take longest.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
@@ -19,20 +20,34 @@ fn validators_lose_nothing_and_agree_whatever_happens_to_them() {
     let (json, logs) = (folder.path().join("report.json"), folder.path().join("subnet"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
     command
-        .args(["chaos", "--seed", "chaos", "--minutes", MINUTES, "--block-time", BLOCK_TIME, "--json"])
+        .args([
+            "chaos",
+            "--seed",
+            "chaos",
+            "--minutes",
+            MINUTES,
+            "--block-time",
+            BLOCK_TIME,
+            "--json",
+        ])
         .arg(&json)
         .arg("--dir")
         .arg(&logs);
     // Its progress goes where the test's output goes.
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
     let read = std::fs::read(&json);
-    let report: ChaosReport = serde_json::from_slice(&read.unwrap_or_else(|_| panic!("no report: {status}"))).unwrap();
+    let report: ChaosReport =
+        serde_json::from_slice(&read.unwrap_or_else(|_| panic!("no report: {status}"))).unwrap();
     let held = status.success() && report.passed();
     // What was found comes last, where long output is read first.
     assert!(held, "{}\n{}", last_lines(&logs.join("logs")), report.summary());
     assert_eq!((report.disagreements, report.verdicts_lost, report.double_signed), (0, 0, 0));
     assert!(report.verdicts > 0, "nobody signed anything: the run shows nothing");
-    assert!(report.epochs.iter().any(|epoch| epoch.computed == report.validators), "{:?}", report.epochs);
+    assert!(
+        report.epochs.iter().any(|epoch| epoch.computed == report.validators),
+        "{:?}",
+        report.epochs
+    );
     for kind in FaultKind::ALL {
         match (report.faults.get(&kind), report.skipped.get(&kind)) {
             (Some(count), None) => assert!(count.fired > 0, "{kind} had no effect: {count:?}"),
@@ -48,5 +63,7 @@ fn validators_lose_nothing_and_agree_whatever_happens_to_them() {
 fn last_lines(logs: &std::path::Path) -> String {
     let Ok(entries) = std::fs::read_dir(logs) else { return String::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
-    paths.map(|log| format!("== {}\n{}\n", log.display(), leoma_testnet::launch::last_lines(&log))).collect()
+    paths
+        .map(|log| format!("== {}\n{}\n", log.display(), leoma_testnet::launch::last_lines(&log)))
+        .collect()
 }

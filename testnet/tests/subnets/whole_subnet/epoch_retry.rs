@@ -1,4 +1,5 @@
-//! An epoch that cannot be decided at its boundary is decided as soon as enough can be read, while it is the newest.
+//! An epoch that cannot be decided at its boundary is decided as soon as enough can be read, while
+//! it is the newest.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::net::Ipv4Addr;
@@ -57,13 +58,24 @@ fn genesis() -> GenesisConfig {
     GenesisConfig { name: "test".to_owned(), subnets: vec![subnet], ..GenesisConfig::default() }
 }
 
-/// A validator's part in the agreement, and its state. It produces nothing and knows nobody's bucket.
-async fn validator(name: &str, chain: &ChainClient, bootnode: Option<Multiaddr>) -> (Agreement, State, Library) {
+/// A validator's part in the agreement, and its state. It produces nothing and knows nobody's
+/// bucket.
+async fn validator(
+    name: &str,
+    chain: &ChainClient,
+    bootnode: Option<Multiaddr>,
+) -> (Agreement, State, Library) {
     let state = State::in_memory(chain.network()).unwrap();
     let signer = HotkeySigner::new(pair(name), Arc::new(state.clone()));
     let params = ConsensusParams::default();
     let library = Library::open(state.clone(), Arc::new(params.clone())).unwrap();
-    let mut config = MeshConfig::new(Keypair::generate_ed25519(), chain.network(), params, INTERVAL, signer.clone());
+    let mut config = MeshConfig::new(
+        Keypair::generate_ed25519(),
+        chain.network(),
+        params,
+        INTERVAL,
+        signer.clone(),
+    );
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), 0).to_vec();
     config.bootnodes = bootnode.into_iter().collect();
     config.allowlist = VALIDATORS.map(|name| pair(name).public().into()).to_vec();
@@ -78,13 +90,18 @@ async fn validator(name: &str, chain: &ChainClient, bootnode: Option<Multiaddr>)
     let metrics = Metrics::register(&mut Registry::default());
     let buckets = Arc::new(PeerBuckets::new(Vec::new(), EndpointPolicy::Public).unwrap());
     let restored = Restored::default();
-    let agreement = Agreement::new(mesh, signer, library.clone(), buckets, state.clone(), metrics, &restored);
+    let agreement =
+        Agreement::new(mesh, signer, library.clone(), buckets, state.clone(), metrics, &restored);
     agreement.resume(TaskId(0)).await.unwrap();
     tokio::spawn(agreement.clone().run(events, CancellationToken::new()));
     (agreement, state, library)
 }
 
-async fn until_recorded(state: &State, what: &str, is_it: impl Fn(&EpochRecord) -> bool) -> EpochRecord {
+async fn until_recorded(
+    state: &State,
+    what: &str,
+    is_it: impl Fn(&EpochRecord) -> bool,
+) -> EpochRecord {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(record) = state.epochs(8).unwrap().into_iter().find(|record| is_it(record)) {
@@ -104,12 +121,14 @@ async fn last_update(chain: &ChainClient) -> BlockNumber {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_without_enough_to_read_is_decided_once_there_is() {
     let folder = tempfile::tempdir().unwrap();
-    let config = ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder.path(), genesis()) };
+    let config =
+        ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(folder.path(), genesis()) };
     let node = chain::spawn(config).await.unwrap();
     let client = ChainClient::connect(&node.ws_url, Netuid(NETUID)).await.unwrap();
     let (agreement, state, library) = validator("first", &client, None).await;
     let hotkeys = VALIDATORS.map(|name| pair(name).public().into());
-    let history = Arc::new(AllowlistHistory::since_genesis(Allowlist::new(INTERVAL, hotkeys).unwrap()));
+    let history =
+        Arc::new(AllowlistHistory::since_genesis(Allowlist::new(INTERVAL, hotkeys).unwrap()));
     let (_keep, allowlists) = watch::channel(history);
     let stop = CancellationToken::new();
     let heads = client.follow_heads(stop.clone()).await.unwrap();
@@ -137,21 +156,27 @@ async fn an_epoch_without_enough_to_read_is_decided_once_there_is() {
     tokio::spawn(setter.run(heads, stop.clone()));
 
     // Nobody else can be reached, and no earlier winner is known: no weights.
-    let record = until_recorded(&state, "the first try", |record| record.epoch_block == EPOCH).await;
+    let record =
+        until_recorded(&state, "the first try", |record| record.epoch_block == EPOCH).await;
     assert!(record.reason.starts_with("unknown") && record.uid.is_none(), "{record:?}");
     assert_eq!(record.state, EpochState::Decided, "it is not done with");
-    // The last weights are those of the chain's beginning, when there was no task to read about yet.
+    // The last weights are those of the chain's beginning, when there was no task to read about
+    // yet.
     assert!(last_update(&client).await < EPOCH);
 
     // A second one comes: two of three are enough. Nobody is eligible, so the weight is burned.
     let listening = agreement.mesh().status().await.unwrap().listening;
     let bootnode = listening.iter().find(|address| address.as_str().contains("/tcp/")).unwrap();
     let _second = validator("second", &client, Some(bootnode.as_str().parse().unwrap())).await;
-    let record =
-        until_recorded(&state, "the weights", |record| record.epoch_block >= EPOCH && record.state == EpochState::Set)
-            .await;
+    let record = until_recorded(&state, "the weights", |record| {
+        record.epoch_block >= EPOCH && record.state == EpochState::Set
+    })
+    .await;
     assert_eq!((record.epoch_block, record.uid), (EPOCH, Some(Uid(0))), "{record:?}");
     assert!(last_update(&client).await > EPOCH);
-    assert_eq!(client.weights(client.head().await.unwrap(), Uid(1)).await.unwrap(), [(Uid(0), u16::MAX)]);
+    assert_eq!(
+        client.weights(client.head().await.unwrap(), Uid(1)).await.unwrap(),
+        [(Uid(0), u16::MAX)]
+    );
     stop.cancel();
 }

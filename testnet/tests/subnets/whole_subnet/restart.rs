@@ -1,4 +1,5 @@
-//! A whole subnet of real validators, one of which loses its power in the middle of the run and comes back.
+//! A whole subnet of real validators, one of which loses its power in the middle of the run and
+//! comes back.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,13 +24,16 @@ type Digests = BTreeMap<(String, i64, Vec<u8>), BTreeSet<Vec<u8>>>;
 
 fn database(state: &Path) -> Connection {
     // Read-only, beside the running validator.
-    Connection::open_with_flags(state.join("state.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+    Connection::open_with_flags(state.join("state.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .unwrap()
 }
 
 fn digests(state: &Path, query: &str) -> Digests {
     let connection = database(state);
     let mut statement = connection.prepare(query).unwrap();
-    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, Vec<u8>>(3)?)));
+    let rows = statement.query_map([], |row| {
+        Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, Vec<u8>>(3)?))
+    });
     let mut found = Digests::new();
     for row in rows.unwrap() {
         let (subject, digest) = row.unwrap();
@@ -53,7 +57,9 @@ fn accusations(state: &Path) -> i64 {
 }
 
 fn all_meet(view: &View) -> bool {
-    view.validators.iter().all(|validator| validator.status.ready && validator.status.peers as usize == VALIDATORS - 1)
+    view.validators.iter().all(|validator| {
+        validator.status.ready && validator.status.peers as usize == VALIDATORS - 1
+    })
 }
 
 fn agreed_epochs(view: &View) -> Vec<u64> {
@@ -63,8 +69,16 @@ fn agreed_epochs(view: &View) -> Vec<u64> {
 #[tokio::test]
 async fn a_killed_validator_comes_back_signs_nothing_twice_and_the_next_epoch_agrees() {
     let seed = "restart".into();
-    let options = Options { validators: VALIDATORS, miners: 4, block_time: BLOCK_TIME, seed, ..Options::default() };
-    let mut subnet = Subnet::start(options, |text| eprintln!("{text}")).await.unwrap_or_else(|error| panic!("{error}"));
+    let options = Options {
+        validators: VALIDATORS,
+        miners: 4,
+        block_time: BLOCK_TIME,
+        seed,
+        ..Options::default()
+    };
+    let mut subnet = Subnet::start(options, |text| eprintln!("{text}"))
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     if let Err(error) = run(&mut subnet).await {
         let logs = subnet.folder().join("logs");
         let tails: Vec<String> = std::fs::read_dir(&logs)
@@ -79,40 +93,57 @@ async fn a_killed_validator_comes_back_signs_nothing_twice_and_the_next_epoch_ag
 }
 
 async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
-    let states: Vec<_> = (0..VALIDATORS).map(|index| subnet.validator_folder(index).unwrap().join("state")).collect();
+    let states: Vec<_> = (0..VALIDATORS)
+        .map(|index| subnet.validator_folder(index).unwrap().join("state"))
+        .collect();
     subnet.wait_until(MESH_LIMIT, all_meet).await?;
     let own = subnet.plan().validators[VICTIM].account.hotkey;
     let is_own = |(_, _, producer): &(String, i64, Vec<u8>)| producer == own.as_bytes();
     // Its peers know it by a file of its own: without one, its return would show little.
     let known = || files(&states[0]).keys().any(is_own);
-    let before = subnet.wait_until(EPOCH_LIMIT, |view| !agreed_epochs(view).is_empty() && known()).await?;
+    let before =
+        subnet.wait_until(EPOCH_LIMIT, |view| !agreed_epochs(view).is_empty() && known()).await?;
     let first_epoch = *agreed_epochs(&before).last().unwrap();
 
     subnet.kill_validator(VICTIM);
     let signed_before = signed(&states[VICTIM]);
-    assert!(!signed_before.is_empty(), "the validator had signed nothing yet: the test shows nothing");
+    assert!(
+        !signed_before.is_empty(),
+        "the validator had signed nothing yet: the test shows nothing"
+    );
     let down_since = subnet.view().await.block;
     subnet.wait_until(MESH_LIMIT, |view| view.block >= down_since + EPOCH_BLOCKS / 9).await?;
     subnet.restart_validator(VICTIM)?;
     subnet.wait_until(MESH_LIMIT, all_meet).await?;
 
     let next = first_epoch + EPOCH_BLOCKS;
-    let after = subnet.wait_until(EPOCH_LIMIT, |view| agreed_epochs(view).ends_with(&[first_epoch, next])).await?;
+    let after = subnet
+        .wait_until(EPOCH_LIMIT, |view| agreed_epochs(view).ends_with(&[first_epoch, next]))
+        .await?;
     let report = subnet.report(&after, 2);
     assert!(report.succeeded(), "{}", report.table());
-    assert_eq!(report.validators[VICTIM].epochs.iter().filter(|epoch| epoch.epoch_block == next).count(), 1);
+    assert_eq!(
+        report.validators[VICTIM].epochs.iter().filter(|epoch| epoch.epoch_block == next).count(),
+        1
+    );
 
     // Its first task after the return may outlast the epoch on a busy machine.
     let signs_again = |_: &View| signed(&states[VICTIM]).len() > signed_before.len();
-    subnet.wait_until(EPOCH_LIMIT, signs_again).await.map_err(|error| format!("it signs nothing any more: {error}"))?;
+    subnet
+        .wait_until(EPOCH_LIMIT, signs_again)
+        .await
+        .map_err(|error| format!("it signs nothing any more: {error}"))?;
     let signed_after = signed(&states[VICTIM]);
     for (subject, digests) in &signed_before {
         assert_eq!(signed_after.get(subject), Some(digests), "{subject:?} was signed anew");
     }
-    // What its peers hold is what left it: one file for each of its tasks, and no evidence against anybody.
+    // What its peers hold is what left it: one file for each of its tasks, and no evidence against
+    // anybody.
     let mut seen = Digests::new();
     for state in &states {
-        files(state).into_iter().for_each(|(subject, digests)| seen.entry(subject).or_default().extend(digests));
+        files(state)
+            .into_iter()
+            .for_each(|(subject, digests)| seen.entry(subject).or_default().extend(digests));
         assert_eq!(accusations(state), 0, "somebody holds evidence of two signatures");
     }
     assert!(seen.keys().any(is_own), "no file of the validator is known");

@@ -1,5 +1,6 @@
-//! No secret shows: two real validators run with every line of their logs on, others are started so that they fail, and
-//! everything they leave or answer is searched for every secret they know, in each form that a secret is written in.
+//! No secret shows: two real validators run with every line of their logs on, others are started so
+//! that they fail, and everything they leave or answer is searched for every secret they know, in
+//! each form that a secret is written in.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::collections::HashMap;
@@ -38,8 +39,8 @@ impl Detector {
         self.needle(&format!("{name} in hexadecimal"), hex::encode(bytes).as_bytes());
         self.needle(&format!("{name} in hexadecimal"), hex::encode_upper(bytes).as_bytes());
         for before in 0..3 {
-            // Where it stands in a longer text decides how base64 cuts it; the first characters are shared with what
-            // comes before.
+            // Where it stands in a longer text decides how base64 cuts it; the first characters are
+            // shared with what comes before.
             let padded = [&vec![0; before][..], bytes].concat();
             let skip = [0, 2, 3][before];
             for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
@@ -74,7 +75,10 @@ impl Detector {
             panic!("{place} shows {found}");
         }
         let text = String::from_utf8_lossy(bytes);
-        assert!(!text.contains("X-Amz-Signature="), "{place} shows the signature of a presigned URL");
+        assert!(
+            !text.contains("X-Amz-Signature="),
+            "{place} shows the signature of a presigned URL"
+        );
     }
 }
 
@@ -93,7 +97,8 @@ type Settings = Vec<(String, String)>;
 
 fn settings_of(folder: &Path) -> Settings {
     let text = std::fs::read_to_string(folder.join(".env")).unwrap();
-    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let pair =
+        |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     let unquoted = |(name, value): (String, String)| (name, value.trim_matches('"').to_owned());
     text.lines().filter_map(pair).map(unquoted).collect()
 }
@@ -109,7 +114,8 @@ fn get<'a>(settings: &'a Settings, name: &str) -> &'a str {
 
 /// Settings that are secrets: those that the validator hides, and the halves of keys.
 fn is_secret(name: &str) -> bool {
-    leoma::config::settings::find(name).is_some_and(|setting| setting.secret) && name != "PEER_VALIDATORS"
+    leoma::config::settings::find(name).is_some_and(|setting| setting.secret)
+        && name != "PEER_VALIDATORS"
 }
 
 /// Runs the validator's program to its end, and returns whether it succeeded and all it said.
@@ -142,8 +148,11 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[tokio::test]
 async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
-    let options = Options { validators: 2, miners: 2, seed: "secrets".into(), ..Options::default() };
-    let mut subnet = Subnet::start(options, |text| eprintln!("{text}")).await.unwrap_or_else(|error| panic!("{error}"));
+    let options =
+        Options { validators: 2, miners: 2, seed: "secrets".into(), ..Options::default() };
+    let mut subnet = Subnet::start(options, |text| eprintln!("{text}"))
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     let folders = [0, 1].map(|index| subnet.validator_folder(index).unwrap().to_owned());
     let mut detector = Detector::default();
     let mut all = Vec::new();
@@ -152,7 +161,8 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
         let mut settings = settings_of(folder);
         set(&mut settings, "LOG_LEVEL", "trace");
         set(&mut settings, "HF_TOKEN", "hf_planted0123456789abcdef");
-        let dotenv: String = settings.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
+        let dotenv: String =
+            settings.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
         for (name, value) in settings.iter().filter(|(name, _)| is_secret(name)) {
             detector.plant(&format!("{name} of validator {}", index + 1), value);
         }
@@ -172,7 +182,8 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
     let wallets = subnet.folder().join("wallets");
     for wallet in std::fs::read_dir(&wallets).unwrap() {
         let path = wallet.unwrap().path().join("hotkeys/default");
-        let file: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let file: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         detector.plant("a hotkey's seed", file["secretSeed"].as_str().unwrap());
         detector.plant("a hotkey's private key", file["privateKey"].as_str().unwrap());
     }
@@ -191,7 +202,10 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
     (0..2).for_each(|index| subnet.restart_validator(index).unwrap());
     until_it_listens(get(&all[0], "LEOMA_HTTP_LISTEN")).await;
     let sampled = subnet.wait_until(LIMIT, |view| {
-        let ready = view.validators.iter().all(|validator| validator.status.ready && validator.status.peers == 1);
+        let ready = view
+            .validators
+            .iter()
+            .all(|validator| validator.status.ready && validator.status.peers == 1);
         ready && view.validators.iter().any(|validator| validator.status.tasks_sampled > 0)
     });
     sampled.await.unwrap_or_else(|error| panic!("{error}"));
@@ -235,13 +249,21 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
     (0..2).for_each(|index| subnet.kill_validator(index));
     let mut files = Vec::new();
     walk(subnet.folder(), &mut files);
-    for (name, part) in
-        [("a log", "logs/validator-1.log"), ("the state", "state/state.sqlite"), ("the chain", "chain/")]
-    {
-        assert!(files.iter().any(|path| path.display().to_string().contains(part)), "{name} was not searched");
+    for (name, part) in [
+        ("a log", "logs/validator-1.log"),
+        ("the state", "state/state.sqlite"),
+        ("the chain", "chain/"),
+    ] {
+        assert!(
+            files.iter().any(|path| path.display().to_string().contains(part)),
+            "{name} was not searched"
+        );
     }
     let log = std::fs::read_to_string(subnet.folder().join("logs/validator-1.log")).unwrap();
-    assert!(log.contains("DEBUG") && log.contains("bucket access granted"), "the log says too little to show anything");
+    assert!(
+        log.contains("DEBUG") && log.contains("bucket access granted"),
+        "the log says too little to show anything"
+    );
     for path in files {
         let bytes = std::fs::read(&path).unwrap();
         detector.assert_none(&path.display().to_string(), &bytes);
@@ -249,7 +271,8 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
     subnet.stop().await;
 }
 
-/// Sees a validator that has just started listen for a double of its hotkey, which it does for many seconds.
+/// Sees a validator that has just started listen for a double of its hotkey, which it does for many
+/// seconds.
 async fn until_it_listens(http: &str) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let deadline = tokio::time::Instant::now() + LIMIT;
@@ -257,8 +280,18 @@ async fn until_it_listens(http: &str) {
         if let Ok(answer) = client.get(format!("http://{http}/readyz?verbose")).send().await {
             assert_eq!(answer.status(), reqwest::StatusCode::SERVICE_UNAVAILABLE);
             let checks = answer.text().await.unwrap();
-            assert!(checks.contains("[-] identity: listening for a double of this hotkey"), "{checks}");
-            let status = client.get(format!("http://{http}/status")).send().await.unwrap().text().await.unwrap();
+            assert!(
+                checks.contains("[-] identity: listening for a double of this hotkey"),
+                "{checks}"
+            );
+            let status = client
+                .get(format!("http://{http}/status"))
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap();
             assert!(status.contains("\"listening_for_double\":true"), "{status}");
             return;
         }
@@ -273,10 +306,16 @@ async fn until_attested(folder: &Path) {
     loop {
         let (succeeded, said) = leoma(&["mesh", "certificates"], folder, &Settings::new()).await;
         let signed = serde_json::from_slice::<serde_json::Value>(&said).ok().filter(|_| succeeded);
-        if signed.is_some_and(|signed| signed["attestations"].as_array().is_some_and(|rows| !rows.is_empty())) {
+        if signed.is_some_and(|signed| {
+            signed["attestations"].as_array().is_some_and(|rows| !rows.is_empty())
+        }) {
             return;
         }
-        assert!(tokio::time::Instant::now() < deadline, "no attestation: {}", String::from_utf8_lossy(&said));
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "no attestation: {}",
+            String::from_utf8_lossy(&said)
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -301,19 +340,36 @@ async fn fail_in_every_way(detector: &Detector, settings: &Settings, folder: &Pa
     let store = url.replace("ws://", "http://");
     let json = format!(r#"[{{"hotkey": "x", "read_secret_key": "{TYPED}""#);
     let cases: Vec<(&str, &[&str], Settings)> = vec![
-        ("a wrong bucket key", &["servers", "validator"], with(&[("R2_OWN_WRITE_SECRET_KEY", TYPED)])),
-        ("a wrong bucket key id", &["servers", "validator"], with(&[("R2_OWN_WRITE_ACCESS_KEY", TYPED)])),
-        ("a judge's key that no header carries", &["serve"], with(&[("GEMINI_API_KEY", &format!("{TYPED}\n{TYPED}"))])),
+        (
+            "a wrong bucket key",
+            &["servers", "validator"],
+            with(&[("R2_OWN_WRITE_SECRET_KEY", TYPED)]),
+        ),
+        (
+            "a wrong bucket key id",
+            &["servers", "validator"],
+            with(&[("R2_OWN_WRITE_ACCESS_KEY", TYPED)]),
+        ),
+        (
+            "a judge's key that no header carries",
+            &["serve"],
+            with(&[("GEMINI_API_KEY", &format!("{TYPED}\n{TYPED}"))]),
+        ),
         ("a list that is no JSON", &["serve"], with(&[("PEER_VALIDATORS", &json)])),
         ("a key in the chain's address", &["servers", "validator"], with(&[("NETWORK", &url)])),
-        ("a password in a bucket's address", &["servers", "validator"], with(&[("R2_OWN_ENDPOINT", &store)])),
+        (
+            "a password in a bucket's address",
+            &["servers", "validator"],
+            with(&[("R2_OWN_ENDPOINT", &store)]),
+        ),
         ("a broken hotkey", &["servers", "validator"], with(&own_wallet)),
         ("a broken mesh key", &["servers", "validator"], with(&[])),
     ];
     for (name, arguments, settings) in cases {
         let _made_by_the_case_before = std::fs::remove_dir_all(place.join("state"));
         std::fs::create_dir_all(place.join("state")).unwrap();
-        std::fs::write(wallets.join("w/hotkeys/h"), format!(r#"{{"secretSeed": "{TYPED}"}}"#)).unwrap();
+        std::fs::write(wallets.join("w/hotkeys/h"), format!(r#"{{"secretSeed": "{TYPED}"}}"#))
+            .unwrap();
         if name == "a broken mesh key" {
             std::fs::write(place.join("state/libp2p.key"), TYPED).unwrap();
         }
@@ -325,7 +381,8 @@ async fn fail_in_every_way(detector: &Detector, settings: &Settings, folder: &Pa
         detector.assert_none(&format!("the listing of {name}"), &said);
     }
     std::fs::write(place.join("leoma.toml"), format!("gemini_api_key = {TYPED}\n")).unwrap();
-    let (succeeded, said) = leoma(&["config", "check", "--config", "leoma.toml"], &place, &with(&[])).await;
+    let (succeeded, said) =
+        leoma(&["config", "check", "--config", "leoma.toml"], &place, &with(&[])).await;
     assert!(!succeeded);
     detector.assert_none("a file that is no TOML", &said);
     std::fs::write(place.join(".env"), format!("GEMINI_API_KEY=\"{TYPED}\nno name\n")).unwrap();
@@ -337,11 +394,27 @@ async fn fail_in_every_way(detector: &Detector, settings: &Settings, folder: &Pa
 
 /// An operator reads off who is there and what was agreed.
 fn assert_mesh_shown(text: &str) {
-    let peer = text.lines().find(|line| line.starts_with("peer 5")).unwrap_or_else(|| panic!("no peer: {text}"));
-    for part in ["(uid ", "/ip4/127.0.0.1/", "bound ", "mutual", " ms", "5 topics", "score 0", "head ", "last task "] {
+    let peer = text
+        .lines()
+        .find(|line| line.starts_with("peer 5"))
+        .unwrap_or_else(|| panic!("no peer: {text}"));
+    for part in [
+        "(uid ",
+        "/ip4/127.0.0.1/",
+        "bound ",
+        "mutual",
+        " ms",
+        "5 topics",
+        "score 0",
+        "head ",
+        "last task ",
+    ] {
         assert!(peer.contains(part), "no `{part}` in: {peer}");
     }
-    assert!(text.lines().any(|line| line.starts_with("task ") && line.contains("attesters")), "no file: {text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("task ") && line.contains("attesters")),
+        "no file: {text}"
+    );
 }
 
 fn assert_mesh_json(mesh: &serde_json::Value) {
@@ -377,22 +450,28 @@ fn escaped(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// What `/metrics` answers is what a scraper reads: every sample is a number, and belongs to a family that is described.
+/// What `/metrics` answers is what a scraper reads: every sample is a number, and belongs to a
+/// family that is described.
 fn assert_openmetrics(text: &str) {
     assert!(text.ends_with("# EOF\n"));
-    let families: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let families: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let mut samples = HashMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("not a sample: {line}"));
         let value: f64 = value.parse().unwrap_or_else(|_| panic!("not a number: {line}"));
         let plain = name.split('{').next().unwrap();
-        assert!(families.iter().any(|family| plain.starts_with(family)), "{line} belongs to no family");
+        assert!(
+            families.iter().any(|family| plain.starts_with(family)),
+            "{line} belongs to no family"
+        );
         samples.insert(name.to_owned(), value);
     }
     assert_eq!(samples["leoma_mesh_peers_connected"], 1.0);
     assert_eq!(samples["leoma_mesh_may_sign"], 1.0);
     assert!(samples["leoma_head_block"] > 0.0);
-    for family in ["leoma_mesh_gossip_messages", "libp2p_bandwidth_bytes", "leoma_mesh_peer_score"] {
+    for family in ["leoma_mesh_gossip_messages", "libp2p_bandwidth_bytes", "leoma_mesh_peer_score"]
+    {
         assert!(samples.keys().any(|name| name.starts_with(family)), "no {family}: {text}");
     }
 }

@@ -1,4 +1,5 @@
-//! Weights on a real chain in every mode, through restarts, lost connections and other people's doings.
+//! Weights on a real chain in every mode, through restarts, lost connections and other people's
+//! doings.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::path::Path;
@@ -6,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chains::{self, Key};
-use leoma::chain::{Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError, WeightMode};
+use leoma::chain::{
+    Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError, WeightMode,
+};
 use leoma::metrics::Metrics;
 use leoma::state::{CommitState, SentTransactions, State};
 use leoma::weights::beacon::Beacon;
@@ -14,7 +17,8 @@ use leoma::weights::{Progress, Target, Weights, WeightsError};
 use leoma_protocol::mesh::libp2p::metrics::Registry;
 use leoma_protocol::{BlockNumber, Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_testnet::chain::{
-    self, ChainConfig, ChainHandle, Endowment, FaultProxy, GenesisConfig, SubnetGenesis, beacon_public_key,
+    self, ChainConfig, ChainHandle, Endowment, FaultProxy, GenesisConfig, SubnetGenesis,
+    beacon_public_key,
 };
 
 const NETUID: Netuid = Netuid(chains::NETUID);
@@ -25,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const TEMPO: u16 = 60;
 const MINER: Uid = Uid(3);
 
-fn genesis(change: impl FnOnce(&mut SubnetGenesis<node_subtensor_runtime::AccountId>)) -> GenesisConfig {
+fn genesis(
+    change: impl FnOnce(&mut SubnetGenesis<node_subtensor_runtime::AccountId>),
+) -> GenesisConfig {
     let mut genesis = chains::genesis();
     genesis.subnets[0].tempo = TEMPO;
     genesis.subnets[0].weights_rate_limit = 5;
@@ -34,10 +40,16 @@ fn genesis(change: impl FnOnce(&mut SubnetGenesis<node_subtensor_runtime::Accoun
 }
 
 async fn start(dir: &Path, genesis: GenesisConfig) -> ChainHandle {
-    chain::spawn(ChainConfig { block_time: BLOCK_TIME, ..ChainConfig::new(dir.join("chain"), genesis) }).await.unwrap()
+    chain::spawn(ChainConfig {
+        block_time: BLOCK_TIME,
+        ..ChainConfig::new(dir.join("chain"), genesis)
+    })
+    .await
+    .unwrap()
 }
 
-/// A validator's way to the chain, with its state in a folder. Dropped and made again it is a process that was restarted.
+/// A validator's way to the chain, with its state in a folder. Dropped and made again it is a
+/// process that was restarted.
 struct Validator {
     weights: Weights,
     chain: ChainClient,
@@ -159,14 +171,19 @@ async fn plain_weights_are_set_once_and_not_before_the_rate_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_is_revealed_in_its_epoch_by_a_process_that_was_restarted() {
     let dir = tempfile::tempdir().unwrap();
-    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let genesis =
+        GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
     let node = start(dir.path(), genesis).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     let demands = validator.chain.hyperparameters(validator.head().await).await.unwrap();
     assert_eq!(demands.mode, WeightMode::CommitReveal { period: 1 });
     assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed);
     assert_eq!(validator.on_chain(Uid(1)).await, []);
-    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed, "and not a second time");
+    assert_eq!(
+        validator.put(0, MINER).await.unwrap(),
+        Progress::Committed,
+        "and not a second time"
+    );
     drop(validator);
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Committed, "nor after a restart");
@@ -178,7 +195,8 @@ async fn a_commit_is_revealed_in_its_epoch_by_a_process_that_was_restarted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once() {
     let dir = tempfile::tempdir().unwrap();
-    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let genesis =
+        GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
     let node = start(dir.path(), genesis).await;
     let proxy = FaultProxy::start(&node.ws_url).await.unwrap();
     let validator = Validator::start(dir.path(), "first", &[proxy.url()]).await;
@@ -191,8 +209,11 @@ async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once
     drop(validator);
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     assert_eq!(validator.until_put(0, MINER).await, Progress::Committed);
-    let commits =
-        validator.chain.hash_commits(validator.head().await, validator.weights.signer.hotkey()).await.unwrap();
+    let commits = validator
+        .chain
+        .hash_commits(validator.head().await, validator.weights.signer.hotkey())
+        .await
+        .unwrap();
     assert_eq!(commits.len(), 1, "{commits:?}");
     assert_eq!(commits[0].hash.0[..], written.commit, "with the salt that was written first");
     assert_eq!(validator.until_ended(0).await, CommitState::Revealed);
@@ -201,7 +222,8 @@ async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_inclusion_nobody_saw_keeps_its_salt_and_is_revealed() {
     let dir = tempfile::tempdir().unwrap();
-    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let genesis =
+        GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
     let node = start(dir.path(), genesis).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     validator.until_block(2).await;
@@ -209,7 +231,10 @@ async fn a_commit_whose_inclusion_nobody_saw_keeps_its_salt_and_is_revealed() {
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     let written = validator.state.weight_commit(BlockNumber(0)).unwrap().unwrap();
     // Another winner meanwhile: what may be on its way is not written over.
-    let waiting = tokio::time::timeout(PATIENCE, validator.put(0, Uid(4))).await.expect("an answer").unwrap_err();
+    let waiting = tokio::time::timeout(PATIENCE, validator.put(0, Uid(4)))
+        .await
+        .expect("an answer")
+        .unwrap_err();
     assert!(matches!(waiting, WeightsError::Submit(SubmitError::InFlight { .. })), "{waiting}");
     assert_eq!(validator.state.weight_commit(BlockNumber(0)).unwrap().unwrap(), written);
     assert_eq!(written.state, CommitState::Prepared);
@@ -223,7 +248,8 @@ async fn a_commit_whose_inclusion_nobody_saw_keeps_its_salt_and_is_revealed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reveal_that_was_missed_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let genesis = GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
+    let genesis =
+        GenesisConfig { commit_reveal_version: 2, ..genesis(|subnet| subnet.commit_reveal = true) };
     let node = start(dir.path(), genesis).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     validator.put(0, MINER).await.unwrap();
@@ -242,7 +268,8 @@ async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid(
         subnet.burn = 1;
     });
     let balances = vec![Endowment { account: Key::new("coldkey").account(), free: 1_000_000_000 }];
-    let node = start(dir.path(), GenesisConfig { commit_reveal_version: 2, balances, ..full }).await;
+    let node =
+        start(dir.path(), GenesisConfig { commit_reveal_version: 2, balances, ..full }).await;
     let validator = Validator::start(dir.path(), "second", &[&node.ws_url]).await;
     // Without emission the slot of the lowest uid but the owner's goes to whoever registers.
     validator.put(0, Uid(1)).await.unwrap();
@@ -259,8 +286,11 @@ async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid(
 async fn timelocked_weights_are_opened_by_the_chain_also_where_its_clock_is_two_minutes_off() {
     let dir = tempfile::tempdir().unwrap();
     let genesis = genesis(|subnet| subnet.commit_reveal = true);
-    let config =
-        ChainConfig { block_time: BLOCK_TIME, clock_skew: -120, ..ChainConfig::new(dir.path().join("c"), genesis) };
+    let config = ChainConfig {
+        block_time: BLOCK_TIME,
+        clock_skew: -120,
+        ..ChainConfig::new(dir.path().join("c"), genesis)
+    };
     let node = chain::spawn(config).await.unwrap();
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     // Some blocks first, over which the chain's pace is measured.
@@ -285,8 +315,13 @@ async fn a_process_killed_before_inclusion_sends_nothing_twice() {
     validator.until_block(2).await;
     validator.put_and_die(&node, 0, MINER).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
-    let waiting = tokio::time::timeout(PATIENCE, validator.put(0, MINER)).await.expect("an answer").unwrap_err();
-    let WeightsError::Submit(SubmitError::InFlight { nonce, .. }) = waiting else { panic!("{waiting}") };
+    let waiting = tokio::time::timeout(PATIENCE, validator.put(0, MINER))
+        .await
+        .expect("an answer")
+        .unwrap_err();
+    let WeightsError::Submit(SubmitError::InFlight { nonce, .. }) = waiting else {
+        panic!("{waiting}")
+    };
     assert_eq!(nonce, 0);
     node.controls().resume_production().await.unwrap();
     assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
@@ -301,7 +336,8 @@ async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_t
     let one = Validator::start(&one, "first", &[&node.ws_url]).await;
     let other = Validator::start(&other, "first", &[&node.ws_url]).await;
     one.until_block(2).await;
-    // Another process used the nonce that was asked for: while its transaction waits, and once it is in a block.
+    // Another process used the nonce that was asked for: while its transaction waits, and once it
+    // is in a block.
     let endpoint = Endpoint::connect(&node.ws_url, NETUID).await.unwrap();
     let call = |text: &str| Call::SetCommitment { text: text.to_owned() };
     let signer = &one.weights.signer;
@@ -329,7 +365,8 @@ async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a_second_transaction() {
+async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a_second_transaction()
+ {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
     let proxy = FaultProxy::start(&node.ws_url).await.unwrap();
@@ -349,9 +386,12 @@ async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a
 async fn endpoints_that_lie_lag_or_fall_silent_cost_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
-    let (liar, laggard) =
-        (FaultProxy::start(&node.ws_url).await.unwrap(), FaultProxy::start(&node.ws_url).await.unwrap());
-    let validator = Validator::start(dir.path(), "first", &[liar.url(), laggard.url(), &node.ws_url]).await;
+    let (liar, laggard) = (
+        FaultProxy::start(&node.ws_url).await.unwrap(),
+        FaultProxy::start(&node.ws_url).await.unwrap(),
+    );
+    let validator =
+        Validator::start(dir.path(), "first", &[liar.url(), laggard.url(), &node.ws_url]).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let mut heads = validator.chain.follow_heads(stop.clone()).await.unwrap();
     validator.until_block(60).await;
@@ -359,8 +399,12 @@ async fn endpoints_that_lie_lag_or_fall_silent_cost_nothing() {
     liar.lie_about_past(true);
     laggard.lag(50);
     let number = BlockNumber(5);
-    assert_eq!(validator.chain.block_hash(number).await.unwrap(), truth.block_hash(number).await.unwrap());
-    let dropped: Vec<bool> = validator.chain.endpoints().iter().map(|endpoint| endpoint.dropped).collect();
+    assert_eq!(
+        validator.chain.block_hash(number).await.unwrap(),
+        truth.block_hash(number).await.unwrap()
+    );
+    let dropped: Vec<bool> =
+        validator.chain.endpoints().iter().map(|endpoint| endpoint.dropped).collect();
     assert_eq!(dropped, [true, false, false]);
     // Of the two that are left the newest head counts.
     let now = truth.head().await.unwrap().number;
@@ -385,7 +429,11 @@ async fn an_upgrade_of_the_chain_under_us_changes_nothing() {
     validator.until_block(before.number.0 + 8).await;
     let head = validator.head().await;
     assert_eq!(validator.chain.metagraph(head).await.unwrap().neurons.len(), 5);
-    assert_eq!(validator.chain.metagraph(before).await.unwrap().neurons.len(), 5, "and blocks of before are readable");
+    assert_eq!(
+        validator.chain.metagraph(before).await.unwrap().neurons.len(),
+        5,
+        "and blocks of before are readable"
+    );
     assert_eq!(validator.until_put(head.number.0, Uid(4)).await, Progress::Set);
 }
 
@@ -412,7 +460,8 @@ async fn a_stalled_finality_and_a_fork_over_the_boundary_are_waited_out() {
     assert_eq!(validator.head().await.number.0, u64::from(stalled.finalized.number));
     // The boundary's block is replaced by another one before it is final.
     let rpc = subxt::rpcs::RpcClient::from_insecure_url(&node.ws_url).await.unwrap();
-    let at_boundary = || chains::ask(&rpc, "chain_getBlockHash", subxt::rpcs::rpc_params![boundary]);
+    let at_boundary =
+        || chains::ask(&rpc, "chain_getBlockHash", subxt::rpcs::rpc_params![boundary]);
     let replaced = at_boundary().await;
     let depth = node.controls().heads().best.number - stalled.finalized.number;
     node.controls().reorg(depth, 1).await.unwrap();

@@ -6,7 +6,10 @@ fn epochs_come_every_tempo_and_decide_permits() {
         go_to(19);
         assert_eq!(SubnetEpochIndex::<Runtime>::get(NETUID), 0);
         go_to(20);
-        assert_eq!((SubnetEpochIndex::<Runtime>::get(NETUID), LastEpochBlock::<Runtime>::get(NETUID)), (1, 20));
+        assert_eq!(
+            (SubnetEpochIndex::<Runtime>::get(NETUID), LastEpochBlock::<Runtime>::get(NETUID)),
+            (1, 20)
+        );
         // The largest stake and the owner.
         assert_eq!(ValidatorPermit::<Runtime>::get(NETUID), [true, true, false, false]);
         go_to(60);
@@ -20,14 +23,25 @@ fn an_epoch_that_was_asked_for_comes_early_and_the_next_one_a_tempo_later() {
         PendingEpochAt::<Runtime>::insert(NETUID, 7);
         go_to(6);
         assert_eq!(SubnetEpochIndex::<Runtime>::get(NETUID), 0);
-        assert!(!SubtensorModule::epoch_is_due(NETUID, 6) && SubtensorModule::epoch_is_due(NETUID, 7));
+        assert!(
+            !SubtensorModule::epoch_is_due(NETUID, 6) && SubtensorModule::epoch_is_due(NETUID, 7)
+        );
         go_to(7);
-        assert_eq!((SubnetEpochIndex::<Runtime>::get(NETUID), LastEpochBlock::<Runtime>::get(NETUID)), (1, 7));
+        assert_eq!(
+            (SubnetEpochIndex::<Runtime>::get(NETUID), LastEpochBlock::<Runtime>::get(NETUID)),
+            (1, 7)
+        );
         assert_eq!(PendingEpochAt::<Runtime>::get(NETUID), 0);
         go_to(26);
-        assert_eq!((SubnetEpochIndex::<Runtime>::get(NETUID), BlocksSinceLastStep::<Runtime>::get(NETUID)), (1, 19));
+        assert_eq!(
+            (SubnetEpochIndex::<Runtime>::get(NETUID), BlocksSinceLastStep::<Runtime>::get(NETUID)),
+            (1, 19)
+        );
         go_to(27);
-        assert_eq!((SubnetEpochIndex::<Runtime>::get(NETUID), BlocksSinceLastStep::<Runtime>::get(NETUID)), (2, 0));
+        assert_eq!(
+            (SubnetEpochIndex::<Runtime>::get(NETUID), BlocksSinceLastStep::<Runtime>::get(NETUID)),
+            (2, 0)
+        );
     });
 }
 
@@ -79,7 +93,11 @@ fn weights_for_a_seat_stay_when_it_changes_hands_and_count_no_more() {
         assert_ok!(SubtensorModule::burned_register(signed(100), NETUID, account(6)));
         assert_eq!(Keys::<Runtime>::get(NETUID, 3), account(6));
         for uid in [1, 2] {
-            assert_eq!(Weights::<Runtime>::get(NETUID, uid), [(3, u16::MAX)], "the vote sticks to the seat");
+            assert_eq!(
+                Weights::<Runtime>::get(NETUID, uid),
+                [(3, u16::MAX)],
+                "the vote sticks to the seat"
+            );
         }
         assert_eq!(Incentive::<Runtime>::get(NETUID)[3], 0);
         go_to(40);

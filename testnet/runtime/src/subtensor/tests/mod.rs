@@ -92,7 +92,8 @@ fn checks_come_in_the_chains_order() {
         let root = SubtensorModule::set_weights(signed(2), 0, vec![0], vec![1], 0);
         // The root network takes committed weights by default.
         assert_eq!(root.unwrap_err(), Errors::CommitRevealEnabled.into());
-        let mechanism = SubtensorModule::set_mechanism_weights(signed(2), NETUID, 1, vec![0], vec![1], 0);
+        let mechanism =
+            SubtensorModule::set_mechanism_weights(signed(2), NETUID, 1, vec![0], vec![1], 0);
         assert_eq!(mechanism.unwrap_err(), Errors::MechanismDoesNotExist.into());
         MaxWeightsLimit::<Runtime>::insert(NETUID, 40_000);
         assert_noop!(set(2, &[2, 3], &[1, 9]), Errors::MaxWeightExceeded);
@@ -104,8 +105,22 @@ fn checks_come_in_the_chains_order() {
 fn mechanisms_have_their_own_weights_and_rate() {
     run(subnet(), || {
         MechanismCountCurrent::<Runtime>::insert(NETUID, 2);
-        assert_ok!(SubtensorModule::set_mechanism_weights(signed(2), NETUID, 0, vec![3], vec![1], 0));
-        assert_ok!(SubtensorModule::set_mechanism_weights(signed(2), NETUID, 1, vec![2], vec![1], 0));
+        assert_ok!(SubtensorModule::set_mechanism_weights(
+            signed(2),
+            NETUID,
+            0,
+            vec![3],
+            vec![1],
+            0
+        ));
+        assert_ok!(SubtensorModule::set_mechanism_weights(
+            signed(2),
+            NETUID,
+            1,
+            vec![2],
+            vec![1],
+            0
+        ));
         assert_eq!(Weights::<Runtime>::get(NETUID, 1), [(3, u16::MAX)]);
         assert_eq!(Weights::<Runtime>::get(4096 + NETUID, 1), [(2, u16::MAX)]);
         go_to(20);
@@ -113,7 +128,10 @@ fn mechanisms_have_their_own_weights_and_rate() {
             let metagraph = SubtensorModule::metagraph(NETUID, mechanism).unwrap();
             metagraph.incentives.into_iter().map(|part| part.0).collect::<Vec<_>>()
         };
-        assert_eq!((incentives(0), incentives(1)), (vec![0, 0, 0, u16::MAX], vec![0, 0, u16::MAX, 0]));
+        assert_eq!(
+            (incentives(0), incentives(1)),
+            (vec![0, 0, 0, u16::MAX], vec![0, 0, u16::MAX, 0])
+        );
         assert_eq!(SubtensorModule::metagraph(NETUID, 2), None);
     });
 }
@@ -121,9 +139,19 @@ fn mechanisms_have_their_own_weights_and_rate() {
 #[test]
 fn a_commit_is_revealed_in_the_next_epoch_and_only_there() {
     run(SubnetGenesis { commit_reveal: true, ..subnet() }, || {
-        let hash = |version| SubtensorModule::commit_hash(&account(2), NETUID, &[3], &[9], &[4, 2], version);
-        let reveal =
-            |version| SubtensorModule::reveal_weights(signed(2), NETUID, vec![3], vec![9], vec![4, 2], version);
+        let hash = |version| {
+            SubtensorModule::commit_hash(&account(2), NETUID, &[3], &[9], &[4, 2], version)
+        };
+        let reveal = |version| {
+            SubtensorModule::reveal_weights(
+                signed(2),
+                NETUID,
+                vec![3],
+                vec![9],
+                vec![4, 2],
+                version,
+            )
+        };
         assert_noop!(reveal(1), Errors::NoWeightsCommitFound);
         assert_ok!(SubtensorModule::commit_weights(signed(2), NETUID, hash(1)));
         let commit = |version| SubtensorModule::commit_weights(signed(2), NETUID, hash(version));
@@ -133,7 +161,11 @@ fn a_commit_is_revealed_in_the_next_epoch_and_only_there() {
         assert_noop!(reveal(2), Errors::InvalidRevealCommitHashNotMatch);
         assert_ok!(reveal(1));
         assert_eq!(Weights::<Runtime>::get(NETUID, 1), [(3, u16::MAX)]);
-        assert_eq!(LastUpdate::<Runtime>::get(NETUID)[1], 1, "the commit moved it, the reveal does not");
+        assert_eq!(
+            LastUpdate::<Runtime>::get(NETUID)[1],
+            1,
+            "the commit moved it, the reveal does not"
+        );
         assert_noop!(reveal(1), Errors::NoWeightsCommitFound);
 
         assert_ok!(commit(5));
@@ -167,8 +199,9 @@ fn a_full_subnet_replaces_who_earns_least_and_is_not_immune() {
 #[test]
 fn axons_are_checked() {
     run(subnet(), || {
-        let serve =
-            |seed, ip, port, kind| SubtensorModule::serve_axon(signed(seed), NETUID, 1, ip, port, kind, 4, 0, 0);
+        let serve = |seed, ip, port, kind| {
+            SubtensorModule::serve_axon(signed(seed), NETUID, 1, ip, port, kind, 4, 0, 0)
+        };
         let public = 0x0808_0808;
         assert_noop!(serve(9, public, 80, 4), Errors::HotKeyNotRegisteredInNetwork);
         assert_noop!(serve(2, public, 80, 5), Errors::InvalidIpType);
@@ -206,9 +239,13 @@ fn a_contradictory_genesis_is_refused() {
     crowded.neurons.push(crowded.neurons[0].clone());
     let crowded = Genesis { subnets: vec![crowded], ..Genesis::default() };
     assert!(crowded.storage().unwrap_err().to_string().contains("listed twice on subnet 3"));
-    let root = Genesis { subnets: vec![SubnetGenesis { netuid: 0, ..subnet() }], ..Genesis::default() };
+    let root =
+        Genesis { subnets: vec![SubnetGenesis { netuid: 0, ..subnet() }], ..Genesis::default() };
     assert!(root.storage().unwrap_err().to_string().contains("root network"));
-    let hasty = Genesis { subnets: vec![SubnetGenesis { reveal_period: 0, ..subnet() }], ..Genesis::default() };
+    let hasty = Genesis {
+        subnets: vec![SubnetGenesis { reveal_period: 0, ..subnet() }],
+        ..Genesis::default()
+    };
     assert!(hasty.storage().unwrap_err().to_string().contains("reveal period of 0 epochs"));
 }
 

@@ -50,8 +50,16 @@ fn a_commit_is_revealed_where_its_epoch_begins() {
         go_to(20);
         assert_eq!(weights_of(1), [(3, u16::MAX)]);
         assert_eq!(waiting(), 0);
-        assert_eq!(LastUpdate::<Runtime>::get(NETUID)[1], 1, "the commit moved it, the reveal does not");
-        assert_eq!(Incentive::<Runtime>::get(NETUID), [0, 0, 0, u16::MAX], "they count in the epoch of that block");
+        assert_eq!(
+            LastUpdate::<Runtime>::get(NETUID)[1],
+            1,
+            "the commit moved it, the reveal does not"
+        );
+        assert_eq!(
+            Incentive::<Runtime>::get(NETUID),
+            [0, 0, 0, u16::MAX],
+            "they count in the epoch of that block"
+        );
         let revealed = Event::TimelockedWeightsRevealed(NETUID, account(2)).into();
         assert!(System::events().iter().any(|record| record.event == revealed));
     });
@@ -99,7 +107,8 @@ fn the_reveal_period_is_counted_in_epochs() {
 #[test]
 fn what_does_not_open_or_is_not_ones_own_is_dropped() {
     run(SubnetGenesis { weights_rate_limit: 0, ..timelocked() }, || {
-        let foreign_round = timelock::seal(&payload(2, 3).encode(), ROUND + 1, &beacon::public_key()).unwrap();
+        let foreign_round =
+            timelock::seal(&payload(2, 3).encode(), ROUND + 1, &beacon::public_key()).unwrap();
         let cases: [TimelockedWeights; 5] = [
             sealed(&payload(3, 3), ROUND),
             foreign_round.try_into().unwrap(),
@@ -150,7 +159,13 @@ fn commits_are_checked() {
     run(timelocked(), || {
         let sealed = || TimelockedWeights::try_from(vec![7; 8]).unwrap();
         let call = |seed, netuid, round, version| {
-            SubtensorModule::commit_timelocked_weights(signed(seed), netuid, sealed(), round, version)
+            SubtensorModule::commit_timelocked_weights(
+                signed(seed),
+                netuid,
+                sealed(),
+                round,
+                version,
+            )
         };
         pulse(ROUND);
         assert_noop!(call(2, 0, ROUND, VERSION), Errors::CanNotSetRootNetworkWeights);
@@ -166,8 +181,14 @@ fn commits_are_checked() {
         assert_noop!(call(3, NETUID, ROUND, VERSION), Errors::IncorrectCommitRevealVersion);
         CommitRevealWeightsEnabled::<Runtime>::insert(NETUID, false);
         assert_noop!(call(3, NETUID, ROUND, 5), Errors::CommitRevealDisabled);
-        let mechanism =
-            SubtensorModule::commit_timelocked_mechanism_weights(signed(3), NETUID, 1, sealed(), ROUND, VERSION);
+        let mechanism = SubtensorModule::commit_timelocked_mechanism_weights(
+            signed(3),
+            NETUID,
+            1,
+            sealed(),
+            ROUND,
+            VERSION,
+        );
         assert_eq!(mechanism.unwrap_err(), Errors::MechanismDoesNotExist.into());
     });
 }
@@ -191,7 +212,14 @@ fn each_mechanism_has_its_own_commits() {
     run(timelocked(), || {
         MechanismCountCurrent::<Runtime>::insert(NETUID, 2);
         let sealed = sealed(&payload(2, 3), ROUND);
-        assert_ok!(SubtensorModule::commit_timelocked_mechanism_weights(signed(2), NETUID, 1, sealed, ROUND, VERSION));
+        assert_ok!(SubtensorModule::commit_timelocked_mechanism_weights(
+            signed(2),
+            NETUID,
+            1,
+            sealed,
+            ROUND,
+            VERSION
+        ));
         pulse(ROUND);
         go_to(20);
         assert_eq!(weights_of(1), []);
@@ -201,7 +229,8 @@ fn each_mechanism_has_its_own_commits() {
 
 #[test]
 fn genesis_decides_the_version() {
-    let genesis = Genesis { subnets: vec![timelocked()], commit_reveal_version: 2, ..Genesis::default() };
+    let genesis =
+        Genesis { subnets: vec![timelocked()], commit_reveal_version: 2, ..Genesis::default() };
     sp_io::TestExternalities::new(genesis.storage().unwrap()).execute_with(|| {
         assert_eq!(CommitRevealWeightsVersion::<Runtime>::get(), 2);
         assert_eq!(RevealPeriodEpochs::<Runtime>::get(NETUID), 1);
