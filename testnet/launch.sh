@@ -17,7 +17,10 @@ source "$root/testnet/install.sh"
 build() {
   local profile="${LEOMA_PROFILE:-dev}"
   say "building (the first time takes some minutes)"
-  (cd "$root" && cargo build --locked --profile "$profile" --workspace --bins) || fail "the build failed"
+  local features
+  mapfile -t features < <(build_features)
+  (cd "$root" && cargo build --locked --profile "$profile" -p leoma -p leoma-testnet --bins "${features[@]}") ||
+    fail "the build failed"
   local folder="$profile"
   if [ "$profile" = dev ]; then folder=debug; fi
   local target="${CARGO_TARGET_DIR:-$root/target}"

@@ -6,7 +6,7 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use burn::backend::Flex;
+use burn_flex::Flex;
 use criterion::{Criterion, criterion_group, criterion_main};
 use leoma_scoring::media::{Clip, Limits, decode};
 use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors};

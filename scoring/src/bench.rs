@@ -1,6 +1,6 @@
 //! How long scoring takes on this machine, stage by stage, on a synthetic clip of a task's shape.
 
-use crate::device::{Device, Engine};
+use crate::device::{Device, on_backend};
 use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
 use crate::metrics::{Grid, Host, Kernels, Tensors};
 use crate::score::{ScoreFault, Scorer};
@@ -126,15 +126,13 @@ impl Scorer {
         let clips = [&answer, reference.clip()];
         stages.extend(match self.device() {
             Device::Cpu => metrics(&Host, clips, rounds)?,
-            Device::Cuda { .. } => {
-                metrics(&Tensors::<Engine>::new(self.device().handle()), clips, rounds)?
+            device => {
+                on_backend!(device, B, handle => metrics(&Tensors::<B>::new(handle), clips, rounds)?)
             }
         });
         let floor = match self.device() {
             Device::Cpu => None,
-            device @ Device::Cuda { .. } => {
-                Some(floor::<Engine>(ClipShape::TASK, &device.handle()))
-            }
+            device => Some(on_backend!(device, B, handle => floor::<B>(ClipShape::TASK, &handle))),
         };
         let luma = [reference.clip(), &answer]
             .map(|clip| (0..clip.len()).flat_map(|i| clip.luma(i)).copied().collect());
@@ -220,7 +218,7 @@ mod tests {
     #[test]
     fn the_floor_is_the_pictures_through_memory() {
         let shape = ClipShape { width: 64, height: 32, fps: 16, frames: 3 };
-        let floor = floor::<Engine>(shape, &Device::Cpu.handle());
+        let floor = floor::<burn_flex::Flex>(shape, &burn_flex::FlexDevice);
         let full = 4 * 3 * 64 * 32;
         assert_eq!(floor.uploaded_bytes, 2 * full);
         assert_eq!(floor.moved_bytes, 4 * full + full / 2);

@@ -1,10 +1,10 @@
 //! Where the arithmetic runs: one binary, chosen at start.
 
-use burn::backend::cuda::CudaDevice;
-use burn::backend::flex::FlexDevice;
-use burn::{Dispatch, DispatchDevice};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
+
+use burn::tensor::backend::Backend;
 
 /// What the operator asks for with `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +83,9 @@ pub enum DeviceFault {
         /// What was given.
         text: String,
     },
+    /// The program was built without it.
+    #[error("no CUDA device: this program was built without the feature \"cuda\"")]
+    NotBuilt,
     /// No CUDA driver.
     #[error("no CUDA device: the driver library libcuda is not installed")]
     NoDriver,
@@ -116,19 +119,32 @@ pub enum DeviceFault {
     },
 }
 
-/// burn's backend that sends each operation to the device of its tensors. Its default device is
-/// CUDA, present or not, so every tensor here names its device.
-pub(crate) type Engine = Dispatch;
+/// Evaluates an expression with burn's backend for a [`Device`], under the name `$backend`, and
+/// with that backend's own device, under the name `$handle`.
+macro_rules! on_backend {
+    ($device:expr, $backend:ident, $handle:ident => $work:expr) => {
+        match $device {
+            $crate::device::Device::Cpu => {
+                type $backend = ::burn_flex::Flex;
+                let $handle = ::burn_flex::FlexDevice;
+                $work
+            }
+            #[cfg(feature = "cuda")]
+            $crate::device::Device::Cuda { index } => {
+                type $backend = ::burn_cuda::Cuda;
+                let $handle = ::burn_cuda::CudaDevice { index };
+                $work
+            }
+            #[cfg(not(feature = "cuda"))]
+            $crate::device::Device::Cuda { .. } => {
+                unreachable!("a program that was built without CUDA opens no CUDA device")
+            }
+        }
+    };
+}
+pub(crate) use on_backend;
 
 impl Device {
-    /// The device as tensors know it.
-    pub(crate) fn handle(self) -> DispatchDevice {
-        match self {
-            Self::Cpu => DispatchDevice::Flex(FlexDevice),
-            Self::Cuda { index } => DispatchDevice::Cuda(CudaDevice { index }),
-        }
-    }
-
     /// Turns the operator's choice into a device and lets it compute something, asking the driver
     /// first: burn's CUDA backend panics without one. Of several devices it is the first;
     /// [`Device::list`] names all.
@@ -169,7 +185,7 @@ impl Device {
     fn compute_first(self) -> Result<(), DeviceFault> {
         match self {
             Self::Cpu => Ok(()),
-            Self::Cuda { .. } => first_computation(&self.handle())
+            Self::Cuda { .. } => on_backend!(self, B, handle => first_computation::<B>(&handle))
                 .map_err(|reason| DeviceFault::Broken { device: self, reason }),
         }
     }
@@ -207,7 +223,17 @@ fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault
 /// How many CUDA devices can be used here.
 ///
 /// # Errors
+/// [`DeviceFault::NotBuilt`].
+#[cfg(not(feature = "cuda"))]
+pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
+    Err(DeviceFault::NotBuilt)
+}
+
+/// How many CUDA devices can be used here.
+///
+/// # Errors
 /// The driver or the kernel compiler is missing, or the driver does not answer.
+#[cfg(feature = "cuda")]
 pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
     // SAFETY: both functions only try to load a shared library by name.
     let (driver, compiler) = unsafe {
@@ -226,11 +252,11 @@ pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
 
 /// Compiles and runs one kernel. A panic inside the backend is caught here, once, so that it cannot
 /// surprise later.
-fn first_computation(device: &DispatchDevice) -> Result<(), String> {
-    let sum = std::panic::catch_unwind(|| {
-        let ones = burn::tensor::Tensor::<Engine, 1>::ones([1000], device);
+fn first_computation<B: Backend>(device: &B::Device) -> Result<(), String> {
+    let sum = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let ones = burn::tensor::Tensor::<B, 1>::ones([1000], device);
         crate::tensors::read((ones * 3.0).sum())
-    });
+    }));
     match sum {
         Ok(values) if values == [3000.0] => Ok(()),
         Ok(values) => Err(format!("1000 times 3 gave {values:?}")),

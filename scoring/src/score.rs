@@ -2,7 +2,7 @@
 
 use crate::aspects::{Aspects, Grade};
 use crate::describe::describe;
-use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
+use crate::device::{Device, DeviceChoice, DeviceFault, on_backend};
 use crate::features::{Features, View, visible, warping_error};
 use crate::fingerprint::Fingerprint;
 use crate::learned::{Embedding, LearnedError, TextModel};
@@ -17,7 +17,7 @@ use crate::reduced::{frames_at_times_of, resized};
 use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
 use crate::synthetic::source_and_answer;
 use crate::turns::Turns;
-use crate::words::Words;
+use crate::words::{PromptReader, open};
 use crate::worker::WorkerFault;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
@@ -243,7 +243,7 @@ pub struct Scorer {
     ffmpeg: Ffmpeg,
     policy: AspectPolicy,
     comparisons: Arc<Turns>,
-    words: Option<Arc<Words>>,
+    words: Option<Arc<dyn PromptReader>>,
 }
 
 impl Scorer {
@@ -268,8 +268,7 @@ impl Scorer {
     /// # Errors
     /// A file of the model is missing or wrong, or the device has no room for it.
     pub fn with_text_model(mut self, named: &TextModel) -> Result<Self, ScoreFault> {
-        let words = self.guarded(|| Words::load(named, self.device))??;
-        self.words = Some(Arc::new(words));
+        self.words = Some(self.guarded(|| open(named, self.device))??);
         Ok(self)
     }
 
@@ -308,8 +307,9 @@ impl Scorer {
         &self,
         progress: &mut dyn FnMut(usize, usize, &str),
     ) -> Result<SelfTestReport, ScoreFault> {
-        let tested =
-            self.guarded(|| self_test::<Engine>(self.device, &self.device.handle(), progress))?;
+        let tested = self.guarded(|| {
+            on_backend!(self.device, B, handle => self_test::<B>(self.device, &handle, progress))
+        })?;
         Ok(tested?)
     }
 
@@ -356,8 +356,8 @@ impl Scorer {
         }
         let (features, visibility) = self.guarded(|| match self.device {
             Device::Cpu => source_features(&Host, &clip),
-            Device::Cuda { .. } => {
-                source_features(&Tensors::<Engine>::new(self.device.handle()), &clip)
+            device => {
+                on_backend!(device, B, handle => source_features(&Tensors::<B>::new(handle), &clip))
             }
         })?;
         let fingerprint = Fingerprint::of(&clip, &clip);
@@ -420,9 +420,9 @@ impl Scorer {
         let order = frames_at_times_of(answer, &reference.clip);
         self.guarded(|| match self.device {
             Device::Cpu => measure(&Host, reference, answer, &order),
-            Device::Cuda { .. } => {
-                measure(&Tensors::<Engine>::new(self.device.handle()), reference, answer, &order)
-            }
+            device => on_backend!(device, B, handle => {
+                measure(&Tensors::<B>::new(handle), reference, answer, &order)
+            }),
         })
     }
 

@@ -186,7 +186,6 @@ fn values<'a, K: Kernels<'a>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Engine;
 
     #[test]
     fn the_cpus_loops_agree_with_its_tensors_on_every_metric() {
@@ -194,7 +193,8 @@ mod tests {
         let mut progress =
             |done: usize, of: usize, metric: &str| heard.push((done, of, metric.to_owned()));
         let report =
-            self_test::<Engine>(Device::Cpu, &Device::Cpu.handle(), &mut progress).unwrap();
+            self_test::<burn_flex::Flex>(Device::Cpu, &burn_flex::FlexDevice, &mut progress)
+                .unwrap();
         assert_eq!(report.checks.len(), 23);
         assert_eq!(heard.len(), 23);
         assert_eq!(heard.last(), Some(&(23, 23, "correlations".to_owned())));

@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+#[cfg(feature = "vulkan")]
 #[path = "support/lavapipe.rs"]
 mod lavapipe;
 #[path = "support/pictures.rs"]
 mod pictures;
 
-use burn::backend::Flex;
 use burn::tensor::backend::Backend;
+use burn_flex::Flex;
+#[cfg(feature = "vulkan")]
 use burn_wgpu::Vulkan;
+#[cfg(feature = "vulkan")]
 use lavapipe::on_lavapipe;
 use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
 
@@ -137,6 +140,7 @@ fn loops_and_tensors_give_the_same_values() {
     compare::<Flex>(&Default::default(), &SIZES);
 }
 
+#[cfg(feature = "vulkan")]
 #[test]
 fn kernels_of_a_gpu_give_the_same_values_on_vulkan() {
     on_lavapipe("kernels_of_a_gpu_give_the_same_values_on_vulkan", |device| {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
+#[cfg(feature = "vulkan")]
 #[path = "support/lavapipe.rs"]
 mod lavapipe;
 #[path = "support/pictures.rs"]
@@ -10,11 +11,13 @@ mod pictures;
 #[path = "support/weights.rs"]
 mod weights;
 
-use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+#[cfg(feature = "vulkan")]
 use burn_wgpu::Vulkan;
 use half::{bf16, f16};
+#[cfg(feature = "vulkan")]
 use lavapipe::on_lavapipe;
 use leoma_scoring::learned::{Embedding, Lpips, TextImage, similarity};
 use safetensors::Dtype;
@@ -159,6 +162,7 @@ fn learned_judges_meet_their_models() {
     meet_their_models::<Flex>(&Default::default());
 }
 
+#[cfg(feature = "vulkan")]
 #[test]
 #[ignore = "kernels are compiled for four minutes"]
 fn learned_judges_meet_their_models_on_vulkan() {

@@ -6,8 +6,8 @@
 #[path = "support/weights.rs"]
 mod weights;
 
-use burn::backend::Flex;
 use burn::tensor::Tensor;
+use burn_flex::Flex;
 use leoma_scoring::learned::{LearnedError, Lpips, TextImage};
 use safetensors::Dtype;
 use std::path::Path;

@@ -6,7 +6,7 @@
 #[path = "support/pictures.rs"]
 mod pictures;
 
-use burn::backend::Flex;
+use burn_flex::Flex;
 use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors, longest_hold};
 use pictures::{FLOW_HEIGHT, FLOW_WIDTH, HEIGHT, MOTIONS, WIDTH};
 

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::media::VideoInfo;
     use crate::tensors::read;
-    use burn::backend::Flex;
+    use burn_flex::Flex;
     use proptest::prelude::*;
 
     fn clip(width: usize, height: usize, planes: Vec<Vec<u8>>, tag: Option<&str>) -> Clip {

@@ -207,7 +207,7 @@ mod tests {
     use super::super::pictures;
     use super::*;
     use base64::Engine as _;
-    use burn::backend::Flex;
+    use burn_flex::Flex;
     use proptest::prelude::*;
 
     fn preparation(crop: bool) -> Preparation {
