@@ -19,21 +19,12 @@
 //! # }
 //! ```
 
-mod backlog;
-mod behaviour;
 mod config;
 pub mod core;
-mod gossip;
-mod gossip_guard;
 mod handle;
-mod held;
-mod punch;
-mod relay;
 mod shell;
 mod status;
-mod strangers;
-mod swarm_events;
-mod wire;
+mod transport;
 
 pub use config::{MemoryLimit, MeshConfig, MeshError, MeshLimits, Relay};
 pub use core::{
@@ -44,7 +35,7 @@ pub use handle::MeshHandle;
 pub use libp2p;
 pub use shell::Mesh;
 pub use status::{MeshStatus, PeerStatus};
-pub use wire::{
+pub use transport::{
     CATCHUP_PROTOCOL, GRANT_PROTOCOL, GrantAnswer, GrantOffer, HELLO_PROTOCOL, PageAnswer,
     VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest,
 };

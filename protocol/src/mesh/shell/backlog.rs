@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::core::MeshEvent;
+use crate::mesh::core::MeshEvent;
 
 /// Events that wait: a validator that is busy for minutes with a video loses nothing.
 const MAX_EVENTS: usize = 16_384;

@@ -11,8 +11,8 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 
-use super::core::limits::MAX_GRANT_BYTES;
 use crate::codec::{CodecError, Decode, Encode, Wire, wire};
+use crate::mesh::core::limits::MAX_GRANT_BYTES;
 use crate::verdict::MAX_FILE_BYTES;
 use crate::{Digest, FileId};
 
@@ -26,16 +26,16 @@ pub const VERDICT_PROTOCOL: &str = "/leoma/verdict/1";
 pub const CATCHUP_PROTOCOL: &str = "/leoma/catchup/1";
 
 /// Time for a small request: three round trips of a bad intercontinental link.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(in crate::mesh) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for up to 4 MiB, at no less than half a megabit per second.
-pub(super) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(in crate::mesh) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Streams of one protocol on one connection: a request under way in each direction, and one
 /// retried in each. Pages are asked for one by one.
-pub(super) const STREAMS: usize = 4;
+pub(in crate::mesh) const STREAMS: usize = 4;
 /// Streams that carry grants, which strangers may try to fill: one in each direction.
-pub(super) const GRANT_STREAMS: usize = 2;
+pub(in crate::mesh) const GRANT_STREAMS: usize = 2;
 /// Streams that carry files: a validator fetches eight at a time, and is asked for as many.
-pub(super) const FILE_STREAMS: usize = 16;
+pub(in crate::mesh) const FILE_STREAMS: usize = 16;
 /// Bytes that are written at once: what waits in a connection for a peer that does not read.
 const CHUNK_BYTES: usize = 16 * 1024;
 
@@ -76,18 +76,18 @@ wire!(VerdictAnswer, MAX_FILE_BYTES + 16);
 
 /// A catch-up page, unless refused.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct PageAnswer(pub Option<super::core::CatchupPage>);
-wire!(PageAnswer, super::core::limits::MAX_PAGE_BYTES + 16);
+pub struct PageAnswer(pub Option<crate::mesh::core::CatchupPage>);
+wire!(PageAnswer, crate::mesh::core::limits::MAX_PAGE_BYTES + 16);
 
 /// A request that is too long or cannot be decoded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Unreadable;
+pub(in crate::mesh) struct Unreadable;
 
 /// Reads and writes [`Wire`] values until the end of the stream. What is too long is refused while
 /// it is read, what cannot be decoded afterwards. The shell holds both against the peer: an answer
 /// fails as [`io::ErrorKind::InvalidData`], and a request arrives as [`Unreadable`], for the
 /// library keeps a request that failed to itself.
-pub(super) struct WireCodec<Request, Response>(PhantomData<fn() -> (Request, Response)>);
+pub(in crate::mesh) struct WireCodec<Request, Response>(PhantomData<fn() -> (Request, Response)>);
 
 impl<Request, Response> Clone for WireCodec<Request, Response> {
     fn clone(&self) -> Self {
@@ -151,10 +151,10 @@ impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec
 }
 
 /// An encoding: its beginning, and the rest of it where that is shared with others.
-pub(super) type Parts = (Vec<u8>, Option<Arc<Vec<u8>>>);
+pub(in crate::mesh) type Parts = (Vec<u8>, Option<Arc<Vec<u8>>>);
 
 /// What a stream carries, in the form in which it is kept while a slow peer reads it.
-pub(super) trait Sent: Wire {
+pub(in crate::mesh) trait Sent: Wire {
     /// The encoding.
     fn parts(self) -> Result<Parts, CodecError> {
         Ok((self.to_wire()?, None))
@@ -166,7 +166,7 @@ impl Sent for crate::hello::HelloAnswer {}
 impl Sent for GrantOffer {}
 impl Sent for GrantAnswer {}
 impl Sent for VerdictRequest {}
-impl Sent for super::core::CatchupRequest {}
+impl Sent for crate::mesh::core::CatchupRequest {}
 impl Sent for PageAnswer {}
 
 impl Sent for VerdictAnswer {
@@ -209,10 +209,10 @@ async fn write<V: Sent>(io: &mut (impl AsyncWrite + Unpin + Send), value: V) -> 
 }
 
 /// The libp2p behaviour of one protocol.
-pub(super) type Exchange<Request, Response> =
+pub(in crate::mesh) type Exchange<Request, Response> =
     request_response::Behaviour<WireCodec<Request, Response>>;
 
-pub(super) fn exchange<Request, Response>(
+pub(in crate::mesh) fn exchange<Request, Response>(
     protocol: &'static str,
     timeout: Duration,
     streams: usize,

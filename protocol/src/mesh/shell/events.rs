@@ -6,13 +6,13 @@ use libp2p::request_response::{self, Message, OutboundFailure};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 
-use super::behaviour::BehaviourEvent;
-use super::core::{Event, GrantBytes, Offence};
-use super::gossip::topic_of;
-use super::punch::Link;
-use super::relay::is_relayed;
-use super::shell::{FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
-use super::wire::Unreadable;
+use super::connections::Link;
+use super::{FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
+use crate::mesh::core::{Event, GrantBytes, Offence};
+use crate::mesh::transport::{
+    BehaviourEvent, GrantAnswer, GrantOffer, PageAnswer, Unreadable, VerdictAnswer, VerdictRequest,
+    is_relayed, topic_of,
+};
 use crate::messages::{Address, MAX_BEACON_ADDRESSES};
 
 impl Shell {
@@ -190,10 +190,7 @@ impl Shell {
         }
     }
 
-    fn on_grant_event(
-        &mut self,
-        event: Answers<super::wire::GrantOffer, super::wire::GrantAnswer>,
-    ) {
+    fn on_grant_event(&mut self, event: Answers<GrantOffer, GrantAnswer>) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => match GrantBytes::new(request.0) {
@@ -213,10 +210,7 @@ impl Shell {
         }
     }
 
-    fn on_verdict_event(
-        &mut self,
-        event: Answers<super::wire::VerdictRequest, super::wire::VerdictAnswer>,
-    ) {
+    fn on_verdict_event(&mut self, event: Answers<VerdictRequest, VerdictAnswer>) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => {
@@ -239,10 +233,7 @@ impl Shell {
         }
     }
 
-    fn on_catchup_event(
-        &mut self,
-        event: Answers<super::core::CatchupRequest, super::wire::PageAnswer>,
-    ) {
+    fn on_catchup_event(&mut self, event: Answers<crate::mesh::core::CatchupRequest, PageAnswer>) {
         let Some((peer, happened)) = self.sort(event) else { return };
         match happened {
             Happened::Asked { request, channel } => {

@@ -34,14 +34,14 @@ const MAX_VIA: usize = 3;
 
 /// Who may use our relay: the proven validators, as of now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Admitted(Arc<Mutex<HashSet<PeerId>>>);
+pub(in crate::mesh) struct Admitted(Arc<Mutex<HashSet<PeerId>>>);
 
 impl Admitted {
-    pub(super) fn admit(&self, peer: PeerId) {
+    pub(in crate::mesh) fn admit(&self, peer: PeerId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
     }
 
-    pub(super) fn dismiss(&self, peer: &PeerId) {
+    pub(in crate::mesh) fn dismiss(&self, peer: &PeerId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
     }
 
@@ -57,7 +57,7 @@ impl Admitted {
 }
 
 /// The relay that we are for others.
-pub(super) fn server(own: PeerId, admitted: &Admitted) -> relay::Behaviour {
+pub(in crate::mesh) fn server(own: PeerId, admitted: &Admitted) -> relay::Behaviour {
     let config = relay::Config {
         max_reservations: MAX_RESERVATIONS,
         max_reservations_per_peer: MAX_RESERVATIONS_PER_PEER,
@@ -75,7 +75,7 @@ pub(super) fn server(own: PeerId, admitted: &Admitted) -> relay::Behaviour {
 }
 
 /// Whether an address leads through a relay.
-pub(super) fn is_relayed(address: &Multiaddr) -> bool {
+pub(in crate::mesh) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::P2pCircuit))
 }
 
@@ -89,11 +89,11 @@ struct Via {
 
 /// The relays through which we are to be reached.
 #[derive(Debug)]
-pub(super) struct Vias(Vec<Via>);
+pub(in crate::mesh) struct Vias(Vec<Via>);
 
 impl Vias {
     /// Addresses that do not end with a peer id, and those beyond the first few, are left out.
-    pub(super) fn new(addresses: &[Multiaddr]) -> Self {
+    pub(in crate::mesh) fn new(addresses: &[Multiaddr]) -> Self {
         let via = addresses.iter().filter_map(|address| match address.iter().last()? {
             Protocol::P2p(relay) => {
                 let address = address.clone().with(Protocol::P2pCircuit);
@@ -106,7 +106,7 @@ impl Vias {
 
     /// Listens wherever it is time to: `listen` is asked for each relay that is proven and not
     /// listened through.
-    pub(super) fn listen(
+    pub(in crate::mesh) fn listen(
         &mut self,
         now: Duration,
         proven: impl Fn(&PeerId) -> bool,
@@ -121,7 +121,7 @@ impl Vias {
     }
 
     /// Takes note that a listener is gone. Returns whether it was one of these.
-    pub(super) fn closed(&mut self, listener: ListenerId, now: Duration) -> bool {
+    pub(in crate::mesh) fn closed(&mut self, listener: ListenerId, now: Duration) -> bool {
         let Some(via) = self.0.iter_mut().find(|via| via.listener == Some(listener)) else {
             return false;
         };

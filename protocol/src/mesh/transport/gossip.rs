@@ -9,7 +9,7 @@ use libp2p::gossipsub::{
 };
 use libp2p::identity::Keypair;
 
-use super::config::MeshError;
+use crate::mesh::config::MeshError;
 use crate::messages::Topic;
 use crate::{Digest, Network};
 
@@ -62,17 +62,17 @@ impl Degrees {
 const _: () = assert!(DEGREES.are_sound(), "mesh degrees contradict one another");
 
 /// Subscriptions to our topics only, and no more of them than there are.
-pub(super) type Filter = MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>;
+pub(in crate::mesh) type Filter = MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>;
 /// Gossipsub as we use it.
-pub(super) type Gossip = Behaviour<IdentityTransform, Filter>;
+pub(in crate::mesh) type Gossip = Behaviour<IdentityTransform, Filter>;
 
 /// The library's topic for one of ours.
-pub(super) fn ident(topic: Topic, network: &Network) -> IdentTopic {
+pub(in crate::mesh) fn ident(topic: Topic, network: &Network) -> IdentTopic {
     IdentTopic::new(topic.name(network))
 }
 
 /// Which of our topics a hash is.
-pub(super) fn topic_of(hash: &TopicHash, network: &Network) -> Option<Topic> {
+pub(in crate::mesh) fn topic_of(hash: &TopicHash, network: &Network) -> Option<Topic> {
     // Identity hashes: the hash is the name.
     Topic::ALL.into_iter().find(|topic| topic.name(network) == hash.as_str())
 }
@@ -157,7 +157,7 @@ fn thresholds() -> PeerScoreThresholds {
 }
 
 /// Gossipsub, subscribed to all topics of the network.
-pub(super) fn gossip(keypair: &Keypair, network: &Network) -> Result<Gossip, MeshError> {
+pub(in crate::mesh) fn gossip(keypair: &Keypair, network: &Network) -> Result<Gossip, MeshError> {
     let failed = |error: &dyn std::fmt::Display| MeshError::Gossip(error.to_string());
     let topics = Topic::ALL.map(|topic| ident(topic, network));
     let filter = Filter {

@@ -15,8 +15,6 @@ use libp2p::{
     memory_connection_limits, noise, ping, quic, relay, tcp, yamux,
 };
 
-use super::config::{MemoryLimit, MeshConfig, MeshError, MeshLimits};
-use super::core::CatchupRequest;
 use super::gossip::gossip;
 use super::gossip_guard::GossipGuard;
 use super::relay::{Admitted, server};
@@ -27,6 +25,8 @@ use super::wire::{
     VERDICT_PROTOCOL, VerdictAnswer, VerdictRequest, exchange,
 };
 use crate::hello::{Hello, HelloAnswer};
+use crate::mesh::config::{MemoryLimit, MeshConfig, MeshError, MeshLimits};
+use crate::mesh::core::CatchupRequest;
 
 /// What a peer sees us as.
 const AGENT: &str = concat!("leoma/", env!("CARGO_PKG_VERSION"));
@@ -54,23 +54,23 @@ const CONTAINER_MEMORY: &str = "/sys/fs/cgroup/memory.max";
 
 /// Those that may deny a connection come first: the others must not see one that is denied.
 #[derive(NetworkBehaviour)]
-pub(super) struct Behaviour {
-    pub(super) limits: connection_limits::Behaviour,
-    pub(super) memory: memory_connection_limits::Behaviour,
-    pub(super) strangers: Strangers,
-    pub(super) blocked: allow_block_list::Behaviour<BlockedPeers>,
-    pub(super) gossip: GossipGuard,
-    pub(super) identify: identify::Behaviour,
-    pub(super) kad: kad::Behaviour<MemoryStore>,
-    pub(super) ping: ping::Behaviour,
-    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
-    pub(super) relay: Toggle<relay::Behaviour>,
-    pub(super) relayed: relay::client::Behaviour,
-    pub(super) punch: Toggle<dcutr::Behaviour>,
-    pub(super) hello: Exchange<Hello, HelloAnswer>,
-    pub(super) grant: Exchange<GrantOffer, GrantAnswer>,
-    pub(super) verdict: Exchange<VerdictRequest, VerdictAnswer>,
-    pub(super) catchup: Exchange<CatchupRequest, PageAnswer>,
+pub(in crate::mesh) struct Behaviour {
+    pub(in crate::mesh) limits: connection_limits::Behaviour,
+    pub(in crate::mesh) memory: memory_connection_limits::Behaviour,
+    pub(in crate::mesh) strangers: Strangers,
+    pub(in crate::mesh) blocked: allow_block_list::Behaviour<BlockedPeers>,
+    pub(in crate::mesh) gossip: GossipGuard,
+    pub(in crate::mesh) identify: identify::Behaviour,
+    pub(in crate::mesh) kad: kad::Behaviour<MemoryStore>,
+    pub(in crate::mesh) ping: ping::Behaviour,
+    pub(in crate::mesh) mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(in crate::mesh) relay: Toggle<relay::Behaviour>,
+    pub(in crate::mesh) relayed: relay::client::Behaviour,
+    pub(in crate::mesh) punch: Toggle<dcutr::Behaviour>,
+    pub(in crate::mesh) hello: Exchange<Hello, HelloAnswer>,
+    pub(in crate::mesh) grant: Exchange<GrantOffer, GrantAnswer>,
+    pub(in crate::mesh) verdict: Exchange<VerdictRequest, VerdictAnswer>,
+    pub(in crate::mesh) catchup: Exchange<CatchupRequest, PageAnswer>,
 }
 
 fn connection_limits(limits: &MeshLimits) -> connection_limits::Behaviour {
@@ -167,7 +167,7 @@ impl Behaviour {
 /// Whether an address has one of the forms that this mesh dials: a host, TCP or QUIC, and perhaps
 /// whose it is, on a relay too. Traffic is counted by an address's form, so a peer must not be able
 /// to invent forms.
-pub(super) fn is_dialable(address: &Multiaddr) -> bool {
+pub(in crate::mesh) fn is_dialable(address: &Multiaddr) -> bool {
     let mut parts = address.iter().peekable();
     let host = matches!(
         parts.next(),
@@ -206,7 +206,7 @@ fn quic_config(mut config: quic::Config) -> quic::Config {
 }
 
 /// A swarm that listens nowhere yet, whose traffic is counted in `registry`.
-pub(super) fn swarm(
+pub(in crate::mesh) fn swarm(
     config: &MeshConfig,
     admitted: &Admitted,
     registry: &mut Registry,

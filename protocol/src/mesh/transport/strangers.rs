@@ -24,7 +24,7 @@ const PER_STRANGER: usize = 2;
 
 /// Too many connections that have proved nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TooMany {
+pub(in crate::mesh) enum TooMany {
     /// In their handshake.
     #[error("{place} has {limit} handshakes under way already")]
     Pending {
@@ -48,9 +48,9 @@ pub(super) enum TooMany {
 
 /// What one place may have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PerPlace {
-    pub(super) pending: usize,
-    pub(super) established: usize,
+pub(in crate::mesh) struct PerPlace {
+    pub(in crate::mesh) pending: usize,
+    pub(in crate::mesh) established: usize,
 }
 
 /// Connections and how many of them share something. Bounded by the limits on pending and
@@ -89,7 +89,7 @@ impl<Key: Copy + Eq + Hash> Count<Key> {
 
 /// Denies strangers' inbound connections beyond the limits.
 #[derive(Debug)]
-pub(super) struct Strangers {
+pub(in crate::mesh) struct Strangers {
     limits: PerPlace,
     /// By place and whether over UDP, where a place can be lied about until the handshake is done:
     /// such lies must not keep TCP connections out.
@@ -101,13 +101,13 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    pub(super) fn new(limits: PerPlace) -> Self {
+    pub(in crate::mesh) fn new(limits: PerPlace) -> Self {
         let (pending, established, by_peer) = (Count::new(), Count::new(), Count::new());
         Self { limits, pending, established, by_peer, proven: HashSet::new() }
     }
 
     /// A peer proved itself: its connections do not count any more.
-    pub(super) fn proven(&mut self, peer: PeerId) {
+    pub(in crate::mesh) fn proven(&mut self, peer: PeerId) {
         let connections: Vec<_> =
             self.by_peer.of.iter().filter(|(_, of)| **of == peer).map(|(id, _)| *id).collect();
         for connection in connections {
@@ -118,7 +118,7 @@ impl Strangers {
     }
 
     /// A peer is a stranger again. Connections that it still has are about to be closed.
-    pub(super) fn unproven(&mut self, peer: &PeerId) {
+    pub(in crate::mesh) fn unproven(&mut self, peer: &PeerId) {
         self.proven.remove(peer);
     }
 

@@ -6,8 +6,8 @@ use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{PeerId, dcutr};
 
-use super::core::Event;
-use super::shell::{Shell, to_bytes};
+use super::{Shell, to_bytes};
+use crate::mesh::core::Event;
 use crate::messages::Address;
 
 /// How long a connection is kept after another took its place. What is on its way over it still

@@ -1,5 +1,10 @@
 //! The mesh's task: carries what libp2p reports to the core, and what the core decides to libp2p.
 
+mod backlog;
+mod connections;
+mod events;
+mod held;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -15,21 +20,21 @@ use libp2p::{Multiaddr, PeerId, Swarm, gossipsub};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::backlog::Backlog;
-use super::behaviour::{Behaviour, is_dialable, swarm};
-use super::config::{MeshConfig, MeshError, Relay};
-use super::core::{
-    Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Offence, Token, Voice,
-};
-use super::gossip::ident;
-use super::handle::{Command, MAX_WAITING_COMMANDS, MeshHandle};
-use super::held::Held;
-use super::punch::Links;
-use super::relay::{Admitted, Vias, is_relayed};
-use super::status::{MeshStatus, PeerStatus};
-use super::wire::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
+use self::backlog::Backlog;
+use self::connections::Links;
+use self::held::Held;
 use crate::Network;
 use crate::hello::{HelloAnswer, PeerIdBytes};
+use crate::mesh::config::{MeshConfig, MeshError, Relay};
+use crate::mesh::core::{
+    Core, CoreConfig, DialTarget, Effect, Event, Judgement, MeshEvent, Offence, Token, Voice,
+};
+use crate::mesh::handle::{Command, MAX_WAITING_COMMANDS, MeshHandle};
+use crate::mesh::status::{MeshStatus, PeerStatus};
+use crate::mesh::transport::{
+    Admitted, Behaviour, BehaviourEvent, GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer,
+    VerdictRequest, Vias, ident, is_dialable, is_relayed, swarm,
+};
 use crate::messages::{Address, Certificate, Evidence};
 
 /// Events that wait for the validator in the channel.
@@ -46,11 +51,11 @@ const MAX_AGENT_CHARS: usize = 64;
 
 /// What the shell knows of a connected peer besides the core.
 #[derive(Debug, Default)]
-pub(super) struct Acquaintance {
-    pub(super) rtt: Option<Duration>,
-    pub(super) agent: Option<String>,
-    pub(super) addresses: Vec<Multiaddr>,
-    pub(super) links: Links,
+struct Acquaintance {
+    rtt: Option<Duration>,
+    agent: Option<String>,
+    addresses: Vec<Multiaddr>,
+    links: Links,
     /// What we told gossipsub to think of it.
     score: f64,
     /// What gossipsub itself holds against it, as far as it was blamed for it.
@@ -58,7 +63,7 @@ pub(super) struct Acquaintance {
 }
 
 /// A stream or message that waits for the core's word, within one event.
-pub(super) enum Waiting {
+enum Waiting {
     Hello(ResponseChannel<HelloAnswer>),
     Grant(ResponseChannel<GrantAnswer>),
     Catchup(ResponseChannel<PageAnswer>),
@@ -117,30 +122,30 @@ impl Mesh {
     }
 }
 
-pub(super) struct Shell {
-    pub(super) swarm: Swarm<Behaviour>,
-    pub(super) core: Core,
-    pub(super) network: Network,
-    pub(super) peer: PeerIdBytes,
+struct Shell {
+    swarm: Swarm<Behaviour>,
+    core: Core,
+    network: Network,
+    peer: PeerIdBytes,
     hotkey: crate::Hotkey,
     head: crate::BlockNumber,
     external: Vec<Multiaddr>,
-    pub(super) relay: Relay,
+    relay: Relay,
     admitted: Admitted,
-    pub(super) vias: Vias,
+    vias: Vias,
     started: Instant,
     tick: Duration,
-    pub(super) punch_pause: Duration,
+    punch_pause: Duration,
     events: mpsc::Sender<MeshEvent>,
     voice: watch::Sender<Voice>,
     backlog: Backlog,
     next_walk: Duration,
     next_token: u64,
     waiting: BTreeMap<Token, Waiting>,
-    pub(super) dials: HashMap<ConnectionId, DialTarget>,
-    pub(super) fetches: HashMap<OutboundRequestId, tokio::sync::oneshot::Sender<Option<Vec<u8>>>>,
-    pub(super) acquaintances: HashMap<PeerId, Acquaintance>,
-    pub(super) held: Held,
+    dials: HashMap<ConnectionId, DialTarget>,
+    fetches: HashMap<OutboundRequestId, tokio::sync::oneshot::Sender<Option<Vec<u8>>>>,
+    acquaintances: HashMap<PeerId, Acquaintance>,
+    held: Held,
     certificates: BTreeMap<crate::FileId, Certificate>,
     evidence: Vec<Evidence>,
 }
@@ -315,19 +320,19 @@ impl Shell {
 
     /// With nobody in its table, Kademlia's own walk fails with a warning. Asked to walk at once it
     /// sees that itself, and gives up the one that it had planned.
-    pub(super) fn calm_kademlia(&mut self) {
+    fn calm_kademlia(&mut self) {
         let kad = &mut self.swarm.behaviour_mut().kad;
         if kad.kbuckets().next().is_none() {
             let _ = kad.bootstrap();
         }
     }
 
-    pub(super) fn now(&self) -> Duration {
+    fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// Hands an event to the core and carries out what it decides, and what follows from that.
-    pub(super) fn feed(&mut self, event: Event) {
+    fn feed(&mut self, event: Event) {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
             let now = self.now();
@@ -341,7 +346,7 @@ impl Shell {
 
     /// Hands over an event whose stream or message waits for an answer. What is not answered is
     /// dropped: the library resets the stream, and nothing is kept.
-    pub(super) fn feed_waiting(&mut self, waiting: Waiting, event: impl FnOnce(Token) -> Event) {
+    fn feed_waiting(&mut self, waiting: Waiting, event: impl FnOnce(Token) -> Event) {
         let token = Token(self.next_token);
         self.next_token += 1;
         self.waiting.insert(token, waiting);
@@ -589,7 +594,7 @@ impl Shell {
     }
 
     /// Where we can be dialled: what the operator says first, then where we listen.
-    pub(super) fn own_addresses(&self) -> Vec<Address> {
+    fn own_addresses(&self) -> Vec<Address> {
         let mut addresses: Vec<Multiaddr> = Vec::new();
         for address in self.external.iter().chain(self.swarm.listeners()) {
             if !addresses.contains(address) {
@@ -601,17 +606,17 @@ impl Shell {
         named.filter_map(|address| Address::new(address.to_string())).collect()
     }
 
-    pub(super) fn acquaintance(&mut self, peer: PeerId) -> Option<&mut Acquaintance> {
+    fn acquaintance(&mut self, peer: PeerId) -> Option<&mut Acquaintance> {
         self.acquaintances.get_mut(&peer)
     }
 
     /// Begins an acquaintance. What gossipsub remembers of an earlier one was blamed then.
-    pub(super) fn meet(&mut self, peer: PeerId) {
+    fn meet(&mut self, peer: PeerId) {
         let penalty = -self.swarm.behaviour().gossip.peer_score(&peer).unwrap_or_default();
         self.acquaintances.insert(peer, Acquaintance { penalty, ..Acquaintance::default() });
     }
 
-    pub(super) fn note_agent(&mut self, peer: PeerId, agent: &str, addresses: Vec<Multiaddr>) {
+    fn note_agent(&mut self, peer: PeerId, agent: &str, addresses: Vec<Multiaddr>) {
         if let Some(known) = self.acquaintance(peer) {
             known.agent =
                 Some(agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT_CHARS).collect());
@@ -619,7 +624,7 @@ impl Shell {
         }
     }
 
-    pub(super) fn blame_malformed(&mut self, peer: PeerId, error: &io::Error) {
+    fn blame_malformed(&mut self, peer: PeerId, error: &io::Error) {
         if error.kind() == io::ErrorKind::InvalidData
             && let Some(peer) = to_bytes(&peer)
         {
@@ -629,15 +634,15 @@ impl Shell {
 }
 
 /// Swarm events with the derived behaviour's event type.
-pub(super) type FromLibp2p = SwarmEvent<super::behaviour::BehaviourEvent>;
+type FromLibp2p = SwarmEvent<BehaviourEvent>;
 
-pub(super) fn to_bytes(peer: &PeerId) -> Option<PeerIdBytes> {
+fn to_bytes(peer: &PeerId) -> Option<PeerIdBytes> {
     PeerIdBytes::new(&peer.to_bytes())
 }
 
-pub(super) fn to_peer_id(peer: &PeerIdBytes) -> Option<PeerId> {
+fn to_peer_id(peer: &PeerIdBytes) -> Option<PeerId> {
     PeerId::from_bytes(peer.as_slice()).ok()
 }
 
 /// A gossip message with its place in the library.
-pub(super) type GossipEvent = gossipsub::Event;
+type GossipEvent = gossipsub::Event;

@@ -17,17 +17,17 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use super::core::limits::{
+use super::gossip::Gossip;
+use crate::mesh::core::limits::{
     Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND,
 };
-use super::gossip::Gossip;
 
 /// What arrives for each message that the core sees: repetitions by several ways, announcements of
 /// messages, requests for them, and requests not to send them.
 const FRAMES_PER_MESSAGE: u32 = 4;
 
 /// Gossipsub behind a count.
-pub(super) struct GossipGuard {
+pub(in crate::mesh) struct GossipGuard {
     inner: Gossip,
     started: Instant,
     peers: HashMap<PeerId, Bucket>,
@@ -35,12 +35,12 @@ pub(super) struct GossipGuard {
 }
 
 impl GossipGuard {
-    pub(super) fn new(inner: Gossip) -> Self {
+    pub(in crate::mesh) fn new(inner: Gossip) -> Self {
         Self { inner, started: Instant::now(), peers: HashMap::new(), flooding: BTreeSet::new() }
     }
 
     /// A peer is a validator, and may say as much as one.
-    pub(super) fn proven(&mut self, peer: PeerId) {
+    pub(in crate::mesh) fn proven(&mut self, peer: PeerId) {
         let now = self.started.elapsed();
         let (burst, per_second) =
             (GOSSIP_BURST * FRAMES_PER_MESSAGE, GOSSIP_PER_SECOND * FRAMES_PER_MESSAGE);
@@ -48,7 +48,7 @@ impl GossipGuard {
     }
 
     /// Who sent too much since the last time this was asked.
-    pub(super) fn take_flooding(&mut self) -> BTreeSet<PeerId> {
+    pub(in crate::mesh) fn take_flooding(&mut self) -> BTreeSet<PeerId> {
         std::mem::take(&mut self.flooding)
     }
 }
