@@ -37,6 +37,7 @@ mod named;
 mod pictures;
 mod preparation;
 mod text_image;
+pub(crate) mod text_similarity;
 mod tokens;
 mod towers;
 mod transformer;

@@ -9,7 +9,7 @@ use crate::media::Clip;
 
 /// A model on the device, and which one.
 #[derive(Debug)]
-pub(crate) struct Words {
+pub(crate) struct TextSimilarity {
     model: TextImage<Engine>,
     device: Device,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Likeness {
     pub(crate) source: f32,
 }
 
-impl Words {
+impl TextSimilarity {
     /// Loads the model that was named to the validators, and no other one.
     pub(crate) fn load(named: &TextModel, device: Device) -> Result<Self, LearnedError> {
         let found = TextModel::at(&named.folder)?;

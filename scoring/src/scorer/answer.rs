@@ -1,23 +1,23 @@
 //! From an MP4 to a verdict's numbers.
 
-use crate::aspects::{Aspects, Grade};
-use crate::describe::describe;
+use super::motion_caption::motion_caption;
+use super::permits::Permits;
+use super::self_test::{SelfTestFault, SelfTestReport, self_test};
+use super::synthetic_clips::source_and_answer;
+use crate::comparison::clip_features::{Features, View, visible, warping_error};
+use crate::comparison::compare::{Measures, Side, Visibility, compare};
+use crate::comparison::resample::{frames_at_times_of, resized};
 use crate::device::{Device, DeviceChoice, DeviceFault, Engine};
-use crate::features::{Features, View, visible, warping_error};
 use crate::fingerprint::Fingerprint;
+use crate::judge::grade::AspectPolicy;
+use crate::judge::grade::{Aspects, Grade};
+use crate::learned::text_similarity::TextSimilarity;
 use crate::learned::{Embedding, LearnedError, TextModel};
-use crate::measures::{Measures, Side, Visibility, compare};
 use crate::media::{
     Clip, ClipShape, Ffmpeg, FfmpegMissing, Limits, MediaError, MediaFault, SceneRules, Segment,
     VideoDefect, VideoInfo, cut_clip, decode, decode_if, first_frame_png, one_shot_segments,
 };
 use crate::metrics::{Host, Kernels, Tensors};
-use crate::policy::AspectPolicy;
-use crate::reduced::{frames_at_times_of, resized};
-use crate::self_test::{SelfTestFault, SelfTestReport, self_test};
-use crate::synthetic::source_and_answer;
-use crate::turns::Turns;
-use crate::words::Words;
 use crate::worker::WorkerFault;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
@@ -145,7 +145,7 @@ impl Reference {
     /// The clip's motion in 50 to 90 words: a prompt that needs no model.
     pub fn describe(&self) -> String {
         let rate = self.clip.info().fps.map(|rate| rate.numerator as f32 / rate.denominator as f32);
-        describe(&self.features, rate)
+        motion_caption(&self.features, rate)
     }
 }
 
@@ -242,8 +242,8 @@ pub struct Scorer {
     device: Device,
     ffmpeg: Ffmpeg,
     policy: AspectPolicy,
-    comparisons: Arc<Turns>,
-    words: Option<Arc<Words>>,
+    comparisons: Arc<Permits>,
+    words: Option<Arc<TextSimilarity>>,
 }
 
 impl Scorer {
@@ -252,7 +252,7 @@ impl Scorer {
     /// # Errors
     /// ffmpeg is missing, or the device that was asked for cannot be used.
     pub fn open(choice: DeviceChoice, policy: AspectPolicy) -> Result<Self, ScoreFault> {
-        let comparisons = Arc::new(Turns::new(usize::MAX));
+        let comparisons = Arc::new(Permits::new(usize::MAX));
         Ok(Self {
             device: Device::open(choice)?,
             ffmpeg: Ffmpeg::find()?,
@@ -268,7 +268,7 @@ impl Scorer {
     /// # Errors
     /// A file of the model is missing or wrong, or the device has no room for it.
     pub fn with_text_model(mut self, named: &TextModel) -> Result<Self, ScoreFault> {
-        let words = self.guarded(|| Words::load(named, self.device))??;
+        let words = self.guarded(|| TextSimilarity::load(named, self.device))??;
         self.words = Some(Arc::new(words));
         Ok(self)
     }
@@ -277,7 +277,7 @@ impl Scorer {
     /// Decoding is not held up.
     #[must_use]
     pub fn with_comparisons(self, at_a_time: usize) -> Self {
-        Self { comparisons: Arc::new(Turns::new(at_a_time)), ..self }
+        Self { comparisons: Arc::new(Permits::new(at_a_time)), ..self }
     }
 
     /// Where it computes.

@@ -17,9 +17,9 @@
 //! Nothing here compares pixel with pixel after the first frame: a model that lets a wave break two
 //! pixels aside has done what was asked for.
 
+use crate::comparison::compare::Measures;
 use crate::judge::JudgeAnswer;
-use crate::measures::Measures;
-use crate::policy::{AspectPolicy, Ramp};
+use crate::judge::grade::{AspectPolicy, Ramp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -249,7 +249,7 @@ impl Aspects {
 mod tests {
     use super::*;
     use crate::judge::JudgeThresholds;
-    use crate::task_type::TaskType;
+    use crate::judge::TaskType;
     use proptest::prelude::*;
 
     fn aspects(tenths: [u16; 6]) -> Aspects {

@@ -2,28 +2,28 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Turns that are given out and given back.
+/// Permits that are given out and given back.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct Permits {
     free: Mutex<usize>,
     given_back: Condvar,
 }
 
 /// One turn, given back when dropped, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Turn<'a>(&'a Turns);
+pub(crate) struct Permit<'a>(&'a Permits);
 
-impl Turns {
+impl Permits {
     /// At least one.
     pub(crate) fn new(count: usize) -> Self {
         Self { free: Mutex::new(count.max(1)), given_back: Condvar::new() }
     }
 
     /// Waits for a turn.
-    pub(crate) fn take(&self) -> Turn<'_> {
+    pub(crate) fn take(&self) -> Permit<'_> {
         let free = self.given_back.wait_while(self.free(), |free| *free == 0);
         *free.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Turn(self)
+        Permit(self)
     }
 
     fn free(&self) -> MutexGuard<'_, usize> {
@@ -31,7 +31,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.free() += 1;
         self.0.given_back.notify_one();
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn no_more_than_that_many_are_in_at_a_time_and_a_panic_gives_its_turn_back() {
-        let (turns, inside, most) = (Turns::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (turns, inside, most) = (Permits::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let (turns, inside, most) = (&turns, &inside, &most);

@@ -1,8 +1,8 @@
 //! What is computed once per clip and used in every comparison with it.
 
+use crate::comparison::resample::{BLOCK, BlockSums};
 use crate::media::Clip;
 use crate::metrics::{Camera, Grid, Kernels};
-use crate::reduced::{BLOCK, BlockSums};
 use rayon::prelude::*;
 
 /// Brightness, chroma and likeness between moments are compared at a sixteenth of the size.

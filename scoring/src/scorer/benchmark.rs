@@ -1,10 +1,10 @@
 //! How long scoring takes on this machine, stage by stage, on a synthetic clip of a task's shape.
 
+use super::synthetic_clips::source_and_answer;
+use super::{ScoreFault, Scorer};
 use crate::device::{Device, Engine};
 use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
 use crate::metrics::{Grid, Host, Kernels, Tensors};
-use crate::score::{ScoreFault, Scorer};
-use crate::synthetic::source_and_answer;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use leoma_protocol::Digest;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Bytes of one value on a device.
 const VALUE_BYTES: u64 = 4;
 /// Pixels for which flow is kept as one value.
-const CELL: usize = crate::features::FLOW_CELL;
+const CELL: usize = crate::comparison::clip_features::FLOW_CELL;
 
 /// Times of one stage, in the order of the runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +188,7 @@ fn floor<B: Backend>(shape: ClipShape, device: &B::Device) -> Floor {
     let copy = || {
         let copied = pictures.clone() * 1.5;
         // Reading one value waits for all of them.
-        black_box(crate::tensors::read(copied.slice([0..1, 0..1, 0..1, 0..1])));
+        black_box(crate::device::transfer::read(copied.slice([0..1, 0..1, 0..1, 0..1])));
     };
     copy();
     let fastest = (0..5).map(|_| {

@@ -1,14 +1,14 @@
 //! What can be said of a video where only its first frame is known: whether it is one, moves, and
 //! begins as asked.
 
-use crate::aspects::{Aspects, Score};
-use crate::features::mean;
+use super::{Outcome, Reference, ScoreFault, Scorer};
+use crate::comparison::clip_features::mean;
+use crate::comparison::resample::{BLOCK, BlockSums};
+use crate::judge::TaskType;
+use crate::judge::grade::AspectPolicy;
+use crate::judge::grade::{Aspects, Score};
 use crate::media::{Clip, ClipShape, Limits, MediaError, Rational, VideoInfo, decode_png};
 use crate::metrics::{Grid, Host, Kernels};
-use crate::policy::AspectPolicy;
-use crate::reduced::{BLOCK, BlockSums};
-use crate::score::{Outcome, Reference, ScoreFault, Scorer};
-use crate::task_type::TaskType;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::Serialize;

@@ -208,7 +208,7 @@ fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault
 ///
 /// # Errors
 /// The driver or the kernel compiler is missing, or the driver does not answer.
-pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
+fn count_cuda_devices() -> Result<usize, DeviceFault> {
     // SAFETY: both functions only try to load a shared library by name.
     let (driver, compiler) = unsafe {
         (cudarc::driver::sys::is_culib_present(), cudarc::nvrtc::sys::is_culib_present())
@@ -229,7 +229,7 @@ pub fn count_cuda_devices() -> Result<usize, DeviceFault> {
 fn first_computation(device: &DispatchDevice) -> Result<(), String> {
     let sum = std::panic::catch_unwind(|| {
         let ones = burn::tensor::Tensor::<Engine, 1>::ones([1000], device);
-        crate::tensors::read((ones * 3.0).sum())
+        crate::device::transfer::read((ones * 3.0).sum())
     });
     match sum {
         Ok(values) if values == [3000.0] => Ok(()),

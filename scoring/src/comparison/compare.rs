@@ -1,6 +1,6 @@
 //! The raw numbers of one comparison, before any policy turns them into scores.
 
-use crate::features::{Features, HALF, View, mean, warping_error};
+use crate::comparison::clip_features::{Features, HALF, View, mean, warping_error};
 use crate::media::Clip;
 use crate::metrics::{
     Camera, Grid, Kernels, Shift, agreement, held_fraction, local_distance, longest_hold,

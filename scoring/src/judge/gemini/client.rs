@@ -1,7 +1,7 @@
 //! Google's Gemini over its REST interface: `POST {base}/v1beta/models/{model}:generateContent`.
 
-use super::{Judge, JudgeError, JudgeRequest, Judgement, prompts};
-use crate::task_type::TaskType;
+use super::prompts;
+use crate::judge::{Judge, JudgeError, JudgeRequest, Judgement, TaskType};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -4,7 +4,7 @@
 //! Motion comes first, as a generator needs it: the camera, what moves by itself, when; then light
 //! and colour. It says nothing of what the things are: that the first frame shows.
 
-use crate::features::Features;
+use crate::comparison::clip_features::Features;
 use crate::metrics::{Camera, Grid};
 
 /// Below this part of the picture's width per second nobody sees motion.
@@ -24,7 +24,7 @@ const UNEVEN: f32 = 1.5;
 const RATE: f32 = 16.0;
 
 /// 50 to 90 words about the clip with these features, `rate` frames a second.
-pub(crate) fn describe(features: &Features, rate: Option<f32>) -> String {
+pub(crate) fn motion_caption(features: &Features, rate: Option<f32>) -> String {
     let rate = rate.unwrap_or(RATE);
     let [_, rows, columns] = features.flow.shape();
     let motion = Motion { features, rate, rows, columns };
@@ -41,7 +41,7 @@ struct Motion<'a> {
 impl Motion<'_> {
     /// Width of the picture in pixels of the flow.
     fn width(&self) -> f32 {
-        (self.columns * crate::features::FLOW_CELL) as f32
+        (self.columns * crate::comparison::clip_features::FLOW_CELL) as f32
     }
 
     /// A motion in pixels of the flow per step, as a part of the width per second.
@@ -275,10 +275,11 @@ mod tests {
 
     #[test]
     fn a_still_camera_and_one_that_does_everything_are_told_apart() {
-        let still = describe(&features(Camera::default(), |_, _| (0.0, 0.0), &|_| 0.0), Some(16.0));
+        let still =
+            motion_caption(&features(Camera::default(), |_, _| (0.0, 0.0), &|_| 0.0), Some(16.0));
         assert!(still.contains("holds still") && still.contains("Nothing in the scene"), "{still}");
         let busy = Camera { right: [-1.0, 1.0, -1.0], down: [0.3, 1.0, 1.0] };
-        let busy = describe(&features(busy, |_, _| (0.0, 0.0), &|step| step as f32), None);
+        let busy = motion_caption(&features(busy, |_, _| (0.0, 0.0), &|step| step as f32), None);
         for part in [
             "pans right steadily",
             "tilts up slowly",
@@ -299,8 +300,10 @@ mod tests {
         let thing = |row: usize, column: usize| {
             if row < 10 && column > 38 { (-1.5, 0.2) } else { (0.0, 0.0) }
         };
-        let text =
-            describe(&features(Camera::default(), thing, &|step| 20.0 - step as f32), Some(16.0));
+        let text = motion_caption(
+            &features(Camera::default(), thing, &|step| 20.0 - step as f32),
+            Some(16.0),
+        );
         assert!(text.contains("top right") && text.contains("to the left and steadily"), "{text}");
         assert!(text.contains("calms down") && (50..=90).contains(&words(&text)), "{text}");
     }

@@ -2,11 +2,11 @@
 //!
 //! The bounds were set by calibration: fifteen ways of spoiling a clip, each at five strengths,
 //! against honest answers that move a little differently than the source. `leoma-testnet calibrate`
-//! shows what comes of them, its test and `tests/aspects.rs` hold them to it, and `docs/scoring.md`
+//! shows what comes of them, its test and `tests/scoring/aspects.rs` hold them to it, and `docs/scoring.md`
 //! has the figures.
 
+use crate::judge::TaskType;
 use crate::metrics::constants;
-use crate::task_type::TaskType;
 use leoma_protocol::Digest;
 
 /// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the
