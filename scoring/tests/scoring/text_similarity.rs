@@ -1,17 +1,12 @@
 //! A model that reads the prompt has its say in an answer's aspects. Its weights are small and made
 //! by a rule: what it says means nothing, and is the same everywhere.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "test code")]
-
-mod support;
-#[path = "support/weights.rs"]
-mod weights;
-
+use crate::support;
+use crate::support::Studio;
+use crate::support::weights::published;
 use leoma_scoring::learned::{LearnedError, TextModel};
 use leoma_scoring::worker::ScorerOptions;
 use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Measures, Outcome, ScoreFault, Scorer};
-use support::Studio;
-use weights::published;
 
 fn scorer() -> Scorer {
     let policy = AspectPolicy { forbid_replay: false, ..AspectPolicy::SUBNET };

@@ -1,25 +1,18 @@
 //! Learned judges against the public implementations of their models: `references/` says how its
 //! tables were made.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-#[path = "support/lavapipe.rs"]
-mod lavapipe;
-#[path = "support/pictures.rs"]
-mod pictures;
-#[path = "support/weights.rs"]
-mod weights;
-
+use crate::support::lavapipe::on_lavapipe;
+use crate::support::pictures;
+use crate::support::weights;
+use crate::support::weights::{published, save, save_as, table};
 use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_wgpu::Vulkan;
 use half::{bf16, f16};
-use lavapipe::on_lavapipe;
 use leoma_scoring::learned::{Embedding, Lpips, TextImage, similarity};
 use safetensors::Dtype;
 use serde_json::Value;
-use weights::{published, save, save_as, table};
 
 /// RGB of three textures.
 fn colour(height: usize, width: usize, salt: i64) -> Vec<u8> {
@@ -162,7 +155,7 @@ fn learned_judges_meet_their_models() {
 #[test]
 #[ignore = "kernels are compiled for four minutes"]
 fn learned_judges_meet_their_models_on_vulkan() {
-    on_lavapipe("learned_judges_meet_their_models_on_vulkan", |device| {
+    on_lavapipe("learned::learned_judges_meet_their_models_on_vulkan", |device| {
         meet_their_models::<Vulkan>(&device)
     });
 }

@@ -1,12 +1,8 @@
 //! Metrics on pictures and motions whose answer is known.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-#[path = "support/pictures.rs"]
-mod pictures;
-
+use crate::support::pictures;
+use crate::support::pictures::{HEIGHT, WIDTH, lattice, texture};
 use leoma_scoring::metrics::{Grid, Host, HostPictures, Kernels, Shift, recurrence, replay};
-use pictures::{HEIGHT, WIDTH, lattice, texture};
 
 fn frames(planes: &[Vec<u8>]) -> HostPictures<'_> {
     let planes: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();

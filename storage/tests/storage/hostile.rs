@@ -1,6 +1,5 @@
 //! Stores that lie, never end, or lead elsewhere: what a peer may put behind the endpoint it
 //! grants.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

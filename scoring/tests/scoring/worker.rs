@@ -1,9 +1,8 @@
 //! Pools of worker processes: this test program started again as a worker, as it should be or with
 //! a fault of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod support;
-
+use crate::support;
+use crate::support::Studio;
 use bytes::Bytes;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
@@ -15,7 +14,6 @@ use leoma_scoring::{AspectPolicy, Device, DeviceChoice, Outcome, ScoreFault, Sco
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use support::Studio;
 
 /// Nothing here takes as long on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -36,7 +34,7 @@ fn worker(name: &str, folder: &Path) -> WorkerProgram {
         "-c".into(),
         script.into(),
         test.into(),
-        format!("as_worker::{name}").into(),
+        format!("worker::as_worker::{name}").into(),
         folder.into(),
     ];
     WorkerProgram { path: "/bin/sh".into(), arguments: arguments.into() }
@@ -525,7 +523,7 @@ async fn workers_end_with_their_pool_and_with_a_validator_that_is_killed() {
     let killed = folder();
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--ignored", "--exact", "as_worker::validator", "--nocapture"])
+        .args(["--ignored", "--exact", "worker::as_worker::validator", "--nocapture"])
         .arg(killed.path());
     let mut validator = command.spawn().unwrap();
     until("the validator scores", || killed.path().join("scoring").exists()).await;

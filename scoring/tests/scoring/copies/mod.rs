@@ -1,29 +1,15 @@
 //! Copies of a video are found however they are disguised, and honest answers to one task are told
 //! apart.
 //!
-//! `cargo test --workspace --test copies -- --nocapture` prints the distances.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    missing_docs,
-    unreachable_pub,
-    dead_code,
-    reason = "test code"
-)]
+//! `cargo test -p leoma-scoring --test scoring copies:: -- --nocapture` prints the distances.
 
 mod scenes;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support;
+use crate::support::Studio;
 use leoma_scoring::Fingerprint;
 use leoma_scoring::media::{Clip, Ffmpeg, Limits, decode};
 use scenes::{Model, Scene, Thing};
-use support::Studio;
-
-/// Big buffers that return to the system after each use cost more than the arithmetic.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const THINGS: &[Thing] = &[
     Thing { at: [200.0, 200.0], size: [70.0, 90.0], speed: [3.0, 0.3] },

@@ -1,8 +1,6 @@
 //! Judge normalisation against the reference's cases, and the Gemini client against a server that
 //! misbehaves.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
 use leoma_scoring::TaskType;
 use leoma_scoring::judge::{
     ApiKey, GeminiConfig, GeminiJudge, Judge, JudgeAnswer, JudgeError, JudgeRequest,

@@ -1,17 +1,11 @@
 //! The fused loops of the CPU against the tensors that define the metrics, on random and on extreme
 //! pictures.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-#[path = "support/lavapipe.rs"]
-mod lavapipe;
-#[path = "support/pictures.rs"]
-mod pictures;
-
+use crate::support::lavapipe::on_lavapipe;
+use crate::support::pictures;
 use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use burn_wgpu::Vulkan;
-use lavapipe::on_lavapipe;
 use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
 
 /// Differences up to this part of the value count as rounding.
@@ -139,7 +133,7 @@ fn loops_and_tensors_give_the_same_values() {
 
 #[test]
 fn kernels_of_a_gpu_give_the_same_values_on_vulkan() {
-    on_lavapipe("kernels_of_a_gpu_give_the_same_values_on_vulkan", |device| {
+    on_lavapipe("kernels::kernels_of_a_gpu_give_the_same_values_on_vulkan", |device| {
         compare::<Vulkan>(&device, &SIZES[2..])
     });
 }

@@ -1,9 +1,4 @@
-//! Real MP4s made by ffmpeg, for the tests of this crate.
-#![allow(
-    unreachable_pub,
-    dead_code,
-    reason = "shared by several test programs, each of which uses a part"
-)]
+//! Real MP4s made by ffmpeg.
 
 use leoma_scoring::media::Ffmpeg;
 use std::path::{Path, PathBuf};

@@ -1,17 +1,13 @@
 //! What is wrong with the files of a learned judge is said in one error that names the file, and
 //! the tensor.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-#[path = "support/weights.rs"]
-mod weights;
-
+use crate::support::weights;
+use crate::support::weights::{Weights, published, save, save_as, table};
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use leoma_scoring::learned::{LearnedError, Lpips, TextImage};
 use safetensors::Dtype;
 use std::path::Path;
-use weights::{Weights, published, save, save_as, table};
 
 const FIRST: &str = "text_model.encoder.layers.1.mlp.fc1.weight";
 

@@ -1,18 +1,11 @@
 //! Honest answers pass and spoilt ones do not, on real MP4s.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "test code")]
-
-mod support;
-
+use crate::support;
+use crate::support::Studio;
 use leoma_protocol::verdict::EntryStatus;
 use leoma_scoring::{
     AspectPolicy, Aspects, DeviceChoice, Grade, Measures, Outcome, Reference, Scorer, TaskType,
 };
-use support::Studio;
-
-/// Big buffers that return to the system after each use cost more than the arithmetic.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 struct Bench {
     studio: Studio,

@@ -1,5 +1,4 @@
 //! The conformance suite against memory and a folder; the S3 server's crate runs it against S3.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use leoma_storage::{Bucket, BucketConfig, Key, Secret, StoreError, conformance};
 

@@ -1,14 +1,10 @@
 //! Metrics against the public implementations that there are: `references/` says how its tables
 //! were made.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-#[path = "support/pictures.rs"]
-mod pictures;
-
+use crate::support::pictures;
+use crate::support::pictures::{FLOW_HEIGHT, FLOW_WIDTH, HEIGHT, MOTIONS, WIDTH};
 use burn::backend::Flex;
 use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors, longest_hold};
-use pictures::{FLOW_HEIGHT, FLOW_WIDTH, HEIGHT, MOTIONS, WIDTH};
 
 /// One line of a table.
 struct Entry {
@@ -74,7 +70,7 @@ fn meets_the_pictures_table<'a, K: Kernels<'a>>(
 #[test]
 fn picture_metrics_meet_scikit_image_piq_opencv_and_scipy() {
     let base = pictures::plain();
-    let entries = table(include_str!("../references/tables/pictures.csv"));
+    let entries = table(include_str!("../../references/tables/pictures.csv"));
     let others: Vec<(Entry, Vec<u8>)> = entries
         .into_iter()
         .map(|entry| (pictures::variant(&entry.case), entry))
@@ -103,7 +99,7 @@ fn end_point_error(flow: &Grid, motion: [i64; 6]) -> f64 {
 
 #[test]
 fn flow_is_as_near_the_truth_as_that_of_scikit_image_and_opencv() {
-    let entries = table(include_str!("../references/tables/flow.csv"));
+    let entries = table(include_str!("../../references/tables/flow.csv"));
     for (name, motion) in MOTIONS {
         let [first, second] = pictures::moved(motion);
         let kernels = Tensors::<Flex>::new(Default::default());
@@ -131,7 +127,7 @@ fn flow_is_as_near_the_truth_as_that_of_scikit_image_and_opencv() {
 
 #[test]
 fn the_camera_is_found_beside_what_moves_by_itself_as_opencv_finds_it() {
-    let entries = table(include_str!("../references/tables/camera.csv"));
+    let entries = table(include_str!("../../references/tables/camera.csv"));
     let (rows, columns) = (60, 104);
     let noise = pictures::field(rows, columns);
     for (name, right, down) in [
@@ -180,7 +176,7 @@ fn the_camera_is_found_beside_what_moves_by_itself_as_opencv_finds_it() {
 
 #[test]
 fn blocks_and_freezes_are_seen_where_ffmpeg_sees_them() {
-    let entries = table(include_str!("../references/tables/ffmpeg.csv"));
+    let entries = table(include_str!("../../references/tables/ffmpeg.csv"));
     let blocks: Vec<&Entry> = entries.iter().filter(|entry| entry.metric == "blockiness").collect();
     let ours = |entry: &Entry| {
         let picture = if entry.case == "blocks0" {

@@ -1,9 +1,7 @@
 //! Files that their senders made to break us, or that broke on the way.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "test code")]
-
-mod support;
-
+use crate::support;
+use crate::support::Studio;
 use leoma_protocol::verdict::EntryStatus;
 use leoma_scoring::media::{
     ClipShape, Limits, MediaError, SceneRules, VideoDefect, choose_segment, decode, probe,
@@ -11,10 +9,6 @@ use leoma_scoring::media::{
 };
 use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
 use std::io::Read;
-use support::Studio;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TEST_PATTERN: &str = "-f lavfi -i testsrc2=s=832x480:r=16";
 const ENCODE: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";

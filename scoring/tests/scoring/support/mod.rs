@@ -1,0 +1,8 @@
+//! What several tests need.
+
+pub(crate) mod lavapipe;
+pub(crate) mod pictures;
+mod studio;
+pub(crate) mod weights;
+
+pub(crate) use studio::{Studio, ffmpeg};
