@@ -1,10 +1,17 @@
 //! What one answer costs on this machine's CPU, step by step. `references/bench_peers.py` times
 //! what others offer.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code, reason = "benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    reason = "benchmark"
+)]
 
-#[path = "../tests/support/mod.rs"]
-mod support;
+#[path = "../tests/scoring/support/studio.rs"]
+mod studio;
 
 use burn_flex::Flex;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -12,7 +19,7 @@ use leoma_scoring::media::{Clip, Limits, decode};
 use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors};
 use leoma_scoring::{AspectPolicy, DeviceChoice, Fingerprint, Scorer};
 use std::hint::black_box;
-use support::Studio;
+use studio::Studio;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,7 +36,7 @@ fn peak_memory() -> u64 {
 }
 
 fn answer(criterion: &mut Criterion) {
-    let Some(ffmpeg) = support::ffmpeg() else { return };
+    let Some(ffmpeg) = studio::ffmpeg() else { return };
     let studio = Studio::new();
     let source = studio.scene("source.mp4");
     let answer = studio.copy("answer.mp4", "source.mp4", "null");
@@ -94,7 +101,7 @@ fn metrics<'a, K: Kernels<'a>>(
 }
 
 fn kernels(criterion: &mut Criterion) {
-    let Some(ffmpeg) = support::ffmpeg() else { return };
+    let Some(ffmpeg) = studio::ffmpeg() else { return };
     let studio = Studio::new();
     let source = decode(&ffmpeg, &studio.scene("source.mp4"), &Limits::ANSWER).unwrap();
     let answer =
@@ -110,7 +117,7 @@ fn kernels(criterion: &mut Criterion) {
 }
 
 fn copies(criterion: &mut Criterion) {
-    let Some(ffmpeg) = support::ffmpeg() else { return };
+    let Some(ffmpeg) = studio::ffmpeg() else { return };
     let studio = Studio::new();
     let source = decode(&ffmpeg, &studio.scene("source.mp4"), &Limits::ANSWER).unwrap();
     let flipped = studio.copy("answer.mp4", "source.mp4", "hflip,crop=iw*0.9:ih*0.9,scale=832:480");

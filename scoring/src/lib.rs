@@ -24,38 +24,22 @@
 //! rounding, so scores are kept in tenths and the raw measures are published beside them.
 
 pub mod calibration;
-pub mod device;
+mod comparison;
+mod device;
+mod fingerprint;
 pub mod judge;
 pub mod learned;
 pub mod media;
 pub mod metrics;
+mod scorer;
 pub mod worker;
 
-mod aspects;
-mod bench;
-mod describe;
-mod features;
-mod fingerprint;
-mod measures;
-mod policy;
-mod reduced;
-mod score;
-mod self_test;
-mod synthetic;
-mod task_type;
-mod tensors;
-mod turns;
-mod without_source;
-mod words;
-
-pub use aspects::{Aspects, Grade, Score};
-pub use bench::{Bench, Floor, Stage};
+pub use comparison::Measures;
 pub use device::{Device, DeviceChoice, DeviceFault};
 pub use fingerprint::{Fingerprint, Likeness};
-pub use judge::{Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement};
-pub use measures::Measures;
-pub use policy::{AspectPolicy, Ramp};
-pub use score::{Outcome, Reference, SOURCE_ITSELF, ScoreFault, Scored, Scorer};
-pub use self_test::{MetricCheck, SelfTestFault, SelfTestReport};
-pub use task_type::TaskType;
-pub use without_source::{OwnMeasures, OwnOutcome};
+pub use judge::grade::{AspectPolicy, Aspects, Grade, Ramp, Score};
+pub use judge::{Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement, TaskType};
+pub use scorer::{
+    Bench, Floor, MetricCheck, Outcome, OwnMeasures, OwnOutcome, Reference, SOURCE_ITSELF,
+    ScoreFault, Scored, Scorer, SelfTestFault, SelfTestReport, Stage,
+};

@@ -1,7 +1,7 @@
 //! Changes within one plane of one frame.
 
+use crate::comparison::resample::resize_plane;
 use crate::media::Clip;
-use crate::reduced::resize_plane;
 use rayon::prelude::*;
 
 /// Side of the blocks that video codecs quantise.

@@ -15,8 +15,8 @@ pub(crate) mod framing;
 pub(crate) mod quarter;
 pub(crate) mod traces;
 
+use crate::comparison::resample::frames_at_times_of;
 use crate::media::Clip;
-use crate::reduced::frames_at_times_of;
 use comparison::nearest;
 use framing::Framing;
 use quarter::Quarter;

@@ -5,15 +5,13 @@
 //! it by that video as likely as not, so that is an answer, and a bad one, exactly as in the
 //! reference (see [`JudgeAnswer`]).
 
-mod answer;
 mod gemini;
-mod prompts;
-mod python;
+pub(crate) mod grade;
+mod task_type;
 
-pub use answer::{JudgeAnswer, JudgeAspects, JudgeThresholds};
-pub use gemini::{ApiKey, GeminiConfig, GeminiJudge};
+pub use gemini::{ApiKey, GeminiConfig, GeminiJudge, JudgeAnswer, JudgeAspects, JudgeThresholds};
+pub use task_type::TaskType;
 
-use crate::task_type::TaskType;
 use async_trait::async_trait;
 
 /// Most characters of a judge's raw answer that are kept: one with its lists in full has half of
@@ -74,7 +72,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    fn new(raw: &str, model: &str, thresholds: JudgeThresholds) -> Self {
+    pub(crate) fn new(raw: &str, model: &str, thresholds: JudgeThresholds) -> Self {
         let answer = JudgeAnswer::from_text(raw, thresholds);
         Self { answer, raw: raw.chars().take(KEPT_CHARS).collect(), model: model.to_owned() }
     }

@@ -1,8 +1,8 @@
 //! Frames of a clip as RGB pictures, by integer arithmetic, so that every machine gets the same
 //! bytes.
 
+use crate::device::transfer::tensor;
 use crate::media::Clip;
-use crate::tensors::tensor;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
@@ -118,8 +118,8 @@ fn eighths(plane: &[u8], height: usize, width: usize) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::transfer::read;
     use crate::media::VideoInfo;
-    use crate::tensors::read;
     use burn_flex::Flex;
     use proptest::prelude::*;
 

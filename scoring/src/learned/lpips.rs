@@ -6,8 +6,8 @@
 
 use super::LearnedError;
 use super::weights::{Scope, WeightFile};
+use crate::device::transfer::read;
 use crate::metrics::frame;
-use crate::tensors::read;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::{conv2d, max_pool2d};

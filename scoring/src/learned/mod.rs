@@ -29,14 +29,15 @@ mod config;
 mod fault;
 mod lpips;
 #[cfg(test)]
-#[path = "../../tests/support/weights.rs"]
+#[path = "../../tests/scoring/support/weights.rs"]
 mod models;
 mod named;
 #[cfg(test)]
-#[path = "../../tests/support/pictures.rs"]
+#[path = "../../tests/scoring/support/pictures.rs"]
 mod pictures;
 mod preparation;
 mod text_image;
+pub(crate) mod text_similarity;
 mod tokens;
 mod towers;
 mod transformer;

@@ -8,7 +8,7 @@
 use super::config::{Family, ModelConfig};
 use super::weights::read_bounded;
 use super::{ConfigFault, LearnedError};
-use crate::tensors::{read, tensor};
+use crate::device::transfer::{read, tensor};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde::Deserialize;

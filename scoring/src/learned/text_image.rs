@@ -6,7 +6,7 @@ use super::preparation::Preparation;
 use super::tokens::Tokens;
 use super::towers::{PictureTower, TextTower};
 use super::weights::WeightFile;
-use crate::tensors::read;
+use crate::device::transfer::read;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Weights out of a safetensors file, one tensor at a time and none without knowing its size first.
 
 use super::LearnedError;
-use crate::tensors::tensor;
+use crate::device::transfer::tensor;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use half::{bf16, f16};

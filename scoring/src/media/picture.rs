@@ -129,7 +129,7 @@ mod tests {
             return;
         };
         let shape = super::super::ClipShape { width: 256, height: 192, fps: 16, frames: 4 };
-        let [clip, _] = crate::synthetic::source_and_answer(shape).unwrap();
+        let [clip, _] = crate::scorer::synthetic_clips::source_and_answer(shape).unwrap();
         let mp4 = encode_clip(&ffmpeg, &clip, &Limits::ANSWER).unwrap();
         let read = super::super::decode(&ffmpeg, &mp4, &Limits::ANSWER).unwrap();
         assert_eq!(

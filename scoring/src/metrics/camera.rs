@@ -4,7 +4,7 @@
 //! Geman and McClure (Black and Anandan, "The robust estimation of multiple motions", 1996): what
 //! moves by itself is an outlier and loses its say.
 
-use crate::tensors::{read, tensor};
+use crate::device::transfer::{read, tensor};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 

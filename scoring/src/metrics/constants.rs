@@ -4,8 +4,8 @@ use super::{
     blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness,
     ssim, warping,
 };
+use crate::comparison::{clip_features as features, compare as measures, resample as reduced};
 use crate::fingerprint::{self, Fingerprint, comparison, framing, quarter, traces};
-use crate::{features, measures, reduced};
 use std::fmt::Write as _;
 
 /// Raised whenever a measure is computed in another way with the same numbers.
@@ -96,17 +96,17 @@ mod tests {
         ("colour", include_str!("colour.rs")),
         ("comparison", include_str!("../fingerprint/comparison.rs")),
         ("fingerprint", include_str!("../fingerprint/mod.rs")),
-        ("features", include_str!("../features.rs")),
+        ("features", include_str!("../comparison/clip_features.rs")),
         ("flicker", include_str!("flicker.rs")),
         ("flow", include_str!("flow.rs")),
         ("framing", include_str!("../fingerprint/framing.rs")),
         ("freeze", include_str!("freeze.rs")),
-        ("measures", include_str!("../measures.rs")),
+        ("measures", include_str!("../comparison/compare.rs")),
         ("motion", include_str!("motion.rs")),
         ("noise", include_str!("noise.rs")),
         ("psnr", include_str!("psnr.rs")),
         ("quarter", include_str!("../fingerprint/quarter.rs")),
-        ("reduced", include_str!("../reduced.rs")),
+        ("reduced", include_str!("../comparison/resample.rs")),
         ("registration", include_str!("registration.rs")),
         ("replay", include_str!("replay.rs")),
         ("sharpness", include_str!("sharpness.rs")),

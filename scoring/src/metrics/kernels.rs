@@ -8,7 +8,7 @@ use super::{
     motion_direction, motion_excess, motion_smoothness, ms_ssim, noise_sigma, psnr, register, ssim,
     visible, warping_error,
 };
-use crate::tensors::{read, tensor};
+use crate::device::transfer::{read, tensor};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::avg_pool2d;

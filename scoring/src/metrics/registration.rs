@@ -83,5 +83,5 @@ fn differences<B: Backend>(
         let (moved, fixed) = align(moved, fixed, *shift);
         frame_means((moved - fixed).abs())
     });
-    crate::tensors::read(Tensor::cat(values.collect(), 0))
+    crate::device::transfer::read(Tensor::cat(values.collect(), 0))
 }

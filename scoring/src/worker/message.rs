@@ -1,12 +1,12 @@
 //! What a validator asks of its scoring process, and what that process says.
 
-use crate::aspects::Grade;
+use crate::comparison::compare::Measures;
 use crate::fingerprint::Fingerprint;
+use crate::judge::TaskType;
+use crate::judge::grade::AspectPolicy;
+use crate::judge::grade::Grade;
 use crate::learned::TextModel;
-use crate::measures::Measures;
-use crate::policy::AspectPolicy;
-use crate::score::{Outcome, ScoreFault, Scored};
-use crate::task_type::TaskType;
+use crate::scorer::{Outcome, ScoreFault, Scored};
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 use super::frame::{self, FrameFault};
 use super::message::{Ask, Opening, Tell, encode};
 use crate::device::DeviceChoice;
-use crate::score::{Reference, ScoreFault, Scored, Scorer};
+use crate::scorer::{Reference, ScoreFault, Scored, Scorer};
 use leoma_protocol::Digest;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -268,7 +268,7 @@ pub fn peak_kib() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::Outcome;
+    use crate::scorer::Outcome;
     use crate::worker::{FaultKind, ScorerOptions};
     use leoma_protocol::verdict::EntryStatus;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

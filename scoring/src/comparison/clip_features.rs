@@ -1,0 +1,156 @@
+//! What is computed once per clip and used in every comparison with it.
+
+use crate::comparison::resample::{BLOCK, BlockSums};
+use crate::media::Clip;
+use crate::metrics::{Camera, Grid, Kernels};
+use rayon::prelude::*;
+
+/// Brightness, chroma and likeness between moments are compared at a sixteenth of the size.
+pub(crate) const COLOUR_FACTOR: usize = 2 * BLOCK;
+/// Pixels of the full picture in one of the half picture, in whose pixels flow is measured.
+pub(crate) const HALF: f32 = 2.0;
+/// Flow is kept as one value for each block of that many pixels of the half picture, an eighth of
+/// the full picture's: its neighbourhood of 15 pixels resolves no more.
+pub(crate) const FLOW_CELL: usize = 4;
+
+/// Luma of some frames of a clip, at full and at half size. The authors of structural similarity
+/// advise about 256 pixels for the shorter side, what a viewer resolves; at half size film grain
+/// and a codec's fine losses do not hide what changed.
+pub(crate) struct View<'a, K: Kernels<'a>> {
+    pub(crate) full: K::Pictures,
+    pub(crate) half: K::Pictures,
+}
+
+impl<'a, K: Kernels<'a>> View<'a, K> {
+    /// The frames `order` of `clip`, in that order.
+    pub(crate) fn of(kernels: &K, clip: &'a Clip, order: &[usize]) -> Self {
+        let planes: Vec<&[u8]> = order.iter().map(|index| clip.luma(*index)).collect();
+        let full = kernels.pictures(&planes, clip.height(), clip.width());
+        let half = kernels.halved(&full);
+        Self { full, half }
+    }
+}
+
+/// Features of one clip, all in the order of its frames or steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Features {
+    /// Luma at a sixteenth.
+    pub(crate) luma: Grid,
+    /// Chroma at a sixteenth, blue then red difference.
+    pub(crate) chroma: Grid,
+    /// Mean absolute change per step, at an eighth.
+    pub(crate) steps: Vec<f32>,
+    /// Flow per step in pixels of the half picture, at an eighth.
+    pub(crate) flow: Grid,
+    /// The camera's motion per step, in pixels of the half picture.
+    pub(crate) camera: Vec<Camera>,
+    /// Variance of the Laplacian of each frame at half size.
+    pub(crate) sharpness: Vec<f32>,
+    /// Noise of each frame.
+    pub(crate) noise: Vec<f32>,
+    /// Block edges of each frame.
+    pub(crate) blockiness: Vec<f32>,
+    /// Mean change per step that the flow does not explain, at half size, over all that stays
+    /// inside the picture.
+    pub(crate) own_warping_error: f32,
+    /// How far the clip returns to what it showed before.
+    pub(crate) recurrence: f32,
+}
+
+impl Features {
+    /// Computes the features of the frames `order` of `clip`, at least two, in that order; `view`
+    /// holds the same frames.
+    pub(crate) fn of<'a, K: Kernels<'a>>(
+        kernels: &K,
+        clip: &Clip,
+        order: &[usize],
+        view: &View<'a, K>,
+    ) -> Self {
+        let (rows, columns) = (clip.height() / COLOUR_FACTOR, clip.width() / COLOUR_FACTOR);
+        let reduced: Vec<Reduced> =
+            order.par_iter().map(|index| Reduced::of(clip, *index, (rows, columns))).collect();
+        let gather = |part: &dyn Fn(&Reduced) -> &[f32]| {
+            reduced.iter().flat_map(part).copied().collect::<Vec<f32>>()
+        };
+        let (small_rows, small_columns) = (clip.height() / BLOCK, clip.width() / BLOCK);
+        let small = Grid::new(gather(&|frame| &frame.small), [1, small_rows, small_columns]);
+        let luma = Grid::new(gather(&|frame| &frame.luma), [1, rows, columns]);
+        let chroma = Grid::new(gather(&|frame| &frame.chroma), [2, rows, columns]);
+        let flow = kernels.flow(&view.half, FLOW_CELL);
+        let everywhere = everywhere(&flow);
+        Self {
+            steps: kernels.frame_difference(&small),
+            camera: kernels.camera(&flow),
+            sharpness: kernels.laplacian_variance(&view.half),
+            noise: kernels.noise_sigma(&view.full),
+            blockiness: kernels.blockiness(&view.full),
+            own_warping_error: warping_error(kernels, view, &flow, &everywhere),
+            recurrence: crate::metrics::recurrence(
+                &kernels.correlations(&luma, &luma),
+                order.len(),
+            ),
+            luma,
+            chroma,
+            flow,
+        }
+    }
+}
+
+/// Small versions of one frame.
+struct Reduced {
+    /// Luma at an eighth.
+    small: Vec<f32>,
+    /// Luma at a sixteenth.
+    luma: Vec<f32>,
+    /// Chroma at a sixteenth.
+    chroma: Vec<f32>,
+}
+
+impl Reduced {
+    fn of(clip: &Clip, index: usize, (rows, columns): (usize, usize)) -> Self {
+        let blocks = BlockSums::of(clip.luma(index), clip.width());
+        let (blue, red) = clip.chroma(index);
+        let mut chroma = chroma_means(blue, clip.width(), (rows, columns));
+        chroma.extend(chroma_means(red, clip.width(), (rows, columns)));
+        Self {
+            small: blocks.means().collect(),
+            luma: blocks.halved(rows, columns).collect(),
+            chroma,
+        }
+    }
+}
+
+/// Mean squared change per step that `flow` does not explain where it is `visible`.
+pub(crate) fn warping_error<'a, K: Kernels<'a>>(
+    kernels: &K,
+    view: &View<'a, K>,
+    flow: &Grid,
+    visible: &Grid,
+) -> f32 {
+    mean(&kernels.warping_error(&view.half, flow, visible, FLOW_CELL))
+}
+
+/// Where a clip's scene is visible in both frames of each step, by its flow and its flow backwards.
+pub(crate) fn visible<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip, forward: &Grid) -> Grid {
+    let backwards: Vec<usize> = (0..clip.len()).rev().collect();
+    let view = View::of(kernels, clip, &backwards);
+    let backward = kernels.flow(&view.half, FLOW_CELL).reversed();
+    kernels.visible(forward, &backward, FLOW_CELL)
+}
+
+fn everywhere(flow: &Grid) -> Grid {
+    let [_, rows, columns] = flow.shape();
+    Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns])
+}
+
+pub(crate) fn mean(values: &[f32]) -> f32 {
+    (values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len().max(1) as f64) as f32
+}
+
+/// Chroma planes have half the size of luma, so their blocks of 8 are blocks of 16 there.
+fn chroma_means(plane: &[u8], luma_width: usize, (rows, columns): (usize, usize)) -> Vec<f32> {
+    let blocks = BlockSums::of(plane, luma_width.div_ceil(2));
+    let (_, found) = blocks.size();
+    let means: Vec<f32> = blocks.means().collect();
+    means.chunks(found.max(1)).take(rows).flat_map(|line| &line[..columns]).copied().collect()
+}

@@ -1,0 +1,227 @@
+//! How long scoring takes on this machine, stage by stage, on a synthetic clip of a task's shape.
+
+use super::synthetic_clips::source_and_answer;
+use super::{ScoreFault, Scorer};
+use crate::device::{Device, on_backend};
+use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
+use crate::metrics::{Grid, Host, Kernels, Tensors};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use leoma_protocol::Digest;
+use serde::Serialize;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Bytes of one value on a device.
+const VALUE_BYTES: u64 = 4;
+/// Pixels for which flow is kept as one value.
+const CELL: usize = crate::comparison::clip_features::FLOW_CELL;
+
+/// Times of one stage, in the order of the runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// What was timed.
+    pub name: &'static str,
+    /// How long each run took.
+    pub times: Vec<Duration>,
+}
+
+impl Stage {
+    /// Runs `work` `rounds` times, after once for warming up.
+    fn of<T>(
+        name: &'static str,
+        rounds: usize,
+        mut work: impl FnMut() -> Result<T, ScoreFault>,
+    ) -> Result<Self, ScoreFault> {
+        black_box(work()?);
+        let mut times = Vec::with_capacity(rounds);
+        for _ in 0..rounds.max(1) {
+            let begun = Instant::now();
+            black_box(work()?);
+            times.push(begun.elapsed());
+        }
+        Ok(Self { name, times })
+    }
+
+    fn sorted_ms(&self) -> Vec<f64> {
+        let mut times: Vec<f64> =
+            self.times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    }
+
+    /// The middle one, in milliseconds; of two the later.
+    pub fn median_ms(&self) -> f64 {
+        let times = self.sorted_ms();
+        times.get(times.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    /// The shortest and the longest, in milliseconds.
+    pub fn range_ms(&self) -> [f64; 2] {
+        let times = self.sorted_ms();
+        [times.first(), times.last()].map(|time| time.copied().unwrap_or(0.0))
+    }
+}
+
+/// What no arithmetic can go below on a device: each picture has to go through its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Floor {
+    /// Bytes that one comparison sends to the device: luma of source and answer.
+    pub uploaded_bytes: u64,
+    /// Bytes that it moves in the device's memory at least: these written once, and read once at
+    /// full and at half size.
+    pub moved_bytes: u64,
+    /// What the device moves in a second, measured by a copy.
+    pub bytes_per_second: f64,
+    /// The time that moving takes, in milliseconds.
+    pub floor_ms: f64,
+}
+
+/// All figures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bench {
+    /// Where.
+    pub device: Device,
+    /// Stages of an answer, then single metrics over all frames.
+    pub stages: Vec<Stage>,
+    /// On CUDA.
+    pub floor: Option<Floor>,
+    /// The source as an MP4.
+    pub source_mp4: Vec<u8>,
+    /// The answer as an MP4.
+    pub answer_mp4: Vec<u8>,
+    /// Luma of the decoded source and answer, frame by frame.
+    pub luma: [Vec<u8>; 2],
+}
+
+impl Scorer {
+    /// Times the comparison of a decoded clip, `rounds` times.
+    ///
+    /// # Errors
+    /// This machine's.
+    pub fn bench_comparisons(&self, rounds: usize) -> Result<Stage, ScoreFault> {
+        let [source, answer] = synthetic_clips()?;
+        let reference = self.prepared(source, Digest::of(b"synthetic"))?;
+        Stage::of("all metrics", rounds, || self.measure(&reference, answer.clone()))
+    }
+
+    /// Times decoding, metrics and both, and each metric by itself, `rounds` times.
+    ///
+    /// # Errors
+    /// This machine's.
+    pub fn bench(&self, rounds: usize) -> Result<Bench, ScoreFault> {
+        let [source, answer] = synthetic_clips()?;
+        let encode = |clip: &Clip| encode_clip(self.ffmpeg(), clip, &Limits::ANSWER);
+        let (source_mp4, answer_mp4) = (encode(&source)?, encode(&answer)?);
+        let reference = self.reference(&source_mp4)?;
+        let answer = decode(self.ffmpeg(), &answer_mp4, &Limits::ANSWER)?;
+        let mut stages = vec![
+            Stage::of("decode", rounds, || {
+                Ok(decode(self.ffmpeg(), &answer_mp4, &Limits::ANSWER)?)
+            })?,
+            Stage::of("all metrics", rounds, || self.measure(&reference, answer.clone()))?,
+            Stage::of("decode and all metrics", rounds, || self.score(&reference, &answer_mp4))?,
+            Stage::of("source, once per task", rounds, || self.reference(&source_mp4))?,
+        ];
+        let clips = [&answer, reference.clip()];
+        stages.extend(match self.device() {
+            Device::Cpu => metrics(&Host, clips, rounds)?,
+            device => {
+                on_backend!(device, B, handle => metrics(&Tensors::<B>::new(handle), clips, rounds)?)
+            }
+        });
+        let floor = match self.device() {
+            Device::Cpu => None,
+            device => Some(on_backend!(device, B, handle => floor::<B>(ClipShape::TASK, &handle))),
+        };
+        let luma = [reference.clip(), &answer]
+            .map(|clip| (0..clip.len()).flat_map(|i| clip.luma(i)).copied().collect());
+        Ok(Bench { device: self.device(), stages, floor, source_mp4, answer_mp4, luma })
+    }
+}
+
+fn synthetic_clips() -> Result<[Clip; 2], ScoreFault> {
+    let none = || MediaFault::Encode { complaint: "the synthetic clip has no frames".into() };
+    Ok(source_and_answer(ClipShape::TASK).ok_or_else(none)?)
+}
+
+/// Each metric that looks at whole pictures. What is read back from a device has been waited for.
+fn metrics<'a, K: Kernels<'a>>(
+    kernels: &K,
+    clips: [&'a Clip; 2],
+    rounds: usize,
+) -> Result<Vec<Stage>, ScoreFault> {
+    let (height, width) = (clips[0].height(), clips[0].width());
+    let planes =
+        |clip: &'a Clip| (0..clip.len()).map(|index| clip.luma(index)).collect::<Vec<&[u8]>>();
+    let [left, right] = clips.map(|clip| kernels.pictures(&planes(clip), height, width));
+    let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
+    let flow = kernels.flow(&half, CELL);
+    let [_, rows, columns] = flow.shape();
+    let everywhere = Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns]);
+    let time = |name, work: &dyn Fn() -> Vec<f32>| Stage::of(name, rounds, || Ok(work()));
+    Ok(vec![
+        time("SSIM, full size", &|| kernels.ssim(&left, &right))?,
+        time("SSIM, half size", &|| kernels.ssim(&half, &other_half))?,
+        time("PSNR", &|| kernels.psnr(&left, &right))?,
+        time("sharpness, half size", &|| kernels.laplacian_variance(&half))?,
+        time("noise", &|| kernels.noise_sigma(&left))?,
+        time("blockiness", &|| kernels.blockiness(&left))?,
+        time("optical flow, half size", &|| kernels.flow(&half, CELL).values().to_vec())?,
+        time("warping error, half size", &|| {
+            kernels.warping_error(&half, &flow, &everywhere, CELL)
+        })?,
+        time("replay, half size", &|| kernels.detail_correlation(&half, &other_half))?,
+        time("camera", &|| kernels.camera(&flow).iter().map(|camera| camera.right[0]).collect())?,
+    ])
+}
+
+fn floor<B: Backend>(shape: ClipShape, device: &B::Device) -> Floor {
+    let (height, width) = (shape.height as usize, shape.width as usize);
+    let full = VALUE_BYTES * u64::from(shape.frames) * (height * width) as u64;
+    let half = VALUE_BYTES * u64::from(shape.frames) * (height / 2 * (width / 2)) as u64;
+    let uploaded_bytes = 2 * full;
+    let moved_bytes = uploaded_bytes + 2 * (full + half);
+    let pictures = Tensor::<B, 4>::ones([shape.frames as usize, 1, height, width], device);
+    let copy = || {
+        let copied = pictures.clone() * 1.5;
+        // Reading one value waits for all of them.
+        black_box(crate::device::transfer::read(copied.slice([0..1, 0..1, 0..1, 0..1])));
+    };
+    copy();
+    let fastest = (0..5).map(|_| {
+        let begun = Instant::now();
+        copy();
+        begun.elapsed().as_secs_f64()
+    });
+    // Read and written.
+    let bytes_per_second = 2.0 * full as f64 / fastest.fold(f64::INFINITY, f64::min).max(1e-9);
+    Floor {
+        uploaded_bytes,
+        moved_bytes,
+        bytes_per_second,
+        floor_ms: moved_bytes as f64 / bytes_per_second * 1000.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_ranges_are_of_the_times() {
+        let stage = Stage { name: "x", times: [30, 10, 20].map(Duration::from_millis).to_vec() };
+        assert_eq!((stage.median_ms(), stage.range_ms()), (20.0, [10.0, 30.0]));
+        assert_eq!(Stage { name: "none", times: Vec::new() }.median_ms(), 0.0);
+    }
+
+    #[test]
+    fn the_floor_is_the_pictures_through_memory() {
+        let shape = ClipShape { width: 64, height: 32, fps: 16, frames: 3 };
+        let floor = floor::<burn_flex::Flex>(shape, &burn_flex::FlexDevice);
+        let full = 4 * 3 * 64 * 32;
+        assert_eq!(floor.uploaded_bytes, 2 * full);
+        assert_eq!(floor.moved_bytes, 4 * full + full / 2);
+        assert!(floor.bytes_per_second > 0.0 && floor.floor_ms > 0.0, "{floor:?}");
+    }
+}

@@ -1,0 +1,152 @@
+//! What can be said of a video where only its first frame is known: whether it is one, moves, and
+//! begins as asked.
+
+use super::{Outcome, Reference, ScoreFault, Scorer};
+use crate::comparison::clip_features::mean;
+use crate::comparison::resample::{BLOCK, BlockSums};
+use crate::judge::TaskType;
+use crate::judge::grade::AspectPolicy;
+use crate::judge::grade::{Aspects, Score};
+use crate::media::{Clip, ClipShape, Limits, MediaError, Rational, VideoInfo, decode_png};
+use crate::metrics::{Grid, Host, Kernels};
+use leoma_protocol::Digest;
+use leoma_protocol::verdict::EntryStatus;
+use serde::Serialize;
+
+/// Peak signal-to-noise ratio from which a picture is a clip's first frame: unrelated ones have 8
+/// to 13 dB, the same one by another colour matrix 22.
+const SAME_PICTURE_DB: f32 = 18.0;
+
+/// Raw measures of a video by itself and against its first frame, as in [`crate::Measures`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "`Measures` says what each is")]
+pub struct OwnMeasures {
+    pub first_ms_ssim: f32,
+    pub first_psnr: f32,
+    pub first_shift: f32,
+    pub first_colour: f32,
+    pub first_chroma: f32,
+    pub first_detail: f32,
+    pub own_warping_error: f32,
+    /// Mean change of brightness from the first frame at low resolution, 0 to 1.
+    pub change: f32,
+}
+
+/// What came of a video without its source.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OwnOutcome {
+    /// It moves and begins in some way.
+    Usable {
+        /// How well it begins with the frame that was given.
+        first_frame_fidelity: Score,
+        /// The raw numbers.
+        raw: OwnMeasures,
+    },
+    /// It cannot be graded, whatever its source is.
+    Unusable {
+        /// `undecodable`, `wrong_resolution`, `too_short` or `frozen`.
+        status: EntryStatus,
+        /// Why, in one line.
+        reason: String,
+        /// The raw numbers, where it came to numbers.
+        raw: Option<OwnMeasures>,
+    },
+}
+
+impl Scorer {
+    /// Judges what can be judged without a source clip: whether the file is a video of the
+    /// picture's size and a task's length, whether it changes at all, and whether it begins with
+    /// the picture.
+    ///
+    /// # Errors
+    /// The picture is unusable, or this machine failed.
+    pub fn score_without_source(
+        &self,
+        first_frame_png: &[u8],
+        answer_mp4: &[u8],
+    ) -> Result<OwnOutcome, ScoreFault> {
+        let still = self.still(first_frame_png)?;
+        let answer = match self.decode_answer(&still, answer_mp4) {
+            Ok(answer) => answer,
+            Err(MediaError::Fault(fault)) => return Err(fault.into()),
+            Err(MediaError::Video(defect)) => {
+                let Outcome::Unusable { status, reason, .. } = Outcome::defect(&defect) else {
+                    return Err(ScoreFault::Reference(defect));
+                };
+                return Ok(OwnOutcome::Unusable { status, reason, raw: None });
+            }
+        };
+        let change = change_from_first(&answer);
+        let compared = self.measure(&still, answer)?;
+        let raw = OwnMeasures {
+            first_ms_ssim: compared.first_ms_ssim,
+            first_psnr: compared.first_psnr,
+            first_shift: compared.first_shift,
+            first_colour: compared.first_colour,
+            first_chroma: compared.first_chroma,
+            first_detail: compared.first_detail,
+            own_warping_error: compared.own_warping_error,
+            change,
+        };
+        if change < self.policy().frozen_source as f32 / 1000.0 {
+            let reason = format!(
+                "the video changes by {:.1} % of the range from its first frame",
+                change * 100.0
+            );
+            return Ok(OwnOutcome::Unusable {
+                status: EntryStatus::Frozen,
+                reason,
+                raw: Some(raw),
+            });
+        }
+        // Whoever has the picture wants to know how well it was kept, whatever the task.
+        let policy = AspectPolicy { task: TaskType::Ti2v, ..*self.policy() };
+        let first_frame_fidelity = Aspects::from_measures(&compared, &policy).first_frame_fidelity;
+        Ok(OwnOutcome::Usable { first_frame_fidelity, raw })
+    }
+
+    /// Whether `first_frame_png` shows the first frame of a source clip.
+    ///
+    /// # Errors
+    /// The picture is unusable, or this machine failed.
+    pub fn shows_first_frame(
+        &self,
+        reference: &Reference,
+        first_frame_png: &[u8],
+    ) -> Result<bool, ScoreFault> {
+        let (picture, clip) =
+            (decode_png(self.ffmpeg(), first_frame_png, &Limits::ANSWER)?, reference.clip());
+        if (picture.width(), picture.height()) != (clip.width(), clip.height()) {
+            return Ok(false);
+        }
+        let luma = |clip| Host.pictures(&[Clip::luma(clip, 0)], picture.height(), picture.width());
+        Ok(Host.psnr(&luma(&picture), &luma(clip))[0] >= SAME_PICTURE_DB)
+    }
+
+    /// A picture shown for a task's time, in the place of a source.
+    fn still(&self, png: &[u8]) -> Result<Reference, ScoreFault> {
+        let picture = decode_png(self.ffmpeg(), png, &Limits::ANSWER)?;
+        let (blue, red) = picture.chroma(0);
+        let planes = [picture.luma(0), blue, red].concat();
+        let shape = ClipShape::TASK;
+        let info = VideoInfo {
+            fps: Some(Rational { numerator: shape.fps, denominator: 1 }),
+            frames: Some(shape.frames.into()),
+            ..picture.info().clone()
+        };
+        let frames = vec![planes; shape.frames as usize];
+        let (frames_of, width, height) = (frames.len(), picture.width(), picture.height());
+        let small = ScoreFault::SmallReference { frames: frames_of, width, height };
+        self.prepared(Clip::from_planes(width, height, info, frames).ok_or(small)?, Digest::of(png))
+    }
+}
+
+/// Mean over the frames of the mean change of blocks of 16 pixels, where noise averages out.
+fn change_from_first(clip: &Clip) -> f32 {
+    let (rows, columns) = (clip.height() / (2 * BLOCK), clip.width() / (2 * BLOCK));
+    let frame = |index| {
+        BlockSums::of(clip.luma(index), clip.width()).halved(rows, columns).collect::<Vec<f32>>()
+    };
+    let values = (0..clip.len()).flat_map(frame).collect();
+    mean(&Host.change_from_first(&Grid::new(values, [1, rows, columns])))
+}
