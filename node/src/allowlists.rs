@@ -4,14 +4,13 @@
 //! Why it is done so: `docs/decisions/0006-past-allowlists.md`.
 
 use bytes::Bytes;
+use leoma_chain::{ChainClient, ChainError, SubmitError};
 use leoma_protocol::{
     AllowlistRecord, BlockNumber, Digest, Hotkey, HotkeySigner, MAX_PAST_ALLOWLISTS, Network,
     PastAllowlist, read_allowlist_record,
 };
 use leoma_rotation::{Allowlist, AllowlistError};
 use leoma_storage::{Polled, SourceBucket, StoreError};
-
-use crate::chain::{ChainClient, ChainError, SubmitError};
 
 /// Why an allowlist was not published.
 #[derive(Debug, thiserror::Error)]

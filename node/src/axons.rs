@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leoma_chain::{Axon, ChainClient, Metagraph};
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::multiaddr::Protocol;
 use leoma_protocol::mesh::{MeshConfig, MeshError, MeshHandle};
@@ -19,8 +20,6 @@ use leoma_rotation::AllowlistHistory;
 use leoma_storage::{EndpointPolicy, is_public};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::chain::{Axon, ChainClient, Metagraph};
 
 /// Pause after an announcement that failed: the reason is not known to pass sooner, and the chain
 /// has better to do.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
+use leoma_chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid,
 };
@@ -19,7 +20,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
 use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::peers::Agreement;
@@ -381,7 +381,7 @@ fn wanted_files(
 /// The miners of a subnet at a block, as consensus takes them.
 #[must_use]
 pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
-    let miner = |neuron: &crate::chain::Neuron| Miner {
+    let miner = |neuron: &leoma_chain::Neuron| Miner {
         hotkey: neuron.hotkey,
         uid: neuron.uid,
         commit_block: metagraph.commitments.get(&neuron.hotkey).map(|commitment| commitment.block),

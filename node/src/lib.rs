@@ -2,7 +2,6 @@
 
 pub mod allowlists;
 pub mod axons;
-pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod corpus;
@@ -21,5 +20,4 @@ pub mod state;
 pub mod status;
 pub mod subnet;
 pub mod telemetry;
-pub mod wallet;
 pub mod weights;

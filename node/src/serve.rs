@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use leoma_chain::{ChainClient, ChainSettings, Head, without_keys};
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, Relay, Restored};
 use leoma_protocol::{ConsensusParams, HotkeySigner, Network, TaskId};
 use leoma_rotation::AllowlistHistory;
 use leoma_scoring::worker::ScorerPool;
 use leoma_storage::{EndpointPolicy, Grant, OwnBucket, PeerBuckets, SourceBucket};
+use leoma_wallet::{create_private, load_hotkey};
 use prometheus_client::registry::Registry;
 use sp_core::Pair as _;
 use tokio::sync::{mpsc, watch};
@@ -19,8 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::axons::{Axons, axon_of};
-use crate::chain::{ChainClient, Head};
-use crate::config::{ChainConfig, Config, without_keys};
+use crate::config::Config;
 use crate::epoch::WeightSetter;
 use crate::http;
 use crate::library::Library;
@@ -32,7 +33,6 @@ use crate::services;
 use crate::state::{SentTransactions, State};
 use crate::status::StatusSource;
 use crate::subnet::{Subnet, SubnetReader};
-use crate::wallet::{create_private, load_hotkey};
 use crate::weights::Weights;
 
 /// Which loops a process runs. The mesh, the library and the HTTP server are in each.
@@ -85,7 +85,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
     let source = SourceBucket::new(config.need_source()?.open()?);
     let log = Arc::new(SentTransactions::default());
-    let ChainConfig { urls, genesis, .. } = &config.chain;
+    let ChainSettings { urls, genesis, .. } = &config.chain;
     let shown: Vec<String> = urls.iter().map(|url| without_keys(url)).collect();
     tracing::info!(endpoints = shown.join(", "), netuid = %config.netuid, "connecting to the chain");
     let chain = ChainClient::connect_all(urls, config.netuid, *genesis, log.clone()).await?;

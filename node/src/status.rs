@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leoma_chain::{ChainClient, Head, Metagraph};
 use leoma_protocol::Hotkey;
 use leoma_protocol::mesh::Voice;
 use leoma_rotation::AllowlistHistory;
@@ -11,7 +12,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::chain::{ChainClient, Head, Metagraph};
 use crate::metrics::MeshMetrics;
 use crate::miners::MinerTable;
 use crate::peers::Agreement;

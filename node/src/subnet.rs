@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leoma_chain::{ChainClient, ChainError, Head, Metagraph};
 use leoma_protocol::{BlockNumber, Digest, PastAllowlist};
 use leoma_rotation::{Allowlist, AllowlistError, AllowlistHistory};
 use leoma_storage::{Polled, SourceBucket, StoreError};
@@ -12,7 +13,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::allowlists::before;
-use crate::chain::{ChainClient, ChainError, Head, Metagraph};
 use crate::state::{State, StateError};
 
 /// How often the metagraph is read: two blocks of the live chain; a change of the allowlist has an

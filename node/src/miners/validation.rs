@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
+use leoma_chain::{Commitment, Metagraph};
 use leoma_protocol::{BlockNumber, Hotkey, MinerCommitment, Uid, check_commit_count};
 
 use super::chutes::Chute;
 use super::hugging_face::Model;
 use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
-use crate::chain::{Commitment, Metagraph};
 use crate::config::ServicesConfig;
 use crate::services::ServiceError;
 

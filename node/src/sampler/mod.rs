@@ -10,6 +10,7 @@ mod publish;
 use std::sync::Arc;
 use std::time::Instant;
 
+use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::{ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId};
 use leoma_rotation::{AllowlistHistory, Turn};
 use leoma_scoring::ScoreFault;
@@ -17,7 +18,6 @@ use leoma_storage::{OwnBucket, SourceBucket, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{ChainClient, ChainError, Head};
 use crate::config::SamplingConfig;
 use crate::corpus::{ClipError, CorpusError};
 use crate::library::{Library, LibraryError};

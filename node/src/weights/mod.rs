@@ -11,19 +11,16 @@
 //! on chain is looked for first. Which way is asked of the chain each time, as a subnet's owner may
 //! change it.
 
-pub mod beacon;
 mod reveal;
 
+use leoma_chain::{
+    Beacon, Call, ChainClient, ChainError, Head, Hyperparameters, Metagraph, Rejection, SealError,
+    SubmitError, WeightMode, WeightVector,
+};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
 
-use crate::chain::{
-    Call, ChainClient, ChainError, Head, Hyperparameters, Metagraph, Rejection, SubmitError,
-    WeightMode, WeightVector,
-};
 use crate::metrics::Metrics;
 use crate::state::{CommitState, State, StateError, WeightCommit};
-
-use self::beacon::{Beacon, SealError};
 
 /// Words of a salt: 128 bits that nobody guesses.
 const SALT_WORDS: usize = 8;
