@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leoma::axons::Axons;
+use leoma::subnet::Axons;
 use leoma_chain::{Axon, ChainClient, Metagraph};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle};

@@ -12,9 +12,9 @@ use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, SourceBucket};
 
 use super::audit::BucketArg;
-use crate::allowlists::before;
 use crate::config::Config;
 use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
+use crate::subnet::allowlists::before;
 use crate::subnet::{allowlist_of, committed_allowlist};
 
 #[derive(Debug, Args)]

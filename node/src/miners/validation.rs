@@ -12,7 +12,7 @@ use super::chutes::Chute;
 use super::hugging_face::Model;
 use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
 use crate::config::ServicesConfig;
-use crate::services::ServiceError;
+use crate::outbound::ServiceError;
 
 /// Miners looked up at a time: a pass over 256 takes seconds, and no service sees a burst.
 const CONCURRENT_LOOKUPS: usize = 8;

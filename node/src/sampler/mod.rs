@@ -20,11 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::SamplingConfig;
 use crate::corpus::{ClipError, CorpusError};
-use crate::library::{Library, LibraryError};
 use crate::metrics::Metrics;
 use crate::miners::{ChutesClient, MinerTable};
-use crate::peers::Agreement;
 use crate::state::{State, StateError};
+use crate::verdicts::{Agreement, Library, LibraryError};
 
 pub use judging::Judging;
 

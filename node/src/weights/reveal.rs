@@ -5,7 +5,7 @@ use leoma_protocol::Uid;
 
 use crate::state::{CommitState, EpochState, WeightCommit};
 
-use super::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
+use super::put::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
 
 /// Whether no further try of a reveal can help.
 fn is_final(rejection: &Rejection) -> bool {

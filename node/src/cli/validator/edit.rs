@@ -8,8 +8,8 @@ use leoma_rotation::Allowlist;
 
 use super::draft::{Draft, DraftFile};
 use super::{FIRST_INTERVAL, committed, source};
-use crate::allowlists;
 use crate::config::Config;
+use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AddArgs {

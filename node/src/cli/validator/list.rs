@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::diff::Diff;
 use super::draft::DraftFile;
 use super::{Committed, committed, source};
-use crate::allowlists;
 use crate::config::Config;
+use crate::subnet::allowlists;
 
 pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let source = source(config)?;

@@ -15,9 +15,9 @@ use leoma_wallet::load_hotkey;
 use super::diff::Diff;
 use super::draft::{Draft, DraftFile};
 use super::{Committed, FIRST_INTERVAL, committed};
-use crate::allowlists;
 use crate::cli::account::read_back;
 use crate::config::{Config, missing};
+use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PublishArgs {

@@ -17,10 +17,11 @@ use leoma_storage::{Granted, PeerBuckets};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::library::Library;
 use crate::metrics::{FetchOutcome, FetchSource, Metrics};
-use crate::report::SignedAgreement;
 use crate::state::{State, StateError, StoredFile};
+
+use super::library::Library;
+use super::report::SignedAgreement;
 
 /// Announced files fetched at a time, each of at most 4 MiB.
 const CONCURRENT_FETCHES: usize = 8;

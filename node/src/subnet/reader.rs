@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::allowlists::before;
 use crate::state::{State, StateError};
+
+use super::allowlists::before;
 
 /// How often the metagraph is read: two blocks of the live chain; a change of the allowlist has an
 /// interval's time to be seen.

@@ -8,64 +8,55 @@ use leoma_protocol::Hotkey;
 use leoma_protocol::mesh::Voice;
 use leoma_rotation::AllowlistHistory;
 use leoma_scoring::worker::ScorerPool;
-use serde::Serialize;
+use leoma_web::{Check, Source};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::metrics::MeshMetrics;
 use crate::miners::MinerTable;
-use crate::peers::Agreement;
 use crate::state::State;
+use crate::verdicts::Agreement;
 
 /// A head that is older makes the validator not ready: ten blocks of the live chain.
 const HEAD_TOO_OLD: Duration = Duration::from_secs(120);
 /// Epochs that `/status` lists.
 const LISTED_EPOCHS: u32 = 20;
 
-/// One line of `/readyz?verbose`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Check {
-    /// What is checked.
-    pub name: &'static str,
-    /// Whether it is in order.
-    pub ok: bool,
-    /// What was found.
-    pub detail: String,
-}
-
 /// Everything that status and readiness are read from.
-#[derive(Clone, Debug)]
-pub struct StatusSource {
+#[derive(Debug)]
+pub(super) struct StatusSource {
     /// Who we are.
-    pub hotkey: Hotkey,
+    pub(super) hotkey: Hotkey,
     /// The chain's nodes.
-    pub chain: ChainClient,
+    pub(super) chain: ChainClient,
     /// The chain's head.
-    pub heads: watch::Receiver<Head>,
+    pub(super) heads: watch::Receiver<Head>,
     /// When the head last moved.
-    pub head_moved: watch::Receiver<Instant>,
+    pub(super) head_moved: watch::Receiver<Instant>,
     /// The subnet.
-    pub metagraph: watch::Receiver<Arc<Metagraph>>,
+    pub(super) metagraph: watch::Receiver<Arc<Metagraph>>,
     /// The allowlists.
-    pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    pub(super) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
     /// The miners; `None` where this process does not validate them.
-    pub miners: Option<watch::Receiver<Arc<MinerTable>>>,
+    pub(super) miners: Option<watch::Receiver<Arc<MinerTable>>>,
     /// The mesh.
-    pub agreement: Agreement,
+    pub(super) agreement: Agreement,
+    /// What Prometheus is told.
+    pub(super) registry: Registry,
     /// What Prometheus is told of the mesh.
-    pub mesh_metrics: MeshMetrics,
+    pub(super) mesh_metrics: MeshMetrics,
     /// What was decided.
-    pub state: State,
+    pub(super) state: State,
     /// Where video is scored; empty where this process does not.
-    pub device: String,
+    pub(super) device: String,
     /// The scoring processes; `None` where this process does not score.
-    pub scorer: Option<ScorerPool>,
+    pub(super) scorer: Option<ScorerPool>,
 }
 
-impl StatusSource {
-    /// The checks behind `/readyz`.
-    #[must_use]
-    pub fn readiness(&self) -> Vec<Check> {
+#[async_trait::async_trait]
+impl Source for StatusSource {
+    fn readiness(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         let mut check = |name, ok, detail| checks.push(Check { name, ok, detail });
         let age = self.head_moved.borrow().elapsed();
@@ -128,8 +119,21 @@ impl StatusSource {
         checks
     }
 
-    /// The whole status.
-    pub async fn json(&self) -> Value {
+    async fn metrics(&self) -> Result<String, std::fmt::Error> {
+        if let Ok(status) = self.agreement.mesh().status().await {
+            self.mesh_metrics.update(&status);
+        }
+        let mut body = String::new();
+        prometheus_client::encoding::text::encode(&mut body, &self.registry)?;
+        Ok(body)
+    }
+
+    async fn agreement(&self) -> Result<String, String> {
+        let signed = self.agreement.signed().await.map_err(|error| error.to_string())?;
+        serde_json::to_string(&signed).map_err(|error| error.to_string())
+    }
+
+    async fn status(&self) -> Value {
         let metagraph = Arc::clone(&self.metagraph.borrow());
         let allowlists = Arc::clone(&self.allowlists.borrow());
         let mesh = match self.agreement.mesh().status().await {
@@ -173,7 +177,9 @@ impl StatusSource {
             "miners": self.miners.as_ref().map(|miners| serde_json::to_value(&**miners.borrow()).unwrap_or(Value::Null)),
         })
     }
+}
 
+impl StatusSource {
     fn with_uid(&self, peer: &Value, metagraph: &Metagraph) -> Value {
         let hotkey: Option<Hotkey> = peer["hotkey"].as_str().and_then(|text| text.parse().ok());
         let mut peer = peer.clone();

@@ -14,26 +14,26 @@ use leoma_rotation::AllowlistHistory;
 use leoma_scoring::worker::ScorerPool;
 use leoma_storage::{EndpointPolicy, Grant, OwnBucket, PeerBuckets, SourceBucket};
 use leoma_wallet::{create_private, load_hotkey};
+use leoma_web::Phase;
 use prometheus_client::registry::Registry;
 use sp_core::Pair as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::axons::{Axons, axon_of};
 use crate::config::Config;
-use crate::epoch::WeightSetter;
-use crate::http;
-use crate::library::Library;
 use crate::metrics::{MeshMetrics, Metrics, register_scoring};
 use crate::miners::{ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
-use crate::peers::{Agreement, restore};
+use crate::outbound;
 use crate::sampler::{Judging, Sampler};
-use crate::services;
 use crate::state::{SentTransactions, State};
-use crate::status::StatusSource;
-use crate::subnet::{Subnet, SubnetReader};
-use crate::weights::Weights;
+use crate::subnet::{Axons, Subnet, SubnetReader, axon_of};
+use crate::verdicts::{Agreement, Library, restore};
+use crate::weights::{WeightSetter, Weights};
+
+use self::status::StatusSource;
+
+mod status;
 
 /// Which loops a process runs. The mesh, the library and the HTTP server are in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         pair = load_hotkey(&config.wallet) => pair?,
     };
     let hotkey = pair.public().into();
-    let listener = http::bind(config.http_listen).await?;
+    let listener = leoma_web::bind(config.http_listen).await?;
     // The scorer is opened first of the slow things: without a device or ffmpeg there is nothing to
     // sample with.
     let judging = if parts.sampler { Some(Judging::open(config).await?) } else { None };
@@ -188,7 +188,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let mut miners = None;
     let device = judging.as_ref().map_or_else(String::new, |judging| judging.device());
     if let (Some(judging), Some(own)) = (judging, own) {
-        let client = services::client()?;
+        let client = outbound::client()?;
         let chutes = ChutesClient::new(client.clone(), &config.services);
         let hugging_face = HuggingFaceClient::new(client, &config.services);
         let validator = MinerValidator::new(chutes.clone(), hugging_face, &config.services);
@@ -254,11 +254,12 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         state,
         device,
         scorer: scorer.clone(),
+        registry,
     };
     tracing::info!(%hotkey, http = %config.http_listen, "validator started");
-    let registry = Arc::new(registry);
+    let (_, phase) = watch::channel(Phase::Running(Arc::new(status)));
     tasks.spawn(async move {
-        ("HTTP server", http::serve(listener, registry, status, stop).await.map_err(Into::into))
+        ("HTTP server", leoma_web::serve(listener, phase, stop).await.map_err(Into::into))
     });
     Ok(Running { tasks, mesh, scorer })
 }

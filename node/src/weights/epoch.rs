@@ -20,12 +20,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::library::Library;
 use crate::metrics::Metrics;
-use crate::peers::Agreement;
-use crate::report;
 use crate::state::{CommitState, EpochRecord, EpochState, State, StateError, StoredFile};
-use crate::weights::{Progress, Target, Weights, WeightsError};
+use crate::verdicts::{Agreement, Library, report};
+
+use super::put::{Progress, Target, Weights, WeightsError};
 
 /// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks
 /// that are still on their way get there, and the boundary is final on every node.
