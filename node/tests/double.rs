@@ -7,10 +7,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leoma::library::Library;
 use leoma::metrics::{MeshMetrics, Metrics};
-use leoma::peers::Agreement;
 use leoma::state::State;
+use leoma::verdicts::{Agreement, Library};
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, Restored, Timing, Voice};

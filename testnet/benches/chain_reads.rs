@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chains::{Key, NETUID};
 use criterion::{Criterion, criterion_group, criterion_main};
-use leoma::chain::{ChainClient, Head, Metagraph};
+use leoma_chain::{ChainClient, Head, Metagraph};
 use leoma_protocol::Netuid;
 use leoma_testnet::chain::{
     ChainConfig, ChainHandle, FaultProxy, GenesisConfig, beacon_public_key,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use leoma::allowlists::{PublishError, publish};
-use leoma::chain::ChainClient;
 use leoma::state::State;
 use leoma::subnet::SubnetReader;
+use leoma::subnet::allowlists::{PublishError, publish};
+use leoma_chain::ChainClient;
 use leoma_protocol::{BlockNumber, HotkeySigner, MemoryGuard, Netuid};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_storage::{BucketConfig, Key, Secret, SourceBucket};

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leoma::axons::Axons;
-use leoma::chain::{Axon, ChainClient, Metagraph};
+use leoma::subnet::Axons;
+use leoma_chain::{Axon, ChainClient, Metagraph};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle};
 use leoma_protocol::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, MemoryGuard, Netuid};

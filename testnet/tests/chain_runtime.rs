@@ -6,7 +6,7 @@ mod chains;
 
 use chains::{Client, Key, NETUID, final_number, include, reach, weights_of};
 use codec::{Decode, Encode};
-use leoma::chain::{ChainClient, Commitment};
+use leoma_chain::{ChainClient, Commitment};
 use leoma_protocol::{Hotkey, Netuid};
 use leoma_testnet::chain::{
     ChainHandle, Emissions, GenesisConfig, SubnetGenesis, beacon_public_key,

@@ -10,14 +10,13 @@ mod cli;
 use std::time::Duration;
 
 use cli::{NETUID, Said, source_settings, write_key};
-use leoma::chain::{ChainClient, Metagraph};
-use leoma::wallet::{NewHotkey, PasswordSources};
+use leoma_chain::{ChainClient, Metagraph};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, MinerCommitment, Netuid, TaskId};
-use leoma_storage::Secret;
 use leoma_testnet::chain::{
     self, ChainConfig, ChainHandle, Endowment, GenesisConfig, NeuronGenesis, SubnetGenesis,
 };
 use leoma_testnet::storage::{self, BucketKeys, Handle};
+use leoma_wallet::{NewHotkey, Password, PasswordSources};
 use serde_json::Value;
 
 const BLOCK_TIME: Duration = Duration::from_millis(200);
@@ -38,7 +37,7 @@ struct Bench {
 }
 
 fn sources() -> PasswordSources {
-    PasswordSources { value: Some(Secret::new(PASSWORD)), ..PasswordSources::default() }
+    PasswordSources { value: Some(Password::new(PASSWORD)), ..PasswordSources::default() }
 }
 
 impl Bench {

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cli::{NETUID, source_settings, write_key};
-use leoma::chain::{Call, ChainClient, WeightVector};
-use leoma::wallet::{KeyFile, PasswordSources, public_path};
+use leoma_chain::{Call, ChainClient, WeightVector};
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_testnet::chain::{
     self, ChainConfig, ChainHandle, FaultProxy, GenesisConfig, NeuronGenesis, SubnetGenesis,
     beacon_public_key,
 };
 use leoma_testnet::storage::{self, BucketKeys, Handle};
+use leoma_wallet::{KeyFile, PasswordSources, public_path};
 use serde_json::Value;
 
 const BLOCK_TIME: Duration = Duration::from_millis(200);

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use leoma_chain::{ChainClient, ChainError, Metagraph};
 use leoma_protocol::Digest;
-
-use crate::chain::{ChainClient, ChainError, Metagraph};
 
 /// Times that the chain is read for what a command did. A transaction is final when it is reported;
 /// a node behind a load balancer may lag a block or two.

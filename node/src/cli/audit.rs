@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::audit_task::{Given, TaskAuditArgs};
-use crate::report::{AttestedFile, SignedAgreement, outcome_json};
+use crate::verdicts::report::{AttestedFile, SignedAgreement, outcome_json};
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use leoma_chain::ChainClient;
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Network, TaskId};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, SourceBucket};
 
 use super::audit::BucketArg;
-use crate::allowlists::before;
-use crate::chain::ChainClient;
 use crate::config::Config;
 use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
+use crate::subnet::allowlists::before;
 use crate::subnet::{allowlist_of, committed_allowlist};
 
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ impl TaskAuditArgs {
             (Some(_), Some(_)) => {
                 Err("no chain is asked with --allowlist and --seed-hash".to_owned())
             }
-            _ => ChainClient::of(&config)
+            _ => ChainClient::of(&config.chain, config.netuid)
                 .await
                 .map_err(|error| format!("the chain cannot be asked: {error}")),
         };

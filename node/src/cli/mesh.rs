@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::report::SignedAgreement;
+use crate::verdicts::report::SignedAgreement;
 
 #[derive(Debug, Args)]
 pub(super) struct MeshArgs {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use leoma_chain::{ChainClient, encode_text_fields};
 use leoma_protocol::{
     CommitmentError, HotkeySigner, MemoryGuard, MinerCommitment, check_commit_count,
 };
+use leoma_wallet::load_hotkey;
 use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
-use crate::chain::{ChainClient, encode_text_fields};
-use crate::wallet::load_hotkey;
 
 /// Length of a revision that names one commit and nothing else.
 const REVISION_DIGITS: usize = 40;
@@ -90,7 +90,7 @@ impl CommitArgs {
             println!("{text}");
             return Ok(());
         }
-        let chain = ChainClient::of(&config).await?;
+        let chain = ChainClient::of(&config.chain, config.netuid).await?;
         let metagraph = chain.metagraph(chain.head().await?).await?;
         let uid = metagraph.uid(&hotkey).with_context(|| {
             format!(
@@ -129,7 +129,7 @@ impl CommitArgs {
             );
         }
         let transaction = chain.set_commitment(&signer, &text).await?;
-        let committed = |metagraph: &crate::chain::Metagraph| {
+        let committed = |metagraph: &leoma_chain::Metagraph| {
             metagraph
                 .commitments
                 .get(&hotkey)

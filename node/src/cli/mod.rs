@@ -130,7 +130,7 @@ impl Cli {
 /// password hides what is typed.
 async fn end_on_signal(mut signals: signals::Signals) {
     signals.next().await;
-    crate::wallet::restore_terminal();
+    leoma_wallet::restore_terminal();
     eprintln!();
     std::process::exit(130);
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use leoma_chain::ChainClient;
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard};
+use leoma_wallet::{address_of, coldkey_path, hotkey_path, load_coldkey};
 use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
 use super::tao::Tao;
-use crate::chain::ChainClient;
-use crate::config::WalletConfig;
-use crate::wallet::{address_of, coldkey_path, hotkey_path, load_coldkey};
+use leoma_wallet::WalletSettings;
 
 /// Register the hotkey on the subnet, paid by the wallet's coldkey.
 ///
@@ -40,7 +40,7 @@ impl RegisterArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         let config = super::load(file, self.account.settings())?;
         let hotkey = hotkey_of(&config.wallet)?;
-        let chain = ChainClient::of(&config).await?;
+        let chain = ChainClient::of(&config.chain, config.netuid).await?;
         let head = chain.head().await?;
         let report = |coldkey: Option<Hotkey>,
                       burn: Option<Tao>,
@@ -116,7 +116,7 @@ impl RegisterArgs {
     }
 }
 
-fn hotkey_of(wallet: &WalletConfig) -> anyhow::Result<Hotkey> {
+fn hotkey_of(wallet: &WalletSettings) -> anyhow::Result<Hotkey> {
     let path = hotkey_path(wallet);
     address_of(&path)?.with_context(|| {
         format!("{} is encrypted and no public half is beside it: whose is it?", path.display())
@@ -124,7 +124,7 @@ fn hotkey_of(wallet: &WalletConfig) -> anyhow::Result<Hotkey> {
 }
 
 /// The public half needs no password; where there is none, the secret one says who it is.
-async fn coldkey_of(wallet: &WalletConfig) -> anyhow::Result<Hotkey> {
+async fn coldkey_of(wallet: &WalletSettings) -> anyhow::Result<Hotkey> {
     use sp_core::Pair as _;
     match address_of(&coldkey_path(wallet))? {
         Some(coldkey) => Ok(coldkey),

@@ -80,6 +80,6 @@ async fn cancel_on_signal(mut signals: Signals, stop: CancellationToken) {
     stop.cancel();
     signals.next().await;
     tracing::warn!("stopped at once by a second signal");
-    crate::wallet::restore_terminal();
+    leoma_wallet::restore_terminal();
     std::process::exit(130);
 }

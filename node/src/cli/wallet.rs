@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use leoma_protocol::Hotkey;
+use leoma_wallet::{
+    KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address,
+};
 use serde_json::json;
 use sp_core::Pair as _;
 
 use super::account::WalletFlags;
-use crate::config::WalletConfig;
 use crate::preflight::{Outcome, hotkey_checks};
-use crate::wallet::{
-    KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address,
-};
+use leoma_wallet::WalletSettings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WalletCommand {
@@ -78,7 +78,7 @@ impl WalletCommand {
     }
 }
 
-async fn new_hotkey(wallet: WalletConfig, args: NewHotkeyArgs) -> anyhow::Result<()> {
+async fn new_hotkey(wallet: WalletSettings, args: NewHotkeyArgs) -> anyhow::Result<()> {
     let path = hotkey_path(&wallet);
     let passwords = args.encrypt.then_some(wallet.passwords);
     let (new, written) = in_background(move || {
@@ -126,7 +126,7 @@ fn mode_text(mode: Option<u32>) -> Option<String> {
     mode.map(|mode| format!("{mode:04o}"))
 }
 
-fn show(wallet: &WalletConfig, json: bool) -> anyhow::Result<()> {
+fn show(wallet: &WalletSettings, json: bool) -> anyhow::Result<()> {
     let path = hotkey_path(wallet);
     let file = KeyFile::open(&path)?;
     let encryption = file.encryption();
@@ -167,7 +167,7 @@ fn show(wallet: &WalletConfig, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn verify(wallet: WalletConfig, as_json: bool) -> anyhow::Result<()> {
+async fn verify(wallet: WalletSettings, as_json: bool) -> anyhow::Result<()> {
     let path = hotkey_path(&wallet);
     let (checks, address) = in_background(move || Ok(hotkey_checks(&wallet))).await?;
     let usable = checks.iter().all(|check| check.outcome != Outcome::Fail);

@@ -9,16 +9,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leoma_protocol::{Digest, Netuid};
+use leoma_chain::ChainSettings;
+use leoma_protocol::Netuid;
 use leoma_scoring::{DeviceChoice, JudgeChoice, TaskType};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
+use leoma_wallet::WalletSettings;
 use libp2p::Multiaddr;
 
-use crate::wallet::PasswordSources;
-use crate::weights::beacon::Beacon;
-
 pub use layers::{Found, Sources, Values};
-pub use show::{Shown, show, without_keys};
+pub use show::{Shown, show};
 
 /// Why a configuration cannot be used. Never holds a secret's value.
 #[derive(Debug, thiserror::Error)]
@@ -63,21 +62,6 @@ pub enum ConfigError {
         /// What miners are given.
         task: TaskType,
     },
-}
-
-/// Where the hotkey is.
-#[derive(Clone, Debug)]
-pub struct WalletConfig {
-    /// Folder of wallets.
-    pub path: PathBuf,
-    /// The wallet's name.
-    pub wallet: String,
-    /// The hotkey's name.
-    pub hotkey: String,
-    /// Where the password of an encrypted hotkey may be found.
-    pub passwords: PasswordSources,
-    /// Where that of an encrypted coldkey may be found.
-    pub coldkey_passwords: PasswordSources,
 }
 
 /// The three services that miners and prompts depend on.
@@ -141,27 +125,16 @@ pub struct MeshAddresses {
     pub mdns: bool,
 }
 
-/// The chain's nodes.
-#[derive(Clone, Debug)]
-pub struct ChainConfig {
-    /// WebSocket addresses, the preferred one first; never empty.
-    pub urls: Vec<String>,
-    /// Genesis hash that they must have, where the network is a known one.
-    pub genesis: Option<Digest>,
-    /// The beacon that opens timelocked weights.
-    pub beacon: Beacon,
-}
-
 /// Everything that a command may need, parsed. Parts that only some commands need are options;
 /// their getters say which setting is missing.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The chain's nodes.
-    pub chain: ChainConfig,
+    pub chain: ChainSettings,
     /// The subnet.
     pub netuid: Netuid,
     /// The hotkey's place.
-    pub wallet: WalletConfig,
+    pub wallet: WalletSettings,
     /// Database, mesh key, unfinished tasks.
     pub state_dir: PathBuf,
     /// Address of the HTTP server.
@@ -364,7 +337,7 @@ mod tests {
             "what unlocks the hotkey unlocks no money"
         );
         let passwords = &config.wallet.passwords;
-        assert_eq!(passwords.value.as_ref().unwrap().expose(), " planted secret ");
+        assert_eq!(passwords.value.as_ref().unwrap().as_bytes(), b" planted secret ");
         assert_eq!(passwords.file.as_deref(), Some(std::path::Path::new("/run/secrets/password")));
         let listing = serde_json::to_string(&show(&sources.merge().unwrap())).unwrap();
         assert!(!listing.contains("planted") && !format!("{config:?}").contains("planted"));

@@ -5,17 +5,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use leoma_chain::{Beacon, ChainSettings};
 use leoma_protocol::{Digest, Netuid};
 use leoma_storage::{BucketConfig, Secret, StaticPeers};
+use leoma_wallet::{KeyKind, Password, PasswordSources, WalletSettings};
 use libp2p::Multiaddr;
-
-use crate::wallet::{KeyKind, PasswordSources};
-use crate::weights::beacon::Beacon;
 
 use super::layers::Values;
 use super::{
-    ChainConfig, Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, WalletConfig,
-    missing, settings,
+    Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, missing, settings,
 };
 
 /// Nodes that the subnet's operators know by name.
@@ -38,14 +36,14 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
     Ok(Config {
         chain: reader.chain()?,
         netuid: Netuid(reader.number("NETUID", 0..=65_535)? as u16),
-        wallet: WalletConfig {
+        wallet: WalletSettings {
             path: reader.path("WALLET_PATH")?,
             wallet: reader.parsed("WALLET_NAME", file_name)?,
             hotkey: reader.parsed("HOTKEY_NAME", file_name)?,
             passwords: PasswordSources {
                 kind: KeyKind::Hotkey,
                 // As it is: a password may begin or end with a space.
-                value: values.get("WALLET_PASSWORD").map(|found| Secret::new(&found.text)),
+                value: values.get("WALLET_PASSWORD").map(|found| Password::new(&*found.text)),
                 file: reader.optional_path("WALLET_PASSWORD_FILE")?,
             },
             coldkey_passwords: PasswordSources {
@@ -145,7 +143,7 @@ impl Reader<'_> {
             None if setting.secret => "malformed (its value is not shown)".to_owned(),
             None => format!(
                 "`{}`",
-                super::without_keys(&found.text).chars().take(80).collect::<String>()
+                leoma_chain::without_keys(&found.text).chars().take(80).collect::<String>()
             ),
         };
         ConfigError::Value {
@@ -188,7 +186,7 @@ impl Reader<'_> {
         self.text(name).map(|_| self.path(name)).transpose()
     }
 
-    fn chain(&self) -> Result<ChainConfig, ConfigError> {
+    fn chain(&self) -> Result<ChainSettings, ConfigError> {
         let network = self.parsed("NETWORK", |text| {
             known_network(text).or_else(|| Some((chain_url(text)?, None)))
         })?;
@@ -197,14 +195,14 @@ impl Reader<'_> {
             hex::decode_to_slice(text, &mut key).ok().and_then(|()| Beacon::new(key))
         })?;
         let Some(text) = self.text("CHAIN_ENDPOINTS") else {
-            return Ok(ChainConfig { urls: vec![network.0], genesis: network.1, beacon });
+            return Ok(ChainSettings { urls: vec![network.0], genesis: network.1, beacon });
         };
         let urls: Option<Vec<String>> =
             text.split(',').map(|part| chain_url(part.trim())).collect();
         let urls = urls
             .filter(|urls| urls.len() <= MAX_ENDPOINTS)
             .ok_or_else(|| self.refuse("CHAIN_ENDPOINTS"))?;
-        Ok(ChainConfig { urls, genesis: network.1, beacon })
+        Ok(ChainSettings { urls, genesis: network.1, beacon })
     }
 
     fn addresses(&self, name: &'static str) -> Result<Vec<Multiaddr>, ConfigError> {

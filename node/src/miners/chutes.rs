@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::config::ServicesConfig;
-use crate::services::{BodyError, ServiceError, ask, bounded_body, fault_of};
+use crate::outbound::{BodyError, ServiceError, ask, bounded_body, fault_of};
 
 const SERVICE: &str = "the Chutes API";
 /// A deployment's description is a few KiB.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::chutes::path_url;
 use crate::config::ServicesConfig;
-use crate::services::{ServiceError, ask};
+use crate::outbound::{ServiceError, ask};
 
 const SERVICE: &str = "the Hugging Face API";
 /// A model with a thousand files lists below this.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
+use leoma_chain::{Commitment, Metagraph};
 use leoma_protocol::{BlockNumber, Hotkey, MinerCommitment, Uid, check_commit_count};
 
 use super::chutes::Chute;
 use super::hugging_face::Model;
 use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
-use crate::chain::{Commitment, Metagraph};
 use crate::config::ServicesConfig;
-use crate::services::ServiceError;
+use crate::outbound::ServiceError;
 
 /// Miners looked up at a time: a pass over 256 takes seconds, and no service sees a burst.
 const CONCURRENT_LOOKUPS: usize = 8;

@@ -1,11 +1,10 @@
 //! Each configured chain node by itself, and this machine's clock against the chain's.
 
 use futures::future::join_all;
+use leoma_chain::{Chain as _, ChainError, ChainSettings, Endpoint, Head, without_keys};
 use leoma_protocol::Netuid;
 
 use super::{Check, limited};
-use crate::chain::{Chain as _, ChainError, Endpoint, Head};
-use crate::config::{ChainConfig, without_keys};
 
 /// Blocks behind the other nodes from which one is said to lag: two minutes of the live chain.
 const LAGGING_BY: u64 = 10;
@@ -38,7 +37,7 @@ struct Reached {
 
 /// Looks at every node, and returns the best one that can be used.
 pub(super) async fn check(
-    config: &ChainConfig,
+    config: &ChainSettings,
     netuid: Netuid,
     clock: fn() -> u64,
 ) -> (Vec<Check>, Option<Node>) {

@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use leoma_protocol::Hotkey;
-use sp_core::Pair as _;
-
-use super::{Check, in_words};
-use crate::config::WalletConfig;
-use crate::wallet::{
+use leoma_wallet::{
     CheckedAgainst, KeyFile, LoadedKey, WalletError, hotkey_path, known_address, mode_of,
     public_path,
 };
+use sp_core::Pair as _;
+
+use super::{Check, in_words};
+use leoma_wallet::WalletSettings;
 
 /// Loads the hotkey as a validator does and looks at its files; and the hotkey where it loads. May
-/// take seconds and ask for a password: see [`in_background`](crate::wallet::in_background).
+/// take seconds and ask for a password: see [`in_background`](leoma_wallet::in_background).
 #[must_use]
-pub fn checks(wallet: &WalletConfig) -> (Vec<Check>, Option<Hotkey>) {
+pub fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {
         Ok(file) => file,

@@ -22,9 +22,10 @@ mod weights;
 
 use std::time::Duration;
 
+use leoma_wallet::{address_of, hotkey_path, in_background};
+
 use crate::config::Config;
 use crate::serve::Parts;
-use crate::wallet::{address_of, hotkey_path, in_background};
 
 pub use check::{Check, Outcome};
 pub use hotkey::checks as hotkey_checks;

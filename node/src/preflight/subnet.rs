@@ -1,11 +1,11 @@
 //! The hotkey's place: registered, with permit and stake, and on the owner's allowlist.
 
+use leoma_chain::{Chain as _, Hyperparameters, Metagraph};
 use leoma_protocol::Hotkey;
 use leoma_storage::SourceBucket;
 
 use super::endpoints::Node;
 use super::{Check, in_words, limited};
-use crate::chain::{Chain as _, Hyperparameters, Metagraph};
 use crate::config::Config;
 use crate::subnet::{allowlist_of, committed_allowlist};
 

@@ -1,13 +1,13 @@
 //! What stands in the way of weights: the rate limit, how the subnet takes them, and the beacon
 //! that opens them.
 
+use leoma_chain::{Chain as _, WeightMode};
 use leoma_protocol::Hotkey;
 
 use super::endpoints::Node;
 use super::subnet::Seen;
 use super::{Check, limited};
-use crate::chain::{Chain as _, WeightMode};
-use crate::weights::beacon::{Beacon, PERIOD};
+use leoma_chain::Beacon;
 
 /// The newest version of timelocked commits that this program makes.
 const KNOWN_VERSION: u16 = 4;
@@ -99,7 +99,7 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
             let behind = due.saturating_sub(newest);
             let finding = format!(
                 "newest pulse is of round {newest}, {} s old",
-                behind.saturating_mul(PERIOD)
+                behind.saturating_mul(Beacon::PERIOD)
             );
             if behind <= MAX_ROUNDS_BEHIND {
                 Check::pass(NAME, finding)

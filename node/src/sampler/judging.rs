@@ -572,7 +572,7 @@ mod tests {
         };
         let clip = TaskClip { proof, mp4: clip.into(), first_frame };
 
-        let chutes = ChutesClient::new(crate::services::client().unwrap(), &config.services);
+        let chutes = ChutesClient::new(crate::outbound::client().unwrap(), &config.services);
         let request = super::super::ask::request(judging.task(), &clip, Some("a pattern"));
         assert!(request.prompt.is_some() && request.first_frame.is_some());
         let unprompted = super::super::ask::request(TaskType::I2v, &clip, Some("a pattern"));

@@ -10,6 +10,7 @@ mod publish;
 use std::sync::Arc;
 use std::time::Instant;
 
+use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::{ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId};
 use leoma_rotation::{AllowlistHistory, Turn};
 use leoma_scoring::ScoreFault;
@@ -17,14 +18,12 @@ use leoma_storage::{OwnBucket, SourceBucket, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{ChainClient, ChainError, Head};
 use crate::config::SamplingConfig;
 use crate::corpus::{ClipError, CorpusError};
-use crate::library::{Library, LibraryError};
 use crate::metrics::Metrics;
 use crate::miners::{ChutesClient, MinerTable};
-use crate::peers::Agreement;
 use crate::state::{State, StateError};
+use crate::verdicts::{Agreement, Library, LibraryError};
 
 pub use judging::Judging;
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
+use leoma_chain::Head;
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft, VerdictEntry};
 use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use leoma_storage::TaskArtefacts;
@@ -16,7 +17,6 @@ use tokio::sync::watch;
 
 use super::ask::Answer;
 use super::{Sampler, TaskError};
-use crate::chain::Head;
 use crate::corpus::{Evidence, TaskClip, TaskMetadata};
 use crate::state::StoredFile;
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::chain::{Pending, TransactionLog};
+use leoma_chain::{Pending, TransactionLog};
 
 use super::State;
 

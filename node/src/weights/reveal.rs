@@ -1,11 +1,11 @@
 //! What becomes of committed weights: revealed by us or opened by the chain, and read back.
 
+use leoma_chain::{Call, Head, Metagraph, Rejection, Remedy, WeightMode, WeightVector};
 use leoma_protocol::Uid;
 
-use crate::chain::{Call, Head, Metagraph, Rejection, Remedy, WeightMode, WeightVector};
 use crate::state::{CommitState, EpochState, WeightCommit};
 
-use super::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
+use super::put::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
 
 /// Whether no further try of a reveal can help.
 fn is_final(rejection: &Rejection) -> bool {

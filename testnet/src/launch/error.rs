@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leoma::chain::{ChainError, SubmitError};
+use leoma_chain::{ChainError, SubmitError};
 use leoma_storage::{ConfigError, KeyError, StoreError};
 
 use crate::corpus::CorpusError;

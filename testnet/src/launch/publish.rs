@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leoma::chain::ChainClient;
+use leoma_chain::ChainClient;
 use leoma_protocol::{HotkeySigner, MemoryGuard, MinerCommitment};
 use leoma_storage::{Key, SourceBucket};
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use leoma::chain::ChainClient;
+use leoma_chain::ChainClient;
 use leoma_protocol::Netuid;
 use leoma_scoring::{JudgeChoice, TaskType};
 use subxt::rpcs::RpcClient;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use leoma::chain::{ChainClient, ChainError, Head};
+use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::{BlockNumber, Hotkey};
 use subxt::client::OnlineClient;
 use subxt::config::substrate::SubstrateConfig;
@@ -90,7 +90,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 fn read_error(error: &dyn std::error::Error) -> ChainError {
-    ChainError::Read { what: "stored weights", reason: leoma::chain::causes(error) }
+    ChainError::Read { what: "stored weights", reason: leoma_chain::causes(error) }
 }
 
 struct Reader {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use leoma::wallet::{NewHotkey, PasswordSources};
 use leoma_protocol::Hotkey;
 use leoma_testnet::launch::Programs;
 use leoma_testnet::storage::BucketKeys;
+use leoma_wallet::{NewHotkey, PasswordSources};
 use serde_json::Value;
 
 pub(crate) const NETUID: u16 = 7;

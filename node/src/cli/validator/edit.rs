@@ -2,14 +2,14 @@
 
 use anyhow::bail;
 use clap::Args;
+use leoma_chain::ChainClient;
 use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 
 use super::draft::{Draft, DraftFile};
 use super::{FIRST_INTERVAL, committed, source};
-use crate::allowlists;
-use crate::chain::ChainClient;
 use crate::config::Config;
+use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AddArgs {
@@ -83,7 +83,7 @@ async fn edit(
 /// bucket, else an empty one.
 async fn begin(config: &Config) -> anyhow::Result<Draft> {
     let source = source(config)?;
-    let chain = ChainClient::of(config).await?;
+    let chain = ChainClient::of(&config.chain, config.netuid).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
     let present = allowlists::present(&source).await?;
     let committed = committed(&metagraph, &source, present.as_ref()).await?;

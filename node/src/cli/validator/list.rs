@@ -1,6 +1,7 @@
 //! `leoma validator list`: the bucket's list, the chain's, and the draft.
 
 use anyhow::bail;
+use leoma_chain::{ChainClient, Metagraph};
 use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 use serde_json::{Value, json};
@@ -8,15 +9,14 @@ use serde_json::{Value, json};
 use super::diff::Diff;
 use super::draft::DraftFile;
 use super::{Committed, committed, source};
-use crate::allowlists;
-use crate::chain::{ChainClient, Metagraph};
 use crate::config::Config;
+use crate::subnet::allowlists;
 
 pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let source = source(config)?;
     let draft_file = DraftFile::of(config);
     let draft = draft_file.read()?;
-    let chain = ChainClient::of(config).await?;
+    let chain = ChainClient::of(&config.chain, config.netuid).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
     let bucket = allowlists::present(&source).await?;
     let committed = committed(&metagraph, &source, bucket.as_ref()).await?;

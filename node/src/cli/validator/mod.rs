@@ -12,10 +12,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use leoma_chain::Metagraph;
 use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 
-use crate::chain::Metagraph;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use leoma_chain::{ChainClient, Metagraph};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard};
 use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
+use leoma_wallet::load_hotkey;
 
 use super::diff::Diff;
 use super::draft::{Draft, DraftFile};
 use super::{Committed, FIRST_INTERVAL, committed};
-use crate::allowlists;
-use crate::chain::{ChainClient, Metagraph};
 use crate::cli::account::read_back;
 use crate::config::{Config, missing};
-use crate::wallet::load_hotkey;
+use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PublishArgs {
@@ -76,7 +76,7 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
     let allowlist = args.allowlist(draft.as_ref(), present.as_ref())?;
     let pair = load_hotkey(&config.wallet).await?;
     let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
-    let chain = ChainClient::of(config).await?;
+    let chain = ChainClient::of(&config.chain, config.netuid).await?;
     let metagraph = chain.metagraph(chain.head().await?).await?;
     if metagraph.owner != signer.hotkey() {
         bail!(

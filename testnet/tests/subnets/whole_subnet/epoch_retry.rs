@@ -6,14 +6,13 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leoma::chain::ChainClient;
 use leoma::config::{Config, Sources};
-use leoma::epoch::WeightSetter;
-use leoma::library::Library;
 use leoma::metrics::Metrics;
-use leoma::peers::Agreement;
 use leoma::state::{EpochRecord, EpochState, State};
+use leoma::verdicts::{Agreement, Library};
+use leoma::weights::WeightSetter;
 use leoma::weights::Weights;
+use leoma_chain::ChainClient;
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::libp2p::metrics::Registry;

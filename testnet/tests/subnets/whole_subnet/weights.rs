@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chains::{self, Key};
-use leoma::chain::{
-    Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError, WeightMode,
-};
 use leoma::metrics::Metrics;
 use leoma::state::{CommitState, SentTransactions, State};
-use leoma::weights::beacon::Beacon;
 use leoma::weights::{Progress, Target, Weights, WeightsError};
+use leoma_chain::Beacon;
+use leoma_chain::{
+    Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError, WeightMode,
+};
 use leoma_protocol::mesh::libp2p::metrics::Registry;
 use leoma_protocol::{BlockNumber, Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_testnet::chain::{

@@ -1,0 +1,443 @@
+//! The chain through one or several nodes.
+//!
+//! With several, a node that fails is passed over for a while, one that lags comes last, and one
+//! that names another hash for a past block than the others is dropped with a warning. Three honest
+//! nodes of five, or two of three, are enough; of two that contradict each other the one that can
+//! show the block is believed, and where both can the one named first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, Network, Uid};
+use tokio::time::Instant;
+
+use super::member::{EndpointStatus, Member};
+use super::source::{Chain, HashCommit, TimelockedCommit};
+use crate::error::ChainError;
+use crate::head::Head;
+use crate::read::{Hyperparameters, Metagraph};
+use crate::settings::ChainSettings;
+use crate::submit::{MemoryLog, TransactionLog};
+
+/// Longest wait for one of several nodes before the next one is asked.
+const FAILOVER_AFTER: Duration = Duration::from_secs(10);
+/// Blocks behind the newest head from which a node is asked last: two minutes of the live chain.
+const LAGGING_BY: u64 = 10;
+
+pub(crate) struct Inner {
+    pub(crate) network: Network,
+    pub(crate) members: Vec<Member>,
+    pub(crate) log: Arc<dyn TransactionLog>,
+    pub(crate) submitting: tokio::sync::Mutex<()>,
+}
+
+/// The chain. Clones share connections and the order of transactions.
+#[derive(Clone)]
+pub struct ChainClient {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for ChainClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainClient").field("network", &self.inner.network).finish_non_exhaustive()
+    }
+}
+
+impl ChainClient {
+    /// Connects to one node, for commands that end soon: what is sent is remembered while the
+    /// process lives.
+    ///
+    /// # Errors
+    /// [`ChainError::Connect`] when the node does not answer in time.
+    pub async fn connect(url: &str, netuid: Netuid) -> Result<Self, ChainError> {
+        Self::connect_all(&[url.to_owned()], netuid, None, Arc::new(MemoryLog::default())).await
+    }
+
+    /// Connects to the configured nodes, for commands that end soon.
+    ///
+    /// # Errors
+    /// [`ChainError`] when none can be used.
+    pub async fn of(settings: &ChainSettings, netuid: Netuid) -> Result<Self, ChainError> {
+        let ChainSettings { urls, genesis, .. } = settings;
+        Self::connect_all(urls, netuid, *genesis, Arc::new(MemoryLog::default())).await
+    }
+
+    /// Connects to the nodes at `urls`, of which one is enough to begin with. All must be of one
+    /// chain: that of `expected`, else that of the first node that answers.
+    ///
+    /// # Errors
+    /// [`ChainError`] when none can be used; it says why of each.
+    pub async fn connect_all(
+        urls: &[String],
+        netuid: Netuid,
+        expected: Option<Digest>,
+        log: Arc<dyn TransactionLog>,
+    ) -> Result<Self, ChainError> {
+        let members = urls.iter().map(|url| Member::new(url, netuid)).collect();
+        Self::open(members, netuid, expected, log).await
+    }
+
+    async fn open(
+        members: Vec<Member>,
+        netuid: Netuid,
+        expected: Option<Digest>,
+        log: Arc<dyn TransactionLog>,
+    ) -> Result<Self, ChainError> {
+        let opened = join_all(members.iter().map(|member| member.open(expected))).await;
+        let genesis =
+            expected.or_else(|| opened.iter().flatten().next().map(|chain| chain.genesis()));
+        let mut errors: Vec<ChainError> = Vec::new();
+        let mut usable = 0;
+        for (member, opened) in members.iter().zip(opened) {
+            let error = match opened {
+                Err(error) => error,
+                Ok(chain) if Some(chain.genesis()) == genesis => {
+                    usable += 1;
+                    continue;
+                }
+                Ok(chain) => {
+                    member.state().chain = None;
+                    let (found, expected) = (chain.genesis(), genesis.unwrap_or_default());
+                    ChainError::OtherChain { url: member.name.clone(), found, expected }
+                }
+            };
+            member.failed(&error);
+            if members.len() > 1 {
+                tracing::warn!(endpoint = member.name, %error, "chain endpoint cannot be used now");
+            }
+            errors.push(error);
+        }
+        match genesis {
+            Some(genesis) if usable > 0 => {
+                let network = Network { genesis, netuid };
+                let submitting = tokio::sync::Mutex::new(());
+                Ok(Self { inner: Arc::new(Inner { network, members, log, submitting }) })
+            }
+            _ if errors.len() == 1 => Err(errors.remove(0)),
+            _ => {
+                let reason = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                Err(ChainError::NoEndpoint { reason })
+            }
+        }
+    }
+
+    /// Genesis hash and subnet.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.inner.network
+    }
+
+    /// What is known of each node, in the order they were named.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        let newest =
+            self.inner.members.iter().filter_map(Member::head).map(|head| head.number.0).max();
+        let status = |member: &Member| {
+            let dropped = member.is_banned();
+            let state = member.state();
+            EndpointStatus {
+                url: member.name.clone(),
+                connected: state.chain.is_some(),
+                head: state.head.map(|head| head.number),
+                lag: state.head.and_then(|head| Some(newest?.saturating_sub(head.number.0))),
+                dropped,
+                last_error: state.last_error.clone(),
+            }
+        };
+        self.inner.members.iter().map(status).collect()
+    }
+
+    /// The nodes in the order in which they should be asked: as named, those that lag or rest last,
+    /// liars not at all.
+    pub(crate) fn order(&self) -> Vec<&Member> {
+        let now = Instant::now();
+        let members = &self.inner.members;
+        let newest = members.iter().filter_map(Member::head).map(|head| head.number.0).max();
+        let mut order: Vec<(bool, bool, usize)> = Vec::with_capacity(members.len());
+        for (index, member) in members.iter().enumerate().filter(|(_, member)| !member.is_banned())
+        {
+            let state = member.state();
+            let rests = state.rests_until.is_some_and(|until| until > now);
+            let lag = state
+                .head
+                .zip(newest)
+                .map_or(0, |(head, newest)| newest.saturating_sub(head.number.0));
+            order.push((rests, lag > LAGGING_BY, index));
+        }
+        order.sort_unstable();
+        order.into_iter().map(|(_, _, index)| &members[index]).collect()
+    }
+
+    /// Asks one node after the other until one answers.
+    pub(crate) async fn ask<T>(
+        &self,
+        what: &'static str,
+        question: impl Fn(Arc<dyn Chain>) -> BoxFuture<'static, Result<T, ChainError>>,
+    ) -> Result<T, ChainError> {
+        let order = self.order();
+        let several = order.len() > 1;
+        let mut first = None;
+        for member in order {
+            let answer =
+                async { question(member.open(Some(self.inner.network.genesis)).await?).await };
+            let answer = if several {
+                tokio::time::timeout(FAILOVER_AFTER, answer)
+                    .await
+                    .unwrap_or(Err(ChainError::Timeout { what }))
+            } else {
+                answer.await
+            };
+            match answer {
+                Ok(answer) => {
+                    member.answered();
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    member.failed(&error);
+                    if several {
+                        tracing::debug!(endpoint = member.name, %error, "chain endpoint failed, asking the next one");
+                    }
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first
+            .unwrap_or(ChainError::NoEndpoint { reason: "each was dropped for lying".to_owned() }))
+    }
+
+    /// The newest final block: of three nodes or more the newest that two have reached, so that
+    /// none can run ahead of the chain alone.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn head(&self) -> Result<Head, ChainError> {
+        if self.inner.members.len() == 1 {
+            return self
+                .ask("the newest block", |chain| Box::pin(async move { chain.head().await }))
+                .await;
+        }
+        let asked = self.order().into_iter().map(|member| async move {
+            let asked = async { member.open(Some(self.inner.network.genesis)).await?.head().await };
+            let limited = tokio::time::timeout(FAILOVER_AFTER, asked).await;
+            let head = limited.unwrap_or(Err(ChainError::Timeout { what: "the newest block" }));
+            match &head {
+                Ok(head) => {
+                    member.answered();
+                    member.state().head = Some(*head);
+                }
+                Err(error) => member.failed(error),
+            }
+            head
+        });
+        let mut heads = Vec::new();
+        let mut first = None;
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(head) => heads.push(head),
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Head::believed(heads).ok_or_else(|| {
+            first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() })
+        })
+    }
+
+    /// The hash of the final block at a height, as the nodes agree on it.
+    ///
+    /// # Errors
+    /// [`ChainError`], also for a height that no node has reached.
+    pub async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
+        const WHAT: &str = "a block's hash";
+        if self.inner.members.len() == 1 {
+            return self
+                .ask(WHAT, move |chain| Box::pin(async move { chain.block_hash(number).await }))
+                .await;
+        }
+        let order = self.order();
+        let asked = order.iter().map(|member| async move {
+            let asked = async {
+                let chain = member.open(Some(self.inner.network.genesis)).await?;
+                // Below a node's final block only: above it honest nodes may differ.
+                let head = chain.head().await?;
+                if head.number < number {
+                    return Err(ChainError::NotReached { number });
+                }
+                let hash = chain.block_hash(number).await?;
+                Ok((hash, chain))
+            };
+            tokio::time::timeout(FAILOVER_AFTER, asked)
+                .await
+                .unwrap_or(Err(ChainError::Timeout { what: WHAT }))
+        });
+        let mut answers: Vec<(&Member, Digest, Arc<dyn Chain>)> = Vec::new();
+        let mut first = None;
+        for (member, answer) in order.iter().zip(join_all(asked).await) {
+            match answer {
+                Ok((hash, chain)) => answers.push((member, hash, chain)),
+                Err(error) => {
+                    member.failed(&error);
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        let Some((_, hash, _)) = answers.first() else {
+            return Err(
+                first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() })
+            );
+        };
+        if answers.iter().all(|(_, other, _)| other == hash) {
+            return Ok(*hash);
+        }
+        Ok(self.settle_hash(number, &answers).await)
+    }
+
+    /// Decides between nodes that contradict each other, and drops the others.
+    async fn settle_hash(
+        &self,
+        number: BlockNumber,
+        answers: &[(&Member, Digest, Arc<dyn Chain>)],
+    ) -> Digest {
+        let shown = answers.iter().map(|(_, hash, chain)| async move {
+            let block = Head { number, hash: *hash };
+            tokio::time::timeout(FAILOVER_AFTER, chain.has_block(block))
+                .await
+                .is_ok_and(|shown| shown.unwrap_or(false))
+        });
+        let shown = join_all(shown).await;
+        let mut votes: BTreeMap<Digest, (bool, usize)> = BTreeMap::new();
+        for ((_, hash, _), shown) in answers.iter().zip(shown) {
+            let vote = votes.entry(*hash).or_default();
+            vote.0 |= shown;
+            vote.1 += 1;
+        }
+        // `max_by_key` keeps the last of equals: the first named comes last.
+        let best = answers
+            .iter()
+            .rev()
+            .map(|(_, hash, _)| *hash)
+            .max_by_key(|hash| votes[hash])
+            .unwrap_or_default();
+        for (member, hash, _) in answers.iter().filter(|(_, hash, _)| *hash != best) {
+            tracing::warn!(
+                endpoint = member.name, block = %number, said = %hash, others = %best,
+                "chain endpoint names another hash for a past block than the others: dropped"
+            );
+            member.ban(format!("named another hash for block {number}"));
+        }
+        best
+    }
+
+    /// The subnet at a block: owner, neurons, commitments.
+    ///
+    /// # Errors
+    /// [`ChainError`]; [`ChainError::NoSubnet`] where there is no such subnet.
+    pub async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
+        self.ask("the metagraph", move |chain| Box::pin(async move { chain.metagraph(at).await }))
+            .await
+    }
+
+    /// What the subnet demands of weights at a block.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
+        self.ask("the hyperparameters", move |chain| {
+            Box::pin(async move { chain.hyperparameters(at).await })
+        })
+        .await
+    }
+
+    /// The chain's clock at a block, Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
+        self.ask("the chain's clock", move |chain| {
+            Box::pin(async move { chain.timestamp(at).await })
+        })
+        .await
+    }
+
+    /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
+        self.ask("weights", move |chain| Box::pin(async move { chain.weights(at, uid).await }))
+            .await
+    }
+
+    /// Hashes of weights that a hotkey has committed and not revealed.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn hash_commits(
+        &self,
+        at: Head,
+        hotkey: Hotkey,
+    ) -> Result<Vec<HashCommit>, ChainError> {
+        self.ask("weight commits", move |chain| {
+            Box::pin(async move { chain.hash_commits(at, &hotkey).await })
+        })
+        .await
+    }
+
+    /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not
+    /// opened.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn timelocked_commits(
+        &self,
+        at: Head,
+        hotkey: Hotkey,
+        epoch: u64,
+    ) -> Result<Vec<TimelockedCommit>, ChainError> {
+        let question = move |chain: Arc<dyn Chain>| -> BoxFuture<'static, _> {
+            Box::pin(async move { chain.timelocked_commits(at, &hotkey, epoch).await })
+        };
+        self.ask("timelocked commits", question).await
+    }
+
+    /// The newest drand round whose signature the chain has; `None` where it keeps none.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
+        self.ask("the drand round", move |chain| {
+            Box::pin(async move { chain.newest_drand_round(at).await })
+        })
+        .await
+    }
+
+    /// What a registration on the subnet burns at a block, in rao. It rises with every registration
+    /// and falls with time.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
+        self.ask("the cost of a registration", move |chain| {
+            Box::pin(async move { chain.registration_burn(at).await })
+        })
+        .await
+    }
+
+    /// What an account can spend at a block, in rao.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
+        let account = *account;
+        self.ask("an account's balance", move |chain| {
+            Box::pin(async move { chain.free_balance(at, &account).await })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Following the newest final block on every node at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::client::ChainClient;
+use super::member::{FIRST_REST, LONGEST_REST, Member};
+use crate::error::ChainError;
+use crate::head::Head;
+
+/// A head that has not moved for so long is a fault: ten blocks of the live chain.
+const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// Shortest such time, for chains of fast blocks: longer than a slot of the live one.
+const SHORTEST_STALL: Duration = Duration::from_secs(15);
+/// Blocks that may be missed before a head has stalled.
+const STALL_BLOCKS: u32 = 10;
+/// Heads after which a chain's pace is known; the first ones may come in a burst.
+const PACE_HEADS: u32 = 20;
+/// One or two nodes may name any head. Once the one that did is dropped as a liar, heads this far
+/// below are believed again: an hour of the live chain.
+const REWIND_BLOCKS: u64 = 300;
+
+impl ChainClient {
+    /// Follows final blocks in the background until `stop`; the receiver always holds the newest
+    /// one.
+    ///
+    /// # Errors
+    /// [`ChainError`] when not even the first block can be read.
+    pub async fn follow_heads(
+        &self,
+        stop: CancellationToken,
+    ) -> Result<watch::Receiver<Head>, ChainError> {
+        let first = self.head().await?;
+        let (sender, receiver) = watch::channel(first);
+        let sender = Arc::new(sender);
+        for index in 0..self.inner.members.len() {
+            let (client, sender, stop) = (self.clone(), Arc::clone(&sender), stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = client.follow_member(index, &sender) => {}
+                }
+            });
+        }
+        Ok(receiver)
+    }
+
+    /// Follows one node for ever, connecting anew whenever its stream ends or falls silent.
+    async fn follow_member(&self, index: usize, sender: &watch::Sender<Head>) {
+        let member = &self.inner.members[index];
+        let mut failures: u32 = 0;
+        loop {
+            let error = match self.forward_heads(member, sender, &mut failures).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            member.lost(&error);
+            tracing::warn!(endpoint = member.name, %error, "chain endpoint lost, connecting anew");
+            let rest = FIRST_REST.saturating_mul(1 << failures.min(6)).min(LONGEST_REST);
+            failures = failures.saturating_add(1);
+            tokio::time::sleep(rest.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
+    }
+
+    async fn forward_heads(
+        &self,
+        member: &Member,
+        sender: &watch::Sender<Head>,
+        failures: &mut u32,
+    ) -> Result<std::convert::Infallible, ChainError> {
+        const WHAT: &str = "new blocks";
+        let chain = member.open(Some(self.inner.network.genesis)).await?;
+        let mut heads = chain.heads().await?;
+        let begun = Instant::now();
+        let mut count: u32 = 0;
+        loop {
+            let stall = stall_limit(begun.elapsed(), count);
+            let ended = || ChainError::Read { what: WHAT, reason: "the stream ended".to_owned() };
+            let head = match tokio::time::timeout(stall, heads.next()).await {
+                Ok(head) => head.ok_or_else(ended)??,
+                Err(_) => {
+                    return Err(ChainError::Read {
+                        what: WHAT,
+                        reason: format!("none for {} s", stall.as_secs()),
+                    });
+                }
+            };
+            *failures = 0;
+            member.answered();
+            member.state().head = Some(head);
+            count = count.saturating_add(1);
+            self.publish(sender);
+        }
+    }
+
+    /// Tells of the newest head that is believed. Heads of a node that lags behind another one must
+    /// not turn time back.
+    pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
+        let Some(newest) =
+            Head::believed(self.inner.members.iter().filter_map(Member::head).collect())
+        else {
+            return;
+        };
+        sender.send_if_modified(|current| {
+            // Without a liar, who is so far behind is a node that still synchronises.
+            let was_made_up = self.inner.members.iter().any(Member::is_banned)
+                && newest.number.0.saturating_add(REWIND_BLOCKS) < current.number.0;
+            if was_made_up {
+                tracing::warn!(block = %newest.number, was = %current.number, "no chain endpoint knows the newest block any more");
+            }
+            let is_news = newest.number > current.number || was_made_up;
+            if is_news {
+                *current = newest;
+            }
+            is_news
+        });
+    }
+}
+
+/// How long the next head may take, after `count` of them in `elapsed`.
+fn stall_limit(elapsed: Duration, count: u32) -> Duration {
+    if count < PACE_HEADS {
+        return STALLED_AFTER;
+    }
+    (elapsed / count).saturating_mul(STALL_BLOCKS).clamp(SHORTEST_STALL, STALLED_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_has_stalled_after_ten_blocks_of_the_chains_own_pace() {
+        for (seconds, count, limit) in [
+            (0, 0, 120),
+            // A burst at the beginning says nothing.
+            (1, 10, 120),
+            (12 * 20, 20, 120),
+            (3 * 40, 40, 30),
+            // Fast chains and bursts: never less than a slot of the live chain.
+            (10, 40, 15),
+            (0, 1000, 15),
+        ] {
+            assert_eq!(
+                stall_limit(Duration::from_secs(seconds), count),
+                Duration::from_secs(limit),
+                "{seconds} {count}"
+            );
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The transactions that a validator makes.
+
+mod call;
+mod log;
+pub(crate) mod rejection;
+mod submission;
+
+pub use call::{Call, WeightVector};
+pub use log::{MemoryLog, Pending, TransactionLog};
+pub use rejection::{Rejection, Remedy};

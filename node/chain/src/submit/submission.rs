@@ -1,0 +1,147 @@
+//! One transaction at a time, and none twice.
+//!
+//! A transaction whose fate is unknown (the connection broke after it was sent, the process was
+//! killed) may still be included until its era ends. Making another one meanwhile would do the work
+//! twice or fight over the nonce. So what is sent is recorded first, and nothing new is signed
+//! until the final chain shows that the old nonce was used or the era is over.
+
+use leoma_protocol::{Digest, Hotkey, HotkeySigner, Uid};
+
+use super::call::{Call, WeightVector};
+use super::log::Pending;
+use crate::endpoint::ChainClient;
+use crate::error::{ChainError, SubmitError};
+use crate::read::Axon;
+
+impl ChainClient {
+    /// Sets weights as `(uid, weight)` in the open and waits until they are in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_weights(
+        &self,
+        signer: &HotkeySigner,
+        weights: &[(Uid, u16)],
+        version_key: u64,
+    ) -> Result<Digest, SubmitError> {
+        let (uids, values) = weights.iter().copied().unzip();
+        self.submit(signer, &Call::SetWeights(WeightVector { uids, values, version_key })).await
+    }
+
+    /// Commits a text under the signer's hotkey and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn set_commitment(
+        &self,
+        signer: &HotkeySigner,
+        text: &str,
+    ) -> Result<Digest, SubmitError> {
+        self.submit(signer, &Call::SetCommitment { text: text.to_owned() }).await
+    }
+
+    /// Announces the address at which peers reach the signer, and waits until it is in a final
+    /// block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn serve_axon(
+        &self,
+        signer: &HotkeySigner,
+        axon: Axon,
+    ) -> Result<Digest, SubmitError> {
+        self.submit(signer, &Call::ServeAxon(axon)).await
+    }
+
+    /// Registers `hotkey` on the subnet, paid by `coldkey`, and waits until it is in a final block.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn burned_register(
+        &self,
+        coldkey: &HotkeySigner,
+        hotkey: &Hotkey,
+    ) -> Result<Digest, SubmitError> {
+        self.submit(coldkey, &Call::BurnedRegister { hotkey: *hotkey }).await
+    }
+
+    /// Sends a transaction and waits until it is in a final block; its hash. One at a time, and
+    /// none while an earlier one of this key may yet be included.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read
+    /// back.
+    pub async fn submit(&self, signer: &HotkeySigner, call: &Call) -> Result<Digest, SubmitError> {
+        let _turn = self.inner.submitting.lock().await;
+        let account = signer.hotkey();
+        self.settle_pending(&account).await?;
+        let nonces = self
+            .ask("the account's nonce", move |chain| {
+                Box::pin(async move { chain.nonces(&account).await })
+            })
+            .await?;
+        let order = self.order();
+        let member =
+            order.first().ok_or(ChainError::NoEndpoint { reason: "none is left".to_owned() })?;
+        let chain = member
+            .open(Some(self.inner.network.genesis))
+            .await
+            .inspect_err(|error| member.failed(error))?;
+        let signed = chain.sign(signer, call, nonces.next).await?;
+        let (nonce, valid_until) = (signed.nonce, signed.valid_until);
+        let pending = Pending { account, nonce, valid_until, what: signed.what.to_owned() };
+        self.inner.log.record(Some(&pending)).map_err(SubmitError::Unrecorded)?;
+        let sent = chain.send(&signed).await;
+        match &sent {
+            Err(SubmitError::Rejected { rejection, .. }) if rejection.may_be_our_own() => {}
+            // In a final block, refused or not sent: either way it is decided.
+            Ok(_) | Err(SubmitError::Rejected { .. }) => {
+                self.inner.log.record(None).map_err(SubmitError::Unrecorded)?
+            }
+            Err(SubmitError::Unsent(error)) => {
+                self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
+                member.failed(error);
+            }
+            Err(SubmitError::Chain(error)) => {
+                tracing::warn!(endpoint = member.name, call = signed.what, nonce, %error, "transaction sent, its fate is unknown");
+                member.failed(error);
+            }
+            Err(_) => {}
+        }
+        sent
+    }
+
+    /// Makes sure that nothing this key sent earlier is still on its way.
+    ///
+    /// # Errors
+    /// [`SubmitError::InFlight`] where something is, [`SubmitError::Included`] where it turns out
+    /// to have been included.
+    pub async fn settle(&self, account: &Hotkey) -> Result<(), SubmitError> {
+        let _turn = self.inner.submitting.lock().await;
+        self.settle_pending(account).await
+    }
+
+    async fn settle_pending(&self, account: &Hotkey) -> Result<(), SubmitError> {
+        let pending = self.inner.log.pending().map_err(SubmitError::Unrecorded)?;
+        let Some(pending) = pending.filter(|pending| pending.account == *account) else {
+            return Ok(());
+        };
+        let account = *account;
+        let nonces = self
+            .ask("the account's nonce", move |chain| {
+                Box::pin(async move { chain.nonces(&account).await })
+            })
+            .await?;
+        if !pending.is_decided(nonces) {
+            return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
+        }
+        self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
+        // Whoever asks for another one has read the chain before this was included, and must look
+        // again.
+        if nonces.finalized > pending.nonce {
+            Err(SubmitError::Included { nonce: pending.nonce })
+        } else {
+            Ok(())
+        }
+    }
+}

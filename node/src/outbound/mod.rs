@@ -1,0 +1,5 @@
+//! Requests to services outside the subnet.
+
+mod service;
+
+pub use service::{BodyError, ServiceError, ask, bounded_body, client, fault_of};

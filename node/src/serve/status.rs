@@ -1,0 +1,189 @@
+//! What this validator says about itself: readiness for machines, `/status` for people and tools.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leoma_chain::{ChainClient, Head, Metagraph};
+use leoma_protocol::Hotkey;
+use leoma_protocol::mesh::Voice;
+use leoma_rotation::AllowlistHistory;
+use leoma_scoring::worker::ScorerPool;
+use leoma_web::{Check, Source};
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::metrics::MeshMetrics;
+use crate::miners::MinerTable;
+use crate::state::State;
+use crate::verdicts::Agreement;
+
+/// A head that is older makes the validator not ready: ten blocks of the live chain.
+const HEAD_TOO_OLD: Duration = Duration::from_secs(120);
+/// Epochs that `/status` lists.
+const LISTED_EPOCHS: u32 = 20;
+
+/// Everything that status and readiness are read from.
+#[derive(Debug)]
+pub(super) struct StatusSource {
+    /// Who we are.
+    pub(super) hotkey: Hotkey,
+    /// The chain's nodes.
+    pub(super) chain: ChainClient,
+    /// The chain's head.
+    pub(super) heads: watch::Receiver<Head>,
+    /// When the head last moved.
+    pub(super) head_moved: watch::Receiver<Instant>,
+    /// The subnet.
+    pub(super) metagraph: watch::Receiver<Arc<Metagraph>>,
+    /// The allowlists.
+    pub(super) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// The miners; `None` where this process does not validate them.
+    pub(super) miners: Option<watch::Receiver<Arc<MinerTable>>>,
+    /// The mesh.
+    pub(super) agreement: Agreement,
+    /// What Prometheus is told.
+    pub(super) registry: Registry,
+    /// What Prometheus is told of the mesh.
+    pub(super) mesh_metrics: MeshMetrics,
+    /// What was decided.
+    pub(super) state: State,
+    /// Where video is scored; empty where this process does not.
+    pub(super) device: String,
+    /// The scoring processes; `None` where this process does not score.
+    pub(super) scorer: Option<ScorerPool>,
+}
+
+#[async_trait::async_trait]
+impl Source for StatusSource {
+    fn readiness(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let mut check = |name, ok, detail| checks.push(Check { name, ok, detail });
+        let age = self.head_moved.borrow().elapsed();
+        let endpoints = self.chain.endpoints();
+        let usable =
+            endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
+        let detail = format!(
+            "block {}, {} s old; {usable} of {} endpoints in use",
+            self.heads.borrow().number,
+            age.as_secs(),
+            endpoints.len()
+        );
+        check("chain", age < HEAD_TOO_OLD, detail);
+        let metagraph = Arc::clone(&self.metagraph.borrow());
+        let uid = metagraph.uid(&self.hotkey);
+        check(
+            "registration",
+            uid.is_some(),
+            uid.map_or("not registered".to_owned(), |uid| format!("uid {uid}")),
+        );
+        let permit = metagraph.neuron(&self.hotkey).is_some_and(|neuron| neuron.validator_permit);
+        check(
+            "permit",
+            permit,
+            if permit {
+                "validator permit"
+            } else {
+                "no validator permit: weights will be refused"
+            }
+            .to_owned(),
+        );
+        let allowlists = Arc::clone(&self.allowlists.borrow());
+        let newest = allowlists.entries().last();
+        check(
+            "allowlist",
+            newest.is_some(),
+            newest.map_or("none yet".to_owned(), |entry| {
+                format!("{} validators", entry.allowlist.validators().len())
+            }),
+        );
+        let listed = newest.is_some_and(|entry| entry.allowlist.contains(&self.hotkey));
+        check(
+            "membership",
+            listed,
+            if listed { "on the allowlist" } else { "not on the allowlist: ask the subnet owner" }
+                .to_owned(),
+        );
+        let others = newest.map_or(0, |entry| {
+            entry.allowlist.validators().len().saturating_sub(usize::from(listed))
+        });
+        let connected = self.agreement.connected().len();
+        check("mesh", others == 0 || connected > 0, format!("{connected} of {others} peers"));
+        let voice = self.agreement.voice();
+        let detail = match voice {
+            Voice::Listening => "listening for a double of this hotkey, nothing is signed yet",
+            Voice::Alone => "only here",
+            Voice::Doubled => "this hotkey runs elsewhere too: stop one of the two and restart",
+        };
+        check("identity", voice == Voice::Alone, detail.to_owned());
+        checks
+    }
+
+    async fn metrics(&self) -> Result<String, std::fmt::Error> {
+        if let Ok(status) = self.agreement.mesh().status().await {
+            self.mesh_metrics.update(&status);
+        }
+        let mut body = String::new();
+        prometheus_client::encoding::text::encode(&mut body, &self.registry)?;
+        Ok(body)
+    }
+
+    async fn agreement(&self) -> Result<String, String> {
+        let signed = self.agreement.signed().await.map_err(|error| error.to_string())?;
+        serde_json::to_string(&signed).map_err(|error| error.to_string())
+    }
+
+    async fn status(&self) -> Value {
+        let metagraph = Arc::clone(&self.metagraph.borrow());
+        let allowlists = Arc::clone(&self.allowlists.borrow());
+        let mesh = match self.agreement.mesh().status().await {
+            Ok(status) => serde_json::to_value(status).unwrap_or(Value::Null),
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        let peers = mesh.get("peers").cloned().unwrap_or_else(|| json!([]));
+        let peers: Vec<Value> = peers
+            .as_array()
+            .map(|peers| {
+                peers
+                    .iter()
+                    .filter(|peer| !peer["hotkey"].is_null())
+                    .map(|peer| self.with_uid(peer, &metagraph))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let epochs = self.state.epochs(LISTED_EPOCHS).unwrap_or_default();
+        let sampled = self.state.count_files(self.hotkey).unwrap_or(0);
+        let newest = allowlists.entries().last();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "hotkey": self.hotkey,
+            "uid": metagraph.uid(&self.hotkey),
+            "network": self.state.network(),
+            "head": self.heads.borrow().number,
+            "chain_endpoints": self.chain.endpoints(),
+            "device": self.device,
+            "scoring": self.scorer.as_ref().map(ScorerPool::counts),
+            "listening_for_double": self.agreement.voice() == Voice::Listening,
+            "ready": self.readiness().iter().all(|check| check.ok),
+            "checks": self.readiness(),
+            "peers": peers,
+            "mesh": mesh,
+            "tasks_sampled": sampled,
+            "epochs": epochs,
+            "allowlist": newest.map(|entry| json!({
+                "sha256": entry.allowlist.digest(), "interval": entry.allowlist.interval(),
+                "validators": entry.allowlist.validators(), "committed_at": entry.committed_at, "from_task": entry.from_task,
+            })),
+            "miners": self.miners.as_ref().map(|miners| serde_json::to_value(&**miners.borrow()).unwrap_or(Value::Null)),
+        })
+    }
+}
+
+impl StatusSource {
+    fn with_uid(&self, peer: &Value, metagraph: &Metagraph) -> Value {
+        let hotkey: Option<Hotkey> = peer["hotkey"].as_str().and_then(|text| text.parse().ok());
+        let mut peer = peer.clone();
+        peer["uid"] = json!(hotkey.and_then(|hotkey| metagraph.uid(&hotkey)));
+        peer
+    }
+}

@@ -1,0 +1,193 @@
+//! The allowlists before the newest one: the owner leaves them for validators that join later, and
+//! these read them.
+//!
+//! Why it is done so: `docs/decisions/0006-past-allowlists.md`.
+
+use bytes::Bytes;
+use leoma_chain::{ChainClient, ChainError, SubmitError};
+use leoma_protocol::{
+    AllowlistRecord, BlockNumber, Digest, Hotkey, HotkeySigner, MAX_PAST_ALLOWLISTS, Network,
+    PastAllowlist, read_allowlist_record,
+};
+use leoma_rotation::{Allowlist, AllowlistError};
+use leoma_storage::{Polled, SourceBucket, StoreError};
+
+/// Why an allowlist was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The source bucket.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The chain refused the commitment.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The list in the bucket.
+    #[error(transparent)]
+    Allowlist(#[from] AllowlistError),
+    /// Another key than the owner's.
+    #[error(
+        "{signer} is not the owner of the subnet, {owner} is: only the owner's commitment counts"
+    )]
+    NotOwner {
+        /// Whose key it is.
+        signer: Hotkey,
+        /// Whose it should be.
+        owner: Hotkey,
+    },
+}
+
+/// The list that the source bucket holds now.
+///
+/// # Errors
+/// [`PublishError::Store`], [`PublishError::Allowlist`].
+pub async fn present(source: &SourceBucket) -> Result<Option<Allowlist>, PublishError> {
+    match source.allowlist(None).await? {
+        Polled::Changed(fetched) => Ok(Some(Allowlist::parse(&fetched.bytes)?)),
+        _ => Ok(None),
+    }
+}
+
+/// Publishes a list: keeps it under its hash, notes the one that it replaces, makes it the newest
+/// in the bucket, and commits its hash on chain. Returns the transaction.
+///
+/// # Errors
+/// [`PublishError`]; publishing again is harmless.
+pub async fn publish(
+    source: &SourceBucket,
+    chain: &ChainClient,
+    signer: &HotkeySigner,
+    allowlist: &Allowlist,
+    lookback_blocks: u64,
+) -> Result<Digest, PublishError> {
+    let metagraph = chain.metagraph(chain.head().await?).await?;
+    if metagraph.owner != signer.hotkey() {
+        return Err(PublishError::NotOwner { signer: signer.hotkey(), owner: metagraph.owner });
+    }
+    let network = chain.network();
+    let known = source.allowlist_record().await?;
+    let known = known.map(|bytes| read_allowlist_record(&bytes, network, &signer.hotkey()));
+    let mut past = match known {
+        None => Vec::new(),
+        Some(Ok(record)) => record.past,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "written anew");
+            Vec::new()
+        }
+    };
+    if let Some(commitment) = metagraph.commitments.get(&metagraph.owner)
+        && let Ok(Some(sha256)) = leoma_rotation::allowlist::committed_digest(&commitment.text)
+    {
+        match present(source).await? {
+            Some(replaced) if replaced.digest() == sha256 => {
+                let bytes = Bytes::from(replaced.canonical_json());
+                let _new_or_there_already = source.write_allowlist_version(&sha256, bytes).await?;
+                past.retain(|list| list.committed_at < commitment.block);
+                past.push(PastAllowlist { committed_at: commitment.block, sha256 });
+            }
+            _ => tracing::warn!(
+                committed = %sha256, block = %commitment.block,
+                "the committed list is not in the bucket: validators that join later will not know it"
+            ),
+        }
+    }
+    forget(&mut past, metagraph.block, lookback_blocks);
+    let bytes = Bytes::from(allowlist.canonical_json());
+    let _new_or_there_already =
+        source.write_allowlist_version(&allowlist.digest(), bytes.clone()).await?;
+    let record = AllowlistRecord { past, next: allowlist.digest() };
+    source.write_allowlist_record(signer.sign_allowlist_record(network, record).into()).await?;
+    // The files first: validators keep the old list until the chain names one that they can read.
+    source.write_allowlist(bytes).await?;
+    Ok(chain.set_commitment(signer, &allowlist.commitment()).await?)
+}
+
+/// Drops lists that no task inside the lookback was made under.
+fn forget(past: &mut Vec<PastAllowlist>, head: BlockNumber, lookback_blocks: u64) {
+    let oldest = head.0.saturating_sub(lookback_blocks);
+    let in_force = past.iter().rposition(|list| list.committed_at.0 < oldest).unwrap_or(0);
+    past.drain(..in_force.max(past.len().saturating_sub(MAX_PAST_ALLOWLISTS)));
+}
+
+/// The lists before `newest`, oldest first, with the blocks of their commitments: what the owner's
+/// record names, as far back as the lists themselves are there.
+///
+/// # Errors
+/// [`StoreError`] when the bucket cannot be read; what is absent or not the owner's is logged and
+/// left out.
+pub async fn before(
+    source: &SourceBucket,
+    network: Network,
+    owner: &Hotkey,
+    newest: PastAllowlist,
+) -> Result<Vec<(BlockNumber, Allowlist)>, StoreError> {
+    let record = match source.allowlist_record().await? {
+        None => {
+            tracing::warn!(
+                "the owner left no record of past allowlists: only those that were seen on chain are known"
+            );
+            return Ok(Vec::new());
+        }
+        Some(bytes) => read_allowlist_record(&bytes, network, owner),
+    };
+    let past = match record {
+        // The second: it was published, and its successor was written and not committed.
+        Ok(record) if record.next == newest.sha256 || record.past.last() == Some(&newest) => {
+            record.past
+        }
+        Ok(_) => {
+            tracing::warn!(
+                "the record of past allowlists is not that of the newest: only those that were seen on chain are known"
+            );
+            return Ok(Vec::new());
+        }
+        Err(error) => {
+            tracing::warn!(%error, "only those allowlists that were seen on chain are known");
+            return Ok(Vec::new());
+        }
+    };
+    let mut lists = Vec::new();
+    for PastAllowlist { committed_at, sha256 } in
+        past.into_iter().rev().filter(|list| list.committed_at < newest.committed_at)
+    {
+        let bytes = source.allowlist_version(&sha256).await?;
+        match bytes.map(|bytes| Allowlist::verify(&bytes, sha256)) {
+            Some(Ok(allowlist)) => lists.push((committed_at, allowlist)),
+            // Older lists would seem to hold for its tasks too.
+            missing_or_wrong => {
+                tracing::warn!(%sha256, block = %committed_at, present = missing_or_wrong.is_some(), "a past allowlist cannot be had, nor those before it");
+                break;
+            }
+        }
+    }
+    lists.reverse();
+    Ok(lists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_in_force_at_the_oldest_task_is_kept() {
+        let list =
+            |block| PastAllowlist { committed_at: BlockNumber(block), sha256: Digest::of(b"") };
+        let mut past = vec![list(10), list(20), list(30), list(40)];
+        forget(&mut past, BlockNumber(125), 100);
+        assert_eq!(
+            past,
+            [list(20), list(30), list(40)],
+            "block 25 lies under the list of block 20"
+        );
+        forget(&mut past, BlockNumber(1000), 100);
+        assert_eq!(past, [list(40)]);
+        let mut many: Vec<_> = (0..1000).map(list).collect();
+        forget(&mut many, BlockNumber(1000), 30_000);
+        assert_eq!(
+            (many.len(), many[0]),
+            (MAX_PAST_ALLOWLISTS, list(1000 - MAX_PAST_ALLOWLISTS as u64))
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The subnet as this validator sees it: the metagraph, the owner's allowlists, and the addresses
+//! of other validators.
+
+pub mod allowlists;
+mod axons;
+mod reader;
+
+pub use axons::{Axons, axon_of};
+pub use reader::{Subnet, SubnetError, SubnetReader, allowlist_of, committed_allowlist};

@@ -1,0 +1,341 @@
+//! Getting weights onto the chain, in whichever way the subnet demands, and seeing that they got
+//! there.
+//!
+//! | mode | now | in a later subnet epoch |
+//! |---|---|---|
+//! | plain | set, read back | |
+//! | commit-reveal | a salted hash is committed, found on chain | we reveal, and read the weights back |
+//! | timelocked | a ciphertext is committed, found on chain | the chain opens it, we read the weights back |
+//!
+//! What is committed is on disk before it is sent. After a restart nothing is done twice: what is
+//! on chain is looked for first. Which way is asked of the chain each time, as a subnet's owner may
+//! change it.
+
+use leoma_chain::{
+    Beacon, Call, ChainClient, ChainError, Head, Hyperparameters, Metagraph, Rejection, SealError,
+    SubmitError, WeightMode, WeightVector,
+};
+use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
+
+use crate::metrics::Metrics;
+use crate::state::{CommitState, State, StateError, WeightCommit};
+
+/// Words of a salt: 128 bits that nobody guesses.
+const SALT_WORDS: usize = 8;
+/// Blocks over which the chain's pace is measured: twenty minutes of the live chain.
+const PACE_BLOCKS: u64 = 100;
+/// Pace of the live chain, where it cannot be measured yet.
+const USUAL_BLOCK_MS: u64 = 12_000;
+/// Subnet epochs around ours in which an encrypted commit is looked for: it may be included just
+/// after the turn of one.
+pub(super) const NEIGHBOURING_EPOCHS: u64 = 1;
+
+/// Why weights are not on the chain.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The chain could not be read.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The chain refused them.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The state could not be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// They could not be encrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The rate limit has not passed; nothing was sent.
+    #[error("the rate limit allows the next weights at block {until}")]
+    TooSoon {
+        /// The first block that does.
+        until: BlockNumber,
+    },
+    /// The chain holds other weights than were set.
+    #[error("read back uid {found:?} instead of uid {expected}")]
+    NotSet {
+        /// The slot that should have all weight.
+        expected: Uid,
+        /// The slots that have weight.
+        found: Vec<Uid>,
+    },
+    /// A commit that was included is not there.
+    #[error("the commit of epoch {epoch_block} is not on the chain")]
+    NotCommitted {
+        /// The epoch's boundary.
+        epoch_block: BlockNumber,
+    },
+}
+
+/// How far weights have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Read back from the chain.
+    Set,
+    /// Committed; the reveal is to follow.
+    Committed,
+}
+
+/// Who gets all weight at an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The epoch's boundary.
+    pub epoch_block: BlockNumber,
+    /// The slot.
+    pub uid: Uid,
+}
+
+/// Puts weights on the chain.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// The chain.
+    pub chain: ChainClient,
+    /// Our key.
+    pub signer: HotkeySigner,
+    /// Where commits are kept.
+    pub state: State,
+    /// The beacon that timelocked commits wait for.
+    pub beacon: Beacon,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+}
+
+/// What a commit's reveal must hash to.
+///
+/// Source: pallet `SubtensorModule`, `get_commit_hash`.
+#[must_use]
+pub fn commit_hash(
+    hotkey: &Hotkey,
+    storage_index: u16,
+    weights: &WeightVector,
+    salt: &[u16],
+) -> Digest {
+    let uids: Vec<u16> = weights.uids.iter().map(|uid| uid.0).collect();
+    let text = codec::Encode::encode(&(
+        hotkey.as_bytes(),
+        storage_index,
+        uids,
+        &weights.values,
+        salt,
+        weights.version_key,
+    ));
+    Digest(sp_crypto_hashing::blake2_256(&text))
+}
+
+impl Weights {
+    /// Puts all weight on a slot, or commits to it. `now` is a final block not long ago.
+    ///
+    /// # Errors
+    /// [`WeightsError`]; trying again does nothing twice.
+    pub async fn put(&self, target: Target, now: Head) -> Result<Progress, WeightsError> {
+        let hotkey = self.signer.hotkey();
+        let demands = self.chain.hyperparameters(now).await?;
+        let metagraph = self.chain.metagraph(now).await?;
+        let Some(own) = metagraph.uid(&hotkey) else {
+            let rejection = Rejection::NotRegistered;
+            return Err(SubmitError::Rejected { what: "set_weights", rejection }.into());
+        };
+        match demands.mode {
+            WeightMode::Plain => {
+                self.set(target, &demands, &metagraph, own, now).await.map(|()| Progress::Set)
+            }
+            _ => self.commit(target, &demands, &metagraph, now).await.map(|()| Progress::Committed),
+        }
+    }
+
+    async fn set(
+        &self,
+        target: Target,
+        demands: &Hyperparameters,
+        metagraph: &Metagraph,
+        own: Uid,
+        now: Head,
+    ) -> Result<(), WeightsError> {
+        let weights = WeightVector::winner(target.uid, demands.weights_version);
+        // A restart after the transaction and before its record: what is on chain already is not
+        // sent again.
+        let updated = metagraph.neuron(&self.signer.hotkey()).map(|neuron| neuron.last_update);
+        let is_fresh = updated.is_some_and(|block| block > target.epoch_block);
+        if !(is_fresh && self.chain.weights(now, own).await? == weights.pairs()) {
+            self.wait_for_rate_limit(demands, metagraph, now)?;
+            let hash = self.chain.submit(&self.signer, &Call::SetWeights(weights.clone())).await?;
+            tracing::info!(epoch_block = %target.epoch_block, uid = %target.uid, transaction = %hash, "weights set");
+        }
+        self.read_back(own, &weights).await
+    }
+
+    pub(super) async fn read_back(
+        &self,
+        own: Uid,
+        weights: &WeightVector,
+    ) -> Result<(), WeightsError> {
+        let found = self.chain.weights(self.chain.head().await?, own).await?;
+        if found == weights.pairs() {
+            return Ok(());
+        }
+        let expected = weights.uids.first().copied().unwrap_or(Uid(0));
+        Err(WeightsError::NotSet {
+            expected,
+            found: found.into_iter().map(|(uid, _)| uid).collect(),
+        })
+    }
+
+    /// Nothing is sent that the chain would refuse for coming too soon.
+    fn wait_for_rate_limit(
+        &self,
+        demands: &Hyperparameters,
+        metagraph: &Metagraph,
+        now: Head,
+    ) -> Result<(), WeightsError> {
+        let last = metagraph
+            .neuron(&self.signer.hotkey())
+            .map_or(BlockNumber(0), |neuron| neuron.last_update);
+        let until = demands.weights_from(last);
+        if now.number >= until { Ok(()) } else { Err(WeightsError::TooSoon { until }) }
+    }
+
+    async fn commit(
+        &self,
+        target: Target,
+        demands: &Hyperparameters,
+        metagraph: &Metagraph,
+        now: Head,
+    ) -> Result<(), WeightsError> {
+        let known = self.state.weight_commit(target.epoch_block)?;
+        if known.as_ref().is_some_and(|known| known.state != CommitState::Prepared) {
+            return Ok(());
+        }
+        if let Some(known) = &known {
+            // It may have been sent before a restart, or before the connection broke. Nothing takes
+            // its place before that is known: the salt of a hash on chain would be lost.
+            self.chain.settle(&self.signer.hotkey()).await?;
+            if let Some(epoch) = self.find(known, self.chain.head().await?).await? {
+                return self.is_committed(known, epoch);
+            }
+        }
+        self.wait_for_rate_limit(demands, metagraph, now)?;
+        let timelocked = matches!(demands.mode, WeightMode::Timelocked { .. });
+        let newest_round =
+            if timelocked { self.chain.newest_drand_round(now).await?.unwrap_or(0) } else { 0 };
+        // What was prepared is sent as it is while it still says what it should: a new salt would
+        // leave two hashes about.
+        let reusable = known.filter(|known| {
+            known.uid == target.uid
+                && known.version_key == demands.weights_version
+                && known.is_timelocked() == timelocked
+                && (!timelocked
+                    || (known.commit_epoch == demands.epoch.index
+                        && known.reveal_round > newest_round))
+        });
+        let commit = match reusable {
+            Some(known) => known,
+            None => {
+                let made = self.make(target, demands, metagraph, now, newest_round).await?;
+                self.state.keep_weight_commit(&made)?;
+                made
+            }
+        };
+        let call = match demands.mode {
+            WeightMode::Timelocked { version, .. } => {
+                let (commit, reveal_round) = (commit.commit.clone(), commit.reveal_round);
+                Call::CommitTimelockedWeights { commit, reveal_round, version }
+            }
+            _ => Call::CommitWeights {
+                hash: Digest(commit.commit.clone().try_into().unwrap_or_default()),
+            },
+        };
+        let hash = self.chain.submit(&self.signer, &call).await?;
+        tracing::info!(epoch_block = %target.epoch_block, uid = %target.uid, transaction = %hash, "weights committed");
+        let epoch = self.find(&commit, self.chain.head().await?).await?;
+        let epoch = epoch.ok_or(WeightsError::NotCommitted { epoch_block: target.epoch_block })?;
+        self.is_committed(&commit, epoch)
+    }
+
+    pub(super) fn is_committed(
+        &self,
+        commit: &WeightCommit,
+        commit_epoch: u64,
+    ) -> Result<(), WeightsError> {
+        let committed =
+            WeightCommit { commit_epoch, state: CommitState::Committed, ..commit.clone() };
+        Ok(self.state.keep_weight_commit(&committed)?)
+    }
+
+    async fn make(
+        &self,
+        target: Target,
+        demands: &Hyperparameters,
+        metagraph: &Metagraph,
+        now: Head,
+        newest_round: u64,
+    ) -> Result<WeightCommit, WeightsError> {
+        let hotkey = self.signer.hotkey();
+        let weights = WeightVector::winner(target.uid, demands.weights_version);
+        let mut commit = WeightCommit {
+            epoch_block: target.epoch_block,
+            holder: metagraph.neurons.get(usize::from(target.uid.0)).map(|neuron| neuron.hotkey),
+            uid: target.uid,
+            version_key: demands.weights_version,
+            salt: Vec::new(),
+            commit: Vec::new(),
+            reveal_round: 0,
+            commit_epoch: demands.epoch.index,
+            state: CommitState::Prepared,
+        };
+        if let WeightMode::Timelocked { period, .. } = demands.mode {
+            let (now_ms, block_ms) = self.pace(now).await?;
+            let blocks = demands.epoch.first_block_in(period.max(1)).saturating_sub(now.number.0);
+            // A chain whose clock is behind has rounds already that are in its future: it would
+            // refuse those.
+            commit.reveal_round =
+                Beacon::reveal_round(now_ms, blocks, block_ms).max(newest_round.saturating_add(1));
+            let (beacon, round) = (self.beacon.clone(), commit.reveal_round);
+            // Pairings take some milliseconds of a core.
+            let sealed =
+                tokio::task::spawn_blocking(move || beacon.seal(&hotkey, &weights, round)).await;
+            commit.commit = sealed.map_err(|_| SealError)??;
+        } else {
+            commit.salt = (0..SALT_WORDS).map(|_| rand::random()).collect();
+            let index = self.chain.network().netuid.0;
+            commit.commit = commit_hash(&hotkey, index, &weights, &commit.salt).0.to_vec();
+        }
+        Ok(commit)
+    }
+
+    /// The chain's clock and the milliseconds a block takes, as measured on the chain itself.
+    async fn pace(&self, now: Head) -> Result<(u64, u64), ChainError> {
+        let now_ms = self.chain.timestamp(now).await?;
+        let blocks = PACE_BLOCKS.min(now.number.0.saturating_sub(1));
+        if blocks == 0 {
+            return Ok((now_ms, USUAL_BLOCK_MS));
+        }
+        let number = BlockNumber(now.number.0 - blocks);
+        let before = Head { number, hash: self.chain.block_hash(number).await? };
+        let elapsed = now_ms.saturating_sub(self.chain.timestamp(before).await?);
+        Ok((now_ms, elapsed / blocks))
+    }
+
+    /// The subnet epoch in which a commit is on chain at a block and not revealed yet.
+    pub(super) async fn find(
+        &self,
+        commit: &WeightCommit,
+        at: Head,
+    ) -> Result<Option<u64>, ChainError> {
+        let hotkey = self.signer.hotkey();
+        if !commit.is_timelocked() {
+            let found = self.chain.hash_commits(at, hotkey).await?;
+            return Ok(found
+                .iter()
+                .find(|found| found.hash.0[..] == commit.commit)
+                .map(|found| found.epoch));
+        }
+        let first = commit.commit_epoch.saturating_sub(NEIGHBOURING_EPOCHS);
+        for epoch in first..=commit.commit_epoch.saturating_add(NEIGHBOURING_EPOCHS) {
+            let found = self.chain.timelocked_commits(at, hotkey, epoch).await?;
+            if found.iter().any(|found| found.commit == commit.commit) {
+                return Ok(Some(epoch));
+            }
+        }
+        Ok(None)
+    }
+}
