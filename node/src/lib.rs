@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod corpus;
 pub mod epoch;
+mod gemini;
 pub mod http;
 pub mod library;
 pub mod metrics;

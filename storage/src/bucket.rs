@@ -285,7 +285,7 @@ impl Bucket {
                 Err(_) => Fault::new(Class::Timeout, "timed out"),
             };
             tracing::debug!(%object, attempt = attempts.made(), reason = fault.reason, "attempt failed");
-            if !fault.is_transient() || !attempts.pause().await {
+            if !fault.is_transient() || !attempts.pause(None).await {
                 return Err(fault.into_error(object, attempts.made(), attempts.elapsed(), limit));
             }
         }

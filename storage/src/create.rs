@@ -53,7 +53,7 @@ impl Bucket {
                 Ok(()) => return Ok(Created::New),
                 Err(fault) => fault,
             };
-            tracing::debug!(object = %self.object(key), attempt = attempts.made(), reason = fault.reason, "put failed");
+            tracing::debug!(object = %self.object(key), attempt = attempts.made(), reason = fault.reason, "attempt failed");
             if !fault.is_transient() {
                 return Err(self.put_error(key, fault, &attempts));
             }
@@ -70,7 +70,7 @@ impl Bucket {
                 Err(unread) if unread.is_transient() => unread,
                 Err(unread) => return Err(self.put_error(key, unread, &attempts)),
             };
-            if !attempts.pause().await {
+            if !attempts.pause(None).await {
                 return Err(self.put_error(key, fault, &attempts));
             }
         }
@@ -90,7 +90,7 @@ impl Bucket {
             else {
                 return Ok(());
             };
-            if !fault.is_transient() || !attempts.pause().await {
+            if !fault.is_transient() || !attempts.pause(None).await {
                 return Err(self.put_error(key, fault, &attempts));
             }
         }

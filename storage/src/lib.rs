@@ -54,7 +54,7 @@ pub use grant::{Grant, GrantAccess, GrantError, MAX_GRANT_BYTES, MAX_GRANT_URLS}
 pub use layout::{Key, KeyError, MAX_KEY_BYTES, TaskKey, TaskObject};
 pub use own::{OwnBucket, TaskArtefacts};
 pub use peers::{Granted, PeerBucket, PeerBuckets, PeerOrigin};
-pub use retry::RetryPolicy;
+pub use retry::{Attempts, RetryPolicy};
 pub use scrub::Cause;
 pub use secret::{PresignedUrl, Secret};
 pub use source::{SourceBucket, SourceVideo};

@@ -1,8 +1,7 @@
-//! How often and how long an operation on a bucket is tried.
+//! How often and how long an operation over the network is tried: a request to a bucket, and the
+//! node's requests to other services.
 
 use std::time::{Duration, Instant};
-
-use rand::Rng;
 
 /// Four attempts ride out a restart of the store or a rate limit of one write per second and key.
 const ATTEMPTS: u32 = 4;
@@ -52,8 +51,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// For buckets of peers: less patience than for our own.
-    #[must_use]
-    pub fn for_peers() -> Self {
+    pub(crate) fn for_peers() -> Self {
         Self {
             attempts: PEER_ATTEMPTS,
             attempt_timeout: PEER_ATTEMPT_TIMEOUT,
@@ -63,21 +61,24 @@ impl RetryPolicy {
     }
 
     /// Starts counting.
-    pub(crate) fn begin(self) -> Attempts {
+    #[must_use]
+    pub fn begin(self) -> Attempts {
         Attempts { policy: self, started: Instant::now(), made: 0 }
     }
 }
 
 /// The attempts at one operation.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub struct Attempts {
     policy: RetryPolicy,
     started: Instant,
     made: u32,
 }
 
 impl Attempts {
-    pub(crate) fn made(&self) -> u32 {
+    /// How many were started.
+    #[must_use]
+    pub fn made(&self) -> u32 {
         self.made
     }
 
@@ -86,7 +87,7 @@ impl Attempts {
     }
 
     /// Counts an attempt and says how long it may take.
-    pub(crate) fn start(&mut self) -> Duration {
+    pub fn start(&mut self) -> Duration {
         self.made += 1;
         self.time_left()
     }
@@ -96,12 +97,17 @@ impl Attempts {
         self.policy.attempt_timeout.min(self.policy.deadline.saturating_sub(self.elapsed()))
     }
 
-    /// Pauses before the next attempt; `false` if there is none.
-    pub(crate) async fn pause(&self) -> bool {
+    /// Pauses before the next attempt, at least as long as the other side `asked` for; `false` if
+    /// there is none.
+    pub async fn pause(&self, asked: Option<Duration>) -> bool {
         if self.made >= self.policy.attempts {
             return false;
         }
-        let pause = self.delay(rand::rng().random_range(0.5..=1.0));
+        let pause = match asked {
+            // A pause as long as the deadline is never made, so it may stand for any longer one.
+            Some(asked) => asked.min(self.policy.deadline).mul_f64(rand::random_range(1.0..=1.5)),
+            None => self.delay(rand::random_range(0.5..=1.0)),
+        };
         if self.elapsed() + pause >= self.policy.deadline {
             return false;
         }
@@ -134,7 +140,7 @@ mod tests {
         loop {
             attempts.start();
             made += 1;
-            if !attempts.pause().await {
+            if !attempts.pause(None).await {
                 break;
             }
         }
@@ -149,6 +155,6 @@ mod tests {
         let policy = RetryPolicy { deadline: Duration::ZERO, ..RetryPolicy::default() };
         let mut attempts = policy.begin();
         assert_eq!(attempts.start(), Duration::ZERO);
-        assert!(!attempts.pause().await);
+        assert!(!attempts.pause(None).await);
     }
 }
