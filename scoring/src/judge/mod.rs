@@ -7,8 +7,10 @@
 
 mod choice;
 mod error;
+pub(crate) mod gates;
 mod gemini;
 pub(crate) mod grade;
+mod outcome;
 mod task_type;
 
 pub use choice::JudgeChoice;
@@ -17,4 +19,5 @@ pub use gemini::{
     GeminiModel, JudgeAnswer, JudgeAspects, JudgeRequest, JudgeThresholds, Judgement,
     MAX_REPLY_BYTES, error_code,
 };
+pub use outcome::{Outcome, SOURCE_ITSELF, Scored};
 pub use task_type::TaskType;

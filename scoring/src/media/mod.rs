@@ -32,8 +32,8 @@ pub use decode::{Clip, Frame, decode};
 pub use picture::decode_png;
 pub(crate) use picture::encode_clip;
 pub use probe::{Rational, VideoInfo, probe};
-pub use scenes::{Segment, one_shot_segments};
-pub use segment::{SceneRules, choose_segment};
+pub use scenes::one_shot_segments;
+pub use segment::{SceneRules, Segment, choose_segment};
 pub use tools::{Ffmpeg, FfmpegMissing};
 
 use std::io::{self, Read};

@@ -2,7 +2,7 @@
 
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
 use super::probe::probe_file;
-use super::segment::SceneRules;
+use super::segment::{SceneRules, Segment};
 use super::{Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size, input_flags};
 use std::ops::ControlFlow;
 
@@ -13,15 +13,6 @@ const HEIGHT: usize = 90;
 /// Frames per second at which the source is looked at: the rate at which clips are cut, so that
 /// times agree.
 const RATE: u64 = 16;
-
-/// A stretch of one shot, in milliseconds from the start of the source, margins already taken off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Segment {
-    /// First usable millisecond.
-    pub start_ms: u64,
-    /// First millisecond that is no longer usable.
-    pub end_ms: u64,
-}
 
 /// Finds the stretches of `source` that hold one shot and are long enough for a clip of `clip_ms`.
 ///

@@ -1,7 +1,8 @@
 //! How long scoring takes on this machine, stage by stage, on a synthetic clip of a task's shape.
 
+use super::fault::ScoreFault;
+use super::setup::Scorer;
 use super::synthetic_clips::source_and_answer;
-use super::{ScoreFault, Scorer};
 use crate::device::{Device, Engine};
 use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
 use crate::metrics::{Grid, Host, Kernels, Tensors};

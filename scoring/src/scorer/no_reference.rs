@@ -1,9 +1,12 @@
 //! What can be said of a video where only its first frame is known: whether it is one, moves, and
 //! begins as asked.
 
-use super::{Outcome, Reference, ScoreFault, Scorer};
+use super::fault::ScoreFault;
+use super::reference::Reference;
+use super::setup::Scorer;
+use crate::comparison::block_sums::{BLOCK, BlockSums};
 use crate::comparison::clip_features::mean;
-use crate::comparison::resample::{BLOCK, BlockSums};
+use crate::judge::Outcome;
 use crate::judge::TaskType;
 use crate::judge::grade::AspectPolicy;
 use crate::judge::grade::{Aspects, Score};

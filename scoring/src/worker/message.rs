@@ -1,17 +1,22 @@
 //! What a validator asks of its scoring process, and what that process says.
 
-use crate::comparison::compare::Measures;
+use super::fault::FaultKind;
+use super::frame::FrameFault;
+use crate::comparison::Measures;
 use crate::fingerprint::Fingerprint;
-use crate::judge::TaskType;
-use crate::judge::grade::AspectPolicy;
-use crate::judge::grade::Grade;
+use crate::judge::grade::{AspectPolicy, Grade};
+use crate::judge::{Outcome, Scored, TaskType};
 use crate::learned::TextModel;
-use crate::scorer::{Outcome, ScoreFault, Scored};
+use crate::scorer::ScoreFault;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::{Deserialize, Serialize};
 
-use super::frame::FrameFault;
+/// Source clips that a worker keeps ready: the task's, and the one before for answers that are
+/// still being scored. A decoded clip takes 50 MB.
+pub(crate) const KEPT_SOURCES: usize = 2;
+/// Most clips that a worker takes at a time. A decoded clip takes up to 100 MB.
+pub(crate) const MOST_CLIPS: usize = 8;
 
 /// Longest reason that is passed on.
 const MAX_REASON_CHARS: usize = 500;
@@ -132,49 +137,23 @@ pub(crate) enum Tell {
     },
 }
 
-/// What of this machine failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// ffmpeg, its process, or the machine under it.
-    Media,
-    /// The device cannot be used.
-    Device,
-    /// The device computes something else than the CPU.
-    SelfTest,
-    /// The arithmetic failed in the middle.
-    Arithmetic,
-    /// The device has too little memory.
-    OutOfMemory,
-    /// The task's own clip cannot be used.
-    Reference,
-}
-
-impl FaultKind {
-    /// Whether the process that says so cannot be trusted with another clip: a CUDA context does
-    /// not recover.
-    pub(crate) fn poisons(self) -> bool {
-        matches!(self, Self::Device | Self::SelfTest | Self::Arithmetic | Self::OutOfMemory)
-    }
-
-    pub(crate) fn of(fault: &ScoreFault) -> Self {
-        match fault {
-            ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) | ScoreFault::Learned(_) => Self::Media,
-            ScoreFault::Device(_) => Self::Device,
-            ScoreFault::Arithmetic { .. } => Self::Arithmetic,
-            ScoreFault::OutOfMemory { .. } => Self::OutOfMemory,
-            ScoreFault::SelfTest(_) => Self::SelfTest,
-            ScoreFault::Reference(_) | ScoreFault::SmallReference { .. } => Self::Reference,
-            // Whatever it was, its process is not to be trusted.
-            ScoreFault::Broken { .. } | ScoreFault::Worker(_) => Self::Arithmetic,
-        }
-    }
-}
-
 impl Tell {
     pub(crate) fn fault(id: Option<u64>, fault: &ScoreFault) -> Self {
         let reason = with_causes(fault).chars().take(MAX_REASON_CHARS).collect();
-        Self::Fault { id, kind: FaultKind::of(fault), reason }
+        Self::Fault { id, kind: kind_of(fault), reason }
+    }
+}
+
+fn kind_of(fault: &ScoreFault) -> FaultKind {
+    match fault {
+        ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) | ScoreFault::Learned(_) => FaultKind::Media,
+        ScoreFault::Device(_) => FaultKind::Device,
+        ScoreFault::Arithmetic { .. } => FaultKind::Arithmetic,
+        ScoreFault::OutOfMemory { .. } => FaultKind::OutOfMemory,
+        ScoreFault::SelfTest(_) => FaultKind::SelfTest,
+        ScoreFault::Reference(_) | ScoreFault::SmallReference { .. } => FaultKind::Reference,
+        // Whatever it was, its process is not to be trusted.
+        ScoreFault::Broken { .. } | ScoreFault::Worker(_) => FaultKind::Arithmetic,
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Answers that are read ahead; a worker has no more clips in hand.
-const READ_AHEAD: usize = super::serve::MOST_CLIPS;
+const READ_AHEAD: usize = super::message::MOST_CLIPS;
 /// How much of what a worker said is kept for the line about its end.
 const LAST_WORDS_BYTES: usize = 2048;
 /// A line of a worker's log that is longer is cut.

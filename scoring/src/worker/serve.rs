@@ -2,9 +2,9 @@
 //! them.
 
 use super::frame::{self, FrameFault};
-use super::message::{Ask, Opening, Tell, encode};
-use crate::device::DeviceChoice;
-use crate::scorer::{Reference, ScoreFault, Scored, Scorer};
+use super::message::{Ask, KEPT_SOURCES, MOST_CLIPS, Opening, Tell, encode};
+use super::work::{Progress, Work, open_scorer};
+use crate::scorer::ScoreFault;
 use leoma_protocol::Digest;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -12,89 +12,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Source clips that a worker keeps ready: the task's, and the one before for answers that are
-/// still under way. A decoded one has 50 MB.
-pub(crate) const KEPT_SOURCES: usize = 2;
-/// Most clips that one worker has in hand, each up to some 100 MB once decoded.
-pub(crate) const MOST_CLIPS: usize = 8;
-
-/// What a worker does with clips. The program does it with a [`Scorer`]; tests put faults in its
-/// place.
-pub trait Work: Send + Sync + 'static {
-    /// A source clip, ready for comparisons.
-    type Source: Send + Sync + 'static;
-
-    /// Prepares a source clip.
-    ///
-    /// # Errors
-    /// As [`Scorer::reference`].
-    fn source(&self, mp4: &[u8]) -> Result<Self::Source, ScoreFault>;
-
-    /// Scores an answer.
-    ///
-    /// # Errors
-    /// As [`Scorer::score_prompted`].
-    fn score(
-        &self,
-        source: &Self::Source,
-        prompt: Option<&str>,
-        mp4: &[u8],
-    ) -> Result<Scored, ScoreFault>;
-
-    /// What moves in a source clip, in words; nothing where nobody looks.
-    fn describe(&self, _source: &Self::Source) -> String {
-        String::new()
-    }
-
-    /// Bytes of a source clip's [`crate::Fingerprint`]; nothing where nobody looks.
-    fn fingerprint(&self, _source: &Self::Source) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-impl Work for Scorer {
-    type Source = Reference;
-
-    fn source(&self, mp4: &[u8]) -> Result<Reference, ScoreFault> {
-        self.reference(mp4)
-    }
-
-    fn score(
-        &self,
-        source: &Reference,
-        prompt: Option<&str>,
-        mp4: &[u8],
-    ) -> Result<Scored, ScoreFault> {
-        self.score_prompted(source, prompt, mp4)
-    }
-
-    fn describe(&self, source: &Reference) -> String {
-        source.describe()
-    }
-
-    fn fingerprint(&self, source: &Reference) -> Vec<u8> {
-        source.fingerprint().to_bytes()
-    }
-}
-
-/// Hears how far an opening is: steps done, of how many, and the last one.
-pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
-
-/// Opens the device, tests it against the CPU and warms it up.
-///
-/// # Errors
-/// The device cannot be used or computes something else, or ffmpeg is missing.
-pub fn open_scorer(opening: &Opening, progress: Progress<'_>) -> Result<Scorer, ScoreFault> {
-    let choice: DeviceChoice = opening.device.parse()?;
-    let mut scorer =
-        Scorer::open(choice, opening.options.policy())?.with_comparisons(opening.comparisons);
-    if let Some(model) = &opening.options.text_model {
-        scorer = scorer.with_text_model(model)?;
-    }
-    scorer.warm_up(progress)?;
-    Ok(scorer)
-}
 
 /// Runs as a worker on standard input and output until the input ends, which it does with the
 /// validator.
@@ -268,7 +185,8 @@ pub fn peak_kib() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scorer::Outcome;
+    use crate::device::DeviceChoice;
+    use crate::judge::{Outcome, Scored};
     use crate::worker::{FaultKind, ScorerOptions};
     use leoma_protocol::verdict::EntryStatus;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
