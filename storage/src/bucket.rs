@@ -1,5 +1,4 @@
-//! One bucket: bounded reads, listings, presigned URLs; [`create`](crate::Bucket::create) is in
-//! `create.rs`.
+//! One bucket: bounded reads and presigned URLs. Listings are in `listing.rs`, writes in `create.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,14 +22,10 @@ use crate::scrub::Scrubber;
 use crate::secret::PresignedUrl;
 
 /// Longest life of a presigned URL that S3 and R2 sign.
-pub const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Most memory that is reserved on a store's word alone; beyond it, memory follows the bytes that
 /// arrive.
 const MAX_RESERVE: u64 = 1 << 20;
-/// Most entries that a listing walks over, in a folder (which has no order of its own) or past keys
-/// that it skips.
-pub(crate) const MAX_WALKED: usize = 100_000;
-
 /// A store's mark of one version of an object, opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ETag(pub String);
@@ -53,28 +48,6 @@ pub enum Polled {
     Unchanged,
     /// Another, or the first, version.
     Changed(Fetched),
-}
-
-/// What a store says about an object without sending it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectInfo {
-    /// Its key.
-    pub key: Key,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its version, if the store names one.
-    pub etag: Option<ETag>,
-}
-
-/// A part of a bucket's contents, in the order of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The objects, at most as many as were asked for.
-    pub objects: Vec<ObjectInfo>,
-    /// Whether there are more after them.
-    pub truncated: bool,
-    /// Keys that were left out because they are no [`Key`].
-    pub unusable: usize,
 }
 
 /// A bucket in S3, a folder or memory. Cheap to clone; clones share connections.
@@ -108,8 +81,7 @@ impl Bucket {
     }
 
     /// A bucket over any store of the `object_store` crate. `name` is for errors and logs.
-    #[must_use]
-    pub fn over(store: Arc<dyn ObjectStore>, name: String) -> Self {
+    pub(crate) fn over(store: Arc<dyn ObjectStore>, name: String) -> Self {
         Self {
             store,
             signer: None,
@@ -154,7 +126,7 @@ impl Bucket {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn get_if_changed(
+    pub(crate) async fn get_if_changed(
         &self,
         key: &Key,
         max_bytes: u64,
@@ -165,55 +137,6 @@ impl Bucket {
             self.read_once(&path, max_bytes, known).boxed()
         })
         .await
-    }
-
-    /// What the store says about an object, or `None` if it says that there is none.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub async fn head(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
-        let path = self.path(key)?;
-        self.attempt(self.object(key), u64::MAX, || self.head_once(key, &path).boxed()).await
-    }
-
-    async fn head_once(&self, key: &Key, path: &Path) -> Result<Option<ObjectInfo>, Fault> {
-        let info = |meta: object_store::ObjectMeta| ObjectInfo {
-            key: key.clone(),
-            size: meta.size,
-            etag: meta.e_tag.map(ETag),
-        };
-        let head = GetOptions { head: true, ..GetOptions::default() };
-        match self.store.get_opts(path, head).await {
-            Ok(result) => return Ok(Some(info(result.meta))),
-            Err(error) => self.unless_absent(&error)?,
-        }
-        // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET
-        // tells them apart.
-        match self.store.get_opts(path, GetOptions::default()).await {
-            Ok(result) => Ok(Some(info(result.meta))),
-            Err(error) => self.unless_absent(&error).map(|()| None),
-        }
-    }
-
-    /// Up to `limit` objects whose key begins with the folder `prefix`, in the order of keys, from
-    /// the first after `after`.
-    ///
-    /// # Errors
-    /// Any [`StoreError`] but `Conflict`, `TooLarge` and `Full`; transient ones after retries.
-    pub async fn list(
-        &self,
-        prefix: Option<&Key>,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Listing, StoreError> {
-        let prefix = prefix.map(|prefix| self.path(prefix)).transpose()?;
-        let after = after.map(|after| self.path(after)).transpose()?;
-        let object = ObjectName {
-            bucket: self.name.clone(),
-            key: prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
-        };
-        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed())
-            .await
     }
 
     /// A URL that reads the object for `ttl` without keys. Whether the object exists is not
@@ -270,7 +193,7 @@ impl Bucket {
     ///
     /// Boxed futures, not an async closure: the compiler cannot prove that a task which awaits one
     /// may move between threads, and every caller of ours is such a task.
-    async fn attempt<'a, T>(
+    pub(crate) async fn attempt<'a, T>(
         &self,
         object: ObjectName,
         limit: u64,
@@ -351,57 +274,6 @@ impl Bucket {
         let reason = format!("broke off after {arrived} of {claimed} bytes: {}", fault.reason);
         Fault { class, reason, cause: fault.cause }
     }
-
-    async fn list_once(
-        &self,
-        prefix: Option<&Path>,
-        after: Option<&Path>,
-        limit: usize,
-    ) -> Result<Listing, Fault> {
-        if let Some(folder) = &self.folder
-            && !folder.is_dir()
-        {
-            return Err(Fault::new(Class::Misconfigured, "the bucket's folder does not exist"));
-        }
-        let mut stream = match after {
-            Some(after) => self.store.list_with_offset(prefix, after),
-            None => self.store.list(prefix),
-        };
-        let mut listing = Listing::default();
-        let mut walked = 0;
-        while let Some(meta) = stream.next().await {
-            let meta = meta.map_err(|error| Fault::of(&error, &self.scrubber))?;
-            walked += 1;
-            match meta.location.as_ref().parse() {
-                Ok(key) => listing.objects.push(ObjectInfo {
-                    key,
-                    size: meta.size,
-                    etag: meta.e_tag.map(ETag),
-                }),
-                Err(_) => listing.unusable += 1,
-            }
-            if self.ordered && listing.objects.len() > limit {
-                break;
-            }
-            if walked >= MAX_WALKED {
-                if self.ordered {
-                    listing.truncated = true;
-                    break;
-                }
-                // Half of an unordered folder is no answer: which half is up to the file system.
-                return Err(Fault::new(
-                    Class::Misconfigured,
-                    format!("more than {MAX_WALKED} files in the folder"),
-                ));
-            }
-        }
-        if !self.ordered {
-            listing.objects.sort_by(|a, b| a.key.cmp(&b.key));
-        }
-        listing.truncated |= listing.objects.len() > limit;
-        listing.objects.truncate(limit);
-        Ok(listing)
-    }
 }
 
 fn too_large(max_bytes: u64) -> Fault {
@@ -420,7 +292,6 @@ mod tests {
         let key = Key::allowlist();
         sends(bucket.get(&key, 1));
         sends(bucket.get_if_changed(&key, 1, None));
-        sends(bucket.head(&key));
         sends(bucket.list(None, None, 1));
         sends(bucket.create(&key, Bytes::new()));
         sends(bucket.replace(&key, Bytes::new()));

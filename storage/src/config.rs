@@ -84,7 +84,7 @@ impl BucketConfig {
     ///
     /// # Errors
     /// [`ConfigError`] names the field that is malformed, missing or not allowed.
-    pub fn open_under(&self, policy: EndpointPolicy) -> Result<Bucket, ConfigError> {
+    pub(crate) fn open_under(&self, policy: EndpointPolicy) -> Result<Bucket, ConfigError> {
         self.check_names()?;
         match (self.endpoint.split_once(':'), policy) {
             (Some(("memory", "")), EndpointPolicy::Trusted) => {

@@ -58,7 +58,6 @@ fn key(text: &str) -> Key {
 
 async fn absence_is_an_answer(bucket: &Bucket) {
     assert_eq!(bucket.get(&key("absent/object"), 10).await.unwrap(), None);
-    assert_eq!(bucket.head(&key("absent/object")).await.unwrap(), None);
     let known = ETag("\"0123\"".to_owned());
     assert_eq!(
         bucket.get_if_changed(&key("absent/object"), 10, Some(&known)).await.unwrap(),
@@ -96,8 +95,6 @@ async fn polls_tell_changes(bucket: &Bucket) {
         panic!("no object")
     };
     assert_eq!(first.bytes, &b"one"[..]);
-    let info = bucket.head(&key).await.unwrap().unwrap();
-    assert_eq!((info.size, info.etag.clone()), (3, first.etag.clone()));
     assert_eq!(
         bucket.get_if_changed(&key, 100, first.etag.as_ref()).await.unwrap(),
         Polled::Unchanged

@@ -128,7 +128,7 @@ fn of_status(error: &StatusError) -> Class {
     match error.status.as_u16() {
         // Only the store knows that it holds no such object: neither a missing bucket nor a web
         // server's "not found" is that.
-        404 if error.code == "NoSuchKey" || error.to_head => Class::Absent,
+        404 if error.code == "NoSuchKey" => Class::Absent,
         304 => Class::NotModified,
         409 | 412 => Class::AlreadyExists,
         401 | 403 => Class::Denied,
@@ -159,22 +159,16 @@ mod tests {
     use super::*;
 
     fn class(status: u16, code: &str) -> Class {
-        answer(status, code, false)
-    }
-
-    fn answer(status: u16, code: &str, to_head: bool) -> Class {
         of_status(&StatusError {
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
             message: String::new(),
-            to_head,
         })
     }
 
     #[test]
     fn a_missing_bucket_is_not_a_missing_object() {
         assert_eq!(class(404, "NoSuchKey"), Class::Absent);
-        assert_eq!(answer(404, "", true), Class::Absent);
         assert_eq!(class(404, ""), Class::Misconfigured);
         assert_eq!(class(404, "NoSuchBucket"), Class::Misconfigured);
     }

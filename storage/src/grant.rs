@@ -23,13 +23,13 @@ use crate::secret::{PresignedUrl, Secret};
 pub use leoma_protocol::MAX_GRANT_BYTES;
 
 /// Most presigned URLs in a grant: a window of 100 tasks and as many to come.
-pub const MAX_GRANT_URLS: usize = 200;
+const MAX_GRANT_URLS: usize = 200;
 /// Longest presigned URL that is taken; R2's have about 500 bytes.
 const MAX_URL_BYTES: usize = 2048;
 
 /// What opens the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GrantAccess {
+enum GrantAccess {
     /// A read-only key of the bucket.
     Keys {
         /// The access key id.
@@ -111,25 +111,6 @@ impl Grant {
         )
     }
 
-    /// A grant of our own by presigned URLs, such as those of
-    /// [`OwnBucket::presign_verdicts`](crate::OwnBucket).
-    ///
-    /// # Errors
-    /// [`GrantError`] if no peer would take it.
-    pub fn with_urls(
-        config: &BucketConfig,
-        urls: BTreeMap<Key, PresignedUrl>,
-    ) -> Result<Self, GrantError> {
-        let access = GrantAccess::Urls(urls);
-        Self::checked(
-            &config.endpoint,
-            &config.bucket,
-            &config.region,
-            access,
-            EndpointPolicy::Trusted,
-        )
-    }
-
     fn checked(
         endpoint: &str,
         bucket: &str,
@@ -199,12 +180,6 @@ impl Grant {
         };
         let region = wire.region.as_deref().unwrap_or(DEFAULT_REGION);
         Self::checked(&wire.endpoint, &wire.bucket, region, access, policy)
-    }
-
-    /// What opens the bucket.
-    #[must_use]
-    pub fn access(&self) -> &GrantAccess {
-        &self.access
     }
 
     /// Opens the bucket for reading. Nothing is sent yet.
@@ -325,10 +300,13 @@ mod tests {
     fn presigned_urls_lead_to_the_endpoint_only() {
         let config = config("https://a.r2.cloudflarestorage.com");
         let key: Key = "7/metadata.json".parse().unwrap();
-        let grant = |url: &str| {
-            let urls = BTreeMap::from([(key.clone(), PresignedUrl::new(url.parse().unwrap()))]);
-            Grant::with_urls(&config, urls)
+        let grant_of = |urls: BTreeMap<Key, &str>| {
+            let wire = serde_json::json!({
+                "endpoint": config.endpoint, "bucket": config.bucket, "urls": urls,
+            });
+            Grant::decode(wire.to_string().as_bytes(), EndpointPolicy::Public)
         };
+        let grant = |url| grant_of(BTreeMap::from([(key.clone(), url)]));
         let good = grant(
             "https://a.r2.cloudflarestorage.com/leoma-peer/7/metadata.json?X-Amz-Signature=planted",
         )
@@ -339,7 +317,7 @@ mod tests {
             .unwrap_err();
         assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
         assert!(matches!(error, GrantError::Url { .. }));
-        assert!(Grant::with_urls(&config, BTreeMap::new()).is_err());
+        assert!(grant_of(BTreeMap::new()).is_err());
     }
 
     #[test]

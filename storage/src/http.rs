@@ -41,8 +41,6 @@ pub(crate) struct StatusError {
     /// S3's code such as `NoSuchKey`; empty if the answer had none.
     pub(crate) code: String,
     pub(crate) message: String,
-    /// Whether it answers a HEAD request, whose answers have no code.
-    pub(crate) to_head: bool,
 }
 
 impl fmt::Display for StatusError {
@@ -63,7 +61,7 @@ impl std::error::Error for StatusError {}
 impl StatusError {
     /// Takes `Code` and `Message` from S3's XML. The rest is dropped: it repeats the access key and
     /// the string that was signed.
-    fn read(status: StatusCode, body: &[u8], to_head: bool) -> Self {
+    fn read(status: StatusCode, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let element = |name: &str| -> String {
             let (open, close) = (format!("<{name}>"), format!("</{name}>"));
@@ -73,7 +71,7 @@ impl StatusError {
                 .map(|(inner, _)| inner);
             inner.unwrap_or_default().chars().take(200).collect()
         };
-        Self { status, code: element("Code"), message: element("Message"), to_head }
+        Self { status, code: element("Code"), message: element("Message") }
     }
 }
 
@@ -126,7 +124,6 @@ struct BoundedClient {
 impl HttpService for BoundedClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let limit = body_limit(&request);
-        let to_head = request.method() == Method::HEAD;
         let response = self.inner.execute(request).await?;
         let status = response.status();
         if status.is_success() {
@@ -134,7 +131,7 @@ impl HttpService for BoundedClient {
         }
         // A hostile store may answer an error without end.
         let body = bounded(response.into_body(), MAX_SHORT_BODY).bytes().await.unwrap_or_default();
-        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body, to_head)))
+        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body)))
     }
 }
 
@@ -194,10 +191,10 @@ mod tests {
     fn keeps_code_and_message_of_an_error_and_nothing_else() {
         let body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>no match</Message>\
             <AWSAccessKeyId>AKIDPLANTED</AWSAccessKeyId><StringToSign>AWS4\nplanted</StringToSign></Error>";
-        let error = StatusError::read(StatusCode::FORBIDDEN, body, false);
+        let error = StatusError::read(StatusCode::FORBIDDEN, body);
         assert_eq!(error.to_string(), "HTTP 403 Forbidden, SignatureDoesNotMatch: no match");
         assert_eq!(
-            StatusError::read(StatusCode::BAD_GATEWAY, b"<html>", false).to_string(),
+            StatusError::read(StatusCode::BAD_GATEWAY, b"<html>").to_string(),
             "HTTP 502 Bad Gateway"
         );
     }

@@ -11,7 +11,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// Longest key that R2 and S3 take, in bytes.
-pub const MAX_KEY_BYTES: usize = 1024;
+const MAX_KEY_BYTES: usize = 1024;
 /// The allowlist of validators, in the source bucket.
 const ALLOWLIST: &str = "allowlist/v1.json";
 /// The owner's record of the lists before it, beside it.

@@ -1,9 +1,6 @@
 //! A validator's own bucket: what it sampled, what came back, and its verdicts. Everything is
 //! written once.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use bytes::Bytes;
 use leoma_protocol::verdict::MAX_FILE_BYTES;
 use leoma_protocol::{Hotkey, TaskId};
@@ -11,9 +8,7 @@ use leoma_protocol::{Hotkey, TaskId};
 use crate::bucket::Bucket;
 use crate::create::Created;
 use crate::error::StoreError;
-use crate::grant::MAX_GRANT_URLS;
 use crate::layout::{Key, TaskKey, TaskObject};
-use crate::secret::PresignedUrl;
 
 /// Where [`OwnBucket::prove_create_once`] leaves its mark.
 const PROBE: &str = "preflight/create-once";
@@ -117,25 +112,6 @@ impl OwnBucket {
         max_bytes: u64,
     ) -> Result<Option<Bytes>, StoreError> {
         self.bucket.get(&TaskKey::new(task_id, object).into(), max_bytes).await
-    }
-
-    /// URLs that read our verdict files on `tasks` for `ttl`, for a [`Grant`](crate::Grant). The
-    /// first [`MAX_GRANT_URLS`] tasks only.
-    ///
-    /// # Errors
-    /// As [`Bucket::presign_get`].
-    pub async fn presign_verdicts(
-        &self,
-        tasks: impl IntoIterator<Item = TaskId>,
-        ttl: Duration,
-    ) -> Result<BTreeMap<Key, PresignedUrl>, StoreError> {
-        let mut urls = BTreeMap::new();
-        for task_id in tasks.into_iter().take(MAX_GRANT_URLS) {
-            let key = Key::from(TaskKey::verdict(task_id, self.hotkey));
-            let url = self.bucket.presign_get(&key, ttl).await?;
-            urls.insert(key, url);
-        }
-        Ok(urls)
     }
 
     /// Proves that the bucket can be read and written, and that the store refuses a second,

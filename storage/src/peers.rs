@@ -8,7 +8,7 @@ use leoma_protocol::verdict::MAX_FILE_BYTES;
 use leoma_protocol::{Hotkey, TaskId};
 use tokio::sync::Semaphore;
 
-use crate::bucket::{Bucket, ETag, Polled};
+use crate::bucket::Bucket;
 use crate::config::ConfigError;
 use crate::endpoint::EndpointPolicy;
 use crate::error::StoreError;
@@ -24,7 +24,7 @@ const MAX_READS: usize = 16;
 
 /// Where the access to a peer's bucket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerOrigin {
+enum PeerOrigin {
     /// The operator's `PEER_VALIDATORS`.
     Static,
     /// The peer's own grant.
@@ -51,18 +51,6 @@ pub struct PeerBucket {
 }
 
 impl PeerBucket {
-    /// Whose bucket it is.
-    #[must_use]
-    pub fn hotkey(&self) -> Hotkey {
-        self.hotkey
-    }
-
-    /// Where the access comes from.
-    #[must_use]
-    pub fn origin(&self) -> PeerOrigin {
-        self.origin
-    }
-
     /// The peer's own verdict file on `task_id`; at most 4 MiB are read. Its signatures are for the
     /// caller to check.
     ///
@@ -71,19 +59,6 @@ impl PeerBucket {
     pub async fn verdict(&self, task_id: TaskId) -> Result<Option<Bytes>, StoreError> {
         let _permit = self.reads.acquire().await;
         self.bucket.get(&self.verdict_key(task_id), MAX_FILE_BYTES as u64).await
-    }
-
-    /// The same, unless it is still the file with `known` as its ETag.
-    ///
-    /// # Errors
-    /// As [`Bucket::get`].
-    pub async fn poll_verdict(
-        &self,
-        task_id: TaskId,
-        known: Option<&ETag>,
-    ) -> Result<Polled, StoreError> {
-        let _permit = self.reads.acquire().await;
-        self.bucket.get_if_changed(&self.verdict_key(task_id), MAX_FILE_BYTES as u64, known).await
     }
 
     /// Any other object of the peer's bucket, of at most `max_bytes`.
@@ -169,15 +144,6 @@ impl PeerBuckets {
     pub fn get(&self, hotkey: &Hotkey) -> Option<PeerBucket> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).cloned()
     }
-
-    /// The peers that we have access to, sorted.
-    #[must_use]
-    pub fn hotkeys(&self) -> Vec<Hotkey> {
-        let mut hotkeys: Vec<_> =
-            self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
-        hotkeys.sort_unstable();
-        hotkeys
-    }
 }
 
 #[cfg(test)]
@@ -210,7 +176,7 @@ mod tests {
         assert_eq!(peers.get(&hotkey(1)).unwrap().bucket.name(), "s3://leoma-static");
         assert_eq!(peers.get(&hotkey(2)).unwrap().bucket.name(), "s3://leoma-granted");
         peers.retain(|_| false);
-        assert_eq!(peers.hotkeys(), [hotkey(1)]);
+        assert!(peers.get(&hotkey(1)).is_some() && peers.get(&hotkey(2)).is_none());
     }
 
     #[test]

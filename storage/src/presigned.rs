@@ -86,12 +86,8 @@ impl ObjectStore for PresignedStore {
             e_tag: header(ETAG).map(ToOwned::to_owned),
             version: None,
         };
-        // A URL is signed for GET alone; for the size only, the body is dropped unread.
-        let body = if options.head {
-            stream::empty().boxed()
-        } else {
-            response.into_body().bytes_stream().map_err(|error: HttpError| generic(error)).boxed()
-        };
+        let body =
+            response.into_body().bytes_stream().map_err(|error: HttpError| generic(error)).boxed();
         Ok(GetResult {
             payload: GetResultPayload::Stream(body),
             meta,
