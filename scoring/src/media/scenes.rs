@@ -1,9 +1,10 @@
 //! Where a source video changes scene, and which stretches between the changes hold one shot.
 
+use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
 use super::probe::probe_file;
 use super::segment::{SceneRules, Segment};
-use super::{Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size, input_flags};
+use super::{Ffmpeg, Limits, MediaError, VideoDefect, check_size};
 use std::ops::ControlFlow;
 
 /// Frames are judged at this size; a cut changes the whole picture, so detail does not matter.
