@@ -1,5 +1,4 @@
-//! How well an answer shows what the prompt says, where the operator provides a model of texts and
-//! pictures.
+//! How well an answer shows its prompt, where the operator provides a model of texts and pictures.
 
 use crate::device::{Device, Engine};
 use crate::learned::{
@@ -7,22 +6,22 @@ use crate::learned::{
 };
 use crate::media::Clip;
 
-/// A model on the device, and which one.
+/// A loaded model, and the device that it is on.
 #[derive(Debug)]
 pub(crate) struct TextSimilarity {
     model: TextImage<Engine>,
     device: Device,
 }
 
-/// Likeness of two videos to one text, -1 to 1 each.
+/// Similarity of an answer and of its source to one text, -1 to 1 each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Likeness {
+pub(crate) struct TextScores {
     pub(crate) answer: f32,
     pub(crate) source: f32,
 }
 
 impl TextSimilarity {
-    /// Loads the model that was named to the validators, and no other one.
+    /// Loads the model, unless its files changed since it was identified.
     pub(crate) fn load(named: &TextModel, device: Device) -> Result<Self, LearnedError> {
         let found = TextModel::at(&named.folder)?;
         if found != *named {
@@ -35,8 +34,8 @@ impl TextSimilarity {
         Ok(Self { model: TextImage::load(&named.folder, &device.handle())?, device })
     }
 
-    /// What frames sampled from those in `order` mean to the model. All other measures go by the
-    /// same order: a frame that they do not see must not speak to the model either.
+    /// Embeddings of frames that are sampled from `order`. All other measures use the same order: a
+    /// frame that they do not see must not reach the model either.
     pub(crate) fn pictures(
         &self,
         clip: &Clip,
@@ -48,15 +47,15 @@ impl TextSimilarity {
         self.model.pictures(&pictures)
     }
 
-    /// How well an answer and its source, whose pictures are given, show what a text says.
-    pub(crate) fn likeness(
+    /// How well an answer and its source, whose embeddings are given, show what a text says.
+    pub(crate) fn compare(
         &self,
         text: &str,
         (answer, order): (&Clip, &[usize]),
         source: &[Embedding],
-    ) -> Result<Likeness, LearnedError> {
+    ) -> Result<TextScores, LearnedError> {
         let text = self.model.text(text)?;
-        Ok(Likeness {
+        Ok(TextScores {
             answer: similarity(&text, &self.pictures(answer, order)?),
             source: similarity(&text, source),
         })

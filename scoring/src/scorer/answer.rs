@@ -42,10 +42,10 @@ impl Scorer {
         let mut raw = self.compare(reference, &answer)?;
         if let (Some(model), Some(prompt)) = (&self.text_similarity, prompt) {
             let order = frames_at_times_of(&answer, reference.clip());
-            let likeness =
-                self.guarded(|| model.likeness(prompt, (&answer, &order), &reference.pictures))??;
+            let scores =
+                self.guarded(|| model.compare(prompt, (&answer, &order), &reference.pictures))??;
             (raw.text_similarity, raw.source_text_similarity) =
-                (Some(likeness.answer), Some(likeness.source));
+                (Some(scores.answer), Some(scores.source));
         }
         let fingerprint = Some(Fingerprint::of(&answer, reference.clip()));
         Ok(Scored { video_sha256, outcome: self.outcome(raw), fingerprint })

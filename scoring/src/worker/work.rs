@@ -5,8 +5,7 @@ use crate::device::DeviceChoice;
 use crate::judge::Scored;
 use crate::scorer::{Reference, ScoreFault, Scorer};
 
-/// What a worker does with clips. The program does it with a [`Scorer`]; tests put faults in its
-/// place.
+/// What a worker does with clips: it scores them with a [`Scorer`], or fails as a test wants.
 pub trait Work: Send + Sync + 'static {
     /// A source clip, ready for comparisons.
     type Source: Send + Sync + 'static;
@@ -28,12 +27,12 @@ pub trait Work: Send + Sync + 'static {
         mp4: &[u8],
     ) -> Result<Scored, ScoreFault>;
 
-    /// What moves in a source clip, in words; nothing where nobody looks.
+    /// A source clip's motion in words; empty in tests.
     fn describe(&self, _source: &Self::Source) -> String {
         String::new()
     }
 
-    /// Bytes of a source clip's [`crate::Fingerprint`]; nothing where nobody looks.
+    /// Bytes of a source clip's [`crate::Fingerprint`]; empty in tests.
     fn fingerprint(&self, _source: &Self::Source) -> Vec<u8> {
         Vec::new()
     }
@@ -64,13 +63,13 @@ impl Work for Scorer {
     }
 }
 
-/// Hears how far an opening is: steps done, of how many, and the last one.
+/// Is called after each step of an opening: with steps done, steps in all, and the step's name.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 
-/// Opens the device, tests it against the CPU and warms it up.
+/// Opens the device, compares its results with the CPU's, and warms it up.
 ///
 /// # Errors
-/// The device cannot be used or computes something else, or ffmpeg is missing.
+/// The device cannot be used or differs from the CPU, or ffmpeg is missing.
 pub fn open_scorer(opening: &Opening, progress: Progress<'_>) -> Result<Scorer, ScoreFault> {
     let choice: DeviceChoice = opening.device.parse()?;
     let mut scorer =
