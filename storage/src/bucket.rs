@@ -23,14 +23,14 @@ use crate::secret::PresignedUrl;
 
 /// Longest life of a presigned URL that S3 and R2 sign.
 const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Most memory that is reserved on a store's word alone; beyond it, memory follows the bytes that
-/// arrive.
+/// Most memory that is reserved because a store claims a length. Beyond it, memory grows with the
+/// bytes that arrive.
 const MAX_RESERVE: u64 = 1 << 20;
-/// A store's mark of one version of an object, opaque.
+/// A store's opaque mark of one version of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ETag(pub String);
 
-/// An object's bytes, and the mark to ask for changes with.
+/// An object's bytes, and the mark of their version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The whole object.
@@ -46,7 +46,7 @@ pub enum Polled {
     Absent,
     /// The object is the one whose ETag was given.
     Unchanged,
-    /// Another, or the first, version.
+    /// The object has another version than the given one, or none was given.
     Changed(Fetched),
 }
 
@@ -56,9 +56,9 @@ pub struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) signer: Option<Arc<dyn Signer>>,
     pub(crate) name: String,
-    /// For a folder: it must still be there before a missing file is taken for an absent object.
+    /// The folder, if the bucket is one. A missing file is an absent object only while it exists.
     pub(crate) folder: Option<PathBuf>,
-    /// Whether listings come in the order of keys.
+    /// Whether the store lists objects in the order of keys.
     pub(crate) ordered: bool,
     pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) policy: RetryPolicy,
@@ -93,14 +93,14 @@ impl Bucket {
         }
     }
 
-    /// The same bucket under other bounds.
+    /// The same bucket with another retry policy.
     #[must_use]
     pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// What errors and logs call this bucket, such as `s3://leoma-validator-7`.
+    /// Its name in errors and logs, such as `s3://leoma-validator-7`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -191,8 +191,8 @@ impl Bucket {
 
     /// Runs `operation` until it succeeds, fails for good, or the policy's bounds are reached.
     ///
-    /// Boxed futures, not an async closure: the compiler cannot prove that a task which awaits one
-    /// may move between threads, and every caller of ours is such a task.
+    /// It takes boxed futures and not an async closure, because a future that awaits one is not known
+    /// to be `Send`, and callers spawn theirs.
     pub(crate) async fn attempt<'a, T>(
         &self,
         object: ObjectName,
@@ -214,7 +214,7 @@ impl Bucket {
         }
     }
 
-    /// `Ok` if `error` says that the object does not exist; a folder must itself exist to say so.
+    /// `Ok` if `error` means that the object does not exist. A missing folder does not mean that.
     fn unless_absent(&self, error: &object_store::Error) -> Result<(), Fault> {
         let fault = Fault::of(error, &self.scrubber);
         if fault.class != Class::Absent {
@@ -266,8 +266,8 @@ impl Bucket {
         Ok(Polled::Changed(Fetched { bytes: bytes.freeze(), etag }))
     }
 
-    /// A body that broke off. Whatever the client calls it, it is never an absent or unchanged
-    /// object.
+    /// The fault of a body that broke off. Whatever error the client reports, the object is neither
+    /// absent nor unchanged.
     fn broken(&self, error: &object_store::Error, arrived: u64, claimed: u64) -> Fault {
         let fault = Fault::of(error, &self.scrubber);
         let class = if fault.class == Class::Timeout { Class::Timeout } else { Class::Unavailable };

@@ -1,8 +1,8 @@
-//! Buckets: the source bucket, a validator's own, and its peers', over S3 (R2), a folder or memory.
+//! Buckets in S3 (R2), a folder or memory: the source bucket, a validator's own, and its peers'.
 //!
-//! Objects are written once ([`Bucket::create`]); reads are bounded and tell "no such object" apart
-//! from every failure ([`Bucket::get`]); errors are sorted by what to do about them
-//! ([`StoreError`]) and hold no secret.
+//! Objects are written once ([`Bucket::create`]). Reads are bounded and never report a failure as "no
+//! such object" ([`Bucket::get`]). Errors are sorted by what to do about them ([`StoreError`]) and
+//! hold no secrets.
 //!
 //! ```
 //! use bytes::Bytes;

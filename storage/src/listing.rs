@@ -8,11 +8,10 @@ use crate::error::{ObjectName, StoreError};
 use crate::fault::{Class, Fault};
 use crate::layout::Key;
 
-/// Most entries that a listing walks over, in a folder (which has no order of its own) or past keys
-/// that it skips.
+/// Most entries that a listing reads, in a folder, which has no order, or past keys that it skips.
 pub(crate) const MAX_WALKED: usize = 100_000;
 
-/// What a store says about an object without sending it.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectInfo {
     /// Its key.
@@ -21,14 +20,14 @@ pub struct ObjectInfo {
     pub size: u64,
 }
 
-/// A part of a bucket's contents, in the order of keys.
+/// A part of a bucket's contents, sorted by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The objects, at most as many as were asked for.
     pub objects: Vec<ObjectInfo>,
     /// Whether there are more after them.
     pub truncated: bool,
-    /// Keys that were left out because they are no [`Key`].
+    /// How many objects were left out because their name is not a [`Key`].
     pub unusable: usize,
 }
 
@@ -86,7 +85,7 @@ impl Bucket {
                     listing.truncated = true;
                     break;
                 }
-                // Half of an unordered folder is no answer: which half is up to the file system.
+                // A part of an unordered folder would be an arbitrary part.
                 return Err(Fault::new(
                     Class::Misconfigured,
                     format!("more than {MAX_WALKED} files in the folder"),

@@ -1,4 +1,4 @@
-//! A peer's bucket that is known by presigned URLs alone, as a read-only store.
+//! A read-only store over presigned URLs, for a peer's bucket to which there are no keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::secret::PresignedUrl;
 
 const STORE: &str = "presigned";
 
-/// Reads the objects that URLs were given for; for all others, access is denied, which is not the
-/// same as absent.
+/// Reads the objects that there are URLs for. Access to all others is denied, which does not mean that
+/// they are absent.
 pub(crate) struct PresignedStore {
     client: HttpClient,
     urls: BTreeMap<Key, PresignedUrl>,

@@ -1,9 +1,10 @@
 //! The fused loops of the CPU against the tensors that define the metrics, on random and on extreme
 //! pictures.
 
+use crate::support::cpu;
 use crate::support::lavapipe::on_lavapipe;
 use crate::support::pictures;
-use burn::backend::Flex;
+use burn::Dispatch;
 use burn::tensor::backend::Backend;
 use burn_wgpu::Vulkan;
 use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
@@ -128,7 +129,7 @@ fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)]) {
 
 #[test]
 fn loops_and_tensors_give_the_same_values() {
-    compare::<Flex>(&Default::default(), &SIZES);
+    compare::<Dispatch>(&cpu(), &SIZES);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Learned judges against the public implementations of their models: `references/` says how its
 //! tables were made.
 
+use crate::support::cpu;
 use crate::support::lavapipe::on_lavapipe;
 use crate::support::pictures;
 use crate::support::weights;
 use crate::support::weights::{published, save, save_as, table};
-use burn::backend::Flex;
+use burn::Dispatch;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_wgpu::Vulkan;
@@ -35,8 +36,8 @@ fn spoilt(base: &[u8], height: usize, width: usize) -> Vec<u8> {
         .collect()
 }
 
-fn rgb(bytes: &[u8], height: usize, width: usize) -> Tensor<Flex, 4> {
-    rgb_on(&Default::default(), bytes, height, width)
+fn rgb(bytes: &[u8], height: usize, width: usize) -> Tensor<Dispatch, 4> {
+    rgb_on(&cpu(), bytes, height, width)
 }
 
 fn rgb_on<B: Backend>(
@@ -65,8 +66,8 @@ fn error(found: &Embedding, wanted: &Value) -> f64 {
     differences.fold(0.0, f64::max) / wanted.iter().fold(0.0, |most, value| value.abs().max(most))
 }
 
-fn model(name: &str) -> TextImage<Flex> {
-    model_on(&Default::default(), name)
+fn model(name: &str) -> TextImage<Dispatch> {
+    model_on(&cpu(), name)
 }
 
 fn model_on<B: Backend>(device: &B::Device, name: &str) -> TextImage<B> {
@@ -113,9 +114,8 @@ fn lpips_takes_torchvisions_names_and_many_pairs() {
     let bytes = colour(40, 40, 0);
     let left = Tensor::cat(vec![rgb(&bytes, 40, 40), rgb(&colour(40, 40, 999), 40, 40)], 0);
     let right = Tensor::cat(vec![rgb(&spoilt(&bytes, 40, 40), 40, 40), rgb(&bytes, 40, 40)], 0);
-    let [first, second] = [first, second].map(|path| {
-        Lpips::<Flex>::load(&path, &Default::default()).unwrap().distance(&left, &right)
-    });
+    let [first, second] = [first, second]
+        .map(|path| Lpips::<Dispatch>::load(&path, &cpu()).unwrap().distance(&left, &right));
     let first = first.unwrap();
     assert_eq!(first, second.unwrap());
     assert!(first.len() == 2 && 0.0 < first[0] && first[0] < first[1], "{first:?}");
@@ -149,7 +149,7 @@ fn pictures_of_any_size_meet_transformers<B: Backend>(device: &B::Device) {
 
 #[test]
 fn learned_judges_meet_their_models() {
-    meet_their_models::<Flex>(&Default::default());
+    meet_their_models::<Dispatch>(&cpu());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn weights_of_16_bits_are_read() {
     let path = folder.path().join("model.safetensors");
     let cosine = |dtype, bytes: fn(f32) -> Vec<u8>| {
         save_as(&all, &path, dtype, bytes);
-        let model = TextImage::<Flex>::load(folder.path(), &Default::default()).unwrap();
+        let model = TextImage::<Dispatch>::load(folder.path(), &cpu()).unwrap();
         exact.cosine(&model.text("a photo of a cat").unwrap())
     };
     let half = cosine(Dtype::F16, |value| f16::from_f32(value).to_le_bytes().to_vec());
@@ -215,7 +215,7 @@ fn weights_of_16_bits_are_read() {
 fn a_short_text_is_filled_up_as_the_files_say() {
     let folder = published("siglip");
     let embed = || {
-        let model = TextImage::<Flex>::load(folder.path(), &Default::default()).unwrap();
+        let model = TextImage::<Dispatch>::load(folder.path(), &cpu()).unwrap();
         model.text("a cat").unwrap()
     };
     let first = embed();
