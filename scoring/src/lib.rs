@@ -38,8 +38,11 @@ pub use comparison::Measures;
 pub use device::{Device, DeviceChoice, DeviceFault};
 pub use fingerprint::{Fingerprint, Likeness};
 pub use judge::grade::{AspectPolicy, Aspects, Grade, Ramp, Score};
-pub use judge::{Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement, TaskType};
+pub use judge::{
+    JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement, Outcome, SOURCE_ITSELF, Scored,
+    TaskType,
+};
 pub use scorer::{
-    Bench, Floor, MetricCheck, Outcome, OwnMeasures, OwnOutcome, Reference, SOURCE_ITSELF,
-    ScoreFault, Scored, Scorer, SelfTestFault, SelfTestReport, Stage,
+    Bench, Floor, MetricCheck, OwnMeasures, OwnOutcome, Reference, ScoreFault, Scorer,
+    SelfTestFault, SelfTestReport, Stage,
 };

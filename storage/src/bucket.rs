@@ -1,5 +1,4 @@
-//! One bucket: bounded reads, listings, presigned URLs; [`create`](crate::Bucket::create) is in
-//! `create.rs`.
+//! One bucket: bounded reads and presigned URLs. Listings are in `listing.rs`, writes in `create.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,19 +22,15 @@ use crate::scrub::Scrubber;
 use crate::secret::PresignedUrl;
 
 /// Longest life of a presigned URL that S3 and R2 sign.
-pub const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Most memory that is reserved on a store's word alone; beyond it, memory follows the bytes that
-/// arrive.
+const MAX_PRESIGN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Most memory that is reserved because a store claims a length. Beyond it, memory grows with the
+/// bytes that arrive.
 const MAX_RESERVE: u64 = 1 << 20;
-/// Most entries that a listing walks over, in a folder (which has no order of its own) or past keys
-/// that it skips.
-pub(crate) const MAX_WALKED: usize = 100_000;
-
-/// A store's mark of one version of an object, opaque.
+/// A store's opaque mark of one version of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ETag(pub String);
 
-/// An object's bytes, and the mark to ask for changes with.
+/// An object's bytes, and the mark of their version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The whole object.
@@ -51,30 +46,8 @@ pub enum Polled {
     Absent,
     /// The object is the one whose ETag was given.
     Unchanged,
-    /// Another, or the first, version.
+    /// The object has another version than the given one, or none was given.
     Changed(Fetched),
-}
-
-/// What a store says about an object without sending it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectInfo {
-    /// Its key.
-    pub key: Key,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its version, if the store names one.
-    pub etag: Option<ETag>,
-}
-
-/// A part of a bucket's contents, in the order of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The objects, at most as many as were asked for.
-    pub objects: Vec<ObjectInfo>,
-    /// Whether there are more after them.
-    pub truncated: bool,
-    /// Keys that were left out because they are no [`Key`].
-    pub unusable: usize,
 }
 
 /// A bucket in S3, a folder or memory. Cheap to clone; clones share connections.
@@ -83,9 +56,9 @@ pub struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) signer: Option<Arc<dyn Signer>>,
     pub(crate) name: String,
-    /// For a folder: it must still be there before a missing file is taken for an absent object.
+    /// The folder, if the bucket is one. A missing file is an absent object only while it exists.
     pub(crate) folder: Option<PathBuf>,
-    /// Whether listings come in the order of keys.
+    /// Whether the store lists objects in the order of keys.
     pub(crate) ordered: bool,
     pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) policy: RetryPolicy,
@@ -108,8 +81,7 @@ impl Bucket {
     }
 
     /// A bucket over any store of the `object_store` crate. `name` is for errors and logs.
-    #[must_use]
-    pub fn over(store: Arc<dyn ObjectStore>, name: String) -> Self {
+    pub(crate) fn over(store: Arc<dyn ObjectStore>, name: String) -> Self {
         Self {
             store,
             signer: None,
@@ -121,14 +93,14 @@ impl Bucket {
         }
     }
 
-    /// The same bucket under other bounds.
+    /// The same bucket with another retry policy.
     #[must_use]
     pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// What errors and logs call this bucket, such as `s3://leoma-validator-7`.
+    /// Its name in errors and logs, such as `s3://leoma-validator-7`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -154,7 +126,7 @@ impl Bucket {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn get_if_changed(
+    pub(crate) async fn get_if_changed(
         &self,
         key: &Key,
         max_bytes: u64,
@@ -165,55 +137,6 @@ impl Bucket {
             self.read_once(&path, max_bytes, known).boxed()
         })
         .await
-    }
-
-    /// What the store says about an object, or `None` if it says that there is none.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub async fn head(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
-        let path = self.path(key)?;
-        self.attempt(self.object(key), u64::MAX, || self.head_once(key, &path).boxed()).await
-    }
-
-    async fn head_once(&self, key: &Key, path: &Path) -> Result<Option<ObjectInfo>, Fault> {
-        let info = |meta: object_store::ObjectMeta| ObjectInfo {
-            key: key.clone(),
-            size: meta.size,
-            etag: meta.e_tag.map(ETag),
-        };
-        let head = GetOptions { head: true, ..GetOptions::default() };
-        match self.store.get_opts(path, head).await {
-            Ok(result) => return Ok(Some(info(result.meta))),
-            Err(error) => self.unless_absent(&error)?,
-        }
-        // An answer to HEAD has no body, so that a missing bucket looks like a missing object. GET
-        // tells them apart.
-        match self.store.get_opts(path, GetOptions::default()).await {
-            Ok(result) => Ok(Some(info(result.meta))),
-            Err(error) => self.unless_absent(&error).map(|()| None),
-        }
-    }
-
-    /// Up to `limit` objects whose key begins with the folder `prefix`, in the order of keys, from
-    /// the first after `after`.
-    ///
-    /// # Errors
-    /// Any [`StoreError`] but `Conflict`, `TooLarge` and `Full`; transient ones after retries.
-    pub async fn list(
-        &self,
-        prefix: Option<&Key>,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Listing, StoreError> {
-        let prefix = prefix.map(|prefix| self.path(prefix)).transpose()?;
-        let after = after.map(|after| self.path(after)).transpose()?;
-        let object = ObjectName {
-            bucket: self.name.clone(),
-            key: prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
-        };
-        self.attempt(object, 0, || self.list_once(prefix.as_ref(), after.as_ref(), limit).boxed())
-            .await
     }
 
     /// A URL that reads the object for `ttl` without keys. Whether the object exists is not
@@ -268,9 +191,9 @@ impl Bucket {
 
     /// Runs `operation` until it succeeds, fails for good, or the policy's bounds are reached.
     ///
-    /// Boxed futures, not an async closure: the compiler cannot prove that a task which awaits one
-    /// may move between threads, and every caller of ours is such a task.
-    async fn attempt<'a, T>(
+    /// It takes boxed futures and not an async closure, because a future that awaits one is not known
+    /// to be `Send`, and callers spawn theirs.
+    pub(crate) async fn attempt<'a, T>(
         &self,
         object: ObjectName,
         limit: u64,
@@ -285,13 +208,13 @@ impl Bucket {
                 Err(_) => Fault::new(Class::Timeout, "timed out"),
             };
             tracing::debug!(%object, attempt = attempts.made(), reason = fault.reason, "attempt failed");
-            if !fault.is_transient() || !attempts.pause().await {
+            if !fault.is_transient() || !attempts.pause(None).await {
                 return Err(fault.into_error(object, attempts.made(), attempts.elapsed(), limit));
             }
         }
     }
 
-    /// `Ok` if `error` says that the object does not exist; a folder must itself exist to say so.
+    /// `Ok` if `error` means that the object does not exist. A missing folder does not mean that.
     fn unless_absent(&self, error: &object_store::Error) -> Result<(), Fault> {
         let fault = Fault::of(error, &self.scrubber);
         if fault.class != Class::Absent {
@@ -343,64 +266,13 @@ impl Bucket {
         Ok(Polled::Changed(Fetched { bytes: bytes.freeze(), etag }))
     }
 
-    /// A body that broke off. Whatever the client calls it, it is never an absent or unchanged
-    /// object.
+    /// The fault of a body that broke off. Whatever error the client reports, the object is neither
+    /// absent nor unchanged.
     fn broken(&self, error: &object_store::Error, arrived: u64, claimed: u64) -> Fault {
         let fault = Fault::of(error, &self.scrubber);
         let class = if fault.class == Class::Timeout { Class::Timeout } else { Class::Unavailable };
         let reason = format!("broke off after {arrived} of {claimed} bytes: {}", fault.reason);
         Fault { class, reason, cause: fault.cause }
-    }
-
-    async fn list_once(
-        &self,
-        prefix: Option<&Path>,
-        after: Option<&Path>,
-        limit: usize,
-    ) -> Result<Listing, Fault> {
-        if let Some(folder) = &self.folder
-            && !folder.is_dir()
-        {
-            return Err(Fault::new(Class::Misconfigured, "the bucket's folder does not exist"));
-        }
-        let mut stream = match after {
-            Some(after) => self.store.list_with_offset(prefix, after),
-            None => self.store.list(prefix),
-        };
-        let mut listing = Listing::default();
-        let mut walked = 0;
-        while let Some(meta) = stream.next().await {
-            let meta = meta.map_err(|error| Fault::of(&error, &self.scrubber))?;
-            walked += 1;
-            match meta.location.as_ref().parse() {
-                Ok(key) => listing.objects.push(ObjectInfo {
-                    key,
-                    size: meta.size,
-                    etag: meta.e_tag.map(ETag),
-                }),
-                Err(_) => listing.unusable += 1,
-            }
-            if self.ordered && listing.objects.len() > limit {
-                break;
-            }
-            if walked >= MAX_WALKED {
-                if self.ordered {
-                    listing.truncated = true;
-                    break;
-                }
-                // Half of an unordered folder is no answer: which half is up to the file system.
-                return Err(Fault::new(
-                    Class::Misconfigured,
-                    format!("more than {MAX_WALKED} files in the folder"),
-                ));
-            }
-        }
-        if !self.ordered {
-            listing.objects.sort_by(|a, b| a.key.cmp(&b.key));
-        }
-        listing.truncated |= listing.objects.len() > limit;
-        listing.objects.truncate(limit);
-        Ok(listing)
     }
 }
 
@@ -420,7 +292,6 @@ mod tests {
         let key = Key::allowlist();
         sends(bucket.get(&key, 1));
         sends(bucket.get_if_changed(&key, 1, None));
-        sends(bucket.head(&key));
         sends(bucket.list(None, None, 1));
         sends(bucket.create(&key, Bytes::new()));
         sends(bucket.replace(&key, Bytes::new()));

@@ -1,4 +1,4 @@
-//! Where a bucket is and who may use it, and how it is opened.
+//! A bucket's address and keys, and how it is opened.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::retry::RetryPolicy;
 use crate::scrub::Scrubber;
 use crate::secret::Secret;
 
-/// R2 knows one region.
+/// R2's only region.
 pub const DEFAULT_REGION: &str = "auto";
 
 fn default_region() -> String {
@@ -51,14 +51,14 @@ pub enum ConfigError {
     /// The endpoint is malformed or not allowed.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// One of the other fields.
+    /// Another field is malformed or missing.
     #[error("bucket `{bucket}`: {field} {reason}")]
     Field {
         /// The bucket's name.
         bucket: String,
         /// The field's name.
         field: &'static str,
-        /// What is wrong with it, and what is accepted.
+        /// What is wrong with it, and what would be accepted.
         reason: String,
     },
 }
@@ -84,7 +84,7 @@ impl BucketConfig {
     ///
     /// # Errors
     /// [`ConfigError`] names the field that is malformed, missing or not allowed.
-    pub fn open_under(&self, policy: EndpointPolicy) -> Result<Bucket, ConfigError> {
+    pub(crate) fn open_under(&self, policy: EndpointPolicy) -> Result<Bucket, ConfigError> {
         self.check_names()?;
         match (self.endpoint.split_once(':'), policy) {
             (Some(("memory", "")), EndpointPolicy::Trusted) => {
@@ -122,7 +122,7 @@ impl BucketConfig {
         let not_a_folder = || self.refuse("endpoint", "must be `file:///` and an absolute path");
         let url = Url::parse(&self.endpoint).map_err(|_| not_a_folder())?;
         let folder: PathBuf = url.to_file_path().map_err(|()| not_a_folder())?.join(&self.bucket);
-        // Made here, a folder on a disk that is not mounted would be a bucket without objects.
+        // Created here, the folder of a disk that is not mounted would be an empty bucket.
         if !folder.is_dir() {
             return Err(self.refuse(
                 "folder",
@@ -156,7 +156,7 @@ impl BucketConfig {
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_http_connector(connector)
             .with_client_options(ClientOptions::new().with_allow_http(endpoint.scheme() == "http"))
-            // `Bucket` retries by itself: it knows which answers are in doubt.
+            // `Bucket` retries: it knows which answers leave a put in doubt.
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
             .map_err(|error| self.refuse("settings", scrubber.clean(&error.to_string())))?;
@@ -183,7 +183,7 @@ pub(crate) fn connector(endpoint: &Url, policy: EndpointPolicy) -> BoundedConnec
     }
 }
 
-/// Both kinds of key travel in headers: printable ASCII, and no longer than any store's.
+/// Keys travel in headers, so they are printable ASCII, and no store's are longer than 256.
 fn check_key(secret: &Secret) -> Result<(), &'static str> {
     let text = secret.expose();
     if text.is_empty() {

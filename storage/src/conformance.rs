@@ -1,7 +1,6 @@
 //! What every backend must do, as one suite: run against memory, a folder, and an S3 server.
 //!
-//! [`check`] wants a bucket that is empty and its own; it panics at the first thing that is not as
-//! it must be.
+//! [`check`] needs an empty bucket that nobody else uses. It panics at the first failure.
 #![allow(
     clippy::unwrap_used,
     reason = "test code, behind a feature because the S3 server's crate runs it too"
@@ -19,12 +18,12 @@ use crate::{
     TaskArtefacts, TaskObject,
 };
 
-/// How many writers race for one key.
+/// Writers that race for one key.
 const RACERS: u8 = 12;
-/// More than any single buffer on the way.
+/// Larger than any single buffer on the way.
 const LARGE: usize = 3 * 1024 * 1024 + 17;
 
-/// Bounds for tests against something on this machine.
+/// The retry policy for tests against a store on this machine.
 #[must_use]
 pub fn quick_policy() -> RetryPolicy {
     RetryPolicy {
@@ -58,7 +57,6 @@ fn key(text: &str) -> Key {
 
 async fn absence_is_an_answer(bucket: &Bucket) {
     assert_eq!(bucket.get(&key("absent/object"), 10).await.unwrap(), None);
-    assert_eq!(bucket.head(&key("absent/object")).await.unwrap(), None);
     let known = ETag("\"0123\"".to_owned());
     assert_eq!(
         bucket.get_if_changed(&key("absent/object"), 10, Some(&known)).await.unwrap(),
@@ -96,8 +94,6 @@ async fn polls_tell_changes(bucket: &Bucket) {
         panic!("no object")
     };
     assert_eq!(first.bytes, &b"one"[..]);
-    let info = bucket.head(&key).await.unwrap().unwrap();
-    assert_eq!((info.size, info.etag.clone()), (3, first.etag.clone()));
     assert_eq!(
         bucket.get_if_changed(&key, 100, first.etag.as_ref()).await.unwrap(),
         Polled::Unchanged
@@ -106,7 +102,7 @@ async fn polls_tell_changes(bucket: &Bucket) {
     let Polled::Changed(second) =
         bucket.get_if_changed(&key, 100, first.etag.as_ref()).await.unwrap()
     else {
-        panic!("the change was not told")
+        panic!("the change was not reported")
     };
     assert_eq!(second.bytes, &b"two!"[..]);
     assert_ne!(second.etag, first.etag);

@@ -1,40 +1,40 @@
-//! The corpus manifest: which source videos there are, what each one's bytes are, and where in it a
-//! clip may be cut.
+//! The corpus manifest: the source videos, the digest of each, and where clips may be cut from it.
 //!
 //! Canonical JSON, keys of objects and videos sorted, no spaces:
 //! `{"version":1,"videos":[{"codec":"h264","duration_ms":12000,"height":480,"key":"clips/a.mp4","sha256":"…","shots":[[2000,8850]],"size":1234567,"width":832}]}`.
-//! It lies in the source bucket twice: as the newest under `corpus/v1.json`, and under its own
-//! hash, where it stays, so that a task can be checked against the corpus that it was made from.
+//! The source bucket holds it twice: the newest as `corpus/v1.json`, and each under its own hash for
+//! good, so that a task can be checked against the corpus that it was made from.
 
 use leoma_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::Key;
 
-/// The version that is written and read: shots under the subnet's scene rules, long enough for its
-/// clips.
+/// The manifest version that is written and read. Its shots follow the subnet's scene rules and are
+/// long enough for a clip.
 pub const CORPUS_VERSION: u32 = 1;
 /// Largest manifest that is read: 50 000 videos of 500 bytes.
 pub(crate) const MAX_MANIFEST_BYTES: usize = 25 << 20;
 /// Most videos of a corpus, listed or in a manifest.
 pub(crate) const MAX_VIDEOS: usize = 50_000;
-/// Most bytes of a source video: what the scorer opens.
+/// Most bytes of a source video: the scorer opens no larger one.
 pub const MAX_VIDEO_BYTES: u64 = 200 << 20;
-/// Most shots of a video: the two and a half minutes that are looked at hold at most 29 of a clip's
-/// length.
+/// Most shots of a video. The two and a half minutes that are analysed hold at most 29 shots of a
+/// clip's length.
 const MAX_SHOTS: usize = 64;
 
-/// A stretch without a cut, `[first usable millisecond, first one that is not]`, margins taken off.
+/// A stretch without a cut and without its margins: the first usable millisecond, and the first one
+/// after the last.
 pub type Shot = [u64; 2];
 
 /// A video as the subnet's owner found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestVideo {
-    // In the order of their names: the order in which they are written.
+    // Fields are written in this order, which has to be that of their names.
     /// Codec, such as `h264`.
     pub codec: String,
-    /// Length of the picture track in milliseconds, 0 where the file does not say.
+    /// Length of the video track in milliseconds, 0 where the file does not state it.
     pub duration_ms: u64,
     /// Height in pixels.
     pub height: u32,
@@ -42,7 +42,7 @@ pub struct ManifestVideo {
     pub key: Key,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
-    /// The shots that a clip may be cut from, ascending, never none.
+    /// The shots that a clip may be cut from, in ascending order, at least one.
     pub shots: Vec<Shot>,
     /// Its size in bytes.
     pub size: u64,
@@ -59,18 +59,18 @@ pub struct CorpusManifest {
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Too many bytes or videos.
+    /// It has too many bytes or videos.
     #[error("the corpus manifest has more than {limit} {what}")]
     TooLarge {
-        /// Bytes or videos.
+        /// `bytes` or `videos`.
         what: &'static str,
         /// The limit.
         limit: usize,
     },
-    /// Not a manifest.
-    #[error("the corpus manifest is not the expected JSON: {0}")]
+    /// It is not the JSON of a manifest.
+    #[error("the corpus manifest cannot be parsed: {0}")]
     Json(#[from] serde_json::Error),
-    /// Another version.
+    /// It has an unknown version.
     #[error(
         "the corpus manifest has version {found}, this release reads {CORPUS_VERSION}: a newer release is needed"
     )]
@@ -78,7 +78,7 @@ pub enum ManifestError {
         /// Its version.
         found: u32,
     },
-    /// A video that cannot be one.
+    /// One of its videos is invalid.
     #[error("the corpus manifest's video `{key}` {reason}")]
     Video {
         /// Its key.
@@ -86,15 +86,15 @@ pub enum ManifestError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The same content in other bytes would have another hash.
+    /// It is not in canonical form: the same content would have several hashes.
     #[error("the corpus manifest is not in canonical form: write it with `leoma corpus add`")]
     NotCanonical,
-    /// Other bytes than its name or a task's proof says.
+    /// Its hash is not the one in its name, or in a task's proof.
     #[error("the corpus manifest's sha256 is {found}, not {expected}")]
     OtherDigest {
-        /// Of the bytes.
+        /// The hash of the bytes.
         found: Digest,
-        /// As it should be.
+        /// The hash that was expected.
         expected: Digest,
     },
 }
@@ -134,7 +134,7 @@ impl CorpusManifest {
             });
         }
         let mut seen = std::collections::HashSet::new();
-        // One twice as likely as the others would be a thumb on the scales.
+        // A video that is listed twice would be drawn twice as often.
         if let Some(video) = videos.iter().find(|video| !seen.insert(video.sha256)) {
             return Err(ManifestError::Video {
                 key: video.key.clone(),
@@ -148,7 +148,7 @@ impl CorpusManifest {
         Ok(manifest)
     }
 
-    /// Reads a manifest, which must be in canonical form.
+    /// Parses a manifest, which must be in canonical form.
     ///
     /// # Errors
     /// [`ManifestError`].
@@ -168,7 +168,7 @@ impl CorpusManifest {
         Ok(manifest)
     }
 
-    /// Reads the manifest with this hash.
+    /// Parses a manifest whose hash must be `expected`.
     ///
     /// # Errors
     /// [`ManifestError`].
@@ -180,11 +180,11 @@ impl CorpusManifest {
         Self::parse(bytes)
     }
 
-    /// The bytes of the manifest.
+    /// The manifest's canonical text.
     #[must_use]
     pub fn canonical_json(&self) -> String {
         let written = Written { version: CORPUS_VERSION, videos: &self.videos };
-        // Numbers, hexadecimal digits and keys that are text already.
+        // A struct of numbers and strings always serialises.
         serde_json::to_string(&written).unwrap_or_default()
     }
 

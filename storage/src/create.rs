@@ -1,4 +1,5 @@
-//! Create-once: an object is written by one conditional put, and whatever is in doubt is read back.
+//! Create-once: an object is written by one conditional put. Where the outcome of a put is in doubt,
+//! the object is read back.
 //!
 //! | answer to the put | what is in the bucket | result |
 //! |---|---|---|
@@ -24,14 +25,14 @@ use crate::retry::Attempts;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Created {
-    /// By this call.
+    /// This call wrote it.
     New,
-    /// It was there with the same bytes: from an earlier run, or from a put of this call whose
-    /// answer was lost.
+    /// It was there with the same bytes, from an earlier run or from a put of this call whose answer
+    /// was lost.
     AlreadyThere,
 }
 
-/// What a put that did not succeed left in the bucket.
+/// What a failed put left in the bucket.
 enum Left {
     Nothing,
     Ours,
@@ -42,8 +43,8 @@ impl Bucket {
     /// Writes an object that must not exist with other bytes.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if it does; any other [`StoreError`] if the bytes could not be
-    /// written or their fate not be learned within the policy's bounds.
+    /// [`StoreError::Conflict`] if it does. Any other [`StoreError`] if the bytes could not be written,
+    /// or if it stayed unknown whether they were, within the policy's bounds.
     pub async fn create(&self, key: &Key, bytes: Bytes) -> Result<Created, StoreError> {
         let path = self.path(key)?;
         let mut attempts = self.policy.begin();
@@ -53,7 +54,7 @@ impl Bucket {
                 Ok(()) => return Ok(Created::New),
                 Err(fault) => fault,
             };
-            tracing::debug!(object = %self.object(key), attempt = attempts.made(), reason = fault.reason, "put failed");
+            tracing::debug!(object = %self.object(key), attempt = attempts.made(), reason = fault.reason, "attempt failed");
             if !fault.is_transient() {
                 return Err(self.put_error(key, fault, &attempts));
             }
@@ -70,14 +71,14 @@ impl Bucket {
                 Err(unread) if unread.is_transient() => unread,
                 Err(unread) => return Err(self.put_error(key, unread, &attempts)),
             };
-            if !attempts.pause().await {
+            if !attempts.pause(None).await {
                 return Err(self.put_error(key, fault, &attempts));
             }
         }
     }
 
-    /// Writes an object whatever was there: for the one object that changes, the owner's allowlist.
-    /// Everything else is written with [`create`](Self::create).
+    /// Writes an object and replaces what was there: for the owner's allowlist and manifest. Everything
+    /// else is written with [`create`](Self::create).
     ///
     /// # Errors
     /// Any [`StoreError`] but `Conflict` and `TooLarge`; transient ones after retries.
@@ -90,7 +91,7 @@ impl Bucket {
             else {
                 return Ok(());
             };
-            if !fault.is_transient() || !attempts.pause().await {
+            if !fault.is_transient() || !attempts.pause(None).await {
                 return Err(self.put_error(key, fault, &attempts));
             }
         }
@@ -113,7 +114,7 @@ impl Bucket {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 let fault = Fault::of(&error, &self.scrubber);
-                // "Not found" is no answer to a put of a new object: the bucket is missing.
+                // A put of a new object is answered "not found" only if the bucket is missing.
                 match fault.class {
                     Class::Absent => Err(Fault { class: Class::Misconfigured, ..fault }),
                     _ => Err(fault),

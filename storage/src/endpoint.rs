@@ -1,32 +1,31 @@
-//! Endpoints, and how far they are trusted: one that a peer names must not lead into our own
-//! network.
+//! Endpoints, and how far they are trusted: a peer's endpoint must not lead into our own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Longest endpoint that is looked at; R2's have 70 characters.
+/// Longest endpoint that is parsed; R2's have 70 characters.
 const MAX_ENDPOINT: usize = 256;
 /// Names that resolve inside a machine or a private network by convention.
 const PRIVATE_SUFFIXES: [&str; 6] =
     ["localhost", "local", "internal", "lan", "home.arpa", "localdomain"];
 
-/// Whose word an endpoint is, and so where it may lead.
+/// Who named an endpoint, and so where it may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointPolicy {
-    /// A peer's word: `https` to public addresses only.
+    /// A peer named it: `https` to public addresses only.
     Public,
-    /// A peer's word on a subnet that lives on this machine: also `http` or `https` to loopback
+    /// A peer named it, on a subnet that runs on this machine: also `http` or `https` to loopback
     /// addresses.
     Loopback,
-    /// The operator's word: any `http` or `https` address.
+    /// The operator named it: any `http` or `https` address.
     Trusted,
 }
 
 impl EndpointPolicy {
-    /// What peers may name, given our own bucket's endpoint: a validator whose own bucket is on
-    /// loopback (or in memory, or a folder) is part of a subnet on this machine, and its peers'
-    /// buckets are there too.
+    /// The policy for peers' endpoints, given our own bucket's. A validator whose own bucket is on
+    /// loopback, in memory or in a folder is part of a subnet on this machine, and so are its peers'
+    /// buckets.
     #[must_use]
     pub fn for_peers_of(own_endpoint: &str) -> Self {
         let on_this_machine = match Url::parse(own_endpoint) {
@@ -41,7 +40,7 @@ impl EndpointPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("endpoint `{endpoint}` is refused: {reason}")]
 pub struct EndpointError {
-    /// The refused text without its query, cut to a length that a log line bears.
+    /// The refused text, without its query and cut to 80 characters.
     pub endpoint: String,
     /// What is wrong with it.
     pub reason: &'static str,
@@ -50,7 +49,7 @@ pub struct EndpointError {
 /// Reads an S3 endpoint, `https://host[:port]`, and checks it against `policy`.
 pub(crate) fn parse_endpoint(text: &str, policy: EndpointPolicy) -> Result<Url, EndpointError> {
     let refuse = |reason| EndpointError {
-        // What precedes an `@` is a password more often than not.
+        // What precedes an `@` is mostly a password.
         endpoint: text
             .split(['?', '#'])
             .next()
@@ -78,13 +77,13 @@ pub(crate) fn parse_endpoint(text: &str, policy: EndpointPolicy) -> Result<Url, 
         return Err(refuse("a query or fragment in it"));
     }
     if policy != EndpointPolicy::Trusted && url.path() != "/" {
-        return Err(refuse("a path in it; the bucket is named apart"));
+        return Err(refuse("a path in it; the bucket has a setting of its own"));
     }
     check_reach(&url, policy).map_err(refuse)?;
     Ok(url)
 }
 
-/// Whether `policy` lets a request go to `url`, as far as its text tells.
+/// Whether `policy` allows a request to `url`, as far as its text shows.
 pub(crate) fn check_reach(url: &Url, policy: EndpointPolicy) -> Result<(), &'static str> {
     match policy {
         EndpointPolicy::Trusted => Ok(()),
@@ -117,7 +116,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 fn is_private_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    // A name without a dot is looked up in the machine's own search domains.
+    // A name without a dot is resolved in the machine's search domains.
     !name.contains('.')
         || PRIVATE_SUFFIXES
             .iter()
@@ -157,8 +156,8 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         return is_public_v4(v4);
     }
     let [first, second, ..] = ip.segments();
-    // Only 2000::/3 is handed out; inside it, 2001::/23 holds tunnels and tests, and 2002::/16
-    // wraps any IPv4 address.
+    // Only 2000::/3 is assigned. In it, 2001::/23 is for tunnels and tests, and 2002::/16 embeds any
+    // IPv4 address.
     first & 0xe000 == 0x2000
         && first != 0x2002
         && !(first == 0x2001 && (second < 0x200 || second == 0xdb8))

@@ -1,4 +1,4 @@
-//! What can go wrong with an object, sorted by what the caller should do about it.
+//! Errors of a bucket, sorted by what the caller should do about them.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,90 +28,89 @@ impl fmt::Display for ObjectName {
 
 /// Why an operation on a bucket failed.
 ///
-/// "No such object" is never among them: reads answer that with `None`, and only when the store
-/// itself said so. Every text in here is free of keys, signatures and query strings.
+/// "No such object" is not an error: reads return `None`, and only when the store itself reported it.
+/// No text in here contains keys, signatures or query strings.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The keys are wrong, expired, or do not reach this object.
+    /// The keys are wrong or expired, or do not give access to this object.
     #[error("{object}: access denied: {reason}")]
     PermissionDenied {
-        /// What was asked for.
+        /// The object that was read or written.
         object: ObjectName,
-        /// The store's answer, in short.
+        /// The store's answer in short.
         reason: String,
-        /// The client's account of it.
+        /// The client's error.
         #[source]
         cause: Cause,
     },
     /// The object exists with other bytes. Objects are written once, so this stops the task.
-    #[error("{object}: holds other bytes than ours (sha256 {ours})")]
+    #[error("{object}: exists with other bytes than ours (sha256 {ours})")]
     Conflict {
-        /// What was to be written.
+        /// The object that was to be written.
         object: ObjectName,
-        /// SHA-256 of what we would have written.
+        /// SHA-256 of the bytes to be written.
         ours: Digest,
-        /// SHA-256 of what is there; `None` if it is longer than ours.
+        /// SHA-256 of the bytes in the bucket; `None` if they are longer than ours.
         theirs: Option<Digest>,
     },
-    /// The object is larger than the caller takes. Nothing beyond the limit was kept.
+    /// The object is larger than the caller's limit.
     #[error("{object}: larger than {limit} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The object that was read or written.
         object: ObjectName,
         /// The caller's limit in bytes.
         limit: u64,
     },
-    /// No complete answer within the deadline.
+    /// There was no complete answer within the deadline.
     #[error("{object}: no answer within {after:?} ({attempts} attempts)")]
     Timeout {
-        /// What was asked for.
+        /// The object that was read or written.
         object: ObjectName,
-        /// How long was waited in all.
+        /// The time waited in all.
         after: Duration,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// The store cannot be reached, is overloaded, or broke off; retries are used up.
+    /// The store cannot be reached, is overloaded, or broke off, on every attempt.
     #[error("{object}: unavailable after {attempts} attempts: {reason}")]
     Unavailable {
-        /// What was asked for.
+        /// The object that was read or written.
         object: ObjectName,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
-        /// The last answer, in short.
+        /// The last answer in short.
         reason: String,
-        /// The client's account of it.
+        /// The client's error.
         #[source]
         cause: Cause,
     },
-    /// The disk or the quota behind the bucket is used up.
+    /// The disk or the quota behind the bucket is full.
     #[error("{object}: no space left: {reason}")]
     Full {
-        /// What was to be written.
+        /// The object that was to be written.
         object: ObjectName,
-        /// The store's answer, in short.
+        /// The store's answer in short.
         reason: String,
-        /// The client's account of it.
+        /// The client's error.
         #[source]
         cause: Cause,
     },
-    /// Trying again will not help before someone changes the configuration: bucket, region,
-    /// endpoint or key name.
+    /// The configuration has to be changed: bucket, region, endpoint or key name.
     #[error("{object}: misconfigured: {reason}")]
     Misconfigured {
-        /// What was asked for.
+        /// The object that was read or written.
         object: ObjectName,
         /// What is wrong.
         reason: String,
-        /// The client's account of it.
+        /// The client's error.
         #[source]
         cause: Cause,
     },
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anyone's doing.
+    /// Whether the same call may succeed later although nobody changes anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Unavailable { .. })

@@ -1,5 +1,5 @@
-//! One failed attempt, classified: what the S3 client, a folder or the network said, and whether to
-//! try again.
+//! One failed attempt: classifies the error of the S3 client, of a folder or of the network, and
+//! decides whether to try again.
 
 use std::error::Error;
 use std::io;
@@ -11,25 +11,25 @@ use crate::error::{ObjectName, StoreError};
 use crate::http::StatusError;
 use crate::scrub::{Cause, Scrubber};
 
-/// Error codes of S3, R2 and MinIO that mean "no space", whatever status they come with.
+/// Error codes of S3, R2 and MinIO that mean "no space", with any status.
 const FULL_CODES: [&str; 4] =
     ["QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"];
 
-/// What one attempt came to.
+/// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// The store says that it holds no such object.
+    /// The store reports that it holds no such object.
     Absent,
-    /// The object is the one whose ETag was given.
+    /// The object still has the given ETag.
     NotModified,
-    /// A conditional put lost: the object exists, or another put is under way.
+    /// A conditional put lost: the object exists, or another put is in progress.
     AlreadyExists,
     Denied,
     Timeout,
     Unavailable,
     Full,
     Misconfigured,
-    /// More bytes than the caller takes.
+    /// The object has more bytes than the caller's limit.
     TooLarge,
 }
 
@@ -47,7 +47,7 @@ impl Fault {
         Self { class, cause: Cause::text(reason.clone()), reason }
     }
 
-    /// Whether another attempt may end differently.
+    /// Whether another attempt may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.class, Class::Timeout | Class::Unavailable | Class::AlreadyExists)
     }
@@ -115,7 +115,7 @@ fn classify(error: &object_store::Error) -> (Class, String) {
     (class, innermost(error))
 }
 
-/// The last cause: "connection refused" says more than four layers of "error sending request".
+/// The innermost cause: "connection refused" says more than four layers of "error sending request".
 fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
@@ -126,16 +126,16 @@ fn of_status(error: &StatusError) -> Class {
         return Class::Full;
     }
     match error.status.as_u16() {
-        // Only the store knows that it holds no such object: neither a missing bucket nor a web
-        // server's "not found" is that.
-        404 if error.code == "NoSuchKey" || error.to_head => Class::Absent,
+        // Only this code means that the object is absent. A missing bucket, or a web server's "not
+        // found", does not.
+        404 if error.code == "NoSuchKey" => Class::Absent,
         304 => Class::NotModified,
         409 | 412 => Class::AlreadyExists,
         401 | 403 => Class::Denied,
         408 | 425 | 429 | 500..=599 if error.status != StatusCode::NOT_IMPLEMENTED => {
             Class::Unavailable
         }
-        // S3 says 400 when the body did not arrive whole.
+        // S3 answers 400 to a body that arrived incomplete.
         400 if matches!(error.code.as_str(), "RequestTimeout" | "IncompleteBody" | "BadDigest") => {
             Class::Unavailable
         }
@@ -143,7 +143,7 @@ fn of_status(error: &StatusError) -> Class {
     }
 }
 
-/// Errors of a folder, and of sockets where the client passes them through.
+/// Classifies errors of a folder, and of sockets where the client passes them on.
 fn of_io(error: &io::Error) -> Option<Class> {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Class::Full),
@@ -159,22 +159,16 @@ mod tests {
     use super::*;
 
     fn class(status: u16, code: &str) -> Class {
-        answer(status, code, false)
-    }
-
-    fn answer(status: u16, code: &str, to_head: bool) -> Class {
         of_status(&StatusError {
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
             message: String::new(),
-            to_head,
         })
     }
 
     #[test]
     fn a_missing_bucket_is_not_a_missing_object() {
         assert_eq!(class(404, "NoSuchKey"), Class::Absent);
-        assert_eq!(answer(404, "", true), Class::Absent);
         assert_eq!(class(404, ""), Class::Misconfigured);
         assert_eq!(class(404, "NoSuchBucket"), Class::Misconfigured);
     }

@@ -1,9 +1,9 @@
-//! Grants: read-only access to a validator's bucket, handed to allowlisted peers over the encrypted
+//! Grants: read-only access to a validator's bucket, for allowlisted peers, sent over the encrypted
 //! mesh.
 //!
 //! On the wire a grant is JSON of at most [`MAX_GRANT_BYTES`]: `endpoint`, `bucket`, `region`, and
 //! either `read_access_key` and `read_secret_key`, or `urls`, an object from keys to presigned
-//! URLs. An endpoint in it is a peer's word, so [`EndpointPolicy`] decides where it may lead.
+//! URLs. A peer names its endpoint, so [`EndpointPolicy`] decides where that may lead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use crate::secret::{PresignedUrl, Secret};
 pub use leoma_protocol::MAX_GRANT_BYTES;
 
 /// Most presigned URLs in a grant: a window of 100 tasks and as many to come.
-pub const MAX_GRANT_URLS: usize = 200;
-/// Longest presigned URL that is taken; R2's have about 500 bytes.
+const MAX_GRANT_URLS: usize = 200;
+/// Longest presigned URL that is accepted; R2's have about 500 bytes.
 const MAX_URL_BYTES: usize = 2048;
 
 /// What opens the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GrantAccess {
+enum GrantAccess {
     /// A read-only key of the bucket.
     Keys {
         /// The access key id.
@@ -54,13 +54,13 @@ pub struct Grant {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
-    /// Too long, or not the JSON of a grant.
+    /// It is too long, or not the JSON of a grant.
     #[error("the grant is malformed: {0}")]
     Malformed(&'static str),
-    /// Its bucket cannot be opened, or may not be.
+    /// Its bucket cannot be opened or is not allowed.
     #[error("the grant is refused: {0}")]
     Bucket(#[from] ConfigError),
-    /// One of its URLs.
+    /// One of its URLs is not allowed.
     #[error("the grant's URL for `{key}` is refused: {reason}")]
     Url {
         /// Which object it is for.
@@ -68,10 +68,10 @@ pub enum GrantError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// There are more peers than a subnet has validators.
-    #[error("grants of {limit} peers are held already")]
+    /// More peers sent grants than a subnet can have.
+    #[error("there are grants of {limit} peers already")]
     TooManyPeers {
-        /// The bound.
+        /// The most peers whose grants are held.
         limit: usize,
     },
 }
@@ -111,25 +111,6 @@ impl Grant {
         )
     }
 
-    /// A grant of our own by presigned URLs, such as those of
-    /// [`OwnBucket::presign_verdicts`](crate::OwnBucket).
-    ///
-    /// # Errors
-    /// [`GrantError`] if no peer would take it.
-    pub fn with_urls(
-        config: &BucketConfig,
-        urls: BTreeMap<Key, PresignedUrl>,
-    ) -> Result<Self, GrantError> {
-        let access = GrantAccess::Urls(urls);
-        Self::checked(
-            &config.endpoint,
-            &config.bucket,
-            &config.region,
-            access,
-            EndpointPolicy::Trusted,
-        )
-    }
-
     fn checked(
         endpoint: &str,
         bucket: &str,
@@ -147,8 +128,8 @@ impl Grant {
         Ok(grant)
     }
 
-    /// The JSON that goes over the encrypted stream to an allowlisted peer, and nowhere else: it
-    /// holds the keys.
+    /// The JSON for an allowlisted peer. It holds the keys, so it is sent over the encrypted stream and
+    /// stored nowhere.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut wire = Wire {
@@ -199,12 +180,6 @@ impl Grant {
         };
         let region = wire.region.as_deref().unwrap_or(DEFAULT_REGION);
         Self::checked(&wire.endpoint, &wire.bucket, region, access, policy)
-    }
-
-    /// What opens the bucket.
-    #[must_use]
-    pub fn access(&self) -> &GrantAccess {
-        &self.access
     }
 
     /// Opens the bucket for reading. Nothing is sent yet.
@@ -325,10 +300,13 @@ mod tests {
     fn presigned_urls_lead_to_the_endpoint_only() {
         let config = config("https://a.r2.cloudflarestorage.com");
         let key: Key = "7/metadata.json".parse().unwrap();
-        let grant = |url: &str| {
-            let urls = BTreeMap::from([(key.clone(), PresignedUrl::new(url.parse().unwrap()))]);
-            Grant::with_urls(&config, urls)
+        let grant_of = |urls: BTreeMap<Key, &str>| {
+            let wire = serde_json::json!({
+                "endpoint": config.endpoint, "bucket": config.bucket, "urls": urls,
+            });
+            Grant::decode(wire.to_string().as_bytes(), EndpointPolicy::Public)
         };
+        let grant = |url| grant_of(BTreeMap::from([(key.clone(), url)]));
         let good = grant(
             "https://a.r2.cloudflarestorage.com/leoma-peer/7/metadata.json?X-Amz-Signature=planted",
         )
@@ -339,7 +317,7 @@ mod tests {
             .unwrap_err();
         assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
         assert!(matches!(error, GrantError::Url { .. }));
-        assert!(Grant::with_urls(&config, BTreeMap::new()).is_err());
+        assert!(grant_of(BTreeMap::new()).is_err());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The HTTP client under every bucket: no redirects, no unbounded answers, and no way into private
-//! networks for endpoints that a peer named.
+//! The HTTP client of every bucket: it follows no redirects, bounds every body, and does not reach
+//! private networks through a peer's endpoint.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,9 +18,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::endpoint::is_public;
 
-/// A handshake that takes longer has failed; R2's take a tenth of a second.
+/// Longest handshake; R2's take a tenth of a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest silence inside an answer.
+/// Longest pause within an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections are kept this long between the polls of an epoch.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,15 +34,13 @@ const MAX_LISTING_BODY: usize = 8 * 1024 * 1024;
 /// Most bytes of any object that is read through this client; the callers' own limits are below it.
 pub(crate) const MAX_OBJECT_BODY: usize = 1 << 30;
 
-/// A status that is no success, with what S3's XML says about it.
+/// A failed status, with what S3's XML says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusError {
     pub(crate) status: StatusCode,
     /// S3's code such as `NoSuchKey`; empty if the answer had none.
     pub(crate) code: String,
     pub(crate) message: String,
-    /// Whether it answers a HEAD request, whose answers have no code.
-    pub(crate) to_head: bool,
 }
 
 impl fmt::Display for StatusError {
@@ -63,7 +61,7 @@ impl std::error::Error for StatusError {}
 impl StatusError {
     /// Takes `Code` and `Message` from S3's XML. The rest is dropped: it repeats the access key and
     /// the string that was signed.
-    fn read(status: StatusCode, body: &[u8], to_head: bool) -> Self {
+    fn read(status: StatusCode, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let element = |name: &str| -> String {
             let (open, close) = (format!("<{name}>"), format!("</{name}>"));
@@ -73,7 +71,7 @@ impl StatusError {
                 .map(|(inner, _)| inner);
             inner.unwrap_or_default().chars().take(200).collect()
         };
-        Self { status, code: element("Code"), message: element("Message"), to_head }
+        Self { status, code: element("Code"), message: element("Message") }
     }
 }
 
@@ -82,7 +80,7 @@ impl StatusError {
 pub(crate) struct BoundedConnector {
     /// Connect to public addresses over TLS only, whatever a name resolves to.
     pub(crate) public_only: bool,
-    /// Pass by the proxies of the environment: for this machine's own addresses.
+    /// Use no proxy, as for addresses of this machine.
     pub(crate) direct: bool,
 }
 
@@ -126,15 +124,14 @@ struct BoundedClient {
 impl HttpService for BoundedClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let limit = body_limit(&request);
-        let to_head = request.method() == Method::HEAD;
         let response = self.inner.execute(request).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response.map(|body| bounded(body, limit)));
         }
-        // A hostile store may answer an error without end.
+        // A hostile store may send an endless error.
         let body = bounded(response.into_body(), MAX_SHORT_BODY).bytes().await.unwrap_or_default();
-        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body, to_head)))
+        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body)))
     }
 }
 
@@ -162,8 +159,8 @@ fn bounded(body: HttpResponseBody, limit: usize) -> HttpResponseBody {
 #[error("the answer is too long ({0})")]
 struct TooLong(String);
 
-/// Resolves names, and drops every address that is not on the public internet: a peer's endpoint
-/// must not reach our own network, whatever its name resolves to at the moment of the connection.
+/// Resolves names and drops every address that is not on the public internet. A peer's endpoint must
+/// not reach our own network, whatever its name resolves to when the connection is made.
 #[derive(Debug)]
 struct PublicResolver;
 
@@ -194,10 +191,10 @@ mod tests {
     fn keeps_code_and_message_of_an_error_and_nothing_else() {
         let body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>no match</Message>\
             <AWSAccessKeyId>AKIDPLANTED</AWSAccessKeyId><StringToSign>AWS4\nplanted</StringToSign></Error>";
-        let error = StatusError::read(StatusCode::FORBIDDEN, body, false);
+        let error = StatusError::read(StatusCode::FORBIDDEN, body);
         assert_eq!(error.to_string(), "HTTP 403 Forbidden, SignatureDoesNotMatch: no match");
         assert_eq!(
-            StatusError::read(StatusCode::BAD_GATEWAY, b"<html>", false).to_string(),
+            StatusError::read(StatusCode::BAD_GATEWAY, b"<html>").to_string(),
             "HTTP 502 Bad Gateway"
         );
     }

@@ -1,5 +1,5 @@
-//! Where things lie in a bucket: `{task_id}/metadata.json` and its siblings, and
-//! `allowlist/v1.json` and `corpus/v1.json` in the source bucket.
+//! The keys of objects: `{task_id}/metadata.json` and its siblings, and in the source bucket
+//! `allowlist/v1.json` and `corpus/v1.json`.
 //!
 //! Task numbers are written without padding, as the Python implementation writes them.
 
@@ -10,20 +10,20 @@ use leoma_protocol::{Digest, Hotkey, TaskId};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-/// Longest key that R2 and S3 take, in bytes.
-pub const MAX_KEY_BYTES: usize = 1024;
+/// Longest key that R2 and S3 accept, in bytes.
+const MAX_KEY_BYTES: usize = 1024;
 /// The allowlist of validators, in the source bucket.
 const ALLOWLIST: &str = "allowlist/v1.json";
-/// The owner's record of the lists before it, beside it.
+/// The owner's record of past allowlists.
 const ALLOWLIST_RECORD: &str = "allowlist/history.json";
 /// The newest corpus manifest, in the source bucket.
 const CORPUS: &str = "corpus/v1.json";
 
-/// A text that is no object key.
+/// A text that is not an object key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` is not an object key: {reason}")]
 pub struct KeyError {
-    /// The refused text, escaped and cut to a length that a log line bears.
+    /// The refused text, escaped and cut for a log line.
     pub key: String,
     /// What is wrong with it.
     pub reason: &'static str,
@@ -124,14 +124,14 @@ impl fmt::Display for Key {
     }
 }
 
-/// One of the objects that a task leaves behind.
+/// One of a task's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskObject {
     /// `metadata.json`: prompt, source clip, miners asked.
     Metadata,
     /// `original_clip.mp4`: the clip that the first frame was taken from.
     OriginalClip,
-    /// `first_frame.png`: what miners were sent.
+    /// `first_frame.png`: the picture that miners were sent.
     FirstFrame,
     /// `generated_videos/{hotkey}.mp4`: that miner's answer.
     GeneratedVideo(Hotkey),
@@ -163,7 +163,7 @@ impl TaskKey {
         Self { task_id, object }
     }
 
-    /// Where `validator`'s verdict file on `task_id` lies.
+    /// The key of `validator`'s verdict file on `task_id`.
     #[must_use]
     pub const fn verdict(task_id: TaskId, validator: Hotkey) -> Self {
         Self::new(task_id, TaskObject::EvaluationResults(validator))
@@ -215,8 +215,7 @@ impl FromStr for TaskKey {
             },
         };
         let key = Self { task_id, object };
-        // `+7` and `007` are numbers too, and another name for the same task would be a second
-        // place to look.
+        // `+7` and `007` parse as numbers, but a task has only one name.
         if key.to_string() != text {
             return Err(refuse(text, "not in canonical form"));
         }

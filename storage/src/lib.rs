@@ -1,8 +1,8 @@
-//! Buckets: the source bucket, a validator's own, and its peers', over S3 (R2), a folder or memory.
+//! Buckets in S3 (R2), a folder or memory: the source bucket, a validator's own, and its peers'.
 //!
-//! Objects are written once ([`Bucket::create`]); reads are bounded and tell "no such object" apart
-//! from every failure ([`Bucket::get`]); errors are sorted by what to do about them
-//! ([`StoreError`]) and hold no secret.
+//! Objects are written once ([`Bucket::create`]). Reads are bounded and never report a failure as "no
+//! such object" ([`Bucket::get`]). Errors are sorted by what to do about them ([`StoreError`]) and
+//! hold no secrets.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,6 +33,7 @@ mod fault;
 mod grant;
 mod http;
 mod layout;
+mod listing;
 mod own;
 mod peers;
 mod presigned;
@@ -42,7 +43,7 @@ mod secret;
 mod source;
 mod static_peers;
 
-pub use bucket::{Bucket, ETag, Fetched, Listing, MAX_PRESIGN, ObjectInfo, Polled};
+pub use bucket::{Bucket, ETag, Fetched, Polled};
 pub use config::{BucketConfig, ConfigError, DEFAULT_REGION};
 pub use corpus::{
     CORPUS_VERSION, CorpusManifest, MAX_VIDEO_BYTES, ManifestError, ManifestVideo, Shot,
@@ -50,11 +51,12 @@ pub use corpus::{
 pub use create::Created;
 pub use endpoint::{EndpointError, EndpointPolicy, is_public};
 pub use error::{ObjectName, StoreError};
-pub use grant::{Grant, GrantAccess, GrantError, MAX_GRANT_BYTES, MAX_GRANT_URLS};
-pub use layout::{Key, KeyError, MAX_KEY_BYTES, TaskKey, TaskObject};
+pub use grant::{Grant, GrantError, MAX_GRANT_BYTES};
+pub use layout::{Key, KeyError, TaskKey, TaskObject};
+pub use listing::{Listing, ObjectInfo};
 pub use own::{OwnBucket, TaskArtefacts};
-pub use peers::{Granted, PeerBucket, PeerBuckets, PeerOrigin};
-pub use retry::RetryPolicy;
+pub use peers::{Granted, PeerBucket, PeerBuckets};
+pub use retry::{Attempts, RetryPolicy};
 pub use scrub::Cause;
 pub use secret::{PresignedUrl, Secret};
 pub use source::{SourceBucket, SourceVideo};

@@ -1,8 +1,5 @@
-//! A validator's own bucket: what it sampled, what came back, and its verdicts. Everything is
+//! A validator's own bucket: its tasks' clips, the miners' answers, and its verdicts. Everything is
 //! written once.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use leoma_protocol::verdict::MAX_FILE_BYTES;
@@ -11,16 +8,14 @@ use leoma_protocol::{Hotkey, TaskId};
 use crate::bucket::Bucket;
 use crate::create::Created;
 use crate::error::StoreError;
-use crate::grant::MAX_GRANT_URLS;
 use crate::layout::{Key, TaskKey, TaskObject};
-use crate::secret::PresignedUrl;
 
-/// Where [`OwnBucket::prove_create_once`] leaves its mark.
+/// The object that [`OwnBucket::prove_create_once`] writes.
 const PROBE: &str = "preflight/create-once";
-/// What it says.
+/// Its bytes.
 const PROBE_BYTES: &[u8] = b"first";
 
-/// What a task begins with.
+/// The objects that a task begins with.
 #[derive(Clone, Debug)]
 pub struct TaskArtefacts {
     /// `metadata.json`.
@@ -51,7 +46,8 @@ impl OwnBucket {
         &self.bucket
     }
 
-    /// Writes what a task begins with. `metadata.json` comes last: where it is, the rest is too.
+    /// Writes the objects that a task begins with. `metadata.json` comes last: where it exists, the
+    /// others do too.
     ///
     /// # Errors
     /// As [`Bucket::create`]; a conflict means that the task was begun with another clip, and stops
@@ -106,7 +102,7 @@ impl OwnBucket {
         self.bucket.get(&TaskKey::verdict(task_id, self.hotkey).into(), MAX_FILE_BYTES as u64).await
     }
 
-    /// What a task's object holds, for one that was broken off and is taken up again.
+    /// A task's object, for a task that was interrupted and is resumed.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -119,31 +115,11 @@ impl OwnBucket {
         self.bucket.get(&TaskKey::new(task_id, object).into(), max_bytes).await
     }
 
-    /// URLs that read our verdict files on `tasks` for `ttl`, for a [`Grant`](crate::Grant). The
-    /// first [`MAX_GRANT_URLS`] tasks only.
+    /// Proves that the bucket can be read and written, and that the store refuses a second, different
+    /// write of an object. It leaves one small object behind and uses it again the next time.
     ///
     /// # Errors
-    /// As [`Bucket::presign_get`].
-    pub async fn presign_verdicts(
-        &self,
-        tasks: impl IntoIterator<Item = TaskId>,
-        ttl: Duration,
-    ) -> Result<BTreeMap<Key, PresignedUrl>, StoreError> {
-        let mut urls = BTreeMap::new();
-        for task_id in tasks.into_iter().take(MAX_GRANT_URLS) {
-            let key = Key::from(TaskKey::verdict(task_id, self.hotkey));
-            let url = self.bucket.presign_get(&key, ttl).await?;
-            urls.insert(key, url);
-        }
-        Ok(urls)
-    }
-
-    /// Proves that the bucket can be read and written, and that the store refuses a second,
-    /// different write: before a validator relies on it. Leaves one small object behind, and finds
-    /// it again next time.
-    ///
-    /// # Errors
-    /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store let the second write pass.
+    /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store accepted the second write.
     pub async fn prove_create_once(&self) -> Result<(), StoreError> {
         let key = probe_key(&self.bucket)?;
         let _ = self.bucket.create(&key, Bytes::from_static(PROBE_BYTES)).await?;
@@ -163,9 +139,9 @@ impl OwnBucket {
         }
     }
 
-    /// Proves that `reader`, an own bucket opened with the key that peers are given, reads what
-    /// [`prove_create_once`](Self::prove_create_once) left there, and that the key writes nothing:
-    /// whoever has it could else publish in our name. Changes nothing, whatever the key can do.
+    /// Proves that `reader`, an own bucket opened with the key that peers are given, can read what
+    /// [`prove_create_once`](Self::prove_create_once) wrote, and that it cannot write: peers could
+    /// otherwise publish in our name. Changes nothing, whatever the key allows.
     ///
     /// # Errors
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the key can write.
@@ -174,8 +150,7 @@ impl OwnBucket {
         if reader.get(&key, 16).await?.is_none_or(|bytes| bytes != PROBE_BYTES) {
             return Err(probe_failed(reader, "the key does not read what the write key wrote"));
         }
-        // The same bytes again: were it allowed to write, it would learn that they are there
-        // already.
+        // The same bytes again: a key that may write would only learn that they are there.
         match reader.create(&key, Bytes::from_static(PROBE_BYTES)).await {
             Err(StoreError::PermissionDenied { .. }) => Ok(()),
             Err(error) => Err(error),

@@ -8,7 +8,7 @@ use leoma_protocol::verdict::MAX_FILE_BYTES;
 use leoma_protocol::{Hotkey, TaskId};
 use tokio::sync::Semaphore;
 
-use crate::bucket::{Bucket, ETag, Polled};
+use crate::bucket::Bucket;
 use crate::config::ConfigError;
 use crate::endpoint::EndpointPolicy;
 use crate::error::StoreError;
@@ -22,22 +22,22 @@ const MAX_PEERS: usize = 256;
 /// Most reads of peers' buckets at a time, all peers together: at 4 MiB each, 64 MiB of memory.
 const MAX_READS: usize = 16;
 
-/// Where the access to a peer's bucket comes from.
+/// Who gave us access to a peer's bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerOrigin {
-    /// The operator's `PEER_VALIDATORS`.
+enum PeerOrigin {
+    /// The operator, in `PEER_VALIDATORS`.
     Static,
-    /// The peer's own grant.
+    /// The peer, by a grant.
     Granted,
 }
 
-/// What became of a grant.
+/// What was done with a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Granted {
-    /// It is in use from now on, in place of any earlier one.
+    /// It is used from now on, and replaces any earlier one.
     Stored,
-    /// The operator's list names this peer, and wins.
+    /// It is ignored: the operator's list names this peer, and wins.
     StaticWins,
 }
 
@@ -51,39 +51,13 @@ pub struct PeerBucket {
 }
 
 impl PeerBucket {
-    /// Whose bucket it is.
-    #[must_use]
-    pub fn hotkey(&self) -> Hotkey {
-        self.hotkey
-    }
-
-    /// Where the access comes from.
-    #[must_use]
-    pub fn origin(&self) -> PeerOrigin {
-        self.origin
-    }
-
-    /// The peer's own verdict file on `task_id`; at most 4 MiB are read. Its signatures are for the
-    /// caller to check.
+    /// The peer's own verdict file on `task_id`, of at most 4 MiB. The caller checks its signatures.
     ///
     /// # Errors
     /// As [`Bucket::get`].
     pub async fn verdict(&self, task_id: TaskId) -> Result<Option<Bytes>, StoreError> {
         let _permit = self.reads.acquire().await;
         self.bucket.get(&self.verdict_key(task_id), MAX_FILE_BYTES as u64).await
-    }
-
-    /// The same, unless it is still the file with `known` as its ETag.
-    ///
-    /// # Errors
-    /// As [`Bucket::get`].
-    pub async fn poll_verdict(
-        &self,
-        task_id: TaskId,
-        known: Option<&ETag>,
-    ) -> Result<Polled, StoreError> {
-        let _permit = self.reads.acquire().await;
-        self.bucket.get_if_changed(&self.verdict_key(task_id), MAX_FILE_BYTES as u64, known).await
     }
 
     /// Any other object of the peer's bucket, of at most `max_bytes`.
@@ -100,7 +74,7 @@ impl PeerBucket {
     }
 }
 
-/// The peers' buckets that can be read: from the operator's list, and from grants.
+/// The peers' buckets that can be read, by the operator's list and by grants.
 #[derive(Debug)]
 pub struct PeerBuckets {
     policy: EndpointPolicy,
@@ -109,7 +83,7 @@ pub struct PeerBuckets {
 }
 
 impl PeerBuckets {
-    /// Begins with the operator's list. Grants may lead where `policy` says.
+    /// Opens the buckets of the operator's list. `policy` says where grants may lead.
     ///
     /// # Errors
     /// [`ConfigError`] if an entry of the list cannot be opened; those of
@@ -128,18 +102,17 @@ impl PeerBuckets {
         Ok(Self { policy, peers: RwLock::new(peers), reads })
     }
 
-    /// Takes a grant that `hotkey` sent over a stream on which it proved itself. `bytes` are as it
-    /// sent them.
+    /// Accepts a grant, `bytes`, from `hotkey`, which proved itself on the stream that it came over.
     ///
     /// # Errors
-    /// [`GrantError`] says what is wrong with it; an earlier grant of the peer stays.
+    /// [`GrantError`] says what is wrong with it. An earlier grant of the peer stays in use.
     pub fn grant(&self, hotkey: Hotkey, bytes: &[u8]) -> Result<Granted, GrantError> {
         let bucket = Grant::decode(bytes, self.policy)?.open(self.policy)?;
         self.insert(hotkey, bucket)
     }
 
-    /// Reads `hotkey`'s files from an already opened bucket, unless the operator's list names
-    /// another: for auditors and tests.
+    /// Uses an already opened bucket as `hotkey`'s, unless the operator's list names another: for
+    /// auditors and tests.
     ///
     /// # Errors
     /// [`GrantError::TooManyPeers`].
@@ -157,8 +130,8 @@ impl PeerBuckets {
         Ok(Granted::Stored)
     }
 
-    /// Forgets the grants of peers that `keep` does not hold for: those that left the allowlist.
-    /// The operator's list stays.
+    /// Forgets the grants of peers for which `keep` returns false, as of those that left the
+    /// allowlist. The operator's list stays.
     pub fn retain(&self, keep: impl Fn(&Hotkey) -> bool) {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         peers.retain(|hotkey, peer| peer.origin == PeerOrigin::Static || keep(hotkey));
@@ -168,15 +141,6 @@ impl PeerBuckets {
     #[must_use]
     pub fn get(&self, hotkey: &Hotkey) -> Option<PeerBucket> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).cloned()
-    }
-
-    /// The peers that we have access to, sorted.
-    #[must_use]
-    pub fn hotkeys(&self) -> Vec<Hotkey> {
-        let mut hotkeys: Vec<_> =
-            self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
-        hotkeys.sort_unstable();
-        hotkeys
     }
 }
 
@@ -210,7 +174,7 @@ mod tests {
         assert_eq!(peers.get(&hotkey(1)).unwrap().bucket.name(), "s3://leoma-static");
         assert_eq!(peers.get(&hotkey(2)).unwrap().bucket.name(), "s3://leoma-granted");
         peers.retain(|_| false);
-        assert_eq!(peers.hotkeys(), [hotkey(1)]);
+        assert!(peers.get(&hotkey(1)).is_some() && peers.get(&hotkey(2)).is_none());
     }
 
     #[test]

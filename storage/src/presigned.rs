@@ -1,4 +1,4 @@
-//! A peer's bucket that is known by presigned URLs alone, as a read-only store.
+//! A read-only store over presigned URLs, for a peer's bucket to which there are no keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::secret::PresignedUrl;
 
 const STORE: &str = "presigned";
 
-/// Reads the objects that URLs were given for; for all others, access is denied, which is not the
-/// same as absent.
+/// Reads the objects that there are URLs for. Access to all others is denied, which does not mean that
+/// they are absent.
 pub(crate) struct PresignedStore {
     client: HttpClient,
     urls: BTreeMap<Key, PresignedUrl>,
@@ -86,12 +86,8 @@ impl ObjectStore for PresignedStore {
             e_tag: header(ETAG).map(ToOwned::to_owned),
             version: None,
         };
-        // A URL is signed for GET alone; for the size only, the body is dropped unread.
-        let body = if options.head {
-            stream::empty().boxed()
-        } else {
-            response.into_body().bytes_stream().map_err(|error: HttpError| generic(error)).boxed()
-        };
+        let body =
+            response.into_body().bytes_stream().map_err(|error: HttpError| generic(error)).boxed();
         Ok(GetResult {
             payload: GetResultPayload::Stream(body),
             meta,

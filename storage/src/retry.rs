@@ -1,29 +1,27 @@
-//! How often and how long an operation on a bucket is tried.
+//! How often, how long and after which pauses an operation over the network is tried: on buckets, and
+//! on the services that the node asks.
 
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-
 /// Four attempts ride out a restart of the store or a rate limit of one write per second and key.
 const ATTEMPTS: u32 = 4;
-/// A 200 MB source clip at 2 MB/s, the slowest line that a validator can work with.
+/// Enough for a 200 MB source video at 2 MB/s, the slowest line that a validator can work with.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(100);
-/// Everything together; a task's interval is 20 minutes, and it needs several objects.
+/// For all attempts: a task takes 20 minutes and needs several objects.
 const DEADLINE: Duration = Duration::from_secs(240);
-/// R2 allows one write per second and key: the second attempt comes after that second, on average.
+/// R2 allows one write per second and key, and on average a second passes before the third attempt.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
-/// Longer pauses would only use up the deadline.
+/// Longer pauses would use up the deadline.
 const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// A peer's verdict files have at most 4 MiB; a bucket that needs longer than this is one that does
-/// not answer.
+/// A peer's verdict file has at most 4 MiB. A bucket that needs longer for it counts as not answering.
 const PEER_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// An epoch boundary reads up to 64 peers, and the next block waits for nobody.
+/// At an epoch boundary up to 64 peers' buckets are read, and the chain does not wait.
 const PEER_DEADLINE: Duration = Duration::from_secs(45);
-/// Peers serve each other's files too, so that a bucket needs fewer chances.
+/// Peers also serve each other's files, so a bucket gets fewer attempts.
 const PEER_ATTEMPTS: u32 = 3;
 
-/// Bounds on one operation, its retries included.
+/// Bounds on one operation with its retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Most attempts, at least 1.
@@ -52,8 +50,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// For buckets of peers: less patience than for our own.
-    #[must_use]
-    pub fn for_peers() -> Self {
+    pub(crate) fn for_peers() -> Self {
         Self {
             attempts: PEER_ATTEMPTS,
             attempt_timeout: PEER_ATTEMPT_TIMEOUT,
@@ -62,22 +59,25 @@ impl RetryPolicy {
         }
     }
 
-    /// Starts counting.
-    pub(crate) fn begin(self) -> Attempts {
+    /// Begins an operation now.
+    #[must_use]
+    pub fn begin(self) -> Attempts {
         Attempts { policy: self, started: Instant::now(), made: 0 }
     }
 }
 
 /// The attempts at one operation.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub struct Attempts {
     policy: RetryPolicy,
     started: Instant,
     made: u32,
 }
 
 impl Attempts {
-    pub(crate) fn made(&self) -> u32 {
+    /// How many attempts were started.
+    #[must_use]
+    pub fn made(&self) -> u32 {
         self.made
     }
 
@@ -85,23 +85,28 @@ impl Attempts {
         self.started.elapsed()
     }
 
-    /// Counts an attempt and says how long it may take.
-    pub(crate) fn start(&mut self) -> Duration {
+    /// Counts an attempt and returns how long it may take.
+    pub fn start(&mut self) -> Duration {
         self.made += 1;
         self.time_left()
     }
 
-    /// How long one request may take now.
+    /// How long a request of the current attempt may take.
     pub(crate) fn time_left(&self) -> Duration {
         self.policy.attempt_timeout.min(self.policy.deadline.saturating_sub(self.elapsed()))
     }
 
-    /// Pauses before the next attempt; `false` if there is none.
-    pub(crate) async fn pause(&self) -> bool {
+    /// Pauses before the next attempt, at least as long as the other side `asked` for. Returns `false`
+    /// at once if no attempt or no time is left.
+    pub async fn pause(&self, asked: Option<Duration>) -> bool {
         if self.made >= self.policy.attempts {
             return false;
         }
-        let pause = self.delay(rand::rng().random_range(0.5..=1.0));
+        let pause = match asked {
+            // A pause as long as the deadline is never made, so it can stand for any longer one.
+            Some(asked) => asked.min(self.policy.deadline).mul_f64(rand::random_range(1.0..=1.5)),
+            None => self.delay(rand::random_range(0.5..=1.0)),
+        };
         if self.elapsed() + pause >= self.policy.deadline {
             return false;
         }
@@ -109,8 +114,8 @@ impl Attempts {
         true
     }
 
-    /// The pause after the attempts made so far. Half of it is jitter, so that validators that
-    /// failed together do not come back together.
+    /// The pause after the attempts made so far. The jitter of up to a half keeps validators that failed
+    /// together from retrying together.
     fn delay(&self, jitter: f64) -> Duration {
         let doublings = self.made.saturating_sub(1).min(16);
         self.policy
@@ -134,7 +139,7 @@ mod tests {
         loop {
             attempts.start();
             made += 1;
-            if !attempts.pause().await {
+            if !attempts.pause(None).await {
                 break;
             }
         }
@@ -149,6 +154,6 @@ mod tests {
         let policy = RetryPolicy { deadline: Duration::ZERO, ..RetryPolicy::default() };
         let mut attempts = policy.begin();
         assert_eq!(attempts.start(), Duration::ZERO);
-        assert!(!attempts.pause().await);
+        assert!(!attempts.pause(None).await);
     }
 }

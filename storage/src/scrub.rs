@@ -1,16 +1,16 @@
-//! Texts from the network and from the S3 client, made fit for a log line: no secret, no control
-//! character, no flood.
+//! Cleans texts from the network and from the S3 client for logs: no secrets, no control characters,
+//! and a bounded length.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::secret::{HIDDEN, Secret};
 
-/// Longest text that is kept of one error: a log line, not a document.
+/// Longest text that is kept of one error, in characters.
 const MAX_TEXT: usize = 300;
-/// Deepest chain of causes that is kept; the S3 client's own chains have five.
+/// Most causes that are kept of one error; the S3 client's chains have five.
 const MAX_DEPTH: usize = 8;
-/// Where a presigned URL's credentials begin if the `?` in front of them was lost.
+/// Where a presigned URL's credentials begin if the `?` before them was cut off.
 const SIGNATURE_MARKS: [&str; 3] = ["X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token"];
 
 /// Removes what must not be printed.
@@ -20,7 +20,7 @@ pub(crate) struct Scrubber {
 }
 
 impl Scrubber {
-    /// Hides `secrets` too, wherever they appear. Empty ones are skipped.
+    /// Also hides `secrets`, wherever they appear. Empty ones are skipped.
     pub(crate) fn hiding(secrets: impl IntoIterator<Item = Secret>) -> Self {
         Self { secrets: secrets.into_iter().filter(|secret| !secret.is_empty()).collect() }
     }
@@ -62,8 +62,8 @@ fn without_query(word: &str) -> String {
     }
 }
 
-/// An error's text and its causes, cleaned. Kept in place of the original, whose `Display` and
-/// `Debug` may hold URLs.
+/// An error's text and its causes, cleaned. It replaces the original, whose `Display` and `Debug` may
+/// contain URLs.
 #[derive(Clone)]
 pub struct Cause {
     text: String,

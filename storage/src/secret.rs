@@ -1,4 +1,4 @@
-//! Keys and presigned URLs: usable, never printable.
+//! Keys and presigned URLs, which can be used but not printed.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use url::Url;
 /// What is printed in place of a secret.
 pub(crate) const HIDDEN: &str = "***";
 
-/// A text that appears in no log, error, `Debug` or serialised configuration.
+/// A text that is kept out of logs, errors, `Debug` and serialised configurations.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -20,13 +20,13 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one who signs or sends with it.
+    /// The text itself, for signing or sending with it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether nothing was given.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -45,7 +45,7 @@ impl Serialize for Secret {
     }
 }
 
-/// A URL whose query is a credential: whoever holds it reads the object until it expires.
+/// A URL whose query is a credential: whoever has it can read the object until it expires.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresignedUrl(Url);
 

@@ -20,7 +20,7 @@ const VIDEO_ENDING: &str = ".mp4";
 pub struct SourceVideo {
     /// Its key in the source bucket.
     pub key: Key,
-    /// Its size in bytes, as the store says.
+    /// Its size in bytes, by the store's listing.
     pub size: u64,
 }
 
@@ -31,7 +31,7 @@ pub struct SourceBucket {
 }
 
 impl SourceBucket {
-    /// The source bucket is `bucket`.
+    /// Takes `bucket` as the source bucket.
     #[must_use]
     pub fn new(bucket: Bucket) -> Self {
         Self { bucket }
@@ -43,7 +43,7 @@ impl SourceBucket {
         &self.bucket
     }
 
-    /// The newest corpus manifest, if the owner made one. What it says is for the caller to check.
+    /// The newest corpus manifest, if the owner made one. The caller checks its content.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -51,7 +51,7 @@ impl SourceBucket {
         self.bucket.get(&Key::corpus(), MAX_MANIFEST_BYTES as u64).await
     }
 
-    /// A corpus manifest by its hash. Whether the bytes have this hash is for the caller to check.
+    /// A corpus manifest by its hash. The caller checks that the bytes have this hash.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -59,21 +59,21 @@ impl SourceBucket {
         self.bucket.get(&Key::corpus_version(sha256), MAX_MANIFEST_BYTES as u64).await
     }
 
-    /// Makes `manifest` the newest, and keeps it under its hash. Only the subnet's owner holds keys
-    /// for this.
+    /// Writes `manifest` as the newest and under its hash. Only the subnet's owner has the keys for
+    /// this.
     ///
     /// # Errors
     /// As [`Bucket::create`] and [`Bucket::replace`].
     pub async fn write_manifest(&self, manifest: &CorpusManifest) -> Result<(), StoreError> {
         let bytes = Bytes::from(manifest.canonical_json());
-        // Under its hash first: no task may name one that cannot be found again.
+        // Under its hash first, so that every manifest that a task names can be found again.
         let _new_or_there_already =
             self.bucket.create(&Key::corpus_version(&Digest::of(&bytes)), bytes.clone()).await?;
         self.bucket.replace(&Key::corpus(), bytes).await
     }
 
-    /// The corpus where there is no manifest: every key that ends in `.mp4`, sorted, of the first
-    /// 50 000 objects.
+    /// The corpus of a bucket without a manifest: the videos among its first 50 000 objects, which are
+    /// the keys that end in `.mp4`, sorted.
     ///
     /// # Errors
     /// As [`Bucket::list`].
@@ -84,7 +84,7 @@ impl SourceBucket {
                 bucket = self.bucket.name(),
                 used = listing.objects.len(),
                 unusable = listing.unusable,
-                "the source bucket holds more than is used"
+                "the source bucket holds objects that are not used"
             );
         }
         let videos = listing
@@ -102,8 +102,8 @@ impl SourceBucket {
         self.bucket.get(key, max_bytes).await
     }
 
-    /// The allowlist's bytes, unless they are still those with `known` as their ETag. Whether they
-    /// are the ones that the chain commits to is for the caller to check.
+    /// The allowlist's bytes, unless their ETag is still `known`. The caller checks that the chain
+    /// commits to them.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -111,7 +111,7 @@ impl SourceBucket {
         self.bucket.get_if_changed(&Key::allowlist(), MAX_ALLOWLIST_BYTES, known).await
     }
 
-    /// Replaces the allowlist. Only the subnet's owner holds keys for this.
+    /// Replaces the allowlist. Only the subnet's owner has the keys for this.
     ///
     /// # Errors
     /// As [`Bucket::replace`].
@@ -119,8 +119,8 @@ impl SourceBucket {
         self.bucket.replace(&Key::allowlist(), bytes).await
     }
 
-    /// An allowlist by its hash, for as long as the bucket keeps it. Whether the bytes have this
-    /// hash is for the caller to check.
+    /// An allowlist by its hash, as long as the bucket keeps it. The caller checks that the bytes have
+    /// this hash.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -128,7 +128,7 @@ impl SourceBucket {
         self.bucket.get(&Key::allowlist_version(sha256), MAX_ALLOWLIST_BYTES).await
     }
 
-    /// Keeps an allowlist under its hash. Only the subnet's owner holds keys for this.
+    /// Writes an allowlist under its hash. Only the subnet's owner has the keys for this.
     ///
     /// # Errors
     /// As [`Bucket::create`].
@@ -140,8 +140,7 @@ impl SourceBucket {
         self.bucket.create(&Key::allowlist_version(sha256), bytes).await
     }
 
-    /// The owner's record of past allowlists. Whether the owner signed it is for the caller to
-    /// check.
+    /// The owner's record of past allowlists. The caller checks the owner's signature.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -149,7 +148,7 @@ impl SourceBucket {
         self.bucket.get(&Key::allowlist_record(), MAX_RECORD_BYTES as u64).await
     }
 
-    /// Replaces the record of past allowlists. Only the subnet's owner holds keys for this.
+    /// Replaces the record of past allowlists. Only the subnet's owner has the keys for this.
     ///
     /// # Errors
     /// As [`Bucket::replace`].
@@ -157,7 +156,7 @@ impl SourceBucket {
         self.bucket.replace(&Key::allowlist_record(), bytes).await
     }
 
-    /// Adds a video to the corpus. Only the subnet's owner holds keys for this.
+    /// Adds a video to the corpus. Only the subnet's owner has the keys for this.
     ///
     /// # Errors
     /// As [`Bucket::create`].

@@ -1,5 +1,4 @@
-//! `PEER_VALIDATORS`: a list of peers' buckets that the operator wrote down. It wins over what
-//! peers grant.
+//! `PEER_VALIDATORS`: the operator's own list of peers' buckets. It wins over peers' grants.
 
 use leoma_protocol::{Hotkey, Uid};
 use serde_json::{Map, Value};
@@ -7,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::config::{BucketConfig, DEFAULT_REGION};
 use crate::secret::Secret;
 
-/// Longest text that is read: the most entries, of 4 KiB.
+/// Longest text that is parsed: the most entries, of 4 KiB each.
 const MAX_TEXT_BYTES: usize = 1024 * 1024;
 /// Most entries: as many as a subnet has neurons.
 const MAX_ENTRIES: usize = 256;
@@ -15,11 +14,11 @@ const MAX_ENTRIES: usize = 256;
 /// A peer's bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticPeer {
-    /// Whose it is.
+    /// The peer's hotkey.
     pub hotkey: Hotkey,
-    /// Its uid when the list was written. Informational: uids move.
+    /// The peer's uid when the list was written. Informational, because uids change hands.
     pub uid: Option<Uid>,
-    /// Where it is, with its read-only keys.
+    /// The bucket's address and read-only keys.
     pub bucket: BucketConfig,
 }
 
@@ -27,7 +26,7 @@ pub struct StaticPeer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("PEER_VALIDATORS[{index}]{}: {reason}", .hotkey.as_ref().map(|hotkey| format!(" ({hotkey})")).unwrap_or_default())]
 pub struct StaticPeerError {
-    /// Its place in the list, from 0.
+    /// Its index in the list, from 0.
     pub index: usize,
     /// Its hotkey, if it has one.
     pub hotkey: Option<Hotkey>,
@@ -35,7 +34,7 @@ pub struct StaticPeerError {
     pub reason: String,
 }
 
-/// A list that cannot be read at all.
+/// A text that is not a list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "PEER_VALIDATORS must be a JSON list of at most {MAX_ENTRIES} objects with hotkey, bucket, endpoint, read_access_key, \
@@ -46,17 +45,17 @@ pub struct StaticPeersError {
     pub reason: &'static str,
 }
 
-/// The list: its good entries, and what is wrong with the others.
+/// The parsed list: its valid entries, and the faults of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaticPeers {
-    /// Entries to use; no hotkey occurs twice.
+    /// The valid entries; no hotkey occurs twice.
     pub peers: Vec<StaticPeer>,
-    /// Entries that are left out. One bad entry does not stop the others.
+    /// The entries that are left out. One of them does not invalidate the others.
     pub refused: Vec<StaticPeerError>,
 }
 
 impl StaticPeers {
-    /// Reads the variable's text. Empty text is an empty list.
+    /// Parses the variable's text. An empty text is an empty list.
     ///
     /// # Errors
     /// [`StaticPeersError`] if it is not a list.
@@ -115,7 +114,7 @@ fn read_fields(fields: &Map<String, Value>, hotkey: Hotkey) -> Result<StaticPeer
         access_key: Secret::new(text(fields, "read_access_key")?),
         secret_key: Secret::new(text(fields, "read_secret_key")?),
     };
-    // Opening sends nothing, and names what is wrong with address, names or keys.
+    // Opening sends nothing, and reports what is wrong with the address, the names or the keys.
     bucket.open().map_err(|error| error.to_string())?;
     Ok(StaticPeer { hotkey, uid, bucket })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
-use leoma_scoring::media::ClipShape;
+use leoma_scoring::media::{ClipShape, Limits, cut_clip, first_frame_png};
 use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Fingerprint, Outcome, Reference, Scorer};
 use leoma_testnet::corpus::{self, ffmpeg};
 use leoma_testnet::miners::Role;
@@ -197,9 +197,13 @@ async fn the_metrics_pass_good_miners_and_call_every_cheat_by_its_name() {
     let world = world().await;
     let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
     for clip in corpus::list(&world.corpus).unwrap() {
-        let task = scorer.cut_clip(&std::fs::read(&clip).unwrap(), 4500, &ClipShape::TASK).unwrap();
-        let (reference, picture) =
-            (scorer.reference(&task).unwrap(), scorer.first_frame_png(&task).unwrap());
+        let video = std::fs::read(&clip).unwrap();
+        let task =
+            cut_clip(scorer.ffmpeg(), &video, 4500, &ClipShape::TASK, &Limits::SOURCE).unwrap();
+        let (reference, picture) = (
+            scorer.reference(&task).unwrap(),
+            first_frame_png(scorer.ffmpeg(), &task, &Limits::ANSWER).unwrap(),
+        );
         let mut good = None;
         // The good one first: others are copies of its video.
         for role in Role::ALL.into_iter().filter(|role| *role != Role::Sometimes) {

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::config::ServicesConfig;
-use crate::outbound::{BodyError, ServiceError, ask, bounded_body, fault_of};
+use crate::outbound::{BodyError, Service, ServiceError, ask, bounded_body, fault_of};
 
-const SERVICE: &str = "the Chutes API";
 /// A deployment's description is a few KiB.
 const MAX_CHUTE_BYTES: usize = 256 * 1024;
+const SERVICE: Service = Service::api("the Chutes API", "CHUTES_API_KEY", MAX_CHUTE_BYTES);
 /// Pause before a miner that could not be connected to is tried once more.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest DNS label, which a slug becomes.
@@ -113,8 +113,8 @@ impl ChutesClient {
     /// [`ServiceError`].
     pub async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
         let url = path_url(&self.api, ["chutes", chute_id])
-            .ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
-        let body = ask(SERVICE, "CHUTES_API_KEY", MAX_CHUTE_BYTES, || {
+            .ok_or_else(|| ServiceError::not_found(&SERVICE))?;
+        let body = ask(&SERVICE, || {
             let request = self.http.get(url.clone());
             match &self.key {
                 Some(key) => request.header("Authorization", key.expose()),
@@ -122,19 +122,15 @@ impl ChutesClient {
             }
         })
         .await?;
-        let chute: Chute = serde_json::from_slice(&body).map_err(|_| ServiceError::Unreadable {
-            service: SERVICE,
-            reason: "not JSON with a slug",
-        })?;
+        let unreadable = |reason| ServiceError::unreadable(&SERVICE, reason);
+        let chute: Chute =
+            serde_json::from_slice(&body).map_err(|_| unreadable("not JSON with a slug"))?;
         // The slug becomes part of an address: anything but a DNS label could lead our key
         // elsewhere.
         let label =
             |slug: &str| slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if chute.slug.is_empty() || chute.slug.len() > MAX_SLUG_CHARS || !label(&chute.slug) {
-            return Err(ServiceError::Unreadable {
-                service: SERVICE,
-                reason: "its slug is not a host name's part",
-            });
+            return Err(unreadable("its slug is not a host name's part"));
         }
         Ok(chute)
     }

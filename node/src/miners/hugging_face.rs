@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::chutes::path_url;
 use crate::config::ServicesConfig;
-use crate::outbound::{ServiceError, ask};
+use crate::outbound::{Service, ServiceError, ask};
 
-const SERVICE: &str = "the Hugging Face API";
 /// A model with a thousand files lists below this.
 const MAX_MODEL_BYTES: usize = 4 * 1024 * 1024;
+const SERVICE: Service = Service::api("the Hugging Face API", "HF_TOKEN", MAX_MODEL_BYTES);
 /// Endings of files that hold weights.
 const WEIGHT_ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
 
@@ -65,10 +65,10 @@ impl HuggingFaceClient {
     pub async fn model(&self, name: &str, revision: &str) -> Result<Model, ServiceError> {
         let path =
             ["api", "models"].into_iter().chain(name.split('/')).chain(["revision", revision]);
-        let mut url = path_url(&self.base, path)
-            .ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
+        let mut url =
+            path_url(&self.base, path).ok_or_else(|| ServiceError::not_found(&SERVICE))?;
         url.set_query(Some("blobs=true"));
-        let body = ask(SERVICE, "HF_TOKEN", MAX_MODEL_BYTES, || {
+        let body = ask(&SERVICE, || {
             let request = self.http.get(url.clone());
             match &self.token {
                 Some(token) => request.bearer_auth(token.expose()),
@@ -76,9 +76,8 @@ impl HuggingFaceClient {
             }
         })
         .await?;
-        let info: ModelInfo = serde_json::from_slice(&body).map_err(|_| {
-            ServiceError::Unreadable { service: SERVICE, reason: "not JSON with sha and siblings" }
-        })?;
+        let info: ModelInfo = serde_json::from_slice(&body)
+            .map_err(|_| ServiceError::unreadable(&SERVICE, "not JSON with sha and siblings"))?;
         let weights_hash = weights_hash(&info.siblings);
         Ok(Model { sha: info.sha, weights_hash })
     }

@@ -1,5 +1,7 @@
 //! Requests to services outside the subnet.
 
+mod gemini;
 mod service;
 
-pub use service::{BodyError, ServiceError, ask, bounded_body, client, fault_of};
+pub(crate) use gemini::Gemini;
+pub use service::{BodyError, Service, ServiceError, ask, bounded_body, client, fault_of};

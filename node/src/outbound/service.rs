@@ -1,19 +1,49 @@
-//! HTTP as every outside service is spoken to: bounded bodies, bounded retries, and one error that
+//! The one HTTP client for outside services: bounded bodies, bounded retries, and one error that
 //! says whose fault it is.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use leoma_storage::RetryPolicy;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::redirect;
 use reqwest::{Client, RequestBuilder, StatusCode};
 
-/// Tries of one request: a blip passes within two retries, an outage does not pass within ten.
-const MAX_TRIES: u32 = 3;
-/// Pause before the second try; doubled before the third.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest time for an answer from a service's API; generation has its own.
-const API_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time to reach a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most redirects of one request.
+const MAX_REDIRECTS: usize = 3;
+
+/// A service, and what one answer of it may cost.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What errors and logs call it, such as "the Chutes API".
+    pub name: &'static str,
+    /// The setting that holds our key.
+    pub key_setting: &'static str,
+    /// Longest answer in bytes.
+    pub max_bytes: usize,
+    /// How often and how long it is asked.
+    pub retry: RetryPolicy,
+    /// Its own word for an error, from the error's body; empty where it has none.
+    pub error_code: fn(&[u8]) -> String,
+}
+
+impl Service {
+    /// A service that answers with a small document: three attempts, as a blip passes within two
+    /// retries and an outage does not pass within ten.
+    #[must_use]
+    pub const fn api(name: &'static str, key_setting: &'static str, max_bytes: usize) -> Self {
+        let retry = RetryPolicy {
+            attempts: 3,
+            attempt_timeout: Duration::from_secs(30),
+            deadline: Duration::from_secs(100),
+            first_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(8),
+        };
+        Self { name, key_setting, max_bytes, retry, error_code: |_| String::new() }
+    }
+}
 
 /// Why a request has no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +56,8 @@ pub enum ServiceError {
         service: &'static str,
         /// Its HTTP status.
         status: u16,
+        /// Its own word for it, or nothing.
+        code: String,
     },
     /// Our key is not accepted.
     #[error("{service} does not accept our key (HTTP {status}): check {setting}")]
@@ -36,13 +68,17 @@ pub enum ServiceError {
         status: u16,
         /// The setting that holds the key.
         setting: &'static str,
+        /// Its own word for it, or nothing.
+        code: String,
     },
     /// Too busy, broken or out of reach: says nothing about the thing asked for.
-    #[error("{service} is unavailable: {reason}")]
+    #[error("{service} is unavailable after {attempts} attempts: {reason}")]
     Unavailable {
         /// Which service.
         service: &'static str,
-        /// What was seen.
+        /// How often it was asked.
+        attempts: u32,
+        /// What the last attempt came to.
         reason: String,
     },
     /// An answer that cannot be read.
@@ -51,8 +87,19 @@ pub enum ServiceError {
         /// Which service.
         service: &'static str,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
+}
+
+impl ServiceError {
+    /// What was asked for cannot even be named in a request.
+    pub(crate) fn not_found(service: &Service) -> Self {
+        Self::Refused { service: service.name, status: 404, code: String::new() }
+    }
+
+    pub(crate) fn unreadable(service: &Service, reason: &str) -> Self {
+        Self::Unreadable { service: service.name, reason: reason.to_owned() }
+    }
 }
 
 /// An HTTP client for all services: no redirects to other hosts, no idle connection kept for ever.
@@ -63,73 +110,95 @@ pub fn client() -> Result<Client, reqwest::Error> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(60))
-        .redirect(reqwest::redirect::Policy::limited(3))
+        .redirect(redirect::Policy::custom(within_the_host))
         .user_agent(concat!("leoma/", env!("CARGO_PKG_VERSION")))
         .build()
 }
 
-/// Asks a service's API for a small answer, with retries on faults that may pass.
+/// Another host would be sent our keys, and so would everyone on the way to an unencrypted one.
+fn within_the_host(redirect: redirect::Attempt<'_>) -> redirect::Action {
+    let (asked, url) = (&redirect.previous()[0], redirect.url());
+    let is_safe = url.scheme() == asked.scheme() || url.scheme() == "https";
+    if redirect.previous().len() > MAX_REDIRECTS {
+        redirect.error("too many redirects")
+    } else if is_safe && url.host_str() == asked.host_str() {
+        redirect.follow()
+    } else {
+        redirect.stop()
+    }
+}
+
+/// Asks a service, again on faults that may pass, and returns the answer's body.
 ///
 /// # Errors
 /// [`ServiceError`].
 pub async fn ask(
-    service: &'static str,
-    key_setting: &'static str,
-    max_bytes: usize,
+    service: &Service,
     request: impl Fn() -> RequestBuilder,
 ) -> Result<Bytes, ServiceError> {
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
+    let mut attempts = service.retry.begin();
     loop {
-        match ask_once(service, key_setting, max_bytes, request()).await {
-            Err(ServiceError::Unavailable { .. }) if tries < MAX_TRIES => {
-                // Validators that fail together must not come back together.
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
-                pause *= 2;
-                tries += 1;
-            }
-            done => return done,
+        let time = attempts.start();
+        let (reason, wait) = match ask_once(service, request().timeout(time)).await {
+            Ok(body) => return Ok(body),
+            Err(Failure::Final(error)) => return Err(error),
+            Err(Failure::Passing { reason, wait }) => (reason, wait),
+        };
+        let (name, attempt) = (service.name, attempts.made());
+        tracing::debug!(service = name, attempt, reason, "attempt failed");
+        if !attempts.pause(wait).await {
+            return Err(ServiceError::Unavailable { service: name, attempts: attempt, reason });
         }
     }
 }
 
-async fn ask_once(
-    service: &'static str,
-    setting: &'static str,
-    max_bytes: usize,
-    request: RequestBuilder,
-) -> Result<Bytes, ServiceError> {
-    let unavailable =
-        |error: &reqwest::Error| ServiceError::Unavailable { service, reason: fault_of(error) };
-    let response =
-        request.timeout(API_TIMEOUT).send().await.map_err(|error| unavailable(&error))?;
+/// Why one attempt has no usable answer.
+enum Failure {
+    /// Another attempt may end differently, after the pause that the service named.
+    Passing {
+        reason: String,
+        wait: Option<Duration>,
+    },
+    Final(ServiceError),
+}
+
+async fn ask_once(service: &Service, request: RequestBuilder) -> Result<Bytes, Failure> {
+    let Service { name, key_setting: setting, max_bytes, .. } = *service;
+    let passing = |reason| Failure::Passing { reason, wait: None };
+    let response = request.send().await.map_err(|error| passing(fault_of(&error)))?;
     let status = response.status();
+    let wait = named_pause(response.headers());
+    let body = match bounded_body(response, max_bytes).await {
+        Ok(body) => body,
+        // An error's body is good for nothing but its code.
+        Err(_) if !status.is_success() => Bytes::new(),
+        Err(BodyError::Broken(reason)) => return Err(passing(reason)),
+        Err(BodyError::TooLarge) => {
+            let reason = format!("over {max_bytes} bytes");
+            return Err(Failure::Final(ServiceError::Unreadable { service: name, reason }));
+        }
+    };
+    if status.is_success() {
+        return Ok(body);
+    }
+    let (code, number) = ((service.error_code)(&body), status.as_u16());
     match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {}
+        _ if status.is_server_error() => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(ServiceError::Unauthorised { service, status: status.as_u16(), setting });
+            let error = ServiceError::Unauthorised { service: name, status: number, setting, code };
+            return Err(Failure::Final(error));
         }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            return Err(ServiceError::Unavailable {
-                service,
-                reason: format!("HTTP {}", status.as_u16()),
-            });
+        _ => {
+            let error = ServiceError::Refused { service: name, status: number, code };
+            return Err(Failure::Final(error));
         }
-        _ if status.is_server_error() => {
-            return Err(ServiceError::Unavailable {
-                service,
-                reason: format!("HTTP {}", status.as_u16()),
-            });
-        }
-        _ if !status.is_success() => {
-            return Err(ServiceError::Refused { service, status: status.as_u16() });
-        }
-        _ => {}
     }
-    match bounded_body(response, max_bytes).await {
-        Ok(body) => Ok(body),
-        Err(BodyError::TooLarge) => Err(ServiceError::Unreadable { service, reason: "too large" }),
-        Err(BodyError::Broken(reason)) => Err(ServiceError::Unavailable { service, reason }),
-    }
+    Err(Failure::Passing { reason: format!("HTTP {number} {code}").trim_end().to_owned(), wait })
+}
+
+fn named_pause(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// Why a body was not read to its end.

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
 use leoma_protocol::{Digest, Hotkey};
-use leoma_scoring::judge::{ApiKey, GeminiConfig, GeminiJudge, JudgeThresholds};
+use leoma_scoring::judge::JudgeThresholds;
 use leoma_scoring::learned::TextModel;
 use leoma_scoring::media::Ffmpeg;
 use leoma_scoring::worker::{
     Patience, PoolOptions, ScorerOptions, ScorerPool, SourceClip, WorkerProgram,
 };
 use leoma_scoring::{
-    AspectPolicy, Aspects, Grade, Judge, JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest,
-    Judgement, Measures, Outcome, Score, Scored, TaskType,
+    Aspects, Grade, JudgeChoice, JudgeError, JudgeRequest, Judgement, Measures, Outcome, Scored,
+    TaskType,
 };
 
 use super::TaskError;
@@ -26,6 +26,7 @@ use crate::config::{Config, missing};
 use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
+use crate::outbound::Gemini;
 
 /// Scores and judges.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ pub struct Judging {
     scorer: ScorerPool,
     choice: JudgeChoice,
     /// Asked unless the metrics judge alone.
-    gemini: Option<Arc<dyn Judge>>,
+    gemini: Option<Arc<Gemini>>,
     id: Arc<str>,
 }
 
@@ -222,7 +223,7 @@ impl Judging {
             Ok(judgement) => judgement,
             // What the judge refuses to look at is this miner's video: it must not void the task
             // for the others.
-            Err(error) if is_about_the_video(&error) => {
+            Err(error) if error.is_about_the_video() => {
                 let grade = Grade { passed: false, ..grade };
                 let reasoning = format!("the judge did not grade this video: {error}");
                 return Ok((graded(&grade, reasoning, 100), evidence(Some(&raw), None)));
@@ -230,7 +231,7 @@ impl Judging {
             Err(error) => return Err(error.into()),
         };
         let opinion = &judgement.answer;
-        let grade = graded_by(self.choice, &grade, opinion, &self.scorer.policy());
+        let grade = self.choice.grade(&grade, opinion, &self.scorer.policy());
         let reasoning = match self.choice {
             JudgeChoice::Both => format!("{measured}; {}", opinion.reasoning),
             _ => opinion.reasoning.clone(),
@@ -241,42 +242,15 @@ impl Judging {
 }
 
 /// Gemini, where the settings ask for it.
-fn gemini(config: &Config) -> anyhow::Result<Option<Arc<dyn Judge>>> {
+fn gemini(config: &Config) -> anyhow::Result<Option<Arc<Gemini>>> {
     if !config.judge.asks_gemini() {
         return Ok(None);
     }
     let key = config.services.gemini_api_key.as_ref().ok_or_else(|| missing("GEMINI_API_KEY"))?;
-    let settings = GeminiConfig {
-        base: config.services.gemini_api_url.clone(),
-        model: config.services.gemini_model.clone(),
-        ..GeminiConfig::new(ApiKey::new(key.expose()))
-    };
-    Ok(Some(Arc::new(GeminiJudge::new(settings)?)))
-}
-
-/// What the metrics' grade and Gemini's opinion make together.
-fn graded_by(
-    choice: JudgeChoice,
-    grade: &Grade,
-    opinion: &JudgeAnswer,
-    policy: &AspectPolicy,
-) -> Grade {
-    if choice == JudgeChoice::Both {
-        return grade.aspects.with_judge(opinion).grade(policy);
-    }
-    let aspects = Aspects::from_judge(opinion);
-    let overall = Score::from_tenths(u16::from(opinion.overall_score) * 10);
-    if policy.task == TaskType::Ti2v {
-        return Grade { aspects, overall, passed: opinion.passed };
-    }
-    // The task's weights take out what was not asked for; Gemini's overall score takes off for what
-    // would sway it.
-    let weighed = aspects.grade(policy);
-    Grade {
-        overall: weighed.overall.min(overall),
-        passed: weighed.passed && opinion.passed,
-        ..weighed
-    }
+    let services = &config.services;
+    let client = crate::outbound::client()?;
+    let gemini = Gemini::new(client, &services.gemini_api_url, &services.gemini_model, key)?;
+    Ok(Some(Arc::new(gemini)))
 }
 
 fn evidence(raw: Option<&Measures>, judgement: Option<Judgement>) -> Evidence {
@@ -318,19 +292,6 @@ fn graded_entry(
     }
 }
 
-/// Whether the judge refused this very video. It answers 400 as well where it refuses us: our key,
-/// or our country.
-fn is_about_the_video(error: &JudgeError) -> bool {
-    match error {
-        JudgeError::NoText { .. } | JudgeError::TooLarge { .. } => true,
-        JudgeError::Refused { status: 400, code, .. } => {
-            !code.starts_with("API_KEY") && code != "FAILED_PRECONDITION"
-        }
-        JudgeError::Refused { status, .. } => *status == 413,
-        JudgeError::Unreachable { .. } | JudgeError::Settings { .. } => false,
-    }
-}
-
 fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
     match fault {
         AnswerFault::NoResponse(reason) => (EntryStatus::NoResponse, reason.clone()),
@@ -346,57 +307,6 @@ fn status_of(fault: &AnswerFault) -> (EntryStatus, String) {
 mod tests {
     use super::*;
     use leoma_protocol::BlockNumber;
-
-    #[test]
-    fn a_video_that_the_judge_refuses_fails_alone_and_a_judge_that_is_down_fails_nobody() {
-        let judge = || "judge".to_owned();
-        let refused_for = |status, code: &str| JudgeError::Refused {
-            judge: judge(),
-            status,
-            code: code.to_owned(),
-        };
-        let refused = |status| refused_for(status, "INVALID_ARGUMENT");
-        assert!(is_about_the_video(&JudgeError::TooLarge { judge: judge(), bytes: 20 << 20 }));
-        assert!(is_about_the_video(&JudgeError::NoText {
-            judge: judge(),
-            reason: "SAFETY".into()
-        }));
-        assert!(is_about_the_video(&refused(400)) && is_about_the_video(&refused(413)));
-        assert!(!is_about_the_video(&refused(403)) && !is_about_the_video(&refused(404)));
-        for ours in ["API_KEY_INVALID", "FAILED_PRECONDITION"] {
-            assert!(!is_about_the_video(&refused_for(400, ours)), "{ours}");
-        }
-        let down =
-            JudgeError::Unreachable { judge: judge(), attempts: 4, reason: "HTTP 500".into() };
-        assert!(!is_about_the_video(&down));
-    }
-
-    #[test]
-    fn an_opinion_lowers_a_grade_and_what_would_sway_it_pays_under_no_task() {
-        let opinion = |visual: u8, overall: u8| {
-            let text = format!(
-                r#"{{"overall_score": {overall}, "aspect_scores": {{"first_frame_fidelity": 95, "prompt_adherence": 95,
-                "motion_quality": 95, "temporal_consistency": 95, "visual_quality": {visual}, "camera_composition": 95}}}}"#
-            );
-            JudgeAnswer::from_text(&text, JudgeThresholds::SUBNET)
-        };
-        let best = Aspects::from_judge(&opinion(95, 95));
-        for task in [TaskType::Ti2v, TaskType::T2v, TaskType::I2v] {
-            let policy = AspectPolicy { task, ..AspectPolicy::SUBNET };
-            let graded =
-                |choice, opinion| graded_by(choice, &best.grade(&policy), &opinion, &policy);
-            let liked = graded(JudgeChoice::Gemini, opinion(95, 95));
-            assert!(liked.passed && liked.overall == Score::from_tenths(950), "{task}: {liked:?}");
-            // Words in the picture that ask for points.
-            let swayed = graded(JudgeChoice::Gemini, opinion(0, 40));
-            assert!(
-                !swayed.passed && swayed.overall == Score::from_tenths(400),
-                "{task}: {swayed:?}"
-            );
-            let both = graded(JudgeChoice::Both, opinion(95, 95));
-            assert!(both.passed, "{task}: {both:?}");
-        }
-    }
 
     #[tokio::test]
     async fn tasks_of_words_alone_need_someone_who_finds_the_words() {

@@ -1,6 +1,6 @@
 //! What is computed once per clip and used in every comparison with it.
 
-use crate::comparison::resample::{BLOCK, BlockSums};
+use crate::comparison::block_sums::{BLOCK, BlockSums};
 use crate::media::Clip;
 use crate::metrics::{Camera, Grid, Kernels};
 use rayon::prelude::*;

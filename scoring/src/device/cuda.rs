@@ -1,126 +1,13 @@
-//! Where the arithmetic runs: one binary, chosen at start.
+//! Opens devices: asks the CUDA driver which there are, and lets the first one compute.
 
-use std::fmt;
-use std::panic::AssertUnwindSafe;
-use std::str::FromStr;
-
+use super::choice::{Device, DeviceChoice, DeviceFault};
+use super::transfer::read;
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-
-/// What the operator asks for with `--device`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeviceChoice {
-    /// A CUDA device where there is a usable one, else the CPU.
-    #[default]
-    Auto,
-    /// CUDA, or refuse to start.
-    Cuda {
-        /// Only this device, counted by the driver from 0; without it every one there is.
-        index: Option<usize>,
-    },
-    /// The CPU.
-    Cpu,
-}
-
-impl FromStr for DeviceChoice {
-    type Err = DeviceFault;
-
-    fn from_str(text: &str) -> Result<Self, DeviceFault> {
-        let unknown = || DeviceFault::UnknownChoice { text: text.to_owned() };
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cuda" => Ok(Self::Cuda { index: None }),
-            "cpu" => Ok(Self::Cpu),
-            _ => {
-                let digits = text
-                    .strip_prefix("cuda:")
-                    .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-                let index = digits.and_then(|digits| digits.parse().ok()).ok_or_else(unknown)?;
-                Ok(Self::Cuda { index: Some(index) })
-            }
-        }
-    }
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cuda { index: None } => f.write_str("cuda"),
-            Self::Cuda { index: Some(index) } => write!(f, "cuda:{index}"),
-            Self::Cpu => f.write_str("cpu"),
-        }
-    }
-}
-
-/// Where the arithmetic runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The fused loops of [`crate::metrics::Host`]; tensors, where there are any, on burn's `Flex`
-    /// backend.
-    Cpu,
-    /// burn's `Cuda` backend.
-    Cuda {
-        /// Which device, counted by the driver from 0.
-        index: usize,
-    },
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda { index } => write!(f, "cuda:{index}"),
-        }
-    }
-}
-
-/// Why a device cannot be used. Always this machine's matter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceFault {
-    /// Not one of the words.
-    #[error("unknown device {text:?}: expected auto, cuda, cuda:N or cpu")]
-    UnknownChoice {
-        /// What was given.
-        text: String,
-    },
-    /// The program was built without it.
-    #[error("no CUDA device: this program was built without the feature \"cuda\"")]
-    NotBuilt,
-    /// No CUDA driver.
-    #[error("no CUDA device: the driver library libcuda is not installed")]
-    NoDriver,
-    /// No run-time compiler for kernels.
-    #[error("no usable CUDA device: the kernel compiler library libnvrtc is not installed")]
-    NoCompiler,
-    /// The driver is there and does not answer.
-    #[error("no CUDA device: the driver answered {reason}")]
-    Driver {
-        /// The driver's own word.
-        reason: String,
-    },
-    /// The driver knows no device.
-    #[error("no CUDA device: the driver sees none (is CUDA_VISIBLE_DEVICES set?)")]
-    NoDevice,
-    /// There are fewer.
-    #[error("no device cuda:{index}: the driver sees {count}, counted from 0")]
-    NoSuchDevice {
-        /// What was asked for.
-        index: usize,
-        /// How many there are.
-        count: usize,
-    },
-    /// A first small computation failed or was wrong.
-    #[error("the device {device} failed its first computation: {reason}")]
-    Broken {
-        /// The device.
-        device: Device,
-        /// What it did.
-        reason: String,
-    },
-}
+use std::panic::AssertUnwindSafe;
 
 /// Evaluates an expression with burn's backend for a [`Device`], under the name `$backend`, and
-/// with that backend's own device, under the name `$handle`.
+/// with the device as that backend names it, under the name `$handle`.
 macro_rules! on_backend {
     ($device:expr, $backend:ident, $handle:ident => $work:expr) => {
         match $device {
@@ -145,37 +32,37 @@ macro_rules! on_backend {
 pub(crate) use on_backend;
 
 impl Device {
-    /// Turns the operator's choice into a device and lets it compute something, asking the driver
-    /// first: burn's CUDA backend panics without one. Of several devices it is the first;
-    /// [`Device::list`] names all.
+    /// Opens the first device of the operator's choice and lets it compute something. The driver is
+    /// asked first, because burn's CUDA backend panics without one. [`Device::list`] names all
+    /// devices of a choice.
     ///
     /// # Errors
-    /// CUDA was asked for and is not usable. `Auto` falls back to the CPU instead and logs why.
-    pub fn open(choice: DeviceChoice) -> Result<Self, DeviceFault> {
+    /// CUDA was asked for and cannot be used. `Auto` logs why and falls back to the CPU.
+    pub(crate) fn open(choice: DeviceChoice) -> Result<Self, DeviceFault> {
         let opened = Self::list(choice).and_then(|devices| {
             let first = devices.first().copied().ok_or(DeviceFault::NoDevice)?;
             first.compute_first().map(|()| first)
         });
         match (opened, choice) {
             (Err(fault), DeviceChoice::Auto) => {
-                tracing::info!(reason = %fault, "scoring on the cpu");
+                tracing::info!(reason = %fault, "no usable CUDA device, scoring on the CPU");
                 Ok(Self::Cpu)
             }
             (opened, _) => opened,
         }
     }
 
-    /// The devices that a choice stands for, never none. The driver is asked how many there are;
-    /// none of them is used.
+    /// The devices that a choice stands for, at least one. Only the driver is asked; nothing is
+    /// computed.
     ///
     /// # Errors
-    /// CUDA was asked for and is not usable, or not that device. `Auto` falls back to the CPU
-    /// instead and logs why.
-    pub fn list(choice: DeviceChoice) -> Result<Vec<Self>, DeviceFault> {
+    /// CUDA was asked for and cannot be used, or that device does not exist. `Auto` logs why and
+    /// falls back to the CPU.
+    pub(crate) fn list(choice: DeviceChoice) -> Result<Vec<Self>, DeviceFault> {
         match (choice, list_cuda(choice)) {
             (DeviceChoice::Cpu, _) => Ok(vec![Self::Cpu]),
             (DeviceChoice::Auto, Err(fault)) => {
-                tracing::info!(reason = %fault, "scoring on the cpu");
+                tracing::info!(reason = %fault, "no usable CUDA device, scoring on the CPU");
                 Ok(vec![Self::Cpu])
             }
             (_, devices) => devices,
@@ -191,16 +78,6 @@ impl Device {
     }
 }
 
-impl From<Device> for DeviceChoice {
-    /// This device and no other.
-    fn from(device: Device) -> Self {
-        match device {
-            Device::Cpu => Self::Cpu,
-            Device::Cuda { index } => Self::Cuda { index: Some(index) },
-        }
-    }
-}
-
 fn list_cuda(choice: DeviceChoice) -> Result<Vec<Device>, DeviceFault> {
     if choice == DeviceChoice::Cpu {
         return Ok(Vec::new());
@@ -208,7 +85,7 @@ fn list_cuda(choice: DeviceChoice) -> Result<Vec<Device>, DeviceFault> {
     choose(choice, count_cuda_devices()?)
 }
 
-/// Of `count` devices those that the choice names.
+/// The devices that the choice names, of `count` devices.
 fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault> {
     match choice {
         _ if count == 0 => Err(DeviceFault::NoDevice),
@@ -220,19 +97,10 @@ fn choose(choice: DeviceChoice, count: usize) -> Result<Vec<Device>, DeviceFault
     }
 }
 
-/// How many CUDA devices can be used here.
+/// How many CUDA devices this machine has.
 ///
 /// # Errors
-/// [`DeviceFault::NotBuilt`].
-#[cfg(not(feature = "cuda"))]
-fn count_cuda_devices() -> Result<usize, DeviceFault> {
-    Err(DeviceFault::NotBuilt)
-}
-
-/// How many CUDA devices can be used here.
-///
-/// # Errors
-/// The driver or the kernel compiler is missing, or the driver does not answer.
+/// The driver or the kernel compiler is missing, or the driver reported an error.
 #[cfg(feature = "cuda")]
 fn count_cuda_devices() -> Result<usize, DeviceFault> {
     // SAFETY: both functions only try to load a shared library by name.
@@ -250,12 +118,17 @@ fn count_cuda_devices() -> Result<usize, DeviceFault> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Compiles and runs one kernel. A panic inside the backend is caught here, once, so that it cannot
-/// surprise later.
+#[cfg(not(feature = "cuda"))]
+fn count_cuda_devices() -> Result<usize, DeviceFault> {
+    Err(DeviceFault::NotBuilt)
+}
+
+/// Compiles and runs one kernel. A backend that panics is found out here and not in the middle of a
+/// task.
 fn first_computation<B: Backend>(device: &B::Device) -> Result<(), String> {
     let sum = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let ones = burn::tensor::Tensor::<B, 1>::ones([1000], device);
-        crate::device::transfer::read((ones * 3.0).sum())
+        let ones = Tensor::<B, 1>::ones([1000], device);
+        read((ones * 3.0).sum())
     }));
     match sum {
         Ok(values) if values == [3000.0] => Ok(()),

@@ -1,4 +1,4 @@
-//! Between values in memory and tensors.
+//! Copies values to a device, as tensors, and back.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -12,7 +12,7 @@ pub(crate) fn tensor<B: Backend, const D: usize>(
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// The values of a tensor in row order, whatever float the backend keeps.
+/// The values of a tensor in row order, whatever type of float the backend uses.
 pub(crate) fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }

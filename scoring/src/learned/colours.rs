@@ -6,15 +6,15 @@ use crate::media::Clip;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Frames of a clip that a learned judge looks at.
-pub const SAMPLED_FRAMES: usize = 8;
+/// How many frames of a clip a learned metric samples.
+pub(crate) const SAMPLED_FRAMES: usize = 8;
 
 /// Bits behind the point in the matrices below.
 const POINT: u32 = 16;
 
-/// The middle of each of [`SAMPLED_FRAMES`] equal parts of a clip of `frames`; every frame where
-/// there are not more.
-pub fn sampled_frames(frames: usize) -> Vec<usize> {
+/// The middle frame of each of [`SAMPLED_FRAMES`] equal parts of a clip of `frames`, or every frame
+/// of a shorter clip.
+pub(crate) fn sampled_frames(frames: usize) -> Vec<usize> {
     let count = frames.min(SAMPLED_FRAMES);
     (0..count).map(|part| (2 * part + 1) * frames / (2 * count)).collect()
 }
@@ -26,7 +26,7 @@ pub fn sampled_frames(frames: usize) -> Vec<usize> {
 /// luminance, SMPTE 240M), BT.709 without a tag. The range is taken to be limited: 16 to 235.
 /// Half-size chroma is interpolated linearly, its samples between two rows and on every second
 /// column, as MPEG-2 and H.264 place them. One rounding, to the nearest byte.
-pub fn rgb_pictures<B: Backend>(
+pub(crate) fn rgb_pictures<B: Backend>(
     clip: &Clip,
     indices: &[usize],
     device: &B::Device,

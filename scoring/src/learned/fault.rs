@@ -1,10 +1,10 @@
-//! Why a learned judge cannot be used.
+//! Why a learned metric cannot be used.
 
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with the operator's files, or with what a judge was given. The message names the
-/// file and the tensor, and says what to do.
+/// What is wrong with the operator's files, or with a network's input. The message names the file and
+/// the tensor, and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LearnedError {
     /// A file cannot be opened or read.
@@ -12,21 +12,21 @@ pub enum LearnedError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
-        /// What belongs there.
+        /// What to do about it.
         remedy: &'static str,
     },
-    /// More than is ever read of such a file.
+    /// The file is larger than any such file.
     #[error("{} is too large: {what} is {got}, the limit is {limit}; is it the right file?", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What was measured, with its unit.
+        /// What is too large, with its unit.
         what: &'static str,
-        /// How large it is.
+        /// Its size.
         got: u64,
-        /// How large it may be.
+        /// The limit.
         limit: u64,
     },
     /// The header is not that of a safetensors file.
@@ -67,7 +67,7 @@ pub enum LearnedError {
         /// The sides that the model needs.
         want: Vec<usize>,
     },
-    /// A tensor holds something else than floats of 32 or 16 bits.
+    /// A tensor does not hold floats of 32 or 16 bits.
     #[error("{}: tensor {tensor} holds {got}; save the weights as F32, F16 or BF16", path.display())]
     WrongType {
         /// The file.
@@ -77,7 +77,7 @@ pub enum LearnedError {
         /// Its type, as safetensors writes it.
         got: String,
     },
-    /// A tensor holds an infinity or something that is no number.
+    /// A tensor holds an infinite value or one that is not a number.
     #[error("{}: tensor {tensor} holds a value that is not finite; fetch the weights again", path.display())]
     NotFinite {
         /// The file.
@@ -101,8 +101,8 @@ pub enum LearnedError {
         /// What does not fit.
         reason: String,
     },
-    /// Other files than those that the validator started with.
-    #[error("{} was {was} when the validator started and is {is} now; start it again", folder.display())]
+    /// The files changed after the validator started.
+    #[error("{} was {was} when the validator started and is {is} now; restart the validator", folder.display())]
     Replaced {
         /// The model's folder.
         folder: PathBuf,
@@ -147,7 +147,7 @@ pub enum ConfigFault {
         /// The values it may have.
         known: &'static str,
     },
-    /// Two sizes that have to fit each other and do not.
+    /// Two sizes do not fit each other.
     #[error("{field} is {value}, where {other} has {other_value}")]
     Disagree {
         /// The field.
@@ -159,12 +159,12 @@ pub enum ConfigFault {
         /// The other's value.
         other_value: usize,
     },
-    /// Each size may be allowed, and all together not.
+    /// Each size is allowed, but not all of them together.
     #[error("the model has {weights} weights, more than the {limit} allowed")]
     TooManyWeights {
-        /// How many, about.
+        /// Their approximate number.
         weights: u64,
-        /// How many at most.
+        /// The largest number allowed.
         limit: u64,
     },
 }

@@ -1,28 +1,14 @@
-//! Learned judges: networks whose weights the operator puts beside the validator, as safetensors
+//! Learned metrics: networks whose weights the operator puts beside the validator, as safetensors
 //! files.
 //!
-//! | judge | asks | from |
+//! | network | measures | from |
 //! |---|---|---|
 //! | [`Lpips`] | how far two pictures are apart to a human eye | Zhang and others, 2018 |
 //! | [`TextImage`], a CLIP or a SigLIP | how well pictures show what a text says | Radford and others, 2021; Zhai and others, 2023 |
 //!
-//! Everything runs on tensors of any backend. Nothing is ever downloaded. Files are the operator's
-//! and trusted in what they say, not in how they say it: every size is checked before anything is
-//! allocated, and what is wrong with a file is one [`LearnedError`] that names it.
-//!
-//! ```no_run
-//! use burn_flex::Flex;
-//! use leoma_scoring::learned::{LearnedError, TextImage, rgb_pictures, sampled_frames, similarity};
-//! use leoma_scoring::media::Clip;
-//!
-//! /// How well a clip shows what the prompt says.
-//! fn adherence(clip: &Clip, prompt: &str) -> Result<f32, LearnedError> {
-//!     let device = Default::default();
-//!     let model = TextImage::<Flex>::load("/var/lib/leoma/siglip".as_ref(), &device)?;
-//!     let pictures = rgb_pictures(clip, &sampled_frames(clip.len()), &device);
-//!     Ok(similarity(&model.text(prompt)?, &model.pictures(&pictures)?))
-//! }
-//! ```
+//! Everything runs on tensors of any backend, and nothing is downloaded. The operator's files are
+//! trusted in their values, not in their form: every size is checked before memory is allocated, and
+//! each fault of a file is a [`LearnedError`] that names the file.
 
 mod colours;
 mod config;
@@ -31,23 +17,23 @@ mod lpips;
 #[cfg(test)]
 #[path = "../../tests/scoring/support/weights.rs"]
 mod models;
-mod named;
 #[cfg(test)]
 #[path = "../../tests/scoring/support/pictures.rs"]
 mod pictures;
 mod preparation;
 mod text_image;
+mod text_model;
 pub(crate) mod text_similarity;
 mod tokens;
 mod towers;
 mod transformer;
 mod weights;
 
-pub use colours::{SAMPLED_FRAMES, rgb_pictures, sampled_frames};
+pub(crate) use colours::{rgb_pictures, sampled_frames};
 pub use fault::{ConfigFault, LearnedError};
 pub use lpips::Lpips;
-pub use named::TextModel;
 pub use text_image::{Embedding, TextImage, similarity};
+pub use text_model::TextModel;
 
 #[cfg(test)]
 mod tests {

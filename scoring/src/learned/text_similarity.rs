@@ -1,5 +1,4 @@
-//! How well an answer shows what the prompt says, where the operator provides a model of texts and
-//! pictures.
+//! How well an answer shows its prompt, where the operator provides a model of texts and pictures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,33 +11,33 @@ use crate::learned::{
 };
 use crate::media::Clip;
 
-/// A model on a device.
-#[derive(Debug)]
-struct TextSimilarity<B: Backend> {
-    model: TextImage<B>,
-    device: B::Device,
-}
-
-/// Such a model, whatever the device.
-pub(crate) trait PromptReader: fmt::Debug + Send + Sync {
-    /// What frames sampled from those in `order` mean to the model. All other measures go by the
-    /// same order: a frame that they do not see must not speak to the model either.
+/// A loaded model on some device.
+pub(crate) trait TextSimilarity: fmt::Debug + Send + Sync {
+    /// Embeddings of frames that are sampled from `order`. All other measures use the same order: a
+    /// frame that they do not see must not reach the model either.
     fn pictures(&self, clip: &Clip, order: &[usize]) -> Result<Vec<Embedding>, LearnedError>;
 
-    /// How well an answer and its source, whose pictures are given, show what a text says.
-    fn likeness(
+    /// How well an answer and its source, whose embeddings are given, show what a text says.
+    fn compare(
         &self,
         text: &str,
         answer: (&Clip, &[usize]),
         source: &[Embedding],
-    ) -> Result<Likeness, LearnedError>;
+    ) -> Result<TextScores, LearnedError>;
 }
 
-/// Loads the model that was named to the validators, and no other one.
-pub(crate) fn open(
+/// The model, on one of burn's backends.
+#[derive(Debug)]
+struct OnBackend<B: Backend> {
+    model: TextImage<B>,
+    device: B::Device,
+}
+
+/// Loads the model, unless its files changed since it was identified.
+pub(crate) fn load(
     named: &TextModel,
     device: Device,
-) -> Result<Arc<dyn PromptReader>, LearnedError> {
+) -> Result<Arc<dyn TextSimilarity>, LearnedError> {
     let found = TextModel::at(&named.folder)?;
     if found != *named {
         return Err(LearnedError::Replaced {
@@ -49,18 +48,18 @@ pub(crate) fn open(
     }
     on_backend!(device, B, device => {
         let model = TextImage::<B>::load(&named.folder, &device)?;
-        Ok(Arc::new(TextSimilarity { model, device }))
+        Ok(Arc::new(OnBackend { model, device }))
     })
 }
 
-/// Likeness of two videos to one text, -1 to 1 each.
+/// Similarity of an answer and of its source to one text, -1 to 1 each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Likeness {
+pub(crate) struct TextScores {
     pub(crate) answer: f32,
     pub(crate) source: f32,
 }
 
-impl<B: Backend> PromptReader for TextSimilarity<B> {
+impl<B: Backend> TextSimilarity for OnBackend<B> {
     fn pictures(&self, clip: &Clip, order: &[usize]) -> Result<Vec<Embedding>, LearnedError> {
         let frames: Vec<usize> =
             sampled_frames(order.len()).into_iter().map(|moment| order[moment]).collect();
@@ -68,14 +67,14 @@ impl<B: Backend> PromptReader for TextSimilarity<B> {
         self.model.pictures(&pictures)
     }
 
-    fn likeness(
+    fn compare(
         &self,
         text: &str,
         (answer, order): (&Clip, &[usize]),
         source: &[Embedding],
-    ) -> Result<Likeness, LearnedError> {
+    ) -> Result<TextScores, LearnedError> {
         let text = self.model.text(text)?;
-        Ok(Likeness {
+        Ok(TextScores {
             answer: similarity(&text, &self.pictures(answer, order)?),
             source: similarity(&text, source),
         })

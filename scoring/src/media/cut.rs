@@ -1,11 +1,9 @@
 //! What the sampler makes: the task's clip and its first frame.
 
+use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, result_file, run, sealed_file};
 use super::probe::probe_file;
-use super::{
-    Ffmpeg, Limits, MediaError, MediaFault, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size,
-    input_flags,
-};
+use super::{Ffmpeg, Limits, MediaError, MediaFault, VideoDefect, VideoInfo, check_size};
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 

@@ -1,11 +1,10 @@
 //! Decodes a file to canonical frames through ffmpeg's YUV4MPEG2 output, which states its own frame
 //! size.
 
+use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
 use super::probe::probe_file;
-use super::{
-    Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size, input_flags,
-};
+use super::{Ffmpeg, Limits, MediaError, VideoDefect, VideoInfo, check_size};
 use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;

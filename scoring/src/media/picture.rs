@@ -2,8 +2,9 @@
 
 use super::cut::{expect_success, read_result};
 use super::decode::read_frames;
+use super::input::STDIN_AS_FILE;
 use super::jail::{Allowance, Output, result_file, run, sealed_file};
-use super::{Clip, Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, VideoInfo, check_size};
+use super::{Clip, Ffmpeg, Limits, MediaError, VideoDefect, VideoInfo, check_size};
 
 /// What every PNG begins with.
 const PNG_SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";

@@ -1,10 +1,8 @@
 //! What a file says about itself, read in the same jail as everything else.
 
+use super::input::{CLAIMED_PIXELS, CODECS, STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
-use super::{
-    CLAIMED_PIXELS, CODECS, Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size,
-    input_flags,
-};
+use super::{Ffmpeg, Limits, MediaError, VideoDefect, check_size};
 use serde::Deserialize;
 use std::fs::File;
 use std::ops::ControlFlow;

@@ -1,9 +1,10 @@
 //! Where a source video changes scene, and which stretches between the changes hold one shot.
 
+use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
 use super::probe::probe_file;
-use super::segment::SceneRules;
-use super::{Ffmpeg, Limits, MediaError, STDIN_AS_FILE, VideoDefect, check_size, input_flags};
+use super::segment::{SceneRules, Segment};
+use super::{Ffmpeg, Limits, MediaError, VideoDefect, check_size};
 use std::ops::ControlFlow;
 
 /// Frames are judged at this size; a cut changes the whole picture, so detail does not matter.
@@ -13,15 +14,6 @@ const HEIGHT: usize = 90;
 /// Frames per second at which the source is looked at: the rate at which clips are cut, so that
 /// times agree.
 const RATE: u64 = 16;
-
-/// A stretch of one shot, in milliseconds from the start of the source, margins already taken off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Segment {
-    /// First usable millisecond.
-    pub start_ms: u64,
-    /// First millisecond that is no longer usable.
-    pub end_ms: u64,
-}
 
 /// Finds the stretches of `source` that hold one shot and are long enough for a clip of `clip_ms`.
 ///

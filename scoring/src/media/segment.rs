@@ -1,8 +1,16 @@
 //! Which part of a source becomes the task's clip: fixed by a seed, so that anyone can check the
 //! choice.
 
-use super::Segment;
 use sha2::{Digest, Sha256};
+
+/// A stretch of one shot, in milliseconds from the start of the source, margins already taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Segment {
+    /// First usable millisecond.
+    pub start_ms: u64,
+    /// First millisecond that is no longer usable.
+    pub end_ms: u64,
+}
 
 /// Separates this choice from everything else that is derived from the same seed.
 const DOMAIN: &[u8] = b"leoma:clip-segment:v1";

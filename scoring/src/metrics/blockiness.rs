@@ -16,7 +16,7 @@ pub(super) const FLOOR: f32 = 1e-4;
 
 /// Step across block borders over step inside blocks, per frame; 1 where there are no blocks to
 /// see. Sides of at least 16.
-pub fn blockiness<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn blockiness<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     per_frame(pictures, |picture| {
         let [_, _, height, width] = picture.dims();
         let part = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {

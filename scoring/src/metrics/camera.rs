@@ -90,7 +90,7 @@ pub(super) fn solve(sums: &Sums) -> Camera {
 }
 
 /// The camera's motion at each step of a flow `[n, 2, r, c]` in pixels.
-pub fn camera<B: Backend>(flow: &Tensor<B, 4>) -> Vec<Camera> {
+pub(crate) fn camera<B: Backend>(flow: &Tensor<B, 4>) -> Vec<Camera> {
     let [steps, _, rows, columns] = flow.dims();
     let (cells, device) = (rows * columns, flow.device());
     let places = |place: &dyn Fn(f32, f32) -> f32| -> Vec<f32> {

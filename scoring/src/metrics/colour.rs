@@ -13,7 +13,10 @@ pub(super) const LOCAL_PART: f32 = 0.02;
 
 /// Mean length of the difference per place `[r * c']` over all maps of `[n, c, r, c']`, in units of
 /// the maps.
-pub fn distance_by_place<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn distance_by_place<B: Backend>(
+    left: &Tensor<B, 4>,
+    right: &Tensor<B, 4>,
+) -> Tensor<B, 1> {
     let [_, _, rows, columns] = left.dims();
     (left.clone() - right.clone()).square().sum_dim(1).sqrt().mean_dim(0).reshape([rows * columns])
 }
@@ -21,7 +24,7 @@ pub fn distance_by_place<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) 
 /// The distance where it is largest: the mean over the worst fiftieth of all places, one at least.
 /// What is laid over a picture stays where it is; what moves a little differently differs here and
 /// there.
-pub fn local_distance(by_place: &[f32]) -> f32 {
+pub(crate) fn local_distance(by_place: &[f32]) -> f32 {
     let mut sorted = by_place.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
     sorted.truncate(((by_place.len() as f32 * LOCAL_PART) as usize).max(1));
@@ -30,6 +33,6 @@ pub fn local_distance(by_place: &[f32]) -> f32 {
 
 /// Mean length of the difference per map of `[n, c, r, c']`: of low-resolution luma (one channel),
 /// chroma (blue and red difference) or flow (rightward and downward motion), in units of the maps.
-pub fn distance<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn distance<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     per_pair(left, right, |left, right| frame_means((left - right).square().sum_dim(1).sqrt()))
 }

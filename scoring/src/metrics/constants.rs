@@ -4,7 +4,7 @@ use super::{
     blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness,
     ssim, warping,
 };
-use crate::comparison::{clip_features as features, compare as measures, resample as reduced};
+use crate::comparison::{block_sums as reduced, clip_features as features, compare as measures};
 use crate::fingerprint::{self, Fingerprint, comparison, framing, quarter, traces};
 use std::fmt::Write as _;
 
@@ -90,7 +90,7 @@ mod tests {
     /// Sizes of batches and of a header: they change how long a measure takes and how it is
     /// written, not what it is.
     const NO_NUMBERS_OF_MEASURES: [&str; 3] = ["BATCH", "EVEN_BYTES", "HEADER"];
-    const SOURCES: [(&str, &str); 22] = [
+    const SOURCES: [(&str, &str); 23] = [
         ("blockiness", include_str!("blockiness.rs")),
         ("camera", include_str!("camera.rs")),
         ("colour", include_str!("colour.rs")),
@@ -106,6 +106,7 @@ mod tests {
         ("noise", include_str!("noise.rs")),
         ("psnr", include_str!("psnr.rs")),
         ("quarter", include_str!("../fingerprint/quarter.rs")),
+        ("reduced", include_str!("../comparison/block_sums.rs")),
         ("reduced", include_str!("../comparison/resample.rs")),
         ("registration", include_str!("registration.rs")),
         ("replay", include_str!("replay.rs")),

@@ -17,21 +17,24 @@ fn steps<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 4> {
 }
 
 /// Mean absolute difference of neighbouring frames, one value per step.
-pub fn frame_difference<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn frame_difference<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means(steps(pictures).abs())
 }
 
 /// Mean absolute difference of each frame to the first, `[n]`.
-pub fn change_from_first<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn change_from_first<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means((pictures.clone() - pictures.clone().slice([0..1])).abs())
 }
 
 /// Mean absolute change per step that the source does not share, at low resolution.
-pub fn motion_excess<B: Backend>(answer: &Tensor<B, 4>, source: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn motion_excess<B: Backend>(
+    answer: &Tensor<B, 4>,
+    source: &Tensor<B, 4>,
+) -> Tensor<B, 1> {
     frame_means((steps(answer) - steps(source)).abs())
 }
 
 /// Whole-frame brightness change per step that the source does not share: pumping and flashing.
-pub fn flicker<B: Backend>(answer: &Tensor<B, 4>, source: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn flicker<B: Backend>(answer: &Tensor<B, 4>, source: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means(steps(answer) - steps(source)).abs()
 }

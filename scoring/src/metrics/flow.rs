@@ -40,7 +40,7 @@ pub(super) fn levels(height: usize, width: usize) -> usize {
 
 /// Motion in pixels from each frame of `from` to the same frame of `to`: `[n, 1, h, w]` twice, with
 /// sides of at least 3, gives `[n, 2, h, w]`, rightward then downward.
-pub fn lucas_kanade<B: Backend>(from: &Tensor<B, 4>, to: &Tensor<B, 4>) -> Tensor<B, 4> {
+pub(crate) fn lucas_kanade<B: Backend>(from: &Tensor<B, 4>, to: &Tensor<B, 4>) -> Tensor<B, 4> {
     let pairs = from.dims()[0];
     let batches = (0..pairs).step_by(BATCH).map(|start| {
         let range = start..(start + BATCH).min(pairs);

@@ -25,7 +25,7 @@ fn held_steps(answer: &[f32], source: &[f32]) -> Vec<bool> {
 }
 
 /// Part of the steps, 0 to 1, on which the answer stands still while the source moves.
-pub fn held_fraction(answer: &[f32], source: &[f32]) -> f32 {
+pub(crate) fn held_fraction(answer: &[f32], source: &[f32]) -> f32 {
     let held = held_steps(answer, source);
     held.iter().filter(|held| **held).count() as f32 / held.len().max(1) as f32
 }

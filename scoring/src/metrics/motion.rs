@@ -17,14 +17,17 @@ fn lengths<B: Backend>(flow: Tensor<B, 4>) -> Tensor<B, 4> {
 }
 
 /// Mean length of the motion per step, in pixels.
-pub fn motion_amount<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn motion_amount<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means(lengths(flow.clone()))
 }
 
 /// Agreement in direction per step, weighted by the lengths: the cosine between both fields taken
 /// as one vector each, 1 for the same direction everywhere, -1 for the opposite. Two fields that
 /// stand still agree.
-pub fn motion_direction<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn motion_direction<B: Backend>(
+    left: &Tensor<B, 4>,
+    right: &Tensor<B, 4>,
+) -> Tensor<B, 1> {
     // Means are over both components, hence half.
     let floor = STILL * STILL / 2.0;
     per_pair(left, right, |left, right| {
@@ -36,7 +39,7 @@ pub fn motion_direction<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -
 
 /// Smoothness per neighbouring steps, `[n - 1]`: 1 where the flow stays as it is, 0 where it turns
 /// round completely.
-pub fn motion_smoothness<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn motion_smoothness<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
     let steps = flow.dims()[0];
     let (before, after) = (flow.clone().slice([0..steps - 1]), flow.clone().slice([1..steps]));
     let change = frame_means(lengths(after.clone() - before.clone()));

@@ -14,7 +14,7 @@ use burn::tensor::ops::ConvOptions;
 pub(super) const KERNEL: [[f32; 3]; 3] = [[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]];
 
 /// Estimated standard deviation of the noise per frame, in units of the pictures.
-pub fn noise_sigma<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn noise_sigma<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     let kernel = Tensor::<B, 2>::from_floats(KERNEL, &pictures.device()).reshape([1, 1, 3, 3]);
     let factor = (std::f32::consts::PI / 2.0).sqrt() / 6.0;
     per_frame(pictures, |picture| {

@@ -24,7 +24,7 @@ pub struct Shift {
 
 /// The shift of `moved` against `fixed`, both `[1, 1, h, w]`, at most four pixels in each
 /// direction.
-pub fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift {
+pub(crate) fn register<B: Backend>(moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift {
     descend(|shifts| differences(moved, fixed, shifts))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn descend(differences: impl Fn(&[Shift]) -> Vec<f32>) -> Shift {
 }
 
 /// Both sets of pictures `[n, 1, h, w]` cut to the part that they share under `shift`.
-pub fn align<B: Backend>(
+pub(crate) fn align<B: Backend>(
     moved: &Tensor<B, 4>,
     fixed: &Tensor<B, 4>,
     shift: Shift,

@@ -18,7 +18,10 @@ pub(super) const LEAST_DETAIL: f32 = 1e-7;
 /// both clips' changes from their first frames. Near 1 for the source replayed; near 1/2 for
 /// another video from the same first frame, whatever both move like, because both no longer show
 /// it.
-pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn detail_correlation<B: Backend>(
+    left: &Tensor<B, 4>,
+    right: &Tensor<B, 4>,
+) -> Tensor<B, 1> {
     let kernel = Tensor::<B, 2>::from_floats(LAPLACIAN, &left.device()).reshape([1, 1, 3, 3]);
     let detail = |pictures: &Tensor<B, 4>, frame: usize| {
         let change = super::frame(pictures, frame) - super::frame(pictures, 0);
@@ -35,7 +38,7 @@ pub fn detail_correlation<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>)
 
 /// Correlation of every frame of one clip with every frame of another, `[n, m]`, -1 to 1, by their
 /// changes from the first frame of each; pictures are small, `[n, c, h, w]` and `[m, c, h, w]`.
-pub fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 2> {
+pub(crate) fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 2> {
     let changes = |pictures: &Tensor<B, 4>| {
         let [frames, channels, rows, columns] = pictures.dims();
         let changes = (pictures.clone() - super::frame(pictures, 0))
@@ -48,13 +51,13 @@ pub fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Te
 
 /// How alike two clips are at the same time, `[n - 1]`, -1 to 1: of each frame after the first,
 /// coarsely. `correlations` is `[frames, frames]`.
-pub fn agreement(correlations: &[f32], frames: usize) -> Vec<f32> {
+pub(crate) fn agreement(correlations: &[f32], frames: usize) -> Vec<f32> {
     (1..frames).map(|frame| correlations[frame * frames + frame]).collect()
 }
 
 /// For each frame the frame of the other clip that is most like it, the earliest of equals.
 /// `correlations` is `[frames, others]`.
-pub fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
+pub(crate) fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
     let others = (correlations.len() / frames.max(1)).max(1);
     let best = |line: &[f32]| {
         (0..line.len()).rev().max_by(|a, b| line[*a].total_cmp(&line[*b])).unwrap_or(0)
@@ -67,7 +70,7 @@ pub fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
 /// A replay at another speed meets the other clip's frames only now and then. `details` has one
 /// value for each frame after the first, see [`detail_correlation`]: what both clips no longer show
 /// of the first frame is half of their change, so that 1/2 stands for no likeness.
-pub fn replayed_detail(details: &[f32]) -> f32 {
+pub(crate) fn replayed_detail(details: &[f32]) -> f32 {
     let mut late = details[details.len() / 2..].to_vec();
     late.sort_unstable_by(|a, b| b.total_cmp(a));
     late.truncate(late.len().div_ceil(2));

@@ -13,7 +13,7 @@ use burn::tensor::ops::ConvOptions;
 pub(super) const LAPLACIAN: [[f32; 3]; 3] = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]];
 
 /// Variance of the Laplacian per frame, in squared units of the pictures.
-pub fn laplacian_variance<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn laplacian_variance<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     let kernel = Tensor::<B, 2>::from_floats(LAPLACIAN, &pictures.device()).reshape([1, 1, 3, 3]);
     per_frame(pictures, |picture| {
         let edges =

@@ -27,7 +27,7 @@ pub(super) const SCALE_WEIGHTS: [f32; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.13
 
 /// Mean structural similarity per frame, -1 to 1, of two `[n, 1, h, w]` tensors with sides of at
 /// least 11.
-pub fn ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let weights = gaussian_weights(TAPS, SIGMA);
     per_pair(left, right, |left, right| {
         let (luminance, contrast) = similarity_maps(left, right, &weights);
@@ -37,7 +37,7 @@ pub fn ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 
 
 /// Multi-scale structural similarity per frame, 0 to 1; sides of at least 176, so that the coarsest
 /// scale holds a window.
-pub fn ms_ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
+pub(crate) fn ms_ssim<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Tensor<B, 1> {
     let weights = gaussian_weights(TAPS, SIGMA);
     per_pair(left, right, |left, right| {
         let (mut left, mut right) = (left, right);

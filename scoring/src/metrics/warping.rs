@@ -22,7 +22,7 @@ pub(super) const BOUNDARY_FLOOR: f32 = 0.002;
 /// pixels that are visible in both and whose motion stays inside the picture: 0 to 1, 0 where there
 /// are none. `pictures` is `[n, 1, h, w]`; `flow` `[n - 1, 2, r, c]` in pixels and `visible` `[n -
 /// 1, 1, r, c]`, 0 or 1, hold one value for each block of `cell` by `cell` pixels.
-pub fn warping_error<B: Backend>(
+pub(crate) fn warping_error<B: Backend>(
     pictures: &Tensor<B, 4>,
     flow: &Tensor<B, 4>,
     visible: &Tensor<B, 4>,
@@ -42,7 +42,7 @@ pub fn warping_error<B: Backend>(
 /// Where the scene is visible in both frames of each step: 1, elsewhere 0, `[n, 1, r, c]`. Both
 /// flows are `[n, 2, r, c]` in pixels, one value for each block of `cell` pixels; `backward` leads
 /// from the later frame to the earlier.
-pub fn visible<B: Backend>(
+pub(crate) fn visible<B: Backend>(
     forward: &Tensor<B, 4>,
     backward: &Tensor<B, 4>,
     cell: usize,

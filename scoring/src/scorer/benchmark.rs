@@ -1,7 +1,8 @@
-//! How long scoring takes on this machine, stage by stage, on a synthetic clip of a task's shape.
+//! How long each stage of scoring takes on this machine, for a synthetic clip of a task's size.
 
+use super::fault::ScoreFault;
+use super::setup::Scorer;
 use super::synthetic_clips::source_and_answer;
-use super::{ScoreFault, Scorer};
 use crate::device::{Device, on_backend};
 use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
 use crate::metrics::{Grid, Host, Kernels, Tensors};
@@ -12,22 +13,21 @@ use serde::Serialize;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Bytes of one value on a device.
+/// Bytes of a value on a device.
 const VALUE_BYTES: u64 = 4;
-/// Pixels for which flow is kept as one value.
 const CELL: usize = crate::comparison::clip_features::FLOW_CELL;
 
-/// Times of one stage, in the order of the runs.
+/// The run times of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
-    /// What was timed.
+    /// The stage's name.
     pub name: &'static str,
-    /// How long each run took.
+    /// The time of each run, in order.
     pub times: Vec<Duration>,
 }
 
 impl Stage {
-    /// Runs `work` `rounds` times, after once for warming up.
+    /// Times `rounds` runs of `work`, after one that warms up.
     fn of<T>(
         name: &'static str,
         rounds: usize,
@@ -50,7 +50,7 @@ impl Stage {
         times
     }
 
-    /// The middle one, in milliseconds; of two the later.
+    /// The median in milliseconds; of an even number of runs the upper one.
     pub fn median_ms(&self) -> f64 {
         let times = self.sorted_ms();
         times.get(times.len() / 2).copied().unwrap_or(0.0)
@@ -63,52 +63,53 @@ impl Stage {
     }
 }
 
-/// What no arithmetic can go below on a device: each picture has to go through its memory.
+/// The least time that a comparison can take on a device, given that each picture has to pass
+/// through its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Floor {
-    /// Bytes that one comparison sends to the device: luma of source and answer.
+    /// Bytes that one comparison uploads: the luma of source and answer.
     pub uploaded_bytes: u64,
-    /// Bytes that it moves in the device's memory at least: these written once, and read once at
-    /// full and at half size.
+    /// Bytes that it moves in the device's memory at least: the uploaded ones written once, and read
+    /// once at full and once at half size.
     pub moved_bytes: u64,
-    /// What the device moves in a second, measured by a copy.
+    /// Bytes that the device moves per second, measured by a copy.
     pub bytes_per_second: f64,
-    /// The time that moving takes, in milliseconds.
+    /// Milliseconds that moving them takes.
     pub floor_ms: f64,
 }
 
-/// All figures.
+/// A benchmark's figures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bench {
-    /// Where.
+    /// The device.
     pub device: Device,
-    /// Stages of an answer, then single metrics over all frames.
+    /// The stages of scoring an answer, then single metrics over all frames.
     pub stages: Vec<Stage>,
-    /// On CUDA.
+    /// The lower bound on CUDA; `None` on the CPU.
     pub floor: Option<Floor>,
     /// The source as an MP4.
     pub source_mp4: Vec<u8>,
     /// The answer as an MP4.
     pub answer_mp4: Vec<u8>,
-    /// Luma of the decoded source and answer, frame by frame.
+    /// The decoded luma of source and answer, frame by frame.
     pub luma: [Vec<u8>; 2],
 }
 
 impl Scorer {
-    /// Times the comparison of a decoded clip, `rounds` times.
+    /// Times `rounds` comparisons of a decoded clip.
     ///
     /// # Errors
-    /// This machine's.
+    /// This machine failed.
     pub fn bench_comparisons(&self, rounds: usize) -> Result<Stage, ScoreFault> {
         let [source, answer] = synthetic_clips()?;
         let reference = self.prepared(source, Digest::of(b"synthetic"))?;
         Stage::of("all metrics", rounds, || self.measure(&reference, answer.clone()))
     }
 
-    /// Times decoding, metrics and both, and each metric by itself, `rounds` times.
+    /// Times `rounds` runs of decoding, of all metrics, of both, and of each metric by itself.
     ///
     /// # Errors
-    /// This machine's.
+    /// This machine failed.
     pub fn bench(&self, rounds: usize) -> Result<Bench, ScoreFault> {
         let [source, answer] = synthetic_clips()?;
         let encode = |clip: &Clip| encode_clip(self.ffmpeg(), clip, &Limits::ANSWER);
@@ -145,7 +146,7 @@ fn synthetic_clips() -> Result<[Clip; 2], ScoreFault> {
     Ok(source_and_answer(ClipShape::TASK).ok_or_else(none)?)
 }
 
-/// Each metric that looks at whole pictures. What is read back from a device has been waited for.
+/// Times each metric of whole pictures. Reading its result back waits for the device.
 fn metrics<'a, K: Kernels<'a>>(
     kernels: &K,
     clips: [&'a Clip; 2],
@@ -185,7 +186,7 @@ fn floor<B: Backend>(shape: ClipShape, device: &B::Device) -> Floor {
     let pictures = Tensor::<B, 4>::ones([shape.frames as usize, 1, height, width], device);
     let copy = || {
         let copied = pictures.clone() * 1.5;
-        // Reading one value waits for all of them.
+        // Reading one value waits for the whole copy.
         black_box(crate::device::transfer::read(copied.slice([0..1, 0..1, 0..1, 0..1])));
     };
     copy();
@@ -194,7 +195,7 @@ fn floor<B: Backend>(shape: ClipShape, device: &B::Device) -> Floor {
         copy();
         begun.elapsed().as_secs_f64()
     });
-    // Read and written.
+    // Each byte is read once and written once.
     let bytes_per_second = 2.0 * full as f64 / fastest.fold(f64::INFINITY, f64::min).max(1e-9);
     Floor {
         uploaded_bytes,

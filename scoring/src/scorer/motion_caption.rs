@@ -1,29 +1,28 @@
-//! A clip's motion in words, without a model: the prompt for a task where nobody with eyes is
+//! A caption of a clip's motion, made without a model: the prompt of a task where no vision model is
 //! asked.
 //!
-//! Motion comes first, as a generator needs it: the camera, what moves by itself, when; then light
-//! and colour. It says nothing of what the things are: that the first frame shows.
+//! It begins with motion, as generators need it: the camera, then what moves by itself, then when;
+//! light and colour follow. It does not name the things in the picture: the first frame shows them.
 
 use crate::comparison::clip_features::Features;
 use crate::metrics::{Camera, Grid};
 
-/// Below this part of the picture's width per second nobody sees motion.
+/// Slower motion, in picture widths per second, is not seen.
 const STILL: f32 = 0.004;
-/// From here on motion is no longer slow, and from there on it is fast; parts of the width per
-/// second.
+/// Where slow motion ends and where fast motion begins, in picture widths per second.
 const STEADY: f32 = 0.04;
 const FAST: f32 = 0.15;
-/// Growth per second that is seen as a zoom, and radians per second that are seen as a turn.
+/// The least growth per second that is seen as a zoom, and the least turn in radians per second.
 const ZOOM: f32 = 0.01;
 const TURN: f32 = 0.015;
-/// Part of the picture that has to move by itself to be spoken of.
+/// The least part of the picture that has to move by itself to be mentioned.
 const LEAST_PART: f32 = 0.01;
-/// How much more one third of the clip moves than another before that is said.
+/// How many times as much one end of the clip has to move as the other before that is mentioned.
 const UNEVEN: f32 = 1.5;
-/// Frames per second of a clip that states no rate.
+/// Frames per second assumed for a clip without a stated rate.
 const RATE: f32 = 16.0;
 
-/// 50 to 90 words about the clip with these features, `rate` frames a second.
+/// 50 to 90 words about a clip with these features and `rate` frames per second.
 pub(crate) fn motion_caption(features: &Features, rate: Option<f32>) -> String {
     let rate = rate.unwrap_or(RATE);
     let [_, rows, columns] = features.flow.shape();
@@ -39,12 +38,12 @@ struct Motion<'a> {
 }
 
 impl Motion<'_> {
-    /// Width of the picture in pixels of the flow.
+    /// Width of the picture, in pixels of the flow.
     fn width(&self) -> f32 {
         (self.columns * crate::comparison::clip_features::FLOW_CELL) as f32
     }
 
-    /// A motion in pixels of the flow per step, as a part of the width per second.
+    /// Turns flow pixels per step into picture widths per second.
     fn speed(&self, pixels: f32) -> f32 {
         pixels * self.rate / self.width()
     }
@@ -58,7 +57,7 @@ impl Motion<'_> {
         let (zoom, turn) =
             (self.rate * mean(&|c| c.zoom(width)), self.rate * mean(&|c| c.roll(width)));
         let mut moves = Vec::new();
-        // The picture goes the other way than the camera.
+        // The picture moves against the camera.
         if right.abs() >= STILL {
             moves.push(format!(
                 "pans {} {}",
@@ -89,7 +88,7 @@ impl Motion<'_> {
         }
     }
 
-    /// What does not follow the camera: where it is on average and where it goes.
+    /// What does not follow the camera: where it is on average, and which way it moves.
     fn things(&self) -> String {
         let mut total = Own::default();
         for (flow, camera) in self.features.flow.maps().zip(&self.features.camera) {
@@ -151,7 +150,7 @@ impl Motion<'_> {
     }
 }
 
-/// Sums over what moves against the camera.
+/// Sums over the cells that move otherwise than the camera.
 #[derive(Default)]
 struct Own {
     weight: f32,
@@ -184,7 +183,7 @@ impl Own {
     }
 }
 
-/// The word for a place from 0 to 1 among those for its ends.
+/// The word for a place between 0 and 1, given the words for its two ends; `None` in the middle.
 fn side(place: f32, [near, far]: [&'static str; 2]) -> Option<&'static str> {
     if place < 0.38 {
         Some(near)

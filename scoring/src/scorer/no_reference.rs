@@ -1,9 +1,12 @@
-//! What can be said of a video where only its first frame is known: whether it is one, moves, and
-//! begins as asked.
+//! Scoring without a reference: where only the first frame is known, whether a file is a video, moves
+//! and begins as asked.
 
-use super::{Outcome, Reference, ScoreFault, Scorer};
+use super::fault::ScoreFault;
+use super::reference::Reference;
+use super::setup::Scorer;
+use crate::comparison::block_sums::{BLOCK, BlockSums};
 use crate::comparison::clip_features::mean;
-use crate::comparison::resample::{BLOCK, BlockSums};
+use crate::judge::Outcome;
 use crate::judge::TaskType;
 use crate::judge::grade::AspectPolicy;
 use crate::judge::grade::{Aspects, Score};
@@ -13,11 +16,11 @@ use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::Serialize;
 
-/// Peak signal-to-noise ratio from which a picture is a clip's first frame: unrelated ones have 8
-/// to 13 dB, the same one by another colour matrix 22.
+/// The least peak signal-to-noise ratio, in dB, between a picture and the clip it is the first frame
+/// of. Unrelated pictures have 8 to 13 dB, the same picture under another colour matrix 22.
 const SAME_PICTURE_DB: f32 = 18.0;
 
-/// Raw measures of a video by itself and against its first frame, as in [`crate::Measures`].
+/// Raw measures of a video by itself and against the first frame, as in [`crate::Measures`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "`Measures` says what each is")]
 pub struct OwnMeasures {
@@ -32,31 +35,30 @@ pub struct OwnMeasures {
     pub change: f32,
 }
 
-/// What came of a video without its source.
+/// The outcome of a video that is scored without its source.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnOutcome {
-    /// It moves and begins in some way.
+    /// The video moves, and has a measured first frame.
     Usable {
-        /// How well it begins with the frame that was given.
+        /// How well it begins with the given frame.
         first_frame_fidelity: Score,
         /// The raw numbers.
         raw: OwnMeasures,
     },
-    /// It cannot be graded, whatever its source is.
+    /// The video cannot be graded against any source.
     Unusable {
         /// `undecodable`, `wrong_resolution`, `too_short` or `frozen`.
         status: EntryStatus,
         /// Why, in one line.
         reason: String,
-        /// The raw numbers, where it came to numbers.
+        /// The raw numbers, where the video was measured.
         raw: Option<OwnMeasures>,
     },
 }
 
 impl Scorer {
-    /// Judges what can be judged without a source clip: whether the file is a video of the
-    /// picture's size and a task's length, whether it changes at all, and whether it begins with
-    /// the picture.
+    /// Scores what can be scored without a source clip: whether the file is a video of the picture's
+    /// size and a task's length, whether it changes at all, and how well it begins with the picture.
     ///
     /// # Errors
     /// The picture is unusable, or this machine failed.
@@ -99,7 +101,7 @@ impl Scorer {
                 raw: Some(raw),
             });
         }
-        // Whoever has the picture wants to know how well it was kept, whatever the task.
+        // Whoever gives a picture wants to know how well it was kept, even for a `t2v` task.
         let policy = AspectPolicy { task: TaskType::Ti2v, ..*self.policy() };
         let first_frame_fidelity = Aspects::from_measures(&compared, &policy).first_frame_fidelity;
         Ok(OwnOutcome::Usable { first_frame_fidelity, raw })
@@ -123,7 +125,7 @@ impl Scorer {
         Ok(Host.psnr(&luma(&picture), &luma(clip))[0] >= SAME_PICTURE_DB)
     }
 
-    /// A picture shown for a task's time, in the place of a source.
+    /// A reference that shows the picture for as long as a task's clip.
     fn still(&self, png: &[u8]) -> Result<Reference, ScoreFault> {
         let picture = decode_png(self.ffmpeg(), png, &Limits::ANSWER)?;
         let (blue, red) = picture.chroma(0);
@@ -141,7 +143,8 @@ impl Scorer {
     }
 }
 
-/// Mean over the frames of the mean change of blocks of 16 pixels, where noise averages out.
+/// The mean change from the first frame over all frames, of blocks of 16 pixels, in which noise
+/// averages out.
 fn change_from_first(clip: &Clip) -> f32 {
     let (rows, columns) = (clip.height() / (2 * BLOCK), clip.width() / (2 * BLOCK));
     let frame = |index| {

@@ -1,27 +1,27 @@
-//! So many at a time, the others wait.
+//! A counting semaphore for threads.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Permits that are given out and given back.
+/// A fixed number of permits that are taken and returned.
 #[derive(Debug)]
 pub(crate) struct Permits {
     free: Mutex<usize>,
-    given_back: Condvar,
+    returned: Condvar,
 }
 
-/// One turn, given back when dropped, also by a panic.
+/// One permit. Dropping it returns it, also during a panic.
 #[derive(Debug)]
 pub(crate) struct Permit<'a>(&'a Permits);
 
 impl Permits {
-    /// At least one.
+    /// `count` permits, but at least one.
     pub(crate) fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count.max(1)), given_back: Condvar::new() }
+        Self { free: Mutex::new(count.max(1)), returned: Condvar::new() }
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     pub(crate) fn take(&self) -> Permit<'_> {
-        let free = self.given_back.wait_while(self.free(), |free| *free == 0);
+        let free = self.returned.wait_while(self.free(), |free| *free == 0);
         *free.unwrap_or_else(PoisonError::into_inner) -= 1;
         Permit(self)
     }
@@ -34,7 +34,7 @@ impl Permits {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.free() += 1;
-        self.0.given_back.notify_one();
+        self.0.returned.notify_one();
     }
 }
 
@@ -45,13 +45,13 @@ mod tests {
 
     #[test]
     fn no_more_than_that_many_are_in_at_a_time_and_a_panic_gives_its_turn_back() {
-        let (turns, inside, most) = (Permits::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (permits, inside, most) = (Permits::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for n in 0..8 {
-                let (turns, inside, most) = (&turns, &inside, &most);
+                let (permits, inside, most) = (&permits, &inside, &most);
                 scope.spawn(move || {
                     let work = std::panic::AssertUnwindSafe(|| {
-                        let _turn = turns.take();
+                        let _permit = permits.take();
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(std::time::Duration::from_millis(5));
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -62,6 +62,6 @@ mod tests {
             }
         });
         assert!((1..=2).contains(&most.into_inner()));
-        let (_first, _second) = (turns.take(), turns.take());
+        let (_first, _second) = (permits.take(), permits.take());
     }
 }

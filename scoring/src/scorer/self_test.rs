@@ -1,46 +1,46 @@
-//! Does this device compute what the CPU computes?
+//! Whether a device's results agree with the CPU's.
 //!
-//! Every metric runs on one synthetic clip on both and is compared. The metrics are chains of tens
-//! of operations, which is the point: a compiler of kernels has been seen to get every single
-//! operation right and their chain wrong.
+//! Every metric runs on one synthetic clip on both, and the results are compared. Metrics are chains
+//! of tens of operations, and that is the point: a kernel compiler has been seen to get every single
+//! operation right and a chain of them wrong.
 
 use crate::device::Device;
 use crate::metrics::{Camera, Grid, Host, Kernels, Tensors};
 use burn::tensor::backend::Backend;
 
-/// Synthetic clip: frames, rows and columns; multi-scale similarity needs 176.
+/// The synthetic clip's frames, rows and columns; multi-scale similarity needs sides of 176.
 const FRAMES: usize = 4;
 const ROWS: usize = 192;
 const COLUMNS: usize = 256;
-/// Difference from the CPU that counts as rounding, as a part of the value (or of [`SMALL`] below
-/// it).
+/// The largest difference from the CPU that counts as rounding, relative to the value, or to
+/// [`SMALL`] where the value is smaller.
 const TOLERANCE: f32 = 1e-4;
-/// Values under this are compared in absolute terms.
+/// Differences of smaller values are taken relative to this.
 const SMALL: f32 = 1e-2;
-/// Pixels for which flow is kept as one value.
+/// Flow is kept as one value for each block of this side, in pixels.
 const CELL: usize = 4;
 
-/// The largest difference of one metric.
+/// One metric, compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricCheck {
-    /// The metric.
+    /// The metric's name.
     pub metric: &'static str,
     /// How many values were compared.
     pub values: usize,
-    /// The largest difference, relative to the value.
+    /// The largest difference from the CPU, relative to the value.
     pub worst: f32,
 }
 
-/// Every metric agrees.
+/// A self-test that every metric passed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelfTestReport {
     /// The device that was tested.
     pub device: Device,
-    /// Its differences from the CPU.
+    /// The metrics, each with its largest difference.
     pub checks: Vec<MetricCheck>,
 }
 
-/// A device that computes something else.
+/// A metric that the device computes differently from the CPU.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "{device} computes {metric} differently from the CPU: {got} instead of {want} (value {index}, tolerance {TOLERANCE})"
@@ -50,7 +50,7 @@ pub struct SelfTestFault {
     pub device: Device,
     /// The metric.
     pub metric: &'static str,
-    /// Which of its values.
+    /// The index of the value.
     pub index: usize,
     /// The device's value.
     pub got: f32,
@@ -58,9 +58,9 @@ pub struct SelfTestFault {
     pub want: f32,
 }
 
-/// Compares `device` with the fused loops of the CPU. For the CPU itself that is burn's CPU
-/// backend, which no score uses: the loops are then held to the metrics' definition. `progress`
-/// hears of each metric that the device has done.
+/// Compares `device` with the fused loops of the CPU. Where the device is the CPU itself, burn's CPU
+/// backend is compared, which no score uses: that checks the loops against the metrics' definition.
+/// `progress` is called after each metric of the device.
 pub(crate) fn self_test<B: Backend>(
     name: Device,
     device: &B::Device,
@@ -85,7 +85,7 @@ fn check(
 ) -> Result<MetricCheck, SelfTestFault> {
     let mut worst = 0.0;
     for index in 0..got.len().max(want.len()) {
-        // A value that is missing, or one too many, is as wrong as one that is no number.
+        // A missing or surplus value is as wrong as one that is not a number.
         let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
         let (got, want) = (value(got), value(want));
         let difference = (got - want).abs() / want.abs().max(SMALL);
@@ -97,7 +97,7 @@ fn check(
     Ok(MetricCheck { metric, values: want.len(), worst })
 }
 
-/// A textured picture that moves by a third of a pixel per frame; `blend` mixes in another one.
+/// A textured picture that moves by a third of a pixel per frame. `blend` mixes in another texture.
 fn clip(blend: f32) -> Vec<Vec<u8>> {
     let value = |frame: usize, row: usize, column: usize| {
         let (x, y) = (column as f32 + frame as f32 / 3.0, row as f32 - frame as f32 / 5.0);
@@ -111,7 +111,7 @@ fn clip(blend: f32) -> Vec<Vec<u8>> {
     (0..FRAMES).map(frame).collect()
 }
 
-/// Small maps of two channels, cut from the clip.
+/// Small maps of two channels, made of the clip's bytes.
 fn maps(frames: &[Vec<u8>]) -> Grid {
     let (rows, columns) = (ROWS / CELL, COLUMNS / CELL);
     let values = frames
@@ -121,8 +121,8 @@ fn maps(frames: &[Vec<u8>]) -> Grid {
     Grid::new(values.collect(), [2, rows, columns])
 }
 
-/// Every metric's values, in one order for all kernels; `done` hears of each with their number so
-/// far.
+/// Every metric's values, in one order for all kernels. `done` is called after each metric with the
+/// number of metrics so far and its name.
 fn values<'a, K: Kernels<'a>>(
     kernels: &K,
     [left, right]: &'a [Vec<Vec<u8>>; 2],
@@ -138,8 +138,8 @@ fn values<'a, K: Kernels<'a>>(
     let half = kernels.halved(&right);
     let shift = kernels.register(&left, &right);
     let (cut, fixed) = kernels.align(&left, &right, crate::metrics::Shift { right: 3, down: -1 });
-    // The flow is computed once and handed to what follows, so that a difference is named where it
-    // arises.
+    // Metrics of motion get other maps than this flow, so that a difference is reported for the
+    // metric it arises in.
     let flow = kernels.flow(&half, CELL);
     let [_, rows, columns] = flow.shape();
     let field = Grid::new(

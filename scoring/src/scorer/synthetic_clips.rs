@@ -1,12 +1,11 @@
-//! A scene of a task's shape, made by arithmetic: for warming a device up, and for measuring how
-//! long things take.
+//! A computed source and answer of a task's size, for warm-ups and benchmarks.
 
 use crate::media::{Clip, ClipShape, Rational, VideoInfo};
 
-/// Largest change that the answer makes to a byte of the source.
+/// The answer's largest difference from a byte of the source.
 const NOISE: u32 = 3;
 
-/// A pan over a texture, and the same under a little noise: a source and an answer that passes.
+/// A source that pans over a texture, and an answer that passes: the same with a little noise.
 pub(crate) fn source_and_answer(shape: ClipShape) -> Option<[Clip; 2]> {
     let (width, height) = (shape.width as usize, shape.height as usize);
     // The camera moves by three pixels a frame over a still picture.
@@ -58,7 +57,7 @@ fn texture(column: usize, row: usize) -> u8 {
     (110.0 + waves + grain as f32).clamp(16.0, 235.0) as u8
 }
 
-/// Evenly spread over 32 bits.
+/// A hash that is spread evenly over 32 bits.
 fn hash(x: u32, y: u32, z: u32) -> u32 {
     let mut mixed =
         x.wrapping_mul(73_856_093) ^ y.wrapping_mul(19_349_663) ^ z.wrapping_mul(83_492_791);

@@ -1,46 +1,71 @@
 //! Why a scoring process gave no answer.
 
-use super::message::FaultKind;
 use crate::device::Device;
+use serde::{Deserialize, Serialize};
 
-/// What kept a worker from an answer, after it was tried again on a fresh process. Always this
-/// machine's matter.
+/// The part of this machine that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// ffmpeg, its process, or the machine under it.
+    Media,
+    /// The device cannot be used.
+    Device,
+    /// The device's results differ from the CPU's.
+    SelfTest,
+    /// The arithmetic broke off.
+    Arithmetic,
+    /// The device has too little memory.
+    OutOfMemory,
+    /// The task's own clip cannot be used.
+    Reference,
+}
+
+impl FaultKind {
+    /// Whether the process that reports this must not be given another clip: a CUDA context does not
+    /// recover.
+    pub(crate) fn poisons(self) -> bool {
+        matches!(self, Self::Device | Self::SelfTest | Self::Arithmetic | Self::OutOfMemory)
+    }
+}
+
+/// Why a worker gave no answer, after a second try on a fresh process. Never the fault of a video.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerFault {
-    /// The process does not start, or not with a usable device.
-    #[error("the scoring process on {device} does not start: {reason}")]
+    /// The process did not start, or found no usable device.
+    #[error("the scoring process on {device} failed to start: {reason}")]
     Start {
         /// Its device.
         device: Device,
-        /// What the worker said of its device or, where it said nothing, [`FaultKind::Media`].
+        /// The fault that the worker reported; [`FaultKind::Media`] where it reported none.
         kind: FaultKind,
-        /// In words.
+        /// The report in words.
         reason: String,
     },
-    /// The process ended, or broke the protocol, with the clip in hand.
+    /// The process ended, or broke the protocol, while it worked on the clip.
     #[error("the scoring process on {device} ended: {reason}")]
     Ended {
         /// Its device.
         device: Device,
-        /// How, and the last that it said.
+        /// Its exit status and its last log lines.
         reason: String,
     },
-    /// The clip was not done by its deadline, and the process was killed.
+    /// The clip was not finished by its deadline, and the process was killed.
     #[error("the scoring process on {device} did not answer within {seconds} s and was stopped")]
     Late {
         /// Its device.
         device: Device,
-        /// The deadline.
+        /// Seconds that the clip was given.
         seconds: u64,
     },
-    /// The process says itself what failed.
+    /// The process reported a fault.
     #[error("scoring on {device} failed: {reason}")]
     Reported {
         /// Its device.
         device: Device,
         /// What failed.
         kind: FaultKind,
-        /// In words.
+        /// The report in words.
         reason: String,
     },
     /// The workers were stopped.
@@ -49,7 +74,7 @@ pub enum WorkerFault {
 }
 
 impl WorkerFault {
-    /// Whether there is no such device, or none that computes at all: `auto` then means the CPU.
+    /// Whether the device is missing or does not compute: `auto` then means the CPU.
     pub(crate) fn is_no_device(&self) -> bool {
         matches!(self, Self::Start { kind: FaultKind::Device, .. })
     }

@@ -1,23 +1,23 @@
-//! The clips that one process has in hand.
+//! The clips that one process is working on.
 //!
-//! | what happens | the clip | others in the same process | the process |
+//! | what happens | the clip | other clips in the process | the process |
 //! |---|---|---|---|
-//! | the process ends, or breaks the protocol | once more | once more | another one |
-//! | a clip passes its deadline | once more | put back | killed, another one |
-//! | a fault of device or arithmetic | once more | put back | another one: a CUDA context does not recover |
-//! | too little device memory | once more | put back | another one, with one comparison at a time from now on |
-//! | a fault of ffmpeg, or an unusable source | given up with the fault | go on | goes on |
+//! | the process ends, or breaks the protocol | tried again | tried again | replaced |
+//! | a clip passes its deadline | tried again | put back | killed and replaced |
+//! | a fault of device or arithmetic | tried again | put back | replaced: a CUDA context does not recover |
+//! | too little device memory | tried again | put back | replaced; one comparison at a time from now on |
+//! | a fault of ffmpeg, or an unusable source | fails | go on | goes on |
 //!
-//! What comes back from a lost process is alone in the next one, so that a second loss names the
-//! clip that brings it about.
+//! A clip that comes back from a lost process is alone in the next one, so that a second loss tells
+//! which clip causes it. "Put back" does not count as a try.
 
-use super::driver::{Driver, Stopped};
-use super::fault::WorkerFault;
+use super::fault::{FaultKind, WorkerFault};
 use super::frame::FrameFault;
-use super::message::{Ask, FaultKind, Tell, decode};
-use super::pool::{Done, Job, SourceFacts, Task};
+use super::job::{Done, Job, Task};
+use super::lane::{Lane, Stopped};
+use super::message::{Ask, KEPT_SOURCES, Tell, decode};
 use super::process::Process;
-use super::serve::KEPT_SOURCES;
+use super::source_clip::SourceFacts;
 use crate::device::Device;
 use crate::fingerprint::Fingerprint;
 use leoma_protocol::Digest;
@@ -26,20 +26,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a clip is given to a process.
+/// Processes that a clip may be lost with before it fails.
 const MOST_TRIES: u8 = 2;
 
-/// A clip in the process's hands.
+/// A clip that the process is working on.
 #[derive(Debug)]
 struct Flight {
     job: Job,
-    /// Its source is being prepared first.
+    /// Its source is still being prepared.
     preparing: bool,
     patience: Duration,
     deadline: Instant,
 }
 
-/// What a process has in hand, and which sources it has ready.
+/// The clips that a process is working on, and the sources that it has ready.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     flights: HashMap<u64, Flight>,
@@ -50,7 +50,7 @@ pub(super) struct Flights {
 /// Why a process is given up.
 struct Loss {
     fault: WorkerFault,
-    /// The clip that brought it about; none where it may have been any.
+    /// The clip that caused it; none where it may have been any of them.
     guilty: Option<u64>,
 }
 
@@ -61,20 +61,20 @@ enum Event {
 }
 
 impl Flights {
-    /// Works until the process is lost, and says why. What it had in hand is then held for the next
-    /// one.
+    /// Works until the process is lost, and returns why. Its clips are then held for the next
+    /// process.
     pub(super) async fn work(
         mut self,
-        driver: &mut Driver,
+        lane: &mut Lane,
         mut process: Process,
     ) -> Result<WorkerFault, Stopped> {
-        let stop = driver.shared.stop.clone();
+        let stop = lane.shared.stop.clone();
         loop {
-            // A worker that does not read must not hold up a stop either.
+            // A worker that does not read its input must not delay the stop.
             let step = tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(None),
-                step = self.step(driver, &mut process) => step.map_err(Some),
+                step = self.step(lane, &mut process) => step.map_err(Some),
             };
             if let Err(loss) = step {
                 let Some(mut loss) = loss else {
@@ -85,50 +85,45 @@ impl Flights {
                 if let WorkerFault::Ended { reason, .. } = &mut loss.fault {
                     *reason = if reason.is_empty() { how } else { format!("{reason} ({how})") };
                 }
-                self.hold(driver, loss.guilty, &loss.fault);
+                self.hold(lane, loss.guilty, &loss.fault);
                 return Ok(loss.fault);
             }
         }
     }
 
-    async fn step(&mut self, driver: &mut Driver, process: &mut Process) -> Result<(), Loss> {
-        match self.next_event(driver, process).await {
-            Event::Taken(Some(job)) => self.begin(driver, process, job).await,
-            Event::Heard(Some(Ok((tell, body)))) => self.hear(driver, process, tell, &body).await,
-            Event::Heard(Some(Err(fault))) => Err(ended(driver.device, fault.to_string())),
-            Event::Heard(None) => Err(ended(driver.device, String::new())),
-            Event::Late(id) => Err(self.late(driver.device, id)),
-            // The queue ends with the pool, which stops its workers.
+    async fn step(&mut self, lane: &mut Lane, process: &mut Process) -> Result<(), Loss> {
+        match self.next_event(lane, process).await {
+            Event::Taken(Some(job)) => self.begin(lane, process, job).await,
+            Event::Heard(Some(Ok((tell, body)))) => self.hear(lane, process, tell, &body).await,
+            Event::Heard(Some(Err(fault))) => Err(ended(lane.device, fault.to_string())),
+            Event::Heard(None) => Err(ended(lane.device, String::new())),
+            Event::Late(id) => Err(self.late(lane.device, id)),
+            // The queue ends with the pool, which stops this loop.
             Event::Taken(None) => std::future::pending().await,
         }
     }
 
-    async fn next_event(&self, driver: &mut Driver, process: &mut Process) -> Event {
+    async fn next_event(&self, lane: &mut Lane, process: &mut Process) -> Event {
         if self.flights.is_empty()
-            && let Some(job) = driver.held.pop_front()
+            && let Some(job) = lane.held.pop_front()
         {
             return Event::Taken(Some(job));
         }
-        // Nothing is taken while a source is prepared, which what is taken next most likely needs
-        // too, nor beside a clip that is tried alone.
+        // While a source is prepared no job is taken: the next one most likely needs that source
+        // too. Nor is one taken beside a clip that is tried alone.
         let closed = self.flights.values().any(|flight| flight.preparing || flight.job.alone);
-        let takes = !closed && driver.held.is_empty() && self.flights.len() < driver.clips;
+        let takes = !closed && lane.held.is_empty() && self.flights.len() < lane.clips;
         let late = self.flights.iter().map(|(id, flight)| (flight.deadline, *id)).min();
         tokio::select! {
             biased;
             heard = process.hear() => Event::Heard(heard),
             id = until(late) => Event::Late(id),
-            job = driver.queue.next(), if takes => Event::Taken(job),
+            job = lane.queue.next(), if takes => Event::Taken(job),
         }
     }
 
-    /// Gives a job to the process, its source first where that is not ready.
-    async fn begin(
-        &mut self,
-        driver: &Driver,
-        process: &mut Process,
-        job: Job,
-    ) -> Result<(), Loss> {
+    /// Sends a job to the process, or its source first where that is not ready.
+    async fn begin(&mut self, lane: &Lane, process: &mut Process, job: Job) -> Result<(), Loss> {
         if job.is_abandoned() {
             return Ok(());
         }
@@ -141,56 +136,51 @@ impl Flights {
             return Ok(());
         }
         let ready = facts.is_some();
-        let patience = if ready { driver.patience.clip } else { driver.patience.source };
+        let patience = if ready { lane.patience.clip } else { lane.patience.source };
         self.next_id += 1;
         let id = self.next_id;
         let flight =
             Flight { job, preparing: !ready, patience, deadline: Instant::now() + patience };
         self.flights.insert(id, flight);
         if ready {
-            return self.ask_score(driver, process, id).await;
+            return self.ask_score(lane, process, id).await;
         }
         let ask = Ask::Source { id };
         let asked = tokio::time::timeout(patience, process.ask(&ask, &source.mp4)).await;
-        self.asked(driver, id, asked)
+        self.asked(lane, id, asked)
     }
 
-    async fn ask_score(
-        &mut self,
-        driver: &Driver,
-        process: &mut Process,
-        id: u64,
-    ) -> Result<(), Loss> {
+    async fn ask_score(&mut self, lane: &Lane, process: &mut Process, id: u64) -> Result<(), Loss> {
         let Some(flight) = self.flights.get(&id) else { return Ok(()) };
         let Task::Score { source, answer } = &flight.job.task else { return Ok(()) };
         let prompt = source.prompt.as_deref().map(str::to_owned);
         let ask = Ask::Score { id, source: source.sha256, prompt };
         let asked = tokio::time::timeout(flight.patience, process.ask(&ask, answer)).await;
-        self.asked(driver, id, asked)
+        self.asked(lane, id, asked)
     }
 
     fn asked(
         &self,
-        driver: &Driver,
+        lane: &Lane,
         id: u64,
         asked: Result<Result<(), FrameFault>, tokio::time::error::Elapsed>,
     ) -> Result<(), Loss> {
         match asked {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(fault)) => Err(ended(driver.device, fault.to_string())),
-            Err(_) => Err(self.late(driver.device, id)),
+            Ok(Err(fault)) => Err(ended(lane.device, fault.to_string())),
+            Err(_) => Err(self.late(lane.device, id)),
         }
     }
 
     async fn hear(
         &mut self,
-        driver: &mut Driver,
+        lane: &mut Lane,
         process: &mut Process,
         tell: Tell,
         body: &[u8],
     ) -> Result<(), Loss> {
-        let device = driver.device;
-        let unasked = || ended(device, "it answered what nobody asked".to_owned());
+        let device = lane.device;
+        let unasked = || ended(device, "it answered a question that was not asked".to_owned());
         match tell {
             Tell::Prepared { id, description } => {
                 let facts = Arc::new(SourceFacts {
@@ -208,11 +198,11 @@ impl Flights {
                     self.sources.pop_front();
                 }
                 if matches!(flight.job.task, Task::Score { .. }) {
-                    flight.patience = driver.patience.clip;
+                    flight.patience = lane.patience.clip;
                     flight.deadline = Instant::now() + flight.patience;
-                    return self.ask_score(driver, process, id).await;
+                    return self.ask_score(lane, process, id).await;
                 }
-                self.finish(driver, id, Ok(Done::Prepared(facts)));
+                self.finish(lane, id, Ok(Done::Prepared(facts)));
                 Ok(())
             }
             Tell::Scored { id, peak_kib } => {
@@ -221,19 +211,19 @@ impl Flights {
                 };
                 self.flights.get(&id).filter(scoring).ok_or_else(unasked)?;
                 let scored = decode(body).map_err(|fault| ended(device, fault.to_string()))?;
-                driver.shared.saw_peak(peak_kib);
-                self.finish(driver, id, Ok(Done::Scored(Box::new(scored))));
+                lane.shared.saw_peak(peak_kib);
+                self.finish(lane, id, Ok(Done::Scored(Box::new(scored))));
                 Ok(())
             }
             Tell::Fault { id: Some(id), kind, reason } if self.flights.contains_key(&id) => {
                 let fault = WorkerFault::Reported { device, kind, reason };
                 if !kind.poisons() {
-                    self.finish(driver, id, Err(fault));
+                    self.finish(lane, id, Err(fault));
                     return Ok(());
                 }
-                if kind == FaultKind::OutOfMemory && driver.comparisons > 1 {
-                    tracing::warn!(%device, "too little memory on the device: one comparison at a time from now on");
-                    driver.comparisons = 1;
+                if kind == FaultKind::OutOfMemory && lane.comparisons > 1 {
+                    tracing::warn!(%device, "the device ran out of memory, making one comparison at a time from now on");
+                    lane.comparisons = 1;
                 }
                 Err(Loss { fault, guilty: Some(id) })
             }
@@ -241,8 +231,8 @@ impl Flights {
         }
     }
 
-    fn finish(&mut self, driver: &mut Driver, id: u64, done: Result<Done, WorkerFault>) {
-        driver.losses = 0;
+    fn finish(&mut self, lane: &mut Lane, id: u64, done: Result<Done, WorkerFault>) {
+        lane.losses = 0;
         if let Some(flight) = self.flights.remove(&id) {
             flight.job.answer(done);
         }
@@ -253,8 +243,8 @@ impl Flights {
         Loss { fault: WorkerFault::Late { device, seconds }, guilty: Some(id) }
     }
 
-    /// Holds what was in hand for the next process, save a clip that has had its tries.
-    fn hold(&mut self, driver: &mut Driver, guilty: Option<u64>, fault: &WorkerFault) {
+    /// Holds the clips for the next process, but fails those that have had their tries.
+    fn hold(&mut self, lane: &mut Lane, guilty: Option<u64>, fault: &WorkerFault) {
         let mut flights: Vec<(u64, Flight)> = self.flights.drain().collect();
         flights.sort_by_key(|(id, _)| *id);
         for (id, Flight { mut job, .. }) in flights {
@@ -263,7 +253,7 @@ impl Flights {
             if job.tries >= MOST_TRIES {
                 job.answer(Err(fault.clone()));
             } else {
-                driver.held.push_back(job);
+                lane.held.push_back(job);
             }
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! header length  u32, little-endian, 1 to 16 KiB
-//! body length    u32, little-endian, 0 to the largest video that is admitted
+//! body length    u32, little-endian, 0 to the size of the largest video allowed
 //! header         JSON
 //! body           a video, or a result
 //! ```
 //!
-//! A reader looks at both lengths before it takes memory, and takes it only as bytes arrive.
+//! A reader checks both lengths first, and allocates memory only as bytes arrive.
 
 use crate::media::Limits;
 use serde::Serialize;
@@ -25,10 +25,10 @@ const PREFIX_BYTES: usize = 8;
 /// Why a stream holds no frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameFault {
-    /// It ended in the middle of one.
+    /// It ended in the middle of a frame.
     #[error("the stream ends in the middle of a frame")]
     Cut,
-    /// A length that no frame has.
+    /// A length is out of bounds.
     #[error("a frame claims a header of {header} and a body of {body} bytes")]
     Lengths {
         /// Claimed length of the header.
@@ -36,19 +36,19 @@ pub enum FrameFault {
         /// Claimed length of the body.
         body: usize,
     },
-    /// A header or a body that says nothing known.
+    /// The header or the body cannot be parsed.
     #[error("a frame's content cannot be read: {reason}")]
     Content {
-        /// What the reader says.
+        /// The parser's message.
         reason: String,
     },
-    /// The other side does not keep to the protocol.
+    /// The other side broke the protocol.
     #[error("unexpected frame: {reason}")]
     Unexpected {
-        /// What was wrong.
+        /// What it did.
         reason: String,
     },
-    /// The stream itself.
+    /// The stream failed.
     #[error("the stream failed")]
     Stream(#[source] io::Error),
 }
@@ -64,7 +64,7 @@ pub(crate) fn head(header: &impl Serialize, body: &[u8]) -> Result<Vec<u8>, Fram
     let header = serde_json::to_vec(header).map_err(|error| content(&error))?;
     check(header.len(), body.len())?;
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + header.len());
-    // Both fit: they were checked.
+    // Both fit, as was checked.
     bytes.extend_from_slice(&(header.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&header);
@@ -82,7 +82,7 @@ pub(crate) fn write(
     Ok(stream.flush()?)
 }
 
-/// [`write()`] for a process that waits for others meanwhile.
+/// [`write()`] without blocking.
 pub(crate) async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     header: &impl Serialize,
@@ -93,7 +93,7 @@ pub(crate) async fn send(
     Ok(stream.flush().await?)
 }
 
-/// Reads a frame; `None` where the stream ends between two.
+/// Reads a frame; `None` where the stream ends between frames.
 pub(crate) fn read<T: DeserializeOwned>(
     stream: &mut impl Read,
 ) -> Result<Option<(T, Vec<u8>)>, FrameFault> {
@@ -105,8 +105,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     parts(bytes, header, body).map(Some)
 }
 
-/// [`read`] for a process that waits for others meanwhile. A call that is given up leaves the
-/// stream in the middle of a frame.
+/// [`read`] without blocking. Cancelling the call leaves the stream in the middle of a frame.
 pub(crate) async fn receive<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<(T, Vec<u8>)>, FrameFault> {

@@ -1,36 +1,41 @@
-//! What a validator asks of its scoring process, and what that process says.
+//! The messages between a validator and its scoring processes.
 
-use crate::comparison::compare::Measures;
+use super::fault::FaultKind;
+use super::frame::FrameFault;
+use crate::comparison::Measures;
 use crate::fingerprint::Fingerprint;
-use crate::judge::TaskType;
-use crate::judge::grade::AspectPolicy;
-use crate::judge::grade::Grade;
+use crate::judge::grade::{AspectPolicy, Grade};
+use crate::judge::{Outcome, Scored, TaskType};
 use crate::learned::TextModel;
-use crate::scorer::{Outcome, ScoreFault, Scored};
+use crate::scorer::ScoreFault;
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::{Deserialize, Serialize};
 
-use super::frame::FrameFault;
+/// Source clips that a worker keeps ready: the task's, and the one before for answers that are
+/// still being scored. A decoded clip takes 50 MB.
+pub(crate) const KEPT_SOURCES: usize = 2;
+/// Most clips that a worker takes at a time. A decoded clip takes up to 100 MB.
+pub(crate) const MOST_CLIPS: usize = 8;
 
-/// Longest reason that is passed on.
+/// Longer reasons are cut.
 const MAX_REASON_CHARS: usize = 500;
 
-/// How to grade: what of it an operator or a caller sets.
+/// The settings of grading that an operator or a caller may change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScorerOptions {
-    /// Allowed difference of width and of height from the source's, in pixels.
+    /// Allowed difference in width and in height from the source, in pixels.
     pub size_tolerance: u32,
-    /// Fail an answer that is the source clip itself.
+    /// Whether an answer that is the source clip itself fails.
     pub forbid_replay: bool,
     /// What miners are given.
     pub task: TaskType,
-    /// The model that reads prompts.
+    /// The model that reads prompts, if there is one.
     pub text_model: Option<TextModel>,
 }
 
 impl Default for ScorerOptions {
-    /// The subnet's.
+    /// The subnet's settings.
     fn default() -> Self {
         let AspectPolicy { size_tolerance, forbid_replay, .. } = AspectPolicy::SUBNET;
         Self { size_tolerance, forbid_replay, task: TaskType::default(), text_model: None }
@@ -38,14 +43,14 @@ impl Default for ScorerOptions {
 }
 
 impl ScorerOptions {
-    /// The subnet's policy with these options.
+    /// The subnet's policy with these settings.
     #[must_use]
     pub fn policy(&self) -> AspectPolicy {
         let Self { size_tolerance, forbid_replay, task, .. } = *self;
         AspectPolicy { size_tolerance, forbid_replay, ..AspectPolicy::of(task) }
     }
 
-    /// What grades by them, for a judge's id: the policy, and the model where there is one.
+    /// The judge's id under these settings: the policy's digest, and the model where there is one.
     #[must_use]
     pub fn judge_id(&self) -> String {
         let policy = self.policy().digest().short();
@@ -56,125 +61,99 @@ impl ScorerOptions {
     }
 }
 
-/// The first frame to a worker.
+/// The first message to a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
     /// The device, as `--device` names it.
     pub device: String,
     /// How to grade.
     pub options: ScorerOptions,
-    /// Comparisons on the device at a time; the decoding of further clips goes on beside them.
+    /// Most comparisons on the device at a time. Decoding is not limited by it.
     pub comparisons: usize,
 }
 
-/// A frame to a worker.
+/// A request to a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub(crate) enum Ask {
-    /// Opens the device; first and once.
+    /// Opens the device. The first request, and sent only once.
     Open(Opening),
     /// Prepares a source clip, which is the body.
     Source {
-        /// Named in the answer.
+        /// Repeated in the reply.
         id: u64,
     },
     /// Scores an answer, which is the body.
     Score {
-        /// Named in the answer.
+        /// Repeated in the reply.
         id: u64,
-        /// Which source clip, of those that are [`Tell::Prepared`].
+        /// The source clip, which must be [`Tell::Prepared`].
         source: Digest,
-        /// What was asked for.
+        /// The prompt of the task.
         prompt: Option<String>,
     },
 }
 
-/// A frame from a worker.
+/// A message from a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "tell", rename_all = "snake_case")]
 pub(crate) enum Tell {
-    /// On the way to being ready.
+    /// The worker is still starting.
     Progress {
         /// Steps done.
         done: usize,
-        /// Of so many.
+        /// Steps in all.
         of: usize,
-        /// The last one.
+        /// The name of the last step done.
         what: String,
     },
-    /// The device computes what the CPU computes, and is warm.
+    /// The device agrees with the CPU and is warmed up.
     Ready {
-        /// Digest of the policy that it grades by.
+        /// Digest of the policy that the worker grades by.
         policy: Digest,
     },
     /// A source clip is ready; the body is its fingerprint.
     Prepared {
-        /// Of the asking frame.
+        /// The request's id.
         id: u64,
-        /// What moves in it, in words.
+        /// The clip's motion in words.
         description: String,
     },
-    /// An answer's result is the body.
+    /// An answer is scored; the body is the result.
     Scored {
-        /// Of the asking frame.
+        /// The request's id.
         id: u64,
-        /// Most memory that the process had so far, in KiB.
+        /// The process's peak memory so far, in KiB.
         peak_kib: u64,
     },
     /// This machine failed.
     Fault {
-        /// Of the asking frame; none where it is about the opening.
+        /// The request's id; `None` where the opening failed.
         id: Option<u64>,
-        /// Whose fault.
+        /// The part that failed.
         kind: FaultKind,
-        /// In words.
+        /// The reason in words.
         reason: String,
     },
-}
-
-/// What of this machine failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// ffmpeg, its process, or the machine under it.
-    Media,
-    /// The device cannot be used.
-    Device,
-    /// The device computes something else than the CPU.
-    SelfTest,
-    /// The arithmetic failed in the middle.
-    Arithmetic,
-    /// The device has too little memory.
-    OutOfMemory,
-    /// The task's own clip cannot be used.
-    Reference,
-}
-
-impl FaultKind {
-    /// Whether the process that says so cannot be trusted with another clip: a CUDA context does
-    /// not recover.
-    pub(crate) fn poisons(self) -> bool {
-        matches!(self, Self::Device | Self::SelfTest | Self::Arithmetic | Self::OutOfMemory)
-    }
-
-    pub(crate) fn of(fault: &ScoreFault) -> Self {
-        match fault {
-            ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) | ScoreFault::Learned(_) => Self::Media,
-            ScoreFault::Device(_) => Self::Device,
-            ScoreFault::Arithmetic { .. } => Self::Arithmetic,
-            ScoreFault::OutOfMemory { .. } => Self::OutOfMemory,
-            ScoreFault::SelfTest(_) => Self::SelfTest,
-            ScoreFault::Reference(_) | ScoreFault::SmallReference { .. } => Self::Reference,
-            // Whatever it was, its process is not to be trusted.
-            ScoreFault::Broken { .. } | ScoreFault::Worker(_) => Self::Arithmetic,
-        }
-    }
 }
 
 impl Tell {
     pub(crate) fn fault(id: Option<u64>, fault: &ScoreFault) -> Self {
         let reason = with_causes(fault).chars().take(MAX_REASON_CHARS).collect();
-        Self::Fault { id, kind: FaultKind::of(fault), reason }
+        Self::Fault { id, kind: kind_of(fault), reason }
+    }
+}
+
+fn kind_of(fault: &ScoreFault) -> FaultKind {
+    match fault {
+        ScoreFault::Media(_) | ScoreFault::Ffmpeg(_) | ScoreFault::Learned(_) => FaultKind::Media,
+        ScoreFault::Device(_) => FaultKind::Device,
+        ScoreFault::Arithmetic { .. } => FaultKind::Arithmetic,
+        ScoreFault::OutOfMemory { .. } => FaultKind::OutOfMemory,
+        ScoreFault::SelfTest(_) => FaultKind::SelfTest,
+        ScoreFault::Reference(_) | ScoreFault::SmallReference { .. } => FaultKind::Reference,
+        // The cause is unknown, so the process must not be used again.
+        ScoreFault::Broken { .. } | ScoreFault::Worker(_) => FaultKind::Arithmetic,
     }
 }
 
@@ -188,8 +167,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// [`Scored`] between two processes of one program: MessagePack, because JSON has no words for some
-/// numbers.
+/// [`Scored`] as it travels between processes: as MessagePack, because JSON cannot hold infinities.
 #[derive(Serialize, Deserialize)]
 struct WireResult {
     video_sha256: Digest,
@@ -197,7 +175,7 @@ struct WireResult {
     fingerprint: Option<Vec<u8>>,
 }
 
-/// A result as a frame's body.
+/// Encodes a result as the body of a frame.
 pub(crate) fn encode(scored: Scored) -> Result<Vec<u8>, FrameFault> {
     let Scored { video_sha256, outcome, fingerprint } = scored;
     let outcome = match outcome {
@@ -209,7 +187,7 @@ pub(crate) fn encode(scored: Scored) -> Result<Vec<u8>, FrameFault> {
         .map_err(|error| FrameFault::Content { reason: error.to_string() })
 }
 
-/// The result in a frame's body, to the same bits.
+/// Decodes the result in the body of a frame. Floats keep every bit.
 pub(crate) fn decode(body: &[u8]) -> Result<Scored, FrameFault> {
     let WireResult { video_sha256, outcome, fingerprint } = rmp_serde::from_slice(body)
         .map_err(|error| FrameFault::Content { reason: error.to_string() })?;

@@ -2,216 +2,29 @@
 
 use super::driver::Driver;
 use super::fault::WorkerFault;
-use super::message::ScorerOptions;
+use super::job::{Done, Job, Queue, Task};
+use super::lane::Lane;
+use super::message::{MOST_CLIPS, ScorerOptions};
+use super::patience::Patience;
 use super::process::{Nursery, WorkerProgram};
-use super::serve::MOST_CLIPS;
+use super::shared::{PoolCounts, Shared};
+use super::source_clip::SourceClip;
 use crate::device::{Device, DeviceChoice};
-use crate::fingerprint::Fingerprint;
+use crate::judge::Scored;
 use crate::judge::grade::AspectPolicy;
 use crate::media::{Ffmpeg, Limits, MediaFault, check_size};
-use crate::scorer::{ScoreFault, Scored};
+use crate::scorer::ScoreFault;
 use bytes::Bytes;
 use leoma_protocol::Digest;
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-/// Comparisons at a time on a CUDA device: one's small kernels leave gaps that another fills.
+/// Comparisons at a time on a CUDA device: the small kernels of one leave gaps that another fills.
 const CUDA_COMPARISONS: usize = 2;
-/// Cores that one comparison of the CPU's loops keeps busy.
+/// Cores that one comparison on the CPU keeps busy.
 const CORES_OF_A_COMPARISON: usize = 8;
-
-/// No prompt has more.
-const MOST_PROMPT_CHARS: usize = 2000;
-
-/// How long a pool waits for its workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For the next step of a start: the first kernel of each shape compiles.
-    pub start: Duration,
-    /// For a source clip. Its decoding alone may take the limits of two media processes.
-    pub source: Duration,
-    /// For an answer, as for a source.
-    pub clip: Duration,
-    /// Before the second start in a row that follows no clip done; doubled for each further one.
-    /// The first comes at once.
-    pub restart: Duration,
-    /// The longest such pause.
-    pub longest_restart: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        let clip = 2 * Limits::ANSWER.wall + Duration::from_secs(60);
-        Self {
-            start: Duration::from_secs(300),
-            source: clip,
-            clip,
-            restart: Duration::from_millis(500),
-            longest_restart: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Patience {
-    /// Pause before another start after so many processes were lost without a clip done.
-    pub(super) fn pause(&self, losses: u32) -> Duration {
-        match losses {
-            0 | 1 => Duration::ZERO,
-            _ => self.restart.saturating_mul(1 << (losses - 2).min(16)).min(self.longest_restart),
-        }
-    }
-}
-
-/// A task's source clip, for as long as answers are compared with it. Workers prepare it when they
-/// first need it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceClip {
-    pub(super) mp4: Bytes,
-    pub(super) sha256: Digest,
-    pub(super) prompt: Option<Arc<str>>,
-    facts: Arc<SourceFacts>,
-}
-
-/// What a worker says of a source clip.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SourceFacts {
-    pub(super) description: String,
-    pub(super) fingerprint: Option<Fingerprint>,
-}
-
-impl SourceClip {
-    /// The same with what miners were asked to show, for a model that reads it; cut where no prompt
-    /// is as long.
-    #[must_use]
-    pub fn with_prompt(mut self, prompt: &str) -> Self {
-        let prompt: String = prompt
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(MOST_PROMPT_CHARS)
-            .collect();
-        self.prompt = Some(prompt.into());
-        self
-    }
-
-    /// What moves in it, in 50 to 90 words.
-    pub fn description(&self) -> &str {
-        &self.facts.description
-    }
-
-    /// What it looks like, for telling replays; none from a worker that does not look.
-    pub fn fingerprint(&self) -> Option<&Fingerprint> {
-        self.facts.fingerprint.as_ref()
-    }
-
-    /// Digest of the clip's file.
-    pub fn sha256(&self) -> Digest {
-        self.sha256
-    }
-}
-
-/// What is asked of a worker.
-#[derive(Debug)]
-pub(super) enum Task {
-    Source(SourceClip),
-    Score { source: SourceClip, answer: Bytes },
-}
-
-impl Task {
-    pub(super) fn source(&self) -> &SourceClip {
-        match self {
-            Self::Source(source) | Self::Score { source, .. } => source,
-        }
-    }
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub(super) enum Done {
-    Prepared(Arc<SourceFacts>),
-    Scored(Box<Scored>),
-}
-
-/// A task and who waits for it.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) task: Task,
-    /// Processes that it was lost with.
-    pub(super) tries: u8,
-    /// It is tried with nothing beside it.
-    pub(super) alone: bool,
-    answer: oneshot::Sender<Result<Done, WorkerFault>>,
-}
-
-impl Job {
-    pub(super) fn answer(self, done: Result<Done, WorkerFault>) {
-        let _asker_is_gone = self.answer.send(done);
-    }
-
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
-    }
-}
-
-/// The queue that all workers take from.
-#[derive(Debug, Clone)]
-pub(super) struct Queue(Arc<Mutex<mpsc::Receiver<Job>>>);
-
-impl Queue {
-    /// The next job; `None` where there will be no other one. May be given up at any time.
-    pub(super) async fn next(&self) -> Option<Job> {
-        self.0.lock().await.recv().await
-    }
-}
-
-/// What workers share with their pool.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) stop: CancellationToken,
-    up: AtomicUsize,
-    restarts: AtomicU64,
-    peak_kib: AtomicU64,
-}
-
-impl Shared {
-    pub(super) fn went_up(&self) {
-        self.up.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn went_down(&self) {
-        self.up.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn nobody_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed) == 0
-    }
-
-    pub(super) fn count_restart(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn saw_peak(&self, kib: u64) {
-        self.peak_kib.fetch_max(kib, Ordering::Relaxed);
-    }
-}
-
-/// What operators are told of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct PoolCounts {
-    /// Workers that there should be.
-    pub workers: usize,
-    /// Workers that are ready or at work.
-    pub up: usize,
-    /// Processes that were lost since the start, each followed by another one.
-    pub restarts: u64,
-    /// Most resident memory of any worker, in KiB, as of the last clip that it scored.
-    pub peak_kib: u64,
-}
 
 /// How a pool is opened.
 #[derive(Debug, Clone)]
@@ -227,8 +40,8 @@ pub struct PoolOptions {
 /// Scores clips in worker processes, one for each device, which share one queue. Clones are the
 /// same pool.
 ///
-/// Of answers it holds nothing but references to the caller's bytes. In workers there are never
-/// more than [`ScorerPool::clips_at_a_time`] of them.
+/// The pool itself holds no more of answers than references to the caller's bytes. Its workers
+/// never hold more than [`ScorerPool::clips_at_a_time`] of them.
 #[derive(Debug, Clone)]
 pub struct ScorerPool {
     inner: Arc<Inner>,
@@ -253,12 +66,12 @@ impl Drop for Inner {
 
 impl ScorerPool {
     /// Starts a worker for each device that the choice names and waits until they are tested and
-    /// warm. Those that cannot be used are left out, as long as one can. Needs a tokio runtime with
-    /// time and I/O.
+    /// warm. Devices that cannot be used are left out, as long as one remains. Needs a tokio
+    /// runtime with time and I/O.
     ///
     /// # Errors
-    /// ffmpeg or the device is missing, or no worker comes up. `Auto` then falls back to the CPU
-    /// where it is for the device.
+    /// ffmpeg or the device is missing, or no worker comes up. `Auto` falls back to the CPU where
+    /// the device is to blame.
     pub async fn open(choice: DeviceChoice, options: PoolOptions) -> Result<Self, ScoreFault> {
         let devices = tokio::task::spawn_blocking(move || Device::list(choice))
             .await
@@ -267,7 +80,7 @@ impl ScorerPool {
             Err(ScoreFault::Worker(fault))
                 if choice == DeviceChoice::Auto && fault.is_no_device() =>
             {
-                tracing::warn!(reason = %fault, "scoring on the cpu");
+                tracing::warn!(reason = %fault, "no usable device, scoring on the CPU");
                 Self::open_on(vec![Device::Cpu], options).await
             }
             opened => opened,
@@ -277,64 +90,48 @@ impl ScorerPool {
     /// [`ScorerPool::open`] with one worker for each of `devices`.
     ///
     /// # Errors
-    /// As there.
+    /// As [`ScorerPool::open`].
     pub async fn open_on(devices: Vec<Device>, options: PoolOptions) -> Result<Self, ScoreFault> {
         let ffmpeg =
             tokio::task::spawn_blocking(Ffmpeg::find).await.map_err(|_| WorkerFault::Stopped)??;
         let nursery = Nursery::open().map_err(MediaFault::Read)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let clips = (cores / devices.len().max(1)).clamp(2, MOST_CLIPS);
-        // A job for each place that may come free; who has more to ask waits outside.
-        let (jobs, queue) = mpsc::channel(clips * devices.len().max(1));
-        let (queue, shared) = (Queue(Arc::new(Mutex::new(queue))), Arc::new(Shared::default()));
+        // As many jobs as there are places for clips; further callers wait outside.
+        let (jobs, queue) = Queue::new(clips * devices.len().max(1));
+        let shared = Arc::new(Shared::default());
+        let lane = |device| Lane {
+            device,
+            patience: options.patience,
+            shared: Arc::clone(&shared),
+            queue: queue.clone(),
+            comparisons: match device {
+                Device::Cpu => cores.div_ceil(CORES_OF_A_COMPARISON),
+                Device::Cuda { .. } => CUDA_COMPARISONS,
+            },
+            clips,
+            held: VecDeque::new(),
+            losses: 0,
+        };
         let drivers = TaskTracker::new();
         let mut starting = Vec::new();
         for device in devices {
-            let comparisons = match device {
-                Device::Cpu => cores.div_ceil(CORES_OF_A_COMPARISON),
-                Device::Cuda { .. } => CUDA_COMPARISONS,
-            };
             let driver = Driver {
-                device,
+                lane: lane(device),
                 options: options.scoring.clone(),
                 program: options.program.clone(),
-                patience: options.patience,
                 nursery: nursery.clone(),
-                shared: Arc::clone(&shared),
-                queue: queue.clone(),
-                comparisons,
-                clips,
-                held: VecDeque::new(),
-                losses: 0,
             };
             let (first, started) = oneshot::channel();
             drivers.spawn(driver.run(first));
             starting.push((device, started));
         }
         drivers.close();
-        // From here on dropping this stops them.
-        let mut inner = Inner {
-            devices: Vec::new(),
-            clips,
-            options: options.scoring,
-            ffmpeg,
-            jobs,
-            shared,
-            drivers,
-        };
-        let mut fault = WorkerFault::Stopped;
-        for (device, started) in starting {
-            match started.await.unwrap_or(Err(WorkerFault::Stopped)) {
-                Ok(()) => inner.devices.push(device),
-                Err(reason) => {
-                    tracing::error!(%device, %reason, "this device is left out");
-                    fault = reason;
-                }
-            }
-        }
-        if inner.devices.is_empty() {
-            return Err(fault.into());
-        }
+        // Dropping this stops the workers.
+        let options = options.scoring;
+        let mut inner =
+            Inner { devices: Vec::new(), clips, options, ffmpeg, jobs, shared, drivers };
+        inner.devices = usable(starting).await?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -371,8 +168,7 @@ impl ScorerPool {
     }
 
     async fn ask(&self, task: Task) -> Result<Done, WorkerFault> {
-        let (answer, done) = oneshot::channel();
-        let job = Job { task, tries: 0, alone: false, answer };
+        let (job, done) = Job::new(task);
         tokio::select! {
             () = self.inner.shared.stop.cancelled() => return Err(WorkerFault::Stopped),
             sent = self.inner.jobs.send(job) => sent.map_err(|_| WorkerFault::Stopped)?,
@@ -384,19 +180,19 @@ impl ScorerPool {
         }
     }
 
-    /// Stops the workers and waits until their processes have ended. What is asked for meanwhile
-    /// and later fails.
+    /// Stops the workers and waits until their processes have ended. Calls that are under way, and
+    /// later ones, fail.
     pub async fn close(&self) {
         self.inner.shared.stop.cancel();
         self.inner.drivers.wait().await;
     }
 
-    /// Where it computes, a worker each.
+    /// The devices that it computes on, a worker each.
     pub fn devices(&self) -> &[Device] {
         &self.inner.devices
     }
 
-    /// Most clips that its workers have in hand at a time, decoded or being decoded.
+    /// Most clips that its workers decode and compare at a time.
     pub fn clips_at_a_time(&self) -> usize {
         self.inner.clips * self.inner.devices.len()
     }
@@ -406,32 +202,32 @@ impl ScorerPool {
         &self.inner.ffmpeg
     }
 
-    /// The numbers by which it grades.
+    /// The policy that it grades by.
     pub fn policy(&self) -> AspectPolicy {
         self.inner.options.policy()
     }
 
-    /// What operators are told.
+    /// Its figures for operators.
     pub fn counts(&self) -> PoolCounts {
-        let shared = &self.inner.shared;
-        PoolCounts {
-            workers: self.inner.devices.len(),
-            up: shared.up.load(Ordering::Relaxed),
-            restarts: shared.restarts.load(Ordering::Relaxed),
-            peak_kib: shared.peak_kib.load(Ordering::Relaxed),
-        }
+        self.inner.shared.counts(self.inner.devices.len())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether a worker's first start succeeded.
+type Started = oneshot::Receiver<Result<(), WorkerFault>>;
 
-    #[test]
-    fn pauses_between_starts_grow_and_stay_bounded() {
-        let patience = Patience::default();
-        let pauses: Vec<u128> = (0..6).map(|losses| patience.pause(losses).as_millis()).collect();
-        assert_eq!(pauses, [0, 0, 500, 1000, 2000, 4000]);
-        assert_eq!(patience.pause(u32::MAX), patience.longest_restart);
+/// Waits for every worker and returns the devices that came up, or the last fault where none did.
+async fn usable(starting: Vec<(Device, Started)>) -> Result<Vec<Device>, WorkerFault> {
+    let mut devices = Vec::new();
+    let mut fault = WorkerFault::Stopped;
+    for (device, started) in starting {
+        match started.await.unwrap_or(Err(WorkerFault::Stopped)) {
+            Ok(()) => devices.push(device),
+            Err(reason) => {
+                tracing::error!(%device, %reason, "scoring without this device");
+                fault = reason;
+            }
+        }
     }
+    if devices.is_empty() { Err(fault) } else { Ok(devices) }
 }

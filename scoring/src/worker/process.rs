@@ -17,18 +17,18 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Answers that are read ahead; a worker has no more clips in hand.
-const READ_AHEAD: usize = super::serve::MOST_CLIPS;
-/// How much of what a worker said is kept for the line about its end.
+/// Answers that are read ahead: a worker takes no more clips than this at a time.
+const READ_AHEAD: usize = super::message::MOST_CLIPS;
+/// How much of a worker's log is kept for the message about its end.
 const LAST_WORDS_BYTES: usize = 2048;
-/// A line of a worker's log that is longer is cut.
+/// Longer lines of a worker's log are cut.
 const LINE_BYTES: usize = 1024;
-/// How long a worker whose input has ended may take to end.
+/// How long a worker may take to end after its input has ended.
 const END_GRACE: Duration = Duration::from_secs(2);
-/// How long the pipe of an ended worker may hold what it said.
+/// How long to wait for the last log lines of an ended worker.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
-/// Settings that CUDA, ffmpeg and the arithmetic need. Everything else, keys above all, stays with
-/// the validator.
+/// Environment variables that CUDA, ffmpeg and the arithmetic need. All others, keys above all, stay
+/// with the validator.
 const PASSED_ON: [&str; 7] = [
     "PATH",
     "HOME",
@@ -38,21 +38,21 @@ const PASSED_ON: [&str; 7] = [
     "RUST_LOG",
     "RAYON_NUM_THREADS",
 ];
-/// The beginning of the names of CUDA's own settings.
+/// The prefix of CUDA's own environment variables.
 const PASSED_ON_PREFIX: &str = "CUDA_";
 
 /// The program that workers run.
 #[derive(Debug, Clone)]
 pub struct WorkerProgram {
-    /// The program.
+    /// The executable.
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
 }
 
 impl WorkerProgram {
-    /// The very program that is running, even where its file was replaced since, with these
-    /// arguments.
+    /// The running program itself, with these arguments. It is the same program even if its file was
+    /// replaced meanwhile.
     pub fn this<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
         Self {
             path: "/proc/self/exe".into(),
@@ -61,8 +61,8 @@ impl WorkerProgram {
     }
 }
 
-/// Starts children from one thread that lives as long as it is needed: the kernel ends a child with
-/// the *thread* that started it, and a runtime's threads come and go.
+/// Starts child processes from one thread of its own: the kernel ends a child when the *thread* that
+/// started it ends, and a runtime's threads come and go.
 #[derive(Debug, Clone)]
 pub(super) struct Nursery(mpsc::Sender<Birth>);
 
@@ -71,7 +71,7 @@ type Birth = (Command, oneshot::Sender<io::Result<Child>>);
 impl Nursery {
     /// Starts the thread; it ends with the last clone of this.
     pub(super) fn open() -> io::Result<Self> {
-        // One at a time: whoever asks waits for the child.
+        // One at a time: callers wait for their child.
         let (sender, mut births) = mpsc::channel::<Birth>(1);
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new().name("scoring workers".into()).spawn(move || {
@@ -102,7 +102,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the program with nothing but the settings it needs. It ends with us, however we end.
+    /// Starts the program with nothing but the environment it needs. It ends with this process, in
+    /// whatever way this process ends.
     pub(super) async fn start(
         nursery: &Nursery,
         program: &WorkerProgram,
@@ -115,7 +116,7 @@ impl Process {
             .env_clear()
             .envs(passed_on());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own: an interrupt from the terminal is the validator's to answer.
+        // A process group of its own: the validator alone handles an interrupt from the terminal.
         command.process_group(0).kill_on_drop(true);
         // SAFETY: between fork and exec the closure makes system calls only; it neither allocates
         // nor takes a lock.
@@ -124,7 +125,7 @@ impl Process {
         let (Some(input), Some(mut output), Some(errors)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return Err(io::Error::other("a worker without streams"));
+            return Err(io::Error::other("the worker has no standard streams"));
         };
         let (sender, told) = mpsc::channel(READ_AHEAD);
         tokio::spawn(async move {
@@ -140,34 +141,34 @@ impl Process {
         Ok(Self { child, input, told, last_words, listener })
     }
 
-    /// Its number in the system.
+    /// Its process id.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Asks it something.
+    /// Sends it a request.
     pub(super) async fn ask(&mut self, ask: &Ask, body: &[u8]) -> Result<(), FrameFault> {
         frame::send(&mut self.input, ask, body).await
     }
 
-    /// What it says next; `None` once its output has ended. May be given up and called again.
+    /// Its next message; `None` once its output has ended. Cancelling the call loses no message.
     pub(super) async fn hear(&mut self) -> Option<Result<(Tell, Vec<u8>), FrameFault>> {
         self.told.recv().await
     }
 
-    /// Ends it and says how it ended, with the last that it said.
+    /// Ends it and returns its exit status and its last log lines.
     pub(super) async fn end(mut self, patiently: bool) -> String {
         drop(self.input);
         let grace = if patiently { END_GRACE } else { Duration::ZERO };
         let ended = match tokio::time::timeout(grace, self.child.wait()).await {
             Ok(ended) => ended,
             Err(_) => {
-                // Killing one that has just ended fails harmlessly; waiting leaves no zombie.
+                // Killing an ended process fails harmlessly; waiting leaves no zombie.
                 let _ = self.child.start_kill();
                 self.child.wait().await
             }
         };
-        // What it said last may still be in the pipe.
+        // Its last lines may still be in the pipe.
         let _ = tokio::time::timeout(LAST_WORDS_WITHIN, self.listener).await;
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         let words =
@@ -191,7 +192,7 @@ fn confine() -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a worker's log into ours line by line, and keeps the end of it.
+/// Copies a worker's log into ours line by line, and keeps the end of it.
 async fn listen(mut errors: ChildStderr, device: Device, last_words: Arc<Mutex<String>>) {
     let mut line = Vec::new();
     let mut chunk = [0; 1024];
@@ -216,7 +217,7 @@ fn note(line: &mut Vec<u8>, device: Device, last_words: &Mutex<String>) {
     if text.trim().is_empty() {
         return;
     }
-    tracing::warn!(%device, worker = text, "from the scoring process");
+    tracing::warn!(%device, worker = text, "line from the scoring process");
     let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
     kept.push_str(&text);
     kept.push(' ');

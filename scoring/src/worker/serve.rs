@@ -1,10 +1,9 @@
-//! The worker's side: reads what is asked, works on several clips at a time, says what came of
-//! them.
+//! The worker's side: reads requests, works on several clips at a time, and replies.
 
 use super::frame::{self, FrameFault};
-use super::message::{Ask, Opening, Tell, encode};
-use crate::device::DeviceChoice;
-use crate::scorer::{Reference, ScoreFault, Scored, Scorer};
+use super::message::{Ask, KEPT_SOURCES, MOST_CLIPS, Opening, Tell, encode};
+use super::work::{Progress, Work, open_scorer};
+use crate::scorer::ScoreFault;
 use leoma_protocol::Digest;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -13,96 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Source clips that a worker keeps ready: the task's, and the one before for answers that are
-/// still under way. A decoded one has 50 MB.
-pub(crate) const KEPT_SOURCES: usize = 2;
-/// Most clips that one worker has in hand, each up to some 100 MB once decoded.
-pub(crate) const MOST_CLIPS: usize = 8;
-
-/// What a worker does with clips. The program does it with a [`Scorer`]; tests put faults in its
-/// place.
-pub trait Work: Send + Sync + 'static {
-    /// A source clip, ready for comparisons.
-    type Source: Send + Sync + 'static;
-
-    /// Prepares a source clip.
-    ///
-    /// # Errors
-    /// As [`Scorer::reference`].
-    fn source(&self, mp4: &[u8]) -> Result<Self::Source, ScoreFault>;
-
-    /// Scores an answer.
-    ///
-    /// # Errors
-    /// As [`Scorer::score_prompted`].
-    fn score(
-        &self,
-        source: &Self::Source,
-        prompt: Option<&str>,
-        mp4: &[u8],
-    ) -> Result<Scored, ScoreFault>;
-
-    /// What moves in a source clip, in words; nothing where nobody looks.
-    fn describe(&self, _source: &Self::Source) -> String {
-        String::new()
-    }
-
-    /// Bytes of a source clip's [`crate::Fingerprint`]; nothing where nobody looks.
-    fn fingerprint(&self, _source: &Self::Source) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-impl Work for Scorer {
-    type Source = Reference;
-
-    fn source(&self, mp4: &[u8]) -> Result<Reference, ScoreFault> {
-        self.reference(mp4)
-    }
-
-    fn score(
-        &self,
-        source: &Reference,
-        prompt: Option<&str>,
-        mp4: &[u8],
-    ) -> Result<Scored, ScoreFault> {
-        self.score_prompted(source, prompt, mp4)
-    }
-
-    fn describe(&self, source: &Reference) -> String {
-        source.describe()
-    }
-
-    fn fingerprint(&self, source: &Reference) -> Vec<u8> {
-        source.fingerprint().to_bytes()
-    }
-}
-
-/// Hears how far an opening is: steps done, of how many, and the last one.
-pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str);
-
-/// Opens the device, tests it against the CPU and warms it up.
+/// Runs as a worker on standard input and output until the input ends, which is when the validator
+/// ends.
 ///
 /// # Errors
-/// The device cannot be used or computes something else, or ffmpeg is missing.
-pub fn open_scorer(opening: &Opening, progress: Progress<'_>) -> Result<Scorer, ScoreFault> {
-    let choice: DeviceChoice = opening.device.parse()?;
-    let mut scorer =
-        Scorer::open(choice, opening.options.policy())?.with_comparisons(opening.comparisons);
-    if let Some(model) = &opening.options.text_model {
-        scorer = scorer.with_text_model(model)?;
-    }
-    scorer.warm_up(progress)?;
-    Ok(scorer)
-}
-
-/// Runs as a worker on standard input and output until the input ends, which it does with the
-/// validator.
-///
-/// # Errors
-/// The validator does not keep to the protocol, or the streams fail.
+/// The validator broke the protocol, or a stream failed.
 pub fn run() -> Result<(), FrameFault> {
-    // What is printed by mistake, here or in a driver, must not get between the frames.
+    // Text that this program or a driver prints must not get between the frames.
     let output = private_output().map_err(FrameFault::Stream)?;
     keep_to_the_validator();
     serve(&mut std::io::stdin().lock(), output, open_scorer)
@@ -114,8 +30,8 @@ fn private_output() -> std::io::Result<std::fs::File> {
     Ok(output.into())
 }
 
-/// A signal to the whole group is the validator's to answer; where memory runs out, this process is
-/// the one to go.
+/// Leaves signals to the validator, and makes this process the first to be killed where memory runs
+/// out.
 fn keep_to_the_validator() {
     use nix::sys::signal::{SigHandler, Signal, signal};
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -125,11 +41,11 @@ fn keep_to_the_validator() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// Answers frames of `input` on `output` until `input` ends, with what `open` makes of the first
-/// one. Clips that are still in hand then are left to the end of the process.
+/// Answers the requests of `input` on `output` until `input` ends. `open` handles the first request.
+/// Clips that are unfinished when the input ends are dropped with the process.
 ///
 /// # Errors
-/// A frame that cannot be read, or that no validator sends.
+/// A frame that cannot be read, or a request out of place.
 pub fn serve<W: Work>(
     input: &mut impl Read,
     output: impl Write + Send + 'static,
@@ -141,7 +57,7 @@ pub fn serve<W: Work>(
     };
     let mut progress = |done, of, what: &str| {
         let what = what.to_owned();
-        // A validator that is gone ends the input.
+        // Where the validator is gone, the input ends too.
         let _ = output.tell(&Tell::Progress { done, of, what }, &[]);
     };
     let work = match open(&opening, &mut progress) {
@@ -169,7 +85,7 @@ impl<O: Write> Output<O> {
     }
 }
 
-/// The newest source clips, the newest last.
+/// The newest source clips, from old to new.
 struct Sources<S>(Mutex<VecDeque<(Digest, Arc<S>)>>);
 
 impl<S> Sources<S> {
@@ -221,7 +137,7 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
                 let (tell, body) =
                     done.unwrap_or_else(|fault| (Tell::fault(Some(id), &fault), Vec::new()));
                 worker.in_hand.fetch_sub(1, Ordering::SeqCst);
-                // A validator that is gone ends the input, and with it this process.
+                // Where the validator is gone, the input ends, and with it this process.
                 let _ = worker.output.tell(&tell, &body);
             })
             .map_err(FrameFault::Stream)?;
@@ -243,7 +159,7 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
     }
 }
 
-/// Whatever panics outside the arithmetic is reported like a panic in it.
+/// Turns a panic outside the arithmetic into a fault.
 fn caught<T>(work: impl FnOnce() -> Result<T, ScoreFault>) -> Result<T, ScoreFault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic
@@ -258,7 +174,7 @@ fn broken(reason: &str) -> ScoreFault {
     ScoreFault::Broken { reason: reason.to_owned() }
 }
 
-/// Most resident memory of this process so far, in KiB; 0 where the system does not say.
+/// Peak resident memory of this process so far, in KiB; 0 where the system does not report it.
 pub fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -268,7 +184,8 @@ pub fn peak_kib() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scorer::Outcome;
+    use crate::device::DeviceChoice;
+    use crate::judge::{Outcome, Scored};
     use crate::worker::{FaultKind, ScorerOptions};
     use leoma_protocol::verdict::EntryStatus;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -4,8 +4,8 @@ use crate::support;
 use crate::support::Studio;
 use leoma_protocol::verdict::EntryStatus;
 use leoma_scoring::media::{
-    ClipShape, Limits, MediaError, SceneRules, VideoDefect, choose_segment, decode, probe,
-    read_bounded,
+    ClipShape, Limits, MediaError, SceneRules, VideoDefect, choose_segment, cut_clip, decode,
+    first_frame_png, one_shot_segments, probe, read_bounded,
 };
 use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
 use std::io::Read;
@@ -235,27 +235,28 @@ fn every_defect_becomes_the_status_that_its_sender_reads() {
 fn a_clip_is_cut_from_one_shot_and_starts_with_its_first_frame() {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();
-    let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
     // Eight seconds, a cut, then eight more, at another size and rate than the task's.
     let graph = "-filter_complex [0:v][1:v]concat -t 16";
     let inputs =
         "-f lavfi -t 8 -i testsrc2=s=960x540:r=24 -f lavfi -t 8 -i mandelbrot=s=960x540:r=24";
     let source = studio.make("source.mp4", inputs, &format!("{graph} {ENCODE}"));
-    let shots = scorer.one_shot_segments(&source, &SceneRules::REFERENCE).unwrap();
+    let clip_ms = ClipShape::TASK.duration_ms();
+    let rules = SceneRules::REFERENCE;
+    let shots = one_shot_segments(&ffmpeg, &source, &rules, clip_ms, &Limits::SOURCE).unwrap();
     assert_eq!(shots.len(), 2, "{shots:?}");
     assert!(
         shots[0].start_ms == 2000 && shots[0].end_ms <= 7850 && shots[1].start_ms >= 8150,
         "{shots:?}"
     );
     let start = choose_segment([3; 32], &shots, ClipShape::TASK.duration_ms()).unwrap();
-    let clip = scorer.cut_clip(&source, start, &ClipShape::TASK).unwrap();
+    let clip = cut_clip(&ffmpeg, &source, start, &ClipShape::TASK, &Limits::SOURCE).unwrap();
     let decoded = decode(&ffmpeg, &clip, &Limits::ANSWER).unwrap();
     assert_eq!((decoded.width(), decoded.height(), decoded.len()), (832, 480, 81));
     assert_eq!(decoded.info().fps.map(|fps| (fps.numerator, fps.denominator)), Some((16, 1)));
-    assert_eq!(clip, scorer.cut_clip(&source, start, &ClipShape::TASK).unwrap());
-    let picture = scorer.first_frame_png(&clip).unwrap();
+    assert_eq!(clip, cut_clip(&ffmpeg, &source, start, &ClipShape::TASK, &Limits::SOURCE).unwrap());
+    let picture = first_frame_png(&ffmpeg, &clip, &Limits::ANSWER).unwrap();
     assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n"));
-    match scorer.cut_clip(&source, 14_000, &ClipShape::TASK) {
+    match cut_clip(&ffmpeg, &source, 14_000, &ClipShape::TASK, &Limits::SOURCE) {
         Err(MediaError::Video(VideoDefect::TooShort { .. })) => {}
         other => panic!("{other:?}"),
     }

@@ -1,6 +1,7 @@
 //! The fused loops of the CPU against the tensors that define the metrics, on random and on extreme
 //! pictures.
 
+use crate::support::cpu;
 #[cfg(feature = "vulkan")]
 use crate::support::lavapipe::on_lavapipe;
 use crate::support::pictures;
@@ -130,7 +131,7 @@ fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)]) {
 
 #[test]
 fn loops_and_tensors_give_the_same_values() {
-    compare::<Flex>(&Default::default(), &SIZES);
+    compare::<Flex>(&cpu(), &SIZES);
 }
 
 #[cfg(feature = "vulkan")]

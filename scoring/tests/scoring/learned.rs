@@ -1,6 +1,7 @@
 //! Learned judges against the public implementations of their models: `references/` says how its
 //! tables were made.
 
+use crate::support::cpu;
 #[cfg(feature = "vulkan")]
 use crate::support::lavapipe::on_lavapipe;
 use crate::support::pictures;
@@ -38,7 +39,7 @@ fn spoilt(base: &[u8], height: usize, width: usize) -> Vec<u8> {
 }
 
 fn rgb(bytes: &[u8], height: usize, width: usize) -> Tensor<Flex, 4> {
-    rgb_on(&Default::default(), bytes, height, width)
+    rgb_on(&cpu(), bytes, height, width)
 }
 
 fn rgb_on<B: Backend>(
@@ -68,7 +69,7 @@ fn error(found: &Embedding, wanted: &Value) -> f64 {
 }
 
 fn model(name: &str) -> TextImage<Flex> {
-    model_on(&Default::default(), name)
+    model_on(&cpu(), name)
 }
 
 fn model_on<B: Backend>(device: &B::Device, name: &str) -> TextImage<B> {
@@ -115,9 +116,8 @@ fn lpips_takes_torchvisions_names_and_many_pairs() {
     let bytes = colour(40, 40, 0);
     let left = Tensor::cat(vec![rgb(&bytes, 40, 40), rgb(&colour(40, 40, 999), 40, 40)], 0);
     let right = Tensor::cat(vec![rgb(&spoilt(&bytes, 40, 40), 40, 40), rgb(&bytes, 40, 40)], 0);
-    let [first, second] = [first, second].map(|path| {
-        Lpips::<Flex>::load(&path, &Default::default()).unwrap().distance(&left, &right)
-    });
+    let [first, second] = [first, second]
+        .map(|path| Lpips::<Flex>::load(&path, &cpu()).unwrap().distance(&left, &right));
     let first = first.unwrap();
     assert_eq!(first, second.unwrap());
     assert!(first.len() == 2 && 0.0 < first[0] && first[0] < first[1], "{first:?}");
@@ -151,7 +151,7 @@ fn pictures_of_any_size_meet_transformers<B: Backend>(device: &B::Device) {
 
 #[test]
 fn learned_judges_meet_their_models() {
-    meet_their_models::<Flex>(&Default::default());
+    meet_their_models::<Flex>(&cpu());
 }
 
 #[cfg(feature = "vulkan")]
@@ -205,7 +205,7 @@ fn weights_of_16_bits_are_read() {
     let path = folder.path().join("model.safetensors");
     let cosine = |dtype, bytes: fn(f32) -> Vec<u8>| {
         save_as(&all, &path, dtype, bytes);
-        let model = TextImage::<Flex>::load(folder.path(), &Default::default()).unwrap();
+        let model = TextImage::<Flex>::load(folder.path(), &cpu()).unwrap();
         exact.cosine(&model.text("a photo of a cat").unwrap())
     };
     let half = cosine(Dtype::F16, |value| f16::from_f32(value).to_le_bytes().to_vec());
@@ -218,7 +218,7 @@ fn weights_of_16_bits_are_read() {
 fn a_short_text_is_filled_up_as_the_files_say() {
     let folder = published("siglip");
     let embed = || {
-        let model = TextImage::<Flex>::load(folder.path(), &Default::default()).unwrap();
+        let model = TextImage::<Flex>::load(folder.path(), &cpu()).unwrap();
         model.text("a cat").unwrap()
     };
     let first = embed();

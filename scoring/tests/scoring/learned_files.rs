@@ -1,6 +1,7 @@
 //! What is wrong with the files of a learned judge is said in one error that names the file, and
 //! the tensor.
 
+use crate::support::cpu;
 use crate::support::weights;
 use crate::support::weights::{Weights, published, save, save_as, table};
 use burn::tensor::Tensor;
@@ -12,11 +13,11 @@ use std::path::Path;
 const FIRST: &str = "text_model.encoder.layers.1.mlp.fc1.weight";
 
 fn load(folder: &Path) -> Result<TextImage<Flex>, LearnedError> {
-    TextImage::load(folder, &Default::default())
+    TextImage::load(folder, &cpu())
 }
 
 fn lpips(path: &Path) -> Result<Lpips<Flex>, LearnedError> {
-    Lpips::load(path, &Default::default())
+    Lpips::load(path, &cpu())
 }
 
 /// Loading a SigLIP whose weights were changed, which has to fail.
@@ -222,7 +223,7 @@ fn a_tokenizer_of_another_model_is_refused() {
 #[test]
 fn a_preprocessor_configuration_is_used_or_refused() {
     let folder = published("clip");
-    let picture = Tensor::<Flex, 4>::full([1, 3, 40, 50], 0.25, &Default::default());
+    let picture = Tensor::<Flex, 4>::full([1, 3, 40, 50], 0.25, &cpu());
     let embed = |text: &str| {
         std::fs::write(folder.path().join("preprocessor_config.json"), text).unwrap();
         Ok::<_, LearnedError>(load(folder.path())?.pictures(&picture).unwrap().remove(0))
@@ -248,7 +249,7 @@ fn pictures_that_cannot_be_judged_are_refused() {
     let path = folder.path().join("lpips.safetensors");
     save(&weights::weights(&table("lpips")), &path);
     let lpips = lpips(&path).unwrap();
-    let pictures = |shape: [usize; 4]| Tensor::<Flex, 4>::zeros(shape, &Default::default());
+    let pictures = |shape: [usize; 4]| Tensor::<Flex, 4>::zeros(shape, &cpu());
     assert!(matches!(
         model.pictures(&pictures([1, 1, 40, 40])),
         Err(LearnedError::Pictures { .. })

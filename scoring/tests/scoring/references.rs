@@ -1,6 +1,7 @@
 //! Metrics against the public implementations that there are: `references/` says how its tables
 //! were made.
 
+use crate::support::cpu;
 use crate::support::pictures;
 use crate::support::pictures::{FLOW_HEIGHT, FLOW_WIDTH, HEIGHT, MOTIONS, WIDTH};
 use burn_flex::Flex;
@@ -78,7 +79,7 @@ fn picture_metrics_meet_scikit_image_piq_opencv_and_scipy() {
         .collect();
     assert!(others.len() > 70);
     meets_the_pictures_table(&Host, &base, &others);
-    meets_the_pictures_table(&Tensors::<Flex>::new(Default::default()), &base, &others);
+    meets_the_pictures_table(&Tensors::<Flex>::new(cpu()), &base, &others);
 }
 
 /// Mean end-point error in pixels, a border of 16 pixels left out.
@@ -102,7 +103,7 @@ fn flow_is_as_near_the_truth_as_that_of_scikit_image_and_opencv() {
     let entries = table(include_str!("../../references/tables/flow.csv"));
     for (name, motion) in MOTIONS {
         let [first, second] = pictures::moved(motion);
-        let kernels = Tensors::<Flex>::new(Default::default());
+        let kernels = Tensors::<Flex>::new(cpu());
         let pair = kernels.pictures(&[&first, &second], FLOW_HEIGHT, FLOW_WIDTH);
         let on_tensors = end_point_error(&kernels.flow(&pair, 1), motion);
         let pair = Host.pictures(&[&first, &second], FLOW_HEIGHT, FLOW_WIDTH);
@@ -151,9 +152,7 @@ fn the_camera_is_found_beside_what_moves_by_itself_as_opencv_finds_it() {
             .chain((plane..2 * plane).map(|index| value(index, down, 3.0)))
             .collect();
         let flow = Grid::new(flow, [2, rows, columns]);
-        for camera in
-            [Host.camera(&flow)[0], Tensors::<Flex>::new(Default::default()).camera(&flow)[0]]
-        {
+        for camera in [Host.camera(&flow)[0], Tensors::<Flex>::new(cpu()).camera(&flow)[0]] {
             for (side, found, known) in
                 [("right", camera.right, right), ("down", camera.down, down)]
             {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use leoma_scoring::Scorer;
-use leoma_scoring::media::{Clip, ClipShape, Limits, decode};
+use leoma_scoring::media::{Clip, ClipShape, Limits, cut_clip, decode};
 
 use crate::corpus::{Light, Scene, ffmpeg};
 use crate::seed::Seed;
@@ -37,7 +37,8 @@ pub(super) async fn make(seed: &Seed, count: usize, folder: &Path) -> anyhow::Re
 /// The task clip that a validator would cut from the beginning of a video.
 pub(super) fn task_clip(scorer: &Scorer, path: &Path) -> anyhow::Result<Vec<u8>> {
     let video = std::fs::read(path).with_context(|| path.display().to_string())?;
-    scorer.cut_clip(&video, 0, &ClipShape::TASK).with_context(|| path.display().to_string())
+    cut_clip(scorer.ffmpeg(), &video, 0, &ClipShape::TASK, &Limits::SOURCE)
+        .with_context(|| path.display().to_string())
 }
 
 /// A clip encoded anew, as a miner's encoder does, and decoded.

@@ -8,6 +8,9 @@ use super::python::{float, strip, text, truth};
 use leoma_protocol::python_json::Value;
 use serde::{Deserialize, Serialize};
 
+/// Most characters of a judge's raw answer that are kept: one with its lists in full has half of
+/// that.
+const KEPT_CHARS: usize = 8192;
 /// Issues and strengths that are kept.
 const MAX_ITEMS: usize = 20;
 /// Characters of an unreadable answer that are quoted.
@@ -27,6 +30,24 @@ pub struct JudgeThresholds {
 impl JudgeThresholds {
     /// The subnet's own: 75 overall, 50 in each critical aspect.
     pub const SUBNET: Self = Self { pass: 75, critical: 50 };
+}
+
+/// A judge's answer with the words that it follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// Normalised.
+    pub answer: JudgeAnswer,
+    /// What the judge wrote, its first 8 192 characters.
+    pub raw: String,
+    /// The model that says it wrote it.
+    pub model: String,
+}
+
+impl Judgement {
+    pub(super) fn new(raw: &str, model: String, thresholds: JudgeThresholds) -> Self {
+        let answer = JudgeAnswer::from_text(raw, thresholds);
+        Self { answer, raw: raw.chars().take(KEPT_CHARS).collect(), model }
+    }
 }
 
 /// Points from 0 to 100.

@@ -1,9 +1,11 @@
-//! Google's Gemini as a judge.
+//! Google's Gemini as a judge, but for the network: what it is asked, and what its replies say.
 
 mod answer;
-mod client;
+mod model;
 mod prompts;
 mod python;
+mod reply;
 
-pub use answer::{JudgeAnswer, JudgeAspects, JudgeThresholds};
-pub use client::{ApiKey, GeminiConfig, GeminiJudge};
+pub use answer::{JudgeAnswer, JudgeAspects, JudgeThresholds, Judgement};
+pub use model::{GeminiModel, JudgeRequest};
+pub use reply::{MAX_REPLY_BYTES, error_code};

@@ -30,7 +30,7 @@ pub struct Score(u16);
 
 impl Score {
     /// From tenths; above 1000 counts as 1000.
-    pub fn from_tenths(tenths: u16) -> Self {
+    pub(crate) fn from_tenths(tenths: u16) -> Self {
         Self(tenths.min(1000))
     }
 
@@ -225,7 +225,7 @@ impl Aspects {
     }
 
     /// A judge's aspects.
-    pub fn from_judge(answer: &JudgeAnswer) -> Self {
+    pub(crate) fn from_judge(answer: &JudgeAnswer) -> Self {
         Self::from_order(
             answer
                 .aspect_scores
@@ -236,7 +236,7 @@ impl Aspects {
 
     /// The same with the lower of both in each critical aspect.
     #[must_use]
-    pub fn with_judge(mut self, answer: &JudgeAnswer) -> Self {
+    pub(crate) fn with_judge(mut self, answer: &JudgeAnswer) -> Self {
         let judged = Self::from_judge(answer);
         self.first_frame_fidelity = self.first_frame_fidelity.min(judged.first_frame_fidelity);
         self.prompt_adherence = self.prompt_adherence.min(judged.prompt_adherence);

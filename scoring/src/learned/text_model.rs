@@ -1,4 +1,4 @@
-//! Which model an operator provides.
+//! The model of texts and pictures that an operator provides.
 
 use super::LearnedError;
 use super::config::ModelConfig;
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What an embedding follows from. Optional ones count as empty where they are missing.
+/// The files that decide an embedding, and whether each is required. A missing optional file counts
+/// as empty.
 const FILES: [(&str, bool); 5] = [
     ("config.json", true),
     ("model.safetensors", true),
@@ -16,20 +17,20 @@ const FILES: [(&str, bool); 5] = [
     ("tokenizer_config.json", false),
 ];
 
-/// A folder with a CLIP or SigLIP model, and what its files are.
+/// A folder with a CLIP or SigLIP model, and the identity of its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextModel {
     /// The folder.
     pub folder: PathBuf,
-    /// Family and digest of the files, for a judge's id: `siglip:1f2e3d4c`.
+    /// The model's family and the digest of its files, as part of a judge's id: `siglip:1f2e3d4c`.
     pub id: String,
 }
 
 impl TextModel {
-    /// Reads the files once and names them. Takes a second or two for each gigabyte.
+    /// Reads the files once to identify them. Takes a second or two per gigabyte.
     ///
     /// # Errors
-    /// A file is missing, or `config.json` is of no known model.
+    /// A file is missing, or `config.json` describes no supported model.
     pub fn at(folder: &Path) -> Result<Self, LearnedError> {
         let config = ModelConfig::read(&folder.join("config.json"))?;
         let mut digests = Vec::with_capacity(FILES.len());

@@ -1,0 +1,102 @@
+//! Who judges, and what the metrics' grade and a judge's opinion make together.
+
+use super::JudgeAnswer;
+use super::grade::{AspectPolicy, Aspects, Grade, Score};
+use super::task_type::TaskType;
+
+/// Who judges a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JudgeChoice {
+    /// The metrics alone: no key, no third party.
+    #[default]
+    Local,
+    /// Gemini alone; the metrics still find what is no answer at all.
+    Gemini,
+    /// The metrics, and in each critical aspect the lower of both.
+    Both,
+}
+
+impl JudgeChoice {
+    /// Whether Gemini is asked.
+    pub fn asks_gemini(self) -> bool {
+        self != Self::Local
+    }
+
+    /// The grade of an answer that the metrics graded `measured` and of which Gemini has an
+    /// `opinion`.
+    pub fn grade(self, measured: &Grade, opinion: &JudgeAnswer, policy: &AspectPolicy) -> Grade {
+        if self == Self::Both {
+            return measured.aspects.with_judge(opinion).grade(policy);
+        }
+        let aspects = Aspects::from_judge(opinion);
+        let overall = Score::from_tenths(u16::from(opinion.overall_score) * 10);
+        if policy.task == TaskType::Ti2v {
+            return Grade { aspects, overall, passed: opinion.passed };
+        }
+        // The task's weights take out what was not asked for; Gemini's overall score is lower where
+        // a text in the picture tries to sway it.
+        let weighed = aspects.grade(policy);
+        Grade {
+            overall: weighed.overall.min(overall),
+            passed: weighed.passed && opinion.passed,
+            ..weighed
+        }
+    }
+}
+
+impl std::str::FromStr for JudgeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "local" => Ok(Self::Local),
+            "gemini" => Ok(Self::Gemini),
+            "both" => Ok(Self::Both),
+            _ => Err("a judge is local, gemini or both".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for JudgeChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Gemini => "gemini",
+            Self::Both => "both",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::JudgeThresholds;
+
+    #[test]
+    fn an_opinion_lowers_a_grade_and_what_would_sway_it_pays_under_no_task() {
+        let opinion = |visual: u8, overall: u8| {
+            let text = format!(
+                r#"{{"overall_score": {overall}, "aspect_scores": {{"first_frame_fidelity": 95, "prompt_adherence": 95,
+                "motion_quality": 95, "temporal_consistency": 95, "visual_quality": {visual}, "camera_composition": 95}}}}"#
+            );
+            JudgeAnswer::from_text(&text, JudgeThresholds::SUBNET)
+        };
+        let best = Aspects::from_judge(&opinion(95, 95));
+        for task in [TaskType::Ti2v, TaskType::T2v, TaskType::I2v] {
+            let policy = AspectPolicy { task, ..AspectPolicy::SUBNET };
+            let graded = |choice: JudgeChoice, opinion| {
+                choice.grade(&best.grade(&policy), &opinion, &policy)
+            };
+            let liked = graded(JudgeChoice::Gemini, opinion(95, 95));
+            assert!(liked.passed && liked.overall == Score::from_tenths(950), "{task}: {liked:?}");
+            // Words in the picture that ask for points.
+            let swayed = graded(JudgeChoice::Gemini, opinion(0, 40));
+            assert!(
+                !swayed.passed && swayed.overall == Score::from_tenths(400),
+                "{task}: {swayed:?}"
+            );
+            let both = graded(JudgeChoice::Both, opinion(95, 95));
+            assert!(both.passed, "{task}: {both:?}");
+        }
+    }
+}
