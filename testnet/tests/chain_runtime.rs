@@ -12,7 +12,7 @@ use leoma_testnet::chain::{
     ChainHandle, Emissions, GenesisConfig, SubnetGenesis, beacon_public_key,
 };
 use node_subtensor_runtime::AccountId;
-use node_subtensor_runtime::drand::{Pulse, beacon, timelock};
+use node_subtensor_runtime::drand::{self, Pulse, beacon, timelock};
 use node_subtensor_runtime::subtensor::WeightsTlockPayload;
 use node_subtensor_runtime::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
 use sp_core::Pair as _;
@@ -106,7 +106,7 @@ async fn the_beacons_pulses_are_stored_and_a_pause_is_made_up_for() {
     let pulses = dynamic::storage::<(u64,), Value>("Drand", "Pulses");
     let pulse = at.storage().fetch(pulses, (first + 1,)).await.unwrap();
     let pulse = Pulse::decode(&mut pulse.bytes()).unwrap();
-    assert_eq!(pulse, beacon::pulse(first + 1));
+    assert_eq!(pulse, drand::pulse(first + 1));
     assert_eq!(beacon::verify(&beacon_public_key(), first + 1, &pulse.signature), Some(true));
     let config = dynamic::storage::<(), Value>("Drand", "BeaconConfig");
     let config = at.storage().fetch(config, ()).await.unwrap();

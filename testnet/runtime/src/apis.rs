@@ -6,6 +6,7 @@ use crate::subtensor::subnet_state::SubnetState;
 use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
+use frame_support::traits::Get;
 use frame_support::weights::Weight;
 use scale_info::TypeInfo;
 use sp_core::OpaqueMetadata;
@@ -76,7 +77,7 @@ sp_api::decl_runtime_apis! {
 sp_api::impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
         fn version() -> RuntimeVersion {
-            crate::version()
+            <Runtime as frame_system::Config>::Version::get()
         }
 
         fn execute_block(block: <Block as BlockT>::LazyBlock) {

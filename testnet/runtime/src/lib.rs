@@ -32,7 +32,7 @@ mod spec;
 pub mod subtensor;
 
 pub use genesis::{Endowment, Genesis, GenesisError};
-pub use spec::version;
+pub use spec::{VERSION, version};
 pub use subtensor::{NeuronGenesis, SubnetGenesis};
 
 use codec::Encode;
@@ -42,8 +42,6 @@ use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
 use sp_runtime::traits::{AccountIdLookup, BlakeTwo256};
 use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
-use sp_version::RuntimeVersion;
-use std::borrow::Cow;
 
 /// Accounts are 32-byte public keys.
 pub type AccountId = sp_runtime::AccountId32;
@@ -87,19 +85,6 @@ pub const BLOCK_HASH_COUNT: BlockNumber = 2_400;
 /// Least balance of an account, rao.
 pub const EXISTENTIAL_DEPOSIT: Balance = 500;
 
-/// The version this crate is built as; [`version`] is the one in force. `spec_version` rises with
-/// every change to calls, storage or types: clients cache metadata by it.
-pub const VERSION: RuntimeVersion = RuntimeVersion {
-    spec_name: Cow::Borrowed("node-subtensor"),
-    impl_name: Cow::Borrowed("node-subtensor"),
-    authoring_version: 1,
-    spec_version: 426,
-    impl_version: 1,
-    apis: apis::RUNTIME_API_VERSIONS,
-    transaction_version: 1,
-    system_version: 1,
-};
-
 #[frame_support::runtime]
 mod runtime {
     #[runtime::runtime]
@@ -134,9 +119,11 @@ mod runtime {
     pub type Drand = crate::drand;
 }
 
+/// The version in force, for the system pallet.
+#[derive(Debug)]
+pub struct Version;
+
 frame_support::parameter_types! {
-    /// The version in force, for the system pallet.
-    pub Version: RuntimeVersion = version();
     /// Two seconds of reference weight per block, three quarters of it for transactions.
     pub BlockWeights: frame_system::limits::BlockWeights = frame_system::limits::BlockWeights::with_sensible_defaults(
         Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND.saturating_mul(2), u64::MAX),
@@ -197,7 +184,7 @@ impl commitments::Subnets<AccountId> for Runtime {
     }
 }
 
-impl subtensor::metagraph::CommitmentSource<AccountId> for Runtime {
+impl subtensor::CommitmentSource<AccountId> for Runtime {
     fn commitments(netuid: u16) -> Vec<(AccountId, Vec<u8>)> {
         commitments::CommitmentOf::<Runtime>::iter_prefix(netuid)
             .map(|(account, registration)| (account, registration.encode()))

@@ -4,7 +4,6 @@
 //! encryption: the identity is the round's hash, and the beacon's signature of the round is the
 //! identity's secret.
 
-use super::RoundNumber;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize, SerializationError};
 use ark_std::rand::rngs::OsRng;
 use sp_io::hashing::sha2_256;
@@ -13,6 +12,9 @@ use timelock::engines::EngineBLS;
 use timelock::engines::drand::TinyBLS381;
 use timelock::ibe::fullident::{Ciphertext as HiddenKey, Identity};
 use timelock::tlock::{TLECiphertext, tld, tle};
+
+/// Number of a beacon's round, from 1.
+pub type RoundNumber = u64;
 
 /// A beacon's public key.
 pub(super) type PublicKey = <TinyBLS381 as EngineBLS>::PublicKeyGroup;

@@ -4,19 +4,13 @@
 //! The order of the fields is the wire format, and a field's place is the index that
 //! `get_selective_metagraph` takes.
 
-use super::AxonInfo;
 use super::pallet::*;
+use super::{AxonInfo, CommitmentSource};
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 
 /// Most field indices one request may name; there are 74 fields, a longer list can only repeat.
 pub const MAX_INDICES: usize = 256;
-
-/// Reads a subnet's commitments, each as the encoded `Registration`.
-pub trait CommitmentSource<AccountId> {
-    /// Every commitment of the subnet, by account.
-    fn commitments(netuid: u16) -> Vec<(AccountId, Vec<u8>)>;
-}
 
 /// What a neuron's owner says about it; no call writes one here, so lists of them hold `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
