@@ -6,24 +6,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::BenchMeshArgs;
-use super::fleet::Usage;
+use super::args::BenchMeshArgs;
 use super::machine::Machine;
 use super::node::{Announced, Learnt, Links};
+use super::seen::{Certified, Usage};
 
 /// Peers in a validator's gossip mesh that gossipsub aims at: the D of the target for bytes.
 const MESH_DEGREE: u64 = 4;
 /// What gossipsub's signed envelope adds to a message: peer id 38, sequence number 8, signature 64,
 /// topic some 31, and their tags and lengths.
 const ENVELOPE_BYTES: u64 = 155;
-
-/// A certificate, and when each validator had it.
-#[derive(Clone, Debug)]
-pub(super) struct Certified {
-    pub(super) announced: Announced,
-    /// Nanoseconds since 1970.
-    pub(super) at: Vec<u64>,
-}
 
 /// Everything that was taken down.
 #[derive(Debug)]

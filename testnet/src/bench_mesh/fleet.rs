@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::figures::Certified;
 use super::node::{Announced, Learnt, Links, Order};
+use super::seen::{Certified, Usage};
 use crate::netns::Namespace;
 
 /// How often the mesh is asked whether it is as far as it should be.
@@ -82,20 +82,6 @@ pub(super) struct Fleet {
     nodes: Vec<Node>,
     /// Nothing where the machine gives none.
     namespace: Option<Arc<Namespace>>,
-}
-
-/// What all of them have used up to now.
-#[derive(Clone, Debug)]
-pub(super) struct Usage {
-    pub(super) at: Instant,
-    /// Bytes that went over the loopback device, IP and transport headers included.
-    pub(super) wire_bytes: u64,
-    /// Whether nobody else uses that device.
-    pub(super) wire_is_ours: bool,
-    /// Resident bytes of each process.
-    pub(super) resident: Vec<u64>,
-    /// Processor time of all processes.
-    pub(super) cpu: Duration,
 }
 
 impl Fleet {

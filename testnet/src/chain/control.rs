@@ -3,11 +3,11 @@
 //! The same switches are reached from Rust through [`Controls`] and, where the chain was started
 //! with them, over JSON-RPC as `testnet_*` (see `rpc/testnet.rs`).
 
-use super::clock::Clock;
 use super::entries::StoredBlock;
 use super::error::ChainError;
-use super::node::Shared;
 use super::producer::{self, Pace, advance_finality, make_block};
+use super::shared::Shared;
+use super::switches::Switches;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use std::sync::Arc;
 pub const MAX_REORG: u32 = 256;
 /// Blocks that a reorg may add beyond those it replaces.
 pub const MAX_GROWTH: u32 = 256;
+
+/// Most blocks made for one request, so that a client that left is not worked for much longer.
+pub(super) const MAX_STEPS: u32 = 256;
 
 /// A control could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,19 +74,6 @@ impl From<&StoredBlock> for Head {
     fn from(block: &StoredBlock) -> Self {
         Self { number: block.header.number, hash: block.hash }
     }
-}
-
-/// What can be switched while the chain runs.
-#[derive(Debug)]
-pub(super) struct Switches {
-    pub(super) finality_lag: u32,
-    pub(super) finality_stalled: bool,
-    pub(super) production_stalled: bool,
-    pub(super) clock: Clock,
-    /// `spec_version` that the next block puts in force.
-    pub(super) upgrade: Option<u32>,
-    /// Final states that are kept; `None` keeps all.
-    pub(super) kept_states: Option<u32>,
 }
 
 /// Handle on a running chain's switches; clones steer the same chain.

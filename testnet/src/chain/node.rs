@@ -1,14 +1,15 @@
 //! Ledger, pool, block clock and RPC server put together.
 
 use super::clock::Clock;
-use super::control::{Controls, MAX_GROWTH, MAX_REORG, Switches};
+use super::control::{Controls, MAX_GROWTH, MAX_REORG};
 use super::drand::Beacon;
-use super::entries::StoredBlock;
 use super::error::ChainError;
 use super::ledger::Ledger;
 use super::pool::Pool;
 use super::producer::wall_clock;
 use super::pruning::DEFAULT_KEPT_STATES;
+use super::shared::Shared;
+use super::switches::Switches;
 use super::{GenesisConfig, producer, rpc};
 use jsonrpsee::server::ServerHandle;
 use parking_lot::Mutex;
@@ -96,44 +97,6 @@ impl ChainConfig {
             upgrade: None,
             kept_states: self.kept_states,
         }
-    }
-}
-
-/// Something that subscribers hear of.
-#[derive(Debug, Clone)]
-pub(super) enum News {
-    /// A block of any fork; `best` if it is the new best head.
-    Imported {
-        block: StoredBlock,
-        best: bool,
-    },
-    Finalized(StoredBlock),
-}
-
-/// News with the number of its event: a subscriber skips what it has seen already.
-#[derive(Debug, Clone)]
-pub(super) struct Announcement {
-    pub(super) at: u64,
-    pub(super) news: News,
-}
-
-/// What the parts of the node share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) ledger: Ledger,
-    pub(super) pool: Pool,
-    pub(super) beacon: Beacon,
-    pub(super) switches: Mutex<Switches>,
-    /// Held while the chain grows or is reorganized, so that one does it at a time.
-    pub(super) making: Mutex<()>,
-    pub(super) news: broadcast::Sender<Announcement>,
-    pub(super) stop: CancellationToken,
-}
-
-impl Shared {
-    pub(super) fn announce(&self, announcement: Announcement) {
-        // Nobody may be listening.
-        let _ = self.news.send(announcement);
     }
 }
 

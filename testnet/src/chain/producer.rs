@@ -1,9 +1,9 @@
 //! Making blocks: by the clock, by steps, and forks.
 
-use super::control::Switches;
 use super::entries::{Change, StoredBlock};
 use super::error::ChainError;
-use super::node::{Announcement, News, Shared};
+use super::shared::{Announcement, News, Shared};
+use super::switches::Switches;
 use node_subtensor_runtime::UncheckedExtrinsic;
 use node_subtensor_runtime::executor::{self, Outcome, Proposal};
 use sp_core::H256;

@@ -14,6 +14,7 @@
 //! messages pass unparsed; batches always do.
 
 use super::proxy_content::{self, Verdict};
+use super::proxy_faults::{ConnectionError, Faults, Passage};
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -46,26 +47,6 @@ const SUBMISSION_PATIENCE: Duration = Duration::from_secs(10);
 
 type ClientSocket = WebSocketStream<TcpStream>;
 type ChainSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// Whether anything comes through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Passage {
-    #[default]
-    Open,
-    Silent,
-    Refused,
-}
-
-/// What is wrong with the endpoint.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Faults {
-    passage: Passage,
-    /// Connections made before the newest of these are closed.
-    generation: u64,
-    pub(super) lie: bool,
-    pub(super) lag: u32,
-    delay: Duration,
-}
 
 #[derive(Debug)]
 struct Endpoint {
@@ -241,25 +222,6 @@ async fn listen(
             }
             endpoint.connections.fetch_sub(1, Ordering::SeqCst);
         });
-    }
-}
-
-/// Why a proxied connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectionError {
-    #[error(transparent)]
-    Socket(#[from] tokio_tungstenite::tungstenite::Error),
-    #[error("asking the chain: {0}")]
-    Chain(#[from] subxt::rpcs::Error),
-    #[error("the chain answered what it never should")]
-    Nonsense,
-    #[error("the proxy stops")]
-    Stopping,
-}
-
-impl From<watch::error::RecvError> for ConnectionError {
-    fn from(_: watch::error::RecvError) -> Self {
-        Self::Stopping
     }
 }
 

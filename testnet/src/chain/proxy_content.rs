@@ -1,7 +1,7 @@
 //! What a faulty endpoint does to the contents of JSON-RPC messages: lies about the past, and
 //! serves it as the present.
 
-use super::proxy::{ConnectionError, Faults};
+use super::proxy_faults::{ConnectionError, Faults};
 use codec::{Decode, Encode};
 use node_subtensor_runtime::{AccountId, Header};
 use serde_json::{Value, json};

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use leoma::state::{Books, Slot};
 use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
 use serde::{Deserialize, Serialize};
-
-use super::books::{Books, Slot};
 
 /// One epoch of all validators.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +139,8 @@ fn double_signed(
 
 #[cfg(test)]
 mod tests {
-    use super::super::books::EpochEntry;
+    use leoma::state::EpochEntry;
+
     use super::*;
 
     fn key(byte: u8) -> Hotkey {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use leoma::state::Books;
 use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use serde_json::Value;
 
-use super::books::Books;
 use super::fault::{Attack, Fault, FaultKind};
-use super::strangers::{StrangerCounts, Strangers, Target};
+use super::stranger::Target;
+use super::strangers::Strangers;
+use super::tally::StrangerCounts;
 use crate::launch::{LaunchError, Subnet};
 use crate::netns::{Impaired, Impairment};
 use crate::{services, storage};
@@ -316,7 +318,8 @@ fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
 fn unpublished(subnet: &Subnet, validator: usize) -> BTreeSet<TaskId> {
     let state = subnet.validator_folder(validator).map(|folder| folder.join("state"));
     // Unreadable for a moment, as while the database is made: the next look comes soon.
-    state.and_then(|state| Books::unpublished(&state).ok()).unwrap_or_default()
+    let books = state.and_then(|state| Books::read(&state).ok()).unwrap_or_default();
+    books.unpublished
 }
 
 fn strangers(attack: Attack, subnet: &mut Subnet) -> Result<Strangers, LaunchError> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::EpochAudit;
 use super::fault::FaultKind;
-use super::strangers::StrangerCounts;
+use super::tally::StrangerCounts;
 
 /// How often a kind was ordered, and how often its effect was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use leoma::state::{Books, Slot, StateError};
 use leoma_protocol::{Digest, Hotkey, TaskId};
 
 use super::audit::{Audit, audit};
-use super::books::{Books, BooksError, Slot};
 use super::fault::Fault;
 use super::ordered::{Ordered, Pages};
 use super::report::ChaosReport;
@@ -45,7 +45,7 @@ pub(super) enum ChaosError {
     #[error(transparent)]
     Launch(#[from] LaunchError),
     #[error(transparent)]
-    Books(#[from] BooksError),
+    Books(#[from] StateError),
 }
 
 /// A subnet that is being hurt.

@@ -10,7 +10,9 @@ use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HELLO_LIFETIME_BLOCKS, Hello, HelloDraft, PeerIdBytes};
 use leoma_protocol::mesh::{CATCHUP_PROTOCOL, GRANT_PROTOCOL, HELLO_PROTOCOL, VERDICT_PROTOCOL};
 use leoma_protocol::messages::Topic;
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Network};
+use leoma_protocol::{
+    BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Network,
+};
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -23,7 +25,7 @@ use sp_core::{Pair as _, sr25519};
 use tokio::io::AsyncWriteExt as _;
 
 use super::fault::Attack;
-use super::strangers::{Tally, Target};
+use super::tally::Tally;
 
 /// How long an identity lives: longer than the ten seconds in which a validator wants to see a
 /// hello.
@@ -45,6 +47,19 @@ const FLOOD_MESSAGES: usize = 20;
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
 /// Time for a request: a stranger is in no hurry.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What strangers attack.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The validators.
+    pub(super) addresses: Vec<Multiaddr>,
+    /// Whom they are.
+    pub(super) hotkeys: Vec<Hotkey>,
+    /// Chain and subnet.
+    pub(super) network: Network,
+    /// The chain's head.
+    pub(super) head: BlockNumber,
+}
 
 /// Bytes as they are, of any length.
 #[derive(Clone, Copy, Debug, Default)]
@@ -323,9 +338,9 @@ fn forged_hellos(own: PeerId, target: &Target) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use leoma_protocol::Netuid;
     use leoma_protocol::hello::HelloContext;
     use leoma_protocol::messages::SignatureCheck;
-    use leoma_protocol::{Hotkey, Netuid};
 
     use super::*;
 

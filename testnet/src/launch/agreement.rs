@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use leoma_protocol::Hotkey;
 use serde::{Deserialize, Serialize};
 
-use super::plan::EPOCH_BLOCKS;
+/// Blocks of a validator's epoch, as consensus has it.
+pub const EPOCH_BLOCKS: u64 = 180;
 
 /// What one validator set in one epoch, as the chain has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,10 +8,11 @@ use leoma_scoring::{JudgeChoice, TaskType};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::LaunchError;
-use super::plan::EPOCH_BLOCKS;
+use super::agreement::EPOCH_BLOCKS;
+use super::options::Options;
 use super::progress::Progress;
 use super::report::Report;
-use super::subnet::{Options, Subnet};
+use super::subnet::Subnet;
 use super::weights::WeightMode;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy

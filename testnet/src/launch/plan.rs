@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Options;
 use super::accounts::{Account, mesh_key};
+use super::options::Options;
 use super::weights::WeightMode;
 use crate::miners::{Role, cast};
 use crate::seed::Seed;
@@ -12,8 +12,6 @@ use crate::storage::{BucketKeys, KeyPair};
 
 /// The subnet's number.
 pub const NETUID: u16 = 99;
-/// Blocks of a validator's epoch, as consensus has it.
-pub const EPOCH_BLOCKS: u64 = 180;
 /// Stake of each validator, rao: 10 000 of the subnet's token.
 const VALIDATOR_STAKE: u64 = 10_000_000_000_000;
 /// The source bucket's name.

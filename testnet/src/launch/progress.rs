@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::plan::EPOCH_BLOCKS;
+use super::agreement::EPOCH_BLOCKS;
 use super::view::{ValidatorView, View};
 
 /// Without a terminal, an unchanged state is told again after this.

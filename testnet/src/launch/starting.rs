@@ -13,11 +13,11 @@ use super::environment::{
     self, Addresses, CHUTES_KEY_PURPOSE, Environment, GEMINI_KEY_PURPOSE, Ports, ValidatorSettings,
 };
 use super::hosts::Hosts;
+use super::options::Options;
 use super::part::{Part, PartPlan};
 use super::plan::SubnetPlan;
 use super::programs::Programs;
 use super::status::ValidatorStatus;
-use super::subnet::{Options, Validator};
 use crate::services::{ServicesConfig, ServicesReport};
 use crate::storage::{BucketKeys, write_keys};
 
@@ -27,6 +27,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const START_POLL: Duration = Duration::from_millis(50);
 /// Videos encoded at the same time: the machine also scores.
 const ENCODERS: usize = 2;
+
 /// The folder of everything, removed at the end unless it is to stay.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -62,6 +63,16 @@ pub(super) fn corpus_cache() -> PathBuf {
     let cache =
         variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("leoma")
+}
+
+/// A validator that runs, or was killed.
+#[derive(Debug)]
+pub(super) struct Validator {
+    pub(super) part: Option<Part>,
+    pub(super) plan: PartPlan,
+    pub(super) url: String,
+    pub(super) status: ValidatorStatus,
+    pub(super) mesh_port: u16,
 }
 
 /// The parts of a subnet, one after the other.

@@ -1,29 +1,28 @@
 //! A running subnet: start it, look at it, hurt it, stop it.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
 use leoma_protocol::Netuid;
-use leoma_scoring::{JudgeChoice, TaskType};
 use subxt::rpcs::RpcClient;
 
 use super::LaunchError;
 use super::agreement::{History, longest_agreement};
 use super::environment::Addresses;
 use super::hosts::Hosts;
-use super::part::{Part, PartPlan};
+use super::options::Options;
+use super::part::Part;
 use super::plan::{NETUID, SubnetPlan};
 use super::programs::Programs;
 use super::publish;
 use super::report::{Report, ValidatorReport};
-use super::starting::{Folder, Starting, addresses, corpus_cache};
+use super::starting::{Folder, Starting, Validator, addresses, corpus_cache};
 use super::status::ValidatorStatus;
 use super::verdicts;
 use super::view::{ValidatorView, View};
 use super::watch::{Watch, Watched};
-use super::weights::WeightMode;
 use crate::chain::Emissions;
 use crate::corpus;
 
@@ -31,89 +30,6 @@ use crate::corpus;
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// Emissions on a busy machine come within this; a view without them is better than none.
 const EMISSIONS_LIMIT: Duration = Duration::from_secs(3);
-/// Most validators and miners: beyond it one machine shows nothing but its own slowness.
-const MAX_NEURONS: usize = 64;
-
-/// What a subnet shall be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Validators.
-    pub validators: usize,
-    /// Miners.
-    pub miners: usize,
-    /// Milliseconds of a block.
-    pub block_time: u64,
-    /// Blocks of a task.
-    pub interval: u64,
-    /// How validators set weights.
-    pub weights: WeightMode,
-    /// Where keys, clips and roles come from.
-    pub seed: String,
-    /// Own source clips instead of made ones.
-    pub corpus: Option<PathBuf>,
-    /// Folder for everything; without it a temporary one.
-    pub folder: Option<PathBuf>,
-    /// Whether a temporary folder stays.
-    pub keep: bool,
-    /// Where validators score: `auto`, `cuda` or `cpu`.
-    pub device: String,
-    /// What miners are given.
-    pub task: TaskType,
-    /// Who judges.
-    pub judge: JudgeChoice,
-    /// Whether each validator runs in a network namespace of its own, so that the network between
-    /// them can be hurt. Needs root; see [`crate::netns`].
-    pub namespaces: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            validators: 4,
-            miners: 6,
-            block_time: 500,
-            interval: 40,
-            weights: WeightMode::Plain,
-            seed: "1".into(),
-            corpus: None,
-            folder: None,
-            keep: false,
-            device: "auto".into(),
-            task: TaskType::Ti2v,
-            judge: JudgeChoice::Both,
-            namespaces: false,
-        }
-    }
-}
-
-impl Options {
-    fn check(&self) -> Result<(), LaunchError> {
-        if self.validators == 0 || self.miners == 0 {
-            return Err(LaunchError::Options(
-                "a subnet needs at least one validator and one miner",
-            ));
-        }
-        if self.validators > MAX_NEURONS || self.miners > MAX_NEURONS {
-            return Err(LaunchError::Options(
-                "at most 64 validators and 64 miners run on one machine",
-            ));
-        }
-        if self.interval == 0 || self.block_time == 0 {
-            return Err(LaunchError::Options("interval and block time must be at least 1"));
-        }
-        Ok(())
-    }
-}
-
-/// A validator that runs, or was killed.
-#[derive(Debug)]
-pub(super) struct Validator {
-    pub(super) part: Option<Part>,
-    pub(super) plan: PartPlan,
-    pub(super) url: String,
-    pub(super) status: ValidatorStatus,
-    pub(super) mesh_port: u16,
-}
 
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
 #[derive(Debug)]

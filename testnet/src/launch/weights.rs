@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::plan::EPOCH_BLOCKS;
+use super::agreement::EPOCH_BLOCKS;
 
 /// How a subnet's validators set weights; its genesis demands it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::{Impaired, Impairment, Namespace, NetworkError, relay::Relay};
+use super::error::{MAX_HOSTS, NetworkError};
+use super::{Impaired, Impairment, Namespace, relay::Relay};
 
-/// Most hosts: each has a third byte of its own.
-pub(super) const MAX_HOSTS: usize = 200;
 /// Routing table of packets that go through the relay.
 const RELAYED: u32 = 100;
 /// The relay's device in the router.

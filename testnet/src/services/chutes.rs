@@ -15,8 +15,8 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use serde_json::json;
 
+use super::config::{Keys, MinerEntry};
 use super::fault_layer::Lie;
-use super::{Keys, MinerEntry};
 
 /// A request carries one picture as base64.
 const MAX_REQUEST_BYTES: usize = 32 << 20;

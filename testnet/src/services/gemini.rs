@@ -14,7 +14,7 @@ use axum::{Extension, Json, Router};
 use leoma_scoring::Aspects;
 use serde_json::{Value, json};
 
-use super::Keys;
+use super::config::Keys;
 use super::fault_layer::Lie;
 
 /// A judging carries two clips as base64.

@@ -14,7 +14,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::MinerEntry;
+use super::config::MinerEntry;
 use super::fault_layer::Lie;
 
 /// Size that the registry states for a weight file; nobody downloads it here.

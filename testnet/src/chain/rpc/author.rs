@@ -2,7 +2,8 @@
 //! other nodes know.
 
 use super::super::pool::{Fate, Unwelcome, WATCHER_BACKLOG};
-use super::{Answer, Context, HexBytes, Module, Registered, failed, send};
+use super::context::{Answer, Context, Module, Registered, failed, send};
+use super::hex_bytes::HexBytes;
 use jsonrpsee::PendingSubscriptionSink;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use node_subtensor_runtime::executor;

@@ -1,8 +1,9 @@
 //! `chain_*`: blocks and heads.
 
 use super::super::entries::StoredBlock;
-use super::super::node::{Announcement, News};
-use super::{Answer, Context, HexBytes, Module, Registered, accept, bad_parameter, failed, send};
+use super::super::shared::{Announcement, News};
+use super::context::{Answer, Context, Module, Registered, accept, bad_parameter, failed, send};
+use super::hex_bytes::HexBytes;
 use jsonrpsee::PendingSubscriptionSink;
 use node_subtensor_runtime::Header;
 use serde::Serialize;

@@ -1,8 +1,9 @@
 //! `state_*`: storage, runtime calls and metadata, at any block.
 
 use super::super::entries::StoredBlock;
-use super::super::node::News;
-use super::{Answer, Context, HexBytes, Module, Registered, accept, bad_parameter, failed, send};
+use super::super::shared::News;
+use super::context::{Answer, Context, Module, Registered, accept, bad_parameter, failed, send};
+use super::hex_bytes::HexBytes;
 use codec::Decode;
 use jsonrpsee::PendingSubscriptionSink;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! `system_*` and `rpc_methods`: what the node is.
 
+use super::context::{Answer, Context, Module, Registered, bad_parameter, failed};
 use super::testnet::PREFIX;
-use super::{Answer, Context, Module, Registered, bad_parameter, failed};
 use codec::{Decode, Encode};
 use node_subtensor_runtime::{AccountId, SS58_PREFIX};
 use serde_json::json;

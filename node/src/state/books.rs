@@ -1,25 +1,14 @@
-//! What a validator has written down, read beside the running process.
+//! What a validator has written down, for readers outside of its process: tests and audits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
 use rusqlite::{Connection, OpenFlags};
 
-/// How long a reading waits for the validator's own writing.
-const BUSY_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+use super::{BUSY_TIMEOUT, StateError};
 
-/// Why a validator's database cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
-pub struct BooksError {
-    /// The database.
-    pub path: PathBuf,
-    /// Why.
-    pub source: rusqlite::Error,
-}
-
-/// What may be signed once: kind, task, subject.
+/// What may be signed once: kind of message, task, subject.
 pub type Slot = (String, TaskId, Hotkey);
 
 /// One epoch of a validator.
@@ -51,45 +40,37 @@ pub struct Books {
     pub epochs: Vec<EpochEntry>,
 }
 
-/// A number as the database has it.
 fn task(number: i64) -> TaskId {
     TaskId(number.unsigned_abs())
 }
 
-/// Opens the database in a validator's state folder for reading; nothing while it is not there yet.
-fn open(state: &Path) -> Result<Option<Connection>, rusqlite::Error> {
-    let path = state.join("state.sqlite");
-    if !path.exists() {
-        return Ok(None);
-    }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(BUSY_LIMIT)?;
-    Ok(Some(connection))
-}
-
 impl Books {
-    /// Reads the books in a validator's state folder; empty ones before its first start.
+    /// Reads the books in a validator's state folder, also while the validator runs; empty ones
+    /// before its first start. Nothing is written.
     ///
     /// # Errors
-    /// [`BooksError`].
-    pub fn read(state: &Path) -> Result<Self, BooksError> {
-        let failed = |source| BooksError { path: state.to_owned(), source };
-        let Some(connection) = open(state).map_err(failed)? else { return Ok(Self::default()) };
-        Self::read_all(&connection).map_err(failed)
-    }
-
-    /// The tasks whose own file is signed and not known to be in the bucket.
-    ///
-    /// # Errors
-    /// [`BooksError`].
-    pub fn unpublished(state: &Path) -> Result<BTreeSet<TaskId>, BooksError> {
-        let failed = |source| BooksError { path: state.to_owned(), source };
-        let Some(connection) = open(state).map_err(failed)? else { return Ok(BTreeSet::new()) };
-        unpublished(&connection).map_err(failed)
+    /// [`StateError::Folder`] when the database cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, StateError> {
+        let path = folder.join("state.sqlite");
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let read = || {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Self::read_all(&connection)
+        };
+        read().map_err(|error: rusqlite::Error| StateError::Folder {
+            path: folder.to_owned(),
+            reason: error.to_string(),
+        })
     }
 
     fn read_all(connection: &Connection) -> Result<Self, rusqlite::Error> {
-        let mut books = Self { unpublished: unpublished(connection)?, ..Self::default() };
+        let mut books = Self::default();
+        let mut query = connection.prepare("SELECT task_id FROM files WHERE published = 0")?;
+        books.unpublished =
+            query.query_map([], |row| Ok(task(row.get(0)?)))?.collect::<Result<_, _>>()?;
         let mut query = connection.prepare("SELECT kind, task_id, subject, digest FROM signed")?;
         let rows = query.query_map([], |row| {
             Ok((
@@ -133,15 +114,10 @@ impl Books {
     }
 }
 
-fn unpublished(connection: &Connection) -> Result<BTreeSet<TaskId>, rusqlite::Error> {
-    let mut query = connection.prepare("SELECT task_id FROM files WHERE published = 0")?;
-    query.query_map([], |row| Ok(task(row.get(0)?)))?.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leoma::state::{EpochRecord, EpochState, State, StoredFile};
+    use crate::state::{EpochRecord, EpochState, State, StoredFile};
     use leoma_protocol::{
         BlockNumber, Netuid, Network, SigningGuard as _, SigningSlot, SlotKind, Uid,
     };
@@ -181,12 +157,12 @@ mod tests {
         let books = Books::read(folder.path()).unwrap();
         assert_eq!(books.signed, [(("verdict_file".to_owned(), TaskId(7), own), digest)].into());
         assert_eq!(books.files, [(id, [digest].into())].into());
-        assert_eq!((books.unpublished.len(), books.evidence.len()), (1, 1));
-        assert_eq!(Books::unpublished(folder.path()).unwrap(), [TaskId(7)].into());
+        assert_eq!(books.unpublished, [TaskId(7)].into());
+        assert_eq!(books.evidence, [(TaskId(7), own)].into());
         let epoch =
             |epoch_block, computed| EpochEntry { epoch_block, set: true, computed, uid: Some(5) };
         assert_eq!(books.epochs, [epoch(180, true), epoch(360, false)]);
         state.mark_published(id).unwrap();
-        assert!(Books::unpublished(folder.path()).unwrap().is_empty());
+        assert!(Books::read(folder.path()).unwrap().unpublished.is_empty());
     }
 }
