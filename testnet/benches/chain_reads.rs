@@ -7,7 +7,8 @@
 //! takes to send all that is sent at once; times are taken without it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark code")]
 
-#[path = "../tests/chains/mod.rs"]
+#[path = "../tests/testnet/chains.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
 mod chains;
 
 use std::time::{Duration, Instant};

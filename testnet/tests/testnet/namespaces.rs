@@ -2,7 +2,6 @@
 //! afterwards.
 //!
 //! What validators make of it is in `subnets/whole_subnet/chaos.rs`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,9 +1,8 @@
 //! The faulty endpoint, each fault as a client meets it.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod chains;
-
-use chains::{Key, ask, commitment, follow, next_number, number, on_demand, signed, start, submit};
+use crate::chains::{
+    self, Key, ask, commitment, follow, next_number, number, on_demand, signed, start, submit,
+};
 use leoma_testnet::chain::{FaultProxy, Traffic};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -3,13 +3,10 @@
 //!
 //! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in
 //! `LEOMA_BIN_DIR`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod cli;
 
 use std::time::Duration;
 
-use cli::{NETUID, Said, source_settings, write_key};
+use crate::cli::{self, NETUID, Said, source_settings, write_key};
 use leoma::chain::{ChainClient, Metagraph};
 use leoma::wallet::{NewHotkey, PasswordSources};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, MinerCommitment, Netuid, TaskId};

@@ -2,8 +2,7 @@
 //! nothing behind.
 //!
 //! A shell script stands in for the validator here, so that each case is quick and its end is
-//! known. Whole subnets of real validators are in `subnet.rs`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+//! known. Whole subnets of real validators are in `whole_subnet`.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;

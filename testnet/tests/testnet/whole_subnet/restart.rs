@@ -1,6 +1,5 @@
 //! A whole subnet of real validators, one of which loses its power in the middle of the run and
 //! comes back.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Validators behind home routers (NAT), in network namespaces with the kernel's own address
 //! translation.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! A small chain for tests: keys, a genesis, signed transactions as bytes and plain JSON-RPC.
-#![allow(dead_code, reason = "no test uses all of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use leoma_testnet::chain::{
     self, ChainConfig, ChainHandle, GenesisConfig, NeuronGenesis, SubnetGenesis,

@@ -1,6 +1,5 @@
 //! A validator that joins after the allowlist changed, or was away meanwhile, learns under which
 //! lists tasks were made.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
 use std::time::Duration;

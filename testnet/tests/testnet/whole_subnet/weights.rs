@@ -1,6 +1,5 @@
 //! Weights on a real chain in every mode, through restarts, lost connections and other people's
 //! doings.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -169,6 +168,7 @@ async fn plain_weights_are_set_once_and_not_before_the_rate_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_commit_is_revealed_in_its_epoch_by_a_process_that_was_restarted() {
     let dir = tempfile::tempdir().unwrap();
     let genesis =
@@ -193,6 +193,7 @@ async fn a_commit_is_revealed_in_its_epoch_by_a_process_that_was_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once() {
     let dir = tempfile::tempdir().unwrap();
     let genesis =
@@ -220,6 +221,7 @@ async fn a_process_killed_between_writing_and_sending_commits_the_same_hash_once
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_commit_whose_inclusion_nobody_saw_keeps_its_salt_and_is_revealed() {
     let dir = tempfile::tempdir().unwrap();
     let genesis =
@@ -246,6 +248,7 @@ async fn a_commit_whose_inclusion_nobody_saw_keeps_its_salt_and_is_revealed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_reveal_that_was_missed_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let genesis =
@@ -259,6 +262,7 @@ async fn a_reveal_that_was_missed_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid() {
     let dir = tempfile::tempdir().unwrap();
     let full = genesis(|subnet| {
@@ -308,6 +312,7 @@ async fn timelocked_weights_are_opened_by_the_chain_also_where_its_clock_is_two_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_process_killed_before_inclusion_sends_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
@@ -329,6 +334,7 @@ async fn a_process_killed_before_inclusion_sends_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
@@ -365,6 +371,7 @@ async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a_second_transaction()
  {
     let dir = tempfile::tempdir().unwrap();
@@ -383,6 +390,7 @@ async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn endpoints_that_lie_lag_or_fall_silent_cost_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
@@ -419,6 +427,7 @@ async fn endpoints_that_lie_lag_or_fall_silent_cost_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn an_upgrade_of_the_chain_under_us_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
@@ -438,6 +447,7 @@ async fn an_upgrade_of_the_chain_under_us_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn a_stalled_finality_and_a_fork_over_the_boundary_are_waited_out() {
     let dir = tempfile::tempdir().unwrap();
     let config = ChainConfig {

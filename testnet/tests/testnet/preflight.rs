@@ -3,16 +3,13 @@
 //!
 //! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in
 //! `LEOMA_BIN_DIR`; and ffmpeg.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod cli;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cli::{NETUID, source_settings, write_key};
+use crate::cli::{self, NETUID, source_settings, write_key};
 use leoma::chain::{Call, ChainClient, WeightVector};
 use leoma::wallet::{KeyFile, PasswordSources, public_path};
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};

@@ -1,10 +1,8 @@
 //! The local chain as production's client meets it: subxt, by name, over its WebSocket.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod chains;
-
-use chains::{
-    Client, Key, NETUID, commitment, final_number, include, reach, set_weights, weights_of, words,
+use crate::chains::{
+    self, Client, Key, NETUID, commitment, final_number, include, reach, set_weights, weights_of,
+    words,
 };
 use codec::Decode;
 use leoma_testnet::chain::{

@@ -1,6 +1,5 @@
 //! The S3 server of the local subnet, through production's storage client, and the client's
 //! behaviour under its faults.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::path::Path;
 use std::time::Duration;

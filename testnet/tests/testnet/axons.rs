@@ -1,5 +1,4 @@
 //! Validators that find each other by the chain's axon entries alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;

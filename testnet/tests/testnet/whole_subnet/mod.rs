@@ -8,6 +8,7 @@
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
 //! | `weights` | weights get onto the chain in every mode, through restarts and faults of endpoints |
 //!
+
 //! Needs both programs: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
 
 mod chaos;

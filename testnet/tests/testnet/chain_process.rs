@@ -1,5 +1,4 @@
 //! `leoma-testnet chain` as a process: how it starts, dies and comes back.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use leoma_testnet::chain::GenesisConfig;
 use nix::sys::signal::{Signal, kill};

@@ -1,6 +1,5 @@
 //! The mesh's measuring tool, on a small mesh: what it measures is there, whatever this machine's
 //! figures are.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::process::Command;
 

@@ -1,6 +1,5 @@
 //! An epoch that cannot be decided at its boundary is decided as soon as enough can be read, while
 //! it is the newest.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

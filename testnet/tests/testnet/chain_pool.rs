@@ -1,9 +1,8 @@
 //! The pool's answers in the words and codes that clients of other nodes know.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod chains;
-
-use chains::{Key, ask, commitment, next, on_demand, set_weights, signed, start, submit, watch};
+use crate::chains::{
+    Key, ask, commitment, next, on_demand, set_weights, signed, start, submit, watch,
+};
 use leoma_testnet::chain::ChainConfig;
 use serde_json::json;
 use subxt::rpcs::rpc_params;

@@ -1,11 +1,8 @@
 //! Time travel and faults of the local chain, as clients see them.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod chains;
-
-use chains::{
-    Key, ask, commitment, follow, next, next_number, number, on_demand, refusal, signed, start,
-    submit, watch,
+use crate::chains::{
+    self, Key, ask, commitment, follow, next, next_number, number, on_demand, refusal, signed,
+    start, submit, watch,
 };
 use leoma_testnet::chain::{self, ChainConfig, ControlError, MAX_GROWTH, MAX_REORG};
 use serde_json::{Value, json};

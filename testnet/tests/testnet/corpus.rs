@@ -2,14 +2,11 @@
 //!
 //! Needs the validator's program: `cargo build --workspace --bins`, beside this test or in
 //! `LEOMA_BIN_DIR`.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod cli;
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::{self, NETUID, Said, source_settings};
 use bytes::Bytes;
-use cli::{NETUID, Said, source_settings};
 use leoma::corpus::{
     ClipProof, Corpus, Seed, SkipReason, Skipped, TaskClip, TaskMetadata, clip_of, videos_to_try,
 };

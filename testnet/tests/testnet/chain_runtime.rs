@@ -1,10 +1,7 @@
 //! What the local chain's runtime does by itself, as clients see it: pulses of its beacon,
 //! timelocked weights and commitments that it reveals, neurons, and what an epoch pays.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod chains;
-
-use chains::{Client, Key, NETUID, final_number, include, reach, weights_of};
+use crate::chains::{self, Client, Key, NETUID, final_number, include, reach, weights_of};
 use codec::{Decode, Encode};
 use leoma::chain::{ChainClient, Commitment};
 use leoma_protocol::{Hotkey, Netuid};

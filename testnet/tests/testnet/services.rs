@@ -1,5 +1,4 @@
 //! The stand-in services and miners, asked as validators ask them.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -193,6 +192,7 @@ fn judged(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
 async fn the_metrics_pass_good_miners_and_call_every_cheat_by_its_name() {
     let world = world().await;
     let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();

@@ -1,6 +1,4 @@
 //! `leoma` as a program: run in a folder of wallets, and what it said.
-#![allow(dead_code, reason = "no test uses all of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use std::path::Path;
 use std::process::Stdio;
