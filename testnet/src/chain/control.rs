@@ -103,14 +103,6 @@ impl Controls {
         self.blocking(move |controls| controls.step_now(blocks)).await
     }
 
-    /// Makes blocks as fast as it can until the best block is `block`.
-    ///
-    /// # Errors
-    /// When the chain is beyond it, fails or stops.
-    pub async fn run_to(&self, block: u32) -> Result<Heads, ControlError> {
-        self.blocking(move |controls| controls.run_to_now(block, u32::MAX)).await
-    }
-
     /// Replaces the last `depth` blocks by as many others without transactions, and adds `growth`
     /// more; what the dropped blocks held waits for the next block. Dropped blocks stay readable by
     /// hash.
@@ -169,15 +161,6 @@ impl Controls {
     /// When the chain fails.
     pub async fn set_clock_skew(&self, seconds: i64) -> Result<Heads, ControlError> {
         self.switch(move |switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).await
-    }
-
-    /// Keeps the states of the newest `blocks` final blocks, or gives up no more with `None`. Gone
-    /// ones stay gone until the chain is started again with a longer memory.
-    ///
-    /// # Errors
-    /// When the chain fails.
-    pub async fn set_kept_states(&self, blocks: Option<u32>) -> Result<Heads, ControlError> {
-        self.switch(move |switches| switches.kept_states = blocks).await
     }
 
     /// Upgrades the runtime in the next block: after it `spec_version` is one higher, the metadata

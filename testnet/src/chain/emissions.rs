@@ -136,7 +136,7 @@ impl Emissions {
 
     /// What the neuron on a uid earned.
     #[must_use]
-    pub fn of_uid(&self, uid: u16) -> Option<&NeuronEmission> {
+    pub(crate) fn of_uid(&self, uid: u16) -> Option<&NeuronEmission> {
         self.neurons.iter().find(|neuron| neuron.uid == uid)
     }
 
@@ -175,7 +175,7 @@ impl Emissions {
 impl NeuronEmission {
     /// Its share of everything as a table shows it.
     #[must_use]
-    pub fn share(&self) -> String {
+    pub(crate) fn share(&self) -> String {
         percent(self.emission, WHOLE)
     }
 }

@@ -51,10 +51,10 @@ pub use control::{ControlError, Controls, Head, Heads, MAX_GROWTH, MAX_REORG};
 pub use drand::beacon_public_key;
 pub use emissions::{Emissions, EmissionsError, NeuronEmission};
 pub use error::ChainError;
-pub use node::{ChainConfig, ChainHandle, DEFAULT_STEP, spawn};
+pub use node::{ChainConfig, ChainHandle, spawn};
 pub use node_subtensor_runtime::{
     Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis,
 };
 pub use proxy::{FaultProxy, Traffic};
-pub use pruning::DEFAULT_KEPT_STATES;
+pub(crate) use pruning::DEFAULT_KEPT_STATES;
 pub use travel::snapshot;

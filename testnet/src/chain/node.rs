@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 const HEAD_BACKLOG: usize = 2 * (MAX_REORG + MAX_GROWTH) as usize;
 
 /// How far a step moves chain time where blocks are only made on demand: Finney's block time.
-pub const DEFAULT_STEP: Duration = Duration::from_secs(12);
+pub(crate) const DEFAULT_STEP: Duration = Duration::from_secs(12);
 
 /// How to run a chain.
 #[derive(Debug, Clone)]

@@ -43,7 +43,7 @@ impl Audit {
 
     /// How often a validator set the last winner again.
     #[must_use]
-    pub fn repeats(&self) -> u64 {
+    pub(crate) fn repeats(&self) -> u64 {
         self.epochs.iter().map(|epoch| epoch.repeats).sum()
     }
 }

@@ -106,7 +106,7 @@ impl FaultKind {
 
     /// Whether the machine needs `/dev/net/tun` for it.
     #[must_use]
-    pub const fn needs_relay(self) -> bool {
+    pub(crate) const fn needs_relay(self) -> bool {
         matches!(self.track(), Track::Quality)
     }
 }

@@ -28,4 +28,3 @@ pub use args::{ChaosArgs, run};
 pub use audit::{Audit, EpochAudit, audit};
 pub use fault::{Attack, Fault, FaultKind};
 pub use report::{ChaosReport, FaultCount};
-pub use schedule::Schedule;

@@ -16,7 +16,7 @@ const OUTAGE: (f64, f64) = (60.0, 100.9);
 /// The rounds of a seed. Each track goes through its kinds in an order of the seed's, then through
 /// all of them again in another order.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     seed: Seed,
     validators: usize,
     kinds: BTreeSet<FaultKind>,
@@ -25,13 +25,13 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of these kinds for a number of validators.
     #[must_use]
-    pub fn new(seed: &Seed, validators: usize, kinds: BTreeSet<FaultKind>) -> Self {
+    pub(crate) fn new(seed: &Seed, validators: usize, kinds: BTreeSet<FaultKind>) -> Self {
         Self { seed: seed.clone(), validators, kinds }
     }
 
     /// Rounds after which every kind had its turn.
     #[must_use]
-    pub fn rounds_for_all(&self) -> usize {
+    pub(crate) fn rounds_for_all(&self) -> usize {
         Track::ALL.into_iter().map(|track| self.kinds_of(track).len()).max().unwrap_or(0)
     }
 
@@ -41,7 +41,7 @@ impl Schedule {
 
     /// The faults of one round, at most one of each track.
     #[must_use]
-    pub fn round(&self, round: usize) -> Vec<Fault> {
+    pub(crate) fn round(&self, round: usize) -> Vec<Fault> {
         let kinds = Track::ALL.into_iter().filter_map(|track| {
             let kinds = self.kinds_of(track);
             let cycle = round.checked_div(kinds.len())?;

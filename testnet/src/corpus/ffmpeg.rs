@@ -43,7 +43,7 @@ pub enum FfmpegError {
 ///
 /// # Errors
 /// When ffprobe cannot start or read it.
-pub async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
+pub(crate) async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
     let shown = path.display().to_string();
     let words = [
         "-v",

@@ -8,7 +8,7 @@ pub mod ffmpeg;
 mod scenes;
 
 pub use ffmpeg::FfmpegError;
-pub use scenes::{FRAME_RATE, HEIGHT, Light, Scene, WIDTH};
+pub(crate) use scenes::{FRAME_RATE, HEIGHT, Light, Scene, WIDTH};
 
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,9 @@ use futures::StreamExt as _;
 use crate::seed::Seed;
 
 /// Clips that are made: each scene kind is seen, and tasks in a row seldom meet the same clip.
-pub const CLIP_COUNT: usize = 6;
+pub(crate) const CLIP_COUNT: usize = 6;
 /// Length of a made clip.
-pub const CLIP_SECONDS: f64 = 12.0;
+pub(crate) const CLIP_SECONDS: f64 = 12.0;
 /// Length of the shorter scene: between these.
 const SHORT_SCENE_SECONDS: (f64, f64) = (3.2, 4.2);
 /// Validators take source clips of at least 1 MB.

@@ -22,11 +22,11 @@ pub struct EpochWeights {
 }
 
 /// What is known of one validator's weights, by epoch boundary.
-pub type History = BTreeMap<u64, EpochWeights>;
+pub(crate) type History = BTreeMap<u64, EpochWeights>;
 
 /// The boundary of the epoch that a block belongs to.
 #[must_use]
-pub const fn epoch_of(block: u64) -> u64 {
+pub(crate) const fn epoch_of(block: u64) -> u64 {
     block - block % EPOCH_BLOCKS
 }
 
@@ -43,7 +43,7 @@ pub struct Agreement {
 /// winner, who is not `owner` (weights on the owner are burnt: nobody won). Of equally long ones
 /// the newest. Nothing without histories.
 #[must_use]
-pub fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
+pub(crate) fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
     let (first, others) = histories.split_first()?;
     let mut best: Option<Agreement> = None;
     let mut current: Option<Agreement> = None;

@@ -95,7 +95,7 @@ pub enum Outcome {
 impl Outcome {
     /// The exit code of the process.
     #[must_use]
-    pub const fn exit_code(self) -> u8 {
+    pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Agreed => 0,
             Self::NotAgreed => 1,

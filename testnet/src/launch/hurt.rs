@@ -44,7 +44,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
+    pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
         Ok(self.network()?.cut(from, to)?)
     }
 
@@ -66,13 +66,13 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
+    pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
         self.hosts.as_ref().ok_or(LaunchError::NoNetwork)?.set_storage(validator, false)
     }
 
     /// How many of a validator's connections to the storage were held up by such cuts so far.
     #[must_use]
-    pub fn held_from_storage(&self, validator: usize) -> u64 {
+    pub(crate) fn held_from_storage(&self, validator: usize) -> u64 {
         self.hosts.as_ref().map_or(0, |hosts| hosts.held(validator))
     }
 
@@ -92,12 +92,15 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub fn change_ip(&mut self, validator: usize) -> Result<std::net::Ipv4Addr, LaunchError> {
+    pub(crate) fn change_ip(
+        &mut self,
+        validator: usize,
+    ) -> Result<std::net::Ipv4Addr, LaunchError> {
         Ok(self.network()?.change_address(validator)?)
     }
 
     /// Stops a validator in its tracks, as a machine that hangs.
-    pub fn pause_validator(&self, validator: usize) {
+    pub(crate) fn pause_validator(&self, validator: usize) {
         if let Some(part) =
             self.validators.get(validator).and_then(|validator| validator.part.as_ref())
         {
@@ -106,7 +109,7 @@ impl Subnet {
     }
 
     /// Lets it go on.
-    pub fn resume_validator(&self, validator: usize) {
+    pub(crate) fn resume_validator(&self, validator: usize) {
         if let Some(part) =
             self.validators.get(validator).and_then(|validator| validator.part.as_ref())
         {
@@ -116,7 +119,7 @@ impl Subnet {
 
     /// A validator's process id, while it runs.
     #[must_use]
-    pub fn process_id(&self, validator: usize) -> Option<u32> {
+    pub(crate) fn process_id(&self, validator: usize) -> Option<u32> {
         self.validators
             .get(validator)
             .and_then(|validator| validator.part.as_ref())
@@ -124,7 +127,7 @@ impl Subnet {
     }
 
     /// Every validator's `/status`; nothing where it does not answer.
-    pub async fn status_pages(&self) -> Vec<Option<Value>> {
+    pub(crate) async fn status_pages(&self) -> Vec<Option<Value>> {
         let asked = self.validators.iter().map(|validator| async {
             validator.part.as_ref()?;
             let url = format!("{}/status", validator.url);
@@ -137,7 +140,10 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn order_storage_fault(&self, fault: &storage::Fault) -> Result<(), LaunchError> {
+    pub(crate) async fn order_storage_fault(
+        &self,
+        fault: &storage::Fault,
+    ) -> Result<(), LaunchError> {
         self.order(&format!("{}/faults", self.addresses.storage_admin), fault).await
     }
 
@@ -145,7 +151,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
+    pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
         let url = format!("{}/faults", self.addresses.storage_admin);
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
         let failed = |error: reqwest::Error| LaunchError::Admin {
@@ -159,7 +165,10 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn order_service_fault(&self, fault: &services::Fault) -> Result<(), LaunchError> {
+    pub(crate) async fn order_service_fault(
+        &self,
+        fault: &services::Fault,
+    ) -> Result<(), LaunchError> {
         self.order(&format!("{}/admin/faults", self.addresses.services.admin), fault).await
     }
 
@@ -167,7 +176,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn service_faults_met(&self) -> Result<u64, LaunchError> {
+    pub(crate) async fn service_faults_met(&self) -> Result<u64, LaunchError> {
         let url = format!("{}/admin/counts", self.addresses.services.admin);
         let failed = |error: reqwest::Error| LaunchError::Admin {
             url: url.clone(),
@@ -183,7 +192,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
+    pub(crate) async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
         let storage = format!("{}/faults", self.addresses.storage_admin);
         let services = format!("{}/admin/faults", self.addresses.services.admin);
         for url in [storage, services] {

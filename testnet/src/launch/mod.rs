@@ -27,13 +27,15 @@ mod view;
 mod watch;
 mod weights;
 
-pub use agreement::{Agreement, EPOCH_BLOCKS, EpochWeights, History, epoch_of, longest_agreement};
+pub(crate) use agreement::History;
+pub use agreement::{Agreement, EPOCH_BLOCKS, EpochWeights};
 pub(crate) use args::stop_signal;
 pub use args::{LaunchArgs, Outcome, run};
 pub use environment::Addresses;
 pub use error::LaunchError;
 pub use options::Options;
-pub use part::{Part, PartPlan, last_lines};
+pub(crate) use part::Part;
+pub use part::last_lines;
 pub use plan::{MinerPlan, NETUID, SubnetPlan, ValidatorPlan};
 pub use programs::Programs;
 pub use report::{Report, ValidatorReport};

@@ -86,7 +86,7 @@ impl SubnetPlan {
 
     /// The miner that must win.
     #[must_use]
-    pub fn expected_winner(&self) -> Option<&MinerPlan> {
+    pub(crate) fn expected_winner(&self) -> Option<&MinerPlan> {
         self.miners.iter().find(|miner| miner.entry.role == Role::Good)
     }
 

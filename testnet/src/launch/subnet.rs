@@ -185,13 +185,13 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
-    pub fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
+    pub(crate) fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
         self.infrastructure.iter_mut().try_for_each(Part::check)
     }
 
     /// Validators that ended by themselves since the last call, with the reason. From now on they
     /// count as killed.
-    pub fn take_ended(&mut self) -> Vec<(usize, LaunchError)> {
+    pub(crate) fn take_ended(&mut self) -> Vec<(usize, LaunchError)> {
         let mut ended = Vec::new();
         for (index, validator) in self.validators.iter_mut().enumerate() {
             if let Some(Err(error)) = validator.part.as_mut().map(Part::check) {
@@ -211,7 +211,7 @@ impl Subnet {
     /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from
     /// a host of the network.
     #[must_use]
-    pub fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
+    pub(crate) fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
         let ip = match &self.hosts {
             Some(hosts) => hosts.network.address(index).ok()?,
             None => Ipv4Addr::LOCALHOST,

@@ -176,7 +176,7 @@ impl fmt::Display for Role {
 /// worse one by its margin. Whoever copies its model or its videos commits after it. Beyond the
 /// whole zoo, roles repeat.
 #[must_use]
-pub fn cast(seed: &Seed, count: usize) -> Vec<Role> {
+pub(crate) fn cast(seed: &Seed, count: usize) -> Vec<Role> {
     let mut zoo = Role::ALL.to_vec();
     if seed.fraction("cast") < 0.5 {
         let place = |role| Role::ALL.iter().position(|found| *found == role);

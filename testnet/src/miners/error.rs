@@ -3,7 +3,7 @@
 use crate::corpus::{CorpusError, FfmpegError};
 
 /// Frames of an answer: five seconds and the first frame.
-pub const CLIP_FRAMES: usize = 81;
+pub(crate) const CLIP_FRAMES: usize = 81;
 
 /// Why a miner has no video.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,10 @@ mod error;
 mod render;
 mod serve;
 
-pub use cast::{Expected, Role, cast};
+pub(crate) use cast::cast;
+pub use cast::{Expected, Role};
 pub use clips::{ClipIndex, ClipMatch};
-pub use error::{CLIP_FRAMES, MinerError};
+pub(crate) use error::CLIP_FRAMES;
+pub use error::MinerError;
 pub use render::Renderer;
 pub use serve::{Miner, router};

@@ -119,7 +119,7 @@ impl Renderer {
     ///
     /// # Errors
     /// When ffmpeg or the file system fails.
-    pub async fn render(
+    pub(crate) async fn render(
         &self,
         clip: ClipMatch,
         role: Role,

@@ -36,7 +36,7 @@ impl Namespace {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn enter(&self) -> std::io::Result<()> {
+    pub(crate) fn enter(&self) -> std::io::Result<()> {
         Ok(setns(&self.descriptor, CloneFlags::CLONE_NEWNET)?)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Most faults kept at a time; a scenario names a handful.
-pub const MAX_FAULTS: usize = 256;
+pub(crate) const MAX_FAULTS: usize = 256;
 /// Delay of [`FaultKind::Slow`] where the order names none.
 const DEFAULT_DELAY_MS: u64 = 2_000;
 /// Longest delay that may be ordered: beyond it, [`FaultKind::Stall`] says what is meant.

@@ -17,7 +17,7 @@ mod hugging_face;
 pub use args::ServicesArgs;
 pub use config::{Keys, MinerEntry, ServicesConfig};
 pub(crate) use fault_layer::Lie;
-pub use faults::{Counts, Fault, FaultBoard, FaultKind, MAX_FAULTS, Service, TooManyFaults};
+pub use faults::{Counts, Fault, FaultBoard, FaultKind, Service, TooManyFaults};
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -127,7 +127,7 @@ pub enum KeysError {
 ///
 /// # Errors
 /// [`KeysError`] names the file and the reason.
-pub fn read_keys(path: &Path) -> Result<Vec<BucketKeys>, KeysError> {
+pub(crate) fn read_keys(path: &Path) -> Result<Vec<BucketKeys>, KeysError> {
     let file = |source| KeysError::File { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(file)?.len() > MAX_FILE_BYTES {
         return Err(file(std::io::ErrorKind::FileTooLarge.into()));
