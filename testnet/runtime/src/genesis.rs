@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Raw storage key under which the chain's name lies, so that two chains that differ in name alone
 /// differ in hash.
-pub const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
+pub(crate) const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
 
 /// What every account named in a subnet owns at least at genesis, rao: one token.
 const POCKET_MONEY: Balance = 1_000_000_000;

@@ -81,9 +81,9 @@ pub type Executive = frame_executive::Executive<
 /// SS58 prefix of printed addresses.
 pub const SS58_PREFIX: u16 = 42;
 /// Blocks whose hashes transactions may refer to.
-pub const BLOCK_HASH_COUNT: BlockNumber = 2_400;
+pub(crate) const BLOCK_HASH_COUNT: BlockNumber = 2_400;
 /// Least balance of an account, rao.
-pub const EXISTENTIAL_DEPOSIT: Balance = 500;
+pub(crate) const EXISTENTIAL_DEPOSIT: Balance = 500;
 
 #[frame_support::runtime]
 mod runtime {

@@ -1,4 +1,4 @@
-//! What `leoma-testnet bench-mesh` is told.
+//! The arguments of `leoma-testnet bench-mesh`.
 
 /// Measures a mesh of real validators on this machine: delay, bytes on the wire, memory.
 ///

@@ -27,7 +27,7 @@ pub enum FleetError {
     /// A node does not answer.
     #[error("validator {number} is gone: {reason}")]
     Gone {
-        /// Which one.
+        /// The validator's number.
         number: usize,
         /// What was seen.
         reason: String,
@@ -35,9 +35,9 @@ pub enum FleetError {
     /// The mesh is not as it should be.
     #[error("waited {} s for {what}", waited.as_secs())]
     Late {
-        /// For what.
+        /// What was awaited.
         what: String,
-        /// How long.
+        /// The time limit.
         waited: Duration,
     },
     /// The kernel does not say what a process uses.
@@ -45,10 +45,10 @@ pub enum FleetError {
     Unreadable {
         /// A file under `/proc`.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It says so in a form that is not known here.
+    /// The kernel reports it in an unknown form.
     #[error("{path} does not say what the process uses")]
     Unknown {
         /// A file under `/proc`.
@@ -90,7 +90,9 @@ impl Fleet {
         let namespace = match Namespace::new() {
             Ok(namespace) => Some(Arc::new(namespace)),
             Err(error) => {
-                eprintln!("bytes are those of the whole machine's loopback device: {error}");
+                eprintln!(
+                    "counting the bytes of the whole machine's loopback device, because {error}"
+                );
                 None
             }
         };

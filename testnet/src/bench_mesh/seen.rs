@@ -1,4 +1,4 @@
-//! What is taken down of the validators: certificates, and what their processes use.
+//! What the measuring process records: certificates, and what the processes use.
 
 use std::time::{Duration, Instant};
 

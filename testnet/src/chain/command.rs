@@ -81,7 +81,7 @@ struct RunArgs {
 impl RunArgs {
     fn config(&self) -> anyhow::Result<ChainConfig> {
         if self.block_time == 0 && !self.controls {
-            bail!("with --block-time 0 every block is asked for, which needs --controls");
+            bail!("--block-time 0 makes blocks only on request, which needs --controls");
         }
         Ok(ChainConfig {
             port: self.port,
@@ -103,7 +103,7 @@ fn parse_block_time(text: &str) -> Result<u64, String> {
     if ms == 0 || ms >= MIN_BLOCK_TIME_MS {
         return Ok(ms);
     }
-    Err(format!("{ms} is not in {MIN_BLOCK_TIME_MS}.. and not 0"))
+    Err(format!("the block time must be 0 or at least {MIN_BLOCK_TIME_MS} ms, not {ms}"))
 }
 
 /// Runs the command.
@@ -130,7 +130,7 @@ async fn serve(args: RunArgs) -> anyhow::Result<()> {
     // The one line on standard output, for scripts.
     println!("{}", chain.ws_url);
     std::io::stdout().flush().context("writing to standard output")?;
-    tracing::info!(url = %chain.ws_url, genesis = ?chain.genesis_hash, number = chain.best_number(), "chain is up");
+    tracing::info!(url = %chain.ws_url, genesis = ?chain.genesis_hash, number = chain.best_number(), "the chain is running");
     if args.controls {
         tracing::warn!("any client may steer this chain");
     }

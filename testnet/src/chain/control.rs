@@ -23,7 +23,7 @@ pub(super) const MAX_STEPS: u32 = 256;
 /// A control could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// More blocks than are not final, or none.
+    /// The depth is 0 or reaches into final blocks.
     #[error(
         "a reorg of {depth} blocks is not possible: {unfinalized} are not final; set a finality lag or stall finality first"
     )]
@@ -37,14 +37,14 @@ pub enum ControlError {
     #[error("a reorg replaces at most {MAX_REORG} blocks and adds at most {MAX_GROWTH}")]
     TooLong,
     /// The chain is beyond that block.
-    #[error("the chain is at block {best} already, beyond block {asked}")]
+    #[error("the chain is already at block {best}, beyond block {asked}")]
     Passed {
         /// The newest block.
         best: u32,
         /// The block asked for.
         asked: u32,
     },
-    /// The chain was told to stop in the middle.
+    /// The chain is being stopped.
     #[error("the chain is stopping")]
     Stopping,
     /// The chain failed.
@@ -214,7 +214,7 @@ impl Controls {
         Ok(self.heads())
     }
 
-    /// Turns a switch and lets what hangs on it follow.
+    /// Turns a switch, then advances finality and prunes states as it demands.
     pub(super) fn switch_now(
         &self,
         turn: impl FnOnce(&mut Switches),

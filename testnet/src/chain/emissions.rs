@@ -68,13 +68,13 @@ pub enum EmissionsError {
     /// The node did not answer, or with an error.
     #[error("reading emissions: {0}")]
     Rpc(#[from] subxt::rpcs::Error),
-    /// The answer is no hex.
+    /// The answer is not hexadecimal.
     #[error("reading emissions: {0}")]
     Hex(#[from] hex::FromHexError),
-    /// The answer is no metagraph of this runtime.
+    /// The answer is not a metagraph of this runtime.
     #[error("reading emissions: {0}")]
     Answer(#[from] codec::Error),
-    /// There is no such subnet.
+    /// The subnet does not exist.
     #[error("subnet {0} does not exist on this chain")]
     NoSubnet(u16),
 }

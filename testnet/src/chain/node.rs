@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Heads a subscriber can be behind before it misses some; clients fill such gaps by number. The
-/// longest reorg tells of its blocks all at once.
+/// longest reorg announces its blocks all at once.
 const HEAD_BACKLOG: usize = 2 * (MAX_REORG + MAX_GROWTH) as usize;
 
 /// How far a step moves chain time where blocks are only made on demand: Finney's block time.
@@ -37,7 +37,8 @@ pub struct ChainConfig {
     pub port: u16,
     /// Time between blocks; zero makes blocks only on demand.
     pub block_time: Duration,
-    /// What the chain starts with. A folder that holds a chain needs none, and refuses another one.
+    /// What the chain starts with. A folder that holds a chain needs none, and refuses a
+    /// different one.
     pub genesis: Option<GenesisConfig>,
     /// Whether clients may steer the chain through `testnet_*` methods.
     pub controls: bool,
@@ -110,7 +111,7 @@ pub struct ChainHandle {
     controls: Controls,
     shared: Arc<Shared>,
     server: ServerHandle,
-    /// `None` once its end was told.
+    /// `None` once its end was reported.
     producer: Option<JoinHandle<Result<(), ChainError>>>,
 }
 
@@ -172,8 +173,8 @@ impl ChainHandle {
         self.shared.beacon.pause(paused);
     }
 
-    /// Waits until the chain stops by itself, which it does only on a fault. Told once: afterwards
-    /// it returns at once.
+    /// Waits until the chain stops by itself, which it does only on a fault. It reports the fault once;
+    /// later calls return at once.
     ///
     /// # Errors
     /// The fault.
@@ -187,7 +188,7 @@ impl ChainHandle {
     /// Stops: no more blocks, connections closed, everything on disk.
     ///
     /// # Errors
-    /// A fault that stopped block production before and was not told by [`ChainHandle::failed`], or
+    /// A fault that stopped block production and was not reported by [`ChainHandle::failed`], or
     /// one of the last flush.
     pub async fn stop(mut self) -> Result<(), ChainError> {
         self.shared.stop.cancel();

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const MAX_WAITING: usize = 8_192;
 /// Updates a watcher can be behind; a transaction's life has four, and two more for each reorg.
 pub(super) const WATCHER_BACKLOG: usize = 32;
-/// Blocks after which a watcher is told that finality does not come, as other nodes do; the
+/// Blocks after which a watcher hears that finality does not come, as on other nodes; the
 /// transaction can no longer return to the pool then.
 const FINALITY_TIMEOUT: u32 = 512;
 /// Blocks for which the bytes of a transaction that was included or refused are not taken again:

@@ -148,7 +148,7 @@ fn announce_finality(shared: &Shared, change: &Change, at: u64) -> Result<(), Ch
 
 /// Replaces the last `depth` blocks by as many empty ones of a millisecond later each, and `growth`
 /// more; their transactions wait again, and so does an upgrade. The caller holds `making` and has
-/// checked that so many blocks are not final.
+/// checked that these blocks are not final.
 pub(super) fn reorganize(
     shared: &Shared,
     depth: u32,
@@ -220,7 +220,7 @@ fn settle(shared: &Shared, block: &StoredBlock, transaction: H256, outcome: &Out
             shared.pool.refused(&transaction, number);
         }
         Outcome::Panicked => {
-            tracing::warn!(?transaction, "transaction panicked the runtime and was dropped");
+            tracing::warn!(?transaction, "dropped a transaction that made the runtime panic");
             shared.pool.refused(&transaction, number);
         }
     }

@@ -344,6 +344,6 @@ async fn outlive_client(mut chain: ChainSocket, id: Value) {
         }
     };
     if tokio::time::timeout(SUBMISSION_PATIENCE, answered).await.is_err() {
-        tracing::warn!("the chain did not answer a submission whose client was cut off");
+        tracing::warn!("the chain did not answer a submission whose client was disconnected");
     }
 }

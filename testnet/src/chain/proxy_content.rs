@@ -32,7 +32,7 @@ const HEADS: [&str; 3] = ["chain_newHead", "chain_allHead", "chain_finalizedHead
 /// What becomes of a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// It goes on to the chain, perhaps as another one.
+    /// It goes on to the chain, perhaps changed.
     Pass(String),
     /// The proxy answers it.
     Answer(String),

@@ -30,9 +30,9 @@ pub(super) enum ConnectionError {
     Socket(#[from] tokio_tungstenite::tungstenite::Error),
     #[error("asking the chain: {0}")]
     Chain(#[from] subxt::rpcs::Error),
-    #[error("the chain answered what it never should")]
+    #[error("the chain sent a malformed answer")]
     Nonsense,
-    #[error("the proxy stops")]
+    #[error("the proxy is stopping")]
     Stopping,
 }
 

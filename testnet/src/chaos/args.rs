@@ -83,7 +83,7 @@ fn minutes(text: &str) -> Result<f64, String> {
     if fits { Ok(minutes) } else { Err(format!("must be more than 0 and at most {MAX_MINUTES}")) }
 }
 
-/// Runs the command; a failure is told on standard error.
+/// Runs the command, and prints a failure to standard error.
 pub async fn run(args: ChaosArgs) -> ExitCode {
     match args.run().await {
         Ok(Some(report)) => {
@@ -91,7 +91,7 @@ pub async fn run(args: ChaosArgs) -> ExitCode {
             if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Ok(None) => {
-            eprintln!("interrupted, everything is stopped");
+            eprintln!("interrupted; everything is stopped");
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {

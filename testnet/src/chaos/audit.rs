@@ -114,7 +114,7 @@ fn double_signed(
         let now = books.get(signer).and_then(|books| books.signed.get(slot));
         if now != Some(digest) {
             let (kind, task, subject) = slot;
-            found.insert(format!("{signer}: {kind} of {subject} for task {task} was signed anew"));
+            found.insert(format!("{signer}: {kind} of {subject} for task {task} was signed again"));
         }
     }
     let mut digests: BTreeMap<FileId, BTreeSet<Digest>> = BTreeMap::new();

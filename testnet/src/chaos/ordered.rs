@@ -106,7 +106,7 @@ enum Before {
 pub(super) struct Ordered {
     pub(super) fault: Fault,
     before: Before,
-    /// Whether it killed whom it waited for.
+    /// Whether it killed the validator that it waited for.
     killed: bool,
     /// Its effect, once seen.
     pub(super) seen: Option<String>,
@@ -309,7 +309,7 @@ impl Ordered {
 }
 
 fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
-    // The host of strangers is no validator.
+    // The strangers' host is not a validator.
     let validators = subnet.plan().validators.len();
     let cuts = subnet.network()?.cuts().iter().copied();
     Ok(cuts.filter(|(from, to)| *from < validators && *to < validators).collect())

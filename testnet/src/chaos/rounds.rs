@@ -115,7 +115,7 @@ impl<'a> Chaos<'a> {
                 count.fired += u64::from(fault.seen.is_some());
             }
             if fault.seen.is_none() {
-                self.say(&format!("{} had no effect that was seen", fault.fault));
+                self.say(&format!("{}: no effect was seen", fault.fault));
             }
             self.report.strangers += fault.stranger_counts();
         }
@@ -156,7 +156,7 @@ impl<'a> Chaos<'a> {
         }
     }
 
-    /// Ends the faults of a round. A killed validator starts anew.
+    /// Ends the faults of a round. A killed validator is started again.
     async fn end(&mut self, ordered: Vec<Ordered>) -> Result<(), ChaosError> {
         self.subnet.heal()?;
         self.subnet.clear_ordered_faults().await?;
@@ -243,7 +243,7 @@ impl<'a> Chaos<'a> {
     /// audits.
     async fn settle(&mut self) -> Result<(), ChaosError> {
         let healed_at = self.subnet.block();
-        self.say("all faults are over, waiting for agreement");
+        self.say("all faults are over; waiting for agreement");
         // A chain on a busy machine makes fewer blocks than it should.
         let limit = self.block_time * u32::try_from(2 * AGREEMENT_BLOCKS).unwrap_or(u32::MAX);
         let deadline = Instant::now() + limit;

@@ -40,7 +40,7 @@ impl Strangers {
         let (stopped, counted) = (stop.clone(), Arc::clone(&tally));
         let attacking = move || {
             if let Some(error) = namespace.and_then(|namespace| namespace.enter().err()) {
-                return tracing::error!(%error, "strangers stay away");
+                return tracing::error!(%error, "cannot enter the namespace of the strangers");
             }
             let count = if attack == Attack::Crowd { CROWD } else { FEW };
             let lives = (0..count).map(|_| live_again_and_again(attack, &target, &counted));
@@ -71,7 +71,7 @@ async fn live_again_and_again(attack: Attack, target: &Target, tally: &Tally) {
     loop {
         Tally::add(&tally.identities, 1);
         if let Err(error) = live(attack, target, tally).await {
-            tracing::debug!(%error, ?attack, "a stranger did not live");
+            tracing::debug!(%error, ?attack, "a stranger could not start");
         }
         tokio::time::sleep(REBIRTH).await;
     }

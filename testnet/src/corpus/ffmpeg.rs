@@ -66,7 +66,7 @@ pub(crate) async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
     rate.filter(|&(rate, base): &(u64, u64)| rate > 0 && base > 0).ok_or_else(|| {
         FfmpegError::Failed {
             arguments: arguments.join(" "),
-            message: format!("`{text}` is no frame rate"),
+            message: format!("`{text}` is not a frame rate"),
         }
     })
 }

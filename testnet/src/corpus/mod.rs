@@ -32,15 +32,15 @@ const FORMAT: u32 = 2;
 /// them.
 const MAX_CLIPS: usize = 200;
 
-/// Why there is no corpus.
+/// Why a corpus could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// A folder or file could not be handled.
     #[error("corpus: {path}: {source}")]
     Io {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// ffmpeg failed.
@@ -50,9 +50,9 @@ pub enum CorpusError {
     #[error("corpus: {0} holds no .mp4 file")]
     Empty(PathBuf),
     /// A made clip is smaller than validators accept.
-    #[error("corpus: {path} has {size} bytes, validators take {SMALLEST_CLIP} and more")]
+    #[error("corpus: {path} has {size} bytes; validators need at least {SMALLEST_CLIP}")]
     TooSmall {
-        /// Which.
+        /// The clip.
         path: PathBuf,
         /// Its size.
         size: u64,

@@ -56,17 +56,17 @@ pub struct LaunchArgs {
     /// Your own videos (.mp4, each at least 1 MB and longer than 8 s) as source clips.
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
-    /// Folder for logs, wallets and state, which stays; must be empty.
+    /// Folder for logs, wallets and state. It must be empty, and is kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Leaves the temporary folder with logs, wallets and state.
+    /// Keep the temporary folder with logs, wallets and state.
     #[arg(long)]
     keep: bool,
-    /// Writes the result here.
+    /// Write the result to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Seconds after which a run without agreement fails; by default as many as the epochs need,
-    /// and some.
+    /// Seconds after which a run without agreement fails; by default the time that the epochs
+    /// need, and some more.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// What miners are given: ti2v (first frame and prompt) or i2v (a first frame). The stand-in
@@ -86,7 +86,7 @@ pub struct LaunchArgs {
 pub enum Outcome {
     /// Agreement on the expected winner.
     Agreed,
-    /// Agreement on another one, or none in time.
+    /// Agreement on another miner, or no agreement in time.
     NotAgreed,
     /// A signal stopped it.
     Interrupted,
@@ -104,7 +104,7 @@ impl Outcome {
     }
 }
 
-/// Runs the command; a failure is told on standard error, its log lines with it.
+/// Runs the command, and prints a failure with its log lines to standard error.
 pub async fn run(args: LaunchArgs) -> ExitCode {
     match args.run().await {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
@@ -133,7 +133,7 @@ impl LaunchArgs {
         let ended = self.run_to_end(&mut progress).await;
         progress.finish();
         let Some(report) = ended? else {
-            eprintln!("interrupted, everything is stopped");
+            eprintln!("interrupted; everything is stopped");
             return Ok(Outcome::Interrupted);
         };
         println!("{}", report.table());
@@ -218,13 +218,13 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Milliseconds of a block for so many validators on so many cores.
+/// Milliseconds of a block for this many validators on this many cores.
 fn block_time(validators: usize, cores: usize) -> u64 {
     let times = validators.div_ceil(VALIDATORS_PER_CORE * cores.max(1)).max(1);
     BLOCK_TIME * u64::try_from(times).unwrap_or(u64::MAX)
 }
 
-/// Comes with Ctrl-C, a polite kill or a closed terminal.
+/// Returns at SIGINT, SIGTERM or SIGHUP.
 pub(crate) async fn stop_signal() {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     // Without handlers the signals end the process at once; its parts follow, as the kernel ends

@@ -94,7 +94,7 @@ pub(super) fn of_owner(
 pub(super) struct ValidatorSettings<'a> {
     /// The subnet.
     pub(super) plan: &'a SubnetPlan,
-    /// Who.
+    /// The validator.
     pub(super) validator: &'a ValidatorPlan,
     /// Where everything else answers.
     pub(super) addresses: &'a Addresses,

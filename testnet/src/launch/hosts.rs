@@ -77,7 +77,7 @@ impl Hosts {
     }
 
     fn doors(&self, validator: usize) -> Result<&Doors, LaunchError> {
-        self.doors.get(validator).ok_or(LaunchError::Options("there is no such validator"))
+        self.doors.get(validator).ok_or(LaunchError::Options("the subnet has no such validator"))
     }
 }
 
@@ -90,6 +90,6 @@ fn socket_address(url: &str) -> Result<SocketAddr, LaunchError> {
     let parsed = url::Url::parse(url).ok();
     let port = parsed
         .and_then(|url| url.port())
-        .ok_or(LaunchError::Options("a part answers at no port"))?;
+        .ok_or(LaunchError::Options("the address of a part has no port"))?;
     Ok(loopback(port))
 }

@@ -1,9 +1,9 @@
 //! A whole subnet on this machine: `leoma-testnet launch`, and [`Subnet`] for scenarios in tests.
 //!
 //! The chain, the storage, the services with their miners and every validator run as processes of
-//! their own, each with its own address and folder. Nothing here reaches into them: they are told
-//! what they need by files and environment, and what they did is read from the chain and from their
-//! status pages.
+//! their own, each with its own address and folder. Nothing here reaches into them: they
+//! get what they need from files and their environment, and what they did is read from the chain and
+//! from their status pages.
 
 pub mod accounts;
 mod agreement;

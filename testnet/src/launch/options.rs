@@ -1,4 +1,4 @@
-//! What a subnet shall be.
+//! What a subnet is started with.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::weights::WeightMode;
 /// Most validators and miners: beyond it one machine shows nothing but its own slowness.
 const MAX_NEURONS: usize = 64;
 
-/// What a subnet shall be.
+/// What a subnet is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Validators.

@@ -35,7 +35,7 @@ pub struct Report {
 /// One validator in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidatorReport {
-    /// Who.
+    /// Its hotkey.
     pub hotkey: Hotkey,
     /// Its place on the subnet.
     pub uid: u16,

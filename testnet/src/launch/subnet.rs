@@ -254,7 +254,7 @@ impl Subnet {
         let emissions =
             tokio::time::timeout(EMISSIONS_LIMIT, Emissions::read(&self.rpc, NETUID)).await;
         let emissions = emissions.ok().and_then(|read| {
-            read.inspect_err(|error| tracing::debug!(%error, "emissions not read")).ok()
+            read.inspect_err(|error| tracing::debug!(%error, "cannot read the emissions")).ok()
         });
         View { block: self.watch.block(), validators: views, agreement, emissions }
     }

@@ -14,7 +14,7 @@ use crate::miners::Role;
 /// One miner in all published verdict files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinerVerdicts {
-    /// Who.
+    /// The miner's hotkey.
     pub hotkey: Hotkey,
     /// Its place on the subnet.
     pub uid: u16,

@@ -9,11 +9,11 @@ use crate::chain::Emissions;
 /// What can be seen of a validator at a moment.
 #[derive(Clone, Debug)]
 pub struct ValidatorView {
-    /// Who.
+    /// Its hotkey.
     pub hotkey: Hotkey,
     /// Whether its process runs.
     pub running: bool,
-    /// What it said last.
+    /// Its last status.
     pub status: ValidatorStatus,
     /// What it set so far.
     pub history: History,

@@ -14,8 +14,8 @@ pub enum MinerError {
     /// ffmpeg failed.
     #[error(transparent)]
     Ffmpeg(#[from] FfmpegError),
-    /// The picture in the request is no picture.
-    #[error("the request's image has no {expected} bytes of luma but {found}")]
+    /// The image in the request cannot be decoded.
+    #[error("the request's image gave {found} bytes of luma instead of {expected}")]
     Picture {
         /// Bytes of a thumbnail.
         expected: usize,
@@ -23,10 +23,10 @@ pub enum MinerError {
         found: usize,
     },
     /// No clip of the corpus has a five-second segment.
-    #[error("no clip of the corpus is as long as {CLIP_FRAMES} frames")]
+    #[error("no clip of the corpus has {CLIP_FRAMES} frames")]
     NoClip,
-    /// A thread was lost.
-    #[error("rendering broke off: {0}")]
+    /// A rendering thread panicked.
+    #[error("rendering failed: {0}")]
     Thread(#[from] tokio::task::JoinError),
     /// A file could not be handled.
     #[error("video file: {0}")]

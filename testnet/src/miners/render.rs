@@ -1,4 +1,4 @@
-//! Makes a miner's answer from five seconds of a source clip, as its nature has it.
+//! Makes a miner's answer from five seconds of a source clip, with the defects of its role.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

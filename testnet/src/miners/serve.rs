@@ -95,7 +95,7 @@ async fn generate(
     match video(&miner, picture, lie.is_some()).await {
         Ok(video) => ([(header::CONTENT_TYPE, "video/mp4")], video).into_response(),
         Err(error) => {
-            tracing::warn!(slug = miner.slug, %error, "no video");
+            tracing::warn!(slug = miner.slug, %error, "cannot make a video");
             (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"detail": "generation failed"})))
                 .into_response()
         }

@@ -75,7 +75,7 @@ impl Relay {
         let (relaying, stopped) = (relay(device, settings, Arc::clone(&counters)), stop.clone());
         tokio::spawn(async move {
             if let Some(Err(error)) = stopped.run_until_cancelled(relaying).await {
-                tracing::error!(%error, "the relay ended");
+                tracing::error!(%error, "the relay stopped");
             }
         });
         Ok(Self { impairment, counters, _stop: stop.drop_guard() })

@@ -103,7 +103,7 @@ async fn forward(
             response.body(body).unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
         }
         Err(error) => {
-            tracing::warn!(slug, %error, "deployment unreachable");
+            tracing::warn!(slug, %error, "cannot reach the deployment");
             StatusCode::BAD_GATEWAY.into_response()
         }
     }

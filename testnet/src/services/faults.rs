@@ -1,4 +1,4 @@
-//! Faults that a stand-in is told to show, and what it counts.
+//! The faults that stand-ins are ordered to show, and what they count.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,15 +69,15 @@ pub enum FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Who.
+    /// The stand-in that misbehaves.
     pub service: Service,
     /// For one target only: a miner's slug, a chute id, a model's name. Without it: for every
     /// request.
     #[serde(default)]
     pub target: Option<String>,
-    /// How.
+    /// How it misbehaves.
     pub kind: FaultKind,
-    /// How many requests; without it, all until the faults are cleared.
+    /// How many requests it concerns; without it, all until the faults are cleared.
     #[serde(default)]
     pub count: Option<u32>,
     /// Lateness of [`FaultKind::Slow`], milliseconds.
@@ -100,7 +100,7 @@ impl Fault {
 
 /// The board is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_FAULTS} faults are set already; clear them with DELETE /admin/faults")]
+#[error("there are already {MAX_FAULTS} faults; clear them with DELETE /admin/faults")]
 pub struct TooManyFaults;
 
 /// The standing orders of all stand-ins, and how often each was asked and misbehaved.

@@ -49,15 +49,15 @@ pub struct ServicesReport {
     pub miners: BTreeMap<String, String>,
 }
 
-/// Why the stand-ins do not run.
+/// Why the stand-ins stopped or could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
     /// A listener could not be opened.
-    #[error("services: no listener for {name}: {source}")]
+    #[error("services: cannot listen for {name}: {source}")]
     Listen {
-        /// Whose.
+        /// The stand-in.
         name: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The miners cannot work.
@@ -69,17 +69,17 @@ pub enum ServicesError {
     /// A file could not be read or written.
     #[error("services: {path}: {source}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The configuration is not what it should be.
+    /// The configuration cannot be parsed.
     #[error("services: {path}: {source}")]
     Config {
-        /// Which.
+        /// The configuration file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// A listener ended.
@@ -154,7 +154,7 @@ impl Services {
         match self.tasks.join_next().await {
             Some(Ok(Err(error))) => ServicesError::Ended(error.to_string()),
             Some(Err(error)) => ServicesError::Ended(error.to_string()),
-            Some(Ok(Ok(()))) | None => ServicesError::Ended("no reason given".into()),
+            Some(Ok(Ok(()))) | None => ServicesError::Ended("it gave no reason".into()),
         }
     }
 }

@@ -32,7 +32,7 @@ async fn inject(
 }
 
 async fn clear(State(faults): State<Faults>) -> StatusCode {
-    tracing::info!("faults cleared");
+    tracing::info!("cleared all faults");
     faults.clear();
     StatusCode::NO_CONTENT
 }

@@ -48,12 +48,17 @@ pub async fn run(args: StorageArgs) -> anyhow::Result<()> {
     let handle =
         spawn(Config { dir: args.dir.clone(), keys, port: args.port, admin: true }).await?;
     write_endpoints(&args, &handle)?;
-    tracing::info!(endpoint = handle.endpoint(), admin = handle.admin(), buckets, "storage is up");
+    tracing::info!(
+        endpoint = handle.endpoint(),
+        admin = handle.admin(),
+        buckets,
+        "the storage is running"
+    );
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("storage is stopping");
+    tracing::info!("the storage is stopping");
     handle.stop().await;
     Ok(())
 }

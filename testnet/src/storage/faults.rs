@@ -126,7 +126,7 @@ impl Fault {
 #[non_exhaustive]
 pub enum FaultError {
     /// More rules than a scenario needs.
-    #[error("{MAX_RULES} faults are set already; clear them first")]
+    #[error("there are already {MAX_RULES} faults; clear them first")]
     TooMany,
     /// A share beyond all requests.
     #[error("percent must be 0 to 100, not {0}")]
@@ -258,7 +258,7 @@ fn error_response(kind: FaultKind) -> HttpResponse {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the connection breaks here, as was asked for")]
+#[error("the connection breaks here, as ordered")]
 struct Broken;
 
 /// Keeps the headers, so that the client expects the whole body, and breaks off after half of it.

@@ -94,7 +94,7 @@ pub enum KeysError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The file is not a list of buckets.
@@ -116,7 +116,7 @@ pub enum KeysError {
         reason: &'static str,
     },
     /// More buckets than a subnet needs.
-    #[error("{count} buckets, more than {MAX_BUCKETS}")]
+    #[error("{count} buckets are more than {MAX_BUCKETS}")]
     TooMany {
         /// How many there are.
         count: usize,

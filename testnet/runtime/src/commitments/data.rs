@@ -7,12 +7,10 @@ use frame_support::traits::ConstU32;
 use scale_info::build::{Fields, Variants};
 use scale_info::{Path, Type, TypeInfo};
 
-/// Longest data that has a variant of its own.
-pub const MAX_RAW: usize = 128;
 /// Longest `BigRaw`.
 pub const MAX_BIG_RAW: u32 = 512;
 /// Longest ciphertext of a timelocked field.
-pub const MAX_TIMELOCKED: u32 = 1024;
+pub(crate) const MAX_TIMELOCKED: u32 = 1024;
 
 const RAW_0: u8 = 1;
 const RAW_128: u8 = 129;
@@ -55,7 +53,7 @@ pub enum Data {
 impl Data {
     /// Bytes that count against the space limit.
     #[must_use]
-    pub fn charged_len(&self) -> u64 {
+    pub(crate) fn charged_len(&self) -> u64 {
         let len = match self {
             Self::None | Self::ResetBondsFlag => 0,
             Self::Raw(bytes) => bytes.len(),

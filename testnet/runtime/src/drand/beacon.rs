@@ -15,7 +15,7 @@ use timelock::engines::drand::TinyBLS381;
 /// stood still catches up over several blocks.
 pub const MAX_PULSES_PER_BLOCK: u64 = 50;
 /// When quicknet's round 1 was due, Unix seconds.
-pub const GENESIS_TIME: u64 = 1_692_803_367;
+pub(crate) const GENESIS_TIME: u64 = 1_692_803_367;
 /// Seconds from one of quicknet's rounds to the next.
 pub const PERIOD: u64 = 3;
 
@@ -63,7 +63,7 @@ static RECENT: Mutex<BTreeMap<RoundNumber, Vec<u8>>> = Mutex::new(BTreeMap::new(
 
 /// The local beacon's signature of a round, a compressed point of G1.
 #[must_use]
-pub fn signature_of(round: RoundNumber) -> Vec<u8> {
+pub(crate) fn signature_of(round: RoundNumber) -> Vec<u8> {
     // A panic while it was held leaves nothing half done.
     let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(signature) = recent().get(&round) {

@@ -140,7 +140,7 @@ pub mod pallet {
         UnverifiedPulse,
         /// The round does not follow the last one stored.
         InvalidRoundNumber,
-        /// The signature or the beacon's key is no point of its group.
+        /// The signature or the beacon's key is not a point of its group.
         PulseVerificationError,
     }
 
@@ -195,7 +195,7 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// Begins anew at `round`.
+        /// Starts over at `round`.
         fn anchor(round: RoundNumber) {
             // No more than are kept, so one call removes them all.
             let _ = Pulses::<T>::clear(u32::MAX, None);

@@ -10,7 +10,7 @@ use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 
 /// Most field indices one request may name; there are 74 fields, a longer list can only repeat.
-pub const MAX_INDICES: usize = 256;
+pub(crate) const MAX_INDICES: usize = 256;
 
 /// What a neuron's owner says about it; no call writes one here, so lists of them hold `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
@@ -159,7 +159,7 @@ macro_rules! metagraph {
             /// The metagraph's fields with the given indices; `None` where there is no such subnet
             /// or mechanism. Unknown indices are ignored.
             #[must_use]
-            pub fn selective_metagraph(
+            pub(crate) fn selective_metagraph(
                 netuid: u16,
                 mechanism: u8,
                 indices: &[u16],

@@ -27,10 +27,8 @@ pub mod yuma;
 pub use extension::{InvalidCode, SubtensorTransactionExtension};
 pub use genesis::{NeuronGenesis, SubnetGenesis};
 pub use pallet::*;
-pub use terms::{
-    CommitmentSource, MAX_TIMELOCKED_BYTES, MECHANISM_STRIDE, ROOT_NETUID, TimelockedCommit,
-    TimelockedWeights,
-};
+pub use terms::{CommitmentSource, MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights};
+pub(crate) use terms::{MECHANISM_STRIDE, ROOT_NETUID};
 pub use timelocked::WeightsTlockPayload;
 
 use codec::{Decode, DecodeWithMemTracking, Encode};

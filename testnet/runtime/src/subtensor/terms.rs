@@ -5,9 +5,9 @@ use frame_support::BoundedVec;
 use frame_support::traits::ConstU32;
 
 /// Storage index distance between two mechanisms of one subnet: index = netuid + 4096 × mechanism.
-pub const MECHANISM_STRIDE: u16 = 4096;
+pub(crate) const MECHANISM_STRIDE: u16 = 4096;
 /// The root network's id; it takes no weights and no registrations here.
-pub const ROOT_NETUID: u16 = 0;
+pub(crate) const ROOT_NETUID: u16 = 0;
 /// Longest ciphertext of a commit; one for 256 uids takes 1313 bytes.
 pub const MAX_TIMELOCKED_BYTES: u32 = 5_000;
 /// A timelocked vector of weights.

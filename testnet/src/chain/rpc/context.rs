@@ -80,7 +80,7 @@ pub(super) async fn send(sink: &SubscriptionSink, update: &(impl Serialize + Syn
     match serde_json::value::to_raw_value(update) {
         Ok(message) => sink.send(message).await.is_ok(),
         Err(error) => {
-            tracing::error!(%error, "an update does not serialize");
+            tracing::error!(%error, "cannot serialize an update");
             false
         }
     }

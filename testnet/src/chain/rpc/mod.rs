@@ -1,4 +1,4 @@
-//! The JSON-RPC server: Substrate's methods, as many as clients use.
+//! The JSON-RPC server: those of Substrate's methods that clients use.
 
 mod author;
 mod chain;

@@ -143,7 +143,7 @@ async fn runtime_versions(pending: PendingSubscriptionSink, context: Arc<Context
             }
             Ok(Ok(_)) => {}
             // A state that is gone by now, or a stop in the middle; the next block tells.
-            _ => tracing::debug!("a runtime version could not be read"),
+            _ => tracing::debug!("cannot read the runtime version"),
         }
         block = loop {
             let announcement = tokio::select! {

@@ -27,7 +27,7 @@ pub(super) fn register(module: &mut Module) -> Registered {
         |params, context, _| -> Answer<u32> {
             let address: String = params.sequence().next()?;
             let account = AccountId::from_ss58check(&address).map_err(|error| {
-                bad_parameter(format!("{address} is no SS58 address: {error:?}"))
+                bad_parameter(format!("{address} is not an SS58 address: {error:?}"))
             })?;
             next_nonce(&context, &account)
         },
