@@ -114,7 +114,8 @@ async fn count(name: &str, subnet: &Subnet, expected: u64) {
     let (requests, round_trips) =
         (after.requests - before.requests, after.round_trips - before.round_trips);
     println!(
-        "{name}: {requests} requests in {round_trips} round trips; {took:.0?} where each answer is {DELAY:?} late"
+        "{name}: {requests} requests in {round_trips} round trips; \
+         {took:.0?} where each answer is {DELAY:?} late"
     );
     assert_eq!(round_trips, expected, "round trips of {name}");
 }

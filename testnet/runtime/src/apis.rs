@@ -37,7 +37,11 @@ sp_api::decl_runtime_apis! {
     #[api_version(3)]
     pub trait TaggedTransactionQueue {
         /// Whether the transaction may go into a block, and which nonce it needs and gives.
-        fn validate_transaction(source: TransactionSource, tx: Block::Extrinsic, block_hash: Block::Hash) -> TransactionValidity;
+        fn validate_transaction(
+            source: TransactionSource,
+            tx: Block::Extrinsic,
+            block_hash: Block::Hash,
+        ) -> TransactionValidity;
     }
 
     /// What a transaction costs.
@@ -68,9 +72,16 @@ sp_api::decl_runtime_apis! {
         /// A subnet's columns.
         fn get_subnet_state(netuid: u16) -> Option<SubnetState<AccountId>>;
         /// The asked-for fields of a subnet.
-        fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
+        fn get_selective_metagraph(
+            netuid: u16,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>>;
         /// The asked-for fields of a subnet as one mechanism has them.
-        fn get_selective_mechagraph(netuid: u16, subid: u8, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
+        fn get_selective_mechagraph(
+            netuid: u16,
+            subid: u8,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>>;
     }
 }
 
@@ -157,7 +168,10 @@ sp_api::impl_runtime_apis! {
             SubtensorModule::subnet_state(netuid)
         }
 
-        fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>> {
+        fn get_selective_metagraph(
+            netuid: u16,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>> {
             SubtensorModule::selective_metagraph(netuid, 0, &metagraph_indexes)
         }
 

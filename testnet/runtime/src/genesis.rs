@@ -122,7 +122,8 @@ pub enum GenesisError {
     },
     /// Commits that are never revealed, or at once.
     #[error(
-        "genesis: subnet {netuid} has a reveal period of {period} epochs; it is 1 to {MAX_REVEAL_PERIOD}"
+        "genesis: subnet {netuid} has a reveal period of {period} epochs, not 1 to \
+         {MAX_REVEAL_PERIOD}"
     )]
     RevealPeriod {
         /// Subnet.
@@ -132,7 +133,8 @@ pub enum GenesisError {
     },
     /// Less than an account must hold.
     #[error(
-        "genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao"
+        "genesis: balance of {account} is below the existential deposit of \
+         {EXISTENTIAL_DEPOSIT} rao"
     )]
     BalanceTooLow {
         /// Account.

@@ -9,7 +9,8 @@
 //! use codec::Decode;
 //! use node_subtensor_runtime::{Genesis, apis::api};
 //!
-//! // A runtime API call: name, encoded arguments, encoded answer. State comes from the surrounding externalities.
+//! // A runtime API call: name, encoded arguments, encoded answer. Its state is that of the
+//! // surrounding externalities.
 //! let mut state = Genesis::default().storage().map(sp_io::TestExternalities::new)?;
 //! let bytes = state.execute_with(|| api::dispatch("Core_version", &[])).ok_or("no such call")?;
 //! assert_eq!(sp_version::RuntimeVersion::decode(&mut &bytes[..])?.spec_name, "node-subtensor");
@@ -40,6 +41,7 @@ use frame_support::derive_impl;
 use frame_support::traits::{ConstU16, ConstU32, ConstU64};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
+use frame_system::limits;
 use sp_runtime::traits::{AccountIdLookup, BlakeTwo256};
 use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
 
@@ -125,7 +127,7 @@ pub struct Version;
 
 frame_support::parameter_types! {
     /// Two seconds of reference weight per block, three quarters of it for transactions.
-    pub BlockWeights: frame_system::limits::BlockWeights = frame_system::limits::BlockWeights::with_sensible_defaults(
+    pub BlockWeights: limits::BlockWeights = limits::BlockWeights::with_sensible_defaults(
         Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND.saturating_mul(2), u64::MAX),
         Perbill::from_percent(75),
     );

@@ -256,7 +256,8 @@ impl Report {
             "wire": if idle.wire_is_ours && busy.wire_is_ours {
                 "IP packets on a loopback device of the mesh's own, the idle mesh's bytes taken off"
             } else {
-                "IP packets on the machine's loopback device, which others may have used, the idle mesh's bytes taken off"
+                "IP packets on the machine's loopback device, which others may have used, \
+                 the idle mesh's bytes taken off"
             },
         });
         Self { machine, figures: list, run }
@@ -268,7 +269,12 @@ impl Report {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        json!({ "machine": self.machine, "run": self.run, "figures": self.figures, "met": self.met() })
+        json!({
+            "machine": self.machine,
+            "run": self.run,
+            "figures": self.figures,
+            "met": self.met(),
+        })
     }
 
     pub(super) fn table(&self) -> String {
@@ -283,7 +289,8 @@ impl Report {
             text += &format!("{name:<58} {value:>10.2} {unit:<12} {against}\n");
         }
         if self.run["optimised"] == false {
-            text += "\nThis is an unoptimised build: build with --release for figures that mean something.\n";
+            text +=
+                "\nThis build is not optimised; its figures mean little. Build with --release.\n";
         }
         text
     }

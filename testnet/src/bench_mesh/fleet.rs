@@ -312,7 +312,8 @@ mod tests {
 
     #[test]
     fn the_kernel_is_understood() {
-        let devices = "Inter-|   Receive\n face |bytes\n  eth0: 1 2 3 4 5 6 7 8 9 10\n    lo: 700 7 0 0 0 0 0 0 701 7 0 0 0 0 0 0\n";
+        let devices = "Inter-|   Receive\n face |bytes\n  eth0: 1 2 3 4 5 6 7 8 9 10\n    \
+                       lo: 700 7 0 0 0 0 0 0 701 7 0 0 0 0 0 0\n";
         assert_eq!(sent_on_loopback(devices), Some(701));
         assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t   1024 kB\n"), Some(1 << 20));
         let stat = "7 (a b) c) S 1 1 1 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 1 0 1";

@@ -130,7 +130,12 @@ async fn serve(args: RunArgs) -> anyhow::Result<()> {
     // The one line on standard output, for scripts.
     println!("{}", chain.ws_url);
     std::io::stdout().flush().context("writing to standard output")?;
-    tracing::info!(url = %chain.ws_url, genesis = ?chain.genesis_hash, number = chain.best_number(), "the chain is running");
+    tracing::info!(
+        url = %chain.ws_url,
+        genesis = ?chain.genesis_hash,
+        number = chain.best_number(),
+        "the chain is running"
+    );
     if args.controls {
         tracing::warn!("any client may steer this chain");
     }

@@ -25,7 +25,8 @@ pub(super) const MAX_STEPS: u32 = 256;
 pub enum ControlError {
     /// The depth is 0 or reaches into final blocks.
     #[error(
-        "a reorg of {depth} blocks is not possible: {unfinalized} are not final; set a finality lag or stall finality first"
+        "a reorg of {depth} blocks is not possible: {unfinalized} are not final; \
+         set a finality lag or stall finality first"
     )]
     Depth {
         /// Blocks to replace.

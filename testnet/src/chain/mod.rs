@@ -16,7 +16,7 @@
 //! | `switches.rs`, `shared.rs` | what is switched, and what all parts share |
 //! | `rpc/` | the JSON-RPC server |
 //! | `emissions.rs` | what everyone earned, read from a chain that runs |
-//! | `proxy.rs`, `proxy_faults.rs`, `proxy_content.rs` | a faulty endpoint in front of a chain, and its lies |
+//! | `proxy*.rs` | a faulty endpoint in front of a chain, and its lies |
 //! | `command.rs`, `travel.rs`, `bench.rs` | the command line |
 //!
 //! There is one node. Unless told otherwise a block is final when it is stored; with a finality

@@ -173,8 +173,8 @@ impl ChainHandle {
         self.shared.beacon.pause(paused);
     }
 
-    /// Waits until the chain stops by itself, which it does only on a fault. It reports the fault once;
-    /// later calls return at once.
+    /// Waits until the chain stops by itself, which it does only on a fault. The fault is reported
+    /// once; later calls return at once.
     ///
     /// # Errors
     /// The fault.

@@ -89,7 +89,12 @@ pub(super) fn make_block(shared: &Shared, pace: Pace) -> Result<StoredBlock, Cha
         settle(shared, &block, waiting.hash, outcome);
     }
     drop_outdated(shared, &block)?;
-    tracing::debug!(number = block.header.number, hash = ?block.hash, transactions = proposal.extrinsics.len() - 1, "block");
+    tracing::debug!(
+        number = block.header.number,
+        hash = ?block.hash,
+        transactions = proposal.extrinsics.len() - 1,
+        "block"
+    );
     shared.announce(Announcement { at, news: News::Imported { block: block.clone(), best: true } });
     announce_finality(shared, &change, at)?;
     let kept = shared.switches.lock().kept_states;
@@ -200,7 +205,13 @@ pub(super) fn reorganize(
         switches.upgrade = switches.upgrade.max(Some(dropped));
     }
     drop_outdated(shared, &parent)?;
-    tracing::info!(depth, growth, number = parent.header.number, hash = ?parent.hash, "reorganized");
+    tracing::info!(
+        depth,
+        growth,
+        number = parent.header.number,
+        hash = ?parent.hash,
+        "reorganized"
+    );
     advance_finality(shared)?;
     Ok(parent)
 }

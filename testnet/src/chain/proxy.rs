@@ -5,7 +5,7 @@
 //! | [`FaultProxy::drop_connections`] | its connection is closed; a new one works |
 //! | [`FaultProxy::refuse`] | the same, and new connections are closed at once |
 //! | [`FaultProxy::silence`] | sockets stay open and nothing comes through them |
-//! | [`FaultProxy::cut_submissions`] | the connection closes after a transaction was handed on, before the answer |
+//! | [`FaultProxy::cut_submissions`] | it closes between a submission and its answer |
 //! | [`FaultProxy::lie_about_past`] | other hashes for past block numbers |
 //! | [`FaultProxy::lag`] | heads and states of some blocks ago |
 //! | [`FaultProxy::delay`] | every answer comes late |

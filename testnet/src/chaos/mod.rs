@@ -4,8 +4,8 @@
 //! |---|---|
 //! | what can go wrong | `fault.rs` |
 //! | what goes wrong in which round, from the seed alone | `schedule.rs` |
-//! | rounds against real processes: order, look for the effect, end it, wait until the mesh is whole | `rounds.rs` |
-//! | the same for one fault | `ordered.rs` |
+//! | rounds against real processes | `rounds.rs` |
+//! | one fault: order it, look for its effect, end it | `ordered.rs` |
 //! | strangers who attack the mesh | `strangers.rs`, `stranger.rs` |
 //! | what the validators' books say afterwards | `audit.rs` |
 //! | the JSON | `report.rs` |

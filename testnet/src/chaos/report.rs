@@ -113,7 +113,8 @@ impl ChaosReport {
         };
         let _ = writeln!(
             text,
-            "{} rounds, {} epochs, {} disagreements, {} repeats, {} of {} verdicts lost, {} signed twice",
+            "{} rounds, {} epochs, {} disagreements, {} repeats, {} of {} verdicts lost, \
+             {} signed twice",
             self.rounds,
             self.epochs.len(),
             self.disagreements,
@@ -124,7 +125,8 @@ impl ChaosReport {
         );
         let _ = writeln!(
             text,
-            "longest to agreement {} blocks ({:.0} s), longest to heal {:.0} s, {} rounds not healed",
+            "longest to agreement {} blocks ({:.0} s), longest to heal {:.0} s, \
+             {} rounds not healed",
             self.longest_to_agreement_blocks,
             self.longest_to_agreement_s,
             self.longest_to_heal_s,

@@ -15,7 +15,8 @@ use crate::storage::KeysError;
 pub enum LaunchError {
     /// A program of this workspace is not built.
     #[error(
-        "cannot find the program `{name}` in {folders}; build it with `cargo build --bins -p leoma -p leoma-testnet`"
+        "cannot find the program `{name}` in {folders}; \
+         build it with `cargo build --bins -p leoma -p leoma-testnet`"
     )]
     NoProgram {
         /// The program's name.

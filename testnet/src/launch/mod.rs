@@ -2,8 +2,8 @@
 //!
 //! The chain, the storage, the services with their miners and every validator run as processes of
 //! their own, each with its own address and folder. Nothing here reaches into them: they
-//! get what they need from files and their environment, and what they did is read from the chain and
-//! from their status pages.
+//! get what they need from files and their environment, and what they did is read from the chain
+//! and from their status pages.
 
 pub mod accounts;
 mod agreement;

@@ -92,7 +92,14 @@ impl SubnetPlan {
 
     /// Everyone on the subnet in the order of their uids.
     fn neurons(&self) -> Vec<Value> {
-        let neuron = |account: &Account, stake: u64| json!({"hotkey": account.hotkey, "coldkey": account.coldkey, "stake": stake, "validator_permit": stake > 0});
+        let neuron = |account: &Account, stake: u64| {
+            json!({
+                "hotkey": account.hotkey,
+                "coldkey": account.coldkey,
+                "stake": stake,
+                "validator_permit": stake > 0,
+            })
+        };
         let mut miners: Vec<_> = self.miners.iter().collect();
         miners.sort_by_key(|miner| miner.uid);
         let owner = std::iter::once(neuron(&self.owner, 0));

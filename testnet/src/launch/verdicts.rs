@@ -104,8 +104,10 @@ mod tests {
         let results = folder.path().join("buckets/one/7/evaluation_results");
         std::fs::create_dir_all(&results).unwrap();
         let blur = plan.miners.iter().find(|miner| miner.entry.role == Role::Blur).unwrap();
-        let entry = |status: &str, reasoning: &str| serde_json::json!({"hotkey": blur.account.hotkey, "status": status, "reasoning": reasoning});
-        let file = serde_json::json!({"data": [entry("failed", "40.0: detail 0.1"), entry("failed", "slow")]});
+        let hotkey = blur.account.hotkey;
+        let entry = |status: &str, reason: &str| serde_json::json!({"hotkey": hotkey, "status": status, "reasoning": reason});
+        let data = [entry("failed", "40.0: detail 0.1"), entry("failed", "slow")];
+        let file = serde_json::json!({ "data": data });
         std::fs::write(results.join("a.json"), file.to_string()).unwrap();
         std::fs::write(results.join("b.json"), "{\"data\": [").unwrap();
         let found = of_miners(folder.path(), &plan.miners);

@@ -67,7 +67,11 @@ impl Watch {
             while let Some(Ok(())) = ended.run_until_cancelled(heads.changed()).await {
                 let head = *heads.borrow_and_update();
                 if let Err(error) = reader.read_up_to(head).await {
-                    tracing::warn!(block = head.number.0, %error, "cannot read the weights; trying again at the next block");
+                    tracing::warn!(
+                        block = head.number.0,
+                        %error,
+                        "cannot read the weights; trying again at the next block"
+                    );
                 }
             }
         });

@@ -107,7 +107,12 @@ async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Byte
     if lie {
         clip = miner.clips.another(&clip);
     }
-    tracing::debug!(slug = miner.slug, clip = %clip.path.display(), start_micros = clip.start_micros, "clip found");
+    tracing::debug!(
+        slug = miner.slug,
+        clip = %clip.path.display(),
+        start_micros = clip.start_micros,
+        "clip found"
+    );
     miner.renderer.render(clip, miner.role, &miner.slug).await
 }
 

@@ -16,8 +16,8 @@
 //! enters the namespace of a running process.
 //!
 //! Needs Linux, root (`CAP_SYS_ADMIN` and `CAP_NET_ADMIN`) and `ip` of iproute2; delay and loss
-//! need `/dev/net/tun` too, home routers need `nft` of nftables. The first call that needs something
-//! missing fails with an error that names it.
+//! need `/dev/net/tun` too, home routers need `nft` of nftables. The first call that needs what
+//! is missing fails with an error that names it.
 
 mod error;
 mod forward;

@@ -44,7 +44,12 @@ pub(super) async fn show_faults(
     else {
         return next.run(request).await;
     };
-    tracing::info!(service = %listener.service, name = listener.name, kind = ?fault.kind, "fault shown");
+    tracing::info!(
+        service = %listener.service,
+        name = listener.name,
+        kind = ?fault.kind,
+        "fault shown"
+    );
     match fault.kind {
         FaultKind::Http500 => {
             (StatusCode::INTERNAL_SERVER_ERROR, "ordered to fail").into_response()

@@ -51,8 +51,14 @@ async fn model(
         let sha256 = if lie.is_some() { sha256.chars().rev().collect() } else { sha256.clone() };
         siblings.push(weight_file(&name, &sha256, options.blobs));
     }
-    Json(json!({"id": id, "modelId": id, "sha": miner.model_revision, "private": false, "siblings": siblings}))
-        .into_response()
+    Json(json!({
+        "id": id,
+        "modelId": id,
+        "sha": miner.model_revision,
+        "private": false,
+        "siblings": siblings,
+    }))
+    .into_response()
 }
 
 fn weight_file(name: &str, sha256: &str, blobs: bool) -> Value {

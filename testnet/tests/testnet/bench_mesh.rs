@@ -7,7 +7,8 @@ use serde_json::Value;
 
 #[test]
 fn a_small_mesh_is_measured() {
-    let arguments = "bench-mesh --json --validators 4 --announcements 8 --certificates 3 --pause 20 --settle 1 --idle 1";
+    let arguments = "bench-mesh --json --validators 4 --announcements 8 --certificates 3 \
+                     --pause 20 --settle 1 --idle 1";
     let output = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"))
         .args(arguments.split(' '))
         .output()

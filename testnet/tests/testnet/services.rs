@@ -90,7 +90,14 @@ impl World {
     async fn generate(&self, role: Role, picture: &[u8]) -> Response {
         let url = self.services.report().chutes_generate.replace("{slug}", &role.to_string());
         let image = base64::engine::general_purpose::STANDARD.encode(picture);
-        let body = json!({"prompt": "p", "image": image, "fps": 16, "frames": 81, "resolution": "480p", "fast": true});
+        let body = json!({
+            "prompt": "p",
+            "image": image,
+            "fps": 16,
+            "frames": 81,
+            "resolution": "480p",
+            "fast": true,
+        });
         self.client.post(url).bearer_auth(CHUTES_KEY).json(&body).send().await.unwrap()
     }
 

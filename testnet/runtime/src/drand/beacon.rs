@@ -57,8 +57,8 @@ pub const fn round_at(now_ms: u64) -> RoundNumber {
     }
 }
 
-/// Signatures of the newest rounds asked for: the node makes one, and the runtime checks it a moment
-/// later.
+/// Signatures of the newest rounds asked for: the node makes one, and the runtime checks it soon
+/// after.
 static RECENT: Mutex<BTreeMap<RoundNumber, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
 /// The local beacon's signature of a round, a compressed point of G1.

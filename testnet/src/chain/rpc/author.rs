@@ -120,7 +120,8 @@ fn unwelcome(reason: Unwelcome, hash: H256) -> ErrorObjectOwned {
             PRIORITY_TOO_LOW,
             format!("Priority is too low: ({held} vs {offered})"),
             Some(
-                "The transaction has too low priority to replace another transaction already in the pool.",
+                "The transaction has too low priority to replace another transaction \
+                 already in the pool.",
             ),
         ),
         Unwelcome::Full => ErrorObjectOwned::owned(
