@@ -23,10 +23,14 @@ async fn make_corpus() -> PathBuf {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let made = corpus::make(&Seed::new("services test"), cache).await.unwrap();
     // Two clips are enough here, and quicker to index.
-    let few = cache.join("services-corpus");
+    let few = made.with_extension("few");
     std::fs::create_dir_all(&few).unwrap();
     for clip in corpus::list(&made).unwrap().into_iter().take(2) {
-        std::fs::copy(&clip, few.join(clip.file_name().unwrap())).unwrap();
+        // Linked, so that no test in another process ever reads half of one.
+        let linked = std::fs::hard_link(&clip, few.join(clip.file_name().unwrap()));
+        if let Err(error) = linked {
+            assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{error}");
+        }
     }
     few
 }
