@@ -17,7 +17,7 @@ const MESH_DEGREE: u64 = 4;
 /// topic some 31, and their tags and lengths.
 const ENVELOPE_BYTES: u64 = 155;
 
-/// Everything that was taken down.
+/// Everything that was measured.
 #[derive(Debug)]
 pub(super) struct Figures {
     validators: usize,
@@ -27,14 +27,14 @@ pub(super) struct Figures {
     pub(super) certified: Vec<Certified>,
 }
 
-/// What was used between two looks.
+/// What was used between two measurements.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     elapsed: Duration,
     wire_bytes: u64,
     wire_is_ours: bool,
     cpu: Duration,
-    /// At the second look, ascending.
+    /// At the second measurement, ascending.
     resident: Vec<u64>,
 }
 
@@ -103,7 +103,7 @@ impl Figures {
     }
 }
 
-/// Bytes that can be true: every validator but the author receives each message at least once.
+/// Only plausible bytes: every validator but the author receives each message at least once.
 /// Fewer mean that the mesh was not at rest when the idle one was measured, and nothing can be
 /// said.
 fn plausible(bytes: f64, message: u64, validators: usize) -> Option<f64> {

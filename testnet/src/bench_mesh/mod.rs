@@ -4,8 +4,8 @@
 //! |---|---|
 //! | what is measured, in which order | `mod.rs` |
 //! | one validator's mesh, a process of its own | `node.rs` |
-//! | all of them, seen from here | `fleet.rs` |
-//! | what was taken down | `seen.rs` |
+//! | all of them, as the measuring process sees them | `fleet.rs` |
+//! | what was measured | `seen.rs` |
 //! | percentiles, targets, the report | `figures.rs` |
 //! | this machine | `machine.rs` |
 //!
@@ -98,7 +98,7 @@ async fn measure(args: &BenchMeshArgs) -> Result<Report, FleetError> {
     Ok(Report::new(args, machine, formed, links, figures, &idle, &busy))
 }
 
-/// Ten words on the way.
+/// Reports progress ten times.
 fn progress(number: u32, of: u32) {
     let tenth = (of / 10).max(1);
     if (number + 1).is_multiple_of(tenth) {

@@ -248,7 +248,7 @@ impl Controls {
         self.blocking(move |controls| controls.switch_now(turn)).await
     }
 
-    /// Runs what reads and writes the ledger where it holds up no other task.
+    /// Runs an action on the ledger on a thread that may block.
     async fn blocking<R: Send + 'static>(
         &self,
         action: impl FnOnce(&Self) -> Result<R, ControlError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the validators' books say about the mesh: a pure reading.
+//! Audits what all validators have written down. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

@@ -2,12 +2,12 @@
 //!
 //! | part | file |
 //! |---|---|
-//! | what can go wrong | `fault.rs` |
-//! | what goes wrong in which round, from the seed alone | `schedule.rs` |
+//! | the faults | `fault.rs` |
+//! | the faults of each round, drawn from the seed alone | `schedule.rs` |
 //! | rounds against real processes | `rounds.rs` |
 //! | one fault: order it, look for its effect, end it | `ordered.rs` |
 //! | strangers who attack the mesh | `strangers.rs`, `stranger.rs` |
-//! | what the validators' books say afterwards | `audit.rs` |
+//! | the audit of the validators' books afterwards | `audit.rs` |
 //! | the JSON | `report.rs` |
 //!
 //! A fault counts as fired when its effect was seen: a peer gone from a status page, a packet

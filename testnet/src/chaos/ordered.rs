@@ -1,4 +1,4 @@
-//! One fault in force: how it is ordered, how its effect is seen, how it ends.
+//! One fault in force: orders it and looks for its effect.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -29,7 +29,7 @@ const ALL_REQUESTS: u32 = 1_000_000;
 /// Lateness of a slow service.
 const SERVICE_DELAY_MS: u64 = 3000;
 
-/// What all validators' status pages say at a moment.
+/// All validators' status pages at one moment.
 #[derive(Debug)]
 pub(super) struct Pages {
     pages: Vec<Option<Value>>,
@@ -57,7 +57,7 @@ impl Pages {
         validator != peer && self.peers(validator).is_some_and(|peers| !peers.contains(&peer))
     }
 
-    /// Whether anyone else says so.
+    /// Whether any other validator misses it.
     fn missed(&self, peer: usize) -> bool {
         (0..self.pages.len()).any(|validator| self.misses(validator, peer))
     }
@@ -88,7 +88,7 @@ impl Pages {
     }
 }
 
-/// What was there before, to tell the effect from.
+/// The state before a fault, which its effect is compared with.
 #[derive(Debug)]
 enum Before {
     Nothing,

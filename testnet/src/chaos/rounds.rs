@@ -1,5 +1,5 @@
-//! Rounds against real processes: faults are ordered, looked at until each was seen, and ended;
-//! then the mesh must become whole again before the next round.
+//! Rounds against real processes: faults are ordered, watched until each took effect, and ended;
+//! the mesh must be whole again before the next round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const FIRST_AGREEMENT: Duration = Duration::from_secs(420);
 const HOLD_MOST: Duration = Duration::from_secs(55);
 /// How often status pages are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked whether somebody publishes.
+/// How often validators are checked for a publication.
 const STRIKE_EVERY: Duration = Duration::from_millis(50);
 /// A mesh is whole again within this: a validator that was killed starts and tests its scorer,
 /// dials are tried at most 96 seconds apart, and a link that stayed one-sided is cut after another

@@ -1,5 +1,4 @@
-//! The life of one stranger: an identity that connects with every validator and says what its
-//! attack says.
+//! One stranger: an identity that connects to every validator and sends what its attack demands.
 
 use std::io;
 use std::sync::Arc;
@@ -48,12 +47,12 @@ const MAX_ANSWER_BYTES: u64 = 64 << 10;
 /// Time for a request: a stranger is in no hurry.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What strangers attack.
+/// The target of an attack.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// The validators.
     pub(super) addresses: Vec<Multiaddr>,
-    /// Whom they are.
+    /// Their hotkeys.
     pub(super) hotkeys: Vec<Hotkey>,
     /// Chain and subnet.
     pub(super) network: Network,
@@ -61,7 +60,7 @@ pub(super) struct Target {
     pub(super) head: BlockNumber,
 }
 
-/// Bytes as they are, of any length.
+/// A codec of raw bytes of any length.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw;
 
@@ -238,7 +237,7 @@ fn dial(swarm: &mut Swarm<Behaviour>, address: &Multiaddr, times: usize) {
     }
 }
 
-/// Nonsense before any protocol.
+/// Sends nonsense before any protocol is negotiated.
 async fn shout(address: &Multiaddr, tally: &Tally) {
     let Some(socket) = socket_address(address) else { return };
     if let Ok(mut stream) = tokio::net::TcpStream::connect(socket).await
@@ -258,7 +257,7 @@ fn socket_address(address: &Multiaddr) -> Option<std::net::SocketAddr> {
     }
 }
 
-/// What is said to a validator right after the connection is there.
+/// Sends an attack's messages to a validator right after the connection is established.
 fn speak(
     swarm: &mut Swarm<Behaviour>,
     attack: Attack,

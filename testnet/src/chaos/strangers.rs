@@ -1,5 +1,5 @@
-//! Strangers who attack the mesh, on a thread of their own, from a host of their own where there is
-//! one.
+//! Strangers that attack the mesh, on a thread of their own, and from a host of their own if there
+//! is one.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

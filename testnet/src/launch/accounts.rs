@@ -15,7 +15,7 @@ use crate::seed::Seed;
 /// Name of the hotkey in every wallet.
 pub const HOTKEY_NAME: &str = "default";
 
-/// Someone on the chain: a wallet with one coldkey and one hotkey.
+/// An account on the chain: a wallet with one coldkey and one hotkey.
 #[derive(Clone)]
 pub struct Account {
     /// Name of the wallet.
@@ -92,7 +92,7 @@ pub(crate) fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::Pee
     (hex::encode(secret), keypair.ok().map(|keypair| keypair.public().to_peer_id()))
 }
 
-/// Makes a folder that only its owner enters, with all above it.
+/// Makes a folder that only its owner may enter, and its missing parents.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -101,7 +101,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
     made.map_err(|source| LaunchError::Io { path: path.to_owned(), source })
 }
 
-/// Writes a file that only its owner reads.
+/// Writes a file that only its owner may read.
 ///
 /// # Errors
 /// When it cannot be written.

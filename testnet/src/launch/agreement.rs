@@ -1,4 +1,4 @@
-//! Whether validators agreed: a pure reading of the weights that the chain shows.
+//! Decides from the weights on the chain whether validators agreed. Pure.
 
 use std::collections::BTreeMap;
 
@@ -33,15 +33,15 @@ pub(crate) const fn epoch_of(block: u64) -> u64 {
 /// A run of consecutive epochs in which every validator set the same weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// Who won all of them.
+    /// The winner of all of them.
     pub winner: Hotkey,
     /// Their boundaries.
     pub epochs: Vec<u64>,
 }
 
 /// The longest run of consecutive epochs in which all histories hold the same weights with the same
-/// winner, who is not `owner` (weights on the owner are burnt: nobody won). Of equally long ones
-/// the newest. Nothing without histories.
+/// winner, other than `owner` (weights on the owner are burned: nobody won). Of several runs of
+/// that length it is the newest; `None` without histories.
 #[must_use]
 pub(crate) fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
     let (first, others) = histories.split_first()?;

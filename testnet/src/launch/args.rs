@@ -18,7 +18,7 @@ use super::weights::WeightMode;
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
 /// machine.
 const SLACK: Duration = Duration::from_secs(180);
-/// Milliseconds of a block for as many validators as the machine carries with ease.
+/// Milliseconds of a block, up to as many validators as the machine carries with ease.
 const BLOCK_TIME: u64 = 500;
 /// Validators that one core carries at [`BLOCK_TIME`]. Each follows the chain's head and opens a
 /// scorer, whose self-test costs a few seconds of a core when everybody starts; tasks cost the same
@@ -30,27 +30,27 @@ const START_PER_VALIDATOR: Duration = Duration::from_secs(5);
 /// Starts a whole subnet on this machine and waits until its validators agree.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LaunchArgs {
-    /// Validators.
+    /// Number of validators.
     #[arg(long, default_value_t = 4)]
     validators: usize,
-    /// Miners: a good one, worse ones and cheats; 23 are the whole zoo.
+    /// Number of miners: a good one, worse ones and cheats. 23 include every kind.
     #[arg(long, default_value_t = 6)]
     miners: usize,
     /// Consecutive epochs in which all validators must set the same weights.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
-    /// Milliseconds of a block. By default 500 for up to four validators per core, and 500 more for
-    /// each time that many: blocks must not come faster than the slowest validator can follow.
+    /// Milliseconds of a block. The default is 500 for up to four validators per core, and 500 more
+    /// for each further four: blocks must not come faster than the slowest validator can follow.
     #[arg(long, value_name = "MS")]
     block_time: Option<u64>,
-    /// Blocks of a task.
+    /// Blocks per task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
     /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals
     /// them. What is committed is revealed one epoch later.
     #[arg(long, value_enum, default_value_t)]
     weights: WeightMode,
-    /// Draws keys, clips and roles.
+    /// Seed of keys, clips and roles.
     #[arg(long, default_value = "1")]
     seed: String,
     /// Your own videos (.mp4, each at least 1 MB and longer than 8 s) as source clips.
@@ -73,7 +73,7 @@ pub struct LaunchArgs {
     /// miners know clips by their first frame, so there is no t2v.
     #[arg(long, default_value = "ti2v", value_parser = known_task)]
     task: TaskType,
-    /// Who judges: local (the metrics alone), gemini (a stand-in that likes everything) or both.
+    /// Who judges: local (the metrics alone), gemini (a stand-in that passes everything) or both.
     #[arg(long, default_value = "both")]
     judge: JudgeChoice,
     /// Where validators score: auto, cuda or cpu.
@@ -116,7 +116,7 @@ pub async fn run(args: LaunchArgs) -> ExitCode {
 }
 
 impl LaunchArgs {
-    /// Runs the subnet until it agrees, the time is over, a part dies or a signal comes. Nothing is
+    /// Runs the subnet until it agrees, time runs out, a part dies or a signal arrives. Nothing is
     /// left running.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl LaunchArgs {
         Ok(if report.succeeded() { Outcome::Agreed } else { Outcome::NotAgreed })
     }
 
-    /// The result, or nothing when a signal came.
+    /// The result, or `None` when a signal arrived.
     async fn run_to_end(&self, progress: &mut Progress) -> Result<Option<Report>, LaunchError> {
         let mut signal = std::pin::pin!(stop_signal());
         let mut subnet = tokio::select! {
@@ -227,8 +227,7 @@ fn block_time(validators: usize, cores: usize) -> u64 {
 /// Returns at SIGINT, SIGTERM or SIGHUP.
 pub(crate) async fn stop_signal() {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    // Without handlers the signals end the process at once; its parts follow, as the kernel ends
-    // them with it.
+    // Without handlers, a signal ends this process at once, and the kernel ends its parts with it.
     let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
     let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     futures::future::select_all(any).await;

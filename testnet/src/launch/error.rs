@@ -1,4 +1,4 @@
-//! Why a subnet does not run.
+//! Why a subnet did not start, or stopped.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub enum LaunchError {
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// No connection to the chain for the launcher's own reads.
+    /// The launcher cannot connect to the chain.
     #[error("connecting to the chain: {0}")]
     Rpc(#[from] subxt::rpcs::Error),
     /// A transaction was not accepted.
@@ -119,7 +119,7 @@ pub enum LaunchError {
         /// Its answer.
         reason: String,
     },
-    /// The time is over.
+    /// Time ran out.
     #[error("not every validator agreed within {} s; the logs are in {logs}", .after.as_secs())]
     TimeOut {
         /// The limit.

@@ -1,4 +1,4 @@
-//! What can be done to a running subnet.
+//! Faults that can be put on a running subnet.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::{LaunchError, Subnet};
 use crate::netns::{Impaired, Impairment, Network};
 use crate::{services, storage};
 
-/// A stand-in takes an order within this, on a busy machine too.
+/// A stand-in accepts an order within this, even on a busy machine.
 const ORDER_LIMIT: Duration = Duration::from_secs(10);
-/// A status page of a busy validator comes within this.
+/// A busy validator answers with its status page within this.
 const PAGE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Cuts hit only what validators send each other: the chain, the storage and the services stay
+/// Cuts affect only what validators send each other: the chain, the storage and the services stay
 /// within reach unless a method says otherwise. Methods about the network need
 /// [`Options::namespaces`](super::Options::namespaces).
 impl Subnet {
@@ -27,13 +27,13 @@ impl Subnet {
         self.hosts.as_mut().map(|hosts| &mut hosts.network).ok_or(LaunchError::NoNetwork)
     }
 
-    /// Cuts every validator off from those of other groups; validators in no group are one more
-    /// group.
+    /// Cuts the validators of each group off from those of the others. Validators in no group form
+    /// one more group.
     ///
     /// # Errors
     /// [`LaunchError`].
     pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), LaunchError> {
-        // Strangers stay in no group, and reach everybody.
+        // The host of strangers is in no group, and reaches everybody.
         let mut groups = groups.to_vec();
         let rest = |one: &usize| !groups.iter().any(|group| group.contains(one));
         groups.push((0..self.validators.len()).filter(rest).collect());
@@ -56,7 +56,7 @@ impl Subnet {
         Ok(self.network()?.impair(impairment)?)
     }
 
-    /// What delay and loss did so far.
+    /// How many packets were delayed and lost so far.
     #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.hosts.as_ref().map(|hosts| hosts.network.impaired()).unwrap_or_default()
@@ -99,7 +99,7 @@ impl Subnet {
         Ok(self.network()?.change_address(validator)?)
     }
 
-    /// Stops a validator in its tracks, as a machine that hangs.
+    /// Pauses a validator, as on a machine that hangs.
     pub(crate) fn pause_validator(&self, validator: usize) {
         if let Some(part) =
             self.validators.get(validator).and_then(|validator| validator.part.as_ref())
@@ -108,7 +108,7 @@ impl Subnet {
         }
     }
 
-    /// Lets it go on.
+    /// Resumes a paused validator.
     pub(crate) fn resume_validator(&self, validator: usize) {
         if let Some(part) =
             self.validators.get(validator).and_then(|validator| validator.part.as_ref())
@@ -126,7 +126,7 @@ impl Subnet {
             .map(super::Part::id)
     }
 
-    /// Every validator's `/status`; nothing where it does not answer.
+    /// Every validator's `/status`; `None` where it does not answer.
     pub(crate) async fn status_pages(&self) -> Vec<Option<Value>> {
         let asked = self.validators.iter().map(|validator| async {
             validator.part.as_ref()?;

@@ -7,29 +7,29 @@ use leoma_scoring::{JudgeChoice, TaskType};
 use super::LaunchError;
 use super::weights::WeightMode;
 
-/// Most validators and miners: beyond it one machine shows nothing but its own slowness.
+/// Most validators and miners: beyond it a run shows only how slow the machine is.
 const MAX_NEURONS: usize = 64;
 
 /// What a subnet is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Validators.
+    /// Number of validators.
     pub validators: usize,
-    /// Miners.
+    /// Number of miners.
     pub miners: usize,
     /// Milliseconds of a block.
     pub block_time: u64,
-    /// Blocks of a task.
+    /// Blocks per task.
     pub interval: u64,
     /// How validators set weights.
     pub weights: WeightMode,
-    /// Where keys, clips and roles come from.
+    /// The seed of keys, clips and roles.
     pub seed: String,
-    /// Own source clips instead of made ones.
+    /// A folder of source clips to use instead of made ones.
     pub corpus: Option<PathBuf>,
     /// Folder for everything; without it a temporary one.
     pub folder: Option<PathBuf>,
-    /// Whether a temporary folder stays.
+    /// Whether a temporary folder is kept.
     pub keep: bool,
     /// Where validators score: `auto`, `cuda` or `cpu`.
     pub device: String,

@@ -17,9 +17,9 @@ use crate::netns::Namespace;
 
 /// Log lines that an error shows.
 const SHOWN_LINES: usize = 20;
-/// As much of a log's end as is read for them.
+/// Bytes of a log's end that are read for them.
 const SHOWN_BYTES: u64 = 32 << 10;
-/// How often a process that is stopping is looked at.
+/// How often a stopping process is checked.
 const POLL: Duration = Duration::from_millis(50);
 /// Variables that a part inherits; anything else of the operator's environment could change what it
 /// does.
@@ -175,18 +175,18 @@ impl Part {
         LaunchError::Command { command: command.to_owned(), lines: last_lines(&self.plan.log) }
     }
 
-    /// Asks the part to end.
+    /// Asks the part to end, with SIGTERM.
     pub(crate) fn terminate(&self) {
         // It may have ended already.
         let _ = killpg(self.group, Signal::SIGTERM);
     }
 
-    /// Stops the part and everything that it started in its tracks, as a machine that hangs.
+    /// Pauses the part and everything that it started, as on a machine that hangs.
     pub(crate) fn pause(&self) {
         let _ = killpg(self.group, Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes a paused part.
     pub(crate) fn resume(&self) {
         let _ = killpg(self.group, Signal::SIGCONT);
     }

@@ -48,14 +48,14 @@ pub struct MinerPlan {
     pub account: Account,
     /// Its place on the subnet.
     pub uid: u16,
-    /// What the services know of it.
+    /// Its entry in the services' configuration.
     pub entry: MinerEntry,
 }
 
 /// A whole subnet before it runs.
 #[derive(Clone, Debug)]
 pub struct SubnetPlan {
-    /// Where it all comes from.
+    /// The seed that everything is drawn from.
     pub seed: Seed,
     /// The subnet's owner, uid 0.
     pub owner: Account,

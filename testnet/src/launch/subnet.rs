@@ -26,16 +26,16 @@ use super::watch::{Watch, Watched};
 use crate::chain::Emissions;
 use crate::corpus;
 
-/// What a part has to stop by itself.
+/// The time that a part has to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
-/// Emissions on a busy machine come within this; a view without them is better than none.
+/// Emissions are read within this, even on a busy machine; a view without them is better than none.
 const EMISSIONS_LIMIT: Duration = Duration::from_secs(3);
 
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
 #[derive(Debug)]
 pub struct Subnet {
     plan: SubnetPlan,
-    // Fields are dropped in this order: who reads the chain before the chain, all parts before
+    // Fields are dropped in this order: readers of the chain before the chain, all parts before
     // their folder.
     watch: Watch,
     rpc: RpcClient,
@@ -50,8 +50,8 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// Starts everything; `say` hears of each step. The validators run when this returns, ready or
-    /// not.
+    /// Starts everything, and calls `say` before each step. The validators run when this returns,
+    /// ready or not.
     ///
     /// Call it on a thread that outlives the subnet: parts end with the thread that started them.
     ///
@@ -103,7 +103,7 @@ impl Subnet {
             publish::commit_miners(&chain, &plan.miners),
             starting.publish_allowlist(&addresses),
         );
-        // Should a part have ended, that is the reason worth telling.
+        // If a part has ended, that is the cause to report.
         infrastructure.iter_mut().try_for_each(Part::check)?;
         let (clips, (), ()) = prepared?;
         say(&format!(
@@ -136,7 +136,7 @@ impl Subnet {
         Ok(subnet)
     }
 
-    /// What it was started from.
+    /// The plan it was started from.
     #[must_use]
     pub const fn plan(&self) -> &SubnetPlan {
         &self.plan
@@ -160,7 +160,7 @@ impl Subnet {
         &self.folder.path
     }
 
-    /// Since when the processes run.
+    /// When the processes were started.
     #[must_use]
     pub const fn started(&self) -> Instant {
         self.start
@@ -262,7 +262,7 @@ impl Subnet {
     /// Looks once a second until `done` is content with what it sees.
     ///
     /// # Errors
-    /// When a part dies, or the time is over.
+    /// When a part dies, or time runs out.
     pub async fn wait_until(
         &mut self,
         limit: Duration,
@@ -307,7 +307,7 @@ impl Subnet {
         Ok(())
     }
 
-    /// What the run has shown, for `epochs` consecutive epochs.
+    /// The result of the run, where agreement takes `epochs` consecutive epochs.
     #[must_use]
     pub fn report(&self, view: &View, epochs: usize) -> Report {
         let emissions = view.emissions.clone().unwrap_or_default();
@@ -336,13 +336,13 @@ impl Subnet {
         }
     }
 
-    /// Stops validators, then everything else; what does not end in time is killed. A temporary
-    /// folder goes with it.
+    /// Stops validators, then everything else, and kills what does not end in time. A temporary
+    /// folder is removed.
     pub async fn stop(self) {
         let Self { watch, rpc, chain, validators, infrastructure, folder, hosts, .. } = self;
-        // What is paused cannot end by itself.
+        // A paused process cannot end by itself.
         validators.iter().filter_map(|validator| validator.part.as_ref()).for_each(Part::resume);
-        // Who reads the chain goes first, or it would complain of its end.
+        // Readers of the chain stop first, or they would log its end as an error.
         drop((watch, rpc, chain));
         stop_all(validators.into_iter().filter_map(|validator| validator.part).collect()).await;
         stop_all(infrastructure).await;

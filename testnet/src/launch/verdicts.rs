@@ -1,5 +1,5 @@
-//! What the published verdict files say of each miner, read from the storage's folder as anyone
-//! could read the buckets.
+//! Counts what published verdict files say about each miner. They are read from the storage's
+//! folder, as anyone could read the buckets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ pub struct MinerVerdicts {
     pub hotkey: Hotkey,
     /// Its place on the subnet.
     pub uid: u16,
-    /// Its nature.
+    /// Its role.
     pub role: Role,
     /// Its entries, by status.
     pub entries: BTreeMap<String, u64>,
-    /// Entries that say of a cheat what it does; of others, that passed.
+    /// Entries that name what a cheat does or, of other miners, that passed.
     pub as_expected: u64,
 }
 
@@ -39,8 +39,8 @@ struct Entry {
     reasoning: String,
 }
 
-/// All miners in the order of their uids. What cannot be read is left out: a file may be on its
-/// way.
+/// All miners in the order of their uids. Files that cannot be read are left out: one may be in the
+/// middle of its upload.
 pub(super) fn of_miners(storage: &Path, miners: &[MinerPlan]) -> Vec<MinerVerdicts> {
     let entries: Vec<Entry> =
         files(storage).iter().filter_map(|path| read(path)).flat_map(|file| file.data).collect();

@@ -1,4 +1,4 @@
-//! Who plays on a local subnet.
+//! The roles of miners on a local subnet.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::seed::Seed;
 
-/// A miner's nature.
+/// A miner's role: what it answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -26,7 +26,7 @@ pub enum Role {
     LowFrameRate,
     /// The first frame for five seconds.
     Freeze,
-    /// The same under moving grain.
+    /// The first frame for five seconds, under moving grain.
     GrainyFreeze,
     /// A good endpoint whose model is a copy of another miner's.
     Copycat,
@@ -68,8 +68,8 @@ pub struct Expected {
 }
 
 impl Role {
-    /// Everyone, as they join: six miners have one of each main kind, [`Role::ALL`]`.len()` have
-    /// the whole zoo.
+    /// All roles, in the order in which they join: six miners have one of each main kind,
+    /// [`Role::ALL`]`.len()` have every role.
     pub const ALL: [Self; 23] = [
         Self::Good,
         Self::Blur,
@@ -173,8 +173,8 @@ impl fmt::Display for Role {
 /// The roles of `count` miners in the order in which they commit.
 ///
 /// The one good miner is always there and is not the first to commit: it has to beat an earlier,
-/// worse one by its margin. Whoever copies its model or its videos commits after it. Beyond the
-/// whole zoo, roles repeat.
+/// worse one by its margin. Miners that copy its model or its videos commit after it. With more
+/// miners than roles, roles repeat.
 #[must_use]
 pub(crate) fn cast(seed: &Seed, count: usize) -> Vec<Role> {
     let mut zoo = Role::ALL.to_vec();

@@ -1,7 +1,7 @@
 //! Miners that answer with real videos: honest good ones, honest worse ones, and cheats.
 //!
-//! A miner gets a first frame and a prompt, as in production. It finds the source clip whose frame
-//! that is, and encodes those five seconds anew, with the defect that is its nature.
+//! A miner gets a first frame and a prompt, as in production. It finds the source clip with that
+//! frame, and encodes those five seconds again with the defects of its role.
 
 mod cast;
 mod clips;

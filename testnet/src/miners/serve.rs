@@ -19,7 +19,7 @@ use crate::services::Lie;
 
 /// A request carries one picture as base64.
 const MAX_REQUEST_BYTES: usize = 32 << 20;
-/// How long one that will not answer keeps the line.
+/// How long a miner that will not answer holds the connection.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// One miner.
@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub struct Miner {
     /// Its deployment's name.
     pub slug: String,
-    /// Its nature.
+    /// Its role.
     pub role: Role,
     /// The clips that it knows.
     pub clips: Arc<ClipIndex>,

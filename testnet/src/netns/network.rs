@@ -1,4 +1,4 @@
-//! Hosts around a router: who reaches whom, and at which address.
+//! Hosts around a router: which of them reach each other, and at which address.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -167,13 +167,13 @@ impl Network {
         Ok(())
     }
 
-    /// What delay and loss did so far.
+    /// How many packets were delayed and lost so far.
     #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.relay.as_ref().map(Relay::impaired).unwrap_or_default()
     }
 
-    /// Ends all cuts, delay and loss. Changed addresses stay.
+    /// Ends all cuts, delay and loss. Changed addresses are kept.
     ///
     /// # Errors
     /// [`NetworkError`]; what is not undone then is tried again at the next call.
@@ -192,8 +192,8 @@ impl Network {
         Ok(())
     }
 
-    /// Gives a host another address in place of the one it has, and returns it. Its connections die
-    /// of it.
+    /// Gives a host another address in place of the one it has, and returns it. Its connections
+    /// break.
     ///
     /// # Errors
     /// [`NetworkError`].

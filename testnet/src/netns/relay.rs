@@ -39,7 +39,7 @@ pub struct Impairment {
     pub loss: u8,
 }
 
-/// What happened so far.
+/// What happened to packets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Impaired {
     /// Packets that were passed on late.

@@ -1,4 +1,4 @@
-//! What the stand-ins need to know.
+//! The configuration of the stand-ins.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl fmt::Debug for Keys {
 pub struct MinerEntry {
     /// Name of its deployment, the first part of its address.
     pub slug: String,
-    /// Its nature.
+    /// Its role.
     pub role: Role,
     /// Id of its deployment.
     pub chute_id: String,
@@ -53,14 +53,14 @@ pub struct MinerEntry {
     pub weights_sha256: Vec<String>,
 }
 
-/// What the stand-ins need to know.
+/// The configuration of the stand-ins.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ServicesConfig {
     /// Keys of the Chutes API and its deployments.
     pub chutes_keys: Keys,
     /// Keys of the language model.
     pub gemini_keys: Keys,
-    /// Everyone who mines.
+    /// The miners.
     pub miners: Vec<MinerEntry>,
     /// Folder of source clips.
     pub corpus: PathBuf,

@@ -30,7 +30,7 @@ pub(super) struct Listener {
     pub(super) name: String,
 }
 
-/// Put into a request whose answer shall be untrue.
+/// Put into a request that shall get an untrue answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lie;
 
