@@ -68,7 +68,8 @@ def parse(tokens, module, modules, folder):
         token, following = tokens[at], tokens[at + 1:at + 3]
         if token in ("#[", "#!["):
             start, at = at, group_end(tokens, at)
-            if tokens[start + 1:start + 5] == ["cfg", "(", "test", ")"]:
+            attribute = tokens[start + 1:at]
+            if attribute[0] == "cfg" and "test" in attribute and not {"any", "not"} & {*attribute}:
                 while tokens[at] not in ("{", ";"):
                     at = group_end(tokens, at) if tokens[at] in OPENING else at + 1
                 at = group_end(tokens, at) if tokens[at] == "{" else at + 1

@@ -13,7 +13,7 @@ use super::node::{Announced, Learnt, Links, Order};
 use super::seen::{Certified, Usage};
 use crate::netns::Namespace;
 
-/// How often the mesh is asked whether it is as far as it should be.
+/// How often the validators are polled.
 const POLL: Duration = Duration::from_millis(200);
 /// Time in which a node has opened its sockets.
 const START: Duration = Duration::from_secs(30);
@@ -208,7 +208,7 @@ impl Fleet {
         let mut certified: BTreeMap<usize, u64> = BTreeMap::new();
         let mut missing: BTreeSet<usize> = (0..self.nodes.len()).collect();
         while begun.elapsed() < patience {
-            // Asking is work for the validators: not before it can be so far.
+            // Polling costs the validators time, so the first poll comes late.
             tokio::time::sleep(POLL).await;
             for number in missing.clone() {
                 let all = self.nodes[number].ask::<Vec<Learnt>>(&Order::Certified).await?;
@@ -258,7 +258,7 @@ impl Fleet {
         for node in &self.nodes {
             let gone = || FleetError::Gone { number: node.number, reason: "it has ended".into() };
             let id = node.child.id().ok_or_else(gone)?;
-            // A figure that is not there must not pass for a small one.
+            // A missing figure must not pass for a small one.
             let (status, stat) = (format!("/proc/{id}/status"), format!("/proc/{id}/stat"));
             usage
                 .resident

@@ -51,7 +51,7 @@ pub async fn run(args: BenchMeshArgs) -> Result<bool, FleetError> {
 /// Runs one validator of it; started by [`run`].
 ///
 /// # Errors
-/// When its mesh cannot be started, or its parent says what it does not understand.
+/// When its mesh cannot be started, or an order cannot be read.
 pub async fn run_node(args: NodeArgs) -> Result<(), NodeError> {
     node::run(args).await
 }

@@ -153,7 +153,7 @@ impl Validator {
         Learnt { task: file.task_id.0, producer, at }
     }
 
-    /// What a real validator does about what its mesh tells it, judging aside.
+    /// Handles the mesh's events as a real validator does, without judging.
     fn on_event(&self, event: MeshEvent) {
         match event {
             MeshEvent::Announcement(announcement) => {

@@ -41,7 +41,7 @@ const INTERRUPTED: u8 = 130;
                         leoma-testnet chaos --seed 7 --minutes 3 --only kill,partition_half --json -"
 )]
 pub struct ChaosArgs {
-    /// Draws the faults and their order, and the subnet itself.
+    /// Seed of the faults, their order and the subnet.
     #[arg(long, default_value = "1")]
     seed: String,
     /// Minutes of faults, and longer where a kind had no turn yet: four rounds see all kinds, and a
@@ -66,10 +66,10 @@ pub struct ChaosArgs {
     /// Blocks of a task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
-    /// Folder for logs, wallets and state, which stays; must be empty.
+    /// Folder for logs, wallets and state. It must be empty, and is kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Leaves the temporary folder with logs, wallets and state.
+    /// Keep the temporary folder with logs, wallets and state.
     #[arg(long)]
     keep: bool,
     /// Where validators score: auto, cuda or cpu.

@@ -14,7 +14,7 @@ pub struct EpochAudit {
     pub epoch_block: u64,
     /// How many set weights that they computed.
     pub computed: u64,
-    /// How many set the last winner again, because too little could be read.
+    /// How many set the last winner again because they could not read enough.
     pub repeats: u64,
     /// The slots that computed weights went to. More than one is a disagreement.
     pub uids: BTreeSet<u16>,
@@ -27,9 +27,9 @@ pub struct Audit {
     pub epochs: Vec<EpochAudit>,
     /// Verdict files that validators signed.
     pub verdicts: u64,
-    /// Those of the window that are not with everyone: `task by producer is not with validator`.
+    /// Files of the window that some validator lacks: `task by producer is not with validator`.
     pub lost: Vec<String>,
-    /// Signed, and lost with the process before anyone could see them: the signature never left.
+    /// Files that were signed and lost with their process: the signature never left it.
     pub unreleased: u64,
     /// Everything that was signed twice.
     pub double_signed: Vec<String>,

@@ -270,8 +270,8 @@ impl Ordered {
         if self.kind() == FaultKind::ChangedIp { DEAD_IS_NOTICED } else { HOLD_LEAST }
     }
 
-    /// Kills whoever signed a file that is not in its bucket yet; says so. To be called often: the
-    /// moment is short.
+    /// Kills a validator that signed a file that is not in its bucket yet; returns a message. To be
+    /// called often: the moment is short.
     pub(super) fn strike(&mut self, subnet: &mut Subnet) -> Option<&str> {
         let Before::Unpublished(before) = &self.before else { return None };
         if self.killed {
@@ -283,7 +283,7 @@ impl Ordered {
             }
             if let Some(task) = unpublished(subnet, one).difference(known).next() {
                 subnet.kill_validator(one);
-                // A file that is published by now was too quick; the next one is waited for.
+                // If the file is published by now, wait for the next one.
                 self.killed = unpublished(subnet, one).contains(task);
                 self.seen = self
                     .killed
@@ -317,7 +317,7 @@ fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
 
 fn unpublished(subnet: &Subnet, validator: usize) -> BTreeSet<TaskId> {
     let state = subnet.validator_folder(validator).map(|folder| folder.join("state"));
-    // Unreadable for a moment, as while the database is made: the next look comes soon.
+    // The database may be unreadable while it is made; the next look comes soon.
     let books = state.and_then(|state| Books::read(&state).ok()).unwrap_or_default();
     books.unpublished
 }

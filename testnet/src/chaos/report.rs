@@ -1,4 +1,4 @@
-//! What a run has shown: the JSON of `--json`, and the summary at the end.
+//! The result of a run: the JSON of `--json`, and the summary at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ pub struct ChaosReport {
     pub epochs: Vec<EpochAudit>,
     /// Epochs in which two validators set different weights that both had computed.
     pub disagreements: u64,
-    /// How often a validator set the last winner again because too little could be read.
+    /// How often a validator set the last winner again because it could not read enough.
     pub repeats: u64,
     /// Verdict files that were signed.
     pub verdicts: u64,

@@ -1,4 +1,4 @@
-//! What goes wrong in which round: a pure function of the seed, so that a run can be repeated.
+//! The faults of each round: a pure function of the seed, so that a run can be repeated.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +74,7 @@ impl Schedule {
             FaultKind::StorageOutage => Fault::StorageOutage(percent(OUTAGE)),
             FaultKind::CutStorage => Fault::CutStorage(first),
             FaultKind::ServiceFault => {
-                // The model registry is asked once an hour: a fault of it would rarely be met.
+                // Validators ask the registry once an hour, so its faults would rarely be met.
                 let services = [Service::Chutes, Service::Miner, Service::Gemini];
                 let kinds = [
                     services::FaultKind::Http500,

@@ -285,7 +285,7 @@ fn speak(
     Tally::add(&tally.sent, sent as u64);
 }
 
-/// Nonsense on every topic, and honest hellos of one who is not on the list.
+/// Sends nonsense on every topic, and valid hellos of a hotkey that is not on the list.
 fn flood(swarm: &mut Swarm<Behaviour>, target: &Target, tally: &Tally) {
     let peers: Vec<PeerId> = swarm.connected_peers().copied().collect();
     let own = *swarm.local_peer_id();
@@ -309,7 +309,7 @@ fn flood(swarm: &mut Swarm<Behaviour>, target: &Target, tally: &Tally) {
 }
 
 /// Hellos that must be refused: in the name of each validator, for another chain, for another peer,
-/// expired, and last one that is true in all but that its hotkey is on no list.
+/// expired, and last a valid one of a hotkey that is on no list.
 fn forged_hellos(own: PeerId, target: &Target) -> Vec<Vec<u8>> {
     let signer = HotkeySigner::new(sr25519::Pair::generate().0, Arc::new(MemoryGuard::default()));
     let Some(peer) = PeerIdBytes::new(&own.to_bytes()) else { return Vec::new() };

@@ -1,5 +1,5 @@
-//! What the corpus shows: textured scenes in steady motion, each an ffmpeg filter graph drawn from
-//! the seed.
+//! The scenes of the corpus: textured, in steady motion, each an ffmpeg filter graph drawn from the
+//! seed.
 //!
 //! A texture is noise in four octaves, as clouds and stone have it: no flat areas and no repeats,
 //! so that motion can be measured everywhere and a blurred or frozen copy differs from the

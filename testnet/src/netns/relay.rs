@@ -168,8 +168,8 @@ async fn pass_on(
         let Ok(written) = ready.try_io(|device| device.get_ref().write(packet)) else { continue };
         match written {
             Ok(_) => counters.delayed.fetch_add(1, Ordering::Relaxed),
-            // The kernel takes no packet that nobody can get, such as one for a device that is
-            // down.
+            // The kernel refuses a packet that cannot be delivered, such as one for a device that
+            // is down.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 counters.lost.fetch_add(1, Ordering::Relaxed)
             }

@@ -31,7 +31,7 @@ impl ServicesArgs {
         let mut services = Services::start(config).await?;
         let report = serde_json::to_vec_pretty(services.report())
             .map_err(|source| ServicesError::Config { path: self.report.clone(), source })?;
-        // Renamed into place, so that whoever waits for the file never reads half of it.
+        // Renamed into place, so that a reader never sees half of the file.
         let unfinished = self.report.with_extension("part");
         std::fs::write(&unfinished, report).map_err(failed(&unfinished))?;
         std::fs::rename(&unfinished, &self.report).map_err(failed(&self.report))?;

@@ -1,4 +1,4 @@
-//! The layer before every stand-in that shows the ordered faults.
+//! The layer in front of every stand-in that shows the ordered faults.
 
 use std::convert::Infallible;
 use std::time::Duration;

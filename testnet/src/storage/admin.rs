@@ -1,4 +1,4 @@
-//! The faults of a server in its own process, over HTTP on a port of its own: `POST /faults` with a
+//! Orders faults of a server in its own process, over HTTP on a second port: `POST /faults` with a
 //! [`Fault`] adds one, `GET /faults` lists them, `DELETE /faults` removes them all.
 
 use axum::extract::{DefaultBodyLimit, State};

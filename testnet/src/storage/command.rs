@@ -63,7 +63,7 @@ pub async fn run(args: StorageArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Written aside and moved into place, so that whoever waits for the file never reads half of it.
+/// Written aside and moved into place, so that a reader never sees half of the file.
 fn write_endpoints(args: &StorageArgs, handle: &Handle) -> anyhow::Result<()> {
     let text = serde_json::to_vec(&EndpointFile {
         endpoint: handle.endpoint(),
