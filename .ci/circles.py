@@ -10,7 +10,7 @@ import pathlib, re, sys, tempfile, tomllib
 # Bottom first: a crate depends on crates of lower layers only.
 LAYERS = [
     ["leoma-protocol"],
-    ["leoma-chain", "leoma-rotation", "leoma-scoring", "leoma-storage", "leoma-wallet", "leoma-web"],
+    [f"leoma-{part}" for part in "chain rotation scoring storage wallet web".split()],
     ["leoma", "node-subtensor-runtime"],
     ["leoma-testnet"],
 ]
@@ -199,7 +199,7 @@ def self_test():
     cases = [  # (whether there is a circle, its files)
         (True, {"lib.rs": "mod a;", "a/mod.rs": "mod b; pub struct A; fn f() { b::g() }",
                 "a/b.rs": "use super::A; pub fn g() {}"}),
-        (True, {"lib.rs": "mod a; mod b; pub use b::{self, B};", "a.rs": "use crate::B; pub struct A;",
+        (True, {"lib.rs": "mod a; mod b; pub use b::{self, B};", "a.rs": "use crate::B; struct A;",
                 "b.rs": "pub struct B(crate::a::A);"}),
         (False, {"lib.rs": "mod a; mod b;", "a.rs": "use super::b::B; pub struct A;",
                  "b.rs": "pub struct B; // a::A\n#[cfg(test)] mod tests { use crate::a::A; }"}),

@@ -1,7 +1,7 @@
 //! `leoma-testnet calibrate`: what scores make of videos that were made worse by known amounts.
 //!
 //! For each source clip: the clip itself, its re-encodings, honest answers to it, and every
-//! [`Degradation`](leoma_scoring::calibration::Degradation) at five strengths. The report says
+//! [`Degradation`] at five strengths. The report says
 //! whether scores fall as strength rises, whether the worst fails, and how far honest answers lie
 //! above it.
 

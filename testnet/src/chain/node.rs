@@ -46,7 +46,7 @@ pub struct ChainConfig {
     pub finality_lag: u32,
     /// Final states that are kept; `None` keeps all.
     pub kept_states: Option<u32>,
-    /// How far a stepped block moves chain time; `None` is the block time, or [`DEFAULT_STEP`]
+    /// How far a stepped block moves chain time; `None` is the block time, or 12 s
     /// where that is zero.
     pub step: Option<Duration>,
     /// Timestamp of block 1, Unix milliseconds; `None` is the wall clock's.

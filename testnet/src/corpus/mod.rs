@@ -1,6 +1,6 @@
 //! Source clips: a small corpus made with ffmpeg, or the operator's own videos.
 //!
-//! A made clip is [`CLIP_SECONDS`] long, 832x480, 16 frames per second, with one cut; the longer of
+//! A made clip is 12 s long, 832x480, 16 frames per second, with one cut; the longer of
 //! its two scenes holds a one-shot clip of five seconds that starts two seconds in. The corpus is
 //! kept in a folder named after its seed.
 

@@ -128,7 +128,7 @@ impl FaultBoard {
     /// Adds an order. The newest order that concerns a request is the one it meets.
     ///
     /// # Errors
-    /// When [`MAX_FAULTS`] are set.
+    /// When the board is full.
     pub fn add(&self, fault: Fault) -> Result<(), TooManyFaults> {
         let mut board = self.lock();
         board.faults.retain(|fault| fault.count != Some(0));
