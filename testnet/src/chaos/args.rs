@@ -9,9 +9,10 @@ use super::fault::FaultKind;
 use super::report::ChaosReport;
 use super::rounds::{Chaos, ChaosError};
 use super::schedule::Schedule;
-use crate::launch::{LaunchError, Options, Subnet, stop_signal};
+use crate::launch::{LaunchError, Options, Subnet};
 use crate::netns::{Impairment, Network};
 use crate::seed::Seed;
+use crate::stop::stop_signal;
 
 /// The longest run, minutes: a day.
 const MAX_MINUTES: f64 = 1440.0;

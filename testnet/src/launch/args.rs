@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use leoma_scoring::{JudgeChoice, TaskType};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::LaunchError;
 use super::agreement::EPOCH_BLOCKS;
@@ -14,6 +13,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::subnet::Subnet;
 use super::weights::WeightMode;
+use crate::stop::stop_signal;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
 /// machine.
@@ -222,15 +222,6 @@ fn cores() -> usize {
 fn block_time(validators: usize, cores: usize) -> u64 {
     let times = validators.div_ceil(VALIDATORS_PER_CORE * cores.max(1)).max(1);
     BLOCK_TIME * u64::try_from(times).unwrap_or(u64::MAX)
-}
-
-/// Returns at SIGINT, SIGTERM or SIGHUP.
-pub(crate) async fn stop_signal() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    // Without handlers, a signal ends this process at once, and the kernel ends its parts with it.
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
-    futures::future::select_all(any).await;
 }
 
 fn known_task(text: &str) -> Result<TaskType, String> {

@@ -29,7 +29,6 @@ mod weights;
 
 pub(crate) use agreement::History;
 pub use agreement::{Agreement, EPOCH_BLOCKS, EpochWeights};
-pub(crate) use args::stop_signal;
 pub use args::{LaunchArgs, Outcome, run};
 pub use environment::Addresses;
 pub use error::LaunchError;

@@ -121,7 +121,7 @@ impl Report {
             let said: Vec<String> =
                 miner.entries.iter().map(|(status, count)| format!("{status} {count}")).collect();
             let said = if said.is_empty() { "none".into() } else { said.join(", ") };
-            let (name, role, named) = (short(&miner.hotkey), miner.role.name(), miner.as_expected);
+            let (name, role, named) = (short(&miner.hotkey), miner.role, miner.as_expected);
             let _ = writeln!(
                 text,
                 "{:>4}  {name:<14} {role:<14} {said} ({named} as expected)",

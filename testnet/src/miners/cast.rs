@@ -96,36 +96,6 @@ impl Role {
         Self::Slowed,
     ];
 
-    /// Its name, as in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Sometimes => "sometimes",
-            Self::Blur => "blur",
-            Self::Noise => "noise",
-            Self::Flicker => "flicker",
-            Self::Drift => "drift",
-            Self::LowFrameRate => "low_frame_rate",
-            Self::Freeze => "freeze",
-            Self::GrainyFreeze => "grainy_freeze",
-            Self::Copycat => "copycat",
-            Self::Replay => "replay",
-            Self::Loop => "loop",
-            Self::Garbage => "garbage",
-            Self::Overlay => "overlay",
-            Self::Upscaled => "upscaled",
-            Self::Short => "short",
-            Self::WrongSize => "wrong_size",
-            Self::Playlist => "playlist",
-            Self::Recoded => "recoded",
-            Self::Cropped => "cropped",
-            Self::Flipped => "flipped",
-            Self::Equalised => "equalised",
-            Self::Slowed => "slowed",
-        }
-    }
-
     /// What a verdict about its video says; `None` for those whose video is good. A copycat's model
     /// is found out before it is asked for a video.
     #[must_use]
@@ -166,7 +136,7 @@ impl Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -226,7 +196,7 @@ mod tests {
         let roles = cast(&Seed::new("zoo"), Role::ALL.len());
         for role in Role::ALL {
             assert_eq!(roles.iter().filter(|&&found| found == role).count(), 1, "{role}");
-            assert_eq!(serde_json::to_value(role).unwrap(), role.name());
+            assert_eq!(serde_json::to_value(role).unwrap(), role.to_string());
         }
     }
 

@@ -30,12 +30,7 @@ pub enum Service {
 
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chutes => "chutes",
-            Self::Miner => "miner",
-            Self::HuggingFace => "hugging_face",
-            Self::Gemini => "gemini",
-        })
+        self.serialize(f)
     }
 }
 
