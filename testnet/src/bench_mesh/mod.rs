@@ -95,7 +95,7 @@ async fn measure(args: &BenchMeshArgs) -> Result<Report, FleetError> {
     }
     let links = fleet.links().await?;
     fleet.stop().await;
-    Ok(Report::new(args, machine, formed, links, figures, &idle, &busy))
+    Ok(Report::new(args, machine, formed, links, &figures, &idle, &busy))
 }
 
 /// Reports progress ten times.

@@ -129,15 +129,10 @@ impl Ordered {
                 Before::Cuts(cuts(subnet)?)
             }
             Fault::Delay(ms) => {
-                let before = subnet.impaired();
-                let delay = Duration::from_millis((*ms).into());
-                subnet.impair(Impairment { delay, loss: 0 })?;
-                Before::Impaired(before)
+                impair(subnet, Impairment { delay: Duration::from_millis((*ms).into()), loss: 0 })?
             }
             Fault::Loss(percent) => {
-                let before = subnet.impaired();
-                subnet.impair(Impairment { loss: *percent, ..Impairment::default() })?;
-                Before::Impaired(before)
+                impair(subnet, Impairment { delay: Duration::ZERO, loss: *percent })?
             }
             Fault::Kill(one) => {
                 subnet.kill_validator(*one);
@@ -145,14 +140,10 @@ impl Ordered {
             }
             Fault::KillWhilePublishing => {
                 let slow = storage::Fault::always(storage::FaultKind::Slow).on("PUT");
-                subnet
-                    .order_storage_fault(&storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow })
-                    .await?;
-                Before::Unpublished(
-                    (0..subnet.plan().validators.len())
-                        .map(|one| unpublished(subnet, one))
-                        .collect(),
-                )
+                let slow = storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow };
+                subnet.order_storage_fault(&slow).await?;
+                let all = 0..subnet.plan().validators.len();
+                Before::Unpublished(all.map(|one| unpublished(subnet, one)).collect())
             }
             Fault::Pause(one) => {
                 subnet.pause_validator(*one);
@@ -161,9 +152,8 @@ impl Ordered {
             Fault::ChangedIp(one) => Before::Address(subnet.change_ip(*one)?),
             Fault::StorageOutage(percent) => {
                 let outage = storage::Fault::next(storage::FaultKind::InternalError, ALL_REQUESTS);
-                subnet
-                    .order_storage_fault(&storage::Fault { percent: Some(*percent), ..outage })
-                    .await?;
+                let outage = storage::Fault { percent: Some(*percent), ..outage };
+                subnet.order_storage_fault(&outage).await?;
                 Before::Nothing
             }
             Fault::CutStorage(one) => {
@@ -173,16 +163,7 @@ impl Ordered {
             }
             Fault::ServiceFault(service, kind) => {
                 let before = subnet.service_faults_met().await?;
-                let (service, kind, delay_ms) = (*service, *kind, Some(SERVICE_DELAY_MS));
-                subnet
-                    .order_service_fault(&services::Fault {
-                        service,
-                        target: None,
-                        kind,
-                        count: None,
-                        delay_ms,
-                    })
-                    .await?;
+                subnet.order_service_fault(&service_fault(*service, *kind)).await?;
                 Before::ServiceFaults(before)
             }
             Fault::HostilePeers(attack) => Before::Strangers(strangers(*attack, subnet)?),
@@ -306,6 +287,17 @@ impl Ordered {
             _ => StrangerCounts::default(),
         }
     }
+}
+
+fn impair(subnet: &mut Subnet, impairment: Impairment) -> Result<Before, LaunchError> {
+    let before = subnet.impaired();
+    subnet.impair(impairment)?;
+    Ok(Before::Impaired(before))
+}
+
+/// A fault of every request to a service.
+fn service_fault(service: services::Service, kind: services::FaultKind) -> services::Fault {
+    services::Fault { service, target: None, kind, count: None, delay_ms: Some(SERVICE_DELAY_MS) }
 }
 
 fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {

@@ -1,7 +1,10 @@
 //! Everything about a subnet that follows from its options and seed, before anything runs.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
+use super::LaunchError;
 use super::accounts::{Account, mesh_key};
 use super::options::Options;
 use super::weights::WeightMode;
@@ -88,6 +91,13 @@ impl SubnetPlan {
     #[must_use]
     pub(crate) fn expected_winner(&self) -> Option<&MinerPlan> {
         self.miners.iter().find(|miner| miner.entry.role == Role::Good)
+    }
+
+    /// Writes the wallets of everyone on the subnet.
+    pub(super) fn write_wallets(&self, folder: &Path) -> Result<(), LaunchError> {
+        let validators = self.validators.iter().map(|validator| &validator.account);
+        let miners = self.miners.iter().map(|miner| &miner.account);
+        validators.chain(miners).chain([&self.owner]).try_for_each(|one| one.write_wallet(folder))
     }
 
     /// Everyone on the subnet in the order of their uids.

@@ -1,7 +1,7 @@
 //! A running subnet: start it, look at it, hurt it, stop it.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use leoma::chain::ChainClient;
@@ -62,28 +62,12 @@ impl Subnet {
         let programs = Programs::find()?;
         let plan = SubnetPlan::draw(&options);
         let folder = Folder::open(&options)?;
-        let corpus = match &options.corpus {
-            Some(corpus) => std::fs::canonicalize(corpus)
-                .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,
-            None => {
-                say("making source clips");
-                corpus::make(&plan.seed, &corpus_cache()).await?
-            }
-        };
-        corpus::list(&corpus)?;
+        let corpus = source_clips(&options, &plan, &say).await?;
         let starting = Starting { options: &options, plan: &plan, programs, folder: &folder.path };
         for name in ["logs", "wallets", "owner"] {
             starting.subfolder(name)?;
         }
-        let wallets = folder.path.join("wallets");
-        let accounts = plan
-            .validators
-            .iter()
-            .map(|v| &v.account)
-            .chain(plan.miners.iter().map(|m| &m.account));
-        for account in accounts.chain([&plan.owner]) {
-            account.write_wallet(&wallets)?;
-        }
+        plan.write_wallets(&folder.path.join("wallets"))?;
         say(&format!("folder {}", folder.path.display()));
         say("starting chain, storage and services");
         let start = Instant::now();
@@ -348,6 +332,24 @@ impl Subnet {
         stop_all(infrastructure).await;
         drop((hosts, folder));
     }
+}
+
+/// The folder of source clips: the operator's, or a made one.
+async fn source_clips(
+    options: &Options,
+    plan: &SubnetPlan,
+    say: impl Fn(&str),
+) -> Result<PathBuf, LaunchError> {
+    let folder = match &options.corpus {
+        Some(corpus) => std::fs::canonicalize(corpus)
+            .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,
+        None => {
+            say("making source clips");
+            corpus::make(&plan.seed, &corpus_cache()).await?
+        }
+    };
+    corpus::list(&folder)?;
+    Ok(folder)
 }
 
 async fn stop_all(mut parts: Vec<Part>) {
