@@ -70,9 +70,10 @@ def parse(tokens, module, modules, folder):
             start, at = at, group_end(tokens, at)
             attribute = tokens[start + 1:at]
             if attribute[0] == "cfg" and "test" in attribute and not {"any", "not"} & {*attribute}:
-                while tokens[at] not in ("{", ";"):
+                while tokens[at] not in ("{", ";", "}"):
                     at = group_end(tokens, at) if tokens[at] in OPENING else at + 1
-                at = group_end(tokens, at) if tokens[at] == "{" else at + 1
+                if tokens[at] != "}":  # the end of what the item is in
+                    at = group_end(tokens, at) if tokens[at] == "{" else at + 1
         elif token == "mod" and depth == 0 and following[-1] in ("{", ";"):
             name, end = following[0], at + 3
             child = module.children[name] = Module(module.file, module)

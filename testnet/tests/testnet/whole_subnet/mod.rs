@@ -7,9 +7,6 @@
 //! | `restart` | a validator that loses its power signs nothing twice, and the epoch after agrees |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
 //! | `weights` | weights get onto the chain in every mode, through restarts and faults |
-//!
-
-//! Needs both programs: `cargo build --workspace --bins`, beside this test or in `LEOMA_BIN_DIR`.
 
 mod chaos;
 mod epoch_retry;
