@@ -106,8 +106,7 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
         }]);
         let peers = if index == 0 { format!("PEER_VALIDATORS='{peers}'\n") } else { String::new() };
         std::fs::write(folder.join(".env"), format!("{dotenv}{peers}")).unwrap();
-        let key = std::fs::read_to_string(folder.join("state/libp2p.key")).unwrap();
-        detector.plant("the mesh key", key.trim());
+        detector.plant("the mesh key", &subnet.plan().validators[index].mesh_key);
         all.push(settings);
     }
     let wallets = subnet.folder().join("wallets");
