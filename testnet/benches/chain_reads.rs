@@ -7,7 +7,8 @@
 //! takes to send all that is sent at once; times are taken without it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark code")]
 
-#[path = "../tests/chains/mod.rs"]
+#[path = "../tests/testnet/chains.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
 mod chains;
 
 use std::time::{Duration, Instant};
@@ -113,7 +114,8 @@ async fn count(name: &str, subnet: &Subnet, expected: u64) {
     let (requests, round_trips) =
         (after.requests - before.requests, after.round_trips - before.round_trips);
     println!(
-        "{name}: {requests} requests in {round_trips} round trips; {took:.0?} where each answer is {DELAY:?} late"
+        "{name}: {requests} requests in {round_trips} round trips; \
+         {took:.0?} where each answer is {DELAY:?} late"
     );
     assert_eq!(round_trips, expected, "round trips of {name}");
 }

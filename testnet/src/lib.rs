@@ -9,6 +9,8 @@ pub mod corpus;
 pub mod launch;
 pub mod miners;
 pub mod netns;
+mod report_file;
 pub mod seed;
 pub mod services;
+mod stop;
 pub mod storage;

@@ -38,7 +38,7 @@ impl Seed {
 
     /// A number in `0..1` for this purpose.
     #[must_use]
-    pub fn fraction(&self, purpose: &str) -> f64 {
+    pub(crate) fn fraction(&self, purpose: &str) -> f64 {
         f64::from(self.word(purpose)) / (f64::from(u32::MAX) + 1.0)
     }
 
@@ -50,14 +50,14 @@ impl Seed {
 
     /// One of `items` for this purpose; nothing for an empty list.
     #[must_use]
-    pub fn pick<'a, T>(&self, purpose: &str, items: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&self, purpose: &str, items: &'a [T]) -> Option<&'a T> {
         let count = u32::try_from(items.len()).ok().filter(|&count| count > 0)?;
         items.get((self.word(purpose) % count) as usize)
     }
 
     /// `items` in an order of this purpose.
     #[must_use]
-    pub fn shuffled<T>(&self, purpose: &str, items: Vec<T>) -> Vec<T> {
+    pub(crate) fn shuffled<T>(&self, purpose: &str, items: Vec<T>) -> Vec<T> {
         let mut keyed: Vec<_> = items
             .into_iter()
             .enumerate()

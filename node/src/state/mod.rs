@@ -10,6 +10,7 @@
 //! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
 //! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number, the transaction that is on its way | tasks keep the list they were made under; the mesh finds itself again |
 
+mod books;
 mod commits;
 mod epochs;
 mod files;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use leoma_protocol::{Hotkey, Network};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+pub use books::{Books, EpochEntry, Slot};
 pub use commits::{CommitState, WeightCommit};
 pub use epochs::{EpochRecord, EpochState};
 pub use files::StoredFile;

@@ -6,6 +6,7 @@ use crate::subtensor::subnet_state::SubnetState;
 use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
+use frame_support::traits::Get;
 use frame_support::weights::Weight;
 use scale_info::TypeInfo;
 use sp_core::OpaqueMetadata;
@@ -36,7 +37,11 @@ sp_api::decl_runtime_apis! {
     #[api_version(3)]
     pub trait TaggedTransactionQueue {
         /// Whether the transaction may go into a block, and which nonce it needs and gives.
-        fn validate_transaction(source: TransactionSource, tx: Block::Extrinsic, block_hash: Block::Hash) -> TransactionValidity;
+        fn validate_transaction(
+            source: TransactionSource,
+            tx: Block::Extrinsic,
+            block_hash: Block::Hash,
+        ) -> TransactionValidity;
     }
 
     /// What a transaction costs.
@@ -67,16 +72,23 @@ sp_api::decl_runtime_apis! {
         /// A subnet's columns.
         fn get_subnet_state(netuid: u16) -> Option<SubnetState<AccountId>>;
         /// The asked-for fields of a subnet.
-        fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
+        fn get_selective_metagraph(
+            netuid: u16,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>>;
         /// The asked-for fields of a subnet as one mechanism has them.
-        fn get_selective_mechagraph(netuid: u16, subid: u8, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>>;
+        fn get_selective_mechagraph(
+            netuid: u16,
+            subid: u8,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>>;
     }
 }
 
 sp_api::impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
         fn version() -> RuntimeVersion {
-            crate::version()
+            <Runtime as frame_system::Config>::Version::get()
         }
 
         fn execute_block(block: <Block as BlockT>::LazyBlock) {
@@ -156,7 +168,10 @@ sp_api::impl_runtime_apis! {
             SubtensorModule::subnet_state(netuid)
         }
 
-        fn get_selective_metagraph(netuid: u16, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph<AccountId>> {
+        fn get_selective_metagraph(
+            netuid: u16,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph<AccountId>> {
             SubtensorModule::selective_metagraph(netuid, 0, &metagraph_indexes)
         }
 

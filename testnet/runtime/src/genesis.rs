@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Raw storage key under which the chain's name lies, so that two chains that differ in name alone
 /// differ in hash.
-pub const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
+pub(crate) const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
 
 /// What every account named in a subnet owns at least at genesis, rao: one token.
 const POCKET_MONEY: Balance = 1_000_000_000;
@@ -122,7 +122,8 @@ pub enum GenesisError {
     },
     /// Commits that are never revealed, or at once.
     #[error(
-        "genesis: subnet {netuid} has a reveal period of {period} epochs; it is 1 to {MAX_REVEAL_PERIOD}"
+        "genesis: subnet {netuid} has a reveal period of {period} epochs, not 1 to \
+         {MAX_REVEAL_PERIOD}"
     )]
     RevealPeriod {
         /// Subnet.
@@ -132,7 +133,8 @@ pub enum GenesisError {
     },
     /// Less than an account must hold.
     #[error(
-        "genesis: balance of {account} is below the existential deposit of {EXISTENTIAL_DEPOSIT} rao"
+        "genesis: balance of {account} is below the existential deposit of \
+         {EXISTENTIAL_DEPOSIT} rao"
     )]
     BalanceTooLow {
         /// Account.

@@ -9,7 +9,8 @@
 //! use codec::Decode;
 //! use node_subtensor_runtime::{Genesis, apis::api};
 //!
-//! // A runtime API call: name, encoded arguments, encoded answer. State comes from the surrounding externalities.
+//! // A runtime API call: name, encoded arguments, encoded answer. Its state is that of the
+//! // surrounding externalities.
 //! let mut state = Genesis::default().storage().map(sp_io::TestExternalities::new)?;
 //! let bytes = state.execute_with(|| api::dispatch("Core_version", &[])).ok_or("no such call")?;
 //! assert_eq!(sp_version::RuntimeVersion::decode(&mut &bytes[..])?.spec_name, "node-subtensor");
@@ -32,7 +33,7 @@ mod spec;
 pub mod subtensor;
 
 pub use genesis::{Endowment, Genesis, GenesisError};
-pub use spec::version;
+pub use spec::{VERSION, version};
 pub use subtensor::{NeuronGenesis, SubnetGenesis};
 
 use codec::Encode;
@@ -40,10 +41,9 @@ use frame_support::derive_impl;
 use frame_support::traits::{ConstU16, ConstU32, ConstU64};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
+use frame_system::limits;
 use sp_runtime::traits::{AccountIdLookup, BlakeTwo256};
 use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
-use sp_version::RuntimeVersion;
-use std::borrow::Cow;
 
 /// Accounts are 32-byte public keys.
 pub type AccountId = sp_runtime::AccountId32;
@@ -83,22 +83,9 @@ pub type Executive = frame_executive::Executive<
 /// SS58 prefix of printed addresses.
 pub const SS58_PREFIX: u16 = 42;
 /// Blocks whose hashes transactions may refer to.
-pub const BLOCK_HASH_COUNT: BlockNumber = 2_400;
+pub(crate) const BLOCK_HASH_COUNT: BlockNumber = 2_400;
 /// Least balance of an account, rao.
-pub const EXISTENTIAL_DEPOSIT: Balance = 500;
-
-/// The version this crate is built as; [`version`] is the one in force. `spec_version` rises with
-/// every change to calls, storage or types: clients cache metadata by it.
-pub const VERSION: RuntimeVersion = RuntimeVersion {
-    spec_name: Cow::Borrowed("node-subtensor"),
-    impl_name: Cow::Borrowed("node-subtensor"),
-    authoring_version: 1,
-    spec_version: 426,
-    impl_version: 1,
-    apis: apis::RUNTIME_API_VERSIONS,
-    transaction_version: 1,
-    system_version: 1,
-};
+pub(crate) const EXISTENTIAL_DEPOSIT: Balance = 500;
 
 #[frame_support::runtime]
 mod runtime {
@@ -134,11 +121,13 @@ mod runtime {
     pub type Drand = crate::drand;
 }
 
+/// The version in force, for the system pallet.
+#[derive(Debug)]
+pub struct Version;
+
 frame_support::parameter_types! {
-    /// The version in force, for the system pallet.
-    pub Version: RuntimeVersion = version();
     /// Two seconds of reference weight per block, three quarters of it for transactions.
-    pub BlockWeights: frame_system::limits::BlockWeights = frame_system::limits::BlockWeights::with_sensible_defaults(
+    pub BlockWeights: limits::BlockWeights = limits::BlockWeights::with_sensible_defaults(
         Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND.saturating_mul(2), u64::MAX),
         Perbill::from_percent(75),
     );
@@ -197,7 +186,7 @@ impl commitments::Subnets<AccountId> for Runtime {
     }
 }
 
-impl subtensor::metagraph::CommitmentSource<AccountId> for Runtime {
+impl subtensor::CommitmentSource<AccountId> for Runtime {
     fn commitments(netuid: u16) -> Vec<(AccountId, Vec<u8>)> {
         commitments::CommitmentOf::<Runtime>::iter_prefix(netuid)
             .map(|(account, registration)| (account, registration.encode()))

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::BenchMeshArgs;
-use super::fleet::Usage;
+use super::args::BenchMeshArgs;
 use super::machine::Machine;
 use super::node::{Announced, Learnt, Links};
+use super::seen::{Certified, Usage};
 
 /// Peers in a validator's gossip mesh that gossipsub aims at: the D of the target for bytes.
 const MESH_DEGREE: u64 = 4;
@@ -17,15 +17,7 @@ const MESH_DEGREE: u64 = 4;
 /// topic some 31, and their tags and lengths.
 const ENVELOPE_BYTES: u64 = 155;
 
-/// A certificate, and when each validator had it.
-#[derive(Clone, Debug)]
-pub(super) struct Certified {
-    pub(super) announced: Announced,
-    /// Nanoseconds since 1970.
-    pub(super) at: Vec<u64>,
-}
-
-/// Everything that was taken down.
+/// Everything that was measured.
 #[derive(Debug)]
 pub(super) struct Figures {
     validators: usize,
@@ -35,14 +27,14 @@ pub(super) struct Figures {
     pub(super) certified: Vec<Certified>,
 }
 
-/// What was used between two looks.
+/// What was used between two measurements.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     elapsed: Duration,
     wire_bytes: u64,
     wire_is_ours: bool,
     cpu: Duration,
-    /// At the second look, ascending.
+    /// At the second measurement, ascending.
     resident: Vec<u64>,
 }
 
@@ -57,6 +49,11 @@ impl Sample {
             cpu: after.cpu.saturating_sub(before.cpu),
             resident,
         }
+    }
+
+    /// Processor cores that were busy, on average.
+    fn cores(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 
     fn bytes_per_second(&self) -> f64 {
@@ -111,7 +108,7 @@ impl Figures {
     }
 }
 
-/// Bytes that can be true: every validator but the author receives each message at least once.
+/// Only plausible bytes: every validator but the author receives each message at least once.
 /// Fewer mean that the mesh was not at rest when the idle one was measured, and nothing can be
 /// said.
 fn plausible(bytes: f64, message: u64, validators: usize) -> Option<f64> {
@@ -149,104 +146,79 @@ pub(super) struct Report {
     run: Value,
 }
 
+impl Figures {
+    /// Encoded bytes of an announcement, without what gossip puts around it.
+    fn message(&self) -> u64 {
+        self.announced.first().map_or(0, |announced| announced.bytes as u64)
+    }
+
+    /// How long announcements and certificates take.
+    fn times(&self) -> Vec<Figure> {
+        let (each, last) = self.spread();
+        let certified = self.certification();
+        let ms = |name, times: &[f64], share, target| {
+            figure(name, percentile(times, share), "ms", target)
+        };
+        vec![
+            ms("announcement to the last of all peers, p50", &last, 0.5, Some(10.0)),
+            ms("announcement to the last of all peers, p99", &last, 0.99, Some(100.0)),
+            ms("announcement to a peer, p50", &each, 0.5, None),
+            ms("announcement to a peer, p99", &each, 0.99, None),
+            ms("announcement to certificate at all, p50", &certified, 0.5, None),
+            ms("announcement to certificate at all, p99", &certified, 0.99, Some(1000.0)),
+        ]
+    }
+
+    /// What an announcement costs beyond what the idle mesh costs.
+    fn costs(&self, idle: &Sample, busy: &Sample) -> Vec<Figure> {
+        let message = self.message();
+        let share = |cost: f64| cost / self.announced.len() as f64 / self.validators as f64;
+        let beside = idle.bytes_per_second() * busy.elapsed.as_secs_f64();
+        let wire = share(busy.wire_bytes as f64 - beside);
+        let wire = plausible(wire, message, self.validators);
+        let target = (5 * (message + ENVELOPE_BYTES) * MESH_DEGREE / 2) as f64;
+        let times = wire.map(|wire| wire / (message.max(1) * MESH_DEGREE) as f64);
+        let idle_cpu = idle.cores() * busy.elapsed.as_secs_f64();
+        let cpu = share(busy.cpu.as_secs_f64() - idle_cpu);
+        vec![
+            figure("bytes on the wire per announcement per validator", wire, "bytes", Some(target)),
+            figure("the same, by the announcement's own bytes times D", times, "times", None),
+            figure("processor time per announcement per validator", Some(cpu * 1e3), "ms", None),
+        ]
+    }
+}
+
+/// What the mesh costs at rest, and its memory afterwards.
+fn at_rest(validators: f64, idle: &Sample, busy: &Sample) -> Vec<Figure> {
+    let bytes = idle.bytes_per_second() / validators;
+    let cpu = idle.cores() / validators * 100.0;
+    let megabytes = |bytes: Option<&u64>| bytes.map(|bytes| *bytes as f64 / 1e6);
+    let largest = megabytes(idle.resident.last());
+    let median = megabytes(idle.resident.get(idle.resident.len() / 2));
+    let after = megabytes(busy.resident.last());
+    vec![
+        figure("idle: bytes on the wire per second per validator", Some(bytes), "bytes/s", None),
+        figure("idle: processor time per validator", Some(cpu), "% of a core", None),
+        figure("idle: resident memory of the largest validator", largest, "MB", Some(80.0)),
+        figure("idle: resident memory of the median validator", median, "MB", None),
+        figure("after it all: resident memory of the largest validator", after, "MB", None),
+    ]
+}
+
 impl Report {
     pub(super) fn new(
         args: &BenchMeshArgs,
         machine: Machine,
         formed: Duration,
         links: Links,
-        figures: Figures,
+        figures: &Figures,
         idle: &Sample,
         busy: &Sample,
     ) -> Self {
-        let validators = figures.validators as f64;
-        let announcements = figures.announced.len() as f64;
-        let message = figures.announced.first().map_or(0, |announced| announced.bytes as u64);
-        let beside = idle.bytes_per_second() * busy.elapsed.as_secs_f64();
-        let wire = plausible(
-            (busy.wire_bytes as f64 - beside) / announcements / validators,
-            message,
-            figures.validators,
-        );
-        let idle_cpu = idle.cpu.as_secs_f64() / idle.elapsed.as_secs_f64();
-        let cpu = (busy.cpu.as_secs_f64() - idle_cpu * busy.elapsed.as_secs_f64())
-            / announcements
-            / validators;
-        let (each, last) = figures.spread();
-        let certification = figures.certification();
-        let megabytes = |bytes: Option<&u64>| bytes.map(|bytes| *bytes as f64 / 1e6);
-        let published = message + ENVELOPE_BYTES;
-        let list = vec![
-            figure(
-                "announcement to the last of all peers, p50",
-                percentile(&last, 0.5),
-                "ms",
-                Some(10.0),
-            ),
-            figure(
-                "announcement to the last of all peers, p99",
-                percentile(&last, 0.99),
-                "ms",
-                Some(100.0),
-            ),
-            figure("announcement to a peer, p50", percentile(&each, 0.5), "ms", None),
-            figure("announcement to a peer, p99", percentile(&each, 0.99), "ms", None),
-            figure(
-                "announcement to certificate at all, p50",
-                percentile(&certification, 0.5),
-                "ms",
-                None,
-            ),
-            figure(
-                "announcement to certificate at all, p99",
-                percentile(&certification, 0.99),
-                "ms",
-                Some(1000.0),
-            ),
-            figure(
-                "bytes on the wire per announcement per validator",
-                wire,
-                "bytes",
-                Some((5 * published * MESH_DEGREE / 2) as f64),
-            ),
-            figure(
-                "the same, by the announcement's own bytes times D",
-                wire.map(|wire| wire / (message.max(1) * MESH_DEGREE) as f64),
-                "times",
-                None,
-            ),
-            figure("processor time per announcement per validator", Some(cpu * 1e3), "ms", None),
-            figure(
-                "idle: bytes on the wire per second per validator",
-                Some(idle.bytes_per_second() / validators),
-                "bytes/s",
-                None,
-            ),
-            figure(
-                "idle: processor time per validator",
-                Some(idle_cpu / validators * 100.0),
-                "% of a core",
-                None,
-            ),
-            figure(
-                "idle: resident memory of the largest validator",
-                megabytes(idle.resident.last()),
-                "MB",
-                Some(80.0),
-            ),
-            figure(
-                "idle: resident memory of the median validator",
-                megabytes(idle.resident.get(idle.resident.len() / 2)),
-                "MB",
-                None,
-            ),
-            figure(
-                "after it all: resident memory of the largest validator",
-                megabytes(busy.resident.last()),
-                "MB",
-                None,
-            ),
-        ];
+        let message = figures.message();
+        let mut list = figures.times();
+        list.extend(figures.costs(idle, busy));
+        list.extend(at_rest(figures.validators as f64, idle, busy));
         let run = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "optimised": !cfg!(debug_assertions),
@@ -260,11 +232,12 @@ impl Report {
             "link_ends_tcp": links.tcp,
             "link_ends_quic": links.quic,
             "announcement_bytes": message,
-            "published_bytes": published,
+            "published_bytes": message + ENVELOPE_BYTES,
             "wire": if idle.wire_is_ours && busy.wire_is_ours {
                 "IP packets on a loopback device of the mesh's own, the idle mesh's bytes taken off"
             } else {
-                "IP packets on the machine's loopback device, which others may have used, the idle mesh's bytes taken off"
+                "IP packets on the machine's loopback device, which others may have used, \
+                 the idle mesh's bytes taken off"
             },
         });
         Self { machine, figures: list, run }
@@ -276,7 +249,12 @@ impl Report {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        json!({ "machine": self.machine, "run": self.run, "figures": self.figures, "met": self.met() })
+        json!({
+            "machine": self.machine,
+            "run": self.run,
+            "figures": self.figures,
+            "met": self.met(),
+        })
     }
 
     pub(super) fn table(&self) -> String {
@@ -291,7 +269,8 @@ impl Report {
             text += &format!("{name:<58} {value:>10.2} {unit:<12} {against}\n");
         }
         if self.run["optimised"] == false {
-            text += "\nThis is an unoptimised build: build with --release for figures that mean something.\n";
+            text +=
+                "\nThis build is not optimised; its figures mean little. Build with --release.\n";
         }
         text
     }

@@ -9,11 +9,11 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::figures::Certified;
 use super::node::{Announced, Learnt, Links, Order};
+use super::seen::{Certified, Usage};
 use crate::netns::Namespace;
 
-/// How often the mesh is asked whether it is as far as it should be.
+/// How often the validators are polled.
 const POLL: Duration = Duration::from_millis(200);
 /// Time in which a node has opened its sockets.
 const START: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub enum FleetError {
     /// A node does not answer.
     #[error("validator {number} is gone: {reason}")]
     Gone {
-        /// Which one.
+        /// The validator's number.
         number: usize,
         /// What was seen.
         reason: String,
@@ -35,9 +35,9 @@ pub enum FleetError {
     /// The mesh is not as it should be.
     #[error("waited {} s for {what}", waited.as_secs())]
     Late {
-        /// For what.
+        /// What was awaited.
         what: String,
-        /// How long.
+        /// The time limit.
         waited: Duration,
     },
     /// The kernel does not say what a process uses.
@@ -45,10 +45,10 @@ pub enum FleetError {
     Unreadable {
         /// A file under `/proc`.
         path: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It says so in a form that is not known here.
+    /// The kernel reports it in an unknown form.
     #[error("{path} does not say what the process uses")]
     Unknown {
         /// A file under `/proc`.
@@ -84,27 +84,15 @@ pub(super) struct Fleet {
     namespace: Option<Arc<Namespace>>,
 }
 
-/// What all of them have used up to now.
-#[derive(Clone, Debug)]
-pub(super) struct Usage {
-    pub(super) at: Instant,
-    /// Bytes that went over the loopback device, IP and transport headers included.
-    pub(super) wire_bytes: u64,
-    /// Whether nobody else uses that device.
-    pub(super) wire_is_ours: bool,
-    /// Resident bytes of each process.
-    pub(super) resident: Vec<u64>,
-    /// Processor time of all processes.
-    pub(super) cpu: Duration,
-}
-
 impl Fleet {
     /// Starts `validators` processes; all but the first know the first one's address.
     pub(super) async fn start(validators: usize, file_bytes: u32) -> Result<Self, FleetError> {
         let namespace = match Namespace::new() {
             Ok(namespace) => Some(Arc::new(namespace)),
             Err(error) => {
-                eprintln!("bytes are those of the whole machine's loopback device: {error}");
+                eprintln!(
+                    "counting the bytes of the whole machine's loopback device, because {error}"
+                );
                 None
             }
         };
@@ -220,7 +208,7 @@ impl Fleet {
         let mut certified: BTreeMap<usize, u64> = BTreeMap::new();
         let mut missing: BTreeSet<usize> = (0..self.nodes.len()).collect();
         while begun.elapsed() < patience {
-            // Asking is work for the validators: not before it can be so far.
+            // Polling costs the validators time, so the first poll comes late.
             tokio::time::sleep(POLL).await;
             for number in missing.clone() {
                 let all = self.nodes[number].ask::<Vec<Learnt>>(&Order::Certified).await?;
@@ -270,7 +258,7 @@ impl Fleet {
         for node in &self.nodes {
             let gone = || FleetError::Gone { number: node.number, reason: "it has ended".into() };
             let id = node.child.id().ok_or_else(gone)?;
-            // A figure that is not there must not pass for a small one.
+            // A missing figure must not pass for a small one.
             let (status, stat) = (format!("/proc/{id}/status"), format!("/proc/{id}/stat"));
             usage
                 .resident
@@ -324,7 +312,8 @@ mod tests {
 
     #[test]
     fn the_kernel_is_understood() {
-        let devices = "Inter-|   Receive\n face |bytes\n  eth0: 1 2 3 4 5 6 7 8 9 10\n    lo: 700 7 0 0 0 0 0 0 701 7 0 0 0 0 0 0\n";
+        let devices = "Inter-|   Receive\n face |bytes\n  eth0: 1 2 3 4 5 6 7 8 9 10\n    \
+                       lo: 700 7 0 0 0 0 0 0 701 7 0 0 0 0 0 0\n";
         assert_eq!(sent_on_loopback(devices), Some(701));
         assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t   1024 kB\n"), Some(1 << 20));
         let stat = "7 (a b) c) S 1 1 1 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 1 0 1";

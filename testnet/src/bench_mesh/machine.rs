@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What a figure means little without.
+/// The machine, without which a figure means little.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Machine {
     /// The processor's name.

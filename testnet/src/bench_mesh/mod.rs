@@ -4,7 +4,8 @@
 //! |---|---|
 //! | what is measured, in which order | `mod.rs` |
 //! | one validator's mesh, a process of its own | `node.rs` |
-//! | all of them, seen from here | `fleet.rs` |
+//! | all of them, as the measuring process sees them | `fleet.rs` |
+//! | what was measured | `seen.rs` |
 //! | percentiles, targets, the report | `figures.rs` |
 //! | this machine | `machine.rs` |
 //!
@@ -14,13 +15,16 @@
 //! loopback device serves, and the report says that others may have used it. Times are taken by the
 //! processes themselves, from the one clock of the machine.
 
+mod args;
 mod figures;
 mod fleet;
 mod machine;
 mod node;
+mod seen;
 
 use std::time::Duration;
 
+pub use args::BenchMeshArgs;
 use figures::{Figures, Report, Sample};
 use fleet::Fleet;
 pub use fleet::FleetError;
@@ -29,41 +33,6 @@ pub use node::{NodeArgs, NodeError};
 
 /// How long the last announcement may take to reach everybody before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Measures a mesh of real validators on this machine: delay, bytes on the wire, memory.
-///
-/// Starts one process for each validator, waits until all are connected, measures an idle mesh,
-/// then announcements, then announcements that are fetched, attested to and certified. Takes about
-/// three minutes. The exit code is 0 when every target is met, and 1 otherwise: a machine that is
-/// busy with other work misses some.
-#[derive(Clone, Debug, clap::Args)]
-pub struct BenchMeshArgs {
-    /// Validators.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=64))]
-    validators: u16,
-    /// Announcements whose spread is measured.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=4000))]
-    announcements: u32,
-    /// Announcements that are followed until all hold the certificate.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    certificates: u32,
-    /// Milliseconds between two announcements.
-    #[arg(long, default_value_t = 250)]
-    pause: u64,
-    /// Seconds for which a connected mesh comes to rest before anything is measured: a few
-    /// heartbeats and beacons.
-    #[arg(long, default_value_t = 15)]
-    settle: u64,
-    /// Seconds for which the idle mesh is measured.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    idle: u64,
-    /// Bytes of a verdict file; 32 KiB is that of some fifty miners.
-    #[arg(long, default_value_t = 32 * 1024, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
-    file_bytes: u32,
-    /// Writes the whole result as JSON instead of a table.
-    #[arg(long)]
-    json: bool,
-}
 
 /// Runs the command. Returns whether every target was met.
 ///
@@ -82,7 +51,7 @@ pub async fn run(args: BenchMeshArgs) -> Result<bool, FleetError> {
 /// Runs one validator of it; started by [`run`].
 ///
 /// # Errors
-/// When its mesh cannot be started, or its parent says what it does not understand.
+/// When its mesh cannot be started, or an order cannot be read.
 pub async fn run_node(args: NodeArgs) -> Result<(), NodeError> {
     node::run(args).await
 }
@@ -126,10 +95,10 @@ async fn measure(args: &BenchMeshArgs) -> Result<Report, FleetError> {
     }
     let links = fleet.links().await?;
     fleet.stop().await;
-    Ok(Report::new(args, machine, formed, links, figures, &idle, &busy))
+    Ok(Report::new(args, machine, formed, links, &figures, &idle, &busy))
 }
 
-/// Ten words on the way.
+/// Reports progress ten times.
 fn progress(number: u32, of: u32) {
     let tenth = (of / 10).max(1);
     if (number + 1).is_multiple_of(tenth) {

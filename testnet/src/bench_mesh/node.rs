@@ -28,10 +28,10 @@ pub(super) const FIRST_TASK: u64 = 710;
 /// One validator of a measured mesh.
 #[derive(Clone, Debug, clap::Args)]
 pub struct NodeArgs {
-    /// Which one.
+    /// Its number, from 0.
     #[arg(long)]
     number: u16,
-    /// Of how many.
+    /// How many validators there are.
     #[arg(long)]
     of: u16,
     /// Bytes of a verdict file.
@@ -51,7 +51,7 @@ pub enum NodeError {
     /// Orders cannot be read, or answers not written.
     #[error(transparent)]
     Pipe(#[from] std::io::Error),
-    /// An order that is none.
+    /// A line that is not an order.
     #[error("not an order: {0}")]
     Order(#[from] serde_json::Error),
     /// A message that does not fit its limit.
@@ -153,7 +153,7 @@ impl Validator {
         Learnt { task: file.task_id.0, producer, at }
     }
 
-    /// What a real validator does about what its mesh tells it, judging aside.
+    /// Handles the mesh's events as a real validator does, without judging.
     fn on_event(&self, event: MeshEvent) {
         match event {
             MeshEvent::Announcement(announcement) => {
@@ -169,7 +169,7 @@ impl Validator {
                     let own = learnt.producer == self.number;
                     tokio::spawn(async move {
                         if let Err(error) = validator.attest(file, digest, own).await {
-                            tracing::warn!(%error, "not attested");
+                            tracing::warn!(%error, "cannot attest to a file");
                         }
                     });
                 }

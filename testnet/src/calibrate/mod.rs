@@ -1,7 +1,7 @@
 //! `leoma-testnet calibrate`: what scores make of videos that were made worse by known amounts.
 //!
 //! For each source clip: the clip itself, its re-encodings, honest answers to it, and every
-//! [`Degradation`](leoma_scoring::calibration::Degradation) at five strengths. The report says
+//! [`Degradation`] at five strengths. The report says
 //! whether scores fall as strength rises, whether the worst fails, and how far honest answers lie
 //! above it.
 
@@ -37,7 +37,7 @@ pub struct CalibrateArgs {
     /// Take the first five seconds of these MP4s instead.
     #[arg(long, value_name = "FOLDER")]
     videos: Option<PathBuf>,
-    /// What made clips and random parts follow from.
+    /// The seed of made clips and of everything random.
     #[arg(long, default_value = "calibration")]
     seed: String,
     /// Only these degradations, by name and separated by commas.
@@ -59,7 +59,7 @@ fn degradation(name: &str) -> Result<Degradation, String> {
     Degradation::ALL
         .into_iter()
         .find(|found| found.name() == name)
-        .ok_or_else(|| format!("known are {}", known()))
+        .ok_or_else(|| format!("the known names are {}", known()))
 }
 
 /// Runs the command.

@@ -1,4 +1,4 @@
-//! What came out, and which rules it breaks.
+//! The result of a calibration, and the rules that it breaks.
 
 use std::fmt;
 

@@ -18,10 +18,11 @@ const SAMPLES: u32 = 10;
 const GROWTH_PER_BLOCK: u64 = 150;
 /// What allocator and sweeps may add, bytes.
 const GROWTH_NOISE: u64 = 24 << 20;
-/// Growth is judged if the first half of the blocks was at least so many: a process that just
+/// Growth is judged only if the first half had at least this many blocks: a process that just
 /// started fills its allocator's pools, by tens of megabytes.
 const LEAST_BLOCKS: u32 = 10_000;
-/// And so many times the kept states: the index holds them twice between sweeps.
+/// The first half must also be this many times the kept states: the index holds them twice between
+/// sweeps.
 const LEAST_SWEEPS: u32 = 3;
 
 /// Run many epochs of a subnet one after another and watch the memory of this process. Fails if the
@@ -89,7 +90,7 @@ impl BenchArgs {
     async fn measure(&self, dir: PathBuf) -> anyhow::Result<Report> {
         let journal = dir.join(super::ledger::JOURNAL);
         if journal.exists() {
-            bail!("{} holds a chain already", dir.display());
+            bail!("{} already holds a chain", dir.display());
         }
         let kept_states = Some(self.keep_states);
         let config = ChainConfig {
@@ -224,7 +225,7 @@ fn resident_bytes() -> anyhow::Result<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .context("no VmRSS in /proc/self/status")?;
     let kibibytes: u64 =
-        line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
+        line.trim().trim_end_matches(" kB").parse().context("VmRSS is not a number")?;
     Ok(kibibytes * 1_024)
 }
 

@@ -6,13 +6,14 @@ use super::error::ChainError;
 use super::pruning::DEFAULT_KEPT_STATES;
 use super::travel::{RunToArgs, SnapshotArgs, StepArgs};
 use super::{ChainConfig, GenesisConfig, spawn};
+use crate::report_file;
+use crate::stop::stop_signal;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Shortest block time, ms: below it a debug build on two busy cores falls behind its own clock.
 const MIN_BLOCK_TIME_MS: u64 = 20;
@@ -81,7 +82,7 @@ struct RunArgs {
 impl RunArgs {
     fn config(&self) -> anyhow::Result<ChainConfig> {
         if self.block_time == 0 && !self.controls {
-            bail!("with --block-time 0 every block is asked for, which needs --controls");
+            bail!("--block-time 0 makes blocks only on request, which needs --controls");
         }
         Ok(ChainConfig {
             port: self.port,
@@ -103,7 +104,7 @@ fn parse_block_time(text: &str) -> Result<u64, String> {
     if ms == 0 || ms >= MIN_BLOCK_TIME_MS {
         return Ok(ms);
     }
-    Err(format!("{ms} is not in {MIN_BLOCK_TIME_MS}.. and not 0"))
+    Err(format!("the block time must be 0 or at least {MIN_BLOCK_TIME_MS} ms, not {ms}"))
 }
 
 /// Runs the command.
@@ -123,20 +124,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn serve(args: RunArgs) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let stop = stop_signal();
     let mut chain = spawn(args.config()?).await?;
     write_endpoint(&args.dir, &chain.ws_url, &format!("{:?}", chain.genesis_hash))?;
     // The one line on standard output, for scripts.
     println!("{}", chain.ws_url);
     std::io::stdout().flush().context("writing to standard output")?;
-    tracing::info!(url = %chain.ws_url, genesis = ?chain.genesis_hash, number = chain.best_number(), "chain is up");
+    tracing::info!(
+        url = %chain.ws_url,
+        genesis = ?chain.genesis_hash,
+        number = chain.best_number(),
+        "the chain is running"
+    );
     if args.controls {
         tracing::warn!("any client may steer this chain");
     }
     let failure = tokio::select! {
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
+        () = stop => None,
         ended = chain.failed() => Some(ended),
     };
     match failure {
@@ -155,12 +159,9 @@ fn read_genesis(path: &Path) -> Result<GenesisConfig, ChainError> {
         .map_err(|source| ChainError::GenesisFile { path: path.to_owned(), source })
 }
 
-/// Written beside and renamed, so that a reader never sees half of it.
 fn write_endpoint(dir: &Path, url: &str, genesis: &str) -> Result<(), ChainError> {
     let path = dir.join("endpoint.json");
-    let fresh = dir.join("endpoint.json.new");
-    let text =
-        json!({ "url": url, "genesis_hash": genesis, "pid": std::process::id() }).to_string();
-    std::fs::write(&fresh, text).map_err(ChainError::file("writing", &fresh))?;
-    std::fs::rename(&fresh, &path).map_err(ChainError::file("writing", &path))
+    let text = json!({ "url": url, "genesis_hash": genesis, "pid": std::process::id() });
+    report_file::write(&path, text.to_string().as_bytes())
+        .map_err(ChainError::file("writing", &path))
 }

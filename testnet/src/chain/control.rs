@@ -3,11 +3,11 @@
 //! The same switches are reached from Rust through [`Controls`] and, where the chain was started
 //! with them, over JSON-RPC as `testnet_*` (see `rpc/testnet.rs`).
 
-use super::clock::Clock;
 use super::entries::StoredBlock;
 use super::error::ChainError;
-use super::node::Shared;
 use super::producer::{self, Pace, advance_finality, make_block};
+use super::shared::Shared;
+use super::switches::Switches;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::sync::Arc;
@@ -17,12 +17,16 @@ pub const MAX_REORG: u32 = 256;
 /// Blocks that a reorg may add beyond those it replaces.
 pub const MAX_GROWTH: u32 = 256;
 
+/// Most blocks made for one request, so that a client that left is not worked for much longer.
+pub(super) const MAX_STEPS: u32 = 256;
+
 /// A control could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// More blocks than are not final, or none.
+    /// The depth is 0 or reaches into final blocks.
     #[error(
-        "a reorg of {depth} blocks is not possible: {unfinalized} are not final; set a finality lag or stall finality first"
+        "a reorg of {depth} blocks is not possible: {unfinalized} are not final; \
+         set a finality lag or stall finality first"
     )]
     Depth {
         /// Blocks to replace.
@@ -34,14 +38,14 @@ pub enum ControlError {
     #[error("a reorg replaces at most {MAX_REORG} blocks and adds at most {MAX_GROWTH}")]
     TooLong,
     /// The chain is beyond that block.
-    #[error("the chain is at block {best} already, beyond block {asked}")]
+    #[error("the chain is already at block {best}, beyond block {asked}")]
     Passed {
         /// The newest block.
         best: u32,
         /// The block asked for.
         asked: u32,
     },
-    /// The chain was told to stop in the middle.
+    /// The chain is being stopped.
     #[error("the chain is stopping")]
     Stopping,
     /// The chain failed.
@@ -73,19 +77,6 @@ impl From<&StoredBlock> for Head {
     }
 }
 
-/// What can be switched while the chain runs.
-#[derive(Debug)]
-pub(super) struct Switches {
-    pub(super) finality_lag: u32,
-    pub(super) finality_stalled: bool,
-    pub(super) production_stalled: bool,
-    pub(super) clock: Clock,
-    /// `spec_version` that the next block puts in force.
-    pub(super) upgrade: Option<u32>,
-    /// Final states that are kept; `None` keeps all.
-    pub(super) kept_states: Option<u32>,
-}
-
 /// Handle on a running chain's switches; clones steer the same chain.
 #[derive(Debug, Clone)]
 pub struct Controls {
@@ -111,14 +102,6 @@ impl Controls {
     /// When the chain fails or stops.
     pub async fn step(&self, blocks: u32) -> Result<Heads, ControlError> {
         self.blocking(move |controls| controls.step_now(blocks)).await
-    }
-
-    /// Makes blocks as fast as it can until the best block is `block`.
-    ///
-    /// # Errors
-    /// When the chain is beyond it, fails or stops.
-    pub async fn run_to(&self, block: u32) -> Result<Heads, ControlError> {
-        self.blocking(move |controls| controls.run_to_now(block, u32::MAX)).await
     }
 
     /// Replaces the last `depth` blocks by as many others without transactions, and adds `growth`
@@ -181,15 +164,6 @@ impl Controls {
         self.switch(move |switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).await
     }
 
-    /// Keeps the states of the newest `blocks` final blocks, or gives up no more with `None`. Gone
-    /// ones stay gone until the chain is started again with a longer memory.
-    ///
-    /// # Errors
-    /// When the chain fails.
-    pub async fn set_kept_states(&self, blocks: Option<u32>) -> Result<Heads, ControlError> {
-        self.switch(move |switches| switches.kept_states = blocks).await
-    }
-
     /// Upgrades the runtime in the next block: after it `spec_version` is one higher, the metadata
     /// names it (constant `System.Version`), and transactions signed for the old one are refused.
     /// Returns the new version.
@@ -241,7 +215,7 @@ impl Controls {
         Ok(self.heads())
     }
 
-    /// Turns a switch and lets what hangs on it follow.
+    /// Turns a switch, then advances finality and prunes states as it demands.
     pub(super) fn switch_now(
         &self,
         turn: impl FnOnce(&mut Switches),
@@ -274,7 +248,7 @@ impl Controls {
         self.blocking(move |controls| controls.switch_now(turn)).await
     }
 
-    /// Runs what reads and writes the ledger where it holds up no other task.
+    /// Runs an action on the ledger on a thread that may block.
     async fn blocking<R: Send + 'static>(
         &self,
         action: impl FnOnce(&Self) -> Result<R, ControlError> + Send + 'static,

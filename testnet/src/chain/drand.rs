@@ -1,7 +1,7 @@
 //! The chain's randomness beacon: quicknet's clock, and a key that everybody knows.
 
 use node_subtensor_runtime::drand::{
-    MAX_KEPT_PULSES, MAX_PULSES_PER_BLOCK, Pulse, RoundNumber, beacon,
+    MAX_KEPT_PULSES, MAX_PULSES_PER_BLOCK, Pulse, RoundNumber, beacon, pulse,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +18,7 @@ impl Beacon {
         if self.paused.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        due(last, beacon::round_at(now_ms)).map(beacon::pulse).collect()
+        due(last, beacon::round_at(now_ms)).map(pulse).collect()
     }
 
     /// Makes no pulses from the next block on, or catches up with those it did not make.

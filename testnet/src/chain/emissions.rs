@@ -68,13 +68,13 @@ pub enum EmissionsError {
     /// The node did not answer, or with an error.
     #[error("reading emissions: {0}")]
     Rpc(#[from] subxt::rpcs::Error),
-    /// The answer is no hex.
+    /// The answer is not hexadecimal.
     #[error("reading emissions: {0}")]
     Hex(#[from] hex::FromHexError),
-    /// The answer is no metagraph of this runtime.
+    /// The answer is not a metagraph of this runtime.
     #[error("reading emissions: {0}")]
     Answer(#[from] codec::Error),
-    /// There is no such subnet.
+    /// The subnet does not exist.
     #[error("subnet {0} does not exist on this chain")]
     NoSubnet(u16),
 }
@@ -136,7 +136,7 @@ impl Emissions {
 
     /// What the neuron on a uid earned.
     #[must_use]
-    pub fn of_uid(&self, uid: u16) -> Option<&NeuronEmission> {
+    pub(crate) fn of_uid(&self, uid: u16) -> Option<&NeuronEmission> {
         self.neurons.iter().find(|neuron| neuron.uid == uid)
     }
 
@@ -175,7 +175,7 @@ impl Emissions {
 impl NeuronEmission {
     /// Its share of everything as a table shows it.
     #[must_use]
-    pub fn share(&self) -> String {
+    pub(crate) fn share(&self) -> String {
         percent(self.emission, WHOLE)
     }
 }

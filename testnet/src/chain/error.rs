@@ -14,7 +14,7 @@ pub enum ChainError {
     File {
         /// What was tried.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
@@ -36,7 +36,7 @@ pub enum ChainError {
         reason: &'static str,
     },
     /// The folder is empty and no genesis was given.
-    #[error("{path} holds no chain yet: a genesis is needed")]
+    #[error("{path} holds no chain yet; a genesis is needed")]
     NoGenesis {
         /// The folder.
         path: PathBuf,
@@ -54,15 +54,15 @@ pub enum ChainError {
     /// The genesis contradicts itself.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
-    /// The genesis file is no such document.
-    #[error("{path}: not a genesis document: {source}")]
+    /// The genesis file cannot be parsed.
+    #[error("{path} is not a genesis document: {source}")]
     GenesisFile {
         /// The file.
         path: PathBuf,
         /// What the parser met.
         source: serde_json::Error,
     },
-    /// The port cannot be had.
+    /// The port cannot be used.
     #[error("listening on 127.0.0.1:{port}: {source}")]
     Listen {
         /// The port; 0 means any.
@@ -70,7 +70,7 @@ pub enum ChainError {
         /// Why it failed.
         source: io::Error,
     },
-    /// Two RPC methods of one name: a defect.
+    /// Two RPC methods have the same name, which is a defect.
     #[error("registering RPC methods: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
     /// The runtime failed.

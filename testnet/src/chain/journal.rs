@@ -73,7 +73,12 @@ impl Journal {
                     end = offset + bytes.len() as u64;
                 }
                 Record::Torn => {
-                    tracing::warn!(path = %path.display(), kept = end, dropped = size - end, "cut a torn record off the journal");
+                    tracing::warn!(
+                        path = %path.display(),
+                        kept = end,
+                        dropped = size - end,
+                        "cut a torn record off the journal"
+                    );
                     file.set_len(end).map_err(ChainError::file("truncating", path))?;
                     break;
                 }

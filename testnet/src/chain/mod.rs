@@ -13,9 +13,10 @@
 //! | `clock.rs` | chain time |
 //! | `producer.rs` | making blocks and forks |
 //! | `control.rs` | steering: time travel and faults |
+//! | `switches.rs`, `shared.rs` | what is switched, and what all parts share |
 //! | `rpc/` | the JSON-RPC server |
 //! | `emissions.rs` | what everyone earned, read from a chain that runs |
-//! | `proxy.rs`, `proxy_content.rs` | a faulty endpoint in front of a chain, and its lies |
+//! | `proxy*.rs` | a faulty endpoint in front of a chain, and its lies |
 //! | `command.rs`, `travel.rs`, `bench.rs` | the command line |
 //!
 //! There is one node. Unless told otherwise a block is final when it is stored; with a finality
@@ -37,9 +38,12 @@ mod pool;
 mod producer;
 mod proxy;
 mod proxy_content;
+mod proxy_faults;
 mod pruning;
 mod records;
 mod rpc;
+mod shared;
+mod switches;
 mod travel;
 
 pub use command::{Args, run};
@@ -47,10 +51,10 @@ pub use control::{ControlError, Controls, Head, Heads, MAX_GROWTH, MAX_REORG};
 pub use drand::beacon_public_key;
 pub use emissions::{Emissions, EmissionsError, NeuronEmission};
 pub use error::ChainError;
-pub use node::{ChainConfig, ChainHandle, DEFAULT_STEP, spawn};
+pub use node::{ChainConfig, ChainHandle, spawn};
 pub use node_subtensor_runtime::{
     Endowment, Genesis as GenesisConfig, GenesisError, NeuronGenesis, SubnetGenesis,
 };
 pub use proxy::{FaultProxy, Traffic};
-pub use pruning::DEFAULT_KEPT_STATES;
+pub(crate) use pruning::DEFAULT_KEPT_STATES;
 pub use travel::snapshot;

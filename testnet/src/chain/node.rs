@@ -1,14 +1,15 @@
 //! Ledger, pool, block clock and RPC server put together.
 
 use super::clock::Clock;
-use super::control::{Controls, MAX_GROWTH, MAX_REORG, Switches};
+use super::control::{Controls, MAX_GROWTH, MAX_REORG};
 use super::drand::Beacon;
-use super::entries::StoredBlock;
 use super::error::ChainError;
 use super::ledger::Ledger;
 use super::pool::Pool;
 use super::producer::wall_clock;
 use super::pruning::DEFAULT_KEPT_STATES;
+use super::shared::Shared;
+use super::switches::Switches;
 use super::{GenesisConfig, producer, rpc};
 use jsonrpsee::server::ServerHandle;
 use parking_lot::Mutex;
@@ -21,11 +22,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Heads a subscriber can be behind before it misses some; clients fill such gaps by number. The
-/// longest reorg tells of its blocks all at once.
+/// longest reorg announces its blocks all at once.
 const HEAD_BACKLOG: usize = 2 * (MAX_REORG + MAX_GROWTH) as usize;
 
 /// How far a step moves chain time where blocks are only made on demand: Finney's block time.
-pub const DEFAULT_STEP: Duration = Duration::from_secs(12);
+pub(crate) const DEFAULT_STEP: Duration = Duration::from_secs(12);
 
 /// How to run a chain.
 #[derive(Debug, Clone)]
@@ -36,7 +37,8 @@ pub struct ChainConfig {
     pub port: u16,
     /// Time between blocks; zero makes blocks only on demand.
     pub block_time: Duration,
-    /// What the chain starts with. A folder that holds a chain needs none, and refuses another one.
+    /// What the chain starts with. A folder that holds a chain needs none, and refuses a
+    /// different one.
     pub genesis: Option<GenesisConfig>,
     /// Whether clients may steer the chain through `testnet_*` methods.
     pub controls: bool,
@@ -44,7 +46,7 @@ pub struct ChainConfig {
     pub finality_lag: u32,
     /// Final states that are kept; `None` keeps all.
     pub kept_states: Option<u32>,
-    /// How far a stepped block moves chain time; `None` is the block time, or [`DEFAULT_STEP`]
+    /// How far a stepped block moves chain time; `None` is the block time, or 12 s
     /// where that is zero.
     pub step: Option<Duration>,
     /// Timestamp of block 1, Unix milliseconds; `None` is the wall clock's.
@@ -99,44 +101,6 @@ impl ChainConfig {
     }
 }
 
-/// Something that subscribers hear of.
-#[derive(Debug, Clone)]
-pub(super) enum News {
-    /// A block of any fork; `best` if it is the new best head.
-    Imported {
-        block: StoredBlock,
-        best: bool,
-    },
-    Finalized(StoredBlock),
-}
-
-/// News with the number of its event: a subscriber skips what it has seen already.
-#[derive(Debug, Clone)]
-pub(super) struct Announcement {
-    pub(super) at: u64,
-    pub(super) news: News,
-}
-
-/// What the parts of the node share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) ledger: Ledger,
-    pub(super) pool: Pool,
-    pub(super) beacon: Beacon,
-    pub(super) switches: Mutex<Switches>,
-    /// Held while the chain grows or is reorganized, so that one does it at a time.
-    pub(super) making: Mutex<()>,
-    pub(super) news: broadcast::Sender<Announcement>,
-    pub(super) stop: CancellationToken,
-}
-
-impl Shared {
-    pub(super) fn announce(&self, announcement: Announcement) {
-        // Nobody may be listening.
-        let _ = self.news.send(announcement);
-    }
-}
-
 /// A running chain. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct ChainHandle {
@@ -147,7 +111,7 @@ pub struct ChainHandle {
     controls: Controls,
     shared: Arc<Shared>,
     server: ServerHandle,
-    /// `None` once its end was told.
+    /// `None` once its end was reported.
     producer: Option<JoinHandle<Result<(), ChainError>>>,
 }
 
@@ -209,8 +173,8 @@ impl ChainHandle {
         self.shared.beacon.pause(paused);
     }
 
-    /// Waits until the chain stops by itself, which it does only on a fault. Told once: afterwards
-    /// it returns at once.
+    /// Waits until the chain stops by itself, which it does only on a fault. The fault is reported
+    /// once; later calls return at once.
     ///
     /// # Errors
     /// The fault.
@@ -224,7 +188,7 @@ impl ChainHandle {
     /// Stops: no more blocks, connections closed, everything on disk.
     ///
     /// # Errors
-    /// A fault that stopped block production before and was not told by [`ChainHandle::failed`], or
+    /// A fault that stopped block production and was not reported by [`ChainHandle::failed`], or
     /// one of the last flush.
     pub async fn stop(mut self) -> Result<(), ChainError> {
         self.shared.stop.cancel();

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const MAX_WAITING: usize = 8_192;
 /// Updates a watcher can be behind; a transaction's life has four, and two more for each reorg.
 pub(super) const WATCHER_BACKLOG: usize = 32;
-/// Blocks after which a watcher is told that finality does not come, as other nodes do; the
+/// Blocks after which a watcher hears that finality does not come, as on other nodes; the
 /// transaction can no longer return to the pool then.
 const FINALITY_TIMEOUT: u32 = 512;
 /// Blocks for which the bytes of a transaction that was included or refused are not taken again:
@@ -24,7 +24,7 @@ const BAN: u32 = 150;
 /// Most bans at once.
 const MAX_BANNED: usize = 8_192;
 
-/// What became of a watched transaction.
+/// What happened to a watched transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// An earlier nonce is missing.
@@ -40,7 +40,7 @@ pub(super) enum Fate {
     Invalid,
 }
 
-/// Why the pool does not take a transaction.
+/// Why the pool refuses a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unwelcome {
     AlreadyWaiting,
@@ -168,12 +168,12 @@ impl Pool {
         inner.included.entry(block).or_default().push(waiting);
     }
 
-    /// Lets go of what a block holds that became final.
+    /// Forgets the transactions of a block that became final.
     pub(super) fn finalized(&self, block: H256) {
         self.0.lock().settle(block, Fate::Finalized(block));
     }
 
-    /// Puts back what a block holds that left the best chain.
+    /// Puts back the transactions of a block that left the best chain.
     pub(super) fn retracted(&self, block: H256) {
         let mut inner = self.0.lock();
         inner.order.retain(|(_, other)| *other != block);
@@ -275,7 +275,7 @@ impl Inner {
         self.forget(hash, fate);
     }
 
-    /// The last word to a transaction's watchers.
+    /// Sends the last update to a transaction's watchers.
     fn forget(&mut self, hash: &H256, fate: Fate) {
         self.tell(hash, fate);
         self.watchers.remove(hash);

@@ -1,9 +1,9 @@
 //! Making blocks: by the clock, by steps, and forks.
 
-use super::control::Switches;
 use super::entries::{Change, StoredBlock};
 use super::error::ChainError;
-use super::node::{Announcement, News, Shared};
+use super::shared::{Announcement, News, Shared};
+use super::switches::Switches;
 use node_subtensor_runtime::UncheckedExtrinsic;
 use node_subtensor_runtime::executor::{self, Outcome, Proposal};
 use sp_core::H256;
@@ -89,7 +89,12 @@ pub(super) fn make_block(shared: &Shared, pace: Pace) -> Result<StoredBlock, Cha
         settle(shared, &block, waiting.hash, outcome);
     }
     drop_outdated(shared, &block)?;
-    tracing::debug!(number = block.header.number, hash = ?block.hash, transactions = proposal.extrinsics.len() - 1, "block");
+    tracing::debug!(
+        number = block.header.number,
+        hash = ?block.hash,
+        transactions = proposal.extrinsics.len() - 1,
+        "block"
+    );
     shared.announce(Announcement { at, news: News::Imported { block: block.clone(), best: true } });
     announce_finality(shared, &change, at)?;
     let kept = shared.switches.lock().kept_states;
@@ -148,7 +153,7 @@ fn announce_finality(shared: &Shared, change: &Change, at: u64) -> Result<(), Ch
 
 /// Replaces the last `depth` blocks by as many empty ones of a millisecond later each, and `growth`
 /// more; their transactions wait again, and so does an upgrade. The caller holds `making` and has
-/// checked that so many blocks are not final.
+/// checked that these blocks are not final.
 pub(super) fn reorganize(
     shared: &Shared,
     depth: u32,
@@ -200,7 +205,13 @@ pub(super) fn reorganize(
         switches.upgrade = switches.upgrade.max(Some(dropped));
     }
     drop_outdated(shared, &parent)?;
-    tracing::info!(depth, growth, number = parent.header.number, hash = ?parent.hash, "reorganized");
+    tracing::info!(
+        depth,
+        growth,
+        number = parent.header.number,
+        hash = ?parent.hash,
+        "reorganized"
+    );
     advance_finality(shared)?;
     Ok(parent)
 }
@@ -220,7 +231,7 @@ fn settle(shared: &Shared, block: &StoredBlock, transaction: H256, outcome: &Out
             shared.pool.refused(&transaction, number);
         }
         Outcome::Panicked => {
-            tracing::warn!(?transaction, "transaction panicked the runtime and was dropped");
+            tracing::warn!(?transaction, "dropped a transaction that made the runtime panic");
             shared.pool.refused(&transaction, number);
         }
     }

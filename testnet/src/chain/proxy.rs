@@ -5,7 +5,7 @@
 //! | [`FaultProxy::drop_connections`] | its connection is closed; a new one works |
 //! | [`FaultProxy::refuse`] | the same, and new connections are closed at once |
 //! | [`FaultProxy::silence`] | sockets stay open and nothing comes through them |
-//! | [`FaultProxy::cut_submissions`] | the connection closes after a transaction was handed on, before the answer |
+//! | [`FaultProxy::cut_submissions`] | it closes between a submission and its answer |
 //! | [`FaultProxy::lie_about_past`] | other hashes for past block numbers |
 //! | [`FaultProxy::lag`] | heads and states of some blocks ago |
 //! | [`FaultProxy::delay`] | every answer comes late |
@@ -14,6 +14,7 @@
 //! messages pass unparsed; batches always do.
 
 use super::proxy_content::{self, Verdict};
+use super::proxy_faults::{ConnectionError, Faults, Passage};
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -46,26 +47,6 @@ const SUBMISSION_PATIENCE: Duration = Duration::from_secs(10);
 
 type ClientSocket = WebSocketStream<TcpStream>;
 type ChainSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// Whether anything comes through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Passage {
-    #[default]
-    Open,
-    Silent,
-    Refused,
-}
-
-/// What is wrong with the endpoint.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Faults {
-    passage: Passage,
-    /// Connections made before the newest of these are closed.
-    generation: u64,
-    pub(super) lie: bool,
-    pub(super) lag: u32,
-    delay: Duration,
-}
 
 #[derive(Debug)]
 struct Endpoint {
@@ -244,25 +225,6 @@ async fn listen(
     }
 }
 
-/// Why a proxied connection ended.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectionError {
-    #[error(transparent)]
-    Socket(#[from] tokio_tungstenite::tungstenite::Error),
-    #[error("asking the chain: {0}")]
-    Chain(#[from] subxt::rpcs::Error),
-    #[error("the chain answered what it never should")]
-    Nonsense,
-    #[error("the proxy stops")]
-    Stopping,
-}
-
-impl From<watch::error::RecvError> for ConnectionError {
-    fn from(_: watch::error::RecvError) -> Self {
-        Self::Stopping
-    }
-}
-
 async fn connect(
     socket: TcpStream,
     endpoint: &Endpoint,
@@ -382,6 +344,6 @@ async fn outlive_client(mut chain: ChainSocket, id: Value) {
         }
     };
     if tokio::time::timeout(SUBMISSION_PATIENCE, answered).await.is_err() {
-        tracing::warn!("the chain did not answer a submission whose client was cut off");
+        tracing::warn!("the chain did not answer a submission whose client was disconnected");
     }
 }

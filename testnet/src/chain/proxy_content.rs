@@ -1,7 +1,7 @@
-//! What a faulty endpoint does to the contents of JSON-RPC messages: lies about the past, and
-//! serves it as the present.
+//! How a faulty endpoint changes JSON-RPC messages: it lies about the past, or serves the past as
+//! the present.
 
-use super::proxy::{ConnectionError, Faults};
+use super::proxy_faults::{ConnectionError, Faults};
 use codec::{Decode, Encode};
 use node_subtensor_runtime::{AccountId, Header};
 use serde_json::{Value, json};
@@ -29,10 +29,10 @@ const AT_BLOCK: [(&str, usize); 12] = [
 /// Notifications that carry a header.
 const HEADS: [&str; 3] = ["chain_newHead", "chain_allHead", "chain_finalizedHead"];
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// It goes on to the chain, perhaps as another one.
+    /// It goes on to the chain, perhaps changed.
     Pass(String),
     /// The proxy answers it.
     Answer(String),

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Final states that are kept unless told otherwise. An ordinary node keeps 256; a local chain has
 /// short blocks, and its auditors read back as far as an hour or two.
-pub const DEFAULT_KEPT_STATES: u32 = 8_192;
+pub(crate) const DEFAULT_KEPT_STATES: u32 = 8_192;
 
 /// Trie nodes below which walking a state is not worth it.
 const LEAST_NODES: usize = 16_384;

@@ -1,9 +1,8 @@
 //! `leoma-testnet chain step|run-to|snapshot`.
 
-use super::control::Heads;
+use super::control::{Heads, MAX_STEPS};
 use super::error::ChainError;
 use super::ledger::{JOURNAL, Ledger};
-use super::rpc::MAX_STEPS;
 use anyhow::Context;
 use std::fs::File;
 use std::io::{Read, Write};

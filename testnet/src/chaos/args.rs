@@ -9,9 +9,10 @@ use super::fault::FaultKind;
 use super::report::ChaosReport;
 use super::rounds::{Chaos, ChaosError};
 use super::schedule::Schedule;
-use crate::launch::{LaunchError, Options, Subnet, stop_signal};
+use crate::launch::{LaunchError, Options, Subnet};
 use crate::netns::{Impairment, Network};
 use crate::seed::Seed;
+use crate::stop::stop_signal;
 
 /// The longest run, minutes: a day.
 const MAX_MINUTES: f64 = 1440.0;
@@ -41,7 +42,7 @@ const INTERRUPTED: u8 = 130;
                         leoma-testnet chaos --seed 7 --minutes 3 --only kill,partition_half --json -"
 )]
 pub struct ChaosArgs {
-    /// Draws the faults and their order, and the subnet itself.
+    /// Seed of the faults, their order and the subnet.
     #[arg(long, default_value = "1")]
     seed: String,
     /// Minutes of faults, and longer where a kind had no turn yet: four rounds see all kinds, and a
@@ -66,10 +67,10 @@ pub struct ChaosArgs {
     /// Blocks of a task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
-    /// Folder for logs, wallets and state, which stays; must be empty.
+    /// Folder for logs, wallets and state. It must be empty, and is kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Leaves the temporary folder with logs, wallets and state.
+    /// Keep the temporary folder with logs, wallets and state.
     #[arg(long)]
     keep: bool,
     /// Where validators score: auto, cuda or cpu.
@@ -83,7 +84,7 @@ fn minutes(text: &str) -> Result<f64, String> {
     if fits { Ok(minutes) } else { Err(format!("must be more than 0 and at most {MAX_MINUTES}")) }
 }
 
-/// Runs the command; a failure is told on standard error.
+/// Runs the command, and prints a failure to standard error.
 pub async fn run(args: ChaosArgs) -> ExitCode {
     match args.run().await {
         Ok(Some(report)) => {
@@ -91,7 +92,7 @@ pub async fn run(args: ChaosArgs) -> ExitCode {
             if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Ok(None) => {
-            eprintln!("interrupted, everything is stopped");
+            eprintln!("interrupted; everything is stopped");
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {

@@ -1,12 +1,11 @@
-//! What the validators' books say about the mesh: a pure reading.
+//! Audits what all validators have written down. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use leoma::state::{Books, Slot};
 use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
 use serde::{Deserialize, Serialize};
-
-use super::books::{Books, Slot};
 
 /// One epoch of all validators.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +14,7 @@ pub struct EpochAudit {
     pub epoch_block: u64,
     /// How many set weights that they computed.
     pub computed: u64,
-    /// How many set the last winner again, because too little could be read.
+    /// How many set the last winner again because they could not read enough.
     pub repeats: u64,
     /// The slots that computed weights went to. More than one is a disagreement.
     pub uids: BTreeSet<u16>,
@@ -28,9 +27,9 @@ pub struct Audit {
     pub epochs: Vec<EpochAudit>,
     /// Verdict files that validators signed.
     pub verdicts: u64,
-    /// Those of the window that are not with everyone: `task by producer is not with validator`.
+    /// Files of the window that some validator lacks: `task by producer is not with validator`.
     pub lost: Vec<String>,
-    /// Signed, and lost with the process before anyone could see them: the signature never left.
+    /// Files that were signed and lost with their process: the signature never left it.
     pub unreleased: u64,
     /// Everything that was signed twice.
     pub double_signed: Vec<String>,
@@ -44,7 +43,7 @@ impl Audit {
 
     /// How often a validator set the last winner again.
     #[must_use]
-    pub fn repeats(&self) -> u64 {
+    pub(crate) fn repeats(&self) -> u64 {
         self.epochs.iter().map(|epoch| epoch.repeats).sum()
     }
 }
@@ -115,7 +114,7 @@ fn double_signed(
         let now = books.get(signer).and_then(|books| books.signed.get(slot));
         if now != Some(digest) {
             let (kind, task, subject) = slot;
-            found.insert(format!("{signer}: {kind} of {subject} for task {task} was signed anew"));
+            found.insert(format!("{signer}: {kind} of {subject} for task {task} was signed again"));
         }
     }
     let mut digests: BTreeMap<FileId, BTreeSet<Digest>> = BTreeMap::new();
@@ -140,7 +139,8 @@ fn double_signed(
 
 #[cfg(test)]
 mod tests {
-    use super::super::books::EpochEntry;
+    use leoma::state::EpochEntry;
+
     use super::*;
 
     fn key(byte: u8) -> Hotkey {

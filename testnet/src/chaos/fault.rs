@@ -106,7 +106,7 @@ impl FaultKind {
 
     /// Whether the machine needs `/dev/net/tun` for it.
     #[must_use]
-    pub const fn needs_relay(self) -> bool {
+    pub(crate) const fn needs_relay(self) -> bool {
         matches!(self.track(), Track::Quality)
     }
 }
@@ -139,32 +139,32 @@ impl Attack {
         [Self::Crowd, Self::ForgedHello, Self::Garbage, Self::Oversize, Self::Flood];
 }
 
-/// One fault with its victims, who are numbers of validators.
+/// One fault with its victims, as numbers of validators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The validators of one half.
     PartitionHalf(Vec<usize>),
-    /// Who is alone.
+    /// The validator that is alone.
     PartitionOne(usize),
-    /// From whom to whom nothing arrives.
+    /// The sender and the receiver between which nothing arrives.
     OneWay(usize, usize),
-    /// How late everything is, ms.
+    /// The delay, ms.
     Delay(u16),
     /// Percent of all packets.
     Loss(u8),
-    /// Who is killed.
+    /// The validator that is killed.
     Kill(usize),
     /// Whoever publishes next is killed.
     KillWhilePublishing,
-    /// Who stands still.
+    /// The validator that is paused.
     Pause(usize),
-    /// Whose address changes.
+    /// The validator whose address changes.
     ChangedIp(usize),
     /// Percent of all requests that fail.
     StorageOutage(u8),
-    /// Who does not reach it.
+    /// The validator that does not reach the storage.
     CutStorage(usize),
-    /// Which service does what.
+    /// The service and its fault.
     ServiceFault(services::Service, services::FaultKind),
     /// What strangers do.
     HostilePeers(Attack),

@@ -2,12 +2,12 @@
 //!
 //! | part | file |
 //! |---|---|
-//! | what can go wrong | `fault.rs` |
-//! | what goes wrong in which round, from the seed alone | `schedule.rs` |
-//! | rounds against real processes: order, look for the effect, end it, wait until the mesh is whole | `rounds.rs` |
-//! | the same for one fault | `ordered.rs` |
+//! | the faults | `fault.rs` |
+//! | the faults of each round, drawn from the seed alone | `schedule.rs` |
+//! | rounds against real processes | `rounds.rs` |
+//! | one fault: order it, look for its effect, end it | `ordered.rs` |
 //! | strangers who attack the mesh | `strangers.rs`, `stranger.rs` |
-//! | what the validators' books say afterwards | `books.rs`, `audit.rs` |
+//! | the audit of the validators' books afterwards | `audit.rs` |
 //! | the JSON | `report.rs` |
 //!
 //! A fault counts as fired when its effect was seen: a peer gone from a status page, a packet
@@ -15,7 +15,6 @@
 
 mod args;
 mod audit;
-mod books;
 mod fault;
 mod ordered;
 mod report;
@@ -23,10 +22,9 @@ mod rounds;
 mod schedule;
 mod stranger;
 mod strangers;
+mod tally;
 
 pub use args::{ChaosArgs, run};
 pub use audit::{Audit, EpochAudit, audit};
-pub use books::{Books, BooksError, EpochEntry, Slot};
 pub use fault::{Attack, Fault, FaultKind};
 pub use report::{ChaosReport, FaultCount};
-pub use schedule::Schedule;

@@ -1,15 +1,17 @@
-//! One fault in force: how it is ordered, how its effect is seen, how it ends.
+//! One fault in force: orders it and looks for its effect.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use leoma::state::Books;
 use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use serde_json::Value;
 
-use super::books::Books;
 use super::fault::{Attack, Fault, FaultKind};
-use super::strangers::{StrangerCounts, Strangers, Target};
+use super::stranger::Target;
+use super::strangers::Strangers;
+use super::tally::StrangerCounts;
 use crate::launch::{LaunchError, Subnet};
 use crate::netns::{Impaired, Impairment};
 use crate::{services, storage};
@@ -27,7 +29,7 @@ const ALL_REQUESTS: u32 = 1_000_000;
 /// Lateness of a slow service.
 const SERVICE_DELAY_MS: u64 = 3000;
 
-/// What all validators' status pages say at a moment.
+/// All validators' status pages at one moment.
 #[derive(Debug)]
 pub(super) struct Pages {
     pages: Vec<Option<Value>>,
@@ -55,7 +57,7 @@ impl Pages {
         validator != peer && self.peers(validator).is_some_and(|peers| !peers.contains(&peer))
     }
 
-    /// Whether anyone else says so.
+    /// Whether any other validator misses it.
     fn missed(&self, peer: usize) -> bool {
         (0..self.pages.len()).any(|validator| self.misses(validator, peer))
     }
@@ -86,7 +88,7 @@ impl Pages {
     }
 }
 
-/// What was there before, to tell the effect from.
+/// The state before a fault, which its effect is compared with.
 #[derive(Debug)]
 enum Before {
     Nothing,
@@ -104,7 +106,7 @@ enum Before {
 pub(super) struct Ordered {
     pub(super) fault: Fault,
     before: Before,
-    /// Whether it killed whom it waited for.
+    /// Whether it killed the validator that it waited for.
     killed: bool,
     /// Its effect, once seen.
     pub(super) seen: Option<String>,
@@ -127,15 +129,10 @@ impl Ordered {
                 Before::Cuts(cuts(subnet)?)
             }
             Fault::Delay(ms) => {
-                let before = subnet.impaired();
-                let delay = Duration::from_millis((*ms).into());
-                subnet.impair(Impairment { delay, loss: 0 })?;
-                Before::Impaired(before)
+                impair(subnet, Impairment { delay: Duration::from_millis((*ms).into()), loss: 0 })?
             }
             Fault::Loss(percent) => {
-                let before = subnet.impaired();
-                subnet.impair(Impairment { loss: *percent, ..Impairment::default() })?;
-                Before::Impaired(before)
+                impair(subnet, Impairment { delay: Duration::ZERO, loss: *percent })?
             }
             Fault::Kill(one) => {
                 subnet.kill_validator(*one);
@@ -143,14 +140,10 @@ impl Ordered {
             }
             Fault::KillWhilePublishing => {
                 let slow = storage::Fault::always(storage::FaultKind::Slow).on("PUT");
-                subnet
-                    .order_storage_fault(&storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow })
-                    .await?;
-                Before::Unpublished(
-                    (0..subnet.plan().validators.len())
-                        .map(|one| unpublished(subnet, one))
-                        .collect(),
-                )
+                let slow = storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow };
+                subnet.order_storage_fault(&slow).await?;
+                let all = 0..subnet.plan().validators.len();
+                Before::Unpublished(all.map(|one| unpublished(subnet, one)).collect())
             }
             Fault::Pause(one) => {
                 subnet.pause_validator(*one);
@@ -159,9 +152,8 @@ impl Ordered {
             Fault::ChangedIp(one) => Before::Address(subnet.change_ip(*one)?),
             Fault::StorageOutage(percent) => {
                 let outage = storage::Fault::next(storage::FaultKind::InternalError, ALL_REQUESTS);
-                subnet
-                    .order_storage_fault(&storage::Fault { percent: Some(*percent), ..outage })
-                    .await?;
+                let outage = storage::Fault { percent: Some(*percent), ..outage };
+                subnet.order_storage_fault(&outage).await?;
                 Before::Nothing
             }
             Fault::CutStorage(one) => {
@@ -171,16 +163,7 @@ impl Ordered {
             }
             Fault::ServiceFault(service, kind) => {
                 let before = subnet.service_faults_met().await?;
-                let (service, kind, delay_ms) = (*service, *kind, Some(SERVICE_DELAY_MS));
-                subnet
-                    .order_service_fault(&services::Fault {
-                        service,
-                        target: None,
-                        kind,
-                        count: None,
-                        delay_ms,
-                    })
-                    .await?;
+                subnet.order_service_fault(&service_fault(*service, *kind)).await?;
                 Before::ServiceFaults(before)
             }
             Fault::HostilePeers(attack) => Before::Strangers(strangers(*attack, subnet)?),
@@ -268,8 +251,8 @@ impl Ordered {
         if self.kind() == FaultKind::ChangedIp { DEAD_IS_NOTICED } else { HOLD_LEAST }
     }
 
-    /// Kills whoever signed a file that is not in its bucket yet; says so. To be called often: the
-    /// moment is short.
+    /// Kills a validator that signed a file that is not in its bucket yet; returns a message. To be
+    /// called often: the moment is short.
     pub(super) fn strike(&mut self, subnet: &mut Subnet) -> Option<&str> {
         let Before::Unpublished(before) = &self.before else { return None };
         if self.killed {
@@ -281,7 +264,7 @@ impl Ordered {
             }
             if let Some(task) = unpublished(subnet, one).difference(known).next() {
                 subnet.kill_validator(one);
-                // A file that is published by now was too quick; the next one is waited for.
+                // If the file is published by now, wait for the next one.
                 self.killed = unpublished(subnet, one).contains(task);
                 self.seen = self
                     .killed
@@ -306,8 +289,19 @@ impl Ordered {
     }
 }
 
+fn impair(subnet: &mut Subnet, impairment: Impairment) -> Result<Before, LaunchError> {
+    let before = subnet.impaired();
+    subnet.impair(impairment)?;
+    Ok(Before::Impaired(before))
+}
+
+/// A fault of every request to a service.
+fn service_fault(service: services::Service, kind: services::FaultKind) -> services::Fault {
+    services::Fault { service, target: None, kind, count: None, delay_ms: Some(SERVICE_DELAY_MS) }
+}
+
 fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
-    // The host of strangers is no validator.
+    // The strangers' host is not a validator.
     let validators = subnet.plan().validators.len();
     let cuts = subnet.network()?.cuts().iter().copied();
     Ok(cuts.filter(|(from, to)| *from < validators && *to < validators).collect())
@@ -315,8 +309,9 @@ fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
 
 fn unpublished(subnet: &Subnet, validator: usize) -> BTreeSet<TaskId> {
     let state = subnet.validator_folder(validator).map(|folder| folder.join("state"));
-    // Unreadable for a moment, as while the database is made: the next look comes soon.
-    state.and_then(|state| Books::unpublished(&state).ok()).unwrap_or_default()
+    // The database may be unreadable while it is made; the next look comes soon.
+    let books = state.and_then(|state| Books::read(&state).ok()).unwrap_or_default();
+    books.unpublished
 }
 
 fn strangers(attack: Attack, subnet: &mut Subnet) -> Result<Strangers, LaunchError> {

@@ -1,4 +1,4 @@
-//! What a run has shown: the JSON of `--json`, and the summary at the end.
+//! The result of a run: the JSON of `--json`, and the summary at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::EpochAudit;
 use super::fault::FaultKind;
-use super::strangers::StrangerCounts;
+use super::tally::StrangerCounts;
 
 /// How often a kind was ordered, and how often its effect was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct ChaosReport {
     pub epochs: Vec<EpochAudit>,
     /// Epochs in which two validators set different weights that both had computed.
     pub disagreements: u64,
-    /// How often a validator set the last winner again because too little could be read.
+    /// How often a validator set the last winner again because it could not read enough.
     pub repeats: u64,
     /// Verdict files that were signed.
     pub verdicts: u64,
@@ -113,7 +113,8 @@ impl ChaosReport {
         };
         let _ = writeln!(
             text,
-            "{} rounds, {} epochs, {} disagreements, {} repeats, {} of {} verdicts lost, {} signed twice",
+            "{} rounds, {} epochs, {} disagreements, {} repeats, {} of {} verdicts lost, \
+             {} signed twice",
             self.rounds,
             self.epochs.len(),
             self.disagreements,
@@ -124,7 +125,8 @@ impl ChaosReport {
         );
         let _ = writeln!(
             text,
-            "longest to agreement {} blocks ({:.0} s), longest to heal {:.0} s, {} rounds not healed",
+            "longest to agreement {} blocks ({:.0} s), longest to heal {:.0} s, \
+             {} rounds not healed",
             self.longest_to_agreement_blocks,
             self.longest_to_agreement_s,
             self.longest_to_heal_s,

@@ -1,13 +1,13 @@
-//! Rounds against real processes: faults are ordered, looked at until each was seen, and ended;
-//! then the mesh must become whole again before the next round.
+//! Rounds against real processes: faults are ordered, watched until each took effect, and ended;
+//! the mesh must be whole again before the next round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use leoma::state::{Books, Slot, StateError};
 use leoma_protocol::{Digest, Hotkey, TaskId};
 
 use super::audit::{Audit, audit};
-use super::books::{Books, BooksError, Slot};
 use super::fault::Fault;
 use super::ordered::{Ordered, Pages};
 use super::report::ChaosReport;
@@ -21,7 +21,7 @@ const FIRST_AGREEMENT: Duration = Duration::from_secs(420);
 const HOLD_MOST: Duration = Duration::from_secs(55);
 /// How often status pages are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked whether somebody publishes.
+/// How often validators are checked for a publication.
 const STRIKE_EVERY: Duration = Duration::from_millis(50);
 /// A mesh is whole again within this: a validator that was killed starts and tests its scorer,
 /// dials are tried at most 96 seconds apart, and a link that stayed one-sided is cut after another
@@ -45,7 +45,7 @@ pub(super) enum ChaosError {
     #[error(transparent)]
     Launch(#[from] LaunchError),
     #[error(transparent)]
-    Books(#[from] BooksError),
+    Books(#[from] StateError),
 }
 
 /// A subnet that is being hurt.
@@ -115,7 +115,7 @@ impl<'a> Chaos<'a> {
                 count.fired += u64::from(fault.seen.is_some());
             }
             if fault.seen.is_none() {
-                self.say(&format!("{} had no effect that was seen", fault.fault));
+                self.say(&format!("{}: no effect was seen", fault.fault));
             }
             self.report.strangers += fault.stranger_counts();
         }
@@ -156,7 +156,7 @@ impl<'a> Chaos<'a> {
         }
     }
 
-    /// Ends the faults of a round. A killed validator starts anew.
+    /// Ends the faults of a round. A killed validator is started again.
     async fn end(&mut self, ordered: Vec<Ordered>) -> Result<(), ChaosError> {
         self.subnet.heal()?;
         self.subnet.clear_ordered_faults().await?;
@@ -243,7 +243,7 @@ impl<'a> Chaos<'a> {
     /// audits.
     async fn settle(&mut self) -> Result<(), ChaosError> {
         let healed_at = self.subnet.block();
-        self.say("all faults are over, waiting for agreement");
+        self.say("all faults are over; waiting for agreement");
         // A chain on a busy machine makes fewer blocks than it should.
         let limit = self.block_time * u32::try_from(2 * AGREEMENT_BLOCKS).unwrap_or(u32::MAX);
         let deadline = Instant::now() + limit;

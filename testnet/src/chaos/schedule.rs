@@ -1,4 +1,4 @@
-//! What goes wrong in which round: a pure function of the seed, so that a run can be repeated.
+//! The faults of each round: a pure function of the seed, so that a run can be repeated.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ const OUTAGE: (f64, f64) = (60.0, 100.9);
 /// The rounds of a seed. Each track goes through its kinds in an order of the seed's, then through
 /// all of them again in another order.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     seed: Seed,
     validators: usize,
     kinds: BTreeSet<FaultKind>,
@@ -25,13 +25,13 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of these kinds for a number of validators.
     #[must_use]
-    pub fn new(seed: &Seed, validators: usize, kinds: BTreeSet<FaultKind>) -> Self {
+    pub(crate) fn new(seed: &Seed, validators: usize, kinds: BTreeSet<FaultKind>) -> Self {
         Self { seed: seed.clone(), validators, kinds }
     }
 
     /// Rounds after which every kind had its turn.
     #[must_use]
-    pub fn rounds_for_all(&self) -> usize {
+    pub(crate) fn rounds_for_all(&self) -> usize {
         Track::ALL.into_iter().map(|track| self.kinds_of(track).len()).max().unwrap_or(0)
     }
 
@@ -41,7 +41,7 @@ impl Schedule {
 
     /// The faults of one round, at most one of each track.
     #[must_use]
-    pub fn round(&self, round: usize) -> Vec<Fault> {
+    pub(crate) fn round(&self, round: usize) -> Vec<Fault> {
         let kinds = Track::ALL.into_iter().filter_map(|track| {
             let kinds = self.kinds_of(track);
             let cycle = round.checked_div(kinds.len())?;
@@ -74,7 +74,7 @@ impl Schedule {
             FaultKind::StorageOutage => Fault::StorageOutage(percent(OUTAGE)),
             FaultKind::CutStorage => Fault::CutStorage(first),
             FaultKind::ServiceFault => {
-                // The model registry is asked once an hour: a fault of it would rarely be met.
+                // Validators ask the registry once an hour, so its faults would rarely be met.
                 let services = [Service::Chutes, Service::Miner, Service::Gemini];
                 let kinds = [
                     services::FaultKind::Http500,

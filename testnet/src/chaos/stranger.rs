@@ -1,5 +1,4 @@
-//! The life of one stranger: an identity that connects with every validator and says what its
-//! attack says.
+//! One stranger: an identity that connects to every validator and sends what its attack demands.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +9,9 @@ use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HELLO_LIFETIME_BLOCKS, Hello, HelloDraft, PeerIdBytes};
 use leoma_protocol::mesh::{CATCHUP_PROTOCOL, GRANT_PROTOCOL, HELLO_PROTOCOL, VERDICT_PROTOCOL};
 use leoma_protocol::messages::Topic;
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Network};
+use leoma_protocol::{
+    BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Network,
+};
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -23,7 +24,7 @@ use sp_core::{Pair as _, sr25519};
 use tokio::io::AsyncWriteExt as _;
 
 use super::fault::Attack;
-use super::strangers::{Tally, Target};
+use super::tally::Tally;
 
 /// How long an identity lives: longer than the ten seconds in which a validator wants to see a
 /// hello.
@@ -46,7 +47,20 @@ const MAX_ANSWER_BYTES: u64 = 64 << 10;
 /// Time for a request: a stranger is in no hurry.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes as they are, of any length.
+/// The target of an attack.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The validators.
+    pub(super) addresses: Vec<Multiaddr>,
+    /// Their hotkeys.
+    pub(super) hotkeys: Vec<Hotkey>,
+    /// Chain and subnet.
+    pub(super) network: Network,
+    /// The chain's head.
+    pub(super) head: BlockNumber,
+}
+
+/// A codec of raw bytes of any length.
 #[derive(Clone, Copy, Debug, Default)]
 struct Raw;
 
@@ -223,7 +237,7 @@ fn dial(swarm: &mut Swarm<Behaviour>, address: &Multiaddr, times: usize) {
     }
 }
 
-/// Nonsense before any protocol.
+/// Sends nonsense before any protocol is negotiated.
 async fn shout(address: &Multiaddr, tally: &Tally) {
     let Some(socket) = socket_address(address) else { return };
     if let Ok(mut stream) = tokio::net::TcpStream::connect(socket).await
@@ -243,7 +257,7 @@ fn socket_address(address: &Multiaddr) -> Option<std::net::SocketAddr> {
     }
 }
 
-/// What is said to a validator right after the connection is there.
+/// Sends an attack's messages to a validator right after the connection is established.
 fn speak(
     swarm: &mut Swarm<Behaviour>,
     attack: Attack,
@@ -271,7 +285,7 @@ fn speak(
     Tally::add(&tally.sent, sent as u64);
 }
 
-/// Nonsense on every topic, and honest hellos of one who is not on the list.
+/// Sends nonsense on every topic, and valid hellos of a hotkey that is not on the list.
 fn flood(swarm: &mut Swarm<Behaviour>, target: &Target, tally: &Tally) {
     let peers: Vec<PeerId> = swarm.connected_peers().copied().collect();
     let own = *swarm.local_peer_id();
@@ -295,7 +309,7 @@ fn flood(swarm: &mut Swarm<Behaviour>, target: &Target, tally: &Tally) {
 }
 
 /// Hellos that must be refused: in the name of each validator, for another chain, for another peer,
-/// expired, and last one that is true in all but that its hotkey is on no list.
+/// expired, and last a valid one of a hotkey that is on no list.
 fn forged_hellos(own: PeerId, target: &Target) -> Vec<Vec<u8>> {
     let signer = HotkeySigner::new(sr25519::Pair::generate().0, Arc::new(MemoryGuard::default()));
     let Some(peer) = PeerIdBytes::new(&own.to_bytes()) else { return Vec::new() };
@@ -323,9 +337,9 @@ fn forged_hellos(own: PeerId, target: &Target) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use leoma_protocol::Netuid;
     use leoma_protocol::hello::HelloContext;
     use leoma_protocol::messages::SignatureCheck;
-    use leoma_protocol::{Hotkey, Netuid};
 
     use super::*;
 

@@ -43,7 +43,7 @@ pub enum FfmpegError {
 ///
 /// # Errors
 /// When ffprobe cannot start or read it.
-pub async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
+pub(crate) async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
     let shown = path.display().to_string();
     let words = [
         "-v",
@@ -66,7 +66,7 @@ pub async fn frame_rate(path: &Path) -> Result<(u64, u64), FfmpegError> {
     rate.filter(|&(rate, base): &(u64, u64)| rate > 0 && base > 0).ok_or_else(|| {
         FfmpegError::Failed {
             arguments: arguments.join(" "),
-            message: format!("`{text}` is no frame rate"),
+            message: format!("`{text}` is not a frame rate"),
         }
     })
 }

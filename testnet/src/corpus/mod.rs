@@ -1,6 +1,6 @@
 //! Source clips: a small corpus made with ffmpeg, or the operator's own videos.
 //!
-//! A made clip is [`CLIP_SECONDS`] long, 832x480, 16 frames per second, with one cut; the longer of
+//! A made clip is 12 s long, 832x480, 16 frames per second, with one cut; the longer of
 //! its two scenes holds a one-shot clip of five seconds that starts two seconds in. The corpus is
 //! kept in a folder named after its seed.
 
@@ -8,7 +8,7 @@ pub mod ffmpeg;
 mod scenes;
 
 pub use ffmpeg::FfmpegError;
-pub use scenes::{FRAME_RATE, HEIGHT, Light, Scene, WIDTH};
+pub(crate) use scenes::{FRAME_RATE, HEIGHT, Light, Scene, WIDTH};
 
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,9 @@ use futures::StreamExt as _;
 use crate::seed::Seed;
 
 /// Clips that are made: each scene kind is seen, and tasks in a row seldom meet the same clip.
-pub const CLIP_COUNT: usize = 6;
+pub(crate) const CLIP_COUNT: usize = 6;
 /// Length of a made clip.
-pub const CLIP_SECONDS: f64 = 12.0;
+pub(crate) const CLIP_SECONDS: f64 = 12.0;
 /// Length of the shorter scene: between these.
 const SHORT_SCENE_SECONDS: (f64, f64) = (3.2, 4.2);
 /// Validators take source clips of at least 1 MB.
@@ -32,15 +32,15 @@ const FORMAT: u32 = 2;
 /// them.
 const MAX_CLIPS: usize = 200;
 
-/// Why there is no corpus.
+/// Why a corpus could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// A folder or file could not be handled.
     #[error("corpus: {path}: {source}")]
     Io {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// ffmpeg failed.
@@ -50,9 +50,9 @@ pub enum CorpusError {
     #[error("corpus: {0} holds no .mp4 file")]
     Empty(PathBuf),
     /// A made clip is smaller than validators accept.
-    #[error("corpus: {path} has {size} bytes, validators take {SMALLEST_CLIP} and more")]
+    #[error("corpus: {path} has {size} bytes; validators need at least {SMALLEST_CLIP}")]
     TooSmall {
-        /// Which.
+        /// The clip.
         path: PathBuf,
         /// Its size.
         size: u64,

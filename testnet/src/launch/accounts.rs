@@ -15,7 +15,7 @@ use crate::seed::Seed;
 /// Name of the hotkey in every wallet.
 pub const HOTKEY_NAME: &str = "default";
 
-/// Someone on the chain: a wallet with one coldkey and one hotkey.
+/// An account on the chain: a wallet with one coldkey and one hotkey.
 #[derive(Clone)]
 pub struct Account {
     /// Name of the wallet.
@@ -61,7 +61,7 @@ impl Account {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn write_wallet(&self, wallets: &Path) -> Result<(), LaunchError> {
+    pub(crate) fn write_wallet(&self, wallets: &Path) -> Result<(), LaunchError> {
         let folder = wallets.join(&self.wallet);
         let hotkeys = folder.join("hotkeys");
         make_private_folder(&hotkeys)?;
@@ -86,26 +86,26 @@ impl Account {
 /// The mesh key of a validator: 32 bytes for its `libp2p.key`, and the peer id that follows from
 /// them.
 #[must_use]
-pub fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::PeerId>) {
+pub(crate) fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::PeerId>) {
     let secret = seed.bytes(&format!("mesh/{wallet}"));
     let keypair = libp2p::identity::Keypair::ed25519_from_bytes(secret);
     (hex::encode(secret), keypair.ok().map(|keypair| keypair.public().to_peer_id()))
 }
 
-/// Makes a folder that only its owner enters, with all above it.
+/// Makes a folder that only its owner may enter, and its missing parents.
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| LaunchError::Io { path: path.to_owned(), source })
 }
 
-/// Writes a file that only its owner reads.
+/// Writes a file that only its owner may read.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_private(path: &Path, text: &str) -> Result<(), LaunchError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), LaunchError> {
     let failed = |source| LaunchError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new()
         .write(true)

@@ -1,11 +1,12 @@
-//! Whether validators agreed: a pure reading of the weights that the chain shows.
+//! Decides from the weights on the chain whether validators agreed. Pure.
 
 use std::collections::BTreeMap;
 
 use leoma_protocol::Hotkey;
 use serde::{Deserialize, Serialize};
 
-use super::plan::EPOCH_BLOCKS;
+/// Blocks of a validator's epoch, as consensus has it.
+pub const EPOCH_BLOCKS: u64 = 180;
 
 /// What one validator set in one epoch, as the chain has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,28 +22,28 @@ pub struct EpochWeights {
 }
 
 /// What is known of one validator's weights, by epoch boundary.
-pub type History = BTreeMap<u64, EpochWeights>;
+pub(crate) type History = BTreeMap<u64, EpochWeights>;
 
 /// The boundary of the epoch that a block belongs to.
 #[must_use]
-pub const fn epoch_of(block: u64) -> u64 {
+pub(crate) const fn epoch_of(block: u64) -> u64 {
     block - block % EPOCH_BLOCKS
 }
 
 /// A run of consecutive epochs in which every validator set the same weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// Who won all of them.
+    /// The winner of all of them.
     pub winner: Hotkey,
     /// Their boundaries.
     pub epochs: Vec<u64>,
 }
 
 /// The longest run of consecutive epochs in which all histories hold the same weights with the same
-/// winner, who is not `owner` (weights on the owner are burnt: nobody won). Of equally long ones
-/// the newest. Nothing without histories.
+/// winner, other than `owner` (weights on the owner are burned: nobody won). Of several runs of
+/// that length it is the newest; `None` without histories.
 #[must_use]
-pub fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
+pub(crate) fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
     let (first, others) = histories.split_first()?;
     let mut best: Option<Agreement> = None;
     let mut current: Option<Agreement> = None;

@@ -5,19 +5,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use leoma_scoring::{JudgeChoice, TaskType};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::LaunchError;
-use super::plan::EPOCH_BLOCKS;
+use super::agreement::EPOCH_BLOCKS;
+use super::options::Options;
 use super::progress::Progress;
 use super::report::Report;
-use super::subnet::{Options, Subnet};
+use super::subnet::Subnet;
 use super::weights::WeightMode;
+use crate::stop::stop_signal;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
 /// machine.
 const SLACK: Duration = Duration::from_secs(180);
-/// Milliseconds of a block for as many validators as the machine carries with ease.
+/// Milliseconds of a block, up to as many validators as the machine carries with ease.
 const BLOCK_TIME: u64 = 500;
 /// Validators that one core carries at [`BLOCK_TIME`]. Each follows the chain's head and opens a
 /// scorer, whose self-test costs a few seconds of a core when everybody starts; tasks cost the same
@@ -29,50 +30,50 @@ const START_PER_VALIDATOR: Duration = Duration::from_secs(5);
 /// Starts a whole subnet on this machine and waits until its validators agree.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LaunchArgs {
-    /// Validators.
+    /// Number of validators.
     #[arg(long, default_value_t = 4)]
     validators: usize,
-    /// Miners: a good one, worse ones and cheats; 23 are the whole zoo.
+    /// Number of miners: a good one, worse ones and cheats. 23 include every kind.
     #[arg(long, default_value_t = 6)]
     miners: usize,
     /// Consecutive epochs in which all validators must set the same weights.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
-    /// Milliseconds of a block. By default 500 for up to four validators per core, and 500 more for
-    /// each time that many: blocks must not come faster than the slowest validator can follow.
+    /// Milliseconds of a block. The default is 500 for up to four validators per core, and 500 more
+    /// for each further four: blocks must not come faster than the slowest validator can follow.
     #[arg(long, value_name = "MS")]
     block_time: Option<u64>,
-    /// Blocks of a task.
+    /// Blocks per task.
     #[arg(long, default_value_t = 40)]
     interval: u64,
     /// How validators set weights: in the open, a hash first, or encrypted until the chain reveals
     /// them. What is committed is revealed one epoch later.
     #[arg(long, value_enum, default_value_t)]
     weights: WeightMode,
-    /// Draws keys, clips and roles.
+    /// Seed of keys, clips and roles.
     #[arg(long, default_value = "1")]
     seed: String,
     /// Your own videos (.mp4, each at least 1 MB and longer than 8 s) as source clips.
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
-    /// Folder for logs, wallets and state, which stays; must be empty.
+    /// Folder for logs, wallets and state. It must be empty, and is kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Leaves the temporary folder with logs, wallets and state.
+    /// Keep the temporary folder with logs, wallets and state.
     #[arg(long)]
     keep: bool,
-    /// Writes the result here.
+    /// Write the result to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Seconds after which a run without agreement fails; by default as many as the epochs need,
-    /// and some.
+    /// Seconds after which a run without agreement fails; by default the time that the epochs
+    /// need, and some more.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// What miners are given: ti2v (first frame and prompt) or i2v (a first frame). The stand-in
     /// miners know clips by their first frame, so there is no t2v.
     #[arg(long, default_value = "ti2v", value_parser = known_task)]
     task: TaskType,
-    /// Who judges: local (the metrics alone), gemini (a stand-in that likes everything) or both.
+    /// Who judges: local (the metrics alone), gemini (a stand-in that passes everything) or both.
     #[arg(long, default_value = "both")]
     judge: JudgeChoice,
     /// Where validators score: auto, cuda or cpu.
@@ -85,7 +86,7 @@ pub struct LaunchArgs {
 pub enum Outcome {
     /// Agreement on the expected winner.
     Agreed,
-    /// Agreement on another one, or none in time.
+    /// Agreement on another miner, or no agreement in time.
     NotAgreed,
     /// A signal stopped it.
     Interrupted,
@@ -94,7 +95,7 @@ pub enum Outcome {
 impl Outcome {
     /// The exit code of the process.
     #[must_use]
-    pub const fn exit_code(self) -> u8 {
+    pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Agreed => 0,
             Self::NotAgreed => 1,
@@ -103,7 +104,7 @@ impl Outcome {
     }
 }
 
-/// Runs the command; a failure is told on standard error, its log lines with it.
+/// Runs the command, and prints a failure with its log lines to standard error.
 pub async fn run(args: LaunchArgs) -> ExitCode {
     match args.run().await {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
@@ -115,7 +116,7 @@ pub async fn run(args: LaunchArgs) -> ExitCode {
 }
 
 impl LaunchArgs {
-    /// Runs the subnet until it agrees, the time is over, a part dies or a signal comes. Nothing is
+    /// Runs the subnet until it agrees, time runs out, a part dies or a signal arrives. Nothing is
     /// left running.
     ///
     /// # Errors
@@ -132,14 +133,14 @@ impl LaunchArgs {
         let ended = self.run_to_end(&mut progress).await;
         progress.finish();
         let Some(report) = ended? else {
-            eprintln!("interrupted, everything is stopped");
+            eprintln!("interrupted; everything is stopped");
             return Ok(Outcome::Interrupted);
         };
         println!("{}", report.table());
         Ok(if report.succeeded() { Outcome::Agreed } else { Outcome::NotAgreed })
     }
 
-    /// The result, or nothing when a signal came.
+    /// The result, or `None` when a signal arrived.
     async fn run_to_end(&self, progress: &mut Progress) -> Result<Option<Report>, LaunchError> {
         let mut signal = std::pin::pin!(stop_signal());
         let mut subnet = tokio::select! {
@@ -217,20 +218,10 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Milliseconds of a block for so many validators on so many cores.
+/// Milliseconds of a block for this many validators on this many cores.
 fn block_time(validators: usize, cores: usize) -> u64 {
     let times = validators.div_ceil(VALIDATORS_PER_CORE * cores.max(1)).max(1);
     BLOCK_TIME * u64::try_from(times).unwrap_or(u64::MAX)
-}
-
-/// Comes with Ctrl-C, a polite kill or a closed terminal.
-pub(crate) async fn stop_signal() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    // Without handlers the signals end the process at once; its parts follow, as the kernel ends
-    // them with it.
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
-    futures::future::select_all(any).await;
 }
 
 fn known_task(text: &str) -> Result<TaskType, String> {

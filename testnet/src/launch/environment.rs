@@ -1,5 +1,4 @@
-//! What a validator and the subnet's owner find in their environment: the names that operators
-//! know.
+//! The environment of validators and of the subnet's owner, under the names that operators use.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -94,13 +93,13 @@ pub(super) fn of_owner(
 pub(super) struct ValidatorSettings<'a> {
     /// The subnet.
     pub(super) plan: &'a SubnetPlan,
-    /// Who.
+    /// The validator.
     pub(super) validator: &'a ValidatorPlan,
     /// Where everything else answers.
     pub(super) addresses: &'a Addresses,
     /// Where it listens.
     pub(super) ports: Ports,
-    /// Whom it dials first.
+    /// The addresses that it dials first.
     pub(super) bootnodes: &'a str,
     /// Folder of all wallets.
     pub(super) wallets: &'a Path,
@@ -158,8 +157,8 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     environment
 }
 
-/// The key under which a validator encrypts its weights, where it does: the live chain's beacon has
-/// another one.
+/// The public key under which a validator encrypts timelocked weights: not that of the live chain's
+/// beacon.
 fn beacon(weights: WeightMode) -> Environment {
     match weights {
         WeightMode::Timelocked => {
@@ -169,7 +168,7 @@ fn beacon(weights: WeightMode) -> Environment {
     }
 }
 
-/// The same as the text of a `.env` file.
+/// An environment as the text of a `.env` file.
 pub(super) fn dotenv(environment: &Environment) -> String {
     environment.iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! Why a subnet does not run.
+//! Why a subnet did not start, or stopped.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,36 +15,37 @@ use crate::storage::KeysError;
 pub enum LaunchError {
     /// A program of this workspace is not built.
     #[error(
-        "no program `{name}` in {folders}; build it with `cargo build --bins -p leoma -p leoma-testnet`"
+        "cannot find the program `{name}` in {folders}; \
+         build it with `cargo build --bins -p leoma -p leoma-testnet`"
     )]
     NoProgram {
-        /// Which.
+        /// The program's name.
         name: &'static str,
-        /// Where it was looked for.
+        /// The folders that were searched.
         folders: String,
     },
     /// A file or folder could not be handled.
     #[error("{path}: {source}")]
     Io {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A part did not start.
     #[error("{part} did not start: {source}")]
     Spawn {
-        /// Which part.
+        /// The part.
         part: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A part ended although it should run.
+    /// A part ended that should run until it is stopped.
     #[error("{part} ended ({status}); its last log lines ({log}):\n{lines}")]
     Died {
-        /// Which part.
+        /// The part.
         part: String,
-        /// How.
+        /// Its exit status.
         status: String,
         /// Its log.
         log: PathBuf,
@@ -52,11 +53,11 @@ pub enum LaunchError {
         lines: String,
     },
     /// A part did not become ready.
-    #[error("{part} was not ready after {} s; its last log lines:\n{lines}", .after.as_secs())]
+    #[error("{part} was not ready within {} s; its last log lines:\n{lines}", .after.as_secs())]
     NotReady {
-        /// Which part.
+        /// The part.
         part: String,
-        /// How long it was waited for.
+        /// The time limit.
         after: Duration,
         /// The end of its log.
         lines: String,
@@ -66,13 +67,13 @@ pub enum LaunchError {
     Report {
         /// Its report.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// A command of the owner failed.
     #[error("`{command}` failed; its last log lines:\n{lines}")]
     Command {
-        /// Which.
+        /// The command.
         command: String,
         /// The end of its log.
         lines: String,
@@ -83,7 +84,7 @@ pub enum LaunchError {
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// No connection to the chain for the launcher's own reads.
+    /// The launcher cannot connect to the chain.
     #[error("connecting to the chain: {0}")]
     Rpc(#[from] subxt::rpcs::Error),
     /// A transaction was not accepted.
@@ -98,7 +99,7 @@ pub enum LaunchError {
     /// A bucket did not do what was asked.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A source clip has a name that is no object key.
+    /// A source clip's name is not a valid object key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A client could not be made.
@@ -110,20 +111,20 @@ pub enum LaunchError {
     /// Validators share this machine's loopback, where nothing can be cut.
     #[error("validators have no addresses of their own in this run (Options::namespaces)")]
     NoNetwork,
-    /// A stand-in does not take orders.
+    /// A stand-in refused an order.
     #[error("{url}: {reason}")]
     Admin {
-        /// Where it takes them.
+        /// The URL that takes orders.
         url: String,
-        /// What it said.
+        /// Its answer.
         reason: String,
     },
-    /// The time is over.
+    /// Time ran out.
     #[error("not every validator agreed within {} s; the logs are in {logs}", .after.as_secs())]
     TimeOut {
         /// The limit.
         after: Duration,
-        /// Where to look.
+        /// The folder of logs.
         logs: PathBuf,
     },
     /// An option makes no sense.

@@ -1,5 +1,5 @@
-//! Validators with addresses of their own: each in a namespace, with doors to the chain, the
-//! storage and the services.
+//! Validators with addresses of their own: each in a namespace, from which forwarders lead to the
+//! chain, the storage and the services.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ pub(super) struct Hosts {
     doors: Vec<Doors>,
 }
 
-/// How one validator reaches what stays on this machine's loopback, and is reached from there.
+/// The forwarders by which one validator reaches this machine's loopback, and is reached from it.
 #[derive(Debug)]
 struct Doors {
     storage: Forwarder,
@@ -60,7 +60,7 @@ impl Hosts {
         Ok(format!("http://{}", self.doors(validator)?.status.address()))
     }
 
-    /// Opens or closes the way to the storage.
+    /// Opens or closes the forwarder to the storage.
     pub(super) fn set_storage(&self, validator: usize, open: bool) -> Result<(), LaunchError> {
         self.doors(validator)?.storage.set_open(open);
         Ok(())
@@ -71,13 +71,13 @@ impl Hosts {
         self.doors.get(validator).map_or(0, |doors| doors.storage.held())
     }
 
-    /// Opens all ways that were closed.
+    /// Opens all forwarders.
     pub(super) fn open_all(&self) {
         self.doors.iter().for_each(|doors| doors.storage.set_open(true));
     }
 
     fn doors(&self, validator: usize) -> Result<&Doors, LaunchError> {
-        self.doors.get(validator).ok_or(LaunchError::Options("there is no such validator"))
+        self.doors.get(validator).ok_or(LaunchError::Options("the subnet has no such validator"))
     }
 }
 
@@ -90,6 +90,6 @@ fn socket_address(url: &str) -> Result<SocketAddr, LaunchError> {
     let parsed = url::Url::parse(url).ok();
     let port = parsed
         .and_then(|url| url.port())
-        .ok_or(LaunchError::Options("a part answers at no port"))?;
+        .ok_or(LaunchError::Options("the address of a part has no port"))?;
     Ok(loopback(port))
 }

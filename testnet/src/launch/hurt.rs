@@ -1,4 +1,4 @@
-//! What can be done to a running subnet.
+//! Faults that can be put on a running subnet.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::{LaunchError, Subnet};
 use crate::netns::{Impaired, Impairment, Network};
 use crate::{services, storage};
 
-/// A stand-in takes an order within this, on a busy machine too.
+/// A stand-in accepts an order within this, even on a busy machine.
 const ORDER_LIMIT: Duration = Duration::from_secs(10);
-/// A status page of a busy validator comes within this.
+/// A busy validator answers with its status page within this.
 const PAGE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Cuts hit only what validators send each other: the chain, the storage and the services stay
+/// Cuts affect only what validators send each other: the chain, the storage and the services stay
 /// within reach unless a method says otherwise. Methods about the network need
 /// [`Options::namespaces`](super::Options::namespaces).
 impl Subnet {
@@ -27,13 +27,13 @@ impl Subnet {
         self.hosts.as_mut().map(|hosts| &mut hosts.network).ok_or(LaunchError::NoNetwork)
     }
 
-    /// Cuts every validator off from those of other groups; validators in no group are one more
-    /// group.
+    /// Cuts the validators of each group off from those of the others. Validators in no group form
+    /// one more group.
     ///
     /// # Errors
     /// [`LaunchError`].
     pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), LaunchError> {
-        // Strangers stay in no group, and reach everybody.
+        // The host of strangers is in no group, and reaches everybody.
         let mut groups = groups.to_vec();
         let rest = |one: &usize| !groups.iter().any(|group| group.contains(one));
         groups.push((0..self.validators.len()).filter(rest).collect());
@@ -44,7 +44,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
+    pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
         Ok(self.network()?.cut(from, to)?)
     }
 
@@ -56,7 +56,7 @@ impl Subnet {
         Ok(self.network()?.impair(impairment)?)
     }
 
-    /// What delay and loss did so far.
+    /// How many packets were delayed and lost so far.
     #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.hosts.as_ref().map(|hosts| hosts.network.impaired()).unwrap_or_default()
@@ -66,13 +66,13 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
+    pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
         self.hosts.as_ref().ok_or(LaunchError::NoNetwork)?.set_storage(validator, false)
     }
 
     /// How many of a validator's connections to the storage were held up by such cuts so far.
     #[must_use]
-    pub fn held_from_storage(&self, validator: usize) -> u64 {
+    pub(crate) fn held_from_storage(&self, validator: usize) -> u64 {
         self.hosts.as_ref().map_or(0, |hosts| hosts.held(validator))
     }
 
@@ -92,12 +92,15 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`].
-    pub fn change_ip(&mut self, validator: usize) -> Result<std::net::Ipv4Addr, LaunchError> {
+    pub(crate) fn change_ip(
+        &mut self,
+        validator: usize,
+    ) -> Result<std::net::Ipv4Addr, LaunchError> {
         Ok(self.network()?.change_address(validator)?)
     }
 
-    /// Stops a validator in its tracks, as a machine that hangs.
-    pub fn pause_validator(&self, validator: usize) {
+    /// Pauses a validator, as on a machine that hangs.
+    pub(crate) fn pause_validator(&self, validator: usize) {
         if let Some(part) =
             self.validators.get(validator).and_then(|validator| validator.part.as_ref())
         {
@@ -105,8 +108,8 @@ impl Subnet {
         }
     }
 
-    /// Lets it go on.
-    pub fn resume_validator(&self, validator: usize) {
+    /// Resumes a paused validator.
+    pub(crate) fn resume_validator(&self, validator: usize) {
         if let Some(part) =
             self.validators.get(validator).and_then(|validator| validator.part.as_ref())
         {
@@ -116,15 +119,15 @@ impl Subnet {
 
     /// A validator's process id, while it runs.
     #[must_use]
-    pub fn process_id(&self, validator: usize) -> Option<u32> {
+    pub(crate) fn process_id(&self, validator: usize) -> Option<u32> {
         self.validators
             .get(validator)
             .and_then(|validator| validator.part.as_ref())
             .map(super::Part::id)
     }
 
-    /// Every validator's `/status`; nothing where it does not answer.
-    pub async fn status_pages(&self) -> Vec<Option<Value>> {
+    /// Every validator's `/status`; `None` where it does not answer.
+    pub(crate) async fn status_pages(&self) -> Vec<Option<Value>> {
         let asked = self.validators.iter().map(|validator| async {
             validator.part.as_ref()?;
             let url = format!("{}/status", validator.url);
@@ -137,7 +140,10 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn order_storage_fault(&self, fault: &storage::Fault) -> Result<(), LaunchError> {
+    pub(crate) async fn order_storage_fault(
+        &self,
+        fault: &storage::Fault,
+    ) -> Result<(), LaunchError> {
         self.order(&format!("{}/faults", self.addresses.storage_admin), fault).await
     }
 
@@ -145,7 +151,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
+    pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
         let url = format!("{}/faults", self.addresses.storage_admin);
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
         let failed = |error: reqwest::Error| LaunchError::Admin {
@@ -159,7 +165,10 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn order_service_fault(&self, fault: &services::Fault) -> Result<(), LaunchError> {
+    pub(crate) async fn order_service_fault(
+        &self,
+        fault: &services::Fault,
+    ) -> Result<(), LaunchError> {
         self.order(&format!("{}/admin/faults", self.addresses.services.admin), fault).await
     }
 
@@ -167,7 +176,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn service_faults_met(&self) -> Result<u64, LaunchError> {
+    pub(crate) async fn service_faults_met(&self) -> Result<u64, LaunchError> {
         let url = format!("{}/admin/counts", self.addresses.services.admin);
         let failed = |error: reqwest::Error| LaunchError::Admin {
             url: url.clone(),
@@ -183,7 +192,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Admin`].
-    pub async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
+    pub(crate) async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
         let storage = format!("{}/faults", self.addresses.storage_admin);
         let services = format!("{}/admin/faults", self.addresses.services.admin);
         for url in [storage, services] {

@@ -1,9 +1,9 @@
 //! A whole subnet on this machine: `leoma-testnet launch`, and [`Subnet`] for scenarios in tests.
 //!
 //! The chain, the storage, the services with their miners and every validator run as processes of
-//! their own, each with its own address and folder. Nothing here reaches into them: they are told
-//! what they need by files and environment, and what they did is read from the chain and from their
-//! status pages.
+//! their own, each with its own address and folder. Nothing here reaches into them: they
+//! get what they need from files and their environment, and what they did is read from the chain
+//! and from their status pages.
 
 pub mod accounts;
 mod agreement;
@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod hosts;
 mod hurt;
+mod options;
 mod part;
 mod plan;
 mod programs;
@@ -26,17 +27,19 @@ mod view;
 mod watch;
 mod weights;
 
-pub use agreement::{Agreement, EpochWeights, History, epoch_of, longest_agreement};
-pub(crate) use args::stop_signal;
+pub(crate) use agreement::History;
+pub use agreement::{Agreement, EPOCH_BLOCKS, EpochWeights};
 pub use args::{LaunchArgs, Outcome, run};
 pub use environment::Addresses;
 pub use error::LaunchError;
-pub use part::{Part, PartPlan, last_lines};
-pub use plan::{EPOCH_BLOCKS, MinerPlan, NETUID, SubnetPlan, ValidatorPlan};
+pub use options::Options;
+pub(crate) use part::Part;
+pub use part::last_lines;
+pub use plan::{MinerPlan, NETUID, SubnetPlan, ValidatorPlan};
 pub use programs::Programs;
 pub use report::{Report, ValidatorReport};
 pub use status::ValidatorStatus;
-pub use subnet::{Options, Subnet};
+pub use subnet::Subnet;
 pub use verdicts::MinerVerdicts;
 pub use view::{ValidatorView, View};
 pub use weights::WeightMode;

@@ -17,9 +17,9 @@ use crate::netns::Namespace;
 
 /// Log lines that an error shows.
 const SHOWN_LINES: usize = 20;
-/// As much of a log's end as is read for them.
+/// Bytes of a log's end that are read for them.
 const SHOWN_BYTES: u64 = 32 << 10;
-/// How often a process that is stopping is looked at.
+/// How often a stopping process is checked.
 const POLL: Duration = Duration::from_millis(50);
 /// Variables that a part inherits; anything else of the operator's environment could change what it
 /// does.
@@ -40,7 +40,7 @@ const INHERITED: [&str; 12] = [
 
 /// How a part is started.
 #[derive(Clone)]
-pub struct PartPlan {
+pub(crate) struct PartPlan {
     /// What it is called in messages and log names.
     pub name: String,
     /// The program.
@@ -69,7 +69,7 @@ impl std::fmt::Debug for PartPlan {
 
 /// A running process. Dropping it kills its whole process group.
 #[derive(Debug)]
-pub struct Part {
+pub(crate) struct Part {
     plan: PartPlan,
     child: Child,
     group: Pid,
@@ -81,7 +81,7 @@ impl Part {
     ///
     /// # Errors
     /// When the log cannot be opened or the program does not start.
-    pub fn start(plan: PartPlan) -> Result<Self, LaunchError> {
+    pub(crate) fn start(plan: PartPlan) -> Result<Self, LaunchError> {
         let log = File::options().create(true).append(true).open(&plan.log);
         let log = log.map_err(|source| LaunchError::Io { path: plan.log.clone(), source })?;
         let failed = |source| LaunchError::Spawn { part: plan.name.clone(), source };
@@ -121,15 +121,9 @@ impl Part {
         Ok(Self { plan, child, group })
     }
 
-    /// How it is started.
-    #[must_use]
-    pub const fn plan(&self) -> &PartPlan {
-        &self.plan
-    }
-
     /// Its process id.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
@@ -137,7 +131,7 @@ impl Part {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the end of its log.
-    pub fn check(&mut self) -> Result<(), LaunchError> {
+    pub(crate) fn check(&mut self) -> Result<(), LaunchError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.died(&status.to_string())),
@@ -154,7 +148,7 @@ impl Part {
     ///
     /// # Errors
     /// [`LaunchError::NotReady`] when it takes longer than `limit`.
-    pub async fn finished(&mut self, limit: Duration) -> Result<ExitStatus, LaunchError> {
+    pub(crate) async fn finished(&mut self, limit: Duration) -> Result<ExitStatus, LaunchError> {
         let deadline = Instant::now() + limit;
         loop {
             match self.child.try_wait() {
@@ -167,7 +161,7 @@ impl Part {
 
     /// The error of a part that did not become ready.
     #[must_use]
-    pub fn not_ready(&self, after: Duration) -> LaunchError {
+    pub(crate) fn not_ready(&self, after: Duration) -> LaunchError {
         LaunchError::NotReady {
             part: self.plan.name.clone(),
             after,
@@ -177,35 +171,35 @@ impl Part {
 
     /// The error of a command that ended without success.
     #[must_use]
-    pub fn failed(&self, command: &str) -> LaunchError {
+    pub(crate) fn failed(&self, command: &str) -> LaunchError {
         LaunchError::Command { command: command.to_owned(), lines: last_lines(&self.plan.log) }
     }
 
-    /// Asks the part to end.
-    pub fn terminate(&self) {
+    /// Asks the part to end, with SIGTERM.
+    pub(crate) fn terminate(&self) {
         // It may have ended already.
         let _ = killpg(self.group, Signal::SIGTERM);
     }
 
-    /// Stops the part and everything that it started in its tracks, as a machine that hangs.
-    pub fn pause(&self) {
+    /// Pauses the part and everything that it started, as on a machine that hangs.
+    pub(crate) fn pause(&self) {
         let _ = killpg(self.group, Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
-    pub fn resume(&self) {
+    /// Resumes a paused part.
+    pub(crate) fn resume(&self) {
         let _ = killpg(self.group, Signal::SIGCONT);
     }
 
     /// Kills the part and everything that it started, and waits for it.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = killpg(self.group, Signal::SIGKILL);
         let _ = self.child.wait();
     }
 
     /// Waits until the part has ended, and kills it at the deadline. What it started is killed in
     /// any case.
-    pub async fn end(&mut self, deadline: Instant) {
+    pub(crate) async fn end(&mut self, deadline: Instant) {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }

@@ -1,9 +1,12 @@
 //! Everything about a subnet that follows from its options and seed, before anything runs.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::Options;
+use super::LaunchError;
 use super::accounts::{Account, mesh_key};
+use super::options::Options;
 use super::weights::WeightMode;
 use crate::miners::{Role, cast};
 use crate::seed::Seed;
@@ -12,8 +15,6 @@ use crate::storage::{BucketKeys, KeyPair};
 
 /// The subnet's number.
 pub const NETUID: u16 = 99;
-/// Blocks of a validator's epoch, as consensus has it.
-pub const EPOCH_BLOCKS: u64 = 180;
 /// Stake of each validator, rao: 10 000 of the subnet's token.
 const VALIDATOR_STAKE: u64 = 10_000_000_000_000;
 /// The source bucket's name.
@@ -50,14 +51,14 @@ pub struct MinerPlan {
     pub account: Account,
     /// Its place on the subnet.
     pub uid: u16,
-    /// What the services know of it.
+    /// Its entry in the services' configuration.
     pub entry: MinerEntry,
 }
 
 /// A whole subnet before it runs.
 #[derive(Clone, Debug)]
 pub struct SubnetPlan {
-    /// Where it all comes from.
+    /// The seed that everything is drawn from.
     pub seed: Seed,
     /// The subnet's owner, uid 0.
     pub owner: Account,
@@ -88,13 +89,27 @@ impl SubnetPlan {
 
     /// The miner that must win.
     #[must_use]
-    pub fn expected_winner(&self) -> Option<&MinerPlan> {
+    pub(crate) fn expected_winner(&self) -> Option<&MinerPlan> {
         self.miners.iter().find(|miner| miner.entry.role == Role::Good)
+    }
+
+    /// Writes the wallets of everyone on the subnet.
+    pub(super) fn write_wallets(&self, folder: &Path) -> Result<(), LaunchError> {
+        let validators = self.validators.iter().map(|validator| &validator.account);
+        let miners = self.miners.iter().map(|miner| &miner.account);
+        validators.chain(miners).chain([&self.owner]).try_for_each(|one| one.write_wallet(folder))
     }
 
     /// Everyone on the subnet in the order of their uids.
     fn neurons(&self) -> Vec<Value> {
-        let neuron = |account: &Account, stake: u64| json!({"hotkey": account.hotkey, "coldkey": account.coldkey, "stake": stake, "validator_permit": stake > 0});
+        let neuron = |account: &Account, stake: u64| {
+            json!({
+                "hotkey": account.hotkey,
+                "coldkey": account.coldkey,
+                "stake": stake,
+                "validator_permit": stake > 0,
+            })
+        };
         let mut miners: Vec<_> = self.miners.iter().collect();
         miners.sort_by_key(|miner| miner.uid);
         let owner = std::iter::once(neuron(&self.owner, 0));

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::plan::EPOCH_BLOCKS;
+use super::agreement::EPOCH_BLOCKS;
 use super::view::{ValidatorView, View};
 
-/// Without a terminal, an unchanged state is told again after this.
+/// Without a terminal, an unchanged state is printed again after this.
 const REPEAT: Duration = Duration::from_secs(15);
 
 /// Shows how a run goes.
@@ -28,10 +28,10 @@ pub(super) struct Bars {
     validators: Vec<ProgressBar>,
 }
 
-/// What was told last, and when.
+/// What was printed last, and when.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    told: String,
+    printed: String,
     at: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ impl Progress {
         Self::Bars(Bars { all, epoch, validators })
     }
 
-    /// Tells of a step.
+    /// Reports a step.
     pub(super) fn say(&self, text: &str) {
         match self {
             Self::Bars(bars) => {
@@ -85,9 +85,9 @@ impl Progress {
             Self::Lines(lines) => {
                 let validators: Vec<String> = view.validators.iter().map(describe).collect();
                 let state = format!("{agreed} epochs agreed | {}", validators.join(" | "));
-                if lines.told != state || lines.at.is_none_or(|at| at.elapsed() > REPEAT) {
+                if lines.printed != state || lines.at.is_none_or(|at| at.elapsed() > REPEAT) {
                     eprintln!("block {:>4} {epoch}: {state}", view.block);
-                    (lines.told, lines.at) = (state, Some(Instant::now()));
+                    (lines.printed, lines.at) = (state, Some(Instant::now()));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What owner and miners do before validators start: source clips, commitments, allowlist.
+//! What the owner and the miners publish before validators start: source clips and commitments.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) async fn upload_corpus(
         let key: Key = format!("clips/{name}").parse()?;
         let bytes =
             std::fs::read(path).map_err(|source| LaunchError::Io { path: path.clone(), source })?;
-        // New or there already is the same to us; other bytes under this name are an error.
+        // A clip may be there already; other bytes under its name are an error.
         let _ = bucket.add_video(&key, Bytes::from(bytes)).await?;
     }
     Ok(clips.len())

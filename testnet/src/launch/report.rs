@@ -1,4 +1,4 @@
-//! What a run has shown: the JSON of `--json`, and the table at the end.
+//! The result of a run: the JSON of `--json`, and the table at the end.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::chain::{Emissions, NeuronEmission};
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Everyone who sets weights.
+    /// The validators.
     pub validators: Vec<ValidatorReport>,
     /// Whether all set the same weights for the same winner in as many consecutive epochs as were
     /// asked for.
@@ -27,15 +27,14 @@ pub struct Report {
     pub first_weights_s: Option<f64>,
     /// What verdicts say of the miners.
     pub miners: Vec<MinerVerdicts>,
-    /// What everyone earned in the chain's last epoch, which has nothing to do with the validators'
-    /// own.
+    /// What everyone earned in the chain's last epoch, which is not the validators' epoch.
     pub emissions: Emissions,
 }
 
 /// One validator in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidatorReport {
-    /// Who.
+    /// Its hotkey.
     pub hotkey: Hotkey,
     /// Its place on the subnet.
     pub uid: u16,
@@ -50,7 +49,7 @@ pub struct ValidatorReport {
 }
 
 impl Report {
-    /// Whether the run showed what it should: agreement on the good miner.
+    /// Whether the validators agreed on the good miner.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.agreed && self.winner.is_some() && self.winner == self.expected_winner
@@ -115,14 +114,14 @@ impl Report {
         neuron.map_or_else(|| "-".into(), NeuronEmission::share)
     }
 
-    /// What was said of each miner.
+    /// The verdicts about each miner.
     fn verdicts(&self) -> String {
         let mut text = format!("\n{:>4}  {:<14} {:<14} verdicts\n", "uid", "miner", "is");
         for miner in &self.miners {
             let said: Vec<String> =
                 miner.entries.iter().map(|(status, count)| format!("{status} {count}")).collect();
             let said = if said.is_empty() { "none".into() } else { said.join(", ") };
-            let (name, role, named) = (short(&miner.hotkey), miner.role.name(), miner.as_expected);
+            let (name, role, named) = (short(&miner.hotkey), miner.role, miner.as_expected);
             let _ = writeln!(
                 text,
                 "{:>4}  {name:<14} {role:<14} {said} ({named} as expected)",
@@ -132,7 +131,7 @@ impl Report {
         text
     }
 
-    /// Who else earned in the chain's last epoch.
+    /// The miners that earned in the chain's last epoch.
     fn earning_miners(&self) -> String {
         let validates = |uid: u16| self.validators.iter().any(|validator| validator.uid == uid);
         let earned = |neuron: &&NeuronEmission| neuron.emission > 0 && !validates(neuron.uid);

@@ -1,5 +1,5 @@
-//! Starting a subnet's parts: their folder, files, ports and processes, in the order in which they
-//! need each other.
+//! Starts a subnet's parts in the order in which they need each other: folders, files, ports and
+//! processes.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -13,21 +13,22 @@ use super::environment::{
     self, Addresses, CHUTES_KEY_PURPOSE, Environment, GEMINI_KEY_PURPOSE, Ports, ValidatorSettings,
 };
 use super::hosts::Hosts;
+use super::options::Options;
 use super::part::{Part, PartPlan};
 use super::plan::SubnetPlan;
 use super::programs::Programs;
 use super::status::ValidatorStatus;
-use super::subnet::{Options, Validator};
 use crate::services::{ServicesConfig, ServicesReport};
 use crate::storage::{BucketKeys, write_keys};
 
-/// The chain, the storage and the services are up within this, on a busy machine too.
+/// The chain, the storage and the services start within this, even on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How often a part that starts is looked at.
+/// How often a starting part is checked.
 const START_POLL: Duration = Duration::from_millis(50);
 /// Videos encoded at the same time: the machine also scores.
 const ENCODERS: usize = 2;
-/// The folder of everything, removed at the end unless it is to stay.
+
+/// The folder of a run, removed at the end unless it is kept.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
@@ -62,6 +63,16 @@ pub(super) fn corpus_cache() -> PathBuf {
     let cache =
         variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("leoma")
+}
+
+/// A validator that runs, or was killed.
+#[derive(Debug)]
+pub(super) struct Validator {
+    pub(super) part: Option<Part>,
+    pub(super) plan: PartPlan,
+    pub(super) url: String,
+    pub(super) status: ValidatorStatus,
+    pub(super) mesh_port: u16,
 }
 
 /// The parts of a subnet, one after the other.
@@ -258,12 +269,12 @@ async fn report<T: DeserializeOwned>(part: &mut Part, path: &Path) -> Result<T, 
 #[derive(serde::Deserialize)]
 struct Endpoint {
     url: String,
-    /// Where faults are ordered, of parts that take such orders.
+    /// Where faults are ordered, if the part takes such orders.
     #[serde(default)]
     admin: Option<String>,
 }
 
-/// Where the infrastructure answers, once all of it does.
+/// Waits until the chain, the storage and the services answer; returns their addresses.
 pub(super) async fn addresses(
     infrastructure: &mut [Part],
     folder: &Path,

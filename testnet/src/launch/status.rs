@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A status page of a busy validator on a busy machine comes within this.
+/// A busy validator on a busy machine answers with its status page within this.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 
 /// The part of `/status` that a launcher looks at.
@@ -20,7 +20,7 @@ pub struct ValidatorStatus {
 }
 
 impl ValidatorStatus {
-    /// Asks the validator at `url`; nothing when it does not answer.
+    /// Asks the validator at `url`; `None` when it does not answer.
     pub async fn fetch(client: &reqwest::Client, url: &str) -> Option<Self> {
         let answer = client.get(format!("{url}/status")).timeout(TIME_LIMIT).send().await.ok()?;
         let status: Value = answer.json().await.ok()?;

@@ -6,120 +6,36 @@ use std::time::{Duration, Instant};
 
 use leoma_chain::ChainClient;
 use leoma_protocol::Netuid;
-use leoma_scoring::{JudgeChoice, TaskType};
 use subxt::rpcs::RpcClient;
 
 use super::LaunchError;
 use super::agreement::{History, longest_agreement};
 use super::environment::Addresses;
 use super::hosts::Hosts;
-use super::part::{Part, PartPlan};
+use super::options::Options;
+use super::part::Part;
 use super::plan::{NETUID, SubnetPlan};
 use super::programs::Programs;
 use super::publish;
 use super::report::{Report, ValidatorReport};
-use super::starting::{Folder, Starting, addresses, corpus_cache};
+use super::starting::{Folder, Starting, Validator, addresses, corpus_cache};
 use super::status::ValidatorStatus;
 use super::verdicts;
 use super::view::{ValidatorView, View};
 use super::watch::{Watch, Watched};
-use super::weights::WeightMode;
 use crate::chain::Emissions;
 use crate::corpus;
 
-/// What a part has to stop by itself.
+/// The time that a part has to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
-/// Emissions on a busy machine come within this; a view without them is better than none.
+/// Emissions are read within this, even on a busy machine; a view without them is better than none.
 const EMISSIONS_LIMIT: Duration = Duration::from_secs(3);
-/// Most validators and miners: beyond it one machine shows nothing but its own slowness.
-const MAX_NEURONS: usize = 64;
-
-/// What a subnet shall be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Validators.
-    pub validators: usize,
-    /// Miners.
-    pub miners: usize,
-    /// Milliseconds of a block.
-    pub block_time: u64,
-    /// Blocks of a task.
-    pub interval: u64,
-    /// How validators set weights.
-    pub weights: WeightMode,
-    /// Where keys, clips and roles come from.
-    pub seed: String,
-    /// Own source clips instead of made ones.
-    pub corpus: Option<PathBuf>,
-    /// Folder for everything; without it a temporary one.
-    pub folder: Option<PathBuf>,
-    /// Whether a temporary folder stays.
-    pub keep: bool,
-    /// Where validators score: `auto`, `cuda` or `cpu`.
-    pub device: String,
-    /// What miners are given.
-    pub task: TaskType,
-    /// Who judges.
-    pub judge: JudgeChoice,
-    /// Whether each validator runs in a network namespace of its own, so that the network between
-    /// them can be hurt. Needs root; see [`crate::netns`].
-    pub namespaces: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            validators: 4,
-            miners: 6,
-            block_time: 500,
-            interval: 40,
-            weights: WeightMode::Plain,
-            seed: "1".into(),
-            corpus: None,
-            folder: None,
-            keep: false,
-            device: "auto".into(),
-            task: TaskType::Ti2v,
-            judge: JudgeChoice::Both,
-            namespaces: false,
-        }
-    }
-}
-
-impl Options {
-    fn check(&self) -> Result<(), LaunchError> {
-        if self.validators == 0 || self.miners == 0 {
-            return Err(LaunchError::Options(
-                "a subnet needs at least one validator and one miner",
-            ));
-        }
-        if self.validators > MAX_NEURONS || self.miners > MAX_NEURONS {
-            return Err(LaunchError::Options(
-                "at most 64 validators and 64 miners run on one machine",
-            ));
-        }
-        if self.interval == 0 || self.block_time == 0 {
-            return Err(LaunchError::Options("interval and block time must be at least 1"));
-        }
-        Ok(())
-    }
-}
-
-/// A validator that runs, or was killed.
-#[derive(Debug)]
-pub(super) struct Validator {
-    pub(super) part: Option<Part>,
-    pub(super) plan: PartPlan,
-    pub(super) url: String,
-    pub(super) status: ValidatorStatus,
-    pub(super) mesh_port: u16,
-}
 
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
 #[derive(Debug)]
 pub struct Subnet {
     plan: SubnetPlan,
-    // Fields are dropped in this order: who reads the chain before the chain, all parts before
+    // Fields are dropped in this order: readers of the chain before the chain, all parts before
     // their folder.
     watch: Watch,
     rpc: RpcClient,
@@ -134,8 +50,8 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// Starts everything; `say` hears of each step. The validators run when this returns, ready or
-    /// not.
+    /// Starts everything, and calls `say` before each step. The validators run when this returns,
+    /// ready or not.
     ///
     /// Call it on a thread that outlives the subnet: parts end with the thread that started them.
     ///
@@ -146,28 +62,12 @@ impl Subnet {
         let programs = Programs::find()?;
         let plan = SubnetPlan::draw(&options);
         let folder = Folder::open(&options)?;
-        let corpus = match &options.corpus {
-            Some(corpus) => std::fs::canonicalize(corpus)
-                .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,
-            None => {
-                say("making source clips");
-                corpus::make(&plan.seed, &corpus_cache()).await?
-            }
-        };
-        corpus::list(&corpus)?;
+        let corpus = source_clips(&options, &plan, &say).await?;
         let starting = Starting { options: &options, plan: &plan, programs, folder: &folder.path };
         for name in ["logs", "wallets", "owner"] {
             starting.subfolder(name)?;
         }
-        let wallets = folder.path.join("wallets");
-        let accounts = plan
-            .validators
-            .iter()
-            .map(|v| &v.account)
-            .chain(plan.miners.iter().map(|m| &m.account));
-        for account in accounts.chain([&plan.owner]) {
-            account.write_wallet(&wallets)?;
-        }
+        plan.write_wallets(&folder.path.join("wallets"))?;
         say(&format!("folder {}", folder.path.display()));
         say("starting chain, storage and services");
         let start = Instant::now();
@@ -187,7 +87,7 @@ impl Subnet {
             publish::commit_miners(&chain, &plan.miners),
             starting.publish_allowlist(&addresses),
         );
-        // Should a part have ended, that is the reason worth telling.
+        // If a part has ended, that is the cause to report.
         infrastructure.iter_mut().try_for_each(Part::check)?;
         let (clips, (), ()) = prepared?;
         say(&format!(
@@ -220,7 +120,7 @@ impl Subnet {
         Ok(subnet)
     }
 
-    /// What it was started from.
+    /// The plan it was started from.
     #[must_use]
     pub const fn plan(&self) -> &SubnetPlan {
         &self.plan
@@ -244,7 +144,7 @@ impl Subnet {
         &self.folder.path
     }
 
-    /// Since when the processes run.
+    /// When the processes were started.
     #[must_use]
     pub const fn started(&self) -> Instant {
         self.start
@@ -269,13 +169,13 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
-    pub fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
+    pub(crate) fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
         self.infrastructure.iter_mut().try_for_each(Part::check)
     }
 
     /// Validators that ended by themselves since the last call, with the reason. From now on they
     /// count as killed.
-    pub fn take_ended(&mut self) -> Vec<(usize, LaunchError)> {
+    pub(crate) fn take_ended(&mut self) -> Vec<(usize, LaunchError)> {
         let mut ended = Vec::new();
         for (index, validator) in self.validators.iter_mut().enumerate() {
             if let Some(Err(error)) = validator.part.as_mut().map(Part::check) {
@@ -295,7 +195,7 @@ impl Subnet {
     /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from
     /// a host of the network.
     #[must_use]
-    pub fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
+    pub(crate) fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
         let ip = match &self.hosts {
             Some(hosts) => hosts.network.address(index).ok()?,
             None => Ipv4Addr::LOCALHOST,
@@ -338,7 +238,7 @@ impl Subnet {
         let emissions =
             tokio::time::timeout(EMISSIONS_LIMIT, Emissions::read(&self.rpc, NETUID)).await;
         let emissions = emissions.ok().and_then(|read| {
-            read.inspect_err(|error| tracing::debug!(%error, "emissions not read")).ok()
+            read.inspect_err(|error| tracing::debug!(%error, "cannot read the emissions")).ok()
         });
         View { block: self.watch.block(), validators: views, agreement, emissions }
     }
@@ -346,7 +246,7 @@ impl Subnet {
     /// Looks once a second until `done` is content with what it sees.
     ///
     /// # Errors
-    /// When a part dies, or the time is over.
+    /// When a part dies, or time runs out.
     pub async fn wait_until(
         &mut self,
         limit: Duration,
@@ -391,7 +291,7 @@ impl Subnet {
         Ok(())
     }
 
-    /// What the run has shown, for `epochs` consecutive epochs.
+    /// The result of the run, where agreement takes `epochs` consecutive epochs.
     #[must_use]
     pub fn report(&self, view: &View, epochs: usize) -> Report {
         let emissions = view.emissions.clone().unwrap_or_default();
@@ -420,18 +320,36 @@ impl Subnet {
         }
     }
 
-    /// Stops validators, then everything else; what does not end in time is killed. A temporary
-    /// folder goes with it.
+    /// Stops validators, then everything else, and kills what does not end in time. A temporary
+    /// folder is removed.
     pub async fn stop(self) {
         let Self { watch, rpc, chain, validators, infrastructure, folder, hosts, .. } = self;
-        // What is paused cannot end by itself.
+        // A paused process cannot end by itself.
         validators.iter().filter_map(|validator| validator.part.as_ref()).for_each(Part::resume);
-        // Who reads the chain goes first, or it would complain of its end.
+        // Readers of the chain stop first, or they would log its end as an error.
         drop((watch, rpc, chain));
         stop_all(validators.into_iter().filter_map(|validator| validator.part).collect()).await;
         stop_all(infrastructure).await;
         drop((hosts, folder));
     }
+}
+
+/// The folder of source clips: the operator's, or a made one.
+async fn source_clips(
+    options: &Options,
+    plan: &SubnetPlan,
+    say: impl Fn(&str),
+) -> Result<PathBuf, LaunchError> {
+    let folder = match &options.corpus {
+        Some(corpus) => std::fs::canonicalize(corpus)
+            .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,
+        None => {
+            say("making source clips");
+            corpus::make(&plan.seed, &corpus_cache()).await?
+        }
+    };
+    corpus::list(&folder)?;
+    Ok(folder)
 }
 
 async fn stop_all(mut parts: Vec<Part>) {

@@ -1,5 +1,5 @@
-//! What the published verdict files say of each miner, read from the storage's folder as anyone
-//! could read the buckets.
+//! Counts what published verdict files say about each miner. They are read from the storage's
+//! folder, as anyone could read the buckets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use crate::miners::Role;
 /// One miner in all published verdict files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinerVerdicts {
-    /// Who.
+    /// The miner's hotkey.
     pub hotkey: Hotkey,
     /// Its place on the subnet.
     pub uid: u16,
-    /// Its nature.
+    /// Its role.
     pub role: Role,
     /// Its entries, by status.
     pub entries: BTreeMap<String, u64>,
-    /// Entries that say of a cheat what it does; of others, that passed.
+    /// Entries that name what a cheat does or, of other miners, that passed.
     pub as_expected: u64,
 }
 
@@ -39,8 +39,8 @@ struct Entry {
     reasoning: String,
 }
 
-/// All miners in the order of their uids. What cannot be read is left out: a file may be on its
-/// way.
+/// All miners in the order of their uids. Files that cannot be read are left out: one may be in the
+/// middle of its upload.
 pub(super) fn of_miners(storage: &Path, miners: &[MinerPlan]) -> Vec<MinerVerdicts> {
     let entries: Vec<Entry> =
         files(storage).iter().filter_map(|path| read(path)).flat_map(|file| file.data).collect();
@@ -104,8 +104,10 @@ mod tests {
         let results = folder.path().join("buckets/one/7/evaluation_results");
         std::fs::create_dir_all(&results).unwrap();
         let blur = plan.miners.iter().find(|miner| miner.entry.role == Role::Blur).unwrap();
-        let entry = |status: &str, reasoning: &str| serde_json::json!({"hotkey": blur.account.hotkey, "status": status, "reasoning": reasoning});
-        let file = serde_json::json!({"data": [entry("failed", "40.0: detail 0.1"), entry("failed", "slow")]});
+        let hotkey = blur.account.hotkey;
+        let entry = |status: &str, reason: &str| serde_json::json!({"hotkey": hotkey, "status": status, "reasoning": reason});
+        let data = [entry("failed", "40.0: detail 0.1"), entry("failed", "slow")];
+        let file = serde_json::json!({ "data": data });
         std::fs::write(results.join("a.json"), file.to_string()).unwrap();
         std::fs::write(results.join("b.json"), "{\"data\": [").unwrap();
         let found = of_miners(folder.path(), &plan.miners);

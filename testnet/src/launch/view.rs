@@ -1,4 +1,4 @@
-//! What can be seen of a subnet from outside.
+//! A subnet as seen from outside.
 
 use leoma_protocol::Hotkey;
 
@@ -6,20 +6,20 @@ use super::agreement::{Agreement, History};
 use super::status::ValidatorStatus;
 use crate::chain::Emissions;
 
-/// What can be seen of a validator at a moment.
+/// A validator as seen from outside, at one moment.
 #[derive(Clone, Debug)]
 pub struct ValidatorView {
-    /// Who.
+    /// Its hotkey.
     pub hotkey: Hotkey,
     /// Whether its process runs.
     pub running: bool,
-    /// What it said last.
+    /// Its last status.
     pub status: ValidatorStatus,
-    /// What it set so far.
+    /// The weights that it set so far.
     pub history: History,
 }
 
-/// What can be seen of a subnet at a moment.
+/// A subnet as seen from outside, at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The newest block.
@@ -28,6 +28,6 @@ pub struct View {
     pub validators: Vec<ValidatorView>,
     /// The longest agreement so far.
     pub agreement: Option<Agreement>,
-    /// What everyone earned in the chain's last epoch; nothing where that could not be read.
+    /// What everyone earned in the chain's last epoch; `None` if that could not be read.
     pub emissions: Option<Emissions>,
 }

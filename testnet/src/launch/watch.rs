@@ -20,7 +20,7 @@ use super::agreement::{EpochWeights, History, epoch_of, longest_agreement};
 use super::plan::NETUID;
 use super::weights::WeightMode;
 
-/// What storing weights emits, with the storage index of subnet and mechanism, and the uid.
+/// The event that is emitted when weights are stored; its fields are the storage index and the uid.
 const STORED: (&str, &str) = ("SubtensorModule", "WeightsSet");
 
 /// The subnet that is watched.
@@ -29,11 +29,11 @@ pub(super) struct Watched {
     pub(super) validators: Vec<Hotkey>,
     pub(super) owner: Hotkey,
     pub(super) weights: WeightMode,
-    /// From when times count.
+    /// The start that times are counted from.
     pub(super) start: Instant,
 }
 
-/// Follows the chain; dropping it ends the following.
+/// Follows the chain until it is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     seen: Arc<Mutex<Seen>>,
@@ -67,7 +67,11 @@ impl Watch {
             while let Some(Ok(())) = ended.run_until_cancelled(heads.changed()).await {
                 let head = *heads.borrow_and_update();
                 if let Err(error) = reader.read_up_to(head).await {
-                    tracing::warn!(block = head.number.0, %error, "weights not read, trying again at the next block");
+                    tracing::warn!(
+                        block = head.number.0,
+                        %error,
+                        "cannot read the weights; trying again at the next block"
+                    );
                 }
             }
         });

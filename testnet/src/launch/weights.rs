@@ -2,9 +2,9 @@
 
 use clap::ValueEnum;
 
-use super::plan::EPOCH_BLOCKS;
+use super::agreement::EPOCH_BLOCKS;
 
-/// How a subnet's validators set weights; its genesis demands it.
+/// How a subnet's validators set weights, as its genesis demands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum WeightMode {
     /// At once and in the open.

@@ -1,4 +1,4 @@
-//! Who plays on a local subnet.
+//! The roles of miners on a local subnet.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::seed::Seed;
 
-/// A miner's nature.
+/// A miner's role: what it answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -26,7 +26,7 @@ pub enum Role {
     LowFrameRate,
     /// The first frame for five seconds.
     Freeze,
-    /// The same under moving grain.
+    /// The first frame for five seconds, under moving grain.
     GrainyFreeze,
     /// A good endpoint whose model is a copy of another miner's.
     Copycat,
@@ -68,8 +68,8 @@ pub struct Expected {
 }
 
 impl Role {
-    /// Everyone, as they join: six miners have one of each main kind, [`Role::ALL`]`.len()` have
-    /// the whole zoo.
+    /// All roles, in the order in which they join: six miners have one of each main kind,
+    /// [`Role::ALL`]`.len()` have every role.
     pub const ALL: [Self; 23] = [
         Self::Good,
         Self::Blur,
@@ -95,36 +95,6 @@ impl Role {
         Self::Equalised,
         Self::Slowed,
     ];
-
-    /// Its name, as in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Sometimes => "sometimes",
-            Self::Blur => "blur",
-            Self::Noise => "noise",
-            Self::Flicker => "flicker",
-            Self::Drift => "drift",
-            Self::LowFrameRate => "low_frame_rate",
-            Self::Freeze => "freeze",
-            Self::GrainyFreeze => "grainy_freeze",
-            Self::Copycat => "copycat",
-            Self::Replay => "replay",
-            Self::Loop => "loop",
-            Self::Garbage => "garbage",
-            Self::Overlay => "overlay",
-            Self::Upscaled => "upscaled",
-            Self::Short => "short",
-            Self::WrongSize => "wrong_size",
-            Self::Playlist => "playlist",
-            Self::Recoded => "recoded",
-            Self::Cropped => "cropped",
-            Self::Flipped => "flipped",
-            Self::Equalised => "equalised",
-            Self::Slowed => "slowed",
-        }
-    }
 
     /// What a verdict about its video says; `None` for those whose video is good. A copycat's model
     /// is found out before it is asked for a video.
@@ -166,17 +136,17 @@ impl Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
 /// The roles of `count` miners in the order in which they commit.
 ///
 /// The one good miner is always there and is not the first to commit: it has to beat an earlier,
-/// worse one by its margin. Whoever copies its model or its videos commits after it. Beyond the
-/// whole zoo, roles repeat.
+/// worse one by its margin. Miners that copy its model or its videos commit after it. With more
+/// miners than roles, roles repeat.
 #[must_use]
-pub fn cast(seed: &Seed, count: usize) -> Vec<Role> {
+pub(crate) fn cast(seed: &Seed, count: usize) -> Vec<Role> {
     let mut zoo = Role::ALL.to_vec();
     if seed.fraction("cast") < 0.5 {
         let place = |role| Role::ALL.iter().position(|found| *found == role);
@@ -226,7 +196,7 @@ mod tests {
         let roles = cast(&Seed::new("zoo"), Role::ALL.len());
         for role in Role::ALL {
             assert_eq!(roles.iter().filter(|&&found| found == role).count(), 1, "{role}");
-            assert_eq!(serde_json::to_value(role).unwrap(), role.name());
+            assert_eq!(serde_json::to_value(role).unwrap(), role.to_string());
         }
     }
 

@@ -1,44 +1,18 @@
 //! Miners that answer with real videos: honest good ones, honest worse ones, and cheats.
 //!
-//! A miner gets a first frame and a prompt, as in production. It finds the source clip whose frame
-//! that is, and encodes those five seconds anew, with the defect that is its nature.
+//! A miner gets a first frame and a prompt, as in production. It finds the source clip with that
+//! frame, and encodes those five seconds again with the defects of its role.
 
 mod cast;
 mod clips;
+mod error;
 mod render;
 mod serve;
 
-pub use cast::{Expected, Role, cast};
+pub(crate) use cast::cast;
+pub use cast::{Expected, Role};
 pub use clips::{ClipIndex, ClipMatch};
-pub use render::{CLIP_FRAMES, Renderer};
+pub(crate) use error::CLIP_FRAMES;
+pub use error::MinerError;
+pub use render::Renderer;
 pub use serve::{Miner, router};
-
-use crate::corpus::{CorpusError, FfmpegError};
-
-/// Why a miner has no video.
-#[derive(Debug, thiserror::Error)]
-pub enum MinerError {
-    /// The corpus could not be read.
-    #[error(transparent)]
-    Corpus(#[from] CorpusError),
-    /// ffmpeg failed.
-    #[error(transparent)]
-    Ffmpeg(#[from] FfmpegError),
-    /// The picture in the request is no picture.
-    #[error("the request's image has no {expected} bytes of luma but {found}")]
-    Picture {
-        /// Bytes of a thumbnail.
-        expected: usize,
-        /// Bytes that came.
-        found: usize,
-    },
-    /// No clip of the corpus has a five-second segment.
-    #[error("no clip of the corpus is as long as {CLIP_FRAMES} frames")]
-    NoClip,
-    /// A thread was lost.
-    #[error("rendering broke off: {0}")]
-    Thread(#[from] tokio::task::JoinError),
-    /// A file could not be handled.
-    #[error("video file: {0}")]
-    Io(#[from] std::io::Error),
-}

@@ -1,4 +1,4 @@
-//! Makes a miner's answer from five seconds of a source clip, as its nature has it.
+//! Makes a miner's answer from five seconds of a source clip, with the defects of its role.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -9,11 +9,9 @@ use leoma_scoring::calibration::{Degradation, STRENGTHS, honest};
 use leoma_scoring::media::{Clip, Rational, VideoInfo};
 use tokio::sync::Semaphore;
 
-use super::{ClipMatch, MinerError, Role};
+use super::{CLIP_FRAMES, ClipMatch, MinerError, Role};
 use crate::corpus::{FRAME_RATE, HEIGHT, WIDTH, ffmpeg};
 
-/// Frames of an answer: five seconds and the first frame.
-pub const CLIP_FRAMES: usize = 81;
 /// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
 const KEPT_ANSWERS: usize = 64;
 /// Constant quality of an answer, for the fastest preset: a busy machine must not make good miners
@@ -121,7 +119,7 @@ impl Renderer {
     ///
     /// # Errors
     /// When ffmpeg or the file system fails.
-    pub async fn render(
+    pub(crate) async fn render(
         &self,
         clip: ClipMatch,
         role: Role,

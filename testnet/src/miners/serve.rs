@@ -19,7 +19,7 @@ use crate::services::Lie;
 
 /// A request carries one picture as base64.
 const MAX_REQUEST_BYTES: usize = 32 << 20;
-/// How long one that will not answer keeps the line.
+/// How long a miner that will not answer holds the connection.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// One miner.
@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub struct Miner {
     /// Its deployment's name.
     pub slug: String,
-    /// Its nature.
+    /// Its role.
     pub role: Role,
     /// The clips that it knows.
     pub clips: Arc<ClipIndex>,
@@ -95,7 +95,7 @@ async fn generate(
     match video(&miner, picture, lie.is_some()).await {
         Ok(video) => ([(header::CONTENT_TYPE, "video/mp4")], video).into_response(),
         Err(error) => {
-            tracing::warn!(slug = miner.slug, %error, "no video");
+            tracing::warn!(slug = miner.slug, %error, "cannot make a video");
             (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"detail": "generation failed"})))
                 .into_response()
         }
@@ -107,7 +107,12 @@ async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Byte
     if lie {
         clip = miner.clips.another(&clip);
     }
-    tracing::debug!(slug = miner.slug, clip = %clip.path.display(), start_micros = clip.start_micros, "clip found");
+    tracing::debug!(
+        slug = miner.slug,
+        clip = %clip.path.display(),
+        start_micros = clip.start_micros,
+        "clip found"
+    );
     miner.renderer.render(clip, miner.role, &miner.slug).await
 }
 

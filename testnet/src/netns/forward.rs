@@ -16,7 +16,7 @@ use super::{Namespace, NetworkError};
 const MAX_CONNECTIONS: usize = 256;
 /// Both ends are on this machine.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Pause after a failed accept, such as for want of descriptors.
+/// Pause after a failed accept, for example when the process has no free descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a socket lives.

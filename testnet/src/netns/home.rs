@@ -1,4 +1,4 @@
-//! A machine behind a home router: it reaches everybody, and nobody reaches it first.
+//! A machine behind a home router: it can connect to every host, and no host can connect to it.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const MACHINE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 
 /// What a home router does: everything inside goes out under the router's address, and only answers
-/// come in. What comes unasked is dropped without a word, to the router itself too: an error would
+/// come in. Unsolicited packets are dropped silently, even those to the router: an error would
 /// end the other side's attempts, and the kernel would remember the packet's ports as taken.
 const RULES: &str = "\
 table ip home {

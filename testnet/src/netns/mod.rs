@@ -16,69 +16,19 @@
 //! enters the namespace of a running process.
 //!
 //! Needs Linux, root (`CAP_SYS_ADMIN` and `CAP_NET_ADMIN`) and `ip` of iproute2; delay and loss
-//! need `/dev/net/tun` too, home routers need `nft` of nftables. What is missing is told by the
-//! error of the first call that needs it.
+//! need `/dev/net/tun` too, home routers need `nft` of nftables. The first call that needs what
+//! is missing fails with an error that names it.
 
+mod error;
 mod forward;
 mod home;
 mod namespace;
 mod network;
 mod relay;
 
+pub use error::NetworkError;
 pub use forward::{Forwarder, Place, forward};
 pub use home::Home;
 pub use namespace::Namespace;
 pub use network::Network;
 pub use relay::{Impaired, Impairment};
-
-use std::path::PathBuf;
-
-/// Why a network cannot be had or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// The kernel refuses a namespace.
-    #[error("no network namespace: {0} (this needs root)")]
-    Namespace(std::io::Error),
-    /// A thread could not be started or died.
-    #[error("no thread for a network namespace: {0}")]
-    Thread(std::io::Error),
-    /// `ip` is missing.
-    #[error("`ip` of iproute2 does not run: {0}")]
-    NoIp(std::io::Error),
-    /// `ip` refuses a command.
-    #[error("`ip {command}` failed: {reason}")]
-    Ip {
-        /// Its arguments.
-        command: String,
-        /// What it said.
-        reason: String,
-    },
-    /// A home router's rules cannot be had.
-    #[error("no rules for a home router from `nft` of nftables: {0}")]
-    Rules(String),
-    /// A setting of the kernel cannot be written.
-    #[error("{path}: {source}")]
-    Setting {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// No TUN device.
-    #[error("no TUN device from /dev/net/tun: {0}")]
-    Tun(std::io::Error),
-    /// A socket in a namespace cannot be opened.
-    #[error("no listener at {address}: {source}")]
-    Listen {
-        /// Where.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// There is no such host.
-    #[error("there is no host {0}")]
-    NoHost(usize),
-    /// More hosts than addresses.
-    #[error("at most {} hosts fit a network", network::MAX_HOSTS)]
-    TooMany,
-}

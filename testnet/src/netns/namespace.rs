@@ -16,10 +16,10 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A new one, with nothing but a loopback device, which is up.
+    /// A new namespace with a loopback device that is up, and nothing else.
     ///
     /// # Errors
-    /// [`NetworkError::Namespace`] without the right to make one.
+    /// [`NetworkError::Namespace`] without the privilege to make one.
     pub fn new() -> Result<Self, NetworkError> {
         // A thread of its own: the caller's stays where it is.
         let made = on_a_thread(|| {
@@ -36,7 +36,7 @@ impl Namespace {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn enter(&self) -> std::io::Result<()> {
+    pub(crate) fn enter(&self) -> std::io::Result<()> {
         Ok(setns(&self.descriptor, CloneFlags::CLONE_NEWNET)?)
     }
 
@@ -74,7 +74,7 @@ impl Namespace {
         written.map_err(|source| NetworkError::Setting { path, source })
     }
 
-    /// A path by which `ip` finds it, while this value lives.
+    /// A path by which `ip` finds it while this value lives.
     pub(super) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.descriptor.as_raw_fd())
     }

@@ -1,13 +1,12 @@
-//! Hosts around a router: who reaches whom, and at which address.
+//! Hosts around a router: which of them reach each other, and at which address.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::{Impaired, Impairment, Namespace, NetworkError, relay::Relay};
+use super::error::{MAX_HOSTS, NetworkError};
+use super::{Impaired, Impairment, Namespace, relay::Relay};
 
-/// Most hosts: each has a third byte of its own.
-pub(super) const MAX_HOSTS: usize = 200;
 /// Routing table of packets that go through the relay.
 const RELAYED: u32 = 100;
 /// The relay's device in the router.
@@ -168,13 +167,13 @@ impl Network {
         Ok(())
     }
 
-    /// What delay and loss did so far.
+    /// How many packets were delayed and lost so far.
     #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.relay.as_ref().map(Relay::impaired).unwrap_or_default()
     }
 
-    /// Ends all cuts, delay and loss. Changed addresses stay.
+    /// Ends all cuts, delay and loss. Changed addresses are kept.
     ///
     /// # Errors
     /// [`NetworkError`]; what is not undone then is tried again at the next call.
@@ -193,8 +192,8 @@ impl Network {
         Ok(())
     }
 
-    /// Gives a host another address in place of the one it has, and returns it. Its connections die
-    /// of it.
+    /// Gives a host another address in place of the one it has, and returns it. Its connections
+    /// break.
     ///
     /// # Errors
     /// [`NetworkError`].

@@ -39,7 +39,7 @@ pub struct Impairment {
     pub loss: u8,
 }
 
-/// What happened so far.
+/// What happened to packets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Impaired {
     /// Packets that were passed on late.
@@ -75,7 +75,7 @@ impl Relay {
         let (relaying, stopped) = (relay(device, settings, Arc::clone(&counters)), stop.clone());
         tokio::spawn(async move {
             if let Some(Err(error)) = stopped.run_until_cancelled(relaying).await {
-                tracing::error!(%error, "the relay ended");
+                tracing::error!(%error, "the relay stopped");
             }
         });
         Ok(Self { impairment, counters, _stop: stop.drop_guard() })
@@ -168,8 +168,8 @@ async fn pass_on(
         let Ok(written) = ready.try_io(|device| device.get_ref().write(packet)) else { continue };
         match written {
             Ok(_) => counters.delayed.fetch_add(1, Ordering::Relaxed),
-            // The kernel takes no packet that nobody can get, such as one for a device that is
-            // down.
+            // The kernel refuses a packet that cannot be delivered, such as one for a device that
+            // is down.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 counters.lost.fetch_add(1, Ordering::Relaxed)
             }

@@ -1,4 +1,4 @@
-//! The listener for tests and operators: orders faults, and says what was asked.
+//! The listener for tests and operators: it takes orders for faults, and reports request counts.
 //!
 //! `POST /admin/faults` adds one, `GET` lists them, `DELETE` clears them; `GET /admin/counts` gives
 //! requests and faults per listener.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Services, ServicesConfig, ServicesError};
+use crate::report_file;
 
 /// Runs the stand-ins and miners of a configuration file until it is stopped.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,10 +32,7 @@ impl ServicesArgs {
         let mut services = Services::start(config).await?;
         let report = serde_json::to_vec_pretty(services.report())
             .map_err(|source| ServicesError::Config { path: self.report.clone(), source })?;
-        // Renamed into place, so that whoever waits for the file never reads half of it.
-        let unfinished = self.report.with_extension("part");
-        std::fs::write(&unfinished, report).map_err(failed(&unfinished))?;
-        std::fs::rename(&unfinished, &self.report).map_err(failed(&self.report))?;
+        report_file::write(&self.report, &report).map_err(failed(&self.report))?;
         Err(services.ended().await)
     }
 }

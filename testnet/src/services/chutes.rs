@@ -15,8 +15,8 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use serde_json::json;
 
+use super::config::{Keys, MinerEntry};
 use super::fault_layer::Lie;
-use super::{Keys, MinerEntry};
 
 /// A request carries one picture as base64.
 const MAX_REQUEST_BYTES: usize = 32 << 20;
@@ -103,7 +103,7 @@ async fn forward(
             response.body(body).unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
         }
         Err(error) => {
-            tracing::warn!(slug, %error, "deployment unreachable");
+            tracing::warn!(slug, %error, "cannot reach the deployment");
             StatusCode::BAD_GATEWAY.into_response()
         }
     }

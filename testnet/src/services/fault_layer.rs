@@ -1,4 +1,4 @@
-//! The layer before every stand-in that shows the ordered faults.
+//! The layer in front of every stand-in that shows the ordered faults.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) struct Listener {
     pub(super) name: String,
 }
 
-/// Put into a request whose answer shall be untrue.
+/// Put into a request that shall get an untrue answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lie;
 
@@ -44,7 +44,12 @@ pub(super) async fn show_faults(
     else {
         return next.run(request).await;
     };
-    tracing::info!(service = %listener.service, name = listener.name, kind = ?fault.kind, "fault shown");
+    tracing::info!(
+        service = %listener.service,
+        name = listener.name,
+        kind = ?fault.kind,
+        "fault shown"
+    );
     match fault.kind {
         FaultKind::Http500 => {
             (StatusCode::INTERNAL_SERVER_ERROR, "ordered to fail").into_response()

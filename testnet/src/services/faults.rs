@@ -1,4 +1,4 @@
-//! Faults that a stand-in is told to show, and what it counts.
+//! The faults that stand-ins are ordered to show, and what they count.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Most faults kept at a time; a scenario names a handful.
-pub const MAX_FAULTS: usize = 256;
+pub(crate) const MAX_FAULTS: usize = 256;
 /// Delay of [`FaultKind::Slow`] where the order names none.
 const DEFAULT_DELAY_MS: u64 = 2_000;
 /// Longest delay that may be ordered: beyond it, [`FaultKind::Stall`] says what is meant.
@@ -30,12 +30,7 @@ pub enum Service {
 
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chutes => "chutes",
-            Self::Miner => "miner",
-            Self::HuggingFace => "hugging_face",
-            Self::Gemini => "gemini",
-        })
+        self.serialize(f)
     }
 }
 
@@ -69,15 +64,15 @@ pub enum FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Who.
+    /// The stand-in that misbehaves.
     pub service: Service,
     /// For one target only: a miner's slug, a chute id, a model's name. Without it: for every
     /// request.
     #[serde(default)]
     pub target: Option<String>,
-    /// How.
+    /// How it misbehaves.
     pub kind: FaultKind,
-    /// How many requests; without it, all until the faults are cleared.
+    /// How many requests it concerns; without it, all until the faults are cleared.
     #[serde(default)]
     pub count: Option<u32>,
     /// Lateness of [`FaultKind::Slow`], milliseconds.
@@ -100,7 +95,7 @@ impl Fault {
 
 /// The board is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_FAULTS} faults are set already; clear them with DELETE /admin/faults")]
+#[error("there are already {MAX_FAULTS} faults; clear them with DELETE /admin/faults")]
 pub struct TooManyFaults;
 
 /// The standing orders of all stand-ins, and how often each was asked and misbehaved.
@@ -128,7 +123,7 @@ impl FaultBoard {
     /// Adds an order. The newest order that concerns a request is the one it meets.
     ///
     /// # Errors
-    /// When [`MAX_FAULTS`] are set.
+    /// When the board is full.
     pub fn add(&self, fault: Fault) -> Result<(), TooManyFaults> {
         let mut board = self.lock();
         board.faults.retain(|fault| fault.count != Some(0));

@@ -14,7 +14,7 @@ use axum::{Extension, Json, Router};
 use leoma_scoring::Aspects;
 use serde_json::{Value, json};
 
-use super::Keys;
+use super::config::Keys;
 use super::fault_layer::Lie;
 
 /// A judging carries two clips as base64.
@@ -23,9 +23,10 @@ const MAX_REQUEST_BYTES: usize = 64 << 20;
 const NEUTRAL_SCORE: u32 = 85;
 /// Between 50 and 90 words and motion first, as the description prompt asks.
 const DESCRIPTION: &str = "The view glides steadily across a richly textured landscape of drifting colour, like clouds \
-    over stone, while a rounded patterned shape sails through the foreground in a slow, even curve. Fine grain and soft \
-    light keep their place on every surface as the motion goes on, colours stay constant from the first moment to the \
-    last, and the camera holds its speed and its height without a cut, a jolt or a change of focus.";
+     over stone, while a rounded patterned shape sails through the foreground in a slow, even \
+     curve. Fine grain and soft light keep their place on every surface as the motion goes on, \
+     colours stay constant from the first moment to the last, and the camera holds its speed and \
+     its height without a cut, a jolt or a change of focus.";
 
 pub(super) fn model(keys: Keys) -> Router {
     Router::new()
@@ -62,7 +63,11 @@ async fn generate_content(
             "finishReason": "STOP",
             "index": 0,
         }],
-        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": words, "totalTokenCount": words + 1},
+        "usageMetadata": {
+            "promptTokenCount": 1,
+            "candidatesTokenCount": words,
+            "totalTokenCount": words + 1,
+        },
         "modelVersion": model,
     }))
     .into_response()

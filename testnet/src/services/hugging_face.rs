@@ -14,7 +14,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::MinerEntry;
+use super::config::MinerEntry;
 use super::fault_layer::Lie;
 
 /// Size that the registry states for a weight file; nobody downloads it here.
@@ -51,8 +51,14 @@ async fn model(
         let sha256 = if lie.is_some() { sha256.chars().rev().collect() } else { sha256.clone() };
         siblings.push(weight_file(&name, &sha256, options.blobs));
     }
-    Json(json!({"id": id, "modelId": id, "sha": miner.model_revision, "private": false, "siblings": siblings}))
-        .into_response()
+    Json(json!({
+        "id": id,
+        "modelId": id,
+        "sha": miner.model_revision,
+        "private": false,
+        "siblings": siblings,
+    }))
+    .into_response()
 }
 
 fn weight_file(name: &str, sha256: &str, blobs: bool) -> Value {

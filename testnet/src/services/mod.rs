@@ -8,91 +8,29 @@
 mod admin;
 mod args;
 mod chutes;
+mod config;
 mod fault_layer;
 mod faults;
 mod gemini;
 mod hugging_face;
 
 pub use args::ServicesArgs;
+pub use config::{Keys, MinerEntry, ServicesConfig};
 pub(crate) use fault_layer::Lie;
-pub use faults::{Counts, Fault, FaultBoard, FaultKind, MAX_FAULTS, Service, TooManyFaults};
+pub use faults::{Counts, Fault, FaultBoard, FaultKind, Service, TooManyFaults};
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::miners::{ClipIndex, Miner, MinerError, Renderer, Role, router};
+use crate::miners::{ClipIndex, Miner, MinerError, Renderer, router};
 use fault_layer::Listener;
-
-/// API keys that a service accepts.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Keys(Vec<String>);
-
-impl Keys {
-    fn accept(&self, header: Option<&HeaderValue>) -> bool {
-        header.is_some_and(|value| self.0.iter().any(|key| key.as_bytes() == value.as_bytes()))
-    }
-
-    fn accept_bearer(&self, header: Option<&HeaderValue>) -> bool {
-        let key = header.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        key.is_some_and(|key| self.0.iter().any(|known| known.as_bytes() == key))
-    }
-}
-
-impl From<Vec<String>> for Keys {
-    fn from(keys: Vec<String>) -> Self {
-        Self(keys)
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keys", self.0.len())
-    }
-}
-
-/// One miner as the services know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MinerEntry {
-    /// Name of its deployment, the first part of its address.
-    pub slug: String,
-    /// Its nature.
-    pub role: Role,
-    /// Id of its deployment.
-    pub chute_id: String,
-    /// `owner/name` in the registry.
-    pub model_name: String,
-    /// Full commit hash.
-    pub model_revision: String,
-    /// Sha256 of each weight file.
-    pub weights_sha256: Vec<String>,
-}
-
-/// What the stand-ins need to know.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ServicesConfig {
-    /// Keys of the Chutes API and its deployments.
-    pub chutes_keys: Keys,
-    /// Keys of the language model.
-    pub gemini_keys: Keys,
-    /// Everyone who mines.
-    pub miners: Vec<MinerEntry>,
-    /// Folder of source clips.
-    pub corpus: PathBuf,
-    /// Folder for working files.
-    pub work: PathBuf,
-    /// Videos encoded at the same time.
-    pub encoders: usize,
-}
 
 /// Where everything answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,15 +49,15 @@ pub struct ServicesReport {
     pub miners: BTreeMap<String, String>,
 }
 
-/// Why the stand-ins do not run.
+/// Why the stand-ins stopped or could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
     /// A listener could not be opened.
-    #[error("services: no listener for {name}: {source}")]
+    #[error("services: cannot listen for {name}: {source}")]
     Listen {
-        /// Whose.
+        /// The stand-in.
         name: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The miners cannot work.
@@ -131,17 +69,17 @@ pub enum ServicesError {
     /// A file could not be read or written.
     #[error("services: {path}: {source}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The configuration is not what it should be.
+    /// The configuration cannot be parsed.
     #[error("services: {path}: {source}")]
     Config {
-        /// Which.
+        /// The configuration file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// A listener ended.
@@ -216,7 +154,7 @@ impl Services {
         match self.tasks.join_next().await {
             Some(Ok(Err(error))) => ServicesError::Ended(error.to_string()),
             Some(Err(error)) => ServicesError::Ended(error.to_string()),
-            Some(Ok(Ok(()))) | None => ServicesError::Ended("no reason given".into()),
+            Some(Ok(Ok(()))) | None => ServicesError::Ended("it gave no reason".into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may do what: a key reaches its own bucket only, and a read key changes nothing.
+//! Access rules: a key reaches its own bucket only, and a read key changes nothing.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::keys::BucketKeys;
 /// Operations of read keys, and of write keys too.
 const READS: [&str; 6] =
     ["GetObject", "HeadObject", "ListObjects", "ListObjectsV2", "HeadBucket", "GetBucketLocation"];
-/// Operations of write keys only. Every other operation is nobody's.
+/// Operations that need a write key. Operations listed nowhere are refused to every key.
 const WRITES: [&str; 2] = ["PutObject", "DeleteObject"];
 
 #[derive(Clone)]

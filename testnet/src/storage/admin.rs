@@ -1,4 +1,4 @@
-//! The faults of a server in its own process, over HTTP on a port of its own: `POST /faults` with a
+//! Orders faults of a server in its own process, over HTTP on a second port: `POST /faults` with a
 //! [`Fault`] adds one, `GET /faults` lists them, `DELETE /faults` removes them all.
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -32,7 +32,7 @@ async fn inject(
 }
 
 async fn clear(State(faults): State<Faults>) -> StatusCode {
-    tracing::info!("faults cleared");
+    tracing::info!("cleared all faults");
     faults.clear();
     StatusCode::NO_CONTENT
 }

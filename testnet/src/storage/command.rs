@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use serde_json::json;
 
 use super::keys::read_keys;
 use super::serve::{Config, Handle, spawn};
+use crate::report_file;
+use crate::stop::stop_signal;
 
 /// Where the addresses are written in the server's folder.
 const ENDPOINT_FILE: &str = "endpoint.json";
@@ -27,47 +28,35 @@ pub struct StorageArgs {
     pub keys: PathBuf,
 }
 
-#[derive(Serialize)]
-struct EndpointFile<'a> {
-    /// The S3 endpoint; `url` is what every part of the subnet calls its address in this file.
-    endpoint: &'a str,
-    url: &'a str,
-    admin: Option<&'a str>,
-    pid: u32,
-}
-
-/// Serves until SIGINT or SIGTERM.
+/// Serves until a signal asks it to stop.
 ///
 /// # Errors
 /// If the server cannot start; the text names the file, folder or port.
 pub async fn run(args: StorageArgs) -> anyhow::Result<()> {
     let keys = read_keys(&args.keys)?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let stop = stop_signal();
     let buckets = keys.len();
     let handle =
         spawn(Config { dir: args.dir.clone(), keys, port: args.port, admin: true }).await?;
     write_endpoints(&args, &handle)?;
-    tracing::info!(endpoint = handle.endpoint(), admin = handle.admin(), buckets, "storage is up");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::info!("storage is stopping");
+    tracing::info!(
+        endpoint = handle.endpoint(),
+        admin = handle.admin(),
+        buckets,
+        "the storage is running"
+    );
+    stop.await;
+    tracing::info!("the storage is stopping");
     handle.stop().await;
     Ok(())
 }
 
-/// Written aside and moved into place, so that whoever waits for the file never reads half of it.
+/// `url` is what every part of the subnet calls its address in this file.
 fn write_endpoints(args: &StorageArgs, handle: &Handle) -> anyhow::Result<()> {
-    let text = serde_json::to_vec(&EndpointFile {
-        endpoint: handle.endpoint(),
-        url: handle.endpoint(),
-        admin: handle.admin(),
-        pid: std::process::id(),
-    })?;
-    let (aside, path) =
-        (args.dir.join(format!("{ENDPOINT_FILE}.new")), args.dir.join(ENDPOINT_FILE));
-    std::fs::write(&aside, text).with_context(|| aside.display().to_string())?;
-    std::fs::rename(&aside, &path).with_context(|| path.display().to_string())
+    let (endpoint, admin) = (handle.endpoint(), handle.admin());
+    let pid = std::process::id();
+    let text = json!({ "endpoint": endpoint, "url": endpoint, "admin": admin, "pid": pid });
+    let path = args.dir.join(ENDPOINT_FILE);
+    report_file::write(&path, text.to_string().as_bytes())
+        .with_context(|| path.display().to_string())
 }

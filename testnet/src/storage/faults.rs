@@ -126,7 +126,7 @@ impl Fault {
 #[non_exhaustive]
 pub enum FaultError {
     /// More rules than a scenario needs.
-    #[error("{MAX_RULES} faults are set already; clear them first")]
+    #[error("there are already {MAX_RULES} faults; clear them first")]
     TooMany,
     /// A share beyond all requests.
     #[error("percent must be 0 to 100, not {0}")]
@@ -143,7 +143,7 @@ struct Rules {
     requests: u64,
 }
 
-/// A server's faults; clones speak of the same ones.
+/// A server's faults; clones share them.
 #[derive(Clone, Default)]
 pub struct Faults(Arc<Mutex<Rules>>);
 
@@ -220,7 +220,7 @@ impl Faults {
     }
 }
 
-/// The answer to a request that is not even looked at; `None` if the fault comes later.
+/// The answer in place of serving a request; `None` if the fault comes after it is served.
 pub(super) async fn instead(fault: &Fault) -> Option<HttpResponse> {
     if !fault.kind.is_before() {
         return None;
@@ -229,7 +229,7 @@ pub(super) async fn instead(fault: &Fault) -> Option<HttpResponse> {
     Some(error_response(fault.kind))
 }
 
-/// What becomes of the answer to a request that was served.
+/// The answer to a request that was served, as the fault changes it.
 pub(super) async fn afterwards(fault: &Fault, response: HttpResponse) -> HttpResponse {
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
     match fault.kind {
@@ -246,7 +246,7 @@ fn error_response(kind: FaultKind) -> HttpResponse {
         FaultKind::DiskFull => (507, S3ErrorCode::Custom("InsufficientStorage".into())),
         _ => (500, S3ErrorCode::InternalError),
     };
-    let mut error = S3Error::with_message(code, "a fault that was asked for");
+    let mut error = S3Error::with_message(code, "a fault that was ordered");
     if let Ok(status) = axum::http::StatusCode::from_u16(status) {
         error.set_status_code(status);
     }
@@ -258,7 +258,7 @@ fn error_response(kind: FaultKind) -> HttpResponse {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the connection breaks here, as was asked for")]
+#[error("the connection breaks here, as ordered")]
 struct Broken;
 
 /// Keeps the headers, so that the client expects the whole body, and breaks off after half of it.

@@ -94,7 +94,7 @@ pub enum KeysError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The file is not a list of buckets.
@@ -116,7 +116,7 @@ pub enum KeysError {
         reason: &'static str,
     },
     /// More buckets than a subnet needs.
-    #[error("{count} buckets, more than {MAX_BUCKETS}")]
+    #[error("{count} buckets are more than {MAX_BUCKETS}")]
     TooMany {
         /// How many there are.
         count: usize,
@@ -127,7 +127,7 @@ pub enum KeysError {
 ///
 /// # Errors
 /// [`KeysError`] names the file and the reason.
-pub fn read_keys(path: &Path) -> Result<Vec<BucketKeys>, KeysError> {
+pub(crate) fn read_keys(path: &Path) -> Result<Vec<BucketKeys>, KeysError> {
     let file = |source| KeysError::File { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(file)?.len() > MAX_FILE_BYTES {
         return Err(file(std::io::ErrorKind::FileTooLarge.into()));

@@ -35,5 +35,5 @@ mod serve;
 
 pub use command::{StorageArgs, run};
 pub use faults::{Fault, FaultError, FaultKind, Faults};
-pub use keys::{BucketKeys, KeyPair, KeysError, read_keys, write_keys};
+pub use keys::{BucketKeys, KeyPair, KeysError, write_keys};
 pub use serve::{Config, Handle, ServeError, spawn};

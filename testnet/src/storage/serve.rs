@@ -69,7 +69,7 @@ pub enum ServeError {
     Folder {
         /// The folder, or a file in it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The folder is in use.
@@ -83,7 +83,7 @@ pub enum ServeError {
     Store {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
     /// The port.
@@ -91,7 +91,7 @@ pub enum ServeError {
     Port {
         /// The port that was asked for.
         port: u16,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }
@@ -222,7 +222,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     let response = match front.service.call(request.map(s3s::Body::http_body_unsync)).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::warn!(?error, "a request could not be answered");
+            tracing::warn!(?error, "cannot answer a request");
             let mut response = Response::new(axum::body::Body::empty());
             *response.status_mut() = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
             return response;
@@ -264,7 +264,7 @@ async fn accept(listener: TcpListener, router: Router, cancel: CancellationToken
                     };
                     tokio::select! {
                         result = connection => if let Err(error) = result {
-                            tracing::debug!(%error, "connection ended");
+                            tracing::debug!(%error, "a connection ended");
                         },
                         () = cut_off => {}
                     }

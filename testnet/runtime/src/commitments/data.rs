@@ -7,12 +7,10 @@ use frame_support::traits::ConstU32;
 use scale_info::build::{Fields, Variants};
 use scale_info::{Path, Type, TypeInfo};
 
-/// Longest data that has a variant of its own.
-pub const MAX_RAW: usize = 128;
 /// Longest `BigRaw`.
 pub const MAX_BIG_RAW: u32 = 512;
 /// Longest ciphertext of a timelocked field.
-pub const MAX_TIMELOCKED: u32 = 1024;
+pub(crate) const MAX_TIMELOCKED: u32 = 1024;
 
 const RAW_0: u8 = 1;
 const RAW_128: u8 = 129;
@@ -55,7 +53,7 @@ pub enum Data {
 impl Data {
     /// Bytes that count against the space limit.
     #[must_use]
-    pub fn charged_len(&self) -> u64 {
+    pub(crate) fn charged_len(&self) -> u64 {
         let len = match self {
             Self::None | Self::ResetBondsFlag => 0,
             Self::Raw(bytes) => bytes.len(),
@@ -120,7 +118,9 @@ impl Decode for Data {
 macro_rules! raw_variants {
     ($variants:expr; $( $len:literal )*) => {
         $variants$( .variant(concat!("Raw", $len), |variant| {
-            variant.index(RAW_0 + $len).fields(Fields::unnamed().field(|field| field.ty::<[u8; $len]>()))
+            variant
+                .index(RAW_0 + $len)
+                .fields(Fields::unnamed().field(|field| field.ty::<[u8; $len]>()))
         }) )*
     };
 }
@@ -131,10 +131,11 @@ impl TypeInfo for Data {
     fn type_info() -> Type {
         let variants = Variants::new().variant("None", |variant| variant.index(0));
         let variants = raw_variants!(variants;
-            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38
-            39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74
-            75 76 77 78 79 80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99 100 101 102 103 104 105 106 107
-            108 109 110 111 112 113 114 115 116 117 118 119 120 121 122 123 124 125 126 127 128
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+            32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60
+            61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83 84 85 86 87 88 89
+            90 91 92 93 94 95 96 97 98 99 100 101 102 103 104 105 106 107 108 109 110 111 112 113
+            114 115 116 117 118 119 120 121 122 123 124 125 126 127 128
         );
         let hash = || Fields::unnamed().field(|field| field.ty::<[u8; 32]>());
         let variants = variants

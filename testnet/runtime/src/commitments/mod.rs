@@ -5,7 +5,7 @@ mod reveal;
 #[cfg(test)]
 mod tests;
 
-pub use data::{Data, MAX_BIG_RAW, MAX_RAW, MAX_TIMELOCKED};
+pub use data::{Data, MAX_BIG_RAW};
 pub use pallet::*;
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
@@ -16,11 +16,11 @@ use scale_info::TypeInfo;
 /// Most fields of one commitment.
 pub const MAX_FIELDS: u32 = 3;
 /// Space that a call costs at least, bytes.
-pub const MIN_CHARGE: u64 = 100;
+pub(crate) const MIN_CHARGE: u64 = 100;
 /// Space that an account has per subnet and epoch, bytes.
-pub const MAX_SPACE: u32 = 3_100;
+pub(crate) const MAX_SPACE: u32 = 3_100;
 /// Revealed fields kept of an account, the newest.
-pub const MAX_REVEALED: usize = 10;
+pub(crate) const MAX_REVEALED: usize = 10;
 
 /// What an account commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]

@@ -37,7 +37,7 @@ fn commit(fields: Vec<Data>) {
 }
 
 fn pulse(round: u64) {
-    drand::Pulses::<Runtime>::insert(round, beacon::pulse(round));
+    drand::Pulses::<Runtime>::insert(round, drand::pulse(round));
 }
 
 fn next_block() {

@@ -1,30 +1,31 @@
 //! The local beacon: quicknet's clock and scheme with a key that everybody knows, so that a test
 //! can sign any round.
 
-use super::timelock::{PublicKey, Signature, identity};
-use super::{BeaconConfiguration, BoundedHash, MAX_PULSES_PER_BLOCK, Metadata, Pulse, RoundNumber};
+use super::timelock::{PublicKey, RoundNumber, Signature, identity};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::PrimeField;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
-use frame_support::BoundedVec;
 use sp_io::hashing::sha2_256;
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use timelock::engines::EngineBLS;
 use timelock::engines::drand::TinyBLS381;
 
+/// Pulses written into one block at most, as many as a live node fetches at once; a chain that
+/// stood still catches up over several blocks.
+pub const MAX_PULSES_PER_BLOCK: u64 = 50;
 /// When quicknet's round 1 was due, Unix seconds.
-pub const GENESIS_TIME: u64 = 1_692_803_367;
+pub(crate) const GENESIS_TIME: u64 = 1_692_803_367;
 /// Seconds from one of quicknet's rounds to the next.
 pub const PERIOD: u64 = 3;
 
 /// What the local beacon's key is made from. It is no secret, and must never sign anything but a
 /// local chain's rounds.
-const SEED: &[u8] = b"leoma local drand beacon";
+pub(super) const SEED: &[u8] = b"leoma local drand beacon";
 /// Signatures in G1 over the round's hash, as quicknet makes them.
-const SCHEME: &[u8] = b"bls-unchained-g1-rfc9380";
+pub(super) const SCHEME: &[u8] = b"bls-unchained-g1-rfc9380";
 /// The beacon's name.
-const NAME: &[u8] = b"leoma-local";
+pub(super) const NAME: &[u8] = b"leoma-local";
 /// Bytes of a compressed point of G2.
 const PUBLIC_KEY_BYTES: usize = 96;
 
@@ -56,28 +57,28 @@ pub const fn round_at(now_ms: u64) -> RoundNumber {
     }
 }
 
-/// Pulses of the newest rounds asked for: the node makes one, and the runtime checks it a moment
-/// later.
-static RECENT: Mutex<BTreeMap<RoundNumber, Pulse>> = Mutex::new(BTreeMap::new());
+/// Signatures of the newest rounds asked for: the node makes one, and the runtime checks it soon
+/// after.
+static RECENT: Mutex<BTreeMap<RoundNumber, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
-/// What the local beacon says in a round.
+/// The local beacon's signature of a round, a compressed point of G1.
 #[must_use]
-pub fn pulse(round: RoundNumber) -> Pulse {
+pub(crate) fn signature_of(round: RoundNumber) -> Vec<u8> {
     // A panic while it was held leaves nothing half done.
     let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pulse) = recent().get(&round) {
-        return pulse.clone();
+    if let Some(signature) = recent().get(&round) {
+        return signature.clone();
     }
-    let pulse = sign(round);
+    let signature = sign(round);
     let mut recent = recent();
-    recent.insert(round, pulse.clone());
+    recent.insert(round, signature.clone());
     if recent.len() > MAX_PULSES_PER_BLOCK as usize {
         recent.pop_first();
     }
-    pulse
+    signature
 }
 
-fn sign(round: RoundNumber) -> Pulse {
+fn sign(round: RoundNumber) -> Vec<u8> {
     let mut signature = Vec::new();
     #[expect(clippy::expect_used, reason = "a vector takes any number of bytes")]
     identity(round)
@@ -85,8 +86,7 @@ fn sign(round: RoundNumber) -> Pulse {
         .0
         .serialize_compressed(&mut signature)
         .expect("a vector grows");
-    let randomness = BoundedVec::truncate_from(randomness(&signature).to_vec());
-    Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) }
+    signature
 }
 
 /// The randomness that follows from a signature.
@@ -101,7 +101,7 @@ pub fn randomness(signature: &[u8]) -> [u8; 32] {
 pub fn verify(key: &[u8], round: RoundNumber, signature: &[u8]) -> Option<bool> {
     // A round has one signature, and the local beacon's are at hand: no need for two pairings in
     // every block.
-    if key == public_key() && signature == &pulse(round).signature[..] {
+    if key == public_key() && signature == signature_of(round) {
         return Some(true);
     }
     let key = PublicKey::deserialize_compressed(key).ok()?;
@@ -115,18 +115,4 @@ pub fn verify(key: &[u8], round: RoundNumber, signature: &[u8]) -> Option<bool> 
                 identity(round).public::<TinyBLS381>().into_affine(),
             ),
     )
-}
-
-/// The local beacon as clients read of it.
-pub(super) fn configuration() -> BeaconConfiguration {
-    let hash = |bytes: &[u8]| BoundedHash::truncate_from(bytes.to_vec());
-    BeaconConfiguration {
-        public_key: BoundedVec::truncate_from(public_key().to_vec()),
-        period: PERIOD as u32,
-        genesis_time: GENESIS_TIME as u32,
-        hash: hash(&sha2_256(&public_key())),
-        group_hash: hash(&sha2_256(SEED)),
-        scheme_id: hash(SCHEME),
-        metadata: Metadata { beacon_id: hash(NAME) },
-    }
 }

@@ -10,22 +10,20 @@ pub mod beacon;
 mod tests;
 pub mod timelock;
 
+pub use beacon::MAX_PULSES_PER_BLOCK;
 pub use pallet::*;
+pub use timelock::RoundNumber;
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::BoundedVec;
 use frame_support::traits::ConstU32;
 use scale_info::TypeInfo;
+use sp_io::hashing::sha2_256;
 use sp_runtime::MultiSigner;
 
-/// Number of a beacon's round, from 1.
-pub type RoundNumber = u64;
 /// A hash or a short name.
 pub type BoundedHash = BoundedVec<u8, ConstU32<32>>;
 
-/// Pulses written into one block at most, as many as a live node fetches at once; a chain that
-/// stood still catches up over several blocks.
-pub const MAX_PULSES_PER_BLOCK: u64 = 50;
 /// Pulses kept, six hours of them: timelocked weights are revealed within an epoch or two of their
 /// commit, which takes 72 minutes each on the live chain. (The live chain keeps a week's.)
 pub const MAX_KEPT_PULSES: u64 = 7_200;
@@ -107,7 +105,7 @@ pub mod pallet {
 
     #[pallet::type_value]
     pub fn DefaultBeaconConfig() -> BeaconConfiguration {
-        beacon::configuration()
+        super::local_beacon()
     }
     #[pallet::storage]
     pub type BeaconConfig<T: Config> =
@@ -142,7 +140,7 @@ pub mod pallet {
         UnverifiedPulse,
         /// The round does not follow the last one stored.
         InvalidRoundNumber,
-        /// The signature or the beacon's key is no point of its group.
+        /// The signature or the beacon's key is not a point of its group.
         PulseVerificationError,
     }
 
@@ -197,7 +195,7 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// Begins anew at `round`.
+        /// Starts over at `round`.
         fn anchor(round: RoundNumber) {
             // No more than are kept, so one call removes them all.
             let _ = Pulses::<T>::clear(u32::MAX, None);
@@ -225,6 +223,28 @@ impl<T: Config> PulseSource for Pallet<T> {
     fn last_stored_round() -> RoundNumber {
         LastStoredRound::<T>::get()
     }
+}
+
+/// The local beacon as clients read of it.
+fn local_beacon() -> BeaconConfiguration {
+    let hash = |bytes: &[u8]| BoundedHash::truncate_from(bytes.to_vec());
+    BeaconConfiguration {
+        public_key: BoundedVec::truncate_from(beacon::public_key().to_vec()),
+        period: beacon::PERIOD as u32,
+        genesis_time: beacon::GENESIS_TIME as u32,
+        hash: hash(&sha2_256(&beacon::public_key())),
+        group_hash: hash(&sha2_256(beacon::SEED)),
+        scheme_id: hash(beacon::SCHEME),
+        metadata: Metadata { beacon_id: hash(beacon::NAME) },
+    }
+}
+
+/// What the local beacon says in a round.
+#[must_use]
+pub fn pulse(round: RoundNumber) -> Pulse {
+    let signature = beacon::signature_of(round);
+    let randomness = BoundedVec::truncate_from(beacon::randomness(&signature).to_vec());
+    Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) }
 }
 
 /// The call that puts `pulses` into the block `block_number`.

@@ -30,7 +30,7 @@ fn write_pulses(pulses: Vec<Pulse>) -> sp_runtime::DispatchResult {
 }
 
 fn pulses(rounds: impl IntoIterator<Item = RoundNumber>) -> Vec<Pulse> {
-    rounds.into_iter().map(beacon::pulse).collect()
+    rounds.into_iter().map(pulse).collect()
 }
 
 #[test]
@@ -58,11 +58,11 @@ fn rounds_follow_quicknets_clock() {
 #[test]
 fn what_is_sealed_opens_with_its_rounds_signature_alone() {
     let sealed = seal(b"a secret", 70, &beacon::public_key()).unwrap();
-    assert_eq!(open(&sealed, &beacon::pulse(70).signature).unwrap(), b"a secret");
-    assert_eq!(open(&sealed, &beacon::pulse(71).signature), Err(OpenError::Sealed));
+    assert_eq!(open(&sealed, &pulse(70).signature).unwrap(), b"a secret");
+    assert_eq!(open(&sealed, &pulse(71).signature), Err(OpenError::Sealed));
     assert_eq!(open(&sealed, b"no point"), Err(OpenError::Signature));
     let other = seal(b"a secret", 70, &bytes(QUICKNET_KEY)).unwrap();
-    assert_eq!(open(&other, &beacon::pulse(70).signature), Err(OpenError::Sealed));
+    assert_eq!(open(&other, &pulse(70).signature), Err(OpenError::Sealed));
     let again = seal(b"a secret", 70, &beacon::public_key()).unwrap();
     assert_ne!(sealed, again, "each has its own randomness");
 }
@@ -79,7 +79,7 @@ fn a_ciphertext_of_the_official_client_opens_with_quicknets_signature() {
 #[test]
 fn a_changed_or_hostile_ciphertext_is_refused() {
     let sealed = seal(b"a secret", 70, &beacon::public_key()).unwrap();
-    let signature = beacon::pulse(70).signature;
+    let signature = pulse(70).signature;
     for len in 0..sealed.len() {
         assert_eq!(open(&sealed[..len], &signature), Err(OpenError::Malformed), "{len} bytes");
     }
@@ -112,10 +112,7 @@ fn pulses_follow_one_another() {
         }
         assert_noop!(write_pulses(pulses([502, 504])), Errors::InvalidRoundNumber);
         assert_ok!(write_pulses(pulses([502])));
-        assert_eq!(
-            <Drand as PulseSource>::signature(502),
-            Some(beacon::pulse(502).signature.into_inner())
-        );
+        assert_eq!(<Drand as PulseSource>::signature(502), Some(pulse(502).signature.into_inner()));
         assert_eq!(<Drand as PulseSource>::signature(503), None);
     });
 }
@@ -123,12 +120,11 @@ fn pulses_follow_one_another() {
 #[test]
 fn only_the_beacons_pulses_are_taken_and_only_from_the_blocks_maker() {
     run(|| {
-        let stolen = Pulse { round: 7, ..beacon::pulse(8) };
+        let stolen = Pulse { round: 7, ..pulse(8) };
         assert_noop!(write_pulses(vec![stolen]), Errors::UnverifiedPulse);
-        let loud = Pulse { randomness: BoundedVec::truncate_from(vec![0; 32]), ..beacon::pulse(7) };
+        let loud = Pulse { randomness: BoundedVec::truncate_from(vec![0; 32]), ..pulse(7) };
         assert_noop!(write_pulses(vec![loud]), Errors::UnverifiedPulse);
-        let broken =
-            Pulse { signature: BoundedVec::truncate_from(vec![0; 48]), ..beacon::pulse(7) };
+        let broken = Pulse { signature: BoundedVec::truncate_from(vec![0; 48]), ..pulse(7) };
         assert_noop!(write_pulses(vec![broken]), Errors::PulseVerificationError);
         let Call::write_pulse { pulses_payload, signature } = write::<Runtime>(1, pulses([7]));
         let signed = RuntimeOrigin::signed(crate::AccountId::new([1; 32]));

@@ -4,7 +4,6 @@
 //! encryption: the identity is the round's hash, and the beacon's signature of the round is the
 //! identity's secret.
 
-use super::RoundNumber;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize, SerializationError};
 use ark_std::rand::rngs::OsRng;
 use sp_io::hashing::sha2_256;
@@ -13,6 +12,9 @@ use timelock::engines::EngineBLS;
 use timelock::engines::drand::TinyBLS381;
 use timelock::ibe::fullident::{Ciphertext as HiddenKey, Identity};
 use timelock::tlock::{TLECiphertext, tld, tle};
+
+/// Number of a beacon's round, from 1.
+pub type RoundNumber = u64;
 
 /// A beacon's public key.
 pub(super) type PublicKey = <TinyBLS381 as EngineBLS>::PublicKeyGroup;
@@ -32,7 +34,7 @@ pub enum OpenError {
     /// It is not laid out as a ciphertext.
     #[error("not a timelock ciphertext")]
     Malformed,
-    /// The signature is no point of its group.
+    /// The signature is not a point of its group.
     #[error("not a signature of a beacon")]
     Signature,
     /// It was encrypted to another round or under another key, or was changed.
@@ -43,7 +45,7 @@ pub enum OpenError {
 /// Why nothing was encrypted.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The key is no point of its group.
+    /// The key is not a point of its group.
     #[error("not the public key of a beacon: {0}")]
     Key(SerializationError),
     /// The cipher refused the text.
@@ -74,7 +76,7 @@ pub fn open(ciphertext: &[u8], signature: &[u8]) -> Result<Vec<u8>, OpenError> {
 /// system.
 ///
 /// # Errors
-/// When the key is none.
+/// When the key is not a beacon's public key.
 pub fn seal(text: &[u8], round: RoundNumber, public_key: &[u8]) -> Result<Vec<u8>, SealError> {
     let key = PublicKey::deserialize_compressed(public_key).map_err(SealError::Key)?;
     let mut secret = [0; 32];

@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
 
     /// The only epoch in which a commit of `commit_epoch` may be revealed.
     #[must_use]
-    pub fn reveal_epoch(netuid: u16, commit_epoch: u64) -> u64 {
+    pub(crate) fn reveal_epoch(netuid: u16, commit_epoch: u64) -> u64 {
         commit_epoch.saturating_add(RevealPeriodEpochs::<T>::get(netuid))
     }
 

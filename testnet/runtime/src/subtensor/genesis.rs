@@ -1,9 +1,17 @@
 //! The subnets a chain starts with.
 
-use super::pallet::*;
-use super::registration::put;
-use frame_support::traits::Get;
 use serde::{Deserialize, Serialize};
+
+/// The live chain's defaults: epochs from a commit to its reveal.
+pub(super) const REVEAL_PERIOD: u64 = 1;
+/// Blocks a validator waits between two weight vectors.
+pub(super) const WEIGHTS_RATE_LIMIT: u64 = 100;
+/// Blocks a neuron waits between two `serve_axon`.
+pub(super) const SERVING_RATE_LIMIT: u64 = 50;
+/// Blocks a new neuron cannot be replaced.
+pub(super) const IMMUNITY_PERIOD: u16 = 4096;
+/// Price of a seat, rao.
+pub(super) const BURN: u64 = 100_000_000;
 
 /// A subnet at genesis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,13 +101,13 @@ pub struct NeuronGenesis<AccountId> {
 }
 
 fn default_reveal_period() -> u64 {
-    DefaultRevealPeriod::get()
+    REVEAL_PERIOD
 }
 fn default_weights_rate_limit() -> u64 {
-    DefaultRateLimit::get()
+    WEIGHTS_RATE_LIMIT
 }
 fn default_serving_rate_limit() -> u64 {
-    DefaultServingRateLimit::get()
+    SERVING_RATE_LIMIT
 }
 fn default_max_allowed_uids() -> u16 {
     256
@@ -108,37 +116,8 @@ fn default_max_allowed_validators() -> u16 {
     64
 }
 fn default_immunity_period() -> u16 {
-    DefaultImmunityPeriod::get()
+    IMMUNITY_PERIOD
 }
 fn default_burn() -> u64 {
-    DefaultBurn::get()
-}
-
-impl<T: Config> Pallet<T> {
-    /// Writes one subnet. `LastUpdate` stays zero, so that the first vector of each validator is
-    /// never too fast.
-    pub(super) fn found_subnet(subnet: &SubnetGenesis<T::AccountId>) {
-        let netuid = subnet.netuid;
-        NetworksAdded::<T>::insert(netuid, true);
-        TotalNetworks::<T>::mutate(|total| *total = total.saturating_add(1));
-        SubnetOwner::<T>::insert(netuid, &subnet.owner_coldkey);
-        SubnetOwnerHotkey::<T>::insert(netuid, &subnet.owner_hotkey);
-        Tempo::<T>::insert(netuid, subnet.tempo);
-        CommitRevealWeightsEnabled::<T>::insert(netuid, subnet.commit_reveal);
-        RevealPeriodEpochs::<T>::insert(netuid, subnet.reveal_period);
-        WeightsSetRateLimit::<T>::insert(netuid, subnet.weights_rate_limit);
-        WeightsVersionKey::<T>::insert(netuid, subnet.weights_version_key);
-        ServingRateLimit::<T>::insert(netuid, subnet.serving_rate_limit);
-        MaxAllowedUids::<T>::insert(netuid, subnet.max_allowed_uids);
-        MaxAllowedValidators::<T>::insert(netuid, subnet.max_allowed_validators);
-        ImmunityPeriod::<T>::insert(netuid, subnet.immunity_period);
-        Burn::<T>::insert(netuid, subnet.burn);
-        for (uid, neuron) in (0_u16..).zip(&subnet.neurons) {
-            Self::seat(netuid, uid, &neuron.hotkey, &neuron.coldkey);
-            TotalHotkeyAlpha::<T>::insert(&neuron.hotkey, netuid, neuron.stake);
-            ValidatorPermit::<T>::mutate(netuid, |permits| {
-                put(permits, usize::from(uid), neuron.validator_permit)
-            });
-        }
-    }
+    BURN
 }

@@ -27,7 +27,7 @@ mod hyperparameters {
         StorageMap<_, Identity, u16, u16, ValueQuery, DefaultMaxAllowedValidators>;
     #[pallet::type_value]
     pub fn DefaultImmunityPeriod() -> u16 {
-        4096
+        super::genesis::IMMUNITY_PERIOD
     }
     #[pallet::storage]
     pub type ImmunityPeriod<T: Config> =
@@ -41,7 +41,7 @@ mod hyperparameters {
         StorageMap<_, Identity, u16, u16, ValueQuery, DefaultActivityCutoff>;
     #[pallet::type_value]
     pub fn DefaultRateLimit() -> u64 {
-        100
+        super::genesis::WEIGHTS_RATE_LIMIT
     }
     #[pallet::storage]
     pub type WeightsSetRateLimit<T: Config> =
@@ -71,7 +71,7 @@ mod hyperparameters {
         StorageMap<_, Identity, u16, bool, ValueQuery, DefaultCommitReveal>;
     #[pallet::type_value]
     pub fn DefaultRevealPeriod() -> u64 {
-        1
+        super::genesis::REVEAL_PERIOD
     }
     #[pallet::storage]
     pub type RevealPeriodEpochs<T: Config> =
@@ -85,7 +85,7 @@ mod hyperparameters {
         StorageValue<_, u16, ValueQuery, DefaultCommitRevealVersion>;
     #[pallet::type_value]
     pub fn DefaultServingRateLimit() -> u64 {
-        50
+        super::genesis::SERVING_RATE_LIMIT
     }
     #[pallet::storage]
     pub type ServingRateLimit<T: Config> =
@@ -119,7 +119,7 @@ mod hyperparameters {
         StorageMap<_, Identity, u16, bool, ValueQuery, DefaultRegistrationAllowed>;
     #[pallet::type_value]
     pub fn DefaultBurn() -> u64 {
-        100_000_000
+        super::genesis::BURN
     }
     #[pallet::storage]
     pub type Burn<T: Config> = StorageMap<_, Identity, u16, u64, ValueQuery, DefaultBurn>;

@@ -4,19 +4,13 @@
 //! The order of the fields is the wire format, and a field's place is the index that
 //! `get_selective_metagraph` takes.
 
-use super::AxonInfo;
 use super::pallet::*;
+use super::{AxonInfo, CommitmentSource};
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 
 /// Most field indices one request may name; there are 74 fields, a longer list can only repeat.
-pub const MAX_INDICES: usize = 256;
-
-/// Reads a subnet's commitments, each as the encoded `Registration`.
-pub trait CommitmentSource<AccountId> {
-    /// Every commitment of the subnet, by account.
-    fn commitments(netuid: u16) -> Vec<(AccountId, Vec<u8>)>;
-}
+pub(crate) const MAX_INDICES: usize = 256;
 
 /// What a neuron's owner says about it; no call writes one here, so lists of them hold `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
@@ -165,7 +159,7 @@ macro_rules! metagraph {
             /// The metagraph's fields with the given indices; `None` where there is no such subnet
             /// or mechanism. Unknown indices are ignored.
             #[must_use]
-            pub fn selective_metagraph(
+            pub(crate) fn selective_metagraph(
                 netuid: u16,
                 mechanism: u8,
                 indices: &[u16],
@@ -192,18 +186,22 @@ impl<T: Config> Pallet<T> {
 metagraph! {
     both:
     1 name: Vec<Compact<u8>> = |_| Vec::new();
-    2 symbol: Vec<Compact<u8>> = |view| TokenSymbol::<T>::get(view.netuid).into_iter().map(Compact).collect();
+    2 symbol: Vec<Compact<u8>> = |view|
+        TokenSymbol::<T>::get(view.netuid).into_iter().map(Compact).collect();
     3 identity: Option<SubnetIdentityV3> = |_| None;
-    4 network_registered_at: Compact<u64> = |view| Compact(NetworkRegisteredAt::<T>::get(view.netuid));
+    4 network_registered_at: Compact<u64> = |view|
+        Compact(NetworkRegisteredAt::<T>::get(view.netuid));
     5 owner_hotkey: AccountId = |view| view.owner_hotkey.clone();
     6 owner_coldkey: AccountId = |view| view.owner_coldkey.clone();
     7 block: Compact<u64> = |_| Compact(Self::block());
     8 tempo: Compact<u16> = |view| Compact(Tempo::<T>::get(view.netuid));
     9 last_step: Compact<u64> = |view| Compact(view.last_step());
-    10 blocks_since_last_step: Compact<u64> = |view| Compact(Self::block().saturating_sub(view.last_step()));
+    10 blocks_since_last_step: Compact<u64> = |view|
+        Compact(Self::block().saturating_sub(view.last_step()));
     11 subnet_emission: Compact<u64> = |_| Compact(0);
     12 alpha_in: Compact<u64> = |_| Compact(0);
-    13 alpha_out: Compact<u64> = |view| Compact(view.stake().iter().fold(0_u64, |sum, stake| sum.saturating_add(*stake)));
+    13 alpha_out: Compact<u64> = |view|
+        Compact(view.stake().iter().fold(0_u64, |sum, stake| sum.saturating_add(*stake)));
     14 tao_in: Compact<u64> = |_| Compact(0);
     15 alpha_out_emission: Compact<u64> = |_| Compact(0);
     16 alpha_in_emission: Compact<u64> = |_| Compact(0);
@@ -217,7 +215,8 @@ metagraph! {
     24 min_allowed_weights: Compact<u16> = |view| Compact(MinAllowedWeights::<T>::get(view.netuid));
     25 max_weights_limit: Compact<u16> = |view| Compact(MaxWeightsLimit::<T>::get(view.netuid));
     26 weights_version: Compact<u64> = |view| Compact(WeightsVersionKey::<T>::get(view.netuid));
-    27 weights_rate_limit: Compact<u64> = |view| Compact(WeightsSetRateLimit::<T>::get(view.netuid));
+    27 weights_rate_limit: Compact<u64> = |view|
+        Compact(WeightsSetRateLimit::<T>::get(view.netuid));
     28 activity_cutoff: Compact<u16> = |view| Compact(ActivityCutoff::<T>::get(view.netuid));
     29 max_validators: Compact<u16> = |view| Compact(MaxAllowedValidators::<T>::get(view.netuid));
     30 num_uids: Compact<u16> = |view| Compact(view.uids.end);
@@ -236,8 +235,10 @@ metagraph! {
     43 target_regs_per_interval: Compact<u16> = |_| Compact(0);
     44 max_regs_per_block: Compact<u16> = |_| Compact(u16::MAX);
     45 serving_rate_limit: Compact<u64> = |view| Compact(ServingRateLimit::<T>::get(view.netuid));
-    46 commit_reveal_weights_enabled: bool = |view| CommitRevealWeightsEnabled::<T>::get(view.netuid);
-    47 commit_reveal_period: Compact<u64> = |view| Compact(RevealPeriodEpochs::<T>::get(view.netuid));
+    46 commit_reveal_weights_enabled: bool = |view|
+        CommitRevealWeightsEnabled::<T>::get(view.netuid);
+    47 commit_reveal_period: Compact<u64> = |view|
+        Compact(RevealPeriodEpochs::<T>::get(view.netuid));
     48 liquid_alpha_enabled: bool = |_| false;
     49 alpha_high: Compact<u16> = |_| Compact(58_982);
     50 alpha_low: Compact<u16> = |_| Compact(45_875);
@@ -249,7 +250,8 @@ metagraph! {
     56 active: Vec<bool> = |view| view.column(Active::<T>::get(view.netuid));
     57 validator_permit: Vec<bool> = |view| view.column(ValidatorPermit::<T>::get(view.netuid));
     58 pruning_score: Vec<Compact<u16>> = |view| view.per_uid(|_| Compact(u16::MAX));
-    59 last_update: Vec<Compact<u64>> = |view| view.compact_column(LastUpdate::<T>::get(view.index));
+    59 last_update: Vec<Compact<u64>> = |view|
+        view.compact_column(LastUpdate::<T>::get(view.index));
     60 emission: Vec<Compact<u64>> = |view| view.compact_column(Emission::<T>::get(view.netuid));
     61 dividends: Vec<Compact<u16>> = |view| view.compact_column(Dividends::<T>::get(view.netuid));
     62 incentives: Vec<Compact<u16>> = |view| view.compact_column(Incentive::<T>::get(view.index));

@@ -17,6 +17,7 @@ pub mod neurons;
 mod outcomes;
 mod registration;
 pub mod subnet_state;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod timelocked;
@@ -26,18 +27,13 @@ pub mod yuma;
 pub use extension::{InvalidCode, SubtensorTransactionExtension};
 pub use genesis::{NeuronGenesis, SubnetGenesis};
 pub use pallet::*;
-pub use timelocked::{
-    MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights, WeightsTlockPayload,
-};
+pub use terms::{CommitmentSource, MAX_TIMELOCKED_BYTES, TimelockedCommit, TimelockedWeights};
+pub(crate) use terms::{MECHANISM_STRIDE, ROOT_NETUID};
+pub use timelocked::WeightsTlockPayload;
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::pallet_macros::import_section;
 use scale_info::TypeInfo;
-
-/// Storage index distance between two mechanisms of one subnet: index = netuid + 4096 × mechanism.
-pub const MECHANISM_STRIDE: u16 = 4096;
-/// The root network's id; it takes no weights and no registrations here.
-pub const ROOT_NETUID: u16 = 0;
 
 /// Where a neuron can be reached, as its hotkey announced it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
@@ -79,7 +75,10 @@ pub enum EpochConsensus {
 #[allow(clippy::expect_used, clippy::unwrap_used, reason = "the macro writes both")]
 #[allow(clippy::too_many_arguments, reason = "the live chain's argument lists")]
 pub mod pallet {
-    use super::{AxonInfo, EpochConsensus, SubnetGenesis, TimelockedCommit, TimelockedWeights};
+    use super::{
+        AxonInfo, CommitmentSource, EpochConsensus, SubnetGenesis, TimelockedCommit,
+        TimelockedWeights,
+    };
     use crate::drand::RoundNumber;
     use frame_support::pallet_prelude::*;
     use frame_support::traits::fungible;
@@ -101,7 +100,7 @@ pub mod pallet {
         type Currency: fungible::Inspect<Self::AccountId, Balance = u64>
             + fungible::Mutate<Self::AccountId>;
         /// The commitments of a subnet, for the selective metagraph.
-        type Commitments: super::metagraph::CommitmentSource<Self::AccountId>;
+        type Commitments: CommitmentSource<Self::AccountId>;
         /// The beacon whose pulses open timelocked weights.
         type Drand: crate::drand::PulseSource;
     }

@@ -1,13 +1,41 @@
 //! Neurons joining a subnet, and the one that leaves when it is full.
 
-use super::ROOT_NETUID;
+use super::genesis::SubnetGenesis;
 use super::pallet::*;
+use super::terms::ROOT_NETUID;
 use frame_support::ensure;
 use frame_support::traits::fungible::{Inspect, Mutate};
 use frame_support::traits::tokens::{Fortitude, Precision, Preservation};
 use sp_runtime::DispatchResult;
 
 impl<T: Config> Pallet<T> {
+    /// Writes one subnet. `LastUpdate` stays zero, so that the first vector of each validator is
+    /// never too fast.
+    pub(super) fn found_subnet(subnet: &SubnetGenesis<T::AccountId>) {
+        let netuid = subnet.netuid;
+        NetworksAdded::<T>::insert(netuid, true);
+        TotalNetworks::<T>::mutate(|total| *total = total.saturating_add(1));
+        SubnetOwner::<T>::insert(netuid, &subnet.owner_coldkey);
+        SubnetOwnerHotkey::<T>::insert(netuid, &subnet.owner_hotkey);
+        Tempo::<T>::insert(netuid, subnet.tempo);
+        CommitRevealWeightsEnabled::<T>::insert(netuid, subnet.commit_reveal);
+        RevealPeriodEpochs::<T>::insert(netuid, subnet.reveal_period);
+        WeightsSetRateLimit::<T>::insert(netuid, subnet.weights_rate_limit);
+        WeightsVersionKey::<T>::insert(netuid, subnet.weights_version_key);
+        ServingRateLimit::<T>::insert(netuid, subnet.serving_rate_limit);
+        MaxAllowedUids::<T>::insert(netuid, subnet.max_allowed_uids);
+        MaxAllowedValidators::<T>::insert(netuid, subnet.max_allowed_validators);
+        ImmunityPeriod::<T>::insert(netuid, subnet.immunity_period);
+        Burn::<T>::insert(netuid, subnet.burn);
+        for (uid, neuron) in (0_u16..).zip(&subnet.neurons) {
+            Self::seat(netuid, uid, &neuron.hotkey, &neuron.coldkey);
+            TotalHotkeyAlpha::<T>::insert(&neuron.hotkey, netuid, neuron.stake);
+            ValidatorPermit::<T>::mutate(netuid, |permits| {
+                put(permits, usize::from(uid), neuron.validator_permit)
+            });
+        }
+    }
+
     pub(super) fn do_burned_register(
         coldkey: T::AccountId,
         netuid: u16,

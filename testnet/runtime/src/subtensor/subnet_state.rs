@@ -32,7 +32,7 @@ pub struct SubnetState<AccountId> {
 impl<T: Config> Pallet<T> {
     /// The columns; `None` where there is no such subnet.
     #[must_use]
-    pub fn subnet_state(netuid: u16) -> Option<SubnetState<T::AccountId>> {
+    pub(crate) fn subnet_state(netuid: u16) -> Option<SubnetState<T::AccountId>> {
         let whole = Self::metagraph(netuid, 0)?;
         Some(SubnetState {
             netuid: whole.netuid,

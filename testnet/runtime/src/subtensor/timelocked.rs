@@ -7,24 +7,16 @@
 //! dropped. A commit whose pulse is there is gone after the first try, whatever came of it, and
 //! only success leaves a trace: the weights and an event.
 
-use super::ROOT_NETUID;
 use super::pallet::*;
+use super::terms::{ROOT_NETUID, TimelockedWeights};
 use crate::drand::{PulseSource, RoundNumber, timelock};
 use codec::{Decode, Encode};
-use frame_support::traits::ConstU32;
-use frame_support::{BoundedVec, ensure};
+use frame_support::ensure;
 use sp_runtime::DispatchResult;
 use sp_runtime::traits::{BlakeTwo256, Hash};
 
-/// Longest ciphertext of a commit; one for 256 uids takes 1313 bytes.
-pub const MAX_TIMELOCKED_BYTES: u32 = 5_000;
 /// Commits of one hotkey in one epoch, as on the live chain.
 const MAX_UNREVEALED: usize = 10;
-
-/// A timelocked vector of weights.
-pub type TimelockedWeights = BoundedVec<u8, ConstU32<MAX_TIMELOCKED_BYTES>>;
-/// A commit that waits: who, in which block, what, and the round that opens it.
-pub type TimelockedCommit<AccountId> = (AccountId, u64, TimelockedWeights, RoundNumber);
 
 /// What a timelocked commit hides.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -29,14 +29,14 @@ impl<T: Config> Pallet<T> {
 
     /// Whether `hotkey` carries enough stake to set weights; the subnet owner's hotkey always does.
     #[must_use]
-    pub fn has_stake_for_weights(hotkey: &T::AccountId, netuid: u16) -> bool {
+    pub(crate) fn has_stake_for_weights(hotkey: &T::AccountId, netuid: u16) -> bool {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid) >= StakeThreshold::<T>::get()
             || SubnetOwnerHotkey::<T>::try_get(netuid).as_ref() == Ok(hotkey)
     }
 
     /// Whether `uid` may set weights at block `now`; a uid that never did always may.
     #[must_use]
-    pub fn passes_rate_limit(netuid: u16, mechanism: u8, uid: u16, now: u64) -> bool {
+    pub(crate) fn passes_rate_limit(netuid: u16, mechanism: u8, uid: u16, now: u64) -> bool {
         let updates = LastUpdate::<T>::get(Self::storage_index(netuid, mechanism));
         let last = updates.get(usize::from(uid)).copied().unwrap_or(0);
         last == 0 || now.saturating_sub(last) >= WeightsSetRateLimit::<T>::get(netuid)

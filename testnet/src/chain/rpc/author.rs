@@ -2,7 +2,8 @@
 //! other nodes know.
 
 use super::super::pool::{Fate, Unwelcome, WATCHER_BACKLOG};
-use super::{Answer, Context, HexBytes, Module, Registered, failed, send};
+use super::context::{Answer, Context, Module, Registered, failed, send};
+use super::hex_bytes::HexBytes;
 use jsonrpsee::PendingSubscriptionSink;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use node_subtensor_runtime::executor;
@@ -119,7 +120,8 @@ fn unwelcome(reason: Unwelcome, hash: H256) -> ErrorObjectOwned {
             PRIORITY_TOO_LOW,
             format!("Priority is too low: ({held} vs {offered})"),
             Some(
-                "The transaction has too low priority to replace another transaction already in the pool.",
+                "The transaction has too low priority to replace another transaction \
+                 already in the pool.",
             ),
         ),
         Unwelcome::Full => ErrorObjectOwned::owned(

@@ -1,8 +1,9 @@
 //! `chain_*`: blocks and heads.
 
 use super::super::entries::StoredBlock;
-use super::super::node::{Announcement, News};
-use super::{Answer, Context, HexBytes, Module, Registered, accept, bad_parameter, failed, send};
+use super::super::shared::{Announcement, News};
+use super::context::{Answer, Context, Module, Registered, accept, bad_parameter, failed, send};
+use super::hex_bytes::HexBytes;
 use jsonrpsee::PendingSubscriptionSink;
 use node_subtensor_runtime::Header;
 use serde::Serialize;
@@ -96,7 +97,7 @@ fn number(value: &Value) -> Answer<u32> {
         _ => None,
     };
     let number = parsed.and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| bad_parameter(format!("{value} is no block number")))
+    number.ok_or_else(|| bad_parameter(format!("{value} is not a block number")))
 }
 
 /// Which heads a subscriber follows.
@@ -106,7 +107,7 @@ enum Heads {
     Best,
     /// Every block of every fork.
     All,
-    /// The newest final block; those between it and the one before are not told.
+    /// The newest final block; those between it and the one before are skipped.
     Finalized,
 }
 

@@ -1,8 +1,9 @@
 //! `state_*`: storage, runtime calls and metadata, at any block.
 
 use super::super::entries::StoredBlock;
-use super::super::node::News;
-use super::{Answer, Context, HexBytes, Module, Registered, accept, bad_parameter, failed, send};
+use super::super::shared::News;
+use super::context::{Answer, Context, Module, Registered, accept, bad_parameter, failed, send};
+use super::hex_bytes::HexBytes;
 use codec::Decode;
 use jsonrpsee::PendingSubscriptionSink;
 use serde::Serialize;
@@ -142,7 +143,7 @@ async fn runtime_versions(pending: PendingSubscriptionSink, context: Arc<Context
             }
             Ok(Ok(_)) => {}
             // A state that is gone by now, or a stop in the middle; the next block tells.
-            _ => tracing::debug!("a runtime version could not be read"),
+            _ => tracing::debug!("cannot read the runtime version"),
         }
         block = loop {
             let announcement = tokio::select! {

@@ -1,7 +1,7 @@
 //! `system_*` and `rpc_methods`: what the node is.
 
+use super::context::{Answer, Context, Module, Registered, bad_parameter, failed};
 use super::testnet::PREFIX;
-use super::{Answer, Context, Module, Registered, bad_parameter, failed};
 use codec::{Decode, Encode};
 use node_subtensor_runtime::{AccountId, SS58_PREFIX};
 use serde_json::json;
@@ -27,7 +27,7 @@ pub(super) fn register(module: &mut Module) -> Registered {
         |params, context, _| -> Answer<u32> {
             let address: String = params.sequence().next()?;
             let account = AccountId::from_ss58check(&address).map_err(|error| {
-                bad_parameter(format!("{address} is no SS58 address: {error:?}"))
+                bad_parameter(format!("{address} is not an SS58 address: {error:?}"))
             })?;
             next_nonce(&context, &account)
         },

@@ -14,15 +14,12 @@
 //! | `testnet_setKeptStates` | blocks or null | both heads |
 //! | `testnet_upgradeSpec` | | the new spec version |
 
-use super::super::control::{ControlError, Controls, Heads};
-use super::{Answer, Context, Module, Registered, bad_parameter, failed};
+use super::super::control::{ControlError, Controls, Heads, MAX_STEPS};
+use super::context::{Answer, Context, Module, Registered, bad_parameter, failed};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 
 /// What the names of these methods begin with.
 pub(super) const PREFIX: &str = "testnet_";
-
-/// Most blocks made for one request, so that a client that left is not worked for much longer.
-pub(in crate::chain) const MAX_STEPS: u32 = 256;
 
 /// The chain was started without its controls.
 const CLOSED: i32 = 4_100;

@@ -251,12 +251,15 @@ fn a_contradictory_genesis_is_refused() {
 
 proptest! {
     #[test]
-    fn upscaling_makes_the_largest_full_and_keeps_order(values in prop::collection::vec(any::<u16>(), 0..20)) {
+    fn upscaling_makes_the_largest_full_and_keeps_order(
+        values in prop::collection::vec(any::<u16>(), 0..20)
+    ) {
         let scaled = weights::max_upscale(&values);
         prop_assert_eq!(scaled.len(), values.len());
         let largest = values.iter().copied().max().unwrap_or(0);
         for (value, scaled) in values.iter().zip(&scaled) {
-            let exact = if largest == 0 { 0.0 } else { f64::from(*value) * 65_535.0 / f64::from(largest) };
+            let full = f64::from(*value) * 65_535.0;
+            let exact = if largest == 0 { 0.0 } else { full / f64::from(largest) };
             prop_assert!((f64::from(*scaled) - exact).abs() <= 0.5, "{} became {}", value, scaled);
         }
     }

@@ -26,7 +26,7 @@ fn commit(seed: u8, sealed: TimelockedWeights) -> sp_runtime::DispatchResult {
 }
 
 fn pulse(round: u64) {
-    drand::Pulses::<Runtime>::insert(round, beacon::pulse(round));
+    drand::Pulses::<Runtime>::insert(round, drand::pulse(round));
     drand::LastStoredRound::<Runtime>::put(round);
 }
 

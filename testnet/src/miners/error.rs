@@ -1,0 +1,34 @@
+//! Why a miner has no video.
+
+use crate::corpus::{CorpusError, FfmpegError};
+
+/// Frames of an answer: five seconds and the first frame.
+pub(crate) const CLIP_FRAMES: usize = 81;
+
+/// Why a miner has no video.
+#[derive(Debug, thiserror::Error)]
+pub enum MinerError {
+    /// The corpus could not be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// ffmpeg failed.
+    #[error(transparent)]
+    Ffmpeg(#[from] FfmpegError),
+    /// The image in the request cannot be decoded.
+    #[error("the request's image gave {found} bytes of luma instead of {expected}")]
+    Picture {
+        /// Bytes of a thumbnail.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
+    },
+    /// No clip of the corpus has a five-second segment.
+    #[error("no clip of the corpus has {CLIP_FRAMES} frames")]
+    NoClip,
+    /// A rendering thread panicked.
+    #[error("rendering failed: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+    /// A file could not be handled.
+    #[error("video file: {0}")]
+    Io(#[from] std::io::Error),
+}

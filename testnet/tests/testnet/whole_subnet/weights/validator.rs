@@ -1,0 +1,105 @@
+//! A validator that sets weights and nothing else.
+
+use super::*;
+
+/// A validator's way to the chain, with its state in a folder. Dropped and made again it is a
+/// process that was restarted.
+pub(super) struct Validator {
+    pub(super) weights: Weights,
+    pub(super) chain: ChainClient,
+    pub(super) state: State,
+}
+
+impl Validator {
+    pub(super) async fn start(folder: &Path, name: &str, urls: &[&str]) -> Self {
+        let hotkey = Key::new(name).0;
+        let signer = HotkeySigner::new(hotkey, Arc::new(MemoryGuard::default()));
+        let log = Arc::new(SentTransactions::default());
+        let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+        let chain = ChainClient::connect_all(&urls, NETUID, None, log.clone()).await.unwrap();
+        let state = State::open(&folder.join(name), chain.network(), signer.hotkey()).unwrap();
+        log.keep_in(state.clone());
+        let weights = Weights {
+            chain: chain.clone(),
+            signer,
+            state: state.clone(),
+            beacon: Beacon::new(beacon_public_key()).unwrap(),
+            metrics: Metrics::register(&mut Registry::default()),
+        };
+        Self { weights, chain, state }
+    }
+
+    pub(super) async fn head(&self) -> Head {
+        self.chain.head().await.unwrap()
+    }
+
+    pub(super) async fn put(&self, epoch_block: u64, uid: Uid) -> Result<Progress, WeightsError> {
+        let target = Target { epoch_block: BlockNumber(epoch_block), uid };
+        self.weights.put(target, self.head().await).await
+    }
+
+    /// The weights that the chain holds of this validator.
+    pub(super) async fn on_chain(&self, own: Uid) -> Vec<(Uid, u16)> {
+        self.chain.weights(self.head().await, own).await.unwrap()
+    }
+
+    pub(super) async fn nonces(&self) -> Nonces {
+        let endpoint = Endpoint::connect(&self.chain.endpoints()[0].url, NETUID).await.unwrap();
+        endpoint.nonces(&self.weights.signer.hotkey()).await.unwrap()
+    }
+
+    pub(super) async fn transactions(&self) -> u64 {
+        self.nonces().await.finalized
+    }
+
+    /// Is killed when its transaction is in the pool of a node that makes no more blocks.
+    pub(super) async fn put_and_die(self, node: &ChainHandle, epoch_block: u64, uid: Uid) {
+        node.controls().stall_production().await.unwrap();
+        let sent = async {
+            while self.nonces().await.next == 0 {
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        tokio::select! {
+            put = self.put(epoch_block, uid) => panic!("{put:?}"),
+            sent = tokio::time::timeout(PATIENCE, sent) => sent.expect("the transaction in the pool"),
+        }
+    }
+
+    /// Follows the commits until that of `epoch_block` has come to an end.
+    pub(super) async fn until_ended(&self, epoch_block: u64) -> CommitState {
+        let end = async {
+            loop {
+                // What fails is tried again with a later block, as the validator does.
+                let _again = self.weights.follow(self.head().await).await;
+                let commit = self.state.weight_commit(BlockNumber(epoch_block)).unwrap().unwrap();
+                if !matches!(commit.state, CommitState::Prepared | CommitState::Committed) {
+                    return commit.state;
+                }
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, end).await.expect("an end of the commit")
+    }
+
+    pub(super) async fn until_block(&self, number: u64) {
+        let reached = async {
+            while self.head().await.number.0 < number {
+                tokio::time::sleep(BLOCK_TIME).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.expect("the block in time");
+    }
+
+    pub(super) async fn until_put(&self, epoch_block: u64, uid: Uid) -> Progress {
+        let put = async {
+            loop {
+                match self.put(epoch_block, uid).await {
+                    Ok(progress) => return progress,
+                    Err(_) => tokio::time::sleep(BLOCK_TIME).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, put).await.expect("weights in time")
+    }
+}
