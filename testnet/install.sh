@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by test.sh and testnet/launch.sh: makes sure that ffmpeg, a C compiler and Rust are there, and for tests Vulkan.
+# Sourced by test.sh, testnet/launch.sh and .ci/run, which set $root, the checkout: makes sure that ffmpeg, a C compiler and Rust are there, and for tests Vulkan.
 # Installs what is missing on Debian and Ubuntu; says the exact command where it may not.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -16,9 +16,11 @@ missing_packages() {
   { have cc && have c++ && have make && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - 2>/dev/null; } || echo build-essential
 }
 
+# install_missing [PACKAGE...]: installs what is missing, and these packages.
 install_missing() {
   local packages
   mapfile -t packages < <(missing_packages)
+  packages+=("$@")
   [ "${#packages[@]}" -eq 0 ] && return 0
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
@@ -47,7 +49,15 @@ install_for_tests() {
     say "leoma: mesa-vulkan-drivers could not be installed; the kernels of a GPU are not tested here"
 }
 
-# Needs $root, the checkout: inside it, rustup takes the version that rust-toolchain.toml names.
+# What .ci/run needs beyond the tests.
+install_for_ci() {
+  find_rust
+  have shellcheck || install_missing shellcheck
+  have cargo-deny || { say "building cargo-deny" && cargo install cargo-deny --locked --debug --quiet; }
+}
+
+# Inside the checkout, rustup takes the version that rust-toolchain.toml names.
+# shellcheck disable=SC2154 # $root
 find_rust() {
   if ! have cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH="$HOME/.cargo/bin:$PATH"; fi
   have cargo || fail "Rust is missing; install it with: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"

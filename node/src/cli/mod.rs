@@ -8,6 +8,7 @@ mod corpus;
 mod mesh;
 mod miner;
 mod preflight;
+mod reference;
 mod register;
 mod rotation;
 mod score;
@@ -81,6 +82,9 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Write the reference pages of the documentation.
+    #[command(hide = true)]
+    Reference(reference::ReferenceArgs),
     /// Write a completion script for a shell to standard output.
     Completions {
         /// The shell.
@@ -113,6 +117,7 @@ impl Cli {
             Command::Validator(command) => command.run(file).await,
             Command::Corpus(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
+            Command::Reference(args) => args.run(),
             Command::Completions { shell } => {
                 clap_complete::generate(
                     shell,
