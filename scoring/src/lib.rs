@@ -2,8 +2,8 @@
 //!
 //! A miner answers a task with an MP4. [`Scorer`] decodes it in a jail, measures it against the
 //! task's source clip on the CPU or a CUDA device, and turns the measures into six aspects and a
-//! grade. A fault of the video is an [`Outcome`]. A fault of this machine is a [`ScoreFault`]. The two
-//! never mix.
+//! grade. A fault of the video is an [`Outcome`]. A fault of this machine is a [`ScoreFault`]. The
+//! two never mix.
 //!
 //! ```no_run
 //! use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
@@ -32,8 +32,8 @@
 //! | [`worker`] | the same in processes of their own |
 //! | [`calibration`] | videos spoilt on purpose |
 //!
-//! Nothing here knows the chain or the network. Two validators' numbers differ by rounding, so scores
-//! are kept in tenths, and the raw measures are published beside them.
+//! Nothing here knows the chain or the network. Two validators' numbers differ by rounding, so
+//! scores are kept in tenths, and the raw measures are published beside them.
 
 pub mod calibration;
 mod comparison;

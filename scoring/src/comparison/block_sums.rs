@@ -3,8 +3,8 @@
 /// Side of a block in pixels.
 pub(crate) const BLOCK: usize = 8;
 
-/// Sums of the 8x8 blocks of one plane, row by row. Incomplete blocks at the right and at the bottom
-/// are left out.
+/// Sums of the 8x8 blocks of one plane, row by row. Incomplete blocks at the right and at the
+/// bottom are left out.
 pub(crate) struct BlockSums {
     sums: Vec<u16>,
     columns: usize,

@@ -14,8 +14,8 @@ pub(crate) const HALF: f32 = 2.0;
 pub(crate) const FLOW_CELL: usize = 4;
 
 /// Luma of some frames of a clip, at full and at half size. The authors of structural similarity
-/// recommend a shorter side of about 256 pixels, as much as a viewer resolves. At half size film grain
-/// and a codec's fine losses do not hide what changed.
+/// recommend a shorter side of about 256 pixels, as much as a viewer resolves. At half size film
+/// grain and a codec's fine losses do not hide what changed.
 pub(crate) struct View<'a, K: Kernels<'a>> {
     pub(crate) full: K::Pictures,
     pub(crate) half: K::Pictures,
@@ -50,16 +50,16 @@ pub(crate) struct Features {
     pub(crate) noise: Vec<f32>,
     /// Block edges of each frame.
     pub(crate) blockiness: Vec<f32>,
-    /// Mean change per step that the flow does not explain, at half size, where motion stays inside the
-    /// picture.
+    /// Mean change per step that the flow does not explain, at half size, where motion stays inside
+    /// the picture.
     pub(crate) own_warping_error: f32,
     /// How much the clip returns to earlier pictures.
     pub(crate) recurrence: f32,
 }
 
 impl Features {
-    /// Computes the features of the frames `order` of `clip`, at least two, in that order. `view` holds
-    /// the same frames.
+    /// Computes the features of the frames `order` of `clip`, at least two, in that order. `view`
+    /// holds the same frames.
     pub(crate) fn of<'a, K: Kernels<'a>>(
         kernels: &K,
         clip: &Clip,

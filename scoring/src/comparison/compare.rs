@@ -53,11 +53,13 @@ pub struct Measures {
     pub agreement: f32,
     /// The mean of the same over the worst quarter of the frames.
     pub agreement_low: f32,
-    /// Growth of the distance in brightness and chroma from the first third of the clip to the last.
+    /// Growth of the distance in brightness and chroma from the first third of the clip to the
+    /// last.
     pub drift: f32,
     /// Total change over time, answer over source.
     pub motion_energy: f32,
-    /// Change from the first frame, answer over source: near 0 for a frozen clip, with or without noise.
+    /// Change from the first frame, answer over source: near 0 for a frozen clip, with or without
+    /// noise.
     pub displacement: f32,
     /// The source's own mean change from its first frame.
     pub source_displacement: f32,
@@ -73,7 +75,8 @@ pub struct Measures {
     pub motion_smoothness: f32,
     /// Mean smoothness of the source's motion.
     pub source_motion_smoothness: f32,
-    /// Mean squared change per step that the source's motion does not explain, at half size, 0 to 1.
+    /// Mean squared change per step that the source's motion does not explain, at half size, 0 to
+    /// 1.
     pub warping_error: f32,
     /// The same for the source itself.
     pub source_warping_error: f32,
@@ -101,12 +104,14 @@ pub struct Measures {
     pub camera_error: f32,
     /// Coarse similarity to the source clip at any time and speed, mirrored or not, 0 to 1.
     pub replay: f32,
-    /// Similarity of fine detail to the source's at the same time, or in the second half of the clip at
-    /// the most similar time, 0 to 1: near 1 for the source's own pixels, near 0 for another video.
+    /// Similarity of fine detail to the source's at the same time, or in the second half of the
+    /// clip at the most similar time, 0 to 1: near 1 for the source's own pixels, near 0 for
+    /// another video.
     pub replay_detail: f32,
     /// How much more than the source the answer returns to earlier pictures, as loops do, 0 to 1.
     pub recurrence: f32,
-    /// Similarity of the answer to the prompt, by the operator's model of texts and pictures, -1 to 1.
+    /// Similarity of the answer to the prompt, by the operator's model of texts and pictures, -1 to
+    /// 1.
     pub text_similarity: Option<f32>,
     /// Similarity of the source to the prompt.
     pub source_text_similarity: Option<f32>,
@@ -128,8 +133,8 @@ pub(crate) struct Side<'f, 'a, K: Kernels<'a>> {
     pub(crate) features: &'f Features,
 }
 
-/// Compares frame by frame. Both sides have the same size and the same number of frames, at least two.
-/// `first` is the index of the answer's first frame in its clip.
+/// Compares frame by frame. Both sides have the same size and the same number of frames, at least
+/// two. `first` is the index of the answer's first frame in its clip.
 pub(crate) fn compare<'a, K: Kernels<'a>>(
     kernels: &K,
     (source_side, answer_side): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
@@ -256,8 +261,8 @@ struct Full {
     psnr: Vec<f32>,
 }
 
-/// Similarity of all frames at full size, and structural similarity at half size of all frames but the
-/// first.
+/// Similarity of all frames at full size, and structural similarity at half size of all frames but
+/// the first.
 fn likeness<'a, K: Kernels<'a>>(
     kernels: &K,
     (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),

@@ -1,5 +1,5 @@
-//! An answer at the times and the size of its reference, in integer arithmetic, so that every device
-//! starts from the same numbers.
+//! An answer at the times and the size of its reference, in integer arithmetic, so that every
+//! device starts from the same numbers.
 
 use crate::media::Clip;
 

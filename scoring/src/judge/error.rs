@@ -48,8 +48,8 @@ pub enum JudgeError {
 }
 
 impl JudgeError {
-    /// Whether the judge refused this video, and not our requests in general: it also answers 400 to a
-    /// wrong key or from a country that it does not serve.
+    /// Whether the judge refused this video, and not our requests in general: it also answers 400
+    /// to a wrong key or from a country that it does not serve.
     pub fn is_about_the_video(&self) -> bool {
         match self {
             Self::NoText { .. } | Self::TooLarge { .. } => true,

@@ -2,9 +2,9 @@
 //! opinion.
 //!
 //! A vision model that is down, slow or out of quota is our fault: it causes a [`JudgeError`], and
-//! nothing is written about any miner. A vision model that answers nonsense about one video may well
-//! have been talked into it by that video, so nonsense counts as a bad answer, exactly as in the
-//! reference (see [`JudgeAnswer`]).
+//! nothing is written about any miner. A vision model that answers nonsense about one video may
+//! well have been talked into it by that video, so nonsense counts as a bad answer, exactly as in
+//! the reference (see [`JudgeAnswer`]).
 
 mod choice;
 mod error;

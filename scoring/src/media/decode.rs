@@ -1,4 +1,5 @@
-//! Decodes a file to canonical frames, through ffmpeg's YUV4MPEG2 output, which states the frame size.
+//! Decodes a file to canonical frames, through ffmpeg's YUV4MPEG2 output, which states the frame
+//! size.
 
 use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
@@ -8,8 +9,8 @@ use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;
 
-/// Threads of one decoder. More gain little on five seconds of video, and one answer could take every
-/// core.
+/// Threads of one decoder. More gain little on five seconds of video, and one answer could take
+/// every core.
 const DECODER_THREADS: &str = "2";
 /// A header line is under 100 bytes.
 const MAX_HEADER_BYTES: usize = 256;
@@ -107,7 +108,8 @@ impl Clip {
 /// Decodes all frames of the first video track of an MP4.
 ///
 /// # Errors
-/// [`VideoDefect`] for every fault of the file, [`super::MediaFault`] for every fault of this machine.
+/// [`VideoDefect`] for every fault of the file, [`super::MediaFault`] for every fault of this
+/// machine.
 pub fn decode(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     decode_if(ffmpeg, bytes, limits, |_| Ok(()))
 }
@@ -128,8 +130,8 @@ pub(crate) fn decode_if(
     accept(&info)?;
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    // What a decoder shows in place of a damaged part depends on the timing of its threads, so a damaged
-    // stream is refused.
+    // What a decoder shows in place of a damaged part depends on the timing of its threads, so a
+    // damaged stream is refused.
     args.extend(["-xerror", "-err_detect", "explode"].map(str::to_owned));
     args.extend(
         ["-threads", DECODER_THREADS, "-noautorotate", "-i", STDIN_AS_FILE].map(str::to_owned),

@@ -1,8 +1,8 @@
 //! Runs ffmpeg on a file that its sender may have crafted as an attack.
 //!
 //! The child gets its input as a sealed memory file on standard input, an empty environment, no
-//! network where the kernel allows taking it away, and hard limits on memory, processor time and file
-//! size. It cannot outlive this process. Its output is bounded and not trusted.
+//! network where the kernel allows taking it away, and hard limits on memory, processor time and
+//! file size. It cannot outlive this process. Its output is bounded and not trusted.
 
 use super::MediaFault;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -236,8 +236,8 @@ fn confine(allowance: Allowance) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)?;
     setrlimit(Resource::RLIMIT_FSIZE, allowance.file_bytes, allowance.file_bytes)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // Root may drop the network directly. Others need a user namespace, which some kernels refuse. That
-    // is accepted, because the forced demuxer and the protocol whitelist protect without it.
+    // Root may drop the network directly. Others need a user namespace, which some kernels refuse.
+    // That is accepted, because the forced demuxer and the protocol whitelist protect without it.
     if unshare(CloneFlags::CLONE_NEWNET).is_err() {
         let _ = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET);
     }

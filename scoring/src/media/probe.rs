@@ -51,7 +51,8 @@ pub struct VideoInfo {
 ///
 /// # Errors
 /// [`VideoDefect`] where the file is empty, too large, not an MP4, has no video track, a codec
-/// outside the list, or frames over the pixel limit; [`MediaFault`] where this machine failed.
+/// outside the list, or frames over the pixel limit; [`super::MediaFault`] where this machine
+/// failed.
 pub fn probe(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<VideoInfo, MediaError> {
     check_size(bytes, limits)?;
     probe_file(ffmpeg, &sealed_file(bytes)?, limits)

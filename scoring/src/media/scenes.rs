@@ -17,8 +17,8 @@ const RATE: u64 = 16;
 /// Finds the stretches of `source` that hold one shot and are long enough for a clip of `clip_ms`.
 ///
 /// # Errors
-/// [`VideoDefect`] where the source is unusable, [`super::MediaFault`] where this machine failed. The
-/// list is empty if no shot is long enough.
+/// [`VideoDefect`] where the source is unusable, [`super::MediaFault`] where this machine failed.
+/// The list is empty if no shot is long enough.
 pub fn one_shot_segments(
     ffmpeg: &Ffmpeg,
     source: &[u8],

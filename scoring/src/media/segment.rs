@@ -1,5 +1,5 @@
-//! The stretches of a source video, and the choice of a task's clip among them by a seed, which anyone
-//! can repeat.
+//! The stretches of a source video, and the choice of a task's clip among them by a seed, which
+//! anyone can repeat.
 
 use sha2::{Digest, Sha256};
 

@@ -1,7 +1,7 @@
 //! Turns a vision model's text into numbers, by the reference's rule.
 //!
-//! The Python implementation raises, and its task fails, at an infinite score and at JSON that is not
-//! an object. Here an infinite score counts as missing, and such JSON as unreadable.
+//! The Python implementation raises, and its task fails, at an infinite score and at JSON that is
+//! not an object. Here an infinite score counts as missing, and such JSON as unreadable.
 
 use super::python::{float, strip, text, truth};
 use leoma_protocol::python_json::Value;
@@ -161,8 +161,8 @@ impl JudgeAspects {
     }
 }
 
-/// The text between the first two code fences, without the word `json`; the whole text where there is
-/// no fence.
+/// The text between the first two code fences, without the word `json`; the whole text where there
+/// is no fence.
 fn strip_fence(raw: &str) -> &str {
     let stripped = strip(raw);
     match stripped.split("```").nth(1) {

@@ -1,8 +1,9 @@
 //! The six aspects of an answer, from 0 to 100 in tenths.
 //!
 //! The reference is the task's source clip, which shows what the prompt describes. An aspect is the
-//! minimum of its parts, not their mean: sharpness does not make a flashing video consistent. A part
-//! is one measure through one [`Ramp`](crate::Ramp), so a worse measure never gives more points.
+//! minimum of its parts, not their mean: sharpness does not make a flashing video consistent. A
+//! part is one measure through one [`Ramp`](crate::Ramp), so a worse measure never gives more
+//! points.
 //!
 //! | aspect | parts |
 //! |---|---|
@@ -13,8 +14,8 @@
 //! | visual quality | sharpness, noise and block edges against the source |
 //! | camera and composition | the camera's motion against the source's |
 //!
-//! After the first frame nothing is compared pixel by pixel: a model that lets a wave break two pixels
-//! further left did what was asked.
+//! After the first frame nothing is compared pixel by pixel: a model that lets a wave break two
+//! pixels further left did what was asked.
 
 use crate::comparison::compare::Measures;
 use crate::judge::JudgeAnswer;
@@ -167,8 +168,8 @@ impl Aspects {
         }
     }
 
-    /// Why an answer with these measures has less than full marks, in one line: the aspects that would
-    /// not pass alone, the worst first, each with all its parts that would not pass.
+    /// Why an answer with these measures has less than full marks, in one line: the aspects that
+    /// would not pass alone, the worst first, each with all its parts that would not pass.
     pub fn weaknesses(measures: &Measures, policy: &AspectPolicy) -> String {
         let mut weak = parts(measures, policy);
         weak.retain(|part| part.points * 10.0 < f64::from(policy.pass));

@@ -9,7 +9,8 @@ use crate::judge::TaskType;
 use crate::metrics::constants;
 use leoma_protocol::Digest;
 
-/// A straight line between two bounds, in thousandths of a measure: 0 points at `none`, 100 at `full`.
+/// A straight line between two bounds, in thousandths of a measure: 0 points at `none`, 100 at
+/// `full`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ramp {
     /// The value that gives no points.
@@ -48,8 +49,8 @@ pub struct AspectPolicy {
     pub agreement_low: Ramp,
     /// Content: similarity to the prompt over the source's, with a model that reads prompts.
     pub text_similarity: Ramp,
-    /// The least similarity of the source to the prompt, in thousandths, at which the model is taken to
-    /// understand the prompt.
+    /// The least similarity of the source to the prompt, in thousandths, at which the model is
+    /// taken to understand the prompt.
     pub text_least: i32,
     /// Content: brightness distance.
     pub content_colour: Ramp,
@@ -93,17 +94,19 @@ pub struct AspectPolicy {
     pub pass: u16,
     /// Score needed in each critical aspect, in tenths.
     pub critical: u16,
-    /// Frozen if the change from the first frame is below this part of the source's, in thousandths.
+    /// Frozen if the change from the first frame is below this part of the source's, in
+    /// thousandths.
     pub frozen_displacement: i32,
     /// Frozen if the answer stands still for this part of the clip, in thousandths.
     pub frozen_hold: i32,
-    /// Small change means frozen only if the first frame is at least this similar to the source's, in
-    /// thousandths. Otherwise it is another, calmer video.
+    /// Small change means frozen only if the first frame is at least this similar to the source's,
+    /// in thousandths. Otherwise it is another, calmer video.
     pub frozen_likeness: i32,
     /// No answer is frozen against a source that changes less than this from its first frame, in
     /// thousandths.
     pub frozen_source: i32,
-    /// Whether the source clip itself is refused. Off where nobody could have it, as in a calibration.
+    /// Whether the source clip itself is refused. Off where nobody could have it, as in a
+    /// calibration.
     pub forbid_replay: bool,
     /// The least similarity of fine detail to the source's that makes an answer a replay, in
     /// thousandths.
@@ -168,7 +171,8 @@ impl AspectPolicy {
     /// SHA-256 over this record's names and numbers in their order, and over the numbers inside the
     /// measures.
     pub fn digest(&self) -> Digest {
-        // The derived text has every field's name and integer value. Integers print alike everywhere.
+        // The derived text has every field's name and integer value. Integers print alike
+        // everywhere.
         let (policy, measures) = (format!("{self:?}\n"), constants());
         Digest::of_parts(&[b"leoma:aspect-policy:v2:", policy.as_bytes(), measures.as_bytes()])
     }

@@ -10,8 +10,8 @@ pub(crate) mod weights;
 
 pub(crate) use studio::{Studio, ffmpeg};
 
-/// The CPU as a device of burn's `Dispatch`, whose operations are compiled once, in burn. Those of the
-/// backend itself would be compiled anew in this program.
+/// The CPU as a device of burn's `Dispatch`, whose operations are compiled once, in burn. Those of
+/// the backend itself would be compiled anew in this program.
 pub(crate) fn cpu() -> DispatchDevice {
     DispatchDevice::Flex(FlexDevice)
 }
