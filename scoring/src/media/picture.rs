@@ -16,7 +16,7 @@ const MAX_CLIP_BYTES: u64 = 64 << 20;
 /// # Errors
 /// [`VideoDefect`] where it is not a PNG or is too large; [`super::MediaFault`] where this machine
 /// failed.
-pub fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
+pub(crate) fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     check_size(png, limits)?;
     let no_png = || VideoDefect::Undecodable { complaint: "it is no PNG".to_owned() };
     let (width, height) = png_size(png).ok_or_else(no_png)?;

@@ -139,12 +139,12 @@ impl JudgeAnswer {
 
 impl JudgeAspects {
     /// The lowest of the three critical aspects.
-    pub fn critical(&self) -> u8 {
+    fn critical(&self) -> u8 {
         self.first_frame_fidelity.min(self.prompt_adherence).min(self.temporal_consistency)
     }
 
     /// The aspects in the order of their weights.
-    pub fn in_order(&self) -> [u8; 6] {
+    pub(crate) fn in_order(&self) -> [u8; 6] {
         [
             self.first_frame_fidelity,
             self.prompt_adherence,
