@@ -2,8 +2,8 @@
 //!
 //! A miner answers a task with an MP4. [`Scorer`] decodes it in a jail, measures it against the
 //! task's source clip on the CPU or a CUDA device, and turns the measures into six aspects and a
-//! grade. What is wrong with a video is an [`Outcome`]; what is wrong with this machine is a
-//! [`ScoreFault`], and the two never mix.
+//! grade. A fault of the video is an [`Outcome`]. A fault of this machine is a [`ScoreFault`]. The
+//! two never mix.
 //!
 //! ```no_run
 //! use leoma_scoring::{AspectPolicy, DeviceChoice, Outcome, Scorer};
@@ -20,8 +20,20 @@
 //! # }
 //! ```
 //!
-//! Nothing here knows of the chain or the network protocol. Two validators' numbers differ by
-//! rounding, so scores are kept in tenths and the raw measures are published beside them.
+//! | module | holds |
+//! |---|---|
+//! | [`media`] | decoding in a jail, cutting clips |
+//! | [`metrics`] | each metric, on tensors and in loops |
+//! | `comparison` | all measures of an answer against its source |
+//! | `fingerprint` | finding copies |
+//! | [`judge`] | gates, grade, and Gemini's opinion |
+//! | [`learned`] | networks whose weights the operator provides |
+//! | `scorer` | all of that for one answer |
+//! | [`worker`] | the same in processes of their own |
+//! | [`calibration`] | videos spoilt on purpose |
+//!
+//! Nothing here knows the chain or the network. Two validators' numbers differ by rounding, so
+//! scores are kept in tenths, and the raw measures are published beside them.
 
 pub mod calibration;
 mod comparison;

@@ -1,4 +1,5 @@
-//! One bucket: bounded reads and presigned URLs. Listings are in `listing.rs`, writes in `create.rs`.
+//! One bucket: bounded reads and presigned URLs. Listings are in `listing.rs`, writes in
+//! `create.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -143,7 +144,7 @@ impl Bucket {
     /// checked.
     ///
     /// # Errors
-    /// [`StoreError::Misconfigured`] if `ttl` is over [`MAX_PRESIGN`] or the store is not S3.
+    /// [`StoreError::Misconfigured`] if `ttl` is over 7 days or the store is not S3.
     pub async fn presign_get(&self, key: &Key, ttl: Duration) -> Result<PresignedUrl, StoreError> {
         let refuse = |reason: &str| {
             Fault::new(Class::Misconfigured, reason).into_error(
@@ -191,8 +192,8 @@ impl Bucket {
 
     /// Runs `operation` until it succeeds, fails for good, or the policy's bounds are reached.
     ///
-    /// It takes boxed futures and not an async closure, because a future that awaits one is not known
-    /// to be `Send`, and callers spawn theirs.
+    /// It takes boxed futures and not an async closure, because a future that awaits one is not
+    /// known to be `Send`, and callers spawn theirs.
     pub(crate) async fn attempt<'a, T>(
         &self,
         object: ObjectName,

@@ -2,8 +2,8 @@
 //!
 //! Canonical JSON, keys of objects and videos sorted, no spaces:
 //! `{"version":1,"videos":[{"codec":"h264","duration_ms":12000,"height":480,"key":"clips/a.mp4","sha256":"…","shots":[[2000,8850]],"size":1234567,"width":832}]}`.
-//! The source bucket holds it twice: the newest as `corpus/v1.json`, and each under its own hash for
-//! good, so that a task can be checked against the corpus that it was made from.
+//! The source bucket holds it twice: the newest as `corpus/v1.json`, and each under its own hash
+//! for good, so that a task can be checked against the corpus that it was made from.
 
 use leoma_protocol::Digest;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Create-once: an object is written by one conditional put. Where the outcome of a put is in doubt,
-//! the object is read back.
+//! Create-once: an object is written by one conditional put. Where the outcome of a put is in
+//! doubt, the object is read back.
 //!
 //! | answer to the put | what is in the bucket | result |
 //! |---|---|---|
@@ -27,8 +27,8 @@ use crate::retry::Attempts;
 pub enum Created {
     /// This call wrote it.
     New,
-    /// It was there with the same bytes, from an earlier run or from a put of this call whose answer
-    /// was lost.
+    /// It was there with the same bytes, from an earlier run or from a put of this call whose
+    /// answer was lost.
     AlreadyThere,
 }
 
@@ -43,8 +43,8 @@ impl Bucket {
     /// Writes an object that must not exist with other bytes.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if it does. Any other [`StoreError`] if the bytes could not be written,
-    /// or if it stayed unknown whether they were, within the policy's bounds.
+    /// [`StoreError::Conflict`] if it does. Any other [`StoreError`] if the bytes could not be
+    /// written, or if it stayed unknown whether they were, within the policy's bounds.
     pub async fn create(&self, key: &Key, bytes: Bytes) -> Result<Created, StoreError> {
         let path = self.path(key)?;
         let mut attempts = self.policy.begin();
@@ -77,8 +77,8 @@ impl Bucket {
         }
     }
 
-    /// Writes an object and replaces what was there: for the owner's allowlist and manifest. Everything
-    /// else is written with [`create`](Self::create).
+    /// Writes an object and replaces what was there: for the owner's allowlist and manifest.
+    /// Everything else is written with [`create`](Self::create).
     ///
     /// # Errors
     /// Any [`StoreError`] but `Conflict` and `TooLarge`; transient ones after retries.

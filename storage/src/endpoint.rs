@@ -24,8 +24,8 @@ pub enum EndpointPolicy {
 
 impl EndpointPolicy {
     /// The policy for peers' endpoints, given our own bucket's. A validator whose own bucket is on
-    /// loopback, in memory or in a folder is part of a subnet on this machine, and so are its peers'
-    /// buckets.
+    /// loopback, in memory or in a folder is part of a subnet on this machine, and so are its
+    /// peers' buckets.
     #[must_use]
     pub fn for_peers_of(own_endpoint: &str) -> Self {
         let on_this_machine = match Url::parse(own_endpoint) {
@@ -156,8 +156,8 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         return is_public_v4(v4);
     }
     let [first, second, ..] = ip.segments();
-    // Only 2000::/3 is assigned. In it, 2001::/23 is for tunnels and tests, and 2002::/16 embeds any
-    // IPv4 address.
+    // Only 2000::/3 is assigned. In it, 2001::/23 is for tunnels and tests, and 2002::/16 embeds
+    // any IPv4 address.
     first & 0xe000 == 0x2000
         && first != 0x2002
         && !(first == 0x2001 && (second < 0x200 || second == 0xdb8))

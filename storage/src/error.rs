@@ -28,8 +28,8 @@ impl fmt::Display for ObjectName {
 
 /// Why an operation on a bucket failed.
 ///
-/// "No such object" is not an error: reads return `None`, and only when the store itself reported it.
-/// No text in here contains keys, signatures or query strings.
+/// "No such object" is not an error: reads return `None`, and only when the store itself reported
+/// it. No text in here contains keys, signatures or query strings.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -159,8 +159,8 @@ fn bounded(body: HttpResponseBody, limit: usize) -> HttpResponseBody {
 #[error("the answer is too long ({0})")]
 struct TooLong(String);
 
-/// Resolves names and drops every address that is not on the public internet. A peer's endpoint must
-/// not reach our own network, whatever its name resolves to when the connection is made.
+/// Resolves names and drops every address that is not on the public internet. A peer's endpoint
+/// must not reach our own network, whatever its name resolves to when the connection is made.
 #[derive(Debug)]
 struct PublicResolver;
 

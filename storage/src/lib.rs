@@ -1,8 +1,8 @@
 //! Buckets in S3 (R2), a folder or memory: the source bucket, a validator's own, and its peers'.
 //!
-//! Objects are written once ([`Bucket::create`]). Reads are bounded and never report a failure as "no
-//! such object" ([`Bucket::get`]). Errors are sorted by what to do about them ([`StoreError`]) and
-//! hold no secrets.
+//! Objects are written once ([`Bucket::create`]). Reads are bounded and never report a failure as
+//! "no such object" ([`Bucket::get`]). Errors are sorted by what to do about them ([`StoreError`])
+//! and hold no secrets.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -115,8 +115,9 @@ impl OwnBucket {
         self.bucket.get(&TaskKey::new(task_id, object).into(), max_bytes).await
     }
 
-    /// Proves that the bucket can be read and written, and that the store refuses a second, different
-    /// write of an object. It leaves one small object behind and uses it again the next time.
+    /// Proves that the bucket can be read and written, and that the store refuses a second,
+    /// different write of an object. It leaves one small object behind and uses it again the next
+    /// time.
     ///
     /// # Errors
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store accepted the second write.

@@ -51,7 +51,8 @@ pub struct PeerBucket {
 }
 
 impl PeerBucket {
-    /// The peer's own verdict file on `task_id`, of at most 4 MiB. The caller checks its signatures.
+    /// The peer's own verdict file on `task_id`, of at most 4 MiB. The caller checks its
+    /// signatures.
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -102,7 +103,8 @@ impl PeerBuckets {
         Ok(Self { policy, peers: RwLock::new(peers), reads })
     }
 
-    /// Accepts a grant, `bytes`, from `hotkey`, which proved itself on the stream that it came over.
+    /// Accepts a grant, `bytes`, from `hotkey`, which proved itself on the stream that it came
+    /// over.
     ///
     /// # Errors
     /// [`GrantError`] says what is wrong with it. An earlier grant of the peer stays in use.

@@ -19,8 +19,8 @@ use crate::secret::PresignedUrl;
 
 const STORE: &str = "presigned";
 
-/// Reads the objects that there are URLs for. Access to all others is denied, which does not mean that
-/// they are absent.
+/// Reads the objects that there are URLs for. Access to all others is denied, which does not mean
+/// that they are absent.
 pub(crate) struct PresignedStore {
     client: HttpClient,
     urls: BTreeMap<Key, PresignedUrl>,

@@ -1,5 +1,5 @@
-//! How often, how long and after which pauses an operation over the network is tried: on buckets, and
-//! on the services that the node asks.
+//! How often, how long and after which pauses an operation over the network is tried: on buckets,
+//! and on the services that the node asks.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// Longer pauses would use up the deadline.
 const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// A peer's verdict file has at most 4 MiB. A bucket that needs longer for it counts as not answering.
+/// A peer's verdict file has at most 4 MiB. A bucket that needs longer for it counts as not
+/// answering.
 const PEER_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// At an epoch boundary up to 64 peers' buckets are read, and the chain does not wait.
 const PEER_DEADLINE: Duration = Duration::from_secs(45);
@@ -96,8 +97,8 @@ impl Attempts {
         self.policy.attempt_timeout.min(self.policy.deadline.saturating_sub(self.elapsed()))
     }
 
-    /// Pauses before the next attempt, at least as long as the other side `asked` for. Returns `false`
-    /// at once if no attempt or no time is left.
+    /// Pauses before the next attempt, at least as long as the other side `asked` for. Returns
+    /// `false` at once if no attempt or no time is left.
     pub async fn pause(&self, asked: Option<Duration>) -> bool {
         if self.made >= self.policy.attempts {
             return false;
@@ -114,8 +115,8 @@ impl Attempts {
         true
     }
 
-    /// The pause after the attempts made so far. The jitter of up to a half keeps validators that failed
-    /// together from retrying together.
+    /// The pause after the attempts made so far. The jitter of up to a half keeps validators that
+    /// failed together from retrying together.
     fn delay(&self, jitter: f64) -> Duration {
         let doublings = self.made.saturating_sub(1).min(16);
         self.policy

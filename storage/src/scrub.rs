@@ -1,5 +1,5 @@
-//! Cleans texts from the network and from the S3 client for logs: no secrets, no control characters,
-//! and a bounded length.
+//! Cleans texts from the network and from the S3 client for logs: no secrets, no control
+//! characters, and a bounded length.
 
 use std::error::Error;
 use std::fmt;
@@ -62,8 +62,8 @@ fn without_query(word: &str) -> String {
     }
 }
 
-/// An error's text and its causes, cleaned. It replaces the original, whose `Display` and `Debug` may
-/// contain URLs.
+/// An error's text and its causes, cleaned. It replaces the original, whose `Display` and `Debug`
+/// may contain URLs.
 #[derive(Clone)]
 pub struct Cause {
     text: String,

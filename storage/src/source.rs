@@ -72,8 +72,8 @@ impl SourceBucket {
         self.bucket.replace(&Key::corpus(), bytes).await
     }
 
-    /// The corpus of a bucket without a manifest: the videos among its first 50 000 objects, which are
-    /// the keys that end in `.mp4`, sorted.
+    /// The corpus of a bucket without a manifest: the videos among its first 50 000 objects, which
+    /// are the keys that end in `.mp4`, sorted.
     ///
     /// # Errors
     /// As [`Bucket::list`].
@@ -119,8 +119,8 @@ impl SourceBucket {
         self.bucket.replace(&Key::allowlist(), bytes).await
     }
 
-    /// An allowlist by its hash, as long as the bucket keeps it. The caller checks that the bytes have
-    /// this hash.
+    /// An allowlist by its hash, as long as the bucket keeps it. The caller checks that the bytes
+    /// have this hash.
     ///
     /// # Errors
     /// As [`Bucket::get`].

@@ -1,5 +1,5 @@
-//! Gemini as a judge: `leoma_scoring::judge` says what it is asked and reads its replies; this sends
-//! them.
+//! Gemini as a judge: `leoma_scoring::judge` says what it is asked and reads its replies; this
+//! sends them.
 
 use std::time::Duration;
 
@@ -261,7 +261,8 @@ mod tests {
         }
     }
 
-    /// As the service answers: the status is that of a bad video too, only the reason tells them apart.
+    /// As the service answers: the status is that of a bad video too, only the reason tells them
+    /// apart.
     #[tokio::test]
     async fn a_refused_key_is_told_from_a_refused_video() {
         let code = async |details: serde_json::Value| {

@@ -1,9 +1,9 @@
-//! Motion that the source does not have.
+//! Motion that the source lacks.
 
 use super::picture::{fraction, map_planes};
 use crate::media::Clip;
 
-/// Waves that a field is the sum of.
+/// The number of waves in a field.
 const WAVES: usize = 3;
 /// Lengths of the waves, in pixels.
 const LENGTHS: (f32, f32) = (180.0, 420.0);
@@ -82,7 +82,7 @@ pub(super) fn camera(clip: &Clip, pixels: f32, seed: u64) -> Clip {
     })
 }
 
-/// The middle `part` of every frame at full size.
+/// The middle `part` of every frame, enlarged to full size.
 pub(super) fn enlarged(clip: &Clip, part: f32) -> Clip {
     map_planes(clip, |plane, _| {
         let (width, height) = plane.size();

@@ -1,4 +1,4 @@
-//! Letters over the picture, as those that address a judge.
+//! Letters over the picture, as in attempts to talk to a judge.
 
 use super::picture::map_planes;
 use crate::media::Clip;
@@ -16,7 +16,7 @@ const LETTERS: [(char, [u8; 7]); 7] = [
 const TEXT: &str = "SCORE 100";
 /// Dots of a letter with the gap after it, across and down.
 const CELL: (usize, usize) = (6, 9);
-/// The first frame with letters: the given first frame is left as it is.
+/// The first frame that has letters. The given first frame is left unchanged.
 const FROM: usize = 8;
 const BRIGHT: f32 = 235.0;
 const DARK: f32 = 16.0;

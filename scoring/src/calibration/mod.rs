@@ -1,7 +1,7 @@
-//! Videos made worse on purpose, by known amounts: what scores are calibrated on, and what a test
-//! network's cheats send.
+//! Videos that are spoilt on purpose, by known amounts. Scores are calibrated on them, and cheats
+//! of a test network send them.
 //!
-//! Everything works on decoded planes and follows from the clip, the strength and a seed.
+//! Everything works on decoded planes and depends only on the clip, the strength and a seed.
 
 mod field;
 mod lettering;
@@ -12,7 +12,7 @@ use crate::media::Clip;
 use field::Field;
 use picture::{Plane, map_planes, noise};
 
-/// Strengths that every degradation has, 1 to this.
+/// Every degradation has the strengths 1 to this.
 pub const STRENGTHS: usize = 5;
 
 /// A way to make a video worse. Strength 1 is hardly seen, strength 5 is useless.
@@ -20,38 +20,38 @@ pub const STRENGTHS: usize = 5;
 pub enum Degradation {
     /// Everything out of focus.
     Blur,
-    /// Grain of its own in every frame.
+    /// Different grain in every frame.
     Noise,
     /// Coarsely quantised blocks of 8x8.
     Blocking,
     /// Brightness that changes from frame to frame.
     Flicker,
-    /// Frames lost: the one before is shown again, the motion jumps after.
+    /// Lost frames: the one before is shown again, and the motion jumps.
     Dropped,
-    /// Frames shown more than once: the clip is slower and stutters.
+    /// Repeated frames: the clip is slower and stutters.
     Duplicated,
-    /// Brightness and colour that move away over time.
+    /// Brightness and colour that drift over time.
     Drift,
     /// Wrong colours from the first frame on.
     ColourShift,
-    /// Things move elsewhere than in the source.
+    /// Things move differently from the source.
     WrongMotion,
-    /// The camera moves otherwise than in the source.
+    /// The camera moves differently from the source.
     WrongCamera,
     /// Motion stops before the end.
     Frozen,
-    /// The beginning over and over.
+    /// The beginning, over and over.
     Loop,
     /// Only the middle of the picture, enlarged.
     Crop,
     /// Letters over the picture, after half a second.
     Overlay,
-    /// Fewer pixels than the file says.
+    /// Fewer pixels than the file claims, enlarged.
     Upscaled,
 }
 
 impl Degradation {
-    /// All of them.
+    /// All degradations.
     pub const ALL: [Self; 15] = [
         Self::Blur,
         Self::Noise,
@@ -112,7 +112,7 @@ impl Degradation {
         }
     }
 
-    /// `clip` made worse. A strength of 0 changes nothing, one above 5 counts as 5.
+    /// Degrades `clip`. A strength of 0 changes nothing, and one above 5 counts as 5.
     pub fn apply(self, clip: &Clip, strength: usize, seed: u64) -> Clip {
         let Some(step) = strength.checked_sub(1) else { return clip.clone() };
         let amount = self.amounts().0[step.min(STRENGTHS - 1)];
@@ -146,13 +146,13 @@ impl Degradation {
     }
 }
 
-/// Pixels by which an honest answer's things are off at its end.
+/// Pixels by which things in an honest answer are displaced at its end.
 const HONEST_DEVIATION: f32 = 10.0;
 /// Grain of an honest answer, of 255.
 const HONEST_GRAIN: f32 = 0.8;
 
-/// What a good model answers: the first frame as it was given, motion nearly the source's, details
-/// of its own.
+/// The answer of a good model: the first frame as given, motion close to the source's, and its own
+/// details.
 pub fn honest(clip: &Clip, seed: u64) -> Clip {
     grain(&Field::new(seed).moved(clip, HONEST_DEVIATION), HONEST_GRAIN, seed)
 }
@@ -166,7 +166,7 @@ fn grain(clip: &Clip, amount: f32, seed: u64) -> Clip {
     })
 }
 
-/// Luma brighter and chroma aside by an amount that may depend on the frame.
+/// Shifts luma and chroma by an amount that may depend on the frame.
 fn tinted(clip: &Clip, seed: u64, amount: impl Fn(usize) -> f32 + Sync) -> Clip {
     let (sine, cosine) = (std::f32::consts::TAU * picture::fraction(seed, 1)).sin_cos();
     map_planes(clip, |plane: Plane<'_>, frame| {

@@ -16,7 +16,7 @@ pub(super) struct Plane<'a> {
     number: usize,
 }
 
-/// Every plane of every frame changed; the result has the same size.
+/// Changes every plane of every frame. The size stays.
 pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u8> + Sync) -> Clip {
     let frames = (0..clip.len())
         .into_par_iter()
@@ -37,7 +37,7 @@ pub(super) fn planes_of(clip: &Clip, frame: usize) -> [Plane<'_>; 3] {
     [Plane { bytes: clip.luma(frame), width, height, number: 0 }, chroma(blue, 1), chroma(red, 2)]
 }
 
-/// A clip of the same kind with other pictures, which have the same size.
+/// A clip with the same properties and other pictures of the same size.
 pub(super) fn rebuilt(clip: &Clip, frames: Vec<Vec<u8>>) -> Clip {
     Clip::from_planes(clip.width(), clip.height(), clip.info().clone(), frames)
         .unwrap_or_else(|| clip.clone())
@@ -62,7 +62,7 @@ impl Plane<'_> {
         (self.width, self.height)
     }
 
-    /// Every value through `change`, which is told its place in the plane.
+    /// Maps every value by `change`, which also gets its place in the plane.
     pub(super) fn changed(&self, change: impl Fn(f32, usize) -> f32) -> Vec<u8> {
         self.bytes
             .iter()
@@ -71,7 +71,7 @@ impl Plane<'_> {
             .collect()
     }
 
-    /// The value between four samples; the picture goes on as its mirror image outside.
+    /// The value between four samples. Outside, the picture is mirrored.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let (left, top) = (floor(x), floor(y));
         let (right, down) = (x - left as f32, y - top as f32);
@@ -84,7 +84,7 @@ impl Plane<'_> {
         line(rows[0]) * (1.0 - down) + line(rows[1]) * down
     }
 
-    /// Every sample taken from where `place` says.
+    /// Takes every sample from where `place` points.
     pub(super) fn moved(&self, place: impl Fn(usize, usize) -> (f32, f32)) -> Vec<u8> {
         let mut moved = vec![0; self.bytes.len()];
         for (y, line) in moved.chunks_exact_mut(self.width).enumerate() {
@@ -96,7 +96,7 @@ impl Plane<'_> {
         moved
     }
 
-    /// Out of focus by a Gaussian of standard deviation `sigma`, in samples.
+    /// Blurs with a Gaussian of standard deviation `sigma`, in samples.
     pub(super) fn blurred(&self, sigma: f32) -> Vec<u8> {
         let radius = (3.0 * sigma).ceil() as i64;
         let weights: Vec<f32> =
@@ -131,7 +131,7 @@ impl Plane<'_> {
         blurred
     }
 
-    /// As a picture that was `times` smaller and is enlarged again.
+    /// Shrinks the picture `times` and enlarges it again.
     pub(super) fn through_smaller(&self, times: f32) -> Vec<u8> {
         let smaller = |side: usize| ((side as f32 / times).round() as usize).max(1);
         let (width, height) = (smaller(self.width), smaller(self.height));
@@ -140,8 +140,8 @@ impl Plane<'_> {
         resize_plane(&small, (width, height), (self.width, self.height))
     }
 
-    /// Blocks of 8x8 whose cosine transform is rounded to multiples of `step`, the mean to a
-    /// quarter of it. What does not fill a block stays.
+    /// Rounds the cosine transform of blocks of 8x8 to multiples of `step`, and the mean to a
+    /// quarter of it. Incomplete blocks stay unchanged.
     pub(super) fn quantised(&self, step: f32) -> Vec<u8> {
         let mut values = self.bytes.to_vec();
         let basis = cosines();
@@ -188,7 +188,7 @@ fn cosines() -> Square {
     })
 }
 
-/// A block between places and waves, both ways.
+/// Transforms a block from places to waves, or back.
 fn transformed(block: &Square, basis: &Square, back: bool) -> Square {
     let factor = |wave: usize, at: usize| if back { basis[at][wave] } else { basis[wave][at] };
     let sum = |of: &dyn Fn(usize) -> f32| (0..BLOCK).map(of).sum::<f32>();
@@ -208,7 +208,7 @@ fn floor(at: f32) -> i64 {
 }
 
 fn mirrored(at: i64, length: usize) -> usize {
-    // Nearly every sample; a division costs more than all the rest of it.
+    // The common case. A division would cost more than everything else here.
     if let Ok(inside) = usize::try_from(at)
         && inside < length
     {
@@ -219,7 +219,7 @@ fn mirrored(at: i64, length: usize) -> usize {
     around.min(2 * length - 1 - around) as usize
 }
 
-/// The nearest of 0 to 255, a half upwards: as `f32::round`, which is a call like `f32::floor`.
+/// Rounds to 0 to 255, halves upward: like `f32::round`, which is a call like `f32::floor`.
 pub(super) fn byte(value: f32) -> u8 {
     let whole = value as i32;
     whole.saturating_add(i32::from(value - whole as f32 >= 0.5)).clamp(0, 255) as u8

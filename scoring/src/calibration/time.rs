@@ -12,7 +12,7 @@ pub(super) fn reordered(clip: &Clip, order: &[usize]) -> Clip {
     rebuilt(clip, order.iter().map(frame).collect())
 }
 
-/// Each frame but the first is lost with probability `part`; the one before stands in for it.
+/// Replaces each frame but the first by the one before, with probability `part`.
 pub(super) fn dropped(frames: usize, part: f32, seed: u64) -> Vec<usize> {
     let mut shown = 0;
     let next = |frame: usize| {

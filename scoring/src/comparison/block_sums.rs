@@ -1,10 +1,10 @@
 //! Sums of blocks of a frame: exact integers, so that every device starts from the same numbers.
 
-/// Side of the blocks that frames are reduced by.
+/// Side of a block in pixels.
 pub(crate) const BLOCK: usize = 8;
 
-/// Sums of 8x8 blocks of one plane, in rows; what does not fill a block at the right and at the
-/// bottom is left out.
+/// Sums of the 8x8 blocks of one plane, row by row. Incomplete blocks at the right and at the
+/// bottom are left out.
 pub(crate) struct BlockSums {
     sums: Vec<u16>,
     columns: usize,
@@ -16,7 +16,7 @@ impl BlockSums {
         let columns = width / BLOCK;
         let rows = plane.len() / width / BLOCK;
         let mut sums = Vec::with_capacity(rows * columns);
-        // Four lanes of 16 bits: two neighbours per lane and row, eight rows, at most 4 080.
+        // Four lanes of 16 bits. Each adds two neighbours in eight rows, at most 4 080.
         let mut lanes = vec![0_u64; columns];
         for block_row in plane.chunks_exact(width * BLOCK).take(rows) {
             lanes.fill(0);

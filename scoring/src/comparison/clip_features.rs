@@ -1,21 +1,21 @@
-//! What is computed once per clip and used in every comparison with it.
+//! What is computed once per clip, for all comparisons with it.
 
 use crate::comparison::block_sums::{BLOCK, BlockSums};
 use crate::media::Clip;
 use crate::metrics::{Camera, Grid, Kernels};
 use rayon::prelude::*;
 
-/// Brightness, chroma and likeness between moments are compared at a sixteenth of the size.
+/// Brightness, chroma and change over time are compared at a sixteenth of the size.
 pub(crate) const COLOUR_FACTOR: usize = 2 * BLOCK;
-/// Pixels of the full picture in one of the half picture, in whose pixels flow is measured.
+/// Pixels of the full picture per pixel of the half picture, in which flow is measured.
 pub(crate) const HALF: f32 = 2.0;
-/// Flow is kept as one value for each block of that many pixels of the half picture, an eighth of
-/// the full picture's: its neighbourhood of 15 pixels resolves no more.
+/// Flow is kept as one value for each block of this side, in pixels of the half picture. Its
+/// neighbourhood of 15 pixels resolves no more.
 pub(crate) const FLOW_CELL: usize = 4;
 
 /// Luma of some frames of a clip, at full and at half size. The authors of structural similarity
-/// advise about 256 pixels for the shorter side, what a viewer resolves; at half size film grain
-/// and a codec's fine losses do not hide what changed.
+/// recommend a shorter side of about 256 pixels, as much as a viewer resolves. At half size film
+/// grain and a codec's fine losses do not hide what changed.
 pub(crate) struct View<'a, K: Kernels<'a>> {
     pub(crate) full: K::Pictures,
     pub(crate) half: K::Pictures,
@@ -31,7 +31,7 @@ impl<'a, K: Kernels<'a>> View<'a, K> {
     }
 }
 
-/// Features of one clip, all in the order of its frames or steps.
+/// Features of one clip, in the order of its frames or steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Features {
     /// Luma at a sixteenth.
@@ -50,15 +50,15 @@ pub(crate) struct Features {
     pub(crate) noise: Vec<f32>,
     /// Block edges of each frame.
     pub(crate) blockiness: Vec<f32>,
-    /// Mean change per step that the flow does not explain, at half size, over all that stays
-    /// inside the picture.
+    /// Mean change per step that the flow does not explain, at half size, where motion stays inside
+    /// the picture.
     pub(crate) own_warping_error: f32,
-    /// How far the clip returns to what it showed before.
+    /// How much the clip returns to earlier pictures.
     pub(crate) recurrence: f32,
 }
 
 impl Features {
-    /// Computes the features of the frames `order` of `clip`, at least two, in that order; `view`
+    /// Computes the features of the frames `order` of `clip`, at least two, in that order. `view`
     /// holds the same frames.
     pub(crate) fn of<'a, K: Kernels<'a>>(
         kernels: &K,

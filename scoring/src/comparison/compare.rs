@@ -1,4 +1,4 @@
-//! The raw numbers of one comparison, before any policy turns them into scores.
+//! All measures of an answer against its source clip, before any policy turns them into scores.
 
 use crate::comparison::clip_features::{Features, HALF, View, mean, warping_error};
 use crate::media::Clip;
@@ -8,14 +8,15 @@ use crate::metrics::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Motion below this, in pixels of the full picture, says nothing about motion error.
+/// Added to amounts of motion in quotients, in pixels of the full picture: less motion is noise.
 pub(crate) const LEAST_FLOW: f32 = 0.05;
-/// Change that is rounding: added to both sides of a quotient.
+/// Added to both sides of a quotient of changes: less change is rounding.
 pub(crate) const ROUNDING: f32 = 0.1 / 255.0;
-/// The same for detail.
+/// Added to both sides of a quotient of details.
 pub(crate) const FLAT: f32 = 1e-6;
 
-/// Raw measures of an answer against its source clip. Distances are parts of the full range 0 to 1.
+/// Raw measures of an answer against its source clip. Distances are on the scale 0 to 1 of the full
+/// range.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Multi-scale structural similarity of the first frames after registration, 0 to 1.
@@ -32,35 +33,35 @@ pub struct Measures {
     pub first_detail: f32,
     /// Mean structural similarity of all frames at full size, after registration, -1 to 1.
     pub ssim: f32,
-    /// The lowest of them.
+    /// The lowest structural similarity of a frame at full size.
     pub ssim_low: f32,
     /// Mean peak signal-to-noise ratio of all frames, after registration, in dB, at most 100.
     pub psnr: f32,
     /// Mean structural similarity of all frames but the first at half size, after registration, -1
     /// to 1.
     pub content_ssim: f32,
-    /// The lowest of them.
+    /// The lowest structural similarity of a frame at half size.
     pub content_ssim_low: f32,
     /// Mean brightness distance over all frames at low resolution.
     pub content_colour: f32,
     /// Mean chroma distance over all frames at low resolution.
     pub content_chroma: f32,
-    /// Distance of brightness where it is largest, at low resolution: the mean over the worst
-    /// fiftieth of the picture.
+    /// Mean brightness distance over the worst fiftieth of the picture, at low resolution.
     pub content_local: f32,
-    /// Mean likeness of the change from the first frame to the source's at the same time, at low
+    /// Mean similarity of the change from the first frame to the source's at the same time, at low
     /// resolution, -1 to 1.
     pub agreement: f32,
-    /// The same over the quarter of the frames at which it is least.
+    /// The mean of the same over the worst quarter of the frames.
     pub agreement_low: f32,
-    /// How much the distance of brightness and chroma grows from the first third of the clip to the
+    /// Growth of the distance in brightness and chroma from the first third of the clip to the
     /// last.
     pub drift: f32,
     /// Total change over time, answer over source.
     pub motion_energy: f32,
-    /// Change from the first frame, answer over source: near 0 for a frozen clip, noise or not.
+    /// Change from the first frame, answer over source: near 0 for a frozen clip, with or without
+    /// noise.
     pub displacement: f32,
-    /// The source's own mean change from its first frame: how much there was to show.
+    /// The source's own mean change from its first frame.
     pub source_displacement: f32,
     /// Mean end-point error of the optical flow over its mean length in the source; 0 for equal
     /// motion.
@@ -69,59 +70,59 @@ pub struct Measures {
     pub motion_amount: f32,
     /// Mean agreement in direction with the source's optical flow, -1 to 1.
     pub motion_direction: f32,
-    /// Mean smoothness of the answer's motion: 1 where the flow stays from step to step, 0 where it
-    /// turns round.
+    /// Mean smoothness of the answer's motion: 1 where the flow stays the same from step to step, 0
+    /// where it reverses.
     pub motion_smoothness: f32,
-    /// The same of the source.
+    /// Mean smoothness of the source's motion.
     pub source_motion_smoothness: f32,
-    /// Mean squared change per step that is left once the source's motion is taken out, at half
-    /// size, 0 to 1.
+    /// Mean squared change per step that the source's motion does not explain, at half size, 0 to
+    /// 1.
     pub warping_error: f32,
-    /// The same of the source itself.
+    /// The same for the source itself.
     pub source_warping_error: f32,
     /// Mean squared change per step that the answer's own motion does not explain, at half size, 0
     /// to 1.
     pub own_warping_error: f32,
-    /// Part of the steps on which the answer stands still while the source moves.
+    /// Share of the steps in which the answer stands still while the source moves.
     pub held: f32,
-    /// The longest stretch of such steps, as a part of all.
+    /// The longest run of such steps, as a share of all steps.
     pub longest_hold: f32,
-    /// Mean brightness pumping per step that the source does not have.
+    /// Mean brightness pumping per step that the source lacks.
     pub flicker: f32,
-    /// Brightness pumping per step, on average, above the source's, whenever it comes.
+    /// Mean brightness pumping per step above the source's mean, at whatever times.
     pub pumping: f32,
-    /// Mean local change per step that the source does not have.
+    /// Mean local change per step that the source lacks.
     pub motion_excess: f32,
     /// Mean sharpness against the source's, the smaller over the larger, 0 to 1.
     pub detail: f32,
     /// Noise above the source's, as a standard deviation.
     pub noise: f32,
-    /// Block edges over the source's.
+    /// Visibility of block edges, answer over source.
     pub blockiness: f32,
     /// Mean error of the camera's affine motion over the mean of the source's and half a pixel; 0
     /// for equal motion.
     pub camera_error: f32,
-    /// How far the answer is the source clip itself, 0 to 1, coarsely: at any time and speed,
-    /// mirrored or not.
+    /// Coarse similarity to the source clip at any time and speed, mirrored or not, 0 to 1.
     pub replay: f32,
-    /// The same by fine detail at the same time or at the time that is most alike, in the second
-    /// half of the clip, 0 to 1: near 1 for the source's own pixels, near 0 for another video.
+    /// Similarity of fine detail to the source's at the same time, or in the second half of the
+    /// clip at the most similar time, 0 to 1: near 1 for the source's own pixels, near 0 for
+    /// another video.
     pub replay_detail: f32,
-    /// How much more than the source the answer returns to what it showed before, 0 to 1: loops.
+    /// How much more than the source the answer returns to earlier pictures, as loops do, 0 to 1.
     pub recurrence: f32,
-    /// How well the answer shows the prompt, by the operator's model of texts and pictures, -1 to
+    /// Similarity of the answer to the prompt, by the operator's model of texts and pictures, -1 to
     /// 1.
     pub text_similarity: Option<f32>,
-    /// The same of the source.
+    /// Similarity of the source to the prompt.
     pub source_text_similarity: Option<f32>,
 }
 
-/// What of a source clip can be followed from one frame to the next.
+/// What can be followed from one frame of a source clip to the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Visibility {
     /// Where its scene is visible in both frames of each step.
     pub(crate) visible: Grid,
-    /// What its own flow leaves there.
+    /// The warping error of its own flow there.
     pub(crate) warping_error: f32,
 }
 
@@ -132,8 +133,8 @@ pub(crate) struct Side<'f, 'a, K: Kernels<'a>> {
     pub(crate) features: &'f Features,
 }
 
-/// Compares frame by frame; both sides have one size and one number of frames, at least two.
-/// `first` is the answer's first frame in its clip.
+/// Compares frame by frame. Both sides have the same size and the same number of frames, at least
+/// two. `first` is the index of the answer's first frame in its clip.
 pub(crate) fn compare<'a, K: Kernels<'a>>(
     kernels: &K,
     (source_side, answer_side): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
@@ -218,7 +219,7 @@ struct Beginning {
     psnr: f32,
 }
 
-/// The first frames as pictures of their own: the source's, then the answer's.
+/// The first frames of source and answer, each as pictures of its own.
 fn beginnings<'a, K: Kernels<'a>>(
     kernels: &K,
     (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
@@ -229,8 +230,7 @@ fn beginnings<'a, K: Kernels<'a>>(
     (picture(source.clip, 0), picture(answer.clip, first))
 }
 
-/// A small constant offset is one property of the whole answer: it is found once and taken out of
-/// every frame.
+/// The offset of the answer, found once in its first frame. It is the same for every frame.
 fn register<'a, K: Kernels<'a>>(
     kernels: &K,
     source: &Side<'_, 'a, K>,
@@ -255,14 +255,14 @@ fn first_frames<'a, K: Kernels<'a>>(
     }
 }
 
-/// Likeness of all frames at full size.
+/// Similarity of all frames at full size.
 struct Full {
     ssim: Vec<f32>,
     psnr: Vec<f32>,
 }
 
-/// Likeness of all frames at full size, and structural similarity at half size of all but the
-/// first.
+/// Similarity of all frames at full size, and structural similarity at half size of all frames but
+/// the first.
 fn likeness<'a, K: Kernels<'a>>(
     kernels: &K,
     (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
@@ -289,22 +289,22 @@ fn pumping<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
 }
 
 fn smoothness<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
-    // A clip of two frames has one step, which turns nowhere.
+    // A clip of two frames has a single step, which is smooth.
     if features.flow.len() < 2 { 1.0 } else { mean(&kernels.motion_smoothness(&features.flow)) }
 }
 
-/// By fine detail, with the source's frames at the same time and at the times `alike`.
+/// Similarity of fine detail to the source's frames at the same times and at the times `alike`.
 fn replay_detail<'a, K: Kernels<'a>>(
     kernels: &K,
     (source, answer): (&Side<'_, 'a, K>, &Side<'_, 'a, K>),
     alike: &[usize],
 ) -> f32 {
-    // At a quarter of the size neither blur nor a coarse encoding hides whose detail it is.
+    // At a quarter of the size neither blur nor a coarse encoding hides the detail's origin.
     let quarter = kernels.halved(&answer.view.half);
     let details = |half: &K::Pictures| kernels.detail_correlation(&quarter, &kernels.halved(half));
     let moved = View::of(kernels, source.clip, alike);
     let (same, moved) = (details(&source.view.half), details(&moved.half));
-    // Early frames are like everybody's early frames: they prove nothing about a later one.
+    // Early frames look alike in all answers, so likeness to one proves nothing.
     let late = |index: usize| alike[index + 1] >= alike.len() / 2;
     let best = same.iter().zip(&moved).enumerate();
     let best: Vec<f32> = best
@@ -317,7 +317,7 @@ fn lowest(values: &[f32]) -> f32 {
     values.iter().copied().fold(1.0, f32::min)
 }
 
-/// A quotient of two amounts of change that stays finite where the source has none.
+/// A quotient of two amounts of change that is finite where the source does not change.
 fn part(answer: f32, source: f32) -> f32 {
     (answer + ROUNDING) / (source + ROUNDING)
 }

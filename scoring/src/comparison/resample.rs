@@ -1,11 +1,11 @@
-//! An answer at the times and the size of its reference, in integer arithmetic, so that every device
-//! starts from the same numbers.
+//! An answer at the times and the size of its reference, in integer arithmetic, so that every
+//! device starts from the same numbers.
 
 use crate::media::Clip;
 
-/// Which frame of a clip stands at the time of each frame of the reference.
+/// For each frame of the reference, the index of the answer's frame at the same time.
 ///
-/// Both clips start at 0; a clip without a stated rate is taken frame by frame.
+/// Both clips start at 0. Clips without a stated rate are matched frame by frame.
 pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> {
     let last = answer.len() - 1;
     let rates = (answer.info().fps, reference.info().fps);
@@ -15,8 +15,8 @@ pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> 
                 let numerator =
                     index as u128 * u128::from(theirs.denominator) * u128::from(ours.numerator);
                 let denominator = u128::from(theirs.numerator) * u128::from(ours.denominator);
-                // The frame on screen at that time; an eighth of a frame of tolerance for rounded
-                // rates.
+                // The frame on screen at that time, with a tolerance of an eighth of a frame for
+                // rounded rates.
                 let shown = (numerator * 8 + denominator) / (denominator * 8);
                 usize::try_from(shown).unwrap_or(last).min(last)
             }
@@ -25,8 +25,7 @@ pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> 
         .collect()
 }
 
-/// `clip` at another size, by bilinear interpolation in fixed point; the clip itself where the size
-/// is right.
+/// `clip` at another size, by bilinear interpolation in fixed point.
 pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
     if (clip.width(), clip.height()) == (width, height) {
         return clip;
@@ -51,7 +50,7 @@ pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
     Clip::from_planes(width, height, info, planes).unwrap_or(clip)
 }
 
-/// One plane; positions in 65 536ths of a pixel, weights in 256ths.
+/// Resizes one plane. Positions are in 65 536ths of a pixel, weights in 256ths.
 pub(crate) fn resize_plane(plane: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
     let places = |from: usize, to: usize| -> Vec<(usize, usize, u32)> {
         (0..to)

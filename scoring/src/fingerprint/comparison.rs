@@ -1,25 +1,24 @@
-//! How alike two fingerprints are, at any of the speeds and either way round: integers only, so
-//! that everyone finds the same.
+//! The distance of two fingerprints at the best of several speeds, mirrored or not, in integer
+//! arithmetic.
 
 use super::traces::{APART, AT_ONCE, FIRST, MOMENTS, PLACES, REACH, STEPS, UNSEEN};
 
-/// Speeds of the faster video that are tried, in hundredths of the slower one's: a tenth slower or
-/// faster, with room.
+/// The speeds of the faster video that are tried, in hundredths of the slower one's.
 pub(crate) const SPEEDS: std::ops::RangeInclusive<i64> = 100..=116;
-/// Steps by which the slower video may be ahead of the faster: changing a video's speed moves its
-/// frames by up to one.
+/// The steps by which the slower video may be ahead of the faster. Changing a video's speed moves
+/// its frames by up to one step.
 pub(crate) const AHEAD: [i64; 3] = [0, -1, 1];
-/// Parts of the way from one moment to the next.
+/// Parts into which the way from one moment to the next is divided.
 pub(crate) const PART: i64 = 64;
-/// Mean square of change, in half levels and over the places that do change, below which a video
-/// has nothing to compare: what a codec loses is then a good part of it, and two honest videos are
-/// hardly told apart.
+/// The least mean square of change, in half levels and over the places that change, of a video that
+/// can be compared. Below it a codec's losses are a large part of the change, and two honest videos
+/// can hardly be told apart.
 pub(crate) const LEAST_CHANGE: i64 = 12;
-/// Number of places whose change has to make up a video: one small thing on a plain path is not
-/// enough to accuse by.
+/// The least number of places over which a video's change has to spread. One small thing on a
+/// simple path is not enough evidence.
 pub(crate) const LEAST_PLACES: i64 = 6;
 
-/// The nearest that two sets of values come to each other.
+/// The smallest distance of two sets of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Nearest {
     /// 0 for the same changes at the same places, 255 for nothing in common.
@@ -30,7 +29,7 @@ pub(super) struct Nearest {
     pub(super) speed: u8,
 }
 
-/// Compares the values of two fingerprints. The distance is the same the other way round.
+/// Compares the values of two fingerprints. The distance is symmetric.
 pub(super) fn nearest(first: &[i8], second: &[i8]) -> Nearest {
     let flipped: Vec<i8> =
         second.chunks_exact(PLACES.0).flat_map(|line| line.iter().rev().copied()).collect();
@@ -40,8 +39,8 @@ pub(super) fn nearest(first: &[i8], second: &[i8]) -> Nearest {
             std::array::from_fn(|place| both_seen(first[place], second[place]));
         (mirrored, second, seen)
     });
-    // Every other speed first, then all around the best: one that is off by a hundredth is still
-    // nearer than a wrong one.
+    // Every other speed first, then those around the best: a speed that is off by a hundredth still
+    // fits better than a wrong one.
     let mut start = (u8::MAX, 100, 0);
     for (side, (_, second, seen)) in sides.iter().enumerate() {
         for speed in SPEEDS.step_by(2) {
@@ -103,7 +102,7 @@ fn at_speed(faster: &[i8], slower: &[i8], seen: &[i32; AT_ONCE], (speed, ahead):
             continue;
         }
         let (before, way) = (position / PART, position % PART);
-        // A faster video ends sooner: what fills it up, or blends into its last moments, is not
+        // A faster video ends sooner. What follows it, or blends into its last moments, is not
         // compared.
         let is_filled_up = speed > 100 && (step + REACH) * speed > STEPS * 100;
         if before + i64::from(way > 0) > last || is_filled_up {
@@ -147,7 +146,8 @@ fn linear(way: i64) -> [i32; 4] {
 
 /// 255 also where one of the videos changes too little, or too little is seen of both.
 fn distance(common: &Common, count: i64, places: i64) -> u8 {
-    // Around each place's mean over time, which the first frame shares with every honest answer.
+    // Relative to each place's mean over time, which every honest answer shares through the first
+    // frame.
     let centred = |product: i32, sum: i32, other_sum: i32| {
         count * i64::from(product) - i64::from(sum) * i64::from(other_sum)
     };

@@ -1,23 +1,23 @@
-//! Which part of the task's first frame an answer shows, and whether mirrored: what a crop or a
-//! flip is undone by.
+//! Finds which part of the task's first frame an answer shows and whether it is mirrored, so that
+//! crops and flips can be undone.
 //!
-//! Every answer begins with the frame that was given, so a crop or a flip of the whole video shows
-//! in its first frame. It is found there once, from coarse to fine, by the correlation of luma,
-//! which brightness and contrast do not change.
+//! Every answer begins with the given frame, so a crop or a flip of the whole video shows in its
+//! first frame. It is found there once, from coarse to fine, by the correlation of luma, which does
+//! not depend on brightness and contrast.
 
 use super::quarter::{Quarter, SUBPIXEL};
 
-/// Shown widths and heights that are tried first, in hundredths of the whole.
+/// The shown widths and heights that are tried first, in hundredths of the whole.
 pub(crate) const SCALES: [i64; 4] = [100, 95, 90, 86];
 /// Least shown width and height, in hundredths of the whole.
 pub(crate) const LEAST_SHOWN: i64 = 80;
-/// Correlations are told in these parts.
+/// Correlations are in units of one over this.
 pub(crate) const ONE: i64 = 1 << 15;
-/// Below this correlation the two first frames are of different things, and nothing is undone.
+/// Below this correlation the two first frames show different things, and nothing is undone.
 pub(crate) const LEAST_LIKENESS: i64 = ONE * 3 / 4;
-/// From this correlation on a crop is not looked for in later frames.
+/// From this correlation on, a crop is not searched for in later frames.
 pub(crate) const SURE: i64 = ONE * 98 / 100;
-/// A region is taken for the whole frame unless it fits this much better.
+/// The whole frame is assumed unless a region fits better by this much.
 pub(crate) const MARGIN: i64 = ONE / 500;
 /// Most rounds of improvement for a size of step.
 pub(crate) const MAX_ROUNDS: usize = 6;
@@ -27,7 +27,7 @@ pub(crate) const MAX_ROUNDS: usize = 6;
 pub(super) struct Framing {
     /// Left, top, right and bottom edges in the task's frame, in sixteenths of a pixel.
     pub(super) edges: [i64; 4],
-    /// Left and right are exchanged.
+    /// Whether left and right are exchanged.
     pub(super) mirrored: bool,
 }
 
@@ -55,9 +55,9 @@ impl Framing {
         ((part(right - left, width) + part(bottom - top, height)) / 2) as u8
     }
 
-    /// Finds what `answer` shows of `task`, both first frames at a quarter of the size `width` x
-    /// `height`. `next` are the source's frames after its first: a video that begins a frame late
-    /// has moved on, and is not cropped for that.
+    /// Finds what `answer` shows of `task`, both being first frames at a quarter of the size
+    /// `width` x `height`. `next` are the source's frames after its first: a video that begins a
+    /// frame late looks slightly cropped but is not.
     pub(super) fn find(
         answer: &Quarter,
         task: &Quarter,
@@ -106,7 +106,7 @@ impl Framing {
         if found < LEAST_LIKENESS || found < likeness(&whole, 0) + MARGIN { whole } else { framing }
     }
 
-    /// The best region near this one and how well it fits, from coarse to fine.
+    /// The best region near this one, and how well it fits, from coarse to fine.
     fn refined(mut self, likeness: &impl Fn(&Self, usize) -> i64, whole: [i64; 4]) -> (i64, Self) {
         for (level, steps) in [(2, &[8, 4][..]), (1, &[4, 2, 1]), (0, &[1])] {
             for step in steps {
@@ -119,7 +119,7 @@ impl Framing {
         (likeness(&self, 0), self)
     }
 
-    /// Regions all over the frame, both ways round.
+    /// Regions all over the frame, mirrored and not.
     fn coarse(self) -> impl Iterator<Item = Self> {
         let [_, _, width, height] = self.edges;
         let sizes = SCALES.map(|scale| (width * scale / 100, height * scale / 100));
@@ -179,7 +179,7 @@ impl Framing {
     /// Correlation of the answer with the region of the task's frame, in parts of [`ONE`]; 0 where
     /// either is flat.
     fn likeness(&self, answer: &Quarter, task: &Quarter, whole: [i64; 4], level: usize) -> i64 {
-        // At the finest size every other pixel is enough, and a quarter of the work.
+        // At the finest size every other pixel suffices, for a quarter of the work.
         let stride = if level == 0 { 2 } else { 1 };
         let columns = places(
             [self.edges[0], self.edges[2]],
@@ -219,13 +219,13 @@ impl Framing {
             (i128::from(count) * i128::from(square) - i128::from(sum) * i128::from(sum)).max(0)
                 as u128
         };
-        // Roots first: the product of two variances may not fit.
+        // Roots first, because the product of two variances may overflow.
         let spread = variance(square, sum).isqrt() * variance(task_square, task_sum).isqrt();
         if spread == 0 { 0 } else { (covariance * i128::from(ONE) / spread as i128) as i64 }
     }
 }
 
-/// Offsets that are tried in this much room, a pixel of the coarsest size apart.
+/// The offsets that are tried within this room, a pixel of the coarsest size apart.
 fn offsets(room: i64) -> impl Iterator<Item = i64> {
     const STEP: i64 = 16 * SUBPIXEL;
     (0..=(room + STEP / 2) / STEP).map(move |n| (n * STEP).min(room))

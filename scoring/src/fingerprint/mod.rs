@@ -1,14 +1,14 @@
-//! Tells whether two miners sent the same video, however one of them was disguised.
+//! Finds out whether two miners sent the same video, even if one of them is disguised.
 //!
 //! All honest answers to a task share its first frame and much of its motion, so a fingerprint
-//! holds what a model invents: how brightness changes over time at a grid of places, as fine as a
-//! few pixels of displacement need. Brightness at a place is taken against its surroundings, which
-//! brightness, contrast and compression hardly change. Flips and crops are found in the first
-//! frame, which every answer shares with the task, and undone before. Speed is searched for when
-//! two are compared.
+//! holds what a model invents: how brightness changes over time at a grid of places, finely enough
+//! to show displacements of a few pixels. Brightness at a place is taken relative to its
+//! surroundings, so that changes of brightness, contrast and compression hardly matter. Flips and
+//! crops are found in the first frame, which every answer shares with the task, and are undone
+//! first. Speeds are tried when two fingerprints are compared.
 //!
-//! Values are exact integer sums of decoded luma, and comparing them is integer arithmetic, so
-//! every validator finds the same distance from the published bytes, on any device.
+//! Values are exact integer sums of decoded luma and are compared in integer arithmetic, so every
+//! validator computes the same distance from the published bytes, on any device.
 
 pub(crate) mod comparison;
 pub(crate) mod framing;
@@ -23,17 +23,18 @@ use quarter::Quarter;
 use std::fmt;
 use traces::{VALUES, traces};
 
-/// The form of the bytes, their first one. Another choice of places, moments or units is another
+/// The version of the format, its first byte. Another choice of places, moments or units is another
 /// version.
 pub(crate) const VERSION: u8 = 1;
-/// Bytes before the values: version, mirrored, part of the frame that is shown.
+/// Bytes before the values: version, whether mirrored, and the part of the frame that is shown.
 const HEADER: usize = 3;
-/// Frames that a video may begin late: changing its speed drops as many.
+/// Frames by which a video may begin late, as after a change of its speed.
 pub(crate) const LATE: usize = 2;
-/// Difference in the shown part of the frame, in hundredths, from which a copy is called cropped.
+/// The least difference in the shown part of the frame, in hundredths, for which a copy is called
+/// cropped.
 pub(crate) const CROPPED: u8 = 2;
 
-/// What a video invents, in [`Self::BYTES`] bytes.
+/// A video's fingerprint, in [`Self::BYTES`] bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     /// The video shows the task's frame mirrored.
@@ -67,7 +68,7 @@ pub struct Likeness {
 }
 
 impl Likeness {
-    /// One of the two videos is made from the other.
+    /// Whether one of the two videos was made from the other.
     pub fn is_copy(&self) -> bool {
         self.distance < Fingerprint::COPY_BELOW
     }
@@ -93,12 +94,12 @@ impl Likeness {
 impl Fingerprint {
     /// Length of [`Self::to_bytes`].
     pub const BYTES: usize = HEADER + VALUES;
-    /// Distance below which one of two videos is made from the other. `docs/scoring.md` has the
-    /// distances that this was chosen by.
+    /// The distance below which one of two videos was made from the other. `docs/scoring.md` has
+    /// the measured distances behind this value.
     pub const COPY_BELOW: u8 = 14;
 
-    /// Of an answer to the task with this source clip. Both have one size; the source's own is
-    /// `of(source, source)`.
+    /// The fingerprint of an answer to the task with this source clip, which has the same size. The
+    /// source's own is `of(source, source)`.
     pub fn of(answer: &Clip, source: &Clip) -> Self {
         let order = frames_at_times_of(answer, source);
         let quarter = |clip: &Clip, frame| Quarter::of(clip.luma(frame), clip.width());
@@ -129,19 +130,19 @@ impl Fingerprint {
         self.likeness(other).distance
     }
 
-    /// One of the two is made from the other. Of a source clip and an answer, this says that the
-    /// answer replays it.
+    /// Whether one of the two videos was made from the other. For a source clip and an answer it
+    /// means that the answer replays the source.
     pub fn is_copy_of(&self, other: &Self) -> bool {
         self.likeness(other).is_copy()
     }
 
-    /// For publication.
+    /// The bytes that are published.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = [VERSION, self.mirrored.into(), self.shown];
         header.into_iter().chain(self.values.iter().map(|value| value.cast_unsigned())).collect()
     }
 
-    /// Reads what [`Self::to_bytes`] wrote; `None` for another length or version.
+    /// Parses the output of [`Self::to_bytes`]; `None` for another length or version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (header, values) = bytes.split_at_checked(HEADER)?;
         if values.len() != VALUES || header[0] != VERSION || header[1] > 1 {

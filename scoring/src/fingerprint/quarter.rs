@@ -2,7 +2,7 @@
 
 /// Side of the blocks that a frame is reduced by.
 pub(crate) const BLOCK: usize = 4;
-/// Positions are told in these parts of a full pixel.
+/// Positions are in units of a full pixel over this.
 pub(crate) const SUBPIXEL: i64 = 16;
 /// The same parts in one pixel of the reduced picture.
 pub(crate) const PART: i64 = BLOCK as i64 * SUBPIXEL;
@@ -49,7 +49,7 @@ impl Quarter {
         Self { values, columns, rows }
     }
 
-    /// Left and right exchanged.
+    /// Exchanges left and right.
     pub(super) fn mirrored(&self) -> Self {
         let lines = self.values.chunks_exact(self.columns.max(1));
         Self { values: lines.flat_map(|line| line.iter().rev().copied()).collect(), ..*self }
@@ -84,7 +84,7 @@ impl Sums {
         Self { sums, columns, rows }
     }
 
-    /// Whether a box lies in the picture whole.
+    /// Whether a box lies wholly in the picture.
     pub(super) fn holds(&self, [left, top, right, bottom]: Rectangle) -> bool {
         let (width, height) = (self.columns as i64 * PART, self.rows as i64 * PART);
         left >= 0 && top >= 0 && right <= width && bottom <= height && left < right && top < bottom

@@ -1,32 +1,33 @@
-//! What changes in a video after its first second, at a grid of places.
+//! How a video changes after its first second, at a grid of places.
 
 use super::framing::Framing;
 use super::quarter::{Quarter, Rectangle, SUBPIXEL, Sums};
 use crate::media::Clip;
 
-/// Moments, evenly over the clip but for its beginning, where all honest answers are still alike.
+/// Moments, spread evenly over the clip except for its beginning, where honest answers are still
+/// alike.
 pub(crate) const MOMENTS: usize = 15;
 /// Places across and down.
 pub(crate) const PLACES: (usize, usize) = (16, 12);
-/// Values of a moment.
+/// Values per moment.
 pub(crate) const AT_ONCE: usize = PLACES.0 * PLACES.1;
 /// Values in a fingerprint.
 pub(crate) const VALUES: usize = MOMENTS * AT_ONCE;
-/// Stands for a place that a cropped video does not show.
+/// The value of a place that a cropped video does not show.
 pub(crate) const UNSEEN: i8 = i8::MIN;
 
 /// Steps between two frames of a clip of 81.
 pub(crate) const STEPS: i64 = 80;
 /// The first moment, in steps.
 pub(crate) const FIRST: i64 = 20;
-/// From moment to moment, in steps.
+/// The distance between moments, in steps.
 pub(crate) const APART: i64 = 4;
-/// How far a moment reaches to either side, in steps: with this overlap what lies between two
-/// moments can be told.
+/// How far a moment reaches to either side, in steps. The overlap makes it possible to interpolate
+/// between moments.
 pub(crate) const REACH: i64 = 6;
-/// Half the side of the box at a place, in pixels of a picture 832 wide. Boxes of this size make
-/// waves of some 40 pixels count most: a few pixels of displacement are a good part of one, and a
-/// codec keeps them.
+/// Half the side of the box at a place, in pixels of a picture 832 wide. Boxes of this size respond
+/// most to waves of some 40 pixels, of which a few pixels of displacement are a large part and
+/// which codecs keep.
 pub(crate) const INNER: i64 = 9;
 /// Half the side of the box around it.
 pub(crate) const OUTER: i64 = 24;
@@ -55,7 +56,7 @@ pub(super) fn traces(clip: &Clip, order: &[usize], framing: Framing) -> Vec<i8> 
     values
 }
 
-/// The frames around each moment, blended, the nearer the more.
+/// Blends the frames around each moment, with more weight on nearer ones.
 fn moments(clip: &Clip, order: &[usize]) -> Vec<Sums> {
     let last = order.len().saturating_sub(1).max(1) as i64;
     let (columns, rows) = (clip.width() / 4, clip.height() / 4);
@@ -85,7 +86,7 @@ fn moments(clip: &Clip, order: &[usize]) -> Vec<Sums> {
     pictures
 }
 
-/// Where an answer shows a place of the task's frame: the box there and the box around it.
+/// Where an answer shows a place of the task's frame: the box at the place and the box around it.
 fn boxes(
     (column, row): (usize, usize),
     framing: Framing,

@@ -1,4 +1,4 @@
-//! Who judges, and what the metrics' grade and a judge's opinion make together.
+//! Who judges, and how the metrics' grade and Gemini's opinion are combined.
 
 use super::JudgeAnswer;
 use super::grade::{AspectPolicy, Aspects, Grade, Score};
@@ -7,12 +7,12 @@ use super::task_type::TaskType;
 /// Who judges a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum JudgeChoice {
-    /// The metrics alone: no key, no third party.
+    /// The metrics alone, without a key or a third party.
     #[default]
     Local,
-    /// Gemini alone; the metrics still find what is no answer at all.
+    /// Gemini alone. The metrics still find videos that cannot be graded.
     Gemini,
-    /// The metrics, and in each critical aspect the lower of both.
+    /// The metrics, with the lower of both in each critical aspect.
     Both,
 }
 
@@ -22,8 +22,7 @@ impl JudgeChoice {
         self != Self::Local
     }
 
-    /// The grade of an answer that the metrics graded `measured` and of which Gemini has an
-    /// `opinion`.
+    /// Combines the metrics' grade of an answer and Gemini's opinion of it.
     pub fn grade(self, measured: &Grade, opinion: &JudgeAnswer, policy: &AspectPolicy) -> Grade {
         if self == Self::Both {
             return measured.aspects.with_judge(opinion).grade(policy);

@@ -1,9 +1,9 @@
 //! Why a judge gave no answer, and whether that is about the video.
 
-/// Why a judge gave no answer. None of these says anything about a miner, and none carries a key.
+/// Why a judge gave no answer. Never contains a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JudgeError {
-    /// It could not be reached, or did not answer in time, in all attempts.
+    /// It could not be reached, or did not answer in time, on every attempt.
     #[error("judge {judge} did not answer in {attempts} attempts: {reason}")]
     Unreachable {
         /// Its id.
@@ -39,17 +39,17 @@ pub enum JudgeError {
         /// Bytes before encoding.
         bytes: usize,
     },
-    /// The settings make no client.
+    /// Its settings are invalid.
     #[error("judge settings: {reason}")]
     Settings {
-        /// What is wrong, and the accepted form.
+        /// What is wrong, and what would be accepted.
         reason: String,
     },
 }
 
 impl JudgeError {
-    /// Whether the judge refused this very video. It answers 400 as well where it refuses us: our
-    /// key, or our country.
+    /// Whether the judge refused this video, and not our requests in general: it also answers 400
+    /// to a wrong key or from a country that it does not serve.
     pub fn is_about_the_video(&self) -> bool {
         match self {
             Self::NoText { .. } | Self::TooLarge { .. } => true,

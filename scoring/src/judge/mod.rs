@@ -1,9 +1,10 @@
-//! Judges: vision models that describe a clip for its task and grade an answer to it.
+//! Judges an answer: gates that it has to pass, a grade from its measures, and a vision model's
+//! opinion.
 //!
-//! A judge that is down, slow or out of quota is our fault: it gives a [`JudgeError`] and nothing
-//! is written about any miner. A judge that answers nonsense about one video has been talked into
-//! it by that video as likely as not, so that is an answer, and a bad one, exactly as in the
-//! reference (see [`JudgeAnswer`]).
+//! A vision model that is down, slow or out of quota is our fault: it causes a [`JudgeError`], and
+//! nothing is written about any miner. A vision model that answers nonsense about one video may
+//! well have been talked into it by that video, so nonsense counts as a bad answer, exactly as in
+//! the reference (see [`JudgeAnswer`]).
 
 mod choice;
 mod error;

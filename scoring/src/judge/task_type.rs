@@ -1,15 +1,15 @@
-//! What a miner is given, and what its answer is held to for it.
+//! What a miner is given, and what its answer is therefore judged by.
 //!
-//! | type | given | an answer is not held to | weights of the aspects, in percent |
+//! | type | given | not judged by | weights of the aspects, in percent |
 //! |---|---|---|---|
 //! | `ti2v` | first frame and prompt | – | 25, 25, 15, 20, 10, 5 |
-//! | `t2v` | prompt | the source's picture, and what lies where in it and when | 0, 40, 20, 25, 10, 5 |
-//! | `i2v` | first frame | what happens in the source: anything does that moves as much | 35, 15, 20, 20, 10, 0 |
+//! | `t2v` | prompt | the source's picture, and what is where in it and when | 0, 40, 20, 25, 10, 5 |
+//! | `i2v` | first frame | what happens in the source: anything that moves as much will do | 35, 15, 20, 20, 10, 0 |
 //!
-//! An aspect for which nothing is left has full marks and no weight. Nothing by place is left where
-//! the miner had not both picture and prompt: another camera or another course of things puts
-//! everything elsewhere. So the metrics alone say little of what a `t2v` or `i2v` answer shows;
-//! Gemini says that, and of `t2v` a model that reads the prompt too.
+//! An aspect without any measure left has full marks and no weight. A miner that was not given both
+//! picture and prompt is judged by no measure of place, because another camera or another course of
+//! events puts everything elsewhere. So the metrics alone say little about what a `t2v` or `i2v`
+//! answer shows. Gemini can tell, and for `t2v` a model that reads prompts.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,8 @@ pub enum TaskType {
 }
 
 impl TaskType {
-    /// What lies where in the picture, and when: only picture and prompt together say that.
+    /// Measures of what is where in the picture, and when, which only picture and prompt together
+    /// determine.
     pub(crate) const BY_PLACE: [&'static str; 10] = [
         "agreement",
         "agreement_low",
@@ -66,7 +67,7 @@ impl TaskType {
         }
     }
 
-    /// Whether an answer is held to a measure: it has to follow from what its miner was given.
+    /// Whether answers are judged by a measure: what its miner was given has to determine it.
     pub(crate) fn asks_for(self, measure: &str) -> bool {
         let by_place = Self::BY_PLACE.contains(&measure);
         match self {
@@ -85,7 +86,7 @@ impl std::str::FromStr for TaskType {
             "ti2v" => Ok(Self::Ti2v),
             "t2v" => Ok(Self::T2v),
             "i2v" => Ok(Self::I2v),
-            _ => Err("a task is ti2v, t2v or i2v".to_owned()),
+            _ => Err("a task type is ti2v, t2v or i2v".to_owned()),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Frames of a clip as RGB pictures, by integer arithmetic, so that every machine gets the same
-//! bytes.
+//! Converts frames of a clip to RGB pictures, in integer arithmetic, so that every machine gets the
+//! same bytes.
 
 use crate::device::transfer::tensor;
 use crate::media::Clip;
@@ -9,7 +9,7 @@ use burn::tensor::backend::Backend;
 /// How many frames of a clip a learned metric samples.
 pub(crate) const SAMPLED_FRAMES: usize = 8;
 
-/// Bits behind the point in the matrices below.
+/// Fractional bits of the matrices below.
 const POINT: u32 = 16;
 
 /// The middle frame of each of [`SAMPLED_FRAMES`] equal parts of a clip of `frames`, or every frame
@@ -53,7 +53,7 @@ pub(crate) fn rgb_pictures<B: Backend>(
     tensor(values, [indices.len(), 3, height, width], device)
 }
 
-/// What each channel gets of luma, blue difference and red difference.
+/// The weights of luma, blue difference and red difference in each channel.
 struct Matrix {
     rows: [[i64; 3]; 3],
 }
@@ -69,7 +69,7 @@ impl Matrix {
         Self::new(red, blue)
     }
 
-    /// From what red and blue contribute to luma (ITU-R BT.709-6, item 3).
+    /// From the weights of red and blue in luma (ITU-R BT.709-6, item 3).
     fn new(red: f64, blue: f64) -> Self {
         let (green, chroma) = (1.0 - red - blue, 255.0 / 224.0);
         let (from_red, from_blue) = (2.0 * (1.0 - red) * chroma, 2.0 * (1.0 - blue) * chroma);
@@ -95,7 +95,7 @@ impl Matrix {
     }
 }
 
-/// A half-size plane at full size, in eighths.
+/// Scales a half-size plane to full size, in eighths.
 fn eighths(plane: &[u8], height: usize, width: usize) -> Vec<i64> {
     let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
     let mut full = Vec::with_capacity(height * width);

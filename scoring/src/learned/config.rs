@@ -1,4 +1,4 @@
-//! Sizes of a text-image model from the `config.json` beside its weights.
+//! The sizes of a text-image model, from the `config.json` beside its weights.
 
 use super::weights::read_bounded;
 use super::{ConfigFault, LearnedError};
@@ -8,8 +8,8 @@ use std::path::Path;
 const MAX_BYTES: u64 = 1 << 20;
 const REMEDY: &str = "it should be the config.json of a Hugging Face CLIP or SigLIP model";
 
-// No published model comes near these, save in its number of weights: the largest CLIP has 2.5
-// thousand million.
+// No published model comes near these limits, except in the number of weights: the largest CLIP has
+// 2.5 billion.
 const MAX_WIDTH: usize = 8192;
 const MAX_INNER_WIDTH: usize = 1 << 15;
 const MAX_LAYERS: usize = 96;
@@ -19,7 +19,7 @@ const MAX_PICTURE_SIDE: usize = 1024;
 const MAX_PATCHES: usize = 4096;
 const MAX_WEIGHTS: u64 = 3_000_000_000;
 
-/// Which of the two layouts.
+/// The family of a model, which decides its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     Clip,
@@ -27,7 +27,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// As `config.json` names it.
+    /// Its name in `config.json`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Clip => "clip",
@@ -36,14 +36,14 @@ impl Family {
     }
 }
 
-/// The function between a block's two inner layers.
+/// The activation between a block's two feed-forward layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {
     /// `x * sigmoid(1.702 x)`.
     QuickGelu,
-    /// By the error function.
+    /// Exact, by the error function.
     Gelu,
-    /// By the hyperbolic tangent.
+    /// Approximate, by the hyperbolic tangent.
     GeluTanh,
 }
 
@@ -55,21 +55,21 @@ pub(super) struct Sizes {
     pub(super) layers: usize,
     pub(super) heads: usize,
     pub(super) activation: Activation,
-    /// Added to a variance.
+    /// Added to a variance before its root is taken.
     pub(super) epsilon: f32,
 }
 
-/// A model's sizes, every one of them within its bounds.
+/// A model's sizes, each within its bounds.
 #[derive(Debug, Clone)]
 pub(super) struct ModelConfig {
     pub(super) family: Family,
     pub(super) text: Sizes,
     pub(super) vocabulary: usize,
-    /// Tokens of a text, the end token among them.
+    /// Tokens of a text, including the end token.
     pub(super) text_length: usize,
-    /// CLIP: where a text is read off.
+    /// CLIP: the token where a text's embedding is read.
     pub(super) end_token: u32,
-    /// SigLIP: what a short text is filled up with, unless the tokenizer says so itself.
+    /// SigLIP: the padding token, unless the tokenizer states one.
     pub(super) pad_token: u32,
     pub(super) picture: Sizes,
     pub(super) picture_side: usize,
@@ -107,7 +107,7 @@ struct TowerFile {
     vision_use_head: Option<bool>,
 }
 
-/// What the format leaves out where it is usual: `transformers`' own defaults.
+/// The defaults of `transformers`, which files may leave out.
 struct Usual {
     text_width: usize,
     text_inner_width: usize,
@@ -221,7 +221,7 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// Patches of a picture; a last column or row that is not whole is left out.
+    /// Patches of a picture. Incomplete ones at the edges are left out.
     pub(super) fn patches(&self) -> usize {
         (self.picture_side / self.patch_side).pow(2)
     }
@@ -274,7 +274,7 @@ impl TowerFile {
 }
 
 impl Sizes {
-    /// About how many weights the layers have.
+    /// The approximate number of weights.
     fn weights(&self) -> u64 {
         let [width, inner, layers] =
             [self.width, self.inner_width, self.layers].map(|size| size as u64);

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with the operator's files, or with a network's input. The message names the file and
-/// the tensor, and says what to do.
+/// What is wrong with the operator's files, or with a network's input. The message names the file
+/// and the tensor, and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LearnedError {
     /// A file cannot be opened or read.

@@ -1,4 +1,4 @@
-//! LPIPS: distance of two pictures as a network trained on human judgements sees it.
+//! LPIPS: the distance of two pictures to a network that was trained on human judgements.
 //!
 //! Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable effectiveness of deep features as a
 //! perceptual metric", 2018, version 0.1 with AlexNet: what Python's `lpips.LPIPS(net="alex")(left,
@@ -17,16 +17,15 @@ use std::path::Path;
 
 const REMEDY: &str = "it should be a safetensors file of lpips.LPIPS(net=\"alex\")";
 
-/// Of the colours, from -1 to 1.
+/// Mean and spread of the colours, which are from -1 to 1.
 const MEAN: [f32; 3] = [-0.030, -0.088, -0.188];
 const DEVIATION: [f32; 3] = [0.458, 0.448, 0.450];
-/// Keeps a place where nothing is active from dividing by zero.
+/// Prevents a division by zero where nothing is active.
 const EPSILON: f32 = 1e-10;
-/// The smallest side that still reaches the last layers.
+/// The shortest side for which the last layers are not empty.
 const MIN_SIDE: usize = 31;
 
-/// One convolution of AlexNet's `features`; all are followed by a rectifier, whose output is
-/// compared.
+/// One convolution of AlexNet's `features`. The output of the rectifier after it is compared.
 struct Layer {
     /// Position in torchvision's `features`.
     index: usize,
@@ -34,7 +33,7 @@ struct Layer {
     kernel: usize,
     stride: usize,
     padding: usize,
-    /// Whether a maximum over 3x3 places, every second one, comes before.
+    /// Whether max pooling of 3x3 with a stride of 2 comes before.
     pool_first: bool,
 }
 
@@ -56,7 +55,7 @@ pub struct Lpips<B: Backend> {
 struct Weights<B: Backend> {
     convolution: Tensor<B, 4>,
     bias: Tensor<B, 1>,
-    /// What a difference in each channel counts: `[1, channels, 1, 1]`.
+    /// The weight of each channel's difference: `[1, channels, 1, 1]`.
     head: Tensor<B, 4>,
 }
 
@@ -73,10 +72,10 @@ impl<B: Backend> Lpips<B> {
     /// | `lin0.model.1.weight` to `lin4` | `lins.0.model.1.weight` to `lins.4` | 1, channels, 1, 1 |
     ///
     /// The left names are those of `lpips.LPIPS(net="alex").state_dict()`, the right ones those of
-    /// torchvision's AlexNet and of the same heads in a list. Other tensors are left alone.
+    /// torchvision's AlexNet and of the same heads in a list. Other tensors are ignored.
     ///
     /// # Errors
-    /// The file or a tensor is missing or is not what it should be.
+    /// The file or a tensor is missing or malformed.
     pub fn load(path: &Path, device: &B::Device) -> Result<Self, LearnedError> {
         let file = WeightFile::open(path, REMEDY)?;
         let all = file.tensors(device);
@@ -89,7 +88,7 @@ impl<B: Backend> Lpips<B> {
     /// h, w]` with values from 0 to 1 and sides of at least 31.
     ///
     /// # Errors
-    /// The shapes differ, or are not those of colour pictures large enough.
+    /// The shapes differ, or are not those of colour pictures that are large enough.
     pub fn distance(
         &self,
         left: &Tensor<B, 4>,
@@ -108,7 +107,7 @@ impl<B: Backend> Lpips<B> {
                 "LPIPS needs one or more of [3, h, w] with sides of at least {MIN_SIDE}"
             ));
         }
-        // One pair at a time: the first layers of a batch would take gigabytes.
+        // One pair at a time, because the first layers of a batch would take gigabytes.
         let distances: Vec<_> =
             (0..frames).map(|index| self.pair(frame(left, index), frame(right, index))).collect();
         Ok(read(Tensor::cat(distances, 0)))
@@ -159,7 +158,7 @@ impl<B: Backend> Weights<B> {
     }
 }
 
-/// From 0 to 1, to what AlexNet was trained on.
+/// Normalises values from 0 to 1 as in AlexNet's training.
 fn normalise<B: Backend>(pictures: Tensor<B, 4>) -> Tensor<B, 4> {
     let colours = |values: [f32; 3]| {
         Tensor::<B, 4>::from_data(

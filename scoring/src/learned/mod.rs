@@ -7,8 +7,8 @@
 //! | [`TextImage`], a CLIP or a SigLIP | how well pictures show what a text says | Radford and others, 2021; Zhai and others, 2023 |
 //!
 //! Everything runs on tensors of any backend, and nothing is downloaded. The operator's files are
-//! trusted in their values, not in their form: every size is checked before memory is allocated, and
-//! each fault of a file is a [`LearnedError`] that names the file.
+//! trusted in their values, not in their form: every size is checked before memory is allocated,
+//! and each fault of a file is a [`LearnedError`] that names the file.
 
 mod colours;
 mod config;

@@ -1,9 +1,9 @@
-//! Pictures as a text-image model was trained on them: resized, cropped, normalised.
+//! Prepares pictures as in a text-image model's training: resizes, crops and normalises them.
 //!
-//! Resizing is that of Pillow, to the byte: a kernel widened by the scale, so that nothing is
-//! skipped; rows first, then columns, with weights of 22 bits, the values rounded to bytes after
-//! each. It runs on the CPU whatever the device: there are no more than some million products a
-//! picture, and no device may round them in its own way.
+//! Resizing gives the same bytes as Pillow: a kernel that is widened by the scale, so that no pixel
+//! is skipped, with weights of 22 bits, first over rows and then over columns, rounded to bytes
+//! after each. It always runs on the CPU, so that no device rounds in its own way; a picture takes
+//! no more than some million products.
 
 use super::config::{Family, ModelConfig};
 use super::weights::read_bounded;
@@ -19,20 +19,20 @@ const REMEDY: &str =
     "it should be the preprocessor_config.json of a Hugging Face CLIP or SigLIP model";
 const MAX_BYTES: u64 = 1 << 16;
 
-/// OpenAI's, of the pictures that CLIP was trained on.
+/// OpenAI's values for the pictures that CLIP was trained on.
 const CLIP_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_DEVIATION: [f32; 3] = [0.26862954, 0.261_302_6, 0.275_777_1];
 
-/// Bits behind the point of a weight. Products of a byte keep room for a sign and for kernels that
-/// overshoot.
+/// Fractional bits of a weight. They leave room in products with a byte for a sign and for kernels
+/// that overshoot.
 const POINT: u32 = 22;
 
-/// How pictures are prepared.
+/// A model's settings for preparing pictures.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Preparation {
     side: usize,
-    /// CLIP: the shorter side becomes `side` and the middle is cut out. SigLIP: both sides do,
-    /// whatever the proportions.
+    /// For CLIP the shorter side becomes `side`, and the middle is cut out. For SigLIP both sides
+    /// become `side`, whatever the proportions.
     crop: bool,
     kernel: Kernel,
     mean: [f32; 3],
@@ -43,7 +43,7 @@ pub(super) struct Preparation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kernel {
     Linear,
-    /// Keys' with -1/2.
+    /// Keys' cubic with a parameter of -1/2.
     Cubic,
 }
 
@@ -55,8 +55,8 @@ struct PreparationFile {
 }
 
 impl Preparation {
-    /// What the family wants, with the colours and the kernel of `preprocessor_config.json` where
-    /// there is one.
+    /// The family's settings, with the colours and the kernel of `preprocessor_config.json` if it
+    /// exists.
     pub(super) fn load(folder: &Path, config: &ModelConfig) -> Result<Self, LearnedError> {
         let clip = config.family == Family::Clip;
         let mut preparation = Self {
@@ -108,7 +108,7 @@ impl Preparation {
         Ok(preparation)
     }
 
-    /// RGB `[n, 3, h, w]` from 0 to 1 to what the model takes, `[n, 3, side, side]`.
+    /// Prepares RGB `[n, 3, h, w]` from 0 to 1. Returns `[n, 3, side, side]`.
     pub(super) fn apply<B: Backend>(&self, pictures: Tensor<B, 4>) -> Tensor<B, 4> {
         let ([count, channels, height, width], device) = (pictures.dims(), pictures.device());
         let bytes: Vec<u8> =
@@ -120,7 +120,7 @@ impl Preparation {
         let mut values = Vec::with_capacity(count * channels * self.side * self.side);
         for (index, plane) in bytes.chunks_exact(height * width).enumerate() {
             let (mean, deviation) = (self.mean[index % channels], self.deviation[index % channels]);
-            // Rows first; what they leave is turned over, and back by doing it twice.
+            // Rows first. Each pass transposes, so that two passes restore the orientation.
             let resized = down.apply(&across.apply(plane));
             values.extend(
                 resized.into_iter().map(|byte| (f32::from(byte) / 255.0 - mean) / deviation),
@@ -130,15 +130,14 @@ impl Preparation {
     }
 }
 
-/// For each sample that is made: the first of those that it is made of, and what each of them
-/// counts.
+/// For each output sample: the index of its first input sample, and the weights of all of them.
 struct Samples {
     from: usize,
     each: Vec<(usize, Vec<i32>)>,
 }
 
 impl Samples {
-    /// The middle `side` of the `to` samples that `from` become.
+    /// For the middle `side` of the `to` samples that `from` samples are resized to.
     fn new(kernel: Kernel, from: usize, to: usize, side: usize) -> Self {
         let scale = from as f64 / to as f64;
         let widened = scale.max(1.0);
@@ -146,7 +145,7 @@ impl Samples {
         let first = (to - side) / 2;
         let one = |place: usize| {
             let middle = (place as f64 + 0.5) * scale;
-            // As Pillow picks them: from the nearest edge of a sample to the nearest edge.
+            // Pillow rounds both ends to the nearest edge of a sample.
             let start = (middle - reach + 0.5).max(0.0) as usize;
             let end = ((middle + reach + 0.5) as usize).min(from);
             let weights: Vec<f64> = (start..end)
@@ -156,7 +155,7 @@ impl Samples {
             let fixed = |weight: f64| (weight / sum * f64::from(1 << POINT)).round() as i32;
             (start, weights.into_iter().map(fixed).collect())
         };
-        // A picture that has the size already is left as it is.
+        // A picture of the right size is not resampled.
         let same = |place: usize| (place, vec![1 << POINT]);
         let places = first..first + side;
         Self {
@@ -165,7 +164,7 @@ impl Samples {
         }
     }
 
-    /// Resizes each row of a plane; the result is turned over, its rows are the plane's columns.
+    /// Resizes each row of a plane and transposes the result.
     fn apply(&self, plane: &[u8]) -> Vec<u8> {
         let rows = plane.len() / self.from;
         let mut turned = Vec::with_capacity(self.each.len() * rows);
@@ -183,7 +182,7 @@ impl Samples {
 }
 
 impl Kernel {
-    /// How far it reaches, in samples of the smaller picture.
+    /// Its radius, in samples of the smaller picture.
     fn reach(self) -> f64 {
         match self {
             Self::Linear => 1.0,

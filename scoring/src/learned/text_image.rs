@@ -1,4 +1,4 @@
-//! How well pictures show what a text says.
+//! A model of texts and pictures, which measures how well pictures show what a text says.
 
 use super::LearnedError;
 use super::config::{Family, ModelConfig};
@@ -13,10 +13,9 @@ use std::path::Path;
 
 const REMEDY: &str =
     "it should be the model.safetensors of a Hugging Face CLIP or SigLIP model, in one file";
-/// Pictures that go through a tower together: more do not make it faster, and memory grows with
-/// them.
+/// Pictures that go through a tower together. More would take more memory and no less time.
 const BATCH: usize = 8;
-/// A largest published temperature is 100; beyond these bounds 32 bits overflow.
+/// The largest published temperature is 100. Beyond these bounds 32 bits overflow.
 const MAX_LOG_SCALE: f32 = 20.0;
 
 /// A CLIP or SigLIP model with its weights on a device.
@@ -31,7 +30,7 @@ pub struct TextImage<B: Backend> {
     bias: f64,
 }
 
-/// What a text or a picture means to a model, comparable within that model only.
+/// The embedding of a text or a picture, comparable only with others of the same model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     values: Vec<f32>,
@@ -43,7 +42,7 @@ impl Embedding {
         &self.values
     }
 
-    /// Cosine of the angle to another embedding of the same model, -1 to 1; 0 where one of them is
+    /// Cosine similarity to another embedding of the same model, -1 to 1; 0 where one of them is
     /// all zeros.
     pub fn cosine(&self, other: &Self) -> f64 {
         let product = |left: &[f32], right: &[f32]| -> f64 {
@@ -68,7 +67,7 @@ impl<B: Backend> TextImage<B> {
     /// | `tokenizer_config.json` | optional: `pad_token` |
     ///
     /// # Errors
-    /// A file or a tensor is missing or is not what it should be.
+    /// A file or a tensor is missing or malformed.
     pub fn load(folder: &Path, device: &B::Device) -> Result<Self, LearnedError> {
         let config = ModelConfig::read(&folder.join("config.json"))?;
         let tokens = Tokens::load(folder, &config)?;
@@ -92,8 +91,7 @@ impl<B: Backend> TextImage<B> {
         })
     }
 
-    /// The embedding of a text. What goes beyond the model's length is cut off, as is everything
-    /// past 16 KiB.
+    /// The embedding of a text. Text beyond the model's length, or beyond 16 KiB, is cut off.
     ///
     /// # Errors
     /// The tokenizer does not belong to the model.
@@ -129,9 +127,9 @@ impl<B: Backend> TextImage<B> {
         Ok(embeddings)
     }
 
-    /// How a text and each picture fit in the model's own scale: what `logits_per_text` is in
-    /// `transformers`. CLIP's are for comparing texts or pictures with each other; of SigLIP's the
-    /// logistic function is a probability.
+    /// How well each picture fits a text, on the model's own scale: `logits_per_text` of
+    /// `transformers`. CLIP's values compare texts or pictures with each other; the logistic
+    /// function of SigLIP's is a probability.
     pub fn logits(&self, text: &Embedding, pictures: &[Embedding]) -> Vec<f64> {
         pictures.iter().map(|picture| text.cosine(picture) * self.scale + self.bias).collect()
     }
@@ -142,9 +140,9 @@ impl<B: Backend> TextImage<B> {
     }
 }
 
-/// Mean over `pictures` of the cosine to `text`, -1 to 1; 0 without pictures. Real models use a
-/// small part of that range, each another one (CLIP's cosines are nearly all between 0.1 and 0.4):
-/// a threshold belongs to one model's weights.
+/// Mean cosine similarity of `pictures` to `text`, -1 to 1; 0 without pictures. Each model uses
+/// another small part of that range (CLIP's cosines are nearly all between 0.1 and 0.4), so a
+/// threshold holds for one model's weights only.
 pub fn similarity(text: &Embedding, pictures: &[Embedding]) -> f32 {
     let sum: f64 = pictures.iter().map(|picture| text.cosine(picture)).sum();
     (sum / pictures.len().max(1) as f64) as f32

@@ -12,7 +12,7 @@ use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 const REMEDY: &str = "it should be the tokenizer.json of a Hugging Face CLIP or SigLIP model";
 /// SigLIP 2 has 256 thousand pieces in 34 MB.
 const MAX_BYTES: u64 = 128 << 20;
-/// What of a text is looked at: tens of times what fits into any of the models.
+/// Most bytes of a text that are used: tens of times what any model takes.
 const MAX_TEXT_BYTES: usize = 1 << 14;
 
 /// A model's tokenizer.
@@ -42,8 +42,8 @@ impl Tokens {
             reason: error.to_string(),
         };
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(refused)?;
-        // The file's own choice of the token to fill up with comes first; how long a text is, the
-        // model says.
+        // The padding token of `tokenizer.json` takes precedence. The length of a text comes from
+        // the model.
         let pad_token = tokenizer.get_padding().map(|padding| padding.pad_id);
         let pad_token =
             pad_token.or_else(|| stated_pad(folder, &tokenizer)).unwrap_or(config.pad_token);
@@ -62,13 +62,13 @@ impl Tokens {
             end_token: config.end_token,
             pad_token,
         };
-        // A tokenizer of another model is found now and not at the first prompt.
+        // This finds the tokenizer of another model now and not at the first prompt.
         tokens.encode("a photo of a cat")?;
         Ok(tokens)
     }
 
-    /// The tokens of a text, cut to the model's length with the end token kept, and the place its
-    /// embedding is read off.
+    /// The tokens of a text, cut to the model's length with the end token kept, and the index of
+    /// the token where its embedding is read.
     pub(super) fn encode(&self, text: &str) -> Result<(Vec<u32>, usize), LearnedError> {
         let refused = |reason: String| LearnedError::Tokenizer { path: self.path.clone(), reason };
         let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
@@ -83,8 +83,8 @@ impl Tokens {
                     self.end_token
                 ))
             })?,
-            // The model was trained on texts of full length, without a mask, and is read off at the
-            // last place.
+            // The model was trained on texts of full length without a mask, and is read at the last
+            // token.
             Family::SigLip => {
                 tokens.resize(self.length, self.pad_token);
                 self.length - 1
@@ -99,16 +99,15 @@ impl Tokens {
         }
     }
 
-    /// Where CLIP reads a text off: at its end token. Configurations from before that was a field
-    /// say 2, and mean the largest token, the first of them.
+    /// The end token, where CLIP's embedding is read. Old configurations state 2 and mean the first
+    /// occurrence of the largest token.
     fn end_of(&self, tokens: &[u32]) -> Option<usize> {
         let end = if self.end_token == 2 { tokens.iter().copied().max()? } else { self.end_token };
         tokens.iter().position(|token| *token == end)
     }
 }
 
-/// The token that `tokenizer_config.json` says to fill up with, where there is such a file and such
-/// a token.
+/// The padding token of `tokenizer_config.json`, if the file exists and states one.
 fn stated_pad(folder: &Path, tokenizer: &Tokenizer) -> Option<u32> {
     let bytes = read_bounded(&folder.join("tokenizer_config.json"), MAX_BYTES, REMEDY).ok()?;
     let config: serde_json::Value = serde_json::from_slice(&bytes).ok()?;

@@ -13,7 +13,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Int, Tensor, TensorData};
 
-/// Tokens to an embedding.
+/// The text tower: tokens to an embedding.
 #[derive(Debug)]
 pub(super) struct TextTower<B: Backend> {
     tokens: Tensor<B, 2>,
@@ -21,7 +21,7 @@ pub(super) struct TextTower<B: Backend> {
     encoder: Encoder<B>,
     last: Normalisation<B>,
     projection: Linear<B>,
-    /// CLIP lets a token see those before it only.
+    /// Whether a token sees only the tokens before it, as in CLIP.
     causal: bool,
 }
 
@@ -44,8 +44,8 @@ impl<B: Backend> TextTower<B> {
         })
     }
 
-    /// The embedding of a text, `[1, embedding]`, read off at token `at`. Tokens are below the
-    /// vocabulary's size and no more than the model's length.
+    /// The embedding of a text, `[1, embedding]`, read at token `at`. Tokens are below the
+    /// vocabulary's size, and there are no more than the model's length.
     pub(super) fn embed(&self, tokens: &[u32], at: usize) -> Tensor<B, 2> {
         let (device, count) = (self.tokens.device(), tokens.len());
         let tokens: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
@@ -59,15 +59,15 @@ impl<B: Backend> TextTower<B> {
     }
 }
 
-/// What hides later places from earlier ones, to be added before the softmax. A large number and
-/// not infinity, which some kernels subtract from itself.
+/// The causal mask, which is added before the softmax. It holds large numbers instead of infinity,
+/// which some kernels subtract from itself.
 fn causal_mask<B: Backend>(count: usize, device: &B::Device) -> Tensor<B, 4> {
     let value = |index: usize| if index % count > index / count { -1e9_f32 } else { 0.0 };
     let values: Vec<f32> = (0..count * count).map(value).collect();
     Tensor::from_data(TensorData::new(values, [1, 1, count, count]), device)
 }
 
-/// Pictures to embeddings.
+/// The picture tower: pictures to embeddings.
 #[derive(Debug)]
 pub(super) struct PictureTower<B: Backend> {
     patches: Tensor<B, 4>,
@@ -78,12 +78,12 @@ pub(super) struct PictureTower<B: Backend> {
     pooling: Pooling<B>,
 }
 
-/// How the places of a picture become one embedding.
+/// How the tokens of a picture become one embedding.
 #[derive(Debug)]
 enum Pooling<B: Backend> {
-    /// CLIP: a place of its own, before the others, is read off and projected.
+    /// CLIP: a class token before the others is read and projected.
     Class { class: Tensor<B, 3>, first: Normalisation<B>, projection: Linear<B> },
-    /// SigLIP: a learned question is put to all places.
+    /// SigLIP: a learned query attends to all tokens.
     Probe {
         probe: Tensor<B, 3>,
         attention: Attention<B>,

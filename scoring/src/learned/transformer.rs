@@ -1,9 +1,9 @@
-//! The transformer encoder that both towers of both families share: normalisation first, then
-//! attention or two layers.
+//! The transformer encoder that both towers of both families share, with normalisation before
+//! attention and before the feed-forward layers.
 //!
 //! Vaswani and others, "Attention is all you need", 2017; Radford and others, "Learning
 //! transferable visual models from natural language supervision", 2021. Tensors are `[texts or
-//! pictures, places, width]`.
+//! pictures, tokens, width]`.
 
 use super::LearnedError;
 use super::config::{Activation, Sizes};
@@ -15,7 +15,7 @@ use burn::tensor::backend::Backend;
 /// An affine map of the last dimension.
 #[derive(Debug)]
 pub(super) struct Linear<B: Backend> {
-    /// `[from, to]`: files have it the other way round.
+    /// `[from, to]`; files have it transposed.
     weight: Tensor<B, 2>,
     bias: Option<Tensor<B, 1>>,
 }
@@ -35,7 +35,7 @@ impl<B: Backend> Linear<B> {
         Ok(Self::new(scope.tensor("weight", [to, from])?, None))
     }
 
-    /// From a weight laid out as files have it, `[to, from]`.
+    /// From a weight as files have it, `[to, from]`.
     pub(super) fn new(weight: Tensor<B, 2>, bias: Option<Tensor<B, 1>>) -> Self {
         Self { weight: weight.transpose(), bias }
     }
@@ -43,7 +43,7 @@ impl<B: Backend> Linear<B> {
     pub(super) fn apply(&self, values: Tensor<B, 3>) -> Tensor<B, 3> {
         let [count, places, from] = values.dims();
         let to = self.weight.dims()[1];
-        // As one flat product: a batch of products would repeat the weights.
+        // As one product: a batch of products would repeat the weights.
         let product = values.reshape([count * places, from]).matmul(self.weight.clone());
         let sum = match &self.bias {
             Some(bias) => product + bias.clone().unsqueeze(),
@@ -53,7 +53,7 @@ impl<B: Backend> Linear<B> {
     }
 }
 
-/// Each place's values to mean 0 and variance 1, then scaled and shifted.
+/// Layer normalisation: each token's values to mean 0 and variance 1, then scaled and shifted.
 #[derive(Debug)]
 pub(super) struct Normalisation<B: Backend> {
     scale: Tensor<B, 3>,
@@ -108,8 +108,8 @@ impl<B: Backend> Attention<B> {
         Ok(Self { query: part(0), key: part(1), value: part(2), out, heads: sizes.heads })
     }
 
-    /// What each place of `asking` gathers from the places of `asked`; `mask` is added to what
-    /// weighs them.
+    /// What each token of `asking` gathers from the tokens of `asked`. `mask` is added to the
+    /// scores.
     pub(super) fn apply(
         &self,
         asking: Tensor<B, 3>,
@@ -134,7 +134,7 @@ impl<B: Backend> Attention<B> {
     }
 }
 
-/// Two layers with an activation between.
+/// The feed-forward part: two layers with an activation between.
 #[derive(Debug)]
 pub(super) struct Inner<B: Backend> {
     first: Linear<B>,
@@ -169,8 +169,8 @@ fn gelu_tanh<B: Backend>(values: Tensor<B, 3>) -> Tensor<B, 3> {
     values * 0.5 * (inner.tanh() + 1.0)
 }
 
-/// A stack of blocks: attention and inner layers, each on normalised values and added to what came
-/// in.
+/// A stack of blocks of attention and feed-forward layers, each applied to normalised values and
+/// added to its input.
 #[derive(Debug)]
 pub(super) struct Encoder<B: Backend> {
     blocks: Vec<Block<B>>,

@@ -1,4 +1,4 @@
-//! Weights out of a safetensors file, one tensor at a time and none without knowing its size first.
+//! Reads weights from a safetensors file, one tensor at a time, after checking its size.
 
 use super::LearnedError;
 use crate::device::transfer::tensor;
@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 
 /// The header's own length comes first, in 8 bytes.
 const LENGTH_BYTES: u64 = 8;
-/// A header has some 100 bytes a tensor, and the largest models here have under two thousand
+/// A header has some 100 bytes per tensor, and the largest models here have under two thousand
 /// tensors.
 const MAX_HEADER_BYTES: u64 = 4 << 20;
-/// The largest CLIP there is has 10 GB of 32-bit weights.
+/// The largest published CLIP has 10 GB of 32-bit weights.
 const MAX_FILE_BYTES: u64 = 16 << 30;
 
-/// Reads a small file whole.
+/// Reads a small file.
 pub(super) fn read_bounded(
     path: &Path,
     limit: u64,
@@ -28,7 +28,7 @@ pub(super) fn read_bounded(
     let unreadable = |source| LearnedError::Unreadable { path: path.to_owned(), source, remedy };
     let (file, length) = open_regular(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
-    // The length may change while we read, and limits what is read all the same.
+    // Even if the file grows meanwhile, no more than this length is read.
     file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let got = length.max(bytes.len() as u64);
     if got > limit {
@@ -42,7 +42,7 @@ pub(super) fn read_bounded(
     Ok(bytes)
 }
 
-/// Opens what is a plain file and nothing that could block or never end.
+/// Opens a plain file, and nothing that could block or never end.
 fn open_regular(path: &Path) -> io::Result<(File, u64)> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
@@ -62,8 +62,8 @@ pub(super) struct WeightFile {
 }
 
 impl WeightFile {
-    /// Reads and checks the header: offsets without gaps, sizes that fit shapes and types, and a
-    /// file of the promised length.
+    /// Reads and checks the header: offsets must have no gaps, sizes must fit shapes and types, and
+    /// the file must have the stated length.
     pub(super) fn open(path: &Path, remedy: &'static str) -> Result<Self, LearnedError> {
         let path = path.to_owned();
         let unreadable = |source| LearnedError::Unreadable { path: path.clone(), source, remedy };
@@ -81,7 +81,7 @@ impl WeightFile {
         file.read_exact_at(&mut header_length, 0).map_err(unreadable)?;
         let header_length = u64::from_le_bytes(header_length);
         if header_length > MAX_HEADER_BYTES {
-            // Any other kind of file gets here too: its first bytes read as a length.
+            // Other kinds of file fail here, because their first bytes are taken for a length.
             return Err(too_large(
                 "the length of its safetensors header in bytes",
                 header_length,
@@ -103,7 +103,7 @@ impl WeightFile {
         Ok(Self { path, file, metadata, data_start })
     }
 
-    /// All tensors, to be put on `device`.
+    /// All tensors of the file, for `device`.
     pub(super) fn tensors<'a, B: Backend>(&'a self, device: &'a B::Device) -> Scope<'a, B> {
         Scope { file: self, prefix: String::new(), device }
     }
@@ -130,7 +130,7 @@ impl WeightFile {
                 got: format!("{dtype:?}"),
             });
         }
-        // The header was checked: these are as many bytes as the wanted shape and the type have.
+        // The header was checked, so the bytes fit the shape and the type.
         let mut bytes = vec![0; end - start];
         self.file.read_exact_at(&mut bytes, self.data_start + *start as u64).map_err(|source| {
             LearnedError::Unreadable {
@@ -159,7 +159,7 @@ impl WeightFile {
     }
 }
 
-/// A part of a file's tensors by the start of their names.
+/// The tensors of a file whose names have a common prefix.
 #[derive(Debug)]
 pub(super) struct Scope<'a, B: Backend> {
     file: &'a WeightFile,
@@ -168,7 +168,7 @@ pub(super) struct Scope<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Scope<'a, B> {
-    /// The tensors of `part` of this one.
+    /// The tensors of this scope whose names go on with `part`.
     pub(super) fn part(&self, part: &str) -> Self {
         Self { file: self.file, prefix: format!("{}{part}.", self.prefix), device: self.device }
     }
@@ -178,7 +178,7 @@ impl<'a, B: Backend> Scope<'a, B> {
         self.file.metadata.info(&self.full_name(name)).is_some()
     }
 
-    /// The tensor `name`, which has to be of this shape, as 32-bit floats.
+    /// The tensor `name`, which must have this shape, as 32-bit floats.
     pub(super) fn tensor<const D: usize>(
         &self,
         name: &str,
@@ -187,7 +187,7 @@ impl<'a, B: Backend> Scope<'a, B> {
         Ok(tensor(self.file.values(&self.full_name(name), &shape)?, shape, self.device))
     }
 
-    /// The one value of a tensor without sides, or with one side of 1.
+    /// The value of a tensor that holds a single one.
     pub(super) fn value(&self, name: &str) -> Result<f32, LearnedError> {
         let name = self.full_name(name);
         let sides = self.file.metadata.info(&name).map_or(0, |info| info.shape.len());

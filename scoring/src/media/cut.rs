@@ -1,4 +1,4 @@
-//! What the sampler makes: the task's clip and its first frame.
+//! Makes the task's clip and its first frame for the sampler.
 
 use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, result_file, run, sealed_file};
@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 const MAX_CLIP_BYTES: u64 = 64 << 20;
 /// An 832x480 picture without compression has 1.2 MB.
 const MAX_PICTURE_BYTES: usize = 16 << 20;
-/// Constant rate factor of the clip: visually lossless, since every answer is compared with it.
+/// Constant rate factor of the clip: visually lossless, because every answer is compared with it.
 const CLIP_RATE_FACTOR: &str = "14";
 
 /// The shape of a task's clip.
@@ -141,7 +141,7 @@ pub(super) fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaE
     }
 }
 
-/// A source that ends early gives a clip that is too short, or an empty file.
+/// A clip from a source that ends early is too short, or an empty file.
 fn check_length(ffmpeg: &Ffmpeg, clip: &[u8], shape: &ClipShape) -> Result<(), MediaError> {
     let frames = match super::probe(ffmpeg, clip, &Limits::ANSWER) {
         Ok(info) => info.frames.unwrap_or(0),
@@ -167,7 +167,7 @@ pub(super) fn read_result(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The colour matrix to assume: the tag, or BT.709 where there is none.
+/// The colour matrix: the file's tag, or BT.709 without one.
 fn matrix_of(info: &VideoInfo) -> &'static str {
     match info.colour_space.as_deref() {
         Some("smpte170m" | "bt470bg") => "bt601",

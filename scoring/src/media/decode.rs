@@ -1,4 +1,4 @@
-//! Decodes a file to canonical frames through ffmpeg's YUV4MPEG2 output, which states its own frame
+//! Decodes a file to canonical frames, through ffmpeg's YUV4MPEG2 output, which states the frame
 //! size.
 
 use super::input::{STDIN_AS_FILE, input_flags};
@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;
 
-/// Threads of one decoder. More gains little on five seconds of video and would let one answer take
+/// Threads of one decoder. More gain little on five seconds of video, and one answer could take
 /// every core.
 const DECODER_THREADS: &str = "2";
 /// A header line is under 100 bytes.
@@ -21,7 +21,7 @@ pub struct Frame {
     planes: Vec<u8>,
 }
 
-/// Frames of one size in presentation order, never none.
+/// Frames of one size in presentation order, at least one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Clip {
     width: usize,
@@ -76,7 +76,7 @@ impl Clip {
         self.frames.len()
     }
 
-    /// Never true; here because `len` is.
+    /// Always false: a clip has at least one frame.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -108,13 +108,13 @@ impl Clip {
 /// Decodes all frames of the first video track of an MP4.
 ///
 /// # Errors
-/// [`VideoDefect`] for everything that is the file's doing, [`super::MediaFault`] for everything
-/// that is this machine's.
+/// [`VideoDefect`] for every fault of the file, [`super::MediaFault`] for every fault of this
+/// machine.
 pub fn decode(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     decode_if(ffmpeg, bytes, limits, |_| Ok(()))
 }
 
-/// [`decode`], asking `accept` about the file's claims before any frame is decoded.
+/// [`decode`], if `accept` agrees to the file's claims before any frame is decoded.
 pub(crate) fn decode_if(
     ffmpeg: &Ffmpeg,
     bytes: &[u8],
@@ -130,8 +130,8 @@ pub(crate) fn decode_if(
     accept(&info)?;
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    // What a decoder puts where a stream is damaged depends on how its threads happen to run: then
-    // there is no video.
+    // What a decoder shows in place of a damaged part depends on the timing of its threads, so a
+    // damaged stream is refused.
     args.extend(["-xerror", "-err_detect", "explode"].map(str::to_owned));
     args.extend(
         ["-threads", DECODER_THREADS, "-noautorotate", "-i", STDIN_AS_FILE].map(str::to_owned),
@@ -172,7 +172,7 @@ fn frame_bytes(width: usize, height: usize) -> Option<usize> {
     luma.checked_add(chroma.checked_mul(2)?).filter(|_| luma > 0)
 }
 
-/// Takes a YUV4MPEG2 stream apart as it arrives, holding at most one unfinished frame.
+/// Parses a YUV4MPEG2 stream as it arrives, and holds at most one unfinished frame.
 pub(super) struct Yuv4Mpeg {
     limits: Limits,
     size: Option<(usize, usize, usize)>,
@@ -213,7 +213,7 @@ impl Yuv4Mpeg {
         if self.defect.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Collects a header line and acts on it; returns what follows it.
+    /// Collects a header line, handles it, and returns the bytes after it.
     fn push_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         self.header.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);

@@ -1,6 +1,7 @@
 //! What ffmpeg may open: one demuxer, known codecs, one file.
 
-/// Codecs that are decoded, by ffmpeg's decoder names: those that browsers play and generators write.
+/// Codecs that are decoded, by ffmpeg's decoder names: those that browsers play and generators
+/// write.
 pub(super) const CODECS: [&str; 8] =
     ["h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"];
 

@@ -1,9 +1,8 @@
-//! Runs ffmpeg on a file that its sender may have crafted against us.
+//! Runs ffmpeg on a file that its sender may have crafted as an attack.
 //!
 //! The child gets its input as a sealed memory file on standard input, an empty environment, no
-//! network where the kernel lets us take it away, and hard limits on memory, processor time and
-//! file size. It cannot outlive us. What it prints is read through bounds; nothing it prints is
-//! trusted.
+//! network where the kernel allows taking it away, and hard limits on memory, processor time and
+//! file size. It cannot outlive this process. Its output is bounded and not trusted.
 
 use super::MediaFault;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -28,9 +27,9 @@ use std::time::{Duration, Instant};
 const ADDRESS_SPACE_BYTES: u64 = 2 << 30;
 /// Open files of one child: its libraries one after another, three streams and the input.
 const OPEN_FILES: u64 = 64;
-/// How much of a child's complaint is kept for our log line.
+/// How much of a child's error output is kept for a log line.
 const STDERR_KEPT_BYTES: usize = 2048;
-/// One read of a child's output; the kernel's pipe is smaller, so larger buys nothing.
+/// Bytes of one read of a child's output. The kernel's pipe holds no more.
 const READ_CHUNK_BYTES: usize = 256 * 1024;
 /// How long a child that closed its output may take to exit.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
@@ -38,9 +37,9 @@ const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// What a child may spend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowance {
-    /// Processor time over all threads. Running past it is the input's doing.
+    /// Processor time of all threads. Exceeding it is the input's fault.
     pub(crate) cpu: Duration,
-    /// Real time. Running past this with processor time left means that this machine is overloaded.
+    /// Real time. Exceeding it with processor time left means that this machine is overloaded.
     pub(crate) wall: Duration,
     /// Bytes that the child may write to the file on its standard output, where that is a file.
     pub(crate) file_bytes: u64,
@@ -49,28 +48,28 @@ pub(crate) struct Allowance {
 /// How a child ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// With exit status 0.
+    /// It exited with status 0.
     Success,
-    /// With another status or a signal, and the end of what it said.
+    /// It exited with another status, or by a signal.
     Failure {
         /// The end of its standard error, without control characters.
         complaint: String,
     },
     /// It used all its processor time.
     OutOfCpu,
-    /// The reader had enough and the child was killed.
+    /// The reader stopped, and the child was killed.
     Stopped,
 }
 
 /// Where a child's standard output goes.
 pub(crate) enum Output<'a> {
-    /// Through a pipe, piece by piece, until the reader breaks.
+    /// To a pipe, piece by piece, until the reader stops.
     Pipe(&'a mut dyn FnMut(&[u8]) -> ControlFlow<()>),
-    /// Into a memory file, because the MP4 muxer seeks.
+    /// To a memory file, because the MP4 muxer seeks.
     File(&'a File),
 }
 
-/// Copies `bytes` into a memory file that nobody can change afterwards.
+/// Copies `bytes` to a memory file that cannot be changed afterwards.
 pub(crate) fn sealed_file(bytes: &[u8]) -> Result<File, MediaFault> {
     let build = || -> io::Result<File> {
         let mut file = memory_file(MFdFlags::MFD_ALLOW_SEALING)?;
@@ -91,7 +90,7 @@ fn memory_file(flags: MFdFlags) -> io::Result<File> {
     Ok(File::from(memfd_create(c"leoma-media", flags | MFdFlags::MFD_CLOEXEC)?))
 }
 
-/// Runs `program` on `input` to its end or to the end of its allowance.
+/// Runs `program` on `input` until it ends or has used up its allowance.
 pub(crate) fn run<A: AsRef<OsStr>>(
     program: &Path,
     args: &[A],
@@ -120,7 +119,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(
         _ => Ok(None),
     };
     if !matches!(status, Ok(Some(_))) {
-        // Killing one that has just ended fails harmlessly; waiting leaves no zombie.
+        // Killing an ended process fails harmlessly; waiting leaves no zombie.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -154,7 +153,7 @@ enum Drained {
     Late,
 }
 
-/// Reads both of the child's streams until they close, the reader breaks or the deadline passes.
+/// Reads both of the child's streams until they close, the reader stops or the deadline passes.
 fn drain(
     child: &mut Child,
     mut output: Output<'_>,
@@ -194,7 +193,7 @@ fn drain(
     Ok(Drained::Closed)
 }
 
-/// Which of the two streams can be read without waiting, after waiting at most `left`.
+/// Waits at most `left` and returns which of the two streams can be read without blocking.
 fn ready(
     stdout: Option<std::os::fd::BorrowedFd<'_>>,
     stderr: Option<std::os::fd::BorrowedFd<'_>>,
@@ -237,8 +236,8 @@ fn confine(allowance: Allowance) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)?;
     setrlimit(Resource::RLIMIT_FSIZE, allowance.file_bytes, allowance.file_bytes)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // Root may drop the network directly; others need a user namespace, which some kernels refuse.
-    // The forced demuxer and the protocol whitelist hold without it, so a refusal is accepted.
+    // Root may drop the network directly. Others need a user namespace, which some kernels refuse.
+    // That is accepted, because the forced demuxer and the protocol whitelist protect without it.
     if unshare(CloneFlags::CLONE_NEWNET).is_err() {
         let _ = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET);
     }

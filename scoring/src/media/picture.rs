@@ -1,4 +1,4 @@
-//! Still pictures in, and clips of our own making out.
+//! Decodes still pictures, and encodes clips of our own.
 
 use super::cut::{expect_success, read_result};
 use super::decode::read_frames;
@@ -6,7 +6,7 @@ use super::input::STDIN_AS_FILE;
 use super::jail::{Allowance, Output, result_file, run, sealed_file};
 use super::{Clip, Ffmpeg, Limits, MediaError, VideoDefect, VideoInfo, check_size};
 
-/// What every PNG begins with.
+/// The first bytes of every PNG.
 const PNG_SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// A clip of noise has some 40 MB.
 const MAX_CLIP_BYTES: u64 = 64 << 20;
@@ -14,9 +14,9 @@ const MAX_CLIP_BYTES: u64 = 64 << 20;
 /// A PNG as a clip of one frame, at its own size, by BT.709 with limited range.
 ///
 /// # Errors
-/// [`VideoDefect`] where it is no PNG, or too large; [`super::MediaFault`] where this machine
+/// [`VideoDefect`] where it is not a PNG or is too large; [`super::MediaFault`] where this machine
 /// failed.
-pub fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
+pub(crate) fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     check_size(png, limits)?;
     let no_png = || VideoDefect::Undecodable { complaint: "it is no PNG".to_owned() };
     let (width, height) = png_size(png).ok_or_else(no_png)?;
@@ -65,7 +65,7 @@ pub fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, 
     read_frames(ffmpeg, &args, &sealed_file(png)?, limits, info)
 }
 
-/// Width and height by the header, which every PNG begins with.
+/// Width and height, from a PNG's header.
 fn png_size(png: &[u8]) -> Option<(u32, u32)> {
     let rest = png.strip_prefix(PNG_SIGNATURE)?.get(8..)?;
     let (numbers, _) = rest.as_chunks::<4>();
@@ -75,7 +75,7 @@ fn png_size(png: &[u8]) -> Option<(u32, u32)> {
 /// A clip as an MP4 of the kind that models answer with: H.264 at constant rate factor 23.
 ///
 /// # Errors
-/// This machine's, and [`VideoDefect::TooExpensive`].
+/// This machine failed, or encoding was [`VideoDefect::TooExpensive`].
 pub(crate) fn encode_clip(
     ffmpeg: &Ffmpeg,
     clip: &Clip,

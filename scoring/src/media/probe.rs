@@ -1,4 +1,4 @@
-//! What a file says about itself, read in the same jail as everything else.
+//! What a file claims about itself, read in the same jail as everything else.
 
 use super::input::{CLAIMED_PIXELS, CODECS, STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
@@ -13,9 +13,9 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// A ratio of two integers, such as 16/1 frames per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rational {
-    /// Above the line.
+    /// The numerator.
     pub numerator: u32,
-    /// Below the line; never 0.
+    /// The denominator, never 0.
     pub denominator: u32,
 }
 
@@ -28,7 +28,7 @@ impl Rational {
     }
 }
 
-/// What a file claims. Claims are used to refuse early, never to accept.
+/// What a file claims. A claim can get a file refused early, but never accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoInfo {
     /// Width in pixels as coded, rotation ignored.
@@ -51,13 +51,14 @@ pub struct VideoInfo {
 ///
 /// # Errors
 /// [`VideoDefect`] where the file is empty, too large, not an MP4, has no video track, a codec
-/// outside the list, or frames over the pixel limit; [`MediaFault`] where this machine failed.
+/// outside the list, or frames over the pixel limit; [`super::MediaFault`] where this machine
+/// failed.
 pub fn probe(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<VideoInfo, MediaError> {
     check_size(bytes, limits)?;
     probe_file(ffmpeg, &sealed_file(bytes)?, limits)
 }
 
-/// [`probe`] for bytes that already lie in a sealed file.
+/// [`probe`] for bytes in a sealed file.
 pub(super) fn probe_file(
     ffmpeg: &Ffmpeg,
     input: &File,

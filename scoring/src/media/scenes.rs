@@ -1,4 +1,4 @@
-//! Where a source video changes scene, and which stretches between the changes hold one shot.
+//! Finds the cuts of a source video, and the stretches between them that hold one shot.
 
 use super::input::{STDIN_AS_FILE, input_flags};
 use super::jail::{Allowance, Ended, Output, run, sealed_file};
@@ -7,19 +7,18 @@ use super::segment::{SceneRules, Segment};
 use super::{Ffmpeg, Limits, MediaError, VideoDefect, check_size};
 use std::ops::ControlFlow;
 
-/// Frames are judged at this size; a cut changes the whole picture, so detail does not matter.
+/// Frames are compared at this size. A cut changes the whole picture, so detail does not matter.
 const WIDTH: usize = 160;
 /// See [`WIDTH`].
 const HEIGHT: usize = 90;
-/// Frames per second at which the source is looked at: the rate at which clips are cut, so that
-/// times agree.
+/// Frames per second at which the source is analysed: the rate of a clip, so that times agree.
 const RATE: u64 = 16;
 
 /// Finds the stretches of `source` that hold one shot and are long enough for a clip of `clip_ms`.
 ///
 /// # Errors
-/// [`VideoDefect`] where the source is unusable, [`super::MediaFault`] where this machine failed. A
-/// source without any long enough shot gives an empty list.
+/// [`VideoDefect`] where the source is unusable, [`super::MediaFault`] where this machine failed.
+/// The list is empty if no shot is long enough.
 pub fn one_shot_segments(
     ffmpeg: &Ffmpeg,
     source: &[u8],
@@ -89,7 +88,7 @@ impl Detector {
         } else {
             let sum: u64 =
                 frame.iter().zip(&self.previous).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-            // Percent of 255 with two decimals, which read as a fraction are ten-thousandths.
+            // A percentage of 255 with two decimals, in integers: ten-thousandths.
             let difference = sum * 10_000 / (255 * (WIDTH * HEIGHT) as u64);
             let change = difference.abs_diff(self.previous_difference);
             self.previous_difference = difference;

@@ -1,33 +1,33 @@
-//! Which part of a source becomes the task's clip: fixed by a seed, so that anyone can check the
-//! choice.
+//! The stretches of a source video, and the choice of a task's clip among them by a seed, which
+//! anyone can repeat.
 
 use sha2::{Digest, Sha256};
 
-/// A stretch of one shot, in milliseconds from the start of the source, margins already taken off.
+/// A stretch of one shot without its margins, in milliseconds from the start of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Segment {
     /// First usable millisecond.
     pub start_ms: u64,
-    /// First millisecond that is no longer usable.
+    /// The first millisecond after the usable ones.
     pub end_ms: u64,
 }
 
-/// Separates this choice from everything else that is derived from the same seed.
+/// Separates this choice from others that are derived from the same seed.
 const DOMAIN: &[u8] = b"leoma:clip-segment:v1";
 
 /// How cuts are found and avoided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SceneRules {
-    /// A frame whose scene-change score is above this is the first of a new shot; ten-thousandths.
+    /// A frame with a higher scene-change score begins a new shot, in ten-thousandths.
     pub threshold: u32,
-    /// Time left out on both sides of a cut, in milliseconds: transitions blend frames.
+    /// Milliseconds left out on both sides of a cut, where transitions blend frames.
     pub boundary_margin_ms: u64,
-    /// Time left out at the start of the source, in milliseconds: titles and fades.
+    /// Milliseconds left out at the start of the source, for titles and fades.
     pub start_offset_ms: u64,
 }
 
 impl SceneRules {
-    /// The values that validators of this subnet already use.
+    /// The values of this subnet.
     pub const REFERENCE: Self =
         Self { threshold: 1800, boundary_margin_ms: 150, start_offset_ms: 2000 };
 }

@@ -12,7 +12,7 @@ pub struct Ffmpeg {
     version: (u32, u32),
 }
 
-/// Why no usable ffmpeg was found. This is a fault of this machine, never of a miner.
+/// Why no usable ffmpeg was found.
 #[derive(Debug, thiserror::Error)]
 pub enum FfmpegMissing {
     /// The program is in no folder of `PATH`.
@@ -23,12 +23,12 @@ pub enum FfmpegMissing {
         /// `ffmpeg` or `ffprobe`.
         program: &'static str,
     },
-    /// The program exists and does not run.
+    /// The program exists but does not run.
     #[error("{} does not run: {reason}", path.display())]
     NotRunning {
         /// Where it was found.
         path: PathBuf,
-        /// What happened instead.
+        /// What happened.
         reason: String,
     },
 }
@@ -40,7 +40,7 @@ impl Ffmpeg {
     }
 
     /// Like [`Ffmpeg::find`], in the folders of `search_path` (separated as `PATH` is).
-    pub fn find_in(search_path: OsString) -> Result<Self, FfmpegMissing> {
+    fn find_in(search_path: OsString) -> Result<Self, FfmpegMissing> {
         let ffmpeg = locate("ffmpeg", &search_path)?;
         let ffprobe = locate("ffprobe", &search_path)?;
         let version = version_of(&ffmpeg)?;

@@ -8,14 +8,13 @@ use super::per_frame;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Side of a block in every codec that is accepted here (larger transforms keep borders on this
-/// grid).
+/// Side of a block in every accepted codec. Larger transforms keep their borders on this grid.
 pub(super) const BLOCK: usize = 8;
-/// Keeps a flat picture at 1.
+/// Makes a flat picture give 1.
 pub(super) const FLOOR: f32 = 1e-4;
 
-/// Step across block borders over step inside blocks, per frame; 1 where there are no blocks to
-/// see. Sides of at least 16.
+/// Mean step across block borders over mean step inside blocks, per frame; 1 where no blocks are
+/// visible. Sides must be at least 16.
 pub(crate) fn blockiness<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
     per_frame(pictures, |picture| {
         let [_, _, height, width] = picture.dims();
@@ -32,7 +31,7 @@ pub(crate) fn blockiness<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 1> {
 
 /// Border steps over inside steps, given the mean step at each position along one axis.
 fn ratio<B: Backend>(steps: Tensor<B, 1>) -> Tensor<B, 1> {
-    // Steps 7, 15, ... lie on borders: from the eighth step on, the first of every eight.
+    // Steps 7, 15, … cross borders: from the eighth step on, the first of every eight.
     let blocks = (steps.dims()[0] + 1) / BLOCK - 1;
     let grid = steps.slice([BLOCK - 1..BLOCK - 1 + blocks * BLOCK]).reshape([blocks, BLOCK]);
     let border = grid.clone().slice([0..blocks, 0..1]).mean();

@@ -2,7 +2,7 @@
 //!
 //! An affine field fitted to the flow by iteratively reweighted least squares with the weights of
 //! Geman and McClure (Black and Anandan, "The robust estimation of multiple motions", 1996): what
-//! moves by itself is an outlier and loses its say.
+//! moves by itself is an outlier and loses its weight.
 
 use crate::device::transfer::{read, tensor};
 use burn::tensor::Tensor;
@@ -10,14 +10,14 @@ use burn::tensor::backend::Backend;
 
 /// Rounds of reweighting.
 pub(super) const ROUNDS: usize = 8;
-/// Residuals below this, in squared pixels, are noise of the flow.
+/// Smaller residuals, in squared pixels, are noise of the flow.
 pub(super) const LEAST_SPREAD: f64 = 0.1 * 0.1;
 
 /// One step's affine motion, in pixels; positions count from the middle of the picture in halves of
 /// its width.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Camera {
-    /// Rightward motion: at the middle, its growth to the right, its growth downward.
+    /// Rightward motion: in the middle, its growth to the right, and its growth downward.
     pub right: [f32; 3],
     /// Downward motion, likewise.
     pub down: [f32; 3],
@@ -33,15 +33,15 @@ impl Camera {
         (squared(self.right) + squared(self.down)).sqrt()
     }
 
-    /// What one camera does and another does not.
+    /// The difference of two motions.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         let difference = |a: [f32; 3], b: [f32; 3]| std::array::from_fn(|i| a[i] - b[i]);
         Self { right: difference(self.right, other.right), down: difference(self.down, other.down) }
     }
 
-    /// Growth per step, as a part of the size: above 0 the camera comes closer. `columns` is the
-    /// picture's width in the pixels of the flow.
+    /// Growth per step relative to the size, above 0 where the camera comes closer. `columns` is
+    /// the picture's width in pixels of the flow.
     pub fn zoom(&self, columns: usize) -> f32 {
         (self.right[1] + self.down[2]) / columns as f32
     }
@@ -71,8 +71,8 @@ pub(super) fn position(index: usize, count: usize, columns: usize) -> f32 {
 /// directions.
 pub(super) type Sums = [f64; 12];
 
-/// Solves both sets of normal equations. A field without spread (one row of cells, say) gets what a
-/// tiny weight on "no growth" leaves of it.
+/// Solves both sets of normal equations. For a field without spread, such as a single row of cells,
+/// a tiny weight on "no growth" decides.
 pub(super) fn solve(sums: &Sums) -> Camera {
     const TINY: f64 = 1e-9;
     let [n, x, y, xx, xy, yy, ..] = *sums;

@@ -1,14 +1,14 @@
-//! How far colours, brightness or motions are apart where detail does not matter.
+//! The distance of colours, brightness or motions, without regard to detail.
 //!
-//! Structural similarity of luma does not see a wrong hue, and hardly a wrong brightness; this
-//! does. Of two flows it is the end-point error (Baker and others, "A database and evaluation
+//! Structural similarity of luma ignores a wrong hue and nearly ignores a wrong brightness; this
+//! does not. For two flows it is the end-point error (Baker and others, "A database and evaluation
 //! methodology for optical flow", 2011).
 
 use super::{frame_means, per_pair};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Places, as a part of all, whose mean is the largest local distance.
+/// The share of places whose mean is the largest local distance.
 pub(super) const LOCAL_PART: f32 = 0.02;
 
 /// Mean length of the difference per place `[r * c']` over all maps of `[n, c, r, c']`, in units of
@@ -21,9 +21,9 @@ pub(crate) fn distance_by_place<B: Backend>(
     (left.clone() - right.clone()).square().sum_dim(1).sqrt().mean_dim(0).reshape([rows * columns])
 }
 
-/// The distance where it is largest: the mean over the worst fiftieth of all places, one at least.
-/// What is laid over a picture stays where it is; what moves a little differently differs here and
-/// there.
+/// The distance where it is largest: the mean over the worst fiftieth of all places, at least one.
+/// An overlay differs at the same places all the time, while slightly different motion differs here
+/// and there.
 pub(crate) fn local_distance(by_place: &[f32]) -> f32 {
     let mut sorted = by_place.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));

@@ -1,4 +1,4 @@
-//! The numbers that measures are computed with, by name, for the judge's digest.
+//! The constants of all measures, by name, for the judge's digest.
 
 use super::{
     blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness,
@@ -8,7 +8,7 @@ use crate::comparison::{block_sums as reduced, clip_features as features, compar
 use crate::fingerprint::{self, Fingerprint, comparison, framing, quarter, traces};
 use std::fmt::Write as _;
 
-/// Raised whenever a measure is computed in another way with the same numbers.
+/// Raised when the computation of a measure changes but its constants do not.
 const VERSION: u32 = 1;
 
 macro_rules! numbers {
@@ -22,8 +22,8 @@ macro_rules! numbers {
     }};
 }
 
-/// One line for each number: its module, its name, its value. Rust writes a float as the shortest
-/// text that reads back as the same bits, so the lines are alike everywhere.
+/// One line for each constant: module, name and value. Rust prints a float as the shortest text
+/// that parses to the same bits, so the lines are the same everywhere.
 pub(crate) fn constants() -> String {
     let measures = numbers! {
         blockiness: BLOCK, FLOOR;
@@ -55,8 +55,8 @@ pub(crate) fn constants() -> String {
 mod tests {
     use super::*;
 
-    /// Changing a number is right where this fails: then the judge's digest changes, and validators
-    /// see it in each other's verdicts.
+    /// Fails for a new constant that is not in the table. Its value belongs in the judge's digest,
+    /// so that validators see a change of it in each other's verdicts.
     #[test]
     fn every_number_of_a_measure_has_its_line() {
         let lines = constants();
@@ -69,7 +69,7 @@ mod tests {
         ] {
             assert!(lines.lines().any(|known| known == line), "{line} is missing of\n{lines}");
         }
-        // What stands in the modules and is left out of the table.
+        // Constants of the modules that the table lacks.
         let listed = |module: &str, name: &str| {
             lines.lines().any(|line| line.starts_with(&format!("{module}::{name} ")))
         };
@@ -87,8 +87,8 @@ mod tests {
         }
     }
 
-    /// Sizes of batches and of a header: they change how long a measure takes and how it is
-    /// written, not what it is.
+    /// Sizes of batches and of a header. They affect the speed of a measure or its encoding, not
+    /// its value.
     const NO_NUMBERS_OF_MEASURES: [&str; 3] = ["BATCH", "EVEN_BYTES", "HEADER"];
     const SOURCES: [(&str, &str); 23] = [
         ("blockiness", include_str!("blockiness.rs")),

@@ -2,11 +2,11 @@
 //!
 //! Lucas and Kanade, "An iterative image registration technique", 1981, on a pyramid (Bouguet,
 //! 2000): at every pixel the least-squares motion of its square neighbourhood, refined by warping;
-//! what scikit-image calls iterative Lucas-Kanade. A small constant holds the flow where there is
-//! no texture to what coarser levels found, instead of to noise.
+//! what scikit-image calls iterative Lucas-Kanade. A small constant keeps the flow near the
+//! coarser level's where there is no texture, instead of following noise.
 //!
-//! Measured at half size: four levels then find motions of up to some 80 pixels of the full
-//! picture.
+//! Flow is measured at half size, where four levels find motions of up to some 80 pixels of the
+//! full picture.
 
 use super::gaussian::filter_same;
 use super::ssim::halve;
@@ -19,20 +19,20 @@ use burn::tensor::ops::PadMode;
 pub(super) const RADIUS: usize = 7;
 /// Refinements per level of the pyramid.
 pub(super) const WARPS: usize = 3;
-/// Weight of "as before", in squared gradient units: well under the gradients of visible texture.
+/// The weight of no correction, in squared gradient units: far below the gradients of visible
+/// texture.
 pub(super) const REGULARISATION: f32 = 1e-5;
-/// Largest correction of one refinement, in pixels; more means that the linear model does not hold
+/// Largest correction of one refinement, in pixels. Larger ones mean that the linear model fails
 /// there.
 pub(super) const LARGEST_STEP: f32 = 1.0;
 /// The pyramid ends before a side is shorter than a neighbourhood and its margin.
 pub(super) const LEAST_SIDE: usize = 24;
-/// And here at the latest: motions beyond that are cuts.
+/// The pyramid's most levels. Motions beyond its range are cuts.
 pub(super) const MOST_LEVELS: usize = 4;
-/// Pairs worked on at once: few keep intermediate results in the cache, many keep a device busy.
+/// Pairs computed at once. Few of them fit in the cache, many keep a device busy.
 const BATCH: usize = 8;
 
-/// Levels of the pyramid over a picture of that size; each doubles the largest motion that is
-/// found.
+/// Levels of the pyramid for a picture of this size. Each doubles the largest motion that is found.
 pub(super) fn levels(height: usize, width: usize) -> usize {
     let side = height.min(width);
     (1..MOST_LEVELS).take_while(|level| side >> level >= LEAST_SIDE).count() + 1
@@ -63,8 +63,7 @@ fn coarse_to_fine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>) -> Tensor<B,
     let mut flow = refine(from.clone(), to.clone(), still);
     for (from, to) in pyramid.into_iter().rev().skip(1) {
         let [_, _, height, width] = from.dims();
-        // Twice the size by repetition, twice the motion; the refinements smooth what repetition
-        // leaves.
+        // Twice the size by repetition, and twice the motion. The refinements smooth the result.
         flow = refine(from, to, repeated(flow * 2.0, 2, (height, width)));
     }
     flow
@@ -77,7 +76,7 @@ fn refine<B: Backend>(
 ) -> Tensor<B, 4> {
     const SIDE: usize = 2 * RADIUS + 1;
     let (across, down) = gradients(&from);
-    // Means over the neighbourhood; outside the picture there is nothing.
+    // Means over the neighbourhood, with zeros outside the picture.
     let around = |map: Tensor<B, 4>| filter_same(map, &[1.0 / SIDE as f32; SIDE]);
     let xx = around(across.clone().square()) + REGULARISATION;
     let yy = around(down.clone().square()) + REGULARISATION;
@@ -89,8 +88,7 @@ fn refine<B: Backend>(
             flow.clone().slice([0..pairs, channel..channel + 1, 0..height, 0..width])
         };
         let (right, below) = (part(0), part(1));
-        // One motion for the whole neighbourhood, not one correction: what differs within it is
-        // smoothed.
+        // The neighbourhood gets one motion, not one correction, which smooths the flow.
         let difference = warp(to.clone(), &flow) - from.clone();
         let reached = across.clone() * right.clone() + down.clone() * below.clone() - difference;
         let x = around(across.clone() * reached.clone()) + right * REGULARISATION;

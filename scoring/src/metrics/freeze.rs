@@ -5,13 +5,14 @@
 //! same quantity with a fixed limit. The limit here is relative to the source's own motion, so a
 //! calm source is not mistaken for a frozen one.
 
-/// Below this a difference is rounding, whatever the source does: a quarter of one of 255 steps.
+/// Smaller differences are rounding, whatever the source does: a quarter of one of 255 levels.
 pub(super) const LEAST_MOTION: f32 = 0.25 / 255.0;
 
-/// A step counts as held below this part of the source's typical step.
+/// A step below this share of the source's typical step counts as frozen.
 pub(super) const HELD_PART: f32 = 0.15;
 
-/// Which steps of `answer` are held where the source moves. Both hold one difference per step.
+/// Which steps of `answer` are frozen while the source moves, given one difference per step of
+/// both.
 fn held_steps(answer: &[f32], source: &[f32]) -> Vec<bool> {
     let typical = source.iter().sum::<f32>() / source.len().max(1) as f32;
     answer
@@ -24,13 +25,13 @@ fn held_steps(answer: &[f32], source: &[f32]) -> Vec<bool> {
         .collect()
 }
 
-/// Part of the steps, 0 to 1, on which the answer stands still while the source moves.
+/// Share of the steps in which the answer stands still while the source moves, 0 to 1.
 pub(crate) fn held_fraction(answer: &[f32], source: &[f32]) -> f32 {
     let held = held_steps(answer, source);
     held.iter().filter(|held| **held).count() as f32 / held.len().max(1) as f32
 }
 
-/// The longest unbroken stretch of such steps, as a part of all steps.
+/// The longest run of such steps, as a share of all steps.
 pub fn longest_hold(answer: &[f32], source: &[f32]) -> f32 {
     let held = held_steps(answer, source);
     let longest = held.split(|held| !held).map(<[bool]>::len).max().unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Every metric behind one trait, so that the same comparison runs on tensors of a device and on
-//! plain loops of the CPU.
+//! Every metric behind one trait, so that the same comparison runs on a device's tensors and in
+//! plain loops on the CPU.
 
 use super::{Camera, Shift};
 use super::{
@@ -92,12 +92,11 @@ impl Grid {
     }
 }
 
-/// The metrics, each as the function of its name in [`crate::metrics`] defines it, on pictures in
-/// one place of memory.
+/// The metrics, each as defined by the function of its name in [`crate::metrics`].
 ///
-/// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1; two
-/// that are compared have one number of frames and one size. Values come in the order of the frames
-/// or steps.
+/// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1. Two
+/// that are compared have the same number of frames and the same size. Results are in the order of
+/// the frames or steps.
 pub trait Kernels<'a> {
     /// Frames of one size.
     type Pictures: Clone;
@@ -111,7 +110,7 @@ pub trait Kernels<'a> {
     /// The shift of the first frame of `moved` against that of `fixed`.
     fn register(&self, moved: &Self::Pictures, fixed: &Self::Pictures) -> Shift;
 
-    /// Both cut to the part that they share under `shift`.
+    /// Cuts both to the part that they share under `shift`.
     fn align(
         &self,
         moved: &Self::Pictures,
@@ -144,7 +143,7 @@ pub trait Kernels<'a> {
     /// `cell` pixels.
     fn flow(&self, pictures: &Self::Pictures, cell: usize) -> Grid;
 
-    /// What is left of the change per step once `flow` is taken out.
+    /// Mean squared change per step that `flow` does not explain.
     fn warping_error(
         &self,
         pictures: &Self::Pictures,
@@ -168,10 +167,10 @@ pub trait Kernels<'a> {
     /// Mean absolute difference of each map to the first.
     fn change_from_first(&self, maps: &Grid) -> Vec<f32>;
 
-    /// Mean absolute change per step that the source does not share.
+    /// Mean absolute change per step that the source lacks.
     fn motion_excess(&self, answer: &Grid, source: &Grid) -> Vec<f32>;
 
-    /// Change of the whole frame's brightness per step that the source does not share.
+    /// Change of the whole frame's brightness per step that the source lacks.
     fn flicker(&self, answer: &Grid, source: &Grid) -> Vec<f32>;
 
     /// Mean length of the motion per step, in pixels.
@@ -190,14 +189,14 @@ pub trait Kernels<'a> {
     fn correlations(&self, left: &Grid, right: &Grid) -> Vec<f32>;
 }
 
-/// The metrics on tensors of a burn backend: their definition.
+/// The metrics on tensors of a burn backend, which define them.
 #[derive(Debug, Clone)]
 pub struct Tensors<B: Backend> {
     device: B::Device,
 }
 
 impl<B: Backend> Tensors<B> {
-    /// On the given device.
+    /// The metrics on the given device.
     pub fn new(device: B::Device) -> Self {
         Self { device }
     }

@@ -8,7 +8,7 @@ use super::{frame_means, per_pair};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Motion below this is none: a twentieth of a pixel, which rounding and codecs make by themselves.
+/// Less motion is none: a twentieth of a pixel, as rounding and codecs cause.
 pub(super) const STILL: f32 = 0.05;
 
 /// Length of each vector: `[n, 2, r, c]` becomes `[n, 1, r, c]`.
@@ -37,8 +37,8 @@ pub(crate) fn motion_direction<B: Backend>(
     })
 }
 
-/// Smoothness per neighbouring steps, `[n - 1]`: 1 where the flow stays as it is, 0 where it turns
-/// round completely.
+/// Smoothness per pair of neighbouring steps, `[n - 1]`: 1 where the flow stays the same, 0 where
+/// it reverses.
 pub(crate) fn motion_smoothness<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
     let steps = flow.dims()[0];
     let (before, after) = (flow.clone().slice([0..steps - 1]), flow.clone().slice([1..steps]));

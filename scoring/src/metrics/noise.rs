@@ -2,7 +2,7 @@
 //!
 //! Immerkær, "Fast noise variance estimation", 1996: the mean absolute response to the difference
 //! of two Laplacians, which straight edges and slopes leave at zero. Fine texture counts as noise,
-//! so compare with a source rather than with a constant.
+//! so the result has to be compared with a source's, not with a constant.
 
 use super::{frame_means, per_frame};
 use burn::tensor::Tensor;

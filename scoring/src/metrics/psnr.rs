@@ -4,8 +4,7 @@ use super::{frame_means, per_pair};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Equal frames would be infinitely good; the mean squared error is kept above this, which reads as
-/// 100 dB.
+/// The least mean squared error, which gives 100 dB. Equal frames would give infinity.
 pub(super) const LEAST_ERROR: f32 = 1e-10;
 
 /// Decibels per frame for pictures from 0 to 1: `-10 log10(mean squared error)`, at most 100.

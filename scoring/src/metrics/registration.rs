@@ -1,19 +1,19 @@
-//! A small whole-pixel shift between two pictures, found before they are compared.
+//! Finds a small shift between two pictures, in whole pixels, before they are compared.
 //!
-//! One pixel of shift costs a tenth of structural similarity although nobody sees it. Descent over
-//! whole pixels on the mean absolute difference; a shift beyond the limit is left standing, since
+//! One pixel of shift costs a tenth of structural similarity although nobody sees it. The search
+//! descends on the mean absolute difference. A shift beyond the limit is not corrected, because
 //! that is a different picture.
 
 use super::frame_means;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// How far to look, in pixels: half a percent of the width.
+/// Largest shift in pixels: half a percent of the width.
 pub(super) const LIMIT: i32 = 4;
-/// A step must lower the difference by this part, so that noise does not walk.
+/// A step must lower the difference by this share, so that noise causes no steps.
 pub(super) const LEAST_GAIN: f32 = 0.98;
 
-/// Where the content of one picture lies in the other.
+/// The shift of one picture's content in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shift {
     /// Pixels to the right.
@@ -54,7 +54,7 @@ pub(super) fn descend(differences: impl Fn(&[Shift]) -> Vec<f32>) -> Shift {
     best
 }
 
-/// Both sets of pictures `[n, 1, h, w]` cut to the part that they share under `shift`.
+/// Cuts both sets of pictures `[n, 1, h, w]` to the part that they share under `shift`.
 pub(crate) fn align<B: Backend>(
     moved: &Tensor<B, 4>,
     fixed: &Tensor<B, 4>,

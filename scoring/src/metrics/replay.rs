@@ -1,8 +1,8 @@
-//! Is the answer the source clip itself, and does it show the same twice?
+//! Whether an answer is the source clip itself, and whether it shows the same twice.
 //!
-//! Both look at the change from the first frame, which every answer is given, so that a still
-//! background proves nothing. An honest model invents its own details and never meets the source's;
-//! a re-encoded source keeps them.
+//! Both are measured on the change from the first frame, which every answer is given, so that a
+//! still background proves nothing. An honest model invents its own details, which never match the
+//! source's. A re-encoded source keeps them.
 
 use super::frame_means;
 use super::sharpness::LAPLACIAN;
@@ -11,13 +11,12 @@ use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
-/// Changes below this, as a mean square, are rounding and have no likeness.
+/// Smaller changes, as a mean square, are rounding and have a similarity of 0.
 pub(super) const LEAST_DETAIL: f32 = 1e-7;
 
 /// Correlation of fine detail per frame after the first, `[n - 1]`, -1 to 1: of the Laplacians of
-/// both clips' changes from their first frames. Near 1 for the source replayed; near 1/2 for
-/// another video from the same first frame, whatever both move like, because both no longer show
-/// it.
+/// both clips' changes from their first frames. Near 1 for a replayed source. Near 1/2 for another
+/// video from the same first frame, however both move, because neither shows that frame any longer.
 pub(crate) fn detail_correlation<B: Backend>(
     left: &Tensor<B, 4>,
     right: &Tensor<B, 4>,
@@ -49,13 +48,14 @@ pub(crate) fn correlations<B: Backend>(left: &Tensor<B, 4>, right: &Tensor<B, 4>
     changes(left).matmul(changes(right).transpose())
 }
 
-/// How alike two clips are at the same time, `[n - 1]`, -1 to 1: of each frame after the first,
-/// coarsely. `correlations` is `[frames, frames]`.
+/// Coarse similarity of two clips at the same time, for each frame after the first, `[n - 1]`, -1
+/// to
+/// 1. `correlations` is `[frames, frames]`.
 pub(crate) fn agreement(correlations: &[f32], frames: usize) -> Vec<f32> {
     (1..frames).map(|frame| correlations[frame * frames + frame]).collect()
 }
 
-/// For each frame the frame of the other clip that is most like it, the earliest of equals.
+/// For each frame the most similar frame of the other clip, the earliest of equal ones.
 /// `correlations` is `[frames, others]`.
 pub(crate) fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
     let others = (correlations.len() / frames.max(1)).max(1);
@@ -65,11 +65,11 @@ pub(crate) fn most_alike(correlations: &[f32], frames: usize) -> Vec<usize> {
     correlations.chunks_exact(others).map(best).collect()
 }
 
-/// How far a clip is another one itself by fine detail, 0 to 1: the mean over the better half of
-/// its second half, where whoever makes a clip of his own is no longer carried by the first frame.
-/// A replay at another speed meets the other clip's frames only now and then. `details` has one
-/// value for each frame after the first, see [`detail_correlation`]: what both clips no longer show
-/// of the first frame is half of their change, so that 1/2 stands for no likeness.
+/// Whether a clip is another one, by fine detail, 0 to 1. It is the mean over the better half of
+/// the clip's second half, in which an own clip no longer resembles the first frame. Only the
+/// better half, because a replay at another speed hits the other clip's frames only now and then.
+/// `details` has one value for each frame after the first, see [`detail_correlation`]. Half of both
+/// clips' change is that they no longer show the first frame, so 1/2 means no similarity.
 pub(crate) fn replayed_detail(details: &[f32]) -> f32 {
     let mut late = details[details.len() / 2..].to_vec();
     late.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -78,8 +78,8 @@ pub(crate) fn replayed_detail(details: &[f32]) -> f32 {
     (2.0 * mean - 1.0).max(0.0)
 }
 
-/// How far a clip is a replay of another, 0 to 1: for each frame after the first the best likeness
-/// with any frame of the other, averaged. `correlations` is `[frames, others]`.
+/// How much a clip replays another, 0 to 1: the mean over the frames after the first of the best
+/// similarity to any frame of the other. `correlations` is `[frames, others]`.
 pub fn replay(correlations: &[f32], frames: usize) -> f32 {
     let others = correlations.len() / frames.max(1);
     let best = correlations
@@ -89,14 +89,14 @@ pub fn replay(correlations: &[f32], frames: usize) -> f32 {
     best.sum::<f32>() / frames.saturating_sub(1).max(1) as f32
 }
 
-/// How far a clip returns to what it showed before, 0 to 1: for each frame the largest rise of
-/// likeness between an earlier moment, at which the clip had moved away, and one before that,
-/// averaged. Loops and clips that run back and forth come near 1; a still clip or one that only
-/// moves on has 0. `correlations` is the clip's with itself.
+/// How much a clip returns to earlier pictures, 0 to 1: the mean over the frames of the largest
+/// rise in similarity from an earlier moment, at which the clip had moved away, to one before that.
+/// Loops and clips that run back and forth give nearly 1. A still clip, or one that only moves on,
+/// gives 0. `correlations` is the clip's with itself.
 pub fn recurrence(correlations: &[f32], frames: usize) -> f32 {
     let mut sum = 0.0;
     for (frame, line) in correlations.chunks_exact(frames.max(1)).enumerate() {
-        // The change from the first frame is nothing at the first frame, which is like no other.
+        // The first frame has no change from itself, so it is similar to no other.
         let (mut lowest, mut largest) = (1.0_f32, 0.0_f32);
         for likeness in line.iter().take(frame).skip(1).rev() {
             lowest = lowest.min(*likeness);

@@ -1,4 +1,4 @@
-//! What is left of a picture's change once its motion is taken out.
+//! The change of a picture that its motion does not explain.
 //!
 //! Lai and others, "Learning blind video temporal consistency", 2018: the next frame, warped back
 //! by the flow, should be this frame wherever the scene is visible in both. Visible is what forward
@@ -78,7 +78,7 @@ fn inside<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 4> {
     within(0, width) * within(1, height)
 }
 
-/// `pictures` seen through `flow` in pixels: bilinear, the border repeated.
+/// `pictures` sampled where `flow` leads, in pixels: bilinear, with the border repeated.
 pub(super) fn warp<B: Backend>(pictures: Tensor<B, 4>, flow: &Tensor<B, 4>) -> Tensor<B, 4> {
     let [pairs, _, height, width] = flow.dims();
     let place = pixel_grid(flow) + flow.clone();
@@ -99,8 +99,8 @@ pub(super) fn warp<B: Backend>(pictures: Tensor<B, 4>, flow: &Tensor<B, 4>) -> T
     pictures.grid_sample_2d(grid, options)
 }
 
-/// Each value as a block of `times` by `times`; what is missing to `height` and `width` repeats the
-/// last ones.
+/// Repeats each value as a block of `times` by `times`, and the last ones up to `height` and
+/// `width`.
 pub(super) fn repeated<B: Backend>(
     maps: Tensor<B, 4>,
     times: usize,

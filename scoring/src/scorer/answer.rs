@@ -23,7 +23,8 @@ impl Scorer {
         self.score_prompted(reference, None, answer_mp4)
     }
 
-    /// [`Scorer::score`] of an answer to a prompt. The prompt counts only with a model that reads it.
+    /// [`Scorer::score`] of an answer to a prompt. The prompt counts only with a model that reads
+    /// it.
     ///
     /// # Errors
     /// As [`Scorer::score`].

@@ -69,8 +69,8 @@ impl Stage {
 pub struct Floor {
     /// Bytes that one comparison uploads: the luma of source and answer.
     pub uploaded_bytes: u64,
-    /// Bytes that it moves in the device's memory at least: the uploaded ones written once, and read
-    /// once at full and once at half size.
+    /// Bytes that it moves in the device's memory at least: the uploaded ones written once, and
+    /// read once at full and once at half size.
     pub moved_bytes: u64,
     /// Bytes that the device moves per second, measured by a copy.
     pub bytes_per_second: f64,

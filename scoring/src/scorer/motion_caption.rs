@@ -1,5 +1,5 @@
-//! A caption of a clip's motion, made without a model: the prompt of a task where no vision model is
-//! asked.
+//! A caption of a clip's motion, made without a model: the prompt of a task where no vision model
+//! is asked.
 //!
 //! It begins with motion, as generators need it: the camera, then what moves by itself, then when;
 //! light and colour follow. It does not name the things in the picture: the first frame shows them.

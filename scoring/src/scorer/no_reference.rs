@@ -1,5 +1,5 @@
-//! Scoring without a reference: where only the first frame is known, whether a file is a video, moves
-//! and begins as asked.
+//! Scoring without a reference: where only the first frame is known, whether a file is a video,
+//! moves and begins as asked.
 
 use super::fault::ScoreFault;
 use super::reference::Reference;
@@ -16,8 +16,8 @@ use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::Serialize;
 
-/// The least peak signal-to-noise ratio, in dB, between a picture and the clip it is the first frame
-/// of. Unrelated pictures have 8 to 13 dB, the same picture under another colour matrix 22.
+/// The least peak signal-to-noise ratio, in dB, between a picture and the clip it is the first
+/// frame of. Unrelated pictures have 8 to 13 dB, the same picture under another colour matrix 22.
 const SAME_PICTURE_DB: f32 = 18.0;
 
 /// Raw measures of a video by itself and against the first frame, as in [`crate::Measures`].
@@ -57,8 +57,9 @@ pub enum OwnOutcome {
 }
 
 impl Scorer {
-    /// Scores what can be scored without a source clip: whether the file is a video of the picture's
-    /// size and a task's length, whether it changes at all, and how well it begins with the picture.
+    /// Scores what can be scored without a source clip: whether the file is a video of the
+    /// picture's size and a task's length, whether it changes at all, and how well it begins with
+    /// the picture.
     ///
     /// # Errors
     /// The picture is unusable, or this machine failed.

@@ -1,8 +1,8 @@
 //! Whether a device's results agree with the CPU's.
 //!
-//! Every metric runs on one synthetic clip on both, and the results are compared. Metrics are chains
-//! of tens of operations, and that is the point: a kernel compiler has been seen to get every single
-//! operation right and a chain of them wrong.
+//! Every metric runs on one synthetic clip on both, and the results are compared. Metrics are
+//! chains of tens of operations, and that is the point: a kernel compiler has been seen to get
+//! every single operation right and a chain of them wrong.
 
 use crate::device::Device;
 use crate::metrics::{Camera, Grid, Host, Kernels, Tensors};
@@ -58,9 +58,9 @@ pub struct SelfTestFault {
     pub want: f32,
 }
 
-/// Compares `device` with the fused loops of the CPU. Where the device is the CPU itself, burn's CPU
-/// backend is compared, which no score uses: that checks the loops against the metrics' definition.
-/// `progress` is called after each metric of the device.
+/// Compares `device` with the fused loops of the CPU. Where the device is the CPU itself, burn's
+/// CPU backend is compared, which no score uses: that checks the loops against the metrics'
+/// definition. `progress` is called after each metric of the device.
 pub(crate) fn self_test<B: Backend>(
     name: Device,
     device: &B::Device,

@@ -9,8 +9,8 @@ use crate::media::ClipShape;
 use leoma_protocol::Digest;
 
 impl Scorer {
-    /// Runs every metric on a synthetic clip on the device and on the CPU, and compares the results.
-    /// This also warms the device up.
+    /// Runs every metric on a synthetic clip on the device and on the CPU, and compares the
+    /// results. This also warms the device up.
     ///
     /// # Errors
     /// [`ScoreFault::SelfTest`] names the first metric that differs; such a device must not score.
@@ -29,9 +29,9 @@ impl Scorer {
         Ok(tested?)
     }
 
-    /// [`Scorer::self_test`], and on CUDA a comparison of clips of a task's size, because kernels are
-    /// compiled at their first use of each size. `progress` gets the number of steps done, the number
-    /// of all steps, and the name of the last one.
+    /// [`Scorer::self_test`], and on CUDA a comparison of clips of a task's size, because kernels
+    /// are compiled at their first use of each size. `progress` gets the number of steps done, the
+    /// number of all steps, and the name of the last one.
     ///
     /// # Errors
     /// As [`Scorer::self_test`].

@@ -22,8 +22,8 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether the process that reports this must not be given another clip: a CUDA context does not
-    /// recover.
+    /// Whether the process that reports this must not be given another clip: a CUDA context does
+    /// not recover.
     pub(crate) fn poisons(self) -> bool {
         matches!(self, Self::Device | Self::SelfTest | Self::Arithmetic | Self::OutOfMemory)
     }

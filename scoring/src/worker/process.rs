@@ -27,8 +27,8 @@ const LINE_BYTES: usize = 1024;
 const END_GRACE: Duration = Duration::from_secs(2);
 /// How long to wait for the last log lines of an ended worker.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
-/// Environment variables that CUDA, ffmpeg and the arithmetic need. All others, keys above all, stay
-/// with the validator.
+/// Environment variables that CUDA, ffmpeg and the arithmetic need. All others, keys above all,
+/// stay with the validator.
 const PASSED_ON: [&str; 7] = [
     "PATH",
     "HOME",
@@ -51,8 +51,8 @@ pub struct WorkerProgram {
 }
 
 impl WorkerProgram {
-    /// The running program itself, with these arguments. It is the same program even if its file was
-    /// replaced meanwhile.
+    /// The running program itself, with these arguments. It is the same program even if its file
+    /// was replaced meanwhile.
     pub fn this<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
         Self {
             path: "/proc/self/exe".into(),
@@ -61,8 +61,8 @@ impl WorkerProgram {
     }
 }
 
-/// Starts child processes from one thread of its own: the kernel ends a child when the *thread* that
-/// started it ends, and a runtime's threads come and go.
+/// Starts child processes from one thread of its own: the kernel ends a child when the *thread*
+/// that started it ends, and a runtime's threads come and go.
 #[derive(Debug, Clone)]
 pub(super) struct Nursery(mpsc::Sender<Birth>);
 

@@ -41,8 +41,8 @@ fn keep_to_the_validator() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// Answers the requests of `input` on `output` until `input` ends. `open` handles the first request.
-/// Clips that are unfinished when the input ends are dropped with the process.
+/// Answers the requests of `input` on `output` until `input` ends. `open` handles the first
+/// request. Clips that are unfinished when the input ends are dropped with the process.
 ///
 /// # Errors
 /// A frame that cannot be read, or a request out of place.

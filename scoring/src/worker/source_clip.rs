@@ -25,8 +25,8 @@ pub(super) struct SourceFacts {
 }
 
 impl SourceClip {
-    /// The same clip with the prompt that miners were given, for a model that reads prompts. Control
-    /// characters become spaces, and a prompt of more than 2000 characters is cut.
+    /// The same clip with the prompt that miners were given, for a model that reads prompts.
+    /// Control characters become spaces, and a prompt of more than 2000 characters is cut.
     #[must_use]
     pub fn with_prompt(mut self, prompt: &str) -> Self {
         let prompt: String = prompt

@@ -1,45 +1,43 @@
-//! A judge's words, made into numbers by the reference's rule.
+//! Turns a vision model's text into numbers, by the reference's rule.
 //!
-//! Where the Python implementation would raise (an infinite score, an answer that is JSON and no
-//! object), its task fails; here an infinite score counts as not given and such an answer as
-//! unreadable.
+//! The Python implementation raises, and its task fails, at an infinite score and at JSON that is
+//! not an object. Here an infinite score counts as missing, and such JSON as unreadable.
 
 use super::python::{float, strip, text, truth};
 use leoma_protocol::python_json::Value;
 use serde::{Deserialize, Serialize};
 
-/// Most characters of a judge's raw answer that are kept: one with its lists in full has half of
-/// that.
+/// Most characters of a raw answer that are kept: twice as many as an answer with full lists has.
 const KEPT_CHARS: usize = 8192;
-/// Issues and strengths that are kept.
+/// Most issues, and most strengths, that are kept.
 const MAX_ITEMS: usize = 20;
-/// Characters of an unreadable answer that are quoted.
+/// Most characters of an unreadable answer that are quoted.
 const QUOTED_CHARS: usize = 100;
 /// The weights of the aspects, in the order of [`JudgeAspects`], added up in that order.
 const WEIGHTS: [f64; 6] = [0.25, 0.25, 0.15, 0.20, 0.10, 0.05];
 
-/// What counts as passed, in points of 100.
+/// The points out of 100 that an answer needs to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JudgeThresholds {
     /// The overall score needed.
     pub pass: i64,
-    /// What first-frame fidelity, prompt adherence and temporal consistency each need.
+    /// The points that first-frame fidelity, prompt adherence and temporal consistency each need.
     pub critical: i64,
 }
 
 impl JudgeThresholds {
-    /// The subnet's own: 75 overall, 50 in each critical aspect.
+    /// The subnet's thresholds: 75 overall, 50 in each critical aspect.
     pub const SUBNET: Self = Self { pass: 75, critical: 50 };
 }
 
-/// A judge's answer with the words that it follows from.
+/// A judge's answer with the text that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// Normalised.
+    /// The normalised answer.
     pub answer: JudgeAnswer,
-    /// What the judge wrote, its first 8 192 characters.
+    /// The first 8 192 characters of the judge's text.
     pub raw: String,
-    /// The model that says it wrote it.
+    /// The model's name, as the service reports it.
     pub model: String,
 }
 
@@ -62,7 +60,7 @@ pub struct JudgeAspects {
     pub camera_composition: u8,
 }
 
-/// A normalised answer.
+/// A judge's normalised answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgeAnswer {
     /// Overall and critical thresholds are both met.
@@ -79,7 +77,7 @@ pub struct JudgeAnswer {
     pub strengths: Vec<String>,
     /// Its reason, or the beginning of an unreadable answer.
     pub reasoning: String,
-    /// The answer was not readable; everything else is then 0.
+    /// Whether the answer was unreadable. Everything else is then 0.
     #[serde(skip)]
     pub unreadable: bool,
 }
@@ -140,13 +138,13 @@ impl JudgeAnswer {
 }
 
 impl JudgeAspects {
-    /// The lowest of the three aspects that each have to reach the critical threshold.
-    pub fn critical(&self) -> u8 {
+    /// The lowest of the three critical aspects.
+    fn critical(&self) -> u8 {
         self.first_frame_fidelity.min(self.prompt_adherence).min(self.temporal_consistency)
     }
 
     /// The aspects in the order of their weights.
-    pub fn in_order(&self) -> [u8; 6] {
+    pub(crate) fn in_order(&self) -> [u8; 6] {
         [
             self.first_frame_fidelity,
             self.prompt_adherence,
@@ -163,8 +161,8 @@ impl JudgeAspects {
     }
 }
 
-/// The text between the first two fences, without the word `json`; all of it where there is no
-/// fence.
+/// The text between the first two code fences, without the word `json`; the whole text where there
+/// is no fence.
 fn strip_fence(raw: &str) -> &str {
     let stripped = strip(raw);
     match stripped.split("```").nth(1) {
@@ -173,12 +171,12 @@ fn strip_fence(raw: &str) -> &str {
     }
 }
 
-/// A score, or `None` where it is missing or no number.
+/// A score; `None` where it is missing or not a number.
 fn points(value: Option<&Value>) -> Option<u8> {
     float(value?).filter(|number| number.is_finite()).map(rounded)
 }
 
-/// To the nearest point, halves to the even one, then into 0 to 100.
+/// Rounds to the nearest point, halves to even, and clamps to 0 to 100.
 fn rounded(number: f64) -> u8 {
     number.round_ties_even().clamp(0.0, 100.0) as u8
 }

@@ -1,9 +1,9 @@
-//! Python's conversions, as far as the reference's normalisation uses them: `float()`, `str()`,
-//! `strip()`, truth.
+//! Python's conversions that the reference's normalisation uses: `float()`, `str()`, `strip()` and
+//! truth values.
 
 use leoma_protocol::python_json::{Text, Value};
 
-/// What `str.strip()` takes off: Unicode white space and the four ASCII separators.
+/// The characters that `str.strip()` removes: Unicode white space and the four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -13,12 +13,11 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// `float(value)`; `None` where Python raises. Digits outside ASCII, which Python reads too, count
-/// as a failure here.
+/// `float(value)`; `None` where Python raises. Unlike Python, this refuses digits outside ASCII.
 pub(super) fn float(value: &Value) -> Option<f64> {
     match value {
         Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
-        // Python raises for an integer beyond the floats; Rust reads it as infinite.
+        // For an integer out of range Python raises, and Rust returns infinity.
         Value::Integer(integer) => {
             integer.as_str().parse().ok().filter(|number: &f64| number.is_finite())
         }
@@ -28,7 +27,7 @@ pub(super) fn float(value: &Value) -> Option<f64> {
     }
 }
 
-/// Rust reads the same forms, save for surrounding space and for underscores between digits.
+/// Rust parses the same forms, except for surrounding space and underscores between digits.
 fn float_of_text(text: &str) -> Option<f64> {
     let text = strip(text);
     let bytes = text.as_bytes();
@@ -57,7 +56,7 @@ pub(super) fn truth(value: &Value) -> bool {
     }
 }
 
-/// `str(value)`. Members of an object appear in the order of their keys, where Python keeps the
+/// `str(value)`, but with an object's members in the order of their keys, where Python keeps the
 /// order of the text.
 pub(super) fn text(value: &Value) -> String {
     match value {

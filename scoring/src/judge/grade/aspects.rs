@@ -1,21 +1,21 @@
 //! The six aspects of an answer, from 0 to 100 in tenths.
 //!
 //! The reference is the task's source clip, which shows what the prompt describes. An aspect is the
-//! least of its parts, not their mean: a video that flashes is not made consistent by being sharp.
-//! A part is one measure through one [`Ramp`](crate::Ramp), so a worse measure never gives more
+//! minimum of its parts, not their mean: sharpness does not make a flashing video consistent. A
+//! part is one measure through one [`Ramp`](crate::Ramp), so a worse measure never gives more
 //! points.
 //!
 //! | aspect | parts |
 //! |---|---|
 //! | first frame fidelity | of the first frame: MS-SSIM after registration, sharpness, brightness and chroma at low resolution |
-//! | prompt adherence | likeness of the change over time to the source's (mean, and where it is least); likeness to the prompt against the source's where a model reads it; the amount of change, brightness and chroma over time and where they differ most |
-//! | motion quality | optical flow against the source's: error, amount, smoothness; frames held |
-//! | temporal consistency | pumping, local change that the source does not have, drift, frames held, returns to what was shown before |
+//! | prompt adherence | similarity of the change over time to the source's (mean, and where it is least); similarity to the prompt over the source's, with a model that reads prompts; amount of change; brightness and chroma over time, and where they differ most |
+//! | motion quality | optical flow against the source's: error, amount, smoothness; frozen frames |
+//! | temporal consistency | pumping, local change that the source lacks, drift, frozen frames, returns to what was shown before |
 //! | visual quality | sharpness, noise and block edges against the source |
 //! | camera and composition | the camera's motion against the source's |
 //!
-//! Nothing here compares pixel with pixel after the first frame: a model that lets a wave break two
-//! pixels aside has done what was asked for.
+//! After the first frame nothing is compared pixel by pixel: a model that lets a wave break two
+//! pixels further left did what was asked.
 
 use crate::comparison::compare::Measures;
 use crate::judge::JudgeAnswer;
@@ -23,8 +23,8 @@ use crate::judge::grade::{AspectPolicy, Ramp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Points from 0 to 100, in tenths, so that every validator writes the same number for nearly the
-/// same measurement.
+/// Points from 0 to 100, in tenths, so that validators write the same number for nearly equal
+/// measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Score(u16);
 
@@ -67,28 +67,28 @@ pub struct Aspects {
     pub camera_composition: Score,
 }
 
-/// Aspects with what follows from them.
+/// Aspects, their weighted mean, and whether they pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grade {
     /// The six aspects.
     pub aspects: Aspects,
     /// Their weighted mean.
     pub overall: Score,
-    /// Overall and critical thresholds are both met.
+    /// Whether the overall score and the critical aspects reach their thresholds.
     pub passed: bool,
 }
 
-/// One measure's say in an aspect.
+/// The points of one measure for one aspect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Part {
-    /// Which of the six, in the order of the weights.
+    /// The index of the aspect, in the order of the weights.
     aspect: usize,
     measure: &'static str,
     value: f32,
     points: f64,
 }
 
-/// Every part of every aspect.
+/// All parts of all aspects.
 fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
     // Twice the source's motion is as wrong as half of it.
     let amount = m.motion_amount.min(1.0 / m.motion_amount);
@@ -119,9 +119,8 @@ fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
         (4, "blockiness", m.blockiness, p.blockiness),
         (5, "camera_error", m.camera_error, p.camera_error),
     ];
-    // A model that reads the prompt sees what is shown and not how it moves, so it joins what is
-    // measured and replaces nothing. Where it finds next to nothing of the prompt in the source
-    // either, it does not understand this prompt.
+    // A model that reads the prompt sees what is shown but not how it moves, so it adds a part and
+    // replaces none. Where even the source scores low, the model does not understand this prompt.
     if let (Some(answer), Some(source)) = (m.text_similarity, m.source_text_similarity)
         && source * 1000.0 >= p.text_least as f32
     {
@@ -169,8 +168,8 @@ impl Aspects {
         }
     }
 
-    /// What keeps an answer with these measures from full marks, in one line: the aspects that
-    /// would not pass by themselves, the worst first, each with all its parts that would not.
+    /// Why an answer with these measures has less than full marks, in one line: the aspects that
+    /// would not pass alone, the worst first, each with all its parts that would not pass.
     pub fn weaknesses(measures: &Measures, policy: &AspectPolicy) -> String {
         let mut weak = parts(measures, policy);
         weak.retain(|part| part.points * 10.0 < f64::from(policy.pass));
@@ -204,12 +203,12 @@ impl Aspects {
         ]
     }
 
-    /// Weighs the aspects and holds them to the thresholds, in integers.
+    /// Weighs the aspects and compares them with the thresholds, in integer arithmetic.
     pub fn grade(self, policy: &AspectPolicy) -> Grade {
         let weighted = self.in_order().into_iter().zip(policy.weights);
         let hundredfold: u32 =
             weighted.map(|(score, weight)| u32::from(score.0) * u32::from(weight)).sum();
-        // Halves go up; all validators divide the same integers.
+        // Halves round up. All validators divide the same integers.
         let overall = Score::from_tenths(((hundredfold + 50) / 100) as u16);
         let critical = [
             self.first_frame_fidelity,
@@ -217,14 +216,14 @@ impl Aspects {
             Score(1000),
             self.temporal_consistency,
         ];
-        // What was not asked for fails nobody.
+        // An aspect without weight was not asked for and fails nobody.
         let asked = critical.into_iter().zip(policy.weights).filter(|(_, weight)| *weight > 0);
         let passed = overall.0 >= policy.pass
             && asked.into_iter().all(|(score, _)| score.0 >= policy.critical);
         Grade { aspects: self, overall, passed }
     }
 
-    /// A judge's aspects.
+    /// The aspects of a vision model's opinion.
     pub(crate) fn from_judge(answer: &JudgeAnswer) -> Self {
         Self::from_order(
             answer
@@ -234,7 +233,7 @@ impl Aspects {
         )
     }
 
-    /// The same with the lower of both in each critical aspect.
+    /// These aspects, with each critical one lowered to the vision model's where that is lower.
     #[must_use]
     pub(crate) fn with_judge(mut self, answer: &JudgeAnswer) -> Self {
         let judged = Self::from_judge(answer);

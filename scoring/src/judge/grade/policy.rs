@@ -1,16 +1,16 @@
 //! Every number that turns measures into scores, in one record with a digest.
 //!
 //! The bounds were set by calibration: fifteen ways of spoiling a clip, each at five strengths,
-//! against honest answers that move a little differently than the source. `leoma-testnet calibrate`
-//! shows what comes of them, its test and `tests/scoring/aspects.rs` hold them to it, and `docs/scoring.md`
-//! has the figures.
+//! against honest answers that move a little differently from the source. `leoma-testnet calibrate`
+//! reports the resulting scores, its test and `tests/scoring/aspects.rs` assert them, and
+//! `docs/scoring.md` has the figures.
 
 use crate::judge::TaskType;
 use crate::metrics::constants;
 use leoma_protocol::Digest;
 
-/// A straight line between two bounds: 0 points at `none`, 100 at `full`, in thousandths of the
-/// measure.
+/// A straight line between two bounds, in thousandths of a measure: 0 points at `none`, 100 at
+/// `full`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ramp {
     /// The value that gives no points.
@@ -43,14 +43,14 @@ pub struct AspectPolicy {
     pub first_colour: Ramp,
     /// First frame: chroma distance.
     pub first_chroma: Ramp,
-    /// Content: likeness of the change over time.
+    /// Content: similarity of the change over time.
     pub agreement: Ramp,
     /// Content: the same where it is least.
     pub agreement_low: Ramp,
-    /// Content: likeness to the prompt over the source's, where a model reads the prompt.
+    /// Content: similarity to the prompt over the source's, with a model that reads prompts.
     pub text_similarity: Ramp,
-    /// The source's own likeness to the prompt from which on the model understands it, in
-    /// thousandths.
+    /// The least similarity of the source to the prompt, in thousandths, at which the model is
+    /// taken to understand the prompt.
     pub text_least: i32,
     /// Content: brightness distance.
     pub content_colour: Ramp,
@@ -64,17 +64,17 @@ pub struct AspectPolicy {
     pub flow_error: Ramp,
     /// Motion: its amount, the smaller over the larger.
     pub motion_amount: Ramp,
-    /// Motion: smoothness that the source has and the answer has not.
+    /// Motion: smoothness that the source has and the answer lacks.
     pub motion_roughness: Ramp,
-    /// Motion: frames held.
+    /// Motion: frozen frames.
     pub motion_held: Ramp,
-    /// Time: brightness pumping, at the source's times and in all.
+    /// Time: brightness pumping, at the source's times and overall.
     pub flicker: Ramp,
-    /// Time: local change that the source does not have.
+    /// Time: local change that the source lacks.
     pub motion_excess: Ramp,
-    /// Time: distance of brightness and chroma that grows from beginning to end.
+    /// Time: growth of the distance in brightness and chroma from beginning to end.
     pub drift: Ramp,
-    /// Time: frames held.
+    /// Time: frozen frames.
     pub time_held: Ramp,
     /// Time: returns to what was shown before.
     pub recurrence: Ramp,
@@ -86,28 +86,30 @@ pub struct AspectPolicy {
     pub blockiness: Ramp,
     /// Camera: whole-frame motion error.
     pub camera_error: Ramp,
-    /// What miners are given, which says what their answers are held to.
+    /// What miners are given, which decides what their answers are judged by.
     pub task: TaskType,
     /// Weights of the six aspects in percent, in the order of [`crate::Aspects`]; their sum is 100.
     pub weights: [u16; 6],
     /// Overall score needed, in tenths.
     pub pass: u16,
-    /// What each critical aspect needs, in tenths.
+    /// Score needed in each critical aspect, in tenths.
     pub critical: u16,
-    /// Frozen: change from the first frame below this part of the source's, in thousandths.
+    /// Frozen if the change from the first frame is below this part of the source's, in
+    /// thousandths.
     pub frozen_displacement: i32,
-    /// Frozen: or standing still for this part of the clip, in thousandths.
+    /// Frozen if the answer stands still for this part of the clip, in thousandths.
     pub frozen_hold: i32,
-    /// Frozen by small change: only where the first frame is at least this similar to the source's,
-    /// in thousandths; else it is another, calmer video.
+    /// Small change means frozen only if the first frame is at least this similar to the source's,
+    /// in thousandths. Otherwise it is another, calmer video.
     pub frozen_likeness: i32,
-    /// A source that changes less than this from its first frame, in thousandths, cannot show
-    /// anyone as frozen.
+    /// No answer is frozen against a source that changes less than this from its first frame, in
+    /// thousandths.
     pub frozen_source: i32,
-    /// Whether the source clip itself is no answer. Off where nobody could have it, as in a
+    /// Whether the source clip itself is refused. Off where nobody could have it, as in a
     /// calibration.
     pub forbid_replay: bool,
-    /// A replay: fine detail like the source's from this on, in thousandths.
+    /// The least similarity of fine detail to the source's that makes an answer a replay, in
+    /// thousandths.
     pub replay_detail: i32,
     /// Allowed difference of width and of height, in pixels.
     pub size_tolerance: u32,
@@ -166,10 +168,10 @@ impl AspectPolicy {
         Self { task, weights: task.weights(), ..Self::SUBNET }
     }
 
-    /// SHA-256 over the record's numbers in their order, each under its name, and over the numbers
-    /// inside the measures.
+    /// SHA-256 over this record's names and numbers in their order, and over the numbers inside the
+    /// measures.
     pub fn digest(&self) -> Digest {
-        // The derived text has every field's name and integer value, and integers print alike
+        // The derived text has every field's name and integer value. Integers print alike
         // everywhere.
         let (policy, measures) = (format!("{self:?}\n"), constants());
         Digest::of_parts(&[b"leoma:aspect-policy:v2:", policy.as_bytes(), measures.as_bytes()])

@@ -1,5 +1,4 @@
-//! Optical flow, a row at a time: what a pixel needs of its neighbourhood stays in the nearest
-//! caches.
+//! Optical flow row by row, so that the neighbourhood of a pixel stays in the nearest caches.
 
 use super::pictures::HostPictures;
 use super::wide::wide;
@@ -8,11 +7,11 @@ use rayon::prelude::*;
 
 /// Side of the neighbourhood; its sums are taken as sums of five sums of three.
 const SIDE: usize = 2 * RADIUS + 1;
-/// Weight of "as before" against a neighbourhood's sums.
+/// The weight of no correction against a neighbourhood's sums.
 const DIAGONAL: f32 = REGULARISATION * (SIDE * SIDE) as f32;
 const THREES: usize = 5;
 const _: () = assert!(SIDE == 3 * THREES);
-/// Rows of sums that one output row looks back on: five of them, three apart.
+/// Rows of sums that an output row needs: five of them, three apart.
 const DEPTH: usize = 3 * (THREES - 1) + 1;
 
 /// Motion of every pixel of one pair: rightward, then downward.
@@ -52,7 +51,7 @@ fn pair(pyramid: &[HostPictures<'_>], step: usize) -> Motion {
     motion.map_or(Motion { right: Vec::new(), down: Vec::new() }, |(motion, _)| motion)
 }
 
-/// Twice the size by repetition, twice the motion; an odd last row or column repeats its neighbour.
+/// Doubles the size by repetition, and the motion. An odd last row or column repeats its neighbour.
 fn double(coarse: &Motion, columns: usize, (height, width): (usize, usize)) -> Motion {
     let rows = coarse.right.len() / columns;
     let grow = |plane: &[f32]| {
@@ -95,7 +94,7 @@ struct Neighbourhood<const M: usize> {
     /// Of those, sums of three down.
     down: [[Vec<f32>; DEPTH]; M],
     width: usize,
-    /// Rows taken in.
+    /// Rows added so far.
     rows: usize,
 }
 
@@ -124,7 +123,7 @@ impl<const M: usize> Neighbourhood<M> {
         &mut self.padded[RADIUS..RADIUS + self.width]
     }
 
-    /// Takes in what was written to [`Self::row`] as the next row of `map`.
+    /// Adds what was written to [`Self::row`] as the next row of `map`.
     #[inline(always)]
     fn push(&mut self, map: usize) {
         let (width, count) = (self.width, self.threes.len());
@@ -141,7 +140,7 @@ impl<const M: usize> Neighbourhood<M> {
         self.fold(map);
     }
 
-    /// Takes in a row of zeros.
+    /// Adds a row of zeros.
     #[inline(always)]
     fn push_nothing(&mut self, map: usize) {
         self.across[map][self.rows % 3].fill(0.0);
@@ -158,8 +157,8 @@ impl<const M: usize> Neighbourhood<M> {
         }
     }
 
-    /// Counts the row; true once a neighbourhood's last row is in. The sum is then that of the row
-    /// [`RADIUS`] above.
+    /// Counts the row. Returns true once a neighbourhood is complete: the sum is then that of the
+    /// row [`RADIUS`] above.
     #[inline(always)]
     fn advance(&mut self) -> bool {
         self.rows += 1;
@@ -185,7 +184,7 @@ wide! {
         let (height, width) = pictures.size();
         let from = pictures.plane(step);
         let mut to = pictures.plane(step + 1);
-        // A sample on the last row or column reads one further, with weight 0.
+        // A sample on the last row or column reads one beyond it, with weight 0.
         to.resize(height * width + width + 1, 0.0);
         let (mut across, mut down) = (vec![0.0; height * width], vec![0.0; height * width]);
         gradients(&from, width, &mut across, &mut down);
@@ -308,23 +307,23 @@ fn inverses(across: &[f32], down: &[f32], width: usize) -> Inverse {
     inverse
 }
 
-/// The whole part of a number from 0 to 2^22, and the same as a float. Where there is no fraction
-/// it may be one less: the fraction is then 1, which interpolates to the same value. A cast would
-/// go through one lane at a time.
+/// The integer part of a number from 0 to 2^22, also as a float. For a whole number it may be one
+/// less; the fraction is then 1, which interpolates to the same value. A cast would process one
+/// lane at a time.
 #[inline(always)]
 fn whole(value: f32) -> (u32, f32) {
-    /// Above 2^23 a float has no fraction; what was added stands in its last bits.
+    /// Above 2^23 a float has no fraction, so the addend is in its last bits.
     const SHIFT: f32 = 12_582_912.0;
     let shifted = (value - 0.5) + SHIFT;
     (shifted.to_bits() - SHIFT.to_bits(), shifted - SHIFT)
 }
 
-/// Looks a row of pixels up where the flow leads: bilinear, the border repeated.
+/// Samples a row of pixels where the flow leads: bilinear, with the border repeated.
 pub(super) struct Sampler {
     places: Vec<u32>,
     across: Vec<f32>,
     down: Vec<f32>,
-    /// Of each place the pixel and its right neighbour, and both below.
+    /// For each place the pixel, its right neighbour, and both below.
     upper: Vec<[f32; 2]>,
     lower: Vec<[f32; 2]>,
     values: Vec<f32>,
@@ -361,7 +360,7 @@ impl Sampler {
         }
     }
 
-    /// The values at the places; `picture` has a row and a value more than it shows.
+    /// The values at the places. `picture` has one row and one value more than it shows.
     #[inline(always)]
     pub(super) fn sample(&mut self, picture: &[f32]) -> &mut [f32] {
         let width = self.places.len();

@@ -1,5 +1,5 @@
-//! Measures of small maps. They cost little; they are here so that no result depends on the widths
-//! of vectors that a processor happens to have.
+//! Metrics of small maps. They cost little, and are here so that no result depends on the width of
+//! a processor's vectors.
 
 use super::sums::sum_row;
 use super::wide::wide;

@@ -1,11 +1,11 @@
 //! The metrics in fused loops on the CPU.
 //!
-//! A tensor operation reads and writes memory once for each step of a formula; these loops read a
-//! picture once, keep what a step needs in the nearest cache, and write nothing. Frames are shared
-//! out over the cores. Every sum has a fixed order and no product is joined with a sum (see
-//! [`wide`]), so the bits of a result depend neither on the number of cores nor on the vectors of
-//! the processor. What is left are `powf` and `log10` of the platform's library at the very end of
-//! MS-SSIM and PSNR: a last bit, which scores in tenths do not see.
+//! Tensor operations read and write memory for each step of a formula. These loops read a picture
+//! once, keep what a step needs in the nearest cache, and write nothing. Frames are spread over the
+//! cores. Every sum has a fixed order and no product is fused with a sum (see [`wide`]), so the
+//! bits of a result depend neither on the number of cores nor on the processor's vectors. The
+//! exceptions are `powf` and `log10` of the platform's library at the very end of MS-SSIM and PSNR:
+//! they may change the last bit, which does not show in tenths of a score.
 
 mod flow;
 mod grids;

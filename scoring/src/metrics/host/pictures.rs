@@ -1,4 +1,4 @@
-//! Pictures in this machine's memory, as the decoder left them where possible.
+//! Pictures in memory, as the decoder wrote them where possible.
 
 use super::wide::wide;
 use crate::metrics::Shift;
@@ -14,7 +14,7 @@ enum Samples<'a> {
     Floats(Arc<Vec<f32>>),
 }
 
-/// Frames of one size with values from 0 to 1; cutting out a part costs nothing.
+/// Frames of one size with values from 0 to 1. Cutting them copies nothing.
 #[derive(Clone)]
 pub struct HostPictures<'a> {
     frames: Vec<Samples<'a>>,
@@ -87,7 +87,7 @@ impl<'a> HostPictures<'a> {
         plane
     }
 
-    /// Both cut to the part that they share under `shift`; see [`crate::metrics::align`].
+    /// Cuts both to the part that they share under `shift`; see [`crate::metrics::align`].
     pub(super) fn align(&self, fixed: &Self, shift: Shift) -> (Self, Self) {
         let (right, down) =
             (shift.right.unsigned_abs() as usize, shift.down.unsigned_abs() as usize);

@@ -1,4 +1,4 @@
-//! Measures of single pictures that need each pixel and its neighbours once.
+//! Metrics of single pictures that read each pixel and its neighbours once.
 
 use super::pictures::HostPictures;
 use super::sums::sum_row;
@@ -34,8 +34,7 @@ pub(super) fn laplacian_variance(pictures: &HostPictures<'_>) -> Vec<f32> {
 }
 
 wide! {
-    /// The second moment about the first, by both; the response's mean is near 0, so that 64 bits
-    /// lose nothing.
+    /// The variance from both moments. The response's mean is near 0, so 64 bits lose nothing.
     fn laplacian_moments(pictures: &HostPictures<'_>, frame: usize) -> f64 {
         let (height, width) = pictures.size();
         let columns = width - 2;
@@ -109,7 +108,7 @@ wide! {
     fn mean_steps(pictures: &HostPictures<'_>, frame: usize) -> (Vec<f64>, Vec<f64>) {
         let (height, width) = pictures.size();
         let (mut across, mut down) = (vec![0.0_f64; width - 1], Vec::with_capacity(height - 1));
-        // A band of rows is added in 32 bits, bands in 64.
+        // Rows of a band are added in 32 bits, bands in 64.
         let mut band = vec![0.0_f32; width - 1];
         let (mut line, mut before) = (vec![0.0; width], vec![0.0; width]);
         for row in 0..height {

@@ -89,7 +89,7 @@ wide! {
     }
 }
 
-/// One row of the four maps, less the offset that keeps squares small.
+/// One row of the four maps, minus an offset that keeps squares small.
 #[inline(always)]
 fn products(
     left: &HostPictures<'_>,
@@ -110,7 +110,7 @@ fn products(
     }
 }
 
-/// Down, then across. Written out, because only so does every lane stay in a register.
+/// Filters down, then across. Written out, so that every lane stays in a register.
 #[inline(always)]
 fn filter(lines: [&Line; TAPS], weights: &[f32; TAPS / 2 + 1], into: &mut [f32; STRIP]) {
     let [a, b, c, d, e, f, g, h, i, j, k] = lines;

@@ -1,4 +1,4 @@
-//! Pictures seen through a coarse flow, a row at a time.
+//! Pictures sampled through a coarse flow, row by row.
 
 use super::flow::Sampler;
 use super::pictures::HostPictures;
@@ -59,7 +59,7 @@ wide! {
     }
 }
 
-/// Each value `times` times; what is missing repeats the last.
+/// Repeats each value `times` times, and the last one to the end.
 #[inline(always)]
 fn repeat(cells: &[f32], times: usize, into: &mut [f32]) {
     let whole = cells.len() * times;

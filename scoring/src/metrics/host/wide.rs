@@ -1,11 +1,11 @@
-//! One loop compiled twice.
+//! Compiles a loop twice.
 
-/// Compiles a function for any x86-64 processor and once more for those with AVX2, and picks at run
+/// Compiles a function for any x86-64 processor and again for those with AVX2, and chooses at run
 /// time.
 ///
-/// Both give the same bits: without the FMA feature no compiler may join a product and a sum, and
-/// float sums are never reordered, so only the number of lanes differs. What the body calls has to
-/// be inlined to be compiled twice.
+/// Both give the same bits: without the FMA feature no compiler may fuse a product and a sum, and
+/// float sums are never reordered, so only the number of lanes differs. Functions that the body
+/// calls have to be inlined to be compiled twice.
 macro_rules! wide {
     (
         $(#[$attribute:meta])*
