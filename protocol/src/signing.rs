@@ -236,12 +236,6 @@ impl HotkeySigner {
         self.pair.public().into()
     }
 
-    /// Signs an HTTP request's body: `sha256hex(body):timestamp`, as the dashboard's API checks it.
-    #[must_use]
-    pub fn sign_request(&self, body: &[u8], timestamp: &str) -> Signature {
-        Signature(self.pair.sign(crate::request::signed_text(body, timestamp).as_bytes()).0)
-    }
-
     /// Signs a chain transaction's payload.
     ///
     /// # Errors
