@@ -43,7 +43,7 @@ pub use allowlist_record::{
 pub use commitment::{
     CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCommitment, check_commit_count,
 };
-pub use grant::MAX_GRANT_BYTES;
+pub use grant::{GrantBytes, MAX_GRANT_BYTES};
 pub use hotkey::{Hotkey, HotkeyError, SS58_PREFIX};
 pub use ids::{BlockNumber, Digest, DigestError, Netuid, TaskId, Uid};
 pub use params::{ConsensusParams, FileId, Fraction, Network};

@@ -1,16 +1,18 @@
 //! The validator's end of a mesh.
 
+use std::sync::Arc;
+
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::MeshError;
-use super::core::{GrantBytes, Outgoing, Published, Voice};
+use super::core::{Holdings, Outgoing, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{
-    Address, Announcement, Attestation, Certificate, Evidence, MessageError, MinerReport,
+use crate::messages::{Address, Announcement, Attestation, Evidence, MessageError, MinerReport};
+use crate::{
+    BlockNumber, Digest, FileId, GrantBytes, Hotkey, HotkeySigner, Network, NotSafe, TaskId,
 };
-use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, NotSafe, TaskId};
 
 /// Commands that may wait for the mesh: far more than a validator has under way.
 pub(super) const MAX_WAITING_COMMANDS: usize = 256;
@@ -30,7 +32,6 @@ pub(super) enum Command {
     Holders(FileId, Digest, oneshot::Sender<Vec<PeerIdBytes>>),
     FetchFrom(PeerIdBytes, FileId, Digest, oneshot::Sender<Option<Vec<u8>>>),
     BlameForVerdict(PeerIdBytes),
-    Certificates(oneshot::Sender<Vec<Certificate>>),
     Attestations(oneshot::Sender<Vec<Attestation>>),
     Evidence(oneshot::Sender<Vec<Evidence>>),
     Status(oneshot::Sender<MeshStatus>),
@@ -45,6 +46,7 @@ pub struct MeshHandle {
     pub(super) signer: HotkeySigner,
     pub(super) peer: PeerIdBytes,
     pub(super) voice: watch::Receiver<Voice>,
+    pub(super) holdings: watch::Receiver<Arc<Holdings>>,
 }
 
 impl MeshHandle {
@@ -59,6 +61,13 @@ impl MeshHandle {
     #[must_use]
     pub fn voice(&self) -> watch::Receiver<Voice> {
         self.voice.clone()
+    }
+
+    /// What to count with, now and as it changes: certificates, equivocations and who is
+    /// connected. The last snapshot stays readable when the mesh has stopped.
+    #[must_use]
+    pub fn holdings(&self) -> watch::Receiver<Arc<Holdings>> {
+        self.holdings.clone()
     }
 
     async fn tell(&self, command: Command) -> Result<(), MeshError> {
@@ -218,9 +227,10 @@ impl MeshHandle {
     /// All certificates of the window.
     ///
     /// # Errors
-    /// [`MeshError::Stopped`].
-    pub async fn certificates(&self) -> Result<Vec<Certificate>, MeshError> {
-        self.ask(Command::Certificates).await
+    /// None any more.
+    pub async fn certificates(&self) -> Result<Vec<crate::messages::Certificate>, MeshError> {
+        let holdings = Arc::clone(&self.holdings.borrow());
+        Ok(holdings.certificates.values().map(|one| (**one).clone()).collect())
     }
 
     /// All attestations of the window, signed, in the order of their file and digest.

@@ -26,10 +26,11 @@ mod shell;
 mod status;
 mod transport;
 
+pub use crate::GrantBytes;
 pub use config::{MemoryLimit, MeshConfig, MeshError, MeshLimits, Relay};
 pub use core::{
-    Counts, FileView, GrantBytes, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy,
-    Restored, Timing, Voice, limits::MAX_GRANT_BYTES,
+    Counts, FileView, Holdings, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy,
+    Restored, Timing, Voice,
 };
 pub use handle::MeshHandle;
 pub use libp2p;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::event::{Effect, Judgement, MeshEvent, RefusedBy};
+use super::effect::{Effect, Judgement};
+use super::mesh_event::{MeshEvent, RefusedBy};
 use crate::messages::Topic;
 
 /// Gossip messages of one topic, by what was thought of them.

@@ -17,7 +17,6 @@ pub const MAX_SESSIONS_PER_HOTKEY: usize = 2;
 /// Sessions beyond which no further validator is dialled: the mesh is meant for 3 to 64 validators,
 /// all connected.
 pub const ENOUGH_SESSIONS: usize = 64;
-pub use crate::MAX_GRANT_BYTES;
 
 /// Votes kept of one attester: more than two for each of the 300 tasks of a lookback, six times
 /// over for failovers.

@@ -7,9 +7,9 @@ use super::event::Offence;
 use super::limits::MAX_SCORES;
 
 /// At or below this, a peer is disconnected and its hello refused.
-pub const DISCONNECT_AT: f64 = -20.0;
+const DISCONNECT_AT: f64 = -20.0;
 /// At or below this, its connections are refused before they are made.
-pub const BAN_AT: f64 = -50.0;
+const BAN_AT: f64 = -50.0;
 /// Time in which half of a bad score is forgotten.
 const HALF_LIFE: Duration = Duration::from_secs(600);
 /// No score falls below this, so that no ban lasts longer than half an hour or so.
@@ -47,7 +47,7 @@ impl Score {
 
 /// What an offence leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Consequence {
     Tolerated,
     Disconnect,
     Ban,
@@ -78,8 +78,8 @@ impl<Who: Copy + Ord> Scores<Who> {
         self.value(peer, now) <= DISCONNECT_AT
     }
 
-    /// Takes note of an offence. [`Verdict::Ban`] is returned once for each ban.
-    pub(super) fn blame(&mut self, peer: Who, offence: Offence, now: Duration) -> Verdict {
+    /// Takes note of an offence. [`Consequence::Ban`] is returned once for each ban.
+    pub(super) fn blame(&mut self, peer: Who, offence: Offence, now: Duration) -> Consequence {
         if !self.0.contains_key(&peer) && self.0.len() >= MAX_SCORES {
             // The mildest unbanned gives way: strangers with fresh ids cannot wash out a ban.
             let candidates = self.0.iter().filter(|(_, score)| !score.banned);
@@ -88,7 +88,7 @@ impl<Who: Copy + Ord> Scores<Who> {
                 .map(|(peer, _)| *peer);
             match mildest {
                 Some(mildest) => drop(self.0.remove(&mildest)),
-                None => return Verdict::Disconnect,
+                None => return Consequence::Disconnect,
             }
         }
         let score = self.0.entry(peer).or_insert(Score { value: 0.0, at: now, banned: false });
@@ -96,11 +96,11 @@ impl<Who: Copy + Ord> Scores<Who> {
         score.at = now;
         if score.value <= BAN_AT && !score.banned {
             score.banned = true;
-            Verdict::Ban
+            Consequence::Ban
         } else if score.value <= DISCONNECT_AT {
-            Verdict::Disconnect
+            Consequence::Disconnect
         } else {
-            Verdict::Tolerated
+            Consequence::Tolerated
         }
     }
 
@@ -129,11 +129,14 @@ mod tests {
         let mut scores = Scores::default();
         let peer = PeerIdBytes::new(&[1]).unwrap();
         let now = Duration::from_secs(5);
-        let verdicts: Vec<_> =
+        let consequences: Vec<_> =
             (0..12).map(|_| scores.blame(peer, Offence::InvalidGossip, now)).collect();
-        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Ban).count(), 1);
-        assert_eq!(verdicts[2], Verdict::Tolerated);
-        assert_eq!(verdicts[3], Verdict::Disconnect);
+        assert_eq!(
+            consequences.iter().filter(|consequence| **consequence == Consequence::Ban).count(),
+            1
+        );
+        assert_eq!(consequences[2], Consequence::Tolerated);
+        assert_eq!(consequences[3], Consequence::Disconnect);
         assert!(scores.is_shunned(&peer, now));
         assert!(scores.decay(now + Duration::from_secs(60)).is_empty());
         let later = now + Duration::from_secs(1200);

@@ -1,42 +1,4 @@
-//! The mesh's decisions, without IO.
-//!
-//! [`Core`] is told what happened ([`Event`]) and at what time, and says what to do ([`Effect`]).
-//! It opens no socket, reads no clock, and takes its randomness from a seed, so that the shell
-//! drives it over libp2p and a simulation drives hundreds of them over a made-up network.
-//!
-//! | subject | file |
-//! |---|---|
-//! | connections, hello, membership | `peers.rs` |
-//! | access grants | `grants.rs` |
-//! | gossip and catch-up | `gossip.rs`, `catchup.rs` |
-//! | announcements, attestations, certificates, evidence | `agreement.rs` |
-//! | beacons and one-sided links | `links.rs` |
-//! | redials and the address book | `dialer.rs` |
-//! | which tasks a block is of | `intervals.rs` |
-//! | messages published while alone | `outbox.rs` |
-//! | scores and bans | `conduct.rs`, `scores.rs` |
-//! | how much each validator may say | `allowances.rs` |
-//! | what the passing of time does | `time.rs` |
-//! | whether our hotkey speaks from here alone | `voice.rs` |
-//! | counts for the operator | `counts.rs` |
-
-mod agreement;
-mod allowances;
-mod catchup;
-mod conduct;
-mod counts;
-mod dialer;
-mod event;
-mod gossip;
-mod grants;
-mod intervals;
-pub mod limits;
-mod links;
-mod outbox;
-mod peers;
-mod scores;
-mod time;
-mod voice;
+//! The core's state, and which part of it handles which event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,34 +7,27 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-pub use catchup::{CatchupPage, CatchupRequest, FileState};
-pub use counts::{Counts, Judged};
-pub use event::{
-    DialTarget, Effect, Event, FileView, GrantBytes, Judgement, KnownPeer, MeshEvent, Offence,
-    Outgoing, Parting, PeerView, Published, RefusedBy, Restored, Token,
-};
-pub use limits::Timing;
-pub use scores::{BAN_AT, DISCONNECT_AT};
-pub use voice::Voice;
-
+use super::agreement::Agreement;
+use super::allowances::Allowances;
+use super::catchup::Catchups;
+use super::chain_view::ChainView;
+use super::counts::Counts;
+use super::dialer::Dialer;
+use super::effect::Effect;
+use super::event::{Event, Offence};
+use super::holdings::Holdings;
+use super::intervals::Intervals;
+use super::limits::Timing;
+use super::links::{BeaconClock, Links, without_peer};
+use super::mesh_event::{MeshEvent, Restored};
+use super::outbox::Outbox;
+use super::peer::PeerState;
+use super::scores::Scores;
+use super::voice::Ears;
 use crate::hello::PeerIdBytes;
-use crate::messages::{
-    Address, Allowlists, Attestation, Context, Evidence, MessageError, SignatureCheck, Topic,
-};
-use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, TaskId};
-use agreement::Agreement;
-use allowances::Allowances;
-use catchup::Catchups;
-use dialer::Dialer;
-use intervals::Intervals;
-use links::{BeaconClock, Links};
-use outbox::Outbox;
-use peers::PeerState;
-use scores::Scores;
-use voice::Ears;
+use crate::messages::{Address, Allowlists, MAX_BEACON_ADDRESSES, SignatureCheck};
+use crate::{BlockNumber, Digest, GrantBytes, Hotkey, HotkeySigner, Network};
 
-/// Tasks ahead of our chain's current one that are admitted: heads differ by a few blocks.
-const TASKS_AHEAD: u64 = 2;
 /// Sequence numbers that are reserved at once, so that not every hello and beacon writes to disk.
 const SEQUENCE_RESERVE: u64 = 100_000;
 
@@ -91,119 +46,85 @@ pub struct CoreConfig {
     pub lookback_blocks: u64,
     /// Signs for our hotkey.
     pub signer: HotkeySigner,
-    /// The validators today.
+    /// Today's validators.
     pub allowlist: Vec<Hotkey>,
-    /// Our chain's head.
+    /// The chain's head.
     pub head: BlockNumber,
-    /// Addresses to dial first, and for ever.
+    /// Addresses to dial first. They are never forgotten.
     pub bootnodes: Vec<Address>,
-    /// What an earlier run left behind.
+    /// What an earlier run stored.
     pub restored: Restored,
     /// Times.
     pub timing: Timing,
-    /// Where randomness comes from.
+    /// Seed of the core's randomness.
     pub seed: u64,
-    /// Remembers good signatures. A simulation shares one among all its validators.
+    /// Remembers valid signatures. All validators of a simulation share one.
     pub signatures: Arc<SignatureCheck>,
-}
-
-/// What messages are checked against.
-#[derive(Debug)]
-struct View {
-    network: Network,
-    params: Digest,
-    intervals: Intervals,
-    lookback_blocks: u64,
-    allowlists: Allowlists,
-    head: BlockNumber,
-    signatures: Arc<SignatureCheck>,
-}
-
-impl View {
-    fn context(&self) -> Context<'_> {
-        let oldest =
-            self.intervals.task_at(BlockNumber(self.head.0.saturating_sub(self.lookback_blocks)));
-        let newest = TaskId(self.intervals.newest_at(self.head).0 + TASKS_AHEAD);
-        Context {
-            network: self.network,
-            allowlists: &self.allowlists,
-            head: self.head,
-            tasks: oldest..=newest,
-            signatures: &self.signatures,
-        }
-    }
-
-    fn is_listed(&self, hotkey: &Hotkey) -> bool {
-        self.allowlists.newest().contains(hotkey)
-    }
 }
 
 /// The mesh's state.
 #[derive(Debug)]
 pub struct Core {
-    peer: PeerIdBytes,
-    signer: HotkeySigner,
-    hotkey: Hotkey,
-    timing: Timing,
-    rng: StdRng,
-    view: View,
-    /// The same in every hello of this run, so that two that cross on the way are both good.
-    hello_sequence: u64,
+    pub(super) peer: PeerIdBytes,
+    pub(super) signer: HotkeySigner,
+    pub(super) hotkey: Hotkey,
+    pub(super) timing: Timing,
+    pub(super) rng: StdRng,
+    pub(super) chain: ChainView,
+    /// The same in every hello of this run, so that two hellos that cross are both accepted.
+    pub(super) hello_sequence: u64,
     sequence: u64,
     sequence_reserved: u64,
-    peers: BTreeMap<PeerIdBytes, PeerState>,
-    /// Highest hello sequence number of each listed hotkey.
-    hello_sequences: BTreeMap<Hotkey, u64>,
-    doppelgangers: BTreeMap<Hotkey, [PeerIdBytes; 2]>,
-    links: Links,
-    beacon_clock: BeaconClock,
-    listening: Vec<Address>,
-    agreement: Agreement,
-    catchups: Catchups,
-    dialer: Dialer,
-    outbox: Outbox,
-    scores: Scores<PeerIdBytes>,
-    /// The same by proven hotkey: a new peer id does not wash it off.
-    validator_scores: Scores<Hotkey>,
-    allowances: Allowances,
-    grant: Option<GrantBytes>,
+    pub(super) peers: BTreeMap<PeerIdBytes, PeerState>,
+    /// The highest hello sequence number of each listed hotkey.
+    pub(super) hello_sequences: BTreeMap<Hotkey, u64>,
+    pub(super) doppelgangers: BTreeMap<Hotkey, [PeerIdBytes; 2]>,
+    pub(super) links: Links,
+    pub(super) beacon_clock: BeaconClock,
+    pub(super) listening: Vec<Address>,
+    pub(super) agreement: Agreement,
+    pub(super) holdings: Arc<Holdings>,
+    pub(super) next_prune: BlockNumber,
+    pub(super) catchups: Catchups,
+    pub(super) dialer: Dialer,
+    pub(super) outbox: Outbox,
+    pub(super) scores: Scores<PeerIdBytes>,
+    /// Scores by proven hotkey: a new peer id does not clear a validator's record.
+    pub(super) validator_scores: Scores<Hotkey>,
+    pub(super) allowances: Allowances,
+    pub(super) grant: Option<GrantBytes>,
     /// Counts changes of the grant.
-    grant_version: u64,
-    ears: Ears,
-    counts: Counts,
-    /// Effects that arose before the first event.
-    pending: Vec<Effect>,
+    pub(super) grant_version: u64,
+    pub(super) ears: Ears,
+    pub(super) counts: Counts,
+    /// What the event in hand leads to, so far.
+    pub(super) effects: Vec<Effect>,
 }
 
 impl Core {
-    /// A core that knows what an earlier run left behind and has met nobody yet.
+    /// A core that knows what an earlier run stored and has met nobody yet.
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
-        let CoreConfig {
-            network,
-            peer,
-            params,
-            interval,
-            lookback_blocks,
-            signer,
-            allowlist,
+        let CoreConfig { peer, signer, head, restored, timing, .. } = config;
+        let chain = ChainView {
+            network: config.network,
+            params: config.params,
+            intervals: Intervals::new(config.interval),
+            lookback_blocks: config.lookback_blocks,
+            allowlists: Allowlists::single(config.allowlist),
             head,
-            ..
-        } = config;
-        let Restored { certificates, evidence, addresses, sequence } = config.restored;
-        let allowlists = Allowlists::single(allowlist);
-        let signatures = config.signatures;
-        let intervals = Intervals::new(interval);
-        let view =
-            View { network, params, intervals, lookback_blocks, allowlists, head, signatures };
+            signatures: config.signatures,
+        };
+        let holdings = Holdings::restore(&restored);
+        let Restored { certificates, evidence, addresses, sequence } = restored;
         let mut agreement = Agreement::default();
-        // Told before: nobody needs to be told again. What no longer verifies is too old to matter.
-        let mut told = Vec::new();
+        // The validator was told all this in an earlier run. What no longer verifies is not passed
+        // on to peers.
         for certificate in certificates {
-            let _ = agreement.certificate(&view.context(), &certificate, &mut told);
+            let _ = agreement.certificate(&chain.context(), &certificate);
         }
         for evidence in evidence {
-            let _ = agreement.evidence(&view.context(), &evidence, &mut told);
+            let _ = agreement.evidence(&chain.context(), &evidence);
         }
         let mut dialer = Dialer::new(peer, addresses);
         config.bootnodes.into_iter().for_each(|address| dialer.add_address(address));
@@ -212,9 +133,9 @@ impl Core {
             peer,
             hotkey: signer.hotkey(),
             signer,
-            timing: config.timing,
+            timing,
             rng: StdRng::seed_from_u64(config.seed),
-            view,
+            chain,
             hello_sequence: sequence.saturating_add(1),
             sequence: sequence.saturating_add(1),
             sequence_reserved,
@@ -225,6 +146,8 @@ impl Core {
             beacon_clock: BeaconClock::default(),
             listening: Vec::new(),
             agreement,
+            holdings: Arc::new(holdings),
+            next_prune: Holdings::next_prune(head),
             catchups: Catchups::default(),
             dialer,
             outbox: Outbox::default(),
@@ -235,52 +158,49 @@ impl Core {
             grant_version: 0,
             ears: Ears::default(),
             counts: Counts::default(),
-            pending: vec![Effect::Tell(MeshEvent::Sequence(sequence_reserved))],
+            effects: vec![Effect::Tell(MeshEvent::Sequence(sequence_reserved))],
         }
     }
 
-    /// Takes note of what happened at `now`, the time since the mesh was started, and says what to
-    /// do about it.
-    #[must_use = "effects must be carried out"]
+    /// Handles an event that happened at `now`, the time since the mesh started, and returns what
+    /// to do about it.
     pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Effect> {
-        let mut effects = std::mem::take(&mut self.pending);
-        let out = &mut effects;
         match event {
             Event::Connected { peer, address, outbound, target } => {
-                self.on_connected(now, peer, address, outbound, target, out);
+                self.on_connected(now, peer, address, outbound, target);
             }
             Event::Moved { peer, address, outbound } => {
                 if let Some(state) = self.peers.get_mut(&peer) {
                     (state.address, state.outbound) = (address, outbound);
                 }
             }
-            Event::Disconnected { peer } => self.on_disconnected(now, peer, out),
+            Event::Disconnected { peer } => self.on_disconnected(now, peer),
             Event::DialFailed { target } => {
                 self.counts.dial_failed();
                 self.dialer.failed(&target, now, &self.timing, &mut self.rng);
             }
-            Event::Subscribed { peer, topic } => self.on_subscribed(now, peer, topic, out),
+            Event::Subscribed { peer, topic } => self.on_subscribed(now, peer, topic),
             Event::Unsubscribed { peer, topic } => {
                 if let Some(state) = self.peers.get_mut(&peer) {
                     state.topics.remove(&topic);
                 }
             }
-            Event::Hello { peer, token, hello } => self.on_hello(now, peer, token, hello, out),
-            Event::HelloAnswered { peer, answer } => self.on_hello_answered(now, peer, answer, out),
+            Event::Hello { peer, token, hello } => self.on_hello(now, peer, token, hello),
+            Event::HelloAnswered { peer, answer } => self.on_hello_answered(now, peer, answer),
             Event::Gossip { source, token, topic, bytes } => {
-                self.on_gossip(now, source, token, topic, &bytes, out)
+                self.on_gossip(now, source, token, topic, &bytes);
             }
-            Event::NotPublished { topic, bytes } => self.on_not_published(now, topic, bytes, out),
-            Event::Grant { peer, token, grant } => self.on_grant(now, peer, token, grant, out),
+            Event::NotPublished { topic, bytes } => self.on_not_published(now, topic, bytes),
+            Event::Grant { peer, token, grant } => self.on_grant(now, peer, token, grant),
             Event::GrantAnswered { peer, taken } => self.on_grant_answered(now, peer, taken),
             Event::CatchupAsked { peer, token, request } => {
-                self.on_catchup_asked(now, peer, token, &request, out)
+                self.on_catchup_asked(now, peer, token, &request);
             }
             Event::VerdictAsked { peer, token } => {
-                let admitted = self.admits_request(now, peer, out);
-                out.push(Effect::AnswerVerdict { token, admitted });
+                let admitted = self.admits_request(now, peer);
+                self.effects.push(Effect::AnswerVerdict { token, admitted });
             }
-            Event::CatchupAnswered { peer, page } => self.on_catchup_answered(now, peer, page, out),
+            Event::CatchupAnswered { peer, page } => self.on_catchup_answered(now, peer, page),
             Event::Addresses { peer, addresses, itself } => {
                 match self.member(&peer).filter(|_| itself) {
                     Some(hotkey) => self.dialer.claimed(peer, hotkey, addresses),
@@ -290,177 +210,39 @@ impl Core {
             Event::DialTo { address } => self.dialer.add_address(address),
             Event::DialNoMore { address } => self.dialer.remove_address(address),
             Event::Listening { addresses } => {
-                let places = addresses.iter().filter_map(links::without_peer);
-                self.listening = places.take(crate::messages::MAX_BEACON_ADDRESSES).collect();
+                let places = addresses.iter().filter_map(without_peer);
+                self.listening = places.take(MAX_BEACON_ADDRESSES).collect();
                 self.beacon_clock.hurry(now, &self.timing);
             }
-            Event::Interval { from, blocks } => self.view.intervals.set_from(from, blocks),
-            Event::Allowlist { from, validators } => self.on_allowlist(now, from, validators, out),
-            Event::Head(head) => self.on_head(head, out),
-            Event::GrantChanged(grant) => self.on_grant_changed(grant, out),
-            Event::Misbehaved { peer, offence: Offence::Flood } => self.flooded(now, peer, out),
-            Event::Misbehaved { peer, offence } => self.blame(now, peer, offence, out),
-            Event::Tick => self.on_tick(now, out),
+            Event::Interval { from, blocks } => self.chain.intervals.set_from(from, blocks),
+            Event::Allowlist { from, validators } => self.on_allowlist(now, from, validators),
+            Event::Head(head) => self.on_head(head),
+            Event::GrantChanged(grant) => self.on_grant_changed(grant),
+            Event::Misbehaved { peer, offence: Offence::Flood } => self.flooded(now, peer),
+            Event::Misbehaved { peer, offence } => self.blame(now, peer, offence),
+            Event::Tick => self.on_tick(now),
         }
-        self.counts.note(&effects);
-        effects
+        self.take_effects()
     }
 
-    /// Publishes a message of our own, and counts it as everybody else will.
-    ///
-    /// # Errors
-    /// The reason for which every other validator would refuse it.
-    pub fn publish(
-        &mut self,
-        now: Duration,
-        message: Outgoing,
-    ) -> Result<(Published, Vec<Effect>), MessageError> {
-        use crate::codec::Wire as _;
-        let mut effects = std::mem::take(&mut self.pending);
-        let context = self.view.context();
-        let (topic, bytes) = match message {
-            Outgoing::Announcement(announcement) => {
-                let bytes = announcement.to_wire()?;
-                let _ = self.agreement.announcement(&context, announcement, &mut effects)?;
-                (Topic::Verdict, bytes)
-            }
-            Outgoing::Attestation(attestation) => {
-                let bytes = attestation.to_wire()?;
-                let _ = self.agreement.attestation(&context, attestation, &mut effects)?;
-                (Topic::Attestation, bytes)
-            }
-            Outgoing::MinerReport(report) => {
-                report.verify(&context)?;
-                (Topic::MinerReport, report.to_wire()?)
-            }
-        };
-        let peers = self.listeners(topic);
-        let published = if peers > 0 {
-            effects.push(Effect::Publish { topic, bytes });
-            Published::Sent { peers }
-        } else {
-            self.keep(now, topic, bytes, &mut effects);
-            Published::Kept { keep_for: self.timing.keep_for }
-        };
-        self.counts.note(&effects);
-        Ok((published, effects))
+    /// Hands over what is to be done, and takes note of it.
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        self.counts.note(&self.effects);
+        let members = self.peers.values().filter_map(PeerState::hotkey);
+        Holdings::note(&mut self.holdings, &self.effects, members);
+        std::mem::take(&mut self.effects)
     }
 
-    /// The hotkey that a connected peer proved, while it is on the allowlist.
-    #[must_use]
-    pub fn member(&self, peer: &PeerIdBytes) -> Option<Hotkey> {
-        self.peers.get(peer)?.session.as_ref().map(|session| session.hotkey)
+    pub(super) fn tell(&mut self, event: MeshEvent) {
+        self.effects.push(Effect::Tell(event));
     }
 
-    /// Connected validators that are known to hold the file with this digest first, then all
-    /// others.
-    #[must_use]
-    pub fn holders(&self, file: &FileId, digest: &Digest) -> Vec<PeerIdBytes> {
-        let known: Vec<Hotkey> = self.agreement.holders(file, digest).collect();
-        let connected = self
-            .peers
-            .iter()
-            .filter_map(|(peer, state)| Some((*peer, state.session.as_ref()?.hotkey)));
-        let (mut first, rest): (Vec<_>, Vec<_>) =
-            connected.partition(|(_, hotkey)| known.contains(hotkey));
-        first.sort_by_key(|(_, hotkey)| known.iter().position(|holder| holder == hotkey));
-        first.into_iter().chain(rest).map(|(peer, _)| peer).collect()
-    }
-
-    /// Everything known about files, ascending.
-    #[must_use]
-    pub fn files(&self) -> Vec<FileView> {
-        self.agreement.view()
-    }
-
-    /// Every counted attestation, signed, in the order of its file and digest: for whoever wants to
-    /// check the count.
-    #[must_use]
-    pub fn attestations(&self) -> Vec<Attestation> {
-        self.agreement.attestations(self.view.network).collect()
-    }
-
-    /// All evidence.
-    #[must_use]
-    pub fn evidence(&self) -> Vec<Evidence> {
-        self.agreement.all_evidence().cloned().collect()
-    }
-
-    /// The connected peers.
-    #[must_use]
-    pub fn peer_views(&self, now: Duration) -> Vec<PeerView> {
-        let view = |(peer, state): (&PeerIdBytes, &PeerState)| {
-            let hotkey = state.session.as_ref().map(|session| session.hotkey);
-            let sighting = hotkey.and_then(|hotkey| self.links.fresh(&hotkey, now, &self.timing));
-            PeerView {
-                peer: *peer,
-                hotkey,
-                address: state.address.clone(),
-                outbound: state.outbound,
-                mutual: self.is_mutual(peer, now),
-                topics: state.topics.iter().copied().collect(),
-                score: self.score(peer, hotkey, now),
-                head: sighting.and_then(|sighting| sighting.head),
-                last_announcement: hotkey.and_then(|hotkey| self.agreement.last_announced(&hotkey)),
-            }
-        };
-        self.peers.iter().map(view).collect()
-    }
-
-    /// Whether we may sign for our hotkey.
-    #[must_use]
-    pub fn voice(&self) -> Voice {
-        if self.doppelgangers.contains_key(&self.hotkey) {
-            Voice::Doubled
-        } else if self.ears.is_content() {
-            Voice::Alone
-        } else {
-            Voice::Listening
-        }
-    }
-
-    /// What happened since the start.
-    #[must_use]
-    pub const fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    fn score(&self, peer: &PeerIdBytes, hotkey: Option<Hotkey>, now: Duration) -> f64 {
-        let as_validator = hotkey.map_or(0.0, |hotkey| self.validator_scores.value(&hotkey, now));
-        self.scores.value(peer, now).min(as_validator)
-    }
-
-    /// Summary of what is held, as our beacons say.
-    #[must_use]
-    pub fn inventory(&self) -> Digest {
-        self.agreement.inventory()
-    }
-
-    /// The tasks from `oldest` on count.
-    fn oldest_task(&self) -> TaskId {
-        *self.view.context().tasks.start()
-    }
-
-    fn next_sequence(&mut self, out: &mut Vec<Effect>) -> u64 {
+    pub(super) fn next_sequence(&mut self) -> u64 {
         self.sequence = self.sequence.saturating_add(1);
         if self.sequence >= self.sequence_reserved {
             self.sequence_reserved = self.sequence.saturating_add(SEQUENCE_RESERVE);
-            out.push(Effect::Tell(MeshEvent::Sequence(self.sequence_reserved)));
+            self.tell(MeshEvent::Sequence(self.sequence_reserved));
         }
         self.sequence
-    }
-
-    /// Proven validators that listen to a topic.
-    fn listeners(&self, topic: Topic) -> usize {
-        self.peers
-            .values()
-            .filter(|state| state.session.is_some() && state.topics.contains(&topic))
-            .count()
-    }
-
-    fn keep(&mut self, now: Duration, topic: Topic, bytes: Vec<u8>, out: &mut Vec<Effect>) {
-        if let Some(topic) = self.outbox.keep(topic, bytes, now + self.timing.keep_for) {
-            out.push(Effect::Tell(MeshEvent::Undelivered { topic }));
-        }
     }
 }

@@ -89,9 +89,10 @@ fn is_replaced(before: &MeshEvent, by: &MeshEvent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GrantBytes;
     use crate::Hotkey;
     use crate::hello::{HelloRefusal, PeerIdBytes};
-    use crate::mesh::core::{GrantBytes, RefusedBy};
+    use crate::mesh::core::RefusedBy;
 
     #[test]
     fn the_newest_grant_of_each_validator_waits() {

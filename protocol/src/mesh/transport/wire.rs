@@ -12,9 +12,8 @@ use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 
 use crate::codec::{CodecError, Decode, Encode, Wire, wire};
-use crate::mesh::core::limits::MAX_GRANT_BYTES;
 use crate::verdict::MAX_FILE_BYTES;
-use crate::{Digest, FileId};
+use crate::{Digest, FileId, MAX_GRANT_BYTES};
 
 /// Hands over a hello, is answered with a hello or a refusal.
 pub const HELLO_PROTOCOL: &str = "/leoma/hello/1";
