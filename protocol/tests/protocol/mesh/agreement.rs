@@ -1,15 +1,11 @@
 //! Attestations, certificates, evidence, fetching and catch-up over real sockets.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod mesh_harness;
-
+use super::harness::*;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::HelloAnswer;
 use leoma_protocol::mesh::{HELLO_PROTOCOL, MeshError, MeshEvent, Restored};
 use leoma_protocol::messages::{Certificate, Evidence};
 use leoma_protocol::{Digest, FileId, TaskId};
-use mesh_harness::*;
 
 fn certificate(event: &MeshEvent) -> Option<Certificate> {
     match event {

@@ -1,16 +1,12 @@
 //! Validators that nobody can dial.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod mesh_harness;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::harness::*;
 use leoma_protocol::mesh::{GrantBytes, MeshConfig, MeshEvent};
 use leoma_protocol::{Digest, MAX_GRANT_BYTES};
-use mesh_harness::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_that_listens_nowhere_takes_full_part() {

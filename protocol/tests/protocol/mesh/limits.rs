@@ -1,7 +1,5 @@
 //! What the core puts up with: strangers that hold on, validators that say too much, and those who
 //! pass it on.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
 use std::time::Duration;

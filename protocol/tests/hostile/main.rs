@@ -6,7 +6,8 @@
 #![cfg(feature = "mesh")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-mod mesh_harness;
+#[path = "../protocol/mesh/harness/mod.rs"]
+mod harness;
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,8 @@ use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::Duration;
 
+use harness::frames::{GOSSIP_PROTOCOL, message, message_on, subscription};
+use harness::*;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HelloAnswer, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::core::Endpoint;
@@ -35,8 +38,6 @@ use leoma_protocol::mesh::{
 };
 use leoma_protocol::messages::{BeaconDraft, Topic};
 use leoma_protocol::{Digest, Hotkey};
-use mesh_harness::frames::{GOSSIP_PROTOCOL, message, message_on, subscription};
-use mesh_harness::*;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{Mutex, MutexGuard};

@@ -1,12 +1,9 @@
 //! Meshes over real sockets on loopback.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod mesh_harness;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::harness::*;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
@@ -14,7 +11,6 @@ use leoma_protocol::mesh::{
     GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshConfig, MeshEvent, Published, RefusedBy,
 };
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network};
-use mesh_harness::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_validators_meet_through_one_bootnode() {
