@@ -1,8 +1,8 @@
-//! What Leoma validators say to one another, and how it is signed.
+//! What Leoma validators tell one another, and how it is signed.
 //!
 //! Identities ([`Hotkey`], [`Digest`], [`TaskId`]), the shared [`ConsensusParams`], signed verdict
-//! files ([`verdict`]), Python-exact JSON ([`python_json`]), miner commitments, signed HTTP
-//! requests; with feature `mesh`, the peer-to-peer mesh.
+//! files ([`verdict`]), JSON exactly as Python writes it ([`python_json`]), miner commitments,
+//! signed HTTP requests, and, with feature `mesh`, the peer-to-peer mesh.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::signing::{
 use crate::verdict::{MAX_FILE_BYTES, SignedVerdict};
 use crate::{Digest, FileId, Hotkey, Network};
 
-/// A producer's word that its verdict file of a task exists and which one it is.
+/// A producer's statement that its verdict file of a task exists, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Announcement {
     /// Chain and subnet.
@@ -38,7 +38,7 @@ impl Announcement {
         Claim { domain, payload: self.signed_part(), signature: self.signature, hotkey }
     }
 
-    /// Whether the producer said this, about a task that counts.
+    /// Checks that the producer said this, about a task that counts.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -46,7 +46,7 @@ impl Announcement {
         context.check_network(self.network)?;
         if self.bytes_len > MAX_FILE_BYTES as u64 {
             return Err(MessageError::Nonsense(
-                "announces a file larger than a verdict file may be",
+                "the announced file is larger than a verdict file may be",
             ));
         }
         context.check_task(self.file.task_id, self.file.producer)?;
@@ -59,7 +59,7 @@ impl Announcement {
     }
 }
 
-/// A validator's word that it fetched and verified a file.
+/// A validator's statement that it fetched and verified a file.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Attestation {
     /// Chain and subnet.
@@ -68,7 +68,7 @@ pub struct Attestation {
     pub file: FileId,
     /// The file's identity.
     pub digest: Digest,
-    /// Who attests.
+    /// The attester.
     pub attester: Hotkey,
     /// The attester's signature over all of the above.
     pub signature: Signature,
@@ -86,7 +86,7 @@ impl Attestation {
         Claim { domain, payload: self.signed_part(), signature: self.signature, hotkey }
     }
 
-    /// Whether the attester said this, about a task that counts.
+    /// Checks that the attester said this, about a task that counts.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -105,7 +105,7 @@ impl Attestation {
     }
 }
 
-/// Attestations to one digest of one file, as they travel in a catch-up page: any number of them.
+/// Any number of attestations to one digest of one file, as a catch-up page carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Tally {
     /// The digest attested to.
@@ -132,8 +132,8 @@ impl Tally {
     }
 }
 
-/// Proof that more than two thirds of the allowlist attested to one digest: two certificates with
-/// different digests for one file cannot both exist while less than a third of the validators sign
+/// Proof that more than two thirds of the allowlist attested to one digest. Two certificates with
+/// different digests for one file cannot exist while less than a third of the validators sign
 /// twice.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Certificate {
@@ -150,8 +150,8 @@ pub struct Certificate {
 wire!(Certificate, 32 * 1024);
 
 impl Certificate {
-    /// Whether enough validators of the task's allowlist signed. Needs no trust in whoever hands it
-    /// over.
+    /// Checks that enough validators of the task's allowlist signed. The sender need not be
+    /// trusted.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.

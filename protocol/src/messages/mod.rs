@@ -1,14 +1,14 @@
-//! What validators tell one another by gossip: each message signed by a hotkey, each with a limit
-//! and a check.
+//! What validators tell one another by gossip. Every message is signed by a hotkey, has a size
+//! limit, and is checked.
 //!
 //! | message | says | topic |
 //! |---|---|---|
 //! | [`Announcement`] | this is my verdict file of a task | `verdict` |
 //! | [`Attestation`] | I fetched and verified that file | `attestation` |
-//! | [`Certificate`] | more than two thirds of the allowlist did | none: collected, or had by catch-up |
+//! | [`Certificate`] | more than two thirds of the allowlist did | none: assembled, or fetched by catch-up |
 //! | [`Evidence`] | this validator signed two digests for one file | `evidence` |
-//! | [`Beacon`] | I am here, this is whom I hear and where to find me | `beacon` |
-//! | [`MinerReport`] | this is which miners I found valid | `miner-report` |
+//! | [`Beacon`] | I am here, I hear these validators, dial me there | `beacon` |
+//! | [`MinerReport`] | I found these miners valid | `miner-report` |
 
 mod agreement;
 mod beacon;

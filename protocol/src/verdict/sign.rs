@@ -16,17 +16,17 @@ pub struct VerdictDraft {
     pub params: Digest,
     /// What judged, at most 128 characters.
     pub judge: String,
-    /// The chain's head now. Epochs that come too soon after it do not count the file.
+    /// The chain's head now. An epoch that follows too soon does not count the file.
     pub block: BlockNumber,
-    /// One entry for each valid miner, in any order; written sorted by hotkey.
+    /// One entry for each valid miner, in any order. They are written sorted by hotkey.
     pub entries: Vec<VerdictEntry>,
 }
 
-/// A signed verdict file. Keep these very bytes: signatures are randomised, so signing again gives
-/// other bytes, though the same digest.
+/// A signed verdict file. Keep exactly these bytes: signatures are randomised, so signing again
+/// gives other bytes with the same digest.
 #[derive(Clone, Debug)]
 pub struct SignedVerdict {
-    /// Whose file of which task.
+    /// Task and producer.
     pub id: FileId,
     /// The file's identity, see [`Envelope::digest`].
     pub digest: Digest,
@@ -35,11 +35,11 @@ pub struct SignedVerdict {
 }
 
 impl HotkeySigner {
-    /// Signs a verdict file, twice: once as the Python tools check it, once for the envelope.
+    /// Signs a verdict file twice: once as the Python tools check it, and once for the envelope.
     ///
     /// # Errors
-    /// [`NotSafe`] when this validator already signed other verdicts for the task, or cannot know
-    /// whether it did.
+    /// [`NotSafe`] if this validator already signed other verdicts for the task, or the record of
+    /// what it signed is unavailable.
     pub fn sign_verdict_file(&self, draft: VerdictDraft) -> Result<SignedVerdict, NotSafe> {
         let VerdictDraft { network, task_id, params, judge, block, mut entries } = draft;
         entries.sort_by_key(|entry| entry.hotkey);

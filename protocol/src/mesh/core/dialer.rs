@@ -19,16 +19,16 @@ use crate::messages::{Address, Allowlist};
 
 #[derive(Debug)]
 struct Contact {
-    /// Who answers there, once known.
+    /// The peer that answers there, once known.
     peer: Option<PeerIdBytes>,
-    /// Whose it is, once proven or stated in a signed beacon.
+    /// Its hotkey, once proven or stated in a signed beacon.
     hotkey: Option<Hotkey>,
     /// Best first.
     addresses: Vec<Address>,
     failures: u32,
     next: Duration,
     dialling: bool,
-    /// Whether the peer proved its hotkey to us: from then on nobody else has a say about it.
+    /// Whether the peer proved its hotkey to us. From then on we believe nobody else about it.
     proven: bool,
 }
 
@@ -45,7 +45,7 @@ impl Contact {
         }
     }
 
-    /// Puts `address` first; an old one gives way.
+    /// Puts `address` first; the last one gives way. Returns whether anything changed.
     fn prefer(&mut self, address: Address) -> bool {
         if self.addresses.first() == Some(&address) {
             return false;
@@ -77,7 +77,7 @@ impl Dialer {
         dialer
     }
 
-    /// An address to keep dialling until its owner is connected.
+    /// Adds an address, to be dialled whenever its owner is not connected.
     pub(super) fn add_address(&mut self, address: Address) {
         let peer = claimed_peer(&address);
         if peer == Some(self.own) || self.contacts.len() >= MAX_TARGETS {
@@ -88,8 +88,8 @@ impl Dialer {
             .or_insert(Contact::new(peer, vec![address]));
     }
 
-    /// A validator's signed word that it speaks as a peer, and where. Believed unless the peer
-    /// itself proved to be another validator's.
+    /// A validator states in a signed message that a peer is its own, and where. We believe it
+    /// unless the peer proved another hotkey.
     pub(super) fn claimed(&mut self, peer: PeerIdBytes, hotkey: Hotkey, addresses: Vec<Address>) {
         let contact = self.contacts.get(&DialTarget::Peer(peer));
         if contact.is_none_or(|contact| !contact.proven || contact.hotkey == Some(hotkey)) {
@@ -97,8 +97,7 @@ impl Dialer {
         }
     }
 
-    /// Somebody's word of where somebody else is. Good enough where we know nothing, and dislodges
-    /// nothing.
+    /// An unsigned hint where a peer is. Used only while nothing better is known.
     pub(super) fn rumour(&mut self, peer: PeerIdBytes, addresses: Vec<Address>) {
         let contact = self.contacts.get(&DialTarget::Peer(peer));
         if contact.is_none_or(|contact| contact.hotkey.is_none()) {
@@ -111,7 +110,7 @@ impl Dialer {
         self.contacts.remove(&DialTarget::Address(address));
     }
 
-    /// Word of where a peer is: with a hotkey when a hello or a signed beacon said so. An address
+    /// Learns where a peer is, and its hotkey if a hello or a signed beacon named it. An address
     /// that names another peer is dropped.
     pub(super) fn learn(
         &mut self,
@@ -151,8 +150,8 @@ impl Dialer {
         }
     }
 
-    /// A hotkey has room for as many peers as may speak for it: one that claims ever more of them
-    /// loses its own.
+    /// A hotkey has room for as many peers as may speak for it. If it claims more, it loses its
+    /// own.
     fn make_room_for(&mut self, peer: PeerIdBytes, hotkey: Hotkey) {
         let of_hotkey = |(key, contact): &(&DialTarget, &Contact)| {
             **key != DialTarget::Peer(peer)
@@ -180,7 +179,7 @@ impl Dialer {
         }
     }
 
-    /// A peer proved its hotkey: the address it answered at is the best there is.
+    /// A peer proved its hotkey. The address at which it answered is the best one.
     pub(super) fn proven(&mut self, peer: PeerIdBytes, hotkey: Hotkey, dialled: Option<Address>) {
         self.learn(peer, Some(hotkey), Vec::new());
         if let Some(contact) = self.contacts.get_mut(&DialTarget::Peer(peer)) {
@@ -196,7 +195,7 @@ impl Dialer {
         }
     }
 
-    /// A dial came to nothing.
+    /// A dial failed.
     pub(super) fn failed(
         &mut self,
         key: &DialTarget,
@@ -214,7 +213,7 @@ impl Dialer {
         }
     }
 
-    /// A peer is gone, after a refusal or not.
+    /// A peer disconnected, perhaps after a refusal.
     pub(super) fn lost(
         &mut self,
         peer: PeerIdBytes,
@@ -232,7 +231,7 @@ impl Dialer {
         }
     }
 
-    /// What to dial now.
+    /// The dials to start now.
     pub(super) fn due(
         &mut self,
         now: Duration,
@@ -257,8 +256,8 @@ impl Dialer {
             }
             contact.dialling = true;
             chosen.extend(contact.peer);
-            // A socket that somebody else left on our port makes every dial from it fail, for a
-            // minute and more.
+            // Another process's socket on our port can make every dial from it fail for more than a
+            // minute.
             let new_port = contact.failures % 2 == 1;
             due.push(Effect::Dial {
                 target: key.clone(),
@@ -269,7 +268,7 @@ impl Dialer {
         due
     }
 
-    /// The proven part of the address book, when it changed and was not told of lately.
+    /// The proven part of the address book, if it changed and was not reported recently.
     pub(super) fn changed_book(
         &mut self,
         now: Duration,
@@ -294,7 +293,7 @@ impl Dialer {
         known.collect()
     }
 
-    /// Forgets peers whose hotkey is on no allowlist any more.
+    /// Forgets peers whose hotkey is no longer on the allowlist.
     pub(super) fn forget_strangers(&mut self, allowlist: &Allowlist) {
         let before = self.contacts.len();
         self.contacts.retain(|key, contact| {

@@ -1,4 +1,4 @@
-//! Access grants: handed to proven validators, and to nobody else.
+//! Access grants: sent to proven validators only.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::state::Core;
 use crate::GrantBytes;
 use crate::hello::PeerIdBytes;
 
-/// First wait before a grant that was not taken is offered again; doubles up to a minute.
+/// First wait before a refused grant is offered again; doubles up to a minute.
 const GRANT_RETRY: Duration = Duration::from_secs(1);
 const GRANT_RETRY_MOST: Duration = Duration::from_secs(60);
 
@@ -28,7 +28,7 @@ impl Core {
         }
     }
 
-    /// Hands our grant to a proven validator, if it does not have it.
+    /// Sends our grant to a proven validator that does not have it.
     pub(super) fn offer_grant(&mut self, peer: PeerIdBytes) {
         let (Some(grant), Some(state)) = (&self.grant, self.peers.get_mut(&peer)) else { return };
         if state.session.is_some() && state.grant_version != self.grant_version {
@@ -72,8 +72,8 @@ impl Core {
             .collect();
         for peer in peers {
             if let Some(state) = self.peers.get_mut(&peer) {
-                // Until the answer comes, none is due; the length of the wait is kept for the next
-                // one.
+                // No retry is due until the answer arrives. The length of the wait is kept for the
+                // next one.
                 state.grant_retry = state.grant_retry.map(|(_, wait)| (Duration::MAX, wait));
                 state.grant_version = 0;
             }

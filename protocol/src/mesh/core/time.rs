@@ -24,14 +24,14 @@ impl Core {
         for peer in self.scores.decay(now) {
             self.effects.push(Effect::Unban { peer });
         }
-        // Validators are turned away at their hello; there is nothing to undo.
+        // A validator's hello is refused while its score is bad; there is no ban to lift.
         let _ = self.validator_scores.decay(now);
         if let Some(book) = self.dialer.changed_book(now, &self.timing) {
             self.tell(MeshEvent::AddressBook(book));
         }
-        let view = &self.chain;
+        let chain = &self.chain;
         self.links.prune(
-            |hotkey| view.is_listed(hotkey) || *hotkey == self.hotkey,
+            |hotkey| chain.is_listed(hotkey) || *hotkey == self.hotkey,
             now,
             &self.timing,
         );
@@ -54,7 +54,7 @@ impl Core {
             }
         }
         for peer in late {
-            // Once: until the disconnection is reported, further ticks must not count again.
+            // The peer is blamed once, not in every tick until the disconnection is reported.
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.leaves_at = Some(now + self.timing.hello_deadline);
             }
@@ -65,17 +65,14 @@ impl Core {
     /// Whether each side hears the other, sends to the other, and says so.
     pub(super) fn is_mutual(&self, peer: &PeerIdBytes, now: Duration) -> bool {
         let Some(state) = self.peers.get(peer) else { return false };
-        let Some(session) = state.session else { return false };
+        let Some(hotkey) = state.hotkey() else { return false };
         state.topics.contains(&Topic::Beacon)
-            && self.links.is_returned(&session.hotkey, peer, now, &self.timing)
+            && self.links.is_returned(&hotkey, peer, now, &self.timing)
     }
 
     fn reset_one_sided_links(&mut self, now: Duration) {
-        let proven: Vec<_> = self
-            .peers
-            .iter()
-            .filter_map(|(peer, state)| Some((*peer, state.session?.hotkey)))
-            .collect();
+        let proven: Vec<_> =
+            self.peers.iter().filter_map(|(peer, state)| Some((*peer, state.hotkey()?))).collect();
         for (peer, hotkey) in proven {
             let mutual = self.is_mutual(&peer, now);
             let Some(state) = self.peers.get_mut(&peer) else { continue };
@@ -101,7 +98,7 @@ impl Core {
             .peers
             .values()
             .filter(|state| state.topics.contains(&Topic::Beacon))
-            .filter_map(|state| Some(state.session?.hotkey))
+            .filter_map(|state| state.hotkey())
             .collect();
         let heard = self.links.heard(now, &self.timing).into_iter();
         let beacon = BeaconDraft {
