@@ -5,9 +5,9 @@ use crate::python_json::Value;
 
 /// Longest commitment text that is read. The chain's largest field holds 512 bytes, a timelocked
 /// one 1024.
-pub const MAX_COMMITMENT_BYTES: usize = 4096;
+const MAX_COMMITMENT_BYTES: usize = 4096;
 /// Most commitments that a hotkey may have made.
-pub const MAX_COMMITS: usize = 2;
+const MAX_COMMITS: usize = 2;
 
 /// A valid commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum CommitmentError {
     /// The repository's name does not end with the miner's hotkey.
     #[error("model_name_must_end_with_hotkey")]
     NameEnd,
-    /// More than [`MAX_COMMITS`] commitments.
+    /// More than two commitments.
     #[error("max_commits_exceeded_2")]
     TooManyCommits,
 }
@@ -48,7 +48,7 @@ pub enum CommitmentError {
 /// Checks how often a hotkey committed.
 ///
 /// # Errors
-/// [`CommitmentError::TooManyCommits`] beyond [`MAX_COMMITS`].
+/// [`CommitmentError::TooManyCommits`] beyond two.
 pub const fn check_commit_count(commits: usize) -> Result<(), CommitmentError> {
     if commits > MAX_COMMITS { Err(CommitmentError::TooManyCommits) } else { Ok(()) }
 }

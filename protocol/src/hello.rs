@@ -19,10 +19,10 @@ use crate::{BlockNumber, Digest, Hotkey, Netuid, Network};
 /// them.
 pub const HELLO_LIFETIME_BLOCKS: u64 = 300;
 /// How many blocks two validators' heads may differ before a hello counts as valid for too long.
-pub const HELLO_HEAD_SKEW_BLOCKS: u64 = 300;
+const HELLO_HEAD_SKEW_BLOCKS: u64 = 300;
 /// Longest peer id: an inlined 36-byte ed25519 key with its multihash header has 38 bytes, and
 /// libp2p allows 42.
-pub const MAX_PEER_ID_BYTES: usize = 42;
+const MAX_PEER_ID_BYTES: usize = 42;
 
 /// A libp2p peer id as bytes, for code that does not link libp2p.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ pub struct PeerIdBytes {
 }
 
 impl PeerIdBytes {
-    /// The id with these bytes; `None` if there are none or more than [`MAX_PEER_ID_BYTES`].
+    /// The id with these bytes; `None` if there are none or more than 42.
     #[must_use]
     pub fn new(id: &[u8]) -> Option<Self> {
         let length = u8::try_from(id.len()).ok().filter(|length| *length > 0)?;

@@ -40,9 +40,7 @@ pub use allowlist_record::{
     AllowlistRecord, MAX_PAST_ALLOWLISTS, MAX_RECORD_BYTES, PastAllowlist, RecordError,
     read_allowlist_record,
 };
-pub use commitment::{
-    CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCommitment, check_commit_count,
-};
+pub use commitment::{CommitmentError, MinerCommitment, check_commit_count};
 pub use grant::{GrantBytes, MAX_GRANT_BYTES};
 pub use hotkey::{Hotkey, HotkeyError, SS58_PREFIX};
 pub use ids::{BlockNumber, Digest, DigestError, Netuid, TaskId, Uid};

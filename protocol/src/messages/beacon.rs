@@ -12,15 +12,14 @@ use crate::{BlockNumber, Digest, Hotkey, Network};
 
 /// Blocks for which a beacon is valid. Beacons come every few seconds, so this only prevents
 /// replays, and leaves room for validators whose heads differ.
-pub const BEACON_LIFETIME_BLOCKS: u64 = 50;
+const BEACON_LIFETIME_BLOCKS: u64 = 50;
 /// Most addresses in a beacon: two transports on a public, a private and a v6 address, and two to
 /// spare.
 pub const MAX_BEACON_ADDRESSES: usize = 8;
 /// Longest address as text: a DNS name of at most 253 characters, and the protocol parts around it.
-pub const MAX_ADDRESS_BYTES: usize = 320;
+const MAX_ADDRESS_BYTES: usize = 320;
 
-/// A libp2p multiaddress as text, not longer than [`MAX_ADDRESS_BYTES`]. It may be one that cannot
-/// be dialled.
+/// A libp2p multiaddress as text, of at most 320 bytes. It may be one that cannot be dialled.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(String);
 

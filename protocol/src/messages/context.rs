@@ -72,9 +72,6 @@ impl Allowlists {
     }
 }
 
-/// The tasks that messages may be about, both ends included.
-pub type TaskRange = RangeInclusive<TaskId>;
-
 /// What a message is checked against.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
@@ -84,8 +81,8 @@ pub struct Context<'a> {
     pub allowlists: &'a Allowlists,
     /// Our chain head.
     pub head: BlockNumber,
-    /// The tasks that count, including a few that have not begun.
-    pub tasks: TaskRange,
+    /// The tasks that messages may be about, both ends included. A few have not begun yet.
+    pub tasks: RangeInclusive<TaskId>,
     /// Remembers valid signatures.
     pub signatures: &'a SignatureCheck,
 }

@@ -6,7 +6,7 @@ use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Hotkey, Network};
 
 /// Most miners in a report: a subnet has 256 uids.
-pub const MAX_REPORTED_MINERS: usize = MAX_VALIDATORS;
+const MAX_REPORTED_MINERS: usize = MAX_VALIDATORS;
 /// Longest reason word.
 const MAX_REASON_BYTES: usize = 48;
 /// Blocks by which a report may be older or newer than our head: one epoch of 180, and room for
@@ -80,7 +80,7 @@ pub struct MinerReportDraft {
     pub network: Network,
     /// The block at which commitments and metagraph were read.
     pub block: BlockNumber,
-    /// The miners; sorted here, those beyond [`MAX_REPORTED_MINERS`] left out.
+    /// The miners; sorted here, those beyond 256 left out.
     pub miners: Vec<ReportedMiner>,
 }
 

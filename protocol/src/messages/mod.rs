@@ -18,13 +18,10 @@ mod miner_report;
 mod topic;
 
 pub use agreement::{Announcement, Attestation, Certificate, Tally};
-pub use beacon::{
-    Address, BEACON_LIFETIME_BLOCKS, Beacon, BeaconDraft, Heard, MAX_ADDRESS_BYTES,
-    MAX_BEACON_ADDRESSES,
-};
+pub use beacon::{Address, Beacon, BeaconDraft, Heard, MAX_BEACON_ADDRESSES};
 pub use context::{
-    Allowlist, Allowlists, Context, MAX_VALIDATORS, MessageError, SignatureCheck, TaskRange, quorum,
+    Allowlist, Allowlists, Context, MAX_VALIDATORS, MessageError, SignatureCheck, quorum,
 };
 pub use evidence::{Evidence, EvidenceKey};
-pub use miner_report::{MAX_REPORTED_MINERS, MinerReport, MinerReportDraft, ReportedMiner};
+pub use miner_report::{MinerReport, MinerReportDraft, ReportedMiner};
 pub use topic::Topic;

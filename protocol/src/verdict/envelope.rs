@@ -6,7 +6,7 @@ use crate::signing::Domain;
 use crate::{BlockNumber, Digest, Hotkey, Netuid, Network, Signature, TaskId};
 
 /// The envelope's format. A reader refuses a format that it does not know.
-pub const ENVELOPE_SCHEMA: &str = "leoma.verdict/2";
+const ENVELOPE_SCHEMA: &str = "leoma.verdict/2";
 /// Longest judge id.
 const MAX_JUDGE_CHARS: usize = 128;
 

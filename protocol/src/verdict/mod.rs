@@ -15,7 +15,7 @@ mod read;
 mod sign;
 
 pub use entry::{AspectScores, EntryStatus, VerdictEntry};
-pub use envelope::{ENVELOPE_SCHEMA, Envelope};
+pub use envelope::Envelope;
 pub use read::{Expected, Refusal, VerifiedVerdict, verify};
 pub use sign::{SignedVerdict, VerdictDraft};
 
@@ -28,4 +28,4 @@ pub const MAX_ENTRIES: usize = 1024;
 /// Longest fingerprint of a video, 4 KiB as base64.
 pub const MAX_FINGERPRINT_BYTES: usize = 3072;
 /// Longest free text in an entry, in characters. Longer texts are cut before signing.
-pub const MAX_REASONING_CHARS: usize = 2000;
+const MAX_REASONING_CHARS: usize = 2000;

@@ -148,21 +148,18 @@ impl Default for Timing {
 
 impl Timing {
     /// How long after a beacon its sender counts as heard: three beacons may be lost.
-    #[must_use]
-    pub fn hear_window(&self) -> Duration {
+    pub(super) fn hear_window(&self) -> Duration {
         self.beacon_interval * 7 / 2
     }
 
     /// How long we listen for a double while we hear others: one of its beacons may be lost.
-    #[must_use]
-    pub fn listen_among_others(&self) -> Duration {
+    pub(super) fn listen_among_others(&self) -> Duration {
         self.beacon_interval * 2
     }
 
     /// How long we listen while we hear nobody: long enough for peers to dial us, and short enough
     /// for a validator that stays alone.
-    #[must_use]
-    pub fn listen_alone(&self) -> Duration {
+    pub(super) fn listen_alone(&self) -> Duration {
         self.beacon_interval * 6
     }
 }
