@@ -26,7 +26,7 @@ pub(crate) const MAX_FILES_PER_PRODUCER: usize = 512;
 pub(crate) const MAX_DIGESTS_PER_ATTESTER: usize = 2;
 /// Pieces of evidence kept against one validator, newest tasks first. A single one costs it the
 /// window.
-pub(crate) const MAX_EVIDENCE_PER_ACCUSED: usize = 8;
+pub const MAX_EVIDENCE_PER_ACCUSED: usize = 8;
 
 /// Messages kept while nobody is subscribed: an hour of a validator's own announcements and
 /// attestations.

@@ -1,8 +1,10 @@
 //! The mesh: its core in simulations, and whole meshes over real sockets on loopback.
 
 mod agreement;
+mod alone;
 mod double;
 mod harness;
+mod holdings;
 mod limits;
 mod meeting;
 mod nat;
