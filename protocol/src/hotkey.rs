@@ -15,7 +15,8 @@ const MAX_TEXT: usize = 64;
 /// A text that is not a hotkey.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a hotkey (an SS58 address with prefix 42, 48 characters that begin with 5): {reason}"
+    "`{text}` is not a hotkey (an SS58 address with prefix 42, 48 characters that begin with 5): \
+     {reason}"
 )]
 pub struct HotkeyError {
     /// The refused text, cut to fit a log line.

@@ -7,14 +7,23 @@
 //! ```
 //! use std::sync::Arc;
 //! use leoma_protocol::verdict::{self, Expected, VerdictDraft};
-//! use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Netuid, Network, TaskId};
+//! use leoma_protocol::{
+//!     BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+//! };
 //! use sp_core::{Pair, sr25519};
 //!
-//! let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()));
+//! let pair = sr25519::Pair::from_seed(&[1; 32]);
+//! let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
 //! let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
 //! let params = ConsensusParams::default().digest();
-//! let draft =
-//!     VerdictDraft { network, task_id: TaskId(7), params, judge: "none".into(), block: BlockNumber(700), entries: vec![] };
+//! let draft = VerdictDraft {
+//!     network,
+//!     task_id: TaskId(7),
+//!     params,
+//!     judge: "none".into(),
+//!     block: BlockNumber(700),
+//!     entries: vec![],
+//! };
 //! let file = signer.sign_verdict_file(draft).unwrap();
 //! let expected = Expected { id: file.id, network, params, accept_v1: false };
 //! assert_eq!(verdict::verify(&file.bytes, &expected).unwrap().digest, file.digest);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sp_core::{Pair as _, sr25519};
 
-use crate::{Digest, Hotkey, Netuid, TaskId};
+use crate::{Digest, FileId, Hotkey, Netuid, Network, TaskId};
 
 /// An sr25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, crate::codec::Encode, crate::codec::Decode)]
@@ -166,7 +166,10 @@ pub enum Safe {
 #[derive(Debug, thiserror::Error)]
 pub enum NotSafe {
     /// Another digest was signed in this slot: a second one would be equivocation.
-    #[error("{} for task {} of {} was already signed with digest {signed}, refusing {refused}", slot.kind.name(), slot.task_id, slot.subject)]
+    #[error(
+        "{} for task {} of {} was already signed with digest {signed}, refusing {refused}",
+        slot.kind.name(), slot.task_id, slot.subject
+    )]
     Conflict {
         /// The slot.
         slot: SigningSlot,
@@ -257,8 +260,19 @@ impl HotkeySigner {
         Signature(self.pair.sign(&digest.0).0)
     }
 
-    pub(crate) fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe> {
-        self.guard.admit(slot, digest)
+    /// Asks the guard before a once-only statement about `file` is signed.
+    pub(crate) fn admit(
+        &self,
+        kind: SlotKind,
+        network: Network,
+        file: FileId,
+        digest: Digest,
+    ) -> Result<(), NotSafe> {
+        let FileId { task_id, producer } = file;
+        let slot = SigningSlot { kind, netuid: network.netuid, task_id, subject: producer };
+        match self.guard.admit(slot, digest)? {
+            Safe::New | Safe::Same => Ok(()),
+        }
     }
 }
 

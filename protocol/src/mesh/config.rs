@@ -199,7 +199,10 @@ pub enum MeshError {
     #[error(transparent)]
     NotSafe(#[from] crate::NotSafe),
     /// No connected peer has the file, or none sent one that the caller accepts.
-    #[error("no verdict file of task {} by {} with digest {} from {asked} peers", file.task_id, file.producer, digest.short())]
+    #[error(
+        "no verdict file of task {} by {} with digest {} from {asked} peers",
+        file.task_id, file.producer, digest.short()
+    )]
     NotFound {
         /// The file.
         file: crate::FileId,

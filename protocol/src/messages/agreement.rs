@@ -4,9 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, MAX_VALIDATORS, MessageError, quorum};
 use crate::codec::{self, Decode, Encode, wire};
-use crate::signing::{
-    Claim, Domain, HotkeySigner, NotSafe, Safe, Signature, SigningSlot, SlotKind,
-};
+use crate::signing::{Claim, Domain, HotkeySigner, NotSafe, Signature, SlotKind};
 use crate::verdict::{MAX_FILE_BYTES, SignedVerdict};
 use crate::{Digest, FileId, Hotkey, Network};
 
@@ -121,15 +119,23 @@ impl Tally {
         network: Network,
         file: FileId,
     ) -> impl Iterator<Item = Attestation> + '_ {
-        let digest = self.digest;
-        self.votes.iter().map(move |(attester, signature)| Attestation {
-            network,
-            file,
-            digest,
-            attester: *attester,
-            signature: *signature,
-        })
+        attestations(network, file, self.digest, &self.votes)
     }
+}
+
+fn attestations(
+    network: Network,
+    file: FileId,
+    digest: Digest,
+    votes: &[(Hotkey, Signature)],
+) -> impl Iterator<Item = Attestation> + '_ {
+    votes.iter().map(move |(attester, signature)| Attestation {
+        network,
+        file,
+        digest,
+        attester: *attester,
+        signature: *signature,
+    })
 }
 
 /// Proof that more than two thirds of the allowlist attested to one digest. Two certificates with
@@ -175,14 +181,7 @@ impl Certificate {
 
     /// The attestations one by one.
     pub fn attestations(&self) -> impl Iterator<Item = Attestation> + '_ {
-        let Self { network, file, digest, .. } = *self;
-        self.votes.iter().map(move |(attester, signature)| Attestation {
-            network,
-            file,
-            digest,
-            attester: *attester,
-            signature: *signature,
-        })
+        attestations(self.network, self.file, self.digest, &self.votes)
     }
 }
 
@@ -226,15 +225,7 @@ impl HotkeySigner {
         verdict: &SignedVerdict,
     ) -> Result<Announcement, NotSafe> {
         let file = FileId { task_id: verdict.id.task_id, producer: self.hotkey() };
-        let slot = SigningSlot {
-            kind: SlotKind::VerdictFile,
-            netuid: network.netuid,
-            task_id: file.task_id,
-            subject: file.producer,
-        };
-        match self.admit(slot, verdict.digest)? {
-            Safe::New | Safe::Same => {}
-        }
+        self.admit(SlotKind::VerdictFile, network, file, verdict.digest)?;
         let bytes_len = verdict.bytes.len() as u64;
         let mut message = Announcement {
             network,
@@ -258,15 +249,7 @@ impl HotkeySigner {
         file: FileId,
         digest: Digest,
     ) -> Result<Attestation, NotSafe> {
-        let slot = SigningSlot {
-            kind: SlotKind::Attestation,
-            netuid: network.netuid,
-            task_id: file.task_id,
-            subject: file.producer,
-        };
-        match self.admit(slot, digest)? {
-            Safe::New | Safe::Same => {}
-        }
+        self.admit(SlotKind::Attestation, network, file, digest)?;
         let mut message = Attestation {
             network,
             file,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Context, MAX_VALIDATORS, MessageError};
-use crate::codec::{
-    self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire,
-};
+use crate::codec::{self, Decode, DecodeError, Decoder, Encode, impl_borrow_decode, wire};
 use crate::hello::PeerIdBytes;
 use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Digest, Hotkey, Network};
@@ -20,7 +20,8 @@ pub const MAX_BEACON_ADDRESSES: usize = 8;
 const MAX_ADDRESS_BYTES: usize = 320;
 
 /// A libp2p multiaddress as text, of at most 320 bytes. It may be one that cannot be dialled.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode)]
+#[serde(try_from = "String")]
 pub struct Address(String);
 
 impl Address {
@@ -51,28 +52,17 @@ impl fmt::Debug for Address {
     }
 }
 
-impl serde::Serialize for Address {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
+impl TryFrom<String> for Address {
+    type Error = &'static str;
 
-impl<'de> serde::Deserialize<'de> for Address {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?)
-            .ok_or_else(|| serde::de::Error::custom("not an address"))
-    }
-}
-
-impl Encode for Address {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        self.0.encode(encoder)
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text).ok_or("not an address")
     }
 }
 
 impl<C> Decode<C> for Address {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        Self::new(String::decode(decoder)?).ok_or(DecodeError::Other("not an address"))
+        Self::try_from(String::decode(decoder)?).map_err(DecodeError::Other)
     }
 }
 impl_borrow_decode!(Address);

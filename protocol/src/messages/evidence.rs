@@ -77,12 +77,14 @@ impl Evidence {
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         let (same_subject, ordered) = match self {
             Self::Announcements(pair) => {
-                (pair[0].file == pair[1].file, pair[0].digest < pair[1].digest)
+                let [one, other] = &**pair;
+                (one.file == other.file, one.digest < other.digest)
             }
-            Self::Attestations(pair) => (
-                pair[0].file == pair[1].file && pair[0].attester == pair[1].attester,
-                pair[0].digest < pair[1].digest,
-            ),
+            Self::Attestations(pair) => {
+                let [one, other] = &**pair;
+                let same = one.file == other.file && one.attester == other.attester;
+                (same, one.digest < other.digest)
+            }
         };
         if !same_subject {
             return Err(MessageError::Nonsense("the two statements are about different things"));

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`Announcement`] | this is my verdict file of a task | `verdict` |
 //! | [`Attestation`] | I fetched and verified that file | `attestation` |
-//! | [`Certificate`] | more than two thirds of the allowlist did | none: assembled, or fetched by catch-up |
+//! | [`Certificate`] | more than two thirds of the allowlist did | none: assembled or fetched |
 //! | [`Evidence`] | this validator signed two digests for one file | `evidence` |
 //! | [`Beacon`] | I am here, I hear these validators, dial me there | `beacon` |
 //! | [`MinerReport`] | I found these miners valid | `miner-report` |

@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use leoma_protocol::python_json::Value;
-//! let value = Value::parse(br#"{"b": 1e16, "a": [1.0, 12345678901234567890, "\u00e9"]}"#).unwrap();
-//! assert_eq!(value.to_string(), r#"{"a": [1.0, 12345678901234567890, "\u00e9"], "b": 1e+16}"#);
+//! let value = Value::parse(br#"{"b": 1e16, "a": [1.0, 1234567890123456789, "\u00e9"]}"#).unwrap();
+//! assert_eq!(value.to_string(), r#"{"a": [1.0, 1234567890123456789, "\u00e9"], "b": 1e+16}"#);
 //! ```
 
 mod read;

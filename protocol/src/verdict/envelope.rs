@@ -1,7 +1,7 @@
 //! What binds a verdict file's data to one task, one validator, one network and one set of
 //! parameters.
 
-use crate::python_json::{Text, Value};
+use crate::python_json::Value;
 use crate::signing::Domain;
 use crate::{BlockNumber, Digest, Hotkey, Netuid, Network, Signature, TaskId};
 
@@ -39,10 +39,7 @@ impl Envelope {
 
     /// What the envelope's signature covers: its canonical JSON without the signature.
     pub(super) fn payload(&self) -> String {
-        Value::Object(
-            self.members().into_iter().map(|(key, value)| (Text::from(key), value)).collect(),
-        )
-        .to_string()
+        Value::object(self.members()).to_string()
     }
 
     pub(super) fn is_signed(&self, signature: &Signature) -> bool {

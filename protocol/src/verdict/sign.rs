@@ -2,7 +2,7 @@
 
 use super::{Envelope, VerdictEntry};
 use crate::python_json::Value;
-use crate::signing::{Domain, HotkeySigner, NotSafe, Safe, SigningSlot, SlotKind};
+use crate::signing::{Domain, HotkeySigner, NotSafe, SlotKind};
 use crate::{BlockNumber, Digest, FileId, Network, TaskId};
 
 /// Everything that a verdict file states, before it is signed.
@@ -48,15 +48,8 @@ impl HotkeySigner {
         let validator = self.hotkey();
         let envelope = Envelope { network, task_id, validator, params, judge, block, data_sha256 };
         let digest = envelope.digest();
-        let slot = SigningSlot {
-            kind: SlotKind::VerdictFile,
-            netuid: network.netuid,
-            task_id,
-            subject: validator,
-        };
-        match self.admit(slot, digest)? {
-            Safe::New | Safe::Same => {}
-        }
+        let id = FileId { task_id, producer: validator };
+        self.admit(SlotKind::VerdictFile, network, id, digest)?;
         let envelope_signature =
             self.sign_domain(Domain::VerdictEnvelope, envelope.payload().as_bytes());
         let file = Value::object([
@@ -64,7 +57,6 @@ impl HotkeySigner {
             ("data", data),
             ("envelope", envelope.to_value(&envelope_signature)),
         ]);
-        let id = FileId { task_id, producer: validator };
         Ok(SignedVerdict { id, digest, bytes: file.to_string().into_bytes() })
     }
 }

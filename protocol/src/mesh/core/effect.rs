@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::catchup::{CatchupPage, CatchupRequest};
+#[cfg(doc)]
+use super::event::Event;
 use super::event::{DialTarget, Token};
 use super::mesh_event::MeshEvent;
 use crate::GrantBytes;
@@ -15,16 +17,14 @@ use crate::messages::{Address, Topic};
 #[derive(Clone, Debug)]
 #[must_use = "an effect does nothing until it is carried out"]
 pub enum Effect {
-    /// Send our hello to a peer.
-    ///
-    /// Resume with: [`Event::HelloAnswered`](super::Event::HelloAnswered).
+    /// Send our hello to a peer. Resume with: [`Event::HelloAnswered`].
     SendHello {
         /// The peer.
         peer: PeerIdBytes,
         /// Our hello.
         hello: Hello,
     },
-    /// Answer an [`Event::Hello`](super::Event::Hello).
+    /// Answer an [`Event::Hello`].
     AnswerHello {
         /// The event's token.
         token: Token,
@@ -37,9 +37,7 @@ pub enum Effect {
         /// The peer.
         peer: PeerIdBytes,
     },
-    /// Close all connections to a peer.
-    ///
-    /// Resume with: [`Event::Disconnected`](super::Event::Disconnected).
+    /// Close all connections to a peer. Resume with: [`Event::Disconnected`].
     Disconnect {
         /// The peer.
         peer: PeerIdBytes,
@@ -56,10 +54,7 @@ pub enum Effect {
         /// The peer.
         peer: PeerIdBytes,
     },
-    /// Dial.
-    ///
-    /// Resume with: [`Event::Connected`](super::Event::Connected) or
-    /// [`Event::DialFailed`](super::Event::DialFailed).
+    /// Dial. Resume with: [`Event::Connected`] or [`Event::DialFailed`].
     Dial {
         /// What the dial is for.
         target: DialTarget,
@@ -68,16 +63,14 @@ pub enum Effect {
         /// Whether to dial from a new port instead of the one we listen on.
         new_port: bool,
     },
-    /// Publish a gossip message.
-    ///
-    /// Resume with: [`Event::NotPublished`](super::Event::NotPublished) if no peer got it.
+    /// Publish a gossip message. Resume with: [`Event::NotPublished`] if no peer got it.
     Publish {
         /// The topic.
         topic: Topic,
         /// The encoded message.
         bytes: Vec<u8>,
     },
-    /// Tell gossipsub what to do with an [`Event::Gossip`](super::Event::Gossip).
+    /// Tell gossipsub what to do with an [`Event::Gossip`].
     Judge {
         /// The event's token.
         token: Token,
@@ -93,39 +86,35 @@ pub enum Effect {
         /// Positive for a validator, 0 for a stranger, negative for a peer that misbehaved.
         score: f64,
     },
-    /// Send our access grant to a validator.
-    ///
-    /// Resume with: [`Event::GrantAnswered`](super::Event::GrantAnswered).
+    /// Send our access grant to a validator. Resume with: [`Event::GrantAnswered`].
     SendGrant {
         /// The validator's peer id.
         peer: PeerIdBytes,
         /// Our grant.
         grant: GrantBytes,
     },
-    /// Answer an [`Event::Grant`](super::Event::Grant).
+    /// Answer an [`Event::Grant`].
     AnswerGrant {
         /// The event's token.
         token: Token,
         /// Whether we accept the grant.
         taken: bool,
     },
-    /// Ask a peer for a catch-up page.
-    ///
-    /// Resume with: [`Event::CatchupAnswered`](super::Event::CatchupAnswered).
+    /// Ask a peer for a catch-up page. Resume with: [`Event::CatchupAnswered`].
     AskCatchup {
         /// The peer.
         peer: PeerIdBytes,
         /// Where the page begins.
         request: CatchupRequest,
     },
-    /// Answer an [`Event::CatchupAsked`](super::Event::CatchupAsked).
+    /// Answer an [`Event::CatchupAsked`].
     AnswerCatchup {
         /// The event's token.
         token: Token,
         /// The page; `None` refuses.
         page: Option<CatchupPage>,
     },
-    /// Answer an [`Event::VerdictAsked`](super::Event::VerdictAsked).
+    /// Answer an [`Event::VerdictAsked`].
     AnswerVerdict {
         /// The event's token.
         token: Token,

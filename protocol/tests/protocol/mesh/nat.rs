@@ -141,7 +141,7 @@ async fn a_direct_way_is_sought_and_the_relayed_one_kept_without() {
     one.until_mutual(2).await;
     until("an attempt to get through", || async {
         let said = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-        said.contains("no direct way found").then_some(())
+        said.contains("no direct connection").then_some(())
     })
     .await;
     one.until_mutual(2).await;
