@@ -213,15 +213,6 @@ impl MeshHandle {
         Err(MeshError::NotFound { file, digest, asked })
     }
 
-    /// All certificates of the window.
-    ///
-    /// # Errors
-    /// None any more.
-    pub async fn certificates(&self) -> Result<Vec<crate::messages::Certificate>, MeshError> {
-        let holdings = Arc::clone(&self.holdings.borrow());
-        Ok(holdings.certificates.values().map(|one| (**one).clone()).collect())
-    }
-
     /// All attestations of the lookback, signed, in the order of file and digest.
     ///
     /// # Errors
