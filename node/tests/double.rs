@@ -12,7 +12,7 @@ use leoma::state::State;
 use leoma::verdicts::{Agreement, Library};
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::{Mesh, MeshConfig, Restored, Timing, Voice};
+use leoma_protocol::mesh::{Mesh, MeshConfig, Timing, Voice};
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft};
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, Netuid, Network, NotSafe,
@@ -94,16 +94,8 @@ impl Machine {
             (Metrics::register(&mut registry), MeshMetrics::register(&mut registry));
         let (mesh, events) = Mesh::spawn_counted(config, &mut registry).unwrap();
         let buckets = Arc::new(PeerBuckets::new(Vec::new(), EndpointPolicy::Public).unwrap());
-        let restored = Restored::default();
-        let agreement = Agreement::new(
-            mesh,
-            signer.clone(),
-            library,
-            buckets,
-            state.clone(),
-            metrics,
-            &restored,
-        );
+        let agreement =
+            Agreement::new(mesh, signer.clone(), library, buckets, state.clone(), metrics);
         agreement.resume(TaskId(0)).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(agreement.clone().run(events, stop.clone()));

@@ -1,26 +1,26 @@
-//! The subnet owner's signed record of the allowlists that were in force before the newest one.
+//! The subnet owner's signed record of the allowlists before the newest one.
 //!
-//! The chain keeps the newest commitment and its block only, and an ordinary node forgets old state
+//! The chain keeps only the newest commitment and its block, and an ordinary node forgets old state
 //! within a day. Tasks keep the list they were made under, so a validator that joins later needs
-//! the lists before. It believes the key that commits lists on chain: the owner's.
+//! the earlier lists. It trusts the subnet owner's key, which also commits lists on chain.
 
 use serde::{Deserialize, Serialize};
 
 use crate::signing::Domain;
 use crate::{BlockNumber, Digest, Hotkey, HotkeySigner, Network, Signature, codec};
 
-/// Most lists in a record: one for every second task of a whole lookback.
+/// Most lists in a record: nearly one for each of the 300 tasks of a lookback.
 pub const MAX_PAST_ALLOWLISTS: usize = 256;
-/// Longest record: its lists of 120 bytes each, and the rest.
+/// Longest record: 256 lists of 120 bytes, with room to spare.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
 
-/// A list that was committed once.
+/// A list that was in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PastAllowlist {
     /// The block of its commitment.
     pub committed_at: BlockNumber,
-    /// The hash of its canonical bytes.
+    /// SHA-256 of its canonical bytes.
     pub sha256: Digest,
 }
 
@@ -29,23 +29,23 @@ pub struct PastAllowlist {
 pub struct AllowlistRecord {
     /// Oldest first.
     pub past: Vec<PastAllowlist>,
-    /// The hash of the list that they came before: an old record must not pass for a new one.
+    /// SHA-256 of the list that followed them, so that an old record does not pass for a new one.
     pub next: Digest,
 }
 
-/// Why a record is not believed.
+/// Why a record is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Too long, or no JSON of this form.
+    /// It is too long, or not JSON of this form.
     #[error("the record of past allowlists is malformed")]
     Malformed,
-    /// For another chain or subnet.
+    /// It is for another chain or subnet.
     #[error("the record of past allowlists is for another subnet")]
     OtherNetwork,
-    /// Not in the order of blocks, each once.
+    /// Its lists are not in the order of their blocks, each once.
     #[error("the past allowlists are not in ascending order of their blocks")]
     NotAscending,
-    /// Somebody else's.
+    /// The subnet owner did not sign it.
     #[error("the record of past allowlists is not signed by the subnet owner {owner}")]
     NotSigned {
         /// Who should have signed.
@@ -69,7 +69,7 @@ fn signed_part(network: Network, past: &[PastAllowlist], next: Digest) -> Vec<u8
     codec::payload(&(network, past, next))
 }
 
-/// Reads a record and checks who signed it, for which subnet, and its order.
+/// Reads a record and checks its signer, its subnet and its order.
 ///
 /// # Errors
 /// [`RecordError`].
@@ -103,14 +103,14 @@ pub fn read_allowlist_record(
 }
 
 impl HotkeySigner {
-    /// The subnet owner's record of past lists, as it lies in the source bucket.
+    /// Signs the record of past lists, as the source bucket holds it.
     #[must_use]
     pub fn sign_allowlist_record(&self, network: Network, record: AllowlistRecord) -> String {
         let AllowlistRecord { past, next } = record;
         let signature =
             self.sign_domain(Domain::AllowlistRecord, &signed_part(network, &past, next)).to_hex();
         let Network { genesis, netuid } = network;
-        // Nothing in it can fail to be written as JSON.
+        // Writing this record as JSON cannot fail.
         serde_json::to_string(&Record { genesis, netuid, past, next, signature })
             .unwrap_or_default()
     }

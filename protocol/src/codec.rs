@@ -1,9 +1,8 @@
-//! How values become bytes and bytes become values again: the only module that names bincode.
+//! Encoding and decoding. This is the only module that names bincode.
 //!
 //! Every encoding begins with [`VERSION`]. Integers have fixed width, so that a value has exactly
-//! one encoding. A reader refuses an input that is longer than its type admits before it looks at
-//! it, holds bincode to a limit before it allocates for a claimed length, and refuses bytes that
-//! are left over.
+//! one encoding. A reader refuses input that is longer than its type allows, limits what bincode
+//! may allocate for a claimed length, and refuses trailing bytes.
 
 pub(crate) use bincode::de::Decoder;
 pub(crate) use bincode::enc::Encoder;
@@ -11,52 +10,53 @@ pub(crate) use bincode::error::{DecodeError, EncodeError};
 pub(crate) use bincode::impl_borrow_decode;
 pub use bincode::{Decode, Encode};
 
-/// First byte of every encoding. Another form gets another number.
+/// First byte of every encoding. Another format gets another number.
 pub const VERSION: u8 = 1;
 
-/// Why bytes are no value, or a value no bytes.
+/// Why a value cannot be decoded or encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// Nothing at all.
+    /// There are no bytes.
     #[error("empty message")]
     Empty,
-    /// A form that this build does not know.
-    #[error("encoding version {found}, this build reads version {VERSION}")]
+    /// This build does not know the format.
+    #[error("unknown encoding version {found}, this build reads version {VERSION}")]
     Version {
         /// The first byte.
         found: u8,
     },
-    /// More bytes than the type admits.
-    #[error("{bytes} bytes where at most {limit} are admitted")]
+    /// There are more bytes than the type allows.
+    #[error("{bytes} bytes, at most {limit} are allowed")]
     TooLarge {
-        /// Bytes in the message.
+        /// The number of bytes.
         bytes: usize,
         /// The type's limit.
         limit: usize,
     },
-    /// Cut short, a claimed length beyond the limit, an unknown variant, or text that is not UTF-8.
+    /// The input is cut short, claims a length beyond the limit, or has an unknown variant or
+    /// invalid UTF-8.
     #[error("malformed: {reason}")]
     Malformed {
-        /// What bincode says, cut to a length that a log line bears.
+        /// bincode's message, cut to fit a log line.
         reason: String,
     },
-    /// A whole value with something behind it.
+    /// There are bytes after the value.
     #[error("{bytes} bytes after the end of the message")]
     Trailing {
-        /// How many are left over.
+        /// How many.
         bytes: usize,
     },
 }
 
-/// A type that travels between validators, with the most bytes its encoding may have.
+/// A type that validators send to each other, with a limit on its encoding.
 pub trait Wire: Encode + Decode<()> + Sized {
-    /// The longest encoding, version byte included.
+    /// Length of the longest encoding in bytes, version byte included.
     const MAX_BYTES: usize;
 
-    /// The value's one encoding.
+    /// The value's only encoding.
     ///
     /// # Errors
-    /// [`CodecError::TooLarge`] when it would exceed [`Wire::MAX_BYTES`].
+    /// [`CodecError::TooLarge`] beyond [`Wire::MAX_BYTES`].
     fn to_wire(&self) -> Result<Vec<u8>, CodecError> {
         let bytes = payload(self);
         if bytes.len() > Self::MAX_BYTES {
@@ -65,23 +65,23 @@ pub trait Wire: Encode + Decode<()> + Sized {
         Ok(bytes)
     }
 
-    /// Reads exactly one value from bytes of unknown origin.
+    /// Decodes exactly one value from untrusted bytes.
     ///
     /// # Errors
     /// The first [`CodecError`] that applies.
     fn from_wire(bytes: &[u8]) -> Result<Self, CodecError>;
 }
 
-/// Implements [`Wire`] with a limit. A macro, because bincode takes its limit as a constant generic
-/// argument.
+/// Implements [`Wire`] with a limit. This is a macro because bincode takes its limit as a const
+/// generic argument.
 macro_rules! wire {
     ($type:ty, $max:expr) => {
         impl $crate::codec::Wire for $type {
             const MAX_BYTES: usize = $max;
 
             fn from_wire(bytes: &[u8]) -> Result<Self, $crate::codec::CodecError> {
-                // In memory, elements may be padded: twice the encoded size is room enough for
-                // every type here.
+                // Elements may be padded in memory. Twice the encoded size is enough for every type
+                // here.
                 $crate::codec::decode::<Self, { 2 * $max }>(bytes, $max)
             }
         }

@@ -3,13 +3,13 @@
 use crate::Hotkey;
 use crate::python_json::Value;
 
-/// Longest commitment text that is read; the chain's largest field holds 512 bytes, a timelocked
+/// Longest commitment text that is read. The chain's largest field holds 512 bytes, a timelocked
 /// one 1024.
-pub const MAX_COMMITMENT_BYTES: usize = 4096;
+const MAX_COMMITMENT_BYTES: usize = 4096;
 /// Most commitments that a hotkey may have made.
-pub const MAX_COMMITS: usize = 2;
+const MAX_COMMITS: usize = 2;
 
-/// A miner's commitment with all its fields in order.
+/// A valid commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MinerCommitment {
     /// Hugging Face repository, `owner/name`; the name begins with `leoma` and ends with the
@@ -25,13 +25,13 @@ pub struct MinerCommitment {
 /// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitmentError {
-    /// No text in `model_name`, or no JSON object at all.
+    /// `model_name` is missing or no text, or the commitment is no JSON object.
     #[error("missing_model_name")]
     MissingModelName,
-    /// No text in `model_revision`.
+    /// `model_revision` is missing or no text.
     #[error("missing_model_revision")]
     MissingModelRevision,
-    /// No text in `chute_id`.
+    /// `chute_id` is missing or no text.
     #[error("missing_chute_id")]
     MissingChuteId,
     /// The repository's name does not begin with `leoma`.
@@ -40,7 +40,7 @@ pub enum CommitmentError {
     /// The repository's name does not end with the miner's hotkey.
     #[error("model_name_must_end_with_hotkey")]
     NameEnd,
-    /// More than [`MAX_COMMITS`] commitments.
+    /// More than two commitments.
     #[error("max_commits_exceeded_2")]
     TooManyCommits,
 }
@@ -48,17 +48,16 @@ pub enum CommitmentError {
 /// Checks how often a hotkey committed.
 ///
 /// # Errors
-/// [`CommitmentError::TooManyCommits`] beyond [`MAX_COMMITS`].
+/// [`CommitmentError::TooManyCommits`] beyond two.
 pub const fn check_commit_count(commits: usize) -> Result<(), CommitmentError> {
     if commits > MAX_COMMITS { Err(CommitmentError::TooManyCommits) } else { Ok(()) }
 }
 
 impl MinerCommitment {
-    /// Reads the text that `hotkey` committed. A field of another type than text counts as missing:
-    /// one odd commitment is that miner's loss alone.
+    /// Reads the text that `hotkey` committed. A field that is not text counts as missing.
     ///
     /// # Errors
-    /// The first [`CommitmentError`] in the order in which the enum lists them.
+    /// The first [`CommitmentError`] that applies, in the order of the enum.
     pub fn parse(text: &str, hotkey: &Hotkey) -> Result<Self, CommitmentError> {
         let value = if text.len() <= MAX_COMMITMENT_BYTES {
             Value::parse(text.as_bytes()).ok()

@@ -1,9 +1,10 @@
 //! How a peer proves which validator it is.
 //!
-//! A libp2p peer id is an ed25519 key, a hotkey an sr25519 key: the hotkey signs a statement about
-//! the peer id. The statement names chain, subnet and rules, has a sequence number and ends at a
-//! block, so that it proves nothing elsewhere or later. Proof ([`Hello::verify`]) and membership of
-//! the allowlist are separate questions: the second is asked again whenever the allowlist changes.
+//! A libp2p peer id is an ed25519 key and a hotkey an sr25519 key, so the hotkey signs a statement
+//! about the peer id. The statement names the chain, the subnet and the consensus parameters,
+//! carries a sequence number and expires at a block, so that it proves nothing elsewhere or later.
+//! Proof ([`Hello::verify`]) and membership are separate questions: membership is checked again
+//! whenever the allowlist changes.
 
 use std::fmt;
 
@@ -14,13 +15,14 @@ use crate::messages::SignatureCheck;
 use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Digest, Hotkey, Netuid, Network};
 
-/// Blocks that a hello is valid for: one hour at twelve seconds. Renewed at half of it.
+/// Blocks for which a hello is valid: one hour at twelve seconds each. It is renewed after half of
+/// them.
 pub const HELLO_LIFETIME_BLOCKS: u64 = 300;
-/// How many blocks two validators' heads may differ before a hello is taken for one without an end.
-pub const HELLO_HEAD_SKEW_BLOCKS: u64 = 300;
-/// Longest peer id: an inlined 36-byte ed25519 key with its multihash header has 38 bytes, 42 is
-/// libp2p's most.
-pub const MAX_PEER_ID_BYTES: usize = 42;
+/// How many blocks two validators' heads may differ before a hello counts as valid for too long.
+const HELLO_HEAD_SKEW_BLOCKS: u64 = 300;
+/// Longest peer id: an inlined 36-byte ed25519 key with its multihash header has 38 bytes, and
+/// libp2p allows 42.
+const MAX_PEER_ID_BYTES: usize = 42;
 
 /// A libp2p peer id as bytes, for code that does not link libp2p.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +32,7 @@ pub struct PeerIdBytes {
 }
 
 impl PeerIdBytes {
-    /// The id with these bytes; `None` for nothing or more than [`MAX_PEER_ID_BYTES`].
+    /// The id with these bytes; `None` if there are none or more than 42.
     #[must_use]
     pub fn new(id: &[u8]) -> Option<Self> {
         let length = u8::try_from(id.len()).ok().filter(|length| *length > 0)?;
@@ -93,22 +95,22 @@ impl_borrow_decode!(PeerIdBytes);
 pub struct Hello {
     /// Chain and subnet.
     pub network: Network,
-    /// Who speaks.
+    /// The validator.
     pub hotkey: Hotkey,
-    /// The libp2p identity that speaks for the hotkey.
+    /// The libp2p identity that it uses.
     pub peer: PeerIdBytes,
-    /// Digest of the speaker's [`crate::ConsensusParams`].
+    /// Digest of its [`crate::ConsensusParams`].
     pub params: Digest,
     /// Grows with every hello of this hotkey, across restarts.
     pub seq: u64,
-    /// The last block at which this holds.
+    /// The last block at which the hello is valid.
     pub expires: BlockNumber,
     /// The hotkey's signature over all of the above.
     pub signature: Signature,
 }
 wire!(Hello, 512);
 
-/// What a hello must say to be believed.
+/// What a hello is checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct HelloContext<'a> {
     /// Our chain and subnet.
@@ -121,14 +123,14 @@ pub struct HelloContext<'a> {
     pub head: BlockNumber,
     /// The highest sequence number seen from this hotkey.
     pub last_seq: Option<u64>,
-    /// Remembers signatures that were found good.
+    /// Remembers valid signatures.
     pub signatures: &'a SignatureCheck,
 }
 
-/// Why a hello was refused. Travels in the answer, so that the other side's operator can read it.
+/// Why a hello was refused. The answer carries it, so that the other side's operator can read it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 pub enum HelloRefusal {
-    /// For another chain.
+    /// It is for another chain.
     #[error("the hello is for chain {}, this mesh is on {}", theirs.short(), ours.short())]
     WrongChain {
         /// The hello's genesis hash.
@@ -136,7 +138,7 @@ pub enum HelloRefusal {
         /// The refuser's.
         ours: Digest,
     },
-    /// For another subnet.
+    /// It is for another subnet.
     #[error("the hello is for subnet {theirs}, this mesh is subnet {ours}")]
     WrongNetuid {
         /// The hello's subnet.
@@ -144,13 +146,13 @@ pub enum HelloRefusal {
         /// The refuser's.
         ours: Netuid,
     },
-    /// About a peer id that is not the connection's.
+    /// It is about another peer id than the connection's.
     #[error("the hello is about peer {claimed}, the connection is with another")]
     WrongPeer {
         /// The peer id in the hello.
         claimed: PeerIdBytes,
     },
-    /// The two would compute different winners.
+    /// The two sides have different consensus parameters, so they would compute different winners.
     #[error("consensus parameters {} differ from {}", theirs.short(), ours.short())]
     ParamsDiffer {
         /// The hello's digest.
@@ -158,7 +160,7 @@ pub enum HelloRefusal {
         /// The refuser's.
         ours: Digest,
     },
-    /// Past its last block.
+    /// It expired.
     #[error("the hello expired at block {expires}, the head is {head}")]
     Expired {
         /// Its last block.
@@ -166,7 +168,7 @@ pub enum HelloRefusal {
         /// The refuser's head.
         head: BlockNumber,
     },
-    /// Valid for longer than a hello may be.
+    /// It is valid for longer than a hello may be.
     #[error("the hello would hold until block {expires}, too far from head {head}")]
     TooFarAhead {
         /// Its last block.
@@ -174,27 +176,27 @@ pub enum HelloRefusal {
         /// The refuser's head.
         head: BlockNumber,
     },
-    /// A replay.
+    /// A newer hello of this hotkey was seen.
     #[error("the hello has sequence number {seq}, {newest} was seen before")]
     OlderSeq {
-        /// Its number.
+        /// Its sequence number.
         seq: u64,
-        /// The newest from the same hotkey.
+        /// The newest sequence number seen from this hotkey.
         newest: u64,
     },
-    /// Not signed by the hotkey it names.
+    /// The named hotkey did not sign it.
     #[error("the hello is not signed by {hotkey}")]
     BadSignature {
         /// The named hotkey.
         hotkey: Hotkey,
     },
-    /// Proven, and not a validator of this mesh.
+    /// The hotkey is proven, but not on the allowlist.
     #[error("{hotkey} is not on the allowlist")]
     NotOnAllowlist {
         /// The proven hotkey.
         hotkey: Hotkey,
     },
-    /// Disconnected for bad behaviour not long ago.
+    /// The peer misbehaved recently.
     #[error("banned")]
     Banned,
 }
@@ -217,20 +219,20 @@ impl HelloRefusal {
         }
     }
 
-    /// Whether an honest validator could have sent the hello: with an old list, a lagging chain, or
-    /// other rules.
+    /// Whether an honest validator could have sent the hello: with an old allowlist, a lagging
+    /// chain, or other parameters.
     #[must_use]
     pub const fn is_innocent(&self) -> bool {
         !matches!(self, Self::WrongPeer { .. } | Self::BadSignature { .. })
     }
 }
 
-/// What a hello is answered with.
+/// The answer to a hello.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum HelloAnswer {
-    /// Believed; here is ours.
+    /// Accepted, with our own hello.
     Accepted(Hello),
-    /// Not believed.
+    /// Refused.
     Refused(HelloRefusal),
 }
 wire!(HelloAnswer, 1024);
@@ -240,11 +242,11 @@ impl Hello {
         codec::payload(&(self.network, self.hotkey, self.peer, self.params, self.seq, self.expires))
     }
 
-    /// Whether the hotkey made this statement, about this connection, under our rules, and for now.
-    /// Says nothing about whether the hotkey is on the allowlist.
+    /// Checks that the hotkey made this statement, about this connection, under our parameters, and
+    /// that it is valid now. Does not check the allowlist.
     ///
     /// # Errors
-    /// The first [`HelloRefusal`] that applies; the signature is checked last, being the dearest.
+    /// The first [`HelloRefusal`] that applies.
     pub fn verify(&self, context: &HelloContext<'_>) -> Result<(), HelloRefusal> {
         let HelloContext { network, peer, params, head, last_seq, signatures } = *context;
         if self.network.genesis != network.genesis {
@@ -271,8 +273,7 @@ impl Hello {
         if !signatures.check(Domain::Hello, &self.signed_part(), &self.signature, &self.hotkey) {
             return Err(HelloRefusal::BadSignature { hotkey: self.hotkey });
         }
-        // After the signature, so that nobody else can make the two seem to differ or to be
-        // replayed.
+        // Checked after the signature, so that nobody else can cause these refusals.
         if self.params != params {
             return Err(HelloRefusal::ParamsDiffer { theirs: self.params, ours: params });
         }
@@ -296,12 +297,12 @@ pub struct HelloDraft {
     pub params: Digest,
     /// Higher than in every earlier hello.
     pub seq: u64,
-    /// The last block at which this holds.
+    /// The last block at which the hello is valid.
     pub expires: BlockNumber,
 }
 
 impl HotkeySigner {
-    /// States that a libp2p identity speaks for this hotkey.
+    /// Signs that a libp2p identity belongs to this hotkey.
     #[must_use]
     pub fn sign_hello(&self, draft: HelloDraft) -> Hello {
         let HelloDraft { network, peer, params, seq, expires } = draft;

@@ -9,16 +9,17 @@ use sp_core::sr25519;
 
 /// The generic Substrate prefix that Bittensor uses; addresses begin with `5`.
 pub const SS58_PREFIX: u16 = 42;
-/// Longest text that is looked at: an SS58 address of 32 bytes has 48 characters.
+/// Longest text that is parsed: an SS58 address of 32 bytes has 48 characters.
 const MAX_TEXT: usize = 64;
 
-/// A text that is no hotkey.
+/// A text that is not a hotkey.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a hotkey (an SS58 address with prefix 42, 48 characters that begin with 5): {reason}"
+    "`{text}` is not a hotkey (an SS58 address with prefix 42, 48 characters that begin with 5): \
+     {reason}"
 )]
 pub struct HotkeyError {
-    /// The refused text, cut to a length that a log line bears.
+    /// The refused text, cut to fit a log line.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
@@ -26,16 +27,16 @@ pub struct HotkeyError {
 
 /// An sr25519 public key.
 ///
-/// Orders as its SS58 text does: all texts have the same length and base58's alphabet is sorted, so
-/// comparing bytes is comparing texts, and a list sorted here is sorted for Python too.
+/// Sorts as its SS58 text does: all texts have the same length and base58's alphabet is sorted. So
+/// a list that is sorted here is sorted for Python too.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, crate::codec::Encode, crate::codec::Decode,
 )]
 pub struct Hotkey([u8; 32]);
 
 impl Hotkey {
-    /// The key with these public bytes. Whether they are a point on the curve shows when a
-    /// signature is checked.
+    /// The key with these public bytes. They need not be a point on the curve; then no signature
+    /// verifies.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -86,7 +87,7 @@ impl FromStr for Hotkey {
             return Err(refuse("another network's prefix"));
         }
         let hotkey = Self(public.0);
-        // One key, one text: the sorting and map keys of every other tool rest on it.
+        // Each key has one text, because other tools sort by it and use it as a map key.
         if hotkey.to_string() != text {
             return Err(refuse("not in canonical form"));
         }

@@ -1,4 +1,4 @@
-//! Numbers and hashes that must not be mixed up: each has its own type.
+//! Numbers and hashes that must not be mixed up, each with its own type.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,8 @@ macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode,
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+            Serialize, Deserialize, crate::codec::Encode, crate::codec::Decode,
         )]
         #[serde(transparent)]
         pub struct $name(pub $inner);
@@ -40,8 +41,8 @@ number!(
     Netuid(u16)
 );
 number!(
-    /// A neuron's slot in a subnet. Slots are reused: a uid means nothing without the block it was
-    /// read at.
+    /// A neuron's slot in a subnet. Slots are reused, so a uid means nothing without the block at
+    /// which it was read.
     Uid(u16)
 );
 number!(
@@ -49,15 +50,15 @@ number!(
     BlockNumber(u64)
 );
 number!(
-    /// A sampling task: `block / interval` under the allowlist of its time.
+    /// A sampling task: `block / interval`, with the interval of the allowlist then in force.
     TaskId(u64)
 );
 
-/// A string that is not 32 bytes in hexadecimal.
+/// A text that is not 32 bytes in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not 64 hexadecimal digits")]
 pub struct DigestError {
-    /// The refused text, at most 80 characters of it.
+    /// The refused text, cut to 80 characters.
     pub text: String,
 }
 

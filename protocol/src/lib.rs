@@ -1,20 +1,29 @@
-//! What Leoma validators say to one another, and how it is signed.
+//! What Leoma validators tell one another, and how it is signed.
 //!
 //! Identities ([`Hotkey`], [`Digest`], [`TaskId`]), the shared [`ConsensusParams`], signed verdict
-//! files ([`verdict`]), Python-exact JSON ([`python_json`]), miner commitments, signed HTTP
-//! requests; with feature `mesh`, the peer-to-peer mesh.
+//! files ([`verdict`]), JSON exactly as Python writes it ([`python_json`]), miner commitments,
+//! signed HTTP requests, and, with feature `mesh`, the peer-to-peer mesh.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use leoma_protocol::verdict::{self, Expected, VerdictDraft};
-//! use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Netuid, Network, TaskId};
+//! use leoma_protocol::{
+//!     BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+//! };
 //! use sp_core::{Pair, sr25519};
 //!
-//! let signer = HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()));
+//! let pair = sr25519::Pair::from_seed(&[1; 32]);
+//! let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
 //! let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
 //! let params = ConsensusParams::default().digest();
-//! let draft =
-//!     VerdictDraft { network, task_id: TaskId(7), params, judge: "none".into(), block: BlockNumber(700), entries: vec![] };
+//! let draft = VerdictDraft {
+//!     network,
+//!     task_id: TaskId(7),
+//!     params,
+//!     judge: "none".into(),
+//!     block: BlockNumber(700),
+//!     entries: vec![],
+//! };
 //! let file = signer.sign_verdict_file(draft).unwrap();
 //! let expected = Expected { id: file.id, network, params, accept_v1: false };
 //! assert_eq!(verdict::verify(&file.bytes, &expected).unwrap().digest, file.digest);
@@ -40,10 +49,8 @@ pub use allowlist_record::{
     AllowlistRecord, MAX_PAST_ALLOWLISTS, MAX_RECORD_BYTES, PastAllowlist, RecordError,
     read_allowlist_record,
 };
-pub use commitment::{
-    CommitmentError, MAX_COMMITMENT_BYTES, MAX_COMMITS, MinerCommitment, check_commit_count,
-};
-pub use grant::MAX_GRANT_BYTES;
+pub use commitment::{CommitmentError, MinerCommitment, check_commit_count};
+pub use grant::{GrantBytes, MAX_GRANT_BYTES};
 pub use hotkey::{Hotkey, HotkeyError, SS58_PREFIX};
 pub use ids::{BlockNumber, Digest, DigestError, Netuid, TaskId, Uid};
 pub use params::{ConsensusParams, FileId, Fraction, Network};

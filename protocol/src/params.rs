@@ -1,17 +1,17 @@
-//! The numbers that every validator must share, in one record whose digest travels with every hello
-//! and verdict.
+//! The numbers that every validator must share. Every hello and every verdict file carries their
+//! digest.
 
 use serde::{Deserialize, Serialize};
 
 use crate::python_json::Value;
 use crate::{BlockNumber, Digest, TaskId};
 
-/// An exact fraction. Never a float: 3/20 against 2/20 + 1/20 must be a tie on every machine.
+/// An exact fraction, never a float: 3/20 against 2/20 + 1/20 must be a tie on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fraction {
-    /// Above the line.
+    /// The numerator.
     pub numerator: u32,
-    /// Below the line; never zero.
+    /// The denominator; never zero.
     pub denominator: u32,
 }
 
@@ -23,19 +23,20 @@ impl Fraction {
     }
 }
 
-/// The consensus constants of a subnet. There is one set in production,
-/// [`ConsensusParams::default`]; no environment variable changes any of them, because validators
-/// that differ in one would disagree about the winner.
+/// The consensus constants of a subnet. Production uses [`ConsensusParams::default`]. No
+/// environment variable changes them, because validators that differ in one would disagree about
+/// the winner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsensusParams {
-    /// Tasks that a winner is judged on: the newest so many.
+    /// The number of newest tasks that decide the winner.
     pub window_tasks: u32,
-    /// Task indices at the end that are left to settle: still being written or fetched.
+    /// The number of newest task numbers that do not count yet, because their files are still being
+    /// written or fetched.
     pub settle_margin: u64,
-    /// Share of the interval, rounded down, that must lie between a file's signature and an epoch
-    /// that counts it: it is with every validator by then.
+    /// Share of the interval, rounded down, that must pass between a file's signature and an epoch
+    /// that counts it, so that every validator has the file by then.
     pub spread: Fraction,
-    /// Blocks before the epoch block within which a task must start.
+    /// Blocks before the epoch block within which a task must end.
     pub lookback_blocks: u64,
     /// Share of the window's tasks on which a miner must have been evaluated.
     pub completeness: Fraction,
@@ -47,7 +48,7 @@ pub struct ConsensusParams {
     /// Blocks between two settings of weights.
     pub epoch_blocks: u64,
     /// Blocks that a producer has before the next one may step in; `None` means half of the
-    /// interval, at least one.
+    /// interval, at least one block.
     pub failover_grace: Option<u64>,
     /// Whether verdict files without an envelope, as the Python implementation writes them, count.
     pub accept_v1: bool,
@@ -92,8 +93,7 @@ impl ConsensusParams {
         Digest::of_parts(&[b"leoma:consensus-params:1\0", value.to_string().as_bytes()])
     }
 
-    /// The boundary of the epoch that `block` lies in: the newest multiple of the epoch length up
-    /// to it.
+    /// The first block of the epoch of `block`: the largest multiple of the epoch length up to it.
     #[must_use]
     pub fn epoch_block(&self, block: BlockNumber) -> BlockNumber {
         let length = self.epoch_blocks.max(1);
@@ -101,7 +101,7 @@ impl ConsensusParams {
     }
 }
 
-/// The network that a message belongs to: nothing signed for one is valid on another.
+/// The network that a message belongs to. Nothing signed for one network is valid on another.
 #[derive(
     Clone,
     Copy,
@@ -121,7 +121,7 @@ pub struct Network {
     pub netuid: crate::Netuid,
 }
 
-/// A task and the validator whose file is meant.
+/// Names a verdict file: the task and its producer.
 #[derive(
     Clone,
     Copy,

@@ -1,8 +1,8 @@
-//! The hotkey's private half: one named method per thing signed, a domain for each, and the guard
-//! against signing twice.
+//! Signing with the hotkey: one named method and one domain for each kind of statement, and the
+//! guard against signing twice.
 //!
-//! There is no public `sign(bytes)`. Whoever holds a [`HotkeySigner`] can make a hello, an
-//! attestation or a verdict file, and cannot be talked into turning one into another.
+//! There is no public `sign(bytes)`. A [`HotkeySigner`] makes hellos, attestations or verdict
+//! files, and no input can turn one into another.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sp_core::{Pair as _, sr25519};
 
-use crate::{Digest, Hotkey, Netuid, TaskId};
+use crate::{Digest, FileId, Hotkey, Netuid, Network, TaskId};
 
 /// An sr25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, crate::codec::Encode, crate::codec::Decode)]
@@ -37,11 +37,10 @@ impl Signature {
     }
 }
 
-/// What sr25519 signatures of Substrate chains are bound to; `sp_core` keeps its constant to
-/// itself.
+/// The context of sr25519 signatures on Substrate chains; `sp_core` does not export its constant.
 const SIGNING_CONTEXT: &[u8] = b"substrate";
 
-/// A signature with everything that it is checked against.
+/// A signature and everything that it is checked against.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) domain: Domain,
@@ -50,17 +49,17 @@ pub(crate) struct Claim {
     pub(crate) hotkey: Hotkey,
 }
 
-/// Whether every claim holds, for less than each takes by itself. Says nothing about which one does
-/// not.
+/// Whether every claim holds, for less work than checking each by itself. Does not say which one
+/// fails.
 ///
-/// True exactly when [`Domain::verify`] is true of each, but for a chance of one in 2^128. A single
-/// check compares `sB - hA` with the encoded `R`. This one decodes every `R`, which fails unless it
-/// is the element's one encoding, and compares a sum of both sides, each claim's multiplied by a
-/// number of 128 bits. Ristretto's group has prime order: there is no cofactor for whose sake the
-/// two could differ, and no point of small order that a multiple would erase. The numbers must not
-/// be known to whoever signed, or two wrong `s` could be chosen that cancel: they come from the
-/// system's randomness, never from the claims alone (`verify_batch_deterministic` does not even
-/// cover `s`).
+/// True exactly when [`Domain::verify`] is true for each, except with a chance of one in 2^128. A
+/// single check compares `sB - hA` with the encoded `R`. This one decodes every `R`, which fails
+/// unless it is the element's only encoding, and compares the sums of both sides, each claim
+/// multiplied by a random number of 128 bits. Ristretto's group has prime order: no cofactor can
+/// make the two checks differ, and there is no point of small order that a multiple would erase. A
+/// signer must not know the random numbers, or it could choose two wrong `s` that cancel. So they
+/// come from the system's randomness, never from the claims alone (`verify_batch_deterministic`
+/// does not even cover `s`).
 pub(crate) fn all_hold(claims: &[&Claim]) -> bool {
     let mut signatures = Vec::with_capacity(claims.len());
     let mut keys = Vec::with_capacity(claims.len());
@@ -83,11 +82,12 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// What a signature is for. The name is signed over, so no signature is valid for two purposes.
+/// What a signature is for. The signature covers the domain's name, so it is valid for one purpose
+/// only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Domain {
     VerdictEnvelope,
-    // Used by the mesh's messages, which a build without the mesh still has to check in files.
+    // A build without the mesh still checks the mesh's messages in files.
     Hello,
     Announcement,
     Attestation,
@@ -109,7 +109,7 @@ impl Domain {
         }
     }
 
-    /// The bytes to sign: the domain's name, a zero byte, the payload.
+    /// The bytes to sign: the domain's name, a zero byte, and the payload.
     fn message(self, payload: &[u8]) -> Vec<u8> {
         [self.prefix().as_bytes(), &[0], payload].concat()
     }
@@ -119,7 +119,7 @@ impl Domain {
     }
 }
 
-/// Which once-only statement a signature makes.
+/// A kind of statement that is signed once only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotKind {
     /// This validator's verdict file of a task; the subject is the validator itself.
@@ -139,16 +139,16 @@ impl SlotKind {
     }
 }
 
-/// A statement that may be made with one digest only, for ever.
+/// A statement that may be signed with one digest only, ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SigningSlot {
-    /// What is stated.
+    /// The kind of statement.
     pub kind: SlotKind,
-    /// On which subnet.
+    /// The subnet.
     pub netuid: Netuid,
-    /// About which task.
+    /// The task.
     pub task_id: TaskId,
-    /// About whose file.
+    /// The producer of the file.
     pub subject: Hotkey,
 }
 
@@ -162,11 +162,14 @@ pub enum Safe {
     Same,
 }
 
-/// Why a slot may not be signed.
+/// Why a statement must not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSafe {
     /// Another digest was signed in this slot: a second one would be equivocation.
-    #[error("{} for task {} of {} was already signed with digest {signed}, refusing {refused}", slot.kind.name(), slot.task_id, slot.subject)]
+    #[error(
+        "{} for task {} of {} was already signed with digest {signed}, refusing {refused}",
+        slot.kind.name(), slot.task_id, slot.subject
+    )]
     Conflict {
         /// The slot.
         slot: SigningSlot,
@@ -175,13 +178,13 @@ pub enum NotSafe {
         /// The digest that was asked for.
         refused: Digest,
     },
-    /// The record could not be read or written; nothing is signed without it.
+    /// The record could not be read or written. Nothing is signed without it.
     #[error("the record of signed digests is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Remembers every digest signed in a once-only slot. Must check and record in one atomic step that
-/// survives a crash.
+/// Remembers the digest that was signed in each slot. It must check and record in one atomic step
+/// that survives a crash.
 pub trait SigningGuard: Send + Sync + fmt::Debug {
     /// Records `digest` in `slot`, or says why it must not be signed.
     ///
@@ -191,7 +194,7 @@ pub trait SigningGuard: Send + Sync + fmt::Debug {
     fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe>;
 }
 
-/// A guard that forgets on exit: for tests and one-shot tools. A validator keeps its record in a
+/// A guard that forgets on exit, for tests and one-shot tools. A validator keeps its record in a
 /// database.
 #[derive(Debug, Default)]
 pub struct MemoryGuard(Mutex<HashMap<SigningSlot, Digest>>);
@@ -224,29 +227,23 @@ impl fmt::Debug for HotkeySigner {
 }
 
 impl HotkeySigner {
-    /// A signer for `pair` whose once-only statements pass `guard`.
+    /// A signer for `pair` that asks `guard` before every once-only statement.
     #[must_use]
     pub fn new(pair: sr25519::Pair, guard: Arc<dyn SigningGuard>) -> Self {
         Self { pair: Arc::new(pair), guard }
     }
 
-    /// The public half.
+    /// The public key.
     #[must_use]
     pub fn hotkey(&self) -> Hotkey {
         self.pair.public().into()
     }
 
-    /// Signs an HTTP request's body: `sha256hex(body):timestamp`, as the dashboard's API checks it.
-    #[must_use]
-    pub fn sign_request(&self, body: &[u8], timestamp: &str) -> Signature {
-        Signature(self.pair.sign(crate::request::signed_text(body, timestamp).as_bytes()).0)
-    }
-
     /// Signs a chain transaction's payload.
     ///
     /// # Errors
-    /// Refuses a payload that reads as one of our own messages: a payload begins with a pallet's
-    /// index, ours with `leoma:`.
+    /// Refuses a payload that could be one of our own messages. Those begin with `leoma:`, a
+    /// transaction with a pallet's index.
     pub fn sign_extrinsic(&self, payload: &[u8]) -> Result<Signature, NotAnExtrinsic> {
         if payload.starts_with(b"leoma:") {
             return Err(NotAnExtrinsic);
@@ -258,14 +255,24 @@ impl HotkeySigner {
         Signature(self.pair.sign(&domain.message(payload)).0)
     }
 
-    /// Signs a digest without a domain: only the Python implementation's verdict signature is of
-    /// this form.
+    /// Signs a digest without a domain, as the Python implementation signs verdicts.
     pub(crate) fn sign_v1_digest(&self, digest: &Digest) -> Signature {
         Signature(self.pair.sign(&digest.0).0)
     }
 
-    pub(crate) fn admit(&self, slot: SigningSlot, digest: Digest) -> Result<Safe, NotSafe> {
-        self.guard.admit(slot, digest)
+    /// Asks the guard before a once-only statement about `file` is signed.
+    pub(crate) fn admit(
+        &self,
+        kind: SlotKind,
+        network: Network,
+        file: FileId,
+        digest: Digest,
+    ) -> Result<(), NotSafe> {
+        let FileId { task_id, producer } = file;
+        let slot = SigningSlot { kind, netuid: network.netuid, task_id, subject: producer };
+        match self.guard.admit(slot, digest)? {
+            Safe::New | Safe::Same => Ok(()),
+        }
     }
 }
 

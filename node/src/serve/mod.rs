@@ -130,7 +130,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         chain.network(),
         &history,
         head,
-        restored.clone(),
+        restored,
         &mut registry,
     )?;
     let agreement = Agreement::new(
@@ -140,7 +140,6 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
         Arc::clone(&buckets),
         state.clone(),
         metrics.clone(),
-        &restored,
     );
     agreement.resume(first).await?;
     if let Some(read) = &config.own_read {

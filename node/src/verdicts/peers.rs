@@ -1,13 +1,13 @@
 //! This validator's part in the agreement: it fetches what is announced, verifies it, attests to
 //! it, and remembers what was certified and proven.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::mesh::{
-    GrantBytes, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored, Voice,
+    GrantBytes, Holdings, KnownPeer, MeshError, MeshEvent, MeshHandle, Restored, Voice,
 };
 use leoma_protocol::messages::{Announcement, Certificate, Evidence};
 use leoma_protocol::verdict::SignedVerdict;
@@ -33,13 +33,6 @@ const FETCH_PAUSE: Duration = Duration::from_secs(1);
 const ADDRESS_BOOK_NOTE: &str = "mesh_address_book";
 const SEQUENCE_NOTE: &str = "mesh_sequence";
 
-#[derive(Debug, Default)]
-struct Known {
-    certificates: BTreeMap<FileId, Certificate>,
-    evidence: Vec<Evidence>,
-    connected: BTreeSet<Hotkey>,
-}
-
 /// What the mesh agreed on, and our own voice in it. Clones share one.
 #[derive(Clone, Debug)]
 pub struct Agreement {
@@ -49,7 +42,7 @@ pub struct Agreement {
     buckets: Arc<PeerBuckets>,
     state: State,
     metrics: Metrics,
-    known: Arc<RwLock<Known>>,
+    holdings: watch::Receiver<Arc<Holdings>>,
     fetches: Arc<Semaphore>,
     voice: watch::Receiver<Voice>,
 }
@@ -84,7 +77,7 @@ pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
 }
 
 impl Agreement {
-    /// Our part in the mesh behind `mesh`, beginning with what `restored` holds.
+    /// Our part in the mesh behind `mesh`.
     #[must_use]
     pub fn new(
         mesh: MeshHandle,
@@ -93,14 +86,8 @@ impl Agreement {
         buckets: Arc<PeerBuckets>,
         state: State,
         metrics: Metrics,
-        restored: &Restored,
     ) -> Self {
-        let known = Known {
-            certificates: restored.certificates.iter().map(|one| (one.file, one.clone())).collect(),
-            evidence: restored.evidence.clone(),
-            connected: BTreeSet::new(),
-        };
-        let voice = mesh.voice();
+        let (holdings, voice) = (mesh.holdings(), mesh.voice());
         Self {
             mesh,
             signer,
@@ -108,7 +95,7 @@ impl Agreement {
             buckets,
             state,
             metrics,
-            known: Arc::new(RwLock::new(known)),
+            holdings,
             fetches: Arc::new(Semaphore::new(CONCURRENT_FETCHES)),
             voice,
         }
@@ -117,8 +104,8 @@ impl Agreement {
     /// The certified digests, counted anew against `history`.
     #[must_use]
     pub fn certificates(&self, history: &AllowlistHistory) -> Certificates {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let attested = known.certificates.values().flat_map(|certificate| {
+        let held = self.holdings();
+        let attested = held.certificates.values().flat_map(|certificate| {
             let (file, digest) = (certificate.file, certificate.digest);
             certificate.votes.iter().map(move |(attester, _)| Attested {
                 file,
@@ -132,16 +119,7 @@ impl Agreement {
     /// Task and producer of each proven equivocation.
     #[must_use]
     pub fn evidence(&self) -> Vec<FileId> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known
-            .evidence
-            .iter()
-            .map(Evidence::key)
-            // Who attests twice loses its vote, which the count of certificates sees to; only a
-            // producer loses its files.
-            .filter(|key| key.as_producer)
-            .map(|key| key.file)
-            .collect()
+        self.holdings().equivocations.iter().copied().collect()
     }
 
     /// What validators signed about the window's files, as far as we heard.
@@ -155,7 +133,11 @@ impl Agreement {
     /// Peers that have proven their hotkey and are connected.
     #[must_use]
     pub fn connected(&self) -> BTreeSet<Hotkey> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).connected.clone()
+        self.holdings().connected.clone()
+    }
+
+    fn holdings(&self) -> Arc<Holdings> {
+        Arc::clone(&self.holdings.borrow())
     }
 
     /// Whether our hotkey speaks from here alone, as far as is known yet.
@@ -257,14 +239,9 @@ impl Agreement {
                 self.announce(&SignedVerdict { id, digest, bytes }).await;
                 continue;
             }
-            let has_our_word = {
-                let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-                let certificate = known.certificates.get(&id);
-                certificate.is_some_and(|certificate| {
-                    certificate.votes.iter().any(|(attester, _)| *attester == own)
-                })
-            };
-            if !has_our_word {
+            let held = self.holdings();
+            let mut votes = held.certificates.get(&id).into_iter().flat_map(|one| &one.votes);
+            if !votes.any(|(attester, _)| *attester == own) {
                 self.attest(id, digest).await;
             }
         }
@@ -297,12 +274,12 @@ impl Agreement {
                 let (task, producer) = (attestation.file.task_id, attestation.file.producer);
                 tracing::debug!(%task, %producer, attester = %attestation.attester, have, need, "attestation counted");
             }
-            MeshEvent::Certified(certificate) => self.certified(certificate)?,
+            MeshEvent::Certified(certificate) => self.certified(&certificate)?,
             MeshEvent::CertificateConflict { kept, other } => tracing::error!(
                 task = %kept.file.task_id, producer = %kept.file.producer, kept = kept.digest.short(), other = other.digest.short(),
                 "two certificates for one file: a third of the validators or more sign twice"
             ),
-            MeshEvent::Evidence(evidence) => self.equivocated(evidence)?,
+            MeshEvent::Evidence(evidence) => self.equivocated(&evidence)?,
             MeshEvent::Grant { from, payload } => self.granted(from, &payload),
             MeshEvent::Doppelganger { hotkey, ours, peers } => {
                 if ours {
@@ -337,45 +314,29 @@ impl Agreement {
     }
 
     fn connection(&self, hotkey: Hotkey, up: bool) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if up {
-            known.connected.insert(hotkey);
-        } else {
-            known.connected.remove(&hotkey);
-        }
-        let peers = known.connected.len();
+        let peers = self.holdings().connected.len();
         tracing::info!(%hotkey, peers, "peer {}", if up { "up" } else { "down" });
     }
 
-    fn certified(&self, certificate: Certificate) -> Result<(), StateError> {
+    fn certified(&self, certificate: &Certificate) -> Result<(), StateError> {
         let (id, digest) = (certificate.file, certificate.digest);
         let kept = certificate
             .to_wire()
             .map_or(Ok(()), |bytes| self.state.keep_certificate(id, digest, &bytes));
         tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), attesters = certificate.votes.len(), "file certified");
-        self.known
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .certificates
-            .insert(id, certificate);
         if !self.library.holds_digest(id, digest) {
             self.spawn_fetch(id, digest);
         }
         kept
     }
 
-    fn equivocated(&self, evidence: Evidence) -> Result<(), StateError> {
+    fn equivocated(&self, evidence: &Evidence) -> Result<(), StateError> {
         let key = evidence.key();
         let task_id = key.file.task_id;
         let kept = evidence
             .to_wire()
             .map_or(Ok(()), |bytes| self.state.keep_evidence(task_id, key.accused, &bytes));
         tracing::warn!(task = %task_id, validator = %key.accused, as_producer = key.as_producer, "validator signed twice");
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if !known.evidence.contains(&evidence) {
-            known.evidence.push(evidence);
-        }
-        drop(known);
         kept
     }
 
@@ -471,34 +432,12 @@ impl Agreement {
         }
     }
 
-    /// Takes over what the mesh holds by now: an event may have been dropped while we were busy.
-    pub async fn refresh(&self) {
-        if let Ok(certificates) = self.mesh.certificates().await {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.certificates.extend(
-                certificates.into_iter().map(|certificate| (certificate.file, certificate)),
-            );
-        }
-        if let Ok(evidence) = self.mesh.evidence().await {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            for evidence in evidence {
-                if !known.evidence.contains(&evidence) {
-                    known.evidence.push(evidence);
-                }
-            }
-        }
-    }
-
     /// Gets the certified files that are not held, from buckets or peers.
     pub async fn fetch_certified(&self) {
-        let missing: Vec<(FileId, Digest)> = {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            let certified = known
-                .certificates
-                .values()
-                .map(|certificate| (certificate.file, certificate.digest));
-            certified.filter(|(id, digest)| !self.library.holds_digest(*id, *digest)).collect()
-        };
+        let held = self.holdings();
+        let certified = held.certificates.values().map(|one| (one.file, one.digest));
+        let missing: Vec<_> =
+            certified.filter(|(id, digest)| !self.library.holds_digest(*id, *digest)).collect();
         for (id, digest) in missing {
             self.fetch_once(id, digest).await;
         }

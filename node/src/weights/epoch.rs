@@ -251,7 +251,6 @@ impl WeightSetter {
             Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
         let metagraph = self.chain.metagraph(boundary).await?;
         let history = Arc::clone(&self.allowlists.borrow());
-        self.agreement.refresh().await;
         let readable = self.fetch_missing(&history, epoch_block).await;
         self.agreement.fetch_certified().await;
         let (outcome, decision) = self.decide(&metagraph, &history, readable, kept_back)?;

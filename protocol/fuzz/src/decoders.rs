@@ -24,7 +24,7 @@ fn exact<T: Wire + PartialEq + Debug>(bytes: &[u8]) {
 
 /// A good verdict and a bad one.
 pub(crate) fn entries() -> Vec<VerdictEntry> {
-    let [producer, other] = [crate::kit().producer(), Hotkey::from_bytes([5; 32])];
+    let [producer, other] = [super::kit().producer(), Hotkey::from_bytes([5; 32])];
     let unusable =
         VerdictEntry::unusable(other, EntryStatus::TooShort, "3 frames \u{e9}".into(), 900);
     let good = VerdictEntry {
@@ -70,7 +70,7 @@ pub fn streams(data: &[u8]) {
 /// A verdict file from a bucket, with and without an envelope.
 pub fn verdict(data: &[u8]) {
     let network = Network { genesis: Digest::of(b"a fuzzed chain"), netuid: Netuid(99) };
-    let producer = crate::kit().producer();
+    let producer = super::kit().producer();
     for accept_v1 in [false, true] {
         let id = FileId { task_id: TaskId(7), producer };
         let expected =
@@ -96,7 +96,7 @@ pub fn python_json(data: &[u8]) {
 /// Short texts: a miner's commitment, hotkeys, digests, signatures.
 pub fn texts(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let miner = crate::kit().producer();
+    let miner = super::kit().producer();
     if let Ok(commitment) = MinerCommitment::parse(text, &miner) {
         assert_eq!(MinerCommitment::parse(&commitment.to_text(), &miner), Ok(commitment));
     }

@@ -8,13 +8,13 @@ use libp2p::identity::Keypair;
 use super::core::{Restored, Timing};
 use crate::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, Network};
 
-/// Resident memory of the process beyond which no connection is made: the whole validator counts,
+/// The process's resident memory beyond which connections are refused. The whole validator counts,
 /// models included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemoryLimit {
-    /// This share of the machine's memory, or of the container's where that is less.
+    /// This share of the machine's memory, or of the container's if that is less.
     Share(f64),
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
 }
 
@@ -25,19 +25,20 @@ pub struct MeshLimits {
     pub pending_inbound: u32,
     /// Dials that may be under way.
     pub pending_outbound: u32,
-    /// Established inbound connections: 256 validators, and as many again that are yet to prove
+    /// Established inbound connections: 256 validators, and as many that have not proved
     /// themselves.
     pub established_inbound: u32,
     /// Established connections in all.
     pub established: u32,
-    /// Established connections with one peer: each side dialled once on each of two transports.
+    /// Established connections to one peer: each side may have dialled once on each of two
+    /// transports.
     pub per_peer: u32,
     /// Inbound connections from one IP address that may be in their handshake.
     pub pending_per_ip: usize,
-    /// Inbound connections from one IP address that have proved no hotkey. Those of validators do
+    /// Inbound connections from one IP address that proved no hotkey. Validators' connections do
     /// not count.
     pub unproven_per_ip: usize,
-    /// Resident memory of the process beyond which no connection is made.
+    /// Resident memory of the process beyond which connections are refused.
     pub memory: MemoryLimit,
     /// Bytes of verdict files held for peers; the oldest tasks give way.
     pub held_verdict_bytes: usize,
@@ -51,29 +52,28 @@ impl Default for MeshLimits {
             established_inbound: 512,
             established: 768,
             per_peer: 4,
-            // A host of 64 validators, all of which start at once; a tenth of what may be pending
+            // 64 validators on one host may start at once; this is a tenth of what may be pending
             // in all.
             pending_per_ip: 24,
             unproven_per_ip: 64,
-            // Models and videos come and go; the rest is for the system's cache and everything else
-            // on the machine.
+            // Models and videos come and go. The rest is for the system's cache and other programs.
             memory: MemoryLimit::Share(0.8),
             held_verdict_bytes: 64 * 1024 * 1024,
         }
     }
 }
 
-/// Help for validators that cannot be dialled. By default there is none.
+/// Relaying for validators that cannot be dialled. Off by default.
 #[derive(Clone, Debug, Default)]
 pub struct Relay {
-    /// Whether to pass on connections between proven validators that cannot reach each other.
+    /// Whether to relay connections between proven validators that cannot reach each other.
     pub serve: bool,
-    /// Validators that serve, each address ending with a peer id, through which to be reached.
+    /// Relays through which others reach us, each address ending with a peer id.
     pub via: Vec<Multiaddr>,
 }
 
 impl Relay {
-    /// Whether relayed connections are made at all.
+    /// Whether relayed connections are used at all.
     pub(super) fn is_used(&self) -> bool {
         self.serve || !self.via.is_empty()
     }
@@ -86,27 +86,27 @@ pub struct MeshConfig {
     pub keypair: Keypair,
     /// Where to listen; TCP and QUIC addresses.
     pub listen: Vec<Multiaddr>,
-    /// Where others reach us, when that is not where we listen.
+    /// Where others reach us, if not where we listen.
     pub external: Vec<Multiaddr>,
     /// Whether and how connections are relayed.
     pub relay: Relay,
-    /// Whom to dial first, and for ever.
+    /// Addresses to dial first. They are never forgotten.
     pub bootnodes: Vec<Multiaddr>,
     /// Chain and subnet.
     pub network: Network,
-    /// The rules; their digest is in every hello.
+    /// The consensus parameters; their digest is in every hello.
     pub params: ConsensusParams,
     /// Blocks per task.
     pub interval: u64,
     /// Signs for our hotkey.
     pub signer: HotkeySigner,
-    /// The validators today.
+    /// Today's validators.
     pub allowlist: Vec<Hotkey>,
     /// The chain's head.
     pub head: BlockNumber,
-    /// Whether to look for peers in the local network.
+    /// Whether to look for peers on the local network.
     pub mdns: bool,
-    /// What an earlier run left behind.
+    /// What an earlier run stored.
     pub restored: Restored,
     /// Bounds.
     pub limits: MeshLimits,
@@ -129,7 +129,7 @@ impl std::fmt::Debug for MeshConfig {
 }
 
 impl MeshConfig {
-    /// A configuration with the usual bounds and times, no bootnodes, and nothing restored.
+    /// A configuration with the default bounds and times, no bootnodes, and nothing restored.
     #[must_use]
     pub fn new(
         keypair: Keypair,
@@ -157,8 +157,8 @@ impl MeshConfig {
         }
     }
 
-    /// TCP and QUIC addresses to listen on at `ip` and `port`; port 0 lets the system choose one
-    /// for each.
+    /// The TCP and QUIC addresses to listen on at `ip` and `port`. With port 0 the system chooses
+    /// one for each.
     #[must_use]
     pub fn listen_on(ip: IpAddr, port: u16) -> [Multiaddr; 2] {
         use libp2p::multiaddr::Protocol;
@@ -170,7 +170,7 @@ impl MeshConfig {
     }
 }
 
-/// Why the mesh could not be started, or did not do what it was asked to.
+/// Why the mesh did not start, or did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum MeshError {
     /// An address cannot be listened on.
@@ -195,11 +195,14 @@ pub enum MeshError {
     /// Every other validator would refuse the message.
     #[error("the message would be refused")]
     Refused(#[from] crate::messages::MessageError),
-    /// It must not be signed.
+    /// The message must not be signed.
     #[error(transparent)]
     NotSafe(#[from] crate::NotSafe),
-    /// No connected peer has the file, or none has one that the caller accepts.
-    #[error("no verdict file of task {} by {} with digest {} among {asked} peers", file.task_id, file.producer, digest.short())]
+    /// No connected peer has the file, or none sent one that the caller accepts.
+    #[error(
+        "no verdict file of task {} by {} with digest {} from {asked} peers",
+        file.task_id, file.producer, digest.short()
+    )]
     NotFound {
         /// The file.
         file: crate::FileId,

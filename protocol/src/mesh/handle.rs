@@ -1,18 +1,20 @@
 //! The validator's end of a mesh.
 
+use std::sync::Arc;
+
 use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::MeshError;
-use super::core::{GrantBytes, Outgoing, Published, Voice};
+use super::core::{Holdings, Outgoing, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{
-    Address, Announcement, Attestation, Certificate, Evidence, MessageError, MinerReport,
+use crate::messages::{Address, Announcement, Attestation, Evidence, MessageError, MinerReport};
+use crate::{
+    BlockNumber, Digest, FileId, GrantBytes, Hotkey, HotkeySigner, Network, NotSafe, TaskId,
 };
-use crate::{BlockNumber, Digest, FileId, Hotkey, HotkeySigner, Network, NotSafe, TaskId};
 
-/// Commands that may wait for the mesh: far more than a validator has under way.
+/// Commands that may wait for the mesh: far more than a validator sends at a time.
 pub(super) const MAX_WAITING_COMMANDS: usize = 256;
 /// Peers that are asked for one file, one after the other.
 const MAX_PEERS_ASKED: usize = 16;
@@ -30,7 +32,6 @@ pub(super) enum Command {
     Holders(FileId, Digest, oneshot::Sender<Vec<PeerIdBytes>>),
     FetchFrom(PeerIdBytes, FileId, Digest, oneshot::Sender<Option<Vec<u8>>>),
     BlameForVerdict(PeerIdBytes),
-    Certificates(oneshot::Sender<Vec<Certificate>>),
     Attestations(oneshot::Sender<Vec<Attestation>>),
     Evidence(oneshot::Sender<Vec<Evidence>>),
     Status(oneshot::Sender<MeshStatus>),
@@ -45,6 +46,7 @@ pub struct MeshHandle {
     pub(super) signer: HotkeySigner,
     pub(super) peer: PeerIdBytes,
     pub(super) voice: watch::Receiver<Voice>,
+    pub(super) holdings: watch::Receiver<Arc<Holdings>>,
 }
 
 impl MeshHandle {
@@ -54,11 +56,18 @@ impl MeshHandle {
         self.peer
     }
 
-    /// Whether to sign for our hotkey, now and as it changes. Whoever signs attestations, verdict
-    /// files or weights asks here first.
+    /// Whether we may sign for our hotkey, now and as it changes. Ask here before signing
+    /// attestations, verdict files or weights.
     #[must_use]
     pub fn voice(&self) -> watch::Receiver<Voice> {
         self.voice.clone()
+    }
+
+    /// What to count with, now and as it changes: certificates, equivocations and who is
+    /// connected. The last snapshot stays readable when the mesh has stopped.
+    #[must_use]
+    pub fn holdings(&self) -> watch::Receiver<Arc<Holdings>> {
+        self.holdings.clone()
     }
 
     async fn tell(&self, command: Command) -> Result<(), MeshError> {
@@ -78,8 +87,8 @@ impl MeshHandle {
         Ok(self.ask(|reply| Command::Publish(Box::new(message), reply)).await??)
     }
 
-    /// Announces our verdict file. When nobody listens yet, the announcement is kept and goes out
-    /// when somebody does.
+    /// Announces our verdict file. While nobody is subscribed, the announcement is kept and goes
+    /// out later.
     ///
     /// # Errors
     /// [`MeshError::Refused`] for an announcement that others would refuse, [`MeshError::Stopped`].
@@ -87,8 +96,8 @@ impl MeshHandle {
         self.publish(Outgoing::Announcement(announcement)).await
     }
 
-    /// Signs and publishes an attestation: the file with this digest was fetched and verified.
-    /// Attesting again to the same digest is harmless.
+    /// Signs and publishes an attestation that we fetched and verified the file with this digest.
+    /// Attesting to the same digest again is harmless.
     ///
     /// # Errors
     /// [`MeshError::NotSafe`] after an attestation to another digest, [`MeshError::Refused`],
@@ -103,7 +112,7 @@ impl MeshHandle {
         self.publish(Outgoing::Attestation(attestation)).await
     }
 
-    /// Publishes our findings about the miners.
+    /// Publishes our report about the miners.
     ///
     /// # Errors
     /// [`MeshError::Refused`] for a report that others would refuse, [`MeshError::Stopped`].
@@ -111,16 +120,8 @@ impl MeshHandle {
         self.publish(Outgoing::MinerReport(report)).await
     }
 
-    /// Sets the validators for all tasks. Connections of those that are no longer on the list close
-    /// at once.
-    ///
-    /// # Errors
-    /// [`MeshError::Stopped`].
-    pub async fn set_allowlist(&self, validators: Vec<Hotkey>) -> Result<(), MeshError> {
-        self.set_allowlist_from(TaskId(0), validators).await
-    }
-
-    /// Sets the validators from a task on: earlier tasks keep the list they were made under.
+    /// Sets the validators from a task on. Earlier tasks keep their list. Connections of validators
+    /// that are no longer on the newest list close at once.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -132,8 +133,7 @@ impl MeshHandle {
         self.tell(Command::Allowlist(task, validators)).await
     }
 
-    /// Sets how many blocks a task has from a task on. The numbers of earlier tasks stay as they
-    /// are.
+    /// Sets the number of blocks per task from a task on. Earlier tasks keep their numbers.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -141,7 +141,7 @@ impl MeshHandle {
         self.tell(Command::Interval(task, blocks)).await
     }
 
-    /// Tells the mesh the chain's head: hellos, beacons and tasks are dated by it.
+    /// Tells the mesh the chain's head, which dates hellos, beacons and tasks.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -149,8 +149,8 @@ impl MeshHandle {
         self.tell(Command::Head(head)).await
     }
 
-    /// Adds an address that is dialled until its owner is connected, such as a validator's axon
-    /// entry on the chain. A `/p2p/` part must match the key of whoever answers.
+    /// Adds an address that is dialled whenever its owner is not connected, such as a validator's
+    /// axon entry on the chain. A `/p2p/` part must match the key of the peer that answers.
     ///
     /// # Errors
     /// [`MeshError::Address`], [`MeshError::Stopped`].
@@ -159,8 +159,7 @@ impl MeshHandle {
         self.tell(Command::Dial(address)).await
     }
 
-    /// Takes back [`Self::dial`]: the address is not dialled any more. A connection that stands,
-    /// stays.
+    /// Undoes [`Self::dial`]: the address is no longer dialled. An open connection stays open.
     ///
     /// # Errors
     /// [`MeshError::Address`], [`MeshError::Stopped`].
@@ -169,7 +168,7 @@ impl MeshHandle {
         self.tell(Command::Forget(address)).await
     }
 
-    /// Sets what every connected validator, and every one that connects later, is granted.
+    /// Sets the grant that every validator gets that is connected or connects later.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -190,9 +189,8 @@ impl MeshHandle {
         self.tell(Command::Provide(file, digest, bytes)).await
     }
 
-    /// Fetches a verdict file from whichever connected validator has one that `accept` takes: its
-    /// producer and its attesters are asked first. Whoever sends one that `accept` does not take is
-    /// blamed for it.
+    /// Fetches a verdict file from a connected validator. Asks the producer and the attesters
+    /// first, and blames every peer whose file `accept` refuses.
     ///
     /// # Errors
     /// [`MeshError::NotFound`], [`MeshError::Stopped`].
@@ -215,15 +213,7 @@ impl MeshHandle {
         Err(MeshError::NotFound { file, digest, asked })
     }
 
-    /// All certificates of the window.
-    ///
-    /// # Errors
-    /// [`MeshError::Stopped`].
-    pub async fn certificates(&self) -> Result<Vec<Certificate>, MeshError> {
-        self.ask(Command::Certificates).await
-    }
-
-    /// All attestations of the window, signed, in the order of their file and digest.
+    /// All attestations of the lookback, signed, in the order of file and digest.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -231,7 +221,7 @@ impl MeshHandle {
         self.ask(Command::Attestations).await
     }
 
-    /// All evidence of the window.
+    /// The evidence of the lookback.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -247,9 +237,9 @@ impl MeshHandle {
         self.ask(Command::Status).await
     }
 
-    /// Closes all connections and ends the mesh. Returns when that is done.
+    /// Closes all connections and ends the mesh. Returns once that is done.
     pub async fn shutdown(&self) {
-        // An error says that it has ended already.
+        // An error means that it has ended already.
         let _ = self.ask(Command::Shutdown).await;
     }
 }

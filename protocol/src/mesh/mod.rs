@@ -1,15 +1,16 @@
 //! The peer-to-peer mesh of a subnet's validators.
 //!
-//! [`core`] decides, without IO; the rest of this module is its shell over libp2p. A validator
-//! holds a [`MeshHandle`] and receives [`MeshEvent`]s. The wire format, the checks and what a
-//! failed check leads to are in `README.md` beside this file.
+//! [`core`] decides, without IO; `shell` runs it over libp2p, with the protocols and limits in
+//! `transport`. A validator holds a [`MeshHandle`] and receives [`MeshEvent`]s. `README.md` beside
+//! this file describes the wire format, the checks, and what a failed check leads to.
 //!
 //! ```no_run
 //! # async fn example(signer: leoma_protocol::HotkeySigner, network: leoma_protocol::Network) {
 //! use leoma_protocol::ConsensusParams;
 //! use leoma_protocol::mesh::{Mesh, MeshConfig, libp2p::identity::Keypair};
 //!
-//! let mut config = MeshConfig::new(Keypair::generate_ed25519(), network, ConsensusParams::default(), 100, signer);
+//! let (keypair, params) = (Keypair::generate_ed25519(), ConsensusParams::default());
+//! let mut config = MeshConfig::new(keypair, network, params, 100, signer);
 //! config.listen = MeshConfig::listen_on([0, 0, 0, 0].into(), 8091).to_vec();
 //! let (handle, mut events) = Mesh::spawn(config).unwrap();
 //! while let Some(event) = events.recv().await {
@@ -26,10 +27,11 @@ mod shell;
 mod status;
 mod transport;
 
+pub use crate::GrantBytes;
 pub use config::{MemoryLimit, MeshConfig, MeshError, MeshLimits, Relay};
 pub use core::{
-    Counts, FileView, GrantBytes, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy,
-    Restored, Timing, Voice, limits::MAX_GRANT_BYTES,
+    Counts, FileView, Holdings, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy,
+    Restored, Timing, Voice,
 };
 pub use handle::MeshHandle;
 pub use libp2p;

@@ -1,4 +1,4 @@
-//! What an operator sees.
+//! The mesh's state, as an operator sees it.
 
 use serde::Serialize;
 
@@ -10,14 +10,14 @@ use crate::{BlockNumber, Hotkey};
 /// One connected peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerStatus {
-    /// What the mesh knows of it.
+    /// What the core knows of it.
     #[serde(flatten)]
     pub view: PeerView,
     /// Round-trip time of the last ping, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// Whether it is connected through a relay, for want of a direct way.
+    /// Whether it is connected through a relay, because there is no direct connection.
     pub relayed: bool,
-    /// The software it says it runs. Unproven.
+    /// The software it claims to run.
     pub agent: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub struct MeshStatus {
     pub peer: PeerIdBytes,
     /// Our hotkey.
     pub hotkey: Hotkey,
-    /// Our chain head, as the mesh was last told.
+    /// The chain's head, as the mesh was last told.
     pub head: BlockNumber,
     /// Whether we may sign for our hotkey.
     pub voice: Voice,
@@ -36,11 +36,11 @@ pub struct MeshStatus {
     pub listening: Vec<Address>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
-    /// Files of the window with their attesters, certified or not.
+    /// The files of the lookback with their attesters, certified or not.
     pub files: Vec<FileView>,
     /// Who signed twice.
     pub evidence: Vec<EvidenceKey>,
-    /// Events that the validator was too slow to take.
+    /// Events dropped because the validator was too slow.
     pub dropped_events: u64,
     /// What happened since the start.
     pub counts: Counts,

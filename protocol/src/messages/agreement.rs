@@ -4,13 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, MAX_VALIDATORS, MessageError, quorum};
 use crate::codec::{self, Decode, Encode, wire};
-use crate::signing::{
-    Claim, Domain, HotkeySigner, NotSafe, Safe, Signature, SigningSlot, SlotKind,
-};
+use crate::signing::{Claim, Domain, HotkeySigner, NotSafe, Signature, SlotKind};
 use crate::verdict::{MAX_FILE_BYTES, SignedVerdict};
 use crate::{Digest, FileId, Hotkey, Network};
 
-/// A producer's word that its verdict file of a task exists and which one it is.
+/// A producer's statement that its verdict file of a task exists, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Announcement {
     /// Chain and subnet.
@@ -38,7 +36,7 @@ impl Announcement {
         Claim { domain, payload: self.signed_part(), signature: self.signature, hotkey }
     }
 
-    /// Whether the producer said this, about a task that counts.
+    /// Checks that the producer said this, about a task that counts.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -46,7 +44,7 @@ impl Announcement {
         context.check_network(self.network)?;
         if self.bytes_len > MAX_FILE_BYTES as u64 {
             return Err(MessageError::Nonsense(
-                "announces a file larger than a verdict file may be",
+                "the announced file is larger than a verdict file may be",
             ));
         }
         context.check_task(self.file.task_id, self.file.producer)?;
@@ -59,7 +57,7 @@ impl Announcement {
     }
 }
 
-/// A validator's word that it fetched and verified a file.
+/// A validator's statement that it fetched and verified a file.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Attestation {
     /// Chain and subnet.
@@ -68,7 +66,7 @@ pub struct Attestation {
     pub file: FileId,
     /// The file's identity.
     pub digest: Digest,
-    /// Who attests.
+    /// The attester.
     pub attester: Hotkey,
     /// The attester's signature over all of the above.
     pub signature: Signature,
@@ -86,7 +84,7 @@ impl Attestation {
         Claim { domain, payload: self.signed_part(), signature: self.signature, hotkey }
     }
 
-    /// Whether the attester said this, about a task that counts.
+    /// Checks that the attester said this, about a task that counts.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -105,7 +103,7 @@ impl Attestation {
     }
 }
 
-/// Attestations to one digest of one file, as they travel in a catch-up page: any number of them.
+/// Any number of attestations to one digest of one file, as a catch-up page carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Tally {
     /// The digest attested to.
@@ -121,19 +119,27 @@ impl Tally {
         network: Network,
         file: FileId,
     ) -> impl Iterator<Item = Attestation> + '_ {
-        let digest = self.digest;
-        self.votes.iter().map(move |(attester, signature)| Attestation {
-            network,
-            file,
-            digest,
-            attester: *attester,
-            signature: *signature,
-        })
+        attestations(network, file, self.digest, &self.votes)
     }
 }
 
-/// Proof that more than two thirds of the allowlist attested to one digest: two certificates with
-/// different digests for one file cannot both exist while less than a third of the validators sign
+fn attestations(
+    network: Network,
+    file: FileId,
+    digest: Digest,
+    votes: &[(Hotkey, Signature)],
+) -> impl Iterator<Item = Attestation> + '_ {
+    votes.iter().map(move |(attester, signature)| Attestation {
+        network,
+        file,
+        digest,
+        attester: *attester,
+        signature: *signature,
+    })
+}
+
+/// Proof that more than two thirds of the allowlist attested to one digest. Two certificates with
+/// different digests for one file cannot exist while less than a third of the validators sign
 /// twice.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Certificate {
@@ -150,8 +156,8 @@ pub struct Certificate {
 wire!(Certificate, 32 * 1024);
 
 impl Certificate {
-    /// Whether enough validators of the task's allowlist signed. Needs no trust in whoever hands it
-    /// over.
+    /// Checks that enough validators of the task's allowlist signed. The sender need not be
+    /// trusted.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -175,14 +181,7 @@ impl Certificate {
 
     /// The attestations one by one.
     pub fn attestations(&self) -> impl Iterator<Item = Attestation> + '_ {
-        let Self { network, file, digest, .. } = *self;
-        self.votes.iter().map(move |(attester, signature)| Attestation {
-            network,
-            file,
-            digest,
-            attester: *attester,
-            signature: *signature,
-        })
+        attestations(self.network, self.file, self.digest, &self.votes)
     }
 }
 
@@ -226,15 +225,7 @@ impl HotkeySigner {
         verdict: &SignedVerdict,
     ) -> Result<Announcement, NotSafe> {
         let file = FileId { task_id: verdict.id.task_id, producer: self.hotkey() };
-        let slot = SigningSlot {
-            kind: SlotKind::VerdictFile,
-            netuid: network.netuid,
-            task_id: file.task_id,
-            subject: file.producer,
-        };
-        match self.admit(slot, verdict.digest)? {
-            Safe::New | Safe::Same => {}
-        }
+        self.admit(SlotKind::VerdictFile, network, file, verdict.digest)?;
         let bytes_len = verdict.bytes.len() as u64;
         let mut message = Announcement {
             network,
@@ -258,15 +249,7 @@ impl HotkeySigner {
         file: FileId,
         digest: Digest,
     ) -> Result<Attestation, NotSafe> {
-        let slot = SigningSlot {
-            kind: SlotKind::Attestation,
-            netuid: network.netuid,
-            task_id: file.task_id,
-            subject: file.producer,
-        };
-        match self.admit(slot, digest)? {
-            Safe::New | Safe::Same => {}
-        }
+        self.admit(SlotKind::Attestation, network, file, digest)?;
         let mut message = Attestation {
             network,
             file,

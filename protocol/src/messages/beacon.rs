@@ -2,30 +2,30 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Context, MAX_VALIDATORS, MessageError};
-use crate::codec::{
-    self, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder, impl_borrow_decode, wire,
-};
+use crate::codec::{self, Decode, DecodeError, Decoder, Encode, impl_borrow_decode, wire};
 use crate::hello::PeerIdBytes;
 use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Digest, Hotkey, Network};
 
-/// Blocks that a beacon holds for. Beacons come every few seconds; this only keeps old ones from
-/// being replayed, and leaves room for validators whose heads differ.
-pub const BEACON_LIFETIME_BLOCKS: u64 = 50;
+/// Blocks for which a beacon is valid. Beacons come every few seconds, so this only prevents
+/// replays, and leaves room for validators whose heads differ.
+const BEACON_LIFETIME_BLOCKS: u64 = 50;
 /// Most addresses in a beacon: two transports on a public, a private and a v6 address, and two to
 /// spare.
 pub const MAX_BEACON_ADDRESSES: usize = 8;
-/// Longest address as text. DNS names have at most 253 characters, and protocol parts around them.
-pub const MAX_ADDRESS_BYTES: usize = 320;
+/// Longest address as text: a DNS name of at most 253 characters, and the protocol parts around it.
+const MAX_ADDRESS_BYTES: usize = 320;
 
-/// A libp2p multiaddress as text, not longer than [`MAX_ADDRESS_BYTES`]. Whether it can be dialled
-/// is for the dialler.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A libp2p multiaddress as text, of at most 320 bytes. It may be one that cannot be dialled.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode)]
+#[serde(try_from = "String")]
 pub struct Address(String);
 
 impl Address {
-    /// The address with this text; `None` when empty, too long, or not printable ASCII.
+    /// The address with this text; `None` if it is empty, too long, or not printable ASCII.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
@@ -52,64 +52,53 @@ impl fmt::Debug for Address {
     }
 }
 
-impl serde::Serialize for Address {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
+impl TryFrom<String> for Address {
+    type Error = &'static str;
 
-impl<'de> serde::Deserialize<'de> for Address {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?)
-            .ok_or_else(|| serde::de::Error::custom("not an address"))
-    }
-}
-
-impl Encode for Address {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        self.0.encode(encoder)
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text).ok_or("not an address")
     }
 }
 
 impl<C> Decode<C> for Address {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        Self::new(String::decode(decoder)?).ok_or(DecodeError::Other("not an address"))
+        Self::try_from(String::decode(decoder)?).map_err(DecodeError::Other)
     }
 }
 impl_borrow_decode!(Address);
 
-/// One validator that a beacon's sender hears.
+/// A validator that a beacon's sender hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Heard {
-    /// Whom.
+    /// Its hotkey.
     pub hotkey: Hotkey,
-    /// Whether the sender has a live connection to it and knows of its subscriptions, so that it
-    /// sends to it directly. Two connected validators that do not both say so of each other have a
-    /// broken link.
+    /// Whether the sender is connected to it and knows its subscriptions, and so sends to it
+    /// directly. If two connected validators do not both say so of each other, their link is
+    /// broken.
     pub linked: bool,
 }
 
-/// A validator's regular sign of life: whom it hears, how far its chain is, where it listens.
+/// A validator's regular sign of life: whom it hears, its chain head, and where it listens.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Beacon {
     /// Chain and subnet.
     pub network: Network,
-    /// Who speaks.
+    /// The validator.
     pub sender: Hotkey,
-    /// The libp2p identity in use: a hotkey that appears under two is running twice.
+    /// The libp2p identity that it uses. A hotkey with two of them is running twice.
     pub peer: PeerIdBytes,
     /// The sender's chain head.
     pub head: BlockNumber,
     /// Grows with every beacon, across restarts.
     pub seq: u64,
-    /// The last block at which this holds.
+    /// The last block at which the beacon is valid.
     pub expires: BlockNumber,
-    /// Whom the sender heard of late, ascending, each once.
+    /// The validators that the sender heard recently, ascending, each once.
     pub heard: Vec<Heard>,
     /// Where the sender can be dialled.
     pub addresses: Vec<Address>,
-    /// Summary of the certificates, attestations and evidence the sender holds: who holds others
-    /// asks for a page.
+    /// A summary of the certificates, attestations and evidence that the sender holds. A receiver
+    /// that holds others asks for a page.
     pub inventory: Digest,
     /// The sender's signature over all of the above.
     pub signature: Signature,
@@ -124,7 +113,7 @@ impl Beacon {
         ))
     }
 
-    /// Whether the sender said this, and lately.
+    /// Checks that the sender said this, and recently.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -145,8 +134,7 @@ impl Beacon {
         context.check_signature(Domain::Beacon, &self.signed_part(), &self.signature, self.sender)
     }
 
-    /// Whether the sender says that it hears `hotkey`, and whether it says that it sends to it
-    /// directly.
+    /// What the sender says about `hotkey`; `None` if it does not hear it.
     #[must_use]
     pub fn mention(&self, hotkey: &Hotkey) -> Option<Heard> {
         let index = self.heard.binary_search_by(|heard| heard.hotkey.cmp(hotkey)).ok()?;
@@ -165,11 +153,11 @@ pub struct BeaconDraft {
     pub head: BlockNumber,
     /// Higher than in every earlier beacon.
     pub seq: u64,
-    /// Whom we hear; sorted here.
+    /// The validators that we hear; sorted here.
     pub heard: Vec<Heard>,
     /// Where we listen; those beyond [`MAX_BEACON_ADDRESSES`] are left out.
     pub addresses: Vec<Address>,
-    /// Summary of what we hold.
+    /// A summary of what we hold.
     pub inventory: Digest,
 }
 

@@ -11,12 +11,12 @@ use crate::{BlockNumber, Digest, Hotkey, Network, TaskId};
 
 /// Most validators on an allowlist: a subnet has 256 uids.
 pub const MAX_VALIDATORS: usize = 256;
-/// Most allowlists that are remembered: a list per twenty tasks over the whole lookback.
+/// Allowlists that are remembered: one for every twenty tasks of the lookback.
 const MAX_ALLOWLISTS: usize = 16;
-/// Signatures that are checked together. More save little, and one bad one makes the work on all of
-/// them vain.
+/// Signatures that are checked together. Larger batches save little, and one bad signature wastes
+/// the whole batch.
 const BATCH: usize = 256;
-/// Most good signatures that are remembered, in each of two generations of 32 bytes a piece.
+/// Valid signatures that are remembered in each of two generations, 32 bytes each.
 const MAX_SEEN_SIGNATURES: usize = 16_384;
 
 /// The smallest number of validators that is more than two thirds of `validators`.
@@ -28,11 +28,11 @@ pub const fn quorum(validators: usize) -> usize {
 /// The validators of one allowlist.
 pub type Allowlist = BTreeSet<Hotkey>;
 
-/// The allowlists of a subnet with the task from which each holds. Earlier tasks keep the list they
-/// were made under.
+/// The allowlists of a subnet, each with the task from which it holds. Earlier tasks keep their
+/// list.
 #[derive(Clone, Debug, Default)]
 pub struct Allowlists {
-    /// Ascending by task; the first one's task is where our memory begins.
+    /// Ascending by task. Nothing is known about tasks before the first one.
     lists: Vec<(TaskId, Allowlist)>,
 }
 
@@ -45,8 +45,8 @@ impl Allowlists {
         lists
     }
 
-    /// Makes `validators` the list of `task` and all later ones. Validators beyond
-    /// [`MAX_VALIDATORS`], in key order, are left out.
+    /// Makes `validators` the list of `task` and of all later tasks. Leaves out validators beyond
+    /// [`MAX_VALIDATORS`], in key order.
     pub fn set_from(&mut self, task: TaskId, validators: impl IntoIterator<Item = Hotkey>) {
         let all: Allowlist = validators.into_iter().collect();
         let list = all.into_iter().take(MAX_VALIDATORS).collect();
@@ -57,14 +57,14 @@ impl Allowlists {
         }
     }
 
-    /// The list that holds for `task`; empty when none is known.
+    /// The list of `task`; empty if none is known.
     #[must_use]
     pub fn for_task(&self, task: TaskId) -> &Allowlist {
         static NONE: Allowlist = Allowlist::new();
         self.lists.iter().rev().find(|(from, _)| *from <= task).map_or(&NONE, |(_, list)| list)
     }
 
-    /// The newest list: who may be connected and speak for today.
+    /// The newest list: the validators that may be connected.
     #[must_use]
     pub fn newest(&self) -> &Allowlist {
         static NONE: Allowlist = Allowlist::new();
@@ -72,21 +72,18 @@ impl Allowlists {
     }
 }
 
-/// The tasks that messages may be about, both ends included.
-pub type TaskRange = RangeInclusive<TaskId>;
-
 /// What a message is checked against.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
     /// Our chain and subnet.
     pub network: Network,
-    /// Who may speak.
+    /// Who may write messages.
     pub allowlists: &'a Allowlists,
     /// Our chain head.
     pub head: BlockNumber,
-    /// The tasks that count, a little of the future included.
-    pub tasks: TaskRange,
-    /// Remembers signatures that were found good.
+    /// The tasks that messages may be about, both ends included. A few have not begun yet.
+    pub tasks: RangeInclusive<TaskId>,
+    /// Remembers valid signatures.
     pub signatures: &'a SignatureCheck,
 }
 
@@ -127,64 +124,63 @@ impl Context<'_> {
         }
     }
 
-    /// Whether a speaker has a say about a task that counts: what is asked before a signature is
-    /// looked at.
+    /// Whether a speaker may make statements about this task. This is checked before any signature.
     pub(crate) fn admits(&self, task: TaskId, speaker: Hotkey) -> bool {
         self.check_task(task, speaker).is_ok()
     }
 }
 
-/// Why a message counts for nothing.
+/// Why a message does not count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// Not readable as what its topic or protocol carries.
+    /// It cannot be decoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// For another chain or subnet.
-    #[error("for another network")]
+    /// It is for another chain or subnet.
+    #[error("the message is for another network")]
     WrongNetwork,
-    /// Too old to matter, or too far ahead of our chain.
-    #[error("about task {task}, outside of the window")]
+    /// Its task is too old, or too far ahead of our chain.
+    #[error("task {task} is outside the window")]
     TaskOutOfRange {
         /// The task.
         task: TaskId,
     },
-    /// From somebody who has no say about that task.
+    /// The speaker is not on the task's allowlist.
     #[error("{hotkey} is not on the allowlist")]
     NotOnAllowlist {
         /// The speaker.
         hotkey: Hotkey,
     },
-    /// Not signed by the hotkey it names.
+    /// The named hotkey did not sign it.
     #[error("not signed by {hotkey}")]
     BadSignature {
         /// The named speaker.
         hotkey: Hotkey,
     },
-    /// Past its last block, or valid for longer than it may be.
-    #[error("holds until block {expires}, at head {head}")]
+    /// It expired, or is valid for longer than it may be.
+    #[error("the message expires at block {expires}, the head is {head}")]
     Expired {
         /// Its last block.
         expires: BlockNumber,
         /// Our head.
         head: BlockNumber,
     },
-    /// Fewer attestations than a certificate needs.
-    #[error("{have} attestations where {need} are needed")]
+    /// It has fewer attestations than a certificate needs.
+    #[error("the certificate has {have} attestations and needs {need}")]
     NoQuorum {
         /// Distinct valid attesters.
         have: usize,
         /// More than two thirds of the allowlist.
         need: usize,
     },
-    /// Well-formed, but saying what a message of its kind never says.
+    /// It can be decoded, but no honest validator writes such a message.
     #[error("{0}")]
     Nonsense(&'static str),
 }
 
 impl MessageError {
-    /// Whether an honest validator could have sent or passed on the message: with another head or
-    /// another allowlist.
+    /// Whether an honest validator with another head or another allowlist could have sent the
+    /// message.
     #[must_use]
     pub const fn is_innocent(&self) -> bool {
         matches!(
@@ -194,14 +190,14 @@ impl MessageError {
     }
 }
 
-/// Checks signatures and remembers the good ones: an attestation that arrives by gossip, in a
-/// certificate and in a catch-up page costs one curve operation.
+/// Checks signatures and remembers the valid ones, so that an attestation that arrives by gossip,
+/// in a certificate and in a catch-up page is checked once.
 #[derive(Default)]
 pub struct SignatureCheck {
     seen: Mutex<Seen>,
 }
 
-/// Two generations, so that forgetting is one swap and the newest half is always kept.
+/// Two generations, so that forgetting is a swap and the newest half is always kept.
 #[derive(Default)]
 struct Seen {
     recent: HashSet<Digest>,
@@ -238,10 +234,10 @@ impl SignatureCheck {
         good
     }
 
-    /// Checks many signatures together, so that the single checks to come find them remembered.
-    /// Decides nothing: in a batch with a bad one all are left to the single checks, which say
-    /// which one it is, and so is every later batch. Of several signatures under one statement the
-    /// first is checked: a liar can sign a page full of them.
+    /// Checks many signatures together, so that the later single checks find them remembered. This
+    /// decides nothing: a batch with a bad signature, and every later batch, is left to the single
+    /// checks. Of several signatures under one statement only the first is checked, because a liar
+    /// could fill a page with them.
     pub(crate) fn prepare(&self, claims: impl IntoIterator<Item = Claim>) {
         let mut statements = HashSet::new();
         let mut is_first = |claim: &Claim| {

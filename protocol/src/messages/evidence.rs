@@ -6,19 +6,18 @@ use super::{Announcement, Attestation, Context, MessageError};
 use crate::codec::{Decode, Encode, Wire as _, wire};
 use crate::{FileId, Hotkey};
 
-/// Two signed statements that no honest validator makes both of. Stands on its own: whoever holds
-/// it convinces anyone.
+/// Two signed statements of which an honest validator makes only one. It needs no other proof.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Evidence {
-    /// A producer announced two digests for its file of one task: its files in the window are
-    /// ignored.
+    /// A producer announced two digests for its file of one task. Its files in the window do not
+    /// count.
     Announcements(Box<[Announcement; 2]>),
     /// A validator attested to two digests of one file.
     Attestations(Box<[Attestation; 2]>),
 }
 wire!(Evidence, 512);
 
-/// What a piece of evidence is about; one piece is kept for each.
+/// What evidence is about. One piece is kept for each.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
 )]
@@ -27,26 +26,27 @@ pub struct EvidenceKey {
     pub accused: Hotkey,
     /// The file that was signed for twice.
     pub file: FileId,
-    /// Whether as its producer, with announcements, or as an attester.
+    /// Whether the accused signed twice as the file's producer, with announcements, or as an
+    /// attester.
     pub as_producer: bool,
 }
 
 impl Evidence {
-    /// Evidence from two announcements, in the one order in which they are written.
+    /// Evidence from two announcements, in their canonical order.
     #[must_use]
     pub fn from_announcements(one: Announcement, other: Announcement) -> Self {
         let pair = if one.digest <= other.digest { [one, other] } else { [other, one] };
         Self::Announcements(Box::new(pair))
     }
 
-    /// Evidence from two attestations, in the one order in which they are written.
+    /// Evidence from two attestations, in their canonical order.
     #[must_use]
     pub fn from_attestations(one: Attestation, other: Attestation) -> Self {
         let pair = if one.digest <= other.digest { [one, other] } else { [other, one] };
         Self::Attestations(Box::new(pair))
     }
 
-    /// Who is accused of what.
+    /// Who signed twice, and for which file.
     #[must_use]
     pub fn key(&self) -> EvidenceKey {
         match self {
@@ -70,19 +70,21 @@ impl Evidence {
         }
     }
 
-    /// Whether the accused really signed both, and the two exclude each other.
+    /// Checks that the accused signed both statements, and that they contradict each other.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         let (same_subject, ordered) = match self {
             Self::Announcements(pair) => {
-                (pair[0].file == pair[1].file, pair[0].digest < pair[1].digest)
+                let [one, other] = &**pair;
+                (one.file == other.file, one.digest < other.digest)
             }
-            Self::Attestations(pair) => (
-                pair[0].file == pair[1].file && pair[0].attester == pair[1].attester,
-                pair[0].digest < pair[1].digest,
-            ),
+            Self::Attestations(pair) => {
+                let [one, other] = &**pair;
+                let same = one.file == other.file && one.attester == other.attester;
+                (same, one.digest < other.digest)
+            }
         };
         if !same_subject {
             return Err(MessageError::Nonsense("the two statements are about different things"));

@@ -6,11 +6,11 @@ use crate::signing::{Domain, HotkeySigner, Signature};
 use crate::{BlockNumber, Hotkey, Network};
 
 /// Most miners in a report: a subnet has 256 uids.
-pub const MAX_REPORTED_MINERS: usize = MAX_VALIDATORS;
+const MAX_REPORTED_MINERS: usize = MAX_VALIDATORS;
 /// Longest reason word.
 const MAX_REASON_BYTES: usize = 48;
-/// Blocks that a report may be old, or ahead of our head: one epoch of 180 and room for differing
-/// heads.
+/// Blocks by which a report may be older or newer than our head: one epoch of 180, and room for
+/// differing heads.
 const MAX_REPORT_AGE_BLOCKS: u64 = 360;
 
 /// One miner in a report.
@@ -20,17 +20,17 @@ pub struct ReportedMiner {
     pub hotkey: Hotkey,
     /// Whether it may be asked for videos.
     pub valid: bool,
-    /// The reason word when it may not, cut to 48 bytes.
+    /// The reason, if it may not; one word, cut to 48 bytes.
     pub reason: String,
 }
 
-/// A validator's findings about the miners, at a block. For people and dashboards: no weight
-/// follows from it.
+/// A validator's findings about the miners at a block, for people and dashboards. Weights do not
+/// depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct MinerReport {
     /// Chain and subnet.
     pub network: Network,
-    /// Who found so.
+    /// The validator.
     pub reporter: Hotkey,
     /// The block at which commitments and metagraph were read.
     pub block: BlockNumber,
@@ -46,7 +46,7 @@ impl MinerReport {
         codec::payload(&(self.network, self.reporter, self.block, &self.miners))
     }
 
-    /// Whether the reporter said this, and lately.
+    /// Checks that the reporter said this, and recently.
     ///
     /// # Errors
     /// The first [`MessageError`] that applies.
@@ -80,7 +80,7 @@ pub struct MinerReportDraft {
     pub network: Network,
     /// The block at which commitments and metagraph were read.
     pub block: BlockNumber,
-    /// The miners; sorted here, those beyond [`MAX_REPORTED_MINERS`] left out.
+    /// The miners; sorted here, those beyond 256 left out.
     pub miners: Vec<ReportedMiner>,
 }
 

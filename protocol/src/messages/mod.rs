@@ -1,14 +1,14 @@
-//! What validators tell one another by gossip: each message signed by a hotkey, each with a limit
-//! and a check.
+//! What validators tell one another by gossip. Every message is signed by a hotkey, has a size
+//! limit, and is checked.
 //!
 //! | message | says | topic |
 //! |---|---|---|
 //! | [`Announcement`] | this is my verdict file of a task | `verdict` |
 //! | [`Attestation`] | I fetched and verified that file | `attestation` |
-//! | [`Certificate`] | more than two thirds of the allowlist did | none: collected, or had by catch-up |
+//! | [`Certificate`] | more than two thirds of the allowlist did | none: assembled or fetched |
 //! | [`Evidence`] | this validator signed two digests for one file | `evidence` |
-//! | [`Beacon`] | I am here, this is whom I hear and where to find me | `beacon` |
-//! | [`MinerReport`] | this is which miners I found valid | `miner-report` |
+//! | [`Beacon`] | I am here, I hear these validators, dial me there | `beacon` |
+//! | [`MinerReport`] | I found these miners valid | `miner-report` |
 
 mod agreement;
 mod beacon;
@@ -18,13 +18,10 @@ mod miner_report;
 mod topic;
 
 pub use agreement::{Announcement, Attestation, Certificate, Tally};
-pub use beacon::{
-    Address, BEACON_LIFETIME_BLOCKS, Beacon, BeaconDraft, Heard, MAX_ADDRESS_BYTES,
-    MAX_BEACON_ADDRESSES,
-};
+pub use beacon::{Address, Beacon, BeaconDraft, Heard, MAX_BEACON_ADDRESSES};
 pub use context::{
-    Allowlist, Allowlists, Context, MAX_VALIDATORS, MessageError, SignatureCheck, TaskRange, quorum,
+    Allowlist, Allowlists, Context, MAX_VALIDATORS, MessageError, SignatureCheck, quorum,
 };
 pub use evidence::{Evidence, EvidenceKey};
-pub use miner_report::{MAX_REPORTED_MINERS, MinerReport, MinerReportDraft, ReportedMiner};
+pub use miner_report::{MinerReport, MinerReportDraft, ReportedMiner};
 pub use topic::Topic;

@@ -25,7 +25,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// Every topic; a validator subscribes to all of them and to nothing else.
+    /// Every topic. A validator subscribes to all of them and to no other.
     pub const ALL: [Self; 5] =
         [Self::Verdict, Self::Attestation, Self::Beacon, Self::MinerReport, Self::Evidence];
 

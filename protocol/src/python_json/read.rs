@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Integer, Text, Value};
+use super::text::Text;
+use super::value::{Integer, Value};
 
 /// Deepest nesting. Python gives up near 1000; nothing here is deeper than five, and a bound keeps
 /// our own stack safe.
@@ -20,17 +21,24 @@ pub struct JsonError {
     pub reason: &'static str,
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| JsonError { offset: error.valid_up_to(), reason: "not UTF-8" })?;
-    let mut reader = Reader { text, offset: 0 };
-    reader.skip_space();
-    let value = reader.value(0)?;
-    reader.skip_space();
-    if reader.offset < text.len() {
-        return reader.fail("more after the document's end");
+impl Value {
+    /// Reads one document.
+    ///
+    /// # Errors
+    /// [`JsonError`] with the byte offset for whatever `json.loads` refuses, and for nesting beyond
+    /// [`MAX_DEPTH`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| JsonError { offset: error.valid_up_to(), reason: "not UTF-8" })?;
+        let mut reader = Reader { text, offset: 0 };
+        reader.skip_space();
+        let value = reader.value(0)?;
+        reader.skip_space();
+        if reader.offset < text.len() {
+            return reader.fail("more after the document's end");
+        }
+        Ok(value)
     }
-    Ok(value)
 }
 
 struct Reader<'a> {

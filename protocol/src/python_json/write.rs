@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Text, Value};
+use super::text::Text;
+use super::value::Value;
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::python_json::{Text, Value};
 use crate::{Digest, Hotkey};
 
-/// Why a miner's answer counts as it does. A valid miner without a usable video has an entry too:
+/// Why a miner's answer passed or failed. A valid miner without a usable video has an entry too:
 /// silence must never beat an honest failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryStatus {
@@ -16,23 +16,23 @@ pub enum EntryStatus {
     Passed,
     /// The video was scored and is not good enough.
     Failed,
-    /// The endpoint could not be reached or sent nothing.
+    /// The endpoint could not be reached, or sent nothing.
     NoResponse,
-    /// No complete answer within the request's time.
+    /// The answer was not complete in time.
     Timeout,
     /// The endpoint answered with an HTTP error.
     HttpError,
-    /// Not the size that was asked for.
+    /// The video does not have the requested size.
     WrongResolution,
-    /// Fewer frames than were asked for.
+    /// The video has fewer frames than requested.
     TooShort,
-    /// One picture shown for a whole clip.
+    /// The video shows one picture only.
     Frozen,
-    /// Not a video that the decoder's limits admit.
+    /// The decoder cannot read the video within its limits.
     Undecodable,
-    /// The same video as an earlier miner's, or the source clip itself.
+    /// The video is a copy of an earlier miner's, or of the source clip.
     Duplicate,
-    /// A word of another implementation.
+    /// A word that only another implementation uses.
     Other(String),
 }
 
@@ -55,7 +55,7 @@ impl EntryStatus {
         }
     }
 
-    /// The status that has this word.
+    /// The status with this word.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         let known = [
@@ -86,15 +86,15 @@ impl fmt::Display for EntryStatus {
 /// The six aspects in tenths of a point, 0 to 1000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AspectScores {
-    /// The video begins with the frame that was given.
+    /// The video begins with the given frame.
     pub first_frame_fidelity: u16,
     /// It shows what was asked for.
     pub prompt_adherence: u16,
     /// It moves, and plausibly.
     pub motion_quality: u16,
-    /// Things stay the same things from frame to frame.
+    /// Things stay the same from frame to frame.
     pub temporal_consistency: u16,
-    /// It is sharp, clean and rightly exposed.
+    /// It is sharp, clean and well exposed.
     pub visual_quality: u16,
     /// The camera does what was asked for.
     pub camera_composition: u16,
@@ -117,18 +117,18 @@ impl AspectScores {
     }
 }
 
-/// Tenths as the decimal number that a reader expects, `835` as `83.5`.
+/// Tenths as a decimal number, `835` as `83.5`.
 fn tenths_value(tenths: u16) -> Value {
     Value::Float(f64::from(tenths) / 10.0)
 }
 
-/// One miner's result as a validator writes it. Readers get the same fields; those that only our
-/// own files carry are `None` in a file of the Python implementation.
+/// One miner's result. Fields that the Python implementation does not write are `None` in its
+/// files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictEntry {
     /// The miner.
     pub hotkey: Hotkey,
-    /// The one bit that the winner is computed from.
+    /// The only field from which the winner is computed.
     pub passed: bool,
     /// Why.
     pub status: EntryStatus,
@@ -146,8 +146,8 @@ pub struct VerdictEntry {
     pub score: Option<u16>,
     /// The aspects behind the score.
     pub aspect_scores: Option<AspectScores>,
-    /// What a scored video looks like, for finding copies: the scorer's bytes, base64 in the file.
-    /// More than [`super::MAX_FINGERPRINT_BYTES`] are neither written nor read.
+    /// The scorer's fingerprint of the video, for finding copies; base64 in the file. More than
+    /// [`super::MAX_FINGERPRINT_BYTES`] bytes are neither written nor read.
     pub fingerprint: Option<Vec<u8>>,
 }
 
@@ -208,8 +208,8 @@ impl VerdictEntry {
         ])
     }
 
-    /// Reads an entry. Only `hotkey` and `passed` must be there and well-formed: they are what is
-    /// counted, and a tool that writes the rest differently has still judged.
+    /// Reads an entry. Only `hotkey` and `passed` must be present and well-formed, because only
+    /// they are counted.
     pub(super) fn from_value(value: &Value) -> Result<Self, &'static str> {
         if value.as_object().is_none() {
             return Err("not an object");
@@ -251,7 +251,7 @@ fn fingerprint_value(bytes: &[u8]) -> Option<Value> {
     (bytes.len() <= super::MAX_FINGERPRINT_BYTES).then(|| STANDARD.encode(bytes).into())
 }
 
-/// Nothing where the text is too long or not base64: what cannot be compared still counts.
+/// `None` if the text is too long or not base64. The entry counts all the same.
 fn fingerprint_from(text: &str) -> Option<Vec<u8>> {
     let bytes = (text.len() <= super::MAX_FINGERPRINT_BYTES.div_ceil(3) * 4)
         .then(|| STANDARD.decode(text).ok())??;

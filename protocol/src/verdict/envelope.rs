@@ -1,11 +1,12 @@
-//! What binds a verdict file's data to one task, one validator, one network and one set of rules.
+//! What binds a verdict file's data to one task, one validator, one network and one set of
+//! parameters.
 
-use crate::python_json::{Text, Value};
+use crate::python_json::Value;
 use crate::signing::Domain;
 use crate::{BlockNumber, Digest, Hotkey, Netuid, Network, Signature, TaskId};
 
-/// The envelope's form; a reader refuses one that it does not know.
-pub const ENVELOPE_SCHEMA: &str = "leoma.verdict/2";
+/// The envelope's format. A reader refuses a format that it does not know.
+const ENVELOPE_SCHEMA: &str = "leoma.verdict/2";
 /// Longest judge id.
 const MAX_JUDGE_CHARS: usize = 128;
 
@@ -16,7 +17,7 @@ pub struct Envelope {
     pub network: Network,
     /// The task that was sampled.
     pub task_id: TaskId,
-    /// Who sampled and signed.
+    /// The validator that sampled and signed.
     pub validator: Hotkey,
     /// Digest of the [`crate::ConsensusParams`] in force.
     pub params: Digest,
@@ -29,8 +30,8 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The file's identity: equal for two files exactly when they state the same thing, however
-    /// they are spaced and whatever random part their signatures have.
+    /// The file's identity: equal for two files exactly if they state the same, whatever their
+    /// spacing and the random part of their signatures.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of_parts(&[b"leoma:verdict-digest:2\0", self.payload().as_bytes()])
@@ -38,10 +39,7 @@ impl Envelope {
 
     /// What the envelope's signature covers: its canonical JSON without the signature.
     pub(super) fn payload(&self) -> String {
-        Value::Object(
-            self.members().into_iter().map(|(key, value)| (Text::from(key), value)).collect(),
-        )
-        .to_string()
+        Value::object(self.members()).to_string()
     }
 
     pub(super) fn is_signed(&self, signature: &Signature) -> bool {
@@ -99,7 +97,7 @@ impl Envelope {
         let signature = text("signature")
             .and_then(Signature::from_hex)
             .ok_or("`signature` is not 64 bytes in hexadecimal")?;
-        // A member outside the signature would be a place to hide something that looks signed.
+        // A member that the signature does not cover could hide something that looks signed.
         if members.len() != envelope.members().len() + 1 {
             return Err("has members that its schema does not know");
         }

@@ -1,4 +1,4 @@
-//! Reading a verdict file that may come from anyone.
+//! Reading an untrusted verdict file.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,11 @@ use super::{Envelope, MAX_ENTRIES, MAX_FILE_BYTES, VerdictEntry};
 use crate::python_json::{JsonError, Value};
 use crate::{Digest, FileId, Netuid, Network, Signature, TaskId};
 
-/// What a file must be to count: the place it was found at decides, never the file itself.
+/// What a file must state to count. The place where it was found decides this, never the file
+/// itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Task and producer that the file was asked for.
+    /// The task and the producer whose file was asked for.
     pub id: FileId,
     /// Our chain and subnet.
     pub network: Network,
@@ -28,41 +29,41 @@ pub struct VerifiedVerdict {
     pub digest: Digest,
     /// `None` in a file of the Python implementation.
     pub envelope: Option<Envelope>,
-    /// One entry a miner, no miner twice.
+    /// At most one entry for each miner.
     pub entries: Vec<VerdictEntry>,
 }
 
 /// Why a verdict file does not count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// More bytes than a verdict file can have.
+    /// It is larger than a verdict file can be.
     #[error("the file has {bytes} bytes, more than {MAX_FILE_BYTES}")]
     TooLarge {
         /// Its size.
         bytes: usize,
     },
-    /// Not JSON: truncated, or never was.
+    /// It is not JSON.
     #[error(transparent)]
     NotJson(#[from] JsonError),
-    /// JSON of another shape.
+    /// It is JSON of another shape.
     #[error("not a verdict file: {0}")]
     Shape(&'static str),
-    /// No signature over the data.
+    /// It has no signature over the data.
     #[error("unsigned: no `signature` of 64 bytes in hexadecimal")]
     Unsigned,
-    /// The signature over the data is not the producer's.
+    /// The producer did not sign the data.
     #[error("the signature over the data is not {expected}'s: tampered with, or another's")]
     BadSignature {
         /// Who should have signed.
         expected: crate::Hotkey,
     },
-    /// A file without envelope, where those do not count.
+    /// It has no envelope, and such files do not count here.
     #[error("no envelope: the file is not bound to a task (written by the Python implementation?)")]
     NoEnvelope,
-    /// The envelope has another form.
+    /// The envelope has another shape.
     #[error("the envelope {0}")]
     EnvelopeShape(&'static str),
-    /// The envelope's signature is not the producer's.
+    /// The producer did not sign the envelope.
     #[error("the envelope's signature is not {expected}'s")]
     BadEnvelopeSignature {
         /// Who should have signed.
@@ -84,7 +85,7 @@ pub enum Refusal {
         /// The task it was found under.
         expected: TaskId,
     },
-    /// The envelope is another validator's.
+    /// The envelope is for another validator.
     #[error("bound to validator {found}, not to {expected}")]
     WrongValidator {
         /// Its validator.
@@ -100,23 +101,23 @@ pub enum Refusal {
         /// Ours.
         expected: Digest,
     },
-    /// The envelope's digest is not that of the data beside it.
+    /// The envelope is for other data.
     #[error("the envelope is for other data")]
     WrongData,
-    /// An entry that cannot be counted.
+    /// An entry cannot be counted.
     #[error("entry {index}: {reason}")]
     Entry {
-        /// Its place in the data, from 0.
+        /// Its index in the data.
         index: usize,
         /// What is wrong with it.
         reason: &'static str,
     },
 }
 
-/// Checks a file of unknown origin against the place it was found at.
+/// Checks an untrusted file against the place where it was found.
 ///
 /// # Errors
-/// The first [`Refusal`] that applies; a refused file counts for nothing.
+/// The first [`Refusal`] that applies. A refused file does not count.
 pub fn verify(bytes: &[u8], expected: &Expected) -> Result<VerifiedVerdict, Refusal> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(Refusal::TooLarge { bytes: bytes.len() });

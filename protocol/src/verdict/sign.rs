@@ -2,7 +2,7 @@
 
 use super::{Envelope, VerdictEntry};
 use crate::python_json::Value;
-use crate::signing::{Domain, HotkeySigner, NotSafe, Safe, SigningSlot, SlotKind};
+use crate::signing::{Domain, HotkeySigner, NotSafe, SlotKind};
 use crate::{BlockNumber, Digest, FileId, Network, TaskId};
 
 /// Everything that a verdict file states, before it is signed.
@@ -16,17 +16,17 @@ pub struct VerdictDraft {
     pub params: Digest,
     /// What judged, at most 128 characters.
     pub judge: String,
-    /// The chain's head now. Epochs that come too soon after it do not count the file.
+    /// The chain's head now. An epoch that follows too soon does not count the file.
     pub block: BlockNumber,
-    /// One entry for each valid miner, in any order; written sorted by hotkey.
+    /// One entry for each valid miner, in any order. They are written sorted by hotkey.
     pub entries: Vec<VerdictEntry>,
 }
 
-/// A signed verdict file. Keep these very bytes: signatures are randomised, so signing again gives
-/// other bytes, though the same digest.
+/// A signed verdict file. Keep exactly these bytes: signatures are randomised, so signing again
+/// gives other bytes with the same digest.
 #[derive(Clone, Debug)]
 pub struct SignedVerdict {
-    /// Whose file of which task.
+    /// Task and producer.
     pub id: FileId,
     /// The file's identity, see [`Envelope::digest`].
     pub digest: Digest,
@@ -35,11 +35,11 @@ pub struct SignedVerdict {
 }
 
 impl HotkeySigner {
-    /// Signs a verdict file, twice: once as the Python tools check it, once for the envelope.
+    /// Signs a verdict file twice: once as the Python tools check it, and once for the envelope.
     ///
     /// # Errors
-    /// [`NotSafe`] when this validator already signed other verdicts for the task, or cannot know
-    /// whether it did.
+    /// [`NotSafe`] if this validator already signed other verdicts for the task, or the record of
+    /// what it signed is unavailable.
     pub fn sign_verdict_file(&self, draft: VerdictDraft) -> Result<SignedVerdict, NotSafe> {
         let VerdictDraft { network, task_id, params, judge, block, mut entries } = draft;
         entries.sort_by_key(|entry| entry.hotkey);
@@ -48,15 +48,8 @@ impl HotkeySigner {
         let validator = self.hotkey();
         let envelope = Envelope { network, task_id, validator, params, judge, block, data_sha256 };
         let digest = envelope.digest();
-        let slot = SigningSlot {
-            kind: SlotKind::VerdictFile,
-            netuid: network.netuid,
-            task_id,
-            subject: validator,
-        };
-        match self.admit(slot, digest)? {
-            Safe::New | Safe::Same => {}
-        }
+        let id = FileId { task_id, producer: validator };
+        self.admit(SlotKind::VerdictFile, network, id, digest)?;
         let envelope_signature =
             self.sign_domain(Domain::VerdictEnvelope, envelope.payload().as_bytes());
         let file = Value::object([
@@ -64,7 +57,6 @@ impl HotkeySigner {
             ("data", data),
             ("envelope", envelope.to_value(&envelope_signature)),
         ]);
-        let id = FileId { task_id, producer: validator };
         Ok(SignedVerdict { id, digest, bytes: file.to_string().into_bytes() })
     }
 }

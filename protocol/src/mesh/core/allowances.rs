@@ -1,10 +1,10 @@
-//! How much each validator may say: through us as an author, whoever hands it over, and to us as a
-//! peer.
+//! How much each validator may say: as an author, whoever passes its messages on, and as a peer
+//! that sends to us.
 //!
 //! Both are kept by hotkey and outlive connections, so that a new peer id or a new connection
-//! brings no new allowance. An author's allowance protects those who pass its messages on: without
-//! it a validator that signs faster than one may speak would make honest peers look like floods to
-//! one another.
+//! brings no new allowance. An author's allowance protects the peers that pass its messages on.
+//! Without it, a validator that signs too fast would make honest peers look like floods to one
+//! another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::{BlockNumber, Hotkey};
 
 #[derive(Debug)]
 struct Allowance {
-    /// Gossip that it hands to us, its own and others'.
+    /// Gossip that it sends to us, its own and others'.
     handed: Bucket,
     /// Its own announcements and attestations.
     statements: Bucket,
@@ -42,14 +42,13 @@ impl Allowances {
         })
     }
 
-    /// What a validator may hand over.
+    /// How much gossip a validator may send to us.
     pub(super) fn handed(&mut self, hotkey: Hotkey, now: Duration, timing: &Timing) -> &mut Bucket {
         &mut self.of(hotkey, now, timing).handed
     }
 
-    /// Whether an author has said all that it may for now. Asked before its signature is checked,
-    /// so that nothing is spent on what will not be passed on; hence it takes nothing, for anybody
-    /// could be speaking.
+    /// Whether an author has used up its allowance for now. This is asked before the signature is
+    /// checked, to save that work. So it uses up nothing: anybody could have written the message.
     pub(super) fn is_spent(&self, author: &Hotkey, topic: Topic, now: Duration) -> bool {
         let Some(allowance) = self.0.get(author) else { return false };
         match topic {
@@ -59,7 +58,7 @@ impl Allowances {
         }
     }
 
-    /// Takes note of a message that was found good and new.
+    /// Takes note of a valid, new message.
     pub(super) fn said(&mut self, author: Hotkey, topic: Topic, now: Duration, timing: &Timing) {
         let allowance = self.of(author, now, timing);
         match topic {
@@ -69,7 +68,7 @@ impl Allowances {
         };
     }
 
-    /// Whether a miner report is newer than all others of its author; if so it is the newest from
+    /// Whether a miner report is newer than all others of its author. If so, it is the newest from
     /// now on.
     pub(super) fn is_newest_report(
         &mut self,
@@ -86,7 +85,7 @@ impl Allowances {
         newer
     }
 
-    /// Forgets validators that are on no list any more.
+    /// Forgets validators that are no longer listed.
     pub(super) fn retain(&mut self, is_listed: impl Fn(&Hotkey) -> bool) {
         self.0.retain(|hotkey, _| is_listed(hotkey));
     }

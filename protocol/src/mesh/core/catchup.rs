@@ -1,9 +1,9 @@
 //! Catching up: pages of announcements, attestations and evidence from peers that hold what we do
 //! not.
 //!
-//! Every beacon carries a summary of what its sender holds. Whoever holds something else asks, page
-//! by page, at most [`MAX_PAGES`] of them, and asks less often while nothing new is learnt. This is
-//! how a lost message, a partition and a day's absence heal: all three by the same path.
+//! Every beacon carries a summary of what its sender holds. A validator that holds something else
+//! asks for up to [`MAX_PAGES`] pages, one after the other, and less often while it learns nothing
+//! new. A lost message, a partition and a day's absence all heal this way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::codec::{Decode, Encode, wire};
 use crate::hello::PeerIdBytes;
 use crate::messages::{Announcement, Evidence, EvidenceKey, Tally};
 
-/// Asks for what comes after these; nothing means from the beginning.
+/// Asks for what comes after these; `None` means from the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CatchupRequest {
     /// The last file of the page before.
@@ -24,7 +24,7 @@ pub struct CatchupRequest {
 }
 wire!(CatchupRequest, 256);
 
-/// What a peer knows of one file.
+/// What a peer knows about one file.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct FileState {
     /// Which file.
@@ -35,7 +35,7 @@ pub struct FileState {
     pub tallies: Vec<Tally>,
 }
 
-/// A page: files ascending, and behind the last file evidence ascending.
+/// A page: files ascending, and evidence ascending after the last file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CatchupPage {
     /// Files after the requested one.
@@ -48,8 +48,8 @@ pub struct CatchupPage {
 wire!(CatchupPage, MAX_PAGE_BYTES);
 
 impl CatchupPage {
-    /// Where the next page begins; `None` when there is none, or when this one does not move on
-    /// from `request`.
+    /// Where the next page begins; `None` if there is none, or if this page does not get beyond
+    /// `request`.
     fn next(&self, request: &CatchupRequest) -> Option<CatchupRequest> {
         let mut next = *request;
         if let Some(last) = self.files.last() {
@@ -78,7 +78,7 @@ struct UnderWay {
     since: Duration,
 }
 
-/// Which catch-ups are under way and when the next may begin.
+/// The catch-ups under way, and when the next may begin.
 #[derive(Debug, Default)]
 pub(super) struct Catchups {
     pauses: BTreeMap<PeerIdBytes, Pause>,
@@ -86,7 +86,7 @@ pub(super) struct Catchups {
 }
 
 impl Catchups {
-    /// Begins one with a peer that holds something else, if it is time.
+    /// Begins a catch-up with a peer that holds something else, if it is time.
     pub(super) fn begin(&mut self, peer: PeerIdBytes, now: Duration) -> Option<CatchupRequest> {
         let early = self.pauses.get(&peer).is_some_and(|pause| now < pause.until);
         if early || self.under_way.contains_key(&peer) {
@@ -98,8 +98,8 @@ impl Catchups {
             if now.saturating_sub(since) < CATCHUP_TURN {
                 return None;
             }
-            // What it still sends is not expected any more. It waits its turn, so that those behind
-            // it have theirs.
+            // The slow peer's pages are not expected any more. It waits, so that the others get
+            // their turn.
             self.under_way.remove(&longest);
             self.pauses.insert(longest, Pause { until: now + CATCHUP_TURN, length: CATCHUP_TURN });
         }
@@ -108,7 +108,7 @@ impl Catchups {
         Some(request)
     }
 
-    /// Takes note of a page that was worked through, or did not come, and says what to ask next.
+    /// Takes note of a page that was handled, or that did not arrive. Returns what to ask for next.
     pub(super) fn paged(
         &mut self,
         peer: PeerIdBytes,
@@ -141,12 +141,12 @@ impl Catchups {
         self.under_way.contains_key(peer)
     }
 
-    /// The two hold the same: the next difference is a new one.
+    /// We and the peer hold the same, so the next difference is a new one.
     pub(super) fn agrees(&mut self, peer: &PeerIdBytes) {
         self.pauses.remove(peer);
     }
 
-    /// A peer is gone.
+    /// The peer disconnected, or is not to be asked any further.
     pub(super) fn lost(&mut self, peer: &PeerIdBytes) {
         self.under_way.remove(peer);
         self.pauses.remove(peer);

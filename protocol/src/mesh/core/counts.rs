@@ -4,43 +4,44 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::event::{Effect, Judgement, MeshEvent, RefusedBy};
+use super::effect::{Effect, Judgement};
+use super::mesh_event::{MeshEvent, RefusedBy};
 use crate::messages::Topic;
 
-/// Gossip messages of one topic, by what was thought of them.
+/// Gossip messages of one topic, by judgement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Judged {
-    /// Good and new.
+    /// Valid and new.
     pub accepted: u64,
-    /// Known already, too many, or not for us.
+    /// Known already, beyond an allowance, or not for us.
     pub ignored: u64,
-    /// Bad.
+    /// Invalid.
     pub rejected: u64,
 }
 
-/// Counts since the start; none ever falls. The maps have one entry for each word that we have for
-/// a thing.
+/// Counts since the start; none ever decreases. The keys of the maps come from our own code, so the
+/// maps stay small.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Counts {
-    /// Gossip heard, by topic.
+    /// Gossip received, by topic.
     pub gossip: BTreeMap<Topic, Judged>,
     /// Hellos that we refused, by reason.
     pub refused_by_us: BTreeMap<&'static str, u64>,
     /// Our hellos that others refused, by the reason they gave.
     pub refused_by_them: BTreeMap<&'static str, u64>,
-    /// Dials that were begun.
+    /// Dials that were started.
     pub dials: u64,
-    /// Dials that came to nothing.
+    /// Dials that failed.
     pub dials_failed: u64,
     /// One-sided links that were cut.
     pub link_resets: u64,
-    /// Peers that were banned for a while.
+    /// Peers that were banned.
     pub bans: u64,
-    /// Pages of a catch-up that we asked for.
+    /// Catch-up pages that we asked for.
     pub pages_asked: u64,
-    /// Pages of a catch-up that we answered with.
+    /// Catch-up pages that we served.
     pub pages_served: u64,
-    /// Kept messages that found no listener in time.
+    /// Messages that found no subscriber in time.
     pub undelivered: u64,
 }
 
@@ -58,7 +59,7 @@ impl Counts {
         self.dials_failed += 1;
     }
 
-    /// Counts what was decided.
+    /// Counts what the core decided.
     pub(super) fn note(&mut self, effects: &[Effect]) {
         for effect in effects {
             match effect {

@@ -6,31 +6,33 @@ use std::time::Duration;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use super::event::{DialTarget, Effect, KnownPeer};
+use super::effect::Effect;
+use super::event::DialTarget;
 use super::limits::{
     MAX_ADDRESSES_PER_PEER, MAX_DIALS_PER_TICK, MAX_IDENTITIES, MAX_TARGETS, MAX_UNPROVEN_FAILURES,
     MAX_UNPROVEN_TARGETS, Timing,
 };
+use super::mesh_event::KnownPeer;
 use crate::Hotkey;
 use crate::hello::PeerIdBytes;
 use crate::messages::{Address, Allowlist};
 
 #[derive(Debug)]
-struct Target {
-    /// Who answers there, once known.
+struct Contact {
+    /// The peer that answers there, once known.
     peer: Option<PeerIdBytes>,
-    /// Whose it is, once proven or stated in a signed beacon.
+    /// Its hotkey, once proven or stated in a signed beacon.
     hotkey: Option<Hotkey>,
     /// Best first.
     addresses: Vec<Address>,
     failures: u32,
     next: Duration,
     dialling: bool,
-    /// Whether the peer proved its hotkey to us: from then on nobody else has a say about it.
+    /// Whether the peer proved its hotkey to us. From then on we believe nobody else about it.
     proven: bool,
 }
 
-impl Target {
+impl Contact {
     fn new(peer: Option<PeerIdBytes>, addresses: Vec<Address>) -> Self {
         Self {
             peer,
@@ -43,7 +45,7 @@ impl Target {
         }
     }
 
-    /// Puts `address` first; an old one gives way.
+    /// Puts `address` first; the last one gives way. Returns whether anything changed.
     fn prefer(&mut self, address: Address) -> bool {
         if self.addresses.first() == Some(&address) {
             return false;
@@ -59,7 +61,7 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Dialer {
     own: PeerIdBytes,
-    targets: BTreeMap<DialTarget, Target>,
+    contacts: BTreeMap<DialTarget, Contact>,
     book_changed: bool,
     book_told: Option<Duration>,
 }
@@ -67,7 +69,7 @@ pub(super) struct Dialer {
 impl Dialer {
     pub(super) fn new(own: PeerIdBytes, known: Vec<KnownPeer>) -> Self {
         let mut dialer =
-            Self { own, targets: BTreeMap::new(), book_changed: false, book_told: None };
+            Self { own, contacts: BTreeMap::new(), book_changed: false, book_told: None };
         for KnownPeer { peer, hotkey, addresses } in known {
             dialer.learn(peer, Some(hotkey), addresses);
         }
@@ -75,41 +77,40 @@ impl Dialer {
         dialer
     }
 
-    /// An address to keep dialling until its owner is connected.
+    /// Adds an address, to be dialled whenever its owner is not connected.
     pub(super) fn add_address(&mut self, address: Address) {
         let peer = claimed_peer(&address);
-        if peer == Some(self.own) || self.targets.len() >= MAX_TARGETS {
+        if peer == Some(self.own) || self.contacts.len() >= MAX_TARGETS {
             return;
         }
-        self.targets
+        self.contacts
             .entry(DialTarget::Address(address.clone()))
-            .or_insert(Target::new(peer, vec![address]));
+            .or_insert(Contact::new(peer, vec![address]));
     }
 
-    /// A validator's signed word that it speaks as a peer, and where. Believed unless the peer
-    /// itself proved to be another validator's.
+    /// A validator states in a signed message that a peer is its own, and where. We believe it
+    /// unless the peer proved another hotkey.
     pub(super) fn claimed(&mut self, peer: PeerIdBytes, hotkey: Hotkey, addresses: Vec<Address>) {
-        let target = self.targets.get(&DialTarget::Peer(peer));
-        if target.is_none_or(|target| !target.proven || target.hotkey == Some(hotkey)) {
+        let contact = self.contacts.get(&DialTarget::Peer(peer));
+        if contact.is_none_or(|contact| !contact.proven || contact.hotkey == Some(hotkey)) {
             self.learn(peer, Some(hotkey), addresses);
         }
     }
 
-    /// Somebody's word of where somebody else is. Good enough where we know nothing, and dislodges
-    /// nothing.
+    /// An unsigned hint where a peer is. Used only while nothing better is known.
     pub(super) fn rumour(&mut self, peer: PeerIdBytes, addresses: Vec<Address>) {
-        let target = self.targets.get(&DialTarget::Peer(peer));
-        if target.is_none_or(|target| target.hotkey.is_none()) {
+        let contact = self.contacts.get(&DialTarget::Peer(peer));
+        if contact.is_none_or(|contact| contact.hotkey.is_none()) {
             self.learn(peer, None, addresses);
         }
     }
 
     /// Takes back [`Self::add_address`].
     pub(super) fn remove_address(&mut self, address: Address) {
-        self.targets.remove(&DialTarget::Address(address));
+        self.contacts.remove(&DialTarget::Address(address));
     }
 
-    /// Word of where a peer is: with a hotkey when a hello or a signed beacon said so. An address
+    /// Learns where a peer is, and its hotkey if a hello or a signed beacon named it. An address
     /// that names another peer is dropped.
     pub(super) fn learn(
         &mut self,
@@ -124,77 +125,77 @@ impl Dialer {
             self.make_room_for(peer, hotkey);
         }
         let key = DialTarget::Peer(peer);
-        if !self.targets.contains_key(&key) {
-            let unproven = self.targets.iter().filter(|(key, target)| {
-                matches!(key, DialTarget::Peer(_)) && target.hotkey.is_none()
+        if !self.contacts.contains_key(&key) {
+            let unproven = self.contacts.iter().filter(|(key, contact)| {
+                matches!(key, DialTarget::Peer(_)) && contact.hotkey.is_none()
             });
             let crowded = hotkey.is_none() && unproven.count() >= MAX_UNPROVEN_TARGETS;
-            if self.targets.len() >= MAX_TARGETS || crowded {
+            if self.contacts.len() >= MAX_TARGETS || crowded {
                 return;
             }
         }
-        let target = self.targets.entry(key).or_insert(Target::new(Some(peer), Vec::new()));
-        if hotkey.is_some() && target.hotkey != hotkey {
-            target.hotkey = hotkey;
+        let contact = self.contacts.entry(key).or_insert(Contact::new(Some(peer), Vec::new()));
+        if hotkey.is_some() && contact.hotkey != hotkey {
+            contact.hotkey = hotkey;
             self.book_changed = true;
         }
         for address in addresses.into_iter().rev().take(MAX_ADDRESSES_PER_PEER) {
             let fits = claimed_peer(&address).is_none_or(|claimed| claimed == peer);
-            if fits && !target.addresses.contains(&address) {
-                target.addresses.push(address);
-                target.addresses.rotate_right(1);
-                target.addresses.truncate(MAX_ADDRESSES_PER_PEER);
-                self.book_changed |= target.hotkey.is_some();
+            if fits && !contact.addresses.contains(&address) {
+                contact.addresses.push(address);
+                contact.addresses.rotate_right(1);
+                contact.addresses.truncate(MAX_ADDRESSES_PER_PEER);
+                self.book_changed |= contact.hotkey.is_some();
             }
         }
     }
 
-    /// A hotkey has room for as many peers as may speak for it: one that claims ever more of them
-    /// loses its own.
+    /// A hotkey has room for as many peers as may speak for it. If it claims more, it loses its
+    /// own.
     fn make_room_for(&mut self, peer: PeerIdBytes, hotkey: Hotkey) {
-        let of_hotkey = |(key, target): &(&DialTarget, &Target)| {
+        let of_hotkey = |(key, contact): &(&DialTarget, &Contact)| {
             **key != DialTarget::Peer(peer)
                 && matches!(key, DialTarget::Peer(_))
-                && target.hotkey == Some(hotkey)
+                && contact.hotkey == Some(hotkey)
         };
-        if self.targets.iter().filter(of_hotkey).count() < MAX_IDENTITIES {
+        if self.contacts.iter().filter(of_hotkey).count() < MAX_IDENTITIES {
             return;
         }
         let worst = self
-            .targets
+            .contacts
             .iter()
             .filter(of_hotkey)
-            .max_by_key(|(_, target)| (!target.proven, target.failures));
+            .max_by_key(|(_, contact)| (!contact.proven, contact.failures));
         if let Some(worst) = worst.map(|(key, _)| key.clone()) {
-            self.targets.remove(&worst);
+            self.contacts.remove(&worst);
         }
     }
 
     /// A dial succeeded.
-    pub(super) fn connected(&mut self, target: &DialTarget, peer: PeerIdBytes) {
-        if let Some(target) = self.targets.get_mut(target) {
-            target.dialling = false;
-            target.peer = Some(peer);
+    pub(super) fn connected(&mut self, key: &DialTarget, peer: PeerIdBytes) {
+        if let Some(contact) = self.contacts.get_mut(key) {
+            contact.dialling = false;
+            contact.peer = Some(peer);
         }
     }
 
-    /// A peer proved its hotkey: the address it answered at is the best there is.
+    /// A peer proved its hotkey. The address at which it answered is the best one.
     pub(super) fn proven(&mut self, peer: PeerIdBytes, hotkey: Hotkey, dialled: Option<Address>) {
         self.learn(peer, Some(hotkey), Vec::new());
-        if let Some(target) = self.targets.get_mut(&DialTarget::Peer(peer)) {
-            target.proven = true;
+        if let Some(contact) = self.contacts.get_mut(&DialTarget::Peer(peer)) {
+            contact.proven = true;
         }
-        for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
-            target.failures = 0;
+        for contact in self.contacts.values_mut().filter(|contact| contact.peer == Some(peer)) {
+            contact.failures = 0;
         }
-        if let (Some(target), Some(address)) =
-            (self.targets.get_mut(&DialTarget::Peer(peer)), dialled)
+        if let (Some(contact), Some(address)) =
+            (self.contacts.get_mut(&DialTarget::Peer(peer)), dialled)
         {
-            self.book_changed |= target.prefer(address);
+            self.book_changed |= contact.prefer(address);
         }
     }
 
-    /// A dial came to nothing.
+    /// A dial failed.
     pub(super) fn failed(
         &mut self,
         key: &DialTarget,
@@ -202,17 +203,17 @@ impl Dialer {
         timing: &Timing,
         rng: &mut StdRng,
     ) {
-        let Some(target) = self.targets.get_mut(key) else { return };
-        target.dialling = false;
-        target.failures = target.failures.saturating_add(1);
-        target.next = now + wait(target.failures, timing, rng);
-        let unproven = target.hotkey.is_none() && matches!(key, DialTarget::Peer(_));
-        if unproven && target.failures >= MAX_UNPROVEN_FAILURES {
-            self.targets.remove(key);
+        let Some(contact) = self.contacts.get_mut(key) else { return };
+        contact.dialling = false;
+        contact.failures = contact.failures.saturating_add(1);
+        contact.next = now + wait(contact.failures, timing, rng);
+        let unproven = contact.hotkey.is_none() && matches!(key, DialTarget::Peer(_));
+        if unproven && contact.failures >= MAX_UNPROVEN_FAILURES {
+            self.contacts.remove(key);
         }
     }
 
-    /// A peer is gone, after a refusal or not.
+    /// A peer disconnected, perhaps after a refusal.
     pub(super) fn lost(
         &mut self,
         peer: PeerIdBytes,
@@ -221,16 +222,16 @@ impl Dialer {
         timing: &Timing,
         rng: &mut StdRng,
     ) {
-        for target in self.targets.values_mut().filter(|target| target.peer == Some(peer)) {
-            target.dialling = false;
+        for contact in self.contacts.values_mut().filter(|contact| contact.peer == Some(peer)) {
+            contact.dialling = false;
             if refused {
-                target.failures = target.failures.saturating_add(1);
+                contact.failures = contact.failures.saturating_add(1);
             }
-            target.next = now + wait(target.failures, timing, rng);
+            contact.next = now + wait(contact.failures, timing, rng);
         }
     }
 
-    /// What to dial now.
+    /// The dials to start now.
     pub(super) fn due(
         &mut self,
         now: Duration,
@@ -240,34 +241,34 @@ impl Dialer {
     ) -> Vec<Effect> {
         let mut due = Vec::new();
         let mut chosen = BTreeSet::new();
-        for (key, target) in &mut self.targets {
+        for (key, contact) in &mut self.contacts {
             if due.len() >= MAX_DIALS_PER_TICK {
                 break;
             }
-            let waits = target.dialling || target.next > now || target.addresses.is_empty();
-            let here = target
+            let waits = contact.dialling || contact.next > now || contact.addresses.is_empty();
+            let here = contact
                 .peer
                 .is_some_and(|peer| peer == self.own || connected(&peer) || chosen.contains(&peer));
-            let stranger = target.hotkey.is_some_and(|hotkey| !allowlist.contains(&hotkey));
+            let stranger = contact.hotkey.is_some_and(|hotkey| !allowlist.contains(&hotkey));
             let spare = enough && matches!(key, DialTarget::Peer(_));
             if waits || here || stranger || spare {
                 continue;
             }
-            target.dialling = true;
-            chosen.extend(target.peer);
-            // A socket that somebody else left on our port makes every dial from it fail, for a
-            // minute and more.
-            let new_port = target.failures % 2 == 1;
+            contact.dialling = true;
+            chosen.extend(contact.peer);
+            // Another process's socket on our port can make every dial from it fail for more than a
+            // minute.
+            let new_port = contact.failures % 2 == 1;
             due.push(Effect::Dial {
                 target: key.clone(),
-                addresses: target.addresses.clone(),
+                addresses: contact.addresses.clone(),
                 new_port,
             });
         }
         due
     }
 
-    /// The proven part of the address book, when it changed and was not told of lately.
+    /// The proven part of the address book, if it changed and was not reported recently.
     pub(super) fn changed_book(
         &mut self,
         now: Duration,
@@ -283,23 +284,23 @@ impl Dialer {
     }
 
     fn book(&self) -> Vec<KnownPeer> {
-        let known = self.targets.iter().filter_map(|(key, target)| match (key, target.hotkey) {
-            (DialTarget::Peer(peer), Some(hotkey)) if !target.addresses.is_empty() => {
-                Some(KnownPeer { peer: *peer, hotkey, addresses: target.addresses.clone() })
+        let known = self.contacts.iter().filter_map(|(key, contact)| match (key, contact.hotkey) {
+            (DialTarget::Peer(peer), Some(hotkey)) if !contact.addresses.is_empty() => {
+                Some(KnownPeer { peer: *peer, hotkey, addresses: contact.addresses.clone() })
             }
             _ => None,
         });
         known.collect()
     }
 
-    /// Forgets peers whose hotkey is on no allowlist any more.
+    /// Forgets peers whose hotkey is no longer on the allowlist.
     pub(super) fn forget_strangers(&mut self, allowlist: &Allowlist) {
-        let before = self.targets.len();
-        self.targets.retain(|key, target| {
+        let before = self.contacts.len();
+        self.contacts.retain(|key, contact| {
             matches!(key, DialTarget::Address(_))
-                || target.hotkey.is_none_or(|hotkey| allowlist.contains(&hotkey))
+                || contact.hotkey.is_none_or(|hotkey| allowlist.contains(&hotkey))
         });
-        self.book_changed |= self.targets.len() != before;
+        self.book_changed |= self.contacts.len() != before;
     }
 }
 
@@ -410,10 +411,10 @@ mod tests {
         for n in 10..200 {
             dialer.claimed(peer(n), liar, vec![address(u16::from(n))]);
         }
-        assert_eq!(dialer.targets.len(), 1 + MAX_IDENTITIES);
-        assert!(dialer.targets.contains_key(&DialTarget::Peer(peer(1))));
+        assert_eq!(dialer.contacts.len(), 1 + MAX_IDENTITIES);
+        assert!(dialer.contacts.contains_key(&DialTarget::Peer(peer(1))));
         assert!(
-            dialer.targets.contains_key(&DialTarget::Peer(peer(2))),
+            dialer.contacts.contains_key(&DialTarget::Peer(peer(2))),
             "a peer that proved itself stays longest"
         );
     }
@@ -438,11 +439,11 @@ mod tests {
         for n in 1..200 {
             dialer.learn(peer(n), None, vec![address(u16::from(n))]);
         }
-        assert_eq!(dialer.targets.len(), MAX_UNPROVEN_TARGETS);
+        assert_eq!(dialer.contacts.len(), MAX_UNPROVEN_TARGETS);
         let mut rng = StdRng::seed_from_u64(1);
         for _ in 0..MAX_UNPROVEN_FAILURES {
             dialer.failed(&DialTarget::Peer(peer(1)), at(0), &Timing::default(), &mut rng);
         }
-        assert_eq!(dialer.targets.len(), MAX_UNPROVEN_TARGETS - 1);
+        assert_eq!(dialer.contacts.len(), MAX_UNPROVEN_TARGETS - 1);
     }
 }

@@ -1,17 +1,20 @@
-//! Access grants: handed to proven validators, and to nobody else.
+//! Access grants: sent to proven validators only.
 
 use std::time::Duration;
 
-use super::Core;
-use super::event::{Effect, GrantBytes, MeshEvent, Token};
+use super::effect::Effect;
+use super::event::Token;
+use super::mesh_event::MeshEvent;
+use super::state::Core;
+use crate::GrantBytes;
 use crate::hello::PeerIdBytes;
 
-/// First wait before a grant that was not taken is offered again; doubles up to a minute.
+/// First wait before a refused grant is offered again; doubles up to a minute.
 const GRANT_RETRY: Duration = Duration::from_secs(1);
 const GRANT_RETRY_MOST: Duration = Duration::from_secs(60);
 
 impl Core {
-    pub(super) fn on_grant_changed(&mut self, grant: Option<GrantBytes>, out: &mut Vec<Effect>) {
+    pub(super) fn on_grant_changed(&mut self, grant: Option<GrantBytes>) {
         self.grant = grant;
         self.grant_version += 1;
         let members: Vec<_> = self
@@ -21,16 +24,16 @@ impl Core {
             .map(|(p, _)| *p)
             .collect();
         for peer in members {
-            self.offer_grant(peer, out);
+            self.offer_grant(peer);
         }
     }
 
-    /// Hands our grant to a proven validator, if it does not have it.
-    pub(super) fn offer_grant(&mut self, peer: PeerIdBytes, out: &mut Vec<Effect>) {
+    /// Sends our grant to a proven validator that does not have it.
+    pub(super) fn offer_grant(&mut self, peer: PeerIdBytes) {
         let (Some(grant), Some(state)) = (&self.grant, self.peers.get_mut(&peer)) else { return };
         if state.session.is_some() && state.grant_version != self.grant_version {
             state.grant_version = self.grant_version;
-            out.push(Effect::SendGrant { peer, grant: grant.clone() });
+            self.effects.push(Effect::SendGrant { peer, grant: grant.clone() });
         }
     }
 
@@ -40,12 +43,11 @@ impl Core {
         peer: PeerIdBytes,
         token: Token,
         grant: GrantBytes,
-        out: &mut Vec<Effect>,
     ) {
-        let from = if self.admits_request(now, peer, out) { self.member(&peer) } else { None };
-        out.push(Effect::AnswerGrant { token, taken: from.is_some() });
+        let from = if self.admits_request(now, peer) { self.member(&peer) } else { None };
+        self.effects.push(Effect::AnswerGrant { token, taken: from.is_some() });
         if let Some(from) = from {
-            out.push(Effect::Tell(MeshEvent::Grant { from, payload: grant }));
+            self.tell(MeshEvent::Grant { from, payload: grant });
         }
     }
 
@@ -60,7 +62,7 @@ impl Core {
         }
     }
 
-    pub(super) fn retry_grants(&mut self, now: Duration, out: &mut Vec<Effect>) {
+    pub(super) fn retry_grants(&mut self, now: Duration) {
         let due = |retry: Option<(Duration, Duration)>| retry.is_some_and(|(at, _)| at <= now);
         let peers: Vec<_> = self
             .peers
@@ -70,12 +72,12 @@ impl Core {
             .collect();
         for peer in peers {
             if let Some(state) = self.peers.get_mut(&peer) {
-                // Until the answer comes, none is due; the length of the wait is kept for the next
-                // one.
+                // No retry is due until the answer arrives. The length of the wait is kept for the
+                // next one.
                 state.grant_retry = state.grant_retry.map(|(_, wait)| (Duration::MAX, wait));
                 state.grant_version = 0;
             }
-            self.offer_grant(peer, out);
+            self.offer_grant(peer);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Which tasks a block is of, while the subnet owner changes how many blocks a task has.
+//! Which task a block belongs to, when the subnet owner changes the number of blocks per task.
 //!
-//! A change holds from a task on; the numbers of earlier tasks stay as they are. The mesh only
-//! bounds what it admits by this: what a task is, and whose turn, is the rotation's matter.
+//! A change holds from some task on; earlier tasks keep their numbers. The mesh uses this only to
+//! bound what it admits. The rotation crate decides what a task is, and whose turn.
 
 use crate::{BlockNumber, TaskId};
 
@@ -17,8 +17,8 @@ impl Intervals {
         Self(vec![(TaskId(0), blocks.max(1))])
     }
 
-    /// From `task` on, a task has so many blocks. What is known already changes nothing: histories
-    /// are told again whole.
+    /// From `task` on, a task has `blocks` blocks. Telling a known change again has no effect,
+    /// because the whole history is told at every change.
     pub(super) fn set_from(&mut self, task: TaskId, blocks: u64) {
         if self.0.contains(&(task, blocks.max(1))) {
             return;
@@ -30,7 +30,8 @@ impl Intervals {
         }
     }
 
-    /// The task that a block is of: by the newest interval that held by then, else by the first.
+    /// The task that a block belongs to, by the newest interval that held by then, else by the
+    /// first.
     pub(super) fn task_at(&self, block: BlockNumber) -> TaskId {
         let counted = |blocks: u64| TaskId(block.0 / blocks);
         let held = self
@@ -42,8 +43,8 @@ impl Intervals {
         held.map_or(TaskId(0), |(_, blocks)| counted(*blocks))
     }
 
-    /// The highest number that anybody may give a block's task: a change may hold for others and
-    /// not yet for us.
+    /// The highest number that any validator may give a block's task: others may have heard of a
+    /// change before us.
     pub(super) fn newest_at(&self, block: BlockNumber) -> TaskId {
         let shortest = self.0.iter().rev().take(2).map(|(_, blocks)| *blocks).min();
         TaskId(block.0 / shortest.unwrap_or(1))

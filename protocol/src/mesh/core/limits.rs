@@ -1,101 +1,99 @@
-//! Every bound of the core and why it is what it is, and the times that an operator or a test may
-//! change.
+//! The core's bounds, each with its reason, and the times that tests shorten.
 
 use std::time::Duration;
 
-/// Most connected peers that the core keeps state for: all 256 validators twice, as when everybody
-/// restarts at once.
-pub const MAX_CONNECTED_PEERS: usize = 512;
-/// Inbound peers that may be yet to prove themselves: beyond it the one that took longest gives
-/// way. An honest validator needs one round trip, so strangers cannot keep it out by holding on,
-/// only by being hundreds a second.
+/// Connected peers that the core keeps state for: 256 validators, each twice, as when all restart
+/// at once.
+pub(crate) const MAX_CONNECTED_PEERS: usize = 512;
+/// Inbound peers that have not proved themselves. Beyond this the one that took longest is
+/// disconnected. An honest validator needs one round trip, so to keep it out strangers would have
+/// to connect hundreds of times a second.
 pub const MAX_UNPROVEN_PEERS: usize = 128;
-/// Peers that may speak for one hotkey at the same time: a restart under a new identity beside the
-/// old one. What a validator may ask of us is bounded by this, whatever number of identities it
-/// makes up.
+/// Peers that may speak for one hotkey at a time: one after a restart under a new identity, beside
+/// the old one. This bounds what a validator may ask of us, however many identities it makes up.
 pub const MAX_SESSIONS_PER_HOTKEY: usize = 2;
 /// Sessions beyond which no further validator is dialled: the mesh is meant for 3 to 64 validators,
-/// all connected.
+/// all connected to each other.
 pub const ENOUGH_SESSIONS: usize = 64;
-pub use crate::MAX_GRANT_BYTES;
 
-/// Votes kept of one attester: more than two for each of the 300 tasks of a lookback, six times
-/// over for failovers.
-pub const MAX_VOTES_PER_ATTESTER: usize = 2048;
-/// Files kept of one producer: each of 300 tasks, and what a shorter interval adds.
-pub const MAX_FILES_PER_PRODUCER: usize = 512;
-/// Digests for which one attester is counted in one file: two prove equivocation, a third adds
+/// Votes kept of one attester: one for each of the 300 tasks of a lookback, six times over for
+/// failovers and second digests.
+pub(crate) const MAX_VOTES_PER_ATTESTER: usize = 2048;
+/// Files kept of one producer: one for each of 300 tasks, and more under a shorter interval.
+pub(crate) const MAX_FILES_PER_PRODUCER: usize = 512;
+/// Digests of one file for which an attester is counted: two prove equivocation, a third adds
 /// nothing.
-pub const MAX_DIGESTS_PER_ATTESTER: usize = 2;
-/// Evidence kept against one validator, newest tasks first: one piece already costs it the window.
+pub(crate) const MAX_DIGESTS_PER_ATTESTER: usize = 2;
+/// Pieces of evidence kept against one validator, newest tasks first. A single one costs it the
+/// window.
 pub const MAX_EVIDENCE_PER_ACCUSED: usize = 8;
 
-/// Messages kept while nobody listens: an hour of a validator's own announcements and attestations.
-pub const MAX_KEPT_MESSAGES: usize = 256;
-/// Addresses to dial that are remembered: every validator's, bootnodes and chain entries twice
-/// over.
-pub const MAX_TARGETS: usize = 1024;
-/// Addresses kept of one peer: what a beacon may carry, and one that was seen to work.
-pub const MAX_ADDRESSES_PER_PEER: usize = 9;
-/// Peers that are dialled without a proof of who they are, as found by Kademlia and mDNS.
-pub const MAX_UNPROVEN_TARGETS: usize = 32;
+/// Messages kept while nobody is subscribed: an hour of a validator's own announcements and
+/// attestations.
+pub(crate) const MAX_KEPT_MESSAGES: usize = 256;
+/// Dial targets: every validator's addresses, bootnodes and chain entries, twice over.
+pub(crate) const MAX_TARGETS: usize = 1024;
+/// Addresses kept of one peer: those that a beacon may carry, and one that worked.
+pub(crate) const MAX_ADDRESSES_PER_PEER: usize = 9;
+/// Unproven peers that are dialled, as found by Kademlia and mDNS.
+pub(crate) const MAX_UNPROVEN_TARGETS: usize = 32;
 /// Failed dials after which an unproven peer is forgotten.
-pub const MAX_UNPROVEN_FAILURES: u32 = 4;
-/// Dials started in one tick, so that a start with a full address book is no burst.
-pub const MAX_DIALS_PER_TICK: usize = 8;
+pub(crate) const MAX_UNPROVEN_FAILURES: u32 = 4;
+/// Dials started in one tick, so that a start with a full address book causes no burst.
+pub(crate) const MAX_DIALS_PER_TICK: usize = 8;
 
 /// Peer ids remembered for one hotkey: a restart with a new identity, and a doppelganger or two.
-pub const MAX_IDENTITIES: usize = 4;
+pub(crate) const MAX_IDENTITIES: usize = 4;
 /// Peers whose score is remembered after they left.
-pub const MAX_SCORES: usize = 2048;
+pub(crate) const MAX_SCORES: usize = 2048;
 /// Link resets that are remembered.
-pub const MAX_RESET_HISTORIES: usize = 512;
+pub(crate) const MAX_RESET_HISTORIES: usize = 512;
 
-/// Gossip messages that one peer may send at once: all 256 validators' beacons and attestations to
-/// two files, twice.
+/// Gossip messages that one peer may send at once: the beacons of 256 validators and their
+/// attestations to two files, twice.
 pub const GOSSIP_BURST: u32 = 2000;
-/// Gossip messages a second that one peer may send for long: far above what 64 validators say
-/// together.
-pub const GOSSIP_PER_SECOND: u32 = 500;
-/// The same before a peer has proved itself: what a validator may have to say while its hello is
-/// under way.
-pub const STRANGER_GOSSIP_BURST: u32 = 256;
-/// The same for long.
-pub const STRANGER_GOSSIP_PER_SECOND: u32 = 32;
-/// Messages of one author that are passed on at once, whoever hands them over: a validator that
-/// comes back announces and attests to 300 tasks, and again as much. More would make those who pass
-/// it on look like a flood.
+/// Gossip messages per second that one peer may send in the long run: far more than 64 validators
+/// write together.
+pub(crate) const GOSSIP_PER_SECOND: u32 = 500;
+/// The same for a peer that has not proved itself: what a validator may have to send while its
+/// hello is under way.
+pub(crate) const STRANGER_GOSSIP_BURST: u32 = 256;
+/// The same per second, in the long run.
+pub(crate) const STRANGER_GOSSIP_PER_SECOND: u32 = 32;
+/// Messages of one author that are passed on at once: a validator that comes back announces and
+/// attests for 300 tasks, and this is twice as much. More would make the peers that pass them on
+/// look like a flood.
 pub const AUTHOR_BURST: u32 = 1024;
-/// Messages of one author that are passed on each second for long.
-pub const AUTHOR_PER_SECOND: u32 = 16;
-/// Beacons and miner reports of one author that are passed on at once; for long, one for each
-/// [`Timing::beacon_gap`].
+/// Messages of one author that are passed on per second, in the long run.
+pub(crate) const AUTHOR_PER_SECOND: u32 = 16;
+/// Beacons and miner reports of one author that are passed on at once; in the long run, one for
+/// each [`Timing::beacon_gap`].
 pub const REPORT_BURST: u32 = 16;
-/// Time for which a flood is blamed once: what an honest peer passes on in a bad moment must not
-/// ban it.
-pub const FLOOD_BLAME_GAP: Duration = Duration::from_millis(100);
-/// Requests that one peer may make at once: a whole catch-up.
-pub const REQUEST_BURST: u32 = 300;
-/// Requests a second that one peer may make for long.
-pub const REQUESTS_PER_SECOND: u32 = 20;
+/// Time for which a flood is blamed only once: a burst that an honest peer passes on must not ban
+/// it.
+pub(crate) const FLOOD_BLAME_GAP: Duration = Duration::from_millis(100);
+/// Requests that one peer may send at once: a whole catch-up.
+pub(crate) const REQUEST_BURST: u32 = 300;
+/// Requests per second that one peer may send in the long run.
+pub(crate) const REQUESTS_PER_SECOND: u32 = 20;
 
-/// Bytes of a catch-up page after which no further file is added; the largest single file's state
-/// has 60 KiB.
-pub const PAGE_FILL_BYTES: usize = 256 * 1024;
+/// Bytes of a catch-up page beyond which no further file is added; the largest state of one file
+/// takes 60 KiB.
+pub(crate) const PAGE_FILL_BYTES: usize = 256 * 1024;
 /// Longest catch-up page.
-pub const MAX_PAGE_BYTES: usize = 512 * 1024;
+pub(crate) const MAX_PAGE_BYTES: usize = 512 * 1024;
 /// Pages of one catch-up: the state of 300 tasks with failovers fits in a fraction of it.
-pub const MAX_PAGES: u32 = 256;
+pub(crate) const MAX_PAGES: u32 = 256;
 /// Catch-ups under way at the same time.
-pub const MAX_CATCHUPS: usize = 4;
-/// Time after which a catch-up gives way to another peer's: who answers as slowly as it may must
-/// not keep the others out.
-pub const CATCHUP_TURN: Duration = Duration::from_secs(60);
+pub(crate) const MAX_CATCHUPS: usize = 4;
+/// Time after which a catch-up gives way to another peer's, so that a slow peer does not keep the
+/// others out.
+pub(crate) const CATCHUP_TURN: Duration = Duration::from_secs(60);
 
 /// The mesh's times. The defaults suit a production mesh; tests make them shorter.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// How often [`super::Event::Tick`] is expected.
+    /// Time between two [`super::Event::Tick`]s.
     pub tick: Duration,
     /// Time in which a new peer must prove a hotkey.
     pub hello_deadline: Duration,
@@ -103,28 +101,27 @@ pub struct Timing {
     pub refusal_linger: Duration,
     /// Time between two beacons.
     pub beacon_interval: Duration,
-    /// Shortest time between two beacons when something new is to be said.
+    /// Shortest time between two beacons.
     pub beacon_gap: Duration,
-    /// Time for which a link may be one-sided before it is reset; doubles with every reset in a
-    /// row.
+    /// Time after which a one-sided link is reset; doubles with every reset in a row.
     pub link_grace: Duration,
-    /// First wait before a redial; doubles with every failure, plus or minus half of it by chance.
+    /// First wait before a redial; doubles with every failure, and varies by half at random.
     pub redial_first: Duration,
-    /// Longest wait before a redial, before chance is added.
+    /// Longest wait before a redial, before it varies at random.
     pub redial_most: Duration,
-    /// How long a message waits for somebody to listen.
+    /// How long a message waits for a subscriber.
     pub keep_for: Duration,
-    /// Time between two catch-ups with one peer; doubles while nothing new is learnt.
+    /// Time between two catch-ups with one peer; doubles while we learn nothing new.
     pub catchup_pause: Duration,
     /// Shortest time between two reports of a changed address book.
     pub address_book_pause: Duration,
-    /// Time between two pings. A connection ends with the second ping in a row that has no answer:
-    /// a peer that lost its power or its address is gone within half a minute, and dialled anew.
+    /// Time between two pings. The second ping in a row without an answer closes the connection, so
+    /// a peer that lost its power or its address is dialled anew within half a minute.
     pub ping_interval: Duration,
-    /// Time for an answer to a ping: several round trips of a bad intercontinental link, and a
+    /// Time for an answer to a ping: several round trips on a bad intercontinental link, and a
     /// pause of a busy peer.
     pub ping_timeout: Duration,
-    /// Time after which a peer that is still reached through a relay is tried directly again.
+    /// Time after which we try again to connect directly to a peer that is reached through a relay.
     pub punch_pause: Duration,
 }
 
@@ -150,27 +147,24 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long a beacon counts as hearing its sender: three may be lost.
-    #[must_use]
-    pub fn hear_window(&self) -> Duration {
+    /// How long after a beacon its sender counts as heard: three beacons may be lost.
+    pub(super) fn hear_window(&self) -> Duration {
         self.beacon_interval * 7 / 2
     }
 
-    /// How long we listen for a double of ours while we hear others: one beacon of it may be lost.
-    #[must_use]
-    pub fn listen_among_others(&self) -> Duration {
+    /// How long we listen for a double while we hear others: one of its beacons may be lost.
+    pub(super) fn listen_among_others(&self) -> Duration {
         self.beacon_interval * 2
     }
 
-    /// How long we listen while nobody is heard: time enough to be dialled by whoever looks for us,
-    /// and short enough for a validator that is alone for good.
-    #[must_use]
-    pub fn listen_alone(&self) -> Duration {
+    /// How long we listen while we hear nobody: long enough for peers to dial us, and short enough
+    /// for a validator that stays alone.
+    pub(super) fn listen_alone(&self) -> Duration {
         self.beacon_interval * 6
     }
 }
 
-/// A token bucket: how much one peer may ask of us.
+/// A token bucket.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mesh) struct Bucket {
     /// Thousandths of a token.
@@ -203,7 +197,7 @@ impl Bucket {
         !self.take(now)
     }
 
-    /// Takes back what was taken for something that turned out to be welcome.
+    /// Returns a token that was taken for something welcome.
     pub(super) fn give_back(&mut self) {
         self.level = (self.level + 1000).min(u64::from(self.burst) * 1000);
     }

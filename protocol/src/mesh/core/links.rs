@@ -1,11 +1,11 @@
 //! Who hears whom.
 //!
-//! A beacon says whom its sender hears and to whom it sends directly. Two connected validators have
-//! a good link when each hears the other, each knows the other's subscriptions, and each says so. A
-//! link that stays one-sided is cut and dialled anew: gossipsub tells its subscriptions on the
-//! first connection to a peer only, so a validator that comes back under the same peer id before
-//! the old connection was noticed to be dead is never told them, and only a fresh start of the pair
-//! mends that.
+//! A beacon lists the validators that its sender hears and those that it sends to directly. The
+//! link of two connected validators is good if each hears the other, knows the other's
+//! subscriptions, and says so. A link that stays one-sided is cut and dialled anew. The reason:
+//! gossipsub announces its subscriptions on the first connection to a peer only. A validator that
+//! restarts under the same peer id before its peers find the old connection dead is never told
+//! them, and only a fresh connection mends that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(super) struct Sighting {
     beacon_seq: Option<u64>,
     pub(super) head: Option<BlockNumber>,
     pub(super) inventory: Option<Digest>,
-    /// What the sender's last beacon says of us.
+    /// What the sender's last beacon says about us.
     of_us: Option<Heard>,
 }
 
@@ -33,13 +33,13 @@ pub(super) struct Sighting {
 pub(super) enum Heeded {
     /// An old one, or a repetition.
     Replayed,
-    /// The sender was not heard of late.
+    /// The sender was not heard recently.
     Newcomer,
     /// One more.
     Again,
 }
 
-/// How often a link was reset in a row, and when it may be again.
+/// How often a link was reset in a row, and when it was last.
 #[derive(Clone, Copy, Debug)]
 struct Resets {
     count: u32,
@@ -54,7 +54,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// A valid beacon arrived, by whichever way.
+    /// Takes note of a valid beacon, whoever passed it on.
     pub(super) fn beacon(
         &mut self,
         beacon: &Beacon,
@@ -77,7 +77,7 @@ impl Links {
         if fresh_before { Heeded::Again } else { Heeded::Newcomer }
     }
 
-    /// A proven hello arrived.
+    /// Takes note of a proven hello.
     pub(super) fn hello(&mut self, hotkey: Hotkey, peer: PeerIdBytes, now: Duration) {
         if let Some(sighting) = self.sight(hotkey, peer, now) {
             sighting.last = now;
@@ -94,23 +94,21 @@ impl Links {
                 sightings.sort_by_key(|sighting| std::cmp::Reverse(sighting.last));
                 sightings.pop();
             }
-            let nothing = (None, None, None);
-            let (beacon_seq, head, inventory) = nothing;
             sightings.push(Sighting {
                 peer,
                 first: now,
                 last: now,
-                beacon_seq,
-                head,
-                inventory,
+                beacon_seq: None,
+                head: None,
+                inventory: None,
                 of_us: None,
             });
         }
         sightings.iter_mut().find(|sighting| sighting.peer == peer)
     }
 
-    /// Another peer id under which the hotkey lives at the same time as under `peer`. A restart
-    /// under a new identity leaves the old one silent; two machines both go on speaking.
+    /// Another peer id under which the hotkey is alive at the same time as under `peer`. After a
+    /// restart under a new identity the old one is silent; two machines both go on speaking.
     pub(super) fn doppelganger(
         &self,
         hotkey: &Hotkey,
@@ -126,7 +124,7 @@ impl Links {
         sightings.iter().find(lives_beside).map(|other| other.peer)
     }
 
-    /// The freshest beacon of a hotkey, if it is recent.
+    /// The newest beacon of a hotkey, if it is recent.
     pub(super) fn fresh(
         &self,
         hotkey: &Hotkey,
@@ -139,7 +137,7 @@ impl Links {
             .filter(|s| now.saturating_sub(s.last) <= timing.hear_window())
     }
 
-    /// Everybody heard of late.
+    /// Every hotkey that was heard recently.
     pub(super) fn heard(&self, now: Duration, timing: &Timing) -> Vec<Hotkey> {
         self.seen
             .keys()
@@ -148,8 +146,7 @@ impl Links {
             .collect()
     }
 
-    /// Whether a link is good, as far as the other side's word goes: it hears us and sends to us
-    /// directly.
+    /// Whether the other side says that it hears us and sends to us directly.
     pub(super) fn is_returned(
         &self,
         hotkey: &Hotkey,
@@ -163,7 +160,7 @@ impl Links {
         })
     }
 
-    /// How long a link with this peer may stay one-sided this time.
+    /// How long the link with this peer may stay one-sided before the next reset.
     pub(super) fn grace(&self, peer: &PeerIdBytes, timing: &Timing) -> Duration {
         let count = self.resets.get(peer).map_or(0, |resets| resets.count);
         timing.link_grace * (1 << count.min(6))
@@ -209,14 +206,14 @@ pub(super) struct BeaconClock {
 }
 
 impl BeaconClock {
-    /// Something is to be said: soon, but not at once, so that several reasons make one beacon.
+    /// Makes the next beacon due soon, but not at once, so that several reasons lead to one beacon.
     pub(super) fn hurry(&mut self, now: Duration, timing: &Timing) {
         let earliest =
             self.last.map_or(now, |last| last + timing.beacon_gap).max(now + timing.beacon_gap / 4);
         self.next = self.next.min(earliest);
     }
 
-    /// Whether a beacon is due; if so, the next is set.
+    /// Whether a beacon is due. If so, sets the time of the next one.
     pub(super) fn is_due(&mut self, now: Duration, timing: &Timing) -> bool {
         if now < self.next {
             return false;
@@ -227,7 +224,7 @@ impl BeaconClock {
     }
 }
 
-/// Addresses that a beacon may carry, without the peer id at their end.
+/// The address without a peer id at its end, as beacons carry it.
 pub(super) fn without_peer(address: &Address) -> Option<Address> {
     match address.as_str().rsplit_once("/p2p/") {
         Some((place, _)) => Address::new(place),

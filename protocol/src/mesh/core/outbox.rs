@@ -1,10 +1,36 @@
-//! Messages that wait for somebody to listen.
+//! Our own messages, and those among them that wait for a subscriber.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::limits::MAX_KEPT_MESSAGES;
-use crate::messages::Topic;
+use crate::messages::{Announcement, Attestation, MinerReport, Topic};
+
+/// A message that the validator wants published.
+#[derive(Clone, Debug)]
+pub enum Outgoing {
+    /// Our verdict file exists.
+    Announcement(Announcement),
+    /// We verified a file.
+    Attestation(Attestation),
+    /// Our report about the miners.
+    MinerReport(MinerReport),
+}
+
+/// What became of a message that was to be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It was sent.
+    Sent {
+        /// Proven validators that it was sent to directly.
+        peers: usize,
+    },
+    /// No proven validator is subscribed yet. It goes out to the first one that subscribes.
+    Kept {
+        /// How long it waits.
+        keep_for: Duration,
+    },
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -13,34 +39,34 @@ struct Kept {
     until: Duration,
 }
 
-/// Kept messages, oldest first.
+/// Waiting messages, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Outbox(VecDeque<Kept>);
 
 impl Outbox {
-    /// Keeps a message. When full, the oldest gives way and is returned.
+    /// Keeps a message. If the outbox is full, drops the oldest message and returns its topic.
     pub(super) fn keep(&mut self, topic: Topic, bytes: Vec<u8>, until: Duration) -> Option<Topic> {
         let dropped = if self.0.len() >= MAX_KEPT_MESSAGES { self.0.pop_front() } else { None };
         self.0.push_back(Kept { topic, bytes, until });
         dropped.map(|kept| kept.topic)
     }
 
-    /// Takes out what waited for listeners of `topic`.
+    /// Takes out the messages of `topic`.
     pub(super) fn take(&mut self, topic: Topic) -> Vec<Vec<u8>> {
-        let (taken, left) =
-            std::mem::take(&mut self.0).into_iter().partition(|kept| kept.topic == topic);
-        self.0 = left;
-        let taken: VecDeque<Kept> = taken;
+        let taken = self.remove(|kept| kept.topic == topic);
         taken.into_iter().map(|kept| kept.bytes).collect()
     }
 
-    /// Drops what waited too long.
+    /// Drops the messages that waited too long, and returns their topics.
     pub(super) fn expire(&mut self, now: Duration) -> Vec<Topic> {
-        let (late, left) =
-            std::mem::take(&mut self.0).into_iter().partition(|kept| kept.until <= now);
-        self.0 = left;
-        let late: VecDeque<Kept> = late;
+        let late = self.remove(|kept| kept.until <= now);
         late.into_iter().map(|kept| kept.topic).collect()
+    }
+
+    fn remove(&mut self, which: impl Fn(&Kept) -> bool) -> VecDeque<Kept> {
+        let (removed, left) = std::mem::take(&mut self.0).into_iter().partition(which);
+        self.0 = left;
+        removed
     }
 }
 

@@ -1,4 +1,4 @@
-//! What peers did wrong, and for how long it is held against them.
+//! What peers did wrong, and for how long that counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use super::event::Offence;
 use super::limits::MAX_SCORES;
 
 /// At or below this, a peer is disconnected and its hello refused.
-pub const DISCONNECT_AT: f64 = -20.0;
+const DISCONNECT_AT: f64 = -20.0;
 /// At or below this, its connections are refused before they are made.
-pub const BAN_AT: f64 = -50.0;
-/// Time in which half of a bad score is forgotten.
+const BAN_AT: f64 = -50.0;
+/// Time in which a bad score halves.
 const HALF_LIFE: Duration = Duration::from_secs(600);
-/// No score falls below this, so that no ban lasts longer than half an hour or so.
+/// No score falls below this, so that no ban lasts much longer than half an hour.
 const WORST: f64 = -200.0;
 /// A score this close to zero is forgotten.
 const FORGOTTEN: f64 = -0.1;
 
 impl Offence {
-    /// What it costs. A single forged message never bans: a bug or a bit flip must not split the
-    /// mesh.
+    /// How much the score falls. A single forged message never bans: a bug or a bit flip must not
+    /// split the mesh.
     const fn penalty(self) -> f64 {
         match self {
             Self::ForgedHello => 20.0,
             Self::BadVerdict | Self::MalformedRequest => 10.0,
             Self::InvalidGossip | Self::NoHello => 5.0,
-            // Less than a validator that keeps knocking until it is on the list could add up to.
+            // So little that a validator that retries until it is on the list is not banned for it.
             Self::InnocentRefusal | Self::Flood => 1.0,
         }
     }
@@ -47,14 +47,14 @@ impl Score {
 
 /// What an offence leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Consequence {
     Tolerated,
     Disconnect,
     Ban,
 }
 
-/// Scores by peer id, or by hotkey. Peer ids are free to make: what a validator did is held against
-/// its hotkey too, and against strangers connection limits do the rest.
+/// Scores by peer id, or by hotkey. New peer ids cost nothing, so a validator's hotkey is blamed
+/// too; connection limits hold off strangers.
 #[derive(Debug)]
 pub(super) struct Scores<Who>(BTreeMap<Who, Score>);
 
@@ -69,7 +69,7 @@ impl<Who: Copy + Ord> Scores<Who> {
         self.0.get(peer).map_or(0.0, |score| score.value(now))
     }
 
-    /// Whether connections are to be refused.
+    /// Whether the peer's connections are refused.
     pub(super) fn is_banned(&self, peer: &Who) -> bool {
         self.0.get(peer).is_some_and(|score| score.banned)
     }
@@ -78,17 +78,18 @@ impl<Who: Copy + Ord> Scores<Who> {
         self.value(peer, now) <= DISCONNECT_AT
     }
 
-    /// Takes note of an offence. [`Verdict::Ban`] is returned once for each ban.
-    pub(super) fn blame(&mut self, peer: Who, offence: Offence, now: Duration) -> Verdict {
+    /// Takes note of an offence. Returns [`Consequence::Ban`] once for each ban.
+    pub(super) fn blame(&mut self, peer: Who, offence: Offence, now: Duration) -> Consequence {
         if !self.0.contains_key(&peer) && self.0.len() >= MAX_SCORES {
-            // The mildest unbanned gives way: strangers with fresh ids cannot wash out a ban.
+            // The best unbanned score gives way, so that strangers with fresh ids cannot push out a
+            // ban.
             let candidates = self.0.iter().filter(|(_, score)| !score.banned);
             let mildest = candidates
                 .max_by(|a, b| a.1.value(now).total_cmp(&b.1.value(now)))
                 .map(|(peer, _)| *peer);
             match mildest {
                 Some(mildest) => drop(self.0.remove(&mildest)),
-                None => return Verdict::Disconnect,
+                None => return Consequence::Disconnect,
             }
         }
         let score = self.0.entry(peer).or_insert(Score { value: 0.0, at: now, banned: false });
@@ -96,15 +97,15 @@ impl<Who: Copy + Ord> Scores<Who> {
         score.at = now;
         if score.value <= BAN_AT && !score.banned {
             score.banned = true;
-            Verdict::Ban
+            Consequence::Ban
         } else if score.value <= DISCONNECT_AT {
-            Verdict::Disconnect
+            Consequence::Disconnect
         } else {
-            Verdict::Tolerated
+            Consequence::Tolerated
         }
     }
 
-    /// Forgets what is long past, and returns whose ban has ended.
+    /// Forgets what is long past. Returns those whose ban has ended.
     pub(super) fn decay(&mut self, now: Duration) -> Vec<Who> {
         let mut freed = Vec::new();
         self.0.retain(|peer, score| {
@@ -129,11 +130,14 @@ mod tests {
         let mut scores = Scores::default();
         let peer = PeerIdBytes::new(&[1]).unwrap();
         let now = Duration::from_secs(5);
-        let verdicts: Vec<_> =
+        let consequences: Vec<_> =
             (0..12).map(|_| scores.blame(peer, Offence::InvalidGossip, now)).collect();
-        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Ban).count(), 1);
-        assert_eq!(verdicts[2], Verdict::Tolerated);
-        assert_eq!(verdicts[3], Verdict::Disconnect);
+        assert_eq!(
+            consequences.iter().filter(|consequence| **consequence == Consequence::Ban).count(),
+            1
+        );
+        assert_eq!(consequences[2], Consequence::Tolerated);
+        assert_eq!(consequences[3], Consequence::Disconnect);
         assert!(scores.is_shunned(&peer, now));
         assert!(scores.decay(now + Duration::from_secs(60)).is_empty());
         let later = now + Duration::from_secs(1200);

@@ -2,34 +2,36 @@
 
 use std::time::Duration;
 
-use super::Core;
-use super::event::{Effect, MeshEvent, Offence, Parting};
+use super::effect::{Effect, Parting};
+use super::event::Offence;
 use super::limits::ENOUGH_SESSIONS;
+use super::mesh_event::MeshEvent;
+use super::state::Core;
 use crate::codec::Wire as _;
 use crate::hello::PeerIdBytes;
 use crate::messages::{BeaconDraft, Heard, Topic};
 
 impl Core {
-    pub(super) fn on_tick(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        self.part_with_the_unproven(now, out);
-        self.reset_one_sided_links(now, out);
-        self.send_beacon(now, out);
-        self.retry_grants(now, out);
-        self.redial(now, out);
+    pub(super) fn on_tick(&mut self, now: Duration) {
+        self.part_with_the_unproven(now);
+        self.reset_one_sided_links(now);
+        self.send_beacon(now);
+        self.retry_grants(now);
+        self.redial(now);
         for topic in self.outbox.expire(now) {
-            out.push(Effect::Tell(MeshEvent::Undelivered { topic }));
+            self.tell(MeshEvent::Undelivered { topic });
         }
         for peer in self.scores.decay(now) {
-            out.push(Effect::Unban { peer });
+            self.effects.push(Effect::Unban { peer });
         }
-        // Validators are turned away at their hello; there is nothing to undo.
+        // A validator's hello is refused while its score is bad; there is no ban to lift.
         let _ = self.validator_scores.decay(now);
         if let Some(book) = self.dialer.changed_book(now, &self.timing) {
-            out.push(Effect::Tell(MeshEvent::AddressBook(book)));
+            self.tell(MeshEvent::AddressBook(book));
         }
-        let view = &self.view;
+        let chain = &self.chain;
         self.links.prune(
-            |hotkey| view.is_listed(hotkey) || *hotkey == self.hotkey,
+            |hotkey| chain.is_listed(hotkey) || *hotkey == self.hotkey,
             now,
             &self.timing,
         );
@@ -38,42 +40,39 @@ impl Core {
         self.ears.pass(now, hears_others, &self.timing);
     }
 
-    fn part_with_the_unproven(&mut self, now: Duration, out: &mut Vec<Effect>) {
+    fn part_with_the_unproven(&mut self, now: Duration) {
         let mut late = Vec::new();
         for (peer, state) in &self.peers {
             if state.leaves_at.is_some_and(|at| at <= now) {
-                out.push(Effect::Disconnect { peer: *peer, parting: Parting::Refused });
+                self.effects.push(Effect::Disconnect { peer: *peer, parting: Parting::Refused });
             } else if state.session.is_none()
                 && state.leaves_at.is_none()
                 && now.saturating_sub(state.since) > self.timing.hello_deadline
             {
-                out.push(Effect::Disconnect { peer: *peer, parting: Parting::NoHello });
+                self.effects.push(Effect::Disconnect { peer: *peer, parting: Parting::NoHello });
                 late.push(*peer);
             }
         }
         for peer in late {
-            // Once: until the disconnection is reported, further ticks must not count again.
+            // The peer is blamed once, not in every tick until the disconnection is reported.
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.leaves_at = Some(now + self.timing.hello_deadline);
             }
-            self.blame(now, peer, Offence::NoHello, out);
+            self.blame(now, peer, Offence::NoHello);
         }
     }
 
     /// Whether each side hears the other, sends to the other, and says so.
     pub(super) fn is_mutual(&self, peer: &PeerIdBytes, now: Duration) -> bool {
         let Some(state) = self.peers.get(peer) else { return false };
-        let Some(session) = state.session else { return false };
+        let Some(hotkey) = state.hotkey() else { return false };
         state.topics.contains(&Topic::Beacon)
-            && self.links.is_returned(&session.hotkey, peer, now, &self.timing)
+            && self.links.is_returned(&hotkey, peer, now, &self.timing)
     }
 
-    fn reset_one_sided_links(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        let proven: Vec<_> = self
-            .peers
-            .iter()
-            .filter_map(|(peer, state)| Some((*peer, state.session?.hotkey)))
-            .collect();
+    fn reset_one_sided_links(&mut self, now: Duration) {
+        let proven: Vec<_> =
+            self.peers.iter().filter_map(|(peer, state)| Some((*peer, state.hotkey()?))).collect();
         for (peer, hotkey) in proven {
             let mutual = self.is_mutual(&peer, now);
             let Some(state) = self.peers.get_mut(&peer) else { continue };
@@ -85,13 +84,13 @@ impl Core {
             {
                 state.one_sided_since = now;
                 self.links.reset(peer, now);
-                out.push(Effect::Tell(MeshEvent::LinkReset { hotkey, peer }));
-                out.push(Effect::Disconnect { peer, parting: Parting::OneSidedLink });
+                self.tell(MeshEvent::LinkReset { hotkey, peer });
+                self.effects.push(Effect::Disconnect { peer, parting: Parting::OneSidedLink });
             }
         }
     }
 
-    fn send_beacon(&mut self, now: Duration, out: &mut Vec<Effect>) {
+    fn send_beacon(&mut self, now: Duration) {
         if !self.beacon_clock.is_due(now, &self.timing) || self.listeners(Topic::Beacon) == 0 {
             return;
         }
@@ -99,33 +98,33 @@ impl Core {
             .peers
             .values()
             .filter(|state| state.topics.contains(&Topic::Beacon))
-            .filter_map(|state| Some(state.session?.hotkey))
+            .filter_map(|state| state.hotkey())
             .collect();
         let heard = self.links.heard(now, &self.timing).into_iter();
         let beacon = BeaconDraft {
-            network: self.view.network,
+            network: self.chain.network,
             peer: self.peer,
-            head: self.view.head,
-            seq: self.next_sequence(out),
+            head: self.chain.head,
+            seq: self.next_sequence(),
             heard: heard.map(|hotkey| Heard { hotkey, linked: linked.contains(&hotkey) }).collect(),
             addresses: self.listening.clone(),
             inventory: self.agreement.inventory(),
         };
         if let Ok(bytes) = self.signer.sign_beacon(beacon).to_wire() {
-            out.push(Effect::Publish { topic: Topic::Beacon, bytes });
+            self.effects.push(Effect::Publish { topic: Topic::Beacon, bytes });
         }
     }
 
-    fn redial(&mut self, now: Duration, out: &mut Vec<Effect>) {
+    fn redial(&mut self, now: Duration) {
         let sessions = self.peers.values().filter(|state| state.session.is_some()).count();
         let peers = &self.peers;
-        let allowlist = self.view.allowlists.newest();
+        let allowlist = self.chain.allowlists.newest();
         let due = self.dialer.due(
             now,
             |peer| peers.contains_key(peer),
             allowlist,
             sessions >= ENOUGH_SESSIONS,
         );
-        out.extend(due);
+        self.effects.extend(due);
     }
 }

@@ -1,9 +1,9 @@
-//! Whether our hotkey speaks from here alone.
+//! Whether another machine uses our hotkey.
 //!
-//! Two machines with one hotkey would sign against each other. So a validator that starts says who
-//! it is, in hellos and beacons, and signs nothing else until it has listened for a beacon of its
-//! own hotkey under another peer id. A machine that hears a double sends its next beacon at once:
-//! the two find each other within seconds. A restart under the same peer id is no double.
+//! Two machines with one hotkey would sign against each other. So a validator that starts sends
+//! hellos and beacons, and signs nothing else until it has listened for a beacon of its own hotkey
+//! under another peer id. A machine that hears a double sends its next beacon at once, so the two
+//! find each other within seconds. A restart under the same peer id is no double.
 
 use std::time::Duration;
 
@@ -15,17 +15,16 @@ use super::limits::Timing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Voice {
-    /// We started not long ago and listen for a double: nothing but hellos and beacons may be
-    /// signed yet.
+    /// We started recently and listen for a double. Only hellos and beacons may be signed.
     Listening,
     /// No double was heard.
     Alone,
-    /// Our hotkey is alive elsewhere: nothing may be signed until one of the two is stopped and we
-    /// are restarted.
+    /// Another machine uses our hotkey. Nothing may be signed until one of the two is stopped and
+    /// we are restarted.
     Doubled,
 }
 
-/// How long was listened so far.
+/// How long we have listened so far.
 #[derive(Debug, Default)]
 pub(super) struct Ears {
     at: Duration,
@@ -35,9 +34,9 @@ pub(super) struct Ears {
 }
 
 impl Ears {
-    /// Time passed, with others to be heard or without.
+    /// Time passed, while we heard others or nobody.
     pub(super) fn pass(&mut self, now: Duration, hears_others: bool, timing: &Timing) {
-        // A machine that slept, or had no time for us, heard nothing meanwhile.
+        // A machine that was asleep or overloaded heard nothing in that time.
         let passed = now.saturating_sub(self.at).min(timing.beacon_interval / 4);
         self.at = now;
         if hears_others {
@@ -49,12 +48,12 @@ impl Ears {
             self.hearing >= timing.listen_among_others() || self.deaf >= timing.listen_alone();
     }
 
-    /// Somebody says that our hotkey has spoken elsewhere: silence proves nothing then.
+    /// A peer says that our hotkey has spoken from elsewhere. Then silence so far proves nothing.
     pub(super) fn suspect(&mut self) {
         self.deaf = Duration::ZERO;
     }
 
-    /// Whether it was long enough.
+    /// Whether we have listened long enough.
     pub(super) const fn is_content(&self) -> bool {
         self.is_content
     }

@@ -1,16 +1,16 @@
-//! Events that wait for a validator that is busy.
+//! Events that wait while the validator is busy.
 //!
-//! What only the newest of counts (a grant, a miner report, an address book) replaces the one
-//! before; news about strangers, of which anybody can make more, are a few. So nobody can push out
-//! what the validator must hear.
+//! Where only the newest counts (a grant, a miner report, an address book), it replaces the one
+//! before. Of events about strangers, which anybody can cause, only a few are kept. So nobody can
+//! push out what the validator must hear.
 
 use std::collections::VecDeque;
 
 use crate::mesh::core::MeshEvent;
 
-/// Events that wait: a validator that is busy for minutes with a video loses nothing.
+/// Waiting events: a validator that is busy with a video for minutes loses nothing.
 const MAX_EVENTS: usize = 16_384;
-/// Events among them that strangers can cause.
+/// Waiting events that strangers can cause.
 const MAX_ABOUT_STRANGERS: usize = 128;
 
 /// Events, oldest first.
@@ -22,7 +22,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Keeps an event. When full, the oldest gives way and is counted.
+    /// Keeps an event. If the backlog is full, the oldest event is dropped and counted.
     pub(super) fn push(&mut self, event: MeshEvent) {
         if is_about_strangers(&event) {
             if self.about_strangers >= MAX_ABOUT_STRANGERS {
@@ -42,7 +42,7 @@ impl Backlog {
         }
     }
 
-    /// Takes out the oldest.
+    /// Takes out the oldest event.
     pub(super) fn pop(&mut self) -> Option<MeshEvent> {
         let event = self.events.pop_front()?;
         self.about_strangers -= usize::from(is_about_strangers(&event));
@@ -65,7 +65,10 @@ impl Backlog {
     fn count_dropped(&mut self) {
         self.dropped += 1;
         if self.dropped.is_power_of_two() {
-            tracing::warn!(dropped = self.dropped, "events are not taken, some are dropped");
+            tracing::warn!(
+                dropped = self.dropped,
+                "the validator is too slow to take events, some were dropped"
+            );
         }
     }
 }
@@ -89,9 +92,10 @@ fn is_replaced(before: &MeshEvent, by: &MeshEvent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GrantBytes;
     use crate::Hotkey;
     use crate::hello::{HelloRefusal, PeerIdBytes};
-    use crate::mesh::core::{GrantBytes, RefusedBy};
+    use crate::mesh::core::RefusedBy;
 
     #[test]
     fn the_newest_grant_of_each_validator_waits() {

@@ -1,39 +1,24 @@
-//! What libp2p reports, in the core's words.
+//! What libp2p reports about connections, gossip and addresses, in the core's terms.
 
-use std::sync::Arc;
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
 
-use libp2p::request_response::{self, Message, OutboundFailure};
-use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
-
-use super::connections::Link;
-use super::{FromLibp2p, GossipEvent, Shell, Waiting, to_bytes};
-use crate::mesh::core::{Event, GrantBytes, Offence};
-use crate::mesh::transport::{
-    BehaviourEvent, GrantAnswer, GrantOffer, PageAnswer, Unreadable, VerdictAnswer, VerdictRequest,
-    is_relayed, topic_of,
-};
+use super::connections::Connection;
+use super::state::{Acquaintance, Shell, Waiting, to_bytes};
+use crate::mesh::core::Event;
+use crate::mesh::transport::{BehaviourEvent, is_relayed, topic_of};
 use crate::messages::{Address, MAX_BEACON_ADDRESSES};
 
+/// How many characters of a peer's software name are kept.
+const MAX_AGENT_CHARS: usize = 64;
+
 impl Shell {
-    pub(super) fn on_swarm_event(&mut self, event: FromLibp2p) {
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let target = self.dials.remove(&connection_id);
-                if !self.acquaintances.contains_key(&peer_id) {
-                    self.meet(peer_id);
-                }
-                let (Some(peer), Some(address)) =
-                    (to_bytes(&peer_id), to_address(endpoint.get_remote_address()))
-                else {
-                    let _ = self.swarm.disconnect_peer_id(peer_id);
-                    return;
-                };
-                let outbound = endpoint.is_dialer();
-                let relayed = endpoint.is_relayed();
-                self.link(peer_id, Link::new(connection_id, address.clone(), outbound, relayed));
-                self.feed(Event::Connected { peer, address, outbound, target });
+                self.on_established(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 self.acquaintances.remove(&peer_id);
@@ -42,7 +27,7 @@ impl Shell {
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
-                self.unlink(peer_id, connection_id);
+                self.connection_closed(peer_id, connection_id);
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(target) = self.dials.remove(&connection_id) {
@@ -51,24 +36,18 @@ impl Shell {
                 }
             }
             SwarmEvent::NewListenAddr { address, .. } => {
-                // What those who are reached through us tell others.
+                // Peers that are reached through us pass this address on to others.
                 if self.relay.serve && !is_relayed(&address) {
                     self.swarm.add_external_address(address);
                 }
-                self.calm_kademlia();
-                let addresses = self.own_addresses();
-                self.feed(Event::Listening { addresses });
+                self.on_listening();
             }
-            SwarmEvent::ExpiredListenAddr { .. } => {
-                self.calm_kademlia();
-                let addresses = self.own_addresses();
-                self.feed(Event::Listening { addresses });
-            }
+            SwarmEvent::ExpiredListenAddr { .. } => self.on_listening(),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "listener failed"),
             SwarmEvent::ListenerClosed { listener_id, .. }
                 if self.vias.closed(listener_id, self.now()) =>
             {
-                tracing::debug!("a relay is not there for us, or not yet");
+                tracing::debug!("a relay refused us, or does not accept us yet");
             }
             SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
                 tracing::warn!(?addresses, %error, "listener closed");
@@ -77,18 +56,48 @@ impl Shell {
         }
     }
 
+    fn on_established(&mut self, peer_id: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
+        let target = self.dials.remove(&id);
+        if !self.acquaintances.contains_key(&peer_id) {
+            self.meet(peer_id);
+        }
+        let address = to_address(endpoint.get_remote_address());
+        let (Some(peer), Some(address)) = (to_bytes(&peer_id), address) else {
+            let _ = self.swarm.disconnect_peer_id(peer_id);
+            return;
+        };
+        let (outbound, relayed) = (endpoint.is_dialer(), endpoint.is_relayed());
+        let connection =
+            Connection { id, address: address.clone(), outbound, relayed, retires: None };
+        self.connection_opened(peer_id, connection);
+        self.feed(Event::Connected { peer, address, outbound, target });
+    }
+
+    /// Begins an acquaintance. The peer was blamed already for what gossipsub remembers of an
+    /// earlier one.
+    fn meet(&mut self, peer: PeerId) {
+        let penalty = -self.swarm.behaviour().gossip.peer_score(&peer).unwrap_or_default();
+        self.acquaintances.insert(peer, Acquaintance { penalty, ..Acquaintance::default() });
+    }
+
+    fn on_listening(&mut self) {
+        self.calm_kademlia();
+        let addresses = self.own_addresses();
+        self.feed(Event::Listening { addresses });
+    }
+
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Gossip(event) => self.on_gossip_event(event),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                self.on_identified(peer_id, info)
+                self.on_identified(peer_id, info);
             }
             BehaviourEvent::Ping(ping::Event { peer, result: Ok(rtt), .. }) => {
                 if let Some(known) = self.acquaintance(peer) {
                     known.rtt = Some(rtt);
                 }
             }
-            // The library only tells of it. The first ping without an answer is not even told.
+            // libp2p only reports the failure, and only from the second ping in a row on.
             BehaviourEvent::Ping(ping::Event {
                 connection,
                 result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
@@ -102,13 +111,13 @@ impl Shell {
                 ..
             }) => {
                 for peer in found.peers {
-                    self.learn(peer.peer_id, peer.addrs, false);
+                    self.learn(peer.peer_id, &peer.addrs, false);
                 }
             }
             BehaviourEvent::Punch(event) => self.on_punch_event(event),
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
-                    self.learn(peer, vec![address], false);
+                    self.learn(peer, &[address], false);
                 }
             }
             BehaviourEvent::Hello(event) => self.on_hello_event(event),
@@ -119,179 +128,59 @@ impl Shell {
         }
     }
 
-    fn on_gossip_event(&mut self, event: GossipEvent) {
+    fn on_gossip_event(&mut self, event: gossipsub::Event) {
         match event {
-            GossipEvent::Message { propagation_source, message_id, message } => {
-                let (Some(source), Some(topic)) =
-                    (to_bytes(&propagation_source), topic_of(&message.topic, &self.network))
-                else {
-                    return;
-                };
-                let bytes = message.data;
-                self.feed_waiting(Waiting::Gossip(message_id, propagation_source), |token| {
-                    Event::Gossip { source, token, topic, bytes }
-                });
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                let topic = topic_of(&message.topic, &self.network);
+                if let (Some(source), Some(topic)) = (to_bytes(&propagation_source), topic) {
+                    let bytes = message.data;
+                    let gossip = |token| Event::Gossip { source, token, topic, bytes };
+                    self.feed_waiting(Waiting::Gossip(message_id, propagation_source), gossip);
+                }
             }
-            GossipEvent::Subscribed { peer_id, topic, .. } => {
-                if let (Some(peer), Some(topic)) =
-                    (to_bytes(&peer_id), topic_of(&topic, &self.network))
-                {
+            gossipsub::Event::Subscribed { peer_id, topic, .. } => {
+                let topic = topic_of(&topic, &self.network);
+                if let (Some(peer), Some(topic)) = (to_bytes(&peer_id), topic) {
                     self.feed(Event::Subscribed { peer, topic });
                 }
             }
-            GossipEvent::Unsubscribed { peer_id, topic } => {
-                if let (Some(peer), Some(topic)) =
-                    (to_bytes(&peer_id), topic_of(&topic, &self.network))
-                {
+            gossipsub::Event::Unsubscribed { peer_id, topic } => {
+                let topic = topic_of(&topic, &self.network);
+                if let (Some(peer), Some(topic)) = (to_bytes(&peer_id), topic) {
                     self.feed(Event::Unsubscribed { peer, topic });
                 }
             }
-            GossipEvent::GossipsubNotSupported { .. } | GossipEvent::SlowPeer { .. } => {}
+            gossipsub::Event::GossipsubNotSupported { .. } | gossipsub::Event::SlowPeer { .. } => {}
         }
     }
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
         let addresses: Vec<Multiaddr> =
             info.listen_addrs.into_iter().take(MAX_BEACON_ADDRESSES).collect();
-        self.note_agent(peer, &info.agent_version, addresses.clone());
+        if let Some(known) = self.acquaintance(peer) {
+            let printable = info.agent_version.chars().filter(|c| !c.is_control());
+            known.agent = Some(printable.take(MAX_AGENT_CHARS).collect());
+            known.addresses.clone_from(&addresses);
+        }
         let proven = to_bytes(&peer).and_then(|peer| self.core.member(&peer)).is_some();
         if proven {
-            // In place of those that it named before: the library keeps all that it is given.
-            self.swarm.behaviour_mut().kad.remove_peer(&peer);
+            // Kademlia keeps every address it is given, so earlier ones are removed first.
+            let kad = &mut self.swarm.behaviour_mut().kad;
+            kad.remove_peer(&peer);
             for address in &addresses {
-                self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
+                kad.add_address(&peer, address.clone());
             }
-            self.learn(peer, addresses, true);
+            self.learn(peer, &addresses, true);
         }
     }
 
-    fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, itself: bool) {
+    fn learn(&mut self, peer: PeerId, addresses: &[Multiaddr], itself: bool) {
         let addresses: Vec<Address> =
             addresses.iter().filter_map(to_address).take(MAX_BEACON_ADDRESSES).collect();
         if let Some(peer) = to_bytes(&peer).filter(|_| !addresses.is_empty()) {
             self.feed(Event::Addresses { peer, addresses, itself });
         }
     }
-
-    fn on_hello_event(&mut self, event: Answers<crate::hello::Hello, crate::hello::HelloAnswer>) {
-        let Some((peer, happened)) = self.sort(event) else { return };
-        match happened {
-            Happened::Asked { request, channel } => {
-                self.feed_waiting(Waiting::Hello(channel), |token| Event::Hello {
-                    peer,
-                    token,
-                    hello: request,
-                });
-            }
-            Happened::Answered { response, .. } => {
-                self.feed(Event::HelloAnswered { peer, answer: Some(response) })
-            }
-            Happened::Unanswered { .. } => self.feed(Event::HelloAnswered { peer, answer: None }),
-        }
-    }
-
-    fn on_grant_event(&mut self, event: Answers<GrantOffer, GrantAnswer>) {
-        let Some((peer, happened)) = self.sort(event) else { return };
-        match happened {
-            Happened::Asked { request, channel } => match GrantBytes::new(request.0) {
-                Some(grant) => {
-                    self.feed_waiting(Waiting::Grant(channel), |token| Event::Grant {
-                        peer,
-                        token,
-                        grant,
-                    });
-                }
-                None => self.feed(Event::Misbehaved { peer, offence: Offence::MalformedRequest }),
-            },
-            Happened::Answered { response, .. } => {
-                self.feed(Event::GrantAnswered { peer, taken: response.taken })
-            }
-            Happened::Unanswered { .. } => self.feed(Event::GrantAnswered { peer, taken: false }),
-        }
-    }
-
-    fn on_verdict_event(&mut self, event: Answers<VerdictRequest, VerdictAnswer>) {
-        let Some((peer, happened)) = self.sort(event) else { return };
-        match happened {
-            Happened::Asked { request, channel } => {
-                let file = self.held.get(request.file, request.digest);
-                self.feed_waiting(Waiting::Verdict(channel, file), |token| Event::VerdictAsked {
-                    peer,
-                    token,
-                });
-            }
-            Happened::Answered { request_id, response } => {
-                if let Some(reply) = self.fetches.remove(&request_id) {
-                    let _ = reply.send(response.0.map(Arc::unwrap_or_clone));
-                }
-            }
-            Happened::Unanswered { request_id } => {
-                if let Some(reply) = self.fetches.remove(&request_id) {
-                    let _ = reply.send(None);
-                }
-            }
-        }
-    }
-
-    fn on_catchup_event(&mut self, event: Answers<crate::mesh::core::CatchupRequest, PageAnswer>) {
-        let Some((peer, happened)) = self.sort(event) else { return };
-        match happened {
-            Happened::Asked { request, channel } => {
-                self.feed_waiting(Waiting::Catchup(channel), |token| Event::CatchupAsked {
-                    peer,
-                    token,
-                    request,
-                });
-            }
-            Happened::Answered { response, .. } => {
-                self.feed(Event::CatchupAnswered { peer, page: response.0 })
-            }
-            Happened::Unanswered { .. } => self.feed(Event::CatchupAnswered { peer, page: None }),
-        }
-    }
-
-    /// Sorts a protocol's events into the three that matter, and blames whoever sent what cannot be
-    /// read.
-    fn sort<Request, Response>(
-        &mut self,
-        event: Answers<Request, Response>,
-    ) -> Option<(crate::hello::PeerIdBytes, Happened<Request, Response>)> {
-        match event {
-            request_response::Event::Message { peer, message, .. } => {
-                let happened = match message {
-                    Message::Request { request: Ok(request), channel, .. } => {
-                        Happened::Asked { request, channel }
-                    }
-                    Message::Request { request: Err(Unreadable), .. } => {
-                        let peer = to_bytes(&peer)?;
-                        self.feed(Event::Misbehaved { peer, offence: Offence::MalformedRequest });
-                        return None;
-                    }
-                    Message::Response { request_id, response } => {
-                        Happened::Answered { request_id, response }
-                    }
-                };
-                Some((to_bytes(&peer)?, happened))
-            }
-            request_response::Event::OutboundFailure { peer, request_id, error, .. } => {
-                if let OutboundFailure::Io(error) = &error {
-                    self.blame_malformed(peer, error);
-                }
-                tracing::debug!(%peer, %error, "request failed");
-                Some((to_bytes(&peer)?, Happened::Unanswered { request_id }))
-            }
-            request_response::Event::InboundFailure { .. }
-            | request_response::Event::ResponseSent { .. } => None,
-        }
-    }
-}
-
-type Answers<Request, Response> = request_response::Event<Result<Request, Unreadable>, Response>;
-
-enum Happened<Request, Response> {
-    Asked { request: Request, channel: request_response::ResponseChannel<Response> },
-    Answered { request_id: request_response::OutboundRequestId, response: Response },
-    Unanswered { request_id: request_response::OutboundRequestId },
 }
 
 fn to_address(address: &Multiaddr) -> Option<Address> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{Digest, FileId};
 
-/// Files by task, bounded by their total size.
+/// Files by task, bounded by total size.
 #[derive(Debug)]
 pub(super) struct Held {
     limit: usize,
@@ -18,8 +18,7 @@ impl Held {
         Self { limit, bytes: 0, files: BTreeMap::new() }
     }
 
-    /// Holds a file. The oldest tasks give way; a file older than all others and too much is not
-    /// held at all.
+    /// Holds a file. If that exceeds the limit, the oldest tasks give way, the new file included.
     pub(super) fn insert(&mut self, file: FileId, digest: Digest, bytes: Vec<u8>) {
         self.bytes += bytes.len();
         if let Some(before) = self.files.insert((file, digest), Arc::new(bytes)) {
@@ -31,7 +30,7 @@ impl Held {
         }
     }
 
-    /// A file, shared: any number of peers may be reading it, slowly.
+    /// A file. It is shared, because many peers may be reading it slowly.
     pub(super) fn get(&self, file: FileId, digest: Digest) -> Option<Arc<Vec<u8>>> {
         self.files.get(&(file, digest)).cloned()
     }

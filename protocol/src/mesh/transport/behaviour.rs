@@ -28,31 +28,32 @@ use crate::hello::{Hello, HelloAnswer};
 use crate::mesh::config::{MemoryLimit, MeshConfig, MeshError, MeshLimits};
 use crate::mesh::core::CatchupRequest;
 
-/// What a peer sees us as.
+/// The software name that peers see.
 const AGENT: &str = concat!("leoma/", env!("CARGO_PKG_VERSION"));
 /// The protocol family, for identify.
 const FAMILY: &str = "/leoma/1";
-/// Kademlia under a name of its own: other networks' nodes are not ours to keep.
+/// Kademlia under its own name, so that other networks' nodes stay out of the table.
 const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/leoma/kad/1");
-/// Connections without streams stay: pings show whether they live.
+/// Connections without streams stay open: pings show whether they are alive.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Inbound streams under negotiation on one connection.
 const NEGOTIATING_STREAMS: usize = 32;
-/// Time for a connection's handshake: three round trips of a bad intercontinental link, and a
+/// Time for a connection's handshake: three round trips on a bad intercontinental link, and a
 /// retransmission.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams on one connection in both directions. Validators have some forty at most: 28 for our
-/// protocols, and a few for gossip, Kademlia, pings and identify. Each may hold 256 KiB that nobody
-/// has read yet, the least that yamux can be held to, so this bounds what one connection costs.
+/// Streams on one connection, in both directions. Validators use about forty at most: 28 for our
+/// protocols, and a few for gossip, Kademlia, pings and identify. Each may hold 256 KiB of unread
+/// bytes, the smallest limit that yamux allows, so this bounds the memory of one connection.
 const MAX_STREAMS: usize = 64;
-/// The same for QUIC, which counts the connection as a whole: a file and all gossip that may be on
-/// its way.
+/// The same for QUIC, which counts the connection as a whole: a file and all gossip that may be
+/// under way.
 const QUIC_CONNECTION_BYTES: u32 = 8 * 1024 * 1024;
 const QUIC_STREAM_BYTES: u32 = 4 * 1024 * 1024;
-/// Where a container's memory limit is found.
+/// Where a container finds its memory limit.
 const CONTAINER_MEMORY: &str = "/sys/fs/cgroup/memory.max";
 
-/// Those that may deny a connection come first: the others must not see one that is denied.
+/// The behaviours that may deny a connection come first, because the others must not see a denied
+/// one.
 #[derive(NetworkBehaviour)]
 pub(in crate::mesh) struct Behaviour {
     pub(in crate::mesh) limits: connection_limits::Behaviour,
@@ -84,7 +85,8 @@ fn connection_limits(limits: &MeshLimits) -> connection_limits::Behaviour {
     )
 }
 
-/// A share is of what the process can have: in a container, the machine's memory says nothing.
+/// A share means a share of what the process can use, which in a container may be less than the
+/// machine has.
 fn memory_limit(limit: MemoryLimit) -> memory_connection_limits::Behaviour {
     use memory_connection_limits::Behaviour;
     let share = match limit {
@@ -93,22 +95,21 @@ fn memory_limit(limit: MemoryLimit) -> memory_connection_limits::Behaviour {
     };
     let of_machine = Behaviour::with_max_percentage(share).max_allowed_bytes();
     let container = std::fs::read_to_string(CONTAINER_MEMORY).ok();
-    // The word `max` where there is no limit.
+    // Without a limit, the file holds the word `max`.
     let of_container = container
         .and_then(|text| text.trim().parse::<f64>().ok())
         .map(|bytes| (bytes * share) as usize);
     Behaviour::with_max_bytes(of_container.map_or(of_machine, |bytes| bytes.min(of_machine)))
 }
 
-/// Kademlia finds addresses of validators that we have none of. Only proven validators enter the
-/// table, and no records are kept for anybody.
+/// Kademlia finds addresses of validators for which we have none. Only proven validators enter the
+/// table, and records are not stored.
 fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
     let mut config = kad::Config::new(KAD_PROTOCOL);
     config
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_record_filtering(kad::StoreInserts::FilterBoth)
-        // The library walks whether it knows anybody or not, and complains; we do when there is
-        // somebody to ask.
+        // libp2p's own periodic walk warns when the table is empty. The shell starts walks instead.
         .set_periodic_bootstrap_interval(None);
     let mut kad = kad::Behaviour::with_config(peer, MemoryStore::new(peer), config);
     kad.set_mode(Some(kad::Mode::Server));
@@ -164,9 +165,9 @@ impl Behaviour {
     }
 }
 
-/// Whether an address has one of the forms that this mesh dials: a host, TCP or QUIC, and perhaps
-/// whose it is, on a relay too. Traffic is counted by an address's form, so a peer must not be able
-/// to invent forms.
+/// Whether an address has one of the forms that this mesh dials: a host, TCP or QUIC, then perhaps
+/// a peer id, then perhaps a relayed peer. Traffic is counted by the form of the address, so peers
+/// must not be able to invent forms.
 pub(in crate::mesh) fn is_dialable(address: &Multiaddr) -> bool {
     let mut parts = address.iter().peekable();
     let host = matches!(
@@ -205,7 +206,7 @@ fn quic_config(mut config: quic::Config) -> quic::Config {
     config
 }
 
-/// A swarm that listens nowhere yet, whose traffic is counted in `registry`.
+/// A swarm that does not listen yet. Its traffic is counted in `registry`.
 pub(in crate::mesh) fn swarm(
     config: &MeshConfig,
     admitted: &Admitted,

@@ -1,4 +1,4 @@
-//! Gossipsub for a small mesh of validators.
+//! Gossipsub's settings for a small mesh of validators.
 
 use std::time::Duration;
 
@@ -13,31 +13,31 @@ use crate::mesh::config::MeshError;
 use crate::messages::Topic;
 use crate::{Digest, Network};
 
-/// Peers in a topic's mesh: wanted, least, most, and least that we dialled. Three to 64 validators
-/// are the normal case: a least of two can be reached in a mesh of three, and flooding does the
-/// rest.
+/// Peers in a topic's mesh: wanted, fewest, most, and fewest that we dialled. Three to 64
+/// validators are the normal case: a mesh of three can reach the fewest, and flood publishing does
+/// the rest.
 const DEGREES: Degrees = Degrees { wanted: 4, low: 2, high: 8, outbound_min: 1 };
-/// Time between two rounds of upkeep.
+/// Time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(700);
-/// Rounds for which messages can be asked for: more than 8 s, far more than validation takes.
+/// Heartbeats for which peers can ask for a message: more than 8 s, far more than validation takes.
 const HISTORY: usize = 12;
-/// Rounds for which messages are advertised, and peers outside of the mesh to whom in each round:
-/// nine or so hear of a message that way. More cost a third of all bytes of an announcement among
-/// 16 validators; what flooding, the mesh and this lose, catch-up brings.
+/// Heartbeats for which a message is advertised, and how many peers outside the topic's mesh are
+/// told in each: about nine peers hear of a message this way. Higher values took a third of all
+/// bytes of an announcement among 16 validators. Catch-up brings what is lost all the same.
 const HISTORY_GOSSIP: usize = 3;
 const GOSSIP_LAZY: usize = 3;
-/// How long a message is known to have been seen. Later repetitions are recognised by what they
-/// say; what strangers make up is remembered for as long, so it is not long.
+/// How long gossipsub remembers message ids. The core recognises later repetitions by their
+/// content. Strangers' messages are remembered for as long, so the time is short.
 const SEEN_FOR: Duration = Duration::from_secs(60);
-/// First bytes of what a message id is the hash of.
+/// Domain of the hash that is a message's id.
 const MESSAGE_ID_DOMAIN: &[u8] = b"leoma:gossip:1\0";
-/// Protocol overhead around a message: signature, keys, topic, sequence number.
+/// Overhead around a message: signature, keys, topic, sequence number.
 const ENVELOPE_BYTES: usize = 1024;
-/// Largest RPC: a few of the largest messages together.
+/// Largest RPC: a few of the largest messages.
 const MAX_RPC_BYTES: usize = 256 * 1024;
-/// Messages in one RPC. The library puts one into each.
+/// Messages in one RPC. libp2p puts one into each.
 const MAX_MESSAGES_PER_RPC: usize = 16;
-/// Messages that wait for a peer that does not read; it gets what is dropped by catch-up.
+/// Messages that wait for a peer that does not read. It gets dropped ones by catch-up.
 const MAX_QUEUED: usize = 2048;
 
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +49,7 @@ struct Degrees {
 }
 
 impl Degrees {
-    /// What the library checks for topics with a configuration of their own, and not for all
-    /// others.
+    /// libp2p checks this for topics with their own configuration only.
     const fn are_sound(self) -> bool {
         self.outbound_min <= self.low
             && self.low <= self.wanted
@@ -66,12 +65,12 @@ pub(in crate::mesh) type Filter = MaxCountSubscriptionFilter<WhitelistSubscripti
 /// Gossipsub as we use it.
 pub(in crate::mesh) type Gossip = Behaviour<IdentityTransform, Filter>;
 
-/// The library's topic for one of ours.
+/// libp2p's topic for one of ours.
 pub(in crate::mesh) fn ident(topic: Topic, network: &Network) -> IdentTopic {
     IdentTopic::new(topic.name(network))
 }
 
-/// Which of our topics a hash is.
+/// Which of our topics has this hash.
 pub(in crate::mesh) fn topic_of(hash: &TopicHash, network: &Network) -> Option<Topic> {
     // Identity hashes: the hash is the name.
     Topic::ALL.into_iter().find(|topic| topic.name(network) == hash.as_str())
@@ -113,9 +112,9 @@ fn config(network: &Network) -> Result<Config, MeshError> {
     builder.build().map_err(|error| MeshError::Gossip(error.to_string()))
 }
 
-/// Delivery deficits (P3) are off: in a quiet mesh everybody has one. Invalid messages (P4), broken
-/// protocol rules (P7) and our own judgement (P5) count; addresses shared by several peers (P6) do
-/// not, validators may share a host.
+/// Delivery deficits (P3) do not count, because in a quiet mesh every peer has one. Nor do shared
+/// addresses (P6), because validators may share a host. Invalid messages (P4), our own score (P5)
+/// and broken protocol rules (P7) do.
 fn score_params(network: &Network) -> PeerScoreParams {
     let topic_params = TopicScoreParams {
         topic_weight: 1.0,
@@ -135,7 +134,7 @@ fn score_params(network: &Network) -> PeerScoreParams {
         topic_score_cap: 0.0,
         app_specific_weight: 1.0,
         ip_colocation_factor_weight: 0.0,
-        // A peer with a slow link is not hostile; what its queue cannot hold is dropped.
+        // A peer with a slow link is not hostile. What its queue cannot hold is dropped.
         slow_peer_weight: 0.0,
         behaviour_penalty_weight: -5.0,
         behaviour_penalty_threshold: 4.0,
@@ -144,8 +143,7 @@ fn score_params(network: &Network) -> PeerScoreParams {
     }
 }
 
-/// Everything is off below a score that only repeated wrongs reach; a single bad message costs
-/// five.
+/// Only repeated offences reach these scores: a single invalid message costs five.
 fn thresholds() -> PeerScoreThresholds {
     PeerScoreThresholds {
         gossip_threshold: -20.0,

@@ -1,8 +1,8 @@
-//! Keeps count of what each peer sends to gossipsub, before gossipsub looks at it.
+//! Limits how fast each peer may send to gossipsub.
 //!
-//! Gossipsub drops repetitions, control messages and subscriptions to no effect without a word to
-//! us, so the core's count of messages does not see a peer that sends nothing else. What comes too
-//! fast is dropped here, and blamed.
+//! Gossipsub does not report repeated messages, control messages and useless subscriptions, so the
+//! core cannot count them. What comes too fast is dropped here, before gossipsub reads it, and the
+//! peer is blamed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Deref, DerefMut};
@@ -22,11 +22,11 @@ use crate::mesh::core::limits::{
     Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, STRANGER_GOSSIP_BURST, STRANGER_GOSSIP_PER_SECOND,
 };
 
-/// What arrives for each message that the core sees: repetitions by several ways, announcements of
-/// messages, requests for them, and requests not to send them.
+/// RPCs for each message that the core sees: repetitions by several paths, and gossipsub's IHAVE,
+/// IWANT and IDONTWANT.
 const FRAMES_PER_MESSAGE: u32 = 4;
 
-/// Gossipsub behind a count.
+/// Gossipsub behind a rate limit.
 pub(in crate::mesh) struct GossipGuard {
     inner: Gossip,
     started: Instant,
@@ -39,7 +39,7 @@ impl GossipGuard {
         Self { inner, started: Instant::now(), peers: HashMap::new(), flooding: BTreeSet::new() }
     }
 
-    /// A peer is a validator, and may say as much as one.
+    /// A peer proved to be a validator: its limit rises.
     pub(in crate::mesh) fn proven(&mut self, peer: PeerId) {
         let now = self.started.elapsed();
         let (burst, per_second) =
@@ -47,7 +47,7 @@ impl GossipGuard {
         self.peers.insert(peer, Bucket::new(burst, per_second, now));
     }
 
-    /// Who sent too much since the last time this was asked.
+    /// The peers that exceeded their limit since the last call.
     pub(in crate::mesh) fn take_flooding(&mut self) -> BTreeSet<PeerId> {
         std::mem::take(&mut self.flooding)
     }

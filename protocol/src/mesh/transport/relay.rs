@@ -1,9 +1,9 @@
-//! Relays: a validator that can be dialled passes connections on to those that cannot, and these
-//! try to get through to each other directly from there.
+//! Relays: a validator that can be dialled relays connections to those that cannot. These then try
+//! to connect to each other directly.
 //!
-//! A relay serves proven validators only, at both ends of a circuit. What goes through it is
-//! encrypted between the ends, and a relayed connection meets every limit that a direct one meets,
-//! counted as the relay's address.
+//! A relay serves only proven validators, at both ends of a circuit. Traffic is encrypted between
+//! the ends. A relayed connection is subject to the same limits as a direct one, counted under the
+//! relay's address.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,25 +14,25 @@ use libp2p::multiaddr::Protocol;
 use libp2p::relay::{self, RateLimiter};
 use libp2p::{Multiaddr, PeerId};
 
-/// Validators that may be reached through us: all of a mesh for which this is meant.
+/// Validators that may be reached through us: all of a full mesh.
 const MAX_RESERVATIONS: usize = 64;
-/// Reservations of one validator: the old one while a new connection asks for its own.
+/// Reservations of one validator: an old one may remain while a new connection asks for its own.
 const MAX_RESERVATIONS_PER_PEER: usize = 2;
-/// Circuits: four of 64 validators hidden, and everybody connected to them, both ways at worst.
+/// Circuits: four of 64 validators cannot be dialled, and all others are connected to each of them,
+/// twice at worst.
 const MAX_CIRCUITS: usize = 512;
-/// Circuits from one validator, to all the others.
+/// Circuits of one validator, to all others.
 const MAX_CIRCUITS_PER_PEER: usize = 64;
-/// How long a circuit lasts; gossip goes through it for as long as no direct way is found.
+/// How long a circuit lasts. Gossip goes through it while there is no direct connection.
 const CIRCUIT_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// Bytes through one circuit: a day of gossip and files several times over.
+/// Bytes through one circuit: several days' gossip and files.
 const CIRCUIT_BYTES: u64 = 1024 * 1024 * 1024;
-/// Wait before a relay that refused, or left, is asked again: it may not have believed our hello
-/// yet.
+/// Wait before asking a relay again that refused or left: it may not have accepted our hello yet.
 const RETRY: Duration = Duration::from_secs(3);
-/// Relays through which to be reached: more cost addresses in beacons.
+/// Relays through which others reach us: each takes up addresses in our beacons.
 const MAX_VIA: usize = 3;
 
-/// Who may use our relay: the proven validators, as of now.
+/// Who may use our relay: the currently proven validators.
 #[derive(Clone, Debug, Default)]
 pub(in crate::mesh) struct Admitted(Arc<Mutex<HashSet<PeerId>>>);
 
@@ -49,14 +49,14 @@ impl Admitted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(peer)
     }
 
-    /// The library asks this before every reservation and circuit.
+    /// libp2p asks this before every reservation and circuit.
     fn limiter(&self) -> Box<dyn RateLimiter> {
         let admitted = self.clone();
         Box::new(move |peer: PeerId, _: &Multiaddr, _| admitted.contains(&peer))
     }
 }
 
-/// The relay that we are for others.
+/// Our relay for others.
 pub(in crate::mesh) fn server(own: PeerId, admitted: &Admitted) -> relay::Behaviour {
     let config = relay::Config {
         max_reservations: MAX_RESERVATIONS,
@@ -87,12 +87,12 @@ struct Via {
     next: Duration,
 }
 
-/// The relays through which we are to be reached.
+/// The relays through which others reach us.
 #[derive(Debug)]
 pub(in crate::mesh) struct Vias(Vec<Via>);
 
 impl Vias {
-    /// Addresses that do not end with a peer id, and those beyond the first few, are left out.
+    /// Leaves out addresses that do not end with a peer id, and those beyond the first few.
     pub(in crate::mesh) fn new(addresses: &[Multiaddr]) -> Self {
         let via = addresses.iter().filter_map(|address| match address.iter().last()? {
             Protocol::P2p(relay) => {
@@ -104,8 +104,7 @@ impl Vias {
         Self(via.take(MAX_VIA).collect())
     }
 
-    /// Listens wherever it is time to: `listen` is asked for each relay that is proven and not
-    /// listened through.
+    /// Calls `listen` for each proven relay through which we do not listen yet, if it is time.
     pub(in crate::mesh) fn listen(
         &mut self,
         now: Duration,
@@ -120,7 +119,7 @@ impl Vias {
         }
     }
 
-    /// Takes note that a listener is gone. Returns whether it was one of these.
+    /// Takes note that a listener closed. Returns whether it was one of these.
     pub(in crate::mesh) fn closed(&mut self, listener: ListenerId, now: Duration) -> bool {
         let Some(via) = self.0.iter_mut().find(|via| via.listener == Some(listener)) else {
             return false;

@@ -1,8 +1,8 @@
-//! Limits on the connections of whoever has proved nothing: peer ids are free to make, addresses
-//! are not.
+//! Limits on the connections of peers that proved nothing. They are counted by address, because new
+//! peer ids cost nothing.
 //!
-//! Validators that proved themselves do not count: strangers that share their address must not lock
-//! them out, and what they may do is bounded by their number.
+//! Proven validators do not count: strangers at the same address must not lock them out, and there
+//! are few of them.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -19,42 +19,41 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-/// Inbound connections of one stranger: two of its dials may cross, each on a transport of its own.
+/// Inbound connections of one stranger: it may dial us on two transports at once.
 const PER_STRANGER: usize = 2;
 
-/// Too many connections that have proved nothing.
+/// Why a stranger's connection is denied.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::mesh) enum TooMany {
-    /// In their handshake.
+    /// Too many are in their handshake.
     #[error("{place} has {limit} handshakes under way already")]
     Pending {
-        /// From where.
+        /// Where they come from.
         place: IpAddr,
-        /// How many may be.
+        /// How many are allowed.
         limit: usize,
     },
-    /// Established.
+    /// Too many are established.
     #[error("{place} has {limit} unproven connections already")]
     Established {
-        /// From where.
+        /// Where they come from.
         place: IpAddr,
-        /// How many may be.
+        /// How many are allowed.
         limit: usize,
     },
-    /// Of one peer.
+    /// One peer has too many.
     #[error("a stranger has {PER_STRANGER} connections already")]
     OfOne,
 }
 
-/// What one place may have.
+/// How many connections one place may have.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mesh) struct PerPlace {
     pub(in crate::mesh) pending: usize,
     pub(in crate::mesh) established: usize,
 }
 
-/// Connections and how many of them share something. Bounded by the limits on pending and
-/// established connections.
+/// Connections, counted by a key. Bounded by the limits on pending and established connections.
 #[derive(Debug)]
 struct Count<Key> {
     of: HashMap<ConnectionId, Key>,
@@ -91,8 +90,8 @@ impl<Key: Copy + Eq + Hash> Count<Key> {
 #[derive(Debug)]
 pub(in crate::mesh) struct Strangers {
     limits: PerPlace,
-    /// By place and whether over UDP, where a place can be lied about until the handshake is done:
-    /// such lies must not keep TCP connections out.
+    /// By place, and whether over UDP. UDP source addresses can be forged until the handshake is
+    /// done, and forged ones must not keep TCP connections out.
     pending: Count<(IpAddr, bool)>,
     established: Count<IpAddr>,
     by_peer: Count<PeerId>,
@@ -106,7 +105,7 @@ impl Strangers {
         Self { limits, pending, established, by_peer, proven: HashSet::new() }
     }
 
-    /// A peer proved itself: its connections do not count any more.
+    /// A peer proved itself: its connections no longer count.
     pub(in crate::mesh) fn proven(&mut self, peer: PeerId) {
         let connections: Vec<_> =
             self.by_peer.of.iter().filter(|(_, of)| **of == peer).map(|(id, _)| *id).collect();
@@ -117,7 +116,7 @@ impl Strangers {
         self.proven.insert(peer);
     }
 
-    /// A peer is a stranger again. Connections that it still has are about to be closed.
+    /// A peer is a stranger again. Its connections are about to be closed.
     pub(in crate::mesh) fn unproven(&mut self, peer: &PeerId) {
         self.proven.remove(peer);
     }
@@ -131,8 +130,8 @@ impl Strangers {
     }
 }
 
-/// Where a connection comes from: an IPv4 address, an IPv6 network (every host has 2^64 addresses
-/// of one), and the relay's for a relayed connection.
+/// Where a connection comes from: an IPv4 address, or an IPv6 network, since a host has 2^64
+/// addresses in one. For a relayed connection, the relay's.
 fn place(local: &Multiaddr, remote: &Multiaddr) -> Option<IpAddr> {
     let ip = ip_of(remote).or_else(|| ip_of(local))?;
     Some(match ip.to_canonical() {
@@ -164,8 +163,8 @@ impl NetworkBehaviour for Strangers {
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         let place = place(local, remote);
-        // Who it is comes out later, but most that come from a crowded place are strangers: a
-        // handshake saved.
+        // The peer is not known yet, but most from a crowded place are strangers. This saves the
+        // handshake.
         self.check_established(place)?;
         if let Some(place) = place {
             let (key, limit) = ((place, is_udp(remote)), self.limits.pending);

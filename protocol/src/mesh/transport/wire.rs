@@ -1,5 +1,4 @@
-//! The request-response protocols: one request and one answer, each with its size limit, on a
-//! stream of their own.
+//! The request-response protocols: one request and one answer on a stream, each with a size limit.
 
 use std::fmt;
 use std::io;
@@ -12,34 +11,33 @@ use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 
 use crate::codec::{CodecError, Decode, Encode, Wire, wire};
-use crate::mesh::core::limits::MAX_GRANT_BYTES;
 use crate::verdict::MAX_FILE_BYTES;
-use crate::{Digest, FileId};
+use crate::{Digest, FileId, MAX_GRANT_BYTES};
 
-/// Hands over a hello, is answered with a hello or a refusal.
+/// Sends a hello; the answer is a hello or a refusal.
 pub const HELLO_PROTOCOL: &str = "/leoma/hello/1";
-/// Hands over a grant.
+/// Sends a grant.
 pub const GRANT_PROTOCOL: &str = "/leoma/grant/1";
 /// Asks for a verdict file.
 pub const VERDICT_PROTOCOL: &str = "/leoma/verdict/1";
 /// Asks for a catch-up page.
 pub const CATCHUP_PROTOCOL: &str = "/leoma/catchup/1";
 
-/// Time for a small request: three round trips of a bad intercontinental link.
+/// Time for a small request: three round trips on a bad intercontinental link.
 pub(in crate::mesh) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for up to 4 MiB, at no less than half a megabit per second.
 pub(in crate::mesh) const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Streams of one protocol on one connection: a request under way in each direction, and one
-/// retried in each. Pages are asked for one by one.
+/// Streams of one protocol on one connection: one request and one retry in each direction. Pages
+/// are asked for one by one.
 pub(in crate::mesh) const STREAMS: usize = 4;
-/// Streams that carry grants, which strangers may try to fill: one in each direction.
+/// Streams that carry grants: one in each direction, because strangers may try to fill them.
 pub(in crate::mesh) const GRANT_STREAMS: usize = 2;
-/// Streams that carry files: a validator fetches eight at a time, and is asked for as many.
+/// Streams that carry files: a validator fetches eight at a time and serves as many.
 pub(in crate::mesh) const FILE_STREAMS: usize = 16;
 /// Bytes that are written at once: what waits in a connection for a peer that does not read.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// A grant on the wire. `Debug` shows nothing of it.
+/// A grant on the wire. `Debug` shows its length alone.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct GrantOffer(pub Vec<u8>);
 wire!(GrantOffer, MAX_GRANT_BYTES + 16);
@@ -53,7 +51,7 @@ impl fmt::Debug for GrantOffer {
 /// Whether a grant was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct GrantAnswer {
-    /// Whether.
+    /// Whether it was taken.
     pub taken: bool,
 }
 wire!(GrantAnswer, 16);
@@ -63,18 +61,18 @@ wire!(GrantAnswer, 16);
 pub struct VerdictRequest {
     /// Which.
     pub file: FileId,
-    /// What it says.
+    /// Its digest.
     pub digest: Digest,
 }
 wire!(VerdictRequest, 128);
 
-/// The file, if the peer holds it. Shared, so that a file costs its size once, however many peers
-/// take their time to read it.
+/// The file, if the peer holds it. It is shared, so that a file takes its size in memory once,
+/// however many peers are reading it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct VerdictAnswer(pub Option<Arc<Vec<u8>>>);
 wire!(VerdictAnswer, MAX_FILE_BYTES + 16);
 
-/// A catch-up page, unless refused.
+/// A catch-up page; `None` refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PageAnswer(pub Option<crate::mesh::core::CatchupPage>);
 wire!(PageAnswer, crate::mesh::core::limits::MAX_PAGE_BYTES + 16);
@@ -83,10 +81,10 @@ wire!(PageAnswer, crate::mesh::core::limits::MAX_PAGE_BYTES + 16);
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mesh) struct Unreadable;
 
-/// Reads and writes [`Wire`] values until the end of the stream. What is too long is refused while
-/// it is read, what cannot be decoded afterwards. The shell holds both against the peer: an answer
-/// fails as [`io::ErrorKind::InvalidData`], and a request arrives as [`Unreadable`], for the
-/// library keeps a request that failed to itself.
+/// Reads and writes [`Wire`] values until the end of the stream. The shell blames the peer for a
+/// value that is too long or cannot be decoded. Such an answer fails with
+/// [`io::ErrorKind::InvalidData`]. Such a request arrives as [`Unreadable`], because libp2p does
+/// not report requests that failed to decode.
 pub(in crate::mesh) struct WireCodec<Request, Response>(PhantomData<fn() -> (Request, Response)>);
 
 impl<Request, Response> Clone for WireCodec<Request, Response> {
@@ -150,10 +148,10 @@ impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec
     }
 }
 
-/// An encoding: its beginning, and the rest of it where that is shared with others.
+/// An encoding: its beginning, and the rest if that is shared with other streams.
 pub(in crate::mesh) type Parts = (Vec<u8>, Option<Arc<Vec<u8>>>);
 
-/// What a stream carries, in the form in which it is kept while a slow peer reads it.
+/// What a stream carries, as it is kept while a slow peer reads it.
 pub(in crate::mesh) trait Sent: Wire {
     /// The encoding.
     fn parts(self) -> Result<Parts, CodecError> {
@@ -173,8 +171,8 @@ impl Sent for VerdictAnswer {
     fn parts(self) -> Result<Parts, CodecError> {
         match self.0 {
             Some(file) if file.len() <= MAX_FILE_BYTES => {
-                // An empty file's encoding ends with its length: what is left to add are the bytes
-                // themselves.
+                // An empty file's encoding ends with its length, so only the bytes themselves have
+                // to follow.
                 let mut head = Self(Some(Arc::default())).to_wire()?;
                 let length = head.len() - size_of::<u64>();
                 head.truncate(length);
@@ -187,7 +185,7 @@ impl Sent for VerdictAnswer {
 }
 
 async fn read<V: Wire>(io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<V> {
-    // Grows as bytes arrive: nothing is set aside for what was merely announced.
+    // The buffer grows as bytes arrive. No memory is reserved for an announced length.
     let mut bytes = Vec::new();
     io.take(V::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await?;
     if bytes.is_empty() {
@@ -197,7 +195,7 @@ async fn read<V: Wire>(io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<V
 }
 
 async fn write<V: Sent>(io: &mut (impl AsyncWrite + Unpin + Send), value: V) -> io::Result<()> {
-    // The value itself is gone before the first byte is on its way.
+    // The value itself is dropped before the first byte is sent.
     let (head, rest) =
         value.parts().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     for chunk in

@@ -15,7 +15,7 @@ use leoma_chain::ChainClient;
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::libp2p::metrics::Registry;
-use leoma_protocol::mesh::{Mesh, MeshConfig, Restored, Timing};
+use leoma_protocol::mesh::{Mesh, MeshConfig, Timing};
 use leoma_protocol::{BlockNumber, ConsensusParams, HotkeySigner, Netuid, TaskId, Uid};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_storage::{EndpointPolicy, PeerBuckets};
@@ -87,9 +87,7 @@ async fn validator(
     let (mesh, events) = Mesh::spawn(config).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
     let buckets = Arc::new(PeerBuckets::new(Vec::new(), EndpointPolicy::Public).unwrap());
-    let restored = Restored::default();
-    let agreement =
-        Agreement::new(mesh, signer, library.clone(), buckets, state.clone(), metrics, &restored);
+    let agreement = Agreement::new(mesh, signer, library.clone(), buckets, state.clone(), metrics);
     agreement.resume(TaskId(0)).await.unwrap();
     tokio::spawn(agreement.clone().run(events, CancellationToken::new()));
     (agreement, state, library)

@@ -2,14 +2,11 @@
 //!
 //! A proxy between the two keeps the peer's side of the old connection open after the validator
 //! died, as a cut cable or a vanished host does.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod mesh_harness;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::harness::*;
 use leoma_protocol::mesh::libp2p::futures::StreamExt as _;
 use leoma_protocol::mesh::libp2p::gossipsub::{
     self, IdentTopic, MessageAuthenticity, PublishError,
@@ -19,7 +16,6 @@ use leoma_protocol::mesh::libp2p::multiaddr::Protocol;
 use leoma_protocol::mesh::libp2p::swarm::SwarmEvent;
 use leoma_protocol::mesh::libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, tcp, yamux};
 use leoma_protocol::mesh::{MeshConfig, MeshEvent, Timing};
-use mesh_harness::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,20 +1,16 @@
 //! Meshes over real sockets on loopback.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod mesh_harness;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::harness::*;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{
     GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshConfig, MeshEvent, Published, RefusedBy,
 };
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network};
-use mesh_harness::*;
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network, TaskId};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_validators_meet_through_one_bootnode() {
@@ -235,7 +231,7 @@ async fn a_removed_validator_is_disconnected_and_stays_out() {
     let nodes = mesh(3).await;
     let removed = nodes[2].hotkey;
     for node in &nodes[..2] {
-        node.handle.set_allowlist(hotkeys([1, 2])).await.unwrap();
+        node.handle.set_allowlist_from(TaskId(0), hotkeys([1, 2])).await.unwrap();
     }
     for node in &nodes[..2] {
         let down = |event: &MeshEvent| {

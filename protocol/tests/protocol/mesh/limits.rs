@@ -1,156 +1,18 @@
 //! What the core puts up with: strangers that hold on, validators that say too much, and those who
 //! pass it on.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
-use leoma_protocol::hello::{Hello, HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
+use leoma_protocol::hello::{HelloAnswer, HelloRefusal};
 use leoma_protocol::mesh::core::limits::{
     AUTHOR_BURST, GOSSIP_BURST, MAX_SESSIONS_PER_HOTKEY, MAX_UNPROVEN_PEERS, REPORT_BURST,
 };
-use leoma_protocol::mesh::core::{
-    Core, CoreConfig, Effect, Event, Judgement, MeshEvent, Offence, Parting, Restored, Timing,
-    Token,
-};
-use leoma_protocol::messages::{Address, BeaconDraft, MinerReportDraft, Topic};
-use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network,
-    TaskId,
-};
-use sp_core::{Pair as _, sr25519};
+use leoma_protocol::mesh::core::{Effect, Event, Judgement, MeshEvent, Offence, Parting};
+use leoma_protocol::messages::{MinerReportDraft, Topic};
+use leoma_protocol::{BlockNumber, Digest, FileId, TaskId};
 
-const HEAD: BlockNumber = BlockNumber(10_000);
-
-fn network() -> Network {
-    Network { genesis: Digest::of(b"a test chain"), netuid: Netuid(99) }
-}
-
-fn signer(number: u8) -> HotkeySigner {
-    HotkeySigner::new(sr25519::Pair::from_seed(&[number; 32]), Arc::new(MemoryGuard::default()))
-}
-
-fn peer(number: u16) -> PeerIdBytes {
-    let mut bytes = [7; 38];
-    bytes[..2].copy_from_slice(&number.to_be_bytes());
-    PeerIdBytes::new(&bytes).unwrap()
-}
-
-/// A core on its own, with a clock that stands still unless told, and validators 0 to 3, itself
-/// being 0.
-struct Alone {
-    core: Core,
-    now: Duration,
-    tokens: u64,
-}
-
-impl Alone {
-    fn new() -> Self {
-        let core = Core::new(CoreConfig {
-            network: network(),
-            peer: peer(0),
-            params: ConsensusParams::default().digest(),
-            interval: 100,
-            lookback_blocks: 30_000,
-            signer: signer(0),
-            allowlist: (0..4).map(|number| signer(number).hotkey()).collect(),
-            head: HEAD,
-            bootnodes: vec![],
-            restored: Restored::default(),
-            timing: Timing::default(),
-            seed: 1,
-            signatures: Arc::default(),
-        });
-        Self { core, now: Duration::from_secs(1), tokens: 0 }
-    }
-
-    fn feed(&mut self, event: Event) -> Vec<Effect> {
-        self.core.handle(self.now, event)
-    }
-
-    fn pass(&mut self, time: Duration) -> Vec<Effect> {
-        self.now += time;
-        self.feed(Event::Tick)
-    }
-
-    fn token(&mut self) -> Token {
-        self.tokens += 1;
-        Token(self.tokens)
-    }
-
-    fn connect(&mut self, number: u16) -> Vec<Effect> {
-        let address = Address::new(format!("/ip4/192.0.2.1/tcp/{}", number + 1)).unwrap();
-        self.feed(Event::Connected { peer: peer(number), address, outbound: false, target: None })
-    }
-
-    fn say_hello(&mut self, number: u16, as_validator: u8) -> (HelloAnswer, Vec<Effect>) {
-        let hello = hello(peer(number), as_validator);
-        let token = self.token();
-        let mut effects = self.feed(Event::Hello { peer: peer(number), token, hello });
-        let at =
-            effects.iter().position(|effect| matches!(effect, Effect::AnswerHello { .. })).unwrap();
-        let Effect::AnswerHello { answer, .. } = effects.remove(at) else { unreachable!() };
-        (answer, effects)
-    }
-
-    fn join(&mut self, number: u16, as_validator: u8) -> Vec<Effect> {
-        let mut effects = self.connect(number);
-        let (answer, more) = self.say_hello(number, as_validator);
-        assert!(matches!(answer, HelloAnswer::Accepted(_)), "{answer:?}");
-        effects.extend(more);
-        effects
-    }
-
-    fn gossip(&mut self, from: u16, topic: Topic, bytes: Vec<u8>) -> (Judgement, Vec<Effect>) {
-        let token = self.token();
-        let effects = self.feed(Event::Gossip { source: peer(from), token, topic, bytes });
-        let judged = effects.iter().find_map(|effect| match effect {
-            Effect::Judge { judgement, .. } => Some(*judgement),
-            _ => None,
-        });
-        (judged.unwrap(), effects)
-    }
-
-    fn score(&self, number: u16) -> f64 {
-        let views = self.core.peer_views(self.now);
-        views.iter().find(|view| view.peer == peer(number)).unwrap().score
-    }
-}
-
-fn hello(peer: PeerIdBytes, as_validator: u8) -> Hello {
-    let params = ConsensusParams::default().digest();
-    let expires = BlockNumber(HEAD.0 + 100);
-    signer(as_validator).sign_hello(HelloDraft {
-        network: network(),
-        peer,
-        params,
-        seq: 1,
-        expires,
-    })
-}
-
-fn beacon(by: u8, at: PeerIdBytes, seq: u64) -> Vec<u8> {
-    let draft = BeaconDraft {
-        network: network(),
-        peer: at,
-        head: HEAD,
-        seq,
-        heard: vec![],
-        addresses: vec![],
-        inventory: Digest::default(),
-    };
-    signer(by).sign_beacon(draft).to_wire().unwrap()
-}
-
-fn disconnected(effects: &[Effect]) -> Vec<PeerIdBytes> {
-    let ended = effects.iter().filter_map(|effect| match effect {
-        Effect::Disconnect { peer, .. } => Some(*peer),
-        _ => None,
-    });
-    ended.collect()
-}
+use super::alone::{Alone, HEAD, beacon, disconnected, hello, network, peer, signer};
 
 #[test]
 fn the_stranger_that_took_longest_gives_way_and_validators_do_not() {

@@ -1,5 +1,4 @@
 //! Canonical JSON against documents whose canonical form Python computed, and against random ones.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use leoma_protocol::python_json::{MAX_DEPTH, MAX_INTEGER_DIGITS, Value};
 use proptest::prelude::*;

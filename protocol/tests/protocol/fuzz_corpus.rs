@@ -1,18 +1,10 @@
 //! The inputs that fuzzing keeps, through the same checks, in every run of the tests. Fuzzing
 //! itself is in `protocol/fuzz`.
-#![cfg(feature = "mesh")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "test code"
-)]
+#![allow(dead_code, reason = "only fuzzing uses the seeds")]
 
-#[path = "../fuzz/src/core.rs"]
+#[path = "../../fuzz/src/core.rs"]
 mod core;
-#[path = "../fuzz/src/decoders.rs"]
+#[path = "../../fuzz/src/decoders.rs"]
 mod decoders;
 
 use std::path::Path;

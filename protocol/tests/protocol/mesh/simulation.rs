@@ -3,23 +3,13 @@
 //!
 //! `LEOMA_SIMULATION_SEEDS=1000` runs more seeds, `LEOMA_SIMULATION_SEED=7` runs one again, and
 //! `LEOMA_SIMULATION_VERBOSE=1` says how each went.
-#![cfg(feature = "mesh")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    missing_docs,
-    unreachable_pub,
-    reason = "test code"
-)]
-
-mod mesh_world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use mesh_world::{Broken, Faults, Setup, World};
+use super::world::{Broken, Faults, Setup, World};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -57,7 +47,7 @@ fn setup(seed: u64) -> Setup {
 fn run(seed: u64) -> Faults {
     let setup = setup(seed);
     let replay = format!(
-        "{setup:?}\nreplay: LEOMA_SIMULATION_SEED={seed} cargo test -p leoma-protocol --features mesh --test mesh_simulation"
+        "{setup:?}\nreplay: LEOMA_SIMULATION_SEED={seed} cargo test -p leoma-protocol --features mesh --test protocol simulation"
     );
     let mut world = World::new(setup);
     match catch_unwind(AssertUnwindSafe(|| world.run(PATIENCE))) {

@@ -1,7 +1,5 @@
 //! A grant's secret goes to proven validators over their own stream, and into nothing else that
 //! leaves the mesh: no gossip, no page, no hello, no debug output.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;

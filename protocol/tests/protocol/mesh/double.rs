@@ -1,16 +1,12 @@
 //! Two machines with one hotkey, over real sockets.
-#![cfg(feature = "mesh")]
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
-
-mod mesh_harness;
 
 use std::time::Duration;
 
+use super::harness::*;
 use leoma_protocol::hello::PeerIdBytes;
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{MeshConfig, MeshEvent, Voice};
-use mesh_harness::*;
 
 /// Time between beacons of one who is to hear something: it listens for two of them.
 const PATIENT_INTERVAL: Duration = Duration::from_secs(3);

@@ -1,7 +1,6 @@
 //! The wire formats against cases computed by the Python implementation.
 //!
 //! Reads the folder that `LEOMA_VECTORS` names, else the copy in the repository.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::path::{Path, PathBuf};
 

@@ -93,6 +93,11 @@ impl Node {
         self.handle.status().await.unwrap()
     }
 
+    /// How many certificates this node counts with.
+    pub fn certificates(&self) -> usize {
+        self.handle.holdings().borrow().certificates.len()
+    }
+
     /// A TCP address of this node, with its peer id.
     pub async fn address(&self) -> Multiaddr {
         self.addresses("/tcp/").await

@@ -1,6 +1,5 @@
 //! A verdict file counts in one place only: every other place, reader or state refuses it with its
 //! reason.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::sync::Arc;
 

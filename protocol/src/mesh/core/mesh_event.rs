@@ -1,0 +1,136 @@
+//! What the mesh tells the validator that runs it, and what it needs back after a restart.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hello::{HelloRefusal, PeerIdBytes};
+use crate::messages::{
+    Address, Announcement, Attestation, Certificate, Evidence, MinerReport, Topic,
+};
+use crate::{GrantBytes, Hotkey};
+
+/// What the mesh tells the validator that runs it.
+#[derive(Clone, Debug)]
+pub enum MeshEvent {
+    /// A validator connected and proved its hotkey.
+    PeerUp {
+        /// The hotkey.
+        hotkey: Hotkey,
+        /// Its peer id.
+        peer: PeerIdBytes,
+    },
+    /// A validator disconnected, or lost its standing.
+    PeerDown {
+        /// The hotkey.
+        hotkey: Hotkey,
+        /// Its peer id.
+        peer: PeerIdBytes,
+    },
+    /// A producer announced its file. Fetch the file, verify it and attest to it. Sent once for
+    /// each file.
+    Announcement(Announcement),
+    /// An attestation was counted.
+    AttestationCounted {
+        /// The attestation.
+        attestation: Attestation,
+        /// Attesters of the digest so far.
+        have: usize,
+        /// Attesters needed for a certificate.
+        need: usize,
+    },
+    /// A file was certified. Store the certificate and hand it back at the next start. Sent once
+    /// for each file.
+    Certified(Certificate),
+    /// Two digests of one file have certificates: at least a third of the validators signed twice.
+    CertificateConflict {
+        /// The first certificate, which stays.
+        kept: Box<Certificate>,
+        /// The second one.
+        other: Box<Certificate>,
+    },
+    /// A validator signed twice. Store the evidence and hand it back at the next start.
+    Evidence(Evidence),
+    /// A validator's report about the miners.
+    MinerReport(MinerReport),
+    /// A validator granted us access to its bucket.
+    Grant {
+        /// The validator.
+        from: Hotkey,
+        /// The grant, in the storage crate's format.
+        payload: GrantBytes,
+    },
+    /// One hotkey is alive under two peer ids.
+    Doppelganger {
+        /// The hotkey.
+        hotkey: Hotkey,
+        /// Whether it is our own. If so, sign nothing until only one is left.
+        ours: bool,
+        /// The two peer ids.
+        peers: [PeerIdBytes; 2],
+    },
+    /// A hello was refused.
+    Refused {
+        /// The peer at the other end.
+        peer: PeerIdBytes,
+        /// Why.
+        reason: HelloRefusal,
+        /// The side that refused.
+        by: RefusedBy,
+    },
+    /// A one-sided link was cut and will be dialled anew.
+    LinkReset {
+        /// The validator at the other end.
+        hotkey: Hotkey,
+        /// Its peer id.
+        peer: PeerIdBytes,
+    },
+    /// A peer misbehaved too often and is banned for a while.
+    Banned {
+        /// The peer.
+        peer: PeerIdBytes,
+        /// The hotkey that it proved, if any.
+        hotkey: Option<Hotkey>,
+    },
+    /// A message that waited for subscribers was dropped. Peers get its content by catch-up.
+    Undelivered {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The address book changed. Store it and hand it back at the next start.
+    AddressBook(Vec<KnownPeer>),
+    /// Sequence numbers up to this one may be in use. Store it and hand it back at the next start.
+    Sequence(u64),
+}
+
+/// Which side refused a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedBy {
+    /// We refused theirs.
+    Us,
+    /// They refused ours.
+    Them,
+}
+
+/// The addresses of a validator's peer. Stored on disk, so that a restart needs no bootnode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPeer {
+    /// Its libp2p identity.
+    pub peer: PeerIdBytes,
+    /// The validator's hotkey.
+    pub hotkey: Hotkey,
+    /// Where it can be dialled, best first.
+    pub addresses: Vec<Address>,
+}
+
+/// What an earlier run stored.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// From [`MeshEvent::Certified`].
+    pub certificates: Vec<Certificate>,
+    /// From [`MeshEvent::Evidence`].
+    pub evidence: Vec<Evidence>,
+    /// From [`MeshEvent::AddressBook`].
+    pub addresses: Vec<KnownPeer>,
+    /// From [`MeshEvent::Sequence`].
+    pub sequence: u64,
+}

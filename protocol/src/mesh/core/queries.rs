@@ -1,0 +1,104 @@
+//! What the core knows, for the validator and its operator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counts::Counts;
+use super::holdings::Holdings;
+use super::peer::PeerState;
+use super::state::Core;
+use super::views::{FileView, PeerView};
+use super::voice::Voice;
+use crate::hello::PeerIdBytes;
+use crate::messages::{Attestation, Evidence};
+use crate::{Digest, FileId, Hotkey};
+
+impl Core {
+    /// The hotkey that a connected peer proved, while it is on the allowlist.
+    #[must_use]
+    pub fn member(&self, peer: &PeerIdBytes) -> Option<Hotkey> {
+        self.peers.get(peer)?.hotkey()
+    }
+
+    /// The connected validators: first those that are known to hold the file with this digest.
+    #[must_use]
+    pub fn holders(&self, file: &FileId, digest: &Digest) -> Vec<PeerIdBytes> {
+        let known: Vec<Hotkey> = self.agreement.holders(file, digest).collect();
+        let connected =
+            self.peers.iter().filter_map(|(peer, state)| Some((*peer, state.hotkey()?)));
+        let (mut first, rest): (Vec<_>, Vec<_>) =
+            connected.partition(|(_, hotkey)| known.contains(hotkey));
+        first.sort_by_key(|(_, hotkey)| known.iter().position(|holder| holder == hotkey));
+        first.into_iter().chain(rest).map(|(peer, _)| peer).collect()
+    }
+
+    /// What the validator counts with.
+    #[must_use]
+    pub const fn holdings(&self) -> &Arc<Holdings> {
+        &self.holdings
+    }
+
+    /// Everything known about the files of the lookback, ascending.
+    #[must_use]
+    pub fn files(&self) -> Vec<FileView> {
+        self.agreement.view()
+    }
+
+    /// Every counted attestation, signed, in the order of file and digest, so that anybody can
+    /// check the count.
+    #[must_use]
+    pub fn attestations(&self) -> Vec<Attestation> {
+        self.agreement.attestations(self.chain.network).collect()
+    }
+
+    /// The evidence of the lookback.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<Evidence> {
+        self.agreement.all_evidence().cloned().collect()
+    }
+
+    /// The connected peers.
+    #[must_use]
+    pub fn peer_views(&self, now: Duration) -> Vec<PeerView> {
+        let view = |(peer, state): (&PeerIdBytes, &PeerState)| {
+            let hotkey = state.hotkey();
+            let sighting = hotkey.and_then(|hotkey| self.links.fresh(&hotkey, now, &self.timing));
+            PeerView {
+                peer: *peer,
+                hotkey,
+                address: state.address.clone(),
+                outbound: state.outbound,
+                mutual: self.is_mutual(peer, now),
+                topics: state.topics.iter().copied().collect(),
+                score: self.score(peer, hotkey, now),
+                head: sighting.and_then(|sighting| sighting.head),
+                last_announcement: hotkey.and_then(|hotkey| self.agreement.last_announced(&hotkey)),
+            }
+        };
+        self.peers.iter().map(view).collect()
+    }
+
+    /// Whether we may sign for our hotkey.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        if self.doppelgangers.contains_key(&self.hotkey) {
+            Voice::Doubled
+        } else if self.ears.is_content() {
+            Voice::Alone
+        } else {
+            Voice::Listening
+        }
+    }
+
+    /// What happened since the start.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The summary of what is held that our beacons carry.
+    #[must_use]
+    pub fn inventory(&self) -> Digest {
+        self.agreement.inventory()
+    }
+}
