@@ -1,6 +1,5 @@
 //! Whole epochs: what must never change an outcome, and the faults of the reference that must not
 //! come back.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
 use leoma_rotation::weights::{Decision, EpochView, Readable, Reason, Target, decide_weights};

@@ -1,6 +1,5 @@
 //! The cases that the Python implementation computed. `LEOMA_VECTORS` names another folder of the
 //! same shape.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
