@@ -10,11 +10,11 @@
 //! | when are weights due | [`due_epoch`] |
 //! | which files count | [`Certificates`], [`window`] |
 //! | how good is a miner | [`fn@aggregate`], [`Rate`] |
-//! | who wins, and what is set | [`mod@rank`], [`weights`] |
+//! | who wins, and what is set | [`mod@rank`], [`decision`] |
 //!
 //! ```
 //! use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Uid};
-//! use leoma_rotation::weights::{EpochView, Readable, decide_weights};
+//! use leoma_rotation::decision::{EpochView, Readable, decide_weights};
 //! use leoma_rotation::{
 //!     Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts, Verdict, consensus,
 //! };
@@ -55,7 +55,8 @@
 pub mod aggregate;
 pub mod allowlist;
 pub mod certificate;
-mod consensus;
+pub mod decision;
+mod due;
 mod epoch;
 mod history;
 mod numbered;
@@ -64,19 +65,18 @@ pub mod rank;
 mod rate;
 mod schedule;
 mod verdicts;
-pub mod weights;
 pub mod window;
 
 pub use aggregate::{Aggregates, MinerAggregate, ValidatorTally, aggregate};
 pub use allowlist::{Allowlist, AllowlistError};
 pub use certificate::{Attested, Certificates};
-pub use consensus::{ConsensusInput, EpochSnapshot, Miner, Outcome, Winner, consensus};
-pub use epoch::due_epoch;
+pub use decision::{Decision, decide_weights};
+pub use due::due_epoch;
+pub use epoch::{ConsensusInput, EpochSnapshot, Miner, Outcome, Winner, consensus};
 pub use history::{AllowlistHistory, Effective, OutOfOrder};
 pub use policy::Policy;
 pub use rank::{Ineligible, Ranked, Ranking, rank};
 pub use rate::Rate;
 pub use schedule::{Schedule, Turn};
 pub use verdicts::{TaskVerdicts, Verdict};
-pub use weights::{Decision, decide_weights};
 pub use window::LeftOut;

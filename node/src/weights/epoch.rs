@@ -10,7 +10,7 @@ use leoma_chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid,
 };
-use leoma_rotation::weights::{EpochView, Readable, Reason};
+use leoma_rotation::decision::{EpochView, Readable, Reason};
 use leoma_rotation::window::WindowRange;
 use leoma_rotation::{
     AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome,

@@ -2,7 +2,7 @@
 //! come back.
 
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
-use leoma_rotation::weights::{Decision, EpochView, Readable, Reason, Target, decide_weights};
+use leoma_rotation::decision::{Decision, EpochView, Readable, Reason, Target, decide_weights};
 use leoma_rotation::{
     Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Ineligible, LeftOut,
     Miner, Outcome, TaskVerdicts, Verdict, consensus,

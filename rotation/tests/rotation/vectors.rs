@@ -8,8 +8,8 @@ use leoma_protocol::verdict::{Expected, verify};
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Fraction, Hotkey, Netuid, Network, TaskId, Uid,
 };
+use leoma_rotation::decision::{EpochView, Readable, decide_weights};
 use leoma_rotation::policy::{Peers, Policy, WeightRule};
-use leoma_rotation::weights::{EpochView, Readable, decide_weights};
 use leoma_rotation::window::{HeldFile, Window, WindowRange, canonical_files};
 use leoma_rotation::{
     Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, Ranked,
