@@ -1,13 +1,22 @@
-//! The one function that a validator sets weights by and that anyone recomputes a winner with.
+//! An epoch from its inputs to its weights: the one function by which a validator sets weights and
+//! by which anyone recomputes them.
+//!
+//! | step | rule | where |
+//! |---|---|---|
+//! | 1 | which files speak for the window's tasks | `window/` |
+//! | 2 | how good each miner is by those files | `aggregate.rs` |
+//! | 3 | who is eligible, and who wins | `rank.rs` |
+//! | 4 | whether enough was read to set weights, and which | `decision.rs`, `allocation.rs` |
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Uid};
+use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, Uid};
 
-use crate::policy::Policy;
-use crate::rank::{Ineligible, Ranked, rank};
-use crate::window::{HeldFile, LeftOut, Window, WindowRange, canonical_files};
+use crate::allocation::Slot;
+use crate::decision::{Decision, Readable, decide};
+use crate::rank::{Ineligible, Ranked, rank, required_validators};
+use crate::window::{HeldFile, InTime, LeftOut, Window, WindowRange, canonical_files};
 use crate::{Aggregates, AllowlistHistory, Certificates, TaskVerdicts, aggregate};
 
 /// A miner of the subnet as the chain has it at one block.
@@ -17,7 +26,7 @@ pub struct Miner {
     pub hotkey: Hotkey,
     /// Its slot at that block.
     pub uid: Uid,
-    /// The block of its model commitment; `None` where it cannot be told.
+    /// The block of its model commitment; `None` if it cannot be told.
     pub commit_block: Option<BlockNumber>,
 }
 
@@ -29,12 +38,35 @@ pub struct EpochSnapshot {
     pub block: BlockNumber,
     /// The subnet's neurons at that block, in any order.
     pub miners: Vec<Miner>,
+    /// The subnet owner's slot, on which weight is burned; `None` if it is not known.
+    pub owner: Option<Slot>,
 }
 
-/// What the outcome of an epoch follows from. `F` is a [`TaskVerdicts`] or anything that holds one,
-/// as an `Arc` does.
+impl EpochSnapshot {
+    /// The slot of a hotkey; `None` if it has none. A chain lists no hotkey twice; a hand-made
+    /// snapshot may, and then the lowest uid counts.
+    #[must_use]
+    pub fn slot_of(&self, hotkey: &Hotkey) -> Option<Slot> {
+        let of_hotkey = self.miners.iter().filter(|miner| miner.hotkey == *hotkey);
+        of_hotkey.map(|miner| miner.uid).min().map(|uid| Slot { hotkey: *hotkey, uid })
+    }
+
+    /// The commit block of each hotkey, by the same rule for one that is listed twice.
+    fn commit_blocks(&self) -> BTreeMap<Hotkey, Option<BlockNumber>> {
+        let mut lowest: BTreeMap<Hotkey, (Uid, Option<BlockNumber>)> = BTreeMap::new();
+        for miner in &self.miners {
+            let found = (miner.uid, miner.commit_block);
+            let kept = lowest.entry(miner.hotkey).or_insert(found);
+            *kept = found.min(*kept);
+        }
+        lowest.into_iter().map(|(hotkey, (_, block))| (hotkey, block)).collect()
+    }
+}
+
+/// What an epoch's outcome and weights follow from. `F` is a [`TaskVerdicts`] or anything that
+/// holds one, as an `Arc` does.
 #[derive(Debug)]
-pub struct ConsensusInput<'a, F> {
+pub struct EpochInputs<'a, F> {
     /// The subnet's constants.
     pub params: &'a ConsensusParams,
     /// The allowlists up to the epoch block.
@@ -47,15 +79,10 @@ pub struct ConsensusInput<'a, F> {
     pub certificates: &'a Certificates,
     /// Task and producer of each proven equivocation.
     pub evidence: &'a [FileId],
-}
-
-/// Who won.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Winner {
-    /// The miner.
-    pub hotkey: Hotkey,
-    /// Its slot at the epoch block. It means nothing at any other.
-    pub uid: Uid,
+    /// Whose files could be read.
+    pub readable: Readable,
+    /// The winner of the newest earlier epoch that had one, if it is remembered.
+    pub last_winner: Option<Hotkey>,
 }
 
 /// All that an epoch's files say.
@@ -75,8 +102,8 @@ pub struct Outcome {
     pub ranks: Vec<Ranked>,
     /// The others, sorted, each with its reason.
     pub ineligible: Vec<(Hotkey, Ineligible)>,
-    /// The winner; `None` where no miner is eligible.
-    pub winner: Option<Winner>,
+    /// The winner; `None` if no miner is eligible.
+    pub winner: Option<Slot>,
     /// Certified files of the window that were not given. With any of these the outcome is not
     /// everybody's: fetch them and compute again.
     pub missing: Vec<FileId>,
@@ -84,34 +111,34 @@ pub struct Outcome {
     pub left_out: Vec<(FileId, LeftOut)>,
 }
 
-/// Computes an epoch's outcome. The same inputs give the same outcome on every machine, in whatever
-/// order they come.
-#[must_use]
-pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outcome {
-    let ConsensusInput { params, history, snapshot, files, certificates, evidence } = *input;
+/// Computes an epoch: what its files say, and the weights that follow. The same inputs give the
+/// same result on every machine, in whatever order they come.
+pub fn epoch<F: Borrow<TaskVerdicts>>(inputs: &EpochInputs<'_, F>) -> (Outcome, Decision) {
+    let outcome = outcome(inputs);
+    let EpochInputs { params, snapshot, readable, last_winner, .. } = *inputs;
+    let decision = decide(params, snapshot, &outcome, readable, last_winner);
+    (outcome, decision)
+}
+
+fn outcome<F: Borrow<TaskVerdicts>>(inputs: &EpochInputs<'_, F>) -> Outcome {
+    let EpochInputs { params, history, snapshot, .. } = *inputs;
     let range = WindowRange::new(params, history, snapshot.block);
-    let equivocators = range.equivocators(history, evidence);
-    let InTime { files, certificates, left_out: late } =
-        in_time(&range, history, files, certificates);
-    let held: Vec<HeldFile> = files.iter().map(|file| HeldFile::from(*file)).collect();
-    let canonical = canonical_files(params, history, &held, &certificates, &equivocators);
-    let window = Window::select(params, history, &range, &canonical.files);
+    let in_time = InTime::select(&range, inputs.files, inputs.certificates);
+    let held: Vec<HeldFile> = in_time.files.iter().map(|file| HeldFile::from(*file)).collect();
+    let equivocators = range.equivocators(inputs.evidence);
+    let canonical = canonical_files(params, history, &held, &in_time.certificates, &equivocators);
+    let window = Window::select(&range, &canonical.files);
 
-    let policy = Policy::video(params);
     let active_validators = window.active_validators();
-    let required_distinct = policy.required_validators(active_validators.len());
+    let required_distinct = required_validators(params, active_validators.len());
     let in_window: Vec<&TaskVerdicts> =
-        window.files.iter().filter_map(|file| files.get(file.held?).copied()).collect();
+        window.files.iter().filter_map(|file| in_time.files.get(file.held?).copied()).collect();
     let aggregates = aggregate(&in_window);
-    let miners = miners_by_hotkey(&snapshot.miners);
-    let registered = miners.iter().map(|(hotkey, miner)| (*hotkey, miner.commit_block)).collect();
-    let ranking = rank(&policy, &aggregates, &registered, required_distinct);
+    let ranking = rank(params, &aggregates, &snapshot.commit_blocks(), required_distinct);
 
-    let winner =
-        ranking.winner().and_then(|hotkey| Some(Winner { hotkey, uid: miners.get(&hotkey)?.uid }));
     let mut left_out = canonical.left_out;
     left_out.extend(window.left_out);
-    left_out.extend(late);
+    left_out.extend(in_time.left_out);
     left_out.sort_unstable();
     Outcome {
         epoch_block: snapshot.block,
@@ -119,62 +146,10 @@ pub fn consensus<F: Borrow<TaskVerdicts>>(input: &ConsensusInput<'_, F>) -> Outc
         active_validators,
         required_distinct,
         aggregates,
+        winner: ranking.winner().and_then(|hotkey| snapshot.slot_of(&hotkey)),
         ranks: ranking.ranks,
         ineligible: ranking.ineligible,
-        winner,
         missing: window.missing,
         left_out,
     }
-}
-
-/// What there was when the last file that counts was signed.
-struct InTime<'a> {
-    files: Vec<&'a TaskVerdicts>,
-    certificates: Certificates,
-    left_out: BTreeSet<(FileId, LeftOut)>,
-}
-
-/// Without the files of settled tasks that were signed too late for the epoch: whoever computes
-/// before they reach it has to come to the same outcome. A late file's certificate goes with it,
-/// and any other file in its place: which of the two is there is no matter of when one looks.
-fn in_time<'a, F: Borrow<TaskVerdicts>>(
-    range: &WindowRange,
-    history: &AllowlistHistory,
-    files: &'a [F],
-    certificates: &Certificates,
-) -> InTime<'a> {
-    let is_late = |file: &&TaskVerdicts| {
-        range.check(history, file.id.task_id).is_ok() && range.check_signed(file.signed_at).is_err()
-    };
-    let (late, mut files): (Vec<_>, Vec<_>) = files.iter().map(Borrow::borrow).partition(is_late);
-    let mut left_out: BTreeSet<_> = late
-        .iter()
-        .map(|file| (file.id, LeftOut::SignedLate { signed_at: file.signed_at }))
-        .collect();
-    let certified = late.iter().filter(|file| certificates.get(&file.id) == Some(file.digest));
-    let certified: BTreeMap<FileId, Digest> =
-        certified.map(|file| (file.id, file.digest)).collect();
-    files.retain(|file| match certified.get(&file.id) {
-        Some(&certified) => {
-            left_out.insert((file.id, LeftOut::NotTheCertified { certified }));
-            false
-        }
-        None => true,
-    });
-    let certificates =
-        certificates.iter().filter(|(file, _)| !certified.contains_key(file)).collect();
-    InTime { files, certificates, left_out }
-}
-
-/// A chain lists no hotkey twice; a hand-made snapshot may, and then the lowest uid counts,
-/// whatever the order.
-fn miners_by_hotkey(miners: &[Miner]) -> BTreeMap<Hotkey, Miner> {
-    let mut by_hotkey: BTreeMap<Hotkey, Miner> = BTreeMap::new();
-    for miner in miners {
-        let kept = by_hotkey.entry(miner.hotkey).or_insert(*miner);
-        if (miner.uid, miner.commit_block) < (kept.uid, kept.commit_block) {
-            *kept = *miner;
-        }
-    }
-    by_hotkey
 }

@@ -27,7 +27,7 @@ enum Repr {
 
 /// How often one validator passed a miner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Share {
+pub(crate) struct PassCount {
     pub(crate) passed: u32,
     pub(crate) evaluated: u32,
 }
@@ -133,41 +133,40 @@ impl fmt::Debug for Rate {
     }
 }
 
-/// Means of shares. Keeps its working memory from one miner to the next.
+/// Means of pass rates. Keeps its working memory from one miner to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Mean {
-    /// At index `evaluated`, the passes of all shares with that count: equal denominators are added
-    /// before any greatest common divisor is looked for.
-    passed_by_count: Vec<u64>,
-    counts: Vec<u32>,
+    /// At index `evaluated`, the passes of all counts with that denominator: equal denominators are
+    /// added before any greatest common divisor is looked for.
+    passed_of: Vec<u64>,
+    denominators: Vec<u32>,
 }
 
 impl Mean {
-    /// The mean of `passed / evaluated` over the shares, each weighing the same; zero for none. No
-    /// share may have evaluated nothing.
-    pub(crate) fn of(&mut self, shares: impl IntoIterator<Item = Share>) -> Rate {
+    /// The mean of `passed / evaluated`, each count weighing the same; zero for none. No count may
+    /// have evaluated nothing.
+    pub(crate) fn of(&mut self, counts: impl IntoIterator<Item = PassCount>) -> Rate {
         let mut number: u64 = 0;
-        for Share { passed, evaluated } in shares {
+        for PassCount { passed, evaluated } in counts {
             let slot = evaluated as usize;
-            if self.passed_by_count.len() <= slot {
-                self.passed_by_count.resize(slot + 1, 0);
+            if self.passed_of.len() <= slot {
+                self.passed_of.resize(slot + 1, 0);
             }
-            // Counts are listed once: a slot is empty before its first share, save one that passed
-            // nothing, and listing that twice adds zero.
-            if self.passed_by_count[slot] == 0 {
-                self.counts.push(evaluated);
+            // A denominator is listed at its first pass. One that has passed nothing yet may be
+            // listed again, which adds zero.
+            if self.passed_of[slot] == 0 {
+                self.denominators.push(evaluated);
             }
-            self.passed_by_count[slot] += u64::from(passed);
+            self.passed_of[slot] += u64::from(passed);
             number += 1;
         }
-        let sums: Vec<(u64, u64)> = self
-            .counts
-            .drain(..)
-            .map(|count| {
-                (std::mem::take(&mut self.passed_by_count[count as usize]), u64::from(count))
-            })
-            .filter(|(passed, _)| *passed > 0)
-            .collect();
+        let mut sums = Vec::with_capacity(self.denominators.len());
+        for denominator in self.denominators.drain(..) {
+            let passed = std::mem::take(&mut self.passed_of[denominator as usize]);
+            if passed > 0 {
+                sums.push((passed, u64::from(denominator)));
+            }
+        }
         mean_in_words(&sums, number).unwrap_or_else(|| mean_in_big_numbers(&sums, number))
     }
 }
@@ -205,8 +204,8 @@ mod tests {
 
     const TWENTIETH: Fraction = Fraction { numerator: 1, denominator: 20 };
 
-    fn share(passed: u32, evaluated: u32) -> Share {
-        Share { passed, evaluated }
+    fn count(passed: u32, evaluated: u32) -> PassCount {
+        PassCount { passed, evaluated }
     }
 
     #[test]
@@ -220,36 +219,36 @@ mod tests {
     #[test]
     fn a_mean_of_nothing_and_of_failures_is_zero() {
         assert_eq!(Mean::default().of([]), Rate::ZERO);
-        assert_eq!(Mean::default().of([share(0, 3), share(0, 3), share(0, 7)]), Rate::ZERO);
+        assert_eq!(Mean::default().of([count(0, 3), count(0, 3), count(0, 7)]), Rate::ZERO);
     }
 
     #[test]
     fn a_mean_beyond_machine_words_stays_exact() {
         let primes: Vec<u32> = (1000..2000).filter(|n| (2..45).all(|d| n % d != 0)).collect();
-        let wide = Mean::default().of(primes.iter().map(|&prime| share(prime - 1, prime)));
+        let wide = Mean::default().of(primes.iter().map(|&prime| count(prime - 1, prime)));
         assert!(matches!(wide.0, Repr::Big(_)));
         assert!(wide < Rate::new(1, 1) && wide > Rate::new(998, 999));
         assert!(wide.beats(&wide, Fraction { numerator: 0, denominator: 1 }));
         assert!(!wide.beats(&wide, Fraction { numerator: 1, denominator: u32::MAX }));
     }
 
-    fn shares() -> impl Strategy<Value = Vec<Share>> {
+    fn counts() -> impl Strategy<Value = Vec<PassCount>> {
         let one = (1u32..200).prop_flat_map(|evaluated| {
-            (0..=evaluated).prop_map(move |passed| share(passed, evaluated))
+            (0..=evaluated).prop_map(move |passed| count(passed, evaluated))
         });
         prop::collection::vec(one, 1..40)
     }
 
     proptest! {
         #[test]
-        fn a_mean_is_that_of_big_numbers(shares in shares()) {
-            let expected = shares.iter().fold(BigRational::zero(), |sum, share| {
-                sum + BigRational::new(share.passed.into(), share.evaluated.into())
-            }) / BigRational::from_integer(BigInt::from(shares.len()));
+        fn a_mean_is_that_of_big_numbers(counts in counts()) {
+            let expected = counts.iter().fold(BigRational::zero(), |sum, count| {
+                sum + BigRational::new(count.passed.into(), count.evaluated.into())
+            }) / BigRational::from_integer(BigInt::from(counts.len()));
             let mut mean = Mean::default();
-            prop_assert_eq!(mean.of(shares.iter().copied()).to_big(), expected.clone());
+            prop_assert_eq!(mean.of(counts.iter().copied()).to_big(), expected.clone());
             // Nothing of one mean is left for the next.
-            prop_assert_eq!(mean.of(shares.iter().copied()).to_big(), expected);
+            prop_assert_eq!(mean.of(counts.iter().copied()).to_big(), expected);
         }
 
         #[test]

@@ -46,18 +46,6 @@ impl<'a> Schedule<'a> {
         self.grace_blocks
     }
 
-    /// The task that `block` lies in.
-    #[must_use]
-    pub const fn task_at(&self, block: BlockNumber) -> TaskId {
-        TaskId(block.0 / self.allowlist.interval())
-    }
-
-    /// The first block of a task; `None` beyond the last block number there can be.
-    #[must_use]
-    pub fn start_block(&self, task_id: TaskId) -> Option<BlockNumber> {
-        task_id.0.checked_mul(self.allowlist.interval()).map(BlockNumber)
-    }
-
     /// The task's first producer; `None` for an empty list.
     #[must_use]
     pub fn primary(&self, task_id: TaskId) -> Option<Hotkey> {
@@ -74,7 +62,7 @@ impl<'a> Schedule<'a> {
     /// stays the primary's task.
     #[must_use]
     pub fn turn(&self, block: BlockNumber, primary_produced: bool) -> Option<Turn> {
-        let task_id = self.task_at(block);
+        let task_id = self.allowlist.task_at(block);
         let failover_step = if primary_produced { 0 } else { self.failover_step(block) };
         Some(Turn { task_id, producer: self.producer_at(task_id, failover_step)?, failover_step })
     }

@@ -1,5 +1,5 @@
-//! `leoma audit`: recompute an epoch's winner from public files, with no chain and no mesh. One
-//! task's clip is checked in `audit_task.rs`.
+//! `leoma audit`: recompute an epoch's winner and weights from public files, with no chain and no
+//! mesh. `audit_task.rs` checks the clip of one task.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Netuid, Network, TaskId, Uid,
 };
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Attested, Certificates, ConsensusInput, EpochSnapshot, Miner,
-    TaskVerdicts, consensus,
+    Allowlist, AllowlistHistory, Attested, Certificates, Decision, EpochInputs, EpochSnapshot,
+    Miner, Readable, Slot, TaskVerdicts, WindowRange, epoch,
 };
 use leoma_storage::{Bucket, BucketConfig, Key, Secret, TaskKey};
 use serde::Deserialize;
@@ -42,7 +42,8 @@ pub(super) struct AuditArgs {
     /// Keys for a bucket that is not public are read from AUDIT_ACCESS_KEY and AUDIT_SECRET_KEY.
     #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot", required_unless_present_any = ["snapshot", "task"])]
     buckets: Vec<BucketArg>,
-    /// One file that holds everything: {validators, interval, epoch_block, files, miners}.
+    /// One file that holds everything: {validators, interval, epoch_block, files, miners},
+    /// and if they are known owner_uid and last_winner.
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
     /// Count files without an envelope, as the Python implementation writes them.
@@ -62,9 +63,14 @@ pub(super) struct AuditArgs {
     /// producer, digest, attesters, signatures}]; without signatures it is taken on trust.
     #[arg(long, value_name = "FILE")]
     certificates: Option<PathBuf>,
-    /// The slot that gets the weight when no miner is eligible.
-    #[arg(long, default_value = "0")]
-    burn_uid: Uid,
+    /// The subnet owner's uid at that block, on which weight is burned; it must be among the
+    /// miners. Otherwise the snapshot's; without either it is unknown.
+    #[arg(long, value_name = "UID")]
+    burn_uid: Option<Uid>,
+    /// The winner of the newest earlier epoch that had one: validators that read too little set
+    /// their weights on it again. Otherwise the snapshot's.
+    #[arg(long, value_name = "HOTKEY")]
+    last_winner: Option<Hotkey>,
     #[command(flatten)]
     clip: TaskAuditArgs,
     /// Print JSON.
@@ -128,6 +134,10 @@ struct Snapshot {
     epoch_block: BlockNumber,
     files: BTreeMap<String, String>,
     miners: Vec<MinerRow>,
+    #[serde(default)]
+    owner_uid: Option<Uid>,
+    #[serde(default)]
+    last_winner: Option<Hotkey>,
 }
 
 #[derive(Deserialize)]
@@ -167,11 +177,18 @@ struct Refused {
     reason: String,
 }
 
+/// The files that were read, before they are checked.
+struct Found {
+    candidates: Vec<Candidate>,
+    refused: Vec<Refused>,
+    readable: Readable,
+}
+
 struct Inputs {
     history: AllowlistHistory,
     snapshot: EpochSnapshot,
-    candidates: Vec<Candidate>,
-    refused: Vec<Refused>,
+    found: Found,
+    last_winner: Option<Hotkey>,
 }
 
 impl AuditArgs {
@@ -186,7 +203,8 @@ impl AuditArgs {
         let params = ConsensusParams { accept_v1: self.allow_v1, ..ConsensusParams::default() };
         // The rules' digest in an envelope is that of the subnet, whatever this audit also accepts.
         let rules = ConsensusParams::default().digest();
-        let Inputs { history, snapshot, candidates, mut refused } = self.inputs(&params).await?;
+        let Inputs { history, snapshot, found, last_winner } = self.inputs(&params).await?;
+        let Found { candidates, mut refused, readable } = found;
         let network = Network { genesis: self.genesis, netuid: self.netuid };
         let mut files = Vec::new();
         for candidate in candidates {
@@ -209,19 +227,22 @@ impl AuditArgs {
         // its files.
         let guilty: Vec<FileId> =
             evidence.iter().filter(|key| key.as_producer).map(|key| key.file).collect();
-        let outcome = consensus(&ConsensusInput {
+        let (outcome, decision) = epoch(&EpochInputs {
             params: &params,
             history: &history,
             snapshot: &snapshot,
             files: &files,
             certificates: &certificates,
             evidence: &guilty,
+            readable,
+            last_winner,
         });
         refused.sort_by(|a, b| a.name.cmp(&b.name));
         let mut report = outcome_json(&outcome);
         if outcome.winner.is_none() {
-            report["winner_uid"] = json!(self.burn_uid);
+            report["winner_uid"] = json!(snapshot.owner.map(|owner| owner.uid));
         }
+        report["decision"] = decision_json(&decision);
         report["refused"] = refused
             .iter()
             .map(|file| json!({ "file": file.name, "reason": file.reason }))
@@ -254,72 +275,82 @@ impl AuditArgs {
             (None, Some(snapshot)) => std::mem::take(&mut snapshot.miners),
             (None, None) => bail!("--miners is missing"),
         };
-        let miners = miners
+        let miners: Vec<Miner> = miners
             .into_iter()
             .map(|row| Miner { hotkey: row.hotkey, uid: row.uid, commit_block: row.commit_block })
             .collect();
+        let owner_uid = self.burn_uid.or(snapshot.as_ref().and_then(|snapshot| snapshot.owner_uid));
+        let owner = owner_uid.map(|uid| owner_slot(uid, &miners)).transpose()?;
+        let last_winner =
+            self.last_winner.or(snapshot.as_ref().and_then(|snapshot| snapshot.last_winner));
         let history = AllowlistHistory::since_genesis(allowlist);
-        let (candidates, refused) = match snapshot {
-            Some(snapshot) => files_of(snapshot.files),
+        let found = match snapshot {
+            Some(snapshot) => files_of(snapshot.files, &history, epoch_block),
             None => self.read_buckets(&history, params, epoch_block).await?,
         };
-        Ok(Inputs {
-            history,
-            snapshot: EpochSnapshot { block: epoch_block, miners },
-            candidates,
-            refused,
-        })
+        let snapshot = EpochSnapshot { block: epoch_block, miners, owner };
+        Ok(Inputs { history, snapshot, found, last_winner })
     }
 
+    /// Reads the files of all tasks of the epoch's range. A validator is unreadable if each of its
+    /// files that was looked for lies in no bucket of ours, or in one that cannot be read.
     async fn read_buckets(
         &self,
         history: &AllowlistHistory,
         params: &ConsensusParams,
         epoch_block: BlockNumber,
-    ) -> anyhow::Result<(Vec<Candidate>, Vec<Refused>)> {
+    ) -> anyhow::Result<Found> {
         let (mut candidates, mut refused) = (Vec::new(), Vec::new());
-        let interval = history.at_block(epoch_block).map_or(1, |entry| entry.allowlist.interval());
-        let newest = (epoch_block.0 / interval).saturating_sub(params.settle_margin);
-        let oldest = epoch_block.0.saturating_sub(params.lookback_blocks) / interval;
+        let mut was_read: BTreeMap<Hotkey, bool> = BTreeMap::new();
+        let mut buckets = Vec::with_capacity(self.buckets.len());
         for bucket in &self.buckets {
-            let opened = bucket.open()?;
-            for task_id in (oldest..=newest).map(TaskId) {
-                let Some(schedule) = history.schedule_of(task_id, params) else { continue };
-                for producer in schedule
-                    .producers(task_id)
-                    .filter(|hotkey| bucket.owner.is_none_or(|owner| owner == *hotkey))
-                {
-                    let name = format!(
-                        "{}/{}",
-                        bucket.bucket,
-                        Key::from(TaskKey::verdict(task_id, producer))
-                    );
-                    match opened
-                        .get(
-                            &TaskKey::verdict(task_id, producer).into(),
-                            verdict::MAX_FILE_BYTES as u64,
-                        )
-                        .await
-                    {
-                        Ok(None) => {}
-                        Ok(Some(bytes)) => {
-                            candidates.push(Candidate {
-                                name,
-                                id: FileId { task_id, producer },
-                                bytes: bytes.to_vec(),
-                            });
-                        }
-                        Err(error) => refused.push(Refused { name, reason: error.to_string() }),
+            buckets.push((bucket, bucket.open()?));
+        }
+        let range = WindowRange::new(params, history, epoch_block);
+        for id in range.scheduled_files().flatten() {
+            let was_read = was_read.entry(id.producer).or_default();
+            let may_hold = |(bucket, _): &&(&BucketArg, Bucket)| {
+                bucket.owner.is_none_or(|owner| owner == id.producer)
+            };
+            for (bucket, opened) in buckets.iter().filter(may_hold) {
+                let key = Key::from(TaskKey::verdict(id.task_id, id.producer));
+                let name = format!("{}/{key}", bucket.bucket);
+                match opened.get(&key, verdict::MAX_FILE_BYTES as u64).await {
+                    Ok(None) => *was_read = true,
+                    Ok(Some(bytes)) => {
+                        *was_read = true;
+                        candidates.push(Candidate { name, id, bytes: bytes.to_vec() });
                     }
+                    Err(error) => refused.push(Refused { name, reason: error.to_string() }),
                 }
             }
         }
-        Ok((candidates, refused))
+        let listed = listed_at(history, epoch_block);
+        let unreadable =
+            listed.iter().filter(|hotkey| was_read.get(hotkey) == Some(&false)).count();
+        let readable = Readable { readable: listed.len() - unreadable, listed: listed.len() };
+        Ok(Found { candidates, refused, readable })
     }
 }
 
+fn listed_at(history: &AllowlistHistory, block: BlockNumber) -> &[Hotkey] {
+    history.at_block(block).map_or(&[], |entry| entry.allowlist.validators())
+}
+
+fn owner_slot(uid: Uid, miners: &[Miner]) -> anyhow::Result<Slot> {
+    let owner = miners.iter().find(|miner| miner.uid == uid);
+    let owner =
+        owner.with_context(|| format!("the owner's uid {uid} is not among the miners given"))?;
+    Ok(Slot { hotkey: owner.hotkey, uid })
+}
+
 /// Names in a snapshot are `{bucket's validator}/{task}/evaluation_results/{validator}.json`.
-fn files_of(files: BTreeMap<String, String>) -> (Vec<Candidate>, Vec<Refused>) {
+/// Whoever made the snapshot could read every validator, as far as the snapshot tells.
+fn files_of(
+    files: BTreeMap<String, String>,
+    history: &AllowlistHistory,
+    epoch_block: BlockNumber,
+) -> Found {
     let (mut candidates, mut refused) = (Vec::new(), Vec::new());
     for (name, text) in files {
         match place_of(&name) {
@@ -327,7 +358,8 @@ fn files_of(files: BTreeMap<String, String>) -> (Vec<Candidate>, Vec<Refused>) {
             Err(reason) => refused.push(Refused { name, reason: reason.to_owned() }),
         }
     }
-    (candidates, refused)
+    let listed = listed_at(history, epoch_block).len();
+    Found { candidates, refused, readable: Readable { readable: listed, listed } }
 }
 
 fn place_of(name: &str) -> Result<FileId, &'static str> {
@@ -464,13 +496,37 @@ fn task_rows(
     window.iter().map(row).collect()
 }
 
+fn decision_json(decision: &Decision) -> Value {
+    json!({
+        "state": decision.state(), "reason": decision.reason().to_string(), "weights": decision.weights(),
+    })
+}
+
 fn print_report(report: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match &report["winner_hotkey"] {
-        Value::Null => {
-            println!("no miner is eligible: weight is burned on uid {}", report["winner_uid"])
+    match (&report["winner_hotkey"], &report["winner_uid"]) {
+        (Value::Null, Value::Null) => {
+            println!("no miner is eligible: weight is burned on the owner's uid, which is unknown");
         }
-        winner => println!("winner {} (uid {})", text(winner), report["winner_uid"]),
+        (Value::Null, uid) => println!("no miner is eligible: weight is burned on uid {uid}"),
+        (winner, uid) => println!("winner {} (uid {uid})", text(winner)),
+    }
+    let decision = &report["decision"];
+    match decision["weights"].as_array() {
+        None => {
+            println!("weights {}: none ({})", text(&decision["state"]), text(&decision["reason"]))
+        }
+        Some(entries) => {
+            println!("weights {} ({}):", text(&decision["state"]), text(&decision["reason"]));
+            for entry in entries {
+                println!(
+                    "  {} to uid {} ({})",
+                    entry["share"],
+                    entry["uid"],
+                    text(&entry["hotkey"])
+                );
+            }
+        }
     }
     let empty = Vec::new();
     let list = |name: &str| report[name].as_array().unwrap_or(&empty).clone();

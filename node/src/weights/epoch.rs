@@ -7,14 +7,10 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
-use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid,
-};
-use leoma_rotation::decision::{EpochView, Readable, Reason};
-use leoma_rotation::window::WindowRange;
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome,
-    TaskVerdicts, consensus, decide_weights, due_epoch,
+    AllowlistHistory, Certificates, Decision, EpochInputs, EpochSnapshot, Miner, Outcome, Readable,
+    Reason, Slot, TaskVerdicts, WindowRange, due_epoch, epoch,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -266,8 +262,8 @@ impl WeightSetter {
             tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
         }
         // What is missing may yet be had: a bucket comes back, a peer is reached again.
-        let target = decision.target().ok_or(EpochError::Unknown(decision.reason()))?;
-        match self.weights.put(Target { epoch_block, uid: target.uid() }, now).await? {
+        let uid = record.uid.ok_or(EpochError::Unknown(decision.reason()))?;
+        match self.weights.put(Target { epoch_block, uid }, now).await? {
             Progress::Set => {
                 self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
                 self.metrics.epochs_set.inc();
@@ -275,10 +271,8 @@ impl WeightSetter {
             }
             Progress::Committed => self.state.mark_epoch_committed(epoch_block)?,
         }
-        let oldest = epoch_block.0.saturating_sub(self.params.lookback_blocks);
-        if let Some(entry) = history.at_block(epoch_block) {
-            self.library.prune_before(TaskId(oldest / entry.allowlist.interval().max(1)))?;
-        }
+        let range = WindowRange::new(&self.params, &history, epoch_block);
+        self.library.prune_before(range.oldest_task())?;
         Ok(())
     }
 
@@ -286,26 +280,23 @@ impl WeightSetter {
         &self,
         metagraph: &Metagraph,
         history: &AllowlistHistory,
-        files: Readable,
+        readable: Readable,
         kept_back: &KeptBack,
     ) -> Result<(Outcome, Decision), StateError> {
         let snapshot = snapshot_of(metagraph);
         let certificates: Certificates = self.agreement.certificates(history);
         let evidence = self.agreement.evidence();
-        let all = kept_back.applied_to(self.library.all(), &certificates);
-        let input = ConsensusInput {
+        let files = kept_back.applied_to(self.library.all(), &certificates);
+        Ok(epoch(&EpochInputs {
             params: &self.params,
             history,
             snapshot: &snapshot,
-            files: &all,
+            files: &files,
             certificates: &certificates,
             evidence: &evidence,
-        };
-        let outcome = consensus(&input);
-        let burn_uid = metagraph.uid(&metagraph.owner).unwrap_or(Uid(0));
-        let view = EpochView::Read { snapshot: &snapshot, outcome: &outcome, files };
-        let decision = decide_weights(&self.params, &view, self.state.last_winner()?, burn_uid);
-        Ok((outcome, decision))
+            readable,
+            last_winner: self.state.last_winner()?,
+        }))
     }
 
     /// Fetches the window's files that are not held, from the buckets of those scheduled to produce
@@ -319,10 +310,9 @@ impl WeightSetter {
             return Readable { readable: 0, listed: 0 };
         };
         let listed = entry.allowlist.validators();
-        let wanted = wanted_files(&self.params, history, epoch_block);
-        let mut fetching = Vec::with_capacity(wanted.len());
         let range = WindowRange::new(&self.params, history, epoch_block);
-        for producers in wanted {
+        let mut fetching = Vec::new();
+        for producers in range.wanted_files() {
             fetching.push(self.fetch_task(producers, range).boxed());
         }
         let reached: Vec<Vec<(Hotkey, bool)>> =
@@ -344,7 +334,11 @@ impl WeightSetter {
 
     /// Gets the first file that there is of a task's producers, in their order, and that is not too
     /// late to count; says who could be read.
-    async fn fetch_task(&self, producers: Vec<FileId>, range: WindowRange) -> Vec<(Hotkey, bool)> {
+    async fn fetch_task(
+        &self,
+        producers: Vec<FileId>,
+        range: WindowRange<'_>,
+    ) -> Vec<(Hotkey, bool)> {
         let mut reached = Vec::new();
         for id in producers {
             if !self.library.holds(id) && id.producer != self.signer.hotkey() {
@@ -359,25 +353,7 @@ impl WeightSetter {
     }
 }
 
-/// The window's tasks, newest first, each with those scheduled to produce it, in order.
-fn wanted_files(
-    params: &ConsensusParams,
-    history: &AllowlistHistory,
-    epoch_block: BlockNumber,
-) -> Vec<Vec<FileId>> {
-    let Some(entry) = history.at_block(epoch_block) else { return Vec::new() };
-    let newest =
-        (epoch_block.0 / entry.allowlist.interval().max(1)).checked_sub(params.settle_margin);
-    let Some(newest) = newest else { return Vec::new() };
-    let oldest = newest.saturating_sub(u64::from(params.window_tasks) - 1);
-    let producers = |task_id| {
-        let schedule = history.schedule_of(task_id, params)?;
-        Some(schedule.producers(task_id).map(|producer| FileId { task_id, producer }).collect())
-    };
-    (oldest..=newest).rev().filter_map(|task| producers(TaskId(task))).collect()
-}
-
-/// The miners of a subnet at a block, as consensus takes them.
+/// A subnet at a block, as [`epoch`] takes it.
 #[must_use]
 pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
     let miner = |neuron: &leoma_chain::Neuron| Miner {
@@ -385,7 +361,12 @@ pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
         uid: neuron.uid,
         commit_block: metagraph.commitments.get(&neuron.hotkey).map(|commitment| commitment.block),
     };
-    EpochSnapshot { block: metagraph.block, miners: metagraph.neurons.iter().map(miner).collect() }
+    let owner = metagraph.owner;
+    EpochSnapshot {
+        block: metagraph.block,
+        miners: metagraph.neurons.iter().map(miner).collect(),
+        owner: metagraph.uid(&owner).map(|uid| Slot { hotkey: owner, uid }),
+    }
 }
 
 fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -> EpochRecord {
@@ -393,7 +374,7 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
         epoch_block,
         state: EpochState::Decided,
         winner_hotkey: decision.winner_to_remember(),
-        uid: decision.target().map(|target| target.uid()),
+        uid: decision.weights().and_then(|weights| weights.heaviest()).map(|entry| entry.uid),
         reason: format!("{}: {}", decision.state(), decision.reason()),
         outcome: report::outcome_json(outcome).to_string(),
     }
@@ -407,6 +388,8 @@ fn is_final(error: &EpochError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use leoma_protocol::TaskId;
+
     use super::*;
 
     #[test]
