@@ -1,5 +1,7 @@
 //! `leoma audit`: recompute an epoch's winner and weights from public files, with no chain and no
-//! mesh. `audit_task.rs` checks the clip of one task.
+//! mesh. `task.rs` checks the clip of one task.
+
+mod task;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use leoma_storage::{Bucket, BucketConfig, Key, Secret, TaskKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::audit_task::{Given, TaskAuditArgs};
+use self::task::{Given, TaskAuditArgs};
 use crate::verdicts::report::{AttestedFile, SignedAgreement, outcome_json};
 
 #[derive(Debug, Args)]
