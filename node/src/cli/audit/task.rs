@@ -11,7 +11,7 @@ use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, SourceBucket};
 
-use super::BucketArg;
+use super::buckets::BucketArg;
 use crate::config::Config;
 use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
 use crate::subnet::allowlists::before;
@@ -47,7 +47,7 @@ pub(super) struct Given {
 
 impl TaskAuditArgs {
     pub(super) async fn run(self, task_id: TaskId, given: Given) -> anyhow::Result<()> {
-        let config = super::super::load(given.config_file, BTreeMap::new())?;
+        let config = crate::cli::load(given.config_file, BTreeMap::new())?;
         let source = match &self.source {
             Some(source) => source.open()?,
             None => config.need_readable_source()?.open()?,
