@@ -1,4 +1,7 @@
-//! From verdicts to one exact pass rate a miner.
+//! From verdicts to one exact pass rate for each miner.
+//!
+//! A miner's rate is the mean of the pass rates that each validator gives it. Each validator weighs
+//! the same however many tasks it sampled: sampling more buys no influence.
 
 use leoma_protocol::{Fraction, Hotkey, TaskId};
 
@@ -9,15 +12,15 @@ use crate::{Rate, TaskVerdicts};
 /// All miners that the window has a verdict on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aggregates {
-    /// Tasks with at least one verdict. A task whose producer judged nobody, through a fault of its
-    /// own, exists for nobody.
+    /// Tasks with at least one verdict. A task whose producer judged no miner, through a fault of
+    /// its own, does not count against any.
     pub existing_tasks: u32,
     /// Sorted by miner.
     pub miners: Vec<MinerAggregate>,
     /// Sorted.
     pub(crate) validators: Vec<Hotkey>,
-    /// Miner after miner, each miner's sorted by validator. In one block, for most of the memory is
-    /// here.
+    /// The tallies of one miner after another, each miner's sorted by validator. They take most of
+    /// the memory, so they lie in one block.
     pub(crate) tallies: Vec<Tally>,
 }
 
@@ -130,7 +133,7 @@ pub fn aggregate(files: &[&TaskVerdicts]) -> Aggregates {
 struct Tallied {
     /// Sorted.
     validators: Vec<Hotkey>,
-    /// Miner after miner.
+    /// Those of one miner after another.
     tallies: Vec<Tally>,
     /// Where each miner's tallies begin, and the end.
     starts: Vec<usize>,
@@ -178,7 +181,7 @@ fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> Tallied {
     Tallied { validators, tallies, starts }
 }
 
-/// Distinct tasks of each miner, and of all. Files must be sorted by task.
+/// The number of distinct tasks of each miner, and of all. Files must be sorted by task.
 fn count_tasks(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<u32>, u32) {
     let mut tasks = vec![0; numbered.miners.len()];
     let mut last: Vec<Option<TaskId>> = vec![None; numbered.miners.len()];

@@ -3,8 +3,8 @@
 use leoma_protocol::{BlockNumber, ConsensusParams};
 
 /// The epoch block that weights are now due for: the newest boundary up to `head`, unless
-/// `last_set` shows that it was done. A boundary that passed unseen, because the node was down or a
-/// block arrived late, is still due; of several missed ones only the newest is.
+/// `last_set` shows that it is done. A boundary that was not seen, because the node was down or a
+/// block arrived late, is still due; of several such boundaries only the newest is.
 #[must_use]
 pub fn due_epoch(
     params: &ConsensusParams,

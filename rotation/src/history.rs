@@ -13,7 +13,7 @@ pub struct AllowlistHistory {
     entries: Vec<Effective>,
 }
 
-/// An allowlist and since when it counts.
+/// An allowlist and the task from which it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     /// The list.
@@ -55,7 +55,7 @@ impl AllowlistHistory {
     /// start block is after that block. A list that is replaced before it counted leaves no trace.
     ///
     /// # Errors
-    /// [`OutOfOrder`] when a later commitment is already known; nothing changes then.
+    /// [`OutOfOrder`] if a later commitment is already known; nothing changes then.
     pub fn commit(
         &mut self,
         committed_at: BlockNumber,

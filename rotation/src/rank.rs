@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 1 | a miner is eligible if it is registered, was evaluated on enough of the tasks, and by enough validators | `Gates::admit` |
 //! | 2 | the eligible ones stand in the order of their commitments | `Candidate::by_commitment` |
-//! | 3 | the last whose rate is at least every earlier rate plus the dominance wins: whoever copies an earlier model must be better by that margin | `dominant` |
+//! | 3 | the last whose rate is at least every earlier rate plus the dominance wins: a copy of an earlier model must be better by that margin | `dominant` |
 //! | 4 | the winner is followed by the others in the order of their passes | `Candidate::by_passes` |
 
 use std::cmp::Ordering;

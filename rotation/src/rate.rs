@@ -1,10 +1,10 @@
 //! Pass rates as exact fractions.
 //!
-//! Every validator compares the same rates, so no float may come near them: 3/20 against 2/20 +
-//! 1/20 is a tie in arithmetic and not one in IEEE 754. A mean over validators has the least common
-//! multiple of their counts below the line. Those counts sum to at most the window, so for 100
-//! tasks it stays below 232 792 560 (Landau's function) and machine words do; larger ones are kept
-//! as big numbers.
+//! All validators must order the same rates alike, so no float may touch them: 3/20 against 2/20 +
+//! 1/20 is a tie in arithmetic, but not in IEEE 754. The denominator of a mean over validators is
+//! the least common multiple of their counts. Those counts sum to at most the window, so for 100
+//! tasks it stays below 232 792 560 (Landau's function) and fits a machine word; larger ones are
+//! kept as big numbers.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -25,7 +25,7 @@ enum Repr {
     Big(Box<BigRational>),
 }
 
-/// How often one validator passed a miner.
+/// How often one validator passed a miner, out of how many verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PassCount {
     pub(crate) passed: u32,
@@ -36,7 +36,7 @@ impl Rate {
     /// No video passed, or none was judged.
     pub const ZERO: Self = Self(Repr::Words { numerator: 0, denominator: 1 });
 
-    /// `passed / evaluated`; zero where nothing was evaluated.
+    /// `passed / evaluated`; zero if nothing was evaluated.
     #[must_use]
     pub fn new(passed: u64, evaluated: u64) -> Self {
         if evaluated == 0 {
@@ -56,7 +56,7 @@ impl Rate {
         })
     }
 
-    /// `a/b ≥ c/d + n/m`, multiplied out; `None` where a product does not fit.
+    /// `a/b ≥ c/d + n/m`, multiplied out; `None` if a product does not fit.
     fn beats_in_words(&self, other: &Self, margin: Fraction) -> Option<bool> {
         let (
             Repr::Words { numerator: a, denominator: b },
@@ -189,7 +189,7 @@ fn mean_in_big_numbers(sums: &[(u64, u64)], number: u64) -> Rate {
     Rate::from_big(sum * BigRational::new(BigInt::one(), BigInt::from(number.max(1))))
 }
 
-/// Euclid's; `gcd(0, n)` is `n`.
+/// The greatest common divisor by Euclid's algorithm; `gcd(0, n)` is `n`.
 fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);

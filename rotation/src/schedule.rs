@@ -11,14 +11,14 @@ pub struct Schedule<'a> {
     grace_blocks: u64,
 }
 
-/// Whose turn it is at some block.
+/// Who samples at some block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// The task that the block lies in.
     pub task_id: TaskId,
     /// Who samples now.
     pub producer: Hotkey,
-    /// How many producers before this one let their grace period pass; 0 for the primary.
+    /// How many producers before this one have let their grace period pass; 0 for the primary.
     pub failover_step: usize,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Schedule<'a> {
         self.allowlist
     }
 
-    /// Blocks that each producer has before the next one may step in.
+    /// The blocks that each producer has before the next one may step in.
     #[must_use]
     pub const fn grace_blocks(&self) -> u64 {
         self.grace_blocks
@@ -52,7 +52,7 @@ impl<'a> Schedule<'a> {
         self.producer_at(task_id, 0)
     }
 
-    /// How far the task of `block` has failed over by then, were nobody to produce it.
+    /// The failover step that the task of `block` has reached by then if nobody has produced it.
     #[must_use]
     pub fn failover_step(&self, block: BlockNumber) -> usize {
         self.step_after(block.0 % self.allowlist.interval())
@@ -67,14 +67,14 @@ impl<'a> Schedule<'a> {
         Some(Turn { task_id, producer: self.producer_at(task_id, failover_step)?, failover_step })
     }
 
-    /// The producers of a task in order: the primary, then those whose step the grace period lets
-    /// come before the task ends. Nobody else's file counts.
+    /// The producers of a task in order: the primary, then those whose failover step comes before
+    /// the task ends. No other validator's file counts.
     pub fn producers(&self, task_id: TaskId) -> impl Iterator<Item = Hotkey> + use<'a> {
         let schedule = *self;
         (0..=self.last_step()).filter_map(move |step| schedule.producer_at(task_id, step))
     }
 
-    /// The step at which `producer` may produce the task; `None` where it never may.
+    /// The step at which `producer` may produce the task; `None` if it never may.
     #[must_use]
     pub fn step_of(&self, task_id: TaskId, producer: &Hotkey) -> Option<usize> {
         let number = self.allowlist.validators().len();
