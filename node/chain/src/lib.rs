@@ -29,8 +29,8 @@ mod submit;
 
 pub use beacon::{Beacon, SealError};
 pub use endpoint::{
-    Chain, ChainClient, Endpoint, EndpointStatus, HashCommit, Nonces, Signed, TimelockedCommit,
-    without_keys,
+    Chain, ChainClient, Connector, Endpoint, EndpointStatus, HashCommit, Nonces, Signed,
+    TimelockedCommit, without_keys,
 };
 pub use error::{ChainError, SubmitError, causes};
 pub use head::Head;
