@@ -39,4 +39,4 @@ pub use read::{
     WeightMode, decode_registration, encode_text_fields,
 };
 pub use settings::ChainSettings;
-pub use submit::{Call, MemoryLog, Pending, Rejection, Remedy, TransactionLog, WeightVector};
+pub use submit::{Call, ChainWeights, MemoryLog, Pending, Rejection, Remedy, TransactionLog};

@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner};
+use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner};
 use leoma_rotation::{
     AllowlistHistory, Certificates, Decision, EpochInputs, EpochSnapshot, Miner, Outcome, Readable,
-    Reason, Slot, TaskVerdicts, WindowRange, due_epoch, epoch,
+    Reason, Slot, WindowRange, due_epoch, epoch,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::state::{CommitState, EpochRecord, EpochState, State, StateError, StoredFile};
+use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
 use crate::verdicts::{Agreement, Library, report};
 
+use super::kept_back::KeptBack;
 use super::put::{Progress, Target, Weights, WeightsError};
 
 /// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks
@@ -72,43 +73,6 @@ pub struct WeightSetter {
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
     /// What Prometheus is told.
     pub metrics: Metrics,
-}
-
-/// Own files that an earlier run signed and perhaps told nobody of: it ended before they were in
-/// our bucket. Others have them from this run at the earliest, so that they count as if it had
-/// signed them when it began to speak, unless they are certified.
-#[derive(Debug)]
-struct KeptBack {
-    files: BTreeSet<(FileId, Digest)>,
-    /// The head when this run began to speak.
-    until: Option<BlockNumber>,
-}
-
-impl KeptBack {
-    fn new(unpublished: Vec<StoredFile>) -> Self {
-        Self {
-            files: unpublished.into_iter().map(|file| (file.id, file.digest)).collect(),
-            until: None,
-        }
-    }
-
-    fn applied_to(
-        &self,
-        files: Vec<Arc<TaskVerdicts>>,
-        certificates: &Certificates,
-    ) -> Vec<Arc<TaskVerdicts>> {
-        let Some(until) = self.until else { return files };
-        let told = |file: Arc<TaskVerdicts>| {
-            let certified = certificates.get(&file.id) == Some(file.digest);
-            if certified || !self.files.contains(&(file.id, file.digest)) {
-                return file;
-            }
-            let mut file = TaskVerdicts::clone(&file);
-            file.signed_at = file.signed_at.max(until);
-            Arc::new(file)
-        };
-        files.into_iter().map(told).collect()
-    }
 }
 
 /// How following the commits went last.
@@ -262,8 +226,9 @@ impl WeightSetter {
             tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
         }
         // What is missing may yet be had: a bucket comes back, a peer is reached again.
-        let uid = record.uid.ok_or(EpochError::Unknown(decision.reason()))?;
-        match self.weights.put(Target { epoch_block, uid }, now).await? {
+        let reason = decision.reason();
+        let weights = decision.weights().cloned().ok_or(EpochError::Unknown(reason))?;
+        match self.weights.put(&Target { epoch_block, weights }, now).await? {
             Progress::Set => {
                 self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
                 self.metrics.epochs_set.inc();
@@ -382,38 +347,12 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
 
 /// Whether trying again within the epoch cannot help.
 fn is_final(error: &EpochError) -> bool {
-    let EpochError::Weights(WeightsError::Submit(error)) = error else { return false };
-    error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
-}
-
-#[cfg(test)]
-mod tests {
-    use leoma_protocol::TaskId;
-
-    use super::*;
-
-    #[test]
-    fn what_an_earlier_run_told_nobody_counts_from_this_run_on() {
-        let file = |task: u64| {
-            let id = FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) };
-            let mut file = TaskVerdicts::new(id, Digest::of(&task.to_le_bytes()), Vec::new());
-            file.signed_at = BlockNumber(100 * task);
-            Arc::new(file)
-        };
-        let stored = |task: u64| StoredFile {
-            id: file(task).id,
-            digest: file(task).digest,
-            bytes: Vec::new(),
-        };
-        let mut kept_back = KeptBack::new(vec![stored(1), stored(2), stored(9)]);
-        let certificates = Certificates::from_iter([(file(2).id, file(2).digest)]);
-        let blocks = |kept_back: &KeptBack| -> Vec<u64> {
-            let files = kept_back.applied_to([1, 2, 3, 9].map(file).into(), &certificates);
-            files.iter().map(|file| file.signed_at.0).collect()
-        };
-        assert_eq!(blocks(&kept_back), [100, 200, 300, 900]);
-        kept_back.until = Some(BlockNumber(800));
-        // The second is certified, the third was published, the last says itself that it is later.
-        assert_eq!(blocks(&kept_back), [800, 200, 300, 900]);
+    match error {
+        // The winner of the boundary does not get its slot back.
+        EpochError::Weights(WeightsError::SlotChanged(_)) => true,
+        EpochError::Weights(WeightsError::Submit(error)) => {
+            error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
+        }
+        _ => false,
     }
 }
