@@ -1,5 +1,5 @@
-//! Setting weights: at each epoch boundary, fold the same files into the same winner and put all
-//! weight on it.
+//! The weight setter: at each epoch boundary it reads what the epoch follows from, computes the
+//! epoch as every validator does, and puts its weights on the chain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,16 +23,16 @@ use crate::verdicts::{Agreement, Library, report};
 use super::kept_back::KeptBack;
 use super::put::{Progress, Target, Weights, WeightsError};
 
-/// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks
-/// that are still on their way get there, and the boundary is final on every node.
+/// Blocks after the boundary before an epoch is computed. By then the last files and attestations of
+/// settled tasks have arrived, and the boundary is final on every node.
 const COMPUTE_AFTER: u64 = 3;
-/// Reads of peers' buckets at a time; the buckets have a bound of their own.
+/// How many peers' buckets are read at a time; the buckets have a bound of their own.
 const CONCURRENT_READS: usize = 16;
-/// Pause after the first failure before the epoch is tried again; each further one adds as much, up
-/// to the longest. It is tried until the next boundary: a rate limit of 100 blocks passes within an
+/// The pause after an epoch's first failure; each further failure adds as much, up to the longest
+/// pause. The epoch is tried until the next boundary: a rate limit of 100 blocks passes within an
 /// epoch, and so do most outages.
 const RETRY_PAUSE: Duration = Duration::from_secs(6);
-/// Longest pause between two tries.
+/// The longest pause between two tries.
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why an epoch's weights were not set.
@@ -75,7 +75,7 @@ pub struct WeightSetter {
     pub metrics: Metrics,
 }
 
-/// How following the commits went last.
+/// How the last try to follow the commits went.
 #[derive(Default)]
 struct FollowUp {
     faults: u32,
@@ -96,7 +96,7 @@ impl WeightSetter {
     /// Runs until `stop`.
     ///
     /// # Errors
-    /// [`StateError`] when the state cannot be read at the start: without it the last winner is
+    /// [`StateError`] if the state cannot be read at the start: without it the last winner is
     /// unknown.
     pub async fn run(
         self,
@@ -133,8 +133,8 @@ impl WeightSetter {
                     tracing::warn!(%epoch_block, %error, tries, "weights not set");
                     self.metrics.weight_failures.inc();
                     if is_final(&error) {
-                        if let Err(error) = self.give_up(epoch_block, &error) {
-                            tracing::error!(%epoch_block, %error, "the epoch's end is not recorded");
+                        if let Err(error) = give_up(&self.state, epoch_block, &error) {
+                            tracing::error!(%epoch_block, %error, "the refused epoch is not recorded");
                         }
                         done = Some(epoch_block);
                         tries = 0;
@@ -148,8 +148,8 @@ impl WeightSetter {
         }
     }
 
-    /// Sees to what was committed in earlier epochs. After a fault it rests, and says each only
-    /// once.
+    /// Follows what was committed in earlier epochs. It rests after a fault, and logs a fault that
+    /// repeats only once.
     async fn follow_commits(&self, head: Head, last: &mut FollowUp) {
         if last.rests_until.is_some_and(|until| until > Instant::now()) {
             return;
@@ -161,7 +161,7 @@ impl WeightSetter {
                 last.rests_until = Some(Instant::now() + pause_after(last.faults));
                 let text = error.to_string();
                 if text != last.complaint {
-                    tracing::warn!(%error, "committed weights cannot be followed now");
+                    tracing::warn!(%error, "failed to follow committed weights");
                     last.complaint = text;
                 }
             }
@@ -176,30 +176,14 @@ impl WeightSetter {
             .map(|epoch| epoch.epoch_block))
     }
 
-    fn give_up(&self, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
-        let known =
-            self.state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
-        let mut record = known.unwrap_or(EpochRecord {
-            epoch_block,
-            state: EpochState::Refused,
-            winner_hotkey: None,
-            uid: None,
-            reason: String::new(),
-            outcome: "{}".to_owned(),
-        });
-        record.state = EpochState::Refused;
-        record.reason = format!("{} ({error})", record.reason);
-        self.state.keep_epoch(&record)
-    }
-
     async fn epoch(
         &self,
         epoch_block: BlockNumber,
         now: Head,
         kept_back: &KeptBack,
     ) -> Result<(), EpochError> {
-        // Stopped between a commit and its record: what was committed is followed up, and not
-        // decided anew.
+        // The process ended between a commit and its record: the commit is followed up, and the epoch
+        // is not decided again.
         if self
             .state
             .weight_commit(epoch_block)?
@@ -225,7 +209,7 @@ impl WeightSetter {
         for (id, reason) in &outcome.left_out {
             tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
         }
-        // What is missing may yet be had: a bucket comes back, a peer is reached again.
+        // What is missing may still arrive: a bucket comes back, or a peer is reached again.
         let reason = decision.reason();
         let weights = decision.weights().cloned().ok_or(EpochError::Unknown(reason))?;
         match self.weights.put(&Target { epoch_block, weights }, now).await? {
@@ -264,8 +248,8 @@ impl WeightSetter {
         }))
     }
 
-    /// Fetches the window's files that are not held, from the buckets of those scheduled to produce
-    /// them, and counts the validators whose files can be read.
+    /// Fetches the wanted files that are not held from the buckets of their producers, and counts the
+    /// validators whose files can be read.
     async fn fetch_missing(
         &self,
         history: &AllowlistHistory,
@@ -282,8 +266,8 @@ impl WeightSetter {
         }
         let reached: Vec<Vec<(Hotkey, bool)>> =
             stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
-        // Unreadable is who failed us and is not reachable over the mesh either; who was not asked
-        // held nothing back.
+        // A validator is unreadable if each of its files that we looked for failed, and the mesh does
+        // not reach it either. One that was not asked held nothing back.
         let connected: BTreeSet<Hotkey> = self.agreement.connected();
         let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
         for (producer, ok) in reached.into_iter().flatten() {
@@ -297,8 +281,8 @@ impl WeightSetter {
         Readable { readable, listed: listed.len() }
     }
 
-    /// Gets the first file that there is of a task's producers, in their order, and that is not too
-    /// late to count; says who could be read.
+    /// Fetches the files of a task's producers in their order until one is held that is not too late
+    /// to count; returns who was asked, and whether it could be read.
     async fn fetch_task(
         &self,
         producers: Vec<FileId>,
@@ -345,6 +329,22 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
     }
 }
 
+/// Records that the epoch's weights will not be set, and why.
+fn give_up(state: &State, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
+    let known = state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
+    let mut record = known.unwrap_or(EpochRecord {
+        epoch_block,
+        state: EpochState::Refused,
+        winner_hotkey: None,
+        uid: None,
+        reason: String::new(),
+        outcome: "{}".to_owned(),
+    });
+    record.state = EpochState::Refused;
+    record.reason = format!("{} ({error})", record.reason);
+    state.keep_epoch(&record)
+}
+
 /// Whether trying again within the epoch cannot help.
 fn is_final(error: &EpochError) -> bool {
     match error {
@@ -354,5 +354,38 @@ fn is_final(error: &EpochError) -> bool {
             error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leoma_protocol::{Digest, Netuid, Network, Uid};
+
+    use super::*;
+    use crate::weights::ChangedSlot;
+
+    #[test]
+    fn an_epoch_whose_slot_changed_hands_is_refused_with_the_reason_and_not_tried_again() {
+        let network = Network { genesis: Digest::default(), netuid: Netuid(1) };
+        let state = State::in_memory(network).unwrap();
+        let [winner, newcomer] = [1, 2].map(|seed| Hotkey::from_bytes([seed; 32]));
+        let decided = EpochRecord {
+            epoch_block: BlockNumber(180),
+            state: EpochState::Decided,
+            winner_hotkey: Some(winner),
+            uid: Some(Uid(6)),
+            reason: "known: won the window".to_owned(),
+            outcome: "{}".to_owned(),
+        };
+        state.keep_epoch(&decided).unwrap();
+        let changed = ChangedSlot { uid: Uid(6), earned_by: winner, holder: Some(newcomer) };
+        let error = EpochError::Weights(WeightsError::SlotChanged(changed));
+        assert!(is_final(&error));
+        give_up(&state, BlockNumber(180), &error).unwrap();
+        let record = state.epochs(1).unwrap().remove(0);
+        assert_eq!(record.state, EpochState::Refused);
+        assert_eq!(record.reason, format!("known: won the window ({changed})"));
+        let until = BlockNumber(200);
+        assert!(!is_final(&EpochError::Weights(WeightsError::TooSoon { until })));
     }
 }

@@ -1,18 +1,18 @@
 //! Weights in each mode against a chain that is made up, with slots that change hands.
 
+mod fake_chain;
+
 use std::sync::{Arc, Mutex};
 
-use futures::stream::BoxStream;
 use leoma_chain::{
-    Beacon, Call, Chain, ChainClient, ChainError, ChainWeights, HashCommit, Head, Hyperparameters,
-    MemoryLog, Metagraph, Neuron, Nonces, Signed, SubmitError, SubnetEpoch, TimelockedCommit,
-    WeightMode,
+    Beacon, Call, Chain, ChainClient, ChainWeights, Connector, MemoryLog, WeightMode,
 };
-use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
+use leoma_protocol::{BlockNumber, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_rotation::{Slot, WeightEntry, WeightVector};
 use libp2p::metrics::Registry;
 use sp_core::{Pair as _, sr25519};
 
+use self::fake_chain::{Books, FakeChain, head, hotkey};
 use super::put::{Progress, Target, Weights, WeightsError, commit_hash};
 use super::slots::ChangedSlot;
 use crate::metrics::Metrics;
@@ -32,182 +32,6 @@ const MODES: [WeightMode; 3] = [
     WeightMode::Timelocked { version: 4, period: 1 },
 ];
 
-fn hotkey(seed: u8) -> Hotkey {
-    Hotkey::from_bytes([seed; 32])
-}
-
-fn pair() -> sr25519::Pair {
-    sr25519::Pair::from_seed(&[5; 32])
-}
-
-#[derive(Debug)]
-struct Books {
-    head: u64,
-    /// The subnet's epoch.
-    index: u64,
-    holders: Vec<Hotkey>,
-    last_update: u64,
-    weights: Vec<(Uid, u16)>,
-    hashes: Vec<HashCommit>,
-    timelocked: Vec<TimelockedCommit>,
-    /// What was signed last, and what was sent.
-    signed: Option<Call>,
-    sent: Vec<Call>,
-    /// Whether transactions get lost on their way.
-    is_cut: bool,
-}
-
-/// A chain of which everything is final at once.
-#[derive(Debug)]
-struct FakeChain {
-    mode: WeightMode,
-    books: Mutex<Books>,
-}
-
-impl FakeChain {
-    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
-        self.books.lock().unwrap()
-    }
-
-    fn take_over(&self, uid: Uid) -> Hotkey {
-        let newcomer = hotkey(200);
-        self.books().holders[usize::from(uid.0)] = newcomer;
-        newcomer
-    }
-}
-
-fn head(number: u64) -> Head {
-    Head { number: BlockNumber(number), hash: Digest::of(&number.to_le_bytes()) }
-}
-
-#[async_trait::async_trait]
-impl Chain for FakeChain {
-    fn genesis(&self) -> Digest {
-        Digest::default()
-    }
-
-    async fn head(&self) -> Result<Head, ChainError> {
-        Ok(head(self.books().head))
-    }
-
-    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError> {
-        Err(ChainError::Timeout { what: "heads" })
-    }
-
-    async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
-        Ok(head(number.0).hash)
-    }
-
-    async fn has_block(&self, _: Head) -> Result<bool, ChainError> {
-        Ok(true)
-    }
-
-    async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
-        Ok(1_760_000_000_000 + 12_000 * at.number.0)
-    }
-
-    async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
-        let books = self.books();
-        let neuron = |(uid, hotkey): (u16, &Hotkey)| Neuron {
-            uid: Uid(uid),
-            hotkey: *hotkey,
-            validator_permit: Uid(uid) == OWN,
-            stake: 1,
-            last_update: BlockNumber(if Uid(uid) == OWN { books.last_update } else { 0 }),
-            registered_at: BlockNumber(0),
-            axon: None,
-            axon_block: BlockNumber(0),
-        };
-        Ok(Metagraph {
-            block: at.number,
-            owner: books.holders[0],
-            serving_rate_limit: 0,
-            neurons: (0..).zip(&books.holders).map(neuron).collect(),
-            commitments: std::collections::BTreeMap::new(),
-        })
-    }
-
-    async fn hyperparameters(&self, _: Head) -> Result<Hyperparameters, ChainError> {
-        let index = self.books().index;
-        Ok(Hyperparameters {
-            mode: self.mode,
-            weights_version: VERSION,
-            weights_rate_limit: 0,
-            least_stake: 0,
-            epoch: SubnetEpoch { index, last_block: index * 360, tempo: 360, pending_at: 0 },
-        })
-    }
-
-    async fn weights(&self, _: Head, _: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
-        Ok(self.books().weights.clone())
-    }
-
-    async fn hash_commits(&self, _: Head, _: &Hotkey) -> Result<Vec<HashCommit>, ChainError> {
-        Ok(self.books().hashes.clone())
-    }
-
-    async fn timelocked_commits(
-        &self,
-        _: Head,
-        _: &Hotkey,
-        epoch: u64,
-    ) -> Result<Vec<TimelockedCommit>, ChainError> {
-        let books = self.books();
-        Ok(books.timelocked.iter().filter(|commit| commit.epoch == epoch).cloned().collect())
-    }
-
-    async fn newest_drand_round(&self, _: Head) -> Result<Option<u64>, ChainError> {
-        Ok(None)
-    }
-
-    async fn registration_burn(&self, _: Head) -> Result<u64, ChainError> {
-        Ok(1)
-    }
-
-    async fn free_balance(&self, _: Head, _: &Hotkey) -> Result<u64, ChainError> {
-        Ok(1)
-    }
-
-    async fn nonces(&self, _: &Hotkey) -> Result<Nonces, ChainError> {
-        let books = self.books();
-        let number = books.sent.len() as u64;
-        Ok(Nonces { at: BlockNumber(books.head), finalized: number, next: number })
-    }
-
-    async fn sign(&self, _: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
-        let mut books = self.books();
-        books.signed = Some(call.clone());
-        let valid_until = BlockNumber(books.head);
-        Ok(Signed { what: call.name(), bytes: Vec::new(), nonce, valid_until })
-    }
-
-    async fn send(&self, _: &Signed) -> Result<Digest, SubmitError> {
-        let mut books = self.books();
-        books.head += 1;
-        if books.is_cut {
-            return Err(ChainError::Timeout { what: "inclusion" }.into());
-        }
-        let call = books.signed.take().unwrap();
-        let (epoch, block) = (books.index, BlockNumber(books.head));
-        books.sent.push(call.clone());
-        match call {
-            Call::SetWeights(weights) => {
-                (books.weights, books.last_update) = (weights.pairs(), block.0);
-            }
-            Call::CommitWeights { hash } => books.hashes.push(HashCommit { hash, epoch, block }),
-            Call::RevealWeights { weights, .. } => {
-                books.hashes.clear();
-                books.weights = weights.pairs();
-            }
-            Call::CommitTimelockedWeights { commit, reveal_round, .. } => {
-                books.timelocked.push(TimelockedCommit { commit, reveal_round, epoch });
-            }
-            other => panic!("{other:?}"),
-        }
-        Ok(Digest::default())
-    }
-}
-
 struct Validator {
     chain: Arc<FakeChain>,
     weights: Weights,
@@ -216,7 +40,8 @@ struct Validator {
 
 impl Validator {
     async fn new(mode: WeightMode) -> Self {
-        let signer = HotkeySigner::new(pair(), Arc::new(MemoryGuard::default()));
+        let signer =
+            HotkeySigner::new(sr25519::Pair::from_seed(&[5; 32]), Arc::new(MemoryGuard::default()));
         let mut holders = vec![hotkey(100), signer.hotkey()];
         holders.extend(MINERS.map(|uid| hotkey(uid.0 as u8)));
         let books = Books {
@@ -233,7 +58,7 @@ impl Validator {
         };
         let chain = Arc::new(FakeChain { mode, books: Mutex::new(books) });
         let node = Arc::clone(&chain);
-        let connect: leoma_chain::Connector = Box::new(move || {
+        let connect: Connector = Box::new(move || {
             let node = Arc::clone(&node) as Arc<dyn Chain>;
             Box::pin(async move { Ok(node) })
         });
@@ -279,8 +104,12 @@ impl Validator {
 
     /// Lets the subnet's next epoch begin, and follows the commits in it.
     async fn follow_in_next_epoch(&self) {
-        self.chain.books().index += 1;
-        self.weights.follow(head(self.chain.books().head)).await.unwrap();
+        let now = {
+            let mut books = self.chain.books();
+            books.index += 1;
+            head(books.head)
+        };
+        self.weights.follow(now).await.unwrap();
     }
 }
 
