@@ -11,8 +11,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts,
-    Verdict, consensus,
+    Allowlist, AllowlistHistory, Certificates, EpochInputs, EpochSnapshot, Miner, Readable,
+    TaskVerdicts, Verdict, epoch,
 };
 
 const INTERVAL: u64 = 100;
@@ -75,7 +75,7 @@ impl Subnet {
             })
             .collect();
         let block = BlockNumber((tasks + params.settle_margin) * INTERVAL);
-        Self { params, history, snapshot: EpochSnapshot { block, miners }, files }
+        Self { params, history, snapshot: EpochSnapshot { block, miners, owner: None }, files }
     }
 }
 
@@ -90,20 +90,23 @@ fn outcomes(criterion: &mut Criterion) {
         let subnet = Subnet::new(validators, miners, tasks);
         let verdicts: usize = subnet.files.iter().map(|file| file.verdicts().len()).sum();
         let certificates = Certificates::default();
-        let input = ConsensusInput {
+        let listed = validators as usize;
+        let inputs = EpochInputs {
             params: &subnet.params,
             history: &subnet.history,
             snapshot: &subnet.snapshot,
             files: &subnet.files,
             certificates: &certificates,
             evidence: &[],
+            readable: Readable { readable: listed, listed },
+            last_winner: None,
         };
-        let outcome = consensus(&input);
+        let (outcome, _) = epoch(&inputs);
         assert_eq!(outcome.window.len() as u64, tasks, "{name}: the window must be full");
         assert!(outcome.winner.is_some(), "{name}: somebody must win");
         group.throughput(Throughput::Elements(verdicts as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            bencher.iter(|| consensus(black_box(&input)))
+            bencher.iter(|| epoch(black_box(&inputs)))
         });
     }
     group.finish();

@@ -1,23 +1,26 @@
-//! From verdicts to one exact pass rate a miner.
+//! From verdicts to one exact pass rate for each miner.
+//!
+//! A miner's rate is the mean of the pass rates that each validator gives it. Each validator weighs
+//! the same however many tasks it sampled: sampling more buys no influence.
 
 use leoma_protocol::{Fraction, Hotkey, TaskId};
 
 use crate::numbered::Numbered;
-use crate::rate::{Mean, Share};
+use crate::rate::{Mean, PassCount};
 use crate::{Rate, TaskVerdicts};
 
 /// All miners that the window has a verdict on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aggregates {
-    /// Tasks with at least one verdict. A task whose producer judged nobody, through a fault of its
-    /// own, exists for nobody.
+    /// Tasks with at least one verdict. A task whose producer judged no miner, through a fault of
+    /// its own, does not count against any.
     pub existing_tasks: u32,
     /// Sorted by miner.
     pub miners: Vec<MinerAggregate>,
     /// Sorted.
     pub(crate) validators: Vec<Hotkey>,
-    /// Miner after miner, each miner's sorted by validator. In one block, for most of the memory is
-    /// here.
+    /// The tallies of one miner after another, each miner's sorted by validator. They take most of
+    /// the memory, so they lie in one block.
     pub(crate) tallies: Vec<Tally>,
 }
 
@@ -53,7 +56,7 @@ pub struct ValidatorTally {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     validator: u32,
-    share: Share,
+    count: PassCount,
 }
 
 impl ValidatorTally {
@@ -91,7 +94,7 @@ impl Aggregates {
         let tallies =
             self.tallies.get(miner.first_tally..miner.first_tally + miner.validators as usize);
         tallies.unwrap_or_default().iter().filter_map(|tally| {
-            let Share { passed, evaluated } = tally.share;
+            let PassCount { passed, evaluated } = tally.count;
             Some(ValidatorTally {
                 validator: *self.validators.get(tally.validator as usize)?,
                 passed,
@@ -109,16 +112,16 @@ pub fn aggregate(files: &[&TaskVerdicts]) -> Aggregates {
     by_task.sort_unstable_by_key(|file| file.id);
     let numbered = Numbered::new(&by_task);
     let (tasks, existing_tasks) = count_tasks(&by_task, &numbered);
-    let (validators, tallies, starts) = tally(&by_task, &numbered);
+    let Tallied { validators, tallies, starts } = tally(&by_task, &numbered);
     let mut mean = Mean::default();
     let miners =
         numbered.miners.iter().zip(tasks).zip(starts.windows(2)).map(|((&miner, tasks), range)| {
-            let shares = tallies[range[0]..range[1]].iter().map(|tally| tally.share);
+            let counts = tallies[range[0]..range[1]].iter().map(|tally| tally.count);
             MinerAggregate {
                 miner,
-                rate: mean.of(shares.clone()),
-                passed: shares.clone().map(|share| share.passed).sum(),
-                evaluated: shares.map(|share| share.evaluated).sum(),
+                rate: mean.of(counts.clone()),
+                passed: counts.clone().map(|count| count.passed).sum(),
+                evaluated: counts.map(|count| count.evaluated).sum(),
                 tasks,
                 validators: (range[1] - range[0]) as u32,
                 first_tally: range[0],
@@ -127,14 +130,22 @@ pub fn aggregate(files: &[&TaskVerdicts]) -> Aggregates {
     Aggregates { existing_tasks, miners: miners.collect(), validators, tallies }
 }
 
-/// The validators, the tallies miner after miner, and where each miner's begin, with the end.
-fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<Hotkey>, Vec<Tally>, Vec<usize>) {
+struct Tallied {
+    /// Sorted.
+    validators: Vec<Hotkey>,
+    /// Those of one miner after another.
+    tallies: Vec<Tally>,
+    /// Where each miner's tallies begin, and the end.
+    starts: Vec<usize>,
+}
+
+fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> Tallied {
     let number = numbered.miners.len();
     let mut by_validator: Vec<usize> = (0..by_task.len()).collect();
     by_validator.sort_unstable_by_key(|index| (by_task[*index].id.producer, *index));
     // Validator by validator: one row of counters serves for all of them, and memory grows with the
     // verdicts only.
-    let mut row = vec![Share::default(); number];
+    let mut row = vec![PassCount::default(); number];
     let mut touched: Vec<u32> = Vec::with_capacity(number);
     let mut validators = Vec::new();
     let mut found: Vec<(u32, Tally)> = Vec::new();
@@ -143,19 +154,19 @@ fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<Hotkey>, Vec<Ta
         by_validator.chunk_by(|a, b| by_task[*a].id.producer == by_task[*b].id.producer)
     {
         for mark in of_validator.iter().flat_map(|&index| numbered.of_file(index)) {
-            let share = &mut row[mark.miner()];
-            if share.evaluated == 0 {
+            let count = &mut row[mark.miner()];
+            if count.evaluated == 0 {
                 touched.push(mark.miner() as u32);
             }
-            share.evaluated += 1;
-            share.passed += u32::from(mark.passed());
+            count.evaluated += 1;
+            count.passed += u32::from(mark.passed());
         }
         let validator = validators.len() as u32;
         validators.push(by_task[of_validator[0]].id.producer);
         for miner in touched.drain(..) {
-            let share = std::mem::take(&mut row[miner as usize]);
+            let count = std::mem::take(&mut row[miner as usize]);
             starts[miner as usize + 1] += 1;
-            found.push((miner, Tally { validator, share }));
+            found.push((miner, Tally { validator, count }));
         }
     }
     for miner in 0..number {
@@ -167,10 +178,10 @@ fn tally(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<Hotkey>, Vec<Ta
         tallies[next[miner as usize]] = tally;
         next[miner as usize] += 1;
     }
-    (validators, tallies, starts)
+    Tallied { validators, tallies, starts }
 }
 
-/// Distinct tasks of each miner, and of all. Files must be sorted by task.
+/// The number of distinct tasks of each miner, and of all. Files must be sorted by task.
 fn count_tasks(by_task: &[&TaskVerdicts], numbered: &Numbered) -> (Vec<u32>, u32) {
     let mut tasks = vec![0; numbered.miners.len()];
     let mut last: Vec<Option<TaskId>> = vec![None; numbered.miners.len()];

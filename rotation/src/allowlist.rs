@@ -4,17 +4,17 @@
 use std::num::NonZeroU64;
 
 use leoma_protocol::python_json::{JsonError, Value};
-use leoma_protocol::{Digest, DigestError, Hotkey};
+use leoma_protocol::{BlockNumber, Digest, DigestError, Hotkey, TaskId};
 
-/// What a commitment to an allowlist begins with; the hash follows in hexadecimal.
+/// The start of a commitment to an allowlist; the hash follows in hexadecimal.
 pub const COMMITMENT_PREFIX: &str = "leoma:allowlist:v1:";
-/// The form of the file that is read.
+/// The version of the file that is read.
 pub const ALLOWLIST_VERSION: u64 = 1;
-/// Most validators on a list: a subnet has at most 256 neurons today, and no setting of the chain
-/// goes beyond this.
+/// The most validators a list may have: a subnet has at most 256 neurons today, and no setting of
+/// the chain allows more than this.
 pub const MAX_VALIDATORS: usize = 1024;
-/// Largest file that is read: the canonical form of [`MAX_VALIDATORS`] hotkeys of 48 characters has
-/// 52 KiB.
+/// The largest file that is read: [`MAX_VALIDATORS`] hotkeys of 48 characters take 52 KiB in the
+/// canonical form.
 pub const MAX_ALLOWLIST_BYTES: usize = 64 * 1024;
 
 /// An allowlist: hotkeys sorted and unique, and the length of a task in blocks.
@@ -33,7 +33,7 @@ pub enum AllowlistError {
         /// Its size.
         bytes: usize,
     },
-    /// Another file than the one that the owner committed.
+    /// Not the file that the owner committed.
     #[error("the allowlist's sha256 is {found}, the subnet owner committed {committed}")]
     HashDiffers {
         /// SHA-256 of the file.
@@ -41,7 +41,7 @@ pub enum AllowlistError {
         /// What the chain says.
         committed: Digest,
     },
-    /// The committed text is no hash, so no file can match it.
+    /// The committed text is not a hash, so no file can match it.
     #[error("the committed allowlist hash is unusable")]
     CommittedHash(#[from] DigestError),
     /// Not JSON.
@@ -50,7 +50,7 @@ pub enum AllowlistError {
     /// JSON of another shape.
     #[error("the allowlist: {0}")]
     Shape(&'static str),
-    /// An element that is no hotkey.
+    /// An element that is not a hotkey.
     #[error("the allowlist: validator {index} is not an SS58 address with prefix 42")]
     Validator {
         /// Its place in the list, from 0.
@@ -59,14 +59,14 @@ pub enum AllowlistError {
     /// Tasks of no blocks.
     #[error("the allowlist: `interval` must be at least 1 block")]
     Interval,
-    /// More validators than are admitted.
+    /// More validators than a list may have.
     #[error("the allowlist has {validators} validators, more than {MAX_VALIDATORS}")]
     TooMany {
         /// How many.
         validators: usize,
     },
-    /// The right members, but not in the canonical bytes: unsorted, repeated, spaced, or with more
-    /// members.
+    /// The right members, but not in the canonical bytes: unsorted or repeated hotkeys, spaces, or
+    /// further members.
     #[error(
         "the allowlist is not in canonical form: {{\"interval\":…,\"validators\":[…],\"version\":1}}, hotkeys sorted and unique, no spaces"
     )]
@@ -96,8 +96,8 @@ impl Allowlist {
     /// Reads `allowlist/v1.json` and checks it against the hash that the subnet owner committed.
     ///
     /// # Errors
-    /// [`AllowlistError::HashDiffers`] for any other file; the further errors are for a committed
-    /// file that breaks the form.
+    /// [`AllowlistError::HashDiffers`] for any other file; the remaining errors are for a committed
+    /// file that is malformed.
     pub fn verify(bytes: &[u8], committed: Digest) -> Result<Self, AllowlistError> {
         if bytes.len() > MAX_ALLOWLIST_BYTES {
             return Err(AllowlistError::TooLarge { bytes: bytes.len() });
@@ -109,7 +109,7 @@ impl Allowlist {
         Self::parse(bytes)
     }
 
-    /// Reads a list whose hash nobody committed: one given on the command line.
+    /// Reads a list that no committed hash vouches for, such as one given on the command line.
     ///
     /// # Errors
     /// [`AllowlistError`] for anything but the canonical form.
@@ -171,6 +171,18 @@ impl Allowlist {
         self.interval.get()
     }
 
+    /// The number of the task that `block` lies in.
+    #[must_use]
+    pub const fn task_at(&self, block: BlockNumber) -> TaskId {
+        TaskId(block.0 / self.interval.get())
+    }
+
+    /// The first block of a task; `None` beyond the last block number there can be.
+    #[must_use]
+    pub fn start_of(&self, task_id: TaskId) -> Option<BlockNumber> {
+        task_id.0.checked_mul(self.interval.get()).map(BlockNumber)
+    }
+
     /// The validators, sorted; their order is the rotation's.
     #[must_use]
     pub fn validators(&self) -> &[Hotkey] {
@@ -189,20 +201,19 @@ impl Allowlist {
 }
 
 /// The hash in a commitment text, as it was written; `None` for any other text. Spaces around the
-/// hash are dropped, ones before the prefix are not.
+/// hash are dropped; a space before the prefix makes it another text.
 #[must_use]
 pub fn committed_hash(text: &str) -> Option<&str> {
-    // Python's `strip` takes the four separators of ASCII too, which Unicode does not call white
-    // space.
+    // Python's `strip` also drops the four ASCII separators, which are not white space in Unicode.
     let is_space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
     Some(text.strip_prefix(COMMITMENT_PREFIX)?.trim_matches(is_space))
         .filter(|hash| !hash.is_empty())
 }
 
-/// The digest in a commitment text; `None` where the text is no commitment to an allowlist.
+/// The digest in a commitment text; `None` if the text is not a commitment to an allowlist.
 ///
 /// # Errors
-/// [`AllowlistError::CommittedHash`] where it is one, with something else than a SHA-256.
+/// [`AllowlistError::CommittedHash`] if it is one whose hash is not a SHA-256.
 pub fn committed_digest(text: &str) -> Result<Option<Digest>, AllowlistError> {
     Ok(committed_hash(text).map(str::parse).transpose()?)
 }

@@ -6,8 +6,7 @@ use leoma_protocol::{Digest, FileId, Hotkey};
 
 use crate::AllowlistHistory;
 
-/// A validator's statement that it fetched and verified a file. Its signature was checked before it
-/// came here.
+/// A validator's statement that it fetched and verified a file. Its signature has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attested {
     /// Task and producer.
@@ -23,8 +22,8 @@ pub struct Attested {
 pub struct Certificates(BTreeMap<FileId, Digest>);
 
 impl Certificates {
-    /// Counts attestations, given in any order and any number of times. One counts if its attester
-    /// is on the list of the file's task and attested to no other digest of that file.
+    /// Counts attestations, given in any order and any number of times. An attestation counts if its
+    /// attester is on the list of the file's task and attested to no other digest of that file.
     #[must_use]
     pub fn count(
         history: &AllowlistHistory,
@@ -49,7 +48,7 @@ impl Certificates {
                 }
             }
             let quorum = |number: usize| number * 3 > allowlist.validators().len() * 2;
-            // More than two thirds leave room for one digest only.
+            // No two digests can each have more than two thirds.
             if let Some((digest, _)) =
                 number_by_digest.into_iter().find(|(_, number)| quorum(*number))
             {

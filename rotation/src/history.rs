@@ -1,4 +1,6 @@
-//! Which allowlist governs which task: a change never reaches back into tasks that had begun.
+//! Which allowlist governs which task: a change never applies to tasks that have begun.
+
+use std::ops::RangeInclusive;
 
 use leoma_protocol::{BlockNumber, ConsensusParams, TaskId};
 
@@ -11,7 +13,7 @@ pub struct AllowlistHistory {
     entries: Vec<Effective>,
 }
 
-/// An allowlist and since when it counts.
+/// An allowlist and the task from which it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     /// The list.
@@ -50,27 +52,21 @@ impl AllowlistHistory {
     }
 
     /// Takes in the list that was committed at `committed_at`. It counts from the first task whose
-    /// start block is after that block; one that is replaced before it ever counted leaves no
-    /// trace.
+    /// start block is after that block. A list that is replaced before it counted leaves no trace.
     ///
     /// # Errors
-    /// [`OutOfOrder`] when a later commitment is already known; nothing changes then.
+    /// [`OutOfOrder`] if a later commitment is already known; nothing changes then.
     pub fn commit(
         &mut self,
         committed_at: BlockNumber,
         allowlist: Allowlist,
     ) -> Result<(), OutOfOrder> {
-        if let Some(newest) = self
-            .entries
-            .last()
-            .map(|entry| entry.committed_at)
-            .filter(|newest| *newest > committed_at)
-        {
+        let newest = self.entries.last().map(|entry| entry.committed_at);
+        if let Some(newest) = newest.filter(|newest| *newest > committed_at) {
             return Err(OutOfOrder { committed_at, newest });
         }
-        let interval = allowlist.interval();
-        let from_task = TaskId((committed_at.0 / interval).saturating_add(1));
-        let from_block = BlockNumber(from_task.0.saturating_mul(interval));
+        let from_task = TaskId(allowlist.task_at(committed_at).0.saturating_add(1));
+        let from_block = allowlist.start_of(from_task).unwrap_or(BlockNumber(u64::MAX));
         while self.entries.last().is_some_and(|entry| entry.from_block >= from_block) {
             self.entries.pop();
         }
@@ -78,12 +74,6 @@ impl AllowlistHistory {
             self.entries.push(Effective { allowlist, committed_at, from_block, from_task });
         }
         Ok(())
-    }
-
-    /// Drops lists that no task from `task_id` on was made under.
-    pub fn forget_before(&mut self, task_id: TaskId) {
-        let keep = self.entries.iter().rposition(|entry| entry.from_task <= task_id).unwrap_or(0);
-        self.entries.drain(..keep);
     }
 
     /// The list in force at `block`; `None` before the first one counts.
@@ -97,10 +87,21 @@ impl AllowlistHistory {
     #[must_use]
     pub fn of_task(&self, task_id: TaskId) -> Option<&Effective> {
         let index = self.entries.iter().rposition(|entry| entry.from_task <= task_id)?;
-        let entry = self.entries.get(index)?;
-        let start = task_id.0.checked_mul(entry.allowlist.interval())?;
-        let ended = self.entries.get(index + 1).is_some_and(|next| start >= next.from_block.0);
-        (!ended).then_some(entry)
+        self.tasks_of(index).contains(&task_id).then(|| &self.entries[index])
+    }
+
+    /// The task numbers that belong to the list at `index`: from its first task to the last one
+    /// that starts before the next list counts. Numbers that a later list uses again, after a
+    /// longer interval, belong to the later list. May be empty.
+    pub(crate) fn tasks_of(&self, index: usize) -> RangeInclusive<TaskId> {
+        let Effective { allowlist, from_task, .. } = &self.entries[index];
+        let later = &self.entries[index + 1..];
+        let last_block = later.first().map_or(u64::MAX, |next| next.from_block.0.saturating_sub(1));
+        let last_started = allowlist.task_at(BlockNumber(last_block));
+        let first_reused = later.iter().map(|list| list.from_task).min();
+        let last_kept = first_reused.map(|first| TaskId(first.0.saturating_sub(1)));
+        let last = last_kept.map_or(last_started, |last| last.min(last_started));
+        *from_task..=last
     }
 
     /// The rotation in force at `block`.
@@ -177,26 +178,8 @@ mod tests {
             [0, 1, 9, 10, 19, 20].map(interval),
             [None, Some(100), Some(100), None, None, Some(50)]
         );
-        assert_eq!(
-            history
-                .schedule_at(BlockNumber(1049), &ConsensusParams::default())
-                .unwrap()
-                .task_at(BlockNumber(1049)),
-            TaskId(20)
-        );
-    }
-
-    #[test]
-    fn forgetting_keeps_what_the_remaining_tasks_need() {
-        let mut history = AllowlistHistory::since_genesis(list(10, &[1]));
-        history.commit(BlockNumber(95), list(10, &[2])).unwrap();
-        history.commit(BlockNumber(195), list(10, &[3])).unwrap();
-        let mut shorter = history.clone();
-        shorter.forget_before(TaskId(15));
-        assert_eq!(shorter.entries().len(), 2);
-        for task in 15..40 {
-            assert_eq!(history.of_task(TaskId(task)), shorter.of_task(TaskId(task)));
-        }
+        let newest = history.at_block(BlockNumber(1049)).unwrap();
+        assert_eq!(newest.allowlist.task_at(BlockNumber(1049)), TaskId(20));
     }
 
     proptest! {

@@ -1,22 +1,23 @@
 //! The consensus rules: from allowlists and verdicts to one winner and one weight vector.
 //!
 //! Everything here is a pure function: no I/O, no clock, no randomness, and no float in a decision.
-//! A validator sets its weights by the same [`consensus`] with which anyone recomputes them.
+//! A validator sets its weights by the same [`fn@epoch`] by which anyone recomputes them.
 //!
 //! | question | where |
 //! |---|---|
 //! | who is on the list, and since when | [`Allowlist`], [`AllowlistHistory`] |
 //! | whose turn is it | [`Schedule`] |
 //! | when are weights due | [`due_epoch`] |
-//! | which files count | [`Certificates`], [`window`] |
+//! | which tasks and files count | [`Certificates`], [`window`] |
 //! | how good is a miner | [`fn@aggregate`], [`Rate`] |
-//! | who wins, and what is set | [`mod@rank`], [`weights`] |
+//! | who wins | [`mod@rank`] |
+//! | which weights are set | [`decision`], [`WeightVector`] |
 //!
 //! ```
 //! use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Uid};
-//! use leoma_rotation::weights::{EpochView, Readable, decide_weights};
 //! use leoma_rotation::{
-//!     Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, TaskVerdicts, Verdict, consensus,
+//!     Allowlist, AllowlistHistory, Certificates, EpochInputs, EpochSnapshot, Miner, Readable, TaskVerdicts, Verdict,
+//!     epoch,
 //! };
 //!
 //! let [alice, bob, miner] = [1, 2, 3].map(|seed| Hotkey::from_bytes([seed; 32]));
@@ -34,49 +35,50 @@
 //!     .collect();
 //!
 //! let miners = vec![Miner { hotkey: miner, uid: Uid(7), commit_block: Some(BlockNumber(50)) }];
-//! let snapshot = EpochSnapshot { block: BlockNumber(720), miners };
-//! let outcome = consensus(&ConsensusInput {
+//! let snapshot = EpochSnapshot { block: BlockNumber(720), miners, owner: None };
+//! let (outcome, decision) = epoch(&EpochInputs {
 //!     params: &params,
 //!     history: &history,
 //!     snapshot: &snapshot,
 //!     files: &files,
 //!     certificates: &Certificates::default(),
 //!     evidence: &[],
+//!     readable: Readable { readable: 2, listed: 2 },
+//!     last_winner: None,
 //! });
 //! // Tasks 0 to 5 of block 720 / 100 - 2 have settled; alice passed 3 of 3, bob 2 of 3.
 //! assert_eq!(outcome.window.len(), 6);
 //! assert_eq!(outcome.ranks[0].rate.to_string(), "5/6");
 //!
-//! let view = EpochView::Read { snapshot: &snapshot, outcome: &outcome, files: Readable { readable: 2, listed: 2 } };
-//! let decision = decide_weights(&params, &view, None, Uid(0));
-//! assert_eq!(decision.target().unwrap().weights(), (vec![7], vec![65535]));
+//! let winner = decision.weights().unwrap().entries[0];
+//! assert_eq!((winner.hotkey, winner.uid, winner.share), (miner, Uid(7), 65535));
 //! ```
 
-pub mod aggregate;
+mod aggregate;
+mod allocation;
 pub mod allowlist;
-pub mod certificate;
-mod consensus;
+mod certificate;
+pub mod decision;
+mod due;
 mod epoch;
 mod history;
 mod numbered;
-pub mod policy;
 pub mod rank;
 mod rate;
 mod schedule;
 mod verdicts;
-pub mod weights;
 pub mod window;
 
 pub use aggregate::{Aggregates, MinerAggregate, ValidatorTally, aggregate};
+pub use allocation::{Slot, WeightEntry, WeightVector};
 pub use allowlist::{Allowlist, AllowlistError};
 pub use certificate::{Attested, Certificates};
-pub use consensus::{ConsensusInput, EpochSnapshot, Miner, Outcome, Winner, consensus};
-pub use epoch::due_epoch;
+pub use decision::{Decision, Readable, Reason};
+pub use due::due_epoch;
+pub use epoch::{EpochInputs, EpochSnapshot, Miner, Outcome, epoch};
 pub use history::{AllowlistHistory, Effective, OutOfOrder};
-pub use policy::Policy;
 pub use rank::{Ineligible, Ranked, Ranking, rank};
 pub use rate::Rate;
 pub use schedule::{Schedule, Turn};
 pub use verdicts::{TaskVerdicts, Verdict};
-pub use weights::{Decision, decide_weights};
-pub use window::LeftOut;
+pub use window::{LeftOut, WindowRange};

@@ -9,7 +9,7 @@ use crate::TaskVerdicts;
 pub(crate) struct Numbered {
     /// All miners of the files, sorted.
     pub(crate) miners: Vec<Hotkey>,
-    /// One mark a verdict, file after file.
+    /// One mark for each verdict, one file after another.
     marks: Vec<Mark>,
     /// Where each file begins in `marks`, and the end.
     starts: Vec<usize>,
@@ -35,8 +35,8 @@ impl Mark {
 
 impl Numbered {
     /// Files are sorted by miner and judge nearly the same miners, so walking each beside the
-    /// longest one finds nearly every miner at the first look. No file can make it worse than a
-    /// binary search a verdict.
+    /// longest one finds nearly every miner at once. No file can make it slower than one binary
+    /// search for each verdict.
     pub(crate) fn new(files: &[&TaskVerdicts]) -> Self {
         let longest = files
             .iter()
@@ -71,8 +71,8 @@ impl Numbered {
     }
 }
 
-/// Merges the strangers, each with the place of its mark, into the known miners and numbers all
-/// marks anew.
+/// Merges the strangers, each with the place of its mark, into the known miners, and renumbers all
+/// marks.
 fn renumber(
     known: Vec<Hotkey>,
     mut strangers: Vec<(Hotkey, usize)>,

@@ -1,10 +1,17 @@
-//! Who wins.
+//! Who is ranked, and who wins.
+//!
+//! | step | rule | here |
+//! |---|---|---|
+//! | 1 | a miner is eligible if it is registered, was evaluated on enough of the tasks, and by enough validators | `Gates::admit` |
+//! | 2 | the eligible ones stand in the order of their commitments | `Candidate::by_commitment` |
+//! | 3 | the last whose rate is at least every earlier rate plus the dominance wins: a copy of an earlier model must be better by that margin | `dominant` |
+//! | 4 | the winner is followed by the others in the order of their passes | `Candidate::by_passes` |
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use leoma_protocol::{BlockNumber, Fraction, Hotkey};
+use leoma_protocol::{BlockNumber, ConsensusParams, Fraction, Hotkey};
 
-use crate::policy::{Peers, Policy, WeightRule};
 use crate::{Aggregates, MinerAggregate, Rate};
 
 /// An eligible miner in its place.
@@ -18,7 +25,7 @@ pub struct Ranked {
     pub passed: u32,
     /// Its rate.
     pub rate: Rate,
-    /// When it committed; `None` where that is not known.
+    /// When it committed; `None` if that is not known.
     pub commit_block: Option<BlockNumber>,
 }
 
@@ -56,7 +63,7 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// The winner; `None` where no miner is eligible.
+    /// The winner; `None` if no miner is eligible.
     #[must_use]
     pub fn winner(&self) -> Option<Hotkey> {
         self.ranks.first().map(|first| first.miner)
@@ -64,67 +71,104 @@ impl Ranking {
 }
 
 /// Ranks miners. `registered` has the commit block of every miner of the subnet at the epoch block,
-/// `None` for one whose block is unknown; such a miner comes after all others, so that an unknown
-/// block is no advantage. A miner needs verdicts of `required_validators` distinct validators.
+/// `None` if it is unknown. A miner needs verdicts of `required_validators` distinct validators.
 #[must_use]
 pub fn rank(
-    policy: &Policy,
+    params: &ConsensusParams,
     aggregates: &Aggregates,
     registered: &BTreeMap<Hotkey, Option<BlockNumber>>,
     required_validators: usize,
 ) -> Ranking {
+    let gates = Gates { params, existing_tasks: aggregates.existing_tasks, required_validators };
+    let mut eligible = Vec::with_capacity(aggregates.miners.len());
     let mut ineligible = Vec::new();
-    let mut eligible: Vec<(Option<BlockNumber>, &MinerAggregate)> =
-        Vec::with_capacity(aggregates.miners.len());
     for aggregate in &aggregates.miners {
-        match check(policy, aggregates, aggregate, registered, required_validators) {
-            Ok(commit_block) => eligible.push((commit_block, aggregate)),
+        match gates.admit(aggregate, registered) {
+            Ok(candidate) => eligible.push(candidate),
             Err(reason) => ineligible.push((aggregate.miner, reason)),
         }
     }
     ineligible.sort_unstable_by_key(|(miner, _)| *miner);
-    eligible.sort_unstable_by_key(|(block, aggregate)| (block.is_none(), *block, aggregate.miner));
-    let WeightRule::WinnerTakeAll { dominance } = policy.weights;
-    let winner = dominant(eligible.iter().map(|(_, aggregate)| &aggregate.rate), dominance);
-    let mut ordered: Vec<_> =
-        eligible.iter().enumerate().map(|(index, miner)| (Some(index) != winner, *miner)).collect();
-    ordered.sort_unstable_by_key(|(lost, (_, aggregate))| {
-        (*lost, std::cmp::Reverse(aggregate.passed), aggregate.miner)
-    });
-    let ranks = (1..).zip(ordered).map(|(rank, (_, (commit_block, aggregate)))| Ranked {
-        rank,
-        miner: aggregate.miner,
-        passed: aggregate.passed,
-        rate: aggregate.rate.clone(),
-        commit_block,
-    });
-    Ranking { ranks: ranks.collect(), ineligible }
+
+    eligible.sort_unstable_by(Candidate::by_commitment);
+    let rates = eligible.iter().map(|candidate| &candidate.aggregate.rate);
+    let winner = dominant(rates, params.dominance).map(|index| eligible.remove(index));
+    eligible.sort_unstable_by(Candidate::by_passes);
+
+    let in_order = winner.into_iter().chain(eligible);
+    let ranks = (1..).zip(in_order).map(|(rank, candidate)| candidate.ranked(rank)).collect();
+    Ranking { ranks, ineligible }
 }
 
-fn check(
-    policy: &Policy,
-    aggregates: &Aggregates,
-    aggregate: &MinerAggregate,
-    registered: &BTreeMap<Hotkey, Option<BlockNumber>>,
+/// How many distinct validators must have evaluated a miner if `number` validators could have: the
+/// share of the constants, rounded up and at least one.
+#[must_use]
+pub fn required_validators(params: &ConsensusParams, number: usize) -> usize {
+    let share = params.distinct_validators;
+    let parts = number as u128 * u128::from(share.numerator);
+    let required = parts.div_ceil(u128::from(share.denominator.max(1))).max(1);
+    usize::try_from(required).unwrap_or(usize::MAX)
+}
+
+/// What a miner must have to be ranked.
+struct Gates<'a> {
+    params: &'a ConsensusParams,
+    existing_tasks: u32,
     required_validators: usize,
-) -> Result<Option<BlockNumber>, Ineligible> {
-    let commit_block = *registered.get(&aggregate.miner).ok_or(Ineligible::NotRegistered)?;
-    let Peers::PerValidatorMean { completeness, .. } = policy.peers;
-    if !aggregate.is_complete(aggregates.existing_tasks, completeness) {
-        return Err(Ineligible::Incomplete {
-            tasks: aggregate.tasks,
-            existing: aggregates.existing_tasks,
-        });
-    }
-    let validators = aggregate.validators as usize;
-    if validators < required_validators {
-        return Err(Ineligible::TooFewValidators { validators, required: required_validators });
-    }
-    Ok(commit_block)
 }
 
-/// The index of the last rate that is at least every earlier one plus the margin. The first has no
-/// earlier one.
+impl Gates<'_> {
+    fn admit<'a>(
+        &self,
+        aggregate: &'a MinerAggregate,
+        registered: &BTreeMap<Hotkey, Option<BlockNumber>>,
+    ) -> Result<Candidate<'a>, Ineligible> {
+        let commit_block = *registered.get(&aggregate.miner).ok_or(Ineligible::NotRegistered)?;
+        let (tasks, existing) = (aggregate.tasks, self.existing_tasks);
+        if !aggregate.is_complete(existing, self.params.completeness) {
+            return Err(Ineligible::Incomplete { tasks, existing });
+        }
+        let (validators, required) = (aggregate.validators as usize, self.required_validators);
+        if validators < required {
+            return Err(Ineligible::TooFewValidators { validators, required });
+        }
+        Ok(Candidate { aggregate, commit_block })
+    }
+}
+
+/// A miner that passed the gates.
+struct Candidate<'a> {
+    aggregate: &'a MinerAggregate,
+    commit_block: Option<BlockNumber>,
+}
+
+impl Candidate<'_> {
+    /// The oldest commitment first. An unknown block comes last, so that hiding it is no advantage;
+    /// the hotkey decides between equal blocks.
+    fn by_commitment(&self, other: &Self) -> Ordering {
+        let known_first = self.commit_block.is_none().cmp(&other.commit_block.is_none());
+        let oldest_first = self.commit_block.cmp(&other.commit_block);
+        known_first.then(oldest_first).then_with(|| self.by_hotkey(other))
+    }
+
+    /// Most passed verdicts first; the hotkey decides between equal numbers.
+    fn by_passes(&self, other: &Self) -> Ordering {
+        let most_first = other.aggregate.passed.cmp(&self.aggregate.passed);
+        most_first.then_with(|| self.by_hotkey(other))
+    }
+
+    fn by_hotkey(&self, other: &Self) -> Ordering {
+        self.aggregate.miner.cmp(&other.aggregate.miner)
+    }
+
+    fn ranked(&self, rank: u32) -> Ranked {
+        let MinerAggregate { miner, passed, ref rate, .. } = *self.aggregate;
+        Ranked { rank, miner, passed, rate: rate.clone(), commit_block: self.commit_block }
+    }
+}
+
+/// The index of the last rate that is at least every earlier rate plus the margin. The first rate
+/// has no earlier one to beat; `None` for no rates.
 fn dominant<'a>(rates: impl Iterator<Item = &'a Rate>, margin: Fraction) -> Option<usize> {
     let mut best: Option<&Rate> = None;
     let mut winner = None;
@@ -140,7 +184,6 @@ fn dominant<'a>(rates: impl Iterator<Item = &'a Rate>, margin: Fraction) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leoma_protocol::ConsensusParams;
     use proptest::prelude::*;
 
     fn hotkey(seed: u8) -> Hotkey {
@@ -165,7 +208,7 @@ mod tests {
     }
 
     fn ranking_of(tasks: u32, miners: &[(u8, u32, Option<u64>)]) -> Vec<u8> {
-        let policy = Policy::video(&ConsensusParams::default());
+        let params = ConsensusParams::default();
         let aggregates = Aggregates {
             existing_tasks: tasks,
             miners: miners.iter().map(|(seed, passed, _)| miner(*seed, *passed, tasks)).collect(),
@@ -173,7 +216,7 @@ mod tests {
         };
         let registered =
             miners.iter().map(|(seed, _, block)| (hotkey(*seed), block.map(BlockNumber))).collect();
-        rank(&policy, &aggregates, &registered, 1)
+        rank(&params, &aggregates, &registered, 1)
             .ranks
             .iter()
             .map(|ranked| ranked.miner.as_bytes()[0])
@@ -205,22 +248,29 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_active_validators_rounded_up_and_at_least_one() {
+        let params = ConsensusParams::default();
+        let required: Vec<_> = (0..6).map(|active| required_validators(&params, active)).collect();
+        assert_eq!(required, [1, 1, 1, 2, 2, 3]);
+    }
+
+    #[test]
     fn each_gate_names_its_reason() {
-        let policy = Policy::video(&ConsensusParams::default());
+        let params = ConsensusParams::default();
         let aggregates = Aggregates {
             existing_tasks: 20,
             miners: vec![miner(1, 20, 20), miner(2, 15, 15), miner(3, 16, 16)],
             ..Aggregates::default()
         };
         let registered = [2, 3].map(|seed| (hotkey(seed), None)).into();
-        let found = rank(&policy, &aggregates, &registered, 1);
+        let found = rank(&params, &aggregates, &registered, 1);
         assert_eq!(found.winner(), Some(hotkey(3)));
         let reasons = [
             (hotkey(1), Ineligible::NotRegistered),
             (hotkey(2), Ineligible::Incomplete { tasks: 15, existing: 20 }),
         ];
         assert_eq!(found.ineligible, reasons);
-        let strict = rank(&policy, &aggregates, &registered, 2);
+        let strict = rank(&params, &aggregates, &registered, 2);
         assert_eq!(strict.winner(), None);
         assert_eq!(
             strict.ineligible[2].1,

@@ -1,10 +1,10 @@
 //! Pass rates as exact fractions.
 //!
-//! Every validator compares the same rates, so no float may come near them: 3/20 against 2/20 +
-//! 1/20 is a tie in arithmetic and not one in IEEE 754. A mean over validators has the least common
-//! multiple of their counts below the line. Those counts sum to at most the window, so for 100
-//! tasks it stays below 232 792 560 (Landau's function) and machine words do; larger ones are kept
-//! as big numbers.
+//! All validators must order the same rates alike, so no float may touch them: 3/20 against 2/20 +
+//! 1/20 is a tie in arithmetic, but not in IEEE 754. The denominator of a mean over validators is
+//! the least common multiple of their counts. Those counts sum to at most the window, so for 100
+//! tasks it stays below 232 792 560 (Landau's function) and fits a machine word; larger ones are
+//! kept as big numbers.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -25,9 +25,9 @@ enum Repr {
     Big(Box<BigRational>),
 }
 
-/// How often one validator passed a miner.
+/// How often one validator passed a miner, out of how many verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Share {
+pub(crate) struct PassCount {
     pub(crate) passed: u32,
     pub(crate) evaluated: u32,
 }
@@ -36,7 +36,7 @@ impl Rate {
     /// No video passed, or none was judged.
     pub const ZERO: Self = Self(Repr::Words { numerator: 0, denominator: 1 });
 
-    /// `passed / evaluated`; zero where nothing was evaluated.
+    /// `passed / evaluated`; zero if nothing was evaluated.
     #[must_use]
     pub fn new(passed: u64, evaluated: u64) -> Self {
         if evaluated == 0 {
@@ -56,7 +56,7 @@ impl Rate {
         })
     }
 
-    /// `a/b ≥ c/d + n/m`, multiplied out; `None` where a product does not fit.
+    /// `a/b ≥ c/d + n/m`, multiplied out; `None` if a product does not fit.
     fn beats_in_words(&self, other: &Self, margin: Fraction) -> Option<bool> {
         let (
             Repr::Words { numerator: a, denominator: b },
@@ -133,41 +133,40 @@ impl fmt::Debug for Rate {
     }
 }
 
-/// Means of shares. Keeps its working memory from one miner to the next.
+/// Means of pass rates. Keeps its working memory from one miner to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Mean {
-    /// At index `evaluated`, the passes of all shares with that count: equal denominators are added
-    /// before any greatest common divisor is looked for.
-    passed_by_count: Vec<u64>,
-    counts: Vec<u32>,
+    /// At index `evaluated`, the passes of all counts with that denominator: equal denominators are
+    /// added before any greatest common divisor is looked for.
+    passed_of: Vec<u64>,
+    denominators: Vec<u32>,
 }
 
 impl Mean {
-    /// The mean of `passed / evaluated` over the shares, each weighing the same; zero for none. No
-    /// share may have evaluated nothing.
-    pub(crate) fn of(&mut self, shares: impl IntoIterator<Item = Share>) -> Rate {
+    /// The mean of `passed / evaluated`, each count weighing the same; zero for none. No count may
+    /// have evaluated nothing.
+    pub(crate) fn of(&mut self, counts: impl IntoIterator<Item = PassCount>) -> Rate {
         let mut number: u64 = 0;
-        for Share { passed, evaluated } in shares {
+        for PassCount { passed, evaluated } in counts {
             let slot = evaluated as usize;
-            if self.passed_by_count.len() <= slot {
-                self.passed_by_count.resize(slot + 1, 0);
+            if self.passed_of.len() <= slot {
+                self.passed_of.resize(slot + 1, 0);
             }
-            // Counts are listed once: a slot is empty before its first share, save one that passed
-            // nothing, and listing that twice adds zero.
-            if self.passed_by_count[slot] == 0 {
-                self.counts.push(evaluated);
+            // A denominator is listed at its first pass. One that has passed nothing yet may be
+            // listed again, which adds zero.
+            if self.passed_of[slot] == 0 {
+                self.denominators.push(evaluated);
             }
-            self.passed_by_count[slot] += u64::from(passed);
+            self.passed_of[slot] += u64::from(passed);
             number += 1;
         }
-        let sums: Vec<(u64, u64)> = self
-            .counts
-            .drain(..)
-            .map(|count| {
-                (std::mem::take(&mut self.passed_by_count[count as usize]), u64::from(count))
-            })
-            .filter(|(passed, _)| *passed > 0)
-            .collect();
+        let mut sums = Vec::with_capacity(self.denominators.len());
+        for denominator in self.denominators.drain(..) {
+            let passed = std::mem::take(&mut self.passed_of[denominator as usize]);
+            if passed > 0 {
+                sums.push((passed, u64::from(denominator)));
+            }
+        }
         mean_in_words(&sums, number).unwrap_or_else(|| mean_in_big_numbers(&sums, number))
     }
 }
@@ -190,7 +189,7 @@ fn mean_in_big_numbers(sums: &[(u64, u64)], number: u64) -> Rate {
     Rate::from_big(sum * BigRational::new(BigInt::one(), BigInt::from(number.max(1))))
 }
 
-/// Euclid's; `gcd(0, n)` is `n`.
+/// The greatest common divisor by Euclid's algorithm; `gcd(0, n)` is `n`.
 fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
@@ -205,8 +204,8 @@ mod tests {
 
     const TWENTIETH: Fraction = Fraction { numerator: 1, denominator: 20 };
 
-    fn share(passed: u32, evaluated: u32) -> Share {
-        Share { passed, evaluated }
+    fn count(passed: u32, evaluated: u32) -> PassCount {
+        PassCount { passed, evaluated }
     }
 
     #[test]
@@ -220,36 +219,36 @@ mod tests {
     #[test]
     fn a_mean_of_nothing_and_of_failures_is_zero() {
         assert_eq!(Mean::default().of([]), Rate::ZERO);
-        assert_eq!(Mean::default().of([share(0, 3), share(0, 3), share(0, 7)]), Rate::ZERO);
+        assert_eq!(Mean::default().of([count(0, 3), count(0, 3), count(0, 7)]), Rate::ZERO);
     }
 
     #[test]
     fn a_mean_beyond_machine_words_stays_exact() {
         let primes: Vec<u32> = (1000..2000).filter(|n| (2..45).all(|d| n % d != 0)).collect();
-        let wide = Mean::default().of(primes.iter().map(|&prime| share(prime - 1, prime)));
+        let wide = Mean::default().of(primes.iter().map(|&prime| count(prime - 1, prime)));
         assert!(matches!(wide.0, Repr::Big(_)));
         assert!(wide < Rate::new(1, 1) && wide > Rate::new(998, 999));
         assert!(wide.beats(&wide, Fraction { numerator: 0, denominator: 1 }));
         assert!(!wide.beats(&wide, Fraction { numerator: 1, denominator: u32::MAX }));
     }
 
-    fn shares() -> impl Strategy<Value = Vec<Share>> {
+    fn counts() -> impl Strategy<Value = Vec<PassCount>> {
         let one = (1u32..200).prop_flat_map(|evaluated| {
-            (0..=evaluated).prop_map(move |passed| share(passed, evaluated))
+            (0..=evaluated).prop_map(move |passed| count(passed, evaluated))
         });
         prop::collection::vec(one, 1..40)
     }
 
     proptest! {
         #[test]
-        fn a_mean_is_that_of_big_numbers(shares in shares()) {
-            let expected = shares.iter().fold(BigRational::zero(), |sum, share| {
-                sum + BigRational::new(share.passed.into(), share.evaluated.into())
-            }) / BigRational::from_integer(BigInt::from(shares.len()));
+        fn a_mean_is_that_of_big_numbers(counts in counts()) {
+            let expected = counts.iter().fold(BigRational::zero(), |sum, count| {
+                sum + BigRational::new(count.passed.into(), count.evaluated.into())
+            }) / BigRational::from_integer(BigInt::from(counts.len()));
             let mut mean = Mean::default();
-            prop_assert_eq!(mean.of(shares.iter().copied()).to_big(), expected.clone());
+            prop_assert_eq!(mean.of(counts.iter().copied()).to_big(), expected.clone());
             // Nothing of one mean is left for the next.
-            prop_assert_eq!(mean.of(shares.iter().copied()).to_big(), expected);
+            prop_assert_eq!(mean.of(counts.iter().copied()).to_big(), expected);
         }
 
         #[test]

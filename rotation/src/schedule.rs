@@ -11,14 +11,14 @@ pub struct Schedule<'a> {
     grace_blocks: u64,
 }
 
-/// Whose turn it is at some block.
+/// Who samples at some block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// The task that the block lies in.
     pub task_id: TaskId,
     /// Who samples now.
     pub producer: Hotkey,
-    /// How many producers before this one let their grace period pass; 0 for the primary.
+    /// How many producers before this one have let their grace period pass; 0 for the primary.
     pub failover_step: usize,
 }
 
@@ -40,22 +40,10 @@ impl<'a> Schedule<'a> {
         self.allowlist
     }
 
-    /// Blocks that each producer has before the next one may step in.
+    /// The blocks that each producer has before the next one may step in.
     #[must_use]
     pub const fn grace_blocks(&self) -> u64 {
         self.grace_blocks
-    }
-
-    /// The task that `block` lies in.
-    #[must_use]
-    pub const fn task_at(&self, block: BlockNumber) -> TaskId {
-        TaskId(block.0 / self.allowlist.interval())
-    }
-
-    /// The first block of a task; `None` beyond the last block number there can be.
-    #[must_use]
-    pub fn start_block(&self, task_id: TaskId) -> Option<BlockNumber> {
-        task_id.0.checked_mul(self.allowlist.interval()).map(BlockNumber)
     }
 
     /// The task's first producer; `None` for an empty list.
@@ -64,7 +52,7 @@ impl<'a> Schedule<'a> {
         self.producer_at(task_id, 0)
     }
 
-    /// How far the task of `block` has failed over by then, were nobody to produce it.
+    /// The failover step that the task of `block` has reached by then if nobody has produced it.
     #[must_use]
     pub fn failover_step(&self, block: BlockNumber) -> usize {
         self.step_after(block.0 % self.allowlist.interval())
@@ -74,19 +62,19 @@ impl<'a> Schedule<'a> {
     /// stays the primary's task.
     #[must_use]
     pub fn turn(&self, block: BlockNumber, primary_produced: bool) -> Option<Turn> {
-        let task_id = self.task_at(block);
+        let task_id = self.allowlist.task_at(block);
         let failover_step = if primary_produced { 0 } else { self.failover_step(block) };
         Some(Turn { task_id, producer: self.producer_at(task_id, failover_step)?, failover_step })
     }
 
-    /// The producers of a task in order: the primary, then those whose step the grace period lets
-    /// come before the task ends. Nobody else's file counts.
+    /// The producers of a task in order: the primary, then those whose failover step comes before
+    /// the task ends. No other validator's file counts.
     pub fn producers(&self, task_id: TaskId) -> impl Iterator<Item = Hotkey> + use<'a> {
         let schedule = *self;
         (0..=self.last_step()).filter_map(move |step| schedule.producer_at(task_id, step))
     }
 
-    /// The step at which `producer` may produce the task; `None` where it never may.
+    /// The step at which `producer` may produce the task; `None` if it never may.
     #[must_use]
     pub fn step_of(&self, task_id: TaskId, producer: &Hotkey) -> Option<usize> {
         let number = self.allowlist.validators().len();

@@ -1,11 +1,11 @@
-//! What consensus needs of a verified verdict file: far less than the file holds.
+//! The part of a verified verdict file that consensus reads: far less than the file holds.
 
 use leoma_protocol::verdict::VerifiedVerdict;
 use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey};
 
 /// One producer's verdicts on one task, from a file whose signatures and binding were checked
-/// ([`leoma_protocol::verdict::verify`]). Keep these rather than the files: they are 33 bytes a
-/// miner.
+/// ([`leoma_protocol::verdict::verify`]). Keep these rather than the files: they take 33 bytes for
+/// each miner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskVerdicts {
     /// Task and producer.

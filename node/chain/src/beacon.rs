@@ -16,7 +16,7 @@ use timelock::engines::drand::TinyBLS381;
 use timelock::ibe::fullident::{Ciphertext, Identity};
 use timelock::tlock::{TLECiphertext, tle};
 
-use crate::submit::WeightVector;
+use crate::submit::ChainWeights;
 
 /// When round 1 of drand's quicknet was due, Unix seconds.
 const GENESIS: u64 = 1_692_803_367;
@@ -74,7 +74,7 @@ impl Beacon {
     pub fn seal(
         &self,
         hotkey: &Hotkey,
-        weights: &WeightVector,
+        weights: &ChainWeights,
         round: u64,
     ) -> Result<Vec<u8>, SealError> {
         let uids: Vec<u16> = weights.uids.iter().map(|uid| uid.0).collect();
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn drands_own_signature_opens_what_was_sealed_to_its_round_and_no_other() {
         let hotkey = Hotkey::from_bytes([7; 32]);
-        let weights = WeightVector::winner(Uid(6), 3);
+        let weights = ChainWeights { uids: vec![Uid(6)], values: vec![u16::MAX], version_key: 3 };
         let text = open(&quicknet().seal(&hotkey, &weights, ROUND).unwrap()).unwrap();
         let expected = (vec![7_u8; 32], vec![6_u16], vec![u16::MAX], 3_u64).encode();
         assert_eq!(text, expected);

@@ -29,8 +29,8 @@ mod submit;
 
 pub use beacon::{Beacon, SealError};
 pub use endpoint::{
-    Chain, ChainClient, Endpoint, EndpointStatus, HashCommit, Nonces, Signed, TimelockedCommit,
-    without_keys,
+    Chain, ChainClient, Connector, Endpoint, EndpointStatus, HashCommit, Nonces, Signed,
+    TimelockedCommit, without_keys,
 };
 pub use error::{ChainError, SubmitError, causes};
 pub use head::Head;
@@ -39,4 +39,4 @@ pub use read::{
     WeightMode, decode_registration, encode_text_fields,
 };
 pub use settings::ChainSettings;
-pub use submit::{Call, MemoryLog, Pending, Rejection, Remedy, TransactionLog, WeightVector};
+pub use submit::{Call, ChainWeights, MemoryLog, Pending, Rejection, Remedy, TransactionLog};

@@ -2,7 +2,6 @@
 
 mod account;
 mod audit;
-mod audit_task;
 mod config;
 mod corpus;
 mod mesh;

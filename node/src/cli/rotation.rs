@@ -41,7 +41,7 @@ impl RotationArgs {
             .filter_map(|task| {
                 Some((
                     task,
-                    schedule.start_block(task)?,
+                    schedule.allowlist().start_of(task)?,
                     schedule.producers(task).collect::<Vec<_>>(),
                 ))
             })

@@ -56,9 +56,7 @@ impl Sampler {
         corpus: &mut KnownCorpus,
     ) -> Result<TaskClip, TaskError> {
         let history = Arc::clone(&self.allowlists.borrow());
-        let start = history
-            .schedule_of(task_id, &self.params)
-            .and_then(|schedule| schedule.start_block(task_id));
+        let start = history.of_task(task_id).and_then(|entry| entry.allowlist.start_of(task_id));
         let block = start.unwrap_or_default();
         let seed = Seed { block, hash: self.chain.block_hash(block).await? };
         let corpus = corpus.get(&self.source, self.config.source_bytes).await?;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use leoma_chain::{ChainClient, ChainSettings, Head, without_keys};
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, Relay, Restored};
-use leoma_protocol::{ConsensusParams, HotkeySigner, Network, TaskId};
-use leoma_rotation::AllowlistHistory;
+use leoma_protocol::{ConsensusParams, HotkeySigner, Network};
+use leoma_rotation::{AllowlistHistory, WindowRange};
 use leoma_scoring::worker::ScorerPool;
 use leoma_storage::{EndpointPolicy, Grant, OwnBucket, PeerBuckets, SourceBucket};
 use leoma_wallet::{create_private, load_hotkey};
@@ -121,7 +121,7 @@ async fn start(config: &Config, parts: Parts, stop: CancellationToken) -> anyhow
     let library = Library::open(state.clone(), Arc::clone(&params))?;
     let history = first_allowlist(&subnet, &stop).await?;
     let head = *heads.borrow();
-    let first = oldest_task(&history, &params, head);
+    let first = WindowRange::new(&params, &history, head.number).oldest_task();
     let restored = restore(&state, first)?;
     let (mesh, events) = start_mesh(
         config,
@@ -429,17 +429,6 @@ async fn first_allowlist(
             () = tokio::time::sleep(WAIT_NOTE_EVERY) => tracing::info!("waiting for the subnet owner's allowlist"),
         }
     }
-}
-
-/// The oldest task that can still be in a window; what is about earlier ones is of no use to
-/// anyone.
-fn oldest_task(history: &AllowlistHistory, params: &ConsensusParams, head: Head) -> TaskId {
-    let oldest_block = head.number.0.saturating_sub(params.lookback_blocks);
-    TaskId(
-        history
-            .at_block(head.number)
-            .map_or(0, |entry| oldest_block / entry.allowlist.interval().max(1)),
-    )
 }
 
 #[expect(

@@ -1,9 +1,11 @@
-//! Weights that were committed and must yet be revealed. A salt that is lost cannot be revealed, so
-//! it is on disk before its hash leaves the process.
+//! Weights that were committed and are still to be revealed. Without its salt a commit cannot be
+//! revealed, so the salt is on disk before the hash leaves the process.
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
+use leoma_rotation::{Slot, WeightVector};
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{State, StateError, sql_integer};
 
@@ -19,7 +21,7 @@ pub enum CommitState {
     Revealed,
     /// A newer commit takes its place.
     Superseded,
-    /// Its winner left the slot before the reveal.
+    /// A slot that has weight changed hands before the reveal.
     Replaced,
     /// Its time passed and the chain has other weights.
     Missed,
@@ -47,18 +49,16 @@ impl CommitState {
     }
 }
 
-/// Committed weights of one epoch: all on one slot.
+/// Committed weights of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightCommit {
     /// The epoch's boundary.
     pub epoch_block: BlockNumber,
-    /// Who held the slot then.
-    pub holder: Option<Hotkey>,
-    /// The slot.
-    pub uid: Uid,
+    /// The weights, each with the hotkey that earned it.
+    pub weights: WeightVector,
     /// The weights version that was committed to.
     pub version_key: u64,
-    /// What was hashed with the weights; empty where the chain opens the commit by itself.
+    /// What was hashed with the weights; empty if the chain opens the commit by itself.
     pub salt: Vec<u16>,
     /// The hash, or the ciphertext.
     pub commit: Vec<u8>,
@@ -78,67 +78,92 @@ impl WeightCommit {
     }
 }
 
-const COLUMNS: &str =
-    "epoch_block, holder, uid, version_key, salt, content, reveal_round, commit_epoch, state";
+const COLUMNS: &str = "epoch_block, holder, uid, version_key, salt, content, reveal_round, \
+                       commit_epoch, state, weights";
 
-type CommitRow = (i64, Option<[u8; 32]>, u16, i64, Vec<u8>, Vec<u8>, i64, i64, String);
-
-fn columns(row: &Row<'_>) -> rusqlite::Result<CommitRow> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-        row.get(7)?,
-        row.get(8)?,
-    ))
+/// A row as SQLite has it.
+struct CommitRow {
+    epoch_block: i64,
+    holder: Option<[u8; 32]>,
+    uid: u16,
+    version_key: i64,
+    salt: Vec<u8>,
+    commit: Vec<u8>,
+    reveal_round: i64,
+    commit_epoch: i64,
+    state: String,
+    weights: Option<String>,
 }
 
-fn commit(
-    (block, holder, uid, version_key, salt, commit, round, epoch, state): CommitRow,
-) -> Result<WeightCommit, StateError> {
-    let malformed = || StateError::Malformed { what: "weight commit" };
-    let salt =
-        salt.chunks(2).map(|pair| pair.try_into().map(u16::from_le_bytes).map_err(|_| malformed()));
-    Ok(WeightCommit {
-        epoch_block: BlockNumber(block.unsigned_abs()),
-        holder: holder.map(Hotkey::from_bytes),
-        uid: Uid(uid),
-        // Stored bit by bit: a version may be any 64-bit number.
-        version_key: u64::from_ne_bytes(version_key.to_ne_bytes()),
-        salt: salt.collect::<Result<_, _>>()?,
-        commit,
-        reveal_round: round.unsigned_abs(),
-        commit_epoch: epoch.unsigned_abs(),
-        state: CommitState::ALL
-            .into_iter()
-            .find(|known| known.name() == state)
-            .ok_or_else(malformed)?,
-    })
+impl CommitRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            epoch_block: row.get(0)?,
+            holder: row.get(1)?,
+            uid: row.get(2)?,
+            version_key: row.get(3)?,
+            salt: row.get(4)?,
+            commit: row.get(5)?,
+            reveal_round: row.get(6)?,
+            commit_epoch: row.get(7)?,
+            state: row.get(8)?,
+            weights: row.get(9)?,
+        })
+    }
+
+    fn commit(self) -> Result<WeightCommit, StateError> {
+        let malformed = || StateError::Malformed { what: "weight commit" };
+        let weights = match self.weights {
+            Some(text) => serde_json::from_str(&text).map_err(|_| malformed())?,
+            // Written before there were vectors. A slot that nobody held has no hotkey; all zeros
+            // is nobody's.
+            None => WeightVector::whole(Slot {
+                hotkey: Hotkey::from_bytes(self.holder.unwrap_or_default()),
+                uid: Uid(self.uid),
+            }),
+        };
+        let words = self.salt.chunks(2).map(|pair| pair.try_into().map(u16::from_le_bytes));
+        let salt = words.collect::<Result<_, _>>().map_err(|_| malformed())?;
+        let state = CommitState::ALL.into_iter().find(|known| known.name() == self.state);
+        Ok(WeightCommit {
+            epoch_block: BlockNumber(self.epoch_block.unsigned_abs()),
+            weights,
+            // Stored bit by bit: a version may be any 64-bit number.
+            version_key: u64::from_ne_bytes(self.version_key.to_ne_bytes()),
+            salt,
+            commit: self.commit,
+            reveal_round: self.reveal_round.unsigned_abs(),
+            commit_epoch: self.commit_epoch.unsigned_abs(),
+            state: state.ok_or_else(malformed)?,
+        })
+    }
 }
 
 impl State {
-    /// Records or updates a commit; on disk when this returns.
+    /// Records or updates a commit; it is on disk when this returns.
     ///
     /// # Errors
-    /// [`StateError::Database`].
+    /// [`StateError::Database`]; [`StateError::Malformed`] for a commit to no weights.
     pub fn keep_weight_commit(&self, commit: &WeightCommit) -> Result<(), StateError> {
         let salt: Vec<u8> = commit.salt.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let malformed = StateError::Malformed { what: "weight commit" };
+        let heaviest = commit.weights.heaviest().ok_or(malformed)?;
         self.connection().execute(
-            &format!("INSERT OR REPLACE INTO weight_commits ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+            &format!(
+                "INSERT OR REPLACE INTO weight_commits ({COLUMNS}) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            ),
             params![
                 sql_integer(commit.epoch_block.0),
-                commit.holder.map(|hotkey| *hotkey.as_bytes()),
-                commit.uid.0,
+                heaviest.hotkey.as_bytes(),
+                heaviest.uid.0,
                 i64::from_ne_bytes(commit.version_key.to_ne_bytes()),
                 salt,
                 commit.commit,
                 sql_integer(commit.reveal_round),
                 sql_integer(commit.commit_epoch),
                 commit.state.name(),
+                json!(commit.weights).to_string(),
             ],
         )?;
         Ok(())
@@ -154,30 +179,30 @@ impl State {
     ) -> Result<Option<WeightCommit>, StateError> {
         let connection = self.connection();
         let sql = format!("SELECT {COLUMNS} FROM weight_commits WHERE epoch_block = ?1");
-        let row =
-            connection.query_row(&sql, params![sql_integer(epoch_block.0)], columns).optional()?;
-        row.map(commit).transpose()
+        let row = connection.query_row(&sql, params![sql_integer(epoch_block.0)], CommitRow::read);
+        row.optional()?.map(CommitRow::commit).transpose()
     }
 
-    /// The commits that have not come to an end, oldest first: on chain, or perhaps on their way
-    /// there.
+    /// The commits that have not come to an end, oldest first: they are on chain, or may be on their
+    /// way there.
     ///
     /// # Errors
     /// [`StateError`].
     pub fn open_weight_commits(&self) -> Result<Vec<WeightCommit>, StateError> {
         let connection = self.connection();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM weight_commits WHERE state IN ('prepared', 'committed') ORDER BY epoch_block"
-        );
-        let mut query = connection.prepare(&sql)?;
-        let rows: Vec<CommitRow> = query.query_map([], columns)?.collect::<Result<_, _>>()?;
-        rows.into_iter().map(commit).collect()
+        let mut query = connection.prepare(&format!(
+            "SELECT {COLUMNS} FROM weight_commits \
+             WHERE state IN ('prepared', 'committed') ORDER BY epoch_block"
+        ))?;
+        let rows = query.query_map([], CommitRow::read)?;
+        rows.map(|row| row?.commit()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use leoma_protocol::{Digest, Netuid, Network};
+    use leoma_rotation::WeightEntry;
 
     use super::*;
 
@@ -189,8 +214,12 @@ mod tests {
         let state = State::open(folder.path(), network, hotkey).unwrap();
         let first = WeightCommit {
             epoch_block: BlockNumber(180),
-            holder: Some(hotkey),
-            uid: Uid(6),
+            weights: WeightVector {
+                entries: vec![
+                    WeightEntry { hotkey, uid: Uid(6), share: WeightVector::LARGEST },
+                    WeightEntry { hotkey: Hotkey::from_bytes([9; 32]), uid: Uid(8), share: 7 },
+                ],
+            },
             version_key: u64::MAX,
             salt: vec![1, 0xffff, 3],
             commit: vec![9; 32],

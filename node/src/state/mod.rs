@@ -16,6 +16,7 @@ mod epochs;
 mod files;
 mod guard;
 mod mesh;
+mod schema;
 mod sent;
 
 use std::path::{Path, PathBuf};
@@ -31,9 +32,8 @@ pub use epochs::{EpochRecord, EpochState};
 pub use files::StoredFile;
 pub use sent::SentTransactions;
 
-/// What each version of the schema adds to the one before, the first one first. A folder of a later
-/// version than is known here is refused rather than guessed at.
-const SCHEMAS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+use schema::SCHEMAS;
+
 /// How long a statement waits for another process, such as a copy of the database being made.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -136,6 +136,7 @@ impl State {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
         )?;
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        // A folder of a later version is refused rather than guessed at.
         let Some(missing) = SCHEMAS.get(version as usize..) else {
             return Err(StateError::Malformed {
                 what: "schema version (written by a later release)",
@@ -212,7 +213,8 @@ fn sql_integer(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leoma_protocol::{Digest, Netuid};
+    use leoma_protocol::{BlockNumber, Digest, Netuid, Uid};
+    use leoma_rotation::{Slot, WeightVector};
 
     fn network(netuid: u16) -> Network {
         Network { genesis: Digest::of(b"g"), netuid: Netuid(netuid) }
@@ -257,6 +259,41 @@ mod tests {
             State::open(folder.path(), network(99), hotkey),
             Err(StateError::Malformed { .. })
         ));
+    }
+
+    #[test]
+    fn a_commit_to_one_slot_of_an_earlier_release_is_a_vector_of_one_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        let old = Connection::open(folder.path().join("state.sqlite")).unwrap();
+        let schema = SCHEMAS[..2].concat();
+        old.execute_batch(&format!("{schema} PRAGMA user_version = 2;")).unwrap();
+        let columns = "epoch_block, holder, uid, version_key, salt, content, reveal_round, commit_epoch, state";
+        for (epoch_block, holder) in [(180, Some([7_u8; 32])), (360, None)] {
+            old.execute(
+                &format!("INSERT INTO weight_commits ({columns}) VALUES (?1, ?2, 6, 3, x'0100ffff', x'09', 0, 4, 'committed')"),
+                params![epoch_block, holder],
+            )
+            .unwrap();
+        }
+        drop(old);
+        let state = State::open(folder.path(), network(99), hotkey).unwrap();
+        let expected = |epoch_block, holder| WeightCommit {
+            epoch_block: BlockNumber(epoch_block),
+            weights: WeightVector::whole(Slot { hotkey: Hotkey::from_bytes(holder), uid: Uid(6) }),
+            version_key: 3,
+            salt: vec![1, 0xffff],
+            commit: vec![9],
+            reveal_round: 0,
+            commit_epoch: 4,
+            state: CommitState::Committed,
+        };
+        let commits = [expected(180, [7; 32]), expected(360, [0; 32])];
+        assert_eq!(state.open_weight_commits().unwrap(), commits);
+        // It goes on from there.
+        let revealed = WeightCommit { state: CommitState::Revealed, ..commits[0].clone() };
+        state.keep_weight_commit(&revealed).unwrap();
+        assert_eq!(state.weight_commit(BlockNumber(180)).unwrap(), Some(revealed));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Setting weights: at each epoch boundary, fold the same files into the same winner and put all
-//! weight on it.
+//! The weight setter: at each epoch boundary it reads what the epoch follows from, computes the
+//! epoch as every validator does, and puts its weights on the chain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,35 +7,32 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
-use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, TaskId, Uid,
-};
-use leoma_rotation::weights::{EpochView, Readable, Reason};
-use leoma_rotation::window::WindowRange;
+use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, ConsensusInput, Decision, EpochSnapshot, Miner, Outcome,
-    TaskVerdicts, consensus, decide_weights, due_epoch,
+    AllowlistHistory, Certificates, Decision, EpochInputs, EpochSnapshot, Miner, Outcome, Readable,
+    Reason, Slot, WindowRange, due_epoch, epoch,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
-use crate::state::{CommitState, EpochRecord, EpochState, State, StateError, StoredFile};
+use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
 use crate::verdicts::{Agreement, Library, report};
 
+use super::kept_back::KeptBack;
 use super::put::{Progress, Target, Weights, WeightsError};
 
-/// Blocks after the boundary before an epoch is computed: files and attestations of settled tasks
-/// that are still on their way get there, and the boundary is final on every node.
+/// Blocks after the boundary before an epoch is computed. By then the last files and attestations of
+/// settled tasks have arrived, and the boundary is final on every node.
 const COMPUTE_AFTER: u64 = 3;
-/// Reads of peers' buckets at a time; the buckets have a bound of their own.
+/// How many peers' buckets are read at a time; the buckets have a bound of their own.
 const CONCURRENT_READS: usize = 16;
-/// Pause after the first failure before the epoch is tried again; each further one adds as much, up
-/// to the longest. It is tried until the next boundary: a rate limit of 100 blocks passes within an
+/// The pause after an epoch's first failure; each further failure adds as much, up to the longest
+/// pause. The epoch is tried until the next boundary: a rate limit of 100 blocks passes within an
 /// epoch, and so do most outages.
 const RETRY_PAUSE: Duration = Duration::from_secs(6);
-/// Longest pause between two tries.
+/// The longest pause between two tries.
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why an epoch's weights were not set.
@@ -78,44 +75,7 @@ pub struct WeightSetter {
     pub metrics: Metrics,
 }
 
-/// Own files that an earlier run signed and perhaps told nobody of: it ended before they were in
-/// our bucket. Others have them from this run at the earliest, so that they count as if it had
-/// signed them when it began to speak, unless they are certified.
-#[derive(Debug)]
-struct KeptBack {
-    files: BTreeSet<(FileId, Digest)>,
-    /// The head when this run began to speak.
-    until: Option<BlockNumber>,
-}
-
-impl KeptBack {
-    fn new(unpublished: Vec<StoredFile>) -> Self {
-        Self {
-            files: unpublished.into_iter().map(|file| (file.id, file.digest)).collect(),
-            until: None,
-        }
-    }
-
-    fn applied_to(
-        &self,
-        files: Vec<Arc<TaskVerdicts>>,
-        certificates: &Certificates,
-    ) -> Vec<Arc<TaskVerdicts>> {
-        let Some(until) = self.until else { return files };
-        let told = |file: Arc<TaskVerdicts>| {
-            let certified = certificates.get(&file.id) == Some(file.digest);
-            if certified || !self.files.contains(&(file.id, file.digest)) {
-                return file;
-            }
-            let mut file = TaskVerdicts::clone(&file);
-            file.signed_at = file.signed_at.max(until);
-            Arc::new(file)
-        };
-        files.into_iter().map(told).collect()
-    }
-}
-
-/// How following the commits went last.
+/// How the last try to follow the commits went.
 #[derive(Default)]
 struct FollowUp {
     faults: u32,
@@ -136,7 +96,7 @@ impl WeightSetter {
     /// Runs until `stop`.
     ///
     /// # Errors
-    /// [`StateError`] when the state cannot be read at the start: without it the last winner is
+    /// [`StateError`] if the state cannot be read at the start: without it the last winner is
     /// unknown.
     pub async fn run(
         self,
@@ -173,8 +133,8 @@ impl WeightSetter {
                     tracing::warn!(%epoch_block, %error, tries, "weights not set");
                     self.metrics.weight_failures.inc();
                     if is_final(&error) {
-                        if let Err(error) = self.give_up(epoch_block, &error) {
-                            tracing::error!(%epoch_block, %error, "the epoch's end is not recorded");
+                        if let Err(error) = give_up(&self.state, epoch_block, &error) {
+                            tracing::error!(%epoch_block, %error, "the refused epoch is not recorded");
                         }
                         done = Some(epoch_block);
                         tries = 0;
@@ -188,8 +148,8 @@ impl WeightSetter {
         }
     }
 
-    /// Sees to what was committed in earlier epochs. After a fault it rests, and says each only
-    /// once.
+    /// Follows what was committed in earlier epochs. It rests after a fault, and logs a fault that
+    /// repeats only once.
     async fn follow_commits(&self, head: Head, last: &mut FollowUp) {
         if last.rests_until.is_some_and(|until| until > Instant::now()) {
             return;
@@ -201,7 +161,7 @@ impl WeightSetter {
                 last.rests_until = Some(Instant::now() + pause_after(last.faults));
                 let text = error.to_string();
                 if text != last.complaint {
-                    tracing::warn!(%error, "committed weights cannot be followed now");
+                    tracing::warn!(%error, "failed to follow committed weights");
                     last.complaint = text;
                 }
             }
@@ -216,30 +176,14 @@ impl WeightSetter {
             .map(|epoch| epoch.epoch_block))
     }
 
-    fn give_up(&self, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
-        let known =
-            self.state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
-        let mut record = known.unwrap_or(EpochRecord {
-            epoch_block,
-            state: EpochState::Refused,
-            winner_hotkey: None,
-            uid: None,
-            reason: String::new(),
-            outcome: "{}".to_owned(),
-        });
-        record.state = EpochState::Refused;
-        record.reason = format!("{} ({error})", record.reason);
-        self.state.keep_epoch(&record)
-    }
-
     async fn epoch(
         &self,
         epoch_block: BlockNumber,
         now: Head,
         kept_back: &KeptBack,
     ) -> Result<(), EpochError> {
-        // Stopped between a commit and its record: what was committed is followed up, and not
-        // decided anew.
+        // The process ended between a commit and its record: the commit is followed up, and the epoch
+        // is not decided again.
         if self
             .state
             .weight_commit(epoch_block)?
@@ -264,9 +208,10 @@ impl WeightSetter {
         for (id, reason) in &outcome.left_out {
             tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
         }
-        // What is missing may yet be had: a bucket comes back, a peer is reached again.
-        let target = decision.target().ok_or(EpochError::Unknown(decision.reason()))?;
-        match self.weights.put(Target { epoch_block, uid: target.uid() }, now).await? {
+        // What is missing may still arrive: a bucket comes back, or a peer is reached again.
+        let reason = decision.reason();
+        let weights = decision.weights().cloned().ok_or(EpochError::Unknown(reason))?;
+        match self.weights.put(&Target { epoch_block, weights }, now).await? {
             Progress::Set => {
                 self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
                 self.metrics.epochs_set.inc();
@@ -274,10 +219,8 @@ impl WeightSetter {
             }
             Progress::Committed => self.state.mark_epoch_committed(epoch_block)?,
         }
-        let oldest = epoch_block.0.saturating_sub(self.params.lookback_blocks);
-        if let Some(entry) = history.at_block(epoch_block) {
-            self.library.prune_before(TaskId(oldest / entry.allowlist.interval().max(1)))?;
-        }
+        let range = WindowRange::new(&self.params, &history, epoch_block);
+        self.library.prune_before(range.oldest_task())?;
         Ok(())
     }
 
@@ -285,30 +228,27 @@ impl WeightSetter {
         &self,
         metagraph: &Metagraph,
         history: &AllowlistHistory,
-        files: Readable,
+        readable: Readable,
         kept_back: &KeptBack,
     ) -> Result<(Outcome, Decision), StateError> {
         let snapshot = snapshot_of(metagraph);
         let certificates: Certificates = self.agreement.certificates(history);
         let evidence = self.agreement.evidence();
-        let all = kept_back.applied_to(self.library.all(), &certificates);
-        let input = ConsensusInput {
+        let files = kept_back.applied_to(self.library.all(), &certificates);
+        Ok(epoch(&EpochInputs {
             params: &self.params,
             history,
             snapshot: &snapshot,
-            files: &all,
+            files: &files,
             certificates: &certificates,
             evidence: &evidence,
-        };
-        let outcome = consensus(&input);
-        let burn_uid = metagraph.uid(&metagraph.owner).unwrap_or(Uid(0));
-        let view = EpochView::Read { snapshot: &snapshot, outcome: &outcome, files };
-        let decision = decide_weights(&self.params, &view, self.state.last_winner()?, burn_uid);
-        Ok((outcome, decision))
+            readable,
+            last_winner: self.state.last_winner()?,
+        }))
     }
 
-    /// Fetches the window's files that are not held, from the buckets of those scheduled to produce
-    /// them, and counts the validators whose files can be read.
+    /// Fetches the wanted files that are not held from the buckets of their producers, and counts the
+    /// validators whose files can be read.
     async fn fetch_missing(
         &self,
         history: &AllowlistHistory,
@@ -318,16 +258,15 @@ impl WeightSetter {
             return Readable { readable: 0, listed: 0 };
         };
         let listed = entry.allowlist.validators();
-        let wanted = wanted_files(&self.params, history, epoch_block);
-        let mut fetching = Vec::with_capacity(wanted.len());
         let range = WindowRange::new(&self.params, history, epoch_block);
-        for producers in wanted {
+        let mut fetching = Vec::new();
+        for producers in range.wanted_files() {
             fetching.push(self.fetch_task(producers, range).boxed());
         }
         let reached: Vec<Vec<(Hotkey, bool)>> =
             stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
-        // Unreadable is who failed us and is not reachable over the mesh either; who was not asked
-        // held nothing back.
+        // A validator is unreadable if each of its files that we looked for failed, and the mesh does
+        // not reach it either. One that was not asked held nothing back.
         let connected: BTreeSet<Hotkey> = self.agreement.connected();
         let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
         for (producer, ok) in reached.into_iter().flatten() {
@@ -341,9 +280,13 @@ impl WeightSetter {
         Readable { readable, listed: listed.len() }
     }
 
-    /// Gets the first file that there is of a task's producers, in their order, and that is not too
-    /// late to count; says who could be read.
-    async fn fetch_task(&self, producers: Vec<FileId>, range: WindowRange) -> Vec<(Hotkey, bool)> {
+    /// Fetches the files of a task's producers in their order until one is held that is not too late
+    /// to count; returns who was asked, and whether it could be read.
+    async fn fetch_task(
+        &self,
+        producers: Vec<FileId>,
+        range: WindowRange<'_>,
+    ) -> Vec<(Hotkey, bool)> {
         let mut reached = Vec::new();
         for id in producers {
             if !self.library.holds(id) && id.producer != self.signer.hotkey() {
@@ -358,25 +301,7 @@ impl WeightSetter {
     }
 }
 
-/// The window's tasks, newest first, each with those scheduled to produce it, in order.
-fn wanted_files(
-    params: &ConsensusParams,
-    history: &AllowlistHistory,
-    epoch_block: BlockNumber,
-) -> Vec<Vec<FileId>> {
-    let Some(entry) = history.at_block(epoch_block) else { return Vec::new() };
-    let newest =
-        (epoch_block.0 / entry.allowlist.interval().max(1)).checked_sub(params.settle_margin);
-    let Some(newest) = newest else { return Vec::new() };
-    let oldest = newest.saturating_sub(u64::from(params.window_tasks) - 1);
-    let producers = |task_id| {
-        let schedule = history.schedule_of(task_id, params)?;
-        Some(schedule.producers(task_id).map(|producer| FileId { task_id, producer }).collect())
-    };
-    (oldest..=newest).rev().filter_map(|task| producers(TaskId(task))).collect()
-}
-
-/// The miners of a subnet at a block, as consensus takes them.
+/// A subnet at a block, as [`epoch`] takes it.
 #[must_use]
 pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
     let miner = |neuron: &leoma_chain::Neuron| Miner {
@@ -384,7 +309,12 @@ pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
         uid: neuron.uid,
         commit_block: metagraph.commitments.get(&neuron.hotkey).map(|commitment| commitment.block),
     };
-    EpochSnapshot { block: metagraph.block, miners: metagraph.neurons.iter().map(miner).collect() }
+    let owner = metagraph.owner;
+    EpochSnapshot {
+        block: metagraph.block,
+        miners: metagraph.neurons.iter().map(miner).collect(),
+        owner: metagraph.uid(&owner).map(|uid| Slot { hotkey: owner, uid }),
+    }
 }
 
 fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -> EpochRecord {
@@ -392,44 +322,69 @@ fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -
         epoch_block,
         state: EpochState::Decided,
         winner_hotkey: decision.winner_to_remember(),
-        uid: decision.target().map(|target| target.uid()),
+        uid: decision.weights().and_then(|weights| weights.heaviest()).map(|entry| entry.uid),
         reason: format!("{}: {}", decision.state(), decision.reason()),
         outcome: report::outcome_json(outcome).to_string(),
     }
 }
 
+/// Records that the epoch's weights will not be set, and why.
+fn give_up(state: &State, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
+    let known = state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
+    let mut record = known.unwrap_or(EpochRecord {
+        epoch_block,
+        state: EpochState::Refused,
+        winner_hotkey: None,
+        uid: None,
+        reason: String::new(),
+        outcome: "{}".to_owned(),
+    });
+    record.state = EpochState::Refused;
+    record.reason = format!("{} ({error})", record.reason);
+    state.keep_epoch(&record)
+}
+
 /// Whether trying again within the epoch cannot help.
 fn is_final(error: &EpochError) -> bool {
-    let EpochError::Weights(WeightsError::Submit(error)) = error else { return false };
-    error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
+    match error {
+        // The winner of the boundary does not get its slot back.
+        EpochError::Weights(WeightsError::SlotChanged(_)) => true,
+        EpochError::Weights(WeightsError::Submit(error)) => {
+            error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use leoma_protocol::{Digest, Netuid, Network, Uid};
+
     use super::*;
+    use crate::weights::ChangedSlot;
 
     #[test]
-    fn what_an_earlier_run_told_nobody_counts_from_this_run_on() {
-        let file = |task: u64| {
-            let id = FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) };
-            let mut file = TaskVerdicts::new(id, Digest::of(&task.to_le_bytes()), Vec::new());
-            file.signed_at = BlockNumber(100 * task);
-            Arc::new(file)
+    fn an_epoch_whose_slot_changed_hands_is_refused_with_the_reason_and_not_tried_again() {
+        let network = Network { genesis: Digest::default(), netuid: Netuid(1) };
+        let state = State::in_memory(network).unwrap();
+        let [winner, newcomer] = [1, 2].map(|seed| Hotkey::from_bytes([seed; 32]));
+        let decided = EpochRecord {
+            epoch_block: BlockNumber(180),
+            state: EpochState::Decided,
+            winner_hotkey: Some(winner),
+            uid: Some(Uid(6)),
+            reason: "known: won the window".to_owned(),
+            outcome: "{}".to_owned(),
         };
-        let stored = |task: u64| StoredFile {
-            id: file(task).id,
-            digest: file(task).digest,
-            bytes: Vec::new(),
-        };
-        let mut kept_back = KeptBack::new(vec![stored(1), stored(2), stored(9)]);
-        let certificates = Certificates::from_iter([(file(2).id, file(2).digest)]);
-        let blocks = |kept_back: &KeptBack| -> Vec<u64> {
-            let files = kept_back.applied_to([1, 2, 3, 9].map(file).into(), &certificates);
-            files.iter().map(|file| file.signed_at.0).collect()
-        };
-        assert_eq!(blocks(&kept_back), [100, 200, 300, 900]);
-        kept_back.until = Some(BlockNumber(800));
-        // The second is certified, the third was published, the last says itself that it is later.
-        assert_eq!(blocks(&kept_back), [800, 200, 300, 900]);
+        state.keep_epoch(&decided).unwrap();
+        let changed = ChangedSlot { uid: Uid(6), earned_by: winner, holder: Some(newcomer) };
+        let error = EpochError::Weights(WeightsError::SlotChanged(changed));
+        assert!(is_final(&error));
+        give_up(&state, BlockNumber(180), &error).unwrap();
+        let record = state.epochs(1).unwrap().remove(0);
+        assert_eq!(record.state, EpochState::Refused);
+        assert_eq!(record.reason, format!("known: won the window ({changed})"));
+        let until = BlockNumber(200);
+        assert!(!is_final(&EpochError::Weights(WeightsError::TooSoon { until })));
     }
 }

@@ -1,5 +1,4 @@
-//! Getting weights onto the chain, in whichever way the subnet demands, and seeing that they got
-//! there.
+//! Putting weights on the chain in the way that the subnet demands, and checking that they are there.
 //!
 //! | mode | now | in a later subnet epoch |
 //! |---|---|---|
@@ -7,27 +6,29 @@
 //! | commit-reveal | a salted hash is committed, found on chain | we reveal, and read the weights back |
 //! | timelocked | a ciphertext is committed, found on chain | the chain opens it, we read the weights back |
 //!
-//! What is committed is on disk before it is sent. After a restart nothing is done twice: what is
-//! on chain is looked for first. Which way is asked of the chain each time, as a subnet's owner may
-//! change it.
+//! A commit is on disk before it is sent. After a restart nothing is done twice: the chain is searched
+//! first. The mode is read from the chain each time, as the subnet's owner may change it. Nothing is
+//! sent if a slot with weight has changed hands since the epoch's boundary.
 
 use leoma_chain::{
-    Beacon, Call, ChainClient, ChainError, Head, Hyperparameters, Metagraph, Rejection, SealError,
-    SubmitError, WeightMode, WeightVector,
+    Beacon, Call, ChainClient, ChainError, ChainWeights, Head, Hyperparameters, Metagraph,
+    Rejection, SealError, SubmitError, WeightMode,
 };
 use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
+use leoma_rotation::WeightVector;
 
+use super::slots::{ChangedSlot, changed_slot};
 use crate::metrics::Metrics;
-use crate::state::{CommitState, State, StateError, WeightCommit};
+use crate::state::{CommitState, EpochState, State, StateError, WeightCommit};
 
 /// Words of a salt: 128 bits that nobody guesses.
 const SALT_WORDS: usize = 8;
 /// Blocks over which the chain's pace is measured: twenty minutes of the live chain.
 const PACE_BLOCKS: u64 = 100;
-/// Pace of the live chain, where it cannot be measured yet.
+/// The pace of the live chain, if it cannot be measured yet.
 const USUAL_BLOCK_MS: u64 = 12_000;
 /// Subnet epochs around ours in which an encrypted commit is looked for: it may be included just
-/// after the turn of one.
+/// after an epoch has turned.
 pub(super) const NEIGHBOURING_EPOCHS: u64 = 1;
 
 /// Why weights are not on the chain.
@@ -59,6 +60,9 @@ pub enum WeightsError {
         /// The slots that have weight.
         found: Vec<Uid>,
     },
+    /// A slot that should get weight belongs to another hotkey by now; nothing was sent.
+    #[error("{0}")]
+    SlotChanged(ChangedSlot),
     /// A commit that was included is not there.
     #[error("the commit of epoch {epoch_block} is not on the chain")]
     NotCommitted {
@@ -76,13 +80,13 @@ pub enum Progress {
     Committed,
 }
 
-/// Who gets all weight at an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is to be put on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The epoch's boundary.
     pub epoch_block: BlockNumber,
-    /// The slot.
-    pub uid: Uid,
+    /// Its weights.
+    pub weights: WeightVector,
 }
 
 /// Puts weights on the chain.
@@ -107,7 +111,7 @@ pub struct Weights {
 pub fn commit_hash(
     hotkey: &Hotkey,
     storage_index: u16,
-    weights: &WeightVector,
+    weights: &ChainWeights,
     salt: &[u16],
 ) -> Digest {
     let uids: Vec<u16> = weights.uids.iter().map(|uid| uid.0).collect();
@@ -122,12 +126,23 @@ pub fn commit_hash(
     Digest(sp_crypto_hashing::blake2_256(&text))
 }
 
+/// Weights as a call carries them.
+pub(super) fn for_chain(weights: &WeightVector, version_key: u64) -> ChainWeights {
+    let (uids, values) = weights.entries.iter().map(|entry| (entry.uid, entry.share)).unzip();
+    ChainWeights { uids, values, version_key }
+}
+
+/// The slot with the most weight, for logs.
+pub(super) fn heaviest_uid(weights: &WeightVector) -> Option<u16> {
+    weights.heaviest().map(|entry| entry.uid.0)
+}
+
 impl Weights {
-    /// Puts all weight on a slot, or commits to it. `now` is a final block not long ago.
+    /// Puts weights on the chain, or commits to them. `now` is a recent final block.
     ///
     /// # Errors
     /// [`WeightsError`]; trying again does nothing twice.
-    pub async fn put(&self, target: Target, now: Head) -> Result<Progress, WeightsError> {
+    pub async fn put(&self, target: &Target, now: Head) -> Result<Progress, WeightsError> {
         let hotkey = self.signer.hotkey();
         let demands = self.chain.hyperparameters(now).await?;
         let metagraph = self.chain.metagraph(now).await?;
@@ -145,21 +160,25 @@ impl Weights {
 
     async fn set(
         &self,
-        target: Target,
+        target: &Target,
         demands: &Hyperparameters,
         metagraph: &Metagraph,
         own: Uid,
         now: Head,
     ) -> Result<(), WeightsError> {
-        let weights = WeightVector::winner(target.uid, demands.weights_version);
-        // A restart after the transaction and before its record: what is on chain already is not
-        // sent again.
+        let weights = for_chain(&target.weights, demands.weights_version);
+        // After a restart between the transaction and its record the weights are on chain already,
+        // and are not sent again.
         let updated = metagraph.neuron(&self.signer.hotkey()).map(|neuron| neuron.last_update);
         let is_fresh = updated.is_some_and(|block| block > target.epoch_block);
         if !(is_fresh && self.chain.weights(now, own).await? == weights.pairs()) {
+            if let Some(changed) = changed_slot(&target.weights, metagraph) {
+                return Err(WeightsError::SlotChanged(changed));
+            }
             self.wait_for_rate_limit(demands, metagraph, now)?;
             let hash = self.chain.submit(&self.signer, &Call::SetWeights(weights.clone())).await?;
-            tracing::info!(epoch_block = %target.epoch_block, uid = %target.uid, transaction = %hash, "weights set");
+            let uid = heaviest_uid(&target.weights);
+            tracing::info!(epoch_block = %target.epoch_block, uid, transaction = %hash, "weights set");
         }
         self.read_back(own, &weights).await
     }
@@ -167,7 +186,7 @@ impl Weights {
     pub(super) async fn read_back(
         &self,
         own: Uid,
-        weights: &WeightVector,
+        weights: &ChainWeights,
     ) -> Result<(), WeightsError> {
         let found = self.chain.weights(self.chain.head().await?, own).await?;
         if found == weights.pairs() {
@@ -196,7 +215,7 @@ impl Weights {
 
     async fn commit(
         &self,
-        target: Target,
+        target: &Target,
         demands: &Hyperparameters,
         metagraph: &Metagraph,
         now: Head,
@@ -206,12 +225,20 @@ impl Weights {
             return Ok(());
         }
         if let Some(known) = &known {
-            // It may have been sent before a restart, or before the connection broke. Nothing takes
-            // its place before that is known: the salt of a hash on chain would be lost.
+            // It may have been sent before a restart, or before the connection broke. Until that is
+            // known nothing takes its place: the salt of a hash on chain would be lost.
             self.chain.settle(&self.signer.hotkey()).await?;
             if let Some(epoch) = self.find(known, self.chain.head().await?).await? {
                 return self.is_committed(known, epoch);
             }
+        }
+        if let Some(changed) = changed_slot(&target.weights, metagraph) {
+            if let Some(known) = known {
+                self.state.finish_epoch(target.epoch_block, EpochState::Refused, None)?;
+                let state = CommitState::Replaced;
+                self.state.keep_weight_commit(&WeightCommit { state, ..known })?;
+            }
+            return Err(WeightsError::SlotChanged(changed));
         }
         self.wait_for_rate_limit(demands, metagraph, now)?;
         let timelocked = matches!(demands.mode, WeightMode::Timelocked { .. });
@@ -220,7 +247,7 @@ impl Weights {
         // What was prepared is sent as it is while it still says what it should: a new salt would
         // leave two hashes about.
         let reusable = known.filter(|known| {
-            known.uid == target.uid
+            known.weights == target.weights
                 && known.version_key == demands.weights_version
                 && known.is_timelocked() == timelocked
                 && (!timelocked
@@ -230,7 +257,7 @@ impl Weights {
         let commit = match reusable {
             Some(known) => known,
             None => {
-                let made = self.make(target, demands, metagraph, now, newest_round).await?;
+                let made = self.make(target, demands, now, newest_round).await?;
                 self.state.keep_weight_commit(&made)?;
                 made
             }
@@ -245,7 +272,8 @@ impl Weights {
             },
         };
         let hash = self.chain.submit(&self.signer, &call).await?;
-        tracing::info!(epoch_block = %target.epoch_block, uid = %target.uid, transaction = %hash, "weights committed");
+        let uid = heaviest_uid(&target.weights);
+        tracing::info!(epoch_block = %target.epoch_block, uid, transaction = %hash, "weights committed");
         let epoch = self.find(&commit, self.chain.head().await?).await?;
         let epoch = epoch.ok_or(WeightsError::NotCommitted { epoch_block: target.epoch_block })?;
         self.is_committed(&commit, epoch)
@@ -263,18 +291,16 @@ impl Weights {
 
     async fn make(
         &self,
-        target: Target,
+        target: &Target,
         demands: &Hyperparameters,
-        metagraph: &Metagraph,
         now: Head,
         newest_round: u64,
     ) -> Result<WeightCommit, WeightsError> {
         let hotkey = self.signer.hotkey();
-        let weights = WeightVector::winner(target.uid, demands.weights_version);
+        let weights = for_chain(&target.weights, demands.weights_version);
         let mut commit = WeightCommit {
             epoch_block: target.epoch_block,
-            holder: metagraph.neurons.get(usize::from(target.uid.0)).map(|neuron| neuron.hotkey),
-            uid: target.uid,
+            weights: target.weights.clone(),
             version_key: demands.weights_version,
             salt: Vec::new(),
             commit: Vec::new(),

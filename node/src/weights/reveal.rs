@@ -1,11 +1,12 @@
-//! What becomes of committed weights: revealed by us or opened by the chain, and read back.
+//! Committed weights: we reveal them or the chain opens them, and we read them back.
 
-use leoma_chain::{Call, Head, Metagraph, Rejection, Remedy, WeightMode, WeightVector};
+use leoma_chain::{Call, Head, Metagraph, Rejection, Remedy, WeightMode};
 use leoma_protocol::Uid;
 
 use crate::state::{CommitState, EpochState, WeightCommit};
 
-use super::put::{NEIGHBOURING_EPOCHS, Weights, WeightsError};
+use super::put::{NEIGHBOURING_EPOCHS, Weights, WeightsError, for_chain, heaviest_uid};
+use super::slots::{ChangedSlot, changed_slot};
 
 /// Whether no further try of a reveal can help.
 fn is_final(rejection: &Rejection) -> bool {
@@ -21,11 +22,11 @@ struct Now<'a> {
 }
 
 impl Weights {
-    /// Follows the commits that wait: reveals what is due, and finds out what became of the rest.
-    /// Cheap where none waits.
+    /// Follows the commits that wait: reveals those that are due, and finds out what became of the
+    /// others. Cheap if none waits.
     ///
     /// # Errors
-    /// [`WeightsError`]; to be called again with a later block.
+    /// [`WeightsError`]; call again with a later block.
     pub async fn follow(&self, head: Head) -> Result<(), WeightsError> {
         let mut open = self.state.open_weight_commits()?;
         let Some(newest) = open.last().map(|commit| commit.epoch_block) else { return Ok(()) };
@@ -33,19 +34,19 @@ impl Weights {
         let index = demands.epoch.index;
         let period = match demands.mode {
             WeightMode::CommitReveal { period } | WeightMode::Timelocked { period, .. } => period,
-            // Switched off since: what was committed before is due at the next epoch all the same.
+            // Commits were switched off since; those made before are due at the next epoch.
             WeightMode::Plain => 1,
         };
         let due = |commit: &WeightCommit| commit.commit_epoch.saturating_add(period);
         for commit in open.iter_mut().filter(|commit| commit.state == CommitState::Prepared) {
-            // Sent before a restart and included since, its epoch being over.
+            // It may have been sent before a restart and included since, after its epoch.
             if let Some(epoch) = self.find(commit, head).await? {
                 self.is_committed(commit, epoch)?;
                 (commit.commit_epoch, commit.state) = (epoch, CommitState::Committed);
             }
         }
-        // What was prepared for the newest epoch may yet be sent; and it may be included an epoch
-        // late.
+        // A commit that was prepared for the newest epoch may still be sent, and may be included an
+        // epoch late.
         open.retain(|commit| match commit.state {
             CommitState::Prepared => {
                 commit.epoch_block < newest
@@ -78,22 +79,19 @@ impl Weights {
         newer: &[WeightCommit],
         is_late: bool,
     ) -> Result<(), WeightsError> {
-        let vector = |commit: &WeightCommit| WeightVector::winner(commit.uid, commit.version_key);
+        let vector = |commit: &WeightCommit| for_chain(&commit.weights, commit.version_key);
         let weights = vector(commit);
-        let holder =
-            now.metagraph.neurons.get(usize::from(commit.uid.0)).map(|neuron| neuron.hotkey);
-        let is_replaced = commit.holder.is_some() && holder != commit.holder;
+        let changed = changed_slot(&commit.weights, now.metagraph);
         let waits = self.find(commit, now.head).await?.is_some();
         if is_late || !waits {
             let found = self.chain.weights(now.head, now.own).await?;
             if !waits && found == weights.pairs() {
-                return if is_replaced {
-                    self.report_replaced(commit, holder)
-                } else {
-                    self.end(commit, CommitState::Revealed)
+                return match changed {
+                    Some(changed) => self.report_replaced(commit, changed),
+                    None => self.end(commit, CommitState::Revealed),
                 };
             }
-            // What was revealed before can no longer be told once newer weights are there.
+            // Once newer weights are there, it cannot be told whether these were revealed before.
             if newer.iter().any(|newer| found == vector(newer).pairs()) {
                 return self.end(commit, CommitState::Superseded);
             }
@@ -103,13 +101,14 @@ impl Weights {
             // The chain opens it as soon as it has the round.
             return Ok(());
         }
-        if is_replaced {
-            return self.report_replaced(commit, holder);
+        if let Some(changed) = changed {
+            return self.report_replaced(commit, changed);
         }
         let call = Call::RevealWeights { weights: weights.clone(), salt: commit.salt.clone() };
         match self.chain.submit(&self.signer, &call).await {
             Ok(hash) => {
-                tracing::info!(epoch_block = %commit.epoch_block, uid = %commit.uid, transaction = %hash, "weights revealed");
+                let uid = heaviest_uid(&commit.weights);
+                tracing::info!(epoch_block = %commit.epoch_block, uid, transaction = %hash, "weights revealed");
             }
             Err(error) if error.rejection().is_some_and(is_final) => {
                 return self.report_missed(commit, &error.to_string());
@@ -122,25 +121,24 @@ impl Weights {
 
     fn report_missed(&self, commit: &WeightCommit, reason: &str) -> Result<(), WeightsError> {
         tracing::error!(
-            epoch_block = %commit.epoch_block, uid = %commit.uid, reason,
+            epoch_block = %commit.epoch_block, uid = heaviest_uid(&commit.weights), reason,
             "committed weights were not revealed; the next epoch's are committed as usual"
         );
         self.metrics.reveals_missed.inc();
         self.end(commit, CommitState::Missed)
     }
 
-    /// The slot changed hands between commit and reveal: the weight would go to, or went to,
-    /// somebody who did not win.
+    /// A slot changed hands between commit and reveal: its weight would go, or went, to somebody
+    /// who did not win.
     fn report_replaced(
         &self,
         commit: &WeightCommit,
-        holder: Option<leoma_protocol::Hotkey>,
+        changed: ChangedSlot,
     ) -> Result<(), WeightsError> {
-        let text = |hotkey: Option<leoma_protocol::Hotkey>| {
-            hotkey.map_or("nobody".to_owned(), |hotkey| hotkey.to_string())
-        };
+        let ChangedSlot { uid, earned_by, holder } = changed;
         tracing::error!(
-            epoch_block = %commit.epoch_block, uid = %commit.uid, winner = text(commit.holder), holder = text(holder),
+            epoch_block = %commit.epoch_block, %uid, winner = %earned_by,
+            holder = holder.map_or("nobody".to_owned(), |holder| holder.to_string()),
             "the winner lost its slot between commit and reveal"
         );
         self.metrics.reveals_missed.inc();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::{self, NETUID, source_settings, write_key};
-use leoma_chain::{Call, ChainClient, WeightVector};
+use leoma_chain::{Call, ChainClient, ChainWeights};
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_testnet::chain::{
     self, ChainConfig, ChainHandle, FaultProxy, GenesisConfig, NeuronGenesis, SubnetGenesis,
@@ -181,7 +181,8 @@ impl Bench {
             .load(&PasswordSources::default())
             .unwrap();
         let signer = HotkeySigner::new(key.pair, Arc::new(MemoryGuard::default()));
-        client.submit(&signer, &Call::SetWeights(WeightVector::winner(Uid(0), 0))).await.unwrap();
+        let weights = ChainWeights { uids: vec![Uid(0)], values: vec![u16::MAX], version_key: 0 };
+        client.submit(&signer, &Call::SetWeights(weights)).await.unwrap();
     }
 
     fn hotkey_path(&self, name: &str) -> std::path::PathBuf {

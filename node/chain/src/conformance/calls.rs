@@ -12,7 +12,7 @@ use subxt::utils::H256;
 use super::encoder::{Datum, call_bytes};
 use super::{Chain, GENESIS, SPEC_VERSION, TRANSACTION_VERSION};
 use crate::endpoint::ChainSigner;
-use crate::{Axon, Call, SubmitError, WeightVector};
+use crate::{Axon, Call, ChainWeights, SubmitError};
 
 /// Longest ciphertext of a timelocked commit, as the pallet bounds it.
 const LONGEST_COMMIT: usize = 5_000;
@@ -25,7 +25,7 @@ fn described(
     netuid: Netuid,
 ) -> (&'static str, &'static str, Vec<(&'static str, Datum)>) {
     let number = |number: u64| Datum::Number(number.into());
-    let uids = |weights: &WeightVector| {
+    let uids = |weights: &ChainWeights| {
         Datum::numbers(&weights.uids.iter().map(|uid| uid.0).collect::<Vec<_>>())
     };
     let mechanism = ("mecid", number(0));
@@ -100,15 +100,19 @@ fn described(
     (pallet, name, std::iter::once(("netuid", number(netuid.0.into()))).chain(rest).collect())
 }
 
-fn weights(length: u16, version_key: u64) -> WeightVector {
+/// All weight on one slot.
+fn winner(uid: u16, version_key: u64) -> ChainWeights {
+    ChainWeights { uids: vec![Uid(uid)], values: vec![u16::MAX], version_key }
+}
+
+fn weights(length: u16, version_key: u64) -> ChainWeights {
     let values = (0..length).map(|value| u16::MAX - value).collect();
-    WeightVector { uids: (0..length).map(Uid).collect(), values, version_key }
+    ChainWeights { uids: (0..length).map(Uid).collect(), values, version_key }
 }
 
 fn samples() -> Vec<Call> {
     let mut calls = Vec::new();
-    for weights in [weights(0, 0), WeightVector::winner(Uid(u16::MAX), 1), weights(FULL, u64::MAX)]
-    {
+    for weights in [weights(0, 0), winner(u16::MAX, 1), weights(FULL, u64::MAX)] {
         let salts = [Vec::new(), vec![0, u16::MAX], vec![1; usize::from(FULL)]];
         calls.extend(salts.map(|salt| Call::RevealWeights { weights: weights.clone(), salt }));
         calls.push(Call::SetWeights(weights));
@@ -162,7 +166,7 @@ fn a_call_is_the_bytes_that_were_worked_out_by_hand() {
         hex::encode(transactions.call_data(&call.payload(Netuid(99)).unwrap()).unwrap())
     };
     // Pallet 7, call 119, netuid 99, mechanism 0, one uid, one weight, version 5.
-    let winner = WeightVector::winner(Uid(3), 5);
+    let winner = winner(3, 5);
     assert_eq!(
         bytes(Call::SetWeights(winner)),
         "0777630000040300 04ffff 0500000000000000".replace(' ', "")

@@ -6,14 +6,16 @@
 //! show the block is believed, and where both can the one named first.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, Network, Uid};
 use tokio::time::Instant;
 
-use super::member::{EndpointStatus, Member};
+use super::address::without_keys;
+use super::member::{Connector, EndpointStatus, Member};
+use super::node::Endpoint;
 use super::source::{Chain, HashCommit, TimelockedCommit};
 use crate::error::ChainError;
 use crate::head::Head;
@@ -75,16 +77,32 @@ impl ChainClient {
         expected: Option<Digest>,
         log: Arc<dyn TransactionLog>,
     ) -> Result<Self, ChainError> {
-        let members = urls.iter().map(|url| Member::new(url, netuid)).collect();
-        Self::open(members, netuid, expected, log).await
+        let node = |url: &String| {
+            let (name, url) = (without_keys(url), url.clone());
+            let connect: Connector = Box::new(move || {
+                let url = url.clone();
+                Box::pin(async move {
+                    Ok(Arc::new(Endpoint::connect(&url, netuid).await?) as Arc<dyn Chain>)
+                })
+            });
+            (name, connect)
+        };
+        Self::connect_through(urls.iter().map(node).collect(), netuid, expected, log).await
     }
 
-    async fn open(
-        members: Vec<Member>,
+    /// Connects to nodes, each by its name in logs and by what makes its connection; otherwise as
+    /// [`ChainClient::connect_all`].
+    ///
+    /// # Errors
+    /// [`ChainError`] when none can be used; it says why of each.
+    pub async fn connect_through(
+        nodes: Vec<(String, Connector)>,
         netuid: Netuid,
         expected: Option<Digest>,
         log: Arc<dyn TransactionLog>,
     ) -> Result<Self, ChainError> {
+        let member = |(name, connect)| Member { name, connect, state: Mutex::default() };
+        let members: Vec<Member> = nodes.into_iter().map(member).collect();
         let opened = join_all(members.iter().map(|member| member.open(expected))).await;
         let genesis =
             expected.or_else(|| opened.iter().flatten().next().map(|chain| chain.genesis()));

@@ -4,11 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use leoma_protocol::{BlockNumber, Digest, Netuid};
+use leoma_protocol::{BlockNumber, Digest};
 use tokio::time::Instant;
 
-use super::address::without_keys;
-use super::node::Endpoint;
 use super::source::Chain;
 use crate::error::ChainError;
 use crate::head::Head;
@@ -19,8 +17,8 @@ pub(crate) const FIRST_REST: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How long a node that lied is left out: its operator may repair it, and a restart asks anew.
 const BANNED_FOR: Duration = Duration::from_secs(3600);
-/// Makes a connection.
-pub(crate) type Connector =
+/// Makes a connection to one node, again each time it is lost.
+pub type Connector =
     Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
 
 /// One of the nodes.
@@ -59,17 +57,6 @@ pub struct EndpointStatus {
 }
 
 impl Member {
-    pub(crate) fn new(url: &str, netuid: Netuid) -> Self {
-        let owned = url.to_owned();
-        let connect: Connector = Box::new(move || {
-            let url = owned.clone();
-            Box::pin(async move {
-                Ok(Arc::new(Endpoint::connect(&url, netuid).await?) as Arc<dyn Chain>)
-            })
-        });
-        Self { name: without_keys(url), connect, state: Mutex::default() }
-    }
-
     pub(crate) fn state(&self) -> MutexGuard<'_, MemberState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

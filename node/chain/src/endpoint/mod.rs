@@ -9,7 +9,7 @@ mod source;
 
 pub use address::without_keys;
 pub use client::ChainClient;
-pub use member::EndpointStatus;
+pub use member::{Connector, EndpointStatus};
 #[cfg(test)]
 pub(crate) use node::ChainSigner;
 pub use node::Endpoint;

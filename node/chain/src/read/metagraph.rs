@@ -74,20 +74,19 @@ pub struct Metagraph {
     pub neurons: Vec<Neuron>,
     /// The newest commitment of each hotkey.
     pub commitments: BTreeMap<Hotkey, Commitment>,
-    by_hotkey: HashMap<Hotkey, Uid>,
 }
 
 impl Metagraph {
     /// The slot of a hotkey at this block.
     #[must_use]
     pub fn uid(&self, hotkey: &Hotkey) -> Option<Uid> {
-        self.by_hotkey.get(hotkey).copied()
+        self.neuron(hotkey).map(|neuron| neuron.uid)
     }
 
     /// The neuron of a hotkey at this block.
     #[must_use]
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
-        self.uid(hotkey).and_then(|uid| self.neurons.get(usize::from(uid.0)))
+        self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }
 }
 
@@ -226,14 +225,12 @@ impl RawMetagraph {
             }
         });
         let commitments = commitments.collect();
-        let by_hotkey = neurons.iter().map(|neuron| (neuron.hotkey, neuron.uid)).collect();
         Some(Metagraph {
             block: at.number,
             owner: Hotkey::from_bytes(self.owner_hotkey?),
             serving_rate_limit: self.serving_rate_limit?,
             neurons,
             commitments,
-            by_hotkey,
         })
     }
 }

@@ -17,9 +17,9 @@ const AXON_PROTOCOL: u8 = 4;
 /// The mechanism that weights are for: this subnet has one.
 const MECHANISM: u8 = 0;
 
-/// A weight vector with what a reveal must repeat of it.
+/// Weights as a call carries them, with what a reveal must repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightVector {
+pub struct ChainWeights {
     /// The slots.
     pub uids: Vec<Uid>,
     /// Their weights, in the same order.
@@ -28,13 +28,7 @@ pub struct WeightVector {
     pub version_key: u64,
 }
 
-impl WeightVector {
-    /// All weight on one slot.
-    #[must_use]
-    pub fn winner(uid: Uid, version_key: u64) -> Self {
-        Self { uids: vec![uid], values: vec![u16::MAX], version_key }
-    }
-
+impl ChainWeights {
     /// `(uid, weight)` each, as the chain stores them.
     #[must_use]
     pub fn pairs(&self) -> Vec<(Uid, u16)> {
@@ -50,7 +44,7 @@ impl WeightVector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Sets weights in the open.
-    SetWeights(WeightVector),
+    SetWeights(ChainWeights),
     /// Commits to the hash of weights, to be revealed by hand.
     CommitWeights {
         /// Blake2-256 of what the reveal will say.
@@ -59,7 +53,7 @@ pub enum Call {
     /// Reveals committed weights.
     RevealWeights {
         /// The weights.
-        weights: WeightVector,
+        weights: ChainWeights,
         /// What was hashed with them.
         salt: Vec<u16>,
     },

@@ -5,6 +5,6 @@ mod log;
 pub(crate) mod rejection;
 mod submission;
 
-pub use call::{Call, WeightVector};
+pub use call::{Call, ChainWeights};
 pub use log::{MemoryLog, Pending, TransactionLog};
 pub use rejection::{Rejection, Remedy};

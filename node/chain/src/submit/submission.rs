@@ -7,7 +7,7 @@
 
 use leoma_protocol::{Digest, Hotkey, HotkeySigner, Uid};
 
-use super::call::{Call, WeightVector};
+use super::call::{Call, ChainWeights};
 use super::log::Pending;
 use crate::endpoint::ChainClient;
 use crate::error::{ChainError, SubmitError};
@@ -25,7 +25,7 @@ impl ChainClient {
         version_key: u64,
     ) -> Result<Digest, SubmitError> {
         let (uids, values) = weights.iter().copied().unzip();
-        self.submit(signer, &Call::SetWeights(WeightVector { uids, values, version_key })).await
+        self.submit(signer, &Call::SetWeights(ChainWeights { uids, values, version_key })).await
     }
 
     /// Commits a text under the signer's hotkey and waits until it is in a final block.

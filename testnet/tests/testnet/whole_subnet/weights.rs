@@ -162,27 +162,51 @@ async fn a_reveal_that_was_missed_is_noticed() {
     assert_eq!(validator.weights.metrics.reveals_missed.get(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow: run by ./test.sh --all"]
-async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid() {
-    let dir = tempfile::tempdir().unwrap();
+/// A full subnet: whoever registers takes the slot of a neuron.
+async fn start_full(dir: &Path, commit_reveal: bool) -> ChainHandle {
     let full = genesis(|subnet| {
-        subnet.commit_reveal = true;
+        subnet.commit_reveal = commit_reveal;
         subnet.max_allowed_uids = 5;
         subnet.immunity_period = 0;
         subnet.burn = 1;
     });
     let balances = vec![Endowment { account: Key::new("coldkey").account(), free: 1_000_000_000 }];
-    let node =
-        start(dir.path(), GenesisConfig { commit_reveal_version: 2, balances, ..full }).await;
-    let validator = Validator::start(dir.path(), "second", &[&node.ws_url]).await;
-    // Without emission the slot of the lowest uid but the owner's goes to whoever registers.
-    validator.put(0, Uid(1)).await.unwrap();
+    start(dir, GenesisConfig { commit_reveal_version: 2, balances, ..full }).await
+}
+
+/// Without emission a newcomer gets the slot of the lowest uid but the owner's.
+async fn register_newcomer(validator: &Validator) -> Hotkey {
     let coldkey = HotkeySigner::new(Key::new("coldkey").0, Arc::new(MemoryGuard::default()));
     let newcomer = Hotkey::from_bytes([9; 32]);
     validator.chain.submit(&coldkey, &Call::BurnedRegister { hotkey: newcomer }).await.unwrap();
     let metagraph = validator.chain.metagraph(validator.head().await).await.unwrap();
     assert_eq!(metagraph.uid(&newcomer), Some(Uid(1)));
+    newcomer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
+async fn a_winner_that_lost_its_slot_before_the_submission_is_told_and_nothing_is_sent() {
+    for commit_reveal in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let node = start_full(dir.path(), commit_reveal).await;
+        let validator = Validator::start(dir.path(), "second", &[&node.ws_url]).await;
+        let newcomer = register_newcomer(&validator).await;
+        let refused = validator.put(0, Uid(1)).await.unwrap_err();
+        let WeightsError::SlotChanged(changed) = refused else { panic!("{refused}") };
+        assert_eq!((changed.uid, changed.holder), (Uid(1), Some(newcomer)));
+        assert_eq!(validator.transactions().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
+async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start_full(dir.path(), true).await;
+    let validator = Validator::start(dir.path(), "second", &[&node.ws_url]).await;
+    validator.put(0, Uid(1)).await.unwrap();
+    register_newcomer(&validator).await;
     assert_eq!(validator.until_ended(0).await, CommitState::Replaced);
     assert_eq!(validator.on_chain(Uid(2)).await, [], "nobody is paid who did not win");
 }

@@ -155,7 +155,7 @@ fn node(head: u64) -> Arc<Script> {
 }
 
 async fn client(nodes: &[Arc<Script>]) -> Result<ChainClient, ChainError> {
-    let member = |(index, node): (usize, &Arc<Script>)| {
+    let named = |(index, node): (usize, &Arc<Script>)| {
         let node = Arc::clone(node);
         let connect: Connector = Box::new(move || {
             let node = Arc::clone(&node);
@@ -164,10 +164,10 @@ async fn client(nodes: &[Arc<Script>]) -> Result<ChainClient, ChainError> {
                 Ok(node as Arc<dyn Chain>)
             })
         });
-        Member { name: format!("node {index}"), connect, state: Mutex::default() }
+        (format!("node {index}"), connect)
     };
-    let members = nodes.iter().enumerate().map(member).collect();
-    ChainClient::open(members, NETUID, None, Arc::new(MemoryLog::default())).await
+    let nodes = nodes.iter().enumerate().map(named).collect();
+    ChainClient::connect_through(nodes, NETUID, None, Arc::new(MemoryLog::default())).await
 }
 
 fn set(flag: &AtomicBool) {

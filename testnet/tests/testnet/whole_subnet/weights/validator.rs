@@ -1,5 +1,8 @@
 //! A validator that sets weights and nothing else.
 
+use leoma_rotation::{Slot, WeightVector};
+use sp_core::Pair as _;
+
 use super::*;
 
 /// A validator's way to the chain, with its state in a folder. Dropped and made again it is a
@@ -34,8 +37,12 @@ impl Validator {
     }
 
     pub(super) async fn put(&self, epoch_block: u64, uid: Uid) -> Result<Progress, WeightsError> {
-        let target = Target { epoch_block: BlockNumber(epoch_block), uid };
-        self.weights.put(target, self.head().await).await
+        // Who holds the slot in the chain's first block.
+        let name = ["owner", "first", "second", "miner", "other"][usize::from(uid.0)];
+        let slot = Slot { hotkey: Key::new(name).0.public().into(), uid };
+        let weights = WeightVector::whole(slot);
+        let target = Target { epoch_block: BlockNumber(epoch_block), weights };
+        self.weights.put(&target, self.head().await).await
     }
 
     /// The weights that the chain holds of this validator.

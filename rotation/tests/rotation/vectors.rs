@@ -1,6 +1,5 @@
 //! The cases that the Python implementation computed. `LEOMA_VECTORS` names another folder of the
 //! same shape.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,12 +8,11 @@ use leoma_protocol::verdict::{Expected, verify};
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Fraction, Hotkey, Netuid, Network, TaskId, Uid,
 };
-use leoma_rotation::policy::{Peers, Policy, WeightRule};
-use leoma_rotation::weights::{EpochView, Readable, decide_weights};
+use leoma_rotation::rank::required_validators;
 use leoma_rotation::window::{HeldFile, Window, WindowRange, canonical_files};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Miner, Ranked,
-    Schedule, TaskVerdicts, Verdict, aggregate, allowlist, consensus, rank,
+    Allowlist, AllowlistHistory, Certificates, EpochInputs, EpochSnapshot, Miner, Ranked, Readable,
+    Schedule, Slot, TaskVerdicts, Verdict, aggregate, allowlist, epoch, rank,
 };
 use serde_json::Value;
 
@@ -133,15 +131,11 @@ fn turns_are_pythons() {
         let list = Allowlist::new(number(&case["interval"]), hotkeys(&case["validators"])).unwrap();
         let schedule = Schedule::new(&list, case["configured_grace"].as_u64());
         let head = BlockNumber(number(&case["block"]));
-        assert_eq!(schedule.task_at(head).0, number(&case["task_id"]), "case {index}");
+        assert_eq!(list.task_at(head).0, number(&case["task_id"]), "case {index}");
         assert_eq!(schedule.grace_blocks(), number(&case["grace_blocks"]), "case {index}");
         let shown =
             |hotkey: Option<Hotkey>| hotkey.map_or(Value::Null, |hotkey| hotkey.to_string().into());
-        assert_eq!(
-            shown(schedule.primary(schedule.task_at(head))),
-            case["primary"],
-            "case {index}"
-        );
+        assert_eq!(shown(schedule.primary(list.task_at(head))), case["primary"], "case {index}");
         let turn = schedule.turn(head, case["primary_produced"].as_bool().unwrap());
         assert_eq!(shown(turn.map(|turn| turn.producer)), case["sampler"], "case {index}");
         assert_eq!(
@@ -184,12 +178,12 @@ fn windows_are_pythons() {
         assert_eq!(found, expected, "case {index}");
 
         let range = WindowRange::new(&params, &history, BlockNumber(number(&case["epoch_block"])));
-        let window = Window::select(&params, &history, &range, &canonical.files);
+        let window = Window::select(&range, &canonical.files);
         let found: Vec<_> = window.files.iter().map(|file| file.id.task_id).collect();
         assert_eq!(found, tasks(&case["window"]), "case {index}");
         let active = window.active_validators();
         assert_eq!(active, hotkeys(&case["active_validators"]), "case {index}");
-        let required = Policy::video(&params).required_validators(active.len());
+        let required = required_validators(&params, active.len());
         assert_eq!(required as u64, number(&case["required_distinct"]), "case {index}");
     }
 }
@@ -243,15 +237,10 @@ fn aggregates_winners_and_ranks_are_pythons() {
             }
         }
 
-        let policy = Policy {
-            peers: Peers::PerValidatorMean {
-                completeness: fraction(&case["completeness_threshold"]),
-                min_validators: ConsensusParams::default().distinct_validators,
-            },
-            weights: WeightRule::WinnerTakeAll {
-                dominance: fraction(&case["dominance_threshold"]),
-            },
-            ..Policy::video(&ConsensusParams::default())
+        let params = ConsensusParams {
+            completeness: fraction(&case["completeness_threshold"]),
+            dominance: fraction(&case["dominance_threshold"]),
+            ..ConsensusParams::default()
         };
         // These cases know no metagraph: every miner is registered, one without a commit block is
         // `None`.
@@ -260,7 +249,7 @@ fn aggregates_winners_and_ranks_are_pythons() {
         let registered =
             found.miners.iter().map(|miner| (miner.miner, commit_block(&miner.miner))).collect();
         let ranking =
-            rank(&policy, &found, &registered, number(&case["min_distinct_validators"]) as usize);
+            rank(&params, &found, &registered, number(&case["min_distinct_validators"]) as usize);
         assert_eq!(
             ranking.winner().map(|winner| winner.to_string()).as_deref(),
             case["winner"].as_str(),
@@ -313,14 +302,17 @@ fn whole_epochs_are_pythons() {
         let snapshot = EpochSnapshot {
             block: BlockNumber(number(&case["epoch_block"])),
             miners: miners.collect(),
+            owner: Some(Slot { hotkey: Hotkey::from_bytes([0; 32]), uid: Uid(0) }),
         };
-        let outcome = consensus(&ConsensusInput {
+        let (outcome, decision) = epoch(&EpochInputs {
             params: &params,
             history: &history,
             snapshot: &snapshot,
             files: &files,
             certificates: &Certificates::default(),
             evidence: &[],
+            readable: Readable { readable: listed, listed },
+            last_winner: None,
         });
         let window: Vec<_> = outcome.window.iter().map(|file| file.task_id).collect();
         assert_eq!(window, tasks(&case["window"]), "{name}");
@@ -328,17 +320,10 @@ fn whole_epochs_are_pythons() {
         assert_ranks(&outcome.ranks, &case["ranks"], &name);
         let winner = outcome.winner.map(|winner| winner.hotkey.to_string());
         assert_eq!(winner.as_deref(), case["winner_hotkey"].as_str(), "{name}");
-        let view = EpochView::Read {
-            snapshot: &snapshot,
-            outcome: &outcome,
-            files: Readable { readable: listed, listed },
-        };
-        let decision = decide_weights(&params, &view, None, Uid(0));
-        assert_eq!(
-            u64::from(decision.target().unwrap().uid().0),
-            number(&case["winner_uid"]),
-            "{name}"
-        );
+        let weights = decision.weights().unwrap();
+        let [entry] = weights.entries[..] else { panic!("{name}: {weights:?}") };
+        assert_eq!(u64::from(entry.uid.0), number(&case["winner_uid"]), "{name}");
+        assert_eq!(entry.share, u16::MAX, "{name}");
     }
     println!("{counted} files counted, {refused} refused");
     assert!(counted > 0, "not one file was accepted");

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use leoma_chain::ChainClient;
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Network, TaskId};
+use leoma_protocol::{BlockNumber, Digest, Network, TaskId};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, SourceBucket};
 
-use super::audit::BucketArg;
+use super::buckets::BucketArg;
 use crate::config::Config;
 use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
 use crate::subnet::allowlists::before;
@@ -47,7 +47,7 @@ pub(super) struct Given {
 
 impl TaskAuditArgs {
     pub(super) async fn run(self, task_id: TaskId, given: Given) -> anyhow::Result<()> {
-        let config = super::load(given.config_file, BTreeMap::new())?;
+        let config = crate::cli::load(given.config_file, BTreeMap::new())?;
         let source = match &self.source {
             Some(source) => source.open()?,
             None => config.need_readable_source()?.open()?,
@@ -123,8 +123,8 @@ async fn start_block(
             return Known::Unknown(format!("{reason}; name the task's allowlist with --allowlist"));
         }
     };
-    let schedule = history.schedule_of(task_id, &ConsensusParams::default());
-    match schedule.and_then(|schedule| schedule.start_block(task_id)) {
+    let entry = history.of_task(task_id);
+    match entry.and_then(|entry| entry.allowlist.start_of(task_id)) {
         Some(block) => Known::Value(block),
         None => Known::Unknown(
             "no known allowlist makes this task: name that of its time with --allowlist".to_owned(),

@@ -1,105 +1,25 @@
 //! Whole epochs: what must never change an outcome, and the faults of the reference that must not
 //! come back.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
-use leoma_rotation::weights::{Decision, EpochView, Readable, Reason, Target, decide_weights};
+use leoma_protocol::{BlockNumber, Digest, FileId, TaskId, Uid};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, ConsensusInput, EpochSnapshot, Ineligible, LeftOut,
-    Miner, Outcome, TaskVerdicts, Verdict, consensus,
+    Allowlist, Certificates, Decision, Ineligible, LeftOut, Miner, Reason, Slot, TaskVerdicts,
+    WeightVector,
 };
 use proptest::prelude::*;
 
-const INTERVAL: u64 = 100;
-/// Task 40 has settled, and so has every one before it.
-const EPOCH: u64 = 4200;
-const BURN: Uid = Uid(0);
+use crate::subnet::{EPOCH, INTERVAL, OWNER, Subnet, file, hotkey, miner, primaries};
 
-fn hotkey(seed: u8) -> Hotkey {
-    Hotkey::from_bytes([seed; 32])
+/// The slot that has all weight.
+fn paid(decision: &Decision) -> Option<Slot> {
+    let entries = &decision.weights()?.entries;
+    assert_eq!(entries.len(), 1, "{decision:?}");
+    assert_eq!(entries[0].share, WeightVector::LARGEST);
+    Some(Slot { hotkey: entries[0].hotkey, uid: entries[0].uid })
 }
 
-/// Validators have the seeds from 0, miners those from 100.
-fn history(validators: u8) -> AllowlistHistory {
-    AllowlistHistory::since_genesis(Allowlist::new(INTERVAL, (0..validators).map(hotkey)).unwrap())
-}
-
-fn file(task: u64, producer: u8, verdicts: &[(u8, bool)]) -> TaskVerdicts {
-    let id = FileId { task_id: TaskId(task), producer: hotkey(producer) };
-    let verdicts: Vec<_> = verdicts
-        .iter()
-        .map(|(miner, passed)| Verdict { miner: hotkey(*miner), passed: *passed })
-        .collect();
-    let content: Vec<_> = verdicts
-        .iter()
-        .flat_map(|verdict| [verdict.miner.as_bytes()[0], verdict.passed.into()])
-        .collect();
-    TaskVerdicts::new(id, Digest::of(&content), verdicts)
-}
-
-fn miner(seed: u8, commit_block: u64) -> Miner {
-    Miner {
-        hotkey: hotkey(seed),
-        uid: Uid(u16::from(seed)),
-        commit_block: Some(BlockNumber(commit_block)),
-    }
-}
-
-/// One subnet with defaults that a test changes where it matters.
-#[derive(Clone, Debug)]
-struct Subnet {
-    params: ConsensusParams,
-    history: AllowlistHistory,
-    snapshot: EpochSnapshot,
-    files: Vec<TaskVerdicts>,
-    certificates: Certificates,
-    evidence: Vec<FileId>,
-}
-
-impl Subnet {
-    /// `validators` and two miners, 100 before 101.
-    fn new(validators: u8, files: Vec<TaskVerdicts>) -> Self {
-        Self {
-            params: ConsensusParams::default(),
-            history: history(validators),
-            snapshot: EpochSnapshot {
-                block: BlockNumber(EPOCH),
-                miners: vec![miner(100, 10), miner(101, 20)],
-            },
-            files,
-            certificates: Certificates::default(),
-            evidence: Vec::new(),
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        consensus(&ConsensusInput {
-            params: &self.params,
-            history: &self.history,
-            snapshot: &self.snapshot,
-            files: &self.files,
-            certificates: &self.certificates,
-            evidence: &self.evidence,
-        })
-    }
-
-    fn winner(&self) -> Option<u8> {
-        self.outcome().winner.map(|winner| winner.hotkey.as_bytes()[0])
-    }
-
-    fn decide(&self, readable: usize, last_winner: Option<Hotkey>) -> Decision {
-        let listed =
-            self.history.at_block(self.snapshot.block).unwrap().allowlist.validators().len();
-        let outcome = self.outcome();
-        let files = Readable { readable, listed };
-        let view = EpochView::Read { snapshot: &self.snapshot, outcome: &outcome, files };
-        decide_weights(&self.params, &view, last_winner, BURN)
-    }
-}
-
-/// The tasks `from..=40` by their primaries, each with the same verdicts.
-fn primaries(validators: u8, from: u64, verdicts: &[(u8, bool)]) -> Vec<TaskVerdicts> {
-    (from..=40).map(|task| file(task, (task % u64::from(validators)) as u8, verdicts)).collect()
+fn paid_uid(decision: &Decision) -> Uid {
+    paid(decision).unwrap().uid
 }
 
 #[test]
@@ -197,11 +117,11 @@ fn two_task_numbers_settle_whether_or_not_they_were_produced() {
 #[test]
 fn a_miner_that_left_by_the_epoch_block_cannot_win_and_its_slot_gets_nothing() {
     let mut subnet = Subnet::new(2, primaries(2, 1, &[(100, false), (101, true)]));
-    assert_eq!(subnet.decide(2, None).target().unwrap().uid(), Uid(101));
+    assert_eq!(paid_uid(&subnet.decide(2, None)), Uid(101));
     // Uid 101 belongs to a newcomer at this epoch's block.
     subnet.snapshot.miners[1].hotkey = hotkey(150);
     let decision = subnet.decide(2, Some(hotkey(101)));
-    assert_eq!(decision.target().unwrap().uid(), Uid(100));
+    assert_eq!(paid_uid(&decision), Uid(100));
     assert!(subnet.outcome().ineligible.contains(&(hotkey(101), Ineligible::NotRegistered)));
 }
 
@@ -211,13 +131,13 @@ fn unreadable_buckets_are_not_empty_ones() {
     let mut subnet = Subnet::new(4, Vec::new());
     subnet.files = (1..=10).map(|n| file(n * 4, 0, &[(101, true)])).collect();
     let decision = subnet.decide(1, Some(hotkey(100)));
-    let target = Target::Miner { hotkey: hotkey(100), uid: Uid(100) };
+    let weights = WeightVector::whole(Slot { hotkey: hotkey(100), uid: Uid(100) });
     assert_eq!(
         decision,
-        Decision::Expected { target, reason: Reason::TooFewReadable { readable: 1, required: 2 } }
+        Decision::Expected { weights, reason: Reason::TooFewReadable { readable: 1, required: 2 } }
     );
     assert_eq!(decision.winner_to_remember(), None);
-    assert_eq!(subnet.decide(1, None).target(), None);
+    assert_eq!(subnet.decide(1, None).weights(), None);
     assert_eq!(subnet.decide(1, None).state(), "unknown");
 }
 
@@ -227,28 +147,30 @@ fn no_eligible_miner_burns_only_when_that_is_known() {
     let burned = subnet.decide(4, Some(hotkey(100)));
     assert_eq!(
         burned,
-        Decision::Known { target: Target::Burn { uid: BURN }, reason: Reason::NoneEligible }
+        Decision::Known { weights: WeightVector::whole(OWNER), reason: Reason::NoneEligible }
     );
-    assert_eq!(subnet.decide(1, Some(hotkey(100))).target().unwrap().uid(), Uid(100));
+    assert_eq!(paid_uid(&subnet.decide(1, Some(hotkey(100)))), Uid(100));
 }
 
 #[test]
 fn a_repeated_winner_is_looked_up_again_and_never_a_stored_slot() {
     let mut subnet = Subnet::new(4, Vec::new());
     subnet.snapshot.miners[0].uid = Uid(55);
-    assert_eq!(subnet.decide(0, Some(hotkey(100))).target().unwrap().uid(), Uid(55));
+    assert_eq!(paid_uid(&subnet.decide(0, Some(hotkey(100)))), Uid(55));
     subnet.snapshot.miners.remove(0);
     let decision = subnet.decide(0, Some(hotkey(100)));
-    assert_eq!(decision.target(), Some(Target::Burn { uid: BURN }));
+    assert_eq!(paid(&decision), Some(OWNER));
     assert_eq!(decision.state(), "expected");
 }
 
 #[test]
-fn an_unreadable_chain_sets_nothing() {
-    let view = EpochView::ChainUnreadable { block: BlockNumber(EPOCH) };
-    let decision = decide_weights(&ConsensusParams::default(), &view, Some(hotkey(100)), BURN);
-    assert_eq!((decision.state(), decision.target()), ("unknown", None));
-    assert!(decision.reason().to_string().contains("4200"));
+fn weight_is_burned_only_on_a_slot_that_is_known_to_be_the_owners() {
+    let mut subnet = Subnet::new(4, Vec::new());
+    subnet.snapshot.owner = None;
+    let unknown = Decision::Unknown { reason: Reason::NoOwnerSlot };
+    assert_eq!(subnet.decide(4, None), unknown);
+    assert_eq!(subnet.decide(0, Some(hotkey(150))), unknown, "the last winner has left");
+    assert_eq!(paid_uid(&subnet.decide(0, Some(hotkey(100)))), Uid(100));
 }
 
 #[test]
@@ -260,7 +182,7 @@ fn a_missing_certified_file_makes_the_outcome_uncertain() {
     assert_eq!(subnet.outcome().missing, [elsewhere.id]);
     let decision = subnet.decide(4, Some(hotkey(101)));
     assert_eq!(decision.reason(), Reason::MissingCertified { files: 1 });
-    assert_eq!((decision.state(), decision.target().unwrap().uid()), ("expected", Uid(101)));
+    assert_eq!((decision.state(), paid_uid(&decision)), ("expected", Uid(101)));
     subnet.files.push(elsewhere);
     assert_eq!(subnet.decide(4, None).state(), "known");
 }
@@ -412,12 +334,9 @@ proptest! {
 
     #[test]
     fn weights_never_point_to_a_slot_of_another_time(subnet in any_subnet(), readable in 0usize..6, last in prop::option::of(100u8..110)) {
-        let target = subnet.decide(readable, last.map(hotkey)).target();
-        if let Some(Target::Miner { hotkey, uid }) = target {
-            prop_assert!(subnet.snapshot.miners.iter().any(|miner| miner.hotkey == hotkey && miner.uid == uid));
-        }
-        if let Some(Target::Burn { uid }) = target {
-            prop_assert_eq!(uid, BURN);
+        if let Some(slot) = paid(&subnet.decide(readable, last.map(hotkey))) {
+            let held = subnet.snapshot.miners.iter().any(|miner| (miner.hotkey, miner.uid) == (slot.hotkey, slot.uid));
+            prop_assert!(held || slot == OWNER);
         }
     }
 
