@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -77,7 +77,12 @@ async fn ask(address: &str, page: &str) -> anyhow::Result<Value> {
         )
     };
     let request = reqwest::Client::new().get(format!("http://{address}/{page}")).timeout(TIMEOUT);
-    request.send().await.with_context(unreachable)?.json().await.with_context(unreachable)
+    let answer = request.send().await.with_context(unreachable)?;
+    if !answer.status().is_success() {
+        let said = answer.text().await.with_context(unreachable)?;
+        bail!("the validator at {address} does not show this now: {}", said.trim());
+    }
+    answer.json().await.with_context(unreachable)
 }
 
 fn text(value: &Value) -> String {

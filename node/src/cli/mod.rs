@@ -24,9 +24,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Sources};
-
-/// The command that this program's scoring processes are started with.
-pub(crate) const WORKER_COMMAND: &str = "score-worker";
+use crate::sampler::WORKER_COMMAND;
 
 /// The Leoma validator.
 ///

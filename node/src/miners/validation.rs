@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_chain::{Commitment, Metagraph};
 use leoma_protocol::{BlockNumber, Hotkey, MinerCommitment, Uid, check_commit_count};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::chutes::Chute;
 use super::hugging_face::Model;
 use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
 use crate::config::ServicesConfig;
+use crate::metrics::Metrics;
 use crate::outbound::ServiceError;
 
 /// Miners looked up at a time: a pass over 256 takes seconds, and no service sees a burst.
@@ -72,9 +75,36 @@ impl MinerValidator {
         Self { chutes, hugging_face, chute_cache, model_cache }
     }
 
+    /// Checks the miners every `every`, and publishes the table in `tables`, until `stop`.
+    pub async fn run(
+        mut self,
+        metagraphs: watch::Receiver<Arc<Metagraph>>,
+        every: Duration,
+        metrics: Metrics,
+        tables: watch::Sender<Arc<MinerTable>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let metagraph = Arc::clone(&metagraphs.borrow());
+            let previous = Arc::clone(&tables.borrow());
+            let table = tokio::select! {
+                () = stop.cancelled() => return,
+                table = self.check(&metagraph, &previous) => table,
+            };
+            let valid = table.valid().count();
+            log_changes(&previous, &table, valid);
+            metrics.valid_miners.set(i64::try_from(valid).unwrap_or(i64::MAX));
+            tables.send_replace(Arc::new(table));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
     /// Checks every registered hotkey that has a commitment. `previous` stands in where a service
     /// cannot be asked.
-    pub async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
+    async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
         let mut lookups = Vec::new();
         for neuron in &metagraph.neurons {
             let Some(commitment) = metagraph.commitments.get(&neuron.hotkey) else { continue };
@@ -193,6 +223,18 @@ fn outcome_of(error: ServiceError, reason: &str) -> Validity {
 /// A revision for a reason word: the first eight characters of printable ASCII.
 fn short(revision: &str) -> String {
     revision.chars().filter(char::is_ascii_graphic).take(8).collect()
+}
+
+fn log_changes(previous: &MinerTable, table: &MinerTable, valid: usize) {
+    if table.miners == previous.miners {
+        return;
+    }
+    tracing::info!(valid, committed = table.miners.len(), block = %table.block, "miners checked");
+    for (hotkey, miner) in &table.miners {
+        if previous.miners.get(hotkey) != Some(miner) {
+            tracing::info!(miner = %hotkey, validity = ?miner.validity, "miner changed");
+        }
+    }
 }
 
 /// Finishes a check: what is unknown now stays what it was, and of equal models the earliest

@@ -27,6 +27,9 @@ use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
 
+/// The command that this program's scoring processes are started with.
+pub(crate) const WORKER_COMMAND: &str = "score-worker";
+
 /// Scores and judges.
 #[derive(Clone)]
 pub struct Judging {
@@ -50,7 +53,7 @@ impl Judging {
     /// # Errors
     /// [`anyhow::Error`] with what is missing or wrong.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        Self::open_with(config, WorkerProgram::this([crate::cli::WORKER_COMMAND])).await
+        Self::open_with(config, WorkerProgram::this([WORKER_COMMAND])).await
     }
 
     async fn open_with(config: &Config, program: WorkerProgram) -> anyhow::Result<Self> {

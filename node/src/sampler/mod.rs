@@ -23,9 +23,10 @@ use crate::corpus::{ClipError, CorpusError};
 use crate::metrics::Metrics;
 use crate::miners::{ChutesClient, MinerTable};
 use crate::state::{State, StateError};
-use crate::verdicts::{Agreement, Library, LibraryError};
+use crate::verdicts::{Exchange, Library, LibraryError};
 
 pub use judging::Judging;
+pub(crate) use judging::WORKER_COMMAND;
 
 /// Tries at one task. A fault that outlives two tries outlives the turn.
 const MAX_TRIES: u32 = 2;
@@ -106,7 +107,7 @@ pub struct Sampler {
     /// Verified files.
     pub library: Library,
     /// The mesh.
-    pub agreement: Agreement,
+    pub agreement: Exchange,
     /// What survives.
     pub state: State,
     /// Folder for files of tasks that are not published yet.

@@ -5,4 +5,4 @@ mod peers;
 pub mod report;
 
 pub use library::{Library, LibraryError};
-pub use peers::{Agreement, restore};
+pub use peers::{Exchange, restore};

@@ -42,7 +42,7 @@ struct Known {
 
 /// What the mesh agreed on, and our own voice in it. Clones share one.
 #[derive(Clone, Debug)]
-pub struct Agreement {
+pub struct Exchange {
     mesh: MeshHandle,
     signer: HotkeySigner,
     library: Library,
@@ -83,7 +83,7 @@ pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
     })
 }
 
-impl Agreement {
+impl Exchange {
     /// Our part in the mesh behind `mesh`, beginning with what `restored` holds.
     #[must_use]
     pub fn new(

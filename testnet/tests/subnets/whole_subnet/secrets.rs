@@ -280,6 +280,10 @@ async fn until_it_listens(http: &str) {
         if let Ok(answer) = client.get(format!("http://{http}/readyz?verbose")).send().await {
             assert_eq!(answer.status(), reqwest::StatusCode::SERVICE_UNAVAILABLE);
             let checks = answer.text().await.unwrap();
+            if checks.starts_with("starting: ") {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
             assert!(
                 checks.contains("[-] identity: listening for a double of this hotkey"),
                 "{checks}"

@@ -1,0 +1,15 @@
+//! Which loops a process runs.
+
+/// Which loops a process runs. The mesh, the library and the HTTP server are in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Validate miners and sample on our turn.
+    pub sampler: bool,
+    /// Set weights.
+    pub weights: bool,
+}
+
+impl Parts {
+    /// A whole validator.
+    pub const ALL: Self = Self { sampler: true, weights: true };
+}
