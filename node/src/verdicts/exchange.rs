@@ -1,0 +1,101 @@
+//! This validator's part in the exchange of verdict files.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use leoma_protocol::mesh::{MeshError, MeshHandle, Restored, Voice};
+use leoma_protocol::{FileId, Hotkey, HotkeySigner};
+use leoma_rotation::{AllowlistHistory, Certificates};
+use leoma_storage::PeerBuckets;
+use tokio::sync::{Semaphore, watch};
+
+use crate::metrics::Metrics;
+use crate::state::State;
+
+use super::known::Known;
+use super::library::Library;
+use super::report::SignedAgreement;
+
+/// Announced files fetched at a time, each of at most 4 MiB.
+const CONCURRENT_FETCHES: usize = 8;
+
+/// Our part in the exchange: files are fetched and verified, attested to, and what was certified
+/// and proven is remembered. Clones share one.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub(super) mesh: MeshHandle,
+    pub(super) signer: HotkeySigner,
+    pub(super) library: Library,
+    pub(super) buckets: Arc<PeerBuckets>,
+    pub(super) state: State,
+    pub(super) metrics: Metrics,
+    pub(super) known: Arc<Known>,
+    pub(super) fetches: Arc<Semaphore>,
+    pub(super) voice: watch::Receiver<Voice>,
+}
+
+impl Exchange {
+    /// Our part in the mesh behind `mesh`, beginning with what `restored` holds.
+    #[must_use]
+    pub fn new(
+        mesh: MeshHandle,
+        signer: HotkeySigner,
+        library: Library,
+        buckets: Arc<PeerBuckets>,
+        state: State,
+        metrics: Metrics,
+        restored: &Restored,
+    ) -> Self {
+        let (known, voice) = (Arc::new(Known::of(restored)), mesh.voice());
+        let fetches = Arc::new(Semaphore::new(CONCURRENT_FETCHES));
+        Self { mesh, signer, library, buckets, state, metrics, known, fetches, voice }
+    }
+
+    /// The certified digests, with the votes counted anew against `history`.
+    #[must_use]
+    pub fn certificates(&self, history: &AllowlistHistory) -> Certificates {
+        self.known.certificates(history)
+    }
+
+    /// Task and producer of each proven equivocation of a producer.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<FileId> {
+        self.known.signed_twice()
+    }
+
+    /// What validators signed about the window's files, as far as this one has heard.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn signed(&self) -> Result<SignedAgreement, MeshError> {
+        Ok(SignedAgreement::new(&self.mesh.attestations().await?, self.mesh.evidence().await?))
+    }
+
+    /// Peers that have proven their hotkey and are connected.
+    #[must_use]
+    pub fn connected(&self) -> BTreeSet<Hotkey> {
+        self.known.connected()
+    }
+
+    /// Whether our hotkey speaks from here alone, as far as is known yet.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        *self.voice.borrow()
+    }
+
+    /// The mesh.
+    #[must_use]
+    pub const fn mesh(&self) -> &MeshHandle {
+        &self.mesh
+    }
+
+    /// Takes over what the mesh holds by now: an event may have been dropped while we were busy.
+    pub async fn refresh(&self) {
+        if let Ok(certificates) = self.mesh.certificates().await {
+            self.known.add_certificates(certificates);
+        }
+        if let Ok(evidence) = self.mesh.evidence().await {
+            self.known.add_evidence(evidence);
+        }
+    }
+}
