@@ -59,7 +59,7 @@ impl MinerCommand {
 
 impl CommitArgs {
     async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, self.account.settings())?;
+        let config = super::settings::load(file, self.account.settings())?;
         let pair = load_hotkey(&config.wallet).await?;
         let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
         let hotkey = signer.hotkey();

@@ -13,17 +13,16 @@ mod rotation;
 mod score;
 mod score_worker;
 mod serve;
+mod settings;
 mod signals;
 mod tao;
 mod validator;
 mod wallet;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Sources};
 use crate::sampler::WORKER_COMMAND;
 
 /// The Leoma validator.
@@ -131,9 +130,4 @@ async fn end_on_signal(mut signals: signals::Signals) {
     leoma_wallet::restore_terminal();
     eprintln!();
     std::process::exit(130);
-}
-
-/// Loads the configuration of a command with its flags.
-fn load(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Result<Config, ConfigError> {
-    Config::load(&Sources::of_process(file, flags))
 }

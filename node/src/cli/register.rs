@@ -38,7 +38,7 @@ pub(super) struct RegisterArgs {
 
 impl RegisterArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, self.account.settings())?;
+        let config = super::settings::load(file, self.account.settings())?;
         let hotkey = hotkey_of(&config.wallet)?;
         let chain = ChainClient::of(&config.chain, config.netuid).await?;
         let head = chain.head().await?;

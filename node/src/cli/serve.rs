@@ -66,7 +66,7 @@ impl ServeArgs {
     }
 
     pub(super) async fn run(self, file: Option<PathBuf>, parts: Parts) -> anyhow::Result<()> {
-        let config = super::load(file, self.settings())?;
+        let config = super::settings::load(file, self.settings())?;
         crate::telemetry::init(&config.log_level, config.log_json);
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(Signals::listen()?, stop.clone()));

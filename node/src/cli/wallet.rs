@@ -13,7 +13,7 @@ use serde_json::json;
 use sp_core::Pair as _;
 
 use super::account::WalletFlags;
-use crate::preflight::{Outcome, hotkey_checks};
+use crate::preflight::{CheckOutcome, hotkey_checks};
 use leoma_wallet::WalletSettings;
 
 #[derive(Debug, Subcommand)]
@@ -69,7 +69,8 @@ pub(super) struct ShowArgs {
 
 impl WalletCommand {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let wallet = |flags: &WalletFlags| anyhow::Ok(super::load(file, flags.settings())?.wallet);
+        let wallet =
+            |flags: &WalletFlags| anyhow::Ok(super::settings::load(file, flags.settings())?.wallet);
         match self {
             Self::NewHotkey(args) => new_hotkey(wallet(&args.wallet)?, args).await,
             Self::Show(args) => show(&wallet(&args.wallet)?, args.json),
@@ -170,7 +171,7 @@ fn show(wallet: &WalletSettings, json: bool) -> anyhow::Result<()> {
 async fn verify(wallet: WalletSettings, as_json: bool) -> anyhow::Result<()> {
     let path = hotkey_path(&wallet);
     let (checks, address) = in_background(move || Ok(hotkey_checks(&wallet))).await?;
-    let usable = checks.iter().all(|check| check.outcome != Outcome::Fail);
+    let usable = checks.iter().all(|check| check.outcome != CheckOutcome::Fail);
     if as_json {
         let value =
             json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use figment::providers::{Format, Serialized, Toml};
 use figment::{Figment, Profile};
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::settings::{self, KNOWN_ELSEWHERE, SETTINGS};
 
 /// A value and where it was found.

@@ -11,10 +11,10 @@ use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use leoma_wallet::{KeyKind, Password, PasswordSources, WalletSettings};
 use libp2p::Multiaddr;
 
-use super::layers::Values;
-use super::{
-    Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, missing, settings,
-};
+use super::error::{ConfigError, missing};
+use super::layers::{Sources, Values};
+use super::model::{Config, MeshAddresses, SamplingConfig, ServicesConfig};
+use super::settings;
 
 /// Nodes that the subnet's operators know by name.
 const FINNEY: &str = "wss://entrypoint-finney.opentensor.ai:443";
@@ -27,7 +27,17 @@ const TEST_GENESIS: &str = "8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f
 /// Most chain nodes: each is followed all the time.
 const MAX_ENDPOINTS: usize = 8;
 
-pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
+impl Config {
+    /// Reads and parses all layers.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`], naming the setting, its source and the accepted form.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        parse(&sources.merge()?)
+    }
+}
+
+fn parse(values: &Values) -> Result<Config, ConfigError> {
     let reader = Reader(values);
     let seconds = |name, range| reader.number(name, range).map(Duration::from_secs);
     // Operators have it set, and a task's clip has one length: another one is refused instead of

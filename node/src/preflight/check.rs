@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// As it should be.
     Pass,
     /// A validator runs so, but not as well as it could.
@@ -16,7 +16,7 @@ pub enum Outcome {
     Skip,
 }
 
-impl Outcome {
+impl CheckOutcome {
     /// A word for people; a failure stands out.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -37,7 +37,7 @@ pub struct Check {
     /// several such things.
     pub name: &'static str,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was found.
     pub finding: String,
     /// What to do, where something is to be done that the finding does not say.
@@ -46,7 +46,7 @@ pub struct Check {
 
 impl Check {
     pub(super) fn pass(name: &'static str, finding: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Pass, finding: finding.into(), next_step: None }
+        Self { name, outcome: CheckOutcome::Pass, finding: finding.into(), next_step: None }
     }
 
     pub(super) fn warn(
@@ -56,7 +56,7 @@ impl Check {
     ) -> Self {
         Self {
             name,
-            outcome: Outcome::Warn,
+            outcome: CheckOutcome::Warn,
             finding: finding.into(),
             next_step: Some(next_step.into()),
         }
@@ -69,7 +69,7 @@ impl Check {
     ) -> Self {
         Self {
             name,
-            outcome: Outcome::Fail,
+            outcome: CheckOutcome::Fail,
             finding: finding.into(),
             next_step: Some(next_step.into()),
         }
@@ -79,7 +79,7 @@ impl Check {
     pub(super) fn skip(name: &'static str, missing: &str) -> Self {
         Self {
             name,
-            outcome: Outcome::Skip,
+            outcome: CheckOutcome::Skip,
             finding: format!("skipped: {missing}"),
             next_step: None,
         }

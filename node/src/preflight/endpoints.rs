@@ -4,7 +4,8 @@ use futures::future::join_all;
 use leoma_chain::{Chain as _, ChainError, ChainSettings, Endpoint, Head, without_keys};
 use leoma_protocol::Netuid;
 
-use super::{Check, limited};
+use super::check::Check;
+use super::limit::limited;
 
 /// Blocks behind the other nodes from which one is said to lag: two minutes of the live chain.
 const LAGGING_BY: u64 = 10;
@@ -164,7 +165,7 @@ fn clock_check(own: u64, chain: u64) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome::{Fail, Pass, Warn};
+    use super::super::CheckOutcome::{Fail, Pass, Warn};
     use super::*;
 
     #[test]

@@ -9,7 +9,8 @@ use leoma_wallet::{
 };
 use sp_core::Pair as _;
 
-use super::{Check, in_words};
+use super::check::Check;
+use super::limit::in_words;
 use leoma_wallet::WalletSettings;
 
 /// Loads the hotkey as a validator does and looks at its files; and the hotkey where it loads. May

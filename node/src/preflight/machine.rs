@@ -8,7 +8,8 @@ use leoma_protocol::Hotkey;
 use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, BucketConfig, Grant, OwnBucket, RetryPolicy};
 
-use super::{Check, in_words, limited};
+use super::check::Check;
+use super::limit::{in_words, limited};
 use crate::config::{Config, missing};
 use crate::serve::Parts;
 

@@ -4,8 +4,10 @@ use leoma_chain::{Chain as _, Hyperparameters, Metagraph};
 use leoma_protocol::Hotkey;
 use leoma_storage::SourceBucket;
 
+use super::check::Check;
 use super::endpoints::Node;
-use super::{Check, in_words, limited};
+use super::limit::{in_words, limited};
+use super::machine::impatient;
 use crate::config::Config;
 use crate::subnet::{allowlist_of, committed_allowlist};
 
@@ -131,7 +133,7 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
         .map_err(in_words)
         .and_then(|source| source.open().map_err(in_words))
     {
-        Ok(bucket) => SourceBucket::new(super::machine::impatient(bucket)),
+        Ok(bucket) => SourceBucket::new(impatient(bucket)),
         Err(error) => {
             return Check::fail(
                 NAME,

@@ -1,13 +1,13 @@
 //! What stands in the way of weights: the rate limit, how the subnet takes them, and the beacon
 //! that opens them.
 
-use leoma_chain::{Chain as _, WeightMode};
+use leoma_chain::{Beacon, Chain as _, WeightMode};
 use leoma_protocol::Hotkey;
 
+use super::check::Check;
 use super::endpoints::Node;
+use super::limit::limited;
 use super::subnet::Seen;
-use super::{Check, limited};
-use leoma_chain::Beacon;
 
 /// The newest version of timelocked commits that this program makes.
 const KNOWN_VERSION: u16 = 4;
@@ -113,16 +113,20 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
+    use super::super::CheckOutcome;
     use super::*;
 
     #[test]
     fn every_way_that_weights_go_is_named_and_a_newer_one_warned_of() {
         for (mode, part, outcome) in [
-            (WeightMode::Plain, "in the open", Outcome::Pass),
-            (WeightMode::CommitReveal { period: 2 }, "2 epochs", Outcome::Pass),
-            (WeightMode::Timelocked { version: 4, period: 1 }, "version 4", Outcome::Pass),
-            (WeightMode::Timelocked { version: 5, period: 1 }, "wants version 5", Outcome::Warn),
+            (WeightMode::Plain, "in the open", CheckOutcome::Pass),
+            (WeightMode::CommitReveal { period: 2 }, "2 epochs", CheckOutcome::Pass),
+            (WeightMode::Timelocked { version: 4, period: 1 }, "version 4", CheckOutcome::Pass),
+            (
+                WeightMode::Timelocked { version: 5, period: 1 },
+                "wants version 5",
+                CheckOutcome::Warn,
+            ),
         ] {
             let check = commit_reveal(mode);
             assert!(check.outcome == outcome && check.finding.contains(part), "{check}");

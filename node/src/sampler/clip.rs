@@ -7,7 +7,8 @@ use leoma_protocol::TaskId;
 use leoma_scoring::media::ClipShape;
 use leoma_storage::SourceBucket;
 
-use super::{Sampler, TaskError};
+use super::error::TaskError;
+use super::parts::Sampler;
 use crate::corpus::{Corpus, CorpusError, Seed, TaskClip, clip_of};
 
 /// The corpus, read anew now and then.

@@ -19,9 +19,9 @@ use leoma_scoring::{
     Judgement, Measures, Outcome, Score, Scored, TaskType,
 };
 
-use super::TaskError;
-use super::ask::Answer;
+use super::answer::Answer;
 use super::copies::{Judged, without_copies};
+use super::error::TaskError;
 use crate::config::{Config, missing};
 use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;

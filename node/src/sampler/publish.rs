@@ -15,8 +15,9 @@ use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use leoma_storage::TaskArtefacts;
 use tokio::sync::watch;
 
-use super::ask::Answer;
-use super::{Sampler, TaskError};
+use super::answer::Answer;
+use super::error::TaskError;
+use super::parts::Sampler;
 use crate::corpus::{Evidence, TaskClip, TaskMetadata};
 use crate::state::StoredFile;
 

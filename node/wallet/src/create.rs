@@ -7,8 +7,10 @@ use serde::Serialize;
 use sp_core::{Pair as _, sr25519};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::password::{self, Process, Surroundings};
-use super::{PasswordSources, WalletError, encryption, file, public_path, seal_error};
+use crate::encryption;
+use crate::error::WalletError;
+use crate::file::{self, public_path};
+use crate::password::{self, PasswordSources, Process, Surroundings};
 
 /// More than the longest file: a buffer that grows leaves copies behind.
 const JSON_BYTES: usize = 4096;
@@ -75,7 +77,7 @@ impl NewHotkey {
     /// Writes the key to `path` and its public half beside it, encrypted under a password from
     /// `encrypt` where given. With `replace`, files that are there are kept under other names;
     /// without, they are an error. May take seconds and ask questions: see
-    /// [`in_background`](super::in_background).
+    /// [`in_background`](crate::in_background).
     ///
     /// # Errors
     /// [`WalletError`]. No key that was there is lost: with `replace` it may be under its other
@@ -108,7 +110,7 @@ impl NewHotkey {
             Some(sources) => {
                 let found = password::choose(path, sources, surroundings)?;
                 let sealed = encryption::encrypt(&secret, &found.password);
-                Some(sealed.map_err(|error| seal_error(path, error, &found.source_name))?)
+                Some(sealed.map_err(|error| error.at(path, &found.source_name))?)
             }
         };
         file::make_folder_of(path)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{WalletError, public_path};
+use crate::error::WalletError;
 
 /// A key file is a few hundred bytes, encrypted a few thousand; anything larger is not one.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -15,6 +15,14 @@ const READABLE_BY_OTHERS: u32 = 0o044;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Old keys kept beside a new one; beyond that somebody should tidy up.
 const MAX_KEPT: u32 = 1000;
+
+/// The file beside a key file that holds its public half: `{key}pub.txt`.
+#[must_use]
+pub fn public_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push("pub.txt");
+    path.with_file_name(name)
+}
 
 /// A file's bytes and its permissions.
 pub(super) struct Opened {

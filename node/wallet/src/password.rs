@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::WalletError;
+use crate::error::WalletError;
+use crate::file;
 
 /// A password's file holds one line; anything longer is another file.
 const MAX_PASSWORD_BYTES: u64 = 4096;
@@ -265,9 +266,9 @@ fn unscramble(variable: &str, value: &str) -> Result<Password, WalletError> {
 }
 
 fn read_file(path: &Path, source_name: &str) -> Result<Password, WalletError> {
-    let opened = super::file::read_plain(path, MAX_PASSWORD_BYTES);
+    let opened = file::read_plain(path, MAX_PASSWORD_BYTES);
     let opened = opened.map_err(|error| unusable(source_name, error.to_string()))?;
-    super::file::warn_if_open(path, opened.mode);
+    file::warn_if_open(path, opened.mode);
     let text =
         std::str::from_utf8(&opened.bytes).map_err(|_| unusable(source_name, "it is not text"))?;
     // Editors end a file with a line break, which nobody means.

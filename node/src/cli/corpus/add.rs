@@ -12,8 +12,9 @@ use leoma_storage::{
 };
 use serde_json::json;
 
+use super::bucket::{manifest, unnamed, writable};
 use super::inspect::{describe, inspect};
-use super::{Output, Row, manifest, megabytes, unnamed, writable};
+use super::output::{Output, Row, megabytes};
 use crate::config::Config;
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use leoma_scoring::media::{
 };
 use leoma_storage::{Key, ManifestVideo};
 
+use super::output::megabytes;
 use crate::corpus::videos_doing;
 
 /// Taken off the last shot when the clip at its end comes out short: two frames of a clip.
@@ -91,7 +92,7 @@ pub(super) fn describe(video: &ManifestVideo) -> String {
         video.width,
         video.height,
         video.codec,
-        super::megabytes(video.size),
+        megabytes(video.size),
         shots.join(", ")
     )
 }

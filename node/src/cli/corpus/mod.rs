@@ -2,20 +2,16 @@
 //! made from.
 
 mod add;
+mod bucket;
 mod inspect;
 mod list;
+mod output;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context as _;
-use clap::{Args, Subcommand};
-use leoma_storage::{BucketConfig, CorpusManifest, Key, RetryPolicy, SourceBucket};
-use serde::Serialize;
-
-use crate::config::{Config, missing};
+use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CorpusCommand {
@@ -46,27 +42,9 @@ pub(super) enum CorpusCommand {
     List(list::ListArgs),
 }
 
-/// A 200 MiB video over a home line of 0.5 MB/s.
-const PATIENCE: Duration = Duration::from_secs(420);
-
-#[derive(Clone, Copy, Debug, Args)]
-struct Output {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// A video and what came of it.
-#[derive(Debug, Serialize)]
-struct Row {
-    key: String,
-    ok: bool,
-    finding: String,
-}
-
 impl CorpusCommand {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, BTreeMap::new())?;
+        let config = super::settings::load(file, BTreeMap::new())?;
         match self {
             Self::Add(args) => args.run(&config).await,
             Self::Remove(args) => args.run(&config).await,
@@ -74,42 +52,4 @@ impl CorpusCommand {
             Self::List(args) => args.run(&config).await,
         }
     }
-}
-
-fn open(bucket: &BucketConfig) -> anyhow::Result<SourceBucket> {
-    let policy =
-        RetryPolicy { attempt_timeout: PATIENCE, deadline: PATIENCE * 2, ..RetryPolicy::default() };
-    Ok(SourceBucket::new(bucket.open()?.with_policy(policy)))
-}
-
-/// The source bucket with the owner's keys.
-fn writable(config: &Config) -> anyhow::Result<SourceBucket> {
-    open(config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?)
-}
-
-/// The source bucket with whichever keys this machine has.
-fn readable(config: &Config) -> anyhow::Result<SourceBucket> {
-    open(config.need_readable_source()?)
-}
-
-async fn manifest(source: &SourceBucket) -> anyhow::Result<Option<CorpusManifest>> {
-    let bytes = source.manifest().await?;
-    bytes
-        .map(|bytes| CorpusManifest::parse(&bytes))
-        .transpose()
-        .context("corpus/v1.json of the source bucket")
-}
-
-/// Videos in the bucket that no manifest names.
-async fn unnamed(
-    source: &SourceBucket,
-    manifest: Option<&CorpusManifest>,
-) -> anyhow::Result<Vec<Key>> {
-    let named = |key: &Key| manifest.is_some_and(|manifest| manifest.find(key).is_some());
-    let videos = source.videos().await?;
-    Ok(videos.into_iter().map(|video| video.key).filter(|key| !named(key)).collect())
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }

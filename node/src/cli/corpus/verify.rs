@@ -6,8 +6,9 @@ use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{ManifestVideo, SourceBucket};
 use serde_json::json;
 
+use super::bucket::{manifest, readable};
 use super::inspect::{describe, inspect};
-use super::{Output, Row, manifest, readable};
+use super::output::{Output, Row};
 use crate::config::Config;
 use crate::corpus::Expectation;
 

@@ -95,7 +95,7 @@ pub(super) async fn run(
     let stages: Vec<Value> = bench.stages.iter().map(stage).collect();
     let ClipShape { width, height, frames, .. } = ClipShape::TASK;
     if as_json {
-        return super::print_json(&json!({
+        return super::report::print_json(&json!({
             "device": bench.device.to_string(),
             "clip": { "frames": frames, "width": width, "height": height },
             "rounds": rounds, "stages": stages, "floor": bench.floor, "workers": workers, "peers": peers,

@@ -12,7 +12,7 @@ use leoma_scoring::media::{Limits, read_bounded};
 use leoma_scoring::worker::ScorerOptions;
 use leoma_scoring::{DeviceChoice, Outcome, Scorer, TaskType};
 
-use report::Report;
+use report::{Report, print_json};
 
 /// Score one video, test the device, or measure how fast it scores.
 ///
@@ -139,11 +139,6 @@ impl ScoreArgs {
         }
         if self.json { print_json(&report.json()) } else { report.print() }
     }
-}
-
-fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
 }
 
 /// The video's bytes, or what is wrong with their number.

@@ -6,8 +6,8 @@ use leoma_chain::ChainClient;
 use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 
+use super::committed::{FIRST_INTERVAL, committed, source};
 use super::draft::{Draft, DraftFile};
-use super::{FIRST_INTERVAL, committed, source};
 use crate::config::Config;
 use crate::subnet::allowlists;
 

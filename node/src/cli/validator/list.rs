@@ -6,9 +6,9 @@ use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 use serde_json::{Value, json};
 
+use super::committed::{Committed, committed, source};
 use super::diff::Diff;
 use super::draft::DraftFile;
-use super::{Committed, committed, source};
 use crate::config::Config;
 use crate::subnet::allowlists;
 

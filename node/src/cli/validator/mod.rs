@@ -1,6 +1,7 @@
 //! `leoma validator`: the owner's allowlist, from a draft on this machine to the bucket and the
 //! chain.
 
+mod committed;
 mod diff;
 mod draft;
 mod edit;
@@ -10,13 +11,7 @@ mod publish;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use leoma_chain::Metagraph;
-use leoma_rotation::Allowlist;
-use leoma_storage::SourceBucket;
-
-use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ValidatorCommand {
@@ -46,12 +41,9 @@ pub(super) enum ValidatorCommand {
     Publish(publish::PublishArgs),
 }
 
-/// Length of a task in a subnet's first list.
-const FIRST_INTERVAL: u64 = 100;
-
 impl ValidatorCommand {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, BTreeMap::new())?;
+        let config = super::settings::load(file, BTreeMap::new())?;
         match self {
             Self::Add(args) => args.run(&config).await,
             Self::Remove(args) => args.run(&config).await,
@@ -60,41 +52,4 @@ impl ValidatorCommand {
             Self::Publish(args) => publish::publish(&config, args).await,
         }
     }
-}
-
-fn source(config: &Config) -> anyhow::Result<SourceBucket> {
-    Ok(SourceBucket::new(config.need_readable_source()?.open()?))
-}
-
-/// The list that the chain commits to, as far as the bucket has it.
-struct Committed {
-    hash: String,
-    block: leoma_protocol::BlockNumber,
-    allowlist: Option<Allowlist>,
-}
-
-/// What the owner committed; `present` is the bucket's list, which usually is the one.
-async fn committed(
-    metagraph: &Metagraph,
-    source: &SourceBucket,
-    present: Option<&Allowlist>,
-) -> anyhow::Result<Option<Committed>> {
-    let Some(commitment) = metagraph.commitments.get(&metagraph.owner) else { return Ok(None) };
-    let Some(hash) = leoma_rotation::allowlist::committed_hash(&commitment.text) else {
-        return Ok(None);
-    };
-    let allowlist = match leoma_rotation::allowlist::committed_digest(&commitment.text) {
-        Ok(Some(digest)) => match present.filter(|present| present.digest() == digest) {
-            Some(present) => Some(present.clone()),
-            None => {
-                let bytes = source
-                    .allowlist_version(&digest)
-                    .await
-                    .context("reading the committed list")?;
-                bytes.and_then(|bytes| Allowlist::verify(&bytes, digest).ok())
-            }
-        },
-        _ => None,
-    };
-    Ok(Some(Committed { hash: hash.to_owned(), block: commitment.block, allowlist }))
 }

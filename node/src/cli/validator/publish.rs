@@ -12,9 +12,9 @@ use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 use leoma_wallet::load_hotkey;
 
+use super::committed::{Committed, FIRST_INTERVAL, committed};
 use super::diff::Diff;
 use super::draft::{Draft, DraftFile};
-use super::{Committed, FIRST_INTERVAL, committed};
 use crate::cli::account::read_back;
 use crate::config::{Config, missing};
 use crate::subnet::allowlists;

@@ -10,13 +10,15 @@
 //! A file is taken apart first, so that one that is damaged costs neither a password nor seconds of
 //! key derivation.
 
+mod error;
 mod fernet;
 mod nacl;
 mod vault;
 
 use zeroize::Zeroizing;
 
-use super::password::Password;
+use crate::password::Password;
+use error::SealError;
 
 /// How a key file is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +58,6 @@ impl Encryption {
             Self::Fernet => "fernet",
         }
     }
-}
-
-/// Why a file cannot be decrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SealError {
-    /// It does not have the form that its beginning promises.
-    Damaged(&'static str),
-    /// What authenticates it does not fit the password.
-    WrongPassword,
-    /// The key derivation's memory cannot be had.
-    Memory { mebibytes: usize },
 }
 
 /// An encrypted file, taken apart.
