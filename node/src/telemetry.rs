@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 const QUIET: &str = ",libp2p=warn,libp2p_gossipsub=error,subxt=warn,jsonrpsee=warn,cubecl=warn,burn=warn,hyper=warn";
 
 /// Starts the logging of a scoring process, whose validator adds time and place to each line.
-pub fn init_worker() {
+pub(crate) fn init_worker() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(format!("warn{QUIET}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -16,7 +16,7 @@ pub fn init_worker() {
 }
 
 /// Starts logging. `level` is a word or a whole tracing filter; `RUST_LOG` wins over it.
-pub fn init(level: &str, json: bool) {
+pub(crate) fn init(level: &str, json: bool) {
     let words =
         if level.contains(['=', ',']) { level.to_owned() } else { format!("{level}{QUIET}") };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(words));

@@ -9,7 +9,7 @@
 //! | `proof.rs` | what a task's `metadata.json` says of the choice |
 //! | `audit/` | the choice made again, by anyone |
 
-pub mod audit;
+pub(crate) mod audit;
 mod choice;
 mod cutting;
 mod proof;

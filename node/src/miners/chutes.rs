@@ -22,7 +22,7 @@ const MAX_SLUG_CHARS: usize = 63;
 
 /// What the API says about a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Chute {
+pub(crate) struct Chute {
     /// Whether it runs.
     #[serde(default)]
     pub hot: bool,
@@ -35,7 +35,7 @@ pub struct Chute {
 
 /// The request for a video, as miners know it.
 #[derive(Clone, Debug)]
-pub struct GenerateRequest {
+pub(crate) struct GenerateRequest {
     /// What to show, unless that is left to the miner.
     pub prompt: Option<String>,
     /// The first frame as PNG, where the task has one.
@@ -75,7 +75,7 @@ impl<'a> From<&'a GenerateRequest> for GenerateBody<'a> {
 /// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict
 /// file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AnswerFault {
+pub(crate) enum AnswerFault {
     /// Not reached, or nothing in the answer.
     NoResponse(String),
     /// No complete answer in time.
@@ -88,7 +88,7 @@ pub enum AnswerFault {
 
 /// A client of the API and of miners' endpoints.
 #[derive(Clone, Debug)]
-pub struct ChutesClient {
+pub(crate) struct ChutesClient {
     http: Client,
     api: String,
     generate: String,
@@ -98,7 +98,7 @@ pub struct ChutesClient {
 impl ChutesClient {
     /// A client with the operator's addresses and key.
     #[must_use]
-    pub fn new(http: Client, config: &ServicesConfig) -> Self {
+    pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self {
             http,
             api: config.chutes_api_url.clone(),
@@ -111,7 +111,7 @@ impl ChutesClient {
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
+    pub(crate) async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
         let url = path_url(&self.api, ["chutes", chute_id])
             .ok_or(ServiceError::Refused { service: SERVICE, status: 404 })?;
         let body = ask(SERVICE, "CHUTES_API_KEY", MAX_CHUTE_BYTES, || {
@@ -144,7 +144,7 @@ impl ChutesClient {
     ///
     /// # Errors
     /// [`AnswerFault`].
-    pub async fn generate(
+    pub(crate) async fn generate(
         &self,
         slug: &str,
         request: &GenerateRequest,

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
 use serde::Serialize;
 
-pub use chutes::{AnswerFault, ChutesClient, GenerateRequest};
-pub use hugging_face::HuggingFaceClient;
-pub use validation::{MinerValidator, check_table};
+pub(crate) use chutes::{AnswerFault, ChutesClient, GenerateRequest};
+pub(crate) use hugging_face::HuggingFaceClient;
+pub(crate) use validation::MinerValidator;
 
 /// What is known about one miner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MinerState {
+pub(crate) struct MinerState {
     /// Its slot when it was checked.
     pub uid: Uid,
     /// The block of its newest commitment.
@@ -31,7 +31,7 @@ pub struct MinerState {
 /// Whether a miner may be sampled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum Validity {
+pub(crate) enum Validity {
     /// It may.
     Valid {
         /// Name of its endpoint.
@@ -55,7 +55,7 @@ pub enum Validity {
 
 /// All miners at one check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct MinerTable {
+pub(crate) struct MinerTable {
     /// The block the subnet was read at.
     pub block: BlockNumber,
     /// Each hotkey with a commitment.
@@ -64,7 +64,7 @@ pub struct MinerTable {
 
 impl MinerTable {
     /// The miners that may be sampled, sorted by hotkey: hotkey, endpoint, revision.
-    pub fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
+    pub(crate) fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
         self.miners.iter().filter_map(|(hotkey, miner)| match &miner.validity {
             Validity::Valid { slug, model_revision, .. } => {
                 Some((*hotkey, slug.as_str(), model_revision.as_str()))

@@ -55,7 +55,7 @@ impl<T: Clone> Cache<T> {
 
 /// Checks miners against the services.
 #[derive(Debug)]
-pub struct MinerValidator {
+pub(crate) struct MinerValidator {
     chutes: ChutesClient,
     hugging_face: HuggingFaceClient,
     chute_cache: Cache<Chute>,
@@ -65,7 +65,7 @@ pub struct MinerValidator {
 impl MinerValidator {
     /// A validator with empty caches.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         chutes: ChutesClient,
         hugging_face: HuggingFaceClient,
         config: &ServicesConfig,
@@ -76,7 +76,7 @@ impl MinerValidator {
     }
 
     /// Checks the miners every `every`, and publishes the table in `tables`, until `stop`.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         metagraphs: watch::Receiver<Arc<Metagraph>>,
         every: Duration,
@@ -240,7 +240,7 @@ fn log_changes(previous: &MinerTable, table: &MinerTable, valid: usize) {
 /// Finishes a check: what is unknown now stays what it was, and of equal models the earliest
 /// commitment's stays.
 #[must_use]
-pub fn check_table(
+pub(crate) fn check_table(
     block: BlockNumber,
     mut miners: BTreeMap<Hotkey, MinerState>,
     previous: &MinerTable,

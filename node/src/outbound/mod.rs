@@ -2,4 +2,4 @@
 
 mod service;
 
-pub use service::{BodyError, ServiceError, ask, bounded_body, client, fault_of};
+pub(crate) use service::{BodyError, ServiceError, ask, bounded_body, client, fault_of};

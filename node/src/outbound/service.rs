@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a request has no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ServiceError {
+pub(crate) enum ServiceError {
     /// The service says that there is no such thing, or that the request is wrong: an answer about
     /// the thing asked for.
     #[error("{service} answered {status}")]
@@ -59,7 +59,7 @@ pub enum ServiceError {
 ///
 /// # Errors
 /// The TLS set-up's error.
-pub fn client() -> Result<Client, reqwest::Error> {
+pub(crate) fn client() -> Result<Client, reqwest::Error> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(60))
@@ -72,7 +72,7 @@ pub fn client() -> Result<Client, reqwest::Error> {
 ///
 /// # Errors
 /// [`ServiceError`].
-pub async fn ask(
+pub(crate) async fn ask(
     service: &'static str,
     key_setting: &'static str,
     max_bytes: usize,
@@ -134,7 +134,7 @@ async fn ask_once(
 
 /// Why a body was not read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// More bytes than allowed, whatever its headers said.
     TooLarge,
     /// The connection broke or timed out.
@@ -145,7 +145,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn bounded_body(
+pub(crate) async fn bounded_body(
     mut response: reqwest::Response,
     max_bytes: usize,
 ) -> Result<Bytes, BodyError> {
@@ -164,7 +164,7 @@ pub async fn bounded_body(
 
 /// What went wrong, without the address: it may hold a key.
 #[must_use]
-pub fn fault_of(error: &reqwest::Error) -> String {
+pub(crate) fn fault_of(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() {
         "timed out"
     } else if error.is_connect() {

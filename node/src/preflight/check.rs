@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CheckOutcome {
+pub(crate) enum CheckOutcome {
     /// As it should be.
     Pass,
     /// A validator runs so, but not as well as it could.
@@ -19,7 +19,7 @@ pub enum CheckOutcome {
 impl CheckOutcome {
     /// A word for people; a failure stands out.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Warn => "warn",
@@ -32,7 +32,7 @@ impl CheckOutcome {
 /// One thing that was looked at. Serialises as `{name, outcome, finding, next_step}`; holds no
 /// secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// What was looked at; the same in every release. Several checks have one name where there are
     /// several such things.
     pub name: &'static str,

@@ -16,7 +16,7 @@ use leoma_wallet::WalletSettings;
 /// Loads the hotkey as a validator does and looks at its files; and the hotkey where it loads. May
 /// take seconds and ask for a password: see [`in_background`](leoma_wallet::in_background).
 #[must_use]
-pub fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
+pub(crate) fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {
         Ok(file) => file,

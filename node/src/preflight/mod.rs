@@ -23,6 +23,6 @@ mod run;
 mod subnet;
 mod weights;
 
-pub use check::{Check, CheckOutcome};
-pub use hotkey::checks as hotkey_checks;
-pub use run::run;
+pub(crate) use check::CheckOutcome;
+pub(crate) use hotkey::checks as hotkey_checks;
+pub(crate) use run::run;

@@ -9,7 +9,7 @@ use crate::serve::Parts;
 
 /// Looks at everything that the parts of a validator need. A check that cannot be made because
 /// another failed is [`CheckOutcome::Skip`](super::CheckOutcome::Skip). `clock` is this machine's, in Unix milliseconds.
-pub async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Vec<Check> {
+pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Vec<Check> {
     let wallet = config.wallet.clone();
     let path = hotkey_path(&wallet);
     let looked = in_background(move || Ok(hotkey::checks(&wallet))).await;

@@ -11,7 +11,7 @@ use crate::verdicts::LibraryError;
 /// Why a task was given up. Always our side's fault: a miner's fault is an entry in the verdict
 /// file.
 #[derive(Debug, thiserror::Error)]
-pub enum TaskError {
+pub(crate) enum TaskError {
     /// The chain.
     #[error(transparent)]
     Chain(#[from] ChainError),

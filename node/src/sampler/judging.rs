@@ -32,7 +32,7 @@ pub(crate) const WORKER_COMMAND: &str = "score-worker";
 
 /// Scores and judges.
 #[derive(Clone)]
-pub struct Judging {
+pub(crate) struct Judging {
     scorer: ScorerPool,
     choice: JudgeChoice,
     /// Asked unless the metrics judge alone.
@@ -52,7 +52,7 @@ impl Judging {
     ///
     /// # Errors
     /// [`anyhow::Error`] with what is missing or wrong.
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         Self::open_with(config, WorkerProgram::this([WORKER_COMMAND])).await
     }
 
@@ -89,7 +89,7 @@ impl Judging {
 
     /// What judges here, for envelopes.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
@@ -100,14 +100,14 @@ impl Judging {
 
     /// Where video is scored.
     #[must_use]
-    pub fn device(&self) -> String {
+    pub(crate) fn device(&self) -> String {
         let devices: Vec<String> = self.scorer.devices().iter().map(ToString::to_string).collect();
         devices.join(", ")
     }
 
     /// The scoring processes.
     #[must_use]
-    pub fn scorer(&self) -> &ScorerPool {
+    pub(crate) fn scorer(&self) -> &ScorerPool {
         &self.scorer
     }
 

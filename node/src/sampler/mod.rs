@@ -11,7 +11,6 @@ mod parts;
 mod publish;
 mod turns;
 
-pub use error::TaskError;
-pub use judging::Judging;
+pub(crate) use judging::Judging;
 pub(crate) use judging::WORKER_COMMAND;
-pub use parts::Sampler;
+pub(crate) use parts::Sampler;

@@ -17,7 +17,7 @@ use crate::verdicts::{Exchange, Library};
 
 /// The sampler of one validator.
 #[derive(Debug)]
-pub struct Sampler {
+pub(crate) struct Sampler {
     /// The chain.
     pub chain: ChainClient,
     /// Our key.

@@ -20,7 +20,7 @@ const MAX_TRIES: u32 = 2;
 impl Sampler {
     /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done,
     /// and what is signed is published at the next start.
-    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
+    pub(crate) async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
         let mut corpus = KnownCorpus::new(self.config.poll_interval);
         let mut tries: (TaskId, u32) = (TaskId(0), 0);
         tokio::select! {

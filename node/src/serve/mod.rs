@@ -18,5 +18,5 @@ mod run;
 mod status;
 mod supervise;
 
-pub use parts::Parts;
-pub use run::serve;
+pub(crate) use parts::Parts;
+pub(crate) use run::serve;

@@ -2,7 +2,7 @@
 
 /// Which loops a process runs. The mesh, the library and the HTTP server are in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// Validate miners and sample on our turn.
     pub sampler: bool,
     /// Set weights.
@@ -11,5 +11,5 @@ pub struct Parts {
 
 impl Parts {
     /// A whole validator.
-    pub const ALL: Self = Self { sampler: true, weights: true };
+    pub(crate) const ALL: Self = Self { sampler: true, weights: true };
 }

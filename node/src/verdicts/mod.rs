@@ -18,7 +18,7 @@ mod fetch;
 mod known;
 mod library;
 mod memory;
-pub mod report;
+pub(crate) mod report;
 
 pub use exchange::Exchange;
 pub use library::{Library, LibraryError};

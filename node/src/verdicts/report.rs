@@ -80,7 +80,7 @@ impl AttestedFile {
 /// Everything an outcome says. Rates are given as decimal numbers for people; the decision was made
 /// on exact fractions.
 #[must_use]
-pub fn outcome_json(outcome: &Outcome) -> Value {
+pub(crate) fn outcome_json(outcome: &Outcome) -> Value {
     let ranks: Vec<_> = outcome
         .ranks
         .iter()

@@ -5,29 +5,15 @@
 //! twice or fight over the nonce. So what is sent is recorded first, and nothing new is signed
 //! until the final chain shows that the old nonce was used or the era is over.
 
-use leoma_protocol::{Digest, Hotkey, HotkeySigner, Uid};
+use leoma_protocol::{Digest, Hotkey, HotkeySigner};
 
-use super::call::{Call, WeightVector};
+use super::call::Call;
 use super::log::Pending;
 use crate::endpoint::ChainClient;
 use crate::error::{ChainError, SubmitError};
 use crate::read::Axon;
 
 impl ChainClient {
-    /// Sets weights as `(uid, weight)` in the open and waits until they are in a final block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
-    pub async fn set_weights(
-        &self,
-        signer: &HotkeySigner,
-        weights: &[(Uid, u16)],
-        version_key: u64,
-    ) -> Result<Digest, SubmitError> {
-        let (uids, values) = weights.iter().copied().unzip();
-        self.submit(signer, &Call::SetWeights(WeightVector { uids, values, version_key })).await
-    }
-
     /// Commits a text under the signer's hotkey and waits until it is in a final block.
     ///
     /// # Errors

@@ -28,4 +28,4 @@ mod run;
 mod steps;
 mod task;
 
-pub use task::{AuditReport, Known, Step, TaskAudit, Verdict};
+pub(crate) use task::{AuditReport, Known, TaskAudit, Verdict};

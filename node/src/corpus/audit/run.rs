@@ -13,7 +13,7 @@ use super::task::{AuditReport, Step, TaskAudit};
 impl TaskAudit<'_> {
     /// Checks everything that can be checked; what a bucket does not give is a step that could not
     /// be.
-    pub async fn run(&self) -> AuditReport {
+    pub(crate) async fn run(&self) -> AuditReport {
         let (metadata, first) = self.metadata().await;
         let mut steps = vec![first];
         let Some(TaskMetadata { clip: proof, validator: sampler, .. }) = metadata else {

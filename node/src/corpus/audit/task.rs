@@ -10,7 +10,7 @@ use super::super::proof::ClipProof;
 /// What came of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It holds.
     Pass,
     /// It does not: this is not the choice that the seed makes.
@@ -21,7 +21,7 @@ pub enum Verdict {
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub(crate) struct Step {
     /// Its name.
     pub step: &'static str,
     /// What came of it.
@@ -46,7 +46,7 @@ impl Step {
 
 /// Something that the audit compares with, or why it does not have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known<T> {
+pub(crate) enum Known<T> {
     /// It is known.
     Value(T),
     /// It is not.
@@ -55,7 +55,7 @@ pub enum Known<T> {
 
 /// What a task is checked against.
 #[derive(Debug)]
-pub struct TaskAudit<'a> {
+pub(crate) struct TaskAudit<'a> {
     /// The task.
     pub task_id: TaskId,
     /// Chain and subnet that it must be of.
@@ -76,7 +76,7 @@ pub struct TaskAudit<'a> {
 
 /// What an audit came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuditReport {
+pub(crate) struct AuditReport {
     /// The task.
     pub task_id: TaskId,
     /// The proof that was checked, where there is one.
@@ -88,7 +88,7 @@ pub struct AuditReport {
 impl AuditReport {
     /// Number of steps with this outcome.
     #[must_use]
-    pub fn count(&self, outcome: Verdict) -> usize {
+    pub(crate) fn count(&self, outcome: Verdict) -> usize {
         self.steps.iter().filter(|step| step.outcome == outcome).count()
     }
 }
