@@ -25,7 +25,7 @@ use super::supervise::Supervisor;
 /// Starts the loops of `parts` and ends the start: HTTP shows the validator from then on.
 ///
 /// # Errors
-/// Where the HTTP client for outside services cannot be set up.
+/// When the HTTP client for outside services cannot be set up.
 pub(super) fn spawn(
     config: &Config,
     parts: Parts,
@@ -59,7 +59,7 @@ pub(super) fn spawn(
     Ok(())
 }
 
-/// What the loops are made from.
+/// What the loops are built from.
 struct Loops<'a> {
     config: &'a Config,
     opened: &'a Opened,
@@ -69,7 +69,7 @@ struct Loops<'a> {
 }
 
 impl Loops<'_> {
-    /// Tells the mesh and the metrics of each new head; returns when the head last moved.
+    /// Passes each new head to the mesh and the metrics; returns when the head changed last.
     fn follow_heads(&mut self) -> watch::Receiver<Instant> {
         let (moved, receiver) = watch::channel(Instant::now());
         let (mut heads, mesh) = (self.opened.heads.clone(), self.mesh.clone());
@@ -89,7 +89,7 @@ impl Loops<'_> {
         receiver
     }
 
-    /// Tells the mesh and the peers' buckets of each new allowlist.
+    /// Passes each new allowlist to the mesh and the peers' buckets.
     fn follow_allowlists(&mut self) {
         let (mut allowlists, mesh) = (self.opened.subnet.allowlists.clone(), self.mesh.clone());
         let (buckets, stop) = (Arc::clone(&self.opened.buckets.peers), self.supervisor.stop());
@@ -112,7 +112,7 @@ impl Loops<'_> {
         });
     }
 
-    /// Keeps the mesh's addresses and the chain's in step.
+    /// Keeps the mesh's addresses in step with the chain's.
     fn keep_addresses(&mut self) {
         let axons = Axons {
             chain: self.opened.chain.clone(),
@@ -129,8 +129,7 @@ impl Loops<'_> {
         });
     }
 
-    /// Checks the miners again and again; returns the table and the client that they are asked
-    /// with.
+    /// Keeps checking the miners; returns their table, and the client for asking them.
     fn validate_miners(
         &mut self,
     ) -> anyhow::Result<(watch::Receiver<Arc<MinerTable>>, ChutesClient)> {

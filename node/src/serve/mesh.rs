@@ -1,4 +1,4 @@
-//! The second stage: the mesh is joined with what an earlier run left for it.
+//! The second stage: joining the mesh with what an earlier run left for it.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::verdicts::{Exchange, restore};
 
 use super::open::Opened;
 
-/// The mesh and our part in it.
+/// The mesh, its events and our part in it.
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) mesh: MeshHandle,
@@ -26,10 +26,10 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Joins the mesh, and serves the kept files to it.
+    /// Joins the mesh and offers the stored files to it.
     ///
     /// # Errors
-    /// What keeps the mesh from starting, or the state from being read.
+    /// When the mesh cannot start or the state cannot be read.
     pub(super) async fn join(
         config: &Config,
         opened: &mut Opened,
@@ -40,7 +40,7 @@ impl Joined {
         let restored = restore(&opened.state, first)?;
         let settings = mesh_config(config, opened, restored.clone())?;
         let (mesh, events) = Mesh::spawn_counted(settings, &mut opened.telemetry.registry)
-            .context("the mesh cannot start (is the port of LEOMA_MESH_LISTEN in use?)")?;
+            .context("failed to start the mesh (is the port of LEOMA_MESH_LISTEN in use?)")?;
         let exchange = Exchange::new(
             mesh.clone(),
             opened.signer.clone(),
@@ -62,7 +62,7 @@ impl Joined {
     }
 }
 
-/// The oldest task that can still be in a window; nobody needs anything about earlier ones.
+/// The oldest task that can still be in a window.
 fn oldest_task(opened: &Opened) -> TaskId {
     let head = opened.heads.borrow().number;
     let oldest_block = head.0.saturating_sub(opened.params.lookback_blocks);
@@ -90,7 +90,7 @@ fn mesh_config(config: &Config, opened: &Opened, restored: Restored) -> anyhow::
     Ok(mesh)
 }
 
-/// The mesh's identity: an ed25519 seed in `libp2p.key`, made at the first start.
+/// The mesh's identity: an ed25519 seed in `libp2p.key`, created at the first start.
 fn mesh_key(folder: &Path) -> anyhow::Result<Keypair> {
     let path = folder.join("libp2p.key");
     let seed: [u8; 32] = match std::fs::read_to_string(&path) {

@@ -2,13 +2,13 @@
 //!
 //! | stage | file |
 //! |---|---|
-//! | everything that it works with is opened | `open.rs` |
-//! | the mesh is joined | `mesh.rs` |
-//! | the loops are started | `loops.rs` |
-//! | the loops are watched, and end together | `supervise.rs` |
+//! | open everything it works with | `open.rs` |
+//! | join the mesh | `mesh.rs` |
+//! | start the loops | `loops.rs` |
+//! | watch the loops, and end all when one ends | `supervise.rs` |
 //!
-//! HTTP answers from the first moment: `/readyz` names the step that the start has reached, and
-//! shows `status.rs` once the loops run.
+//! HTTP answers from the first moment: until the loops run, `/readyz` names the step of the start
+//! that is running.
 
 mod loops;
 mod mesh;

@@ -1,5 +1,5 @@
-//! The first stage: everything that a validator works with, opened in an order that finds each
-//! fault before work begins.
+//! The first stage: opening everything that a validator works with, so that every fault shows before
+//! work begins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) struct Telemetry {
 #[derive(Debug)]
 pub(super) struct Buckets {
     pub(super) source: SourceBucket,
-    /// `None` where this process publishes nothing.
+    /// `None` when this process publishes nothing.
     pub(super) own: Option<OwnBucket>,
     pub(super) peers: Arc<PeerBuckets>,
     pub(super) policy: EndpointPolicy,
@@ -54,10 +54,10 @@ pub(super) struct Opened {
     pub(super) hotkey: Hotkey,
     pub(super) signer: HotkeySigner,
     pub(super) params: Arc<ConsensusParams>,
-    /// `None` where this process does not sample.
+    /// `None` when this process does not sample.
     pub(super) judging: Option<Judging>,
     pub(super) scorer: Option<ScorerPool>,
-    /// Where video is scored; empty where this process does not.
+    /// The devices that score video; empty when this process does not sample.
     pub(super) device: String,
     pub(super) chain: ChainClient,
     pub(super) state: State,
@@ -66,7 +66,7 @@ pub(super) struct Opened {
     pub(super) telemetry: Telemetry,
     pub(super) heads: watch::Receiver<Head>,
     pub(super) subnet: Subnet,
-    /// The allowlists when the start began to join the mesh; never empty.
+    /// The allowlists at the start; never empty.
     pub(super) history: Arc<AllowlistHistory>,
 }
 
@@ -74,7 +74,7 @@ impl Opened {
     /// Opens everything.
     ///
     /// # Errors
-    /// Whatever cannot be used, or that `stop` came first.
+    /// The first thing that cannot be used, or that `stop` came first.
     pub(super) async fn open(
         config: &Config,
         parts: Parts,
@@ -83,7 +83,7 @@ impl Opened {
     ) -> anyhow::Result<Self> {
         let pair = read_hotkey(config, stop).await?;
         let hotkey = pair.public().into();
-        // First of the slow things: without a device or ffmpeg there is nothing to sample with.
+        // The first of the slow steps: without a device or ffmpeg nothing can be sampled.
         let judging = if parts.sampler {
             start.step("preparing the scoring device");
             Some(Judging::open(config).await?)
@@ -105,7 +105,7 @@ impl Opened {
             SubnetReader::new(chain.clone(), buckets.source.clone(), state.clone())?;
         let subnet = reader.start(history, heads.clone(), stop.clone()).await?;
         if subnet.metagraph.borrow().uid(&hotkey).is_none() {
-            tracing::warn!(%hotkey, netuid = %config.netuid, "not registered on the subnet: register with `leoma register`");
+            tracing::warn!(%hotkey, netuid = %config.netuid, "this hotkey is not registered on the subnet: register it with `leoma register`");
         }
         start.step("reading the verdict files");
         let params = Arc::new(ConsensusParams::default());
@@ -157,7 +157,7 @@ impl Buckets {
         let own =
             own_config.map(|own| anyhow::Ok(OwnBucket::new(own.open()?, hotkey))).transpose()?;
         for refused in &config.peers.refused {
-            tracing::warn!(%refused, "peer left out");
+            tracing::warn!(%refused, "ignoring an entry of PEER_VALIDATORS");
         }
         let policy = own_config
             .map_or(EndpointPolicy::Public, |own| EndpointPolicy::for_peers_of(&own.endpoint));
@@ -179,7 +179,7 @@ impl Telemetry {
     }
 }
 
-/// Without an allowlist there are no validators to talk to and no tasks: waits for the first one.
+/// Waits for the first allowlist: without one there are neither peers nor tasks.
 async fn first_allowlist(
     subnet: &Subnet,
     stop: &CancellationToken,

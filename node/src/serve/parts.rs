@@ -1,6 +1,6 @@
 //! Which loops a process runs.
 
-/// Which loops a process runs. The mesh, the library and the HTTP server are in each.
+/// Which loops a process runs. Every process has the mesh, the library and the HTTP server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     /// Validate miners and sample on our turn.

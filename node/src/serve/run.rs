@@ -16,7 +16,11 @@ use super::supervise::Supervisor;
 ///
 /// # Errors
 /// What kept it from starting, or the loop that died.
-pub(crate) async fn serve(config: Config, parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    config: Config,
+    parts: Parts,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = leoma_web::bind(config.http_listen).await?;
     serve_at(listener, &config, parts, stop).await
 }

@@ -1,4 +1,4 @@
-//! What this validator says about itself: readiness for machines, `/status` for people and tools.
+//! The validator's state as HTTP shows it: `/readyz`, `/status` and metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::verdicts::Exchange;
 
 use super::open::Opened;
 
-/// A head that is older makes the validator not ready: ten blocks of the live chain.
+/// The validator is not ready when the head is older than this: ten blocks of the live chain.
 const HEAD_TOO_OLD: Duration = Duration::from_secs(120);
 /// Epochs that `/status` lists.
 const LISTED_EPOCHS: u32 = 20;
@@ -26,7 +26,7 @@ const LISTED_EPOCHS: u32 = 20;
 pub(super) struct StatusSource {
     pub(super) opened: Opened,
     pub(super) exchange: Exchange,
-    /// When the head last moved.
+    /// When the newest block changed last.
     pub(super) head_moved: watch::Receiver<Instant>,
     /// `None` where this process does not validate miners.
     pub(super) miners: Option<watch::Receiver<Arc<MinerTable>>>,

@@ -7,7 +7,7 @@ use leoma_scoring::worker::ScorerPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Time that loops have to end by themselves after a stop: an upload in hand, a weight transaction.
+/// Time that loops have to finish after a stop: an upload or a weight transaction may be running.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// The loops of a running validator.
@@ -22,12 +22,12 @@ impl Supervisor {
         Self { loops: JoinSet::new(), stop }
     }
 
-    /// What ends the loops.
+    /// The token that stops the loops.
     pub(super) fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Starts a loop that runs until the stop.
+    /// Starts a loop that runs until the validator stops.
     pub(super) fn spawn(
         &mut self,
         name: &'static str,
@@ -36,11 +36,11 @@ impl Supervisor {
         self.loops.spawn(async move { (name, work.await) });
     }
 
-    /// Waits for the stop or for the first loop that ends by itself, then ends all of them, the
-    /// mesh and the scorer.
+    /// Waits for the stop, or for a loop to end by itself, then ends all loops, the mesh and the
+    /// scorer.
     ///
     /// # Errors
-    /// The loop that ended before the stop, and its error.
+    /// The error of a loop that ended before the stop.
     pub(super) async fn run(
         mut self,
         mesh: MeshHandle,

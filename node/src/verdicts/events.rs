@@ -1,4 +1,4 @@
-//! What the mesh tells, and what follows from it.
+//! Handling of the mesh's events.
 
 use leoma_protocol::Hotkey;
 use leoma_protocol::codec::Wire as _;
@@ -14,8 +14,8 @@ use super::exchange::Exchange;
 use super::memory::{keep_address_book, keep_sequence};
 
 impl Exchange {
-    /// Handles what the mesh tells until `stop`. What cannot be kept on disk, as when it is full,
-    /// is still in memory and with the peers.
+    /// Handles the mesh's events until `stop`. An event that cannot be stored, as when the disk is
+    /// full, still takes effect in memory.
     pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) {
         loop {
             let event = tokio::select! {
@@ -26,7 +26,7 @@ impl Exchange {
                 },
             };
             if let Err(error) = self.handle(event) {
-                tracing::error!(%error, "what the mesh told is not on disk");
+                tracing::error!(%error, "failed to store an event of the mesh");
             }
         }
     }
@@ -45,28 +45,31 @@ impl Exchange {
             MeshEvent::Certified(certificate) => self.certified(certificate)?,
             MeshEvent::CertificateConflict { kept, other } => tracing::error!(
                 task = %kept.file.task_id, producer = %kept.file.producer, kept = kept.digest.short(), other = other.digest.short(),
-                "two certificates for one file: a third of the validators or more sign twice"
+                "two certificates for one task and producer: at least a third of the validators signed twice"
             ),
             MeshEvent::Evidence(evidence) => self.equivocated(evidence)?,
             MeshEvent::Grant { from, payload } => self.granted(from, &payload),
             MeshEvent::Doppelganger { hotkey, ours, peers } => {
                 if ours {
-                    tracing::error!(%hotkey, ?peers, "this hotkey runs elsewhere too: stop one of the two and restart; nothing is signed until then");
+                    tracing::error!(%hotkey, ?peers, "another machine runs this hotkey: stop one of the two and restart; nothing is signed until then");
                 } else {
-                    tracing::warn!(%hotkey, ?peers, "a hotkey is alive under two peer ids");
+                    tracing::warn!(%hotkey, ?peers, "a validator runs on two machines at once");
                 }
             }
             MeshEvent::Refused { peer, reason, by } => {
-                tracing::info!(%peer, %reason, ?by, "hello refused")
+                tracing::info!(%peer, %reason, ?by, "handshake refused")
             }
             MeshEvent::LinkReset { hotkey, .. } => {
-                tracing::info!(%hotkey, "one-sided link cut, dialling anew")
+                tracing::info!(%hotkey, "closed a one-sided connection, dialling again")
             }
             MeshEvent::Banned { peer, hotkey } => {
-                tracing::warn!(%peer, hotkey = hotkey.map(|hotkey| hotkey.to_string()), "peer banned for a while");
+                tracing::warn!(%peer, hotkey = hotkey.map(|hotkey| hotkey.to_string()), "peer banned temporarily");
             }
             MeshEvent::Undelivered { topic } => {
-                tracing::warn!(?topic, "nobody heard a message in time, peers get it by catch-up")
+                tracing::warn!(
+                    ?topic,
+                    "no peer received a message in time, peers will get it by catch-up"
+                )
             }
             MeshEvent::AddressBook(book) => keep_address_book(&self.state, &book)?,
             MeshEvent::Sequence(sequence) => keep_sequence(&self.state, sequence)?,
@@ -97,7 +100,7 @@ impl Exchange {
         let kept = evidence
             .to_wire()
             .map_or(Ok(()), |bytes| self.state.keep_evidence(task_id, key.accused, &bytes));
-        tracing::warn!(task = %task_id, validator = %key.accused, as_producer = key.as_producer, "validator signed twice");
+        tracing::warn!(task = %task_id, validator = %key.accused, as_producer = key.as_producer, "validator signed two statements about one task");
         self.known.add_evidence([evidence]);
         kept
     }
@@ -106,9 +109,9 @@ impl Exchange {
         match self.buckets.grant(from, payload.as_slice()) {
             Ok(Granted::Stored) => tracing::info!(%from, "bucket access granted"),
             Ok(Granted::StaticWins) => {
-                tracing::debug!(%from, "bucket access granted, PEER_VALIDATORS wins")
+                tracing::debug!(%from, "bucket access granted, but PEER_VALIDATORS takes precedence")
             }
-            Err(error) => tracing::warn!(%from, %error, "grant refused"),
+            Err(error) => tracing::warn!(%from, %error, "refused a peer's bucket grant"),
         }
     }
 }

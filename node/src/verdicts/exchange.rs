@@ -19,8 +19,8 @@ use super::report::SignedAgreement;
 /// Announced files fetched at a time, each of at most 4 MiB.
 const CONCURRENT_FETCHES: usize = 8;
 
-/// Our part in the exchange: files are fetched and verified, attested to, and what was certified
-/// and proven is remembered. Clones share one.
+/// Our part in the exchange of verdict files: it fetches, verifies and attests to them, and keeps
+/// track of certificates and evidence. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub(super) mesh: MeshHandle,
@@ -35,7 +35,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Our part in the mesh behind `mesh`, beginning with what `restored` holds.
+    /// Our part in the exchange over `mesh`, starting from what an earlier run left.
     #[must_use]
     pub fn new(
         mesh: MeshHandle,
@@ -57,13 +57,13 @@ impl Exchange {
         self.known.certificates(history)
     }
 
-    /// Task and producer of each proven equivocation of a producer.
+    /// The tasks for which a producer provably signed two files.
     #[must_use]
     pub fn evidence(&self) -> Vec<FileId> {
         self.known.signed_twice()
     }
 
-    /// What validators signed about the window's files, as far as this one has heard.
+    /// The signed attestations and evidence about the window's files that we have received.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
@@ -71,13 +71,13 @@ impl Exchange {
         Ok(SignedAgreement::new(&self.mesh.attestations().await?, self.mesh.evidence().await?))
     }
 
-    /// Peers that have proven their hotkey and are connected.
+    /// Connected peers that have proven their hotkey.
     #[must_use]
     pub fn connected(&self) -> BTreeSet<Hotkey> {
         self.known.connected()
     }
 
-    /// Whether our hotkey speaks from here alone, as far as is known yet.
+    /// Whether another machine runs our hotkey, as far as is known.
     #[must_use]
     pub fn voice(&self) -> Voice {
         *self.voice.borrow()
@@ -89,7 +89,8 @@ impl Exchange {
         &self.mesh
     }
 
-    /// Takes over what the mesh holds by now: an event may have been dropped while we were busy.
+    /// Reads the mesh's certificates and evidence again: an event may have been lost while we were
+    /// busy.
     pub async fn refresh(&self) {
         if let Ok(certificates) = self.mesh.certificates().await {
             self.known.add_certificates(certificates);

@@ -1,4 +1,4 @@
-//! Verdict files of others: fetched from peers, else from their producer's bucket.
+//! Fetching of other validators' verdict files: from peers, else from the producer's bucket.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::metrics::{FetchOutcome, FetchSource};
 
 use super::exchange::Exchange;
 
-/// Tries to get an announced file: its producer has it, so a miss is a fault that may pass.
+/// Attempts to fetch an announced file: its producer has it, so a failure is likely to pass.
 const FETCH_TRIES: u32 = 5;
-/// Pause after the first miss; doubled after each further one.
+/// Pause after the first failed attempt; doubled after each further one.
 const FETCH_PAUSE: Duration = Duration::from_secs(1);
 
 impl Exchange {
-    /// Fetches a file that the mesh told of, unless it is held.
+    /// Fetches an announced or certified file in the background, unless we hold it.
     pub(super) fn fetch_in_background(&self, id: FileId, digest: Digest) {
         if self.library.holds_digest(id, digest) {
             return;
@@ -33,12 +33,12 @@ impl Exchange {
                     pause *= 2;
                 }
             }
-            tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "announced file cannot be had");
+            tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "failed to fetch a verdict file");
         });
     }
 
-    /// From any peer that holds the file, else from the producer's bucket, where it comes a little
-    /// later than to peers.
+    /// Fetches from any peer that holds the file, else from the producer's bucket, which gets it a
+    /// little later than peers do.
     async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
         let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();
         match self.mesh.fetch_verdict(id, digest, accept).await {
@@ -55,16 +55,16 @@ impl Exchange {
         }
     }
 
-    /// What follows from a new verified file: it is served to peers and attested to.
+    /// Offers a newly verified file to peers and attests to it.
     async fn taken_in(&self, id: FileId, digest: Digest, bytes: Vec<u8>, source: &str) {
         self.metrics.files_taken_in.inc();
-        tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), source, "verdict file taken in");
+        tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), source, "verdict file accepted");
         self.serve(id, digest, bytes).await;
         self.attest(id, digest).await;
     }
 
-    /// Reads a producer's file from its bucket: whether there is one that counts and is the
-    /// announced one, if one was; `None` when it cannot be told.
+    /// Fetches a producer's file from its bucket. Returns whether a valid file was found, with the
+    /// announced digest where one is given; `None` when the bucket cannot be read.
     pub async fn fetch_from_bucket(&self, id: FileId, announced: Option<Digest>) -> Option<bool> {
         let bucket = self.buckets.get(&id.producer)?;
         match bucket.verdict(id.task_id).await {
@@ -81,19 +81,19 @@ impl Exchange {
                 Err(error) => {
                     self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Refused);
                     self.metrics.files_refused.inc();
-                    tracing::warn!(%error, "file from a bucket left out");
+                    tracing::warn!(%error, "refused a verdict file from a bucket");
                     Some(false)
                 }
             },
             Err(error) => {
                 self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Failed);
-                tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "bucket cannot be read");
+                tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "failed to read a peer's bucket");
                 None
             }
         }
     }
 
-    /// Fetches the certified files that are not held, from peers or buckets.
+    /// Fetches the certified files that we do not hold.
     pub async fn fetch_certified(&self) {
         for (id, digest) in self.known.certified() {
             if !self.library.holds_digest(id, digest) {

@@ -1,5 +1,4 @@
-//! Certificates, evidence and peers as this validator knows them: a view of what the mesh's core
-//! holds.
+//! The certificates, evidence and connected peers that the mesh has reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,12 +15,12 @@ struct View {
     connected: BTreeSet<Hotkey>,
 }
 
-/// What is known now.
+/// A view of the mesh's state, shared by all parts of the exchange.
 #[derive(Debug)]
 pub(super) struct Known(RwLock<View>);
 
 impl Known {
-    /// What an earlier run knew; no peer is connected yet.
+    /// Starts from what an earlier run left, with no peer connected.
     pub(super) fn of(restored: &Restored) -> Self {
         let certificates =
             restored.certificates.iter().map(|one| (one.file, one.clone())).collect();
@@ -63,9 +62,9 @@ impl Known {
         votes.any(|(voter, _)| *voter == attester)
     }
 
-    /// The files whose producer provably signed two for the task.
+    /// The tasks and producers with two files that the producer provably signed.
     pub(super) fn signed_twice(&self) -> Vec<FileId> {
-        // An attester who signs twice only loses its vote, which `certificates` sees to.
+        // An attester that signs twice only loses its vote: `certificates` leaves it out.
         let keys = self.view().evidence.iter().map(Evidence::key).collect::<Vec<_>>();
         keys.into_iter().filter(|key| key.as_producer).map(|key| key.file).collect()
     }
@@ -74,7 +73,7 @@ impl Known {
         self.view().connected.clone()
     }
 
-    /// Notes that a peer is connected or not; returns how many are.
+    /// Records whether a peer is connected; returns the number of connected peers.
     pub(super) fn note_peer(&self, hotkey: Hotkey, up: bool) -> usize {
         let connected = &mut self.view_mut().connected;
         if up {

@@ -1,4 +1,4 @@
-//! What the mesh remembers over a restart.
+//! What the mesh keeps over a restart.
 
 use leoma_protocol::TaskId;
 use leoma_protocol::codec::Wire as _;
@@ -7,11 +7,11 @@ use leoma_protocol::messages::{Certificate, Evidence};
 
 use crate::state::{State, StateError};
 
-/// Notes in the state under which the mesh's own memory is kept.
+/// Names of the notes in the state.
 const ADDRESS_BOOK_NOTE: &str = "mesh_address_book";
 const SEQUENCE_NOTE: &str = "mesh_sequence";
 
-/// What an earlier run left for the mesh, about tasks from `first` on.
+/// What an earlier run left for the mesh about tasks from `first` on.
 ///
 /// # Errors
 /// [`StateError`].
@@ -20,7 +20,7 @@ pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
     let evidence = state.evidence_from(first)?;
     let addresses: Vec<KnownPeer> = match state.note(ADDRESS_BOOK_NOTE)? {
         None => Vec::new(),
-        // An address book can be learnt anew; a damaged one is no reason to stay away.
+        // The addresses can be learnt again, so a damaged book is no reason to fail.
         Some(text) => serde_json::from_str(&text).unwrap_or_default(),
     };
     let sequence = match state.note(SEQUENCE_NOTE)? {

@@ -6,9 +6,9 @@
 //! | `exchange.rs` | [`Exchange`]: this validator's part in the mesh |
 //! | `fetch.rs` | files that peers announced or certified |
 //! | `attest.rs` | our own announcements and attestations |
-//! | `events.rs` | what the mesh tells |
-//! | `known.rs` | certificates, evidence and peers as they are known here |
-//! | `memory.rs` | what the mesh remembers over a restart |
+//! | `events.rs` | handling of the mesh's events |
+//! | `known.rs` | certificates, evidence and connected peers |
+//! | `memory.rs` | what the mesh keeps over a restart |
 //! | `report.rs` | outcomes and signed statements as JSON |
 
 mod attest;
