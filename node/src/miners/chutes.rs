@@ -13,9 +13,9 @@ use crate::config::ServicesConfig;
 use crate::outbound::{BodyError, ServiceError, ask, bounded_body, fault_of};
 
 const SERVICE: &str = "the Chutes API";
-/// A deployment's description is a few KiB.
+/// Largest description of a deployment, which has a few KiB.
 const MAX_CHUTE_BYTES: usize = 256 * 1024;
-/// Pause before a miner that could not be connected to is tried once more.
+/// Pause before the second attempt to connect to a miner.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest DNS label, which a slug becomes.
 const MAX_SLUG_CHARS: usize = 63;
@@ -23,7 +23,7 @@ const MAX_SLUG_CHARS: usize = 63;
 /// What the API says about a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Chute {
-    /// Whether it runs.
+    /// Whether it is running.
     #[serde(default)]
     pub hot: bool,
     /// Its name in the endpoint's address.
@@ -36,7 +36,7 @@ pub(crate) struct Chute {
 /// The request for a video, as miners know it.
 #[derive(Clone, Debug)]
 pub(crate) struct GenerateRequest {
-    /// What to show, unless that is left to the miner.
+    /// The prompt, where the task has one.
     pub prompt: Option<String>,
     /// The first frame as PNG, where the task has one.
     pub first_frame: Option<Bytes>,
@@ -72,8 +72,7 @@ impl<'a> From<&'a GenerateRequest> for GenerateBody<'a> {
     }
 }
 
-/// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict
-/// file.
+/// Why a miner gave no video. Each is the miner's own fault and becomes an entry in the verdict file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerFault {
     /// Not reached, or nothing in the answer.
@@ -126,8 +125,7 @@ impl ChutesClient {
             service: SERVICE,
             reason: "not JSON with a slug",
         })?;
-        // The slug becomes part of an address: anything but a DNS label could lead our key
-        // elsewhere.
+        // The slug becomes part of an address: anything but a DNS label could send our key elsewhere.
         let label =
             |slug: &str| slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if chute.slug.is_empty() || chute.slug.len() > MAX_SLUG_CHARS || !label(&chute.slug) {
@@ -139,8 +137,8 @@ impl ChutesClient {
         Ok(chute)
     }
 
-    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte. Tries again
-    /// once, and only where it could not connect.
+    /// Asks a miner for a video of at most `max_bytes` and reads it to the end. Tries again once, and
+    /// only if it could not connect.
     ///
     /// # Errors
     /// [`AnswerFault`].

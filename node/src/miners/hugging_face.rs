@@ -10,9 +10,9 @@ use crate::config::ServicesConfig;
 use crate::outbound::{ServiceError, ask};
 
 const SERVICE: &str = "the Hugging Face API";
-/// A model with a thousand files lists below this.
+/// Largest answer: a model with a thousand files stays below it.
 const MAX_MODEL_BYTES: usize = 4 * 1024 * 1024;
-/// Endings of files that hold weights.
+/// Endings of weight files.
 const WEIGHT_ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
 
 /// A model at a revision.

@@ -1,8 +1,8 @@
-//! Which miners are valid: their commitment, their model's hash and their endpoint, checked again
-//! and again.
+//! Which miners are valid: their commitment, their model's hash and their endpoint are checked
+//! periodically.
 //!
-//! One odd miner never stops the check of the others, and a service that is down never makes a
-//! miner invalid: what was last known about it stands until the service answers again.
+//! A faulty miner does not stop the check of the others. A service that is down makes no miner
+//! invalid: its last known state stands until the service answers again.
 
 mod chutes;
 mod hugging_face;
@@ -32,7 +32,7 @@ pub(crate) struct MinerState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum Validity {
-    /// It may.
+    /// It may be sampled.
     Valid {
         /// Name of its endpoint.
         slug: String,
@@ -41,19 +41,19 @@ pub(crate) enum Validity {
         /// SHA-256 over its weight files' hashes.
         model_hash: String,
     },
-    /// It may not, for this reason word.
+    /// It may not be sampled.
     Invalid {
         /// The reason, as other tools know it.
         reason: String,
     },
-    /// A service could not be asked, and nothing was known before.
+    /// Unknown: a service could not be asked, and there is no earlier result.
     Unknown {
         /// What failed.
         reason: String,
     },
 }
 
-/// All miners at one check.
+/// The results of one check of all miners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MinerTable {
     /// The block the subnet was read at.

@@ -1,4 +1,4 @@
-//! One pass over all miners.
+//! The periodic check of all miners.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,8 +22,7 @@ const CONCURRENT_LOOKUPS: usize = 8;
 /// Most answers kept of each service; a subnet has at most 256 miners.
 const MAX_CACHED: usize = 1024;
 
-/// Answers of a service, for as long as they are believed. Failures are never kept: they are no
-/// answers.
+/// A cache of a service's answers. Failures are not cached.
 #[derive(Debug)]
 struct Cache<T> {
     ttl: Duration,
@@ -102,13 +101,13 @@ impl MinerValidator {
         }
     }
 
-    /// Checks every registered hotkey that has a commitment. `previous` stands in where a service
-    /// cannot be asked.
+    /// Checks every registered hotkey that has a commitment. The result in `previous` stands where a
+    /// service cannot be asked.
     async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
         let mut lookups = Vec::new();
         for neuron in &metagraph.neurons {
             let Some(commitment) = metagraph.commitments.get(&neuron.hotkey) else { continue };
-            // The owner's commitment is the allowlist's, not a model's.
+            // The owner's commitment names the allowlist, not a model.
             if leoma_rotation::allowlist::committed_hash(&commitment.text).is_none() {
                 lookups.push(self.check_one(neuron.hotkey, neuron.uid, commitment.clone()).boxed());
             }
@@ -208,7 +207,7 @@ struct Answers {
     model: Option<(String, Model)>,
 }
 
-/// A service's refusal is an answer about the miner; its absence is not.
+/// A refusal by a service is an answer about the miner; an outage is not.
 fn outcome_of(error: ServiceError, reason: &str) -> Validity {
     match error {
         ServiceError::Refused { .. } | ServiceError::Unreadable { .. } => {
@@ -237,8 +236,8 @@ fn log_changes(previous: &MinerTable, table: &MinerTable, valid: usize) {
     }
 }
 
-/// Finishes a check: what is unknown now stays what it was, and of equal models the earliest
-/// commitment's stays.
+/// Finishes a check: an unknown miner keeps its previous result, and of equal models only the
+/// earliest commitment is valid.
 #[must_use]
 pub(crate) fn check_table(
     block: BlockNumber,

@@ -1,25 +1,25 @@
-//! HTTP as every outside service is spoken to: bounded bodies, bounded retries, and one error that
-//! says whose fault it is.
+//! The HTTP client for outside services: bounded bodies, bounded retries, and errors that tell our
+//! fault from the service's.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Client, RequestBuilder, StatusCode};
 
-/// Tries of one request: a blip passes within two retries, an outage does not pass within ten.
+/// Attempts at one request: a blip passes within two retries, an outage does not within ten.
 const MAX_TRIES: u32 = 3;
-/// Pause before the second try; doubled before the third.
+/// Pause before the second attempt; doubled before the third.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest time for an answer from a service's API; generation has its own.
+/// Longest wait for an answer of a service's API; video generation has a limit of its own.
 const API_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time to reach a service.
+/// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a request has no usable answer.
+/// Why a request got no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ServiceError {
-    /// The service says that there is no such thing, or that the request is wrong: an answer about
-    /// the thing asked for.
+    /// The service refused the request, for instance because the model does not exist. This says
+    /// something about the thing asked for.
     #[error("{service} answered {status}")]
     Refused {
         /// Whose answer.
@@ -27,7 +27,7 @@ pub(crate) enum ServiceError {
         /// Its HTTP status.
         status: u16,
     },
-    /// Our key is not accepted.
+    /// The service does not accept our key.
     #[error("{service} does not accept our key (HTTP {status}): check {setting}")]
     Unauthorised {
         /// Whose answer.
@@ -37,7 +37,7 @@ pub(crate) enum ServiceError {
         /// The setting that holds the key.
         setting: &'static str,
     },
-    /// Too busy, broken or out of reach: says nothing about the thing asked for.
+    /// The service is busy, broken or out of reach. This says nothing about the thing asked for.
     #[error("{service} is unavailable: {reason}")]
     Unavailable {
         /// Which service.
@@ -45,8 +45,8 @@ pub(crate) enum ServiceError {
         /// What was seen.
         reason: String,
     },
-    /// An answer that cannot be read.
-    #[error("{service} gave an answer that cannot be read: {reason}")]
+    /// The answer cannot be read.
+    #[error("{service} gave an unreadable answer: {reason}")]
     Unreadable {
         /// Which service.
         service: &'static str,
@@ -55,10 +55,10 @@ pub(crate) enum ServiceError {
     },
 }
 
-/// An HTTP client for all services: no redirects to other hosts, no idle connection kept for ever.
+/// An HTTP client for all services. It follows at most three redirects and closes idle connections.
 ///
 /// # Errors
-/// The TLS set-up's error.
+/// When TLS cannot be set up.
 pub(crate) fn client() -> Result<Client, reqwest::Error> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -68,7 +68,7 @@ pub(crate) fn client() -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Asks a service's API for a small answer, with retries on faults that may pass.
+/// Sends a request to a service's API and reads the answer; retries faults that may pass.
 ///
 /// # Errors
 /// [`ServiceError`].
@@ -83,7 +83,7 @@ pub(crate) async fn ask(
     loop {
         match ask_once(service, key_setting, max_bytes, request()).await {
             Err(ServiceError::Unavailable { .. }) if tries < MAX_TRIES => {
-                // Validators that fail together must not come back together.
+                // Jitter keeps validators that failed together from retrying together.
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
                 pause *= 2;
                 tries += 1;
@@ -132,10 +132,10 @@ async fn ask_once(
     }
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read to the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// More bytes than allowed, whatever its headers said.
+    /// It has more bytes than allowed.
     TooLarge,
     /// The connection broke or timed out.
     Broken(String),
@@ -162,7 +162,7 @@ pub(crate) async fn bounded_body(
     }
 }
 
-/// What went wrong, without the address: it may hold a key.
+/// The kind of a fault, without the address, which may hold a key.
 #[must_use]
 pub(crate) fn fault_of(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() {

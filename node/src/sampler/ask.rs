@@ -1,4 +1,4 @@
-//! Asking every valid miner for its video.
+//! Asking all valid miners for their videos.
 
 use std::time::Instant;
 
@@ -23,8 +23,8 @@ pub(super) fn request(task: TaskType, clip: &TaskClip, prompt: Option<&str>) -> 
 }
 
 impl Sampler {
-    /// Asks all valid miners, a bounded number at a time. Answers come back sorted by hotkey; one
-    /// miner's fault is its own.
+    /// Asks all valid miners, a bounded number at a time, and returns their answers sorted by hotkey.
+    /// A miner that fails has an answer with its fault.
     pub(super) async fn ask_all(
         &self,
         miners: &MinerTable,

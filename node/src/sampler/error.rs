@@ -8,47 +8,46 @@ use crate::corpus::{ClipError, CorpusError};
 use crate::state::StateError;
 use crate::verdicts::LibraryError;
 
-/// Why a task was given up. Always our side's fault: a miner's fault is an entry in the verdict
-/// file.
+/// Why a task was given up. It is never a miner's fault: that is an entry in the verdict file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TaskError {
-    /// The chain.
+    /// The chain cannot be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// A bucket.
+    /// A bucket cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The scorer.
+    /// The scorer failed.
     #[error("scoring failed: {0}")]
     Score(#[from] ScoreFault),
-    /// The judge.
+    /// The judge failed.
     #[error("the judge failed: {0}")]
     Judge(#[from] leoma_scoring::JudgeError),
-    /// The state.
+    /// The state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// Our own file does not pass our own check.
+    /// Our own file does not pass verification.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// Something else was signed for the task.
+    /// Another verdict file was signed for the task.
     #[error(transparent)]
     NotSafe(#[from] leoma_protocol::NotSafe),
-    /// Another machine signs for our hotkey.
-    #[error("this hotkey runs elsewhere too, so nothing is signed")]
+    /// Another machine may sign with our hotkey.
+    #[error("another machine may be running this hotkey, so nothing is signed")]
     Doubled,
-    /// No clip.
+    /// No clip could be made.
     #[error(transparent)]
     Clip(#[from] ClipError),
-    /// The corpus.
+    /// The corpus cannot be used.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// No miners.
-    #[error("no miner is valid, so there is nothing to sample")]
+    /// There is no valid miner.
+    #[error("there is no valid miner to sample")]
     NoMiners,
-    /// A task on the runtime died.
+    /// A background task panicked.
     #[error("a background task failed: {0}")]
     Join(#[from] tokio::task::JoinError),
-    /// Files of the task cannot be kept on disk.
+    /// The task's files cannot be written or read.
     #[error("cannot keep the task's files in {}: {source}", path.display())]
     Disk {
         /// The folder.

@@ -30,12 +30,12 @@ use crate::miners::AnswerFault;
 /// The command that this program's scoring processes are started with.
 pub(crate) const WORKER_COMMAND: &str = "score-worker";
 
-/// Scores and judges.
+/// The scorer and the judge.
 #[derive(Clone)]
 pub(crate) struct Judging {
     scorer: ScorerPool,
     choice: JudgeChoice,
-    /// Asked unless the metrics judge alone.
+    /// `None` where the metrics judge alone.
     gemini: Option<Arc<dyn Judge>>,
     id: Arc<str>,
 }
@@ -47,11 +47,11 @@ impl std::fmt::Debug for Judging {
 }
 
 impl Judging {
-    /// Starts the scoring processes, which refuse a device that computes something else than the
-    /// CPU, and opens the judge.
+    /// Starts the scoring processes, which refuse a device whose results differ from the CPU's, and
+    /// sets up the judge.
     ///
     /// # Errors
-    /// [`anyhow::Error`] with what is missing or wrong.
+    /// What is missing or unusable.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         Self::open_with(config, WorkerProgram::this([WORKER_COMMAND])).await
     }
@@ -60,7 +60,7 @@ impl Judging {
         config.need_describer()?;
         if config.task == TaskType::I2v && !config.judge.asks_gemini() {
             tracing::warn!(
-                "the metrics alone cannot tell what an i2v answer shows: its picture turned or moved passes; see docs/scoring.md"
+                "LEOMA_TASK is i2v and no judge is asked: an answer passes even if it only turns or moves its picture; see docs/scoring.md"
             );
         }
         let gemini = gemini(config)?;
@@ -87,18 +87,18 @@ impl Judging {
         Ok(Self { scorer, choice: config.judge, gemini, id: id.into() })
     }
 
-    /// What judges here, for envelopes.
+    /// The name of scorer and judge in a verdict file's envelope.
     #[must_use]
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// What miners are given here.
+    /// What miners are given.
     pub(super) fn task(&self) -> TaskType {
         self.scorer.policy().task
     }
 
-    /// Where video is scored.
+    /// The devices that score video.
     #[must_use]
     pub(crate) fn device(&self) -> String {
         let devices: Vec<String> = self.scorer.devices().iter().map(ToString::to_string).collect();
@@ -111,7 +111,7 @@ impl Judging {
         &self.scorer
     }
 
-    /// The ffmpeg that it uses, for cutting clips.
+    /// The scorer's ffmpeg, for cutting clips.
     pub(super) fn ffmpeg(&self) -> &Ffmpeg {
         self.scorer.ffmpeg()
     }
@@ -121,7 +121,7 @@ impl Judging {
         Ok(self.scorer.reference(clip.clone()).await?)
     }
 
-    /// The prompt of a clip: Gemini's where it is asked at all, else words for what was measured.
+    /// The prompt of a clip: Gemini's description, else one made from the measures.
     pub(super) async fn describe(
         &self,
         clip: &Bytes,
@@ -133,7 +133,7 @@ impl Judging {
         }
     }
 
-    /// One entry for each answer, sorted by miner, and what the entries follow from.
+    /// The entries of all answers, sorted by miner, and the evidence behind them.
     pub(super) async fn judge_all(
         &self,
         reference: &SourceClip,
@@ -243,7 +243,7 @@ impl Judging {
     }
 }
 
-/// Gemini, where the settings ask for it.
+/// The Gemini client, where the settings ask for one.
 fn gemini(config: &Config) -> anyhow::Result<Option<Arc<dyn Judge>>> {
     if !config.judge.asks_gemini() {
         return Ok(None);
@@ -257,7 +257,7 @@ fn gemini(config: &Config) -> anyhow::Result<Option<Arc<dyn Judge>>> {
     Ok(Some(Arc::new(GeminiJudge::new(settings)?)))
 }
 
-/// What the metrics' grade and Gemini's opinion make together.
+/// The grade from the metrics and Gemini's opinion together.
 fn graded_by(
     choice: JudgeChoice,
     grade: &Grade,
@@ -321,8 +321,7 @@ fn graded_entry(
     }
 }
 
-/// Whether the judge refused this very video. It answers 400 as well where it refuses us: our key,
-/// or our country.
+/// Whether the judge refused this video. It also answers 400 when it refuses our key or our country.
 fn is_about_the_video(error: &JudgeError) -> bool {
     match error {
         JudgeError::NoText { .. } | JudgeError::TooLarge { .. } => true,

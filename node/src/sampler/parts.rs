@@ -32,20 +32,20 @@ pub(crate) struct Sampler {
     pub own: OwnBucket,
     /// Miners' endpoints.
     pub chutes: ChutesClient,
-    /// Which miners are valid.
+    /// The checked miners.
     pub miners: watch::Receiver<Arc<MinerTable>>,
     /// The allowlists.
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
-    /// Scores and descriptions.
+    /// The scorer and the judge.
     pub judging: Judging,
-    /// Verified files.
+    /// Verified verdict files.
     pub library: Library,
-    /// The mesh.
+    /// Our part in the exchange of verdict files.
     pub agreement: Exchange,
-    /// What survives.
+    /// The database.
     pub state: State,
-    /// Folder for files of tasks that are not published yet.
+    /// Folder for the files of tasks that are not published yet.
     pub spool: std::path::PathBuf,
-    /// What Prometheus is told.
+    /// Metrics.
     pub metrics: Metrics,
 }

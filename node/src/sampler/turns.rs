@@ -1,4 +1,4 @@
-//! Our turns: a task is sampled on each.
+//! Our turns: on each of them a task is sampled.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,12 +14,12 @@ use super::error::TaskError;
 use super::parts::Sampler;
 use super::publish::Finished;
 
-/// Tries at one task. A fault that outlives two tries outlives the turn.
+/// Attempts at one task: a fault that outlasts two of them outlasts the turn.
 const MAX_TRIES: u32 = 2;
 
 impl Sampler {
-    /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done,
-    /// and what is signed is published at the next start.
+    /// Runs until `stop`. An unfinished task is abandoned: nothing of it is signed before all of it
+    /// is done, and a signed file is published at the next start.
     pub(crate) async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
         let mut corpus = KnownCorpus::new(self.config.poll_interval);
         let mut tries: (TaskId, u32) = (TaskId(0), 0);
@@ -48,7 +48,7 @@ impl Sampler {
             let sampled = tokio::select! {
                 sampled = self.sample(turn.task_id, &heads, &mut corpus) => sampled,
                 () = stop.cancelled() => {
-                    tracing::info!(task = %turn.task_id, "task left unfinished; what is signed of it is published at the next start");
+                    tracing::info!(task = %turn.task_id, "task abandoned; if it was signed, it is published at the next start");
                     return;
                 }
             };
@@ -60,13 +60,13 @@ impl Sampler {
                 }
                 Err(error) => {
                     self.metrics.tasks_failed.inc();
-                    tracing::warn!(task = %turn.task_id, %error, attempt = tries.1, "task given up, no miner has an entry");
+                    tracing::warn!(task = %turn.task_id, %error, attempt = tries.1, "task failed, no verdicts were signed");
                 }
             }
         }
     }
 
-    /// Our turn at `head`, unless the task is done, by us or by one who comes before us.
+    /// Our turn at `head`, unless the task was done by us or by an earlier producer in its order.
     fn our_turn(&self, head: Head) -> Option<Turn> {
         let history = Arc::clone(&self.allowlists.borrow());
         let own = self.signer.hotkey();
