@@ -3,12 +3,12 @@
 use crate::error::WalletError;
 use crate::password::restore_terminal;
 
-/// Runs what takes seconds, half a gibibyte or a person at a keyboard where it holds up nobody
-/// else: neither other tasks nor the end of the program, which would else wait for the answer to a
-/// question. When it is given up, the terminal is put right.
+/// Runs `work` on a thread of its own, as it may take seconds, half a gibibyte or a person at a
+/// keyboard. It blocks neither other tasks nor the end of the program. If the future is dropped, the
+/// terminal is restored.
 ///
 /// # Errors
-/// Those of `work`, and [`WalletError::Stopped`] where the system gives no thread.
+/// Those of `work`, and [`WalletError::Stopped`] when no thread can be started.
 pub async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WalletError> + Send + 'static,
 ) -> Result<T, WalletError> {

@@ -1,4 +1,4 @@
-//! A key file, from its bytes to a key that fits its address.
+//! A key file: read, decrypted, and checked against its address.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::file::{self, public_path};
 use crate::password::{self, Found, PasswordSources, Process, Surroundings};
 use crate::settings::{WalletSettings, coldkey_path, hotkey_path};
 
-/// Loads the key pair of a hotkey, asking for its password where it has one.
+/// Loads the key pair of a hotkey, with its password if it is encrypted.
 ///
 /// # Errors
 /// [`WalletError`] with the file and what is wrong with it.
@@ -22,7 +22,7 @@ pub async fn load_hotkey(wallet: &WalletSettings) -> Result<sr25519::Pair, Walle
     load(hotkey_path(wallet), wallet.passwords.clone()).await
 }
 
-/// Loads the key pair of a wallet's coldkey, asking for its password where it has one.
+/// Loads the key pair of a wallet's coldkey, with its password if it is encrypted.
 ///
 /// # Errors
 /// [`WalletError`] with the file and what is wrong with it.
@@ -46,7 +46,7 @@ pub enum CheckedAgainst {
     File,
     /// The public half beside it.
     PublicFile,
-    /// Nothing: neither states an address.
+    /// Nothing: neither file states an address.
     Nothing,
 }
 
@@ -94,7 +94,7 @@ impl KeyFile {
         Ok(Self { path: path.to_owned(), bytes, mode })
     }
 
-    /// How it is encrypted; `None` where it is not.
+    /// Its encryption; `None` if it is not encrypted.
     #[must_use]
     pub fn encryption(&self) -> Option<Encryption> {
         Encryption::of(&self.bytes)
@@ -112,9 +112,9 @@ impl KeyFile {
         file::is_open(self.mode)
     }
 
-    /// Decrypts the file where it is encrypted, reads its key and checks it against its address. An
-    /// encrypted file may take seconds, half a gibibyte of memory and a question on the terminal:
-    /// see [`in_background`].
+    /// Decrypts the file if it is encrypted, reads its key and checks it against its address. An
+    /// encrypted file may take seconds, half a gibibyte of memory and a password prompt: see
+    /// [`in_background`].
     ///
     /// # Errors
     /// [`WalletError`] with what is wrong.
@@ -137,8 +137,8 @@ impl KeyFile {
         let (expected, checked_against) = match address {
             Some(address) => (address, CheckedAgainst::File),
             None => match known_address(&self.path)? {
-                // Early wallets kept bare public keys too: taken for a seed, one would sign as
-                // somebody else.
+                // Early wallets also wrote bare public keys. Read as a seed, one would give another
+                // key.
                 Some(known) if self.is_digits_of(&known) => {
                     let reason = "holds the public key, not the secret one";
                     return Err(WalletError::Malformed { path: self.path.clone(), reason });
@@ -174,7 +174,7 @@ impl KeyFile {
         }
     }
 
-    /// Whether the file is this public key in hexadecimal, which early wallets took a bare key for.
+    /// Whether the file is this public key in hexadecimal, as early wallets wrote it.
     fn is_digits_of(&self, hotkey: &Hotkey) -> bool {
         let text = self.bytes.trim_ascii();
         text.strip_prefix(b"0x")
@@ -183,11 +183,11 @@ impl KeyFile {
     }
 }
 
-/// The address that the public half beside a key file states; `None` where there is no such file.
+/// The address in the public half beside a key file; `None` if there is no such file.
 ///
 /// # Errors
-/// [`WalletError`] for one that cannot be read, that others can change, or that states no address:
-/// what a key is checked against must not be taken for absent because it is damaged.
+/// [`WalletError`] if it cannot be read, can be changed by others, or states no address: a damaged
+/// public half must not be taken for an absent one.
 pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     let public = public_path(path);
     let opened = match file::open(&public) {
@@ -200,11 +200,11 @@ pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     stated.map(Some).ok_or(WalletError::Malformed { path: public, reason })
 }
 
-/// The address of a key file: out of the file itself, or stated by the public half beside one that
-/// is encrypted or absent. `None` where neither says it without a password.
+/// The address of a key file: from the file itself or, if it is encrypted or absent, from the public
+/// half beside it. `None` if neither shows it without a password.
 ///
 /// # Errors
-/// [`WalletError`]: a file that is there and cannot be used is not passed over for its public half.
+/// [`WalletError`]: if the file exists and cannot be used, its public half is not used instead.
 pub fn address_of(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     let file = match KeyFile::open(path) {
         Err(error) if error.is_absent() => return known_address(path)?.map(Some).ok_or(error),

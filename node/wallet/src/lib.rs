@@ -1,5 +1,5 @@
-//! Key files of Bittensor wallets: read in every form that wallets ever wrote, and hotkeys written
-//! as wallets write them.
+//! Key files of Bittensor wallets: every form that wallets ever wrote can be read, and hotkeys are
+//! written as the Python wallet writes them.
 //!
 //! | part | file |
 //! |---|---|
@@ -12,9 +12,8 @@
 //! | where the keys lie | `settings.rs` |
 //! | slow work off the async threads | `background.rs` |
 //!
-//! A key is checked against the address that its file states or, where it states none, against the
-//! public half that wallets keep beside it: a damaged or exchanged secret must not sign under
-//! another name.
+//! A key is checked against the address in its file or, if there is none, in the public half beside
+//! it, so that a damaged or replaced secret is never used.
 
 mod background;
 mod content;

@@ -11,19 +11,18 @@ use zeroize::Zeroizing;
 use crate::error::WalletError;
 use crate::file;
 
-/// A password's file holds one line; anything longer is another file.
+/// Longest password file: it holds one line.
 const MAX_PASSWORD_BYTES: u64 = 4096;
-/// Fewer characters are guessed too soon, even at the wallet's half second a guess.
+/// Shorter passwords are guessed too soon, even at half a second a guess.
 const MIN_NEW_CHARACTERS: usize = 8;
 
-/// What a key is for, and with it which settings hold its password.
+/// What a key is for; this decides which settings may hold its password.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyKind {
-    /// Signs for a validator or miner, day and night: its password may lie where the program
-    /// starts.
+    /// Signs for a validator or miner: its password may be in the program's environment.
     #[default]
     Hotkey,
-    /// Holds the money. No variable that is there for the hotkey unlocks it.
+    /// Holds the money: no variable of the hotkey unlocks it.
     Coldkey,
 }
 
@@ -94,11 +93,11 @@ pub(super) struct Found {
     pub(super) source_name: String,
 }
 
-/// What a password is looked for in: the process's own surroundings, or a test's.
+/// Where a password is looked for: the process's environment and terminal, or a test's.
 pub(super) trait Surroundings {
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
-    /// Asks a person; `None` where there is none.
+    /// Asks on the terminal; `None` if there is none.
     fn ask(&self, question: &str) -> Option<std::io::Result<String>>;
 }
 
@@ -118,8 +117,7 @@ impl Surroundings for Process {
     }
 }
 
-/// Puts the terminal back as it was where a question still waits on it, for a program that ends
-/// without the answer: the question hides what is typed.
+/// Restores the terminal, for a program that ends while a password prompt hides what is typed.
 pub fn restore_terminal() {
     terminal::restore();
 }

@@ -1,4 +1,4 @@
-//! Where a wallet's keys and their passwords are found.
+//! Where a wallet's keys and their passwords are.
 
 use std::path::PathBuf;
 

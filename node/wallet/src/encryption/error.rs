@@ -7,11 +7,11 @@ use crate::error::WalletError;
 /// Why a file cannot be decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SealError {
-    /// It does not have the form that its beginning promises.
+    /// It is malformed.
     Damaged(&'static str),
-    /// What authenticates it does not fit the password.
+    /// Its authenticator does not match the password.
     WrongPassword,
-    /// The key derivation's memory cannot be had.
+    /// There is not enough memory to derive the key.
     Memory { mebibytes: usize },
 }
 
