@@ -9,7 +9,7 @@ use super::settings;
 /// Why a configuration cannot be used. Never holds a secret's value.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that cannot be read.
+    /// A file cannot be read.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.
@@ -17,7 +17,7 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A value that has not the accepted form.
+    /// A value is malformed or out of range.
     #[error("{name} ({found_in}) is {shown}, but must be {accepted}")]
     Value {
         /// The setting.
@@ -29,7 +29,7 @@ pub enum ConfigError {
         /// The value, or a description where it is secret.
         shown: String,
     },
-    /// A setting without which the command cannot run.
+    /// A setting that the command needs is not set.
     #[error(
         "{name} is not set: {help}; it must be {accepted}. Set it in the environment, in .env or in the file given with --config"
     )]
@@ -41,9 +41,9 @@ pub enum ConfigError {
         /// What it is for.
         help: &'static str,
     },
-    /// Nobody could write the prompts of the tasks.
+    /// Nothing could write the prompts of the tasks.
     #[error(
-        "LEOMA_TASK is {task}, and nothing here can say in words what is to be seen: set LEOMA_JUDGE to gemini or both"
+        "LEOMA_TASK is {task}, which needs prompts that describe the clips: set LEOMA_JUDGE to gemini or both"
     )]
     NoDescriber {
         /// What miners are given.

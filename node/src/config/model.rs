@@ -20,28 +20,28 @@ pub struct ServicesConfig {
     pub chutes_api_url: String,
     /// Address of a miner's endpoint, with `{slug}`.
     pub chutes_generate_url: String,
-    /// Key for both.
+    /// Key for the API and the miners' endpoints.
     pub chutes_api_key: Option<Secret>,
     /// Base of the Hugging Face API.
     pub hf_api_url: String,
-    /// Token for it.
+    /// Token for the Hugging Face API.
     pub hf_token: Option<Secret>,
     /// Base of the judge's API.
     pub gemini_api_url: String,
     /// The judge's model.
     pub gemini_model: String,
-    /// Key for it.
+    /// Key for the judge's API.
     pub gemini_api_key: Option<Secret>,
-    /// How long a chute's state is believed.
+    /// How long a chute's state is cached.
     pub chute_ttl: Duration,
-    /// How long a model's hash is believed.
+    /// How long a model's hash is cached.
     pub model_hash_ttl: Duration,
 }
 
 /// Limits and sizes of sampling.
 #[derive(Clone, Debug)]
 pub struct SamplingConfig {
-    /// How often source videos are listed anew.
+    /// How often source videos are listed.
     pub poll_interval: Duration,
     /// How often miners are checked.
     pub validation_interval: Duration,
@@ -51,7 +51,7 @@ pub struct SamplingConfig {
     pub request_timeout: Duration,
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// How far an answer's size may be off, in pixels.
+    /// Largest difference of an answer's width or height, in pixels.
     pub size_tolerance: u32,
     /// Smallest and largest source video in bytes.
     pub source_bytes: (u64, u64),
@@ -62,27 +62,27 @@ pub struct SamplingConfig {
 pub struct MeshAddresses {
     /// Where to listen.
     pub listen: Vec<Multiaddr>,
-    /// How peers reach us, when that differs.
+    /// The addresses at which peers reach us, where they differ from `listen`.
     pub external: Vec<Multiaddr>,
-    /// Whom to dial first.
+    /// The peers to dial first.
     pub bootnodes: Vec<Multiaddr>,
-    /// Whether to pass on connections of validators that cannot be dialled.
+    /// Whether to relay connections of validators that cannot be dialled.
     pub relay_serve: bool,
-    /// Through whom to be reached.
+    /// The relays through which to be reached.
     pub relay_via: Vec<Multiaddr>,
     /// Whether to find peers on the local network.
     pub mdns: bool,
 }
 
-/// Everything that a command may need, parsed. Parts that only some commands need are options;
-/// their getters say which setting is missing.
+/// All settings, parsed. Those that only some commands need are options; their getters name the
+/// missing setting.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The chain's nodes.
     pub chain: ChainSettings,
     /// The subnet.
     pub netuid: Netuid,
-    /// The hotkey's place.
+    /// The wallet.
     pub wallet: WalletSettings,
     /// Database, mesh key, unfinished tasks.
     pub state_dir: PathBuf,
@@ -90,13 +90,13 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// The mesh.
     pub mesh: MeshAddresses,
-    /// Where video is scored.
+    /// The device that scores video.
     pub device: DeviceChoice,
     /// What miners are given.
     pub task: TaskType,
     /// Who judges it.
     pub judge: JudgeChoice,
-    /// The folder of the model that reads prompts.
+    /// The folder of the model that compares videos with prompts.
     pub text_model: Option<PathBuf>,
     /// Chutes, Hugging Face, Gemini.
     pub services: ServicesConfig,
@@ -108,7 +108,7 @@ pub struct Config {
     pub source_write: Option<BucketConfig>,
     /// The own bucket for writing.
     pub own: Option<BucketConfig>,
-    /// The own bucket with the read-only key that peers are given.
+    /// The own bucket with the read-only key for peers.
     pub own_read: Option<BucketConfig>,
     /// Static peers.
     pub peers: StaticPeers,
@@ -127,8 +127,7 @@ impl Config {
         self.source.as_ref().ok_or_else(|| missing("R2_SOURCE_BUCKET"))
     }
 
-    /// The source bucket with whichever keys this machine has: an owner may have the write keys
-    /// only.
+    /// The source bucket with whichever keys are set: an owner may have only the write keys.
     ///
     /// # Errors
     /// [`ConfigError::Missing`] names the first unset setting.
@@ -139,12 +138,12 @@ impl Config {
             .ok_or_else(|| missing("R2_SOURCE_BUCKET"))
     }
 
-    /// Checks that there is someone to write the prompts that the task's miners are given.
+    /// Checks that something can write the prompts for the task's miners.
     ///
     /// # Errors
     /// [`ConfigError::NoDescriber`].
     pub fn need_describer(&self) -> Result<(), ConfigError> {
-        // Our own description says what moves, and leaves what is to be seen to the first frame.
+        // Our own description says what moves, not what is to be seen: the first frame shows that.
         let needed = self.task.gives_prompt() && !self.task.gives_first_frame();
         if needed && !self.judge.asks_gemini() {
             Err(ConfigError::NoDescriber { task: self.task })

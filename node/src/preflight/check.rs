@@ -1,4 +1,4 @@
-//! What a check says.
+//! A check and its outcome.
 
 use serde::Serialize;
 
@@ -8,11 +8,11 @@ use serde::Serialize;
 pub(crate) enum CheckOutcome {
     /// As it should be.
     Pass,
-    /// A validator runs so, but not as well as it could.
+    /// A validator runs, but not as well as it could.
     Warn,
-    /// A validator cannot do its work so.
+    /// A validator cannot do its work.
     Fail,
-    /// Not looked at, as something else failed that it hangs on.
+    /// Not checked, because it depends on something that failed.
     Skip,
 }
 
@@ -29,18 +29,18 @@ impl CheckOutcome {
     }
 }
 
-/// One thing that was looked at. Serialises as `{name, outcome, finding, next_step}`; holds no
+/// One thing that was checked. Serialises as `{name, outcome, finding, next_step}`; holds no
 /// secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
-    /// What was looked at; the same in every release. Several checks have one name where there are
-    /// several such things.
+    /// What was checked; names are stable between releases. Checks of several things of one kind
+    /// share a name.
     pub name: &'static str,
     /// How it ended.
     pub outcome: CheckOutcome,
     /// What was found.
     pub finding: String,
-    /// What to do, where something is to be done that the finding does not say.
+    /// What to do, unless the finding says so.
     pub next_step: Option<String>,
 }
 

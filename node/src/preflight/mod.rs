@@ -1,18 +1,17 @@
-//! What a validator needs before it starts, looked at piece by piece: key, chain nodes, subnet,
-//! buckets, tools.
+//! Checks of everything that a validator needs before it starts: key, chain nodes, subnet, buckets,
+//! tools.
 //!
-//! | file | looks at |
+//! | file | checks |
 //! |---|---|
-//! | `run.rs` | everything, in order |
-//! | `check.rs` | what a check says |
+//! | `run.rs` | all of them, in order |
+//! | `check.rs` | the outcome of a check |
 //! | `hotkey.rs` | the hotkey's files |
 //! | `endpoints.rs` | each configured chain node, and this machine's clock |
 //! | `subnet.rs` | the hotkey's place on the subnet and on the allowlist |
-//! | `weights.rs` | what stands in the way of weights |
+//! | `weights.rs` | whether weights can be set |
 //! | `machine.rs` | buckets, keys of services, tools |
 //!
-//! Nothing here changes the chain. In the own bucket it leaves the small object that `leoma serve`
-//! leaves there too.
+//! No check changes the chain. In the own bucket they leave the same small object as `leoma serve`.
 
 mod check;
 mod endpoints;
