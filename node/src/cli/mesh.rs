@@ -1,4 +1,4 @@
-//! `leoma mesh`: what a running validator's mesh looks like, and what validators signed in it.
+//! `leoma mesh`: a running validator's peers, and the statements that validators signed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::verdicts::report::SignedAgreement;
 
 #[derive(Debug, Args)]
 pub(super) struct MeshArgs {
-    /// Address of the running validator's HTTP server; LEOMA_HTTP_LISTEN where not given.
+    /// Address of the running validator's HTTP server; LEOMA_HTTP_LISTEN if not given.
     #[arg(long, global = true, value_name = "HOST:PORT")]
     http: Option<String>,
     /// Print JSON.
@@ -27,13 +27,13 @@ enum MeshCommand {
     /// Write the window's attestations and evidence, with their signatures, for `leoma audit
     /// --certificates`.
     Certificates {
-        /// The file; standard output where not given.
+        /// The file; standard output if not given.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
 }
 
-/// A validator that does not answer in this time is stuck.
+/// Longest wait for the validator's answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl MeshArgs {
@@ -104,9 +104,9 @@ fn print_mesh(status: &Value) {
     );
     match mesh["voice"].as_str() {
         Some("listening") => {
-            println!("listening for a double of this hotkey: nothing is signed yet")
+            println!("checking whether another machine runs this hotkey: nothing is signed yet")
         }
-        Some("doubled") => println!("this hotkey runs elsewhere too: nothing is signed"),
+        Some("doubled") => println!("another machine runs this hotkey: nothing is signed"),
         _ => {}
     }
     for address in list(&mesh["listening"]) {

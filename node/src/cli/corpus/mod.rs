@@ -1,5 +1,4 @@
-//! `leoma corpus`: the owner's source videos, and the manifest that says which of them tasks are
-//! made from.
+//! `leoma corpus`: the owner's source videos, and the manifest that names those for tasks.
 
 mod add;
 mod bucket;
@@ -15,22 +14,20 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CorpusCommand {
-    /// Add videos: look at each, upload it, and name it in the manifest.
+    /// Add videos: check each, upload it, and add it to the manifest.
     ///
     /// A video is an MP4 of at most 200 MiB with at least one shot of a clip's length (5.1 s,
     /// beyond the first two seconds and not beside a cut) in its first two and a half minutes. It
     /// is probed, its shots are found, and the last clip that they allow is cut, before anything is
-    /// uploaded. An object is never replaced by other bytes: a changed video needs another name.
-    /// One whose bytes are there already is left out.
+    /// uploaded. Objects are never replaced: a changed video needs another name. A video whose bytes
+    /// are in the manifest already is skipped.
     ///
-    /// Once there is a manifest, clips are cut from its videos alone. Where the bucket holds videos
-    /// already, the first manifest is only written with --adopt, which looks at them and names them
-    /// too, or with --leave-others.
+    /// Once there is a manifest, clips are cut only from its videos. If the bucket holds videos
+    /// already, the first manifest needs --adopt, which checks and adds them too, or --leave-others.
     ///
-    /// The exit code is 1 when a file was refused; the others are added all the same.
+    /// The exit code is 1 if a file was refused; the others are still added.
     Add(add::AddArgs),
-    /// Take videos out of the manifest. The objects stay, so that tasks made from them can still be
-    /// checked.
+    /// Remove videos from the manifest. The objects stay, so that their tasks can still be checked.
     Remove(add::RemoveArgs),
     /// Download every video of the manifest and check it: its bytes, that it decodes, and that its
     /// shots are found again.
@@ -38,7 +35,7 @@ pub(super) enum CorpusCommand {
     /// Needs a read key of the source bucket, so anyone who validates can run it. The exit code is
     /// 1 when a video cannot be used as a source.
     Verify(verify::VerifyArgs),
-    /// List the videos of the manifest, and those that the bucket holds beside it.
+    /// List the videos of the manifest, and those that are only in the bucket.
     List(list::ListArgs),
 }
 

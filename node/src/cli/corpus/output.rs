@@ -10,7 +10,7 @@ pub(super) struct Output {
     pub(super) json: bool,
 }
 
-/// A video and what came of it.
+/// A video and the result of its check.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) key: String,

@@ -1,4 +1,4 @@
-//! The list that the chain names.
+//! The allowlist that the owner committed on chain.
 
 use anyhow::Context as _;
 use leoma_chain::Metagraph;
@@ -14,14 +14,14 @@ pub(super) fn source(config: &Config) -> anyhow::Result<SourceBucket> {
     Ok(SourceBucket::new(config.need_readable_source()?.open()?))
 }
 
-/// The list that the chain commits to, as far as the bucket has it.
+/// The committed list, if the bucket has it.
 pub(super) struct Committed {
     pub(super) hash: String,
     pub(super) block: leoma_protocol::BlockNumber,
     pub(super) allowlist: Option<Allowlist>,
 }
 
-/// What the owner committed; `present` is the bucket's list, which usually is the one.
+/// What the owner committed; `present` is the bucket's list, which is usually the committed one.
 pub(super) async fn committed(
     metagraph: &Metagraph,
     source: &SourceBucket,

@@ -1,5 +1,4 @@
-//! `leoma validator`: the owner's allowlist, from a draft on this machine to the bucket and the
-//! chain.
+//! `leoma validator`: the owner's allowlist, from a local draft to the bucket and the chain.
 
 mod committed;
 mod diff;
@@ -17,15 +16,14 @@ use clap::Subcommand;
 pub(super) enum ValidatorCommand {
     /// Add validators to the draft of the next allowlist.
     ///
-    /// The draft begins as a copy of the list that the chain names and lies in LEOMA_STATE_DIR. It
-    /// has no effect until it is published.
+    /// The draft starts as a copy of the committed list and is stored in LEOMA_STATE_DIR. It has no
+    /// effect until it is published.
     Add(edit::AddArgs),
     /// Remove validators from the draft of the next allowlist.
     Remove(edit::RemoveArgs),
-    /// Drop the draft.
+    /// Delete the draft.
     Discard,
-    /// Show the source bucket's allowlist, whether the chain agrees, and what the draft would
-    /// change.
+    /// Show the source bucket's allowlist, whether it is the committed one, and the draft's changes.
     List {
         /// Print JSON.
         #[arg(long)]
@@ -35,9 +33,9 @@ pub(super) enum ValidatorCommand {
     /// hash on chain, and read both back.
     ///
     /// Needs the subnet owner's hotkey and the write key of the source bucket. Publishes
-    /// --validators where given, else the draft, else the bucket's list again; --add, --remove and
-    /// --interval are applied to it. A draft that was begun from another list than the one that the
-    /// chain names now is refused: it would undo what was published since.
+    /// --validators if given, else the draft, else the bucket's list again, with --add, --remove and
+    /// --interval applied. A draft that is based on an older list than the committed one is refused:
+    /// it would undo what was published since.
     Publish(publish::PublishArgs),
 }
 
