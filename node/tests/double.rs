@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use leoma::metrics::{MeshMetrics, Metrics};
 use leoma::state::State;
-use leoma::verdicts::{Agreement, Library};
+use leoma::verdicts::{Exchange, Library};
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, Timing, Voice};
@@ -45,7 +45,7 @@ fn hotkey(number: u8) -> Hotkey {
 
 /// One machine of a validator: its own state and mesh identity.
 struct Machine {
-    agreement: Agreement,
+    agreement: Exchange,
     signer: HotkeySigner,
     state: State,
     registry: Registry,
@@ -95,7 +95,7 @@ impl Machine {
         let (mesh, events) = Mesh::spawn_counted(config, &mut registry).unwrap();
         let buckets = Arc::new(PeerBuckets::new(Vec::new(), EndpointPolicy::Public).unwrap());
         let agreement =
-            Agreement::new(mesh, signer.clone(), library, buckets, state.clone(), metrics);
+            Exchange::new(mesh, signer.clone(), library, buckets, state.clone(), metrics);
         agreement.resume(TaskId(0)).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(agreement.clone().run(events, stop.clone()));

@@ -1,4 +1,4 @@
-//! How reading the chain and changing it can fail.
+//! Errors of reading the chain and of sending transactions.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use subxt::rpcs::UserError;
 
 use crate::submit::Rejection;
 
-/// Longest wait for one answer of a node, reconnecting included.
+/// Longest wait for one answer of a node, including reconnecting.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the chain could not be read. The causes are the client's own errors; none holds a secret.
@@ -27,10 +27,10 @@ pub enum ChainError {
         /// Why.
         reason: String,
     },
-    /// None of several nodes can be reached.
+    /// None of the nodes can be reached.
     #[error("no chain endpoint answers: {reason}")]
     NoEndpoint {
-        /// What was said of each.
+        /// The error of each.
         reason: String,
     },
     /// A node of another chain.
@@ -68,7 +68,7 @@ pub enum ChainError {
         /// What was asked for.
         what: &'static str,
     },
-    /// The node's final chain has not come to that block yet.
+    /// The node's final chain has not reached that block.
     #[error("the chain node has not reached block {number} yet")]
     NotReached {
         /// The block.

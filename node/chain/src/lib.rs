@@ -1,21 +1,18 @@
-//! The chain: final blocks, the subnet at a block, what it demands of weights, and the few
-//! transactions a validator makes.
+//! The chain: final blocks, the subnet at a block, and the few transactions that validators, miners
+//! and the subnet's owner make.
 //!
-//! | file | subject |
+//! | folder or file | subject |
 //! |---|---|
-//! | `endpoint.rs` | [`Chain`], what one node is asked for, and [`Endpoint`], a node behind subxt |
-//! | `client.rs` | [`ChainClient`]: one or several of them, with failover and a check on each other |
-//! | `member.rs` | one of them: its connection, its head, its failures |
-//! | `heads.rs` | following the newest final block on all of them |
-//! | `call.rs` | transactions by their names |
-//! | `entries.rs` | entries of storage by their names |
-//! | `submission.rs` | one transaction at a time, and none twice |
-//! | `error.rs`, `rejection.rs` | what can go wrong, and what helps |
-//! | `metagraph.rs`, `commitments.rs`, `hyperparameters.rs`, `registration.rs` | what is read |
+//! | `endpoint/` | [`ChainClient`]: one or several nodes, with failover and cross-checks |
+//! | `read/` | what is read at a block: metagraph, commitments, hyperparameters, costs |
+//! | `submit/` | transactions: one at a time, and none twice |
+//! | `beacon.rs` | encryption of weights to a round of drand |
+//! | `error.rs` | what can go wrong |
+//! | `conformance/` | tests against the live chain's metadata |
 //!
-//! Everything is keyed by name and decoded by the metadata of the block it is read at, so an
-//! upgrade that renumbers pallets or errors changes nothing here. Consensus reads take a block
-//! hash; nothing that validators must agree on is read at "now".
+//! Pallets, calls and storage are named, never numbered, and decoded by the metadata of the block, so
+//! an upgrade that renumbers them changes nothing here. Consensus reads take a block hash: nothing
+//! that validators must agree on is read at the newest block.
 
 mod beacon;
 #[cfg(test)]

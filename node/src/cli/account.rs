@@ -1,5 +1,5 @@
-//! What commands that act for a key have in common: the flags that say which, and reading back what
-//! they did.
+//! Shared by commands that act for a key: the flags that select it, and reading back the result of a
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use clap::Args;
 use leoma_chain::{ChainClient, ChainError, Metagraph};
 use leoma_protocol::Digest;
 
-/// Times that the chain is read for what a command did. A transaction is final when it is reported;
-/// a node behind a load balancer may lag a block or two.
+/// Attempts to read the result of a transaction. It is final by then, but a node behind a load
+/// balancer may lag a block or two.
 const READS: u32 = 10;
-/// Time between two reads: a fraction of the live chain's block.
+/// Pause between two attempts: a fraction of the live chain's block time.
 const READ_PAUSE: Duration = Duration::from_secs(3);
 
-/// Which wallet.
+/// The flags that select a wallet.
 #[derive(Debug, Args)]
 pub(super) struct WalletFlags {
-    /// Folder of wallets; WALLET_PATH where not given.
+    /// Folder of wallets; WALLET_PATH if not given.
     #[arg(long, value_name = "FOLDER")]
     wallet_path: Option<String>,
-    /// The wallet's name; WALLET_NAME where not given.
+    /// The wallet's name; WALLET_NAME if not given.
     #[arg(long, value_name = "NAME")]
     wallet_name: Option<String>,
-    /// The hotkey's name; HOTKEY_NAME where not given.
+    /// The hotkey's name; HOTKEY_NAME if not given.
     #[arg(long, value_name = "NAME")]
     hotkey_name: Option<String>,
 }
@@ -40,17 +40,17 @@ impl WalletFlags {
     }
 }
 
-/// Which chain, subnet and wallet.
+/// The flags that select chain, subnet and wallet.
 #[derive(Debug, Args)]
 pub(super) struct AccountFlags {
-    /// The chain: finney, test, local or a WebSocket address; NETWORK where not given.
+    /// The chain: finney, test, local or a WebSocket address; NETWORK if not given.
     #[arg(long)]
     network: Option<String>,
     /// A chain node to use instead of the network's own; may be given several times, the preferred
     /// one first.
     #[arg(long, value_name = "URL")]
     chain_endpoint: Vec<String>,
-    /// The subnet; NETUID where not given.
+    /// The subnet; NETUID if not given.
     #[arg(long)]
     netuid: Option<String>,
     #[command(flatten)]
@@ -78,11 +78,11 @@ pub(super) fn given<const N: usize>(
     flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
 }
 
-/// Reads the subnet at the newest final block until `find` finds there what a transaction did;
-/// `None` where it does not in some 30 seconds.
+/// Reads the subnet at the newest final block until `find` finds a transaction's result; `None` if it
+/// does not within some 30 seconds.
 ///
 /// # Errors
-/// When it cannot be read in this time; the error says that the transaction is included.
+/// When the subnet cannot be read in this time; the error says that the transaction is included.
 pub(super) async fn read_back<T>(
     chain: &ChainClient,
     transaction: &Digest,
@@ -94,8 +94,7 @@ pub(super) async fn read_back<T>(
     .await
 }
 
-/// Reads until something is found or the tries are used up. A node that fails once may answer the
-/// next time.
+/// Reads until something is found or the attempts are used up; errors count as attempts.
 async fn read_again<T>(
     transaction: &Digest,
     pause: Duration,
@@ -113,7 +112,7 @@ async fn read_again<T>(
     }
     last.with_context(|| {
         format!(
-            "transaction {transaction} is in a final block, but what it did cannot be read back: do not send it again"
+            "transaction {transaction} is in a final block, but its result cannot be read back: do not send it again"
         )
     })
 }

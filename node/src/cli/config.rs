@@ -9,13 +9,13 @@ use crate::config::{Config, Sources, show};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// List every setting with its value and where that comes from; secrets are hidden.
+    /// List every setting with its value and the value's source; secrets are hidden.
     Show {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Check the configuration and say what is wrong with it.
+    /// Check the configuration, and show what is wrong with it.
     Check,
 }
 

@@ -1,10 +1,10 @@
-//! `leoma mesh`: what a running validator's mesh looks like, and what validators signed in it.
+//! `leoma mesh`: a running validator's peers, and the statements that validators signed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::verdicts::report::SignedAgreement;
 
 #[derive(Debug, Args)]
 pub(super) struct MeshArgs {
-    /// Address of the running validator's HTTP server; LEOMA_HTTP_LISTEN where not given.
+    /// Address of the running validator's HTTP server; LEOMA_HTTP_LISTEN if not given.
     #[arg(long, global = true, value_name = "HOST:PORT")]
     http: Option<String>,
     /// Print JSON.
@@ -27,20 +27,20 @@ enum MeshCommand {
     /// Write the window's attestations and evidence, with their signatures, for `leoma audit
     /// --certificates`.
     Certificates {
-        /// The file; standard output where not given.
+        /// The file; standard output if not given.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
 }
 
-/// A validator that does not answer in this time is stuck.
+/// Longest wait for the validator's answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl MeshArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         let address = match self.http {
             Some(address) => address,
-            None => super::load(file, BTreeMap::new())?.http_listen.to_string(),
+            None => super::settings::load(file, BTreeMap::new())?.http_listen.to_string(),
         };
         if let Some(MeshCommand::Certificates { out }) = self.command {
             let signed: SignedAgreement =
@@ -77,7 +77,12 @@ async fn ask(address: &str, page: &str) -> anyhow::Result<Value> {
         )
     };
     let request = reqwest::Client::new().get(format!("http://{address}/{page}")).timeout(TIMEOUT);
-    request.send().await.with_context(unreachable)?.json().await.with_context(unreachable)
+    let answer = request.send().await.with_context(unreachable)?;
+    if !answer.status().is_success() {
+        let said = answer.text().await.with_context(unreachable)?;
+        bail!("the validator at {address} does not show this now: {}", said.trim());
+    }
+    answer.json().await.with_context(unreachable)
 }
 
 fn text(value: &Value) -> String {
@@ -99,9 +104,9 @@ fn print_mesh(status: &Value) {
     );
     match mesh["voice"].as_str() {
         Some("listening") => {
-            println!("listening for a double of this hotkey: nothing is signed yet")
+            println!("checking whether another machine runs this hotkey: nothing is signed yet")
         }
-        Some("doubled") => println!("this hotkey runs elsewhere too: nothing is signed"),
+        Some("doubled") => println!("another machine runs this hotkey: nothing is signed"),
         _ => {}
     }
     for address in list(&mesh["listening"]) {

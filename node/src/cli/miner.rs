@@ -14,12 +14,12 @@ use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
 
-/// Length of a revision that names one commit and nothing else.
+/// Length of a full commit hash.
 const REVISION_DIGITS: usize = 40;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MinerCommand {
-    /// Commit a model on chain: which one, at which revision, and the chute that serves it.
+    /// Commit a model on chain: its repository, its revision, and the chute that serves it.
     ///
     /// The commitment is checked as validators check it before anything is sent, and read back from
     /// the chain afterwards. A new commitment replaces the old one and takes its own block: of two
@@ -41,7 +41,7 @@ pub(super) struct CommitArgs {
     /// The Chutes deployment that serves it.
     #[arg(long, value_name = "ID")]
     chute_id: String,
-    /// Only say what would be committed.
+    /// Only show what would be committed.
     #[arg(long)]
     dry_run: bool,
     /// Print JSON.
@@ -59,7 +59,7 @@ impl MinerCommand {
 
 impl CommitArgs {
     async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, self.account.settings())?;
+        let config = super::settings::load(file, self.account.settings())?;
         let pair = load_hotkey(&config.wallet).await?;
         let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
         let hotkey = signer.hotkey();
@@ -73,10 +73,7 @@ impl CommitArgs {
             format!("validators would refuse this commitment of {hotkey}: {text}")
         })?;
         if read != commitment || encode_text_fields(&text).is_none() {
-            bail!(
-                "the commitment does not fit on chain, which takes 512 bytes: it has {}",
-                text.len()
-            );
+            bail!("the commitment has {} bytes, and at most 512 bytes fit on chain", text.len());
         }
         let revision = &commitment.model_revision;
         if revision.len() != REVISION_DIGITS
@@ -107,15 +104,15 @@ impl CommitArgs {
         };
         if let Some(present) = metagraph.commitments.get(&hotkey) {
             if present.text == text {
-                // To send it again would only move it behind everyone who committed since.
+                // Sending it again would only give it a later block.
                 if self.json {
                     println!("{}", report(present.block, None)?);
                 } else {
-                    println!("committed already, at block {}: nothing was sent", present.block);
+                    println!("already committed at block {}: nothing was sent", present.block);
                 }
                 return Ok(());
             }
-            // Where the chain keeps every commitment, one too many spoils them all.
+            // On a chain that keeps every commitment, one too many makes the hotkey invalid.
             if present.count > 1 && check_commit_count(present.count + 1).is_err() {
                 bail!(
                     "{hotkey} made {} commitments: {}",

@@ -13,20 +13,17 @@ mod rotation;
 mod score;
 mod score_worker;
 mod serve;
+mod settings;
 mod signals;
 mod tao;
 mod validator;
 mod wallet;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Sources};
-
-/// The command that this program's scoring processes are started with.
-pub(crate) const WORKER_COMMAND: &str = "score-worker";
+use crate::sampler::WORKER_COMMAND;
 
 /// The Leoma validator.
 ///
@@ -49,13 +46,12 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a part of a validator.
     ///
-    /// To the mesh, two processes with one hotkey are two machines that may sign against each
-    /// other: neither signs anything until one of them is stopped.
+    /// Two processes with one hotkey could sign contradicting statements. The mesh notices them, and
+    /// neither signs anything until one is stopped.
     #[command(subcommand)]
     Servers(serve::ServersCommand),
     Preflight(preflight::PreflightArgs),
-    /// Recompute an epoch's winner from files alone, or with --task check how a task's clip was
-    /// chosen.
+    /// Recompute an epoch's winner from files alone, or check with --task how a task's clip was chosen.
     Audit(audit::AuditArgs),
     Score(score::ScoreArgs),
     /// Score videos for the validator that starts this, over standard input and output.
@@ -69,7 +65,7 @@ enum Command {
     #[command(subcommand)]
     Wallet(wallet::WalletCommand),
     Register(register::RegisterArgs),
-    /// What a miner tells the subnet.
+    /// A miner's commitment on chain.
     #[command(subcommand)]
     Miner(miner::MinerCommand),
     /// The subnet owner's allowlist of validators.
@@ -130,16 +126,11 @@ impl Cli {
     }
 }
 
-/// Ends a command at a signal, whatever it waits for, with the terminal as it was: a question for a
-/// password hides what is typed.
+/// Ends a command at a signal, and restores the terminal, where a password prompt may hide what is
+/// typed.
 async fn end_on_signal(mut signals: signals::Signals) {
     signals.next().await;
     leoma_wallet::restore_terminal();
     eprintln!();
     std::process::exit(130);
-}
-
-/// Loads the configuration of a command with its flags.
-fn load(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Result<Config, ConfigError> {
-    Config::load(&Sources::of_process(file, flags))
 }

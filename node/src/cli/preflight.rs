@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::account::AccountFlags;
-use crate::preflight::{Outcome, run};
+use crate::preflight::{CheckOutcome, run};
 use crate::serve::Parts;
 
 /// Check everything that a validator needs before it is started, and say what to do about the rest.
@@ -39,10 +39,10 @@ pub(super) struct PreflightArgs {
 
 impl PreflightArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, self.account.settings())?;
+        let config = super::settings::load(file, self.account.settings())?;
         let checks =
             run(&config, Parts { sampler: !self.weights_only, weights: true }, wall_clock).await;
-        let failed = checks.iter().filter(|check| check.outcome == Outcome::Fail).count();
+        let failed = checks.iter().filter(|check| check.outcome == CheckOutcome::Fail).count();
         if self.json {
             println!(
                 "{}",

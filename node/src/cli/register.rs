@@ -1,4 +1,4 @@
-//! `leoma register`: a hotkey's place on the subnet, paid by its coldkey.
+//! `leoma register`: registering a hotkey on the subnet, paid by its coldkey.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use leoma_wallet::WalletSettings;
 
 /// Register the hotkey on the subnet, paid by the wallet's coldkey.
 ///
-/// Shows what it costs and what the coldkey has; nothing is sent without --yes. The cost is burned:
-/// it does not come back. Signs with WALLET_PATH/WALLET_NAME/coldkey, whose password is asked for,
-/// or read from the file that COLDKEY_PASSWORD_FILE names; WALLET_PASSWORD is the hotkey's and does
-/// not unlock it. A hotkey that is registered already costs nothing.
+/// Shows the cost and the coldkey's balance; nothing is sent without --yes. The cost is burned and
+/// cannot be recovered. Signs with WALLET_PATH/WALLET_NAME/coldkey. Its password is read from the
+/// file that COLDKEY_PASSWORD_FILE names, or asked for; WALLET_PASSWORD is the hotkey's and does not
+/// unlock it. A hotkey that is already registered costs nothing.
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     #[command(flatten)]
     account: AccountFlags,
-    /// Pay and register. Without it only the cost is shown, and the exit code is 1.
+    /// Pay and register. Without this flag only the cost is shown, and the exit code is 1.
     #[arg(long)]
     yes: bool,
-    /// The most that may be burned. A higher cost is refused, and one that rises up to this while a
-    /// password is typed is paid. Where not given, nothing above the cost that was shown is paid.
+    /// The most that may be burned, even if the cost rises while a password is typed. If not given,
+    /// no more than the cost that was shown is paid.
     #[arg(long, value_name = "TAO")]
     max_burn: Option<Tao>,
     /// Print JSON.
@@ -38,7 +38,7 @@ pub(super) struct RegisterArgs {
 
 impl RegisterArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::load(file, self.account.settings())?;
+        let config = super::settings::load(file, self.account.settings())?;
         let hotkey = hotkey_of(&config.wallet)?;
         let chain = ChainClient::of(&config.chain, config.netuid).await?;
         let head = chain.head().await?;
@@ -89,8 +89,7 @@ impl RegisterArgs {
                 signer.hotkey()
             );
         }
-        // Somebody may have registered while a password was typed: the price that was agreed to is
-        // the most that is paid.
+        // The cost may have risen while a password was typed: no more than the agreed price is paid.
         let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
         let most = self.max_burn.unwrap_or(burn);
         if now > most {
@@ -123,7 +122,7 @@ fn hotkey_of(wallet: &WalletSettings) -> anyhow::Result<Hotkey> {
     })
 }
 
-/// The public half needs no password; where there is none, the secret one says who it is.
+/// The coldkey's address: from its public half, which needs no password, else from the secret key.
 async fn coldkey_of(wallet: &WalletSettings) -> anyhow::Result<Hotkey> {
     use sp_core::Pair as _;
     match address_of(&coldkey_path(wallet))? {

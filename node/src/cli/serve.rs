@@ -28,7 +28,7 @@ impl ServersCommand {
     }
 }
 
-/// The settings that are most often given by hand; every other one is set in the environment or the
+/// The settings that are most often given by hand; the others are set in the environment or the
 /// file.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -40,8 +40,8 @@ pub(super) struct ServeArgs {
     /// Address of /livez, /readyz, /metrics and /status.
     #[arg(long)]
     http_listen: Option<String>,
-    /// Where video is scored: auto (CUDA where it is usable), cuda (every GPU), cuda:N (one of
-    /// them) or cpu.
+    /// The device that scores video: auto (CUDA if it is usable), cuda (all GPUs), cuda:N (one GPU)
+    /// or cpu.
     #[arg(long)]
     device: Option<String>,
     /// Who judges video: local (the metrics alone), gemini, or both.
@@ -66,7 +66,7 @@ impl ServeArgs {
     }
 
     pub(super) async fn run(self, file: Option<PathBuf>, parts: Parts) -> anyhow::Result<()> {
-        let config = super::load(file, self.settings())?;
+        let config = super::settings::load(file, self.settings())?;
         crate::telemetry::init(&config.log_level, config.log_json);
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(Signals::listen()?, stop.clone()));
@@ -74,7 +74,7 @@ impl ServeArgs {
     }
 }
 
-/// The first signal asks for an orderly stop, the second one ends the process at once.
+/// The first signal starts an orderly stop; the second ends the process at once.
 async fn cancel_on_signal(mut signals: Signals, stop: CancellationToken) {
     signals.next().await;
     stop.cancel();

@@ -1,7 +1,7 @@
 //! Signals that end the program.
 
-/// Ctrl-C and the signal of service managers, from the moment this is made: what comes before
-/// somebody waits is kept.
+/// Ctrl-C and the termination signal of service managers. Signals are kept from the moment of
+/// creation until they are waited for.
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]
@@ -11,10 +11,10 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over from the system, which would end the program.
+    /// Installs the handlers, so that signals no longer end the program by themselves.
     ///
     /// # Errors
-    /// The system's, where it has no room for a handler.
+    /// When the system cannot install a handler.
     pub(super) fn listen() -> std::io::Result<Self> {
         #[cfg(unix)]
         {
@@ -28,7 +28,7 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }

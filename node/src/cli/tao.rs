@@ -1,4 +1,4 @@
-//! Amounts as people write them, kept as the chain counts them.
+//! Amounts: written in TAO, stored in rao.
 
 use std::fmt;
 use std::str::FromStr;

@@ -13,7 +13,7 @@ use serde_json::json;
 use sp_core::Pair as _;
 
 use super::account::WalletFlags;
-use crate::preflight::{Outcome, hotkey_checks};
+use crate::preflight::{CheckOutcome, hotkey_checks};
 use leoma_wallet::WalletSettings;
 
 #[derive(Debug, Subcommand)]
@@ -21,22 +21,21 @@ pub(super) enum WalletCommand {
     /// Make a hotkey and write it as the Python wallet does.
     ///
     /// Writes WALLET_PATH/WALLET_NAME/hotkeys/HOTKEY_NAME, which only you can read, and the public
-    /// half beside it. The 12 words from which the key can be made again are shown once, when this
-    /// runs on a terminal or with --show-mnemonic: write them down, they are the only copy besides
-    /// the file.
+    /// half beside it. The 12 words of its mnemonic are shown once, on a terminal or with
+    /// --show-mnemonic: write them down, they are the only copy besides the file.
     ///
-    /// A validator reads its hotkey at every start. Encrypted (--encrypt), it needs the password
+    /// A validator reads its hotkey at every start. An encrypted one (--encrypt) needs its password
     /// each time: from WALLET_PASSWORD, from the file that WALLET_PASSWORD_FILE names, from the
     /// Python wallet's BT_PW_ variable, or typed in. The coldkey, which holds the money, is not
-    /// needed here and stays elsewhere.
+    /// needed and should be kept elsewhere.
     NewHotkey(NewHotkeyArgs),
     /// Show a hotkey's address, and how its file is stored. Needs no password and shows no secret.
     Show(ShowArgs),
-    /// Load a hotkey as the validator will, and check everything about its files.
+    /// Load a hotkey as the validator does, and check its files.
     ///
-    /// Decrypts it with its password, compares secret and address, and looks at the files' modes.
-    /// The exit code is 1 when the validator could not use the key, or should not. `leoma
-    /// preflight` looks at this and everything else.
+    /// Decrypts it with its password, compares secret and address, and checks the files' modes. The
+    /// exit code is 1 if the validator cannot or should not use the key. `leoma preflight` checks
+    /// this and everything else.
     Verify(ShowArgs),
 }
 
@@ -50,7 +49,7 @@ pub(super) struct NewHotkeyArgs {
     /// Replace a hotkey of this name; the old one is kept beside it as NAME.old-1.
     #[arg(long)]
     force: bool,
-    /// Show the 12 words even where the output is not a terminal.
+    /// Show the 12 words even if the output is not a terminal.
     #[arg(long)]
     show_mnemonic: bool,
     /// Print JSON.
@@ -69,7 +68,8 @@ pub(super) struct ShowArgs {
 
 impl WalletCommand {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let wallet = |flags: &WalletFlags| anyhow::Ok(super::load(file, flags.settings())?.wallet);
+        let wallet =
+            |flags: &WalletFlags| anyhow::Ok(super::settings::load(file, flags.settings())?.wallet);
         match self {
             Self::NewHotkey(args) => new_hotkey(wallet(&args.wallet)?, args).await,
             Self::Show(args) => show(&wallet(&args.wallet)?, args.json),
@@ -170,7 +170,7 @@ fn show(wallet: &WalletSettings, json: bool) -> anyhow::Result<()> {
 async fn verify(wallet: WalletSettings, as_json: bool) -> anyhow::Result<()> {
     let path = hotkey_path(&wallet);
     let (checks, address) = in_background(move || Ok(hotkey_checks(&wallet))).await?;
-    let usable = checks.iter().all(|check| check.outcome != Outcome::Fail);
+    let usable = checks.iter().all(|check| check.outcome != CheckOutcome::Fail);
     if as_json {
         let value =
             json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });

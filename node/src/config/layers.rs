@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use figment::providers::{Format, Serialized, Toml};
 use figment::{Figment, Profile};
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::settings::{self, KNOWN_ELSEWHERE, SETTINGS};
 
 /// A value and where it was found.
@@ -19,7 +19,7 @@ pub struct Found {
     pub source: String,
 }
 
-// Not the text: it may be a secret.
+// Without the text, which may be a secret.
 impl std::fmt::Debug for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "a value from {}", self.source)
@@ -47,7 +47,7 @@ impl Sources {
     #[must_use]
     pub fn of_process(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Self {
         let dotenv = Path::new(".env").is_file().then(|| PathBuf::from(".env"));
-        // Values that are not UTF-8 cannot be ours: every setting is text.
+        // Every setting is text: values that are not UTF-8 belong to others.
         let environment = std::env::vars_os()
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         Self { file, environment: environment.collect(), dotenv, flags }
@@ -72,7 +72,7 @@ impl Sources {
         figment = figment.merge(layer("flag", &known(&self.flags)));
         let mut values = Values::new();
         for setting in SETTINGS {
-            // An empty value is an unset one: Compose files pass empty variables through.
+            // An empty value counts as unset: Compose files pass empty variables on.
             let Ok(value) = figment.find_value(setting.name) else { continue };
             let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else {
                 continue;
@@ -92,7 +92,7 @@ fn layer<K: AsRef<str>, V: AsRef<str>>(name: &str, values: &BTreeMap<K, V>) -> F
     Figment::from(Named { name: name.to_owned(), inner: Serialized::from(texts, Profile::Default) })
 }
 
-/// A provider under a name that means something to an operator.
+/// A provider with a name that operators understand.
 struct Named<T> {
     name: String,
     inner: Serialized<T>,

@@ -1,5 +1,5 @@
-//! From text to [`Config`]: each value is parsed once, here, and every error names its setting,
-//! source and accepted form.
+//! From text to [`Config`]: each value is parsed once, and every error names the setting, its source
+//! and the accepted form.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,27 +11,36 @@ use leoma_storage::{BucketConfig, Secret, StaticPeers};
 use leoma_wallet::{KeyKind, Password, PasswordSources, WalletSettings};
 use libp2p::Multiaddr;
 
-use super::layers::Values;
-use super::{
-    Config, ConfigError, MeshAddresses, SamplingConfig, ServicesConfig, missing, settings,
-};
+use super::error::{ConfigError, missing};
+use super::layers::{Sources, Values};
+use super::model::{Config, MeshAddresses, SamplingConfig, ServicesConfig};
+use super::settings;
 
-/// Nodes that the subnet's operators know by name.
+/// Nodes of the networks that are known by name.
 const FINNEY: &str = "wss://entrypoint-finney.opentensor.ai:443";
 const TEST: &str = "wss://test.finney.opentensor.ai:443";
 const LOCAL: &str = "ws://127.0.0.1:9944";
-/// Genesis hashes of the networks known by name: a node of another chain is refused, whatever it
-/// says.
+/// Genesis hashes of the networks that are known by name: a node of another chain is refused.
 const FINNEY_GENESIS: &str = "2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
 const TEST_GENESIS: &str = "8f9cf856bf558a14440e75569c9e58594757048d7b3a84b5d25f6bd978263105";
-/// Most chain nodes: each is followed all the time.
+/// Most chain nodes: each is followed continuously.
 const MAX_ENDPOINTS: usize = 8;
 
-pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
+impl Config {
+    /// Reads and parses all layers.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`], naming the setting, its source and the accepted form.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        parse(&sources.merge()?)
+    }
+}
+
+fn parse(values: &Values) -> Result<Config, ConfigError> {
     let reader = Reader(values);
     let seconds = |name, range| reader.number(name, range).map(Duration::from_secs);
-    // Operators have it set, and a task's clip has one length: another one is refused instead of
-    // passed over.
+    // The subnet's rules fix the length of a clip. Operators may still have this set, so another
+    // value is refused rather than ignored.
     reader.number("CLIP_DURATION", 5..=5)?;
     Ok(Config {
         chain: reader.chain()?,
@@ -42,7 +51,7 @@ pub(super) fn parse(values: &Values) -> Result<Config, ConfigError> {
             hotkey: reader.parsed("HOTKEY_NAME", file_name)?,
             passwords: PasswordSources {
                 kind: KeyKind::Hotkey,
-                // As it is: a password may begin or end with a space.
+                // Not trimmed: a password may begin or end with a space.
                 value: values.get("WALLET_PASSWORD").map(|found| Password::new(&*found.text)),
                 file: reader.optional_path("WALLET_PASSWORD_FILE")?,
             },
@@ -273,7 +282,7 @@ fn http_url(text: &str) -> Option<String> {
         .then(|| text.trim_end_matches('/').to_owned())
 }
 
-/// One path component: a wallet's name must not climb out of the wallets' folder.
+/// One path component: a wallet's name must not lead out of the wallets' folder.
 fn file_name(text: &str) -> Option<String> {
     let plain = !text.contains(['/', '\\', '\0']) && text != "." && text != "..";
     plain.then(|| text.to_owned())

@@ -1,7 +1,6 @@
 //! The list of settings: name, meaning, accepted form, default, and whether it is a secret.
 //!
-//! One table drives reading, error messages and `leoma config show`, so that none of them can lag
-//! behind another.
+//! This table drives parsing, error messages and `leoma config show`.
 
 /// One setting. In the environment it has the name below; in a file the same name in lower case.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// Whether its value is never shown.
     pub secret: bool,
-    /// What it is for.
+    /// Its purpose.
     pub help: &'static str,
 }
 
@@ -54,21 +53,21 @@ pub const SETTINGS: &[Setting] = &[
         "LEOMA_DRAND_PUBLIC_KEY",
         "192 hexadecimal digits, a compressed point of G2",
         Some(QUICKNET),
-        "the drand beacon that opens timelocked weights; another one than quicknet on a local chain only",
+        "public key of the drand beacon that opens timelocked weights; change it only for a local chain",
     ),
     setting("NETUID", "a number from 0 to 65535", Some("99"), "the subnet"),
-    setting("WALLET_PATH", "a folder", Some("~/.bittensor/wallets"), "where wallets lie"),
+    setting("WALLET_PATH", "a folder", Some("~/.bittensor/wallets"), "the folder of wallets"),
     setting("WALLET_NAME", "a folder's name", Some("default"), "the wallet"),
     setting("HOTKEY_NAME", "a file's name", Some("default"), "the hotkey in that wallet"),
     secret(
         "WALLET_PASSWORD",
-        "password of an encrypted hotkey; the Python wallet's BT_PW_ variable of that file wins over it",
+        "password of an encrypted hotkey; the Python wallet's BT_PW_ variable for the file takes precedence",
     ),
     setting(
         "WALLET_PASSWORD_FILE",
         "a file",
         None,
-        "a file that holds this password, where it is not set itself",
+        "a file that holds the hotkey's password, if WALLET_PASSWORD is not set",
     ),
     setting(
         "COLDKEY_PASSWORD_FILE",
@@ -111,16 +110,21 @@ pub const SETTINGS: &[Setting] = &[
         "LEOMA_MESH_RELAY_SERVE",
         "true or false",
         Some("false"),
-        "pass on connections between validators that cannot dial each other",
+        "relay connections between validators that cannot dial each other",
     ),
     setting(
         "LEOMA_MESH_RELAY_VIA",
         "up to 3 multiaddresses that end in /p2p/<peer id>, separated by commas",
         None,
-        "validators that relay, through which to be reached when nobody can dial this one",
+        "validators that relay connections to this one, when nobody can dial it directly",
     ),
     setting("LEOMA_MDNS", "true or false", Some("false"), "find peers on the local network"),
-    setting("LEOMA_DEVICE", "auto, cuda, cuda:N or cpu", Some("auto"), "where video is scored"),
+    setting(
+        "LEOMA_DEVICE",
+        "auto, cuda, cuda:N or cpu",
+        Some("auto"),
+        "the device that scores video",
+    ),
     setting(
         "LEOMA_TASK",
         "ti2v, t2v or i2v",
@@ -143,7 +147,7 @@ pub const SETTINGS: &[Setting] = &[
         "SAMPLER_POLL_INTERVAL",
         "seconds, 1 to 3600",
         Some("60"),
-        "how often source videos are listed anew",
+        "how often source videos are listed",
     ),
     setting(
         "MINER_VALIDATION_INTERVAL",
@@ -170,31 +174,31 @@ pub const SETTINGS: &[Setting] = &[
         "VIDEO_RESOLUTION_TOLERANCE",
         "pixels, 0 to 512",
         Some("32"),
-        "how far an answer's size may be off",
+        "largest difference of an answer's width or height",
     ),
     setting(
         "MIN_VIDEO_SIZE",
         "bytes, or a number with KB or MB",
         Some("1 MB"),
-        "smaller source videos are passed over, where the corpus has no manifest",
+        "smaller source videos are ignored, where the corpus has no manifest",
     ),
     setting(
         "MAX_VIDEO_SIZE",
         "bytes, or a number with KB or MB",
         Some("200 MB"),
-        "larger source videos are passed over, where the corpus has no manifest",
+        "larger source videos are ignored, where the corpus has no manifest",
     ),
     setting(
         "CHUTE_CACHE_TTL",
         "seconds, 0 to 86400",
         Some("300"),
-        "how long a chute's state is believed",
+        "how long a chute's state is cached",
     ),
     setting(
         "MODEL_HASH_CACHE_TTL",
         "seconds, 0 to 86400",
         Some("3600"),
-        "how long a model's hash is believed",
+        "how long a model's hash is cached",
     ),
     setting(
         "CHUTES_API_URL",
@@ -206,16 +210,16 @@ pub const SETTINGS: &[Setting] = &[
         "CHUTES_GENERATE_URL",
         "an http:// or https:// address that holds {slug}",
         Some("https://{slug}.chutes.ai/generate"),
-        "where a miner is asked",
+        "address of a miner's endpoint",
     ),
-    secret("CHUTES_API_KEY", "key for both"),
+    secret("CHUTES_API_KEY", "key for the Chutes API and the miners' endpoints"),
     setting(
         "HF_API_URL",
         "an http:// or https:// address",
         Some("https://huggingface.co"),
         "the Hugging Face API",
     ),
-    secret("HF_TOKEN", "token for it, for gated models"),
+    secret("HF_TOKEN", "token for the Hugging Face API, for gated models"),
     setting(
         "GEMINI_API_URL",
         "an http:// or https:// address",
@@ -223,14 +227,14 @@ pub const SETTINGS: &[Setting] = &[
         "the judge's API",
     ),
     setting("GEMINI_MODEL", "a model's name", Some("gemini-2.5-flash"), "the judge's model"),
-    secret("GEMINI_API_KEY", "key for it"),
+    secret("GEMINI_API_KEY", "key for the judge's API"),
     setting(
         "R2_ENDPOINT",
         "an http:// or https:// address",
         None,
         "the source bucket's S3 endpoint",
     ),
-    setting("R2_REGION", "a region's name", Some("auto"), "its region"),
+    setting("R2_REGION", "a region's name", Some("auto"), "the source bucket's region"),
     setting("R2_SOURCE_BUCKET", "a bucket's name", None, "the source bucket"),
     secret("R2_VIDEOS_READ_ACCESS_KEY", "read key of the source bucket"),
     secret("R2_VIDEOS_READ_SECRET_KEY", "read key of the source bucket"),
@@ -242,7 +246,7 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "this validator's own S3 endpoint; R2_ENDPOINT where unset",
     ),
-    setting("R2_OWN_REGION", "a region's name", Some("auto"), "its region"),
+    setting("R2_OWN_REGION", "a region's name", Some("auto"), "the own bucket's region"),
     setting("R2_OWN_BUCKET", "a bucket's name", None, "this validator's own bucket"),
     secret("R2_OWN_WRITE_ACCESS_KEY", "write key of the own bucket"),
     secret("R2_OWN_WRITE_SECRET_KEY", "write key of the own bucket"),
@@ -259,18 +263,18 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "a JSON list of {hotkey, bucket, endpoint, region?, read_access_key, read_secret_key}",
         default: None,
         secret: true,
-        help: "peers' buckets, for a mesh without grants; wins over a grant",
+        help: "peers' buckets, for a mesh without grants; takes precedence over a grant",
     },
     setting(
         "LOG_LEVEL",
         "error, warn, info, debug, trace, or a tracing filter",
         Some("info"),
-        "what is logged",
+        "the level or filter of the log",
     ),
-    setting("LOG_FORMAT", "text or json", Some("text"), "how it is logged"),
+    setting("LOG_FORMAT", "text or json", Some("text"), "the format of the log"),
 ];
 
-/// Names that other implementations read and this one does not need; they are no error.
+/// Names that other implementations read and this one ignores.
 pub const KNOWN_ELSEWHERE: &[&str] = &[
     "API_URL",
     "EPOCH_LEN",

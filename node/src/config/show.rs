@@ -1,4 +1,4 @@
-//! `leoma config show`: every setting, its value and where that comes from, with secrets hidden.
+//! `leoma config show`: every setting with its value and the value's source; secrets are hidden.
 
 use leoma_chain::without_keys;
 use serde::Serialize;

@@ -9,7 +9,7 @@
 //! | `proof.rs` | what a task's `metadata.json` says of the choice |
 //! | `audit/` | the choice made again, by anyone |
 
-pub mod audit;
+pub(crate) mod audit;
 mod choice;
 mod cutting;
 mod proof;
@@ -18,7 +18,6 @@ mod reading;
 pub use choice::{ChosenClip, MAX_VIDEOS_TRIED, choose_clip, videos_to_try};
 pub use cutting::{ClipError, TaskClip, clip_of, videos_doing};
 pub use proof::{
-    ClipProof, CorpusId, Evidence, JudgeEvidence, MAX_PROOF_BYTES, PROOF_SCHEMA, Seed, SkipReason,
-    Skipped, TaskMetadata,
+    ClipProof, Evidence, JudgeEvidence, MAX_PROOF_BYTES, PROOF_SCHEMA, Seed, Skipped, TaskMetadata,
 };
-pub use reading::{Corpus, CorpusError, CorpusVideo, Expectation};
+pub use reading::{Corpus, CorpusError, CorpusId, CorpusVideo, Expectation, SkipReason};

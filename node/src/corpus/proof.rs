@@ -9,7 +9,7 @@ use leoma_scoring::media::{ClipShape, Segment};
 use leoma_storage::Key;
 use serde::{Deserialize, Serialize};
 
-use super::reading::Expectation;
+use super::reading::{CorpusId, Expectation, SkipReason};
 
 /// The version that is written and read.
 pub const PROOF_SCHEMA: u32 = 1;
@@ -111,31 +111,6 @@ pub struct Seed {
     pub hash: Digest,
 }
 
-/// Which list of videos a choice was made from. It may change while a task runs, so the choice
-/// names the one it saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum CorpusId {
-    /// The owner's manifest.
-    Manifest {
-        /// SHA-256 of it.
-        sha256: Digest,
-        /// Number of videos.
-        videos: usize,
-    },
-    /// What the source bucket listed, where it has no manifest.
-    Listing {
-        /// Digest over keys and sizes.
-        sha256: Digest,
-        /// Number of videos.
-        videos: usize,
-        /// Smaller videos were passed over.
-        min_bytes: u64,
-        /// Larger videos were passed over.
-        max_bytes: u64,
-    },
-}
-
 /// A video that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
@@ -145,46 +120,6 @@ pub struct Skipped {
     pub key: Key,
     /// Why.
     pub reason: SkipReason,
-}
-
-/// Why a video could not be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "detail", rename_all = "snake_case")]
-pub enum SkipReason {
-    /// The bucket says that there is no such object.
-    Missing,
-    /// The bucket did not give it in time.
-    Unreachable(String),
-    /// Another size, or other bytes, than the corpus says.
-    OtherBytes(String),
-    /// It cannot be decoded or cut.
-    Unusable(String),
-    /// No shot is long enough.
-    NoShot,
-}
-
-impl std::fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Missing => f.write_str("it is not in the bucket"),
-            Self::Unreachable(detail) => write!(f, "the bucket does not give it: {detail}"),
-            Self::OtherBytes(detail) => {
-                write!(f, "its bytes are not those of the corpus: {detail}")
-            }
-            Self::Unusable(detail) => write!(f, "it cannot be used: {detail}"),
-            Self::NoShot => f.write_str("no shot in it is long enough for a clip"),
-        }
-    }
-}
-
-impl CorpusId {
-    /// Number of videos.
-    #[must_use]
-    pub const fn videos(&self) -> usize {
-        match self {
-            Self::Manifest { videos, .. } | Self::Listing { videos, .. } => *videos,
-        }
-    }
 }
 
 impl ClipProof {

@@ -1,4 +1,4 @@
-//! The mesh for Prometheus: its own status, turned into numbers at each scrape.
+//! Metrics of the mesh, taken from its status at each scrape.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -132,12 +132,12 @@ impl MeshMetrics {
         metrics
     }
 
-    /// Takes over what the mesh says of itself.
+    /// Updates the metrics from the mesh's status.
     pub fn update(&self, status: &MeshStatus) {
         let proven = || status.peers.iter().filter(|peer| peer.view.hotkey.is_some());
         self.connected.set(number(proven().count()));
         self.mutual.set(number(proven().filter(|peer| peer.view.mutual).count()));
-        // Who is gone has no time and no score.
+        // A peer that is gone has no round-trip time and no score.
         self.round_trip.clear();
         self.score.clear();
         for peer in proven() {
@@ -188,7 +188,7 @@ impl MeshMetrics {
     }
 }
 
-/// The mesh counts by itself; this carries its count over.
+/// Raises a counter to the mesh's own count.
 fn set(counter: &Counter, value: u64) {
     counter.inner().store(value, Ordering::Relaxed);
 }

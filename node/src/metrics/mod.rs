@@ -1,6 +1,6 @@
-//! What Prometheus is told at `/metrics`.
+//! The metrics at `/metrics`.
 //!
-//! No label has a value that a stranger can make up: peers are named by hotkeys of the allowlist.
+//! No stranger can invent a label's value: peers are named by the hotkeys of the allowlist.
 
 mod mesh;
 mod scoring;
@@ -24,16 +24,16 @@ pub enum FetchSource {
     Mesh,
 }
 
-/// What came of it.
+/// How the search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchOutcome {
-    /// A file that counts.
+    /// A valid file was found.
     Found,
-    /// None there.
+    /// There was none.
     Missing,
-    /// One that does not count.
+    /// The file was not valid.
     Refused,
-    /// No answer.
+    /// There was no answer.
     Failed,
 }
 
@@ -54,19 +54,19 @@ pub struct Metrics {
     pub epochs_set: Counter,
     /// Failed tries to set weights.
     pub weight_failures: Counter,
-    /// Committed weights that did not become what they should.
+    /// Committed weights that were not revealed, or not as committed.
     pub reveals_missed: Counter,
     /// Tasks sampled to a published verdict file.
     pub tasks_sampled: Counter,
-    /// Tasks that were begun and given up.
+    /// Tasks that were started and failed.
     pub tasks_failed: Counter,
-    /// Time from a turn's begin to the published verdict file.
+    /// Time from the start of a turn to the published verdict file.
     pub task_seconds: Histogram,
     /// Time to score one answer.
     pub score_seconds: Histogram,
-    /// Verdict files of peers taken in.
+    /// Verdict files of peers that were accepted.
     pub files_taken_in: Counter,
-    /// Verdict files refused, from wherever they came.
+    /// Verdict files that were refused.
     pub files_refused: Counter,
     /// Miners that may be sampled.
     pub valid_miners: Gauge,

@@ -12,18 +12,18 @@ use url::Url;
 use crate::config::ServicesConfig;
 use crate::outbound::{BodyError, Service, ServiceError, ask, bounded_body, fault_of};
 
-/// A deployment's description is a few KiB.
+/// Largest description of a deployment, which has a few KiB.
 const MAX_CHUTE_BYTES: usize = 256 * 1024;
 const SERVICE: Service = Service::api("the Chutes API", "CHUTES_API_KEY", MAX_CHUTE_BYTES);
-/// Pause before a miner that could not be connected to is tried once more.
+/// Pause before the second attempt to connect to a miner.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest DNS label, which a slug becomes.
 const MAX_SLUG_CHARS: usize = 63;
 
 /// What the API says about a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Chute {
-    /// Whether it runs.
+pub(crate) struct Chute {
+    /// Whether it is running.
     #[serde(default)]
     pub hot: bool,
     /// Its name in the endpoint's address.
@@ -35,8 +35,8 @@ pub struct Chute {
 
 /// The request for a video, as miners know it.
 #[derive(Clone, Debug)]
-pub struct GenerateRequest {
-    /// What to show, unless that is left to the miner.
+pub(crate) struct GenerateRequest {
+    /// The prompt, where the task has one.
     pub prompt: Option<String>,
     /// The first frame as PNG, where the task has one.
     pub first_frame: Option<Bytes>,
@@ -72,10 +72,9 @@ impl<'a> From<&'a GenerateRequest> for GenerateBody<'a> {
     }
 }
 
-/// Why a miner gave no video. Each is the miner's own doing and becomes an entry in the verdict
-/// file.
+/// Why a miner gave no video. Each is the miner's own fault and becomes an entry in the verdict file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AnswerFault {
+pub(crate) enum AnswerFault {
     /// Not reached, or nothing in the answer.
     NoResponse(String),
     /// No complete answer in time.
@@ -88,7 +87,7 @@ pub enum AnswerFault {
 
 /// A client of the API and of miners' endpoints.
 #[derive(Clone, Debug)]
-pub struct ChutesClient {
+pub(crate) struct ChutesClient {
     http: Client,
     api: String,
     generate: String,
@@ -98,7 +97,7 @@ pub struct ChutesClient {
 impl ChutesClient {
     /// A client with the operator's addresses and key.
     #[must_use]
-    pub fn new(http: Client, config: &ServicesConfig) -> Self {
+    pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self {
             http,
             api: config.chutes_api_url.clone(),
@@ -111,7 +110,7 @@ impl ChutesClient {
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
+    pub(crate) async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
         let url = path_url(&self.api, ["chutes", chute_id])
             .ok_or_else(|| ServiceError::not_found(&SERVICE))?;
         let body = ask(&SERVICE, || {
@@ -135,12 +134,12 @@ impl ChutesClient {
         Ok(chute)
     }
 
-    /// Asks a miner for a video of at most `max_bytes` and waits for its last byte. Tries again
-    /// once, and only where it could not connect.
+    /// Asks a miner for a video of at most `max_bytes` and reads it to the end. Tries again once, and
+    /// only if it could not connect.
     ///
     /// # Errors
     /// [`AnswerFault`].
-    pub async fn generate(
+    pub(crate) async fn generate(
         &self,
         slug: &str,
         request: &GenerateRequest,

@@ -9,15 +9,15 @@ use super::chutes::path_url;
 use crate::config::ServicesConfig;
 use crate::outbound::{Service, ServiceError, ask};
 
-/// A model with a thousand files lists below this.
+/// Largest answer: a model with a thousand files stays below it.
 const MAX_MODEL_BYTES: usize = 4 * 1024 * 1024;
 const SERVICE: Service = Service::api("the Hugging Face API", "HF_TOKEN", MAX_MODEL_BYTES);
-/// Endings of files that hold weights.
+/// Endings of weight files.
 const WEIGHT_ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".ckpt"];
 
 /// A model at a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
+pub(crate) struct Model {
     /// The commit hash that the revision resolves to.
     pub sha: String,
     /// SHA-256 of the sorted, concatenated LFS hashes of its weight files; `None` without weights.
@@ -45,7 +45,7 @@ struct Lfs {
 
 /// A client of the API.
 #[derive(Clone, Debug)]
-pub struct HuggingFaceClient {
+pub(crate) struct HuggingFaceClient {
     http: Client,
     base: String,
     token: Option<Secret>,
@@ -54,7 +54,7 @@ pub struct HuggingFaceClient {
 impl HuggingFaceClient {
     /// A client with the operator's address and token.
     #[must_use]
-    pub fn new(http: Client, config: &ServicesConfig) -> Self {
+    pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self { http, base: config.hf_api_url.clone(), token: config.hf_token.clone() }
     }
 
@@ -62,7 +62,7 @@ impl HuggingFaceClient {
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub async fn model(&self, name: &str, revision: &str) -> Result<Model, ServiceError> {
+    pub(crate) async fn model(&self, name: &str, revision: &str) -> Result<Model, ServiceError> {
         let path =
             ["api", "models"].into_iter().chain(name.split('/')).chain(["revision", revision]);
         let mut url =

@@ -1,8 +1,8 @@
-//! Which miners are valid: their commitment, their model's hash and their endpoint, checked again
-//! and again.
+//! Which miners are valid: their commitment, their model's hash and their endpoint are checked
+//! periodically.
 //!
-//! One odd miner never stops the check of the others, and a service that is down never makes a
-//! miner invalid: what was last known about it stands until the service answers again.
+//! A faulty miner does not stop the check of the others. A service that is down makes no miner
+//! invalid: its last known state stands until the service answers again.
 
 mod chutes;
 mod hugging_face;
@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
 use serde::Serialize;
 
-pub use chutes::{AnswerFault, ChutesClient, GenerateRequest};
-pub use hugging_face::HuggingFaceClient;
-pub use validation::{MinerValidator, check_table};
+pub(crate) use chutes::{AnswerFault, ChutesClient, GenerateRequest};
+pub(crate) use hugging_face::HuggingFaceClient;
+pub(crate) use validation::MinerValidator;
 
 /// What is known about one miner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MinerState {
+pub(crate) struct MinerState {
     /// Its slot when it was checked.
     pub uid: Uid,
     /// The block of its newest commitment.
@@ -31,8 +31,8 @@ pub struct MinerState {
 /// Whether a miner may be sampled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum Validity {
-    /// It may.
+pub(crate) enum Validity {
+    /// It may be sampled.
     Valid {
         /// Name of its endpoint.
         slug: String,
@@ -41,21 +41,21 @@ pub enum Validity {
         /// SHA-256 over its weight files' hashes.
         model_hash: String,
     },
-    /// It may not, for this reason word.
+    /// It may not be sampled.
     Invalid {
         /// The reason, as other tools know it.
         reason: String,
     },
-    /// A service could not be asked, and nothing was known before.
+    /// Unknown: a service could not be asked, and there is no earlier result.
     Unknown {
         /// What failed.
         reason: String,
     },
 }
 
-/// All miners at one check.
+/// The results of one check of all miners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct MinerTable {
+pub(crate) struct MinerTable {
     /// The block the subnet was read at.
     pub block: BlockNumber,
     /// Each hotkey with a commitment.
@@ -64,7 +64,7 @@ pub struct MinerTable {
 
 impl MinerTable {
     /// The miners that may be sampled, sorted by hotkey: hotkey, endpoint, revision.
-    pub fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
+    pub(crate) fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
         self.miners.iter().filter_map(|(hotkey, miner)| match &miner.validity {
             Validity::Valid { slug, model_revision, .. } => {
                 Some((*hotkey, slug.as_str(), model_revision.as_str()))

@@ -1,4 +1,4 @@
-//! One pass over all miners.
+//! The periodic check of all miners.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_chain::{Commitment, Metagraph};
 use leoma_protocol::{BlockNumber, Hotkey, MinerCommitment, Uid, check_commit_count};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::chutes::Chute;
 use super::hugging_face::Model;
 use super::{ChutesClient, HuggingFaceClient, MinerState, MinerTable, Validity};
 use crate::config::ServicesConfig;
+use crate::metrics::Metrics;
 use crate::outbound::ServiceError;
 
 /// Miners looked up at a time: a pass over 256 takes seconds, and no service sees a burst.
@@ -19,8 +22,7 @@ const CONCURRENT_LOOKUPS: usize = 8;
 /// Most answers kept of each service; a subnet has at most 256 miners.
 const MAX_CACHED: usize = 1024;
 
-/// Answers of a service, for as long as they are believed. Failures are never kept: they are no
-/// answers.
+/// A cache of a service's answers. Failures are not cached.
 #[derive(Debug)]
 struct Cache<T> {
     ttl: Duration,
@@ -52,7 +54,7 @@ impl<T: Clone> Cache<T> {
 
 /// Checks miners against the services.
 #[derive(Debug)]
-pub struct MinerValidator {
+pub(crate) struct MinerValidator {
     chutes: ChutesClient,
     hugging_face: HuggingFaceClient,
     chute_cache: Cache<Chute>,
@@ -62,7 +64,7 @@ pub struct MinerValidator {
 impl MinerValidator {
     /// A validator with empty caches.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         chutes: ChutesClient,
         hugging_face: HuggingFaceClient,
         config: &ServicesConfig,
@@ -72,13 +74,40 @@ impl MinerValidator {
         Self { chutes, hugging_face, chute_cache, model_cache }
     }
 
-    /// Checks every registered hotkey that has a commitment. `previous` stands in where a service
-    /// cannot be asked.
-    pub async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
+    /// Checks the miners every `every`, and publishes the table in `tables`, until `stop`.
+    pub(crate) async fn run(
+        mut self,
+        metagraphs: watch::Receiver<Arc<Metagraph>>,
+        every: Duration,
+        metrics: Metrics,
+        tables: watch::Sender<Arc<MinerTable>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let metagraph = Arc::clone(&metagraphs.borrow());
+            let previous = Arc::clone(&tables.borrow());
+            let table = tokio::select! {
+                () = stop.cancelled() => return,
+                table = self.check(&metagraph, &previous) => table,
+            };
+            let valid = table.valid().count();
+            log_changes(&previous, &table, valid);
+            metrics.valid_miners.set(i64::try_from(valid).unwrap_or(i64::MAX));
+            tables.send_replace(Arc::new(table));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+
+    /// Checks every registered hotkey that has a commitment. The result in `previous` stands where a
+    /// service cannot be asked.
+    async fn check(&mut self, metagraph: &Metagraph, previous: &Arc<MinerTable>) -> MinerTable {
         let mut lookups = Vec::new();
         for neuron in &metagraph.neurons {
             let Some(commitment) = metagraph.commitments.get(&neuron.hotkey) else { continue };
-            // The owner's commitment is the allowlist's, not a model's.
+            // The owner's commitment names the allowlist, not a model.
             if leoma_rotation::allowlist::committed_hash(&commitment.text).is_none() {
                 lookups.push(self.check_one(neuron.hotkey, neuron.uid, commitment.clone()).boxed());
             }
@@ -178,7 +207,7 @@ struct Answers {
     model: Option<(String, Model)>,
 }
 
-/// A service's refusal is an answer about the miner; its absence is not.
+/// A refusal by a service is an answer about the miner; an outage is not.
 fn outcome_of(error: ServiceError, reason: &str) -> Validity {
     match error {
         ServiceError::Refused { .. } | ServiceError::Unreadable { .. } => {
@@ -195,10 +224,22 @@ fn short(revision: &str) -> String {
     revision.chars().filter(char::is_ascii_graphic).take(8).collect()
 }
 
-/// Finishes a check: what is unknown now stays what it was, and of equal models the earliest
-/// commitment's stays.
+fn log_changes(previous: &MinerTable, table: &MinerTable, valid: usize) {
+    if table.miners == previous.miners {
+        return;
+    }
+    tracing::info!(valid, committed = table.miners.len(), block = %table.block, "miners checked");
+    for (hotkey, miner) in &table.miners {
+        if previous.miners.get(hotkey) != Some(miner) {
+            tracing::info!(miner = %hotkey, validity = ?miner.validity, "miner changed");
+        }
+    }
+}
+
+/// Finishes a check: an unknown miner keeps its previous result, and of equal models only the
+/// earliest commitment is valid.
 #[must_use]
-pub fn check_table(
+pub(crate) fn check_table(
     block: BlockNumber,
     mut miners: BTreeMap<Hotkey, MinerState>,
     previous: &MinerTable,

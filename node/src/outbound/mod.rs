@@ -4,4 +4,4 @@ mod gemini;
 mod service;
 
 pub(crate) use gemini::Gemini;
-pub use service::{BodyError, Service, ServiceError, ask, bounded_body, client, fault_of};
+pub(crate) use service::{BodyError, Service, ServiceError, ask, bounded_body, client, fault_of};

@@ -16,7 +16,7 @@ const MAX_REDIRECTS: usize = 3;
 
 /// A service, and what one answer of it may cost.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub(crate) struct Service {
     /// What errors and logs call it, such as "the Chutes API".
     pub name: &'static str,
     /// The setting that holds our key.
@@ -33,7 +33,11 @@ impl Service {
     /// A service that answers with a small document: three attempts, as a blip passes within two
     /// retries and an outage does not pass within ten.
     #[must_use]
-    pub const fn api(name: &'static str, key_setting: &'static str, max_bytes: usize) -> Self {
+    pub(crate) const fn api(
+        name: &'static str,
+        key_setting: &'static str,
+        max_bytes: usize,
+    ) -> Self {
         let retry = RetryPolicy {
             attempts: 3,
             attempt_timeout: Duration::from_secs(30),
@@ -47,7 +51,7 @@ impl Service {
 
 /// Why a request has no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ServiceError {
+pub(crate) enum ServiceError {
     /// The service says that there is no such thing, or that the request is wrong: an answer about
     /// the thing asked for.
     #[error("{service} answered {status}")]
@@ -106,7 +110,7 @@ impl ServiceError {
 ///
 /// # Errors
 /// The TLS set-up's error.
-pub fn client() -> Result<Client, reqwest::Error> {
+pub(crate) fn client() -> Result<Client, reqwest::Error> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(60))
@@ -132,7 +136,7 @@ fn within_the_host(redirect: redirect::Attempt<'_>) -> redirect::Action {
 ///
 /// # Errors
 /// [`ServiceError`].
-pub async fn ask(
+pub(crate) async fn ask(
     service: &Service,
     request: impl Fn() -> RequestBuilder,
 ) -> Result<Bytes, ServiceError> {
@@ -203,7 +207,7 @@ fn named_pause(headers: &HeaderMap) -> Option<Duration> {
 
 /// Why a body was not read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// More bytes than allowed, whatever its headers said.
     TooLarge,
     /// The connection broke or timed out.
@@ -214,7 +218,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn bounded_body(
+pub(crate) async fn bounded_body(
     mut response: reqwest::Response,
     max_bytes: usize,
 ) -> Result<Bytes, BodyError> {
@@ -233,7 +237,7 @@ pub async fn bounded_body(
 
 /// What went wrong, without the address: it may hold a key.
 #[must_use]
-pub fn fault_of(error: &reqwest::Error) -> String {
+pub(crate) fn fault_of(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() {
         "timed out"
     } else if error.is_connect() {

@@ -1,25 +1,25 @@
-//! What a check says.
+//! A check and its outcome.
 
 use serde::Serialize;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub(crate) enum CheckOutcome {
     /// As it should be.
     Pass,
-    /// A validator runs so, but not as well as it could.
+    /// A validator runs, but not as well as it could.
     Warn,
-    /// A validator cannot do its work so.
+    /// A validator cannot do its work.
     Fail,
-    /// Not looked at, as something else failed that it hangs on.
+    /// Not checked, because it depends on something that failed.
     Skip,
 }
 
-impl Outcome {
+impl CheckOutcome {
     /// A word for people; a failure stands out.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Warn => "warn",
@@ -29,24 +29,24 @@ impl Outcome {
     }
 }
 
-/// One thing that was looked at. Serialises as `{name, outcome, finding, next_step}`; holds no
+/// One thing that was checked. Serialises as `{name, outcome, finding, next_step}`; holds no
 /// secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at; the same in every release. Several checks have one name where there are
-    /// several such things.
+pub(crate) struct Check {
+    /// What was checked; names are stable between releases. Checks of several things of one kind
+    /// share a name.
     pub name: &'static str,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was found.
     pub finding: String,
-    /// What to do, where something is to be done that the finding does not say.
+    /// What to do, unless the finding says so.
     pub next_step: Option<String>,
 }
 
 impl Check {
     pub(super) fn pass(name: &'static str, finding: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Pass, finding: finding.into(), next_step: None }
+        Self { name, outcome: CheckOutcome::Pass, finding: finding.into(), next_step: None }
     }
 
     pub(super) fn warn(
@@ -56,7 +56,7 @@ impl Check {
     ) -> Self {
         Self {
             name,
-            outcome: Outcome::Warn,
+            outcome: CheckOutcome::Warn,
             finding: finding.into(),
             next_step: Some(next_step.into()),
         }
@@ -69,7 +69,7 @@ impl Check {
     ) -> Self {
         Self {
             name,
-            outcome: Outcome::Fail,
+            outcome: CheckOutcome::Fail,
             finding: finding.into(),
             next_step: Some(next_step.into()),
         }
@@ -79,7 +79,7 @@ impl Check {
     pub(super) fn skip(name: &'static str, missing: &str) -> Self {
         Self {
             name,
-            outcome: Outcome::Skip,
+            outcome: CheckOutcome::Skip,
             finding: format!("skipped: {missing}"),
             next_step: None,
         }

@@ -1,31 +1,31 @@
-//! Each configured chain node by itself, and this machine's clock against the chain's.
+//! Checks of each configured chain node, and of this machine's clock against the chain's.
 
 use futures::future::join_all;
 use leoma_chain::{Chain as _, ChainError, ChainSettings, Endpoint, Head, without_keys};
 use leoma_protocol::Netuid;
 
-use super::{Check, limited};
+use super::check::Check;
+use super::limit::limited;
 
-/// Blocks behind the other nodes from which one is said to lag: two minutes of the live chain.
+/// A node this many blocks behind the others lags: two minutes of the live chain.
 const LAGGING_BY: u64 = 10;
-/// Milliseconds that the chain's newest final block may be ahead of us: it is made before we see
-/// it.
+/// Milliseconds by which the chain's newest final block may be ahead of our clock.
 const MAX_AHEAD_MS: u64 = 5_000;
-/// Milliseconds that it may be old: finality takes three blocks of the live chain or so, and may
-/// take ten.
+/// Milliseconds by which it may be behind: finality takes some three blocks of the live chain, and
+/// may take ten.
 const MAX_AGE_MS: u64 = 120_000;
-/// Milliseconds beyond which S3 refuses what we sign (Signature Version 4, "RequestTimeTooSkewed"):
+/// Difference of clocks at which S3 refuses our signatures ("RequestTimeTooSkewed"), in milliseconds:
 /// a quarter of an hour.
 const REFUSED_MS: u64 = 900_000;
 
-/// The node that the rest is read from.
+/// The node that the other checks use.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) chain: Endpoint,
     pub(super) head: Head,
     /// The chain's clock at `head`, Unix milliseconds.
     pub(super) time: Result<u64, String>,
-    /// Ours when that was read: other nodes may take longer.
+    /// Our clock when that was read.
     own_time: u64,
 }
 
@@ -35,14 +35,14 @@ struct Reached {
     node: Result<Node, String>,
 }
 
-/// Looks at every node, and returns the best one that can be used.
+/// Checks every node, and returns the best one that can be used.
 pub(super) async fn check(
     config: &ChainSettings,
     netuid: Netuid,
     clock: fn() -> u64,
 ) -> (Vec<Check>, Option<Node>) {
     let reached = join_all(config.urls.iter().map(|url| async move {
-        // Together, as each may use up its time.
+        // All at once, as each may use up its time.
         Reached { url: without_keys(url), node: limited(reach(url, netuid, clock)).await }
     }))
     .await;
@@ -93,7 +93,7 @@ pub(super) async fn check(
                     Check::warn(
                         "chain endpoint",
                         finding,
-                        "look whether this node is still synchronising",
+                        "check whether this node is still synchronising",
                     )
                 } else {
                     Check::pass("chain endpoint", finding)
@@ -107,7 +107,7 @@ pub(super) async fn check(
                     "genesis",
                     format!("{url}: {} ({known})", node.chain.genesis()),
                 ));
-                // The first named of those that keep up, as a validator asks them.
+                // The first of those that do not lag, as a validator asks them.
                 let late = if lag > LAGGING_BY { lag } else { 0 };
                 if best.as_ref().is_none_or(|(least, _)| late < *least) {
                     best = Some((late, node));
@@ -135,7 +135,7 @@ async fn reach(url: &str, netuid: Netuid, clock: fn() -> u64) -> anyhow::Result<
     Ok(Node { chain, head, time, own_time: clock() })
 }
 
-/// Own time and that of the newest final block, Unix milliseconds.
+/// Compares our time with that of the newest final block, both in Unix milliseconds.
 fn clock_check(own: u64, chain: u64) -> Check {
     let (age, ahead) = (own.saturating_sub(chain), chain.saturating_sub(own));
     let seconds = |ms: u64| ms / 1000;
@@ -164,7 +164,7 @@ fn clock_check(own: u64, chain: u64) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome::{Fail, Pass, Warn};
+    use super::super::CheckOutcome::{Fail, Pass, Warn};
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! The hotkey's files: there, private, decrypted, and of the address that they state.
+//! Checks of the hotkey's files: they exist, are private, decrypt, and match their address.
 
 use std::path::Path;
 
@@ -9,13 +9,14 @@ use leoma_wallet::{
 };
 use sp_core::Pair as _;
 
-use super::{Check, in_words};
+use super::check::Check;
+use super::limit::in_words;
 use leoma_wallet::WalletSettings;
 
-/// Loads the hotkey as a validator does and looks at its files; and the hotkey where it loads. May
-/// take seconds and ask for a password: see [`in_background`](leoma_wallet::in_background).
+/// Checks the hotkey's files and loads it as a validator does; also returns the hotkey if it loads.
+/// May take seconds and ask for a password: see [`in_background`](leoma_wallet::in_background).
 #[must_use]
-pub fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
+pub(crate) fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {
         Ok(file) => file,
@@ -92,7 +93,7 @@ fn public(path: &Path, address: Hotkey) -> Check {
     }
 }
 
-/// Who can change the folder can put another key in the file's place.
+/// Anyone who can change the folder can replace the key.
 fn folder(path: &Path) -> Option<Check> {
     let folder = path.parent()?;
     let mode = mode_of(&std::fs::metadata(folder).ok()?)?;

@@ -1,5 +1,4 @@
-//! What a validator needs around it: its bucket, the key that peers read it with, keys of services,
-//! ffmpeg.
+//! Checks of the own bucket, its read key, the keys of services, and ffmpeg.
 
 use std::time::Duration;
 
@@ -8,14 +7,15 @@ use leoma_protocol::Hotkey;
 use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, BucketConfig, Grant, OwnBucket, RetryPolicy};
 
-use super::{Check, in_words, limited};
+use super::check::Check;
+use super::limit::{in_words, limited};
 use crate::config::{Config, missing};
 use crate::serve::Parts;
 
 const OWN: &str = "own bucket";
 const READ: &str = "read key";
 
-/// A bucket whose errors come before a check's time is over, so that they say what is wrong.
+/// A bucket with short timeouts, so that its own errors show before the check's time limit.
 pub(super) fn impatient(bucket: Bucket) -> Bucket {
     let (attempt_timeout, deadline) = (Duration::from_secs(3), Duration::from_secs(4));
     bucket.with_policy(RetryPolicy {
@@ -26,8 +26,7 @@ pub(super) fn impatient(bucket: Bucket) -> Bucket {
     })
 }
 
-/// The own bucket, which takes each object once, and the key that peers are given, which only
-/// reads.
+/// Checks that the own bucket refuses to overwrite objects, and that the key for peers only reads.
 pub(super) async fn buckets(config: &Config, parts: Parts, hotkey: Option<Hotkey>) -> Vec<Check> {
     let own = match (&config.own, parts.sampler) {
         (Some(own), _) => own,
@@ -82,7 +81,7 @@ async fn read_key(read: Option<&BucketConfig>) -> Check {
     }
 }
 
-/// What only the sampler needs.
+/// Checks what only the sampler needs.
 pub(super) async fn tools(config: &Config) -> Vec<Check> {
     let found =
         limited(async { anyhow::Ok(tokio::task::spawn_blocking(Ffmpeg::find).await??) }).await;
@@ -108,8 +107,8 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
     ];
     let absent: Vec<&str> =
         keys.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
-    // Without the judge's a validator does not start; without the other one it starts and reaches
-    // no miner.
+    // Without the judge's key a validator does not start; without the other one it starts and
+    // reaches no miner.
     let services = if let Err(error) = config.need_describer() {
         Check::fail(
             "service keys",

@@ -1,11 +1,13 @@
-//! The hotkey's place: registered, with permit and stake, and on the owner's allowlist.
+//! Checks of the hotkey's place: registration, permit, stake, and the owner's allowlist.
 
 use leoma_chain::{Chain as _, Hyperparameters, Metagraph};
 use leoma_protocol::Hotkey;
 use leoma_storage::SourceBucket;
 
+use super::check::Check;
 use super::endpoints::Node;
-use super::{Check, in_words, limited};
+use super::limit::{in_words, limited};
+use super::machine::impatient;
 use crate::config::Config;
 use crate::subnet::{allowlist_of, committed_allowlist};
 
@@ -13,7 +15,7 @@ use crate::subnet::{allowlist_of, committed_allowlist};
 const RAO: u64 = 1_000_000_000;
 const NO_HOTKEY: &str = "the hotkey's address is not known";
 
-/// What the chain says of the subnet. An error is why it is not known.
+/// What was read of the subnet. An error says why it could not be read.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) metagraph: Result<Metagraph, String>,
@@ -109,13 +111,12 @@ pub(super) fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) ->
     checks
 }
 
-/// Stake on a subnet counts in its alpha and in TAO, weighed against each other, so it has no unit
-/// of its own.
+/// Stake as a decimal number. Stake combines alpha and TAO by weight, so it has no unit.
 fn in_tao(rao: u64) -> String {
     format!("{}.{:03}", rao / RAO, rao % RAO / (RAO / 1000))
 }
 
-/// The allowlist that the owner committed, read as a validator reads it.
+/// Checks the allowlist that the owner committed, as a validator reads it.
 pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotkey>) -> Check {
     const NAME: &str = "allowlist";
     let Ok(metagraph) = &seen.metagraph else {
@@ -131,7 +132,7 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
         .map_err(in_words)
         .and_then(|source| source.open().map_err(in_words))
     {
-        Ok(bucket) => SourceBucket::new(super::machine::impatient(bucket)),
+        Ok(bucket) => SourceBucket::new(impatient(bucket)),
         Err(error) => {
             return Check::fail(
                 NAME,

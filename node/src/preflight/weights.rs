@@ -1,18 +1,18 @@
-//! What stands in the way of weights: the rate limit, how the subnet takes them, and the beacon
-//! that opens them.
+//! Checks of whether weights can be set: the rate limit, the subnet's mode, and the beacon that opens
+//! timelocked weights.
 
-use leoma_chain::{Chain as _, WeightMode};
+use leoma_chain::{Beacon, Chain as _, WeightMode};
 use leoma_protocol::Hotkey;
 
+use super::check::Check;
 use super::endpoints::Node;
+use super::limit::limited;
 use super::subnet::Seen;
-use super::{Check, limited};
-use leoma_chain::Beacon;
 
-/// The newest version of timelocked commits that this program makes.
+/// The newest version of timelocked commits that this program supports.
 const KNOWN_VERSION: u16 = 4;
-/// Rounds of 3 s that the chain's newest pulse may be old: its nodes fetch them once a block, and a
-/// few may be missed.
+/// Rounds of 3 s by which the chain's newest pulse may lag: its nodes fetch pulses once a block, and
+/// may miss a few.
 const MAX_ROUNDS_BEHIND: u64 = 100;
 
 pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {
@@ -85,7 +85,7 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
     if !matches!(mode, WeightMode::Timelocked { .. }) {
         return Check::pass(NAME, "not needed: weights are not timelocked");
     }
-    // Against the chain's own clock: ours may be wrong, and has a check of its own.
+    // Compared with the chain's clock: ours has a check of its own.
     let Ok(time) = node.time else { return Check::skip(NAME, "the chain's clock cannot be read") };
     let due = Beacon::round_at(time);
     match limited(node.chain.newest_drand_round(node.head)).await {
@@ -113,16 +113,20 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
+    use super::super::CheckOutcome;
     use super::*;
 
     #[test]
     fn every_way_that_weights_go_is_named_and_a_newer_one_warned_of() {
         for (mode, part, outcome) in [
-            (WeightMode::Plain, "in the open", Outcome::Pass),
-            (WeightMode::CommitReveal { period: 2 }, "2 epochs", Outcome::Pass),
-            (WeightMode::Timelocked { version: 4, period: 1 }, "version 4", Outcome::Pass),
-            (WeightMode::Timelocked { version: 5, period: 1 }, "wants version 5", Outcome::Warn),
+            (WeightMode::Plain, "in the open", CheckOutcome::Pass),
+            (WeightMode::CommitReveal { period: 2 }, "2 epochs", CheckOutcome::Pass),
+            (WeightMode::Timelocked { version: 4, period: 1 }, "version 4", CheckOutcome::Pass),
+            (
+                WeightMode::Timelocked { version: 5, period: 1 },
+                "wants version 5",
+                CheckOutcome::Warn,
+            ),
         ] {
             let check = commit_reveal(mode);
             assert!(check.outcome == outcome && check.finding.contains(part), "{check}");

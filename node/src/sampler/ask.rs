@@ -1,26 +1,16 @@
-//! Asking every valid miner for its video.
+//! Asking all valid miners for their videos.
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_scoring::TaskType;
 use leoma_scoring::media::{ClipShape, Limits};
 
-use super::Sampler;
+use super::answer::Answer;
+use super::parts::Sampler;
 use crate::corpus::TaskClip;
-use crate::miners::{AnswerFault, GenerateRequest, MinerTable};
-
-/// One miner's answer.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) miner: Hotkey,
-    pub(super) model_revision: String,
-    pub(super) commit_block: BlockNumber,
-    pub(super) video: Result<Bytes, AnswerFault>,
-    pub(super) latency_ms: u64,
-}
+use crate::miners::{GenerateRequest, MinerTable};
 
 /// What each miner is given.
 pub(super) fn request(task: TaskType, clip: &TaskClip, prompt: Option<&str>) -> GenerateRequest {
@@ -33,8 +23,8 @@ pub(super) fn request(task: TaskType, clip: &TaskClip, prompt: Option<&str>) -> 
 }
 
 impl Sampler {
-    /// Asks all valid miners, a bounded number at a time. Answers come back sorted by hotkey; one
-    /// miner's fault is its own.
+    /// Asks all valid miners, a bounded number at a time, and returns their answers sorted by hotkey.
+    /// A miner that fails has an answer with its fault.
     pub(super) async fn ask_all(
         &self,
         miners: &MinerTable,

@@ -7,10 +7,11 @@ use leoma_protocol::TaskId;
 use leoma_scoring::media::ClipShape;
 use leoma_storage::SourceBucket;
 
-use super::{Sampler, TaskError};
+use super::error::TaskError;
+use super::parts::Sampler;
 use crate::corpus::{Corpus, CorpusError, Seed, TaskClip, clip_of};
 
-/// The corpus, read anew now and then.
+/// The corpus, cached for a while.
 #[derive(Debug)]
 pub(super) struct KnownCorpus {
     every: Duration,
@@ -22,8 +23,8 @@ impl KnownCorpus {
         Self { every, known: None }
     }
 
-    /// The corpus, at most `every` old; an older one where the bucket cannot be read now: the proof
-    /// says which it was.
+    /// The corpus, at most `every` old, or older while the bucket cannot be read: the proof names the
+    /// list that was used.
     pub(super) async fn get(
         &mut self,
         source: &SourceBucket,
@@ -41,7 +42,7 @@ impl KnownCorpus {
                 Ok(corpus)
             }
             (Err(error), Some((_, corpus))) => {
-                tracing::warn!(%error, "choosing from the corpus as it was");
+                tracing::warn!(%error, "failed to read the corpus, using the last one");
                 Ok(Arc::clone(corpus))
             }
             (Err(error), None) => Err(error),

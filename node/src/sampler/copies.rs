@@ -1,19 +1,17 @@
-//! Of videos that are made from each other, only the earliest committed miner's counts.
+//! Copies: of videos made from one another, only the one of the earliest committed miner counts.
 //!
-//! Answers that could be scored, passed or not, are taken in the order of (commit block, hotkey).
-//! Each is compared with those that were kept before it and with nothing else, so that no chain of
-//! lookalikes can lead from one honest video to another: the same bytes, or a fingerprint nearer
-//! than [`Fingerprint::COPY_BELOW`], and it is a duplicate of the first that it matches. A copy is
-//! a copy whether or not its original passed: else whoever copies a video that just failed would
-//! have a second try at its judge. What fails by itself (frozen, cut short, not decodable) neither
-//! takes nor loses anything here.
+//! Scored answers, passed or not, are taken in the order of (commit block, hotkey). Each is compared
+//! with the originals before it: with the same bytes as one of them, or a fingerprint nearer than
+//! [`Fingerprint::COPY_BELOW`], it is a duplicate of the first that it matches. Copies are not
+//! compared with, so that no chain of lookalikes leads from one honest video to another. A copy of a
+//! video that failed is a copy too: otherwise it would be a second try at the judge. Answers that
+//! cannot be scored (frozen, cut short, not decodable) take no part.
 //!
-//! Answers that look like the source clip are compared by their bytes only. Two of them look like
-//! each other because they look like the source, and whether that is a replay is another check's to
-//! say.
+//! Answers that look like the source clip are compared by their bytes only: two of them look alike
+//! because both look like the source, and replays have a check of their own.
 //!
-//! Everything is decided from what the verdict file publishes, except for the source's own
-//! fingerprint, which follows from the task's published clip.
+//! The decision follows from the verdict file and, for the source's fingerprint, the task's published
+//! clip.
 
 use leoma_protocol::BlockNumber;
 use leoma_protocol::verdict::{EntryStatus, VerdictEntry};
@@ -29,7 +27,7 @@ pub(super) struct Judged {
     pub(super) commit_block: BlockNumber,
 }
 
-/// An entry, and what its video looks like.
+/// An entry and its video's fingerprint.
 pub(crate) struct Look<'a> {
     pub(crate) entry: &'a VerdictEntry,
     fingerprint: Option<Fingerprint>,
@@ -43,7 +41,7 @@ pub(crate) enum Relation {
     /// One is made from the other.
     Copy(Likeness),
     Apart(Likeness),
-    /// One looks like the source clip, so only its bytes could say more.
+    /// One looks like the source clip, so only equal bytes would show a copy.
     LikeSource,
     /// One has no fingerprint that can be read here.
     Unknown,
@@ -59,12 +57,12 @@ impl<'a> Look<'a> {
         Self { entry, fingerprint, is_like_source }
     }
 
-    /// Only what was scored can take a video from others, or lose it to them.
+    /// Only a scored video can be an original or a copy.
     pub(crate) fn is_scored(&self) -> bool {
         matches!(self.entry.status, EntryStatus::Passed | EntryStatus::Failed)
     }
 
-    /// The rule, for samplers and for whoever checks them.
+    /// The rule, for samplers and for audits.
     pub(crate) fn relation(&self, later: &Self) -> Relation {
         if self.entry.video_sha256.is_some() && self.entry.video_sha256 == later.entry.video_sha256
         {
@@ -85,8 +83,8 @@ impl<'a> Look<'a> {
     }
 }
 
-/// The entries in their order, copies marked. Compares every answer with every kept one, some 0.3
-/// ms each: call it off the async threads.
+/// The entries in their order, with copies marked. Compares every answer with every original, at
+/// some 0.3 ms each: call it off the async threads.
 pub(super) fn without_copies(
     judged: Vec<Judged>,
     source: Option<&Fingerprint>,

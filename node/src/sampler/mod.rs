@@ -1,208 +1,25 @@
-//! Sampling: on our turn, pick a clip, ask every valid miner for its continuation, score the
-//! answers, publish the verdicts.
+//! Sampling: on our turn, choose a clip, ask every valid miner to continue it, score the answers and
+//! publish the verdicts.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `turns.rs` | which tasks are ours, and the order of the steps |
+//! | `clip.rs` | the task's clip |
+//! | `ask.rs`, `answer.rs` | the miners' videos |
+//! | `judging.rs` | scores, the judge's opinion, verdicts |
+//! | `copies.rs` | videos made from one another |
+//! | `publish.rs` | signing, spooling, uploading |
 
+mod answer;
 mod ask;
 mod clip;
 pub(crate) mod copies;
+mod error;
 mod judging;
+mod parts;
 mod publish;
+mod turns;
 
-use std::sync::Arc;
-use std::time::Instant;
-
-use leoma_chain::{ChainClient, ChainError, Head};
-use leoma_protocol::{ConsensusParams, FileId, Hotkey, HotkeySigner, TaskId};
-use leoma_rotation::{AllowlistHistory, Turn};
-use leoma_scoring::ScoreFault;
-use leoma_storage::{OwnBucket, SourceBucket, StoreError};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-
-use crate::config::SamplingConfig;
-use crate::corpus::{ClipError, CorpusError};
-use crate::metrics::Metrics;
-use crate::miners::{ChutesClient, MinerTable};
-use crate::state::{State, StateError};
-use crate::verdicts::{Agreement, Library, LibraryError};
-
-pub use judging::Judging;
-
-/// Tries at one task. A fault that outlives two tries outlives the turn.
-const MAX_TRIES: u32 = 2;
-
-/// Why a task was given up. Always our side's fault: a miner's fault is an entry in the verdict
-/// file.
-#[derive(Debug, thiserror::Error)]
-pub enum TaskError {
-    /// The chain.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// A bucket.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The scorer.
-    #[error("scoring failed: {0}")]
-    Score(#[from] ScoreFault),
-    /// The judge.
-    #[error("the judge failed: {0}")]
-    Judge(#[from] leoma_scoring::JudgeError),
-    /// The state.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Our own file does not pass our own check.
-    #[error(transparent)]
-    Library(#[from] LibraryError),
-    /// Something else was signed for the task.
-    #[error(transparent)]
-    NotSafe(#[from] leoma_protocol::NotSafe),
-    /// Another machine signs for our hotkey.
-    #[error("this hotkey runs elsewhere too, so nothing is signed")]
-    Doubled,
-    /// No clip.
-    #[error(transparent)]
-    Clip(#[from] ClipError),
-    /// The corpus.
-    #[error(transparent)]
-    Corpus(#[from] CorpusError),
-    /// No miners.
-    #[error("no miner is valid, so there is nothing to sample")]
-    NoMiners,
-    /// A task on the runtime died.
-    #[error("a background task failed: {0}")]
-    Join(#[from] tokio::task::JoinError),
-    /// Files of the task cannot be kept on disk.
-    #[error("cannot keep the task's files in {}: {source}", path.display())]
-    Disk {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-}
-
-/// The sampler of one validator.
-#[derive(Debug)]
-pub struct Sampler {
-    /// The chain.
-    pub chain: ChainClient,
-    /// Our key.
-    pub signer: HotkeySigner,
-    /// The consensus constants.
-    pub params: Arc<ConsensusParams>,
-    /// Sizes and limits.
-    pub config: SamplingConfig,
-    /// Source videos.
-    pub source: SourceBucket,
-    /// Our bucket.
-    pub own: OwnBucket,
-    /// Miners' endpoints.
-    pub chutes: ChutesClient,
-    /// Which miners are valid.
-    pub miners: watch::Receiver<Arc<MinerTable>>,
-    /// The allowlists.
-    pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
-    /// Scores and descriptions.
-    pub judging: Judging,
-    /// Verified files.
-    pub library: Library,
-    /// The mesh.
-    pub agreement: Agreement,
-    /// What survives.
-    pub state: State,
-    /// Folder for files of tasks that are not published yet.
-    pub spool: std::path::PathBuf,
-    /// What Prometheus is told.
-    pub metrics: Metrics,
-}
-
-impl Sampler {
-    /// Runs until `stop`. A task in hand is left: nothing of it is signed until all of it is done,
-    /// and what is signed is published at the next start.
-    pub async fn run(self, mut heads: watch::Receiver<Head>, stop: CancellationToken) {
-        let mut corpus = clip::KnownCorpus::new(self.config.poll_interval);
-        let mut tries: (TaskId, u32) = (TaskId(0), 0);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = self.agreement.until_may_sign() => {}
-        }
-        self.publish_leftovers().await;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = heads.changed() => if changed.is_err() { return },
-            }
-            let head = *heads.borrow_and_update();
-            let Some(turn) = self.our_turn(head) else { continue };
-            if tries.0 != turn.task_id {
-                tries = (turn.task_id, 0);
-            }
-            if tries.1 >= MAX_TRIES {
-                continue;
-            }
-            tries.1 += 1;
-            self.publish_leftovers().await;
-            let started = Instant::now();
-            tracing::info!(task = %turn.task_id, block = %head.number, failover_step = turn.failover_step, "sampling");
-            let sampled = tokio::select! {
-                sampled = self.sample(turn.task_id, &heads, &mut corpus) => sampled,
-                () = stop.cancelled() => {
-                    tracing::info!(task = %turn.task_id, "task left unfinished; what is signed of it is published at the next start");
-                    return;
-                }
-            };
-            match sampled {
-                Ok(passed) => {
-                    self.metrics.tasks_sampled.inc();
-                    self.metrics.task_seconds.observe(started.elapsed().as_secs_f64());
-                    tracing::info!(task = %turn.task_id, passed, seconds = started.elapsed().as_secs(), "task sampled");
-                }
-                Err(error) => {
-                    self.metrics.tasks_failed.inc();
-                    tracing::warn!(task = %turn.task_id, %error, attempt = tries.1, "task given up, no miner has an entry");
-                }
-            }
-        }
-    }
-
-    /// Our turn at `head`, unless the task is done, by us or by one who comes before us.
-    fn our_turn(&self, head: Head) -> Option<Turn> {
-        let history = Arc::clone(&self.allowlists.borrow());
-        let own = self.signer.hotkey();
-        let schedule = history.schedule_at(head.number, &self.params)?;
-        let turn = schedule.turn(head.number, false).filter(|turn| turn.producer == own)?;
-        let before: Vec<Hotkey> =
-            schedule.producers(turn.task_id).take_while(|producer| *producer != own).collect();
-        let id = |producer| FileId { task_id: turn.task_id, producer };
-        let done = before.into_iter().chain([own]).any(|producer| self.library.holds(id(producer)));
-        (!done && self.agreement.may_sign()).then_some(turn)
-    }
-
-    /// Samples a task; returns how many miners passed.
-    async fn sample(
-        &self,
-        task_id: TaskId,
-        heads: &watch::Receiver<Head>,
-        corpus: &mut clip::KnownCorpus,
-    ) -> Result<usize, TaskError> {
-        let begun_at = heads.borrow().number;
-        let miners = Arc::clone(&self.miners.borrow());
-        if miners.valid().next().is_none() {
-            return Err(TaskError::NoMiners);
-        }
-        let clip = self.choose_clip(task_id, corpus).await?;
-        let reference = self.judging.reference(&clip.mp4).await?;
-        let prompt = match self.judging.task().gives_prompt() {
-            true => Some(self.judging.describe(&clip.mp4, &reference).await?),
-            false => None,
-        };
-        let asked = prompt.as_deref();
-        let answers = self.ask_all(&miners, &clip, asked).await;
-        let (entries, evidence) =
-            self.judging.judge_all(&reference, &clip, asked, &answers, &self.metrics).await?;
-        let passed = entries.iter().filter(|entry| entry.passed).count();
-        let finished =
-            publish::Finished { task_id, begun_at, clip, prompt, answers, entries, evidence };
-        self.publish(finished, heads).await?;
-        Ok(passed)
-    }
-}
+pub(crate) use judging::Judging;
+pub(crate) use judging::WORKER_COMMAND;
+pub(crate) use parts::Sampler;

@@ -1,9 +1,8 @@
-//! From verdicts to a published file, so that a crash at any point loses nothing and signs nothing
-//! twice.
+//! Signing and publishing of verdicts. A crash at any point loses nothing and signs nothing twice.
 //!
-//! The order: files of the task to the spool folder; verdicts signed; the signed file into the
-//! database; the announcement; everything into our bucket, the verdict file last. What was signed
-//! and not published is published at the next start.
+//! First the task's files are written to the spool folder. Then the verdicts are signed and stored in
+//! the database, the file is announced, and everything goes to our bucket, the verdict file last. A
+//! file that was signed and not published is published at the next start.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,12 +14,13 @@ use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use leoma_storage::TaskArtefacts;
 use tokio::sync::watch;
 
-use super::ask::Answer;
-use super::{Sampler, TaskError};
+use super::answer::Answer;
+use super::error::TaskError;
+use super::parts::Sampler;
 use crate::corpus::{Evidence, TaskClip, TaskMetadata};
 use crate::state::StoredFile;
 
-/// Everything a task came to.
+/// The results of a task.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) task_id: TaskId,
@@ -64,7 +64,7 @@ impl Sampler {
             block: heads.borrow().number,
             entries,
         };
-        // A double may have been heard while miners were asked.
+        // Another machine with our hotkey may have appeared while miners were asked.
         if !self.agreement.may_sign() {
             return Err(TaskError::Doubled);
         }
@@ -75,29 +75,29 @@ impl Sampler {
             bytes: signed.bytes.clone(),
         })?;
         if let Err(error) = self.upload(&signed).await {
-            // Signed and announced: peers have it from us over the mesh, so the task counts.
-            tracing::warn!(task = %task_id, %error, "not in our bucket yet, trying again at our next turn");
+            // Peers have the announced file from us over the mesh, so the task counts.
+            tracing::warn!(task = %task_id, %error, "failed to upload the task to our bucket, will retry at our next turn");
         }
         Ok(())
     }
 
-    /// Publishes what was signed and could not be published yet: an earlier run ended, or our
+    /// Publishes the files that were signed and not published, because an earlier run ended or our
     /// bucket was down.
     pub(super) async fn publish_leftovers(&self) {
         let files = match self.state.unpublished_files() {
             Ok(files) => files,
             Err(error) => {
-                return tracing::error!(%error, "cannot look for unpublished verdict files");
+                return tracing::error!(%error, "failed to read the unpublished verdict files");
             }
         };
         for file in files {
             let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
             match self.upload(&signed).await {
                 Ok(()) => {
-                    tracing::info!(task = %signed.id.task_id, "published what was signed earlier")
+                    tracing::info!(task = %signed.id.task_id, "published a verdict file that was signed earlier")
                 }
                 Err(error) => {
-                    tracing::warn!(task = %signed.id.task_id, %error, "still not in our bucket, trying again at our next turn")
+                    tracing::warn!(task = %signed.id.task_id, %error, "failed again to upload the task to our bucket, will retry at our next turn")
                 }
             }
         }
@@ -106,8 +106,8 @@ impl Sampler {
     async fn upload(&self, signed: &SignedVerdict) -> Result<(), TaskError> {
         let task_id = signed.id.task_id;
         let folder = self.spool.join(task_id.to_string());
-        // Peers have the file from us over the mesh. A bucket that is down or slow must not keep it
-        // from them until its task has settled: they would compute without it, and we with it.
+        // Announced before the upload: with a bucket that is down or slow, peers would otherwise
+        // compute an epoch without the file, and we with it.
         self.agreement.announce(signed).await;
         self.upload_objects(task_id, &folder, signed).await?;
         self.state.mark_published(signed.id)?;
@@ -148,7 +148,7 @@ fn write_spool(
     clip: &TaskClip,
     answers: &[Answer],
 ) -> std::io::Result<()> {
-    // Left by a try that was never signed.
+    // An earlier attempt that was never signed may have left files.
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}

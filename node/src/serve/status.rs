@@ -1,83 +1,62 @@
-//! What this validator says about itself: readiness for machines, `/status` for people and tools.
+//! The validator's state as HTTP shows it: `/readyz`, `/status` and metrics.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leoma_chain::{ChainClient, Head, Metagraph};
+use leoma_chain::Metagraph;
 use leoma_protocol::Hotkey;
 use leoma_protocol::mesh::Voice;
-use leoma_rotation::AllowlistHistory;
 use leoma_scoring::worker::ScorerPool;
-use leoma_web::{Check, Source};
-use prometheus_client::registry::Registry;
+use leoma_web::{ReadyCheck, Source};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::metrics::MeshMetrics;
 use crate::miners::MinerTable;
-use crate::state::State;
-use crate::verdicts::Agreement;
+use crate::verdicts::Exchange;
 
-/// A head that is older makes the validator not ready: ten blocks of the live chain.
+use super::open::Opened;
+
+/// The validator is not ready when the head is older than this: ten blocks of the live chain.
 const HEAD_TOO_OLD: Duration = Duration::from_secs(120);
 /// Epochs that `/status` lists.
 const LISTED_EPOCHS: u32 = 20;
 
-/// Everything that status and readiness are read from.
+/// What the HTTP server shows of a running validator.
 #[derive(Debug)]
 pub(super) struct StatusSource {
-    /// Who we are.
-    pub(super) hotkey: Hotkey,
-    /// The chain's nodes.
-    pub(super) chain: ChainClient,
-    /// The chain's head.
-    pub(super) heads: watch::Receiver<Head>,
-    /// When the head last moved.
+    pub(super) opened: Opened,
+    pub(super) exchange: Exchange,
+    /// When the newest block changed last.
     pub(super) head_moved: watch::Receiver<Instant>,
-    /// The subnet.
-    pub(super) metagraph: watch::Receiver<Arc<Metagraph>>,
-    /// The allowlists.
-    pub(super) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
-    /// The miners; `None` where this process does not validate them.
+    /// `None` where this process does not validate miners.
     pub(super) miners: Option<watch::Receiver<Arc<MinerTable>>>,
-    /// The mesh.
-    pub(super) agreement: Agreement,
-    /// What Prometheus is told.
-    pub(super) registry: Registry,
-    /// What Prometheus is told of the mesh.
-    pub(super) mesh_metrics: MeshMetrics,
-    /// What was decided.
-    pub(super) state: State,
-    /// Where video is scored; empty where this process does not.
-    pub(super) device: String,
-    /// The scoring processes; `None` where this process does not score.
-    pub(super) scorer: Option<ScorerPool>,
 }
 
 #[async_trait::async_trait]
 impl Source for StatusSource {
-    fn readiness(&self) -> Vec<Check> {
+    fn readiness(&self) -> Vec<ReadyCheck> {
         let mut checks = Vec::new();
-        let mut check = |name, ok, detail| checks.push(Check { name, ok, detail });
+        let mut check = |name, ok, detail| checks.push(ReadyCheck { name, ok, detail });
         let age = self.head_moved.borrow().elapsed();
-        let endpoints = self.chain.endpoints();
+        let endpoints = self.opened.chain.endpoints();
         let usable =
             endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
         let detail = format!(
             "block {}, {} s old; {usable} of {} endpoints in use",
-            self.heads.borrow().number,
+            self.opened.heads.borrow().number,
             age.as_secs(),
             endpoints.len()
         );
         check("chain", age < HEAD_TOO_OLD, detail);
-        let metagraph = Arc::clone(&self.metagraph.borrow());
-        let uid = metagraph.uid(&self.hotkey);
+        let metagraph = Arc::clone(&self.opened.subnet.metagraph.borrow());
+        let uid = metagraph.uid(&self.opened.hotkey);
         check(
             "registration",
             uid.is_some(),
             uid.map_or("not registered".to_owned(), |uid| format!("uid {uid}")),
         );
-        let permit = metagraph.neuron(&self.hotkey).is_some_and(|neuron| neuron.validator_permit);
+        let permit =
+            metagraph.neuron(&self.opened.hotkey).is_some_and(|neuron| neuron.validator_permit);
         check(
             "permit",
             permit,
@@ -88,7 +67,7 @@ impl Source for StatusSource {
             }
             .to_owned(),
         );
-        let allowlists = Arc::clone(&self.allowlists.borrow());
+        let allowlists = Arc::clone(&self.opened.subnet.allowlists.borrow());
         let newest = allowlists.entries().last();
         check(
             "allowlist",
@@ -97,7 +76,7 @@ impl Source for StatusSource {
                 format!("{} validators", entry.allowlist.validators().len())
             }),
         );
-        let listed = newest.is_some_and(|entry| entry.allowlist.contains(&self.hotkey));
+        let listed = newest.is_some_and(|entry| entry.allowlist.contains(&self.opened.hotkey));
         check(
             "membership",
             listed,
@@ -107,9 +86,9 @@ impl Source for StatusSource {
         let others = newest.map_or(0, |entry| {
             entry.allowlist.validators().len().saturating_sub(usize::from(listed))
         });
-        let connected = self.agreement.connected().len();
+        let connected = self.exchange.connected().len();
         check("mesh", others == 0 || connected > 0, format!("{connected} of {others} peers"));
-        let voice = self.agreement.voice();
+        let voice = self.exchange.voice();
         let detail = match voice {
             Voice::Listening => "listening for a double of this hotkey, nothing is signed yet",
             Voice::Alone => "only here",
@@ -120,23 +99,23 @@ impl Source for StatusSource {
     }
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
-        if let Ok(status) = self.agreement.mesh().status().await {
-            self.mesh_metrics.update(&status);
+        if let Ok(status) = self.exchange.mesh().status().await {
+            self.opened.telemetry.mesh.update(&status);
         }
         let mut body = String::new();
-        prometheus_client::encoding::text::encode(&mut body, &self.registry)?;
+        prometheus_client::encoding::text::encode(&mut body, &self.opened.telemetry.registry)?;
         Ok(body)
     }
 
     async fn agreement(&self) -> Result<String, String> {
-        let signed = self.agreement.signed().await.map_err(|error| error.to_string())?;
+        let signed = self.exchange.signed().await.map_err(|error| error.to_string())?;
         serde_json::to_string(&signed).map_err(|error| error.to_string())
     }
 
     async fn status(&self) -> Value {
-        let metagraph = Arc::clone(&self.metagraph.borrow());
-        let allowlists = Arc::clone(&self.allowlists.borrow());
-        let mesh = match self.agreement.mesh().status().await {
+        let metagraph = Arc::clone(&self.opened.subnet.metagraph.borrow());
+        let allowlists = Arc::clone(&self.opened.subnet.allowlists.borrow());
+        let mesh = match self.exchange.mesh().status().await {
             Ok(status) => serde_json::to_value(status).unwrap_or(Value::Null),
             Err(error) => json!({ "error": error.to_string() }),
         };
@@ -151,19 +130,19 @@ impl Source for StatusSource {
                     .collect()
             })
             .unwrap_or_default();
-        let epochs = self.state.epochs(LISTED_EPOCHS).unwrap_or_default();
-        let sampled = self.state.count_files(self.hotkey).unwrap_or(0);
+        let epochs = self.opened.state.epochs(LISTED_EPOCHS).unwrap_or_default();
+        let sampled = self.opened.state.count_files(self.opened.hotkey).unwrap_or(0);
         let newest = allowlists.entries().last();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "hotkey": self.hotkey,
-            "uid": metagraph.uid(&self.hotkey),
-            "network": self.state.network(),
-            "head": self.heads.borrow().number,
-            "chain_endpoints": self.chain.endpoints(),
-            "device": self.device,
-            "scoring": self.scorer.as_ref().map(ScorerPool::counts),
-            "listening_for_double": self.agreement.voice() == Voice::Listening,
+            "hotkey": self.opened.hotkey,
+            "uid": metagraph.uid(&self.opened.hotkey),
+            "network": self.opened.state.network(),
+            "head": self.opened.heads.borrow().number,
+            "chain_endpoints": self.opened.chain.endpoints(),
+            "device": self.opened.device,
+            "scoring": self.opened.scorer.as_ref().map(ScorerPool::counts),
+            "listening_for_double": self.exchange.voice() == Voice::Listening,
             "ready": self.readiness().iter().all(|check| check.ok),
             "checks": self.readiness(),
             "peers": peers,

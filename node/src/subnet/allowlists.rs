@@ -1,7 +1,7 @@
-//! The allowlists before the newest one: the owner leaves them for validators that join later, and
-//! these read them.
+//! The owner's allowlists: publishing one, and reading those before the newest, which validators
+//! that join later need.
 //!
-//! Why it is done so: `docs/decisions/0006-past-allowlists.md`.
+//! Why they are kept: `docs/decisions/0006-past-allowlists.md`.
 
 use bytes::Bytes;
 use leoma_chain::{ChainClient, ChainError, SubmitError};
@@ -15,26 +15,26 @@ use leoma_storage::{Polled, SourceBucket, StoreError};
 /// Why an allowlist was not published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The source bucket.
+    /// The source bucket cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chain.
+    /// The chain cannot be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The chain refused the commitment.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The list in the bucket.
+    /// The list in the bucket cannot be parsed.
     #[error(transparent)]
     Allowlist(#[from] AllowlistError),
-    /// Another key than the owner's.
+    /// The key is not the subnet owner's.
     #[error(
         "{signer} is not the owner of the subnet, {owner} is: only the owner's commitment counts"
     )]
     NotOwner {
-        /// Whose key it is.
+        /// The hotkey that signs.
         signer: Hotkey,
-        /// Whose it should be.
+        /// The owner's hotkey.
         owner: Hotkey,
     },
 }
@@ -73,7 +73,7 @@ pub async fn publish(
         None => Vec::new(),
         Some(Ok(record)) => record.past,
         Some(Err(error)) => {
-            tracing::warn!(%error, "written anew");
+            tracing::warn!(%error, "the record of past allowlists is unusable, starting a new one");
             Vec::new()
         }
     };
@@ -89,7 +89,7 @@ pub async fn publish(
             }
             _ => tracing::warn!(
                 committed = %sha256, block = %commitment.block,
-                "the committed list is not in the bucket: validators that join later will not know it"
+                "the committed allowlist is not in the bucket: validators that join later cannot read it"
             ),
         }
     }
@@ -111,12 +111,12 @@ fn forget(past: &mut Vec<PastAllowlist>, head: BlockNumber, lookback_blocks: u64
     past.drain(..in_force.max(past.len().saturating_sub(MAX_PAST_ALLOWLISTS)));
 }
 
-/// The lists before `newest`, oldest first, with the blocks of their commitments: what the owner's
-/// record names, as far back as the lists themselves are there.
+/// The lists before `newest` that the owner's record names, oldest first, with the blocks of their
+/// commitments. A list that is missing from the bucket ends the history.
 ///
 /// # Errors
-/// [`StoreError`] when the bucket cannot be read; what is absent or not the owner's is logged and
-/// left out.
+/// [`StoreError`] when the bucket cannot be read. A record that is missing or not signed by the
+/// owner is logged and ignored.
 pub async fn before(
     source: &SourceBucket,
     network: Network,
@@ -126,25 +126,25 @@ pub async fn before(
     let record = match source.allowlist_record().await? {
         None => {
             tracing::warn!(
-                "the owner left no record of past allowlists: only those that were seen on chain are known"
+                "the bucket has no record of past allowlists: using only those seen on chain"
             );
             return Ok(Vec::new());
         }
         Some(bytes) => read_allowlist_record(&bytes, network, owner),
     };
     let past = match record {
-        // The second: it was published, and its successor was written and not committed.
+        // The second case: a successor was written to the bucket and not committed.
         Ok(record) if record.next == newest.sha256 || record.past.last() == Some(&newest) => {
             record.past
         }
         Ok(_) => {
             tracing::warn!(
-                "the record of past allowlists is not that of the newest: only those that were seen on chain are known"
+                "the record of past allowlists does not belong to the newest one: using only those seen on chain"
             );
             return Ok(Vec::new());
         }
         Err(error) => {
-            tracing::warn!(%error, "only those allowlists that were seen on chain are known");
+            tracing::warn!(%error, "the record of past allowlists is unusable: using only those seen on chain");
             return Ok(Vec::new());
         }
     };
@@ -155,9 +155,9 @@ pub async fn before(
         let bytes = source.allowlist_version(&sha256).await?;
         match bytes.map(|bytes| Allowlist::verify(&bytes, sha256)) {
             Some(Ok(allowlist)) => lists.push((committed_at, allowlist)),
-            // Older lists would seem to hold for its tasks too.
+            // Without it, an older list would wrongly apply to its tasks.
             missing_or_wrong => {
-                tracing::warn!(%sha256, block = %committed_at, present = missing_or_wrong.is_some(), "a past allowlist cannot be had, nor those before it");
+                tracing::warn!(%sha256, block = %committed_at, present = missing_or_wrong.is_some(), "a past allowlist is missing or damaged, ignoring it and those before it");
                 break;
             }
         }

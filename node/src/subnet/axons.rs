@@ -1,10 +1,9 @@
-//! The chain as an address book: where allowlisted validators say that they are, and where we say
-//! so ourselves.
+//! The chain as an address book: validators announce their addresses in it and find each other's.
 //!
-//! A validator's axon entry is the address and port of its mesh, for TCP and QUIC alike. Entries of
-//! validators are dialled until they change; what answers there must prove itself like any other
-//! peer. Our own entry is written when the operator has said where we are reached
-//! (`LEOMA_MESH_EXTERNAL`) and the chain says something else.
+//! A validator's axon entry is the address and port of its mesh, for both TCP and QUIC. The mesh
+//! dials the entries of allowlisted validators; a peer that answers must prove its hotkey like any
+//! other. Our own entry is written when `LEOMA_MESH_EXTERNAL` names an address that differs from
+//! the one on chain.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,8 +20,7 @@ use leoma_storage::{EndpointPolicy, is_public};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Pause after an announcement that failed: the reason is not known to pass sooner, and the chain
-/// has better to do.
+/// Pause after a failed announcement: few reasons pass sooner, and each try costs a transaction.
 const RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Keeps the mesh's addresses and the chain's in step.
@@ -34,15 +32,14 @@ pub struct Axons {
     pub signer: HotkeySigner,
     /// The mesh.
     pub mesh: MeshHandle,
-    /// How far others' entries are trusted: on a subnet that lives on this machine they may lead to
-    /// this machine.
+    /// Which entries may be dialled: loopback addresses only on a subnet that runs on this machine.
     pub policy: EndpointPolicy,
-    /// What our own entry should be; `None` leaves it as it is.
+    /// What our own entry should be; `None` leaves the entry unchanged.
     pub own: Option<Axon>,
 }
 
-/// The address that peers reach us at, as a chain entry can hold it: the first with an IP address
-/// and a port.
+/// The address to announce: the first of `LEOMA_MESH_EXTERNAL` with an IP address and a port, which
+/// is all that a chain entry can hold.
 #[must_use]
 pub fn axon_of(external: &[Multiaddr]) -> Option<Axon> {
     let read = |address: &Multiaddr| {
@@ -61,7 +58,7 @@ pub fn axon_of(external: &[Multiaddr]) -> Option<Axon> {
     external.iter().find_map(read)
 }
 
-/// Whether an entry may be dialled: a stranger's word must not lead us into our own network.
+/// Whether an entry may be dialled: others must not be able to point us at our own network.
 fn may_dial(axon: &Axon, policy: EndpointPolicy) -> bool {
     policy != EndpointPolicy::Public || is_public(axon.ip)
 }
@@ -117,7 +114,7 @@ impl Axons {
         for (hotkey, axon) in
             dialled.iter().filter(|(hotkey, axon)| wanted.get(hotkey) != Some(axon))
         {
-            tracing::debug!(%hotkey, ip = %axon.ip, port = axon.port, "chain entry gone");
+            tracing::debug!(%hotkey, ip = %axon.ip, port = axon.port, "address removed from chain, no longer dialling it");
             for address in MeshConfig::listen_on(axon.ip, axon.port) {
                 self.mesh.forget(address).await?;
             }
@@ -134,7 +131,7 @@ impl Axons {
         Ok(())
     }
 
-    /// Whether our entry is to be written: it differs, and the chain would take it.
+    /// Whether our entry differs from the chain's and the chain's rate limit allows a new one.
     fn is_due(&self, metagraph: &Metagraph) -> bool {
         let (Some(own), Some(neuron)) = (self.own, metagraph.neuron(&self.signer.hotkey())) else {
             return false;
@@ -150,7 +147,7 @@ impl Axons {
                 tracing::info!(ip = %own.ip, port = own.port, %transaction, "address announced on chain")
             }
             Err(error) => {
-                tracing::warn!(%error, seconds = RETRY_AFTER.as_secs(), "address not announced, trying again later")
+                tracing::warn!(%error, seconds = RETRY_AFTER.as_secs(), "failed to announce our address on chain, will retry")
             }
         }
     }

@@ -1,5 +1,4 @@
-//! The subnet as this validator sees it: the metagraph, the owner's allowlists, and the addresses
-//! of other validators.
+//! The subnet: its metagraph, the owner's allowlists, and the addresses of other validators.
 
 pub mod allowlists;
 mod axons;

@@ -16,30 +16,30 @@ use crate::state::{State, StateError};
 
 use super::allowlists::before;
 
-/// How often the metagraph is read: two blocks of the live chain; a change of the allowlist has an
-/// interval's time to be seen.
+/// How often the metagraph is read: every two blocks of the live chain. A new allowlist takes effect
+/// an interval after its commitment, so this is soon enough.
 const READ_EVERY: Duration = Duration::from_secs(24);
-/// While there is no allowlist yet nothing else can start, so it is looked for more often.
+/// How often it is read before the first allowlist is known: nothing else can start without one.
 const FIRST_READ_EVERY: Duration = Duration::from_secs(2);
-/// The note under which the history survives a restart.
+/// The note in the state that keeps the history over a restart.
 const HISTORY_NOTE: &str = "allowlist_history";
 
 /// Why the subnet cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SubnetError {
-    /// The chain.
+    /// The chain cannot be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The source bucket.
+    /// The source bucket cannot be read.
     #[error("cannot read the allowlist: {0}")]
     Store(#[from] StoreError),
-    /// The allowlist.
+    /// The allowlist cannot be parsed, or is not the committed one.
     #[error(transparent)]
     Allowlist(#[from] AllowlistError),
-    /// The state.
+    /// The state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The owner has committed, and not published.
+    /// The owner has committed an allowlist and not published it.
     #[error(
         "the source bucket holds no allowlist/v1.json, though the subnet owner committed one (sha256 {committed})"
     )]
@@ -47,13 +47,13 @@ pub enum SubnetError {
         /// The committed hash.
         committed: Digest,
     },
-    /// The owner has committed nothing.
+    /// The owner has committed no allowlist.
     #[error("the subnet owner {owner} has committed no allowlist (`leoma validator publish`)")]
     NotCommitted {
         /// The owner's hotkey.
         owner: leoma_protocol::Hotkey,
     },
-    /// A commitment older than one that was taken in.
+    /// The commitment is older than one that was already accepted.
     #[error(transparent)]
     OutOfOrder(#[from] leoma_rotation::OutOfOrder),
 }
@@ -69,7 +69,7 @@ struct Committed {
 pub struct Subnet {
     /// The newest metagraph.
     pub metagraph: watch::Receiver<Arc<Metagraph>>,
-    /// The allowlists, `entries()` empty until the first one is known.
+    /// The allowlists; empty until the first one is known.
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
 }
 
@@ -103,7 +103,7 @@ pub async fn allowlist_of(
     }
 }
 
-/// Reads the subnet again and again.
+/// Keeps reading the subnet, and tells the rest of the validator what changed.
 #[derive(Debug)]
 pub struct SubnetReader {
     chain: ChainClient,
@@ -165,10 +165,10 @@ impl SubnetReader {
                 match self.read(head, &metagraph_sender, &allowlist_sender).await {
                     Ok(()) => last_error.clear(),
                     Err(error) => {
-                        // Said once, not with every block: an operator acts on the change.
+                        // Logged once, not with every read.
                         let text = error.to_string();
                         if text != last_error {
-                            tracing::warn!(%error, "cannot read the subnet, keeping what is known");
+                            tracing::warn!(%error, "cannot read the subnet, keeping the last known state");
                             last_error = text;
                         }
                     }
@@ -203,13 +203,12 @@ impl SubnetReader {
         let allowlist = allowlist_of(&self.source, sha256).await?;
         let (interval, validators) = (allowlist.interval(), allowlist.validators().len());
         let mut history = (**allowlists.borrow()).clone();
-        // Of what was committed before we first looked, or while we were away, the owner's word has
-        // to do.
+        // For lists that were committed while we were not watching, the owner's record must do.
         let mut all = self.committed.clone();
         let seen = all.last().map(|committed| committed.at);
         let past = before(&self.source, self.chain.network(), &metagraph.owner, newest).await?;
         for (at, past) in past.into_iter().filter(|(at, _)| seen.is_none_or(|seen| *at > seen)) {
-            tracing::info!(sha256 = %past.digest(), block = %at, "past allowlist taken in");
+            tracing::info!(sha256 = %past.digest(), block = %at, "past allowlist accepted");
             all.push(Committed { at, allowlist: past.canonical_json() });
             history.commit(at, past)?;
         }
@@ -220,7 +219,7 @@ impl SubnetReader {
             .map_err(|_| StateError::Malformed { what: "allowlist history" })?;
         self.state.set_note(HISTORY_NOTE, &text)?;
         (self.committed, self.taken) = (all, Some((committed_at, sha256)));
-        tracing::info!(%sha256, interval, validators, block = %committed_at, "allowlist taken in");
+        tracing::info!(%sha256, interval, validators, block = %committed_at, "allowlist accepted");
         allowlists.send_replace(Arc::new(history));
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Every verdict file that this validator has verified, whoever handed it over.
+//! The verdict files that this validator has verified.
 //!
-//! The single door for files: own, from a peer's bucket, from the mesh, from a snapshot. What comes
-//! in was checked against the place it claims, is kept on disk, and is there for the next epoch and
-//! for peers that ask.
+//! Every file passes through here, whether it is our own or comes from a peer, a bucket or a
+//! snapshot. It is verified for its task and producer and stored on disk before an epoch or a peer
+//! sees it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,10 +13,10 @@ use leoma_rotation::TaskVerdicts;
 
 use crate::state::{State, StateError, StoredFile};
 
-/// Why a file is not taken in.
+/// Why a file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
-    /// It does not count.
+    /// It is not valid for its task and producer.
     #[error("verdict file of task {} by {} refused: {reason}", id.task_id, id.producer)]
     Refused {
         /// Task and producer.
@@ -24,8 +24,8 @@ pub enum LibraryError {
         /// Why.
         reason: Refusal,
     },
-    /// It is valid, and another one than was announced.
-    #[error("verdict file of task {} by {} is {}, announced was {}", id.task_id, id.producer, found.short(), announced.short())]
+    /// It is valid, but not the announced file.
+    #[error("verdict file of task {} by {} has digest {}, announced was {}", id.task_id, id.producer, found.short(), announced.short())]
     OtherDigest {
         /// Task and producer.
         id: FileId,
@@ -41,7 +41,7 @@ pub enum LibraryError {
 
 type Files = BTreeMap<(FileId, Digest), Arc<TaskVerdicts>>;
 
-/// The verified files, in memory as far as consensus needs them, whole on disk.
+/// The verified files: what consensus needs in memory, all of it on disk.
 #[derive(Clone, Debug)]
 pub struct Library {
     state: State,
@@ -50,7 +50,7 @@ pub struct Library {
 }
 
 impl Library {
-    /// Opens the library on the files kept in `state`; each is verified again, the disk is not
+    /// Opens the library on the files stored in `state`, and verifies each again, as the disk is not
     /// trusted.
     ///
     /// # Errors
@@ -60,13 +60,15 @@ impl Library {
         for file in library.state.files_from(TaskId(0))? {
             match library.check(file.id, &file.bytes) {
                 Ok(verdicts) => library.remember(verdicts),
-                Err(error) => tracing::warn!(%error, "a kept file no longer counts"),
+                Err(error) => {
+                    tracing::warn!(%error, "a stored verdict file is no longer valid, ignoring it")
+                }
             }
         }
         Ok(library)
     }
 
-    /// What a file must be to count here.
+    /// What a file must match to be valid.
     #[must_use]
     pub fn expected(&self, id: FileId) -> Expected {
         Expected {
@@ -94,10 +96,10 @@ impl Library {
         files.insert((verdicts.id, verdicts.digest), Arc::new(verdicts));
     }
 
-    /// Verifies a file from anywhere, keeps it and returns its digest.
+    /// Verifies a file, stores it and returns its digest.
     ///
     /// # Errors
-    /// [`LibraryError`]; nothing is kept then.
+    /// [`LibraryError`]; nothing is stored then.
     pub fn take_in(
         &self,
         id: FileId,
@@ -114,7 +116,7 @@ impl Library {
         Ok(found)
     }
 
-    /// Takes in our own file as signed and not yet published.
+    /// Stores our own file as signed and not yet published.
     ///
     /// # Errors
     /// [`LibraryError`].
@@ -125,13 +127,13 @@ impl Library {
         Ok(())
     }
 
-    /// Whether any file of a task and producer is held.
+    /// Whether we hold any file of a task and producer.
     #[must_use]
     pub fn holds(&self, id: FileId) -> bool {
         !self.of(id).is_empty()
     }
 
-    /// The files of a task and producer; more than one where it signed twice.
+    /// The files of a task and producer; more than one where the producer signed twice.
     #[must_use]
     pub fn of(&self, id: FileId) -> Vec<Arc<TaskVerdicts>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +143,7 @@ impl Library {
             .collect()
     }
 
-    /// Whether this very file is held.
+    /// Whether we hold the file with this digest.
     #[must_use]
     pub fn holds_digest(&self, id: FileId, digest: Digest) -> bool {
         self.files.read().unwrap_or_else(PoisonError::into_inner).contains_key(&(id, digest))
@@ -153,7 +155,7 @@ impl Library {
         self.files.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Forgets tasks before `first`, on disk and in memory.
+    /// Deletes the files of tasks before `first`, on disk and in memory.
     ///
     /// # Errors
     /// [`StateError`].

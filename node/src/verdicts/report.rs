@@ -1,5 +1,5 @@
-//! The outcome of an epoch as JSON, for the record, for `/status` and for `leoma audit`; and what
-//! validators signed about files, for whoever wants to check the count.
+//! An epoch's outcome and the validators' signed statements as JSON, for the state, for `/status` and
+//! for `leoma audit`.
 
 use leoma_protocol::messages::{Attestation, Evidence};
 use leoma_protocol::{Digest, FileId, Hotkey, Network, Signature, TaskId};
@@ -12,29 +12,29 @@ use serde_json::{Value, json};
 pub struct SignedAgreement {
     /// Attestations, by file and digest.
     pub attestations: Vec<AttestedFile>,
-    /// Proven double signatures.
+    /// Proof of two signed statements about one task.
     pub evidence: Vec<Evidence>,
 }
 
-/// Who attested to one digest of one file.
+/// The attestations to one digest of one file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttestedFile {
     /// The task.
     pub task_id: TaskId,
-    /// Whose file.
+    /// The producer of the file.
     pub producer: Hotkey,
     /// The digest.
     pub digest: Digest,
-    /// Who attested to it.
+    /// The validators that attested to it.
     pub attesters: Vec<Hotkey>,
-    /// Their signatures in the same order, in hexadecimal; empty where an attestation is to be
-    /// taken on trust.
+    /// Their signatures in the same order, in hexadecimal; empty where the attestations are taken on
+    /// trust.
     #[serde(default)]
     pub signatures: Vec<String>,
 }
 
 impl SignedAgreement {
-    /// From attestations in the order of their file and digest.
+    /// Groups attestations that are sorted by file and digest.
     #[must_use]
     pub fn new(attestations: &[Attestation], evidence: Vec<Evidence>) -> Self {
         let of_one_digest = attestations.chunk_by(|a, b| (a.file, a.digest) == (b.file, b.digest));
@@ -56,7 +56,7 @@ impl AttestedFile {
         FileId { task_id: self.task_id, producer: self.producer }
     }
 
-    /// The statements one by one, to be verified; `None` where there is not one signature for each
+    /// The attestations, to be verified; `None` where there is not exactly one signature for each
     /// attester.
     #[must_use]
     pub fn statements(&self, network: Network) -> Option<Vec<Attestation>> {
@@ -77,10 +77,9 @@ impl AttestedFile {
     }
 }
 
-/// Everything an outcome says. Rates are given as decimal numbers for people; the decision was made
-/// on exact fractions.
+/// The outcome as JSON. Rates are decimal numbers, for people; the decision uses exact fractions.
 #[must_use]
-pub fn outcome_json(outcome: &Outcome) -> Value {
+pub(crate) fn outcome_json(outcome: &Outcome) -> Value {
     let ranks: Vec<_> = outcome
         .ranks
         .iter()

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
-use crate::verdicts::{Agreement, Library, report};
+use crate::verdicts::{Exchange, Library, report};
 
 use super::kept_back::KeptBack;
 use super::put::{Progress, Target, Weights, WeightsError};
@@ -64,7 +64,7 @@ pub struct WeightSetter {
     /// Verified files.
     pub library: Library,
     /// What the mesh agreed on.
-    pub agreement: Agreement,
+    pub agreement: Exchange,
     /// What was decided before.
     pub state: State,
     /// How weights get onto the chain.

@@ -1,5 +1,5 @@
-//! What a key file holds once it is decrypted: JSON as the Python wallet writes it, a secret in
-//! hexadecimal, or a mnemonic.
+//! The content of a decrypted key file: JSON as the Python wallet writes it, a secret in hexadecimal,
+//! or a mnemonic.
 
 use serde::{Deserialize, Deserializer};
 use sp_core::{Pair as _, sr25519};
@@ -7,7 +7,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// The chain's number for sr25519 keys.
 const SR25519: i64 = 1;
-/// An address is shown in an error up to here; a longer one is none.
+/// Errors show at most this much of an address; no address is longer.
 const MAX_SHOWN: usize = 64;
 
 /// How a decrypted file holds its key.
@@ -41,7 +41,7 @@ pub(super) struct Content {
     pub(super) address: Option<String>,
 }
 
-/// Why the content is no key. Holds no secret.
+/// Why the content is not a key. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ContentError {
     Malformed(&'static str),
@@ -131,7 +131,8 @@ fn read_json(text: &str) -> Result<Content, ContentError> {
     Ok(Content { pair, format: KeyFormat::Json, address })
 }
 
-/// The order is the Python wallet's: a file whose secrets differ gives both programs the same key.
+/// Secrets are tried in the Python wallet's order, so that both programs read the same key from a
+/// file whose secrets differ.
 fn pair_of(json: &KeyJson) -> Result<sr25519::Pair, ContentError> {
     fn stated(secret: &Option<SecretText>) -> Option<&str> {
         secret.as_ref().map(|text| text.0.trim()).filter(|text| !text.is_empty())
@@ -177,7 +178,7 @@ fn from_phrase(text: &str) -> Option<sr25519::Pair> {
     Some(pair)
 }
 
-/// Words with one space between them: people break lines.
+/// The words with single spaces between them: people break lines.
 fn words(text: &str) -> Zeroizing<String> {
     let mut phrase = Zeroizing::new(String::with_capacity(text.len()));
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! A new hotkey: drawn, and written as the Python wallet writes one.
+//! A new hotkey, written as the Python wallet writes one.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,12 @@ use serde::Serialize;
 use sp_core::{Pair as _, sr25519};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::password::{self, Process, Surroundings};
-use super::{PasswordSources, WalletError, encryption, file, public_path, seal_error};
+use crate::encryption;
+use crate::error::WalletError;
+use crate::file::{self, public_path};
+use crate::password::{self, PasswordSources, Process, Surroundings};
 
-/// More than the longest file: a buffer that grows leaves copies behind.
+/// More than the longest file: a buffer that grows would leave copies of the secret in memory.
 const JSON_BYTES: usize = 4096;
 
 /// A hotkey that exists in memory only.
@@ -33,7 +35,7 @@ pub struct Written {
     pub path: PathBuf,
     /// The public half.
     pub public_path: PathBuf,
-    /// Where the key that was there before is kept.
+    /// Where the replaced key is kept.
     pub replaced: Option<PathBuf>,
 }
 
@@ -66,20 +68,20 @@ impl NewHotkey {
         self.pair.public().into()
     }
 
-    /// The words from which the key can be made again, anywhere.
+    /// The mnemonic: the key can be restored from it.
     #[must_use]
     pub fn mnemonic(&self) -> &str {
         &self.phrase
     }
 
-    /// Writes the key to `path` and its public half beside it, encrypted under a password from
-    /// `encrypt` where given. With `replace`, files that are there are kept under other names;
-    /// without, they are an error. May take seconds and ask questions: see
-    /// [`in_background`](super::in_background).
+    /// Writes the key to `path`, encrypted under a password from `encrypt` where given, and its public
+    /// half beside it. With `replace`, existing files are renamed; otherwise they are an error. May
+    /// take seconds and ask for a password: see
+    /// [`in_background`](crate::in_background).
     ///
     /// # Errors
-    /// [`WalletError`]. No key that was there is lost: with `replace` it may be under its other
-    /// name by then. The new key may be there in full, and only its public half be missing.
+    /// [`WalletError`]. No existing key is lost, but it may have been renamed. The new key may be
+    /// complete and only its public half be missing.
     pub fn write(
         &self,
         path: &Path,
@@ -108,12 +110,12 @@ impl NewHotkey {
             Some(sources) => {
                 let found = password::choose(path, sources, surroundings)?;
                 let sealed = encryption::encrypt(&secret, &found.password);
-                Some(sealed.map_err(|error| seal_error(path, error, &found.source_name))?)
+                Some(sealed.map_err(|error| error.at(path, &found.source_name))?)
             }
         };
         file::make_folder_of(path)?;
         let replaced = if replace { file::set_aside(path)? } else { None };
-        // The secret first: a public half alone would look like a key that was lost.
+        // The secret first: a public half alone would look like a lost key.
         file::write_new(path, sealed.as_deref().unwrap_or(&secret))?;
         file::write_new(&public, self.public_json().to_string().as_bytes())?;
         Ok(Written { path: path.to_owned(), public_path: public, replaced })
@@ -135,7 +137,7 @@ impl NewHotkey {
             secret_seed: &seed,
             ss58_address: &self.hotkey().to_string(),
         };
-        // Neither a map with odd keys nor a writer that fails: it cannot go wrong.
+        // Neither the writer nor the map's keys can fail.
         let _always_written = serde_json::to_writer(&mut *json, &fields);
         json
     }

@@ -18,15 +18,15 @@ pub enum WalletError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// There is something else in the file's place.
+    /// The path is not a plain file.
     #[error("key file {}: {what}", path.display())]
     NotAFile {
-        /// The place.
+        /// The path.
         path: PathBuf,
         /// What is there.
         what: &'static str,
     },
-    /// Others could have exchanged the key.
+    /// Others can change the file, and could have replaced the key.
     #[error("key file {}: others can change it (mode {mode:04o}); make sure that it is yours, then run chmod 600 on it", path.display())]
     Writable {
         /// The file.
@@ -34,7 +34,7 @@ pub enum WalletError {
         /// Its mode.
         mode: u32,
     },
-    /// The file has another form.
+    /// The file is malformed.
     #[error("key file {}: {reason}", path.display())]
     Malformed {
         /// The file.
@@ -42,7 +42,7 @@ pub enum WalletError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A key of a kind that cannot sign here.
+    /// The key is of a kind that cannot sign for this subnet.
     #[error(
         "key file {}: its cryptoType is {found}, but only sr25519 keys (cryptoType 1) sign for this subnet",
         path.display()
@@ -53,7 +53,7 @@ pub enum WalletError {
         /// What the file says.
         found: String,
     },
-    /// A file of another program.
+    /// The file is another program's.
     #[error(
         "key file {}: is a polkadot.js export, which has a form and a password of its own; import it with `btcli wallet regen_hotkey --json` (a coldkey with `regen_coldkey`)",
         path.display()
@@ -62,7 +62,7 @@ pub enum WalletError {
         /// The file.
         path: PathBuf,
     },
-    /// The secret and the address in the file, or beside it, are of two keys.
+    /// The secret does not belong to the address in the file or beside it.
     #[error("key file {}: its secret belongs to {found}, its address is {expected}", path.display())]
     WrongAddress {
         /// The file.
@@ -72,7 +72,7 @@ pub enum WalletError {
         /// The address in the file.
         expected: String,
     },
-    /// A file that is encrypted or shall be, and no password.
+    /// A password is needed and none was given.
     #[error(
         "key file {}: its encryption needs a password, and none is known: {ways}, or run this on a terminal to be asked",
         path.display()
@@ -91,7 +91,7 @@ pub enum WalletError {
         /// Where the password was found.
         source_name: String,
     },
-    /// A password was given in a way that cannot be used.
+    /// The given password cannot be used.
     #[error("the password in {source_name} cannot be used: {reason}")]
     Password {
         /// Where it was found.
@@ -107,7 +107,7 @@ pub enum WalletError {
         /// How much.
         mebibytes: usize,
     },
-    /// A key is there already.
+    /// The file exists already.
     #[error(
         "key file {}: exists already; choose another name with --hotkey-name, or replace it with --force (the old key is kept beside it)",
         path.display()
@@ -124,13 +124,13 @@ pub enum WalletError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The program ends before the key was read.
+    /// The program is stopping.
     #[error("stopped before the key was read")]
     Stopped,
 }
 
 impl WalletError {
-    /// Whether there simply is no such file.
+    /// Whether the file does not exist.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)

@@ -1,4 +1,4 @@
-//! Key files on disk: opened with care, and written so that only their owner reads them.
+//! Key files on disk, written so that only their owner can read them.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -6,15 +6,23 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{WalletError, public_path};
+use crate::error::WalletError;
 
 /// A key file is a few hundred bytes, encrypted a few thousand; anything larger is not one.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
-/// What others may not do to a key file: read it, or worse, change it.
+/// Permissions that others must not have.
 const READABLE_BY_OTHERS: u32 = 0o044;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// Old keys kept beside a new one; beyond that somebody should tidy up.
+/// Most old keys that are kept beside a new one.
 const MAX_KEPT: u32 = 1000;
+
+/// The file beside a key file that holds its public half: `{key}pub.txt`.
+#[must_use]
+pub fn public_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push("pub.txt");
+    path.with_file_name(name)
+}
 
 /// A file's bytes and its permissions.
 pub(super) struct Opened {
@@ -23,8 +31,8 @@ pub(super) struct Opened {
     pub(super) mode: Option<u32>,
 }
 
-/// Reads a key file. Links are followed, as secrets are mounted into containers by links; what
-/// matters is the file that they lead to.
+/// Reads a key file. Links are followed, as containers mount secrets by links; the checks apply to
+/// the file that they lead to.
 pub(super) fn open(path: &Path) -> Result<Opened, WalletError> {
     let not_a_file = |what| WalletError::NotAFile { path: path.to_owned(), what };
     let opened = read_plain(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
@@ -47,19 +55,20 @@ pub(super) fn open(path: &Path) -> Result<Opened, WalletError> {
 /// Reads a plain file of at most `most` bytes that may hold a secret.
 ///
 /// # Errors
-/// The system's; of the kinds `IsADirectory`, `InvalidInput` and `FileTooLarge` where it is none.
+/// The system's; of the kinds `IsADirectory`, `InvalidInput` and `FileTooLarge` if it is not such a
+/// file.
 pub(super) fn read_plain(path: &Path, most: u64) -> std::io::Result<Opened> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
         return Err(std::io::Error::new(ErrorKind::IsADirectory, "it is a folder"));
     }
-    // Looked at before it is opened: to open a pipe would be to wait for its other end.
+    // Checked before opening: opening a pipe would wait for its other end.
     if !metadata.is_file() {
         return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a plain file"));
     }
     let file = File::open(path)?;
     let mode = mode_of(&file.metadata()?);
-    // Room for all of it at once: a vector that grows leaves copies behind.
+    // Allocated at once: a vector that grows would leave copies of the secret in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(most).unwrap_or(0) + 1));
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -105,7 +114,7 @@ pub(super) fn make_folder_of(path: &Path) -> Result<(), WalletError> {
         .map_err(|source| WalletError::Unwritable { path: path.to_owned(), source })
 }
 
-/// Makes a file that only its owner reads. Whatever is there, a link included, is an error.
+/// Creates a file that only its owner can read. An existing file or link is an error.
 pub fn create_private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -121,20 +130,20 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), WalletError> {
         _ => WalletError::Unwritable { path: path.to_owned(), source },
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| {
-        // Half a key is worse than none. What was written is not needed by anyone yet.
+        // Half a key is worse than none, and nobody uses the new file yet.
         let _gone_or_not = std::fs::remove_file(path);
         WalletError::Unwritable { path: path.to_owned(), source }
     })
 }
 
-/// Whether there is anything at a path, be it a link that leads nowhere.
+/// Whether anything exists at a path, even a link that leads nowhere.
 pub(super) fn is_taken(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Moves a key and its public half to free names beside them, `name.old-1` and `name.old-1pub.txt`
-/// and so on, and returns where the key is now; `None` where there was none. Whatever others do to
-/// these files meanwhile, none is overwritten.
+/// Renames a key and its public half to free names, `name.old-1` and `name.old-1pub.txt` and so on,
+/// and returns the key's new path; `None` if there was no key. No file is overwritten, even if others
+/// create files meanwhile.
 pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let public = public_path(path);
     if !is_taken(path) && !is_taken(&public) {
@@ -156,15 +165,15 @@ pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     Err(unwritable(std::io::Error::other("too many old keys are kept beside it")))
 }
 
-/// A name held by an empty file. To move a file replaces whatever has its new name: only who made
-/// the empty file may.
+/// A name reserved by an empty file. Renaming replaces the file of the new name, so only the creator
+/// of the empty file may do it.
 struct Reserved {
     path: PathBuf,
     filled: bool,
 }
 
 impl Reserved {
-    /// `None` where the name is taken.
+    /// `None` if the name is taken.
     fn new(path: PathBuf) -> std::io::Result<Option<Self>> {
         match create_private(&path) {
             Ok(_empty) => Ok(Some(Self { path, filled: false })),
@@ -173,7 +182,7 @@ impl Reserved {
         }
     }
 
-    /// Moves a file here; whether there was one.
+    /// Moves a file here; returns whether it existed.
     fn fill_with(mut self, from: &Path) -> std::io::Result<bool> {
         match std::fs::rename(from, &self.path) {
             Ok(()) => self.filled = true,

@@ -1,5 +1,5 @@
-//! Key files of Bittensor wallets: read in every form that wallets ever wrote, and hotkeys written
-//! as wallets write them.
+//! Key files of Bittensor wallets: every form that wallets ever wrote can be read, and hotkeys are
+//! written as the Python wallet writes them.
 //!
 //! | part | file |
 //! |---|---|
@@ -7,303 +7,34 @@
 //! | encrypted files | `encryption/` |
 //! | where a password comes from | `password.rs` |
 //! | what a decrypted file holds | `content.rs` |
+//! | a key: opened, decrypted, checked | `key_file.rs` |
 //! | a new hotkey | `create.rs` |
 //! | where the keys lie | `settings.rs` |
+//! | slow work off the async threads | `background.rs` |
 //!
-//! A key is checked against the address that its file states or, where it states none, against the
-//! public half that wallets keep beside it: a damaged or exchanged secret must not sign under
-//! another name.
+//! A key is checked against the address in its file or, if there is none, in the public half beside
+//! it, so that a damaged or replaced secret is never used.
 
+mod background;
 mod content;
 mod create;
 mod encryption;
 mod error;
 mod file;
+mod key_file;
 mod password;
 mod settings;
+#[cfg(test)]
+mod tests;
 
-use std::path::{Path, PathBuf};
-
-use leoma_protocol::Hotkey;
-use sp_core::{Pair as _, sr25519};
-use zeroize::Zeroizing;
-
-use content::{Content, ContentError};
-use encryption::{SealError, Sealed};
-use password::{Found, Process, Surroundings};
-
+pub use background::in_background;
 pub use content::KeyFormat;
 pub use create::{NewHotkey, Written};
 pub use encryption::Encryption;
 pub use error::WalletError;
-pub use file::{create_private, mode_of};
+pub use file::{create_private, mode_of, public_path};
+pub use key_file::{
+    CheckedAgainst, KeyFile, LoadedKey, address_of, known_address, load_coldkey, load_hotkey,
+};
 pub use password::{KeyKind, Password, PasswordSources, restore_terminal};
-pub use settings::WalletSettings;
-
-/// The file of a hotkey: `{path}/{wallet}/hotkeys/{hotkey}`.
-#[must_use]
-pub fn hotkey_path(wallet: &WalletSettings) -> PathBuf {
-    wallet.path.join(&wallet.wallet).join("hotkeys").join(&wallet.hotkey)
-}
-
-/// The file of a wallet's coldkey: `{path}/{wallet}/coldkey`.
-#[must_use]
-pub fn coldkey_path(wallet: &WalletSettings) -> PathBuf {
-    wallet.path.join(&wallet.wallet).join("coldkey")
-}
-
-/// The file beside a key file that holds its public half: `{key}pub.txt`.
-#[must_use]
-pub fn public_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push("pub.txt");
-    path.with_file_name(name)
-}
-
-/// Loads the key pair of a hotkey, asking for its password where it has one.
-///
-/// # Errors
-/// [`WalletError`] with the file and what is wrong with it.
-pub async fn load_hotkey(wallet: &WalletSettings) -> Result<sr25519::Pair, WalletError> {
-    load(hotkey_path(wallet), wallet.passwords.clone()).await
-}
-
-/// Loads the key pair of a wallet's coldkey, asking for its password where it has one.
-///
-/// # Errors
-/// [`WalletError`] with the file and what is wrong with it.
-pub async fn load_coldkey(wallet: &WalletSettings) -> Result<sr25519::Pair, WalletError> {
-    load(coldkey_path(wallet), wallet.coldkey_passwords.clone()).await
-}
-
-async fn load(path: PathBuf, passwords: PasswordSources) -> Result<sr25519::Pair, WalletError> {
-    in_background(move || {
-        let file = KeyFile::open(&path)?;
-        file::warn_if_open(&path, file.mode);
-        Ok(file.load(&passwords)?.pair)
-    })
-    .await
-}
-
-/// Runs what takes seconds, half a gibibyte or a person at a keyboard where it holds up nobody
-/// else: neither other tasks nor the end of the program, which would else wait for the answer to a
-/// question. When it is given up, the terminal is put right.
-///
-/// # Errors
-/// Those of `work`, and [`WalletError::Stopped`] where the system gives no thread.
-pub async fn in_background<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WalletError> + Send + 'static,
-) -> Result<T, WalletError> {
-    struct Terminal;
-    impl Drop for Terminal {
-        fn drop(&mut self) {
-            restore_terminal();
-        }
-    }
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("wallet".to_owned());
-    let thread = thread.spawn(move || {
-        let _given_up = sender.send(work());
-    });
-    let thread = thread.map_err(|_| WalletError::Stopped)?;
-    let _terminal = Terminal;
-    match receiver.await {
-        Ok(result) => result,
-        Err(_) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => Err(WalletError::Stopped),
-        },
-    }
-}
-
-/// What a key's address was checked against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckedAgainst {
-    /// The address in the file itself.
-    File,
-    /// The public half beside it.
-    PublicFile,
-    /// Nothing: neither states an address.
-    Nothing,
-}
-
-/// A key and how it was read.
-pub struct LoadedKey {
-    /// The key.
-    pub pair: sr25519::Pair,
-    /// How its file holds it.
-    pub format: KeyFormat,
-    /// What its address was checked against.
-    pub checked_against: CheckedAgainst,
-}
-
-impl std::fmt::Debug for LoadedKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedKey")
-            .field("hotkey", &Hotkey::from(self.pair.public()))
-            .finish_non_exhaustive()
-    }
-}
-
-/// A key file that was read and not yet decrypted.
-pub struct KeyFile {
-    path: PathBuf,
-    bytes: Zeroizing<Vec<u8>>,
-    mode: Option<u32>,
-}
-
-impl std::fmt::Debug for KeyFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyFile")
-            .field("path", &self.path)
-            .field("mode", &self.mode)
-            .finish_non_exhaustive()
-    }
-}
-
-impl KeyFile {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// [`WalletError`]; also for a file that others can change.
-    pub fn open(path: &Path) -> Result<Self, WalletError> {
-        let file::Opened { bytes, mode } = file::open(path)?;
-        Ok(Self { path: path.to_owned(), bytes, mode })
-    }
-
-    /// How it is encrypted; `None` where it is not.
-    #[must_use]
-    pub fn encryption(&self) -> Option<Encryption> {
-        Encryption::of(&self.bytes)
-    }
-
-    /// The file's permission bits, where the system has them.
-    #[must_use]
-    pub const fn mode(&self) -> Option<u32> {
-        self.mode
-    }
-
-    /// Whether others than the owner can read the file.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        file::is_open(self.mode)
-    }
-
-    /// Decrypts the file where it is encrypted, reads its key and checks it against its address. An
-    /// encrypted file may take seconds, half a gibibyte of memory and a question on the terminal:
-    /// see [`in_background`].
-    ///
-    /// # Errors
-    /// [`WalletError`] with what is wrong.
-    pub fn load(&self, passwords: &PasswordSources) -> Result<LoadedKey, WalletError> {
-        self.load_in(passwords, &Process)
-    }
-
-    fn load_in(
-        &self,
-        passwords: &PasswordSources,
-        surroundings: &dyn Surroundings,
-    ) -> Result<LoadedKey, WalletError> {
-        let content = match self.encryption() {
-            None => content::read(&self.bytes),
-            Some(kind) => content::read(&self.decrypt(kind, passwords, surroundings)?),
-        };
-        let Content { pair, format, address } =
-            content.map_err(|error| self.content_error(error))?;
-        let found = Hotkey::from(pair.public());
-        let (expected, checked_against) = match address {
-            Some(address) => (address, CheckedAgainst::File),
-            None => match known_address(&self.path)? {
-                // Early wallets kept bare public keys too: taken for a seed, one would sign as
-                // somebody else.
-                Some(known) if self.is_digits_of(&known) => {
-                    let reason = "holds the public key, not the secret one";
-                    return Err(WalletError::Malformed { path: self.path.clone(), reason });
-                }
-                Some(known) => (known.to_string(), CheckedAgainst::PublicFile),
-                None => (found.to_string(), CheckedAgainst::Nothing),
-            },
-        };
-        if expected != found.to_string() {
-            return Err(WalletError::WrongAddress { path: self.path.clone(), found, expected });
-        }
-        Ok(LoadedKey { pair, format, checked_against })
-    }
-
-    fn decrypt(
-        &self,
-        kind: Encryption,
-        passwords: &PasswordSources,
-        surroundings: &dyn Surroundings,
-    ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-        let path = || self.path.clone();
-        let sealed =
-            Sealed::read(kind, &self.bytes).map_err(|error| seal_error(&self.path, error, ""))?;
-        let Found { password, source_name } = password::find(&path(), passwords, surroundings)?;
-        sealed.open(&password).map_err(|error| seal_error(&self.path, error, &source_name))
-    }
-
-    fn content_error(&self, error: ContentError) -> WalletError {
-        let path = self.path.clone();
-        match error {
-            ContentError::Malformed(reason) => WalletError::Malformed { path, reason },
-            ContentError::CryptoType(found) => WalletError::CryptoType { path, found },
-            ContentError::PolkadotExport => WalletError::PolkadotExport { path },
-        }
-    }
-
-    /// Whether the file is this public key in hexadecimal, which early wallets took a bare key for.
-    fn is_digits_of(&self, hotkey: &Hotkey) -> bool {
-        let text = self.bytes.trim_ascii();
-        text.strip_prefix(b"0x")
-            .unwrap_or(text)
-            .eq_ignore_ascii_case(hex::encode(hotkey.as_bytes()).as_bytes())
-    }
-}
-
-fn seal_error(path: &Path, error: SealError, source_name: &str) -> WalletError {
-    let path = path.to_owned();
-    match error {
-        SealError::Damaged(reason) => WalletError::Malformed { path, reason },
-        SealError::WrongPassword => {
-            WalletError::WrongPassword { path, source_name: source_name.to_owned() }
-        }
-        SealError::Memory { mebibytes } => WalletError::Memory { path, mebibytes },
-    }
-}
-
-/// The address that the public half beside a key file states; `None` where there is no such file.
-///
-/// # Errors
-/// [`WalletError`] for one that cannot be read, that others can change, or that states no address:
-/// what a key is checked against must not be taken for absent because it is damaged.
-pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
-    let public = public_path(path);
-    let opened = match file::open(&public) {
-        Err(error) if error.is_absent() => return Ok(None),
-        other => other?,
-    };
-    let json: Option<serde_json::Value> = serde_json::from_slice(&opened.bytes).ok();
-    let stated = json.as_ref().and_then(|json| json.get("ss58Address")?.as_str()?.parse().ok());
-    let reason = "is the public half of a key and states no ss58Address; remove it, or write it anew from the key";
-    stated.map(Some).ok_or(WalletError::Malformed { path: public, reason })
-}
-
-/// The address of a key file: out of the file itself, or stated by the public half beside one that
-/// is encrypted or absent. `None` where neither says it without a password.
-///
-/// # Errors
-/// [`WalletError`]: a file that is there and cannot be used is not passed over for its public half.
-pub fn address_of(path: &Path) -> Result<Option<Hotkey>, WalletError> {
-    let file = match KeyFile::open(path) {
-        Err(error) if error.is_absent() => return known_address(path)?.map(Some).ok_or(error),
-        other => other?,
-    };
-    if file.encryption().is_some() {
-        return known_address(path);
-    }
-    Ok(Some(file.load(&PasswordSources::default())?.pair.public().into()))
-}
-
-#[cfg(test)]
-mod tests;
+pub use settings::{WalletSettings, coldkey_path, hotkey_path};

@@ -8,21 +8,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::WalletError;
+use crate::error::WalletError;
+use crate::file;
 
-/// A password's file holds one line; anything longer is another file.
+/// Longest password file: it holds one line.
 const MAX_PASSWORD_BYTES: u64 = 4096;
-/// Fewer characters are guessed too soon, even at the wallet's half second a guess.
+/// Shorter passwords are guessed too soon, even at half a second a guess.
 const MIN_NEW_CHARACTERS: usize = 8;
 
-/// What a key is for, and with it which settings hold its password.
+/// What a key is for; this decides which settings may hold its password.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyKind {
-    /// Signs for a validator or miner, day and night: its password may lie where the program
-    /// starts.
+    /// Signs for a validator or miner: its password may be in the program's environment.
     #[default]
     Hotkey,
-    /// Holds the money. No variable that is there for the hotkey unlocks it.
+    /// Holds the money: no variable of the hotkey unlocks it.
     Coldkey,
 }
 
@@ -93,11 +93,11 @@ pub(super) struct Found {
     pub(super) source_name: String,
 }
 
-/// What a password is looked for in: the process's own surroundings, or a test's.
+/// Where a password is looked for: the process's environment and terminal, or a test's.
 pub(super) trait Surroundings {
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
-    /// Asks a person; `None` where there is none.
+    /// Asks on the terminal; `None` if there is none.
     fn ask(&self, question: &str) -> Option<std::io::Result<String>>;
 }
 
@@ -117,8 +117,7 @@ impl Surroundings for Process {
     }
 }
 
-/// Puts the terminal back as it was where a question still waits on it, for a program that ends
-/// without the answer: the question hides what is typed.
+/// Restores the terminal, for a program that ends while a password prompt hides what is typed.
 pub fn restore_terminal() {
     terminal::restore();
 }
@@ -265,9 +264,9 @@ fn unscramble(variable: &str, value: &str) -> Result<Password, WalletError> {
 }
 
 fn read_file(path: &Path, source_name: &str) -> Result<Password, WalletError> {
-    let opened = super::file::read_plain(path, MAX_PASSWORD_BYTES);
+    let opened = file::read_plain(path, MAX_PASSWORD_BYTES);
     let opened = opened.map_err(|error| unusable(source_name, error.to_string()))?;
-    super::file::warn_if_open(path, opened.mode);
+    file::warn_if_open(path, opened.mode);
     let text =
         std::str::from_utf8(&opened.bytes).map_err(|_| unusable(source_name, "it is not text"))?;
     // Editors end a file with a line break, which nobody means.

@@ -1,4 +1,4 @@
-//! Where a wallet's keys and their passwords are found.
+//! Where a wallet's keys and their passwords are.
 
 use std::path::PathBuf;
 
@@ -17,4 +17,16 @@ pub struct WalletSettings {
     pub passwords: PasswordSources,
     /// Where the password of an encrypted coldkey may be found.
     pub coldkey_passwords: PasswordSources,
+}
+
+/// The file of a hotkey: `{path}/{wallet}/hotkeys/{hotkey}`.
+#[must_use]
+pub fn hotkey_path(wallet: &WalletSettings) -> PathBuf {
+    wallet.path.join(&wallet.wallet).join("hotkeys").join(&wallet.hotkey)
+}
+
+/// The file of a wallet's coldkey: `{path}/{wallet}/coldkey`.
+#[must_use]
+pub fn coldkey_path(wallet: &WalletSettings) -> PathBuf {
+    wallet.path.join(&wallet.wallet).join("coldkey")
 }

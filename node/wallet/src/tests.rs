@@ -1,6 +1,11 @@
 //! Whole files: written, read, and refused.
 
-use super::create::NewHotkey;
+use std::path::Path;
+
+use leoma_protocol::Hotkey;
+use sp_core::{Pair as _, sr25519};
+
+use super::file;
 use super::password::tests::Given;
 use super::*;
 

@@ -5,4 +5,4 @@ mod server;
 mod source;
 
 pub use server::{ListenError, bind, serve};
-pub use source::{Check, Phase, Source};
+pub use source::{Progress, ReadyCheck, Source, Start};

@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::source::{Phase, Source};
+use crate::source::{Phase, Progress, Source};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub struct ListenError {
 /// What the handlers read.
 #[derive(Clone, Debug)]
 struct Context {
-    phase: watch::Receiver<Phase>,
+    progress: Progress,
     scrape: Arc<Mutex<()>>,
 }
 
@@ -42,7 +42,7 @@ impl FromRequestParts<Context> for Running {
     type Rejection = (StatusCode, String);
 
     async fn from_request_parts(_: &mut Parts, context: &Context) -> Result<Self, Self::Rejection> {
-        match &*context.phase.borrow() {
+        match &*context.progress.0.borrow() {
             Phase::Running(source) => Ok(Self(Arc::clone(source))),
             Phase::Starting(step) => {
                 Err((StatusCode::SERVICE_UNAVAILABLE, format!("starting: {step}\n")))
@@ -66,7 +66,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// The listener's error.
 pub async fn serve(
     listener: TcpListener,
-    phase: watch::Receiver<Phase>,
+    progress: Progress,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
@@ -75,7 +75,7 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .route("/agreement", get(agreement))
-        .with_state(Context { phase, scrape: Arc::default() });
+        .with_state(Context { progress, scrape: Arc::default() });
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
@@ -117,5 +117,72 @@ async fn agreement(Running(source): Running) -> Response {
     match source.agreement().await {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::source::{ReadyCheck, Start};
+
+    #[derive(Debug)]
+    struct Validator;
+
+    #[async_trait::async_trait]
+    impl Source for Validator {
+        fn readiness(&self) -> Vec<ReadyCheck> {
+            let check = |name, ok, detail: &str| ReadyCheck { name, ok, detail: detail.to_owned() };
+            vec![check("chain", true, "block 7"), check("mesh", false, "0 of 3 peers")]
+        }
+
+        async fn metrics(&self) -> Result<String, std::fmt::Error> {
+            Ok("# EOF\n".to_owned())
+        }
+
+        async fn status(&self) -> Value {
+            json!({ "ready": false })
+        }
+
+        async fn agreement(&self) -> Result<String, String> {
+            Err("the mesh has stopped".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn every_answer_names_the_step_of_the_start_until_the_validator_runs() {
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (start, progress) = Start::new("reading the hotkey");
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, progress, stop.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let get = async |path: &str| {
+            let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+
+        assert_eq!(get("/livez").await, (200, "ok\n".to_owned()));
+        assert_eq!(get("/readyz").await, (503, "starting: reading the hotkey\n".to_owned()));
+        start.step("connecting to the chain");
+        for path in ["/readyz", "/readyz?verbose", "/metrics", "/status", "/agreement"] {
+            let step = "starting: connecting to the chain\n".to_owned();
+            assert_eq!(get(path).await, (503, step), "{path}");
+        }
+
+        start.finish(Validator);
+        assert_eq!(get("/livez").await, (200, "ok\n".to_owned()));
+        assert_eq!(get("/readyz").await, (503, "[-] mesh: 0 of 3 peers\nnot ready\n".to_owned()));
+        let verbose = "[+] chain: block 7\n[-] mesh: 0 of 3 peers\nnot ready\n";
+        assert_eq!(get("/readyz?verbose").await, (503, verbose.to_owned()));
+        assert_eq!(get("/metrics").await, (200, "# EOF\n".to_owned()));
+        assert_eq!(get("/status").await, (200, "{\"ready\":false}".to_owned()));
+        assert_eq!(get("/agreement").await, (503, "the mesh has stopped".to_owned()));
+
+        stop.cancel();
+        server.await.unwrap().unwrap();
     }
 }

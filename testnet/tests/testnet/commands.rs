@@ -144,7 +144,7 @@ async fn an_allowlist_goes_from_draft_to_bucket_and_chain() {
     let text = &metagraph.commitments[&metagraph.owner].text;
     assert_eq!(*text, format!("leoma:allowlist:v1:{}", listed["sha256"].as_str().unwrap()));
 
-    bench.leoma("owner", &["validator", "add", &a]).await.says(true, &["on it already"]);
+    bench.leoma("owner", &["validator", "add", &a]).await.says(true, &["already on the list"]);
     bench.leoma("owner", &["validator", "remove", &stranger]).await.says(true, &["1 validators"]);
     bench.leoma("owner", &["validator", "add", &b]).await.says(true, &["2 validators"]);
     let (removed, added) = (format!("- {stranger}"), format!("+ {b}"));

@@ -179,7 +179,10 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
     bench.corpus(&["verify"], &[]).await.says(true, &["all 2 videos are as the manifest says"]);
 
     // The same again changes nothing, and another video under the same name is refused.
-    bench.corpus(&["add"], &[&clips[0]]).await.says(true, &["there already", "nothing to add"]);
+    bench
+        .corpus(&["add"], &[&clips[0]])
+        .await
+        .says(true, &["already in the manifest", "nothing to add"]);
     let same_name = bench.folder.path().join(clips[0].file_name().unwrap());
     std::fs::copy(&clips[2], &same_name).unwrap();
     bench.corpus(&["add"], &[&same_name]).await.says(false, &["other bytes", "another name"]);

@@ -1,8 +1,8 @@
-//! Addresses as logs and errors may show them.
+//! Addresses without the keys in them, for logs and errors.
 
-/// A text as it may be shown. Of an address, user, password and query are left out, and of a chain
-/// node's its path too: many services want their keys there. What looks like an address and is none
-/// is not shown at all. Lists are separated by commas.
+/// A setting's text without keys, for logs. In an address, user, password and query are left out, and
+/// in a chain node's address also the path, where many services want their keys. Text that looks like
+/// an address and cannot be parsed is hidden. Lists are separated by commas.
 #[must_use]
 pub fn without_keys(text: &str) -> String {
     if !text.contains("://") {
@@ -13,7 +13,7 @@ pub fn without_keys(text: &str) -> String {
 
 fn address_without_keys(text: &str) -> String {
     const HIDDEN: &str = "(hidden)";
-    // What is no address beside one may be the rest of it: a key with a comma.
+    // What cannot be parsed may be the rest of an address whose key has a comma.
     let Ok(mut url) = url::Url::parse(text.trim()) else { return HIDDEN.to_owned() };
     let keys_in_path = matches!(url.scheme(), "ws" | "wss") && !matches!(url.path(), "" | "/");
     let has_keys = !url.username().is_empty()

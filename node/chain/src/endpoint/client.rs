@@ -1,9 +1,9 @@
 //! The chain through one or several nodes.
 //!
-//! With several, a node that fails is passed over for a while, one that lags comes last, and one
-//! that names another hash for a past block than the others is dropped with a warning. Three honest
-//! nodes of five, or two of three, are enough; of two that contradict each other the one that can
-//! show the block is believed, and where both can the one named first.
+//! With several, a node that fails is skipped for a while, a lagging one is asked last, and one that
+//! disagrees with the others about a past block's hash is dropped with a warning. A majority of
+//! honest nodes is enough. Of two nodes that contradict each other, the client believes the one that
+//! can show the block, and if both can, the one configured first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,9 +23,9 @@ use crate::read::{Hyperparameters, Metagraph};
 use crate::settings::ChainSettings;
 use crate::submit::{MemoryLog, TransactionLog};
 
-/// Longest wait for one of several nodes before the next one is asked.
+/// How long one of several nodes may take before the next one is asked.
 const FAILOVER_AFTER: Duration = Duration::from_secs(10);
-/// Blocks behind the newest head from which a node is asked last: two minutes of the live chain.
+/// A node this many blocks behind the newest head is asked last: two minutes of the live chain.
 const LAGGING_BY: u64 = 10;
 
 pub(crate) struct Inner {
@@ -48,8 +48,7 @@ impl std::fmt::Debug for ChainClient {
 }
 
 impl ChainClient {
-    /// Connects to one node, for commands that end soon: what is sent is remembered while the
-    /// process lives.
+    /// Connects to one node, for short commands: the log of transactions ends with the process.
     ///
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
@@ -57,7 +56,7 @@ impl ChainClient {
         Self::connect_all(&[url.to_owned()], netuid, None, Arc::new(MemoryLog::default())).await
     }
 
-    /// Connects to the configured nodes, for commands that end soon.
+    /// Connects to the configured nodes, for short commands.
     ///
     /// # Errors
     /// [`ChainError`] when none can be used.
@@ -66,8 +65,8 @@ impl ChainClient {
         Self::connect_all(urls, netuid, *genesis, Arc::new(MemoryLog::default())).await
     }
 
-    /// Connects to the nodes at `urls`, of which one is enough to begin with. All must be of one
-    /// chain: that of `expected`, else that of the first node that answers.
+    /// Connects to the nodes at `urls`; one that answers is enough. All must be nodes of one chain,
+    /// that of the `expected` genesis or else that of the first node that answers.
     ///
     /// # Errors
     /// [`ChainError`] when none can be used; it says why of each.
@@ -123,7 +122,7 @@ impl ChainClient {
             };
             member.failed(&error);
             if members.len() > 1 {
-                tracing::warn!(endpoint = member.name, %error, "chain endpoint cannot be used now");
+                tracing::warn!(endpoint = member.name, %error, "chain endpoint is unusable");
             }
             errors.push(error);
         }
@@ -147,7 +146,7 @@ impl ChainClient {
         self.inner.network
     }
 
-    /// What is known of each node, in the order they were named.
+    /// The status of each node, in the order of the configuration.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let newest =
@@ -167,8 +166,8 @@ impl ChainClient {
         self.inner.members.iter().map(status).collect()
     }
 
-    /// The nodes in the order in which they should be asked: as named, those that lag or rest last,
-    /// liars not at all.
+    /// The nodes in the order in which to ask them: as configured, with lagging and failed ones last
+    /// and without those that were dropped.
     pub(crate) fn order(&self) -> Vec<&Member> {
         let now = Instant::now();
         let members = &self.inner.members;
@@ -221,12 +220,13 @@ impl ChainClient {
                 }
             }
         }
-        Err(first
-            .unwrap_or(ChainError::NoEndpoint { reason: "each was dropped for lying".to_owned() }))
+        Err(first.unwrap_or(ChainError::NoEndpoint {
+            reason: "all endpoints were dropped for contradicting each other".to_owned(),
+        }))
     }
 
-    /// The newest final block: of three nodes or more the newest that two have reached, so that
-    /// none can run ahead of the chain alone.
+    /// The newest final block. With three nodes or more, two must have reached it, so that no single
+    /// node can claim a block ahead of the chain.
     ///
     /// # Errors
     /// [`ChainError`].
@@ -279,7 +279,7 @@ impl ChainClient {
         let asked = order.iter().map(|member| async move {
             let asked = async {
                 let chain = member.open(Some(self.inner.network.genesis)).await?;
-                // Below a node's final block only: above it honest nodes may differ.
+                // Honest nodes agree only on blocks up to their final one.
                 let head = chain.head().await?;
                 if head.number < number {
                     return Err(ChainError::NotReached { number });
@@ -313,7 +313,7 @@ impl ChainClient {
         Ok(self.settle_hash(number, &answers).await)
     }
 
-    /// Decides between nodes that contradict each other, and drops the others.
+    /// Decides between nodes that contradict each other, and drops those that are outvoted.
     async fn settle_hash(
         &self,
         number: BlockNumber,
@@ -332,7 +332,7 @@ impl ChainClient {
             vote.0 |= shown;
             vote.1 += 1;
         }
-        // `max_by_key` keeps the last of equals: the first named comes last.
+        // `max_by_key` keeps the last of equals, so the order is reversed: the first node wins.
         let best = answers
             .iter()
             .rev()
@@ -342,9 +342,10 @@ impl ChainClient {
         for (member, hash, _) in answers.iter().filter(|(_, hash, _)| *hash != best) {
             tracing::warn!(
                 endpoint = member.name, block = %number, said = %hash, others = %best,
-                "chain endpoint names another hash for a past block than the others: dropped"
+                "chain endpoint contradicts the others about a past block, dropping it"
             );
-            member.ban(format!("named another hash for block {number}"));
+            member
+                .ban(format!("contradicted the other endpoints about the hash of block {number}"));
         }
         best
     }

@@ -1,4 +1,4 @@
-//! Following the newest final block on every node at once.
+//! Following the newest final block of all nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use super::member::{FIRST_REST, LONGEST_REST, Member};
 use crate::error::ChainError;
 use crate::head::Head;
 
-/// A head that has not moved for so long is a fault: ten blocks of the live chain.
+/// A node whose head does not change for this long has failed: ten blocks of the live chain.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
-/// Shortest such time, for chains of fast blocks: longer than a slot of the live one.
+/// The shortest such time, for chains with fast blocks: longer than a slot of the live chain.
 const SHORTEST_STALL: Duration = Duration::from_secs(15);
 /// Blocks that may be missed before a head has stalled.
 const STALL_BLOCKS: u32 = 10;
 /// Heads after which a chain's pace is known; the first ones may come in a burst.
 const PACE_HEADS: u32 = 20;
-/// One or two nodes may name any head. Once the one that did is dropped as a liar, heads this far
+/// One or two nodes can claim any head. Once the one that did is dropped, heads this many blocks
 /// below are believed again: an hour of the live chain.
 const REWIND_BLOCKS: u64 = 300;
 
@@ -50,7 +50,7 @@ impl ChainClient {
         Ok(receiver)
     }
 
-    /// Follows one node for ever, connecting anew whenever its stream ends or falls silent.
+    /// Follows one node for ever, and connects again whenever its stream ends or falls silent.
     async fn follow_member(&self, index: usize, sender: &watch::Sender<Head>) {
         let member = &self.inner.members[index];
         let mut failures: u32 = 0;
@@ -60,7 +60,7 @@ impl ChainClient {
                 Err(error) => error,
             };
             member.lost(&error);
-            tracing::warn!(endpoint = member.name, %error, "chain endpoint lost, connecting anew");
+            tracing::warn!(endpoint = member.name, %error, "lost a chain endpoint, reconnecting");
             let rest = FIRST_REST.saturating_mul(1 << failures.min(6)).min(LONGEST_REST);
             failures = failures.saturating_add(1);
             tokio::time::sleep(rest.mul_f64(rand::random_range(0.5..1.0))).await;
@@ -98,8 +98,7 @@ impl ChainClient {
         }
     }
 
-    /// Tells of the newest head that is believed. Heads of a node that lags behind another one must
-    /// not turn time back.
+    /// Publishes the newest head that is believed. A lagging node must not move it back.
     pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
         let Some(newest) =
             Head::believed(self.inner.members.iter().filter_map(Member::head).collect())
@@ -107,11 +106,11 @@ impl ChainClient {
             return;
         };
         sender.send_if_modified(|current| {
-            // Without a liar, who is so far behind is a node that still synchronises.
+            // Unless a node was dropped, one so far behind is still synchronising.
             let was_made_up = self.inner.members.iter().any(Member::is_banned)
                 && newest.number.0.saturating_add(REWIND_BLOCKS) < current.number.0;
             if was_made_up {
-                tracing::warn!(block = %newest.number, was = %current.number, "no chain endpoint knows the newest block any more");
+                tracing::warn!(block = %newest.number, was = %current.number, "no remaining chain endpoint knows the newest block, going back to an older one");
             }
             let is_news = newest.number > current.number || was_made_up;
             if is_news {
@@ -138,7 +137,7 @@ mod tests {
     fn a_head_has_stalled_after_ten_blocks_of_the_chains_own_pace() {
         for (seconds, count, limit) in [
             (0, 0, 120),
-            // A burst at the beginning says nothing.
+            // A burst at the beginning is no measure of the pace.
             (1, 10, 120),
             (12 * 20, 20, 120),
             (3 * 40, 40, 30),

@@ -1,4 +1,4 @@
-//! One of the nodes that the chain is read from: its connection, its newest head, its failures.
+//! One of the chain's nodes: its connection, its newest head, its failures.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::source::Chain;
 use crate::error::ChainError;
 use crate::head::Head;
 
-/// Rest of a node after its first failure; doubled with each further one, up to the longest.
+/// Pause after a node's first failure; doubled with each further one.
 pub(crate) const FIRST_REST: Duration = Duration::from_secs(1);
-/// Longest rest.
+/// Longest pause.
 pub(crate) const LONGEST_REST: Duration = Duration::from_secs(60);
-/// How long a node that lied is left out: its operator may repair it, and a restart asks anew.
+/// How long a node that contradicted the others is left out; a restart tries it again.
 const BANNED_FOR: Duration = Duration::from_secs(3600);
 /// Makes a connection to one node, again each time it is lost.
 pub type Connector =
@@ -28,7 +28,7 @@ pub(crate) struct Member {
     pub(crate) state: Mutex<MemberState>,
 }
 
-/// What is known of it.
+/// Its state.
 #[derive(Default)]
 pub(crate) struct MemberState {
     pub(crate) chain: Option<Arc<dyn Chain>>,
@@ -39,7 +39,7 @@ pub(crate) struct MemberState {
     pub(crate) last_error: String,
 }
 
-/// What is known of a node.
+/// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct EndpointStatus {
     /// Its address, without keys.
@@ -50,9 +50,9 @@ pub struct EndpointStatus {
     pub head: Option<BlockNumber>,
     /// Blocks behind the newest head of all.
     pub lag: Option<u64>,
-    /// Whether it was dropped for naming another hash than the others.
+    /// Whether it was dropped for contradicting the others.
     pub dropped: bool,
-    /// What it failed with last, empty for nothing since it last answered.
+    /// Its last error; empty if it has answered since.
     pub last_error: String,
 }
 
@@ -65,7 +65,7 @@ impl Member {
         self.state().chain.clone()
     }
 
-    /// Its newest head, as far as what it says counts.
+    /// Its newest head, unless it is banned.
     pub(crate) fn head(&self) -> Option<Head> {
         if self.is_banned() { None } else { self.state().head }
     }
@@ -74,15 +74,15 @@ impl Member {
         self.state().banned_until.is_some_and(|until| until > Instant::now())
     }
 
-    /// Leaves it out for a while, for what it said.
+    /// Leaves it out for a while.
     pub(crate) fn ban(&self, reason: String) {
         let mut state = self.state();
         state.banned_until = Some(Instant::now() + BANNED_FOR);
         state.last_error = reason;
     }
 
-    /// Connects where there is no connection; a node of another chain is an error. Whoever asked
-    /// counts the failure.
+    /// The connection, made if there is none. A node of another chain is an error. The caller counts
+    /// the failure.
     pub(crate) async fn open(
         &self,
         expected: Option<Digest>,
@@ -108,8 +108,7 @@ impl Member {
         state.last_error.clear();
     }
 
-    /// The connection is given up: an old one can be open and dead. What it said last says nothing
-    /// about the head any more.
+    /// Gives up the connection, which may be open and dead, and the head that it reported.
     pub(crate) fn lost(&self, error: &ChainError) {
         {
             let mut state = self.state();
@@ -121,7 +120,7 @@ impl Member {
     pub(crate) fn failed(&self, error: &ChainError) {
         let mut state = self.state();
         state.last_error = error.to_string();
-        // That the state is gone, the block to come or the subnet unknown is an answer.
+        // These are answers of a healthy node.
         if matches!(
             error,
             ChainError::Pruned { .. } | ChainError::NotReached { .. } | ChainError::NoSubnet { .. }

@@ -21,18 +21,16 @@ use crate::read::values::Values;
 use crate::read::{Hyperparameters, Metagraph, entries, hyperparameters, metagraph, registration};
 use crate::submit::Call;
 
-/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1
-/// MiB.
+/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
-/// Blocks that a transaction stays valid for: longer than it takes to be included, shorter than a
-/// retry interval.
+/// Blocks for which a transaction stays valid: enough to be included, less than a retry interval.
 const MORTAL_BLOCKS: u64 = 32;
 /// Longest wait for a transaction to be in a final block: five blocks of the live chain and its
 /// finality lag.
 const INCLUSION_TIMEOUT: Duration = Duration::from_secs(120);
-/// Pause between two tries to connect.
+/// Pause between two attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
-/// Tries before a connection is given up, with its reason; whoever follows heads then begins anew.
+/// Attempts before a connection is given up; following heads then starts again.
 const RECONNECTS: usize = 10;
 
 /// A node's connection. Clones share it; it reconnects by itself.
@@ -40,7 +38,7 @@ const RECONNECTS: usize = 10;
 pub struct Endpoint {
     api: OnlineClient<SubstrateConfig>,
     rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
-    /// The chain as it was when we connected.
+    /// The chain at the time of the connection.
     known: OnlineClientAtBlock<SubstrateConfig>,
     network: Network,
 }
@@ -85,7 +83,7 @@ impl Endpoint {
         limited("a block", self.api.at_block_hash_and_number(hash, block.number.0)).await
     }
 
-    /// The subnet that it was connected for.
+    /// The subnet of this connection.
     #[must_use]
     pub const fn netuid(&self) -> Netuid {
         self.network.netuid
@@ -100,8 +98,8 @@ impl Signer<SubstrateConfig> for ChainSigner<'_> {
     }
 
     fn sign(&self, payload: &[u8]) -> MultiSignature {
-        // A payload that reads as one of our messages cannot come out of subxt; an all-zero
-        // signature is refused by any chain.
+        // subxt makes no payload that the signer takes for one of our messages. If it did, the chain
+        // would refuse the all-zero signature.
         MultiSignature::Sr25519(
             self.0.sign_extrinsic(payload).map_or([0; 64], |signature| signature.0),
         )
@@ -147,7 +145,7 @@ impl Chain for Endpoint {
         let header =
             limited("a block's header", self.rpc.chain_get_header(Some(H256(block.hash.0))))
                 .await?;
-        // The header is hashed here: whoever makes up a hash cannot show what it is the hash of.
+        // The header is hashed here: a node cannot show a header for an invented hash.
         let is_it = |header: &subxt::config::substrate::SubstrateHeader<H256>| {
             let bytes = codec::Encode::encode(header);
             header.number() == block.number.0 && client.hasher().hash(&bytes).0 == block.hash.0
@@ -226,8 +224,7 @@ impl Chain for Endpoint {
         let account = AccountId32(*account.as_bytes());
         let client = limited("the newest block", self.api.at_current_block()).await?;
         let transactions = client.transactions();
-        // The final count says what is certain; the pool's own count also knows of transactions
-        // that are on their way.
+        // The final count is certain; the pool's count includes transactions that are pending.
         let (finalized, next) = tokio::try_join!(
             limited(WHAT, transactions.account_nonce(&account)),
             limited(WHAT, self.rpc.system_account_next_index(&account)),

@@ -1,4 +1,4 @@
-//! What one chain node is asked for.
+//! What a node of the chain can be asked.
 
 use futures::stream::BoxStream;
 use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
@@ -54,17 +54,16 @@ pub struct TimelockedCommit {
     pub epoch: u64,
 }
 
-/// A source of the chain. What it says is checked by whoever has several of them.
+/// A node of the chain. [`ChainClient`](super::ChainClient) checks several of them against each other.
 #[async_trait::async_trait]
 pub trait Chain: Send + Sync + std::fmt::Debug {
     /// Hash of the first block.
     fn genesis(&self) -> Digest;
     /// The newest final block.
     async fn head(&self) -> Result<Head, ChainError>;
-    /// Final blocks as they come. Ends when the connection does.
+    /// The stream of final blocks; it ends with the connection.
     async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError>;
-    /// The hash of the block at a height; an error also for a height that the chain has not
-    /// reached.
+    /// The hash of the block at a height; an error if the chain has not reached it.
     async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError>;
     /// Whether there is a header of this height with this hash.
     async fn has_block(&self, block: Head) -> Result<bool, ChainError>;
@@ -72,7 +71,7 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     async fn timestamp(&self, at: Head) -> Result<u64, ChainError>;
     /// The subnet at a block: owner, neurons, commitments.
     async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError>;
-    /// What the subnet demands of weights at a block.
+    /// The subnet's rules for weights at a block.
     async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError>;
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
     async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError>;
@@ -86,11 +85,11 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
         hotkey: &Hotkey,
         epoch: u64,
     ) -> Result<Vec<TimelockedCommit>, ChainError>;
-    /// The newest drand round whose signature the chain has; `None` where it keeps none.
+    /// The newest drand round whose signature the chain stores; `None` where it stores none.
     async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError>;
-    /// What a registration on the subnet burns at a block, in rao.
+    /// The cost of a registration on the subnet at a block, in rao.
     async fn registration_burn(&self, at: Head) -> Result<u64, ChainError>;
-    /// What an account can spend at a block, in rao.
+    /// An account's free balance at a block, in rao.
     async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError>;
     /// An account's transaction counts.
     async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError>;

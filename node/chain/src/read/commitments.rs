@@ -19,11 +19,11 @@ const BIG_RAW: u8 = 136;
 /// A hotkey's newest commitment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commitment {
-    /// Its text; lossy where it is not UTF-8, which no valid commitment is.
+    /// Its text; lossy where it is not UTF-8, in which case it is not valid anyway.
     pub text: String,
     /// The block it was made or revealed at.
     pub block: BlockNumber,
-    /// How many commitments this hotkey has made, as far as the chain keeps them.
+    /// The number of this hotkey's commitments that the chain stores.
     pub count: usize,
 }
 
@@ -36,7 +36,7 @@ impl Commitment {
     }
 }
 
-/// Why stored bytes are no commitment that can be read.
+/// Why stored bytes cannot be read as a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitmentDecodeError {
     /// Fewer bytes than the form needs.
@@ -45,7 +45,7 @@ pub enum CommitmentDecodeError {
     /// More fields than the pallet allows.
     #[error("more than {MAX_FIELDS} fields")]
     TooManyFields,
-    /// A field that holds no text that can be read now.
+    /// A field without readable text, such as a timelocked one.
     #[error("a field of kind {0} holds no readable text")]
     Unreadable(u8),
 }

@@ -1,8 +1,7 @@
-//! Every entry of storage that is read, by name and with the types of its keys and value.
+//! Every storage entry that is read, with its name and the types of its keys and value.
 //!
-//! What is not listed here cannot be read through [`Values`](super::values::Values), and
-//! the conformance tests demand a case for each: they encode its keys a second time, by the live
-//! chain's metadata.
+//! [`Values`](super::values::Values) reads only what is listed here. Each entry has a case in the
+//! conformance tests, which encode its keys a second time from the live chain's metadata.
 
 use std::marker::PhantomData;
 
@@ -54,14 +53,14 @@ macro_rules! entries {
     };
 }
 
-/// What is read of an account.
+/// The part of an account that is read.
 #[derive(DecodeAsType, Debug, PartialEq)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub(crate) struct RawAccount {
     pub(crate) data: RawBalance,
 }
 
-/// What is read of its balance, rao.
+/// The part of its balance that is read, in rao.
 #[derive(DecodeAsType, Debug, PartialEq)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub(crate) struct RawBalance {
@@ -80,25 +79,25 @@ pub(crate) type Reveals = Vec<(Vec<u8>, u64)>;
 entries! {
     /// The chain's clock, Unix milliseconds.
     NOW: () => u64 = "Timestamp", "Now";
-    /// By account.
+    /// An account and its balance. Key: account.
     ACCOUNT: (AccountId32,) => RawAccount = "System", "Account";
     /// The newest round whose signature the chain has.
     LAST_STORED_ROUND: () => u64 = "Drand", "LastStoredRound";
-    /// By subnet and account.
+    /// Revealed commitments. Key: subnet, account.
     REVEALED_COMMITMENTS: (u16, Account) => Reveals = "Commitments", "RevealedCommitments";
     /// The stake below which weights are refused, rao.
     STAKE_THRESHOLD: () => u64 = "SubtensorModule", "StakeThreshold";
-    /// By subnet, like all that follow: what a registration burns, rao.
+    /// The cost of a registration, rao. Key: subnet.
     BURN: (u16,) => u64 = "SubtensorModule", "Burn";
-    /// And uid: `(uid, weight)` each.
+    /// A validator's weights, `(uid, weight)` each. Key: subnet, uid.
     WEIGHTS: (u16, u16) => Vec<(u16, u16)> = "SubtensorModule", "Weights";
-    /// And account.
+    /// Hashes of weights that wait for their reveal. Key: subnet, account.
     WEIGHT_COMMITS: (u16, Account) => Vec<StoredHashCommit> = "SubtensorModule", "WeightCommits";
-    /// And subnet epoch.
+    /// Encrypted weights that wait for their round. Key: subnet, subnet epoch.
     TIMELOCKED_WEIGHT_COMMITS: (u16, u64) => Vec<StoredTimelockedCommit> = "SubtensorModule", "TimelockedWeightCommits";
-    /// Of the whole chain.
+    /// The version of commit-reveal on the whole chain.
     COMMIT_REVEAL_VERSION: () => u16 = "SubtensorModule", "CommitRevealWeightsVersion";
-    /// Whether weights are committed first.
+    /// Whether weights are committed first. Key: subnet, as for all that follow.
     COMMIT_REVEAL_ENABLED: (u16,) => bool = "SubtensorModule", "CommitRevealWeightsEnabled";
     /// Epochs between commit and reveal.
     REVEAL_PERIOD_EPOCHS: (u16,) => u64 = "SubtensorModule", "RevealPeriodEpochs";
@@ -108,10 +107,10 @@ entries! {
     WEIGHTS_SET_RATE_LIMIT: (u16,) => u64 = "SubtensorModule", "WeightsSetRateLimit";
     /// Blocks of an epoch.
     TEMPO: (u16,) => u16 = "SubtensorModule", "Tempo";
-    /// Epochs so far. Older releases have neither this nor what follows.
+    /// Epochs so far. Older releases lack this entry and those that follow.
     SUBNET_EPOCH_INDEX: (u16,) => u64 = "SubtensorModule", "SubnetEpochIndex";
     /// The block of the last epoch.
     LAST_EPOCH_BLOCK: (u16,) => u64 = "SubtensorModule", "LastEpochBlock";
-    /// The block that an epoch is asked for at, 0 for none.
+    /// The block for which an early epoch was requested, 0 for none.
     PENDING_EPOCH_AT: (u16,) => u64 = "SubtensorModule", "PendingEpochAt";
 }

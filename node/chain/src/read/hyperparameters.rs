@@ -1,4 +1,4 @@
-//! What a subnet demands of weights, read by name at a block.
+//! A subnet's rules for weights, at a block.
 
 use subxt::client::OnlineClientAtBlock;
 use subxt::config::substrate::SubstrateConfig;
@@ -12,14 +12,14 @@ use crate::error::ChainError;
 /// How weights get onto the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightMode {
-    /// In the open, at once.
+    /// Set in the open, at once.
     Plain,
-    /// Their hash first, themselves in a later epoch, by hand.
+    /// A hash is committed first; the validator reveals the weights in a later epoch.
     CommitReveal {
         /// Epochs between the two.
         period: u64,
     },
-    /// Encrypted; the chain opens them in a later epoch.
+    /// Encrypted weights are committed; the chain opens them in a later epoch.
     Timelocked {
         /// The scheme's version, which a commit must name.
         version: u16,
@@ -38,15 +38,14 @@ pub struct SubnetEpoch {
     pub index: u64,
     /// The block of the last one.
     pub last_block: u64,
-    /// Blocks between two.
+    /// Blocks between two epochs.
     pub tempo: u64,
-    /// The block that one is asked for ahead of time, 0 for none.
+    /// The block for which an early epoch was requested, 0 for none.
     pub pending_at: u64,
 }
 
 impl SubnetEpoch {
-    /// The first block of the `epochs`-th epoch from now, if none is asked for ahead of time after
-    /// the next one.
+    /// The first block of the `epochs`-th epoch from now, unless a later one is requested early.
     #[must_use]
     pub fn first_block_in(&self, epochs: u64) -> u64 {
         let next = self.last_block.saturating_add(self.tempo);
@@ -54,7 +53,7 @@ impl SubnetEpoch {
         next.saturating_add(epochs.saturating_sub(1).saturating_mul(self.tempo))
     }
 
-    /// Of a chain whose epochs follow from the block number alone: one is due where
+    /// The epoch of a chain whose epochs follow from the block number alone: one is due where
     /// `(block + netuid + 1) % (tempo + 1) == tempo`.
     fn by_formula(block: u64, netuid: Netuid, tempo: u64) -> Self {
         let length = tempo.saturating_add(1);
@@ -68,24 +67,24 @@ impl SubnetEpoch {
     }
 }
 
-/// What weights must be like.
+/// The rules for weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hyperparameters {
     /// How they get onto the chain.
     pub mode: WeightMode,
-    /// Version that they must carry.
+    /// The version that they must carry.
     pub weights_version: u64,
     /// Blocks that must lie between two settings or commits.
     pub weights_rate_limit: u64,
-    /// The stake below which they are refused, rao.
+    /// The least stake for setting weights, rao.
     pub least_stake: u64,
     /// The subnet's epochs.
     pub epoch: SubnetEpoch,
 }
 
 impl Hyperparameters {
-    /// The first block at which the chain takes the next weights of a neuron that set its last ones
-    /// at `last_update`.
+    /// The first block at which the chain accepts new weights of a neuron that set its last ones at
+    /// `last_update`.
     #[must_use]
     pub fn weights_from(&self, last_update: BlockNumber) -> BlockNumber {
         // 0 is "never", which is not block 0.
@@ -97,7 +96,7 @@ impl Hyperparameters {
     }
 }
 
-/// Reads what a subnet demands of weights.
+/// Reads a subnet's rules for weights.
 pub(crate) async fn read(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     netuid: Netuid,

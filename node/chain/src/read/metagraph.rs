@@ -31,7 +31,7 @@ const MAX_PAGES: usize = 5;
 /// below the largest answer.
 const VALUES_AT_ONCE: usize = 256;
 
-/// Where a neuron says that it can be reached.
+/// The announced address of a neuron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axon {
     /// Its address.
@@ -45,11 +45,11 @@ pub struct Axon {
 pub struct Neuron {
     /// The slot.
     pub uid: Uid,
-    /// Who holds it at this block.
+    /// The hotkey that holds it at this block.
     pub hotkey: Hotkey,
     /// Whether it may set weights.
     pub validator_permit: bool,
-    /// What its stake counts for, alpha and weighed TAO together, rao.
+    /// Its effective stake: alpha and weighted TAO together, rao.
     pub stake: u64,
     /// The block of its last weights, 0 for never.
     pub last_update: BlockNumber,
@@ -131,13 +131,12 @@ pub(crate) const METHOD: &str = "get_selective_metagraph";
 
 /// A chain's storage and runtime APIs at one block.
 type AtBlock = OnlineClientAtBlock<SubstrateConfig>;
-/// Calls that subxt has no name for.
+/// Calls that subxt does not wrap.
 type Rpc = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Reads the subnet at a block. What does not need another's answer is asked at once, so that it
-/// takes one round trip where no commitment was revealed by timelock, and two where one was.
-/// `known` is the chain at some other block: how storage is keyed is taken from it, and asked again
-/// where the release turns out to be another one.
+/// Reads the subnet at a block. Independent requests are sent together: it takes one round trip, or
+/// two where a timelocked commitment was revealed. `known` is the chain at some other block: storage
+/// keys are encoded with its metadata, and again if the block turns out to be of another release.
 pub(crate) async fn read(
     api: &OnlineClient<SubstrateConfig>,
     rpc: &Rpc,
@@ -219,7 +218,7 @@ impl RawMetagraph {
             match decode_registration(&registration) {
                 Ok(commitment) => Some((hotkey, commitment)),
                 Err(error) => {
-                    tracing::debug!(%hotkey, %error, "commitment passed over");
+                    tracing::debug!(%hotkey, %error, "ignoring an unreadable commitment");
                     None
                 }
             }
@@ -271,16 +270,16 @@ async fn revealed_keys(
     Err(unreadable(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
 }
 
-/// Whether a node answered with what was asked for: keys under `prefix`, after the last one of the
-/// page before, in order and not too many. Others would be read as another subnet's, or twice.
+/// Whether a node answered with the page that was asked for: keys under `prefix`, after the last one
+/// of the page before, in order and not too many. Other keys could belong to another subnet or be
+/// read twice.
 fn is_as_asked(prefix: &[u8], after: Option<&Vec<u8>>, page: &[Vec<u8>]) -> bool {
     page.len() <= PAGE as usize
         && page.iter().all(|key| key.starts_with(prefix))
         && after.into_iter().chain(page).is_sorted_by(|one, next| one < next)
 }
 
-/// Commitments that were timelocked and are now revealed, of whoever they are. A hotkey's newest
-/// one counts, its number is that of all.
+/// All revealed commitments of the subnet. A hotkey's newest one counts; its number is that of all.
 async fn revealed_commitments(
     rpc: &Rpc,
     client: &AtBlock,

@@ -1,4 +1,4 @@
-//! What joining a subnet costs, and what an account has to pay it with.
+//! The cost of a registration, and an account's balance.
 
 use leoma_protocol::{Hotkey, Netuid};
 use subxt::client::OnlineClientAtBlock;
@@ -8,7 +8,7 @@ use super::entries;
 use super::values::Values;
 use crate::error::ChainError;
 
-/// What a registration on the subnet burns, in rao.
+/// The cost of a registration on the subnet, in rao; it is burned.
 pub(crate) async fn burn(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     netuid: Netuid,
@@ -16,7 +16,7 @@ pub(crate) async fn burn(
     Values::new(client, "the cost of a registration").need(entries::BURN, (netuid.0,)).await
 }
 
-/// What an account can spend, in rao.
+/// An account's free balance, in rao.
 pub(crate) async fn free_balance(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     account: &Hotkey,

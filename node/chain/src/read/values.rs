@@ -8,8 +8,8 @@ use subxt::ext::scale_decode::DecodeAsType;
 use super::entries::Entry;
 use crate::error::{ChainError, limited, read_error};
 
-/// Reads single values of storage at one block. An entry that the chain does not have is `None`:
-/// releases differ.
+/// Reads single values of storage at one block. An entry that this release of the chain does not have
+/// is `None`.
 pub(crate) struct Values<'a> {
     client: &'a OnlineClientAtBlock<SubstrateConfig>,
     what: &'static str,

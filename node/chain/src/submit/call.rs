@@ -1,4 +1,4 @@
-//! The transactions of a validator, of a miner and of the subnet's owner, as the chain names them.
+//! The transactions of validators, miners and the subnet's owner, by their names on the chain.
 
 use std::net::IpAddr;
 
@@ -10,8 +10,7 @@ use subxt::transactions::DynamicPayload;
 use crate::error::SubmitError;
 use crate::read::{Axon, encode_text_fields};
 
-/// Version and protocol that an axon entry carries. The chain keeps them and nobody here reads
-/// them; 4 is what the subnet's other tools write.
+/// Version and protocol of an axon entry. Nothing reads them; the subnet's other tools write 4.
 const AXON_VERSION: u32 = 1;
 const AXON_PROTOCOL: u8 = 4;
 /// The mechanism that weights are for: this subnet has one.

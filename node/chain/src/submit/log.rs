@@ -1,4 +1,4 @@
-//! The record of the transaction that is on its way.
+//! The record of the pending transaction.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::endpoint::Nonces;
 /// A transaction that was sent and whose fate is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// Who signed it.
+    /// The account that signed it.
     pub account: Hotkey,
     /// Its nonce.
     pub nonce: u64,
@@ -21,22 +21,20 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Whether it is decided: included (or replaced by another of the same nonce), or too old for
-    /// any block.
+    /// Whether its fate is decided: its nonce was used, or its era is over.
     pub(crate) fn is_decided(&self, nonces: Nonces) -> bool {
         nonces.finalized > self.nonce || nonces.at > self.valid_until
     }
 }
 
-/// Where the transaction that is on its way is kept. What is recorded must be on disk before
-/// `record` returns.
+/// Where the pending transaction is recorded. A record must be on disk before `record` returns.
 pub trait TransactionLog: Send + Sync + std::fmt::Debug {
-    /// The one that was recorded last and not cleared.
+    /// The recorded transaction, if it was not cleared.
     ///
     /// # Errors
     /// Why it cannot be read, in words; nothing is sent then.
     fn pending(&self) -> Result<Option<Pending>, String>;
-    /// Keeps a transaction before it is sent, or none.
+    /// Records a transaction before it is sent; `None` clears the record.
     ///
     /// # Errors
     /// Why it cannot be kept, in words; nothing is sent then.

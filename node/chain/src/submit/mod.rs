@@ -1,4 +1,4 @@
-//! The transactions that a validator makes.
+//! Transactions: how they are encoded, sent and refused.
 
 mod call;
 mod log;

@@ -1,17 +1,17 @@
 //! The chain's refusals of transactions, and what helps against each.
 //!
-//! They are told apart by the pallet's names for errors, by the pool's error codes and by the
-//! runtime's custom codes. Indices of errors move between releases of the chain and are not used.
+//! A refusal is recognised by the pallet's name for the error, by the pool's error code or by the
+//! runtime's custom code. Indices of errors change between releases of the chain and are not used.
 //! Source: the pallets `SubtensorModule` and `Commitments` and Substrate's `author_*` error codes.
 
-/// What helps against a refusal.
+/// What to do about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// A new transaction, at once or soon.
     Again,
     /// A new transaction after a rate limit or in another epoch.
     Later,
-    /// Somebody has to change something on the chain or in the configuration.
+    /// The operator has to change something, on the chain or in the configuration.
     Operator,
 }
 
@@ -148,7 +148,7 @@ impl std::fmt::Display for Rejection {
 }
 
 impl Rejection {
-    /// What helps.
+    /// What to do about it.
     #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
@@ -178,14 +178,14 @@ impl Rejection {
         }
     }
 
-    /// Whether the node may have the very transaction that it refused: a connection that broke is
-    /// opened again beneath us, and what was asked on it is asked again.
+    /// Whether the node may already have the transaction that it refused: after a broken connection
+    /// the client library sends it again.
     #[must_use]
     pub(crate) const fn may_be_our_own(&self) -> bool {
         matches!(self, Self::NonceTaken | Self::NodeBusy)
     }
 
-    /// What the operator should do, in a few words; empty where it passes by itself.
+    /// What the operator should do, in a few words; empty if nothing.
     #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {

@@ -1,33 +1,19 @@
 //! One transaction at a time, and none twice.
 //!
-//! A transaction whose fate is unknown (the connection broke after it was sent, the process was
-//! killed) may still be included until its era ends. Making another one meanwhile would do the work
-//! twice or fight over the nonce. So what is sent is recorded first, and nothing new is signed
-//! until the final chain shows that the old nonce was used or the era is over.
+//! A transaction whose fate is unknown, because the connection broke or the process was killed, may
+//! be included until its era ends. Another one would do the work twice or compete for the nonce. So
+//! every transaction is recorded before it is sent, and the next one is not signed until the final
+//! chain shows that the old nonce was used or the era is over.
 
-use leoma_protocol::{Digest, Hotkey, HotkeySigner, Uid};
+use leoma_protocol::{Digest, Hotkey, HotkeySigner};
 
-use super::call::{Call, ChainWeights};
+use super::call::Call;
 use super::log::Pending;
 use crate::endpoint::ChainClient;
 use crate::error::{ChainError, SubmitError};
 use crate::read::Axon;
 
 impl ChainClient {
-    /// Sets weights as `(uid, weight)` in the open and waits until they are in a final block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
-    pub async fn set_weights(
-        &self,
-        signer: &HotkeySigner,
-        weights: &[(Uid, u16)],
-        version_key: u64,
-    ) -> Result<Digest, SubmitError> {
-        let (uids, values) = weights.iter().copied().unzip();
-        self.submit(signer, &Call::SetWeights(ChainWeights { uids, values, version_key })).await
-    }
-
     /// Commits a text under the signer's hotkey and waits until it is in a final block.
     ///
     /// # Errors
@@ -65,12 +51,12 @@ impl ChainClient {
         self.submit(coldkey, &Call::BurnedRegister { hotkey: *hotkey }).await
     }
 
-    /// Sends a transaction and waits until it is in a final block; its hash. One at a time, and
-    /// none while an earlier one of this key may yet be included.
+    /// Sends a transaction, waits until it is in a final block and returns its hash. Transactions are
+    /// sent one at a time, and none while an earlier one of this key may still be included.
     ///
     /// # Errors
-    /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read
-    /// back.
+    /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read the
+    /// chain to find out.
     pub async fn submit(&self, signer: &HotkeySigner, call: &Call) -> Result<Digest, SubmitError> {
         let _turn = self.inner.submitting.lock().await;
         let account = signer.hotkey();
@@ -94,7 +80,7 @@ impl ChainClient {
         let sent = chain.send(&signed).await;
         match &sent {
             Err(SubmitError::Rejected { rejection, .. }) if rejection.may_be_our_own() => {}
-            // In a final block, refused or not sent: either way it is decided.
+            // It is in a final block or was refused: its fate is decided.
             Ok(_) | Err(SubmitError::Rejected { .. }) => {
                 self.inner.log.record(None).map_err(SubmitError::Unrecorded)?
             }
@@ -103,7 +89,7 @@ impl ChainClient {
                 member.failed(error);
             }
             Err(SubmitError::Chain(error)) => {
-                tracing::warn!(endpoint = member.name, call = signed.what, nonce, %error, "transaction sent, its fate is unknown");
+                tracing::warn!(endpoint = member.name, call = signed.what, nonce, %error, "transaction sent, but its fate is unknown");
                 member.failed(error);
             }
             Err(_) => {}
@@ -111,11 +97,10 @@ impl ChainClient {
         sent
     }
 
-    /// Makes sure that nothing this key sent earlier is still on its way.
+    /// Checks that no earlier transaction of this key is pending.
     ///
     /// # Errors
-    /// [`SubmitError::InFlight`] where something is, [`SubmitError::Included`] where it turns out
-    /// to have been included.
+    /// [`SubmitError::InFlight`] if one is, [`SubmitError::Included`] if one was included since.
     pub async fn settle(&self, account: &Hotkey) -> Result<(), SubmitError> {
         let _turn = self.inner.submitting.lock().await;
         self.settle_pending(account).await
@@ -136,8 +121,7 @@ impl ChainClient {
             return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
         }
         self.inner.log.record(None).map_err(SubmitError::Unrecorded)?;
-        // Whoever asks for another one has read the chain before this was included, and must look
-        // again.
+        // The caller read the chain before this was included, and must read it again.
         if nonces.finalized > pending.nonce {
             Err(SubmitError::Included { nonce: pending.nonce })
         } else {

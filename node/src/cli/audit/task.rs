@@ -47,7 +47,7 @@ pub(super) struct Given {
 
 impl TaskAuditArgs {
     pub(super) async fn run(self, task_id: TaskId, given: Given) -> anyhow::Result<()> {
-        let config = crate::cli::load(given.config_file, BTreeMap::new())?;
+        let config = crate::cli::settings::load(given.config_file, BTreeMap::new())?;
         let source = match &self.source {
             Some(source) => source.open()?,
             None => config.need_readable_source()?.open()?,

@@ -12,8 +12,9 @@ use leoma_storage::{
 };
 use serde_json::json;
 
+use super::bucket::{manifest, unnamed, writable};
 use super::inspect::{describe, inspect};
-use super::{Output, Row, manifest, megabytes, unnamed, writable};
+use super::output::{Output, Row, megabytes};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -21,16 +22,16 @@ pub(in crate::cli) struct AddArgs {
     /// Videos, named `*.mp4`.
     #[arg(value_name = "FILE", required_unless_present = "adopt")]
     files: Vec<PathBuf>,
-    /// The folder in the bucket that they go to; their names stay.
+    /// The folder in the bucket; file names stay the same.
     #[arg(long, value_name = "FOLDER", default_value = "clips")]
     folder: String,
-    /// Also look at the videos that the bucket holds and no manifest names, and name them.
+    /// Also check the videos in the bucket that no manifest names, and add them.
     #[arg(long)]
     adopt: bool,
-    /// Write the first manifest although the bucket holds other videos: they are no longer used.
+    /// Write the first manifest without the bucket's other videos, which are then no longer used.
     #[arg(long, conflicts_with = "adopt")]
     leave_others: bool,
-    /// Only look at the videos and say what would be added.
+    /// Only check the videos and show what would be added.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -44,7 +45,7 @@ pub(in crate::cli) struct RemoveArgs {
     keys: Vec<Key>,
 }
 
-/// The manifest in the making.
+/// The manifest that is being built.
 struct Work {
     source: SourceBucket,
     ffmpeg: Ffmpeg,
@@ -104,7 +105,7 @@ impl RemoveArgs {
         let next = CorpusManifest::new(kept)?;
         write(&source, Some(&base), &next).await?;
         println!(
-            "{} taken out; manifest {} names {} videos",
+            "{} removed; manifest {} names {} videos",
             self.keys.len(),
             next.digest(),
             next.videos().len()
@@ -150,10 +151,13 @@ impl Work {
                 Err(refused) => return Ok(Err(refused)),
             };
             if known.key != key {
-                return Ok(Ok(format!("there already as {}", known.key)));
+                return Ok(Ok(format!("already in the manifest as {}", known.key)));
             }
-            // Named already: all that may lack is the object.
-            return Ok(self.upload(&key, bytes).await?.map(|_| format!("there already as {key}")));
+            // The manifest names it already: only the object may be missing.
+            return Ok(self
+                .upload(&key, bytes)
+                .await?
+                .map(|_| format!("already in the manifest as {key}")));
         }
         let video = match inspect(&self.ffmpeg, &key, bytes.clone()).await? {
             Ok(video) => video,
@@ -166,7 +170,7 @@ impl Work {
             match created {
                 None => finding,
                 Some(Created::New) => format!("{finding}; {size} uploaded"),
-                Some(Created::AlreadyThere) => format!("{finding}; in the bucket already"),
+                Some(Created::AlreadyThere) => format!("{finding}; already in the bucket"),
             }
         }))
     }
@@ -184,7 +188,7 @@ impl Work {
             Ok(created) => Ok(Ok(Some(created))),
             Err(StoreError::Conflict { .. }) => Ok(Err(other_bytes(key))),
             Err(error) => Err(error).with_context(|| {
-                format!("uploading {key}; what is uploaded so far is kept, run it again")
+                format!("failed to upload {key}; run the command again, earlier uploads are kept")
             }),
         }
     }
@@ -192,9 +196,9 @@ impl Work {
     async fn adopt(&mut self, key: &Key) -> anyhow::Result<Result<String, String>> {
         let bytes = match self.source.video(key, MAX_VIDEO_BYTES).await {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Err("it is no longer there".to_owned())),
-            // One that is out of reach now is left for the next time: what the others took must not
-            // be lost.
+            Ok(None) => return Ok(Err("it is no longer in the bucket".to_owned())),
+            // A video that is out of reach is left for the next run, so that work on the others is
+            // not lost.
             Err(error) if matches!(error, StoreError::TooLarge { .. }) || error.is_transient() => {
                 return Ok(Err(error.to_string()));
             }
@@ -202,7 +206,10 @@ impl Work {
         };
         match self.known(key, &bytes) {
             Some(Ok(known)) => {
-                return Ok(Ok(format!("the same bytes as {}, which is named", known.key)));
+                return Ok(Ok(format!(
+                    "the same bytes as {}, which is in the manifest",
+                    known.key
+                )));
             }
             Some(Err(refused)) => return Ok(Err(refused)),
             None => {}
@@ -214,7 +221,7 @@ impl Work {
         }))
     }
 
-    /// The video with these bytes that is named already; `Err` where another one has this key.
+    /// The video of the manifest with these bytes; `Err` if another video has this key.
     fn known(&self, key: &Key, bytes: &[u8]) -> Option<Result<&ManifestVideo, String>> {
         let sha256 = Digest::of(bytes);
         if let Some(video) = self.videos.iter().find(|video| video.sha256 == sha256) {
@@ -240,9 +247,9 @@ impl Work {
             });
             println!("{}", serde_json::to_string_pretty(&value)?);
         } else if added == 0 {
-            println!("nothing to add: the manifest names {count} videos as before");
+            println!("nothing to add: the manifest still names {count} videos");
         } else if dry_run {
-            println!("{added} videos would be added to the {before} of the manifest");
+            println!("{added} videos would be added to the manifest's {before}");
         } else {
             println!("{added} videos added; manifest {} names {count}", next.digest());
         }
@@ -255,22 +262,24 @@ impl Work {
 
 fn other_bytes(key: &Key) -> String {
     format!(
-        "{key} is there with other bytes, and no object is ever replaced: give the file another name"
+        "{key} exists with other bytes, and objects are never replaced: give the file another name"
     )
 }
 
-/// Writes a manifest that follows on `base`, unless another one was written meanwhile.
+/// Writes the successor of the manifest `base`, unless another one was written meanwhile.
 async fn write(
     source: &SourceBucket,
     base: Option<&CorpusManifest>,
     next: &CorpusManifest,
 ) -> anyhow::Result<()> {
     if manifest(source).await?.as_ref() != base {
-        bail!("another manifest was written meanwhile: run this again, what is uploaded is kept");
+        bail!("another manifest was written meanwhile: run the command again, uploads are kept");
     }
     source.write_manifest(next).await?;
     match manifest(source).await? {
         Some(found) if found == *next => Ok(()),
-        _ => bail!("the manifest does not read back as it was written: run `leoma corpus list`"),
+        _ => bail!(
+            "the bucket holds another manifest than the one just written: run `leoma corpus list`"
+        ),
     }
 }

@@ -1,4 +1,4 @@
-//! What a video is good for as a source.
+//! Whether a video can be a source of clips.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -9,17 +9,18 @@ use leoma_scoring::media::{
 };
 use leoma_storage::{Key, ManifestVideo};
 
+use super::output::megabytes;
 use crate::corpus::videos_doing;
 
-/// Taken off the last shot when the clip at its end comes out short: two frames of a clip.
+/// The last shot is shortened by this when the clip at its end is too short: two frames of a clip.
 const END_STEP_MS: u64 = 125;
-/// Times that this is done before the file is refused: half a second that a file may end early.
+/// Times that this is done before the file is refused: a file may end half a second early.
 const END_STEPS: usize = 4;
 
-/// Looks at a video of these bytes: `Err` with the reason where it gives no clip.
+/// Checks a video: `Err` with the reason if no clip can be cut from it.
 ///
 /// # Errors
-/// Outside, what is wrong with this machine; inside, what is wrong with the video.
+/// The outer error is this machine's fault, the inner one the video's.
 pub(super) async fn inspect(
     ffmpeg: &Ffmpeg,
     key: &Key,
@@ -32,7 +33,7 @@ pub(super) async fn inspect(
         Ok(None) => {
             let seconds = ClipShape::TASK.duration_ms().div_ceil(100);
             Ok(Err(format!(
-                "no shot in it is {}.{} s long, margins left out",
+                "no shot in it is {}.{} s long, without the margins",
                 seconds / 10,
                 seconds % 10
             )))
@@ -46,8 +47,7 @@ fn look(ffmpeg: &Ffmpeg, key: Key, bytes: &[u8]) -> Result<Option<ManifestVideo>
     let info = probe(ffmpeg, bytes, &limits)?;
     let mut shots =
         one_shot_segments(ffmpeg, bytes, &SceneRules::REFERENCE, shape.duration_ms(), &limits)?;
-    // The last start that the draw may give: where the file ends a little early, so does its last
-    // shot.
+    // Try the last start that can be drawn: if the file ends a little early, shorten its last shot.
     let mut steps = 0;
     while let Some(last) = shots.last_mut() {
         let Some(start_ms) =
@@ -91,7 +91,7 @@ pub(super) fn describe(video: &ManifestVideo) -> String {
         video.width,
         video.height,
         video.codec,
-        super::megabytes(video.size),
+        megabytes(video.size),
         shots.join(", ")
     )
 }

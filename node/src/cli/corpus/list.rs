@@ -4,8 +4,9 @@ use clap::Args;
 use leoma_storage::CorpusManifest;
 use serde_json::json;
 
+use super::bucket::{manifest, readable, unnamed};
 use super::inspect::describe;
-use super::{Output, manifest, readable, unnamed};
+use super::output::Output;
 use crate::config::Config;
 
 #[derive(Debug, Args)]

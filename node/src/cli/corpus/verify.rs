@@ -6,8 +6,9 @@ use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{ManifestVideo, SourceBucket};
 use serde_json::json;
 
+use super::bucket::{manifest, readable};
 use super::inspect::{describe, inspect};
-use super::{Output, Row, manifest, readable};
+use super::output::{Output, Row};
 use crate::config::Config;
 use crate::corpus::Expectation;
 
@@ -52,7 +53,7 @@ impl VerifyArgs {
             );
         }
         if !self.output.json {
-            println!("all {total} videos are as the manifest says");
+            println!("all {total} videos match the manifest");
         }
         Ok(())
     }
@@ -72,9 +73,9 @@ async fn check(
     Ok(match inspect(ffmpeg, &video.key, bytes).await? {
         Err(reason) => Err(reason),
         Ok(found) if found == *video => Ok(describe(video)),
-        // Clips are cut where the manifest says; another decoder may see a cut a frame earlier.
+        // Clips are cut from the manifest's shots; another decoder may find a cut one frame earlier.
         Ok(found) => Ok(format!(
-            "usable, though here it looks otherwise: {}; the manifest has shots {:?}",
+            "usable, but differs here: {}; the manifest has shots {:?}",
             describe(&found),
             video.shots
         )),

@@ -95,7 +95,7 @@ pub(super) async fn run(
     let stages: Vec<Value> = bench.stages.iter().map(stage).collect();
     let ClipShape { width, height, frames, .. } = ClipShape::TASK;
     if as_json {
-        return super::print_json(&json!({
+        return super::report::print_json(&json!({
             "device": bench.device.to_string(),
             "clip": { "frames": frames, "width": width, "height": height },
             "rounds": rounds, "stages": stages, "floor": bench.floor, "workers": workers, "peers": peers,
@@ -140,7 +140,7 @@ fn stage(stage: &Stage) -> Value {
 
 /// Answers through worker processes as a validator sends them: several in hand, decoding included.
 async fn in_workers(choice: DeviceChoice, bench: &Bench, clips: usize) -> anyhow::Result<Value> {
-    let program = WorkerProgram::this([crate::cli::WORKER_COMMAND]);
+    let program = WorkerProgram::this([crate::sampler::WORKER_COMMAND]);
     let options =
         PoolOptions { scoring: ScorerOptions::default(), program, patience: Patience::default() };
     let pool = ScorerPool::open(choice, options).await?;

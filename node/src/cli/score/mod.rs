@@ -12,17 +12,17 @@ use leoma_scoring::media::{Limits, read_bounded};
 use leoma_scoring::worker::ScorerOptions;
 use leoma_scoring::{DeviceChoice, Outcome, Scorer, TaskType};
 
-use report::Report;
+use report::{Report, print_json};
 
 /// Score one video, test the device, or measure how fast it scores.
 ///
-/// With --source the video is compared with the clip that it continues, as validators do, without a
-/// judge. Without one only this is judged: whether the file is a video of the picture's size and a
-/// task's length, whether it changes, and whether it begins with the picture. A video that cannot
-/// be used is a result too, with its status, and exit code 0.
+/// With --source the video is compared with the clip that it continues, as validators do, but without
+/// a judge. Without --source only the file is checked: that it is a video of the picture's size and a
+/// task's length, that it moves, and that it begins with the picture. A video that cannot be used has
+/// a status, and the exit code is 0.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// The picture that the video was to begin with, a PNG.
+    /// The picture that the video should begin with, a PNG.
     #[arg(value_name = "FIRST_FRAME", required_unless_present_any = ["self_test", "bench"])]
     first_frame: Option<PathBuf>,
     /// The video to score, an MP4.
@@ -31,7 +31,7 @@ pub(super) struct ScoreArgs {
     /// The source clip that the video is compared with.
     #[arg(long, value_name = "CLIP")]
     source: Option<PathBuf>,
-    /// The prompt that the video was made by; judged where --text-model names who reads it.
+    /// The prompt of the video; it counts if --text-model names a model that reads it.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// A CLIP or SigLIP model as Hugging Face publishes it: with --source and --prompt it says how
@@ -39,17 +39,16 @@ pub(super) struct ScoreArgs {
     #[arg(long, value_name = "FOLDER", env = "LEOMA_TEXT_MODEL")]
     text_model: Option<PathBuf>,
     /// What the miner was given: ti2v (first frame and prompt), t2v (a prompt) or i2v (a first
-    /// frame). A video is held to that only.
+    /// frame). The video is judged by that alone.
     #[arg(long, value_name = "TYPE", default_value = "ti2v", env = "LEOMA_TASK")]
     task: TaskType,
     /// Fail a video that is the source clip itself.
     #[arg(long, requires = "source")]
     forbid_replay: bool,
-    /// Where to compute: auto (CUDA where it is usable), cuda, cuda:N or cpu.
+    /// The device: auto (CUDA if it is usable), cuda, cuda:N or cpu.
     #[arg(long, default_value = "auto", env = "LEOMA_DEVICE")]
     device: DeviceChoice,
-    /// Compare every metric on the device with the CPU, and say how many clips it compares in a
-    /// second.
+    /// Compare every metric on the device with the CPU, and measure the clips compared per second.
     #[arg(long, conflicts_with_all = ["first_frame", "bench"])]
     self_test: bool,
     /// Measure how long each stage and each metric takes on a synthetic clip of 81 frames of
@@ -139,11 +138,6 @@ impl ScoreArgs {
         }
         if self.json { print_json(&report.json()) } else { report.print() }
     }
-}
-
-fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
 }
 
 /// The video's bytes, or what is wrong with their number.

@@ -1,4 +1,4 @@
-//! What changes between two allowlists.
+//! The difference between two allowlists.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 use serde::Serialize;
 
-/// The way from one list to another. Serialises as `{interval, added, removed}`.
+/// The changes from one list to another. Serialises as `{interval, added, removed}`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Diff {
-    /// Blocks of a task before and after, where they differ; nothing before a first list.
+    /// Blocks of a task before and after, if they differ; `None` before a first list.
     pub(super) interval: Option<(Option<u64>, u64)>,
     pub(super) added: Vec<Hotkey>,
     pub(super) removed: Vec<Hotkey>,

@@ -6,14 +6,14 @@ use leoma_chain::ChainClient;
 use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 
+use super::committed::{FIRST_INTERVAL, committed, source};
 use super::draft::{Draft, DraftFile};
-use super::{FIRST_INTERVAL, committed, source};
 use crate::config::Config;
 use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AddArgs {
-    /// Who, as SS58 addresses.
+    /// Hotkeys, as SS58 addresses.
     #[arg(required = true, value_name = "HOTKEY")]
     hotkeys: Vec<Hotkey>,
     /// Blocks of a task in the draft.
@@ -23,7 +23,7 @@ pub(in crate::cli) struct AddArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RemoveArgs {
-    /// Who, as SS58 addresses.
+    /// Hotkeys, as SS58 addresses.
     #[arg(required = true, value_name = "HOTKEY")]
     hotkeys: Vec<Hotkey>,
 }
@@ -32,7 +32,7 @@ impl AddArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         edit(config, |list| {
             for hotkey in self.hotkeys.iter().filter(|hotkey| list.validators().contains(hotkey)) {
-                println!("{hotkey} is on it already");
+                println!("{hotkey} is already on the list");
             }
             let validators = list.validators().iter().chain(&self.hotkeys).copied();
             Ok(Allowlist::new(self.interval.unwrap_or(list.interval()), validators)?)
@@ -44,7 +44,7 @@ impl AddArgs {
 impl RemoveArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         edit(config, |list| {
-            // More likely a slip of the hand than a wish that came true by itself.
+            // More likely a typing error than a validator that is already gone.
             if let Some(stranger) =
                 self.hotkeys.iter().find(|hotkey| !list.validators().contains(hotkey))
             {

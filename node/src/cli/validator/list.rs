@@ -6,9 +6,9 @@ use leoma_protocol::Hotkey;
 use leoma_rotation::Allowlist;
 use serde_json::{Value, json};
 
+use super::committed::{Committed, committed, source};
 use super::diff::Diff;
 use super::draft::DraftFile;
-use super::{Committed, committed, source};
 use crate::config::Config;
 use crate::subnet::allowlists;
 
@@ -25,7 +25,7 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
             "the source bucket holds no allowlist/v1.json, and there is no draft: begin with `leoma validator add`"
         );
     }
-    // What it would change is said against what is in force.
+    // The draft's changes are shown against the list in force.
     let in_force = committed.as_ref().and_then(|committed| committed.allowlist.as_ref());
     let hash = committed.as_ref().map(|committed| committed.hash.as_str());
     let digest = bucket.as_ref().map(Allowlist::digest);
@@ -55,7 +55,11 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
             println!("allowlist {}, a task every {} blocks", bucket.digest(), bucket.interval());
             println!(
                 "on chain: {}",
-                if agrees { "the same" } else { "another one, or none: it has no effect" }
+                if agrees {
+                    "the same list"
+                } else {
+                    "another list, or none: the bucket's has no effect"
+                }
             );
             for hotkey in bucket.validators() {
                 println!("  {hotkey}  {}", slot(&metagraph, hotkey));
@@ -80,7 +84,7 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
         }
         if draft.is_outdated(hash) {
             println!(
-                "  outdated: it was begun from another list ({})",
+                "  outdated: it is based on another list ({})",
                 draft.base.as_deref().unwrap_or("none")
             );
         }
@@ -93,12 +97,12 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
 
 fn print_committed(committed: Option<&Committed>, bucket: Option<&Allowlist>) {
     let Some(committed) = committed else {
-        println!("the subnet owner committed no allowlist");
+        println!("the subnet owner has committed no allowlist");
         return;
     };
     println!("committed at block {}: {}", committed.block, committed.hash);
     match (&committed.allowlist, bucket) {
-        (None, _) => println!("  which the source bucket does not hold"),
+        (None, _) => println!("  this list is not in the source bucket"),
         (Some(list), Some(bucket)) => {
             println!("  from that list to the bucket's:");
             Diff::between(Some(list), bucket).lines().iter().for_each(|line| println!("  {line}"));

@@ -1,4 +1,4 @@
-//! `leoma validator publish`: the list goes to the bucket, its hash to the chain, and both are read
+//! `leoma validator publish`: writes the list to the bucket and its hash to the chain, and reads both
 //! back.
 
 use std::collections::BTreeSet;
@@ -12,19 +12,19 @@ use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 use leoma_wallet::load_hotkey;
 
+use super::committed::{Committed, FIRST_INTERVAL, committed};
 use super::diff::Diff;
 use super::draft::{Draft, DraftFile};
-use super::{Committed, FIRST_INTERVAL, committed};
 use crate::cli::account::read_back;
 use crate::config::{Config, missing};
 use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PublishArgs {
-    /// Blocks of a task; the draft's or the present list's where not given, 100 for a first one.
+    /// Blocks of a task; if not given, the draft's or the present list's, or 100 for a first list.
     #[arg(long, value_name = "BLOCKS")]
     interval: Option<u64>,
-    /// The whole list, separated by commas; the draft is left alone.
+    /// The whole list, separated by commas; the draft is neither used nor changed.
     #[arg(long, value_name = "HOTKEYS", value_delimiter = ',')]
     validators: Vec<Hotkey>,
     /// Add a validator; may be given several times.
@@ -33,13 +33,13 @@ pub(in crate::cli) struct PublishArgs {
     /// Remove a validator; may be given several times.
     #[arg(long, value_name = "HOTKEY")]
     remove: Vec<Hotkey>,
-    /// Only say what would be published.
+    /// Only show what would be published.
     #[arg(long)]
     dry_run: bool,
 }
 
 impl PublishArgs {
-    /// The list to publish, from the draft where there is one and the whole list is not given.
+    /// The list to publish: from --validators, else from the draft, else from the bucket.
     fn allowlist(
         &self,
         draft: Option<&Draft>,
@@ -110,7 +110,7 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
     println!("read back: the bucket holds it, and the chain names it since block {block}");
     if let Some(draft) = &draft {
         if draft_file.discard_published(draft)? {
-            println!("the draft is published and dropped");
+            println!("the draft is published and was removed");
         } else {
             println!(
                 "the draft was edited meanwhile and is kept: `leoma validator list` shows what it would change"
@@ -120,15 +120,14 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
     Ok(())
 }
 
-/// A draft is a whole list: one that was begun before the chain's was published takes back what
-/// that one changed.
+/// Refuses an outdated draft: it is a whole list, so it would undo what was published since.
 fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Result<()> {
     let named = committed.map(|committed| committed.hash.as_str());
     if !draft.is_outdated(named) {
         return Ok(());
     }
     if let Some(list) = committed.and_then(|committed| committed.allowlist.as_ref()) {
-        println!("it would change the list that the chain names so:");
+        println!("it would change the committed list as follows:");
         Diff::between(Some(list), &draft.allowlist)
             .lines()
             .iter()
@@ -142,24 +141,24 @@ fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Resu
     )
 }
 
-/// Says what the list changes of the one that the chain names.
+/// Shows how the list differs from the committed one.
 fn say_changes(committed: Option<&Committed>, allowlist: &Allowlist) {
     let in_force = committed.and_then(|committed| committed.allowlist.as_ref());
     match (committed, in_force) {
-        (None, _) => println!("the chain names no list yet"),
+        (None, _) => println!("no list is committed on chain yet"),
         (Some(committed), None) => {
-            println!("the chain names {}, which the bucket does not hold", committed.hash)
+            println!("the list committed on chain, {}, is not in the bucket", committed.hash)
         }
         (Some(_), Some(_)) => {}
     }
     let changes = Diff::between(in_force, allowlist);
     if changes.is_empty() {
-        println!("this is the list that the chain names already");
+        println!("this list is already committed on chain");
     }
     changes.lines().iter().for_each(|line| println!("  {line}"));
 }
 
-/// Says what is unusual about the list.
+/// Warns of anything unusual in the list.
 fn warn(
     config: &Config,
     metagraph: &Metagraph,
@@ -170,18 +169,17 @@ fn warn(
         eprintln!("warning: {hotkey} is not registered on subnet {}", config.netuid);
     }
     if let Some(present) = present.filter(|present| present.interval() < allowlist.interval()) {
-        // Task numbers are block / interval: they fall back to ones that were used, whose files
-        // then no longer count.
+        // Task numbers are block / interval, so a longer interval reuses numbers of earlier tasks.
         eprintln!(
-            "warning: a longer interval ({} to {} blocks) numbers tasks anew, and validators sign none twice",
+            "warning: a longer interval ({} to {} blocks) reuses task numbers, and validators sign no task twice",
             present.interval(),
             allowlist.interval()
         );
     }
 }
 
-/// Reads both back and returns the commitment's block. Another owner's machine may have published
-/// meanwhile.
+/// Reads both back and returns the commitment's block: another machine of the owner may have
+/// published meanwhile.
 async fn verify(
     source: &SourceBucket,
     chain: &ChainClient,

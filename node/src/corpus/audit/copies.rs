@@ -8,7 +8,7 @@ use leoma_scoring::media::{Limits, decode};
 use leoma_scoring::{Fingerprint, SOURCE_ITSELF};
 use leoma_storage::{StoreError, TaskKey};
 
-use super::{Step, TaskAudit};
+use super::task::{Step, TaskAudit};
 use crate::sampler::copies::{Look, Relation};
 
 const NAME: &str = "duplicates";
@@ -133,7 +133,7 @@ fn duplicates(entries: &[VerdictEntry], source: Option<&Fingerprint>) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::task::Verdict;
     use super::*;
     use crate::sampler::copies::prints::{print, turned};
 

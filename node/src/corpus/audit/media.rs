@@ -8,9 +8,10 @@ use leoma_scoring::media::{
 
 use super::super::choice::choose_clip;
 use super::super::cutting::videos_doing;
-use super::super::proof::{ClipProof, SkipReason, Skipped, segments};
+use super::super::proof::{ClipProof, Skipped, segments};
 use super::super::reading::CorpusVideo;
-use super::{Step, TaskAudit};
+use super::super::reading::SkipReason;
+use super::task::{Step, TaskAudit};
 
 /// Largest mean squared difference of two frames' luma that is still the same cut: 34 dB. Two
 /// encoders at the clip's quality are above 40 dB of each other; the frame before or after in a

@@ -11,7 +11,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::SealError;
+use super::error::SealError;
 use crate::password::Password;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -1,5 +1,4 @@
-//! The three ways in which Bittensor wallets encrypted their files, told apart by how a file
-//! begins.
+//! The three encryptions of Bittensor wallets, recognised by how a file begins.
 //!
 //! | begins with | written by | key from the password | cipher |
 //! |---|---|---|---|
@@ -7,16 +6,18 @@
 //! | `$ANSIBLE_VAULT` | wallets before | PBKDF2, 10 000 rounds, the file's salt | AES-256-CTR, HMAC |
 //! | `gAAAAA` | the oldest | PBKDF2, 10 000 000 rounds, fixed salt | Fernet: AES-128-CBC, HMAC |
 //!
-//! A file is taken apart first, so that one that is damaged costs neither a password nor seconds of
-//! key derivation.
+//! A file is parsed before it is decrypted: a damaged one costs neither a password nor seconds of key
+//! derivation.
 
+mod error;
 mod fernet;
 mod nacl;
 mod vault;
 
 use zeroize::Zeroizing;
 
-use super::password::Password;
+use crate::password::Password;
+use error::SealError;
 
 /// How a key file is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Encryption {
         }
     }
 
-    /// How these bytes are encrypted; `None` where they are not.
+    /// The encryption of these bytes; `None` if they are not encrypted.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| bytes.starts_with(kind.prefix()))
@@ -58,18 +59,7 @@ impl Encryption {
     }
 }
 
-/// Why a file cannot be decrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SealError {
-    /// It does not have the form that its beginning promises.
-    Damaged(&'static str),
-    /// What authenticates it does not fit the password.
-    WrongPassword,
-    /// The key derivation's memory cannot be had.
-    Memory { mebibytes: usize },
-}
-
-/// An encrypted file, taken apart.
+/// A parsed encrypted file.
 pub(super) enum Sealed {
     Nacl(nacl::Sealed),
     AnsibleVault(vault::Sealed),
@@ -77,7 +67,7 @@ pub(super) enum Sealed {
 }
 
 impl Sealed {
-    /// Takes a file apart.
+    /// Parses a file.
     pub(super) fn read(kind: Encryption, bytes: &[u8]) -> Result<Self, SealError> {
         let body = bytes.get(kind.prefix().len()..).unwrap_or_default();
         Ok(match kind {

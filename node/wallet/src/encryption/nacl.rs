@@ -5,7 +5,7 @@ use crypto_secretbox::aead::{AeadInPlace as _, KeyInit as _};
 use crypto_secretbox::{Key, Nonce, Tag, XSalsa20Poly1305};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::SealError;
+use super::error::SealError;
 use crate::password::Password;
 
 const NONCE_BYTES: usize = 24;

@@ -8,7 +8,7 @@ use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{hmac, pbkdf2};
 use zeroize::Zeroizing;
 
-use super::SealError;
+use super::error::SealError;
 use crate::password::Password;
 
 /// What follows the prefix on the first line.

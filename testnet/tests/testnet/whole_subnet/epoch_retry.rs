@@ -8,7 +8,7 @@ use std::time::Duration;
 use leoma::config::{Config, Sources};
 use leoma::metrics::Metrics;
 use leoma::state::{EpochRecord, EpochState, State};
-use leoma::verdicts::{Agreement, Library};
+use leoma::verdicts::{Exchange, Library};
 use leoma::weights::WeightSetter;
 use leoma::weights::Weights;
 use leoma_chain::ChainClient;
@@ -62,7 +62,7 @@ async fn validator(
     name: &str,
     chain: &ChainClient,
     bootnode: Option<Multiaddr>,
-) -> (Agreement, State, Library) {
+) -> (Exchange, State, Library) {
     let state = State::in_memory(chain.network()).unwrap();
     let signer = HotkeySigner::new(pair(name), Arc::new(state.clone()));
     let params = ConsensusParams::default();
@@ -87,7 +87,7 @@ async fn validator(
     let (mesh, events) = Mesh::spawn(config).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
     let buckets = Arc::new(PeerBuckets::new(Vec::new(), EndpointPolicy::Public).unwrap());
-    let agreement = Agreement::new(mesh, signer, library.clone(), buckets, state.clone(), metrics);
+    let agreement = Exchange::new(mesh, signer, library.clone(), buckets, state.clone(), metrics);
     agreement.resume(TaskId(0)).await.unwrap();
     tokio::spawn(agreement.clone().run(events, CancellationToken::new()));
     (agreement, state, library)

@@ -206,10 +206,13 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
 async fn until_it_listens(http: &str) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let deadline = tokio::time::Instant::now() + LIMIT;
+    let readiness = async || {
+        let answer = client.get(format!("http://{http}/readyz?verbose")).send().await.ok()?;
+        assert_eq!(answer.status(), reqwest::StatusCode::SERVICE_UNAVAILABLE);
+        Some(answer.text().await.unwrap()).filter(|text| !text.starts_with("starting: "))
+    };
     loop {
-        if let Ok(answer) = client.get(format!("http://{http}/readyz?verbose")).send().await {
-            assert_eq!(answer.status(), reqwest::StatusCode::SERVICE_UNAVAILABLE);
-            let checks = answer.text().await.unwrap();
+        if let Some(checks) = readiness().await {
             assert!(
                 checks.contains("[-] identity: listening for a double of this hotkey"),
                 "{checks}"

@@ -286,7 +286,7 @@ async fn a_head_that_was_made_up_is_forgotten_with_the_node_that_named_it() {
     let (sender, receiver) = watch::channel(client.head().await.unwrap());
     assert_eq!(receiver.borrow().number, BlockNumber(1_000_000), "of two, either may be right");
     client.publish(&sender);
-    client.inner.members[1].ban("named another hash".to_owned());
+    client.inner.members[1].ban("contradicted the other endpoints".to_owned());
     assert_eq!(client.endpoints()[0].lag, Some(0), "what a liar says is no measure");
     client.publish(&sender);
     assert_eq!(receiver.borrow().number, BlockNumber(100));

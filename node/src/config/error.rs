@@ -1,0 +1,62 @@
+//! Why a configuration cannot be used.
+
+use std::path::PathBuf;
+
+use leoma_scoring::TaskType;
+
+use super::settings;
+
+/// Why a configuration cannot be used. Never holds a secret's value.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A value is malformed or out of range.
+    #[error("{name} ({found_in}) is {shown}, but must be {accepted}")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// The accepted form.
+        accepted: &'static str,
+        /// Where the value was found.
+        found_in: String,
+        /// The value, or a description where it is secret.
+        shown: String,
+    },
+    /// A setting that the command needs is not set.
+    #[error(
+        "{name} is not set: {help}; it must be {accepted}. Set it in the environment, in .env or in the file given with --config"
+    )]
+    Missing {
+        /// The setting.
+        name: &'static str,
+        /// The accepted form.
+        accepted: &'static str,
+        /// What it is for.
+        help: &'static str,
+    },
+    /// Nothing could write the prompts of the tasks.
+    #[error(
+        "LEOMA_TASK is {task}, which needs prompts that describe the clips: set LEOMA_JUDGE to gemini or both"
+    )]
+    NoDescriber {
+        /// What miners are given.
+        task: TaskType,
+    },
+}
+
+/// The error for an unset setting.
+pub(crate) fn missing(name: &'static str) -> ConfigError {
+    let setting = settings::find(name);
+    ConfigError::Missing {
+        name,
+        accepted: setting.map_or("set", |setting| setting.accepted),
+        help: setting.map_or("", |setting| setting.help),
+    }
+}

@@ -1,0 +1,58 @@
+//! Certificates, equivocations and connected peers, as the mesh's core holds them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use leoma_protocol::mesh::Holdings;
+use leoma_protocol::{Digest, FileId, Hotkey};
+use leoma_rotation::{AllowlistHistory, Attested, Certificates};
+use tokio::sync::watch;
+
+/// A view of the mesh's state, shared by all parts of the exchange.
+#[derive(Clone, Debug)]
+pub(super) struct Known(watch::Receiver<Arc<Holdings>>);
+
+impl Known {
+    pub(super) const fn new(holdings: watch::Receiver<Arc<Holdings>>) -> Self {
+        Self(holdings)
+    }
+
+    fn now(&self) -> Arc<Holdings> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// The certified digests, with the votes counted anew against `history`.
+    pub(super) fn certificates(&self, history: &AllowlistHistory) -> Certificates {
+        let now = self.now();
+        let attested = now.certificates.values().flat_map(|certificate| {
+            let (file, digest) = (certificate.file, certificate.digest);
+            certificate.votes.iter().map(move |(attester, _)| Attested {
+                file,
+                digest,
+                attester: *attester,
+            })
+        });
+        Certificates::count(history, attested)
+    }
+
+    /// The certified files as the mesh counted them.
+    pub(super) fn certified(&self) -> Vec<(FileId, Digest)> {
+        self.now().certificates.values().map(|one| (one.file, one.digest)).collect()
+    }
+
+    /// Whether the certificate of a file holds the vote of `attester`.
+    pub(super) fn has_vote_of(&self, attester: Hotkey, file: FileId) -> bool {
+        let now = self.now();
+        let mut votes = now.certificates.get(&file).into_iter().flat_map(|one| &one.votes);
+        votes.any(|(voter, _)| *voter == attester)
+    }
+
+    /// The tasks and producers with two files that the producer provably signed.
+    pub(super) fn signed_twice(&self) -> Vec<FileId> {
+        self.now().equivocations.iter().copied().collect()
+    }
+
+    pub(super) fn connected(&self) -> BTreeSet<Hotkey> {
+        self.now().connected.clone()
+    }
+}

@@ -1,0 +1,53 @@
+//! What the mesh keeps over a restart.
+
+use leoma_protocol::TaskId;
+use leoma_protocol::codec::Wire as _;
+use leoma_protocol::mesh::{KnownPeer, Restored};
+use leoma_protocol::messages::{Certificate, Evidence};
+
+use crate::state::{State, StateError};
+
+/// Names of the notes in the state.
+const ADDRESS_BOOK_NOTE: &str = "mesh_address_book";
+const SEQUENCE_NOTE: &str = "mesh_sequence";
+
+/// What an earlier run left for the mesh about tasks from `first` on.
+///
+/// # Errors
+/// [`StateError`].
+pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
+    let certificates = state.certificates_from(first)?;
+    let evidence = state.evidence_from(first)?;
+    let addresses: Vec<KnownPeer> = match state.note(ADDRESS_BOOK_NOTE)? {
+        None => Vec::new(),
+        // The addresses can be learnt again, so a damaged book is no reason to fail.
+        Some(text) => serde_json::from_str(&text).unwrap_or_default(),
+    };
+    let sequence = match state.note(SEQUENCE_NOTE)? {
+        None => 0,
+        Some(text) => {
+            text.parse().map_err(|_| StateError::Malformed { what: "hello sequence number" })?
+        }
+    };
+    Ok(Restored {
+        certificates: certificates
+            .iter()
+            .filter_map(|(.., bytes)| Certificate::from_wire(bytes).ok())
+            .collect(),
+        evidence: evidence.iter().filter_map(|bytes| Evidence::from_wire(bytes).ok()).collect(),
+        addresses,
+        sequence,
+    })
+}
+
+/// Keeps the addresses of peers for the next run.
+pub(super) fn keep_address_book(state: &State, book: &[KnownPeer]) -> Result<(), StateError> {
+    let text =
+        serde_json::to_string(book).map_err(|_| StateError::Malformed { what: "address book" })?;
+    state.set_note(ADDRESS_BOOK_NOTE, &text)
+}
+
+/// Keeps the number of the last hello for the next run.
+pub(super) fn keep_sequence(state: &State, sequence: u64) -> Result<(), StateError> {
+    state.set_note(SEQUENCE_NOTE, &sequence.to_string())
+}
