@@ -7,16 +7,7 @@
 use leoma_protocol::{Hotkey, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::EpochSnapshot;
-
-/// A hotkey and the slot that it holds at the epoch block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// The hotkey: what to remember.
-    pub hotkey: Hotkey,
-    /// Its uid at the epoch block. It means nothing at any other block.
-    pub uid: Uid,
-}
+use crate::snapshot::{EpochSnapshot, Slot};
 
 /// One hotkey's part of a weight vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -281,7 +281,7 @@ mod tests {
             (whole.replace("[[0,1]]", "[[0,5],[4,9]]"), "overlap"),
             (whole.replace("a.mp4", "../a.mp4"), "not an object key"),
             (whole.replace("\"width\":832", "\"width\":832,\"more\":1"), "unknown field"),
-            (whole.replace('}', ""), "expected JSON"),
+            (whole.replace('}', ""), "cannot be parsed"),
         ] {
             let error = CorpusManifest::parse(bytes.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(part), "{part:?}: {error}");

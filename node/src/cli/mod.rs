@@ -112,7 +112,7 @@ impl Cli {
             Command::Validator(command) => command.run(file).await,
             Command::Corpus(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
-            Command::Reference(args) => args.run(),
+            Command::Reference(args) => args.run(<Self as clap::CommandFactory>::command()),
             Command::Completions { shell } => {
                 clap_complete::generate(
                     shell,

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use leoma_protocol::{ConsensusParams, Digest, FileId, Hotkey};
 
-use super::LeftOut;
+use super::left_out::LeftOut;
 use crate::{AllowlistHistory, Certificates, TaskVerdicts};
 
 /// A verified file that we hold.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, TaskId};
 
-use super::LeftOut;
+use super::left_out::LeftOut;
 use crate::{Allowlist, AllowlistHistory};
 
 /// The bounds of one epoch.
