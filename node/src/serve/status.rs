@@ -35,19 +35,8 @@ pub(super) struct StatusSource {
 #[async_trait::async_trait]
 impl Source for StatusSource {
     fn readiness(&self) -> Vec<ReadyCheck> {
-        let mut checks = Vec::new();
+        let mut checks = vec![self.chain_check()];
         let mut check = |name, ok, detail| checks.push(ReadyCheck { name, ok, detail });
-        let age = self.head_moved.borrow().elapsed();
-        let endpoints = self.opened.chain.endpoints();
-        let usable =
-            endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
-        let detail = format!(
-            "block {}, {} s old; {usable} of {} endpoints in use",
-            self.opened.heads.borrow().number,
-            age.as_secs(),
-            endpoints.len()
-        );
-        check("chain", age < HEAD_TOO_OLD, detail);
         let metagraph = Arc::clone(&self.opened.subnet.metagraph.borrow());
         let uid = metagraph.uid(&self.opened.hotkey);
         check(
@@ -159,6 +148,20 @@ impl Source for StatusSource {
 }
 
 impl StatusSource {
+    fn chain_check(&self) -> ReadyCheck {
+        let age = self.head_moved.borrow().elapsed();
+        let endpoints = self.opened.chain.endpoints();
+        let usable =
+            endpoints.iter().filter(|endpoint| endpoint.connected && !endpoint.dropped).count();
+        let detail = format!(
+            "block {}, {} s old; {usable} of {} endpoints in use",
+            self.opened.heads.borrow().number,
+            age.as_secs(),
+            endpoints.len()
+        );
+        ReadyCheck { name: "chain", ok: age < HEAD_TOO_OLD, detail }
+    }
+
     fn with_uid(&self, peer: &Value, metagraph: &Metagraph) -> Value {
         let hotkey: Option<Hotkey> = peer["hotkey"].as_str().and_then(|text| text.parse().ok());
         let mut peer = peer.clone();

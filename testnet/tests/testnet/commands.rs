@@ -180,7 +180,7 @@ async fn an_allowlist_goes_from_draft_to_bucket_and_chain() {
     let said = bench.leoma("owner", &["validator", "publish"]).await;
     said.says(
         false,
-        &["begun from another list", &added_again, "leoma validator discard", "--validators"],
+        &["based on another list", &added_again, "leoma validator discard", "--validators"],
     );
     let after = bench.leoma("owner", &["validator", "list", "--json"]).await.json();
     assert_eq!((&after["sha256"], &after["draft"]), (&listed["sha256"], &listed["draft"]));

@@ -134,8 +134,8 @@ fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Resu
             .for_each(|line| println!("  {line}"));
     }
     bail!(
-        "the draft was begun from another list ({}) than the one that the chain names now ({}): drop it with `leoma validator \
-         discard` and edit anew, or name the whole list with --validators",
+        "the draft is based on another list ({}) than the committed one ({}): delete it with `leoma validator discard` and \
+         edit again, or give the whole list with --validators",
         draft.base.as_deref().unwrap_or("none"),
         named.unwrap_or("none")
     )
