@@ -188,31 +188,37 @@ fn compare_all(scene: &Scene) {
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn fine_texture_in_a_pan() {
     compare_all(&SCENES[0]);
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn soft_forms_in_a_slow_pan() {
     compare_all(&SCENES[1]);
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn things_before_a_still_camera() {
     compare_all(&SCENES[2]);
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn things_in_a_fast_pan() {
     compare_all(&SCENES[3]);
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn a_faint_zoom() {
     compare_all(&SCENES[4]);
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn blurred_forms_in_a_slow_pan() {
     compare_all(&SCENES[5]);
 }

@@ -1,6 +1,5 @@
 //! `leoma score` as a program: what it prints, its exit codes, and the processes that a validator
 //! scores in.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -172,6 +171,7 @@ fn a_bad_video_is_a_result_and_a_bad_argument_is_not() {
 }
 
 #[test]
+#[ignore = "slow: run by ./test.sh --all"]
 fn the_device_is_tested_and_measured() {
     let Some(studio) = Studio::new() else { return };
     let tested = studio.json(&["--self-test"]);

@@ -1,6 +1,5 @@
 //! Validators that listen before they sign, over real sockets; what Prometheus is told meanwhile;
 //! and what an auditor makes of what they signed.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,0 +1,7 @@
+//! Tests of the program and of its public parts, in one program: linking each takes half a minute.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
+
+mod double;
+mod score;
+mod wallet;
