@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "test code")]
 
 mod double;
+mod earlier_state;
 mod score;
 mod wallet;
