@@ -38,7 +38,7 @@ impl ConfigCommand {
             }
             Self::Check => {
                 let config = Config::load(&sources)?;
-                for refused in &config.peers.refused {
+                for refused in &config.buckets.peers.refused {
                     println!("warning: {refused}");
                 }
                 println!("the configuration is well-formed");

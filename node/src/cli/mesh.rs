@@ -40,7 +40,7 @@ impl MeshArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         let address = match self.http {
             Some(address) => address,
-            None => super::settings::load(file, BTreeMap::new())?.http_listen.to_string(),
+            None => super::settings::load(file, BTreeMap::new())?.machine.http_listen.to_string(),
         };
         if let Some(MeshCommand::Certificates { out }) = self.command {
             let signed: SignedAgreement =

@@ -67,7 +67,7 @@ impl ServeArgs {
 
     pub(super) async fn run(self, file: Option<PathBuf>, parts: Parts) -> anyhow::Result<()> {
         let config = super::settings::load(file, self.settings())?;
-        crate::telemetry::init(&config.log_level, config.log_json);
+        crate::telemetry::init(&config.log.level, config.log.json);
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(Signals::listen()?, stop.clone()));
         crate::serve::serve(config, parts, stop).await

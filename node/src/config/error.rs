@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use leoma_scoring::TaskType;
 
-use super::settings;
+use super::setting::Setting;
 
 /// Why a configuration cannot be used. Never holds a secret's value.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +51,8 @@ pub enum ConfigError {
     },
 }
 
-/// The error for an unset setting.
-pub(crate) fn missing(name: &'static str) -> ConfigError {
-    let setting = settings::find(name);
-    ConfigError::Missing {
-        name,
-        accepted: setting.map_or("set", |setting| setting.accepted),
-        help: setting.map_or("", |setting| setting.help),
+impl ConfigError {
+    pub(super) fn missing(setting: &Setting) -> Self {
+        Self::Missing { name: setting.name, accepted: setting.accepted, help: setting.help }
     }
 }

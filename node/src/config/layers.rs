@@ -8,26 +8,19 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::{Figment, Profile};
 
 use super::error::ConfigError;
-use super::settings::{self, KNOWN_ELSEWHERE, SETTINGS};
+use super::values::{Found, Values};
+use super::{Config, find_setting, settings};
 
-/// A value and where it was found.
-#[derive(Clone)]
-pub struct Found {
-    /// The text.
-    pub text: String,
-    /// Its source, for messages.
-    pub source: String,
-}
-
-// Without the text, which may be a secret.
-impl std::fmt::Debug for Found {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a value from {}", self.source)
-    }
-}
-
-/// All set values by environment name.
-pub type Values = BTreeMap<&'static str, Found>;
+/// Names that other implementations read and this one ignores.
+const KNOWN_ELSEWHERE: &[&str] = &[
+    "API_URL",
+    "EPOCH_LEN",
+    "LEOMA_ENV",
+    "CORS_ORIGINS",
+    "ADMIN_HOTKEYS",
+    "SIGNATURE_EXPIRY_SECONDS",
+    "WATCHTOWER_POLL_INTERVAL",
+];
 
 /// The places to read from. Flags hold environment names.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +37,7 @@ pub struct Sources {
 
 impl Sources {
     /// The process's environment, `.env` in the working folder where there is one, and `file`.
-    #[must_use]
-    pub fn of_process(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Self {
+    pub(crate) fn of_process(file: Option<PathBuf>, flags: BTreeMap<String, String>) -> Self {
         let dotenv = Path::new(".env").is_file().then(|| PathBuf::from(".env"));
         // Every setting is text: values that are not UTF-8 belong to others.
         let environment = std::env::vars_os()
@@ -53,13 +45,11 @@ impl Sources {
         Self { file, environment: environment.collect(), dotenv, flags }
     }
 
-    /// Merges all layers.
-    ///
-    /// # Errors
-    /// [`ConfigError`] for a file that cannot be read, or a name in it that no setting has.
-    pub fn merge(&self) -> Result<Values, ConfigError> {
+    /// Merges all layers. A file that cannot be read is an error, and so is a name in it that no
+    /// setting has.
+    pub(crate) fn merge(&self) -> Result<Values, ConfigError> {
         let defaults: BTreeMap<&str, &str> =
-            SETTINGS.iter().filter_map(|setting| Some((setting.name, setting.default?))).collect();
+            settings().filter_map(|setting| Some((setting.name, setting.default?))).collect();
         let mut figment = Figment::from(layer("default", &defaults));
         if let Some(path) = &self.file {
             figment = figment.merge(layer(&format!("file {}", path.display()), &read_toml(path)?));
@@ -70,8 +60,8 @@ impl Sources {
         }
         figment = figment.merge(layer("environment", &known(&self.environment)));
         figment = figment.merge(layer("flag", &known(&self.flags)));
-        let mut values = Values::new();
-        for setting in SETTINGS {
+        let mut values = BTreeMap::new();
+        for setting in settings() {
             // An empty value counts as unset: Compose files pass empty variables on.
             let Ok(value) = figment.find_value(setting.name) else { continue };
             let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else {
@@ -82,7 +72,17 @@ impl Sources {
                 .map_or_else(String::new, |metadata| metadata.name.to_string());
             values.insert(setting.name, Found { text: text.to_owned(), source });
         }
-        Ok(values)
+        Ok(Values(values))
+    }
+}
+
+impl Config {
+    /// Reads and parses all layers.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`], naming the setting, its source and the accepted form.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::read(&sources.merge()?)
     }
 }
 
@@ -111,7 +111,7 @@ impl<T: serde::Serialize> figment::Provider for Named<T> {
 fn known(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     values
         .iter()
-        .filter(|(name, _)| settings::find(name).is_some())
+        .filter(|(name, _)| find_setting(name).is_some())
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect()
 }
@@ -129,7 +129,7 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut values = BTreeMap::new();
     for (key, value) in table {
         let name = key.to_uppercase();
-        let Some(setting) = settings::find(&name) else {
+        let Some(setting) = find_setting(&name) else {
             if KNOWN_ELSEWHERE.contains(&name.as_str()) {
                 continue;
             }
@@ -167,7 +167,7 @@ fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     for entry in entries {
         // The parser's own message quotes the line, which may hold a key.
         let (name, value) = entry.map_err(|_| unreadable("a line is not NAME=value".to_owned()))?;
-        if settings::find(&name).is_some() {
+        if find_setting(&name).is_some() {
             values.insert(name, value);
         }
     }

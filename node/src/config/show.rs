@@ -3,31 +3,25 @@
 use leoma_chain::without_keys;
 use serde::Serialize;
 
-use super::layers::Values;
-use super::settings::SETTINGS;
+use super::settings;
+use super::values::Values;
 
 /// One line of the listing.
 #[derive(Debug, Serialize)]
-pub struct Shown {
-    /// The setting.
-    pub name: &'static str,
+pub(crate) struct Shown {
+    pub(crate) name: &'static str,
     /// Its value; `(hidden)` for a secret that is set.
-    pub value: Option<String>,
-    /// Where the value was found.
-    pub source: Option<String>,
-    /// What it is for.
-    pub help: &'static str,
-    /// The accepted form.
-    pub accepted: &'static str,
+    pub(crate) value: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) help: &'static str,
+    pub(crate) accepted: &'static str,
 }
 
 /// The listing of all settings.
-#[must_use]
-pub fn show(values: &Values) -> Vec<Shown> {
-    SETTINGS
-        .iter()
+pub(crate) fn show(values: &Values) -> Vec<Shown> {
+    settings()
         .map(|setting| {
-            let found = values.get(setting.name);
+            let found = values.get(setting);
             let value = found.map(|found| {
                 if setting.secret { "(hidden)".to_owned() } else { without_keys(&found.text) }
             });

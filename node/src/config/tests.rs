@@ -19,7 +19,7 @@ fn defaults_suit_production_and_secrets_are_never_shown() {
     assert_eq!(config.netuid, Netuid(99));
     assert!(config.chain.urls[0].starts_with("wss://") && config.chain.genesis.is_some());
     assert_eq!(config.services.chutes_generate_url, "https://{slug}.chutes.ai/generate");
-    assert!(config.source.is_none() && config.own.is_none());
+    assert!(config.buckets.source.is_none() && config.buckets.own.is_none());
     let sources =
         environment(&[("GEMINI_API_KEY", "planted-secret"), ("R2_ENDPOINT", "https://a.example")]);
     let listing = serde_json::to_string(&show(&sources.merge().unwrap())).unwrap();
@@ -33,10 +33,13 @@ fn a_task_of_words_alone_needs_someone_who_describes_pictures() {
     let task = |judge| {
         Config::load(&environment(&[("LEOMA_TASK", "t2v"), ("LEOMA_JUDGE", judge)])).unwrap()
     };
-    let refused = task("local").need_describer().unwrap_err().to_string();
+    let refused = task("local").judging.need_describer().unwrap_err().to_string();
     assert!(refused.contains("LEOMA_JUDGE") && refused.contains("gemini"), "{refused}");
-    assert_eq!(["both", "gemini"].map(|judge| task(judge).need_describer().is_ok()), [true; 2]);
-    assert!(Config::load(&Sources::default()).unwrap().need_describer().is_ok());
+    assert_eq!(
+        ["both", "gemini"].map(|judge| task(judge).judging.need_describer().is_ok()),
+        [true; 2]
+    );
+    assert!(Config::load(&Sources::default()).unwrap().judging.need_describer().is_ok());
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn flags_win_over_environment_over_dotenv_over_file() {
     assert_eq!(config.netuid, Netuid(4));
     assert_eq!(config.wallet.wallet, "environment");
     assert_eq!(config.wallet.hotkey, "dotenv");
-    assert_eq!(config.device, DeviceChoice::Cpu);
+    assert_eq!(config.judging.device, DeviceChoice::Cpu);
 }
 
 #[test]
@@ -127,9 +130,9 @@ fn half_a_bucket_names_the_missing_half() {
     );
     pairs.push(("R2_OWN_WRITE_SECRET_KEY", "s"));
     let config = Config::load(&environment(&pairs)).unwrap();
-    assert_eq!(config.need_own().unwrap().endpoint, "https://a.example");
+    assert_eq!(config.buckets.need_own().unwrap().endpoint, "https://a.example");
     assert!(matches!(
-        config.need_source(),
+        config.buckets.need_source(),
         Err(ConfigError::Missing { name: "R2_SOURCE_BUCKET", .. })
     ));
 }

@@ -9,7 +9,7 @@ use leoma_storage::{Bucket, BucketConfig, Grant, OwnBucket, RetryPolicy};
 
 use super::check::Check;
 use super::limit::{in_words, limited};
-use crate::config::{Config, missing};
+use crate::config::Config;
 use crate::serve::Parts;
 
 const OWN: &str = "own bucket";
@@ -28,13 +28,13 @@ pub(super) fn impatient(bucket: Bucket) -> Bucket {
 
 /// Checks that the own bucket refuses to overwrite objects, and that the key for peers only reads.
 pub(super) async fn buckets(config: &Config, parts: Parts, hotkey: Option<Hotkey>) -> Vec<Check> {
-    let own = match (&config.own, parts.sampler) {
-        (Some(own), _) => own,
-        (None, false) => return Vec::new(),
-        (None, true) => {
+    let own = match config.buckets.need_own() {
+        Ok(own) => own,
+        Err(_) if !parts.sampler => return Vec::new(),
+        Err(error) => {
             let next_step =
                 "make a bucket with a write key, and a read-only key for peers (R2_OWN_…)";
-            let check = Check::fail(OWN, in_words(missing("R2_OWN_BUCKET")), next_step);
+            let check = Check::fail(OWN, in_words(error), next_step);
             return vec![check, Check::skip(READ, "there is no own bucket")];
         }
     };
@@ -55,7 +55,7 @@ pub(super) async fn buckets(config: &Config, parts: Parts, hotkey: Option<Hotkey
         ];
     }
     let own = Check::pass(OWN, "written, read, and not overwritten");
-    vec![own, read_key(config.own_read.as_ref()).await]
+    vec![own, read_key(config.buckets.own_read.as_ref()).await]
 }
 
 async fn read_key(read: Option<&BucketConfig>) -> Check {
@@ -102,14 +102,17 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
         }
     };
     let keys = [
-        ("GEMINI_API_KEY", !config.judge.asks_gemini() || config.services.gemini_api_key.is_some()),
+        (
+            "GEMINI_API_KEY",
+            !config.judging.judge.asks_gemini() || config.services.gemini_api_key.is_some(),
+        ),
         ("CHUTES_API_KEY", config.services.chutes_api_key.is_some()),
     ];
     let absent: Vec<&str> =
         keys.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
     // Without the judge's key a validator does not start; without the other one it starts and
     // reaches no miner.
-    let services = if let Err(error) = config.need_describer() {
+    let services = if let Err(error) = config.judging.need_describer() {
         Check::fail(
             "service keys",
             error.to_string(),

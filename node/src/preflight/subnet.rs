@@ -128,6 +128,7 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
         Err(error) => return Check::fail(NAME, in_words(error), ask_owner),
     };
     let source = match config
+        .buckets
         .need_source()
         .map_err(in_words)
         .and_then(|source| source.open().map_err(in_words))

@@ -60,9 +60,9 @@ impl Sampler {
         let start = history.of_task(task_id).and_then(|entry| entry.allowlist.start_of(task_id));
         let block = start.unwrap_or_default();
         let seed = Seed { block, hash: self.chain.block_hash(block).await? };
-        let corpus = corpus.get(&self.source, self.config.source_bytes).await?;
+        let corpus = corpus.get(&self.source, self.config.source_bytes()).await?;
         let shape =
-            ClipShape { width: self.config.size.0, height: self.config.size.1, ..ClipShape::TASK };
+            ClipShape { width: self.config.width, height: self.config.height, ..ClipShape::TASK };
         Ok(clip_of(seed, &corpus, &self.source, self.judging.ffmpeg(), shape).await?)
     }
 }

@@ -22,7 +22,7 @@ use leoma_scoring::{
 use super::answer::Answer;
 use super::copies::{Judged, without_copies};
 use super::error::TaskError;
-use crate::config::{Config, missing};
+use crate::config::Config;
 use crate::corpus::{Evidence, JudgeEvidence, TaskClip};
 use crate::metrics::Metrics;
 use crate::miners::AnswerFault;
@@ -58,14 +58,14 @@ impl Judging {
     }
 
     async fn open_with(config: &Config, program: WorkerProgram) -> anyhow::Result<Self> {
-        config.need_describer()?;
-        if config.task == TaskType::I2v && !config.judge.asks_gemini() {
+        config.judging.need_describer()?;
+        if config.judging.task == TaskType::I2v && !config.judging.judge.asks_gemini() {
             tracing::warn!(
                 "LEOMA_TASK is i2v and no judge is asked: an answer passes even if it only turns or moves its picture; see docs/scoring.md"
             );
         }
         let gemini = gemini(config)?;
-        let text_model = match config.text_model.clone() {
+        let text_model = match config.judging.text_model.clone() {
             Some(folder) => {
                 Some(tokio::task::spawn_blocking(move || TextModel::at(&folder)).await??)
             }
@@ -74,18 +74,18 @@ impl Judging {
         let size_tolerance = config.sampling.size_tolerance;
         let scoring = ScorerOptions {
             size_tolerance,
-            task: config.task,
+            task: config.judging.task,
             text_model,
             ..ScorerOptions::default()
         };
         let metrics = scoring.judge_id();
         let options = PoolOptions { scoring, program, patience: Patience::default() };
-        let scorer = ScorerPool::open(config.device, options).await?;
-        let id = match (config.judge, &gemini) {
+        let scorer = ScorerPool::open(config.judging.device, options).await?;
+        let id = match (config.judging.judge, &gemini) {
             (_, None) => metrics,
             (choice, Some(gemini)) => format!("{choice}:{metrics}+{}", gemini.id()),
         };
-        Ok(Self { scorer, choice: config.judge, gemini, id: id.into() })
+        Ok(Self { scorer, choice: config.judging.judge, gemini, id: id.into() })
     }
 
     /// The name of scorer and judge in a verdict file's envelope.
@@ -246,10 +246,10 @@ impl Judging {
 
 /// The Gemini client, where the settings ask for one.
 fn gemini(config: &Config) -> anyhow::Result<Option<Arc<Gemini>>> {
-    if !config.judge.asks_gemini() {
+    if !config.judging.judge.asks_gemini() {
         return Ok(None);
     }
-    let key = config.services.gemini_api_key.as_ref().ok_or_else(|| missing("GEMINI_API_KEY"))?;
+    let key = config.services.need_gemini_api_key()?;
     let services = &config.services;
     let client = crate::outbound::client()?;
     let gemini = Gemini::new(client, &services.gemini_api_url, &services.gemini_model, key)?;

@@ -54,7 +54,7 @@ pub(super) fn spawn(
     if parts.weights {
         loops.set_weights();
     }
-    tracing::info!(hotkey = %opened.hotkey, http = %config.http_listen, "validator started");
+    tracing::info!(hotkey = %opened.hotkey, http = %config.machine.http_listen, "validator started");
     start.finish(StatusSource { opened, exchange, head_moved, miners });
     Ok(())
 }
@@ -171,7 +171,7 @@ impl Loops<'_> {
             library: opened.library.clone(),
             agreement: self.exchange.clone(),
             state: opened.state.clone(),
-            spool: self.config.state_dir.join("tasks"),
+            spool: self.config.machine.state_dir.join("tasks"),
             metrics: opened.telemetry.metrics.clone(),
         };
         let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());

@@ -52,7 +52,7 @@ impl Joined {
             opened.telemetry.metrics.clone(),
         );
         exchange.resume(first).await?;
-        if let Some(read) = &config.own_read {
+        if let Some(read) = &config.buckets.own_read {
             set_grant(&mesh, read).await?;
         } else if opened.buckets.own.is_some() {
             tracing::warn!(
@@ -66,7 +66,7 @@ impl Joined {
 fn mesh_config(config: &Config, opened: &Opened, restored: Restored) -> anyhow::Result<MeshConfig> {
     let newest = opened.history.entries().last().context("no allowlist")?;
     let mut mesh = MeshConfig::new(
-        mesh_key(&config.state_dir)?,
+        mesh_key(&config.machine.state_dir)?,
         opened.chain.network(),
         ConsensusParams::clone(&opened.params),
         newest.allowlist.interval(),

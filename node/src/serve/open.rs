@@ -145,23 +145,27 @@ async fn open_chain(config: &Config, hotkey: Hotkey) -> anyhow::Result<(ChainCli
     let shown: Vec<String> = urls.iter().map(|url| without_keys(url)).collect();
     tracing::info!(endpoints = shown.join(", "), netuid = %config.netuid, "connecting to the chain");
     let chain = ChainClient::connect_all(urls, config.netuid, *genesis, log.clone()).await?;
-    let state = State::open(&config.state_dir, chain.network(), hotkey)?;
+    let state = State::open(&config.machine.state_dir, chain.network(), hotkey)?;
     log.keep_in(state.clone());
     Ok((chain, state))
 }
 
 impl Buckets {
     fn of(config: &Config, parts: Parts, hotkey: Hotkey) -> anyhow::Result<Self> {
-        let own_config = if parts.sampler { Some(config.need_own()?) } else { config.own.as_ref() };
-        let source = SourceBucket::new(config.need_source()?.open()?);
+        let own_config = if parts.sampler {
+            Some(config.buckets.need_own()?)
+        } else {
+            config.buckets.own.as_ref()
+        };
+        let source = SourceBucket::new(config.buckets.need_source()?.open()?);
         let own =
             own_config.map(|own| anyhow::Ok(OwnBucket::new(own.open()?, hotkey))).transpose()?;
-        for refused in &config.peers.refused {
+        for refused in &config.buckets.peers.refused {
             tracing::warn!(%refused, "ignoring an entry of PEER_VALIDATORS");
         }
         let policy = own_config
             .map_or(EndpointPolicy::Public, |own| EndpointPolicy::for_peers_of(&own.endpoint));
-        let peers = Arc::new(PeerBuckets::new(config.peers.peers.clone(), policy)?);
+        let peers = Arc::new(PeerBuckets::new(config.buckets.peers.peers.clone(), policy)?);
         Ok(Self { source, own, peers, policy })
     }
 }

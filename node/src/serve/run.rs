@@ -21,7 +21,7 @@ pub(crate) async fn serve(
     parts: Parts,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = leoma_web::bind(config.http_listen).await?;
+    let listener = leoma_web::bind(config.machine.http_listen).await?;
     serve_at(listener, &config, parts, stop).await
 }
 

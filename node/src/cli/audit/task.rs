@@ -50,7 +50,7 @@ impl TaskAuditArgs {
         let config = crate::cli::settings::load(given.config_file, BTreeMap::new())?;
         let source = match &self.source {
             Some(source) => source.open()?,
-            None => config.need_readable_source()?.open()?,
+            None => config.buckets.need_readable_source()?.open()?,
         };
         let source = SourceBucket::new(source);
         let bucket = bucket_of(&given.buckets, &config)?;
@@ -82,7 +82,7 @@ impl TaskAuditArgs {
             source: &source,
             start_block,
             seed_hash,
-            listed_bytes: config.sampling.source_bytes,
+            listed_bytes: config.sampling.source_bytes(),
             ffmpeg: Ffmpeg::find()?,
         };
         conclude(&audit.run().await, given.json)
@@ -92,7 +92,7 @@ impl TaskAuditArgs {
 fn bucket_of(given: &[BucketArg], config: &Config) -> anyhow::Result<Bucket> {
     match given {
         [] => {
-            let own = config.own_read.as_ref().or(config.own.as_ref());
+            let own = config.buckets.own_read.as_ref().or(config.buckets.own.as_ref());
             let own = own.context(
                 "whose task? Name the sampler's bucket with --buckets, or set R2_OWN_BUCKET",
             )?;

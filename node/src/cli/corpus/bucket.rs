@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use leoma_storage::{BucketConfig, CorpusManifest, Key, RetryPolicy, SourceBucket};
 
-use crate::config::{Config, missing};
+use crate::config::Config;
 
 /// A 200 MiB video over a home line of 0.5 MB/s.
 const PATIENCE: Duration = Duration::from_secs(420);
@@ -18,12 +18,12 @@ fn open(bucket: &BucketConfig) -> anyhow::Result<SourceBucket> {
 
 /// The source bucket with the owner's keys.
 pub(super) fn writable(config: &Config) -> anyhow::Result<SourceBucket> {
-    open(config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?)
+    open(config.buckets.need_source_write()?)
 }
 
 /// The source bucket with whichever keys this machine has.
 pub(super) fn readable(config: &Config) -> anyhow::Result<SourceBucket> {
-    open(config.need_readable_source()?)
+    open(config.buckets.need_readable_source()?)
 }
 
 pub(super) async fn manifest(source: &SourceBucket) -> anyhow::Result<Option<CorpusManifest>> {

@@ -11,7 +11,7 @@ use crate::config::Config;
 pub(super) const FIRST_INTERVAL: u64 = 100;
 
 pub(super) fn source(config: &Config) -> anyhow::Result<SourceBucket> {
-    Ok(SourceBucket::new(config.need_readable_source()?.open()?))
+    Ok(SourceBucket::new(config.buckets.need_readable_source()?.open()?))
 }
 
 /// The committed list, if the bucket has it.

@@ -49,7 +49,9 @@ pub(super) struct DraftFile {
 impl DraftFile {
     /// That for the configured subnet: one machine may own several.
     pub(super) fn of(config: &Config) -> Self {
-        Self { path: config.state_dir.join(format!("allowlist-draft-{}.json", config.netuid)) }
+        Self {
+            path: config.machine.state_dir.join(format!("allowlist-draft-{}.json", config.netuid)),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -16,7 +16,7 @@ use super::committed::{Committed, FIRST_INTERVAL, committed};
 use super::diff::Diff;
 use super::draft::{Draft, DraftFile};
 use crate::cli::account::read_back;
-use crate::config::{Config, missing};
+use crate::config::Config;
 use crate::subnet::allowlists;
 
 #[derive(Debug, Args)]
@@ -67,9 +67,7 @@ impl PublishArgs {
 }
 
 pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Result<()> {
-    let bucket =
-        config.source_write.as_ref().ok_or_else(|| missing("R2_VIDEOS_WRITE_ACCESS_KEY"))?;
-    let source = SourceBucket::new(bucket.open()?);
+    let source = SourceBucket::new(config.buckets.need_source_write()?.open()?);
     let draft_file = DraftFile::of(config);
     let draft = if args.validators.is_empty() { draft_file.read()? } else { None };
     let present = allowlists::present(&source).await?;

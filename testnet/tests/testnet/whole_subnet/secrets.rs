@@ -44,7 +44,7 @@ fn get<'a>(settings: &'a Settings, name: &str) -> &'a str {
 
 /// Settings that are secrets: those that the validator hides, and the halves of keys.
 fn is_secret(name: &str) -> bool {
-    leoma::config::settings::find(name).is_some_and(|setting| setting.secret)
+    leoma::config::find_setting(name).is_some_and(|setting| setting.secret)
         && name != "PEER_VALIDATORS"
 }
 
