@@ -83,7 +83,6 @@ pub enum ChainError {
 }
 
 /// The error and its causes in one line: subxt's own messages often say little without them.
-#[must_use]
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -174,7 +173,6 @@ pub enum SubmitError {
 
 impl SubmitError {
     /// The refusal, where it is one.
-    #[must_use]
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
             Self::Rejected { rejection, .. } => Some(rejection),

@@ -59,7 +59,6 @@ pub struct MeshMetrics {
 
 impl MeshMetrics {
     /// Metrics registered under `leoma_mesh_`.
-    #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let mesh = registry.sub_registry_with_prefix("leoma_mesh");

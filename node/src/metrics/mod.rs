@@ -75,7 +75,6 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics registered under `leoma_`.
-    #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let seconds = || Histogram::new([0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0]);
         let metrics = Self {

@@ -96,7 +96,6 @@ pub(crate) struct ChutesClient {
 
 impl ChutesClient {
     /// A client with the operator's addresses and key.
-    #[must_use]
     pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self {
             http,

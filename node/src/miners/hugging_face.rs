@@ -53,7 +53,6 @@ pub(crate) struct HuggingFaceClient {
 
 impl HuggingFaceClient {
     /// A client with the operator's address and token.
-    #[must_use]
     pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self { http, base: config.hf_api_url.clone(), token: config.hf_token.clone() }
     }

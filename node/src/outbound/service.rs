@@ -32,7 +32,6 @@ pub(crate) struct Service {
 impl Service {
     /// A service that answers with a small document: three attempts, as a blip passes within two
     /// retries and an outage does not pass within ten.
-    #[must_use]
     pub(crate) const fn api(
         name: &'static str,
         key_setting: &'static str,
@@ -236,7 +235,6 @@ pub(crate) async fn bounded_body(
 }
 
 /// What went wrong, without the address: it may hold a key.
-#[must_use]
 pub(crate) fn fault_of(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() {
         "timed out"

@@ -18,7 +18,6 @@ pub(crate) enum CheckOutcome {
 
 impl CheckOutcome {
     /// A word for people; a failure stands out.
-    #[must_use]
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",

@@ -15,7 +15,6 @@ use leoma_wallet::WalletSettings;
 
 /// Checks the hotkey's files and loads it as a validator does; also returns the hotkey if it loads.
 /// May take seconds and ask for a password: see [`in_background`](leoma_wallet::in_background).
-#[must_use]
 pub(crate) fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {

@@ -72,7 +72,6 @@ pub struct WeightCommit {
 
 impl WeightCommit {
     /// Whether the chain opens it by itself.
-    #[must_use]
     pub const fn is_timelocked(&self) -> bool {
         self.salt.is_empty()
     }

@@ -170,7 +170,6 @@ impl State {
     }
 
     /// The network this state belongs to.
-    #[must_use]
     pub const fn network(&self) -> Network {
         self.network
     }

@@ -12,7 +12,6 @@ use super::exchange::Exchange;
 impl Exchange {
     /// Whether we may sign verdicts, attestations and weights: only once the mesh has found no other
     /// machine with this hotkey.
-    #[must_use]
     pub fn may_sign(&self) -> bool {
         self.voice() == Voice::Alone
     }

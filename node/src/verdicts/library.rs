@@ -69,7 +69,6 @@ impl Library {
     }
 
     /// What a file must match to be valid.
-    #[must_use]
     pub fn expected(&self, id: FileId) -> Expected {
         Expected {
             id,
@@ -80,7 +79,6 @@ impl Library {
     }
 
     /// Chain and subnet.
-    #[must_use]
     pub const fn network(&self) -> Network {
         self.state.network()
     }
@@ -128,13 +126,11 @@ impl Library {
     }
 
     /// Whether we hold any file of a task and producer.
-    #[must_use]
     pub fn holds(&self, id: FileId) -> bool {
         !self.of(id).is_empty()
     }
 
     /// The files of a task and producer; more than one where the producer signed twice.
-    #[must_use]
     pub fn of(&self, id: FileId) -> Vec<Arc<TaskVerdicts>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
         files
@@ -144,13 +140,11 @@ impl Library {
     }
 
     /// Whether we hold the file with this digest.
-    #[must_use]
     pub fn holds_digest(&self, id: FileId, digest: Digest) -> bool {
         self.files.read().unwrap_or_else(PoisonError::into_inner).contains_key(&(id, digest))
     }
 
     /// All files, for an epoch's computation.
-    #[must_use]
     pub fn all(&self) -> Vec<Arc<TaskVerdicts>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -302,7 +302,6 @@ impl WeightSetter {
 }
 
 /// A subnet at a block, as [`epoch`] takes it.
-#[must_use]
 pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
     let miner = |neuron: &leoma_chain::Neuron| Miner {
         hotkey: neuron.hotkey,

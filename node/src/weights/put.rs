@@ -107,7 +107,6 @@ pub struct Weights {
 /// What a commit's reveal must hash to.
 ///
 /// Source: pallet `SubtensorModule`, `get_commit_hash`.
-#[must_use]
 pub fn commit_hash(
     hotkey: &Hotkey,
     storage_index: u16,

@@ -131,7 +131,6 @@ pub enum WalletError {
 
 impl WalletError {
     /// Whether the file does not exist.
-    #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }

@@ -107,7 +107,6 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     /// The state under `root`, read from `nodes` as needed.
-    #[must_use]
     pub fn new(nodes: Arc<dyn Nodes>, root: H256) -> Self {
         Self { backend: TrieBackendBuilder::new(Adapter(nodes), root).build() }
     }

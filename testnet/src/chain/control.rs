@@ -89,7 +89,6 @@ impl Controls {
     }
 
     /// Where the chain is.
-    #[must_use]
     pub fn heads(&self) -> Heads {
         let view = self.shared.ledger.view();
         Heads { best: Head::from(&view.best), finalized: Head::from(&view.finalized) }

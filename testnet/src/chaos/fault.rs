@@ -98,14 +98,12 @@ impl FaultKind {
     }
 
     /// Whether validators need addresses of their own for it.
-    #[must_use]
     pub const fn needs_network(self) -> bool {
         matches!(self.track(), Track::Cuts | Track::Quality)
             || matches!(self, Self::ChangedIp | Self::CutStorage)
     }
 
     /// Whether the machine needs `/dev/net/tun` for it.
-    #[must_use]
     pub(crate) const fn needs_relay(self) -> bool {
         matches!(self.track(), Track::Quality)
     }
@@ -172,7 +170,6 @@ pub enum Fault {
 
 impl Fault {
     /// Its kind.
-    #[must_use]
     pub const fn kind(&self) -> FaultKind {
         match self {
             Self::PartitionHalf(_) => FaultKind::PartitionHalf,

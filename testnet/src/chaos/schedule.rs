@@ -24,13 +24,11 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// The schedule of these kinds for a number of validators.
-    #[must_use]
     pub(crate) fn new(seed: &Seed, validators: usize, kinds: BTreeSet<FaultKind>) -> Self {
         Self { seed: seed.clone(), validators, kinds }
     }
 
     /// Rounds after which every kind had its turn.
-    #[must_use]
     pub(crate) fn rounds_for_all(&self) -> usize {
         Track::ALL.into_iter().map(|track| self.kinds_of(track).len()).max().unwrap_or(0)
     }
@@ -40,7 +38,6 @@ impl Schedule {
     }
 
     /// The faults of one round, at most one of each track.
-    #[must_use]
     pub(crate) fn round(&self, round: usize) -> Vec<Fault> {
         let kinds = Track::ALL.into_iter().filter_map(|track| {
             let kinds = self.kinds_of(track);

@@ -38,7 +38,6 @@ impl std::fmt::Debug for Account {
 
 impl Account {
     /// The account of this name.
-    #[must_use]
     pub fn draw(seed: &Seed, wallet: &str) -> Self {
         let secret = seed.bytes(&format!("hotkey/{wallet}"));
         let coldkey = sr25519::Pair::from_seed(&seed.bytes(&format!("coldkey/{wallet}"))).public();
@@ -52,7 +51,6 @@ impl Account {
     }
 
     /// The hotkey's pair.
-    #[must_use]
     pub fn pair(&self) -> sr25519::Pair {
         sr25519::Pair::from_seed(&self.seed)
     }
@@ -85,7 +83,6 @@ impl Account {
 
 /// The mesh key of a validator: 32 bytes for its `libp2p.key`, and the peer id that follows from
 /// them.
-#[must_use]
 pub(crate) fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::PeerId>) {
     let secret = seed.bytes(&format!("mesh/{wallet}"));
     let keypair = libp2p::identity::Keypair::ed25519_from_bytes(secret);

@@ -94,7 +94,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// The exit code of the process.
-    #[must_use]
     pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Agreed => 0,

@@ -57,7 +57,6 @@ impl Subnet {
     }
 
     /// How many packets were delayed and lost so far.
-    #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.hosts.as_ref().map(|hosts| hosts.network.impaired()).unwrap_or_default()
     }
@@ -71,7 +70,6 @@ impl Subnet {
     }
 
     /// How many of a validator's connections to the storage were held up by such cuts so far.
-    #[must_use]
     pub(crate) fn held_from_storage(&self, validator: usize) -> u64 {
         self.hosts.as_ref().map_or(0, |hosts| hosts.held(validator))
     }
@@ -118,7 +116,6 @@ impl Subnet {
     }
 
     /// A validator's process id, while it runs.
-    #[must_use]
     pub(crate) fn process_id(&self, validator: usize) -> Option<u32> {
         self.validators
             .get(validator)

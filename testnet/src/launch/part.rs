@@ -122,7 +122,6 @@ impl Part {
     }
 
     /// Its process id.
-    #[must_use]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -160,7 +159,6 @@ impl Part {
     }
 
     /// The error of a part that did not become ready.
-    #[must_use]
     pub(crate) fn not_ready(&self, after: Duration) -> LaunchError {
         LaunchError::NotReady {
             part: self.plan.name.clone(),
@@ -170,7 +168,6 @@ impl Part {
     }
 
     /// The error of a command that ended without success.
-    #[must_use]
     pub(crate) fn failed(&self, command: &str) -> LaunchError {
         LaunchError::Command { command: command.to_owned(), lines: last_lines(&self.plan.log) }
     }
@@ -214,7 +211,6 @@ impl Drop for Part {
 }
 
 /// The last lines of a log, for an error.
-#[must_use]
 pub fn last_lines(log: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(log)?;

@@ -76,7 +76,6 @@ pub struct SubnetPlan {
 
 impl SubnetPlan {
     /// The subnet of these options.
-    #[must_use]
     pub fn draw(options: &Options) -> Self {
         let seed = Seed::new(options.seed.clone());
         let count = u16::try_from(options.validators).unwrap_or(u16::MAX);
@@ -88,7 +87,6 @@ impl SubnetPlan {
     }
 
     /// The miner that must win.
-    #[must_use]
     pub(crate) fn expected_winner(&self) -> Option<&MinerPlan> {
         self.miners.iter().find(|miner| miner.entry.role == Role::Good)
     }
@@ -122,7 +120,6 @@ impl SubnetPlan {
     }
 
     /// The chain's first state, as `leoma-testnet chain` reads it.
-    #[must_use]
     pub fn genesis(&self) -> Value {
         json!({
             "name": format!("local-{}", &self.seed.hex("chain")[..8]),

@@ -121,37 +121,31 @@ impl Subnet {
     }
 
     /// The plan it was started from.
-    #[must_use]
     pub const fn plan(&self) -> &SubnetPlan {
         &self.plan
     }
 
     /// Where the chain, the storage and the services answer.
-    #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
     /// A client of the chain.
-    #[must_use]
     pub const fn chain(&self) -> &ChainClient {
         &self.chain
     }
 
     /// The folder of logs, wallets and state.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder.path
     }
 
     /// When the processes were started.
-    #[must_use]
     pub const fn started(&self) -> Instant {
         self.start
     }
 
     /// The folder of a validator: its `.env` and its `state`.
-    #[must_use]
     pub fn validator_folder(&self, index: usize) -> Option<&Path> {
         self.validators.get(index).map(|validator| validator.plan.folder.as_path())
     }
@@ -187,14 +181,12 @@ impl Subnet {
     }
 
     /// The newest block.
-    #[must_use]
     pub fn block(&self) -> u64 {
         self.watch.block()
     }
 
     /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from
     /// a host of the network.
-    #[must_use]
     pub(crate) fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
         let ip = match &self.hosts {
             Some(hosts) => hosts.network.address(index).ok()?,
@@ -292,7 +284,6 @@ impl Subnet {
     }
 
     /// The result of the run, where agreement takes `epochs` consecutive epochs.
-    #[must_use]
     pub fn report(&self, view: &View, epochs: usize) -> Report {
         let emissions = view.emissions.clone().unwrap_or_default();
         let earned = |uid| emissions.of_uid(uid).map_or(0, |neuron| neuron.emission);

@@ -123,7 +123,6 @@ impl ClipIndex {
     }
 
     /// The start of another clip, or another moment of the only one.
-    #[must_use]
     pub fn another(&self, found: &ClipMatch) -> ClipMatch {
         let other = self.clips.iter().find(|clip| clip.path != found.path).map(|clip| clip.at(0));
         let start_micros = if found.start_micros == 0 { 1_000_000 } else { 0 };

@@ -105,7 +105,6 @@ impl Recipe {
 impl Renderer {
     /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at
     /// most.
-    #[must_use]
     pub fn new(folder: PathBuf, concurrency: usize) -> Arc<Self> {
         Arc::new(Self {
             folder,

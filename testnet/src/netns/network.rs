@@ -79,7 +79,6 @@ impl Network {
     }
 
     /// How many hosts there are.
-    #[must_use]
     pub const fn hosts(&self) -> usize {
         self.hosts.len()
     }
@@ -138,7 +137,6 @@ impl Network {
     }
 
     /// The directions that are cut.
-    #[must_use]
     pub const fn cuts(&self) -> &BTreeSet<(usize, usize)> {
         &self.cuts
     }
@@ -168,7 +166,6 @@ impl Network {
     }
 
     /// How many packets were delayed and lost so far.
-    #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.relay.as_ref().map(Relay::impaired).unwrap_or_default()
     }

@@ -138,13 +138,11 @@ impl Services {
     }
 
     /// Where everything answers.
-    #[must_use]
     pub const fn report(&self) -> &ServicesReport {
         &self.report
     }
 
     /// The standing orders to misbehave.
-    #[must_use]
     pub const fn board(&self) -> &FaultBoard {
         &self.board
     }

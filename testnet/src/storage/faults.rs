@@ -183,19 +183,16 @@ impl Faults {
     }
 
     /// The rules in force, with the counts that are left.
-    #[must_use]
     pub fn list(&self) -> Vec<Fault> {
         self.rules().faults.clone()
     }
 
     /// How many requests met a fault of this kind since the server started.
-    #[must_use]
     pub fn met(&self, kind: FaultKind) -> u64 {
         self.rules().met.get(&kind).copied().unwrap_or_default()
     }
 
     /// How many requests the server got since it started.
-    #[must_use]
     pub fn requests(&self) -> u64 {
         self.rules().requests
     }

@@ -57,19 +57,16 @@ pub struct BucketKeys {
 
 impl BucketKeys {
     /// A bucket with new random keys.
-    #[must_use]
     pub fn generate(bucket: &str) -> Self {
         Self { bucket: bucket.to_owned(), write: KeyPair::generate(), read: KeyPair::generate() }
     }
 
     /// How the bucket's owner opens it on the server at `endpoint`.
-    #[must_use]
     pub fn writer(&self, endpoint: &str) -> BucketConfig {
         self.config(endpoint, &self.write)
     }
 
     /// How everyone else opens it.
-    #[must_use]
     pub fn reader(&self, endpoint: &str) -> BucketConfig {
         self.config(endpoint, &self.read)
     }

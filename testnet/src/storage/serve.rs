@@ -51,7 +51,6 @@ pub struct Config {
 
 impl Config {
     /// A server in `dir` on a free port, without the second one.
-    #[must_use]
     pub fn new(dir: PathBuf, keys: Vec<BucketKeys>) -> Self {
         Self { dir, keys, port: 0, admin: false }
     }
@@ -110,19 +109,16 @@ pub struct Handle {
 
 impl Handle {
     /// Its address, `http://127.0.0.1:…`.
-    #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
     /// The address where faults are set over HTTP, if it was asked for.
-    #[must_use]
     pub fn admin(&self) -> Option<&str> {
         self.admin.as_deref()
     }
 
     /// Its faults.
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
     }

@@ -141,13 +141,11 @@ impl ChainClient {
     }
 
     /// Genesis hash and subnet.
-    #[must_use]
     pub fn network(&self) -> Network {
         self.inner.network
     }
 
     /// The status of each node, in the order of the configuration.
-    #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let newest =
             self.inner.members.iter().filter_map(Member::head).map(|head| head.number.0).max();

@@ -84,7 +84,6 @@ impl Endpoint {
     }
 
     /// The subnet of this connection.
-    #[must_use]
     pub const fn netuid(&self) -> Netuid {
         self.network.netuid
     }

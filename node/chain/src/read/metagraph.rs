@@ -78,13 +78,11 @@ pub struct Metagraph {
 
 impl Metagraph {
     /// The slot of a hotkey at this block.
-    #[must_use]
     pub fn uid(&self, hotkey: &Hotkey) -> Option<Uid> {
         self.neuron(hotkey).map(|neuron| neuron.uid)
     }
 
     /// The neuron of a hotkey at this block.
-    #[must_use]
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }

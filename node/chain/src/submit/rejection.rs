@@ -149,7 +149,6 @@ impl std::fmt::Display for Rejection {
 
 impl Rejection {
     /// What to do about it.
-    #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
             Self::NonceTaken
@@ -180,13 +179,11 @@ impl Rejection {
 
     /// Whether the node may already have the transaction that it refused: after a broken connection
     /// the client library sends it again.
-    #[must_use]
     pub(crate) const fn may_be_our_own(&self) -> bool {
         matches!(self, Self::NonceTaken | Self::NodeBusy)
     }
 
     /// What the operator should do, in a few words; empty if nothing.
-    #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::StakeTooLow => "stake more to the hotkey (`btcli stake add`)",
