@@ -65,9 +65,6 @@ impl Beacon {
     }
 
     /// Encrypts a hotkey's weights to a round.
-    ///
-    /// # Errors
-    /// [`SealError`].
     pub fn seal(
         &self,
         hotkey: &Hotkey,

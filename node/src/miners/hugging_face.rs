@@ -58,9 +58,6 @@ impl HuggingFaceClient {
     }
 
     /// Looks a model's revision up.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
     pub(crate) async fn model(&self, name: &str, revision: &str) -> Result<Model, ServiceError> {
         let path =
             ["api", "models"].into_iter().chain(name.split('/')).chain(["revision", revision]);

@@ -55,9 +55,7 @@ pub(crate) enum ServiceError {
     /// the thing asked for.
     #[error("{service} answered {status}")]
     Refused {
-        /// Whose answer.
         service: &'static str,
-        /// Its HTTP status.
         status: u16,
         /// Its own word for it, or nothing.
         code: String,
@@ -65,9 +63,7 @@ pub(crate) enum ServiceError {
     /// Our key is not accepted.
     #[error("{service} does not accept our key (HTTP {status}): check {setting}")]
     Unauthorised {
-        /// Whose answer.
         service: &'static str,
-        /// Its HTTP status.
         status: u16,
         /// The setting that holds the key.
         setting: &'static str,
@@ -77,21 +73,14 @@ pub(crate) enum ServiceError {
     /// Too busy, broken or out of reach: says nothing about the thing asked for.
     #[error("{service} is unavailable after {attempts} attempts: {reason}")]
     Unavailable {
-        /// Which service.
         service: &'static str,
-        /// How often it was asked.
         attempts: u32,
         /// What the last attempt came to.
         reason: String,
     },
     /// An answer that cannot be read.
     #[error("{service} gave an answer that cannot be read: {reason}")]
-    Unreadable {
-        /// Which service.
-        service: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Unreadable { service: &'static str, reason: String },
 }
 
 impl ServiceError {
@@ -132,9 +121,6 @@ fn within_the_host(redirect: redirect::Attempt<'_>) -> redirect::Action {
 }
 
 /// Asks a service, again on faults that may pass, and returns the answer's body.
-///
-/// # Errors
-/// [`ServiceError`].
 pub(crate) async fn ask(
     service: &Service,
     request: impl Fn() -> RequestBuilder,
@@ -214,9 +200,6 @@ pub(crate) enum BodyError {
 }
 
 /// Reads a body of at most `max_bytes`.
-///
-/// # Errors
-/// [`BodyError`].
 pub(crate) async fn bounded_body(
     mut response: reqwest::Response,
     max_bytes: usize,

@@ -169,9 +169,6 @@ impl State {
     }
 
     /// The commit of an epoch.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub fn weight_commit(
         &self,
         epoch_block: BlockNumber,
@@ -184,9 +181,6 @@ impl State {
 
     /// The commits that have not come to an end, oldest first: they are on chain, or may be on their
     /// way there.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub fn open_weight_commits(&self) -> Result<Vec<WeightCommit>, StateError> {
         let connection = self.connection();
         let mut query = connection.prepare(&format!(

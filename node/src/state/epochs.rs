@@ -79,9 +79,6 @@ const COLUMNS: &str = "epoch_block, state, winner, uid, reason, outcome";
 
 impl State {
     /// Records or updates an epoch.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn keep_epoch(&self, epoch: &EpochRecord) -> Result<(), StateError> {
         self.connection().execute(
             "INSERT OR REPLACE INTO epochs (epoch_block, state, winner, uid, reason, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -98,9 +95,6 @@ impl State {
     }
 
     /// Says that an epoch's weights were committed, unless it has come further already.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn mark_epoch_committed(&self, epoch_block: BlockNumber) -> Result<(), StateError> {
         self.connection().execute(
             "UPDATE epochs SET state = ?2 WHERE epoch_block = ?1 AND state = ?3",
@@ -115,9 +109,6 @@ impl State {
 
     /// Says how an epoch whose weights were committed has ended, and why where it is not as it
     /// should be.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn finish_epoch(
         &self,
         epoch_block: BlockNumber,
@@ -136,9 +127,6 @@ impl State {
     }
 
     /// The newest epochs, newest first.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub fn epochs(&self, limit: u32) -> Result<Vec<EpochRecord>, StateError> {
         let connection = self.connection();
         let mut query = connection
@@ -149,9 +137,6 @@ impl State {
     }
 
     /// The winner of the newest epoch that had one.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub fn last_winner(&self) -> Result<Option<Hotkey>, StateError> {
         let winner: Option<[u8; 32]> = self
             .connection()

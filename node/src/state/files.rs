@@ -30,17 +30,11 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredFile> {
 
 impl State {
     /// Keeps a verified file of a peer. The first file of a digest stays.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn keep_file(&self, file: &StoredFile) -> Result<(), StateError> {
         self.insert_file(file, true)
     }
 
     /// Keeps our own file as signed and not yet published.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn keep_own_file(&self, file: &StoredFile) -> Result<(), StateError> {
         self.insert_file(file, false)
     }
@@ -54,9 +48,6 @@ impl State {
     }
 
     /// Notes that our own file of a task is in its bucket.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn mark_published(&self, id: FileId) -> Result<(), StateError> {
         self.connection().execute(
             "UPDATE files SET published = 1 WHERE task_id = ?1 AND producer = ?2",
@@ -66,9 +57,6 @@ impl State {
     }
 
     /// Files that were signed and are not in their bucket yet, oldest first.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn unpublished_files(&self) -> Result<Vec<StoredFile>, StateError> {
         let connection = self.connection();
         let mut query = connection
@@ -78,9 +66,6 @@ impl State {
     }
 
     /// The file of a task and producer; with `digest`, the one of that digest.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn file(
         &self,
         id: FileId,
@@ -99,9 +84,6 @@ impl State {
     }
 
     /// All files of tasks from `first` on.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn files_from(&self, first: TaskId) -> Result<Vec<StoredFile>, StateError> {
         let connection = self.connection();
         let mut query = connection.prepare(
@@ -113,9 +95,6 @@ impl State {
     }
 
     /// How many of a producer's files are kept.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn count_files(&self, producer: Hotkey) -> Result<u64, StateError> {
         let count: i64 = self.connection().query_row(
             "SELECT COUNT(DISTINCT task_id) FROM files WHERE producer = ?1",
@@ -127,9 +106,6 @@ impl State {
 
     /// Forgets published files, certificates and evidence of tasks before `first`. What was signed
     /// is never forgotten.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn prune_before(&self, first: TaskId) -> Result<(), StateError> {
         let connection = self.connection();
         let first = sql_integer(first.0);

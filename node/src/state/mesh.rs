@@ -7,9 +7,6 @@ use super::{State, StateError, sql_integer};
 
 impl State {
     /// Keeps a certificate in its encoded form.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn keep_certificate(
         &self,
         id: FileId,
@@ -24,9 +21,6 @@ impl State {
     }
 
     /// Keeps evidence of equivocation in its encoded form.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn keep_evidence(
         &self,
         task_id: TaskId,
@@ -41,9 +35,6 @@ impl State {
     }
 
     /// Encoded certificates of tasks from `first` on.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn certificates_from(
         &self,
         first: TaskId,
@@ -64,9 +55,6 @@ impl State {
     }
 
     /// Encoded evidence of tasks from `first` on.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn evidence_from(&self, first: TaskId) -> Result<Vec<Vec<u8>>, StateError> {
         let connection = self.connection();
         let mut query = connection.prepare(

@@ -9,6 +9,8 @@
 //! | `weight_commits` | committed weights with their salts | a lost salt cannot be revealed |
 //! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
 //! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number, the transaction that is on its way | tasks keep the list they were made under; the mesh finds itself again |
+//!
+//! Methods fail with [`StateError::Database`] where they name no other error.
 
 mod books;
 mod commits;
@@ -39,42 +41,23 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum StateError {
     /// The folder cannot be made or locked.
     #[error("state folder {}: {reason}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Folder { path: PathBuf, reason: String },
     /// The database failed: disk full, corrupt, locked.
     #[error("state database: {0}")]
     Database(#[from] rusqlite::Error),
     /// The database is damaged.
     #[error("state database {} is damaged ({detail}); restore it from a copy. Starting with an empty one risks signing twice", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's finding.
-        detail: String,
-    },
+    Corrupt { path: PathBuf, detail: String },
     /// The folder belongs to another network or hotkey.
     #[error("state folder {} belongs to {found}, not to {expected}; set LEOMA_STATE_DIR to another folder", path.display())]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Who we are.
-        expected: String,
-    },
+    Foreign { path: PathBuf, found: String, expected: String },
     /// A stored value that cannot be read back.
     #[error("state database: a stored {what} is malformed")]
-    Malformed {
-        /// What it should be.
-        what: &'static str,
-    },
+    Malformed { what: &'static str },
 }
 
 /// The state of one validator. Clones share one connection.
@@ -118,9 +101,6 @@ impl State {
     }
 
     /// A state that is gone when dropped, for tests and one-shot commands.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn in_memory(network: Network) -> Result<Self, StateError> {
         Self::prepare(Connection::open_in_memory()?, network, None)
     }
@@ -175,9 +155,6 @@ impl State {
     }
 
     /// A text kept under `name`.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn note(&self, name: &str) -> Result<Option<String>, StateError> {
         Ok(self
             .connection()
@@ -186,9 +163,6 @@ impl State {
     }
 
     /// Keeps a text under `name`.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn set_note(&self, name: &str, value: &str) -> Result<(), StateError> {
         self.connection().execute(
             "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",

@@ -73,9 +73,6 @@ impl Exchange {
 
     /// Offers the stored files of tasks from `first` on to peers, then announces and attests to them
     /// once we may sign.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub async fn resume(&self, first: TaskId) -> Result<(), StateError> {
         for StoredFile { id, digest, bytes } in self.state.files_from(first)? {
             self.serve(id, digest, bytes).await;

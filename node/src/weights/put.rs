@@ -33,6 +33,7 @@ pub(super) const NEIGHBOURING_EPOCHS: u64 = 1;
 
 /// Why weights are not on the chain.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum WeightsError {
     /// The chain could not be read.
     #[error(transparent)]
@@ -57,7 +58,6 @@ pub enum WeightsError {
     NotSet {
         /// The slot that should have all weight.
         expected: Uid,
-        /// The slots that have weight.
         found: Vec<Uid>,
     },
     /// A slot that should get weight belongs to another hotkey by now; nothing was sent.
@@ -65,10 +65,7 @@ pub enum WeightsError {
     SlotChanged(ChangedSlot),
     /// A commit that was included is not there.
     #[error("the commit of epoch {epoch_block} is not on the chain")]
-    NotCommitted {
-        /// The epoch's boundary.
-        epoch_block: BlockNumber,
-    },
+    NotCommitted { epoch_block: BlockNumber },
 }
 
 /// How far weights have come.

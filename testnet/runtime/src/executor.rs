@@ -45,15 +45,11 @@ pub type NewNodes = Vec<(H256, Vec<u8>)>;
 
 /// The runtime could not finish.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ExecutionError {
     /// The runtime panicked, on bad arguments or a defect.
     #[error("{action}: the runtime panicked: {message}")]
-    Panicked {
-        /// What was being done.
-        action: &'static str,
-        /// The panic's message.
-        message: String,
-    },
+    Panicked { action: &'static str, message: String },
     /// The store did not answer.
     #[error("reading state: {0}")]
     State(String),

@@ -89,6 +89,7 @@ fn default_slot_milliseconds() -> u64 {
 
 /// A genesis that describes no chain.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum GenesisError {
     /// Netuid 0 is the root network.
     #[error("genesis: subnet 0 is the root network and cannot be founded")]
@@ -98,54 +99,28 @@ pub enum GenesisError {
     DuplicateSubnet(u16),
     /// One hotkey, two uids.
     #[error("genesis: hotkey {hotkey} is listed twice on subnet {netuid}")]
-    DuplicateHotkey {
-        /// Subnet.
-        netuid: u16,
-        /// Hotkey.
-        hotkey: AccountId,
-    },
+    DuplicateHotkey { netuid: u16, hotkey: AccountId },
     /// One hotkey, two owners.
     #[error("genesis: hotkey {hotkey} has two coldkeys")]
-    TwoColdkeys {
-        /// Hotkey.
-        hotkey: AccountId,
-    },
+    TwoColdkeys { hotkey: AccountId },
     /// More neurons than seats.
     #[error("genesis: subnet {netuid} has {neurons} neurons but max_allowed_uids is {seats}")]
-    TooManyNeurons {
-        /// Subnet.
-        netuid: u16,
-        /// Neurons listed.
-        neurons: usize,
-        /// Seats.
-        seats: u16,
-    },
+    TooManyNeurons { netuid: u16, neurons: usize, seats: u16 },
     /// Commits that are never revealed, or at once.
     #[error(
         "genesis: subnet {netuid} has a reveal period of {period} epochs, not 1 to \
          {MAX_REVEAL_PERIOD}"
     )]
-    RevealPeriod {
-        /// Subnet.
-        netuid: u16,
-        /// What is said.
-        period: u64,
-    },
+    RevealPeriod { netuid: u16, period: u64 },
     /// Less than an account must hold.
     #[error(
         "genesis: balance of {account} is below the existential deposit of \
          {EXISTENTIAL_DEPOSIT} rao"
     )]
-    BalanceTooLow {
-        /// Account.
-        account: AccountId,
-    },
+    BalanceTooLow { account: AccountId },
     /// One account, two balances.
     #[error("genesis: balance of {account} is listed twice")]
-    DuplicateBalance {
-        /// Account.
-        account: AccountId,
-    },
+    DuplicateBalance { account: AccountId },
     /// The runtime could not build its state.
     #[error("genesis: building the state failed: {0}")]
     Build(String),

@@ -29,9 +29,6 @@ impl Subnet {
 
     /// Cuts the validators of each group off from those of the others. Validators in no group form
     /// one more group.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
     pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), LaunchError> {
         // The host of strangers is in no group, and reaches everybody.
         let mut groups = groups.to_vec();
@@ -41,9 +38,6 @@ impl Subnet {
     }
 
     /// Drops what one validator sends to another, and nothing else.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
     pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
         Ok(self.network()?.cut(from, to)?)
     }
@@ -62,9 +56,6 @@ impl Subnet {
     }
 
     /// Cuts a validator off from the storage: all buckets, its own too.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
     pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
         self.hosts.as_ref().ok_or(LaunchError::NoNetwork)?.set_storage(validator, false)
     }
@@ -75,9 +66,6 @@ impl Subnet {
     }
 
     /// Ends all cuts, delay and loss.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
     pub fn heal(&mut self) -> Result<(), LaunchError> {
         if let Some(hosts) = &mut self.hosts {
             hosts.open_all();
@@ -87,9 +75,6 @@ impl Subnet {
     }
 
     /// Gives a running validator's machine another address, as a provider does; returns it.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
     pub(crate) fn change_ip(
         &mut self,
         validator: usize,

@@ -51,15 +51,11 @@ pub struct ServicesReport {
 
 /// Why the stand-ins stopped or could not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ServicesError {
     /// A listener could not be opened.
     #[error("services: cannot listen for {name}: {source}")]
-    Listen {
-        /// The stand-in.
-        name: String,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Listen { name: String, source: std::io::Error },
     /// The miners cannot work.
     #[error("services: {0}")]
     Miners(#[from] MinerError),
@@ -68,20 +64,10 @@ pub enum ServicesError {
     Client(#[from] reqwest::Error),
     /// A file could not be read or written.
     #[error("services: {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// The configuration cannot be parsed.
     #[error("services: {path}: {source}")]
-    Config {
-        /// The configuration file.
-        path: PathBuf,
-        /// The cause.
-        source: serde_json::Error,
-    },
+    Config { path: PathBuf, source: serde_json::Error },
     /// A listener ended.
     #[error("services: a listener ended: {0}")]
     Ended(String),

@@ -225,9 +225,6 @@ impl ChainClient {
 
     /// The newest final block. With three nodes or more, two must have reached it, so that no single
     /// node can claim a block ahead of the chain.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn head(&self) -> Result<Head, ChainError> {
         if self.inner.members.len() == 1 {
             return self
@@ -358,9 +355,6 @@ impl ChainClient {
     }
 
     /// What the subnet demands of weights at a block.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
         self.ask("the hyperparameters", move |chain| {
             Box::pin(async move { chain.hyperparameters(at).await })
@@ -369,9 +363,6 @@ impl ChainClient {
     }
 
     /// The chain's clock at a block, Unix milliseconds.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
         self.ask("the chain's clock", move |chain| {
             Box::pin(async move { chain.timestamp(at).await })
@@ -380,18 +371,12 @@ impl ChainClient {
     }
 
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
         self.ask("weights", move |chain| Box::pin(async move { chain.weights(at, uid).await }))
             .await
     }
 
     /// Hashes of weights that a hotkey has committed and not revealed.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn hash_commits(
         &self,
         at: Head,
@@ -405,9 +390,6 @@ impl ChainClient {
 
     /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not
     /// opened.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn timelocked_commits(
         &self,
         at: Head,
@@ -421,9 +403,6 @@ impl ChainClient {
     }
 
     /// The newest drand round whose signature the chain has; `None` where it keeps none.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
         self.ask("the drand round", move |chain| {
             Box::pin(async move { chain.newest_drand_round(at).await })
@@ -433,9 +412,6 @@ impl ChainClient {
 
     /// What a registration on the subnet burns at a block, in rao. It rises with every registration
     /// and falls with time.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
         self.ask("the cost of a registration", move |chain| {
             Box::pin(async move { chain.registration_burn(at).await })
@@ -444,9 +420,6 @@ impl ChainClient {
     }
 
     /// What an account can spend at a block, in rao.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
         let account = *account;
         self.ask("an account's balance", move |chain| {

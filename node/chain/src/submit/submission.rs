@@ -15,9 +15,6 @@ use crate::read::Axon;
 
 impl ChainClient {
     /// Commits a text under the signer's hotkey and waits until it is in a final block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn set_commitment(
         &self,
         signer: &HotkeySigner,
@@ -28,9 +25,6 @@ impl ChainClient {
 
     /// Announces the address at which peers reach the signer, and waits until it is in a final
     /// block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn serve_axon(
         &self,
         signer: &HotkeySigner,
@@ -40,9 +34,6 @@ impl ChainClient {
     }
 
     /// Registers `hotkey` on the subnet, paid by `coldkey`, and waits until it is in a final block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn burned_register(
         &self,
         coldkey: &HotkeySigner,
