@@ -275,7 +275,6 @@ impl Ordered {
         None
     }
 
-    /// Its kind.
     pub(super) fn kind(&self) -> FaultKind {
         self.fault.kind()
     }
