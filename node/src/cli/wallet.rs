@@ -13,6 +13,7 @@ use serde_json::json;
 use sp_core::Pair as _;
 
 use super::account::WalletFlags;
+use super::output::print_json;
 use crate::preflight::{CheckOutcome, hotkey_checks};
 use leoma_wallet::WalletSettings;
 
@@ -95,8 +96,7 @@ async fn new_hotkey(wallet: WalletSettings, args: NewHotkeyArgs) -> anyhow::Resu
             "public_path": written.public_path, "encrypted": args.encrypt, "replaced": written.replaced,
             "mnemonic": mnemonic,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return print_json(&value);
     }
     if let Some(kept) = written.replaced {
         println!("the old hotkey is kept as {}", kept.display());
@@ -146,8 +146,7 @@ fn show(wallet: &WalletSettings, json: bool) -> anyhow::Result<()> {
             "ss58_address": address, "public_key": address.as_ref().map(public_hex), "path": path, "format": format,
             "encrypted": encryption.is_some(), "mode": mode,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return print_json(&value);
     }
     let unknown = || "unknown: the file is encrypted and no public half is beside it (`leoma wallet verify` finds it)";
     println!(
@@ -174,7 +173,7 @@ async fn verify(wallet: WalletSettings, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let value =
             json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        print_json(&value)?;
     } else {
         checks.iter().for_each(|check| println!("{check}"));
     }
