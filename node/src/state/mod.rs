@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leoma_protocol::{Hotkey, Network};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 pub use books::{Books, EpochEntry, Slot};
 pub use commits::{CommitState, WeightCommit};
@@ -60,6 +60,8 @@ pub enum StateError {
     Malformed { what: &'static str },
 }
 
+type Result<T, E = StateError> = std::result::Result<T, E>;
+
 /// The state of one validator. Clones share one connection.
 #[derive(Clone)]
 pub struct State {
@@ -80,7 +82,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`] when the folder is in use, damaged, of another schema, network or hotkey.
-    pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self, StateError> {
+    pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self> {
         let refuse = |reason: String| StateError::Folder { path: folder.to_owned(), reason };
         std::fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
         let lock = std::fs::File::create(folder.join("lock"))
@@ -101,7 +103,7 @@ impl State {
     }
 
     /// A state that is gone when dropped, for tests and one-shot commands.
-    pub fn in_memory(network: Network) -> Result<Self, StateError> {
+    pub fn in_memory(network: Network) -> Result<Self> {
         Self::prepare(Connection::open_in_memory()?, network, None)
     }
 
@@ -109,7 +111,7 @@ impl State {
         connection: Connection,
         network: Network,
         lock: Option<Arc<std::fs::File>>,
-    ) -> Result<Self, StateError> {
+    ) -> Result<Self> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // Full synchronisation: a digest must be on disk before its signature leaves the process.
         connection.execute_batch(
@@ -131,7 +133,7 @@ impl State {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), network, _lock: lock })
     }
 
-    fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<(), StateError> {
+    fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<()> {
         let expected =
             format!("{hotkey} on subnet {} of chain {}", self.network.netuid, self.network.genesis);
         let connection = self.connection();
@@ -155,20 +157,41 @@ impl State {
     }
 
     /// A text kept under `name`.
-    pub fn note(&self, name: &str) -> Result<Option<String>, StateError> {
-        Ok(self
-            .connection()
-            .query_row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
-            .optional()?)
+    pub fn note(&self, name: &str) -> Result<Option<String>> {
+        self.row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
     }
 
     /// Keeps a text under `name`.
-    pub fn set_note(&self, name: &str, value: &str) -> Result<(), StateError> {
-        self.connection().execute(
+    pub fn set_note(&self, name: &str, value: &str) -> Result<()> {
+        self.execute(
             "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
             params![name, value],
-        )?;
+        )
+    }
+
+    fn execute(&self, sql: &str, parameters: impl Params) -> Result<()> {
+        self.connection().execute(sql, parameters)?;
         Ok(())
+    }
+
+    fn row<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.connection().query_row(sql, parameters, read).optional()?)
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let connection = self.connection();
+        let mut query = connection.prepare(sql)?;
+        Ok(query.query_map(parameters, read)?.collect::<Result<_, _>>()?)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
