@@ -45,7 +45,6 @@ pub type NewNodes = Vec<(H256, Vec<u8>)>;
 
 /// The runtime could not finish.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ExecutionError {
     /// The runtime panicked, on bad arguments or a defect.
     #[error("{action}: the runtime panicked: {message}")]

@@ -89,7 +89,6 @@ fn default_slot_milliseconds() -> u64 {
 
 /// A genesis that describes no chain.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum GenesisError {
     /// Netuid 0 is the root network.
     #[error("genesis: subnet 0 is the root network and cannot be founded")]

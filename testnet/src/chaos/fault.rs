@@ -68,23 +68,6 @@ impl Track {
 }
 
 impl FaultKind {
-    /// Every kind.
-    pub const ALL: [Self; 13] = [
-        Self::PartitionHalf,
-        Self::PartitionOne,
-        Self::OneWay,
-        Self::Delay,
-        Self::Loss,
-        Self::Kill,
-        Self::KillWhilePublishing,
-        Self::Pause,
-        Self::ChangedIp,
-        Self::StorageOutage,
-        Self::CutStorage,
-        Self::ServiceFault,
-        Self::HostilePeers,
-    ];
-
     pub(super) const fn track(self) -> Track {
         match self {
             Self::PartitionHalf | Self::PartitionOne | Self::OneWay => Track::Cuts,

@@ -34,18 +34,21 @@ const EMISSIONS_LIMIT: Duration = Duration::from_secs(3);
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
 #[derive(Debug)]
 pub struct Subnet {
-    plan: SubnetPlan,
+    /// The plan it was started from.
+    pub plan: SubnetPlan,
     // Fields are dropped in this order: readers of the chain before the chain, all parts before
     // their folder.
     watch: Watch,
     rpc: RpcClient,
-    chain: ChainClient,
+    pub(crate) chain: ChainClient,
     pub(super) validators: Vec<Validator>,
     infrastructure: Vec<Part>,
     pub(super) hosts: Option<Hosts>,
-    pub(super) addresses: Addresses,
+    /// Where the chain, the storage and the services answer.
+    pub addresses: Addresses,
     pub(super) client: reqwest::Client,
-    start: Instant,
+    /// When the processes were started.
+    pub(crate) start: Instant,
     folder: Folder,
 }
 
@@ -120,29 +123,9 @@ impl Subnet {
         Ok(subnet)
     }
 
-    /// The plan it was started from.
-    pub const fn plan(&self) -> &SubnetPlan {
-        &self.plan
-    }
-
-    /// Where the chain, the storage and the services answer.
-    pub const fn addresses(&self) -> &Addresses {
-        &self.addresses
-    }
-
-    /// A client of the chain.
-    pub const fn chain(&self) -> &ChainClient {
-        &self.chain
-    }
-
     /// The folder of logs, wallets and state.
     pub fn folder(&self) -> &Path {
         &self.folder.path
-    }
-
-    /// When the processes were started.
-    pub const fn started(&self) -> Instant {
-        self.start
     }
 
     /// The folder of a validator: its `.env` and its `state`.
