@@ -45,10 +45,7 @@ pub enum ChainError {
     Timeout { what: &'static str },
     /// The node's final chain has not reached that block.
     #[error("the chain node has not reached block {number} yet")]
-    NotReached {
-        /// The block.
-        number: BlockNumber,
-    },
+    NotReached { number: BlockNumber },
     /// The subnet does not exist at that block.
     #[error("subnet {netuid} does not exist on this chain (is NETUID right?)")]
     NoSubnet { netuid: Netuid },

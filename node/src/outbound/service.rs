@@ -65,19 +65,13 @@ pub(crate) enum ServiceError {
     Unauthorised {
         service: &'static str,
         status: u16,
-        /// The setting that holds the key.
         setting: &'static str,
         /// Its own word for it, or nothing.
         code: String,
     },
     /// Too busy, broken or out of reach: says nothing about the thing asked for.
     #[error("{service} is unavailable after {attempts} attempts: {reason}")]
-    Unavailable {
-        service: &'static str,
-        attempts: u32,
-        /// What the last attempt came to.
-        reason: String,
-    },
+    Unavailable { service: &'static str, attempts: u32, reason: String },
     /// An answer that cannot be read.
     #[error("{service} gave an answer that cannot be read: {reason}")]
     Unreadable { service: &'static str, reason: String },

@@ -49,10 +49,7 @@ pub enum WeightsError {
     Seal(#[from] SealError),
     /// The rate limit has not passed; nothing was sent.
     #[error("the rate limit allows the next weights at block {until}")]
-    TooSoon {
-        /// The first block that does.
-        until: BlockNumber,
-    },
+    TooSoon { until: BlockNumber },
     /// The chain holds other weights than were set.
     #[error("read back uid {found:?} instead of uid {expected}")]
     NotSet {

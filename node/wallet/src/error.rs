@@ -43,11 +43,7 @@ pub enum WalletError {
         "key file {}: its encryption needs a password, and none is known: {ways}, or run this on a terminal to be asked",
         path.display()
     )]
-    NeedsPassword {
-        path: PathBuf,
-        /// Where it could have been given.
-        ways: String,
-    },
+    NeedsPassword { path: PathBuf, ways: String },
     /// The password does not decrypt the file.
     #[error("key file {}: the password from {source_name} is wrong, or the encrypted file is damaged", path.display())]
     WrongPassword { path: PathBuf, source_name: String },

@@ -22,29 +22,20 @@ pub(super) const MAX_STEPS: u32 = 256;
 
 /// A control could not be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ControlError {
     /// The depth is 0 or reaches into final blocks.
     #[error(
         "a reorg of {depth} blocks is not possible: {unfinalized} are not final; \
          set a finality lag or stall finality first"
     )]
-    Depth {
-        /// Blocks to replace.
-        depth: u32,
-        /// Blocks that could be.
-        unfinalized: u32,
-    },
+    Depth { depth: u32, unfinalized: u32 },
     /// Longer than the bound.
     #[error("a reorg replaces at most {MAX_REORG} blocks and adds at most {MAX_GROWTH}")]
     TooLong,
     /// The chain is beyond that block.
     #[error("the chain is already at block {best}, beyond block {asked}")]
-    Passed {
-        /// The newest block.
-        best: u32,
-        /// The block asked for.
-        asked: u32,
-    },
+    Passed { best: u32, asked: u32 },
     /// The chain is being stopped.
     #[error("the chain is stopping")]
     Stopping,

@@ -49,12 +49,7 @@ pub enum ChainError {
     Task(&'static str, tokio::task::JoinError),
     /// A block is too large for the journal.
     #[error("block {number} takes {bytes} bytes, more than the journal's {limit}")]
-    BlockTooLarge {
-        number: u32,
-        /// Its size with its trie nodes.
-        bytes: usize,
-        limit: usize,
-    },
+    BlockTooLarge { number: u32, bytes: usize, limit: usize },
 }
 
 impl ChainError {
