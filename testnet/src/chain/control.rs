@@ -68,7 +68,8 @@ impl From<&StoredBlock> for Head {
     }
 }
 
-/// Handle on a running chain's switches; clones steer the same chain.
+/// Handle on a running chain's switches; clones steer the same chain. Every order fails where the
+/// chain does.
 #[derive(Debug, Clone)]
 pub struct Controls {
     shared: Arc<Shared>,
@@ -105,41 +106,26 @@ impl Controls {
     }
 
     /// Keeps the finalized head `blocks` behind the best one. A longer lag takes nothing back.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn set_finality_lag(&self, blocks: u32) -> Result<Heads, ControlError> {
         self.switch(move |switches| switches.finality_lag = blocks).await
     }
 
     /// Stops finality; blocks go on.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn stall_finality(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.finality_stalled = true).await
     }
 
     /// Lets finality catch up.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn resume_finality(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.finality_stalled = false).await
     }
 
     /// Stops the block clock; connections stay, and steps still make blocks.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn stall_production(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.production_stalled = true).await
     }
 
     /// Starts the block clock again.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn resume_production(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.production_stalled = false).await
     }
@@ -147,9 +133,6 @@ impl Controls {
     /// Makes chain time run `seconds` ahead, or behind where negative. It never turns back: a chain
     /// that is to be late from its first block starts so, see
     /// [`ChainConfig::clock_skew`](super::ChainConfig::clock_skew).
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn set_clock_skew(&self, seconds: i64) -> Result<Heads, ControlError> {
         self.switch(move |switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).await
     }

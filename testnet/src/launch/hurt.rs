@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{LaunchError, Subnet};
+use super::{LaunchError, Part, Subnet};
 use crate::netns::{Impaired, Impairment, Network};
 use crate::{services, storage};
 
@@ -16,7 +16,8 @@ const PAGE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Cuts affect only what validators send each other: the chain, the storage and the services stay
 /// within reach unless a method says otherwise. Methods about the network need
-/// [`Options::namespaces`](super::Options::namespaces).
+/// [`Options::namespaces`](super::Options::namespaces). An order that is not taken is
+/// [`LaunchError::Admin`].
 impl Subnet {
     /// The network between validators, whose hosts are the validators in their order, and one more
     /// for strangers.
@@ -82,30 +83,28 @@ impl Subnet {
         Ok(self.network()?.change_address(validator)?)
     }
 
+    /// A validator's process, while it runs.
+    fn part(&self, validator: usize) -> Option<&Part> {
+        self.validators.get(validator)?.part.as_ref()
+    }
+
     /// Pauses a validator, as on a machine that hangs.
     pub(crate) fn pause_validator(&self, validator: usize) {
-        if let Some(part) =
-            self.validators.get(validator).and_then(|validator| validator.part.as_ref())
-        {
+        if let Some(part) = self.part(validator) {
             part.pause();
         }
     }
 
     /// Resumes a paused validator.
     pub(crate) fn resume_validator(&self, validator: usize) {
-        if let Some(part) =
-            self.validators.get(validator).and_then(|validator| validator.part.as_ref())
-        {
+        if let Some(part) = self.part(validator) {
             part.resume();
         }
     }
 
     /// A validator's process id, while it runs.
     pub(crate) fn process_id(&self, validator: usize) -> Option<u32> {
-        self.validators
-            .get(validator)
-            .and_then(|validator| validator.part.as_ref())
-            .map(super::Part::id)
+        self.part(validator).map(Part::id)
     }
 
     /// Every validator's `/status`; `None` where it does not answer.
@@ -119,9 +118,6 @@ impl Subnet {
     }
 
     /// Orders a fault of the storage.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
     pub(crate) async fn order_storage_fault(
         &self,
         fault: &storage::Fault,
@@ -130,9 +126,6 @@ impl Subnet {
     }
 
     /// The storage's faults in force, with the counts that are left.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
     pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
         let url = format!("{}/faults", self.addresses.storage_admin);
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
@@ -144,9 +137,6 @@ impl Subnet {
     }
 
     /// Orders a fault of a service.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
     pub(crate) async fn order_service_fault(
         &self,
         fault: &services::Fault,
@@ -155,9 +145,6 @@ impl Subnet {
     }
 
     /// How many requests met a fault of a service, since the start.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
     pub(crate) async fn service_faults_met(&self) -> Result<u64, LaunchError> {
         let url = format!("{}/admin/counts", self.addresses.services.admin);
         let failed = |error: reqwest::Error| LaunchError::Admin {
@@ -171,9 +158,6 @@ impl Subnet {
     }
 
     /// Ends all ordered faults of the storage and the services.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
     pub(crate) async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
         let storage = format!("{}/faults", self.addresses.storage_admin);
         let services = format!("{}/admin/faults", self.addresses.services.admin);

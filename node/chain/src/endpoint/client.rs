@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::join_all;
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, Network, Uid};
 use tokio::time::Instant;
 
@@ -186,10 +186,10 @@ impl ChainClient {
     }
 
     /// Asks one node after the other until one answers.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn ask<T, A: Future<Output = Result<T, ChainError>>>(
         &self,
         what: &'static str,
-        question: impl Fn(Arc<dyn Chain>) -> BoxFuture<'static, Result<T, ChainError>>,
+        question: impl Fn(Arc<dyn Chain>) -> A,
     ) -> Result<T, ChainError> {
         let order = self.order();
         let several = order.len() > 1;
@@ -227,9 +227,7 @@ impl ChainClient {
     /// node can claim a block ahead of the chain.
     pub async fn head(&self) -> Result<Head, ChainError> {
         if self.inner.members.len() == 1 {
-            return self
-                .ask("the newest block", |chain| Box::pin(async move { chain.head().await }))
-                .await;
+            return self.ask("the newest block", |chain| async move { chain.head().await }).await;
         }
         let asked = self.order().into_iter().map(|member| async move {
             let asked = async { member.open(Some(self.inner.network.genesis)).await?.head().await };
@@ -267,7 +265,7 @@ impl ChainClient {
         const WHAT: &str = "a block's hash";
         if self.inner.members.len() == 1 {
             return self
-                .ask(WHAT, move |chain| Box::pin(async move { chain.block_hash(number).await }))
+                .ask(WHAT, move |chain| async move { chain.block_hash(number).await })
                 .await;
         }
         let order = self.order();
@@ -350,30 +348,23 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`]; [`ChainError::NoSubnet`] where there is no such subnet.
     pub async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
-        self.ask("the metagraph", move |chain| Box::pin(async move { chain.metagraph(at).await }))
-            .await
+        self.ask("the metagraph", move |chain| async move { chain.metagraph(at).await }).await
     }
 
     /// What the subnet demands of weights at a block.
     pub async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
-        self.ask("the hyperparameters", move |chain| {
-            Box::pin(async move { chain.hyperparameters(at).await })
-        })
-        .await
+        self.ask("the hyperparameters", move |chain| async move { chain.hyperparameters(at).await })
+            .await
     }
 
     /// The chain's clock at a block, Unix milliseconds.
     pub async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
-        self.ask("the chain's clock", move |chain| {
-            Box::pin(async move { chain.timestamp(at).await })
-        })
-        .await
+        self.ask("the chain's clock", move |chain| async move { chain.timestamp(at).await }).await
     }
 
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
     pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
-        self.ask("weights", move |chain| Box::pin(async move { chain.weights(at, uid).await }))
-            .await
+        self.ask("weights", move |chain| async move { chain.weights(at, uid).await }).await
     }
 
     /// Hashes of weights that a hotkey has committed and not revealed.
@@ -382,9 +373,10 @@ impl ChainClient {
         at: Head,
         hotkey: Hotkey,
     ) -> Result<Vec<HashCommit>, ChainError> {
-        self.ask("weight commits", move |chain| {
-            Box::pin(async move { chain.hash_commits(at, &hotkey).await })
-        })
+        self.ask(
+            "weight commits",
+            move |chain| async move { chain.hash_commits(at, &hotkey).await },
+        )
         .await
     }
 
@@ -396,25 +388,23 @@ impl ChainClient {
         hotkey: Hotkey,
         epoch: u64,
     ) -> Result<Vec<TimelockedCommit>, ChainError> {
-        let question = move |chain: Arc<dyn Chain>| -> BoxFuture<'static, _> {
-            Box::pin(async move { chain.timelocked_commits(at, &hotkey, epoch).await })
-        };
-        self.ask("timelocked commits", question).await
+        self.ask("timelocked commits", move |chain| async move {
+            chain.timelocked_commits(at, &hotkey, epoch).await
+        })
+        .await
     }
 
     /// The newest drand round whose signature the chain has; `None` where it keeps none.
     pub async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
-        self.ask("the drand round", move |chain| {
-            Box::pin(async move { chain.newest_drand_round(at).await })
-        })
-        .await
+        self.ask("the drand round", move |chain| async move { chain.newest_drand_round(at).await })
+            .await
     }
 
     /// What a registration on the subnet burns at a block, in rao. It rises with every registration
     /// and falls with time.
     pub async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
-        self.ask("the cost of a registration", move |chain| {
-            Box::pin(async move { chain.registration_burn(at).await })
+        self.ask("the cost of a registration", move |chain| async move {
+            chain.registration_burn(at).await
         })
         .await
     }
@@ -422,8 +412,8 @@ impl ChainClient {
     /// What an account can spend at a block, in rao.
     pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
         let account = *account;
-        self.ask("an account's balance", move |chain| {
-            Box::pin(async move { chain.free_balance(at, &account).await })
+        self.ask("an account's balance", move |chain| async move {
+            chain.free_balance(at, &account).await
         })
         .await
     }

@@ -53,9 +53,7 @@ impl ChainClient {
         let account = signer.hotkey();
         self.settle_pending(&account).await?;
         let nonces = self
-            .ask("the account's nonce", move |chain| {
-                Box::pin(async move { chain.nonces(&account).await })
-            })
+            .ask("the account's nonce", move |chain| async move { chain.nonces(&account).await })
             .await?;
         let order = self.order();
         let member =
@@ -104,9 +102,7 @@ impl ChainClient {
         };
         let account = *account;
         let nonces = self
-            .ask("the account's nonce", move |chain| {
-                Box::pin(async move { chain.nonces(&account).await })
-            })
+            .ask("the account's nonce", move |chain| async move { chain.nonces(&account).await })
             .await?;
         if !pending.is_decided(nonces) {
             return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });
