@@ -14,6 +14,8 @@ use crate::submit::Rejection;
 /// Longest wait for one answer of a node, including reconnecting.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+pub(crate) type Result<T, E = ChainError> = std::result::Result<T, E>;
+
 /// Why the chain could not be read. The causes are the client's own errors; none holds a secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -83,7 +85,7 @@ pub(crate) fn read_error(what: &'static str, error: &dyn std::error::Error) -> C
 pub(crate) async fn limited<T, E: std::error::Error>(
     what: &'static str,
     call: impl Future<Output = Result<T, E>>,
-) -> Result<T, ChainError> {
+) -> Result<T> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(read_error(what, &error)),

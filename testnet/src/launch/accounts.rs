@@ -9,7 +9,7 @@ use leoma_protocol::Hotkey;
 use serde_json::json;
 use sp_core::{Pair as _, sr25519};
 
-use super::LaunchError;
+use super::{LaunchError, Result};
 use crate::seed::Seed;
 
 /// Name of the hotkey in every wallet.
@@ -59,7 +59,7 @@ impl Account {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub(crate) fn write_wallet(&self, wallets: &Path) -> Result<(), LaunchError> {
+    pub(crate) fn write_wallet(&self, wallets: &Path) -> Result<()> {
         let folder = wallets.join(&self.wallet);
         let hotkeys = folder.join("hotkeys");
         make_private_folder(&hotkeys)?;
@@ -93,7 +93,7 @@ pub(crate) fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::Pee
 ///
 /// # Errors
 /// When it cannot be made.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
+pub(crate) fn make_private_folder(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| LaunchError::Io { path: path.to_owned(), source })
 }
@@ -102,7 +102,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), LaunchError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     let failed = |source| LaunchError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new()
         .write(true)

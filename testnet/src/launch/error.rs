@@ -10,6 +10,8 @@ use crate::corpus::CorpusError;
 use crate::netns::NetworkError;
 use crate::storage::KeysError;
 
+pub(super) type Result<T, E = LaunchError> = std::result::Result<T, E>;
+
 /// Why a local subnet did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{LaunchError, Part, Subnet};
+use super::{LaunchError, Part, Result, Subnet};
 use crate::netns::{Impaired, Impairment, Network};
 use crate::{services, storage};
 
@@ -24,13 +24,13 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::NoNetwork`].
-    pub fn network(&mut self) -> Result<&mut Network, LaunchError> {
+    pub fn network(&mut self) -> Result<&mut Network> {
         self.hosts.as_mut().map(|hosts| &mut hosts.network).ok_or(LaunchError::NoNetwork)
     }
 
     /// Cuts the validators of each group off from those of the others. Validators in no group form
     /// one more group.
-    pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), LaunchError> {
+    pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<()> {
         // The host of strangers is in no group, and reaches everybody.
         let mut groups = groups.to_vec();
         let rest = |one: &usize| !groups.iter().any(|group| group.contains(one));
@@ -39,7 +39,7 @@ impl Subnet {
     }
 
     /// Drops what one validator sends to another, and nothing else.
-    pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
+    pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<()> {
         Ok(self.network()?.cut(from, to)?)
     }
 
@@ -47,7 +47,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`], also where the machine has no `/dev/net/tun`.
-    pub fn impair(&mut self, impairment: Impairment) -> Result<(), LaunchError> {
+    pub fn impair(&mut self, impairment: Impairment) -> Result<()> {
         Ok(self.network()?.impair(impairment)?)
     }
 
@@ -57,7 +57,7 @@ impl Subnet {
     }
 
     /// Cuts a validator off from the storage: all buckets, its own too.
-    pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
+    pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<()> {
         self.hosts.as_ref().ok_or(LaunchError::NoNetwork)?.set_storage(validator, false)
     }
 
@@ -67,7 +67,7 @@ impl Subnet {
     }
 
     /// Ends all cuts, delay and loss.
-    pub fn heal(&mut self) -> Result<(), LaunchError> {
+    pub fn heal(&mut self) -> Result<()> {
         if let Some(hosts) = &mut self.hosts {
             hosts.open_all();
             hosts.network.heal()?;
@@ -76,10 +76,7 @@ impl Subnet {
     }
 
     /// Gives a running validator's machine another address, as a provider does; returns it.
-    pub(crate) fn change_ip(
-        &mut self,
-        validator: usize,
-    ) -> Result<std::net::Ipv4Addr, LaunchError> {
+    pub(crate) fn change_ip(&mut self, validator: usize) -> Result<std::net::Ipv4Addr> {
         Ok(self.network()?.change_address(validator)?)
     }
 
@@ -118,15 +115,12 @@ impl Subnet {
     }
 
     /// Orders a fault of the storage.
-    pub(crate) async fn order_storage_fault(
-        &self,
-        fault: &storage::Fault,
-    ) -> Result<(), LaunchError> {
+    pub(crate) async fn order_storage_fault(&self, fault: &storage::Fault) -> Result<()> {
         self.order(&format!("{}/faults", self.addresses.storage_admin), fault).await
     }
 
     /// The storage's faults in force, with the counts that are left.
-    pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
+    pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>> {
         let url = format!("{}/faults", self.addresses.storage_admin);
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
         let failed = |error: reqwest::Error| LaunchError::Admin {
@@ -137,15 +131,12 @@ impl Subnet {
     }
 
     /// Orders a fault of a service.
-    pub(crate) async fn order_service_fault(
-        &self,
-        fault: &services::Fault,
-    ) -> Result<(), LaunchError> {
+    pub(crate) async fn order_service_fault(&self, fault: &services::Fault) -> Result<()> {
         self.order(&format!("{}/admin/faults", self.addresses.services.admin), fault).await
     }
 
     /// How many requests met a fault of a service, since the start.
-    pub(crate) async fn service_faults_met(&self) -> Result<u64, LaunchError> {
+    pub(crate) async fn service_faults_met(&self) -> Result<u64> {
         let url = format!("{}/admin/counts", self.addresses.services.admin);
         let failed = |error: reqwest::Error| LaunchError::Admin {
             url: url.clone(),
@@ -158,7 +149,7 @@ impl Subnet {
     }
 
     /// Ends all ordered faults of the storage and the services.
-    pub(crate) async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
+    pub(crate) async fn clear_ordered_faults(&self) -> Result<()> {
         let storage = format!("{}/faults", self.addresses.storage_admin);
         let services = format!("{}/admin/faults", self.addresses.services.admin);
         for url in [storage, services] {
@@ -167,15 +158,11 @@ impl Subnet {
         Ok(())
     }
 
-    async fn order(&self, url: &str, fault: &(impl Serialize + Sync)) -> Result<(), LaunchError> {
+    async fn order(&self, url: &str, fault: &(impl Serialize + Sync)) -> Result<()> {
         self.accepted(url, self.client.post(url).json(fault)).await
     }
 
-    async fn accepted(
-        &self,
-        url: &str,
-        request: reqwest::RequestBuilder,
-    ) -> Result<(), LaunchError> {
+    async fn accepted(&self, url: &str, request: reqwest::RequestBuilder) -> Result<()> {
         let failed = |reason: String| LaunchError::Admin { url: url.to_owned(), reason };
         let answer =
             request.timeout(ORDER_LIMIT).send().await.map_err(|error| failed(error.to_string()))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::LaunchError;
+use super::Result;
 use super::accounts::{Account, mesh_key};
 use super::options::Options;
 use super::weights::WeightMode;
@@ -92,7 +92,7 @@ impl SubnetPlan {
     }
 
     /// Writes the wallets of everyone on the subnet.
-    pub(super) fn write_wallets(&self, folder: &Path) -> Result<(), LaunchError> {
+    pub(super) fn write_wallets(&self, folder: &Path) -> Result<()> {
         let validators = self.validators.iter().map(|validator| &validator.account);
         let miners = self.miners.iter().map(|miner| &miner.account);
         validators.chain(miners).chain([&self.owner]).try_for_each(|one| one.write_wallet(folder))

@@ -8,7 +8,6 @@ use leoma_chain::ChainClient;
 use leoma_protocol::Netuid;
 use subxt::rpcs::RpcClient;
 
-use super::LaunchError;
 use super::agreement::{History, longest_agreement};
 use super::environment::Addresses;
 use super::hosts::Hosts;
@@ -23,6 +22,7 @@ use super::status::ValidatorStatus;
 use super::verdicts;
 use super::view::{ValidatorView, View};
 use super::watch::{Watch, Watched};
+use super::{LaunchError, Result};
 use crate::chain::Emissions;
 use crate::corpus;
 
@@ -60,7 +60,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`] names the part or file that failed; whatever ran is stopped.
-    pub async fn start(options: Options, say: impl Fn(&str)) -> Result<Self, LaunchError> {
+    pub async fn start(options: Options, say: impl Fn(&str)) -> Result<Self> {
         options.check()?;
         let programs = Programs::find()?;
         let plan = SubnetPlan::draw(&options);
@@ -137,7 +137,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
-    pub fn check(&mut self) -> Result<(), LaunchError> {
+    pub fn check(&mut self) -> Result<()> {
         let validators = self.validators.iter_mut().filter_map(|validator| validator.part.as_mut());
         self.infrastructure.iter_mut().chain(validators).try_for_each(Part::check)
     }
@@ -146,7 +146,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
-    pub(crate) fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
+    pub(crate) fn check_infrastructure(&mut self) -> Result<()> {
         self.infrastructure.iter_mut().try_for_each(Part::check)
     }
 
@@ -226,7 +226,7 @@ impl Subnet {
         &mut self,
         limit: Duration,
         mut done: impl FnMut(&View) -> bool,
-    ) -> Result<View, LaunchError> {
+    ) -> Result<View> {
         let deadline = Instant::now() + limit;
         loop {
             self.check()?;
@@ -257,7 +257,7 @@ impl Subnet {
     ///
     /// # Errors
     /// When the process does not start.
-    pub fn restart_validator(&mut self, index: usize) -> Result<(), LaunchError> {
+    pub fn restart_validator(&mut self, index: usize) -> Result<()> {
         if let Some(validator) =
             self.validators.get_mut(index).filter(|validator| validator.part.is_none())
         {
@@ -309,11 +309,7 @@ impl Subnet {
 }
 
 /// The folder of source clips: the operator's, or a made one.
-async fn source_clips(
-    options: &Options,
-    plan: &SubnetPlan,
-    say: impl Fn(&str),
-) -> Result<PathBuf, LaunchError> {
+async fn source_clips(options: &Options, plan: &SubnetPlan, say: impl Fn(&str)) -> Result<PathBuf> {
     let folder = match &options.corpus {
         Some(corpus) => std::fs::canonicalize(corpus)
             .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,

@@ -5,6 +5,8 @@ use crate::corpus::{CorpusError, FfmpegError};
 /// Frames of an answer: five seconds and the first frame.
 pub(crate) const CLIP_FRAMES: usize = 81;
 
+pub(super) type Result<T, E = MinerError> = std::result::Result<T, E>;
+
 /// Why a miner has no video.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]

@@ -49,6 +49,8 @@ pub struct ServicesReport {
     pub miners: BTreeMap<String, String>,
 }
 
+type Result<T, E = ServicesError> = std::result::Result<T, E>;
+
 /// Why the stand-ins stopped or could not start.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -86,7 +88,7 @@ impl Services {
     ///
     /// # Errors
     /// When the corpus is unusable or a listener cannot be opened.
-    pub async fn start(config: ServicesConfig) -> Result<Self, ServicesError> {
+    pub async fn start(config: ServicesConfig) -> Result<Self> {
         let clips = Arc::new(ClipIndex::load(&config.corpus).await?);
         let renderer = Renderer::new(config.work.clone(), config.encoders);
         let board = FaultBoard::default();
@@ -149,22 +151,13 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    async fn listen(
-        &mut self,
-        service: Service,
-        name: &str,
-        router: Router,
-    ) -> Result<String, ServicesError> {
+    async fn listen(&mut self, service: Service, name: &str, router: Router) -> Result<String> {
         let listener = Listener { board: self.board.clone(), service, name: name.into() };
         let layer = axum::middleware::from_fn_with_state(listener, fault_layer::show_faults);
         self.listen_plainly(&format!("{service} {name}"), router.layer(layer)).await
     }
 
-    async fn listen_plainly(
-        &mut self,
-        name: &str,
-        router: Router,
-    ) -> Result<String, ServicesError> {
+    async fn listen_plainly(&mut self, name: &str, router: Router) -> Result<String> {
         let failed = |source| ServicesError::Listen { name: name.into(), source };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(address).await.map_err(failed)?;

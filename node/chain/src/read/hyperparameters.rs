@@ -7,7 +7,7 @@ use leoma_protocol::{BlockNumber, Netuid};
 
 use super::entries;
 use super::values::Values;
-use crate::error::ChainError;
+use crate::error::Result;
 
 /// How weights get onto the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Hyperparameters {
 pub(crate) async fn read(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     netuid: Netuid,
-) -> Result<Hyperparameters, ChainError> {
+) -> Result<Hyperparameters> {
     let values = Values::new(client, "the subnet's hyperparameters");
     let key = (netuid.0,);
     let (
