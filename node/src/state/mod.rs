@@ -63,18 +63,12 @@ pub enum StateError {
 type Result<T, E = StateError> = std::result::Result<T, E>;
 
 /// The state of one validator. Clones share one connection.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct State {
     connection: Arc<Mutex<Connection>>,
     network: Network,
     // Held open for its lock: two validators on one folder would sign against each other.
     _lock: Option<Arc<std::fs::File>>,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("network", &self.network).finish_non_exhaustive()
-    }
 }
 
 impl State {

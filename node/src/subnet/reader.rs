@@ -53,7 +53,7 @@ pub enum SubnetError {
     OutOfOrder(#[from] leoma_rotation::OutOfOrder),
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Committed {
     at: BlockNumber,
     allowlist: String,
@@ -103,12 +103,6 @@ pub struct SubnetReader {
     state: State,
     committed: Vec<Committed>,
     taken: Option<(BlockNumber, Digest)>,
-}
-
-impl std::fmt::Debug for Committed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "allowlist of block {}", self.at)
-    }
 }
 
 impl SubnetReader {

@@ -85,39 +85,26 @@ impl BucketKeys {
 /// Keys that a server cannot start with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum KeysError {
     /// The file cannot be read or written.
     #[error("keys file {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// The file is not a list of buckets.
     #[error(
         "keys file {path} must be JSON `[{{bucket, write: {{access, secret}}, read: {{access, secret}}}}]`: line {line}"
     )]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// Where the parser stopped. Its message is left out, as it may quote a key.
         line: usize,
     },
     /// One of the buckets.
     #[error("bucket `{bucket}`: {reason}")]
-    Bucket {
-        /// The bucket's name.
-        bucket: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    Bucket { bucket: String, reason: &'static str },
     /// More buckets than a subnet needs.
     #[error("{count} buckets are more than {MAX_BUCKETS}")]
-    TooMany {
-        /// How many there are.
-        count: usize,
-    },
+    TooMany { count: usize },
 }
 
 /// Reads a keys file.

@@ -59,6 +59,7 @@ impl Config {
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ServeError {
     /// The keys.
     #[error(transparent)]
@@ -68,31 +69,17 @@ pub enum ServeError {
     Folder {
         /// The folder, or a file in it.
         path: PathBuf,
-        /// The cause.
         source: std::io::Error,
     },
     /// The folder is in use.
     #[error("folder {path} is used by another server")]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// The store over it.
     #[error("folder {path}: {reason}")]
-    Store {
-        /// The folder.
-        path: PathBuf,
-        /// The cause.
-        reason: String,
-    },
+    Store { path: PathBuf, reason: String },
     /// The port.
     #[error("port {port} on 127.0.0.1: {source}")]
-    Port {
-        /// The port that was asked for.
-        port: u16,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Port { port: u16, source: std::io::Error },
 }
 
 /// A running server. It stops when this is dropped; [`stop`](Self::stop) also waits for requests in
