@@ -7,13 +7,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use leoma_chain::ChainClient;
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard};
-use leoma_wallet::{address_of, coldkey_path, hotkey_path, load_coldkey};
+use leoma_wallet::{WalletSettings, address_of, coldkey_path, hotkey_path, load_coldkey};
 use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
 use super::output::print_json;
 use super::tao::Tao;
-use leoma_wallet::WalletSettings;
 
 /// Register the hotkey on the subnet, paid by the wallet's coldkey.
 ///

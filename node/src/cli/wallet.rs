@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use leoma_protocol::Hotkey;
 use leoma_wallet::{
-    KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address,
+    KeyFile, NewHotkey, PasswordSources, WalletSettings, hotkey_path, in_background, known_address,
 };
 use serde_json::json;
 use sp_core::Pair as _;
@@ -15,7 +15,6 @@ use sp_core::Pair as _;
 use super::account::WalletFlags;
 use super::output::print_json;
 use crate::preflight::{CheckOutcome, hotkey_checks};
-use leoma_wallet::WalletSettings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WalletCommand {

@@ -12,8 +12,7 @@ use leoma_storage::{SourceBucket, StoreError};
 
 use super::choice::{ChosenClip, choose_clip, videos_to_try};
 use super::proof::{ClipProof, PROOF_SCHEMA, Seed, Skipped, segments};
-use super::reading::{Corpus, CorpusVideo};
-use super::reading::{CorpusId, SkipReason};
+use super::reading::{Corpus, CorpusId, CorpusVideo, SkipReason};
 
 /// After this long no further video is begun: miners need the rest of the turn.
 const CHOOSE_WITHIN: Duration = Duration::from_secs(180);

@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use leoma_storage::RetryPolicy;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::redirect;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode, redirect};
 
 /// Longest time to reach a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

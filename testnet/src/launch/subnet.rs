@@ -15,14 +15,12 @@ use super::options::Options;
 use super::part::Part;
 use super::plan::{NETUID, SubnetPlan};
 use super::programs::Programs;
-use super::publish;
 use super::report::{Report, ValidatorReport};
 use super::starting::{Folder, Starting, Validator, addresses, corpus_cache};
 use super::status::ValidatorStatus;
-use super::verdicts;
 use super::view::{ValidatorView, View};
 use super::watch::{Watch, Watched};
-use super::{LaunchError, Result};
+use super::{LaunchError, Result, publish, verdicts};
 use crate::chain::Emissions;
 use crate::corpus;
 
