@@ -282,7 +282,7 @@ fn sent_on_loopback(devices: &str) -> Option<u64> {
 }
 
 /// `VmRSS` from the text of `/proc/ID/status`.
-fn resident_bytes(status: &str) -> Option<u64> {
+pub(crate) fn resident_bytes(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
