@@ -21,29 +21,22 @@ const MAX_REVEAL_PERIOD: u64 = 100;
 
 /// What a chain starts with. Accounts are SS58 addresses in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Genesis {
     /// Any name; part of the genesis hash.
-    #[serde(default = "default_name")]
     pub name: String,
     /// Subnets with their neurons.
-    #[serde(default)]
     pub subnets: Vec<SubnetGenesis<AccountId>>,
     /// Balances beyond the one token that every account named in a subnet gets.
-    #[serde(default)]
     pub balances: Vec<Endowment>,
     /// Stake below which a hotkey may not set weights, rao.
-    #[serde(default)]
     pub stake_threshold: u64,
     /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses.
-    #[serde(default = "default_loopback_axons")]
     pub loopback_axons: bool,
     /// The version that timelocked commits of weights must name.
-    #[serde(default = "default_commit_reveal_version")]
     pub commit_reveal_version: u16,
     /// Milliseconds of a block, which clients read to foretell when a future block will be; the
     /// live chain's 12 000 where nothing is said. The node's own clock is set when it starts.
-    #[serde(default = "default_slot_milliseconds")]
     pub slot_milliseconds: u64,
 }
 
@@ -60,31 +53,15 @@ pub struct Endowment {
 impl Default for Genesis {
     fn default() -> Self {
         Self {
-            name: default_name(),
+            name: "local".to_owned(),
             subnets: Vec::new(),
             balances: Vec::new(),
             stake_threshold: 0,
-            loopback_axons: default_loopback_axons(),
-            commit_reveal_version: default_commit_reveal_version(),
-            slot_milliseconds: default_slot_milliseconds(),
+            loopback_axons: true,
+            commit_reveal_version: subtensor::DefaultCommitRevealVersion::get(),
+            slot_milliseconds: aura::DefaultSlotMilliseconds::get(),
         }
     }
-}
-
-fn default_name() -> String {
-    "local".to_owned()
-}
-
-fn default_loopback_axons() -> bool {
-    true
-}
-
-fn default_commit_reveal_version() -> u16 {
-    subtensor::DefaultCommitRevealVersion::get()
-}
-
-fn default_slot_milliseconds() -> u64 {
-    aura::DefaultSlotMilliseconds::get()
 }
 
 /// A genesis that describes no chain.
