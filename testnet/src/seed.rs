@@ -8,19 +8,16 @@ pub struct Seed(String);
 
 impl Seed {
     /// The seed with this text.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// The text it was made from.
-    #[must_use]
     pub fn text(&self) -> &str {
         &self.0
     }
 
     /// 32 bytes for this purpose; two purposes never share bytes.
-    #[must_use]
     pub fn bytes(&self, purpose: &str) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in ["leoma-testnet", &self.0, purpose] {
@@ -31,32 +28,27 @@ impl Seed {
     }
 
     /// 64 hexadecimal digits for this purpose.
-    #[must_use]
     pub fn hex(&self, purpose: &str) -> String {
         hex::encode(self.bytes(purpose))
     }
 
     /// A number in `0..1` for this purpose.
-    #[must_use]
     pub(crate) fn fraction(&self, purpose: &str) -> f64 {
         f64::from(self.word(purpose)) / (f64::from(u32::MAX) + 1.0)
     }
 
     /// A number between `low` and `high` for this purpose.
-    #[must_use]
     pub fn between(&self, purpose: &str, low: f64, high: f64) -> f64 {
         low + (high - low) * self.fraction(purpose)
     }
 
     /// One of `items` for this purpose; nothing for an empty list.
-    #[must_use]
     pub(crate) fn pick<'a, T>(&self, purpose: &str, items: &'a [T]) -> Option<&'a T> {
         let count = u32::try_from(items.len()).ok().filter(|&count| count > 0)?;
         items.get((self.word(purpose) % count) as usize)
     }
 
     /// `items` in an order of this purpose.
-    #[must_use]
     pub(crate) fn shuffled<T>(&self, purpose: &str, items: Vec<T>) -> Vec<T> {
         let mut keyed: Vec<_> = items
             .into_iter()

@@ -48,29 +48,23 @@ impl Beacon {
     pub const PERIOD: u64 = 3;
 
     /// The beacon with a public key, a compressed point of G2; `None` where it is none.
-    #[must_use]
     pub fn new(public_key: [u8; 96]) -> Option<Self> {
         PublicKey::deserialize_compressed(&public_key[..]).is_ok().then_some(Self { public_key })
     }
 
     /// The newest round at a time in Unix milliseconds.
-    #[must_use]
     pub const fn round_at(now_ms: u64) -> u64 {
         (now_ms / 1000).saturating_sub(GENESIS) / Self::PERIOD + 1
     }
 
     /// The round to encrypt to, so that weights are opened in the epoch that begins in `blocks_until`
     /// blocks of `block_ms` each.
-    #[must_use]
     pub const fn reveal_round(now_ms: u64, blocks_until: u64, block_ms: u64) -> u64 {
         let wait = blocks_until.saturating_add(BLOCKS_INTO_EPOCH).saturating_mul(block_ms);
         (now_ms.saturating_add(wait) / 1000).saturating_sub(GENESIS) / Self::PERIOD
     }
 
     /// Encrypts a hotkey's weights to a round.
-    ///
-    /// # Errors
-    /// [`SealError`].
     pub fn seal(
         &self,
         hotkey: &Hotkey,

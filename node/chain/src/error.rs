@@ -14,76 +14,46 @@ use crate::submit::Rejection;
 /// Longest wait for one answer of a node, including reconnecting.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+pub(crate) type Result<T, E = ChainError> = std::result::Result<T, E>;
+
 /// Why the chain could not be read. The causes are the client's own errors; none holds a secret.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ChainError {
     /// No connection to the node.
     #[error(
         "cannot connect to the chain at {url}: {reason} (is NETWORK right, and the node running?)"
     )]
-    Connect {
-        /// Its address.
-        url: String,
-        /// Why.
-        reason: String,
-    },
+    Connect { url: String, reason: String },
     /// None of the nodes can be reached.
     #[error("no chain endpoint answers: {reason}")]
-    NoEndpoint {
-        /// The error of each.
-        reason: String,
-    },
+    NoEndpoint { reason: String },
     /// A node of another chain.
     #[error(
         "{url} is a node of another chain (genesis {found}, expected {expected}); set CHAIN_ENDPOINTS or NETWORK right"
     )]
-    OtherChain {
-        /// Its address.
-        url: String,
-        /// The genesis it has.
-        found: Digest,
-        /// The one it should have.
-        expected: Digest,
-    },
+    OtherChain { url: String, found: Digest, expected: Digest },
     /// A read that failed.
     #[error("cannot read {what} from the chain: {reason}")]
-    Read {
-        /// What was asked for.
-        what: &'static str,
-        /// Why.
-        reason: String,
-    },
+    Read { what: &'static str, reason: String },
     /// The node has dropped the state of that block.
     #[error(
         "the chain node no longer has {what} of an old block: add an archive node with --chain-endpoint (of Finney: \
          wss://archive.chain.opentensor.ai:443)"
     )]
-    Pruned {
-        /// What was asked for.
-        what: &'static str,
-    },
+    Pruned { what: &'static str },
     /// No answer in time.
     #[error("the chain gave no answer for {what} in {} s", CALL_TIMEOUT.as_secs())]
-    Timeout {
-        /// What was asked for.
-        what: &'static str,
-    },
+    Timeout { what: &'static str },
     /// The node's final chain has not reached that block.
     #[error("the chain node has not reached block {number} yet")]
-    NotReached {
-        /// The block.
-        number: BlockNumber,
-    },
+    NotReached { number: BlockNumber },
     /// The subnet does not exist at that block.
     #[error("subnet {netuid} does not exist on this chain (is NETUID right?)")]
-    NoSubnet {
-        /// The subnet.
-        netuid: Netuid,
-    },
+    NoSubnet { netuid: Netuid },
 }
 
 /// The error and its causes in one line: subxt's own messages often say little without them.
-#[must_use]
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -115,7 +85,7 @@ pub(crate) fn read_error(what: &'static str, error: &dyn std::error::Error) -> C
 pub(crate) async fn limited<T, E: std::error::Error>(
     what: &'static str,
     call: impl Future<Output = Result<T, E>>,
-) -> Result<T, ChainError> {
+) -> Result<T> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(read_error(what, &error)),
@@ -125,6 +95,7 @@ pub(crate) async fn limited<T, E: std::error::Error>(
 
 /// Why a transaction has no effect, or may have none.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum SubmitError {
     /// The node or the network failed; whether the transaction took effect is unknown until read
     /// back.
@@ -135,19 +106,13 @@ pub enum SubmitError {
     Unsent(#[source] ChainError),
     /// The chain refused it.
     #[error("the chain refused {what}: {rejection}{}{}", if rejection.advice().is_empty() { "" } else { "; " }, rejection.advice())]
-    Rejected {
-        /// Which transaction.
-        what: &'static str,
-        /// Why.
-        rejection: Rejection,
-    },
+    Rejected { what: &'static str, rejection: Rejection },
     /// An earlier transaction of this key may yet be included; another one must not be made before
     /// that is known.
     #[error(
         "an earlier transaction (nonce {nonce}) may yet be included: nothing is sent before block {until}"
     )]
     InFlight {
-        /// The nonce it used.
         nonce: u64,
         /// The block after which it can no longer be.
         until: BlockNumber,
@@ -157,24 +122,17 @@ pub enum SubmitError {
     #[error(
         "an earlier transaction (nonce {nonce}) was included meanwhile: read back before another one is sent"
     )]
-    Included {
-        /// The nonce it used.
-        nonce: u64,
-    },
+    Included { nonce: u64 },
     /// The record of what was sent cannot be kept, so nothing is sent.
     #[error("cannot record the transaction before sending it: {0}")]
     Unrecorded(String),
     /// The commitment's text does not fit.
     #[error("a commitment holds at most 512 bytes, not {length}")]
-    TooLong {
-        /// Its length.
-        length: usize,
-    },
+    TooLong { length: usize },
 }
 
 impl SubmitError {
     /// The refusal, where it is one.
-    #[must_use]
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
             Self::Rejected { rejection, .. } => Some(rejection),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::output::print_json;
 use crate::config::{Config, Sources, show};
 
 #[derive(Debug, Subcommand)]
@@ -26,8 +27,7 @@ impl ConfigCommand {
             Self::Show { json } => {
                 let lines = show(&sources.merge()?);
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&lines)?);
-                    return Ok(());
+                    return print_json(&lines);
                 }
                 for line in lines {
                     let value = line.value.as_deref().unwrap_or("(unset)");

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::output::print_json;
 use crate::verdicts::report::SignedAgreement;
 
 #[derive(Debug, Args)]
@@ -45,12 +46,9 @@ impl MeshArgs {
         if let Some(MeshCommand::Certificates { out }) = self.command {
             let signed: SignedAgreement =
                 serde_json::from_value(ask(&address, "agreement").await?)?;
-            let text = serde_json::to_string_pretty(&signed)?;
-            let Some(path) = out else {
-                println!("{text}");
-                return Ok(());
-            };
-            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            let Some(path) = out else { return print_json(&signed) };
+            std::fs::write(&path, serde_json::to_string_pretty(&signed)?)
+                .with_context(|| path.display().to_string())?;
             println!(
                 "{} attested digests, {} double signatures",
                 signed.attestations.len(),
@@ -62,7 +60,7 @@ impl MeshArgs {
         if self.json {
             let mut mesh = status["mesh"].clone();
             mesh["peers"] = status["peers"].clone();
-            println!("{}", serde_json::to_string_pretty(&mesh)?);
+            print_json(&mesh)?;
         } else {
             print_mesh(&status);
         }

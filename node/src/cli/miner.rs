@@ -13,6 +13,7 @@ use leoma_wallet::load_hotkey;
 use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
+use super::output::print_json;
 
 /// Length of a full commit hash.
 const REVISION_DIGITS: usize = 40;
@@ -100,16 +101,15 @@ impl CommitArgs {
                 "netuid": config.netuid, "hotkey": hotkey, "uid": uid, "commitment": text, "block": block,
                 "transaction": transaction,
             });
-            serde_json::to_string_pretty(&value)
+            print_json(&value)
         };
         if let Some(present) = metagraph.commitments.get(&hotkey) {
             if present.text == text {
                 // Sending it again would only give it a later block.
                 if self.json {
-                    println!("{}", report(present.block, None)?);
-                } else {
-                    println!("already committed at block {}: nothing was sent", present.block);
+                    return report(present.block, None);
                 }
+                println!("already committed at block {}: nothing was sent", present.block);
                 return Ok(());
             }
             // On a chain that keeps every commitment, one too many makes the hotkey invalid.
@@ -137,10 +137,9 @@ impl CommitArgs {
             format!("transaction {transaction} is in a final block, but the chain names another commitment of {hotkey}")
         })?;
         if self.json {
-            println!("{}", report(block, Some(transaction.to_string()))?);
-        } else {
-            println!("committed at block {block}, in transaction {transaction}:\n{text}");
+            return report(block, Some(transaction.to_string()));
         }
+        println!("committed at block {block}, in transaction {transaction}:\n{text}");
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod corpus;
 mod mesh;
 mod miner;
+mod output;
 mod preflight;
 mod reference;
 mod register;

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::account::AccountFlags;
+use super::output::print_json;
 use crate::preflight::{CheckOutcome, run};
 use crate::serve::Parts;
 
@@ -44,10 +45,7 @@ impl PreflightArgs {
             run(&config, Parts { sampler: !self.weights_only, weights: true }, wall_clock).await;
         let failed = checks.iter().filter(|check| check.outcome == CheckOutcome::Fail).count();
         if self.json {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&json!({ "ready": failed == 0, "checks": checks }))?
-            );
+            print_json(&json!({ "ready": failed == 0, "checks": checks }))?;
         } else {
             checks.iter().for_each(|check| println!("{check}"));
         }

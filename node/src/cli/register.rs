@@ -7,12 +7,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use leoma_chain::ChainClient;
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard};
-use leoma_wallet::{address_of, coldkey_path, hotkey_path, load_coldkey};
+use leoma_wallet::{WalletSettings, address_of, coldkey_path, hotkey_path, load_coldkey};
 use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
+use super::output::print_json;
 use super::tao::Tao;
-use leoma_wallet::WalletSettings;
 
 /// Register the hotkey on the subnet, paid by the wallet's coldkey.
 ///
@@ -50,14 +50,13 @@ impl RegisterArgs {
                 "netuid": config.netuid, "hotkey": hotkey, "coldkey": coldkey, "burn_rao": burn.map(|burn| burn.rao()),
                 "uid": uid, "transaction": transaction,
             });
-            serde_json::to_string_pretty(&value)
+            print_json(&value)
         };
         if let Some(uid) = chain.metagraph(head).await?.uid(&hotkey) {
             if self.json {
-                println!("{}", report(None, None, Some(uid), None)?);
-            } else {
-                println!("{hotkey} is registered on subnet {} already: uid {uid}", config.netuid);
+                return report(None, None, Some(uid), None);
             }
+            println!("{hotkey} is registered on subnet {} already: uid {uid}", config.netuid);
             return Ok(());
         }
         let coldkey = coldkey_of(&config.wallet).await?;
@@ -77,7 +76,7 @@ impl RegisterArgs {
         }
         if !self.yes {
             if self.json {
-                println!("{}", report(Some(coldkey), Some(burn), None, None)?);
+                report(Some(coldkey), Some(burn), None, None)?;
             }
             bail!("nothing was sent: run it again with --yes to pay {burn}");
         }
@@ -104,13 +103,9 @@ impl RegisterArgs {
             )
         })?;
         if self.json {
-            println!(
-                "{}",
-                report(Some(coldkey), Some(burn), Some(uid), Some(transaction.to_string()))?
-            );
-        } else {
-            println!("registered: uid {uid}, in transaction {transaction}");
+            return report(Some(coldkey), Some(burn), Some(uid), Some(transaction.to_string()));
         }
+        println!("registered: uid {uid}, in transaction {transaction}");
         Ok(())
     }
 }

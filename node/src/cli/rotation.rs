@@ -8,6 +8,8 @@ use leoma_protocol::{BlockNumber, ConsensusParams};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use serde_json::json;
 
+use super::output::print_json;
+
 #[derive(Debug, Args)]
 pub(super) struct RotationArgs {
     /// The allowlist file (allowlist/v1.json of the source bucket).
@@ -57,8 +59,7 @@ impl RotationArgs {
                 "allowlist_sha256": digest, "block": self.block, "task_id": turn.task_id, "sampler": turn.producer,
                 "failover_step": turn.failover_step, "grace_blocks": schedule.grace_blocks(), "tasks": tasks,
             });
-            println!("{}", serde_json::to_string_pretty(&value)?);
-            return Ok(());
+            return print_json(&value);
         }
         println!("allowlist {digest}, a task every {} blocks", schedule.allowlist().interval());
         println!(

@@ -7,14 +7,14 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use leoma_protocol::Hotkey;
 use leoma_wallet::{
-    KeyFile, NewHotkey, PasswordSources, hotkey_path, in_background, known_address,
+    KeyFile, NewHotkey, PasswordSources, WalletSettings, hotkey_path, in_background, known_address,
 };
 use serde_json::json;
 use sp_core::Pair as _;
 
 use super::account::WalletFlags;
+use super::output::print_json;
 use crate::preflight::{CheckOutcome, hotkey_checks};
-use leoma_wallet::WalletSettings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WalletCommand {
@@ -95,8 +95,7 @@ async fn new_hotkey(wallet: WalletSettings, args: NewHotkeyArgs) -> anyhow::Resu
             "public_path": written.public_path, "encrypted": args.encrypt, "replaced": written.replaced,
             "mnemonic": mnemonic,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return print_json(&value);
     }
     if let Some(kept) = written.replaced {
         println!("the old hotkey is kept as {}", kept.display());
@@ -146,8 +145,7 @@ fn show(wallet: &WalletSettings, json: bool) -> anyhow::Result<()> {
             "ss58_address": address, "public_key": address.as_ref().map(public_hex), "path": path, "format": format,
             "encrypted": encryption.is_some(), "mode": mode,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return print_json(&value);
     }
     let unknown = || "unknown: the file is encrypted and no public half is beside it (`leoma wallet verify` finds it)";
     println!(
@@ -174,7 +172,7 @@ async fn verify(wallet: WalletSettings, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let value =
             json!({ "path": path, "ss58_address": address, "usable": usable, "checks": checks });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        print_json(&value)?;
     } else {
         checks.iter().for_each(|check| println!("{check}"));
     }

@@ -37,7 +37,6 @@ pub fn videos_to_try(seed: Digest, videos: usize) -> impl Iterator<Item = usize>
 }
 
 /// The clip of `clip_ms` in a video with these shots; `None` where no shot is long enough.
-#[must_use]
 pub fn choose_clip(seed: Digest, shots: &[Segment], clip_ms: u64) -> Option<ChosenClip> {
     let start_ms = choose_segment(seed.0, shots, clip_ms)?;
     let holds = |shot: &Segment| {

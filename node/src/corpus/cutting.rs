@@ -12,8 +12,7 @@ use leoma_storage::{SourceBucket, StoreError};
 
 use super::choice::{ChosenClip, choose_clip, videos_to_try};
 use super::proof::{ClipProof, PROOF_SCHEMA, Seed, Skipped, segments};
-use super::reading::{Corpus, CorpusVideo};
-use super::reading::{CorpusId, SkipReason};
+use super::reading::{Corpus, CorpusId, CorpusVideo, SkipReason};
 
 /// After this long no further video is begun: miners need the rest of the turn.
 const CHOOSE_WITHIN: Duration = Duration::from_secs(180);
@@ -31,6 +30,7 @@ pub struct TaskClip {
 
 /// Why there is no clip. What is wrong with one video is not among it: the next one is taken.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ClipError {
     /// The bucket, for every video.
     #[error(transparent)]
@@ -44,9 +44,7 @@ pub enum ClipError {
     /// None of the videos tried can be used.
     #[error("no source video gives a clip ({tried} of {videos} tried): {reason}")]
     NoClip {
-        /// Videos looked at.
         tried: usize,
-        /// Videos there are.
         videos: usize,
         /// Why the last one did not, or what to do.
         reason: String,
@@ -55,9 +53,6 @@ pub enum ClipError {
 
 /// The clip that `seed` chooses from `corpus`; videos that cannot be used are passed over, with the
 /// reason in the proof.
-///
-/// # Errors
-/// [`ClipError`].
 pub async fn clip_of(
     seed: Seed,
     corpus: &Corpus,

@@ -124,20 +124,17 @@ pub struct Skipped {
 
 impl ClipProof {
     /// The shape of the clip.
-    #[must_use]
     pub const fn clip_shape(&self) -> ClipShape {
         let [fps, frames, width, height] = self.shape;
         ClipShape { width, height, fps, frames }
     }
 
     /// The shots as the scorer knows them.
-    #[must_use]
     pub fn segments(&self) -> Vec<Segment> {
         segments(&self.shots)
     }
 
     /// What the video's bytes must be.
-    #[must_use]
     pub const fn expectation(&self) -> Expectation {
         Expectation { size: self.source_bytes, sha256: Some(self.source_sha256) }
     }

@@ -81,7 +81,6 @@ impl std::fmt::Display for SkipReason {
 
 impl CorpusId {
     /// Number of videos.
-    #[must_use]
     pub const fn videos(&self) -> usize {
         match self {
             Self::Manifest { videos, .. } | Self::Listing { videos, .. } => *videos,
@@ -133,7 +132,6 @@ impl Corpus {
     }
 
     /// The corpus of a listing.
-    #[must_use]
     pub fn listed(mut listing: Vec<SourceVideo>, (min_bytes, max_bytes): (u64, u64)) -> Self {
         listing.retain(|video| (min_bytes..=max_bytes).contains(&video.size));
         listing.sort_by(|a, b| a.key.cmp(&b.key));

@@ -7,7 +7,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
+
+use super::{add, add_seconds};
 
 type Number = Gauge<f64, AtomicU64>;
 
@@ -35,103 +37,39 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
-/// Metrics of the mesh. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct MeshMetrics {
-    connected: Gauge,
-    mutual: Gauge,
-    round_trip: Family<PeerLabels, Number>,
-    score: Family<PeerLabels, Number>,
-    files: Gauge,
-    certificates: Gauge,
-    evidence: Gauge,
-    may_sign: Gauge,
-    doubled: Gauge,
-    gossip: Family<GossipLabels, Counter>,
-    refused_hellos: Family<RefusalLabels, Counter>,
-    dials: Family<OutcomeLabels, Counter>,
-    link_resets: Counter,
-    bans: Counter,
-    pages: Family<OutcomeLabels, Counter>,
-    undelivered: Counter,
-    dropped_events: Counter,
+metrics! {
+    /// Metrics of the mesh. Clones share them.
+    pub struct MeshMetrics under "leoma_mesh" {
+        connected: Gauge = add("peers_connected", "Connected peers with a proven hotkey");
+        mutual: Gauge = add("peers_mutual", "Peers that hear us and are heard");
+        round_trip: Family<PeerLabels, Number> =
+            add_seconds("peer_round_trip", "Round-trip time of the last ping", Family::default());
+        score: Family<PeerLabels, Number> =
+            add("peer_score", "0 for good behaviour, -20 disconnects, -50 bans");
+        files: Gauge = add("files", "Verdict files of the window that were heard of");
+        certificates: Gauge = add("certificates", "Verdict files of the window that are certified");
+        evidence: Gauge = add("evidence", "Proven double signatures in the window");
+        may_sign: Gauge = add(
+            "may_sign",
+            "1 when our hotkey speaks from here alone, 0 while that is not known or not so"
+        );
+        doubled: Gauge = add("doubled", "1 when our hotkey runs elsewhere too");
+        gossip: Family<GossipLabels, Counter> =
+            add("gossip_messages", "Gossip heard, by topic and what was thought of it");
+        refused_hellos: Family<RefusalLabels, Counter> =
+            add("hellos_refused", "Hellos refused, by side and reason");
+        dials: Family<OutcomeLabels, Counter> = add("dials", "Dials begun and failed");
+        link_resets: Counter = add("link_resets", "One-sided links that were cut");
+        bans: Counter = add("bans", "Peers kept out for a while");
+        pages: Family<OutcomeLabels, Counter> =
+            add("catchup_pages", "Pages of a catch-up asked for and served");
+        undelivered: Counter = add("undelivered_messages", "Messages that nobody heard in time");
+        dropped_events: Counter =
+            add("dropped_events", "Events that the validator was too slow to take");
+    }
 }
 
 impl MeshMetrics {
-    /// Metrics registered under `leoma_mesh_`.
-    #[must_use]
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let mesh = registry.sub_registry_with_prefix("leoma_mesh");
-        mesh.register(
-            "peers_connected",
-            "Connected peers with a proven hotkey",
-            metrics.connected.clone(),
-        );
-        mesh.register("peers_mutual", "Peers that hear us and are heard", metrics.mutual.clone());
-        mesh.register_with_unit(
-            "peer_round_trip",
-            "Round-trip time of the last ping",
-            Unit::Seconds,
-            metrics.round_trip.clone(),
-        );
-        mesh.register(
-            "peer_score",
-            "0 for good behaviour, -20 disconnects, -50 bans",
-            metrics.score.clone(),
-        );
-        mesh.register(
-            "files",
-            "Verdict files of the window that were heard of",
-            metrics.files.clone(),
-        );
-        mesh.register(
-            "certificates",
-            "Verdict files of the window that are certified",
-            metrics.certificates.clone(),
-        );
-        mesh.register(
-            "evidence",
-            "Proven double signatures in the window",
-            metrics.evidence.clone(),
-        );
-        mesh.register(
-            "may_sign",
-            "1 when our hotkey speaks from here alone, 0 while that is not known or not so",
-            metrics.may_sign.clone(),
-        );
-        mesh.register("doubled", "1 when our hotkey runs elsewhere too", metrics.doubled.clone());
-        mesh.register(
-            "gossip_messages",
-            "Gossip heard, by topic and what was thought of it",
-            metrics.gossip.clone(),
-        );
-        mesh.register(
-            "hellos_refused",
-            "Hellos refused, by side and reason",
-            metrics.refused_hellos.clone(),
-        );
-        mesh.register("dials", "Dials begun and failed", metrics.dials.clone());
-        mesh.register("link_resets", "One-sided links that were cut", metrics.link_resets.clone());
-        mesh.register("bans", "Peers kept out for a while", metrics.bans.clone());
-        mesh.register(
-            "catchup_pages",
-            "Pages of a catch-up asked for and served",
-            metrics.pages.clone(),
-        );
-        mesh.register(
-            "undelivered_messages",
-            "Messages that nobody heard in time",
-            metrics.undelivered.clone(),
-        );
-        mesh.register(
-            "dropped_events",
-            "Events that the validator was too slow to take",
-            metrics.dropped_events.clone(),
-        );
-        metrics
-    }
-
     /// Updates the metrics from the mesh's status.
     pub fn update(&self, status: &MeshStatus) {
         let proven = || status.peers.iter().filter(|peer| peer.view.hotkey.is_some());

@@ -2,6 +2,27 @@
 //!
 //! No stranger can invent a label's value: peers are named by the hotkeys of the allowlist.
 
+/// Writes a struct of metrics that shows each of them under its name and with its help text.
+macro_rules! metrics {
+    ($(#[$about:meta])* pub struct $name:ident under $prefix:literal {
+        $($vis:vis $field:ident: $kind:ty = $add:ident($shown:literal, $help:literal $(, $new:expr)?);)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            $(#[doc = $help] $vis $field: $kind,)*
+        }
+
+        impl $name {
+            #[doc = concat!("Metrics registered under `", $prefix, "_`.")]
+            pub fn register(registry: &mut Registry) -> Self {
+                let registry = registry.sub_registry_with_prefix($prefix);
+                Self { $($field: $add(registry, $shown, $help $(, $new)?),)* }
+            }
+        }
+    };
+}
+
 mod mesh;
 mod scoring;
 
@@ -10,7 +31,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub use mesh::MeshMetrics;
 pub use scoring::register_scoring;
@@ -43,107 +64,34 @@ struct FetchLabels {
     outcome: &'static str,
 }
 
-/// The validator's metrics. Clones share them.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    /// Newest block seen.
-    pub head_block: Gauge,
-    /// Boundary of the newest epoch whose weights were read back from the chain.
-    pub last_epoch_block: Gauge,
-    /// Epochs whose weights were set.
-    pub epochs_set: Counter,
-    /// Failed tries to set weights.
-    pub weight_failures: Counter,
-    /// Committed weights that were not revealed, or not as committed.
-    pub reveals_missed: Counter,
-    /// Tasks sampled to a published verdict file.
-    pub tasks_sampled: Counter,
-    /// Tasks that were started and failed.
-    pub tasks_failed: Counter,
-    /// Time from the start of a turn to the published verdict file.
-    pub task_seconds: Histogram,
-    /// Time to score one answer.
-    pub score_seconds: Histogram,
-    /// Verdict files of peers that were accepted.
-    pub files_taken_in: Counter,
-    /// Verdict files that were refused.
-    pub files_refused: Counter,
-    /// Miners that may be sampled.
-    pub valid_miners: Gauge,
-    fetches: Family<FetchLabels, Counter>,
+metrics! {
+    /// The validator's metrics. Clones share them.
+    pub struct Metrics under "leoma" {
+        pub head_block: Gauge = add("head_block", "Newest block seen");
+        pub last_epoch_block: Gauge =
+            add("last_epoch_block", "Boundary of the newest epoch whose weights are on chain");
+        pub epochs_set: Counter = add("epochs_set", "Epochs whose weights were set");
+        pub weight_failures: Counter = add("weight_failures", "Failed tries to set weights");
+        pub reveals_missed: Counter = add(
+            "reveals_missed",
+            "Committed weights that were not revealed, or went to another than the winner"
+        );
+        pub tasks_sampled: Counter =
+            add("tasks_sampled", "Tasks sampled to a published verdict file");
+        pub tasks_failed: Counter = add("tasks_failed", "Tasks begun and given up");
+        pub task_seconds: Histogram =
+            add_seconds("task_duration", "Time from a turn to its verdict file", seconds());
+        pub score_seconds: Histogram =
+            add_seconds("score_duration", "Time to score one answer", seconds());
+        pub files_taken_in: Counter = add("files_taken_in", "Verdict files of peers taken in");
+        pub files_refused: Counter = add("files_refused", "Verdict files refused");
+        pub valid_miners: Gauge = add("valid_miners", "Miners that may be sampled");
+        fetches: Family<FetchLabels, Counter> =
+            add("verdict_fetches", "Verdict files asked for, by source and outcome");
+    }
 }
 
 impl Metrics {
-    /// Metrics registered under `leoma_`.
-    #[must_use]
-    pub fn register(registry: &mut Registry) -> Self {
-        let seconds = || Histogram::new([0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0]);
-        let metrics = Self {
-            head_block: Gauge::default(),
-            last_epoch_block: Gauge::default(),
-            epochs_set: Counter::default(),
-            weight_failures: Counter::default(),
-            reveals_missed: Counter::default(),
-            tasks_sampled: Counter::default(),
-            tasks_failed: Counter::default(),
-            task_seconds: seconds(),
-            score_seconds: seconds(),
-            files_taken_in: Counter::default(),
-            files_refused: Counter::default(),
-            valid_miners: Gauge::default(),
-            fetches: Family::default(),
-        };
-        let leoma = registry.sub_registry_with_prefix("leoma");
-        leoma.register("head_block", "Newest block seen", metrics.head_block.clone());
-        leoma.register(
-            "last_epoch_block",
-            "Boundary of the newest epoch whose weights are on chain",
-            metrics.last_epoch_block.clone(),
-        );
-        leoma.register("epochs_set", "Epochs whose weights were set", metrics.epochs_set.clone());
-        leoma.register(
-            "weight_failures",
-            "Failed tries to set weights",
-            metrics.weight_failures.clone(),
-        );
-        leoma.register(
-            "reveals_missed",
-            "Committed weights that were not revealed, or went to another than the winner",
-            metrics.reveals_missed.clone(),
-        );
-        leoma.register(
-            "tasks_sampled",
-            "Tasks sampled to a published verdict file",
-            metrics.tasks_sampled.clone(),
-        );
-        leoma.register("tasks_failed", "Tasks begun and given up", metrics.tasks_failed.clone());
-        leoma.register_with_unit(
-            "task_duration",
-            "Time from a turn to its verdict file",
-            Unit::Seconds,
-            metrics.task_seconds.clone(),
-        );
-        leoma.register_with_unit(
-            "score_duration",
-            "Time to score one answer",
-            Unit::Seconds,
-            metrics.score_seconds.clone(),
-        );
-        leoma.register(
-            "files_taken_in",
-            "Verdict files of peers taken in",
-            metrics.files_taken_in.clone(),
-        );
-        leoma.register("files_refused", "Verdict files refused", metrics.files_refused.clone());
-        leoma.register("valid_miners", "Miners that may be sampled", metrics.valid_miners.clone());
-        leoma.register(
-            "verdict_fetches",
-            "Verdict files asked for, by source and outcome",
-            metrics.fetches.clone(),
-        );
-        metrics
-    }
-
     /// Counts a verdict file that was asked for.
     pub fn fetched(&self, source: FetchSource, outcome: FetchOutcome) {
         let source = match source {
@@ -158,6 +106,23 @@ impl Metrics {
         };
         self.fetches.get_or_create(&FetchLabels { source, outcome }).inc();
     }
+}
+
+/// Times from a tenth of a second to a quarter of an hour.
+fn seconds() -> Histogram {
+    Histogram::new([0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])
+}
+
+/// Registers a new metric.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn add_seconds<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
 }
 
 #[cfg(test)]

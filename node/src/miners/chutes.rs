@@ -96,7 +96,6 @@ pub(crate) struct ChutesClient {
 
 impl ChutesClient {
     /// A client with the operator's addresses and key.
-    #[must_use]
     pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self {
             http,
@@ -107,9 +106,6 @@ impl ChutesClient {
     }
 
     /// Looks a deployment up.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
     pub(crate) async fn chute(&self, chute_id: &str) -> Result<Chute, ServiceError> {
         let url = path_url(&self.api, ["chutes", chute_id])
             .ok_or_else(|| ServiceError::not_found(&SERVICE))?;
@@ -136,9 +132,6 @@ impl ChutesClient {
 
     /// Asks a miner for a video of at most `max_bytes` and reads it to the end. Tries again once, and
     /// only if it could not connect.
-    ///
-    /// # Errors
-    /// [`AnswerFault`].
     pub(crate) async fn generate(
         &self,
         slug: &str,

@@ -53,15 +53,11 @@ pub(crate) struct HuggingFaceClient {
 
 impl HuggingFaceClient {
     /// A client with the operator's address and token.
-    #[must_use]
     pub(crate) fn new(http: Client, config: &ServicesConfig) -> Self {
         Self { http, base: config.hf_api_url.clone(), token: config.hf_token.clone() }
     }
 
     /// Looks a model's revision up.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
     pub(crate) async fn model(&self, name: &str, revision: &str) -> Result<Model, ServiceError> {
         let path =
             ["api", "models"].into_iter().chain(name.split('/')).chain(["revision", revision]);

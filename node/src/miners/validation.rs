@@ -63,7 +63,6 @@ pub(crate) struct MinerValidator {
 
 impl MinerValidator {
     /// A validator with empty caches.
-    #[must_use]
     pub(crate) fn new(
         chutes: ChutesClient,
         hugging_face: HuggingFaceClient,

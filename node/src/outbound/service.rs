@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use leoma_storage::RetryPolicy;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::redirect;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode, redirect};
 
 /// Longest time to reach a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +31,6 @@ pub(crate) struct Service {
 impl Service {
     /// A service that answers with a small document: three attempts, as a blip passes within two
     /// retries and an outage does not pass within ten.
-    #[must_use]
     pub(crate) const fn api(
         name: &'static str,
         key_setting: &'static str,
@@ -56,9 +54,7 @@ pub(crate) enum ServiceError {
     /// the thing asked for.
     #[error("{service} answered {status}")]
     Refused {
-        /// Whose answer.
         service: &'static str,
-        /// Its HTTP status.
         status: u16,
         /// Its own word for it, or nothing.
         code: String,
@@ -66,33 +62,18 @@ pub(crate) enum ServiceError {
     /// Our key is not accepted.
     #[error("{service} does not accept our key (HTTP {status}): check {setting}")]
     Unauthorised {
-        /// Whose answer.
         service: &'static str,
-        /// Its HTTP status.
         status: u16,
-        /// The setting that holds the key.
         setting: &'static str,
         /// Its own word for it, or nothing.
         code: String,
     },
     /// Too busy, broken or out of reach: says nothing about the thing asked for.
     #[error("{service} is unavailable after {attempts} attempts: {reason}")]
-    Unavailable {
-        /// Which service.
-        service: &'static str,
-        /// How often it was asked.
-        attempts: u32,
-        /// What the last attempt came to.
-        reason: String,
-    },
+    Unavailable { service: &'static str, attempts: u32, reason: String },
     /// An answer that cannot be read.
     #[error("{service} gave an answer that cannot be read: {reason}")]
-    Unreadable {
-        /// Which service.
-        service: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Unreadable { service: &'static str, reason: String },
 }
 
 impl ServiceError {
@@ -133,9 +114,6 @@ fn within_the_host(redirect: redirect::Attempt<'_>) -> redirect::Action {
 }
 
 /// Asks a service, again on faults that may pass, and returns the answer's body.
-///
-/// # Errors
-/// [`ServiceError`].
 pub(crate) async fn ask(
     service: &Service,
     request: impl Fn() -> RequestBuilder,
@@ -215,9 +193,6 @@ pub(crate) enum BodyError {
 }
 
 /// Reads a body of at most `max_bytes`.
-///
-/// # Errors
-/// [`BodyError`].
 pub(crate) async fn bounded_body(
     mut response: reqwest::Response,
     max_bytes: usize,
@@ -236,7 +211,6 @@ pub(crate) async fn bounded_body(
 }
 
 /// What went wrong, without the address: it may hold a key.
-#[must_use]
 pub(crate) fn fault_of(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() {
         "timed out"

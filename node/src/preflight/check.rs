@@ -18,7 +18,6 @@ pub(crate) enum CheckOutcome {
 
 impl CheckOutcome {
     /// A word for people; a failure stands out.
-    #[must_use]
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -54,12 +53,8 @@ impl Check {
         finding: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::Warn,
-            finding: finding.into(),
-            next_step: Some(next_step.into()),
-        }
+        let (finding, next_step) = (finding.into(), Some(next_step.into()));
+        Self { name, outcome: CheckOutcome::Warn, finding, next_step }
     }
 
     pub(super) fn fail(
@@ -67,22 +62,12 @@ impl Check {
         finding: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::Fail,
-            finding: finding.into(),
-            next_step: Some(next_step.into()),
-        }
+        Self { outcome: CheckOutcome::Fail, ..Self::warn(name, finding, next_step) }
     }
 
     /// `missing` completes "skipped: ".
     pub(super) fn skip(name: &'static str, missing: &str) -> Self {
-        Self {
-            name,
-            outcome: CheckOutcome::Skip,
-            finding: format!("skipped: {missing}"),
-            next_step: None,
-        }
+        Self { outcome: CheckOutcome::Skip, ..Self::pass(name, format!("skipped: {missing}")) }
     }
 }
 

@@ -4,18 +4,16 @@ use std::path::Path;
 
 use leoma_protocol::Hotkey;
 use leoma_wallet::{
-    CheckedAgainst, KeyFile, LoadedKey, WalletError, hotkey_path, known_address, mode_of,
-    public_path,
+    CheckedAgainst, KeyFile, LoadedKey, WalletError, WalletSettings, hotkey_path, known_address,
+    mode_of, public_path,
 };
 use sp_core::Pair as _;
 
 use super::check::Check;
 use super::limit::in_words;
-use leoma_wallet::WalletSettings;
 
 /// Checks the hotkey's files and loads it as a validator does; also returns the hotkey if it loads.
 /// May take seconds and ask for a password: see [`in_background`](leoma_wallet::in_background).
-#[must_use]
 pub(crate) fn checks(wallet: &WalletSettings) -> (Vec<Check>, Option<Hotkey>) {
     let path = hotkey_path(wallet);
     let file = match KeyFile::open(&path) {

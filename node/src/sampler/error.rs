@@ -49,10 +49,5 @@ pub(crate) enum TaskError {
     Join(#[from] tokio::task::JoinError),
     /// The task's files cannot be written or read.
     #[error("cannot keep the task's files in {}: {source}", path.display())]
-    Disk {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    Disk { path: std::path::PathBuf, source: std::io::Error },
 }

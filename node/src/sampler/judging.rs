@@ -89,7 +89,6 @@ impl Judging {
     }
 
     /// The name of scorer and judge in a verdict file's envelope.
-    #[must_use]
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -100,14 +99,12 @@ impl Judging {
     }
 
     /// The devices that score video.
-    #[must_use]
     pub(crate) fn device(&self) -> String {
         let devices: Vec<String> = self.scorer.devices().iter().map(ToString::to_string).collect();
         devices.join(", ")
     }
 
     /// The scoring processes.
-    #[must_use]
     pub(crate) fn scorer(&self) -> &ScorerPool {
         &self.scorer
     }

@@ -20,6 +20,5 @@ mod parts;
 mod publish;
 mod turns;
 
-pub(crate) use judging::Judging;
-pub(crate) use judging::WORKER_COMMAND;
+pub(crate) use judging::{Judging, WORKER_COMMAND};
 pub(crate) use parts::Sampler;

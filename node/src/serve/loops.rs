@@ -191,15 +191,11 @@ impl Loops<'_> {
             metrics: opened.telemetry.metrics.clone(),
         };
         let setter = WeightSetter {
-            chain: opened.chain.clone(),
-            signer: opened.signer.clone(),
             params: Arc::clone(&opened.params),
             library: opened.library.clone(),
             agreement: self.exchange.clone(),
-            state: opened.state.clone(),
             weights,
             allowlists: opened.subnet.allowlists.clone(),
-            metrics: opened.telemetry.metrics.clone(),
         };
         let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());
         self.supervisor.spawn("weight setter", async move { Ok(setter.run(heads, stop).await?) });

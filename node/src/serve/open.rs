@@ -13,8 +13,7 @@ use leoma_storage::{EndpointPolicy, OwnBucket, PeerBuckets, SourceBucket};
 use leoma_wallet::load_hotkey;
 use leoma_web::Start;
 use prometheus_client::registry::Registry;
-use sp_core::Pair as _;
-use sp_core::sr25519;
+use sp_core::{Pair as _, sr25519};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, StateError};
+use super::{BUSY_TIMEOUT, Result, StateError};
 
 /// What may be signed once: kind of message, task, subject.
 pub type Slot = (String, TaskId, Hotkey);
@@ -50,7 +50,7 @@ impl Books {
     ///
     /// # Errors
     /// [`StateError::Folder`] when the database cannot be read.
-    pub fn read(folder: &Path) -> Result<Self, StateError> {
+    pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("state.sqlite");
         if !path.exists() {
             return Ok(Self::default());

@@ -3,11 +3,11 @@
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
 use leoma_rotation::{Slot, WeightVector};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Row, params};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{State, StateError, sql_integer};
+use super::{Result, State, StateError, sql_integer};
 
 /// How far a commit has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,7 +72,6 @@ pub struct WeightCommit {
 
 impl WeightCommit {
     /// Whether the chain opens it by itself.
-    #[must_use]
     pub const fn is_timelocked(&self) -> bool {
         self.salt.is_empty()
     }
@@ -111,7 +110,7 @@ impl CommitRow {
         })
     }
 
-    fn commit(self) -> Result<WeightCommit, StateError> {
+    fn commit(self) -> Result<WeightCommit> {
         let malformed = || StateError::Malformed { what: "weight commit" };
         let weights = match self.weights {
             Some(text) => serde_json::from_str(&text).map_err(|_| malformed())?,
@@ -144,11 +143,11 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Database`]; [`StateError::Malformed`] for a commit to no weights.
-    pub fn keep_weight_commit(&self, commit: &WeightCommit) -> Result<(), StateError> {
+    pub fn keep_weight_commit(&self, commit: &WeightCommit) -> Result<()> {
         let salt: Vec<u8> = commit.salt.iter().flat_map(|word| word.to_le_bytes()).collect();
         let malformed = StateError::Malformed { what: "weight commit" };
         let heaviest = commit.weights.heaviest().ok_or(malformed)?;
-        self.connection().execute(
+        self.execute(
             &format!(
                 "INSERT OR REPLACE INTO weight_commits ({COLUMNS}) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -165,37 +164,24 @@ impl State {
                 commit.state.name(),
                 json!(commit.weights).to_string(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// The commit of an epoch.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn weight_commit(
-        &self,
-        epoch_block: BlockNumber,
-    ) -> Result<Option<WeightCommit>, StateError> {
-        let connection = self.connection();
+    pub fn weight_commit(&self, epoch_block: BlockNumber) -> Result<Option<WeightCommit>> {
         let sql = format!("SELECT {COLUMNS} FROM weight_commits WHERE epoch_block = ?1");
-        let row = connection.query_row(&sql, params![sql_integer(epoch_block.0)], CommitRow::read);
-        row.optional()?.map(CommitRow::commit).transpose()
+        let row = self.row(&sql, params![sql_integer(epoch_block.0)], CommitRow::read)?;
+        row.map(CommitRow::commit).transpose()
     }
 
     /// The commits that have not come to an end, oldest first: they are on chain, or may be on their
     /// way there.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn open_weight_commits(&self) -> Result<Vec<WeightCommit>, StateError> {
-        let connection = self.connection();
-        let mut query = connection.prepare(&format!(
+    pub fn open_weight_commits(&self) -> Result<Vec<WeightCommit>> {
+        let sql = format!(
             "SELECT {COLUMNS} FROM weight_commits \
              WHERE state IN ('prepared', 'committed') ORDER BY epoch_block"
-        ))?;
-        let rows = query.query_map([], CommitRow::read)?;
-        rows.map(|row| row?.commit()).collect()
+        );
+        self.rows(&sql, [], CommitRow::read)?.into_iter().map(CommitRow::commit).collect()
     }
 }
 

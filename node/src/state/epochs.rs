@@ -1,10 +1,10 @@
 //! What was decided at each epoch.
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Row, params};
 use serde::Serialize;
 
-use super::{State, StateError, sql_integer};
+use super::{Result, State, StateError, sql_integer};
 
 /// How far an epoch's weights have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ impl EpochState {
         }
     }
 
-    fn of(name: &str) -> Result<Self, StateError> {
+    fn of(name: &str) -> Result<Self> {
         [Self::Decided, Self::Committed, Self::Set, Self::Refused]
             .into_iter()
             .find(|state| state.name() == name)
@@ -62,9 +62,7 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<EpochRow> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
 }
 
-fn record(
-    (block, state, winner, uid, reason, outcome): EpochRow,
-) -> Result<EpochRecord, StateError> {
+fn record((block, state, winner, uid, reason, outcome): EpochRow) -> Result<EpochRecord> {
     Ok(EpochRecord {
         epoch_block: BlockNumber(block.unsigned_abs()),
         state: EpochState::of(&state)?,
@@ -79,11 +77,8 @@ const COLUMNS: &str = "epoch_block, state, winner, uid, reason, outcome";
 
 impl State {
     /// Records or updates an epoch.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn keep_epoch(&self, epoch: &EpochRecord) -> Result<(), StateError> {
-        self.connection().execute(
+    pub fn keep_epoch(&self, epoch: &EpochRecord) -> Result<()> {
+        self.execute(
             "INSERT OR REPLACE INTO epochs (epoch_block, state, winner, uid, reason, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 sql_integer(epoch.epoch_block.0),
@@ -93,75 +88,52 @@ impl State {
                 epoch.reason,
                 epoch.outcome
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Says that an epoch's weights were committed, unless it has come further already.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn mark_epoch_committed(&self, epoch_block: BlockNumber) -> Result<(), StateError> {
-        self.connection().execute(
+    pub fn mark_epoch_committed(&self, epoch_block: BlockNumber) -> Result<()> {
+        self.execute(
             "UPDATE epochs SET state = ?2 WHERE epoch_block = ?1 AND state = ?3",
             params![
                 sql_integer(epoch_block.0),
                 EpochState::Committed.name(),
                 EpochState::Decided.name()
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Says how an epoch whose weights were committed has ended, and why where it is not as it
     /// should be.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
     pub fn finish_epoch(
         &self,
         epoch_block: BlockNumber,
         state: EpochState,
         reason: Option<&str>,
-    ) -> Result<(), StateError> {
-        self.connection().execute(
+    ) -> Result<()> {
+        self.execute(
             "UPDATE epochs SET state = ?2, reason = reason || ?3 WHERE epoch_block = ?1",
             params![
                 sql_integer(epoch_block.0),
                 state.name(),
                 reason.map_or_else(String::new, |reason| format!(" ({reason})")),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// The newest epochs, newest first.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn epochs(&self, limit: u32) -> Result<Vec<EpochRecord>, StateError> {
-        let connection = self.connection();
-        let mut query = connection
-            .prepare(&format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1"))?;
-        let rows: Vec<EpochRow> =
-            query.query_map(params![limit], columns)?.collect::<Result<_, _>>()?;
-        rows.into_iter().map(record).collect()
+    pub fn epochs(&self, limit: u32) -> Result<Vec<EpochRecord>> {
+        let sql = format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1");
+        self.rows(&sql, params![limit], columns)?.into_iter().map(record).collect()
     }
 
     /// The winner of the newest epoch that had one.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub fn last_winner(&self) -> Result<Option<Hotkey>, StateError> {
-        let winner: Option<[u8; 32]> = self
-            .connection()
-            .query_row(
-                "SELECT winner FROM epochs WHERE winner IS NOT NULL ORDER BY epoch_block DESC LIMIT 1",
-                [],
-                |row| row.get(0),
-            )
-            .optional()?;
-        Ok(winner.map(Hotkey::from_bytes))
+    pub fn last_winner(&self) -> Result<Option<Hotkey>> {
+        self.row(
+            "SELECT winner FROM epochs WHERE winner IS NOT NULL ORDER BY epoch_block DESC LIMIT 1",
+            [],
+            |row| Ok(Hotkey::from_bytes(row.get(0)?)),
+        )
     }
 }
 

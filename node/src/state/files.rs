@@ -1,9 +1,9 @@
 //! Verdict files that were verified: our own from the moment they are signed, and our peers'.
 
 use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Row, params};
 
-use super::{State, StateError, sql_integer};
+use super::{Result, State, sql_integer};
 
 /// A verified file on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct StoredFile {
     pub bytes: Vec<u8>,
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredFile> {
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<StoredFile> {
     let task_id: i64 = row.get(0)?;
     Ok(StoredFile {
         id: FileId {
@@ -30,93 +30,60 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredFile> {
 
 impl State {
     /// Keeps a verified file of a peer. The first file of a digest stays.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn keep_file(&self, file: &StoredFile) -> Result<(), StateError> {
+    pub fn keep_file(&self, file: &StoredFile) -> Result<()> {
         self.insert_file(file, true)
     }
 
     /// Keeps our own file as signed and not yet published.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn keep_own_file(&self, file: &StoredFile) -> Result<(), StateError> {
+    pub fn keep_own_file(&self, file: &StoredFile) -> Result<()> {
         self.insert_file(file, false)
     }
 
-    fn insert_file(&self, file: &StoredFile, published: bool) -> Result<(), StateError> {
-        self.connection().execute(
+    fn insert_file(&self, file: &StoredFile, published: bool) -> Result<()> {
+        self.execute(
             "INSERT OR IGNORE INTO files (task_id, producer, digest, bytes, published) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![sql_integer(file.id.task_id.0), file.id.producer.as_bytes(), file.digest.0, file.bytes, published],
-        )?;
-        Ok(())
+        )
     }
 
     /// Notes that our own file of a task is in its bucket.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn mark_published(&self, id: FileId) -> Result<(), StateError> {
-        self.connection().execute(
+    pub fn mark_published(&self, id: FileId) -> Result<()> {
+        self.execute(
             "UPDATE files SET published = 1 WHERE task_id = ?1 AND producer = ?2",
             params![sql_integer(id.task_id.0), id.producer.as_bytes()],
-        )?;
-        Ok(())
+        )
     }
 
     /// Files that were signed and are not in their bucket yet, oldest first.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn unpublished_files(&self) -> Result<Vec<StoredFile>, StateError> {
-        let connection = self.connection();
-        let mut query = connection
-            .prepare("SELECT task_id, producer, digest, bytes FROM files WHERE published = 0 ORDER BY task_id")?;
-        let files = query.query_map([], stored)?.collect::<Result<_, _>>()?;
-        Ok(files)
+    pub fn unpublished_files(&self) -> Result<Vec<StoredFile>> {
+        self.rows(
+            "SELECT task_id, producer, digest, bytes FROM files WHERE published = 0 ORDER BY task_id",
+            [],
+            stored,
+        )
     }
 
     /// The file of a task and producer; with `digest`, the one of that digest.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn file(
-        &self,
-        id: FileId,
-        digest: Option<Digest>,
-    ) -> Result<Option<StoredFile>, StateError> {
-        let file = self
-            .connection()
-            .query_row(
-                "SELECT task_id, producer, digest, bytes FROM files
-                 WHERE task_id = ?1 AND producer = ?2 AND (?3 IS NULL OR digest = ?3) ORDER BY rowid LIMIT 1",
-                params![sql_integer(id.task_id.0), id.producer.as_bytes(), digest.map(|digest| digest.0)],
-                stored,
-            )
-            .optional()?;
-        Ok(file)
+    pub fn file(&self, id: FileId, digest: Option<Digest>) -> Result<Option<StoredFile>> {
+        self.row(
+            "SELECT task_id, producer, digest, bytes FROM files
+             WHERE task_id = ?1 AND producer = ?2 AND (?3 IS NULL OR digest = ?3) ORDER BY rowid LIMIT 1",
+            params![sql_integer(id.task_id.0), id.producer.as_bytes(), digest.map(|digest| digest.0)],
+            stored,
+        )
     }
 
     /// All files of tasks from `first` on.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn files_from(&self, first: TaskId) -> Result<Vec<StoredFile>, StateError> {
-        let connection = self.connection();
-        let mut query = connection.prepare(
+    pub fn files_from(&self, first: TaskId) -> Result<Vec<StoredFile>> {
+        self.rows(
             "SELECT task_id, producer, digest, bytes FROM files WHERE task_id >= ?1 ORDER BY task_id, producer, digest",
-        )?;
-        let files =
-            query.query_map(params![sql_integer(first.0)], stored)?.collect::<Result<_, _>>()?;
-        Ok(files)
+            params![sql_integer(first.0)],
+            stored,
+        )
     }
 
     /// How many of a producer's files are kept.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn count_files(&self, producer: Hotkey) -> Result<u64, StateError> {
+    pub fn count_files(&self, producer: Hotkey) -> Result<u64> {
         let count: i64 = self.connection().query_row(
             "SELECT COUNT(DISTINCT task_id) FROM files WHERE producer = ?1",
             params![producer.as_bytes()],
@@ -127,17 +94,11 @@ impl State {
 
     /// Forgets published files, certificates and evidence of tasks before `first`. What was signed
     /// is never forgotten.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn prune_before(&self, first: TaskId) -> Result<(), StateError> {
-        let connection = self.connection();
+    pub fn prune_before(&self, first: TaskId) -> Result<()> {
         let first = sql_integer(first.0);
-        connection
-            .execute("DELETE FROM files WHERE task_id < ?1 AND published = 1", params![first])?;
-        connection.execute("DELETE FROM certificates WHERE task_id < ?1", params![first])?;
-        connection.execute("DELETE FROM evidence WHERE task_id < ?1", params![first])?;
-        Ok(())
+        self.execute("DELETE FROM files WHERE task_id < ?1 AND published = 1", params![first])?;
+        self.execute("DELETE FROM certificates WHERE task_id < ?1", params![first])?;
+        self.execute("DELETE FROM evidence WHERE task_id < ?1", params![first])
     }
 }
 

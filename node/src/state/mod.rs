@@ -9,6 +9,8 @@
 //! | `weight_commits` | committed weights with their salts | a lost salt cannot be revealed |
 //! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
 //! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number, the transaction that is on its way | tasks keep the list they were made under; the mesh finds itself again |
+//!
+//! Methods fail with [`StateError::Database`] where they name no other error.
 
 mod books;
 mod commits;
@@ -24,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leoma_protocol::{Hotkey, Network};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 pub use books::{Books, EpochEntry, Slot};
 pub use commits::{CommitState, WeightCommit};
@@ -39,46 +41,29 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum StateError {
     /// The folder cannot be made or locked.
     #[error("state folder {}: {reason}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Folder { path: PathBuf, reason: String },
     /// The database failed: disk full, corrupt, locked.
     #[error("state database: {0}")]
     Database(#[from] rusqlite::Error),
     /// The database is damaged.
     #[error("state database {} is damaged ({detail}); restore it from a copy. Starting with an empty one risks signing twice", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's finding.
-        detail: String,
-    },
+    Corrupt { path: PathBuf, detail: String },
     /// The folder belongs to another network or hotkey.
     #[error("state folder {} belongs to {found}, not to {expected}; set LEOMA_STATE_DIR to another folder", path.display())]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Who we are.
-        expected: String,
-    },
+    Foreign { path: PathBuf, found: String, expected: String },
     /// A stored value that cannot be read back.
     #[error("state database: a stored {what} is malformed")]
-    Malformed {
-        /// What it should be.
-        what: &'static str,
-    },
+    Malformed { what: &'static str },
 }
 
+type Result<T, E = StateError> = std::result::Result<T, E>;
+
 /// The state of one validator. Clones share one connection.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct State {
     connection: Arc<Mutex<Connection>>,
     network: Network,
@@ -86,18 +71,12 @@ pub struct State {
     _lock: Option<Arc<std::fs::File>>,
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("network", &self.network).finish_non_exhaustive()
-    }
-}
-
 impl State {
     /// Opens the state in `folder`, making it when it is new.
     ///
     /// # Errors
     /// [`StateError`] when the folder is in use, damaged, of another schema, network or hotkey.
-    pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self, StateError> {
+    pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self> {
         let refuse = |reason: String| StateError::Folder { path: folder.to_owned(), reason };
         std::fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
         let lock = std::fs::File::create(folder.join("lock"))
@@ -118,10 +97,7 @@ impl State {
     }
 
     /// A state that is gone when dropped, for tests and one-shot commands.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn in_memory(network: Network) -> Result<Self, StateError> {
+    pub fn in_memory(network: Network) -> Result<Self> {
         Self::prepare(Connection::open_in_memory()?, network, None)
     }
 
@@ -129,7 +105,7 @@ impl State {
         connection: Connection,
         network: Network,
         lock: Option<Arc<std::fs::File>>,
-    ) -> Result<Self, StateError> {
+    ) -> Result<Self> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // Full synchronisation: a digest must be on disk before its signature leaves the process.
         connection.execute_batch(
@@ -151,7 +127,7 @@ impl State {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), network, _lock: lock })
     }
 
-    fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<(), StateError> {
+    fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<()> {
         let expected =
             format!("{hotkey} on subnet {} of chain {}", self.network.netuid, self.network.genesis);
         let connection = self.connection();
@@ -170,32 +146,46 @@ impl State {
     }
 
     /// The network this state belongs to.
-    #[must_use]
     pub const fn network(&self) -> Network {
         self.network
     }
 
     /// A text kept under `name`.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn note(&self, name: &str) -> Result<Option<String>, StateError> {
-        Ok(self
-            .connection()
-            .query_row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
-            .optional()?)
+    pub fn note(&self, name: &str) -> Result<Option<String>> {
+        self.row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
     }
 
     /// Keeps a text under `name`.
-    ///
-    /// # Errors
-    /// [`StateError::Database`].
-    pub fn set_note(&self, name: &str, value: &str) -> Result<(), StateError> {
-        self.connection().execute(
+    pub fn set_note(&self, name: &str, value: &str) -> Result<()> {
+        self.execute(
             "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
             params![name, value],
-        )?;
+        )
+    }
+
+    fn execute(&self, sql: &str, parameters: impl Params) -> Result<()> {
+        self.connection().execute(sql, parameters)?;
         Ok(())
+    }
+
+    fn row<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.connection().query_row(sql, parameters, read).optional()?)
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let connection = self.connection();
+        let mut query = connection.prepare(sql)?;
+        Ok(query.query_map(parameters, read)?.collect::<Result<_, _>>()?)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -14,6 +14,7 @@ use leoma_storage::{Polled, SourceBucket, StoreError};
 
 /// Why an allowlist was not published.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum PublishError {
     /// The source bucket cannot be read or written.
     #[error(transparent)]
@@ -31,12 +32,7 @@ pub enum PublishError {
     #[error(
         "{signer} is not the owner of the subnet, {owner} is: only the owner's commitment counts"
     )]
-    NotOwner {
-        /// The hotkey that signs.
-        signer: Hotkey,
-        /// The owner's hotkey.
-        owner: Hotkey,
-    },
+    NotOwner { signer: Hotkey, owner: Hotkey },
 }
 
 /// The list that the source bucket holds now.

@@ -40,7 +40,6 @@ pub struct Axons {
 
 /// The address to announce: the first of `LEOMA_MESH_EXTERNAL` with an IP address and a port, which
 /// is all that a chain entry can hold.
-#[must_use]
 pub fn axon_of(external: &[Multiaddr]) -> Option<Axon> {
     let read = |address: &Multiaddr| {
         let mut parts = address.iter();

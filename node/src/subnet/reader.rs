@@ -26,6 +26,7 @@ const HISTORY_NOTE: &str = "allowlist_history";
 
 /// Why the subnet cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum SubnetError {
     /// The chain cannot be read.
     #[error(transparent)]
@@ -43,22 +44,16 @@ pub enum SubnetError {
     #[error(
         "the source bucket holds no allowlist/v1.json, though the subnet owner committed one (sha256 {committed})"
     )]
-    NotPublished {
-        /// The committed hash.
-        committed: Digest,
-    },
+    NotPublished { committed: Digest },
     /// The owner has committed no allowlist.
     #[error("the subnet owner {owner} has committed no allowlist (`leoma validator publish`)")]
-    NotCommitted {
-        /// The owner's hotkey.
-        owner: leoma_protocol::Hotkey,
-    },
+    NotCommitted { owner: leoma_protocol::Hotkey },
     /// The commitment is older than one that was already accepted.
     #[error(transparent)]
     OutOfOrder(#[from] leoma_rotation::OutOfOrder),
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Committed {
     at: BlockNumber,
     allowlist: String,
@@ -90,9 +85,6 @@ pub fn committed_allowlist(metagraph: &Metagraph) -> Result<PastAllowlist, Subne
 }
 
 /// The source bucket's allowlist, where it is the committed one.
-///
-/// # Errors
-/// [`SubnetError`].
 pub async fn allowlist_of(
     source: &SourceBucket,
     committed: Digest,
@@ -111,12 +103,6 @@ pub struct SubnetReader {
     state: State,
     committed: Vec<Committed>,
     taken: Option<(BlockNumber, Digest)>,
-}
-
-impl std::fmt::Debug for Committed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "allowlist of block {}", self.at)
-    }
 }
 
 impl SubnetReader {

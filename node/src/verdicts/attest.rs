@@ -12,7 +12,6 @@ use super::exchange::Exchange;
 impl Exchange {
     /// Whether we may sign verdicts, attestations and weights: only once the mesh has found no other
     /// machine with this hotkey.
-    #[must_use]
     pub fn may_sign(&self) -> bool {
         self.voice() == Voice::Alone
     }
@@ -74,9 +73,6 @@ impl Exchange {
 
     /// Offers the stored files of tasks from `first` on to peers, then announces and attests to them
     /// once we may sign.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub async fn resume(&self, first: TaskId) -> Result<(), StateError> {
         for StoredFile { id, digest, bytes } in self.state.files_from(first)? {
             self.serve(id, digest, bytes).await;

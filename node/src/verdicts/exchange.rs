@@ -36,7 +36,6 @@ pub struct Exchange {
 
 impl Exchange {
     /// Our part in the exchange over `mesh`.
-    #[must_use]
     pub fn new(
         mesh: MeshHandle,
         signer: HotkeySigner,
@@ -51,13 +50,11 @@ impl Exchange {
     }
 
     /// The certified digests, with the votes counted anew against `history`.
-    #[must_use]
     pub fn certificates(&self, history: &AllowlistHistory) -> Certificates {
         self.known.certificates(history)
     }
 
     /// The tasks for which a producer provably signed two files.
-    #[must_use]
     pub fn evidence(&self) -> Vec<FileId> {
         self.known.signed_twice()
     }
@@ -71,19 +68,16 @@ impl Exchange {
     }
 
     /// Connected peers that have proven their hotkey.
-    #[must_use]
     pub fn connected(&self) -> BTreeSet<Hotkey> {
         self.known.connected()
     }
 
     /// Whether another machine runs our hotkey, as far as is known.
-    #[must_use]
     pub fn voice(&self) -> Voice {
         *self.voice.borrow()
     }
 
     /// The mesh.
-    #[must_use]
     pub const fn mesh(&self) -> &MeshHandle {
         &self.mesh
     }

@@ -15,25 +15,14 @@ use crate::state::{State, StateError, StoredFile};
 
 /// Why a file is refused.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum LibraryError {
     /// It is not valid for its task and producer.
     #[error("verdict file of task {} by {} refused: {reason}", id.task_id, id.producer)]
-    Refused {
-        /// Task and producer.
-        id: FileId,
-        /// Why.
-        reason: Refusal,
-    },
+    Refused { id: FileId, reason: Refusal },
     /// It is valid, but not the announced file.
     #[error("verdict file of task {} by {} has digest {}, announced was {}", id.task_id, id.producer, found.short(), announced.short())]
-    OtherDigest {
-        /// Task and producer.
-        id: FileId,
-        /// Its digest.
-        found: Digest,
-        /// The announced one.
-        announced: Digest,
-    },
+    OtherDigest { id: FileId, found: Digest, announced: Digest },
     /// The state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -52,9 +41,6 @@ pub struct Library {
 impl Library {
     /// Opens the library on the files stored in `state`, and verifies each again, as the disk is not
     /// trusted.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub fn open(state: State, params: Arc<ConsensusParams>) -> Result<Self, StateError> {
         let library = Self { state, params, files: Arc::default() };
         for file in library.state.files_from(TaskId(0))? {
@@ -69,7 +55,6 @@ impl Library {
     }
 
     /// What a file must match to be valid.
-    #[must_use]
     pub fn expected(&self, id: FileId) -> Expected {
         Expected {
             id,
@@ -80,7 +65,6 @@ impl Library {
     }
 
     /// Chain and subnet.
-    #[must_use]
     pub const fn network(&self) -> Network {
         self.state.network()
     }
@@ -117,9 +101,6 @@ impl Library {
     }
 
     /// Stores our own file as signed and not yet published.
-    ///
-    /// # Errors
-    /// [`LibraryError`].
     pub fn take_in_own(&self, file: &StoredFile) -> Result<(), LibraryError> {
         let verdicts = self.check(file.id, &file.bytes)?;
         self.state.keep_own_file(file)?;
@@ -128,13 +109,11 @@ impl Library {
     }
 
     /// Whether we hold any file of a task and producer.
-    #[must_use]
     pub fn holds(&self, id: FileId) -> bool {
         !self.of(id).is_empty()
     }
 
     /// The files of a task and producer; more than one where the producer signed twice.
-    #[must_use]
     pub fn of(&self, id: FileId) -> Vec<Arc<TaskVerdicts>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
         files
@@ -144,21 +123,16 @@ impl Library {
     }
 
     /// Whether we hold the file with this digest.
-    #[must_use]
     pub fn holds_digest(&self, id: FileId, digest: Digest) -> bool {
         self.files.read().unwrap_or_else(PoisonError::into_inner).contains_key(&(id, digest))
     }
 
     /// All files, for an epoch's computation.
-    #[must_use]
     pub fn all(&self) -> Vec<Arc<TaskVerdicts>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Deletes the files of tasks before `first`, on disk and in memory.
-    ///
-    /// # Errors
-    /// [`StateError`].
     pub fn prune_before(&self, first: TaskId) -> Result<(), StateError> {
         self.state.prune_before(first)?;
         self.files

@@ -12,9 +12,6 @@ const ADDRESS_BOOK_NOTE: &str = "mesh_address_book";
 const SEQUENCE_NOTE: &str = "mesh_sequence";
 
 /// What an earlier run left for the mesh about tasks from `first` on.
-///
-/// # Errors
-/// [`StateError`].
 pub fn restore(state: &State, first: TaskId) -> Result<Restored, StateError> {
     let certificates = state.certificates_from(first)?;
     let evidence = state.evidence_from(first)?;

@@ -35,7 +35,6 @@ pub struct AttestedFile {
 
 impl SignedAgreement {
     /// Groups attestations that are sorted by file and digest.
-    #[must_use]
     pub fn new(attestations: &[Attestation], evidence: Vec<Evidence>) -> Self {
         let of_one_digest = attestations.chunk_by(|a, b| (a.file, a.digest) == (b.file, b.digest));
         let row = |same: &[Attestation]| AttestedFile {
@@ -51,14 +50,12 @@ impl SignedAgreement {
 
 impl AttestedFile {
     /// Task and producer.
-    #[must_use]
     pub const fn id(&self) -> FileId {
         FileId { task_id: self.task_id, producer: self.producer }
     }
 
     /// The attestations, to be verified; `None` where there is not exactly one signature for each
     /// attester.
-    #[must_use]
     pub fn statements(&self, network: Network) -> Option<Vec<Attestation>> {
         if self.attesters.len() != self.signatures.len() {
             return None;
@@ -78,7 +75,6 @@ impl AttestedFile {
 }
 
 /// The outcome as JSON. Rates are decimal numbers, for people; the decision uses exact fractions.
-#[must_use]
 pub(crate) fn outcome_json(outcome: &Outcome) -> Value {
     let ranks: Vec<_> = outcome
         .ranks

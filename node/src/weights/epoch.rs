@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
-use leoma_chain::{ChainClient, ChainError, Head, Metagraph, Remedy};
-use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, HotkeySigner};
+use leoma_chain::{ChainError, Head, Metagraph, Remedy};
+use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey};
 use leoma_rotation::{
     AllowlistHistory, Certificates, Decision, EpochInputs, EpochSnapshot, Miner, Outcome, Readable,
     Reason, Slot, WindowRange, due_epoch, epoch,
@@ -16,7 +16,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
 use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
 use crate::verdicts::{Exchange, Library, report};
 
@@ -55,24 +54,16 @@ pub enum EpochError {
 /// Computes epochs and sets their weights.
 #[derive(Debug)]
 pub struct WeightSetter {
-    /// The chain.
-    pub chain: ChainClient,
-    /// Our key.
-    pub signer: HotkeySigner,
     /// The consensus constants.
     pub params: Arc<ConsensusParams>,
     /// Verified files.
     pub library: Library,
     /// What the mesh agreed on.
     pub agreement: Exchange,
-    /// What was decided before.
-    pub state: State,
     /// How weights get onto the chain.
     pub weights: Weights,
     /// The allowlists.
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
-    /// What Prometheus is told.
-    pub metrics: Metrics,
 }
 
 /// How the last try to follow the commits went.
@@ -104,7 +95,7 @@ impl WeightSetter {
         stop: CancellationToken,
     ) -> Result<(), StateError> {
         let mut done = self.last_finished()?;
-        let mut kept_back = KeptBack::new(self.state.unpublished_files()?);
+        let mut kept_back = KeptBack::new(self.weights.state.unpublished_files()?);
         let mut tries = 0;
         let mut commits = FollowUp::default();
         loop {
@@ -131,9 +122,9 @@ impl WeightSetter {
                 Err(error) => {
                     tries += 1;
                     tracing::warn!(%epoch_block, %error, tries, "weights not set");
-                    self.metrics.weight_failures.inc();
+                    self.weights.metrics.weight_failures.inc();
                     if is_final(&error) {
-                        if let Err(error) = give_up(&self.state, epoch_block, &error) {
+                        if let Err(error) = give_up(&self.weights.state, epoch_block, &error) {
                             tracing::error!(%epoch_block, %error, "the refused epoch is not recorded");
                         }
                         done = Some(epoch_block);
@@ -169,7 +160,7 @@ impl WeightSetter {
     }
 
     fn last_finished(&self) -> Result<Option<BlockNumber>, StateError> {
-        let epochs = self.state.epochs(8)?;
+        let epochs = self.weights.state.epochs(8)?;
         Ok(epochs
             .iter()
             .find(|epoch| epoch.state != EpochState::Decided)
@@ -185,21 +176,22 @@ impl WeightSetter {
         // The process ended between a commit and its record: the commit is followed up, and the epoch
         // is not decided again.
         if self
+            .weights
             .state
             .weight_commit(epoch_block)?
             .is_some_and(|commit| commit.state != CommitState::Prepared)
         {
-            return Ok(self.state.mark_epoch_committed(epoch_block)?);
+            return Ok(self.weights.state.mark_epoch_committed(epoch_block)?);
         }
         let boundary =
-            Head { number: epoch_block, hash: self.chain.block_hash(epoch_block).await? };
-        let metagraph = self.chain.metagraph(boundary).await?;
+            Head { number: epoch_block, hash: self.weights.chain.block_hash(epoch_block).await? };
+        let metagraph = self.weights.chain.metagraph(boundary).await?;
         let history = Arc::clone(&self.allowlists.borrow());
         let readable = self.fetch_missing(&history, epoch_block).await;
         self.agreement.fetch_certified().await;
         let (outcome, decision) = self.decide(&metagraph, &history, readable, kept_back)?;
         let record = record_of(epoch_block, &decision, &outcome);
-        self.state.keep_epoch(&record)?;
+        self.weights.state.keep_epoch(&record)?;
         tracing::info!(
             %epoch_block, state = decision.state(), reason = %decision.reason(),
             winner = record.winner_hotkey.map(|hotkey| hotkey.to_string()), uid = record.uid.map(|uid| uid.0),
@@ -213,11 +205,14 @@ impl WeightSetter {
         let weights = decision.weights().cloned().ok_or(EpochError::Unknown(reason))?;
         match self.weights.put(&Target { epoch_block, weights }, now).await? {
             Progress::Set => {
-                self.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
-                self.metrics.epochs_set.inc();
-                self.metrics.last_epoch_block.set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
+                self.weights.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
+                self.weights.metrics.epochs_set.inc();
+                self.weights
+                    .metrics
+                    .last_epoch_block
+                    .set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
             }
-            Progress::Committed => self.state.mark_epoch_committed(epoch_block)?,
+            Progress::Committed => self.weights.state.mark_epoch_committed(epoch_block)?,
         }
         let range = WindowRange::new(&self.params, &history, epoch_block);
         self.library.prune_before(range.oldest_task())?;
@@ -243,7 +238,7 @@ impl WeightSetter {
             certificates: &certificates,
             evidence: &evidence,
             readable,
-            last_winner: self.state.last_winner()?,
+            last_winner: self.weights.state.last_winner()?,
         }))
     }
 
@@ -289,7 +284,7 @@ impl WeightSetter {
     ) -> Vec<(Hotkey, bool)> {
         let mut reached = Vec::new();
         for id in producers {
-            if !self.library.holds(id) && id.producer != self.signer.hotkey() {
+            if !self.library.holds(id) && id.producer != self.weights.signer.hotkey() {
                 let found = self.agreement.fetch_from_bucket(id, None).await;
                 reached.push((id.producer, found.is_some()));
             }
@@ -302,7 +297,6 @@ impl WeightSetter {
 }
 
 /// A subnet at a block, as [`epoch`] takes it.
-#[must_use]
 pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
     let miner = |neuron: &leoma_chain::Neuron| Miner {
         hotkey: neuron.hotkey,

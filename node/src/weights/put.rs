@@ -33,6 +33,7 @@ pub(super) const NEIGHBOURING_EPOCHS: u64 = 1;
 
 /// Why weights are not on the chain.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum WeightsError {
     /// The chain could not be read.
     #[error(transparent)]
@@ -48,16 +49,12 @@ pub enum WeightsError {
     Seal(#[from] SealError),
     /// The rate limit has not passed; nothing was sent.
     #[error("the rate limit allows the next weights at block {until}")]
-    TooSoon {
-        /// The first block that does.
-        until: BlockNumber,
-    },
+    TooSoon { until: BlockNumber },
     /// The chain holds other weights than were set.
     #[error("read back uid {found:?} instead of uid {expected}")]
     NotSet {
         /// The slot that should have all weight.
         expected: Uid,
-        /// The slots that have weight.
         found: Vec<Uid>,
     },
     /// A slot that should get weight belongs to another hotkey by now; nothing was sent.
@@ -65,10 +62,7 @@ pub enum WeightsError {
     SlotChanged(ChangedSlot),
     /// A commit that was included is not there.
     #[error("the commit of epoch {epoch_block} is not on the chain")]
-    NotCommitted {
-        /// The epoch's boundary.
-        epoch_block: BlockNumber,
-    },
+    NotCommitted { epoch_block: BlockNumber },
 }
 
 /// How far weights have come.
@@ -107,7 +101,6 @@ pub struct Weights {
 /// What a commit's reveal must hash to.
 ///
 /// Source: pallet `SubtensorModule`, `get_commit_hash`.
-#[must_use]
 pub fn commit_hash(
     hotkey: &Hotkey,
     storage_index: u16,

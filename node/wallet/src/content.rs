@@ -23,7 +23,6 @@ pub enum KeyFormat {
 
 impl KeyFormat {
     /// A name for people and scripts.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",

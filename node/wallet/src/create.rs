@@ -54,7 +54,6 @@ struct SecretJson<'a> {
 
 impl NewHotkey {
     /// Draws a key from the system's randomness: a mnemonic of 12 words.
-    #[must_use]
     pub fn generate() -> Self {
         let (pair, phrase, mut seed) = sr25519::Pair::generate_with_phrase(None);
         let new = Self { pair, phrase: Zeroizing::new(phrase), seed: Zeroizing::new(seed) };
@@ -63,13 +62,11 @@ impl NewHotkey {
     }
 
     /// The public half.
-    #[must_use]
     pub fn hotkey(&self) -> Hotkey {
         self.pair.public().into()
     }
 
     /// The mnemonic: the key can be restored from it.
-    #[must_use]
     pub fn mnemonic(&self) -> &str {
         &self.phrase
     }

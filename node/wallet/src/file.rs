@@ -17,7 +17,6 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 const MAX_KEPT: u32 = 1000;
 
 /// The file beside a key file that holds its public half: `{key}pub.txt`.
-#[must_use]
 pub fn public_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push("pub.txt");

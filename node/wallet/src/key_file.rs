@@ -95,19 +95,16 @@ impl KeyFile {
     }
 
     /// Its encryption; `None` if it is not encrypted.
-    #[must_use]
     pub fn encryption(&self) -> Option<Encryption> {
         Encryption::of(&self.bytes)
     }
 
     /// The file's permission bits, where the system has them.
-    #[must_use]
     pub const fn mode(&self) -> Option<u32> {
         self.mode
     }
 
     /// Whether others than the owner can read the file.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         file::is_open(self.mode)
     }

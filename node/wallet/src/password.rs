@@ -69,13 +69,11 @@ pub struct Password(Zeroizing<String>);
 
 impl Password {
     /// The password that `text` is.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
     /// Its text.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

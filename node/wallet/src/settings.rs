@@ -20,13 +20,11 @@ pub struct WalletSettings {
 }
 
 /// The file of a hotkey: `{path}/{wallet}/hotkeys/{hotkey}`.
-#[must_use]
 pub fn hotkey_path(wallet: &WalletSettings) -> PathBuf {
     wallet.path.join(&wallet.wallet).join("hotkeys").join(&wallet.hotkey)
 }
 
 /// The file of a wallet's coldkey: `{path}/{wallet}/coldkey`.
-#[must_use]
 pub fn coldkey_path(wallet: &WalletSettings) -> PathBuf {
     wallet.path.join(&wallet.wallet).join("coldkey")
 }

@@ -52,9 +52,6 @@ impl FromRequestParts<Context> for Running {
 }
 
 /// Binds the server's port.
-///
-/// # Errors
-/// [`ListenError`].
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
 }

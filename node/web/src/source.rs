@@ -53,7 +53,6 @@ pub struct Progress(pub(crate) watch::Receiver<Phase>);
 
 impl Start {
     /// A start in its first step, and its progress for [`serve`](crate::serve).
-    #[must_use]
     pub fn new(step: &'static str) -> (Self, Progress) {
         let (sender, receiver) = watch::channel(Phase::Starting(step));
         (Self(sender), Progress(receiver))

@@ -48,12 +48,7 @@ pub type NewNodes = Vec<(H256, Vec<u8>)>;
 pub enum ExecutionError {
     /// The runtime panicked, on bad arguments or a defect.
     #[error("{action}: the runtime panicked: {message}")]
-    Panicked {
-        /// What was being done.
-        action: &'static str,
-        /// The panic's message.
-        message: String,
-    },
+    Panicked { action: &'static str, message: String },
     /// The store did not answer.
     #[error("reading state: {0}")]
     State(String),
@@ -107,23 +102,16 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     /// The state under `root`, read from `nodes` as needed.
-    #[must_use]
     pub fn new(nodes: Arc<dyn Nodes>, root: H256) -> Self {
         Self { backend: TrieBackendBuilder::new(Adapter(nodes), root).build() }
     }
 
     /// Value of a raw storage key.
-    ///
-    /// # Errors
-    /// When the store does not answer.
     pub fn storage(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ExecutionError> {
         self.backend.storage(key).map_err(|error| ExecutionError::State(error.to_string()))
     }
 
     /// Up to `count` raw keys that begin with `prefix`, in order, after `after`.
-    ///
-    /// # Errors
-    /// When the store does not answer.
     pub fn keys(
         &self,
         prefix: &[u8],
@@ -165,34 +153,22 @@ impl Snapshot {
     }
 
     /// The chain's name from its genesis document.
-    ///
-    /// # Errors
-    /// When the store does not answer.
     pub fn chain_name(&self) -> Result<String, ExecutionError> {
         let name = self.storage(CHAIN_NAME_KEY)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&name).into_owned())
     }
 
     /// The runtime's version in this state.
-    ///
-    /// # Errors
-    /// When the store does not answer.
     pub fn version(&self) -> Result<RuntimeVersion, ExecutionError> {
         self.run("version", spec::version)
     }
 
     /// The time in this state, Unix milliseconds; 0 before the first block.
-    ///
-    /// # Errors
-    /// When the store does not answer.
     pub fn timestamp(&self) -> Result<u64, ExecutionError> {
         self.run("timestamp", pallet_timestamp::Now::<Runtime>::get)
     }
 
     /// The newest round of the beacon whose pulse this state has; 0 where it has none.
-    ///
-    /// # Errors
-    /// When the store does not answer.
     pub fn last_stored_round(&self) -> Result<RoundNumber, ExecutionError> {
         self.run("last stored round", drand::LastStoredRound::<Runtime>::get)
     }

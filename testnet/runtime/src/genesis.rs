@@ -21,29 +21,22 @@ const MAX_REVEAL_PERIOD: u64 = 100;
 
 /// What a chain starts with. Accounts are SS58 addresses in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Genesis {
     /// Any name; part of the genesis hash.
-    #[serde(default = "default_name")]
     pub name: String,
     /// Subnets with their neurons.
-    #[serde(default)]
     pub subnets: Vec<SubnetGenesis<AccountId>>,
     /// Balances beyond the one token that every account named in a subnet gets.
-    #[serde(default)]
     pub balances: Vec<Endowment>,
     /// Stake below which a hotkey may not set weights, rao.
-    #[serde(default)]
     pub stake_threshold: u64,
     /// Whether `serve_axon` takes 127.0.0.1 and ::1, which the live chain refuses.
-    #[serde(default = "default_loopback_axons")]
     pub loopback_axons: bool,
     /// The version that timelocked commits of weights must name.
-    #[serde(default = "default_commit_reveal_version")]
     pub commit_reveal_version: u16,
     /// Milliseconds of a block, which clients read to foretell when a future block will be; the
     /// live chain's 12 000 where nothing is said. The node's own clock is set when it starts.
-    #[serde(default = "default_slot_milliseconds")]
     pub slot_milliseconds: u64,
 }
 
@@ -60,31 +53,15 @@ pub struct Endowment {
 impl Default for Genesis {
     fn default() -> Self {
         Self {
-            name: default_name(),
+            name: "local".to_owned(),
             subnets: Vec::new(),
             balances: Vec::new(),
             stake_threshold: 0,
-            loopback_axons: default_loopback_axons(),
-            commit_reveal_version: default_commit_reveal_version(),
-            slot_milliseconds: default_slot_milliseconds(),
+            loopback_axons: true,
+            commit_reveal_version: subtensor::DefaultCommitRevealVersion::get(),
+            slot_milliseconds: aura::DefaultSlotMilliseconds::get(),
         }
     }
-}
-
-fn default_name() -> String {
-    "local".to_owned()
-}
-
-fn default_loopback_axons() -> bool {
-    true
-}
-
-fn default_commit_reveal_version() -> u16 {
-    subtensor::DefaultCommitRevealVersion::get()
-}
-
-fn default_slot_milliseconds() -> u64 {
-    aura::DefaultSlotMilliseconds::get()
 }
 
 /// A genesis that describes no chain.
@@ -98,54 +75,28 @@ pub enum GenesisError {
     DuplicateSubnet(u16),
     /// One hotkey, two uids.
     #[error("genesis: hotkey {hotkey} is listed twice on subnet {netuid}")]
-    DuplicateHotkey {
-        /// Subnet.
-        netuid: u16,
-        /// Hotkey.
-        hotkey: AccountId,
-    },
+    DuplicateHotkey { netuid: u16, hotkey: AccountId },
     /// One hotkey, two owners.
     #[error("genesis: hotkey {hotkey} has two coldkeys")]
-    TwoColdkeys {
-        /// Hotkey.
-        hotkey: AccountId,
-    },
+    TwoColdkeys { hotkey: AccountId },
     /// More neurons than seats.
     #[error("genesis: subnet {netuid} has {neurons} neurons but max_allowed_uids is {seats}")]
-    TooManyNeurons {
-        /// Subnet.
-        netuid: u16,
-        /// Neurons listed.
-        neurons: usize,
-        /// Seats.
-        seats: u16,
-    },
+    TooManyNeurons { netuid: u16, neurons: usize, seats: u16 },
     /// Commits that are never revealed, or at once.
     #[error(
         "genesis: subnet {netuid} has a reveal period of {period} epochs, not 1 to \
          {MAX_REVEAL_PERIOD}"
     )]
-    RevealPeriod {
-        /// Subnet.
-        netuid: u16,
-        /// What is said.
-        period: u64,
-    },
+    RevealPeriod { netuid: u16, period: u64 },
     /// Less than an account must hold.
     #[error(
         "genesis: balance of {account} is below the existential deposit of \
          {EXISTENTIAL_DEPOSIT} rao"
     )]
-    BalanceTooLow {
-        /// Account.
-        account: AccountId,
-    },
+    BalanceTooLow { account: AccountId },
     /// One account, two balances.
     #[error("genesis: balance of {account} is listed twice")]
-    DuplicateBalance {
-        /// Account.
-        account: AccountId,
-    },
+    DuplicateBalance { account: AccountId },
     /// The runtime could not build its state.
     #[error("genesis: building the state failed: {0}")]
     Build(String),

@@ -29,7 +29,6 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 const SPEC_VERSION_KEY: &[u8] = b":leoma:spec_version";
 
 /// The version of the state at hand, or the one this crate was built as where there is no state.
-#[must_use]
 pub fn version() -> RuntimeVersion {
     let stored =
         sp_externalities::with_externalities(|state| state.storage(SPEC_VERSION_KEY)).flatten();

@@ -20,32 +20,22 @@ const START: Duration = Duration::from_secs(30);
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum FleetError {
     /// This program is not where it was.
     #[error("cannot start a validator: {0}")]
     Start(#[source] std::io::Error),
     /// A node does not answer.
     #[error("validator {number} is gone: {reason}")]
-    Gone {
-        /// The validator's number.
-        number: usize,
-        /// What was seen.
-        reason: String,
-    },
+    Gone { number: usize, reason: String },
     /// The mesh is not as it should be.
     #[error("waited {} s for {what}", waited.as_secs())]
-    Late {
-        /// What was awaited.
-        what: String,
-        /// The time limit.
-        waited: Duration,
-    },
+    Late { what: String, waited: Duration },
     /// The kernel does not say what a process uses.
     #[error("cannot read {path}: {source}")]
     Unreadable {
         /// A file under `/proc`.
         path: String,
-        /// The cause.
         source: std::io::Error,
     },
     /// The kernel reports it in an unknown form.
@@ -292,7 +282,7 @@ fn sent_on_loopback(devices: &str) -> Option<u64> {
 }
 
 /// `VmRSS` from the text of `/proc/ID/status`.
-fn resident_bytes(status: &str) -> Option<u64> {
+pub(crate) fn resident_bytes(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)

@@ -28,6 +28,7 @@ pub use args::BenchMeshArgs;
 use figures::{Figures, Report, Sample};
 use fleet::Fleet;
 pub use fleet::FleetError;
+pub(crate) use fleet::resident_bytes;
 use node::Announced;
 pub use node::{NodeArgs, NodeError};
 

@@ -83,7 +83,6 @@ pub(super) enum Order {
 /// An announcement, and when it was handed to the mesh.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Announced {
-    /// Its task.
     pub(super) task: u64,
     /// Its producer's number.
     pub(super) producer: u16,

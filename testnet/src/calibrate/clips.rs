@@ -46,19 +46,11 @@ pub(super) fn recoded(scorer: &Scorer, mp4: &[u8], rate_factor: u32) -> anyhow::
     let folder = tempfile::tempdir()?;
     let (from, to) = (folder.path().join("from.mp4"), folder.path().join("to.mp4"));
     std::fs::write(&from, mp4)?;
+    let encoder = format!("-c:v libx264 -preset veryfast -crf {rate_factor} -pix_fmt yuv420p");
     let status = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
         .arg(&from)
-        .args([
-            "-c:v",
-            "libx264",
-            "-preset",
-            "veryfast",
-            "-crf",
-            &rate_factor.to_string(),
-            "-pix_fmt",
-            "yuv420p",
-        ])
+        .args(encoder.split(' '))
         .arg(&to)
         .stdin(Stdio::null())
         .status()?;

@@ -220,13 +220,7 @@ async fn run_epochs(
 fn resident_bytes() -> anyhow::Result<u64> {
     let status =
         std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS in /proc/self/status")?;
-    let kibibytes: u64 =
-        line.trim().trim_end_matches(" kB").parse().context("VmRSS is not a number")?;
-    Ok(kibibytes * 1_024)
+    crate::bench_mesh::resident_bytes(&status).context("no VmRSS in /proc/self/status")
 }
 
 fn print_table(report: &Report) {

@@ -22,29 +22,20 @@ pub(super) const MAX_STEPS: u32 = 256;
 
 /// A control could not be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ControlError {
     /// The depth is 0 or reaches into final blocks.
     #[error(
         "a reorg of {depth} blocks is not possible: {unfinalized} are not final; \
          set a finality lag or stall finality first"
     )]
-    Depth {
-        /// Blocks to replace.
-        depth: u32,
-        /// Blocks that could be.
-        unfinalized: u32,
-    },
+    Depth { depth: u32, unfinalized: u32 },
     /// Longer than the bound.
     #[error("a reorg replaces at most {MAX_REORG} blocks and adds at most {MAX_GROWTH}")]
     TooLong,
     /// The chain is beyond that block.
     #[error("the chain is already at block {best}, beyond block {asked}")]
-    Passed {
-        /// The newest block.
-        best: u32,
-        /// The block asked for.
-        asked: u32,
-    },
+    Passed { best: u32, asked: u32 },
     /// The chain is being stopped.
     #[error("the chain is stopping")]
     Stopping,
@@ -77,7 +68,8 @@ impl From<&StoredBlock> for Head {
     }
 }
 
-/// Handle on a running chain's switches; clones steer the same chain.
+/// Handle on a running chain's switches; clones steer the same chain. Every order fails where the
+/// chain does.
 #[derive(Debug, Clone)]
 pub struct Controls {
     shared: Arc<Shared>,
@@ -89,7 +81,6 @@ impl Controls {
     }
 
     /// Where the chain is.
-    #[must_use]
     pub fn heads(&self) -> Heads {
         let view = self.shared.ledger.view();
         Heads { best: Head::from(&view.best), finalized: Head::from(&view.finalized) }
@@ -115,41 +106,26 @@ impl Controls {
     }
 
     /// Keeps the finalized head `blocks` behind the best one. A longer lag takes nothing back.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn set_finality_lag(&self, blocks: u32) -> Result<Heads, ControlError> {
         self.switch(move |switches| switches.finality_lag = blocks).await
     }
 
     /// Stops finality; blocks go on.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn stall_finality(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.finality_stalled = true).await
     }
 
     /// Lets finality catch up.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn resume_finality(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.finality_stalled = false).await
     }
 
     /// Stops the block clock; connections stay, and steps still make blocks.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn stall_production(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.production_stalled = true).await
     }
 
     /// Starts the block clock again.
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn resume_production(&self) -> Result<Heads, ControlError> {
         self.switch(|switches| switches.production_stalled = false).await
     }
@@ -157,9 +133,6 @@ impl Controls {
     /// Makes chain time run `seconds` ahead, or behind where negative. It never turns back: a chain
     /// that is to be late from its first block starts so, see
     /// [`ChainConfig::clock_skew`](super::ChainConfig::clock_skew).
-    ///
-    /// # Errors
-    /// When the chain fails.
     pub async fn set_clock_skew(&self, seconds: i64) -> Result<Heads, ControlError> {
         self.switch(move |switches| switches.clock.set_skew(seconds.saturating_mul(1_000))).await
     }

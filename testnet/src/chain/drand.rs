@@ -40,7 +40,6 @@ fn due(last: RoundNumber, newest: RoundNumber) -> impl Iterator<Item = RoundNumb
 
 /// Public key of the local beacon, a compressed point of G2: what a client encrypts timelocked
 /// weights under.
-#[must_use]
 pub fn beacon_public_key() -> [u8; 96] {
     beacon::public_key()
 }

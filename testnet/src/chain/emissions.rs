@@ -135,13 +135,11 @@ impl Emissions {
     }
 
     /// What the neuron on a uid earned.
-    #[must_use]
     pub(crate) fn of_uid(&self, uid: u16) -> Option<&NeuronEmission> {
         self.neurons.iter().find(|neuron| neuron.uid == uid)
     }
 
     /// The table for a terminal.
-    #[must_use]
     pub fn table(&self) -> String {
         let mut text = match self.epoch_block {
             0 => format!("subnet {} at block {}: no epoch yet\n", self.netuid, self.block),
@@ -174,7 +172,6 @@ impl Emissions {
 
 impl NeuronEmission {
     /// Its share of everything as a table shows it.
-    #[must_use]
     pub(crate) fn share(&self) -> String {
         percent(self.emission, WHOLE)
     }

@@ -8,66 +8,34 @@ use std::path::{Path, PathBuf};
 
 /// The chain cannot start or go on.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ChainError {
     /// A file or folder failed.
     #[error("{action} {path}: {source}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
+    File { action: &'static str, path: PathBuf, source: io::Error },
     /// Another process has the folder.
     #[error("{path} is in use by another process")]
-    Locked {
-        /// The journal.
-        path: PathBuf,
-    },
+    Locked { path: PathBuf },
     /// Bytes in the middle of the journal are not what was written.
     #[error("{path} is damaged at byte {offset}: {reason}")]
-    Damaged {
-        /// The journal.
-        path: PathBuf,
-        /// First damaged byte.
-        offset: u64,
-        /// What is wrong there.
-        reason: &'static str,
-    },
+    Damaged { path: PathBuf, offset: u64, reason: &'static str },
     /// The folder is empty and no genesis was given.
     #[error("{path} holds no chain yet; a genesis is needed")]
-    NoGenesis {
-        /// The folder.
-        path: PathBuf,
-    },
+    NoGenesis { path: PathBuf },
     /// The folder holds a chain with another genesis.
     #[error("{path} holds the chain {stored:?}, but the genesis given makes {given:?}")]
-    OtherGenesis {
-        /// The folder.
-        path: PathBuf,
-        /// Genesis hash in the folder.
-        stored: H256,
-        /// Genesis hash of the document.
-        given: H256,
-    },
+    OtherGenesis { path: PathBuf, stored: H256, given: H256 },
     /// The genesis contradicts itself.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
     /// The genesis file cannot be parsed.
     #[error("{path} is not a genesis document: {source}")]
-    GenesisFile {
-        /// The file.
-        path: PathBuf,
-        /// What the parser met.
-        source: serde_json::Error,
-    },
+    GenesisFile { path: PathBuf, source: serde_json::Error },
     /// The port cannot be used.
     #[error("listening on 127.0.0.1:{port}: {source}")]
     Listen {
         /// The port; 0 means any.
         port: u16,
-        /// Why it failed.
         source: io::Error,
     },
     /// Two RPC methods have the same name, which is a defect.
@@ -81,14 +49,7 @@ pub enum ChainError {
     Task(&'static str, tokio::task::JoinError),
     /// A block is too large for the journal.
     #[error("block {number} takes {bytes} bytes, more than the journal's {limit}")]
-    BlockTooLarge {
-        /// Its number.
-        number: u32,
-        /// Its size with its trie nodes.
-        bytes: usize,
-        /// Largest record.
-        limit: usize,
-    },
+    BlockTooLarge { number: u32, bytes: usize, limit: usize },
 }
 
 impl ChainError {

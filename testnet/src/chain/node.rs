@@ -57,13 +57,11 @@ pub struct ChainConfig {
 
 impl ChainConfig {
     /// A chain in `dir` on a free port with the block time of `launch.sh`.
-    #[must_use]
     pub fn new(dir: impl Into<PathBuf>, genesis: GenesisConfig) -> Self {
         Self { genesis: Some(genesis), ..Self::resume(dir) }
     }
 
     /// The chain that `dir` holds already, like [`ChainConfig::new`].
-    #[must_use]
     pub fn resume(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -156,13 +154,11 @@ pub async fn spawn(config: ChainConfig) -> Result<ChainHandle, ChainError> {
 
 impl ChainHandle {
     /// Number of the newest block.
-    #[must_use]
     pub fn best_number(&self) -> u32 {
         self.controls.heads().best.number
     }
 
     /// The chain's switches; they work whether or not clients may use them.
-    #[must_use]
     pub fn controls(&self) -> &Controls {
         &self.controls
     }

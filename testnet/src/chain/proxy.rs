@@ -100,19 +100,16 @@ impl FaultProxy {
     }
 
     /// Where clients connect.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Clients connected now.
-    #[must_use]
     pub fn connections(&self) -> usize {
         self.endpoint.connections.load(Ordering::SeqCst)
     }
 
     /// What clients asked so far.
-    #[must_use]
     pub fn traffic(&self) -> Traffic {
         *self.endpoint.traffic.lock()
     }
@@ -154,7 +151,6 @@ impl FaultProxy {
     }
 
     /// Submissions that are still to be cut off.
-    #[must_use]
     pub fn cuts_left(&self) -> u32 {
         self.endpoint.cuts.load(Ordering::SeqCst)
     }

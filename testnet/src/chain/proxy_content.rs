@@ -2,6 +2,7 @@
 //! the present.
 
 use super::proxy_faults::{ConnectionError, Faults};
+use super::rpc::block_number;
 use codec::{Decode, Encode};
 use node_subtensor_runtime::{AccountId, Header};
 use serde_json::{Value, json};
@@ -237,17 +238,6 @@ fn falsify(number: &Value, hash: &mut Value, best: u32) {
     if let (true, Ok(true_hash)) = (past, true_hash) {
         *hash = json!(true_hash ^ H256::repeat_byte(0xff));
     }
-}
-
-fn block_number(value: &Value) -> Option<u32> {
-    let number = match value {
-        Value::String(text) => match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok()?,
-            None => text.parse().ok()?,
-        },
-        value => value.as_u64()?,
-    };
-    u32::try_from(number).ok()
 }
 
 fn number_of(header: &Value) -> Result<u32, ConnectionError> {

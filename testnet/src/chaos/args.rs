@@ -1,5 +1,6 @@
 //! `leoma-testnet chaos`.
 
+use clap::ValueEnum as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -173,7 +174,7 @@ impl ChaosArgs {
             skipped: BTreeMap::new(),
             namespaces: no_network.is_none(),
         };
-        for kind in FaultKind::ALL {
+        for &kind in FaultKind::value_variants() {
             let obstacle = match (kind.needs_relay(), kind.needs_network()) {
                 (true, _) => no_relay.clone(),
                 (false, true) => no_network.clone(),

@@ -42,7 +42,6 @@ impl Audit {
     }
 
     /// How often a validator set the last winner again.
-    #[must_use]
     pub(crate) fn repeats(&self) -> u64 {
         self.epochs.iter().map(|epoch| epoch.repeats).sum()
     }
@@ -50,7 +49,6 @@ impl Audit {
 
 /// Audits the books of all validators. `earlier` is what each had signed at earlier moments; files
 /// are looked for that are of a task of the `window`.
-#[must_use]
 pub fn audit(
     books: &BTreeMap<Hotkey, Books>,
     earlier: &[(Hotkey, Slot, Digest)],

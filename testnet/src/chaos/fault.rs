@@ -2,24 +2,13 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::services;
 
 /// A kind of fault, as the report names it.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -68,23 +57,6 @@ impl Track {
 }
 
 impl FaultKind {
-    /// Every kind.
-    pub const ALL: [Self; 13] = [
-        Self::PartitionHalf,
-        Self::PartitionOne,
-        Self::OneWay,
-        Self::Delay,
-        Self::Loss,
-        Self::Kill,
-        Self::KillWhilePublishing,
-        Self::Pause,
-        Self::ChangedIp,
-        Self::StorageOutage,
-        Self::CutStorage,
-        Self::ServiceFault,
-        Self::HostilePeers,
-    ];
-
     pub(super) const fn track(self) -> Track {
         match self {
             Self::PartitionHalf | Self::PartitionOne | Self::OneWay => Track::Cuts,
@@ -98,14 +70,12 @@ impl FaultKind {
     }
 
     /// Whether validators need addresses of their own for it.
-    #[must_use]
     pub const fn needs_network(self) -> bool {
         matches!(self.track(), Track::Cuts | Track::Quality)
             || matches!(self, Self::ChangedIp | Self::CutStorage)
     }
 
     /// Whether the machine needs `/dev/net/tun` for it.
-    #[must_use]
     pub(crate) const fn needs_relay(self) -> bool {
         matches!(self.track(), Track::Quality)
     }
@@ -172,7 +142,6 @@ pub enum Fault {
 
 impl Fault {
     /// Its kind.
-    #[must_use]
     pub const fn kind(&self) -> FaultKind {
         match self {
             Self::PartitionHalf(_) => FaultKind::PartitionHalf,

@@ -39,7 +39,7 @@ pub(super) struct Pages {
 impl Pages {
     pub(super) async fn read(subnet: &Subnet) -> Self {
         let hotkeys =
-            subnet.plan().validators.iter().map(|validator| validator.account.hotkey).collect();
+            subnet.plan.validators.iter().map(|validator| validator.account.hotkey).collect();
         Self { pages: subnet.status_pages().await, hotkeys }
     }
 
@@ -142,7 +142,7 @@ impl Ordered {
                 let slow = storage::Fault::always(storage::FaultKind::Slow).on("PUT");
                 let slow = storage::Fault { delay_ms: UPLOAD_DELAY_MS, ..slow };
                 subnet.order_storage_fault(&slow).await?;
-                let all = 0..subnet.plan().validators.len();
+                let all = 0..subnet.plan.validators.len();
                 Before::Unpublished(all.map(|one| unpublished(subnet, one)).collect())
             }
             Fault::Pause(one) => {
@@ -275,7 +275,6 @@ impl Ordered {
         None
     }
 
-    /// Its kind.
     pub(super) fn kind(&self) -> FaultKind {
         self.fault.kind()
     }
@@ -302,7 +301,7 @@ fn service_fault(service: services::Service, kind: services::FaultKind) -> servi
 
 fn cuts(subnet: &mut Subnet) -> Result<Vec<(usize, usize)>, LaunchError> {
     // The strangers' host is not a validator.
-    let validators = subnet.plan().validators.len();
+    let validators = subnet.plan.validators.len();
     let cuts = subnet.network()?.cuts().iter().copied();
     Ok(cuts.filter(|(from, to)| *from < validators && *to < validators).collect())
 }
@@ -315,16 +314,11 @@ fn unpublished(subnet: &Subnet, validator: usize) -> BTreeSet<TaskId> {
 }
 
 fn strangers(attack: Attack, subnet: &mut Subnet) -> Result<Strangers, LaunchError> {
-    let count = subnet.plan().validators.len();
+    let count = subnet.plan.validators.len();
     let target = Target {
         addresses: (0..count).filter_map(|one| subnet.mesh_address(one)).collect(),
-        hotkeys: subnet
-            .plan()
-            .validators
-            .iter()
-            .map(|validator| validator.account.hotkey)
-            .collect(),
-        network: subnet.chain().network(),
+        hotkeys: subnet.plan.validators.iter().map(|validator| validator.account.hotkey).collect(),
+        network: subnet.chain.network(),
         head: BlockNumber(subnet.block()),
     };
     // The last host of the network is theirs; without one they come from the loopback, as everybody

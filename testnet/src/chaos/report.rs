@@ -83,7 +83,6 @@ pub struct ChaosReport {
 impl ChaosReport {
     /// Whether the mesh held: nothing lost, nothing signed twice, no disagreement, and agreement in
     /// the end.
-    #[must_use]
     pub fn passed(&self) -> bool {
         let healed = self
             .healed_to_agreement_blocks
@@ -93,7 +92,6 @@ impl ChaosReport {
     }
 
     /// The summary for people.
-    #[must_use]
     pub fn summary(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(text, "{:<22} {:>7} {:>7}", "fault", "ordered", "fired");

@@ -68,7 +68,7 @@ impl<'a> Chaos<'a> {
         block_time: Duration,
         report: ChaosReport,
     ) -> Self {
-        let start = subnet.started();
+        let start = subnet.start;
         Self { subnet, schedule, interval, block_time, report, signed: Vec::new(), start }
     }
 
@@ -171,7 +171,7 @@ impl<'a> Chaos<'a> {
     }
 
     fn restart_all(&mut self) -> Result<(), ChaosError> {
-        for one in 0..self.subnet.plan().validators.len() {
+        for one in 0..self.subnet.plan.validators.len() {
             self.subnet.restart_validator(one)?;
         }
         Ok(())
@@ -217,7 +217,7 @@ impl<'a> Chaos<'a> {
 
     fn books(&self) -> Result<BTreeMap<Hotkey, Books>, ChaosError> {
         let mut all = BTreeMap::new();
-        for (one, validator) in self.subnet.plan().validators.iter().enumerate() {
+        for (one, validator) in self.subnet.plan.validators.iter().enumerate() {
             if let Some(folder) = self.subnet.validator_folder(one) {
                 all.insert(validator.account.hotkey, Books::read(&folder.join("state"))?);
             }

@@ -24,13 +24,11 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// The schedule of these kinds for a number of validators.
-    #[must_use]
     pub(crate) fn new(seed: &Seed, validators: usize, kinds: BTreeSet<FaultKind>) -> Self {
         Self { seed: seed.clone(), validators, kinds }
     }
 
     /// Rounds after which every kind had its turn.
-    #[must_use]
     pub(crate) fn rounds_for_all(&self) -> usize {
         Track::ALL.into_iter().map(|track| self.kinds_of(track).len()).max().unwrap_or(0)
     }
@@ -40,7 +38,6 @@ impl Schedule {
     }
 
     /// The faults of one round, at most one of each track.
-    #[must_use]
     pub(crate) fn round(&self, round: usize) -> Vec<Fault> {
         let kinds = Track::ALL.into_iter().filter_map(|track| {
             let kinds = self.kinds_of(track);
@@ -103,10 +100,16 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     fn schedule(seed: &str) -> Schedule {
-        Schedule::new(&Seed::new(seed), 4, FaultKind::ALL.into())
+        Schedule::new(&Seed::new(seed), 4, all_kinds())
+    }
+
+    fn all_kinds() -> BTreeSet<FaultKind> {
+        FaultKind::value_variants().iter().copied().collect()
     }
 
     #[test]
@@ -124,7 +127,7 @@ mod tests {
             assert_eq!(schedule.rounds_for_all(), 4);
             let seen: BTreeSet<_> =
                 (0..4).flat_map(|round| schedule.round(round)).map(|fault| fault.kind()).collect();
-            assert_eq!(seen, FaultKind::ALL.into());
+            assert_eq!(seen, all_kinds());
         }
     }
 
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn victims_are_validators() {
         for validators in 2..6 {
-            let schedule = Schedule::new(&Seed::new("1"), validators, FaultKind::ALL.into());
+            let schedule = Schedule::new(&Seed::new("1"), validators, all_kinds());
             for fault in (0..60).flat_map(|round| schedule.round(round)) {
                 match fault {
                     Fault::PartitionHalf(half) => {

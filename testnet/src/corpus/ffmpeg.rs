@@ -16,24 +16,17 @@ const ERROR_TEXT_LIMIT: usize = 600;
 
 /// Why ffmpeg gave nothing.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum FfmpegError {
     /// The program did not start.
     #[error("ffmpeg did not start (Debian and Ubuntu: `sudo apt-get install ffmpeg`): {0}")]
     Start(#[source] std::io::Error),
     /// It took longer than allowed.
     #[error("ffmpeg ran longer than {} s: {arguments}", TIME_LIMIT.as_secs())]
-    TimeOut {
-        /// What it was called with.
-        arguments: String,
-    },
+    TimeOut { arguments: String },
     /// It ended with an error.
     #[error("ffmpeg failed ({arguments}): {message}")]
-    Failed {
-        /// What it was called with.
-        arguments: String,
-        /// Its last words.
-        message: String,
-    },
+    Failed { arguments: String, message: String },
     /// Its output could not be read.
     #[error("ffmpeg's output could not be read: {0}")]
     Read(#[source] std::io::Error),

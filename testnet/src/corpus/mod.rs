@@ -34,15 +34,11 @@ const MAX_CLIPS: usize = 200;
 
 /// Why a corpus could not be made or read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum CorpusError {
     /// A folder or file could not be handled.
     #[error("corpus: {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// ffmpeg failed.
     #[error("corpus: {0}")]
     Ffmpeg(#[from] FfmpegError),
@@ -51,12 +47,7 @@ pub enum CorpusError {
     Empty(PathBuf),
     /// A made clip is smaller than validators accept.
     #[error("corpus: {path} has {size} bytes; validators need at least {SMALLEST_CLIP}")]
-    TooSmall {
-        /// The clip.
-        path: PathBuf,
-        /// Its size.
-        size: u64,
-    },
+    TooSmall { path: PathBuf, size: u64 },
 }
 
 /// The `.mp4` files of a folder, sorted by name.

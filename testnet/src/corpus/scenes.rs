@@ -50,7 +50,6 @@ impl Scene {
 
     /// The filter graph that plays this scene for `seconds` into the link `[label]`. `name`
     /// separates its draws from those of other scenes.
-    #[must_use]
     pub(crate) fn graph(
         self,
         seed: &Seed,

@@ -9,7 +9,7 @@ use leoma_protocol::Hotkey;
 use serde_json::json;
 use sp_core::{Pair as _, sr25519};
 
-use super::LaunchError;
+use super::{LaunchError, Result};
 use crate::seed::Seed;
 
 /// Name of the hotkey in every wallet.
@@ -38,7 +38,6 @@ impl std::fmt::Debug for Account {
 
 impl Account {
     /// The account of this name.
-    #[must_use]
     pub fn draw(seed: &Seed, wallet: &str) -> Self {
         let secret = seed.bytes(&format!("hotkey/{wallet}"));
         let coldkey = sr25519::Pair::from_seed(&seed.bytes(&format!("coldkey/{wallet}"))).public();
@@ -52,7 +51,6 @@ impl Account {
     }
 
     /// The hotkey's pair.
-    #[must_use]
     pub fn pair(&self) -> sr25519::Pair {
         sr25519::Pair::from_seed(&self.seed)
     }
@@ -61,7 +59,7 @@ impl Account {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub(crate) fn write_wallet(&self, wallets: &Path) -> Result<(), LaunchError> {
+    pub(crate) fn write_wallet(&self, wallets: &Path) -> Result<()> {
         let folder = wallets.join(&self.wallet);
         let hotkeys = folder.join("hotkeys");
         make_private_folder(&hotkeys)?;
@@ -85,7 +83,6 @@ impl Account {
 
 /// The mesh key of a validator: 32 bytes for its `libp2p.key`, and the peer id that follows from
 /// them.
-#[must_use]
 pub(crate) fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::PeerId>) {
     let secret = seed.bytes(&format!("mesh/{wallet}"));
     let keypair = libp2p::identity::Keypair::ed25519_from_bytes(secret);
@@ -96,7 +93,7 @@ pub(crate) fn mesh_key(seed: &Seed, wallet: &str) -> (String, Option<libp2p::Pee
 ///
 /// # Errors
 /// When it cannot be made.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
+pub(crate) fn make_private_folder(path: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| LaunchError::Io { path: path.to_owned(), source })
 }
@@ -105,7 +102,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), LaunchError> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), LaunchError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     let failed = |source| LaunchError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new()
         .write(true)

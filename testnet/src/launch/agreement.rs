@@ -25,7 +25,6 @@ pub struct EpochWeights {
 pub(crate) type History = BTreeMap<u64, EpochWeights>;
 
 /// The boundary of the epoch that a block belongs to.
-#[must_use]
 pub(crate) const fn epoch_of(block: u64) -> u64 {
     block - block % EPOCH_BLOCKS
 }
@@ -42,7 +41,6 @@ pub struct Agreement {
 /// The longest run of consecutive epochs in which all histories hold the same weights with the same
 /// winner, other than `owner` (weights on the owner are burned: nobody won). Of several runs of
 /// that length it is the newest; `None` without histories.
-#[must_use]
 pub(crate) fn longest_agreement(histories: &[&History], owner: &Hotkey) -> Option<Agreement> {
     let (first, others) = histories.split_first()?;
     let mut best: Option<Agreement> = None;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use leoma_scoring::{JudgeChoice, TaskType};
 
-use super::LaunchError;
 use super::agreement::EPOCH_BLOCKS;
 use super::options::Options;
 use super::progress::Progress;
 use super::report::Report;
 use super::subnet::Subnet;
 use super::weights::WeightMode;
+use super::{LaunchError, Result};
 use crate::stop::stop_signal;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
@@ -94,7 +94,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// The exit code of the process.
-    #[must_use]
     pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Agreed => 0,
@@ -121,7 +120,7 @@ impl LaunchArgs {
     ///
     /// # Errors
     /// When a part does not start or dies.
-    pub async fn run(self) -> Result<Outcome, LaunchError> {
+    pub async fn run(self) -> Result<Outcome> {
         let mut progress = Progress::new(self.validators);
         if self.block_time.is_none() && self.block_time() != BLOCK_TIME {
             let (validators, block_time) = (self.validators, self.block_time());
@@ -141,7 +140,7 @@ impl LaunchArgs {
     }
 
     /// The result, or `None` when a signal arrived.
-    async fn run_to_end(&self, progress: &mut Progress) -> Result<Option<Report>, LaunchError> {
+    async fn run_to_end(&self, progress: &mut Progress) -> Result<Option<Report>> {
         let mut signal = std::pin::pin!(stop_signal());
         let mut subnet = tokio::select! {
             started = Subnet::start(self.options(), |text| progress.say(text)) => started?,
@@ -206,7 +205,7 @@ impl LaunchArgs {
         self.timeout.map_or(needed * 3 / 2 + SLACK + start, Duration::from_secs)
     }
 
-    fn write(&self, report: &Report) -> Result<(), LaunchError> {
+    fn write(&self, report: &Report) -> Result<()> {
         let Some(path) = &self.json else { return Ok(()) };
         let text = serde_json::to_vec_pretty(report)
             .map_err(|source| LaunchError::Report { path: path.clone(), source })?;

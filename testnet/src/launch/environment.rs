@@ -91,9 +91,7 @@ pub(super) fn of_owner(
 /// What a validator's environment is made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValidatorSettings<'a> {
-    /// The subnet.
     pub(super) plan: &'a SubnetPlan,
-    /// The validator.
     pub(super) validator: &'a ValidatorPlan,
     /// Where everything else answers.
     pub(super) addresses: &'a Addresses,
@@ -103,9 +101,7 @@ pub(super) struct ValidatorSettings<'a> {
     pub(super) bootnodes: &'a str,
     /// Folder of all wallets.
     pub(super) wallets: &'a Path,
-    /// Its state.
     pub(super) state: &'a Path,
-    /// Seconds of one task.
     pub(super) task_seconds: u64,
     /// `auto`, `cuda` or `cpu`.
     pub(super) device: &'a str,

@@ -10,74 +10,36 @@ use crate::corpus::CorpusError;
 use crate::netns::NetworkError;
 use crate::storage::KeysError;
 
+pub(super) type Result<T, E = LaunchError> = std::result::Result<T, E>;
+
 /// Why a local subnet did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum LaunchError {
     /// A program of this workspace is not built.
     #[error(
         "cannot find the program `{name}` in {folders}; \
          build it with `cargo build --bins -p leoma -p leoma-testnet`"
     )]
-    NoProgram {
-        /// The program's name.
-        name: &'static str,
-        /// The folders that were searched.
-        folders: String,
-    },
+    NoProgram { name: &'static str, folders: String },
     /// A file or folder could not be handled.
     #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// A part did not start.
     #[error("{part} did not start: {source}")]
-    Spawn {
-        /// The part.
-        part: String,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Spawn { part: String, source: std::io::Error },
     /// A part ended that should run until it is stopped.
     #[error("{part} ended ({status}); its last log lines ({log}):\n{lines}")]
-    Died {
-        /// The part.
-        part: String,
-        /// Its exit status.
-        status: String,
-        /// Its log.
-        log: PathBuf,
-        /// The end of the log.
-        lines: String,
-    },
+    Died { part: String, status: String, log: PathBuf, lines: String },
     /// A part did not become ready.
     #[error("{part} was not ready within {} s; its last log lines:\n{lines}", .after.as_secs())]
-    NotReady {
-        /// The part.
-        part: String,
-        /// The time limit.
-        after: Duration,
-        /// The end of its log.
-        lines: String,
-    },
+    NotReady { part: String, after: Duration, lines: String },
     /// What a part wrote about itself is unreadable.
     #[error("{path}: {source}")]
-    Report {
-        /// Its report.
-        path: PathBuf,
-        /// The cause.
-        source: serde_json::Error,
-    },
+    Report { path: PathBuf, source: serde_json::Error },
     /// A command of the owner failed.
     #[error("`{command}` failed; its last log lines:\n{lines}")]
-    Command {
-        /// The command.
-        command: String,
-        /// The end of its log.
-        lines: String,
-    },
+    Command { command: String, lines: String },
     /// The corpus is unusable.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -113,20 +75,10 @@ pub enum LaunchError {
     NoNetwork,
     /// A stand-in refused an order.
     #[error("{url}: {reason}")]
-    Admin {
-        /// The URL that takes orders.
-        url: String,
-        /// Its answer.
-        reason: String,
-    },
+    Admin { url: String, reason: String },
     /// Time ran out.
     #[error("not every validator agreed within {} s; the logs are in {logs}", .after.as_secs())]
-    TimeOut {
-        /// The limit.
-        after: Duration,
-        /// The folder of logs.
-        logs: PathBuf,
-    },
+    TimeOut { after: Duration, logs: PathBuf },
     /// An option makes no sense.
     #[error("{0}")]
     Options(&'static str),

@@ -3,8 +3,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::LaunchError;
 use super::environment::{Addresses, Ports};
+use super::{LaunchError, Result};
 use crate::netns::{Forwarder, Network, Place, forward};
 
 /// The network of a subnet's validators. The last host is free, for strangers.
@@ -28,7 +28,7 @@ impl Hosts {
     pub(super) const PORTS: Ports = Ports { ip: Ipv4Addr::UNSPECIFIED, mesh: 4070, http: 9090 };
 
     /// Hosts for `validators`, and one more.
-    pub(super) fn new(validators: usize, addresses: &Addresses) -> Result<Self, LaunchError> {
+    pub(super) fn new(validators: usize, addresses: &Addresses) -> Result<Self> {
         let network = Network::new(validators + 1)?;
         let services = &addresses.services;
         let others = [
@@ -56,12 +56,12 @@ impl Hosts {
     }
 
     /// Where the status pages of a validator are reached from this machine.
-    pub(super) fn status_url(&self, validator: usize) -> Result<String, LaunchError> {
+    pub(super) fn status_url(&self, validator: usize) -> Result<String> {
         Ok(format!("http://{}", self.doors(validator)?.status.address()))
     }
 
     /// Opens or closes the forwarder to the storage.
-    pub(super) fn set_storage(&self, validator: usize, open: bool) -> Result<(), LaunchError> {
+    pub(super) fn set_storage(&self, validator: usize, open: bool) -> Result<()> {
         self.doors(validator)?.storage.set_open(open);
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Hosts {
         self.doors.iter().for_each(|doors| doors.storage.set_open(true));
     }
 
-    fn doors(&self, validator: usize) -> Result<&Doors, LaunchError> {
+    fn doors(&self, validator: usize) -> Result<&Doors> {
         self.doors.get(validator).ok_or(LaunchError::Options("the subnet has no such validator"))
     }
 }
@@ -86,7 +86,7 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// The socket address of a part's URL.
-fn socket_address(url: &str) -> Result<SocketAddr, LaunchError> {
+fn socket_address(url: &str) -> Result<SocketAddr> {
     let parsed = url::Url::parse(url).ok();
     let port = parsed
         .and_then(|url| url.port())

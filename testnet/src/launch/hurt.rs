@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{LaunchError, Subnet};
+use super::{LaunchError, Part, Result, Subnet};
 use crate::netns::{Impaired, Impairment, Network};
 use crate::{services, storage};
 
@@ -16,23 +16,21 @@ const PAGE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Cuts affect only what validators send each other: the chain, the storage and the services stay
 /// within reach unless a method says otherwise. Methods about the network need
-/// [`Options::namespaces`](super::Options::namespaces).
+/// [`Options::namespaces`](super::Options::namespaces). An order that is not taken is
+/// [`LaunchError::Admin`].
 impl Subnet {
     /// The network between validators, whose hosts are the validators in their order, and one more
     /// for strangers.
     ///
     /// # Errors
     /// [`LaunchError::NoNetwork`].
-    pub fn network(&mut self) -> Result<&mut Network, LaunchError> {
+    pub fn network(&mut self) -> Result<&mut Network> {
         self.hosts.as_mut().map(|hosts| &mut hosts.network).ok_or(LaunchError::NoNetwork)
     }
 
     /// Cuts the validators of each group off from those of the others. Validators in no group form
     /// one more group.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
-    pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), LaunchError> {
+    pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<()> {
         // The host of strangers is in no group, and reaches everybody.
         let mut groups = groups.to_vec();
         let rest = |one: &usize| !groups.iter().any(|group| group.contains(one));
@@ -41,10 +39,7 @@ impl Subnet {
     }
 
     /// Drops what one validator sends to another, and nothing else.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
-    pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<(), LaunchError> {
+    pub(crate) fn drop_one_way(&mut self, from: usize, to: usize) -> Result<()> {
         Ok(self.network()?.cut(from, to)?)
     }
 
@@ -52,35 +47,27 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`], also where the machine has no `/dev/net/tun`.
-    pub fn impair(&mut self, impairment: Impairment) -> Result<(), LaunchError> {
+    pub fn impair(&mut self, impairment: Impairment) -> Result<()> {
         Ok(self.network()?.impair(impairment)?)
     }
 
     /// How many packets were delayed and lost so far.
-    #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.hosts.as_ref().map(|hosts| hosts.network.impaired()).unwrap_or_default()
     }
 
     /// Cuts a validator off from the storage: all buckets, its own too.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
-    pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<(), LaunchError> {
+    pub(crate) fn cut_from_storage(&mut self, validator: usize) -> Result<()> {
         self.hosts.as_ref().ok_or(LaunchError::NoNetwork)?.set_storage(validator, false)
     }
 
     /// How many of a validator's connections to the storage were held up by such cuts so far.
-    #[must_use]
     pub(crate) fn held_from_storage(&self, validator: usize) -> u64 {
         self.hosts.as_ref().map_or(0, |hosts| hosts.held(validator))
     }
 
     /// Ends all cuts, delay and loss.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
-    pub fn heal(&mut self) -> Result<(), LaunchError> {
+    pub fn heal(&mut self) -> Result<()> {
         if let Some(hosts) = &mut self.hosts {
             hosts.open_all();
             hosts.network.heal()?;
@@ -89,41 +76,32 @@ impl Subnet {
     }
 
     /// Gives a running validator's machine another address, as a provider does; returns it.
-    ///
-    /// # Errors
-    /// [`LaunchError`].
-    pub(crate) fn change_ip(
-        &mut self,
-        validator: usize,
-    ) -> Result<std::net::Ipv4Addr, LaunchError> {
+    pub(crate) fn change_ip(&mut self, validator: usize) -> Result<std::net::Ipv4Addr> {
         Ok(self.network()?.change_address(validator)?)
+    }
+
+    /// A validator's process, while it runs.
+    fn part(&self, validator: usize) -> Option<&Part> {
+        self.validators.get(validator)?.part.as_ref()
     }
 
     /// Pauses a validator, as on a machine that hangs.
     pub(crate) fn pause_validator(&self, validator: usize) {
-        if let Some(part) =
-            self.validators.get(validator).and_then(|validator| validator.part.as_ref())
-        {
+        if let Some(part) = self.part(validator) {
             part.pause();
         }
     }
 
     /// Resumes a paused validator.
     pub(crate) fn resume_validator(&self, validator: usize) {
-        if let Some(part) =
-            self.validators.get(validator).and_then(|validator| validator.part.as_ref())
-        {
+        if let Some(part) = self.part(validator) {
             part.resume();
         }
     }
 
     /// A validator's process id, while it runs.
-    #[must_use]
     pub(crate) fn process_id(&self, validator: usize) -> Option<u32> {
-        self.validators
-            .get(validator)
-            .and_then(|validator| validator.part.as_ref())
-            .map(super::Part::id)
+        self.part(validator).map(Part::id)
     }
 
     /// Every validator's `/status`; `None` where it does not answer.
@@ -137,21 +115,12 @@ impl Subnet {
     }
 
     /// Orders a fault of the storage.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
-    pub(crate) async fn order_storage_fault(
-        &self,
-        fault: &storage::Fault,
-    ) -> Result<(), LaunchError> {
+    pub(crate) async fn order_storage_fault(&self, fault: &storage::Fault) -> Result<()> {
         self.order(&format!("{}/faults", self.addresses.storage_admin), fault).await
     }
 
     /// The storage's faults in force, with the counts that are left.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
-    pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>, LaunchError> {
+    pub(crate) async fn storage_faults(&self) -> Result<Vec<storage::Fault>> {
         let url = format!("{}/faults", self.addresses.storage_admin);
         let answer = self.client.get(&url).timeout(ORDER_LIMIT).send().await;
         let failed = |error: reqwest::Error| LaunchError::Admin {
@@ -162,21 +131,12 @@ impl Subnet {
     }
 
     /// Orders a fault of a service.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
-    pub(crate) async fn order_service_fault(
-        &self,
-        fault: &services::Fault,
-    ) -> Result<(), LaunchError> {
+    pub(crate) async fn order_service_fault(&self, fault: &services::Fault) -> Result<()> {
         self.order(&format!("{}/admin/faults", self.addresses.services.admin), fault).await
     }
 
     /// How many requests met a fault of a service, since the start.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
-    pub(crate) async fn service_faults_met(&self) -> Result<u64, LaunchError> {
+    pub(crate) async fn service_faults_met(&self) -> Result<u64> {
         let url = format!("{}/admin/counts", self.addresses.services.admin);
         let failed = |error: reqwest::Error| LaunchError::Admin {
             url: url.clone(),
@@ -189,10 +149,7 @@ impl Subnet {
     }
 
     /// Ends all ordered faults of the storage and the services.
-    ///
-    /// # Errors
-    /// [`LaunchError::Admin`].
-    pub(crate) async fn clear_ordered_faults(&self) -> Result<(), LaunchError> {
+    pub(crate) async fn clear_ordered_faults(&self) -> Result<()> {
         let storage = format!("{}/faults", self.addresses.storage_admin);
         let services = format!("{}/admin/faults", self.addresses.services.admin);
         for url in [storage, services] {
@@ -201,15 +158,11 @@ impl Subnet {
         Ok(())
     }
 
-    async fn order(&self, url: &str, fault: &(impl Serialize + Sync)) -> Result<(), LaunchError> {
+    async fn order(&self, url: &str, fault: &(impl Serialize + Sync)) -> Result<()> {
         self.accepted(url, self.client.post(url).json(fault)).await
     }
 
-    async fn accepted(
-        &self,
-        url: &str,
-        request: reqwest::RequestBuilder,
-    ) -> Result<(), LaunchError> {
+    async fn accepted(&self, url: &str, request: reqwest::RequestBuilder) -> Result<()> {
         let failed = |reason: String| LaunchError::Admin { url: url.to_owned(), reason };
         let answer =
             request.timeout(ORDER_LIMIT).send().await.map_err(|error| failed(error.to_string()))?;

@@ -32,6 +32,7 @@ pub use agreement::{Agreement, EPOCH_BLOCKS, EpochWeights};
 pub use args::{LaunchArgs, Outcome, run};
 pub use environment::Addresses;
 pub use error::LaunchError;
+use error::Result;
 pub use options::Options;
 pub(crate) use part::Part;
 pub use part::last_lines;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use leoma_scoring::{JudgeChoice, TaskType};
 
-use super::LaunchError;
 use super::weights::WeightMode;
+use super::{LaunchError, Result};
 
 /// Most validators and miners: beyond it a run shows only how slow the machine is.
 const MAX_NEURONS: usize = 64;
@@ -63,7 +63,7 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn check(&self) -> Result<(), LaunchError> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.validators == 0 || self.miners == 0 {
             return Err(LaunchError::Options(
                 "a subnet needs at least one validator and one miner",

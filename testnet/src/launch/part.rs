@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::LaunchError;
+use super::{LaunchError, Result};
 use crate::netns::Namespace;
 
 /// Log lines that an error shows.
@@ -81,7 +81,7 @@ impl Part {
     ///
     /// # Errors
     /// When the log cannot be opened or the program does not start.
-    pub(crate) fn start(plan: PartPlan) -> Result<Self, LaunchError> {
+    pub(crate) fn start(plan: PartPlan) -> Result<Self> {
         let log = File::options().create(true).append(true).open(&plan.log);
         let log = log.map_err(|source| LaunchError::Io { path: plan.log.clone(), source })?;
         let failed = |source| LaunchError::Spawn { part: plan.name.clone(), source };
@@ -122,7 +122,6 @@ impl Part {
     }
 
     /// Its process id.
-    #[must_use]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -131,7 +130,7 @@ impl Part {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the end of its log.
-    pub(crate) fn check(&mut self) -> Result<(), LaunchError> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(self.died(&status.to_string())),
@@ -148,7 +147,7 @@ impl Part {
     ///
     /// # Errors
     /// [`LaunchError::NotReady`] when it takes longer than `limit`.
-    pub(crate) async fn finished(&mut self, limit: Duration) -> Result<ExitStatus, LaunchError> {
+    pub(crate) async fn finished(&mut self, limit: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
             match self.child.try_wait() {
@@ -160,7 +159,6 @@ impl Part {
     }
 
     /// The error of a part that did not become ready.
-    #[must_use]
     pub(crate) fn not_ready(&self, after: Duration) -> LaunchError {
         LaunchError::NotReady {
             part: self.plan.name.clone(),
@@ -170,7 +168,6 @@ impl Part {
     }
 
     /// The error of a command that ended without success.
-    #[must_use]
     pub(crate) fn failed(&self, command: &str) -> LaunchError {
         LaunchError::Command { command: command.to_owned(), lines: last_lines(&self.plan.log) }
     }
@@ -214,7 +211,6 @@ impl Drop for Part {
 }
 
 /// The last lines of a log, for an error.
-#[must_use]
 pub fn last_lines(log: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(log)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::LaunchError;
+use super::Result;
 use super::accounts::{Account, mesh_key};
 use super::options::Options;
 use super::weights::WeightMode;
@@ -76,7 +76,6 @@ pub struct SubnetPlan {
 
 impl SubnetPlan {
     /// The subnet of these options.
-    #[must_use]
     pub fn draw(options: &Options) -> Self {
         let seed = Seed::new(options.seed.clone());
         let count = u16::try_from(options.validators).unwrap_or(u16::MAX);
@@ -88,13 +87,12 @@ impl SubnetPlan {
     }
 
     /// The miner that must win.
-    #[must_use]
     pub(crate) fn expected_winner(&self) -> Option<&MinerPlan> {
         self.miners.iter().find(|miner| miner.entry.role == Role::Good)
     }
 
     /// Writes the wallets of everyone on the subnet.
-    pub(super) fn write_wallets(&self, folder: &Path) -> Result<(), LaunchError> {
+    pub(super) fn write_wallets(&self, folder: &Path) -> Result<()> {
         let validators = self.validators.iter().map(|validator| &validator.account);
         let miners = self.miners.iter().map(|miner| &miner.account);
         validators.chain(miners).chain([&self.owner]).try_for_each(|one| one.write_wallet(folder))
@@ -122,7 +120,6 @@ impl SubnetPlan {
     }
 
     /// The chain's first state, as `leoma-testnet chain` reads it.
-    #[must_use]
     pub fn genesis(&self) -> Value {
         json!({
             "name": format!("local-{}", &self.seed.hex("chain")[..8]),

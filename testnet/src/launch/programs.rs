@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::LaunchError;
+use super::{LaunchError, Result};
 
 /// The two programs of a subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Programs {
     ///
     /// # Errors
     /// [`LaunchError::NoProgram`] with the command that builds it.
-    pub fn find() -> Result<Self, LaunchError> {
+    pub fn find() -> Result<Self> {
         let named = std::env::var_os("LEOMA_BIN_DIR").map(PathBuf::from);
         let folders = match named {
             Some(folder) => vec![folder],
@@ -33,7 +33,7 @@ impl Programs {
     }
 }
 
-fn find(name: &'static str, folders: &[PathBuf]) -> Result<PathBuf, LaunchError> {
+fn find(name: &'static str, folders: &[PathBuf]) -> Result<PathBuf> {
     folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
         let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
         LaunchError::NoProgram { name, folders: folders.join(" or ") }

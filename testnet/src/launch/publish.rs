@@ -10,7 +10,7 @@ use leoma_storage::{Key, SourceBucket};
 
 use super::accounts::Account;
 use super::plan::SubnetPlan;
-use super::{LaunchError, MinerPlan};
+use super::{LaunchError, MinerPlan, Result};
 use crate::corpus;
 
 fn signer(account: &Account) -> HotkeySigner {
@@ -18,7 +18,7 @@ fn signer(account: &Account) -> HotkeySigner {
 }
 
 /// The source bucket with the owner's keys.
-fn writable(storage: &str, plan: &SubnetPlan) -> Result<SourceBucket, LaunchError> {
+fn writable(storage: &str, plan: &SubnetPlan) -> Result<SourceBucket> {
     Ok(SourceBucket::new(plan.source.writer(storage).open()?))
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn upload_corpus(
     storage: &str,
     plan: &SubnetPlan,
     folder: &Path,
-) -> Result<usize, LaunchError> {
+) -> Result<usize> {
     let bucket = writable(storage, plan)?;
     let clips = corpus::list(folder)?;
     for path in &clips {
@@ -43,10 +43,7 @@ pub(super) async fn upload_corpus(
 
 /// Commits every miner's model, one after the other: the order of these blocks decides between
 /// equals.
-pub(super) async fn commit_miners(
-    chain: &ChainClient,
-    miners: &[MinerPlan],
-) -> Result<(), LaunchError> {
+pub(super) async fn commit_miners(chain: &ChainClient, miners: &[MinerPlan]) -> Result<()> {
     for miner in miners {
         let entry = &miner.entry;
         let text = MinerCommitment {

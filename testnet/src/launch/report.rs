@@ -50,13 +50,11 @@ pub struct ValidatorReport {
 
 impl Report {
     /// Whether the validators agreed on the good miner.
-    #[must_use]
     pub fn succeeded(&self) -> bool {
         self.agreed && self.winner.is_some() && self.winner == self.expected_winner
     }
 
     /// The table for a terminal.
-    #[must_use]
     pub fn table(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::LaunchError;
 use super::accounts::{make_private_folder, write_private};
 use super::environment::{
     self, Addresses, CHUTES_KEY_PURPOSE, Environment, GEMINI_KEY_PURPOSE, Ports, ValidatorSettings,
@@ -18,6 +17,7 @@ use super::part::{Part, PartPlan};
 use super::plan::SubnetPlan;
 use super::programs::Programs;
 use super::status::ValidatorStatus;
+use super::{LaunchError, Result};
 use crate::services::{ServicesConfig, ServicesReport};
 use crate::storage::{BucketKeys, write_keys};
 
@@ -36,7 +36,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn open(options: &Options) -> Result<Self, LaunchError> {
+    pub(super) fn open(options: &Options) -> Result<Self> {
         if let Some(path) = &options.folder {
             make_private_folder(path)?;
             let failed = |source| LaunchError::Io { path: path.clone(), source };
@@ -84,7 +84,7 @@ pub(super) struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    pub(super) fn subfolder(&self, name: &str) -> Result<PathBuf, LaunchError> {
+    pub(super) fn subfolder(&self, name: &str) -> Result<PathBuf> {
         let path = self.folder.join(name);
         make_private_folder(&path)?;
         Ok(path)
@@ -108,14 +108,14 @@ impl Starting<'_> {
         }
     }
 
-    fn testnet(&self, name: &str, arguments: &[&str]) -> Result<Part, LaunchError> {
+    fn testnet(&self, name: &str, arguments: &[&str]) -> Result<Part> {
         let arguments =
             std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
         let environment = vec![("RUST_LOG".to_owned(), "info".to_owned())];
         Part::start(self.part(name, &self.programs.testnet, arguments, environment))
     }
 
-    pub(super) fn chain(&self) -> Result<Part, LaunchError> {
+    pub(super) fn chain(&self) -> Result<Part> {
         let folder = self.subfolder("chain")?;
         let genesis = self.folder.join("genesis.json");
         write_private(&genesis, &format!("{:#}", self.plan.genesis()))?;
@@ -127,7 +127,7 @@ impl Starting<'_> {
         )
     }
 
-    pub(super) fn storage(&self) -> Result<Part, LaunchError> {
+    pub(super) fn storage(&self) -> Result<Part> {
         let folder = self.subfolder("storage")?;
         let keys = self.folder.join("storage-keys.json");
         let own = self.plan.validators.iter().map(|validator| &validator.bucket);
@@ -138,7 +138,7 @@ impl Starting<'_> {
         self.testnet("storage", &["--dir", &folder, "--keys", &keys])
     }
 
-    pub(super) fn services(&self, corpus: &Path) -> Result<Part, LaunchError> {
+    pub(super) fn services(&self, corpus: &Path) -> Result<Part> {
         let folder = self.subfolder("services")?;
         let config = ServicesConfig {
             chutes_keys: vec![self.plan.seed.hex(CHUTES_KEY_PURPOSE)].into(),
@@ -160,7 +160,7 @@ impl Starting<'_> {
     }
 
     /// Publishes the allowlist with the owner's own command.
-    pub(super) async fn publish_allowlist(&self, addresses: &Addresses) -> Result<(), LaunchError> {
+    pub(super) async fn publish_allowlist(&self, addresses: &Addresses) -> Result<()> {
         let hotkeys: Vec<String> =
             self.plan.validators.iter().map(|v| v.account.hotkey.to_string()).collect();
         let interval = self.options.interval.to_string();
@@ -181,7 +181,7 @@ impl Starting<'_> {
         &self,
         addresses: &Addresses,
         hosts: Option<&Hosts>,
-    ) -> Result<Vec<Validator>, LaunchError> {
+    ) -> Result<Vec<Validator>> {
         let wallets = self.folder.join("wallets");
         let count = self.plan.validators.len();
         let ports = if hosts.is_some() { vec![Hosts::PORTS; count] } else { free_ports(count)? };
@@ -230,7 +230,7 @@ impl Starting<'_> {
 
 /// Ports that are free for TCP and UDP now. They are all held until the last one is found, so none
 /// is given twice.
-fn free_ports(count: usize) -> Result<Vec<Ports>, LaunchError> {
+fn free_ports(count: usize) -> Result<Vec<Ports>> {
     let failed = |source| LaunchError::Io { path: "127.0.0.1:0".into(), source };
     let mut held = Vec::new();
     let mut ports = Vec::new();
@@ -251,7 +251,7 @@ fn free_ports(count: usize) -> Result<Vec<Ports>, LaunchError> {
 }
 
 /// Waits until a part has written its report, and fails at once when the part ends.
-async fn report<T: DeserializeOwned>(part: &mut Part, path: &Path) -> Result<T, LaunchError> {
+async fn report<T: DeserializeOwned>(part: &mut Part, path: &Path) -> Result<T> {
     let deadline = Instant::now() + START_LIMIT;
     loop {
         part.check()?;
@@ -275,10 +275,7 @@ struct Endpoint {
 }
 
 /// Waits until the chain, the storage and the services answer; returns their addresses.
-pub(super) async fn addresses(
-    infrastructure: &mut [Part],
-    folder: &Path,
-) -> Result<Addresses, LaunchError> {
+pub(super) async fn addresses(infrastructure: &mut [Part], folder: &Path) -> Result<Addresses> {
     let [chain, storage, services] = infrastructure else {
         return Err(LaunchError::Options("a subnet has a chain, a storage and services"));
     };

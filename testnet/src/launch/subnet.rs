@@ -8,7 +8,6 @@ use leoma_chain::ChainClient;
 use leoma_protocol::Netuid;
 use subxt::rpcs::RpcClient;
 
-use super::LaunchError;
 use super::agreement::{History, longest_agreement};
 use super::environment::Addresses;
 use super::hosts::Hosts;
@@ -16,13 +15,12 @@ use super::options::Options;
 use super::part::Part;
 use super::plan::{NETUID, SubnetPlan};
 use super::programs::Programs;
-use super::publish;
 use super::report::{Report, ValidatorReport};
 use super::starting::{Folder, Starting, Validator, addresses, corpus_cache};
 use super::status::ValidatorStatus;
-use super::verdicts;
 use super::view::{ValidatorView, View};
 use super::watch::{Watch, Watched};
+use super::{LaunchError, Result, publish, verdicts};
 use crate::chain::Emissions;
 use crate::corpus;
 
@@ -34,18 +32,21 @@ const EMISSIONS_LIMIT: Duration = Duration::from_secs(3);
 /// A running subnet. Dropping it kills every part; [`Subnet::stop`] lets them end by themselves.
 #[derive(Debug)]
 pub struct Subnet {
-    plan: SubnetPlan,
+    /// The plan it was started from.
+    pub plan: SubnetPlan,
     // Fields are dropped in this order: readers of the chain before the chain, all parts before
     // their folder.
     watch: Watch,
     rpc: RpcClient,
-    chain: ChainClient,
+    pub(crate) chain: ChainClient,
     pub(super) validators: Vec<Validator>,
     infrastructure: Vec<Part>,
     pub(super) hosts: Option<Hosts>,
-    pub(super) addresses: Addresses,
+    /// Where the chain, the storage and the services answer.
+    pub addresses: Addresses,
     pub(super) client: reqwest::Client,
-    start: Instant,
+    /// When the processes were started.
+    pub(crate) start: Instant,
     folder: Folder,
 }
 
@@ -57,7 +58,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError`] names the part or file that failed; whatever ran is stopped.
-    pub async fn start(options: Options, say: impl Fn(&str)) -> Result<Self, LaunchError> {
+    pub async fn start(options: Options, say: impl Fn(&str)) -> Result<Self> {
         options.check()?;
         let programs = Programs::find()?;
         let plan = SubnetPlan::draw(&options);
@@ -120,38 +121,12 @@ impl Subnet {
         Ok(subnet)
     }
 
-    /// The plan it was started from.
-    #[must_use]
-    pub const fn plan(&self) -> &SubnetPlan {
-        &self.plan
-    }
-
-    /// Where the chain, the storage and the services answer.
-    #[must_use]
-    pub const fn addresses(&self) -> &Addresses {
-        &self.addresses
-    }
-
-    /// A client of the chain.
-    #[must_use]
-    pub const fn chain(&self) -> &ChainClient {
-        &self.chain
-    }
-
     /// The folder of logs, wallets and state.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder.path
     }
 
-    /// When the processes were started.
-    #[must_use]
-    pub const fn started(&self) -> Instant {
-        self.start
-    }
-
     /// The folder of a validator: its `.env` and its `state`.
-    #[must_use]
     pub fn validator_folder(&self, index: usize) -> Option<&Path> {
         self.validators.get(index).map(|validator| validator.plan.folder.as_path())
     }
@@ -160,7 +135,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
-    pub fn check(&mut self) -> Result<(), LaunchError> {
+    pub fn check(&mut self) -> Result<()> {
         let validators = self.validators.iter_mut().filter_map(|validator| validator.part.as_mut());
         self.infrastructure.iter_mut().chain(validators).try_for_each(Part::check)
     }
@@ -169,7 +144,7 @@ impl Subnet {
     ///
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
-    pub(crate) fn check_infrastructure(&mut self) -> Result<(), LaunchError> {
+    pub(crate) fn check_infrastructure(&mut self) -> Result<()> {
         self.infrastructure.iter_mut().try_for_each(Part::check)
     }
 
@@ -187,14 +162,12 @@ impl Subnet {
     }
 
     /// The newest block.
-    #[must_use]
     pub fn block(&self) -> u64 {
         self.watch.block()
     }
 
     /// Where a validator's mesh can be dialled over TCP from this machine or, with namespaces, from
     /// a host of the network.
-    #[must_use]
     pub(crate) fn mesh_address(&self, index: usize) -> Option<libp2p::Multiaddr> {
         let ip = match &self.hosts {
             Some(hosts) => hosts.network.address(index).ok()?,
@@ -251,7 +224,7 @@ impl Subnet {
         &mut self,
         limit: Duration,
         mut done: impl FnMut(&View) -> bool,
-    ) -> Result<View, LaunchError> {
+    ) -> Result<View> {
         let deadline = Instant::now() + limit;
         loop {
             self.check()?;
@@ -282,7 +255,7 @@ impl Subnet {
     ///
     /// # Errors
     /// When the process does not start.
-    pub fn restart_validator(&mut self, index: usize) -> Result<(), LaunchError> {
+    pub fn restart_validator(&mut self, index: usize) -> Result<()> {
         if let Some(validator) =
             self.validators.get_mut(index).filter(|validator| validator.part.is_none())
         {
@@ -292,7 +265,6 @@ impl Subnet {
     }
 
     /// The result of the run, where agreement takes `epochs` consecutive epochs.
-    #[must_use]
     pub fn report(&self, view: &View, epochs: usize) -> Report {
         let emissions = view.emissions.clone().unwrap_or_default();
         let earned = |uid| emissions.of_uid(uid).map_or(0, |neuron| neuron.emission);
@@ -335,11 +307,7 @@ impl Subnet {
 }
 
 /// The folder of source clips: the operator's, or a made one.
-async fn source_clips(
-    options: &Options,
-    plan: &SubnetPlan,
-    say: impl Fn(&str),
-) -> Result<PathBuf, LaunchError> {
+async fn source_clips(options: &Options, plan: &SubnetPlan, say: impl Fn(&str)) -> Result<PathBuf> {
     let folder = match &options.corpus {
         Some(corpus) => std::fs::canonicalize(corpus)
             .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,

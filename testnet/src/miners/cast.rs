@@ -98,7 +98,6 @@ impl Role {
 
     /// What a verdict about its video says; `None` for those whose video is good. A copycat's model
     /// is found out before it is asked for a video.
-    #[must_use]
     pub const fn expected(self) -> Option<Expected> {
         let (status, reason) = match self {
             Self::Good | Self::Sometimes | Self::Copycat => return None,
@@ -125,7 +124,6 @@ impl Role {
 
 impl Role {
     /// Whether it sends the good miner's video.
-    #[must_use]
     pub const fn steals(self) -> bool {
         matches!(
             self,
@@ -145,7 +143,6 @@ impl fmt::Display for Role {
 /// The one good miner is always there and is not the first to commit: it has to beat an earlier,
 /// worse one by its margin. Miners that copy its model or its videos commit after it. With more
 /// miners than roles, roles repeat.
-#[must_use]
 pub(crate) fn cast(seed: &Seed, count: usize) -> Vec<Role> {
     let mut zoo = Role::ALL.to_vec();
     if seed.fraction("cast") < 0.5 {

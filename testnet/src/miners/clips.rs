@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
-use super::{CLIP_FRAMES, MinerError};
+use super::{CLIP_FRAMES, MinerError, Result};
 use crate::corpus::{self, FRAME_RATE, ffmpeg};
 
 /// Thumbnails are this wide and high: enough to tell neighbouring frames of a moving scene apart.
@@ -38,7 +38,7 @@ struct Clip {
 }
 
 impl Clip {
-    async fn load(path: PathBuf) -> Result<Self, MinerError> {
+    async fn load(path: PathBuf) -> Result<Self> {
         let rate = ffmpeg::frame_rate(&path).await?;
         let thumbnails = thumbnails(&path.display().to_string(), Vec::new()).await?;
         Ok(Self { path, rate, thumbnails })
@@ -71,7 +71,7 @@ impl ClipIndex {
     ///
     /// # Errors
     /// When there is none, or ffmpeg cannot read one.
-    pub async fn load(folder: &Path) -> Result<Self, MinerError> {
+    pub async fn load(folder: &Path) -> Result<Self> {
         let mut clips = Vec::new();
         for path in corpus::list(folder)? {
             let clip = Clip::load(path).await?;
@@ -91,7 +91,7 @@ impl ClipIndex {
     ///
     /// # Errors
     /// When ffmpeg cannot read the picture.
-    pub async fn find(&self, picture: Vec<u8>) -> Result<ClipMatch, MinerError> {
+    pub async fn find(&self, picture: Vec<u8>) -> Result<ClipMatch> {
         let digest: [u8; 32] = Sha256::digest(&picture).into();
         let mut found = self.found.lock().await;
         if let Some((_, clip)) = found.iter().find(|(known, _)| *known == digest) {
@@ -103,7 +103,7 @@ impl ClipIndex {
         Ok(clip)
     }
 
-    async fn search(&self, picture: Vec<u8>) -> Result<ClipMatch, MinerError> {
+    async fn search(&self, picture: Vec<u8>) -> Result<ClipMatch> {
         let wanted = thumbnails("pipe:0", picture).await?;
         let Some(wanted) = wanted.get(..THUMBNAIL_BYTES) else {
             return Err(MinerError::Picture { expected: THUMBNAIL_BYTES, found: wanted.len() });
@@ -123,7 +123,6 @@ impl ClipIndex {
     }
 
     /// The start of another clip, or another moment of the only one.
-    #[must_use]
     pub fn another(&self, found: &ClipMatch) -> ClipMatch {
         let other = self.clips.iter().find(|clip| clip.path != found.path).map(|clip| clip.at(0));
         let start_micros = if found.start_micros == 0 { 1_000_000 } else { 0 };
@@ -143,7 +142,7 @@ fn distance_below(limit: u64, wanted: &[u8], thumbnail: &[u8]) -> Option<u64> {
     Some(distance)
 }
 
-async fn thumbnails(input: &str, bytes: Vec<u8>) -> Result<Vec<u8>, MinerError> {
+async fn thumbnails(input: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let (width, height) = THUMBNAIL;
     let filter = format!(
         "scale={width}:{height}:force_original_aspect_ratio=increase:flags=area,crop={width}:{height},format=gray"

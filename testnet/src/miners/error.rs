@@ -5,8 +5,11 @@ use crate::corpus::{CorpusError, FfmpegError};
 /// Frames of an answer: five seconds and the first frame.
 pub(crate) const CLIP_FRAMES: usize = 81;
 
+pub(super) type Result<T, E = MinerError> = std::result::Result<T, E>;
+
 /// Why a miner has no video.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum MinerError {
     /// The corpus could not be read.
     #[error(transparent)]
@@ -16,12 +19,7 @@ pub enum MinerError {
     Ffmpeg(#[from] FfmpegError),
     /// The image in the request cannot be decoded.
     #[error("the request's image gave {found} bytes of luma instead of {expected}")]
-    Picture {
-        /// Bytes of a thumbnail.
-        expected: usize,
-        /// Bytes that came.
-        found: usize,
-    },
+    Picture { expected: usize, found: usize },
     /// No clip of the corpus has a five-second segment.
     #[error("no clip of the corpus has {CLIP_FRAMES} frames")]
     NoClip,

@@ -14,5 +14,6 @@ pub use cast::{Expected, Role};
 pub use clips::{ClipIndex, ClipMatch};
 pub(crate) use error::CLIP_FRAMES;
 pub use error::MinerError;
+use error::Result;
 pub use render::Renderer;
 pub use serve::{Miner, router};

@@ -9,7 +9,7 @@ use leoma_scoring::calibration::{Degradation, STRENGTHS, honest};
 use leoma_scoring::media::{Clip, Rational, VideoInfo};
 use tokio::sync::Semaphore;
 
-use super::{CLIP_FRAMES, ClipMatch, MinerError, Role};
+use super::{CLIP_FRAMES, ClipMatch, MinerError, Result, Role};
 use crate::corpus::{FRAME_RATE, HEIGHT, WIDTH, ffmpeg};
 
 /// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
@@ -105,7 +105,6 @@ impl Recipe {
 impl Renderer {
     /// A renderer that writes its working files to `folder` and runs `concurrency` encoders at
     /// most.
-    #[must_use]
     pub fn new(folder: PathBuf, concurrency: usize) -> Arc<Self> {
         Arc::new(Self {
             folder,
@@ -119,12 +118,7 @@ impl Renderer {
     ///
     /// # Errors
     /// When ffmpeg or the file system fails.
-    pub(crate) async fn render(
-        &self,
-        clip: ClipMatch,
-        role: Role,
-        name: &str,
-    ) -> Result<Bytes, MinerError> {
+    pub(crate) async fn render(&self, clip: ClipMatch, role: Role, name: &str) -> Result<Bytes> {
         let Some(recipe) = Recipe::of(role) else { return Ok(Bytes::from_static(PLAYLIST)) };
         let seed = if role == Role::Good { GOOD_SEED } else { seed_of(name) };
         let order = Order { clip, role, seed };
@@ -149,12 +143,7 @@ impl Renderer {
         Ok(video)
     }
 
-    async fn make(
-        &self,
-        order: &Order,
-        recipe: &Recipe,
-        stolen: Option<Bytes>,
-    ) -> Result<Bytes, MinerError> {
+    async fn make(&self, order: &Order, recipe: &Recipe, stolen: Option<Bytes>) -> Result<Bytes> {
         let raw = match stolen {
             Some(video) => {
                 let file = tempfile::Builder::new()
@@ -179,7 +168,7 @@ impl Renderer {
         Ok(Bytes::from(tokio::fs::read(file.path()).await?))
     }
 
-    async fn source_frames(&self, clip: &ClipMatch) -> Result<Bytes, MinerError> {
+    async fn source_frames(&self, clip: &ClipMatch) -> Result<Bytes> {
         let mut newest = self.source.lock().await;
         if let Some((_, frames)) = newest.as_ref().filter(|(known, _)| known == clip) {
             return Ok(frames.clone());
@@ -213,11 +202,7 @@ fn seed_of(name: &str) -> u64 {
 }
 
 /// Frames as a good model makes them where there is a seed, then made worse.
-fn changed(
-    raw: &[u8],
-    own: Option<u64>,
-    change: Option<Degradation>,
-) -> Result<Vec<u8>, MinerError> {
+fn changed(raw: &[u8], own: Option<u64>, change: Option<Degradation>) -> Result<Vec<u8>> {
     if own.is_none() && change.is_none() {
         return Ok(raw.to_vec());
     }

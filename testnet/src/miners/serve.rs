@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{CLIP_FRAMES, ClipIndex, MinerError, Renderer, Role};
+use super::{CLIP_FRAMES, ClipIndex, Renderer, Result, Role};
 use crate::corpus::FRAME_RATE;
 use crate::services::Lie;
 
@@ -102,7 +102,7 @@ async fn generate(
     }
 }
 
-async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Bytes, MinerError> {
+async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Bytes> {
     let mut clip = miner.clips.find(picture).await?;
     if lie {
         clip = miner.clips.another(&clip);

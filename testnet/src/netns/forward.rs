@@ -48,13 +48,11 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// Where it listens.
-    #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many connections were held up so far because it was closed.
-    #[must_use]
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }

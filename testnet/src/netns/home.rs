@@ -48,13 +48,11 @@ impl Home {
     }
 
     /// Where the machine's processes run.
-    #[must_use]
     pub const fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
     /// The machine's address, which nobody outside can use.
-    #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         MACHINE
     }

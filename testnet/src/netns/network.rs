@@ -79,7 +79,6 @@ impl Network {
     }
 
     /// How many hosts there are.
-    #[must_use]
     pub const fn hosts(&self) -> usize {
         self.hosts.len()
     }
@@ -106,9 +105,6 @@ impl Network {
 
     /// Drops what `from` sends to `to`, silently, as a broken route does; the other direction
     /// stays.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub fn cut(&mut self, from: usize, to: usize) -> Result<(), NetworkError> {
         self.host(from)?;
         self.host(to)?;
@@ -121,9 +117,6 @@ impl Network {
 
     /// Cuts every host of a group off from those of other groups. Hosts in no group still reach
     /// everybody.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub fn partition(&mut self, groups: &[Vec<usize>]) -> Result<(), NetworkError> {
         for (number, group) in groups.iter().enumerate() {
             for other in groups[..number].iter().chain(&groups[number + 1..]) {
@@ -138,7 +131,6 @@ impl Network {
     }
 
     /// The directions that are cut.
-    #[must_use]
     pub const fn cuts(&self) -> &BTreeSet<(usize, usize)> {
         &self.cuts
     }
@@ -168,7 +160,6 @@ impl Network {
     }
 
     /// How many packets were delayed and lost so far.
-    #[must_use]
     pub fn impaired(&self) -> Impaired {
         self.relay.as_ref().map(Relay::impaired).unwrap_or_default()
     }
@@ -194,9 +185,6 @@ impl Network {
 
     /// Gives a host another address in place of the one it has, and returns it. Its connections
     /// break.
-    ///
-    /// # Errors
-    /// [`NetworkError`].
     pub fn change_address(&mut self, host: usize) -> Result<Ipv4Addr, NetworkError> {
         let Host { namespace, last } = self.host(host)?;
         // 254 is the last one of a range.

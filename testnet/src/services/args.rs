@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Services, ServicesConfig, ServicesError};
+use super::{Result, Services, ServicesConfig, ServicesError};
 use crate::report_file;
 
 /// Runs the stand-ins and miners of a configuration file until it is stopped.
@@ -21,7 +21,7 @@ impl ServicesArgs {
     ///
     /// # Errors
     /// When something does not start, or ends.
-    pub async fn run(self) -> Result<(), ServicesError> {
+    pub async fn run(self) -> Result<()> {
         let failed = |path: &PathBuf| {
             let path = path.clone();
             move |source| ServicesError::File { path, source }

@@ -47,6 +47,10 @@ pub(super) fn gateway(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
+fn refuse(status: StatusCode, detail: &str) -> Response {
+    (status, Json(json!({ "detail": detail }))).into_response()
+}
+
 async fn chute(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -54,12 +58,10 @@ async fn chute(
     headers: HeaderMap,
 ) -> Response {
     if !api.keys.accept(headers.get(header::AUTHORIZATION)) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."})))
-            .into_response();
+        return refuse(StatusCode::UNAUTHORIZED, "Invalid or missing API key.");
     }
     let Some(miner) = api.miners.iter().find(|miner| miner.chute_id == id) else {
-        return (StatusCode::NOT_FOUND, Json(json!({"detail": "Chute not found."})))
-            .into_response();
+        return refuse(StatusCode::NOT_FOUND, "Chute not found.");
     };
     let revision = if lie.is_some() { "f".repeat(40) } else { miner.model_revision.clone() };
     Json(json!({
@@ -80,12 +82,10 @@ async fn forward(
     body: Bytes,
 ) -> Response {
     if !gateway.keys.accept_bearer(headers.get(header::AUTHORIZATION)) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "Invalid or missing API key."})))
-            .into_response();
+        return refuse(StatusCode::UNAUTHORIZED, "Invalid or missing API key.");
     }
     let Some((_, url)) = gateway.miners.iter().find(|(known, _)| *known == slug) else {
-        return (StatusCode::NOT_FOUND, Json(json!({"detail": "No such deployment."})))
-            .into_response();
+        return refuse(StatusCode::NOT_FOUND, "No such deployment.");
     };
     let request = gateway
         .client

@@ -82,7 +82,6 @@ pub struct Fault {
 
 impl Fault {
     /// Lateness of [`FaultKind::Slow`].
-    #[must_use]
     pub fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms.unwrap_or(DEFAULT_DELAY_MS).min(MAX_DELAY_MS))
     }
@@ -140,13 +139,11 @@ impl FaultBoard {
     }
 
     /// The standing orders, oldest first.
-    #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         self.lock().faults.clone()
     }
 
     /// Requests and faults per listener, by `service/name`.
-    #[must_use]
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         self.lock().counts.clone()
     }

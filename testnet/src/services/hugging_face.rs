@@ -30,6 +30,10 @@ pub(super) fn registry(miners: Arc<Vec<MinerEntry>>) -> Router {
     Router::new().route("/api/models/{owner}/{name}/revision/{sha}", get(model)).with_state(miners)
 }
 
+fn not_found(error: &str) -> Response {
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+}
+
 async fn model(
     State(miners): State<Arc<Vec<MinerEntry>>>,
     Path((owner, name, sha)): Path<(String, String, String)>,
@@ -38,11 +42,10 @@ async fn model(
 ) -> Response {
     let id = format!("{owner}/{name}");
     let Some(miner) = miners.iter().find(|miner| miner.model_name == id) else {
-        return (StatusCode::NOT_FOUND, Json(json!({"error": "Repository not found"})))
-            .into_response();
+        return not_found("Repository not found");
     };
     if sha != "main" && sha != miner.model_revision {
-        return (StatusCode::NOT_FOUND, Json(json!({"error": "Invalid rev id"}))).into_response();
+        return not_found("Invalid rev id");
     }
     let mut siblings = vec![json!({"rfilename": "config.json"}), json!({"rfilename": "README.md"})];
     for (index, sha256) in miner.weights_sha256.iter().enumerate() {

@@ -49,17 +49,15 @@ pub struct ServicesReport {
     pub miners: BTreeMap<String, String>,
 }
 
+type Result<T, E = ServicesError> = std::result::Result<T, E>;
+
 /// Why the stand-ins stopped or could not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ServicesError {
     /// A listener could not be opened.
     #[error("services: cannot listen for {name}: {source}")]
-    Listen {
-        /// The stand-in.
-        name: String,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Listen { name: String, source: std::io::Error },
     /// The miners cannot work.
     #[error("services: {0}")]
     Miners(#[from] MinerError),
@@ -68,20 +66,10 @@ pub enum ServicesError {
     Client(#[from] reqwest::Error),
     /// A file could not be read or written.
     #[error("services: {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// The configuration cannot be parsed.
     #[error("services: {path}: {source}")]
-    Config {
-        /// The configuration file.
-        path: PathBuf,
-        /// The cause.
-        source: serde_json::Error,
-    },
+    Config { path: PathBuf, source: serde_json::Error },
     /// A listener ended.
     #[error("services: a listener ended: {0}")]
     Ended(String),
@@ -100,7 +88,7 @@ impl Services {
     ///
     /// # Errors
     /// When the corpus is unusable or a listener cannot be opened.
-    pub async fn start(config: ServicesConfig) -> Result<Self, ServicesError> {
+    pub async fn start(config: ServicesConfig) -> Result<Self> {
         let clips = Arc::new(ClipIndex::load(&config.corpus).await?);
         let renderer = Renderer::new(config.work.clone(), config.encoders);
         let board = FaultBoard::default();
@@ -138,13 +126,11 @@ impl Services {
     }
 
     /// Where everything answers.
-    #[must_use]
     pub const fn report(&self) -> &ServicesReport {
         &self.report
     }
 
     /// The standing orders to misbehave.
-    #[must_use]
     pub const fn board(&self) -> &FaultBoard {
         &self.board
     }
@@ -165,22 +151,13 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    async fn listen(
-        &mut self,
-        service: Service,
-        name: &str,
-        router: Router,
-    ) -> Result<String, ServicesError> {
+    async fn listen(&mut self, service: Service, name: &str, router: Router) -> Result<String> {
         let listener = Listener { board: self.board.clone(), service, name: name.into() };
         let layer = axum::middleware::from_fn_with_state(listener, fault_layer::show_faults);
         self.listen_plainly(&format!("{service} {name}"), router.layer(layer)).await
     }
 
-    async fn listen_plainly(
-        &mut self,
-        name: &str,
-        router: Router,
-    ) -> Result<String, ServicesError> {
+    async fn listen_plainly(&mut self, name: &str, router: Router) -> Result<String> {
         let failed = |source| ServicesError::Listen { name: name.into(), source };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(address).await.map_err(failed)?;

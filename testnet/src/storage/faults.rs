@@ -2,7 +2,6 @@
 //! them.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -136,7 +135,7 @@ pub enum FaultError {
     Delay(u64),
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Rules {
     faults: Vec<Fault>,
     met: HashMap<FaultKind, u64>,
@@ -144,14 +143,8 @@ struct Rules {
 }
 
 /// A server's faults; clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<Rules>>);
-
-impl fmt::Debug for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Faults").field(&self.list()).finish()
-    }
-}
 
 impl Faults {
     fn rules(&self) -> MutexGuard<'_, Rules> {
@@ -183,19 +176,16 @@ impl Faults {
     }
 
     /// The rules in force, with the counts that are left.
-    #[must_use]
     pub fn list(&self) -> Vec<Fault> {
         self.rules().faults.clone()
     }
 
     /// How many requests met a fault of this kind since the server started.
-    #[must_use]
     pub fn met(&self, kind: FaultKind) -> u64 {
         self.rules().met.get(&kind).copied().unwrap_or_default()
     }
 
     /// How many requests the server got since it started.
-    #[must_use]
     pub fn requests(&self) -> u64 {
         self.rules().requests
     }

@@ -161,17 +161,17 @@ fn name_full_disk(error: S3Error) -> S3Error {
 /// `If-None-Match` and `If-Match` of reads.
 fn check_conditions(
     etag: Option<&ETag>,
-    none_match: Option<&ETagCondition>,
-    matches: Option<&ETagCondition>,
+    none_match: &Option<ETagCondition>,
+    matches: &Option<ETagCondition>,
 ) -> S3Result<()> {
     let holds = |condition: &ETagCondition| match condition {
         ETagCondition::Any => true,
         ETagCondition::ETag(wanted) => etag.is_some_and(|etag| etag.value() == wanted.value()),
     };
-    if matches.is_some_and(|condition| !holds(condition)) {
+    if matches.as_ref().is_some_and(|condition| !holds(condition)) {
         return Err(s3_error!(PreconditionFailed));
     }
-    if none_match.is_some_and(holds) { Err(s3_error!(NotModified)) } else { Ok(()) }
+    if none_match.as_ref().is_some_and(holds) { Err(s3_error!(NotModified)) } else { Ok(()) }
 }
 
 #[async_trait::async_trait]
@@ -203,15 +203,12 @@ impl S3 for GuardedFs {
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         check_key(&bucket, &key)?;
-        let conditions = (request.input.if_none_match.clone(), request.input.if_match.clone());
+        let none_match = request.input.if_none_match.clone();
+        let matches = request.input.if_match.clone();
         let _shared = self.lock(&bucket, &key).read().await;
         self.must_exist(&bucket, &key)?;
         let response = self.inner.get_object(request).await?;
-        check_conditions(
-            response.output.e_tag.as_ref(),
-            conditions.0.as_ref(),
-            conditions.1.as_ref(),
-        )?;
+        check_conditions(response.output.e_tag.as_ref(), &none_match, &matches)?;
         Ok(response)
     }
 
@@ -221,15 +218,12 @@ impl S3 for GuardedFs {
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
         check_key(&bucket, &key)?;
-        let conditions = (request.input.if_none_match.clone(), request.input.if_match.clone());
+        let none_match = request.input.if_none_match.clone();
+        let matches = request.input.if_match.clone();
         let _shared = self.lock(&bucket, &key).read().await;
         self.must_exist(&bucket, &key)?;
         let response = self.inner.head_object(request).await?;
-        check_conditions(
-            response.output.e_tag.as_ref(),
-            conditions.0.as_ref(),
-            conditions.1.as_ref(),
-        )?;
+        check_conditions(response.output.e_tag.as_ref(), &none_match, &matches)?;
         Ok(response)
     }
 

@@ -57,19 +57,16 @@ pub struct BucketKeys {
 
 impl BucketKeys {
     /// A bucket with new random keys.
-    #[must_use]
     pub fn generate(bucket: &str) -> Self {
         Self { bucket: bucket.to_owned(), write: KeyPair::generate(), read: KeyPair::generate() }
     }
 
     /// How the bucket's owner opens it on the server at `endpoint`.
-    #[must_use]
     pub fn writer(&self, endpoint: &str) -> BucketConfig {
         self.config(endpoint, &self.write)
     }
 
     /// How everyone else opens it.
-    #[must_use]
     pub fn reader(&self, endpoint: &str) -> BucketConfig {
         self.config(endpoint, &self.read)
     }
@@ -88,39 +85,26 @@ impl BucketKeys {
 /// Keys that a server cannot start with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum KeysError {
     /// The file cannot be read or written.
     #[error("keys file {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// The file is not a list of buckets.
     #[error(
         "keys file {path} must be JSON `[{{bucket, write: {{access, secret}}, read: {{access, secret}}}}]`: line {line}"
     )]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// Where the parser stopped. Its message is left out, as it may quote a key.
         line: usize,
     },
     /// One of the buckets.
     #[error("bucket `{bucket}`: {reason}")]
-    Bucket {
-        /// The bucket's name.
-        bucket: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    Bucket { bucket: String, reason: &'static str },
     /// More buckets than a subnet needs.
     #[error("{count} buckets are more than {MAX_BUCKETS}")]
-    TooMany {
-        /// How many there are.
-        count: usize,
-    },
+    TooMany { count: usize },
 }
 
 /// Reads a keys file.

@@ -51,7 +51,6 @@ pub struct Config {
 
 impl Config {
     /// A server in `dir` on a free port, without the second one.
-    #[must_use]
     pub fn new(dir: PathBuf, keys: Vec<BucketKeys>) -> Self {
         Self { dir, keys, port: 0, admin: false }
     }
@@ -60,6 +59,7 @@ impl Config {
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ServeError {
     /// The keys.
     #[error(transparent)]
@@ -69,31 +69,17 @@ pub enum ServeError {
     Folder {
         /// The folder, or a file in it.
         path: PathBuf,
-        /// The cause.
         source: std::io::Error,
     },
     /// The folder is in use.
     #[error("folder {path} is used by another server")]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// The store over it.
     #[error("folder {path}: {reason}")]
-    Store {
-        /// The folder.
-        path: PathBuf,
-        /// The cause.
-        reason: String,
-    },
+    Store { path: PathBuf, reason: String },
     /// The port.
     #[error("port {port} on 127.0.0.1: {source}")]
-    Port {
-        /// The port that was asked for.
-        port: u16,
-        /// The cause.
-        source: std::io::Error,
-    },
+    Port { port: u16, source: std::io::Error },
 }
 
 /// A running server. It stops when this is dropped; [`stop`](Self::stop) also waits for requests in
@@ -110,19 +96,16 @@ pub struct Handle {
 
 impl Handle {
     /// Its address, `http://127.0.0.1:…`.
-    #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
     /// The address where faults are set over HTTP, if it was asked for.
-    #[must_use]
     pub fn admin(&self) -> Option<&str> {
         self.admin.as_deref()
     }
 
     /// Its faults.
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
     }

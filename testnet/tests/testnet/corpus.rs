@@ -15,9 +15,8 @@ use leoma_rotation::Allowlist;
 use leoma_scoring::TaskType;
 use leoma_scoring::media::{ClipShape, Ffmpeg};
 use leoma_storage::{Key, OwnBucket, SourceBucket, TaskArtefacts};
-use leoma_testnet::corpus;
-use leoma_testnet::seed;
 use leoma_testnet::storage::{self, BucketKeys, Handle};
+use leoma_testnet::{corpus, seed};
 use serde_json::{Value, json};
 
 /// Blocks of a task.

@@ -3,8 +3,7 @@
 use frame_metadata::v16::RuntimeMetadataV16;
 use scale_info::TypeDef;
 
-use super::encoder;
-use super::{Chain, SPEC_VERSION};
+use super::{Chain, SPEC_VERSION, encoder};
 use crate::submit::rejection::BY_NAME;
 
 /// Errors that the kept metadata does not have, as the live chain got them later.

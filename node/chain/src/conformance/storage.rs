@@ -9,8 +9,7 @@ use subxt::ext::scale_decode::DecodeAsType;
 
 use super::Chain;
 use super::encoder::{self, Datum, storage_key, value_type};
-use crate::read::entries::{self, Entry};
-use crate::read::entries::{RawAccount, RawBalance};
+use crate::read::entries::{self, Entry, RawAccount, RawBalance};
 
 /// Entries that the kept metadata does not have: the live chain got them later, when epochs became
 /// stateful. Until then epochs are computed from the block number.

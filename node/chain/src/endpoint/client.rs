@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::join_all;
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, Network, Uid};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use super::address::without_keys;
 use super::member::{Connector, EndpointStatus, Member};
 use super::node::Endpoint;
 use super::source::{Chain, HashCommit, TimelockedCommit};
-use crate::error::ChainError;
+use crate::error::{ChainError, Result};
 use crate::head::Head;
 use crate::read::{Hyperparameters, Metagraph};
 use crate::settings::ChainSettings;
@@ -52,7 +52,7 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
-    pub async fn connect(url: &str, netuid: Netuid) -> Result<Self, ChainError> {
+    pub async fn connect(url: &str, netuid: Netuid) -> Result<Self> {
         Self::connect_all(&[url.to_owned()], netuid, None, Arc::new(MemoryLog::default())).await
     }
 
@@ -60,7 +60,7 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`ChainError`] when none can be used.
-    pub async fn of(settings: &ChainSettings, netuid: Netuid) -> Result<Self, ChainError> {
+    pub async fn of(settings: &ChainSettings, netuid: Netuid) -> Result<Self> {
         let ChainSettings { urls, genesis, .. } = settings;
         Self::connect_all(urls, netuid, *genesis, Arc::new(MemoryLog::default())).await
     }
@@ -75,7 +75,7 @@ impl ChainClient {
         netuid: Netuid,
         expected: Option<Digest>,
         log: Arc<dyn TransactionLog>,
-    ) -> Result<Self, ChainError> {
+    ) -> Result<Self> {
         let node = |url: &String| {
             let (name, url) = (without_keys(url), url.clone());
             let connect: Connector = Box::new(move || {
@@ -99,7 +99,7 @@ impl ChainClient {
         netuid: Netuid,
         expected: Option<Digest>,
         log: Arc<dyn TransactionLog>,
-    ) -> Result<Self, ChainError> {
+    ) -> Result<Self> {
         let member = |(name, connect)| Member { name, connect, state: Mutex::default() };
         let members: Vec<Member> = nodes.into_iter().map(member).collect();
         let opened = join_all(members.iter().map(|member| member.open(expected))).await;
@@ -141,13 +141,11 @@ impl ChainClient {
     }
 
     /// Genesis hash and subnet.
-    #[must_use]
     pub fn network(&self) -> Network {
         self.inner.network
     }
 
     /// The status of each node, in the order of the configuration.
-    #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         let newest =
             self.inner.members.iter().filter_map(Member::head).map(|head| head.number.0).max();
@@ -188,11 +186,11 @@ impl ChainClient {
     }
 
     /// Asks one node after the other until one answers.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn ask<T, A: Future<Output = Result<T>>>(
         &self,
         what: &'static str,
-        question: impl Fn(Arc<dyn Chain>) -> BoxFuture<'static, Result<T, ChainError>>,
-    ) -> Result<T, ChainError> {
+        question: impl Fn(Arc<dyn Chain>) -> A,
+    ) -> Result<T> {
         let order = self.order();
         let several = order.len() > 1;
         let mut first = None;
@@ -227,14 +225,9 @@ impl ChainClient {
 
     /// The newest final block. With three nodes or more, two must have reached it, so that no single
     /// node can claim a block ahead of the chain.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn head(&self) -> Result<Head, ChainError> {
+    pub async fn head(&self) -> Result<Head> {
         if self.inner.members.len() == 1 {
-            return self
-                .ask("the newest block", |chain| Box::pin(async move { chain.head().await }))
-                .await;
+            return self.ask("the newest block", |chain| async move { chain.head().await }).await;
         }
         let asked = self.order().into_iter().map(|member| async move {
             let asked = async { member.open(Some(self.inner.network.genesis)).await?.head().await };
@@ -268,11 +261,11 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`ChainError`], also for a height that no node has reached.
-    pub async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
+    pub async fn block_hash(&self, number: BlockNumber) -> Result<Digest> {
         const WHAT: &str = "a block's hash";
         if self.inner.members.len() == 1 {
             return self
-                .ask(WHAT, move |chain| Box::pin(async move { chain.block_hash(number).await }))
+                .ask(WHAT, move |chain| async move { chain.block_hash(number).await })
                 .await;
         }
         let order = self.order();
@@ -354,105 +347,69 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`ChainError`]; [`ChainError::NoSubnet`] where there is no such subnet.
-    pub async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
-        self.ask("the metagraph", move |chain| Box::pin(async move { chain.metagraph(at).await }))
-            .await
+    pub async fn metagraph(&self, at: Head) -> Result<Metagraph> {
+        self.ask("the metagraph", move |chain| async move { chain.metagraph(at).await }).await
     }
 
     /// What the subnet demands of weights at a block.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
-        self.ask("the hyperparameters", move |chain| {
-            Box::pin(async move { chain.hyperparameters(at).await })
-        })
-        .await
-    }
-
-    /// The chain's clock at a block, Unix milliseconds.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
-        self.ask("the chain's clock", move |chain| {
-            Box::pin(async move { chain.timestamp(at).await })
-        })
-        .await
-    }
-
-    /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
-        self.ask("weights", move |chain| Box::pin(async move { chain.weights(at, uid).await }))
+    pub async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters> {
+        self.ask("the hyperparameters", move |chain| async move { chain.hyperparameters(at).await })
             .await
     }
 
+    /// The chain's clock at a block, Unix milliseconds.
+    pub async fn timestamp(&self, at: Head) -> Result<u64> {
+        self.ask("the chain's clock", move |chain| async move { chain.timestamp(at).await }).await
+    }
+
+    /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
+    pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>> {
+        self.ask("weights", move |chain| async move { chain.weights(at, uid).await }).await
+    }
+
     /// Hashes of weights that a hotkey has committed and not revealed.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn hash_commits(
-        &self,
-        at: Head,
-        hotkey: Hotkey,
-    ) -> Result<Vec<HashCommit>, ChainError> {
-        self.ask("weight commits", move |chain| {
-            Box::pin(async move { chain.hash_commits(at, &hotkey).await })
-        })
+    pub async fn hash_commits(&self, at: Head, hotkey: Hotkey) -> Result<Vec<HashCommit>> {
+        self.ask(
+            "weight commits",
+            move |chain| async move { chain.hash_commits(at, &hotkey).await },
+        )
         .await
     }
 
     /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not
     /// opened.
-    ///
-    /// # Errors
-    /// [`ChainError`].
     pub async fn timelocked_commits(
         &self,
         at: Head,
         hotkey: Hotkey,
         epoch: u64,
-    ) -> Result<Vec<TimelockedCommit>, ChainError> {
-        let question = move |chain: Arc<dyn Chain>| -> BoxFuture<'static, _> {
-            Box::pin(async move { chain.timelocked_commits(at, &hotkey, epoch).await })
-        };
-        self.ask("timelocked commits", question).await
-    }
-
-    /// The newest drand round whose signature the chain has; `None` where it keeps none.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
-        self.ask("the drand round", move |chain| {
-            Box::pin(async move { chain.newest_drand_round(at).await })
+    ) -> Result<Vec<TimelockedCommit>> {
+        self.ask("timelocked commits", move |chain| async move {
+            chain.timelocked_commits(at, &hotkey, epoch).await
         })
         .await
     }
 
+    /// The newest drand round whose signature the chain has; `None` where it keeps none.
+    pub async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>> {
+        self.ask("the drand round", move |chain| async move { chain.newest_drand_round(at).await })
+            .await
+    }
+
     /// What a registration on the subnet burns at a block, in rao. It rises with every registration
     /// and falls with time.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
-        self.ask("the cost of a registration", move |chain| {
-            Box::pin(async move { chain.registration_burn(at).await })
+    pub async fn registration_burn(&self, at: Head) -> Result<u64> {
+        self.ask("the cost of a registration", move |chain| async move {
+            chain.registration_burn(at).await
         })
         .await
     }
 
     /// What an account can spend at a block, in rao.
-    ///
-    /// # Errors
-    /// [`ChainError`].
-    pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
+    pub async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64> {
         let account = *account;
-        self.ask("an account's balance", move |chain| {
-            Box::pin(async move { chain.free_balance(at, &account).await })
+        self.ask("an account's balance", move |chain| async move {
+            chain.free_balance(at, &account).await
         })
         .await
     }

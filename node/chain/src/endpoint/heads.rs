@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::ChainClient;
 use super::member::{FIRST_REST, LONGEST_REST, Member};
-use crate::error::ChainError;
+use crate::error::{ChainError, Result};
 use crate::head::Head;
 
 /// A node whose head does not change for this long has failed: ten blocks of the live chain.
@@ -31,10 +31,7 @@ impl ChainClient {
     ///
     /// # Errors
     /// [`ChainError`] when not even the first block can be read.
-    pub async fn follow_heads(
-        &self,
-        stop: CancellationToken,
-    ) -> Result<watch::Receiver<Head>, ChainError> {
+    pub async fn follow_heads(&self, stop: CancellationToken) -> Result<watch::Receiver<Head>> {
         let first = self.head().await?;
         let (sender, receiver) = watch::channel(first);
         let sender = Arc::new(sender);
@@ -72,7 +69,7 @@ impl ChainClient {
         member: &Member,
         sender: &watch::Sender<Head>,
         failures: &mut u32,
-    ) -> Result<std::convert::Infallible, ChainError> {
+    ) -> Result<std::convert::Infallible> {
         const WHAT: &str = "new blocks";
         let chain = member.open(Some(self.inner.network.genesis)).await?;
         let mut heads = chain.heads().await?;

@@ -8,7 +8,7 @@ use leoma_protocol::{BlockNumber, Digest};
 use tokio::time::Instant;
 
 use super::source::Chain;
-use crate::error::ChainError;
+use crate::error::{ChainError, Result};
 use crate::head::Head;
 
 /// Pause after a node's first failure; doubled with each further one.
@@ -18,8 +18,7 @@ pub(crate) const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How long a node that contradicted the others is left out; a restart tries it again.
 const BANNED_FOR: Duration = Duration::from_secs(3600);
 /// Makes a connection to one node, again each time it is lost.
-pub type Connector =
-    Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
+pub type Connector = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>>> + Send + Sync>;
 
 /// One of the nodes.
 pub(crate) struct Member {
@@ -83,10 +82,7 @@ impl Member {
 
     /// The connection, made if there is none. A node of another chain is an error. The caller counts
     /// the failure.
-    pub(crate) async fn open(
-        &self,
-        expected: Option<Digest>,
-    ) -> Result<Arc<dyn Chain>, ChainError> {
+    pub(crate) async fn open(&self, expected: Option<Digest>) -> Result<Arc<dyn Chain>> {
         if let Some(chain) = self.chain() {
             return Ok(chain);
         }

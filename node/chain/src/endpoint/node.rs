@@ -15,7 +15,7 @@ use subxt::utils::H256;
 
 use super::address::without_keys;
 use super::source::{Chain, HashCommit, Nonces, Signed, TimelockedCommit};
-use crate::error::{CALL_TIMEOUT, ChainError, SubmitError, causes, limited, read_error};
+use crate::error::{CALL_TIMEOUT, ChainError, Result, SubmitError, causes, limited, read_error};
 use crate::head::Head;
 use crate::read::values::Values;
 use crate::read::{Hyperparameters, Metagraph, entries, hyperparameters, metagraph, registration};
@@ -54,7 +54,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
-    pub async fn connect(url: &str, netuid: Netuid) -> Result<Self, ChainError> {
+    pub async fn connect(url: &str, netuid: Netuid) -> Result<Self> {
         let refuse = |reason: String| ChainError::Connect { url: without_keys(url), reason };
         let connecting = async {
             let client = reconnecting_rpc_client::RpcClient::builder()
@@ -78,13 +78,12 @@ impl Endpoint {
             .map_err(|_| refuse("no answer".to_owned()))?
     }
 
-    async fn at(&self, block: Head) -> Result<OnlineClientAtBlock<SubstrateConfig>, ChainError> {
+    async fn at(&self, block: Head) -> Result<OnlineClientAtBlock<SubstrateConfig>> {
         let hash = H256(block.hash.0);
         limited("a block", self.api.at_block_hash_and_number(hash, block.number.0)).await
     }
 
     /// The subnet of this connection.
-    #[must_use]
     pub const fn netuid(&self) -> Netuid {
         self.network.netuid
     }
@@ -112,7 +111,7 @@ impl Chain for Endpoint {
         self.network.genesis
     }
 
-    async fn head(&self) -> Result<Head, ChainError> {
+    async fn head(&self) -> Result<Head> {
         let block = limited("the newest block", self.api.at_current_block()).await?;
         Ok(Head {
             number: BlockNumber(block.block_number()),
@@ -120,7 +119,7 @@ impl Chain for Endpoint {
         })
     }
 
-    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError> {
+    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>> {
         let blocks = limited("new blocks", self.api.stream_blocks()).await?;
         let read = |block: Result<
             subxt::client::Block<SubstrateConfig>,
@@ -134,13 +133,13 @@ impl Chain for Endpoint {
         Ok(blocks.map(read).boxed())
     }
 
-    async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
+    async fn block_hash(&self, number: BlockNumber) -> Result<Digest> {
         let hash =
             limited("a block's hash", self.rpc.chain_get_block_hash(Some(number.0.into()))).await?;
         hash.map(|hash| Digest(hash.0)).ok_or(ChainError::NotReached { number })
     }
 
-    async fn has_block(&self, block: Head) -> Result<bool, ChainError> {
+    async fn has_block(&self, block: Head) -> Result<bool> {
         let client = self.at(block).await?;
         let header =
             limited("a block's header", self.rpc.chain_get_header(Some(H256(block.hash.0))))
@@ -153,27 +152,27 @@ impl Chain for Endpoint {
         Ok(header.as_ref().is_some_and(is_it))
     }
 
-    async fn timestamp(&self, at: Head) -> Result<u64, ChainError> {
+    async fn timestamp(&self, at: Head) -> Result<u64> {
         let client = self.at(at).await?;
         Values::new(&client, "the chain's clock").need(entries::NOW, ()).await
     }
 
-    async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError> {
+    async fn metagraph(&self, at: Head) -> Result<Metagraph> {
         metagraph::read(&self.api, &self.rpc, &self.known, self.network.netuid, at).await
     }
 
-    async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError> {
+    async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters> {
         hyperparameters::read(&self.at(at).await?, self.network.netuid).await
     }
 
-    async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
+    async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>> {
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, uid.0);
         let weights = Values::new(&client, "weights").need(entries::WEIGHTS, key).await?;
         Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
     }
 
-    async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError> {
+    async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>> {
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, *hotkey.as_bytes());
         let stored =
@@ -191,7 +190,7 @@ impl Chain for Endpoint {
         at: Head,
         hotkey: &Hotkey,
         epoch: u64,
-    ) -> Result<Vec<TimelockedCommit>, ChainError> {
+    ) -> Result<Vec<TimelockedCommit>> {
         let client = self.at(at).await?;
         let key = (self.network.netuid.0, epoch);
         let stored = Values::new(&client, "timelocked commits")
@@ -206,20 +205,20 @@ impl Chain for Endpoint {
             .collect())
     }
 
-    async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError> {
+    async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>> {
         let client = self.at(at).await?;
         Values::new(&client, "the newest drand round").get(entries::LAST_STORED_ROUND, ()).await
     }
 
-    async fn registration_burn(&self, at: Head) -> Result<u64, ChainError> {
+    async fn registration_burn(&self, at: Head) -> Result<u64> {
         registration::burn(&self.at(at).await?, self.network.netuid).await
     }
 
-    async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError> {
+    async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64> {
         registration::free_balance(&self.at(at).await?, account).await
     }
 
-    async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError> {
+    async fn nonces(&self, account: &Hotkey) -> Result<Nonces> {
         const WHAT: &str = "the account's nonce";
         let account = AccountId32(*account.as_bytes());
         let client = limited("the newest block", self.api.at_current_block()).await?;

@@ -3,7 +3,7 @@
 use futures::stream::BoxStream;
 use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
 
-use crate::error::{ChainError, SubmitError};
+use crate::error::{ChainError, Result, SubmitError};
 use crate::head::Head;
 use crate::read::{Hyperparameters, Metagraph};
 use crate::submit::Call;
@@ -60,23 +60,23 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     /// Hash of the first block.
     fn genesis(&self) -> Digest;
     /// The newest final block.
-    async fn head(&self) -> Result<Head, ChainError>;
+    async fn head(&self) -> Result<Head>;
     /// The stream of final blocks; it ends with the connection.
-    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError>;
+    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>>;
     /// The hash of the block at a height; an error if the chain has not reached it.
-    async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError>;
+    async fn block_hash(&self, number: BlockNumber) -> Result<Digest>;
     /// Whether there is a header of this height with this hash.
-    async fn has_block(&self, block: Head) -> Result<bool, ChainError>;
+    async fn has_block(&self, block: Head) -> Result<bool>;
     /// The chain's clock at a block, Unix milliseconds.
-    async fn timestamp(&self, at: Head) -> Result<u64, ChainError>;
+    async fn timestamp(&self, at: Head) -> Result<u64>;
     /// The subnet at a block: owner, neurons, commitments.
-    async fn metagraph(&self, at: Head) -> Result<Metagraph, ChainError>;
+    async fn metagraph(&self, at: Head) -> Result<Metagraph>;
     /// The subnet's rules for weights at a block.
-    async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters, ChainError>;
+    async fn hyperparameters(&self, at: Head) -> Result<Hyperparameters>;
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
-    async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError>;
+    async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>>;
     /// Hashes of weights that a hotkey has committed and not revealed.
-    async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>, ChainError>;
+    async fn hash_commits(&self, at: Head, hotkey: &Hotkey) -> Result<Vec<HashCommit>>;
     /// Encrypted weights that a hotkey committed in a subnet epoch and that the chain has not
     /// opened.
     async fn timelocked_commits(
@@ -84,15 +84,15 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
         at: Head,
         hotkey: &Hotkey,
         epoch: u64,
-    ) -> Result<Vec<TimelockedCommit>, ChainError>;
+    ) -> Result<Vec<TimelockedCommit>>;
     /// The newest drand round whose signature the chain stores; `None` where it stores none.
-    async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>, ChainError>;
+    async fn newest_drand_round(&self, at: Head) -> Result<Option<u64>>;
     /// The cost of a registration on the subnet at a block, in rao.
-    async fn registration_burn(&self, at: Head) -> Result<u64, ChainError>;
+    async fn registration_burn(&self, at: Head) -> Result<u64>;
     /// An account's free balance at a block, in rao.
-    async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64, ChainError>;
+    async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64>;
     /// An account's transaction counts.
-    async fn nonces(&self, account: &Hotkey) -> Result<Nonces, ChainError>;
+    async fn nonces(&self, account: &Hotkey) -> Result<Nonces>;
     /// Signs a call with a nonce.
     async fn sign(
         &self,

@@ -29,7 +29,6 @@ pub struct Commitment {
 
 impl Commitment {
     /// The newest of a hotkey's revealed commitments, `(text, block)` each.
-    #[must_use]
     pub fn newest_of(reveals: &[(Vec<u8>, u64)]) -> Option<Self> {
         let (text, block) = reveals.iter().max_by_key(|(_, block)| *block)?;
         Some(Self { text: text_of(text), block: BlockNumber(*block), count: reveals.len() })
@@ -90,7 +89,6 @@ pub fn decode_registration(mut bytes: &[u8]) -> Result<Commitment, CommitmentDec
 /// 128 bytes, one `BigRaw`.
 ///
 /// Returns `None` for a text of more than 512 bytes.
-#[must_use]
 pub fn encode_text_fields(text: &str) -> Option<subxt::dynamic::Value> {
     use subxt::dynamic::Value;
     let bytes = Value::from_bytes(text.as_bytes());

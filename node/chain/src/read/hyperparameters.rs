@@ -7,7 +7,7 @@ use leoma_protocol::{BlockNumber, Netuid};
 
 use super::entries;
 use super::values::Values;
-use crate::error::ChainError;
+use crate::error::Result;
 
 /// How weights get onto the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,6 @@ pub struct SubnetEpoch {
 
 impl SubnetEpoch {
     /// The first block of the `epochs`-th epoch from now, unless a later one is requested early.
-    #[must_use]
     pub fn first_block_in(&self, epochs: u64) -> u64 {
         let next = self.last_block.saturating_add(self.tempo);
         let next = if self.pending_at > self.last_block { next.min(self.pending_at) } else { next };
@@ -85,7 +84,6 @@ pub struct Hyperparameters {
 impl Hyperparameters {
     /// The first block at which the chain accepts new weights of a neuron that set its last ones at
     /// `last_update`.
-    #[must_use]
     pub fn weights_from(&self, last_update: BlockNumber) -> BlockNumber {
         // 0 is "never", which is not block 0.
         BlockNumber(if last_update.0 == 0 {
@@ -100,7 +98,7 @@ impl Hyperparameters {
 pub(crate) async fn read(
     client: &OnlineClientAtBlock<SubstrateConfig>,
     netuid: Netuid,
-) -> Result<Hyperparameters, ChainError> {
+) -> Result<Hyperparameters> {
     let values = Values::new(client, "the subnet's hyperparameters");
     let key = (netuid.0,);
     let (

@@ -15,7 +15,7 @@ use subxt::utils::H256;
 
 use super::commitments::{Commitment, decode_registration};
 use super::entries;
-use crate::error::{ChainError, causes, limited};
+use crate::error::{ChainError, Result, causes, limited};
 use crate::head::Head;
 
 /// Fields of the selective metagraph that are asked for, by the indices of
@@ -78,13 +78,11 @@ pub struct Metagraph {
 
 impl Metagraph {
     /// The slot of a hotkey at this block.
-    #[must_use]
     pub fn uid(&self, hotkey: &Hotkey) -> Option<Uid> {
         self.neuron(hotkey).map(|neuron| neuron.uid)
     }
 
     /// The neuron of a hotkey at this block.
-    #[must_use]
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }
@@ -143,7 +141,7 @@ pub(crate) async fn read(
     known: &AtBlock,
     netuid: Netuid,
     at: Head,
-) -> Result<Metagraph, ChainError> {
+) -> Result<Metagraph> {
     let hash = H256(at.hash.0);
     let arguments = arguments(netuid);
     let name = format!("{API}_{METHOD}");
@@ -173,7 +171,7 @@ pub(crate) fn decode(
     answer: &[u8],
     netuid: Netuid,
     at: Head,
-) -> Result<Metagraph, ChainError> {
+) -> Result<Metagraph> {
     let failed = |reason: String| ChainError::Read { what: WHAT, reason };
     let method = metadata.runtime_api_trait_by_name(API).and_then(|api| api.method_by_name(METHOD));
     let method =
@@ -246,7 +244,7 @@ async fn revealed_keys(
     client: &AtBlock,
     netuid: Netuid,
     hash: H256,
-) -> Result<Vec<Vec<u8>>, ChainError> {
+) -> Result<Vec<Vec<u8>>> {
     let entry = client.storage().entry(entries::REVEALED_COMMITMENTS.address());
     let entry = entry.map_err(|error| unreadable(causes(&error)))?;
     let prefix = entry.iter_key((netuid.0,)).map_err(|error| unreadable(causes(&error)))?;
@@ -285,7 +283,7 @@ async fn revealed_commitments(
     client: &AtBlock,
     keys: &[Vec<u8>],
     hash: H256,
-) -> Result<Vec<(Hotkey, Commitment)>, ChainError> {
+) -> Result<Vec<(Hotkey, Commitment)>> {
     let asked = keys.chunks(VALUES_AT_ONCE).map(|keys| async move {
         let keys = keys.iter().map(Vec::as_slice);
         limited(REVEALED, rpc.state_query_storage_at(keys, Some(hash))).await

@@ -6,7 +6,7 @@ use subxt::ext::frame_decode::storage::{IntoDecodableValues, IntoEncodableValues
 use subxt::ext::scale_decode::DecodeAsType;
 
 use super::entries::Entry;
-use crate::error::{ChainError, limited, read_error};
+use crate::error::{ChainError, Result, limited, read_error};
 
 /// Reads single values of storage at one block. An entry that this release of the chain does not have
 /// is `None`.
@@ -24,11 +24,7 @@ impl<'a> Values<'a> {
     }
 
     /// A value under `keys`, its default where nothing is stored.
-    pub(crate) async fn get<K, V>(
-        &self,
-        entry: Entry<K, V>,
-        keys: K,
-    ) -> Result<Option<V>, ChainError>
+    pub(crate) async fn get<K, V>(&self, entry: Entry<K, V>, keys: K) -> Result<Option<V>>
     where
         K: IntoEncodableValues + IntoDecodableValues,
         V: DecodeAsType,
@@ -50,7 +46,7 @@ impl<'a> Values<'a> {
     }
 
     /// A value that the chain must have.
-    pub(crate) async fn need<K, V>(&self, entry: Entry<K, V>, keys: K) -> Result<V, ChainError>
+    pub(crate) async fn need<K, V>(&self, entry: Entry<K, V>, keys: K) -> Result<V>
     where
         K: IntoEncodableValues + IntoDecodableValues,
         V: DecodeAsType,

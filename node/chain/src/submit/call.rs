@@ -29,7 +29,6 @@ pub struct ChainWeights {
 
 impl ChainWeights {
     /// `(uid, weight)` each, as the chain stores them.
-    #[must_use]
     pub fn pairs(&self) -> Vec<(Uid, u16)> {
         self.uids.iter().copied().zip(self.values.iter().copied()).collect()
     }
@@ -81,7 +80,6 @@ pub enum Call {
 
 impl Call {
     /// The call's name on the chain.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::SetWeights(_) => "set_mechanism_weights",

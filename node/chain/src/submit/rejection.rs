@@ -16,53 +16,76 @@ pub enum Remedy {
 }
 
 /// Why the chain refused a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// Less than `WeightsSetRateLimit` blocks since the last weights or commit.
+    #[error("weights were set too recently (rate limit)")]
     RateLimited,
     /// The hotkey's stake is below the threshold.
+    #[error("not enough stake to set weights")]
     StakeTooLow,
     /// The hotkey has no uid on the subnet.
+    #[error("the hotkey is not registered on the subnet")]
     NotRegistered,
     /// The hotkey's uid may not set weights.
+    #[error("the hotkey has no validator permit")]
     NoPermit,
     /// The subnet asks for a newer version key.
+    #[error("the subnet asks for a newer weights version")]
     VersionTooOld,
     /// The subnet takes committed weights only.
+    #[error("the subnet has commit-reveal switched on")]
     CommitRevealRequired,
     /// The subnet takes plain weights only.
+    #[error("the subnet has commit-reveal switched off")]
     CommitRevealOff,
     /// The chain wants another version of timelocked commits.
+    #[error("the chain takes another version of timelocked commits")]
     OtherCommitVersion,
     /// Ten commits wait for their reveal.
+    #[error("ten commits wait for their reveal already")]
     TooManyCommits,
     /// The round that would open a timelocked commit is not one the chain takes.
+    #[error("the reveal round is not one that the chain takes")]
     InvalidRevealRound,
     /// There is no commit with the hash of what was revealed.
+    #[error("there is no commit for what was revealed")]
     CommitNotFound,
     /// The reveal's epoch has not begun, or in the pool's words also: is over.
+    #[error("it is not the reveal's epoch")]
     RevealTooEarly,
     /// The reveal's epoch is over.
+    #[error("the reveal's epoch is over")]
     RevealExpired,
     /// The space for commitments of this epoch is used up.
+    #[error("the space for commitments of this epoch is used up")]
     SpaceUsedUp,
     /// Less than `ServingRateLimit` blocks since the last announced address.
+    #[error("an address was announced too recently (rate limit)")]
     ServedTooFast,
     /// The address cannot be announced.
+    #[error("the chain does not take this address")]
     BadAddress,
     /// The coldkey is being swapped.
+    #[error("the coldkey is being swapped")]
     ColdkeySwap,
     /// The vector is not one that the subnet takes.
+    #[error("the subnet does not take these weights ({0})")]
     BadWeights(String),
     /// The nonce was used, or another transaction that waits has it.
+    #[error("another transaction of this key has its nonce")]
     NonceTaken,
     /// The transaction's time is over, or it was made for another release of the chain.
+    #[error("the transaction was outdated")]
     Outdated,
     /// The node takes no more transactions, or not this one again so soon.
+    #[error("the node takes no more transactions now")]
     NodeBusy,
     /// The balance does not pay for it.
+    #[error("the balance is too low")]
     CannotPay,
     /// Anything else, by the chain's own name or words.
+    #[error("{0}")]
     Other(String),
 }
 
@@ -111,45 +134,8 @@ pub(crate) const BY_NAME: &[(Rejection, &[&str])] = &[
     ),
 ];
 
-impl std::fmt::Display for Rejection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::RateLimited => f.write_str("weights were set too recently (rate limit)"),
-            Self::StakeTooLow => f.write_str("not enough stake to set weights"),
-            Self::NotRegistered => f.write_str("the hotkey is not registered on the subnet"),
-            Self::NoPermit => f.write_str("the hotkey has no validator permit"),
-            Self::VersionTooOld => f.write_str("the subnet asks for a newer weights version"),
-            Self::CommitRevealRequired => f.write_str("the subnet has commit-reveal switched on"),
-            Self::CommitRevealOff => f.write_str("the subnet has commit-reveal switched off"),
-            Self::OtherCommitVersion => {
-                f.write_str("the chain takes another version of timelocked commits")
-            }
-            Self::TooManyCommits => f.write_str("ten commits wait for their reveal already"),
-            Self::InvalidRevealRound => {
-                f.write_str("the reveal round is not one that the chain takes")
-            }
-            Self::CommitNotFound => f.write_str("there is no commit for what was revealed"),
-            Self::RevealTooEarly => f.write_str("it is not the reveal's epoch"),
-            Self::RevealExpired => f.write_str("the reveal's epoch is over"),
-            Self::SpaceUsedUp => f.write_str("the space for commitments of this epoch is used up"),
-            Self::ServedTooFast => {
-                f.write_str("an address was announced too recently (rate limit)")
-            }
-            Self::BadAddress => f.write_str("the chain does not take this address"),
-            Self::ColdkeySwap => f.write_str("the coldkey is being swapped"),
-            Self::BadWeights(name) => write!(f, "the subnet does not take these weights ({name})"),
-            Self::NonceTaken => f.write_str("another transaction of this key has its nonce"),
-            Self::Outdated => f.write_str("the transaction was outdated"),
-            Self::NodeBusy => f.write_str("the node takes no more transactions now"),
-            Self::CannotPay => f.write_str("the balance is too low"),
-            Self::Other(words) => f.write_str(words),
-        }
-    }
-}
-
 impl Rejection {
     /// What to do about it.
-    #[must_use]
     pub const fn remedy(&self) -> Remedy {
         match self {
             Self::NonceTaken
@@ -180,13 +166,11 @@ impl Rejection {
 
     /// Whether the node may already have the transaction that it refused: after a broken connection
     /// the client library sends it again.
-    #[must_use]
     pub(crate) const fn may_be_our_own(&self) -> bool {
         matches!(self, Self::NonceTaken | Self::NodeBusy)
     }
 
     /// What the operator should do, in a few words; empty if nothing.
-    #[must_use]
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::StakeTooLow => "stake more to the hotkey (`btcli stake add`)",

@@ -15,9 +15,6 @@ use crate::read::Axon;
 
 impl ChainClient {
     /// Commits a text under the signer's hotkey and waits until it is in a final block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn set_commitment(
         &self,
         signer: &HotkeySigner,
@@ -28,9 +25,6 @@ impl ChainClient {
 
     /// Announces the address at which peers reach the signer, and waits until it is in a final
     /// block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn serve_axon(
         &self,
         signer: &HotkeySigner,
@@ -40,9 +34,6 @@ impl ChainClient {
     }
 
     /// Registers `hotkey` on the subnet, paid by `coldkey`, and waits until it is in a final block.
-    ///
-    /// # Errors
-    /// [`SubmitError`].
     pub async fn burned_register(
         &self,
         coldkey: &HotkeySigner,
@@ -62,9 +53,7 @@ impl ChainClient {
         let account = signer.hotkey();
         self.settle_pending(&account).await?;
         let nonces = self
-            .ask("the account's nonce", move |chain| {
-                Box::pin(async move { chain.nonces(&account).await })
-            })
+            .ask("the account's nonce", move |chain| async move { chain.nonces(&account).await })
             .await?;
         let order = self.order();
         let member =
@@ -113,9 +102,7 @@ impl ChainClient {
         };
         let account = *account;
         let nonces = self
-            .ask("the account's nonce", move |chain| {
-                Box::pin(async move { chain.nonces(&account).await })
-            })
+            .ask("the account's nonce", move |chain| async move { chain.nonces(&account).await })
             .await?;
         if !pending.is_decided(nonces) {
             return Err(SubmitError::InFlight { nonce: pending.nonce, until: pending.valid_until });

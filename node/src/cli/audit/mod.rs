@@ -29,6 +29,7 @@ use self::believe::{AgreementFile, Believed, believe};
 use self::inputs::{Candidate, Found, Inputs, Refused, read_allowlist, read_json};
 use self::report::{decision_json, print_report, task_rows};
 use self::task::Given;
+use crate::cli::output::print_json;
 use crate::verdicts::report::outcome_json;
 
 impl AuditArgs {
@@ -43,7 +44,7 @@ impl AuditArgs {
             None => {
                 let report = self.recompute().await?;
                 if self.json {
-                    println!("{}", serde_json::to_string_pretty(&report)?);
+                    print_json(&report)?;
                 } else {
                     print_report(&report);
                 }

@@ -12,6 +12,7 @@ use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, SourceBucket};
 
 use super::buckets::BucketArg;
+use crate::cli::output::print_json;
 use crate::config::Config;
 use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
 use crate::subnet::allowlists::before;
@@ -147,7 +148,7 @@ async fn history(chain: &ChainClient, source: &SourceBucket) -> anyhow::Result<A
 
 fn conclude(report: &AuditReport, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
+        print_json(report)?;
     } else {
         for step in &report.steps {
             let outcome = match step.outcome {

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::bucket::{manifest, unnamed, writable};
 use super::inspect::{describe, inspect};
 use super::output::{Output, Row, megabytes};
+use crate::cli::output::print_json;
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -245,7 +246,7 @@ impl Work {
                 "manifest": (count > 0).then(|| next.digest()), "written": added > 0 && !dry_run, "videos": count,
                 "added": added, "rows": rows,
             });
-            println!("{}", serde_json::to_string_pretty(&value)?);
+            print_json(&value)?;
         } else if added == 0 {
             println!("nothing to add: the manifest still names {count} videos");
         } else if dry_run {

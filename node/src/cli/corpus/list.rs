@@ -7,6 +7,7 @@ use serde_json::json;
 use super::bucket::{manifest, readable, unnamed};
 use super::inspect::describe;
 use super::output::Output;
+use crate::cli::output::print_json;
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -26,8 +27,7 @@ impl ListArgs {
                 "videos": manifest.as_ref().map(CorpusManifest::videos).unwrap_or_default(),
                 "unnamed": unnamed,
             });
-            println!("{}", serde_json::to_string_pretty(&value)?);
-            return Ok(());
+            return print_json(&value);
         }
         match &manifest {
             Some(manifest) => {

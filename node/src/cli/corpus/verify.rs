@@ -9,6 +9,7 @@ use serde_json::json;
 use super::bucket::{manifest, readable};
 use super::inspect::{describe, inspect};
 use super::output::{Output, Row};
+use crate::cli::output::print_json;
 use crate::config::Config;
 use crate::corpus::Expectation;
 
@@ -44,7 +45,7 @@ impl VerifyArgs {
         if self.output.json {
             let value =
                 json!({ "manifest": manifest.digest(), "unusable": unusable, "videos": rows });
-            println!("{}", serde_json::to_string_pretty(&value)?);
+            print_json(&value)?;
         }
         if unusable > 0 {
             bail!(

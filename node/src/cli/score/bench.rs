@@ -12,6 +12,8 @@ use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, Wo
 use leoma_scoring::{AspectPolicy, Bench, DeviceChoice, Scorer, SelfTestReport, Stage};
 use serde_json::{Value, json};
 
+use crate::cli::output::print_json;
+
 /// Comparisons for a rate.
 const RATE_ROUNDS: usize = 5;
 /// Answers that go through worker processes for the rate from end to end, for each round.
@@ -95,7 +97,7 @@ pub(super) async fn run(
     let stages: Vec<Value> = bench.stages.iter().map(stage).collect();
     let ClipShape { width, height, frames, .. } = ClipShape::TASK;
     if as_json {
-        return super::report::print_json(&json!({
+        return print_json(&json!({
             "device": bench.device.to_string(),
             "clip": { "frames": frames, "width": width, "height": height },
             "rounds": rounds, "stages": stages, "floor": bench.floor, "workers": workers, "peers": peers,

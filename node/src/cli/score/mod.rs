@@ -12,7 +12,9 @@ use leoma_scoring::media::{Limits, read_bounded};
 use leoma_scoring::worker::ScorerOptions;
 use leoma_scoring::{DeviceChoice, Outcome, Scorer, TaskType};
 
-use report::{Report, print_json};
+use report::Report;
+
+use super::output::print_json;
 
 /// Score one video, test the device, or measure how fast it scores.
 ///

@@ -123,8 +123,3 @@ fn in_points(aspects: &Aspects) -> Map<String, Value> {
         .map(|(name, points)| (name.to_owned(), json!(points)))
         .collect()
 }
-
-pub(super) fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}

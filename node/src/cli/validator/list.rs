@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::committed::{Committed, committed, source};
 use super::diff::Diff;
 use super::draft::DraftFile;
+use crate::cli::output::print_json;
 use crate::config::Config;
 use crate::subnet::allowlists;
 
@@ -47,8 +48,7 @@ pub(super) async fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
                 value
             }),
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return print_json(&value);
     }
     match &bucket {
         Some(bucket) => {

@@ -9,8 +9,7 @@ use leoma_scoring::media::{
 use super::super::choice::choose_clip;
 use super::super::cutting::videos_doing;
 use super::super::proof::{ClipProof, Skipped, segments};
-use super::super::reading::CorpusVideo;
-use super::super::reading::SkipReason;
+use super::super::reading::{CorpusVideo, SkipReason};
 use super::task::{Step, TaskAudit};
 
 /// Largest mean squared difference of two frames' luma that is still the same cut: 34 dB. Two

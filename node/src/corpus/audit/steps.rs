@@ -6,8 +6,7 @@ use leoma_storage::{MAX_VIDEO_BYTES, SourceVideo};
 
 use super::super::choice::{ChosenClip, MAX_VIDEOS_TRIED, choose_clip, videos_to_try};
 use super::super::proof::{ClipProof, PROOF_SCHEMA, TaskMetadata};
-use super::super::reading::Corpus;
-use super::super::reading::CorpusId;
+use super::super::reading::{Corpus, CorpusId};
 use super::task::{Known, Step};
 
 /// Sizes that a clip may have, as the settings allow them.

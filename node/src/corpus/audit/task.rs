@@ -87,7 +87,6 @@ pub(crate) struct AuditReport {
 
 impl AuditReport {
     /// Number of steps with this outcome.
-    #[must_use]
     pub(crate) fn count(&self, outcome: Verdict) -> usize {
         self.steps.iter().filter(|step| step.outcome == outcome).count()
     }

@@ -43,13 +43,11 @@ impl Encryption {
     }
 
     /// The encryption of these bytes; `None` if they are not encrypted.
-    #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| bytes.starts_with(kind.prefix()))
     }
 
     /// A name for people and scripts.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nacl => "nacl",

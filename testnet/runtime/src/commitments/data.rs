@@ -52,7 +52,6 @@ pub enum Data {
 
 impl Data {
     /// Bytes that count against the space limit.
-    #[must_use]
     pub(crate) fn charged_len(&self) -> u64 {
         let len = match self {
             Self::None | Self::ResetBondsFlag => 0,

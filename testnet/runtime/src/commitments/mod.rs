@@ -103,12 +103,8 @@ pub mod pallet {
     #[pallet::storage]
     pub type UsedSpaceOf<T: Config> =
         StorageDoubleMap<_, Identity, u16, Twox64Concat, T::AccountId, UsageTracker, OptionQuery>;
-    #[pallet::type_value]
-    pub fn DefaultMaxSpace() -> u32 {
-        MAX_SPACE
-    }
     #[pallet::storage]
-    pub type MaxSpace<T: Config> = StorageValue<_, u32, ValueQuery, DefaultMaxSpace>;
+    pub type MaxSpace<T: Config> = StorageValue<_, u32, ValueQuery, ConstU32<MAX_SPACE>>;
 
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]

@@ -43,13 +43,11 @@ static PUBLIC: LazyLock<[u8; PUBLIC_KEY_BYTES]> = LazyLock::new(|| {
 
 /// The local beacon's public key, a compressed point of G2: what is encrypted to one of its rounds
 /// is encrypted under it.
-#[must_use]
 pub fn public_key() -> [u8; PUBLIC_KEY_BYTES] {
     *PUBLIC
 }
 
 /// The newest round that is due at a time in Unix milliseconds; 0 before the first.
-#[must_use]
 pub const fn round_at(now_ms: u64) -> RoundNumber {
     match (now_ms / 1_000).checked_sub(GENESIS_TIME) {
         Some(elapsed) => elapsed / PERIOD + 1,
@@ -62,7 +60,6 @@ pub const fn round_at(now_ms: u64) -> RoundNumber {
 static RECENT: Mutex<BTreeMap<RoundNumber, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
 /// The local beacon's signature of a round, a compressed point of G1.
-#[must_use]
 pub(crate) fn signature_of(round: RoundNumber) -> Vec<u8> {
     // A panic while it was held leaves nothing half done.
     let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +87,6 @@ fn sign(round: RoundNumber) -> Vec<u8> {
 }
 
 /// The randomness that follows from a signature.
-#[must_use]
 pub fn randomness(signature: &[u8]) -> [u8; 32] {
     sha2_256(signature)
 }

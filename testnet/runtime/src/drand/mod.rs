@@ -240,7 +240,6 @@ fn local_beacon() -> BeaconConfiguration {
 }
 
 /// What the local beacon says in a round.
-#[must_use]
 pub fn pulse(round: RoundNumber) -> Pulse {
     let signature = beacon::signature_of(round);
     let randomness = BoundedVec::truncate_from(beacon::randomness(&signature).to_vec());

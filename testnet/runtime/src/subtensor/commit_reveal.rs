@@ -13,7 +13,6 @@ const MAX_UNREVEALED: usize = 10;
 
 impl<T: Config> Pallet<T> {
     /// The hash that [`Pallet::commit_weights`] takes for a vector.
-    #[must_use]
     pub fn commit_hash(
         hotkey: &T::AccountId,
         index: u16,
@@ -26,7 +25,6 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The only epoch in which a commit of `commit_epoch` may be revealed.
-    #[must_use]
     pub(crate) fn reveal_epoch(netuid: u16, commit_epoch: u64) -> u64 {
         commit_epoch.saturating_add(RevealPeriodEpochs::<T>::get(netuid))
     }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 impl<T: Config> Pallet<T> {
     /// Whether the subnet's epoch runs in block `now`: its tempo is over, or one was asked for
     /// earlier.
-    #[must_use]
     pub(crate) fn epoch_is_due(netuid: u16, now: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let pending = PendingEpochAt::<T>::get(netuid);
@@ -19,7 +18,6 @@ impl<T: Config> Pallet<T> {
 
     /// The epoch that the current block belongs to. In the block of an epoch that counts before it
     /// has run.
-    #[must_use]
     pub(crate) fn epoch_with_lookahead(netuid: u16) -> u64 {
         let due = Self::epoch_is_due(netuid, Self::block());
         SubnetEpochIndex::<T>::get(netuid).saturating_add(u64::from(due))

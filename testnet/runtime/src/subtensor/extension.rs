@@ -68,7 +68,6 @@ impl<T: Config + Send + Sync> fmt::Debug for SubtensorTransactionExtension<T> {
 
 impl<T: Config + Send + Sync> SubtensorTransactionExtension<T> {
     /// The only value there is.
-    #[must_use]
     pub fn new() -> Self {
         Self(PhantomData)
     }

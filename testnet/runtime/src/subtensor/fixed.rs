@@ -32,12 +32,10 @@ impl Fixed {
         )
     }
 
-    /// Parts of 65535.
     pub(super) fn parts(parts: u16) -> Self {
         Self::ratio(u64::from(parts), u64::from(u16::MAX))
     }
 
-    /// A whole number.
     pub(super) fn whole(number: u16) -> Self {
         Self(i64::from(number) << FRACTION_BITS)
     }

@@ -13,6 +13,10 @@ pub(super) const IMMUNITY_PERIOD: u16 = 4096;
 /// Price of a seat, rao.
 pub(super) const BURN: u64 = 100_000_000;
 
+/// Seats of a local subnet, and permits at an epoch: fewer than the live chain's.
+const SEATS: u16 = 256;
+const PERMITS: u16 = 64;
+
 /// A subnet at genesis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,28 +33,28 @@ pub struct SubnetGenesis<AccountId> {
     #[serde(default)]
     pub commit_reveal: bool,
     /// Epochs from a commit to its reveal.
-    #[serde(default = "default_reveal_period")]
+    #[serde(default = "long::<REVEAL_PERIOD>")]
     pub reveal_period: u64,
     /// Blocks a validator waits between two weight vectors.
-    #[serde(default = "default_weights_rate_limit")]
+    #[serde(default = "long::<WEIGHTS_RATE_LIMIT>")]
     pub weights_rate_limit: u64,
     /// Lowest version key accepted; 0 accepts all.
     #[serde(default)]
     pub weights_version_key: u64,
     /// Blocks a neuron waits between two `serve_axon`.
-    #[serde(default = "default_serving_rate_limit")]
+    #[serde(default = "long::<SERVING_RATE_LIMIT>")]
     pub serving_rate_limit: u64,
     /// Seats.
-    #[serde(default = "default_max_allowed_uids")]
+    #[serde(default = "short::<SEATS>")]
     pub max_allowed_uids: u16,
     /// Most validators that get a permit at an epoch.
-    #[serde(default = "default_max_allowed_validators")]
+    #[serde(default = "short::<PERMITS>")]
     pub max_allowed_validators: u16,
     /// Blocks a new neuron cannot be replaced.
-    #[serde(default = "default_immunity_period")]
+    #[serde(default = "short::<IMMUNITY_PERIOD>")]
     pub immunity_period: u16,
     /// Price of a seat, rao.
-    #[serde(default = "default_burn")]
+    #[serde(default = "long::<BURN>")]
     pub burn: u64,
     /// Neurons in uid order.
     pub neurons: Vec<NeuronGenesis<AccountId>>,
@@ -71,14 +75,14 @@ impl<AccountId> SubnetGenesis<AccountId> {
             owner_hotkey,
             tempo,
             commit_reveal: false,
-            reveal_period: default_reveal_period(),
-            weights_rate_limit: default_weights_rate_limit(),
+            reveal_period: REVEAL_PERIOD,
+            weights_rate_limit: WEIGHTS_RATE_LIMIT,
             weights_version_key: 0,
-            serving_rate_limit: default_serving_rate_limit(),
-            max_allowed_uids: default_max_allowed_uids(),
-            max_allowed_validators: default_max_allowed_validators(),
-            immunity_period: default_immunity_period(),
-            burn: default_burn(),
+            serving_rate_limit: SERVING_RATE_LIMIT,
+            max_allowed_uids: SEATS,
+            max_allowed_validators: PERMITS,
+            immunity_period: IMMUNITY_PERIOD,
+            burn: BURN,
             neurons,
         }
     }
@@ -100,24 +104,12 @@ pub struct NeuronGenesis<AccountId> {
     pub validator_permit: bool,
 }
 
-fn default_reveal_period() -> u64 {
-    REVEAL_PERIOD
+/// A default as serde takes it.
+fn long<const NUMBER: u64>() -> u64 {
+    NUMBER
 }
-fn default_weights_rate_limit() -> u64 {
-    WEIGHTS_RATE_LIMIT
-}
-fn default_serving_rate_limit() -> u64 {
-    SERVING_RATE_LIMIT
-}
-fn default_max_allowed_uids() -> u16 {
-    256
-}
-fn default_max_allowed_validators() -> u16 {
-    64
-}
-fn default_immunity_period() -> u16 {
-    IMMUNITY_PERIOD
-}
-fn default_burn() -> u64 {
-    BURN
+
+/// The same of 16 bits.
+fn short<const NUMBER: u16>() -> u16 {
+    NUMBER
 }

@@ -147,7 +147,6 @@ macro_rules! metagraph {
         impl<T: Config> Pallet<T> {
             /// The whole metagraph as one mechanism has it; `None` where there is no such subnet or
             /// mechanism.
-            #[must_use]
             pub fn metagraph(netuid: u16, mechanism: u8) -> Option<Metagraph<T::AccountId>> {
                 let view = View::<T>::open(netuid, mechanism)?;
                 Some(Metagraph {
@@ -158,7 +157,6 @@ macro_rules! metagraph {
 
             /// The metagraph's fields with the given indices; `None` where there is no such subnet
             /// or mechanism. Unknown indices are ignored.
-            #[must_use]
             pub(crate) fn selective_metagraph(
                 netuid: u16,
                 mechanism: u8,

@@ -81,7 +81,7 @@ pub mod pallet {
     };
     use crate::drand::RoundNumber;
     use frame_support::pallet_prelude::*;
-    use frame_support::traits::fungible;
+    use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU64, fungible};
     use frame_system::pallet_prelude::*;
     use sp_core::H256;
     use sp_runtime::traits::TrailingZeroInput;
@@ -135,13 +135,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type TokenSymbol<T: Config> =
         StorageMap<_, Identity, u16, Vec<u8>, ValueQuery, DefaultTokenSymbol>;
-    #[pallet::type_value]
-    pub fn DefaultMechanismCount() -> u8 {
-        1
-    }
     #[pallet::storage]
     pub type MechanismCountCurrent<T: Config> =
-        StorageMap<_, Twox64Concat, u16, u8, ValueQuery, DefaultMechanismCount>;
+        StorageMap<_, Twox64Concat, u16, u8, ValueQuery, ConstU8<1>>;
 
     // ---- neurons
 

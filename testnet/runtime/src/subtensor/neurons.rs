@@ -79,14 +79,12 @@ neuron_info! {
 
 impl<T: Config> Pallet<T> {
     /// Every neuron of a subnet in the order of their uids.
-    #[must_use]
     pub fn neurons(netuid: u16) -> Vec<NeuronInfo<T::AccountId>> {
         (0..SubnetworkN::<T>::get(netuid)).filter_map(|uid| Self::neuron(netuid, uid)).collect()
     }
 
     /// One neuron; `None` where there is no such subnet or uid. Vectors that mechanisms have of
     /// their own are the first mechanism's.
-    #[must_use]
     pub fn neuron(netuid: u16, uid: u16) -> Option<NeuronInfo<T::AccountId>> {
         fn at<V: Copy + Default>(stored: &[V], uid: u16) -> V {
             stored.get(usize::from(uid)).copied().unwrap_or_default()

@@ -31,7 +31,6 @@ pub struct SubnetState<AccountId> {
 
 impl<T: Config> Pallet<T> {
     /// The columns; `None` where there is no such subnet.
-    #[must_use]
     pub(crate) fn subnet_state(netuid: u16) -> Option<SubnetState<T::AccountId>> {
         let whole = Self::metagraph(netuid, 0)?;
         Some(SubnetState {

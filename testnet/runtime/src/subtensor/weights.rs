@@ -14,7 +14,6 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Where a mechanism's weights, bonds and vectors are stored.
-    #[must_use]
     pub fn storage_index(netuid: u16, mechanism: u8) -> u16 {
         MECHANISM_STRIDE.saturating_mul(u16::from(mechanism)).saturating_add(netuid)
     }
@@ -28,14 +27,12 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Whether `hotkey` carries enough stake to set weights; the subnet owner's hotkey always does.
-    #[must_use]
     pub(crate) fn has_stake_for_weights(hotkey: &T::AccountId, netuid: u16) -> bool {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid) >= StakeThreshold::<T>::get()
             || SubnetOwnerHotkey::<T>::try_get(netuid).as_ref() == Ok(hotkey)
     }
 
     /// Whether `uid` may set weights at block `now`; a uid that never did always may.
-    #[must_use]
     pub(crate) fn passes_rate_limit(netuid: u16, mechanism: u8, uid: u16, now: u64) -> bool {
         let updates = LastUpdate::<T>::get(Self::storage_index(netuid, mechanism));
         let last = updates.get(usize::from(uid)).copied().unwrap_or(0);
@@ -128,7 +125,6 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Scales `values` so that the largest becomes 65535, rounding halves up. All zero stays all zero.
-#[must_use]
 pub(super) fn max_upscale(values: &[u16]) -> Vec<u16> {
     let largest = values.iter().copied().max().map_or(0, u32::from);
     let scale = |value: u16| {

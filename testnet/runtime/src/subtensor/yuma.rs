@@ -79,7 +79,6 @@ pub struct Outcome {
 type Matrix = Vec<Vec<Fixed>>;
 
 /// Runs one epoch.
-#[must_use]
 pub fn epoch(input: &Input) -> Outcome {
     let neurons = &input.neurons;
     let active: Vec<bool> = neurons

@@ -80,56 +80,45 @@ fn submit(
 }
 
 fn refusal(error: TransactionValidityError) -> ErrorObjectOwned {
-    match error {
-        TransactionValidityError::Invalid(InvalidTransaction::Custom(code)) => {
-            ErrorObjectOwned::owned(
-                INVALID,
-                "Invalid Transaction",
-                Some(format!("Custom error: {code}")),
-            )
-        }
+    let custom = |code: u8| format!("Custom error: {code}");
+    let (code, message, data) = match error {
         TransactionValidityError::Invalid(reason) => {
-            ErrorObjectOwned::owned(INVALID, "Invalid Transaction", Some(<&str>::from(reason)))
+            let data = match reason {
+                InvalidTransaction::Custom(code) => custom(code),
+                reason => <&str>::from(reason).to_owned(),
+            };
+            (INVALID, "Invalid Transaction", data)
         }
-        TransactionValidityError::Unknown(UnknownTransaction::Custom(code)) => {
-            ErrorObjectOwned::owned(
-                UNKNOWN_VALIDITY,
-                "Unknown Transaction Validity",
-                Some(format!("Custom error: {code}")),
-            )
+        TransactionValidityError::Unknown(reason) => {
+            let data = match reason {
+                UnknownTransaction::Custom(code) => custom(code),
+                reason => <&str>::from(reason).to_owned(),
+            };
+            (UNKNOWN_VALIDITY, "Unknown Transaction Validity", data)
         }
-        TransactionValidityError::Unknown(reason) => ErrorObjectOwned::owned(
-            UNKNOWN_VALIDITY,
-            "Unknown Transaction Validity",
-            Some(<&str>::from(reason)),
-        ),
-    }
+    };
+    ErrorObjectOwned::owned(code, message, Some(data))
 }
 
 fn unwelcome(reason: Unwelcome, hash: H256) -> ErrorObjectOwned {
-    match reason {
-        Unwelcome::Banned => {
-            ErrorObjectOwned::owned(BANNED, "Transaction is temporarily banned", None::<()>)
+    let full = "The transaction couldn't enter the pool because of the limit";
+    let too_low = "The transaction has too low priority to replace another transaction already in \
+                   the pool.";
+    let (code, message, data) = match reason {
+        Unwelcome::Banned => (BANNED, "Transaction is temporarily banned".to_owned(), None),
+        Unwelcome::AlreadyWaiting => {
+            let hash = Some(format!("{hash:?}"));
+            (ALREADY_IMPORTED, "Transaction Already Imported".to_owned(), hash)
         }
-        Unwelcome::AlreadyWaiting => ErrorObjectOwned::owned(
-            ALREADY_IMPORTED,
-            "Transaction Already Imported",
-            Some(format!("{hash:?}")),
-        ),
-        Unwelcome::PriorityTooLow(held, offered) => ErrorObjectOwned::owned(
-            PRIORITY_TOO_LOW,
-            format!("Priority is too low: ({held} vs {offered})"),
-            Some(
-                "The transaction has too low priority to replace another transaction \
-                 already in the pool.",
-            ),
-        ),
-        Unwelcome::Full => ErrorObjectOwned::owned(
-            IMMEDIATELY_DROPPED,
-            "Immediately Dropped",
-            Some("The transaction couldn't enter the pool because of the limit"),
-        ),
-    }
+        Unwelcome::PriorityTooLow(held, offered) => {
+            let message = format!("Priority is too low: ({held} vs {offered})");
+            (PRIORITY_TOO_LOW, message, Some(too_low.to_owned()))
+        }
+        Unwelcome::Full => {
+            (IMMEDIATELY_DROPPED, "Immediately Dropped".to_owned(), Some(full.to_owned()))
+        }
+    };
+    ErrorObjectOwned::owned(code, message, data)
 }
 
 async fn submit_and_watch(

@@ -88,16 +88,19 @@ fn hash_text(hash: H256) -> Value {
 }
 
 fn number(value: &Value) -> Answer<u32> {
-    let parsed = match value {
-        Value::Number(number) => number.as_u64(),
+    block_number(value).ok_or_else(|| bad_parameter(format!("{value} is not a block number")))
+}
+
+/// A block number as clients write it: a number, or a decimal or hexadecimal text.
+pub(in crate::chain) fn block_number(value: &Value) -> Option<u32> {
+    let number = match value {
         Value::String(text) => match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
+            Some(digits) => u64::from_str_radix(digits, 16).ok()?,
+            None => text.parse().ok()?,
         },
-        _ => None,
+        value => value.as_u64()?,
     };
-    let number = parsed.and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| bad_parameter(format!("{value} is not a block number")))
+    u32::try_from(number).ok()
 }
 
 /// Which heads a subscriber follows.
@@ -112,24 +115,19 @@ enum Heads {
 }
 
 fn register_heads(module: &mut Module) -> Registered {
-    module.register_subscription(
-        "chain_subscribeNewHeads",
-        "chain_newHead",
-        "chain_unsubscribeNewHeads",
-        |_, pending, context, _| heads(pending, context, Heads::Best),
-    )?;
-    module.register_subscription(
-        "chain_subscribeAllHeads",
-        "chain_allHead",
-        "chain_unsubscribeAllHeads",
-        |_, pending, context, _| heads(pending, context, Heads::All),
-    )?;
-    module.register_subscription(
-        "chain_subscribeFinalizedHeads",
-        "chain_finalizedHead",
-        "chain_unsubscribeFinalizedHeads",
-        |_, pending, context, _| heads(pending, context, Heads::Finalized),
-    )?;
+    for (subscribe, notify, unsubscribe, which) in [
+        ("chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads", Heads::Best),
+        ("chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads", Heads::All),
+        (
+            "chain_subscribeFinalizedHeads",
+            "chain_finalizedHead",
+            "chain_unsubscribeFinalizedHeads",
+            Heads::Finalized,
+        ),
+    ] {
+        let follow = move |_, pending, context, _| heads(pending, context, which);
+        module.register_subscription(subscribe, notify, unsubscribe, follow)?;
+    }
     Ok(())
 }
 

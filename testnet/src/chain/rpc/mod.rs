@@ -11,6 +11,7 @@ mod testnet;
 use super::control::Controls;
 use super::error::ChainError;
 use super::shared::Shared;
+pub(super) use chain::block_number;
 use context::Context;
 use jsonrpsee::RpcModule;
 use jsonrpsee::server::{Server, ServerConfig, ServerHandle};

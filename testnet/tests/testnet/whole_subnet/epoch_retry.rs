@@ -9,8 +9,7 @@ use leoma::config::{Config, Sources};
 use leoma::metrics::Metrics;
 use leoma::state::{EpochRecord, EpochState, State};
 use leoma::verdicts::{Exchange, Library};
-use leoma::weights::WeightSetter;
-use leoma::weights::Weights;
+use leoma::weights::{WeightSetter, Weights};
 use leoma_chain::ChainClient;
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
@@ -133,21 +132,17 @@ async fn an_epoch_without_enough_to_read_is_decided_once_there_is() {
     let config = Config::load(&Sources::default()).unwrap();
     let weights = Weights {
         chain: client.clone(),
-        signer: signer.clone(),
+        signer,
         state: state.clone(),
         beacon: config.chain.beacon,
-        metrics: metrics.clone(),
+        metrics,
     };
     let setter = WeightSetter {
-        chain: client.clone(),
-        signer,
         weights,
         params: Arc::new(ConsensusParams::default()),
         library,
         agreement: agreement.clone(),
-        state: state.clone(),
         allowlists,
-        metrics,
     };
     tokio::spawn(setter.run(heads, stop.clone()));
 

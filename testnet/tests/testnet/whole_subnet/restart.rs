@@ -66,7 +66,7 @@ async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
         .map(|index| subnet.validator_folder(index).unwrap().join("state"))
         .collect();
     subnet.wait_until(MESH_LIMIT, all_meet).await?;
-    let own = subnet.plan().validators[VICTIM].account.hotkey;
+    let own = subnet.plan.validators[VICTIM].account.hotkey;
     let is_own = |file: &FileId| file.producer == own;
     // Its peers know it by a file of its own: without one, its return would show little.
     let known = || books(&states[0]).files.keys().any(is_own);

@@ -98,15 +98,15 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
             detector.plant(&format!("{name} of validator {}", index + 1), value);
         }
         // The first knows the second's bucket from its operator, the second the first's by a grant.
-        let other = &subnet.plan().validators[1 - index];
+        let other = &subnet.plan.validators[1 - index];
         let peers = serde_json::json!([{
             "hotkey": other.account.hotkey, "bucket": other.bucket.bucket, "region": "auto",
-            "endpoint": subnet.addresses().storage, "read_access_key": other.bucket.read.access,
+            "endpoint": subnet.addresses.storage, "read_access_key": other.bucket.read.access,
             "read_secret_key": other.bucket.read.secret,
         }]);
         let peers = if index == 0 { format!("PEER_VALIDATORS='{peers}'\n") } else { String::new() };
         std::fs::write(folder.join(".env"), format!("{dotenv}{peers}")).unwrap();
-        detector.plant("the mesh key", &subnet.plan().validators[index].mesh_key);
+        detector.plant("the mesh key", &subnet.plan.validators[index].mesh_key);
         all.push(settings);
     }
     let wallets = subnet.folder().join("wallets");
@@ -117,7 +117,7 @@ async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
         detector.plant("a hotkey's seed", file["secretSeed"].as_str().unwrap());
         detector.plant("a hotkey's private key", file["privateKey"].as_str().unwrap());
     }
-    let owner = &subnet.plan().source.write;
+    let owner = &subnet.plan.source.write;
     detector.plant("the owner's access key", &owner.access);
     detector.plant("the owner's secret key", &owner.secret);
     detector.plant("what an operator typed", TYPED);

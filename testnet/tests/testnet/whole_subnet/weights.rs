@@ -11,9 +11,9 @@ use crate::chains::{self, Key};
 use leoma::metrics::Metrics;
 use leoma::state::{CommitState, SentTransactions, State};
 use leoma::weights::{Progress, Target, Weights, WeightsError};
-use leoma_chain::Beacon;
 use leoma_chain::{
-    Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError, WeightMode,
+    Beacon, Call, Chain as _, ChainClient, Endpoint, Head, Nonces, Rejection, SubmitError,
+    WeightMode,
 };
 use leoma_protocol::mesh::libp2p::metrics::Registry;
 use leoma_protocol::{BlockNumber, Hotkey, HotkeySigner, MemoryGuard, Netuid, Uid};
