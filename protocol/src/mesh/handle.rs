@@ -6,10 +6,12 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::MeshError;
-use super::core::{Holdings, Outgoing, Published, Voice};
+use super::core::{Holdings, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Announcement, Attestation, Evidence, MessageError, MinerReport};
+use crate::messages::{
+    Address, Announcement, Attestation, Evidence, Gossip, MessageError, MinerReport,
+};
 use crate::{
     BlockNumber, Digest, FileId, GrantBytes, Hotkey, HotkeySigner, Network, NotSafe, TaskId,
 };
@@ -21,7 +23,7 @@ const MAX_PEERS_ASKED: usize = 16;
 
 #[derive(Debug)]
 pub(super) enum Command {
-    Publish(Box<Outgoing>, oneshot::Sender<Result<Published, MessageError>>),
+    Publish(Box<Gossip>, oneshot::Sender<Result<Published, MessageError>>),
     Allowlist(TaskId, Vec<Hotkey>),
     Interval(TaskId, u64),
     Head(BlockNumber),
@@ -83,7 +85,7 @@ impl MeshHandle {
         answer.await.map_err(|_| MeshError::Stopped)
     }
 
-    async fn publish(&self, message: Outgoing) -> Result<Published, MeshError> {
+    async fn publish(&self, message: Gossip) -> Result<Published, MeshError> {
         Ok(self.ask(|reply| Command::Publish(Box::new(message), reply)).await??)
     }
 
@@ -93,7 +95,7 @@ impl MeshHandle {
     /// # Errors
     /// [`MeshError::Refused`] for an announcement that others would refuse, [`MeshError::Stopped`].
     pub async fn announce(&self, announcement: Announcement) -> Result<Published, MeshError> {
-        self.publish(Outgoing::Announcement(announcement)).await
+        self.publish(Gossip::Announcement(announcement)).await
     }
 
     /// Signs and publishes an attestation that we fetched and verified the file with this digest.
@@ -109,7 +111,7 @@ impl MeshHandle {
             tokio::task::spawn_blocking(move || signer.sign_attestation(network, file, digest));
         let attestation =
             signing.await.map_err(|error| NotSafe::Unavailable(Box::new(error)))??;
-        self.publish(Outgoing::Attestation(attestation)).await
+        self.publish(Gossip::Attestation(attestation)).await
     }
 
     /// Publishes our report about the miners.
@@ -117,7 +119,7 @@ impl MeshHandle {
     /// # Errors
     /// [`MeshError::Refused`] for a report that others would refuse, [`MeshError::Stopped`].
     pub async fn report_miners(&self, report: MinerReport) -> Result<Published, MeshError> {
-        self.publish(Outgoing::MinerReport(report)).await
+        self.publish(Gossip::MinerReport(report)).await
     }
 
     /// Sets the validators from a task on. Earlier tasks keep their list. Connections of validators

@@ -24,4 +24,4 @@ pub use context::{
 };
 pub use evidence::{Evidence, EvidenceKey};
 pub use miner_report::{MinerReport, MinerReportDraft, ReportedMiner};
-pub use topic::Topic;
+pub use topic::{Gossip, Topic};
