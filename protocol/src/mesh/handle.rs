@@ -85,7 +85,12 @@ impl MeshHandle {
         answer.await.map_err(|_| MeshError::Stopped)
     }
 
-    async fn publish(&self, message: Gossip) -> Result<Published, MeshError> {
+    /// Publishes a signed message. While nobody is subscribed to its topic, it is kept and goes out
+    /// later.
+    ///
+    /// # Errors
+    /// [`MeshError::Refused`] for a message that others would refuse, [`MeshError::Stopped`].
+    pub async fn publish(&self, message: Gossip) -> Result<Published, MeshError> {
         Ok(self.ask(|reply| Command::Publish(Box::new(message), reply)).await??)
     }
 

@@ -24,4 +24,6 @@ pub use context::{
 };
 pub use evidence::{Evidence, EvidenceKey};
 pub use miner_report::{MinerReport, MinerReportDraft, ReportedMiner};
+#[cfg(feature = "mesh")]
+pub(crate) use topic::Pace;
 pub use topic::{Gossip, Topic};

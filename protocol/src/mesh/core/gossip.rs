@@ -117,7 +117,7 @@ impl Core {
                 let is_newest =
                     self.allowances.is_newest_report(reporter, block, now, &self.timing);
                 if is_newest {
-                    self.tell(MeshEvent::MinerReport(report));
+                    self.tell(MeshEvent::Heard(Gossip::MinerReport(report)));
                 }
                 is_newest
             }
