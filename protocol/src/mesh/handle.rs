@@ -9,9 +9,7 @@ use super::config::MeshError;
 use super::core::{Holdings, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{
-    Address, Announcement, Attestation, Evidence, Gossip, MessageError, MinerReport,
-};
+use crate::messages::{Address, Announcement, Attestation, Evidence, Gossip, MessageError};
 use crate::{
     BlockNumber, Digest, FileId, GrantBytes, Hotkey, HotkeySigner, Network, NotSafe, TaskId,
 };
@@ -117,14 +115,6 @@ impl MeshHandle {
         let attestation =
             signing.await.map_err(|error| NotSafe::Unavailable(Box::new(error)))??;
         self.publish(Gossip::Attestation(attestation)).await
-    }
-
-    /// Publishes our report about the miners.
-    ///
-    /// # Errors
-    /// [`MeshError::Refused`] for a report that others would refuse, [`MeshError::Stopped`].
-    pub async fn report_miners(&self, report: MinerReport) -> Result<Published, MeshError> {
-        self.publish(Gossip::MinerReport(report)).await
     }
 
     /// Sets the validators from a task on. Earlier tasks keep their list. Connections of validators
