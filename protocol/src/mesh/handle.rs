@@ -51,21 +51,18 @@ pub struct MeshHandle {
 
 impl MeshHandle {
     /// Our libp2p identity.
-    #[must_use]
     pub fn peer(&self) -> PeerIdBytes {
         self.peer
     }
 
     /// Whether we may sign for our hotkey, now and as it changes. Ask here before signing
     /// attestations, verdict files or weights.
-    #[must_use]
     pub fn voice(&self) -> watch::Receiver<Voice> {
         self.voice.clone()
     }
 
     /// What to count with, now and as it changes: certificates, equivocations and who is
     /// connected. The last snapshot stays readable when the mesh has stopped.
-    #[must_use]
     pub fn holdings(&self) -> watch::Receiver<Arc<Holdings>> {
         self.holdings.clone()
     }
