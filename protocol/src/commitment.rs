@@ -83,7 +83,6 @@ impl MinerCommitment {
     }
 
     /// The text to commit.
-    #[must_use]
     pub fn to_text(&self) -> String {
         Value::object([
             ("model_name", self.model_name.as_str().into()),

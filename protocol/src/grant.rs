@@ -13,13 +13,11 @@ pub struct GrantBytes(Vec<u8>);
 
 impl GrantBytes {
     /// A grant of these bytes; `None` beyond [`MAX_GRANT_BYTES`].
-    #[must_use]
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() <= MAX_GRANT_BYTES).then_some(Self(bytes))
     }
 
     /// The bytes.
-    #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }

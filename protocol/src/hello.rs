@@ -33,7 +33,6 @@ pub struct PeerIdBytes {
 
 impl PeerIdBytes {
     /// The id with these bytes; `None` if there are none or more than 42.
-    #[must_use]
     pub fn new(id: &[u8]) -> Option<Self> {
         let length = u8::try_from(id.len()).ok().filter(|length| *length > 0)?;
         let mut bytes = [0; MAX_PEER_ID_BYTES];
@@ -42,7 +41,6 @@ impl PeerIdBytes {
     }
 
     /// The multihash.
-    #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -203,7 +201,6 @@ pub enum HelloRefusal {
 
 impl HelloRefusal {
     /// The reason in one word, for counting.
-    #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::WrongChain { .. } => "wrong_chain",
@@ -221,7 +218,6 @@ impl HelloRefusal {
 
     /// Whether an honest validator could have sent the hello: with an old allowlist, a lagging
     /// chain, or other parameters.
-    #[must_use]
     pub const fn is_innocent(&self) -> bool {
         !matches!(self, Self::WrongPeer { .. } | Self::BadSignature { .. })
     }

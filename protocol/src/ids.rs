@@ -80,14 +80,12 @@ pub struct Digest(pub [u8; 32]);
 
 impl Digest {
     /// SHA-256 of `bytes`.
-    #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(bytes).into())
     }
 
     /// SHA-256 of the parts, one after the other.
-    #[must_use]
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         use sha2::Digest as _;
         let mut hasher = sha2::Sha256::new();
@@ -98,7 +96,6 @@ impl Digest {
     }
 
     /// The first eight hexadecimal digits, for topics and logs.
-    #[must_use]
     pub fn short(&self) -> String {
         hex::encode(&self.0[..4])
     }

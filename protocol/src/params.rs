@@ -17,7 +17,6 @@ pub struct Fraction {
 
 impl Fraction {
     /// `numerator / denominator`; `None` for a zero denominator.
-    #[must_use]
     pub const fn new(numerator: u32, denominator: u32) -> Option<Self> {
         if denominator == 0 { None } else { Some(Self { numerator, denominator }) }
     }
@@ -73,7 +72,6 @@ impl Default for ConsensusParams {
 
 impl ConsensusParams {
     /// SHA-256 over a domain and the canonical JSON of all fields.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         let fraction = |f: Fraction| {
             Value::Array(vec![u64::from(f.numerator).into(), u64::from(f.denominator).into()])
@@ -94,7 +92,6 @@ impl ConsensusParams {
     }
 
     /// The first block of the epoch of `block`: the largest multiple of the epoch length up to it.
-    #[must_use]
     pub fn epoch_block(&self, block: BlockNumber) -> BlockNumber {
         let length = self.epoch_blocks.max(1);
         BlockNumber(block.0 / length * length)

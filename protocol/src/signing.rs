@@ -18,13 +18,11 @@ pub struct Signature(pub [u8; 64]);
 
 impl Signature {
     /// `0x` and 128 hexadecimal digits.
-    #[must_use]
     pub fn to_hex(&self) -> String {
         format!("0x{}", hex::encode(self.0))
     }
 
     /// Reads 128 hexadecimal digits with or without `0x`.
-    #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 64];
         hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).ok()?;
@@ -130,7 +128,6 @@ pub enum SlotKind {
 
 impl SlotKind {
     /// A stable name for databases and logs.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::VerdictFile => "verdict_file",
@@ -228,13 +225,11 @@ impl fmt::Debug for HotkeySigner {
 
 impl HotkeySigner {
     /// A signer for `pair` that asks `guard` before every once-only statement.
-    #[must_use]
     pub fn new(pair: sr25519::Pair, guard: Arc<dyn SigningGuard>) -> Self {
         Self { pair: Arc::new(pair), guard }
     }
 
     /// The public key.
-    #[must_use]
     pub fn hotkey(&self) -> Hotkey {
         self.pair.public().into()
     }

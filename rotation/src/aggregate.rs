@@ -61,7 +61,6 @@ pub(crate) struct Tally {
 
 impl ValidatorTally {
     /// The validator's own pass rate of the miner.
-    #[must_use]
     pub fn rate(&self) -> Rate {
         Rate::new(self.passed.into(), self.evaluated.into())
     }
@@ -69,13 +68,11 @@ impl ValidatorTally {
 
 impl MinerAggregate {
     /// Share of the window's existing tasks on which the miner was evaluated.
-    #[must_use]
     pub fn completeness(&self, existing_tasks: u32) -> Rate {
         Rate::new(self.tasks.into(), existing_tasks.into())
     }
 
     /// Whether [`MinerAggregate::completeness`] is at least `share`.
-    #[must_use]
     pub fn is_complete(&self, existing_tasks: u32, share: Fraction) -> bool {
         u64::from(self.tasks) * u64::from(share.denominator)
             >= u64::from(existing_tasks) * u64::from(share.numerator)
@@ -84,7 +81,6 @@ impl MinerAggregate {
 
 impl Aggregates {
     /// The aggregate of `miner`; `None` without a verdict on it.
-    #[must_use]
     pub fn get(&self, miner: &Hotkey) -> Option<&MinerAggregate> {
         self.miners.get(self.miners.binary_search_by_key(miner, |aggregate| aggregate.miner).ok()?)
     }

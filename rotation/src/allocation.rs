@@ -33,14 +33,12 @@ impl WeightVector {
     pub const LARGEST: u16 = u16::MAX;
 
     /// All weight on one slot.
-    #[must_use]
     pub fn whole(slot: Slot) -> Self {
         let Slot { hotkey, uid } = slot;
         Self { entries: vec![WeightEntry { hotkey, uid, share: Self::LARGEST }] }
     }
 
     /// The entry with the largest share, of equal ones the first; `None` for no entries.
-    #[must_use]
     pub fn heaviest(&self) -> Option<&WeightEntry> {
         self.entries.iter().rev().max_by_key(|entry| entry.share)
     }

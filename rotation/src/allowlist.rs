@@ -143,7 +143,6 @@ impl Allowlist {
     }
 
     /// The bytes of `allowlist/v1.json`.
-    #[must_use]
     pub fn canonical_json(&self) -> String {
         let quoted: Vec<_> = self.validators.iter().map(|hotkey| format!("\"{hotkey}\"")).collect();
         format!(
@@ -154,43 +153,36 @@ impl Allowlist {
     }
 
     /// SHA-256 of the canonical bytes.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.canonical_json().as_bytes())
     }
 
     /// The text that the subnet owner commits on chain.
-    #[must_use]
     pub fn commitment(&self) -> String {
         format!("{COMMITMENT_PREFIX}{}", self.digest())
     }
 
     /// Length of a task in blocks.
-    #[must_use]
     pub const fn interval(&self) -> u64 {
         self.interval.get()
     }
 
     /// The number of the task that `block` lies in.
-    #[must_use]
     pub const fn task_at(&self, block: BlockNumber) -> TaskId {
         TaskId(block.0 / self.interval.get())
     }
 
     /// The first block of a task; `None` beyond the last block number there can be.
-    #[must_use]
     pub fn start_of(&self, task_id: TaskId) -> Option<BlockNumber> {
         task_id.0.checked_mul(self.interval.get()).map(BlockNumber)
     }
 
     /// The validators, sorted; their order is the rotation's.
-    #[must_use]
     pub fn validators(&self) -> &[Hotkey] {
         &self.validators
     }
 
     /// Whether `hotkey` is listed.
-    #[must_use]
     pub fn contains(&self, hotkey: &Hotkey) -> bool {
         self.position(hotkey).is_some()
     }

@@ -24,7 +24,6 @@ pub struct Certificates(BTreeMap<FileId, Digest>);
 impl Certificates {
     /// Counts attestations, given in any order and any number of times. An attestation counts if its
     /// attester is on the list of the file's task and attested to no other digest of that file.
-    #[must_use]
     pub fn count(
         history: &AllowlistHistory,
         attestations: impl IntoIterator<Item = Attested>,
@@ -59,7 +58,6 @@ impl Certificates {
     }
 
     /// The certified digest of `file`.
-    #[must_use]
     pub fn get(&self, file: &FileId) -> Option<Digest> {
         self.0.get(file).copied()
     }

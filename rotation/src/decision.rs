@@ -80,7 +80,6 @@ pub enum Decision {
 
 impl Decision {
     /// The weights; `None` if none are to be set.
-    #[must_use]
     pub const fn weights(&self) -> Option<&WeightVector> {
         match self {
             Self::Known { weights, .. } | Self::Expected { weights, .. } => Some(weights),
@@ -89,7 +88,6 @@ impl Decision {
     }
 
     /// Why.
-    #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Known { reason, .. }
@@ -99,7 +97,6 @@ impl Decision {
     }
 
     /// `known`, `expected` or `unknown`, for logs.
-    #[must_use]
     pub const fn state(&self) -> &'static str {
         match self {
             Self::Known { .. } => "known",
@@ -110,7 +107,6 @@ impl Decision {
 
     /// The hotkey to remember as the last winner. Only a winner of the window is remembered; `None`
     /// leaves the memory as it is.
-    #[must_use]
     pub fn winner_to_remember(&self) -> Option<Hotkey> {
         match self {
             Self::Known { weights, reason: Reason::Won } => Some(weights.heaviest()?.hotkey),

@@ -40,7 +40,6 @@ pub struct OutOfOrder {
 
 impl AllowlistHistory {
     /// A history of one list that counts from block 0 on.
-    #[must_use]
     pub fn since_genesis(allowlist: Allowlist) -> Self {
         let entry = Effective {
             allowlist,
@@ -77,14 +76,12 @@ impl AllowlistHistory {
     }
 
     /// The list in force at `block`; `None` before the first one counts.
-    #[must_use]
     pub fn at_block(&self, block: BlockNumber) -> Option<&Effective> {
         self.entries.iter().rev().find(|entry| entry.from_block <= block)
     }
 
     /// The list that `task_id` was or will be made under; `None` for a task that no list makes:
     /// before the first, or a number skipped by a change of the interval.
-    #[must_use]
     pub fn of_task(&self, task_id: TaskId) -> Option<&Effective> {
         let index = self.entries.iter().rposition(|entry| entry.from_task <= task_id)?;
         self.tasks_of(index).contains(&task_id).then(|| &self.entries[index])
@@ -105,7 +102,6 @@ impl AllowlistHistory {
     }
 
     /// The rotation in force at `block`.
-    #[must_use]
     pub fn schedule_at(
         &self,
         block: BlockNumber,
@@ -115,13 +111,11 @@ impl AllowlistHistory {
     }
 
     /// The rotation of the list that `task_id` is made under.
-    #[must_use]
     pub fn schedule_of(&self, task_id: TaskId, params: &ConsensusParams) -> Option<Schedule<'_>> {
         self.of_task(task_id).map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
     }
 
     /// All entries, oldest first.
-    #[must_use]
     pub fn entries(&self) -> &[Effective] {
         &self.entries
     }

@@ -64,7 +64,6 @@ pub struct Ranking {
 
 impl Ranking {
     /// The winner; `None` if no miner is eligible.
-    #[must_use]
     pub fn winner(&self) -> Option<Hotkey> {
         self.ranks.first().map(|first| first.miner)
     }

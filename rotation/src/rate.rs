@@ -37,7 +37,6 @@ impl Rate {
     pub const ZERO: Self = Self(Repr::Words { numerator: 0, denominator: 1 });
 
     /// `passed / evaluated`; zero if nothing was evaluated.
-    #[must_use]
     pub fn new(passed: u64, evaluated: u64) -> Self {
         if evaluated == 0 {
             return Self::ZERO;
@@ -47,7 +46,6 @@ impl Rate {
     }
 
     /// Whether this rate is at least `other + margin`.
-    #[must_use]
     pub fn beats(&self, other: &Self, margin: Fraction) -> bool {
         self.beats_in_words(other, margin).unwrap_or_else(|| {
             let margin =
@@ -74,7 +72,6 @@ impl Rate {
     }
 
     /// The nearest float, for people and for JSON. Never compare these.
-    #[must_use]
     pub fn to_f64(&self) -> f64 {
         match &self.0 {
             Repr::Words { numerator, denominator } => *numerator as f64 / *denominator as f64,

@@ -25,7 +25,6 @@ pub struct Turn {
 impl<'a> Schedule<'a> {
     /// The rotation of `allowlist`. Without a configured grace period (none, or zero blocks) it is
     /// half of the interval, at least one block.
-    #[must_use]
     pub fn new(allowlist: &'a Allowlist, configured_grace: Option<u64>) -> Self {
         let default = (allowlist.interval() / 2).max(1);
         Self {
@@ -35,32 +34,27 @@ impl<'a> Schedule<'a> {
     }
 
     /// The list behind the rotation.
-    #[must_use]
     pub const fn allowlist(&self) -> &'a Allowlist {
         self.allowlist
     }
 
     /// The blocks that each producer has before the next one may step in.
-    #[must_use]
     pub const fn grace_blocks(&self) -> u64 {
         self.grace_blocks
     }
 
     /// The task's first producer; `None` for an empty list.
-    #[must_use]
     pub fn primary(&self, task_id: TaskId) -> Option<Hotkey> {
         self.producer_at(task_id, 0)
     }
 
     /// The failover step that the task of `block` has reached by then if nobody has produced it.
-    #[must_use]
     pub fn failover_step(&self, block: BlockNumber) -> usize {
         self.step_after(block.0 % self.allowlist.interval())
     }
 
     /// Whose turn it is at `block`; `None` for an empty list. Once the primary has produced, it
     /// stays the primary's task.
-    #[must_use]
     pub fn turn(&self, block: BlockNumber, primary_produced: bool) -> Option<Turn> {
         let task_id = self.allowlist.task_at(block);
         let failover_step = if primary_produced { 0 } else { self.failover_step(block) };
@@ -75,7 +69,6 @@ impl<'a> Schedule<'a> {
     }
 
     /// The step at which `producer` may produce the task; `None` if it never may.
-    #[must_use]
     pub fn step_of(&self, task_id: TaskId, producer: &Hotkey) -> Option<usize> {
         let number = self.allowlist.validators().len();
         let position = self.allowlist.position(producer)?;

@@ -39,7 +39,6 @@ pub struct EpochSnapshot {
 impl EpochSnapshot {
     /// The slot of a hotkey; `None` if it has none. A chain lists no hotkey twice; a hand-made
     /// snapshot may, and then the lowest uid counts.
-    #[must_use]
     pub fn slot_of(&self, hotkey: &Hotkey) -> Option<Slot> {
         let of_hotkey = self.miners.iter().filter(|miner| miner.hotkey == *hotkey);
         of_hotkey.map(|miner| miner.uid).min().map(|uid| Slot { hotkey: *hotkey, uid })

@@ -31,7 +31,6 @@ pub struct Verdict {
 impl TaskVerdicts {
     /// Verdicts in any order, signed in block 0. A miner that is named twice passed only if it
     /// passed each time.
-    #[must_use]
     pub fn new(id: FileId, digest: Digest, mut verdicts: Vec<Verdict>) -> Self {
         verdicts.sort_unstable_by_key(|verdict| (verdict.miner, verdict.passed));
         // `false` sorts first, so the failed one of a miner's verdicts is the one that stays.
@@ -40,7 +39,6 @@ impl TaskVerdicts {
     }
 
     /// The verdicts, sorted by miner.
-    #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }

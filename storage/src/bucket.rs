@@ -76,7 +76,6 @@ impl fmt::Debug for Bucket {
 
 impl Bucket {
     /// A bucket in this process's memory, gone with its last clone. `name` is for errors and logs.
-    #[must_use]
     pub fn in_memory(name: &str) -> Self {
         Self::over(Arc::new(InMemory::new()), format!("memory:{name}"))
     }
@@ -102,7 +101,6 @@ impl Bucket {
     }
 
     /// Its name in errors and logs, such as `s3://leoma-validator-7`.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -181,7 +181,6 @@ impl CorpusManifest {
     }
 
     /// The manifest's canonical text.
-    #[must_use]
     pub fn canonical_json(&self) -> String {
         let written = Written { version: CORPUS_VERSION, videos: &self.videos };
         // A struct of numbers and strings always serialises.
@@ -189,19 +188,16 @@ impl CorpusManifest {
     }
 
     /// SHA-256 of the canonical bytes.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.canonical_json().as_bytes())
     }
 
     /// The videos, sorted by key.
-    #[must_use]
     pub fn videos(&self) -> &[ManifestVideo] {
         &self.videos
     }
 
     /// The video with this key.
-    #[must_use]
     pub fn find(&self, key: &Key) -> Option<&ManifestVideo> {
         self.videos
             .binary_search_by(|video| video.key.cmp(key))

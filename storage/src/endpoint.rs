@@ -26,7 +26,6 @@ impl EndpointPolicy {
     /// The policy for peers' endpoints, given our own bucket's. A validator whose own bucket is on
     /// loopback, in memory or in a folder is part of a subnet on this machine, and so are its
     /// peers' buckets.
-    #[must_use]
     pub fn for_peers_of(own_endpoint: &str) -> Self {
         let on_this_machine = match Url::parse(own_endpoint) {
             Ok(url) => matches!(url.scheme(), "file" | "memory") || is_loopback(&url),

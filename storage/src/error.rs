@@ -111,13 +111,11 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether the same call may succeed later although nobody changes anything.
-    #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Unavailable { .. })
     }
 
     /// A short name for metrics and status pages.
-    #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PermissionDenied { .. } => "permission_denied",

@@ -130,7 +130,6 @@ impl Grant {
 
     /// The JSON for an allowlisted peer. It holds the keys, so it is sent over the encrypted stream
     /// and stored nowhere.
-    #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut wire = Wire {
             endpoint: self.endpoint.clone(),

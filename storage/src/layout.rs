@@ -43,37 +43,31 @@ pub struct Key(String);
 
 impl Key {
     /// The allowlist in the source bucket.
-    #[must_use]
     pub fn allowlist() -> Self {
         Self(ALLOWLIST.to_owned())
     }
 
     /// The owner's record of past allowlists in the source bucket.
-    #[must_use]
     pub fn allowlist_record() -> Self {
         Self(ALLOWLIST_RECORD.to_owned())
     }
 
     /// An allowlist in the source bucket under its own hash.
-    #[must_use]
     pub fn allowlist_version(sha256: &Digest) -> Self {
         Self(format!("allowlist/{sha256}.json"))
     }
 
     /// The newest corpus manifest in the source bucket.
-    #[must_use]
     pub fn corpus() -> Self {
         Self(CORPUS.to_owned())
     }
 
     /// A corpus manifest in the source bucket under its own hash.
-    #[must_use]
     pub fn corpus_version(sha256: &Digest) -> Self {
         Self(format!("corpus/{sha256}.json"))
     }
 
     /// The key as text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -158,13 +152,11 @@ pub struct TaskKey {
 
 impl TaskKey {
     /// The object of `task_id`.
-    #[must_use]
     pub const fn new(task_id: TaskId, object: TaskObject) -> Self {
         Self { task_id, object }
     }
 
     /// The key of `validator`'s verdict file on `task_id`.
-    #[must_use]
     pub const fn verdict(task_id: TaskId, validator: Hotkey) -> Self {
         Self::new(task_id, TaskObject::EvaluationResults(validator))
     }

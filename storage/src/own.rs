@@ -35,13 +35,11 @@ pub struct OwnBucket {
 
 impl OwnBucket {
     /// `bucket` belongs to the validator `hotkey`.
-    #[must_use]
     pub fn new(bucket: Bucket, hotkey: Hotkey) -> Self {
         Self { bucket, hotkey }
     }
 
     /// The bucket itself.
-    #[must_use]
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
     }

@@ -140,7 +140,6 @@ impl PeerBuckets {
     }
 
     /// The peer's bucket, if we have access to it.
-    #[must_use]
     pub fn get(&self, hotkey: &Hotkey) -> Option<PeerBucket> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).cloned()
     }

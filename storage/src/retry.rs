@@ -77,7 +77,6 @@ pub struct Attempts {
 
 impl Attempts {
     /// How many attempts were started.
-    #[must_use]
     pub fn made(&self) -> u32 {
         self.made
     }

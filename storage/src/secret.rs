@@ -15,19 +15,16 @@ pub struct Secret(String);
 
 impl Secret {
     /// Wraps `text`.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// The text itself, for signing or sending with it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
     /// Whether it is empty.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -51,13 +48,11 @@ pub struct PresignedUrl(Url);
 
 impl PresignedUrl {
     /// Wraps `url`.
-    #[must_use]
     pub fn new(url: Url) -> Self {
         Self(url)
     }
 
     /// The URL with its signature.
-    #[must_use]
     pub fn expose(&self) -> &Url {
         &self.0
     }

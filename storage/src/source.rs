@@ -32,13 +32,11 @@ pub struct SourceBucket {
 
 impl SourceBucket {
     /// Takes `bucket` as the source bucket.
-    #[must_use]
     pub fn new(bucket: Bucket) -> Self {
         Self { bucket }
     }
 
     /// The bucket itself.
-    #[must_use]
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
     }

@@ -73,7 +73,7 @@ impl Exchange {
             }
             MeshEvent::AddressBook(book) => keep_address_book(&self.state, &book)?,
             MeshEvent::Sequence(sequence) => keep_sequence(&self.state, sequence)?,
-            MeshEvent::MinerReport(_) => {}
+            MeshEvent::Heard(_) => {}
         }
         Ok(())
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{Hello, HelloAnswer, HelloDraft, PeerIdBytes};
 use leoma_protocol::mesh::core::{
-    CatchupPage, CatchupRequest, Core, CoreConfig, DialTarget, Event, FileState, Offence, Outgoing,
-    Restored, Timing, Token,
+    CatchupPage, CatchupRequest, Core, CoreConfig, DialTarget, Event, FileState, Offence, Restored,
+    Timing, Token,
 };
 use leoma_protocol::mesh::{
     GrantAnswer, GrantBytes, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest,
 };
 use leoma_protocol::messages::{
-    Address, Announcement, Attestation, BeaconDraft, Certificate, Evidence, Heard,
+    Address, Announcement, Attestation, BeaconDraft, Certificate, Evidence, Gossip, Heard,
     MinerReportDraft, ReportedMiner, SignatureCheck, Tally, Topic,
 };
 use leoma_protocol::verdict::SignedVerdict;
@@ -335,8 +335,8 @@ pub fn core(data: &[u8]) {
         tokens += 1;
         if step % 32 == 31 {
             let message = match script.byte() % 2 {
-                0 => Outgoing::Announcement(script.pick(&kit.announcements).clone()),
-                _ => Outgoing::Attestation(script.pick(&kit.attestations).clone()),
+                0 => Gossip::Announcement(script.pick(&kit.announcements).clone()),
+                _ => Gossip::Attestation(script.pick(&kit.attestations).clone()),
             };
             let _ = core.publish(now, message);
             continue;

@@ -130,7 +130,6 @@ impl std::fmt::Debug for MeshConfig {
 
 impl MeshConfig {
     /// A configuration with the default bounds and times, no bootnodes, and nothing restored.
-    #[must_use]
     pub fn new(
         keypair: Keypair,
         network: Network,

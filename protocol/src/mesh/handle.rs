@@ -6,10 +6,10 @@ use libp2p::Multiaddr;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::MeshError;
-use super::core::{Holdings, Outgoing, Published, Voice};
+use super::core::{Holdings, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Announcement, Attestation, Evidence, MessageError, MinerReport};
+use crate::messages::{Address, Announcement, Attestation, Evidence, Gossip, MessageError};
 use crate::{
     BlockNumber, Digest, FileId, GrantBytes, Hotkey, HotkeySigner, Network, NotSafe, TaskId,
 };
@@ -21,7 +21,7 @@ const MAX_PEERS_ASKED: usize = 16;
 
 #[derive(Debug)]
 pub(super) enum Command {
-    Publish(Box<Outgoing>, oneshot::Sender<Result<Published, MessageError>>),
+    Publish(Box<Gossip>, oneshot::Sender<Result<Published, MessageError>>),
     Allowlist(TaskId, Vec<Hotkey>),
     Interval(TaskId, u64),
     Head(BlockNumber),
@@ -51,21 +51,18 @@ pub struct MeshHandle {
 
 impl MeshHandle {
     /// Our libp2p identity.
-    #[must_use]
     pub fn peer(&self) -> PeerIdBytes {
         self.peer
     }
 
     /// Whether we may sign for our hotkey, now and as it changes. Ask here before signing
     /// attestations, verdict files or weights.
-    #[must_use]
     pub fn voice(&self) -> watch::Receiver<Voice> {
         self.voice.clone()
     }
 
     /// What to count with, now and as it changes: certificates, equivocations and who is
     /// connected. The last snapshot stays readable when the mesh has stopped.
-    #[must_use]
     pub fn holdings(&self) -> watch::Receiver<Arc<Holdings>> {
         self.holdings.clone()
     }
@@ -83,7 +80,12 @@ impl MeshHandle {
         answer.await.map_err(|_| MeshError::Stopped)
     }
 
-    async fn publish(&self, message: Outgoing) -> Result<Published, MeshError> {
+    /// Publishes a signed message. While nobody is subscribed to its topic, it is kept and goes out
+    /// later.
+    ///
+    /// # Errors
+    /// [`MeshError::Refused`] for a message that others would refuse, [`MeshError::Stopped`].
+    pub async fn publish(&self, message: Gossip) -> Result<Published, MeshError> {
         Ok(self.ask(|reply| Command::Publish(Box::new(message), reply)).await??)
     }
 
@@ -93,7 +95,7 @@ impl MeshHandle {
     /// # Errors
     /// [`MeshError::Refused`] for an announcement that others would refuse, [`MeshError::Stopped`].
     pub async fn announce(&self, announcement: Announcement) -> Result<Published, MeshError> {
-        self.publish(Outgoing::Announcement(announcement)).await
+        self.publish(Gossip::Announcement(announcement)).await
     }
 
     /// Signs and publishes an attestation that we fetched and verified the file with this digest.
@@ -109,15 +111,7 @@ impl MeshHandle {
             tokio::task::spawn_blocking(move || signer.sign_attestation(network, file, digest));
         let attestation =
             signing.await.map_err(|error| NotSafe::Unavailable(Box::new(error)))??;
-        self.publish(Outgoing::Attestation(attestation)).await
-    }
-
-    /// Publishes our report about the miners.
-    ///
-    /// # Errors
-    /// [`MeshError::Refused`] for a report that others would refuse, [`MeshError::Stopped`].
-    pub async fn report_miners(&self, report: MinerReport) -> Result<Published, MeshError> {
-        self.publish(Outgoing::MinerReport(report)).await
+        self.publish(Gossip::Attestation(attestation)).await
     }
 
     /// Sets the validators from a task on. Earlier tasks keep their list. Connections of validators

@@ -26,7 +26,6 @@ pub struct Address(String);
 
 impl Address {
     /// The address with this text; `None` if it is empty, too long, or not printable ASCII.
-    #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -34,7 +33,6 @@ impl Address {
     }
 
     /// The text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -135,7 +133,6 @@ impl Beacon {
     }
 
     /// What the sender says about `hotkey`; `None` if it does not hear it.
-    #[must_use]
     pub fn mention(&self, hotkey: &Hotkey) -> Option<Heard> {
         let index = self.heard.binary_search_by(|heard| heard.hotkey.cmp(hotkey)).ok()?;
         self.heard.get(index).copied()

@@ -38,7 +38,6 @@ pub struct Allowlists {
 
 impl Allowlists {
     /// One list for all tasks.
-    #[must_use]
     pub fn single(validators: impl IntoIterator<Item = Hotkey>) -> Self {
         let mut lists = Self::default();
         lists.set_from(TaskId(0), validators);
@@ -58,14 +57,12 @@ impl Allowlists {
     }
 
     /// The list of `task`; empty if none is known.
-    #[must_use]
     pub fn for_task(&self, task: TaskId) -> &Allowlist {
         static NONE: Allowlist = Allowlist::new();
         self.lists.iter().rev().find(|(from, _)| *from <= task).map_or(&NONE, |(_, list)| list)
     }
 
     /// The newest list: the validators that may be connected.
-    #[must_use]
     pub fn newest(&self) -> &Allowlist {
         static NONE: Allowlist = Allowlist::new();
         self.lists.last().map_or(&NONE, |(_, list)| list)
@@ -181,7 +178,6 @@ pub enum MessageError {
 impl MessageError {
     /// Whether an honest validator with another head or another allowlist could have sent the
     /// message.
-    #[must_use]
     pub const fn is_innocent(&self) -> bool {
         matches!(
             self,

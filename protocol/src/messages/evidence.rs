@@ -33,21 +33,18 @@ pub struct EvidenceKey {
 
 impl Evidence {
     /// Evidence from two announcements, in their canonical order.
-    #[must_use]
     pub fn from_announcements(one: Announcement, other: Announcement) -> Self {
         let pair = if one.digest <= other.digest { [one, other] } else { [other, one] };
         Self::Announcements(Box::new(pair))
     }
 
     /// Evidence from two attestations, in their canonical order.
-    #[must_use]
     pub fn from_attestations(one: Attestation, other: Attestation) -> Self {
         let pair = if one.digest <= other.digest { [one, other] } else { [other, one] };
         Self::Attestations(Box::new(pair))
     }
 
     /// Who signed twice, and for which file.
-    #[must_use]
     pub fn key(&self) -> EvidenceKey {
         match self {
             Self::Announcements(pair) => EvidenceKey {

@@ -24,4 +24,6 @@ pub use context::{
 };
 pub use evidence::{Evidence, EvidenceKey};
 pub use miner_report::{MinerReport, MinerReportDraft, ReportedMiner};
-pub use topic::Topic;
+#[cfg(feature = "mesh")]
+pub(crate) use topic::Pace;
+pub use topic::{Gossip, Topic};

@@ -1,62 +1,114 @@
-//! The gossip topics of a subnet.
+//! The kinds of gossip: their topics, and one type for a message of any kind.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Announcement, Attestation, Beacon, Evidence, MinerReport};
-use crate::Network;
-use crate::codec::Wire;
+use super::{Announcement, Attestation, Beacon, Context, Evidence, MessageError, MinerReport};
+use crate::codec::{CodecError, Wire};
+use crate::{Hotkey, Network};
 
-/// A kind of gossip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Topic {
+/// Which of its author's allowances a message uses up.
+#[cfg(feature = "mesh")]
+pub(crate) enum Pace {
+    Statements,
+    Reports,
+}
+
+/// Makes [`Topic`] and [`Gossip`] from the table of kinds: the topic, the word in its name, the
+/// message, who claims to have said it, and its pace.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $topic:ident, $word:literal, $message:ident, $author:expr, $pace:expr;)*) => {
+        /// A kind of gossip.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Topic {
+            $($(#[$doc])* $topic,)*
+        }
+
+        impl Topic {
+            /// Every topic. A validator subscribes to all of them and to no other.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$topic),*];
+
+            /// The word in the topic's name.
+            pub const fn kind(self) -> &'static str {
+                match self { $(Self::$topic => $word,)* }
+            }
+
+            /// The longest message on this topic, in bytes.
+            pub const fn max_bytes(self) -> usize {
+                match self { $(Self::$topic => $message::MAX_BYTES,)* }
+            }
+
+            #[cfg(feature = "mesh")]
+            pub(crate) const fn pace(self) -> Option<Pace> {
+                match self { $(Self::$topic => $pace,)* }
+            }
+        }
+
+        /// A message of any kind.
+        #[derive(Clone, Debug)]
+        pub enum Gossip {
+            $($(#[$doc])* $message($message),)*
+        }
+
+        impl Gossip {
+            /// Decodes a message of `topic` from untrusted bytes.
+            ///
+            /// # Errors
+            /// The first [`CodecError`] that applies.
+            pub fn read(topic: Topic, bytes: &[u8]) -> Result<Self, CodecError> {
+                Ok(match topic { $(Topic::$topic => Self::$message(Wire::from_wire(bytes)?),)* })
+            }
+
+            /// Its topic and its only encoding.
+            ///
+            /// # Errors
+            /// [`CodecError::TooLarge`] beyond the topic's limit.
+            pub fn write(&self) -> Result<(Topic, Vec<u8>), CodecError> {
+                Ok(match self { $(Self::$message(said) => (Topic::$topic, said.to_wire()?),)* })
+            }
+
+            /// Who claims to have said it; `None` if it speaks for itself.
+            pub fn author(&self) -> Option<Hotkey> {
+                match self {
+                    $(Self::$message(said) => {
+                        let author: fn(&$message) -> Option<Hotkey> = $author;
+                        author(said)
+                    })*
+                }
+            }
+
+            /// Checks that its author said this, and that it counts.
+            ///
+            /// # Errors
+            /// The first [`MessageError`] that applies.
+            pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
+                match self { $(Self::$message(said) => said.verify(context),)* }
+            }
+        }
+    };
+}
+
+kinds! {
     /// Announcements of verdict files.
-    Verdict,
+    Verdict, "verdict", Announcement, |it| Some(it.file.producer), Some(Pace::Statements);
     /// Attestations to them.
-    Attestation,
+    Attestation, "attestation", Attestation, |it| Some(it.attester), Some(Pace::Statements);
     /// Beacons.
-    Beacon,
+    Beacon, "beacon", Beacon, |it| Some(it.sender), Some(Pace::Reports);
     /// Miner reports.
-    MinerReport,
-    /// Evidence of equivocation.
-    Evidence,
+    MinerReport, "miner-report", MinerReport, |it| Some(it.reporter), Some(Pace::Reports);
+    /// Evidence of equivocation. It speaks for itself, and there is little of it.
+    Evidence, "evidence", Evidence, |_| None, None;
 }
 
 impl Topic {
-    /// Every topic. A validator subscribes to all of them and to no other.
-    pub const ALL: [Self; 5] =
-        [Self::Verdict, Self::Attestation, Self::Beacon, Self::MinerReport, Self::Evidence];
-
-    /// The word in the topic's name.
-    #[must_use]
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Self::Verdict => "verdict",
-            Self::Attestation => "attestation",
-            Self::Beacon => "beacon",
-            Self::MinerReport => "miner-report",
-            Self::Evidence => "evidence",
-        }
-    }
-
     /// The topic's name on a network: `/leoma/{genesis[..8]}/{netuid}/{kind}/1`.
-    #[must_use]
     pub fn name(self, network: &Network) -> String {
         format!("/leoma/{}/{}/{}/1", network.genesis.short(), network.netuid, self.kind())
-    }
-
-    /// The longest message on this topic, in bytes.
-    #[must_use]
-    pub const fn max_bytes(self) -> usize {
-        match self {
-            Self::Verdict => Announcement::MAX_BYTES,
-            Self::Attestation => Attestation::MAX_BYTES,
-            Self::Beacon => Beacon::MAX_BYTES,
-            Self::MinerReport => MinerReport::MAX_BYTES,
-            Self::Evidence => Evidence::MAX_BYTES,
-        }
     }
 }
 

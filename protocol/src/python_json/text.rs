@@ -29,13 +29,11 @@ impl Text {
     }
 
     /// The text, unless it holds a lone surrogate.
-    #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
     /// The text with lone surrogates replaced by U+FFFD, for logs.
-    #[must_use]
     pub fn to_string_lossy(&self) -> String {
         self.code_points()
             .map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER))

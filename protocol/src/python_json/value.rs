@@ -34,7 +34,6 @@ impl Integer {
     }
 
     /// The decimal digits, with a leading `-` when negative.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,7 +41,6 @@ impl Integer {
 
 impl Value {
     /// The member `key` of an object.
-    #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.get(key.as_bytes()),
@@ -51,7 +49,6 @@ impl Value {
     }
 
     /// The string, where it is one without lone surrogates.
-    #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => text.as_str(),
@@ -60,7 +57,6 @@ impl Value {
     }
 
     /// The boolean, where it is one. Numbers are not.
-    #[must_use]
     pub const fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -69,7 +65,6 @@ impl Value {
     }
 
     /// The integer, where it is one that fits.
-    #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Integer(integer) => integer.0.parse().ok(),
@@ -78,7 +73,6 @@ impl Value {
     }
 
     /// The elements of an array.
-    #[must_use]
     pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(elements) => Some(elements),
@@ -87,7 +81,6 @@ impl Value {
     }
 
     /// The members of an object.
-    #[must_use]
     pub const fn as_object(&self) -> Option<&BTreeMap<Text, Self>> {
         match self {
             Self::Object(members) => Some(members),

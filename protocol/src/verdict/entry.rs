@@ -38,7 +38,6 @@ pub enum EntryStatus {
 
 impl EntryStatus {
     /// The word in the file.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Passed => "passed",
@@ -56,7 +55,6 @@ impl EntryStatus {
     }
 
     /// The status with this word.
-    #[must_use]
     pub fn from_word(word: &str) -> Self {
         let known = [
             Self::Passed,
@@ -153,7 +151,6 @@ pub struct VerdictEntry {
 
 impl VerdictEntry {
     /// An entry for a miner that gave no usable video.
-    #[must_use]
     pub fn unusable(
         hotkey: Hotkey,
         status: EntryStatus,

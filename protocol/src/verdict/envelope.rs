@@ -32,7 +32,6 @@ pub struct Envelope {
 impl Envelope {
     /// The file's identity: equal for two files exactly if they state the same, whatever their
     /// spacing and the random part of their signatures.
-    #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of_parts(&[b"leoma:verdict-digest:2\0", self.payload().as_bytes()])
     }

@@ -38,7 +38,6 @@ pub struct Window {
 
 impl Window {
     /// The newest tasks in the range, as many as a window holds.
-    #[must_use]
     pub fn select(range: &WindowRange<'_>, canonical: &[CanonicalFile]) -> Self {
         let mut window = Self { files: Vec::new(), missing: Vec::new(), left_out: Vec::new() };
         let mut free = range.window_tasks();
@@ -68,7 +67,6 @@ impl Window {
     }
 
     /// The distinct producers of the window's files, sorted.
-    #[must_use]
     pub fn active_validators(&self) -> Vec<Hotkey> {
         let producers: BTreeSet<Hotkey> = self.files.iter().map(|file| file.id.producer).collect();
         producers.into_iter().collect()

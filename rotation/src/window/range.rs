@@ -32,7 +32,6 @@ impl<'a> WindowRange<'a> {
     /// The range at `epoch_block`, which need not be a multiple of anything. The settle margin
     /// counts task numbers back from the epoch block's task, produced or not. A lookback of zero
     /// blocks is no limit; one that begins inside a task includes that task.
-    #[must_use]
     pub fn new(
         params: &'a ConsensusParams,
         history: &'a AllowlistHistory,
@@ -91,7 +90,6 @@ impl<'a> WindowRange<'a> {
     /// The producers against whom there is evidence for a task in the range. Evidence for a task
     /// that has not settled waits, as its files do, until every validator has had time to hear of
     /// it.
-    #[must_use]
     pub fn equivocators(&self, evidence: &[FileId]) -> BTreeSet<Hotkey> {
         let in_range = evidence.iter().filter(|file| self.check(file.task_id).is_ok());
         in_range.map(|file| file.producer).collect()
@@ -123,7 +121,6 @@ impl<'a> WindowRange<'a> {
 
     /// The files to look for before the epoch is computed: those of as many tasks as a window
     /// holds, in the order of [`WindowRange::scheduled_files`].
-    #[must_use]
     pub fn wanted_files(&self) -> Vec<Vec<FileId>> {
         self.scheduled_files().take(self.params.window_tasks as usize).collect()
     }
@@ -136,7 +133,6 @@ impl<'a> WindowRange<'a> {
     /// The lowest task number that this epoch or a later one may look at; what concerns lower
     /// numbers can be forgotten. The list before the first one known is taken to have numbered its
     /// tasks alike.
-    #[must_use]
     pub fn oldest_task(&self) -> TaskId {
         let first_of = |(index, allowlist): (usize, &Allowlist)| {
             let made = self.history.tasks_of(index);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::limits::{
     AUTHOR_BURST, AUTHOR_PER_SECOND, Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, REPORT_BURST, Timing,
 };
-use crate::messages::Topic;
+use crate::messages::{Pace, Topic};
 use crate::{BlockNumber, Hotkey};
 
 #[derive(Debug)]
@@ -51,20 +51,20 @@ impl Allowances {
     /// checked, to save that work. So it uses up nothing: anybody could have written the message.
     pub(super) fn is_spent(&self, author: &Hotkey, topic: Topic, now: Duration) -> bool {
         let Some(allowance) = self.0.get(author) else { return false };
-        match topic {
-            Topic::Verdict | Topic::Attestation => allowance.statements.is_spent(now),
-            Topic::Beacon | Topic::MinerReport => allowance.reports.is_spent(now),
-            Topic::Evidence => false,
+        match topic.pace() {
+            Some(Pace::Statements) => allowance.statements.is_spent(now),
+            Some(Pace::Reports) => allowance.reports.is_spent(now),
+            None => false,
         }
     }
 
     /// Takes note of a valid, new message.
     pub(super) fn said(&mut self, author: Hotkey, topic: Topic, now: Duration, timing: &Timing) {
         let allowance = self.of(author, now, timing);
-        match topic {
-            Topic::Verdict | Topic::Attestation => allowance.statements.take(now),
-            Topic::Beacon | Topic::MinerReport => allowance.reports.take(now),
-            Topic::Evidence => true,
+        match topic.pace() {
+            Some(Pace::Statements) => allowance.statements.take(now),
+            Some(Pace::Reports) => allowance.reports.take(now),
+            None => true,
         };
     }
 

@@ -9,11 +9,8 @@ use super::links::Heeded;
 use super::mesh_event::MeshEvent;
 use super::state::Core;
 use crate::Hotkey;
-use crate::codec::Wire as _;
 use crate::hello::PeerIdBytes;
-use crate::messages::{
-    Announcement, Attestation, Beacon, Evidence, MessageError, MinerReport, Topic,
-};
+use crate::messages::{Beacon, Gossip, MessageError, Topic};
 
 /// What became of a message that can be decoded.
 enum Examined {
@@ -21,37 +18,6 @@ enum Examined {
     Known,
     /// Its author has used up its allowance; the signature was not checked.
     BeyondAllowance(Hotkey),
-}
-
-enum Message {
-    Announcement(Announcement),
-    Attestation(Attestation),
-    Evidence(Evidence),
-    Beacon(Beacon),
-    MinerReport(MinerReport),
-}
-
-impl Message {
-    fn read(topic: Topic, bytes: &[u8]) -> Result<Self, MessageError> {
-        Ok(match topic {
-            Topic::Verdict => Self::Announcement(Announcement::from_wire(bytes)?),
-            Topic::Attestation => Self::Attestation(Attestation::from_wire(bytes)?),
-            Topic::Evidence => Self::Evidence(Evidence::from_wire(bytes)?),
-            Topic::Beacon => Self::Beacon(Beacon::from_wire(bytes)?),
-            Topic::MinerReport => Self::MinerReport(MinerReport::from_wire(bytes)?),
-        })
-    }
-
-    /// Who claims to have said it. Evidence speaks for itself, and there is little of it.
-    fn author(&self) -> Option<Hotkey> {
-        match self {
-            Self::Announcement(announcement) => Some(announcement.file.producer),
-            Self::Attestation(attestation) => Some(attestation.attester),
-            Self::Evidence(_) => None,
-            Self::Beacon(beacon) => Some(beacon.sender),
-            Self::MinerReport(report) => Some(report.reporter),
-        }
-    }
 }
 
 impl Core {
@@ -115,7 +81,7 @@ impl Core {
         topic: Topic,
         bytes: &[u8],
     ) -> Result<Examined, MessageError> {
-        let message = Message::read(topic, bytes)?;
+        let message = Gossip::read(topic, bytes)?;
         let author = message.author();
         if let Some(author) = author.filter(|author| self.allowances.is_spent(author, topic, now)) {
             return Ok(Examined::BeyondAllowance(author));
@@ -128,30 +94,30 @@ impl Core {
     }
 
     /// Takes in a message and returns whether it is valid and new.
-    fn take_message(&mut self, now: Duration, message: Message) -> Result<bool, MessageError> {
+    fn take_message(&mut self, now: Duration, message: Gossip) -> Result<bool, MessageError> {
         let context = self.chain.context();
         Ok(match message {
-            Message::Announcement(announcement) => {
+            Gossip::Announcement(announcement) => {
                 self.agreement.announcement(&context, announcement)?.spread(&mut self.effects)
             }
-            Message::Attestation(attestation) => {
+            Gossip::Attestation(attestation) => {
                 self.agreement.attestation(&context, attestation)?.spread(&mut self.effects)
             }
             // Accepting the message passes it on already, so it is not published as well.
-            Message::Evidence(evidence) => {
+            Gossip::Evidence(evidence) => {
                 self.agreement.evidence(&context, &evidence)?.tell(&mut self.effects)
             }
-            Message::Beacon(beacon) => {
+            Gossip::Beacon(beacon) => {
                 beacon.verify(&context)?;
                 self.take_beacon(now, &beacon)
             }
-            Message::MinerReport(report) => {
+            Gossip::MinerReport(report) => {
                 report.verify(&context)?;
                 let (reporter, block) = (report.reporter, report.block);
                 let is_newest =
                     self.allowances.is_newest_report(reporter, block, now, &self.timing);
                 if is_newest {
-                    self.tell(MeshEvent::MinerReport(report));
+                    self.tell(MeshEvent::Heard(Gossip::MinerReport(report)));
                 }
                 is_newest
             }

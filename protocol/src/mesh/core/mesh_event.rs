@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hello::{HelloRefusal, PeerIdBytes};
-use crate::messages::{
-    Address, Announcement, Attestation, Certificate, Evidence, MinerReport, Topic,
-};
+use crate::messages::{Address, Announcement, Attestation, Certificate, Evidence, Gossip, Topic};
 use crate::{GrantBytes, Hotkey};
 
 /// What the mesh tells the validator that runs it.
@@ -49,8 +47,8 @@ pub enum MeshEvent {
     },
     /// A validator signed twice. Store the evidence and hand it back at the next start.
     Evidence(Evidence),
-    /// A validator's report about the miners.
-    MinerReport(MinerReport),
+    /// A valid, new message that the mesh itself does not use: a miner report.
+    Heard(Gossip),
     /// A validator granted us access to its bucket.
     Grant {
         /// The validator.

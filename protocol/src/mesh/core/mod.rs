@@ -60,7 +60,7 @@ pub use event::{DialTarget, Event, Offence, Token};
 pub use holdings::Holdings;
 pub use limits::Timing;
 pub use mesh_event::{KnownPeer, MeshEvent, RefusedBy, Restored};
-pub use outbox::{Outgoing, Published};
+pub use outbox::Published;
 pub use state::{Core, CoreConfig};
 pub use views::{FileView, PeerView};
 pub use voice::Voice;

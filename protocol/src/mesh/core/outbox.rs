@@ -4,18 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::limits::MAX_KEPT_MESSAGES;
-use crate::messages::{Announcement, Attestation, MinerReport, Topic};
-
-/// A message that the validator wants published.
-#[derive(Clone, Debug)]
-pub enum Outgoing {
-    /// Our verdict file exists.
-    Announcement(Announcement),
-    /// We verified a file.
-    Attestation(Attestation),
-    /// Our report about the miners.
-    MinerReport(MinerReport),
-}
+use crate::messages::Topic;
 
 /// What became of a message that was to be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::effect::Effect;
 use super::mesh_event::MeshEvent;
-use super::outbox::{Outgoing, Published};
+use super::outbox::Published;
 use super::state::Core;
-use crate::codec::Wire as _;
-use crate::messages::{MessageError, Topic};
+use crate::messages::{Gossip, MessageError, Topic};
 
 impl Core {
     /// Publishes a message of our own, and counts it as every other validator will.
@@ -17,27 +16,19 @@ impl Core {
     pub fn publish(
         &mut self,
         now: Duration,
-        message: Outgoing,
+        message: Gossip,
     ) -> Result<(Published, Vec<Effect>), MessageError> {
         let context = self.chain.context();
-        let (topic, bytes) = match message {
-            Outgoing::Announcement(announcement) => {
-                let bytes = announcement.to_wire()?;
-                let taken = self.agreement.announcement(&context, announcement)?;
-                taken.spread(&mut self.effects);
-                (Topic::Verdict, bytes)
+        let (topic, bytes) = message.write()?;
+        match message {
+            Gossip::Announcement(announcement) => {
+                self.agreement.announcement(&context, announcement)?.spread(&mut self.effects);
             }
-            Outgoing::Attestation(attestation) => {
-                let bytes = attestation.to_wire()?;
-                let taken = self.agreement.attestation(&context, attestation)?;
-                taken.spread(&mut self.effects);
-                (Topic::Attestation, bytes)
+            Gossip::Attestation(attestation) => {
+                self.agreement.attestation(&context, attestation)?.spread(&mut self.effects);
             }
-            Outgoing::MinerReport(report) => {
-                report.verify(&context)?;
-                (Topic::MinerReport, report.to_wire()?)
-            }
-        };
+            message => message.verify(&context)?,
+        }
         let peers = self.listeners(topic);
         let published = if peers > 0 {
             self.effects.push(Effect::Publish { topic, bytes });

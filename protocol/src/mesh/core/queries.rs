@@ -15,13 +15,11 @@ use crate::{Digest, FileId, Hotkey};
 
 impl Core {
     /// The hotkey that a connected peer proved, while it is on the allowlist.
-    #[must_use]
     pub fn member(&self, peer: &PeerIdBytes) -> Option<Hotkey> {
         self.peers.get(peer)?.hotkey()
     }
 
     /// The connected validators: first those that are known to hold the file with this digest.
-    #[must_use]
     pub fn holders(&self, file: &FileId, digest: &Digest) -> Vec<PeerIdBytes> {
         let known: Vec<Hotkey> = self.agreement.holders(file, digest).collect();
         let connected =
@@ -33,32 +31,27 @@ impl Core {
     }
 
     /// What the validator counts with.
-    #[must_use]
     pub const fn holdings(&self) -> &Arc<Holdings> {
         &self.holdings
     }
 
     /// Everything known about the files of the lookback, ascending.
-    #[must_use]
     pub fn files(&self) -> Vec<FileView> {
         self.agreement.view()
     }
 
     /// Every counted attestation, signed, in the order of file and digest, so that anybody can
     /// check the count.
-    #[must_use]
     pub fn attestations(&self) -> Vec<Attestation> {
         self.agreement.attestations(self.chain.network).collect()
     }
 
     /// The evidence of the lookback.
-    #[must_use]
     pub fn evidence(&self) -> Vec<Evidence> {
         self.agreement.all_evidence().cloned().collect()
     }
 
     /// The connected peers.
-    #[must_use]
     pub fn peer_views(&self, now: Duration) -> Vec<PeerView> {
         let view = |(peer, state): (&PeerIdBytes, &PeerState)| {
             let hotkey = state.hotkey();
@@ -79,7 +72,6 @@ impl Core {
     }
 
     /// Whether we may sign for our hotkey.
-    #[must_use]
     pub fn voice(&self) -> Voice {
         if self.doppelgangers.contains_key(&self.hotkey) {
             Voice::Doubled
@@ -91,13 +83,11 @@ impl Core {
     }
 
     /// What happened since the start.
-    #[must_use]
     pub const fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// The summary of what is held that our beacons carry.
-    #[must_use]
     pub fn inventory(&self) -> Digest {
         self.agreement.inventory()
     }

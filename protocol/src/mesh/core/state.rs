@@ -103,7 +103,6 @@ pub struct Core {
 
 impl Core {
     /// A core that knows what an earlier run stored and has met nobody yet.
-    #[must_use]
     pub fn new(config: CoreConfig) -> Self {
         let CoreConfig { peer, signer, head, restored, timing, .. } = config;
         let chain = ChainView {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::mesh::core::MeshEvent;
+use crate::messages::Gossip;
 
 /// Waiting events: a validator that is busy with a video for minutes loses nothing.
 const MAX_EVENTS: usize = 16_384;
@@ -80,9 +81,10 @@ fn is_about_strangers(event: &MeshEvent) -> bool {
 fn is_replaced(before: &MeshEvent, by: &MeshEvent) -> bool {
     match (before, by) {
         (MeshEvent::Grant { from: before, .. }, MeshEvent::Grant { from, .. }) => before == from,
-        (MeshEvent::MinerReport(before), MeshEvent::MinerReport(report)) => {
-            before.reporter == report.reporter
-        }
+        (
+            MeshEvent::Heard(Gossip::MinerReport(before)),
+            MeshEvent::Heard(Gossip::MinerReport(report)),
+        ) => before.reporter == report.reporter,
         (MeshEvent::AddressBook(_), MeshEvent::AddressBook(_))
         | (MeshEvent::Sequence(_), MeshEvent::Sequence(_)) => true,
         _ => false,

@@ -1,8 +1,8 @@
 //! What the validator counts with: it outlasts what the core gossips about.
 
 use leoma_protocol::mesh::core::limits::MAX_EVIDENCE_PER_ACCUSED;
-use leoma_protocol::mesh::core::{Event, Outgoing, Restored};
-use leoma_protocol::messages::{Announcement, Attestation, Certificate};
+use leoma_protocol::mesh::core::{Event, Restored};
+use leoma_protocol::messages::{Announcement, Attestation, Certificate, Gossip};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{BlockNumber, Digest, FileId, TaskId};
 
@@ -24,7 +24,7 @@ fn announcement(task: u64, content: &[u8]) -> Announcement {
 
 fn certify(alone: &mut Alone, task: u64, voters: impl IntoIterator<Item = u8>) {
     for by in voters {
-        alone.core.publish(alone.now, Outgoing::Attestation(vote(by, task))).unwrap();
+        alone.core.publish(alone.now, Gossip::Attestation(vote(by, task))).unwrap();
     }
 }
 
@@ -76,7 +76,7 @@ fn no_equivocation_of_the_lookback_is_forgotten_for_newer_ones() {
     let tasks = 80..82 + MAX_EVIDENCE_PER_ACCUSED as u64;
     for task in tasks.clone() {
         for content in [b"one", b"two"] {
-            let message = Outgoing::Announcement(announcement(task, content));
+            let message = Gossip::Announcement(announcement(task, content));
             alone.core.publish(alone.now, message).unwrap();
         }
     }

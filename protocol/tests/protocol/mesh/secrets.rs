@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::PeerIdBytes;
-use leoma_protocol::mesh::core::{Core, CoreConfig, Effect, Event, Outgoing, Token};
+use leoma_protocol::mesh::core::{Core, CoreConfig, Effect, Event, Token};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{GrantBytes, Restored, Timing};
-use leoma_protocol::messages::{Address, Topic};
+use leoma_protocol::messages::{Address, Gossip, Topic};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network,
@@ -124,7 +124,7 @@ impl Wire {
         }
     }
 
-    fn publish(&mut self, from: usize, now: Duration, message: Outgoing) {
+    fn publish(&mut self, from: usize, now: Duration, message: Gossip) {
         let (_, effects) = self.cores[from].publish(now, message).unwrap();
         self.carry_out(from, effects);
         self.run(now);
@@ -144,7 +144,7 @@ fn a_grant_is_in_no_gossip_no_page_and_no_debug_output() {
         bytes: Vec::new(),
     };
     let early = signer(1).sign_announcement(network(), &file(97)).unwrap();
-    wire.publish(0, now(0), Outgoing::Announcement(early));
+    wire.publish(0, now(0), Gossip::Announcement(early));
     for (index, outbound) in [(0, true), (1, false)] {
         let (peer, address) =
             (wire.peers[1 - index], Address::new("/ip4/127.0.0.1/tcp/1").unwrap());
@@ -158,9 +158,9 @@ fn a_grant_is_in_no_gossip_no_page_and_no_debug_output() {
     }
     wire.run(now(200));
     let late = signer(1).sign_announcement(network(), &file(98)).unwrap();
-    wire.publish(0, now(300), Outgoing::Announcement(late));
+    wire.publish(0, now(300), Gossip::Announcement(late));
     let attestation = signer(2).sign_attestation(network(), file(98).id, file(98).digest).unwrap();
-    wire.publish(1, now(400), Outgoing::Attestation(attestation));
+    wire.publish(1, now(400), Gossip::Attestation(attestation));
     let twice = SignedVerdict { digest: Digest::of(b"another"), ..file(98) };
     let twice = signer(1).sign_announcement(network(), &twice).unwrap();
     let source = wire.peers[0];

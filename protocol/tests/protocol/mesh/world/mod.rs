@@ -20,9 +20,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use leoma_protocol::mesh::core::{
-    Core, CoreConfig, DialTarget, Event, MeshEvent, Outgoing, Restored, Timing, Token,
+    Core, CoreConfig, DialTarget, Event, MeshEvent, Restored, Timing, Token,
 };
-use leoma_protocol::messages::{Announcement, Certificate, Evidence, EvidenceKey, SignatureCheck};
+use leoma_protocol::messages::{
+    Announcement, Certificate, Evidence, EvidenceKey, Gossip, SignatureCheck,
+};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
@@ -400,7 +402,7 @@ impl World {
                     && let Ok(attestation) =
                         self.members[by].signer.sign_attestation(network(), file, digest)
                 {
-                    self.publish(by, Outgoing::Attestation(attestation));
+                    self.publish(by, Gossip::Attestation(attestation));
                 }
             }
             Happening::Tick { who } => {
@@ -451,7 +453,7 @@ impl World {
         let announcement =
             self.members[who].signer.sign_announcement(network(), &file).expect("signed once");
         self.honest_files.insert(file.id, file.digest);
-        self.publish(who, Outgoing::Announcement(announcement));
+        self.publish(who, Gossip::Announcement(announcement));
     }
 
     /// Whether all honest validators hold the same certificates and evidence, every honest file

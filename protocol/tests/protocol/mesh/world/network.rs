@@ -8,10 +8,8 @@ use std::time::Duration;
 use leoma_protocol::Digest;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::PeerIdBytes;
-use leoma_protocol::mesh::core::{
-    CatchupPage, DialTarget, Effect, Event, Judgement, Outgoing, Token,
-};
-use leoma_protocol::messages::{Address, Topic};
+use leoma_protocol::mesh::core::{CatchupPage, DialTarget, Effect, Event, Judgement, Token};
+use leoma_protocol::messages::{Address, Gossip, Topic};
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 
@@ -123,7 +121,7 @@ impl World {
         }
     }
 
-    pub(super) fn publish(&mut self, number: usize, message: Outgoing) {
+    pub(super) fn publish(&mut self, number: usize, message: Gossip) {
         let (_, effects) = self.members[number]
             .core
             .publish(self.now, message)
