@@ -175,7 +175,7 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
     assert_eq!((videos.len(), &listed["unnamed"]), (2, &json!([])));
     assert_eq!(videos[0]["sha256"], json!(Digest::of(&std::fs::read(&clips[0]).unwrap())));
     assert!(videos.iter().all(|video| !video["shots"].as_array().unwrap().is_empty()));
-    bench.corpus(&["verify"], &[]).await.says(true, &["all 2 videos are as the manifest says"]);
+    bench.corpus(&["verify"], &[]).await.says(true, &["all 2 videos match the manifest"]);
 
     // The same again changes nothing, and another video under the same name is refused.
     bench
