@@ -12,8 +12,8 @@ pub struct TaskVerdicts {
     pub id: FileId,
     /// The file's identity.
     pub digest: Digest,
-    /// The block in which it says it was signed; 0 in a file of the Python implementation, which
-    /// does not say.
+    /// The block that the file names as that of its signature. It is 0 in files of the Python
+    /// implementation, which name none.
     pub signed_at: BlockNumber,
     /// Sorted by miner, no miner twice.
     verdicts: Vec<Verdict>,

@@ -251,8 +251,8 @@ async fn a_question_for_a_password_can_be_broken_off_and_leaves_the_terminal_as_
     }
 }
 
-/// Python with the wallet of the subnet's other tools, kept between runs; `None` with a printed
-/// reason where it cannot be had.
+/// Python with the wallet of the subnet's other tools, kept between runs; `None`, with a printed
+/// reason, if it cannot be installed.
 async fn python() -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-wallet");
     let python = venv.join("bin/python");

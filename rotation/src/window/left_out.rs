@@ -29,7 +29,7 @@ pub enum LeftOut {
     /// It may not have reached everybody when the epoch was computed.
     #[error("signed in block {}, too late to count in this epoch", signed_at.0)]
     SignedLate {
-        /// The block in which it says it was signed.
+        /// The block that the file names as that of its signature.
         signed_at: BlockNumber,
     },
     /// Another producer's file speaks for the task.

@@ -77,7 +77,7 @@ impl Bench {
         self.leoma(&[&["corpus"], arguments, &files].concat()).await
     }
 
-    /// Publishes a task's clip, with `change` made to what it says of itself.
+    /// Publishes a task's clip, with `change` made to its metadata.
     async fn publish(&self, task_id: TaskId, clip: &TaskClip, change: impl FnOnce(&mut Value)) {
         let metadata = TaskMetadata {
             task_id,
@@ -133,7 +133,7 @@ fn seed_of(task_id: TaskId) -> Seed {
     Seed { block: BlockNumber(task_id.0 * INTERVAL), hash: Digest::of(&task_id.0.to_be_bytes()) }
 }
 
-/// A change to what a task says of itself.
+/// A change to a task's metadata.
 type Lie<'a> = &'a dyn Fn(&mut Value);
 
 /// Each step's outcome, in order.
