@@ -12,12 +12,12 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=testnet/install.sh
 source "$root/testnet/install.sh"
 
-# The kernels of a GPU are tested on Vulkan with --all. Otherwise the GPU's backend is built only where there is a driver.
+# CUDA's backend is built only where there is a driver. With --all, the kernels of a GPU are tested on Vulkan.
 mapfile -t features < <(build_features)
 all=false
 if [ "${1:-}" = --all ]; then
   all=true
-  features=(--all-features)
+  features+=(--features leoma-scoring/vulkan)
   shift
 fi
 
@@ -44,24 +44,39 @@ if $all; then install_for_tests; fi
 find_rust
 cd "$root"
 # Everything is built before anything runs: whole-system tests start both programs, and two runs
-# share one build. With the tests, the programs are built once, with the features of both.
+# share one build.
 cargo build --workspace --bins --tests --locked "${features[@]}"
 if [ "$#" -gt 0 ]; then
   run "" "" "$@"
   exit
 fi
 
-# Whole subnets mostly wait for their chain's blocks, so they run beside everything else.
-log="$(mktemp)"
+logs="$(mktemp -d)"
+trap 'rm -r "$logs"' EXIT
+failed=0
+# Floods are measured, and blame for them fades with time: nothing else runs beside these.
+others=" and not test(whole_subnet::)"
+if have cargo-nextest; then
+  run " and binary(hostile)" "" 2>&1 | tee "$logs/floods" || failed=$?
+  others+=" and not binary(hostile)"
+fi
+# Whole subnets mostly wait for their chain's blocks, so they run beside everything else. What they do
+# has its blocks to be done in; the other tests take the time that is left.
 set -m # a process group of its own, so that an interrupt ends all of it
-run " and test(whole_subnet::)" whole_subnet:: >"$log" 2>&1 &
+run " and test(whole_subnet::)" whole_subnet:: >"$logs/subnets" 2>&1 &
 subnets=$!
 set +m
-trap 'kill -- "-$subnets" 2>/dev/null || true; rm -f "$log"' EXIT
-failed=0
-run " and not test(whole_subnet::)" "--skip whole_subnet::" || failed=$?
+trap 'kill -- "-$subnets" 2>/dev/null || true; rm -r "$logs"' EXIT
+renice -n 10 -p "$BASHPID" >/dev/null
+run "$others" "--skip whole_subnet::" 2>&1 | tee "$logs/others" || failed=$?
 if $all; then cargo test --workspace --doc --locked "${features[@]}" || failed=$?; fi
 say "waiting for the tests of whole subnets"
 wait "$subnets" || failed=$?
-cat "$log"
+cat "$logs/subnets"
+if [ "$failed" -ne 0 ]; then
+  # Why each test failed, shortly and last: where only the end of a long output is kept, it is this.
+  say "what the tests that failed said first:"
+  awk '/ panicked at / { left = 9 } left > 0 { print substr($0, 1, 600); left-- }' \
+    "$logs/"*
+fi
 exit "$failed"

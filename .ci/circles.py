@@ -11,6 +11,7 @@ import pathlib, re, sys, tempfile, tomllib
 LAYERS = [
     ["leoma-protocol"],
     [f"leoma-{part}" for part in "chain rotation scoring storage wallet web".split()],
+    ["leoma-synapse"],
     ["leoma", "node-subtensor-runtime"],
     ["leoma-testnet"],
 ]

@@ -54,6 +54,11 @@ install_for_ci() {
   find_rust
   have shellcheck || install_missing shellcheck
   have cargo-deny || { say "building cargo-deny" && cargo install cargo-deny --locked --debug --quiet; }
+  # Without a browser its tests are skipped, and say so.
+  local browser=()
+  have chromium || have chromium-browser || browser+=(chromium)
+  have npm || browser+=(npm)
+  [ "${#browser[@]}" -eq 0 ] || (install_missing "${browser[@]}") || true
 }
 
 # Inside the checkout, rustup takes the version that rust-toolchain.toml names.

@@ -1,5 +1,6 @@
 //! Logging: structured lines on standard error, as text or JSON.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
@@ -25,6 +26,25 @@ pub(crate) fn init(level: &str, json: bool) {
     let _already_set = if json {
         builder.json().flatten_event(true).try_init()
     } else {
-        builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+        let no_color = std::env::var_os("NO_COLOR");
+        let colours = coloured(std::io::stderr().is_terminal(), no_color.as_deref());
+        builder.with_ansi(colours).with_target(false).try_init()
     };
+}
+
+/// Whether lines are coloured: on a terminal, unless `NO_COLOR` has a value (see no-color.org).
+fn coloured(on_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    on_terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_switches_colours_off() {
+        assert!(coloured(true, None) && coloured(true, Some(OsStr::new(""))));
+        assert!(!coloured(true, Some(OsStr::new("1"))) && !coloured(true, Some(OsStr::new("0"))));
+        assert!(!coloured(false, None));
+    }
 }

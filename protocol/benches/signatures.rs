@@ -12,8 +12,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use leoma_protocol::messages::{Allowlists, Attestation, Certificate, Context, SignatureCheck};
 use leoma_protocol::{
-    BlockNumber, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, Signature,
-    TaskId,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
+    Network, Signature, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -49,6 +49,7 @@ fn with_context<T>(
     run(&Context {
         network: network(),
         allowlists,
+        consensus: &ConsensusParams { failover_grace: Some(1), ..Default::default() }.into(),
         head: BlockNumber(1000),
         tasks: TaskId(5)..=TaskId(11),
         signatures,
@@ -60,7 +61,7 @@ fn signatures(criterion: &mut Criterion) {
     for votes in [2, 8, 64, 256] {
         let certificate = certificate(votes);
         let attestations: Vec<Attestation> = certificate.attestations().collect();
-        let allowlists = Allowlists::single(certificate.votes.iter().map(|vote| vote.0));
+        let allowlists = Allowlists::single(100, certificate.votes.iter().map(|vote| vote.0));
         group.throughput(Throughput::Elements(votes as u64));
         group.bench_function(BenchmarkId::new("singly", votes), |bencher| {
             bencher.iter(|| {

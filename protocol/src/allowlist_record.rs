@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::signing::Domain;
 use crate::{BlockNumber, Digest, Hotkey, HotkeySigner, Network, Signature, codec};
 
-/// Most lists in a record: nearly one for each of the 300 tasks of a lookback.
+/// Most lists in a record: nearly one for each of the 300 tasks of a lookback. Mesh and rotation
+/// remember as many before the newest one, see [`crate::messages::MAX_ALLOWLISTS`].
 pub const MAX_PAST_ALLOWLISTS: usize = 256;
 /// Longest record: 256 lists of 120 bytes, with room to spare.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;

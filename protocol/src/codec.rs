@@ -48,6 +48,13 @@ pub enum CodecError {
     },
 }
 
+impl CodecError {
+    /// Whether a newer release wrote the bytes. They cannot be read here, and nobody is to blame.
+    pub const fn is_from_a_newer_release(&self) -> bool {
+        matches!(self, Self::Version { found } if *found > VERSION)
+    }
+}
+
 /// A type that validators send to each other, with a limit on its encoding.
 pub trait Wire: Encode + Decode<()> + Sized {
     /// Length of the longest encoding in bytes, version byte included.

@@ -25,13 +25,13 @@ pub struct MinerCommitment {
 /// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitmentError {
-    /// `model_name` is missing or no text, or the commitment is no JSON object.
+    /// `model_name` is missing or not text, or the commitment is not a JSON object.
     #[error("missing_model_name")]
     MissingModelName,
-    /// `model_revision` is missing or no text.
+    /// `model_revision` is missing or not text.
     #[error("missing_model_revision")]
     MissingModelRevision,
-    /// `chute_id` is missing or no text.
+    /// `chute_id` is missing or not text.
     #[error("missing_chute_id")]
     MissingChuteId,
     /// The repository's name does not begin with `leoma`.
@@ -53,8 +53,14 @@ pub const fn check_commit_count(commits: usize) -> Result<(), CommitmentError> {
     if commits > MAX_COMMITS { Err(CommitmentError::TooManyCommits) } else { Ok(()) }
 }
 
+/// `text` as Python's `str.strip` leaves it, which also drops the four ASCII separators.
+fn stripped(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
+}
+
 impl MinerCommitment {
-    /// Reads the text that `hotkey` committed. A field that is not text counts as missing.
+    /// Reads the text that `hotkey` committed. White space around a field is dropped; a field that
+    /// is not text, or holds only white space, counts as missing.
     ///
     /// # Errors
     /// The first [`CommitmentError`] that applies, in the order of the enum.
@@ -66,7 +72,7 @@ impl MinerCommitment {
         };
         let field = |key| {
             let text = value.as_ref().and_then(|value| value.get(key)).and_then(Value::as_str);
-            text.filter(|text| !text.is_empty()).map(str::to_owned)
+            text.map(stripped).filter(|text| !text.is_empty()).map(str::to_owned)
         };
         let model_name = field("model_name").ok_or(CommitmentError::MissingModelName)?;
         let model_revision =
@@ -90,5 +96,34 @@ impl MinerCommitment {
             ("chute_id", self.chute_id.as_str().into()),
         ])
         .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_around_a_field_is_dropped_before_the_rules() {
+        let hotkey = Hotkey::from_bytes([7; 32]);
+        let text = |space: &str, chute: &str| {
+            let name = format!("user/leoma-{hotkey}");
+            Value::object([
+                ("model_name", format!("{space}{name}{space}").as_str().into()),
+                ("model_revision", format!("{space}abc{space}").as_str().into()),
+                ("chute_id", chute.into()),
+            ])
+            .to_string()
+        };
+        for space in ["", " ", "\t\n", "\u{a0}", "\u{3000}", "\x1c", "\x1f \u{85}"] {
+            let read = MinerCommitment::parse(&text(space, " c-1 "), &hotkey).unwrap();
+            assert_eq!(read.model_name, format!("user/leoma-{hotkey}"), "{space:?}");
+            assert_eq!((&*read.model_revision, &*read.chute_id), ("abc", "c-1"));
+        }
+        let empty = MinerCommitment::parse(&text("", " \t"), &hotkey);
+        assert_eq!(empty, Err(CommitmentError::MissingChuteId));
+        // White space within a field belongs to it.
+        let inner = MinerCommitment::parse(&text("", "c 1"), &hotkey).unwrap();
+        assert_eq!(inner.chute_id, "c 1");
     }
 }

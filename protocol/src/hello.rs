@@ -3,8 +3,8 @@
 //! A libp2p peer id is an ed25519 key and a hotkey an sr25519 key, so the hotkey signs a statement
 //! about the peer id. The statement names the chain, the subnet and the consensus parameters,
 //! carries a sequence number and expires at a block, so that it proves nothing elsewhere or later.
-//! Proof ([`Hello::verify`]) and membership are separate questions: membership is checked again
-//! whenever the allowlist changes.
+//! Proof ([`Hello::verify`]), parameters and membership are separate questions: parameters change
+//! by block, and membership is checked again whenever the allowlist changes.
 
 use std::fmt;
 
@@ -97,7 +97,7 @@ pub struct Hello {
     pub hotkey: Hotkey,
     /// The libp2p identity that it uses.
     pub peer: PeerIdBytes,
-    /// Digest of its [`crate::ConsensusParams`].
+    /// Digest of the [`crate::ConsensusParams`] in force at its head.
     pub params: Digest,
     /// Grows with every hello of this hotkey, across restarts.
     pub seq: u64,
@@ -115,14 +115,43 @@ pub struct HelloContext<'a> {
     pub network: Network,
     /// The peer id that the transport authenticated.
     pub peer: PeerIdBytes,
-    /// Digest of our consensus parameters.
-    pub params: Digest,
     /// Our chain head.
     pub head: BlockNumber,
     /// The highest sequence number seen from this hotkey.
     pub last_seq: Option<u64>,
     /// Remembers valid signatures.
     pub signatures: &'a SignatureCheck,
+}
+
+/// A release of this software, without its patch number: releases of one minor version understand
+/// each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Release {
+    /// The major version.
+    pub major: u16,
+    /// The minor version.
+    pub minor: u16,
+}
+
+impl Release {
+    /// This build's.
+    pub const OURS: Self = Self {
+        major: number(env!("CARGO_PKG_VERSION_MAJOR")),
+        minor: number(env!("CARGO_PKG_VERSION_MINOR")),
+    };
+}
+
+const fn number(text: &str) -> u16 {
+    match u16::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("cargo's version numbers are numbers"),
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
 }
 
 /// Why a hello was refused. The answer carries it, so that the other side's operator can read it.
@@ -144,14 +173,25 @@ pub enum HelloRefusal {
         /// The refuser's.
         ours: Netuid,
     },
-    /// It is about another peer id than the connection's.
+    /// It is about a peer id other than the connection's.
     #[error("the hello is about peer {claimed}, the connection is with another")]
     WrongPeer {
         /// The peer id in the hello.
         claimed: PeerIdBytes,
     },
+    /// The sender did not update before a switch of the consensus parameters.
+    #[error("consensus parameters {} are outdated, update to {update_to} or later", theirs.short())]
+    Outdated {
+        /// The hello's digest.
+        theirs: Digest,
+        /// The refuser's.
+        ours: Digest,
+        /// The refuser's release, which knows the new parameters.
+        update_to: Release,
+    },
     /// The two sides have different consensus parameters, so they would compute different winners.
-    #[error("consensus parameters {} differ from {}", theirs.short(), ours.short())]
+    /// The refuser does not know the hello's: it may be the one to update.
+    #[error("consensus parameters {} are unknown to a validator that has {}: is it up to date?", theirs.short(), ours.short())]
     ParamsDiffer {
         /// The hello's digest.
         theirs: Digest,
@@ -167,7 +207,7 @@ pub enum HelloRefusal {
         head: BlockNumber,
     },
     /// It is valid for longer than a hello may be.
-    #[error("the hello would hold until block {expires}, too far from head {head}")]
+    #[error("the hello is valid until block {expires}, too far after head {head}")]
     TooFarAhead {
         /// Its last block.
         expires: BlockNumber,
@@ -206,6 +246,7 @@ impl HelloRefusal {
             Self::WrongChain { .. } => "wrong_chain",
             Self::WrongNetuid { .. } => "wrong_netuid",
             Self::WrongPeer { .. } => "wrong_peer",
+            Self::Outdated { .. } => "outdated",
             Self::ParamsDiffer { .. } => "params_differ",
             Self::Expired { .. } => "expired",
             Self::TooFarAhead { .. } => "too_far_ahead",
@@ -238,13 +279,13 @@ impl Hello {
         codec::payload(&(self.network, self.hotkey, self.peer, self.params, self.seq, self.expires))
     }
 
-    /// Checks that the hotkey made this statement, about this connection, under our parameters, and
-    /// that it is valid now. Does not check the allowlist.
+    /// Checks that the hotkey made this statement, about this connection, and that it is valid now.
+    /// Does not check the allowlist and the consensus parameters.
     ///
     /// # Errors
     /// The first [`HelloRefusal`] that applies.
     pub fn verify(&self, context: &HelloContext<'_>) -> Result<(), HelloRefusal> {
-        let HelloContext { network, peer, params, head, last_seq, signatures } = *context;
+        let HelloContext { network, peer, head, last_seq, signatures } = *context;
         if self.network.genesis != network.genesis {
             return Err(HelloRefusal::WrongChain {
                 theirs: self.network.genesis,
@@ -269,10 +310,7 @@ impl Hello {
         if !signatures.check(Domain::Hello, &self.signed_part(), &self.signature, &self.hotkey) {
             return Err(HelloRefusal::BadSignature { hotkey: self.hotkey });
         }
-        // Checked after the signature, so that nobody else can cause these refusals.
-        if self.params != params {
-            return Err(HelloRefusal::ParamsDiffer { theirs: self.params, ours: params });
-        }
+        // Checked after the signature, so that nobody else can cause this refusal.
         match last_seq {
             Some(newest) if self.seq < newest => {
                 Err(HelloRefusal::OlderSeq { seq: self.seq, newest })
@@ -353,7 +391,6 @@ mod tests {
         let mut context = HelloContext {
             network: network(),
             peer: peer(1),
-            params: Digest::of(b"p"),
             head: BlockNumber(1000),
             last_seq: Some(5),
             signatures: &signatures,
@@ -385,9 +422,6 @@ mod tests {
                 matches!(r, HelloRefusal::TooFarAhead { .. })
             }),
             (sign(|d| d.seq = 4), |r| matches!(r, HelloRefusal::OlderSeq { seq: 4, newest: 5 })),
-            (sign(|d| d.params = Digest::of(b"q")), |r| {
-                matches!(r, HelloRefusal::ParamsDiffer { .. })
-            }),
         ];
         for (hello, expected) in cases {
             let refusal = refusal(&hello, |_| ()).unwrap();

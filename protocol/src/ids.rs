@@ -37,9 +37,43 @@ macro_rules! number {
 }
 
 number!(
-    /// A subnet's number on the chain.
+    /// A subnet's number on the chain, or the storage index of one of its mechanisms: the chain
+    /// keeps weights, their commits and the block of the last ones under
+    /// `netuid + 4096 · mecid`. For mechanism 0 the two are the same.
     Netuid(u16)
 );
+
+impl Netuid {
+    /// The distance between the storage indices of two mechanisms. Subnets have lower numbers.
+    ///
+    /// Source: pallet `SubtensorModule`, `GLOBAL_MAX_SUBNET_COUNT`.
+    pub const STRIDE: u16 = 4096;
+    /// How many mechanisms have an index: 16 bits hold 16 strides.
+    pub const MECHANISMS: u8 = 16;
+
+    /// The storage index of this subnet's mechanism; `None` if the number is not a subnet's, or if
+    /// the mechanism has no index.
+    #[must_use]
+    pub const fn with_mechanism(self, mecid: u8) -> Option<Self> {
+        if self.0 >= Self::STRIDE || mecid >= Self::MECHANISMS {
+            return None;
+        }
+        Some(Self(self.0 + Self::STRIDE * mecid as u16))
+    }
+
+    /// The subnet's own number: its neurons, commitments, allowlist and hyperparameters are there.
+    #[must_use]
+    pub const fn subnet(self) -> Self {
+        Self(self.0 % Self::STRIDE)
+    }
+
+    /// The mechanism's id.
+    #[must_use]
+    pub const fn mecid(self) -> u8 {
+        // Below 16: the quotient of 16 bits by 4096.
+        (self.0 / Self::STRIDE) as u8
+    }
+}
 number!(
     /// A neuron's slot in a subnet. Slots are reused, so a uid means nothing without the block at
     /// which it was read.
@@ -95,6 +129,17 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// SHA-256 of all that a reader gives, however long it is.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<Self> {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        std::io::copy(&mut reader, &mut hasher)?;
+        Ok(Self(hasher.finalize().into()))
+    }
+
     /// The first eight hexadecimal digits, for topics and logs.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..4])
@@ -140,6 +185,19 @@ impl<'de> Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_storage_index_is_taken_apart_into_what_it_was_made_of() {
+        let subnet = Netuid(99);
+        assert_eq!(subnet.with_mechanism(0), Some(subnet));
+        assert_eq!(subnet.with_mechanism(1), Some(Netuid(4195)));
+        for mecid in 0..Netuid::MECHANISMS {
+            let index = Netuid(4095).with_mechanism(mecid).unwrap();
+            assert_eq!((index.subnet(), index.mecid()), (Netuid(4095), mecid));
+        }
+        assert_eq!(subnet.with_mechanism(16), None);
+        assert_eq!(Netuid(4096).with_mechanism(0), None);
+    }
 
     #[test]
     fn digests_read_both_spellings_and_refuse_others() {

@@ -1,8 +1,8 @@
 //! Signing with the hotkey: one named method and one domain for each kind of statement, and the
 //! guard against signing twice.
 //!
-//! There is no public `sign(bytes)`. A [`HotkeySigner`] makes hellos, attestations or verdict
-//! files, and no input can turn one into another.
+//! There is no public `sign(bytes)`. A [`HotkeySigner`] makes hellos, attestations, verdict files or
+//! signed requests, and no input can turn one into another.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -89,6 +89,7 @@ pub(crate) enum Domain {
     Hello,
     Announcement,
     Attestation,
+    Dispute,
     Beacon,
     MinerReport,
     AllowlistRecord,
@@ -101,6 +102,7 @@ impl Domain {
             Self::Hello => "leoma:hello:1",
             Self::Announcement => "leoma:announcement:1",
             Self::Attestation => "leoma:attestation:1",
+            Self::Dispute => "leoma:dispute:1",
             Self::Beacon => "leoma:beacon:1",
             Self::MinerReport => "leoma:miner-report:1",
             Self::AllowlistRecord => "leoma:allowlist-record:1",
@@ -174,6 +176,24 @@ pub enum NotSafe {
         signed: Digest,
         /// The digest that was asked for.
         refused: Digest,
+    },
+    /// Nothing new may be signed about the task: peers have seen statements of ours that this
+    /// machine does not know.
+    #[error(
+        "{} for task {} of {} refused: peers have seen statements of ours that this machine's state does not know, so it may have been signed already",
+        slot.kind.name(), slot.task_id, slot.subject
+    )]
+    Sealed {
+        /// The slot.
+        slot: SigningSlot,
+    },
+    /// Every reader would refuse the file.
+    #[error("the entry of {subject} cannot be signed: {reason}")]
+    Unreadable {
+        /// Whose entry.
+        subject: Hotkey,
+        /// What its readers refuse.
+        reason: &'static str,
     },
     /// The record could not be read or written. Nothing is signed without it.
     #[error("the record of signed digests is not available")]
@@ -253,6 +273,18 @@ impl HotkeySigner {
     /// Signs a digest without a domain, as the Python implementation signs verdicts.
     pub(crate) fn sign_v1_digest(&self, digest: &Digest) -> Signature {
         Signature(self.pair.sign(&digest.0).0)
+    }
+
+    /// Signs a request's text without a domain, as the Python implementation signs requests. It
+    /// begins with a digest in hexadecimal, as none of our other messages does.
+    pub(crate) fn sign_request_text(&self, text: &str) -> Signature {
+        Signature(self.pair.sign(text.as_bytes()).0)
+    }
+
+    /// Signs a text of Bittensor's SDK, which has no domain. `synapse::signed` alone writes such
+    /// texts: they begin with a number, so none can be read as a message of ours.
+    pub(crate) fn sign_synapse_text(&self, text: &str) -> Signature {
+        Signature(self.pair.sign(text.as_bytes()).0)
     }
 
     /// Asks the guard before a once-only statement about `file` is signed.

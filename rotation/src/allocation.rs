@@ -44,12 +44,6 @@ impl WeightVector {
     }
 }
 
-/// All weight on a hotkey, in its slot at the epoch block. If the hotkey has left the subnet, its
-/// weight is burned: left in place it would pay whoever has the slot now.
-pub(crate) fn pay(hotkey: Hotkey, snapshot: &EpochSnapshot) -> Option<WeightVector> {
-    snapshot.slot_of(&hotkey).map(WeightVector::whole).or_else(|| burn(snapshot))
-}
-
 /// All weight on the subnet owner, whose incentive the chain withholds; `None` if the owner's slot
 /// is not known.
 pub(crate) fn burn(snapshot: &EpochSnapshot) -> Option<WeightVector> {

@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU64;
 
+pub use leoma_protocol::messages::MAX_VALIDATORS;
 use leoma_protocol::python_json::{JsonError, Value};
 use leoma_protocol::{BlockNumber, Digest, DigestError, Hotkey, TaskId};
 
@@ -10,11 +11,8 @@ use leoma_protocol::{BlockNumber, Digest, DigestError, Hotkey, TaskId};
 pub const COMMITMENT_PREFIX: &str = "leoma:allowlist:v1:";
 /// The version of the file that is read.
 pub const ALLOWLIST_VERSION: u64 = 1;
-/// The most validators a list may have: a subnet has at most 256 neurons today, and no setting of
-/// the chain allows more than this.
-pub const MAX_VALIDATORS: usize = 1024;
-/// The largest file that is read: [`MAX_VALIDATORS`] hotkeys of 48 characters take 52 KiB in the
-/// canonical form.
+/// The largest file that is read: [`MAX_VALIDATORS`] hotkeys of 48 characters take 13 KiB in the
+/// canonical form. With room to spare, so that a list of too many is refused with their number.
 pub const MAX_ALLOWLIST_BYTES: usize = 64 * 1024;
 
 /// An allowlist: hotkeys sorted and unique, and the length of a task in blocks.
@@ -213,6 +211,7 @@ pub fn committed_digest(text: &str) -> Result<Option<Digest>, AllowlistError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leoma_protocol::messages::Allowlists;
     use proptest::prelude::*;
 
     fn hotkeys(seeds: impl IntoIterator<Item = u8>) -> Vec<Hotkey> {
@@ -290,6 +289,11 @@ mod tests {
             Allowlist::new(1, (0..=MAX_VALIDATORS).map(key)),
             Err(AllowlistError::TooMany { .. })
         ));
+        // As many as the mesh takes: with one more the two would disagree on turns and quorums.
+        let mesh = Allowlists::single(1, list.validators().iter().copied());
+        assert_eq!(mesh.newest_in_order().0, list.validators());
+        let error = Allowlist::new(1, (0..257).map(key)).unwrap_err().to_string();
+        assert_eq!(error, "the allowlist has 257 validators, more than 256");
     }
 
     proptest! {

@@ -1,8 +1,8 @@
-//! Which files are certified: attested by more than two thirds of their task's allowlist.
+//! Which files are certified: attested to by a quorum of their task's allowlist.
 
 use std::collections::BTreeMap;
 
-use leoma_protocol::{Digest, FileId, Hotkey};
+use leoma_protocol::{Digest, FileId, Hotkey, quorum};
 
 use crate::AllowlistHistory;
 
@@ -22,36 +22,32 @@ pub struct Attested {
 pub struct Certificates(BTreeMap<FileId, Digest>);
 
 impl Certificates {
-    /// Counts attestations, given in any order and any number of times. An attestation counts if its
-    /// attester is on the list of the file's task and attested to no other digest of that file.
+    /// Counts attestations, given in any order and any number of times, of validators on the list of
+    /// the file's task.
+    ///
+    /// A validator that attested to two digests counts for both: two quorums share an honest one,
+    /// so that certifies no second digest, and a second signature that turns up later takes no
+    /// certificate away. If two digests still have quorums, because more validators lie than the
+    /// list tolerates, neither is certified.
     pub fn count(
         history: &AllowlistHistory,
         attestations: impl IntoIterator<Item = Attested>,
     ) -> Self {
         let mut attestations: Vec<_> = attestations.into_iter().collect();
-        attestations.sort_unstable_by_key(|seen| (seen.file, seen.attester, seen.digest));
+        attestations.sort_unstable_by_key(|seen| (seen.file, seen.digest, seen.attester));
         attestations.dedup();
         let mut certified = BTreeMap::new();
         for of_file in attestations.chunk_by(|a, b| a.file == b.file) {
             let file = of_file[0].file;
-            let Some(allowlist) = history.of_task(file.task_id).map(|entry| &entry.allowlist)
-            else {
-                continue;
+            let Some(entry) = history.of_task(file.task_id) else { continue };
+            let allowlist = &entry.allowlist;
+            let needed = quorum(allowlist.validators().len());
+            let is_quorum = |votes: &&[Attested]| {
+                votes.iter().filter(|seen| allowlist.contains(&seen.attester)).count() >= needed
             };
-            let mut number_by_digest: BTreeMap<Digest, usize> = BTreeMap::new();
-            for of_attester in of_file.chunk_by(|a, b| a.attester == b.attester) {
-                if let [seen] = of_attester
-                    && allowlist.contains(&seen.attester)
-                {
-                    *number_by_digest.entry(seen.digest).or_default() += 1;
-                }
-            }
-            let quorum = |number: usize| number * 3 > allowlist.validators().len() * 2;
-            // No two digests can each have more than two thirds.
-            if let Some((digest, _)) =
-                number_by_digest.into_iter().find(|(_, number)| quorum(*number))
-            {
-                certified.insert(file, digest);
+            let mut quorums = of_file.chunk_by(|a, b| a.digest == b.digest).filter(is_quorum);
+            if let (Some(votes), None) = (quorums.next(), quorums.next()) {
+                certified.insert(file, votes[0].digest);
             }
         }
         Self(certified)
@@ -100,20 +96,28 @@ mod tests {
     }
 
     #[test]
-    fn more_than_two_thirds_certify_and_exactly_two_thirds_do_not() {
+    fn a_quorum_certifies_and_one_less_does_not() {
         let a = Some(Digest::of(b"a"));
-        assert_eq!(certified(3, &[(0, b"a"), (1, b"a")]), None);
-        assert_eq!(certified(3, &[(0, b"a"), (1, b"a"), (2, b"a")]), a);
+        assert_eq!(certified(3, &[(0, b"a")]), None);
+        assert_eq!(certified(3, &[(0, b"a"), (1, b"a")]), a);
+        assert_eq!(certified(4, &[(0, b"a"), (1, b"a")]), None);
+        assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (2, b"a")]), a);
+        assert_eq!(certified(6, &[(0, b"a"), (1, b"a"), (2, b"a")]), None);
+        assert_eq!(certified(6, &[(0, b"a"), (1, b"a"), (2, b"a"), (3, b"a")]), a);
         assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (2, b"a"), (3, b"b")]), a);
         assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (2, b"b"), (3, b"b")]), None);
         assert_eq!(certified(1, &[(0, b"a")]), a);
     }
 
     #[test]
-    fn strangers_and_attesters_of_two_digests_count_for_nothing() {
+    fn strangers_count_for_nothing_and_a_second_signature_takes_nothing_away() {
+        let a = Some(Digest::of(b"a"));
         assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (9, b"a"), (8, b"a")]), None);
-        // Whichever of the two digests sorts first.
-        assert_eq!(certified(4, &[(0, b"a"), (1, b"a"), (2, b"a"), (2, b"b")]), None);
-        assert_eq!(certified(4, &[(0, b"b"), (1, b"b"), (2, b"a"), (2, b"b")]), None);
+        let votes: [(u8, &[u8]); 5] = [(0, b"a"), (1, b"a"), (2, b"a"), (2, b"b"), (3, b"b")];
+        assert_eq!(certified(4, &votes), a);
+        // Two of four are more liars than the list tolerates.
+        let both: [(u8, &[u8]); 6] =
+            [(0, b"a"), (1, b"a"), (2, b"a"), (1, b"b"), (2, b"b"), (3, b"b")];
+        assert_eq!(certified(4, &both), None);
     }
 }

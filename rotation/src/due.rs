@@ -1,17 +1,17 @@
 //! When weights are due.
 
-use leoma_protocol::{BlockNumber, ConsensusParams};
+use leoma_protocol::{BlockNumber, ConsensusSchedule};
 
 /// The epoch block that weights are now due for: the newest boundary up to `head`, unless
 /// `last_set` shows that it is done. A boundary that was not seen, because the node was down or a
 /// block arrived late, is still due; of several such boundaries only the newest is.
 #[must_use]
 pub fn due_epoch(
-    params: &ConsensusParams,
+    consensus: &ConsensusSchedule,
     head: BlockNumber,
     last_set: Option<BlockNumber>,
 ) -> Option<BlockNumber> {
-    let boundary = params.epoch_block(head);
+    let boundary = consensus.epoch_block(head);
     last_set.is_none_or(|last| last < boundary).then_some(boundary)
 }
 
@@ -21,9 +21,9 @@ mod tests {
 
     #[test]
     fn an_epoch_whose_block_was_never_seen_is_still_due() {
-        let params = ConsensusParams::default();
+        let consensus = ConsensusSchedule::production();
         let due = |head, last: Option<u64>| {
-            due_epoch(&params, BlockNumber(head), last.map(BlockNumber)).map(|block| block.0)
+            due_epoch(&consensus, BlockNumber(head), last.map(BlockNumber)).map(|block| block.0)
         };
         assert_eq!(due(359, Some(180)), None);
         assert_eq!(due(360, Some(180)), Some(360));

@@ -1,7 +1,10 @@
 //! Which allowlist governs which task: a change never applies to tasks that have begun.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use leoma_protocol::messages::{MAX_ALLOWLISTS, TaskList};
+use leoma_protocol::turns::Numbering;
 use leoma_protocol::{BlockNumber, ConsensusParams, TaskId};
 
 use crate::{Allowlist, Schedule};
@@ -9,7 +12,7 @@ use crate::{Allowlist, Schedule};
 /// The allowlists that were committed, oldest first, each with the block from which it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowlistHistory {
-    /// Strictly ascending in `from_block`.
+    /// Strictly ascending in `from_block`; at most [`MAX_ALLOWLISTS`], as the mesh keeps.
     entries: Vec<Effective>,
 }
 
@@ -24,6 +27,12 @@ pub struct Effective {
     pub from_block: BlockNumber,
     /// That task.
     pub from_task: TaskId,
+}
+
+impl Effective {
+    fn numbering(&self) -> Numbering {
+        Numbering { from: self.from_task, interval: self.allowlist.interval() }
+    }
 }
 
 /// A commitment that is older than one that was already taken in.
@@ -51,7 +60,8 @@ impl AllowlistHistory {
     }
 
     /// Takes in the list that was committed at `committed_at`. It counts from the first task whose
-    /// start block is after that block. A list that is replaced before it counted leaves no trace.
+    /// start block is after that block. A list that is replaced before it counted leaves no trace,
+    /// and of more than [`MAX_ALLOWLISTS`] the oldest is forgotten.
     ///
     /// # Errors
     /// [`OutOfOrder`] if a later commitment is already known; nothing changes then.
@@ -71,6 +81,8 @@ impl AllowlistHistory {
         }
         if self.entries.last().is_none_or(|entry| entry.allowlist != allowlist) {
             self.entries.push(Effective { allowlist, committed_at, from_block, from_task });
+            let surplus = self.entries.len().saturating_sub(MAX_ALLOWLISTS);
+            self.entries.drain(..surplus);
         }
         Ok(())
     }
@@ -87,18 +99,11 @@ impl AllowlistHistory {
         self.tasks_of(index).contains(&task_id).then(|| &self.entries[index])
     }
 
-    /// The task numbers that belong to the list at `index`: from its first task to the last one
-    /// that starts before the next list counts. Numbers that a later list uses again, after a
-    /// longer interval, belong to the later list. May be empty.
+    /// The task numbers that belong to the list at `index`, see [`Numbering::tasks`]. The mesh
+    /// follows the same rule. May be empty.
     pub(crate) fn tasks_of(&self, index: usize) -> RangeInclusive<TaskId> {
-        let Effective { allowlist, from_task, .. } = &self.entries[index];
-        let later = &self.entries[index + 1..];
-        let last_block = later.first().map_or(u64::MAX, |next| next.from_block.0.saturating_sub(1));
-        let last_started = allowlist.task_at(BlockNumber(last_block));
-        let first_reused = later.iter().map(|list| list.from_task).min();
-        let last_kept = first_reused.map(|first| TaskId(first.0.saturating_sub(1)));
-        let last = last_kept.map_or(last_started, |last| last.min(last_started));
-        *from_task..=last
+        let later = self.entries[index + 1..].iter().map(Effective::numbering);
+        self.entries[index].numbering().tasks(later)
     }
 
     /// The rotation in force at `block`.
@@ -115,6 +120,26 @@ impl AllowlistHistory {
         self.of_task(task_id).map(|entry| Schedule::new(&entry.allowlist, params.failover_grace))
     }
 
+    /// The history as it was at `block`: without lists that were committed later. It does not bring
+    /// back a list that a later one replaced before it counted; such a list governed nothing.
+    pub fn as_of(&self, block: BlockNumber) -> Cow<'_, Self> {
+        let is_known = |entry: &&Effective| entry.committed_at <= block;
+        if self.entries.iter().all(|entry| is_known(&entry)) {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { entries: self.entries.iter().filter(is_known).cloned().collect() })
+    }
+
+    /// All lists as they are handed to the mesh, oldest first.
+    pub fn task_lists(&self) -> Vec<TaskList> {
+        let list = |entry: &Effective| TaskList {
+            from: entry.from_task,
+            interval: entry.allowlist.interval(),
+            validators: entry.allowlist.validators().to_vec(),
+        };
+        self.entries.iter().map(list).collect()
+    }
+
     /// All entries, oldest first.
     pub fn entries(&self) -> &[Effective] {
         &self.entries
@@ -124,7 +149,9 @@ impl AllowlistHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::WindowRange;
     use leoma_protocol::Hotkey;
+    use leoma_protocol::messages::Allowlists;
     use proptest::prelude::*;
 
     fn list(interval: u64, seeds: &[u8]) -> Allowlist {
@@ -174,6 +201,84 @@ mod tests {
         );
         let newest = history.at_block(BlockNumber(1049)).unwrap();
         assert_eq!(newest.allowlist.task_at(BlockNumber(1049)), TaskId(20));
+    }
+
+    /// That the mesh gives every task up to `last` the list that the rotation gives it, and keeps
+    /// and admits what an epoch may look at.
+    fn assert_mesh_agrees(history: &AllowlistHistory, last: u64) {
+        let mesh = Allowlists::new(history.task_lists());
+        for task in (0..=last).map(TaskId) {
+            let list = history.of_task(task).map(|entry| &entry.allowlist);
+            let interval = list.map(Allowlist::interval);
+            assert_eq!(mesh.interval_of(task), interval, "task {task} of {history:?}");
+            let validators: Vec<Hotkey> = mesh.for_task(task).iter().copied().collect();
+            let expected = list.map(|list| list.validators().to_vec()).unwrap_or_default();
+            assert_eq!(validators, expected, "task {task} of {history:?}");
+        }
+        let newest = history.entries().last().map(|entry| entry.allowlist.validators());
+        assert_eq!(mesh.newest_in_order().0, newest.unwrap_or_default());
+        let params = ConsensusParams { lookback_blocks: 500, ..ConsensusParams::default() };
+        for block in (0u64..3000).step_by(7).map(BlockNumber) {
+            let back = BlockNumber(block.0.saturating_sub(params.lookback_blocks));
+            let oldest = WindowRange::new(&params, history, block).oldest_task();
+            assert_eq!(mesh.oldest_task_after(back), oldest, "block {block} of {history:?}");
+            let current = history.at_block(block).map(|entry| entry.allowlist.task_at(block));
+            assert!(current <= Some(mesh.newest_task_at(block)), "block {block} of {history:?}");
+        }
+    }
+
+    #[test]
+    fn the_mesh_gives_tasks_the_same_lists_when_the_interval_grows_and_shrinks() {
+        let cases: [&[(u64, u64)]; 6] = [
+            &[(0, 10)],
+            &[(0, 10), (500, 5), (1000, 2)],
+            &[(0, 10), (500, 50), (1000, 100)],
+            &[(0, 10), (500, 50), (1000, 10), (1500, 25)],
+            // The last list has the lowest numbers, and was heard of last.
+            &[(290, 10), (440, 10), (495, 50)],
+            // Three lists are to follow at once, from blocks 1010, 1200 and 1500 on.
+            &[(0, 100), (1001, 10), (1002, 300), (1003, 500)],
+        ];
+        for commits in cases {
+            let mut history = AllowlistHistory::default();
+            for (seed, (block, interval)) in (0..).zip(commits) {
+                history.commit(BlockNumber(*block), list(*interval, &[seed])).unwrap();
+            }
+            assert_mesh_agrees(&history, 1500);
+        }
+    }
+
+    #[test]
+    fn the_mesh_keeps_every_list_that_the_history_keeps() {
+        let mut history = AllowlistHistory::default();
+        for block in 0..300 {
+            history.commit(BlockNumber(block), list(1, &[block as u8 % 2])).unwrap();
+        }
+        assert_eq!(history.entries().len(), MAX_ALLOWLISTS);
+        let oldest = history.entries()[0].from_task;
+        assert_eq!(oldest, TaskId(301 - MAX_ALLOWLISTS as u64));
+        assert_eq!(history.of_task(TaskId(oldest.0 - 1)), None);
+        assert_mesh_agrees(&history, 400);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn the_mesh_gives_every_task_the_list_that_the_rotation_gives_it(
+            commits in prop::collection::vec((0u64..2000, 1u64..60, 0u8..4), 0..8),
+            since_genesis: bool,
+        ) {
+            let mut commits = commits;
+            commits.sort_unstable();
+            let mut history = AllowlistHistory::default();
+            if since_genesis {
+                history = AllowlistHistory::since_genesis(list(7, &[9]));
+            }
+            for (block, interval, seed) in commits {
+                history.commit(BlockNumber(block), list(interval, &[seed])).unwrap();
+            }
+            assert_mesh_agrees(&history, 2500);
+        }
     }
 
     proptest! {

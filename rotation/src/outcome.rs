@@ -1,4 +1,4 @@
-//! What an epoch's files come to.
+//! The outcome of an epoch's files.
 
 use leoma_protocol::{BlockNumber, FileId, Hotkey};
 
@@ -26,8 +26,8 @@ pub struct Outcome {
     pub ineligible: Vec<(Hotkey, Ineligible)>,
     /// The winner; `None` if no miner is eligible.
     pub winner: Option<Slot>,
-    /// Certified files of the window that were not given. With any of these the outcome is not
-    /// everybody's: fetch them and compute again.
+    /// Files of the window that were not given, or whose certificates were not. With any of these
+    /// nothing is added up: fetch them and compute again.
     pub missing: Vec<FileId>,
     /// Files that have no part in the outcome, sorted, each with its reason.
     pub left_out: Vec<(FileId, LeftOut)>,

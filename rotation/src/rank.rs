@@ -3,14 +3,14 @@
 //! | step | rule | here |
 //! |---|---|---|
 //! | 1 | a miner is eligible if it is registered, was evaluated on enough of the tasks, and by enough validators | `Gates::admit` |
-//! | 2 | the eligible ones stand in the order of their commitments | `Candidate::by_commitment` |
+//! | 2 | the eligible ones stand in the order of their commitments | `by_commitment` |
 //! | 3 | the last whose rate is at least every earlier rate plus the dominance wins: a copy of an earlier model must be better by that margin | `dominant` |
 //! | 4 | the winner is followed by the others in the order of their passes | `Candidate::by_passes` |
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use leoma_protocol::{BlockNumber, ConsensusParams, Fraction, Hotkey};
+use leoma_protocol::{BlockNumber, ConsensusParams, Hotkey};
 
 use crate::{Aggregates, MinerAggregate, Rate};
 
@@ -91,7 +91,8 @@ pub fn rank(
 
     eligible.sort_unstable_by(Candidate::by_commitment);
     let rates = eligible.iter().map(|candidate| &candidate.aggregate.rate);
-    let winner = dominant(rates, params.dominance).map(|index| eligible.remove(index));
+    let beats = |rate: &Rate, best: &Rate| rate.beats(best, params.dominance);
+    let winner = dominant(rates, beats).map(|index| eligible.remove(index));
     eligible.sort_unstable_by(Candidate::by_passes);
 
     let in_order = winner.into_iter().chain(eligible);
@@ -135,6 +136,16 @@ impl Gates<'_> {
     }
 }
 
+/// The oldest commitment first. An unknown block comes last, so that hiding it is no advantage; the
+/// hotkey decides between equal blocks.
+pub(crate) fn by_commitment(
+    one: (Option<BlockNumber>, &Hotkey),
+    other: (Option<BlockNumber>, &Hotkey),
+) -> Ordering {
+    let known_first = one.0.is_none().cmp(&other.0.is_none());
+    known_first.then(one.cmp(&other))
+}
+
 /// A miner that passed the gates.
 struct Candidate<'a> {
     aggregate: &'a MinerAggregate,
@@ -142,12 +153,9 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// The oldest commitment first. An unknown block comes last, so that hiding it is no advantage;
-    /// the hotkey decides between equal blocks.
     fn by_commitment(&self, other: &Self) -> Ordering {
-        let known_first = self.commit_block.is_none().cmp(&other.commit_block.is_none());
-        let oldest_first = self.commit_block.cmp(&other.commit_block);
-        known_first.then(oldest_first).then_with(|| self.by_hotkey(other))
+        let (ours, theirs) = (&self.aggregate.miner, &other.aggregate.miner);
+        by_commitment((self.commit_block, ours), (other.commit_block, theirs))
     }
 
     /// Most passed verdicts first; the hotkey decides between equal numbers.
@@ -166,16 +174,19 @@ impl Candidate<'_> {
     }
 }
 
-/// The index of the last rate that is at least every earlier rate plus the margin. The first rate
-/// has no earlier one to beat; `None` for no rates.
-fn dominant<'a>(rates: impl Iterator<Item = &'a Rate>, margin: Fraction) -> Option<usize> {
-    let mut best: Option<&Rate> = None;
+/// The index of the last candidate that beats all before it; the first has none to beat. `None`
+/// without candidates.
+pub(crate) fn dominant<'a, T: Ord + 'a>(
+    in_order: impl Iterator<Item = &'a T>,
+    beats: impl Fn(&T, &T) -> bool,
+) -> Option<usize> {
+    let mut best: Option<&T> = None;
     let mut winner = None;
-    for (index, rate) in rates.enumerate() {
-        if best.is_none_or(|best| rate.beats(best, margin)) {
+    for (index, this) in in_order.enumerate() {
+        if best.is_none_or(|best| beats(this, best)) {
             winner = Some(index);
         }
-        best = best.max(Some(rate));
+        best = best.max(Some(this));
     }
     winner
 }

@@ -79,7 +79,7 @@ impl Rate {
         }
     }
 
-    fn to_big(&self) -> BigRational {
+    pub(crate) fn to_big(&self) -> BigRational {
         match &self.0 {
             Repr::Words { numerator, denominator } => {
                 BigRational::new_raw(BigInt::from(*numerator), BigInt::from(*denominator))

@@ -1,6 +1,6 @@
 //! Whose turn it is: the rotation under one allowlist.
 
-use leoma_protocol::{BlockNumber, Hotkey, TaskId};
+use leoma_protocol::{BlockNumber, Hotkey, TaskId, turns};
 
 use crate::Allowlist;
 
@@ -26,11 +26,8 @@ impl<'a> Schedule<'a> {
     /// The rotation of `allowlist`. Without a configured grace period (none, or zero blocks) it is
     /// half of the interval, at least one block.
     pub fn new(allowlist: &'a Allowlist, configured_grace: Option<u64>) -> Self {
-        let default = (allowlist.interval() / 2).max(1);
-        Self {
-            allowlist,
-            grace_blocks: configured_grace.filter(|grace| *grace > 0).unwrap_or(default),
-        }
+        let grace_blocks = turns::grace_blocks(allowlist.interval(), configured_grace);
+        Self { allowlist, grace_blocks }
     }
 
     /// The list behind the rotation.
@@ -53,8 +50,8 @@ impl<'a> Schedule<'a> {
         self.step_after(block.0 % self.allowlist.interval())
     }
 
-    /// Whose turn it is at `block`; `None` for an empty list. Once the primary has produced, it
-    /// stays the primary's task.
+    /// Whose turn it is at `block`; `None` for an empty list. Once the primary has produced, the
+    /// task stays the primary's.
     pub fn turn(&self, block: BlockNumber, primary_produced: bool) -> Option<Turn> {
         let task_id = self.allowlist.task_at(block);
         let failover_step = if primary_produced { 0 } else { self.failover_step(block) };
@@ -71,8 +68,7 @@ impl<'a> Schedule<'a> {
     /// The step at which `producer` may produce the task; `None` if it never may.
     pub fn step_of(&self, task_id: TaskId, producer: &Hotkey) -> Option<usize> {
         let number = self.allowlist.validators().len();
-        let position = self.allowlist.position(producer)?;
-        let step = (position + number - first_position(task_id, number)) % number;
+        let step = turns::step_of_place(task_id, self.allowlist.position(producer)?, number);
         (step <= self.last_step()).then_some(step)
     }
 
@@ -81,24 +77,14 @@ impl<'a> Schedule<'a> {
     }
 
     fn step_after(&self, offset: u64) -> usize {
-        let last = self.allowlist.validators().len().saturating_sub(1);
-        usize::try_from(offset / self.grace_blocks).map_or(last, |step| step.min(last))
+        turns::step_after(offset, self.grace_blocks, self.allowlist.validators().len())
     }
 
     fn producer_at(&self, task_id: TaskId, step: usize) -> Option<Hotkey> {
         let validators = self.allowlist.validators();
-        if validators.is_empty() {
-            return None;
-        }
-        validators
-            .get((first_position(task_id, validators.len()) + step) % validators.len())
-            .copied()
+        let place = turns::place_of_step(task_id, step, validators.len())?;
+        validators.get(place).copied()
     }
-}
-
-/// The primary's place on a list of `number` validators, which must not be zero.
-fn first_position(task_id: TaskId, number: usize) -> usize {
-    (task_id.0 % number as u64) as usize
 }
 
 #[cfg(test)]

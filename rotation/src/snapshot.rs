@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leoma_protocol::{BlockNumber, Hotkey, Uid};
+use leoma_protocol::{BlockNumber, Hotkey, Uid, Witness};
 
 /// A hotkey and the slot that it holds at the epoch block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,17 @@ pub struct Miner {
     pub hotkey: Hotkey,
     /// Its slot at that block.
     pub uid: Uid,
-    /// The block of its model commitment; `None` if it cannot be told.
+    /// The block of its model commitment; `None` if it is unknown.
     pub commit_block: Option<BlockNumber>,
+}
+
+/// A witness that a hotkey had committed by some block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessCommitment {
+    /// The block that the commitment was included in.
+    pub committed_at: BlockNumber,
+    /// What it says.
+    pub witness: Witness,
 }
 
 /// Everything that is read from the chain, all of it at the hash of one block: the epoch block.
@@ -34,6 +43,8 @@ pub struct EpochSnapshot {
     pub miners: Vec<Miner>,
     /// The subnet owner's slot, on which weight is burned; `None` if it is not known.
     pub owner: Option<Slot>,
+    /// The commitments at that block that are witnesses, fresh or not, by whoever wrote them.
+    pub witnesses: BTreeMap<Hotkey, WitnessCommitment>,
 }
 
 impl EpochSnapshot {

@@ -1,7 +1,7 @@
 //! The part of a verified verdict file that consensus reads: far less than the file holds.
 
 use leoma_protocol::verdict::VerifiedVerdict;
-use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey};
+use leoma_protocol::{Digest, FileId, Hotkey};
 
 /// One producer's verdicts on one task, from a file whose signatures and binding were checked
 /// ([`leoma_protocol::verdict::verify`]). Keep these rather than the files: they take 33 bytes for
@@ -12,9 +12,6 @@ pub struct TaskVerdicts {
     pub id: FileId,
     /// The file's identity.
     pub digest: Digest,
-    /// The block that the file names as that of its signature. It is 0 in files of the Python
-    /// implementation, which name none.
-    pub signed_at: BlockNumber,
     /// Sorted by miner, no miner twice.
     verdicts: Vec<Verdict>,
 }
@@ -29,13 +26,13 @@ pub struct Verdict {
 }
 
 impl TaskVerdicts {
-    /// Verdicts in any order, signed in block 0. A miner that is named twice passed only if it
+    /// Verdicts in any order. A miner that is named twice passed only if it
     /// passed each time.
     pub fn new(id: FileId, digest: Digest, mut verdicts: Vec<Verdict>) -> Self {
         verdicts.sort_unstable_by_key(|verdict| (verdict.miner, verdict.passed));
         // `false` sorts first, so the failed one of a miner's verdicts is the one that stays.
         verdicts.dedup_by_key(|verdict| verdict.miner);
-        Self { id, digest, signed_at: BlockNumber(0), verdicts }
+        Self { id, digest, verdicts }
     }
 
     /// The verdicts, sorted by miner.
@@ -50,11 +47,7 @@ impl From<&VerifiedVerdict> for TaskVerdicts {
             miner: entry.hotkey,
             passed: entry.passed,
         };
-        let signed_at = file.envelope.as_ref().map_or(BlockNumber(0), |envelope| envelope.block);
-        Self {
-            signed_at,
-            ..Self::new(file.id, file.digest, file.entries.iter().map(verdict).collect())
-        }
+        Self::new(file.id, file.digest, file.entries.iter().map(verdict).collect())
     }
 }
 

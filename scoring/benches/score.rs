@@ -16,7 +16,7 @@ mod studio;
 use burn_flex::Flex;
 use criterion::{Criterion, criterion_group, criterion_main};
 use leoma_scoring::media::{Clip, Limits, decode};
-use leoma_scoring::metrics::{Grid, Host, Kernels, Tensors};
+use leoma_scoring::metrics::{Host, Kernels, Tensors, pair_metrics, picture_metrics};
 use leoma_scoring::{AspectPolicy, DeviceChoice, Fingerprint, Scorer};
 use std::hint::black_box;
 use studio::Studio;
@@ -74,28 +74,22 @@ fn metrics<'a, K: Kernels<'a>>(
 ) {
     let (height, width) = (clips[0].height(), clips[0].width());
     let [left, right] = clips.map(|clip| kernels.pictures(&planes(clip), height, width));
-    let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
-    // Any flow will do, and the loops have it soonest.
+    let half = kernels.halved(&left);
+    // Any flow will do, and the loops compute it fastest.
     let flow = Host.flow(&Host.halved(&Host.pictures(&planes(clips[0]), height, width)), 4);
-    let [_, rows, columns] = flow.shape();
-    let everywhere = Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns]);
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10);
     let mut time = |metric: &str, run: &dyn Fn()| {
         group.bench_function(metric, |bencher| bencher.iter(run));
     };
     time("half size", &|| drop(black_box(kernels.halved(&left))));
-    time("SSIM, full size", &|| drop(black_box(kernels.ssim(&left, &right))));
-    time("SSIM, half size", &|| drop(black_box(kernels.ssim(&half, &other_half))));
-    time("PSNR", &|| drop(black_box(kernels.psnr(&left, &right))));
-    time("sharpness, half size", &|| drop(black_box(kernels.laplacian_variance(&half))));
-    time("noise", &|| drop(black_box(kernels.noise_sigma(&left))));
-    time("blockiness", &|| drop(black_box(kernels.blockiness(&left))));
+    for metric in pair_metrics::<K>() {
+        time(metric.label, &|| drop(black_box((metric.values)(kernels, [&left, &right]))));
+    }
+    for metric in picture_metrics::<K>() {
+        time(metric.label, &|| drop(black_box(metric.of_clip(kernels, &left, &half))));
+    }
     time("optical flow, half size", &|| drop(black_box(kernels.flow(&half, 4))));
-    time("warping error, half size", &|| {
-        drop(black_box(kernels.warping_error(&half, &flow, &everywhere, 4)))
-    });
-    time("replay, half size", &|| drop(black_box(kernels.detail_correlation(&half, &other_half))));
     time("camera", &|| drop(black_box(kernels.camera(&flow))));
     group.finish();
 }

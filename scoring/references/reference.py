@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import piq
 import torch
-from scipy.ndimage import map_coordinates
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import peak_signal_noise_ratio
 from skimage.registration import optical_flow_ilk
 
 from pictures import FLOW_HEIGHT, FLOW_WIDTH, HEIGHT, MOTIONS, WIDTH, field, grid, lattice, moved, plain, texture, variants
@@ -33,12 +32,6 @@ def tensor(picture):
     return torch.from_numpy(unit(picture))[None, None]
 
 
-def skimage_ssim(left, right):
-    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)
-    _, values = structural_similarity(unit(left), unit(right), full=True, **options)
-    return values[5:-5, 5:-5].mean()
-
-
 def laplacian_variance(picture):
     return cv2.Laplacian(unit(picture), cv2.CV_64F, ksize=1)[1:-1, 1:-1].var()
 
@@ -49,30 +42,17 @@ def noise_sigma(picture):
     return np.sqrt(np.pi / 2) * np.abs(response).mean() / 6
 
 
-def warping_error(picture, following, motion):
-    """Lai and others' error with every pixel visible that stays inside."""
-    right, down = (np.repeat(np.repeat(part, 4, axis=0), 4, axis=1) for part in motion)
-    column, row = grid()
-    x, y = column + right, row + down
-    back = map_coordinates(unit(following), [y, x], order=1, mode="nearest")
-    inside = (x >= 0) & (x <= WIDTH - 1) & (y >= 0) & (y <= HEIGHT - 1)
-    return ((back - unit(picture)) ** 2)[inside].mean()
-
-
 def pictures_table():
     base = plain()
     rows = []
     for name, other in variants().items():
         rows += [
             (name, "sum of bytes", "numpy", int(other.astype(np.int64).sum())),
-            (name, "ssim", "scikit-image", skimage_ssim(base, other)),
-            (name, "ssim", "piq", piq.ssim(tensor(base), tensor(other), downsample=False, data_range=1.0).item()),
             (name, "ms_ssim", "piq", piq.multi_scale_ssim(tensor(base), tensor(other), data_range=1.0).item()),
             (name, "psnr", "scikit-image", peak_signal_noise_ratio(unit(base), unit(other), data_range=1)),
             (name, "psnr", "opencv", cv2.PSNR(base, other)),
             (name, "laplacian_variance", "opencv", laplacian_variance(other)),
             (name, "noise_sigma", "opencv", noise_sigma(other)),
-            (name, "warping_error", "scipy", warping_error(base, other, field())),
         ]
     write("pictures.csv", ("case", "metric", "reference", "value"), rows)
 

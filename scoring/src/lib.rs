@@ -46,13 +46,13 @@ pub mod metrics;
 mod scorer;
 pub mod worker;
 
-pub use comparison::Measures;
+pub use comparison::{Challenge, Measures};
 pub use device::{Device, DeviceChoice, DeviceFault};
 pub use fingerprint::{Fingerprint, Likeness};
-pub use judge::grade::{AspectPolicy, Aspects, Grade, Ramp, Score};
+pub use judge::grade::{AspectPolicy, Aspects, Grade, HeldTo, Ramp, Score, held_to};
 pub use judge::{
-    JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement, Outcome, SOURCE_ITSELF, Scored,
-    TaskType,
+    JudgeAnswer, JudgeChoice, JudgeError, JudgeRequest, Judgement, Needed, Outcome, SOURCE_ITSELF,
+    Scored, TaskType,
 };
 pub use scorer::{
     Bench, Floor, MetricCheck, OwnMeasures, OwnOutcome, Reference, ScoreFault, Scorer,

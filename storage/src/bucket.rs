@@ -47,7 +47,7 @@ pub enum Polled {
     Absent,
     /// The object is the one whose ETag was given.
     Unchanged,
-    /// The object has another version than the given one, or none was given.
+    /// The object has a version other than the given one, or none was given.
     Changed(Fetched),
 }
 
@@ -207,7 +207,7 @@ impl Bucket {
                 Err(_) => Fault::new(Class::Timeout, "timed out"),
             };
             tracing::debug!(%object, attempt = attempts.made(), reason = fault.reason, "attempt failed");
-            if !fault.is_transient() || !attempts.pause(None).await {
+            if !fault.may_pass(&mut attempts) || !attempts.pause(None).await {
                 return Err(fault.into_error(object, attempts.made(), attempts.elapsed(), limit));
             }
         }

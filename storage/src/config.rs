@@ -29,7 +29,7 @@ fn default_region() -> String {
 /// logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketConfig {
-    /// `https://…` of an S3 store, `file:///folder`, or `memory:`.
+    /// `https://…` of an S3 store, `file:///folder`, or `memory:`. Without a scheme it is `https`.
     pub endpoint: String,
     /// The bucket's name: for a folder, the name of a folder in it.
     pub bucket: String,
@@ -122,7 +122,7 @@ impl BucketConfig {
         let not_a_folder = || self.refuse("endpoint", "must be `file:///` and an absolute path");
         let url = Url::parse(&self.endpoint).map_err(|_| not_a_folder())?;
         let folder: PathBuf = url.to_file_path().map_err(|()| not_a_folder())?.join(&self.bucket);
-        // Created here, the folder of a disk that is not mounted would be an empty bucket.
+        // It is not created here: on a disk that is not mounted it would be an empty bucket.
         if !folder.is_dir() {
             return Err(self.refuse(
                 "folder",
@@ -143,7 +143,7 @@ impl BucketConfig {
         {
             check_key(secret).map_err(|reason| self.refuse(field, reason))?;
         }
-        let endpoint = parse_endpoint(&self.endpoint, policy)?;
+        let endpoint = parse_endpoint(&self.endpoint, &self.bucket, policy)?;
         let connector = connector(&endpoint, policy);
         let scrubber = Scrubber::hiding([self.access_key.clone(), self.secret_key.clone()]);
         let store = AmazonS3Builder::new()
@@ -172,6 +172,48 @@ impl BucketConfig {
         }
         Ok(bucket)
     }
+}
+
+/// Opens a bucket that anybody may read, without keys. Its address may have a path, as that of a
+/// validator's pages does, which pass on the files of a bucket.
+///
+/// # Errors
+/// [`ConfigError`] names the field that is malformed.
+pub fn open_public(endpoint: &str, bucket: &str) -> Result<Bucket, ConfigError> {
+    let config = BucketConfig {
+        endpoint: endpoint.to_owned(),
+        bucket: bucket.to_owned(),
+        region: default_region(),
+        access_key: Secret::default(),
+        secret_key: Secret::default(),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    if bucket.len() > 63 || bucket.starts_with('.') || !bucket.bytes().all(plain) {
+        return Err(config.refuse("name", "must have up to 63 letters, digits, `-` or `.`"));
+    }
+    let url = Url::parse(endpoint).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    let url =
+        url.ok_or_else(|| config.refuse("endpoint", "must be an http:// or https:// address"))?;
+    let store = AmazonS3Builder::new()
+        .with_endpoint(url.as_str().trim_end_matches('/'))
+        .with_bucket_name(bucket)
+        .with_region(&config.region)
+        .with_skip_signature(true)
+        .with_virtual_hosted_style_request(false)
+        .with_http_connector(connector(&url, EndpointPolicy::Trusted))
+        .with_client_options(ClientOptions::new().with_allow_http(url.scheme() == "http"))
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .build()
+        .map_err(|error| {
+            config.refuse("settings", Scrubber::default().clean(&error.to_string()))
+        })?;
+    Ok(Bucket::over(Arc::new(store), format!("{}/{bucket}", url.as_str().trim_end_matches('/'))))
 }
 
 /// The client for `endpoint`, as far as `policy` trusts it.
@@ -233,7 +275,7 @@ mod tests {
                 BucketConfig { access_key: Secret::new("a b"), ..config("https://a.com") },
                 "access key must",
             ),
-            (config("r2.example.com"), "not a URL such as"),
+            (config("https://r2 example.com"), "not a URL such as"),
             (config("file:///nonexistent-folder"), "does not exist"),
             (config("ftp://example.com"), "neither http"),
         ];

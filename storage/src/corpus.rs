@@ -40,6 +40,10 @@ pub struct ManifestVideo {
     pub height: u32,
     /// Its key in the source bucket.
     pub key: Key,
+    /// How much moves by itself in each shot, in the order of `shots`: thousandths of a pixel per
+    /// six frames of a clip. `None` where it was not measured, and every shot may be drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonrigid: Option<Vec<u32>>,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
     /// The shots that a clip may be cut from, in ascending order, at least one.
@@ -212,12 +216,15 @@ impl ManifestVideo {
             return Err("is empty or larger than 200 MiB");
         }
         if self.codec.len() > 32 || !self.codec.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("has a codec that is no name");
+            return Err("has a codec that is not a name");
         }
         let ordered = self.shots.iter().all(|[start, end]| start < end)
             && self.shots.windows(2).all(|pair| pair[0][1] <= pair[1][0]);
         if self.shots.is_empty() || self.shots.len() > MAX_SHOTS || !ordered {
             return Err("has no shots, too many, or some that overlap");
+        }
+        if self.nonrigid.as_ref().is_some_and(|measured| measured.len() != self.shots.len()) {
+            return Err("does not have one measure of motion for each shot");
         }
         Ok(())
     }
@@ -236,6 +243,7 @@ mod tests {
             duration_ms: 12_000,
             height: 480,
             key,
+            nonrigid: None,
             sha256,
             shots,
             size: 7,
@@ -263,6 +271,18 @@ mod tests {
             manifest
         );
         assert_eq!(manifest.find(&"b.mp4".parse().unwrap()).unwrap().shots, [[2000, 9000]]);
+    }
+
+    #[test]
+    fn measures_of_motion_are_written_where_there_are_some() {
+        let measured = ManifestVideo { nonrigid: Some(vec![81]), ..video("a.mp4", vec![[0, 1]]) };
+        let manifest = CorpusManifest::new(vec![measured.clone()]).unwrap();
+        let json = manifest.canonical_json();
+        assert!(json.contains("\"key\":\"a.mp4\",\"nonrigid\":[81],\"sha256\""), "{json}");
+        assert_eq!(CorpusManifest::parse(json.as_bytes()).unwrap(), manifest);
+        let other = ManifestVideo { nonrigid: Some(vec![81, 2]), ..measured };
+        let error = CorpusManifest::new(vec![other]).unwrap_err().to_string();
+        assert!(error.contains("each shot"), "{error}");
     }
 
     #[test]

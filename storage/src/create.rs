@@ -8,6 +8,7 @@
 //! | the same | other bytes | [`StoreError::Conflict`] |
 //! | the same | nothing | put again, within the bounds of the policy |
 //! | the same | cannot be read | put again, within the bounds of the policy |
+//! | this machine's clock is wrong | | put once more, then that error |
 //! | denied, full, misconfigured | | that error, at once |
 
 use bytes::Bytes;
@@ -55,6 +56,10 @@ impl Bucket {
                 Err(fault) => fault,
             };
             tracing::debug!(object = %self.object(key), attempt = attempts.made(), reason = fault.reason, "attempt failed");
+            if fault.class == Class::Clock && attempts.may_sign_anew() {
+                // Nothing was written, and the next put is signed with a new time.
+                continue;
+            }
             if !fault.is_transient() {
                 return Err(self.put_error(key, fault, &attempts));
             }
@@ -91,7 +96,7 @@ impl Bucket {
             else {
                 return Ok(());
             };
-            if !fault.is_transient() || !attempts.pause(None).await {
+            if !fault.may_pass(&mut attempts) || !attempts.pause(None).await {
                 return Err(self.put_error(key, fault, &attempts));
             }
         }
@@ -108,12 +113,17 @@ impl Bucket {
         mode: PutMode,
         attempts: &Attempts,
     ) -> Result<(), Fault> {
+        let is_create = mode == PutMode::Create;
         let options = PutOptions::from(mode);
         let put = self.store.put_opts(path, PutPayload::from_bytes(bytes.clone()), options);
         match tokio::time::timeout(attempts.time_left(), put).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
-                let fault = Fault::of(&error, &self.scrubber);
+                let fault = if is_create {
+                    Fault::of_create(&error, &self.scrubber)
+                } else {
+                    Fault::of(&error, &self.scrubber)
+                };
                 // A put of a new object is answered "not found" only if the bucket is missing.
                 match fault.class {
                     Class::Absent => Err(Fault { class: Class::Misconfigured, ..fault }),

@@ -6,6 +6,8 @@ use url::{Host, Url};
 
 /// Longest endpoint that is parsed; R2's have 70 characters.
 const MAX_ENDPOINT: usize = 256;
+/// What R2's hosts end in, after the account and, for some buckets, a jurisdiction.
+const R2_HOSTS: &str = ".r2.cloudflarestorage.com";
 /// Names that resolve inside a machine or a private network by convention.
 const PRIVATE_SUFFIXES: [&str; 6] =
     ["localhost", "local", "internal", "lan", "home.arpa", "localdomain"];
@@ -15,7 +17,7 @@ const PRIVATE_SUFFIXES: [&str; 6] =
 pub enum EndpointPolicy {
     /// A peer named it: `https` to public addresses only.
     Public,
-    /// A peer named it, on a subnet that runs on this machine: also `http` or `https` to loopback
+    /// A peer named it, on a subnet in a local network: also `http` or `https` to loopback
     /// addresses.
     Loopback,
     /// The operator named it: any `http` or `https` address.
@@ -23,15 +25,11 @@ pub enum EndpointPolicy {
 }
 
 impl EndpointPolicy {
-    /// The policy for peers' endpoints, given our own bucket's. A validator whose own bucket is on
-    /// loopback, in memory or in a folder is part of a subnet on this machine, and so are its
-    /// peers' buckets.
-    pub fn for_peers_of(own_endpoint: &str) -> Self {
-        let on_this_machine = match Url::parse(own_endpoint) {
-            Ok(url) => matches!(url.scheme(), "file" | "memory") || is_loopback(&url),
-            Err(_) => false,
-        };
-        if on_this_machine { Self::Loopback } else { Self::Public }
+    /// The policy for peers' endpoints: public ones, or this machine's too where the operator says
+    /// that the whole subnet is in a local network. Where our own bucket is says nothing about
+    /// that: its endpoint may well be a gateway on this machine.
+    pub const fn for_peers(local_network: bool) -> Self {
+        if local_network { Self::Loopback } else { Self::Public }
     }
 }
 
@@ -45,8 +43,23 @@ pub struct EndpointError {
     pub reason: &'static str,
 }
 
-/// Reads an S3 endpoint, `https://host[:port]`, and checks it against `policy`.
-pub(crate) fn parse_endpoint(text: &str, policy: EndpointPolicy) -> Result<Url, EndpointError> {
+/// The address of the S3 service that holds `bucket`, `https://host[:port]`, from what people paste:
+/// without a scheme it is https, and the bucket's own name, which dashboards show as a path or in
+/// front of the host, is left out.
+///
+/// # Errors
+/// [`EndpointError`] for anything that is not such an address.
+pub fn service_address(text: &str, bucket: &str) -> Result<String, EndpointError> {
+    let url = parse_endpoint(text, bucket, EndpointPolicy::Trusted)?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// As [`service_address`], checked against `policy`.
+pub(crate) fn parse_endpoint(
+    text: &str,
+    bucket: &str,
+    policy: EndpointPolicy,
+) -> Result<Url, EndpointError> {
     let refuse = |reason| EndpointError {
         // What precedes an `@` is mostly a password.
         endpoint: text
@@ -64,8 +77,14 @@ pub(crate) fn parse_endpoint(text: &str, policy: EndpointPolicy) -> Result<Url, 
     if text.len() > MAX_ENDPOINT {
         return Err(refuse("longer than 256 characters"));
     }
-    let url = Url::parse(text)
-        .map_err(|_| refuse("not a URL such as https://account.r2.cloudflarestorage.com"))?;
+    let text = text.trim();
+    let parsed = if text.contains("://") {
+        Url::parse(text)
+    } else {
+        Url::parse(&format!("https://{text}"))
+    };
+    let mut url =
+        parsed.map_err(|_| refuse("not a URL such as https://account.r2.cloudflarestorage.com"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(refuse("neither http:// nor https:// with a host"));
     }
@@ -75,11 +94,27 @@ pub(crate) fn parse_endpoint(text: &str, policy: EndpointPolicy) -> Result<Url, 
     if url.query().is_some() || url.fragment().is_some() {
         return Err(refuse("a query or fragment in it"));
     }
-    if policy != EndpointPolicy::Trusted && url.path() != "/" {
-        return Err(refuse("a path in it; the bucket has a setting of its own"));
+    let path = url.path().trim_matches('/');
+    if !path.is_empty() && path != bucket {
+        return Err(refuse(
+            "its path is not the bucket's name; write the endpoint without a path, as the bucket has a setting of its own",
+        ));
+    }
+    url.set_path("");
+    if let Some(service) = url.host_str().and_then(|host| without_bucket(host, bucket)) {
+        let service = service.to_owned();
+        url.set_host(Some(&service)).map_err(|_| refuse("no host"))?;
     }
     check_reach(&url, policy).map_err(refuse)?;
     Ok(url)
+}
+
+/// The host of a service whose dashboard puts the bucket's name in front of it; `None` for any other
+/// host, which may begin with that word by chance.
+fn without_bucket<'a>(host: &'a str, bucket: &str) -> Option<&'a str> {
+    let service = host.strip_prefix(bucket)?.strip_prefix('.')?;
+    let is_r2 = service.ends_with(R2_HOSTS) && service.len() > R2_HOSTS.len();
+    (is_r2 || service.starts_with("s3.") || service.starts_with("s3-")).then_some(service)
 }
 
 /// Whether `policy` allows a request to `url`, as far as its text shows.
@@ -168,7 +203,7 @@ mod tests {
     use super::*;
 
     fn public(text: &str) -> Result<Url, EndpointError> {
-        parse_endpoint(text, EndpointPolicy::Public)
+        parse_endpoint(text, "leoma-peer", EndpointPolicy::Public)
     }
 
     #[test]
@@ -206,15 +241,43 @@ mod tests {
 
     #[test]
     fn a_local_subnet_reaches_loopback_and_no_other_private_address() {
-        assert!(parse_endpoint("http://127.0.0.1:9000", EndpointPolicy::Loopback).is_ok());
-        assert!(parse_endpoint("http://10.0.0.1:9000", EndpointPolicy::Loopback).is_err());
-        assert!(parse_endpoint("http://minio:9000", EndpointPolicy::Trusted).is_ok());
-        assert_eq!(EndpointPolicy::for_peers_of("http://127.0.0.1:9000"), EndpointPolicy::Loopback);
-        assert_eq!(EndpointPolicy::for_peers_of("memory:"), EndpointPolicy::Loopback);
-        assert_eq!(
-            EndpointPolicy::for_peers_of("https://x.r2.cloudflarestorage.com"),
-            EndpointPolicy::Public
-        );
+        let parse = |text, policy| parse_endpoint(text, "leoma-peer", policy);
+        assert!(parse("http://127.0.0.1:9000", EndpointPolicy::Loopback).is_ok());
+        assert!(parse("http://10.0.0.1:9000", EndpointPolicy::Loopback).is_err());
+        assert!(parse("http://minio:9000", EndpointPolicy::Trusted).is_ok());
+        assert_eq!(EndpointPolicy::for_peers(true), EndpointPolicy::Loopback);
+        assert_eq!(EndpointPolicy::for_peers(false), EndpointPolicy::Public);
+    }
+
+    #[test]
+    fn c3_d1_endpoints_are_taken_as_people_paste_them() {
+        let r2 = "https://acct.r2.cloudflarestorage.com";
+        for (pasted, service) in [
+            ("acct.r2.cloudflarestorage.com", r2),
+            ("https://acct.r2.cloudflarestorage.com/leoma-source", r2),
+            ("https://acct.r2.cloudflarestorage.com/leoma-source/", r2),
+            ("https://leoma-source.acct.r2.cloudflarestorage.com", r2),
+            (" https://ACCT.R2.cloudflarestorage.com// ", r2),
+            ("acct.eu.r2.cloudflarestorage.com", "https://acct.eu.r2.cloudflarestorage.com"),
+            ("s3.hippius.com", "https://s3.hippius.com"),
+            ("leoma-source.s3.eu-central-1.amazonaws.com", "https://s3.eu-central-1.amazonaws.com"),
+            // By chance the same word: no service is known to be named like this.
+            ("https://leoma-source.example.com", "https://leoma-source.example.com"),
+            ("http://127.0.0.1:9000/leoma-source", "http://127.0.0.1:9000"),
+        ] {
+            assert_eq!(service_address(pasted, "leoma-source").unwrap(), service, "{pasted}");
+        }
+        for refused in [
+            "https://acct.r2.cloudflarestorage.com/other-bucket",
+            "https://acct.r2.cloudflarestorage.com/leoma-source/folder",
+            "\"https://acct.r2.cloudflarestorage.com\"",
+            "ftp://acct.r2.cloudflarestorage.com",
+            "https://",
+        ] {
+            assert!(service_address(refused, "leoma-source").is_err(), "{refused}");
+        }
+        let error = service_address("https://a.example/other", "leoma-source").unwrap_err();
+        assert!(error.to_string().contains("its path is not the bucket's name"), "{error}");
     }
 
     #[test]

@@ -40,12 +40,22 @@ pub enum StoreError {
         object: ObjectName,
         /// The store's answer in short.
         reason: String,
+        /// The client's error, for `Debug`: it repeats the reason.
+        cause: Cause,
+    },
+    /// The store refused the time at which the request was signed, even after it was signed again:
+    /// this machine's clock is wrong.
+    #[error("{object}: the store says that this machine's clock is wrong: {reason}")]
+    Clock {
+        /// The object that was read or written.
+        object: ObjectName,
+        /// The store's answer in short.
+        reason: String,
         /// The client's error.
-        #[source]
         cause: Cause,
     },
     /// The object exists with other bytes. Objects are written once, so this stops the task.
-    #[error("{object}: exists with other bytes than ours (sha256 {ours})")]
+    #[error("{object}: exists with bytes other than ours (sha256 {ours})")]
     Conflict {
         /// The object that was to be written.
         object: ObjectName,
@@ -81,8 +91,7 @@ pub enum StoreError {
         attempts: u32,
         /// The last answer in short.
         reason: String,
-        /// The client's error.
-        #[source]
+        /// The client's error, for `Debug`: it repeats the reason.
         cause: Cause,
     },
     /// The disk or the quota behind the bucket is full.
@@ -92,8 +101,7 @@ pub enum StoreError {
         object: ObjectName,
         /// The store's answer in short.
         reason: String,
-        /// The client's error.
-        #[source]
+        /// The client's error, for `Debug`: it repeats the reason.
         cause: Cause,
     },
     /// The configuration has to be changed: bucket, region, endpoint or key name.
@@ -103,8 +111,7 @@ pub enum StoreError {
         object: ObjectName,
         /// What is wrong.
         reason: String,
-        /// The client's error.
-        #[source]
+        /// The client's error, for `Debug`: it repeats the reason.
         cause: Cause,
     },
 }
@@ -119,6 +126,7 @@ impl StoreError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PermissionDenied { .. } => "permission_denied",
+            Self::Clock { .. } => "clock",
             Self::Conflict { .. } => "conflict",
             Self::TooLarge { .. } => "too_large",
             Self::Timeout { .. } => "timeout",

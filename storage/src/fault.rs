@@ -9,11 +9,18 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::error::{ObjectName, StoreError};
 use crate::http::StatusError;
+use crate::retry::Attempts;
 use crate::scrub::{Cause, Scrubber};
 
 /// Error codes of S3, R2 and MinIO that mean "no space", with any status.
 const FULL_CODES: [&str; 4] =
     ["QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull"];
+
+/// What to look at when a store knows no such bucket.
+const NO_BUCKET: &str = "there is no such bucket at this endpoint: compare its name, and note that R2 buckets under a jurisdiction have \
+     an endpoint of their own, https://<account>.eu.r2.cloudflarestorage.com";
+/// The same for a refusal, which some stores send in its place.
+const NO_ACCESS: &str = "the key has no access to this bucket, or it lies under a jurisdiction with an endpoint of its own";
 
 /// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub(crate) enum Class {
     /// A conditional put lost: the object exists, or another put is in progress.
     AlreadyExists,
     Denied,
+    /// The store refused the time at which the request was signed.
+    Clock,
     Timeout,
     Unavailable,
     Full,
@@ -52,10 +61,37 @@ impl Fault {
         matches!(self.class, Class::Timeout | Class::Unavailable | Class::AlreadyExists)
     }
 
+    /// Whether the next of `attempts` may succeed.
+    pub(crate) fn may_pass(&self, attempts: &mut Attempts) -> bool {
+        self.is_transient() || (self.class == Class::Clock && attempts.may_sign_anew())
+    }
+
     /// Classifies an error of the client.
     pub(crate) fn of(error: &object_store::Error, scrubber: &Scrubber) -> Self {
         let (class, reason) = classify(error);
         Self { class, reason: scrubber.clean(&reason), cause: Cause::of(error, scrubber) }
+    }
+
+    /// The fault of a put on the condition that the object is new: a store that does not know the
+    /// condition says so in one of these ways.
+    pub(crate) fn of_create(error: &object_store::Error, scrubber: &Scrubber) -> Self {
+        let fault = Self::of(error, scrubber);
+        let status = chain(error).find_map(|error| error.downcast_ref::<StatusError>());
+        let unknown = status.is_some_and(|status| match status.status.as_u16() {
+            501 => true,
+            400 => {
+                matches!(
+                    status.code.as_str(),
+                    "NotImplemented" | "InvalidArgument" | "InvalidRequest"
+                )
+            }
+            _ => false,
+        });
+        if unknown {
+            let reason = format!("this provider has no conditional writes ({})", fault.reason);
+            return Self { class: Class::Misconfigured, reason, ..fault };
+        }
+        fault
     }
 
     /// The error for the caller, after `attempts` attempts.
@@ -69,6 +105,7 @@ impl Fault {
         let Self { class, reason, cause } = self;
         match class {
             Class::Denied => StoreError::PermissionDenied { object, reason, cause },
+            Class::Clock => StoreError::Clock { object, reason, cause },
             Class::Full => StoreError::Full { object, reason, cause },
             Class::Misconfigured => StoreError::Misconfigured { object, reason, cause },
             Class::TooLarge => StoreError::TooLarge { object, limit },
@@ -86,7 +123,13 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 fn classify(error: &object_store::Error) -> (Class, String) {
     if let Some(status) = chain(error).find_map(|error| error.downcast_ref::<StatusError>()) {
-        return (of_status(status), status.to_string());
+        let hint = match status.code.as_str() {
+            "NoSuchBucket" => Some(NO_BUCKET),
+            "AccessDenied" => Some(NO_ACCESS),
+            _ => None,
+        };
+        let said = status.to_string();
+        return (of_status(status), hint.map_or(said.clone(), |hint| format!("{hint} ({said})")));
     }
     if let Some(io) = chain(error).find_map(|error| error.downcast_ref::<io::Error>())
         && let Some(class) = of_io(io)
@@ -124,6 +167,9 @@ fn of_status(error: &StatusError) -> Class {
     if error.status == StatusCode::INSUFFICIENT_STORAGE || FULL_CODES.contains(&error.code.as_str())
     {
         return Class::Full;
+    }
+    if error.is_clock() {
+        return Class::Clock;
     }
     match error.status.as_u16() {
         // Only this code means that the object is absent. A missing bucket, or a web server's "not
@@ -171,6 +217,12 @@ mod tests {
         assert_eq!(class(404, "NoSuchKey"), Class::Absent);
         assert_eq!(class(404, ""), Class::Misconfigured);
         assert_eq!(class(404, "NoSuchBucket"), Class::Misconfigured);
+    }
+
+    #[test]
+    fn a_refused_time_is_our_clocks_and_no_key() {
+        assert_eq!(class(403, "RequestTimeTooSkewed"), Class::Clock);
+        assert_eq!(class(403, "AccessDenied"), Class::Denied);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::bucket::Bucket;
 use crate::config::{BucketConfig, ConfigError, DEFAULT_REGION, connector};
-use crate::endpoint::{EndpointPolicy, check_reach, parse_endpoint};
+use crate::endpoint::{EndpointPolicy, check_reach, parse_endpoint, service_address};
 use crate::layout::Key;
 use crate::presigned::PresignedStore;
 use crate::retry::RetryPolicy;
@@ -96,19 +96,16 @@ impl Grant {
     /// read-only ones.
     ///
     /// # Errors
-    /// [`GrantError`] if no peer would take it.
+    /// [`GrantError`] if no peer would accept it.
     pub fn with_keys(config: &BucketConfig) -> Result<Self, GrantError> {
         let access = GrantAccess::Keys {
             access_key: config.access_key.clone(),
             secret_key: config.secret_key.clone(),
         };
-        Self::checked(
-            &config.endpoint,
-            &config.bucket,
-            &config.region,
-            access,
-            EndpointPolicy::Trusted,
-        )
+        // The service's address, not the one that our operator wrote: peers are stricter.
+        let endpoint =
+            service_address(&config.endpoint, &config.bucket).map_err(ConfigError::from)?;
+        Self::checked(&endpoint, &config.bucket, &config.region, access, EndpointPolicy::Trusted)
     }
 
     fn checked(
@@ -206,7 +203,8 @@ impl Grant {
         urls: &BTreeMap<Key, PresignedUrl>,
         policy: EndpointPolicy,
     ) -> Result<Bucket, GrantError> {
-        let endpoint = parse_endpoint(&self.endpoint, policy).map_err(ConfigError::from)?;
+        let endpoint =
+            parse_endpoint(&self.endpoint, &self.bucket, policy).map_err(ConfigError::from)?;
         if urls.is_empty() || urls.len() > MAX_GRANT_URLS {
             return Err(GrantError::Malformed("it must have 1 to 200 URLs"));
         }
@@ -226,7 +224,7 @@ impl Grant {
         }
         let client = connector(&endpoint, policy)
             .client()
-            .map_err(|_| GrantError::Malformed("no HTTP client for it"))?;
+            .map_err(|_| GrantError::Malformed("cannot build an HTTP client for it"))?;
         let mut bucket = Bucket::over(
             Arc::new(PresignedStore::new(client, urls.clone())),
             format!("presigned://{}", Scrubber::default().clean(&self.bucket)),
@@ -240,7 +238,7 @@ fn read_urls(urls: BTreeMap<String, String>) -> Result<BTreeMap<Key, PresignedUr
     let read = |(key, url): (String, String)| {
         let key: Key = key
             .parse()
-            .map_err(|_| GrantError::Malformed("a URL for something that is no object key"))?;
+            .map_err(|_| GrantError::Malformed("a URL for something that is not an object key"))?;
         match Url::parse(&url) {
             Ok(url) => Ok((key, PresignedUrl::new(url))),
             Err(_) => Err(GrantError::Url { key, reason: "it is not a URL" }),
@@ -270,6 +268,16 @@ mod tests {
         let read = Grant::decode(&grant.encode(), EndpointPolicy::Public).unwrap();
         assert_eq!(read, grant);
         assert!(!format!("{read:?}").to_lowercase().contains("planted"));
+    }
+
+    #[test]
+    fn d1_peers_are_sent_the_services_address_and_take_it() {
+        for pasted in
+            ["a.r2.cloudflarestorage.com", "https://a.r2.cloudflarestorage.com/leoma-peer"]
+        {
+            let bytes = Grant::with_keys(&config(pasted)).unwrap().encode();
+            assert!(Grant::decode(&bytes, EndpointPolicy::Public).is_ok(), "{pasted}");
+        }
     }
 
     #[test]

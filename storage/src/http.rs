@@ -59,6 +59,11 @@ impl fmt::Display for StatusError {
 impl std::error::Error for StatusError {}
 
 impl StatusError {
+    /// Whether the store refused the time at which the request was signed.
+    pub(crate) fn is_clock(&self) -> bool {
+        matches!(self.code.as_str(), "RequestTimeTooSkewed" | "RequestExpired")
+    }
+
     /// Takes `Code` and `Message` from S3's XML. The rest is dropped: it repeats the access key and
     /// the string that was signed.
     fn read(status: StatusCode, body: &[u8]) -> Self {
@@ -78,7 +83,7 @@ impl StatusError {
 /// Builds [`BoundedClient`]s for the S3 client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BoundedConnector {
-    /// Connect to public addresses over TLS only, whatever a name resolves to.
+    /// Connect to public addresses over TLS only, whatever a name resolves to, and use no proxy.
     pub(crate) public_only: bool,
     /// Use no proxy, as for addresses of this machine.
     pub(crate) direct: bool,
@@ -91,6 +96,11 @@ impl BoundedConnector {
             // A redirect would carry the request past the checks on the endpoint; no S3 store needs
             // one.
             .redirect(reqwest::redirect::Policy::none())
+            // Objects are read as they are stored, whatever encoding the store names.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
@@ -98,7 +108,8 @@ impl BoundedConnector {
         if self.public_only {
             builder = builder.https_only(true).dns_resolver(Arc::new(PublicResolver));
         }
-        if self.direct {
+        // A proxy resolves names itself, where nobody checks the addresses.
+        if self.direct || self.public_only {
             builder = builder.no_proxy();
         }
         Ok(HttpClient::new(BoundedClient { inner: HttpClient::new(builder.build()?) }))
@@ -129,9 +140,17 @@ impl HttpService for BoundedClient {
         if status.is_success() {
             return Ok(response.map(|body| bounded(body, limit)));
         }
+        let date = response.headers().get(http::header::DATE);
+        let date = date.and_then(|date| date.to_str().ok()).map(str::to_owned);
         // A hostile store may send an endless error.
         let body = bounded(response.into_body(), MAX_SHORT_BODY).bytes().await.unwrap_or_default();
-        Err(HttpError::new(HttpErrorKind::Unknown, StatusError::read(status, &body)))
+        let mut error = StatusError::read(status, &body);
+        if error.is_clock()
+            && let Some(date) = date
+        {
+            error.message = format!("the store's time is {date}");
+        }
+        Err(HttpError::new(HttpErrorKind::Unknown, error))
     }
 }
 
@@ -159,14 +178,15 @@ fn bounded(body: HttpResponseBody, limit: usize) -> HttpResponseBody {
 #[error("the answer is too long ({0})")]
 struct TooLong(String);
 
-/// Resolves names and drops every address that is not on the public internet. A peer's endpoint
-/// must not reach our own network, whatever its name resolves to when the connection is made.
-#[derive(Debug)]
-struct PublicResolver;
+/// Resolves names and drops every address that is not on the public internet. What a stranger
+/// names must not reach our own network, whatever it resolves to when the connection is made.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicResolver;
 
-#[derive(Debug, thiserror::Error)]
+/// A name that resolves to no address on the public internet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` has no public address")]
-struct NoPublicAddress(String);
+pub struct NoPublicAddress(String);
 
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -197,6 +217,16 @@ mod tests {
             StatusError::read(StatusCode::BAD_GATEWAY, b"<html>").to_string(),
             "HTTP 502 Bad Gateway"
         );
+    }
+
+    #[test]
+    fn a_client_for_public_addresses_alone_uses_no_proxy() {
+        let uses_proxies = |public_only, direct| {
+            let client = BoundedConnector { public_only, direct }.client().unwrap();
+            format!("{client:?}").contains("proxies")
+        };
+        assert!(uses_proxies(false, false));
+        assert!(!uses_proxies(true, false) && !uses_proxies(false, true));
     }
 
     #[tokio::test]

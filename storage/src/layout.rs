@@ -73,7 +73,7 @@ impl Key {
     }
 
     pub(crate) fn path(&self) -> Result<Path, KeyError> {
-        Path::parse(&self.0).map_err(|_| refuse(&self.0, "the store's client does not take it"))
+        Path::parse(&self.0).map_err(|_| refuse(&self.0, "the store's client refuses it"))
     }
 }
 

@@ -43,13 +43,14 @@ mod secret;
 mod source;
 mod static_peers;
 
+pub use self::http::{NoPublicAddress, PublicResolver};
 pub use bucket::{Bucket, ETag, Fetched, Polled};
-pub use config::{BucketConfig, ConfigError, DEFAULT_REGION};
+pub use config::{BucketConfig, ConfigError, DEFAULT_REGION, open_public};
 pub use corpus::{
     CORPUS_VERSION, CorpusManifest, MAX_VIDEO_BYTES, ManifestError, ManifestVideo, Shot,
 };
 pub use create::Created;
-pub use endpoint::{EndpointError, EndpointPolicy, is_public};
+pub use endpoint::{EndpointError, EndpointPolicy, is_public, service_address};
 pub use error::{ObjectName, StoreError};
 pub use grant::{Grant, GrantError, MAX_GRANT_BYTES};
 pub use layout::{Key, KeyError, TaskKey, TaskObject};

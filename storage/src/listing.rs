@@ -1,5 +1,7 @@
 //! Listings of a bucket.
 
+use std::collections::HashSet;
+
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 
@@ -70,11 +72,19 @@ impl Bucket {
         };
         let mut listing = Listing::default();
         let mut walked = 0;
+        let mut seen = HashSet::new();
         while let Some(meta) = stream.next().await {
             let meta = meta.map_err(|error| Fault::of(&error, &self.scrubber))?;
             walked += 1;
             match meta.location.as_ref().parse() {
-                Ok(key) => listing.objects.push(ObjectInfo { key, size: meta.size }),
+                Ok(key) => {
+                    let key: Key = key;
+                    if !seen.insert(key.clone()) {
+                        let reason = format!("the store lists `{key}` twice: its listing repeats");
+                        return Err(Fault::new(Class::Unavailable, reason));
+                    }
+                    listing.objects.push(ObjectInfo { key, size: meta.size });
+                }
                 Err(_) => listing.unusable += 1,
             }
             if self.ordered && listing.objects.len() > limit {

@@ -12,8 +12,12 @@ use crate::layout::{Key, TaskKey, TaskObject};
 
 /// The object that [`OwnBucket::prove_create_once`] writes.
 const PROBE: &str = "preflight/create-once";
-/// Its bytes.
+/// Its bytes, where nothing was there before.
 const PROBE_BYTES: &[u8] = b"first";
+/// Bytes that the object never has.
+const OTHER_BYTES: &[u8] = b"other than those that are there";
+/// Most bytes that are read of it.
+const MAX_PROBE: u64 = 64;
 
 /// The objects that a task begins with.
 #[derive(Clone, Debug)]
@@ -45,16 +49,17 @@ impl OwnBucket {
     }
 
     /// Writes the objects that a task begins with. `metadata.json` comes last: where it exists, the
-    /// others do too.
+    /// others do too. Before that it makes sure that the store still refuses to overwrite.
     ///
     /// # Errors
-    /// As [`Bucket::create`]; a conflict means that the task was begun with another clip, and stops
-    /// it.
+    /// As [`Bucket::create`] and [`prove_create_once`](Self::prove_create_once); a conflict means
+    /// that the task was begun with another clip, and stops it.
     pub async fn write_task(
         &self,
         task_id: TaskId,
         artefacts: TaskArtefacts,
     ) -> Result<Created, StoreError> {
+        self.prove_no_overwrite().await?;
         let key = |object| Key::from(TaskKey::new(task_id, object));
         let (clip, frame) = (key(TaskObject::OriginalClip), key(TaskObject::FirstFrame));
         let _ = self.bucket.create(&clip, artefacts.original_clip).await?;
@@ -121,20 +126,44 @@ impl OwnBucket {
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the store accepted the second write.
     pub async fn prove_create_once(&self) -> Result<(), StoreError> {
         let key = probe_key(&self.bucket)?;
-        let _ = self.bucket.create(&key, Bytes::from_static(PROBE_BYTES)).await?;
-        match self.bucket.create(&key, Bytes::from_static(b"other")).await {
-            Err(StoreError::Conflict { .. }) => {}
-            Ok(_) => {
-                return Err(probe_failed(
-                    &self.bucket,
-                    "the store overwrote an object in spite of If-None-Match",
-                ));
+        let before = match self.bucket.get(&key, MAX_PROBE).await? {
+            Some(bytes) => bytes,
+            None => {
+                let _ = self.bucket.create(&key, Bytes::from_static(PROBE_BYTES)).await?;
+                Bytes::from_static(PROBE_BYTES)
             }
-            Err(error) => return Err(error),
-        }
-        match self.bucket.get(&key, 16).await? {
-            Some(bytes) if bytes == PROBE_BYTES => Ok(()),
+        };
+        self.prove_no_overwrite().await?;
+        match self.bucket.get(&key, MAX_PROBE).await? {
+            Some(bytes) if bytes == before => Ok(()),
             _ => Err(probe_failed(&self.bucket, "the store does not return what was written")),
+        }
+    }
+
+    /// Proves that the store refuses a second, different write of an object. Stores change: some
+    /// began to ignore the condition after an upgrade.
+    async fn prove_no_overwrite(&self) -> Result<(), StoreError> {
+        let key = probe_key(&self.bucket)?;
+        // Where nothing is there yet, the first put makes the object and the second one is the test.
+        let other = Bytes::from_static(OTHER_BYTES);
+        let second = match self.bucket.create(&key, other).await {
+            Ok(Created::New) => self.bucket.create(&key, Bytes::from_static(PROBE_BYTES)).await,
+            first => first,
+        };
+        match second {
+            Err(StoreError::Conflict { .. }) => Ok(()),
+            // An earlier put of these bytes succeeded, so they prove nothing: use other bytes.
+            Ok(Created::AlreadyThere) => self.refuses(&key, PROBE_BYTES).await,
+            Ok(Created::New) => Err(overwritten(&self.bucket)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn refuses(&self, key: &Key, bytes: &'static [u8]) -> Result<(), StoreError> {
+        match self.bucket.create(key, Bytes::from_static(bytes)).await {
+            Err(StoreError::Conflict { .. }) => Ok(()),
+            Ok(_) => Err(overwritten(&self.bucket)),
+            Err(error) => Err(error),
         }
     }
 
@@ -146,11 +175,11 @@ impl OwnBucket {
     /// Any [`StoreError`]; [`StoreError::Misconfigured`] if the key can write.
     pub async fn prove_read_only(reader: &Bucket) -> Result<(), StoreError> {
         let key = probe_key(reader)?;
-        if reader.get(&key, 16).await?.is_none_or(|bytes| bytes != PROBE_BYTES) {
+        let Some(bytes) = reader.get(&key, MAX_PROBE).await? else {
             return Err(probe_failed(reader, "the key does not read what the write key wrote"));
-        }
+        };
         // The same bytes again: a key that may write would only learn that they are there.
-        match reader.create(&key, Bytes::from_static(PROBE_BYTES)).await {
+        match reader.create(&key, bytes).await {
             Err(StoreError::PermissionDenied { .. }) => Ok(()),
             Err(error) => Err(error),
             Ok(_) => Err(probe_failed(reader, "the key that peers are given can write")),
@@ -163,6 +192,10 @@ fn probe_key(bucket: &Bucket) -> Result<Key, StoreError> {
         .to_owned()
         .try_into()
         .map_err(|error: crate::KeyError| probe_failed(bucket, &error.to_string()))
+}
+
+fn overwritten(bucket: &Bucket) -> StoreError {
+    probe_failed(bucket, "the store overwrote an object in spite of If-None-Match")
 }
 
 fn probe_failed(bucket: &Bucket, reason: &str) -> StoreError {

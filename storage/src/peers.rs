@@ -21,6 +21,11 @@ use crate::static_peers::StaticPeer;
 const MAX_PEERS: usize = 256;
 /// Most reads of peers' buckets at a time, all peers together: at 4 MiB each, 64 MiB of memory.
 const MAX_READS: usize = 16;
+/// Most reads of peers' buckets for pages at a time: of all peers together, and of one. Pages have
+/// limits of their own, so that visitors of a bucket that hangs do not stop the reads for
+/// agreement.
+const MAX_PAGE_READS: usize = 8;
+const MAX_PAGE_READS_OF_PEER: usize = 2;
 
 /// Who gave us access to a peer's bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,26 @@ pub struct PeerBucket {
     hotkey: Hotkey,
     origin: PeerOrigin,
     bucket: Bucket,
-    reads: Arc<Semaphore>,
+    reads: Reads,
+    page_reads_of_peer: Arc<Semaphore>,
+}
+
+/// The places of reads, which all peers share.
+#[derive(Clone, Debug)]
+struct Reads {
+    all: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
+}
+
+impl Reads {
+    fn new() -> Self {
+        let places = |number| Arc::new(Semaphore::new(number));
+        Self { all: places(MAX_READS), pages: places(MAX_PAGE_READS) }
+    }
+}
+
+fn page_reads_of_peer() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MAX_PAGE_READS_OF_PEER))
 }
 
 impl PeerBucket {
@@ -57,7 +81,7 @@ impl PeerBucket {
     /// # Errors
     /// As [`Bucket::get`].
     pub async fn verdict(&self, task_id: TaskId) -> Result<Option<Bytes>, StoreError> {
-        let _permit = self.reads.acquire().await;
+        let _permit = self.reads.all.acquire().await;
         self.bucket.get(&self.verdict_key(task_id), MAX_FILE_BYTES as u64).await
     }
 
@@ -66,7 +90,23 @@ impl PeerBucket {
     /// # Errors
     /// As [`Bucket::get`].
     pub async fn get(&self, key: &Key, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
-        let _permit = self.reads.acquire().await;
+        let _permit = self.reads.all.acquire().await;
+        self.bucket.get(key, max_bytes).await
+    }
+
+    /// An object of the peer's bucket that a page shows, of at most `max_bytes`. Such reads wait for
+    /// each other and take no place from [`get`](Self::get) and [`verdict`](Self::verdict).
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn get_for_page(
+        &self,
+        key: &Key,
+        max_bytes: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
+        // In this order: whoever waits for a peer that hangs takes no place from other peers' pages.
+        let _of_peer = self.page_reads_of_peer.acquire().await;
+        let _of_all = self.reads.pages.acquire().await;
         self.bucket.get(key, max_bytes).await
     }
 
@@ -80,7 +120,7 @@ impl PeerBucket {
 pub struct PeerBuckets {
     policy: EndpointPolicy,
     peers: RwLock<HashMap<Hotkey, PeerBucket>>,
-    reads: Arc<Semaphore>,
+    reads: Reads,
 }
 
 impl PeerBuckets {
@@ -90,14 +130,16 @@ impl PeerBuckets {
     /// [`ConfigError`] if an entry of the list cannot be opened; those of
     /// [`StaticPeers`](crate::StaticPeers) can.
     pub fn new(fixed: Vec<StaticPeer>, policy: EndpointPolicy) -> Result<Self, ConfigError> {
-        let reads = Arc::new(Semaphore::new(MAX_READS));
+        let reads = Reads::new();
         let open = |peer: StaticPeer| {
-            let bucket = peer.bucket.open()?.with_policy(RetryPolicy::for_peers());
-            let origin = PeerOrigin::Static;
-            Ok((
-                peer.hotkey,
-                PeerBucket { hotkey: peer.hotkey, origin, bucket, reads: Arc::clone(&reads) },
-            ))
+            let bucket = PeerBucket {
+                hotkey: peer.hotkey,
+                origin: PeerOrigin::Static,
+                bucket: peer.bucket.open()?.with_policy(RetryPolicy::for_peers()),
+                reads: reads.clone(),
+                page_reads_of_peer: page_reads_of_peer(),
+            };
+            Ok((peer.hotkey, bucket))
         };
         let peers = fixed.into_iter().map(open).collect::<Result<_, ConfigError>>()?;
         Ok(Self { policy, peers: RwLock::new(peers), reads })
@@ -127,8 +169,16 @@ impl PeerBuckets {
             }
             _ => {}
         }
-        let reads = Arc::clone(&self.reads);
-        peers.insert(hotkey, PeerBucket { hotkey, origin: PeerOrigin::Granted, bucket, reads });
+        // A new grant of a peer whose bucket hangs brings no new places.
+        let known = peers.get(&hotkey).map(|known| Arc::clone(&known.page_reads_of_peer));
+        let bucket = PeerBucket {
+            hotkey,
+            origin: PeerOrigin::Granted,
+            bucket,
+            reads: self.reads.clone(),
+            page_reads_of_peer: known.unwrap_or_else(page_reads_of_peer),
+        };
+        peers.insert(hotkey, bucket);
         Ok(Granted::Stored)
     }
 
@@ -139,6 +189,13 @@ impl PeerBuckets {
         peers.retain(|hotkey, peer| peer.origin == PeerOrigin::Static || keep(hotkey));
     }
 
+    /// At most `most` buckets of other peers than `hotkey`, in no particular order.
+    pub fn others(&self, hotkey: &Hotkey, most: usize) -> Vec<PeerBucket> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        let others = peers.values().filter(|peer| peer.hotkey != *hotkey);
+        others.take(most).cloned().collect()
+    }
+
     /// The peer's bucket, if we have access to it.
     pub fn get(&self, hotkey: &Hotkey) -> Option<PeerBucket> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).cloned()
@@ -147,6 +204,10 @@ impl PeerBuckets {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
     use crate::config::BucketConfig;
     use crate::secret::Secret;
@@ -199,5 +260,28 @@ mod tests {
         let one_more = peers.insert(Hotkey::from_bytes([255; 32]), bucket.clone());
         assert!(matches!(one_more, Err(GrantError::TooManyPeers { .. })));
         assert_eq!(peers.insert(Hotkey::from_bytes([0; 32]), bucket).unwrap(), Granted::Stored);
+    }
+
+    #[tokio::test]
+    async fn pages_of_a_bucket_that_hangs_take_no_places_from_agreement_and_other_pages() {
+        let peers = PeerBuckets::new(vec![], EndpointPolicy::Public).unwrap();
+        for n in [1, 2] {
+            let _ = peers.insert(hotkey(n), Bucket::in_memory("peer")).unwrap();
+        }
+        let [hangs, answers] = [1, 2].map(|n| peers.get(&hotkey(n)).unwrap());
+        let key = Key::from(TaskKey::verdict(TaskId(7), hotkey(1)));
+        // As two reads hold them that never end.
+        let places = u32::try_from(MAX_PAGE_READS_OF_PEER).unwrap();
+        let _held = hangs.page_reads_of_peer.acquire_many(places).await.unwrap();
+        let _ = peers.insert(hotkey(1), Bucket::in_memory("again")).unwrap();
+        let again = peers.get(&hotkey(1)).unwrap();
+        let third = timeout(Duration::from_millis(50), again.get_for_page(&key, 9)).await;
+        assert!(third.is_err(), "a third page reads it");
+        assert_eq!(again.get(&key, 9).await.unwrap(), None);
+        assert_eq!(again.verdict(TaskId(7)).await.unwrap(), None);
+        // Nor does agreement take the pages' places.
+        let places = u32::try_from(MAX_READS).unwrap();
+        let _held = again.reads.all.acquire_many(places).await.unwrap();
+        assert_eq!(answers.get_for_page(&key, 9).await.unwrap(), None);
     }
 }

@@ -63,7 +63,7 @@ impl RetryPolicy {
     /// Begins an operation now.
     #[must_use]
     pub fn begin(self) -> Attempts {
-        Attempts { policy: self, started: Instant::now(), made: 0 }
+        Attempts { policy: self, started: Instant::now(), made: 0, signed_anew: false }
     }
 }
 
@@ -73,12 +73,20 @@ pub struct Attempts {
     policy: RetryPolicy,
     started: Instant,
     made: u32,
+    /// Whether a request was signed again because its time was refused.
+    signed_anew: bool,
 }
 
 impl Attempts {
     /// How many attempts were started.
     pub fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Whether a request whose time was refused may be signed again: once, as it may have waited
+    /// too long since it was signed.
+    pub(crate) fn may_sign_anew(&mut self) -> bool {
+        !std::mem::replace(&mut self.signed_anew, true)
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

@@ -101,7 +101,10 @@ fn read_fields(fields: &Map<String, Value>, hotkey: Hotkey) -> Result<StaticPeer
     let uid = match fields.get("uid") {
         None | Some(Value::Null) => None,
         Some(value) => {
-            let uid = value.as_u64().and_then(|uid| u16::try_from(uid).ok());
+            // Some tools quote every value.
+            let number =
+                value.as_u64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()));
+            let uid = number.and_then(|uid| u16::try_from(uid).ok());
             Some(Uid(uid.ok_or("`uid` must be a number from 0 to 65535")?))
         }
     };
@@ -139,10 +142,10 @@ mod tests {
         let list = StaticPeers::parse(&format!(
             r#"[
                 {{"hotkey":"5bad","bucket":"leoma-b","endpoint":"https://a.com","read_access_key":"a","read_secret_key":"b"}},
-                {{"hotkey":"{ALICE}","uid":3,"bucket":"leoma-a","endpoint":"https://a.com","read_access_key":"a","read_secret_key":"b"}},
+                {{"hotkey":"{ALICE}","uid":"3","bucket":"leoma-a","endpoint":"a.com/leoma-a","read_access_key":"a","read_secret_key":"b"}},
                 {{"hotkey":"{ALICE}","bucket":"leoma-c","endpoint":"https://a.com","read_access_key":"a","read_secret_key":"b"}},
                 {{"hotkey":"{ALICE}","bucket":"leoma-c","endpoint":"https://a.com","read_access_key":["planted"],"read_secret_key":"b"}},
-                {{"hotkey":"{ALICE}","bucket":"leoma-c","endpoint":"a.com","read_access_key":"planted","read_secret_key":"b"}},
+                {{"hotkey":"{ALICE}","bucket":"leoma-c","endpoint":"ftp://a.com","read_access_key":"planted","read_secret_key":"b"}},
                 7
             ]"#
         ))

@@ -1,4 +1,4 @@
-//! Files by which a program tells those that started it where it answers.
+//! Files in which a program states its addresses for those that started it.
 
 use std::io;
 use std::path::Path;

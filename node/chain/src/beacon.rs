@@ -28,7 +28,7 @@ type PublicKey = <TinyBLS381 as EngineBLS>::PublicKeyGroup;
 
 /// Why weights cannot be encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("LEOMA_DRAND_PUBLIC_KEY is no beacon's public key, or the system gives no randomness")]
+#[error("LEOMA_DRAND_PUBLIC_KEY is not a drand public key, or the system gives no randomness")]
 pub struct SealError;
 
 /// A beacon with quicknet's clock.
@@ -47,7 +47,7 @@ impl Beacon {
     /// Seconds from one round to the next.
     pub const PERIOD: u64 = 3;
 
-    /// The beacon with a public key, a compressed point of G2; `None` where it is none.
+    /// The beacon with this public key, a compressed point of G2; `None` if the bytes are not one.
     pub fn new(public_key: [u8; 96]) -> Option<Self> {
         PublicKey::deserialize_compressed(&public_key[..]).is_ok().then_some(Self { public_key })
     }

@@ -30,7 +30,7 @@ pub enum ChainError {
     NoEndpoint { reason: String },
     /// A node of another chain.
     #[error(
-        "{url} is a node of another chain (genesis {found}, expected {expected}); set CHAIN_ENDPOINTS or NETWORK right"
+        "{url} is a node of another chain (genesis {found}, expected {expected}); correct CHAIN_ENDPOINTS or NETWORK"
     )]
     OtherChain { url: String, found: Digest, expected: Digest },
     /// A read that failed.
@@ -38,7 +38,7 @@ pub enum ChainError {
     Read { what: &'static str, reason: String },
     /// The node has dropped the state of that block.
     #[error(
-        "the chain node no longer has {what} of an old block: add an archive node with --chain-endpoint (of Finney: \
+        "the chain node no longer has {what} of an old block: add an archive node with --chain-endpoint (on Finney: \
          wss://archive.chain.opentensor.ai:443)"
     )]
     Pruned { what: &'static str },
@@ -48,9 +48,17 @@ pub enum ChainError {
     /// The node's final chain has not reached that block.
     #[error("the chain node has not reached block {number} yet")]
     NotReached { number: BlockNumber },
-    /// The subnet does not exist at that block.
-    #[error("subnet {netuid} does not exist on this chain (is NETUID right?)")]
+    /// The subnet, or its mechanism, does not exist at that block.
+    #[error("{} does not exist on this chain (is {} right?)", named(*netuid), if netuid.mecid() == 0 { "NETUID" } else { "MECHANISM" })]
     NoSubnet { netuid: Netuid },
+}
+
+/// A subnet or one of its mechanisms, in words.
+fn named(index: Netuid) -> String {
+    match index.mecid() {
+        0 => format!("subnet {index}"),
+        mecid => format!("mechanism {mecid} of subnet {}", index.subnet()),
+    }
 }
 
 /// The error and its causes in one line: subxt's own messages often say little without them.
@@ -114,25 +122,27 @@ pub enum SubmitError {
     )]
     InFlight {
         nonce: u64,
-        /// The block after which it can no longer be.
+        /// The block after which it can no longer be included.
         until: BlockNumber,
     },
     /// An earlier transaction of this key turned out to be included; nothing new was sent, as it
     /// may have done the work.
     #[error(
-        "an earlier transaction (nonce {nonce}) was included meanwhile: read back before another one is sent"
+        "an earlier transaction (nonce {nonce}) has been included since: read the chain again before sending another"
     )]
     Included { nonce: u64 },
     /// The record of what was sent cannot be kept, so nothing is sent.
     #[error("cannot record the transaction before sending it: {0}")]
     Unrecorded(String),
     /// The commitment's text does not fit.
-    #[error("a commitment holds at most 512 bytes, not {length}")]
+    #[error(
+        "a commitment holds at most 512 bytes of text or 3 fields of 128 bytes; this one has {length} bytes"
+    )]
     TooLong { length: usize },
 }
 
 impl SubmitError {
-    /// The refusal, where it is one.
+    /// The chain's refusal, if this error is one.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
             Self::Rejected { rejection, .. } => Some(rejection),
@@ -140,8 +150,8 @@ impl SubmitError {
         }
     }
 
-    /// A transaction that the node did not take. Whatever is not a plain refusal may have reached
-    /// it.
+    /// The error for a transaction that the node did not accept. Unless the node plainly refused
+    /// it, it may still have arrived.
     pub(crate) fn of_sending(what: &'static str, error: &ExtrinsicError) -> Self {
         let rejection = match error {
             ExtrinsicError::ErrorSubmittingTransaction(backend) => user_error(backend)
@@ -151,7 +161,7 @@ impl SubmitError {
         Self::of(what, rejection, error)
     }
 
-    /// A transaction that was taken and did not come to a good end.
+    /// The error for a transaction that the node accepted and that then failed.
     pub(crate) fn of_inclusion(
         what: &'static str,
         error: &TransactionFinalizedSuccessError,
@@ -160,7 +170,7 @@ impl SubmitError {
             TransactionFinalizedSuccessError::SuccessError(
                 TransactionEventsError::ExtrinsicFailed(failed),
             ) => Some(Self::of_dispatch(failed)),
-            // Dropped, usurped, invalid by now: it may still be in a block. Only the nonce tells.
+            // Dropped, usurped or invalid: it may still be in a block. Only the nonce shows.
             _ => None,
         };
         Self::of(what, rejection, error)
@@ -192,7 +202,7 @@ fn user_error(error: &BackendError) -> Option<&UserError> {
     }
 }
 
-/// The text of an error's data, which is a JSON string where it is the pool's.
+/// The text of an error's data, which is a JSON string if the error is the pool's.
 fn data_of(error: &UserError) -> String {
     let Some(data) = &error.data else { return String::new() };
     serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned())

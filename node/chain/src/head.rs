@@ -12,11 +12,13 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head to act on: the highest of one or two, of more the highest that a second node has
-    /// reached too.
-    pub(crate) fn believed(mut heads: Vec<Self>) -> Option<Self> {
+    /// The head to act on. With one or two `nodes` configured it is the highest head; with more,
+    /// the highest that a second node has reached too, or the only one. The number of configured
+    /// nodes decides, not the number that answer: otherwise whoever silences one of three nodes
+    /// could make up heads with another. `None` without heads.
+    pub(crate) fn believed(nodes: usize, mut heads: Vec<Self>) -> Option<Self> {
         heads.sort_by_key(|head| std::cmp::Reverse(head.number));
-        let place = usize::from(heads.len() > 2);
+        let place = usize::from(nodes > 2 && heads.len() > 1);
         heads.get(place).copied()
     }
 }

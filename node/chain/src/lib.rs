@@ -32,8 +32,8 @@ pub use endpoint::{
 pub use error::{ChainError, SubmitError, causes};
 pub use head::Head;
 pub use read::{
-    Axon, Commitment, CommitmentDecodeError, Hyperparameters, Metagraph, Neuron, SubnetEpoch,
-    WeightMode, decode_registration, encode_text_fields,
+    Axon, Commitment, CommitmentDecodeError, Hyperparameters, Metagraph, Neuron, PlainCommitment,
+    SubnetEpoch, UnreadableCommitment, WeightMode, decode_registration, encode_text_fields,
 };
 pub use settings::ChainSettings;
 pub use submit::{Call, ChainWeights, MemoryLog, Pending, Rejection, Remedy, TransactionLog};

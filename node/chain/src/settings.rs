@@ -9,7 +9,7 @@ use crate::beacon::Beacon;
 pub struct ChainSettings {
     /// WebSocket addresses, the preferred one first; never empty.
     pub urls: Vec<String>,
-    /// Genesis hash that they must have, where the network is a known one.
+    /// Genesis hash that they must have, for a known network.
     pub genesis: Option<Digest>,
     /// The beacon that opens timelocked weights.
     pub beacon: Beacon,

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use leoma_chain::{ChainClient, ChainError, Metagraph};
-use leoma_protocol::Digest;
+use leoma_chain::{Call, ChainClient, ChainError, Metagraph};
+use leoma_protocol::{Digest, Hotkey};
+
+use super::tao::Tao;
 
 /// Attempts to read the result of a transaction. It is final by then, but a node behind a load
 /// balancer may lag a block or two.
@@ -15,17 +17,17 @@ const READS: u32 = 10;
 /// Pause between two attempts: a fraction of the live chain's block time.
 const READ_PAUSE: Duration = Duration::from_secs(3);
 
-/// The flags that select a wallet.
+/// The flags that select a wallet; `--coldkey` and `--hotkey` are the Python implementation's words.
 #[derive(Debug, Args)]
 pub(super) struct WalletFlags {
     /// Folder of wallets; WALLET_PATH if not given.
     #[arg(long, value_name = "FOLDER")]
     wallet_path: Option<String>,
     /// The wallet's name; WALLET_NAME if not given.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, alias = "coldkey", value_name = "NAME")]
     wallet_name: Option<String>,
     /// The hotkey's name; HOTKEY_NAME if not given.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, alias = "hotkey", value_name = "NAME")]
     hotkey_name: Option<String>,
 }
 
@@ -76,6 +78,30 @@ pub(super) fn given<const N: usize>(
     flags: [(&str, &Option<String>); N],
 ) -> BTreeMap<String, String> {
     flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+}
+
+/// What sending `call` costs, read from the chain and not assumed; `None` if it cannot be read,
+/// after a warning.
+pub(super) async fn fee_of(chain: &ChainClient, call: &Call) -> Option<Tao> {
+    match chain.fee(call).await {
+        Ok(fee) => Some(Tao::of_rao(fee)),
+        Err(error) => {
+            eprintln!("warning: cannot read what this transaction costs: {error}");
+            None
+        }
+    }
+}
+
+/// Says what sending `call` costs `payer`, if anything, and warns where it cannot pay.
+pub(super) async fn say_fee(chain: &ChainClient, call: &Call, payer: &Hotkey) {
+    let Some(fee) = fee_of(chain, call).await.filter(|fee| fee.rao() > 0) else { return };
+    eprintln!("the transaction costs {payer} a fee of {fee}");
+    let balance = async { chain.free_balance(chain.head().await?, payer).await };
+    match balance.await.map(Tao::of_rao) {
+        Ok(balance) if balance < fee => eprintln!("warning: {payer} has only {balance}"),
+        Ok(_) => {}
+        Err(error) => eprintln!("warning: cannot read what {payer} has: {error}"),
+    }
 }
 
 /// Reads the subnet at the newest final block until `find` finds a transaction's result; `None` if it

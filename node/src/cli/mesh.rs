@@ -1,23 +1,26 @@
 //! `leoma mesh`: a running validator's peers, and the statements that validators signed.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use leoma_protocol::messages::Dispute;
+use leoma_protocol::{Digest, FileId, Hotkey};
 use serde_json::Value;
 
 use super::output::print_json;
-use crate::verdicts::report::SignedAgreement;
+use super::running::RunningFlags;
+use crate::verdicts::report::{AttestedFile, SignedAgreement, WitnessedFile};
+use crate::verdicts::{Plausibility, Plausible};
 
 #[derive(Debug, Args)]
 pub(super) struct MeshArgs {
-    /// Address of the running validator's HTTP server; LEOMA_HTTP_LISTEN if not given.
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    http: Option<String>,
+    #[command(flatten)]
+    running: RunningFlags,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: Option<MeshCommand>,
@@ -25,28 +28,24 @@ pub(super) struct MeshArgs {
 
 #[derive(Debug, Subcommand)]
 enum MeshCommand {
-    /// Write the window's attestations and evidence, with their signatures, for `leoma audit
-    /// --certificates`.
+    /// Show for each file who attested to it, who refused and why, who witnessed it on chain, and
+    /// whether the newest epoch counted it. With --json or --out: the attestations, evidence and
+    /// disputes with their signatures, for `leoma audit --certificates`.
     Certificates {
-        /// The file; standard output if not given.
+        /// The file to write to.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
 }
 
-/// Longest wait for the validator's answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 impl MeshArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let address = match self.http {
-            Some(address) => address,
-            None => super::settings::load(file, BTreeMap::new())?.machine.http_listen.to_string(),
-        };
+        let running = self.running.find(file)?;
         if let Some(MeshCommand::Certificates { out }) = self.command {
-            let signed: SignedAgreement =
-                serde_json::from_value(ask(&address, "agreement").await?)?;
-            let Some(path) = out else { return print_json(&signed) };
+            let signed: SignedAgreement = serde_json::from_value(running.json("agreement").await?)?;
+            let Some(path) = out else {
+                return if self.json { print_json(&signed) } else { print_files(&signed) };
+            };
             std::fs::write(&path, serde_json::to_string_pretty(&signed)?)
                 .with_context(|| path.display().to_string())?;
             println!(
@@ -56,7 +55,7 @@ impl MeshArgs {
             );
             return Ok(());
         }
-        let status = ask(&address, "status").await?;
+        let status = running.json("status").await?;
         if self.json {
             let mut mesh = status["mesh"].clone();
             mesh["peers"] = status["peers"].clone();
@@ -68,19 +67,99 @@ impl MeshArgs {
     }
 }
 
-async fn ask(address: &str, page: &str) -> anyhow::Result<Value> {
-    let unreachable = || {
-        format!(
-            "no validator answers at {address}: is `leoma serve` running, and LEOMA_HTTP_LISTEN the same?"
-        )
-    };
-    let request = reqwest::Client::new().get(format!("http://{address}/{page}")).timeout(TIMEOUT);
-    let answer = request.send().await.with_context(unreachable)?;
-    if !answer.status().is_success() {
-        let said = answer.text().await.with_context(unreachable)?;
-        bail!("the validator at {address} does not show this now: {}", said.trim());
+/// Everything known of one file.
+#[derive(Default)]
+struct Shown<'a> {
+    /// Attesters by digest.
+    attested: Vec<&'a AttestedFile>,
+    certified: Option<Digest>,
+    passed: Option<&'a Plausibility>,
+    refused: Vec<&'a Dispute>,
+    witnessed: Option<&'a WitnessedFile>,
+}
+
+fn by_file(signed: &SignedAgreement) -> BTreeMap<FileId, Shown<'_>> {
+    let mut files: BTreeMap<FileId, Shown<'_>> = BTreeMap::new();
+    for attested in &signed.attestations {
+        files.entry(attested.id()).or_default().attested.push(attested);
     }
-    answer.json().await.with_context(unreachable)
+    for (file, digest) in &signed.certified {
+        files.entry(*file).or_default().certified = Some(*digest);
+    }
+    for checked in &signed.passed {
+        let file = FileId { task_id: checked.task_id, producer: checked.producer };
+        files.entry(file).or_default().passed = Some(&checked.plausibility);
+    }
+    for dispute in &signed.disputes {
+        files.entry(dispute.file).or_default().refused.push(dispute);
+    }
+    for witnessed in signed.witnessed.iter().flat_map(|epoch| &epoch.files) {
+        let file = FileId { task_id: witnessed.task_id, producer: witnessed.producer };
+        files.entry(file).or_default().witnessed = Some(witnessed);
+    }
+    files
+}
+
+fn print_files(signed: &SignedAgreement) -> anyhow::Result<()> {
+    let mut text = String::new();
+    write_files(signed, &mut text)?;
+    print!("{text}");
+    Ok(())
+}
+
+fn write_files(signed: &SignedAgreement, out: &mut impl Write) -> fmt::Result {
+    if let Some(epoch) = &signed.witnessed {
+        writeln!(
+            out,
+            "epoch {}: {} fresh witnesses, {} needed for a file",
+            epoch.epoch_block,
+            epoch.fresh.len(),
+            epoch.required
+        )?;
+    }
+    let list = |hotkeys: &[Hotkey]| {
+        let texts: Vec<String> = hotkeys.iter().map(Hotkey::to_string).collect();
+        texts.join(" ")
+    };
+    for (file, shown) in by_file(signed) {
+        let certified = if shown.certified.is_some() { "certified" } else { "not certified" };
+        let counted = match shown.witnessed {
+            Some(witnessed) if witnessed.counted => "counted",
+            _ => "not counted",
+        };
+        writeln!(out, "task {} of {}: {certified}, {counted}", file.task_id, file.producer)?;
+        for attested in shown.attested {
+            let attesters = list(&attested.attesters);
+            writeln!(out, "  attested {}: {attesters}", attested.digest.short())?;
+        }
+        for dispute in shown.refused {
+            writeln!(out, "  refused by {}: {}", dispute.disputer, dispute.reason)?;
+        }
+        if let Some(passed) = shown.passed {
+            writeln!(out, "  our checks: passed, {}", plausible(passed))?;
+        }
+        if let Some(witnessed) = shown.witnessed {
+            writeln!(out, "  witnessed by: {}", list(&witnessed.by))?;
+        }
+    }
+    for evidence in &signed.evidence {
+        let key = evidence.key();
+        writeln!(out, "signed twice: {} for task {}", key.accused, key.file.task_id)?;
+    }
+    Ok(())
+}
+
+/// The result of the check `plausible`.
+fn plausible(found: &Plausibility) -> String {
+    let lack = found.lack.as_deref().map_or(String::new(), |lack| format!(": {lack}"));
+    match found.plausible {
+        Plausible::Checked => {
+            let drawn = found.drawn_at.map_or(String::new(), |block| format!(" by block {block}"));
+            let also = if lack.is_empty() { "" } else { ", others could not be" };
+            format!("{} entries{drawn} scored again, all match{also}{lack}", found.miners.len())
+        }
+        Plausible::NotChecked => format!("plausible not checked{lack}"),
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -141,5 +220,75 @@ fn print_mesh(status: &Value) {
             text(&evidence["accused"]),
             text(&evidence["file"]["task_id"])
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdicts::report::{CheckedFile, WitnessedEpoch};
+    use leoma_protocol::messages::DisputeReason;
+    use leoma_protocol::{BlockNumber, Netuid, Network, Signature, TaskId};
+
+    #[test]
+    fn each_file_is_shown_with_who_attested_refused_and_witnessed() {
+        let [one, two, three] = [1, 2, 3].map(|byte| Hotkey::from_bytes([byte; 32]));
+        let digest = Digest::of(b"file");
+        let file = |task| FileId { task_id: TaskId(task), producer: one };
+        let attested = |task, attesters: &[Hotkey]| AttestedFile {
+            task_id: TaskId(task),
+            producer: one,
+            digest,
+            attesters: attesters.to_vec(),
+            signatures: Vec::new(),
+        };
+        let witnessed = |task, by: &[Hotkey], counted| WitnessedFile {
+            task_id: TaskId(task),
+            producer: one,
+            by: by.to_vec(),
+            counted,
+        };
+        let refused = Dispute {
+            network: Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) },
+            file: file(8),
+            digest,
+            disputer: two,
+            reason: DisputeReason::Complete { miner: three },
+            signature: Signature([0; 64]),
+        };
+        let plausibility = Plausibility {
+            plausible: Plausible::Checked,
+            drawn_at: Some(BlockNumber(905)),
+            miners: vec![three],
+            lack: None,
+        };
+        let signed = SignedAgreement {
+            attestations: vec![attested(7, &[one, two]), attested(8, &[one])],
+            disputes: vec![refused],
+            certified: vec![(file(7), digest)],
+            passed: vec![CheckedFile { task_id: TaskId(7), producer: one, plausibility }],
+            witnessed: Some(WitnessedEpoch {
+                epoch_block: BlockNumber(1080),
+                fresh: vec![one, two, three],
+                required: 2,
+                files: vec![witnessed(7, &[one, three], true), witnessed(8, &[one], false)],
+            }),
+            ..SignedAgreement::default()
+        };
+        let mut text = String::new();
+        write_files(&signed, &mut text).unwrap();
+        let short = digest.short();
+        let expected = [
+            "epoch 1080: 3 fresh witnesses, 2 needed for a file".to_owned(),
+            format!("task 7 of {one}: certified, counted"),
+            format!("  attested {short}: {one} {two}"),
+            "  our checks: passed, 1 entries by block 905 scored again, all match".to_owned(),
+            format!("  witnessed by: {one} {three}"),
+            format!("task 8 of {one}: not certified, not counted"),
+            format!("  attested {short}: {one}"),
+            format!("  refused by {two}: complete: no entry for {three}"),
+            format!("  witnessed by: {one}"),
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 }

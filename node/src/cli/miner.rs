@@ -1,7 +1,9 @@
 //! `leoma miner`: what a miner tells the subnet about its model.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -14,7 +16,13 @@ use serde_json::json;
 
 use super::account::{AccountFlags, read_back};
 use super::output::print_json;
+use crate::config::Config;
+use crate::miners::{Chute, ChutesClient};
+use crate::outbound::{Reach, ServiceError};
+use crate::subnet::allowlists::free_again;
 
+/// Longest wait for the description of a chute.
+const CHUTE_PATIENCE: Duration = Duration::from_secs(15);
 /// Length of a full commit hash.
 const REVISION_DIGITS: usize = 40;
 
@@ -22,9 +30,12 @@ const REVISION_DIGITS: usize = 40;
 pub(super) enum MinerCommand {
     /// Commit a model on chain: its repository, its revision, and the chute that serves it.
     ///
-    /// The commitment is checked as validators check it before anything is sent, and read back from
-    /// the chain afterwards. A new commitment replaces the old one and takes its own block: of two
-    /// equal models the one committed first wins.
+    /// The commitment is checked as validators check it and shown before anything is sent, and read
+    /// back from the chain afterwards. Where CHUTES_API_KEY is set, the chute is looked up too, and
+    /// a warning says what validators would miss in it. Deploy the model first, with the `chutes`
+    /// program; it prints the chute's id. A new commitment replaces the old one and takes its own
+    /// block: of two equal models the one committed first wins.
+    #[command(visible_alias = "push")]
     Commit(CommitArgs),
 }
 
@@ -36,7 +47,7 @@ pub(super) struct CommitArgs {
     /// hotkey.
     #[arg(long, value_name = "OWNER/NAME")]
     model_name: String,
-    /// The full commit hash of the model's revision.
+    /// The full commit hash of the model's revision, in lower case.
     #[arg(long, value_name = "COMMIT")]
     model_revision: String,
     /// The Chutes deployment that serves it.
@@ -45,6 +56,9 @@ pub(super) struct CommitArgs {
     /// Only show what would be committed.
     #[arg(long)]
     dry_run: bool,
+    /// Commit without asking. Where nobody is at the terminal, or with --json, nothing is asked.
+    #[arg(long)]
+    yes: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -76,18 +90,12 @@ impl CommitArgs {
         if read != commitment || encode_text_fields(&text).is_none() {
             bail!("the commitment has {} bytes, and at most 512 bytes fit on chain", text.len());
         }
-        let revision = &commitment.model_revision;
-        if revision.len() != REVISION_DIGITS
-            || !revision.bytes().all(|byte| byte.is_ascii_hexdigit())
-        {
-            eprintln!(
-                "warning: {revision} is not a full commit hash: a branch or tag can change under validators"
-            );
-        }
+        check_revision(&commitment.model_revision)?;
         if self.dry_run {
             println!("{text}");
             return Ok(());
         }
+        warn_of_chute(&config, &commitment).await;
         let chain = ChainClient::of(&config.chain, config.netuid).await?;
         let metagraph = chain.metagraph(chain.head().await?).await?;
         let uid = metagraph.uid(&hotkey).with_context(|| {
@@ -125,7 +133,22 @@ impl CommitArgs {
                 present.block, present.text
             );
         }
-        let transaction = chain.set_commitment(&signer, &text).await?;
+        let question = format!("Commit for {hotkey} on subnet {}", config.netuid);
+        let is_wanted = self.yes || self.json || confirmed(&question, &text)?;
+        if !is_wanted {
+            bail!("nothing was sent");
+        }
+        eprintln!("sending, then waiting until it is in a final block…");
+        let transaction = match chain.set_commitment(&signer, &text).await {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                if let Some((now, from)) = free_again(&chain, &error).await {
+                    let blocks = from.0.saturating_sub(now.0);
+                    bail!("{error}: commit again from block {from} on, in {blocks} blocks");
+                }
+                return Err(error.into());
+            }
+        };
         let committed = |metagraph: &leoma_chain::Metagraph| {
             metagraph
                 .commitments
@@ -141,5 +164,92 @@ impl CommitArgs {
         }
         println!("committed at block {block}, in transaction {transaction}:\n{text}");
         Ok(())
+    }
+}
+
+/// Shows what is about to be sent, and asks; nobody is asked where nobody is at the terminal.
+fn confirmed(what: &str, text: &str) -> std::io::Result<bool> {
+    eprintln!("{what}:\n  {text}");
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    eprint!("Everybody will see it, and a later commitment takes its own block. Send it? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Warns of what keeps validators from asking this miner now, where there is a key to look the chute
+/// up with. It may still be started or repaired.
+async fn warn_of_chute(config: &Config, commitment: &MinerCommitment) {
+    if config.services.chutes_api_key.is_none() {
+        return;
+    }
+    let reach = Reach::new(config.services.local_network);
+    let Ok(client) = ChutesClient::new(reach, &config.services) else { return };
+    let asked = tokio::time::timeout(CHUTE_PATIENCE, client.chute(&commitment.chute_id)).await;
+    let lack = match asked {
+        Ok(asked) => lack_of_chute(&asked, &commitment.model_revision),
+        Err(_) => Some("the Chutes API does not answer".to_owned()),
+    };
+    if let Some(lack) = lack {
+        eprintln!("warning: validators would not ask chute {} now: {lack}", commitment.chute_id);
+    }
+}
+
+/// What validators miss in a chute that is to serve this revision.
+fn lack_of_chute(asked: &Result<Chute, ServiceError>, revision: &str) -> Option<String> {
+    let chute = match asked {
+        Ok(chute) => chute,
+        Err(error) => return Some(error.to_string()),
+    };
+    match chute.is_running() {
+        Err(error) => Some(error.to_string()),
+        Ok(false) => Some("it is not running (`chute_not_running`)".to_owned()),
+        Ok(true) => {
+            let other = chute.revision.as_deref().filter(|served| *served != revision)?;
+            Some(format!("it serves revision {other:?} (`revision_mismatch`)"))
+        }
+    }
+}
+
+/// Refuses what validators would refuse: they compare the text with the commit hash that it
+/// resolves to.
+fn check_revision(revision: &str) -> anyhow::Result<()> {
+    let is_hash = revision.len() == REVISION_DIGITS
+        && revision.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_hash {
+        bail!(
+            "validators would refuse the revision `{revision}`: it must be the full commit hash, {REVISION_DIGITS} digits of 0-9 and a-f, not a branch, a tag or a part of it"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Chute, check_revision, lack_of_chute};
+
+    #[test]
+    fn a_chute_that_validators_would_not_ask_is_named_with_its_reason() {
+        let lack = |hot, revision: Option<&str>| {
+            let (slug, revision) = ("slug".to_owned(), revision.map(str::to_owned));
+            lack_of_chute(&Ok(Chute { hot, slug, revision }), "abc")
+        };
+        assert_eq!(lack(Some(true), Some("abc")), None);
+        assert_eq!(lack(Some(true), None), None);
+        assert!(lack(None, Some("abc")).unwrap().contains("`hot`"));
+        assert!(lack(Some(false), Some("abc")).unwrap().contains("`chute_not_running`"));
+        assert!(lack(Some(true), Some("def")).unwrap().contains("`revision_mismatch`"));
+    }
+
+    #[test]
+    fn h7_only_a_full_commit_hash_is_committed() {
+        let full = "0123456789abcdef0123456789abcdef01234567";
+        check_revision(full).unwrap();
+        for refused in ["main", "v1", &full[..7], &full.to_uppercase(), &format!("{full}0"), ""] {
+            let error = check_revision(refused).unwrap_err().to_string();
+            assert!(error.contains("full commit hash"), "{error}");
+        }
     }
 }

@@ -1,21 +1,32 @@
 //! The command line.
 
 mod account;
+mod api;
 mod audit;
+mod blacklist;
 mod config;
 mod corpus;
+mod environment;
+mod exit;
+mod health;
 mod mesh;
 mod miner;
+mod models;
 mod output;
 mod preflight;
+mod rank;
 mod reference;
 mod register;
+mod rehearse;
 mod rotation;
+mod running;
 mod score;
 mod score_worker;
 mod serve;
 mod settings;
 mod signals;
+mod simulate;
+mod smoke;
 mod tao;
 mod validator;
 mod wallet;
@@ -24,7 +35,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::sampler::WORKER_COMMAND;
+use crate::mechanism::video::WORKER_COMMAND;
 
 /// The Leoma validator.
 ///
@@ -45,23 +56,34 @@ pub struct Cli {
 enum Command {
     /// Run a whole validator: mesh, miner validation, sampler and weight-setter.
     Serve(serve::ServeArgs),
+    Api(api::ApiArgs),
     /// Run a part of a validator.
     ///
     /// Two processes with one hotkey could sign contradicting statements. The mesh notices them, and
     /// neither signs anything until one is stopped.
     #[command(subcommand)]
     Servers(serve::ServersCommand),
+    Rehearse(rehearse::RehearseArgs),
+    Exit(exit::ExitArgs),
+    Health(health::HealthArgs),
     Preflight(preflight::PreflightArgs),
+    Smoke(smoke::SmokeArgs),
     /// Recompute an epoch's winner from files alone, or check with --task how a task's clip was chosen.
-    Audit(audit::AuditArgs),
+    Audit(Box<audit::AuditArgs>),
     Score(score::ScoreArgs),
     /// Score videos for the validator that starts this, over standard input and output.
     #[command(name = WORKER_COMMAND, hide = true)]
     ScoreWorker,
     /// Show a running validator's peers, certificates and evidence.
     Mesh(mesh::MeshArgs),
+    #[command(name = "get-rank")]
+    GetRank(rank::RankArgs),
+    /// Miners that this validator does not sample.
+    #[command(subcommand)]
+    Blacklist(blacklist::BlacklistCommand),
     /// Show whose turn it is at a block.
     Rotation(rotation::RotationArgs),
+    Simulate(simulate::SimulateArgs),
     /// Make, show and check hotkeys.
     #[command(subcommand)]
     Wallet(wallet::WalletCommand),
@@ -75,12 +97,20 @@ enum Command {
     /// The subnet owner's corpus of source videos.
     #[command(subcommand)]
     Corpus(corpus::CorpusCommand),
+    /// Models that judge beside the metrics.
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Write the reference pages of the documentation.
     #[command(hide = true)]
     Reference(reference::ReferenceArgs),
+    /// Write a man page for each command into a folder, such as ~/.local/share/man/man1.
+    Man {
+        /// The folder; it is made where it is missing.
+        folder: PathBuf,
+    },
     /// Write a completion script for a shell to standard output.
     Completions {
         /// The shell.
@@ -95,25 +125,46 @@ impl Cli {
     /// Any error, to be printed with its causes.
     pub async fn run(self) -> anyhow::Result<()> {
         let file = self.config;
-        if !matches!(self.command, Command::Serve(_) | Command::Servers(_) | Command::ScoreWorker) {
+        if !matches!(
+            self.command,
+            Command::Serve(_)
+                | Command::Servers(_)
+                | Command::Rehearse(_)
+                | Command::Api(_)
+                | Command::ScoreWorker
+        ) {
             tokio::spawn(end_on_signal(signals::Signals::listen()?));
         }
         match self.command {
             Command::Serve(args) => args.run(file, serve::Parts::ALL).await,
             Command::Servers(command) => command.run(file).await,
+            Command::Api(args) => args.run(file).await,
+            Command::Rehearse(args) => args.run(file).await,
+            Command::Exit(args) => args.run(file).await,
+            Command::Health(args) => args.run(file).await,
             Command::Preflight(args) => args.run(file).await,
+            Command::Smoke(args) => args.run().await,
+            Command::GetRank(args) => args.run(file).await,
+            Command::Blacklist(command) => command.run(file).await,
             Command::Audit(args) => args.run(file).await,
             Command::Score(args) => args.run().await,
             Command::ScoreWorker => score_worker::run().await,
             Command::Mesh(args) => args.run(file).await,
             Command::Rotation(args) => args.run(),
+            Command::Simulate(args) => args.run(file),
             Command::Wallet(command) => command.run(file).await,
             Command::Register(args) => args.run(file).await,
             Command::Miner(command) => command.run(file).await,
             Command::Validator(command) => command.run(file).await,
             Command::Corpus(command) => command.run(file).await,
+            Command::Models(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
             Command::Reference(args) => args.run(<Self as clap::CommandFactory>::command()),
+            Command::Man { folder } => {
+                std::fs::create_dir_all(&folder)?;
+                let leoma = <Self as clap::CommandFactory>::command();
+                Ok(clap_mangen::generate_to(leoma, &folder)?)
+            }
             Command::Completions { shell } => {
                 clap_complete::generate(
                     shell,
@@ -134,4 +185,60 @@ async fn end_on_signal(mut signals: signals::Signals) {
     leoma_wallet::restore_terminal();
     eprintln!();
     std::process::exit(130);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_that_operators_know_from_the_python_implementation_are_taken() {
+        let hotkey = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        let commit = "miner commit --model-name a/leoma --model-revision r --chute-id c";
+        for line in [
+            "serve",
+            "servers sampler",
+            "servers validator",
+            "api",
+            "validator list",
+            &format!("validator add {hotkey}"),
+            &format!("validator remove {hotkey}"),
+            "validator publish --interval 100",
+            "blacklist list",
+            &format!("blacklist add {hotkey} --reason spam"),
+            &format!("blacklist remove {hotkey}"),
+            "corpus expand --count 1 --concurrent 1 --query boats",
+            "get-rank",
+            &format!("{commit} --coldkey mine --hotkey default"),
+        ] {
+            let words = ["leoma"].into_iter().chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_that_change_or_check_something_speak_to_machines_too() {
+        let hotkey = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        for line in [
+            "validator discard",
+            "validator publish",
+            &format!("validator add {hotkey}"),
+            &format!("validator remove {hotkey}"),
+            &format!("blacklist add {hotkey}"),
+            &format!("blacklist remove {hotkey}"),
+            "corpus remove clips/a.mp4",
+            "config check",
+            "exit",
+            "audit snapshot --epoch 360 --out epoch.json",
+        ] {
+            let words = ["leoma"].into_iter().chain(line.split(' ')).chain(["--json"]);
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl PreflightArgs {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         let config = super::settings::load(file, self.account.settings())?;
         let checks =
-            run(&config, Parts { sampler: !self.weights_only, weights: true }, wall_clock).await;
+            run(&config, Parts { sampler: !self.weights_only, ..Parts::ALL }, wall_clock).await;
         let failed = checks.iter().filter(|check| check.outcome == CheckOutcome::Fail).count();
         if self.json {
             print_json(&json!({ "ready": failed == 0, "checks": checks }))?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Command};
 
+use super::environment::Example;
 use crate::config::settings;
 
 /// Columns to which help texts are wrapped, whatever terminal the program runs in.
@@ -14,14 +15,17 @@ const COLUMNS: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct ReferenceArgs {
-    /// Where cli.md and configuration.md are written.
+    /// Where cli.md, configuration.md, openapi.json and the examples of .env files are written.
     folder: PathBuf,
 }
 
 impl ReferenceArgs {
     pub(super) fn run(self, leoma: Command) -> anyhow::Result<()> {
         write(&self.folder.join("cli.md"), &commands_page(leoma))?;
-        write(&self.folder.join("configuration.md"), &settings_page())
+        write(&self.folder.join("configuration.md"), &settings_page())?;
+        write(&self.folder.join("openapi.json"), &leoma_web::openapi_json())?;
+        write(&self.folder.join("env.validator.example"), &Example::Validator.text())?;
+        write(&self.folder.join("env.api.example"), &Example::Api.text())
     }
 }
 
@@ -73,4 +77,23 @@ fn settings_page() -> String {
             writeln!(page, "| `{}` | {help} | {accepted} | {default} |", setting.name);
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_pages_in_docs_are_those_of_the_commands_and_settings() {
+        for (name, written, page) in [
+            ("cli.md", include_str!("../../../docs/cli.md"), commands_page(Cli::command())),
+            ("configuration.md", include_str!("../../../docs/configuration.md"), settings_page()),
+        ] {
+            let differs = written.lines().zip(page.lines()).find(|(old, new)| old != new);
+            assert!(written == page, "{name}: run `leoma reference docs`: {differs:?}");
+        }
+    }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use leoma_chain::ChainClient;
+use leoma_chain::{Call, ChainClient};
 use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard};
 use leoma_wallet::{WalletSettings, address_of, coldkey_path, hotkey_path, load_coldkey};
 use serde_json::json;
 
-use super::account::{AccountFlags, read_back};
+use super::account::{AccountFlags, fee_of, read_back};
 use super::output::print_json;
 use super::tao::Tao;
 
@@ -62,12 +62,19 @@ impl RegisterArgs {
         let coldkey = coldkey_of(&config.wallet).await?;
         let burn = Tao::of_rao(chain.registration_burn(head).await?);
         let balance = Tao::of_rao(chain.free_balance(head, &coldkey).await?);
+        let fee = fee_of(&chain, &Call::BurnedRegister { hotkey }).await;
+        let cost = Tao::of_rao(burn.rao().saturating_add(fee.map_or(0, Tao::rao)));
         if !self.json {
             println!("registering {hotkey} on subnet {}", config.netuid);
-            println!("costs {burn} (burned), paid by {coldkey}, which has {balance}");
+            println!(
+                "costs {burn} (the subnet burns it, or locks a part as collateral), paid by {coldkey}, which has {balance}"
+            );
+            if let Some(fee) = fee.filter(|fee| fee.rao() > 0) {
+                println!("and a fee of {fee}");
+            }
         }
-        if balance < burn {
-            bail!("the coldkey {coldkey} has {balance}, and a registration costs {burn}");
+        if balance < cost {
+            bail!("the coldkey {coldkey} has {balance}, and a registration costs {cost}");
         }
         if let Some(most) = self.max_burn.filter(|most| *most < burn) {
             bail!(
@@ -99,7 +106,7 @@ impl RegisterArgs {
         let transaction = chain.burned_register(&signer, &hotkey).await?;
         let uid = read_back(&chain, &transaction, |metagraph| metagraph.uid(&hotkey)).await?.with_context(|| {
             format!(
-                "transaction {transaction} is in a final block, but the hotkey is on no slot: was it replaced at once?"
+                "transaction {transaction} is in a final block, but the hotkey has no slot: was it replaced at once?"
             )
         })?;
         if self.json {

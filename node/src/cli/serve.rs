@@ -22,8 +22,8 @@ pub(super) enum ServersCommand {
 impl ServersCommand {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         match self {
-            Self::Sampler(args) => args.run(file, Parts { sampler: true, weights: false }).await,
-            Self::Validator(args) => args.run(file, Parts { sampler: false, weights: true }).await,
+            Self::Sampler(args) => args.run(file, Parts { weights: false, ..Parts::ALL }).await,
+            Self::Validator(args) => args.run(file, Parts { sampler: false, ..Parts::ALL }).await,
         }
     }
 }
@@ -37,9 +37,12 @@ pub(super) struct ServeArgs {
     /// Folder for this validator's state.
     #[arg(long)]
     state_dir: Option<String>,
-    /// Address of /livez, /readyz, /metrics and /status.
+    /// Address of this validator's own pages, /livez, /readyz, /metrics and /status.
     #[arg(long)]
     http_listen: Option<String>,
+    /// Address of the pages and the API for everybody; off unless given.
+    #[arg(long)]
+    api_listen: Option<String>,
     /// The device that scores video: auto (CUDA if it is usable), cuda (all GPUs), cuda:N (one GPU)
     /// or cpu.
     #[arg(long)]
@@ -53,11 +56,12 @@ pub(super) struct ServeArgs {
 }
 
 impl ServeArgs {
-    fn settings(&self) -> BTreeMap<String, String> {
+    pub(super) fn settings(&self) -> BTreeMap<String, String> {
         let mut settings = self.account.settings();
         settings.extend(given([
             ("LEOMA_STATE_DIR", &self.state_dir),
             ("LEOMA_HTTP_LISTEN", &self.http_listen),
+            ("LEOMA_API_LISTEN", &self.api_listen),
             ("LEOMA_DEVICE", &self.device),
             ("LEOMA_JUDGE", &self.judge),
             ("LEOMA_BOOTNODES", &self.bootnodes),
@@ -75,7 +79,7 @@ impl ServeArgs {
 }
 
 /// The first signal starts an orderly stop; the second ends the process at once.
-async fn cancel_on_signal(mut signals: Signals, stop: CancellationToken) {
+pub(super) async fn cancel_on_signal(mut signals: Signals, stop: CancellationToken) {
     signals.next().await;
     stop.cancel();
     signals.next().await;

@@ -1,7 +1,7 @@
 //! The chain and the subnet on it.
 
 use leoma_chain::{Beacon, ChainSettings};
-use leoma_protocol::{Digest, Netuid};
+use leoma_protocol::{Digest, Hotkey, Netuid};
 
 use super::error::ConfigError;
 use super::values::Values;
@@ -30,7 +30,13 @@ super::declare::settings! {
     LEOMA_DRAND_PUBLIC_KEY =
         setting("192 hexadecimal digits, a compressed point of G2", Some(QUICKNET));
     /// the subnet
-    NETUID = setting("a number from 0 to 65535", Some("99"));
+    NETUID = setting("a number from 0 to 4095", Some("99"));
+    /// who is expected to own the subnet; preflight warns where the chain names another hotkey
+    LEOMA_SUBNET_OWNER = setting("a hotkey's SS58 address", None);
+}
+
+pub(super) fn expected_owner(values: &Values) -> Result<Option<Hotkey>, ConfigError> {
+    values.optional(&LEOMA_SUBNET_OWNER, |text| text.parse().ok())
 }
 
 pub(super) fn read(values: &Values) -> Result<ChainSettings, ConfigError> {
@@ -49,7 +55,10 @@ pub(super) fn read(values: &Values) -> Result<ChainSettings, ConfigError> {
 }
 
 pub(super) fn netuid(values: &Values) -> Result<Netuid, ConfigError> {
-    values.parsed(&NETUID, |text| text.parse().ok().map(Netuid))
+    // Above lie the indices of mechanisms.
+    values.parsed(&NETUID, |text| {
+        text.parse().ok().map(Netuid).filter(|netuid| netuid.subnet() == *netuid)
+    })
 }
 
 /// Address and genesis of a network known by name.
@@ -60,6 +69,16 @@ fn known_network(name: &str) -> Option<(String, Option<Digest>)> {
         "local" => Some((LOCAL.to_owned(), None)),
         _ => None,
     }
+}
+
+/// The name of a known network.
+pub(crate) fn name_of(genesis: &Digest) -> Option<&'static str> {
+    let text = genesis.to_string();
+    let known = [("finney", FINNEY_GENESIS), ("test", TEST_GENESIS)];
+    known
+        .into_iter()
+        .find(|(_, known)| text.trim_start_matches("0x") == *known)
+        .map(|(name, _)| name)
 }
 
 fn chain_url(text: &str) -> Option<String> {

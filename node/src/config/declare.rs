@@ -33,7 +33,7 @@ macro_rules! settings {
     };
     ($($(#[doc = $help:literal])+ $name:ident = $kind:ident($($part:expr),*);)+) => {
         pub(super) const SETTINGS: &[super::setting::Setting] = &[$($name),+];
-        $(const $name: super::setting::Setting = super::setting::Setting {
+        $(pub(super) const $name: super::setting::Setting = super::setting::Setting {
             name: stringify!($name),
             // A doc comment begins with a space.
             help: concat!($($help),+).trim_ascii_start(),

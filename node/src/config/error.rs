@@ -41,6 +41,15 @@ pub enum ConfigError {
         /// What it is for.
         help: &'static str,
     },
+    /// Several settings that belong together are not set.
+    #[error(
+        "{} are not set: set them in the environment, in .env or in the file given with --config",
+        names.join(", ")
+    )]
+    MissingAll {
+        /// Their names.
+        names: Vec<&'static str>,
+    },
     /// Nothing could write the prompts of the tasks.
     #[error(
         "LEOMA_TASK is {task}, which needs prompts that describe the clips: set LEOMA_JUDGE to gemini or both"
@@ -52,6 +61,14 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Settings that are all needed; at least one.
+    pub(super) fn missing_all(settings: &[&'static Setting]) -> Self {
+        match settings {
+            [setting] => Self::missing(setting),
+            _ => Self::MissingAll { names: settings.iter().map(|setting| setting.name).collect() },
+        }
+    }
+
     pub(super) fn missing(setting: &Setting) -> Self {
         Self::Missing { name: setting.name, accepted: setting.accepted, help: setting.help }
     }

@@ -8,19 +8,12 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::{Figment, Profile};
 
 use super::error::ConfigError;
+use super::show::{Shown, show};
 use super::values::{Found, Values};
-use super::{Config, find_setting, settings};
+use super::{Config, dotenv, elsewhere, find_setting, settings};
 
-/// Names that other implementations read and this one ignores.
-const KNOWN_ELSEWHERE: &[&str] = &[
-    "API_URL",
-    "EPOCH_LEN",
-    "LEOMA_ENV",
-    "CORS_ORIGINS",
-    "ADMIN_HOTKEYS",
-    "SIGNATURE_EXPIRY_SECONDS",
-    "WATCHTOWER_POLL_INTERVAL",
-];
+/// What the variables begin with in which the Python wallet saves passwords.
+const WALLET_VARIABLES: &str = "BT_PW_";
 
 /// The places to read from. Flags hold environment names.
 #[derive(Clone, Debug, Default)]
@@ -45,34 +38,53 @@ impl Sources {
         Self { file, environment: environment.collect(), dotenv, flags }
     }
 
-    /// Merges all layers. A file that cannot be read is an error, and so is a name in it that no
-    /// setting has.
+    /// Merges all layers. A file that cannot be read is an error, and so is a name in a TOML file that
+    /// no setting has; such a name in the environment or in `.env` is noted.
     pub(crate) fn merge(&self) -> Result<Values, ConfigError> {
+        let mut notes = Notes::default();
         let defaults: BTreeMap<&str, &str> =
             settings().filter_map(|setting| Some((setting.name, setting.default?))).collect();
         let mut figment = Figment::from(layer("default", &defaults));
         if let Some(path) = &self.file {
-            figment = figment.merge(layer(&format!("file {}", path.display()), &read_toml(path)?));
+            let values = read_toml(path, &mut notes)?;
+            figment = figment.merge(layer(&format!("file {}", path.display()), &values));
         }
+        let mut wallet_variables = BTreeMap::new();
         if let Some(path) = &self.dotenv {
-            figment =
-                figment.merge(layer(&format!("file {}", path.display()), &read_dotenv(path)?));
+            let all = read_dotenv(path)?;
+            let source = format!("file {}", path.display());
+            figment = figment.merge(layer(&source, &known(&all, &source, &mut notes)));
+            wallet_variables =
+                all.into_iter().filter(|(name, _)| name.starts_with(WALLET_VARIABLES)).collect();
         }
-        figment = figment.merge(layer("environment", &known(&self.environment)));
-        figment = figment.merge(layer("flag", &known(&self.flags)));
+        let environment: BTreeMap<String, String> = self
+            .environment
+            .iter()
+            .map(|(name, text)| (name.clone(), of_docker(name, text)))
+            .collect();
+        figment =
+            figment.merge(layer("environment", &known(&environment, "environment", &mut notes)));
+        figment = figment.merge(layer("flag", &known(&self.flags, "flag", &mut notes)));
         let mut values = BTreeMap::new();
         for setting in settings() {
-            // An empty value counts as unset: Compose files pass empty variables on.
             let Ok(value) = figment.find_value(setting.name) else { continue };
-            let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else {
-                continue;
-            };
+            let Some(text) = value.as_str() else { continue };
             let source = figment
                 .get_metadata(value.tag())
                 .map_or_else(String::new, |metadata| metadata.name.to_string());
             values.insert(setting.name, Found { text: text.to_owned(), source });
         }
-        Ok(Values(values))
+        Ok(Values { settings: values, wallet_variables, notes: notes.0 })
+    }
+}
+
+/// What an operator should know of names that are not used.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Notes {
+    fn add(&mut self, note: &str, source: &str) {
+        self.0.push(format!("{note} ({source})"));
     }
 }
 
@@ -82,7 +94,9 @@ impl Config {
     /// # Errors
     /// The first [`ConfigError`], naming the setting, its source and the accepted form.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        Self::read(&sources.merge()?)
+        let values = sources.merge()?;
+        let shown = show(&values).into_iter().map(Shown::columns).collect();
+        Self::read(&values, shown)
     }
 }
 
@@ -108,15 +122,32 @@ impl<T: serde::Serialize> figment::Provider for Named<T> {
     }
 }
 
-fn known(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    values
-        .iter()
-        .filter(|(name, _)| find_setting(name).is_some())
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
+/// The settings among `values`. An empty value counts as unset, and hides none of an earlier layer:
+/// Compose files pass empty variables on.
+fn known(
+    values: &BTreeMap<String, String>,
+    source: &str,
+    notes: &mut Notes,
+) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for (name, text) in values.iter().filter(|(_, text)| !text.trim().is_empty()) {
+        if find_setting(name).is_some() {
+            settings.insert(name.clone(), text.clone());
+        } else if let Some(note) = elsewhere::note(name) {
+            notes.add(&note, source);
+        }
+    }
+    settings
 }
 
-fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
+/// A variable's value as it is meant. Docker's `--env-file` keeps quotes; a password is left alone,
+/// as it may have them.
+fn of_docker(name: &str, text: &str) -> String {
+    let is_password = find_setting(name).is_none_or(|setting| setting.untouched);
+    if is_password { text.to_owned() } else { dotenv::unquoted(text).to_owned() }
+}
+
+fn read_toml(path: &Path, notes: &mut Notes) -> Result<BTreeMap<String, String>, ConfigError> {
     let unreadable = |reason: String| ConfigError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let table: figment::value::Dict = Toml::from_str(&text).map_err(|error| {
@@ -130,12 +161,16 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     for (key, value) in table {
         let name = key.to_uppercase();
         let Some(setting) = find_setting(&name) else {
-            if KNOWN_ELSEWHERE.contains(&name.as_str()) {
+            if elsewhere::reason(&name).is_some()
+                && let Some(note) = elsewhere::note(&name)
+            {
+                notes.add(&note, &format!("file {}", path.display()));
                 continue;
             }
-            return Err(unreadable(format!(
-                "no setting is named `{key}` (see `leoma config show`)"
-            )));
+            let likely = elsewhere::note(&name).filter(|note| note.contains("did you mean"));
+            let hint = likely
+                .map_or_else(|| "(see `leoma config show`)".to_owned(), |note| format!("({note})"));
+            return Err(unreadable(format!("no setting is named `{key}` {hint}")));
         };
         let text = match &value {
             figment::value::Value::String(_, text) => text.clone(),
@@ -162,14 +197,7 @@ fn read_toml(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
 
 fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     let unreadable = |reason: String| ConfigError::File { path: path.to_owned(), reason };
-    let entries = dotenvy::from_path_iter(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut values = BTreeMap::new();
-    for entry in entries {
-        // The parser's own message quotes the line, which may hold a key.
-        let (name, value) = entry.map_err(|_| unreadable("a line is not NAME=value".to_owned()))?;
-        if find_setting(&name).is_some() {
-            values.insert(name, value);
-        }
-    }
-    Ok(values)
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let entries = dotenv::read(&text).map_err(|error| unreadable(error.to_string()))?;
+    Ok(entries.into_iter().collect())
 }

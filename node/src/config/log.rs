@@ -11,7 +11,16 @@ super::declare::settings! {
 }
 
 fn filter(text: &str) -> Option<String> {
-    tracing_subscriber::EnvFilter::try_new(text).ok().map(|_| text.to_lowercase())
+    let text = text.to_lowercase();
+    // A single word that is not a level would be the name of a module, and silence all others.
+    let filter = match text.as_str() {
+        "off" | "error" | "warn" | "info" | "debug" | "trace" => &text,
+        "warning" => "warn",
+        "critical" | "fatal" => "error",
+        _ if !text.contains(['=', ',']) => return None,
+        _ => &text,
+    };
+    tracing_subscriber::EnvFilter::try_new(filter).ok().map(|_| filter.to_owned())
 }
 
 fn is_json(text: &str) -> Option<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use leoma_storage::Secret;
 
 use super::error::ConfigError;
-use super::values::{file_name, http_url};
+use super::values::{file_name, flag, http_url};
 
 super::declare::settings! {
     pub(crate) struct ServicesConfig {
@@ -15,6 +15,21 @@ super::declare::settings! {
         /// how long a model's hash is cached
         MODEL_HASH_CACHE_TTL = setting("seconds, 0 to 86400", Some("3600"))
             => model_hash_ttl: Duration, seconds(0..=86_400);
+        /// how long a miner's last known state stands while a service cannot be asked about it
+        MINER_STATE_TTL = setting("seconds, 0 to 86400", Some("3600"))
+            => miner_state_ttl: Duration, seconds(0..=86_400);
+        /// requests in a minute to the Chutes API, and as many to miners' endpoints: fewer than the
+        /// account's limit
+        CHUTES_REQUESTS_PER_MINUTE = setting("a number from 1 to 60000", Some("50"))
+            => chutes_per_minute: u32, number(1..=60_000);
+        /// requests in a minute to the Hugging Face API, which allows an address 100 without a
+        /// token
+        HF_REQUESTS_PER_MINUTE = setting("a number from 1 to 60000", Some("40"))
+            => hf_per_minute: u32, number(1..=60_000);
+        /// the whole subnet is on one machine or in one private network: services, miners and
+        /// peers' buckets may have addresses that are not public
+        LEOMA_LOCAL_NETWORK = setting("true or false", Some("false"))
+            => local_network: bool, parsed(flag);
         /// the Chutes API
         CHUTES_API_URL = setting("an http:// or https:// address", Some("https://api.chutes.ai"))
             => chutes_api_url: String, parsed(http_url);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,17 +16,38 @@ type Result<T> = std::result::Result<T, ConfigError>;
 type Parse<T> = fn(&str) -> Option<T>;
 
 /// A value and where it was found.
+#[derive(Clone)]
 pub(crate) struct Found {
     pub(crate) text: String,
     pub(crate) source: String,
 }
 
-/// All set values by environment name.
-pub(crate) struct Values(pub(super) BTreeMap<&'static str, Found>);
+/// What all layers together say.
+#[derive(Clone)]
+pub(crate) struct Values {
+    /// All set values by environment name.
+    pub(super) settings: BTreeMap<&'static str, Found>,
+    /// The variables of the Python wallet in `.env`.
+    pub(super) wallet_variables: BTreeMap<String, String>,
+    /// Names that are not used, with the reason or what may be meant.
+    pub(crate) notes: Vec<String>,
+}
 
 impl Values {
     pub(super) fn get(&self, setting: &Setting) -> Option<&Found> {
-        self.0.get(setting.name)
+        self.settings.get(setting.name)
+    }
+
+    /// Puts a setting back to its default. Returns whether it had another value.
+    pub(super) fn reset(&mut self, setting: &Setting) -> bool {
+        let default = setting
+            .default
+            .map(|text| Found { text: text.to_owned(), source: "default".to_owned() });
+        let before = match default {
+            Some(default) => self.settings.insert(setting.name, default),
+            None => self.settings.remove(setting.name),
+        };
+        before.is_some_and(|found| Some(found.text.as_str()) != setting.default)
     }
 
     pub(super) fn text(&self, setting: &Setting) -> Option<&str> {
@@ -62,8 +83,24 @@ impl Values {
         self.optional(setting, parse)?.ok_or_else(|| ConfigError::missing(setting))
     }
 
-    pub(super) fn list<T>(&self, setting: &Setting, parse: Parse<Vec<T>>) -> Result<Vec<T>> {
-        Ok(self.optional(setting, parse)?.unwrap_or_default())
+    /// A value that is set, or else what the other settings call for.
+    pub(super) fn parsed_or<T>(
+        &self,
+        setting: &Setting,
+        parse: Parse<T>,
+        otherwise: fn(&Self) -> T,
+    ) -> Result<T> {
+        Ok(self.optional(setting, parse)?.unwrap_or_else(|| otherwise(self)))
+    }
+
+    /// A value whose parser says what is wrong with it; the default of its type where it is unset.
+    pub(super) fn checked<T: Default>(
+        &self,
+        setting: &Setting,
+        parse: fn(&str) -> std::result::Result<T, String>,
+    ) -> Result<T> {
+        let Some(text) = self.text(setting) else { return Ok(T::default()) };
+        parse(text).map_err(|reason| self.refuse(setting, Some(reason)))
     }
 
     pub(super) fn number<T>(&self, setting: &Setting, range: RangeInclusive<T>) -> Result<T>
@@ -82,6 +119,18 @@ impl Values {
         self.number(setting, range).map(Duration::from_secs)
     }
 
+    /// A path that is set or has a default.
+    pub(super) fn path(&self, setting: &Setting) -> Result<PathBuf> {
+        self.optional_path(setting)?.ok_or_else(|| ConfigError::missing(setting))
+    }
+
+    pub(super) fn optional_path(&self, setting: &Setting) -> Result<Option<PathBuf>> {
+        let expand = |text: &str| {
+            expanded(text, home().as_deref()).map_err(|reason| self.refuse(setting, Some(reason)))
+        };
+        self.text(setting).map(expand).transpose()
+    }
+
     pub(super) fn secret(&self, setting: &Setting) -> Result<Option<Secret>> {
         self.optional(setting, |text| Some(Secret::new(text)))
     }
@@ -91,11 +140,28 @@ pub(super) fn from_str<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    match text.strip_prefix("~/") {
-        Some(rest) => Some(PathBuf::from(std::env::var_os("HOME")?).join(rest)),
-        None => Some(PathBuf::from(text)),
+/// A path with `~`, `$HOME` or `${HOME}` at its beginning filled in from `home`, as a shell does it:
+/// Compose files, `.env` files and TOML pass them on as they are.
+fn expanded(text: &str, home: Option<&Path>) -> std::result::Result<PathBuf, String> {
+    const HOMES: [&str; 3] = ["${HOME}", "$HOME", "~"];
+    let rest = HOMES.iter().find_map(|name| text.strip_prefix(name));
+    match rest {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            let home = home.ok_or_else(|| {
+                format!("`{text}`, and HOME is not set (in a systemd unit set User=, or write the whole path)")
+            })?;
+            Ok(home.join(rest.trim_start_matches('/')))
+        }
+        _ if text.starts_with(['~', '$']) => {
+            Err(format!("`{text}`, of which only ~ and $HOME are filled in: write the whole path"))
+        }
+        _ => Ok(PathBuf::from(text)),
     }
+}
+
+/// The home folder; an empty variable is none.
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
 /// An address without its trailing slash, so that paths can be appended.
@@ -116,5 +182,35 @@ pub(super) fn flag(text: &str) -> Option<bool> {
         "true" | "1" | "yes" | "on" => Some(true),
         "false" | "0" | "no" | "off" => Some(false),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b5_a_home_at_a_paths_beginning_is_filled_in() {
+        let home = Some(Path::new("/home/u"));
+        for (text, path) in [
+            ("~/.bittensor/wallets", "/home/u/.bittensor/wallets"),
+            ("~/.bittensor/wallets/", "/home/u/.bittensor/wallets/"),
+            ("$HOME/.bittensor", "/home/u/.bittensor"),
+            ("${HOME}/.bittensor", "/home/u/.bittensor"),
+            ("~", "/home/u"),
+            ("$HOME", "/home/u"),
+            ("/srv/~/x", "/srv/~/x"),
+            ("wallets", "wallets"),
+        ] {
+            assert_eq!(expanded(text, home), Ok(PathBuf::from(path)), "{text}");
+        }
+        for text in ["~root/x", "$HOMER/x", "$OTHER/x", "${OTHER}/x"] {
+            let error = expanded(text, home).unwrap_err();
+            assert!(error.contains(text) && error.contains("whole path"), "{error}");
+        }
+        for text in ["~/.leoma", "$HOME/x"] {
+            let error = expanded(text, None).unwrap_err();
+            assert!(error.contains(text) && error.contains("HOME is not set"), "{error}");
+        }
     }
 }

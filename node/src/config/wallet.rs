@@ -3,7 +3,7 @@
 use leoma_wallet::{KeyKind, Password, PasswordSources, WalletSettings};
 
 use super::error::ConfigError;
-use super::values::{Values, file_name, path};
+use super::values::{Values, file_name};
 
 super::declare::settings! {
     /// the folder of wallets
@@ -14,7 +14,7 @@ super::declare::settings! {
     HOTKEY_NAME = setting("a file's name", Some("default"));
     /// password of an encrypted hotkey; the Python wallet's BT_PW_ variable for the file takes
     /// precedence
-    WALLET_PASSWORD = secret("a text");
+    WALLET_PASSWORD = password("a text");
     /// a file that holds the hotkey's password, if WALLET_PASSWORD is not set
     WALLET_PASSWORD_FILE = setting("a file", None);
     /// a file that holds the password of an encrypted coldkey
@@ -22,20 +22,30 @@ super::declare::settings! {
 }
 
 pub(super) fn read(values: &Values) -> Result<WalletSettings, ConfigError> {
+    // Those in the environment are looked up by the wallet itself.
+    let variables = || {
+        let password = |(name, text): (&String, &String)| (name.clone(), Password::new(&**text));
+        values.wallet_variables.iter().map(password).collect()
+    };
     Ok(WalletSettings {
-        path: values.parsed(&WALLET_PATH, path)?,
+        path: values.path(&WALLET_PATH)?,
         wallet: values.parsed(&WALLET_NAME, file_name)?,
         hotkey: values.parsed(&HOTKEY_NAME, file_name)?,
         passwords: PasswordSources {
             kind: KeyKind::Hotkey,
-            // Not trimmed: a password may begin or end with a space.
-            value: values.get(&WALLET_PASSWORD).map(|found| Password::new(&*found.text)),
-            file: values.optional(&WALLET_PASSWORD_FILE, path)?,
+            variables: variables(),
+            // Not trimmed: a password may begin or end with a space. Only a line end at its end is
+            // dropped.
+            value: values
+                .get(&WALLET_PASSWORD)
+                .map(|found| Password::new(found.text.trim_end_matches(['\r', '\n']))),
+            file: values.optional_path(&WALLET_PASSWORD_FILE)?,
         },
         coldkey_passwords: PasswordSources {
             kind: KeyKind::Coldkey,
+            variables: variables(),
             value: None,
-            file: values.optional(&COLDKEY_PASSWORD_FILE, path)?,
+            file: values.optional_path(&COLDKEY_PASSWORD_FILE)?,
         },
     })
 }

@@ -11,7 +11,7 @@ use leoma_scoring::media::{
 use leoma_storage::{SourceBucket, StoreError};
 
 use super::choice::{ChosenClip, choose_clip, videos_to_try};
-use super::proof::{ClipProof, PROOF_SCHEMA, Seed, Skipped, segments};
+use super::proof::{ClipProof, Seed, Skipped, schema_of, segments};
 use super::reading::{Corpus, CorpusId, CorpusVideo, SkipReason};
 
 /// After this long no further video is begun: miners need the rest of the turn.
@@ -28,7 +28,7 @@ pub struct TaskClip {
     pub first_frame: Bytes,
 }
 
-/// Why there is no clip. What is wrong with one video is not among it: the next one is taken.
+/// Why there is no clip. A fault of one video is not among them: the next one is taken.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum ClipError {
@@ -91,7 +91,7 @@ pub async fn clip_of(
     Err(ClipError::NoClip { tried: skipped.len(), videos: corpus.videos.len(), reason })
 }
 
-/// How a video came to be the one.
+/// How a video was chosen.
 struct Draw {
     seed: Seed,
     corpus: CorpusId,
@@ -99,7 +99,7 @@ struct Draw {
     index: usize,
 }
 
-/// Cuts the clip from a video whose bytes are at hand, or says why it cannot be.
+/// Cuts the clip from the bytes of a video, or says why it cannot be.
 fn cut(
     draw: Draw,
     video: &CorpusVideo,
@@ -109,6 +109,7 @@ fn cut(
 ) -> Result<Result<TaskClip, SkipReason>, MediaFault> {
     match try_cut(draw, video, bytes, ffmpeg, shape) {
         Ok(Some(clip)) => Ok(Ok(clip)),
+        Ok(None) if video.nonrigid.is_some() => Ok(Err(SkipReason::NoChallenge)),
         Ok(None) => Ok(Err(SkipReason::NoShot)),
         Err(error) => Ok(Err(SkipReason::Unusable(videos_doing(error)?))),
     }
@@ -142,14 +143,17 @@ fn try_cut(
         Some(shots) => segments(shots),
         None => one_shot_segments(ffmpeg, bytes, &SceneRules::REFERENCE, clip_ms, &Limits::SOURCE)?,
     };
-    let Some(ChosenClip { shot, start_ms }) = choose_clip(draw.seed.hash, &shots, clip_ms) else {
+    let nonrigid = video.nonrigid.as_deref();
+    let Some(ChosenClip { shot, start_ms }) =
+        choose_clip(draw.seed.hash, &shots, nonrigid, clip_ms)
+    else {
         return Ok(None);
     };
     let mp4 = cut_clip(ffmpeg, bytes, start_ms, &shape, &Limits::SOURCE)?;
     let first_frame = first_frame_png(ffmpeg, &mp4, &Limits::ANSWER)?;
     let (major, minor) = ffmpeg.version();
     let proof = ClipProof {
-        schema: PROOF_SCHEMA,
+        schema: schema_of(video.nonrigid.is_some()),
         seed: draw.seed,
         corpus: draw.corpus,
         skipped: draw.skipped,
@@ -159,6 +163,7 @@ fn try_cut(
         source_bytes: bytes.len() as u64,
         offset_ms: start_ms - shots[shot].start_ms,
         shots: shots.iter().map(|shot| [shot.start_ms, shot.end_ms]).collect(),
+        nonrigid: video.nonrigid.clone(),
         shot,
         start_ms,
         shape: [shape.fps, shape.frames, shape.width, shape.height],

@@ -11,8 +11,21 @@ use serde::{Deserialize, Serialize};
 
 use super::reading::{CorpusId, Expectation, SkipReason};
 
-/// The version that is written and read.
+/// The version of a proof in which every shot may be drawn.
 pub const PROOF_SCHEMA: u32 = 1;
+/// The version of a proof with [`ClipProof::nonrigid`], by which shots are passed over: a release
+/// that does not know them would draw another clip.
+const PROOF_WITH_CHALLENGES: u32 = 2;
+
+/// Whether this release reads a proof of this version.
+pub(crate) fn is_known_schema(schema: &serde_json::Value) -> bool {
+    *schema == PROOF_SCHEMA || *schema == PROOF_WITH_CHALLENGES
+}
+
+/// The version of a proof, by whether shots were passed over.
+pub(super) const fn schema_of(has_challenges: bool) -> u32 {
+    if has_challenges { PROOF_WITH_CHALLENGES } else { PROOF_SCHEMA }
+}
 /// Largest `metadata.json` that is read: a prompt and a proof have a few KiB, the evidence of 256
 /// answers a few MiB.
 pub const MAX_PROOF_BYTES: u64 = 4 << 20;
@@ -66,7 +79,7 @@ pub struct JudgeEvidence {
 /// How a clip was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClipProof {
-    /// [`PROOF_SCHEMA`].
+    /// [`PROOF_SCHEMA`], or 2 where `nonrigid` is there.
     pub schema: u32,
     /// What the choice follows from.
     pub seed: Seed,
@@ -85,6 +98,10 @@ pub struct ClipProof {
     /// The shots that a clip could be cut from, `[first usable millisecond, first one that is
     /// not]`.
     pub shots: Vec<[u64; 2]>,
+    /// How much moves by itself in each shot, in thousandths of a pixel per six frames, where the
+    /// corpus says it. Shots below [`super::LEAST_NONRIGID`] were passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonrigid: Option<Vec<u32>>,
     /// Position of the clip's shot among them.
     pub shot: usize,
     /// Start of the clip in the video, in milliseconds.

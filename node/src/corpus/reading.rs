@@ -63,6 +63,8 @@ pub enum SkipReason {
     Unusable(String),
     /// No shot is long enough.
     NoShot,
+    /// Every shot that is long enough can be imitated by a pushed picture.
+    NoChallenge,
 }
 
 impl std::fmt::Display for SkipReason {
@@ -75,6 +77,7 @@ impl std::fmt::Display for SkipReason {
             }
             Self::Unusable(detail) => write!(f, "it cannot be used: {detail}"),
             Self::NoShot => f.write_str("no shot in it is long enough for a clip"),
+            Self::NoChallenge => f.write_str("nothing moves by itself in its shots"),
         }
     }
 }
@@ -106,6 +109,9 @@ pub struct CorpusVideo {
     pub expected: Expectation,
     /// Its shots, where the corpus names them.
     pub shots: Option<Vec<[u64; 2]>>,
+    /// How much moves by itself in each shot, where the corpus says it, as in
+    /// [`ManifestVideo::nonrigid`].
+    pub nonrigid: Option<Vec<u32>>,
 }
 
 /// The videos there are, sorted by key, and what to call this very list of them.
@@ -144,6 +150,7 @@ impl Corpus {
             key,
             expected: Expectation { size, sha256: None },
             shots: None,
+            nonrigid: None,
         };
         Self { id, videos: listing.into_iter().map(video).collect() }
     }
@@ -155,6 +162,7 @@ impl From<&CorpusManifest> for Corpus {
             key: video.key.clone(),
             expected: Expectation { size: video.size, sha256: Some(video.sha256) },
             shots: Some(video.shots.clone()),
+            nonrigid: video.nonrigid.clone(),
         };
         Self {
             id: CorpusId::Manifest { sha256: manifest.digest(), videos: manifest.videos().len() },
@@ -164,8 +172,8 @@ impl From<&CorpusManifest> for Corpus {
 }
 
 impl CorpusVideo {
-    /// The video's bytes, or why they cannot be used: among it that they did not arrive while a
-    /// turn can wait.
+    /// The video's bytes, or why they cannot be used: one reason is that they did not arrive while
+    /// a turn can wait.
     ///
     /// # Errors
     /// As [`Expectation::fetch`].
@@ -184,7 +192,7 @@ impl Expectation {
     /// The bytes of `key`, or why they cannot be used.
     ///
     /// # Errors
-    /// [`StoreError`] when no other video would fare better: our keys or the bucket are wrong.
+    /// [`StoreError`] when every other video would fail too: our keys or the bucket are wrong.
     pub async fn fetch(
         &self,
         source: &SourceBucket,
@@ -253,6 +261,7 @@ mod tests {
             duration_ms: 9000,
             height: 2,
             key: key.clone(),
+            nonrigid: None,
             sha256: Digest::of(b"12345"),
             shots: vec![[0, 9000]],
             size: 5,

@@ -37,6 +37,11 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MajorityLabels {
+    majority: &'static str,
+}
+
 metrics! {
     /// Metrics of the mesh. Clones share them.
     pub struct MeshMetrics under "leoma_mesh" {
@@ -48,7 +53,10 @@ metrics! {
             add("peer_score", "0 for good behaviour, -20 disconnects, -50 bans");
         files: Gauge = add("files", "Verdict files of the window that were heard of");
         certificates: Gauge = add("certificates", "Verdict files of the window that are certified");
-        evidence: Gauge = add("evidence", "Proven double signatures in the window");
+        evidence: Gauge = add("evidence", "Proven double signatures in the lookback");
+        refusals: Gauge = add("file_refusals", "Validators' refusals to attest to files of the lookback");
+        reported_miners: Family<MajorityLabels, Gauge> =
+            add("reported_miners", "Miners by what a strict majority of the fresh reports says of them");
         may_sign: Gauge = add(
             "may_sign",
             "1 when our hotkey speaks from here alone, 0 while that is not known or not so"
@@ -90,6 +98,12 @@ impl MeshMetrics {
         self.certificates
             .set(number(status.files.iter().filter(|file| file.certified.is_some()).count()));
         self.evidence.set(number(status.evidence.len()));
+        self.refusals.set(number(status.files.iter().map(|file| file.refused.len()).sum()));
+        for (majority, word) in [(Some(true), "valid"), (Some(false), "invalid"), (None, "split")] {
+            let miners = status.miners.values().filter(|tally| tally.majority() == majority);
+            let labels = MajorityLabels { majority: word };
+            self.reported_miners.get_or_create(&labels).set(number(miners.count()));
+        }
         self.may_sign.set(i64::from(status.voice == Voice::Alone));
         self.doubled.set(i64::from(status.voice == Voice::Doubled));
         let counts = &status.counts;
@@ -133,4 +147,16 @@ fn set(counter: &Counter, value: u64) {
 
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+impl MeshMetrics {
+    /// Fills the families of the dashboard: one without members is not exported at all.
+    pub(super) fn meet_a_peer(&self) {
+        let gossip = GossipLabels { topic: "beacon", outcome: "accepted" };
+        self.gossip.get_or_create(&gossip).inc();
+        let labels = PeerLabels { hotkey: "5C".to_owned() };
+        self.score.get_or_create(&labels).set(0.0);
+        self.round_trip.get_or_create(&labels).set(0.1);
+    }
 }

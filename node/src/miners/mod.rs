@@ -2,18 +2,33 @@
 //! periodically.
 //!
 //! A faulty miner does not stop the check of the others. A service that is down makes no miner
-//! invalid: its last known state stands until the service answers again.
+//! invalid: its last known state stands for a while.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `blacklist.rs` | miners that this operator does not ask |
+//! | `whose_fault.rs` | whose fault it is that there is no answer |
+//! | `chutes.rs` | the Chutes API, and the request for a video |
+//! | `hugging_face.rs` | the model API |
+//! | `lookups.rs` | one miner after the other |
+//! | `table.rs` | all of them together |
+//! | `validation.rs` | again and again |
 
+mod blacklist;
 mod chutes;
 mod hugging_face;
+mod lookups;
+mod table;
 mod validation;
+pub(crate) mod whose_fault;
 
 use std::collections::BTreeMap;
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
 use serde::Serialize;
 
-pub(crate) use chutes::{AnswerFault, ChutesClient, GenerateRequest};
+pub(crate) use blacklist::Blacklist;
+pub(crate) use chutes::{Chute, ChutesClient, GenerateRequest, Replied};
 pub(crate) use hugging_face::HuggingFaceClient;
 pub(crate) use validation::MinerValidator;
 

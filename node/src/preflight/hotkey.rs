@@ -74,7 +74,7 @@ pub(super) fn unusable(error: WalletError) -> Check {
 fn public(path: &Path, address: Hotkey) -> Check {
     const NAME: &str = "hotkey public half";
     let (public, next_step) =
-        (public_path(path), "write it anew with `btcli wallet regen_hotkeypub`");
+        (public_path(path), "write it again with `btcli wallet regen_hotkeypub`");
     match known_address(path) {
         Ok(Some(known)) if known == address => Check::pass(NAME, public.display().to_string()),
         Ok(Some(known)) => Check::fail(

@@ -3,17 +3,25 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use leoma_protocol::Hotkey;
-use leoma_scoring::media::Ffmpeg;
-use leoma_storage::{Bucket, BucketConfig, Grant, OwnBucket, RetryPolicy};
+use futures::future::join_all;
+use leoma_protocol::{Hotkey, TaskId};
+use leoma_scoring::media::{Ffmpeg, FfmpegMissing};
+use leoma_storage::{
+    Bucket, BucketConfig, Grant, Key, OwnBucket, RetryPolicy, SourceBucket, StaticPeers, TaskKey,
+    TaskObject,
+};
 
 use super::check::Check;
 use super::limit::{in_words, limited};
 use crate::config::Config;
 use crate::serve::Parts;
+use crate::subnet::allowlists;
 
 const OWN: &str = "own bucket";
 const READ: &str = "read key";
+const FFMPEG: &str = "ffmpeg";
+/// Most bytes that are read of a peer's object.
+const MAX_PROBE: u64 = 1 << 20;
 
 /// A bucket with short timeouts, so that its own errors show before the check's time limit.
 pub(super) fn impatient(bucket: Bucket) -> Bucket {
@@ -24,6 +32,71 @@ pub(super) fn impatient(bucket: Bucket) -> Bucket {
         deadline,
         ..RetryPolicy::default()
     })
+}
+
+/// What to do about a bucket's error: `next_step`, unless it is this machine's clock.
+pub(super) fn next_step_of(error: &str, next_step: String) -> String {
+    if error.contains("this machine's clock") {
+        "set this machine's clock right (timedatectl set-ntp true)".to_owned()
+    } else {
+        next_step
+    }
+}
+
+/// Names in the configuration that are not used.
+pub(super) fn configuration(config: &Config) -> Vec<Check> {
+    let warn =
+        |note: &String| Check::warn("configuration", note, "correct the name, or take it out");
+    config.notes.iter().map(warn).collect()
+}
+
+/// Checks that the source bucket can be read, whatever the chain says.
+pub(super) async fn source(config: &Config) -> Check {
+    const NAME: &str = "source bucket";
+    let ask = "ask the subnet's owner for the source bucket and its read keys (R2_ENDPOINT, R2_SOURCE_BUCKET, R2_VIDEOS_READ_…)";
+    let source = match config.buckets.need_source() {
+        Ok(source) => source,
+        Err(error) => return Check::fail(NAME, in_words(error), ask),
+    };
+    let read = async {
+        let bucket = SourceBucket::new(impatient(source.open()?));
+        anyhow::Ok(allowlists::present(&bucket).await?.is_some())
+    };
+    let place = format!("{}/{}", source.endpoint, source.bucket);
+    match limited(read).await {
+        Ok(true) => Check::pass(NAME, format!("{place}, with an allowlist")),
+        Ok(false) => Check::warn(NAME, format!("{place}, without an allowlist"), ask),
+        Err(error) => {
+            let next_step = next_step_of(&error, ask.to_owned());
+            Check::fail(NAME, error, next_step)
+        }
+    }
+}
+
+/// Checks the entries of `PEER_VALIDATORS`, and that each bucket can be read.
+pub(super) async fn peers(config: &Config) -> Vec<Check> {
+    const NAME: &str = "peer buckets";
+    let StaticPeers { peers, refused } = &config.buckets.peers;
+    let refused = refused
+        .iter()
+        .map(|refused| Check::warn(NAME, refused.to_string(), "correct the entry; it is left out"));
+    let read = join_all(peers.iter().map(async |peer| {
+        let probe = async {
+            let bucket = impatient(peer.bucket.open()?);
+            // Any object will do: "there is none" is an answer of a bucket that can be read.
+            let key = Key::from(TaskKey::new(TaskId(0), TaskObject::Metadata));
+            anyhow::Ok(bucket.get(&key, MAX_PROBE).await?)
+        };
+        let error = limited(probe).await.err()?;
+        let finding = format!("PEER_VALIDATORS, {}: {error}", peer.hotkey);
+        let next_step = "ask that validator for its bucket and read key; until then its files come over the mesh";
+        Some(Check::warn(NAME, finding, next_step_of(&error, next_step.to_owned())))
+    }));
+    let mut checks: Vec<Check> = refused.chain(read.await.into_iter().flatten()).collect();
+    if checks.is_empty() && !peers.is_empty() {
+        checks.push(Check::pass(NAME, format!("{} of PEER_VALIDATORS can be read", peers.len())));
+    }
+    checks
 }
 
 /// Checks that the own bucket refuses to overwrite objects, and that the key for peers only reads.
@@ -49,19 +122,23 @@ pub(super) async fn buckets(config: &Config, parts: Parts, hotkey: Option<Hotkey
     };
     if let Err(error) = limited(proved).await {
         let next_step = "check R2_OWN_ENDPOINT, R2_OWN_BUCKET and the write key, and that the store honours If-None-Match";
+        let next_step = next_step_of(&error, next_step.to_owned());
         return vec![
             Check::fail(OWN, error, next_step),
             Check::skip(READ, "the own bucket cannot be used"),
         ];
     }
-    let own = Check::pass(OWN, "written, read, and not overwritten");
+    let finding = format!(
+        "written, read, and not overwritten: {}/{} (the bucket in the path)",
+        own.endpoint, own.bucket
+    );
+    let own = Check::pass(OWN, finding);
     vec![own, read_key(config.buckets.own_read.as_ref()).await]
 }
 
 async fn read_key(read: Option<&BucketConfig>) -> Check {
     let Some(read) = read else {
-        let finding =
-            "R2_OWN_READ_ACCESS_KEY is not set: peers get verdict files over the mesh only";
+        let finding = "R2_OWN_READ_ACCESS_KEY is not set: peers cannot check our verdict files, and attest to none";
         return Check::warn(
             READ,
             finding,
@@ -83,22 +160,16 @@ async fn read_key(read: Option<&BucketConfig>) -> Check {
 
 /// Checks what only the sampler needs.
 pub(super) async fn tools(config: &Config) -> Vec<Check> {
-    let found =
-        limited(async { anyhow::Ok(tokio::task::spawn_blocking(Ffmpeg::find).await??) }).await;
-    let ffmpeg = match found {
-        Ok(ffmpeg) => {
-            let (major, minor) = ffmpeg.version();
-            Check::pass(
-                "ffmpeg",
-                if major == u32::MAX {
-                    "a development build".to_owned()
-                } else {
-                    format!("{major}.{minor}")
-                },
-            )
-        }
+    let look = || {
+        let ffmpeg = Ffmpeg::find()?;
+        Ok::<_, FfmpegMissing>((ffmpeg.version(), ffmpeg.missing_codecs()))
+    };
+    // Each of its processes has a limit of its own, and a busy machine takes its time.
+    let found = tokio::task::spawn_blocking(look).await.map_err(in_words);
+    let ffmpeg = match found.and_then(|found| found.map_err(in_words)) {
+        Ok((version, missing)) => ffmpeg_of(version, &missing),
         Err(error) => {
-            Check::fail("ffmpeg", error, "install ffmpeg, with ffprobe, into a folder of PATH")
+            Check::fail(FFMPEG, error, "install ffmpeg, with ffprobe, into a folder of PATH")
         }
     };
     let keys = [
@@ -125,4 +196,39 @@ pub(super) async fn tools(config: &Config) -> Vec<Check> {
         Check::fail("service keys", format!("not set: {}", absent.join(", ")), next_step)
     };
     vec![ffmpeg, services]
+}
+
+/// An ffmpeg of this version that lacks decoders of these codecs. Without a decoder no miner fails,
+/// but a task with a video of that codec has no file.
+fn ffmpeg_of((major, minor): (u32, u32), missing: &[String]) -> Check {
+    let version = match major {
+        u32::MAX => "a development build".to_owned(),
+        _ => format!("{major}.{minor}"),
+    };
+    if missing.is_empty() {
+        return Check::pass(FFMPEG, format!("{version}, decodes every codec of miners' videos"));
+    }
+    let finding = format!("{version}, does not decode {}", missing.join(", "));
+    let next_step = "install an ffmpeg with these decoders (Debian and Ubuntu: apt-get install \
+                     ffmpeg): until then a task with such a video is given up";
+    Check::warn(FFMPEG, finding, next_step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CheckOutcome::{Pass, Warn};
+    use super::*;
+
+    #[test]
+    fn a_missing_decoder_is_a_warning_that_names_the_codec_and_the_next_step() {
+        let whole = ffmpeg_of((5, 1), &[]);
+        assert_eq!(whole.outcome, Pass);
+        assert!(whole.finding.starts_with("5.1, "), "{whole}");
+        assert!(ffmpeg_of((u32::MAX, 0), &[]).finding.starts_with("a development build"));
+        let lacking = ffmpeg_of((7, 0), &["av1 (Decoder not found)".to_owned()]);
+        assert_eq!(lacking.outcome, Warn);
+        let said = lacking.to_string();
+        assert!(said.contains("7.0, does not decode av1 (Decoder not found)"), "{said}");
+        assert!(said.contains("apt-get install ffmpeg"), "{said}");
+    }
 }

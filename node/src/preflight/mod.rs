@@ -9,18 +9,28 @@
 //! | `endpoints.rs` | each configured chain node, and this machine's clock |
 //! | `subnet.rs` | the hotkey's place on the subnet and on the allowlist |
 //! | `weights.rs` | whether weights can be set |
-//! | `machine.rs` | buckets, keys of services, tools |
+//! | `witness.rs` | whether the chain can be told what we hold |
+//! | `judge.rs` | the walls around decoders, and one real question to Gemini |
+//! | `machine.rs` | configuration, buckets, keys of services, tools |
+//! | `room.rs` | disk, memory, and the device that scores |
+//! | `services.rs` | one real question each to Chutes and Hugging Face |
+//! | `addresses.rs` | where the validator listens and is reached, its folder of state |
 //!
 //! No check changes the chain. In the own bucket they leave the same small object as `leoma serve`.
 
+mod addresses;
 mod check;
 mod endpoints;
 mod hotkey;
+mod judge;
 mod limit;
 mod machine;
+mod room;
 mod run;
+mod services;
 mod subnet;
 mod weights;
+mod witness;
 
 pub(crate) use check::CheckOutcome;
 pub(crate) use hotkey::checks as hotkey_checks;

@@ -3,7 +3,9 @@
 use leoma_wallet::{address_of, hotkey_path, in_background};
 
 use super::check::Check;
-use super::{endpoints, hotkey, machine, subnet, weights};
+use super::{
+    addresses, endpoints, hotkey, judge, machine, room, services, subnet, weights, witness,
+};
 use crate::config::Config;
 use crate::serve::Parts;
 
@@ -13,21 +15,35 @@ pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Ve
     let wallet = config.wallet.clone();
     let path = hotkey_path(&wallet);
     let looked = in_background(move || Ok(hotkey::checks(&wallet))).await;
-    let (mut checks, loaded) = looked.unwrap_or_else(|error| (vec![hotkey::unusable(error)], None));
+    let (found, loaded) = looked.unwrap_or_else(|error| (vec![hotkey::unusable(error)], None));
+    let mut checks = machine::configuration(config);
+    checks.extend(found);
     // Without its password a hotkey cannot sign, but its place on the subnet can still be checked.
     let hotkey = loaded.or_else(|| address_of(&path).ok().flatten());
 
-    let (found, node) = endpoints::check(&config.chain, config.netuid, clock).await;
+    let (found, node) = endpoints::check(&config.chain, config.index(), clock).await;
     checks.extend(found);
     let seen = subnet::read(node.as_ref()).await;
     checks.extend(subnet::check(node.as_ref(), &seen, hotkey));
+    checks.push(subnet::identity(config, &seen));
     checks.push(subnet::allowlist(config, &seen, hotkey).await);
+    checks.push(machine::source(config).await);
     if parts.weights {
         checks.extend(weights::check(node.as_ref(), &seen, hotkey).await);
+        checks.extend(witness::check(node.as_ref(), &seen, hotkey).await);
     }
     checks.extend(machine::buckets(config, parts, hotkey).await);
+    checks.extend(machine::peers(config).await);
+    checks.extend(addresses::check(config));
+    checks.push(room::disk(config));
     if parts.sampler {
+        checks.push(room::memory());
+        checks.push(room::device(config).await);
         checks.extend(machine::tools(config).await);
+        checks.push(services::chutes(config, &seen).await);
+        checks.push(services::hugging_face(config).await);
+        checks.push(judge::jail().await);
+        checks.push(judge::generation(config).await);
     }
     checks
 }

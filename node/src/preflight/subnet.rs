@@ -7,12 +7,14 @@ use leoma_storage::SourceBucket;
 use super::check::Check;
 use super::endpoints::Node;
 use super::limit::{in_words, limited};
-use super::machine::impatient;
+use super::machine::{impatient, next_step_of};
 use crate::config::Config;
-use crate::subnet::{allowlist_of, committed_allowlist};
+use crate::subnet::{SubnetError, allowlist_of, committed_allowlist};
 
 /// Rao in a TAO.
 const RAO: u64 = 1_000_000_000;
+/// What the subnet's name on the chain contains.
+const SUBNET_NAME: &str = "leoma";
 const NO_HOTKEY: &str = "the hotkey's address is not known";
 
 /// What was read of the subnet. An error says why it could not be read.
@@ -20,16 +22,60 @@ const NO_HOTKEY: &str = "the hotkey's address is not known";
 pub(super) struct Seen {
     pub(super) metagraph: Result<Metagraph, String>,
     pub(super) hyperparameters: Result<Hyperparameters, String>,
+    /// The subnet's name on the chain; empty where it has none.
+    pub(super) name: Result<String, String>,
 }
 
 pub(super) async fn read(node: Option<&Node>) -> Seen {
     let Some(Node { chain, head, .. }) = node else {
         let unread = || "no chain endpoint can be used".to_owned();
-        return Seen { metagraph: Err(unread()), hyperparameters: Err(unread()) };
+        return Seen {
+            metagraph: Err(unread()),
+            hyperparameters: Err(unread()),
+            name: Err(unread()),
+        };
     };
-    let (metagraph, hyperparameters) =
-        tokio::join!(limited(chain.metagraph(*head)), limited(chain.hyperparameters(*head)));
-    Seen { metagraph, hyperparameters }
+    let (metagraph, hyperparameters, name) = tokio::join!(
+        limited(chain.metagraph(*head)),
+        limited(chain.hyperparameters(*head)),
+        limited(chain.subnet_name(*head)),
+    );
+    Seen { metagraph, hyperparameters, name }
+}
+
+/// Whether this is the subnet that is meant: a hotkey may be registered on several.
+pub(super) fn identity(config: &Config, seen: &Seen) -> Check {
+    const NAME: &str = "subnet identity";
+    let Ok(metagraph) = &seen.metagraph else {
+        return Check::skip(NAME, "the subnet cannot be read");
+    };
+    let (netuid, owner) = (config.netuid, metagraph.owner);
+    if let Some(expected) = config.expected_owner.filter(|expected| *expected != owner) {
+        return Check::warn(
+            NAME,
+            format!("subnet {netuid} belongs to {owner}, and LEOMA_SUBNET_OWNER is {expected}"),
+            "make sure that NETUID is right; if the subnet has a new owner, whose allowlist counts now, change LEOMA_SUBNET_OWNER",
+        );
+    }
+    let known = if config.expected_owner.is_some() { ", owned as expected" } else { "" };
+    match &seen.name {
+        Ok(name) if name.is_empty() => {
+            Check::pass(NAME, format!("subnet {netuid} has no name on the chain{known}"))
+        }
+        Ok(name) if name.to_lowercase().contains(SUBNET_NAME) => {
+            Check::pass(NAME, format!("subnet {netuid} is named `{name}`{known}"))
+        }
+        Ok(name) => Check::warn(
+            NAME,
+            format!("subnet {netuid} is named `{name}`, not `{SUBNET_NAME}`{known}"),
+            "make sure that NETUID is right",
+        ),
+        Err(error) => Check::warn(
+            NAME,
+            format!("the name of subnet {netuid} cannot be read: {error}"),
+            "make sure that NETUID is right",
+        ),
+    }
 }
 
 /// Subnet, registration, permit and stake.
@@ -125,6 +171,10 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
     let ask_owner = format!("ask the subnet's owner, {}", metagraph.owner);
     let committed = match committed_allowlist(metagraph) {
         Ok(committed) => committed,
+        Err(error @ SubnetError::NotCommitted { .. }) => {
+            let next_step = format!("make sure that NETUID is right, or {ask_owner}");
+            return Check::fail(NAME, in_words(error), next_step);
+        }
         Err(error) => return Check::fail(NAME, in_words(error), ask_owner),
     };
     let source = match config
@@ -144,7 +194,10 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
     };
     match (limited(allowlist_of(&source, committed.sha256)).await, hotkey) {
         (Err(error), _) => {
-            Check::fail(NAME, error, format!("check R2_SOURCE_BUCKET and its keys, or {ask_owner}"))
+            let next_step =
+                format!("check R2_ENDPOINT, R2_SOURCE_BUCKET and its keys, or {ask_owner}");
+            let next_step = next_step_of(&error, next_step);
+            Check::fail(NAME, error, next_step)
         }
         (Ok(_), None) => Check::skip(NAME, NO_HOTKEY),
         (Ok(list), Some(hotkey)) => {
@@ -160,6 +213,54 @@ pub(super) async fn allowlist(config: &Config, seen: &Seen, hotkey: Option<Hotke
                     format!("{ask_owner}, for a place (`leoma validator add {hotkey}`)"),
                 )
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use leoma_protocol::BlockNumber;
+
+    use super::super::check::CheckOutcome;
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn a24_another_subnets_name_or_owner_is_a_warning_about_netuid() {
+        let owner = Hotkey::from_bytes([1; 32]);
+        let seen = |name: &str| Seen {
+            metagraph: Ok(Metagraph {
+                block: BlockNumber(1),
+                owner,
+                serving_rate_limit: 0,
+                neurons: Vec::new(),
+                commitments: BTreeMap::new(),
+                unreadable: BTreeMap::new(),
+                plain: BTreeMap::new(),
+            }),
+            hyperparameters: Err("not read".into()),
+            name: Ok(name.into()),
+        };
+        let config = |expected: Option<Hotkey>| {
+            let environment = expected
+                .map(|owner| ("LEOMA_SUBNET_OWNER".to_owned(), owner.to_string()))
+                .into_iter()
+                .collect();
+            Config::load(&Sources { environment, ..Sources::default() }).unwrap()
+        };
+        let outcome = |expected, name| {
+            let check = identity(&config(expected), &seen(name));
+            (check.outcome, check.next_step.unwrap_or_default())
+        };
+        for passing in [outcome(None, "Leoma"), outcome(None, ""), outcome(Some(owner), "leoma")] {
+            assert!(matches!(passing.0, CheckOutcome::Pass), "{passing:?}");
+        }
+        let stranger = Hotkey::from_bytes([2; 32]);
+        for warned in [outcome(None, "templar"), outcome(Some(stranger), "leoma")] {
+            assert!(matches!(warned.0, CheckOutcome::Warn), "{warned:?}");
+            assert!(warned.1.contains("NETUID"), "{warned:?}");
         }
     }
 }

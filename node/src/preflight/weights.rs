@@ -1,5 +1,5 @@
-//! Checks of whether weights can be set: the rate limit, the subnet's mode, and the beacon that opens
-//! timelocked weights.
+//! Checks of whether weights can be set: their version, the rate limit, the subnet's mode, and the
+//! beacon that opens timelocked weights.
 
 use leoma_chain::{Beacon, Chain as _, WeightMode};
 use leoma_protocol::Hotkey;
@@ -8,6 +8,7 @@ use super::check::Check;
 use super::endpoints::Node;
 use super::limit::limited;
 use super::subnet::Seen;
+use crate::weights::WEIGHTS_VERSION;
 
 /// The newest version of timelocked commits that this program supports.
 const KNOWN_VERSION: u16 = 4;
@@ -16,7 +17,7 @@ const KNOWN_VERSION: u16 = 4;
 const MAX_ROUNDS_BEHIND: u64 = 100;
 
 pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {
-    const PARTS: [&str; 3] = ["weights rate limit", "commit-reveal", "drand"];
+    const PARTS: [&str; 4] = ["weights version", "weights rate limit", "commit-reveal", "drand"];
     let (demands, node) = match (&seen.hyperparameters, node) {
         (Ok(demands), Some(node)) => (demands, node),
         (_, None) => {
@@ -54,7 +55,20 @@ pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotke
             }
         }
     };
-    vec![rate, commit_reveal(demands.mode), drand(node, demands.mode).await]
+    let version = version(demands.weights_version);
+    vec![version, rate, commit_reveal(demands.mode), drand(node, demands.mode).await]
+}
+
+/// Whether the owner accepts this release's weights.
+fn version(demanded: u64) -> Check {
+    const NAME: &str = "weights version";
+    if demanded > WEIGHTS_VERSION {
+        let finding = format!(
+            "the subnet accepts version {demanded} or newer, and this release has {WEIGHTS_VERSION}"
+        );
+        return Check::fail(NAME, finding, "install the newest release");
+    }
+    Check::pass(NAME, format!("{WEIGHTS_VERSION}; the subnet accepts {demanded} or newer"))
 }
 
 fn commit_reveal(mode: WeightMode) -> Check {
@@ -115,6 +129,14 @@ async fn drand(node: &Node, mode: WeightMode) -> Check {
 mod tests {
     use super::super::CheckOutcome;
     use super::*;
+
+    #[test]
+    fn a_subnet_that_demands_a_newer_version_is_a_failure() {
+        assert_eq!(version(WEIGHTS_VERSION).outcome, CheckOutcome::Pass);
+        let newer = version(WEIGHTS_VERSION + 1);
+        assert_eq!(newer.outcome, CheckOutcome::Fail);
+        assert!(newer.next_step.unwrap().contains("newest release"));
+    }
 
     #[test]
     fn every_way_that_weights_go_is_named_and_a_newer_one_warned_of() {

@@ -1,24 +1,22 @@
-//! Sampling: on our turn, choose a clip, ask every valid miner to continue it, score the answers and
-//! publish the verdicts.
+//! Sampling: on our turn, have the mechanism ask and judge every admitted miner, and publish the
+//! verdicts.
 //!
 //! | file | subject |
 //! |---|---|
-//! | `turns.rs` | which tasks are ours, and the order of the steps |
-//! | `clip.rs` | the task's clip |
-//! | `ask.rs`, `answer.rs` | the miners' videos |
-//! | `judging.rs` | scores, the judge's opinion, verdicts |
-//! | `copies.rs` | videos made from one another |
-//! | `publish.rs` | signing, spooling, uploading |
+//! | `turns.rs` | which tasks are ours, and when they are tried |
+//! | `turn.rs` | one task from its seed to its signed file |
+//! | `budget.rs` | how many blocks it has |
+//! | `drafts.rs` | signing, so that a crash leaves the task signable |
+//! | `publish.rs` | announcing, uploading |
+//!
+//! What a task is about is in `mechanism/`.
 
-mod answer;
-mod ask;
-mod clip;
-pub(crate) mod copies;
-mod error;
-mod judging;
+pub(crate) mod budget;
+mod drafts;
 mod parts;
 mod publish;
+mod turn;
 mod turns;
 
-pub(crate) use judging::{Judging, WORKER_COMMAND};
 pub(crate) use parts::Sampler;
+pub(crate) use publish::Publisher;

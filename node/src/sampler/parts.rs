@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use leoma_chain::ChainClient;
-use leoma_protocol::{ConsensusParams, HotkeySigner};
+use leoma_protocol::{ConsensusSchedule, HotkeySigner};
 use leoma_rotation::AllowlistHistory;
-use leoma_storage::{OwnBucket, SourceBucket};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::judging::Judging;
-use crate::config::SamplingConfig;
+use crate::alarms::Alarms;
 use crate::metrics::Metrics;
-use crate::miners::{ChutesClient, MinerTable};
 use crate::state::State;
 use crate::verdicts::{Exchange, Library};
 
@@ -23,21 +20,9 @@ pub(crate) struct Sampler {
     /// Our key.
     pub signer: HotkeySigner,
     /// The consensus constants.
-    pub params: Arc<ConsensusParams>,
-    /// Sizes and limits.
-    pub config: SamplingConfig,
-    /// Source videos.
-    pub source: SourceBucket,
-    /// Our bucket.
-    pub own: OwnBucket,
-    /// Miners' endpoints.
-    pub chutes: ChutesClient,
-    /// The checked miners.
-    pub miners: watch::Receiver<Arc<MinerTable>>,
+    pub consensus: Arc<ConsensusSchedule>,
     /// The allowlists.
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
-    /// The scorer and the judge.
-    pub judging: Judging,
     /// Verified verdict files.
     pub library: Library,
     /// Our part in the exchange of verdict files.
@@ -46,6 +31,10 @@ pub(crate) struct Sampler {
     pub state: State,
     /// Folder for the files of tasks that are not published yet.
     pub spool: std::path::PathBuf,
+    /// Tells the publisher of each file that was signed.
+    pub signed: Arc<Notify>,
+    /// What `/readyz` shows.
+    pub alarms: Alarms,
     /// Metrics.
     pub metrics: Metrics,
 }

@@ -1,140 +1,186 @@
 //! Signing and publishing of verdicts. A crash at any point loses nothing and signs nothing twice.
 //!
-//! First the task's files are written to the spool folder. Then the verdicts are signed and stored in
-//! the database, the file is announced, and everything goes to our bucket, the verdict file last. A
-//! file that was signed and not published is published at the next start.
+//! | step | a start after a crash before it |
+//! |---|---|
+//! | the task's files are in its folder | takes the task up where it was left, while the turn lasts |
+//! | the draft is in the database | the same |
+//! | its digest is recorded, it is signed, and the file is in the database | signs the draft |
+//! | the file is announced | announces it |
+//! | its objects are in our bucket, the verdict file last | uploads what is missing |
+//! | the database says so, and the folder is removed | uploads again, which changes nothing |
+//!
+//! Uploading is the publisher's, beside the turns: a bucket that is down holds up no turn.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use leoma_chain::Head;
-use leoma_protocol::verdict::{SignedVerdict, VerdictDraft, VerdictEntry};
-use leoma_protocol::{BlockNumber, Hotkey, TaskId};
-use leoma_storage::TaskArtefacts;
-use tokio::sync::watch;
+use leoma_protocol::TaskId;
+use leoma_protocol::verdict::{SignedVerdict, VerdictDraft};
+use leoma_storage::{OwnBucket, TaskArtefacts};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
-use super::error::TaskError;
 use super::parts::Sampler;
-use crate::corpus::{Evidence, TaskClip, TaskMetadata};
-use crate::state::StoredFile;
+use crate::alarms::Alarms;
+use crate::mechanism::folder::{TaskFolder, miner_of};
+use crate::mechanism::{Scored, TaskError};
+use crate::state::State;
+use crate::verdicts::Exchange;
 
-/// The results of a task.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) task_id: TaskId,
-    /// The head when sampling began.
-    pub(super) begun_at: BlockNumber,
-    pub(super) clip: TaskClip,
-    pub(super) prompt: Option<String>,
-    pub(super) answers: Vec<Answer>,
-    pub(super) entries: Vec<VerdictEntry>,
-    pub(super) evidence: BTreeMap<Hotkey, Evidence>,
-}
+/// Pause before files that could not be uploaded are tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(60);
+/// The check of `/readyz` that fails while files wait for our bucket.
+const ALARM: &str = "own_bucket";
 
 impl Sampler {
+    /// Makes a task's draft from the result of its mechanism, and publishes it.
     pub(super) async fn publish(
         &self,
-        finished: Finished,
+        task_id: TaskId,
+        judge: &str,
+        scored: Scored,
         heads: &watch::Receiver<Head>,
     ) -> Result<(), TaskError> {
-        let Finished { task_id, begun_at, clip, prompt, answers, entries, evidence } = finished;
-        let network = self.library.network();
-        let metadata = TaskMetadata {
-            task_id,
-            netuid: network.netuid,
-            genesis: network.genesis,
-            validator: self.signer.hotkey(),
-            block: begun_at,
-            task: self.judging.task(),
-            prompt,
-            judge: self.judging.id().to_owned(),
-            clip: clip.proof.clone(),
-            evidence,
-        };
-        let folder = self.spool.join(task_id.to_string());
-        let disk = |source| TaskError::Disk { path: folder.clone(), source };
-        write_spool(&folder, &metadata, &clip, &answers).map_err(disk)?;
+        let start = self.start_of(task_id).ok_or(TaskError::NotListed)?;
         let draft = VerdictDraft {
-            network,
+            network: self.library.network(),
             task_id,
-            params: self.params.digest(),
-            judge: self.judging.id().to_owned(),
+            params: self.consensus.digest_at(start),
+            judge: judge.to_owned(),
             block: heads.borrow().number,
-            entries,
+            metadata_sha256: Some(scored.metadata_sha256),
+            entries: scored.entries,
         };
+        self.publish_draft(draft).await
+    }
+
+    /// Signs a draft, announces the file, and hands it to the publisher.
+    pub(super) async fn publish_draft(&self, draft: VerdictDraft) -> Result<(), TaskError> {
         // Another machine with our hotkey may have appeared while miners were asked.
         if !self.agreement.may_sign() {
             return Err(TaskError::Doubled);
         }
-        let signed = self.signer.sign_verdict_file(draft)?;
-        self.library.take_in_own(&StoredFile {
-            id: signed.id,
-            digest: signed.digest,
-            bytes: signed.bytes.clone(),
-        })?;
-        if let Err(error) = self.upload(&signed).await {
-            // Peers have the announced file from us over the mesh, so the task counts.
-            tracing::warn!(task = %task_id, %error, "failed to upload the task to our bucket, will retry at our next turn");
-        }
+        let signed = self.sign(draft).await?;
+        // Before the upload: with a bucket that is down or slow, peers would otherwise attest late.
+        self.agreement.announce(&signed).await;
+        self.signed.notify_one();
         Ok(())
     }
+}
 
-    /// Publishes the files that were signed and not published, because an earlier run ended or our
-    /// bucket was down.
-    pub(super) async fn publish_leftovers(&self) {
-        let files = match self.state.unpublished_files() {
-            Ok(files) => files,
-            Err(error) => {
-                return tracing::error!(%error, "failed to read the unpublished verdict files");
+/// Uploads signed files.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    /// Our bucket.
+    pub own: OwnBucket,
+    /// Our part in the exchange of verdict files.
+    pub agreement: Exchange,
+    /// The database.
+    pub state: State,
+    /// Folder of the tasks that are not published yet.
+    pub spool: PathBuf,
+    /// Told of each file that was signed.
+    pub signed: Arc<Notify>,
+    /// What `/readyz` shows.
+    pub alarms: Alarms,
+}
+
+impl Publisher {
+    /// Runs until `stop`: files that an earlier run left first, then each as it is signed. Those
+    /// that cannot be uploaded are tried again.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.agreement.until_may_sign() => {}
+        }
+        for signed in self.waiting().await {
+            self.agreement.announce(&signed).await;
+        }
+        loop {
+            let all_done = tokio::select! {
+                () = stop.cancelled() => return,
+                all_done = self.upload_all() => all_done,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.signed.notified() => {}
+                () = tokio::time::sleep(RETRY_EVERY), if !all_done => {}
             }
-        };
-        for file in files {
-            let signed = SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes };
+        }
+    }
+
+    async fn waiting(&self) -> Vec<SignedVerdict> {
+        match self.state.on_disk(State::unpublished_files).await {
+            Ok(files) => files
+                .into_iter()
+                .map(|file| SignedVerdict { id: file.id, digest: file.digest, bytes: file.bytes })
+                .collect(),
+            Err(error) => {
+                tracing::error!(%error, "failed to read the unpublished verdict files");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Uploads every file that waits. Returns whether none is left.
+    async fn upload_all(&self) -> bool {
+        let (mut left, mut last_error) = (0, None);
+        for signed in self.waiting().await {
+            let task = signed.id.task_id;
             match self.upload(&signed).await {
-                Ok(()) => {
-                    tracing::info!(task = %signed.id.task_id, "published a verdict file that was signed earlier")
-                }
+                Ok(()) => tracing::info!(%task, "task uploaded to our bucket"),
                 Err(error) => {
-                    tracing::warn!(task = %signed.id.task_id, %error, "failed again to upload the task to our bucket, will retry at our next turn")
+                    tracing::warn!(%task, %error, retry_seconds = RETRY_EVERY.as_secs(), "failed to upload a task to our bucket");
+                    left += 1;
+                    last_error = Some(error);
                 }
             }
         }
+        match last_error {
+            Some(error) => {
+                self.alarms
+                    .raise(ALARM, format!("{left} signed tasks wait for our bucket: {error}"));
+            }
+            None => self.alarms.clear(ALARM),
+        }
+        left == 0
     }
 
     async fn upload(&self, signed: &SignedVerdict) -> Result<(), TaskError> {
-        let task_id = signed.id.task_id;
-        let folder = self.spool.join(task_id.to_string());
-        // Announced before the upload: with a bucket that is down or slow, peers would otherwise
-        // compute an epoch without the file, and we with it.
-        self.agreement.announce(signed).await;
-        self.upload_objects(task_id, &folder, signed).await?;
-        self.state.mark_published(signed.id)?;
-        let _already_gone = std::fs::remove_dir_all(&folder);
+        let folder = TaskFolder::new(&self.spool, signed.id.task_id);
+        self.upload_objects(&folder, signed).await?;
+        let id = signed.id;
+        self.state.on_disk(move |state| state.mark_published(id)).await?;
+        let removed = folder.clone();
+        let removed = tokio::task::spawn_blocking(move || removed.remove()).await;
+        if let Err(error) = removed.unwrap_or_else(|error| Err(error.into())) {
+            tracing::warn!(%error, folder = %folder.path().display(), "failed to remove the files of a published task");
+        }
         Ok(())
     }
 
     async fn upload_objects(
         &self,
-        task_id: TaskId,
-        folder: &Path,
+        folder: &TaskFolder,
         signed: &SignedVerdict,
     ) -> Result<(), TaskError> {
-        let disk = |source| TaskError::Disk { path: folder.to_owned(), source };
+        let task_id = signed.id.task_id;
+        let disk = |source| TaskError::Disk { path: folder.path().to_owned(), source };
+        let read = async |path: PathBuf| -> Result<Bytes, TaskError> {
+            Ok(tokio::fs::read(path).await.map_err(disk)?.into())
+        };
         let artefacts = TaskArtefacts {
-            metadata: std::fs::read(folder.join("metadata.json")).map_err(disk)?.into(),
-            original_clip: std::fs::read(folder.join("original_clip.mp4")).map_err(disk)?.into(),
-            first_frame: std::fs::read(folder.join("first_frame.png")).map_err(disk)?.into(),
+            metadata: read(folder.path().join("metadata.json")).await?,
+            original_clip: read(folder.path().join("original_clip.mp4")).await?,
+            first_frame: read(folder.path().join("first_frame.png")).await?,
         };
         let _ = self.own.write_task(task_id, artefacts).await?;
-        for entry in std::fs::read_dir(folder.join("videos")).map_err(disk)? {
-            let path = entry.map_err(disk)?.path();
-            let miner: Option<Hotkey> =
-                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            if let Some(miner) = miner {
-                let video: Bytes = std::fs::read(&path).map_err(disk)?.into();
-                let _ = self.own.write_video(task_id, miner, video).await?;
+        for path in folder.videos().map_err(disk)? {
+            if let Some(miner) = miner_of(&path) {
+                let _ = self.own.write_video(task_id, miner, read(path).await?).await?;
             }
         }
         let _ = self.own.write_verdict(task_id, signed.bytes.clone().into()).await?;
@@ -142,25 +188,5 @@ impl Sampler {
     }
 }
 
-fn write_spool(
-    folder: &Path,
-    metadata: &TaskMetadata,
-    clip: &TaskClip,
-    answers: &[Answer],
-) -> std::io::Result<()> {
-    // An earlier attempt that was never signed may have left files.
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::create_dir_all(folder.join("videos"))?;
-    std::fs::write(folder.join("metadata.json"), serde_json::to_vec(metadata)?)?;
-    std::fs::write(folder.join("original_clip.mp4"), &clip.mp4)?;
-    std::fs::write(folder.join("first_frame.png"), &clip.first_frame)?;
-    for answer in answers {
-        if let Ok(video) = &answer.video {
-            std::fs::write(folder.join("videos").join(format!("{}.mp4", answer.miner)), video)?;
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -6,19 +6,24 @@ use std::time::Instant;
 use leoma_protocol::mesh::MeshHandle;
 use leoma_storage::OwnBucket;
 use leoma_web::Start;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use crate::alarms::Alarms;
+use crate::board::StoredBoard;
 use crate::config::Config;
-use crate::miners::{ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
-use crate::outbound;
-use crate::sampler::{Judging, Sampler};
-use crate::subnet::{Axons, axon_of};
+use crate::mechanism::video::{Judging, Video, VideoParts};
+use crate::miners::{Blacklist, ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
+use crate::outbound::Reach;
+use crate::reporting::Reporter;
+use crate::sampler::{Publisher, Sampler};
+use crate::subnet::{AllowlistsAt, Axons, axon_of};
 use crate::verdicts::Exchange;
-use crate::weights::{WeightSetter, Weights};
+use crate::weights::{HeldFiles, Others, Spans, WeightSetter, Weights, Witnesses};
 
 use super::mesh::Joined;
 use super::open::Opened;
 use super::parts::Parts;
+use super::shown::{self, Shown};
 use super::status::StatusSource;
 use super::supervise::Supervisor;
 
@@ -36,8 +41,19 @@ pub(super) fn spawn(
 ) -> anyhow::Result<()> {
     let Joined { mesh, events, exchange } = joined;
     let (judging, own) = (opened.judging.take(), opened.buckets.own.take());
-    let mut loops = Loops { config, opened: &opened, mesh: &mesh, exchange: &exchange, supervisor };
-    let head_moved = loops.follow_heads();
+    let board = StoredBoard::open(&config.machine.state_dir)?;
+    let shown_bucket = own.clone();
+    let bucket = own.as_ref().map(|own| own.bucket().name().to_owned());
+    let alarms = Alarms::default();
+    let mut loops = Loops {
+        config,
+        opened: &opened,
+        mesh: &mesh,
+        exchange: &exchange,
+        alarms: &alarms,
+        supervisor,
+    };
+    let head_moved = loops.follow_heads(parts.weights);
     loops.follow_allowlists();
     let (exchanging, stop) = (exchange.clone(), loops.supervisor.stop());
     loops.supervisor.spawn("agreement", async move {
@@ -45,17 +61,77 @@ pub(super) fn spawn(
         Ok(())
     });
     loops.keep_addresses();
+    let numbers = loops.follow_numbers();
     let mut miners = None;
     if let (Some(judging), Some(own)) = (judging, own) {
-        let (table, chutes) = loops.validate_miners()?;
+        let (table, chutes) = loops.validate_miners(&board)?;
         loops.sample(judging, own, chutes, table.clone());
         miners = Some(table);
     }
     if parts.weights {
+        loops.witness();
         loops.set_weights();
+        loops.look_at_others();
     }
     tracing::info!(hotkey = %opened.hotkey, http = %config.machine.http_listen, "validator started");
-    start.finish(StatusSource { opened, exchange, head_moved, miners });
+    let sets_weights = parts.weights;
+    let shown = Arc::new(Shown::new(shown::Parts {
+        hotkey: Some(opened.hotkey),
+        consensus: Arc::clone(&opened.consensus),
+        state: opened.state.clone(),
+        library: opened.library.clone(),
+        exchange: Some(exchange.clone()),
+        chain: opened.chain.clone(),
+        heads: opened.heads.clone(),
+        head_moved: head_moved.clone(),
+        numbers,
+        subnet: opened.subnet.clone(),
+        miners: miners.clone(),
+        own: shown_bucket,
+        peers: Arc::clone(&opened.buckets.peers),
+        board: Arc::new(board),
+        mechanism: config.mechanism.given.clone(),
+    }));
+    report(config, &opened, bucket.clone(), &shown, supervisor)?;
+    let settings = config.shown.clone();
+    start.finish(StatusSource {
+        opened,
+        exchange,
+        head_moved,
+        miners,
+        sets_weights,
+        alarms,
+        shown,
+        settings,
+        bucket,
+        state_dir: config.machine.state_dir.clone(),
+        agreement: tokio::sync::Mutex::default(),
+    });
+    Ok(())
+}
+
+/// Tells the API at `API_URL`, where there is one, what we find out.
+fn report(
+    config: &Config,
+    opened: &Opened,
+    bucket: Option<String>,
+    shown: &Arc<Shown>,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<()> {
+    let Some(api) = &config.api.report_to else { return Ok(()) };
+    let reporter = Reporter::new(
+        api,
+        opened.signer.clone(),
+        bucket,
+        Arc::<Shown>::clone(shown),
+        opened.state.clone(),
+        opened.telemetry.metrics.clone(),
+    )?;
+    let stop = supervisor.stop();
+    supervisor.spawn("reports to the API", async move {
+        reporter.run(stop).await;
+        Ok(())
+    });
     Ok(())
 }
 
@@ -65,25 +141,48 @@ struct Loops<'a> {
     opened: &'a Opened,
     mesh: &'a MeshHandle,
     exchange: &'a Exchange,
+    alarms: &'a Alarms,
     supervisor: &'a mut Supervisor,
 }
 
 impl Loops<'_> {
     /// Passes each new head to the mesh and the metrics; returns when the head changed last.
-    fn follow_heads(&mut self) -> watch::Receiver<Instant> {
+    fn follow_heads(&mut self, sets_weights: bool) -> watch::Receiver<Instant> {
         let (moved, receiver) = watch::channel(Instant::now());
         let (mut heads, mesh) = (self.opened.heads.clone(), self.mesh.clone());
         let (metrics, stop) = (self.opened.telemetry.metrics.clone(), self.supervisor.stop());
+        let consensus = Arc::clone(&self.opened.consensus);
+        let first_epoch = consensus.epoch_block(heads.borrow().number);
         self.supervisor.spawn("heads", async move {
             loop {
                 let head = heads.borrow_and_update().number;
                 metrics.head_block.set(i64::try_from(head.0).unwrap_or(i64::MAX));
+                if sets_weights {
+                    metrics.count_epochs(&consensus, first_epoch, head);
+                }
                 moved.send_replace(Instant::now());
                 let _stopping = mesh.set_head(head).await;
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     changed = heads.changed() => if changed.is_err() { return Ok(()) },
                 }
+            }
+        });
+        receiver
+    }
+
+    /// Passes each new head's number to readers that follow it.
+    fn follow_numbers(&mut self) -> watch::Receiver<u64> {
+        let mut heads = self.opened.heads.clone();
+        let (sender, receiver) = watch::channel(heads.borrow().number.0);
+        let stop = self.supervisor.stop();
+        self.supervisor.spawn("live updates", async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    changed = heads.changed() => if changed.is_err() { return Ok(()) },
+                }
+                sender.send_replace(heads.borrow_and_update().number.0);
             }
         });
         receiver
@@ -96,11 +195,7 @@ impl Loops<'_> {
         self.supervisor.spawn("allowlist", async move {
             loop {
                 let history = Arc::clone(&allowlists.borrow_and_update());
-                for entry in history.entries() {
-                    let (from, list) = (entry.from_task, &entry.allowlist);
-                    let _stopping = mesh.set_interval_from(from, list.interval()).await;
-                    let _stopping = mesh.set_allowlist_from(from, list.validators().to_vec()).await;
-                }
+                let _stopping = mesh.set_allowlists(history.task_lists()).await;
                 if let Some(entry) = history.entries().last() {
                     buckets.retain(|hotkey| entry.allowlist.contains(hotkey));
                 }
@@ -112,8 +207,15 @@ impl Loops<'_> {
         });
     }
 
-    /// Keeps the mesh's addresses in step with the chain's.
+    /// Keeps the mesh's addresses in step with the chain's. A hotkey has one address there for all
+    /// mechanisms of a subnet; it is mechanism 0's.
     fn keep_addresses(&mut self) {
+        if self.config.mechanism.mecid() != 0 {
+            tracing::info!(
+                "the chain's addresses are mechanism 0's: peers are found by LEOMA_BOOTNODES"
+            );
+            return;
+        }
         let axons = Axons {
             chain: self.opened.chain.clone(),
             signer: self.opened.signer.clone(),
@@ -132,13 +234,16 @@ impl Loops<'_> {
     /// Keeps checking the miners; returns their table, and the client for asking them.
     fn validate_miners(
         &mut self,
+        board: &StoredBoard,
     ) -> anyhow::Result<(watch::Receiver<Arc<MinerTable>>, ChutesClient)> {
         let services = &self.config.services;
-        let client = outbound::client()?;
-        let chutes = ChutesClient::new(client.clone(), services);
-        let hugging_face = HuggingFaceClient::new(client, services);
-        let validator = MinerValidator::new(chutes.clone(), hugging_face, services);
-        let (sender, table) = watch::channel(Arc::new(MinerTable::default()));
+        let reach = Reach::new(services.local_network);
+        let chutes = ChutesClient::new(reach, services)?;
+        let hugging_face = HuggingFaceClient::new(reach, services)?;
+        let alarms = self.alarms.clone();
+        let validator = MinerValidator::new(chutes.clone(), hugging_face, services, alarms);
+        let (sender, checked) = watch::channel(Arc::new(MinerTable::default()));
+        let (applied, table) = watch::channel(Arc::new(MinerTable::default()));
         let every = self.config.sampling.validation_interval;
         let metagraph = self.opened.subnet.metagraph.clone();
         let (metrics, stop) = (self.opened.telemetry.metrics.clone(), self.supervisor.stop());
@@ -146,7 +251,30 @@ impl Loops<'_> {
             validator.run(metagraph, every, metrics, sender, stop).await;
             Ok(())
         });
+        let (blacklist, stop) =
+            (Blacklist { board: Arc::new(board.clone()) }, self.supervisor.stop());
+        self.supervisor.spawn("blacklist", async move {
+            blacklist.run(checked, applied, stop).await;
+            Ok(())
+        });
+        self.report_miners(table.clone());
         Ok((table, chutes))
+    }
+
+    /// Tells the other validators of each check of the miners, and remembers it for our checks of
+    /// their files.
+    fn report_miners(&mut self, mut tables: watch::Receiver<Arc<MinerTable>>) {
+        let (exchange, stop) = (self.exchange.clone(), self.supervisor.stop());
+        self.supervisor.spawn("miner reports", async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    changed = tables.changed() => if changed.is_err() { return Ok(()) },
+                }
+                let table = Arc::clone(&tables.borrow_and_update());
+                exchange.miners_checked(&table).await;
+            }
+        });
     }
 
     fn sample(
@@ -157,28 +285,73 @@ impl Loops<'_> {
         miners: watch::Receiver<Arc<MinerTable>>,
     ) {
         let opened = self.opened;
+        let (spool, signed) =
+            (self.config.machine.state_dir.join("tasks"), Arc::<Notify>::default());
+        let publisher = Publisher {
+            own,
+            agreement: self.exchange.clone(),
+            state: opened.state.clone(),
+            spool: spool.clone(),
+            signed: Arc::clone(&signed),
+            alarms: self.alarms.clone(),
+        };
+        let video = Video::new(VideoParts {
+            config: self.config.sampling.clone(),
+            source: opened.buckets.source.clone(),
+            chutes,
+            miners,
+            judging,
+            metrics: opened.telemetry.metrics.clone(),
+        });
         let sampler = Sampler {
             chain: opened.chain.clone(),
             signer: opened.signer.clone(),
-            params: Arc::clone(&opened.params),
-            config: self.config.sampling.clone(),
-            source: opened.buckets.source.clone(),
-            own,
-            chutes,
-            miners,
+            consensus: Arc::clone(&opened.consensus),
             allowlists: opened.subnet.allowlists.clone(),
-            judging,
             library: opened.library.clone(),
             agreement: self.exchange.clone(),
             state: opened.state.clone(),
-            spool: self.config.machine.state_dir.join("tasks"),
+            spool,
+            signed,
+            alarms: self.alarms.clone(),
             metrics: opened.telemetry.metrics.clone(),
         };
         let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());
         self.supervisor.spawn("sampler", async move {
-            sampler.run(heads, stop).await;
+            sampler.run(Box::new(video), heads, stop).await;
             Ok(())
         });
+        let stop = self.supervisor.stop();
+        self.supervisor.spawn("publisher", async move {
+            publisher.run(stop).await;
+            Ok(())
+        });
+    }
+
+    /// Tells the chain before each boundary what we hold.
+    fn witness(&mut self) {
+        let opened = self.opened;
+        let witnesses = Witnesses {
+            chain: opened.chain.clone(),
+            signer: opened.signer.clone(),
+            spans: self.spans(),
+            held: Arc::new(HeldFiles {
+                library: opened.library.clone(),
+                agreement: self.exchange.clone(),
+            }),
+            state: opened.state.clone(),
+            metrics: opened.telemetry.metrics.clone(),
+        };
+        let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());
+        self.supervisor.spawn("witness", async move { Ok(witnesses.run(heads, stop).await?) });
+    }
+
+    /// When witnesses are due.
+    fn spans(&self) -> Spans {
+        Spans {
+            consensus: Arc::clone(&self.opened.consensus),
+            allowlists: self.opened.subnet.allowlists.clone(),
+        }
     }
 
     fn set_weights(&mut self) {
@@ -188,16 +361,39 @@ impl Loops<'_> {
             signer: opened.signer.clone(),
             state: opened.state.clone(),
             beacon: self.config.chain.beacon.clone(),
+            spans: self.spans(),
             metrics: opened.telemetry.metrics.clone(),
         };
         let setter = WeightSetter {
-            params: Arc::clone(&opened.params),
+            consensus: Arc::clone(&opened.consensus),
             library: opened.library.clone(),
             agreement: self.exchange.clone(),
             weights,
             allowlists: opened.subnet.allowlists.clone(),
+            allowlists_at: AllowlistsAt {
+                source: opened.buckets.source.clone(),
+                network: opened.chain.network(),
+                known_of: Some(opened.subnet.allowlists_of.clone()),
+            },
         };
         let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());
         self.supervisor.spawn("weight setter", async move { Ok(setter.run(heads, stop).await?) });
+    }
+
+    /// Reads what every validator has on chain, for the pages.
+    fn look_at_others(&mut self) {
+        let opened = self.opened;
+        let others = Others {
+            chain: opened.chain.clone(),
+            consensus: Arc::clone(&opened.consensus),
+            state: opened.state.clone(),
+            allowlists: opened.subnet.allowlists.clone(),
+            hotkey: opened.hotkey,
+        };
+        let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());
+        self.supervisor.spawn("weights of others", async move {
+            others.run(heads, stop).await;
+            Ok(())
+        });
     }
 }

@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use leoma_protocol::ConsensusParams;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
+use leoma_protocol::mesh::libp2p::multiaddr::Protocol;
+use leoma_protocol::mesh::libp2p::{Multiaddr, PeerId};
 use leoma_protocol::mesh::{GrantBytes, Mesh, MeshConfig, MeshEvent, MeshHandle, Relay, Restored};
 use leoma_rotation::WindowRange;
 use leoma_storage::{BucketConfig, Grant};
@@ -14,7 +16,7 @@ use leoma_web::Start;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::verdicts::{Exchange, restore};
+use crate::verdicts::{Exchange, Rescorer, restore};
 
 use super::open::Opened;
 
@@ -38,11 +40,12 @@ impl Joined {
     ) -> anyhow::Result<Self> {
         start.step("joining the mesh");
         let head = opened.heads.borrow().number;
-        let first = WindowRange::new(&opened.params, &opened.history, head).oldest_task();
-        let restored = restore(&opened.state, first)?;
+        let params = opened.consensus.at(head);
+        let first = WindowRange::new(params, &opened.history, head).oldest_task();
+        let restored = opened.state.on_disk(move |state| restore(state, first)).await?;
         let settings = mesh_config(config, opened, restored)?;
         let (mesh, events) = Mesh::spawn_counted(settings, &mut opened.telemetry.registry)
-            .context("failed to start the mesh (is the port of LEOMA_MESH_LISTEN in use?)")?;
+            .context("failed to start the mesh")?;
         let exchange = Exchange::new(
             mesh.clone(),
             opened.signer.clone(),
@@ -50,13 +53,24 @@ impl Joined {
             opened.buckets.peers.clone(),
             opened.state.clone(),
             opened.telemetry.metrics.clone(),
+            opened.heads.clone(),
         );
+        let exchange = match &opened.judging {
+            Some(judging) => exchange.rescoring(Arc::new(Rescorer::new(
+                judging.scorer().clone(),
+                judging.metrics_id(),
+                judging.under_way(),
+                (opened.buckets.source.clone(), Arc::clone(&opened.buckets.peers)),
+                opened.heads.clone(),
+            ))),
+            None => exchange,
+        };
         exchange.resume(first).await?;
         if let Some(read) = &config.buckets.own_read {
             set_grant(&mesh, read).await?;
         } else if opened.buckets.own.is_some() {
             tracing::warn!(
-                "R2_OWN_READ_ACCESS_KEY is not set: peers get verdict files over the mesh only"
+                "R2_OWN_READ_ACCESS_KEY is not set: peers cannot check our verdict files, and attest to none"
             );
         }
         Ok(Self { mesh, events, exchange })
@@ -64,23 +78,33 @@ impl Joined {
 }
 
 fn mesh_config(config: &Config, opened: &Opened, restored: Restored) -> anyhow::Result<MeshConfig> {
-    let newest = opened.history.entries().last().context("no allowlist")?;
     let mut mesh = MeshConfig::new(
         mesh_key(&config.machine.state_dir)?,
         opened.chain.network(),
-        ConsensusParams::clone(&opened.params),
-        newest.allowlist.interval(),
+        Arc::clone(&opened.consensus),
+        opened.history.task_lists(),
         opened.signer.clone(),
     );
     mesh.listen = config.mesh.listen.clone();
     mesh.external = config.mesh.external.clone();
-    mesh.bootnodes = config.mesh.bootnodes.clone();
+    mesh.bootnodes = without_own(&config.mesh.bootnodes, mesh.keypair.public().to_peer_id());
     mesh.mdns = config.mesh.mdns;
     mesh.relay = Relay { serve: config.mesh.relay_serve, via: config.mesh.relay_via.clone() };
-    mesh.allowlist = newest.allowlist.validators().to_vec();
     mesh.head = opened.heads.borrow().number;
     mesh.restored = restored;
     Ok(mesh)
+}
+
+/// The bootnodes without this validator itself, which a list that is shared by several may name.
+fn without_own(bootnodes: &[Multiaddr], own: PeerId) -> Vec<Multiaddr> {
+    let (own, others): (Vec<_>, Vec<_>) = bootnodes
+        .iter()
+        .cloned()
+        .partition(|address| address.iter().last() == Some(Protocol::P2p(own)));
+    for address in own {
+        tracing::warn!(%address, "LEOMA_BOOTNODES names this validator itself: ignoring it");
+    }
+    others
 }
 
 /// The mesh's identity: an ed25519 seed in `libp2p.key`, created at the first start.

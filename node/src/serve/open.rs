@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use leoma_chain::{ChainClient, ChainSettings, Head, without_keys};
-use leoma_protocol::{ConsensusParams, Hotkey, HotkeySigner};
+use leoma_chain::{ChainClient, ChainError, ChainSettings, Head, without_keys};
+use leoma_protocol::{ConsensusSchedule, Hotkey, HotkeySigner};
 use leoma_rotation::AllowlistHistory;
 use leoma_scoring::worker::ScorerPool;
 use leoma_storage::{EndpointPolicy, OwnBucket, PeerBuckets, SourceBucket};
@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::mechanism::video::Judging;
 use crate::metrics::{MeshMetrics, Metrics, register_scoring};
-use crate::sampler::Judging;
 use crate::state::{SentTransactions, State};
 use crate::subnet::{Subnet, SubnetReader};
 use crate::verdicts::Library;
@@ -28,6 +28,10 @@ use super::parts::Parts;
 
 /// How often the log repeats that there is no allowlist yet.
 const WAIT_NOTE_EVERY: Duration = Duration::from_secs(30);
+
+/// Pauses between attempts to reach the chain and the own bucket at the start.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What Prometheus reads.
 #[derive(Debug)]
@@ -52,7 +56,8 @@ pub(super) struct Buckets {
 pub(super) struct Opened {
     pub(super) hotkey: Hotkey,
     pub(super) signer: HotkeySigner,
-    pub(super) params: Arc<ConsensusParams>,
+    /// The consensus constants by block.
+    pub(super) consensus: Arc<ConsensusSchedule>,
     /// `None` when this process does not sample.
     pub(super) judging: Option<Judging>,
     pub(super) scorer: Option<ScorerPool>,
@@ -69,6 +74,20 @@ pub(super) struct Opened {
     pub(super) history: Arc<AllowlistHistory>,
 }
 
+/// What to say of settings that only `leoma api` uses: a `.env` of June 2026 has both.
+fn of_api_alone(shown: &[[String; 3]]) -> Vec<String> {
+    let given = shown.iter().filter(|[name, _, source]| {
+        matches!(name.as_str(), "API_HOST" | "API_PORT") && source != "default"
+    });
+    let note = |[name, _, source]: &[String; 3]| {
+        format!(
+            "{name} is not used here, because it is for `leoma api` alone: LEOMA_API_LISTEN is the \
+             setting with which a validator shows pages and API to everybody ({source})"
+        )
+    };
+    given.map(note).collect()
+}
+
 impl Opened {
     /// Opens everything.
     ///
@@ -80,6 +99,9 @@ impl Opened {
         start: &Start,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
+        for note in config.notes.iter().chain(&of_api_alone(&config.shown)) {
+            tracing::warn!(note, "a name in the configuration is not used");
+        }
         let pair = read_hotkey(config, stop).await?;
         let hotkey = pair.public().into();
         // The first of the slow steps: without a device or ffmpeg nothing can be sampled.
@@ -91,30 +113,38 @@ impl Opened {
         };
         let buckets = Buckets::of(config, parts, hotkey)?;
         start.step("connecting to the chain");
-        let (chain, state) = open_chain(config, hotkey).await?;
+        let (chain, state) = open_chain(config, hotkey, stop).await?;
+        if parts.rehearses {
+            chain.rehearse();
+        }
         let signer = HotkeySigner::new(pair, Arc::new(state.clone()));
         if let Some(own) = &buckets.own {
             start.step("checking the own bucket");
-            own.prove_create_once().await.context("R2_OWN_BUCKET cannot be used")?;
+            prove(own, start, stop).await?;
         }
         let telemetry = Telemetry::new(judging.as_ref());
         start.step("reading the subnet");
-        let heads = chain.follow_heads(stop.clone()).await?;
+        let heads = persist(stop, FIRST_PAUSE, || chain.follow_heads(stop.clone())).await?;
+        let first =
+            persist(stop, FIRST_PAUSE, || async { chain.metagraph(chain.head().await?).await })
+                .await?;
         let (reader, history) =
             SubnetReader::new(chain.clone(), buckets.source.clone(), state.clone())?;
-        let subnet = reader.start(history, heads.clone(), stop.clone()).await?;
+        let subnet = reader.start(first, history, heads.clone(), stop.clone());
         if subnet.metagraph.borrow().uid(&hotkey).is_none() {
             tracing::warn!(%hotkey, netuid = %config.netuid, "this hotkey is not registered on the subnet: register it with `leoma register`");
         }
-        start.step("reading the verdict files");
-        let params = Arc::new(ConsensusParams::default());
-        let library = Library::open(state.clone(), Arc::clone(&params))?;
         start.step("waiting for the subnet owner's allowlist");
         let history = first_allowlist(&subnet, stop).await?;
+        start.step("reading the verdict files");
+        let consensus = Arc::new(config.mechanism.consensus());
+        let (schedule, allowlists) = (Arc::clone(&consensus), subnet.allowlists.clone());
+        let open = move |state: &State| Library::open(state.clone(), schedule, allowlists);
+        let library = state.on_disk(open).await?;
         Ok(Self {
             hotkey,
             signer,
-            params,
+            consensus,
             scorer: judging.as_ref().map(|judging| judging.scorer().clone()),
             device: judging.as_ref().map_or_else(String::new, Judging::device),
             judging,
@@ -138,12 +168,64 @@ async fn read_hotkey(config: &Config, stop: &CancellationToken) -> anyhow::Resul
     }
 }
 
-async fn open_chain(config: &Config, hotkey: Hotkey) -> anyhow::Result<(ChainClient, State)> {
+/// Asks the chain until it answers or `stop`: at the start a node may be down, or refuse an address
+/// that asked too often. What another try cannot change is an error.
+async fn persist<T, A: Future<Output = Result<T, ChainError>>>(
+    stop: &CancellationToken,
+    mut pause: Duration,
+    ask: impl Fn() -> A,
+) -> anyhow::Result<T> {
+    loop {
+        let error = tokio::select! {
+            () = stop.cancelled() => bail!("stopped before the chain answered"),
+            answer = ask() => match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error @ (ChainError::OtherChain { .. } | ChainError::NoSubnet { .. })) => {
+                    return Err(error.into());
+                }
+                Err(error) => error,
+            },
+        };
+        tracing::warn!(%error, seconds = pause.as_secs(), "the chain does not answer, will retry");
+        tokio::select! {
+            () = stop.cancelled() => bail!("stopped before the chain answered"),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Makes sure that the own bucket keeps what is written once, and waits while it is down: what was
+/// signed before lies in it, so nothing is signed without it.
+async fn prove(own: &OwnBucket, start: &Start, stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match own.prove_create_once().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_transient() => error,
+            Err(error) => return Err(error).context("R2_OWN_BUCKET cannot be used"),
+        };
+        start.step("waiting for the own bucket, which does not answer");
+        tracing::warn!(%error, seconds = pause.as_secs(), "the own bucket does not answer, will retry");
+        tokio::select! {
+            () = stop.cancelled() => bail!("stopped before the own bucket answered"),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn open_chain(
+    config: &Config,
+    hotkey: Hotkey,
+    stop: &CancellationToken,
+) -> anyhow::Result<(ChainClient, State)> {
     let log = Arc::new(SentTransactions::default());
     let ChainSettings { urls, genesis, .. } = &config.chain;
     let shown: Vec<String> = urls.iter().map(|url| without_keys(url)).collect();
-    tracing::info!(endpoints = shown.join(", "), netuid = %config.netuid, "connecting to the chain");
-    let chain = ChainClient::connect_all(urls, config.netuid, *genesis, log.clone()).await?;
+    tracing::info!(endpoints = shown.join(", "), netuid = %config.netuid, mechanism = config.mechanism.given, mecid = config.mechanism.mecid(), "connecting to the chain");
+    let connect = || ChainClient::connect_all(urls, config.index(), *genesis, log.clone());
+    let chain = persist(stop, FIRST_PAUSE, connect).await?;
     let state = State::open(&config.machine.state_dir, chain.network(), hotkey)?;
     log.keep_in(state.clone());
     Ok((chain, state))
@@ -162,8 +244,7 @@ impl Buckets {
         for refused in &config.buckets.peers.refused {
             tracing::warn!(%refused, "ignoring an entry of PEER_VALIDATORS");
         }
-        let policy = own_config
-            .map_or(EndpointPolicy::Public, |own| EndpointPolicy::for_peers_of(&own.endpoint));
+        let policy = EndpointPolicy::for_peers(config.services.local_network);
         let peers = Arc::new(PeerBuckets::new(config.buckets.peers.peers.clone(), policy)?);
         Ok(Self { source, own, peers, policy })
     }
@@ -173,6 +254,7 @@ impl Telemetry {
     fn new(judging: Option<&Judging>) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        metrics.show_fetches();
         let mesh = MeshMetrics::register(&mut registry);
         if let Some(judging) = judging {
             let scorer = judging.scorer().clone();
@@ -198,5 +280,56 @@ async fn first_allowlist(
             changed = allowlists.changed() => changed.context("the subnet reader ended")?,
             () = tokio::time::sleep(WAIT_NOTE_EVERY) => tracing::info!("waiting for the subnet owner's allowlist"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use leoma_protocol::Netuid;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_of_june_is_named_with_the_setting_to_use() {
+        let rows = [
+            ["API_HOST", "0.0.0.0", ".env"],
+            ["API_PORT", "8000", "default"],
+            ["API_URL", "https://a.example", ".env"],
+        ];
+        let notes = of_api_alone(&rows.map(|row| row.map(str::to_owned)));
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].starts_with("API_HOST is not used here, because"), "{notes:?}");
+        assert!(notes[0].contains("LEOMA_API_LISTEN"), "{notes:?}");
+    }
+
+    /// The result of asking the chain, and how often it was asked.
+    async fn asked(answers: &[Result<u32, ChainError>]) -> (anyhow::Result<u32>, usize) {
+        let tries = Cell::new(0);
+        let ask = || {
+            let answer = answers[tries.get()].clone();
+            tries.set(tries.get() + 1);
+            async { answer }
+        };
+        (persist(&CancellationToken::new(), Duration::ZERO, ask).await, tries.get())
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_refuses_at_the_start_is_waited_for() {
+        let refused = || ChainError::Connect {
+            url: "ws://a.example".to_owned(),
+            reason: "429 Too Many Requests".to_owned(),
+        };
+        let (answer, tries) = asked(&[Err(refused()), Err(refused()), Ok(7)]).await;
+        assert_eq!((answer.unwrap(), tries), (7, 3));
+        // Waiting changes nothing about these.
+        let wrong = ChainError::NoSubnet { netuid: Netuid(98) };
+        let (answer, tries) = asked(&[Err(wrong), Ok(7)]).await;
+        assert!(answer.unwrap_err().to_string().contains("NETUID") && tries == 1);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let stopped = persist(&stop, Duration::ZERO, std::future::pending::<Result<(), _>>);
+        assert!(stopped.await.unwrap_err().to_string().contains("stopped"));
     }
 }

@@ -7,9 +7,11 @@ pub(crate) struct Parts {
     pub sampler: bool,
     /// Set weights.
     pub weights: bool,
+    /// Send no transaction, but name each in the log.
+    pub rehearses: bool,
 }
 
 impl Parts {
     /// A whole validator.
-    pub(crate) const ALL: Self = Self { sampler: true, weights: true };
+    pub(crate) const ALL: Self = Self { sampler: true, weights: true, rehearses: false };
 }

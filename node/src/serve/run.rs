@@ -1,6 +1,6 @@
 //! The stages one after the other.
 
-use leoma_web::Start;
+use leoma_web::{Audience, Site, Start};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,22 +21,44 @@ pub(crate) async fn serve(
     parts: Parts,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = leoma_web::bind(config.machine.http_listen).await?;
-    serve_at(listener, &config, parts, stop).await
+    let own = leoma_web::bind(config.machine.http_listen, "LEOMA_HTTP_LISTEN").await?;
+    let public = match config.api.listen {
+        Some(address) => Some(leoma_web::bind(address, "LEOMA_API_LISTEN").await?),
+        None => None,
+    };
+    serve_at(own, public, &config, parts, stop).await
 }
 
 async fn serve_at(
     http: TcpListener,
+    public: Option<TcpListener>,
     config: &Config,
     parts: Parts,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (start, progress) = Start::new("reading the hotkey");
     let mut supervisor = Supervisor::new(stop.clone());
-    let stopped = stop.clone();
-    supervisor
-        .spawn("HTTP server", async move { Ok(leoma_web::serve(http, progress, stopped).await?) });
-    let mut opened = Opened::open(config, parts, &start, &stop).await?;
+    let site = Site::new(progress, config.api.site(), stop.clone());
+    let served = leoma_web::serve(http, site.clone(), Audience::Operator);
+    supervisor.spawn("HTTP server", async move { Ok(served.await?) });
+    if let Some(public) = public {
+        let served = leoma_web::serve(public, site, Audience::Public);
+        supervisor.spawn("public HTTP server", async move { Ok(served.await?) });
+    }
+    let opening = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        opening = Opened::open(config, parts, &start, &stop) => opening,
+    };
+    let mut opened = match opening {
+        Ok(opened) => opened,
+        // A step that waits ends with an error at the stop, which is no failure.
+        Err(error) if stop.is_cancelled() => {
+            tracing::info!(%error, "stopped during the start");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     let joined = Joined::join(config, &mut opened, &start).await?;
     let (mesh, scorer) = (joined.mesh.clone(), opened.scorer.clone());
     loops::spawn(config, parts, opened, joined, start, &mut supervisor)?;
@@ -54,7 +76,7 @@ mod tests {
     use crate::config::Sources;
 
     #[tokio::test]
-    async fn http_names_the_step_of_a_start_that_waits_for_the_chain() {
+    async fn http_names_the_step_of_a_start_that_waits_and_a_stop_then_is_no_failure() {
         let folder = tempfile::tempdir().unwrap();
         // The system accepts its connections; nobody answers them.
         let silent_node = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -74,11 +96,11 @@ mod tests {
         NewHotkey::generate().write(&hotkey_path(&config.wallet), None, false).unwrap();
         let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = http.local_addr().unwrap();
-        let parts = Parts { sampler: false, weights: true };
+        let parts = Parts { sampler: false, weights: true, rehearses: false };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let serving =
-            tokio::spawn(
-                async move { serve_at(http, &config, parts, CancellationToken::new()).await },
-            );
+            tokio::spawn(async move { serve_at(http, None, &config, parts, stopped).await });
 
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let get = async |path: &str| {
@@ -90,6 +112,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(get("/readyz").await, (503, "starting: connecting to the chain\n".to_owned()));
-        serving.abort();
+        stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(20), serving).await.unwrap();
+        ended.unwrap().unwrap();
     }
 }

@@ -1,23 +1,37 @@
 //! The validator's state as HTTP shows it: `/readyz`, `/status` and metrics.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leoma_chain::Metagraph;
-use leoma_protocol::Hotkey;
 use leoma_protocol::mesh::Voice;
+use leoma_protocol::{BlockNumber, FileId, Hotkey, TaskId};
 use leoma_scoring::worker::ScorerPool;
-use leoma_web::{ReadyCheck, Source};
+use leoma_web::{ReadyCheck, Source, Subnet};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::alarms::Alarms;
+use crate::disk::free_bytes;
 use crate::miners::MinerTable;
+use crate::state::StateError;
 use crate::verdicts::Exchange;
+use crate::weights::witness_obstacle;
 
 use super::open::Opened;
+use super::shown::Shown;
+use super::stopping::obstacle_to_stop;
 
 /// The validator is not ready when the head is older than this: ten blocks of the live chain.
 const HEAD_TOO_OLD: Duration = Duration::from_secs(120);
+/// The validator is not ready when it has not read the subnet for this long and this many blocks: one
+/// read may fail, and a chain with fast blocks moves on quickly.
+const METAGRAPH_TOO_OLD: Duration = Duration::from_secs(180);
+const METAGRAPH_OLD_BLOCKS: u64 = 20;
+/// How long `/agreement` is not gathered again: it is megabytes, and the mesh waits while it is
+/// copied.
+const AGREEMENT_FRESH: Duration = Duration::from_secs(2);
 /// Epochs that `/status` lists.
 const LISTED_EPOCHS: u32 = 20;
 
@@ -30,12 +44,77 @@ pub(super) struct StatusSource {
     pub(super) head_moved: watch::Receiver<Instant>,
     /// `None` where this process does not validate miners.
     pub(super) miners: Option<watch::Receiver<Arc<MinerTable>>>,
+    /// Whether this process sets weights, and so witnesses.
+    pub(super) sets_weights: bool,
+    /// Our own lasting faults.
+    pub(super) alarms: Alarms,
+    /// What pages and the API show.
+    pub(super) shown: Arc<Shown>,
+    /// Every setting: name, value (never a secret's) and where it was found.
+    pub(super) settings: Vec<[String; 3]>,
+    /// The own bucket's name; `None` where this process has none.
+    pub(super) bucket: Option<String>,
+    pub(super) state_dir: PathBuf,
+    /// The last `/agreement`, and when it was gathered.
+    pub(super) agreement: tokio::sync::Mutex<Option<(Instant, String)>>,
+}
+
+impl StatusSource {
+    /// Where files are kept: the state folder's disk and the buckets.
+    fn places(&self) -> Vec<[String; 2]> {
+        let fact = |name: &str, value: String| [name.to_owned(), value];
+        let free = free_bytes(&self.state_dir)
+            .map_or("free space unknown".to_owned(), |free| format!("{} GiB free", free >> 30));
+        let buckets = &self.opened.buckets;
+        let history = Arc::clone(&self.opened.subnet.allowlists.borrow());
+        let listed = history.entries().last().map_or(&[][..], |entry| entry.allowlist.validators());
+        let others = listed.iter().filter(|hotkey| **hotkey != self.opened.hotkey);
+        let readable = others.clone().filter(|hotkey| buckets.peers.get(hotkey).is_some());
+        let peers = format!("{} of {} known", readable.count(), others.count());
+        vec![
+            fact("State folder", format!("{}, {free}", self.state_dir.display())),
+            fact("Own bucket", self.bucket.clone().unwrap_or_else(|| "none".to_owned())),
+            fact("Source bucket", buckets.source.bucket().name().to_owned()),
+            fact("Peers' buckets", peers),
+        ]
+    }
 }
 
 #[async_trait::async_trait]
 impl Source for StatusSource {
+    fn subnet(&self) -> Arc<dyn Subnet> {
+        Arc::<Shown>::clone(&self.shown)
+    }
+
+    fn settings(&self) -> Vec<[String; 3]> {
+        self.settings.clone()
+    }
+
+    fn machine(&self) -> Vec<[String; 2]> {
+        let opened = &self.opened;
+        let fact = |name: &str, value: String| [name.to_owned(), value];
+        let mut facts = vec![
+            fact("Version", env!("CARGO_PKG_VERSION").to_owned()),
+            fact("Hotkey", opened.hotkey.to_string()),
+            fact(
+                "Device",
+                if opened.device.is_empty() { "none" } else { &opened.device }.to_owned(),
+            ),
+        ];
+        if let Some(counts) = opened.scorer.as_ref().map(ScorerPool::counts) {
+            let text = serde_json::to_string(&counts).unwrap_or_default();
+            facts.push(fact("Scoring processes", text));
+        }
+        facts.extend(self.places());
+        facts.extend(opened.chain.endpoints().iter().map(|endpoint| {
+            let state = if endpoint.dropped { "dropped" } else { "in use" };
+            fact("Chain node", format!("{}, {state}", endpoint.url))
+        }));
+        facts
+    }
+
     fn readiness(&self) -> Vec<ReadyCheck> {
-        let mut checks = vec![self.chain_check()];
+        let mut checks = vec![self.chain_check(), self.metagraph_check()];
         let mut check = |name, ok, detail| checks.push(ReadyCheck { name, ok, detail });
         let metagraph = Arc::clone(&self.opened.subnet.metagraph.borrow());
         let uid = metagraph.uid(&self.opened.hotkey);
@@ -81,9 +160,15 @@ impl Source for StatusSource {
         let detail = match voice {
             Voice::Listening => "listening for a double of this hotkey, nothing is signed yet",
             Voice::Alone => "only here",
-            Voice::Doubled => "this hotkey runs elsewhere too: stop one of the two and restart",
+            Voice::Doubled => "another machine runs this hotkey: stop one of the two",
         };
         check("identity", voice == Voice::Alone, detail.to_owned());
+        if self.sets_weights {
+            let obstacle = witness_obstacle(&metagraph, &self.opened.hotkey);
+            let detail = obstacle.map_or("can be written".to_owned(), |why| why.to_string());
+            check("witness", obstacle.is_none(), detail);
+        }
+        checks.extend(self.alarms.checks());
         checks
     }
 
@@ -91,14 +176,35 @@ impl Source for StatusSource {
         if let Ok(status) = self.exchange.mesh().status().await {
             self.opened.telemetry.mesh.update(&status);
         }
+        self.opened.telemetry.metrics.checked(&self.readiness());
         let mut body = String::new();
         prometheus_client::encoding::text::encode(&mut body, &self.opened.telemetry.registry)?;
         Ok(body)
     }
 
     async fn agreement(&self) -> Result<String, String> {
+        // Whoever asks meanwhile waits, and gets the same answer.
+        let mut last = self.agreement.lock().await;
+        if let Some((gathered, body)) = &*last
+            && gathered.elapsed() < AGREEMENT_FRESH
+        {
+            return Ok(body.clone());
+        }
         let signed = self.exchange.signed().await.map_err(|error| error.to_string())?;
-        serde_json::to_string(&signed).map_err(|error| error.to_string())
+        let written = tokio::task::spawn_blocking(move || serde_json::to_string(&signed)).await;
+        let written = written.map_err(|error| error.to_string())?;
+        let body = written.map_err(|error| error.to_string())?;
+        *last = Some((Instant::now(), body.clone()));
+        Ok(body)
+    }
+
+    async fn verdict(&self, task_id: u64, producer: &str) -> Option<Vec<u8>> {
+        let id = FileId { task_id: TaskId(task_id), producer: producer.parse().ok()? };
+        // Of two files by one producer the certified one is what an auditor looks for.
+        let history = Arc::clone(&self.opened.subnet.allowlists.borrow());
+        let digest = self.exchange.certificates(&history).get(&id);
+        let found = self.opened.state.on_disk(move |state| state.file(id, digest)).await;
+        Some(found.ok()??.bytes)
     }
 
     async fn status(&self) -> Value {
@@ -119,15 +225,27 @@ impl Source for StatusSource {
                     .collect()
             })
             .unwrap_or_default();
-        let epochs = self.opened.state.epochs(LISTED_EPOCHS).unwrap_or_default();
-        let sampled = self.opened.state.count_files(self.opened.hotkey).unwrap_or(0);
+        let hotkey = self.opened.hotkey;
+        let read = self.opened.state.on_disk(move |state| {
+            let (epochs, witnesses) =
+                (state.epochs(LISTED_EPOCHS)?, state.witnesses(LISTED_EPOCHS)?);
+            Ok::<_, StateError>((epochs, witnesses, state.count_files(hotkey)?))
+        });
+        let (epochs, witnesses, sampled) = read.await.unwrap_or_default();
         let newest = allowlists.entries().last();
+        let head = self.opened.heads.borrow().number;
+        let obstacle = obstacle_to_stop(&self.opened, &allowlists, head, self.sets_weights);
+        let stop = json!({ "safe": obstacle.is_none(), "obstacle": obstacle });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "stop": stop,
             "hotkey": self.opened.hotkey,
             "uid": metagraph.uid(&self.opened.hotkey),
             "network": self.opened.state.network(),
             "head": self.opened.heads.borrow().number,
+            "metagraph_block": metagraph.block,
+            "subnet_owner": metagraph.owner,
             "chain_endpoints": self.opened.chain.endpoints(),
             "device": self.opened.device,
             "scoring": self.opened.scorer.as_ref().map(ScorerPool::counts),
@@ -138,6 +256,7 @@ impl Source for StatusSource {
             "mesh": mesh,
             "tasks_sampled": sampled,
             "epochs": epochs,
+            "witnesses": witnesses,
             "allowlist": newest.map(|entry| json!({
                 "sha256": entry.allowlist.digest(), "interval": entry.allowlist.interval(),
                 "validators": entry.allowlist.validators(), "committed_at": entry.committed_at, "from_task": entry.from_task,
@@ -162,10 +281,66 @@ impl StatusSource {
         ReadyCheck { name: "chain", ok: age < HEAD_TOO_OLD, detail }
     }
 
+    /// Whether the subnet is still read: weights and allowlists come from it.
+    fn metagraph_check(&self) -> ReadyCheck {
+        let subnet = &self.opened.subnet;
+        let (head, block) = (self.opened.heads.borrow().number, subnet.metagraph.borrow().block);
+        let reading = subnet.reading.borrow().clone();
+        metagraph_check(head, block, reading.metagraph_read.elapsed(), &reading.error)
+    }
+
     fn with_uid(&self, peer: &Value, metagraph: &Metagraph) -> Value {
         let hotkey: Option<Hotkey> = peer["hotkey"].as_str().and_then(|text| text.parse().ok());
         let mut peer = peer.clone();
         peer["uid"] = json!(hotkey.and_then(|hotkey| metagraph.uid(&hotkey)));
         peer
+    }
+}
+
+/// Whether the metagraph of `block`, which was read `since` ago, is new enough at `head`. `error` is
+/// why the last read failed, empty where it did not.
+fn metagraph_check(
+    head: BlockNumber,
+    block: BlockNumber,
+    since: Duration,
+    error: &str,
+) -> ReadyCheck {
+    let age = head.0.saturating_sub(block.0);
+    let ok = age <= METAGRAPH_OLD_BLOCKS || since < METAGRAPH_TOO_OLD;
+    let mut detail = format!("of block {block}, {age} blocks old");
+    if !error.is_empty() {
+        detail.push_str(&format!("; {error}"));
+    }
+    ReadyCheck { name: "metagraph", ok, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metagraph_is_too_old_after_both_blocks_and_minutes() {
+        let check = |age: u64, seconds, error| {
+            let block = BlockNumber(1_000);
+            let since = Duration::from_secs(seconds);
+            metagraph_check(BlockNumber(block.0 + age), block, since, error)
+        };
+        for (age, seconds, ok) in [
+            (0, 0, true),
+            // The chain stands still, or its blocks are fast.
+            (20, 10_000, true),
+            (10_000, 179, true),
+            (21, 180, false),
+        ] {
+            let found = check(age, seconds, "");
+            assert_eq!((found.name, found.ok), ("metagraph", ok), "{age} blocks, {seconds} s");
+            assert_eq!(found.detail, format!("of block 1000, {age} blocks old"));
+        }
+        let failed = check(50, 600, "no answer");
+        assert!(!failed.ok);
+        assert_eq!(failed.detail, "of block 1000, 50 blocks old; no answer");
+        // A node that is behind the one that was read from.
+        let behind = metagraph_check(BlockNumber(5), BlockNumber(9), Duration::ZERO, "");
+        assert_eq!((behind.ok, behind.detail.as_str()), (true, "of block 9, 0 blocks old"));
     }
 }

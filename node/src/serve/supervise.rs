@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Time that loops have to finish after a stop: an upload or a weight transaction may be running.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// The loops of a running validator.
 #[derive(Debug)]

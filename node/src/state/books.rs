@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
+use leoma_rotation::WeightEntry;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, Result, StateError};
+use super::database::BUSY_TIMEOUT;
+use super::{Result, StateError};
 
 /// What may be signed once: kind of message, task, subject.
 pub type Slot = (String, TaskId, Hotkey);
@@ -18,11 +20,16 @@ pub struct EpochEntry {
     pub epoch_block: u64,
     /// Whether its weights were read back from the chain.
     pub set: bool,
-    /// Whether they were computed from this epoch's files. Otherwise the last winner was repeated,
-    /// or nothing decided.
-    pub computed: bool,
-    /// The slot that all weight went to.
-    pub uid: Option<u16>,
+    /// The weights that were computed, `(uid, share)` each; `None` where the validator abstained.
+    pub weights: Option<Vec<(u16, u16)>>,
+    /// Why these weights, or why none.
+    pub reason: String,
+}
+
+/// The part of an epoch's outcome that is read.
+#[derive(serde::Deserialize)]
+struct StoredOutcome {
+    weights: Option<Vec<WeightEntry>>,
 }
 
 /// A validator's books at a moment.
@@ -34,10 +41,12 @@ pub struct Books {
     pub files: BTreeMap<FileId, BTreeSet<Digest>>,
     /// Its own files that are not known to be in its bucket.
     pub unpublished: BTreeSet<TaskId>,
-    /// Whom it holds evidence of signing twice against, by task.
+    /// By task, who signed twice according to the evidence that it holds.
     pub evidence: BTreeSet<(TaskId, Hotkey)>,
     /// Its epochs, oldest first.
     pub epochs: Vec<EpochEntry>,
+    /// Its witnesses by epoch boundary: whether each was in a final block in time.
+    pub witnesses: BTreeMap<u64, bool>,
 }
 
 fn task(number: i64) -> TaskId {
@@ -51,14 +60,19 @@ impl Books {
     /// # Errors
     /// [`StateError::Folder`] when the database cannot be read.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("state.sqlite");
-        if !path.exists() {
+        let (state, guard) = (folder.join("state.sqlite"), folder.join("guard.sqlite"));
+        if !state.exists() || !guard.exists() {
             return Ok(Self::default());
         }
-        let read = || {
+        let open = |path| -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
-            Self::read_all(&connection)
+            Ok::<_, rusqlite::Error>(connection)
+        };
+        let read = || -> rusqlite::Result<Self> {
+            let mut books = Self::read_state(&open(state)?)?;
+            books.signed = read_signed(&open(guard)?)?;
+            Ok(books)
         };
         read().map_err(|error: rusqlite::Error| StateError::Folder {
             path: folder.to_owned(),
@@ -66,22 +80,11 @@ impl Books {
         })
     }
 
-    fn read_all(connection: &Connection) -> Result<Self, rusqlite::Error> {
+    fn read_state(connection: &Connection) -> Result<Self, rusqlite::Error> {
         let mut books = Self::default();
         let mut query = connection.prepare("SELECT task_id FROM files WHERE published = 0")?;
         books.unpublished =
             query.query_map([], |row| Ok(task(row.get(0)?)))?.collect::<Result<_, _>>()?;
-        let mut query = connection.prepare("SELECT kind, task_id, subject, digest FROM signed")?;
-        let rows = query.query_map([], |row| {
-            Ok((
-                (row.get(0)?, task(row.get(1)?), Hotkey::from_bytes(row.get(2)?)),
-                Digest(row.get(3)?),
-            ))
-        })?;
-        for row in rows {
-            let (slot, digest) = row?;
-            books.signed.insert(slot, digest);
-        }
         let mut query = connection.prepare("SELECT task_id, producer, digest FROM files")?;
         let rows = query.query_map([], |row| {
             let id =
@@ -96,28 +99,50 @@ impl Books {
         let rows =
             query.query_map([], |row| Ok((task(row.get(0)?), Hotkey::from_bytes(row.get(1)?))))?;
         books.evidence = rows.collect::<Result<_, _>>()?;
-        let mut query = connection
-            .prepare("SELECT epoch_block, state, uid, reason FROM epochs ORDER BY epoch_block")?;
+        let mut query = connection.prepare(
+            "SELECT epoch_block, state, outcome, reason FROM epochs ORDER BY epoch_block",
+        )?;
         let rows = query.query_map([], |row| {
-            let (block, state, reason): (i64, String, String) =
-                (row.get(0)?, row.get(1)?, row.get(3)?);
+            let (block, state, outcome): (i64, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let outcome: Option<StoredOutcome> = serde_json::from_str(&outcome).ok();
+            let weights = outcome.and_then(|outcome| outcome.weights);
+            let pairs = |entries: Vec<WeightEntry>| {
+                entries.iter().map(|entry| (entry.uid.0, entry.share)).collect()
+            };
             Ok(EpochEntry {
                 epoch_block: block.unsigned_abs(),
                 set: state == "set",
-                // As the weight setter writes it: `known: won the window`.
-                computed: reason.starts_with("known:"),
-                uid: row.get(2)?,
+                weights: weights.map(pairs),
+                reason: row.get(3)?,
             })
         })?;
         books.epochs = rows.collect::<Result<_, _>>()?;
+        let mut query = connection.prepare("SELECT epoch_block, state FROM witnesses")?;
+        let rows = query.query_map([], |row| {
+            let (block, state): (i64, String) = (row.get(0)?, row.get(1)?);
+            Ok((block.unsigned_abs(), state == "final"))
+        })?;
+        books.witnesses = rows.collect::<Result<_, _>>()?;
         Ok(books)
     }
+}
+
+fn read_signed(guard: &Connection) -> Result<BTreeMap<Slot, Digest>, rusqlite::Error> {
+    let mut query = guard.prepare("SELECT kind, task_id, subject, digest FROM signed")?;
+    let rows = query.query_map([], |row| {
+        let slot = (row.get(0)?, task(row.get(1)?), Hotkey::from_bytes(row.get(2)?));
+        Ok((slot, Digest(row.get(3)?)))
+    })?;
+    rows.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{EpochRecord, EpochState, State, StoredFile};
+    use crate::state::{
+        EpochRecord, EpochState, MeshRow, State, StoredFile, WitnessRecord, WitnessState,
+    };
     use leoma_protocol::{
         BlockNumber, Netuid, Network, SigningGuard as _, SigningSlot, SlotKind, Uid,
     };
@@ -138,20 +163,32 @@ mod tests {
         };
         let _new = state.admit(slot, digest).unwrap();
         state.keep_own_file(&StoredFile { id, digest, bytes: b"file".to_vec() }).unwrap();
-        state.keep_evidence(TaskId(7), own, b"evidence").unwrap();
-        for (block, state_of, reason) in [
-            (180, EpochState::Set, "known: won the window"),
-            (360, EpochState::Set, "expected: files of 1 validators are readable, 2 are required"),
+        let bytes = b"evidence".to_vec();
+        let evidence = MeshRow::Evidence { task_id: TaskId(7), accused: own, bytes };
+        state.keep_mesh_rows(&[evidence]).unwrap();
+        let weights = serde_json::json!([{ "hotkey": own, "uid": 5, "share": 65535 }]);
+        for (block, state_of, outcome) in [
+            (180, EpochState::Set, serde_json::json!({ "weights": weights })),
+            (360, EpochState::Abstained, serde_json::json!({ "weights": null })),
         ] {
             let record = EpochRecord {
                 epoch_block: BlockNumber(block),
                 state: state_of,
                 winner_hotkey: Some(own),
                 uid: Some(Uid(5)),
-                reason: reason.into(),
-                outcome: "{}".into(),
+                reason: "why".into(),
+                outcome: outcome.to_string(),
             };
             state.keep_epoch(&record).unwrap();
+        }
+        for (block, state_of) in [(180, WitnessState::Final), (360, WitnessState::Missed)] {
+            let record = WitnessRecord {
+                epoch_block: BlockNumber(block),
+                bytes: Vec::new(),
+                state: state_of,
+                reason: String::new(),
+            };
+            state.keep_witness(&record).unwrap();
         }
         // While the validator runs.
         let books = Books::read(folder.path()).unwrap();
@@ -159,9 +196,14 @@ mod tests {
         assert_eq!(books.files, [(id, [digest].into())].into());
         assert_eq!(books.unpublished, [TaskId(7)].into());
         assert_eq!(books.evidence, [(TaskId(7), own)].into());
-        let epoch =
-            |epoch_block, computed| EpochEntry { epoch_block, set: true, computed, uid: Some(5) };
-        assert_eq!(books.epochs, [epoch(180, true), epoch(360, false)]);
+        let epoch = |epoch_block, weights: Option<Vec<(u16, u16)>>| EpochEntry {
+            epoch_block,
+            set: weights.is_some(),
+            weights,
+            reason: "why".to_owned(),
+        };
+        assert_eq!(books.epochs, [epoch(180, Some(vec![(5, u16::MAX)])), epoch(360, None)]);
+        assert_eq!(books.witnesses, [(180, true), (360, false)].into());
         state.mark_published(id).unwrap();
         assert!(Books::read(folder.path()).unwrap().unpublished.is_empty());
     }

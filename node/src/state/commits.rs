@@ -147,7 +147,7 @@ impl State {
         let salt: Vec<u8> = commit.salt.iter().flat_map(|word| word.to_le_bytes()).collect();
         let malformed = StateError::Malformed { what: "weight commit" };
         let heaviest = commit.weights.heaviest().ok_or(malformed)?;
-        self.execute(
+        self.database.execute(
             &format!(
                 "INSERT OR REPLACE INTO weight_commits ({COLUMNS}) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -170,7 +170,7 @@ impl State {
     /// The commit of an epoch.
     pub fn weight_commit(&self, epoch_block: BlockNumber) -> Result<Option<WeightCommit>> {
         let sql = format!("SELECT {COLUMNS} FROM weight_commits WHERE epoch_block = ?1");
-        let row = self.row(&sql, params![sql_integer(epoch_block.0)], CommitRow::read)?;
+        let row = self.database.row(&sql, params![sql_integer(epoch_block.0)], CommitRow::read)?;
         row.map(CommitRow::commit).transpose()
     }
 
@@ -181,7 +181,7 @@ impl State {
             "SELECT {COLUMNS} FROM weight_commits \
              WHERE state IN ('prepared', 'committed') ORDER BY epoch_block"
         );
-        self.rows(&sql, [], CommitRow::read)?.into_iter().map(CommitRow::commit).collect()
+        self.database.rows(&sql, [], CommitRow::read)?.into_iter().map(CommitRow::commit).collect()
     }
 }
 

@@ -12,6 +12,9 @@ use super::{Result, State, StateError, sql_integer};
 pub enum EpochState {
     /// Computed, not yet on chain.
     Decided,
+    /// Nothing is set, for a reason that everybody can see; it may still be computed until the next
+    /// boundary.
+    Abstained,
     /// Committed, to be revealed in a later epoch of the subnet.
     Committed,
     /// Read back from the chain.
@@ -24,6 +27,7 @@ impl EpochState {
     const fn name(self) -> &'static str {
         match self {
             Self::Decided => "decided",
+            Self::Abstained => "abstained",
             Self::Committed => "committed",
             Self::Set => "set",
             Self::Refused => "refused",
@@ -31,7 +35,7 @@ impl EpochState {
     }
 
     fn of(name: &str) -> Result<Self> {
-        [Self::Decided, Self::Committed, Self::Set, Self::Refused]
+        [Self::Decided, Self::Abstained, Self::Committed, Self::Set, Self::Refused]
             .into_iter()
             .find(|state| state.name() == name)
             .ok_or(StateError::Malformed { what: "epoch state" })
@@ -45,11 +49,11 @@ pub struct EpochRecord {
     pub epoch_block: BlockNumber,
     /// How far it has come.
     pub state: EpochState,
-    /// The winner; `None` when weight was burned.
+    /// The winner; `None` when weight was burned or nothing was set.
     pub winner_hotkey: Option<Hotkey>,
     /// The uid that all weight went to.
     pub uid: Option<Uid>,
-    /// Why this winner.
+    /// Why these weights, or why none.
     pub reason: String,
     /// The whole outcome as JSON.
     #[serde(skip)]
@@ -78,7 +82,7 @@ const COLUMNS: &str = "epoch_block, state, winner, uid, reason, outcome";
 impl State {
     /// Records or updates an epoch.
     pub fn keep_epoch(&self, epoch: &EpochRecord) -> Result<()> {
-        self.execute(
+        self.database.execute(
             "INSERT OR REPLACE INTO epochs (epoch_block, state, winner, uid, reason, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 sql_integer(epoch.epoch_block.0),
@@ -93,7 +97,7 @@ impl State {
 
     /// Says that an epoch's weights were committed, unless it has come further already.
     pub fn mark_epoch_committed(&self, epoch_block: BlockNumber) -> Result<()> {
-        self.execute(
+        self.database.execute(
             "UPDATE epochs SET state = ?2 WHERE epoch_block = ?1 AND state = ?3",
             params![
                 sql_integer(epoch_block.0),
@@ -104,35 +108,50 @@ impl State {
     }
 
     /// Says how an epoch whose weights were committed has ended, and why where it is not as it
-    /// should be.
+    /// should be. An epoch that sets nothing stays as it is: its commit only kept us active.
     pub fn finish_epoch(
         &self,
         epoch_block: BlockNumber,
         state: EpochState,
         reason: Option<&str>,
     ) -> Result<()> {
-        self.execute(
-            "UPDATE epochs SET state = ?2, reason = reason || ?3 WHERE epoch_block = ?1",
+        self.database.execute(
+            "UPDATE epochs SET state = ?2, reason = reason || ?3
+             WHERE epoch_block = ?1 AND state <> ?4",
             params![
                 sql_integer(epoch_block.0),
                 state.name(),
                 reason.map_or_else(String::new, |reason| format!(" ({reason})")),
+                EpochState::Abstained.name(),
             ],
+        )
+    }
+
+    /// Keeps with an epoch what its validators were found to have on chain, as JSON. One statement,
+    /// so that what the weight setter records meanwhile is not lost.
+    pub(crate) fn keep_weights_seen(&self, epoch_block: BlockNumber, seen: &str) -> Result<()> {
+        self.database.execute(
+            "UPDATE epochs SET outcome = json_set(outcome, '$.weights_seen', json(?2))
+             WHERE epoch_block = ?1 AND json_valid(outcome)",
+            params![sql_integer(epoch_block.0), seen],
         )
     }
 
     /// The newest epochs, newest first.
     pub fn epochs(&self, limit: u32) -> Result<Vec<EpochRecord>> {
         let sql = format!("SELECT {COLUMNS} FROM epochs ORDER BY epoch_block DESC LIMIT ?1");
-        self.rows(&sql, params![limit], columns)?.into_iter().map(record).collect()
+        self.database.rows(&sql, params![limit], columns)?.into_iter().map(record).collect()
     }
 
-    /// The winner of the newest epoch that had one.
-    pub fn last_winner(&self) -> Result<Option<Hotkey>> {
-        self.row(
-            "SELECT winner FROM epochs WHERE winner IS NOT NULL ORDER BY epoch_block DESC LIMIT 1",
-            [],
-            |row| Ok(Hotkey::from_bytes(row.get(0)?)),
+    /// Forgets epochs, witnesses and ended commits to weights before a block.
+    pub fn prune_epochs_before(&self, first: BlockNumber) -> Result<()> {
+        let first = params![sql_integer(first.0)];
+        self.database.execute("DELETE FROM epochs WHERE epoch_block < ?1", first)?;
+        self.database.execute("DELETE FROM witnesses WHERE epoch_block < ?1", first)?;
+        // An open one may still be revealed.
+        self.database.execute(
+            "DELETE FROM weight_commits WHERE epoch_block < ?1 AND state NOT IN ('prepared', 'committed')",
+            first,
         )
     }
 }
@@ -143,26 +162,29 @@ mod tests {
     use leoma_protocol::{Digest, Netuid, Network};
 
     #[test]
-    fn the_last_winner_is_the_newest_epochs_that_had_one() {
+    fn the_newest_epochs_are_listed_first_and_old_ones_are_pruned() {
         let state =
             State::in_memory(Network { genesis: Digest::default(), netuid: Netuid(1) }).unwrap();
-        assert_eq!(state.last_winner().unwrap(), None);
         let winner = Hotkey::from_bytes([7; 32]);
-        for (block, winner_hotkey) in [(180, None), (360, Some(winner)), (540, None)] {
+        for (block, state_of) in
+            [(180, EpochState::Set), (360, EpochState::Abstained), (540, EpochState::Refused)]
+        {
             let epoch = EpochRecord {
                 epoch_block: BlockNumber(block),
-                state: EpochState::Set,
-                winner_hotkey,
+                state: state_of,
+                winner_hotkey: Some(winner),
                 uid: Some(Uid(0)),
                 reason: "r".into(),
                 outcome: "{}".into(),
             };
             state.keep_epoch(&epoch).unwrap();
         }
-        assert_eq!(state.last_winner().unwrap(), Some(winner));
-        assert_eq!(
-            state.epochs(2).unwrap().iter().map(|epoch| epoch.epoch_block.0).collect::<Vec<_>>(),
-            [540, 360]
-        );
+        let listed = |limit| -> Vec<_> {
+            let epochs = state.epochs(limit).unwrap();
+            epochs.iter().map(|epoch| (epoch.epoch_block.0, epoch.state)).collect()
+        };
+        assert_eq!(listed(2), [(540, EpochState::Refused), (360, EpochState::Abstained)]);
+        state.prune_epochs_before(BlockNumber(360)).unwrap();
+        assert_eq!(listed(9).len(), 2);
     }
 }

@@ -40,7 +40,7 @@ impl State {
     }
 
     fn insert_file(&self, file: &StoredFile, published: bool) -> Result<()> {
-        self.execute(
+        self.database.execute(
             "INSERT OR IGNORE INTO files (task_id, producer, digest, bytes, published) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![sql_integer(file.id.task_id.0), file.id.producer.as_bytes(), file.digest.0, file.bytes, published],
         )
@@ -48,7 +48,7 @@ impl State {
 
     /// Notes that our own file of a task is in its bucket.
     pub fn mark_published(&self, id: FileId) -> Result<()> {
-        self.execute(
+        self.database.execute(
             "UPDATE files SET published = 1 WHERE task_id = ?1 AND producer = ?2",
             params![sql_integer(id.task_id.0), id.producer.as_bytes()],
         )
@@ -56,7 +56,7 @@ impl State {
 
     /// Files that were signed and are not in their bucket yet, oldest first.
     pub fn unpublished_files(&self) -> Result<Vec<StoredFile>> {
-        self.rows(
+        self.database.rows(
             "SELECT task_id, producer, digest, bytes FROM files WHERE published = 0 ORDER BY task_id",
             [],
             stored,
@@ -65,7 +65,7 @@ impl State {
 
     /// The file of a task and producer; with `digest`, the one of that digest.
     pub fn file(&self, id: FileId, digest: Option<Digest>) -> Result<Option<StoredFile>> {
-        self.row(
+        self.database.row(
             "SELECT task_id, producer, digest, bytes FROM files
              WHERE task_id = ?1 AND producer = ?2 AND (?3 IS NULL OR digest = ?3) ORDER BY rowid LIMIT 1",
             params![sql_integer(id.task_id.0), id.producer.as_bytes(), digest.map(|digest| digest.0)],
@@ -75,16 +75,25 @@ impl State {
 
     /// All files of tasks from `first` on.
     pub fn files_from(&self, first: TaskId) -> Result<Vec<StoredFile>> {
-        self.rows(
+        self.database.rows(
             "SELECT task_id, producer, digest, bytes FROM files WHERE task_id >= ?1 ORDER BY task_id, producer, digest",
             params![sql_integer(first.0)],
             stored,
         )
     }
 
+    /// Which files of tasks from `first` on are kept.
+    pub fn file_ids_from(&self, first: TaskId) -> Result<Vec<(FileId, Digest)>> {
+        self.database.rows(
+            "SELECT task_id, producer, digest, X'' FROM files WHERE task_id >= ?1 ORDER BY task_id, producer, digest",
+            params![sql_integer(first.0)],
+            |row| stored(row).map(|file| (file.id, file.digest)),
+        )
+    }
+
     /// How many of a producer's files are kept.
     pub fn count_files(&self, producer: Hotkey) -> Result<u64> {
-        let count: i64 = self.connection().query_row(
+        let count: i64 = self.database.connection().query_row(
             "SELECT COUNT(DISTINCT task_id) FROM files WHERE producer = ?1",
             params![producer.as_bytes()],
             |row| row.get(0),
@@ -92,13 +101,16 @@ impl State {
         Ok(count.unsigned_abs())
     }
 
-    /// Forgets published files, certificates and evidence of tasks before `first`. What was signed
-    /// is never forgotten.
+    /// Forgets published files, drafts, certificates, evidence and disputes of tasks before
+    /// `first`. What was signed is never forgotten.
     pub fn prune_before(&self, first: TaskId) -> Result<()> {
         let first = sql_integer(first.0);
-        self.execute("DELETE FROM files WHERE task_id < ?1 AND published = 1", params![first])?;
-        self.execute("DELETE FROM certificates WHERE task_id < ?1", params![first])?;
-        self.execute("DELETE FROM evidence WHERE task_id < ?1", params![first])
+        self.database
+            .execute("DELETE FROM files WHERE task_id < ?1 AND published = 1", params![first])?;
+        self.database.execute("DELETE FROM drafts WHERE task_id < ?1", params![first])?;
+        self.database.execute("DELETE FROM certificates WHERE task_id < ?1", params![first])?;
+        self.database.execute("DELETE FROM evidence WHERE task_id < ?1", params![first])?;
+        self.database.execute("DELETE FROM disputes WHERE task_id < ?1", params![first])
     }
 }
 

@@ -1,71 +1,61 @@
-//! What a validator must remember: one SQLite database in its state folder.
+//! What a validator must remember: two SQLite databases in its state folder.
 //!
-//! | table | holds | why it must survive |
+//! | file and table | holds | why it must survive |
 //! |---|---|---|
-//! | `identity` | genesis, netuid, hotkey | a folder is never used for another network or key |
-//! | `signed` | the digest signed in each once-only slot | signing two different ones is equivocation |
-//! | `files` | verified verdict files, own and peers' | served to peers, read at the next epoch, never signed anew |
-//! | `certificates`, `evidence` | what the mesh agreed on | they decide which files count |
+//! | both: `identity` | genesis, netuid, hotkey | a folder is never used for another network or key |
+//! | `guard.sqlite`: `signed`, `sealed` | the digest signed in each once-only slot; tasks about which nothing new is signed | signing two different ones is equivocation |
+//! | `state.sqlite`: `files` | verified verdict files, own and peers' | served to peers, read at the next epoch, never signed again |
+//! | `drafts` | our verdicts from just before they are signed | a crash must not leave a task that can no longer be signed |
+//! | `certificates`, `evidence` | what the mesh agreed on | they decide which files we witness and count |
 //! | `weight_commits` | committed weights with their salts | a lost salt cannot be revealed |
-//! | `epochs` | winner and weights of each epoch | the last winner is repeated when inputs cannot be read |
+//! | `epochs` | weights of each epoch, and why they are what they are | nothing is decided twice; the newest are shown |
+//! | `witnesses` | what we told the chain for each epoch | shown, and not told twice |
 //! | `notes` | the allowlists so far, peers' addresses, the hello's sequence number, the transaction that is on its way | tasks keep the list they were made under; the mesh finds itself again |
 //!
-//! Methods fail with [`StateError::Database`] where they name no other error.
+//! The disk is slow, and may be full: async code calls [`State::on_disk`], which runs the work on a
+//! thread that may wait. Methods fail with [`StateError::Database`] where they name no other error.
 
 mod books;
 mod commits;
+mod database;
+mod drafts;
 mod epochs;
+mod error;
 mod files;
+mod folder;
 mod guard;
+mod guard_file;
 mod mesh;
 mod schema;
 mod sent;
+mod witnesses;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
 use leoma_protocol::{Hotkey, Network};
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use rusqlite::params;
 
 pub use books::{Books, EpochEntry, Slot};
 pub use commits::{CommitState, WeightCommit};
 pub use epochs::{EpochRecord, EpochState};
+pub use error::StateError;
 pub use files::StoredFile;
+pub(crate) use folder::make_private;
+pub use guard::TakenOver;
+pub use mesh::MeshRow;
 pub use sent::SentTransactions;
+pub use witnesses::{WitnessRecord, WitnessState};
 
-use schema::SCHEMAS;
+use database::{Database, sql_integer};
+use error::Result;
+use schema::{GUARD_SCHEMAS, SCHEMAS};
 
-/// How long a statement waits for another process, such as a copy of the database being made.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the state cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say what the fields are")]
-pub enum StateError {
-    /// The folder cannot be made or locked.
-    #[error("state folder {}: {reason}", path.display())]
-    Folder { path: PathBuf, reason: String },
-    /// The database failed: disk full, corrupt, locked.
-    #[error("state database: {0}")]
-    Database(#[from] rusqlite::Error),
-    /// The database is damaged.
-    #[error("state database {} is damaged ({detail}); restore it from a copy. Starting with an empty one risks signing twice", path.display())]
-    Corrupt { path: PathBuf, detail: String },
-    /// The folder belongs to another network or hotkey.
-    #[error("state folder {} belongs to {found}, not to {expected}; set LEOMA_STATE_DIR to another folder", path.display())]
-    Foreign { path: PathBuf, found: String, expected: String },
-    /// A stored value that cannot be read back.
-    #[error("state database: a stored {what} is malformed")]
-    Malformed { what: &'static str },
-}
-
-type Result<T, E = StateError> = std::result::Result<T, E>;
-
-/// The state of one validator. Clones share one connection.
+/// The state of one validator. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct State {
-    connection: Arc<Mutex<Connection>>,
+    database: Arc<Database>,
+    guard: Arc<Database>,
     network: Network,
     // Held open for its lock: two validators on one folder would sign against each other.
     _lock: Option<Arc<std::fs::File>>,
@@ -78,71 +68,38 @@ impl State {
     /// [`StateError`] when the folder is in use, damaged, of another schema, network or hotkey.
     pub fn open(folder: &Path, network: Network, hotkey: Hotkey) -> Result<Self> {
         let refuse = |reason: String| StateError::Folder { path: folder.to_owned(), reason };
-        std::fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
+        make_private(folder).map_err(|error| refuse(error.to_string()))?;
         let lock = std::fs::File::create(folder.join("lock"))
             .map_err(|error| refuse(error.to_string()))?;
         lock.try_lock().map_err(|_| refuse("another leoma process uses it".to_owned()))?;
-        let path = folder.join("state.sqlite");
-        let connection = Connection::open(&path)?;
-        let check: Result<String, _> =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-        match check {
-            Ok(finding) if finding == "ok" => {}
-            Ok(finding) => return Err(StateError::Corrupt { path, detail: finding }),
-            Err(error) => return Err(StateError::Corrupt { path, detail: error.to_string() }),
-        }
-        let state = Self::prepare(connection, network, Some(Arc::new(lock)))?;
-        state.claim(folder, hotkey)?;
-        Ok(state)
+        let owner = format!("{hotkey} on subnet {} of chain {}", network.netuid, network.genesis);
+        let database = Database::open(folder.join("state.sqlite"))?;
+        let guard = guard_file::open(folder, &database, &owner)?;
+        database.bring_up(SCHEMAS)?;
+        database.claim(folder, &owner)?;
+        let (database, guard) = (Arc::new(database), Arc::new(guard));
+        Ok(Self { database, guard, network, _lock: Some(Arc::new(lock)) })
     }
 
     /// A state that is gone when dropped, for tests and one-shot commands.
     pub fn in_memory(network: Network) -> Result<Self> {
-        Self::prepare(Connection::open_in_memory()?, network, None)
+        let (database, guard) = (Database::in_memory()?, Database::in_memory()?);
+        database.bring_up(SCHEMAS)?;
+        guard.bring_up(GUARD_SCHEMAS)?;
+        Ok(Self { database: Arc::new(database), guard: Arc::new(guard), network, _lock: None })
     }
 
-    fn prepare(
-        connection: Connection,
-        network: Network,
-        lock: Option<Arc<std::fs::File>>,
-    ) -> Result<Self> {
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        // Full synchronisation: a digest must be on disk before its signature leaves the process.
-        connection.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-        )?;
-        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        // A folder of a later version is refused rather than guessed at.
-        let Some(missing) = SCHEMAS.get(version as usize..) else {
-            return Err(StateError::Malformed {
-                what: "schema version (written by a later release)",
-            });
-        };
-        if !missing.is_empty() {
-            let (added, version) = (missing.concat(), SCHEMAS.len());
-            connection.execute_batch(&format!(
-                "BEGIN; {added} PRAGMA user_version = {version}; COMMIT;"
-            ))?;
-        }
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), network, _lock: lock })
-    }
-
-    fn claim(&self, folder: &Path, hotkey: Hotkey) -> Result<()> {
-        let expected =
-            format!("{hotkey} on subnet {} of chain {}", self.network.netuid, self.network.genesis);
-        let connection = self.connection();
-        connection.execute(
-            "INSERT OR IGNORE INTO identity (id, owner) VALUES (1, ?1)",
-            params![expected],
-        )?;
-        let found: String =
-            connection
-                .query_row("SELECT owner FROM identity WHERE id = 1", [], |row| row.get(0))?;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(StateError::Foreign { path: folder.to_owned(), found, expected })
-        }
+    /// Runs `work` on a thread that may wait for the disk, and returns its result.
+    ///
+    /// # Errors
+    /// What `work` fails with; [`StateError::Closing`] when the process ends meanwhile.
+    pub async fn on_disk<T: Send + 'static, E: From<StateError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let state = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&state)).await;
+        done.unwrap_or_else(|_| Err(StateError::Closing.into()))
     }
 
     /// The network this state belongs to.
@@ -152,52 +109,17 @@ impl State {
 
     /// A text kept under `name`.
     pub fn note(&self, name: &str) -> Result<Option<String>> {
-        self.row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
+        self.database
+            .row("SELECT value FROM notes WHERE name = ?1", params![name], |row| row.get(0))
     }
 
     /// Keeps a text under `name`.
     pub fn set_note(&self, name: &str, value: &str) -> Result<()> {
-        self.execute(
+        self.database.execute(
             "INSERT OR REPLACE INTO notes (name, value) VALUES (?1, ?2)",
             params![name, value],
         )
     }
-
-    fn execute(&self, sql: &str, parameters: impl Params) -> Result<()> {
-        self.connection().execute(sql, parameters)?;
-        Ok(())
-    }
-
-    fn row<T>(
-        &self,
-        sql: &str,
-        parameters: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>> {
-        Ok(self.connection().query_row(sql, parameters, read).optional()?)
-    }
-
-    fn rows<T>(
-        &self,
-        sql: &str,
-        parameters: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
-        let connection = self.connection();
-        let mut query = connection.prepare(sql)?;
-        Ok(query.query_map(parameters, read)?.collect::<Result<_, _>>()?)
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A panic between two statements leaves no half-done transaction: SQLite rolls it back on
-        // drop.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// SQLite integers are signed; heights and task numbers stay far below the limit.
-fn sql_integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -205,6 +127,7 @@ mod tests {
     use super::*;
     use leoma_protocol::{BlockNumber, Digest, Netuid, Uid};
     use leoma_rotation::{Slot, WeightVector};
+    use rusqlite::Connection;
 
     fn network(netuid: u16) -> Network {
         Network { genesis: Digest::of(b"g"), netuid: Netuid(netuid) }

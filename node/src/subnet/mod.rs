@@ -2,7 +2,9 @@
 
 pub mod allowlists;
 mod axons;
+mod boundary;
 mod reader;
 
 pub use axons::{Axons, axon_of};
+pub use boundary::AllowlistsAt;
 pub use reader::{Subnet, SubnetError, SubnetReader, allowlist_of, committed_allowlist};

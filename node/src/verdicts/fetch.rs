@@ -1,17 +1,15 @@
 //! Fetching of other validators' verdict files: from peers, else from the producer's bucket.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use leoma_protocol::mesh::{Acceptance, MeshError};
+use leoma_protocol::verdict::VerifiedVerdict;
 use leoma_protocol::{Digest, FileId};
 
 use crate::metrics::{FetchOutcome, FetchSource};
 
 use super::exchange::Exchange;
-
-/// Attempts to fetch an announced file: its producer has it, so a failure is likely to pass.
-const FETCH_TRIES: u32 = 5;
-/// Pause after the first failed attempt; doubled after each further one.
-const FETCH_PAUSE: Duration = Duration::from_secs(1);
+use super::library::LibraryError;
 
 impl Exchange {
     /// Fetches an announced or certified file in the background, unless we hold it.
@@ -19,85 +17,120 @@ impl Exchange {
         if self.library.holds_digest(id, digest) {
             return;
         }
+        let Some(wanted) = self.fetches.want(id, digest) else { return };
         let this = self.clone();
         tokio::spawn(async move {
-            // Closed only on drop, which this clone prevents.
-            let Ok(_permit) = this.fetches.clone().acquire_owned().await else { return };
-            let mut pause = FETCH_PAUSE;
-            for attempt in 1..=FETCH_TRIES {
-                if this.library.holds_digest(id, digest) || this.fetch_once(id, digest).await {
-                    return;
-                }
-                if attempt < FETCH_TRIES {
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
+            let _wanted = wanted;
+            let attempt = || async {
+                this.library.holds_digest(id, digest) || this.fetch_now(id, digest).await
+            };
+            if !this.fetches.retry(id.producer, attempt).await {
+                tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "failed to fetch a verdict file");
             }
-            tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "failed to fetch a verdict file");
         });
     }
 
-    /// Fetches from any peer that holds the file, else from the producer's bucket, which gets it a
-    /// little later than peers do.
-    async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
-        let accept = |bytes: &[u8]| self.library.take_in(id, bytes, Some(digest)).is_ok();
-        match self.mesh.fetch_verdict(id, digest, accept).await {
-            Ok(bytes) => {
+    /// Fetches a file now, from any peer that holds it, else from its producer's bucket. Returns
+    /// whether we hold it then.
+    pub async fn fetch_once(&self, id: FileId, digest: Digest) -> bool {
+        if self.library.holds_digest(id, digest) {
+            return true;
+        }
+        let Some(_place) = self.fetches.place(id.producer).await else { return false };
+        self.library.holds_digest(id, digest) || self.fetch_now(id, digest).await
+    }
+
+    /// Peers first: a bucket gets the file a little later.
+    async fn fetch_now(&self, id: FileId, digest: Digest) -> bool {
+        let taken: Mutex<Option<VerifiedVerdict>> = Mutex::new(None);
+        let accept = |bytes: Arc<Vec<u8>>| async {
+            let found = self.take_in(id, bytes, digest).await;
+            match found {
+                Ok(verified) => {
+                    *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(verified);
+                    Acceptance::Taken
+                }
+                Err(error) if error.is_ours() => {
+                    tracing::error!(task = %id.task_id, producer = %id.producer, %error, "failed to accept a verdict file, through no fault of its sender");
+                    Acceptance::OwnFault
+                }
+                Err(_) => Acceptance::Refused,
+            }
+        };
+        let fetched = self.mesh.fetch_verdict(id, digest, accept).await;
+        let taken = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (fetched, taken) {
+            (Ok(bytes), Some(verified)) => {
                 self.metrics.fetched(FetchSource::Mesh, FetchOutcome::Found);
-                self.taken_in(id, digest, bytes, "mesh").await;
+                self.taken_in(verified, bytes, "mesh").await;
                 true
             }
-            Err(error) => {
+            (Err(MeshError::OwnFault), _) => {
+                self.metrics.fetched(FetchSource::Mesh, FetchOutcome::Failed);
+                false
+            }
+            (fetched, _) => {
                 self.metrics.fetched(FetchSource::Mesh, FetchOutcome::Missing);
-                tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "no peer has the file");
-                self.fetch_from_bucket(id, Some(digest)).await == Some(true)
+                if let Err(error) = fetched {
+                    tracing::debug!(task = %id.task_id, producer = %id.producer, %error, "no peer has the file");
+                }
+                self.fetch_from_bucket(id, digest).await
             }
         }
     }
 
-    /// Offers a newly verified file to peers and attests to it.
-    async fn taken_in(&self, id: FileId, digest: Digest, bytes: Vec<u8>, source: &str) {
+    async fn take_in(
+        &self,
+        id: FileId,
+        bytes: Arc<Vec<u8>>,
+        digest: Digest,
+    ) -> Result<VerifiedVerdict, LibraryError> {
+        let library = self.library.clone();
+        self.state.on_disk(move |_| library.take_in(id, &bytes, Some(digest))).await
+    }
+
+    /// Offers a newly verified file to peers, and attests to it if it passes the checks.
+    async fn taken_in(&self, verified: VerifiedVerdict, bytes: Arc<Vec<u8>>, source: &str) {
+        let (id, digest) = (verified.id, verified.digest);
         self.metrics.files_taken_in.inc();
         tracing::info!(task = %id.task_id, producer = %id.producer, digest = digest.short(), source, "verdict file accepted");
         self.serve(id, digest, bytes).await;
-        self.attest(id, digest).await;
+        let arrived = self.heads.borrow().number;
+        self.consider_in_background(verified, arrived);
     }
 
-    /// Fetches a producer's file from its bucket. Returns whether a valid file was found, with the
-    /// announced digest where one is given; `None` when the bucket cannot be read.
-    pub async fn fetch_from_bucket(&self, id: FileId, announced: Option<Digest>) -> Option<bool> {
-        let bucket = self.buckets.get(&id.producer)?;
-        match bucket.verdict(id.task_id).await {
+    /// Fetches a producer's announced file from its bucket. Returns whether it was found there.
+    async fn fetch_from_bucket(&self, id: FileId, announced: Digest) -> bool {
+        let Some(bucket) = self.buckets.get(&id.producer) else { return false };
+        let bytes = match bucket.verdict(id.task_id).await {
+            Ok(Some(bytes)) => Arc::new(bytes.to_vec()),
             Ok(None) => {
                 self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Missing);
-                Some(false)
+                return false;
             }
-            Ok(Some(bytes)) => match self.library.take_in(id, &bytes, announced) {
-                Ok(digest) => {
-                    self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Found);
-                    self.taken_in(id, digest, bytes.to_vec(), "bucket").await;
-                    Some(true)
-                }
-                Err(error) => {
-                    self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Refused);
-                    self.metrics.files_refused.inc();
-                    tracing::warn!(%error, "refused a verdict file from a bucket");
-                    Some(false)
-                }
-            },
             Err(error) => {
                 self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Failed);
                 tracing::warn!(task = %id.task_id, producer = %id.producer, %error, "failed to read a peer's bucket");
-                None
+                return false;
             }
-        }
-    }
-
-    /// Fetches the certified files that we do not hold.
-    pub async fn fetch_certified(&self) {
-        for (id, digest) in self.known.certified() {
-            if !self.library.holds_digest(id, digest) {
-                self.fetch_once(id, digest).await;
+        };
+        match self.take_in(id, Arc::clone(&bytes), announced).await {
+            Ok(verified) => {
+                self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Found);
+                self.taken_in(verified, bytes, "bucket").await;
+                true
+            }
+            Err(error) => {
+                self.metrics.fetched(FetchSource::Bucket, FetchOutcome::Refused);
+                self.metrics.files_refused.inc();
+                tracing::warn!(%error, "refused a verdict file from a bucket");
+                if let LibraryError::OtherDigest { found, .. } = error
+                    && let Some(signed) = found.envelope
+                    && let Err(error) = self.mesh.show_envelope(signed).await
+                {
+                    tracing::debug!(%error, "failed to show the mesh another file's envelope");
+                }
+                false
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Certificates, equivocations and connected peers, as the mesh's core holds them.
+//! Certificates, suspects and connected peers, as the mesh's core holds them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use leoma_protocol::mesh::Holdings;
 use leoma_protocol::{Digest, FileId, Hotkey};
-use leoma_rotation::{AllowlistHistory, Attested, Certificates};
+use leoma_rotation::Attested;
 use tokio::sync::watch;
 
 /// A view of the mesh's state, shared by all parts of the exchange.
@@ -21,10 +21,10 @@ impl Known {
         Arc::clone(&self.0.borrow())
     }
 
-    /// The certified digests, with the votes counted anew against `history`.
-    pub(super) fn certificates(&self, history: &AllowlistHistory) -> Certificates {
+    /// The votes of all certificates.
+    pub(super) fn votes(&self) -> Vec<Attested> {
         let now = self.now();
-        let attested = now.certificates.values().flat_map(|certificate| {
+        let votes = now.certificates.values().flat_map(|certificate| {
             let (file, digest) = (certificate.file, certificate.digest);
             certificate.votes.iter().map(move |(attester, _)| Attested {
                 file,
@@ -32,10 +32,10 @@ impl Known {
                 attester: *attester,
             })
         });
-        Certificates::count(history, attested)
+        votes.collect()
     }
 
-    /// The certified files as the mesh counted them.
+    /// The certified files with their digests, ascending.
     pub(super) fn certified(&self) -> Vec<(FileId, Digest)> {
         self.now().certificates.values().map(|one| (one.file, one.digest)).collect()
     }
@@ -47,9 +47,9 @@ impl Known {
         votes.any(|(voter, _)| *voter == attester)
     }
 
-    /// The tasks and producers with two files that the producer provably signed.
-    pub(super) fn signed_twice(&self) -> Vec<FileId> {
-        self.now().equivocations.iter().copied().collect()
+    /// Whether there is evidence or a proven dispute against a producer.
+    pub(super) fn is_suspect(&self, producer: &Hotkey) -> bool {
+        self.now().is_suspect(producer)
     }
 
     pub(super) fn connected(&self) -> BTreeSet<Hotkey> {

@@ -1,11 +1,13 @@
 //! An epoch's outcome and the validators' signed statements as JSON, for the state, for `/status` and
 //! for `leoma audit`.
 
-use leoma_protocol::messages::{Attestation, Evidence};
-use leoma_protocol::{Digest, FileId, Hotkey, Network, Signature, TaskId};
-use leoma_rotation::{LeftOut, Outcome};
+use leoma_protocol::messages::{Attestation, Dispute, Evidence};
+use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey, Network, Signature, TaskId};
+use leoma_rotation::{Counted, LeftOut, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::rescoring::Plausibility;
 
 /// What `leoma mesh certificates` writes and `leoma audit --certificates` reads.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -14,10 +16,81 @@ pub struct SignedAgreement {
     pub attestations: Vec<AttestedFile>,
     /// Proof of two signed statements about one task.
     pub evidence: Vec<Evidence>,
+    /// Validators' reasons for not attesting.
+    #[serde(default)]
+    pub disputes: Vec<Dispute>,
+    /// The certified digest of each certified file, as this validator counted.
+    #[serde(default)]
+    pub certified: Vec<(FileId, Digest)>,
+    /// Files that passed this validator's own checks.
+    #[serde(default)]
+    pub passed: Vec<CheckedFile>,
+    /// The newest epoch's witnesses; `None` where this process sets no weights.
+    #[serde(default)]
+    pub witnessed: Option<WitnessedEpoch>,
+}
+
+/// What the newest epoch's witnesses said, as this validator read them from the chain.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WitnessedEpoch {
+    /// The epoch block.
+    pub epoch_block: BlockNumber,
+    /// The listed validators with a fresh witness.
+    pub fresh: Vec<Hotkey>,
+    /// How many witnesses a file needs.
+    pub required: usize,
+    /// Who witnesses which file.
+    pub files: Vec<WitnessedFile>,
+}
+
+/// Who witnesses a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WitnessedFile {
+    /// The task.
+    pub task_id: TaskId,
+    /// The producer of the file.
+    pub producer: Hotkey,
+    /// The validators that say they hold it with its certificate.
+    pub by: Vec<Hotkey>,
+    /// Whether the file speaks for its task in the epoch's window.
+    pub counted: bool,
+}
+
+impl WitnessedEpoch {
+    /// What the witnesses at `epoch_block` say.
+    pub fn new(epoch_block: BlockNumber, counted: &Counted) -> Self {
+        let row = |(id, by): (&FileId, &Vec<Hotkey>)| WitnessedFile {
+            task_id: id.task_id,
+            producer: id.producer,
+            by: by.clone(),
+            counted: counted.files.contains(id),
+        };
+        Self {
+            epoch_block,
+            fresh: counted.fresh.clone(),
+            required: counted.required,
+            files: counted.witnesses.iter().map(row).collect(),
+        }
+    }
+}
+
+/// The name under which an epoch's stored outcome holds its [`WitnessedEpoch`].
+pub(crate) const WITNESSED: &str = "witnessed";
+
+/// A file that passed a validator's own checks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckedFile {
+    /// The task.
+    pub task_id: TaskId,
+    /// The producer of the file.
+    pub producer: Hotkey,
+    /// Whether entries were scored again, which, and why not.
+    #[serde(flatten)]
+    pub plausibility: Plausibility,
 }
 
 /// The attestations to one digest of one file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttestedFile {
     /// The task.
     pub task_id: TaskId,
@@ -44,7 +117,7 @@ impl SignedAgreement {
             attesters: same.iter().map(|one| one.attester).collect(),
             signatures: same.iter().map(|one| one.signature.to_hex()).collect(),
         };
-        Self { attestations: of_one_digest.map(row).collect(), evidence }
+        Self { attestations: of_one_digest.map(row).collect(), evidence, ..Self::default() }
     }
 }
 

@@ -1,38 +1,44 @@
-//! The weight setter: at each epoch boundary it reads what the epoch follows from, computes the
-//! epoch as every validator does, and puts its weights on the chain.
+//! The weight setter: at each epoch boundary it reads what the epoch follows from, fetches the files
+//! that count, computes the epoch as every validator does, and puts its weights on the chain.
+//!
+//! It sets the weights that follow from the boundary or none. What may still change, such as a file
+//! that cannot be fetched, is tried again until the next boundary; what follows from the chain alone is
+//! not.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, stream};
-use leoma_chain::{ChainError, Head, Metagraph, Remedy};
-use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey};
+use futures::{StreamExt as _, stream};
+use leoma_chain::{ChainError, Head, Rejection, Remedy};
+use leoma_protocol::{BlockNumber, ConsensusSchedule, FileId};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, Decision, EpochInputs, EpochSnapshot, Miner, Outcome, Readable,
-    Reason, Slot, WindowRange, due_epoch, epoch,
+    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, Outcome, Reason, TaskVerdicts,
+    WindowRange, due_epoch, epoch,
 };
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::state::{CommitState, EpochRecord, EpochState, State, StateError};
+use crate::subnet::{AllowlistsAt, SubnetError};
 use crate::verdicts::{Exchange, Library, report};
 
-use super::kept_back::KeptBack;
+use super::boundary::Boundary;
 use super::put::{Progress, Target, Weights, WeightsError};
 
-/// Blocks after the boundary before an epoch is computed. By then the last files and attestations of
-/// settled tasks have arrived, and the boundary is final on every node.
-const COMPUTE_AFTER: u64 = 3;
-/// How many peers' buckets are read at a time; the buckets have a bound of their own.
-const CONCURRENT_READS: usize = 16;
+/// How many counted files are fetched at a time; buckets and peers have bounds of their own.
+const CONCURRENT_FETCHES: usize = 16;
 /// The pause after an epoch's first failure; each further failure adds as much, up to the longest
 /// pause. The epoch is tried until the next boundary: a rate limit of 100 blocks passes within an
 /// epoch, and so do most outages.
 const RETRY_PAUSE: Duration = Duration::from_secs(6);
 /// The longest pause between two tries.
 const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(60);
+/// Epochs among which the newest one with weights is looked for at the start.
+const EPOCHS_LOOKED_AT: u32 = 60;
+/// Blocks for which decided epochs are kept with their outcomes: ten days of the live chain.
+const KEPT_BLOCKS: u64 = 72_000;
 
 /// Why an epoch's weights were not set.
 #[derive(Debug, thiserror::Error)]
@@ -40,30 +46,38 @@ pub enum EpochError {
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The boundary could not be read.
+    #[error(transparent)]
+    Boundary(#[from] SubnetError),
     /// The weights are not on the chain.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The state could not be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// Too little could be read to know any weights.
-    #[error("no weights are known: {0}")]
-    Unknown(Reason),
+    /// The rule sets no weights.
+    #[error("no weights: {0}")]
+    Abstained(Reason),
+    /// Fetching its files took until the next epoch, whose weights are due now.
+    #[error("the epoch ended before all its files were fetched")]
+    Over,
 }
 
 /// Computes epochs and sets their weights.
 #[derive(Debug)]
 pub struct WeightSetter {
-    /// The consensus constants.
-    pub params: Arc<ConsensusParams>,
+    /// The consensus constants by block.
+    pub consensus: Arc<ConsensusSchedule>,
     /// Verified files.
     pub library: Library,
     /// What the mesh agreed on.
     pub agreement: Exchange,
     /// How weights get onto the chain.
     pub weights: Weights,
-    /// The allowlists.
+    /// The allowlists as they are followed.
     pub allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// The allowlists as they were at a boundary.
+    pub allowlists_at: AllowlistsAt,
 }
 
 /// How the last try to follow the commits went.
@@ -71,6 +85,16 @@ pub struct WeightSetter {
 struct FollowUp {
     faults: u32,
     rests_until: Option<Instant>,
+    complaint: String,
+}
+
+/// The epoch that is being worked on.
+#[derive(Default)]
+struct Attempt {
+    tries: u32,
+    /// What the chain says at the boundary, once it was read: it does not change.
+    boundary: Option<Boundary>,
+    /// The last failure, which is not logged again.
     complaint: String,
 }
 
@@ -87,16 +111,19 @@ impl WeightSetter {
     /// Runs until `stop`.
     ///
     /// # Errors
-    /// [`StateError`] if the state cannot be read at the start: without it the last winner is
-    /// unknown.
+    /// [`StateError`] if the state cannot be read at the start: an epoch could be decided again.
     pub async fn run(
         self,
         mut heads: watch::Receiver<Head>,
         stop: CancellationToken,
     ) -> Result<(), StateError> {
-        let mut done = self.last_finished()?;
-        let mut kept_back = KeptBack::new(self.weights.state.unpublished_files()?);
-        let mut tries = 0;
+        let mut done = self.last_finished().await?;
+        let known = self.weights.state.on_disk(|state| state.epochs(EPOCHS_LOOKED_AT)).await?;
+        if let Some(epoch_block) = last_with_weights(&known) {
+            self.weights.metrics.weights_on_chain(epoch_block);
+        }
+        let (mut begun, mut attempt) = (None, Attempt::default());
+        let mut ended = None;
         let mut commits = FollowUp::default();
         loop {
             tokio::select! {
@@ -105,34 +132,30 @@ impl WeightSetter {
             }
             let head = *heads.borrow_and_update();
             self.follow_commits(head, &mut commits).await;
-            if self.agreement.may_sign() {
-                let _first = kept_back.until.get_or_insert(head.number);
+            let Some(epoch_block) = due_epoch(&self.consensus, head.number, done) else { continue };
+            if begun != Some(epoch_block) {
+                ended = begun.replace(epoch_block);
+                attempt = Attempt::default();
+                self.forget_before(epoch_block).await;
             }
-            let Some(epoch_block) = due_epoch(&self.params, head.number, done) else { continue };
-            let known = self.allowlists.borrow().at_block(epoch_block).is_some();
-            if head.number.0 < epoch_block.0 + COMPUTE_AFTER || !known || !self.agreement.may_sign()
-            {
+            if !self.agreement.may_sign() {
                 continue;
             }
-            match self.epoch(epoch_block, head, &kept_back).await {
-                Ok(()) => {
-                    done = Some(epoch_block);
-                    tries = 0;
-                }
+            // Not before the epoch ends: one that lacks a file may still get it, and set its own
+            // weights.
+            if let Some(ended) = ended.take() {
+                self.keep_active(ended, head).await;
+            }
+            match self.epoch(epoch_block, head, &mut attempt).await {
+                Ok(()) => done = Some(epoch_block),
                 Err(error) => {
-                    tries += 1;
-                    tracing::warn!(%epoch_block, %error, tries, "weights not set");
-                    self.weights.metrics.weight_failures.inc();
-                    if is_final(&error) {
-                        if let Err(error) = give_up(&self.weights.state, epoch_block, &error) {
-                            tracing::error!(%epoch_block, %error, "the refused epoch is not recorded");
-                        }
+                    if self.failed(epoch_block, &error, &mut attempt).await {
                         done = Some(epoch_block);
-                        tries = 0;
+                        continue;
                     }
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(pause_after(tries.max(1))) => {}
+                        () = tokio::time::sleep(pause_after(attempt.tries)) => {}
                     }
                 }
             }
@@ -159,171 +182,209 @@ impl WeightSetter {
         }
     }
 
-    fn last_finished(&self) -> Result<Option<BlockNumber>, StateError> {
-        let epochs = self.weights.state.epochs(8)?;
-        Ok(epochs
-            .iter()
-            .find(|epoch| epoch.state != EpochState::Decided)
-            .map(|epoch| epoch.epoch_block))
+    /// The newest epoch that needs nothing more.
+    async fn last_finished(&self) -> Result<Option<BlockNumber>, StateError> {
+        let epochs = self.weights.state.on_disk(|state| state.epochs(8)).await?;
+        let finished = |epoch: &&EpochRecord| {
+            !matches!(epoch.state, EpochState::Decided | EpochState::Abstained)
+        };
+        Ok(epochs.iter().find(finished).map(|epoch| epoch.epoch_block))
+    }
+
+    /// Forgets what neither this epoch nor a later one looks at, whether or not weights are set.
+    async fn forget_before(&self, epoch_block: BlockNumber) {
+        let history = Arc::clone(&self.allowlists.borrow());
+        let params = self.consensus.at(epoch_block);
+        let first = WindowRange::new(params, &history, epoch_block).oldest_task();
+        let oldest = BlockNumber(epoch_block.0.saturating_sub(KEPT_BLOCKS));
+        let library = self.library.clone();
+        let forgotten = self.weights.state.on_disk(move |state| {
+            library.prune_before(first)?;
+            state.prune_epochs_before(oldest)
+        });
+        if let Err(error) = forgotten.await {
+            tracing::warn!(%error, "failed to forget old verdict files and epochs");
+        }
+    }
+
+    /// Notes a failure. Returns whether the epoch is done with it.
+    async fn failed(
+        &self,
+        epoch_block: BlockNumber,
+        error: &EpochError,
+        attempt: &mut Attempt,
+    ) -> bool {
+        attempt.tries += 1;
+        self.weights.metrics.weight_failures.inc();
+        let text = error.to_string();
+        if text != attempt.complaint {
+            tracing::warn!(%epoch_block, %error, tries = attempt.tries, "weights not set");
+            attempt.complaint = text;
+        }
+        let is_final = is_final(error);
+        if is_final && !matches!(error, EpochError::Abstained(_)) {
+            let reason = error.to_string();
+            let given_up =
+                self.weights.state.on_disk(move |state| give_up(state, epoch_block, &reason)).await;
+            if let Err(error) = given_up {
+                tracing::error!(%epoch_block, %error, "failed to record the refused epoch");
+            }
+        }
+        is_final
     }
 
     async fn epoch(
         &self,
         epoch_block: BlockNumber,
         now: Head,
-        kept_back: &KeptBack,
+        attempt: &mut Attempt,
     ) -> Result<(), EpochError> {
+        let state = &self.weights.state;
         // The process ended between a commit and its record: the commit is followed up, and the epoch
         // is not decided again.
-        if self
-            .weights
-            .state
-            .weight_commit(epoch_block)?
-            .is_some_and(|commit| commit.state != CommitState::Prepared)
-        {
-            return Ok(self.weights.state.mark_epoch_committed(epoch_block)?);
+        let commit = state.on_disk(move |state| state.weight_commit(epoch_block)).await?;
+        if commit.is_some_and(|commit| commit.state != CommitState::Prepared) {
+            state.on_disk(move |state| state.mark_epoch_committed(epoch_block)).await?;
+            self.weights.metrics.weights_on_chain(epoch_block);
+            return Ok(());
         }
-        let boundary =
-            Head { number: epoch_block, hash: self.weights.chain.block_hash(epoch_block).await? };
-        let metagraph = self.weights.chain.metagraph(boundary).await?;
-        let history = Arc::clone(&self.allowlists.borrow());
-        let readable = self.fetch_missing(&history, epoch_block).await;
-        self.agreement.fetch_certified().await;
-        let (outcome, decision) = self.decide(&metagraph, &history, readable, kept_back)?;
-        let record = record_of(epoch_block, &decision, &outcome);
-        self.weights.state.keep_epoch(&record)?;
-        tracing::info!(
-            %epoch_block, state = decision.state(), reason = %decision.reason(),
-            winner = record.winner_hotkey.map(|hotkey| hotkey.to_string()), uid = record.uid.map(|uid| uid.0),
-            tasks = outcome.window.len(), validators = outcome.active_validators.len(), "epoch decided"
-        );
-        for (id, reason) in &outcome.left_out {
-            tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
+        let boundary = match attempt.boundary.take() {
+            Some(boundary) => boundary,
+            None => self.read_boundary(epoch_block).await?,
+        };
+        let boundary = attempt.boundary.insert(boundary);
+        let (outcome, decision) = self.decide(boundary).await;
+        let record = record_of(epoch_block, &decision, &outcome, boundary.counted.as_ref().ok());
+        if attempt.complaint.is_empty() || decision.weights().is_some() {
+            log_decision(&record, &outcome);
         }
-        // What is missing may still arrive: a bucket comes back, or a peer is reached again.
-        let reason = decision.reason();
-        let weights = decision.weights().cloned().ok_or(EpochError::Unknown(reason))?;
+        let kept = record.clone();
+        state.on_disk(move |state| state.keep_epoch(&kept)).await?;
+        let Some(weights) = decision.weights().cloned() else {
+            self.weights.metrics.epochs_abstained.inc();
+            return Err(EpochError::Abstained(decision.reason()));
+        };
+        // Fetching may have taken minutes: slots, spans and the epoch are taken as they are now.
+        let newest = self.weights.chain.head().await?;
+        let now = if newest.number > now.number { newest } else { now };
+        if self.consensus.at(now.number).epoch_block(now.number) > epoch_block {
+            return Err(EpochError::Over);
+        }
         match self.weights.put(&Target { epoch_block, weights }, now).await? {
             Progress::Set => {
-                self.weights.state.keep_epoch(&EpochRecord { state: EpochState::Set, ..record })?;
+                let set = EpochRecord { state: EpochState::Set, ..record };
+                state.on_disk(move |state| state.keep_epoch(&set)).await?;
                 self.weights.metrics.epochs_set.inc();
-                self.weights
-                    .metrics
-                    .last_epoch_block
-                    .set(i64::try_from(epoch_block.0).unwrap_or(i64::MAX));
             }
-            Progress::Committed => self.weights.state.mark_epoch_committed(epoch_block)?,
+            Progress::Committed => {
+                state.on_disk(move |state| state.mark_epoch_committed(epoch_block)).await?;
+            }
         }
-        let range = WindowRange::new(&self.params, &history, epoch_block);
-        self.library.prune_before(range.oldest_task())?;
+        self.weights.metrics.weights_on_chain(epoch_block);
         Ok(())
     }
 
-    fn decide(
-        &self,
-        metagraph: &Metagraph,
-        history: &AllowlistHistory,
-        readable: Readable,
-        kept_back: &KeptBack,
-    ) -> Result<(Outcome, Decision), StateError> {
-        let snapshot = snapshot_of(metagraph);
-        let certificates: Certificates = self.agreement.certificates(history);
-        let evidence = self.agreement.evidence();
-        let files = kept_back.applied_to(self.library.all(), &certificates);
-        Ok(epoch(&EpochInputs {
-            params: &self.params,
-            history,
-            snapshot: &snapshot,
+    async fn read_boundary(&self, epoch_block: BlockNumber) -> Result<Boundary, SubnetError> {
+        let known = Arc::clone(&self.allowlists.borrow());
+        let (chain, consensus) = (&self.weights.chain, &self.consensus);
+        Boundary::read(chain, &self.allowlists_at, consensus, &known, epoch_block).await
+    }
+
+    /// Fetches what counts and is not held, and computes the epoch.
+    async fn decide(&self, boundary: &Boundary) -> (Outcome, Decision) {
+        let wanted = boundary.counted.as_ref().map_or(&[][..], |counted| &counted.files);
+        self.fetch(wanted, &self.agreement.certificates(&boundary.history)).await;
+        // Certificates may have arrived meanwhile.
+        let certificates = self.agreement.certificates(&boundary.history);
+        let files: Vec<Arc<TaskVerdicts>> =
+            wanted.iter().flat_map(|id| self.library.of(*id)).collect();
+        epoch(&EpochInputs {
+            params: &boundary.params,
+            history: &boundary.history,
+            snapshot: &boundary.snapshot,
             files: &files,
             certificates: &certificates,
-            evidence: &evidence,
-            readable,
-            last_winner: self.weights.state.last_winner()?,
-        }))
+        })
     }
 
-    /// Fetches the wanted files that are not held from the buckets of their producers, and counts the
-    /// validators whose files can be read.
-    async fn fetch_missing(
-        &self,
-        history: &AllowlistHistory,
-        epoch_block: BlockNumber,
-    ) -> Readable {
-        let Some(entry) = history.at_block(epoch_block) else {
-            return Readable { readable: 0, listed: 0 };
-        };
-        let listed = entry.allowlist.validators();
-        let range = WindowRange::new(&self.params, history, epoch_block);
-        let mut fetching = Vec::new();
-        for producers in range.wanted_files() {
-            fetching.push(self.fetch_task(producers, range).boxed());
-        }
-        let reached: Vec<Vec<(Hotkey, bool)>> =
-            stream::iter(fetching).buffer_unordered(CONCURRENT_READS).collect().await;
-        // A validator is unreadable if each of its files that we looked for failed, and the mesh does
-        // not reach it either. One that was not asked held nothing back.
-        let connected: BTreeSet<Hotkey> = self.agreement.connected();
-        let mut failed: BTreeMap<Hotkey, bool> = BTreeMap::new();
-        for (producer, ok) in reached.into_iter().flatten() {
-            let all_failed = failed.entry(producer).or_insert(true);
-            *all_failed &= !ok;
-        }
-        let unreadable = |hotkey: &&Hotkey| {
-            failed.get(*hotkey).copied().unwrap_or(false) && !connected.contains(*hotkey)
-        };
-        let readable = listed.len() - listed.iter().filter(unreadable).count();
-        Readable { readable, listed: listed.len() }
+    /// Fetches counted files that are not held, from peers, else from their producers' buckets. A
+    /// file whose certificate has not arrived cannot be told from a forged one; the mesh's catch-up
+    /// brings the certificate.
+    async fn fetch(&self, wanted: &[FileId], certificates: &Certificates) {
+        let missing = wanted.iter().filter_map(|id| Some((*id, certificates.get(id)?)));
+        let missing = missing.filter(|(id, digest)| !self.library.holds_digest(*id, *digest));
+        stream::iter(missing)
+            .for_each_concurrent(CONCURRENT_FETCHES, |(id, digest)| async move {
+                let _found = self.agreement.fetch_once(id, digest).await;
+            })
+            .await;
     }
 
-    /// Fetches the files of a task's producers in their order until one is held that is not too late
-    /// to count; returns who was asked, and whether it could be read.
-    async fn fetch_task(
-        &self,
-        producers: Vec<FileId>,
-        range: WindowRange<'_>,
-    ) -> Vec<(Hotkey, bool)> {
-        let mut reached = Vec::new();
-        for id in producers {
-            if !self.library.holds(id) && id.producer != self.weights.signer.hotkey() {
-                let found = self.agreement.fetch_from_bucket(id, None).await;
-                reached.push((id.producer, found.is_some()));
+    /// Sends again what we have on chain, if we would soon count as inactive. `epoch_block` is an
+    /// epoch that has ended. A failure is only logged: there are many epochs left to try in.
+    async fn keep_active(&self, epoch_block: BlockNumber, now: Head) {
+        match self.weights.renew(epoch_block, now).await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!(%epoch_block, "sent our weights again, unchanged, to stay active");
             }
-            if self.library.of(id).iter().any(|file| range.check_signed(file.signed_at).is_ok()) {
-                break;
+            Err(error) => {
+                tracing::warn!(%epoch_block, %error, "failed to send our weights again before the activity cutoff");
             }
         }
-        reached
     }
 }
 
-/// A subnet at a block, as [`epoch`] takes it.
-pub fn snapshot_of(metagraph: &Metagraph) -> EpochSnapshot {
-    let miner = |neuron: &leoma_chain::Neuron| Miner {
-        hotkey: neuron.hotkey,
-        uid: neuron.uid,
-        commit_block: metagraph.commitments.get(&neuron.hotkey).map(|commitment| commitment.block),
+fn log_decision(record: &EpochRecord, outcome: &Outcome) {
+    tracing::info!(
+        epoch_block = %record.epoch_block, reason = record.reason,
+        winner = record.winner_hotkey.map(|hotkey| hotkey.to_string()), uid = record.uid.map(|uid| uid.0),
+        tasks = outcome.window.len(), validators = outcome.active_validators.len(), "epoch decided"
+    );
+    for (id, reason) in &outcome.left_out {
+        tracing::debug!(task = %id.task_id, producer = %id.producer, %reason, "file left out");
+    }
+    for id in &outcome.missing {
+        tracing::debug!(task = %id.task_id, producer = %id.producer, "file that counts is missing");
+    }
+}
+
+fn record_of(
+    epoch_block: BlockNumber,
+    decision: &Decision,
+    outcome: &Outcome,
+    counted: Option<&Counted>,
+) -> EpochRecord {
+    let state = match decision {
+        Decision::Set { .. } => EpochState::Decided,
+        Decision::Abstain { .. } => EpochState::Abstained,
     };
-    let owner = metagraph.owner;
-    EpochSnapshot {
-        block: metagraph.block,
-        miners: metagraph.neurons.iter().map(miner).collect(),
-        owner: metagraph.uid(&owner).map(|uid| Slot { hotkey: owner, uid }),
-    }
-}
-
-fn record_of(epoch_block: BlockNumber, decision: &Decision, outcome: &Outcome) -> EpochRecord {
+    let mut shown = report::outcome_json(outcome);
+    shown["weights"] = json!(decision.weights());
+    shown["witnesses"] = json!(counted.map(|counted| &counted.fresh));
+    let witnessed = |counted| report::WitnessedEpoch::new(epoch_block, counted);
+    shown[report::WITNESSED] = json!(counted.map(witnessed));
+    let winner = outcome.winner.filter(|_| decision.weights().is_some());
     EpochRecord {
         epoch_block,
-        state: EpochState::Decided,
-        winner_hotkey: decision.winner_to_remember(),
+        state,
+        winner_hotkey: winner.map(|winner| winner.hotkey),
         uid: decision.weights().and_then(|weights| weights.heaviest()).map(|entry| entry.uid),
         reason: format!("{}: {}", decision.state(), decision.reason()),
-        outcome: report::outcome_json(outcome).to_string(),
+        outcome: shown.to_string(),
     }
+}
+
+/// The newest epoch whose weights are on the chain, openly or committed. `epochs` are newest first.
+fn last_with_weights(epochs: &[EpochRecord]) -> Option<BlockNumber> {
+    let mut on_chain = epochs
+        .iter()
+        .filter(|epoch| matches!(epoch.state, EpochState::Set | EpochState::Committed));
+    on_chain.next().map(|epoch| epoch.epoch_block)
 }
 
 /// Records that the epoch's weights will not be set, and why.
-fn give_up(state: &State, epoch_block: BlockNumber, error: &EpochError) -> Result<(), StateError> {
+fn give_up(state: &State, epoch_block: BlockNumber, reason: &str) -> Result<(), StateError> {
     let known = state.epochs(8)?.into_iter().find(|epoch| epoch.epoch_block == epoch_block);
     let mut record = known.unwrap_or(EpochRecord {
         epoch_block,
@@ -334,28 +395,60 @@ fn give_up(state: &State, epoch_block: BlockNumber, error: &EpochError) -> Resul
         outcome: "{}".to_owned(),
     });
     record.state = EpochState::Refused;
-    record.reason = format!("{} ({error})", record.reason);
+    record.reason = format!("{} ({reason})", record.reason);
     state.keep_epoch(&record)
 }
 
+/// Whether a fault that an operator or the chain's next epoch cures may be cured within this epoch:
+/// a lost permit comes back with the stake.
+const fn may_pass(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::NoPermit
+            | Rejection::StakeTooLow
+            | Rejection::NotRegistered
+            | Rejection::CannotPay
+    )
+}
+
 /// Whether trying again within the epoch cannot help.
-fn is_final(error: &EpochError) -> bool {
+pub(super) fn is_final(error: &EpochError) -> bool {
     match error {
         // The winner of the boundary does not get its slot back.
         EpochError::Weights(WeightsError::SlotChanged(_)) => true,
+        EpochError::Weights(WeightsError::VersionTooOld { .. }) => true,
         EpochError::Weights(WeightsError::Submit(error)) => {
-            error.rejection().is_some_and(|rejection| rejection.remedy() == Remedy::Operator)
+            error.rejection().is_some_and(|rejection| {
+                rejection.remedy() == Remedy::Operator && !may_pass(rejection)
+            })
         }
+        // All but missing files follow from the boundary alone.
+        EpochError::Abstained(reason) => !matches!(reason, Reason::MissingFiles { .. }),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use leoma_protocol::{Digest, Netuid, Network, Uid};
+    use leoma_chain::SubmitError;
+    use leoma_protocol::{Digest, Hotkey, Netuid, Network, Uid};
 
     use super::*;
     use crate::weights::ChangedSlot;
+
+    #[test]
+    fn a11_a_permit_that_is_missing_is_asked_for_again_within_the_epoch() {
+        let refused = |rejection| {
+            is_final(&EpochError::Weights(WeightsError::Submit(SubmitError::Rejected {
+                what: "set_weights",
+                rejection,
+            })))
+        };
+        for passing in [Rejection::NoPermit, Rejection::StakeTooLow, Rejection::NotRegistered] {
+            assert!(!refused(passing.clone()), "{passing}");
+        }
+        assert!(refused(Rejection::VersionTooOld));
+    }
 
     #[test]
     fn an_epoch_whose_slot_changed_hands_is_refused_with_the_reason_and_not_tried_again() {
@@ -367,18 +460,47 @@ mod tests {
             state: EpochState::Decided,
             winner_hotkey: Some(winner),
             uid: Some(Uid(6)),
-            reason: "known: won the window".to_owned(),
+            reason: "set: won the window".to_owned(),
             outcome: "{}".to_owned(),
         };
         state.keep_epoch(&decided).unwrap();
         let changed = ChangedSlot { uid: Uid(6), earned_by: winner, holder: Some(newcomer) };
         let error = EpochError::Weights(WeightsError::SlotChanged(changed));
         assert!(is_final(&error));
-        give_up(&state, BlockNumber(180), &error).unwrap();
+        give_up(&state, BlockNumber(180), &error.to_string()).unwrap();
         let record = state.epochs(1).unwrap().remove(0);
         assert_eq!(record.state, EpochState::Refused);
-        assert_eq!(record.reason, format!("known: won the window ({changed})"));
+        assert_eq!(record.reason, format!("set: won the window ({changed})"));
         let until = BlockNumber(200);
         assert!(!is_final(&EpochError::Weights(WeightsError::TooSoon { until })));
+    }
+
+    #[test]
+    fn after_a_restart_the_newest_committed_or_set_epoch_is_the_last_with_weights() {
+        let network = Network { genesis: Digest::default(), netuid: Netuid(1) };
+        let state = State::in_memory(network).unwrap();
+        assert_eq!(last_with_weights(&state.epochs(EPOCHS_LOOKED_AT).unwrap()), None);
+        let states = [EpochState::Set, EpochState::Committed, EpochState::Refused];
+        for (number, epoch_state) in (1..).zip(states) {
+            let record = EpochRecord {
+                epoch_block: BlockNumber(number * 180),
+                state: epoch_state,
+                winner_hotkey: None,
+                uid: None,
+                reason: String::new(),
+                outcome: "{}".to_owned(),
+            };
+            state.keep_epoch(&record).unwrap();
+        }
+        let epochs = state.epochs(EPOCHS_LOOKED_AT).unwrap();
+        assert_eq!(last_with_weights(&epochs), Some(BlockNumber(360)));
+    }
+
+    #[test]
+    fn only_missing_files_are_tried_for_again() {
+        let abstained = |reason| is_final(&EpochError::Abstained(reason));
+        assert!(abstained(Reason::TooFewWitnesses { fresh: 1, required: 2 }));
+        assert!(abstained(Reason::NoOwnerSlot) && abstained(Reason::NoAllowlist));
+        assert!(!abstained(Reason::MissingFiles { files: 1 }));
     }
 }

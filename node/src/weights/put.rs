@@ -18,13 +18,17 @@ use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
 use leoma_rotation::WeightVector;
 
 use super::slots::{ChangedSlot, changed_slot};
+use super::spans::Spans;
 use crate::metrics::Metrics;
 use crate::state::{CommitState, EpochState, State, StateError, WeightCommit};
 
+/// The version of the rules by which we compute weights, sent with each transaction. A subnet's owner
+/// shuts out older ones with `weights_version`. A release whose weights differ raises it. It begins at
+/// what Bittensor's SDK 10.2.0 sends (1 000 000 · major + 1 000 · minor + patch), so that an owner who
+/// demands that SDK of the Python validators does not shut us out.
+pub const WEIGHTS_VERSION: u64 = 10_002_000;
 /// Words of a salt: 128 bits that nobody guesses.
 const SALT_WORDS: usize = 8;
-/// Blocks over which the chain's pace is measured: twenty minutes of the live chain.
-const PACE_BLOCKS: u64 = 100;
 /// The pace of the live chain, if it cannot be measured yet.
 const USUAL_BLOCK_MS: u64 = 12_000;
 /// Subnet epochs around ours in which an encrypted commit is looked for: it may be included just
@@ -50,7 +54,12 @@ pub enum WeightsError {
     /// The rate limit has not passed; nothing was sent.
     #[error("the rate limit allows the next weights at block {until}")]
     TooSoon { until: BlockNumber },
-    /// The chain holds other weights than were set.
+    /// The subnet's owner accepts no weights of this release; nothing was sent.
+    #[error(
+        "the subnet accepts weights of version {demanded} or newer, and these are {WEIGHTS_VERSION}: install the newest release"
+    )]
+    VersionTooOld { demanded: u64 },
+    /// The chain holds weights other than those that were set.
     #[error("read back uid {found:?} instead of uid {expected}")]
     NotSet {
         /// The slot that should have all weight.
@@ -94,7 +103,9 @@ pub struct Weights {
     pub state: State,
     /// The beacon that timelocked commits wait for.
     pub beacon: Beacon,
-    /// What Prometheus is told.
+    /// When witnesses are due, which share our queue of transactions.
+    pub spans: Spans,
+    /// The metrics for Prometheus.
     pub metrics: Metrics,
 }
 
@@ -159,7 +170,7 @@ impl Weights {
         own: Uid,
         now: Head,
     ) -> Result<(), WeightsError> {
-        let weights = for_chain(&target.weights, demands.weights_version);
+        let weights = for_chain(&target.weights, WEIGHTS_VERSION);
         // After a restart between the transaction and its record the weights are on chain already,
         // and are not sent again.
         let updated = metagraph.neuron(&self.signer.hotkey()).map(|neuron| neuron.last_update);
@@ -168,12 +179,17 @@ impl Weights {
             if let Some(changed) = changed_slot(&target.weights, metagraph) {
                 return Err(WeightsError::SlotChanged(changed));
             }
-            self.wait_for_rate_limit(demands, metagraph, now)?;
-            let hash = self.chain.submit(&self.signer, &Call::SetWeights(weights.clone())).await?;
+            self.ensure_accepted(demands, metagraph, now)?;
+            let hash = self.send(&Call::SetWeights(weights.clone()), now).await?;
             let uid = heaviest_uid(&target.weights);
             tracing::info!(epoch_block = %target.epoch_block, uid, transaction = %hash, "weights set");
         }
         self.read_back(own, &weights).await
+    }
+
+    /// Sends a transaction that does not outlive the blocks before the next witness.
+    pub(super) async fn send(&self, call: &Call, now: Head) -> Result<Digest, SubmitError> {
+        self.chain.submit_within(&self.signer, call, self.spans.life(now.number)).await
     }
 
     pub(super) async fn read_back(
@@ -192,13 +208,16 @@ impl Weights {
         })
     }
 
-    /// Nothing is sent that the chain would refuse for coming too soon.
-    fn wait_for_rate_limit(
+    /// Nothing is sent that the chain would refuse as outdated or for coming too soon.
+    fn ensure_accepted(
         &self,
         demands: &Hyperparameters,
         metagraph: &Metagraph,
         now: Head,
     ) -> Result<(), WeightsError> {
+        if demands.weights_version > WEIGHTS_VERSION {
+            return Err(WeightsError::VersionTooOld { demanded: demands.weights_version });
+        }
         let last = metagraph
             .neuron(&self.signer.hotkey())
             .map_or(BlockNumber(0), |neuron| neuron.last_update);
@@ -213,7 +232,8 @@ impl Weights {
         metagraph: &Metagraph,
         now: Head,
     ) -> Result<(), WeightsError> {
-        let known = self.state.weight_commit(target.epoch_block)?;
+        let epoch_block = target.epoch_block;
+        let known = self.state.on_disk(move |state| state.weight_commit(epoch_block)).await?;
         if known.as_ref().is_some_and(|known| known.state != CommitState::Prepared) {
             return Ok(());
         }
@@ -222,26 +242,29 @@ impl Weights {
             // known nothing takes its place: the salt of a hash on chain would be lost.
             self.chain.settle(&self.signer.hotkey()).await?;
             if let Some(epoch) = self.find(known, self.chain.head().await?).await? {
-                return self.is_committed(known, epoch);
+                return self.is_committed(known, epoch).await;
             }
         }
         if let Some(changed) = changed_slot(&target.weights, metagraph) {
             if let Some(known) = known {
-                self.state.finish_epoch(target.epoch_block, EpochState::Refused, None)?;
-                let state = CommitState::Replaced;
-                self.state.keep_weight_commit(&WeightCommit { state, ..known })?;
+                let replaced = WeightCommit { state: CommitState::Replaced, ..known };
+                let kept = self.state.on_disk(move |state| {
+                    state.finish_epoch(epoch_block, EpochState::Refused, None)?;
+                    state.keep_weight_commit(&replaced)
+                });
+                kept.await?;
             }
             return Err(WeightsError::SlotChanged(changed));
         }
-        self.wait_for_rate_limit(demands, metagraph, now)?;
+        self.ensure_accepted(demands, metagraph, now)?;
         let timelocked = matches!(demands.mode, WeightMode::Timelocked { .. });
         let newest_round =
             if timelocked { self.chain.newest_drand_round(now).await?.unwrap_or(0) } else { 0 };
-        // What was prepared is sent as it is while it still says what it should: a new salt would
-        // leave two hashes about.
+        // A prepared commit is sent unchanged while it still says what it should: a new salt would
+        // leave two hashes on chain.
         let reusable = known.filter(|known| {
             known.weights == target.weights
-                && known.version_key == demands.weights_version
+                && known.version_key == WEIGHTS_VERSION
                 && known.is_timelocked() == timelocked
                 && (!timelocked
                     || (known.commit_epoch == demands.epoch.index
@@ -251,7 +274,8 @@ impl Weights {
             Some(known) => known,
             None => {
                 let made = self.make(target, demands, now, newest_round).await?;
-                self.state.keep_weight_commit(&made)?;
+                let kept = made.clone();
+                self.state.on_disk(move |state| state.keep_weight_commit(&kept)).await?;
                 made
             }
         };
@@ -264,22 +288,22 @@ impl Weights {
                 hash: Digest(commit.commit.clone().try_into().unwrap_or_default()),
             },
         };
-        let hash = self.chain.submit(&self.signer, &call).await?;
+        let hash = self.send(&call, now).await?;
         let uid = heaviest_uid(&target.weights);
         tracing::info!(epoch_block = %target.epoch_block, uid, transaction = %hash, "weights committed");
         let epoch = self.find(&commit, self.chain.head().await?).await?;
         let epoch = epoch.ok_or(WeightsError::NotCommitted { epoch_block: target.epoch_block })?;
-        self.is_committed(&commit, epoch)
+        self.is_committed(&commit, epoch).await
     }
 
-    pub(super) fn is_committed(
+    pub(super) async fn is_committed(
         &self,
         commit: &WeightCommit,
         commit_epoch: u64,
     ) -> Result<(), WeightsError> {
         let committed =
             WeightCommit { commit_epoch, state: CommitState::Committed, ..commit.clone() };
-        Ok(self.state.keep_weight_commit(&committed)?)
+        Ok(self.state.on_disk(move |state| state.keep_weight_commit(&committed)).await?)
     }
 
     async fn make(
@@ -290,11 +314,11 @@ impl Weights {
         newest_round: u64,
     ) -> Result<WeightCommit, WeightsError> {
         let hotkey = self.signer.hotkey();
-        let weights = for_chain(&target.weights, demands.weights_version);
+        let weights = for_chain(&target.weights, WEIGHTS_VERSION);
         let mut commit = WeightCommit {
             epoch_block: target.epoch_block,
             weights: target.weights.clone(),
-            version_key: demands.weights_version,
+            version_key: WEIGHTS_VERSION,
             salt: Vec::new(),
             commit: Vec::new(),
             reveal_round: 0,
@@ -302,7 +326,8 @@ impl Weights {
             state: CommitState::Prepared,
         };
         if let WeightMode::Timelocked { period, .. } = demands.mode {
-            let (now_ms, block_ms) = self.pace(now).await?;
+            let (now_ms, block_ms) = self.chain.pace(now).await?;
+            let block_ms = block_ms.unwrap_or(USUAL_BLOCK_MS);
             let blocks = demands.epoch.first_block_in(period.max(1)).saturating_sub(now.number.0);
             // A chain whose clock is behind has rounds already that are in its future: it would
             // refuse those.
@@ -319,19 +344,6 @@ impl Weights {
             commit.commit = commit_hash(&hotkey, index, &weights, &commit.salt).0.to_vec();
         }
         Ok(commit)
-    }
-
-    /// The chain's clock and the milliseconds a block takes, as measured on the chain itself.
-    async fn pace(&self, now: Head) -> Result<(u64, u64), ChainError> {
-        let now_ms = self.chain.timestamp(now).await?;
-        let blocks = PACE_BLOCKS.min(now.number.0.saturating_sub(1));
-        if blocks == 0 {
-            return Ok((now_ms, USUAL_BLOCK_MS));
-        }
-        let number = BlockNumber(now.number.0 - blocks);
-        let before = Head { number, hash: self.chain.block_hash(number).await? };
-        let elapsed = now_ms.saturating_sub(self.chain.timestamp(before).await?);
-        Ok((now_ms, elapsed / blocks))
     }
 
     /// The subnet epoch in which a commit is on chain at a block and not revealed yet.

@@ -3,7 +3,7 @@
 use leoma_chain::{Call, Head, Metagraph, Rejection, Remedy, WeightMode};
 use leoma_protocol::Uid;
 
-use crate::state::{CommitState, EpochState, WeightCommit};
+use crate::state::{CommitState, EpochState, State, WeightCommit};
 
 use super::put::{NEIGHBOURING_EPOCHS, Weights, WeightsError, for_chain, heaviest_uid};
 use super::slots::{ChangedSlot, changed_slot};
@@ -28,7 +28,7 @@ impl Weights {
     /// # Errors
     /// [`WeightsError`]; call again with a later block.
     pub async fn follow(&self, head: Head) -> Result<(), WeightsError> {
-        let mut open = self.state.open_weight_commits()?;
+        let mut open = self.state.on_disk(State::open_weight_commits).await?;
         let Some(newest) = open.last().map(|commit| commit.epoch_block) else { return Ok(()) };
         let demands = self.chain.hyperparameters(head).await?;
         let index = demands.epoch.index;
@@ -41,7 +41,7 @@ impl Weights {
         for commit in open.iter_mut().filter(|commit| commit.state == CommitState::Prepared) {
             // It may have been sent before a restart and included since, after its epoch.
             if let Some(epoch) = self.find(commit, head).await? {
-                self.is_committed(commit, epoch)?;
+                self.is_committed(commit, epoch).await?;
                 (commit.commit_epoch, commit.state) = (epoch, CommitState::Committed);
             }
         }
@@ -64,7 +64,7 @@ impl Weights {
             let newer = &open[place + 1..];
             // Weights of one epoch replace each other: only the newest are worth a transaction.
             if newer.iter().any(|newer| due(newer) == due(commit)) {
-                self.end(commit, CommitState::Superseded)?;
+                self.end(commit, CommitState::Superseded).await?;
                 continue;
             }
             self.finish(commit, &now, newer, index > due(commit)).await?;
@@ -83,54 +83,58 @@ impl Weights {
         let weights = vector(commit);
         let changed = changed_slot(&commit.weights, now.metagraph);
         let waits = self.find(commit, now.head).await?.is_some();
+        // One that never came onto the chain reveals nothing: equal weights are another commit's.
+        let was_seen = commit.state != CommitState::Prepared;
         if is_late || !waits {
             let found = self.chain.weights(now.head, now.own).await?;
-            if !waits && found == weights.pairs() {
+            if was_seen && !waits && found == weights.pairs() {
                 return match changed {
-                    Some(changed) => self.report_replaced(commit, changed),
-                    None => self.end(commit, CommitState::Revealed),
+                    Some(changed) => self.report_replaced(commit, changed).await,
+                    None => self.end(commit, CommitState::Revealed).await,
                 };
             }
             // Once newer weights are there, it cannot be told whether these were revealed before.
             if newer.iter().any(|newer| found == vector(newer).pairs()) {
-                return self.end(commit, CommitState::Superseded);
+                return self.end(commit, CommitState::Superseded).await;
             }
-            return self.report_missed(commit, "its epoch is over");
+            let reason =
+                if was_seen { "its epoch is over" } else { "it never came onto the chain" };
+            return self.report_missed(commit, reason).await;
         }
         if commit.is_timelocked() {
             // The chain opens it as soon as it has the round.
             return Ok(());
         }
         if let Some(changed) = changed {
-            return self.report_replaced(commit, changed);
+            return self.report_replaced(commit, changed).await;
         }
         let call = Call::RevealWeights { weights: weights.clone(), salt: commit.salt.clone() };
-        match self.chain.submit(&self.signer, &call).await {
+        match self.send(&call, now.head).await {
             Ok(hash) => {
                 let uid = heaviest_uid(&commit.weights);
                 tracing::info!(epoch_block = %commit.epoch_block, uid, transaction = %hash, "weights revealed");
             }
             Err(error) if error.rejection().is_some_and(is_final) => {
-                return self.report_missed(commit, &error.to_string());
+                return self.report_missed(commit, &error.to_string()).await;
             }
             Err(error) => return Err(error.into()),
         }
         self.read_back(now.own, &weights).await?;
-        self.end(commit, CommitState::Revealed)
+        self.end(commit, CommitState::Revealed).await
     }
 
-    fn report_missed(&self, commit: &WeightCommit, reason: &str) -> Result<(), WeightsError> {
+    async fn report_missed(&self, commit: &WeightCommit, reason: &str) -> Result<(), WeightsError> {
         tracing::error!(
             epoch_block = %commit.epoch_block, uid = heaviest_uid(&commit.weights), reason,
             "committed weights were not revealed; the next epoch's are committed as usual"
         );
         self.metrics.reveals_missed.inc();
-        self.end(commit, CommitState::Missed)
+        self.end(commit, CommitState::Missed).await
     }
 
     /// A slot changed hands between commit and reveal: its weight would go, or went, to somebody
     /// who did not win.
-    fn report_replaced(
+    async fn report_replaced(
         &self,
         commit: &WeightCommit,
         changed: ChangedSlot,
@@ -142,11 +146,11 @@ impl Weights {
             "the winner lost its slot between commit and reveal"
         );
         self.metrics.reveals_missed.inc();
-        self.end(commit, CommitState::Replaced)
+        self.end(commit, CommitState::Replaced).await
     }
 
-    fn end(&self, commit: &WeightCommit, state: CommitState) -> Result<(), WeightsError> {
-        self.state.keep_weight_commit(&WeightCommit { state, ..commit.clone() })?;
+    async fn end(&self, commit: &WeightCommit, state: CommitState) -> Result<(), WeightsError> {
+        let ended = WeightCommit { state, ..commit.clone() };
         let reason = match state {
             CommitState::Revealed => None,
             CommitState::Superseded => Some("superseded by a newer commit"),
@@ -154,12 +158,14 @@ impl Weights {
             _ => Some("not revealed in its epoch"),
         };
         let state = if reason.is_none() { EpochState::Set } else { EpochState::Refused };
-        self.state.finish_epoch(commit.epoch_block, state, reason)?;
+        let kept = self.state.on_disk(move |database| {
+            database.keep_weight_commit(&ended)?;
+            database.finish_epoch(ended.epoch_block, state, reason)
+        });
+        kept.await?;
         if reason.is_none() {
             self.metrics.epochs_set.inc();
-            self.metrics
-                .last_epoch_block
-                .set(i64::try_from(commit.epoch_block.0).unwrap_or(i64::MAX));
+            self.metrics.weights_on_chain(commit.epoch_block);
         }
         Ok(())
     }

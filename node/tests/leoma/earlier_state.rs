@@ -8,8 +8,8 @@ use leoma_protocol::codec::Wire as _;
 use leoma_protocol::messages::Certificate;
 use leoma_protocol::verdict::{Expected, verify};
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, Hotkey, Netuid, Network, NotSafe, Safe,
-    SigningGuard as _, SigningSlot, SlotKind, TaskId, Uid,
+    BlockNumber, Digest, Hotkey, Netuid, Network, NotSafe, Safe, SigningGuard as _, SigningSlot,
+    SlotKind, TaskId, Uid,
 };
 
 fn hotkey(text: &str) -> Hotkey {
@@ -28,8 +28,9 @@ fn the_state_of_an_earlier_release_keeps_its_files_certificates_signatures_and_w
     let network = Network { genesis: genesis.parse().unwrap(), netuid: Netuid(99) };
     let state = State::open(folder.path(), network, own).unwrap();
 
-    // Every verdict file still verifies under its digest.
-    let params = ConsensusParams::default().digest();
+    // Every verdict file still verifies under its digest and the parameters of that time.
+    let params = "b1d3cfaf61ffdef99efcb2986240598d69a3cb89ec617d10697139810a63374f";
+    let params: Digest = params.parse().unwrap();
     let files = state.files_from(TaskId(0)).unwrap();
     assert_eq!(files.len(), 9);
     for file in &files {

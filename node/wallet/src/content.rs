@@ -1,6 +1,7 @@
 //! The content of a decrypted key file: JSON as the Python wallet writes it, a secret in hexadecimal,
 //! or a mnemonic.
 
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use sp_core::{Pair as _, sr25519};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -58,27 +59,49 @@ struct KeyJson {
     #[serde(rename = " ss58Address")]
     legacy_ss58_address: Option<String>,
     crypto_type: Option<CryptoType>,
-    // Of a polkadot.js export.
-    encoded: Option<serde::de::IgnoredAny>,
-    encoding: Option<serde::de::IgnoredAny>,
+    // Present in a polkadot.js export.
+    encoded: Option<IgnoredAny>,
+    encoding: Option<IgnoredAny>,
 }
 
-/// Wiped when dropped.
-struct SecretText(Zeroizing<String>);
+/// A secret as it is written.
+enum SecretText {
+    /// Wiped when dropped.
+    Text(Zeroizing<String>),
+    /// A list, as some tools write the words of a mnemonic.
+    List,
+}
 
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Zeroizing::new(String::deserialize(deserializer)?)))
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = SecretText;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SecretText, E> {
+                Ok(SecretText::Text(Zeroizing::new(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<SecretText, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(SecretText::List)
+            }
+        }
+        deserializer.deserialize_any(Reader)
     }
 }
 
-/// Writers differ: some write a number, some its digits.
+/// Some tools write a number, some a string of its digits.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum CryptoType {
     Number(i64),
     Text(String),
-    Other(serde::de::IgnoredAny),
+    Other(IgnoredAny),
 }
 
 impl CryptoType {
@@ -98,22 +121,42 @@ impl CryptoType {
 
 /// Reads a decrypted file.
 pub(super) fn read(bytes: &[u8]) -> Result<Content, ContentError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NOT_A_KEY)?.trim();
+    let text = std::str::from_utf8(bytes).map_err(|_| NOT_A_KEY)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
     if text.starts_with('{') {
         return read_json(text);
     }
     if let Some(pair) = from_hex(text) {
         return Ok(Content { pair: pair?, format: KeyFormat::Hex, address: None });
     }
+    if text.starts_with('[') {
+        return Err(if serde_json::from_str::<Vec<IgnoredAny>>(text).is_ok() {
+            WORDS_IN_A_LIST
+        } else {
+            NOT_A_KEY
+        });
+    }
     // Words are tried last: nothing else consists of words from the list, the right number of them,
     // with a checksum.
-    let pair = from_phrase(text).ok_or(NOT_A_KEY)?;
+    let pair = from_phrase(text).map_err(|reason| match reason {
+        ContentError::Malformed(reason) if reason == NO_MNEMONIC => NOT_A_KEY,
+        other => other,
+    })?;
     Ok(Content { pair, format: KeyFormat::Mnemonic, address: None })
 }
 
 const NOT_A_KEY: ContentError = ContentError::Malformed(
     "not a key file (JSON with secretPhrase, secretSeed or privateKey; a seed in hexadecimal; or a mnemonic)",
 );
+
+const WORDS_IN_A_LIST: ContentError = ContentError::Malformed(
+    "holds its mnemonic as a JSON list: write the words as one text, with spaces between them",
+);
+const CAPITALS: ContentError = ContentError::Malformed(
+    "its mnemonic has capital letters: write the words in small letters, as they were given",
+);
+const NO_MNEMONIC: &str =
+    "secretPhrase is not a mnemonic (12, 15, 18, 21 or 24 words with spaces between them)";
 
 fn read_json(text: &str) -> Result<Content, ContentError> {
     let json: KeyJson = serde_json::from_str(text).map_err(|_| NOT_A_KEY)?;
@@ -133,14 +176,17 @@ fn read_json(text: &str) -> Result<Content, ContentError> {
 /// Secrets are tried in the Python wallet's order, so that both programs read the same key from a
 /// file whose secrets differ.
 fn pair_of(json: &KeyJson) -> Result<sr25519::Pair, ContentError> {
-    fn stated(secret: &Option<SecretText>) -> Option<&str> {
-        secret.as_ref().map(|text| text.0.trim()).filter(|text| !text.is_empty())
+    fn stated(secret: &Option<SecretText>) -> Result<Option<&str>, ContentError> {
+        match secret {
+            None => Ok(None),
+            Some(SecretText::List) => Err(WORDS_IN_A_LIST),
+            Some(SecretText::Text(text)) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
+        }
     }
-    if let Some(phrase) = stated(&json.secret_phrase) {
-        return from_phrase(phrase)
-            .ok_or(ContentError::Malformed("secretPhrase is not a mnemonic"));
+    if let Some(phrase) = stated(&json.secret_phrase)? {
+        return from_phrase(phrase);
     }
-    let Some(secret) = stated(&json.secret_seed).or_else(|| stated(&json.private_key)) else {
+    let Some(secret) = stated(&json.secret_seed)?.or(stated(&json.private_key)?) else {
         return Err(ContentError::Malformed(
             "holds no secret (secretPhrase, secretSeed or privateKey): is it the public half?",
         ));
@@ -168,13 +214,21 @@ fn pair_of_bytes(bytes: &[u8]) -> Result<sr25519::Pair, ContentError> {
         return Err(ContentError::Malformed("its secret has neither 32 nor 64 bytes"));
     }
     sr25519::Pair::from_seed_slice(bytes)
-        .map_err(|_| ContentError::Malformed("its secret is no sr25519 key"))
+        .map_err(|_| ContentError::Malformed("its secret is not an sr25519 key"))
 }
 
-fn from_phrase(text: &str) -> Option<sr25519::Pair> {
-    let (pair, mut seed) = sr25519::Pair::from_phrase(&words(text), None).ok()?;
-    seed.zeroize();
-    Some(pair)
+fn from_phrase(text: &str) -> Result<sr25519::Pair, ContentError> {
+    let phrase = words(text);
+    if let Ok((pair, mut seed)) = sr25519::Pair::from_phrase(&phrase, None) {
+        seed.zeroize();
+        return Ok(pair);
+    }
+    let lower = Zeroizing::new(phrase.to_lowercase());
+    let is_capitals = sr25519::Pair::from_phrase(&lower, None).is_ok_and(|(_, mut seed)| {
+        seed.zeroize();
+        true
+    });
+    Err(if is_capitals { CAPITALS } else { ContentError::Malformed(NO_MNEMONIC) })
 }
 
 /// The words with single spaces between them: people break lines.
@@ -254,6 +308,31 @@ mod tests {
     }
 
     #[test]
+    fn b9_mnemonics_as_people_write_them() {
+        let expected = read(PHRASE.as_bytes()).unwrap().pair.public();
+        for spaced in [
+            PHRASE.replace(' ', "  "),
+            PHRASE.replace(' ', "\\t"),
+            PHRASE.replace(' ', "\u{a0}"),
+            format!("{PHRASE}\\n"),
+        ] {
+            let text = format!("\u{feff}{{\"secretPhrase\": \"{spaced}\"}}");
+            assert_eq!(read(text.as_bytes()).unwrap().pair.public(), expected, "{text}");
+        }
+        let list = format!("[\"{}\"]", PHRASE.replace(' ', "\", \""));
+        for (text, part) in [
+            (format!(r#"{{"secretPhrase": {list}}}"#), "JSON list"),
+            (list, "JSON list"),
+            (format!(r#"{{"secretPhrase": "{}"}}"#, PHRASE.to_uppercase()), "small letters"),
+            (PHRASE.replace("bottom", "Bottom"), "small letters"),
+            (format!(r#"{{"secretPhrase": "{}"}}"#, PHRASE.replace(' ', ", ")), "12, 15, 18"),
+        ] {
+            let ContentError::Malformed(reason) = error(&text) else { panic!("{text}") };
+            assert!(reason.contains(part), "{text}: {reason}");
+        }
+    }
+
+    #[test]
     fn the_address_is_read_under_both_names() {
         for name in ["ss58Address", " ss58Address"] {
             let text = format!(r#"{{"secretSeed":"{SEED}","{name}":"5abc"}}"#);
@@ -270,7 +349,7 @@ mod tests {
         for (text, part) in [
             ("", "not a key file"),
             ("{", "not a key file"),
-            ("[1]", "not a key file"),
+            ("[1", "not a key file"),
             ("0x12", "not a key file"),
             ("bottom drive", "not a key file"),
             (r#"{"secretSeed":"0xzz"}"#, "hexadecimal"),
@@ -284,7 +363,7 @@ mod tests {
         }
         let no_scalar = "ff".repeat(64);
         assert!(
-            matches!(error(&no_scalar), ContentError::Malformed(reason) if reason.contains("no sr25519 key"))
+            matches!(error(&no_scalar), ContentError::Malformed(reason) if reason.contains("not an sr25519 key"))
         );
     }
 

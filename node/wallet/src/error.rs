@@ -14,6 +14,9 @@ pub enum WalletError {
         path.display()
     )]
     Unreadable { path: PathBuf, source: std::io::Error },
+    /// The file is somebody else's.
+    #[error("key file {} cannot be read: {reason}", path.display())]
+    Denied { path: PathBuf, reason: String },
     /// The path is not a plain file.
     #[error("key file {}: {what}", path.display())]
     NotAFile { path: PathBuf, what: &'static str },
@@ -40,12 +43,12 @@ pub enum WalletError {
     WrongAddress { path: PathBuf, found: Hotkey, expected: String },
     /// A password is needed and none was given.
     #[error(
-        "key file {}: its encryption needs a password, and none is known: {ways}, or run this on a terminal to be asked",
+        "key file {}: it is encrypted, and no password is set: {ways}, or run this on a terminal to be asked",
         path.display()
     )]
     NeedsPassword { path: PathBuf, ways: String },
     /// The password does not decrypt the file.
-    #[error("key file {}: the password from {source_name} is wrong, or the encrypted file is damaged", path.display())]
+    #[error("key file {}: the password from {source_name} is wrong, or the encrypted file is damaged; a plain password goes into WALLET_PASSWORD or a file that WALLET_PASSWORD_FILE names", path.display())]
     WrongPassword { path: PathBuf, source_name: String },
     /// The given password cannot be used.
     #[error("the password in {source_name} cannot be used: {reason}")]

@@ -11,7 +11,8 @@ use crate::error::WalletError;
 /// A key file is a few hundred bytes, encrypted a few thousand; anything larger is not one.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// Permissions that others must not have.
-const READABLE_BY_OTHERS: u32 = 0o044;
+const READABLE_BY_GROUP: u32 = 0o040;
+const READABLE_BY_ANYONE: u32 = 0o004;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Most old keys that are kept beside a new one.
 const MAX_KEPT: u32 = 1000;
@@ -28,6 +29,8 @@ pub(super) struct Opened {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     /// Permission bits; `None` on a system without them.
     pub(super) mode: Option<u32>,
+    /// Whether others than its owner and us can read it.
+    pub(super) is_open: bool,
 }
 
 /// Reads a key file. Links are followed, as containers mount secrets by links; the checks apply to
@@ -42,6 +45,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, WalletError> {
         ErrorKind::InvalidInput => not_a_file("is not a plain file"),
         ErrorKind::FileTooLarge => {
             WalletError::Malformed { path: path.to_owned(), reason: "is too large for a key file" }
+        }
+        ErrorKind::PermissionDenied => {
+            WalletError::Denied { path: path.to_owned(), reason: access::denied(path) }
         }
         _ => WalletError::Unreadable { path: path.to_owned(), source },
     })?;
@@ -66,24 +72,67 @@ pub(super) fn read_plain(path: &Path, most: u64) -> std::io::Result<Opened> {
         return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a plain file"));
     }
     let file = File::open(path)?;
-    let mode = mode_of(&file.metadata()?);
+    let metadata = file.metadata()?;
+    let (mode, is_open) = (mode_of(&metadata), access::is_open(&metadata));
     // Allocated at once: a vector that grows would leave copies of the secret in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(most).unwrap_or(0) + 1));
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(std::io::Error::new(ErrorKind::FileTooLarge, "it is too long"));
     }
-    Ok(Opened { bytes, mode })
+    Ok(Opened { bytes, mode, is_open })
 }
 
-/// Whether others than the owner can read a file of this mode.
-pub(super) fn is_open(mode: Option<u32>) -> bool {
-    mode.is_some_and(|mode| mode & READABLE_BY_OTHERS != 0)
-}
-
-pub(super) fn warn_if_open(path: &Path, mode: Option<u32>) {
-    if is_open(mode) {
+pub(super) fn warn_if_open(path: &Path, is_open: bool) {
+    if is_open {
         tracing::warn!(path = %path.display(), "others can read the key's file: run chmod 600 on it");
+    }
+}
+
+/// Who may read a file, and what to do where we may not.
+#[cfg(unix)]
+mod access {
+    use std::fs::Metadata;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+
+    use super::{READABLE_BY_ANYONE, READABLE_BY_GROUP};
+
+    /// Whether others than the owner and us can read it. If we read somebody else's file through
+    /// its group, group access is intended.
+    pub(super) fn is_open(metadata: &Metadata) -> bool {
+        let is_ours = metadata.uid() == nix::unistd::geteuid().as_raw();
+        let bits =
+            if is_ours { READABLE_BY_GROUP | READABLE_BY_ANYONE } else { READABLE_BY_ANYONE };
+        metadata.mode() & bits != 0
+    }
+
+    /// Why a file cannot be read, whose it is, and the ways out.
+    pub(super) fn denied(path: &Path) -> String {
+        let own = nix::unistd::geteuid();
+        // A file in a folder that is closed to us does not even show its owner.
+        let seen = path.ancestors().find_map(|at| Some((at, std::fs::metadata(at).ok()?)));
+        let Some((at, metadata)) = seen else {
+            return format!("this process runs as uid {own}, which may not read it");
+        };
+        let (uid, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+        format!(
+            "this process runs as uid {own}, and {} belongs to uid {uid}, gid {gid} (mode {mode:04o}): run it as that \
+             user (docker run --user {uid}:{gid}; in compose user: \"{uid}:{gid}\"), let its group read it (chmod g+r, \
+             and docker run --group-add {gid}), or give it to uid {own} (chown {own})",
+            at.display()
+        )
+    }
+}
+
+#[cfg(not(unix))]
+mod access {
+    pub(super) fn is_open(_: &std::fs::Metadata) -> bool {
+        false
+    }
+
+    pub(super) fn denied(_: &std::path::Path) -> String {
+        "this user may not read it".to_owned()
     }
 }
 
@@ -229,9 +278,25 @@ mod tests {
         for (mode, open_to_others) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)]
         {
             let opened = open(&with_mode(folder.path(), &format!("{mode:o}"), mode)).unwrap();
-            assert_eq!((opened.mode, is_open(opened.mode)), (Some(mode), open_to_others));
+            assert_eq!((opened.mode, opened.is_open), (Some(mode), open_to_others));
             assert_eq!(**opened.bytes, *b"content");
         }
+    }
+
+    #[test]
+    fn b11_a_file_that_is_denied_names_both_users_and_the_ways_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = with_mode(folder.path(), "h", 0o600);
+        let own = nix::unistd::geteuid().to_string();
+        // The words are those of a denied read; whether this user is denied depends on who it is.
+        let said = access::denied(&path);
+        for part in
+            [&format!("runs as uid {own}"), "belongs to uid", "--user", "chown", "(mode 0600)"]
+        {
+            assert!(said.contains(part), "{said}");
+        }
+        let inside = folder.path().join("closed/h");
+        assert!(access::denied(&inside).contains(&folder.path().display().to_string()));
     }
 
     #[test]

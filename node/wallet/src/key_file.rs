@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::background::in_background;
 use crate::content::{self, Content, ContentError, KeyFormat};
-use crate::encryption::{Encryption, Sealed};
+use crate::encryption::{Encryption, SealError, Sealed};
 use crate::error::WalletError;
 use crate::file::{self, public_path};
 use crate::password::{self, Found, PasswordSources, Process, Surroundings};
@@ -33,7 +33,7 @@ pub async fn load_coldkey(wallet: &WalletSettings) -> Result<sr25519::Pair, Wall
 async fn load(path: PathBuf, passwords: PasswordSources) -> Result<sr25519::Pair, WalletError> {
     in_background(move || {
         let file = KeyFile::open(&path)?;
-        file::warn_if_open(&path, file.mode);
+        file::warn_if_open(&path, file.is_open);
         Ok(file.load(&passwords)?.pair)
     })
     .await
@@ -73,6 +73,7 @@ pub struct KeyFile {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     mode: Option<u32>,
+    is_open: bool,
 }
 
 impl std::fmt::Debug for KeyFile {
@@ -90,8 +91,8 @@ impl KeyFile {
     /// # Errors
     /// [`WalletError`]; also for a file that others can change.
     pub fn open(path: &Path) -> Result<Self, WalletError> {
-        let file::Opened { bytes, mode } = file::open(path)?;
-        Ok(Self { path: path.to_owned(), bytes, mode })
+        let file::Opened { bytes, mode, is_open } = file::open(path)?;
+        Ok(Self { path: path.to_owned(), bytes, mode, is_open })
     }
 
     /// Its encryption; `None` if it is not encrypted.
@@ -104,9 +105,10 @@ impl KeyFile {
         self.mode
     }
 
-    /// Whether others than the owner can read the file.
-    pub fn is_open(&self) -> bool {
-        file::is_open(self.mode)
+    /// Whether others than the owner, and than us if we read it as a member of its group, can read
+    /// the file.
+    pub const fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Decrypts the file if it is encrypted, reads its key and checks it against its address. An
@@ -157,9 +159,15 @@ impl KeyFile {
         surroundings: &dyn Surroundings,
     ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
         let path = || self.path.clone();
-        let sealed = Sealed::read(kind, &self.bytes).map_err(|error| error.at(&self.path, ""))?;
-        let Found { password, source_name } = password::find(&path(), passwords, surroundings)?;
-        sealed.open(&password).map_err(|error| error.at(&self.path, &source_name))
+        let sealed = || Sealed::read(kind, &self.bytes).map_err(|error| error.at(&self.path, ""));
+        let first = sealed()?;
+        let Found { password, otherwise, source_name } =
+            password::find(&path(), passwords, surroundings)?;
+        let opened = match (first.open(&password), otherwise) {
+            (Err(SealError::WrongPassword), Some(other)) => sealed()?.open(&other),
+            (opened, _) => opened,
+        };
+        opened.map_err(|error| error.at(&self.path, &source_name))
     }
 
     fn content_error(&self, error: ContentError) -> WalletError {
@@ -193,7 +201,7 @@ pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     };
     let json: Option<serde_json::Value> = serde_json::from_slice(&opened.bytes).ok();
     let stated = json.as_ref().and_then(|json| json.get("ss58Address")?.as_str()?.parse().ok());
-    let reason = "is the public half of a key and states no ss58Address; remove it, or write it anew from the key";
+    let reason = "is the public half of a key and states no ss58Address; remove it, or write it again from the key";
     stated.map(Some).ok_or(WalletError::Malformed { path: public, reason })
 }
 

@@ -1,6 +1,7 @@
 //! Where the password of an encrypted key file comes from: the Python wallet's variable, a setting,
 //! a file, or a prompt.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,8 @@ impl KeyKind {
 pub struct PasswordSources {
     /// What the key is for.
     pub kind: KeyKind,
+    /// The Python wallet's variables of a `.env` file, by name; those of the environment win.
+    pub variables: BTreeMap<String, Password>,
     /// `WALLET_PASSWORD`, of hotkeys only.
     pub value: Option<Password>,
     /// `WALLET_PASSWORD_FILE` or `COLDKEY_PASSWORD_FILE`.
@@ -68,7 +71,7 @@ impl PasswordSources {
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// The password that `text` is.
+    /// A password with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
@@ -88,6 +91,8 @@ impl std::fmt::Debug for Password {
 /// A password and the name of its place, for messages.
 pub(super) struct Found {
     pub(super) password: Password,
+    /// The other reading of the same text, to be tried if the first does not open the file.
+    pub(super) otherwise: Option<Password>,
     pub(super) source_name: String,
 }
 
@@ -127,11 +132,11 @@ mod terminal {
 
     use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-    /// As it was before the question that waits; `None` where none does.
+    /// The terminal's settings before the open prompt; `None` if no prompt is open.
     static BEFORE: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-    /// What is typed is hidden from the question's first letter on, and by nobody but this module:
-    /// another that put the terminal back could do so after the program's end has.
+    /// Typing is hidden from the prompt's first letter on, and only this module restores the
+    /// terminal: other code could do so after the program's exit has done it.
     pub(super) fn ask(question: &str) -> std::io::Result<String> {
         let tty = File::options().read(true).write(true).open("/dev/tty")?;
         hide(tty.try_clone()?)?;
@@ -200,9 +205,9 @@ pub(super) fn choose(
         None => {
             let needed = || sources.needed(path);
             let first = ask(&question, surroundings)?.ok_or_else(needed)?;
-            let again = ask("the same again: ", surroundings)?.ok_or_else(needed)?;
+            let again = ask("repeat the password: ", surroundings)?.ok_or_else(needed)?;
             if first.password.as_bytes() != again.password.as_bytes() {
-                return Err(unusable(&first.source_name, "the two differ"));
+                return Err(unusable(&first.source_name, "the two passwords differ"));
             }
             first
         }
@@ -223,48 +228,57 @@ fn given(
     surroundings: &dyn Surroundings,
 ) -> Result<Option<Found>, WalletError> {
     let variable = variable_of(path);
-    let (password, source_name) =
-        if let Some(value) = surroundings.variable(&variable).filter(|text| !text.is_empty()) {
-            (unscramble(&variable, &Zeroizing::new(value))?, variable)
-        } else if let Some(value) = &sources.value {
-            (value.clone(), "WALLET_PASSWORD".to_owned())
-        } else if let Some(file) = &sources.file {
-            let source_name = format!("{} ({})", sources.kind.file_setting(), file.display());
-            (read_file(file, &source_name)?, source_name)
-        } else {
-            return Ok(None);
-        };
-    Ok(Some(Found { password, source_name }))
+    let in_file = || sources.variables.get(&variable).map(|password| (*password.0).clone());
+    let value = surroundings.variable(&variable).filter(|text| !text.is_empty()).or_else(in_file);
+    if let Some(value) = value {
+        return Ok(Some(of_variable(variable, value)));
+    }
+    let (password, source_name) = if let Some(value) = &sources.value {
+        (value.clone(), "WALLET_PASSWORD".to_owned())
+    } else if let Some(file) = &sources.file {
+        let source_name = format!("{} ({})", sources.kind.file_setting(), file.display());
+        (read_file(file, &source_name)?, source_name)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Found { password, otherwise: None, source_name }))
 }
 
 fn ask(question: &str, surroundings: &dyn Surroundings) -> Result<Option<Found>, WalletError> {
     let source_name = "the terminal".to_owned();
     match surroundings.ask(question) {
         None => Ok(None),
-        Some(Ok(text)) => Ok(Some(Found { password: Password::new(text), source_name })),
+        Some(Ok(text)) => {
+            Ok(Some(Found { password: Password::new(text), otherwise: None, source_name }))
+        }
         Some(Err(error)) => Err(unusable(&source_name, error.to_string())),
     }
 }
 
+/// What one of the Python wallet's variables holds: the form in which that wallet saves it, or the
+/// plain password, which people put there. A text may be both, so both are tried.
+fn of_variable(variable: String, value: String) -> Found {
+    let plain = Password::new(value.trim_end_matches(['\r', '\n']));
+    let saved = unscramble(&variable, &Zeroizing::new(value));
+    let source_name = format!("{variable} (read as the Python wallet saves it, and as plain text)");
+    match saved {
+        Some(password) => Found { password, otherwise: Some(plain), source_name },
+        None => Found { password: plain, otherwise: None, source_name },
+    }
+}
+
 /// The Python wallet's variables hold base64 of the password, XORed with the variable's own name
-/// over and over: no protection, only something that is not read over a shoulder.
-fn unscramble(variable: &str, value: &str) -> Result<Password, WalletError> {
-    let malformed = || {
-        unusable(
-            variable,
-            "it is not what the Python wallet saves there (base64 of a scrambled text)",
-        )
-    };
-    let mut bytes = Zeroizing::new(STANDARD.decode(value.trim()).map_err(|_| malformed())?);
+/// over and over. That is no protection: it only stops reading over a shoulder.
+fn unscramble(variable: &str, value: &str) -> Option<Password> {
+    let mut bytes = Zeroizing::new(STANDARD.decode(value.trim()).ok()?);
     bytes.iter_mut().zip(variable.bytes().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-    let text = std::str::from_utf8(&bytes).map_err(|_| malformed())?;
-    Ok(Password::new(text))
+    Some(Password::new(std::str::from_utf8(&bytes).ok()?))
 }
 
 fn read_file(path: &Path, source_name: &str) -> Result<Password, WalletError> {
     let opened = file::read_plain(path, MAX_PASSWORD_BYTES);
     let opened = opened.map_err(|error| unusable(source_name, error.to_string()))?;
-    file::warn_if_open(path, opened.mode);
+    file::warn_if_open(path, opened.is_open);
     let text =
         std::str::from_utf8(&opened.bytes).map_err(|_| unusable(source_name, "it is not text"))?;
     // Editors end a file with a line break, which nobody means.
@@ -329,11 +343,14 @@ pub(super) mod tests {
         let mut given = Given::default();
         given.answers.borrow_mut().push("from prompt".to_owned());
         given.variables.insert(variable.clone(), scramble(&variable, "from variable, with an ö"));
-        assert_eq!(
-            text(find(path, &sources, &given)),
-            ("from variable, with an ö".to_owned(), variable)
-        );
+        let (password, source) = text(find(path, &sources, &given));
+        assert_eq!(password, "from variable, with an ö");
+        assert!(source.starts_with(&variable), "{source}");
         given.variables.clear();
+        sources.variables =
+            BTreeMap::from([(variable.clone(), Password::new(scramble(&variable, "in .env")))]);
+        assert_eq!(text(find(path, &sources, &given)).0, "in .env");
+        sources.variables.clear();
         assert_eq!(text(find(path, &sources, &given)).0, "from setting");
         sources.value = None;
         assert_eq!(text(find(path, &sources, &given)).0, "from file");
@@ -403,11 +420,30 @@ pub(super) mod tests {
                 "{error}"
             );
         }
-        let mut given = Given::default();
-        given.variables.insert("BT_PW_W".to_owned(), "planted secret".to_owned());
-        let error = find(path, &PasswordSources::default(), &given).err().unwrap().to_string();
-        assert!(error.contains("BT_PW_W") && !error.contains("planted"), "{error}");
         assert_eq!(format!("{:?}", Password::new("planted")), "***");
+    }
+
+    #[test]
+    fn b2_a_plain_password_in_the_wallets_variable_is_tried_too() {
+        let path = Path::new("/w/my-wallet/hotkeys/h");
+        let variable = variable_of(path);
+        assert_eq!(variable, "BT_PW__W_MY-WALLET_HOTKEYS_H");
+        let found = |value: &str| {
+            let mut given = Given::default();
+            given.variables.insert(variable.clone(), value.to_owned());
+            find(path, &PasswordSources::default(), &given).unwrap()
+        };
+        let candidates = |value: &str| {
+            let Found { password, otherwise, .. } = found(value);
+            let texts = [Some(password), otherwise].into_iter().flatten();
+            texts.map(|password| password.0.to_string()).collect::<Vec<_>>()
+        };
+        for plain in ["123456!", "correct horse", "pa$$w0rd!", "abcd1234", "Zm9v", "line\n"] {
+            assert!(candidates(plain).contains(&plain.trim_end().to_owned()), "{plain}");
+        }
+        // The form of the Python wallet comes first.
+        assert_eq!(candidates(&scramble(&variable, "secret"))[0], "secret");
+        assert!(found("Zm9v").source_name.contains("plain text"));
     }
 
     proptest! {

@@ -170,7 +170,7 @@ fn an_address_comes_from_the_public_half_only_where_the_key_does_not_tell_it() {
     assert!(address_of(&path).err().unwrap().is_absent());
     new.write_in(&path, None, false, &Given::default()).unwrap();
     assert_eq!(address_of(&path).unwrap(), Some(new.hotkey()));
-    // A key file that is there and damaged is said to be, however good its public half is.
+    // A damaged key file is reported as damaged, even if its public half is good.
     std::fs::write(&path, "{").unwrap();
     assert!(matches!(address_of(&path), Err(WalletError::Malformed { .. })));
     std::fs::remove_file(&path).unwrap();
@@ -182,4 +182,27 @@ fn an_address_comes_from_the_public_half_only_where_the_key_does_not_tell_it() {
     assert_eq!(address_of(&path).unwrap(), Some(new.hotkey()));
     std::fs::remove_file(public_path(&path)).unwrap();
     assert_eq!(address_of(&path).unwrap(), None);
+}
+
+/// What people keep beside a hotkey: the public half of the coldkey alone, files of a desktop, and
+/// folders.
+#[tokio::test]
+async fn b6_b7_a_hotkey_loads_without_its_coldkey_and_beside_files_that_are_no_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let wallet = wallet(folder.path());
+    let path = hotkey_path(&wallet);
+    let made = NewHotkey::generate();
+    made.write_in(&path, None, false, &Given::default()).unwrap();
+    let public = format!(r#"{{"ss58Address":"{ADDRESS}"}}"#);
+    std::fs::write(folder.path().join("w/coldkeypub.txt"), public).unwrap();
+    for (name, content) in [(".DS_Store", "\0\0\0\x01Bud1"), ("defaultpub.txt", "{}"), ("x", "")] {
+        std::fs::write(folder.path().join("w/hotkeys").join(name), content).unwrap();
+    }
+    std::fs::create_dir_all(folder.path().join("w/hotkeys/g")).unwrap();
+    std::fs::create_dir_all(folder.path().join("empty/hotkeys")).unwrap();
+    assert_eq!(Hotkey::from(load_hotkey(&wallet).await.unwrap().public()), made.hotkey());
+    // A folder in the hotkey's place is named.
+    let elsewhere = WalletSettings { hotkey: "g".into(), ..wallet };
+    let error = load_hotkey(&elsewhere).await.err().unwrap().to_string();
+    assert!(error.contains("hotkeys/g"), "{error}");
 }

@@ -1,161 +1,161 @@
-//! The validator's own HTTP server: `/livez`, `/readyz`, `/metrics`, `/status` and `/agreement`.
+//! The two servers: one for the operator, one for everybody.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{FromRequestParts, Query, State as Shared};
-use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::get;
-use serde::Deserialize;
+use axum::{Router, http::Request};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::source::{Phase, Progress, Source};
+use crate::listener::{BoundedListener, Peer};
+use crate::site::{ApiError, Site};
+use crate::{api, events, headers, media, operator, pages};
+
+/// Largest body of a post, as the Python API has it.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+/// How long a browser may keep the answer to a CORS preflight.
+const PREFLIGHT_FOR: Duration = Duration::from_secs(600);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address}: {source} (another process has the port? set LEOMA_HTTP_LISTEN)"
-)]
+#[error("cannot listen on {address}: {source} (another process has the port? set {setting})")]
 pub struct ListenError {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
+    /// The setting that names the address.
+    pub setting: &'static str,
     /// The system's error.
     pub source: std::io::Error,
 }
 
-/// What the handlers read.
-#[derive(Clone, Debug)]
-struct Context {
-    progress: Progress,
-    scrape: Arc<Mutex<()>>,
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The operator: everything, also metrics, status and settings.
+    Operator,
+    /// Everybody: pages and the API, with a limit per address.
+    Public,
 }
 
-/// The validator behind a request; while it starts, the request is refused with the step.
-struct Running(Arc<dyn Source>);
-
-impl FromRequestParts<Context> for Running {
-    type Rejection = (StatusCode, String);
-
-    async fn from_request_parts(_: &mut Parts, context: &Context) -> Result<Self, Self::Rejection> {
-        match &*context.progress.0.borrow() {
-            Phase::Running(source) => Ok(Self(Arc::clone(source))),
-            Phase::Starting(step) => {
-                Err((StatusCode::SERVICE_UNAVAILABLE, format!("starting: {step}\n")))
-            }
-        }
-    }
+/// Binds a server's port, which `setting` names.
+pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ListenError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ListenError { address, setting, source })
 }
 
-/// Binds the server's port.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
-}
-
-/// Serves until `stop`. While the validator starts, `/livez` answers and everything else names the
-/// step of the start.
+/// Serves until the site stops. While the process starts, `/livez` answers and everything else
+/// names the step of the start.
 ///
 /// # Errors
 /// The listener's error.
-pub async fn serve(
-    listener: TcpListener,
-    progress: Progress,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/status", get(status))
-        .route("/agreement", get(agreement))
-        .with_state(Context { progress, scrape: Arc::default() });
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(listener: TcpListener, site: Site, audience: Audience) -> std::io::Result<()> {
+    let stop = site.stop.clone();
+    let service = router(site, audience).into_make_service_with_connect_info::<Peer>();
+    axum::serve(BoundedListener::new(listener), service)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
-#[derive(Deserialize)]
-struct ReadyQuery {
-    verbose: Option<String>,
-}
-
-async fn ready(Running(source): Running, Query(query): Query<ReadyQuery>) -> Response {
-    let checks = source.readiness();
-    let ready = checks.iter().all(|check| check.ok);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut body = String::new();
-    for check in &checks {
-        if query.verbose.is_some() || !check.ok {
-            let mark = if check.ok { "+" } else { "-" };
-            body.push_str(&format!("[{mark}] {}: {}\n", check.name, check.detail));
-        }
+/// All paths of a listener.
+pub(crate) fn router(site: Site, audience: Audience) -> Router {
+    let operator = audience == Audience::Operator;
+    // Before the layers: they apply to what is there when they are added.
+    let mut router = api::router()
+        .method_not_allowed_fallback(other_method)
+        .layer(cors(&site, operator))
+        .merge(pages::router())
+        .merge(pages::node_router(operator))
+        .layer(from_fn(headers::etag))
+        .merge(operator::evidence())
+        .route("/events", get(events::events))
+        .route("/media/{producer}/{task_id}/{*name}", get(media::media))
+        .fallback(|| async { ApiError::not_found("this path") });
+    if operator {
+        router = router
+            .merge(operator::router())
+            .layer(from_fn_with_state(site.clone(), headers::check_host));
     }
-    body.push_str(if ready { "ready\n" } else { "not ready\n" });
-    (status, body).into_response()
-}
-
-async fn metrics(Shared(context): Shared<Context>, Running(source): Running) -> Response {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    // One at a time: a scrape must not see what another one is in the middle of writing.
-    let _scrape = context.scrape.lock().await;
-    match source.metrics().await {
-        Ok(body) => ([(header::CONTENT_TYPE, OPEN_METRICS)], body).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    router = router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).layer(from_fn(plain_errors));
+    if !operator {
+        router = router.layer(from_fn_with_state(site.clone(), headers::limit_rate));
     }
+    router.layer(from_fn(headers::security)).with_state(site)
 }
 
-async fn status(Running(source): Running) -> Response {
-    axum::Json(source.status().await).into_response()
+async fn other_method() -> ApiError {
+    let detail = "this path does not support that method";
+    ApiError::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
-async fn agreement(Running(source): Running) -> Response {
-    match source.agreement().await {
-        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error).into_response(),
+/// axum's own refusals (a body that is too large, a malformed query) get the form of all errors.
+async fn plain_errors(
+    request: Request<axum::body::Body>,
+    next: axum::middleware::Next,
+) -> Response {
+    use axum::response::IntoResponse as _;
+    let operators = matches!(
+        request.uri().path(),
+        "/livez" | "/readyz" | "/metrics" | "/status" | "/agreement"
+    ) || request.uri().path().starts_with("/verdicts/")
+        || request.uri().path().starts_with("/allowlists/");
+    let response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if operators || !is_text || !response.status().is_client_error() {
+        return response;
     }
+    let status = response.status();
+    let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    ApiError::new(status, String::from_utf8_lossy(&text)).into_response()
+}
+
+/// Who may read the answers from other sites' pages. The operator's listener tells no site that the
+/// operator did not name: what it knows may not be public.
+fn cors(site: &Site, operator: bool) -> CorsLayer {
+    let origins = &site.settings.cors_origins;
+    let named = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let origin = match origins.is_empty() && !operator {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(named),
+    };
+    let signed = ["x-validator-hotkey", "x-signature", "x-timestamp"].map(HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_headers(
+            signed
+                .into_iter()
+                .chain([header::CONTENT_TYPE, header::IF_NONE_MATCH])
+                .collect::<Vec<_>>(),
+        )
+        .expose_headers([header::ETAG])
+        .max_age(PREFLIGHT_FOR)
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::source::{ReadyCheck, Start};
-
-    #[derive(Debug)]
-    struct Validator;
-
-    #[async_trait::async_trait]
-    impl Source for Validator {
-        fn readiness(&self) -> Vec<ReadyCheck> {
-            let check = |name, ok, detail: &str| ReadyCheck { name, ok, detail: detail.to_owned() };
-            vec![check("chain", true, "block 7"), check("mesh", false, "0 of 3 peers")]
-        }
-
-        async fn metrics(&self) -> Result<String, std::fmt::Error> {
-            Ok("# EOF\n".to_owned())
-        }
-
-        async fn status(&self) -> Value {
-            json!({ "ready": false })
-        }
-
-        async fn agreement(&self) -> Result<String, String> {
-            Err("the mesh has stopped".to_owned())
-        }
-    }
+    use crate::site::SiteSettings;
+    use crate::source::Start;
+    use crate::testing::{MemorySource, Scale, subnet};
 
     #[tokio::test]
     async fn every_answer_names_the_step_of_the_start_until_the_validator_runs() {
-        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let listener = bind((Ipv4Addr::LOCALHOST, 0).into(), "LEOMA_HTTP_LISTEN").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (start, progress) = Start::new("reading the hotkey");
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, progress, stop.clone()));
+        let site = Site::new(progress, SiteSettings::default(), stop.clone());
+        let server = tokio::spawn(serve(listener, site, Audience::Operator));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let get = async |path: &str| {
             let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
@@ -169,8 +169,12 @@ mod tests {
             let step = "starting: connecting to the chain\n".to_owned();
             assert_eq!(get(path).await, (503, step), "{path}");
         }
+        let detail = "{\"detail\":\"starting: connecting to the chain\"}";
+        assert_eq!(get("/overview").await, (503, detail.to_owned()));
+        let (status, page) = get("/").await;
+        assert!(status == 503 && page.contains("connecting to the chain"), "{page}");
 
-        start.finish(Validator);
+        start.finish(MemorySource::new(subnet(Scale { miners: 2, tasks: 2, validators: 2 })));
         assert_eq!(get("/livez").await, (200, "ok\n".to_owned()));
         assert_eq!(get("/readyz").await, (503, "[-] mesh: 0 of 3 peers\nnot ready\n".to_owned()));
         let verbose = "[+] chain: block 7\n[-] mesh: 0 of 3 peers\nnot ready\n";
@@ -178,7 +182,13 @@ mod tests {
         assert_eq!(get("/metrics").await, (200, "# EOF\n".to_owned()));
         assert_eq!(get("/status").await, (200, "{\"ready\":false}".to_owned()));
         assert_eq!(get("/agreement").await, (503, "the mesh has stopped".to_owned()));
+        assert_eq!(get("/verdicts/7/5F").await, (200, "{}".to_owned()));
+        assert_eq!(get("/verdicts/8/5F").await.0, 404);
+        assert_eq!(get("/overview").await.0, 200);
 
+        // A reader that follows the head does not hold up the stop.
+        let following = client.get(format!("http://{address}/events")).send().await.unwrap();
+        assert_eq!(following.status(), 200);
         stop.cancel();
         server.await.unwrap().unwrap();
     }

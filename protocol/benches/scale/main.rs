@@ -4,7 +4,7 @@
 //! How a message spreads is modelled (`spread.rs`): connections, gossipsub's mesh of 2 to 8 peers,
 //! flooding by the author, delays. What a message then costs its receiver is measured on the real
 //! core (`receiver.rs`), up to the 256 validators that an allowlist may have; of 1 000, only the
-//! spread is known, and the cost of one message is taken to be that among 250. `--svg FILE` draws
+//! spread is known, and the cost of one message is taken to be that among 256. `--svg FILE` draws
 //! the result. Everything follows from one seed.
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ mod spread;
 use receiver::Receiver;
 use spread::Spread;
 
-const SIZES: [usize; 4] = [16, 64, 250, 1000];
+const SIZES: [usize; 4] = [16, 64, 256, 1000];
 /// Most validators of an allowlist, and so the largest core that can be measured.
 const MOST_LISTED: usize = 256;
 /// Seconds between two beacons of a validator.

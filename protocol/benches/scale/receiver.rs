@@ -10,7 +10,9 @@ use leoma_protocol::mesh::core::{
     Core, CoreConfig, Effect, Event, Judgement, MeshEvent, Restored, Timing, Token,
 };
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::messages::{Address, BeaconDraft, Heard, SignatureCheck, Topic};
+use leoma_protocol::messages::{
+    Address, BeaconDraft, Heard, HeardMap, SignatureCheck, TaskList, Topic,
+};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
@@ -53,11 +55,15 @@ fn core(validators: &[HotkeySigner]) -> Core {
     Core::new(CoreConfig {
         network: network(),
         peer: peer(0),
-        params: ConsensusParams::default().digest(),
-        interval: 100,
-        lookback_blocks: 30_000,
+        consensus: Arc::new(
+            ConsensusParams { failover_grace: Some(1), ..Default::default() }.into(),
+        ),
         signer: validators[0].clone(),
-        allowlist: validators.iter().map(HotkeySigner::hotkey).collect(),
+        allowlists: vec![TaskList {
+            from: TaskId(0),
+            interval: 100,
+            validators: validators.iter().map(HotkeySigner::hotkey).collect(),
+        }],
         head: HEAD,
         bootnodes: vec![],
         restored: Restored::default(),
@@ -80,18 +86,26 @@ fn gossip(core: &mut Core, topic: Topic, bytes: Vec<u8>) -> Vec<Effect> {
     effects
 }
 
-fn beacon(sender: &HotkeySigner, validators: &[HotkeySigner]) -> Vec<u8> {
-    let heard = |signer: &HotkeySigner| Heard { hotkey: signer.hotkey(), linked: true };
+/// A beacon, with two addresses or without.
+fn beacon(sender: &HotkeySigner, validators: &[HotkeySigner], addresses: bool) -> Vec<u8> {
+    let address = Address::new("/ip4/203.0.113.255/udp/4070/quic-v1").unwrap();
+    let heard = validators.iter().map(|_| Heard { heard: true, linked: true });
     let draft = BeaconDraft {
         network: network(),
         peer: PeerIdBytes::new(&[7; 38]).unwrap(),
         head: HEAD,
         seq: 1,
-        heard: validators.iter().map(heard).collect(),
-        addresses: vec![Address::new("/ip4/203.0.113.255/udp/4070/quic-v1").unwrap(); 2],
+        heard: HeardMap::new([7; 8], heard),
+        addresses: addresses.then(|| vec![address; 2]),
         inventory: Digest::default(),
     };
     sender.sign_beacon(draft).to_wire().unwrap()
+}
+
+/// The mean size of a beacon in a quiet mesh: every sixth carries the addresses.
+fn beacon_bytes(signers: &[HotkeySigner]) -> usize {
+    let size = |addresses| beacon(&signers[1], signers, addresses).len();
+    (size(true) + 5 * size(false)).div_ceil(6)
 }
 
 /// What gossipsub checks on each copy, before it knows whether it has seen the message.
@@ -140,7 +154,7 @@ pub fn measure(validators: usize) -> Receiver {
     assert_eq!(certified, FILES, "a file was not certified");
     Receiver {
         attestation_bytes,
-        beacon_bytes: beacon(&signers[1], &signers).len(),
+        beacon_bytes: beacon_bytes(&signers),
         attestation_us: spent.as_secs_f64() * 1e6 / f64::from(attestations),
         envelope_us: envelope_us(),
     }

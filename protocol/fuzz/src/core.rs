@@ -7,15 +7,16 @@ use std::time::Duration;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{Hello, HelloAnswer, HelloDraft, PeerIdBytes};
 use leoma_protocol::mesh::core::{
-    CatchupPage, CatchupRequest, Core, CoreConfig, DialTarget, Event, FileState, Offence, Restored,
-    Timing, Token,
+    CatchupPage, CatchupRequest, Core, CoreConfig, Cursor, DialTarget, Event, FileState, Offence,
+    Restored, Timing, Token,
 };
 use leoma_protocol::mesh::{
     GrantAnswer, GrantBytes, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest,
 };
 use leoma_protocol::messages::{
-    Address, Announcement, Attestation, BeaconDraft, Certificate, Evidence, Gossip, Heard,
-    MinerReportDraft, ReportedMiner, SignatureCheck, Tally, Topic,
+    Address, Announcement, Attestation, BeaconDraft, Certificate, Dispute, DisputeDraft,
+    DisputeKey, DisputeReason, Evidence, FileStatement, Gossip, Heard, HeardMap, MinerReportDraft,
+    ReportedMiner, SignatureCheck, Tally, TaskList, Topic,
 };
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
@@ -43,6 +44,7 @@ pub struct Kit {
     attestations: Vec<Attestation>,
     certificates: Vec<Certificate>,
     evidence: Vec<Evidence>,
+    disputes: Vec<Dispute>,
     signatures: Arc<SignatureCheck>,
 }
 
@@ -72,9 +74,18 @@ pub fn kit() -> &'static Kit {
     KIT.get_or_init(make_kit)
 }
 
+/// Every validator has a turn at every task.
+fn everybody_produces() -> ConsensusParams {
+    ConsensusParams {
+        failover_grace: Some(1),
+        lookback_blocks: 9_000,
+        ..ConsensusParams::default()
+    }
+}
+
 fn make_kit() -> Kit {
     let network = Network { genesis: Digest::of(b"a fuzzed chain"), netuid: Netuid(99) };
-    let params = ConsensusParams::default().digest();
+    let params = everybody_produces().digest();
     let mut kit = Kit {
         network,
         members: (0..MEMBERS).map(|number| signer(number).hotkey()).collect(),
@@ -85,6 +96,7 @@ fn make_kit() -> Kit {
         attestations: Vec::new(),
         certificates: Vec::new(),
         evidence: Vec::new(),
+        disputes: Vec::new(),
         signatures: Arc::default(),
     };
     for number in 0..=MEMBERS {
@@ -93,9 +105,9 @@ fn make_kit() -> Kit {
                 HelloDraft { network, peer, params, seq, expires: BlockNumber(HEAD.0 + 200) };
             kit.hellos.push(signer(number).sign_hello(draft));
         }
-        let heard =
-            kit.members.iter().map(|hotkey| Heard { hotkey: *hotkey, linked: true }).collect();
-        let addresses = vec![Address::new("/ip4/127.0.0.1/tcp/1").expect("an address")];
+        let heard = kit.members.iter().map(|_| Heard { heard: true, linked: true });
+        let heard = HeardMap::new(*b"a list's", heard);
+        let addresses = Some(vec![Address::new("/ip4/127.0.0.1/tcp/1").expect("an address")]);
         let inventory = Digest::of(&[number]);
         let draft = BeaconDraft {
             network,
@@ -143,13 +155,23 @@ fn make_kit() -> Kit {
             kit.attestations.extend(attestations);
         }
         let [one, other] = [state.announcements[0].clone(), state.announcements[1].clone()];
-        kit.evidence.push(Evidence::from_announcements(one, other));
+        let [one, other] = [one, other].map(FileStatement::Announced);
+        kit.evidence.push(Evidence::from_files(one, other));
+        let draft = DisputeDraft {
+            network,
+            file: id,
+            digest: Digest::of(b"one"),
+            reason: DisputeReason::Complete { miner: kit.members[0] },
+        };
+        kit.disputes.extend((0..=MEMBERS).map(|number| signer(number).sign_dispute(draft)));
         kit.pages.push(CatchupPage {
             files: vec![state],
             evidence: kit.evidence.clone(),
+            disputes: kit.disputes.clone(),
             more: task.is_multiple_of(2),
         });
     }
+    kit.gossip.extend(kit.disputes.iter().map(|dispute| (Topic::Dispute, wire(dispute))));
     kit.gossip.extend(kit.evidence.iter().map(|evidence| (Topic::Evidence, wire(evidence))));
     kit
 }
@@ -178,13 +200,7 @@ impl Script<'_> {
     }
 
     fn topic(&mut self) -> Topic {
-        *self.pick(&[
-            Topic::Verdict,
-            Topic::Attestation,
-            Topic::Evidence,
-            Topic::Beacon,
-            Topic::MinerReport,
-        ])
+        *self.pick(&Topic::ALL)
     }
 
     /// Flips a byte of a message, or cuts it, or leaves it.
@@ -243,15 +259,15 @@ impl Script<'_> {
                 grant: GrantBytes::new(vec![self.byte(); 10]).expect("ten bytes are a grant"),
             },
             12 => {
-                let after_file =
+                let file =
                     (!self.byte().is_multiple_of(2)).then(|| file(u64::from(self.byte()), 1));
-                let after_evidence =
+                let evidence =
                     (!self.byte().is_multiple_of(2)).then(|| self.pick(&kit.evidence).key());
-                Event::CatchupAsked {
-                    peer,
-                    token,
-                    request: CatchupRequest { after_file, after_evidence },
-                }
+                let cursor = Cursor { file, evidence, dispute: None };
+                let held =
+                    (0..self.byte() % 4).map(|task| (TaskId(u64::from(task) + 97), [task; 16]));
+                let request = CatchupRequest { cursor, held: held.collect() };
+                Event::CatchupAsked { peer, token, request }
             }
             13 => {
                 let page = (!self.byte().is_multiple_of(8)).then(|| wire(self.pick(&kit.pages)));
@@ -273,7 +289,14 @@ impl Script<'_> {
                 let chosen = self.byte();
                 let members =
                     kit.members.iter().enumerate().filter(|(index, _)| (chosen >> index) & 1 == 0);
-                Event::Allowlist { from, validators: members.map(|(_, hotkey)| *hotkey).collect() }
+                let validators = members.map(|(_, hotkey)| *hotkey).collect();
+                let all = TaskList {
+                    from: TaskId(0),
+                    interval: INTERVAL,
+                    validators: kit.members.clone(),
+                };
+                let interval = INTERVAL >> (chosen >> 6);
+                Event::Allowlists(vec![all, TaskList { from, interval, validators }])
             }
             16 => {
                 Event::Head(BlockNumber(HEAD.0 + u64::from(self.byte()) * u64::from(self.byte())))
@@ -307,6 +330,7 @@ pub fn core(data: &[u8]) {
         0 => Restored {
             certificates: kit.certificates.iter().take(3).cloned().collect(),
             evidence: kit.evidence.iter().take(2).cloned().collect(),
+            disputes: kit.disputes.iter().take(2).cloned().collect(),
             sequence: u64::from(script.byte()),
             ..Restored::default()
         },
@@ -315,11 +339,13 @@ pub fn core(data: &[u8]) {
     let mut core = Core::new(CoreConfig {
         network: kit.network,
         peer: peer(0),
-        params: ConsensusParams::default().digest(),
-        interval: INTERVAL,
-        lookback_blocks: 9_000,
+        consensus: Arc::new(everybody_produces().into()),
         signer: signer(0),
-        allowlist: kit.members.clone(),
+        allowlists: vec![TaskList {
+            from: TaskId(0),
+            interval: INTERVAL,
+            validators: kit.members.clone(),
+        }],
         head: HEAD,
         bootnodes: Vec::new(),
         restored,
@@ -334,8 +360,10 @@ pub fn core(data: &[u8]) {
         now += Duration::from_millis(u64::from(step) * u64::from(step));
         tokens += 1;
         if step % 32 == 31 {
-            let message = match script.byte() % 2 {
+            let message = match script.byte() % 4 {
                 0 => Gossip::Announcement(script.pick(&kit.announcements).clone()),
+                1 => Gossip::Dispute(script.pick(&kit.disputes).clone()),
+                2 => Gossip::Evidence(script.pick(&kit.evidence).clone()),
                 _ => Gossip::Attestation(script.pick(&kit.attestations).clone()),
             };
             let _ = core.publish(now, message);
@@ -365,15 +393,14 @@ impl Kit {
     pub(crate) fn seeds(&self) -> Vec<(&'static str, String, Vec<u8>)> {
         let prefixed = |kind: u8, bytes: Vec<u8>| [vec![kind], bytes].concat();
         let mut seeds = Vec::new();
-        for topic in
-            [Topic::Verdict, Topic::Attestation, Topic::Evidence, Topic::Beacon, Topic::MinerReport]
-        {
+        for topic in Topic::ALL {
             let kind = match topic {
                 Topic::Verdict => 0,
                 Topic::Attestation => 1,
                 Topic::Evidence => 2,
                 Topic::Beacon => 3,
                 Topic::MinerReport => 4,
+                Topic::Dispute => 6,
             };
             if let Some((_, bytes)) = self.gossip.iter().find(|(of, _)| *of == topic) {
                 seeds.push(("gossip", topic.kind().to_owned(), prefixed(kind, bytes.clone())));
@@ -382,8 +409,12 @@ impl Kit {
         seeds.push(("gossip", "certificate".into(), prefixed(5, wire(&self.certificates[0]))));
         let (hello, page) = (&self.hellos[0], &self.pages[1]);
         let request = CatchupRequest {
-            after_file: Some(file(99, 1)),
-            after_evidence: Some(self.evidence[0].key()),
+            cursor: Cursor {
+                file: Some(file(99, 1)),
+                evidence: Some(self.evidence[0].key()),
+                dispute: Some(DisputeKey { file: file(99, 1), disputer: self.members[0] }),
+            },
+            held: vec![(TaskId(99), [7; 16])],
         };
         let verdict = VerdictRequest { file: file(99, 1), digest: Digest::of(b"one") };
         let streams = [

@@ -1,19 +1,26 @@
 //! The decoders of `leoma-protocol`.
 
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
 
 use leoma_protocol::codec::Wire;
 use leoma_protocol::hello::{Hello, HelloAnswer};
 use leoma_protocol::mesh::core::{CatchupPage, CatchupRequest};
 use leoma_protocol::mesh::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
 use leoma_protocol::messages::{
-    Announcement, Attestation, Beacon, Certificate, Evidence, MinerReport,
+    Announcement, Attestation, Beacon, Certificate, Dispute, Evidence, MinerReport,
 };
 use leoma_protocol::python_json::Value;
+use leoma_protocol::synapse::{
+    BodyHash, Caller, CallerUuid, Field, FieldKind, Question, RequestHead, SynapseClass, Target,
+};
 use leoma_protocol::verdict::{self, EntryStatus, Expected, VerdictEntry};
 use leoma_protocol::{
-    ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId,
+    ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, MinerCommitment, Netuid,
+    Network, Signature, TaskId, Witness,
 };
+use sp_core::{Pair as _, sr25519};
 
 /// Bytes that are read have one meaning, and a meaning has one encoding.
 fn exact<T: Wire + PartialEq + Debug>(bytes: &[u8]) {
@@ -41,12 +48,13 @@ pub(crate) fn entries() -> Vec<VerdictEntry> {
 /// Gossip of every topic, and certificates as they are kept.
 pub fn gossip(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
-    match kind % 6 {
+    match kind % 7 {
         0 => exact::<Announcement>(bytes),
         1 => exact::<Attestation>(bytes),
         2 => exact::<Evidence>(bytes),
         3 => exact::<Beacon>(bytes),
         4 => exact::<MinerReport>(bytes),
+        6 => exact::<Dispute>(bytes),
         _ => exact::<Certificate>(bytes),
     }
 }
@@ -93,8 +101,12 @@ pub fn python_json(data: &[u8]) {
     }
 }
 
-/// Short texts: a miner's commitment, hotkeys, digests, signatures.
+/// Short texts: what hotkeys commit on chain, hotkeys, digests, signatures.
 pub fn texts(data: &[u8]) {
+    if let Some(Ok(witness)) = Witness::decode(data) {
+        assert_eq!(witness.to_bytes(), data, "{witness:?} has two encodings");
+        assert!(witness.held().all(|(task, step)| witness.holds(task, step)));
+    }
     let Ok(text) = std::str::from_utf8(data) else { return };
     let miner = super::kit().producer();
     if let Ok(commitment) = MinerCommitment::parse(text, &miner) {
@@ -108,5 +120,68 @@ pub fn texts(data: &[u8]) {
     }
     if let Some(signature) = Signature::from_hex(text) {
         assert_eq!(Signature::from_hex(&signature.to_hex()), Some(signature));
+    }
+}
+
+/// A synapse with a field of each kind.
+pub(crate) const KINDS: SynapseClass = SynapseClass {
+    name: "Signed",
+    fields: &[
+        Field::new("prompt", FieldKind::Text).required(),
+        Field::new("steps", FieldKind::Integer).required(),
+        Field::new("seeds", FieldKind::List),
+        Field::new("guidance", FieldKind::Float),
+        Field::new("flag", FieldKind::Bool),
+        Field::new("note", FieldKind::Text).nullable().mutable(),
+    ],
+    hashed: &["prompt", "steps", "seeds", "guidance", "flag", "note"],
+};
+
+/// Headers and bodies of synapses: no header is verified that its caller did not sign, and what is
+/// read of a body is read again from what we would send.
+pub fn synapse(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let signer =
+        HotkeySigner::new(sr25519::Pair::from_seed(&[7; 32]), Arc::new(MemoryGuard::default()));
+    match kind % 3 {
+        0 => {
+            let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| {
+                let at = line.iter().position(|byte| *byte == b':')?;
+                Some((std::str::from_utf8(&line[..at]).ok()?, line.get(at + 2..)?))
+            });
+            // Bob of the well-known keys, to whom the seeds are addressed.
+            let bob = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty".parse().unwrap();
+            if let Ok(head) = RequestHead::read(&KINDS, &bob, lines) {
+                let _ = head.check_fresh(1_760_000_000_000_000_000, Duration::from_secs(60));
+                let claimed = head.claimed_caller();
+                if let Ok(head) = head.verify(&bob) {
+                    assert_eq!(head.caller(), claimed);
+                }
+            }
+        }
+        1 => {
+            let Ok(fields) = KINDS.read_body(bytes) else { return };
+            let hash = BodyHash::of(&KINDS, &fields);
+            match Question::new(&KINDS, &fields, Duration::from_secs(1)) {
+                Ok(question) => {
+                    let hotkey = signer.hotkey();
+                    let target = Target { ip: [1, 1, 1, 1].into(), port: 1, hotkey };
+                    let caller = Caller { ip: None, uuid: CallerUuid::from_random([1; 16]) };
+                    let request = question.sign(&target, &caller, 1, &signer);
+                    assert_eq!(KINDS.read_body(&request.body).as_ref(), Ok(&fields));
+                    let headers = request.headers.iter();
+                    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+                    let head = RequestHead::read(&KINDS, &hotkey, headers).expect("our own");
+                    let head = head.verify(&hotkey).expect("our own signature");
+                    head.check_body(&KINDS, &fields).expect("our own body");
+                }
+                Err(_) => assert!(hash.is_none(), "what is read can be asked"),
+            }
+        }
+        _ => {
+            if let Ok(fields) = KINDS.read_answer(bytes) {
+                assert!(fields.keys().eq(["note"].iter()), "only what is mutable");
+            }
+        }
     }
 }

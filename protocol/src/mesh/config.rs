@@ -1,12 +1,15 @@
 //! What a mesh is started with.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 
+use super::core::limits::GOSSIP_PER_SECOND;
 use super::core::{Restored, Timing};
-use crate::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, Network};
+use crate::messages::TaskList;
+use crate::{BlockNumber, ConsensusSchedule, HotkeySigner, Network};
 
 /// The process's resident memory beyond which connections are refused. The whole validator counts,
 /// models included.
@@ -42,6 +45,9 @@ pub struct MeshLimits {
     pub memory: MemoryLimit,
     /// Bytes of verdict files held for peers; the oldest tasks give way.
     pub held_verdict_bytes: usize,
+    /// Gossip messages per second that a validator may send us in the long run, repetitions and
+    /// control messages counted apart. Four times as many may come at once.
+    pub gossip_per_second: u32,
 }
 
 impl Default for MeshLimits {
@@ -59,6 +65,7 @@ impl Default for MeshLimits {
             // Models and videos come and go. The rest is for the system's cache and other programs.
             memory: MemoryLimit::Share(0.8),
             held_verdict_bytes: 64 * 1024 * 1024,
+            gossip_per_second: GOSSIP_PER_SECOND,
         }
     }
 }
@@ -94,14 +101,12 @@ pub struct MeshConfig {
     pub bootnodes: Vec<Multiaddr>,
     /// Chain and subnet.
     pub network: Network,
-    /// The consensus parameters; their digest is in every hello.
-    pub params: ConsensusParams,
-    /// Blocks per task.
-    pub interval: u64,
+    /// The consensus parameters by block; the digest of those in force is in every hello.
+    pub consensus: Arc<ConsensusSchedule>,
     /// Signs for our hotkey.
     pub signer: HotkeySigner,
-    /// Today's validators.
-    pub allowlist: Vec<Hotkey>,
+    /// The allowlists, with those that held earlier in the lookback.
+    pub allowlists: Vec<TaskList>,
     /// The chain's head.
     pub head: BlockNumber,
     /// Whether to look for peers on the local network.
@@ -122,7 +127,7 @@ impl std::fmt::Debug for MeshConfig {
             .field("bootnodes", &self.bootnodes)
             .field("network", &self.network)
             .field("signer", &self.signer)
-            .field("allowlist", &self.allowlist.len())
+            .field("allowlists", &self.allowlists.len())
             .field("head", &self.head)
             .finish_non_exhaustive()
     }
@@ -133,8 +138,8 @@ impl MeshConfig {
     pub fn new(
         keypair: Keypair,
         network: Network,
-        params: ConsensusParams,
-        interval: u64,
+        consensus: Arc<ConsensusSchedule>,
+        allowlists: Vec<TaskList>,
         signer: HotkeySigner,
     ) -> Self {
         Self {
@@ -144,10 +149,9 @@ impl MeshConfig {
             relay: Relay::default(),
             bootnodes: Vec::new(),
             network,
-            params,
-            interval,
+            consensus,
+            allowlists,
             signer,
-            allowlist: Vec::new(),
             head: BlockNumber(0),
             mdns: false,
             restored: Restored::default(),
@@ -166,6 +170,35 @@ impl MeshConfig {
             base.clone().with(Protocol::Tcp(port)),
             base.with(Protocol::Udp(port)).with(Protocol::QuicV1),
         ]
+    }
+}
+
+impl MeshError {
+    /// The error for an address that cannot be listened on. The transport's own text is empty if
+    /// the system is the cause, so the causes are named.
+    pub(super) fn of_listening(
+        address: &Multiaddr,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
+        let causes = std::iter::successors(Some(error), |error| (*error).source());
+        let is_taken = |error: &(dyn std::error::Error + 'static)| {
+            let io = error.downcast_ref::<std::io::Error>();
+            io.is_some_and(|io| io.kind() == std::io::ErrorKind::AddrInUse)
+        };
+        let (mut reason, mut taken) = (String::new(), false);
+        for cause in causes {
+            taken |= is_taken(cause);
+            let text = cause.to_string();
+            if !text.is_empty() && !reason.contains(&text) {
+                reason = if reason.is_empty() { text } else { format!("{reason}: {text}") };
+            }
+        }
+        if taken || reason.contains("in use") {
+            reason.push_str(" (another process has the port? set LEOMA_MESH_LISTEN)");
+        } else if reason.is_empty() {
+            reason = format!("{error:?}");
+        }
+        Self::Listen { address: address.clone(), reason }
     }
 }
 
@@ -210,6 +243,9 @@ pub enum MeshError {
         /// Peers that were asked.
         asked: usize,
     },
+    /// The caller cannot take the file in, through no fault of a peer's.
+    #[error("the verdict file could not be stored")]
+    OwnFault,
     /// An address is longer than any that peers would take.
     #[error("the address is too long")]
     Address,

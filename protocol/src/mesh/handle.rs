@@ -1,5 +1,7 @@
 //! The validator's end of a mesh.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use libp2p::Multiaddr;
@@ -9,7 +11,11 @@ use super::config::MeshError;
 use super::core::{Holdings, Published, Voice};
 use super::status::MeshStatus;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Announcement, Attestation, Evidence, Gossip, MessageError};
+use crate::messages::{
+    Address, Announcement, Attestation, Dispute, DisputeDraft, DisputeReason, Evidence, Gossip,
+    MessageError, MinerReport, MinerTally, TaskList,
+};
+use crate::verdict::SignedEnvelope;
 use crate::{
     BlockNumber, Digest, FileId, GrantBytes, Hotkey, HotkeySigner, Network, NotSafe, TaskId,
 };
@@ -22,20 +28,44 @@ const MAX_PEERS_ASKED: usize = 16;
 #[derive(Debug)]
 pub(super) enum Command {
     Publish(Box<Gossip>, oneshot::Sender<Result<Published, MessageError>>),
-    Allowlist(TaskId, Vec<Hotkey>),
-    Interval(TaskId, u64),
+    MayAttest(TaskId, oneshot::Sender<Result<(), MessageError>>),
+    Envelope(Box<SignedEnvelope>),
+    Allowlists(Vec<TaskList>),
     Head(BlockNumber),
     Dial(Address),
     Forget(Address),
     Grant(Option<GrantBytes>),
-    Provide(FileId, Digest, Vec<u8>),
+    Provide(FileId, Digest, Arc<Vec<u8>>),
     Holders(FileId, Digest, oneshot::Sender<Vec<PeerIdBytes>>),
     FetchFrom(PeerIdBytes, FileId, Digest, oneshot::Sender<Option<Vec<u8>>>),
     BlameForVerdict(PeerIdBytes),
     Attestations(oneshot::Sender<Vec<Attestation>>),
     Evidence(oneshot::Sender<Vec<Evidence>>),
+    Disputes(oneshot::Sender<Vec<Dispute>>),
+    MinerTally(oneshot::Sender<BTreeMap<Hotkey, MinerTally>>),
+    MinerReports(oneshot::Sender<Vec<Arc<MinerReport>>>),
     Status(oneshot::Sender<MeshStatus>),
     Shutdown(oneshot::Sender<()>),
+}
+
+/// What a caller says about a fetched file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Acceptance {
+    /// It is the requested one, and was taken in.
+    Taken,
+    /// It is not: the peer that sent it is blamed, and the next one is asked.
+    Refused,
+    /// It could not be taken in for a reason that is ours, such as a full disk. Nobody is blamed,
+    /// and nobody else is asked.
+    OwnFault,
+}
+
+/// Whether a file is the requested one, where taking it in cannot fail.
+impl From<bool> for Acceptance {
+    fn from(requested: bool) -> Self {
+        if requested { Self::Taken } else { Self::Refused }
+    }
 }
 
 /// Talks to a running mesh. Clones talk to the same one.
@@ -102,9 +132,11 @@ impl MeshHandle {
     /// Attesting to the same digest again is harmless.
     ///
     /// # Errors
-    /// [`MeshError::NotSafe`] after an attestation to another digest, [`MeshError::Refused`],
+    /// [`MeshError::Refused`] after the task's deadline for attestations, before anything is
+    /// signed; [`MeshError::NotSafe`] after an attestation to another digest;
     /// [`MeshError::Stopped`].
     pub async fn attest(&self, file: FileId, digest: Digest) -> Result<Published, MeshError> {
+        self.may_attest(file.task_id).await?;
         let (signer, network) = (self.signer.clone(), self.network);
         // The guard writes to a database.
         let signing =
@@ -114,25 +146,44 @@ impl MeshHandle {
         self.publish(Gossip::Attestation(attestation)).await
     }
 
-    /// Sets the validators from a task on. Earlier tasks keep their list. Connections of validators
-    /// that are no longer on the newest list close at once.
+    /// Whether an attestation of ours to a file of this task would come in time.
     ///
     /// # Errors
-    /// [`MeshError::Stopped`].
-    pub async fn set_allowlist_from(
-        &self,
-        task: TaskId,
-        validators: Vec<Hotkey>,
-    ) -> Result<(), MeshError> {
-        self.tell(Command::Allowlist(task, validators)).await
+    /// [`MeshError::Refused`] if not, [`MeshError::Stopped`].
+    pub async fn may_attest(&self, task: TaskId) -> Result<(), MeshError> {
+        Ok(self.ask(|reply| Command::MayAttest(task, reply)).await??)
     }
 
-    /// Sets the number of blocks per task from a task on. Earlier tasks keep their numbers.
+    /// Signs and publishes that we do not attest to a file, and why.
+    ///
+    /// # Errors
+    /// [`MeshError::Refused`] for a dispute that others would refuse, [`MeshError::Stopped`].
+    pub async fn dispute(
+        &self,
+        file: FileId,
+        digest: Digest,
+        reason: DisputeReason,
+    ) -> Result<Published, MeshError> {
+        let draft = DisputeDraft { network: self.network, file, digest, reason };
+        self.publish(Gossip::Dispute(self.signer.sign_dispute(draft))).await
+    }
+
+    /// Shows the mesh the envelope of a file that was found. If its producer announced another file
+    /// of the task, both together are published as evidence.
     ///
     /// # Errors
     /// [`MeshError::Stopped`].
-    pub async fn set_interval_from(&self, task: TaskId, blocks: u64) -> Result<(), MeshError> {
-        self.tell(Command::Interval(task, blocks)).await
+    pub async fn show_envelope(&self, signed: SignedEnvelope) -> Result<(), MeshError> {
+        self.tell(Command::Envelope(Box::new(signed))).await
+    }
+
+    /// Sets the allowlists, with those that held earlier in the lookback. Connections of validators
+    /// that are not on the newest list close at once.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn set_allowlists(&self, lists: Vec<TaskList>) -> Result<(), MeshError> {
+        self.tell(Command::Allowlists(lists)).await
     }
 
     /// Tells the mesh the chain's head, which dates hellos, beacons and tasks.
@@ -178,30 +229,32 @@ impl MeshHandle {
         &self,
         file: FileId,
         digest: Digest,
-        bytes: Vec<u8>,
+        bytes: impl Into<Arc<Vec<u8>>>,
     ) -> Result<(), MeshError> {
-        self.tell(Command::Provide(file, digest, bytes)).await
+        self.tell(Command::Provide(file, digest, bytes.into())).await
     }
 
     /// Fetches a verdict file from a connected validator. Asks the producer and the attesters
     /// first, and blames every peer whose file `accept` refuses.
     ///
     /// # Errors
-    /// [`MeshError::NotFound`], [`MeshError::Stopped`].
-    pub async fn fetch_verdict(
+    /// [`MeshError::NotFound`], [`MeshError::OwnFault`], [`MeshError::Stopped`].
+    pub async fn fetch_verdict<Accepting: Future<Output = Acceptance>>(
         &self,
         file: FileId,
         digest: Digest,
-        accept: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<u8>, MeshError> {
+        accept: impl Fn(Arc<Vec<u8>>) -> Accepting,
+    ) -> Result<Arc<Vec<u8>>, MeshError> {
         let holders = self.ask(|reply| Command::Holders(file, digest, reply)).await?;
         let mut asked = 0;
         for peer in holders.into_iter().take(MAX_PEERS_ASKED) {
             asked += 1;
-            match self.ask(|reply| Command::FetchFrom(peer, file, digest, reply)).await? {
-                Some(bytes) if accept(&bytes) => return Ok(bytes),
-                Some(_) => self.tell(Command::BlameForVerdict(peer)).await?,
-                None => {}
+            let fetched = self.ask(|reply| Command::FetchFrom(peer, file, digest, reply)).await?;
+            let Some(bytes) = fetched.map(Arc::new) else { continue };
+            match accept(Arc::clone(&bytes)).await {
+                Acceptance::Taken => return Ok(bytes),
+                Acceptance::Refused => self.tell(Command::BlameForVerdict(peer)).await?,
+                Acceptance::OwnFault => return Err(MeshError::OwnFault),
             }
         }
         Err(MeshError::NotFound { file, digest, asked })
@@ -221,6 +274,30 @@ impl MeshHandle {
     /// [`MeshError::Stopped`].
     pub async fn evidence(&self) -> Result<Vec<Evidence>, MeshError> {
         self.ask(Command::Evidence).await
+    }
+
+    /// The disputes of the lookback.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn disputes(&self) -> Result<Vec<Dispute>, MeshError> {
+        self.ask(Command::Disputes).await
+    }
+
+    /// What the fresh miner reports say of each miner.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn miner_tally(&self) -> Result<BTreeMap<Hotkey, MinerTally>, MeshError> {
+        self.ask(Command::MinerTally).await
+    }
+
+    /// The newest miner report of each listed validator, fresh or not.
+    ///
+    /// # Errors
+    /// [`MeshError::Stopped`].
+    pub async fn miner_reports(&self) -> Result<Vec<Arc<MinerReport>>, MeshError> {
+        self.ask(Command::MinerReports).await
     }
 
     /// The mesh's state, for an operator.

@@ -6,11 +6,13 @@
 //!
 //! ```no_run
 //! # async fn example(signer: leoma_protocol::HotkeySigner, network: leoma_protocol::Network) {
-//! use leoma_protocol::ConsensusParams;
+//! use leoma_protocol::ConsensusSchedule;
 //! use leoma_protocol::mesh::{Mesh, MeshConfig, libp2p::identity::Keypair};
+//! use leoma_protocol::messages::TaskList;
 //!
-//! let (keypair, params) = (Keypair::generate_ed25519(), ConsensusParams::default());
-//! let mut config = MeshConfig::new(keypair, network, params, 100, signer);
+//! let (keypair, consensus) = (Keypair::generate_ed25519(), ConsensusSchedule::production());
+//! let list = TaskList { from: 0.into(), interval: 100, validators: vec![signer.hotkey()] };
+//! let mut config = MeshConfig::new(keypair, network, consensus.into(), vec![list], signer);
 //! config.listen = MeshConfig::listen_on([0, 0, 0, 0].into(), 8091).to_vec();
 //! let (handle, mut events) = Mesh::spawn(config).unwrap();
 //! while let Some(event) = events.recv().await {
@@ -33,7 +35,7 @@ pub use core::{
     Counts, FileView, Holdings, Judged, KnownPeer, MeshEvent, PeerView, Published, RefusedBy,
     Restored, Timing, Voice,
 };
-pub use handle::MeshHandle;
+pub use handle::{Acceptance, MeshHandle};
 pub use libp2p;
 pub use shell::Mesh;
 pub use status::{MeshStatus, PeerStatus};

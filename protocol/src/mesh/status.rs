@@ -1,10 +1,12 @@
 //! The mesh's state, as an operator sees it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::core::{Counts, FileView, PeerView, Voice};
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, EvidenceKey};
+use crate::messages::{Address, EvidenceKey, MinerTally};
 use crate::{BlockNumber, Hotkey};
 
 /// One connected peer.
@@ -40,6 +42,8 @@ pub struct MeshStatus {
     pub files: Vec<FileView>,
     /// Who signed twice.
     pub evidence: Vec<EvidenceKey>,
+    /// What the fresh miner reports say of each miner.
+    pub miners: BTreeMap<Hotkey, MinerTally>,
     /// Events dropped because the validator was too slow.
     pub dropped_events: u64,
     /// What happened since the start.

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, MAX_VALIDATORS, MessageError, quorum};
+use super::{Context, MAX_VALIDATORS, MessageError};
 use crate::codec::{self, Decode, Encode, wire};
 use crate::signing::{Claim, Domain, HotkeySigner, NotSafe, Signature, SlotKind};
 use crate::verdict::{MAX_FILE_BYTES, SignedVerdict};
-use crate::{Digest, FileId, Hotkey, Network};
+use crate::{Digest, FileId, Hotkey, Network, quorum};
 
 /// A producer's statement that its verdict file of a task exists, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -47,7 +47,7 @@ impl Announcement {
                 "the announced file is larger than a verdict file may be",
             ));
         }
-        context.check_task(self.file.task_id, self.file.producer)?;
+        context.check_producer(&self.file)?;
         context.check_signature(
             Domain::Announcement,
             &self.signed_part(),
@@ -91,9 +91,7 @@ impl Attestation {
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         context.check_network(self.network)?;
         context.check_task(self.file.task_id, self.attester)?;
-        if !context.allowlists.for_task(self.file.task_id).contains(&self.file.producer) {
-            return Err(MessageError::NotOnAllowlist { hotkey: self.file.producer });
-        }
+        context.check_producer(&self.file)?;
         context.check_signature(
             Domain::Attestation,
             &self.signed_part(),
@@ -138,9 +136,9 @@ fn attestations(
     })
 }
 
-/// Proof that more than two thirds of the allowlist attested to one digest. Two certificates with
-/// different digests for one file cannot exist while less than a third of the validators sign
-/// twice.
+/// Proof that a [`quorum`] of the task's allowlist attested to one digest. Two certificates with
+/// different digests for one file cannot exist while at most [`crate::faulty`] validators sign
+/// twice, because two quorums share more than that.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Certificate {
     /// Chain and subnet.
@@ -166,8 +164,7 @@ impl Certificate {
         if self.votes.len() > MAX_VALIDATORS || !self.votes.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(MessageError::Nonsense("attesters are not ascending, each once"));
         }
-        let admitted =
-            self.attestations().filter(|vote| context.admits(vote.file.task_id, vote.attester));
+        let admitted = self.attestations().filter(|vote| context.admits(&vote.file, vote.attester));
         context.signatures.prepare(admitted.map(|attestation| attestation.claim()));
         for attestation in self.attestations() {
             attestation.verify(context)?;
@@ -271,7 +268,7 @@ mod tests {
     use super::*;
     use crate::codec::Wire as _;
     use crate::messages::{Allowlists, SignatureCheck};
-    use crate::{BlockNumber, MemoryGuard, Netuid, TaskId};
+    use crate::{BlockNumber, ConsensusParams, ConsensusSchedule, MemoryGuard, Netuid, TaskId};
 
     fn signer(byte: u8) -> HotkeySigner {
         HotkeySigner::new(sr25519::Pair::from_seed(&[byte; 32]), Arc::new(MemoryGuard::default()))
@@ -282,15 +279,21 @@ mod tests {
     }
 
     fn with_context<T>(members: u8, check: impl FnOnce(&Context<'_>) -> T) -> T {
-        let allowlists = Allowlists::single((1..=members).map(|byte| signer(byte).hotkey()));
+        let allowlists = Allowlists::single(100, (1..=members).map(|byte| signer(byte).hotkey()));
         let signatures = SignatureCheck::default();
         check(&Context {
             network: network(),
             allowlists: &allowlists,
+            consensus: &everybody_may_produce(),
             head: BlockNumber(1000),
             tasks: TaskId(5)..=TaskId(11),
             signatures: &signatures,
         })
+    }
+
+    /// Every validator has a turn at every task.
+    fn everybody_may_produce() -> ConsensusSchedule {
+        ConsensusSchedule::from(ConsensusParams { failover_grace: Some(1), ..Default::default() })
     }
 
     fn file() -> FileId {
@@ -328,6 +331,24 @@ mod tests {
     }
 
     #[test]
+    fn nobody_speaks_about_a_file_of_a_producer_without_a_turn() {
+        let usual = ConsensusSchedule::from(ConsensusParams::default());
+        with_context(9, |context| {
+            let context = Context { consensus: &usual, ..context.clone() };
+            let accepted = |byte| {
+                let file = FileId { producer: signer(byte).hotkey(), ..file() };
+                let said = signer(9).sign_attestation(network(), file, Digest::default()).unwrap();
+                match said.verify(&context) {
+                    Ok(()) => true,
+                    Err(MessageError::NotScheduled { .. }) => false,
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            assert_eq!((1..=9).filter(|byte| accepted(*byte)).count(), 2, "two steps are reached");
+        });
+    }
+
+    #[test]
     fn an_attestation_is_no_announcement() {
         let verdict = SignedVerdict { id: file(), digest: Digest::of(b"file"), bytes: vec![0; 10] };
         let announcement = signer(1).sign_announcement(network(), &verdict).unwrap();
@@ -350,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_needs_more_than_two_thirds_each_once() {
+    fn a_certificate_needs_a_quorum_each_once() {
         with_context(4, |context| {
             assert_eq!(certificate([1, 2, 3]).verify(context), Ok(()));
             assert_eq!(

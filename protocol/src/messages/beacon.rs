@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, MAX_VALIDATORS, MessageError};
+use super::{Context, ListDigest, MAX_VALIDATORS, MessageError};
 use crate::codec::{self, Decode, DecodeError, Decoder, Encode, impl_borrow_decode, wire};
 use crate::hello::PeerIdBytes;
 use crate::signing::{Domain, HotkeySigner, Signature};
@@ -65,15 +65,47 @@ impl<C> Decode<C> for Address {
 }
 impl_borrow_decode!(Address);
 
-/// A validator that a beacon's sender hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// What a beacon says of one validator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// Its hotkey.
-    pub hotkey: Hotkey,
+    /// Whether the sender heard it recently.
+    pub heard: bool,
     /// Whether the sender is connected to it and knows its subscriptions, and so sends to it
     /// directly. If two connected validators do not both say so of each other, their link is
     /// broken.
     pub linked: bool,
+}
+
+/// Whom the sender of a beacon hears: two bits for each validator, in the order of the allowlist
+/// whose digest is given.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct HeardMap {
+    /// The list.
+    pub list: ListDigest,
+    /// Four validators a byte, the lowest bits first: heard, then linked.
+    bits: Vec<u8>,
+}
+
+impl HeardMap {
+    /// The map over a list of `validators` validators.
+    pub fn new(list: ListDigest, validators: impl IntoIterator<Item = Heard>) -> Self {
+        let mut bits = Vec::new();
+        for (place, said) in validators.into_iter().take(MAX_VALIDATORS).enumerate() {
+            if place % 4 == 0 {
+                bits.push(0);
+            }
+            if let Some(byte) = bits.last_mut() {
+                *byte |= (u8::from(said.heard) | u8::from(said.linked) << 1) << (place % 4 * 2);
+            }
+        }
+        Self { list, bits }
+    }
+
+    /// What is said of the validator at `place` of the list.
+    pub fn at(&self, place: usize) -> Heard {
+        let bits = self.bits.get(place / 4).map_or(0, |byte| byte >> (place % 4 * 2));
+        Heard { heard: bits & 1 == 1, linked: bits & 2 == 2 }
+    }
 }
 
 /// A validator's regular sign of life: whom it hears, its chain head, and where it listens.
@@ -91,17 +123,17 @@ pub struct Beacon {
     pub seq: u64,
     /// The last block at which the beacon is valid.
     pub expires: BlockNumber,
-    /// The validators that the sender heard recently, ascending, each once.
-    pub heard: Vec<Heard>,
-    /// Where the sender can be dialled.
-    pub addresses: Vec<Address>,
-    /// A summary of the certificates, attestations and evidence that the sender holds. A receiver
-    /// that holds others asks for a page.
+    /// The validators that the sender heard recently.
+    pub heard: HeardMap,
+    /// Where the sender can be dialled; `None` if that is as it said before.
+    pub addresses: Option<Vec<Address>>,
+    /// A summary of the certificates, attestations, evidence and disputes that the sender holds. A
+    /// receiver that holds others asks for a page.
     pub inventory: Digest,
     /// The sender's signature over all of the above.
     pub signature: Signature,
 }
-wire!(Beacon, 16 * 1024);
+wire!(Beacon, 4 * 1024);
 
 impl Beacon {
     fn signed_part(&self) -> Vec<u8> {
@@ -117,11 +149,10 @@ impl Beacon {
     /// The first [`MessageError`] that applies.
     pub fn verify(&self, context: &Context<'_>) -> Result<(), MessageError> {
         context.check_network(self.network)?;
-        if self.heard.len() > MAX_VALIDATORS || !self.heard.is_sorted_by(|a, b| a.hotkey < b.hotkey)
-        {
-            return Err(MessageError::Nonsense("validators heard are not ascending, each once"));
+        if self.heard.bits.len() > MAX_VALIDATORS.div_ceil(4) {
+            return Err(MessageError::Nonsense("more validators heard than a list can have"));
         }
-        if self.addresses.len() > MAX_BEACON_ADDRESSES {
+        if self.addresses.as_ref().is_some_and(|all| all.len() > MAX_BEACON_ADDRESSES) {
             return Err(MessageError::Nonsense("too many addresses"));
         }
         let latest = context.head.0.saturating_add(2 * BEACON_LIFETIME_BLOCKS);
@@ -130,12 +161,6 @@ impl Beacon {
         }
         context.check_member(self.sender)?;
         context.check_signature(Domain::Beacon, &self.signed_part(), &self.signature, self.sender)
-    }
-
-    /// What the sender says about `hotkey`; `None` if it does not hear it.
-    pub fn mention(&self, hotkey: &Hotkey) -> Option<Heard> {
-        let index = self.heard.binary_search_by(|heard| heard.hotkey.cmp(hotkey)).ok()?;
-        self.heard.get(index).copied()
     }
 }
 
@@ -150,10 +175,10 @@ pub struct BeaconDraft {
     pub head: BlockNumber,
     /// Higher than in every earlier beacon.
     pub seq: u64,
-    /// The validators that we hear; sorted here.
-    pub heard: Vec<Heard>,
-    /// Where we listen; those beyond [`MAX_BEACON_ADDRESSES`] are left out.
-    pub addresses: Vec<Address>,
+    /// The validators that we hear.
+    pub heard: HeardMap,
+    /// Where we listen, if that is to be said; those beyond [`MAX_BEACON_ADDRESSES`] are left out.
+    pub addresses: Option<Vec<Address>>,
     /// A summary of what we hold.
     pub inventory: Digest,
 }
@@ -162,11 +187,10 @@ impl HotkeySigner {
     /// Signs a beacon.
     #[must_use]
     pub fn sign_beacon(&self, draft: BeaconDraft) -> Beacon {
-        let BeaconDraft { network, peer, head, seq, mut heard, mut addresses, inventory } = draft;
-        heard.sort_by_key(|heard| heard.hotkey);
-        heard.dedup_by_key(|heard| heard.hotkey);
-        heard.truncate(MAX_VALIDATORS);
-        addresses.truncate(MAX_BEACON_ADDRESSES);
+        let BeaconDraft { network, peer, head, seq, heard, mut addresses, inventory } = draft;
+        if let Some(addresses) = &mut addresses {
+            addresses.truncate(MAX_BEACON_ADDRESSES);
+        }
         let expires = BlockNumber(head.0.saturating_add(BEACON_LIFETIME_BLOCKS));
         let signature = Signature([0; 64]);
         let sender = self.hotkey();
@@ -196,45 +220,42 @@ mod tests {
     use super::*;
     use crate::codec::Wire as _;
     use crate::messages::{Allowlists, SignatureCheck};
-    use crate::{MemoryGuard, Netuid, TaskId};
+    use crate::{ConsensusParams, ConsensusSchedule, MemoryGuard, Netuid, TaskId};
 
     fn signer() -> HotkeySigner {
         HotkeySigner::new(sr25519::Pair::from_seed(&[1; 32]), Arc::new(MemoryGuard::default()))
     }
 
-    fn beacon(heard: usize, addresses: usize) -> Beacon {
-        let heard = (0..heard).rev().map(|n| {
-            let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&(n as u64).to_be_bytes());
-            Heard { hotkey: Hotkey::from_bytes(bytes), linked: n % 2 == 0 }
-        });
+    fn said(place: usize) -> Heard {
+        Heard { heard: place.is_multiple_of(2), linked: place.is_multiple_of(3) }
+    }
+
+    fn beacon(validators: usize, addresses: Option<usize>) -> Beacon {
+        let address =
+            Address::new("/dns/".to_owned() + &"a".repeat(MAX_ADDRESS_BYTES - 5)).unwrap();
         signer().sign_beacon(BeaconDraft {
             network: Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) },
             peer: PeerIdBytes::new(&[1; 38]).unwrap(),
             head: BlockNumber(1000),
             seq: 1,
-            heard: heard.collect(),
-            addresses: vec![
-                Address::new("/dns/".to_owned() + &"a".repeat(MAX_ADDRESS_BYTES - 5))
-                    .unwrap();
-                addresses
-            ],
+            heard: HeardMap::new([3; 8], (0..validators).map(said)),
+            addresses: addresses.map(|count| vec![address; count]),
             inventory: Digest::default(),
         })
     }
 
     #[test]
     fn the_largest_beacon_fits_and_is_found_good() {
-        let beacon = beacon(MAX_VALIDATORS, MAX_BEACON_ADDRESSES);
+        let beacon = beacon(MAX_VALIDATORS, Some(MAX_BEACON_ADDRESSES));
         assert_eq!(Beacon::from_wire(&beacon.to_wire().unwrap()).unwrap(), beacon);
-        let allowlists = Allowlists::single([signer().hotkey()]);
-        let signatures = SignatureCheck::default();
+        let allowlists = Allowlists::single(100, [signer().hotkey()]);
         let mut context = Context {
             network: beacon.network,
             allowlists: &allowlists,
+            consensus: &ConsensusSchedule::from(ConsensusParams::default()),
             head: BlockNumber(1000),
             tasks: TaskId(0)..=TaskId(0),
-            signatures: &signatures,
+            signatures: &SignatureCheck::default(),
         };
         assert_eq!(beacon.verify(&context), Ok(()));
         context.head = BlockNumber(1051);
@@ -242,17 +263,28 @@ mod tests {
         context.head = BlockNumber(900);
         assert!(matches!(beacon.verify(&context), Err(MessageError::Expired { .. })));
         context.head = BlockNumber(1000);
-        let forged = Beacon { seq: 2, ..beacon };
+        let forged = Beacon { seq: 2, ..beacon.clone() };
         assert!(matches!(forged.verify(&context), Err(MessageError::BadSignature { .. })));
+        let mut endless = beacon;
+        endless.heard.bits.push(0);
+        assert!(matches!(endless.verify(&context), Err(MessageError::Nonsense(_))));
     }
 
     #[test]
-    fn mentions_are_found() {
-        let beacon = beacon(5, 0);
-        for heard in &beacon.heard {
-            assert_eq!(beacon.mention(&heard.hotkey), Some(*heard));
+    fn what_is_said_of_each_validator_is_read_back() {
+        for validators in [0, 1, 3, 4, 5, 64, MAX_VALIDATORS] {
+            let beacon = beacon(validators, None);
+            for place in 0..validators {
+                assert_eq!(beacon.heard.at(place), said(place), "{place} of {validators}");
+            }
+            assert_eq!(beacon.heard.at(validators + 4), Heard::default());
         }
-        assert_eq!(beacon.mention(&Hotkey::from_bytes([255; 32])), None);
+    }
+
+    #[test]
+    fn a_beacon_of_a_mesh_of_64_takes_300_bytes() {
+        assert!(beacon(64, None).to_wire().unwrap().len() <= 300);
+        assert!(beacon(MAX_VALIDATORS, None).to_wire().unwrap().len() <= 350);
     }
 
     #[test]

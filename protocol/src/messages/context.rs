@@ -1,73 +1,20 @@
 //! What a message is checked against, and why it may be refused.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
+use super::Allowlists;
 use crate::codec::CodecError;
 use crate::signing::{Claim, Domain, Signature, all_hold};
-use crate::{BlockNumber, Digest, Hotkey, Network, TaskId};
+use crate::{BlockNumber, ConsensusSchedule, Digest, FileId, Hotkey, Network, TaskId};
 
-/// Most validators on an allowlist: a subnet has 256 uids.
-pub const MAX_VALIDATORS: usize = 256;
-/// Allowlists that are remembered: one for every twenty tasks of the lookback.
-const MAX_ALLOWLISTS: usize = 16;
 /// Signatures that are checked together. Larger batches save little, and one bad signature wastes
 /// the whole batch.
 const BATCH: usize = 256;
 /// Valid signatures that are remembered in each of two generations, 32 bytes each.
 const MAX_SEEN_SIGNATURES: usize = 16_384;
-
-/// The smallest number of validators that is more than two thirds of `validators`.
-#[must_use]
-pub const fn quorum(validators: usize) -> usize {
-    validators * 2 / 3 + 1
-}
-
-/// The validators of one allowlist.
-pub type Allowlist = BTreeSet<Hotkey>;
-
-/// The allowlists of a subnet, each with the task from which it holds. Earlier tasks keep their
-/// list.
-#[derive(Clone, Debug, Default)]
-pub struct Allowlists {
-    /// Ascending by task. Nothing is known about tasks before the first one.
-    lists: Vec<(TaskId, Allowlist)>,
-}
-
-impl Allowlists {
-    /// One list for all tasks.
-    pub fn single(validators: impl IntoIterator<Item = Hotkey>) -> Self {
-        let mut lists = Self::default();
-        lists.set_from(TaskId(0), validators);
-        lists
-    }
-
-    /// Makes `validators` the list of `task` and of all later tasks. Leaves out validators beyond
-    /// [`MAX_VALIDATORS`], in key order.
-    pub fn set_from(&mut self, task: TaskId, validators: impl IntoIterator<Item = Hotkey>) {
-        let all: Allowlist = validators.into_iter().collect();
-        let list = all.into_iter().take(MAX_VALIDATORS).collect();
-        self.lists.retain(|(from, _)| *from < task);
-        self.lists.push((task, list));
-        if self.lists.len() > MAX_ALLOWLISTS {
-            self.lists.remove(0);
-        }
-    }
-
-    /// The list of `task`; empty if none is known.
-    pub fn for_task(&self, task: TaskId) -> &Allowlist {
-        static NONE: Allowlist = Allowlist::new();
-        self.lists.iter().rev().find(|(from, _)| *from <= task).map_or(&NONE, |(_, list)| list)
-    }
-
-    /// The newest list: the validators that may be connected.
-    pub fn newest(&self) -> &Allowlist {
-        static NONE: Allowlist = Allowlist::new();
-        self.lists.last().map_or(&NONE, |(_, list)| list)
-    }
-}
 
 /// What a message is checked against.
 #[derive(Clone, Debug)]
@@ -76,6 +23,8 @@ pub struct Context<'a> {
     pub network: Network,
     /// Who may write messages.
     pub allowlists: &'a Allowlists,
+    /// The consensus parameters by block; they say which producers a task has.
+    pub consensus: &'a ConsensusSchedule,
     /// Our chain head.
     pub head: BlockNumber,
     /// The tasks that messages may be about, both ends included. A few have not begun yet.
@@ -97,6 +46,16 @@ impl Context<'_> {
             return Err(MessageError::NotOnAllowlist { hotkey: speaker });
         }
         Ok(())
+    }
+
+    /// Whether a file's producer may have made it.
+    pub(super) fn check_producer(&self, file: &FileId) -> Result<(), MessageError> {
+        self.check_task(file.task_id, file.producer)?;
+        if self.allowlists.is_scheduled(file, self.consensus) {
+            Ok(())
+        } else {
+            Err(MessageError::NotScheduled { file: *file })
+        }
     }
 
     pub(super) fn check_member(&self, speaker: Hotkey) -> Result<(), MessageError> {
@@ -121,9 +80,9 @@ impl Context<'_> {
         }
     }
 
-    /// Whether a speaker may make statements about this task. This is checked before any signature.
-    pub(crate) fn admits(&self, task: TaskId, speaker: Hotkey) -> bool {
-        self.check_task(task, speaker).is_ok()
+    /// Whether a speaker may make statements about this file. This is checked before any signature.
+    pub(crate) fn admits(&self, file: &FileId, speaker: Hotkey) -> bool {
+        self.check_task(file.task_id, speaker).is_ok() && self.check_producer(file).is_ok()
     }
 }
 
@@ -148,6 +107,22 @@ pub enum MessageError {
         /// The speaker.
         hotkey: Hotkey,
     },
+    /// The producer is on the task's allowlist, but has no turn at that task.
+    #[error("{} has no turn at task {}", file.producer, file.task_id)]
+    NotScheduled {
+        /// The file.
+        file: FileId,
+    },
+    /// Our own attestation would come after the block until which the task's files may be attested.
+    #[error("files of task {task} may be attested until block {until}, the head is {head}")]
+    TooLate {
+        /// The task.
+        task: TaskId,
+        /// The last block for attestations.
+        until: BlockNumber,
+        /// Our head.
+        head: BlockNumber,
+    },
     /// The named hotkey did not sign it.
     #[error("not signed by {hotkey}")]
     BadSignature {
@@ -167,7 +142,7 @@ pub enum MessageError {
     NoQuorum {
         /// Distinct valid attesters.
         have: usize,
-        /// More than two thirds of the allowlist.
+        /// The quorum of the task's allowlist, see [`crate::quorum`].
         need: usize,
     },
     /// It can be decoded, but no honest validator writes such a message.
@@ -176,13 +151,21 @@ pub enum MessageError {
 }
 
 impl MessageError {
-    /// Whether an honest validator with another head or another allowlist could have sent the
-    /// message.
+    /// Whether an honest validator with another head, another allowlist or a newer release could
+    /// have sent the message.
     pub const fn is_innocent(&self) -> bool {
-        matches!(
-            self,
-            Self::TaskOutOfRange { .. } | Self::NotOnAllowlist { .. } | Self::Expired { .. }
-        )
+        match self {
+            Self::TaskOutOfRange { .. }
+            | Self::NotOnAllowlist { .. }
+            | Self::NotScheduled { .. }
+            | Self::TooLate { .. }
+            | Self::Expired { .. } => true,
+            Self::Codec(error) => error.is_from_a_newer_release(),
+            Self::WrongNetwork
+            | Self::BadSignature { .. }
+            | Self::NoQuorum { .. }
+            | Self::Nonsense(_) => false,
+        }
     }
 }
 
@@ -281,19 +264,6 @@ mod tests {
     use super::*;
     use crate::{HotkeySigner, MemoryGuard};
 
-    fn hotkey(byte: u8) -> Hotkey {
-        Hotkey::from_bytes([byte; 32])
-    }
-
-    #[test]
-    fn a_quorum_is_more_than_two_thirds() {
-        for validators in 1..=MAX_VALIDATORS {
-            let quorum = quorum(validators);
-            assert!(quorum * 3 > validators * 2 && (quorum - 1) * 3 <= validators * 2);
-            assert!(quorum <= validators);
-        }
-    }
-
     fn claims(count: u8) -> Vec<Claim> {
         let claim = |number: u8| {
             let pair = sr25519::Pair::from_seed(&[number; 32]);
@@ -354,18 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn earlier_tasks_keep_their_list() {
-        let mut lists = Allowlists::single([hotkey(1), hotkey(2)]);
-        lists.set_from(TaskId(10), [hotkey(2), hotkey(3)]);
-        assert!(lists.for_task(TaskId(9)).contains(&hotkey(1)));
-        assert!(!lists.for_task(TaskId(10)).contains(&hotkey(1)));
-        assert_eq!(lists.newest(), lists.for_task(TaskId(u64::MAX)));
-        lists.set_from(TaskId(0), [hotkey(4)]);
-        assert_eq!(lists.for_task(TaskId(10)).len(), 1);
-        for task in 1..100 {
-            lists.set_from(TaskId(task), [hotkey(1)]);
-        }
-        assert_eq!(lists.lists.len(), MAX_ALLOWLISTS);
-        assert!(lists.for_task(TaskId(0)).is_empty());
+    fn a_message_of_a_newer_release_is_innocent() {
+        let newer = |found| MessageError::from(CodecError::Version { found });
+        assert!(newer(2).is_innocent() && newer(255).is_innocent());
+        assert!(!newer(0).is_innocent());
+        assert!(!MessageError::from(CodecError::Empty).is_innocent());
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Announcement, Attestation, Beacon, Context, Evidence, MessageError, MinerReport};
+use super::{
+    Announcement, Attestation, Beacon, Context, Dispute, Evidence, MessageError, MinerReport,
+};
 use crate::codec::{CodecError, Wire};
 use crate::{Hotkey, Network};
 
@@ -13,6 +15,7 @@ use crate::{Hotkey, Network};
 pub(crate) enum Pace {
     Statements,
     Reports,
+    Proofs,
 }
 
 /// Makes [`Topic`] and [`Gossip`] from the table of kinds: the topic, the word in its name, the
@@ -43,7 +46,7 @@ macro_rules! kinds {
             }
 
             #[cfg(feature = "mesh")]
-            pub(crate) const fn pace(self) -> Option<Pace> {
+            pub(crate) const fn pace(self) -> Pace {
                 match self { $(Self::$topic => $pace,)* }
             }
         }
@@ -53,6 +56,12 @@ macro_rules! kinds {
         pub enum Gossip {
             $($(#[$doc])* $message($message),)*
         }
+
+        $(impl From<$message> for Gossip {
+            fn from(message: $message) -> Self {
+                Self::$message(message)
+            }
+        })*
 
         impl Gossip {
             /// Decodes a message of `topic` from untrusted bytes.
@@ -71,11 +80,11 @@ macro_rules! kinds {
                 Ok(match self { $(Self::$message(said) => (Topic::$topic, said.to_wire()?),)* })
             }
 
-            /// Who claims to have said it; `None` if it speaks for itself.
-            pub fn author(&self) -> Option<Hotkey> {
+            /// Who claims to have said it; of evidence, the accused.
+            pub fn author(&self) -> Hotkey {
                 match self {
                     $(Self::$message(said) => {
-                        let author: fn(&$message) -> Option<Hotkey> = $author;
+                        let author: fn(&$message) -> Hotkey = $author;
                         author(said)
                     })*
                 }
@@ -94,21 +103,42 @@ macro_rules! kinds {
 
 kinds! {
     /// Announcements of verdict files.
-    Verdict, "verdict", Announcement, |it| Some(it.file.producer), Some(Pace::Statements);
+    Verdict, "verdict", Announcement, |it| it.file.producer, Pace::Statements;
     /// Attestations to them.
-    Attestation, "attestation", Attestation, |it| Some(it.attester), Some(Pace::Statements);
+    Attestation, "attestation", Attestation, |it| it.attester, Pace::Statements;
     /// Beacons.
-    Beacon, "beacon", Beacon, |it| Some(it.sender), Some(Pace::Reports);
+    Beacon, "beacon", Beacon, |it| it.sender, Pace::Reports;
     /// Miner reports.
-    MinerReport, "miner-report", MinerReport, |it| Some(it.reporter), Some(Pace::Reports);
-    /// Evidence of equivocation. It speaks for itself, and there is little of it.
-    Evidence, "evidence", Evidence, |_| None, None;
+    MinerReport, "miner-report", MinerReport, |it| it.reporter, Pace::Reports;
+    /// Evidence of equivocation. The accused counts as its author, whoever passes it on.
+    Evidence, "evidence", Evidence, |it| it.key().accused, Pace::Proofs;
+    /// Disputes.
+    Dispute, "dispute", Dispute, |it| it.disputer, Pace::Statements;
 }
+
+/// The versions of topics that this release speaks. A release that changes a message's encoding adds
+/// a version here: until the switch it hears and says everything on both, so that no validator is
+/// cut off while others update. Versions that only others speak are ignored.
+pub const TOPIC_VERSIONS: &[u8] = &[1];
+/// Versions of topics that a peer may speak beside ours, while it is ahead of us or behind.
+pub const MAX_TOPIC_VERSIONS: usize = 4;
 
 impl Topic {
     /// The topic's name on a network: `/leoma/{genesis[..8]}/{netuid}/{kind}/1`.
     pub fn name(self, network: &Network) -> String {
-        format!("/leoma/{}/{}/{}/1", network.genesis.short(), network.netuid, self.kind())
+        self.name_of_version(network, 1)
+    }
+
+    /// The names of all versions that this release speaks.
+    pub fn names(self, network: &Network) -> impl Iterator<Item = String> + use<> {
+        let network = *network;
+        TOPIC_VERSIONS.iter().map(move |version| self.name_of_version(&network, *version))
+    }
+
+    /// The name of any version.
+    pub fn name_of_version(self, network: &Network, version: u8) -> String {
+        let Network { genesis, netuid } = network;
+        format!("/leoma/{}/{netuid}/{}/{version}", genesis.short(), self.kind())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::observation::{Observation, observations_from};
 use crate::python_json::{Text, Value};
 use crate::{Digest, Hotkey};
 
@@ -26,6 +27,8 @@ pub enum EntryStatus {
     WrongResolution,
     /// The video has fewer frames than requested.
     TooShort,
+    /// The video has many more frames than requested.
+    TooLong,
     /// The video shows one picture only.
     Frozen,
     /// The decoder cannot read the video within its limits.
@@ -47,6 +50,7 @@ impl EntryStatus {
             Self::HttpError => "http_error",
             Self::WrongResolution => "wrong_resolution",
             Self::TooShort => "too_short",
+            Self::TooLong => "too_long",
             Self::Frozen => "frozen",
             Self::Undecodable => "undecodable",
             Self::Duplicate => "duplicate",
@@ -64,6 +68,7 @@ impl EntryStatus {
             Self::HttpError,
             Self::WrongResolution,
             Self::TooShort,
+            Self::TooLong,
             Self::Frozen,
             Self::Undecodable,
             Self::Duplicate,
@@ -147,6 +152,9 @@ pub struct VerdictEntry {
     /// The scorer's fingerprint of the video, for finding copies; base64 in the file. More than
     /// [`super::MAX_FINGERPRINT_BYTES`] bytes are neither written nor read.
     pub fingerprint: Option<Vec<u8>>,
+    /// What was measured, for mechanisms that fold more than `passed`; at most
+    /// [`super::MAX_POOLS`], each in a pool of its own. Not written where there is none.
+    pub observations: Vec<Observation>,
 }
 
 impl VerdictEntry {
@@ -169,6 +177,7 @@ impl VerdictEntry {
             score: None,
             aspect_scores: None,
             fingerprint: None,
+            observations: Vec::new(),
         }
     }
 
@@ -181,7 +190,7 @@ impl VerdictEntry {
         )])
         .to_string();
         let reasoning: String = self.reasoning.chars().take(super::MAX_REASONING_CHARS).collect();
-        Value::object([
+        let fields = [
             ("hotkey", self.hotkey.to_string().into()),
             ("passed", self.passed.into()),
             ("status", self.status.as_str().into()),
@@ -202,11 +211,16 @@ impl VerdictEntry {
                 "fingerprint",
                 self.fingerprint.as_deref().and_then(fingerprint_value).unwrap_or(Value::Null),
             ),
-        ])
+        ];
+        // An empty list would change the bytes of every file without observations.
+        let observations = self.observations.iter().map(Observation::to_value).collect();
+        let observations =
+            (!self.observations.is_empty()).then_some(("observations", Value::Array(observations)));
+        Value::object(fields.into_iter().chain(observations))
     }
 
-    /// Reads an entry. Only `hotkey` and `passed` must be present and well-formed, because only
-    /// they are counted.
+    /// Reads an entry. Only `hotkey` and `passed` must be present, and they and the observations
+    /// well-formed, because only they are counted.
     pub(super) fn from_value(value: &Value) -> Result<Self, &'static str> {
         if value.as_object().is_none() {
             return Err("not an object");
@@ -240,6 +254,7 @@ impl VerdictEntry {
             score: value.get("score").and_then(tenths_from),
             aspect_scores: value.get("aspect_scores").and_then(aspects_from),
             fingerprint: text("fingerprint").and_then(fingerprint_from),
+            observations: observations_from(value)?,
         })
     }
 }
@@ -248,7 +263,7 @@ fn fingerprint_value(bytes: &[u8]) -> Option<Value> {
     (bytes.len() <= super::MAX_FINGERPRINT_BYTES).then(|| STANDARD.encode(bytes).into())
 }
 
-/// `None` if the text is too long or not base64. The entry counts all the same.
+/// `None` if the text is too long or not base64. The entry still counts.
 fn fingerprint_from(text: &str) -> Option<Vec<u8>> {
     let bytes = (text.len() <= super::MAX_FINGERPRINT_BYTES.div_ceil(3) * 4)
         .then(|| STANDARD.decode(text).ok())??;

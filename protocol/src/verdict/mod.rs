@@ -11,11 +11,13 @@
 
 mod entry;
 mod envelope;
+mod observation;
 mod read;
 mod sign;
 
 pub use entry::{AspectScores, EntryStatus, VerdictEntry};
-pub use envelope::Envelope;
+pub use envelope::{Envelope, SignedEnvelope};
+pub use observation::{MAX_COUNTS, MAX_POOLS, MAX_VALUES, Name, NameError, Observation};
 pub use read::{Expected, Refusal, VerifiedVerdict, verify};
 pub use sign::{SignedVerdict, VerdictDraft};
 

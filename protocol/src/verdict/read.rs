@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Envelope, MAX_ENTRIES, MAX_FILE_BYTES, VerdictEntry};
+use super::{Envelope, MAX_ENTRIES, MAX_FILE_BYTES, SignedEnvelope, VerdictEntry};
 use crate::python_json::{JsonError, Value};
 use crate::{Digest, FileId, Netuid, Network, Signature, TaskId};
 
@@ -28,7 +28,7 @@ pub struct VerifiedVerdict {
     /// The file's identity.
     pub digest: Digest,
     /// `None` in a file of the Python implementation.
-    pub envelope: Option<Envelope>,
+    pub envelope: Option<SignedEnvelope>,
     /// At most one entry for each miner.
     pub entries: Vec<VerdictEntry>,
 }
@@ -52,7 +52,7 @@ pub enum Refusal {
     #[error("unsigned: no `signature` of 64 bytes in hexadecimal")]
     Unsigned,
     /// The producer did not sign the data.
-    #[error("the signature over the data is not {expected}'s: tampered with, or another's")]
+    #[error("the signature over the data is not {expected}'s: tampered with, or signed by another")]
     BadSignature {
         /// Who should have signed.
         expected: crate::Hotkey,
@@ -158,7 +158,7 @@ pub fn verify(bytes: &[u8], expected: &Expected) -> Result<VerifiedVerdict, Refu
     Ok(VerifiedVerdict {
         id: expected.id,
         digest,
-        envelope: envelope.map(|(envelope, _)| envelope),
+        envelope: envelope.map(|(envelope, signature)| SignedEnvelope { envelope, signature }),
         entries,
     })
 }

@@ -1,14 +1,15 @@
-//! The wire formats against cases computed by the Python implementation.
+//! The wire formats against cases computed by the Python implementation, and those that it does not
+//! have against cases of our own in `protocol/vectors`.
 //!
-//! Reads the folder that `LEOMA_VECTORS` names, else the copy in the repository.
+//! Reads the folder that `LEOMA_VECTORS` names for Python's, else the copy in the repository.
 
 use std::path::{Path, PathBuf};
 
 use leoma_protocol::python_json::Value;
 use leoma_protocol::verdict::{self, Expected, Refusal};
 use leoma_protocol::{
-    ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network, Signature, TaskId,
-    check_commit_count, request,
+    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, MinerCommitment, Netuid, Network,
+    Signature, TaskId, Witness, check_commit_count, request,
 };
 
 fn cases(file: &str) -> Vec<serde_json::Value> {
@@ -93,5 +94,28 @@ fn request_signatures_verify_as_python_does() {
             request::verify_request(&hotkey, body, case["timestamp"].as_str().unwrap(), &signature)
         });
         assert_eq!(verified, case["valid"].as_bool().unwrap(), "case {index}");
+    }
+}
+
+#[test]
+fn witnesses_have_exactly_these_bytes() {
+    let text = std::fs::read_to_string("vectors/witness.json").unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let bytes = |text: &serde_json::Value| hex::decode(text.as_str().unwrap()).unwrap();
+    for case in document["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let tasks = case["tasks"].as_array().unwrap().iter().map(|task| {
+            let held = task[1].as_str().unwrap().chars().map(|digit| digit == '1').collect();
+            (TaskId(task[0].as_u64().unwrap()), held)
+        });
+        let epoch_block = BlockNumber(case["epoch_block"].as_u64().unwrap());
+        let witness = Witness::new(epoch_block, tasks);
+        let fields: Vec<Vec<u8>> = case["fields"].as_array().unwrap().iter().map(bytes).collect();
+        assert_eq!(witness.encode(), fields, "{name}");
+        assert_eq!(Witness::decode(&fields.concat()), Some(Ok(witness)), "{name}");
+    }
+    for case in document["refused"].as_array().unwrap() {
+        let found = Witness::decode(&bytes(&case["bytes"]));
+        assert!(matches!(found, Some(Err(_))), "{}: {found:?}", case["name"]);
     }
 }

@@ -32,6 +32,7 @@ fn what_fuzzing_found_interesting_breaks_nothing() {
     run("verdict", decoders::verdict);
     run("python_json", decoders::python_json);
     run("texts", decoders::texts);
+    run("synapse", decoders::synapse);
     run("core", core::core);
 }
 
@@ -49,6 +50,15 @@ fn the_seeds_are_read_as_what_they_are() {
     assert!(
         leoma_protocol::mesh::PageAnswer::from_wire(&file("streams", "page-answer")[1..]).is_ok()
     );
+    let bob = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty".parse().unwrap();
+    let headers = String::from_utf8(file("synapse", "headers")[1..].to_vec()).unwrap();
+    let headers = headers.lines().filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name, value.as_bytes()));
+    let head = leoma_protocol::synapse::RequestHead::read(&decoders::KINDS, &bob, headers);
+    assert!(head.unwrap().verify(&bob).is_ok());
+    assert!(decoders::KINDS.read_body(&file("synapse", "body")[1..]).is_ok());
+    let witness = leoma_protocol::Witness::decode(&file("texts", "witness"));
+    assert_eq!(witness.unwrap().unwrap().held().count(), 88);
     assert!(
         leoma_protocol::MinerCommitment::parse(
             &String::from_utf8(file("texts", "commitment")).unwrap(),

@@ -30,6 +30,7 @@ fn draft(passed: bool) -> VerdictDraft {
         params: ConsensusParams::default().digest(),
         judge: "metrics/1".into(),
         block: BlockNumber(701),
+        metadata_sha256: Some(Digest::of(b"metadata")),
         entries: vec![
             good,
             VerdictEntry::unusable(miner(3), EntryStatus::NoResponse, String::new(), 0),
@@ -151,6 +152,24 @@ fn a_file_copied_elsewhere_is_refused() {
     assert!(matches!(refusal(&file.bytes, &other_chain), Refusal::WrongNetwork { .. }));
     let other_rules = Expected { params: Digest::of(b"other"), ..here };
     assert!(matches!(refusal(&file.bytes, &other_rules), Refusal::WrongParams { .. }));
+}
+
+#[test]
+fn a_file_made_under_another_policy_record_is_refused_and_both_are_named() {
+    let serving = |record: Option<&[u8]>| {
+        let policy = record.map(Digest::of);
+        ConsensusParams { policy, ..ConsensusParams::default() }.digest()
+    };
+    let params = serving(Some(b"one record"));
+    let file = signer(1).sign_verdict_file(VerdictDraft { params, ..draft(true) }).unwrap();
+    let ours = Expected { params, ..expected(&file) };
+    assert!(verdict::verify(&file.bytes, &ours).is_ok());
+    for other in [serving(Some(b"another")), serving(None)] {
+        let refused = refusal(&file.bytes, &Expected { params: other, ..ours });
+        assert!(matches!(refused, Refusal::WrongParams { .. }));
+        let text = refused.to_string();
+        assert!(text.contains(&params.short()) && text.contains(&other.short()), "{text}");
+    }
 }
 
 #[test]

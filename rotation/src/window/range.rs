@@ -1,16 +1,14 @@
-//! Which tasks an epoch looks at, and by when a file must be signed to count in it.
+//! Which tasks an epoch looks at, and who may speak for them.
 //!
 //! | bound | rule |
 //! |---|---|
-//! | newest task | its number is the settle margin below that of the epoch block's task |
+//! | newest task | it began the settle margin, in intervals of its own list, before the epoch block |
 //! | oldest task | it ends after the block that lies the lookback before the epoch block |
-//! | newest signature | the spread, a share of the interval, before the epoch block |
 //!
-//! Tasks are compared by their blocks, so a change of the interval shifts nothing.
+//! Every task is measured by the list that it was made under, so a change of the interval shifts
+//! nothing.
 
-use std::collections::BTreeSet;
-
-use leoma_protocol::{BlockNumber, ConsensusParams, FileId, Hotkey, TaskId};
+use leoma_protocol::{BlockNumber, ConsensusParams, FileId, TaskId};
 
 use super::left_out::LeftOut;
 use crate::{Allowlist, AllowlistHistory};
@@ -20,12 +18,9 @@ use crate::{Allowlist, AllowlistHistory};
 pub struct WindowRange<'a> {
     params: &'a ConsensusParams,
     history: &'a AllowlistHistory,
-    /// The newest start block of a settled task; `None` if none has settled.
-    settled_until: Option<BlockNumber>,
+    epoch_block: BlockNumber,
     /// A task must end after this block; 0 for no limit, as every task ends after it.
     ends_after: BlockNumber,
-    /// A file must be signed in this block or before.
-    signed_until: BlockNumber,
 }
 
 impl<'a> WindowRange<'a> {
@@ -37,38 +32,11 @@ impl<'a> WindowRange<'a> {
         history: &'a AllowlistHistory,
         epoch_block: BlockNumber,
     ) -> Self {
-        let allowlist = history.at_block(epoch_block).map(|entry| &entry.allowlist);
-        let settled_until = allowlist.and_then(|allowlist| {
-            let newest = allowlist.task_at(epoch_block).0.checked_sub(params.settle_margin)?;
-            allowlist.start_of(TaskId(newest))
-        });
         let ends_after = match params.lookback_blocks {
             0 => 0,
             lookback => epoch_block.0.saturating_sub(lookback),
         };
-        let interval = allowlist.map_or(0, |allowlist| allowlist.interval());
-        let spread = interval.saturating_mul(params.spread.numerator.into())
-            / u64::from(params.spread.denominator.max(1));
-        Self {
-            params,
-            history,
-            settled_until,
-            ends_after: BlockNumber(ends_after),
-            signed_until: BlockNumber(epoch_block.0.saturating_sub(spread)),
-        }
-    }
-
-    /// Whether a file that was signed in this block counts. Its task may have settled before it was
-    /// made. A file that reaches some validators before they compute and others after would divide
-    /// them.
-    ///
-    /// # Errors
-    /// [`LeftOut::SignedLate`].
-    pub fn check_signed(&self, signed_at: BlockNumber) -> Result<(), LeftOut> {
-        if signed_at > self.signed_until {
-            return Err(LeftOut::SignedLate { signed_at });
-        }
-        Ok(())
+        Self { params, history, epoch_block, ends_after: BlockNumber(ends_after) }
     }
 
     /// Whether the task lies in the range.
@@ -77,8 +45,8 @@ impl<'a> WindowRange<'a> {
     /// [`LeftOut::NoAllowlist`], [`LeftOut::Unsettled`] or [`LeftOut::BeyondLookback`].
     pub fn check(&self, task_id: TaskId) -> Result<(), LeftOut> {
         let allowlist = &self.history.of_task(task_id).ok_or(LeftOut::NoAllowlist)?.allowlist;
-        let start = allowlist.start_of(task_id).ok_or(LeftOut::NoAllowlist)?;
-        if self.settled_until.is_none_or(|newest| start > newest) {
+        allowlist.start_of(task_id).ok_or(LeftOut::NoAllowlist)?;
+        if self.newest_settled(allowlist).is_none_or(|newest| task_id > newest) {
             return Err(LeftOut::Unsettled);
         }
         if task_id < allowlist.task_at(self.ends_after) {
@@ -87,12 +55,26 @@ impl<'a> WindowRange<'a> {
         Ok(())
     }
 
-    /// The producers against whom there is evidence for a task in the range. Evidence for a task
-    /// that has not settled waits, as its files do, until every validator has had time to hear of
-    /// it.
-    pub fn equivocators(&self, evidence: &[FileId]) -> BTreeSet<Hotkey> {
-        let in_range = evidence.iter().filter(|file| self.check(file.task_id).is_ok());
-        in_range.map(|file| file.producer).collect()
+    /// The step at which a file's producer was scheduled, for a task of the range.
+    ///
+    /// # Errors
+    /// Those of [`WindowRange::check`], [`LeftOut::NotListed`] or [`LeftOut::NotScheduled`].
+    pub fn admit(&self, file: &FileId) -> Result<usize, LeftOut> {
+        let schedule =
+            self.history.schedule_of(file.task_id, self.params).ok_or(LeftOut::NoAllowlist)?;
+        if !schedule.allowlist().contains(&file.producer) {
+            return Err(LeftOut::NotListed);
+        }
+        let step = schedule.step_of(file.task_id, &file.producer).ok_or(LeftOut::NotScheduled)?;
+        self.check(file.task_id)?;
+        Ok(step)
+    }
+
+    /// The newest task of a list that has settled by the epoch block, whether or not the list makes
+    /// a task of that number; `None` if none has.
+    fn newest_settled(&self, allowlist: &Allowlist) -> Option<TaskId> {
+        let current = allowlist.task_at(self.epoch_block).0;
+        current.checked_sub(self.params.settle_margin).map(TaskId)
     }
 
     /// The tasks of the range, newest first, produced or not.
@@ -102,7 +84,7 @@ impl<'a> WindowRange<'a> {
             let allowlist = &range.history.entries()[index].allowlist;
             let made = range.history.tasks_of(index);
             let first = made.start().max(&allowlist.task_at(range.ends_after)).0;
-            let settled = range.settled_until.map(|newest| allowlist.task_at(newest));
+            let settled = range.newest_settled(allowlist);
             let last = settled.map(|settled| settled.min(*made.end()).0);
             last.into_iter().flat_map(move |last| (first..=last).rev()).map(TaskId)
         };
@@ -119,15 +101,9 @@ impl<'a> WindowRange<'a> {
         })
     }
 
-    /// The files to look for before the epoch is computed: those of as many tasks as a window
-    /// holds, in the order of [`WindowRange::scheduled_files`].
-    pub fn wanted_files(&self) -> Vec<Vec<FileId>> {
-        self.scheduled_files().take(self.params.window_tasks as usize).collect()
-    }
-
     /// How many tasks the window holds at most.
-    pub(super) const fn window_tasks(&self) -> u32 {
-        self.params.window_tasks
+    pub(super) const fn window_tasks(&self) -> usize {
+        self.params.window_tasks as usize
     }
 
     /// The lowest task number that this epoch or a later one may look at; what concerns lower
@@ -148,6 +124,7 @@ impl<'a> WindowRange<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leoma_protocol::Hotkey;
     use proptest::prelude::*;
 
     fn hotkey(seed: u8) -> Hotkey {
@@ -156,30 +133,6 @@ mod tests {
 
     fn history(validators: u8) -> AllowlistHistory {
         AllowlistHistory::since_genesis(Allowlist::new(100, (0..validators).map(hotkey)).unwrap())
-    }
-
-    #[test]
-    fn a_file_counts_an_eighth_of_an_interval_after_its_signature() {
-        // An eighth of 100 blocks is 12.
-        let (params, history) = (ConsensusParams::default(), history(4));
-        let range = WindowRange::new(&params, &history, BlockNumber(1000));
-        assert_eq!([0, 700, 988].map(|block| range.check_signed(BlockNumber(block))), [Ok(()); 3]);
-        for block in [989, 1000, u64::MAX] {
-            let signed_at = BlockNumber(block);
-            assert_eq!(range.check_signed(signed_at), Err(LeftOut::SignedLate { signed_at }));
-        }
-    }
-
-    #[test]
-    fn evidence_counts_while_its_task_lies_in_the_range() {
-        let (params, history) = (ConsensusParams::default(), history(4));
-        let evidence = [FileId { task_id: TaskId(8), producer: hotkey(0) }];
-        let blamed = |block| {
-            !WindowRange::new(&params, &history, BlockNumber(block))
-                .equivocators(&evidence)
-                .is_empty()
-        };
-        assert_eq!([900, 1000, 30_899, 30_900].map(blamed), [false, true, true, false]);
     }
 
     /// Lists of one validator by block of commitment and interval.
@@ -196,23 +149,54 @@ mod tests {
         files.into_iter().map(|of_task| of_task[0].task_id.0).collect()
     }
 
+    fn range_tasks(history: &AllowlistHistory, epoch_block: u64) -> Vec<u64> {
+        let params = ConsensusParams::default();
+        let range = WindowRange::new(&params, history, BlockNumber(epoch_block));
+        numbers(range.scheduled_files())
+    }
+
     #[test]
-    fn as_many_tasks_are_wanted_as_a_window_holds_the_newest_first() {
-        let params = ConsensusParams { window_tasks: 3, ..ConsensusParams::default() };
-        let history = history(4);
-        let range = WindowRange::new(&params, &history, BlockNumber(1050));
-        let wanted = range.wanted_files();
-        assert_eq!(numbers(wanted.clone()), [8, 7, 6]);
-        let producers: Vec<_> = wanted[0].iter().map(|file| file.producer).collect();
+    fn the_newest_two_task_numbers_settle_and_the_rest_come_newest_first() {
+        // The reference dropped the newest two *produced* tasks.
+        let steady = history(4);
+        assert_eq!(range_tasks(&steady, 1000), (0..=8).rev().collect::<Vec<_>>());
+        assert_eq!(range_tasks(&steady, 1099), range_tasks(&steady, 1000));
+        assert_eq!(range_tasks(&steady, 1100)[0], 9);
+        assert_eq!(range_tasks(&steady, 50_050).last(), Some(&200), "the lookback begins in 200");
+        assert!(range_tasks(&steady, 199).is_empty());
+        assert!(range_tasks(&AllowlistHistory::default(), 1050).is_empty());
+        let params = ConsensusParams::default();
+        let range = WindowRange::new(&params, &steady, BlockNumber(1000));
+        let producers: Vec<_> = range.scheduled_files().next().unwrap();
+        let producers: Vec<_> = producers.iter().map(|file| file.producer).collect();
         assert_eq!(producers, [hotkey(0), hotkey(1)], "the primary, then who may step in");
-        assert_eq!(range.scheduled_files().count(), 9);
-        let early = WindowRange::new(&params, &history, BlockNumber(150));
-        assert!(early.wanted_files().is_empty());
-        assert!(
-            WindowRange::new(&params, &AllowlistHistory::default(), BlockNumber(1050))
-                .wanted_files()
-                .is_empty()
-        );
+    }
+
+    #[test]
+    fn a_task_settles_by_the_interval_that_it_was_made_under() {
+        // From block 1010 on tasks have ten blocks: 101, 102, … Task 10 runs from 1000 to 1010 and
+        // was of 100 blocks when it began. Measured by the new interval it would have settled at
+        // block 1020, long before its attestations end at 1176.
+        let shorter = lists(&[(0, 100), (1005, 10)]);
+        let settled_at = |task: u64| {
+            (0..2000).find(|block| range_tasks(&shorter, *block).contains(&task)).unwrap()
+        };
+        let params = ConsensusParams::default();
+        let deadline = crate::attestation_deadline(&params, &shorter, TaskId(10)).unwrap();
+        assert_eq!((settled_at(10), deadline), (1200, BlockNumber(1176)));
+        assert_eq!(settled_at(101), 1030);
+        // Newer tasks settle first then; each still counts from its own block on.
+        assert_eq!(range_tasks(&shorter, 1199)[0], 117);
+        assert!(!range_tasks(&shorter, 1199).contains(&10));
+    }
+
+    #[test]
+    fn numbers_at_the_end_of_the_range_do_not_overflow() {
+        let (params, history) = (ConsensusParams::default(), history(4));
+        let range = WindowRange::new(&params, &history, BlockNumber(u64::MAX));
+        assert_eq!(range.check(TaskId(u64::MAX)), Err(LeftOut::NoAllowlist));
+        assert_eq!(range.check(TaskId(u64::MAX / 100)), Err(LeftOut::Unsettled));
+        assert_eq!(range.check(TaskId(u64::MAX / 100 - 2)), Ok(()));
     }
 
     #[test]
@@ -232,7 +216,7 @@ mod tests {
         // A longer interval gives lower ones.
         assert_eq!(oldest(&lists(&[(0, 100), (49_950, 200)]), 50_050), 200);
         assert_eq!(oldest(&lists(&[(0, 100), (49_950, 500)]), 60_000), 100);
-        // What was before the first known list is not forgotten for that alone.
+        // Tasks before the first known list are not forgotten just for that.
         assert_eq!(oldest(&lists(&[(49_950, 100)]), 50_050), 200);
     }
 

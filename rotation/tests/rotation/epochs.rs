@@ -3,12 +3,12 @@
 
 use leoma_protocol::{BlockNumber, Digest, FileId, TaskId, Uid};
 use leoma_rotation::{
-    Allowlist, Certificates, Decision, Ineligible, LeftOut, Miner, Reason, Slot, TaskVerdicts,
-    WeightVector,
+    Allowlist, AllowlistHistory, Decision, Ineligible, LeftOut, Miner, Reason, Slot, TaskVerdicts,
+    WeightVector, counted,
 };
 use proptest::prelude::*;
 
-use crate::subnet::{EPOCH, INTERVAL, OWNER, Subnet, file, hotkey, miner, primaries};
+use crate::subnet::{EPOCH, INTERVAL, OWNER, Subnet, file, hotkey, list, miner, primaries};
 
 /// The slot that has all weight.
 fn paid(decision: &Decision) -> Option<Slot> {
@@ -52,51 +52,12 @@ fn a_task_whose_producer_judged_nobody_counts_against_nobody() {
 }
 
 #[test]
-fn a_file_that_is_signed_as_its_epoch_begins_counts_for_nobody_until_the_next() {
-    let mut files = primaries(4, 1, &[(100, true), (101, false)]);
-    // The primary of task 40 takes until block 4195; an eighth of 100 blocks is 12. Another one
-    // stepped in meanwhile.
-    let mut late = files.pop().unwrap();
-    late.signed_at = BlockNumber(4195);
-    let mut in_time = file(40, 1, &[(100, false), (101, false)]);
-    in_time.signed_at = BlockNumber(4188);
-    files.push(in_time);
-    let mut subnet = Subnet::new(4, files);
-    let without = subnet.outcome();
-    subnet.files.push(late.clone());
-    for certificates in [Certificates::default(), Certificates::from_iter([(late.id, late.digest)])]
-    {
-        subnet.certificates = certificates;
-        let with = subnet.outcome();
-        assert_eq!(
-            (&with.window, &with.ranks, &with.missing),
-            (&without.window, &without.ranks, &without.missing)
-        );
-        assert_eq!(with.window.last().unwrap().producer, hotkey(1));
-        assert_eq!(
-            with.left_out,
-            [(late.id, LeftOut::SignedLate { signed_at: BlockNumber(4195) })]
-        );
-    }
-    // Another file of the same producer does not take its place.
-    let mut other = file(40, 0, &[(101, true)]);
-    other.signed_at = BlockNumber(4100);
-    subnet.files.push(other);
-    assert_eq!(subnet.outcome().ranks, without.ranks);
-    // Who knows the certificate alone cannot tell, and repeats the last winner.
-    subnet.files.retain(|file| file.id != late.id);
-    assert_eq!(subnet.outcome().missing, [late.id]);
-    subnet.files.push(late.clone());
-    subnet.snapshot.block = BlockNumber(4380);
-    assert_eq!(subnet.outcome().window.last(), Some(&late.id));
-}
-
-#[test]
 fn an_unscheduled_validators_file_counts_for_nothing_though_nobody_else_produced_the_task() {
     let mut subnet = Subnet::new(4, primaries(4, 30, &[(100, true), (101, false)]));
     let before = subnet.outcome();
     // Tasks 8 and 12 are free; validator 2 has no turn in them.
     subnet.files.extend([8, 12].map(|task| file(task, 2, &[(101, true)])));
+    subnet.agree();
     let after = subnet.outcome();
     assert_eq!((&after.window, &after.ranks), (&before.window, &before.ranks));
     let reasons: Vec<_> = after.left_out.iter().map(|(_, reason)| *reason).collect();
@@ -117,74 +78,110 @@ fn two_task_numbers_settle_whether_or_not_they_were_produced() {
 #[test]
 fn a_miner_that_left_by_the_epoch_block_cannot_win_and_its_slot_gets_nothing() {
     let mut subnet = Subnet::new(2, primaries(2, 1, &[(100, false), (101, true)]));
-    assert_eq!(paid_uid(&subnet.decide(2, None)), Uid(101));
+    assert_eq!(paid_uid(&subnet.decide()), Uid(101));
     // Uid 101 belongs to a newcomer at this epoch's block.
     subnet.snapshot.miners[1].hotkey = hotkey(150);
-    let decision = subnet.decide(2, Some(hotkey(101)));
-    assert_eq!(paid_uid(&decision), Uid(100));
+    assert_eq!(paid_uid(&subnet.decide()), Uid(100));
     assert!(subnet.outcome().ineligible.contains(&(hotkey(101), Ineligible::NotRegistered)));
 }
 
 #[test]
-fn unreadable_buckets_are_not_empty_ones() {
-    // Three of four buckets cannot be read. The one that can would crown miner 101.
-    let mut subnet = Subnet::new(4, Vec::new());
-    subnet.files = (1..=10).map(|n| file(n * 4, 0, &[(101, true)])).collect();
-    let decision = subnet.decide(1, Some(hotkey(100)));
-    let weights = WeightVector::whole(Slot { hotkey: hotkey(100), uid: Uid(100) });
-    assert_eq!(
-        decision,
-        Decision::Expected { weights, reason: Reason::TooFewReadable { readable: 1, required: 2 } }
-    );
-    assert_eq!(decision.winner_to_remember(), None);
-    assert_eq!(subnet.decide(1, None).weights(), None);
-    assert_eq!(subnet.decide(1, None).state(), "unknown");
+fn a_file_counts_only_when_more_witness_it_than_may_lie() {
+    // Seven validators bear two liars, so three witnesses make a file count.
+    let mut subnet = Subnet::new(7, primaries(7, 30, &[(100, true)]));
+    let all: Vec<FileId> = subnet.files.iter().map(|file| file.id).collect();
+    subnet.snapshot.witnesses.clear();
+    for validator in [0, 1] {
+        subnet.witness(hotkey(validator), &all);
+    }
+    let few = Decision::Abstain { reason: Reason::TooFewWitnesses { fresh: 2, required: 3 } };
+    assert_eq!(subnet.decide(), few);
+    subnet.witness(hotkey(2), &all[1..]);
+    let outcome = subnet.outcome();
+    assert_eq!(outcome.window, all[1..]);
+    let reason = LeftOut::NotWitnessed { witnesses: 2, required: 3 };
+    assert_eq!(outcome.left_out, [(all[0], reason)]);
+    // A stranger and a witness that was there before are nobody's third.
+    subnet.witness(hotkey(9), &all);
+    assert_eq!(subnet.outcome().window, all[1..]);
+    subnet.witness(hotkey(3), &all[..1]);
+    assert_eq!(subnet.outcome().window, all);
 }
 
 #[test]
-fn no_eligible_miner_burns_only_when_that_is_known() {
-    let subnet = Subnet::new(4, Vec::new());
-    let burned = subnet.decide(4, Some(hotkey(100)));
-    assert_eq!(
-        burned,
-        Decision::Known { weights: WeightVector::whole(OWNER), reason: Reason::NoneEligible }
-    );
-    assert_eq!(paid_uid(&subnet.decide(1, Some(hotkey(100)))), Uid(100));
+fn a_witness_is_fresh_in_its_span_and_for_its_epoch_only() {
+    // One of four is enough for its bits to be seen, so two are needed; an eighth of 100 is 12.
+    let mut subnet = Subnet::new(4, primaries(4, 30, &[(100, true)]));
+    subnet.snapshot.witnesses.retain(|hotkey, _| *hotkey < crate::subnet::hotkey(2));
+    let mut fresh_at = |block: u64, epoch_block: u64| {
+        let witness = subnet.snapshot.witnesses.get_mut(&hotkey(1)).unwrap();
+        witness.committed_at = BlockNumber(block);
+        witness.witness.epoch_block = BlockNumber(epoch_block);
+        counted(&subnet.params, &subnet.history, &subnet.snapshot).is_ok()
+    };
+    let blocks = [EPOCH - 13, EPOCH - 12, EPOCH - 1, EPOCH, EPOCH + 1];
+    assert_eq!(blocks.map(|block| fresh_at(block, EPOCH)), [false, true, true, false, false]);
+    assert!(!fresh_at(EPOCH - 1, EPOCH - 180) && !fresh_at(EPOCH - 1, EPOCH + 180));
 }
 
 #[test]
-fn a_repeated_winner_is_looked_up_again_and_never_a_stored_slot() {
-    let mut subnet = Subnet::new(4, Vec::new());
-    subnet.snapshot.miners[0].uid = Uid(55);
-    assert_eq!(paid_uid(&subnet.decide(0, Some(hotkey(100)))), Uid(55));
-    subnet.snapshot.miners.remove(0);
-    let decision = subnet.decide(0, Some(hotkey(100)));
-    assert_eq!(paid(&decision), Some(OWNER));
-    assert_eq!(decision.state(), "expected");
+fn the_lowest_step_that_counts_speaks_for_its_task() {
+    // Task 40 is validator 0's; validator 1 stepped in as well.
+    let mut subnet = Subnet::new(4, primaries(4, 39, &[(100, true), (101, false)]));
+    let stand_in = file(40, 1, &[(100, false), (101, true)]);
+    subnet.files.push(stand_in.clone());
+    subnet.agree();
+    let outcome = subnet.outcome();
+    assert_eq!(outcome.window[1].producer, hotkey(0));
+    assert_eq!(outcome.left_out, [(stand_in.id, LeftOut::Superseded { by: hotkey(0) })]);
+    // Without enough witnesses for the primary's file it is the stand-in's.
+    let without: Vec<FileId> = [outcome.window[0], stand_in.id].into();
+    for validator in 1..4 {
+        subnet.witness(hotkey(validator), &without);
+    }
+    assert_eq!(subnet.outcome().window, without);
 }
 
 #[test]
-fn weight_is_burned_only_on_a_slot_that_is_known_to_be_the_owners() {
-    let mut subnet = Subnet::new(4, Vec::new());
-    subnet.snapshot.owner = None;
-    let unknown = Decision::Unknown { reason: Reason::NoOwnerSlot };
-    assert_eq!(subnet.decide(4, None), unknown);
-    assert_eq!(subnet.decide(0, Some(hotkey(150))), unknown, "the last winner has left");
-    assert_eq!(paid_uid(&subnet.decide(0, Some(hotkey(100)))), Uid(100));
-}
-
-#[test]
-fn a_missing_certified_file_makes_the_outcome_uncertain() {
+fn a_counted_file_that_is_missing_stops_everything() {
     let mut subnet = Subnet::new(4, primaries(4, 1, &[(100, true), (101, true)]));
-    assert_eq!(subnet.decide(4, None).state(), "known");
-    let elsewhere = file(40, 0, &[(100, false), (101, true)]);
-    subnet.certificates = [(elsewhere.id, elsewhere.digest)].into_iter().collect();
-    assert_eq!(subnet.outcome().missing, [elsewhere.id]);
-    let decision = subnet.decide(4, Some(hotkey(101)));
-    assert_eq!(decision.reason(), Reason::MissingCertified { files: 1 });
-    assert_eq!((decision.state(), paid_uid(&decision)), ("expected", Uid(101)));
-    subnet.files.push(elsewhere);
-    assert_eq!(subnet.decide(4, None).state(), "known");
+    let set = subnet.decide();
+    assert_eq!((set.state(), set.reason()), ("set", Reason::Won));
+    let lost = subnet.files.pop().unwrap();
+    let outcome = subnet.outcome();
+    assert_eq!((outcome.missing.clone(), outcome.window.len()), (vec![lost.id], 40));
+    assert!(outcome.winner.is_none() && outcome.ranks.is_empty(), "no half result");
+    let missing = Decision::Abstain { reason: Reason::MissingFiles { files: 1 } };
+    assert_eq!(subnet.decide(), missing);
+    // Another file in its place is as good as none.
+    subnet.files.push(file(40, 0, &[(100, false), (101, true)]));
+    assert_eq!(subnet.decide(), missing);
+    // So is the right one while its certificate is missing.
+    subnet.files.push(lost.clone());
+    let certificates = subnet.certificates.clone();
+    subnet.certificates = certificates.iter().filter(|(file, _)| *file != lost.id).collect();
+    assert_eq!(subnet.decide(), missing);
+    subnet.certificates = certificates;
+    assert_eq!(subnet.decide(), set);
+}
+
+#[test]
+fn no_eligible_miner_burns_where_the_owner_has_a_slot() {
+    let mut subnet = Subnet::new(4, Vec::new());
+    let weights = WeightVector::whole(OWNER);
+    assert_eq!(subnet.decide(), Decision::Set { weights, reason: Reason::NoneEligible });
+    // Uid 0 is an ordinary neuron's then.
+    subnet.snapshot.owner = None;
+    assert_eq!(subnet.decide(), Decision::Abstain { reason: Reason::NoOwnerSlot });
+}
+
+#[test]
+fn nobody_sets_anything_before_the_first_list_or_on_an_empty_one() {
+    let mut subnet = Subnet::new(4, Vec::new());
+    subnet.history = AllowlistHistory::default();
+    assert_eq!(subnet.decide(), Decision::Abstain { reason: Reason::NoAllowlist });
+    let few = Reason::TooFewWitnesses { fresh: 0, required: 1 };
+    assert_eq!(Subnet::new(0, Vec::new()).decide(), Decision::Abstain { reason: few });
 }
 
 #[test]
@@ -192,21 +189,61 @@ fn tasks_before_a_change_of_the_allowlist_keep_their_producers() {
     let mut subnet = Subnet::new(2, primaries(2, 20, &[(100, true)]));
     let before = subnet.outcome().window;
     // From task 36 on the list is validators 2 and 3: older tasks keep theirs, newer ones of the
-    // old list lose theirs.
+    // old list lose theirs. The new list's members are the witnesses.
     let list = Allowlist::new(INTERVAL, [hotkey(2), hotkey(3)]).unwrap();
     subnet.history.commit(BlockNumber(3510), list).unwrap();
+    let few = Reason::TooFewWitnesses { fresh: 0, required: 1 };
+    assert_eq!(subnet.decide().reason(), few, "the old list's witnesses are nobody's now");
+    subnet.agree();
     let outcome = subnet.outcome();
     assert_eq!(
         outcome.window,
         before.iter().copied().filter(|file| file.task_id.0 < 36).collect::<Vec<_>>()
     );
-    assert!(
-        outcome
-            .left_out
-            .iter()
-            .all(|(file, reason)| file.task_id.0 >= 36 && *reason == LeftOut::NotListed)
-    );
+    let mut left_out = outcome.left_out.iter();
+    assert!(left_out.all(|(file, why)| file.task_id.0 >= 36 && *why == LeftOut::NotListed));
     assert_eq!(outcome.left_out.len(), 5);
+}
+
+#[test]
+fn whoever_lacks_the_list_of_a_task_that_counts_sets_nothing() {
+    let mut subnet = Subnet::new(4, primaries(4, 1, &[(100, true)]));
+    subnet.history.commit(BlockNumber(2010), list(INTERVAL, 5)).unwrap();
+    subnet.agree();
+    assert!(matches!(subnet.decide(), Decision::Set { .. }));
+    // This validator joined later, and nobody gave it the record of the lists before.
+    let mut newcomer = subnet.clone();
+    newcomer.history = AllowlistHistory::default();
+    newcomer.history.commit(BlockNumber(2010), list(INTERVAL, 5)).unwrap();
+    let witnessed = |subnet: &Subnet| subnet.outcome().window.len();
+    assert!(witnessed(&newcomer) < witnessed(&subnet));
+    assert!(matches!(newcomer.decide().reason(), Reason::UnknownLists { tasks: 10.. }));
+    // Two of five may not name a task that nobody made: one of them could be lying.
+    newcomer.snapshot.witnesses.retain(|validator, _| *validator == hotkey(0));
+    assert!(matches!(newcomer.decide().reason(), Reason::TooFewWitnesses { .. }));
+}
+
+#[test]
+fn a_change_between_witness_and_epoch_block_does_not_shift_what_witnesses_say() {
+    let mut subnet = Subnet::new(4, primaries(4, 20, &[(100, true)]));
+    let before = subnet.outcome();
+    // Committed at block 4195, after everybody had written for block 4200: in force from 4200 on.
+    // More validators, a shorter interval.
+    for interval in [INTERVAL, INTERVAL / 2] {
+        let mut changed = subnet.clone();
+        changed.history.commit(BlockNumber(4195), list(interval, 5)).unwrap();
+        let at_block = changed.history.at_block(BlockNumber(EPOCH)).unwrap();
+        assert_eq!(at_block.allowlist.validators().len(), 5);
+        let after = changed.outcome();
+        assert_eq!((&after.window, &after.ranks), (&before.window, &before.ranks));
+    }
+    // A newcomer's witness counts though it was on no task's list.
+    subnet.history.commit(BlockNumber(4195), list(INTERVAL, 5)).unwrap();
+    let all: Vec<FileId> = subnet.files.iter().map(|file| file.id).collect();
+    subnet.snapshot.witnesses.clear();
+    subnet.witness(hotkey(0), &all);
+    subnet.witness(hotkey(4), &all);
+    assert_eq!(subnet.outcome().window, before.window);
 }
 
 #[test]
@@ -222,35 +259,20 @@ fn a_winner_by_an_exact_tie_is_the_same_everywhere() {
     assert_eq!(outcome.winner.unwrap().hotkey, hotkey(101));
 }
 
-/// Files as a hostile or merely large subnet has them: any task, any producer, signed at any time,
-/// repeated and conflicting.
+/// Files as a hostile or merely large subnet has them: any task, any producer, repeated and
+/// conflicting.
 fn any_files() -> impl Strategy<Value = Vec<TaskVerdicts>> {
     let verdicts = prop::collection::vec((100u8..106, any::<bool>()), 0..6);
     prop::collection::vec((0u64..45, 0u8..7, verdicts), 0..60).prop_map(|files| {
-        files
-            .iter()
-            .map(|(task, producer, verdicts)| signed_anywhen(file(*task, *producer, verdicts)))
-            .collect()
+        files.iter().map(|(task, producer, verdicts)| file(*task, *producer, verdicts)).collect()
     })
 }
 
-/// The digest covers the block, so that one digest has one block.
-fn signed_anywhen(mut file: TaskVerdicts) -> TaskVerdicts {
-    file.signed_at = BlockNumber(u64::from(file.digest.0[0]) * 24);
-    file
-}
-
 fn any_subnet() -> impl Strategy<Value = Subnet> {
-    let evidence = prop::collection::vec((0u64..45, 0u8..7), 0..2);
-    (
-        any_files(),
-        1u8..6,
-        0u64..6000,
-        0u64..20,
-        evidence,
-        prop::collection::vec(any::<prop::sample::Index>(), 0..3),
-    )
-        .prop_map(|(files, validators, block, window_tasks, evidence, certified)| {
+    let witnesses = prop::collection::vec((0u8..7, any::<prop::sample::Index>(), 0u64..20), 0..12);
+    let block = (any_files(), 1u8..6, 0u64..6000, 0u64..20);
+    (block, witnesses, prop::collection::vec(any::<prop::sample::Index>(), 0..3)).prop_map(
+        |((files, validators, block, window_tasks), witnesses, uncertified)| {
             let mut subnet = Subnet::new(validators, files);
             subnet.snapshot.block = BlockNumber(block);
             subnet.snapshot.miners =
@@ -258,19 +280,24 @@ fn any_subnet() -> impl Strategy<Value = Subnet> {
             // A hotkey that a hand-made snapshot lists twice.
             subnet.snapshot.miners.push(Miner { uid: Uid(200), ..miner(101, 0) });
             subnet.params.window_tasks = window_tasks as u32;
-            subnet.evidence = evidence
-                .iter()
-                .map(|(task, producer)| FileId {
-                    task_id: TaskId(*task),
-                    producer: hotkey(*producer),
-                })
-                .collect();
+            subnet.agree();
+            for (validator, from, back) in witnesses {
+                let from = if subnet.files.is_empty() { 0 } else { from.index(subnet.files.len()) };
+                let held: Vec<FileId> = subnet.files[from..].iter().map(|file| file.id).collect();
+                subnet.witness(hotkey(validator), &held);
+                let witness = subnet.snapshot.witnesses.get_mut(&hotkey(validator)).unwrap();
+                witness.committed_at = BlockNumber(block.saturating_sub(back));
+            }
             if !subnet.files.is_empty() {
-                let certified = certified.iter().map(|index| index.get(&subnet.files));
-                subnet.certificates = certified.map(|file| (file.id, file.digest)).collect();
+                let lost: Vec<FileId> =
+                    uncertified.iter().map(|index| index.get(&subnet.files).id).collect();
+                let certificates = subnet.certificates.clone();
+                subnet.certificates =
+                    certificates.iter().filter(|(file, _)| !lost.contains(file)).collect();
             }
             subnet
-        })
+        },
+    )
 }
 
 proptest! {
@@ -280,30 +307,46 @@ proptest! {
         let mut shuffled = subnet.clone();
         shuffled.files.sort_by_key(|file| key(&[&file.digest.0, &file.id.task_id.0.to_le_bytes(), file.id.producer.as_bytes()]));
         shuffled.snapshot.miners.sort_by_key(|miner| key(&[miner.hotkey.as_bytes(), &miner.uid.0.to_le_bytes()]));
-        shuffled.evidence.reverse();
         prop_assert_eq!(subnet.outcome(), shuffled.outcome());
+        prop_assert_eq!(subnet.decide(), shuffled.decide());
         // Seeing everything twice is seeing it once.
         let again = shuffled.files.clone();
         shuffled.files.extend(again);
-        let again = shuffled.evidence.clone();
-        shuffled.evidence.extend(again);
         prop_assert_eq!(subnet.outcome(), shuffled.outcome());
     }
 
     #[test]
-    fn an_equivocators_files_have_no_effect(subnet in any_subnet(), producer in 0u8..6) {
-        let mut blamed = subnet.clone();
-        blamed.evidence = vec![FileId { task_id: TaskId(5), producer: hotkey(producer) }];
-        blamed.snapshot.block = BlockNumber(EPOCH);
-        // Evidence about a stranger is evidence too, and changes nothing.
-        let mut without = blamed.clone();
-        without.files.retain(|file| file.id.producer != hotkey(producer));
-        without.certificates = without.certificates.iter().filter(|(file, _)| file.producer != hotkey(producer)).collect();
-        let (blamed, without) = (blamed.outcome(), without.outcome());
-        prop_assert_eq!(&blamed.window, &without.window);
-        prop_assert_eq!(&blamed.aggregates, &without.aggregates);
-        prop_assert_eq!(blamed.winner, without.winner);
-        prop_assert!(!blamed.active_validators.contains(&hotkey(producer)));
+    fn whoever_holds_fewer_files_or_certificates_sets_the_same_weights_or_none(
+        subnet in any_subnet(), files in prop::collection::vec(any::<bool>(), 60), certificates: u64,
+    ) {
+        let full = subnet.decide();
+        let mut poorer = subnet.clone();
+        let mut keep = files.into_iter();
+        poorer.files.retain(|_| keep.next().unwrap_or(true));
+        poorer.certificates = subnet.certificates.iter().enumerate()
+            .filter(|(index, _)| certificates >> (index % 64) & 1 == 1).map(|(_, certified)| certified).collect();
+        let found = poorer.decide();
+        if full.weights().is_some() && found.weights().is_some() {
+            prop_assert_eq!(&found, &full);
+        }
+        // What counts is the same for both, whatever they hold.
+        prop_assert_eq!(poorer.outcome().window, subnet.outcome().window);
+        if let Decision::Abstain { reason: Reason::MissingFiles { files } } = found {
+            prop_assert_eq!(poorer.outcome().missing.len(), files);
+        }
+    }
+
+    #[test]
+    fn files_that_do_not_count_have_no_effect(subnet in any_subnet(), more in any_files()) {
+        let before = subnet.outcome();
+        let mut richer = subnet.clone();
+        richer.files.extend(more);
+        let after = richer.outcome();
+        prop_assert_eq!(&before.window, &after.window);
+        if before.missing.is_empty() {
+            prop_assert_eq!(&before.aggregates, &after.aggregates);
+            prop_assert_eq!(subnet.decide(), richer.decide());
+        }
     }
 
     #[test]
@@ -312,6 +355,7 @@ proptest! {
         subnet.params.window_tasks = 20;
         let before = subnet.outcome();
         subnet.files.extend(older.iter().map(|(task, passed)| file(*task, (task % 3) as u8, &[(101, *passed)])));
+        subnet.agree();
         let after = subnet.outcome();
         prop_assert_eq!(&before.window, &after.window);
         prop_assert_eq!(&before.aggregates, &after.aggregates);
@@ -319,22 +363,8 @@ proptest! {
     }
 
     #[test]
-    fn an_epoch_block_inside_a_task_sees_what_the_tasks_first_block_sees(subnet in any_subnet(), offset in 0..INTERVAL) {
-        let mut later = subnet.clone();
-        later.params.lookback_blocks = 0;
-        // A file that is signed in between is seen only by the later ones.
-        later.files.iter_mut().for_each(|file| file.signed_at = BlockNumber(0));
-        later.snapshot.block = BlockNumber(subnet.snapshot.block.0 / INTERVAL * INTERVAL);
-        let start = later.outcome();
-        later.snapshot.block = BlockNumber(later.snapshot.block.0 + offset);
-        let inside = later.outcome();
-        prop_assert_eq!(start.window, inside.window);
-        prop_assert_eq!(start.winner, inside.winner);
-    }
-
-    #[test]
-    fn weights_never_point_to_a_slot_of_another_time(subnet in any_subnet(), readable in 0usize..6, last in prop::option::of(100u8..110)) {
-        if let Some(slot) = paid(&subnet.decide(readable, last.map(hotkey))) {
+    fn weights_never_point_to_a_slot_of_another_time(subnet in any_subnet()) {
+        if let Some(slot) = paid(&subnet.decide()) {
             let held = subnet.snapshot.miners.iter().any(|miner| (miner.hotkey, miner.uid) == (slot.hotkey, slot.uid));
             prop_assert!(held || slot == OWNER);
         }
@@ -346,7 +376,7 @@ proptest! {
         for file in &subnet.files {
             prop_assert!(outcome.window.contains(&file.id) || outcome.left_out.iter().any(|(id, _)| *id == file.id));
         }
-        prop_assert!(outcome.window.len() + outcome.missing.len() <= subnet.params.window_tasks as usize);
+        prop_assert!(outcome.window.len() <= subnet.params.window_tasks as usize);
         prop_assert!(outcome.window.is_sorted_by(|a, b| a.task_id < b.task_id));
         prop_assert!(outcome.left_out.is_sorted());
         for miner in &outcome.aggregates.miners {
@@ -354,5 +384,29 @@ proptest! {
             let not = outcome.ineligible.iter().filter(|(hotkey, _)| *hotkey == miner.miner).count();
             prop_assert_eq!(ranked + not, 1);
         }
+    }
+
+    #[test]
+    fn what_counts_is_what_the_brute_rule_says(subnet in any_subnet()) {
+        // Each witness on its own, each task and step on its own.
+        let listed = subnet.listed();
+        let required = (listed.len().max(1) - 1) / 3 + 1;
+        let block = subnet.snapshot.block.0;
+        let holds = |file: &FileId| listed.iter().filter(|hotkey| {
+            subnet.snapshot.witnesses.get(hotkey).is_some_and(|found| {
+                let step = (0..2).find(|step| listed[(file.task_id.0 as usize + step) % listed.len()] == file.producer);
+                let fresh = found.committed_at.0 + 12 >= block && found.committed_at.0 < block;
+                fresh && step.is_some_and(|step| found.witness.holds(file.task_id, step))
+            })
+        }).count();
+        let mut expected = Vec::new();
+        for task in (0..(block / INTERVAL + 1).saturating_sub(2)).rev() {
+            let steps = (0..2.min(listed.len())).map(|step| listed[(task as usize + step) % listed.len()]);
+            let mut files = steps.map(|producer| FileId { task_id: TaskId(task), producer });
+            expected.extend(files.find(|file| holds(file) >= required));
+        }
+        expected.truncate(subnet.params.window_tasks as usize);
+        expected.reverse();
+        prop_assert_eq!(subnet.outcome().window, expected);
     }
 }

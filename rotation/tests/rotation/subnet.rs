@@ -1,9 +1,11 @@
 //! A small subnet with defaults that a test changes where it matters.
 
+use std::collections::BTreeMap;
+
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId, Uid};
 use leoma_rotation::{
     Allowlist, AllowlistHistory, Certificates, Decision, EpochInputs, EpochSnapshot, Miner,
-    Outcome, Readable, Slot, TaskVerdicts, Verdict, epoch,
+    Outcome, Slot, TaskVerdicts, Verdict, WitnessCommitment, epoch, own_witness,
 };
 
 pub(crate) const INTERVAL: u64 = 100;
@@ -17,8 +19,8 @@ pub(crate) fn hotkey(seed: u8) -> Hotkey {
 }
 
 /// Validators have the seeds from 0, miners those from 100.
-fn history(validators: u8) -> AllowlistHistory {
-    AllowlistHistory::since_genesis(Allowlist::new(INTERVAL, (0..validators).map(hotkey)).unwrap())
+pub(crate) fn list(interval: u64, validators: u8) -> Allowlist {
+    Allowlist::new(interval, (0..validators).map(hotkey)).unwrap()
 }
 
 pub(crate) fn file(task: u64, producer: u8, verdicts: &[(u8, bool)]) -> TaskVerdicts {
@@ -50,54 +52,71 @@ pub(crate) struct Subnet {
     pub(crate) snapshot: EpochSnapshot,
     pub(crate) files: Vec<TaskVerdicts>,
     pub(crate) certificates: Certificates,
-    pub(crate) evidence: Vec<FileId>,
 }
 
 impl Subnet {
-    /// `validators` and two miners, 100 before 101.
+    /// `validators` and two miners, 100 before 101. Everybody holds and witnesses all files.
     pub(crate) fn new(validators: u8, files: Vec<TaskVerdicts>) -> Self {
-        Self {
+        let mut subnet = Self {
             params: ConsensusParams::default(),
-            history: history(validators),
+            history: AllowlistHistory::since_genesis(list(INTERVAL, validators)),
             snapshot: EpochSnapshot {
                 block: BlockNumber(EPOCH),
                 miners: vec![miner(100, 10), miner(101, 20)],
                 owner: Some(OWNER),
+                witnesses: BTreeMap::new(),
             },
             files,
             certificates: Certificates::default(),
-            evidence: Vec::new(),
+        };
+        subnet.agree();
+        subnet
+    }
+
+    /// Certifies the files that are there now, and lets everybody witness them.
+    pub(crate) fn agree(&mut self) {
+        self.certificates = self.files.iter().map(|file| (file.id, file.digest)).collect();
+        let held: Vec<FileId> = self.files.iter().map(|file| file.id).collect();
+        self.snapshot.witnesses.clear();
+        for validator in self.listed() {
+            self.witness(validator, &held);
         }
     }
 
-    /// The epoch if the files of this many validators could be read.
-    fn epoch(&self, readable: usize, last_winner: Option<Hotkey>) -> (Outcome, Decision) {
-        let listed = self
-            .history
-            .at_block(self.snapshot.block)
-            .map_or(0, |entry| entry.allowlist.validators().len());
+    /// Lets one validator witness these files in the block before the epoch block.
+    pub(crate) fn witness(&mut self, validator: Hotkey, held: &[FileId]) {
+        let block = self.snapshot.block;
+        let witness = own_witness(&self.params, &self.history, block, |file| held.contains(file));
+        let committed_at = BlockNumber(block.0.saturating_sub(1));
+        self.snapshot.witnesses.insert(validator, WitnessCommitment { committed_at, witness });
+    }
+
+    /// The list in force at the epoch block.
+    pub(crate) fn listed(&self) -> Vec<Hotkey> {
+        let entry = self.history.at_block(self.snapshot.block);
+        entry.map_or_else(Vec::new, |entry| entry.allowlist.validators().to_vec())
+    }
+
+    fn epoch(&self) -> (Outcome, Decision) {
         epoch(&EpochInputs {
             params: &self.params,
             history: &self.history,
             snapshot: &self.snapshot,
             files: &self.files,
             certificates: &self.certificates,
-            evidence: &self.evidence,
-            readable: Readable { readable, listed },
-            last_winner,
         })
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
-        self.epoch(usize::MAX, None).0
+        self.epoch().0
     }
 
     pub(crate) fn winner(&self) -> Option<u8> {
         self.outcome().winner.map(|winner| winner.hotkey.as_bytes()[0])
     }
 
-    pub(crate) fn decide(&self, readable: usize, last_winner: Option<Hotkey>) -> Decision {
-        self.epoch(readable, last_winner).1
+    pub(crate) fn decide(&self) -> Decision {
+        self.epoch().1
     }
 }
 

@@ -9,17 +9,17 @@ use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Fraction, Hotkey, Netuid, Network, TaskId, Uid,
 };
 use leoma_rotation::rank::required_validators;
-use leoma_rotation::window::{HeldFile, Window, WindowRange, canonical_files};
+use leoma_rotation::window::{HeldFile, UncertifiedWindow};
 use leoma_rotation::{
-    Allowlist, AllowlistHistory, Certificates, EpochInputs, EpochSnapshot, Miner, Ranked, Readable,
-    Schedule, Slot, TaskVerdicts, Verdict, aggregate, allowlist, epoch, rank,
+    Allowlist, AllowlistHistory, EpochSnapshot, Miner, Ranked, Schedule, Slot, TaskVerdicts,
+    Verdict, WindowRange, aggregate, allowlist, rank, uncertified_epoch,
 };
 use serde_json::Value;
 
 /// Furthest that an exact rate, rounded once, may lie from Python's sum of rounded floats.
 const FLOAT_NOISE: f64 = 1e-9;
 
-fn cases(name: &str) -> Vec<Value> {
+pub(crate) fn cases(name: &str) -> Vec<Value> {
     // Tests run in their package's folder, whoever sets the variable stands in the workspace's, and
     // `join` keeps an absolute path as it is. A path fixed by the compiler would be another
     // checkout's where two share a target folder.
@@ -37,27 +37,27 @@ fn cases(name: &str) -> Vec<Value> {
     cases
 }
 
-fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("not a number: {value}"))
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
 }
 
-fn array(value: &Value) -> &[Value] {
+pub(crate) fn array(value: &Value) -> &[Value] {
     value.as_array().unwrap_or_else(|| panic!("not an array: {value}"))
 }
 
-fn object(value: &Value) -> &serde_json::Map<String, Value> {
+pub(crate) fn object(value: &Value) -> &serde_json::Map<String, Value> {
     value.as_object().unwrap_or_else(|| panic!("not an object: {value}"))
 }
 
-fn hotkey(value: &Value) -> Hotkey {
+pub(crate) fn hotkey(value: &Value) -> Hotkey {
     text(value).parse().unwrap()
 }
 
-fn hotkeys(value: &Value) -> Vec<Hotkey> {
+pub(crate) fn hotkeys(value: &Value) -> Vec<Hotkey> {
     array(value).iter().map(hotkey).collect()
 }
 
@@ -65,7 +65,7 @@ fn tasks(value: &Value) -> Vec<TaskId> {
     array(value).iter().map(|task| TaskId(number(task))).collect()
 }
 
-fn block(value: &Value) -> Option<BlockNumber> {
+pub(crate) fn block(value: &Value) -> Option<BlockNumber> {
     (!value.is_null()).then(|| BlockNumber(number(value)))
 }
 
@@ -167,20 +167,27 @@ fn windows_are_pythons() {
             .map(|id| HeldFile { id, digest: Digest::default() })
             .collect();
 
-        let canonical =
-            canonical_files(&params, &history, &held, &Certificates::default(), &BTreeSet::new());
+        let range = WindowRange::new(&params, &history, BlockNumber(number(&case["epoch_block"])));
+        let window = UncertifiedWindow::select(&range, &held);
+        let found: Vec<_> = window.files.iter().map(|file| file.task_id).collect();
+        assert_eq!(found, tasks(&case["window"]), "case {index}");
+
+        let all = ConsensusParams {
+            window_tasks: u32::MAX,
+            settle_margin: 0,
+            lookback_blocks: 0,
+            ..params.clone()
+        };
+        let end = WindowRange::new(&all, &history, BlockNumber(u64::MAX));
+        let canonical = UncertifiedWindow::select(&end, &held);
         let found: BTreeMap<_, _> =
-            canonical.files.iter().map(|file| (file.id.task_id, file.id.producer)).collect();
+            canonical.files.iter().map(|file| (file.task_id, file.producer)).collect();
         let expected: BTreeMap<TaskId, Hotkey> = object(&case["canonical"])
             .iter()
             .map(|(task, producer)| (task.parse().unwrap(), hotkey(producer)))
             .collect();
         assert_eq!(found, expected, "case {index}");
 
-        let range = WindowRange::new(&params, &history, BlockNumber(number(&case["epoch_block"])));
-        let window = Window::select(&range, &canonical.files);
-        let found: Vec<_> = window.files.iter().map(|file| file.id.task_id).collect();
-        assert_eq!(found, tasks(&case["window"]), "case {index}");
         let active = window.active_validators();
         assert_eq!(active, hotkeys(&case["active_validators"]), "case {index}");
         let required = required_validators(&params, active.len());
@@ -261,7 +268,7 @@ fn aggregates_winners_and_ranks_are_pythons() {
 
 /// The producer and task of `{bucket's validator}/{task}/evaluation_results/{validator}.json`;
 /// `None` for a file that lies where no reader looks.
-fn file_id(key: &str) -> Option<FileId> {
+pub(crate) fn file_id(key: &str) -> Option<FileId> {
     let [bucket, task, "evaluation_results", name] = key.split('/').collect::<Vec<_>>()[..] else {
         return None;
     };
@@ -277,7 +284,6 @@ fn whole_epochs_are_pythons() {
     for (index, case) in cases("consensus.json").iter().enumerate() {
         let name = format!("case {index}");
         let validators = hotkeys(&case["validators"]);
-        let listed = validators.len();
         let history = AllowlistHistory::since_genesis(
             Allowlist::new(number(&case["interval"]), validators).unwrap(),
         );
@@ -303,17 +309,9 @@ fn whole_epochs_are_pythons() {
             block: BlockNumber(number(&case["epoch_block"])),
             miners: miners.collect(),
             owner: Some(Slot { hotkey: Hotkey::from_bytes([0; 32]), uid: Uid(0) }),
+            witnesses: BTreeMap::new(),
         };
-        let (outcome, decision) = epoch(&EpochInputs {
-            params: &params,
-            history: &history,
-            snapshot: &snapshot,
-            files: &files,
-            certificates: &Certificates::default(),
-            evidence: &[],
-            readable: Readable { readable: listed, listed },
-            last_winner: None,
-        });
+        let (outcome, decision) = uncertified_epoch(&params, &history, &snapshot, &files);
         let window: Vec<_> = outcome.window.iter().map(|file| file.task_id).collect();
         assert_eq!(window, tasks(&case["window"]), "{name}");
         assert_eq!(outcome.active_validators, hotkeys(&case["active_validators"]), "{name}");

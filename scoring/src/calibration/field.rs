@@ -43,8 +43,8 @@ impl Field {
         Self { sides: [side(0), side(1)] }
     }
 
-    /// `clip` with everything moved aside, by nothing at its first frame and by `pixels` (root mean
-    /// square) at its last.
+    /// `clip` with everything displaced: by nothing in its first frame, by `pixels` (root mean
+    /// square) in its last.
     pub(super) fn moved(&self, clip: &Clip, pixels: f32) -> Clip {
         // A product of two sines has mean square 1/4; there are as many as waves in each of two
         // directions.

@@ -23,6 +23,15 @@ const DARK: f32 = 16.0;
 
 /// Bright letters on a dark ground in the lower half of the picture, `dot` pixels to a dot.
 pub(super) fn over(clip: &Clip, dot: usize) -> Clip {
+    written(clip, dot, true)
+}
+
+/// The same letters without a ground.
+pub(super) fn bare(clip: &Clip, dot: usize) -> Clip {
+    written(clip, dot, false)
+}
+
+fn written(clip: &Clip, dot: usize, has_ground: bool) -> Clip {
     map_planes(clip, |plane, frame| {
         let ((width, height), scale) = (plane.size(), plane.scale() as usize);
         let columns = CELL.0 * TEXT.len() * dot / scale;
@@ -31,15 +40,12 @@ pub(super) fn over(clip: &Clip, dot: usize) -> Clip {
             let place = (pixel % width).checked_sub(left).zip((pixel / width).checked_sub(top));
             let dots = place.map(|(x, y)| (x * scale / dot, y * scale / dot));
             match dots.filter(|_| frame >= FROM).and_then(|(column, row)| shown(column, row)) {
-                None => value,
-                Some(_) if !plane.is_luma() => 128.0,
-                Some(is_bright) => {
-                    if is_bright {
-                        BRIGHT
-                    } else {
-                        DARK
-                    }
-                }
+                Some(is_bright) if is_bright || has_ground => match (plane.is_luma(), is_bright) {
+                    (false, _) => 128.0,
+                    (true, true) => BRIGHT,
+                    (true, false) => DARK,
+                },
+                _ => value,
             }
         })
     })

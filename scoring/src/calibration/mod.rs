@@ -3,10 +3,14 @@
 //!
 //! Everything works on decoded planes and depends only on the clip, the strength and a seed.
 
+pub mod continuation;
 mod field;
 mod lettering;
-mod picture;
+mod own_content;
+pub(crate) mod picture;
 mod time;
+
+pub use own_content::invented;
 
 use crate::media::Clip;
 use field::Field;
@@ -103,7 +107,8 @@ impl Degradation {
             Self::Drift => ([5.0, 12.0, 22.0, 36.0, 56.0], "of 255, at the end"),
             Self::ColourShift => ([3.0, 7.0, 14.0, 24.0, 40.0], "of 255"),
             Self::WrongMotion => ([6.0, 14.0, 28.0, 56.0, 100.0], "pixels, at the end"),
-            Self::WrongCamera => ([0.15, 0.3, 0.6, 1.2, 2.5], "pixels per frame"),
+            // A slow drift is one of the courses that an answer is free to take.
+            Self::WrongCamera => ([0.4, 0.8, 1.6, 3.2, 6.4], "pixels per frame"),
             Self::Frozen => ([10.0, 25.0, 50.0, 75.0, 100.0], "% of the clip"),
             Self::Loop => ([72.0, 56.0, 40.0, 24.0, 12.0], "frames before it begins anew"),
             Self::Crop => ([1.0, 3.0, 6.0, 12.0, 25.0], "% of each side's length"),
@@ -151,9 +156,15 @@ const HONEST_DEVIATION: f32 = 10.0;
 /// Grain of an honest answer, of 255.
 const HONEST_GRAIN: f32 = 0.8;
 
-/// The answer of a good model: the first frame as given, motion close to the source's, and its own
-/// details.
+/// A stand-in for a good model's answer where the source's scene is not known: the first frame as
+/// given, motion near the source's, and content of its own where something comes into view. Scenes
+/// that are known have better ones, see [`continuation::free`].
 pub fn honest(clip: &Clip, seed: u64) -> Clip {
+    warped(&invented(clip), seed)
+}
+
+/// The source itself, bent smoothly and covered with grain: what is sent where it has leaked.
+pub fn warped(clip: &Clip, seed: u64) -> Clip {
     grain(&Field::new(seed).moved(clip, HONEST_DEVIATION), HONEST_GRAIN, seed)
 }
 

@@ -9,15 +9,15 @@ const BLOCK: usize = 8;
 
 /// One plane of one frame.
 #[derive(Clone, Copy)]
-pub(super) struct Plane<'a> {
+pub(crate) struct Plane<'a> {
     bytes: &'a [u8],
     width: usize,
     height: usize,
     number: usize,
 }
 
-/// Changes every plane of every frame. The size stays.
-pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u8> + Sync) -> Clip {
+/// Changes every plane of every frame. The size does not change.
+pub(crate) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u8> + Sync) -> Clip {
     let frames = (0..clip.len())
         .into_par_iter()
         .map(|frame| planes_of(clip, frame).map(|plane| change(plane, frame)).concat());
@@ -25,7 +25,7 @@ pub(super) fn map_planes(clip: &Clip, change: impl Fn(Plane<'_>, usize) -> Vec<u
 }
 
 /// Luma and both chroma planes of a frame.
-pub(super) fn planes_of(clip: &Clip, frame: usize) -> [Plane<'_>; 3] {
+pub(crate) fn planes_of(clip: &Clip, frame: usize) -> [Plane<'_>; 3] {
     let (width, height) = (clip.width(), clip.height());
     let (blue, red) = clip.chroma(frame);
     let chroma = |bytes, number| Plane {
@@ -38,32 +38,47 @@ pub(super) fn planes_of(clip: &Clip, frame: usize) -> [Plane<'_>; 3] {
 }
 
 /// A clip with the same properties and other pictures of the same size.
-pub(super) fn rebuilt(clip: &Clip, frames: Vec<Vec<u8>>) -> Clip {
+pub(crate) fn rebuilt(clip: &Clip, frames: Vec<Vec<u8>>) -> Clip {
     Clip::from_planes(clip.width(), clip.height(), clip.info().clone(), frames)
         .unwrap_or_else(|| clip.clone())
 }
 
+/// Mixes each frame of a clip with that of another of its size; `part` is the other's.
+pub(crate) fn mixed_clips(clip: &Clip, other: &Clip, part: impl Fn(usize) -> f32 + Sync) -> Clip {
+    map_planes(clip, |plane, frame| {
+        let part = part(frame);
+        let theirs = planes_of(other, frame)[plane.number()];
+        plane.changed(|value, pixel| value + (theirs.value(pixel) - value) * part)
+    })
+}
+
 impl Plane<'_> {
     /// 0 for luma, 1 and 2 for chroma.
-    pub(super) fn number(&self) -> usize {
+    pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    pub(super) fn is_luma(&self) -> bool {
+    /// The value of one sample.
+    #[inline]
+    pub(crate) fn value(&self, sample: usize) -> f32 {
+        f32::from(self.bytes[sample])
+    }
+
+    pub(crate) fn is_luma(&self) -> bool {
         self.number == 0
     }
 
     /// Pixels of the picture per sample.
-    pub(super) fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         if self.is_luma() { 1.0 } else { 2.0 }
     }
 
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         (self.width, self.height)
     }
 
     /// Maps every value by `change`, which also gets its place in the plane.
-    pub(super) fn changed(&self, change: impl Fn(f32, usize) -> f32) -> Vec<u8> {
+    pub(crate) fn changed(&self, change: impl Fn(f32, usize) -> f32) -> Vec<u8> {
         self.bytes
             .iter()
             .enumerate()
@@ -72,7 +87,7 @@ impl Plane<'_> {
     }
 
     /// The value between four samples. Outside, the picture is mirrored.
-    pub(super) fn at(&self, x: f32, y: f32) -> f32 {
+    pub(crate) fn at(&self, x: f32, y: f32) -> f32 {
         let (left, top) = (floor(x), floor(y));
         let (right, down) = (x - left as f32, y - top as f32);
         let columns = [mirrored(left, self.width), mirrored(left + 1, self.width)];
@@ -85,7 +100,7 @@ impl Plane<'_> {
     }
 
     /// Takes every sample from where `place` points.
-    pub(super) fn moved(&self, place: impl Fn(usize, usize) -> (f32, f32)) -> Vec<u8> {
+    pub(crate) fn moved(&self, place: impl Fn(usize, usize) -> (f32, f32)) -> Vec<u8> {
         let mut moved = vec![0; self.bytes.len()];
         for (y, line) in moved.chunks_exact_mut(self.width).enumerate() {
             for (x, sample) in line.iter_mut().enumerate() {
@@ -97,7 +112,7 @@ impl Plane<'_> {
     }
 
     /// Blurs with a Gaussian of standard deviation `sigma`, in samples.
-    pub(super) fn blurred(&self, sigma: f32) -> Vec<u8> {
+    pub(crate) fn blurred(&self, sigma: f32) -> Vec<u8> {
         let radius = (3.0 * sigma).ceil() as i64;
         let weights: Vec<f32> =
             (-radius..=radius).map(|at| (-0.5 * (at as f32 / sigma).powi(2)).exp()).collect();
@@ -132,7 +147,7 @@ impl Plane<'_> {
     }
 
     /// Shrinks the picture `times` and enlarges it again.
-    pub(super) fn through_smaller(&self, times: f32) -> Vec<u8> {
+    pub(crate) fn through_smaller(&self, times: f32) -> Vec<u8> {
         let smaller = |side: usize| ((side as f32 / times).round() as usize).max(1);
         let (width, height) = (smaller(self.width), smaller(self.height));
         let soft = self.blurred(0.4 * times);
@@ -142,7 +157,7 @@ impl Plane<'_> {
 
     /// Rounds the cosine transform of blocks of 8x8 to multiples of `step`, and the mean to a
     /// quarter of it. Incomplete blocks stay unchanged.
-    pub(super) fn quantised(&self, step: f32) -> Vec<u8> {
+    pub(crate) fn quantised(&self, step: f32) -> Vec<u8> {
         let mut values = self.bytes.to_vec();
         let basis = cosines();
         for (top, left) in
@@ -188,16 +203,23 @@ fn cosines() -> Square {
     })
 }
 
-/// Transforms a block from places to waves, or back.
+/// Transforms a block from places to waves, or back. The innermost loops run over neighbours in
+/// memory, so that they vectorise; the order of each sum is fixed.
 fn transformed(block: &Square, basis: &Square, back: bool) -> Square {
-    let factor = |wave: usize, at: usize| if back { basis[at][wave] } else { basis[wave][at] };
-    let sum = |of: &dyn Fn(usize) -> f32| (0..BLOCK).map(of).sum::<f32>();
-    let lines: Square = std::array::from_fn(|row| {
-        std::array::from_fn(|wave| sum(&|at| factor(wave, at) * block[row][at]))
-    });
-    std::array::from_fn(|wave| {
-        std::array::from_fn(|column| sum(&|at| factor(wave, at) * lines[at][column]))
-    })
+    let turned: Square = std::array::from_fn(|at| std::array::from_fn(|wave| basis[wave][at]));
+    let (basis, turned) = if back { (&turned, basis) } else { (basis, &turned) };
+    let product = |left: &Square, right: &Square| -> Square {
+        let mut product = [[0.0; BLOCK]; BLOCK];
+        for (sums, factors) in product.iter_mut().zip(left) {
+            for (factor, line) in factors.iter().zip(right) {
+                for (sum, value) in sums.iter_mut().zip(line) {
+                    *sum += factor * value;
+                }
+            }
+        }
+        product
+    };
+    product(basis, &product(block, turned))
 }
 
 /// As `f32::floor`, which is a call into the C library on processors without SSE 4.1; places are
@@ -220,18 +242,18 @@ fn mirrored(at: i64, length: usize) -> usize {
 }
 
 /// Rounds to 0 to 255, halves upward: like `f32::round`, which is a call like `f32::floor`.
-pub(super) fn byte(value: f32) -> u8 {
+pub(crate) fn byte(value: f32) -> u8 {
     let whole = value as i32;
     whole.saturating_add(i32::from(value - whole as f32 >= 0.5)).clamp(0, 255) as u8
 }
 
 /// A number from 0 to 1 that follows from its arguments.
-pub(super) fn fraction(seed: u64, of: u64) -> f32 {
+pub(crate) fn fraction(seed: u64, of: u64) -> f32 {
     (mixed(seed ^ mixed(of)) >> 40) as f32 / (1_u32 << 24) as f32
 }
 
 /// Noise of mean 0 and standard deviation 1, nearly normal: the sum of four bytes.
-pub(super) fn noise(seed: u64, frame: u64, (plane, pixel): (usize, usize)) -> f32 {
+pub(crate) fn noise(seed: u64, frame: u64, (plane, pixel): (usize, usize)) -> f32 {
     let bits = mixed(seed ^ mixed(frame << 40 | (plane as u64) << 36 | pixel as u64));
     let sum: u64 = (0..4).map(|byte| bits >> (8 * byte) & 0xff).sum();
     (sum as f32 - 510.0) / 147.8

@@ -1,18 +1,17 @@
 //! What is computed once per clip, for all comparisons with it.
 
 use crate::comparison::block_sums::{BLOCK, BlockSums};
+use crate::comparison::course::Course;
+pub(crate) use crate::comparison::course::FLOW_CELL;
 use crate::media::Clip;
-use crate::metrics::{Camera, Grid, Kernels};
+use crate::metrics::{Camera, Grid, Kernels, PictureMetric, picture_metrics};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// Brightness, chroma and change over time are compared at a sixteenth of the size.
 pub(crate) const COLOUR_FACTOR: usize = 2 * BLOCK;
 /// Pixels of the full picture per pixel of the half picture, in which flow is measured.
 pub(crate) const HALF: f32 = 2.0;
-/// Flow is kept as one value for each block of this side, in pixels of the half picture. Its
-/// neighbourhood of 15 pixels resolves no more.
-pub(crate) const FLOW_CELL: usize = 4;
-
 /// Luma of some frames of a clip, at full and at half size. The authors of structural similarity
 /// recommend a shorter side of about 256 pixels, as much as a viewer resolves. At half size film
 /// grain and a codec's fine losses do not hide what changed.
@@ -44,17 +43,12 @@ pub(crate) struct Features {
     pub(crate) flow: Grid,
     /// The camera's motion per step, in pixels of the half picture.
     pub(crate) camera: Vec<Camera>,
-    /// Variance of the Laplacian of each frame at half size.
-    pub(crate) sharpness: Vec<f32>,
-    /// Noise of each frame.
-    pub(crate) noise: Vec<f32>,
-    /// Block edges of each frame.
-    pub(crate) blockiness: Vec<f32>,
-    /// Mean change per step that the flow does not explain, at half size, where motion stays inside
-    /// the picture.
-    pub(crate) own_warping_error: f32,
+    /// The values of all frames, by the name of the metric of single pictures.
+    pub(crate) pictured: BTreeMap<&'static str, Vec<f32>>,
     /// How much the clip returns to earlier pictures.
     pub(crate) recurrence: f32,
+    /// Its course.
+    pub(crate) course: Course,
 }
 
 impl Features {
@@ -77,22 +71,27 @@ impl Features {
         let luma = Grid::new(gather(&|frame| &frame.luma), [1, rows, columns]);
         let chroma = Grid::new(gather(&|frame| &frame.chroma), [2, rows, columns]);
         let flow = kernels.flow(&view.half, FLOW_CELL);
-        let everywhere = everywhere(&flow);
         Self {
             steps: kernels.frame_difference(&small),
             camera: kernels.camera(&flow),
-            sharpness: kernels.laplacian_variance(&view.half),
-            noise: kernels.noise_sigma(&view.full),
-            blockiness: kernels.blockiness(&view.full),
-            own_warping_error: warping_error(kernels, view, &flow, &everywhere),
+            pictured: picture_metrics::<K>()
+                .iter()
+                .map(|metric| (metric.name, metric.of_clip(kernels, &view.full, &view.half)))
+                .collect(),
             recurrence: crate::metrics::recurrence(
                 &kernels.correlations(&luma, &luma),
                 order.len(),
             ),
+            course: Course::of(clip, order, &flow, (&luma, &chroma)),
             luma,
             chroma,
             flow,
         }
+    }
+
+    /// The values of all frames by a metric that has its row in [`picture_metrics`].
+    pub(crate) fn pictured<M: PictureMetric<1>>(&self) -> &[f32] {
+        &self.pictured[M::NAME]
     }
 }
 
@@ -118,29 +117,6 @@ impl Reduced {
             chroma,
         }
     }
-}
-
-/// Mean squared change per step that `flow` does not explain where it is `visible`.
-pub(crate) fn warping_error<'a, K: Kernels<'a>>(
-    kernels: &K,
-    view: &View<'a, K>,
-    flow: &Grid,
-    visible: &Grid,
-) -> f32 {
-    mean(&kernels.warping_error(&view.half, flow, visible, FLOW_CELL))
-}
-
-/// Where a clip's scene is visible in both frames of each step, by its flow and its flow backwards.
-pub(crate) fn visible<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip, forward: &Grid) -> Grid {
-    let backwards: Vec<usize> = (0..clip.len()).rev().collect();
-    let view = View::of(kernels, clip, &backwards);
-    let backward = kernels.flow(&view.half, FLOW_CELL).reversed();
-    kernels.visible(forward, &backward, FLOW_CELL)
-}
-
-fn everywhere(flow: &Grid) -> Grid {
-    let [_, rows, columns] = flow.shape();
-    Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns])
 }
 
 pub(crate) fn mean(values: &[f32]) -> f32 {

@@ -3,24 +3,21 @@
 
 use crate::media::Clip;
 
-/// For each frame of the reference, the index of the answer's frame at the same time.
+/// For each frame of the reference, the index of the answer's frame that is on screen in the middle
+/// of its time: rounded rates, and frames doubled to reach another rate, change nothing there. The
+/// first frame is the answer's first, because it has to be the one that was given.
 ///
-/// Both clips start at 0. Clips without a stated rate are matched frame by frame.
+/// Both clips start at 0. Clips without a rate are matched frame by frame.
 pub(crate) fn frames_at_times_of(answer: &Clip, reference: &Clip) -> Vec<usize> {
     let last = answer.len() - 1;
-    let rates = (answer.info().fps, reference.info().fps);
+    let rate = reference.info().fps;
     (0..reference.len())
-        .map(|index| match rates {
-            (Some(ours), Some(theirs)) => {
-                let numerator =
-                    index as u128 * u128::from(theirs.denominator) * u128::from(ours.numerator);
-                let denominator = u128::from(theirs.numerator) * u128::from(ours.denominator);
-                // The frame on screen at that time, with a tolerance of an eighth of a frame for
-                // rounded rates.
-                let shown = (numerator * 8 + denominator) / (denominator * 8);
-                usize::try_from(shown).unwrap_or(last).min(last)
-            }
-            _ => index.min(last),
+        .map(|index| {
+            let by_number = index.min(last);
+            let Some(rate) = rate.filter(|_| index > 0) else { return by_number };
+            let numerator = (2 * index as u128 + 1) * u128::from(rate.denominator);
+            let denominator = 2 * u128::from(rate.numerator);
+            answer.shown_at(numerator, denominator).unwrap_or(by_number)
         })
         .collect()
 }
@@ -46,8 +43,7 @@ pub(crate) fn resized(clip: Clip, width: usize, height: usize) -> Clip {
         planes
     });
     let planes = planes.collect();
-    let info = clip.info().clone();
-    Clip::from_planes(width, height, info, planes).unwrap_or(clip)
+    clip.with_planes(width, height, planes).unwrap_or(clip)
 }
 
 /// Resizes one plane. Positions are in 65 536ths of a pixel, weights in 256ths.
@@ -104,6 +100,24 @@ mod tests {
         assert_eq!(quarter[..9], [0, 0, 0, 0, 1, 1, 1, 1, 2]);
         assert_eq!(quarter[80], 20);
         assert_eq!(frames_at_times_of(&clip(161, 32), &reference)[80], 160);
+        assert_eq!(frames_at_times_of(&clip(161, 32), &reference)[0], 0);
+    }
+
+    /// As ffmpeg's `fps` filter carries 16 frames per second: each frame begins at the nearest place.
+    #[test]
+    fn a_carrier_of_another_rate_gives_each_frame_once() {
+        let reference = clip(81, 16);
+        for rate in [24, 25, 30, 48, 50, 60] {
+            let places = 82 * rate as usize / 16;
+            let carried: Vec<usize> = (0..places)
+                .map(|place| {
+                    (0..81).rev().find(|frame| (frame * rate as usize + 8) / 16 <= place).unwrap()
+                })
+                .collect();
+            let shown = frames_at_times_of(&clip(places, rate), &reference);
+            let frames: Vec<usize> = shown.iter().map(|place| carried[*place]).collect();
+            assert_eq!(frames, (0..81).collect::<Vec<_>>(), "{rate}");
+        }
     }
 
     #[test]

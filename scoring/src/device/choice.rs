@@ -73,7 +73,7 @@ impl fmt::Display for Device {
 /// Why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceFault {
-    /// The choice is none of the accepted words.
+    /// The choice is not an accepted word.
     #[error("unknown device {text:?}: expected auto, cuda, cuda:N or cpu")]
     UnknownChoice {
         /// The text as given.

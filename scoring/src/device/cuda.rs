@@ -58,7 +58,7 @@ impl Device {
     /// # Errors
     /// CUDA was asked for and cannot be used, or that device does not exist. `Auto` logs why and
     /// falls back to the CPU.
-    pub(crate) fn list(choice: DeviceChoice) -> Result<Vec<Self>, DeviceFault> {
+    pub fn list(choice: DeviceChoice) -> Result<Vec<Self>, DeviceFault> {
         match (choice, list_cuda(choice)) {
             (DeviceChoice::Cpu, _) => Ok(vec![Self::Cpu]),
             (DeviceChoice::Auto, Err(fault)) => {

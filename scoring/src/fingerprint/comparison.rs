@@ -86,7 +86,7 @@ struct Common {
 
 /// 255 less the correlation, in 255ths, of what changes over time, where the faster video runs at
 /// `speed` hundredths of the other, which is `ahead` by some steps. What the slower one shows
-/// between two of its moments is told from those around: its moments lie closer together.
+/// between two of its moments is interpolated, because its moments lie closer together.
 fn at_speed(faster: &[i8], slower: &[i8], seen: &[i32; AT_ONCE], (speed, ahead): (i64, i64)) -> u8 {
     const NONE: [i32; AT_ONCE] = [0; AT_ONCE];
     let mut common =
@@ -180,8 +180,8 @@ impl Change {
         self.squares += variance * variance;
     }
 
-    /// Strong enough where it is, and at enough places. What one place counts for follows from its
-    /// change, so both are told by the sum of squares against the sum.
+    /// Whether the change is strong enough and at enough places. A place counts in proportion to
+    /// its change, so the sum of squares against the sum tells both.
     fn is_enough(&self, count: i64) -> bool {
         let (variance, squares) = (i128::from(self.variance), i128::from(self.squares));
         let strength = i128::from(LEAST_CHANGE * count * count);

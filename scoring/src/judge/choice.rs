@@ -1,8 +1,22 @@
 //! Who judges, and how the metrics' grade and Gemini's opinion are combined.
 
-use super::JudgeAnswer;
-use super::grade::{AspectPolicy, Aspects, Grade, Score};
+use super::grade::{AspectPolicy, Aspects, FLOOR, Grade, Score};
 use super::task_type::TaskType;
+use super::{JudgeAnswer, JudgeThresholds};
+
+/// What Gemini's opinion needs in each aspect, in tenths: the reference's critical aspects.
+const CRITICAL: [u16; 6] = [500, 500, 0, 500, 0, 0];
+
+/// What a judge asks of an answer, in tenths of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needed {
+    /// The overall score of a pass.
+    pub overall: u16,
+    /// Each aspect by itself, in the order of [`Aspects`]; 0 where it needs nothing.
+    pub aspects: [u16; 6],
+    /// A measure below this takes points from its whole aspect.
+    pub measure: u16,
+}
 
 /// Who judges a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,7 +26,7 @@ pub enum JudgeChoice {
     Local,
     /// Gemini alone. The metrics still find videos that cannot be graded.
     Gemini,
-    /// The metrics, with the lower of both in each critical aspect.
+    /// Gemini, but an answer that the metrics' gates or opponents refuse fails.
     Both,
 }
 
@@ -24,17 +38,41 @@ impl JudgeChoice {
 
     /// Combines the metrics' grade of an answer and Gemini's opinion of it.
     pub fn grade(self, measured: &Grade, opinion: &JudgeAnswer, policy: &AspectPolicy) -> Grade {
-        if self == Self::Both {
-            return measured.aspects.with_judge(opinion).grade(policy);
+        let judged = Self::judged(opinion, policy);
+        match self {
+            Self::Local => *measured,
+            Self::Gemini => judged,
+            Self::Both => Grade {
+                passed: judged.passed && measured.beats_opponents,
+                beats_opponents: measured.beats_opponents,
+                ..judged
+            },
         }
+    }
+
+    /// What an answer needs in a file with this judge's id.
+    pub fn needed(judge_id: &str) -> Needed {
+        let asked = [Self::Gemini, Self::Both]
+            .iter()
+            .any(|choice| judge_id.starts_with(&format!("{choice}:")));
+        let (overall, aspects) = if asked {
+            (u16::try_from(JudgeThresholds::SUBNET.pass * 10).unwrap_or(u16::MAX), CRITICAL)
+        } else {
+            (AspectPolicy::SUBNET.pass, AspectPolicy::SUBNET.critical)
+        };
+        // Whole points, as its name in the policy's digest says.
+        Needed { overall, aspects, measure: (FLOOR * 10.0) as u16 }
+    }
+
+    fn judged(opinion: &JudgeAnswer, policy: &AspectPolicy) -> Grade {
         let aspects = Aspects::from_judge(opinion);
         let overall = Score::from_tenths(u16::from(opinion.overall_score) * 10);
         if policy.task == TaskType::Ti2v {
-            return Grade { aspects, overall, passed: opinion.passed };
+            return Grade { aspects, overall, passed: opinion.passed, beats_opponents: true };
         }
         // The task's weights take out what was not asked for; Gemini's overall score is lower where
         // a text in the picture tries to sway it.
-        let weighed = aspects.grade(policy);
+        let weighed = aspects.grade(&AspectPolicy { critical: CRITICAL, ..*policy });
         Grade {
             overall: weighed.overall.min(overall),
             passed: weighed.passed && opinion.passed,
@@ -70,6 +108,14 @@ impl std::fmt::Display for JudgeChoice {
 mod tests {
     use super::*;
     use crate::judge::JudgeThresholds;
+
+    #[test]
+    fn what_is_needed_follows_from_the_judge_that_a_file_names() {
+        let local = JudgeChoice::needed("local/1:policy=0123");
+        assert_eq!((local.overall, local.aspects, local.measure), (750, [500; 6], 500));
+        let gemini = JudgeChoice::needed("both:gemini-2.5-flash");
+        assert_eq!((gemini.overall, gemini.aspects), (750, CRITICAL));
+    }
 
     #[test]
     fn an_opinion_lowers_a_grade_and_what_would_sway_it_pays_under_no_task() {

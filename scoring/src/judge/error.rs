@@ -23,12 +23,43 @@ pub enum JudgeError {
         /// The service's own error code, or nothing.
         code: String,
     },
-    /// It answered without any text, for instance because its safety filter stopped it.
-    #[error("judge {judge} gave no text ({reason})")]
-    NoText {
+    /// Its quota for the day is used up; asking again before it is renewed is useless.
+    #[error(
+        "judge {judge} has no quota left today ({quota}): raise it, or wait until it is renewed"
+    )]
+    Quota {
         /// Its id.
         judge: String,
-        /// The service's stated reason.
+        /// The service's name of the quota.
+        quota: String,
+    },
+    /// Its safety rules keep it from looking at this video.
+    #[error("judge {judge} declines this video ({reason})")]
+    Declined {
+        /// Its id.
+        judge: String,
+        /// The service's stated reason, such as `SAFETY`.
+        reason: String,
+    },
+    /// It answered with nothing that can be used: no text, a text that was cut off, or no reply of
+    /// this service at all.
+    #[error("judge {judge} gave no usable answer ({reason})")]
+    NoAnswer {
+        /// Its id.
+        judge: String,
+        /// The service's stated reason, such as `MAX_TOKENS`, or what is wrong with the reply.
+        reason: String,
+    },
+    /// The copy of the video that it is shown could not be made, because of the video.
+    #[error("cannot make the judge's copy of the video: {reason}")]
+    Copy {
+        /// Why.
+        reason: String,
+    },
+    /// The copy could not be made by this machine, whatever the video is.
+    #[error("this machine cannot make the judge's copy of a video: {reason}")]
+    Machine {
+        /// Why.
         reason: String,
     },
     /// The videos are larger than one request may carry.
@@ -48,16 +79,20 @@ pub enum JudgeError {
 }
 
 impl JudgeError {
-    /// Whether the judge refused this video, and not our requests in general: it also answers 400
-    /// to a wrong key or from a country that it does not serve.
+    /// Whether the judge refused this video, as far as its answer tells. It answers 400
+    /// `INVALID_ARGUMENT` to settings that a model does not take, too, so that a refusal counts only
+    /// where a known-good clip is taken.
     pub fn is_about_the_video(&self) -> bool {
         match self {
-            Self::NoText { .. } | Self::TooLarge { .. } => true,
-            Self::Refused { status: 400, code, .. } => {
-                !code.starts_with("API_KEY") && code != "FAILED_PRECONDITION"
-            }
+            Self::Declined { .. } | Self::TooLarge { .. } => true,
+            Self::Refused { status: 400, code, .. } => code == "INVALID_ARGUMENT",
             Self::Refused { status, .. } => *status == 413,
-            Self::Unreachable { .. } | Self::Settings { .. } => false,
+            Self::Unreachable { .. }
+            | Self::Quota { .. }
+            | Self::NoAnswer { .. }
+            | Self::Copy { .. }
+            | Self::Machine { .. }
+            | Self::Settings { .. } => false,
         }
     }
 }
@@ -75,12 +110,12 @@ mod tests {
         };
         let refused = |status| refused_for(status, "INVALID_ARGUMENT");
         assert!(JudgeError::TooLarge { judge: judge(), bytes: 20 << 20 }.is_about_the_video());
-        assert!(
-            JudgeError::NoText { judge: judge(), reason: "SAFETY".into() }.is_about_the_video()
-        );
+        let reason = || "SAFETY".to_owned();
+        assert!(JudgeError::Declined { judge: judge(), reason: reason() }.is_about_the_video());
+        assert!(!JudgeError::NoAnswer { judge: judge(), reason: reason() }.is_about_the_video());
         assert!(refused(400) && refused(413));
         assert!(!refused(403) && !refused(404));
-        for ours in ["API_KEY_INVALID", "FAILED_PRECONDITION"] {
+        for ours in ["API_KEY_INVALID", "FAILED_PRECONDITION", "", "NOT_FOUND"] {
             assert!(!refused_for(400, ours), "{ours}");
         }
         let down =

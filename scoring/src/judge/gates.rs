@@ -1,7 +1,7 @@
 //! What an answer has to be before it is graded: a video of the task's size and length that moves
 //! and is not the source clip itself.
 
-use super::grade::{AspectPolicy, Aspects};
+use super::grade::{AspectPolicy, Grade};
 use super::outcome::{Outcome, SOURCE_ITSELF};
 use crate::comparison::Measures;
 use crate::media::{Clip, VideoDefect};
@@ -23,7 +23,10 @@ pub(crate) fn check_size(
     }
 }
 
-/// Refuses an answer with too few frames, or too short for its stated rate.
+/// How many times as long as the source an answer may be, as it may have twice the frames.
+const MOST_LENGTHS: u64 = 2;
+
+/// Refuses an answer with too few frames, or too short or too long by its frames' times.
 pub(crate) fn check_length(
     answer: &Clip,
     source: &Clip,
@@ -36,6 +39,11 @@ pub(crate) fn check_length(
     let too_brief = answer.info().fps.is_some() && duration_ms < min_duration_ms;
     if frames < min_frames || too_brief {
         return Err(VideoDefect::TooShort { frames, duration_ms, min_frames, min_duration_ms });
+    }
+    // Both durations are rounded down: a source of 5062.5 ms allows 10 125 ms.
+    let max_duration_ms = source.duration_ms().saturating_add(1).saturating_mul(MOST_LENGTHS);
+    if duration_ms > max_duration_ms {
+        return Err(VideoDefect::TooLong { duration_ms, max_duration_ms });
     }
     Ok(())
 }
@@ -54,16 +62,15 @@ impl Outcome {
             );
             return unusable(EntryStatus::Frozen, reason);
         }
-        let replays = raw.replay_detail >= thousandths(policy.replay_detail);
+        let replays = raw.replay() >= thousandths(policy.replay);
         if policy.forbid_replay && source_moves && replays {
             let reason = format!(
-                "{SOURCE_ITSELF}: fine detail is like the source's by {:.3}",
-                raw.replay_detail
+                "{SOURCE_ITSELF}: it has {:.0} % of the detail that only the source shows",
+                raw.replay() * 100.0
             );
             return unusable(EntryStatus::Duplicate, reason);
         }
-        let grade = Aspects::from_measures(&raw, policy).grade(policy);
-        Self::Usable { grade, raw }
+        Self::Usable { grade: Grade::of(&raw, policy), raw }
     }
 }
 
@@ -76,4 +83,43 @@ fn stands_still(raw: &Measures, policy: &AspectPolicy) -> bool {
 
 fn thousandths(limit: i32) -> f32 {
     limit as f32 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Rational, VideoInfo};
+
+    /// A clip of 81 tiny frames, with this many frames over this many seconds.
+    fn clip(frames: u32, seconds: u32) -> Clip {
+        let info = VideoInfo {
+            width: 2,
+            height: 2,
+            fps: Some(Rational { numerator: frames, denominator: seconds }),
+            frames: None,
+            duration_ms: None,
+            codec: "h264".into(),
+            colour_space: None,
+        };
+        Clip::from_planes(2, 2, info, vec![vec![128; 6]; 81]).unwrap()
+    }
+
+    #[test]
+    fn an_answer_of_more_than_twice_the_sources_length_is_too_long() {
+        let (source, policy) = (clip(16, 1), AspectPolicy::SUBNET);
+        let check = |answer: &Clip| check_length(answer, &source, &policy);
+        // Half the pace is twice the length.
+        for frames in [16, 12, 8] {
+            assert_eq!(check(&clip(frames, 1)), Ok(()), "{frames}");
+        }
+        // An hour, and seven frames a second.
+        for (frames, seconds) in [(1, 45), (7, 1)] {
+            let refused = check(&clip(frames, seconds)).unwrap_err();
+            assert!(matches!(refused, VideoDefect::TooLong { .. }), "{refused}");
+            let Outcome::Unusable { status, .. } = Outcome::defect(&refused) else { panic!() };
+            assert_eq!(status, EntryStatus::TooLong);
+        }
+        let short = check(&clip(32, 1)).unwrap_err();
+        assert!(matches!(short, VideoDefect::TooShort { .. }), "{short}");
+    }
 }

@@ -2,9 +2,8 @@
 //! opinion.
 //!
 //! A vision model that is down, slow or out of quota is our fault: it causes a [`JudgeError`], and
-//! nothing is written about any miner. A vision model that answers nonsense about one video may
-//! well have been talked into it by that video, so nonsense counts as a bad answer, exactly as in
-//! the reference (see [`JudgeAnswer`]).
+//! nothing is written about any miner. Nonsense reads as a bad answer, exactly as in the reference
+//! (see [`JudgeAnswer`]); the caller takes an answer without any grade for none.
 
 mod choice;
 mod error;
@@ -14,11 +13,11 @@ pub(crate) mod grade;
 mod outcome;
 mod task_type;
 
-pub use choice::JudgeChoice;
+pub use choice::{JudgeChoice, Needed};
 pub use error::JudgeError;
 pub use gemini::{
     GeminiModel, JudgeAnswer, JudgeAspects, JudgeRequest, JudgeThresholds, Judgement,
-    MAX_REPLY_BYTES, error_code,
+    MAX_REPLY_BYTES, Room, error_code, is_daily_quota, retry_delay,
 };
 pub use outcome::{Outcome, SOURCE_ITSELF, Scored};
 pub use task_type::TaskType;

@@ -1,4 +1,4 @@
-//! What comes of an answer: a grade, or the reason for having none.
+//! The outcome of an answer: a grade, or the reason for having none.
 
 use super::grade::Grade;
 use crate::comparison::Measures;
@@ -18,7 +18,7 @@ pub struct Scored {
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// How the reason of a `duplicate` begins that copies the source clip, not another miner's video.
+/// How the reason of a `duplicate` begins if it copies the source clip, not another miner's video.
 pub const SOURCE_ITSELF: &str = "the source clip itself";
 
 /// A grade, or the reason for having none.
@@ -33,8 +33,8 @@ pub enum Outcome {
     },
     /// The video cannot be graded, through its sender's fault.
     Unusable {
-        /// `undecodable`, `wrong_resolution`, `too_short`, `frozen`, or `duplicate` for the source
-        /// clip itself.
+        /// `undecodable`, `wrong_resolution`, `too_short`, `too_long`, `frozen`, or `duplicate`
+        /// for the source clip itself.
         status: EntryStatus,
         /// Why, in one line.
         reason: String,
@@ -62,6 +62,7 @@ impl Outcome {
                 EntryStatus::WrongResolution
             }
             VideoDefect::TooShort { .. } | VideoDefect::NoFrames => EntryStatus::TooShort,
+            VideoDefect::TooManyFrames { .. } | VideoDefect::TooLong { .. } => EntryStatus::TooLong,
             _ => EntryStatus::Undecodable,
         };
         Self::Unusable { status, reason: defect.to_string(), raw: None }

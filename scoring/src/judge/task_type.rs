@@ -6,10 +6,9 @@
 //! | `t2v` | prompt | the source's picture, and what is where in it and when | 0, 40, 20, 25, 10, 5 |
 //! | `i2v` | first frame | what happens in the source: anything that moves as much will do | 35, 15, 20, 20, 10, 0 |
 //!
-//! An aspect without any measure left has full marks and no weight. A miner that was not given both
-//! picture and prompt is judged by no measure of place, because another camera or another course of
-//! events puts everything elsewhere. So the metrics alone say little about what a `t2v` or `i2v`
-//! answer shows. Gemini can tell, and for `t2v` a model that reads prompts.
+//! Each part of the grade names what its miner has to have been given. So the metrics alone say
+//! little about what a `t2v` or `i2v` answer shows. Gemini can tell, and for `t2v` a model that
+//! reads prompts.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,21 +26,6 @@ pub enum TaskType {
 }
 
 impl TaskType {
-    /// Measures of what is where in the picture, and when, which only picture and prompt together
-    /// determine.
-    pub(crate) const BY_PLACE: [&'static str; 10] = [
-        "agreement",
-        "agreement_low",
-        "content_colour",
-        "content_chroma",
-        "content_local",
-        "drift",
-        "flicker",
-        "flow_error",
-        "motion_amount",
-        "motion_excess",
-    ];
-
     /// Whether miners are given the first frame.
     pub const fn gives_first_frame(self) -> bool {
         match self {
@@ -64,16 +48,6 @@ impl TaskType {
             Self::Ti2v => [25, 25, 15, 20, 10, 5],
             Self::T2v => [0, 40, 20, 25, 10, 5],
             Self::I2v => [35, 15, 20, 20, 10, 0],
-        }
-    }
-
-    /// Whether answers are judged by a measure: what its miner was given has to determine it.
-    pub(crate) fn asks_for(self, measure: &str) -> bool {
-        let by_place = Self::BY_PLACE.contains(&measure);
-        match self {
-            Self::Ti2v => true,
-            Self::T2v => !by_place && !measure.starts_with("first_"),
-            Self::I2v => !by_place && !["text_similarity", "camera_error"].contains(&measure),
         }
     }
 }

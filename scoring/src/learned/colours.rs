@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(plain(16, 128, 128, None), [0; 3]);
         assert_eq!(plain(235, 128, 128, None), [255; 3]);
         assert_eq!(plain(126, 128, 128, None), [128; 3]);
-        // Outside the range there is nothing more than black and white.
+        // Values outside the range are black or white.
         assert_eq!(plain(0, 128, 128, None), [0; 3]);
         assert_eq!(plain(255, 128, 128, None), [255; 3]);
     }

@@ -210,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn preparation(crop: bool) -> Preparation {
-        // So that what comes out is what the bytes are.
+        // So that the normalised values equal the bytes.
         Preparation {
             side: 32,
             crop,

@@ -47,19 +47,16 @@ impl TextModel {
 }
 
 fn digest_of(path: &Path, needed: bool) -> Result<Digest, LearnedError> {
-    use sha2::Digest as _;
     let unreadable = |source| LearnedError::Unreadable {
         path: path.to_owned(),
         source,
         remedy: "it should be a folder as Hugging Face publishes a CLIP or SigLIP model",
     };
-    let mut file = match std::fs::File::open(path) {
+    let file = match std::fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => {
             return Ok(Digest::of(b""));
         }
         opened => opened.map_err(unreadable)?,
     };
-    let mut hasher = sha2::Sha256::new();
-    io::copy(&mut file, &mut hasher).map_err(unreadable)?;
-    Ok(Digest(hasher.finalize().into()))
+    Digest::of_reader(file).map_err(unreadable)
 }

@@ -139,7 +139,7 @@ mod tests {
                 if name == "siglip" {
                     assert_eq!((found, at), (wanted, 15), "{}", case["text"]);
                 } else {
-                    // Not filled up: what comes after the end token is never looked at.
+                    // Not padded: what comes after the end token is never read.
                     assert_eq!(found, wanted[..found.len()], "{}", case["text"]);
                     assert_eq!(found[at], tokens.end_token, "{}", case["text"]);
                     assert!(!found[..at].contains(&tokens.end_token), "{}", case["text"]);

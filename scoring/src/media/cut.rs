@@ -1,9 +1,10 @@
 //! Makes the task's clip and its first frame for the sampler.
 
 use super::input::{STDIN_AS_FILE, input_flags};
-use super::jail::{Allowance, Ended, Output, result_file, run, sealed_file};
-use super::probe::probe_file;
-use super::{Ffmpeg, Limits, MediaError, MediaFault, VideoDefect, VideoInfo, check_size};
+use super::jail::{Allowance, Ended, Output, result_file, run};
+use super::mp4::Use;
+use super::probe::{Opened, open};
+use super::{Ffmpeg, Limits, MediaError, MediaFault, VideoDefect};
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 
@@ -50,21 +51,17 @@ pub fn cut_clip(
     shape: &ClipShape,
     limits: &Limits,
 ) -> Result<Vec<u8>, MediaError> {
-    check_size(source, limits)?;
-    let input = sealed_file(source)?;
-    let info = probe_file(ffmpeg, &input, limits)?;
+    let Opened { input, probed, .. } = open(ffmpeg, source, limits, Use::Playback)?;
     let ClipShape { width, height, fps, frames } = shape;
     let filter = format!(
         "fps={fps},scale={width}:{height}:force_original_aspect_ratio=increase:flags=lanczos+accurate_rnd+bitexact\
-         :in_color_matrix={}:out_color_matrix=bt709:out_range=tv,crop={width}:{height},setsar=1,format=yuv420p",
-        matrix_of(&info)
+         :{}:out_color_matrix=bt709:out_range=tv,crop={width}:{height},setsar=1,format=yuv420p",
+        probed.layout.scale_input(&probed.info)
     );
     let mut args = vec!["-nostdin".to_owned(), "-y".to_owned()];
     args.extend(input_flags(limits.pixels));
     let start = format!("{}.{:03}", start_ms / 1000, start_ms % 1000);
-    args.extend(
-        ["-threads", "2", "-noautorotate", "-ss", &start, "-i", STDIN_AS_FILE].map(str::to_owned),
-    );
+    args.extend(["-threads", "2", "-ss", &start, "-i", STDIN_AS_FILE].map(str::to_owned));
     args.extend(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", &filter].map(str::to_owned));
     args.extend(["-frames:v", &frames.to_string(), "-map_metadata", "-1"].map(str::to_owned));
     args.extend(
@@ -98,18 +95,14 @@ pub fn first_frame_png(
     clip: &[u8],
     limits: &Limits,
 ) -> Result<Vec<u8>, MediaError> {
-    check_size(clip, limits)?;
-    let input = sealed_file(clip)?;
-    let info = probe_file(ffmpeg, &input, limits)?;
+    let Opened { input, probed, .. } = open(ffmpeg, clip, limits, Use::Playback)?;
     let filter = format!(
-        "scale=in_color_matrix={}:flags=accurate_rnd+bitexact+full_chroma_int+full_chroma_inp,format=rgb24",
-        matrix_of(&info)
+        "scale={}:flags=accurate_rnd+bitexact+full_chroma_int+full_chroma_inp,format=rgb24",
+        probed.layout.scale_input(&probed.info)
     );
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    args.extend(
-        ["-threads", "1", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0"].map(str::to_owned),
-    );
+    args.extend(["-threads", "1", "-i", STDIN_AS_FILE, "-map", "0:v:0"].map(str::to_owned));
     args.extend(
         ["-frames:v", "1", "-vf", &filter, "-c:v", "png", "-f", "image2pipe", "pipe:1"]
             .map(str::to_owned),
@@ -129,15 +122,23 @@ pub fn first_frame_png(
     if picture.is_empty() { Err(VideoDefect::NoFrames.into()) } else { Ok(picture) }
 }
 
-pub(super) fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaError> {
+/// What the exit of ffmpeg says about a source video.
+fn expect_success(ended: Ended, limits: &Limits) -> Result<(), MediaError> {
+    match ended {
+        Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
+        ended => Ok(expect_written(ended, limits)?),
+    }
+}
+
+/// What the exit of ffmpeg says about a file that it should have written from good frames.
+pub(super) fn expect_written(ended: Ended, limits: &Limits) -> Result<(), MediaFault> {
     match ended {
         Ended::Success => Ok(()),
-        Ended::Failure { complaint } => Err(MediaFault::Encode { complaint }.into()),
+        Ended::Failure { complaint } => Err(MediaFault::Encode { complaint }),
         Ended::Stopped => {
-            Err(MediaFault::Encode { complaint: "the result is larger than expected".into() }
-                .into())
+            Err(MediaFault::Encode { complaint: "the result is larger than expected".into() })
         }
-        Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
+        Ended::OutOfCpu => Err(MediaFault::OutOfCpu { seconds: limits.cpu.as_secs() }),
     }
 }
 
@@ -165,14 +166,4 @@ pub(super) fn read_result(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
     file.rewind()?;
     file.take(MAX_CLIP_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// The colour matrix: the file's tag, or BT.709 without one.
-fn matrix_of(info: &VideoInfo) -> &'static str {
-    match info.colour_space.as_deref() {
-        Some("smpte170m" | "bt470bg") => "bt601",
-        Some("bt2020nc") => "bt2020",
-        Some("smpte240m") => "smpte240m",
-        _ => "bt709",
-    }
 }

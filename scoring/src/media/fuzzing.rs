@@ -1,7 +1,7 @@
 //! For fuzz targets only: the readers of what decoders print, without a decoder.
 
-use super::decode::Yuv4Mpeg;
-use super::probe::parse_answer;
+use super::ffprobe::parse_answer;
+use super::yuv4mpeg::Yuv4Mpeg;
 use super::{Clip, Limits, VideoDefect, VideoInfo};
 
 /// What ffprobe says of a stream.
@@ -9,7 +9,7 @@ use super::{Clip, Limits, VideoDefect, VideoInfo};
 /// # Errors
 /// The file's fault by this answer.
 pub fn claims(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> {
-    parse_answer(answer, limits)
+    parse_answer(answer, limits).map(|probed| probed.info)
 }
 
 /// The frames that ffmpeg prints, piece by piece.

@@ -5,11 +5,6 @@
 pub(super) const CODECS: [&str; 8] =
     ["h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"];
 
-/// Codecs of sound that cameras, editors and generators use. Sound is not decoded, but ffmpeg opens
-/// the track to describe the file, and fails where it is not allowed to.
-const SOUND_CODECS: [&str; 8] =
-    ["aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3"];
-
 /// Files that claim larger frames are refused by ffmpeg; smaller ones get to our own check, which
 /// reports the size.
 pub(super) const CLAIMED_PIXELS: u64 = 16_384 * 8_192;
@@ -17,7 +12,7 @@ pub(super) const CLAIMED_PIXELS: u64 = 16_384 * 8_192;
 /// The input flags of every call: only the MP4 demuxer, no side files, only known codecs.
 pub(super) fn input_flags(max_pixels: u64) -> Vec<String> {
     let pixels = max_pixels.to_string();
-    let codecs = [CODECS, SOUND_CODECS].concat().join(",");
+    let codecs = CODECS.join(",");
     let flags = [
         "-hide_banner",
         "-v",
@@ -30,8 +25,6 @@ pub(super) fn input_flags(max_pixels: u64) -> Vec<String> {
         "0",
         "-use_absolute_path",
         "0",
-        "-ignore_editlist",
-        "1",
         "-codec_whitelist",
         &codecs,
         "-max_pixels",

@@ -1,10 +1,10 @@
 //! Decodes still pictures, and encodes clips of our own.
 
-use super::cut::{expect_success, read_result};
+use super::cut::{expect_written, read_result};
 use super::decode::read_frames;
 use super::input::STDIN_AS_FILE;
 use super::jail::{Allowance, Output, result_file, run, sealed_file};
-use super::{Clip, Ffmpeg, Limits, MediaError, VideoDefect, VideoInfo, check_size};
+use super::{Clip, Ffmpeg, Limits, MediaError, MediaFault, VideoDefect, VideoInfo, check_size};
 
 /// The first bytes of every PNG.
 const PNG_SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
@@ -14,8 +14,7 @@ const MAX_CLIP_BYTES: u64 = 64 << 20;
 /// A PNG as a clip of one frame, at its own size, by BT.709 with limited range.
 ///
 /// # Errors
-/// [`VideoDefect`] where it is not a PNG or is too large; [`super::MediaFault`] where this machine
-/// failed.
+/// [`VideoDefect`] where it is not a PNG or is too large; [`MediaFault`] where this machine failed.
 pub(crate) fn decode_png(ffmpeg: &Ffmpeg, png: &[u8], limits: &Limits) -> Result<Clip, MediaError> {
     check_size(png, limits)?;
     let no_png = || VideoDefect::Undecodable { complaint: "it is no PNG".to_owned() };
@@ -75,12 +74,26 @@ fn png_size(png: &[u8]) -> Option<(u32, u32)> {
 /// A clip as an MP4 of the kind that models answer with: H.264 at constant rate factor 23.
 ///
 /// # Errors
-/// This machine failed, or encoding was [`VideoDefect::TooExpensive`].
+/// This machine failed.
 pub(crate) fn encode_clip(
     ffmpeg: &Ffmpeg,
     clip: &Clip,
     limits: &Limits,
 ) -> Result<Vec<u8>, MediaError> {
+    Ok(encode_clip_within(ffmpeg, clip, "23", MAX_CLIP_BYTES, limits)?)
+}
+
+/// A clip as an MP4 of at most `most_bytes`: H.264 at this constant rate factor.
+///
+/// # Errors
+/// [`MediaFault::Encode`] where it would have more bytes; this machine failed.
+pub(super) fn encode_clip_within(
+    ffmpeg: &Ffmpeg,
+    clip: &Clip,
+    rate_factor: &str,
+    most_bytes: u64,
+    limits: &Limits,
+) -> Result<Vec<u8>, MediaFault> {
     let mut planes = Vec::new();
     for index in 0..clip.len() {
         let (blue, red) = clip.chroma(index);
@@ -96,16 +109,18 @@ pub(crate) fn encode_clip(
     let args = [
         ["-nostdin", "-y", "-hide_banner", "-v", "error", "-protocol_whitelist", "file"].as_slice(),
         &["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-r", &rate, "-i", STDIN_AS_FILE],
-        &["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-threads", "2", "-f", "mp4"],
+        &["-c:v", "libx264", "-preset", "veryfast", "-crf", rate_factor, "-threads", "2"],
+        // Without a tag it would be taken for BT.601, as other writers mean it.
+        &["-colorspace", "bt709", "-color_range", "tv", "-f", "mp4"],
         &["file:/proc/self/fd/1"],
     ]
     .concat();
     let mut result = result_file()?;
-    let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: MAX_CLIP_BYTES };
+    let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: most_bytes };
     let ended =
         run(&ffmpeg.ffmpeg, &args, &sealed_file(&planes)?, Output::File(&result), allowance)?;
-    expect_success(ended, limits)?;
-    Ok(read_result(&mut result).map_err(super::MediaFault::Read)?)
+    expect_written(ended, limits)?;
+    read_result(&mut result).map_err(MediaFault::Read)
 }
 
 #[cfg(test)]

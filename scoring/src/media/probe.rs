@@ -1,86 +1,147 @@
 //! What a file claims about itself, read in the same jail as everything else.
 
-use super::input::{CLAIMED_PIXELS, CODECS, STDIN_AS_FILE, input_flags};
-use super::jail::{Allowance, Ended, Output, run, sealed_file};
-use super::{Ffmpeg, Limits, MediaError, VideoDefect, check_size};
-use serde::Deserialize;
+use super::control;
+use super::ffprobe::{
+    Probed, frame_places_args, frame_sizes_args, parse_answer, parse_places, parse_sizes,
+    probe_args, unreadable,
+};
+use super::info::VideoInfo;
+use super::jail::{Allowance, Ended, Output, run, sealed_picture};
+use super::mp4::{Picture, Use};
+use super::parts;
+use super::{Ffmpeg, Limits, MediaError, MediaFault, VideoDefect, check_size};
 use std::fs::File;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
-/// ffprobe's answer for one stream is under a kilobyte.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
-/// A ratio of two integers, such as 16/1 frames per second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rational {
-    /// The numerator.
-    pub numerator: u32,
-    /// The denominator, never 0.
-    pub denominator: u32,
-}
-
-impl Rational {
-    fn parse(text: &str) -> Option<Self> {
-        let (numerator, denominator) = text.split_once('/')?;
-        let ratio =
-            Self { numerator: numerator.parse().ok()?, denominator: denominator.parse().ok()? };
-        (ratio.numerator > 0 && ratio.denominator > 0).then_some(ratio)
-    }
-}
-
-/// What a file claims. A claim can get a file refused early, but never accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VideoInfo {
-    /// Width in pixels as coded, rotation ignored.
-    pub width: u32,
-    /// Height in pixels as coded, rotation ignored.
-    pub height: u32,
-    /// Average frames per second, where stated.
-    pub fps: Option<Rational>,
-    /// Number of frames, where stated.
-    pub frames: Option<u64>,
-    /// Duration of the track in milliseconds, where stated.
-    pub duration_ms: Option<u64>,
-    /// Codec name, e.g. `h264`.
-    pub codec: String,
-    /// Colour matrix tag, e.g. `bt709`, where stated.
-    pub colour_space: Option<String>,
+/// ffprobe's answer has under 100 bytes for each frame.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// A file whose picture alone can be seen, and what it claims to be.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) input: File,
+    pub(super) picture: Picture,
+    pub(super) probed: Probed,
 }
 
 /// Reads what `bytes` claims to be.
 ///
 /// # Errors
-/// [`VideoDefect`] where the file is empty, too large, not an MP4, has no video track, a codec
-/// outside the list, or frames over the pixel limit; [`super::MediaFault`] where this machine
+/// [`VideoDefect`] where the file is empty, too large, not an MP4, cut off, has no video track, a
+/// codec outside the list, or frames over the pixel limit; [`MediaFault`] where this machine
 /// failed.
 pub fn probe(ffmpeg: &Ffmpeg, bytes: &[u8], limits: &Limits) -> Result<VideoInfo, MediaError> {
-    check_size(bytes, limits)?;
-    probe_file(ffmpeg, &sealed_file(bytes)?, limits)
+    Ok(open(ffmpeg, bytes, limits, Use::Frames)?.probed.info)
 }
 
-/// [`probe`] for bytes in a sealed file.
-pub(super) fn probe_file(
+/// [`probe`], with what the later steps need.
+pub(super) fn open(
+    ffmpeg: &Ffmpeg,
+    bytes: &[u8],
+    limits: &Limits,
+    purpose: Use,
+) -> Result<Opened, MediaError> {
+    open_if(ffmpeg, bytes, limits, purpose, |_, _| Ok(()))
+}
+
+/// [`open`] of a miner's video, whose work for a decoder is counted before anything is decoded: the
+/// probe decodes the first frames.
+pub(super) fn open_answer(
+    ffmpeg: &Ffmpeg,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Opened, MediaError> {
+    open_if(ffmpeg, bytes, limits, Use::Frames, |picture, input| {
+        let frames = coded_frames(ffmpeg, input, limits)?;
+        Ok(parts::check(picture, bytes, &frames, limits)?)
+    })
+}
+
+fn open_if(
+    ffmpeg: &Ffmpeg,
+    bytes: &[u8],
+    limits: &Limits,
+    purpose: Use,
+    accept: impl FnOnce(&Picture, &File) -> Result<(), MediaError>,
+) -> Result<Opened, MediaError> {
+    check_size(bytes, limits)?;
+    let picture = Picture::find(bytes, purpose)?;
+    let input = sealed_picture(bytes, &picture)?;
+    let accepted = accept(&picture, &input);
+    let probed = match accepted.and_then(|()| probe_file(ffmpeg, &input, limits, purpose)) {
+        Ok(probed) => probed,
+        Err(MediaError::Video(defect)) => {
+            control::prove(ffmpeg, picture.coding(), None)?;
+            return Err(match (defect, picture.unusual_coding()) {
+                // The decoder of a codec outside the list is not even opened.
+                (VideoDefect::Undecodable { .. }, Some(codec)) => {
+                    VideoDefect::Codec { codec: codec.to_owned() }
+                }
+                (defect, _) => defect,
+            }
+            .into());
+        }
+        Err(fault) => return Err(fault),
+    };
+    Ok(Opened { input, picture, probed })
+}
+
+/// Where coded frames stand in a file: at most one more than the limit.
+fn coded_frames(
     ffmpeg: &Ffmpeg,
     input: &File,
     limits: &Limits,
-) -> Result<VideoInfo, MediaError> {
-    let mut args = input_flags(CLAIMED_PIXELS);
-    let entries = "stream=codec_name,width,height,avg_frame_rate,nb_frames,duration,color_space";
-    args.extend(
-        [
-            "-threads",
-            "1",
-            "-select_streams",
-            "v:0",
-            "-show_entries",
-            entries,
-            "-of",
-            "json",
-            "-i",
-            STDIN_AS_FILE,
-        ]
-        .map(str::to_owned),
-    );
+) -> Result<Vec<Range<usize>>, MediaError> {
+    let (ended, answer) = ask(ffmpeg, &frame_places_args(limits), input, limits)?;
+    check_end(ended, limits, Use::Frames)?;
+    Ok(parse_places(&answer)?)
+}
+
+fn probe_file(
+    ffmpeg: &Ffmpeg,
+    input: &File,
+    limits: &Limits,
+    purpose: Use,
+) -> Result<Probed, MediaError> {
+    let (ended, answer) = ask(ffmpeg, &probe_args(limits), input, limits)?;
+    check_end(ended, limits, purpose)?;
+    Ok(parse_answer(&answer, limits)?)
+}
+
+/// What ffprobe's exit says about a file.
+fn check_end(ended: Ended, limits: &Limits, purpose: Use) -> Result<(), MediaError> {
+    let seconds = limits.cpu.as_secs();
+    match (ended, purpose) {
+        (Ended::Success, _) => Ok(()),
+        (Ended::Failure { complaint }, _) => {
+            tracing::debug!(complaint, "the probe refuses a video");
+            Err(unreadable("its index cannot be read").into())
+        }
+        (Ended::Stopped, _) => Err(unreadable("endless stream description").into()),
+        (Ended::OutOfCpu, Use::Frames) => Err(MediaFault::OutOfCpu { seconds }.into()),
+        (Ended::OutOfCpu, Use::Playback) => Err(VideoDefect::TooExpensive { seconds }.into()),
+    }
+}
+
+/// The sizes of a file's frames, as far as they decode. Costs as much as decoding them.
+pub(super) fn frame_sizes(
+    ffmpeg: &Ffmpeg,
+    input: &File,
+    limits: &Limits,
+) -> Result<Vec<(u32, u32)>, MediaFault> {
+    let (ended, answer) = ask(ffmpeg, &frame_sizes_args(limits), input, limits)?;
+    if matches!(ended, Ended::OutOfCpu) {
+        return Err(MediaFault::OutOfCpu { seconds: limits.cpu.as_secs() });
+    }
+    Ok(parse_sizes(&answer))
+}
+
+/// Runs ffprobe. Returns how it ended, and what it printed.
+fn ask(
+    ffmpeg: &Ffmpeg,
+    args: &[String],
+    input: &File,
+    limits: &Limits,
+) -> Result<(Ended, Vec<u8>), MediaFault> {
     let mut answer = Vec::new();
     let mut sink = |bytes: &[u8]| {
         answer.extend_from_slice(bytes);
@@ -91,67 +152,8 @@ pub(super) fn probe_file(
         }
     };
     let allowance = Allowance { cpu: limits.cpu, wall: limits.wall, file_bytes: 0 };
-    match run(&ffmpeg.ffprobe, &args, input, Output::Pipe(&mut sink), allowance)? {
-        Ended::Success => Ok(parse_answer(&answer, limits)?),
-        Ended::Failure { complaint } => Err(VideoDefect::Undecodable { complaint }.into()),
-        Ended::Stopped => {
-            Err(VideoDefect::Undecodable { complaint: "endless stream description".into() }.into())
-        }
-        Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    streams: Vec<Stream>,
-}
-
-#[derive(Deserialize)]
-struct Stream {
-    codec_name: Option<String>,
-    width: Option<u32>,
-    height: Option<u32>,
-    avg_frame_rate: Option<String>,
-    nb_frames: Option<String>,
-    duration: Option<String>,
-    color_space: Option<String>,
-}
-
-pub(super) fn parse_answer(answer: &[u8], limits: &Limits) -> Result<VideoInfo, VideoDefect> {
-    let unreadable = |complaint: &str| VideoDefect::Undecodable { complaint: complaint.to_owned() };
-    let answer: Answer = serde_json::from_slice(answer)
-        .map_err(|_| unreadable("the stream description is not JSON"))?;
-    let stream = answer.streams.into_iter().next().ok_or(VideoDefect::NoVideoTrack)?;
-    let codec = stream.codec_name.unwrap_or_else(|| "unknown".to_owned());
-    if !CODECS.contains(&codec.as_str()) {
-        return Err(VideoDefect::Codec { codec });
-    }
-    let (Some(width), Some(height)) = (stream.width, stream.height) else {
-        return Err(unreadable("the stream states no size"));
-    };
-    if width == 0 || height == 0 {
-        return Err(unreadable("the stream's size is 0"));
-    }
-    if u64::from(width) * u64::from(height) > limits.pixels {
-        return Err(VideoDefect::TooManyPixels { width, height, limit: limits.pixels });
-    }
-    Ok(VideoInfo {
-        width,
-        height,
-        fps: stream.avg_frame_rate.as_deref().and_then(Rational::parse),
-        frames: stream.nb_frames.and_then(|count| count.parse().ok()),
-        duration_ms: stream.duration.as_deref().and_then(milliseconds),
-        codec,
-        colour_space: stream.color_space,
-    })
-}
-
-/// `5.062500` seconds as 5062 milliseconds.
-fn milliseconds(text: &str) -> Option<u64> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
-    seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(digits.parse().ok()?)
+    let ended = run(&ffmpeg.ffprobe, args, input, Output::Pipe(&mut sink), allowance)?;
+    Ok((ended, answer))
 }
 
 #[cfg(test)]
@@ -159,18 +161,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_become_whole_milliseconds() {
-        assert_eq!(milliseconds("5.062500"), Some(5062));
-        assert_eq!(milliseconds("5.5"), Some(5500));
-        assert_eq!(milliseconds("7"), Some(7000));
-        assert_eq!(milliseconds("N/A"), None);
-        assert_eq!(milliseconds("99999999999999999999"), None);
-    }
-
-    #[test]
-    fn a_frame_rate_of_zero_is_not_stated() {
-        assert_eq!(Rational::parse("16/1"), Some(Rational { numerator: 16, denominator: 1 }));
-        assert_eq!(Rational::parse("0/0"), None);
-        assert_eq!(Rational::parse("16"), None);
+    fn processor_time_that_runs_out_is_no_answers_fault() {
+        let ran_out = |purpose| check_end(Ended::OutOfCpu, &Limits::ANSWER, purpose).unwrap_err();
+        let answer = ran_out(Use::Frames);
+        assert!(matches!(answer, MediaError::Fault(MediaFault::OutOfCpu { .. })), "{answer}");
+        let source = ran_out(Use::Playback);
+        let is_named = matches!(source, MediaError::Video(VideoDefect::TooExpensive { .. }));
+        assert!(is_named, "{source}");
     }
 }

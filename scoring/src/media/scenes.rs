@@ -1,10 +1,12 @@
 //! Finds the cuts of a source video, and the stretches between them that hold one shot.
 
+use super::control;
 use super::input::{STDIN_AS_FILE, input_flags};
-use super::jail::{Allowance, Ended, Output, run, sealed_file};
-use super::probe::probe_file;
+use super::jail::{Allowance, Ended, Output, run};
+use super::mp4::Use;
+use super::probe::{Opened, open};
 use super::segment::{SceneRules, Segment};
-use super::{Ffmpeg, Limits, MediaError, VideoDefect, check_size};
+use super::{Ffmpeg, Limits, MediaError, VideoDefect};
 use std::ops::ControlFlow;
 
 /// Frames are compared at this size. A cut changes the whole picture, so detail does not matter.
@@ -26,15 +28,10 @@ pub fn one_shot_segments(
     clip_ms: u64,
     limits: &Limits,
 ) -> Result<Vec<Segment>, MediaError> {
-    check_size(source, limits)?;
-    let input = sealed_file(source)?;
-    probe_file(ffmpeg, &input, limits)?;
+    let Opened { input, picture, .. } = open(ffmpeg, source, limits, Use::Playback)?;
     let mut args = vec!["-nostdin".to_owned()];
     args.extend(input_flags(limits.pixels));
-    args.extend(
-        ["-threads", "2", "-noautorotate", "-i", STDIN_AS_FILE, "-map", "0:v:0", "-vf"]
-            .map(str::to_owned),
-    );
+    args.extend(["-threads", "2", "-i", STDIN_AS_FILE, "-map", "0:v:0", "-vf"].map(str::to_owned));
     args.push(format!("fps={RATE},scale={WIDTH}:{HEIGHT}:flags=area+bitexact,format=gray"));
     args.extend(
         ["-frames:v", &limits.frames.to_string(), "-f", "rawvideo", "pipe:1"].map(str::to_owned),
@@ -50,7 +47,12 @@ pub fn one_shot_segments(
             Ok(rules.segments(&detector.scores, clip_ms))
         }
         Ended::Success | Ended::Stopped => Err(VideoDefect::NoFrames.into()),
-        Ended::Failure { complaint } => Err(VideoDefect::Undecodable { complaint }.into()),
+        Ended::Failure { complaint } => {
+            tracing::debug!(complaint, "the decoder refuses a source video");
+            control::prove(ffmpeg, picture.coding(), None)?;
+            let complaint = "the decoder finds its pictures damaged".to_owned();
+            Err(VideoDefect::Undecodable { complaint }.into())
+        }
         Ended::OutOfCpu => Err(VideoDefect::TooExpensive { seconds: limits.cpu.as_secs() }.into()),
     }
 }

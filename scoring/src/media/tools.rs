@@ -40,7 +40,7 @@ impl Ffmpeg {
     }
 
     /// Like [`Ffmpeg::find`], in the folders of `search_path` (separated as `PATH` is).
-    fn find_in(search_path: OsString) -> Result<Self, FfmpegMissing> {
+    pub(super) fn find_in(search_path: OsString) -> Result<Self, FfmpegMissing> {
         let ffmpeg = locate("ffmpeg", &search_path)?;
         let ffprobe = locate("ffprobe", &search_path)?;
         let version = version_of(&ffmpeg)?;

@@ -1,67 +1,52 @@
 //! The constants of all measures, by name, for the judge's digest.
 
-use super::{
-    blockiness, camera, colour, flow, freeze, motion, noise, psnr, registration, replay, sharpness,
-    ssim, warping,
+use super::metric_numbers;
+use super::numbers::numbers;
+use crate::comparison::{
+    block_sums as reduced, clip_features as features, course, measures, measures as compare,
+    opponents, replayed,
 };
-use crate::comparison::{block_sums as reduced, clip_features as features, compare as measures};
 use crate::fingerprint::{self, Fingerprint, comparison, framing, quarter, traces};
-use std::fmt::Write as _;
 
-/// Raised when the computation of a measure changes but its constants do not.
-const VERSION: u32 = 1;
-
-macro_rules! numbers {
-    ($($module:ident: $($name:ident),+;)+) => {{
-        let mut text = format!("VERSION {VERSION}\n");
-        $($(
-            // Writing to a string never fails.
-            let _ = writeln!(text, concat!(stringify!($module), "::", stringify!($name), " {:?}"), $module::$name);
-        )+)+
-        text
-    }};
-}
-
-/// One line for each constant: module, name and value. Rust prints a float as the shortest text
-/// that parses to the same bits, so the lines are the same everywhere.
+/// One line for each constant, in the order of the modules' names. `compare` has become a part of
+/// `measures`, and keeps its name in the digest.
 pub(crate) fn constants() -> String {
-    let measures = numbers! {
-        blockiness: BLOCK, FLOOR;
-        camera: ROUNDS, LEAST_SPREAD;
-        colour: LOCAL_PART;
-        features: COLOUR_FACTOR, HALF, FLOW_CELL;
+    /// Raised when the computation of a measure changes but its constants do not.
+    const VERSION: u32 = 4;
+    let others = numbers! {
+        compare: LEAST_FLOW, ROUNDING, FLAT, LEAST_REST;
+        course: STRIDE, QUARTER, CELL, FLOW_CELL;
+        features: COLOUR_FACTOR, HALF;
         comparison: SPEEDS, AHEAD, PART, LEAST_CHANGE, LEAST_PLACES;
         fingerprint: VERSION, LATE, CROPPED;
-        flow: RADIUS, WARPS, REGULARISATION, LARGEST_STEP, LEAST_SIDE, MOST_LEVELS;
         framing: SCALES, LEAST_SHOWN, ONE, LEAST_LIKENESS, SURE, MARGIN, MAX_ROUNDS;
-        freeze: LEAST_MOTION, HELD_PART;
-        measures: LEAST_FLOW, ROUNDING, FLAT;
-        motion: STILL;
-        noise: KERNEL;
-        psnr: LEAST_ERROR;
+        measures: CHALLENGE, MOST_GUESSED;
+        opponents: ZOOM, SHIFT;
         quarter: BLOCK, SUBPIXEL, PART;
         reduced: BLOCK;
-        registration: LIMIT, LEAST_GAIN;
-        replay: LEAST_DETAIL;
-        sharpness: LAPLACIAN;
-        ssim: TAPS, SIGMA, C1, C2, OFFSET, SCALE_WEIGHTS;
-        traces: MOMENTS, PLACES, AT_ONCE, VALUES, UNSEEN, STEPS, FIRST, APART, REACH, INNER, OUTER, UNIT;
-        warping: DISAGREEMENT, DISAGREEMENT_FLOOR, BOUNDARY, BOUNDARY_FLOOR;
+        replayed: ASIDE, FIRST_LOOK, LEAST_UNCOVERED;
+        traces: MOMENTS, PLACES, AT_ONCE, VALUES, UNSEEN, STEPS, FIRST, APART, REACH, INNER, OUTER,
+            UNIT;
     };
-    format!("{measures}Fingerprint::COPY_BELOW {}\n", Fingerprint::COPY_BELOW)
+    let mut modules = [metric_numbers(), others].concat();
+    // The digest has the comparison of fingerprints in front of their own numbers.
+    modules.sort_by_key(|row| if row.0 == "comparison" { "fingerprint" } else { row.0 });
+    let lines: String = modules.into_iter().map(|(_, lines)| lines).collect();
+    format!("VERSION {VERSION}\n{lines}Fingerprint::COPY_BELOW {}\n", Fingerprint::COPY_BELOW)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
-    /// Fails for a new constant that is not in the table. Its value belongs in the judge's digest,
-    /// so that validators see a change of it in each other's verdicts.
+    /// Fails for a new constant that is not in a table. Its value belongs in the judge's digest, so
+    /// that validators see a change of it in each other's verdicts.
     #[test]
     fn every_number_of_a_measure_has_its_line() {
         let lines = constants();
         for line in [
-            "VERSION 1",
+            "VERSION 4",
             "flow::RADIUS 7",
             "ssim::SIGMA 1.5",
             "freeze::HELD_PART 0.15",
@@ -69,50 +54,45 @@ mod tests {
         ] {
             assert!(lines.lines().any(|known| known == line), "{line} is missing of\n{lines}");
         }
-        // Constants of the modules that the table lacks.
         let listed = |module: &str, name: &str| {
             lines.lines().any(|line| line.starts_with(&format!("{module}::{name} ")))
         };
-        for (module, source) in SOURCES {
-            for line in source.split("mod tests").next().into_iter().flat_map(str::lines) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = ["comparison", "fingerprint", "metrics"].map(|folder| source.join(folder));
+        for file in files.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
+            let file = file.unwrap().path();
+            let module = match file.file_stem().unwrap().to_str().unwrap() {
+                "block_sums" | "resample" => "reduced",
+                "clip_features" => "features",
+                "mod" => "fingerprint",
+                module => module,
+            };
+            // Loops of the CPU, in a folder, have no numbers of their own.
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            for line in text.split("mod tests").next().into_iter().flat_map(str::lines) {
                 let Some((before, rest)) = line.split_once("const ") else { continue };
                 let Some((name, _)) = rest.split_once(':') else { continue };
-                if before.is_empty() || (before.starts_with("pub") && before.ends_with(") ")) {
-                    assert!(
-                        listed(module, name) || NO_NUMBERS_OF_MEASURES.contains(&name),
-                        "{module}::{name}"
-                    );
-                }
+                let of_module =
+                    before.is_empty() || (before.starts_with("pub") && before.ends_with(") "));
+                let known = listed(module, name)
+                    || (module == "measures" && listed("compare", name))
+                    || NO_NUMBERS_OF_MEASURES.contains(&name);
+                assert!(known || !of_module, "{module}::{name}");
             }
         }
     }
 
-    /// Sizes of batches and of a header. They affect the speed of a measure or its encoding, not
-    /// its value.
-    const NO_NUMBERS_OF_MEASURES: [&str; 3] = ["BATCH", "EVEN_BYTES", "HEADER"];
-    const SOURCES: [(&str, &str); 23] = [
-        ("blockiness", include_str!("blockiness.rs")),
-        ("camera", include_str!("camera.rs")),
-        ("colour", include_str!("colour.rs")),
-        ("comparison", include_str!("../fingerprint/comparison.rs")),
-        ("fingerprint", include_str!("../fingerprint/mod.rs")),
-        ("features", include_str!("../comparison/clip_features.rs")),
-        ("flicker", include_str!("flicker.rs")),
-        ("flow", include_str!("flow.rs")),
-        ("framing", include_str!("../fingerprint/framing.rs")),
-        ("freeze", include_str!("freeze.rs")),
-        ("measures", include_str!("../comparison/compare.rs")),
-        ("motion", include_str!("motion.rs")),
-        ("noise", include_str!("noise.rs")),
-        ("psnr", include_str!("psnr.rs")),
-        ("quarter", include_str!("../fingerprint/quarter.rs")),
-        ("reduced", include_str!("../comparison/block_sums.rs")),
-        ("reduced", include_str!("../comparison/resample.rs")),
-        ("registration", include_str!("registration.rs")),
-        ("replay", include_str!("replay.rs")),
-        ("sharpness", include_str!("sharpness.rs")),
-        ("ssim", include_str!("ssim.rs")),
-        ("traces", include_str!("../fingerprint/traces.rs")),
-        ("warping", include_str!("warping.rs")),
-    ];
+    #[test]
+    fn modules_stand_in_the_order_that_the_digest_depends_on() {
+        let lines = constants();
+        let mut modules: Vec<&str> =
+            lines.lines().filter_map(|line| Some(line.split_once("::")?.0)).collect();
+        modules.dedup();
+        assert_eq!(modules[3..8], ["course", "direction", "features", "comparison", "fingerprint"]);
+    }
+
+    /// Sizes of batches, of strips and of a header. They affect the speed of a measure or its
+    /// encoding, not its value.
+    const NO_NUMBERS_OF_MEASURES: [&str; 6] =
+        ["BATCH", "COVER", "EVEN_BYTES", "HEADER", "MAPS", "STRIP"];
 }

@@ -5,11 +5,15 @@
 //! what scikit-image calls iterative Lucas-Kanade. A small constant keeps the flow near the
 //! coarser level's where there is no texture, instead of following noise.
 //!
+//! The pyramid is band-limited (Burt and Adelson, "The Laplacian pyramid as a compact image code",
+//! 1983): a fine pattern that is only halved comes back at the coarser levels as a false one that
+//! moves the other way.
+//!
 //! Flow is measured at half size, where four levels find motions of up to some 80 pixels of the
 //! full picture.
 
-use super::gaussian::filter_same;
-use super::ssim::halve;
+use super::gaussian::{filter_same, filter_valid};
+use super::halve;
 use super::warping::{repeated, warp};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -29,6 +33,8 @@ pub(super) const LARGEST_STEP: f32 = 1.0;
 pub(super) const LEAST_SIDE: usize = 24;
 /// The pyramid's most levels. Motions beyond its range are cuts.
 pub(super) const MOST_LEVELS: usize = 4;
+/// Weights of the low-pass filter in front of each halving of the pyramid.
+pub(super) const LOW_PASS: [f32; 3] = [0.25, 0.5, 0.25];
 /// Pairs computed at once. Few of them fit in the cache, many keep a device busy.
 const BATCH: usize = 8;
 
@@ -54,7 +60,7 @@ fn coarse_to_fine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>) -> Tensor<B,
     let mut pyramid = vec![(from, to)];
     for _ in 1..levels(height, width) {
         let (from, to) = &pyramid[pyramid.len() - 1];
-        let next = (halve(from.clone()), halve(to.clone()));
+        let next = (shrunk(from), shrunk(to));
         pyramid.push(next);
     }
     let (from, to) = &pyramid[pyramid.len() - 1];
@@ -67,6 +73,13 @@ fn coarse_to_fine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>) -> Tensor<B,
         flow = refine(from, to, repeated(flow * 2.0, 2, (height, width)));
     }
     flow
+}
+
+/// The next coarser level: smoothed, then the mean of each 2x2 block; an odd last row or column is
+/// dropped.
+fn shrunk<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 4> {
+    let padded = pictures.clone().pad([(1, 1), (1, 1)], PadMode::Edge);
+    halve(filter_valid(padded, &LOW_PASS))
 }
 
 fn refine<B: Backend>(

@@ -1,12 +1,10 @@
 //! Every metric behind one trait, so that the same comparison runs on a device's tensors and in
 //! plain loops on the CPU.
 
-use super::{Camera, Shift};
+use super::{Camera, HostPictures, Shift};
 use super::{
-    align, blockiness, camera, change_from_first, correlations, detail_correlation, distance,
-    distance_by_place, flicker, frame_difference, laplacian_variance, lucas_kanade, motion_amount,
-    motion_direction, motion_excess, motion_smoothness, ms_ssim, noise_sigma, psnr, register, ssim,
-    visible, warping_error,
+    align, camera, change_from_first, correlations, distance, flicker, frame_difference, halve,
+    lucas_kanade, motion_amount, motion_smoothness, register,
 };
 use crate::device::transfer::{read, tensor};
 use burn::tensor::Tensor;
@@ -38,7 +36,7 @@ impl Grid {
         let map = channels * rows * columns;
         assert!(
             map > 0 && values.len().is_multiple_of(map),
-            "{} values are no maps of {map}",
+            "{} values do not fill maps of {map}",
             values.len()
         );
         Self { values, channels, rows, columns }
@@ -64,26 +62,9 @@ impl Grid {
         &self.values
     }
 
-    /// The maps in the opposite order.
-    #[must_use]
-    pub fn reversed(&self) -> Self {
-        self.with(self.maps().rev().flatten().copied().collect())
-    }
-
-    /// Every map with left and right exchanged.
-    #[must_use]
-    pub fn mirrored(&self) -> Self {
-        let lines = self.values.chunks_exact(self.columns.max(1));
-        self.with(lines.flat_map(|line| line.iter().rev()).copied().collect())
-    }
-
     /// The maps one by one, each with its channels one after the other.
     pub fn maps(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.map().max(1))
-    }
-
-    fn with(&self, values: Vec<f32>) -> Self {
-        Self { values, channels: self.channels, rows: self.rows, columns: self.columns }
     }
 
     /// Values of one map.
@@ -92,7 +73,7 @@ impl Grid {
     }
 }
 
-/// The metrics, each as defined by the function of its name in [`crate::metrics`].
+/// The metrics, each as defined in the file of its name.
 ///
 /// The lifetime is that of the bytes that pictures may refer to. Pictures are luma from 0 to 1. Two
 /// that are compared have the same number of frames and the same size. Results are in the order of
@@ -118,48 +99,18 @@ pub trait Kernels<'a> {
         shift: Shift,
     ) -> (Self::Pictures, Self::Pictures);
 
-    /// Structural similarity per frame.
-    fn ssim(&self, left: &Self::Pictures, right: &Self::Pictures) -> Vec<f32>;
-
-    /// Multi-scale structural similarity per frame.
-    fn ms_ssim(&self, left: &Self::Pictures, right: &Self::Pictures) -> Vec<f32>;
-
-    /// Peak signal-to-noise ratio per frame, in dB.
-    fn psnr(&self, left: &Self::Pictures, right: &Self::Pictures) -> Vec<f32>;
-
-    /// Variance of the Laplacian per frame.
-    fn laplacian_variance(&self, pictures: &Self::Pictures) -> Vec<f32>;
-
-    /// Standard deviation of the noise per frame.
-    fn noise_sigma(&self, pictures: &Self::Pictures) -> Vec<f32>;
-
-    /// Block edges per frame.
-    fn blockiness(&self, pictures: &Self::Pictures) -> Vec<f32>;
-
-    /// Correlation of fine detail per frame after the first.
-    fn detail_correlation(&self, left: &Self::Pictures, right: &Self::Pictures) -> Vec<f32>;
+    /// The metric `M` of `N` pictures, one value for each frame.
+    fn measure<M: PictureMetric<N>, const N: usize>(
+        &self,
+        pictures: [&Self::Pictures; N],
+    ) -> Vec<f32>;
 
     /// Optical flow per step in pixels, two channels, one mean value for each block of `cell` by
     /// `cell` pixels.
     fn flow(&self, pictures: &Self::Pictures, cell: usize) -> Grid;
 
-    /// Mean squared change per step that `flow` does not explain.
-    fn warping_error(
-        &self,
-        pictures: &Self::Pictures,
-        flow: &Grid,
-        visible: &Grid,
-        cell: usize,
-    ) -> Vec<f32>;
-
-    /// Where a step's scene is visible in both of its frames, one channel of 0 and 1.
-    fn visible(&self, forward: &Grid, backward: &Grid, cell: usize) -> Grid;
-
     /// Mean length of the difference per map, over all channels as one vector.
     fn distance(&self, left: &Grid, right: &Grid) -> Vec<f32>;
-
-    /// Mean length of the difference per place, over all maps and channels.
-    fn distance_by_place(&self, left: &Grid, right: &Grid) -> Vec<f32>;
 
     /// Mean absolute difference of neighbouring maps.
     fn frame_difference(&self, maps: &Grid) -> Vec<f32>;
@@ -167,17 +118,11 @@ pub trait Kernels<'a> {
     /// Mean absolute difference of each map to the first.
     fn change_from_first(&self, maps: &Grid) -> Vec<f32>;
 
-    /// Mean absolute change per step that the source lacks.
-    fn motion_excess(&self, answer: &Grid, source: &Grid) -> Vec<f32>;
-
-    /// Change of the whole frame's brightness per step that the source lacks.
-    fn flicker(&self, answer: &Grid, source: &Grid) -> Vec<f32>;
+    /// Change of the whole frame's brightness per step.
+    fn flicker(&self, maps: &Grid) -> Vec<f32>;
 
     /// Mean length of the motion per step, in pixels.
     fn motion_amount(&self, flow: &Grid) -> Vec<f32>;
-
-    /// Agreement in direction per step.
-    fn motion_direction(&self, left: &Grid, right: &Grid) -> Vec<f32>;
 
     /// Smoothness per neighbouring steps.
     fn motion_smoothness(&self, flow: &Grid) -> Vec<f32>;
@@ -187,6 +132,55 @@ pub trait Kernels<'a> {
 
     /// Correlation of every map of one with every map of the other.
     fn correlations(&self, left: &Grid, right: &Grid) -> Vec<f32>;
+}
+
+/// A metric of `N` pictures that are seen together, with one value for each frame.
+///
+/// The self-test and the benchmark run all that have a row in
+/// [`picture_metrics`](super::picture_metrics) or [`pair_metrics`](super::pair_metrics).
+pub trait PictureMetric<const N: usize> {
+    /// Its name in self-tests.
+    const NAME: &'static str;
+    /// Its name in benchmarks.
+    const LABEL: &'static str;
+    /// Whether it measures a clip at half size.
+    const AT_HALF_SIZE: bool = false;
+
+    /// The definition: pictures `[frames, 1, height, width]` give `[frames]`.
+    fn on_tensors<B: Backend>(pictures: [&Tensor<B, 4>; N]) -> Tensor<B, 1>;
+
+    /// The same in fused loops.
+    fn in_loops(pictures: [&HostPictures<'_>; N]) -> Vec<f32>;
+}
+
+/// A metric of `N` pictures, to be run by kernels that are known only by their type.
+#[derive(Debug)]
+pub struct PictureRow<'a, K: Kernels<'a>, const N: usize> {
+    /// Its name in self-tests.
+    pub name: &'static str,
+    /// Its name in benchmarks.
+    pub label: &'static str,
+    at_half_size: bool,
+    /// One value for each frame.
+    pub values: fn(&K, [&K::Pictures; N]) -> Vec<f32>,
+}
+
+impl<'a, K: Kernels<'a>, const N: usize> PictureRow<'a, K, N> {
+    pub(super) fn of<M: PictureMetric<N>>() -> Self {
+        Self {
+            name: M::NAME,
+            label: M::LABEL,
+            at_half_size: M::AT_HALF_SIZE,
+            values: K::measure::<M, N>,
+        }
+    }
+}
+
+impl<'a, K: Kernels<'a>> PictureRow<'a, K, 1> {
+    /// The values of a clip that is given at both sizes.
+    pub fn of_clip(&self, kernels: &K, full: &K::Pictures, half: &K::Pictures) -> Vec<f32> {
+        (self.values)(kernels, [if self.at_half_size { half } else { full }])
+    }
 }
 
 /// The metrics on tensors of a burn backend, which define them.
@@ -224,7 +218,7 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
     }
 
     fn halved(&self, pictures: &Tensor<B, 4>) -> Tensor<B, 4> {
-        super::ssim::halve(pictures.clone())
+        halve(pictures.clone())
     }
 
     fn register(&self, moved: &Tensor<B, 4>, fixed: &Tensor<B, 4>) -> Shift {
@@ -240,32 +234,11 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
         align(moved, fixed, shift)
     }
 
-    fn ssim(&self, left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Vec<f32> {
-        read(ssim(left, right))
-    }
-
-    fn ms_ssim(&self, left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Vec<f32> {
-        read(ms_ssim(left, right))
-    }
-
-    fn psnr(&self, left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Vec<f32> {
-        read(psnr(left, right))
-    }
-
-    fn laplacian_variance(&self, pictures: &Tensor<B, 4>) -> Vec<f32> {
-        read(laplacian_variance(pictures))
-    }
-
-    fn noise_sigma(&self, pictures: &Tensor<B, 4>) -> Vec<f32> {
-        read(noise_sigma(pictures))
-    }
-
-    fn blockiness(&self, pictures: &Tensor<B, 4>) -> Vec<f32> {
-        read(blockiness(pictures))
-    }
-
-    fn detail_correlation(&self, left: &Tensor<B, 4>, right: &Tensor<B, 4>) -> Vec<f32> {
-        read(detail_correlation(left, right))
+    fn measure<M: PictureMetric<N>, const N: usize>(
+        &self,
+        pictures: [&Tensor<B, 4>; N],
+    ) -> Vec<f32> {
+        read(M::on_tensors(pictures))
     }
 
     fn flow(&self, pictures: &Tensor<B, 4>, cell: usize) -> Grid {
@@ -277,26 +250,8 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
         Self::download(avg_pool2d(flow, [cell, cell], [cell, cell], [0, 0], false, false))
     }
 
-    fn warping_error(
-        &self,
-        pictures: &Tensor<B, 4>,
-        flow: &Grid,
-        visible: &Grid,
-        cell: usize,
-    ) -> Vec<f32> {
-        read(warping_error(pictures, &self.upload(flow), &self.upload(visible), cell))
-    }
-
-    fn visible(&self, forward: &Grid, backward: &Grid, cell: usize) -> Grid {
-        Self::download(visible(&self.upload(forward), &self.upload(backward), cell))
-    }
-
     fn distance(&self, left: &Grid, right: &Grid) -> Vec<f32> {
         read(distance(&self.upload(left), &self.upload(right)))
-    }
-
-    fn distance_by_place(&self, left: &Grid, right: &Grid) -> Vec<f32> {
-        read(distance_by_place(&self.upload(left), &self.upload(right)))
     }
 
     fn frame_difference(&self, maps: &Grid) -> Vec<f32> {
@@ -307,20 +262,12 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
         read(change_from_first(&self.upload(maps)))
     }
 
-    fn motion_excess(&self, answer: &Grid, source: &Grid) -> Vec<f32> {
-        read(motion_excess(&self.upload(answer), &self.upload(source)))
-    }
-
-    fn flicker(&self, answer: &Grid, source: &Grid) -> Vec<f32> {
-        read(flicker(&self.upload(answer), &self.upload(source)))
+    fn flicker(&self, maps: &Grid) -> Vec<f32> {
+        read(flicker(&self.upload(maps)))
     }
 
     fn motion_amount(&self, flow: &Grid) -> Vec<f32> {
         read(motion_amount(&self.upload(flow)))
-    }
-
-    fn motion_direction(&self, left: &Grid, right: &Grid) -> Vec<f32> {
-        read(motion_direction(&self.upload(left), &self.upload(right)))
     }
 
     fn motion_smoothness(&self, flow: &Grid) -> Vec<f32> {

@@ -1,14 +1,14 @@
-//! Amount, direction and smoothness of motion, from optical flow `[n, 2, r, c]` in pixels per step.
+//! Amount and smoothness of motion, from optical flow `[n, 2, r, c]` in pixels per step.
 //!
 //! VBench (Huang and others, 2024) calls the amount "dynamic degree", and measures smoothness by
 //! how well a frame can be guessed from its neighbours. Here the flow itself is compared: smooth
 //! motion keeps its flow from one step to the next.
 
-use super::{frame_means, per_pair};
+use super::frame_means;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Less motion is none: a twentieth of a pixel, as rounding and codecs cause.
+/// Less motion counts as none: a twentieth of a pixel, as rounding and codecs cause.
 pub(super) const STILL: f32 = 0.05;
 
 /// Length of each vector: `[n, 2, r, c]` becomes `[n, 1, r, c]`.
@@ -19,22 +19,6 @@ fn lengths<B: Backend>(flow: Tensor<B, 4>) -> Tensor<B, 4> {
 /// Mean length of the motion per step, in pixels.
 pub(crate) fn motion_amount<B: Backend>(flow: &Tensor<B, 4>) -> Tensor<B, 1> {
     frame_means(lengths(flow.clone()))
-}
-
-/// Agreement in direction per step, weighted by the lengths: the cosine between both fields taken
-/// as one vector each, 1 for the same direction everywhere, -1 for the opposite. Two fields that
-/// stand still agree.
-pub(crate) fn motion_direction<B: Backend>(
-    left: &Tensor<B, 4>,
-    right: &Tensor<B, 4>,
-) -> Tensor<B, 1> {
-    // Means are over both components, hence half.
-    let floor = STILL * STILL / 2.0;
-    per_pair(left, right, |left, right| {
-        let shared = frame_means(left.clone() * right.clone()) + floor;
-        let lengths = (frame_means(left.square()) + floor) * (frame_means(right.square()) + floor);
-        shared / lengths.sqrt()
-    })
 }
 
 /// Smoothness per pair of neighbouring steps, `[n - 1]`: 1 where the flow stays the same, 0 where

@@ -5,7 +5,7 @@ use super::reference::Reference;
 use super::setup::Scorer;
 use crate::comparison::Measures;
 use crate::comparison::clip_features::{Features, View};
-use crate::comparison::compare::{Side, compare};
+use crate::comparison::measures::{Side, compare};
 use crate::comparison::resample::{frames_at_times_of, resized};
 use crate::device::{Device, on_backend};
 use crate::fingerprint::Fingerprint;
@@ -61,14 +61,19 @@ impl Scorer {
         self.compare(reference, &answer)
     }
 
-    fn compare(&self, reference: &Reference, answer: &Clip) -> Result<Measures, ScoreFault> {
+    pub(super) fn compare(
+        &self,
+        reference: &Reference,
+        answer: &Clip,
+    ) -> Result<Measures, ScoreFault> {
         let order = frames_at_times_of(answer, reference.clip());
-        self.guarded(|| match self.device() {
+        let measured = self.guarded(|| match self.device() {
             Device::Cpu => measure(&Host, reference, answer, &order),
             device => on_backend!(device, B, handle => {
                 measure(&Tensors::<B>::new(handle), reference, answer, &order)
             }),
-        })
+        })?;
+        Ok(reference.opponents.against(measured))
     }
 
     /// The outcome that measures lead to.
@@ -89,7 +94,8 @@ impl Scorer {
         // The decoder may find another size than the index claims.
         gates::check_size((answer.width() as u32, answer.height() as u32), source, policy)?;
         gates::check_length(&answer, source, policy)?;
-        Ok(resized(answer, source.width(), source.height()))
+        let answer = resized(answer, source.width(), source.height());
+        Ok(answer.with_likely_colours(policy.task.gives_first_frame().then_some(source)))
     }
 }
 
@@ -100,11 +106,9 @@ fn measure<'a, K: Kernels<'a>>(
     answer: &'a Clip,
     order: &[usize],
 ) -> Measures {
-    let every: Vec<usize> = (0..reference.clip().len()).collect();
     let view = View::of(kernels, answer, order);
     let features = Features::of(kernels, answer, order, &view);
-    let source_view = View::of(kernels, reference.clip(), &every);
-    let answer = Side { clip: answer, view, features: &features };
-    let source = Side { clip: reference.clip(), view: source_view, features: &reference.features };
-    compare(kernels, (&source, &answer), order[0], &reference.visibility)
+    let answer = Side { clip: answer, features: &features };
+    let source = Side { clip: reference.clip(), features: &reference.features };
+    compare(kernels, (source, answer), order[0], &reference.unknown)
 }

@@ -5,7 +5,7 @@ use super::setup::Scorer;
 use super::synthetic_clips::source_and_answer;
 use crate::device::{Device, on_backend};
 use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
-use crate::metrics::{Grid, Host, Kernels, Tensors};
+use crate::metrics::{Host, Kernels, Tensors, pair_metrics, picture_metrics};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use leoma_protocol::Digest;
@@ -156,25 +156,21 @@ fn metrics<'a, K: Kernels<'a>>(
     let planes =
         |clip: &'a Clip| (0..clip.len()).map(|index| clip.luma(index)).collect::<Vec<&[u8]>>();
     let [left, right] = clips.map(|clip| kernels.pictures(&planes(clip), height, width));
-    let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
+    let half = kernels.halved(&left);
     let flow = kernels.flow(&half, CELL);
-    let [_, rows, columns] = flow.shape();
-    let everywhere = Grid::new(vec![1.0; flow.len() * rows * columns], [1, rows, columns]);
     let time = |name, work: &dyn Fn() -> Vec<f32>| Stage::of(name, rounds, || Ok(work()));
-    Ok(vec![
-        time("SSIM, full size", &|| kernels.ssim(&left, &right))?,
-        time("SSIM, half size", &|| kernels.ssim(&half, &other_half))?,
-        time("PSNR", &|| kernels.psnr(&left, &right))?,
-        time("sharpness, half size", &|| kernels.laplacian_variance(&half))?,
-        time("noise", &|| kernels.noise_sigma(&left))?,
-        time("blockiness", &|| kernels.blockiness(&left))?,
+    let mut stages = Vec::new();
+    for metric in pair_metrics::<K>() {
+        stages.push(time(metric.label, &|| (metric.values)(kernels, [&left, &right]))?);
+    }
+    for metric in picture_metrics::<K>() {
+        stages.push(time(metric.label, &|| metric.of_clip(kernels, &left, &half))?);
+    }
+    stages.extend([
         time("optical flow, half size", &|| kernels.flow(&half, CELL).values().to_vec())?,
-        time("warping error, half size", &|| {
-            kernels.warping_error(&half, &flow, &everywhere, CELL)
-        })?,
-        time("replay, half size", &|| kernels.detail_correlation(&half, &other_half))?,
         time("camera", &|| kernels.camera(&flow).iter().map(|camera| camera.right[0]).collect())?,
-    ])
+    ]);
+    Ok(stages)
 }
 
 fn floor<B: Backend>(shape: ClipShape, device: &B::Device) -> Floor {

@@ -150,7 +150,7 @@ impl Motion<'_> {
     }
 }
 
-/// Sums over the cells that move otherwise than the camera.
+/// Sums over the cells that move differently from the camera.
 #[derive(Default)]
 struct Own {
     weight: f32,
@@ -260,11 +260,9 @@ mod tests {
             steps: (0..20).map(steps).collect(),
             flow: Grid::new(map.repeat(20), [2, rows, columns]),
             camera: vec![camera; 20],
-            sharpness: Vec::new(),
-            noise: Vec::new(),
-            blockiness: Vec::new(),
-            own_warping_error: 0.0,
+            pictured: std::collections::BTreeMap::new(),
             recurrence: 0.0,
+            course: crate::comparison::course::Course::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::judge::TaskType;
 use crate::judge::grade::AspectPolicy;
 use crate::judge::grade::{Aspects, Score};
 use crate::media::{Clip, ClipShape, Limits, MediaError, Rational, VideoInfo, decode_png};
-use crate::metrics::{Grid, Host, Kernels};
+use crate::metrics::{Grid, Host, Kernels, Psnr};
 use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub struct OwnMeasures {
     pub first_colour: f32,
     pub first_chroma: f32,
     pub first_detail: f32,
-    pub own_warping_error: f32,
+    pub step_unexplained: f32,
     /// Mean change of brightness from the first frame at low resolution, 0 to 1.
     pub change: f32,
 }
@@ -88,7 +88,7 @@ impl Scorer {
             first_colour: compared.first_colour,
             first_chroma: compared.first_chroma,
             first_detail: compared.first_detail,
-            own_warping_error: compared.own_warping_error,
+            step_unexplained: compared.step_unexplained,
             change,
         };
         if change < self.policy().frozen_source as f32 / 1000.0 {
@@ -123,7 +123,8 @@ impl Scorer {
             return Ok(false);
         }
         let luma = |clip| Host.pictures(&[Clip::luma(clip, 0)], picture.height(), picture.width());
-        Ok(Host.psnr(&luma(&picture), &luma(clip))[0] >= SAME_PICTURE_DB)
+        let decibels = Host.measure::<Psnr, 2>([&luma(&picture), &luma(clip)])[0];
+        Ok(decibels >= SAME_PICTURE_DB)
     }
 
     /// A reference that shows the picture for as long as a task's clip.

@@ -3,10 +3,12 @@
 use super::fault::{LEAST_SIDE, ScoreFault};
 use super::motion_caption::motion_caption;
 use super::setup::Scorer;
-use crate::comparison::clip_features::{Features, View, visible, warping_error};
-use crate::comparison::compare::Visibility;
+use crate::comparison::clip_features::{Features, View};
+use crate::comparison::opponents::{Opponents, opponents};
+use crate::comparison::replayed::Unknown;
 use crate::device::{Device, on_backend};
 use crate::fingerprint::Fingerprint;
+use crate::judge::Outcome;
 use crate::learned::Embedding;
 use crate::media::{Clip, Limits, decode};
 use crate::metrics::{Host, Kernels, Tensors};
@@ -17,7 +19,10 @@ use leoma_protocol::Digest;
 pub struct Reference {
     clip: Clip,
     pub(super) features: Features,
-    pub(super) visibility: Visibility,
+    /// What it shows and its first frame does not.
+    pub(super) unknown: Unknown,
+    /// What the task's opponents got.
+    pub(super) opponents: Opponents,
     fingerprint: Fingerprint,
     /// Its frames as the model of texts and pictures sees them; empty without a model.
     pub(super) pictures: Vec<Embedding>,
@@ -48,13 +53,10 @@ impl Reference {
 }
 
 /// A source clip's own numbers.
-fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> (Features, Visibility) {
+fn source_features<'a, K: Kernels<'a>>(kernels: &K, clip: &'a Clip) -> Features {
     let order: Vec<usize> = (0..clip.len()).collect();
     let view = View::of(kernels, clip, &order);
-    let features = Features::of(kernels, clip, &order, &view);
-    let visible = visible(kernels, clip, &features.flow);
-    let warping_error = warping_error(kernels, &view, &features.flow, &visible);
-    (features, Visibility { visible, warping_error })
+    Features::of(kernels, clip, &order, &view)
 }
 
 impl Scorer {
@@ -67,12 +69,15 @@ impl Scorer {
     }
 
     /// [`Scorer::reference`] of a decoded clip whose file has the digest `sha256`.
-    pub(crate) fn prepared(&self, clip: Clip, sha256: Digest) -> Result<Reference, ScoreFault> {
+    ///
+    /// # Errors
+    /// As [`Scorer::reference`].
+    pub fn prepared(&self, clip: Clip, sha256: Digest) -> Result<Reference, ScoreFault> {
         let (frames, width, height) = (clip.len(), clip.width(), clip.height());
         if frames < 2 || width.min(height) < LEAST_SIDE {
             return Err(ScoreFault::SmallReference { frames, width, height });
         }
-        let (features, visibility) = self.guarded(|| match self.device() {
+        let features = self.guarded(|| match self.device() {
             Device::Cpu => source_features(&Host, &clip),
             device => {
                 on_backend!(device, B, handle => source_features(&Tensors::<B>::new(handle), &clip))
@@ -84,6 +89,28 @@ impl Scorer {
             Some(model) => self.guarded(|| model.pictures(&clip, &every))??,
             None => Vec::new(),
         };
-        Ok(Reference { clip, features, visibility, fingerprint, pictures, sha256 })
+        let unknown = Unknown::of(&features.course);
+        let opponents = Opponents::default();
+        let mut reference =
+            Reference { clip, features, unknown, opponents, fingerprint, pictures, sha256 };
+        if self.policy().task.gives_first_frame() {
+            reference.opponents = self.opponents(&reference)?;
+        }
+        Ok(reference)
+    }
+
+    /// Scores what anyone can make of the first frame, like answers.
+    fn opponents(&self, reference: &Reference) -> Result<Opponents, ScoreFault> {
+        let repeated = reference.unknown.repeated((&reference.clip, &reference.features.course));
+        let mut found = Opponents::guessing(repeated);
+        for clip in opponents(&reference.clip, &reference.features.camera) {
+            let raw = self.compare(reference, &clip)?;
+            let points = match self.outcome(raw) {
+                Outcome::Usable { grade, .. } => grade.overall.as_f64() as f32,
+                Outcome::Unusable { .. } => 0.0,
+            };
+            found.add(&raw, points);
+        }
+        Ok(found)
     }
 }

@@ -5,7 +5,7 @@
 //! every single operation right and a chain of them wrong.
 
 use crate::device::Device;
-use crate::metrics::{Camera, Grid, Host, Kernels, Tensors};
+use crate::metrics::{Camera, Grid, Host, Kernels, Psnr, Tensors, pair_metrics, picture_metrics};
 use burn::tensor::backend::Backend;
 
 /// The synthetic clip's frames, rows and columns; multi-scale similarity needs sides of 176.
@@ -146,37 +146,26 @@ fn values<'a, K: Kernels<'a>>(
         right_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(),
         [2, rows, columns],
     );
-    let other = Grid::new(
-        left_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(),
-        [2, rows, columns],
-    );
-    let everywhere = Grid::new(vec![1.0; (FRAMES - 1) * rows * columns], [1, rows, columns]);
     let camera = |camera: Camera| camera.right.into_iter().chain(camera.down);
     let mut found = Vec::new();
     let mut add = |metric: &'static str, values: Vec<f32>| {
         found.push((metric, values));
         done(found.len(), metric);
     };
-    add("ssim", kernels.ssim(&left, &right));
-    add("ssim of a part", kernels.ssim(&cut, &fixed));
-    add("ms_ssim", kernels.ms_ssim(&left, &right));
-    add("psnr", kernels.psnr(&left, &right));
-    add("laplacian_variance", kernels.laplacian_variance(&half));
-    add("noise_sigma", kernels.noise_sigma(&right));
-    add("blockiness", kernels.blockiness(&right));
-    add("detail_correlation", kernels.detail_correlation(&left, &right));
+    for metric in pair_metrics::<K>() {
+        add(metric.name, (metric.values)(kernels, [&left, &right]));
+    }
+    add("psnr of a part", kernels.measure::<Psnr, 2>([&cut, &fixed]));
+    for metric in picture_metrics::<K>() {
+        add(metric.name, metric.of_clip(kernels, &right, &half));
+    }
     add("registration", vec![shift.right as f32, shift.down as f32]);
     add("optical_flow", flow.values().to_vec());
-    add("visible", kernels.visible(&field, &other, CELL).values().to_vec());
-    add("warping_error", kernels.warping_error(&half, &field, &everywhere, CELL));
     add("distance", kernels.distance(&left_maps, &right_maps));
-    add("distance_by_place", kernels.distance_by_place(&left_maps, &right_maps));
     add("frame_difference", kernels.frame_difference(&right_maps));
     add("change_from_first", kernels.change_from_first(&right_maps));
-    add("motion_excess", kernels.motion_excess(&right_maps, &left_maps));
-    add("flicker", kernels.flicker(&right_maps, &left_maps));
+    add("flicker", kernels.flicker(&right_maps));
     add("motion_amount", kernels.motion_amount(&field));
-    add("motion_direction", kernels.motion_direction(&field, &other));
     add("motion_smoothness", kernels.motion_smoothness(&field));
     add("camera", kernels.camera(&field).into_iter().flat_map(camera).collect());
     add("correlations", kernels.correlations(&left_maps, &right_maps));
@@ -195,9 +184,9 @@ mod tests {
         let report =
             self_test::<burn_flex::Flex>(Device::Cpu, &burn_flex::FlexDevice, &mut progress)
                 .unwrap();
-        assert_eq!(report.checks.len(), 23);
-        assert_eq!(heard.len(), 23);
-        assert_eq!(heard.last(), Some(&(23, 23, "correlations".to_owned())));
+        let all = report.checks.len();
+        assert_eq!(heard.len(), all);
+        assert_eq!(heard.last(), Some(&(all, all, "correlations".to_owned())));
         assert!(report.checks.iter().all(|check| check.values > 0), "{report:?}");
     }
 

@@ -5,7 +5,7 @@ use super::flights::Flights;
 use super::frame::FrameFault;
 use super::lane::{Lane, Stopped};
 use super::message::{Ask, Opening, ScorerOptions, Tell};
-use super::process::{Nursery, Process, WorkerProgram};
+use super::process::{Nursery, Process, STATUS_GRACE, WorkerProgram};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,11 +20,13 @@ pub(super) struct Driver {
     pub(super) options: ScorerOptions,
     pub(super) program: WorkerProgram,
     pub(super) nursery: Nursery,
+    /// The device did not open when it was last tried.
+    pub(super) is_device_gone: bool,
 }
 
 impl Driver {
-    /// Works until the pool is stopped. `first` is told how the first start went; a worker whose
-    /// first start fails is given up.
+    /// Works until the pool is stopped. `first` receives the result of the first start; a worker
+    /// whose first start fails is given up.
     pub(super) async fn run(mut self, first: oneshot::Sender<Result<(), WorkerFault>>) {
         let stop = self.lane.shared.stop.clone();
         match self.start_or_stop().await {
@@ -54,8 +56,12 @@ impl Driver {
                 (lost?, true)
             }
             None => match self.start_or_stop().await? {
-                Ok(process) => return Ok(Some(process)),
+                Ok(process) => {
+                    self.is_device_gone = false;
+                    return Ok(Some(process));
+                }
                 Err(fault) => {
+                    self.note_device(&fault);
                     for job in self.lane.held.drain(..) {
                         job.answer(Err(fault.clone()));
                     }
@@ -69,6 +75,14 @@ impl Driver {
         tracing::warn!(device = %self.lane.device, reason = %fault, pause_ms = pause.as_millis(), "scoring process lost, starting another");
         self.rest(pause, (!usable).then_some(&fault)).await?;
         Ok(None)
+    }
+
+    /// Logs once what to do about a device that worked and no longer opens, as happens to
+    /// containers whose host reloads its services.
+    fn note_device(&mut self, fault: &WorkerFault) {
+        if fault.is_no_device() && !std::mem::replace(&mut self.is_device_gone, true) {
+            tracing::error!(device = %self.lane.device, "the device is gone, and nothing is scored on it: restart the container or the machine, or score with LEOMA_DEVICE=cpu");
+        }
     }
 
     async fn start_or_stop(&self) -> Result<Result<Process, WorkerFault>, Stopped> {
@@ -92,7 +106,7 @@ impl Driver {
                 Ok(process)
             }
             Err((kind, reason)) => {
-                let how = process.end(false).await;
+                let how = process.end(STATUS_GRACE).await.how;
                 Err(fault(
                     kind,
                     if kind == FaultKind::Media { format!("{reason} ({how})") } else { reason },

@@ -49,6 +49,8 @@ pub enum WorkerFault {
         device: Device,
         /// Its exit status and its last log lines.
         reason: String,
+        /// Something outside killed it, mostly the kernel, or it got no more memory.
+        was_killed: bool,
     },
     /// The clip was not finished by its deadline, and the process was killed.
     #[error("the scoring process on {device} did not answer within {seconds} s and was stopped")]
@@ -74,8 +76,63 @@ pub enum WorkerFault {
 }
 
 impl WorkerFault {
+    /// Whether it may be due to the clip that was worked on: the worker crashed, or its arithmetic
+    /// broke off. Otherwise memory, time or tools of this machine ran out.
+    pub fn is_crash(&self) -> bool {
+        match self {
+            Self::Ended { was_killed, .. } => !was_killed,
+            Self::Reported { kind, .. } => *kind == FaultKind::Arithmetic,
+            Self::Start { .. } | Self::Late { .. } | Self::Stopped => false,
+        }
+    }
+
+    /// Whether the worker was killed from outside, or ran out of device memory or time. Another
+    /// clip that is scored afterwards tells whether this machine was short of it.
+    pub fn is_starvation(&self) -> bool {
+        match self {
+            Self::Ended { was_killed, .. } => *was_killed,
+            Self::Reported { kind, .. } => *kind == FaultKind::OutOfMemory,
+            Self::Late { .. } => true,
+            Self::Start { .. } | Self::Stopped => false,
+        }
+    }
+
+    /// Whether it is about the clip that was worked on: others may be scored all the same.
+    pub fn is_about_one_clip(&self) -> bool {
+        match self {
+            Self::Ended { .. } | Self::Late { .. } => true,
+            Self::Reported { kind, .. } => {
+                !matches!(kind, FaultKind::Reference | FaultKind::SelfTest)
+            }
+            Self::Start { .. } | Self::Stopped => false,
+        }
+    }
+
     /// Whether the device is missing or does not compute: `auto` then means the CPU.
     pub(crate) fn is_no_device(&self) -> bool {
         matches!(self, Self::Start { kind: FaultKind::Device, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_told_from_a_machine_that_runs_out_of_something() {
+        let device = Device::Cpu;
+        let ended = |was_killed| WorkerFault::Ended { device, reason: String::new(), was_killed };
+        let reported = |kind| WorkerFault::Reported { device, kind, reason: String::new() };
+        assert!(ended(false).is_crash() && !ended(true).is_crash());
+        assert!(reported(FaultKind::Arithmetic).is_crash());
+        for starved in [FaultKind::Media, FaultKind::OutOfMemory, FaultKind::Device] {
+            let fault = reported(starved);
+            assert!(!fault.is_crash() && fault.is_about_one_clip(), "{fault}");
+            assert_eq!(fault.is_starvation(), starved == FaultKind::OutOfMemory, "{fault}");
+        }
+        assert!(ended(true).is_starvation() && !ended(false).is_starvation());
+        assert!(WorkerFault::Late { device, seconds: 1 }.is_starvation());
+        assert!(!reported(FaultKind::Reference).is_about_one_clip());
+        assert!(!WorkerFault::Stopped.is_about_one_clip());
     }
 }

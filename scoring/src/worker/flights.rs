@@ -16,7 +16,7 @@ use super::frame::FrameFault;
 use super::job::{Done, Job, Task};
 use super::lane::{Lane, Stopped};
 use super::message::{Ask, KEPT_SOURCES, Tell, decode};
-use super::process::Process;
+use super::process::{END_GRACE, Process, STATUS_GRACE};
 use super::source_clip::SourceFacts;
 use crate::device::Device;
 use crate::fingerprint::Fingerprint;
@@ -78,12 +78,16 @@ impl Flights {
             };
             if let Err(loss) = step {
                 let Some(mut loss) = loss else {
-                    process.end(true).await;
+                    process.end(END_GRACE).await;
                     return Err(Stopped);
                 };
-                let how = process.end(false).await;
-                if let WorkerFault::Ended { reason, .. } = &mut loss.fault {
+                if let WorkerFault::Ended { reason, was_killed, .. } = &mut loss.fault {
+                    let end = process.end(STATUS_GRACE).await;
+                    let how = end.how;
                     *reason = if reason.is_empty() { how } else { format!("{reason} ({how})") };
+                    *was_killed = end.was_killed;
+                } else {
+                    process.end(Duration::ZERO).await;
                 }
                 self.hold(lane, loss.guilty, &loss.fault);
                 return Ok(loss.fault);
@@ -180,7 +184,7 @@ impl Flights {
         body: &[u8],
     ) -> Result<(), Loss> {
         let device = lane.device;
-        let unasked = || ended(device, "it answered a question that was not asked".to_owned());
+        let unasked = || ended(device, "it answered a request that was not sent".to_owned());
         match tell {
             Tell::Prepared { id, description } => {
                 let facts = Arc::new(SourceFacts {
@@ -260,7 +264,7 @@ impl Flights {
 }
 
 fn ended(device: Device, reason: String) -> Loss {
-    Loss { fault: WorkerFault::Ended { device, reason }, guilty: None }
+    Loss { fault: WorkerFault::Ended { device, reason, was_killed: false }, guilty: None }
 }
 
 async fn until(late: Option<(Instant, u64)>) -> u64 {

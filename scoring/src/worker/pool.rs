@@ -12,12 +12,12 @@ use super::source_clip::SourceClip;
 use crate::device::{Device, DeviceChoice};
 use crate::judge::Scored;
 use crate::judge::grade::AspectPolicy;
-use crate::media::{Ffmpeg, Limits, MediaFault, check_size};
+use crate::media::{Ffmpeg, Limits, MediaFault, Walls, check_size};
 use crate::scorer::ScoreFault;
 use bytes::Bytes;
 use leoma_protocol::Digest;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -94,6 +94,10 @@ impl ScorerPool {
     pub async fn open_on(devices: Vec<Device>, options: PoolOptions) -> Result<Self, ScoreFault> {
         let ffmpeg =
             tokio::task::spawn_blocking(Ffmpeg::find).await.map_err(|_| WorkerFault::Stopped)??;
+        tokio::task::spawn_blocking(report_walls).await.map_err(|_| WorkerFault::Stopped)?;
+        // Fifteen short processes that only tell the operator something: nothing waits for them.
+        let looked_at = ffmpeg.clone();
+        drop(tokio::task::spawn_blocking(move || report_codecs(&looked_at)));
         let nursery = Nursery::open().map_err(MediaFault::Read)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let clips = (cores / devices.len().max(1)).clamp(2, MOST_CLIPS);
@@ -121,6 +125,7 @@ impl ScorerPool {
                 options: options.scoring.clone(),
                 program: options.program.clone(),
                 nursery: nursery.clone(),
+                is_device_gone: false,
             };
             let (first, started) = oneshot::channel();
             drivers.spawn(driver.run(first));
@@ -211,6 +216,29 @@ impl ScorerPool {
     pub fn counts(&self) -> PoolCounts {
         self.inner.shared.counts(self.inner.devices.len())
     }
+}
+
+/// Logs once at the start which walls stand around decoders, and which are missing.
+fn report_walls() {
+    let walls = Walls::standing();
+    let missing = walls.missing();
+    if missing.is_empty() {
+        tracing::info!(%walls, "every wall of the decoders' jail stands");
+    } else {
+        tracing::warn!(%walls, missing = missing.join("; "), "the decoders' jail lacks walls");
+    }
+}
+
+/// Logs once at the start which codecs of miners' videos are not decoded. No miner fails for that.
+fn report_codecs(ffmpeg: &Ffmpeg) {
+    static REPORTED: Once = Once::new();
+    REPORTED.call_once(|| {
+        let missing = ffmpeg.missing_codecs();
+        if !missing.is_empty() {
+            let missing = missing.join("; ");
+            tracing::warn!(missing, "ffmpeg lacks decoders: a task with such a video is given up");
+        }
+    });
 }
 
 /// Whether a worker's first start succeeded.

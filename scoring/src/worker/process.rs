@@ -8,8 +8,9 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
@@ -24,7 +25,11 @@ const LAST_WORDS_BYTES: usize = 2048;
 /// Longer lines of a worker's log are cut.
 const LINE_BYTES: usize = 1024;
 /// How long a worker may take to end after its input has ended.
-const END_GRACE: Duration = Duration::from_secs(2);
+pub(super) const END_GRACE: Duration = Duration::from_secs(2);
+/// How long a worker whose output has ended may take until its exit status can be read.
+pub(super) const STATUS_GRACE: Duration = Duration::from_secs(1);
+/// What a Rust program says before it aborts for want of memory.
+const NO_MEMORY: &str = "memory allocation of";
 /// How long to wait for the last log lines of an ended worker.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
 /// Environment variables that CUDA, ffmpeg and the arithmetic need. All others, keys above all,
@@ -156,25 +161,39 @@ impl Process {
         self.told.recv().await
     }
 
-    /// Ends it and returns its exit status and its last log lines.
-    pub(super) async fn end(mut self, patiently: bool) -> String {
+    /// Ends it, with `grace` to end by itself.
+    pub(super) async fn end(mut self, grace: Duration) -> End {
         drop(self.input);
-        let grace = if patiently { END_GRACE } else { Duration::ZERO };
-        let ended = match tokio::time::timeout(grace, self.child.wait()).await {
-            Ok(ended) => ended,
+        let (ended, by_itself) = match tokio::time::timeout(grace, self.child.wait()).await {
+            Ok(ended) => (ended, true),
             Err(_) => {
                 // Killing an ended process fails harmlessly; waiting leaves no zombie.
                 let _ = self.child.start_kill();
-                self.child.wait().await
+                (self.child.wait().await, false)
             }
         };
         // Its last lines may still be in the pipe.
         let _ = tokio::time::timeout(LAST_WORDS_WITHIN, self.listener).await;
-        let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         let words =
             self.last_words.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
-        if words.is_empty() { how } else { format!("{how}, after saying: {words}") }
+        let killed = |status: &ExitStatus| {
+            let ended_by = |signal: Signal| status.signal() == Some(signal as i32);
+            ended_by(Signal::SIGKILL) || (ended_by(Signal::SIGABRT) && words.contains(NO_MEMORY))
+        };
+        let was_killed = by_itself && ended.as_ref().is_ok_and(killed);
+        let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let how = if words.is_empty() { how } else { format!("{how}, after saying: {words}") };
+        End { how, was_killed }
     }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Its exit status and its last log lines.
+    pub(super) how: String,
+    /// Something outside killed it, mostly the kernel, or it got no more memory.
+    pub(super) was_killed: bool,
 }
 
 fn passed_on() -> impl Iterator<Item = (OsString, OsString)> {
@@ -224,4 +243,38 @@ fn note(line: &mut Vec<u8>, device: Device, last_words: &Mutex<String>) {
     let surplus = kept.len().saturating_sub(LAST_WORDS_BYTES);
     let cut = (surplus..=kept.len()).find(|index| kept.is_char_boundary(*index)).unwrap_or(0);
     kept.drain(..cut);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a process that runs `script` ends.
+    async fn end_of(script: &str, grace: Duration) -> End {
+        let program = WorkerProgram {
+            path: "/bin/sh".into(),
+            arguments: ["-c".into(), script.into()].into(),
+        };
+        let nursery = Nursery::open().unwrap();
+        let mut process = Process::start(&nursery, &program, Device::Cpu).await.unwrap();
+        // Its output ends with it.
+        if grace == STATUS_GRACE {
+            assert!(process.hear().await.is_none());
+        }
+        process.end(grace).await
+    }
+
+    #[tokio::test]
+    async fn a_process_killed_from_outside_is_told_from_one_that_crashed() {
+        let killed = end_of("kill -KILL $$", STATUS_GRACE).await;
+        assert!(killed.was_killed && killed.how.contains("signal: 9"), "{killed:?}");
+        let crashed = end_of("kill -ABRT $$", STATUS_GRACE).await;
+        assert!(!crashed.was_killed && crashed.how.contains("signal: 6"), "{crashed:?}");
+        let starved = "echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$";
+        let starved = end_of(starved, STATUS_GRACE).await;
+        assert!(starved.was_killed && starved.how.contains("signal: 6"), "{starved:?}");
+        // A process that we kill was not killed from outside.
+        let stopped = end_of("exec sleep 60", Duration::ZERO).await;
+        assert!(!stopped.was_killed && stopped.how.contains("signal: 9"), "{stopped:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use super::frame::{self, FrameFault};
 use super::message::{Ask, KEPT_SOURCES, MOST_CLIPS, Opening, Tell, encode};
 use super::work::{Progress, Work, open_scorer};
+use crate::media::MediaFault;
 use crate::scorer::ScoreFault;
 use leoma_protocol::Digest;
 use std::collections::VecDeque;
@@ -119,29 +120,34 @@ impl<W: Work, O: Write + Send + 'static> Worker<W, O> {
             return unexpected("more clips than a worker takes");
         }
         let worker = Arc::clone(self);
-        let job: Box<dyn FnOnce() -> (u64, Answer) + Send> = match ask {
+        let (id, job): (u64, Box<dyn FnOnce() -> Answer + Send>) = match ask {
             Ask::Open(_) => return unexpected("a second opening"),
-            Ask::Source { id } => Box::new(move || (id, worker.prepare(id, &mp4))),
+            Ask::Source { id } => (id, Box::new(move || worker.prepare(id, &mp4))),
             Ask::Score { id, source, prompt } => {
                 let Some(source) = self.sources.get(source) else {
                     return unexpected("an unknown source clip");
                 };
-                Box::new(move || (id, worker.score(id, &source, prompt.as_deref(), &mp4)))
+                (id, Box::new(move || worker.score(id, &source, prompt.as_deref(), &mp4)))
             }
         };
         let worker = Arc::clone(self);
-        std::thread::Builder::new()
-            .name("clip".into())
-            .spawn(move || {
-                let (id, done) = job();
-                let (tell, body) =
-                    done.unwrap_or_else(|fault| (Tell::fault(Some(id), &fault), Vec::new()));
-                worker.in_hand.fetch_sub(1, Ordering::SeqCst);
-                // Where the validator is gone, the input ends, and with it this process.
-                let _ = worker.output.tell(&tell, &body);
-            })
-            .map_err(FrameFault::Stream)?;
-        Ok(())
+        let started = std::thread::Builder::new().name("clip".into()).spawn(move || {
+            let (tell, body) =
+                job().unwrap_or_else(|fault| (Tell::fault(Some(id), &fault), Vec::new()));
+            worker.in_hand.fetch_sub(1, Ordering::SeqCst);
+            // Where the validator is gone, the input ends, and with it this process.
+            let _ = worker.output.tell(&tell, &body);
+        });
+        started.map_or_else(|source| self.not_started(id, source), |_detached| Ok(()))
+    }
+
+    /// Reports a clip for which the system gave no thread. The clips of other threads go on: the end
+    /// of this process would look as if one of them had crashed it.
+    fn not_started(&self, id: u64, source: std::io::Error) -> Result<(), FrameFault> {
+        self.in_hand.fetch_sub(1, Ordering::SeqCst);
+        let program = "a thread of the scoring process".to_owned();
+        let fault = ScoreFault::Media(MediaFault::Spawn { program, source });
+        self.output.tell(&Tell::fault(Some(id), &fault), &[])
     }
 
     fn prepare(&self, id: u64, mp4: &[u8]) -> Answer {
@@ -345,6 +351,28 @@ mod tests {
             ended.is_ok() && tells.contains(&Tell::Prepared { id: 1, description: String::new() }),
             "{tells:?} {ended:?}"
         );
+    }
+
+    #[test]
+    fn a_clip_for_which_there_is_no_thread_is_this_machines_fault_and_ends_nothing() {
+        let (sender, receiver) = sync_channel(100);
+        let worker = Worker {
+            work: Arc::new(Fake),
+            output: Output(Arc::new(Mutex::new(Pipe(Vec::new(), sender)))),
+            sources: Sources(Mutex::new(VecDeque::new())),
+            in_hand: AtomicUsize::new(1),
+        };
+        let refused = std::io::Error::from(nix::errno::Errno::EAGAIN);
+        worker.not_started(7, refused).unwrap();
+        assert_eq!(worker.in_hand.load(Ordering::SeqCst), 0);
+        drop(worker);
+        let mut output = Bytes(Vec::new(), receiver);
+        let (tell, _) = frame::read::<Tell>(&mut output).unwrap().unwrap();
+        let Tell::Fault { id: Some(7), kind: FaultKind::Media, reason } = tell else {
+            panic!("{tell:?}");
+        };
+        assert!(reason.contains("cannot start a thread"), "{reason}");
+        assert!(frame::read::<Tell>(&mut output).unwrap().is_none());
     }
 
     #[test]

@@ -85,12 +85,19 @@ fn blur_noise_flicker_and_drift_do_not_pass() {
         "gblur=4",
         "noise=alls=30:allf=t",
         "eq=brightness='0.08*mod(n,2)':eval=frame",
-        "pad=1200:480:0:0,crop=832:480:x='min(n*2,300)':y=0",
         "hue=h='n*2'",
-        "rotate='n*0.003'",
     ] {
         let grade = bench.grade(filter);
         assert!(!grade.passed, "{filter}: {grade:?}");
+    }
+}
+
+#[test]
+fn another_course_passes() {
+    let Some(bench) = Bench::new() else { return };
+    for filter in ["pad=1200:480:0:0,crop=832:480:x='min(n*2,300)':y=0", "rotate='n*0.003'"] {
+        let grade = bench.grade(filter);
+        assert!(grade.passed, "{filter}: {grade:?}");
     }
 }
 
@@ -165,7 +172,7 @@ fn the_source_itself_is_no_answer_in_whatever_form() {
         let answer = bench.studio.make("replay.mp4", "-i {}/source.mp4", &output);
         match scorer.score(&bench.reference, &answer).unwrap().outcome {
             Outcome::Unusable { status, reason, raw } => {
-                println!("{filter} {encoder}: {:?}", raw.map(|raw| raw.replay_detail));
+                println!("{filter} {encoder}: {:?}", raw.map(|raw| raw.replay()));
                 assert_eq!(status, EntryStatus::Duplicate, "{filter} {encoder}: {reason}");
             }
             Outcome::Usable { grade, raw, .. } => panic!("{filter} {encoder}: {grade:?} {raw:?}"),
@@ -173,7 +180,7 @@ fn the_source_itself_is_no_answer_in_whatever_form() {
     }
     let own = leoma_scoring::calibration::honest(bench.reference.clip(), 7);
     let raw = scorer.measure(&bench.reference, own).unwrap();
-    println!("honest: {}", raw.replay_detail);
+    println!("honest: {}", raw.replay());
     match scorer.outcome(raw) {
         Outcome::Usable { grade, .. } => assert!(grade.passed, "{grade:?}"),
         other => panic!("{other:?}"),
@@ -204,13 +211,22 @@ fn a_video_is_held_to_what_its_miner_was_given() {
     };
     let good = raw("null");
     assert_eq!(passes(&good), [true, true, true]);
-    // The same scene from the other side, and the same picture with another course of things.
-    assert_eq!(passes(&raw("hflip")), [false, true, false]);
-    assert_eq!(passes(&raw("rotate='0.004*n'")), [false, true, true]);
-    // Nothing of what the prompt says.
+    // The same scene in another picture, and the same picture with a different course.
+    assert_eq!(passes(&raw("vflip")), [false, true, false]);
+    assert_eq!(passes(&raw("rotate='0.004*n'")), [true, true, true]);
+    // The mirror turns the pan, which the prompt tells. Nothing else is wrong with it as an answer
+    // to a prompt alone.
+    let mirrored = raw("hflip");
+    assert_eq!(passes(&mirrored), [false, false, false]);
+    let weaknesses = Aspects::weaknesses(&mirrored, &AspectPolicy::of(TaskType::T2v));
+    assert!(
+        weaknesses.starts_with("camera_composition by camera_error") && !weaknesses.contains(','),
+        "{weaknesses}"
+    );
+    // An answer that shows nothing of the prompt.
     let unread = Measures { text_similarity: Some(0.1), source_text_similarity: Some(0.3), ..good };
     assert_eq!(passes(&unread), [false, false, true]);
-    // What nobody asks for.
+    // A fault that fails an answer to any task.
     let pumping = raw("geq=lum='lum(X,Y)*(1+0.2*mod(N,2))':cb='cb(X,Y)':cr='cr(X,Y)'");
     assert_eq!(passes(&pumping), [false, false, false]);
 }

@@ -53,19 +53,16 @@ fn empty_random_and_truncated_files_are_defects() {
     assert_eq!(defect(&[]), VideoDefect::Empty);
     let noise: Vec<u8> =
         (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    assert!(matches!(defect(&noise), VideoDefect::Undecodable { .. }));
+    assert!(matches!(defect(&noise), VideoDefect::OtherKind { .. }));
     // The index stands at the end of this file, so truncation loses it.
     for length in [1, 40, video.len() / 2, video.len() - 1000] {
-        assert!(matches!(defect(&video[..length]), VideoDefect::Undecodable { .. }), "{length}");
+        let defect = defect(&video[..length]);
+        let is_named = matches!(defect, VideoDefect::CutOff | VideoDefect::OtherKind { .. });
+        assert!(is_named, "{length}: {defect}");
     }
-    // With the index first, a truncated file has fewer frames or fails; it never has more.
+    // Nor is a file with the index first taken for a shorter one.
     let index_first = studio.make("b.mp4", "-i {}/a.mp4", "-c copy -movflags +faststart");
-    let ffmpeg = support::ffmpeg().unwrap();
-    match decode(&ffmpeg, &index_first[..index_first.len() / 2], &Limits::ANSWER) {
-        Ok(clip) => assert!(clip.len() < 20),
-        Err(MediaError::Video(VideoDefect::Undecodable { .. } | VideoDefect::NoFrames)) => {}
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(defect(&index_first[..index_first.len() / 2]), VideoDefect::CutOff);
 }
 
 #[test]
@@ -124,7 +121,7 @@ fn a_playlist_named_mp4_opens_no_file() {
         "<?xml version=\"1.0\"?><MPD><Period/></MPD>".to_owned(),
     ] {
         let defect = defect(playlist.as_bytes());
-        assert!(matches!(defect, VideoDefect::Undecodable { .. }), "{defect}");
+        assert!(matches!(defect, VideoDefect::OtherKind { .. }), "{defect}");
     }
 }
 
@@ -164,14 +161,9 @@ fn a_frame_count_that_the_index_hides_is_still_limited() {
 }
 
 #[test]
-fn rotation_is_ignored_and_other_layouts_are_converted() {
+fn other_layouts_are_converted() {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();
-    studio.make("plain.mp4", TEST_PATTERN, &format!("-frames:v 5 {ENCODE}"));
-    let rotated =
-        studio.make("rotated.mp4", "-i {}/plain.mp4", "-c copy -metadata:s:v:0 rotate=90");
-    let clip = decode(&ffmpeg, &rotated, &Limits::ANSWER).unwrap();
-    assert_eq!((clip.width(), clip.height()), (832, 480));
     for layout in ["yuv444p", "yuv420p10le"] {
         let flags = format!("-frames:v 3 -c:v libx264 -preset ultrafast -pix_fmt {layout}");
         let video = studio.make("layout.mp4", TEST_PATTERN, &flags);
@@ -219,7 +211,7 @@ fn every_defect_becomes_the_status_that_its_sender_reads() {
         (sized("3840x2160", 2), EntryStatus::WrongResolution),
         (sized("832x480", 1), EntryStatus::TooShort),
         (sized("832x480", 70), EntryStatus::TooShort),
-        (sized("832x480", 400), EntryStatus::Undecodable),
+        (sized("832x480", 400), EntryStatus::TooLong),
     ];
     for (index, (answer, expected)) in cases.into_iter().enumerate() {
         match scorer.score(&reference, &answer).unwrap().outcome {

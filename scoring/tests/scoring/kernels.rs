@@ -9,7 +9,9 @@ use burn::tensor::backend::Backend;
 use burn_flex::Flex;
 #[cfg(feature = "vulkan")]
 use burn_wgpu::Vulkan;
-use leoma_scoring::metrics::{Camera, Grid, Host, Kernels, Shift, Tensors};
+use leoma_scoring::metrics::{
+    Camera, Grid, Host, Kernels, Psnr, Shift, Tensors, pair_metrics, picture_metrics,
+};
 
 /// Differences up to this part of the value count as rounding.
 const TOLERANCE: f32 = 2e-5;
@@ -61,49 +63,42 @@ fn values<'a, K: Kernels<'a>>(
     let [left_map, right_map] = [left, right].map(|clip| grid(clip, 1, rows, columns, 1.0 / 255.0));
     let [left_field, right_field] =
         [left, right].map(|clip| grid(&clip[1..].to_vec(), 2, rows, columns, 1.0 / 32.0));
-    let backward =
-        Grid::new(left_field.values().iter().map(|value| -value).collect(), left_field.shape());
     let pictures = |clip: &'a Clip| {
         let planes: Vec<&[u8]> = clip.iter().map(Vec::as_slice).collect();
         kernels.pictures(&planes, height, width)
     };
     let (left, right) = (pictures(left), pictures(right));
-    let (half, other_half) = (kernels.halved(&left), kernels.halved(&right));
+    let (half, right_half) = (kernels.halved(&left), kernels.halved(&right));
     let (moved, fixed) = kernels.align(&left, &right, Shift { right: -4, down: 3 });
     let found = kernels.register(&left, &right);
-    let seen = kernels.visible(&left_field, &backward, 4);
     let flow = kernels.flow(&half, 4);
     let parts = |camera: &Camera| [camera.right, camera.down].concat();
-    vec![
-        ("ssim", kernels.ssim(&left, &right)),
-        ("ssim of a part", kernels.ssim(&moved, &fixed)),
-        ("ssim at half size", kernels.ssim(&half, &other_half)),
-        ("ms_ssim", kernels.ms_ssim(&left, &right)),
-        ("psnr", kernels.psnr(&left, &right)),
-        ("laplacian_variance", kernels.laplacian_variance(&half)),
-        ("noise_sigma", kernels.noise_sigma(&left)),
-        ("blockiness", kernels.blockiness(&right)),
-        ("detail_correlation", kernels.detail_correlation(&half, &other_half)),
+    let mut values = vec![("psnr of a part", kernels.measure::<Psnr, 2>([&moved, &fixed]))];
+    for metric in pair_metrics::<K>() {
+        values.push((metric.name, (metric.values)(kernels, [&left, &right])));
+    }
+    for metric in picture_metrics::<K>() {
+        for (full, half) in [(&left, &half), (&right, &right_half)] {
+            values.push((metric.name, metric.of_clip(kernels, full, half)));
+        }
+    }
+    values.extend([
         ("register", vec![found.right as f32, found.down as f32]),
         ("flow", flow.values().to_vec()),
         ("flow of each pixel", kernels.flow(&half, 1).values().to_vec()),
-        ("warping_error", kernels.warping_error(&half, &left_field, &seen, 4)),
-        ("visible", seen.values().to_vec()),
-        ("distance_by_place", kernels.distance_by_place(&left_field, &right_field)),
         ("distance", kernels.distance(&left_field, &right_field)),
         ("frame_difference", kernels.frame_difference(&left_map)),
         ("change_from_first", kernels.change_from_first(&left_map)),
-        ("motion_excess", kernels.motion_excess(&left_map, &right_map)),
-        ("flicker", kernels.flicker(&left_map, &right_map)),
+        ("flicker", kernels.flicker(&left_map)),
         ("motion_amount", kernels.motion_amount(&left_field)),
-        ("motion_direction", kernels.motion_direction(&left_field, &right_field)),
         ("motion_smoothness", kernels.motion_smoothness(&left_field)),
         ("camera", kernels.camera(&left_field).iter().flat_map(parts).collect()),
         ("correlations", kernels.correlations(&left_map, &right_map)),
-    ]
+    ]);
+    values
 }
 
-/// Holds what tensors give to what the loops give, on pictures of each size.
+/// Compares the tensors' results with the loops', on pictures of each size.
 fn compare<B: Backend>(device: &B::Device, sizes: &[(usize, usize)]) {
     let mut worst = std::collections::BTreeMap::<&str, f32>::new();
     for (height, width) in sizes {

@@ -1,5 +1,4 @@
-//! What is wrong with the files of a learned judge is said in one error that names the file, and
-//! the tensor.
+//! A fault in the files of a learned judge gives one error that names the file and the tensor.
 
 use crate::support::cpu;
 use crate::support::weights;
@@ -117,7 +116,7 @@ fn other_files_and_false_headers_are_refused_before_anything_is_allocated() {
     };
     let with_header =
         |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-    // A zip archive, as PyTorch writes: its first bytes are no length that a header has.
+    // A zip archive, as PyTorch writes: its first bytes are not the length of any header.
     assert!(matches!(
         refused(b"PK\x03\x04\x00\x00\x08\x08 and more"),
         LearnedError::TooLarge { .. }
@@ -137,7 +136,7 @@ fn other_files_and_false_headers_are_refused_before_anything_is_allocated() {
             "{tensor}"
         );
     }
-    // A file full of nothing.
+    // A huge file of zeros.
     let huge = std::fs::File::create(&path).unwrap();
     huge.set_len(17 << 30).unwrap();
     assert!(matches!(lpips(&path), Err(LearnedError::TooLarge { .. })));

@@ -12,11 +12,13 @@
 
 mod aspects;
 mod copies;
+mod field;
 mod hostile;
 mod judge;
 mod kernels;
 mod learned;
 mod learned_files;
+mod lost_device;
 mod metrics;
 mod references;
 mod support;

@@ -1,5 +1,5 @@
-//! Pools of worker processes: this test program started again as a worker, as it should be or with
-//! a fault of its own.
+//! Pools of worker processes. This test program is started again as a worker that works as it
+//! should or has a fault.
 
 use crate::support;
 use crate::support::Studio;
@@ -10,18 +10,20 @@ use leoma_scoring::worker::{
     FaultKind, Opening, Patience, PoolOptions, Progress, ScorerOptions, ScorerPool, Work,
     WorkerFault, WorkerProgram, open_scorer, serve,
 };
-use leoma_scoring::{AspectPolicy, Device, DeviceChoice, Outcome, ScoreFault, Scored, Scorer};
+use leoma_scoring::{
+    AspectPolicy, Device, DeviceChoice, DeviceFault, Outcome, ScoreFault, Scored, Scorer,
+};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Nothing here takes as long on a busy machine.
+/// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
-const SOURCE: Bytes = Bytes::from_static(b"a source clip");
+pub(crate) const SOURCE: Bytes = Bytes::from_static(b"a source clip");
 const SECRET: &str = "LEOMA_TEST_SECRET_KEY";
 
 /// Ends a test that would wait for ever.
-async fn soon<T>(wait: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, wait).await.expect("it does not end")
 }
 
@@ -40,7 +42,7 @@ fn worker(name: &str, folder: &Path) -> WorkerProgram {
     WorkerProgram { path: "/bin/sh".into(), arguments: arguments.into() }
 }
 
-fn options(name: &str, folder: &Path) -> PoolOptions {
+pub(crate) fn options(name: &str, folder: &Path) -> PoolOptions {
     let patience = Patience { restart: Duration::from_millis(20), ..Patience::default() };
     PoolOptions { scoring: ScorerOptions::default(), program: worker(name, folder), patience }
 }
@@ -49,21 +51,21 @@ async fn pool(name: &str, folder: &Path) -> ScorerPool {
     soon(ScorerPool::open_on(vec![Device::Cpu], options(name, folder))).await.unwrap()
 }
 
-fn reason(scored: Scored) -> String {
+pub(crate) fn reason(scored: Scored) -> String {
     match scored.outcome {
         Outcome::Unusable { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
 
-/// All there is in it: every float is printed with as many digits as tell it from its neighbours.
-/// ffmpeg's complaints name addresses in its memory.
+/// All of a result without addresses of memory, which ffmpeg's complaints name. Every float is
+/// printed with enough digits to tell it from its neighbours.
 fn without_addresses(scored: &Scored) -> String {
     let text = format!("{scored:?}");
     text.split(' ').filter(|word| !word.starts_with("0x")).collect::<Vec<_>>().join(" ")
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
@@ -73,13 +75,13 @@ fn pids(folder: &Path) -> Vec<u32> {
     noted.lines().map(|line| line.parse().unwrap()).collect()
 }
 
-/// Whether a process is there and is no zombie.
+/// Whether a process exists and is not a zombie.
 fn runs(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < LIMIT, "{what}");
@@ -91,8 +93,8 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 mod as_worker {
     use super::*;
 
-    /// Does with answers what `F` does; sources are as they come. An error of `F` is what the
-    /// worker reports.
+    /// Calls `F` for each answer; sources are not looked at. An error of `F` is what the worker
+    /// reports.
     struct Fake<F>(F);
 
     impl<F: Fn(&[u8]) -> Result<String, ScoreFault> + Send + Sync + 'static> Work for Fake<F> {
@@ -116,7 +118,7 @@ mod as_worker {
         std::env::args().next_back().unwrap().into()
     }
 
-    /// The first to ask with this name is told so.
+    /// Whether this is the first call with this name.
     fn is_first(name: &str) -> bool {
         std::fs::File::options().write(true).create_new(true).open(notes().join(name)).is_ok()
     }
@@ -232,6 +234,26 @@ mod as_worker {
         });
     }
 
+    /// Two clips are scored, then the device is gone for every process until it is `back`.
+    #[test]
+    #[ignore = "a worker process"]
+    fn loses_its_device_after_two_clips() {
+        let is_back = || notes().join("back").exists();
+        work(|_, _| {
+            if notes().join("gone").exists() && !is_back() {
+                return Err(DeviceFault::NoDriver.into());
+            }
+            Ok(Fake(move |_: &[u8]| {
+                if is_first("one") || is_first("two") || is_back() {
+                    return Ok("done".into());
+                }
+                std::fs::write(notes().join("gone"), "").unwrap();
+                let device = Device::Cuda { index: 0 };
+                Err(ScoreFault::Arithmetic { device, reason: "CUDA_ERROR_UNKNOWN".into() })
+            }))
+        });
+    }
+
     #[test]
     #[ignore = "a worker process"]
     fn has_memory_for_one_comparison() {
@@ -322,7 +344,7 @@ async fn a_worker_finds_what_this_process_finds_to_the_last_bit_also_after_an_en
         if let (Outcome::Usable { raw: got, .. }, Outcome::Usable { raw: want, .. }) =
             (got.outcome, want.outcome)
         {
-            assert_eq!(got.ssim.to_bits(), want.ssim.to_bits());
+            assert_eq!(got.first_psnr.to_bits(), want.first_psnr.to_bits());
         }
     }
     assert_eq!(pool.counts().restarts, 1, "{:?}", pool.counts());

@@ -152,6 +152,20 @@ async fn an_endless_listing_is_bounded() {
     server.check_bounded();
 }
 
+/// A page of which there is always another one, the same.
+#[tokio::test]
+async fn d11_a_listing_that_repeats_itself_ends_as_an_error() {
+    let body = "<ListBucketResult><IsTruncated>true</IsTruncated>\
+         <NextContinuationToken>again</NextContinuationToken><Contents><Key>a%2Bb.mp4</Key>\
+         <Size>1</Size><LastModified>2026-10-21T07:28:00.000Z</LastModified><ETag>\"e\"</ETag>\
+         </Contents></ListBucketResult>";
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let server = Hostile::start(answer, None).await;
+    let error = server.bucket().list(None, None, 10).await.unwrap_err();
+    assert!(error.to_string().contains("its listing repeats"), "{error}");
+    assert_eq!(server.count(), 4, "two pages at each of two attempts");
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let target = Hostile::start(String::new(), None).await;

@@ -3,7 +3,8 @@
 use crate::subtensor::metagraph::{Metagraph, SelectiveMetagraph};
 use crate::subtensor::neurons::{NeuronInfo, NeuronInfoLite};
 use crate::subtensor::subnet_state::SubnetState;
-use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System};
+use crate::typed::{TYPED_IDS, typed};
+use crate::{AccountId, Block, Executive, Runtime, RuntimeCall, SubtensorModule, System, Version};
 use codec::{Decode, Encode};
 use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
 use frame_support::traits::Get;
@@ -106,7 +107,11 @@ sp_api::impl_runtime_apis! {
         }
 
         fn metadata_at_version(version: u32) -> Option<OpaqueMetadata> {
-            Runtime::metadata_at_version(version)
+            let has_typed_ids = <Version as Get<RuntimeVersion>>::get().spec_version >= TYPED_IDS;
+            Runtime::metadata_at_version(version).map(|metadata| match has_typed_ids {
+                true => OpaqueMetadata::new(typed(&metadata)),
+                false => metadata,
+            })
         }
 
         fn metadata_versions() -> Vec<u32> {

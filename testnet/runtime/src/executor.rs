@@ -8,7 +8,8 @@ use crate::apis::api;
 use crate::drand::{self, Pulse, RoundNumber};
 use crate::genesis::CHAIN_NAME_KEY;
 use crate::{
-    Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, UncheckedExtrinsic, spec,
+    AccountId, Executive, Genesis, GenesisError, Header, Runtime, RuntimeCall, SubtensorModule,
+    UncheckedExtrinsic, spec,
 };
 use codec::{Decode, DecodeAll, Encode};
 use sp_core::H256;
@@ -25,6 +26,7 @@ use sp_state_machine::{
 use sp_trie::DBValue;
 use sp_version::RuntimeVersion;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -52,6 +54,25 @@ pub enum ExecutionError {
     /// The store did not answer.
     #[error("reading state: {0}")]
     State(String),
+}
+
+/// What happens in a block beside its transactions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// A `spec_version` to put in force from the next block on.
+    pub upgrade: Option<u32>,
+    /// A subnet and the hotkey that becomes its owner's, as by conviction.
+    pub owner: Option<(u16, AccountId)>,
+    /// Rounds of the beacon that are skipped: they are never stored, and later ones are.
+    pub skipped: BTreeSet<RoundNumber>,
+}
+
+impl Orders {
+    /// Those that stand once a block was made.
+    #[must_use]
+    pub fn lasting(&self) -> Self {
+        Self { skipped: self.skipped.clone(), ..Self::default() }
+    }
 }
 
 /// A block that was built and not yet stored.
@@ -214,8 +235,7 @@ pub fn genesis_block(genesis: &Genesis) -> Result<(Header, NewNodes), GenesisErr
 
 /// Builds the block after `parent`, whose state `snapshot` is, at `now_ms` (Unix milliseconds,
 /// later than the parent's). `pulses` follow the newest that the state has. Candidates are tried in
-/// the order given and again while that lets more of them in, so nonces need no sorting. `upgrade`
-/// is a `spec_version` to put in force from the next block on.
+/// the order given and again while that lets more of them in, so nonces need no sorting.
 ///
 /// # Errors
 /// When the block itself cannot be built; a candidate that panics is left out and named in the
@@ -226,7 +246,7 @@ pub fn build_block(
     now_ms: u64,
     pulses: &[Pulse],
     candidates: &[UncheckedExtrinsic],
-    upgrade: Option<u32>,
+    orders: &Orders,
 ) -> Result<Proposal, ExecutionError> {
     let mut barred = vec![false; candidates.len()];
     loop {
@@ -235,7 +255,14 @@ pub fn build_block(
         let built = snapshot.run_keeping(&mut changes, "block", || {
             let inherents = apply_inherents(parent, now_ms, pulses);
             let (extrinsics, outcomes) = fill_block(inherents, candidates, &barred, &trying);
-            if let Some(spec_version) = upgrade {
+            let rounds = pulses.iter().map(|pulse| pulse.round);
+            for round in rounds.filter(|round| orders.skipped.contains(round)) {
+                drand::Pulses::<Runtime>::remove(round);
+            }
+            if let Some((netuid, hotkey)) = &orders.owner {
+                SubtensorModule::change_owner(*netuid, hotkey);
+            }
+            if let Some(spec_version) = orders.upgrade {
                 spec::upgrade(spec_version);
             }
             (Executive::finalize_block(), extrinsics, outcomes)

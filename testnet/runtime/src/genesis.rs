@@ -16,6 +16,9 @@ pub(crate) const CHAIN_NAME_KEY: &[u8] = b":leoma:chain_name";
 /// What every account named in a subnet owns at least at genesis, rao: one token.
 const POCKET_MONEY: Balance = 1_000_000_000;
 
+/// Most mechanisms of a subnet: their indices have 16 bits.
+const MAX_MECHANISMS: u8 = 16;
+
 /// Most epochs from a commit to its reveal, as on the live chain.
 const MAX_REVEAL_PERIOD: u64 = 100;
 
@@ -88,6 +91,9 @@ pub enum GenesisError {
          {MAX_REVEAL_PERIOD}"
     )]
     RevealPeriod { netuid: u16, period: u64 },
+    /// No mechanism, or more than the chain has room for.
+    #[error("genesis: subnet {netuid} has {mechanisms} mechanisms, not 1 to {MAX_MECHANISMS}")]
+    Mechanisms { netuid: u16, mechanisms: u8 },
     /// Less than an account must hold.
     #[error(
         "genesis: balance of {account} is below the existential deposit of \
@@ -149,6 +155,10 @@ impl Genesis {
             let period = subnet.reveal_period;
             if !(1..=MAX_REVEAL_PERIOD).contains(&period) {
                 return Err(GenesisError::RevealPeriod { netuid, period });
+            }
+            let mechanisms = subnet.mechanisms;
+            if !(1..=MAX_MECHANISMS).contains(&mechanisms) {
+                return Err(GenesisError::Mechanisms { netuid, mechanisms });
             }
             let mut hotkeys = BTreeSet::new();
             for neuron in &subnet.neurons {

@@ -31,10 +31,12 @@ pub mod executor;
 mod genesis;
 mod spec;
 pub mod subtensor;
+mod typed;
 
 pub use genesis::{Endowment, Genesis, GenesisError};
 pub use spec::{VERSION, version};
 pub use subtensor::{NeuronGenesis, SubnetGenesis};
+pub use typed::TYPED_IDS;
 
 use codec::Encode;
 use frame_support::derive_impl;

@@ -108,9 +108,8 @@ impl Figures {
     }
 }
 
-/// Only plausible bytes: every validator but the author receives each message at least once.
-/// Fewer mean that the mesh was not at rest when the idle one was measured, and nothing can be
-/// said.
+/// Only plausible bytes: every validator but the author receives each message at least once. Fewer
+/// bytes mean that the mesh was not at rest when the idle mesh was measured, so there is no figure.
 fn plausible(bytes: f64, message: u64, validators: usize) -> Option<f64> {
     let least = message as f64 * (validators as f64 - 1.0) / validators as f64;
     (bytes >= least).then_some(bytes)
@@ -122,7 +121,7 @@ struct Figure {
     name: &'static str,
     value: f64,
     unit: &'static str,
-    /// What it must stay below; nothing where a figure is only stated.
+    /// What it must stay below; `None` for a figure without a target.
     target: Option<f64>,
     met: Option<bool>,
 }

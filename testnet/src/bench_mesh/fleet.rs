@@ -15,7 +15,7 @@ use crate::netns::Namespace;
 
 /// How often the validators are polled.
 const POLL: Duration = Duration::from_millis(200);
-/// Time in which a node has opened its sockets.
+/// Longest time for a node to open its sockets.
 const START: Duration = Duration::from_secs(30);
 
 /// Why nothing could be measured.
@@ -70,7 +70,7 @@ impl Node {
 /// All validators, and the network between them. Dropping it ends them.
 pub(super) struct Fleet {
     nodes: Vec<Node>,
-    /// Nothing where the machine gives none.
+    /// `None` if the machine allows none.
     namespace: Option<Arc<Namespace>>,
 }
 

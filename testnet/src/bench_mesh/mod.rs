@@ -11,7 +11,7 @@
 //!
 //! Each validator is a process with nothing but the real mesh in it, over real sockets on a
 //! loopback device that no other process uses: a network namespace of its own, so that every byte
-//! on it belongs to the mesh. Where the machine gives none (it takes root), the machine's own
+//! on it belongs to the mesh. If the machine allows none (it needs root), the machine's own
 //! loopback device serves, and the report says that others may have used it. Times are taken by the
 //! processes themselves, from the one clock of the machine.
 

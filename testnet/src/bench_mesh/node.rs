@@ -2,6 +2,7 @@
 //! standard output, a line of JSON each.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::{Mesh, MeshConfig, MeshError, MeshEvent, MeshHandle};
+use leoma_protocol::mesh::{Acceptance, Mesh, MeshConfig, MeshError, MeshEvent, MeshHandle};
+use leoma_protocol::messages::TaskList;
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
@@ -185,7 +187,9 @@ impl Validator {
         if !own {
             let bytes = self
                 .handle
-                .fetch_verdict(file, digest, |bytes| Digest::of(bytes) == digest)
+                .fetch_verdict(file, digest, |bytes| {
+                    ready(Acceptance::from(Digest::of(&bytes) == digest))
+                })
                 .await?;
             self.handle.provide_verdict(file, digest, bytes).await?;
         }
@@ -250,10 +254,17 @@ pub(super) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     let numbers: HashMap<Hotkey, u16> =
         (0..args.of).map(|number| (pair(number).public().into(), number)).collect();
     let keypair = Keypair::generate_ed25519();
+    // Every validator announces files of its own, of as many tasks as are to be measured.
+    let params = ConsensusParams {
+        failover_grace: Some(1),
+        settle_margin: HEAD.0 / INTERVAL,
+        ..ConsensusParams::default()
+    };
+    let validators = numbers.keys().copied().collect();
+    let lists = vec![TaskList { from: TaskId(0), interval: INTERVAL, validators }];
     let mut config =
-        MeshConfig::new(keypair, network, ConsensusParams::default(), INTERVAL, signer.clone());
+        MeshConfig::new(keypair, network, Arc::new(params.into()), lists, signer.clone());
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), 0).to_vec();
-    config.allowlist = numbers.keys().copied().collect();
     config.head = HEAD;
     let (handle, mut events) = Mesh::spawn(config)?;
     let validator = Validator {

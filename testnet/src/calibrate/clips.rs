@@ -10,7 +10,7 @@ use leoma_scoring::media::{Clip, ClipShape, Limits, cut_clip, decode};
 use crate::corpus::{Light, Scene, ffmpeg};
 use crate::seed::Seed;
 
-/// Rate factors at which a clip is encoded anew.
+/// Rate factors at which a clip is re-encoded.
 pub(super) const RATE_FACTORS: [u32; 3] = [18, 24, 30];
 /// A little more than a task's clip.
 const SECONDS: f64 = 5.5;
@@ -41,7 +41,7 @@ pub(super) fn task_clip(scorer: &Scorer, path: &Path) -> anyhow::Result<Vec<u8>>
         .with_context(|| path.display().to_string())
 }
 
-/// A clip encoded anew, as a miner's encoder does, and decoded.
+/// A clip that was re-encoded, as a miner's encoder does, and decoded.
 pub(super) fn recoded(scorer: &Scorer, mp4: &[u8], rate_factor: u32) -> anyhow::Result<Clip> {
     let folder = tempfile::tempdir()?;
     let (from, to) = (folder.path().join("from.mp4"), folder.path().join("to.mp4"));
@@ -49,6 +49,29 @@ pub(super) fn recoded(scorer: &Scorer, mp4: &[u8], rate_factor: u32) -> anyhow::
     let encoder = format!("-c:v libx264 -preset veryfast -crf {rate_factor} -pix_fmt yuv420p");
     let status = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-i"])
+        .arg(&from)
+        .args(encoder.split(' '))
+        .arg(&to)
+        .stdin(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "ffmpeg could not encode the clip");
+    Ok(decode(scorer.ffmpeg(), &std::fs::read(&to)?, &Limits::ANSWER)?)
+}
+
+/// A clip encoded and decoded, as on its way from a miner.
+pub(super) fn encoded(scorer: &Scorer, clip: &Clip, rate_factor: u32) -> anyhow::Result<Clip> {
+    let folder = tempfile::tempdir()?;
+    let (from, to) = (folder.path().join("from.yuv"), folder.path().join("to.mp4"));
+    let frames = (0..clip.len()).flat_map(|index| {
+        let (blue, red) = clip.chroma(index);
+        [clip.luma(index), blue, red].concat()
+    });
+    std::fs::write(&from, frames.collect::<Vec<u8>>())?;
+    let size = format!("{}x{}", clip.width(), clip.height());
+    let encoder = format!("-c:v libx264 -preset veryfast -crf {rate_factor} -pix_fmt yuv420p");
+    let status = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p"])
+        .args(["-s", &size, "-r", "16", "-i"])
         .arg(&from)
         .args(encoder.split(' '))
         .arg(&to)

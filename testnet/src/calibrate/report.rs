@@ -2,52 +2,15 @@
 
 use std::fmt;
 
+use leoma_scoring::Scorer;
 use leoma_scoring::calibration::{Degradation, STRENGTHS};
-use leoma_scoring::{Grade, Measures, Outcome, Scorer};
 use serde::{Serialize, Serializer};
+
+use super::free::FreeReport;
+use super::scored::Scored;
 
 /// The untouched source has at least this, in tenths.
 const SOURCE_NEEDS: u16 = 950;
-
-/// One video's score.
-#[derive(Clone, Debug, Serialize)]
-pub struct Scored {
-    /// Overall points in tenths; 0 where there is no grade.
-    pub overall: u16,
-    /// Whether it passed.
-    pub passed: bool,
-    /// `passed`, `failed`, or why there is no grade.
-    pub status: String,
-    /// The grade.
-    pub grade: Option<Grade>,
-    /// The raw measures.
-    pub measures: Measures,
-}
-
-impl Scored {
-    /// From an outcome and its measures.
-    pub(super) fn new(outcome: &Outcome, measures: Measures) -> Self {
-        match outcome {
-            Outcome::Usable { grade, .. } => {
-                let status = if grade.passed { "passed" } else { "failed" }.to_owned();
-                Self {
-                    overall: grade.overall.tenths(),
-                    passed: grade.passed,
-                    status,
-                    grade: Some(*grade),
-                    measures,
-                }
-            }
-            Outcome::Unusable { status, .. } => Self {
-                overall: 0,
-                passed: false,
-                status: status.to_string(),
-                grade: None,
-                measures,
-            },
-        }
-    }
-}
 
 /// One source clip.
 #[derive(Clone, Debug, Serialize)]
@@ -56,7 +19,7 @@ pub struct SourceReport {
     pub name: String,
     /// The clip itself as the answer.
     pub untouched: Scored,
-    /// The clip encoded anew, by rate factor.
+    /// The re-encoded clip, by rate factor.
     pub recoded: Vec<(u32, Scored)>,
     /// Honest answers.
     pub honest: Vec<Scored>,
@@ -86,12 +49,14 @@ pub struct Report {
     pub highest_worst: u16,
     /// Rules that are broken, one a line; empty where all hold.
     pub broken: Vec<String>,
+    /// Rendered scenes.
+    pub rendered: FreeReport,
     /// All clips.
     pub sources: Vec<SourceReport>,
 }
 
 impl Report {
-    pub(super) fn new(scorer: &Scorer, sources: Vec<SourceReport>) -> Self {
+    pub(super) fn new(scorer: &Scorer, sources: Vec<SourceReport>, rendered: FreeReport) -> Self {
         let honest = sources.iter().flat_map(|source| &source.honest).map(|scored| scored.overall);
         let worst = sources
             .iter()
@@ -102,7 +67,8 @@ impl Report {
             policy: scorer.policy().digest().to_string(),
             lowest_honest: honest.min().unwrap_or(0),
             highest_worst: worst.map(|scored| scored.overall).max().unwrap_or(0),
-            broken: sources.iter().flat_map(broken).collect(),
+            broken: sources.iter().flat_map(broken).chain(rendered.broken.clone()).collect(),
+            rendered,
             sources,
         }
     }
@@ -185,7 +151,8 @@ impl fmt::Display for Report {
             points(self.lowest_honest),
             points(self.highest_worst)
         )?;
-        for broken in &self.broken {
+        write!(f, "{}", self.rendered)?;
+        for broken in self.sources.iter().flat_map(broken) {
             writeln!(f, "broken: {broken}")?;
         }
         Ok(())

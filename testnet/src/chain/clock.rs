@@ -11,8 +11,7 @@ pub(super) struct Clock {
     step: u64,
     /// Timestamp of block 1, where it is not the wall clock's.
     start: Option<u64>,
-    /// How far chain time is ahead of the wall clock for having been stepped or started elsewhere,
-    /// ms.
+    /// How far chain time is ahead of the wall clock because it was stepped or began elsewhere, ms.
     travelled: i64,
     /// How wrong the chain's clock is meant to be, ms.
     skew: i64,

@@ -8,6 +8,7 @@ use super::error::ChainError;
 use super::producer::{self, Pace, advance_finality, make_block};
 use super::shared::Shared;
 use super::switches::Switches;
+use node_subtensor_runtime::{AccountId, TYPED_IDS};
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub const MAX_REORG: u32 = 256;
 /// Blocks that a reorg may add beyond those it replaces.
 pub const MAX_GROWTH: u32 = 256;
 
-/// Most blocks made for one request, so that a client that left is not worked for much longer.
+/// Most blocks made for one request, so that no long work is done for a client that has left.
 pub(super) const MAX_STEPS: u32 = 256;
 
 /// A control could not be used.
@@ -68,8 +69,8 @@ impl From<&StoredBlock> for Head {
     }
 }
 
-/// Handle on a running chain's switches; clones steer the same chain. Every order fails where the
-/// chain does.
+/// Handle on a running chain's switches; clones steer the same chain. Every order fails if the
+/// chain fails.
 #[derive(Debug, Clone)]
 pub struct Controls {
     shared: Arc<Shared>,
@@ -144,7 +145,35 @@ impl Controls {
     /// # Errors
     /// When the state does not tell the version.
     pub async fn upgrade_spec(&self) -> Result<u32, ControlError> {
-        self.blocking(Self::upgrade_spec_now).await
+        self.blocking(|controls| controls.upgrade_spec_now(0)).await
+    }
+
+    /// As [`Controls::upgrade_spec`], to a version whose metadata gives ids and amounts types of
+    /// their own; on the wire nothing changes.
+    ///
+    /// # Errors
+    /// When the state does not tell the version.
+    pub async fn upgrade_to_typed_ids(&self) -> Result<u32, ControlError> {
+        self.blocking(|controls| controls.upgrade_spec_now(TYPED_IDS)).await
+    }
+
+    /// Makes a hotkey and its coldkey the owners of a subnet in the next block, as an owner change
+    /// by conviction does. A reorg that drops this block takes it back.
+    pub async fn change_owner(
+        &self,
+        netuid: u16,
+        hotkey: AccountId,
+    ) -> Result<Heads, ControlError> {
+        self.switch(move |switches| switches.orders.owner = Some((netuid, hotkey))).await
+    }
+
+    /// Makes the chain skip a round of the beacon that it does not have yet: it is never stored,
+    /// and later ones are.
+    pub async fn skip_round(&self, round: u64) -> Result<Heads, ControlError> {
+        self.switch(move |switches| {
+            switches.orders.skipped.insert(round);
+        })
+        .await
     }
 
     pub(super) fn step_now(&self, blocks: u32) -> Result<Heads, ControlError> {
@@ -201,7 +230,8 @@ impl Controls {
         Ok(self.heads())
     }
 
-    pub(super) fn upgrade_spec_now(&self) -> Result<u32, ControlError> {
+    /// Upgrades to the next version, or to `least` where that is later.
+    pub(super) fn upgrade_spec_now(&self, least: u32) -> Result<u32, ControlError> {
         let _making = self.shared.making.lock();
         let version = self
             .shared
@@ -209,8 +239,8 @@ impl Controls {
             .state(&self.shared.ledger.best())
             .version()
             .map_err(ChainError::from)?;
-        let next = version.spec_version.saturating_add(1);
-        self.shared.switches.lock().upgrade = Some(next);
+        let next = version.spec_version.saturating_add(1).max(least);
+        self.shared.switches.lock().orders.upgrade = Some(next);
         Ok(next)
     }
 

@@ -107,7 +107,7 @@ impl Entries {
                 let parent = self
                     .recent
                     .get(&header.parent_hash)
-                    .ok_or("a block does not follow one that may be followed")?;
+                    .ok_or("a block's parent is unknown or too old")?;
                 if header.number != parent.header.number + 1 {
                     return Err("a block's number does not follow its parent's");
                 }
@@ -159,9 +159,9 @@ impl Entries {
         Ok(Change { retracted: Vec::new(), finalized })
     }
 
-    /// Whether the state after this block is still there. Once states are given up, those of
-    /// dropped forks are gone with the finality that passed them, as on other nodes: a sweep takes
-    /// no care of what they need.
+    /// Whether the state after this block is still there. Once old states are dropped, those of
+    /// dropped forks are gone as soon as finality passes them, as on other nodes: a sweep does not
+    /// keep what they need.
     pub(super) fn keeps(&self, block: &StoredBlock) -> bool {
         let number = block.header.number;
         self.kept_from == 0

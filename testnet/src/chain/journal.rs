@@ -15,8 +15,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Largest record: a full block and the trie nodes it changes stay far below; a longer length is no
-/// length.
+/// Largest record: a full block and the trie nodes it changes stay far below; a larger length is
+/// damage.
 pub(super) const MAX_RECORD: usize = 64 << 20;
 
 const HEADER: usize = 16;
@@ -128,7 +128,7 @@ impl Reader {
     }
 }
 
-/// The first bytes of the blake2-256 hash: it meets accidents, not forgers.
+/// The first bytes of the blake2-256 hash: they guard against accidents, not forgery.
 fn checksum<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
     let mut short = [0; LEN];
     short.copy_from_slice(&BlakeTwo256::hash(bytes).as_bytes()[..LEN]);

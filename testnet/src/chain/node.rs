@@ -12,6 +12,7 @@ use super::shared::Shared;
 use super::switches::Switches;
 use super::{GenesisConfig, producer, rpc};
 use jsonrpsee::server::ServerHandle;
+use node_subtensor_runtime::executor::Orders;
 use parking_lot::Mutex;
 use sp_core::H256;
 use std::path::PathBuf;
@@ -93,7 +94,7 @@ impl ChainConfig {
             finality_stalled: false,
             production_stalled: false,
             clock: Clock::new(self.step_ms(), self.start_time, skew, newest, wall_clock()),
-            upgrade: None,
+            orders: Orders::default(),
             kept_states: self.kept_states,
         }
     }
@@ -164,7 +165,7 @@ impl ChainHandle {
     }
 
     /// Stops the randomness beacon from the next block on, or lets it go on and catch up: what was
-    /// encrypted to the rounds in between stays closed for so long.
+    /// encrypted to the rounds in between stays closed until then.
     pub fn pause_beacon(&self, paused: bool) {
         self.shared.beacon.pause(paused);
     }

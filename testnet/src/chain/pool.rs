@@ -206,7 +206,7 @@ impl Pool {
     }
 
     /// Drops a transaction that can never be included; `best` is the newest block's number. One
-    /// that a block holds by now was refused for that, and its watchers go on.
+    /// that a block holds by now was refused for that reason, and its watchers stay.
     pub(super) fn refused(&self, hash: &H256, best: u32) {
         let mut inner = self.0.lock();
         if !inner.is_included(hash) {

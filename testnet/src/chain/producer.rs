@@ -5,7 +5,7 @@ use super::error::ChainError;
 use super::shared::{Announcement, News, Shared};
 use super::switches::Switches;
 use node_subtensor_runtime::UncheckedExtrinsic;
-use node_subtensor_runtime::executor::{self, Outcome, Proposal};
+use node_subtensor_runtime::executor::{self, Orders, Outcome, Proposal};
 use sp_core::H256;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,8 +44,8 @@ pub(super) async fn produce(
         let shared = Arc::clone(&shared);
         let made = tokio::task::spawn_blocking(move || {
             let _making = shared.making.lock();
-            // Looked at under the lock, so that no block comes after whoever stalled production was
-            // answered.
+            // Checked under the lock, so that no block follows after the order to stall production
+            // was answered.
             if shared.switches.lock().production_stalled {
                 return Ok(());
             }
@@ -67,7 +67,7 @@ pub(super) fn make_block(shared: &Shared, pace: Pace) -> Result<StoredBlock, Cha
     let view = shared.ledger.view();
     let parent = view.best;
     let previous = shared.ledger.state(&parent).timestamp()?;
-    let (now, upgrade, finalized) = {
+    let (now, orders, finalized) = {
         let mut switches = shared.switches.lock();
         let now = match pace {
             Pace::Ticked => switches.clock.ticked(previous, wall_clock()),
@@ -78,13 +78,11 @@ pub(super) fn make_block(shared: &Shared, pace: Pace) -> Result<StoredBlock, Cha
             parent.header.number.saturating_add(1),
             view.finalized.header.number,
         );
-        (now, switches.upgrade, finalized)
+        (now, switches.orders.clone(), finalized)
     };
-    let proposal = propose(shared, &parent, now, &candidates, upgrade)?;
+    let proposal = propose(shared, &parent, now, &candidates, &orders)?;
     let (block, change, at) = shared.ledger.append(&proposal, finalized)?;
-    if upgrade.is_some() {
-        shared.switches.lock().upgrade = None;
-    }
+    shared.switches.lock().orders = orders.lasting();
     for (waiting, outcome) in waiting.iter().zip(&proposal.outcomes) {
         settle(shared, &block, waiting.hash, outcome);
     }
@@ -108,11 +106,11 @@ fn propose(
     parent: &StoredBlock,
     now: u64,
     candidates: &[UncheckedExtrinsic],
-    upgrade: Option<u32>,
+    orders: &Orders,
 ) -> Result<Proposal, ChainError> {
     let snapshot = shared.ledger.state(parent);
     let pulses = shared.beacon.pulses(snapshot.last_stored_round()?, now);
-    Ok(executor::build_block(&snapshot, &parent.header, now, &pulses, candidates, upgrade)?)
+    Ok(executor::build_block(&snapshot, &parent.header, now, &pulses, candidates, orders)?)
 }
 
 /// How far the chain is final once its best block is `best`.
@@ -171,6 +169,7 @@ pub(super) fn reorganize(
     };
     let mut parent = at_number(fork_point)?.unwrap_or(view.finalized);
     let mut imported = Vec::new();
+    let orders = shared.switches.lock().orders.lasting();
     for number in fork_point + 1..=fork_point.saturating_add(depth).saturating_add(growth) {
         let replaced = at_number(number)?.filter(|_| number <= view.best.header.number);
         let time = match replaced {
@@ -180,7 +179,7 @@ pub(super) fn reorganize(
                 shared.switches.lock().clock.forked(previous, wall_clock())
             }
         };
-        let proposal = propose(shared, &parent, time, &[], None)?;
+        let proposal = propose(shared, &parent, time, &[], &orders)?;
         let (block, _, at) = shared.ledger.append(&proposal, finalized)?;
         imported.push((block.clone(), at));
         parent = block;
@@ -202,7 +201,7 @@ pub(super) fn reorganize(
     let (dropped, kept) = (spec_of(&view.best)?, spec_of(&parent)?);
     if kept < dropped {
         let mut switches = shared.switches.lock();
-        switches.upgrade = switches.upgrade.max(Some(dropped));
+        switches.orders.upgrade = switches.orders.upgrade.max(Some(dropped));
     }
     drop_outdated(shared, &parent)?;
     tracing::info!(

@@ -114,7 +114,7 @@ impl FaultProxy {
         *self.endpoint.traffic.lock()
     }
 
-    /// Leads new connections to another chain, or to the same one where it is now.
+    /// Leads new connections to another chain, or to the same one at its new address.
     pub fn retarget(&self, upstream: &str) {
         upstream.clone_into(&mut self.endpoint.upstream.lock());
     }
@@ -166,7 +166,7 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.lag = blocks);
     }
 
-    /// Holds every answer and notification back for so long.
+    /// Holds every answer and notification back for this long.
     pub fn delay(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);
     }

@@ -133,8 +133,8 @@ impl Content {
         Ok(Verdict::Answer(answer.to_string()))
     }
 
-    /// Answers with the nonce of `lag` blocks ago; what waits in the chain's pool, a node so far
-    /// behind does not know.
+    /// Answers with the nonce of `lag` blocks ago: a node that far behind does not know what waits
+    /// in the chain's pool.
     async fn old_nonce(&mut self, request: &Value, lag: u32) -> Result<Verdict, ConnectionError> {
         let account =
             request.pointer("/params/0").and_then(Value::as_str).map(AccountId::from_ss58check);

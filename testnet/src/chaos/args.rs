@@ -33,9 +33,9 @@ const INTERRUPTED: u8 = 130;
 /// is touched. Where something is missing, the faults that need it are skipped, and the report says
 /// why.
 ///
-/// Exit code 0: nothing was lost or signed twice, no two validators set different weights that they
-/// had computed, and they agreed within the stated number of blocks after the last fault. 1:
-/// otherwise. 130: interrupted.
+/// Exit code 0: nothing was lost or signed twice, no two validators computed different weights for
+/// one epoch, each that set none said why, and they agreed within the stated number of blocks after
+/// the last fault. 1: otherwise. 130: interrupted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "The same seed, validators and kinds give the same faults in the same order:\n  \
@@ -46,8 +46,9 @@ pub struct ChaosArgs {
     /// Seed of the faults, their order and the subnet.
     #[arg(long, default_value = "1")]
     seed: String,
-    /// Minutes of faults, and longer where a kind had no turn yet: four rounds see all kinds, and a
-    /// round takes about half a minute. Start and end of the run come on top, some three minutes.
+    /// Minutes of faults, and longer where a kind had no turn yet: six rounds see all kinds. A round
+    /// takes about half a minute, and up to two where an epoch's boundary or a turn is waited for.
+    /// Start and end of the run come on top, some three minutes.
     #[arg(long, default_value = "5", value_parser = minutes)]
     minutes: f64,
     /// Validators.
@@ -126,6 +127,7 @@ impl ChaosArgs {
             keep: self.keep,
             device: self.device.clone(),
             namespaces: means.namespaces,
+            own_endpoints: true,
             ..Options::default()
         };
         let mut signal = std::pin::pin!(stop_signal());

@@ -12,18 +12,22 @@ use serde::{Deserialize, Serialize};
 pub struct EpochAudit {
     /// Its boundary.
     pub epoch_block: u64,
-    /// How many set weights that they computed.
+    /// How many computed weights.
     pub computed: u64,
-    /// How many set the last winner again because they could not read enough.
-    pub repeats: u64,
-    /// The slots that computed weights went to. More than one is a disagreement.
-    pub uids: BTreeSet<u16>,
+    /// The weights that were computed, `[uid, share]` each. More than one vector is a disagreement.
+    pub vectors: BTreeSet<Vec<(u16, u16)>>,
+    /// How many set none, by their reasons.
+    pub abstained: BTreeMap<String, u64>,
+    /// How many were not there to decide anything.
+    pub silent: u64,
+    /// How many witnessed it on chain in time.
+    pub witnesses: u64,
 }
 
 /// The findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Every epoch that anyone set weights in.
+    /// Every epoch that anyone decided.
     pub epochs: Vec<EpochAudit>,
     /// Verdict files that validators signed.
     pub verdicts: u64,
@@ -31,32 +35,50 @@ pub struct Audit {
     pub lost: Vec<String>,
     /// Files that were signed and lost with their process: the signature never left it.
     pub unreleased: u64,
-    /// Everything that was signed twice.
+    /// Everything that was signed twice, except lies.
     pub double_signed: Vec<String>,
+    /// Who holds no evidence against which validator in whose name lies were told.
+    pub unproven: Vec<String>,
 }
 
 impl Audit {
-    /// Epochs in which two validators set different computed weights.
+    /// Epochs for which two validators computed different weights.
     pub fn disagreements(&self) -> impl Iterator<Item = &EpochAudit> {
-        self.epochs.iter().filter(|epoch| epoch.uids.len() > 1)
+        self.epochs.iter().filter(|epoch| epoch.vectors.len() > 1)
     }
 
-    /// How often a validator set the last winner again.
-    pub(crate) fn repeats(&self) -> u64 {
-        self.epochs.iter().map(|epoch| epoch.repeats).sum()
+    /// How often a validator set nothing.
+    pub(crate) fn abstentions(&self) -> u64 {
+        self.epochs.iter().flat_map(|epoch| epoch.abstained.values()).sum()
+    }
+
+    /// How often a validator set nothing and does not say why.
+    pub(crate) fn unexplained(&self) -> u64 {
+        self.epochs.iter().filter_map(|epoch| epoch.abstained.get("")).sum()
     }
 }
 
-/// Audits the books of all validators. `earlier` is what each had signed at earlier moments; files
-/// are looked for that are of a task of the `window`.
+/// Audits the books of all validators. `earlier` is what each had signed at earlier moments; only
+/// files of tasks in the `window` are looked for. Lies were told in the name of the `liars`:
+/// everybody else must hold evidence against each, and files that were the subject of lies are not
+/// looked for.
 pub fn audit(
     books: &BTreeMap<Hotkey, Books>,
     earlier: &[(Hotkey, Slot, Digest)],
+    liars: &BTreeSet<Hotkey>,
     window: &RangeInclusive<TaskId>,
 ) -> Audit {
+    let lies: BTreeSet<(TaskId, Hotkey)> = books
+        .values()
+        .flat_map(|books| &books.evidence)
+        .filter(|(_, accused)| liars.contains(accused))
+        .copied()
+        .collect();
     let own_files = || {
         books.iter().flat_map(|(owner, books)| {
-            let own = books.files.iter().filter(move |(id, _)| id.producer == *owner);
+            let own = books.files.iter().filter(|(id, _)| {
+                id.producer == *owner && !lies.contains(&(id.task_id, id.producer))
+            });
             own.flat_map(|(id, digests)| digests.iter().map(move |digest| (*id, *digest)))
         })
     };
@@ -84,21 +106,42 @@ pub fn audit(
         verdicts: own_files().count() as u64,
         lost,
         unreleased: unreleased.sum::<usize>() as u64,
-        double_signed: double_signed(books, earlier),
+        double_signed: double_signed(books, earlier, &lies),
+        unproven: unproven(books, liars),
     }
+}
+
+fn unproven(books: &BTreeMap<Hotkey, Books>, liars: &BTreeSet<Hotkey>) -> Vec<String> {
+    let mut found = Vec::new();
+    for liar in liars {
+        let others = books.iter().filter(|(holder, _)| *holder != liar);
+        let without =
+            others.filter(|(_, books)| !books.evidence.iter().any(|(_, accused)| accused == liar));
+        found.extend(without.map(|(holder, _)| {
+            format!("{holder} holds no evidence against {liar}, which signed twice")
+        }));
+    }
+    found
 }
 
 fn epochs(books: &BTreeMap<Hotkey, Books>) -> Vec<EpochAudit> {
     let mut epochs: BTreeMap<u64, EpochAudit> = BTreeMap::new();
-    for entry in books.values().flat_map(|books| &books.epochs).filter(|entry| entry.set) {
+    for entry in books.values().flat_map(|books| &books.epochs) {
         let empty = EpochAudit { epoch_block: entry.epoch_block, ..EpochAudit::default() };
         let epoch = epochs.entry(entry.epoch_block).or_insert(empty);
-        if entry.computed {
-            epoch.computed += 1;
-            epoch.uids.extend(entry.uid);
-        } else {
-            epoch.repeats += 1;
+        match &entry.weights {
+            Some(weights) => {
+                epoch.computed += 1;
+                epoch.vectors.insert(weights.clone());
+            }
+            None => *epoch.abstained.entry(entry.reason.clone()).or_default() += 1,
         }
+    }
+    for epoch in epochs.values_mut() {
+        let decided = epoch.computed + epoch.abstained.values().sum::<u64>();
+        epoch.silent = (books.len() as u64).saturating_sub(decided);
+        let witnessed = |books: &&Books| books.witnesses.get(&epoch.epoch_block) == Some(&true);
+        epoch.witnesses = books.values().filter(witnessed).count() as u64;
     }
     epochs.into_values().collect()
 }
@@ -106,6 +149,7 @@ fn epochs(books: &BTreeMap<Hotkey, Books>) -> Vec<EpochAudit> {
 fn double_signed(
     books: &BTreeMap<Hotkey, Books>,
     earlier: &[(Hotkey, Slot, Digest)],
+    lies: &BTreeSet<(TaskId, Hotkey)>,
 ) -> Vec<String> {
     let mut found = BTreeSet::new();
     for (signer, slot, digest) in earlier {
@@ -117,7 +161,9 @@ fn double_signed(
     }
     let mut digests: BTreeMap<FileId, BTreeSet<Digest>> = BTreeMap::new();
     for (id, held) in books.values().flat_map(|books| &books.files) {
-        digests.entry(*id).or_default().extend(held);
+        if !lies.contains(&(id.task_id, id.producer)) {
+            digests.entry(*id).or_default().extend(held);
+        }
     }
     for (id, digests) in digests {
         if digests.len() > 1 {
@@ -129,7 +175,8 @@ fn double_signed(
             ));
         }
     }
-    for (task, accused) in books.values().flat_map(|books| &books.evidence) {
+    let evidence = books.values().flat_map(|books| &books.evidence);
+    for (task, accused) in evidence.filter(|proven| !lies.contains(proven)) {
         found.insert(format!("{accused}: there is evidence for task {task}"));
     }
     found.into_iter().collect()
@@ -162,26 +209,49 @@ mod tests {
         TaskId(first)..=TaskId(100)
     }
 
-    fn epoch(epoch_block: u64, computed: bool, uid: u16) -> EpochEntry {
-        EpochEntry { epoch_block, set: true, computed, uid: Some(uid) }
+    fn none() -> BTreeSet<Hotkey> {
+        BTreeSet::new()
+    }
+
+    #[test]
+    fn a_lie_is_no_finding_once_everybody_else_can_prove_it() {
+        let liars = [key(1)].into();
+        let signed = |bytes: &[u8]| {
+            let mut books = holding(&[(file(3, 1), bytes)]);
+            books.evidence.insert((TaskId(3), key(1)));
+            books
+        };
+        let liar = holding(&[]);
+        let mut books =
+            BTreeMap::from([(key(1), liar), (key(2), signed(b"a")), (key(3), signed(b"b"))]);
+        let found = audit(&books, &[], &liars, &window(0));
+        assert_eq!((found.double_signed.len(), found.unproven.len()), (0, 0), "{found:?}");
+        assert_eq!(audit(&books, &[], &none(), &window(0)).double_signed.len(), 2);
+        books.insert(key(3), holding(&[]));
+        assert_eq!(audit(&books, &[], &liars, &window(0)).unproven.len(), 1);
+    }
+
+    fn epoch(epoch_block: u64, uid: Option<u16>, reason: &str) -> EpochEntry {
+        let weights = uid.map(|uid| vec![(uid, u16::MAX)]);
+        EpochEntry { epoch_block, set: weights.is_some(), weights, reason: reason.to_owned() }
     }
 
     #[test]
     fn a_file_that_one_validator_lacks_is_lost_within_the_window() {
         let both = [(file(3, 1), b"a".as_slice()), (file(9, 2), b"b")];
         let mut books = BTreeMap::from([(key(1), holding(&both)), (key(2), holding(&both))]);
-        let found = audit(&books, &[], &window(0));
+        let found = audit(&books, &[], &none(), &window(0));
         assert_eq!((found.verdicts, found.lost.len(), found.double_signed.len()), (2, 0, 0));
         books.insert(key(2), holding(&both[1..]));
-        assert_eq!(audit(&books, &[], &window(0)).lost.len(), 1);
-        assert!(audit(&books, &[], &window(4)).lost.is_empty());
+        assert_eq!(audit(&books, &[], &none(), &window(0)).lost.len(), 1);
+        assert!(audit(&books, &[], &none(), &window(4)).lost.is_empty());
     }
 
     #[test]
     fn a_signature_without_its_file_never_left() {
         let mut books = holding(&[]);
         books.signed.insert(slot(3, 1), Digest::of(b"a"));
-        assert_eq!(audit(&[(key(1), books)].into(), &[], &window(0)).unreleased, 1);
+        assert_eq!(audit(&[(key(1), books)].into(), &[], &none(), &window(0)).unreleased, 1);
     }
 
     #[test]
@@ -190,24 +260,36 @@ mod tests {
         one.signed.insert(slot(3, 1), Digest::of(b"a"));
         let earlier = |bytes: &[u8]| vec![(key(1), slot(3, 1), Digest::of(bytes))];
         let books = BTreeMap::from([(key(1), one.clone())]);
-        assert!(audit(&books, &earlier(b"a"), &window(0)).double_signed.is_empty());
-        assert_eq!(audit(&books, &earlier(b"b"), &window(0)).double_signed.len(), 1);
+        assert!(audit(&books, &earlier(b"a"), &none(), &window(0)).double_signed.is_empty());
+        assert_eq!(audit(&books, &earlier(b"b"), &none(), &window(0)).double_signed.len(), 1);
         let books =
             BTreeMap::from([(key(1), one.clone()), (key(2), holding(&[(file(3, 1), b"b")]))]);
-        assert_eq!(audit(&books, &[], &window(0)).double_signed.len(), 1);
+        assert_eq!(audit(&books, &[], &none(), &window(0)).double_signed.len(), 1);
         one.evidence.insert((TaskId(3), key(2)));
-        assert_eq!(audit(&[(key(1), one)].into(), &[], &window(0)).double_signed.len(), 1);
+        assert_eq!(audit(&[(key(1), one)].into(), &[], &none(), &window(0)).double_signed.len(), 1);
     }
 
     #[test]
-    fn only_computed_weights_disagree() {
+    fn two_vectors_for_one_epoch_disagree_set_or_not_and_abstentions_are_counted_by_reason() {
         let books = |entries: &[EpochEntry]| Books { epochs: entries.to_vec(), ..Books::default() };
-        let one = books(&[epoch(180, true, 5), epoch(360, true, 5), epoch(540, true, 5)]);
-        let other = books(&[epoch(180, true, 5), epoch(360, false, 6), epoch(540, true, 6)]);
-        let unset = books(&[EpochEntry { set: false, ..epoch(180, true, 9) }]);
-        let found =
-            audit(&[(key(1), one), (key(2), other), (key(3), unset)].into(), &[], &window(0));
-        assert_eq!((found.disagreements().count(), found.repeats()), (1, 1));
-        assert_eq!(found.epochs.iter().map(|epoch| epoch.computed).collect::<Vec<_>>(), [2, 1, 2]);
+        let won = "set: won the window";
+        let mut one = books(&[epoch(180, Some(5), won), epoch(360, Some(5), won)]);
+        one.witnesses = [(180, true), (360, false)].into();
+        let other = books(&[
+            epoch(180, None, "abstain: 1 files that count are missing"),
+            EpochEntry { set: false, ..epoch(360, Some(6), won) },
+        ]);
+        let third = books(&[epoch(180, None, "")]);
+        let found = audit(
+            &[(key(1), one), (key(2), other), (key(3), third)].into(),
+            &[],
+            &none(),
+            &window(0),
+        );
+        let blocks: Vec<u64> = found.disagreements().map(|epoch| epoch.epoch_block).collect();
+        assert_eq!(blocks, [360]);
+        assert_eq!((found.abstentions(), found.unexplained()), (2, 1));
+        let counts = |epoch: &EpochAudit| (epoch.computed, epoch.silent, epoch.witnesses);
+        assert_eq!(found.epochs.iter().map(counts).collect::<Vec<_>>(), [(1, 0, 1), (2, 1, 0)]);
     }
 }

@@ -16,6 +16,15 @@ pub enum FaultKind {
     PartitionHalf,
     /// One validator does not reach the others.
     PartitionOne,
+    /// Two halves do not reach each other from before an epoch's boundary, when witnesses are
+    /// written, until after it.
+    PartitionAtBoundary,
+    /// One validator reaches neither the others nor the storage from before an epoch's boundary until
+    /// after it; it reaches the chain.
+    CutAtBoundary,
+    /// A validator signs two files for one task and shows each of them to another half, which does
+    /// not reach the other one, in a bucket of its own.
+    TwoFiles,
     /// What one validator sends to another is lost, the other direction works.
     OneWay,
     /// Everything between validators is 300 ms late.
@@ -27,6 +36,8 @@ pub enum FaultKind {
     /// A validator's process is killed after it signed a verdict file and before that is in its
     /// bucket.
     KillWhilePublishing,
+    /// A validator's process is killed just before or just after its witness is on the chain.
+    KillAtWitness,
     /// A validator's process stands still.
     Pause,
     /// A running validator's machine gets another address.
@@ -37,6 +48,10 @@ pub enum FaultKind {
     CutStorage,
     /// A service that validators call misbehaves.
     ServiceFault,
+    /// One validator's chain endpoint is 20 blocks behind over an epoch's boundary.
+    ChainBehind,
+    /// A validator announces a second file for an old task just after an epoch's boundary.
+    LateSecondFile,
     /// Strangers attack the mesh.
     HostilePeers,
 }
@@ -59,14 +74,43 @@ impl Track {
 impl FaultKind {
     pub(super) const fn track(self) -> Track {
         match self {
-            Self::PartitionHalf | Self::PartitionOne | Self::OneWay => Track::Cuts,
+            Self::PartitionHalf
+            | Self::PartitionOne
+            | Self::PartitionAtBoundary
+            | Self::CutAtBoundary
+            | Self::TwoFiles
+            | Self::OneWay => Track::Cuts,
             Self::Delay | Self::Loss => Track::Quality,
-            Self::Kill | Self::KillWhilePublishing | Self::Pause | Self::ChangedIp => {
-                Track::Processes
-            }
-            Self::StorageOutage | Self::CutStorage | Self::ServiceFault => Track::Outside,
+            Self::Kill
+            | Self::KillWhilePublishing
+            | Self::KillAtWitness
+            | Self::Pause
+            | Self::ChangedIp => Track::Processes,
+            Self::StorageOutage
+            | Self::CutStorage
+            | Self::ServiceFault
+            | Self::ChainBehind
+            | Self::LateSecondFile => Track::Outside,
             Self::HostilePeers => Track::Strangers,
         }
+    }
+
+    /// Whether it happens over an epoch's boundary.
+    pub(super) const fn is_at_boundary(self) -> bool {
+        matches!(
+            self,
+            Self::PartitionAtBoundary
+                | Self::CutAtBoundary
+                | Self::KillAtWitness
+                | Self::ChainBehind
+                | Self::LateSecondFile
+        )
+    }
+
+    /// Whether a validator lies. It is the same one for a whole run, as four validators tolerate
+    /// one.
+    pub(super) const fn is_lie(self) -> bool {
+        matches!(self, Self::TwoFiles | Self::LateSecondFile)
     }
 
     /// Whether validators need addresses of their own for it.
@@ -116,6 +160,12 @@ pub enum Fault {
     PartitionHalf(Vec<usize>),
     /// The validator that is alone.
     PartitionOne(usize),
+    /// The validators of one half.
+    PartitionAtBoundary(Vec<usize>),
+    /// The validator that is alone.
+    CutAtBoundary(usize),
+    /// The validator that lies, and those that get the first of its files.
+    TwoFiles(usize, Vec<usize>),
     /// The sender and the receiver between which nothing arrives.
     OneWay(usize, usize),
     /// The delay, ms.
@@ -126,6 +176,11 @@ pub enum Fault {
     Kill(usize),
     /// Whoever publishes next is killed.
     KillWhilePublishing,
+    /// Whoever witnesses next is killed; whether its witness is on the chain by then.
+    KillAtWitness {
+        /// After it is final, rather than before.
+        after: bool,
+    },
     /// The validator that is paused.
     Pause(usize),
     /// The validator whose address changes.
@@ -136,6 +191,10 @@ pub enum Fault {
     CutStorage(usize),
     /// The service and its fault.
     ServiceFault(services::Service, services::FaultKind),
+    /// The validator whose endpoint is behind.
+    ChainBehind(usize),
+    /// The validator that lies.
+    LateSecondFile(usize),
     /// What strangers do.
     HostilePeers(Attack),
 }
@@ -146,16 +205,22 @@ impl Fault {
         match self {
             Self::PartitionHalf(_) => FaultKind::PartitionHalf,
             Self::PartitionOne(_) => FaultKind::PartitionOne,
+            Self::PartitionAtBoundary(_) => FaultKind::PartitionAtBoundary,
+            Self::CutAtBoundary(_) => FaultKind::CutAtBoundary,
+            Self::TwoFiles(..) => FaultKind::TwoFiles,
             Self::OneWay(..) => FaultKind::OneWay,
             Self::Delay(_) => FaultKind::Delay,
             Self::Loss(_) => FaultKind::Loss,
             Self::Kill(_) => FaultKind::Kill,
             Self::KillWhilePublishing => FaultKind::KillWhilePublishing,
+            Self::KillAtWitness { .. } => FaultKind::KillAtWitness,
             Self::Pause(_) => FaultKind::Pause,
             Self::ChangedIp(_) => FaultKind::ChangedIp,
             Self::StorageOutage(_) => FaultKind::StorageOutage,
             Self::CutStorage(_) => FaultKind::CutStorage,
             Self::ServiceFault(..) => FaultKind::ServiceFault,
+            Self::ChainBehind(_) => FaultKind::ChainBehind,
+            Self::LateSecondFile(_) => FaultKind::LateSecondFile,
             Self::HostilePeers(_) => FaultKind::HostilePeers,
         }
     }
@@ -167,7 +232,7 @@ impl fmt::Display for Fault {
         let number = |index: &usize| index + 1;
         write!(f, "{}", self.kind())?;
         match self {
-            Self::PartitionHalf(half) => {
+            Self::PartitionHalf(half) | Self::PartitionAtBoundary(half) => {
                 write!(f, " {:?} | others", half.iter().map(number).collect::<Vec<_>>())
             }
             Self::OneWay(from, to) => write!(f, " {} -> {}", number(from), number(to)),
@@ -176,9 +241,18 @@ impl fmt::Display for Fault {
             Self::PartitionOne(one) | Self::Kill(one) | Self::Pause(one) | Self::ChangedIp(one) => {
                 write!(f, " {}", number(one))
             }
-            Self::CutStorage(one) => write!(f, " {}", number(one)),
+            Self::CutStorage(one)
+            | Self::CutAtBoundary(one)
+            | Self::ChainBehind(one)
+            | Self::LateSecondFile(one) => write!(f, " {}", number(one)),
+            Self::TwoFiles(liar, half) => {
+                let half: Vec<usize> = half.iter().map(number).collect();
+                write!(f, " by {} to {half:?} | others", number(liar))
+            }
             Self::ServiceFault(service, kind) => write!(f, " {service} {kind:?}"),
             Self::HostilePeers(attack) => write!(f, " {attack:?}"),
+            Self::KillAtWitness { after: true } => f.write_str(" after"),
+            Self::KillAtWitness { after: false } => f.write_str(" before"),
             Self::KillWhilePublishing => Ok(()),
         }
     }

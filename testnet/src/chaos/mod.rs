@@ -7,6 +7,7 @@
 //! | rounds against real processes | `rounds.rs` |
 //! | one fault: order it, look for its effect, end it | `ordered.rs` |
 //! | strangers who attack the mesh | `strangers.rs`, `stranger.rs` |
+//! | a validator that lies | `liar.rs` |
 //! | the audit of the validators' books afterwards | `audit.rs` |
 //! | the JSON | `report.rs` |
 //!
@@ -16,6 +17,7 @@
 mod args;
 mod audit;
 mod fault;
+mod liar;
 mod ordered;
 mod report;
 mod rounds;

@@ -9,10 +9,11 @@ use leoma_protocol::{BlockNumber, Hotkey, TaskId};
 use serde_json::Value;
 
 use super::fault::{Attack, Fault, FaultKind};
+use super::liar::Lie;
 use super::stranger::Target;
 use super::strangers::Strangers;
 use super::tally::StrangerCounts;
-use crate::launch::{LaunchError, Subnet};
+use crate::launch::{EPOCH_BLOCKS, LaunchError, Subnet};
 use crate::netns::{Impaired, Impairment};
 use crate::{services, storage};
 
@@ -23,11 +24,24 @@ const DEAD_IS_NOTICED: Duration = Duration::from_secs(32);
 /// How late uploads are while one is waited for, so that a validator can be killed in the middle of
 /// one.
 const UPLOAD_DELAY_MS: u64 = 3000;
-/// Requests that a storage outage may take: more than there are. What is left of it says how many
-/// it took.
+/// Requests that a storage outage may take: more than there are. The rest of the count shows how
+/// many it took.
 const ALL_REQUESTS: u32 = 1_000_000;
 /// Lateness of a slow service.
 const SERVICE_DELAY_MS: u64 = 3000;
+
+/// Blocks around a boundary in which witnesses are written and epochs computed: the least span that
+/// the rule allows, and as many after the boundary.
+const AROUND_BOUNDARY: u64 = 8;
+/// Blocks before a boundary from which its faults are in force: witnesses are written from
+/// [`AROUND_BOUNDARY`] on.
+const BEFORE_BOUNDARY: u64 = AROUND_BOUNDARY + 2;
+/// Blocks by which a chain endpoint is behind, and by which a validator must be to show it: heads of
+/// healthy ones are one or two behind as well.
+const BEHIND: u32 = 20;
+const SHOWN_BEHIND: u64 = 15;
+/// How often the block is looked at while a boundary is waited for.
+const LOOK_FOR_BOUNDARY: Duration = Duration::from_millis(100);
 
 /// All validators' status pages at one moment.
 #[derive(Debug)]
@@ -57,6 +71,11 @@ impl Pages {
         validator != peer && self.peers(validator).is_some_and(|peers| !peers.contains(&peer))
     }
 
+    /// The head of the chain as a validator sees it.
+    fn head(&self, validator: usize) -> Option<u64> {
+        self.pages.get(validator)?.as_ref()?["head"].as_u64()
+    }
+
     /// Whether any other validator misses it.
     fn missed(&self, peer: usize) -> bool {
         (0..self.pages.len()).any(|validator| self.misses(validator, peer))
@@ -67,25 +86,34 @@ impl Pages {
         self.pages.iter().flatten().any(|page| page.to_string().contains(&format!("/{address}/")))
     }
 
-    /// Validators that are not ready or have not all their peers, with what they have.
+    /// Validators that are not ready or have not all their peers, with what they have and what they
+    /// say is wrong.
     pub(super) fn incomplete(&self) -> Vec<String> {
         let all = self.pages.len() - 1;
         let state = |validator: usize| {
-            let ready = self.pages[validator]
-                .as_ref()
-                .is_some_and(|page| page["ready"] == Value::Bool(true));
-            let peers = self.peers(validator).map(|peers| peers.len());
-            (!ready || peers != Some(all)).then(|| match peers {
-                None => format!("{} does not answer", validator + 1),
-                Some(peers) => format!(
-                    "{} has {peers} peers{}",
-                    validator + 1,
-                    if ready { "" } else { ", not ready" }
-                ),
-            })
+            let name = validator + 1;
+            let Some(page) = &self.pages[validator] else {
+                return Some(format!("{name} does not answer"));
+            };
+            let peers = self.peers(validator).map_or(0, |peers| peers.len());
+            let ready = page["ready"] == Value::Bool(true);
+            let wrong =
+                if ready { String::new() } else { format!(", not ready ({})", failed(page)) };
+            (!ready || peers != all).then(|| format!("{name} has {peers} peers{wrong}"))
         };
         (0..self.pages.len()).filter_map(state).collect()
     }
+}
+
+/// The checks of a status page that fail, each with its detail.
+fn failed(page: &Value) -> String {
+    let checks = page["checks"].as_array().into_iter().flatten();
+    let failed = checks.filter(|check| check["ok"] == Value::Bool(false));
+    let words = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let said: Vec<String> = failed
+        .map(|check| format!("{}: {}", words(&check["name"]), words(&check["detail"])))
+        .collect();
+    said.join(", ")
 }
 
 /// The state before a fault, which its effect is compared with.
@@ -93,6 +121,11 @@ impl Pages {
 enum Before {
     Nothing,
     Cuts(Vec<(usize, usize)>),
+    /// The same, until after a boundary.
+    CutsUntil(Vec<(usize, usize)>, u64),
+    /// The boundary that it happens at.
+    Boundary(u64),
+    Lie(Box<Lie>),
     Impaired(Impaired),
     Held(u64),
     ServiceFaults(u64),
@@ -113,8 +146,12 @@ pub(super) struct Ordered {
 }
 
 impl Ordered {
-    /// Puts a fault in force.
-    pub(super) async fn order(fault: Fault, subnet: &mut Subnet) -> Result<Self, LaunchError> {
+    /// Puts a fault in force. What happens at a boundary happens at `boundary`.
+    pub(super) async fn order(
+        fault: Fault,
+        subnet: &mut Subnet,
+        boundary: u64,
+    ) -> Result<Self, LaunchError> {
         let before = match &fault {
             Fault::PartitionHalf(half) => {
                 subnet.partition(std::slice::from_ref(half))?;
@@ -123,6 +160,18 @@ impl Ordered {
             Fault::PartitionOne(one) => {
                 subnet.partition(&[vec![*one]])?;
                 Before::Cuts(cuts(subnet)?)
+            }
+            Fault::PartitionAtBoundary(half) => {
+                subnet.partition(std::slice::from_ref(half))?;
+                Before::CutsUntil(cuts(subnet)?, boundary + AROUND_BOUNDARY)
+            }
+            Fault::CutAtBoundary(one) => {
+                subnet.partition(&[vec![*one]])?;
+                subnet.cut_from_storage(*one)?;
+                Before::CutsUntil(cuts(subnet)?, boundary + AROUND_BOUNDARY)
+            }
+            Fault::TwoFiles(liar, half) => {
+                Before::Lie(Box::new(Lie::two_files(subnet, *liar, half).await?))
             }
             Fault::OneWay(from, to) => {
                 subnet.drop_one_way(*from, *to)?;
@@ -145,6 +194,7 @@ impl Ordered {
                 let all = 0..subnet.plan.validators.len();
                 Before::Unpublished(all.map(|one| unpublished(subnet, one)).collect())
             }
+            Fault::KillAtWitness { .. } => Before::Boundary(boundary),
             Fault::Pause(one) => {
                 subnet.pause_validator(*one);
                 Before::Nothing
@@ -166,6 +216,13 @@ impl Ordered {
                 subnet.order_service_fault(&service_fault(*service, *kind)).await?;
                 Before::ServiceFaults(before)
             }
+            Fault::ChainBehind(one) => {
+                subnet.lag_endpoint(*one, BEHIND);
+                Before::Boundary(boundary)
+            }
+            Fault::LateSecondFile(liar) => {
+                Before::Lie(Box::new(Lie::late_second_file(subnet, *liar, boundary).await?))
+            }
             Fault::HostilePeers(attack) => Before::Strangers(strangers(*attack, subnet)?),
         };
         Ok(Self { fault, before, killed: false, seen: None })
@@ -177,6 +234,9 @@ impl Ordered {
         subnet: &mut Subnet,
         pages: &Pages,
     ) -> Result<(), LaunchError> {
+        if let Before::Lie(lie) = &mut self.before {
+            lie.go_on(subnet).await;
+        }
         if self.seen.is_none() {
             self.seen = self.effect(subnet, pages).await?;
         }
@@ -185,9 +245,10 @@ impl Ordered {
 
     async fn effect(&self, subnet: &Subnet, pages: &Pages) -> Result<Option<String>, LaunchError> {
         Ok(match (&self.fault, &self.before) {
-            (_, Before::Cuts(cuts)) => {
+            (_, Before::CutsUntil(_, block)) if subnet.block() < *block => None,
+            (_, Before::Cuts(cuts) | Before::CutsUntil(cuts, _)) => {
                 // Each side must notice by itself, and does so in its own time: one of the two is
-                // enough. Who is dead or stands still notices nothing.
+                // enough. A validator that is dead or paused notices nothing.
                 let gone = |(from, to): &&(usize, usize)| {
                     pages.misses(*from, *to) || pages.misses(*to, *from)
                 };
@@ -211,6 +272,15 @@ impl Ordered {
                 let Fault::CutStorage(one) = self.fault else { return Ok(None) };
                 let held = subnet.held_from_storage(one) - before;
                 (held > 0).then(|| format!("{held} connections held"))
+            }
+            (_, Before::Lie(lie)) => lie.effect(subnet),
+            (Fault::ChainBehind(one), Before::Boundary(boundary)) => {
+                let (block, head) = (subnet.block(), pages.head(*one));
+                let is_over = block >= *boundary + AROUND_BOUNDARY;
+                let behind = head.map(|head| block.saturating_sub(head));
+                behind
+                    .filter(|behind| is_over && *behind >= SHOWN_BEHIND)
+                    .map(|behind| format!("validator-{} is {behind} blocks behind", one + 1))
             }
             (_, Before::ServiceFaults(before)) => {
                 let met = subnet.service_faults_met().await?.saturating_sub(*before);
@@ -253,33 +323,63 @@ impl Ordered {
 
     /// Kills a validator that signed a file that is not in its bucket yet; returns a message. To be
     /// called often: the moment is short.
-    pub(super) fn strike(&mut self, subnet: &mut Subnet) -> Option<&str> {
-        let Before::Unpublished(before) = &self.before else { return None };
+    pub(super) fn strike(&mut self, subnet: &mut Subnet) -> Result<Option<&str>, LaunchError> {
         if self.killed {
-            return None;
+            return Ok(None);
         }
+        if let (Fault::KillAtWitness { after }, Before::Boundary(boundary)) =
+            (&self.fault, &self.before)
+        {
+            let (after, boundary) = (*after, *boundary);
+            let all = 0..subnet.plan.validators.len();
+            let Some(witnessed) =
+                all.into_iter().find(|one| witness_of(subnet, *one, boundary) == Some(after))
+            else {
+                return Ok(None);
+            };
+            subnet.kill_validator(witnessed);
+            self.killed = true;
+            let when = if after { "after" } else { "before" };
+            let number = witnessed + 1;
+            self.seen =
+                Some(format!("validator-{number} died {when} its witness of epoch {boundary}"));
+            return Ok(self.seen.as_deref());
+        }
+        let Before::Unpublished(before) = &self.before else { return Ok(None) };
         for (one, known) in before.iter().enumerate() {
             if subnet.process_id(one).is_none() {
                 continue;
             }
             if let Some(task) = unpublished(subnet, one).difference(known).next() {
                 subnet.kill_validator(one);
-                // If the file is published by now, wait for the next one.
                 self.killed = unpublished(subnet, one).contains(task);
-                self.seen = self
-                    .killed
-                    .then(|| format!("validator-{} died after it signed task {task}", one + 1));
-                return self.seen.as_deref();
+                if self.killed {
+                    self.seen =
+                        Some(format!("validator-{} died after it signed task {task}", one + 1));
+                } else {
+                    // The file was published in time. Wait for the next one, with everybody running.
+                    subnet.restart_validator(one)?;
+                }
+                return Ok(self.seen.as_deref());
             }
         }
-        None
+        Ok(None)
     }
 
     pub(super) fn kind(&self) -> FaultKind {
         self.fault.kind()
     }
 
-    /// What strangers did, if it was they.
+    pub(super) fn is_at_boundary(&self) -> bool {
+        self.kind().is_at_boundary()
+    }
+
+    /// Whether two files were announced and not both of them were seen to be held.
+    pub(super) fn is_unseen_lie(&self) -> bool {
+        self.kind() == FaultKind::TwoFiles && self.seen.is_none()
+    }
+
+    /// What strangers did, if this fault is theirs.
     pub(super) fn stranger_counts(&self) -> StrangerCounts {
         match &self.before {
             Before::Strangers(strangers) => strangers.counts(),
@@ -311,6 +411,28 @@ fn unpublished(subnet: &Subnet, validator: usize) -> BTreeSet<TaskId> {
     // The database may be unreadable while it is made; the next look comes soon.
     let books = state.and_then(|state| Books::read(&state).ok()).unwrap_or_default();
     books.unpublished
+}
+
+/// Whether a validator's witness of an epoch is final; `None` while it has none.
+fn witness_of(subnet: &mut Subnet, validator: usize, boundary: u64) -> Option<bool> {
+    subnet.process_id(validator)?;
+    let state = subnet.validator_folder(validator)?.join("state");
+    Books::read(&state).ok()?.witnesses.get(&boundary).copied()
+}
+
+/// Waits until just before witnesses of the next boundary are written, or a little later; returns the
+/// boundary.
+pub(super) async fn before_boundary(subnet: &Subnet) -> u64 {
+    loop {
+        let block = subnet.block();
+        let boundary = (block / EPOCH_BLOCKS + 1) * EPOCH_BLOCKS;
+        let begin = boundary - BEFORE_BOUNDARY;
+        // Not in the middle of the span that is waited for.
+        if (begin..=begin + 2).contains(&block) {
+            return boundary;
+        }
+        tokio::time::sleep(LOOK_FOR_BOUNDARY).await;
+    }
 }
 
 fn strangers(attack: Attack, subnet: &mut Subnet) -> Result<Strangers, LaunchError> {

@@ -1,6 +1,6 @@
 //! The result of a run: the JSON of `--json`, and the summary at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -37,12 +37,14 @@ pub struct ChaosReport {
     pub faults: BTreeMap<FaultKind, FaultCount>,
     /// Kinds that are not part of the run, with the reason.
     pub skipped: BTreeMap<FaultKind, String>,
-    /// The epochs in which weights were set.
+    /// The epochs that anyone decided.
     pub epochs: Vec<EpochAudit>,
-    /// Epochs in which two validators set different weights that both had computed.
+    /// Epochs for which two validators computed different weights.
     pub disagreements: u64,
-    /// How often a validator set the last winner again because it could not read enough.
-    pub repeats: u64,
+    /// How often a validator set nothing.
+    pub abstentions: u64,
+    /// How often one set nothing and does not say why.
+    pub unexplained: u64,
     /// Verdict files that were signed.
     pub verdicts: u64,
     /// Of those in the window, how many are missing somewhere in the end.
@@ -51,7 +53,9 @@ pub struct ChaosReport {
     pub verdicts_unreleased: u64,
     /// Things signed twice.
     pub double_signed: u64,
-    /// What `disagreements`, `verdicts_lost` and `double_signed` count, in words.
+    /// Validators that hold no evidence of a lie in the end, each counted once for each liar.
+    pub lies_unproven: u64,
+    /// What `disagreements`, `verdicts_lost`, `double_signed` and `lies_unproven` count, in words.
     pub findings: Vec<String>,
     /// Longest time from an epoch's boundary until all validators had the same weights on chain, in
     /// blocks; an epoch in which they did not counts on until the one in which they did.
@@ -87,8 +91,17 @@ impl ChaosReport {
         let healed = self
             .healed_to_agreement_blocks
             .is_some_and(|blocks| blocks <= self.healed_to_agreement_bound);
-        let clean = self.disagreements == 0 && self.verdicts_lost == 0 && self.double_signed == 0;
+        let clean = self.disagreements == 0
+            && self.unexplained == 0
+            && self.verdicts_lost == 0
+            && self.double_signed == 0
+            && self.lies_unproven == 0;
         clean && healed && self.not_healed == 0
+    }
+
+    /// Kinds that were ordered and never had an effect.
+    pub(super) fn without_effect(&self) -> BTreeSet<FaultKind> {
+        self.faults.iter().filter(|(_, count)| count.fired == 0).map(|(kind, _)| *kind).collect()
     }
 
     /// The summary for people.
@@ -105,18 +118,25 @@ impl ChaosReport {
         for finding in &self.findings {
             let _ = writeln!(text, "found: {finding}");
         }
+        for epoch in &self.epochs {
+            for (reason, count) in &epoch.abstained {
+                let block = epoch.epoch_block;
+                let _ = writeln!(text, "epoch {block}: {count} set nothing ({reason})");
+            }
+        }
         let agreed = match self.healed_to_agreement_blocks {
             Some(blocks) => format!("{blocks} blocks (bound {})", self.healed_to_agreement_bound),
             None => "never".into(),
         };
         let _ = writeln!(
             text,
-            "{} rounds, {} epochs, {} disagreements, {} repeats, {} of {} verdicts lost, \
-             {} signed twice",
+            "{} rounds, {} epochs with two different vectors of {}, {} abstentions ({} without a \
+             reason), {} of {} verdicts lost, {} signed twice",
             self.rounds,
-            self.epochs.len(),
             self.disagreements,
-            self.repeats,
+            self.epochs.len(),
+            self.abstentions,
+            self.unexplained,
             self.verdicts_lost,
             self.verdicts,
             self.double_signed
@@ -154,8 +174,10 @@ mod tests {
         assert!(good.passed());
         for bad in [
             ChaosReport { disagreements: 1, ..good.clone() },
+            ChaosReport { unexplained: 1, ..good.clone() },
             ChaosReport { verdicts_lost: 1, ..good.clone() },
             ChaosReport { double_signed: 1, ..good.clone() },
+            ChaosReport { lies_unproven: 1, ..good.clone() },
             ChaosReport { not_healed: 1, ..good.clone() },
             ChaosReport { healed_to_agreement_blocks: None, ..good.clone() },
             ChaosReport { healed_to_agreement_blocks: Some(201), ..good.clone() },

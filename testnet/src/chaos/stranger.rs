@@ -361,7 +361,6 @@ mod tests {
         let context = HelloContext {
             network,
             peer: PeerIdBytes::new(&own.to_bytes()).unwrap(),
-            params: ConsensusParams::default().digest(),
             head: target.head,
             last_seq: None,
             signatures: &signatures,

@@ -45,7 +45,7 @@ impl Strangers {
             let count = if attack == Attack::Crowd { CROWD } else { FEW };
             let lives = (0..count).map(|_| live_again_and_again(attack, &target, &counted));
             runtime.block_on(stopped.run_until_cancelled(futures::future::join_all(lives)));
-            // What hangs in a system call is not waited for.
+            // Tasks that hang in a system call are not awaited.
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("strangers".into()).spawn(attacking)?;

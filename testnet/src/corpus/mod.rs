@@ -8,7 +8,7 @@ pub mod ffmpeg;
 mod scenes;
 
 pub use ffmpeg::FfmpegError;
-pub(crate) use scenes::{FRAME_RATE, HEIGHT, Light, Scene, WIDTH};
+pub(crate) use scenes::{FRAME_RATE, Light, Scene};
 
 use std::path::{Path, PathBuf};
 

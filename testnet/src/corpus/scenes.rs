@@ -8,9 +8,9 @@
 use crate::seed::Seed;
 
 /// Width of a source clip.
-pub(crate) const WIDTH: u32 = 832;
+const WIDTH: u32 = 832;
 /// Height of a source clip.
-pub(crate) const HEIGHT: u32 = 480;
+const HEIGHT: u32 = 480;
 /// Frames per second of a source clip.
 pub(crate) const FRAME_RATE: u32 = 16;
 

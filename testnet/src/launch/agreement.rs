@@ -24,9 +24,13 @@ pub struct EpochWeights {
 /// What is known of one validator's weights, by epoch boundary.
 pub(crate) type History = BTreeMap<u64, EpochWeights>;
 
-/// The boundary of the epoch that a block belongs to.
-pub(crate) const fn epoch_of(block: u64) -> u64 {
-    block - block % EPOCH_BLOCKS
+/// The boundary of the epoch that a block belongs to, where the first epoch begins at `offset`;
+/// block 0 before that.
+pub(crate) const fn epoch_of(block: u64, offset: u64) -> u64 {
+    match block.checked_sub(offset) {
+        Some(since) => block - since % EPOCH_BLOCKS,
+        None => 0,
+    }
 }
 
 /// A run of consecutive epochs in which every validator set the same weights.
@@ -102,6 +106,12 @@ mod tests {
         let histories: Vec<_> = histories.iter().collect();
         longest_agreement(&histories, &OWNER)
             .map(|found| (found.winner.as_bytes()[0], found.epochs))
+    }
+
+    #[test]
+    fn an_epoch_begins_at_its_mechanisms_offset() {
+        assert_eq!([0, 179, 180, 400].map(|block| epoch_of(block, 0)), [0, 0, 180, 360]);
+        assert_eq!([0, 89, 90, 269, 270].map(|block| epoch_of(block, 90)), [0, 0, 90, 90, 270]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use leoma_scoring::{JudgeChoice, TaskType};
 
 use super::agreement::EPOCH_BLOCKS;
+use super::mechanism::Mechanism;
 use super::options::Options;
 use super::progress::Progress;
 use super::report::Report;
@@ -59,9 +60,13 @@ pub struct LaunchArgs {
     /// Folder for logs, wallets and state. It must be empty, and is kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Keep the temporary folder with logs, wallets and state.
+    /// Keep the subnet up after it has agreed, until a signal, and keep the temporary folder with
+    /// logs, wallets and state.
     #[arg(long)]
     keep: bool,
+    /// Open the first validator's pages in a browser.
+    #[arg(long)]
+    open: bool,
     /// Write the result to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,16 +74,34 @@ pub struct LaunchArgs {
     /// need, and some more.
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// What miners are given: ti2v (first frame and prompt) or i2v (a first frame). The stand-in
-    /// miners know clips by their first frame, so there is no t2v.
-    #[arg(long, default_value = "ti2v", value_parser = known_task)]
+    /// What miners of mechanism video are given: ti2v (first frame and prompt), t2v (a prompt) or
+    /// i2v (a first frame).
+    #[arg(long, default_value = "ti2v")]
     task: TaskType,
+    /// What the validators serve, each mechanism by processes of its own with weights of its own:
+    /// video (id 0 on the chain), t2v (id 1, a prompt alone), i2v (id 2, a first frame alone).
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "video")]
+    mechanisms: Vec<Mechanism>,
     /// Who judges: local (the metrics alone), gemini (a stand-in that passes everything) or both.
     #[arg(long, default_value = "both")]
     judge: JudgeChoice,
     /// Where validators score: auto, cuda or cpu.
     #[arg(long, default_value = "auto")]
     device: String,
+}
+
+/// Opens a page where there is a desktop, and says so where there is none.
+fn open_browser(page: &str, progress: &Progress) {
+    let quiet = std::process::Stdio::null;
+    let started = std::process::Command::new("xdg-open")
+        .arg(page)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn();
+    if let Err(error) = started {
+        progress.say(&format!("no browser was opened (xdg-open: {error}): open {page} yourself"));
+    }
 }
 
 /// How a run ended.
@@ -121,11 +144,12 @@ impl LaunchArgs {
     /// # Errors
     /// When a part does not start or dies.
     pub async fn run(self) -> Result<Outcome> {
-        let mut progress = Progress::new(self.validators);
+        let mut progress = Progress::new(self.validators, &self.mechanisms);
         if self.block_time.is_none() && self.block_time() != BLOCK_TIME {
-            let (validators, block_time) = (self.validators, self.block_time());
+            let (validators, block_time) =
+                (self.validators * self.mechanisms.len(), self.block_time());
             progress.say(&format!(
-                "{validators} validators on {} cores: blocks take {block_time} ms (--block-time)",
+                "{validators} validator processes on {} cores: blocks take {block_time} ms (--block-time)",
                 cores()
             ));
         }
@@ -146,10 +170,16 @@ impl LaunchArgs {
             started = Subnet::start(self.options(), |text| progress.say(text)) => started?,
             () = &mut signal => return Ok(None),
         };
+        for page in subnet.pages() {
+            progress.say(&format!("pages: {page}"));
+        }
+        if let (true, Some(page)) = (self.open, subnet.pages().next()) {
+            open_browser(page, progress);
+        }
         let epochs = usize::try_from(self.epochs).unwrap_or(usize::MAX);
         let waited = subnet.wait_until(self.time_limit(), |view| {
             progress.show(view);
-            view.agreement.as_ref().is_some_and(|agreement| agreement.epochs.len() >= epochs)
+            view.epochs_agreed() >= epochs
         });
         let waited = tokio::select! {
             waited = waited => Some(waited),
@@ -169,6 +199,11 @@ impl LaunchArgs {
             Some(Ok(view)) => Some(subnet.report(&view, epochs)),
             None => None,
         };
+        if let (true, Some(report)) = (self.keep, &report) {
+            progress.say(&report.table());
+            progress.say("the subnet stays up until Ctrl-C (--keep)");
+            signal.await;
+        }
         subnet.stop().await;
         if let Some(report) = &report {
             self.write(report)?;
@@ -190,18 +225,24 @@ impl LaunchArgs {
             device: self.device.clone(),
             task: self.task,
             judge: self.judge,
+            mechanisms: self.mechanisms.clone(),
             ..Options::default()
         }
     }
 
     fn block_time(&self) -> u64 {
-        self.block_time.unwrap_or_else(|| block_time(self.validators, cores()))
+        self.block_time
+            .unwrap_or_else(|| block_time(self.validators * self.mechanisms.len(), cores()))
     }
 
     fn time_limit(&self) -> Duration {
-        let blocks = (self.epochs + 1) * EPOCH_BLOCKS + self.weights.blocks_until_stored();
+        // A mechanism's first epoch is at most one later than video's.
+        let further = if self.mechanisms.len() > 1 { EPOCH_BLOCKS } else { 0 };
+        let until_stored = self.weights.blocks_until_stored(0);
+        let blocks = (self.epochs + 1) * EPOCH_BLOCKS + further + until_stored;
         let needed = Duration::from_millis(blocks * self.block_time());
-        let start = START_PER_VALIDATOR * u32::try_from(self.validators).unwrap_or(u32::MAX);
+        let processes = self.validators * self.mechanisms.len();
+        let start = START_PER_VALIDATOR * u32::try_from(processes).unwrap_or(u32::MAX);
         self.timeout.map_or(needed * 3 / 2 + SLACK + start, Duration::from_secs)
     }
 
@@ -221,15 +262,6 @@ fn cores() -> usize {
 fn block_time(validators: usize, cores: usize) -> u64 {
     let times = validators.div_ceil(VALIDATORS_PER_CORE * cores.max(1)).max(1);
     BLOCK_TIME * u64::try_from(times).unwrap_or(u64::MAX)
-}
-
-fn known_task(text: &str) -> Result<TaskType, String> {
-    match text.parse()? {
-        TaskType::T2v => {
-            Err("the stand-in miners know clips by their first frame: ti2v or i2v".to_owned())
-        }
-        task => Ok(task),
-    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use leoma_scoring::{JudgeChoice, TaskType};
 
 use super::accounts::HOTKEY_NAME;
-use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
+use super::mechanism::Mechanism;
+use super::plan::{NETUID, Place, SubnetPlan, ValidatorPlan};
 use super::weights::WeightMode;
 use crate::chain::beacon_public_key;
+use crate::miners::VIDEO;
 use crate::services::ServicesReport;
 use crate::storage::BucketKeys;
 
@@ -25,13 +28,15 @@ pub struct Addresses {
     pub services: ServicesReport,
 }
 
+/// High enough not to matter: the stand-ins have no limit, and a local task has no time to wait.
+const REQUESTS_PER_MINUTE: &str = "6000";
 /// The key that every validator has for Chutes.
 pub(super) const CHUTES_KEY_PURPOSE: &str = "chutes-api-key";
 /// The key that every validator has for the language model.
 pub(super) const GEMINI_KEY_PURPOSE: &str = "gemini-api-key";
-/// Seconds that a miner has to answer: a whole task, but never less than this. All miners share
-/// this machine's cores, and being late here says nothing about a model.
-const LEAST_REQUEST_SECONDS: u64 = 60;
+/// Eighths of the time for attestations that a miner has to answer. A turn that ends before a miner
+/// has had its time makes no file, so the rest is for the clip before, the scores after, and peers.
+const REQUEST_EIGHTHS: u32 = 5;
 
 /// Where one validator listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +98,9 @@ pub(super) fn of_owner(
 pub(super) struct ValidatorSettings<'a> {
     pub(super) plan: &'a SubnetPlan,
     pub(super) validator: &'a ValidatorPlan,
+    /// Where it serves the mechanism.
+    pub(super) place: &'a Place,
+    pub(super) mechanism: Mechanism,
     /// Where everything else answers.
     pub(super) addresses: &'a Addresses,
     /// Where it listens.
@@ -102,7 +110,8 @@ pub(super) struct ValidatorSettings<'a> {
     /// Folder of all wallets.
     pub(super) wallets: &'a Path,
     pub(super) state: &'a Path,
-    pub(super) task_seconds: u64,
+    /// The time from a task's start in which peers attest to its file.
+    pub(super) attested: Duration,
     /// `auto`, `cuda` or `cpu`.
     pub(super) device: &'a str,
     /// What miners are given.
@@ -113,12 +122,13 @@ pub(super) struct ValidatorSettings<'a> {
 
 /// The environment of `leoma serve`.
 pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
-    let ValidatorSettings { plan, validator, addresses, ports, .. } = settings;
+    let ValidatorSettings { plan, validator, place, addresses, ports, .. } = settings;
+    let bucket = &place.bucket;
     let mut environment = on_chain(addresses, settings.wallets, &validator.account.wallet);
     environment.extend(source_bucket(addresses, &plan.source));
     let mesh = format!("/ip4/{0}/tcp/{1},/ip4/{0}/udp/{1}/quic-v1", ports.ip, ports.mesh);
     let services = &addresses.services;
-    let timeout = settings.task_seconds.max(LEAST_REQUEST_SECONDS);
+    let timeout = (settings.attested * REQUEST_EIGHTHS / 8).as_secs().max(1);
     environment.extend(owned(&[
         ("LEOMA_STATE_DIR", &settings.state.display().to_string()),
         ("LEOMA_MESH_LISTEN", &mesh),
@@ -129,20 +139,29 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
         ("CHUTES_GENERATE_URL", &services.chutes_generate),
         ("CHUTES_API_KEY", &plan.seed.hex(CHUTES_KEY_PURPOSE)),
         ("HF_API_URL", &services.hugging_face),
-        ("LEOMA_TASK", &settings.task.to_string()),
+        ("MECHANISM", settings.mechanism.name()),
+        ("REQUIRED_VIDEO_WIDTH", &VIDEO.0.to_string()),
+        ("REQUIRED_VIDEO_HEIGHT", &VIDEO.1.to_string()),
         ("LEOMA_JUDGE", &settings.judge.to_string()),
         ("R2_OWN_ENDPOINT", &addresses.storage),
         ("R2_OWN_REGION", "auto"),
-        ("R2_OWN_BUCKET", &validator.bucket.bucket),
-        ("R2_OWN_WRITE_ACCESS_KEY", &validator.bucket.write.access),
-        ("R2_OWN_WRITE_SECRET_KEY", &validator.bucket.write.secret),
-        ("R2_OWN_READ_ACCESS_KEY", &validator.bucket.read.access),
-        ("R2_OWN_READ_SECRET_KEY", &validator.bucket.read.secret),
+        ("R2_OWN_BUCKET", &bucket.bucket),
+        ("R2_OWN_WRITE_ACCESS_KEY", &bucket.write.access),
+        ("R2_OWN_WRITE_SECRET_KEY", &bucket.write.secret),
+        ("R2_OWN_READ_ACCESS_KEY", &bucket.read.access),
+        ("R2_OWN_READ_SECRET_KEY", &bucket.read.secret),
+        ("LEOMA_LOCAL_NETWORK", "true"),
+        ("CHUTES_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE),
+        ("HF_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE),
+        ("COLD_START_PAUSE", "1"),
         ("MINER_VALIDATION_INTERVAL", "10"),
         ("SAMPLER_POLL_INTERVAL", "5"),
         ("REQUEST_TIMEOUT", &timeout.to_string()),
         ("LOG_LEVEL", "info"),
     ]));
+    if settings.mechanism == Mechanism::Video {
+        environment.extend(owned(&[("LEOMA_TASK", &settings.task.to_string())]));
+    }
     if settings.judge.asks_gemini() {
         environment.extend(owned(&[
             ("GEMINI_API_URL", &services.gemini),

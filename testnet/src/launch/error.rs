@@ -77,8 +77,8 @@ pub enum LaunchError {
     #[error("{url}: {reason}")]
     Admin { url: String, reason: String },
     /// Time ran out.
-    #[error("not every validator agreed within {} s; the logs are in {logs}", .after.as_secs())]
-    TimeOut { after: Duration, logs: PathBuf },
+    #[error("time ran out after {} s: {state}; the logs are in {logs}", .after.as_secs())]
+    TimeOut { after: Duration, state: String, logs: PathBuf },
     /// An option makes no sense.
     #[error("{0}")]
     Options(&'static str),

@@ -23,23 +23,22 @@ struct Doors {
 }
 
 impl Hosts {
-    /// Where every validator listens inside its namespace. A port of the mesh for all addresses:
-    /// one may change.
+    /// Where every validator listens inside its namespace. The mesh listens on all addresses, as
+    /// the validator's own may change.
     pub(super) const PORTS: Ports = Ports { ip: Ipv4Addr::UNSPECIFIED, mesh: 4070, http: 9090 };
 
-    /// Hosts for `validators`, and one more.
-    pub(super) fn new(validators: usize, addresses: &Addresses) -> Result<Self> {
-        let network = Network::new(validators + 1)?;
+    /// Hosts for validators that read the chain at these addresses, and one more.
+    pub(super) fn new(endpoints: &[String], addresses: &Addresses) -> Result<Self> {
+        let network = Network::new(endpoints.len() + 1)?;
         let services = &addresses.services;
         let others = [
-            &addresses.chain,
             &services.chutes_api,
             &services.chutes_generate,
             &services.hugging_face,
             &services.gemini,
         ];
-        let mut doors = Vec::with_capacity(validators);
-        for host in 0..validators {
+        let mut doors = Vec::with_capacity(endpoints.len());
+        for (host, endpoint) in endpoints.iter().enumerate() {
             let place = Place::Inside(network.namespace(host)?.clone());
             let out = |url: &str| {
                 let address = socket_address(url)?;
@@ -48,7 +47,11 @@ impl Hosts {
             let (free, status) = (loopback(0), loopback(Self::PORTS.http));
             doors.push(Doors {
                 storage: out(&addresses.storage)?,
-                _others: others.iter().map(|url| out(url)).collect::<Result<_, _>>()?,
+                _others: others
+                    .into_iter()
+                    .chain([endpoint])
+                    .map(|url| out(url))
+                    .collect::<Result<_, _>>()?,
                 status: forward(&Place::Here, free, place.clone(), status)?,
             });
         }

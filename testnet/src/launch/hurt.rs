@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{LaunchError, Part, Result, Subnet};
+use crate::chain::FaultProxy;
 use crate::netns::{Impaired, Impairment, Network};
 use crate::{services, storage};
 
@@ -16,7 +17,7 @@ const PAGE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Cuts affect only what validators send each other: the chain, the storage and the services stay
 /// within reach unless a method says otherwise. Methods about the network need
-/// [`Options::namespaces`](super::Options::namespaces). An order that is not taken is
+/// [`Options::namespaces`](super::Options::namespaces). An order that is refused is
 /// [`LaunchError::Admin`].
 impl Subnet {
     /// The network between validators, whose hosts are the validators in their order, and one more
@@ -66,8 +67,17 @@ impl Subnet {
         self.hosts.as_ref().map_or(0, |hosts| hosts.held(validator))
     }
 
-    /// Ends all cuts, delay and loss.
+    /// Lets a validator's chain endpoint fall behind by this many blocks; 0 ends that. Needs
+    /// [`Options::own_endpoints`](super::Options::own_endpoints).
+    pub(crate) fn lag_endpoint(&self, validator: usize, blocks: u32) {
+        if let Some(proxy) = self.proxies.get(validator) {
+            proxy.lag(blocks);
+        }
+    }
+
+    /// Ends all cuts, delay, loss and lag.
     pub fn heal(&mut self) -> Result<()> {
+        self.proxies.iter().for_each(FaultProxy::heal);
         if let Some(hosts) = &mut self.hosts {
             hosts.open_all();
             hosts.network.heal()?;

@@ -1,14 +1,20 @@
 //! What a subnet is started with.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use leoma_protocol::{ConsensusParams, TaskId};
 use leoma_scoring::{JudgeChoice, TaskType};
 
+use super::mechanism::Mechanism;
 use super::weights::WeightMode;
 use super::{LaunchError, Result};
 
 /// Most validators and miners: beyond it a run shows only how slow the machine is.
 const MAX_NEURONS: usize = 64;
+
+/// The least time in which a validator reads the chain, writes its witness and has it final.
+const LEAST_WITNESS_MS: u64 = 2_000;
 
 /// What a subnet is started with.
 #[derive(Clone, Debug)]
@@ -37,9 +43,14 @@ pub struct Options {
     pub task: TaskType,
     /// Who judges.
     pub judge: JudgeChoice,
+    /// What the validators serve; the first is the one that can be hurt. Each further one is served
+    /// by a further process of every validator.
+    pub mechanisms: Vec<Mechanism>,
     /// Whether each validator runs in a network namespace of its own, so that the network between
     /// them can be hurt. Needs root; see [`crate::netns`].
     pub namespaces: bool,
+    /// Whether each validator reads the chain through an endpoint of its own that can be hurt.
+    pub own_endpoints: bool,
 }
 
 impl Default for Options {
@@ -57,12 +68,20 @@ impl Default for Options {
             device: "auto".into(),
             task: TaskType::Ti2v,
             judge: JudgeChoice::Both,
+            mechanisms: vec![Mechanism::Video],
             namespaces: false,
+            own_endpoints: false,
         }
     }
 }
 
 impl Options {
+    /// The time from a task's start in which peers attest to its file.
+    pub(super) fn attested(&self) -> Duration {
+        let blocks = ConsensusParams::default().attestation_deadline(self.interval, TaskId(0));
+        Duration::from_millis(self.block_time.saturating_mul(blocks.0))
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         if self.validators == 0 || self.miners == 0 {
             return Err(LaunchError::Options(
@@ -74,9 +93,51 @@ impl Options {
                 "at most 64 validators and 64 miners run on one machine",
             ));
         }
+        let mut mechanisms = self.mechanisms.clone();
+        mechanisms.sort_unstable();
+        mechanisms.dedup();
+        if mechanisms.is_empty() || mechanisms.len() != self.mechanisms.len() {
+            return Err(LaunchError::Options("name at least one mechanism, and each once"));
+        }
+        if mechanisms.len() > 1 && self.namespaces {
+            return Err(LaunchError::Options(
+                "a network namespace has one validator's ports: serve one mechanism there",
+            ));
+        }
+        if mechanisms.contains(&Mechanism::T2v) && !self.judge.asks_gemini() {
+            return Err(LaunchError::Options(
+                "t2v needs prompts that describe the clips: judge with gemini or both",
+            ));
+        }
         if self.interval == 0 || self.block_time == 0 {
             return Err(LaunchError::Options("interval and block time must be at least 1"));
         }
+        // What the rule leaves of an interval for sampling, certifying and witnessing.
+        let witness = ConsensusParams::default().witness_blocks(self.interval);
+        if self.interval < 2 * witness {
+            return Err(LaunchError::Options(
+                "the interval is too short: a task would be closed for attestations before its time is over (at least 16 blocks)",
+            ));
+        }
+        if witness.saturating_mul(self.block_time) < LEAST_WITNESS_MS {
+            return Err(LaunchError::Options(
+                "blocks come too fast: no witness would be final in the 8 blocks that it has (at least 250 ms)",
+            ));
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_whose_tasks_or_witnesses_would_never_be_in_time_is_refused() {
+        let check = |interval, block_time| {
+            Options { interval, block_time, ..Options::default() }.check().is_ok()
+        };
+        assert!(Options::default().check().is_ok() && check(16, 250));
+        assert!(!check(15, 500) && !check(40, 249));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Result;
 use super::accounts::{Account, mesh_key};
+use super::mechanism::Mechanism;
 use super::options::Options;
 use super::weights::WeightMode;
 use crate::miners::{Role, cast};
@@ -19,6 +20,8 @@ pub const NETUID: u16 = 99;
 const VALIDATOR_STAKE: u64 = 10_000_000_000_000;
 /// The source bucket's name.
 const SOURCE_BUCKET: &str = "leoma-source";
+/// The spare bucket's name.
+const SPARE_BUCKET: &str = "leoma-spare";
 
 /// A bucket whose keys follow from the seed.
 fn bucket(seed: &Seed, name: &str) -> BucketKeys {
@@ -42,6 +45,19 @@ pub struct ValidatorPlan {
     pub mesh_key: String,
     /// Its peer id.
     pub peer_id: Option<libp2p::PeerId>,
+}
+
+/// Where a validator serves one mechanism.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Of its folder and log.
+    pub(super) name: String,
+    /// Its own bucket.
+    pub(super) bucket: BucketKeys,
+    /// Its mesh key, hexadecimal.
+    pub(super) mesh_key: String,
+    /// Its peer id.
+    pub(super) peer_id: Option<libp2p::PeerId>,
 }
 
 /// A miner before it runs.
@@ -68,10 +84,16 @@ pub struct SubnetPlan {
     pub miners: Vec<MinerPlan>,
     /// The bucket of source clips.
     pub source: BucketKeys,
+    /// A bucket that no honest validator uses.
+    pub spare: BucketKeys,
     /// How weights are set.
     pub weights: WeightMode,
     /// Milliseconds of a block.
     pub block_time: u64,
+    /// Blocks per task.
+    pub interval: u64,
+    /// What the validators serve.
+    pub mechanisms: Vec<Mechanism>,
 }
 
 impl SubnetPlan {
@@ -81,9 +103,44 @@ impl SubnetPlan {
         let count = u16::try_from(options.validators).unwrap_or(u16::MAX);
         let validators = (1..=count).map(|uid| validator(&seed, uid)).collect();
         let miners = miners(&seed, options.miners, count + 1);
-        let (owner, source) = (Account::draw(&seed, "owner"), bucket(&seed, SOURCE_BUCKET));
-        let (weights, block_time) = (options.weights, options.block_time);
-        Self { seed, owner, validators, miners, source, weights, block_time }
+        let owner = Account::draw(&seed, "owner");
+        let [source, spare] = [SOURCE_BUCKET, SPARE_BUCKET].map(|name| bucket(&seed, name));
+        let Options { weights, block_time, interval, .. } = *options;
+        let mechanisms = options.mechanisms.clone();
+        Self {
+            seed,
+            owner,
+            validators,
+            miners,
+            source,
+            spare,
+            weights,
+            block_time,
+            interval,
+            mechanisms,
+        }
+    }
+
+    /// Where a validator serves a mechanism: the first one of the subnet at the validator's own
+    /// place, each other at one whose names and keys follow from the mechanism's.
+    pub(super) fn place(&self, validator: &ValidatorPlan, mechanism: Mechanism) -> Place {
+        let name = &validator.account.wallet;
+        if self.mechanisms.first() == Some(&mechanism) {
+            return Place {
+                name: name.clone(),
+                bucket: validator.bucket.clone(),
+                mesh_key: validator.mesh_key.clone(),
+                peer_id: validator.peer_id,
+            };
+        }
+        let name = format!("{name}-{mechanism}");
+        let (mesh_key, peer_id) = mesh_key(&self.seed, &name);
+        Place { bucket: bucket(&self.seed, &format!("leoma-{name}")), name, mesh_key, peer_id }
+    }
+
+    /// The places of all validators for a mechanism.
+    pub(super) fn places(&self, mechanism: Mechanism) -> Vec<Place> {
+        self.validators.iter().map(|validator| self.place(validator, mechanism)).collect()
     }
 
     /// The miner that must win.
@@ -131,6 +188,8 @@ impl SubnetPlan {
                 "owner_hotkey": self.owner.hotkey,
                 "tempo": self.weights.tempo(),
                 "commit_reveal": self.weights.commits(),
+                // Ids up to the highest one that is served.
+                "mechanisms": self.mechanisms.iter().map(|one| one.mecid() + 1).max().unwrap_or(1),
                 "neurons": self.neurons(),
             }],
         })
@@ -227,6 +286,20 @@ mod tests {
             );
             assert_eq!(genesis.slot_milliseconds, 250);
         }
+    }
+
+    #[test]
+    fn each_mechanism_has_places_of_its_own_and_an_id_on_the_chain() {
+        let mechanisms = vec![Mechanism::Video, Mechanism::I2v];
+        let plan = SubnetPlan::draw(&Options { mechanisms, ..Options::default() });
+        assert_eq!(plan.genesis()["subnets"][0]["mechanisms"], 3);
+        let of = |mechanism| plan.places(mechanism);
+        let all: Vec<Place> = [Mechanism::Video, Mechanism::I2v].into_iter().flat_map(of).collect();
+        assert_eq!(all[0].bucket.bucket, plan.validators[0].bucket.bucket);
+        let distinct = |of: fn(&Place) -> String| all.iter().map(of).collect::<BTreeSet<_>>().len();
+        assert_eq!(distinct(|place| place.name.clone()), 8);
+        assert_eq!(distinct(|place| place.bucket.bucket.clone()), 8);
+        assert_eq!(distinct(|place| place.mesh_key.clone()), 8);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::agreement::EPOCH_BLOCKS;
+use super::mechanism::Mechanism;
 use super::view::{ValidatorView, View};
 
 /// Without a terminal, an unchanged state is printed again after this.
@@ -36,7 +37,7 @@ pub(super) struct Lines {
 }
 
 impl Progress {
-    pub(super) fn new(validators: usize) -> Self {
+    pub(super) fn new(validators: usize, mechanisms: &[Mechanism]) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::Lines(Lines::default());
         }
@@ -46,11 +47,17 @@ impl Progress {
         epoch.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let style = ProgressStyle::with_template("{prefix:>12} {spinner} {msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let validators = (1..=validators)
-            .map(|number| {
+        let numbered = |mechanism| (1..=validators).map(move |number| (mechanism, number));
+        let validators = mechanisms
+            .iter()
+            .flat_map(numbered)
+            .map(|(mechanism, number)| {
                 let line = all.add(ProgressBar::new_spinner());
                 line.set_style(style.clone());
-                line.set_prefix(format!("validator-{number}"));
+                line.set_prefix(match mechanisms.len() {
+                    1 => format!("validator-{number}"),
+                    _ => format!("{mechanism} {number}"),
+                });
                 line
             })
             .collect();
@@ -71,20 +78,27 @@ impl Progress {
     /// Shows the state of a moment.
     pub(super) fn show(&mut self, view: &View) {
         let epoch = format!("epoch {}", view.block / EPOCH_BLOCKS * EPOCH_BLOCKS);
-        let agreed = view.agreement.as_ref().map_or(0, |agreement| agreement.epochs.len());
+        let agreed = view.epochs_agreed();
         match self {
             Self::Bars(bars) => {
                 bars.epoch.set_prefix(epoch);
                 bars.epoch.set_position(view.block % EPOCH_BLOCKS);
                 bars.epoch.set_message(format!("block {}, {agreed} epochs agreed", view.block));
-                for (line, validator) in bars.validators.iter().zip(&view.validators) {
+                let further = view.mechanisms.iter().flat_map(|further| &further.validators);
+                let all = view.validators.iter().chain(further);
+                for (line, validator) in bars.validators.iter().zip(all) {
                     line.set_message(describe(validator));
                     line.tick();
                 }
             }
             Self::Lines(lines) => {
-                let validators: Vec<String> = view.validators.iter().map(describe).collect();
-                let state = format!("{agreed} epochs agreed | {}", validators.join(" | "));
+                let of = |validators: &[ValidatorView]| {
+                    validators.iter().map(describe).collect::<Vec<_>>().join(" | ")
+                };
+                let mut state = format!("{agreed} epochs agreed | {}", of(&view.validators));
+                for further in &view.mechanisms {
+                    state += &format!(" || {}: {}", further.mechanism, of(&further.validators));
+                }
                 if lines.printed != state || lines.at.is_none_or(|at| at.elapsed() > REPEAT) {
                     eprintln!("block {:>4} {epoch}: {state}", view.block);
                     (lines.printed, lines.at) = (state, Some(Instant::now()));
@@ -119,7 +133,10 @@ fn describe(validator: &ValidatorView) -> String {
         .collect();
     let weights = if weights.is_empty() { "no weights".into() } else { weights.join(" ") };
     format!(
-        "{state}, {} peers, {} tasks, {weights}",
-        validator.status.peers, validator.status.tasks_sampled
+        "{state}, {} peers, {} tasks, {} certificates, {} witnesses, {weights}",
+        validator.status.peers,
+        validator.status.tasks_sampled,
+        validator.status.certificates,
+        validator.status.witnesses
     )
 }

@@ -6,6 +6,7 @@ use leoma_protocol::Hotkey;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::EpochWeights;
+use super::mechanism::Mechanism;
 use super::verdicts::MinerVerdicts;
 use crate::chain::{Emissions, NeuronEmission};
 
@@ -25,10 +26,28 @@ pub struct Report {
     pub duration_s: f64,
     /// Seconds from then until all had set the same weights for the first time.
     pub first_weights_s: Option<f64>,
+    /// The further mechanisms that were served.
+    #[serde(default)]
+    pub mechanisms: Vec<MechanismReport>,
     /// What verdicts say of the miners.
     pub miners: Vec<MinerVerdicts>,
     /// What everyone earned in the chain's last epoch, which is not the validators' epoch.
     pub emissions: Emissions,
+}
+
+/// A further mechanism in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MechanismReport {
+    /// The mechanism.
+    pub mechanism: Mechanism,
+    /// As for the run.
+    pub agreed: bool,
+    /// As for the run.
+    pub winner: Option<Hotkey>,
+    /// The validators.
+    pub validators: Vec<ValidatorReport>,
+    /// What verdicts say of the miners.
+    pub miners: Vec<MinerVerdicts>,
 }
 
 /// One validator in it.
@@ -44,43 +63,41 @@ pub struct ValidatorReport {
     pub epochs: Vec<EpochWeights>,
     /// Tasks that it sampled.
     pub tasks_sampled: u64,
+    /// Files whose certificates it holds.
+    pub certificates: u64,
+    /// Epochs that it witnessed on chain in time.
+    pub witnesses: u64,
     /// What it earned in the chain's last epoch, parts of 10⁹.
     pub emission: u64,
 }
 
 impl Report {
-    /// Whether the validators agreed on the good miner.
+    /// Whether the validators agreed on the good miner, and in each further mechanism on a miner that
+    /// its verdicts pass. Those judge less than video does: where no first frame is given, a blurred
+    /// answer passes too (`docs/judging.md`, "Task types").
     pub fn succeeded(&self) -> bool {
-        self.agreed && self.winner.is_some() && self.winner == self.expected_winner
+        let is_expected = self.winner.is_some() && self.winner == self.expected_winner;
+        self.agreed
+            && is_expected
+            && self.mechanisms.iter().all(|further| {
+                let passes = |miner: &MinerVerdicts| {
+                    Some(miner.hotkey) == further.winner && miner.entries.contains_key("passed")
+                };
+                further.agreed && further.miners.iter().any(passes)
+            })
     }
 
     /// The table for a terminal.
     pub fn table(&self) -> String {
-        let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "{:>4}  {:<14} {:>5} {:>6} {:>9}  weights on chain (epoch: winner)",
-            "uid", "validator", "peers", "tasks", "earned"
-        );
-        for validator in &self.validators {
-            let epochs: Vec<String> = validator
-                .epochs
-                .iter()
-                .map(|epoch| {
-                    let winner = epoch.winner_hotkey.as_ref().map_or_else(|| "none".into(), short);
-                    let uids: Vec<String> =
-                        epoch.weights.iter().map(|(uid, value)| format!("{uid}={value}")).collect();
-                    format!("{}: {winner} [{}]", epoch.epoch_block, uids.join(" "))
-                })
-                .collect();
-            let shown = if epochs.is_empty() { "none".into() } else { epochs.join(", ") };
-            let (uid, name, earned) =
-                (validator.uid, short(&validator.hotkey), self.earned(validator.uid));
-            let (peers, tasks) = (validator.peers, validator.tasks_sampled);
-            let _ =
-                writeln!(text, "{uid:>4}  {name:<14} {peers:>5} {tasks:>6} {earned:>9}  {shown}");
+        let mut text = self.validators(&self.validators);
+        text.push_str(&self.verdicts(&self.miners));
+        for further in &self.mechanisms {
+            let winner = further.winner.as_ref().map_or_else(|| "nobody".into(), short);
+            let agreed = if further.agreed { "agreed on" } else { "not agreed, at best on" };
+            let _ = writeln!(text, "\nmechanism {}: {agreed} {winner}", further.mechanism);
+            text.push_str(&self.validators(&further.validators));
+            text.push_str(&self.verdicts(&further.miners));
         }
-        text.push_str(&self.verdicts());
         text.push_str(&self.earning_miners());
         let name = |hotkey: &Option<Hotkey>| {
             hotkey.map_or_else(|| "nobody".into(), |hotkey| hotkey.to_string())
@@ -106,6 +123,37 @@ impl Report {
 }
 
 impl Report {
+    /// What each validator has done.
+    fn validators(&self, validators: &[ValidatorReport]) -> String {
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{:>4}  {:<14} {:>5} {:>6} {:>9} {:>9} {:>9}  weights on chain (epoch: winner)",
+            "uid", "validator", "peers", "tasks", "certified", "witnessed", "earned"
+        );
+        for validator in validators {
+            let epochs: Vec<String> = validator
+                .epochs
+                .iter()
+                .map(|epoch| {
+                    let winner = epoch.winner_hotkey.as_ref().map_or_else(|| "none".into(), short);
+                    let uids: Vec<String> =
+                        epoch.weights.iter().map(|(uid, value)| format!("{uid}={value}")).collect();
+                    format!("{}: {winner} [{}]", epoch.epoch_block, uids.join(" "))
+                })
+                .collect();
+            let shown = if epochs.is_empty() { "none".into() } else { epochs.join(", ") };
+            let (uid, name, earned) =
+                (validator.uid, short(&validator.hotkey), self.earned(validator.uid));
+            let ValidatorReport { peers, tasks_sampled, certificates, witnesses, .. } = validator;
+            let _ = writeln!(
+                text,
+                "{uid:>4}  {name:<14} {peers:>5} {tasks_sampled:>6} {certificates:>9} {witnesses:>9} {earned:>9}  {shown}"
+            );
+        }
+        text
+    }
+
     /// A validator's share of the last epoch's emission, or that there was no epoch.
     fn earned(&self, uid: u16) -> String {
         let neuron = self.emissions.of_uid(uid).filter(|_| self.emissions.epoch_block > 0);
@@ -113,9 +161,9 @@ impl Report {
     }
 
     /// The verdicts about each miner.
-    fn verdicts(&self) -> String {
+    fn verdicts(&self, miners: &[MinerVerdicts]) -> String {
         let mut text = format!("\n{:>4}  {:<14} {:<14} verdicts\n", "uid", "miner", "is");
-        for miner in &self.miners {
+        for miner in miners {
             let said: Vec<String> =
                 miner.entries.iter().map(|(status, count)| format!("{status} {count}")).collect();
             let said = if said.is_empty() { "none".into() } else { said.join(", ") };
@@ -177,6 +225,8 @@ mod tests {
             peers: 3,
             epochs,
             tasks_sampled: 2,
+            certificates: 5,
+            witnesses: 1,
             emission: 500_000_000,
         };
         let neuron = |uid: u16, emission| NeuronEmission {
@@ -204,6 +254,7 @@ mod tests {
             expected_winner: Some(key(9)),
             duration_s: 200.4,
             first_weights_s: Some(99.0),
+            mechanisms: Vec::new(),
             emissions: Emissions { netuid: 99, block: 370, epoch_block: 360, neurons },
         }
     }

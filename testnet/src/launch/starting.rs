@@ -12,6 +12,7 @@ use super::environment::{
     self, Addresses, CHUTES_KEY_PURPOSE, Environment, GEMINI_KEY_PURPOSE, Ports, ValidatorSettings,
 };
 use super::hosts::Hosts;
+use super::mechanism::Mechanism;
 use super::options::Options;
 use super::part::{Part, PartPlan};
 use super::plan::SubnetPlan;
@@ -130,9 +131,9 @@ impl Starting<'_> {
     pub(super) fn storage(&self) -> Result<Part> {
         let folder = self.subfolder("storage")?;
         let keys = self.folder.join("storage-keys.json");
-        let own = self.plan.validators.iter().map(|validator| &validator.bucket);
-        let buckets: Vec<BucketKeys> =
-            std::iter::once(&self.plan.source).chain(own).cloned().collect();
+        let places = self.plan.mechanisms.iter().flat_map(|mechanism| self.plan.places(*mechanism));
+        let shared = [&self.plan.source, &self.plan.spare].into_iter().cloned();
+        let buckets: Vec<BucketKeys> = shared.chain(places.map(|place| place.bucket)).collect();
         write_keys(&keys, &buckets)?;
         let (folder, keys) = (folder.display().to_string(), keys.display().to_string());
         self.testnet("storage", &["--dir", &folder, "--keys", &keys])
@@ -177,43 +178,52 @@ impl Starting<'_> {
         if status.success() { Ok(()) } else { Err(command.failed("leoma validator publish")) }
     }
 
+    /// The validators' processes for a mechanism, each with the address at which it reads the
+    /// chain.
     pub(super) fn validators(
         &self,
+        mechanism: Mechanism,
         addresses: &Addresses,
+        endpoints: &[String],
         hosts: Option<&Hosts>,
     ) -> Result<Vec<Validator>> {
         let wallets = self.folder.join("wallets");
         let count = self.plan.validators.len();
         let ports = if hosts.is_some() { vec![Hosts::PORTS; count] } else { free_ports(count)? };
-        let (Some(first), Some(first_ports)) = (self.plan.validators.first(), ports.first()) else {
+        let places = self.plan.places(mechanism);
+        let (Some(first), Some(first_ports)) = (places.first(), ports.first()) else {
             return Ok(Vec::new());
         };
         let peer_id = first.peer_id.map(|peer_id| peer_id.to_string()).unwrap_or_default();
         let address = hosts.map_or(Ok(Ipv4Addr::LOCALHOST), |hosts| hosts.network.address(0))?;
         let bootnode = format!("/ip4/{address}/tcp/{}/p2p/{peer_id}", first_ports.mesh);
         let mut validators = Vec::new();
-        for (index, (validator, ports)) in self.plan.validators.iter().zip(&ports).enumerate() {
-            let name = validator.account.wallet.clone();
-            let folder = self.subfolder(&name)?;
+        let planned = self.plan.validators.iter().zip(&places).zip(&ports).zip(endpoints);
+        for (index, (((validator, place), ports), endpoint)) in planned.enumerate() {
+            let addresses = &Addresses { chain: endpoint.clone(), ..addresses.clone() };
+            let name = &place.name;
+            let folder = self.subfolder(name)?;
             let state = self.subfolder(&format!("{name}/state"))?;
-            write_private(&state.join("libp2p.key"), &validator.mesh_key)?;
+            write_private(&state.join("libp2p.key"), &place.mesh_key)?;
             let environment = environment::of_validator(ValidatorSettings {
                 plan: self.plan,
                 validator,
+                place,
+                mechanism,
                 addresses,
                 ports: *ports,
                 // The first is the bootnode of all others, and needs none itself.
                 bootnodes: if validators.is_empty() { "" } else { &bootnode },
                 wallets: &wallets,
                 state: &state,
-                task_seconds: self.options.interval * self.options.block_time / 1000,
+                attested: self.options.attested(),
                 device: &self.options.device,
                 task: self.options.task,
                 judge: self.options.judge,
             });
             write_private(&folder.join(".env"), &environment::dotenv(&environment))?;
             let mut plan =
-                self.part(&name, &self.programs.leoma, vec!["serve".into()], Environment::new());
+                self.part(name, &self.programs.leoma, vec!["serve".into()], Environment::new());
             plan.folder = folder;
             plan.namespace =
                 hosts.map(|hosts| hosts.network.namespace(index)).transpose()?.cloned();

@@ -17,6 +17,10 @@ pub struct ValidatorStatus {
     pub peers: u64,
     /// Tasks that it sampled: `tasks_sampled`.
     pub tasks_sampled: u64,
+    /// Files whose certificates it holds: `mesh.files`.
+    pub certificates: u64,
+    /// Epochs that it witnessed on chain in time, of the newest that it lists: `witnesses`.
+    pub witnesses: u64,
 }
 
 impl ValidatorStatus {
@@ -28,15 +32,32 @@ impl ValidatorStatus {
         Some(Self { ready: ready.status().is_success(), ..Self::read(&status) })
     }
 
+    /// What keeps the validator at `url` from being ready, in its own words; empty when it is ready.
+    pub async fn obstacles(client: &reqwest::Client, url: &str) -> Vec<String> {
+        let asked = client.get(format!("{url}/readyz")).timeout(TIME_LIMIT).send();
+        let Ok(answer) = asked.await else { return vec!["does not answer".to_owned()] };
+        if answer.status().is_success() {
+            return Vec::new();
+        }
+        let body = answer.text().await.unwrap_or_default();
+        let failed = body.lines().filter(|line| *line != "not ready");
+        failed.map(|line| line.trim_start_matches("[-] ").to_owned()).collect()
+    }
+
     fn read(status: &Value) -> Self {
         let count = |value: &Value| match value {
             Value::Array(list) => list.len() as u64,
             other => other.as_u64().unwrap_or(0),
         };
+        let of = |list: &Value, counts: fn(&Value) -> bool| {
+            list.as_array().map_or(0, |list| list.iter().filter(|one| counts(one)).count() as u64)
+        };
         Self {
             ready: false,
             peers: count(&status["peers"]),
             tasks_sampled: count(&status["tasks_sampled"]),
+            certificates: of(&status["mesh"]["files"], |file| !file["certified"].is_null()),
+            witnesses: of(&status["witnesses"], |witness| witness["state"] == "final"),
         }
     }
 }
@@ -48,9 +69,19 @@ mod tests {
 
     #[test]
     fn counts_and_lists_are_read() {
-        let status =
-            ValidatorStatus::read(&json!({"peers": [1, 2, 3], "tasks_sampled": 4, "more": {}}));
-        assert_eq!(status, ValidatorStatus { ready: false, peers: 3, tasks_sampled: 4 });
+        let status = ValidatorStatus::read(&json!({
+            "peers": [1, 2, 3], "tasks_sampled": 4, "more": {},
+            "mesh": { "files": [{ "certified": "0x12" }, { "certified": null }] },
+            "witnesses": [{ "state": "final" }, { "state": "prepared" }, { "state": "final" }],
+        }));
+        let expected = ValidatorStatus {
+            ready: false,
+            peers: 3,
+            tasks_sampled: 4,
+            certificates: 1,
+            witnesses: 2,
+        };
+        assert_eq!(status, expected);
         assert_eq!(ValidatorStatus::read(&json!({"peers": 2})).peers, 2);
         assert_eq!(ValidatorStatus::read(&json!([])), ValidatorStatus::default());
     }

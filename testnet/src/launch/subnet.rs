@@ -5,23 +5,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use leoma_chain::ChainClient;
-use leoma_protocol::Netuid;
 use subxt::rpcs::RpcClient;
 
-use super::agreement::{History, longest_agreement};
+use super::agreement::Agreement;
 use super::environment::Addresses;
 use super::hosts::Hosts;
+use super::mechanism::Mechanism;
 use super::options::Options;
 use super::part::Part;
-use super::plan::{NETUID, SubnetPlan};
+use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
 use super::programs::Programs;
-use super::report::{Report, ValidatorReport};
+use super::report::{MechanismReport, Report, ValidatorReport};
+use super::siblings::{Sibling, connect, seen, watch};
 use super::starting::{Folder, Starting, Validator, addresses, corpus_cache};
 use super::status::ValidatorStatus;
 use super::view::{ValidatorView, View};
-use super::watch::{Watch, Watched};
+use super::watch::Watch;
 use super::{LaunchError, Result, publish, verdicts};
-use crate::chain::Emissions;
+use crate::chain::{Emissions, FaultProxy};
 use crate::corpus;
 
 /// The time that a part has to stop by itself.
@@ -40,6 +41,10 @@ pub struct Subnet {
     rpc: RpcClient,
     pub(crate) chain: ChainClient,
     pub(super) validators: Vec<Validator>,
+    /// The further mechanisms.
+    siblings: Vec<Sibling>,
+    /// In front of the chain, one for each validator; none in a run whose endpoints stay whole.
+    pub(super) proxies: Vec<FaultProxy>,
     infrastructure: Vec<Part>,
     pub(super) hosts: Option<Hosts>,
     /// Where the chain, the storage and the services answer.
@@ -76,12 +81,10 @@ impl Subnet {
             vec![starting.chain()?, starting.storage()?, starting.services(&corpus)?];
         let addresses = addresses(&mut infrastructure, &folder.path).await?;
         say(&format!("chain {}, storage {}", addresses.chain, addresses.storage));
-        let chain = ChainClient::connect(&addresses.chain, Netuid(NETUID)).await?;
+        let first = plan.mechanisms.first().copied().unwrap_or_default();
+        let chain = connect(&addresses, first).await?;
         let rpc = RpcClient::from_insecure_url(&addresses.chain).await?;
-        let hotkeys = plan.validators.iter().map(|validator| validator.account.hotkey).collect();
-        let watched =
-            Watched { validators: hotkeys, owner: plan.owner.hotkey, weights: plan.weights, start };
-        let watch = Watch::start(chain.clone(), rpc.clone(), watched).await?;
+        let watch = watch(&plan, first, chain.clone(), rpc.clone(), start).await?;
         say("uploading source clips, committing models, publishing the allowlist");
         let prepared = tokio::try_join!(
             publish::upload_corpus(&addresses.storage, &plan, &corpus),
@@ -96,11 +99,20 @@ impl Subnet {
             plan.miners.len(),
             plan.validators.len()
         ));
-        let hosts = options
-            .namespaces
-            .then(|| Hosts::new(plan.validators.len(), &addresses))
-            .transpose()?;
-        let validators = starting.validators(&addresses, hosts.as_ref())?;
+        let proxies = endpoint_proxies(&options, &addresses.chain).await?;
+        let endpoints: Vec<String> = match &proxies[..] {
+            [] => vec![addresses.chain.clone(); plan.validators.len()],
+            proxies => proxies.iter().map(|proxy| proxy.url().to_owned()).collect(),
+        };
+        let hosts = options.namespaces.then(|| Hosts::new(&endpoints, &addresses)).transpose()?;
+        let validators = starting.validators(first, &addresses, &endpoints, hosts.as_ref())?;
+        let mut siblings = Vec::new();
+        for &mechanism in plan.mechanisms.iter().skip(1) {
+            let chain = connect(&addresses, mechanism).await?;
+            let watched = self::watch(&plan, mechanism, chain, rpc.clone(), start).await?;
+            let validators = starting.validators(mechanism, &addresses, &endpoints, None)?;
+            siblings.push(Sibling::start(mechanism, watched, validators)?);
+        }
         let client = reqwest::Client::builder().no_proxy().build()?;
         let mut subnet = Self {
             plan,
@@ -108,6 +120,8 @@ impl Subnet {
             rpc,
             chain,
             validators,
+            siblings,
+            proxies,
             infrastructure,
             hosts,
             addresses,
@@ -126,6 +140,11 @@ impl Subnet {
         &self.folder.path
     }
 
+    /// Where each validator serves its pages.
+    pub fn pages(&self) -> impl Iterator<Item = &str> {
+        self.validators.iter().map(|validator| validator.url.as_str())
+    }
+
     /// The folder of a validator: its `.env` and its `state`.
     pub fn validator_folder(&self, index: usize) -> Option<&Path> {
         self.validators.get(index).map(|validator| validator.plan.folder.as_path())
@@ -136,8 +155,10 @@ impl Subnet {
     /// # Errors
     /// [`LaunchError::Died`] with the part's last log lines.
     pub fn check(&mut self) -> Result<()> {
-        let validators = self.validators.iter_mut().filter_map(|validator| validator.part.as_mut());
-        self.infrastructure.iter_mut().chain(validators).try_for_each(Part::check)
+        let siblings = self.siblings.iter_mut().flat_map(|sibling| &mut sibling.validators);
+        let validators = self.validators.iter_mut().chain(siblings);
+        let parts = validators.filter_map(|validator| validator.part.as_mut());
+        self.infrastructure.iter_mut().chain(parts).try_for_each(Part::check)
     }
 
     /// Fails when the chain, the storage or the services have ended.
@@ -178,10 +199,17 @@ impl Subnet {
         format!("/ip4/{ip}/tcp/{port}/p2p/{peer_id}").parse().ok()
     }
 
+    /// The port of a validator's mesh.
+    pub(crate) fn mesh_port(&self, index: usize) -> Option<u16> {
+        self.validators.get(index).map(|validator| validator.mesh_port)
+    }
+
     /// Looks at everything once.
     pub async fn view(&mut self) -> View {
         let client = &self.client;
-        let running = self.validators.iter_mut().filter(|validator| validator.part.is_some());
+        let siblings = self.siblings.iter_mut().flat_map(|sibling| &mut sibling.validators);
+        let all = self.validators.iter_mut().chain(siblings);
+        let running = all.filter(|validator| validator.part.is_some());
         let asked = running.map(|validator| async move {
             match ValidatorStatus::fetch(client, &validator.url).await {
                 Some(status) => validator.status = status,
@@ -189,31 +217,14 @@ impl Subnet {
             }
         });
         futures::future::join_all(asked).await;
-        let seen = self.watch.seen();
-        let views: Vec<ValidatorView> = self
-            .plan
-            .validators
-            .iter()
-            .zip(&self.validators)
-            .map(|(plan, validator)| {
-                let hotkey = plan.account.hotkey;
-                let history = seen.histories.get(&hotkey).cloned().unwrap_or_default();
-                ValidatorView {
-                    hotkey,
-                    running: validator.part.is_some(),
-                    status: validator.status,
-                    history,
-                }
-            })
-            .collect();
-        let histories: Vec<&History> = views.iter().map(|view| &view.history).collect();
-        let agreement = longest_agreement(&histories, &self.plan.owner.hotkey);
+        let (validators, agreement) = seen(&self.plan, &self.validators, &self.watch);
+        let mechanisms = self.siblings.iter().map(|sibling| sibling.view(&self.plan)).collect();
         let emissions =
             tokio::time::timeout(EMISSIONS_LIMIT, Emissions::read(&self.rpc, NETUID)).await;
         let emissions = emissions.ok().and_then(|read| {
             read.inspect_err(|error| tracing::debug!(%error, "cannot read the emissions")).ok()
         });
-        View { block: self.watch.block(), validators: views, agreement, emissions }
+        View { block: self.watch.block(), validators, agreement, mechanisms, emissions }
     }
 
     /// Looks once a second until `done` is content with what it sees.
@@ -235,11 +246,30 @@ impl Subnet {
             if Instant::now() > deadline {
                 return Err(LaunchError::TimeOut {
                     after: limit,
+                    state: self.state(&view).await,
                     logs: self.folder.path.join("logs"),
                 });
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// Where the run stands, in a line: for an error.
+    async fn state(&self, view: &View) -> String {
+        let mut parts = vec![format!("block {}", view.block)];
+        for (index, validator) in self.validators.iter().enumerate() {
+            let status = validator.status;
+            let obstacles = ValidatorStatus::obstacles(&self.client, &validator.url).await;
+            let ready = if obstacles.is_empty() { "ready".into() } else { obstacles.join(", ") };
+            parts.push(format!(
+                "validator-{}: {} peers, {} tasks, {} certificates, {ready}",
+                index + 1,
+                status.peers,
+                status.tasks_sampled,
+                status.certificates
+            ));
+        }
+        parts.join("; ")
     }
 
     /// Kills a validator as a power cut does.
@@ -268,26 +298,47 @@ impl Subnet {
     pub fn report(&self, view: &View, epochs: usize) -> Report {
         let emissions = view.emissions.clone().unwrap_or_default();
         let earned = |uid| emissions.of_uid(uid).map_or(0, |neuron| neuron.emission);
-        let validators =
-            self.plan.validators.iter().zip(&view.validators).map(|(plan, view)| ValidatorReport {
+        let reports = |views: &[ValidatorView]| {
+            let of = |(plan, view): (&ValidatorPlan, &ValidatorView)| ValidatorReport {
                 hotkey: plan.account.hotkey,
                 uid: plan.uid,
                 peers: view.status.peers,
                 epochs: view.history.values().cloned().collect(),
                 tasks_sampled: view.status.tasks_sampled,
+                certificates: view.status.certificates,
+                witnesses: view.status.witnesses,
                 emission: earned(plan.uid),
-            });
+            };
+            self.plan.validators.iter().zip(views).map(of).collect()
+        };
+        let agreed = |agreement: &Option<Agreement>| {
+            agreement.as_ref().is_some_and(|agreement| agreement.epochs.len() >= epochs)
+        };
+        let winner =
+            |agreement: &Option<Agreement>| agreement.as_ref().map(|agreement| agreement.winner);
+        let storage = self.folder.path.join("storage");
+        let verdicts = |mechanism: Mechanism| {
+            let places = self.plan.places(mechanism).into_iter();
+            let buckets: Vec<String> = places.map(|place| place.bucket.bucket).collect();
+            verdicts::of_miners(&storage, &buckets, &self.plan.miners)
+        };
+        let mechanisms = view.mechanisms.iter().map(|further| MechanismReport {
+            mechanism: further.mechanism,
+            agreed: agreed(&further.agreement),
+            winner: winner(&further.agreement),
+            validators: reports(&further.validators),
+            miners: verdicts(further.mechanism),
+        });
+        let first = self.plan.mechanisms.first().copied().unwrap_or_default();
         Report {
-            validators: validators.collect(),
-            agreed: view
-                .agreement
-                .as_ref()
-                .is_some_and(|agreement| agreement.epochs.len() >= epochs),
-            winner: view.agreement.as_ref().map(|agreement| agreement.winner),
+            validators: reports(&view.validators),
+            agreed: agreed(&view.agreement),
+            winner: winner(&view.agreement),
+            mechanisms: mechanisms.collect(),
             expected_winner: self.plan.expected_winner().map(|miner| miner.account.hotkey),
             duration_s: self.start.elapsed().as_secs_f64(),
             first_weights_s: self.watch.seen().first_agreed.map(|after| after.as_secs_f64()),
-            miners: verdicts::of_miners(&self.folder.path.join("storage"), &self.plan.miners),
+            miners: verdicts(first),
             emissions,
         }
     }
@@ -295,15 +346,44 @@ impl Subnet {
     /// Stops validators, then everything else, and kills what does not end in time. A temporary
     /// folder is removed.
     pub async fn stop(self) {
-        let Self { watch, rpc, chain, validators, infrastructure, folder, hosts, .. } = self;
+        let Self {
+            watch,
+            rpc,
+            chain,
+            mut validators,
+            siblings,
+            infrastructure,
+            folder,
+            hosts,
+            proxies,
+            ..
+        } = self;
+        let mut watches = vec![watch];
+        for sibling in siblings {
+            watches.push(sibling.watch);
+            validators.extend(sibling.validators);
+        }
         // A paused process cannot end by itself.
         validators.iter().filter_map(|validator| validator.part.as_ref()).for_each(Part::resume);
         // Readers of the chain stop first, or they would log its end as an error.
-        drop((watch, rpc, chain));
+        drop((watches, rpc, chain));
         stop_all(validators.into_iter().filter_map(|validator| validator.part).collect()).await;
+        drop(proxies);
         stop_all(infrastructure).await;
         drop((hosts, folder));
     }
+}
+
+/// An endpoint that can be hurt for each validator, if the options ask for that.
+async fn endpoint_proxies(options: &Options, chain: &str) -> Result<Vec<FaultProxy>> {
+    let count = if options.own_endpoints { options.validators } else { 0 };
+    let mut proxies = Vec::with_capacity(count);
+    for _ in 0..count {
+        let started = FaultProxy::start(chain).await;
+        let failed = |source| LaunchError::Spawn { part: "a chain endpoint".into(), source };
+        proxies.push(started.map_err(failed)?);
+    }
+    Ok(proxies)
 }
 
 /// The folder of source clips: the operator's, or a made one.

@@ -39,11 +39,18 @@ struct Entry {
     reasoning: String,
 }
 
-/// All miners in the order of their uids. Files that cannot be read are left out: one may be in the
-/// middle of its upload.
-pub(super) fn of_miners(storage: &Path, miners: &[MinerPlan]) -> Vec<MinerVerdicts> {
-    let entries: Vec<Entry> =
-        files(storage).iter().filter_map(|path| read(path)).flat_map(|file| file.data).collect();
+/// All miners in the order of their uids, in the verdict files of these buckets. Files that cannot
+/// be read are left out: one may be in the middle of its upload.
+pub(super) fn of_miners(
+    storage: &Path,
+    buckets: &[String],
+    miners: &[MinerPlan],
+) -> Vec<MinerVerdicts> {
+    let entries: Vec<Entry> = files(storage, buckets)
+        .iter()
+        .filter_map(|path| read(path))
+        .flat_map(|file| file.data)
+        .collect();
     let of_miner = |miner: &MinerPlan| {
         let (hotkey, role) = (miner.account.hotkey, miner.entry.role);
         let mut verdicts = MinerVerdicts {
@@ -71,13 +78,14 @@ fn is_expected(role: Role, entry: &Entry) -> bool {
     }
 }
 
-/// `BUCKET/TASK/evaluation_results/HOTKEY.json` of all buckets.
-fn files(storage: &Path) -> Vec<PathBuf> {
+/// `BUCKET/TASK/evaluation_results/HOTKEY.json` of these buckets.
+fn files(storage: &Path, buckets: &[String]) -> Vec<PathBuf> {
     let list = |folder: PathBuf| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
         entries.map(|entry| entry.path())
     };
-    let tasks = list(storage.join("buckets")).flat_map(list);
+    let folder = storage.join("buckets");
+    let tasks = buckets.iter().map(|bucket| folder.join(bucket)).flat_map(list);
     let mut files: Vec<PathBuf> =
         tasks.flat_map(|task| list(task.join("evaluation_results"))).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
@@ -110,7 +118,7 @@ mod tests {
         let file = serde_json::json!({ "data": data });
         std::fs::write(results.join("a.json"), file.to_string()).unwrap();
         std::fs::write(results.join("b.json"), "{\"data\": [").unwrap();
-        let found = of_miners(folder.path(), &plan.miners);
+        let found = of_miners(folder.path(), &["one".to_owned()], &plan.miners);
         let of_blur = found.iter().find(|miner| miner.role == Role::Blur).unwrap();
         assert_eq!((of_blur.entries.get("failed"), of_blur.as_expected), (Some(&2), 1));
         assert!(

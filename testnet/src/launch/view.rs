@@ -3,6 +3,7 @@
 use leoma_protocol::Hotkey;
 
 use super::agreement::{Agreement, History};
+use super::mechanism::Mechanism;
 use super::status::ValidatorStatus;
 use crate::chain::Emissions;
 
@@ -19,6 +20,29 @@ pub struct ValidatorView {
     pub history: History,
 }
 
+/// A further mechanism as seen from outside.
+#[derive(Clone, Debug)]
+pub struct MechanismView {
+    /// The mechanism.
+    pub mechanism: Mechanism,
+    /// In the order of their uids.
+    pub validators: Vec<ValidatorView>,
+    /// The longest agreement so far.
+    pub agreement: Option<Agreement>,
+}
+
+impl View {
+    /// The number of consecutive epochs in which the validators agreed, of the mechanism with the
+    /// fewest.
+    pub fn epochs_agreed(&self) -> usize {
+        let further = self.mechanisms.iter().map(|mechanism| &mechanism.agreement);
+        let epochs = |agreement: &Option<Agreement>| {
+            agreement.as_ref().map_or(0, |agreement| agreement.epochs.len())
+        };
+        [&self.agreement].into_iter().chain(further).map(epochs).min().unwrap_or(0)
+    }
+}
+
 /// A subnet as seen from outside, at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -28,6 +52,8 @@ pub struct View {
     pub validators: Vec<ValidatorView>,
     /// The longest agreement so far.
     pub agreement: Option<Agreement>,
+    /// The further mechanisms.
+    pub mechanisms: Vec<MechanismView>,
     /// What everyone earned in the chain's last epoch; `None` if that could not be read.
     pub emissions: Option<Emissions>,
 }

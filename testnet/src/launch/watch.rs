@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use leoma_chain::{ChainClient, ChainError, Head};
-use leoma_protocol::{BlockNumber, Hotkey};
+use leoma_protocol::{BlockNumber, Hotkey, Netuid};
 use subxt::client::OnlineClient;
 use subxt::config::substrate::SubstrateConfig;
 use subxt::rpcs::RpcClient;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::agreement::{EpochWeights, History, epoch_of, longest_agreement};
+use super::mechanism::Mechanism;
 use super::plan::NETUID;
 use super::weights::WeightMode;
 
@@ -29,6 +30,7 @@ pub(super) struct Watched {
     pub(super) validators: Vec<Hotkey>,
     pub(super) owner: Hotkey,
     pub(super) weights: WeightMode,
+    pub(super) mechanism: Mechanism,
     /// The start that times are counted from.
     pub(super) start: Instant,
 }
@@ -147,9 +149,10 @@ impl Reader {
                 .max_by_key(|(uid, value)| (*value, std::cmp::Reverse(*uid)))
                 .map(|(uid, _)| *uid);
             let winner = winner.and_then(|uid| metagraph.neurons.get(usize::from(uid)));
-            let Some(epoch_block) =
-                epoch_of(block.number.0).checked_sub(self.watched.weights.blocks_until_stored())
-            else {
+            let offset = self.watched.mechanism.epoch_offset();
+            let until_stored = self.watched.weights.blocks_until_stored(offset);
+            let epoch = epoch_of(block.number.0, offset);
+            let Some(epoch_block) = epoch.checked_sub(until_stored) else {
                 continue;
             };
             let winner_hotkey = winner.map(|neuron| neuron.hotkey);
@@ -161,7 +164,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The uids of the subnet whose weights a block stored.
+    /// The uids whose weights for the mechanism a block stored.
     async fn stored_in(&self, block: Head) -> Result<Vec<u16>, ChainError> {
         let hash = H256(block.hash.0);
         let at = self
@@ -179,7 +182,7 @@ impl Reader {
             let (index, uid) = event
                 .decode_fields_unchecked_as::<(u16, u16)>()
                 .map_err(|error| read_error(&error))?;
-            if index == NETUID {
+            if index == self.watched.mechanism.index(Netuid(NETUID)).0 {
                 uids.push(uid);
             }
         }

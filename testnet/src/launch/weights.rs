@@ -37,9 +37,12 @@ impl WeightMode {
         if self.commits() { EPOCH_BLOCKS } else { TEMPO }
     }
 
-    /// Blocks from the epoch that weights are for to the epoch in which the chain has them.
-    pub(super) const fn blocks_until_stored(self) -> u64 {
-        if self.commits() { EPOCH_BLOCKS } else { 0 }
+    /// Blocks from the epoch that weights are for to the epoch in which the chain has them, of a
+    /// mechanism whose epochs begin at `offset`. What is committed is revealed when the subnet's
+    /// next epoch begins, at a multiple of its length: for epochs with an offset that is still
+    /// within theirs.
+    pub(super) const fn blocks_until_stored(self, offset: u64) -> u64 {
+        if self.commits() && offset == 0 { EPOCH_BLOCKS } else { 0 }
     }
 
     /// The version of commit-reveal that clients find on the chain.

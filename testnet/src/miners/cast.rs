@@ -46,7 +46,7 @@ pub enum Role {
     WrongSize,
     /// A playlist that would have the decoder open another file.
     Playlist,
-    /// The good miner's video, encoded anew.
+    /// The good miner's video, re-encoded.
     Recoded,
     /// The good miner's video without its border.
     Cropped,
@@ -103,12 +103,12 @@ impl Role {
             Self::Good | Self::Sometimes | Self::Copycat => return None,
             Self::Blur | Self::Upscaled => ("failed", "detail"),
             Self::Noise => ("failed", "noise"),
-            Self::Flicker => ("failed", "flicker"),
-            Self::Drift => ("failed", "drift"),
+            Self::Flicker => ("failed", "pumping"),
+            Self::Drift => ("failed", "palette"),
             Self::LowFrameRate => ("failed", "held"),
             Self::Loop => ("failed", "recurrence"),
-            Self::Garbage => ("failed", "agreement"),
-            Self::Overlay => ("failed", "content_local"),
+            Self::Garbage => ("failed", "jump"),
+            Self::Overlay => ("failed", "overlaid"),
             Self::Freeze | Self::GrainyFreeze => ("frozen", ""),
             Self::Short => ("too_short", ""),
             Self::WrongSize => ("wrong_resolution", ""),
@@ -158,7 +158,7 @@ pub(crate) fn cast(seed: &Seed, count: usize) -> Vec<Role> {
     if count == 0 {
         return rest;
     }
-    // One that can only lose opens; all others follow the good one.
+    // The first to commit can only lose; all others follow the good one.
     let mut order = Vec::with_capacity(count);
     if let Some(place) = rest.iter().position(|role| *role == Role::Blur) {
         order.push(rest.remove(place));

@@ -104,7 +104,11 @@ impl ClipIndex {
     }
 
     async fn search(&self, picture: Vec<u8>) -> Result<ClipMatch> {
-        let wanted = thumbnails("pipe:0", picture).await?;
+        self.closest(&thumbnails("pipe:0", picture).await?)
+    }
+
+    /// The frame that is closest to the first of these thumbnails.
+    fn closest(&self, wanted: &[u8]) -> Result<ClipMatch> {
         let Some(wanted) = wanted.get(..THUMBNAIL_BYTES) else {
             return Err(MinerError::Picture { expected: THUMBNAIL_BYTES, found: wanted.len() });
         };
@@ -120,6 +124,32 @@ impl ClipIndex {
         }
         let (clip, frame) = best.ok_or(MinerError::NoClip)?;
         Ok(clip.at(frame.min(clip.last_start().unwrap_or_default())))
+    }
+
+    /// Where a video begins, by its first picture. `video` is an encoded clip.
+    ///
+    /// # Errors
+    /// When it cannot be written to a file, or ffmpeg cannot read it.
+    pub async fn find_video(&self, video: &[u8]) -> Result<ClipMatch> {
+        // An MP4 may say at its end how its beginning is read, so it cannot be piped.
+        let file = tempfile::NamedTempFile::new()?;
+        tokio::fs::write(file.path(), video).await?;
+        self.closest(&thumbnails(&file.path().display().to_string(), Vec::new()).await?)
+    }
+
+    /// A moment of a clip in words that a prompt may hold, for those who are not shown its picture.
+    pub fn words(&self, found: &ClipMatch) -> Option<String> {
+        let scene = self.clips.iter().position(|clip| clip.path == found.path)?;
+        Some(format!("It is scene {scene} from moment {} on.", found.start_micros))
+    }
+
+    /// The moment that such words name.
+    pub fn of_words(&self, prompt: &str) -> Option<ClipMatch> {
+        let (_, said) = prompt.rsplit_once("It is scene ")?;
+        let (scene, said) = said.split_once(" from moment ")?;
+        let (micros, _) = said.split_once(" on.")?;
+        let clip = self.clips.get(scene.parse::<usize>().ok()?)?;
+        Some(ClipMatch { path: clip.path.clone(), start_micros: micros.parse().ok()? })
     }
 
     /// The start of another clip, or another moment of the only one.

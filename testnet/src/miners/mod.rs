@@ -2,6 +2,8 @@
 //!
 //! A miner gets a first frame and a prompt, as in production. It finds the source clip with that
 //! frame, and encodes those five seconds again with the defects of its role.
+//!
+//! Videos on a local subnet are small: four validators, their judges and all models share a machine.
 
 mod cast;
 mod clips;
@@ -17,3 +19,6 @@ pub use error::MinerError;
 use error::Result;
 pub use render::Renderer;
 pub use serve::{Miner, router};
+
+/// Width and height of a video, as the local subnet's validators ask for.
+pub const VIDEO: (u32, u32) = (416, 240);

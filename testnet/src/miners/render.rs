@@ -9,8 +9,9 @@ use leoma_scoring::calibration::{Degradation, STRENGTHS, honest};
 use leoma_scoring::media::{Clip, Rational, VideoInfo};
 use tokio::sync::Semaphore;
 
+use super::VIDEO;
 use super::{CLIP_FRAMES, ClipMatch, MinerError, Result, Role};
-use crate::corpus::{FRAME_RATE, HEIGHT, WIDTH, ffmpeg};
+use crate::corpus::{FRAME_RATE, ffmpeg};
 
 /// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
 const KEPT_ANSWERS: usize = 64;
@@ -20,7 +21,7 @@ const QUALITY: u32 = 24;
 /// Grain takes more bytes than any picture: at this quality a noisy answer stays small enough for a
 /// judge's request.
 const GRAIN_QUALITY: u32 = 34;
-/// What the good miner's own part follows from; all others have one that follows from their names.
+/// The seed of the good miner's own part; all others derive theirs from their names.
 const GOOD_SEED: u64 = 1;
 /// A playlist that names a file of the validator's machine.
 const PLAYLIST: &[u8] =
@@ -93,7 +94,7 @@ impl Recipe {
             ),
             Role::Replay => recipe(Base::Source, None, "null"),
             Role::Recoded => stolen("null"),
-            Role::Cropped => stolen("crop=iw*0.9:ih*0.9,scale=832:480"),
+            Role::Cropped => stolen("crop=iw*0.9:ih*0.9,scale=416:240"),
             Role::Flipped => stolen("hflip"),
             Role::Equalised => stolen("eq=contrast=1.15:brightness=0.05:saturation=1.2"),
             Role::Slowed => stolen("setpts=PTS/0.9,fps=16"),
@@ -175,9 +176,10 @@ impl Renderer {
         }
         // As validators cut and scale a source clip: the miner knows what kind of video it is asked
         // for.
+        let (width, height) = VIDEO;
         let filter = format!(
-            "fps={FRAME_RATE},scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=lanczos,\
-             crop={WIDTH}:{HEIGHT},setsar=1"
+            "fps={FRAME_RATE},scale={width}:{height}:force_original_aspect_ratio=increase:flags=lanczos,\
+             crop={width}:{height},setsar=1"
         );
         let (start, path) = (format!("{}us", clip.start_micros), clip.path.display().to_string());
         let frames = Bytes::from(
@@ -206,10 +208,10 @@ fn changed(raw: &[u8], own: Option<u64>, change: Option<Degradation>) -> Result<
     if own.is_none() && change.is_none() {
         return Ok(raw.to_vec());
     }
-    let (width, height) = (WIDTH as usize, HEIGHT as usize);
+    let (width, height) = (VIDEO.0 as usize, VIDEO.1 as usize);
     let info = VideoInfo {
-        width: WIDTH,
-        height: HEIGHT,
+        width: VIDEO.0,
+        height: VIDEO.1,
         fps: Some(Rational { numerator: FRAME_RATE, denominator: 1 }),
         frames: None,
         duration_ms: None,
@@ -256,7 +258,7 @@ fn decoding(input: &[&str], filter: &str) -> Vec<String> {
 
 fn encoding(filter: &str, quality: u32, output: &str) -> Vec<String> {
     let (size, rate, frames) =
-        (format!("{WIDTH}x{HEIGHT}"), FRAME_RATE.to_string(), CLIP_FRAMES.to_string());
+        (format!("{}x{}", VIDEO.0, VIDEO.1), FRAME_RATE.to_string(), CLIP_FRAMES.to_string());
     let quality = quality.to_string();
     let mut words =
         vec!["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-r", &rate, "-i", "pipe:0"];

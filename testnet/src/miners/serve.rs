@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{CLIP_FRAMES, ClipIndex, Renderer, Result, Role};
+use super::{CLIP_FRAMES, ClipIndex, MinerError, Renderer, Result, Role};
 use crate::corpus::FRAME_RATE;
 use crate::services::Lie;
 
@@ -39,7 +39,7 @@ pub struct Miner {
 #[derive(Debug, Deserialize)]
 struct Request {
     prompt: Option<String>,
-    image: String,
+    image: Option<String>,
     #[serde(default = "clip_rate")]
     fps: u32,
     #[serde(default = "clip_frames")]
@@ -73,7 +73,7 @@ async fn generate(
 ) -> Response {
     let refuse =
         |message: &str| (StatusCode::BAD_REQUEST, Json(json!({"detail": message}))).into_response();
-    if request.prompt.is_some_and(|prompt| prompt.is_empty()) {
+    if request.prompt.as_ref().is_some_and(String::is_empty) {
         return refuse("prompt is empty");
     }
     if (request.fps, request.frames, request.resolution.as_str())
@@ -81,10 +81,15 @@ async fn generate(
     {
         return refuse("this model makes 81 frames at 16 fps in 480p");
     }
-    let Ok(picture) = base64::engine::general_purpose::STANDARD.decode(&request.image) else {
-        return refuse("image is not base64");
+    let given = match (&request.image, &request.prompt) {
+        (Some(image), _) => match base64::engine::general_purpose::STANDARD.decode(image) {
+            Ok(picture) => Given::Picture(picture),
+            Err(_) => return refuse("image is not base64"),
+        },
+        (None, Some(prompt)) => Given::Words(prompt.clone()),
+        (None, None) => return refuse("neither image nor prompt"),
     };
-    if miner.role == Role::Sometimes && !answers(&miner.slug, &picture) {
+    if miner.role == Role::Sometimes && !answers(&miner.slug, given.bytes()) {
         tokio::time::sleep(SILENCE).await;
         return (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -92,7 +97,7 @@ async fn generate(
         )
             .into_response();
     }
-    match video(&miner, picture, lie.is_some()).await {
+    match video(&miner, given, lie.is_some()).await {
         Ok(video) => ([(header::CONTENT_TYPE, "video/mp4")], video).into_response(),
         Err(error) => {
             tracing::warn!(slug = miner.slug, %error, "cannot make a video");
@@ -102,8 +107,27 @@ async fn generate(
     }
 }
 
-async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Bytes> {
-    let mut clip = miner.clips.find(picture).await?;
+/// What a miner makes its video from.
+enum Given {
+    Picture(Vec<u8>),
+    Words(String),
+}
+
+impl Given {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Picture(picture) => picture,
+            Self::Words(words) => words.as_bytes(),
+        }
+    }
+}
+
+async fn video(miner: &Miner, given: Given, lie: bool) -> Result<bytes::Bytes> {
+    let mut clip = match given {
+        Given::Picture(picture) => miner.clips.find(picture).await?,
+        // A model that is not shown the scene makes what the words say.
+        Given::Words(prompt) => miner.clips.of_words(&prompt).ok_or(MinerError::NoClip)?,
+    };
     if lie {
         clip = miner.clips.another(&clip);
     }
@@ -116,8 +140,8 @@ async fn video(miner: &Miner, picture: Vec<u8>, lie: bool) -> Result<bytes::Byte
     miner.renderer.render(clip, miner.role, &miner.slug).await
 }
 
-/// Half of all pictures, and for one picture always the same answer: who asks makes no difference.
-fn answers(slug: &str, picture: &[u8]) -> bool {
-    let digest = Sha256::new().chain_update(slug).chain_update(picture).finalize();
+/// True for half of all requests, and always the same for one request, whoever asks.
+fn answers(slug: &str, given: &[u8]) -> bool {
+    let digest = Sha256::new().chain_update(slug).chain_update(given).finalize();
     digest[0] & 1 == 0
 }

@@ -24,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum Place {
     /// In the namespace of this process.
     Here,
-    /// In that one.
+    /// In this namespace.
     Inside(Arc<Namespace>),
 }
 
@@ -57,8 +57,8 @@ impl Forwarder {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Closed, it takes connections and lets nothing through, as a path on which all packets are
-    /// lost; those that it has break when it is opened again.
+    /// When closed, it accepts connections and lets nothing through, like a path on which all
+    /// packets are lost; its connections break when it is opened again.
     pub fn set_open(&self, open: bool) {
         self.open.send_if_modified(|current| std::mem::replace(current, open) != open);
     }

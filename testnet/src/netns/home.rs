@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::{Namespace, Network, NetworkError};
 
-/// The same at every home, as it is in life.
+/// The same in every home, as in reality.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const MACHINE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 

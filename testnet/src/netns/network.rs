@@ -58,7 +58,7 @@ impl Network {
         }
         let router = Arc::new(Namespace::new()?);
         router.set("ipv4/ip_forward", "1")?;
-        // Delayed packets come back by another device than they came by first.
+        // Delayed packets come back through a device other than the one they first came through.
         for device in ["all", "default"] {
             router.set(&format!("ipv4/conf/{device}/rp_filter"), "0")?;
         }

@@ -2,7 +2,7 @@
 //!
 //! `GET /chutes/{id}` with the key in `Authorization` →
 //! `{"chute_id","name","slug","revision","hot","public"}`. `POST /{slug}/generate` goes to that
-//! miner's own listener. The lie: another revision than the one deployed.
+//! miner's own listener. The lie: a revision other than the one deployed.
 
 use std::sync::Arc;
 

@@ -30,11 +30,11 @@ pub(super) struct Listener {
     pub(super) name: String,
 }
 
-/// Put into a request that shall get an untrue answer.
+/// Marks a request that must get an untrue answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lie;
 
-/// Shows the fault that the board has for this request, else answers it.
+/// Applies the fault that the board has for this request, or else answers it.
 pub(super) async fn show_faults(
     State(listener): State<Listener>,
     mut request: Request,
@@ -58,6 +58,14 @@ pub(super) async fn show_faults(
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "ordered to refuse")
                 .into_response()
         }
+        FaultKind::Http401 => refuse(StatusCode::UNAUTHORIZED),
+        FaultKind::Http402 => refuse(StatusCode::PAYMENT_REQUIRED),
+        FaultKind::Http403 => refuse(StatusCode::FORBIDDEN),
+        FaultKind::Http404 => refuse(StatusCode::NOT_FOUND),
+        FaultKind::Http503 => refuse(StatusCode::SERVICE_UNAVAILABLE),
+        FaultKind::Reset => Response::new(Body::from_stream(futures::stream::once(async {
+            Err::<Bytes, _>(std::io::Error::other("ordered to reset"))
+        }))),
         FaultKind::Stall => std::future::pending().await,
         FaultKind::Slow => {
             tokio::time::sleep(fault.delay()).await;
@@ -72,6 +80,10 @@ pub(super) async fn show_faults(
         FaultKind::Endless => append(next.run(request).await, None),
         FaultKind::Oversize => append(next.run(request).await, Some(OVERSIZE_BYTES / PIECE_BYTES)),
     }
+}
+
+fn refuse(status: StatusCode) -> Response {
+    (status, "ordered to refuse").into_response()
 }
 
 /// Announces the whole body, sends half of it, and breaks the connection.

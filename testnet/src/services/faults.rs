@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const MAX_FAULTS: usize = 256;
 /// Delay of [`FaultKind::Slow`] where the order names none.
 const DEFAULT_DELAY_MS: u64 = 2_000;
-/// Longest delay that may be ordered: beyond it, [`FaultKind::Stall`] says what is meant.
+/// Longest delay that may be ordered: beyond it, use [`FaultKind::Stall`].
 const MAX_DELAY_MS: u64 = 600_000;
 
 /// A stand-in that can be told to misbehave.
@@ -44,6 +44,23 @@ pub enum FaultKind {
     /// Answers 429 with `Retry-After: 1`.
     #[serde(rename = "http_429")]
     Http429,
+    /// Answers 401.
+    #[serde(rename = "http_401")]
+    Http401,
+    /// Answers 402, as where an account has no balance.
+    #[serde(rename = "http_402")]
+    Http402,
+    /// Answers 403.
+    #[serde(rename = "http_403")]
+    Http403,
+    /// Answers 404.
+    #[serde(rename = "http_404")]
+    Http404,
+    /// Answers 503, as where no instance is free.
+    #[serde(rename = "http_503")]
+    Http503,
+    /// Breaks the connection before the first byte of a body.
+    Reset,
     /// Takes the request and never answers.
     Stall,
     /// Answers rightly, `delay_ms` late.

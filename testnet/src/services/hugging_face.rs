@@ -2,7 +2,8 @@
 //!
 //! `GET /api/models/{owner}/{name}/revision/{sha}?blobs=true` →
 //! `{"id","sha","siblings":[{"rfilename","size","lfs":{"sha256","size"}}]}`. The lie: every weight
-//! file has another sha256.
+//! file has another sha256. `GET /api/models/{owner}/{name}` describes any model in short, as the
+//! real one does a public model that validators try their token on.
 
 use std::sync::Arc;
 
@@ -27,11 +28,19 @@ struct Options {
 }
 
 pub(super) fn registry(miners: Arc<Vec<MinerEntry>>) -> Router {
-    Router::new().route("/api/models/{owner}/{name}/revision/{sha}", get(model)).with_state(miners)
+    Router::new()
+        .route("/api/models/{owner}/{name}/revision/{sha}", get(model))
+        .route("/api/models/{owner}/{name}", get(public_model))
+        .with_state(miners)
 }
 
-fn not_found(error: &str) -> Response {
-    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+fn not_found(code: &'static str, error: &str) -> Response {
+    let body = Json(json!({ "error": error }));
+    (StatusCode::NOT_FOUND, [("x-error-code", code)], body).into_response()
+}
+
+async fn public_model(Path((owner, name)): Path<(String, String)>) -> Response {
+    Json(json!({"id": format!("{owner}/{name}"), "private": false})).into_response()
 }
 
 async fn model(
@@ -42,10 +51,10 @@ async fn model(
 ) -> Response {
     let id = format!("{owner}/{name}");
     let Some(miner) = miners.iter().find(|miner| miner.model_name == id) else {
-        return not_found("Repository not found");
+        return not_found("RepoNotFound", "Repository not found");
     };
     if sha != "main" && sha != miner.model_revision {
-        return not_found("Invalid rev id");
+        return not_found("RevisionNotFound", "Invalid rev id");
     }
     let mut siblings = vec![json!({"rfilename": "config.json"}), json!({"rfilename": "README.md"})];
     for (index, sha256) in miner.weights_sha256.iter().enumerate() {

@@ -117,7 +117,10 @@ impl Services {
         let gateway = open.listen(Service::Chutes, "gateway", chutes::gateway(gateway)).await?;
         let hugging_face =
             open.listen(Service::HuggingFace, "api", hugging_face::registry(entries)).await?;
-        let gemini = open.listen(Service::Gemini, "api", gemini::model(config.gemini_keys)).await?;
+        let gemini = {
+            let model = gemini::Model { keys: config.gemini_keys, clips };
+            open.listen(Service::Gemini, "api", gemini::model(model)).await?
+        };
         let admin = open.listen_plainly("admin", admin::admin(board.clone())).await?;
         let chutes_generate = format!("{gateway}/{{slug}}/generate");
         let report =

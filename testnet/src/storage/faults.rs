@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// Most rules at a time; a scenario has a handful.
 const MAX_RULES: usize = 64;
-/// How long half a body is on its way before the connection breaks: else the break overtakes it.
+/// Time for half a body to arrive before the connection breaks: otherwise the break overtakes it.
 const FLUSH: Duration = Duration::from_millis(50);
 /// Longest delay of an answer, in milliseconds: longer than any client waits.
 const MAX_DELAY_MS: u64 = 600_000;

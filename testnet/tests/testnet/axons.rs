@@ -8,7 +8,8 @@ use leoma::subnet::Axons;
 use leoma_chain::{Axon, ChainClient, Metagraph};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle};
-use leoma_protocol::{BlockNumber, ConsensusParams, Hotkey, HotkeySigner, MemoryGuard, Netuid};
+use leoma_protocol::messages::TaskList;
+use leoma_protocol::{BlockNumber, ConsensusSchedule, Hotkey, HotkeySigner, MemoryGuard, Netuid};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_storage::EndpointPolicy;
 use leoma_testnet::chain::{self, ChainConfig, GenesisConfig, NeuronGenesis, SubnetGenesis};
@@ -52,10 +53,11 @@ fn genesis() -> GenesisConfig {
 /// A validator's mesh without bootnodes, and what it says.
 fn mesh(name: &str, port: u16, chain: &ChainClient) -> (MeshHandle, mpsc::Receiver<MeshEvent>) {
     let keypair = Keypair::generate_ed25519();
-    let mut config =
-        MeshConfig::new(keypair, chain.network(), ConsensusParams::default(), 100, signer(name));
+    let validators = vec![signer("first").hotkey(), signer("second").hotkey()];
+    let lists = vec![TaskList { from: 0.into(), interval: 100, validators }];
+    let consensus = Arc::new(ConsensusSchedule::production());
+    let mut config = MeshConfig::new(keypair, chain.network(), consensus, lists, signer(name));
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), port).to_vec();
-    config.allowlist = vec![signer("first").hotkey(), signer("second").hotkey()];
     Mesh::spawn(config).unwrap()
 }
 
@@ -136,7 +138,7 @@ async fn a_validator_without_bootnodes_finds_its_peer_by_the_chain() {
     ));
     assert_eq!(until_up(&mut second_events).await, signer("first").hotkey());
 
-    // What stands on the chain already is not said again, however long it runs.
+    // What is on the chain already is not announced again, however long it runs.
     until("blocks beyond the rate limit", || async {
         let metagraph = read(&client).await;
         let passed = metagraph.block > BlockNumber(announced_at.0 + SERVING_RATE_LIMIT + 5);
@@ -147,8 +149,7 @@ async fn a_validator_without_bootnodes_finds_its_peer_by_the_chain() {
     assert_eq!(entry(&*read(&client).await), Some((own, announced_at)));
     assert!(!running.is_finished());
 
-    // Elsewhere from now on: the chain is told, and the old place is no longer dialled by who finds
-    // the new one.
+    // It moves: the chain is told, and whoever finds the new place no longer dials the old one.
     let moved = Axon { port: free_port(), ..own };
     stop.cancel();
     running.await.unwrap();

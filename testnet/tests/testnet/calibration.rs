@@ -1,5 +1,7 @@
-//! The whole calibration: every degradation at every strength on eight clips, as `leoma-testnet
-//! calibrate` reports it.
+//! The calibration, as `leoma-testnet calibrate` reports it: every degradation at every strength on
+//! eight clips, and free continuations, tricks and a ladder on two kinds of rendered scenes. By
+//! itself the command renders ten kinds, three scenes each; that takes too long for a test, and
+//! `Pattern` still breaks a rule (`docs/scoring.md`).
 
 use std::process::{Command, Stdio};
 
@@ -7,12 +9,16 @@ use leoma_scoring::calibration::{Degradation, STRENGTHS};
 use leoma_scoring::media::Ffmpeg;
 use serde_json::Value;
 
+/// What the judge breaks today, without the scores (`docs/scoring.md`, "What is open"). The test
+/// fails when anything else breaks, and also when one of these holds again: then its line goes.
+const OPEN: [&str; 1] = ["of the trick leaked and warped 2/4 pass"];
+
 /// Points in tenths that lie between the worst honest answer and the best of what is spoilt most.
 const SEPARATION: u64 = 100;
 
 #[test]
 #[ignore = "slow: run by ./test.sh --all"]
-fn scores_fall_with_every_degradation_and_honest_answers_lie_above_the_worst() {
+fn honest_answers_pass_tricks_do_not_and_scores_fall_with_every_degradation() {
     if let Err(missing) = Ffmpeg::find() {
         println!("skipped: {missing}");
         return;
@@ -20,12 +26,18 @@ fn scores_fall_with_every_degradation_and_honest_answers_lie_above_the_worst() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
     let output = command
         .args(["calibrate", "--device", "cpu", "--json"])
+        .args(["--scenes", "2", "--each", "1", "--first", "31"])
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    assert_eq!((&report["broken"], output.status.code()), (&Value::Array(Vec::new()), Some(0)));
+    let broken = report["broken"].as_array().unwrap().iter();
+    let broken: Vec<&str> = broken
+        .map(|line| line.as_str().unwrap())
+        .map(|line| line.split_once(": [").map_or(line, |(rule, _)| rule))
+        .collect();
+    assert_eq!((broken, output.status.code()), (OPEN.to_vec(), Some(1)));
 
     let sources = report["sources"].as_array().unwrap();
     assert!(sources.len() >= 8, "{} clips", sources.len());
@@ -38,6 +50,12 @@ fn scores_fall_with_every_degradation_and_honest_answers_lie_above_the_worst() {
             source["name"]
         );
     }
+    let rendered = &report["rendered"];
+    let sum = |name: &str| -> u64 {
+        let rates = rendered[name].as_object().unwrap().values();
+        rates.map(|rate| rate["of"].as_u64().unwrap()).sum()
+    };
+    assert!(sum("free") >= 2 * 7 && sum("tricks") >= 2 * 12, "{rendered}");
     let [honest, worst] =
         ["lowest_honest", "highest_worst"].map(|name| report[name].as_u64().unwrap());
     assert!(honest >= worst + SEPARATION, "honest answers from {honest}, the worst up to {worst}");

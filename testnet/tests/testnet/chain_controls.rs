@@ -7,7 +7,9 @@ use crate::chains::{
 use leoma_testnet::chain::{self, ChainConfig, ControlError, MAX_GROWTH, MAX_REORG};
 use serde_json::{Value, json};
 use std::time::Duration;
+use subxt::dynamic;
 use subxt::rpcs::{RpcClient, rpc_params};
+use subxt::utils::AccountId32;
 
 /// The runtime's version, and the next one.
 const NOW: u32 = node_subtensor_runtime::VERSION.spec_version;
@@ -348,6 +350,62 @@ async fn old_states_are_discarded_and_blocks_are_not() {
         ask(&rpc, "state_getStorage", rpc_params![number_key, old]).await,
         json!("0x18000000")
     );
+    chain.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subnet_gets_another_owner_and_a_round_of_the_beacon_is_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, client, rpc) = start(on_demand(dir.path())).await;
+    let account = |name: &str| Key::new(name).account();
+    let owner = async || {
+        let entry = dynamic::storage::<(u16,), AccountId32>("SubtensorModule", "SubnetOwnerHotkey");
+        let at = client.at_current_block().await.unwrap();
+        at.storage().fetch(entry, (chains::NETUID,)).await.unwrap().decode().unwrap().0
+    };
+    chain.controls().step(1).await.unwrap();
+    assert_eq!(owner().await, <[u8; 32]>::from(account("owner")));
+    let second = rpc_params![chains::NETUID, account("second").to_string()];
+    let _: chain::Heads = rpc.request("testnet_changeOwner", second).await.unwrap();
+    chain.controls().step(1).await.unwrap();
+    assert_eq!(owner().await, <[u8; 32]>::from(account("second")));
+
+    let entry = dynamic::storage::<(), u64>("Drand", "LastStoredRound");
+    let at = client.at_current_block().await.unwrap();
+    let last = at.storage().fetch(entry, ()).await.unwrap().decode().unwrap();
+    let _: chain::Heads = rpc.request("testnet_skipRound", rpc_params![last + 2]).await.unwrap();
+    // Twelve seconds, and four rounds.
+    chain.controls().step(1).await.unwrap();
+    let at = client.at_current_block().await.unwrap();
+    let mut stored = Vec::new();
+    for round in last + 1..last + 5 {
+        let pulses = dynamic::storage::<(u64,), dynamic::Value>("Drand", "Pulses");
+        stored.push(at.storage().fetch(pulses, (round,)).await.is_ok());
+    }
+    assert_eq!(stored, [true, false, true, true]);
+    chain.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_gives_ids_types_of_their_own_in_the_newest_metadata() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, _, rpc) = start(on_demand(dir.path())).await;
+    let has_typed_ids = async |version: u32, at: Value| {
+        let asked = format!("0x{}", hex::encode(version.to_le_bytes()));
+        let call = rpc_params!["Metadata_metadata_at_version", asked, at];
+        let answer = ask(&rpc, "state_call", call).await;
+        answer.as_str().unwrap().contains(&hex::encode("typed_ids"))
+    };
+    chain.controls().step(1).await.unwrap();
+    let before = ask(&rpc, "chain_getBlockHash", rpc_params![1]).await;
+    let version = ask(&rpc, "testnet_upgradeToTypedIds", rpc_params![]).await;
+    assert_eq!(version, json!(node_subtensor_runtime::TYPED_IDS));
+    chain.controls().step(1).await.unwrap();
+    assert!(has_typed_ids(16, Value::Null).await);
+    assert!(!has_typed_ids(15, Value::Null).await, "older forms stay as they are");
+    assert!(!has_typed_ids(16, before).await, "and so do blocks of before");
+    let later = chain.controls().upgrade_spec().await.unwrap();
+    assert_eq!(later, node_subtensor_runtime::TYPED_IDS + 1);
     chain.stop().await.unwrap();
 }
 

@@ -162,6 +162,6 @@ fn the_benchmark_runs_epochs_and_reports_memory() {
         "{last}"
     );
     assert!(first["journal_bytes"].as_u64() < last["journal_bytes"].as_u64());
-    // So few blocks tell nothing of what a longer run takes.
+    // So few blocks say nothing about what a longer run takes.
     assert!(report["growth_bytes"].is_i64() && report["allowed_bytes"].is_null(), "{report}");
 }

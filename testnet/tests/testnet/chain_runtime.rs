@@ -68,7 +68,7 @@ async fn round_of(client: &Client, entry: &str) -> u64 {
         .unwrap()
 }
 
-/// Reads after every block until `done`, for so many blocks.
+/// Reads after every block until `done`, for this many blocks.
 async fn within<F: Future<Output = bool>>(
     client: &Client,
     blocks: u32,
@@ -179,11 +179,13 @@ async fn a_commit_whose_pulse_does_not_come_is_lost_without_a_word() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timelocked_commitment_is_revealed() {
+async fn a1_a_timelocked_commitment_is_read_and_a_later_open_one_replaces_it() {
     let dir = tempfile::tempdir().unwrap();
     let (handle, client) = start(dir.path(), genesis(360)).await;
     let (miner, round) = (Key::new("miner"), now_round() + 1);
-    let encrypted = timelock::seal(b"model", round, &beacon_public_key()).unwrap();
+    // As the official SDK seals it: with the text's SCALE length in front.
+    let sealed = "model".encode();
+    let encrypted = timelock::seal(&sealed, round, &beacon_public_key()).unwrap();
     let field = Value::named_variant(
         "TimelockEncrypted",
         [("encrypted", Value::from_bytes(encrypted)), ("reveal_round", Value::u128(round.into()))],
@@ -204,7 +206,7 @@ async fn a_timelocked_commitment_is_revealed() {
     };
     assert!(within(&client, ROUND_LIMIT, || async { !revealed().await.is_empty() }).await);
     let (text, block) = revealed().await.remove(0);
-    assert_eq!(text, b"model");
+    assert_eq!(text, sealed);
     // As production reads it, with the rest of the subnet.
     let production = ChainClient::connect(&handle.ws_url, Netuid(NETUID)).await.unwrap();
     let metagraph = production.metagraph(production.head().await.unwrap()).await.unwrap();
@@ -217,6 +219,11 @@ async fn a_timelocked_commitment_is_revealed() {
             count: 1
         }
     );
+    // A reveal stays on the chain for good, and hides no later commitment in the open.
+    include(&client, &miner, &chains::commitment("open")).await.unwrap();
+    let metagraph = production.metagraph(production.head().await.unwrap()).await.unwrap();
+    let read = metagraph.commitments.get(&Hotkey::from_bytes(account.0)).unwrap();
+    assert_eq!((read.text.as_str(), read.count), ("open", 2));
     handle.stop().await.unwrap();
 }
 

@@ -263,7 +263,7 @@ async fn a_miner_commits_what_validators_will_read() {
         chute_id: "chute".into(),
     };
     assert_eq!(MinerCommitment::parse(&found.text, &hotkey).unwrap(), expected);
-    // The same again would only lose its place in the order.
+    // Committing the same again would only lose its place in the order.
     commit("a", &name, "chute", &[]).await.says(true, &["nothing was sent"]);
     assert_eq!(bench.metagraph().await.commitments[&hotkey], found);
     commit("a", &name, "other", &[])

@@ -164,7 +164,7 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
         false,
         &[
             "[2/4]",
-            "refused: the video cannot be decoded",
+            "refused: the MP4 is cut off",
             "does not end in .mp4",
             "2 videos added",
             "2 of 4",
@@ -187,7 +187,7 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
     bench.corpus(&["add"], &[&same_name]).await.says(false, &["other bytes", "another name"]);
     assert_eq!(bench.corpus(&["list", "--json"], &[]).await.json(), listed);
 
-    // What lies beside the manifest is said, and taken in when asked.
+    // Videos that the manifest lacks are reported, and adopted on request.
     let key: Key = "found/third.mp4".parse().unwrap();
     let third = Bytes::from(std::fs::read(&clips[2]).unwrap());
     let _ = source.add_video(&key, third).await.unwrap();
@@ -275,7 +275,7 @@ async fn a_clips_choice_is_made_again_from_the_buckets() {
     let mut skipping = TaskClip { proof: ClipProof { index: 1 - first, ..forged.proof }, ..forged };
     skipping.proof.skipped =
         vec![Skipped { index: first, key: passed_over.key, reason: SkipReason::NoShot }];
-    // That it was another ffmpeg is no way out: the manifest has the shots.
+    // Another ffmpeg is no excuse: the manifest has the shots.
     skipping.proof.ffmpeg = "0.0".to_owned();
     bench.publish(TaskId(10), &skipping, |_| {}).await;
     bench

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{Mesh, MeshConfig, MeshHandle, MeshStatus, PeerStatus};
+use leoma_protocol::messages::TaskList;
 use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid,
-    Network as Subnet,
+    Network as Subnet, TaskId,
 };
 use leoma_testnet::netns::{Home, Namespace, Network};
 use sp_core::{Pair as _, sr25519};
@@ -28,11 +29,13 @@ fn signer(number: u8) -> HotkeySigner {
 
 fn config(number: u8) -> MeshConfig {
     let subnet = Subnet { genesis: Digest::of(b"a test chain"), netuid: Netuid(99) };
-    let params = ConsensusParams::default();
-    let mut config =
-        MeshConfig::new(Keypair::generate_ed25519(), subnet, params, 100, signer(number));
+    let validators = (1..=3).map(|number| signer(number).hotkey()).collect();
+    let lists = vec![TaskList { from: TaskId(0), interval: 100, validators }];
+    // Every validator has a turn at every task.
+    let params = ConsensusParams { failover_grace: Some(1), ..ConsensusParams::default() };
+    let (keypair, consensus) = (Keypair::generate_ed25519(), Arc::new(params.into()));
+    let mut config = MeshConfig::new(keypair, subnet, consensus, lists, signer(number));
     config.listen = MeshConfig::listen_on(Ipv4Addr::UNSPECIFIED.into(), PORT).to_vec();
-    config.allowlist = (1..=3).map(|number| signer(number).hotkey()).collect();
     config.head = BlockNumber(10_000);
     // On a full machine three attempts may all come too late.
     config.timing.punch_pause = Duration::from_secs(5);
@@ -126,7 +129,7 @@ fn a_home_is_reached_by_nobody_and_reaches_everybody() {
             "a home's address is known outside"
         );
     }
-    // Neither the router nor what is behind it.
+    // Neither the router nor the host behind it can be reached.
     for host in [1, 2] {
         assert!(!connects(public, address(host), SILENCE));
     }

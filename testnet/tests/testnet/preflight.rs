@@ -5,6 +5,8 @@
 //! `LEOMA_BIN_DIR`; and ffmpeg.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,7 @@ const TAO: u64 = 1_000_000_000;
 /// registered.
 const NEURONS: [(&str, u64); 5] =
     [("owner", 0), ("ready", 50), ("unlisted", 40), ("poor", 0), ("tired", 30)];
-/// Blocks behind that are said to lag.
+/// A node this many blocks behind is reported as lagging.
 const LAG: u32 = 20;
 /// An address at which nothing listens.
 const DEAD: &str = "ws://127.0.0.1:1";
@@ -122,7 +124,14 @@ impl Bench {
             ("R2_OWN_READ_ACCESS_KEY", &self.own.read.access),
             ("R2_OWN_READ_SECRET_KEY", &self.own.read.secret),
             ("GEMINI_API_KEY", "planted-secret"),
+            // Without it preflight would ask Gemini, which is not here.
+            ("LEOMA_JUDGE", "local"),
             ("CHUTES_API_KEY", "planted-secret"),
+            // Nobody listens there, which is a warning.
+            ("HF_API_URL", "http://127.0.0.1:1"),
+            ("LEOMA_HTTP_LISTEN", "127.0.0.1:0"),
+            ("LEOMA_MESH_LISTEN", "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1"),
+            ("LEOMA_MESH_EXTERNAL", "/ip4/8.8.8.8/tcp/4070"),
         ]);
         settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
@@ -148,7 +157,7 @@ impl Bench {
             "{}",
             said.output
         );
-        // What holds of every report.
+        // What holds for every report.
         let failed = report.checks().iter().filter(|check| check["outcome"] == "fail").count();
         assert_eq!(
             (report.succeeded, &report.report["ready"]),
@@ -209,17 +218,36 @@ fn write_sealed(from: &Path, path: &Path) {
     std::fs::copy(public_path(from), public_path(path)).unwrap();
 }
 
+/// A stand-in for Hugging Face that knows the public model which is asked for.
+fn a_public_model() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _request = stream.read(&mut [0; 4096]);
+            let body = r#"{"id":"openai-community/gpt2"}"#;
+            let length = body.len();
+            let _answered = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    address
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
     let bench = Bench::start(false).await;
     bench.publish_allowlist().await;
-    bench.set_weights("tired").await;
     write_sealed(&bench.hotkey_path("ready"), &bench.hotkey_path("sealed"));
     let lagging = FaultProxy::start(&bench.chain.ws_url).await.unwrap();
     bench.reach_block(LAG + 2).await;
     lagging.lag(LAG);
 
-    let ready = bench.preflight(&[], &[]).await;
+    let hugging_face = a_public_model();
+    let local = [("HF_API_URL", hugging_face.as_str()), ("LEOMA_LOCAL_NETWORK", "true")];
+    let ready = bench.preflight(&local, &[]).await;
     assert!(ready.checks().iter().all(|check| check["outcome"] == "pass"), "{:#}", ready.report);
     let names: Vec<_> =
         ready.checks().iter().map(|check| check["name"].as_str().unwrap()).collect();
@@ -237,28 +265,64 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
         "registration",
         "validator permit",
         "stake",
+        "subnet identity",
         "allowlist",
+        "source bucket",
+        "weights version",
         "weights rate limit",
         "commit-reveal",
         "drand",
+        "witness",
+        "witness cost",
         "own bucket",
         "read key",
+        "state folder",
+        "http port",
+        "mesh port",
+        "mesh port",
+        "mesh address",
+        "disk",
+        "memory",
+        "device",
         "ffmpeg",
         "service keys",
+        "Chutes",
+        "Hugging Face",
+        "decoder jail",
+        "judge",
     ];
     assert_eq!(names, expected, "scripts know them by these names");
     let weights_only = [("R2_OWN_BUCKET", ""), ("PATH", ""), ("GEMINI_API_KEY", "")];
     let report = bench.preflight(&weights_only, &["--weights-only"]).await;
-    assert!(report.succeeded && report.checks().len() == expected.len() - 4, "{:#}", report.report);
+    assert!(
+        report.succeeded && report.checks().len() == expected.len() - 10,
+        "{:#}",
+        report.report
+    );
 
     let [url, other] = [bench.chain.ws_url.as_str(), lagging.url()];
     let [one_dead, lags] = [format!("{DEAD},{url}"), format!("{other},{url}")];
     let write = [bench.own.write.access.as_str(), bench.own.write.secret.as_str()];
     let list_them = format!("leoma validator add {}", bench.hotkeys["unlisted"]);
+    let stranger = bench.hotkeys["stranger"].to_string();
+    // One entry is malformed, the other one's bucket does not exist.
+    let peers = serde_json::json!([
+        {"hotkey": "5bad"},
+        {
+            "hotkey": stranger, "bucket": "leoma-nowhere", "endpoint": bench.storage.endpoint(),
+            "read_access_key": bench.own.read.access, "read_secret_key": bench.own.read.secret,
+        },
+    ])
+    .to_string();
     // Changed settings, whether a validator could start, and checks with their outcomes and what
     // they say.
     type Case<'a> = (&'a [(&'a str, &'a str)], bool, &'a [(&'a str, &'a [&'a str], &'a str)]);
     let cases: &[Case] = &[
+        (
+            &[("WALLET_NAME", "tired")],
+            true,
+            &[("weights rate limit", &["warn"], "blocks until weights may be set")],
+        ),
         (
             &[("WALLET_NAME", "stranger")],
             false,
@@ -282,17 +346,17 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
         (
             &[("WALLET_NAME", "owner")],
             false,
-            &[("validator permit", &["pass"], "owner"), ("stake", &["pass"], "owner")],
+            &[
+                ("validator permit", &["pass"], "owner"),
+                ("stake", &["pass"], "owner"),
+                ("witness", &["warn"], "allowlist"),
+                ("witness cost", &["pass"], "free"),
+            ],
         ),
         (
             &[("WALLET_NAME", "unlisted")],
             false,
             &[("allowlist", &["fail"], &list_them), ("stake", &["pass"], "40.000")],
-        ),
-        (
-            &[("WALLET_NAME", "tired")],
-            true,
-            &[("weights rate limit", &["warn"], "blocks until weights may be set")],
         ),
         (
             &[("CHAIN_ENDPOINTS", &one_dead)],
@@ -320,6 +384,7 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
                 ("registration", &["skip"], ""),
                 ("allowlist", &["skip"], ""),
                 ("drand", &["skip"], ""),
+                ("witness", &["skip"], ""),
                 ("own bucket", &["pass"], ""),
             ],
         ),
@@ -362,6 +427,26 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
             &[("allowlist", &["fail"], "R2_SOURCE_BUCKET"), ("registration", &["pass"], "")],
         ),
         (
+            &[("NETIUD", "7"), ("EVAL_SERVER_URLS", "x")],
+            true,
+            &[("configuration", &["warn", "warn"], "did you mean NETUID?")],
+        ),
+        (
+            &[("LEOMA_SUBNET_OWNER", &stranger)],
+            true,
+            &[("subnet identity", &["warn"], "LEOMA_SUBNET_OWNER")],
+        ),
+        (
+            &[("PEER_VALIDATORS", &peers)],
+            true,
+            &[("peer buckets", &["warn", "warn"], "PEER_VALIDATORS, ")],
+        ),
+        (
+            &[("LEOMA_MESH_EXTERNAL", "/ip4/172.17.0.2/tcp/4070")],
+            true,
+            &[("mesh address", &["warn"], "Docker")],
+        ),
+        (
             &[("R2_OWN_WRITE_SECRET_KEY", "wrong")],
             false,
             &[("own bucket", &["fail"], "the write key"), ("read key", &["skip"], "own bucket")],
@@ -369,7 +454,7 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
         (
             &[("R2_OWN_READ_ACCESS_KEY", ""), ("R2_OWN_READ_SECRET_KEY", "")],
             true,
-            &[("read key", &["warn"], "over the mesh")],
+            &[("read key", &["warn"], "attest to none")],
         ),
         (
             &[("R2_OWN_READ_ACCESS_KEY", write[0]), ("R2_OWN_READ_SECRET_KEY", write[1])],
@@ -389,6 +474,8 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
             &[("service keys", &["fail"], "set LEOMA_JUDGE to gemini or both")],
         ),
     ];
+    // The rate limit is over after 20 s, so its case comes first.
+    bench.set_weights("tired").await;
     for (changes, ready, expected) in cases {
         let report = bench.preflight(changes, &[]).await;
         assert_eq!(report.succeeded, *ready, "{changes:?}: {:#}", report.report);

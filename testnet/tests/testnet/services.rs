@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
-use leoma_scoring::media::{ClipShape, Limits, cut_clip, first_frame_png};
+use leoma_scoring::media::{
+    ClipShape, Limits, SceneRules, choose_segment, cut_clip, first_frame_png, one_shot_segments,
+};
 use leoma_scoring::{AspectPolicy, Aspects, DeviceChoice, Fingerprint, Outcome, Reference, Scorer};
 use leoma_testnet::corpus::{self, ffmpeg};
-use leoma_testnet::miners::Role;
+use leoma_testnet::miners::{Role, VIDEO};
 use leoma_testnet::seed::Seed;
 use leoma_testnet::services::{
     Counts, Fault, FaultKind, MinerEntry, Service, Services, ServicesConfig,
@@ -182,7 +184,7 @@ async fn services_answer_as_the_real_ones_do() {
     assert_eq!(world.gemini("other", request).await.status(), StatusCode::BAD_REQUEST);
 }
 
-/// What the scorer makes of an answer: the status of its entry, the reason, and its fingerprint.
+/// The scorer's result for an answer: the status of its entry, the reason, and its fingerprint.
 fn judged(
     scorer: &Scorer,
     reference: &Reference,
@@ -207,10 +209,16 @@ fn judged(
 async fn the_metrics_pass_good_miners_and_call_every_cheat_by_its_name() {
     let world = world().await;
     let scorer = Scorer::open(DeviceChoice::Cpu, AspectPolicy::SUBNET).unwrap();
+    let (width, height) = VIDEO;
+    let shape = ClipShape { width, height, ..ClipShape::TASK };
     for clip in corpus::list(&world.corpus).unwrap() {
         let video = std::fs::read(&clip).unwrap();
-        let task =
-            cut_clip(scorer.ffmpeg(), &video, 4500, &ClipShape::TASK, &Limits::SOURCE).unwrap();
+        // As a validator cuts it: a source with a cut in it says nothing about jumps.
+        let limits = Limits::SOURCE;
+        let (rules, length) = (SceneRules::REFERENCE, shape.duration_ms());
+        let shots = one_shot_segments(scorer.ffmpeg(), &video, &rules, length, &limits).unwrap();
+        let start = choose_segment([7; 32], &shots, length).unwrap();
+        let task = cut_clip(scorer.ffmpeg(), &video, start, &shape, &limits).unwrap();
         let (reference, picture) = (
             scorer.reference(&task).unwrap(),
             first_frame_png(scorer.ffmpeg(), &task, &Limits::ANSWER).unwrap(),
@@ -351,8 +359,9 @@ async fn miners_refuse_what_is_no_request() {
             400,
         ),
         (json!({"prompt": "", "image": "AAAA"}), 400),
-        // No prompt is a task of its own, no picture is none that they know.
-        (json!({"prompt": "p"}), 422),
+        // A request needs a prompt or an image. One is enough, but its scene is unknown here.
+        (json!({}), 400),
+        (json!({"prompt": "p"}), 500),
         (json!({"image": "AAAA"}), 500),
         (json!({"prompt": "p", "image": "AAAA"}), 500),
     ] {

@@ -79,6 +79,31 @@ async fn s3_behaves_as_memory_and_folders_do() {
     server.handle.stop().await;
 }
 
+/// A page of S3's has a thousand keys, and those with signs come escaped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn d11_thousands_of_odd_keys_are_listed_each_once() {
+    use futures::StreamExt as _;
+    let server = Server::start().await;
+    let writer = server.writer();
+    let name = |n: usize| key(&format!("odd/{n:04} +%20 50%.mp4"));
+    let writes = (0..2_500).map(|n| {
+        let writer = &writer;
+        async move { writer.create(&name(n), bytes("x")).await.unwrap() }
+    });
+    let written = futures::stream::iter(writes).buffer_unordered(32).collect::<Vec<_>>().await;
+    assert!(written.iter().all(|created| *created == Created::New));
+    let expected: Vec<Key> = (0..2_500).map(name).collect();
+    let keys = |listing: leoma_storage::Listing| -> Vec<Key> {
+        listing.objects.into_iter().map(|object| object.key).collect()
+    };
+    let folder = key("odd");
+    let all = server.reader().list(Some(&folder), None, 5_000).await.unwrap();
+    assert!(!all.truncated && all.unusable == 0);
+    assert_eq!(keys(all), expected);
+    let rest = server.reader().list(Some(&folder), Some(&name(1_199)), 5_000).await.unwrap();
+    assert_eq!(keys(rest), expected[1_200..]);
+}
+
 #[tokio::test]
 async fn a_read_key_reads_and_cannot_write() {
     let server = Server::start().await;
@@ -160,7 +185,7 @@ async fn url_grant(server: &Server, keys: &[&str]) -> Grant {
     }
     let endpoint = server.handle.endpoint();
     let grant = serde_json::json!({"endpoint": endpoint, "bucket": ONE, "urls": urls});
-    Grant::decode(grant.to_string().as_bytes(), EndpointPolicy::for_peers_of(endpoint)).unwrap()
+    Grant::decode(grant.to_string().as_bytes(), EndpointPolicy::for_peers(true)).unwrap()
 }
 
 #[tokio::test]
@@ -172,7 +197,7 @@ async fn a_grant_opens_a_peers_bucket_by_keys_or_urls() {
     let _ = own.write_verdict(TaskId(7), bytes("verdict")).await.unwrap();
 
     let by_keys = Grant::with_keys(&server.one.reader(endpoint)).unwrap();
-    let policy = EndpointPolicy::for_peers_of(endpoint);
+    let policy = EndpointPolicy::for_peers(true);
     let verdicts = [7, 8].map(|task| format!("{task}/evaluation_results/{hotkey}.json"));
     let by_urls = url_grant(&server, &verdicts.each_ref().map(String::as_str)).await;
     for grant in [by_keys, by_urls.clone()] {
@@ -182,7 +207,7 @@ async fn a_grant_opens_a_peers_bucket_by_keys_or_urls() {
         assert_eq!(peer.verdict(TaskId(7)).await.unwrap().unwrap(), bytes("verdict"));
         assert_eq!(peer.verdict(TaskId(8)).await.unwrap(), None);
     }
-    // What no URL was given for is refused, which is not the same as absent.
+    // An object without a URL is refused, which is not the same as absent.
     let bucket = by_urls.open(policy).unwrap();
     denied(bucket.get(&key("9/metadata.json"), 10).await);
     assert!(bucket.create(&key("x"), bytes("x")).await.is_err());

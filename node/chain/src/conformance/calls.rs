@@ -22,13 +22,13 @@ const FULL: u16 = 256;
 /// A call as the chain's own documentation describes it: pallet, name, arguments in their order.
 fn described(
     call: &Call,
-    netuid: Netuid,
+    index: Netuid,
 ) -> (&'static str, &'static str, Vec<(&'static str, Datum)>) {
     let number = |number: u64| Datum::Number(number.into());
     let uids = |weights: &ChainWeights| {
         Datum::numbers(&weights.uids.iter().map(|uid| uid.0).collect::<Vec<_>>())
     };
-    let mechanism = ("mecid", number(0));
+    let mechanism = ("mecid", number(index.mecid().into()));
     let (pallet, name, rest) = match call {
         Call::SetWeights(weights) => (
             "SubtensorModule",
@@ -75,6 +75,15 @@ fn described(
             let info = Datum::Fields(vec![("fields", Datum::Many(vec![field]))]);
             ("Commitments", "set_commitment", vec![("info", info)])
         }
+        Call::Witness { fields } => {
+            let field = |bytes: &Vec<u8>| {
+                let name = format!("Raw{}", bytes.len());
+                Datum::Variant(name, vec![Datum::Bytes(bytes.clone())])
+            };
+            let fields = Datum::Many(fields.iter().map(field).collect());
+            let info = Datum::Fields(vec![("fields", fields)]);
+            ("Commitments", "set_commitment", vec![("info", info)])
+        }
         Call::ServeAxon(axon) => {
             let (ip, kind) = match axon.ip {
                 IpAddr::V4(ip) => (u32::from(ip).into(), 4),
@@ -97,7 +106,8 @@ fn described(
             vec![("hotkey", Datum::Bytes(hotkey.as_bytes().to_vec()))],
         ),
     };
-    (pallet, name, std::iter::once(("netuid", number(netuid.0.into()))).chain(rest).collect())
+    let netuid = ("netuid", number(index.subnet().0.into()));
+    (pallet, name, std::iter::once(netuid).chain(rest).collect())
 }
 
 /// All weight on one slot.
@@ -131,6 +141,10 @@ fn samples() -> Vec<Call> {
     for length in [0, 1, 63, 64, 127, 128, 129, 511, 512] {
         calls.push(Call::SetCommitment { text: "x".repeat(length) });
     }
+    for lengths in [vec![1], vec![128, 64], vec![128, 128, 128]] {
+        let fields = lengths.into_iter().map(|length| vec![0xfe; length]).collect();
+        calls.push(Call::Witness { fields });
+    }
     let v4 = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST].map(IpAddr::V4);
     let v6 = [Ipv6Addr::LOCALHOST, Ipv6Addr::from([0xff; 16])].map(IpAddr::V6);
     for ip in v4.into_iter().chain(v6) {
@@ -148,13 +162,27 @@ fn every_call_is_encoded_as_both_chains_metadata_says() {
     for chain in [Chain::finney(), Chain::local()] {
         let transactions = chain.client().transactions();
         for call in samples() {
-            for netuid in [0, 99, u16::MAX].map(Netuid) {
-                let (pallet, name, arguments) = described(&call, netuid);
+            // The last two are mechanism 1 of subnet 99 and mechanism 15 of subnet 4095.
+            for index in [0, 99, 4195, u16::MAX].map(Netuid) {
+                let (pallet, name, arguments) = described(&call, index);
                 assert_eq!(call.name(), name);
                 let expected = call_bytes(&chain.plain, pallet, name, &arguments);
-                let encoded = transactions.call_data(&call.payload(netuid).unwrap()).unwrap();
-                assert_eq!(hex::encode(encoded), hex::encode(expected), "{netuid}: {call:?}");
+                let encoded = transactions.call_data(&call.payload(index).unwrap()).unwrap();
+                assert_eq!(hex::encode(encoded), hex::encode(expected), "{index}: {call:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn a14_ids_with_types_of_their_own_change_no_byte_of_a_call() {
+    for chain in [Chain::finney(), Chain::local()] {
+        let typed = super::typed::typed(&chain);
+        let (before, after) = (chain.client().transactions(), typed.client().transactions());
+        for call in samples() {
+            let payload = call.payload(Netuid(99)).unwrap();
+            let expected = before.call_data(&payload).unwrap();
+            assert_eq!(hex::encode(after.call_data(&payload).unwrap()), hex::encode(expected));
         }
     }
 }
@@ -166,10 +194,15 @@ fn a_call_is_the_bytes_that_were_worked_out_by_hand() {
         hex::encode(transactions.call_data(&call.payload(Netuid(99)).unwrap()).unwrap())
     };
     // Pallet 7, call 119, netuid 99, mechanism 0, one uid, one weight, version 5.
-    let winner = winner(3, 5);
     assert_eq!(
-        bytes(Call::SetWeights(winner)),
+        bytes(Call::SetWeights(winner(3, 5))),
         "0777630000040300 04ffff 0500000000000000".replace(' ', "")
+    );
+    // The same for mechanism 1.
+    let of_mechanism = Call::SetWeights(winner(3, 5)).payload(Netuid(99 + 4096)).unwrap();
+    assert_eq!(
+        hex::encode(transactions.call_data(&of_mechanism).unwrap()),
+        "0777630001040300 04ffff 0500000000000000".replace(' ', "")
     );
     // Pallet 18, call 0, netuid 99, one field, Raw2 with its bytes bare.
     assert_eq!(
@@ -182,6 +215,10 @@ fn a_call_is_the_bytes_that_were_worked_out_by_hand() {
 fn a_text_that_does_not_fit_is_refused_before_it_is_signed() {
     let call = Call::SetCommitment { text: "x".repeat(513) };
     assert!(matches!(call.payload(Netuid(1)), Err(SubmitError::TooLong { length: 513 })));
+    for fields in [vec![vec![0; 129]], vec![vec![0; 1]; 4]] {
+        let call = Call::Witness { fields };
+        assert!(matches!(call.payload(Netuid(1)), Err(SubmitError::TooLong { .. })));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The runtime call behind the metagraph: its arguments, the fields it is asked for, and its
 //! answer.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use codec::Encode as _;
@@ -11,8 +12,10 @@ use scale_info::{TypeDef, TypeDefComposite};
 
 use super::Chain;
 use super::encoder::{self, Datum};
-use crate::read::metagraph::{API, FIELDS, METHOD, arguments, decode};
-use crate::{Axon, ChainError, Commitment, Head, Neuron};
+use crate::read::metagraph::{
+    API, FIELDS, MECHANISM_METHOD, METHOD, NAME_FIELD, arguments, decode, decode_name,
+};
+use crate::{Axon, ChainError, Commitment, Head, Metagraph, Neuron};
 
 const NETUID: Netuid = Netuid(99);
 const AT: Head = Head { number: BlockNumber(1_000_000), hash: Digest([3; 32]) };
@@ -33,8 +36,12 @@ const ASKED: [(&str, &str); FIELDS.len()] = [
 ];
 
 fn method(chain: &Chain) -> &RuntimeApiMethodMetadata<PortableForm> {
+    named(chain, METHOD)
+}
+
+fn named<'a>(chain: &'a Chain, name: &str) -> &'a RuntimeApiMethodMetadata<PortableForm> {
     let api = chain.plain.apis.iter().find(|api| api.name == API).unwrap();
-    api.methods.iter().find(|method| method.name == METHOD).unwrap()
+    api.methods.iter().find(|method| method.name == name).unwrap()
 }
 
 /// The struct in the method's answer.
@@ -104,6 +111,11 @@ fn sample() -> Vec<(&'static str, Datum)> {
     ]
 }
 
+/// Reads an answer as production does, where nothing was revealed.
+fn read(chain: &Chain, answer: &[u8]) -> Result<Metagraph, ChainError> {
+    Ok(decode(&chain.subxt, answer, NETUID, AT)?.with_reveals(&BTreeMap::new()))
+}
+
 #[test]
 fn the_runtime_call_is_the_one_that_both_chains_have() {
     for chain in [Chain::finney(), Chain::local()] {
@@ -122,7 +134,33 @@ fn the_runtime_call_is_the_one_that_both_chains_have() {
         {
             encoder::encode(&chain.plain.types, input.ty.id, &datum, &mut expected);
         }
-        assert_eq!(arguments(NETUID), expected);
+        assert_eq!(arguments(NETUID, &FIELDS), expected);
+    }
+}
+
+#[test]
+fn a_mechanisms_call_is_the_one_that_both_chains_have_and_answers_alike() {
+    let index = NETUID.with_mechanism(1).unwrap();
+    for chain in [Chain::finney(), Chain::local()] {
+        let method = named(&chain, MECHANISM_METHOD);
+        let types: Vec<_> = method
+            .inputs
+            .iter()
+            .map(|input| encoder::name(&chain.plain.types, input.ty.id))
+            .collect();
+        assert_eq!(types, ["u16", "u8", "Vec<u16>"]);
+        assert_eq!(method.output.id, self::method(&chain).output.id);
+        let mut expected = Vec::new();
+        let given = [Datum::Number(99), Datum::Number(1), Datum::numbers(&FIELDS)];
+        for (input, datum) in method.inputs.iter().zip(given) {
+            encoder::encode(&chain.plain.types, input.ty.id, &datum, &mut expected);
+        }
+        assert_eq!(arguments(index, &FIELDS), expected);
+        let answer = encoded(&chain, &sample());
+        let read = decode(&chain.subxt, &answer, index, AT).unwrap();
+        assert_eq!(read.with_reveals(&BTreeMap::new()).neurons.len(), 2);
+        let gone = decode(&chain.subxt, &[0], index, AT).unwrap_err().to_string();
+        assert!(gone.contains("mechanism 1 of subnet 99"), "{gone}");
     }
 }
 
@@ -143,9 +181,9 @@ fn the_fields_that_are_asked_for_are_those_that_are_read() {
 }
 
 #[test]
-fn an_answer_is_read_whole_and_without_any_field_not_at_all() {
+fn an_answer_is_read_whole_and_refused_if_any_field_is_missing() {
     for chain in [Chain::finney(), Chain::local()] {
-        let metagraph = decode(&chain.subxt, &encoded(&chain, &sample()), NETUID, AT).unwrap();
+        let metagraph = read(&chain, &encoded(&chain, &sample())).unwrap();
         assert_eq!((metagraph.block, metagraph.owner), (AT.number, Hotkey::from_bytes([1; 32])));
         assert_eq!(metagraph.serving_rate_limit, 50);
         let first = Neuron {
@@ -176,11 +214,60 @@ fn an_answer_is_read_whole_and_without_any_field_not_at_all() {
 
         for (name, _) in &ASKED {
             let less: Vec<_> = sample().into_iter().filter(|(given, _)| given != name).collect();
-            let error = decode(&chain.subxt, &encoded(&chain, &less), NETUID, AT).unwrap_err();
+            let error = read(&chain, &encoded(&chain, &less)).unwrap_err();
             assert!(matches!(error, ChainError::Read { .. }), "without {name}: {error}");
         }
-        let gone = decode(&chain.subxt, &[0], NETUID, AT).unwrap_err();
+        let gone = read(&chain, &[0]).unwrap_err();
         assert!(matches!(gone, ChainError::NoSubnet { netuid: NETUID }), "{gone}");
+    }
+}
+
+#[test]
+fn thousands_of_strangers_reveals_hide_no_neurons() {
+    // More accounts than one page of keys holds.
+    const STRANGERS: u32 = 5_001;
+    let [owner, neuron] = [1, 2].map(|byte| Hotkey::from_bytes([byte; 32]));
+    let reveal = |text: &str| vec![(text.as_bytes().to_vec(), AT.number.0)];
+    let stranger = |number: u32| {
+        let mut hotkey = [0xa5; 32];
+        hotkey[..4].copy_from_slice(&number.to_le_bytes());
+        (Hotkey::from_bytes(hotkey), reveal("stranger"))
+    };
+    let mut reveals: BTreeMap<_, _> = (0..STRANGERS).map(stranger).collect();
+    reveals.insert(neuron, reveal("revealed"));
+    for chain in [Chain::finney(), Chain::local()] {
+        let decoded = decode(&chain.subxt, &encoded(&chain, &sample()), NETUID, AT).unwrap();
+        // Only theirs are asked for, so that strangers cost no request either.
+        assert_eq!(decoded.asked().collect::<Vec<_>>(), [owner, neuron]);
+        let metagraph = decoded.with_reveals(&reveals);
+        let text = |(hotkey, found): (&Hotkey, &Commitment)| (*hotkey, found.text.clone());
+        let texts: Vec<_> = metagraph.commitments.iter().map(text).collect();
+        assert_eq!(texts, [(neuron, "revealed".to_owned())]);
+        assert!(metagraph.unreadable.is_empty());
+    }
+}
+
+#[test]
+fn the_subnets_name_is_read_and_an_empty_one_is_none() {
+    for chain in [Chain::finney(), Chain::local()] {
+        let field = &answer(&chain).fields[usize::from(NAME_FIELD)];
+        let named = (field.name.as_deref(), encoder::name(&chain.plain.types, field.ty.id));
+        assert_eq!(named, (Some("name"), "Option<Vec<Compact<u8>>>".to_owned()));
+        let letters = b"Le\nmo".iter().map(|byte| Datum::Number((*byte).into())).collect();
+        let bytes = encoded(&chain, &[("name", Datum::Many(letters))]);
+        assert_eq!(decode_name(&chain.subxt, &bytes, NETUID).unwrap(), "Lemo");
+        assert_eq!(decode_name(&chain.subxt, &encoded(&chain, &[]), NETUID).unwrap(), "");
+    }
+}
+
+#[test]
+fn a14_ids_with_types_of_their_own_change_nothing_that_is_read() {
+    for chain in [Chain::finney(), Chain::local()] {
+        let (bytes, typed) = (encoded(&chain, &sample()), super::typed::typed(&chain));
+        let (before, after) = (read(&chain, &bytes).unwrap(), read(&typed, &bytes).unwrap());
+        assert_eq!(after.neurons, before.neurons);
+        assert_eq!(after.commitments, before.commitments);
+        assert_eq!((after.block, after.owner), (before.block, before.owner));
     }
 }
 
@@ -193,7 +280,7 @@ fn an_ipv4_address_is_read_as_one() {
     let Datum::Fields(axon) = &mut list[0] else { panic!("no struct") };
     axon[2].1 = Datum::Number(u32::from(Ipv4Addr::LOCALHOST).into());
     axon[3].1 = Datum::Number(u16::MAX.into());
-    let metagraph = decode(&chain.subxt, &encoded(&chain, &fields), NETUID, AT).unwrap();
+    let metagraph = read(&chain, &encoded(&chain, &fields)).unwrap();
     assert_eq!(
         metagraph.neurons[0].axon,
         Some(Axon { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: u16::MAX })

@@ -1,18 +1,19 @@
-//! What this project says to the chain and reads of it, against the live chain's own metadata, byte
-//! for byte.
+//! Checks what this project sends to the chain and reads from it, byte for byte, against the live
+//! chain's own metadata.
 //!
 //! The bytes that production makes are compared with those of a second encoder, which shares no
 //! code with subxt: it walks the type registry itself and hashes keys with other implementations.
-//! Names that are newer than the kept metadata are listed with the reason and held against the
+//! Names that are newer than the kept metadata are listed with the reason and compared with the
 //! local chain's runtime instead.
 //!
-//! A call, an entry or a field that is added without a case here does not compile or fails.
+//! A call, an entry or a field added without a case here fails to compile or fails a test.
 
 mod calls;
 mod encoder;
 mod metagraph;
 mod names;
 mod storage;
+mod typed;
 
 use std::collections::HashMap;
 use std::sync::Arc;

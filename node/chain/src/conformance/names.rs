@@ -76,7 +76,7 @@ fn what_the_client_library_reads_by_itself_is_there() {
                 (inputs.into_iter().map(str::to_owned).collect(), output.to_owned())
             );
         }
-        // A signature is by account id, of a kind that has sr25519 as its second.
+        // A signer is named by account id, and sr25519 is the second kind of signature.
         assert!(metadata.extrinsic.versions.contains(&4));
         assert_eq!(variants(metadata, metadata.extrinsic.address_ty.id)[0], "Id");
         assert_eq!(variants(metadata, metadata.extrinsic.signature_ty.id)[1], "Sr25519");

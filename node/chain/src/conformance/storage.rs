@@ -18,15 +18,15 @@ const NEWER: [&str; 3] = ["SubnetEpochIndex", "LastEpochBlock", "PendingEpochAt"
 const NETUID: u16 = 99;
 const ACCOUNT: [u8; 32] = [0xa5; 32];
 
-/// Holds entries against one chain's metadata, and notes which.
+/// Compares entries with one chain's metadata, and records which it compared.
 struct Check<'a> {
     chain: &'a Chain,
     seen: Vec<(&'static str, &'static str)>,
 }
 
 impl Check<'_> {
-    /// The key under `keys`, which is `parts` to the second encoder; the name of the value's type;
-    /// and `stored`, which is read as `expected`.
+    /// Checks that `keys` give the key that the second encoder makes from `parts`, that the value's
+    /// type has this name, and that `stored` is read as `expected`.
     fn entry<K, V>(
         &mut self,
         entry: &Entry<K, V>,
@@ -81,6 +81,8 @@ impl Check<'_> {
             ("bool", Datum::Bool(true), true),
         );
         self.entry(&entries::TEMPO, (NETUID,), &[netuid()], ("u16", number(360), 360));
+        let cutoff = ("u16", number(5_000), 5_000);
+        self.entry(&entries::ACTIVITY_CUTOFF, (NETUID,), &[netuid()], cutoff);
         for entry in [
             &entries::BURN,
             &entries::REVEAL_PERIOD_EPOCHS,
@@ -168,7 +170,44 @@ fn every_entry_is_keyed_and_read_as_both_chains_metadata_says() {
         let mut all = entries::ALL.to_vec();
         seen.sort_unstable();
         all.sort_unstable();
-        assert_eq!(seen, all, "every entry that is read has a case, and one only");
+        assert_eq!(seen, all, "every entry that is read has exactly one case");
+    }
+}
+
+#[test]
+fn a14_ids_with_types_of_their_own_change_no_key_and_no_value() {
+    for chain in [Chain::finney(), Chain::local()] {
+        let typed = super::typed::typed(&chain);
+        let key = |chain: &Chain| {
+            let client = chain.client();
+            let storage = client.storage();
+            [
+                storage.entry(entries::TEMPO.address()).unwrap().fetch_key((NETUID,)).unwrap(),
+                storage.entry(entries::WEIGHTS.address()).unwrap().fetch_key((NETUID, 7)).unwrap(),
+                storage
+                    .entry(entries::REVEALED_COMMITMENTS.address())
+                    .unwrap()
+                    .fetch_key((NETUID, ACCOUNT))
+                    .unwrap(),
+                storage
+                    .entry(entries::TIMELOCKED_WEIGHT_COMMITS.address())
+                    .unwrap()
+                    .fetch_key((NETUID, 9))
+                    .unwrap(),
+            ]
+        };
+        assert_eq!(key(&typed), key(&chain));
+        let metadata = &typed.subxt;
+        let weights = codec::Encode::encode(&vec![(1_u16, 2_u16), (3, u16::MAX)]);
+        let read = entries::WEIGHTS.decode(metadata, &weights).unwrap();
+        assert_eq!(read, [(1, 2), (3, u16::MAX)]);
+        let tempo = codec::Encode::encode(&360_u16);
+        assert_eq!(entries::TEMPO.decode(metadata, &tempo).unwrap(), 360);
+        let limit = codec::Encode::encode(&u64::MAX);
+        assert_eq!(entries::WEIGHTS_SET_RATE_LIMIT.decode(metadata, &limit).unwrap(), u64::MAX);
+        let reveals = codec::Encode::encode(&vec![(b"text".to_vec(), 11_u64)]);
+        let read = entries::REVEALED_COMMITMENTS.decode(metadata, &reveals).unwrap();
+        assert_eq!(read, [(b"text".to_vec(), 11)]);
     }
 }
 

@@ -6,25 +6,34 @@
 //! can show the block, and if both can, the one configured first.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::future::join_all;
-use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, Network, Uid};
+use leoma_protocol::{
+    BlockNumber, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, Uid,
+};
+use sp_core::{Pair as _, sr25519};
 use tokio::time::Instant;
 
 use super::address::without_keys;
 use super::member::{Connector, EndpointStatus, Member};
 use super::node::Endpoint;
+use super::pace::Pace;
 use super::source::{Chain, HashCommit, TimelockedCommit};
-use crate::error::{ChainError, Result};
+use crate::error::{ChainError, Result, SubmitError};
 use crate::head::Head;
 use crate::read::{Hyperparameters, Metagraph};
 use crate::settings::ChainSettings;
-use crate::submit::{MemoryLog, TransactionLog};
+use crate::submit::{Call, MemoryLog, TransactionLog};
 
 /// How long one of several nodes may take before the next one is asked.
 const FAILOVER_AFTER: Duration = Duration::from_secs(10);
+/// Lifetime, in blocks, of the transaction whose fee is queried; it is never sent.
+const FEE_LIFE: u64 = 32;
+/// Blocks over which the chain's pace is measured: twenty minutes of the live chain.
+const PACE_BLOCKS: u64 = 100;
 /// A node this many blocks behind the newest head is asked last: two minutes of the live chain.
 const LAGGING_BY: u64 = 10;
 
@@ -33,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) members: Vec<Member>,
     pub(crate) log: Arc<dyn TransactionLog>,
     pub(crate) submitting: tokio::sync::Mutex<()>,
+    /// Whether transactions are only logged, not sent.
+    pub(crate) rehearsing: AtomicBool,
 }
 
 /// The chain. Clones share connections and the order of transactions.
@@ -48,7 +59,7 @@ impl std::fmt::Debug for ChainClient {
 }
 
 impl ChainClient {
-    /// Connects to one node, for short commands: the log of transactions ends with the process.
+    /// Connects to one node for a subnet, or for a mechanism by its index, for short commands: the log of transactions ends with the process.
     ///
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
@@ -77,11 +88,12 @@ impl ChainClient {
         log: Arc<dyn TransactionLog>,
     ) -> Result<Self> {
         let node = |url: &String| {
-            let (name, url) = (without_keys(url), url.clone());
+            let (name, url, pace) = (without_keys(url), url.clone(), Arc::<Pace>::default());
             let connect: Connector = Box::new(move || {
-                let url = url.clone();
+                let (url, pace) = (url.clone(), Arc::clone(&pace));
                 Box::pin(async move {
-                    Ok(Arc::new(Endpoint::connect(&url, netuid).await?) as Arc<dyn Chain>)
+                    let endpoint = Endpoint::connect_paced(&url, netuid, pace).await?;
+                    Ok(Arc::new(endpoint) as Arc<dyn Chain>)
                 })
             });
             (name, connect)
@@ -89,8 +101,8 @@ impl ChainClient {
         Self::connect_through(urls.iter().map(node).collect(), netuid, expected, log).await
     }
 
-    /// Connects to nodes, each by its name in logs and by what makes its connection; otherwise as
-    /// [`ChainClient::connect_all`].
+    /// Connects to nodes, each given as its name in logs and a function that connects to it;
+    /// otherwise as [`ChainClient::connect_all`].
     ///
     /// # Errors
     /// [`ChainError`] when none can be used; it says why of each.
@@ -100,8 +112,8 @@ impl ChainClient {
         expected: Option<Digest>,
         log: Arc<dyn TransactionLog>,
     ) -> Result<Self> {
-        let member = |(name, connect)| Member { name, connect, state: Mutex::default() };
-        let members: Vec<Member> = nodes.into_iter().map(member).collect();
+        let members: Vec<Member> =
+            nodes.into_iter().map(|(name, connect)| Member::new(name, connect)).collect();
         let opened = join_all(members.iter().map(|member| member.open(expected))).await;
         let genesis =
             expected.or_else(|| opened.iter().flatten().next().map(|chain| chain.genesis()));
@@ -130,7 +142,15 @@ impl ChainClient {
             Some(genesis) if usable > 0 => {
                 let network = Network { genesis, netuid };
                 let submitting = tokio::sync::Mutex::new(());
-                Ok(Self { inner: Arc::new(Inner { network, members, log, submitting }) })
+                Ok(Self {
+                    inner: Arc::new(Inner {
+                        network,
+                        members,
+                        log,
+                        submitting,
+                        rehearsing: AtomicBool::new(false),
+                    }),
+                })
             }
             _ if errors.len() == 1 => Err(errors.remove(0)),
             _ => {
@@ -154,7 +174,7 @@ impl ChainClient {
             let state = member.state();
             EndpointStatus {
                 url: member.name.clone(),
-                connected: state.chain.is_some(),
+                connected: state.chain.as_ref().is_some_and(|chain| chain.is_connected()),
                 head: state.head.map(|head| head.number),
                 lag: state.head.and_then(|head| Some(newest?.saturating_sub(head.number.0))),
                 dropped,
@@ -252,8 +272,8 @@ impl ChainClient {
                 }
             }
         }
-        Head::believed(heads).ok_or_else(|| {
-            first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() })
+        Head::believed(self.inner.members.len(), heads).ok_or_else(|| {
+            first.unwrap_or(ChainError::NoEndpoint { reason: "all were dropped".to_owned() })
         })
     }
 
@@ -297,7 +317,7 @@ impl ChainClient {
         }
         let Some((_, hash, _)) = answers.first() else {
             return Err(
-                first.unwrap_or(ChainError::NoEndpoint { reason: "none answers".to_owned() })
+                first.unwrap_or(ChainError::NoEndpoint { reason: "all were dropped".to_owned() })
             );
         };
         if answers.iter().all(|(_, other, _)| other == hash) {
@@ -362,6 +382,21 @@ impl ChainClient {
         self.ask("the chain's clock", move |chain| async move { chain.timestamp(at).await }).await
     }
 
+    /// The chain's clock at a block, and the milliseconds that a block takes, measured over the
+    /// hundred blocks before it. `None` for the pace of a chain that has made too few blocks.
+    pub async fn pace(&self, at: Head) -> Result<(u64, Option<u64>)> {
+        let at_ms = self.timestamp(at).await?;
+        // The first block's clock is the time at which the chain was created.
+        let blocks = PACE_BLOCKS.min(at.number.0.saturating_sub(1));
+        if blocks == 0 {
+            return Ok((at_ms, None));
+        }
+        let number = BlockNumber(at.number.0 - blocks);
+        let before = Head { number, hash: self.block_hash(number).await? };
+        let elapsed = at_ms.saturating_sub(self.timestamp(before).await?);
+        Ok((at_ms, Some(elapsed / blocks)))
+    }
+
     /// The weights of a slot at a block, `(uid, weight)` each, as the chain scaled them.
     pub async fn weights(&self, at: Head, uid: Uid) -> Result<Vec<(Uid, u16)>> {
         self.ask("weights", move |chain| async move { chain.weights(at, uid).await }).await
@@ -403,6 +438,23 @@ impl ChainClient {
             chain.registration_burn(at).await
         })
         .await
+    }
+
+    /// The fee for sending `call`, in rao, besides what the call itself costs. The fee depends on
+    /// the call alone, so it is queried for a transaction signed with a throwaway key.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when it cannot be read.
+    pub async fn fee(&self, call: &Call) -> Result<u64, SubmitError> {
+        let (pair, _) = sr25519::Pair::generate();
+        let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
+        let order = self.order();
+        let member = order
+            .first()
+            .ok_or(ChainError::NoEndpoint { reason: "all were dropped".to_owned() })?;
+        let chain = member.open(Some(self.inner.network.genesis)).await?;
+        let signed = chain.sign(&signer, call, 0, FEE_LIFE).await?;
+        Ok(chain.fee(&signed).await?)
     }
 
     /// What an account can spend at a block, in rao.

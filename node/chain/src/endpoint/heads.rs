@@ -9,20 +9,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::ChainClient;
-use super::member::{FIRST_REST, LONGEST_REST, Member};
+use super::member::Member;
 use crate::error::{ChainError, Result};
 use crate::head::Head;
 
-/// A node whose head does not change for this long has failed: ten blocks of the live chain.
-const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// A node whose head does not change for this long has failed: five blocks of the live chain.
+/// Together with the timeout of an unanswered dial, another node is in use within two minutes.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// The shortest such time, for chains with fast blocks: longer than a slot of the live chain.
 const SHORTEST_STALL: Duration = Duration::from_secs(15);
 /// Blocks that may be missed before a head has stalled.
-const STALL_BLOCKS: u32 = 10;
+const STALL_BLOCKS: u32 = 5;
+/// Heads after which a connection has shown that it works; the first one comes at once.
+const WORKING_HEADS: u32 = 2;
 /// Heads after which a chain's pace is known; the first ones may come in a burst.
 const PACE_HEADS: u32 = 20;
-/// One or two nodes can claim any head. Once the one that did is dropped, heads this many blocks
-/// below are believed again: an hour of the live chain.
+/// One or two nodes can claim any head. Once the node that did so is dropped, heads this many
+/// blocks lower are believed again: an hour of the live chain.
 const REWIND_BLOCKS: u64 = 300;
 
 impl ChainClient {
@@ -50,17 +53,14 @@ impl ChainClient {
     /// Follows one node for ever, and connects again whenever its stream ends or falls silent.
     async fn follow_member(&self, index: usize, sender: &watch::Sender<Head>) {
         let member = &self.inner.members[index];
-        let mut failures: u32 = 0;
         loop {
-            let error = match self.forward_heads(member, sender, &mut failures).await {
+            let error = match self.forward_heads(member, sender).await {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
+            // The next dial waits for its time.
             member.lost(&error);
             tracing::warn!(endpoint = member.name, %error, "lost a chain endpoint, reconnecting");
-            let rest = FIRST_REST.saturating_mul(1 << failures.min(6)).min(LONGEST_REST);
-            failures = failures.saturating_add(1);
-            tokio::time::sleep(rest.mul_f64(rand::random_range(0.5..1.0))).await;
         }
     }
 
@@ -68,7 +68,6 @@ impl ChainClient {
         &self,
         member: &Member,
         sender: &watch::Sender<Head>,
-        failures: &mut u32,
     ) -> Result<std::convert::Infallible> {
         const WHAT: &str = "new blocks";
         let chain = member.open(Some(self.inner.network.genesis)).await?;
@@ -87,19 +86,21 @@ impl ChainClient {
                     });
                 }
             };
-            *failures = 0;
             member.answered();
             member.state().head = Some(head);
             count = count.saturating_add(1);
+            if count >= WORKING_HEADS {
+                member.works();
+            }
             self.publish(sender);
         }
     }
 
     /// Publishes the newest head that is believed. A lagging node must not move it back.
     pub(super) fn publish(&self, sender: &watch::Sender<Head>) {
-        let Some(newest) =
-            Head::believed(self.inner.members.iter().filter_map(Member::head).collect())
-        else {
+        let members = &self.inner.members;
+        let heads = members.iter().filter_map(Member::head).collect();
+        let Some(newest) = Head::believed(members.len(), heads) else {
             return;
         };
         sender.send_if_modified(|current| {
@@ -131,13 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_has_stalled_after_ten_blocks_of_the_chains_own_pace() {
+    fn a_head_has_stalled_after_five_blocks_of_the_chains_own_pace() {
         for (seconds, count, limit) in [
-            (0, 0, 120),
-            // A burst at the beginning is no measure of the pace.
-            (1, 10, 120),
-            (12 * 20, 20, 120),
-            (3 * 40, 40, 30),
+            (0, 0, 60),
+            // A burst at the beginning does not measure the pace.
+            (1, 10, 60),
+            (12 * 20, 20, 60),
+            (6 * 40, 40, 30),
             // Fast chains and bursts: never less than a slot of the live chain.
             (10, 40, 15),
             (0, 1000, 15),

@@ -2,9 +2,14 @@
 
 mod address;
 mod client;
+#[cfg(test)]
+mod double;
 mod heads;
+#[cfg(test)]
+mod manners;
 mod member;
 mod node;
+mod pace;
 mod source;
 
 pub use address::without_keys;

@@ -59,6 +59,10 @@ pub struct TimelockedCommit {
 pub trait Chain: Send + Sync + std::fmt::Debug {
     /// Hash of the first block.
     fn genesis(&self) -> Digest;
+    /// Whether the connection is open. A lost one does not come back.
+    fn is_connected(&self) -> bool {
+        true
+    }
     /// The newest final block.
     async fn head(&self) -> Result<Head>;
     /// The stream of final blocks; it ends with the connection.
@@ -93,13 +97,16 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     async fn free_balance(&self, at: Head, account: &Hotkey) -> Result<u64>;
     /// An account's transaction counts.
     async fn nonces(&self, account: &Hotkey) -> Result<Nonces>;
-    /// Signs a call with a nonce.
+    /// Signs a call with a nonce. It can be included within about `blocks` blocks.
     async fn sign(
         &self,
         signer: &HotkeySigner,
         call: &Call,
         nonce: u64,
+        blocks: u64,
     ) -> Result<Signed, SubmitError>;
+    /// What a transaction would cost its signer now, in rao, as the chain itself says.
+    async fn fee(&self, transaction: &Signed) -> Result<u64>;
     /// Sends a transaction and waits until it is in a final block; its hash.
     async fn send(&self, transaction: &Signed) -> Result<Digest, SubmitError>;
 }

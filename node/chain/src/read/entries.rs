@@ -89,11 +89,11 @@ entries! {
     STAKE_THRESHOLD: () => u64 = "SubtensorModule", "StakeThreshold";
     /// The cost of a registration, rao. Key: subnet.
     BURN: (u16,) => u64 = "SubtensorModule", "Burn";
-    /// A validator's weights, `(uid, weight)` each. Key: subnet, uid.
+    /// A validator's weights, `(uid, weight)` each. Key: the mechanism's index, uid.
     WEIGHTS: (u16, u16) => Vec<(u16, u16)> = "SubtensorModule", "Weights";
-    /// Hashes of weights that wait for their reveal. Key: subnet, account.
+    /// Hashes of weights that wait for their reveal. Key: the mechanism's index, account.
     WEIGHT_COMMITS: (u16, Account) => Vec<StoredHashCommit> = "SubtensorModule", "WeightCommits";
-    /// Encrypted weights that wait for their round. Key: subnet, subnet epoch.
+    /// Encrypted weights that wait for their round. Key: the mechanism's index, subnet epoch.
     TIMELOCKED_WEIGHT_COMMITS: (u16, u64) => Vec<StoredTimelockedCommit> = "SubtensorModule", "TimelockedWeightCommits";
     /// The version of commit-reveal on the whole chain.
     COMMIT_REVEAL_VERSION: () => u16 = "SubtensorModule", "CommitRevealWeightsVersion";
@@ -105,6 +105,8 @@ entries! {
     WEIGHTS_VERSION_KEY: (u16,) => u64 = "SubtensorModule", "WeightsVersionKey";
     /// Blocks between two settings of weights.
     WEIGHTS_SET_RATE_LIMIT: (u16,) => u64 = "SubtensorModule", "WeightsSetRateLimit";
+    /// Blocks after its last weights for which a validator counts as active.
+    ACTIVITY_CUTOFF: (u16,) => u16 = "SubtensorModule", "ActivityCutoff";
     /// Blocks of an epoch.
     TEMPO: (u16,) => u16 = "SubtensorModule", "Tempo";
     /// Epochs so far. Older releases lack this entry and those that follow.

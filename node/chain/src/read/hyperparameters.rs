@@ -4,10 +4,12 @@ use subxt::client::OnlineClientAtBlock;
 use subxt::config::substrate::SubstrateConfig;
 
 use leoma_protocol::{BlockNumber, Netuid};
+use subxt::utils::H256;
 
 use super::entries;
-use super::values::Values;
+use super::values::{Batch, Rpc};
 use crate::error::Result;
+use crate::head::Head;
 
 /// How weights get onto the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +79,16 @@ pub struct Hyperparameters {
     pub weights_rate_limit: u64,
     /// The least stake for setting weights, rao.
     pub least_stake: u64,
+    /// Blocks after its last weights for which a validator counts as active.
+    pub activity_cutoff: u64,
     /// The subnet's epochs.
     pub epoch: SubnetEpoch,
 }
+
+/// Later releases derive the cutoff from the tempo, in thousandths of it.
+///
+/// Source: pallet `SubtensorModule`, default of `ActivityCutoffFactorMilli`.
+const CUTOFF_PER_TEMPO: (u64, u64) = (13_889, 1_000);
 
 impl Hyperparameters {
     /// The first block at which the chain accepts new weights of a neuron that set its last ones at
@@ -94,38 +103,41 @@ impl Hyperparameters {
     }
 }
 
-/// Reads a subnet's rules for weights.
+/// Reads a subnet's rules for weights, all in one request.
 pub(crate) async fn read(
     client: &OnlineClientAtBlock<SubstrateConfig>,
+    rpc: &Rpc,
     netuid: Netuid,
+    at: Head,
 ) -> Result<Hyperparameters> {
-    let values = Values::new(client, "the subnet's hyperparameters");
+    let mut batch = Batch::new(client, "the subnet's hyperparameters");
     let key = (netuid.0,);
-    let (
-        commit_reveal,
-        version,
-        period,
-        weights_version,
-        weights_rate_limit,
-        least_stake,
-        tempo,
-        index,
-        last_block,
-        pending_at,
-    ) = tokio::try_join!(
-        values.need(entries::COMMIT_REVEAL_ENABLED, key),
-        values.get(entries::COMMIT_REVEAL_VERSION, ()),
-        values.get(entries::REVEAL_PERIOD_EPOCHS, key),
-        values.need(entries::WEIGHTS_VERSION_KEY, key),
-        values.need(entries::WEIGHTS_SET_RATE_LIMIT, key),
-        values.get(entries::STAKE_THRESHOLD, ()),
-        values.need(entries::TEMPO, key),
-        values.get(entries::SUBNET_EPOCH_INDEX, key),
-        values.get(entries::LAST_EPOCH_BLOCK, key),
-        values.get(entries::PENDING_EPOCH_AT, key),
-    )?;
+    let commit_reveal = batch.ask(entries::COMMIT_REVEAL_ENABLED, key)?;
+    let version = batch.ask(entries::COMMIT_REVEAL_VERSION, ())?;
+    let period = batch.ask(entries::REVEAL_PERIOD_EPOCHS, key)?;
+    let weights_version = batch.ask(entries::WEIGHTS_VERSION_KEY, key)?;
+    let weights_rate_limit = batch.ask(entries::WEIGHTS_SET_RATE_LIMIT, key)?;
+    let least_stake = batch.ask(entries::STAKE_THRESHOLD, ())?;
+    let tempo = batch.ask(entries::TEMPO, key)?;
+    let index = batch.ask(entries::SUBNET_EPOCH_INDEX, key)?;
+    let last_block = batch.ask(entries::LAST_EPOCH_BLOCK, key)?;
+    let pending_at = batch.ask(entries::PENDING_EPOCH_AT, key)?;
+    let cutoff = batch.ask(entries::ACTIVITY_CUTOFF, key)?;
+    let found = batch.fetch(rpc, H256(at.hash.0)).await?;
+    let (commit_reveal, version) = (found.need(commit_reveal)?, found.get(version)?);
+    let weights_version = found.need(weights_version)?;
+    let weights_rate_limit = found.need(weights_rate_limit)?;
+    let (index, last_block) = (found.get(index)?, found.get(last_block)?);
+    let pending_at = found.get(pending_at)?;
+    let tempo = found.need(tempo)?;
+    let period = found.get(period)?.unwrap_or(1);
+    let least_stake = found.get(least_stake)?.unwrap_or(0);
     let tempo = u64::from(tempo);
-    let period = period.unwrap_or(1);
+    // Use the earlier of the two: the chain does not say which one its release uses.
+    let (factor, scale) = CUTOFF_PER_TEMPO;
+    let derived = tempo.saturating_mul(factor) / scale;
+    let activity_cutoff =
+        found.get(cutoff)?.map_or(derived, |cutoff| derived.min(u64::from(cutoff)));
     let mode = match (commit_reveal, version) {
         (false, _) => WeightMode::Plain,
         (true, Some(version)) if version >= FIRST_TIMELOCKED => {
@@ -139,8 +151,14 @@ pub(crate) async fn read(
         }
         _ => SubnetEpoch::by_formula(client.block_number(), netuid, tempo),
     };
-    let least_stake = least_stake.unwrap_or(0);
-    Ok(Hyperparameters { mode, weights_version, weights_rate_limit, least_stake, epoch })
+    Ok(Hyperparameters {
+        mode,
+        weights_version,
+        weights_rate_limit,
+        least_stake,
+        activity_cutoff,
+        epoch,
+    })
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
 //! The subnet at one block: neurons, permits, limits and commitments in a single runtime call.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use codec::Encode as _;
 use leoma_protocol::{BlockNumber, Hotkey, Netuid, Uid};
-use subxt::client::{OnlineClient, OnlineClientAtBlock};
-use subxt::config::RpcConfigFor;
+use subxt::client::OnlineClientAtBlock;
 use subxt::config::substrate::SubstrateConfig;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::metadata::Metadata;
-use subxt::rpcs::methods::legacy::LegacyRpcMethods;
 use subxt::utils::H256;
 
-use super::commitments::{Commitment, decode_registration};
-use super::entries;
+use super::commitments::{Commitment, PlainCommitment, Registration, Stored, UnreadableCommitment};
+use super::entries::Reveals;
+use super::reveals;
+use super::values::Rpc;
 use crate::error::{ChainError, Result, causes, limited};
 use crate::head::Head;
 
@@ -22,15 +22,6 @@ use crate::head::Head;
 /// `SelectiveMetagraphIndex`: owner hotkey, block, serving rate limit, hotkeys, axons, validator
 /// permits, last updates, registration blocks, total stakes, commitments.
 pub(crate) const FIELDS: [u16; 10] = [5, 7, 45, 52, 55, 57, 59, 66, 69, 73];
-/// Keys in one page, the most that a node gives at once.
-const PAGE: u32 = 1000;
-/// Most pages of accounts whose commitments were revealed. They stay when their hotkey leaves;
-/// nineteen full subnets of hotkeys are more than one is expected to see.
-const MAX_PAGES: usize = 5;
-/// Revealed commitments that are asked for in one request: ten of a kilobyte each, in hex, stay
-/// below the largest answer.
-const VALUES_AT_ONCE: usize = 256;
-
 /// The announced address of a neuron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axon {
@@ -72,8 +63,14 @@ pub struct Metagraph {
     pub serving_rate_limit: u64,
     /// Slots in the order of their uids.
     pub neurons: Vec<Neuron>,
-    /// The newest commitment of each hotkey.
+    /// The newest commitment of each neuron and of the owner, whether it was made in the open or
+    /// revealed. Validators' witnesses are not among them.
     pub commitments: BTreeMap<Hotkey, Commitment>,
+    /// Hotkeys whose newest commitment cannot be read, and why.
+    pub unreadable: BTreeMap<Hotkey, UnreadableCommitment>,
+    /// What each account of the subnet's commitments says in the open, as it is stored; witnesses
+    /// included.
+    pub plain: BTreeMap<Hotkey, PlainCommitment>,
 }
 
 impl Metagraph {
@@ -123,46 +120,123 @@ struct RawMetagraph {
     commitments: Option<Vec<([u8; 32], Vec<u8>)>>,
 }
 
+/// The subnet's name, of the same runtime call.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct RawName {
+    name: Option<Vec<u8>>,
+}
+
+/// The field of `SelectiveMetagraphIndex` that holds the name.
+pub(crate) const NAME_FIELD: u16 = 1;
+/// Longest name that is shown.
+const MAX_NAME: usize = 64;
+
 const WHAT: &str = "the metagraph";
 pub(crate) const API: &str = "SubnetInfoRuntimeApi";
 pub(crate) const METHOD: &str = "get_selective_metagraph";
+/// The method for a mechanism: last updates are the mechanism's, all else is the subnet's.
+pub(crate) const MECHANISM_METHOD: &str = "get_selective_mechagraph";
 
-/// A chain's storage and runtime APIs at one block.
-type AtBlock = OnlineClientAtBlock<SubstrateConfig>;
-/// Calls that subxt does not wrap.
-type Rpc = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
-
-/// Reads the subnet at a block. Independent requests are sent together: it takes one round trip, or
-/// two where a timelocked commitment was revealed. `known` is the chain at some other block: storage
-/// keys are encoded with its metadata, and again if the block turns out to be of another release.
-pub(crate) async fn read(
-    api: &OnlineClient<SubstrateConfig>,
-    rpc: &Rpc,
-    known: &AtBlock,
-    netuid: Netuid,
-    at: Head,
-) -> Result<Metagraph> {
-    let hash = H256(at.hash.0);
-    let arguments = arguments(netuid);
-    let name = format!("{API}_{METHOD}");
-    let (client, answer, mut revealed) = tokio::try_join!(
-        limited("a block", api.at_block_hash_and_number(hash, at.number.0)),
-        limited(WHAT, rpc.state_call(&name, Some(&arguments), Some(hash))),
-        revealed_keys(rpc, known, netuid, hash),
-    )?;
-    if client.spec_version() != known.spec_version() {
-        revealed = revealed_keys(rpc, &client, netuid, hash).await?;
-    }
-    let mut metagraph = decode(client.metadata_ref(), &answer, netuid, at)?;
-    for (hotkey, commitment) in revealed_commitments(rpc, &client, &revealed, hash).await? {
-        metagraph.commitments.insert(hotkey, commitment);
-    }
-    Ok(metagraph)
+/// The runtime call for a subnet or one of its mechanisms. Mechanism 0 is read by the older call,
+/// which every release has.
+pub(crate) const fn method(index: Netuid) -> &'static str {
+    if index.mecid() == 0 { METHOD } else { MECHANISM_METHOD }
 }
 
-/// Encodes the arguments of the runtime call.
-pub(crate) fn arguments(netuid: Netuid) -> Vec<u8> {
-    (netuid.0, FIELDS.to_vec()).encode()
+/// Reads the subnet at a block: the runtime's answer, and the revealed commitments of the hotkeys
+/// in it. Accounts that left the subnet are not requested, so they cost nothing. Reveals of the
+/// `known` hotkeys, from an earlier read, are requested at once, so that one round trip is enough
+/// if no hotkey is new.
+pub(crate) async fn read(
+    client: &OnlineClientAtBlock<SubstrateConfig>,
+    rpc: &Rpc,
+    netuid: Netuid,
+    at: Head,
+    known: &BTreeSet<Hotkey>,
+) -> Result<Metagraph> {
+    let hash = H256(at.hash.0);
+    let arguments = arguments(netuid, &FIELDS);
+    let name = format!("{API}_{}", method(netuid));
+    let (answer, mut reveals) = tokio::try_join!(
+        limited(WHAT, rpc.state_call(&name, Some(&arguments), Some(hash))),
+        reveals::read(rpc, client, netuid.subnet(), hash, known.iter().copied()),
+    )?;
+    let decoded = decode(client.metadata_ref(), &answer, netuid, at)?;
+    let new: Vec<Hotkey> = decoded.asked().filter(|hotkey| !known.contains(hotkey)).collect();
+    let new = new.into_iter();
+    reveals.extend(reveals::read(rpc, client, netuid.subnet(), hash, new).await?);
+    Ok(decoded.with_reveals(&reveals))
+}
+
+/// The runtime's answer: a metagraph that lacks what was revealed.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    metagraph: Metagraph,
+    registrations: BTreeMap<Hotkey, Registration>,
+}
+
+impl Decoded {
+    /// The hotkeys whose commitments count: the neurons', and the owner's, which need not be one.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = Hotkey> {
+        let Metagraph { neurons, owner, .. } = &self.metagraph;
+        let is_neuron = neurons.iter().any(|neuron| neuron.hotkey == *owner);
+        neurons.iter().map(|neuron| neuron.hotkey).chain((!is_neuron).then_some(*owner))
+    }
+
+    /// Adds the reveals, and decides which commitment of each hotkey is its newest.
+    pub(crate) fn with_reveals(self, reveals: &BTreeMap<Hotkey, Reveals>) -> Metagraph {
+        let (mut commitments, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
+        for hotkey in self.asked() {
+            let registration = self.registrations.get(&hotkey);
+            let reveals = reveals.get(&hotkey).map_or(&[][..], Vec::as_slice);
+            let stored = Stored { registration, reveals };
+            // A list of validators is in force from its own block on.
+            let newest = match hotkey == self.metagraph.owner {
+                true => stored.newest_of_owner(),
+                false => stored.newest_of_miner(),
+            };
+            match newest {
+                None => {}
+                Some(Ok(commitment)) => {
+                    commitments.insert(hotkey, commitment);
+                }
+                Some(Err(error)) => {
+                    unreadable.insert(hotkey, error);
+                }
+            }
+        }
+        Metagraph { commitments, unreadable, ..self.metagraph }
+    }
+}
+
+/// The subnet's name at a block, empty where it has none.
+pub(crate) async fn read_name(
+    client: &OnlineClientAtBlock<SubstrateConfig>,
+    rpc: &Rpc,
+    netuid: Netuid,
+    at: Head,
+) -> Result<String> {
+    let call = format!("{API}_{}", method(netuid));
+    let arguments = arguments(netuid, &[NAME_FIELD]);
+    let hash = Some(H256(at.hash.0));
+    let answer = limited(WHAT, rpc.state_call(&call, Some(&arguments), hash)).await?;
+    decode_name(client.metadata_ref(), &answer, netuid)
+}
+
+/// Decodes the answer with the name.
+pub(crate) fn decode_name(metadata: &Metadata, answer: &[u8], netuid: Netuid) -> Result<String> {
+    let raw: RawName = decode_answer(metadata, answer, netuid)?;
+    let text = String::from_utf8_lossy(&raw.name.unwrap_or_default()).into_owned();
+    Ok(text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())
+}
+
+/// Encodes the arguments of [`method`]'s call.
+pub(crate) fn arguments(index: Netuid, fields: &[u16]) -> Vec<u8> {
+    match index.mecid() {
+        0 => (index.0, fields).encode(),
+        mecid => (index.subnet().0, mecid, fields).encode(),
+    }
 }
 
 /// Decodes the runtime's answer by the metadata of the block it was asked at.
@@ -171,22 +245,28 @@ pub(crate) fn decode(
     answer: &[u8],
     netuid: Netuid,
     at: Head,
-) -> Result<Metagraph> {
-    let failed = |reason: String| ChainError::Read { what: WHAT, reason };
-    let method = metadata.runtime_api_trait_by_name(API).and_then(|api| api.method_by_name(METHOD));
-    let method =
-        method.ok_or_else(|| failed(format!("no runtime API {API}.{METHOD} on this chain")))?;
-    let raw =
-        Option::<RawMetagraph>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
-            .map_err(|error| failed(causes(&error)))?;
-    let read = raw.ok_or(ChainError::NoSubnet { netuid })?.read(at);
-    read.ok_or_else(|| {
-        failed("a field that was asked for is missing, lists differ in length, or it is of another block".to_owned())
+) -> Result<Decoded> {
+    let raw: RawMetagraph = decode_answer(metadata, answer, netuid)?;
+    raw.read(at).ok_or_else(|| ChainError::Read {
+        what: WHAT,
+        reason: "a field that was asked for is missing, lists differ in length, or it is of another block".to_owned(),
     })
 }
 
+/// The struct in the runtime's answer, with the fields that `T` has.
+fn decode_answer<T: DecodeAsType>(metadata: &Metadata, answer: &[u8], netuid: Netuid) -> Result<T> {
+    let failed = |reason: String| ChainError::Read { what: WHAT, reason };
+    let name = method(netuid);
+    let method = metadata.runtime_api_trait_by_name(API).and_then(|api| api.method_by_name(name));
+    let method =
+        method.ok_or_else(|| failed(format!("no runtime API {API}.{name} on this chain")))?;
+    Option::<T>::decode_as_type(&mut &*answer, method.output_ty(), metadata.types())
+        .map_err(|error| failed(causes(&error)))?
+        .ok_or(ChainError::NoSubnet { netuid })
+}
+
 impl RawMetagraph {
-    fn read(self, at: Head) -> Option<Metagraph> {
+    fn read(self, at: Head) -> Option<Decoded> {
         let hotkeys = self.hotkeys?;
         let (permits, updates, registered) =
             (self.validator_permit?, self.last_update?, self.block_at_registration?);
@@ -211,122 +291,24 @@ impl RawMetagraph {
                 axon_block: BlockNumber(axons[index].block),
             });
         }
-        let commitments = self.commitments?.into_iter().filter_map(|(account, registration)| {
-            let hotkey = Hotkey::from_bytes(account);
-            match decode_registration(&registration) {
-                Ok(commitment) => Some((hotkey, commitment)),
-                Err(error) => {
-                    tracing::debug!(%hotkey, %error, "ignoring an unreadable commitment");
-                    None
-                }
-            }
-        });
-        let commitments = commitments.collect();
-        Some(Metagraph {
+        let registrations: BTreeMap<_, _> = self
+            .commitments?
+            .into_iter()
+            .map(|(account, bytes)| (Hotkey::from_bytes(account), Registration::decode(&bytes)))
+            .collect();
+        let plain = registrations
+            .iter()
+            .filter_map(|(hotkey, registration)| Some((*hotkey, registration.plain()?)))
+            .collect();
+        let metagraph = Metagraph {
             block: at.number,
             owner: Hotkey::from_bytes(self.owner_hotkey?),
             serving_rate_limit: self.serving_rate_limit?,
             neurons,
-            commitments,
-        })
-    }
-}
-
-const REVEALED: &str = "revealed commitments";
-
-fn unreadable(reason: impl Into<String>) -> ChainError {
-    ChainError::Read { what: REVEALED, reason: reason.into() }
-}
-
-/// The keys of a subnet's timelocked commitments that were revealed.
-async fn revealed_keys(
-    rpc: &Rpc,
-    client: &AtBlock,
-    netuid: Netuid,
-    hash: H256,
-) -> Result<Vec<Vec<u8>>> {
-    let entry = client.storage().entry(entries::REVEALED_COMMITMENTS.address());
-    let entry = entry.map_err(|error| unreadable(causes(&error)))?;
-    let prefix = entry.iter_key((netuid.0,)).map_err(|error| unreadable(causes(&error)))?;
-    let mut keys: Vec<Vec<u8>> = Vec::new();
-    for _ in 0..MAX_PAGES {
-        let after = keys.last().cloned();
-        let page = limited(
-            REVEALED,
-            rpc.state_get_keys_paged(&prefix, PAGE, after.as_deref(), Some(hash)),
-        )
-        .await?;
-        if !is_as_asked(&prefix, after.as_ref(), &page) {
-            return Err(unreadable("the node lists keys that were not asked for, or more of them"));
-        }
-        let is_last = page.len() < PAGE as usize;
-        keys.extend(page);
-        if is_last {
-            return Ok(keys);
-        }
-    }
-    Err(unreadable(format!("more than {} of them", MAX_PAGES * PAGE as usize)))
-}
-
-/// Whether a node answered with the page that was asked for: keys under `prefix`, after the last one
-/// of the page before, in order and not too many. Other keys could belong to another subnet or be
-/// read twice.
-fn is_as_asked(prefix: &[u8], after: Option<&Vec<u8>>, page: &[Vec<u8>]) -> bool {
-    page.len() <= PAGE as usize
-        && page.iter().all(|key| key.starts_with(prefix))
-        && after.into_iter().chain(page).is_sorted_by(|one, next| one < next)
-}
-
-/// All revealed commitments of the subnet. A hotkey's newest one counts; its number is that of all.
-async fn revealed_commitments(
-    rpc: &Rpc,
-    client: &AtBlock,
-    keys: &[Vec<u8>],
-    hash: H256,
-) -> Result<Vec<(Hotkey, Commitment)>> {
-    let asked = keys.chunks(VALUES_AT_ONCE).map(|keys| async move {
-        let keys = keys.iter().map(Vec::as_slice);
-        limited(REVEALED, rpc.state_query_storage_at(keys, Some(hash))).await
-    });
-    let answers = futures::future::try_join_all(asked).await?;
-    let changes = answers.into_iter().flatten().flat_map(|answer| answer.changes);
-    let mut values: HashMap<Vec<u8>, Vec<u8>> =
-        changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect();
-    let read = |key: &Vec<u8>| {
-        let account =
-            key.last_chunk().copied().ok_or_else(|| unreadable("a key without account"))?;
-        let value = values.remove(key).ok_or_else(|| unreadable("a value is missing"))?;
-        let reveals = entries::REVEALED_COMMITMENTS
-            .decode(client.metadata_ref(), &value)
-            .map_err(unreadable)?;
-        Ok(Commitment::newest_of(&reveals)
-            .map(|commitment| (Hotkey::from_bytes(account), commitment)))
-    };
-    keys.iter().map(read).filter_map(Result::transpose).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_keys_holds_what_was_asked_for_and_no_more() {
-        let key = |text: &str| text.as_bytes().to_vec();
-        for (after, page, is_right) in [
-            (None, vec![], true),
-            (None, vec![key("p1"), key("p2")], true),
-            (Some(key("p1")), vec![key("p2")], true),
-            (Some(key("p2")), vec![key("p2")], false),
-            (Some(key("p2")), vec![key("p1")], false),
-            (None, vec![key("p2"), key("p1")], false),
-            (None, vec![key("p1"), key("p1")], false),
-            (None, vec![key("p1"), key("q1")], false),
-        ] {
-            assert_eq!(is_as_asked(b"p", after.as_ref(), &page), is_right, "{after:?} {page:?}");
-        }
-        let page = |keys: u32| {
-            (0..keys).map(|n| [b"p".as_slice(), &n.to_be_bytes()].concat()).collect::<Vec<_>>()
+            commitments: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            plain,
         };
-        assert!(is_as_asked(b"p", None, &page(PAGE)) && !is_as_asked(b"p", None, &page(PAGE + 1)));
+        Some(Decoded { metagraph, registrations })
     }
 }

@@ -13,8 +13,11 @@ use crate::read::{Axon, encode_text_fields};
 /// Version and protocol of an axon entry. Nothing reads them; the subnet's other tools write 4.
 const AXON_VERSION: u32 = 1;
 const AXON_PROTOCOL: u8 = 4;
-/// The mechanism that weights are for: this subnet has one.
-const MECHANISM: u8 = 0;
+/// Most fields of a commitment, and the longest field of kind `RawN`.
+///
+/// Source: pallet `Commitments`.
+const MAX_FIELDS: usize = 3;
+const MAX_RAW: usize = 128;
 
 /// Weights as a call carries them, with what a reveal must repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,11 @@ pub enum Call {
         /// Its text.
         text: String,
     },
+    /// Replaces the hotkey's commitment by a validator's witness.
+    Witness {
+        /// Its fields, at most 3 of at most 128 bytes.
+        fields: Vec<Vec<u8>>,
+    },
     /// Announces where the hotkey is reached.
     ServeAxon(Axon),
     /// Registers a hotkey; the signing coldkey pays.
@@ -86,39 +94,40 @@ impl Call {
             Self::CommitWeights { .. } => "commit_mechanism_weights",
             Self::RevealWeights { .. } => "reveal_mechanism_weights",
             Self::CommitTimelockedWeights { .. } => "commit_timelocked_mechanism_weights",
-            Self::SetCommitment { .. } => "set_commitment",
+            Self::SetCommitment { .. } | Self::Witness { .. } => "set_commitment",
             Self::ServeAxon(_) => "serve_axon",
             Self::BurnedRegister { .. } => "burned_register",
         }
     }
 
     /// The call as the chain's metadata encodes it, by the names of pallet, call and arguments.
+    /// Weights are for the mechanism that `index` names, all else for its subnet.
     ///
     /// # Errors
-    /// [`SubmitError::TooLong`] for a commitment's text that does not fit.
-    pub fn payload(&self, netuid: Netuid) -> Result<DynamicPayload<Composite<()>>, SubmitError> {
+    /// [`SubmitError::TooLong`] for a commitment that does not fit.
+    pub fn payload(&self, index: Netuid) -> Result<DynamicPayload<Composite<()>>, SubmitError> {
         let mut pallet = "SubtensorModule";
-        let mut arguments = vec![("netuid", Value::from(netuid.0))];
+        let mut arguments = vec![("netuid", Value::from(index.subnet().0))];
+        let mecid = ("mecid", Value::from(index.mecid()));
         match self {
             Self::SetWeights(weights) => arguments.extend([
-                ("mecid", Value::from(MECHANISM)),
+                mecid,
                 ("dests", numbers(weights.plain_uids())),
                 ("weights", numbers(weights.values.iter().copied())),
                 ("version_key", Value::from(weights.version_key)),
             ]),
-            Self::CommitWeights { hash } => arguments.extend([
-                ("mecid", Value::from(MECHANISM)),
-                ("commit_hash", Value::from_bytes(hash.0)),
-            ]),
+            Self::CommitWeights { hash } => {
+                arguments.extend([mecid, ("commit_hash", Value::from_bytes(hash.0))])
+            }
             Self::RevealWeights { weights, salt } => arguments.extend([
-                ("mecid", Value::from(MECHANISM)),
+                mecid,
                 ("uids", numbers(weights.plain_uids())),
                 ("values", numbers(weights.values.iter().copied())),
                 ("salt", numbers(salt.iter().copied())),
                 ("version_key", Value::from(weights.version_key)),
             ]),
             Self::CommitTimelockedWeights { commit, reveal_round, version } => arguments.extend([
-                ("mecid", Value::from(MECHANISM)),
+                mecid,
                 ("commit", Value::from_bytes(commit)),
                 ("reveal_round", Value::from(*reveal_round)),
                 ("commit_reveal_version", Value::from(*version)),
@@ -129,6 +138,10 @@ impl Call {
                     "info",
                     encode_text_fields(text).ok_or(SubmitError::TooLong { length: text.len() })?,
                 ));
+            }
+            Self::Witness { fields } => {
+                pallet = "Commitments";
+                arguments.push(("info", raw_fields(fields)?));
             }
             Self::ServeAxon(axon) => {
                 let (ip, ip_type) = match axon.ip {
@@ -151,6 +164,19 @@ impl Call {
         }
         Ok(dynamic::tx(pallet, self.name(), Composite::named(arguments)))
     }
+}
+
+/// A `CommitmentInfo` of `RawN` fields.
+fn raw_fields(fields: &[Vec<u8>]) -> Result<Value, SubmitError> {
+    let fits = fields.len() <= MAX_FIELDS && fields.iter().all(|field| field.len() <= MAX_RAW);
+    if !fits {
+        return Err(SubmitError::TooLong { length: fields.iter().map(Vec::len).sum() });
+    }
+    let field = |bytes: &Vec<u8>| {
+        Value::unnamed_variant(format!("Raw{}", bytes.len()), [Value::from_bytes(bytes)])
+    };
+    let fields = Value::unnamed_composite(fields.iter().map(field));
+    Ok(Value::named_composite([("fields", fields)]))
 }
 
 fn numbers(numbers: impl IntoIterator<Item = u16>) -> Value {

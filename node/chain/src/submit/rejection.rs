@@ -46,12 +46,12 @@ pub enum Rejection {
     #[error("ten commits wait for their reveal already")]
     TooManyCommits,
     /// The round that would open a timelocked commit is not one the chain takes.
-    #[error("the reveal round is not one that the chain takes")]
+    #[error("the chain does not accept this reveal round")]
     InvalidRevealRound,
     /// There is no commit with the hash of what was revealed.
     #[error("there is no commit for what was revealed")]
     CommitNotFound,
-    /// The reveal's epoch has not begun, or in the pool's words also: is over.
+    /// The reveal's epoch has not begun. The pool's code also means that it is over.
     #[error("it is not the reveal's epoch")]
     RevealTooEarly,
     /// The reveal's epoch is over.
@@ -84,6 +84,9 @@ pub enum Rejection {
     /// The balance does not pay for it.
     #[error("the balance is too low")]
     CannotPay,
+    /// It was not sent: the client rehearses.
+    #[error("this is a rehearsal, in which no transaction is sent")]
+    Rehearsed,
     /// Anything else, by the chain's own name or words.
     #[error("{0}")]
     Other(String),
@@ -118,7 +121,7 @@ pub(crate) const BY_NAME: &[(Rejection, &[&str])] = &[
     (Rejection::ColdkeySwap, &["ColdkeySwapAnnounced", "ColdkeySwapDisputed"]),
     (Rejection::CannotPay, &["NotEnoughBalanceToStake", "InsufficientBalance"]),
     (
-        // The name is filled in.
+        // `Self::of_name` fills in the pallet's name for the error.
         Rejection::BadWeights(String::new()),
         &[
             "WeightVecNotEqualSize",
@@ -160,7 +163,8 @@ impl Rejection {
             | Self::BadAddress
             | Self::ColdkeySwap
             | Self::BadWeights(_)
-            | Self::CannotPay => Remedy::Operator,
+            | Self::CannotPay
+            | Self::Rehearsed => Remedy::Operator,
         }
     }
 
@@ -175,11 +179,9 @@ impl Rejection {
         match self {
             Self::StakeTooLow => "stake more to the hotkey (`btcli stake add`)",
             Self::NotRegistered => "register the hotkey (`leoma register`)",
-            Self::NoPermit => {
-                "the permit comes with the next epoch to the largest stakes: stake more"
-            }
+            Self::NoPermit => "the next epoch gives permits to the largest stakes: stake more",
             Self::VersionTooOld | Self::OtherCommitVersion => "install the newest release",
-            Self::BadAddress => "set LEOMA_MESH_EXTERNAL to an address that others reach",
+            Self::BadAddress => "set LEOMA_MESH_EXTERNAL to an address that others can reach",
             Self::ColdkeySwap => "wait until the coldkey swap is done or cancelled",
             Self::BadWeights(_) => {
                 "the subnet's limits allow no winner-take-all vector: ask its owner"
@@ -224,8 +226,8 @@ impl Rejection {
                 Some(code) => Self::of_custom(code),
                 None if data.contains("Inability to pay") => Self::CannotPay,
                 None if data.contains("Transaction is outdated") => Self::NonceTaken,
-                // A signature covers the release and the genesis: a bad one is the first sign of an
-                // upgrade under us.
+                // A signature covers the release and the genesis, so a bad one is the first sign
+                // that the chain was upgraded.
                 None if data.contains("ancient birth block") || data.contains("bad signature") => {
                     Self::Outdated
                 }
@@ -288,7 +290,7 @@ mod tests {
         assert_eq!(
             Rejection::of_pool(-32000, "Client error", ""),
             None,
-            "the node's own trouble is no refusal"
+            "a fault of the node is not a refusal"
         );
     }
 

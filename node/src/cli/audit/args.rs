@@ -2,60 +2,100 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use leoma_protocol::{BlockNumber, Digest, Hotkey, Netuid, Uid};
+use clap::{Args, Subcommand};
+use leoma_protocol::{BlockNumber, Digest, Netuid, Uid};
 
 use super::buckets::BucketArg;
+use super::sources::SourceArgs;
 use super::task::TaskAuditArgs;
 
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "An epoch, from the chain and from the validator on this machine:\n  \
+                  leoma audit --epoch 5148000\n\
+                  The same from an archive node, another validator and two buckets:\n  \
+                  leoma audit --epoch 5148000 --chain-endpoint wss://archive.chain.opentensor.ai:443 \\\n    \
+                  --validator http://10.0.0.7:9090 --buckets 5F…=https://endpoint/one 5G…=https://endpoint/two\n\
+                  Everything that it follows from in one file, and again without any network:\n  \
+                  leoma audit snapshot --epoch 5148000 --out epoch.json\n  \
+                  leoma audit --snapshot epoch.json"
+)]
 pub(in crate::cli) struct AuditArgs {
-    /// The allowlist file; without it, the snapshot's own validators and interval.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["snapshot", "task"])]
-    pub(super) allowlist: Option<PathBuf>,
-    /// The epoch's boundary; without it, the snapshot's.
-    #[arg(long, value_name = "BLOCK", required_unless_present_any = ["snapshot", "task"])]
-    pub(super) epoch_block: Option<BlockNumber>,
-    /// The miners at that block, as JSON [{hotkey, uid, commit_block}]; without it, the snapshot's.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["snapshot", "task"])]
-    pub(super) miners: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Option<AuditCommand>,
+    /// Recompute the epoch of this boundary from the chain and public files, and compare what each
+    /// validator set.
+    ///
+    /// Allowlist, miners and witnesses are read at the boundary's own block. Of blocks older than
+    /// some 300, only archive nodes have the state (--chain-endpoint). The exit code is 1 when a
+    /// validator set something else, or when a file that counts cannot be fetched.
+    #[arg(long, value_name = "BLOCK", required_unless_present_any = ["snapshot", "task"], conflicts_with_all = ["snapshot", "task"])]
+    pub(super) epoch: Option<BlockNumber>,
+    #[command(flatten)]
+    pub(super) sources: SourceArgs,
     /// Buckets to read: file:///folder/bucket, or http(s)://endpoint/bucket, with HOTKEY= before it
     /// to say whose it is.
     ///
     /// Keys for a bucket that is not public are read from AUDIT_ACCESS_KEY and AUDIT_SECRET_KEY.
-    #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot", required_unless_present_any = ["snapshot", "task"])]
+    #[arg(long, value_name = "URL", num_args = 1.., conflicts_with = "snapshot")]
     pub(super) buckets: Vec<BucketArg>,
-    /// One file that holds everything: {validators, interval, epoch_block, files, miners}, and
-    /// optionally owner_uid and last_winner.
-    #[arg(long, value_name = "FILE")]
+    /// The allowlist file, where the source bucket is not to be asked. The chain must name it.
+    #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
+    pub(super) allowlist: Option<PathBuf>,
+    /// Replay a file that `leoma audit snapshot` wrote, without any network: the same bytes give the
+    /// same report on any machine.
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
     pub(super) snapshot: Option<PathBuf>,
-    /// Count files without an envelope, as the Python implementation writes them.
-    #[arg(long)]
+    /// The snapshot has no certificates and witnesses, like those of the Python implementation:
+    /// {validators, interval, epoch_block, files, miners}, and optionally owner_uid. No validator
+    /// of this mesh sets weights by that rule.
+    #[arg(long, requires = "snapshot")]
     pub(super) allow_v1: bool,
-    /// The subnet that files are bound to.
+    /// With --allow-v1: the subnet owner's uid, on which weight is burned; without it, the snapshot's
+    /// owner_uid.
+    #[arg(long, value_name = "UID", requires = "allow_v1")]
+    pub(super) burn_uid: Option<Uid>,
+    /// With --task or --allow-v1: the subnet that files are bound to.
     #[arg(long, default_value = "99", env = "NETUID")]
     pub(super) netuid: Netuid,
-    /// The chain's genesis hash that files are bound to.
+    /// With --task or --allow-v1: the chain's genesis hash that files are bound to.
     #[arg(
         long,
         value_name = "HASH",
         default_value = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03"
     )]
     pub(super) genesis: Digest,
-    /// What validators attested to, as `leoma mesh certificates` writes it, or as JSON [{task_id,
-    /// producer, digest, attesters, signatures}]; without signatures it is taken on trust.
-    #[arg(long, value_name = "FILE")]
-    pub(super) certificates: Option<PathBuf>,
-    /// The subnet owner's uid at that block, on which weight is burned; the miners must list it.
-    /// Without it, the snapshot's owner_uid; without that it is unknown where weight is burned.
-    #[arg(long, value_name = "UID")]
-    pub(super) burn_uid: Option<Uid>,
-    /// The winner of the newest earlier epoch that had one, which gets the weight again if too few
-    /// files can be read; without it, the snapshot's last_winner.
-    #[arg(long, value_name = "HOTKEY")]
-    pub(super) last_winner: Option<Hotkey>,
     #[command(flatten)]
     pub(super) clip: TaskAuditArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Write everything that an epoch follows from into one file: the chain at its boundary, the
+    /// signed attestations, the files that count, and what each validator set.
+    Snapshot(SnapshotArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SnapshotArgs {
+    /// The epoch's boundary.
+    #[arg(long, value_name = "BLOCK")]
+    pub(super) epoch: BlockNumber,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) sources: SourceArgs,
+    /// Buckets to read, as for `leoma audit`.
+    #[arg(long, value_name = "URL", num_args = 1..)]
+    pub(super) buckets: Vec<BucketArg>,
+    /// The allowlist file, where the source bucket is not to be asked. The chain must name it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) allowlist: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

@@ -1,189 +1,145 @@
-//! `leoma audit`: recompute an epoch's winner and weights from public files, with no chain and no
-//! mesh.
+//! `leoma audit`: recompute an epoch's weights from the chain and public files, and say which
+//! validator set something else.
 //!
 //! | file | subject |
 //! |---|---|
-//! | `args.rs`, `buckets.rs` | what is given on the command line |
-//! | `inputs.rs` | what the epoch is recomputed from |
-//! | `believe.rs` | which attestations and which evidence are believed |
+//! | `args.rs`, `buckets.rs`, `sources.rs` | what is given on the command line, and where files are found |
+//! | `gather.rs` | an epoch's inputs, and what each validator set, from the chain |
+//! | `epoch_file.rs` | all of that in one file |
+//! | `believe.rs` | which attestations are believed |
+//! | `replay.rs` | the epoch from the file alone |
+//! | `uncertified.rs` | epochs without certificates |
 //! | `report.rs` | what is printed |
+//! | `recorded.rs` | an epoch's file for `leoma simulate` |
 //! | `task.rs` | the check of one task's clip |
+//! | `scores.rs` | the check of one task's scores |
 
 mod args;
 mod believe;
 mod buckets;
-mod inputs;
+mod epoch_file;
+mod gather;
+mod read;
+mod recorded;
+mod replay;
 mod report;
+mod scores;
+mod sources;
 mod task;
+mod uncertified;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use leoma_protocol::verdict::{self, Expected};
-use leoma_protocol::{ConsensusParams, FileId, Network};
-use leoma_rotation::{Certificates, EpochInputs, TaskVerdicts, epoch};
+use anyhow::{Context as _, bail};
+use leoma_protocol::{Digest, Network};
 use serde_json::{Value, json};
 
 pub(super) use self::args::AuditArgs;
-use self::believe::{AgreementFile, Believed, believe};
-use self::inputs::{Candidate, Found, Inputs, Refused, read_allowlist, read_json};
-use self::report::{decision_json, print_report, task_rows};
+use self::args::{AuditCommand, SnapshotArgs};
+use self::epoch_file::EpochFile;
+use self::gather::{Gather, Gathered};
+use self::read::{read_allowlist, read_json};
+pub(super) use self::recorded::{Recorded, recorded};
+use self::replay::{Replayed, replay};
+use self::report::print_report;
 use self::task::Given;
 use crate::cli::output::print_json;
-use crate::verdicts::report::outcome_json;
 
 impl AuditArgs {
     pub(super) async fn run(self, config_file: Option<PathBuf>) -> anyhow::Result<()> {
-        match self.clip.task {
-            Some(task_id) => {
-                let allowlist = self.allowlist.as_deref().map(read_allowlist).transpose()?;
-                let (network, json) = (self.network(), self.json);
-                let given = Given { config_file, buckets: self.buckets, allowlist, network, json };
-                self.clip.run(task_id, given).await
-            }
-            None => {
-                let report = self.recompute().await?;
-                if self.json {
-                    print_json(&report)?;
-                } else {
-                    print_report(&report);
-                }
-                Ok(())
-            }
+        if let Some(AuditCommand::Snapshot(args)) = self.command {
+            return args.run(config_file).await;
         }
+        if let Some(task_id) = self.clip.task {
+            let allowlist = self.allowlist.as_deref().map(read_allowlist).transpose()?;
+            let (network, json) = (self.network(), self.json);
+            let given = Given { config_file, buckets: self.buckets, allowlist, network, json };
+            return self.clip.run(task_id, given).await;
+        }
+        let config = self.sources.config(config_file)?;
+        let replayed = match (&self.snapshot, self.epoch) {
+            (Some(path), _) if self.allow_v1 => {
+                let report = uncertified::recompute(path, self.burn_uid, self.network())?;
+                Replayed { report, faults: Vec::new() }
+            }
+            (Some(path), _) => replay(&read_epoch_file(path)?, &config.mechanism.consensus())?,
+            (None, Some(epoch_block)) => {
+                let gather = Gather {
+                    epoch_block,
+                    sources: &self.sources,
+                    buckets: &self.buckets,
+                    allowlist: self.allowlist.as_deref(),
+                };
+                let Gathered { file, notes } = gather.run(&config).await?;
+                let mut replayed = replay(&file, &config.mechanism.consensus())?;
+                replayed.report["notes"] = json!(notes);
+                replayed
+            }
+            (None, None) => bail!("name an epoch with --epoch, or a file with --snapshot"),
+        };
+        conclude(&replayed, self.json)
     }
 
     const fn network(&self) -> Network {
         Network { genesis: self.genesis, netuid: self.netuid }
     }
-
-    /// The epoch, with what was left out and why.
-    async fn recompute(&self) -> anyhow::Result<Value> {
-        let params = ConsensusParams { accept_v1: self.allow_v1, ..ConsensusParams::default() };
-        let Inputs { history, snapshot, found, last_winner } = self.inputs(&params).await?;
-        let Found { candidates, mut refused, readable } = found;
-        let files = self.verified(candidates, &mut refused);
-        let agreement: Option<AgreementFile> =
-            self.certificates.as_deref().map(read_json).transpose()?;
-        let Believed { attested, evidence, on_trust } = agreement
-            .map_or_else(Believed::default, |given| {
-                believe(given, self.network(), &history, snapshot.block, &mut refused)
-            });
-        let certificates = Certificates::count(&history, attested.iter().copied());
-        // A validator that attested twice loses its votes, which the count above sees to; only one
-        // that signed two files loses its files.
-        let guilty: Vec<FileId> =
-            evidence.iter().filter(|key| key.as_producer).map(|key| key.file).collect();
-        let (outcome, decision) = epoch(&EpochInputs {
-            params: &params,
-            history: &history,
-            snapshot: &snapshot,
-            files: &files,
-            certificates: &certificates,
-            evidence: &guilty,
-            readable,
-            last_winner,
-        });
-        refused.sort_by(|a, b| a.name.cmp(&b.name));
-        let refused =
-            refused.iter().map(|file| json!({ "file": file.name, "reason": file.reason }));
-        let mut report = outcome_json(&outcome);
-        if outcome.winner.is_none() {
-            report["winner_uid"] = json!(snapshot.owner.map(|owner| owner.uid));
-        }
-        report["decision"] = decision_json(&decision);
-        report["refused"] = refused.collect();
-        report["tasks"] = task_rows(&outcome.window, &files, &attested, &certificates);
-        report["attestations_on_trust"] = json!(on_trust);
-        report["evidence"] = json!(evidence);
-        Ok(report)
-    }
-
-    fn verified(
-        &self,
-        candidates: Vec<Candidate>,
-        refused: &mut Vec<Refused>,
-    ) -> Vec<Arc<TaskVerdicts>> {
-        // An envelope names the digest of the subnet's rules, whatever else this audit accepts.
-        let params = ConsensusParams::default().digest();
-        let (network, accept_v1) = (self.network(), self.allow_v1);
-        let mut files = Vec::with_capacity(candidates.len());
-        for Candidate { name, id, bytes } in candidates {
-            match verdict::verify(&bytes, &Expected { id, network, params, accept_v1 }) {
-                Ok(verified) => files.push(Arc::new(TaskVerdicts::from(&verified))),
-                Err(reason) => refused.push(Refused { name, reason: reason.to_string() }),
-            }
-        }
-        files
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        audit: AuditArgs,
+fn conclude(replayed: &Replayed, json: bool) -> anyhow::Result<()> {
+    if json {
+        print_json(&replayed.report)?;
+    } else {
+        print_report(&replayed.report);
     }
+    if replayed.faults.is_empty() { Ok(()) } else { bail!("{}", replayed.faults.join("; ")) }
+}
 
-    async fn audit(snapshot: &Value, more: &[&str]) -> anyhow::Result<Value> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("snapshot.json");
-        std::fs::write(&path, snapshot.to_string())?;
-        let arguments = ["audit", "--snapshot", path.to_str().unwrap(), "--allow-v1"];
-        let command = Command::try_parse_from(arguments.iter().chain(more))?;
-        command.audit.recompute().await
-    }
-
-    /// Epochs that the Python implementation computed, in the form of a snapshot.
-    fn epochs() -> Vec<Value> {
-        let text = std::fs::read_to_string("../vectors/consensus.json").unwrap();
-        let mut vectors: Value = serde_json::from_str(&text).unwrap();
-        serde_json::from_value(vectors["cases"].take()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_audit_gives_the_weights_and_the_reason() {
-        let won = epochs().into_iter().find(|case| !case["winner_hotkey"].is_null()).unwrap();
-        let report = audit(&won, &[]).await.unwrap();
-        let weights =
-            json!([{ "hotkey": won["winner_hotkey"], "uid": won["winner_uid"], "share": 65535 }]);
-        let decision = json!({ "state": "known", "reason": "won the window", "weights": weights });
-        assert_eq!(report["decision"], decision);
-        assert_eq!(report["winner_uid"], won["winner_uid"]);
-    }
-
-    #[tokio::test]
-    async fn weight_is_burned_on_the_owners_uid_and_on_no_other() {
-        let mut none = epochs().remove(0);
-        none["files"] = json!({});
-        let report = audit(&none, &[]).await.unwrap();
-        assert_eq!(report["decision"]["state"], "unknown");
-        assert_eq!(
-            (&report["decision"]["weights"], &report["winner_uid"]),
-            (&Value::Null, &Value::Null)
+fn read_epoch_file(path: &Path) -> anyhow::Result<EpochFile> {
+    let value: Value = read_json(path)?;
+    if value.get("schema").is_none() {
+        bail!(
+            "{} is not a file of `leoma audit snapshot`; if it is a snapshot without certificates, add --allow-v1",
+            path.display()
         );
-        assert!(
-            report["decision"]["reason"].as_str().unwrap().contains("owner's uid is not known")
-        );
+    }
+    serde_json::from_value(value).with_context(|| format!("{} is malformed", path.display()))
+}
 
-        let owner = none["miners"][0].clone();
-        let uid = owner["uid"].to_string();
-        for report in [audit(&none, &["--burn-uid", &uid]).await.unwrap(), {
-            none["owner_uid"] = owner["uid"].clone();
-            audit(&none, &[]).await.unwrap()
-        }] {
-            let weights =
-                json!([{ "hotkey": owner["hotkey"], "uid": owner["uid"], "share": 65535 }]);
-            let reason = "no miner is eligible";
-            let decision = json!({ "state": "known", "reason": reason, "weights": weights });
-            assert_eq!((&report["decision"], &report["winner_uid"]), (&decision, &owner["uid"]));
+impl SnapshotArgs {
+    async fn run(self, config_file: Option<PathBuf>) -> anyhow::Result<()> {
+        let config = self.sources.config(config_file)?;
+        let gather = Gather {
+            epoch_block: self.epoch,
+            sources: &self.sources,
+            buckets: &self.buckets,
+            allowlist: self.allowlist.as_deref(),
+        };
+        let Gathered { file, notes } = gather.run(&config).await?;
+        for note in &notes {
+            eprintln!("not read: {note}");
         }
-        let error = audit(&none, &["--burn-uid", "65000"]).await.unwrap_err();
-        assert!(error.to_string().contains("65000"), "{error}");
+        let bytes = serde_json::to_vec(&file)?;
+        std::fs::write(&self.out, &bytes).with_context(|| self.out.display().to_string())?;
+        if self.json {
+            return print_json(&json!({
+                "epoch_block": file.epoch_block,
+                "snapshot_sha256": Digest::of(&bytes),
+                "out": self.out.display().to_string(),
+                "witnesses": file.witnesses.len(),
+                "attestations": file.attestations.len(),
+                "files": file.files.len(),
+                "set": file.set.len(),
+                "notes": notes,
+            }));
+        }
+        println!(
+            "epoch {}: {} witnesses, {} attested digests, {} files, weights of {} validators",
+            file.epoch_block,
+            file.witnesses.len(),
+            file.attestations.len(),
+            file.files.len(),
+            file.set.len()
+        );
+        Ok(())
     }
 }

@@ -1,56 +1,25 @@
-//! What an audit says.
+//! What an audit prints for people.
 
-use std::sync::Arc;
+use serde_json::Value;
 
-use leoma_protocol::{FileId, Hotkey};
-use leoma_rotation::{Attested, Certificates, Decision, TaskVerdicts};
-use serde_json::{Value, json};
-
-/// For each task of the window: whose file counts, its digest, who attested, and whether it is
-/// certified.
-pub(super) fn task_rows(
-    window: &[FileId],
-    files: &[Arc<TaskVerdicts>],
-    attested: &[Attested],
-    certificates: &Certificates,
-) -> Value {
-    let row = |id: &FileId| {
-        let digest = certificates
-            .get(id)
-            .or_else(|| files.iter().find(|file| file.id == *id).map(|file| file.digest));
-        let of_this =
-            attested.iter().filter(|seen| seen.file == *id && Some(seen.digest) == digest);
-        let attesters: Vec<Hotkey> = of_this.map(|seen| seen.attester).collect();
-        json!({
-            "task_id": id.task_id, "producer": id.producer, "digest": digest, "attesters": attesters,
-            "certified": certificates.get(id).is_some(),
-        })
-    };
-    window.iter().map(row).collect()
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
-pub(super) fn decision_json(decision: &Decision) -> Value {
-    json!({
-        "state": decision.state(), "reason": decision.reason().to_string(), "weights": decision.weights(),
-    })
+fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
+    report[name].as_array().map_or(&[], Vec::as_slice)
 }
 
 pub(super) fn print_report(report: &Value) {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match (&report["winner_hotkey"], &report["winner_uid"]) {
-        (Value::Null, Value::Null) => {
-            println!("no miner is eligible: weight is burned on the owner's uid, which is unknown");
-        }
-        (Value::Null, uid) => println!("no miner is eligible: weight is burned on uid {uid}"),
-        (winner, uid) => println!("winner {} (uid {uid})", text(winner)),
-    }
     let decision = &report["decision"];
     match decision["weights"].as_array() {
-        None => {
-            println!("weights {}: none ({})", text(&decision["state"]), text(&decision["reason"]))
-        }
+        None => println!("no weights: {}", text(&decision["reason"])),
         Some(entries) => {
-            println!("weights {} ({}):", text(&decision["state"]), text(&decision["reason"]));
+            println!("weights ({}):", text(&decision["reason"]));
             for entry in entries {
                 println!(
                     "  {} to uid {} ({})",
@@ -61,16 +30,72 @@ pub(super) fn print_report(report: &Value) {
             }
         }
     }
-    let empty = Vec::new();
-    let list = |name: &str| report[name].as_array().unwrap_or(&empty).clone();
     println!(
         "epoch block {}, {} tasks, {} active validators, {} needed for a miner",
         report["epoch_block"],
-        list("window").len(),
-        list("active_validators").len(),
+        list(report, "window").len(),
+        list(report, "active_validators").len(),
         report["required_distinct"]
     );
-    for row in list("ranks") {
+    print_chain(report);
+    print_ranks(report);
+    for row in list(report, "tasks") {
+        println!(
+            "task {}: {} {} ({} witnesses)",
+            row["task_id"],
+            text(&row["producer"]),
+            text(&row["digest"]),
+            row["witnesses"]
+        );
+    }
+    for (name, what) in [("missing", "missing"), ("left_out", "left out")] {
+        for row in list(report, name) {
+            println!(
+                "{what}: task {} of {}{}",
+                row["task_id"],
+                text(&row["producer"]),
+                row["reason"].as_str().map_or(String::new(), |reason| format!(": {reason}"))
+            );
+        }
+    }
+    for row in list(report, "refused") {
+        println!("refused: {}: {}", text(&row["name"]), text(&row["reason"]));
+    }
+    for note in list(report, "notes") {
+        println!("not read: {}", text(note));
+    }
+}
+
+/// Who witnessed, and who set what.
+fn print_chain(report: &Value) {
+    for row in list(report, "witnesses") {
+        let said = match (row["committed_at"].as_u64(), row["fresh"].as_bool()) {
+            (Some(block), Some(true)) => format!("witnessed at block {block}"),
+            (Some(block), _) => format!("has a witness of block {block} that does not count"),
+            _ => "has no witness".to_owned(),
+        };
+        println!("  {}  {said}", text(&row["hotkey"]));
+    }
+    for row in list(report, "set") {
+        let pairs: Vec<String> =
+            list(row, "weights").iter().map(|pair| format!("{}={}", pair[0], pair[1])).collect();
+        let said = match (row["verdict"].as_str().unwrap_or_default(), row["found"].as_str()) {
+            ("same", _) => "set the same weights".to_owned(),
+            ("other", _) => format!("SET SOMETHING ELSE: {}", pairs.join(" ")),
+            ("nothing", Some("unchanged")) => "sent its earlier weights again".to_owned(),
+            ("nothing", _) => "set nothing".to_owned(),
+            (_, Some("superseded")) => {
+                "committed, and committed a later epoch before the reveal".into()
+            }
+            (_, Some("pending")) => "committed, and not revealed yet".to_owned(),
+            _ => format!("set {}, which cannot be compared", pairs.join(" ")),
+        };
+        println!("  {} (uid {})  {said}", text(&row["hotkey"]), text(&row["uid"]));
+    }
+}
+
+fn print_ranks(report: &Value) {
+    for row in list(report, "ranks") {
         println!(
             "  {:>3}  {}  passed {:>4}  rate {:.4}  committed at {}",
             row["rank"],
@@ -80,38 +105,7 @@ pub(super) fn print_report(report: &Value) {
             row["block"]
         );
     }
-    for row in list("ineligible") {
+    for row in list(report, "ineligible") {
         println!("    -  {}  {}", text(&row["miner_hotkey"]), text(&row["reason"]));
-    }
-    for row in list("tasks") {
-        let certified =
-            if row["certified"] == Value::Bool(true) { "certified" } else { "not certified" };
-        println!(
-            "task {}: {} {} ({} attesters, {certified})",
-            row["task_id"],
-            text(&row["producer"]),
-            text(&row["digest"]),
-            row["attesters"].as_array().map_or(0, Vec::len)
-        );
-    }
-    for row in list("left_out") {
-        println!(
-            "left out: task {} of {}: {}",
-            row["task_id"],
-            text(&row["producer"]),
-            text(&row["reason"])
-        );
-    }
-    for row in list("evidence") {
-        println!("signed twice: {} for task {}", text(&row["accused"]), row["file"]["task_id"]);
-    }
-    if report["attestations_on_trust"] != json!(0) {
-        println!(
-            "warning: {} attestations carry no signature and are taken on trust",
-            report["attestations_on_trust"]
-        );
-    }
-    for row in list("refused") {
-        println!("refused: {}: {}", text(&row["file"]), text(&row["reason"]));
     }
 }

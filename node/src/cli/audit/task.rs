@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use leoma_chain::ChainClient;
-use leoma_protocol::{BlockNumber, Digest, Network, TaskId};
+use leoma_protocol::{BlockNumber, Digest, Hotkey, Network, TaskId};
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_scoring::media::Ffmpeg;
 use leoma_storage::{Bucket, SourceBucket};
 
 use super::buckets::BucketArg;
+use super::scores;
 use crate::cli::output::print_json;
 use crate::config::Config;
 use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
@@ -27,8 +28,22 @@ pub(super) struct TaskAuditArgs {
     /// R2_SOURCE_BUCKET, allowlist and block hash from the chain. With --allowlist and --seed-hash
     /// no chain is asked. What is gone, or was seen by another ffmpeg, cannot be checked and says
     /// nothing against the sampler; the exit code is 1 when a step does not hold.
-    #[arg(long, value_name = "N", conflicts_with_all = ["snapshot", "epoch_block", "miners", "certificates"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["snapshot", "epoch"])]
     pub(super) task: Option<TaskId>,
+    /// With --task: check the scores instead of the clip, from the sampler's bucket alone: each
+    /// video's bytes, its status, aspects, overall score and fingerprint computed again on the CPU,
+    /// and copies found again. No chain and no source bucket is asked.
+    ///
+    /// An entry matches within 0.2 points, is at the boundary where a pass differs within 0.3
+    /// points of a threshold, differs, or cannot be checked: its judge is not in this release, the
+    /// video is gone, or there was none. Gemini is not asked again: its recorded answer is graded
+    /// again. Progress goes to standard error. The exit code is 0 where nothing differs, 1 where
+    /// something does or the file cannot be read, 2 for wrong flags.
+    #[arg(long, requires = "task", conflicts_with_all = ["source", "seed_hash"])]
+    scores: bool,
+    /// With --scores: only this miner's entry.
+    #[arg(long, value_name = "HOTKEY", requires = "scores")]
+    miner: Option<Hotkey>,
     /// With --task: the source bucket, as for --buckets.
     #[arg(long, value_name = "URL", requires = "task")]
     source: Option<BucketArg>,
@@ -49,6 +64,10 @@ pub(super) struct Given {
 impl TaskAuditArgs {
     pub(super) async fn run(self, task_id: TaskId, given: Given) -> anyhow::Result<()> {
         let config = crate::cli::settings::load(given.config_file, BTreeMap::new())?;
+        if self.scores {
+            let bucket = bucket_of(&given.buckets, &config)?;
+            return scores::run(&bucket, task_id, self.miner, &config, given.json).await;
+        }
         let source = match &self.source {
             Some(source) => source.open()?,
             None => config.buckets.need_readable_source()?.open()?,
@@ -59,11 +78,13 @@ impl TaskAuditArgs {
             (Some(_), Some(_)) => {
                 Err("no chain is asked with --allowlist and --seed-hash".to_owned())
             }
-            _ => ChainClient::of(&config.chain, config.netuid)
+            _ => ChainClient::of(&config.chain, config.index())
                 .await
                 .map_err(|error| format!("the chain cannot be asked: {error}")),
         };
-        let network = chain.as_ref().map_or(given.network, ChainClient::network);
+        let Network { genesis, netuid } = given.network;
+        let offline = Network { genesis, netuid: config.mechanism.index(netuid) };
+        let network = chain.as_ref().map_or(offline, ChainClient::network);
         let start_block = start_block(task_id, given.allowlist, chain.as_ref(), &source).await;
         let seed_hash = match (self.seed_hash, &start_block, &chain) {
             (Some(hash), ..) => Known::Value(hash),
@@ -139,7 +160,8 @@ async fn history(chain: &ChainClient, source: &SourceBucket) -> anyhow::Result<A
     let newest = committed_allowlist(&metagraph)?;
     let allowlist = allowlist_of(source, newest.sha256).await?;
     let mut history = AllowlistHistory::default();
-    for (committed_at, past) in before(source, chain.network(), &metagraph.owner, newest).await? {
+    let past = before(source, chain.network(), &metagraph.owner, newest, None).await?;
+    for (committed_at, past) in past.lists {
         history.commit(committed_at, past)?;
     }
     history.commit(newest.committed_at, allowlist)?;

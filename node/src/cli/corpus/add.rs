@@ -44,6 +44,8 @@ pub(in crate::cli) struct RemoveArgs {
     /// Keys of videos, as `leoma corpus list` shows them.
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<Key>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// The manifest that is being built.
@@ -57,6 +59,11 @@ struct Work {
 }
 
 impl AddArgs {
+    /// As given on the command line, without other videos of the bucket.
+    pub(super) fn of(files: Vec<PathBuf>, folder: String, dry_run: bool, output: Output) -> Self {
+        Self { files, folder, adopt: false, leave_others: false, dry_run, output }
+    }
+
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let ffmpeg = Ffmpeg::find()?;
         let source = writable(config)?;
@@ -105,12 +112,13 @@ impl RemoveArgs {
         }
         let next = CorpusManifest::new(kept)?;
         write(&source, Some(&base), &next).await?;
-        println!(
-            "{} removed; manifest {} names {} videos",
-            self.keys.len(),
-            next.digest(),
-            next.videos().len()
-        );
+        let count = next.videos().len();
+        let removed = base.videos().len() - count;
+        if self.output.json {
+            let value = json!({ "manifest": next.digest(), "videos": count, "removed": removed });
+            return print_json(&value);
+        }
+        println!("{removed} removed; manifest {} names {count} videos", next.digest());
         Ok(())
     }
 }
@@ -280,7 +288,7 @@ async fn write(
     match manifest(source).await? {
         Some(found) if found == *next => Ok(()),
         _ => bail!(
-            "the bucket holds another manifest than the one just written: run `leoma corpus list`"
+            "the bucket holds a manifest other than the one just written: run `leoma corpus list`"
         ),
     }
 }

@@ -10,7 +10,7 @@ use leoma_scoring::media::{
 use leoma_storage::{Key, ManifestVideo};
 
 use super::output::megabytes;
-use crate::corpus::videos_doing;
+use crate::corpus::{is_challenge, own_motion, videos_doing};
 
 /// The last shot is shortened by this when the clip at its end is too short: two frames of a clip.
 const END_STEP_MS: u64 = 125;
@@ -65,11 +65,16 @@ fn look(ffmpeg: &Ffmpeg, key: Key, bytes: &[u8]) -> Result<Option<ManifestVideo>
             Err(error) => return Err(error),
         }
     }
-    Ok((!shots.is_empty()).then(|| ManifestVideo {
+    if shots.is_empty() {
+        return Ok(None);
+    }
+    let nonrigid = own_motion(ffmpeg, bytes, &shots, &shape)?;
+    Ok(Some(ManifestVideo {
         codec: info.codec,
         duration_ms: info.duration_ms.unwrap_or(0),
         height: info.height,
         key,
+        nonrigid: Some(nonrigid),
         sha256: Digest::of(bytes),
         shots: shots.iter().map(|shot| [shot.start_ms, shot.end_ms]).collect(),
         size: bytes.len() as u64,
@@ -77,13 +82,19 @@ fn look(ffmpeg: &Ffmpeg, key: Key, bytes: &[u8]) -> Result<Option<ManifestVideo>
     }))
 }
 
-/// `12.0 s of 832x480 h264, shots 2.0-8.8, 9.1-12.0 s`.
+/// `12.0 s of 832x480 h264, shots 2.0-8.8, 9.1-12.0 s`; shots that are never drawn are named.
 pub(super) fn describe(video: &ManifestVideo) -> String {
     let seconds = |ms: u64| format!("{}.{}", ms / 1000, ms % 1000 / 100);
+    let own = |index: usize| video.nonrigid.as_ref().and_then(|measured| measured.get(index));
     let shots: Vec<_> = video
         .shots
         .iter()
-        .map(|[start, end]| format!("{}-{}", seconds(*start), seconds(*end)))
+        .enumerate()
+        .map(|(index, [start, end])| {
+            let is_drawn = own(index).is_none_or(|own| is_challenge(*own));
+            let still = if is_drawn { "" } else { " (nothing moves by itself: not drawn)" };
+            format!("{}-{}{still}", seconds(*start), seconds(*end))
+        })
         .collect();
     format!(
         "{} s of {}x{} {}, {}, shots {} s",

@@ -2,6 +2,7 @@
 
 mod add;
 mod bucket;
+mod expand;
 mod inspect;
 mod list;
 mod output;
@@ -27,6 +28,7 @@ pub(super) enum CorpusCommand {
     ///
     /// The exit code is 1 if a file was refused; the others are still added.
     Add(add::AddArgs),
+    Expand(expand::ExpandArgs),
     /// Remove videos from the manifest. The objects stay, so that their tasks can still be checked.
     Remove(add::RemoveArgs),
     /// Download every video of the manifest and check it: its bytes, that it decodes, and that its
@@ -44,6 +46,7 @@ impl CorpusCommand {
         let config = super::settings::load(file, BTreeMap::new())?;
         match self {
             Self::Add(args) => args.run(&config).await,
+            Self::Expand(args) => args.run(&config).await,
             Self::Remove(args) => args.run(&config).await,
             Self::Verify(args) => args.run(&config).await,
             Self::List(args) => args.run(&config).await,

@@ -142,7 +142,7 @@ fn stage(stage: &Stage) -> Value {
 
 /// Answers through worker processes as a validator sends them: several in hand, decoding included.
 async fn in_workers(choice: DeviceChoice, bench: &Bench, clips: usize) -> anyhow::Result<Value> {
-    let program = WorkerProgram::this([crate::sampler::WORKER_COMMAND]);
+    let program = WorkerProgram::this([crate::mechanism::video::WORKER_COMMAND]);
     let options =
         PoolOptions { scoring: ScorerOptions::default(), program, patience: Patience::default() };
     let pool = ScorerPool::open(choice, options).await?;

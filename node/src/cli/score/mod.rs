@@ -80,8 +80,8 @@ impl ScoreArgs {
 
     /// The scorer, and what a verdict would call it.
     fn open(&self) -> anyhow::Result<(Scorer, String)> {
-        // Without a clip and a prompt there is nothing for it to read; a wrong folder is an error
-        // all the same.
+        // Without a clip and a prompt there is nothing for it to read; a wrong folder is still an
+        // error.
         let text_model = self.text_model.as_deref().map(TextModel::at).transpose()?;
         let text_model = text_model.filter(|_| self.source.is_some() && self.prompt.is_some());
         let options = ScorerOptions {

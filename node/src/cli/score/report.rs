@@ -1,7 +1,7 @@
 //! What `leoma score` says of a video.
 
 use leoma_protocol::Digest;
-use leoma_scoring::{Aspects, Outcome, OwnOutcome, Score, Scored, Scorer};
+use leoma_scoring::{AspectPolicy, Aspects, Outcome, OwnOutcome, Score, Scored, Scorer};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 pub(super) struct Report {
     device: String,
     judge: String,
+    #[serde(skip)]
+    policy: AspectPolicy,
     video_sha256: Option<Digest>,
     status: String,
     passed: Option<bool>,
@@ -27,6 +29,7 @@ impl Report {
         Self {
             device: scorer.device().to_string(),
             judge,
+            policy: *scorer.policy(),
             video_sha256: None,
             status: String::new(),
             passed: None,
@@ -58,6 +61,7 @@ impl Report {
                 self.passed = Some(grade.passed);
                 self.overall = Some(grade.overall.as_f64());
                 self.aspects = in_points(&grade.aspects);
+                self.reason = (!grade.passed).then(|| Aspects::weaknesses(raw, &self.policy));
                 self.metrics = json!(raw);
             }
             Outcome::Unusable { status, reason, raw } => {
@@ -76,7 +80,7 @@ impl Report {
                     .insert(Aspects::NAMES[0].to_owned(), json!(first_frame_fidelity.as_f64()));
                 self.metrics = json!(raw);
                 self.note(
-                    "only the first frame was judged: the rest takes the source clip (--source)",
+                    "only the first frame was judged: the rest needs the source clip (--source)",
                 );
             }
             OwnOutcome::Unusable { status, reason, raw } => {
@@ -99,7 +103,10 @@ impl Report {
     /// For people.
     pub(super) fn print(&self) -> anyhow::Result<()> {
         match (self.overall, &self.reason) {
-            (Some(overall), _) => println!("{} with {overall:.1} of 100", self.status),
+            (Some(overall), Some(reason)) => {
+                println!("{} with {overall:.1} of 100: {reason}", self.status);
+            }
+            (Some(overall), None) => println!("{} with {overall:.1} of 100", self.status),
             (None, Some(reason)) => println!("{}: {reason}", self.status),
             (None, None) => println!("{}", self.status),
         }

@@ -26,7 +26,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Whether the chain, which names the list with the hash `named`, has moved on since the draft
-    /// was begun. That the draft itself was published and not dropped is no such move.
+    /// was begun. Publishing the draft itself without dropping it is not such a move.
     pub(super) fn is_outdated(&self, named: Option<&str>) -> bool {
         self.base.as_deref() != named && named != Some(self.allowlist.digest().to_string().as_str())
     }
@@ -47,7 +47,7 @@ pub(super) struct DraftFile {
 }
 
 impl DraftFile {
-    /// That for the configured subnet: one machine may own several.
+    /// The draft file for the configured subnet: one machine may own several.
     pub(super) fn of(config: &Config) -> Self {
         Self {
             path: config.machine.state_dir.join(format!("allowlist-draft-{}.json", config.netuid)),
@@ -91,7 +91,7 @@ impl DraftFile {
         std::fs::rename(&aside, &self.path).with_context(|| self.place())
     }
 
-    /// Removes the draft where it still is `published`; returns whether it is gone. One that was
+    /// Removes the draft if it still is `published`; returns whether it is gone. One that was
     /// edited since is kept.
     pub(super) fn discard_published(&self, published: &Draft) -> anyhow::Result<bool> {
         match self.read()? {

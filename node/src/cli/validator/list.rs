@@ -111,7 +111,8 @@ fn print_committed(committed: Option<&Committed>, bucket: Option<&Allowlist>) {
     }
 }
 
-fn list_json(list: &Allowlist) -> Value {
+/// A list for machines.
+pub(super) fn list_json(list: &Allowlist) -> Value {
     json!({"interval": list.interval(), "validators": list.validators(), "sha256": list.digest()})
 }
 

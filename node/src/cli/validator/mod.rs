@@ -22,7 +22,11 @@ pub(super) enum ValidatorCommand {
     /// Remove validators from the draft of the next allowlist.
     Remove(edit::RemoveArgs),
     /// Delete the draft.
-    Discard,
+    Discard {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the source bucket's allowlist, whether it is the committed one, and the draft's changes.
     List {
         /// Print JSON.
@@ -45,7 +49,7 @@ impl ValidatorCommand {
         match self {
             Self::Add(args) => args.run(&config).await,
             Self::Remove(args) => args.run(&config).await,
-            Self::Discard => edit::discard(&config),
+            Self::Discard { json } => edit::discard(&config, json),
             Self::List { json } => list::list(&config, json).await,
             Self::Publish(args) => publish::publish(&config, args).await,
         }

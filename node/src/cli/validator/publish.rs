@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use leoma_chain::{ChainClient, Metagraph};
+use leoma_chain::{Call, ChainClient, Metagraph};
 use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard};
 use leoma_rotation::Allowlist;
 use leoma_storage::SourceBucket;
 use leoma_wallet::load_hotkey;
+use serde_json::{Value, json};
 
 use super::committed::{Committed, FIRST_INTERVAL, committed};
 use super::diff::Diff;
 use super::draft::{Draft, DraftFile};
-use crate::cli::account::read_back;
+use super::list::list_json;
+use crate::cli::account::{read_back, say_fee};
+use crate::cli::output::print_json;
 use crate::config::Config;
 use crate::subnet::allowlists;
 
@@ -36,6 +39,9 @@ pub(in crate::cli) struct PublishArgs {
     /// Only show what would be published.
     #[arg(long)]
     dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl PublishArgs {
@@ -86,45 +92,85 @@ pub(super) async fn publish(config: &Config, args: PublishArgs) -> anyhow::Resul
     }
     let committed = committed(&metagraph, &source, present.as_ref()).await?;
     if let Some(draft) = &draft {
-        println!("from the draft {}", draft_file.path().display());
-        refuse_outdated(draft, committed.as_ref())?;
+        if !args.json {
+            println!("from the draft {}", draft_file.path().display());
+        }
+        refuse_outdated(draft, committed.as_ref(), args.json)?;
     }
-    say_changes(committed.as_ref(), &allowlist);
+    if !args.json {
+        say_changes(committed.as_ref(), &allowlist);
+    }
     warn(config, &metagraph, present.as_ref(), &allowlist);
-    println!(
-        "allowlist {} of {} validators, a task every {} blocks",
-        allowlist.digest(),
-        allowlist.validators().len(),
-        allowlist.interval()
-    );
+    let draft_path = draft.as_ref().map(|_| draft_file.path().display().to_string());
+    let mut report = report(committed.as_ref(), &allowlist, draft_path);
+    if !args.json {
+        println!(
+            "allowlist {} of {} validators, a task every {} blocks",
+            allowlist.digest(),
+            allowlist.validators().len(),
+            allowlist.interval()
+        );
+    }
     if args.dry_run {
+        if args.json {
+            return print_json(&report);
+        }
         println!("{}", allowlist.canonical_json());
         return Ok(());
     }
+    say_fee(&chain, &Call::SetCommitment { text: allowlist.commitment() }, &signer.hotkey()).await;
     let lookback = ConsensusParams::default().lookback_blocks;
     let hash = allowlists::publish(&source, &chain, &signer, &allowlist, lookback).await?;
-    println!("written to the source bucket and committed on chain in transaction {hash}");
+    if !args.json {
+        println!("committed on chain in transaction {hash} and written to the source bucket");
+    }
     let block = verify(&source, &chain, &hash, &allowlist).await?;
-    println!("read back: the bucket holds it, and the chain names it since block {block}");
-    if let Some(draft) = &draft {
-        if draft_file.discard_published(draft)? {
-            println!("the draft is published and was removed");
-        } else {
-            println!(
-                "the draft was edited meanwhile and is kept: `leoma validator list` shows what it would change"
-            );
-        }
+    if !args.json {
+        println!("read back: the bucket holds it, and the chain names it since block {block}");
+    }
+    let removed = draft.as_ref().map(|draft| draft_file.discard_published(draft)).transpose()?;
+    if args.json {
+        report["transaction"] = json!(hash);
+        report["committed_at"] = json!(block);
+        report["draft_removed"] = json!(removed);
+        return print_json(&report);
+    }
+    match removed {
+        Some(true) => println!("the draft is published and was removed"),
+        Some(false) => println!(
+            "the draft was edited meanwhile and is kept: `leoma validator list` shows what it would change"
+        ),
+        None => {}
     }
     Ok(())
 }
 
+/// What `--json` prints of a list that nothing was done with yet.
+fn report(committed: Option<&Committed>, allowlist: &Allowlist, draft: Option<String>) -> Value {
+    let in_force = committed.and_then(|committed| committed.allowlist.as_ref());
+    let mut value = list_json(allowlist);
+    value["changes"] = json!(Diff::between(in_force, allowlist));
+    value["replaces"] = json!(committed.map(|committed| committed.hash.as_str()));
+    value["draft"] = json!(draft);
+    for later in ["draft_removed", "transaction", "committed_at"] {
+        value[later] = Value::Null;
+    }
+    value
+}
+
 /// Refuses an outdated draft: it is a whole list, so it would undo what was published since.
-fn refuse_outdated(draft: &Draft, committed: Option<&Committed>) -> anyhow::Result<()> {
+/// Standard output stays empty where a machine reads it.
+fn refuse_outdated(
+    draft: &Draft,
+    committed: Option<&Committed>,
+    as_json: bool,
+) -> anyhow::Result<()> {
     let named = committed.map(|committed| committed.hash.as_str());
     if !draft.is_outdated(named) {
         return Ok(());
     }
-    if let Some(list) = committed.and_then(|committed| committed.allowlist.as_ref()) {
+    let in_force = committed.and_then(|committed| committed.allowlist.as_ref());
+    if let Some(list) = in_force.filter(|_| !as_json) {
         println!("it would change the committed list as follows:");
         Diff::between(Some(list), &draft.allowlist)
             .lines()
@@ -195,5 +241,42 @@ async fn verify(
     };
     read_back(chain, transaction, named)
         .await?
-        .context("the chain names another allowlist than the one committed: publish again")
+        .context("the chain names an allowlist other than the one committed: publish again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_reads_what_changes_before_anything_is_sent() {
+        let list = |seeds: &[u8]| {
+            let hotkeys = seeds.iter().map(|seed| Hotkey::from_bytes([*seed; 32]));
+            Allowlist::new(100, hotkeys).unwrap()
+        };
+        let (before, after) = (list(&[1]), list(&[1, 2]));
+        let hash = before.digest().to_string();
+        let (hash_before, block) = (hash.clone(), BlockNumber(7));
+        let committed = Committed { hash, block, allowlist: Some(before) };
+        let expected = json!({
+            "interval": 100,
+            "validators": after.validators(),
+            "sha256": after.digest(),
+            "changes": {
+                "interval": null,
+                "added": [Hotkey::from_bytes([2; 32])],
+                "removed": [],
+            },
+            "replaces": hash_before,
+            "draft": "state/draft.json",
+            "draft_removed": null,
+            "transaction": null,
+            "committed_at": null,
+        });
+        let draft = Some("state/draft.json".to_owned());
+        assert_eq!(report(Some(&committed), &after, draft), expected);
+        let first = report(None, &after, None);
+        assert_eq!((&first["replaces"], &first["draft"]), (&Value::Null, &Value::Null));
+        assert_eq!(first["changes"]["added"].as_array().map(Vec::len), Some(2));
+    }
 }

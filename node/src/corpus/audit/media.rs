@@ -6,7 +6,7 @@ use leoma_scoring::media::{
     one_shot_segments,
 };
 
-use super::super::choice::choose_clip;
+use super::super::choice::{choose_clip, is_challenge};
 use super::super::cutting::videos_doing;
 use super::super::proof::{ClipProof, Skipped, segments};
 use super::super::reading::{CorpusVideo, SkipReason};
@@ -16,6 +16,27 @@ use super::task::{Step, TaskAudit};
 /// encoders at the clip's quality are above 40 dB of each other; the frame before or after in a
 /// moving picture is below 30 dB.
 const SAME_FRAME: u64 = 26;
+
+/// Whether a proof has the shots of the manifest, and what it says of their motion.
+fn manifest_shots(
+    name: &'static str,
+    proof: &ClipProof,
+    named: &[[u64; 2]],
+    nonrigid: Option<&[u32]>,
+) -> Step {
+    if named != proof.shots {
+        return Step::fail(name, format!("{:?}, the manifest has {named:?}", proof.shots));
+    }
+    if nonrigid != proof.nonrigid.as_deref() {
+        let finding = format!("own motion {:?}, the manifest has {nonrigid:?}", proof.nonrigid);
+        return Step::fail(name, finding);
+    }
+    let passed_over = nonrigid.unwrap_or_default().iter().filter(|own| !is_challenge(**own));
+    match passed_over.count() {
+        0 => Step::pass(name, format!("the manifest's {}", named.len())),
+        few => Step::pass(name, format!("the manifest's {}, {few} passed over", named.len())),
+    }
+}
 
 impl TaskAudit<'_> {
     fn here(&self) -> String {
@@ -44,7 +65,7 @@ impl TaskAudit<'_> {
         let ffmpeg = self.ffmpeg.clone();
         match tokio::task::spawn_blocking(move || work(&ffmpeg)).await {
             Ok(Ok(value)) => Ok(value),
-            // Of this machine's speed, which is nothing to hold against the sampler.
+            // About this machine's speed, which says nothing against the sampler.
             Ok(Err(MediaError::Video(defect @ VideoDefect::TooExpensive { .. }))) => {
                 Err(Looked::Fault(defect.to_string()))
             }
@@ -64,19 +85,21 @@ impl TaskAudit<'_> {
     pub(super) async fn shots(
         &self,
         proof: &ClipProof,
-        named: Option<Vec<[u64; 2]>>,
+        listed: Option<&CorpusVideo>,
         source: Option<Bytes>,
     ) -> Step {
         const NAME: &str = "shots";
-        if let Some(named) = named {
-            return if named == proof.shots {
-                Step::pass(NAME, format!("the manifest's {}", named.len()))
-            } else {
-                Step::fail(NAME, format!("{:?}, the manifest has {named:?}", proof.shots))
-            };
+        if let Some(listed) = listed
+            && let Some(named) = &listed.shots
+        {
+            return manifest_shots(NAME, proof, named, listed.nonrigid.as_deref());
+        }
+        if proof.nonrigid.is_some() {
+            let finding = "shots were passed over, and the manifest that says which is not known";
+            return Step::unchecked(NAME, finding);
         }
         let Some(source) = source else {
-            return Step::unchecked(NAME, "the source video is not at hand");
+            return Step::unchecked(NAME, "the source video is not available");
         };
         match self.found_shots(source, proof.clip_shape().duration_ms()).await {
             Ok(found) if found == proof.segments() => {
@@ -102,15 +125,23 @@ impl TaskAudit<'_> {
         let (key, reason) = (&skipped.key, &skipped.reason);
         let told = format!("{key} ({reason})");
         // Where the manifest names the shots, no video and no ffmpeg is needed to see that one is
-        // long enough.
-        if let (SkipReason::NoShot, Some(shots)) = (reason, &video.shots)
-            && let Some(chosen) =
-                choose_clip(proof.seed.hash, &segments(shots), proof.clip_shape().duration_ms())
+        // long enough and a challenge.
+        let (nonrigid, clip_ms) = (video.nonrigid.as_deref(), proof.clip_shape().duration_ms());
+        if let (SkipReason::NoShot | SkipReason::NoChallenge, Some(shots)) = (reason, &video.shots)
         {
-            return Step::fail(
-                NAME,
-                format!("{told}: the manifest has a shot for a clip from {} ms", chosen.start_ms),
-            );
+            match choose_clip(proof.seed.hash, &segments(shots), nonrigid, clip_ms) {
+                Some(chosen) => {
+                    let finding = format!(
+                        "{told}: the manifest has a shot for a clip from {} ms",
+                        chosen.start_ms
+                    );
+                    return Step::fail(NAME, finding);
+                }
+                None if *reason == SkipReason::NoChallenge => {
+                    return Step::pass(NAME, format!("{told}, as the manifest says"));
+                }
+                None => {}
+            }
         }
         let bytes = match video.fetch(self.source).await {
             Err(error) => return Step::unchecked(NAME, format!("{told}: {error}")),
@@ -125,13 +156,16 @@ impl TaskAudit<'_> {
             }
             Ok(Ok(bytes)) => bytes,
         };
-        let clip_ms = proof.clip_shape().duration_ms();
         match reason {
+            // Only a manifest says it, and it was looked at above.
+            SkipReason::NoChallenge => {
+                Step::fail(NAME, format!("{told}: the corpus says nothing about motion"))
+            }
             SkipReason::Missing | SkipReason::Unreachable(_) | SkipReason::OtherBytes(_) => {
                 Step::unchecked(
                     NAME,
                     format!(
-                        "{told}: it is there now, as the corpus says; whether then too is not known"
+                        "{told}: it is there now, as the corpus says; it may not have been then"
                     ),
                 )
             }
@@ -141,7 +175,7 @@ impl TaskAudit<'_> {
                     None => self.found_shots(bytes.clone(), clip_ms).await,
                 };
                 let chosen = match shots {
-                    Ok(shots) => choose_clip(proof.seed.hash, &shots, clip_ms),
+                    Ok(shots) => choose_clip(proof.seed.hash, &shots, nonrigid, clip_ms),
                     Err(Looked::Defect(defect)) => {
                         return Step::pass(NAME, format!("{told}: here {defect}"));
                     }
@@ -184,7 +218,7 @@ impl TaskAudit<'_> {
     ) -> Step {
         const NAME: &str = "cut";
         let (Some(source), Some(clip)) = (source, clip) else {
-            return Step::unchecked(NAME, "the source video or the clip is not at hand");
+            return Step::unchecked(NAME, "the source video or the clip is not available");
         };
         let (shape, start_ms) = (proof.clip_shape(), proof.start_ms);
         let compared = self
@@ -245,9 +279,9 @@ impl TaskAudit<'_> {
 
 /// Why a video gave nothing.
 enum Looked {
-    /// Its doing.
+    /// The video is at fault.
     Defect(String),
-    /// This machine's.
+    /// This machine is at fault.
     Fault(String),
 }
 

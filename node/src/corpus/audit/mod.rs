@@ -1,4 +1,4 @@
-//! The choice of a task's clip made again, step by step, by anyone who can read the buckets.
+//! Repeats the choice of a task's clip, step by step, for anyone who can read the buckets.
 //!
 //! | step | holds when | cannot be checked when |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | `clip` | `original_clip.mp4` is the file of the proof | it is gone |
 //! | `cut` | the same cut made here shows the same frames | a file is missing |
 //! | `first_frame` | `first_frame.png` is the clip's first frame | another ffmpeg wrote other bytes |
-//! | `duplicates` | who is called a copy is one by the verdict file's fingerprints, and nobody else is | it has none, or the clip is gone |
+//! | `duplicates` | the copies that the verdict file names are copies by its fingerprints, and no others are | it has none, or the clip is gone |
 //!
 //! `duplicates` is left out where the bucket has no verdict file of the task. Which of two miners
 //! committed earlier is not in that file, so that this step does not check it.
@@ -28,4 +28,5 @@ mod run;
 mod steps;
 mod task;
 
+pub(crate) use copies::{Copies, FileKind, check_copies};
 pub(crate) use task::{AuditReport, Known, TaskAudit, Verdict};

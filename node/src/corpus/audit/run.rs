@@ -11,8 +11,7 @@ use super::steps;
 use super::task::{AuditReport, Step, TaskAudit};
 
 impl TaskAudit<'_> {
-    /// Checks everything that can be checked; what a bucket does not give is a step that could not
-    /// be.
+    /// Checks everything that can be checked; a step without the object that it needs is unchecked.
     pub(crate) async fn run(&self) -> AuditReport {
         let (metadata, first) = self.metadata().await;
         let mut steps = vec![first];
@@ -24,22 +23,20 @@ impl TaskAudit<'_> {
         let (corpus, step) = self.corpus(&proof).await;
         steps.push(step);
         steps.push(steps::video(&proof, corpus.as_ref()));
-        let shots_of = |index: usize| {
-            corpus.as_ref().and_then(|corpus| corpus.videos.get(index)?.shots.clone())
-        };
+        let listed = corpus.as_ref().and_then(|corpus| corpus.videos.get(proof.index));
         for skipped in &proof.skipped {
             let named = corpus.as_ref().and_then(|corpus| corpus.videos.get(skipped.index));
             steps.push(match named {
                 Some(video) => self.skipped(&proof, skipped, video).await,
                 None => Step::unchecked(
                     "skipped",
-                    format!("{}: the corpus of then is not known", skipped.key),
+                    format!("{}: the corpus at that time is not known", skipped.key),
                 ),
             });
         }
         let (source, step) = self.source(&proof).await;
         steps.push(step);
-        steps.push(self.shots(&proof, shots_of(proof.index), source.clone()).await);
+        steps.push(self.shots(&proof, listed, source.clone()).await);
         steps.push(steps::segment(&proof));
         let (clip, step) = self.object("clip", TaskObject::OriginalClip, proof.clip_sha256).await;
         steps.push(step);
@@ -51,7 +48,7 @@ impl TaskAudit<'_> {
             (Some(picture), Some(clip)) => self.first_frame(&proof, picture, clip).await,
             (Some(_), None) => Step::unchecked(
                 "first_frame",
-                "the clip that it should be the first frame of is not known",
+                "the clip is not known, so its first frame cannot be compared",
             ),
             _ => step,
         });
@@ -97,7 +94,7 @@ impl TaskAudit<'_> {
             return match newest {
                 Some(_) => {
                     let finding =
-                        "chosen from a listing, and there is a manifest now: was there one then?";
+                        "chosen from a listing; the manifest that is there now may be newer";
                     (None, Step::unchecked(NAME, finding))
                 }
                 None => match self.source.videos().await {
@@ -147,7 +144,7 @@ impl TaskAudit<'_> {
                 None,
                 Step::unchecked(
                     NAME,
-                    format!("{}: {reason}; whether then too is not known", proof.key),
+                    format!("{}: {reason}; what they were then is not known", proof.key),
                 ),
             ),
             Ok(Err(reason)) => (None, Step::unchecked(NAME, format!("{}: {reason}", proof.key))),

@@ -5,7 +5,7 @@ use leoma_scoring::media::ClipShape;
 use leoma_storage::{MAX_VIDEO_BYTES, SourceVideo};
 
 use super::super::choice::{ChosenClip, MAX_VIDEOS_TRIED, choose_clip, videos_to_try};
-use super::super::proof::{ClipProof, PROOF_SCHEMA, TaskMetadata};
+use super::super::proof::{ClipProof, TaskMetadata, is_known_schema};
 use super::super::reading::{Corpus, CorpusId};
 use super::task::{Known, Step};
 
@@ -18,16 +18,16 @@ pub(super) fn metadata(
     network: Network,
 ) -> Result<TaskMetadata, Step> {
     const NAME: &str = "metadata";
-    // The version first: an older or newer file is no cheat.
+    // The version first: an older or newer file is not a cheat.
     let value: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|error| Step::fail(NAME, format!("it is not JSON: {error}")))?;
     match &value["clip"]["schema"] {
         serde_json::Value::Null => {
             return Err(Step::unchecked(NAME, "it has no proof: an earlier release wrote it"));
         }
-        schema if *schema != PROOF_SCHEMA => {
+        schema if !is_known_schema(schema) => {
             let finding =
-                format!("its proof has schema {schema}, this release reads {PROOF_SCHEMA}");
+                format!("its proof has schema {schema}, which this release does not read");
             return Err(Step::unchecked(NAME, finding));
         }
         _ => {}
@@ -35,7 +35,7 @@ pub(super) fn metadata(
     let metadata: TaskMetadata = serde_json::from_value(value)
         .map_err(|error| Step::fail(NAME, format!("its proof is malformed: {error}")))?;
     if metadata.task_id != task_id {
-        return Err(Step::fail(NAME, format!("it is that of task {}", metadata.task_id)));
+        return Err(Step::fail(NAME, format!("it is of task {}", metadata.task_id)));
     }
     if metadata.netuid != network.netuid || metadata.genesis != network.genesis {
         let finding = format!("it is of subnet {} on chain {}", metadata.netuid, metadata.genesis);
@@ -90,8 +90,8 @@ pub(super) fn seed_hash(proof: &ClipProof, hash: &Known<Digest>) -> Step {
     }
 }
 
-/// A listing is of one moment: another one now says nothing, the same one says that the choice was
-/// made from it.
+/// A listing is a snapshot: a different one now proves nothing; the same one shows that the choice
+/// was made from it.
 pub(super) fn listing(
     proof: &ClipProof,
     listing: Vec<SourceVideo>,
@@ -112,8 +112,8 @@ pub(super) fn listing(
     let step = if (min_bytes, max_bytes) == ours {
         Step::pass(NAME, format!("the listing of {videos} videos is still the same"))
     } else {
-        // Limits are the operator's to set, and choosing them is choosing: neither proof of a cheat
-        // nor of honesty.
+        // The operator sets the limits, and they affect the choice: this proves neither a cheat nor
+        // honesty.
         let (least, most) = ours;
         Step::unchecked(
             NAME,
@@ -146,7 +146,7 @@ pub(super) fn video(proof: &ClipProof, corpus: Option<&Corpus>) -> Step {
     }
     let Some(corpus) = corpus else {
         let finding = format!(
-            "position {} of {videos} is the seed's; which video lay there is not known",
+            "position {} of {videos} is the seed's; which video was there is not known",
             proof.index
         );
         return Step::unchecked(NAME, finding);
@@ -178,7 +178,9 @@ pub(super) fn video(proof: &ClipProof, corpus: Option<&Corpus>) -> Step {
 pub(super) fn segment(proof: &ClipProof) -> Step {
     const NAME: &str = "segment";
     let told = ChosenClip { shot: proof.shot, start_ms: proof.start_ms };
-    let chosen = choose_clip(proof.seed.hash, &proof.segments(), proof.clip_shape().duration_ms());
+    let clip_ms = proof.clip_shape().duration_ms();
+    let nonrigid = proof.nonrigid.as_deref();
+    let chosen = choose_clip(proof.seed.hash, &proof.segments(), nonrigid, clip_ms);
     let offset = proof.shots.get(proof.shot).and_then(|shot| proof.start_ms.checked_sub(shot[0]));
     match chosen {
         Some(chosen) if chosen == told && offset == Some(proof.offset_ms) => Step::pass(
@@ -192,6 +194,6 @@ pub(super) fn segment(proof: &ClipProof) -> Step {
                 chosen.shot, chosen.start_ms, told.shot, told.start_ms, proof.offset_ms
             ),
         ),
-        None => Step::fail(NAME, "no shot of the proof is long enough"),
+        None => Step::fail(NAME, "no shot of the proof is long enough and a challenge"),
     }
 }

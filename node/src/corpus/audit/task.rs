@@ -1,4 +1,4 @@
-//! A task's audit: what it is given, and what it comes to.
+//! The inputs and the result of a task's audit.
 
 use leoma_protocol::{BlockNumber, Digest, Network, TaskId};
 use leoma_scoring::media::Ffmpeg;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::proof::ClipProof;
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
     Pass,
     /// It does not: this is not the choice that the seed makes.
     Fail,
-    /// Something that is needed is not at hand. It says nothing against the sampler.
+    /// Something that is needed is not available. It says nothing against the sampler.
     Unchecked,
 }
 
@@ -24,7 +24,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Step {
     /// Its name.
     pub step: &'static str,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Verdict,
     /// What was found.
     pub finding: String,
@@ -74,7 +74,7 @@ pub(crate) struct TaskAudit<'a> {
     pub ffmpeg: Ffmpeg,
 }
 
-/// What an audit came to.
+/// The result of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct AuditReport {
     /// The task.

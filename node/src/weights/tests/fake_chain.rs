@@ -1,16 +1,16 @@
-//! A chain that is made up.
+//! A fake chain.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use futures::stream::BoxStream;
 use leoma_chain::{
-    Call, Chain, ChainError, HashCommit, Head, Hyperparameters, Metagraph, Neuron, Nonces, Signed,
-    SubmitError, SubnetEpoch, TimelockedCommit, WeightMode,
+    Call, Chain, ChainError, HashCommit, Head, Hyperparameters, Metagraph, Neuron, Nonces,
+    PlainCommitment, Rejection, Signed, SubmitError, SubnetEpoch, TimelockedCommit, WeightMode,
 };
 use leoma_protocol::{BlockNumber, Digest, Hotkey, HotkeySigner, Uid};
 
-use super::{OWN, VERSION};
+use super::OWN;
 
 pub(super) fn hotkey(seed: u8) -> Hotkey {
     Hotkey::from_bytes([seed; 32])
@@ -26,11 +26,26 @@ pub(super) struct Books {
     pub(super) weights: Vec<(Uid, u16)>,
     pub(super) hashes: Vec<HashCommit>,
     pub(super) timelocked: Vec<TimelockedCommit>,
+    /// Our commitment.
+    pub(super) plain: Option<PlainCommitment>,
     /// What was signed last, and what was sent.
     pub(super) signed: Option<Call>,
     pub(super) sent: Vec<Call>,
     /// Whether transactions get lost on their way.
     pub(super) is_cut: bool,
+    /// Why transactions are refused.
+    pub(super) refuses: Option<Rejection>,
+    /// What the subnet's owner demands.
+    pub(super) weights_version: u64,
+    /// A block that the node cannot give, and the error that it answers.
+    pub(super) lacks: Option<(u64, Lack)>,
+}
+
+/// Why a node does not give a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lack {
+    NotReached,
+    Pruned,
 }
 
 /// A chain of which everything is final at once.
@@ -72,7 +87,15 @@ impl Chain for FakeChain {
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Digest, ChainError> {
-        Ok(head(number.0).hash)
+        match self.books().lacks {
+            Some((lacked, Lack::NotReached)) if lacked == number.0 => {
+                Err(ChainError::NotReached { number })
+            }
+            Some((lacked, Lack::Pruned)) if lacked == number.0 => {
+                Err(ChainError::Pruned { what: "a block's hash" })
+            }
+            _ => Ok(head(number.0).hash),
+        }
     }
 
     async fn has_block(&self, _: Head) -> Result<bool, ChainError> {
@@ -101,16 +124,19 @@ impl Chain for FakeChain {
             serving_rate_limit: 0,
             neurons: (0..).zip(&books.holders).map(neuron).collect(),
             commitments: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            plain: books.plain.iter().map(|found| (books.holders[1], found.clone())).collect(),
         })
     }
 
     async fn hyperparameters(&self, _: Head) -> Result<Hyperparameters, ChainError> {
-        let index = self.books().index;
+        let Books { index, weights_version, .. } = *self.books();
         Ok(Hyperparameters {
             mode: self.mode,
-            weights_version: VERSION,
+            weights_version,
             weights_rate_limit: 0,
             least_stake: 0,
+            activity_cutoff: 5_000,
             epoch: SubnetEpoch { index, last_block: index * 360, tempo: 360, pending_at: 0 },
         })
     }
@@ -151,7 +177,17 @@ impl Chain for FakeChain {
         Ok(Nonces { at: BlockNumber(books.head), finalized: number, next: number })
     }
 
-    async fn sign(&self, _: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
+    async fn fee(&self, _: &Signed) -> Result<u64, ChainError> {
+        Ok(0)
+    }
+
+    async fn sign(
+        &self,
+        _: &HotkeySigner,
+        call: &Call,
+        nonce: u64,
+        _: u64,
+    ) -> Result<Signed, SubmitError> {
         let mut books = self.books();
         books.signed = Some(call.clone());
         let valid_until = BlockNumber(books.head);
@@ -165,6 +201,9 @@ impl Chain for FakeChain {
             return Err(ChainError::Timeout { what: "inclusion" }.into());
         }
         let call = books.signed.take().unwrap();
+        if let Some(rejection) = books.refuses.clone() {
+            return Err(SubmitError::Rejected { what: call.name(), rejection });
+        }
         let (epoch, block) = (books.index, BlockNumber(books.head));
         books.sent.push(call.clone());
         match call {
@@ -178,6 +217,9 @@ impl Chain for FakeChain {
             }
             Call::CommitTimelockedWeights { commit, reveal_round, .. } => {
                 books.timelocked.push(TimelockedCommit { commit, reveal_round, epoch });
+            }
+            Call::Witness { fields } => {
+                books.plain = Some(PlainCommitment { block, bytes: fields.concat() });
             }
             other => panic!("{other:?}"),
         }

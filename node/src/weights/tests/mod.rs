@@ -1,29 +1,33 @@
-//! Weights in each mode against a chain that is made up, with slots that change hands.
+//! Weights in each mode against a fake chain, with slots that change hands.
 
 mod fake_chain;
+mod others;
+mod witness;
 
 use std::sync::{Arc, Mutex};
 
 use leoma_chain::{
-    Beacon, Call, Chain, ChainClient, ChainWeights, Connector, MemoryLog, WeightMode,
+    Beacon, Call, Chain, ChainClient, ChainWeights, Connector, MemoryLog, Rejection, WeightMode,
 };
-use leoma_protocol::{BlockNumber, HotkeySigner, MemoryGuard, Netuid, Uid};
-use leoma_rotation::{Slot, WeightEntry, WeightVector};
+use leoma_protocol::{BlockNumber, ConsensusSchedule, HotkeySigner, MemoryGuard, Netuid, Uid};
+use leoma_rotation::{Allowlist, AllowlistHistory, Slot, WeightEntry, WeightVector};
 use libp2p::metrics::Registry;
 use sp_core::{Pair as _, sr25519};
+use tokio::sync::watch;
 
 use self::fake_chain::{Books, FakeChain, head, hotkey};
-use super::put::{Progress, Target, Weights, WeightsError, commit_hash};
+use super::epoch::{EpochError, is_final};
+use super::put::{Progress, Target, WEIGHTS_VERSION, Weights, WeightsError, commit_hash};
 use super::slots::ChangedSlot;
+use super::spans::Spans;
 use crate::metrics::Metrics;
-use crate::state::{CommitState, EpochRecord, EpochState, State};
+use crate::state::{CommitState, EpochRecord, EpochState, State, WeightCommit};
 
 const NETUID: Netuid = Netuid(7);
 const EPOCH: BlockNumber = BlockNumber(180);
 /// Our own slot, and those of two miners.
 const OWN: Uid = Uid(1);
 const MINERS: [Uid; 2] = [Uid(2), Uid(3)];
-const VERSION: u64 = 3;
 /// Public key of drand's quicknet.
 const QUICKNET: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
 const MODES: [WeightMode; 3] = [
@@ -52,9 +56,13 @@ impl Validator {
             weights: Vec::new(),
             hashes: Vec::new(),
             timelocked: Vec::new(),
+            plain: None,
             signed: None,
             sent: Vec::new(),
             is_cut: false,
+            refuses: None,
+            weights_version: 3,
+            lacks: None,
         };
         let chain = Arc::new(FakeChain { mode, books: Mutex::new(books) });
         let node = Arc::clone(&chain);
@@ -75,11 +83,14 @@ impl Validator {
             outcome: "{}".to_owned(),
         };
         state.keep_epoch(&record).unwrap();
+        let list = Allowlist::new(100, [signer.hotkey()]).unwrap();
+        let (_, allowlists) = watch::channel(Arc::new(AllowlistHistory::since_genesis(list)));
         let weights = Weights {
             chain: client,
             signer,
             state: state.clone(),
             beacon: Beacon::new(hex::decode(QUICKNET).unwrap().try_into().unwrap()).unwrap(),
+            spans: Spans { consensus: Arc::new(ConsensusSchedule::production()), allowlists },
             metrics: Metrics::register(&mut Registry::default()),
         };
         Self { chain, weights, state }
@@ -120,7 +131,7 @@ fn winner() -> Target {
 }
 
 fn whole(uid: Uid) -> ChainWeights {
-    ChainWeights { uids: vec![uid], values: vec![u16::MAX], version_key: VERSION }
+    ChainWeights { uids: vec![uid], values: vec![u16::MAX], version_key: WEIGHTS_VERSION }
 }
 
 #[tokio::test]
@@ -141,6 +152,44 @@ async fn one_winner_is_one_uid_with_the_largest_weight_on_the_chain() {
         (committed.commit(), committed.epoch().state),
         (Some(CommitState::Revealed), EpochState::Set)
     );
+}
+
+#[tokio::test]
+async fn the_version_is_ours_and_nothing_is_sent_to_a_subnet_that_demands_a_newer_one() {
+    for mode in MODES {
+        let validator = Validator::new(mode).await;
+        validator.chain.books().weights_version = WEIGHTS_VERSION;
+        validator.put(&winner()).await.unwrap();
+        let validator = Validator::new(mode).await;
+        validator.chain.books().weights_version = WEIGHTS_VERSION + 1;
+        let error = validator.put(&winner()).await.unwrap_err();
+        assert!(matches!(error, WeightsError::VersionTooOld { .. }), "{mode:?}: {error}");
+        assert_eq!((validator.sent(), validator.commit()), (vec![], None), "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn weights_that_were_refused_for_a_permit_or_stake_are_set_in_the_same_epoch() {
+    for rejection in [Rejection::NoPermit, Rejection::StakeTooLow] {
+        for mode in MODES {
+            let validator = Validator::new(mode).await;
+            validator.chain.books().refuses = Some(rejection.clone());
+            for _ in 0..2 {
+                let error = validator.put(&winner()).await.unwrap_err();
+                let WeightsError::Submit(refused) = &error else { panic!("{error}") };
+                assert_eq!(refused.rejection(), Some(&rejection), "{mode:?}");
+                assert!(!is_final(&EpochError::Weights(error)), "{mode:?}: it is tried again");
+            }
+            assert!(validator.sent().is_empty(), "{mode:?}");
+            validator.chain.books().refuses = None;
+            let progress = match mode {
+                WeightMode::Plain => Progress::Set,
+                _ => Progress::Committed,
+            };
+            assert_eq!(validator.put(&winner()).await.unwrap(), progress, "{mode:?}");
+            assert_eq!(validator.sent().len(), 1, "{mode:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -209,6 +258,51 @@ async fn a_prepared_commit_is_given_up_once_its_slot_has_changed_hands() {
 }
 
 #[tokio::test]
+async fn a5_a_commit_whose_round_the_chain_skipped_is_missed_and_the_next_one_is_made() {
+    for is_kept in [true, false] {
+        let validator = Validator::new(MODES[2]).await;
+        assert_eq!(validator.put(&winner()).await.unwrap(), Progress::Committed);
+        if !is_kept {
+            validator.chain.books().timelocked.clear();
+        }
+        // Its epoch comes and goes, and nothing was opened.
+        validator.follow_in_next_epoch().await;
+        validator.follow_in_next_epoch().await;
+        assert_eq!(validator.commit(), Some(CommitState::Missed), "{is_kept}");
+        assert_eq!(validator.weights.metrics.reveals_missed.get(), 1);
+
+        let epoch_block = BlockNumber(EPOCH.0 + 180);
+        validator.chain.books().head += 180;
+        let record = EpochRecord { epoch_block, state: EpochState::Decided, ..validator.epoch() };
+        validator.state.keep_epoch(&record).unwrap();
+        let next = Target { epoch_block, ..winner() };
+        assert_eq!(validator.put(&next).await.unwrap(), Progress::Committed);
+        assert_eq!(validator.sent().len(), 2, "one commit an epoch");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_was_never_sent_is_missed_although_the_chain_has_equal_weights() {
+    for mode in &MODES[1..] {
+        let validator = Validator::new(*mode).await;
+        validator.chain.books().is_cut = true;
+        validator.put(&winner()).await.unwrap_err();
+        let prepared = validator.state.weight_commit(EPOCH).unwrap().unwrap();
+        assert_eq!(prepared.state, CommitState::Prepared, "{mode:?}");
+        // A later epoch's commit shows that this one is sent no more.
+        let (epoch_block, commit_epoch) = (BlockNumber(EPOCH.0 + 180), 7);
+        let later = WeightCommit { epoch_block, commit_epoch, ..prepared };
+        validator.state.keep_weight_commit(&later).unwrap();
+        validator.chain.books().weights = vec![(MINERS[0], u16::MAX)];
+        validator.chain.books().index = 6;
+        validator.follow_in_next_epoch().await;
+        assert_eq!(validator.commit(), Some(CommitState::Missed), "{mode:?}");
+        assert_eq!(validator.epoch().state, EpochState::Refused, "{mode:?}");
+        assert_eq!(validator.weights.metrics.epochs_set.get(), 0, "{mode:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_slot_that_changes_hands_between_commit_and_reveal_is_not_paid() {
     for mode in &MODES[1..] {
         let validator = Validator::new(*mode).await;
@@ -226,5 +320,34 @@ async fn a_slot_that_changes_hands_between_commit_and_reveal_is_not_paid() {
         let epoch = validator.epoch();
         assert_eq!(epoch.state, EpochState::Refused, "{mode:?}");
         assert!(epoch.reason.contains("lost its slot"), "{}", epoch.reason);
+    }
+}
+
+#[tokio::test]
+async fn weights_that_keep_us_active_take_the_place_of_no_epoch_that_may_still_be_set() {
+    for mode in MODES {
+        let validator = Validator::new(mode).await;
+        let ended = EpochRecord { state: EpochState::Abstained, ..validator.epoch() };
+        validator.state.keep_epoch(&ended).unwrap();
+        let renew = async |block: u64| {
+            validator.chain.books().head = block;
+            validator.weights.renew(EPOCH, head(block)).await.unwrap()
+        };
+        validator.chain.books().weights = vec![(MINERS[1], u16::MAX)];
+        assert!(!renew(4_000).await, "{mode:?}: they count for long enough");
+        assert!(renew(4_400).await, "{mode:?}");
+
+        let epoch_block = BlockNumber(4_320);
+        let next = Target { epoch_block, ..winner() };
+        validator.put(&next).await.unwrap();
+        assert_eq!(validator.sent().len(), 2, "{mode:?}: both were sent");
+        if mode == MODES[0] {
+            assert_eq!(validator.chain.books().weights, [(MINERS[0], u16::MAX)]);
+        } else {
+            let commit = validator.state.weight_commit(epoch_block).unwrap().unwrap();
+            assert_eq!(commit.weights, winner().weights, "{mode:?}");
+        }
+        validator.follow_in_next_epoch().await;
+        assert_eq!(validator.epoch().state, EpochState::Abstained, "{mode:?}");
     }
 }

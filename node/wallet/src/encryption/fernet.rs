@@ -34,7 +34,7 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     pub(super) fn read(text: &[u8]) -> Result<Self, SealError> {
-        let damaged = SealError::Damaged("its encrypted part is no Fernet token");
+        let damaged = SealError::Damaged("its encrypted part is not a Fernet token");
         let token = BASE64.decode(text.trim_ascii()).map_err(|_| damaged)?;
         let ciphertext =
             token.len().checked_sub(HEADER_BYTES + AUTHENTICATOR_BYTES).ok_or(damaged)?;
@@ -76,8 +76,7 @@ mod tests {
 
     /// Made with `cryptography` 43.0.3:
     /// `Fernet(urlsafe_b64encode(pbkdf2_hmac(...))).encrypt(b'{"secretSeed":"0x01"}')`.
-    /// bittensor-wallet 1.0.0 opens it; later versions, of which none ever wrote such files, do
-    /// not.
+    /// bittensor-wallet 1.0.0 opens it; later versions never wrote such files and do not open it.
     const OF_PYTHON: &str = "gAAAAABlU_EAAAECAwQFBgcICQoLDA0OD1KfV9npkq2MQFp03p9nOUlR9OcGxtfwF7Mlh3RzY7eqz-WKQDghZ6zifz3eWJn4bJgyT_9Q4a1TywGX5JjvnZg=";
 
     #[test]

@@ -17,7 +17,7 @@ mod vault;
 use zeroize::Zeroizing;
 
 use crate::password::Password;
-use error::SealError;
+pub(super) use error::SealError;
 
 /// How a key file is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

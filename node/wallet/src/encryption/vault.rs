@@ -28,12 +28,12 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     pub(super) fn read(body: &[u8]) -> Result<Self, SealError> {
-        let damaged = || SealError::Damaged("its encrypted part is no vault");
+        let damaged = || SealError::Damaged("its encrypted part is not a vault");
         let text = std::str::from_utf8(body).map_err(|_| damaged())?;
         let mut lines = text.lines();
         if lines.next().map(str::trim_end) != Some(VERSION) {
             return Err(SealError::Damaged(
-                "is encrypted as another vault than version 1.1 with AES256",
+                "is encrypted in a vault format other than version 1.1 with AES256",
             ));
         }
         let outer = hex::decode(lines.map(str::trim).collect::<String>()).map_err(|_| damaged())?;

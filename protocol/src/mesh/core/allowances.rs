@@ -10,21 +10,32 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::limits::{
-    AUTHOR_BURST, AUTHOR_PER_SECOND, Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, REPORT_BURST, Timing,
+    AUTHOR_BURST, AUTHOR_PER_SECOND, Bucket, GOSSIP_BURST, GOSSIP_PER_SECOND, PROOF_BURST,
+    PROOFS_PER_SECOND, REPORT_BURST, Timing,
 };
+use crate::Hotkey;
 use crate::messages::{Pace, Topic};
-use crate::{BlockNumber, Hotkey};
 
 #[derive(Debug)]
 struct Allowance {
     /// Gossip that it sends to us, its own and others'.
     handed: Bucket,
-    /// Its own announcements and attestations.
+    /// Its own announcements, attestations and disputes.
     statements: Bucket,
     /// Its own beacons and miner reports.
     reports: Bucket,
-    /// The block of its newest miner report.
-    reported: Option<BlockNumber>,
+    /// Evidence against it.
+    proofs: Bucket,
+}
+
+impl Allowance {
+    fn bucket(&mut self, topic: Topic) -> &mut Bucket {
+        match topic.pace() {
+            Pace::Statements => &mut self.statements,
+            Pace::Reports => &mut self.reports,
+            Pace::Proofs => &mut self.proofs,
+        }
+    }
 }
 
 /// Allowances by hotkey. Only hotkeys of an allowlist have one.
@@ -38,7 +49,7 @@ impl Allowances {
             handed: Bucket::new(GOSSIP_BURST, GOSSIP_PER_SECOND, now),
             statements: Bucket::new(AUTHOR_BURST, AUTHOR_PER_SECOND, now),
             reports: Bucket::new(REPORT_BURST, beacons, now),
-            reported: None,
+            proofs: Bucket::new(PROOF_BURST, PROOFS_PER_SECOND, now),
         })
     }
 
@@ -49,40 +60,13 @@ impl Allowances {
 
     /// Whether an author has used up its allowance for now. This is asked before the signature is
     /// checked, to save that work. So it uses up nothing: anybody could have written the message.
-    pub(super) fn is_spent(&self, author: &Hotkey, topic: Topic, now: Duration) -> bool {
-        let Some(allowance) = self.0.get(author) else { return false };
-        match topic.pace() {
-            Some(Pace::Statements) => allowance.statements.is_spent(now),
-            Some(Pace::Reports) => allowance.reports.is_spent(now),
-            None => false,
-        }
+    pub(super) fn is_spent(&mut self, author: &Hotkey, topic: Topic, now: Duration) -> bool {
+        self.0.get_mut(author).is_some_and(|allowance| allowance.bucket(topic).is_spent(now))
     }
 
     /// Takes note of a valid, new message.
     pub(super) fn said(&mut self, author: Hotkey, topic: Topic, now: Duration, timing: &Timing) {
-        let allowance = self.of(author, now, timing);
-        match topic.pace() {
-            Some(Pace::Statements) => allowance.statements.take(now),
-            Some(Pace::Reports) => allowance.reports.take(now),
-            None => true,
-        };
-    }
-
-    /// Whether a miner report is newer than all others of its author. If so, it is the newest from
-    /// now on.
-    pub(super) fn is_newest_report(
-        &mut self,
-        author: Hotkey,
-        block: BlockNumber,
-        now: Duration,
-        timing: &Timing,
-    ) -> bool {
-        let allowance = self.of(author, now, timing);
-        let newer = allowance.reported.is_none_or(|newest| block > newest);
-        if newer {
-            allowance.reported = Some(block);
-        }
-        newer
+        self.of(author, now, timing).bucket(topic).take(now);
     }
 
     /// Forgets validators that are no longer listed.
@@ -114,14 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn an_older_miner_report_is_no_news() {
+    fn evidence_against_one_validator_has_an_allowance_of_its_own() {
         let (mut allowances, timing) = (Allowances::default(), Timing::default());
-        let (author, now) = (Hotkey::from_bytes([1; 32]), Duration::ZERO);
-        assert!(allowances.is_newest_report(author, BlockNumber(7), now, &timing));
-        assert!(!allowances.is_newest_report(author, BlockNumber(7), now, &timing));
-        assert!(!allowances.is_newest_report(author, BlockNumber(6), now, &timing));
-        assert!(allowances.is_newest_report(author, BlockNumber(8), now, &timing));
+        let (accused, now) = (Hotkey::from_bytes([1; 32]), Duration::from_secs(1));
+        let passed_on = (0..1000).filter(|_| {
+            let spent = allowances.is_spent(&accused, Topic::Evidence, now);
+            if !spent {
+                allowances.said(accused, Topic::Evidence, now, &timing);
+            }
+            !spent
+        });
+        assert_eq!(passed_on.count(), PROOF_BURST as usize);
+        assert!(!allowances.is_spent(&accused, Topic::Attestation, now));
         allowances.retain(|_| false);
-        assert!(allowances.is_newest_report(author, BlockNumber(1), now, &timing));
+        assert!(!allowances.is_spent(&accused, Topic::Evidence, now));
     }
 }

@@ -24,7 +24,7 @@ impl Core {
         within_rate && proven
     }
 
-    /// A peer sends or asks for more than it may. It is blamed once per moment, not for each
+    /// A peer sends or asks for more than it may. It is blamed once in a while, not for each
     /// message: a burst that an honest peer passes on is over soon.
     pub(super) fn flooded(&mut self, now: Duration, peer: PeerIdBytes) {
         let Some(state) = self.peers.get_mut(&peer) else { return };

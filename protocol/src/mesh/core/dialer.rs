@@ -1,6 +1,7 @@
 //! Whom to dial, where, and when again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -43,6 +44,17 @@ impl Contact {
             dialling: false,
             proven: false,
         }
+    }
+
+    /// The addresses to dial: those on the internet, if there are any. Peers also report addresses
+    /// of containers and of their own local networks, where another machine answers here; these are
+    /// tried when the others have failed, as a peer may be in our own network.
+    fn promising(&self) -> Vec<Address> {
+        let public = || self.addresses.iter().filter(|address| !is_local(address));
+        if self.failures > 0 || public().next().is_none() {
+            return self.addresses.clone();
+        }
+        public().cloned().collect()
     }
 
     /// Puts `address` first; the last one gives way. Returns whether anything changed.
@@ -261,7 +273,7 @@ impl Dialer {
             let new_port = contact.failures % 2 == 1;
             due.push(Effect::Dial {
                 target: key.clone(),
-                addresses: contact.addresses.clone(),
+                addresses: contact.promising(),
                 new_port,
             });
         }
@@ -308,6 +320,22 @@ impl Dialer {
 pub(super) fn claimed_peer(address: &Address) -> Option<PeerIdBytes> {
     let (_, id) = address.as_str().rsplit_once("/p2p/")?;
     serde_json::from_value(serde_json::Value::String(id.to_owned())).ok()
+}
+
+/// Whether an address means a different machine to everyone who hears of it: it belongs to a
+/// private network, to one link or to one machine.
+fn is_local(address: &Address) -> bool {
+    let mut parts = address.as_str().split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("ip4"), Some(ip)) => ip.parse().is_ok_and(|ip: Ipv4Addr| {
+            let shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared
+        }),
+        (Some("ip6"), Some(ip)) => ip.parse().is_ok_and(|ip: Ipv6Addr| {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }),
+        _ => false,
+    }
 }
 
 /// Doubles with every failure, plus or minus half by chance, so that a mesh that lost power does
@@ -364,6 +392,35 @@ mod tests {
             1,
             "one dial for two ways to one peer"
         );
+    }
+
+    #[test]
+    fn f4_local_addresses_of_a_peer_on_the_internet_are_dialled_only_when_that_fails() {
+        let (timing, mut rng) = (Timing::default(), StdRng::seed_from_u64(1));
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        let allowlist = Allowlist::from([hotkey]);
+        let of = |text: &str| Address::new(text).unwrap();
+        let public = ["/ip4/8.8.8.8/tcp/4070", "/dns4/a.example/udp/4070/quic-v1"].map(of);
+        let local = ["/ip4/172.17.0.1", "/ip4/127.0.0.1", "/ip6/fe80::1", "/ip4/100.64.0.1"]
+            .map(|place| of(&format!("{place}/tcp/4070")));
+        let everywhere: Vec<Address> = public.iter().chain(&local).cloned().collect();
+        let mut dialer = Dialer::new(peer(0), vec![]);
+        dialer.learn(peer(1), Some(hotkey), everywhere.clone());
+        // A peer in our own network has nothing else.
+        dialer.learn(peer(2), Some(hotkey), local.to_vec());
+        let dialled = |dialer: &mut Dialer, now| {
+            let dials = dialer.due(now, |_| false, &allowlist, false);
+            dials
+                .into_iter()
+                .map(|effect| match effect {
+                    Effect::Dial { addresses, .. } => addresses,
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(dialled(&mut dialer, at(0)), [public.to_vec(), local.to_vec()]);
+        dialer.failed(&DialTarget::Peer(peer(1)), at(0), &timing, &mut rng);
+        assert_eq!(dialled(&mut dialer, at(100)), [everywhere]);
     }
 
     #[test]

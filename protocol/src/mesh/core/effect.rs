@@ -150,7 +150,7 @@ pub enum Parting {
     RemovedFromAllowlist,
     /// The peer misbehaved too often.
     Misbehaviour,
-    /// One side does not hear the other. The pair is dialled anew.
+    /// One side does not hear the other. The pair is dialled again.
     OneSidedLink,
     /// There are too many peers, or the hotkey has a newer session.
     TooMany,

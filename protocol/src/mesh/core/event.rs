@@ -1,10 +1,10 @@
 //! What the core is told.
 
 use super::catchup::{CatchupPage, CatchupRequest};
+use crate::BlockNumber;
 use crate::GrantBytes;
 use crate::hello::{Hello, HelloAnswer, PeerIdBytes};
-use crate::messages::{Address, Topic};
-use crate::{BlockNumber, Hotkey, TaskId};
+use crate::messages::{Address, TaskList, Topic};
 
 /// Names a stream to answer or a message to judge. The shell keeps it until the core has decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,20 +166,9 @@ pub enum Event {
         /// All of them.
         addresses: Vec<Address>,
     },
-    /// The allowlist changed.
-    Allowlist {
-        /// The first task under the new list.
-        from: TaskId,
-        /// The new list.
-        validators: Vec<Hotkey>,
-    },
-    /// The number of blocks per task changed.
-    Interval {
-        /// The first task with the new number.
-        from: TaskId,
-        /// Blocks per task.
-        blocks: u64,
-    },
+    /// The allowlists changed. All of them, with those that held earlier in the lookback: nobody is
+    /// disconnected for an old list.
+    Allowlists(Vec<TaskList>),
     /// The chain's head moved.
     Head(BlockNumber),
     /// Our own grant changed. `None` revokes nothing, but newly connected validators get none.

@@ -6,7 +6,6 @@ use super::effect::{Effect, Judgement};
 use super::event::{Offence, Token};
 use super::limits::Bucket;
 use super::links::Heeded;
-use super::mesh_event::MeshEvent;
 use super::state::Core;
 use crate::Hotkey;
 use crate::hello::PeerIdBytes;
@@ -39,8 +38,8 @@ impl Core {
             self.flooded(now, source);
             return;
         }
-        // It does not matter yet who the source is: a message proves its author, and one that
-        // overtook its bearer's hello would not come again.
+        // The sender need not be proven yet: a message proves its author, and one that overtook its
+        // sender's hello would not come again.
         let (judgement, give_back) = match self.take_gossip(now, topic, bytes) {
             // Authors' allowances bound how much is valid and new. Passing it on is never a flood.
             Ok(Examined::New) => (Judgement::Accept, true),
@@ -83,18 +82,22 @@ impl Core {
     ) -> Result<Examined, MessageError> {
         let message = Gossip::read(topic, bytes)?;
         let author = message.author();
-        if let Some(author) = author.filter(|author| self.allowances.is_spent(author, topic, now)) {
+        if self.allowances.is_spent(&author, topic, now) {
             return Ok(Examined::BeyondAllowance(author));
         }
         let is_news = self.take_message(now, message)?;
-        if let Some(author) = author.filter(|_| is_news) {
+        if is_news {
             self.allowances.said(author, topic, now, &self.timing);
         }
         Ok(if is_news { Examined::New } else { Examined::Known })
     }
 
     /// Takes in a message and returns whether it is valid and new.
-    fn take_message(&mut self, now: Duration, message: Gossip) -> Result<bool, MessageError> {
+    pub(super) fn take_message(
+        &mut self,
+        now: Duration,
+        message: Gossip,
+    ) -> Result<bool, MessageError> {
         let context = self.chain.context();
         Ok(match message {
             Gossip::Announcement(announcement) => {
@@ -113,13 +116,10 @@ impl Core {
             }
             Gossip::MinerReport(report) => {
                 report.verify(&context)?;
-                let (reporter, block) = (report.reporter, report.block);
-                let is_newest =
-                    self.allowances.is_newest_report(reporter, block, now, &self.timing);
-                if is_newest {
-                    self.tell(MeshEvent::Heard(Gossip::MinerReport(report)));
-                }
-                is_newest
+                self.reports.take(report)
+            }
+            Gossip::Dispute(dispute) => {
+                self.agreement.dispute(&context, &dispute)?.tell(&mut self.effects)
             }
         })
     }
@@ -128,19 +128,32 @@ impl Core {
         if beacon.sender == self.hotkey && beacon.peer == self.peer {
             return false; // Our own, come back.
         }
-        let heeded = self.links.beacon(beacon, &self.hotkey, now, &self.timing);
+        let place = self.chain.allowlists.place_on(beacon.heard.list, &self.hotkey);
+        let of_us =
+            place.map(|place| place.map(|place| beacon.heard.at(place)).unwrap_or_default());
+        let heeded = self.links.beacon(beacon, of_us, now, &self.timing);
         if heeded == Heeded::Replayed {
             return false;
         }
-        self.watch_for_doppelganger(beacon.sender, beacon.peer);
         if heeded == Heeded::Newcomer {
-            // This may also be a double of ours. The sooner we beacon, the sooner it hears of us.
-            self.beacon_clock.hurry(now, &self.timing);
+            // It does not know our addresses. This may also be a double of ours: the sooner we
+            // beacon, the sooner it hears of us.
+            self.beacon_clock.introduce(now, &self.timing);
         }
-        if beacon.sender != self.hotkey {
-            self.dialer.claimed(beacon.peer, beacon.sender, beacon.addresses.clone());
-            self.compare_inventory(now, beacon);
+        if beacon.sender == self.hotkey {
+            if beacon.head >= self.started_at {
+                self.double_heard(now, beacon.peer);
+            } else {
+                // Signed before we started, perhaps by ourselves. Silence so far proves nothing.
+                self.ears.suspect();
+            }
+            return true;
         }
+        self.watch_for_doppelganger(beacon.sender, beacon.peer);
+        if let Some(addresses) = &beacon.addresses {
+            self.dialer.claimed(beacon.peer, beacon.sender, addresses.clone());
+        }
+        self.compare_inventory(now, beacon);
         true
     }
 }

@@ -12,9 +12,10 @@ use super::scores::Consequence;
 use super::state::Core;
 use crate::hello::{
     HELLO_LIFETIME_BLOCKS, Hello, HelloAnswer, HelloContext, HelloDraft, HelloRefusal, PeerIdBytes,
+    Release,
 };
 use crate::messages::Topic;
-use crate::{BlockNumber, Hotkey};
+use crate::{BlockNumber, Digest, Hotkey};
 
 impl Core {
     pub(super) fn send_hello(&mut self, peer: PeerIdBytes) {
@@ -30,7 +31,7 @@ impl Core {
         self.signer.sign_hello(HelloDraft {
             network: self.chain.network,
             peer: self.peer,
-            params: self.chain.params,
+            params: self.chain.consensus.digest_at(self.chain.head),
             seq,
             expires: BlockNumber(self.chain.head.0.saturating_add(HELLO_LIFETIME_BLOCKS)),
         })
@@ -49,7 +50,6 @@ impl Core {
         let context = HelloContext {
             network: self.chain.network,
             peer,
-            params: self.chain.params,
             head: self.chain.head,
             last_seq: self.hello_sequences.get(&hello.hotkey).copied(),
             signatures: &self.chain.signatures,
@@ -61,6 +61,7 @@ impl Core {
             self.links.hello(hello.hotkey, peer, now);
         }
         proof?;
+        self.check_params(hello.params)?;
         if !is_listed {
             return Err(HelloRefusal::NotOnAllowlist { hotkey: hello.hotkey });
         }
@@ -69,6 +70,20 @@ impl Core {
         }
         self.hello_sequences.insert(hello.hotkey, hello.seq);
         Ok(())
+    }
+
+    /// Around a switch of the parameters, the old and the new ones are welcome: heads differ, and a
+    /// hello outlives the block it was signed at.
+    fn check_params(&self, theirs: Digest) -> Result<(), HelloRefusal> {
+        let chain = &self.chain;
+        if chain.accepts_params(theirs) {
+            return Ok(());
+        }
+        let ours = chain.consensus.digest_at(chain.head);
+        if chain.knows_params(theirs) {
+            return Err(HelloRefusal::Outdated { theirs, ours, update_to: Release::OURS });
+        }
+        Err(HelloRefusal::ParamsDiffer { theirs, ours })
     }
 
     pub(super) fn on_hello(
@@ -149,7 +164,11 @@ impl Core {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let before = state.session.replace(session);
         state.leaves_at = None;
-        self.watch_for_doppelganger(hotkey, peer);
+        if hotkey == self.hotkey {
+            self.double_heard(now, peer);
+        } else {
+            self.watch_for_doppelganger(hotkey, peer);
+        }
         let same = before.is_some_and(|before| before.hotkey == hotkey);
         if same && before.is_some_and(|before| before.seq == session.seq) {
             return; // A renewal.
@@ -169,7 +188,7 @@ impl Core {
         }
     }
 
-    /// What a newly proven peer is due.
+    /// What a newly proven peer gets.
     fn welcome(&mut self, now: Duration, peer: PeerIdBytes, hotkey: Hotkey) {
         self.part_with_older_sessions(hotkey, peer, now);
         let Some(state) = self.peers.get(&peer) else { return };
@@ -185,8 +204,8 @@ impl Core {
         }
     }
 
-    /// A hotkey has as many sessions as an honest validator may need. The newest stay: a restart is
-    /// worth more than what it left behind.
+    /// A hotkey has as many sessions as an honest validator may need. The newest stay: after a
+    /// restart the older ones are useless.
     fn part_with_older_sessions(&mut self, hotkey: Hotkey, newest: PeerIdBytes, now: Duration) {
         let is_older = |(peer, state): &(&PeerIdBytes, &PeerState)| {
             **peer != newest && state.hotkey() == Some(hotkey)
@@ -205,14 +224,21 @@ impl Core {
         }
     }
 
+    /// Notes that a validator is alive under two peer ids.
     pub(super) fn watch_for_doppelganger(&mut self, hotkey: Hotkey, peer: PeerIdBytes) {
+        if let Some(other) = self.links.doppelganger(&hotkey, &peer, &self.timing) {
+            self.note_doppelganger(hotkey, peer, other);
+        }
+    }
+
+    /// Our hotkey is alive under another peer id, now.
+    pub(super) fn double_heard(&mut self, now: Duration, peer: PeerIdBytes) {
+        self.ears.hear_double(now);
+        self.note_doppelganger(self.hotkey, peer, self.peer);
+    }
+
+    fn note_doppelganger(&mut self, hotkey: Hotkey, peer: PeerIdBytes, other: PeerIdBytes) {
         let ours = hotkey == self.hotkey;
-        let other = if ours {
-            Some(self.peer).filter(|own| *own != peer)
-        } else {
-            self.links.doppelganger(&hotkey, &peer, &self.timing)
-        };
-        let Some(other) = other else { return };
         let peers = if peer <= other { [peer, other] } else { [other, peer] };
         if self.doppelgangers.insert(hotkey, peers) != Some(peers) {
             self.tell(MeshEvent::Doppelganger { hotkey, ours, peers });

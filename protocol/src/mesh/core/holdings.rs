@@ -1,7 +1,8 @@
-//! What the validator counts with: certificates, equivocations, and who is connected.
+//! What the validator counts with: certificates, whom not to attest for, and who is connected.
 //!
 //! The core is the only owner; everybody else reads a snapshot. A certificate stays here as it was
 //! when its quorum was reached, whoever attests later, so that every reader counts the same votes.
+//! Only a change of its task's list changes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,15 +10,14 @@ use std::sync::Arc;
 use super::chain_view::ChainView;
 use super::effect::Effect;
 use super::mesh_event::{MeshEvent, Restored};
-use crate::messages::{Certificate, Evidence};
-use crate::{BlockNumber, FileId, Hotkey};
+use crate::messages::{Certificate, Context, Evidence, MessageError};
+use crate::{BlockNumber, FileId, Hotkey, TaskId};
 
 /// Blocks for which holdings outlast the lookback. An epoch looks back from its boundary, not from
 /// the head, and is computed up to an epoch of 180 blocks later; four times that is room for
 /// retries.
 const KEPT_BLOCKS: u64 = 720;
-/// Blocks between two prunings. None happens sooner after a start, because the core does not know
-/// the earlier intervals yet, and without them it cannot tell how old a task is.
+/// Blocks between two prunings.
 const PRUNE_BLOCKS: u64 = 180;
 
 /// A snapshot of what the validator counts with.
@@ -27,26 +27,42 @@ pub struct Holdings {
     pub certificates: BTreeMap<FileId, Arc<Certificate>>,
     /// Files for which the producer signed two digests.
     pub equivocations: BTreeSet<FileId>,
+    /// Files about which a dispute is proven.
+    pub disputed: BTreeSet<FileId>,
     /// Connected validators that proved their hotkey.
     pub connected: BTreeSet<Hotkey>,
 }
 
 impl Holdings {
-    /// What an earlier run stored. It was verified then, and is not verified again: an attester may
-    /// have left the allowlist since.
-    pub(super) fn restore(restored: &Restored) -> Self {
+    /// What an earlier run stored. Certificates of tasks that the mesh still talks about are checked
+    /// again, as a list that was heard of late may have changed them; older ones were settled then.
+    pub(super) fn restore(restored: &Restored, context: &Context<'_>) -> Self {
         let mut holdings = Self::default();
-        restored.certificates.iter().for_each(|certificate| holdings.certified(certificate));
+        for certificate in &restored.certificates {
+            match certificate.verify(context) {
+                Ok(()) | Err(MessageError::TaskOutOfRange { .. }) => {
+                    holdings.certified(certificate)
+                }
+                Err(error) => {
+                    tracing::warn!(task = %certificate.file.task_id, %error, "a stored certificate does not hold any more, ignoring it");
+                }
+            }
+        }
         restored.evidence.iter().for_each(|evidence| holdings.convicted(evidence));
         holdings
+    }
+
+    /// Whether there is evidence or a proven dispute against a producer. It is kept for a lookback.
+    pub fn is_suspect(&self, producer: &Hotkey) -> bool {
+        self.equivocations.union(&self.disputed).any(|file| file.producer == *producer)
     }
 
     fn certified(&mut self, certificate: &Certificate) {
         self.certificates.insert(certificate.file, Arc::new(certificate.clone()));
     }
 
-    /// Only a producer loses its files by signing twice; an attester loses its vote, which the
-    /// count of a certificate sees to.
+    /// Only a producer loses its attestations by signing twice. An attester's votes count: two
+    /// quorums share more validators than may lie.
     fn convicted(&mut self, evidence: &Evidence) {
         let key = evidence.key();
         if key.as_producer {
@@ -69,6 +85,9 @@ impl Holdings {
                 Effect::Tell(MeshEvent::Evidence(evidence)) => {
                     Arc::make_mut(this).convicted(evidence);
                 }
+                Effect::Tell(MeshEvent::Disputed { dispute, proven: true }) => {
+                    Arc::make_mut(this).disputed.insert(dispute.file);
+                }
                 Effect::Tell(MeshEvent::PeerUp { .. } | MeshEvent::PeerDown { .. }) => {
                     Arc::make_mut(this).connected = members.clone().collect();
                 }
@@ -82,14 +101,18 @@ impl Holdings {
         BlockNumber(head.0.saturating_add(PRUNE_BLOCKS))
     }
 
-    /// Drops what no epoch looks back on any more.
-    pub(super) fn prune(this: &mut Arc<Self>, chain: &ChainView) {
-        let oldest = chain.oldest_task(KEPT_BLOCKS);
+    /// Drops what no epoch looks back on any more. Returns the oldest task that is kept.
+    pub(super) fn prune(this: &mut Arc<Self>, chain: &ChainView) -> TaskId {
+        let oldest = chain.oldest_kept(KEPT_BLOCKS);
         let is_old = |file: Option<&FileId>| file.is_some_and(|file| file.task_id < oldest);
-        if is_old(this.certificates.keys().next()) || is_old(this.equivocations.first()) {
+        let first =
+            [this.certificates.keys().next(), this.equivocations.first(), this.disputed.first()];
+        if first.into_iter().any(is_old) {
             let this = Arc::make_mut(this);
             this.certificates.retain(|file, _| file.task_id >= oldest);
             this.equivocations.retain(|file| file.task_id >= oldest);
+            this.disputed.retain(|file| file.task_id >= oldest);
         }
+        oldest
     }
 }

@@ -16,16 +16,19 @@ pub const MAX_SESSIONS_PER_HOTKEY: usize = 2;
 /// all connected to each other.
 pub const ENOUGH_SESSIONS: usize = 64;
 
-/// Votes kept of one attester: one for each of the 300 tasks of a lookback, six times over for
-/// failovers and second digests.
-pub(crate) const MAX_VOTES_PER_ATTESTER: usize = 2048;
-/// Files kept of one producer: one for each of 300 tasks, and more under a shorter interval.
+/// Votes kept of one attester about one producer: two digests for each of the producer's files. Of
+/// the 300 tasks of a lookback only those count in which the producer has a turn.
+pub(crate) const MAX_VOTES_PER_PAIR: usize = 2 * MAX_FILES_PER_PRODUCER;
+/// Disputes kept of one disputer about one producer: a validator that disputes more has said enough.
+pub(crate) const MAX_DISPUTES_PER_PAIR: usize = 64;
+/// Announcements kept of one producer, newest tasks first: one for each of 300 tasks, and more under
+/// a shorter interval.
 pub(crate) const MAX_FILES_PER_PRODUCER: usize = 512;
 /// Digests of one file for which an attester is counted: two prove equivocation, a third adds
 /// nothing.
 pub(crate) const MAX_DIGESTS_PER_ATTESTER: usize = 2;
-/// Pieces of evidence kept against one validator, newest tasks first. A single one costs it the
-/// window.
+/// Pieces of evidence kept against one validator, newest tasks first. A single one costs it all
+/// attestations for a lookback.
 pub const MAX_EVIDENCE_PER_ACCUSED: usize = 8;
 
 /// Messages kept while nobody is subscribed: an hour of a validator's own announcements and
@@ -69,6 +72,12 @@ pub(crate) const AUTHOR_PER_SECOND: u32 = 16;
 /// Beacons and miner reports of one author that are passed on at once; in the long run, one for
 /// each [`Timing::beacon_gap`].
 pub const REPORT_BURST: u32 = 16;
+/// Pieces of evidence against one validator that are passed on at once: as many as are kept, as a
+/// producer and as an attester. In the long run one a second: a validator that keeps signing twice
+/// is known for it by then.
+pub const PROOF_BURST: u32 = 2 * MAX_EVIDENCE_PER_ACCUSED as u32;
+/// The same per second, in the long run.
+pub(crate) const PROOFS_PER_SECOND: u32 = 1;
 /// Time for which a flood is blamed only once: a burst that an honest peer passes on must not ban
 /// it.
 pub(crate) const FLOOD_BLAME_GAP: Duration = Duration::from_millis(100);
@@ -84,6 +93,11 @@ pub(crate) const PAGE_FILL_BYTES: usize = 256 * 1024;
 pub(crate) const MAX_PAGE_BYTES: usize = 512 * 1024;
 /// Pages of one catch-up: the state of 300 tasks with failovers fits in a fraction of it.
 pub(crate) const MAX_PAGES: u32 = 256;
+/// Bytes of one catch-up: twice the votes of 256 validators for the 300 tasks of a lookback. The
+/// next catch-up goes on where this one stopped.
+pub(crate) const MAX_CATCHUP_BYTES: usize = 16 * 1024 * 1024;
+/// Tasks whose digests a request for a page carries: three lookbacks of 300 tasks.
+pub(crate) const MAX_TASK_DIGESTS: usize = 1024;
 /// Catch-ups under way at the same time.
 pub(crate) const MAX_CATCHUPS: usize = 4;
 /// Time after which a catch-up gives way to another peer's, so that a slow peer does not keep the
@@ -116,7 +130,7 @@ pub struct Timing {
     /// Shortest time between two reports of a changed address book.
     pub address_book_pause: Duration,
     /// Time between two pings. The second ping in a row without an answer closes the connection, so
-    /// a peer that lost its power or its address is dialled anew within half a minute.
+    /// a peer that lost its power or its address is dialled again within half a minute.
     pub ping_interval: Duration,
     /// Time for an answer to a ping: several round trips on a bad intercontinental link, and a
     /// pause of a busy peer.

@@ -1,11 +1,11 @@
 //! Who hears whom.
 //!
-//! A beacon lists the validators that its sender hears and those that it sends to directly. The
-//! link of two connected validators is good if each hears the other, knows the other's
-//! subscriptions, and says so. A link that stays one-sided is cut and dialled anew. The reason:
-//! gossipsub announces its subscriptions on the first connection to a peer only. A validator that
-//! restarts under the same peer id before its peers find the old connection dead is never told
-//! them, and only a fresh connection mends that.
+//! A beacon says which validators its sender hears and which it sends to directly. The link of two
+//! connected validators is good if each hears the other, knows the other's subscriptions, and says
+//! so. A link that stays one-sided is cut and dialled again. The reason: gossipsub announces its
+//! subscriptions on the first connection to a peer only. A validator that restarts under the same
+//! peer id before its peers find the old connection dead never learns them, and only a fresh
+//! connection repairs that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub(super) struct Sighting {
     beacon_seq: Option<u64>,
     pub(super) head: Option<BlockNumber>,
     pub(super) inventory: Option<Digest>,
-    /// What the sender's last beacon says about us.
+    /// What the sender's last beacon says about us; `None` if it refers to a list that we do not
+    /// know.
     of_us: Option<Heard>,
 }
 
@@ -54,11 +55,12 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Takes note of a valid beacon, whoever passed it on.
+    /// Takes note of a valid beacon, whoever passed it on. `of_us` is what it says of us, if we can
+    /// read that.
     pub(super) fn beacon(
         &mut self,
         beacon: &Beacon,
-        own: &Hotkey,
+        of_us: Option<Heard>,
         now: Duration,
         timing: &Timing,
     ) -> Heeded {
@@ -73,7 +75,7 @@ impl Links {
         sighting.last = now;
         sighting.head = Some(beacon.head);
         sighting.inventory = Some(beacon.inventory);
-        sighting.of_us = beacon.mention(own);
+        sighting.of_us = of_us;
         if fresh_before { Heeded::Again } else { Heeded::Newcomer }
     }
 
@@ -146,7 +148,9 @@ impl Links {
             .collect()
     }
 
-    /// Whether the other side says that it hears us and sends to us directly.
+    /// Whether the other side says that it hears us and sends to us directly. If its beacon refers
+    /// to a list that we do not know, as happens while one of the two has not heard of a new list,
+    /// the link counts as good.
     pub(super) fn is_returned(
         &self,
         hotkey: &Hotkey,
@@ -156,7 +160,7 @@ impl Links {
     ) -> bool {
         let fresh = self.fresh(hotkey, now, timing);
         fresh.is_some_and(|sighting| {
-            sighting.peer == *peer && sighting.of_us.is_some_and(|heard| heard.linked)
+            sighting.peer == *peer && sighting.of_us.is_none_or(|said| said.heard && said.linked)
         })
     }
 
@@ -198,11 +202,16 @@ impl Links {
     }
 }
 
-/// When the next beacon goes out.
+/// One beacon in this many carries our addresses, for those that missed an earlier one.
+const ADDRESSES_EVERY: u32 = 6;
+
+/// When the next beacon goes out, and whether it says where we listen.
 #[derive(Debug, Default)]
 pub(super) struct BeaconClock {
     last: Option<Duration>,
     next: Duration,
+    /// Beacons since the last one with our addresses; `None` if they are to be said at once.
+    since_addresses: Option<u32>,
 }
 
 impl BeaconClock {
@@ -213,6 +222,12 @@ impl BeaconClock {
         self.next = self.next.min(earliest);
     }
 
+    /// The same, and the beacon says where we listen: that changed, or somebody new does not know.
+    pub(super) fn introduce(&mut self, now: Duration, timing: &Timing) {
+        self.since_addresses = None;
+        self.hurry(now, timing);
+    }
+
     /// Whether a beacon is due. If so, sets the time of the next one.
     pub(super) fn is_due(&mut self, now: Duration, timing: &Timing) -> bool {
         if now < self.next {
@@ -221,6 +236,14 @@ impl BeaconClock {
         self.last = Some(now);
         self.next = now + timing.beacon_interval;
         true
+    }
+
+    /// Whether the beacon that goes out now says where we listen.
+    pub(super) fn says_addresses(&mut self) -> bool {
+        let since = self.since_addresses.map_or(ADDRESSES_EVERY, |since| since + 1);
+        let says = since >= ADDRESSES_EVERY;
+        self.since_addresses = Some(if says { 0 } else { since });
+        says
     }
 }
 
@@ -282,5 +305,16 @@ mod tests {
         assert!(clock.is_due(at(1010), &timing));
         assert!(!clock.is_due(at(5000), &timing));
         assert!(clock.is_due(at(11_010), &timing));
+    }
+
+    #[test]
+    fn addresses_are_said_at_first_when_they_change_and_with_every_sixth_beacon() {
+        let (mut clock, timing) = (BeaconClock::default(), Timing::default());
+        let mut said = |beacons: usize| -> Vec<usize> {
+            (0..beacons).filter(|_| clock.says_addresses()).collect()
+        };
+        assert_eq!(said(13), [0, 6, 12]);
+        clock.introduce(Duration::ZERO, &timing);
+        assert!(clock.says_addresses() && !clock.says_addresses());
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hello::{HelloRefusal, PeerIdBytes};
-use crate::messages::{Address, Announcement, Attestation, Certificate, Evidence, Gossip, Topic};
-use crate::{GrantBytes, Hotkey};
+use crate::messages::{Address, Announcement, Attestation, Certificate, Dispute, Evidence, Topic};
+use crate::{GrantBytes, Hotkey, TaskId};
 
 /// What the mesh tells the validator that runs it.
 #[derive(Clone, Debug)]
@@ -36,9 +36,9 @@ pub enum MeshEvent {
         need: usize,
     },
     /// A file was certified. Store the certificate and hand it back at the next start. Sent once
-    /// for each file.
+    /// for each file, and again if a list that was heard of late changes its certificate.
     Certified(Certificate),
-    /// Two digests of one file have certificates: at least a third of the validators signed twice.
+    /// Two digests of one file have certificates: more validators signed twice than may lie.
     CertificateConflict {
         /// The first certificate, which stays.
         kept: Box<Certificate>,
@@ -47,8 +47,20 @@ pub enum MeshEvent {
     },
     /// A validator signed twice. Store the evidence and hand it back at the next start.
     Evidence(Evidence),
-    /// A valid, new message that the mesh itself does not use: a miner report.
-    Heard(Gossip),
+    /// A validator does not attest to a file, and says why. Store the dispute and hand it back at
+    /// the next start.
+    Disputed {
+        /// The dispute.
+        dispute: Dispute,
+        /// Whether this one proves that the producer's result is wrong.
+        proven: bool,
+    },
+    /// Nothing looks back on tasks before this one any more: forget their files, certificates,
+    /// evidence and disputes.
+    Outdated {
+        /// The oldest task that is still needed.
+        oldest: TaskId,
+    },
     /// A validator granted us access to its bucket.
     Grant {
         /// The validator.
@@ -60,7 +72,7 @@ pub enum MeshEvent {
     Doppelganger {
         /// The hotkey.
         hotkey: Hotkey,
-        /// Whether it is our own. If so, sign nothing until only one is left.
+        /// Whether it is our own. If so, nothing is signed while the other one is heard.
         ours: bool,
         /// The two peer ids.
         peers: [PeerIdBytes; 2],
@@ -74,7 +86,7 @@ pub enum MeshEvent {
         /// The side that refused.
         by: RefusedBy,
     },
-    /// A one-sided link was cut and will be dialled anew.
+    /// A one-sided link was cut and will be dialled again.
     LinkReset {
         /// The validator at the other end.
         hotkey: Hotkey,
@@ -127,6 +139,8 @@ pub struct Restored {
     pub certificates: Vec<Certificate>,
     /// From [`MeshEvent::Evidence`].
     pub evidence: Vec<Evidence>,
+    /// From [`MeshEvent::Disputed`].
+    pub disputes: Vec<Dispute>,
     /// From [`MeshEvent::AddressBook`].
     pub addresses: Vec<KnownPeer>,
     /// From [`MeshEvent::Sequence`].

@@ -12,11 +12,12 @@
 //! | hellos | `hellos.rs` |
 //! | access grants | `grants.rs` |
 //! | gossip and catch-up | `gossip.rs`, `catchup.rs`, `pages.rs` |
-//! | announcements, attestations, certificates, evidence | `agreement/` |
+//! | announcements, attestations, certificates, evidence, disputes | `agreement/` |
+//! | what validators say of miners | `reports.rs` |
 //! | what the validator counts with | `holdings.rs` |
 //! | beacons and one-sided links | `links.rs` |
 //! | redials and the address book | `dialer.rs` |
-//! | allowlists, intervals and the head | `chain_view.rs`, `intervals.rs` |
+//! | allowlists, parameters and the head | `chain_view.rs` |
 //! | our own messages | `publishing.rs`, `outbox.rs` |
 //! | scores and bans | `conduct.rs`, `scores.rs` |
 //! | how much each validator may say | `allowances.rs` |
@@ -37,7 +38,6 @@ mod gossip;
 mod grants;
 mod hellos;
 mod holdings;
-mod intervals;
 pub mod limits;
 mod links;
 mod mesh_event;
@@ -47,13 +47,14 @@ mod peer;
 mod peers;
 mod publishing;
 mod queries;
+mod reports;
 mod scores;
 mod state;
 mod time;
 mod views;
 mod voice;
 
-pub use catchup::{CatchupPage, CatchupRequest, FileState};
+pub use catchup::{CatchupPage, CatchupRequest, Cursor, FileState};
 pub use counts::{Counts, Judged};
 pub use effect::{Effect, Judgement, Parting};
 pub use event::{DialTarget, Event, Offence, Token};

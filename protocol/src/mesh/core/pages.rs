@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::agreement::Taken;
-use super::catchup::{CatchupPage, CatchupRequest, FileState};
+use super::catchup::{CatchupPage, CatchupRequest, Cursor, FileState};
 use super::effect::Effect;
 use super::event::{Offence, Token};
 use super::state::Core;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Beacon, Certificate, MAX_VALIDATORS, MessageError, Tally, quorum};
+use crate::messages::{Beacon, Certificate, MAX_VALIDATORS, MessageError, Tally};
+use crate::quorum;
 
 /// Most votes about one file: each validator is counted for two digests, and twice that leaves room
 /// for an allowlist that changed.
@@ -22,9 +23,14 @@ impl Core {
         }
         if beacon.inventory == self.agreement.inventory() {
             self.catchups.agrees(&beacon.peer);
-        } else if let Some(request) = self.catchups.begin(beacon.peer, now) {
-            self.effects.push(Effect::AskCatchup { peer: beacon.peer, request });
+        } else if let Some(cursor) = self.catchups.begin(beacon.peer, now) {
+            self.ask_for_page(beacon.peer, cursor);
         }
+    }
+
+    fn ask_for_page(&mut self, peer: PeerIdBytes, cursor: Cursor) {
+        let request = CatchupRequest { cursor, held: self.agreement.task_digests() };
+        self.effects.push(Effect::AskCatchup { peer, request });
     }
 
     pub(super) fn on_catchup_asked(
@@ -61,13 +67,14 @@ impl Core {
                 }
             }
         }
-        if let Some(request) = self.catchups.paged(peer, page.as_ref(), learnt, now, &self.timing) {
-            self.effects.push(Effect::AskCatchup { peer, request });
+        self.agreement.settle();
+        if let Some(cursor) = self.catchups.paged(peer, page.as_ref(), learnt, now, &self.timing) {
+            self.ask_for_page(peer, cursor);
         }
     }
 
     /// Takes in a page and returns whether it held anything new. Skips what an honest peer may
-    /// send all the same, such as a task that has just left the lookback.
+    /// still send, such as a task that has just left the lookback.
     fn take_page(&mut self, page: &CatchupPage) -> Result<bool, MessageError> {
         let mut learnt = false;
         self.agreement.prepare(&self.chain.context(), page);
@@ -78,6 +85,10 @@ impl Core {
             let taken = self.agreement.evidence(&self.chain.context(), evidence);
             learnt |= innocent(taken)?.spread(&mut self.effects);
         }
+        for dispute in &page.disputes {
+            let taken = self.agreement.dispute(&self.chain.context(), dispute);
+            learnt |= innocent(taken)?.tell(&mut self.effects);
+        }
         Ok(learnt)
     }
 
@@ -86,7 +97,7 @@ impl Core {
         let mut learnt = false;
         let votes: usize = state.tallies.iter().map(|tally| tally.votes.len()).sum();
         if state.announcements.len() > 2 || votes > MAX_VOTES_PER_FILE {
-            return Err(MessageError::Nonsense("more about one file than there can be"));
+            return Err(MessageError::Nonsense("more about one file than is possible"));
         }
         for announcement in &state.announcements {
             if announcement.file != state.file {

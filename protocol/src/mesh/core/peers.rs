@@ -1,5 +1,6 @@
 //! Connections and membership: who is connected, and who has to leave.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::effect::{Effect, Parting};
@@ -9,9 +10,9 @@ use super::limits::{MAX_CONNECTED_PEERS, MAX_UNPROVEN_PEERS};
 use super::mesh_event::MeshEvent;
 use super::peer::PeerState;
 use super::state::Core;
+use crate::BlockNumber;
 use crate::hello::{HELLO_LIFETIME_BLOCKS, PeerIdBytes};
-use crate::messages::{Address, Topic};
-use crate::{BlockNumber, Hotkey, TaskId};
+use crate::messages::{Address, Allowlists, TaskList, Topic};
 
 impl Core {
     pub(super) fn on_connected(
@@ -82,11 +83,19 @@ impl Core {
         }
     }
 
-    pub(super) fn on_allowlist(&mut self, now: Duration, from: TaskId, validators: Vec<Hotkey>) {
-        self.chain.allowlists.set_from(from, validators);
+    pub(super) fn on_allowlists(&mut self, now: Duration, lists: Vec<TaskList>) {
+        self.chain.allowlists = Allowlists::new(lists);
+        let changed = self.agreement.recount(&self.chain.context(), &self.holdings.certificates);
+        for (file, certificate) in changed {
+            match certificate {
+                Some(certificate) => self.tell(MeshEvent::Certified(certificate)),
+                None => drop(Arc::make_mut(&mut self.holdings).certificates.remove(&file)),
+            }
+        }
         let chain = &self.chain;
         self.hello_sequences.retain(|hotkey, _| chain.is_listed(hotkey));
         self.allowances.retain(|hotkey| chain.is_listed(hotkey));
+        self.reports.retain(|hotkey| chain.is_listed(hotkey));
         self.links.prune(|hotkey| chain.is_listed(hotkey), now, &self.timing);
         self.dialer.forget_strangers(chain.allowlists.newest());
         for (peer, state) in &mut self.peers {
@@ -100,16 +109,14 @@ impl Core {
     }
 
     pub(super) fn on_head(&mut self, head: BlockNumber) {
-        // A head goes back after a reorganisation, or when another node answers. The lookback must
-        // not follow it.
-        if head <= self.chain.head {
+        if !self.chain.advance(head) {
             return;
         }
-        self.chain.head = head;
-        self.agreement.prune(self.chain.oldest_task(0));
-        if head >= self.next_prune {
-            self.next_prune = Holdings::next_prune(head);
-            Holdings::prune(&mut self.holdings, &self.chain);
+        self.agreement.prune(self.chain.oldest_kept(0));
+        if self.chain.horizon >= self.next_prune {
+            self.next_prune = Holdings::next_prune(self.chain.horizon);
+            let oldest = Holdings::prune(&mut self.holdings, &self.chain);
+            self.tell(MeshEvent::Outdated { oldest });
         }
         let mut renew = Vec::new();
         for (peer, state) in &mut self.peers {
@@ -119,7 +126,7 @@ impl Core {
                 self.effects.push(Effect::Tell(MeshEvent::PeerDown { hotkey, peer }));
                 self.effects.push(Effect::Disconnect { peer, parting: Parting::HelloExpired });
             } else if let Some(expires) = state.our_hello_expires
-                && expires.0 < head.0 + HELLO_LIFETIME_BLOCKS / 2
+                && expires.0 < head.0.saturating_add(HELLO_LIFETIME_BLOCKS / 2)
             {
                 renew.push(*peer);
             }

@@ -6,7 +6,9 @@ use super::effect::Effect;
 use super::mesh_event::MeshEvent;
 use super::outbox::Published;
 use super::state::Core;
-use crate::messages::{Gossip, MessageError, Topic};
+use crate::TaskId;
+use crate::messages::{Attestation, Gossip, MessageError, Topic};
+use crate::verdict::SignedEnvelope;
 
 impl Core {
     /// Publishes a message of our own, and counts it as every other validator will.
@@ -18,17 +20,13 @@ impl Core {
         now: Duration,
         message: Gossip,
     ) -> Result<(Published, Vec<Effect>), MessageError> {
-        let context = self.chain.context();
         let (topic, bytes) = message.write()?;
-        match message {
-            Gossip::Announcement(announcement) => {
-                self.agreement.announcement(&context, announcement)?.spread(&mut self.effects);
-            }
-            Gossip::Attestation(attestation) => {
-                self.agreement.attestation(&context, attestation)?.spread(&mut self.effects);
-            }
-            message => message.verify(&context)?,
+        if let Gossip::Attestation(Attestation { attester, file, .. }) = &message
+            && *attester == self.hotkey
+        {
+            self.chain.check_in_time(file.task_id)?;
         }
+        self.take_message(now, message)?;
         let peers = self.listeners(topic);
         let published = if peers > 0 {
             self.effects.push(Effect::Publish { topic, bytes });
@@ -38,6 +36,24 @@ impl Core {
             Published::Kept { keep_for: self.timing.keep_for }
         };
         Ok((published, self.take_effects()))
+    }
+
+    /// Takes in the envelope of a file that we found and that its producer did not announce. If it
+    /// contradicts an announcement, the two are published as evidence.
+    ///
+    /// # Errors
+    /// The reason for which nobody would count the envelope.
+    pub fn show_envelope(&mut self, signed: SignedEnvelope) -> Result<Vec<Effect>, MessageError> {
+        self.agreement.envelope(&self.chain.context(), signed)?.spread(&mut self.effects);
+        Ok(self.take_effects())
+    }
+
+    /// Whether an attestation of ours to a file of this task would come in time.
+    ///
+    /// # Errors
+    /// [`MessageError::TooLate`], [`MessageError::TaskOutOfRange`].
+    pub fn may_attest(&self, task: TaskId) -> Result<(), MessageError> {
+        self.chain.check_in_time(task)
     }
 
     pub(super) fn on_not_published(&mut self, now: Duration, topic: Topic, bytes: Vec<u8>) {

@@ -1,5 +1,6 @@
 //! What the core knows, for the validator and its operator.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::state::Core;
 use super::views::{FileView, PeerView};
 use super::voice::Voice;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Attestation, Evidence};
+use crate::messages::{Attestation, Dispute, Evidence, MinerReport, MinerTally};
 use crate::{Digest, FileId, Hotkey};
 
 impl Core {
@@ -51,6 +52,21 @@ impl Core {
         self.agreement.all_evidence().cloned().collect()
     }
 
+    /// The disputes of the lookback.
+    pub fn disputes(&self) -> Vec<Dispute> {
+        self.agreement.all_disputes().cloned().collect()
+    }
+
+    /// What the fresh miner reports say of each miner.
+    pub fn miner_tally(&self) -> BTreeMap<Hotkey, MinerTally> {
+        self.reports.tally(self.chain.head)
+    }
+
+    /// The newest miner report of each listed validator, fresh or not.
+    pub fn miner_reports(&self) -> Vec<Arc<MinerReport>> {
+        self.reports.newest()
+    }
+
     /// The connected peers.
     pub fn peer_views(&self, now: Duration) -> Vec<PeerView> {
         let view = |(peer, state): (&PeerIdBytes, &PeerState)| {
@@ -73,7 +89,7 @@ impl Core {
 
     /// Whether we may sign for our hotkey.
     pub fn voice(&self) -> Voice {
-        if self.doppelgangers.contains_key(&self.hotkey) {
+        if self.ears.hears_double() {
             Voice::Doubled
         } else if self.ears.is_content() {
             Voice::Alone
@@ -88,7 +104,7 @@ impl Core {
     }
 
     /// The summary of what is held that our beacons carry.
-    pub fn inventory(&self) -> Digest {
+    pub const fn inventory(&self) -> Digest {
         self.agreement.inventory()
     }
 }

@@ -16,17 +16,17 @@ use super::dialer::Dialer;
 use super::effect::Effect;
 use super::event::{Event, Offence};
 use super::holdings::Holdings;
-use super::intervals::Intervals;
 use super::limits::Timing;
 use super::links::{BeaconClock, Links, without_peer};
 use super::mesh_event::{MeshEvent, Restored};
 use super::outbox::Outbox;
 use super::peer::PeerState;
+use super::reports::Reports;
 use super::scores::Scores;
 use super::voice::Ears;
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Allowlists, MAX_BEACON_ADDRESSES, SignatureCheck};
-use crate::{BlockNumber, Digest, GrantBytes, Hotkey, HotkeySigner, Network};
+use crate::messages::{Address, Allowlists, MAX_BEACON_ADDRESSES, SignatureCheck, TaskList};
+use crate::{BlockNumber, ConsensusSchedule, GrantBytes, Hotkey, HotkeySigner, Network};
 
 /// Sequence numbers that are reserved at once, so that not every hello and beacon writes to disk.
 const SEQUENCE_RESERVE: u64 = 100_000;
@@ -38,16 +38,12 @@ pub struct CoreConfig {
     pub network: Network,
     /// Our libp2p identity.
     pub peer: PeerIdBytes,
-    /// Digest of our consensus parameters.
-    pub params: Digest,
-    /// Blocks per task.
-    pub interval: u64,
-    /// Blocks back from the head in which tasks count.
-    pub lookback_blocks: u64,
+    /// The consensus parameters by block.
+    pub consensus: Arc<ConsensusSchedule>,
     /// Signs for our hotkey.
     pub signer: HotkeySigner,
-    /// Today's validators.
-    pub allowlist: Vec<Hotkey>,
+    /// The allowlists, with those that held earlier in the lookback.
+    pub allowlists: Vec<TaskList>,
     /// The chain's head.
     pub head: BlockNumber,
     /// Addresses to dial first. They are never forgotten.
@@ -71,6 +67,8 @@ pub struct Core {
     pub(super) timing: Timing,
     pub(super) rng: StdRng,
     pub(super) chain: ChainView,
+    /// The head at the start.
+    pub(super) started_at: BlockNumber,
     /// The same in every hello of this run, so that two hellos that cross are both accepted.
     pub(super) hello_sequence: u64,
     sequence: u64,
@@ -92,6 +90,7 @@ pub struct Core {
     /// Scores by proven hotkey: a new peer id does not clear a validator's record.
     pub(super) validator_scores: Scores<Hotkey>,
     pub(super) allowances: Allowances,
+    pub(super) reports: Reports,
     pub(super) grant: Option<GrantBytes>,
     /// Counts changes of the grant.
     pub(super) grant_version: u64,
@@ -107,15 +106,14 @@ impl Core {
         let CoreConfig { peer, signer, head, restored, timing, .. } = config;
         let chain = ChainView {
             network: config.network,
-            params: config.params,
-            intervals: Intervals::new(config.interval),
-            lookback_blocks: config.lookback_blocks,
-            allowlists: Allowlists::single(config.allowlist),
+            consensus: config.consensus,
+            allowlists: Allowlists::new(config.allowlists),
             head,
+            horizon: head,
             signatures: config.signatures,
         };
-        let holdings = Holdings::restore(&restored);
-        let Restored { certificates, evidence, addresses, sequence } = restored;
+        let mut holdings = Holdings::restore(&restored, &chain.context());
+        let Restored { certificates, evidence, disputes, addresses, sequence } = restored;
         let mut agreement = Agreement::default();
         // The validator was told all this in an earlier run. What no longer verifies is not passed
         // on to peers.
@@ -125,6 +123,11 @@ impl Core {
         for evidence in evidence {
             let _ = agreement.evidence(&chain.context(), &evidence);
         }
+        for dispute in disputes {
+            let _ = agreement.dispute(&chain.context(), &dispute);
+        }
+        holdings.disputed = agreement.proven_disputes(&chain.context());
+        agreement.settle();
         let mut dialer = Dialer::new(peer, addresses);
         config.bootnodes.into_iter().for_each(|address| dialer.add_address(address));
         let sequence_reserved = sequence.saturating_add(SEQUENCE_RESERVE);
@@ -135,6 +138,7 @@ impl Core {
             timing,
             rng: StdRng::seed_from_u64(config.seed),
             chain,
+            started_at: head,
             hello_sequence: sequence.saturating_add(1),
             sequence: sequence.saturating_add(1),
             sequence_reserved,
@@ -153,6 +157,7 @@ impl Core {
             scores: Scores::default(),
             validator_scores: Scores::default(),
             allowances: Allowances::default(),
+            reports: Reports::default(),
             grant: None,
             grant_version: 0,
             ears: Ears::default(),
@@ -211,10 +216,9 @@ impl Core {
             Event::Listening { addresses } => {
                 let places = addresses.iter().filter_map(without_peer);
                 self.listening = places.take(MAX_BEACON_ADDRESSES).collect();
-                self.beacon_clock.hurry(now, &self.timing);
+                self.beacon_clock.introduce(now, &self.timing);
             }
-            Event::Interval { from, blocks } => self.chain.intervals.set_from(from, blocks),
-            Event::Allowlist { from, validators } => self.on_allowlist(now, from, validators),
+            Event::Allowlists(lists) => self.on_allowlists(now, lists),
             Event::Head(head) => self.on_head(head),
             Event::GrantChanged(grant) => self.on_grant_changed(grant),
             Event::Misbehaved { peer, offence: Offence::Flood } => self.flooded(now, peer),
@@ -226,6 +230,7 @@ impl Core {
 
     /// Hands over what is to be done, and takes note of it.
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        self.agreement.settle();
         self.counts.note(&self.effects);
         let members = self.peers.values().filter_map(PeerState::hotkey);
         Holdings::note(&mut self.holdings, &self.effects, members);

@@ -1,5 +1,6 @@
 //! What the passing of time does.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::effect::{Effect, Parting};
@@ -7,9 +8,10 @@ use super::event::Offence;
 use super::limits::ENOUGH_SESSIONS;
 use super::mesh_event::MeshEvent;
 use super::state::Core;
+use crate::Hotkey;
 use crate::codec::Wire as _;
 use crate::hello::PeerIdBytes;
-use crate::messages::{BeaconDraft, Heard, Topic};
+use crate::messages::{BeaconDraft, Heard, HeardMap, Topic};
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Duration) {
@@ -38,6 +40,9 @@ impl Core {
         let hears_others =
             self.links.heard(now, &self.timing).iter().any(|hotkey| *hotkey != self.hotkey);
         self.ears.pass(now, hears_others, &self.timing);
+        if !self.ears.hears_double() {
+            self.doppelgangers.remove(&self.hotkey);
+        }
     }
 
     fn part_with_the_unproven(&mut self, now: Duration) {
@@ -94,20 +99,26 @@ impl Core {
         if !self.beacon_clock.is_due(now, &self.timing) || self.listeners(Topic::Beacon) == 0 {
             return;
         }
-        let linked: Vec<_> = self
+        let linked: BTreeSet<Hotkey> = self
             .peers
             .values()
             .filter(|state| state.topics.contains(&Topic::Beacon))
             .filter_map(|state| state.hotkey())
             .collect();
-        let heard = self.links.heard(now, &self.timing).into_iter();
+        let (validators, list) = self.chain.allowlists.newest_in_order();
+        let heard = validators.iter().map(|hotkey| Heard {
+            heard: self.links.fresh(hotkey, now, &self.timing).is_some(),
+            linked: linked.contains(hotkey),
+        });
+        let heard = HeardMap::new(list, heard);
+        let says_addresses = self.beacon_clock.says_addresses();
         let beacon = BeaconDraft {
             network: self.chain.network,
             peer: self.peer,
             head: self.chain.head,
             seq: self.next_sequence(),
-            heard: heard.map(|hotkey| Heard { hotkey, linked: linked.contains(&hotkey) }).collect(),
-            addresses: self.listening.clone(),
+            heard,
+            addresses: says_addresses.then(|| self.listening.clone()),
             inventory: self.agreement.inventory(),
         };
         if let Ok(bytes) = self.signer.sign_beacon(beacon).to_wire() {

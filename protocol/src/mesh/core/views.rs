@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::hello::PeerIdBytes;
-use crate::messages::{Address, Topic};
+use crate::messages::{Address, DisputeReason, Topic};
 use crate::{BlockNumber, Digest, FileId, Hotkey, TaskId};
 
 /// A connected peer.
@@ -40,4 +40,6 @@ pub struct FileView {
     pub certified: Option<Digest>,
     /// Attesters by digest.
     pub attesters: Vec<(Digest, Vec<Hotkey>)>,
+    /// Validators that do not attest to it, and why.
+    pub refused: Vec<(Hotkey, DisputeReason)>,
 }

@@ -3,7 +3,9 @@
 //! Two machines with one hotkey would sign against each other. So a validator that starts sends
 //! hellos and beacons, and signs nothing else until it has listened for a beacon of its own hotkey
 //! under another peer id. A machine that hears a double sends its next beacon at once, so the two
-//! find each other within seconds. A restart under the same peer id is no double.
+//! find each other within seconds. Neither signs while it hears the other. When one is stopped, the
+//! other listens again and goes on. A restart under the same peer id is not a double, and neither
+//! is a beacon that was signed before we started.
 
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ pub enum Voice {
     /// No double was heard.
     Alone,
     /// Another machine uses our hotkey. Nothing may be signed until one of the two is stopped and
-    /// we are restarted.
+    /// the other has heard nothing of it for a while.
     Doubled,
 }
 
@@ -31,6 +33,8 @@ pub(super) struct Ears {
     hearing: Duration,
     deaf: Duration,
     is_content: bool,
+    /// When a double was heard last.
+    double: Option<Duration>,
 }
 
 impl Ears {
@@ -44,13 +48,29 @@ impl Ears {
         } else {
             self.deaf += passed;
         }
+        if self.double.is_some_and(|at| now.saturating_sub(at) < timing.listen_alone()) {
+            return;
+        }
+        self.double = None;
         self.is_content |=
             self.hearing >= timing.listen_among_others() || self.deaf >= timing.listen_alone();
     }
 
-    /// A peer says that our hotkey has spoken from elsewhere. Then silence so far proves nothing.
+    /// Our hotkey has spoken from elsewhere, at some time. Then silence so far proves nothing.
     pub(super) fn suspect(&mut self) {
-        self.deaf = Duration::ZERO;
+        (self.hearing, self.deaf) = (Duration::ZERO, Duration::ZERO);
+    }
+
+    /// Our hotkey speaks from elsewhere now.
+    pub(super) fn hear_double(&mut self, now: Duration) {
+        self.suspect();
+        self.is_content = false;
+        self.double = Some(now);
+    }
+
+    /// Whether a double was heard a short while ago.
+    pub(super) const fn hears_double(&self) -> bool {
+        self.double.is_some()
     }
 
     /// Whether we have listened long enough.
@@ -81,9 +101,23 @@ mod tests {
         assert!(!ears.is_content());
         ears.suspect();
         listen(&mut ears, 60, 118, false);
-        assert!(!ears.is_content(), "a word of a double starts the silence anew");
+        assert!(!ears.is_content(), "a beacon of a double restarts the silence");
         listen(&mut ears, 119, 120, false);
         assert!(ears.is_content());
+    }
+
+    #[test]
+    fn a_double_that_falls_silent_is_forgotten_and_then_listened_for_anew() {
+        let mut ears = Ears::default();
+        listen(&mut ears, 0, 30, true);
+        assert!(ears.is_content());
+        ears.hear_double(Duration::from_secs(31));
+        listen(&mut ears, 31, 60, true);
+        ears.hear_double(Duration::from_secs(60));
+        listen(&mut ears, 61, 119, true);
+        assert!(ears.hears_double() && !ears.is_content());
+        listen(&mut ears, 120, 121, true);
+        assert!(!ears.hears_double() && ears.is_content());
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Events that wait while the validator is busy.
 //!
-//! Where only the newest counts (a grant, a miner report, an address book), it replaces the one
-//! before. Of events about strangers, which anybody can cause, only a few are kept. So nobody can
-//! push out what the validator must hear.
+//! Where only the newest counts (a grant, an address book), it replaces the one before. Of events
+//! about strangers, which anybody can cause, only a few are kept. So nobody can push out what the
+//! validator must hear.
 
 use std::collections::VecDeque;
 
 use crate::mesh::core::MeshEvent;
-use crate::messages::Gossip;
 
 /// Waiting events: a validator that is busy with a video for minutes loses nothing.
 const MAX_EVENTS: usize = 16_384;
@@ -81,11 +80,8 @@ fn is_about_strangers(event: &MeshEvent) -> bool {
 fn is_replaced(before: &MeshEvent, by: &MeshEvent) -> bool {
     match (before, by) {
         (MeshEvent::Grant { from: before, .. }, MeshEvent::Grant { from, .. }) => before == from,
-        (
-            MeshEvent::Heard(Gossip::MinerReport(before)),
-            MeshEvent::Heard(Gossip::MinerReport(report)),
-        ) => before.reporter == report.reporter,
         (MeshEvent::AddressBook(_), MeshEvent::AddressBook(_))
+        | (MeshEvent::Outdated { .. }, MeshEvent::Outdated { .. })
         | (MeshEvent::Sequence(_), MeshEvent::Sequence(_)) => true,
         _ => false,
     }

@@ -1,7 +1,7 @@
 //! What the validator asks of the mesh.
 
 use super::state::{Shell, to_peer_id};
-use crate::mesh::core::{Event, Offence};
+use crate::mesh::core::{Effect, Event, Offence};
 use crate::mesh::handle::Command;
 use crate::mesh::status::{MeshStatus, PeerStatus};
 use crate::mesh::transport::VerdictRequest;
@@ -15,23 +15,20 @@ impl Shell {
         match command {
             Command::Publish(message, reply) => {
                 let published = self.core.publish(self.now(), *message);
-                self.show_state();
                 let published = published.map(|(published, effects)| {
-                    for effect in effects {
-                        if let Some(event) = self.carry_out(effect) {
-                            self.feed(event);
-                        }
-                    }
+                    self.carry_out_all(effects);
                     published
                 });
                 let _ = reply.send(published);
             }
-            Command::Allowlist(from, validators) => {
-                self.feed(Event::Allowlist { from, validators });
-            }
-            Command::Interval(from, blocks) => self.feed(Event::Interval { from, blocks }),
+            Command::MayAttest(task, reply) => drop(reply.send(self.core.may_attest(task))),
+            Command::Envelope(signed) => match self.core.show_envelope(*signed) {
+                Ok(effects) => self.carry_out_all(effects),
+                Err(error) => tracing::debug!(%error, "ignoring an envelope that does not count"),
+            },
+            Command::Allowlists(lists) => self.feed(Event::Allowlists(lists)),
             Command::Head(head) => {
-                self.head = self.head.max(head);
+                self.head = head;
                 self.feed(Event::Head(head));
             }
             Command::Dial(address) => self.feed(Event::DialTo { address }),
@@ -54,8 +51,20 @@ impl Shell {
             }
             Command::Attestations(reply) => drop(reply.send(self.core.attestations())),
             Command::Evidence(reply) => drop(reply.send(self.core.evidence())),
+            Command::Disputes(reply) => drop(reply.send(self.core.disputes())),
+            Command::MinerTally(reply) => drop(reply.send(self.core.miner_tally())),
+            Command::MinerReports(reply) => drop(reply.send(self.core.miner_reports())),
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Shutdown(_) => {}
+        }
+    }
+
+    fn carry_out_all(&mut self, effects: Vec<Effect>) {
+        self.show_state();
+        for effect in effects {
+            if let Some(event) = self.carry_out(effect) {
+                self.feed(event);
+            }
         }
     }
 
@@ -78,6 +87,7 @@ impl Shell {
             listening: self.own_addresses(),
             files: self.core.files(),
             evidence: self.core.evidence().iter().map(Evidence::key).collect(),
+            miners: self.core.miner_tally(),
             dropped_events: self.backlog.dropped(),
             counts: self.core.counts().clone(),
         }

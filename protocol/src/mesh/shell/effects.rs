@@ -9,7 +9,7 @@ use super::state::{Shell, Waiting, to_peer_id};
 use crate::hello::PeerIdBytes;
 use crate::mesh::core::{DialTarget, Effect, Event, Judgement, MeshEvent};
 use crate::mesh::transport::{
-    GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, ident, is_dialable, is_relayed,
+    GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, idents, is_dialable, is_relayed,
 };
 use crate::messages::{Address, Topic};
 
@@ -121,18 +121,21 @@ impl Shell {
         self.calm_kademlia();
     }
 
+    /// Publishes on every version of the topic that we speak. It is enough that one has peers.
     fn publish(&mut self, topic: Topic, bytes: Vec<u8>) -> Option<Event> {
         let gossip = &mut self.swarm.behaviour_mut().gossip;
-        match gossip.publish(ident(topic, &self.network).hash(), bytes.clone()) {
-            Ok(_) | Err(PublishError::Duplicate) => None,
-            Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
-                Some(Event::NotPublished { topic, bytes })
-            }
-            Err(error) => {
-                tracing::warn!(%topic, %error, "gossipsub refused a message of our own");
-                None
+        let mut reached = false;
+        for ident in idents(topic, &self.network) {
+            match gossip.publish(ident.hash(), bytes.clone()) {
+                Ok(_) | Err(PublishError::Duplicate) => reached = true,
+                Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%topic, %error, "gossipsub refused a message of our own");
+                    return None;
+                }
             }
         }
+        (!reached).then_some(Event::NotPublished { topic, bytes })
     }
 
     /// Tells the validator, or keeps the event until the validator takes it.

@@ -73,8 +73,8 @@ impl Shell {
         self.feed(Event::Connected { peer, address, outbound, target });
     }
 
-    /// Begins an acquaintance. The peer was blamed already for what gossipsub remembers of an
-    /// earlier one.
+    /// Begins the record of a connected peer. It was blamed already for what gossipsub remembers of
+    /// an earlier connection.
     fn meet(&mut self, peer: PeerId) {
         let penalty = -self.swarm.behaviour().gossip.peer_score(&peer).unwrap_or_default();
         self.acquaintances.insert(peer, Acquaintance { penalty, ..Acquaintance::default() });

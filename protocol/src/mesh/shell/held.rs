@@ -19,9 +19,9 @@ impl Held {
     }
 
     /// Holds a file. If that exceeds the limit, the oldest tasks give way, the new file included.
-    pub(super) fn insert(&mut self, file: FileId, digest: Digest, bytes: Vec<u8>) {
+    pub(super) fn insert(&mut self, file: FileId, digest: Digest, bytes: Arc<Vec<u8>>) {
         self.bytes += bytes.len();
-        if let Some(before) = self.files.insert((file, digest), Arc::new(bytes)) {
+        if let Some(before) = self.files.insert((file, digest), bytes) {
             self.bytes -= before.len();
         }
         while self.bytes > self.limit {
@@ -47,14 +47,14 @@ mod tests {
         let file = |task| FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) };
         let digest = Digest::of(b"");
         for task in 1..=5 {
-            held.insert(file(task), digest, vec![0; 30]);
-            held.insert(file(task), digest, vec![0; 30]);
+            held.insert(file(task), digest, vec![0; 30].into());
+            held.insert(file(task), digest, vec![0; 30].into());
         }
         assert!(held.get(file(2), digest).is_none());
         assert!(held.get(file(3), digest).is_some());
-        held.insert(file(0), digest, vec![0; 30]);
+        held.insert(file(0), digest, vec![0; 30].into());
         assert!(held.get(file(0), digest).is_none());
-        held.insert(file(9), digest, vec![0; 101]);
+        held.insert(file(9), digest, vec![0; 101].into());
         assert!(held.files.is_empty() && held.bytes == 0);
     }
 }

@@ -58,8 +58,9 @@ impl Shell {
     }
 
     /// libp2p tries a few times to connect directly when a relayed connection opens, and never
-    /// again. So whoever dialled a relayed connection that is still needed later opens it anew. If
-    /// both sides dialled, only one of them does: two attempts at once take each other's ports.
+    /// again. So the side that dialled a relayed connection opens it again if it is still needed
+    /// later. If both sides dialled, only one of them does: two attempts at once take each other's
+    /// ports.
     pub(super) fn punch_again(&mut self) {
         let (now, own) = (self.now(), *self.swarm.local_peer_id());
         for (peer, known) in &mut self.acquaintances {
@@ -79,7 +80,7 @@ impl Shell {
                 .addresses(vec![address])
                 .build();
             if let Err(error) = self.swarm.dial(options) {
-                tracing::debug!(%peer, %error, "failed to open a relayed connection anew");
+                tracing::debug!(%peer, %error, "failed to open a relayed connection again");
             }
         }
     }

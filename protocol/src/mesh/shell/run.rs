@@ -48,10 +48,7 @@ impl Mesh {
         let mut swarm = swarm(&config, &admitted, registry)?;
         for address in &config.listen {
             let listening = swarm.listen_on(address.clone());
-            listening.map_err(|error| MeshError::Listen {
-                address: address.clone(),
-                reason: error.to_string(),
-            })?;
+            listening.map_err(|error| MeshError::of_listening(address, &error))?;
         }
         for address in &config.external {
             swarm.add_external_address(address.clone());
@@ -127,7 +124,7 @@ impl Shell {
         self.punch_again();
         if self.now() >= self.next_walk {
             self.next_walk = self.now() + KAD_WALK;
-            // An error says that nobody is known yet.
+            // An error means that no peer is known yet.
             let _ = self.swarm.behaviour_mut().kad.bootstrap();
         }
     }

@@ -46,7 +46,7 @@ pub(super) enum Waiting {
     Gossip(MessageId, PeerId),
 }
 
-/// What the validator hears of us by.
+/// The channels through which the validator hears from us.
 pub(super) struct Outlets {
     pub(super) events: mpsc::Sender<MeshEvent>,
     pub(super) voice: watch::Sender<Voice>,
@@ -97,11 +97,9 @@ impl Shell {
         let core = Core::new(CoreConfig {
             network,
             peer,
-            params: config.params.digest(),
-            interval: config.interval,
-            lookback_blocks: config.params.lookback_blocks,
+            consensus: config.consensus,
             signer,
-            allowlist: config.allowlist,
+            allowlists: config.allowlists,
             head,
             bootnodes: bootnodes.filter_map(|address| Address::new(address.to_string())).collect(),
             restored,
@@ -163,7 +161,7 @@ impl Shell {
         self.waiting.remove(&token);
     }
 
-    /// Shows the validator what it watches, where that changed.
+    /// Updates the values that the validator watches, if they changed.
     pub(super) fn show_state(&self) {
         let now = self.core.voice();
         self.outlets.voice.send_if_modified(|voice| std::mem::replace(voice, now) != now);

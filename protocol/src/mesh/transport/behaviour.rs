@@ -145,7 +145,10 @@ impl Behaviour {
                 established: config.limits.unproven_per_ip,
             }),
             blocked: allow_block_list::Behaviour::default(),
-            gossip: GossipGuard::new(gossip(keypair, &config.network)?),
+            gossip: GossipGuard::new(
+                gossip(keypair, &config.network)?,
+                config.limits.gossip_per_second,
+            ),
             identify: identify::Behaviour::new(identify_config),
             kad: kademlia(peer),
             ping: ping::Behaviour::new(

@@ -10,7 +10,7 @@ use libp2p::gossipsub::{
 use libp2p::identity::Keypair;
 
 use crate::mesh::config::MeshError;
-use crate::messages::Topic;
+use crate::messages::{MAX_TOPIC_VERSIONS, Topic};
 use crate::{Digest, Network};
 
 /// Peers in a topic's mesh: wanted, fewest, most, and fewest that we dialled. Three to 64
@@ -23,7 +23,7 @@ const HEARTBEAT: Duration = Duration::from_millis(700);
 const HISTORY: usize = 12;
 /// Heartbeats for which a message is advertised, and how many peers outside the topic's mesh are
 /// told in each: about nine peers hear of a message this way. Higher values took a third of all
-/// bytes of an announcement among 16 validators. Catch-up brings what is lost all the same.
+/// bytes of an announcement among 16 validators. Catch-up delivers what is lost.
 const HISTORY_GOSSIP: usize = 3;
 const GOSSIP_LAZY: usize = 3;
 /// How long gossipsub remembers message ids. The core recognises later repetitions by their
@@ -65,15 +65,24 @@ pub(in crate::mesh) type Filter = MaxCountSubscriptionFilter<WhitelistSubscripti
 /// Gossipsub as we use it.
 pub(in crate::mesh) type Gossip = Behaviour<IdentityTransform, Filter>;
 
-/// libp2p's topic for one of ours.
-pub(in crate::mesh) fn ident(topic: Topic, network: &Network) -> IdentTopic {
-    IdentTopic::new(topic.name(network))
+/// libp2p's topics for one of ours: one for each version that we speak.
+pub(in crate::mesh) fn idents(
+    topic: Topic,
+    network: &Network,
+) -> impl Iterator<Item = IdentTopic> + use<> {
+    topic.names(network).map(IdentTopic::new)
+}
+
+/// All of libp2p's topics that are ours, each with the topic that it belongs to.
+fn all_idents(network: &Network) -> impl Iterator<Item = (Topic, IdentTopic)> {
+    Topic::ALL
+        .into_iter()
+        .flat_map(move |topic| idents(topic, network).map(move |ident| (topic, ident)))
 }
 
 /// Which of our topics has this hash.
 pub(in crate::mesh) fn topic_of(hash: &TopicHash, network: &Network) -> Option<Topic> {
-    // Identity hashes: the hash is the name.
-    Topic::ALL.into_iter().find(|topic| topic.name(network) == hash.as_str())
+    all_idents(network).find(|(_, ident)| ident.hash() == *hash).map(|(topic, _)| topic)
 }
 
 fn config(network: &Network) -> Result<Config, MeshError> {
@@ -101,8 +110,8 @@ fn config(network: &Network) -> Result<Config, MeshError> {
             let hash = Digest::of_parts(&[MESSAGE_ID_DOMAIN, &length, topic, &message.data]);
             MessageId::new(&hash.0[..20])
         });
-    for topic in Topic::ALL {
-        let hash = ident(topic, network).hash();
+    for (topic, ident) in all_idents(network) {
+        let hash = ident.hash();
         builder.max_transmit_size_for_topic(topic.max_bytes() + ENVELOPE_BYTES, hash.clone());
         builder.mesh_n_for_topic(DEGREES.wanted, hash.clone());
         builder.mesh_n_low_for_topic(DEGREES.low, hash.clone());
@@ -127,9 +136,8 @@ fn score_params(network: &Network) -> PeerScoreParams {
         ..TopicScoreParams::default()
     };
     PeerScoreParams {
-        topics: Topic::ALL
-            .into_iter()
-            .map(|topic| (ident(topic, network).hash(), topic_params.clone()))
+        topics: all_idents(network)
+            .map(|(_, ident)| (ident.hash(), topic_params.clone()))
             .collect(),
         topic_score_cap: 0.0,
         app_specific_weight: 1.0,
@@ -157,11 +165,12 @@ fn thresholds() -> PeerScoreThresholds {
 /// Gossipsub, subscribed to all topics of the network.
 pub(in crate::mesh) fn gossip(keypair: &Keypair, network: &Network) -> Result<Gossip, MeshError> {
     let failed = |error: &dyn std::fmt::Display| MeshError::Gossip(error.to_string());
-    let topics = Topic::ALL.map(|topic| ident(topic, network));
+    let topics: Vec<IdentTopic> = all_idents(network).map(|(_, ident)| ident).collect();
+    // A peer may speak versions that we do not, and says so in the same request.
     let filter = Filter {
         filter: WhitelistSubscriptionFilter(topics.iter().map(IdentTopic::hash).collect()),
-        max_subscribed_topics: Topic::ALL.len(),
-        max_subscriptions_per_request: 2 * Topic::ALL.len(),
+        max_subscribed_topics: topics.len(),
+        max_subscriptions_per_request: 2 * MAX_TOPIC_VERSIONS * Topic::ALL.len(),
     };
     let authenticity = MessageAuthenticity::Signed(keypair.clone());
     let mut gossip = Gossip::new_with_subscription_filter(authenticity, config(network)?, filter)
@@ -182,8 +191,8 @@ mod tests {
     fn the_library_takes_the_settings_and_they_hold_for_every_topic() {
         let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
         let config = config(&network).unwrap();
-        for topic in Topic::ALL {
-            let hash = ident(topic, &network).hash();
+        for (topic, ident) in all_idents(&network) {
+            let hash = ident.hash();
             assert_eq!(config.mesh_n_low_for_topic(&hash), 2);
             assert_eq!(config.mesh_n_for_topic(&hash), 4);
             assert_eq!(config.mesh_n_high_for_topic(&hash), 8);

@@ -26,24 +26,30 @@ use crate::mesh::core::limits::{
 /// IWANT and IDONTWANT.
 const FRAMES_PER_MESSAGE: u32 = 4;
 
+/// What may come at once: as much as is allowed in this many seconds.
+const BURST_SECONDS: u32 = GOSSIP_BURST / GOSSIP_PER_SECOND;
+
 /// Gossipsub behind a rate limit.
 pub(in crate::mesh) struct GossipGuard {
     inner: Gossip,
     started: Instant,
+    /// Messages per second that a proven peer may send in the long run.
+    per_second: u32,
     peers: HashMap<PeerId, Bucket>,
     flooding: BTreeSet<PeerId>,
 }
 
 impl GossipGuard {
-    pub(in crate::mesh) fn new(inner: Gossip) -> Self {
-        Self { inner, started: Instant::now(), peers: HashMap::new(), flooding: BTreeSet::new() }
+    pub(in crate::mesh) fn new(inner: Gossip, per_second: u32) -> Self {
+        let (peers, flooding) = (HashMap::new(), BTreeSet::new());
+        Self { inner, started: Instant::now(), per_second, peers, flooding }
     }
 
     /// A peer proved to be a validator: its limit rises.
     pub(in crate::mesh) fn proven(&mut self, peer: PeerId) {
         let now = self.started.elapsed();
-        let (burst, per_second) =
-            (GOSSIP_BURST * FRAMES_PER_MESSAGE, GOSSIP_PER_SECOND * FRAMES_PER_MESSAGE);
+        let per_second = self.per_second.saturating_mul(FRAMES_PER_MESSAGE);
+        let burst = per_second.saturating_mul(BURST_SECONDS);
         self.peers.insert(peer, Bucket::new(burst, per_second, now));
     }
 

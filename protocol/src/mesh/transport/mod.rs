@@ -8,7 +8,7 @@ mod strangers;
 mod wire;
 
 pub(super) use behaviour::{Behaviour, BehaviourEvent, is_dialable, swarm};
-pub(super) use gossip::{ident, topic_of};
+pub(super) use gossip::{idents, topic_of};
 pub(super) use relay::{Admitted, Vias, is_relayed};
 pub(super) use wire::Unreadable;
 pub use wire::{

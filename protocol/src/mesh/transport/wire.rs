@@ -48,10 +48,10 @@ impl fmt::Debug for GrantOffer {
     }
 }
 
-/// Whether a grant was taken.
+/// Whether a grant was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct GrantAnswer {
-    /// Whether it was taken.
+    /// Whether it was accepted.
     pub taken: bool,
 }
 wire!(GrantAnswer, 16);
@@ -108,6 +108,7 @@ impl<Request: Sent + Send, Response: Sent + Send> request_response::Codec
         match read(io).await {
             Ok(request) => Ok(Ok(request)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(Unreadable)),
+            // This includes a newer release's encoding: the stream ends, and nobody is blamed.
             Err(error) => Err(error),
         }
     }
@@ -191,7 +192,14 @@ async fn read<V: Wire>(io: &mut (impl AsyncRead + Unpin + Send)) -> io::Result<V
     if bytes.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    V::from_wire(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    V::from_wire(&bytes).map_err(|error| {
+        let kind = if error.is_from_a_newer_release() {
+            io::ErrorKind::Unsupported
+        } else {
+            io::ErrorKind::InvalidData
+        };
+        io::Error::new(kind, error)
+    })
 }
 
 async fn write<V: Sent>(io: &mut (impl AsyncWrite + Unpin + Send), value: V) -> io::Result<()> {

@@ -1,11 +1,17 @@
 //! Attestations, certificates, evidence, fetching and catch-up over real sockets.
 
+use std::future::ready;
+use std::ops::Range;
+
 use super::harness::*;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::HelloAnswer;
-use leoma_protocol::mesh::{HELLO_PROTOCOL, MeshError, MeshEvent, Restored};
+use leoma_protocol::mesh::{Acceptance, HELLO_PROTOCOL, MeshError, MeshEvent, Restored};
 use leoma_protocol::messages::{Certificate, Evidence};
 use leoma_protocol::{Digest, FileId, TaskId};
+
+/// Forty tasks that may still be attested to.
+const TASKS: Range<u64> = 60..100;
 
 fn certificate(event: &MeshEvent) -> Option<Certificate> {
     match event {
@@ -39,12 +45,8 @@ async fn a_file_is_announced_fetched_attested_and_certified_everywhere() {
     nodes[0].handle.attest(file.id, file.digest).await.unwrap();
     for node in &nodes[1..3] {
         let (id, digest) = node.until_heard("the announcement", announced).await;
-        let bytes = node
-            .handle
-            .fetch_verdict(id, digest, |bytes| Digest::of(bytes) == digest)
-            .await
-            .unwrap();
-        assert_eq!(bytes, content);
+        let bytes = node.handle.fetch_verdict(id, digest, only(digest)).await.unwrap();
+        assert_eq!(*bytes, content);
         node.handle.provide_verdict(id, digest, bytes).await.unwrap();
         node.handle.attest(id, digest).await.unwrap();
     }
@@ -61,14 +63,40 @@ async fn a_file_is_announced_fetched_attested_and_certified_everywhere() {
     // Its producer and its bucket gone, the file is still to be had; one bad copy does no harm.
     nodes[0].handle.shutdown().await;
     nodes[1].handle.provide_verdict(file.id, file.digest, b"spoilt".to_vec()).await.unwrap();
-    let accept = |bytes: &[u8]| Digest::of(bytes) == file.digest;
     let fetched = until("the file from another holder", || async {
-        nodes[3].handle.fetch_verdict(file.id, file.digest, accept).await.ok()
+        nodes[3].handle.fetch_verdict(file.id, file.digest, only(file.digest)).await.ok()
     });
-    assert_eq!(fetched.await, content);
-    let missing =
-        nodes[3].handle.fetch_verdict(file.id, Digest::of(b"no such file"), |_| true).await;
+    assert_eq!(*fetched.await, content);
+    let missing = nodes[3]
+        .handle
+        .fetch_verdict(file.id, Digest::of(b"no such file"), |_| ready(Acceptance::Taken))
+        .await;
     assert!(matches!(missing, Err(MeshError::NotFound { .. })), "{missing:?}");
+    // Nobody is blamed but whoever served the bad copy.
+    let peers = nodes[3].status().await.peers;
+    let mut blamed = peers.iter().filter(|peer| peer.view.score < 0.0);
+    assert!(blamed.all(|peer| peer.view.hotkey == Some(nodes[1].hotkey)), "{peers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_our_own_is_blamed_on_nobody() {
+    let nodes = mesh(3).await;
+    let file = verdict(&signer(1), 99, b"a verdict file");
+    for node in &nodes[..2] {
+        node.handle.provide_verdict(file.id, file.digest, file.bytes.clone()).await.unwrap();
+        // It answers once it holds the file.
+        node.status().await;
+    }
+    // A full disk here is nobody's fault there, however often it is tried.
+    let full_disk = |_| ready(Acceptance::OwnFault);
+    for _ in 0..3 {
+        let unable = nodes[2].handle.fetch_verdict(file.id, file.digest, full_disk).await;
+        assert!(matches!(unable, Err(MeshError::OwnFault)), "{unable:?}");
+    }
+    let fetched = nodes[2].handle.fetch_verdict(file.id, file.digest, only(file.digest)).await;
+    assert_eq!(*fetched.unwrap(), file.bytes);
+    let peers = nodes[2].status().await.peers;
+    assert!(peers.len() == 2 && peers.iter().all(|peer| peer.view.score == 0.0), "{peers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +112,7 @@ async fn a_latecomer_catches_up_on_certificates_and_evidence() {
     }
     others[0].until_mutual(2).await;
     others[1].until_mutual(2).await;
-    for task in 60..100 {
+    for task in TASKS {
         let file = verdict(&signer(1), task, &task.to_be_bytes());
         first
             .handle
@@ -123,8 +151,7 @@ async fn a_latecomer_catches_up_on_certificates_and_evidence() {
     let restored = Restored {
         certificates: late.heard(certificate),
         evidence: late.heard(evidence),
-        addresses: vec![],
-        sequence: 0,
+        ..Restored::default()
     };
     late.handle.shutdown().await;
     let mut alone = config(4, &members);
@@ -161,7 +188,7 @@ async fn messages_that_others_would_refuse_are_refused_at_once() {
     let far = verdict(&signer(1), 1_000_000, b"the future");
     let refused = node.handle.announce(signer(1).sign_announcement(network(), &far).unwrap()).await;
     assert!(matches!(refused, Err(MeshError::Refused(_))), "{refused:?}");
-    // Alone on the allowlist, a validator is its own two thirds.
+    // Alone on the allowlist, a validator is its own quorum.
     let file = verdict(&signer(1), 99, b"file");
     node.handle.attest(file.id, file.digest).await.unwrap();
     let certificate = node.until_heard("a certificate", certificate).await;

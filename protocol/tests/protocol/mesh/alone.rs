@@ -8,9 +8,10 @@ use leoma_protocol::hello::{Hello, HelloAnswer, HelloDraft, PeerIdBytes};
 use leoma_protocol::mesh::core::{
     Core, CoreConfig, Effect, Event, Judgement, Restored, Timing, Token,
 };
-use leoma_protocol::messages::{Address, BeaconDraft, Topic};
+use leoma_protocol::messages::{Address, BeaconDraft, HeardMap, TaskList, Topic};
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, HotkeySigner, MemoryGuard, Netuid, Network,
+    BlockNumber, ConsensusParams, ConsensusSchedule, Digest, HotkeySigner, MemoryGuard, Netuid,
+    Network, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -30,6 +31,16 @@ pub fn peer(number: u16) -> PeerIdBytes {
     PeerIdBytes::new(&bytes).unwrap()
 }
 
+/// Parameters under which every validator has a turn at every task.
+pub fn everybody_produces() -> ConsensusParams {
+    ConsensusParams { failover_grace: Some(1), ..ConsensusParams::default() }
+}
+
+pub fn list(from: u64, interval: u64, numbers: impl IntoIterator<Item = u8>) -> TaskList {
+    let validators = numbers.into_iter().map(|number| signer(number).hotkey()).collect();
+    TaskList { from: TaskId(from), interval, validators }
+}
+
 /// A core on its own, with a clock that stands still unless told, and validators 0 to 3, itself
 /// being 0.
 pub struct Alone {
@@ -44,14 +55,30 @@ impl Alone {
     }
 
     pub fn with(head: BlockNumber, restored: Restored) -> Self {
+        Self::under(everybody_produces().into(), head, restored)
+    }
+
+    pub fn among(allowlists: Vec<TaskList>, restored: Restored) -> Self {
+        let consensus = everybody_produces().into();
+        Self::build(consensus, allowlists, HEAD, restored)
+    }
+
+    pub fn under(consensus: ConsensusSchedule, head: BlockNumber, restored: Restored) -> Self {
+        Self::build(consensus, vec![list(0, 100, 0..4)], head, restored)
+    }
+
+    fn build(
+        consensus: ConsensusSchedule,
+        allowlists: Vec<TaskList>,
+        head: BlockNumber,
+        restored: Restored,
+    ) -> Self {
         let core = Core::new(CoreConfig {
             network: network(),
             peer: peer(0),
-            params: ConsensusParams::default().digest(),
-            interval: 100,
-            lookback_blocks: 30_000,
+            consensus: Arc::new(consensus),
             signer: signer(0),
-            allowlist: (0..4).map(|number| signer(number).hotkey()).collect(),
+            allowlists,
             head,
             bootnodes: vec![],
             restored,
@@ -64,6 +91,13 @@ impl Alone {
 
     pub fn feed(&mut self, event: Event) -> Vec<Effect> {
         self.core.handle(self.now, event)
+    }
+
+    /// The chain's head moves on to `to`, in steps as a chain makes them.
+    pub fn reach(&mut self, from: BlockNumber, to: u64) {
+        for head in (from.0..to).step_by(100).chain([to]) {
+            self.feed(Event::Head(BlockNumber(head)));
+        }
     }
 
     pub fn pass(&mut self, time: Duration) -> Vec<Effect> {
@@ -82,7 +116,10 @@ impl Alone {
     }
 
     pub fn say_hello(&mut self, number: u16, as_validator: u8) -> (HelloAnswer, Vec<Effect>) {
-        let hello = hello(peer(number), as_validator);
+        self.say(number, hello(peer(number), as_validator))
+    }
+
+    pub fn say(&mut self, number: u16, hello: Hello) -> (HelloAnswer, Vec<Effect>) {
         let token = self.token();
         let mut effects = self.feed(Event::Hello { peer: peer(number), token, hello });
         let at =
@@ -116,7 +153,11 @@ impl Alone {
 }
 
 pub fn hello(peer: PeerIdBytes, as_validator: u8) -> Hello {
-    let params = ConsensusParams::default().digest();
+    hello_with(peer, as_validator, &everybody_produces())
+}
+
+pub fn hello_with(peer: PeerIdBytes, as_validator: u8, params: &ConsensusParams) -> Hello {
+    let params = params.digest();
     let expires = BlockNumber(HEAD.0 + 100);
     signer(as_validator).sign_hello(HelloDraft {
         network: network(),
@@ -128,13 +169,17 @@ pub fn hello(peer: PeerIdBytes, as_validator: u8) -> Hello {
 }
 
 pub fn beacon(by: u8, at: PeerIdBytes, seq: u64) -> Vec<u8> {
+    beacon_at(by, at, seq, HEAD)
+}
+
+pub fn beacon_at(by: u8, at: PeerIdBytes, seq: u64, head: BlockNumber) -> Vec<u8> {
     let draft = BeaconDraft {
         network: network(),
         peer: at,
-        head: HEAD,
+        head,
         seq,
-        heard: vec![],
-        addresses: vec![],
+        heard: HeardMap::new([0; 8], []),
+        addresses: None,
         inventory: Digest::default(),
     };
     signer(by).sign_beacon(draft).to_wire().unwrap()

@@ -6,7 +6,7 @@ use leoma_protocol::messages::{Announcement, Attestation, Certificate, Gossip};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{BlockNumber, Digest, FileId, TaskId};
 
-use super::alone::{Alone, HEAD, network, peer, signer};
+use super::alone::{Alone, list, network, peer, signer};
 
 fn file(task: u64) -> FileId {
     FileId { task_id: TaskId(task), producer: signer(1).hotkey() }
@@ -35,8 +35,8 @@ fn held(alone: &Alone, task: u64) -> Option<usize> {
 #[test]
 fn a_certificate_stays_until_no_epoch_looks_back_on_it() {
     let mut alone = Alone::with(BlockNumber(40_000), Restored::default());
-    certify(&mut alone, 101, 0..3);
-    certify(&mut alone, 400, 0..3);
+    certify(&mut alone, 101, 1..4);
+    certify(&mut alone, 400, 1..4);
     // An epoch at block 40 140 looks back to block 10 140, in the middle of task 101.
     for head in [40_140, 40_320, 40_500, 40_680, 40_860] {
         alone.feed(Event::Head(BlockNumber(head)));
@@ -50,24 +50,26 @@ fn a_certificate_stays_until_no_epoch_looks_back_on_it() {
 #[test]
 fn later_votes_do_not_change_a_certificate() {
     let mut alone = Alone::new();
-    certify(&mut alone, 99, 0..3);
+    certify(&mut alone, 99, 1..4);
     let before = alone.core.holdings().clone();
-    certify(&mut alone, 99, [3]);
+    certify(&mut alone, 99, [0]);
     assert!(std::sync::Arc::ptr_eq(&before, alone.core.holdings()), "nothing to publish");
     assert_eq!(held(&alone, 99), Some(3));
 }
 
 #[test]
-fn a_restored_certificate_counts_even_if_an_attester_has_left_the_list() {
+fn a_restored_certificate_of_an_earlier_list_counts_and_is_told_to_peers() {
     let mut votes: Vec<_> =
-        [1, 2, 9].map(|by| vote(by, 99)).map(|vote| (vote.attester, vote.signature)).into();
+        [1, 2, 9].map(|by| vote(by, 90)).map(|vote| (vote.attester, vote.signature)).into();
     votes.sort_by_key(|vote| vote.0);
     let digest = Digest::of(b"file");
-    let certificate = Certificate { network: network(), file: file(99), digest, votes };
+    let certificate = Certificate { network: network(), file: file(90), digest, votes };
     let restored = Restored { certificates: vec![certificate], ..Restored::default() };
-    let alone = Alone::with(HEAD, restored);
-    assert_eq!(held(&alone, 99), Some(3));
-    assert!(alone.core.files().is_empty(), "peers are not told what does not verify");
+    // Validator 9 has left since.
+    let alone = Alone::among(vec![list(0, 100, [0, 1, 2, 9]), list(95, 100, 0..4)], restored);
+    assert_eq!(held(&alone, 90), Some(3));
+    let views = alone.core.files();
+    assert_eq!(views.iter().filter_map(|view| view.certified).collect::<Vec<_>>(), [digest]);
 }
 
 #[test]

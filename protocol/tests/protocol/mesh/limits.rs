@@ -12,7 +12,7 @@ use leoma_protocol::mesh::core::{Effect, Event, Judgement, MeshEvent, Offence, P
 use leoma_protocol::messages::{MinerReportDraft, Topic};
 use leoma_protocol::{BlockNumber, Digest, FileId, TaskId};
 
-use super::alone::{Alone, HEAD, beacon, disconnected, hello, network, peer, signer};
+use super::alone::{Alone, HEAD, beacon, disconnected, hello, list, network, peer, signer};
 
 #[test]
 fn the_stranger_that_took_longest_gives_way_and_validators_do_not() {
@@ -100,8 +100,7 @@ fn a_peer_that_keeps_knocking_is_let_in_when_it_is_listed() {
         alone.feed(Event::Disconnected { peer: peer(9) });
         alone.pass(wait);
     }
-    let validators = [0, 1, 9].map(|number| signer(number).hotkey()).to_vec();
-    alone.feed(Event::Allowlist { from: TaskId(0), validators });
+    alone.feed(Event::Allowlists(vec![list(0, 100, [0, 1, 9])]));
     alone.join(9, 9);
 }
 
@@ -200,7 +199,7 @@ fn tasks_of_a_new_interval_are_admitted_beside_those_of_the_old_one() {
         alone.gossip(1, Topic::Attestation, attestation.to_wire().unwrap()).0
     };
     assert_eq!(said(&mut alone, 201), Judgement::Ignore);
-    alone.feed(Event::Interval { from: TaskId(201), blocks: 50 });
+    alone.feed(Event::Allowlists(vec![list(0, 100, 0..4), list(201, 50, 0..4)]));
     assert_eq!(said(&mut alone, 201), Judgement::Accept);
     assert_eq!(said(&mut alone, 90), Judgement::Accept, "an old one counts for as long as ever");
     assert_eq!(said(&mut alone, 300), Judgement::Ignore);

@@ -1,16 +1,18 @@
 //! Meshes over real sockets on loopback.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::harness::frames::{GOSSIP_PROTOCOL, message, message_on, subscription_to};
 use super::harness::*;
 use leoma_protocol::codec::Wire as _;
 use leoma_protocol::hello::{HelloAnswer, HelloDraft, HelloRefusal, PeerIdBytes};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{
-    GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, MeshConfig, MeshEvent, Published, RefusedBy,
+    GRANT_PROTOCOL, GrantBytes, HELLO_PROTOCOL, Mesh, MeshConfig, MeshEvent, Published, RefusedBy,
 };
-use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network, TaskId};
+use leoma_protocol::messages::Topic;
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, HotkeySigner, Netuid, Network};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_validators_meet_through_one_bootnode() {
@@ -23,7 +25,10 @@ async fn four_validators_meet_through_one_bootnode() {
             nodes.iter().map(|other| other.hotkey).filter(|key| *key != node.hotkey).collect();
         expected.sort();
         assert_eq!(met, expected);
-        assert!(status.peers.iter().all(|peer| peer.view.topics.len() == 5), "{status:?}");
+        assert!(
+            status.peers.iter().all(|peer| peer.view.topics.len() == Topic::ALL.len()),
+            "{status:?}"
+        );
         assert!(serde_json::to_string(&status).unwrap().contains(&node.hotkey.to_string()));
     }
 }
@@ -41,6 +46,47 @@ async fn a_port_that_cannot_be_dialled_from_keeps_nobody_out() {
     second.listen = listen[..1].to_vec();
     second.bootnodes = vec![first.address().await];
     Node::start(second).until_mutual(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f1_ipv4_and_ipv6_tcp_and_quic_share_one_port() {
+    let free = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+    let Ok(port) = free.and_then(|listener| Ok(listener.local_addr()?.port())) else {
+        println!("skipped: this machine has no IPv6");
+        return;
+    };
+    let members = hotkeys(1..=2);
+    let mut first = config(1, &members);
+    let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    first.listen = all.iter().flat_map(|ip| MeshConfig::listen_on(*ip, port)).collect();
+    assert_eq!(first.listen.len(), 4);
+    let first = Node::start(first);
+    for transport in ["/ip4/127.0.0.1/tcp/", "/ip4/127.0.0.1/udp/", "/ip6/::1/udp/"] {
+        first.addresses(transport).await;
+    }
+    // A pair with nothing but IPv6 in common.
+    let mut second = config(2, &members);
+    second.listen = MeshConfig::listen_on(Ipv6Addr::LOCALHOST.into(), 0).to_vec();
+    second.bootnodes = vec![first.addresses("/ip6/::1/tcp/").await];
+    Node::start(second).until_mutual(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f3_a_port_that_is_taken_is_named_with_its_setting() {
+    let tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address =
+        |port, place: usize| MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), port)[place].clone();
+    for address in
+        [address(tcp.local_addr().unwrap().port(), 0), address(udp.local_addr().unwrap().port(), 1)]
+    {
+        let mut taken = config(1, &hotkeys([1]));
+        taken.listen = vec![address.clone()];
+        let error = Mesh::spawn(taken).err().unwrap().to_string();
+        for part in [&address.to_string(), "in use", "LEOMA_MESH_LISTEN"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +277,7 @@ async fn a_removed_validator_is_disconnected_and_stays_out() {
     let nodes = mesh(3).await;
     let removed = nodes[2].hotkey;
     for node in &nodes[..2] {
-        node.handle.set_allowlist_from(TaskId(0), hotkeys([1, 2])).await.unwrap();
+        node.handle.set_allowlists(vec![list_of(&hotkeys([1, 2]))]).await.unwrap();
     }
     for node in &nodes[..2] {
         let down = |event: &MeshEvent| {
@@ -252,4 +298,33 @@ async fn a_removed_validator_is_disconnected_and_stays_out() {
         assert_eq!(node.mutual().await, 1);
         assert!(node.status().await.peers.iter().all(|peer| peer.view.hotkey != Some(removed)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_speaks_a_later_version_too_is_heard_on_ours_and_not_blamed() {
+    let node = Node::start(config(1, &hotkeys([1, 2])));
+    let address = node.address().await;
+    let keypair = Keypair::generate_ed25519();
+    let mut ahead = Hostile::with_key(GOSSIP_PROTOCOL, keypair.clone());
+    let peer = ahead.connect_as(&address, &signer(2)).await;
+    let name = |topic: Topic, version| topic.name_of_version(&network(), version);
+    let subscribed = (1..=2).flat_map(|version| Topic::ALL.map(|topic| name(topic, version)));
+    let mut frames: Vec<u8> = subscribed.flat_map(|name| subscription_to(&name, true)).collect();
+    // Nobody here is subscribed to the later version. Its encoding is ahead of ours on ours, too.
+    frames.extend(message_on(&name(Topic::Verdict, 2), Some(&keypair), 1, b"later"));
+    frames.extend(message(Topic::Verdict, &keypair, 2, &[2, 1, 2, 3]));
+    let file = verdict(&signer(2), 99, b"file");
+    let announcement = signer(2).sign_announcement(network(), &file).unwrap();
+    frames.extend(message(Topic::Verdict, &keypair, 3, &announcement.to_wire().unwrap()));
+    ahead.send(peer, frames);
+    let who = ahead.peer_bytes();
+    let lingering = ahead.linger();
+    let announced = |event: &MeshEvent| {
+        matches!(event, MeshEvent::Announcement(it) if it.file == file.id).then_some(())
+    };
+    node.until_heard("the announcement", announced).await;
+    let status = node.status().await;
+    let view = &status.peers.iter().find(|known| known.view.peer == who).unwrap().view;
+    assert_eq!((view.score, view.topics.len()), (0.0, Topic::ALL.len()));
+    lingering.abort();
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::harness::*;
+use leoma_protocol::MAX_GRANT_BYTES;
 use leoma_protocol::mesh::{GrantBytes, MeshConfig, MeshEvent};
-use leoma_protocol::{Digest, MAX_GRANT_BYTES};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_that_listens_nowhere_takes_full_part() {
@@ -26,20 +26,14 @@ async fn a_validator_that_listens_nowhere_takes_full_part() {
     let file = verdict(&signer(3), 99, &content);
     hidden.handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
     agree(&[&hidden, &nodes[0], &nodes[1]], &signer(3), 98).await;
-    let fetched = nodes[1]
-        .handle
-        .fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest)
-        .await;
-    assert_eq!(fetched.unwrap(), content);
+    let fetched = nodes[1].handle.fetch_verdict(file.id, file.digest, only(file.digest)).await;
+    assert_eq!(*fetched.unwrap(), content);
     // Somebody else's.
     let content = b"a file from elsewhere".to_vec();
     let file = verdict(&signer(1), 99, &content);
     nodes[0].handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
-    let fetched = hidden
-        .handle
-        .fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest)
-        .await;
-    assert_eq!(fetched.unwrap(), content);
+    let fetched = hidden.handle.fetch_verdict(file.id, file.digest, only(file.digest)).await;
+    assert_eq!(*fetched.unwrap(), content);
     agree(&[&nodes[1], &nodes[0], &hidden], &signer(2), 97).await;
 
     // The largest grant, in both directions.
@@ -106,11 +100,8 @@ async fn two_that_cannot_be_dialled_meet_through_a_relay() {
     let content = b"a file".to_vec();
     let file = verdict(&signer(2), 98, &content);
     one.handle.provide_verdict(file.id, file.digest, content.clone()).await.unwrap();
-    let fetched = other
-        .handle
-        .fetch_verdict(file.id, file.digest, |bytes| Digest::of(bytes) == file.digest)
-        .await;
-    assert_eq!(fetched.unwrap(), content);
+    let fetched = other.handle.fetch_verdict(file.id, file.digest, only(file.digest)).await;
+    assert_eq!(*fetched.unwrap(), content);
 }
 
 /// What is logged on this thread.

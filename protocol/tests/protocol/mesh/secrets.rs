@@ -10,11 +10,10 @@ use leoma_protocol::hello::PeerIdBytes;
 use leoma_protocol::mesh::core::{Core, CoreConfig, Effect, Event, Token};
 use leoma_protocol::mesh::libp2p::identity::Keypair;
 use leoma_protocol::mesh::{GrantBytes, Restored, Timing};
-use leoma_protocol::messages::{Address, Gossip, Topic};
+use leoma_protocol::messages::{Address, Gossip, TaskList, Topic};
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network,
-    TaskId,
+    BlockNumber, Digest, FileId, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -50,16 +49,15 @@ impl Wire {
             let id = Keypair::generate_ed25519().public().to_peer_id();
             PeerIdBytes::new(&id.to_bytes()).unwrap()
         });
-        let allowlist = vec![signer(1).hotkey(), signer(2).hotkey()];
+        let validators = vec![signer(1).hotkey(), signer(2).hotkey()];
+        let allowlist = TaskList { from: TaskId(0), interval: 100, validators };
         let core = |index: usize| {
             Core::new(CoreConfig {
                 network: network(),
                 peer: peers[index],
-                params: ConsensusParams::default().digest(),
-                interval: 100,
-                lookback_blocks: 30_000,
+                consensus: Arc::new(super::harness::everybody_produces()),
                 signer: signer(index as u8 + 1),
-                allowlist: allowlist.clone(),
+                allowlists: vec![allowlist.clone()],
                 head: HEAD,
                 bootnodes: Vec::new(),
                 restored: Restored::default(),

@@ -171,6 +171,13 @@ fn strip_fence(raw: &str) -> &str {
     }
 }
 
+/// Whether a judge's text is the beginning of a JSON object, and not the whole of it.
+pub(super) fn is_cut(raw: &str) -> bool {
+    let inner = strip(strip_fence(raw));
+    let whole: Result<serde::de::IgnoredAny, _> = serde_json::from_str(inner);
+    inner.starts_with('{') && whole.is_err_and(|error| error.is_eof())
+}
+
 /// A score; `None` where it is missing or not a number.
 fn points(value: Option<&Value>) -> Option<u8> {
     float(value?).filter(|number| number.is_finite()).map(rounded)

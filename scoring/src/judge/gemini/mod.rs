@@ -7,5 +7,5 @@ mod python;
 mod reply;
 
 pub use answer::{JudgeAnswer, JudgeAspects, JudgeThresholds, Judgement};
-pub use model::{GeminiModel, JudgeRequest};
-pub use reply::{MAX_REPLY_BYTES, error_code};
+pub use model::{GeminiModel, JudgeRequest, Room};
+pub use reply::{MAX_REPLY_BYTES, error_code, is_daily_quota, retry_delay};

@@ -11,10 +11,32 @@ use serde_json::{Value, json};
 const MAX_VIDEO_BYTES: usize = 14 << 20;
 /// The service samples one frame per second unless told otherwise; flicker needs all of them.
 const FRAMES_PER_SECOND: u32 = 16;
-/// Tokens for a description of 90 words, generously.
-const DESCRIPTION_TOKENS: u32 = 400;
-/// Tokens for the JSON of a grade with its lists.
-const GRADE_TOKENS: u32 = 1024;
+/// Most tokens of an answer, its thoughts included: they count against the same limit. A grade has
+/// some 500, a description 120, and a model that is not told how much to think takes a thousand or
+/// two. Unused tokens cost nothing.
+const USUAL_TOKENS: u32 = 4096;
+/// Most tokens where those were not enough; the oldest models take no higher number.
+const AMPLE_TOKENS: u32 = 8192;
+/// Tokens of thought for models that take a number: the least that all of them accept.
+const THOUGHT_TOKENS: u32 = 512;
+
+/// How much a model may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Enough except for a model that thinks far more than usual.
+    Usual,
+    /// For another try, where an answer was cut off.
+    Ample,
+}
+
+impl Room {
+    fn tokens(self) -> u32 {
+        match self {
+            Self::Usual => USUAL_TOKENS,
+            Self::Ample => AMPLE_TOKENS,
+        }
+    }
+}
 
 /// What a judge is shown to grade one answer.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +90,13 @@ impl GeminiModel {
         &self,
         clip_mp4: &[u8],
         task: TaskType,
+        room: Room,
     ) -> Result<Vec<u8>, JudgeError> {
         self.check_size(clip_mp4.len())?;
         let question = json!({"text": prompts::description(task.gives_first_frame())});
         let body = json!({
             "contents": [{"role": "user", "parts": [question, video(clip_mp4)]}],
-            "generationConfig": {"temperature": 0.2, "maxOutputTokens": DESCRIPTION_TOKENS},
+            "generationConfig": self.settings(room, 0.2),
         });
         Ok(body.to_string().into_bytes())
     }
@@ -82,7 +105,11 @@ impl GeminiModel {
     ///
     /// # Errors
     /// [`JudgeError::TooLarge`].
-    pub fn grading_request(&self, request: &JudgeRequest<'_>) -> Result<Vec<u8>, JudgeError> {
+    pub fn grading_request(
+        &self,
+        request: &JudgeRequest<'_>,
+        room: Room,
+    ) -> Result<Vec<u8>, JudgeError> {
         self.check_size(request.video_mp4.len() + request.first_frame_png.map_or(0, <[u8]>::len))?;
         let question = prompts::grading(request.prompt, request.first_frame_png.is_some());
         let mut parts = vec![json!({"text": question})];
@@ -92,16 +119,27 @@ impl GeminiModel {
             parts.push(json!({"inlineData": picture}));
         }
         parts.extend([json!({"text": "The generated video:"}), video(request.video_mp4)]);
+        let mut settings = self.settings(room, 0.1);
+        settings["responseMimeType"] = "application/json".into();
         let body = json!({
             "systemInstruction": {"parts": [{"text": prompts::GRADING_SYSTEM}]},
             "contents": [{"role": "user", "parts": parts}],
-            "generationConfig": {
-                "temperature": 0.1,
-                "maxOutputTokens": GRADE_TOKENS,
-                "responseMimeType": "application/json",
-            },
+            "generationConfig": settings,
         });
         Ok(body.to_string().into_bytes())
+    }
+
+    /// Generations take different settings of thought and refuse each other's with HTTP 400. A name
+    /// without a generation, such as `gemini-flash-latest`, moves from one to the next, so it gets
+    /// no such setting; the token limit leaves it room to think.
+    fn settings(&self, room: Room, temperature: f64) -> Value {
+        let mut settings = json!({"temperature": temperature, "maxOutputTokens": room.tokens()});
+        if self.name.starts_with("gemini-2.5") {
+            settings["thinkingConfig"] = json!({"thinkingBudget": THOUGHT_TOKENS});
+        } else if self.name.starts_with("gemini-3") {
+            settings["thinkingConfig"] = json!({"thinkingLevel": "low"});
+        }
+        settings
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), JudgeError> {

@@ -1,4 +1,4 @@
-//! What judges are told.
+//! The prompts of judges.
 
 /// Opens every request for a grade.
 pub(super) const GRADING_SYSTEM: &str = "You grade generated video for a benchmark, strictly and by sight alone. \

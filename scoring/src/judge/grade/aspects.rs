@@ -1,25 +1,21 @@
 //! The six aspects of an answer, from 0 to 100 in tenths.
 //!
-//! The reference is the task's source clip, which shows what the prompt describes. An aspect is the
-//! minimum of its parts, not their mean: sharpness does not make a flashing video consistent. A
-//! part is one measure through one [`Ramp`](crate::Ramp), so a worse measure never gives more
-//! points.
+//! An aspect is the weighted mean of its parts; a part below its floor takes points from the whole
+//! aspect. `parts.rs` has the table.
 //!
-//! | aspect | parts |
+//! | aspect | holds |
 //! |---|---|
-//! | first frame fidelity | of the first frame: MS-SSIM after registration, sharpness, brightness and chroma at low resolution |
-//! | prompt adherence | similarity of the change over time to the source's (mean, and where it is least); similarity to the prompt over the source's, with a model that reads prompts; amount of change; brightness and chroma over time, and where they differ most |
-//! | motion quality | optical flow against the source's: error, amount, smoothness; frozen frames |
-//! | temporal consistency | pumping, local change that the source lacks, drift, frozen frames, returns to what was shown before |
-//! | visual quality | sharpness, noise and block edges against the source |
-//! | camera and composition | the camera's motion against the source's |
-//!
-//! After the first frame nothing is compared pixel by pixel: a model that lets a wave break two
-//! pixels further left did what was asked.
+//! | first frame fidelity | the first frame as it was given |
+//! | prompt adherence | where things and the camera go, the colours of the scene, the prompt as a model reads it; with little weight, likeness to the source's course |
+//! | motion quality | amount and smoothness of motion; that things move by themselves |
+//! | temporal consistency | change that the clip's own motion explains; things that stay what they are |
+//! | visual quality | sharpness, noise, blocks, squares of any size, letters over the picture |
+//! | camera and composition | the camera's motion |
 
-use crate::comparison::compare::Measures;
+use super::parts::{aspect_points, parts};
+use crate::comparison::Measures;
 use crate::judge::JudgeAnswer;
-use crate::judge::grade::{AspectPolicy, Ramp};
+use crate::judge::grade::AspectPolicy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -29,6 +25,9 @@ use std::fmt;
 pub struct Score(u16);
 
 impl Score {
+    /// Full marks.
+    pub(crate) const MAX: Self = Self(1000);
+
     /// From tenths; above 1000 counts as 1000.
     pub(crate) fn from_tenths(tenths: u16) -> Self {
         Self(tenths.min(1000))
@@ -74,66 +73,27 @@ pub struct Grade {
     pub aspects: Aspects,
     /// Their weighted mean.
     pub overall: Score,
-    /// Whether the overall score and the critical aspects reach their thresholds.
+    /// Whether the overall score and the critical aspects reach their thresholds, and the answer
+    /// beats its opponents.
     pub passed: bool,
+    /// Whether it is better than what anyone can make of the first frame.
+    pub beats_opponents: bool,
 }
 
-/// The points of one measure for one aspect.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Part {
-    /// The index of the aspect, in the order of the weights.
-    aspect: usize,
-    measure: &'static str,
-    value: f32,
-    points: f64,
-}
-
-/// All parts of all aspects.
-fn parts(m: &Measures, p: &AspectPolicy) -> Vec<Part> {
-    // Twice the source's motion is as wrong as half of it.
-    let amount = m.motion_amount.min(1.0 / m.motion_amount);
-    let rough = m.source_motion_smoothness - m.motion_smoothness;
-    let mut table = vec![
-        (0, "first_ms_ssim", m.first_ms_ssim, p.first_ms_ssim),
-        (0, "first_detail", m.first_detail, p.first_detail),
-        (0, "first_colour", m.first_colour, p.first_colour),
-        (0, "first_chroma", m.first_chroma, p.first_chroma),
-        (1, "agreement", m.agreement, p.agreement),
-        (1, "agreement_low", m.agreement_low, p.agreement_low),
-        (1, "displacement", m.displacement, p.displacement),
-        (1, "content_colour", m.content_colour, p.content_colour),
-        (1, "content_chroma", m.content_chroma, p.content_chroma),
-        (1, "content_local", m.content_local, p.content_local),
-        (2, "flow_error", m.flow_error, p.flow_error),
-        (2, "motion_amount", amount, p.motion_amount),
-        (2, "motion_smoothness", rough, p.motion_roughness),
-        (2, "held", m.held, p.motion_held),
-        (3, "flicker", m.flicker, p.flicker),
-        (3, "pumping", m.pumping, p.flicker),
-        (3, "motion_excess", m.motion_excess, p.motion_excess),
-        (3, "drift", m.drift, p.drift),
-        (3, "held", m.held, p.time_held),
-        (3, "recurrence", m.recurrence, p.recurrence),
-        (4, "detail", m.detail, p.detail),
-        (4, "noise", m.noise, p.noise),
-        (4, "blockiness", m.blockiness, p.blockiness),
-        (5, "camera_error", m.camera_error, p.camera_error),
-    ];
-    // A model that reads the prompt sees what is shown but not how it moves, so it adds a part and
-    // replaces none. Where even the source scores low, the model does not understand this prompt.
-    if let (Some(answer), Some(source)) = (m.text_similarity, m.source_text_similarity)
-        && source * 1000.0 >= p.text_least as f32
-    {
-        table.push((1, "text_similarity", answer / source, p.text_similarity));
+impl Grade {
+    /// The grade of an answer with these measures, which also has to beat its opponents.
+    pub fn of(measures: &Measures, policy: &AspectPolicy) -> Self {
+        let grade = Aspects::from_measures(measures, policy).grade(policy);
+        // Where a pushed picture can imitate the source, nothing can be told, and the clip should
+        // not have been drawn. The same holds where an opponent is so good that no answer could
+        // beat it.
+        let needed = measures.opponent * 10.0 + f32::from(policy.margin);
+        let beats_opponents = !policy.task.gives_first_frame()
+            || measures.can_be_imitated()
+            || needed > f32::from(Score::MAX.tenths())
+            || f32::from(grade.overall.tenths()) >= needed;
+        Self { passed: grade.passed && beats_opponents, beats_opponents, ..grade }
     }
-    table.retain(|(_, measure, ..)| p.task.asks_for(measure));
-    let part = |(aspect, measure, value, ramp): (usize, _, f32, Ramp)| Part {
-        aspect,
-        measure,
-        value,
-        points: ramp.points(value),
-    };
-    table.into_iter().map(part).collect()
 }
 
 impl Aspects {
@@ -149,10 +109,9 @@ impl Aspects {
 
     /// Turns measures into points.
     pub fn from_measures(measures: &Measures, policy: &AspectPolicy) -> Self {
-        let parts = parts(measures, policy);
+        let parts = parts(measures, policy.task);
         Self::from_order(std::array::from_fn(|aspect| {
-            let points = parts.iter().filter(|part| part.aspect == aspect).map(|part| part.points);
-            Score::nearest(points.fold(100.0, f64::min))
+            Score::nearest(aspect_points(parts.iter().filter(|part| part.aspect == aspect)))
         }))
     }
 
@@ -168,27 +127,28 @@ impl Aspects {
         }
     }
 
-    /// Why an answer with these measures has less than full marks, in one line: the aspects that
-    /// would not pass alone, the worst first, each with all its parts that would not pass.
+    /// Why an answer with these measures has less than full marks, in one line: the parts that
+    /// would not pass alone, the worst first, by aspect; and whether its opponents are as good.
     pub fn weaknesses(measures: &Measures, policy: &AspectPolicy) -> String {
-        let mut weak = parts(measures, policy);
+        let mut weak = parts(measures, policy.task);
         weak.retain(|part| part.points * 10.0 < f64::from(policy.pass));
         weak.sort_by(|a, b| a.points.total_cmp(&b.points));
         let mut words: Vec<(usize, String)> = Vec::new();
         for part in &weak {
-            let measured = format!("{} {:.3}", part.measure, part.value);
+            let measured = format!("{} {:.3}", part.name, part.value);
             match words.iter_mut().find(|(aspect, _)| *aspect == part.aspect) {
                 Some((_, line)) => *line = format!("{line} and {measured}"),
                 None => {
-                    let score = Score::nearest(part.points);
-                    words.push((
-                        part.aspect,
-                        format!("{} {score} by {measured}", Self::NAMES[part.aspect]),
-                    ));
+                    words.push((part.aspect, format!("{} by {measured}", Self::NAMES[part.aspect])))
                 }
             }
         }
-        words.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join(", ")
+        let mut words: Vec<String> = words.into_iter().map(|(_, line)| line).collect();
+        if !Grade::of(measures, policy).beats_opponents {
+            let opponent = measures.opponent;
+            words.push(format!("no better than a pushed first frame, which has {opponent:.1}"));
+        }
+        words.join(", ")
     }
 
     /// The aspects in the order of the weights.
@@ -203,24 +163,30 @@ impl Aspects {
         ]
     }
 
-    /// Weighs the aspects and compares them with the thresholds, in integer arithmetic.
+    /// Weighs the aspects and compares them with the thresholds, in integer arithmetic. A critical
+    /// aspect below its threshold lowers the overall score in proportion, so that no other aspect
+    /// makes up for it.
     pub fn grade(self, policy: &AspectPolicy) -> Grade {
         let weighted = self.in_order().into_iter().zip(policy.weights);
         let hundredfold: u32 =
             weighted.map(|(score, weight)| u32::from(score.0) * u32::from(weight)).sum();
+        // An aspect without weight was not asked for and fails no answer.
+        let asked = self
+            .in_order()
+            .into_iter()
+            .zip(policy.critical)
+            .zip(policy.weights)
+            .filter(|((_, critical), weight)| *critical > 0 && *weight > 0);
+        let lowered = asked.clone().map(|((score, critical), _)| {
+            let part = u32::from(score.0.min(critical));
+            hundredfold * part / u32::from(critical)
+        });
+        let hundredfold = lowered.min().unwrap_or(hundredfold);
         // Halves round up. All validators divide the same integers.
         let overall = Score::from_tenths(((hundredfold + 50) / 100) as u16);
-        let critical = [
-            self.first_frame_fidelity,
-            self.prompt_adherence,
-            Score(1000),
-            self.temporal_consistency,
-        ];
-        // An aspect without weight was not asked for and fails nobody.
-        let asked = critical.into_iter().zip(policy.weights).filter(|(_, weight)| *weight > 0);
         let passed = overall.0 >= policy.pass
-            && asked.into_iter().all(|(score, _)| score.0 >= policy.critical);
-        Grade { aspects: self, overall, passed }
+            && asked.into_iter().all(|((score, critical), _)| score.0 >= critical);
+        Grade { aspects: self, overall, passed, beats_opponents: true }
     }
 
     /// The aspects of a vision model's opinion.
@@ -232,23 +198,12 @@ impl Aspects {
                 .map(|points| Score::from_tenths(u16::from(points) * 10)),
         )
     }
-
-    /// These aspects, with each critical one lowered to the vision model's where that is lower.
-    #[must_use]
-    pub(crate) fn with_judge(mut self, answer: &JudgeAnswer) -> Self {
-        let judged = Self::from_judge(answer);
-        self.first_frame_fidelity = self.first_frame_fidelity.min(judged.first_frame_fidelity);
-        self.prompt_adherence = self.prompt_adherence.min(judged.prompt_adherence);
-        self.temporal_consistency = self.temporal_consistency.min(judged.temporal_consistency);
-        self
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::judge::JudgeThresholds;
-    use crate::judge::TaskType;
     use proptest::prelude::*;
 
     fn aspects(tenths: [u16; 6]) -> Aspects {
@@ -258,20 +213,20 @@ mod tests {
     #[test]
     fn both_thresholds_have_to_be_met() {
         let policy = AspectPolicy::SUBNET;
-        let grade = aspects([1000, 1000, 0, 500, 1000, 1000]).grade(&policy);
-        assert_eq!((grade.overall.to_string().as_str(), grade.passed), ("75.0", true));
-        assert!(!aspects([1000, 1000, 0, 490, 1000, 1000]).grade(&policy).passed);
+        let grade = aspects([1000, 1000, 600, 600, 600, 600]).grade(&policy);
+        assert_eq!((grade.overall.to_string().as_str(), grade.passed), ("80.0", true));
+        let weak = aspects([1000, 1000, 1000, 490, 1000, 1000]).grade(&policy);
+        assert!(!weak.passed && weak.overall.tenths() < 900, "{weak:?}");
         assert!(!aspects([499, 1000, 1000, 1000, 1000, 1000]).grade(&policy).passed);
+        assert_eq!(aspects([1000, 1000, 0, 1000, 1000, 1000]).grade(&policy).overall.tenths(), 0);
         assert_eq!(aspects([1000; 6]).grade(&policy).overall.tenths(), 1000);
     }
 
     #[test]
-    fn a_judge_lowers_critical_aspects_and_raises_none() {
+    fn an_opinion_becomes_aspects() {
         let text = "{\"aspect_scores\": {\"prompt_adherence\": 40, \"first_frame_fidelity\": 95, \"temporal_consistency\": 60, \
                     \"visual_quality\": 1}}";
         let answer = JudgeAnswer::from_text(text, JudgeThresholds::SUBNET);
-        let both = aspects([900; 6]).with_judge(&answer);
-        assert_eq!(both.in_order().map(Score::tenths), [900, 400, 900, 600, 900, 900]);
         assert_eq!(
             Aspects::from_judge(&answer).in_order().map(Score::tenths),
             [950, 400, 0, 600, 10, 0]
@@ -279,36 +234,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_task_does_not_ask_for_is_a_measure() {
+    fn an_answer_has_to_beat_what_anyone_can_make() {
         let policy = AspectPolicy::SUBNET;
-        let read = Measures {
-            text_similarity: Some(1.0),
-            source_text_similarity: Some(1.0),
-            ..Measures::default()
-        };
-        let known: Vec<&str> = parts(&read, &policy).into_iter().map(|part| part.measure).collect();
-        for task in [TaskType::T2v, TaskType::I2v] {
-            let held: Vec<&str> = parts(&read, &AspectPolicy::of(task))
-                .into_iter()
-                .map(|part| part.measure)
-                .collect();
-            let left: Vec<&str> =
-                known.iter().copied().filter(|measure| !held.contains(measure)).collect();
-            let by_place = TaskType::BY_PLACE.iter().all(|measure| left.contains(measure));
-            assert!(
-                by_place && held.contains(&"pumping") && held.contains(&"displacement"),
-                "{task}: {left:?}"
-            );
-        }
+        let good = Measures::of_full_marks();
+        let grade = Grade::of(&good, &policy);
+        assert!(grade.passed && grade.overall.tenths() == 1000, "{grade:?}");
+        let matched = Measures { opponent: 95.0, detail: 0.3, ..good };
+        assert!(!Grade::of(&matched, &policy).passed);
+        assert!(Aspects::weaknesses(&matched, &policy).contains("pushed first frame"));
+        // Nothing that moves by itself: a pushed picture.
+        let pushed = Grade::of(&Measures { nonrigid: 0.01, ..good }, &policy);
+        assert!(!pushed.passed && pushed.overall.tenths() == 0, "{pushed:?}");
+        let no_challenge = Measures { opponent: 100.0, source_nonrigid: 0.01, ..good };
+        assert!(Grade::of(&no_challenge, &policy).passed);
+        let unbeatable = Measures { opponent: 96.0, ..good };
+        assert!(Grade::of(&unbeatable, &policy).passed);
     }
 
     proptest! {
         #[test]
-        fn the_overall_score_lies_between_the_lowest_and_the_highest_aspect(
-            tenths in proptest::array::uniform6(0_u16..=1000)
+        fn a_better_aspect_never_lowers_the_overall_score(
+            tenths in proptest::array::uniform6(0_u16..=1000),
+            which in 0_usize..6,
+            more in 0_u16..=1000,
         ) {
-            let overall = aspects(tenths).grade(&AspectPolicy::SUBNET).overall.tenths();
-            prop_assert!(tenths.iter().min() <= Some(&overall) && Some(&overall) <= tenths.iter().max());
+            let overall = |tenths| aspects(tenths).grade(&AspectPolicy::SUBNET).overall.tenths();
+            let mut better = tenths;
+            better[which] = (better[which] + more).min(1000);
+            prop_assert!(overall(better) >= overall(tenths));
+            prop_assert!(Some(&overall(tenths)) <= tenths.iter().max());
         }
     }
 }

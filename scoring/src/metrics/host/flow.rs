@@ -26,7 +26,7 @@ pub(super) fn flow(pictures: &HostPictures<'_>, cell: usize) -> Vec<f32> {
     let (height, width) = pictures.size();
     let mut pyramid = vec![pictures.clone()];
     while pyramid.len() < levels(height, width) {
-        let next = pyramid[pyramid.len() - 1].halve();
+        let next = pyramid[pyramid.len() - 1].shrunk();
         pyramid.push(next);
     }
     let steps = pictures.len().saturating_sub(1);
@@ -319,7 +319,7 @@ fn whole(value: f32) -> (u32, f32) {
 }
 
 /// Samples a row of pixels where the flow leads: bilinear, with the border repeated.
-pub(super) struct Sampler {
+struct Sampler {
     places: Vec<u32>,
     across: Vec<f32>,
     down: Vec<f32>,
@@ -330,7 +330,7 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new(width: usize) -> Self {
+    fn new(width: usize) -> Self {
         let line = || vec![0.0; width];
         Self {
             places: vec![0; width],
@@ -344,7 +344,7 @@ impl Sampler {
 
     /// Computes places and weights of the pixels of `row` under their motion.
     #[inline(always)]
-    pub(super) fn place(&mut self, row: usize, height: usize, right: &[f32], down: &[f32]) {
+    fn place(&mut self, row: usize, height: usize, right: &[f32], down: &[f32]) {
         let width = self.places.len();
         let (last_column, last_row) = ((width - 1) as f32, (height - 1) as f32);
         let (places, across_of, down_of) =
@@ -362,7 +362,7 @@ impl Sampler {
 
     /// The values at the places. `picture` has one row and one value more than it shows.
     #[inline(always)]
-    pub(super) fn sample(&mut self, picture: &[f32]) -> &mut [f32] {
+    fn sample(&mut self, picture: &[f32]) -> &mut [f32] {
         let width = self.places.len();
         let (upper, lower) = (&mut self.upper[..width], &mut self.lower[..width]);
         for ((place, upper), lower) in

@@ -10,20 +10,27 @@
 mod flow;
 mod grids;
 mod pictures;
-mod pixels;
-mod ssim;
-mod sums;
-mod warping;
-mod wide;
+pub(super) mod sums;
+pub(super) mod wide;
 
 pub use pictures::HostPictures;
 
+use super::motion::STILL;
 use super::registration::descend;
-use super::{Camera, Grid, Kernels, Shift};
+use super::{Camera, Grid, Kernels, PictureMetric, Shift};
+use grids::{changes, mean, mean_length, product, step_camera, steps};
+use rayon::prelude::*;
 
 /// The metrics in fused loops on the CPU.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Host;
+
+impl Host {
+    /// Optical flow from one plane of values from 0 to 1 to another, as [`Kernels::flow`].
+    pub(crate) fn flow_of_planes(self, planes: [&[f32]; 2], width: usize, cell: usize) -> Grid {
+        Kernels::flow(&self, &HostPictures::from_values(&planes, width), cell)
+    }
+}
 
 impl<'a> Kernels<'a> for Host {
     type Pictures = HostPictures<'a>;
@@ -39,7 +46,7 @@ impl<'a> Kernels<'a> for Host {
     fn register(&self, moved: &HostPictures<'a>, fixed: &HostPictures<'a>) -> Shift {
         let difference = |shift: &Shift| {
             let (moved, fixed) = moved.align(fixed, *shift);
-            pixels::difference(&moved, &fixed)
+            moved.mean_difference(&fixed, 0, false) as f32
         };
         descend(|shifts| shifts.iter().map(difference).collect())
     }
@@ -53,32 +60,11 @@ impl<'a> Kernels<'a> for Host {
         moved.align(fixed, shift)
     }
 
-    fn ssim(&self, left: &HostPictures<'a>, right: &HostPictures<'a>) -> Vec<f32> {
-        ssim::ssim(left, right)
-    }
-
-    fn ms_ssim(&self, left: &HostPictures<'a>, right: &HostPictures<'a>) -> Vec<f32> {
-        ssim::ms_ssim(left, right)
-    }
-
-    fn psnr(&self, left: &HostPictures<'a>, right: &HostPictures<'a>) -> Vec<f32> {
-        pixels::psnr(left, right)
-    }
-
-    fn laplacian_variance(&self, pictures: &HostPictures<'a>) -> Vec<f32> {
-        pixels::laplacian_variance(pictures)
-    }
-
-    fn noise_sigma(&self, pictures: &HostPictures<'a>) -> Vec<f32> {
-        pixels::noise_sigma(pictures)
-    }
-
-    fn blockiness(&self, pictures: &HostPictures<'a>) -> Vec<f32> {
-        pixels::blockiness(pictures)
-    }
-
-    fn detail_correlation(&self, left: &HostPictures<'a>, right: &HostPictures<'a>) -> Vec<f32> {
-        pixels::detail_correlation(left, right)
+    fn measure<M: PictureMetric<N>, const N: usize>(
+        &self,
+        pictures: [&HostPictures<'a>; N],
+    ) -> Vec<f32> {
+        M::in_loops(pictures)
     }
 
     fn flow(&self, pictures: &HostPictures<'a>, cell: usize) -> Grid {
@@ -86,61 +72,64 @@ impl<'a> Kernels<'a> for Host {
         Grid::new(flow::flow(pictures, cell), [2, height / cell, width / cell])
     }
 
-    fn warping_error(
-        &self,
-        pictures: &HostPictures<'a>,
-        flow: &Grid,
-        visible: &Grid,
-        cell: usize,
-    ) -> Vec<f32> {
-        warping::warping_error(pictures, flow, visible, cell)
-    }
-
-    fn visible(&self, forward: &Grid, backward: &Grid, cell: usize) -> Grid {
-        grids::visible(forward, backward, cell)
-    }
-
     fn distance(&self, left: &Grid, right: &Grid) -> Vec<f32> {
-        grids::distance(left, right)
-    }
-
-    fn distance_by_place(&self, left: &Grid, right: &Grid) -> Vec<f32> {
-        grids::distance_by_place(left, right)
+        let count = left.rows * left.columns;
+        let length = |(left, right): (&[f32], &[f32])| {
+            mean_length(left.len() / count, count, |channel, cell| {
+                let index = channel * count + cell;
+                left[index] - right[index]
+            })
+        };
+        left.maps().zip(right.maps()).map(length).collect()
     }
 
     fn frame_difference(&self, maps: &Grid) -> Vec<f32> {
-        grids::frame_difference(maps)
+        steps(maps)
+            .map(|(before, after)| mean(after.len(), |i| (after[i] - before[i]).abs()) as f32)
+            .collect()
     }
 
     fn change_from_first(&self, maps: &Grid) -> Vec<f32> {
-        grids::change_from_first(maps)
+        let Some(first) = maps.maps().next() else { return Vec::new() };
+        maps.maps().map(|map| mean(map.len(), |i| (map[i] - first[i]).abs()) as f32).collect()
     }
 
-    fn motion_excess(&self, answer: &Grid, source: &Grid) -> Vec<f32> {
-        grids::motion_excess(answer, source)
-    }
-
-    fn flicker(&self, answer: &Grid, source: &Grid) -> Vec<f32> {
-        grids::flicker(answer, source)
+    fn flicker(&self, maps: &Grid) -> Vec<f32> {
+        steps(maps)
+            .map(|(before, after)| mean(after.len(), |i| after[i] - before[i]).abs() as f32)
+            .collect()
     }
 
     fn motion_amount(&self, flow: &Grid) -> Vec<f32> {
-        grids::motion_amount(flow)
-    }
-
-    fn motion_direction(&self, left: &Grid, right: &Grid) -> Vec<f32> {
-        grids::motion_direction(left, right)
+        let count = flow.rows * flow.columns;
+        flow.maps()
+            .map(|map| mean_length(2, count, |channel, cell| map[channel * count + cell]))
+            .collect()
     }
 
     fn motion_smoothness(&self, flow: &Grid) -> Vec<f32> {
-        grids::motion_smoothness(flow)
+        let count = flow.rows * flow.columns;
+        let changes = steps(flow).map(|(before, after)| {
+            mean_length(2, count, |channel, cell| {
+                after[channel * count + cell] - before[channel * count + cell]
+            })
+        });
+        changes
+            .zip(self.motion_amount(flow).windows(2))
+            .map(|(change, motion)| 1.0 - change / (motion[0] + motion[1] + STILL))
+            .collect()
     }
 
     fn camera(&self, flow: &Grid) -> Vec<Camera> {
-        grids::camera(flow)
+        let maps: Vec<&[f32]> = flow.maps().collect();
+        maps.into_par_iter().map(|map| step_camera(map, flow.rows, flow.columns)).collect()
     }
 
     fn correlations(&self, left: &Grid, right: &Grid) -> Vec<f32> {
-        grids::correlations(left, right)
+        let (left, right) = (changes(left), changes(right));
+        let lines = left
+            .par_iter()
+            .map(|left| right.iter().map(|right| product(left, right)).collect::<Vec<f32>>());
+        lines.flatten().collect()
     }
 }

@@ -1,10 +1,15 @@
 //! Pictures in memory, as the decoder wrote them where possible.
 
+use super::sums::sum_row;
 use super::wide::wide;
 use crate::metrics::Shift;
+use crate::metrics::flow::LOW_PASS;
 use rayon::prelude::*;
 use std::fmt;
 use std::sync::Arc;
+
+/// The outer and the inner weights of the low-pass filter together with the mean of two neighbours.
+const TAPS: [f32; 2] = [LOW_PASS[0] / 2.0, (LOW_PASS[0] + LOW_PASS[1]) / 2.0];
 
 /// Values of one frame, row by row.
 #[derive(Clone)]
@@ -62,13 +67,13 @@ impl<'a> HostPictures<'a> {
     }
 
     /// Applies `measure` to every frame on all cores; results are in the order of the frames.
-    pub(super) fn each<T: Send>(&self, measure: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
+    pub(crate) fn each<T: Send>(&self, measure: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
         (0..self.len()).into_par_iter().map(measure).collect()
     }
 
     /// Writes part of a row, beginning at `column`, as values from 0 to 1.
     #[inline(always)]
-    pub(super) fn load(&self, frame: usize, row: usize, column: usize, into: &mut [f32]) {
+    pub(crate) fn load(&self, frame: usize, row: usize, column: usize, into: &mut [f32]) {
         let start = self.start + row * self.stride + column;
         match &self.frames[frame] {
             Samples::Bytes(bytes) => {
@@ -80,8 +85,15 @@ impl<'a> HostPictures<'a> {
         }
     }
 
+    /// Frames of values from 0 to 1, each with rows of `width`.
+    pub(super) fn from_values(planes: &[&[f32]], width: usize) -> Self {
+        let height = planes.first().map_or(0, |plane| plane.len() / width);
+        let frames = planes.iter().map(|plane| Samples::Floats(Arc::new(plane.to_vec())));
+        Self { frames: frames.collect(), height, width, stride: width, start: 0 }
+    }
+
     /// All values of one frame.
-    pub(super) fn plane(&self, frame: usize) -> Vec<f32> {
+    pub(crate) fn plane(&self, frame: usize) -> Vec<f32> {
         let mut plane = vec![0.0; self.height * self.width];
         copy_plane(self, frame, &mut plane);
         plane
@@ -103,13 +115,28 @@ impl<'a> HostPictures<'a> {
         (cut(self, shift.right > 0, shift.down > 0), cut(fixed, shift.right < 0, shift.down < 0))
     }
 
+    /// Mean absolute or squared difference of a frame's pixels.
+    pub(crate) fn mean_difference(&self, other: &Self, frame: usize, squared: bool) -> f64 {
+        mean_difference(self, other, frame, squared)
+    }
+
     /// Mean of each 2x2 block; an odd last row or column is dropped.
-    pub(super) fn halve(&self) -> Self {
+    pub(crate) fn halve(&self) -> Self {
+        self.at_half_size(halve_plane)
+    }
+
+    /// The next coarser level of a pyramid: low-pass filtered, then halved. Both are done at once,
+    /// by four taps across and down.
+    pub(super) fn shrunk(&self) -> Self {
+        self.at_half_size(shrink_plane)
+    }
+
+    fn at_half_size(&self, write: fn(&HostPictures<'_>, usize, &mut [f32])) -> Self {
         let (height, width) = (self.height / 2, self.width / 2);
         let frames = self.each(|frame| {
-            let mut half = vec![0.0; height * width];
-            halve_plane(self, frame, &mut half);
-            Samples::Floats(Arc::new(half))
+            let mut small = vec![0.0; height * width];
+            write(self, frame, &mut small);
+            Samples::Floats(Arc::new(small))
         });
         Self { frames, height, width, stride: width, start: 0 }
     }
@@ -119,6 +146,32 @@ wide! {
     fn copy_plane(pictures: &HostPictures<'_>, frame: usize, into: &mut [f32]) {
         for (row, line) in into.chunks_exact_mut(pictures.width).enumerate() {
             pictures.load(frame, row, 0, line);
+        }
+    }
+}
+
+wide! {
+    fn shrink_plane(pictures: &HostPictures<'_>, frame: usize, into: &mut [f32]) {
+        let (whole, width) = (pictures.width, pictures.width / 2);
+        let last = pictures.height - 1;
+        let mut lines = [vec![0.0; whole], vec![0.0; whole], vec![0.0; whole], vec![0.0; whole]];
+        // One sample more on each side: the border is repeated.
+        let mut down = vec![0.0; whole + 2];
+        for (row, into) in into.chunks_exact_mut(width).enumerate() {
+            let rows = [(2 * row).saturating_sub(1), 2 * row, (2 * row + 1).min(last), (2 * row + 2).min(last)];
+            for (line, row) in lines.iter_mut().zip(rows) {
+                pictures.load(frame, row, 0, line);
+            }
+            let [a, b, c, d] = &lines;
+            let (a, b, c, d) = (&a[..whole], &b[..whole], &c[..whole], &d[..whole]);
+            for (i, sum) in down[1..=whole].iter_mut().enumerate() {
+                *sum = (a[i] + d[i]) * TAPS[0] + (b[i] + c[i]) * TAPS[1];
+            }
+            (down[0], down[whole + 1]) = (down[1], down[whole]);
+            let (left, right) = (down[..2 * width].as_chunks::<2>().0, down[2..2 * width + 2].as_chunks::<2>().0);
+            for ((value, left), right) in into.iter_mut().zip(left).zip(right) {
+                *value = (left[0] + right[1]) * TAPS[0] + (left[1] + right[0]) * TAPS[1];
+            }
         }
     }
 }
@@ -134,5 +187,29 @@ wide! {
                 *value = (above[0] + above[1] + below[0] + below[1]) * 0.25;
             }
         }
+    }
+}
+
+wide! {
+    fn mean_difference(
+        left: &HostPictures<'_>,
+        right: &HostPictures<'_>,
+        frame: usize,
+        squared: bool,
+    ) -> f64 {
+        let (height, width) = left.size();
+        let (mut x, mut y) = (vec![0.0; width], vec![0.0; width]);
+        let mut sum = 0.0;
+        for row in 0..height {
+            left.load(frame, row, 0, &mut x);
+            right.load(frame, row, 0, &mut y);
+            let (x, y) = (&x[..width], &y[..width]);
+            sum += if squared {
+                sum_row(width, |i| (x[i] - y[i]) * (x[i] - y[i]))
+            } else {
+                sum_row(width, |i| (x[i] - y[i]).abs())
+            };
+        }
+        sum / (height * width) as f64
     }
 }

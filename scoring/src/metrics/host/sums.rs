@@ -6,7 +6,7 @@ const LANES: usize = 16;
 /// The sum of `term` over the indices below `count`, in a fixed order. It takes one row, for which
 /// 32 bits suffice. Rows are added in 64.
 #[inline(always)]
-pub(super) fn sum_row(count: usize, term: impl Fn(usize) -> f32) -> f64 {
+pub(crate) fn sum_row(count: usize, term: impl Fn(usize) -> f32) -> f64 {
     let mut lanes = [0.0_f32; LANES];
     let whole = count - count % LANES;
     let mut start = 0;

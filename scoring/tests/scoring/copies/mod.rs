@@ -143,8 +143,7 @@ fn edited(studio: &Studio, ffmpeg: &Ffmpeg, (_, filter, crf): &(&str, &str, u32)
     decode(ffmpeg, &mp4, &Limits::ANSWER).unwrap()
 }
 
-/// Compares everything that comes of one scene; the distances are printed and held against the
-/// limit.
+/// Compares all videos of one scene; the distances are printed and compared with the limit.
 fn compare_all(scene: &Scene) {
     let Some(ffmpeg) = support::ffmpeg() else { return };
     let studio = Studio::new();

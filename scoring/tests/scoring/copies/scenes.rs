@@ -63,7 +63,7 @@ pub struct Thing {
     pub speed: [f32; 2],
 }
 
-/// What a first frame shows, and how all who saw the prompt let it go on.
+/// What a first frame shows, and how the prompt lets it go on.
 pub struct Scene {
     pub name: &'static str,
     pub octaves: &'static [(usize, f32)],
@@ -97,7 +97,7 @@ impl Scene {
         );
         let foreground = texture(5, &[(8, 1.0), (16, 2.0), (32, 2.0)]);
         let bends = [bend(model, 0), bend(model, 1)];
-        // Every thing has a mind of its own, around the model's.
+        // Each thing deviates from the model's speed in its own way.
         let haste = |index: usize| {
             1.0 + model.haste * (1.5 * chance(model.seed, 900 + index as u32) - 0.25)
         };

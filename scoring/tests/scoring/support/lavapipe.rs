@@ -20,7 +20,7 @@ pub(crate) fn on_lavapipe(test: &str, check: impl FnOnce(WgpuDevice)) {
         return;
     };
     if std::env::var_os(HERE).is_some() {
-        // What wgpu calls a CPU.
+        // Lavapipe is a CPU to wgpu.
         return check(WgpuDevice::Cpu);
     }
     let mut again = Command::new(std::env::current_exe().unwrap());

@@ -21,6 +21,7 @@ const SHA_THREE_256: u8 = 133;
 const TIMELOCK_ENCRYPTED: u8 = 134;
 const RESET_BONDS_FLAG: u8 = 135;
 const BIG_RAW: u8 = 136;
+const TIMELOCK_REVEAL_FAILED: u8 = 137;
 
 /// One field of a commitment.
 #[derive(Clone, Debug, PartialEq, Eq, DecodeWithMemTracking)]
@@ -48,6 +49,13 @@ pub enum Data {
     ResetBondsFlag,
     /// Up to 512 bytes as they are.
     BigRaw(BoundedVec<u8, ConstU32<MAX_BIG_RAW>>),
+    /// A timelocked field that its pulse did not open.
+    TimelockRevealFailed {
+        /// Compressed ciphertext.
+        encrypted: BoundedVec<u8, ConstU32<MAX_TIMELOCKED>>,
+        /// Round whose signature should have decrypted it.
+        reveal_round: u64,
+    },
 }
 
 impl Data {
@@ -59,7 +67,8 @@ impl Data {
             Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => {
                 32
             }
-            Self::TimelockEncrypted { encrypted, .. } => encrypted.len(),
+            Self::TimelockEncrypted { encrypted, .. }
+            | Self::TimelockRevealFailed { encrypted, .. } => encrypted.len(),
             Self::BigRaw(bytes) => bytes.len(),
         };
         len as u64
@@ -83,6 +92,9 @@ impl Encode for Data {
             }
             Self::ResetBondsFlag => output.push_byte(RESET_BONDS_FLAG),
             Self::BigRaw(bytes) => (BIG_RAW, bytes).encode_to(output),
+            Self::TimelockRevealFailed { encrypted, reveal_round } => {
+                (TIMELOCK_REVEAL_FAILED, encrypted, reveal_round).encode_to(output);
+            }
         }
     }
 }
@@ -108,6 +120,10 @@ impl Decode for Data {
             }
             RESET_BONDS_FLAG => Self::ResetBondsFlag,
             BIG_RAW => Self::BigRaw(Decode::decode(input)?),
+            TIMELOCK_REVEAL_FAILED => {
+                let (encrypted, reveal_round) = Decode::decode(input)?;
+                Self::TimelockRevealFailed { encrypted, reveal_round }
+            }
             _ => return Err("no such kind of commitment data".into()),
         })
     }
@@ -137,25 +153,29 @@ impl TypeInfo for Data {
             114 115 116 117 118 119 120 121 122 123 124 125 126 127 128
         );
         let hash = || Fields::unnamed().field(|field| field.ty::<[u8; 32]>());
+        let sealed = || {
+            Fields::named()
+                .field(|field| {
+                    field.name("encrypted").ty::<BoundedVec<u8, ConstU32<MAX_TIMELOCKED>>>()
+                })
+                .field(|field| field.name("reveal_round").ty::<u64>())
+        };
         let variants = variants
             .variant("BlakeTwo256", |variant| variant.index(BLAKE_TWO_256).fields(hash()))
             .variant("Sha256", |variant| variant.index(SHA_256).fields(hash()))
             .variant("Keccak256", |variant| variant.index(KECCAK_256).fields(hash()))
             .variant("ShaThree256", |variant| variant.index(SHA_THREE_256).fields(hash()))
             .variant("TimelockEncrypted", |variant| {
-                variant.index(TIMELOCK_ENCRYPTED).fields(
-                    Fields::named()
-                        .field(|field| {
-                            field.name("encrypted").ty::<BoundedVec<u8, ConstU32<MAX_TIMELOCKED>>>()
-                        })
-                        .field(|field| field.name("reveal_round").ty::<u64>()),
-                )
+                variant.index(TIMELOCK_ENCRYPTED).fields(sealed())
             })
             .variant("ResetBondsFlag", |variant| variant.index(RESET_BONDS_FLAG))
             .variant("BigRaw", |variant| {
                 let bytes = Fields::unnamed()
                     .field(|field| field.ty::<BoundedVec<u8, ConstU32<MAX_BIG_RAW>>>());
                 variant.index(BIG_RAW).fields(bytes)
+            })
+            .variant("TimelockRevealFailed", |variant| {
+                variant.index(TIMELOCK_REVEAL_FAILED).fields(sealed())
             });
         Type::builder().path(Path::new("Data", module_path!())).variant(variants)
     }
@@ -193,6 +213,13 @@ mod tests {
             ),
             (Data::ResetBondsFlag, RESET_BONDS_FLAG),
             (Data::BigRaw(vec![8; 300].try_into().unwrap()), BIG_RAW),
+            (
+                Data::TimelockRevealFailed {
+                    encrypted: vec![5; 9].try_into().unwrap(),
+                    reveal_round: 6,
+                },
+                TIMELOCK_REVEAL_FAILED,
+            ),
         ];
         for (data, first) in cases {
             let bytes = data.encode();
@@ -203,7 +230,7 @@ mod tests {
 
     #[test]
     fn unknown_truncated_and_oversized_data_are_refused() {
-        assert!(Data::decode(&mut &[137_u8][..]).is_err());
+        assert!(Data::decode(&mut &[138_u8][..]).is_err());
         assert!(Data::decode(&mut &[5_u8, 1, 2][..]).is_err());
         let oversized = (BIG_RAW, vec![0_u8; 513]).encode();
         assert!(Data::decode(&mut &oversized[..]).is_err());

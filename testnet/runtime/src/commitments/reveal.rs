@@ -13,29 +13,35 @@ enum Field {
     /// It opened.
     Revealed(Vec<u8>),
     /// Its pulse is there and does not open it, or it is empty.
-    Lost,
+    Failed(Data),
 }
 
 impl<T: Config> Pallet<T> {
-    /// Looks at every commitment that has a timelocked field. A field whose pulse is there leaves
-    /// the commitment, and a commitment without fields is removed; as on the live chain, a field
-    /// that does not open is lost without a word.
+    /// Looks at every commitment that has a timelocked field. A field that its pulse opens leaves the
+    /// commitment, and a commitment without fields is removed; as on the live chain, a field that
+    /// does not open stays for good, as one that failed.
     pub(super) fn reveal_timelocked() {
         for (netuid, who) in TimelockedIndex::<T>::get() {
             let Some(mut registration) = CommitmentOf::<T>::get(netuid, &who) else {
                 TimelockedIndex::<T>::mutate(|index| index.remove(&(netuid, who)));
                 continue;
             };
-            let before = registration.info.fields.len();
+            let mut is_changed = false;
             let mut kept = Vec::new();
             for field in registration.info.fields.into_iter().map(Self::look_at) {
                 match field {
                     Field::Kept(data) => kept.push(data),
-                    Field::Revealed(bytes) => Self::note_revealed(netuid, &who, bytes),
-                    Field::Lost => {}
+                    Field::Revealed(bytes) => {
+                        Self::note_revealed(netuid, &who, bytes);
+                        is_changed = true;
+                    }
+                    Field::Failed(data) => {
+                        kept.push(data);
+                        is_changed = true;
+                    }
                 }
             }
-            if kept.len() == before {
+            if !is_changed {
                 continue;
             }
             if kept.is_empty() {
@@ -49,14 +55,14 @@ impl<T: Config> Pallet<T> {
     }
 
     fn look_at(data: Data) -> Field {
-        let Data::TimelockEncrypted { encrypted, reveal_round } = &data else {
+        let Data::TimelockEncrypted { encrypted, reveal_round } = data else {
             return Field::Kept(data);
         };
-        match T::Drand::signature(*reveal_round) {
-            None => Field::Kept(data),
-            Some(signature) => match timelock::open(encrypted, &signature) {
+        match T::Drand::signature(reveal_round) {
+            None => Field::Kept(Data::TimelockEncrypted { encrypted, reveal_round }),
+            Some(signature) => match timelock::open(&encrypted, &signature) {
                 Ok(bytes) if !bytes.is_empty() => Field::Revealed(bytes),
-                _ => Field::Lost,
+                _ => Field::Failed(Data::TimelockRevealFailed { encrypted, reveal_round }),
             },
         }
     }

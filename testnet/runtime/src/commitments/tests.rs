@@ -88,7 +88,7 @@ fn a_commitment_of_nothing_else_is_gone_with_its_reveal() {
 }
 
 #[test]
-fn a_field_that_does_not_open_is_lost_alone() {
+fn a3_a_field_that_does_not_open_stays_as_one_that_failed() {
     run(|| {
         pulse(50);
         let Data::TimelockEncrypted { encrypted, .. } = sealed("of another round", 51) else {
@@ -105,7 +105,10 @@ fn a_field_that_does_not_open_is_lost_alone() {
         ]);
         next_block();
         assert_eq!(revealed(), [(b"good".to_vec(), 2)]);
-        assert_eq!(CommitmentOf::<Runtime>::get(NETUID, who()), None);
+        let failed =
+            |field: &Data| matches!(field, Data::TimelockRevealFailed { reveal_round: 50, .. });
+        assert!(fields().len() == 2 && fields().iter().all(failed), "{:?}", fields());
+        assert!(TimelockedIndex::<Runtime>::get().is_empty());
     });
 }
 

@@ -13,6 +13,9 @@ pub(super) const IMMUNITY_PERIOD: u16 = 4096;
 /// Price of a seat, rao.
 pub(super) const BURN: u64 = 100_000_000;
 
+/// Mechanisms of a subnet.
+const MECHANISMS: u8 = 1;
+
 /// Seats of a local subnet, and permits at an epoch: fewer than the live chain's.
 const SEATS: u16 = 256;
 const PERMITS: u16 = 64;
@@ -29,6 +32,9 @@ pub struct SubnetGenesis<AccountId> {
     pub owner_hotkey: AccountId,
     /// Blocks between two epochs.
     pub tempo: u16,
+    /// Its mechanisms, each with weights of its own; one or two, as on the live chain, or more.
+    #[serde(default = "byte::<MECHANISMS>")]
+    pub mechanisms: u8,
     /// Whether weights must be committed first.
     #[serde(default)]
     pub commit_reveal: bool,
@@ -74,6 +80,7 @@ impl<AccountId> SubnetGenesis<AccountId> {
             owner_coldkey,
             owner_hotkey,
             tempo,
+            mechanisms: MECHANISMS,
             commit_reveal: false,
             reveal_period: REVEAL_PERIOD,
             weights_rate_limit: WEIGHTS_RATE_LIMIT,
@@ -106,6 +113,11 @@ pub struct NeuronGenesis<AccountId> {
 
 /// A default as serde takes it.
 fn long<const NUMBER: u64>() -> u64 {
+    NUMBER
+}
+
+/// The same of 8 bits.
+fn byte<const NUMBER: u8>() -> u8 {
     NUMBER
 }
 

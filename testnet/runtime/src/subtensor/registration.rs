@@ -27,6 +27,10 @@ impl<T: Config> Pallet<T> {
         MaxAllowedValidators::<T>::insert(netuid, subnet.max_allowed_validators);
         ImmunityPeriod::<T>::insert(netuid, subnet.immunity_period);
         Burn::<T>::insert(netuid, subnet.burn);
+        // Before the seats, which every mechanism has.
+        if subnet.mechanisms != 1 {
+            MechanismCountCurrent::<T>::insert(netuid, subnet.mechanisms);
+        }
         for (uid, neuron) in (0_u16..).zip(&subnet.neurons) {
             Self::seat(netuid, uid, &neuron.hotkey, &neuron.coldkey);
             TotalHotkeyAlpha::<T>::insert(&neuron.hotkey, netuid, neuron.stake);
@@ -34,6 +38,13 @@ impl<T: Config> Pallet<T> {
                 put(permits, usize::from(uid), neuron.validator_permit)
             });
         }
+    }
+
+    /// Gives a subnet to a hotkey and the coldkey behind it, as a change of owner by conviction
+    /// does: commitments, seats and stakes stay as they are.
+    pub(crate) fn change_owner(netuid: u16, hotkey: &T::AccountId) {
+        SubnetOwner::<T>::insert(netuid, Owner::<T>::get(hotkey));
+        SubnetOwnerHotkey::<T>::insert(netuid, hotkey);
     }
 
     pub(super) fn do_burned_register(

@@ -1,5 +1,5 @@
-//! `author_*`: transactions on their way into a block. Error codes and texts are those clients of
-//! other nodes know.
+//! `author_*`: transactions on their way into a block. Error codes and texts are those that clients
+//! know from other nodes.
 
 use super::super::pool::{Fate, Unwelcome, WATCHER_BACKLOG};
 use super::context::{Answer, Context, Module, Registered, failed, send};

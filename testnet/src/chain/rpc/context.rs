@@ -37,8 +37,8 @@ impl Context {
         })
     }
 
-    /// The block with this hash whose state is asked for, or the newest; what a node without that
-    /// state answers is worded by `discarded`.
+    /// The block with this hash whose state is asked for, or the newest; `discarded` is the wording
+    /// of the error if the state is gone.
     pub(super) fn block_with_state(
         &self,
         hash: Option<H256>,

@@ -142,7 +142,7 @@ async fn runtime_versions(pending: PendingSubscriptionSink, context: Arc<Context
                 known = version;
             }
             Ok(Ok(_)) => {}
-            // A state that is gone by now, or a stop in the middle; the next block tells.
+            // The state is gone by now, or the chain is stopping; the next block shows which.
             _ => tracing::debug!("cannot read the runtime version"),
         }
         block = loop {

@@ -12,11 +12,14 @@
 //! | `testnet_stallProduction`, `testnet_resumeProduction` | | both heads |
 //! | `testnet_setClockSkew` | seconds | both heads |
 //! | `testnet_setKeptStates` | blocks or null | both heads |
-//! | `testnet_upgradeSpec` | | the new spec version |
+//! | `testnet_changeOwner` | netuid, hotkey | both heads |
+//! | `testnet_skipRound` | round of the beacon | both heads |
+//! | `testnet_upgradeSpec`, `testnet_upgradeToTypedIds` | | the new spec version |
 
 use super::super::control::{ControlError, Controls, Heads, MAX_STEPS};
 use super::context::{Answer, Context, Module, Registered, bad_parameter, failed};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
+use node_subtensor_runtime::{AccountId, TYPED_IDS};
 
 /// What the names of these methods begin with.
 pub(super) const PREFIX: &str = "testnet_";
@@ -69,9 +72,23 @@ pub(super) fn register(module: &mut Module) -> Registered {
         let blocks = params.sequence().optional_next()?;
         controls.switch_now(|switches| switches.kept_states = blocks).map_err(refused)
     })?;
-    module.register_blocking_method("testnet_upgradeSpec", |_, context, _| -> Answer<u32> {
-        opened(&context)?.upgrade_spec_now().map_err(refused)
+    steer(module, "testnet_changeOwner", |controls, params| {
+        let owner: (u16, AccountId) = params.parse()?;
+        controls.switch_now(|switches| switches.orders.owner = Some(owner)).map_err(refused)
     })?;
+    steer(module, "testnet_skipRound", |controls, params| {
+        let round: u64 = params.one()?;
+        controls
+            .switch_now(|switches| {
+                switches.orders.skipped.insert(round);
+            })
+            .map_err(refused)
+    })?;
+    for (name, least) in [("testnet_upgradeSpec", 0), ("testnet_upgradeToTypedIds", TYPED_IDS)] {
+        module.register_blocking_method(name, move |_, context, _| -> Answer<u32> {
+            opened(&context)?.upgrade_spec_now(least).map_err(refused)
+        })?;
+    }
     Ok(())
 }
 

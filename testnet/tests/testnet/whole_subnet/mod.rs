@@ -4,12 +4,28 @@
 //! |---|---|
 //! | `chaos` | validators lose nothing and agree, whatever happens to them and their network |
 //! | `epoch_retry` | an epoch that cannot be decided at its boundary is decided later |
+//! | `faults` | what each fault of each service does to miners, and what the operator is told |
+//! | `liars` | two files for two half meshes, or a cut, make no two validators set different weights |
+//! | `lost_state` | a validator without state waits for its bucket, and writes nothing over |
+//! | `owners_api` | `leoma api` shows a validator's bucket, and what validators report to it |
+//! | `rehearsal` | a rehearsal samples and decides, and sends nothing |
+//! | `mechanisms` | two mechanisms of one subnet get weights of their own from every validator |
 //! | `restart` | a validator that loses its power signs nothing twice, and the epoch after agrees |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
-//! | `weights` | weights get onto the chain in every mode, through restarts and faults |
+//! | `upgrade` | validators update one by one across a change of the parameters, and agree in every epoch |
+//! | `weights` | weights get onto the chain in every mode, through restarts, faults, upgrades and forks |
 
+mod agreeing;
+mod bench;
 mod chaos;
 mod epoch_retry;
+mod faults;
+mod liars;
+mod lost_state;
+mod mechanisms;
+mod owners_api;
+mod rehearsal;
 mod restart;
 mod secrets;
+mod upgrade;
 mod weights;

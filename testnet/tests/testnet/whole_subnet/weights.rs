@@ -1,6 +1,6 @@
-//! Weights on a real chain in every mode, through restarts, lost connections and other people's
-//! doings.
+//! Weights on a real chain in every mode, through restarts, lost connections and what others do.
 
+mod chain_changes;
 mod validator;
 
 use std::path::Path;
@@ -53,7 +53,7 @@ async fn start(dir: &Path, genesis: GenesisConfig) -> ChainHandle {
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_weights_are_set_once_and_not_before_the_rate_limit() {
     let dir = tempfile::tempdir().unwrap();
-    let node = start(dir.path(), genesis(|subnet| subnet.weights_rate_limit = 40)).await;
+    let node = start(dir.path(), genesis(|subnet| subnet.weights_rate_limit = 100)).await;
     let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
     assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Set);
     assert_eq!(validator.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
@@ -66,6 +66,100 @@ async fn plain_weights_are_set_once_and_not_before_the_rate_limit() {
     assert_eq!(validator.transactions().await, 1);
     validator.until_put(head, Uid(4)).await;
     assert_eq!(validator.on_chain(Uid(1)).await, [(Uid(4), u16::MAX)]);
+}
+
+/// How many requests each kind of work makes, for `docs/benchmarks.md`.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_work_makes_few_requests_to_a_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), genesis(|_| {})).await;
+    let proxy = FaultProxy::start(&node.ws_url).await.unwrap();
+    let mut before = 0;
+    let mut made = |what: &str, most: u64| {
+        let now = proxy.traffic().requests;
+        println!("{what}: {} requests", now - before);
+        assert!((1..=most).contains(&(now - before)), "{what}: {}", now - before);
+        before = now;
+    };
+    let validator = Validator::start(dir.path(), "first", &[proxy.url()]).await;
+    made("connecting", 12);
+    let head = validator.head().await;
+    made("the newest final block", 2);
+    let _first = validator.chain.metagraph(head).await.unwrap();
+    made("the subnet, at first", 6);
+    let _second = validator.chain.metagraph(validator.head().await).await.unwrap();
+    made("the subnet, and the newest final block", 6);
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Set);
+    made("weights in plain mode", 30);
+    assert_eq!(validator.put(0, MINER).await.unwrap(), Progress::Set);
+    made("weights that are there already", 12);
+    let signer = &validator.weights.signer;
+    validator.chain.set_commitment(signer, "as long as a witness").await.unwrap();
+    made("a witness", 20);
+}
+
+/// A subnet of two mechanisms.
+fn two_mechanisms(commit_reveal_version: Option<u16>) -> GenesisConfig {
+    let genesis = genesis(|subnet| {
+        subnet.mechanisms = 2;
+        subnet.commit_reveal = commit_reveal_version.is_some();
+        // One hotkey's two transactions may share a number. The later one is sent again when the
+        // life of the first try is over, which takes half of a usual epoch here.
+        subnet.tempo = 5 * TEMPO;
+    });
+    GenesisConfig { commit_reveal_version: commit_reveal_version.unwrap_or(4), ..genesis }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_hotkey_sets_two_mechanisms_weights_side_by_side_each_at_its_own_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut genesis = two_mechanisms(None);
+    genesis.subnets[0].weights_rate_limit = 100;
+    let node = start(dir.path(), genesis).await;
+    let first = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+    let second = Validator::of_mechanism(dir.path(), "first", &[&node.ws_url], 1).await;
+    // At once: one hotkey's transactions share their numbers, and one of them comes too late.
+    let both = tokio::join!(first.until_put(0, MINER), second.until_put(0, Uid(4)));
+    assert_eq!(both, (Progress::Set, Progress::Set));
+    assert_eq!(first.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+    assert_eq!(second.on_chain(Uid(1)).await, [(Uid(4), u16::MAX)]);
+    assert_eq!(first.transactions().await, 2, "one of each");
+    // What is there is read back, and the other's rate limit holds up nobody.
+    assert_eq!(second.put(0, Uid(4)).await.unwrap(), Progress::Set);
+    let head = second.head().await.number.0;
+    let refused = second.put(head, MINER).await.unwrap_err();
+    assert!(matches!(refused, WeightsError::TooSoon { until } if until.0 > head), "{refused}");
+    second.until_put(head, MINER).await;
+    assert_eq!(second.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+    let of = async |validator: &Validator| {
+        let metagraph = validator.chain.metagraph(validator.head().await).await.unwrap();
+        metagraph.neurons[1].last_update
+    };
+    assert!(of(&first).await < of(&second).await, "each has its own last update");
+    let third = Validator::of_mechanism(dir.path(), "first", &[&node.ws_url], 2).await;
+    let missing = third.put(0, MINER).await.unwrap_err().to_string();
+    assert!(missing.contains("mechanism 2 of subnet 7"), "{missing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: run by ./test.sh --all"]
+async fn two_mechanisms_weights_are_committed_and_shown_side_by_side() {
+    for version in [2, 4] {
+        let dir = tempfile::tempdir().unwrap();
+        let node = start(dir.path(), two_mechanisms(Some(version))).await;
+        let first = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
+        let second = Validator::of_mechanism(dir.path(), "first", &[&node.ws_url], 1).await;
+        // Some blocks first, over which the chain's pace is measured: the round of the reveal
+        // follows from it.
+        first.until_block(20).await;
+        let both = tokio::join!(first.until_put(0, MINER), second.until_put(0, Uid(4)));
+        assert_eq!(both, (Progress::Committed, Progress::Committed), "version {version}");
+        assert_eq!(second.on_chain(Uid(1)).await, []);
+        let ended = tokio::join!(first.until_ended(0), second.until_ended(0));
+        assert_eq!(ended, (CommitState::Revealed, CommitState::Revealed), "version {version}");
+        assert_eq!(first.on_chain(Uid(1)).await, [(MINER, u16::MAX)]);
+        assert_eq!(second.on_chain(Uid(1)).await, [(Uid(4), u16::MAX)]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +308,8 @@ async fn a_winner_that_lost_its_slot_before_the_reveal_is_reported_and_not_paid(
 #[tokio::test(flavor = "multi_thread")]
 async fn timelocked_weights_are_opened_by_the_chain_also_where_its_clock_is_two_minutes_off() {
     let dir = tempfile::tempdir().unwrap();
-    let genesis = genesis(|subnet| subnet.commit_reveal = true);
+    // Requests to a node are paced, so an epoch has to last longer than a commit takes.
+    let genesis = genesis(|subnet| (subnet.commit_reveal, subnet.tempo) = (true, 3 * TEMPO));
     let config = ChainConfig {
         block_time: BLOCK_TIME,
         clock_skew: -120,
@@ -273,8 +368,8 @@ async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_t
     let call = |text: &str| Call::SetCommitment { text: text.to_owned() };
     let signer = &one.weights.signer;
     let (first, second) = (
-        endpoint.sign(signer, &call("first"), 0).await.unwrap(),
-        endpoint.sign(signer, &call("second"), 0).await.unwrap(),
+        endpoint.sign(signer, &call("first"), 0, 32).await.unwrap(),
+        endpoint.sign(signer, &call("second"), 0, 32).await.unwrap(),
     );
     node.controls().stall_production().await.unwrap();
     let waiting = async {
@@ -297,7 +392,7 @@ async fn a_nonce_that_another_process_took_is_told_and_the_weights_are_set_all_t
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: run by ./test.sh --all"]
-async fn an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a_second_transaction()
+async fn a7_an_endpoint_that_dies_during_a_submission_costs_neither_the_epoch_nor_a_second_transaction()
  {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), genesis(|_| {})).await;
@@ -349,64 +444,4 @@ async fn endpoints_that_lie_lag_or_fall_silent_cost_nothing() {
     tokio::time::timeout(PATIENCE, moved).await.expect("heads go on").unwrap();
     assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
     stop.cancel();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow: run by ./test.sh --all"]
-async fn an_upgrade_of_the_chain_under_us_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let node = start(dir.path(), genesis(|_| {})).await;
-    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
-    assert_eq!(validator.until_put(0, MINER).await, Progress::Set);
-    let before = validator.head().await;
-    node.controls().upgrade_spec().await.unwrap();
-    validator.until_block(before.number.0 + 8).await;
-    let head = validator.head().await;
-    assert_eq!(validator.chain.metagraph(head).await.unwrap().neurons.len(), 5);
-    assert_eq!(
-        validator.chain.metagraph(before).await.unwrap().neurons.len(),
-        5,
-        "and blocks of before are readable"
-    );
-    assert_eq!(validator.until_put(head.number.0, Uid(4)).await, Progress::Set);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow: run by ./test.sh --all"]
-async fn a_stalled_finality_and_a_fork_over_the_boundary_are_waited_out() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = ChainConfig {
-        finality_lag: 3,
-        block_time: BLOCK_TIME,
-        ..ChainConfig::new(dir.path().join("c"), genesis(|_| {}))
-    };
-    let node = chain::spawn(config).await.unwrap();
-    let validator = Validator::start(dir.path(), "first", &[&node.ws_url]).await;
-    validator.until_block(5).await;
-    node.controls().stall_finality().await.unwrap();
-    let stalled = node.controls().heads();
-    let boundary = u64::from(stalled.finalized.number) + 4;
-    let grown = async {
-        while u64::from(node.controls().heads().best.number) < boundary + 100 {
-            tokio::time::sleep(BLOCK_TIME).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, grown).await.expect("a hundred blocks");
-    assert_eq!(validator.head().await.number.0, u64::from(stalled.finalized.number));
-    // The boundary's block is replaced by another one before it is final.
-    let rpc = subxt::rpcs::RpcClient::from_insecure_url(&node.ws_url).await.unwrap();
-    let at_boundary =
-        || chains::ask(&rpc, "chain_getBlockHash", subxt::rpcs::rpc_params![boundary]);
-    let replaced = at_boundary().await;
-    let depth = node.controls().heads().best.number - stalled.finalized.number;
-    node.controls().reorg(depth, 1).await.unwrap();
-    assert_ne!(at_boundary().await, replaced);
-    node.controls().resume_finality().await.unwrap();
-    validator.until_block(boundary).await;
-    let hash = validator.chain.block_hash(BlockNumber(boundary)).await.unwrap();
-    assert_eq!(at_boundary().await, format!("0x{}", hex::encode(hash.0)));
-    let at = Head { number: BlockNumber(boundary), hash };
-    assert_eq!(validator.chain.metagraph(at).await.unwrap().block, BlockNumber(boundary));
-    assert_eq!(validator.until_put(boundary, MINER).await, Progress::Set);
-    assert_eq!(validator.transactions().await, 1);
 }

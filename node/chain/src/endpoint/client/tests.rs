@@ -1,23 +1,18 @@
-//! Several nodes of which some fail, lag, lie or belong elsewhere.
+//! Several nodes, of which some fail, lag, lie or belong to another chain.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::stream::{self, BoxStream};
-use leoma_protocol::MemoryGuard;
-use sp_core::Pair as _;
-
 use std::sync::Mutex;
 
 use futures::StreamExt as _;
-use leoma_protocol::HotkeySigner;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::endpoint::member::{Connector, LONGEST_REST};
 use crate::endpoint::{Nonces, Signed};
-use crate::error::SubmitError;
-use crate::submit::{Call, Rejection};
+use crate::submit::Rejection;
 
 const NETUID: Netuid = Netuid(99);
 
@@ -132,9 +127,19 @@ impl Chain for Script {
         Ok(Nonces { at: self.head_now().number, finalized, next: finalized })
     }
 
-    async fn sign(&self, _: &HotkeySigner, call: &Call, nonce: u64) -> Result<Signed, SubmitError> {
+    async fn fee(&self, _: &Signed) -> Result<u64, ChainError> {
+        Ok(0)
+    }
+
+    async fn sign(
+        &self,
+        _: &HotkeySigner,
+        call: &Call,
+        nonce: u64,
+        blocks: u64,
+    ) -> Result<Signed, SubmitError> {
         self.up()?;
-        let valid_until = BlockNumber(self.head.load(Ordering::Relaxed) + 32);
+        let valid_until = BlockNumber(self.head.load(Ordering::Relaxed) + blocks);
         Ok(Signed { what: call.name(), bytes: Vec::new(), nonce, valid_until })
     }
 
@@ -265,6 +270,18 @@ async fn a_lagging_node_is_asked_last_and_one_alone_cannot_run_ahead() {
 }
 
 #[tokio::test]
+async fn of_three_one_that_is_lost_leaves_no_other_to_make_up_a_head() {
+    let nodes = [node(100), node(100), node(180)];
+    let client = client(&nodes).await.unwrap();
+    let (sender, receiver) = watch::channel(client.head().await.unwrap());
+    client.inner.members[1].lost(&ChainError::Timeout { what: "new blocks" });
+    client.publish(&sender);
+    assert_eq!(receiver.borrow().number, BlockNumber(100));
+    set(&nodes[1].is_broken);
+    assert_eq!(client.head().await.unwrap().number, BlockNumber(100));
+}
+
+#[tokio::test]
 async fn nodes_that_are_lost_do_not_hold_the_head_back() {
     let nodes = [node(100), node(100), node(200)];
     let client = client(&nodes).await.unwrap();
@@ -287,7 +304,7 @@ async fn a_head_that_was_made_up_is_forgotten_with_the_node_that_named_it() {
     assert_eq!(receiver.borrow().number, BlockNumber(1_000_000), "of two, either may be right");
     client.publish(&sender);
     client.inner.members[1].ban("contradicted the other endpoints".to_owned());
-    assert_eq!(client.endpoints()[0].lag, Some(0), "what a liar says is no measure");
+    assert_eq!(client.endpoints()[0].lag, Some(0), "a dropped node's head does not count");
     client.publish(&sender);
     assert_eq!(receiver.borrow().number, BlockNumber(100));
     // A little behind is only lag.
@@ -347,7 +364,7 @@ async fn nothing_is_sent_while_an_earlier_transaction_may_be_included() {
         node.head.store(43, Ordering::Relaxed);
     }
     client.submit(&signer(), &commitment()).await.unwrap();
-    // And where it was included after all, the next one has the next nonce.
+    // If it was included after all, the next one has the next nonce.
     nodes[1].finalized_nonce.store(1, Ordering::Relaxed);
     *nodes[1].fate.lock().unwrap() = Some(ChainError::Timeout { what: "set_commitment" }.into());
     client.inner.members[0].state().rests_until = Some(Instant::now() + LONGEST_REST);
@@ -393,5 +410,5 @@ async fn a_pruned_state_is_asked_of_every_node_and_said() {
     let client = client(&[node(10), node(10)]).await.unwrap();
     let head = client.head().await.unwrap();
     assert!(matches!(client.metagraph(head).await, Err(ChainError::Pruned { .. })));
-    assert_eq!(client.order()[0].name, "node 0", "an answer is no failure");
+    assert_eq!(client.order()[0].name, "node 0", "an answer is not a failure");
 }

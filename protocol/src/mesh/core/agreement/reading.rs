@@ -1,18 +1,33 @@
-//! What is held, as others ask for it.
+//! Answers to others' questions about what is held.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::intake::Agreement;
+use super::inventory::TaskDigest;
 use super::record::FileRecord;
-use crate::mesh::core::catchup::{CatchupPage, CatchupRequest, FileState};
-use crate::mesh::core::limits::PAGE_FILL_BYTES;
+use crate::mesh::core::catchup::{CatchupPage, CatchupRequest, FileState, Filling};
+use crate::mesh::core::limits::MAX_TASK_DIGESTS;
 use crate::mesh::core::views::FileView;
-use crate::messages::{Announcement, Attestation, Context, Evidence, EvidenceKey, Tally};
+use crate::messages::{Announcement, Attestation, Context, Dispute, Evidence, EvidenceKey, Tally};
 use crate::{Digest, FileId, Hotkey, Network, Signature, TaskId};
 
-/// Encoded bytes of an announcement or a piece of evidence, and of a vote: for filling pages.
-const STATEMENT_BYTES: usize = 512;
-const VOTE_BYTES: usize = 104;
+/// Everything after a key, or everything.
+fn after<Key: Ord>(key: Option<Key>) -> (Bound<Key>, Bound<Key>) {
+    (key.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
+
+fn file_state(file: &FileId, record: &FileRecord) -> FileState {
+    let tally = |(digest, votes): (&Digest, &BTreeMap<Hotkey, Signature>)| Tally {
+        digest: *digest,
+        votes: votes.iter().map(|(attester, signature)| (*attester, *signature)).collect(),
+    };
+    FileState {
+        file: *file,
+        announcements: record.announcements.clone(),
+        tallies: record.votes.iter().map(tally).collect(),
+    }
+}
 
 impl Agreement {
     /// Checks the signatures of everything new in a page together. A vote checked singly costs
@@ -21,11 +36,10 @@ impl Agreement {
         let is_news = |announcement: &&Announcement| {
             let record = self.files.get(&announcement.file);
             let known = record.is_some_and(|record| record.is_announced(&announcement.digest));
-            !known && context.admits(announcement.file.task_id, announcement.file.producer)
+            !known && context.admits(&announcement.file, announcement.file.producer)
         };
-        let is_new_vote = |vote: &Attestation| {
-            !self.has_vote(vote) && context.admits(vote.file.task_id, vote.attester)
-        };
+        let is_new_vote =
+            |vote: &Attestation| !self.has_vote(vote) && context.admits(&vote.file, vote.attester);
         let files = page.files.iter().flat_map(|state| {
             let votes = state
                 .tallies
@@ -37,52 +51,56 @@ impl Agreement {
         });
         let accused = |evidence: &&Evidence| {
             let EvidenceKey { accused, file, .. } = evidence.key();
-            !self.evidence.contains_key(&evidence.key()) && context.admits(file.task_id, accused)
+            !self.evidence.contains_key(&evidence.key()) && context.admits(&file, accused)
         };
         let evidence = page.evidence.iter().filter(accused).flat_map(Evidence::claims);
-        context.signatures.prepare(files.chain(evidence));
+        let is_new_dispute = |dispute: &&Dispute| {
+            !self.disputes.contains_key(&dispute.key())
+                && context.admits(&dispute.file, dispute.disputer)
+        };
+        let disputes = page.disputes.iter().filter(is_new_dispute).map(Dispute::claim);
+        context.signatures.prepare(files.chain(evidence).chain(disputes));
     }
 
     /// Summary of what is held: equal for two validators that have nothing to tell each other.
-    pub(in crate::mesh::core) fn inventory(&self) -> Digest {
-        Digest(self.inventory.0)
+    pub(in crate::mesh::core) const fn inventory(&self) -> Digest {
+        self.inventory.all()
     }
 
-    /// A page of what is held, from where the request says.
+    /// The digests of the newest tasks, for a peer to compare.
+    pub(in crate::mesh::core) fn task_digests(&self) -> Vec<(TaskId, TaskDigest)> {
+        self.inventory.newest(MAX_TASK_DIGESTS)
+    }
+
+    /// A page of what is held and the asker does not, from where the request says. Tasks of which
+    /// both hold the same are left out.
     pub(in crate::mesh::core) fn page(&self, request: &CatchupRequest) -> CatchupPage {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let mut page = CatchupPage::default();
-        let mut bytes = 0;
-        let after = request.after_file.map_or(Unbounded, Excluded);
-        for (file, record) in self.files.range((after, Unbounded)) {
-            if bytes >= PAGE_FILL_BYTES {
-                page.more = true;
-                return page;
+        let cursor = &request.cursor;
+        let held: BTreeMap<TaskId, TaskDigest> = request.held.iter().copied().collect();
+        let differs = |task| self.inventory.of(task).as_ref() != held.get(&task);
+        let mut filling = Filling::default();
+        let files = self.files.range(after(cursor.file)).filter(|(file, _)| differs(file.task_id));
+        for (file, record) in files {
+            if !filling.has_room() {
+                return filling.page;
             }
-            let tally = |(digest, votes): (&Digest, &BTreeMap<Hotkey, Signature>)| Tally {
-                digest: *digest,
-                votes: votes.iter().map(|(attester, signature)| (*attester, *signature)).collect(),
-            };
-            let tallies: Vec<_> = record.votes.iter().map(tally).collect();
-            let votes: usize =
-                tallies.iter().map(|tally| 64 + tally.votes.len() * VOTE_BYTES).sum();
-            bytes += 64 + record.announcements.len() * STATEMENT_BYTES + votes;
-            page.files.push(FileState {
-                file: *file,
-                announcements: record.announcements.clone(),
-                tallies,
-            });
+            filling.add_file(file_state(file, record));
         }
-        let after = request.after_evidence.map_or(Unbounded, Excluded);
-        for (_, evidence) in self.evidence.range((after, Unbounded)) {
-            if bytes >= PAGE_FILL_BYTES {
-                page.more = true;
-                return page;
+        let evidence = self.evidence.range(after(cursor.evidence));
+        for (_, evidence) in evidence.filter(|(key, _)| differs(key.file.task_id)) {
+            if !filling.has_room() {
+                return filling.page;
             }
-            bytes += STATEMENT_BYTES;
-            page.evidence.push(evidence.clone());
+            filling.add_evidence(evidence.clone());
         }
-        page
+        let disputes = self.disputes.range(after(cursor.dispute));
+        for (_, dispute) in disputes.filter(|(key, _)| differs(key.file.task_id)) {
+            if !filling.has_room() {
+                return filling.page;
+            }
+            filling.add_dispute(dispute.clone());
+        }
+        filling.page
     }
 
     /// Who is known to hold a file with this digest: its producer and its attesters.
@@ -128,6 +146,7 @@ impl Agreement {
                 .iter()
                 .map(|(digest, votes)| (*digest, votes.keys().copied().collect()))
                 .collect(),
+            refused: self.of_file(file).map(|dispute| (dispute.disputer, dispute.reason)).collect(),
         };
         self.files.iter().map(view).collect()
     }

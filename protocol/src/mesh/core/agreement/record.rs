@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::inventory::{announced_item, certified_item, vote_item};
-use crate::messages::{Announcement, Certificate};
+use super::inventory::{Item, announced_item, certified_item, vote_item};
+use crate::messages::{Allowlist, Announcement, Certificate};
 use crate::{Digest, FileId, Hotkey, Network, Signature};
 
 #[derive(Debug, Default)]
@@ -23,21 +23,23 @@ impl FileRecord {
         self.votes.get(digest).is_some_and(|votes| votes.contains_key(attester))
     }
 
-    /// All votes for `digest` as a certificate.
+    /// All votes for `digest` by validators of the task's list as a certificate.
     pub(super) fn certificate(
         &self,
         network: Network,
         file: FileId,
         digest: Digest,
+        list: &Allowlist,
     ) -> Certificate {
         let votes = self.votes.get(&digest).into_iter().flatten();
+        let votes = votes.filter(|(who, _)| list.contains(who));
         Certificate { network, file, digest, votes: votes.map(|(k, v)| (*k, *v)).collect() }
     }
 
     /// The file's items in the inventory. If a producer signed three digests, validators may hold
-    /// different pairs of them; that is evidence, and no difference worth asking about. Nor are
-    /// further votes once a file is certified.
-    pub(super) fn items(&self, file: &FileId) -> Vec<Digest> {
+    /// different pairs of them. Each pair is evidence, so the difference is not worth asking about.
+    /// Nor are further votes once a file is certified.
+    pub(super) fn items(&self, file: &FileId) -> Vec<Item> {
         let mut items = Vec::new();
         if let [announcement] = &self.announcements[..] {
             items.push(announced_item(file, &announcement.digest));

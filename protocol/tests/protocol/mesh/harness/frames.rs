@@ -56,8 +56,13 @@ pub fn message(topic: Topic, keypair: &Keypair, sequence: u64, data: &[u8]) -> V
 
 /// Subscribes to a topic, or no longer.
 pub fn subscription(topic: Topic, subscribe: bool) -> Vec<u8> {
+    subscription_to(&topic.name(&network()), subscribe)
+}
+
+/// The same, to any topic.
+pub fn subscription_to(topic: &str, subscribe: bool) -> Vec<u8> {
     let mut options = vec![1 << 3, u8::from(subscribe)];
-    field(2, topic.name(&network()).as_bytes(), &mut options);
+    field(2, topic.as_bytes(), &mut options);
     let mut rpc = Vec::new();
     field(1, &options, &mut rpc);
     framed(&rpc)

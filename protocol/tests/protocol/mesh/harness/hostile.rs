@@ -17,7 +17,7 @@ use leoma_protocol::mesh::libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use leoma_protocol::mesh::libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux,
 };
-use leoma_protocol::{BlockNumber, ConsensusParams, HotkeySigner};
+use leoma_protocol::{BlockNumber, HotkeySigner};
 
 use super::{HEAD, PATIENCE, network};
 
@@ -173,7 +173,7 @@ impl Hostile {
         let mut draft = HelloDraft {
             network: network(),
             peer: self.peer_bytes(),
-            params: ConsensusParams::default().digest(),
+            params: super::params().digest(),
             seq: 1,
             expires: BlockNumber(HEAD.0 + 100),
         };

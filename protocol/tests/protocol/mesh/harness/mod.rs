@@ -5,7 +5,7 @@
 pub mod frames;
 mod hostile;
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,11 +13,14 @@ use std::time::Duration;
 pub use hostile::{Hostile, Reading};
 use leoma_protocol::mesh::libp2p::Multiaddr;
 use leoma_protocol::mesh::libp2p::identity::Keypair;
-use leoma_protocol::mesh::{Mesh, MeshConfig, MeshEvent, MeshHandle, MeshStatus, Timing};
+use leoma_protocol::mesh::{
+    Acceptance, Mesh, MeshConfig, MeshEvent, MeshHandle, MeshStatus, Timing,
+};
+use leoma_protocol::messages::TaskList;
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
-    Network, TaskId,
+    BlockNumber, ConsensusParams, ConsensusSchedule, Digest, FileId, Hotkey, HotkeySigner,
+    MemoryGuard, Netuid, Network, TaskId,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -36,6 +39,22 @@ pub fn signer(number: u8) -> HotkeySigner {
 
 pub fn hotkeys(numbers: impl IntoIterator<Item = u8>) -> Vec<Hotkey> {
     numbers.into_iter().map(|number| signer(number).hotkey()).collect()
+}
+
+/// Parameters under which every validator has a turn at every task, and fifty tasks are open for
+/// attestations at a time.
+pub fn everybody_produces() -> ConsensusSchedule {
+    ConsensusSchedule::from(params())
+}
+
+/// See [`everybody_produces`].
+pub fn params() -> ConsensusParams {
+    ConsensusParams { failover_grace: Some(1), settle_margin: 50, ..Default::default() }
+}
+
+/// One list for all tasks.
+pub fn list_of(members: &[Hotkey]) -> TaskList {
+    TaskList { from: TaskId(0), interval: INTERVAL, validators: members.to_vec() }
 }
 
 pub fn quick() -> Timing {
@@ -57,12 +76,11 @@ pub fn config(number: u8, members: &[Hotkey]) -> MeshConfig {
     let mut config = MeshConfig::new(
         Keypair::generate_ed25519(),
         network(),
-        ConsensusParams::default(),
-        INTERVAL,
+        Arc::new(everybody_produces()),
+        vec![list_of(members)],
         signer(number),
     );
     config.listen = MeshConfig::listen_on(Ipv4Addr::LOCALHOST.into(), 0).to_vec();
-    config.allowlist = members.to_vec();
     config.head = HEAD;
     config.timing = quick();
     config
@@ -126,6 +144,11 @@ impl Node {
     pub async fn until_mutual(&self, peers: usize) {
         until("mutual links", || async { (self.mutual().await >= peers).then_some(()) }).await;
     }
+}
+
+/// Accepts the file with this digest.
+pub fn only(digest: Digest) -> impl Fn(Arc<Vec<u8>>) -> Ready<Acceptance> {
+    move |bytes| ready(Acceptance::from(Digest::of(&bytes) == digest))
 }
 
 /// Polls until there is an answer.

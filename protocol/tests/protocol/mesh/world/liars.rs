@@ -4,7 +4,7 @@ use leoma_protocol::codec::Wire as _;
 use leoma_protocol::messages::Topic;
 use rand::Rng as _;
 
-use super::{World, file_of, forgetful, network};
+use super::{TASKS, World, file_of, forgetful, network};
 
 /// Messages of a flood: half as many again as one peer may send at once.
 const FLOOD: u64 = 3000;
@@ -14,7 +14,7 @@ impl World {
         let links: Vec<usize> = self.members[who].links.iter().copied().collect();
         match self.rng.random_range(0..5) {
             0 => {
-                let task = self.rng.random_range(60..100);
+                let task = TASKS[self.rng.random_range(0..TASKS.len())];
                 self.equivocate(who, task);
             }
             1 => self.attest_to_both(who, &links),
@@ -75,8 +75,7 @@ impl World {
     fn attest_to_both(&mut self, who: usize, links: &[usize]) {
         self.faults.double_attestations += 1;
         for liar in 0..self.setup.byzantine {
-            // A few tasks suffice; each costs two signatures.
-            for task in (60..100).step_by(4) {
+            for task in TASKS {
                 let both = [&b"one file"[..], b"another file"].map(|content| {
                     let file = file_of(liar, task, content);
                     let attestation =

@@ -23,12 +23,12 @@ use leoma_protocol::mesh::core::{
     Core, CoreConfig, DialTarget, Event, MeshEvent, Restored, Timing, Token,
 };
 use leoma_protocol::messages::{
-    Announcement, Certificate, Evidence, EvidenceKey, Gossip, SignatureCheck,
+    Announcement, Certificate, Evidence, EvidenceKey, Gossip, SignatureCheck, TaskList,
 };
 use leoma_protocol::verdict::SignedVerdict;
 use leoma_protocol::{
-    BlockNumber, ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, Netuid,
-    Network, TaskId,
+    BlockNumber, ConsensusParams, ConsensusSchedule, Digest, FileId, Hotkey, HotkeySigner,
+    MemoryGuard, Netuid, Network, TaskId,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -36,8 +36,19 @@ use sp_core::{Pair as _, sr25519};
 
 use network::{Message, Queue, peer, place};
 
+/// The chain's head at the start.
 const HEAD: BlockNumber = BlockNumber(10_000);
 const INTERVAL: u64 = 100;
+/// Milliseconds for a block. The deadline of the first task passes in the storm, that of the second
+/// four minutes after it.
+const BLOCK: u64 = 1_000;
+/// Blocks by which a validator's head may lag.
+const MOST_LAG: u64 = 5;
+/// The tasks that files are made for. Every validator has a turn at each. The first one's deadline,
+/// block 10 076, may pass before everybody has attested; then the file stays as it is.
+const TASKS: [u64; 2] = [99, 102];
+/// The first task whose files must be certified after the storm.
+const CERTAIN: u64 = 102;
 /// Most validators of a world.
 const MOST_VALIDATORS: usize = 64;
 /// Milliseconds for which things go wrong.
@@ -55,6 +66,8 @@ pub struct Faults {
     pub forgeries: u64,
     pub floods: u64,
     pub withheld: u64,
+    /// Attestations that came too late, and were not made.
+    pub late: u64,
 }
 
 impl Faults {
@@ -68,6 +81,7 @@ impl Faults {
         self.forgeries += other.forgeries;
         self.floods += other.floods;
         self.withheld += other.withheld;
+        self.late += other.late;
     }
 }
 
@@ -120,6 +134,8 @@ enum Happening {
     DialArrives { from: usize, life: u32, to: usize, target: DialTarget },
     Attest { by: usize, life: u32, file: FileId, digest: Digest },
     Tick { who: usize },
+    Block { number: u64 },
+    Head { to: usize, life: u32, head: BlockNumber },
     Mischief { who: usize },
     Produce { who: usize, task: u64 },
     Partition { groups: Vec<bool> },
@@ -155,6 +171,7 @@ pub struct World {
     members: Vec<Member>,
     groups: Option<Vec<bool>>,
     calm: bool,
+    consensus: Arc<ConsensusSchedule>,
     signatures: Arc<SignatureCheck>,
     messages: HashMap<Digest, Message>,
     recorded: Vec<Message>,
@@ -211,18 +228,20 @@ fn core(
     let restored = member.map_or_else(Restored::default, |member| Restored {
         certificates: member.certificates.values().cloned().collect(),
         evidence: member.evidence.clone(),
-        addresses: vec![],
         sequence: member.sequence,
+        ..Restored::default()
     });
     Core::new(CoreConfig {
         network: network(),
         peer: peer(number),
-        params: ConsensusParams::default().digest(),
-        interval: INTERVAL,
-        lookback_blocks: 30_000,
+        consensus: world.consensus,
         signer,
-        allowlist: (0..validators).map(hotkey).collect(),
-        head: HEAD,
+        allowlists: vec![TaskList {
+            from: TaskId(0),
+            interval: INTERVAL,
+            validators: (0..validators).map(hotkey).collect(),
+        }],
+        head: world.head,
         bootnodes: [0, 1].into_iter().filter(|boot| *boot != number).map(place).collect(),
         restored,
         timing: Timing { tick: Duration::from_secs(1), ..Timing::default() },
@@ -234,6 +253,8 @@ fn core(
 /// What a core takes from the world it starts in.
 struct CoreOf {
     seed: u64,
+    head: BlockNumber,
+    consensus: Arc<ConsensusSchedule>,
     signatures: Arc<SignatureCheck>,
 }
 
@@ -241,9 +262,16 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let mut rng = StdRng::seed_from_u64(setup.seed);
         let signatures = Arc::<SignatureCheck>::default();
+        let everybody = ConsensusParams { failover_grace: Some(1), ..ConsensusParams::default() };
+        let consensus = Arc::new(ConsensusSchedule::from(everybody));
         let members = (0..setup.validators).map(|number| {
             let signer = forgetful(number);
-            let world = CoreOf { seed: rng.random(), signatures: Arc::clone(&signatures) };
+            let world = CoreOf {
+                seed: rng.random(),
+                head: HEAD,
+                consensus: Arc::clone(&consensus),
+                signatures: Arc::clone(&signatures),
+            };
             Member {
                 core: core(number, setup.validators, None, signer.clone(), world),
                 life: 0,
@@ -269,6 +297,7 @@ impl World {
             members,
             groups: None,
             calm: false,
+            consensus,
             signatures,
             messages: HashMap::new(),
             recorded: Vec::new(),
@@ -299,7 +328,7 @@ impl World {
                 self.rng.random_range(self.setup.byzantine..self.setup.validators)
             };
             let when = Duration::from_millis(5_000) + self.chance(STORM - 6_000);
-            self.at(when, Happening::Produce { who, task: 60 + index as u64 % 40 });
+            self.at(when, Happening::Produce { who, task: TASKS[index % TASKS.len()] });
         }
         for who in 0..self.setup.byzantine {
             for _ in 0..6 {
@@ -321,6 +350,7 @@ impl World {
             self.at(when, Happening::Restart { who });
         }
         self.at(Duration::from_millis(STORM), Happening::Calm);
+        self.at(Duration::from_millis(BLOCK), Happening::Block { number: HEAD.0 + 1 });
     }
 
     fn chance(&mut self, below_ms: u64) -> Duration {
@@ -398,11 +428,28 @@ impl World {
                 }
             }
             Happening::Attest { by, life, file, digest } => {
-                if self.members[by].life == life
-                    && let Ok(attestation) =
-                        self.members[by].signer.sign_attestation(network(), file, digest)
+                if self.members[by].life != life {
+                    return;
+                }
+                if self.members[by].core.may_attest(file.task_id).is_err() {
+                    self.faults.late += 1;
+                } else if let Ok(attestation) =
+                    self.members[by].signer.sign_attestation(network(), file, digest)
                 {
                     self.publish(by, Gossip::Attestation(attestation));
+                }
+            }
+            Happening::Block { number } => {
+                for to in 0..self.members.len() {
+                    let (life, lag) = (self.members[to].life, self.chance(MOST_LAG * BLOCK));
+                    let head = BlockNumber(number);
+                    self.after(lag, Happening::Head { to, life, head });
+                }
+                self.after(Duration::from_millis(BLOCK), Happening::Block { number: number + 1 });
+            }
+            Happening::Head { to, life, head } => {
+                if self.members[to].life == life {
+                    self.feed(to, Event::Head(head));
                 }
             }
             Happening::Tick { who } => {
@@ -423,7 +470,13 @@ impl World {
         for other in self.members[who].links.clone() {
             self.unlink(who, other);
         }
-        let world = CoreOf { seed: self.rng.random(), signatures: Arc::clone(&self.signatures) };
+        let head = BlockNumber(HEAD.0 + self.now.as_millis() as u64 / BLOCK);
+        let world = CoreOf {
+            seed: self.rng.random(),
+            head,
+            consensus: Arc::clone(&self.consensus),
+            signatures: Arc::clone(&self.signatures),
+        };
         let member = &self.members[who];
         let core = core(who, self.setup.validators, Some(member), member.signer.clone(), world);
         let member = &mut self.members[who];
@@ -456,8 +509,8 @@ impl World {
         self.publish(who, Gossip::Announcement(announcement));
     }
 
-    /// Whether all honest validators hold the same certificates and evidence, every honest file
-    /// certified among them.
+    /// Whether all honest validators hold the same certificates and evidence, among them those of
+    /// every honest file that could still be attested to after the storm.
     fn agree(&self) -> Result<(), String> {
         let held = |member: &Member| -> (BTreeMap<FileId, Digest>, BTreeSet<EvidenceKey>) {
             let views = member.core.files();
@@ -467,7 +520,8 @@ impl World {
         };
         let mut honest = self.members.iter().skip(self.setup.byzantine).map(held);
         let first = honest.next().unwrap();
-        for (file, digest) in &self.honest_files {
+        let certain = |file: &FileId| file.task_id >= TaskId(CERTAIN);
+        for (file, digest) in self.honest_files.iter().filter(|(file, _)| certain(file)) {
             if first.0.get(file) != Some(digest) {
                 return Err(format!("{file:?} is not certified"));
             }

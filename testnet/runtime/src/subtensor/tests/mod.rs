@@ -31,6 +31,7 @@ fn subnet() -> SubnetGenesis<AccountId> {
         netuid: NETUID,
         owner_coldkey: account(100),
         owner_hotkey: account(1),
+        mechanisms: 1,
         tempo: 20,
         commit_reveal: false,
         reveal_period: 1,

@@ -1,12 +1,15 @@
 //! A validator that sets weights and nothing else.
 
+use leoma::weights::Spans;
+use leoma_protocol::ConsensusSchedule;
 use leoma_rotation::{Slot, WeightVector};
 use sp_core::Pair as _;
+use tokio::sync::watch;
 
 use super::*;
 
-/// A validator's way to the chain, with its state in a folder. Dropped and made again it is a
-/// process that was restarted.
+/// A validator's connection to the chain, with its state in a folder. Dropped and made again it is
+/// a process that was restarted.
 pub(super) struct Validator {
     pub(super) weights: Weights,
     pub(super) chain: ChainClient,
@@ -15,18 +18,28 @@ pub(super) struct Validator {
 
 impl Validator {
     pub(super) async fn start(folder: &Path, name: &str, urls: &[&str]) -> Self {
+        Self::of_mechanism(folder, name, urls, 0).await
+    }
+
+    /// One of a mechanism of the subnet, with a state of its own.
+    pub(super) async fn of_mechanism(folder: &Path, name: &str, urls: &[&str], mecid: u8) -> Self {
+        let index = NETUID.with_mechanism(mecid).unwrap();
+        let folder = if mecid == 0 { folder.to_owned() } else { folder.join(mecid.to_string()) };
         let hotkey = Key::new(name).0;
         let signer = HotkeySigner::new(hotkey, Arc::new(MemoryGuard::default()));
         let log = Arc::new(SentTransactions::default());
         let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
-        let chain = ChainClient::connect_all(&urls, NETUID, None, log.clone()).await.unwrap();
+        let chain = ChainClient::connect_all(&urls, index, None, log.clone()).await.unwrap();
         let state = State::open(&folder.join(name), chain.network(), signer.hotkey()).unwrap();
         log.keep_in(state.clone());
+        // There is no allowlist, and so no witness to leave room for.
+        let (_, allowlists) = watch::channel(Arc::default());
         let weights = Weights {
             chain: chain.clone(),
             signer,
             state: state.clone(),
             beacon: Beacon::new(beacon_public_key()).unwrap(),
+            spans: Spans { consensus: Arc::new(ConsensusSchedule::production()), allowlists },
             metrics: Metrics::register(&mut Registry::default()),
         };
         Self { weights, chain, state }
