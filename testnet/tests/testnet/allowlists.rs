@@ -144,7 +144,8 @@ async fn who_joins_late_knows_the_lists_that_others_saw_on_chain() {
     // The same holds for one that saw the first list and was away while the middle one was in
     // force; its epochs use the same history.
     let knows_newest = |now: &AllowlistHistory| lists(now).last() == seen.last();
-    let only_first = returned(other_traveller.clone(), |_| true, &chain, &source).await;
+    let (_, only_first) =
+        SubnetReader::new(chain.clone(), source.clone(), other_traveller.clone()).unwrap();
     assert_eq!(lists(&only_first), seen[..1]);
     let at = AllowlistsAt { source: source.clone(), network: chain.network(), known_of: None };
     let now = chain.metagraph(chain.head().await.unwrap()).await.unwrap();
