@@ -1,20 +1,23 @@
 //! `leoma miner`: what a miner tells the subnet about its model.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::builder::{StringValueParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use leoma_chain::{ChainClient, encode_text_fields};
 use leoma_protocol::{
     CommitmentError, HotkeySigner, MemoryGuard, MinerCommitment, check_commit_count,
 };
+use leoma_storage::Secret;
 use leoma_wallet::load_hotkey;
 use serde_json::json;
 
-use super::account::{AccountFlags, read_back};
+use super::account::{AccountFlags, given, read_back};
 use super::output::print_json;
 use crate::config::Config;
 use crate::miners::{Chute, ChutesClient};
@@ -26,21 +29,71 @@ const CHUTE_PATIENCE: Duration = Duration::from_secs(15);
 /// Length of a full commit hash.
 const REVISION_DIGITS: usize = 40;
 
+const COMMIT_EXAMPLE: &str = "\
+Example:
+  leoma miner commit --model-name OWNER/leoma-NAME-HOTKEY \\
+    --model-revision COMMIT --chute-id ID";
+const PUSH_EXAMPLE: &str = "\
+Example:
+  leoma miner push --model-name OWNER/leoma-NAME-HOTKEY \\
+    --model-revision COMMIT --chute-id ID";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum MinerCommand {
     /// Commit a model on chain: its repository, its revision, and the chute that serves it.
     ///
+    /// Needs a hotkey that is registered on the subnet (`leoma register`) and a model that is
+    /// deployed: deploy it with the `chutes` program, which prints the chute's id.
+    ///
     /// The commitment is checked as validators check it and shown before anything is sent, and read
-    /// back from the chain afterwards. Where CHUTES_API_KEY is set, the chute is looked up too, and
-    /// a warning says what validators would miss in it. Deploy the model first, with the `chutes`
-    /// program; it prints the chute's id. A new commitment replaces the old one and takes its own
-    /// block: of two equal models the one committed first wins.
-    #[command(visible_alias = "push")]
+    /// back from the chain afterwards. Where a key of Chutes is set, the chute is looked up too, and
+    /// a warning says what validators would miss in it. A new commitment replaces the old one and
+    /// takes its own block: of two equal models the one committed first wins. A hotkey may commit
+    /// twice.
+    ///
+    /// Within minutes the page Miners of every validator shows whether the miner is valid, and why
+    /// not.
+    #[command(after_long_help = COMMIT_EXAMPLE)]
     Commit(CommitArgs),
+    /// Commit a model that is deployed already, as `leoma miner commit` does.
+    ///
+    /// The Python implementation's command of this name also deploys the model. This one does not,
+    /// because a chute's definition belongs to the `chutes` program: deploy with that program, then
+    /// give the id that it prints as --chute-id.
+    ///
+    /// `leoma miner commit --help` says what is checked and what comes next.
+    #[command(after_long_help = PUSH_EXAMPLE)]
+    Push(PushArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CommitArgs {
+    #[command(flatten)]
+    model: ModelFlags,
+    /// The Chutes deployment that serves it.
+    #[arg(long, value_name = "ID")]
+    chute_id: String,
+    #[command(flatten)]
+    sending: SendingFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    #[command(flatten)]
+    model: ModelFlags,
+    /// The Chutes deployment that serves it, which the `chutes` program printed.
+    #[arg(long, value_name = "ID")]
+    chute_id: Option<String>,
+    /// The Python implementation's: it is taken only to be refused in words.
+    #[arg(long, value_name = "USER", hide = true)]
+    chute_user: Option<String>,
+    #[command(flatten)]
+    sending: SendingFlags,
+}
+
+/// The flags that say who commits what.
+#[derive(Debug, Args)]
+struct ModelFlags {
     #[command(flatten)]
     account: AccountFlags,
     /// The model's Hugging Face repository, OWNER/NAME; NAME begins with `leoma` and ends with the
@@ -50,16 +103,22 @@ pub(super) struct CommitArgs {
     /// The full commit hash of the model's revision, in lower case.
     #[arg(long, value_name = "COMMIT")]
     model_revision: String,
-    /// The Chutes deployment that serves it.
-    #[arg(long, value_name = "ID")]
-    chute_id: String,
+}
+
+/// The flags that say what is done with the commitment.
+#[derive(Debug, Args)]
+struct SendingFlags {
+    /// Key to look the chute up with; CHUTES_API_KEY if not given, which other users of this machine
+    /// do not see in the list of processes.
+    #[arg(long, value_name = "KEY", value_parser = StringValueParser::new().map(Secret::new))]
+    chutes_api_key: Option<Secret>,
     /// Only show what would be committed.
     #[arg(long)]
     dry_run: bool,
     /// Commit without asking. Where nobody is at the terminal, or with --json, nothing is asked.
     #[arg(long)]
     yes: bool,
-    /// Print JSON.
+    /// Print JSON: {"netuid", "hotkey", "uid", "commitment", "block", "transaction"}.
     #[arg(long)]
     json: bool,
 }
@@ -68,19 +127,44 @@ impl MinerCommand {
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
         match self {
             Self::Commit(args) => args.run(file).await,
+            Self::Push(args) => args.into_commit()?.run(file).await,
         }
     }
 }
 
+impl PushArgs {
+    /// The commitment that is meant; an error says what to do where a deployment is.
+    fn into_commit(self) -> anyhow::Result<CommitArgs> {
+        let next = "deploy the model with the `chutes` program, then give the id that it prints \
+                    as --chute-id";
+        if self.chute_user.is_some() {
+            bail!("--chute-user is not used, because `leoma miner push` deploys nothing: {next}");
+        }
+        let Some(chute_id) = self.chute_id else {
+            bail!("--chute-id is missing, and `leoma miner push` deploys nothing: {next}");
+        };
+        Ok(CommitArgs { model: self.model, chute_id, sending: self.sending })
+    }
+}
+
 impl CommitArgs {
+    /// Settings by their names in the environment.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let key = self.sending.chutes_api_key.as_ref().map(|key| key.expose().to_owned());
+        let mut settings = self.model.account.settings();
+        settings.extend(given([("CHUTES_API_KEY", &key)]));
+        settings
+    }
+
     async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let config = super::settings::load(file, self.account.settings())?;
+        let config = super::settings::load(file, self.settings())?;
         let pair = load_hotkey(&config.wallet).await?;
         let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
         let hotkey = signer.hotkey();
+        let SendingFlags { dry_run, yes, json: as_json, .. } = self.sending;
         let commitment = MinerCommitment {
-            model_name: self.model_name,
-            model_revision: self.model_revision,
+            model_name: self.model.model_name,
+            model_revision: self.model.model_revision,
             chute_id: self.chute_id,
         };
         let text = commitment.to_text();
@@ -91,7 +175,7 @@ impl CommitArgs {
             bail!("the commitment has {} bytes, and at most 512 bytes fit on chain", text.len());
         }
         check_revision(&commitment.model_revision)?;
-        if self.dry_run {
+        if dry_run {
             println!("{text}");
             return Ok(());
         }
@@ -114,7 +198,7 @@ impl CommitArgs {
         if let Some(present) = metagraph.commitments.get(&hotkey) {
             if present.text == text {
                 // Sending it again would only give it a later block.
-                if self.json {
+                if as_json {
                     return report(present.block, None);
                 }
                 println!("already committed at block {}: nothing was sent", present.block);
@@ -134,7 +218,7 @@ impl CommitArgs {
             );
         }
         let question = format!("Commit for {hotkey} on subnet {}", config.netuid);
-        let is_wanted = self.yes || self.json || confirmed(&question, &text)?;
+        let is_wanted = yes || as_json || confirmed(&question, &text)?;
         if !is_wanted {
             bail!("nothing was sent");
         }
@@ -159,7 +243,7 @@ impl CommitArgs {
         let block = read_back(&chain, &transaction, committed).await?.with_context(|| {
             format!("transaction {transaction} is in a final block, but the chain names another commitment of {hotkey}")
         })?;
-        if self.json {
+        if as_json {
             return report(block, Some(transaction.to_string()));
         }
         println!("committed at block {block}, in transaction {transaction}:\n{text}");
@@ -228,7 +312,55 @@ fn check_revision(revision: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Chute, check_revision, lack_of_chute};
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: MinerCommand,
+    }
+
+    fn commit_of(command: &str, flags: &str) -> anyhow::Result<CommitArgs> {
+        let line = format!("miner {command} --model-name a/leoma --model-revision abc {flags}");
+        match Line::try_parse_from(line.split_whitespace())?.command {
+            MinerCommand::Commit(args) => Ok(args),
+            MinerCommand::Push(args) => args.into_commit(),
+        }
+    }
+
+    #[test]
+    fn push_commits_with_the_flags_of_the_python_implementation_that_have_a_meaning_here() {
+        for command in ["commit", "push"] {
+            let flags = "--chute-id c --chutes-api-key hunter2 --coldkey cold --hotkey hot";
+            let commit = commit_of(command, flags).unwrap();
+            assert_eq!(commit.chute_id, "c");
+            assert_eq!(commit.model.model_name, "a/leoma");
+            assert_eq!(commit.model.model_revision, "abc");
+            let settings = commit.settings();
+            for (name, value) in
+                [("CHUTES_API_KEY", "hunter2"), ("WALLET_NAME", "cold"), ("HOTKEY_NAME", "hot")]
+            {
+                assert_eq!(settings.get(name).map(String::as_str), Some(value), "{name}");
+            }
+            assert!(!format!("{commit:?}").contains("hunter2"));
+            let without = commit_of(command, "--chute-id c").unwrap();
+            assert_eq!(without.settings().get("CHUTES_API_KEY"), None);
+        }
+    }
+
+    #[test]
+    fn push_refuses_to_deploy_in_one_line_that_names_the_flag_to_give() {
+        for flags in ["", "--chute-user u", "--chute-user u --chute-id c", "--chutes-api-key k"] {
+            let error = commit_of("push", flags).unwrap_err().to_string();
+            assert!(error.contains("deploys nothing"), "{flags}: {error}");
+            assert!(error.contains("`chutes` program"), "{flags}: {error}");
+            assert!(error.contains("--chute-id") && !error.contains('\n'), "{flags}: {error}");
+            assert_eq!(error.contains("--chute-user"), flags.contains("--chute-user"));
+        }
+        assert!(commit_of("commit", "").is_err() && commit_of("commit", "--chute-user u").is_err());
+    }
 
     #[test]
     fn a_chute_that_validators_would_not_ask_is_named_with_its_reason() {

@@ -211,6 +211,7 @@ mod tests {
             &format!("blacklist remove {hotkey}"),
             "corpus expand --count 1 --concurrent 1 --query boats",
             "get-rank",
+            "miner push --model-name a/leoma --model-revision r --chutes-api-key k --chute-user u",
             &format!("{commit} --coldkey mine --hotkey default"),
         ] {
             let words = ["leoma"].into_iter().chain(line.split(' '));

@@ -24,6 +24,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("SUBTENSOR_NETWORK", "the chain is NETWORK"),
     ("BT_SUBTENSOR_NETWORK", "the chain is NETWORK"),
     ("WALLET_HOTKEY", "the hotkey is HOTKEY_NAME"),
+    ("CHUTE_USER", "models are deployed with the `chutes` program, which has its own settings"),
     ("BT_WALLET_*", "the wallet is WALLET_PATH, WALLET_NAME and HOTKEY_NAME"),
 ];
 /// Typing errors are looked for in names that could be meant for this program.
@@ -94,6 +95,7 @@ mod tests {
             ("LEOMA_DASHBOARD_URL", "LEOMA_HTTP_LISTEN"),
             ("LEOMA_WEIGHT_INTERVAL", "each epoch"),
             ("EPOCH_LEN", "consensus"),
+            ("CHUTE_USER", "`chutes` program"),
             ("WATCHTOWER_POLL_INTERVAL", "Watchtower"),
         ] {
             let note = note(name).unwrap();
