@@ -1,5 +1,6 @@
 //! Faults that can be put on a running subnet.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,6 +89,22 @@ impl Subnet {
     /// Gives a running validator's machine another address, as a provider does; returns it.
     pub(crate) fn change_ip(&mut self, validator: usize) -> Result<std::net::Ipv4Addr> {
         Ok(self.network()?.change_address(validator)?)
+    }
+
+    /// Asks a validator to end, as a service manager does, and waits until it has. Returns how it
+    /// ended, or `None` where it does not run.
+    ///
+    /// # Errors
+    /// [`LaunchError::NotReady`] when it takes longer than `limit`; then it is killed.
+    pub async fn terminate_validator(
+        &mut self,
+        validator: usize,
+        limit: Duration,
+    ) -> Result<Option<ExitStatus>> {
+        let running = self.validators.get_mut(validator).and_then(|one| one.part.take());
+        let Some(mut part) = running else { return Ok(None) };
+        part.terminate();
+        part.finished(limit).await.map(Some)
     }
 
     /// A validator's process, while it runs.

@@ -10,7 +10,7 @@
 //! | `owners_api` | `leoma api` shows a validator's bucket, and what validators report to it |
 //! | `rehearsal` | a rehearsal samples and decides, and sends nothing |
 //! | `mechanisms` | two mechanisms of one subnet get weights of their own from every validator |
-//! | `restart` | a validator that loses its power signs nothing twice, and the epoch after agrees |
+//! | `restart` | a validator that is stopped in a task or loses its power signs nothing twice |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
 //! | `upgrade` | validators update one by one across a change of the parameters, and agree in every epoch |
 //! | `weights` | weights get onto the chain in every mode, through restarts, faults, upgrades and forks |

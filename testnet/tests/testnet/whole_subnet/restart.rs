@@ -1,12 +1,12 @@
-//! A whole subnet of real validators, one of which loses its power in the middle of the run and
-//! comes back.
+//! A whole subnet of real validators. One is stopped with SIGTERM in the middle of a task, another
+//! one loses its power, and both come back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use leoma::state::Books;
-use leoma_protocol::{Digest, FileId};
+use leoma_protocol::{Digest, FileId, SlotKind, TaskId};
 use leoma_testnet::launch::{EPOCH_BLOCKS, Options, Programs, Subnet, View};
 use serde_json::Value;
 use tokio::process::Command;
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep};
 const VALIDATORS: usize = 3;
 /// The one that is killed.
 const VICTIM: usize = 1;
+/// The one that is stopped, as a service manager stops it.
+const STOPPED: usize = 2;
 /// Milliseconds of a block: two cores keep up, also with other tests beside this one.
 const BLOCK_TIME: u64 = 600;
 /// Time for one epoch and what a busy machine adds to it.
@@ -23,10 +25,39 @@ const EPOCH_LIMIT: Duration = Duration::from_secs(420);
 const MESH_LIMIT: Duration = Duration::from_secs(240);
 /// What is on chain shows in an audit within this.
 const AUDIT_LIMIT: Duration = Duration::from_secs(180);
+/// A stop takes at most this: `leoma exit` waits no longer. Docker and systemd kill later.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+/// How often a task is looked for that has begun: its answers and their scores take seconds.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What a validator has written down by now.
 fn books(state: &Path) -> Books {
     Books::read(state).unwrap()
+}
+
+/// The verdict files that a validator has signed.
+fn signed_files(books: &Books) -> BTreeMap<TaskId, Digest> {
+    let files = books.signed.iter().filter(|((kind, ..), _)| kind == SlotKind::VerdictFile.name());
+    files.map(|((_, task, _), digest)| (*task, *digest)).collect()
+}
+
+fn assert_nothing_is_signed_again(before: &Books, after: &Books) {
+    for (slot, digest) in &before.signed {
+        assert_eq!(after.signed.get(slot), Some(digest), "{slot:?} was signed again");
+    }
+}
+
+/// The tasks in a validator's hands for which miners were asked already.
+fn asked(state: &Path) -> BTreeSet<TaskId> {
+    let folders = std::fs::read_dir(state.join("tasks")).into_iter().flatten().flatten();
+    let has_answers = |folder: &Path| {
+        std::fs::read_dir(folder.join("answers")).is_ok_and(|mut answers| answers.next().is_some())
+    };
+    folders
+        .map(|folder| folder.path())
+        .filter(|folder| has_answers(folder))
+        .filter_map(|folder| folder.file_name()?.to_str()?.parse().ok().map(TaskId))
+        .collect()
 }
 
 fn all_meet(view: &View) -> bool {
@@ -46,7 +77,7 @@ fn agreed_epochs(view: &View) -> Vec<u64> {
 
 #[tokio::test]
 #[ignore = "slow: run by ./test.sh --all"]
-async fn a_killed_validator_comes_back_signs_nothing_twice_and_the_next_epoch_agrees() {
+async fn a_stopped_and_a_killed_validator_sign_nothing_twice_and_the_next_epoch_agrees() {
     let seed = "restart".into();
     let options = Options {
         validators: VALIDATORS,
@@ -76,6 +107,8 @@ async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
         .map(|index| subnet.validator_folder(index).unwrap().join("state"))
         .collect();
     subnet.wait_until(MESH_LIMIT, all_meet).await?;
+    // While the first epoch goes by, whose result is waited for below.
+    let (interrupted, at_the_stop) = stop_in_a_task(subnet, &states[STOPPED]).await?;
     let own = subnet.plan.validators[VICTIM].account.hotkey;
     let is_own = |file: &FileId| file.producer == own;
     // Its peers know it by a file of its own: without one, its return would show little.
@@ -85,9 +118,9 @@ async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
     let first_epoch = *agreed_epochs(&before).last().unwrap();
 
     subnet.kill_validator(VICTIM);
-    let signed_before = books(&states[VICTIM]).signed;
+    let at_the_kill = books(&states[VICTIM]);
     assert!(
-        !signed_before.is_empty(),
+        !at_the_kill.signed.is_empty(),
         "the validator had signed nothing yet: the test shows nothing"
     );
     let down_since = subnet.view().await.block;
@@ -113,17 +146,31 @@ async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Its first task after the return may outlast the epoch on a busy machine.
-    let signs_again = |_: &View| books(&states[VICTIM]).signed.len() > signed_before.len();
+    let signs_again = |_: &View| books(&states[VICTIM]).signed.len() > at_the_kill.signed.len();
     subnet
         .wait_until(EPOCH_LIMIT, signs_again)
         .await
-        .map_err(|error| format!("it signs nothing any more: {error}"))?;
-    let signed_after = books(&states[VICTIM]).signed;
-    for (slot, digest) in &signed_before {
-        assert_eq!(signed_after.get(slot), Some(digest), "{slot:?} was signed again");
-    }
-    // What its peers hold is what left it: one file for each of its tasks, and no evidence against
-    // anybody.
+        .map_err(|error| format!("the killed one signs nothing any more: {error}"))?;
+    assert_nothing_is_signed_again(&at_the_kill, &books(&states[VICTIM]));
+
+    let newest = || signed_files(&books(&states[STOPPED])).into_keys().next_back();
+    subnet
+        .wait_until(EPOCH_LIMIT, |_| newest() > Some(interrupted))
+        .await
+        .map_err(|error| format!("the stopped one signs no file any more: {error}"))?;
+    let held = books(&states[STOPPED]);
+    assert_nothing_is_signed_again(&at_the_stop, &held);
+    // It finished the task after its return, or gave it up: of neither is anything left to do.
+    let file =
+        FileId { task_id: interrupted, producer: subnet.plan.validators[STOPPED].account.hotkey };
+    let is_finished = signed_files(&held).contains_key(&interrupted);
+    assert_eq!(held.files.contains_key(&file), is_finished, "task {interrupted} is half done");
+    assert!(!held.unpublished.contains(&interrupted), "task {interrupted} is not published");
+    let folder = states[STOPPED].join("tasks").join(interrupted.to_string());
+    assert!(!folder.exists(), "the files of task {interrupted} are left");
+
+    // What they hold is what left each of them: one file for each of its tasks, and no evidence
+    // against anybody.
     let mut seen: BTreeMap<FileId, BTreeSet<Digest>> = BTreeMap::new();
     for state in &states {
         let held = books(state);
@@ -137,6 +184,36 @@ async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
         assert_eq!(digests.len(), 1, "two files for {id:?}");
     }
     Ok(())
+}
+
+/// Stops a validator with SIGTERM while it samples, and starts it again. It ends by itself and in
+/// time, and has signed nothing of the task. Returns the task, and what was written down by then.
+async fn stop_in_a_task(
+    subnet: &mut Subnet,
+    state: &Path,
+) -> Result<(TaskId, Books), Box<dyn std::error::Error>> {
+    let earlier = asked(state);
+    let deadline = Instant::now() + EPOCH_LIMIT;
+    let task = loop {
+        subnet.check()?;
+        if let Some(task) = asked(state).difference(&earlier).next() {
+            break *task;
+        }
+        if Instant::now() > deadline {
+            return Err("the validator that is to be stopped samples nothing".into());
+        }
+        sleep(POLL).await;
+    };
+    let ended = subnet.terminate_validator(STOPPED, STOP_LIMIT).await?;
+    let log = subnet.folder().join(format!("logs/validator-{}.log", STOPPED + 1));
+    let said = std::fs::read_to_string(log)?;
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?} after SIGTERM");
+    assert!(said.contains("task abandoned"), "it was not in the middle of task {task}");
+    assert!(!said.contains("did not end in time"), "a loop did not end after SIGTERM");
+    let written = books(state);
+    assert!(!signed_files(&written).contains_key(&task), "task {task} was signed half done");
+    subnet.restart_validator(STOPPED)?;
+    Ok((task, written))
 }
 
 /// What `leoma --json` prints in a validator's folder.
