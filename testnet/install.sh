@@ -49,11 +49,32 @@ install_for_tests() {
     say "leoma: mesa-vulkan-drivers could not be installed; the kernels of a GPU are not tested here"
 }
 
+# unpack_promtool FOLDER: puts the program there that checks Prometheus's rules. Its package would also
+# start a server, so it is only unpacked. Without it the check is skipped, and says so.
+unpack_promtool() {
+  local work as_root=()
+  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
+  work="$(mktemp -d)"
+  say "downloading promtool"
+  (
+    # The package lists may be old, or not there yet.
+    cd "$work" &&
+      { apt-get download prometheus ||
+        { "${as_root[@]}" apt-get update && apt-get download prometheus; }; } &&
+      dpkg-deb -x prometheus_*.deb package &&
+      mkdir -p "$1" && cp package/usr/bin/promtool "$1"
+  ) >/dev/null 2>&1 ||
+    say "leoma: promtool could not be downloaded; the alert rules are not checked here"
+  rm -r "$work"
+}
+
 # What .ci/run needs beyond the tests.
 install_for_ci() {
   find_rust
   have shellcheck || install_missing shellcheck
   have cargo-deny || { say "building cargo-deny" && cargo install cargo-deny --locked --debug --quiet; }
+  local promtool="$CARGO_TARGET_DIR/promtool"
+  have promtool || [ -x "$promtool/promtool" ] || unpack_promtool "$promtool"
   # Without a browser its tests are skipped, and say so.
   local browser=()
   have chromium || have chromium-browser || browser+=(chromium)
