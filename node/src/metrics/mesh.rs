@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leoma_protocol::mesh::{MeshStatus, Voice};
+use leoma_protocol::mesh::{FileView, MeshStatus, Voice};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -53,6 +53,10 @@ metrics! {
             add("peer_score", "0 for good behaviour, -20 disconnects, -50 bans");
         files: Gauge = add("files", "Verdict files of the window that were heard of");
         certificates: Gauge = add("certificates", "Verdict files of the window that are certified");
+        files_since_certificate: Gauge = add(
+            "files_since_certificate",
+            "Verdict files of the window that are newer than the newest certified one"
+        );
         evidence: Gauge = add("evidence", "Proven double signatures in the lookback");
         refusals: Gauge = add("file_refusals", "Validators' refusals to attest to files of the lookback");
         reported_miners: Family<MajorityLabels, Gauge> =
@@ -97,6 +101,7 @@ impl MeshMetrics {
         self.files.set(number(status.files.len()));
         self.certificates
             .set(number(status.files.iter().filter(|file| file.certified.is_some()).count()));
+        self.files_since_certificate.set(number(since_certificate(&status.files)));
         self.evidence.set(number(status.evidence.len()));
         self.refusals.set(number(status.files.iter().map(|file| file.refused.len()).sum()));
         for (majority, word) in [(Some(true), "valid"), (Some(false), "invalid"), (None, "split")] {
@@ -140,6 +145,13 @@ impl MeshMetrics {
     }
 }
 
+/// How many files are newer than the newest certified one; all, where none is certified.
+fn since_certificate(files: &[FileView]) -> usize {
+    let certified = files.iter().filter(|file| file.certified.is_some());
+    let newest = certified.map(|file| file.file).max();
+    files.iter().filter(|file| Some(file.file) > newest).count()
+}
+
 /// Raises a counter to the mesh's own count.
 fn set(counter: &Counter, value: u64) {
     counter.inner().store(value, Ordering::Relaxed);
@@ -158,5 +170,31 @@ impl MeshMetrics {
         let labels = PeerLabels { hotkey: "5C".to_owned() };
         self.score.get_or_create(&labels).set(0.0);
         self.round_trip.get_or_create(&labels).set(0.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
+
+    use super::*;
+
+    fn file(task: u64, is_certified: bool) -> FileView {
+        FileView {
+            file: FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) },
+            announced: None,
+            certified: is_certified.then_some(Digest([7; 32])),
+            attesters: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn files_are_counted_since_the_newest_certified_one_in_any_order() {
+        assert_eq!(since_certificate(&[]), 0);
+        assert_eq!(since_certificate(&[file(1, false), file(2, false)]), 2);
+        let files = [file(4, false), file(2, true), file(3, false), file(1, false)];
+        assert_eq!(since_certificate(&files), 2);
+        assert_eq!(since_certificate(&[file(3, true), file(2, false)]), 0);
     }
 }

@@ -88,6 +88,10 @@ metrics! {
         pub epochs_set: Counter = add("epochs_set", "Epochs whose weights were set");
         pub epochs_abstained: Counter =
             add("epochs_abstained", "Tries at an epoch that set nothing because of the rule");
+        pub epochs_refused: Counter = add(
+            "epochs_refused",
+            "Epochs whose weights were refused for good, or committed and not revealed"
+        );
         pub witnesses_written: Counter =
             add("witnesses_written", "Epochs whose witness is on chain in time");
         pub witnesses_missed: Counter =
@@ -116,6 +120,7 @@ metrics! {
         pub files_taken_in: Counter = add("files_taken_in", "Verdict files of peers taken in");
         pub files_refused: Counter = add("files_refused", "Verdict files refused");
         pub valid_miners: Gauge = add("valid_miners", "Miners that may be sampled");
+        pub listed_peers: Gauge = add("listed_peers", "Other validators on the newest allowlist");
         fetches: Family<FetchLabels, Counter> =
             add("verdict_fetches", "Verdict files asked for, by source and outcome");
     }

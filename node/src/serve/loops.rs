@@ -188,16 +188,19 @@ impl Loops<'_> {
         receiver
     }
 
-    /// Passes each new allowlist to the mesh and the peers' buckets.
+    /// Passes each new allowlist to the mesh, the peers' buckets and the metrics.
     fn follow_allowlists(&mut self) {
         let (mut allowlists, mesh) = (self.opened.subnet.allowlists.clone(), self.mesh.clone());
         let (buckets, stop) = (Arc::clone(&self.opened.buckets.peers), self.supervisor.stop());
+        let (metrics, own) = (self.opened.telemetry.metrics.clone(), self.opened.hotkey);
         self.supervisor.spawn("allowlist", async move {
             loop {
                 let history = Arc::clone(&allowlists.borrow_and_update());
                 let _stopping = mesh.set_allowlists(history.task_lists()).await;
                 if let Some(entry) = history.entries().last() {
                     buckets.retain(|hotkey| entry.allowlist.contains(hotkey));
+                    let peers = entry.allowlist.validators().iter().filter(|one| **one != own);
+                    metrics.listed_peers.set(i64::try_from(peers.count()).unwrap_or(i64::MAX));
                 }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),

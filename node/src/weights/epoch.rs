@@ -223,6 +223,7 @@ impl WeightSetter {
         }
         let is_final = is_final(error);
         if is_final && !matches!(error, EpochError::Abstained(_)) {
+            self.weights.metrics.epochs_refused.inc();
             let reason = error.to_string();
             let given_up =
                 self.weights.state.on_disk(move |state| give_up(state, epoch_block, &reason)).await;

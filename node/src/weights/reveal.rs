@@ -157,6 +157,8 @@ impl Weights {
             CommitState::Replaced => Some("the winner lost its slot between commit and reveal"),
             _ => Some("not revealed in its epoch"),
         };
+        // What a newer commit took the place of is on chain all the same, by that one.
+        let is_lost = matches!(state, CommitState::Missed | CommitState::Replaced);
         let state = if reason.is_none() { EpochState::Set } else { EpochState::Refused };
         let kept = self.state.on_disk(move |database| {
             database.keep_weight_commit(&ended)?;
@@ -166,6 +168,9 @@ impl Weights {
         if reason.is_none() {
             self.metrics.epochs_set.inc();
             self.metrics.weights_on_chain(commit.epoch_block);
+        }
+        if is_lost {
+            self.metrics.epochs_refused.inc();
         }
         Ok(())
     }

@@ -270,6 +270,7 @@ async fn a5_a_commit_whose_round_the_chain_skipped_is_missed_and_the_next_one_is
         validator.follow_in_next_epoch().await;
         assert_eq!(validator.commit(), Some(CommitState::Missed), "{is_kept}");
         assert_eq!(validator.weights.metrics.reveals_missed.get(), 1);
+        assert_eq!(validator.weights.metrics.epochs_refused.get(), 1);
 
         let epoch_block = BlockNumber(EPOCH.0 + 180);
         validator.chain.books().head += 180;
@@ -320,6 +321,7 @@ async fn a_slot_that_changes_hands_between_commit_and_reveal_is_not_paid() {
         let epoch = validator.epoch();
         assert_eq!(epoch.state, EpochState::Refused, "{mode:?}");
         assert!(epoch.reason.contains("lost its slot"), "{}", epoch.reason);
+        assert_eq!(validator.weights.metrics.epochs_refused.get(), 1, "{mode:?}");
     }
 }
 

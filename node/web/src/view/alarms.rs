@@ -151,5 +151,12 @@ mod tests {
         for name in named {
             assert!(rules.contains(&format!("alert: {name}\n")), "{name} has no alert rule");
         }
+        // The page and the rule count the same.
+        for same in [
+            format!("leoma_epochs_without_weights >= {EPOCHS_WITHOUT_WEIGHTS}\n"),
+            format!("leoma_mesh_files_since_certificate >= {NEWEST_TASKS}\n"),
+        ] {
+            assert!(rules.contains(&same), "no rule has {same}");
+        }
     }
 }
