@@ -15,16 +15,28 @@ use crate::board::StoredBoard;
 /// Longest reason, as the API has it.
 const MAX_REASON_CHARS: usize = 255;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  leoma blacklist add HOTKEY --reason 'serves another model than it committed'
+  leoma blacklist list
+  leoma blacklist remove HOTKEY";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum BlacklistCommand {
-    /// List the blacklisted hotkeys.
+    /// List the blacklisted hotkeys with their reasons.
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Blacklist a miner. A running validator stops sampling it within seconds, with the reason
-    /// `blacklisted`, and refuses its signed calls.
+    /// Blacklist a miner, which is then not sampled and may not post to this validator's API.
+    ///
+    /// A running validator follows within seconds: the Miners page shows the miner as invalid, with
+    /// the reason `blacklisted`.
+    ///
+    /// Other validators do not learn of it. They refuse verdict files that lack a miner which they
+    /// find valid, and such a file is not certified. So agree with them before you blacklist a
+    /// miner that they sample.
     Add {
         /// The miner.
         hotkey: Hotkey,
@@ -35,7 +47,7 @@ pub(super) enum BlacklistCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Take a miner off the blacklist.
+    /// Take a miner off the blacklist. It is sampled again as soon as its check finds it valid.
     Remove {
         /// The miner.
         hotkey: Hotkey,
@@ -62,7 +74,7 @@ impl BlacklistCommand {
             }
             Self::Add { hotkey, reason, json } => {
                 if reason.as_ref().is_some_and(|text| text.chars().count() > MAX_REASON_CHARS) {
-                    bail!("the reason has more than {MAX_REASON_CHARS} characters");
+                    bail!("the reason has more than {MAX_REASON_CHARS} characters: shorten it");
                 }
                 let entry = Blacklisted {
                     hotkey: hotkey.to_string(),

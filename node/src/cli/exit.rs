@@ -16,22 +16,32 @@ const ASK_EVERY: Duration = Duration::from_secs(6);
 /// Longest time that the validator may take to end after its signal: its loops have 20 s.
 const END_WITHIN: Duration = Duration::from_secs(40);
 
-/// Stop the validator of this machine.
+const EXAMPLES: &str = "\
+Examples:
+  What would a stop interrupt now?
+    leoma exit --dry-run
+  Update a service of systemd:
+    leoma exit --when-safe --within 3600 && sudo systemctl start leoma
+  Update a container:
+    docker compose pull && docker exec leoma-validator leoma exit --when-safe --wait-only \\
+      && docker compose up -d";
+
+/// Stop the validator of this machine, at once or when a stop costs nothing.
+///
+/// Needs a running validator, which it finds by the same settings as `leoma serve`. It must run
+/// under the same user, or in the same container.
 ///
 /// With --when-safe it waits for a moment when a stop costs nothing: it is not our turn and will
 /// not be soon, every signed file is published, and the newest epoch's weights are set. It prints
-/// what it waits for. Use it before an update:
+/// what it waits for. Use it before an update.
 ///
-///   leoma exit --when-safe --within 3600 && sudo systemctl start leoma
+/// Docker starts a container again whenever its process ends. So in a container use --wait-only,
+/// which waits for that moment and stops nothing, and let Docker replace the container then.
 ///
-/// The validator is found by the same settings as `leoma serve`. It must run under the same user,
-/// or in the same container. What starts a container again whenever its process ends must stop it
-/// itself: there --wait-only waits and stops nothing.
-///
-///   docker compose pull && docker exec leoma-validator leoma exit --when-safe --wait-only \
-///     && docker compose up -d
+/// After a stop at any other moment the task in hand is left to the next validator; nothing else is
+/// lost, and nothing is signed twice.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct ExitArgs {
     #[command(flatten)]
     running: RunningFlags,
@@ -85,7 +95,9 @@ impl ExitArgs {
                 said = obstacle;
             }
             if self.within.is_some_and(|within| begun.elapsed().as_secs() >= within) {
-                bail!("still running: {said}");
+                bail!(
+                    "it still runs, and was not stopped: {said}; give it more time with --within"
+                );
             }
             tokio::time::sleep(ASK_EVERY).await;
             status = running.json("status").await?;
@@ -129,7 +141,9 @@ async fn stop(status: &Value) -> anyhow::Result<()> {
     let begun = Instant::now();
     while kill(pid, None).is_ok() {
         if begun.elapsed() > END_WITHIN {
-            bail!("process {number} got SIGTERM and has not ended yet");
+            bail!(
+                "process {number} got SIGTERM and has not ended yet: its log says why, and a second SIGTERM ends it at once"
+            );
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

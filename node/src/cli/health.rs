@@ -9,12 +9,22 @@ use serde_json::json;
 use super::output::print_json;
 use super::running::RunningFlags;
 
+const EXAMPLES: &str = "\
+Examples:
+  leoma health
+  leoma health --ready || leoma preflight";
+
 /// Ask the validator of this machine whether it is alive, for health checks of containers.
 ///
-/// It finds the validator by the same settings as `leoma serve`, so nothing has to be repeated in a
-/// health check. It prints the step of the start that is running, or each check that fails. The
-/// exit code is 0 when the validator answers; with --ready only when every check passes.
+/// Needs a running validator, which it finds by the same settings as `leoma serve`, so nothing has
+/// to be repeated in a health check. It prints the step of the start that is running, or each check
+/// that fails. The exit code is 0 when the validator answers; with --ready only when every check
+/// passes.
+///
+/// Where a check fails, `leoma preflight` looks for the cause and names the next step; the
+/// operator's guide explains each message.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct HealthArgs {
     #[command(flatten)]
     running: RunningFlags,
@@ -42,7 +52,7 @@ impl HealthArgs {
             bail!("{}/livez answers {alive}", running.base());
         }
         if self.ready && !ready {
-            bail!("not ready");
+            bail!("not ready: `leoma preflight` looks for the cause, and names the next step");
         }
         Ok(())
     }

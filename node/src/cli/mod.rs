@@ -78,8 +78,11 @@ enum Command {
     Mesh(mesh::MeshArgs),
     #[command(name = "get-rank")]
     GetRank(rank::RankArgs),
-    /// Miners that this validator does not sample.
-    #[command(subcommand)]
+    /// List and edit the miners that this validator does not sample.
+    ///
+    /// The blacklist is in LEOMA_STATE_DIR. Run the command as the user of the validator, or in its
+    /// container.
+    #[command(subcommand, after_long_help = blacklist::EXAMPLES)]
     Blacklist(blacklist::BlacklistCommand),
     /// Show whose turn it is at a block.
     Rotation(rotation::RotationArgs),

@@ -8,16 +8,24 @@ use serde_json::Value;
 use super::output::print_json;
 use super::running::{Running, RunningFlags};
 
+const EXAMPLES: &str = "\
+Examples:
+  leoma get-rank
+  leoma get-rank --api https://api.leoma.ai --json";
+
 /// Show the miners' ranking of the newest epoch, from a running validator or from an API.
 ///
+/// Needs a validator that runs on this machine, or the address of an API, and no key.
+///
 /// The first is the winner. Rates are means of the validators' pass rates over the window. A miner
-/// without a rank is not eligible; the Miners page says why.
+/// without a rank is not eligible; the Miners page says why, and shows each of its tasks.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct RankArgs {
     #[command(flatten)]
     running: RunningFlags,
-    /// Ask this API instead, such as https://api.leoma.ai; API_URL of the environment if neither this
-    /// nor --http is given.
+    /// Ask this API instead, such as https://api.leoma.ai; API_URL of the environment if neither
+    /// this nor --http is given.
     #[arg(long, value_name = "URL", conflicts_with = "http")]
     api: Option<String>,
     /// Only this miner.
@@ -51,7 +59,7 @@ impl RankArgs {
         }
         let rows = ranks["ranks"].as_array().map_or(&[][..], Vec::as_slice);
         if rows.is_empty() {
-            println!("no miner is ranked yet");
+            println!("no miner is ranked yet: the Epochs page says what the newest epoch lacks");
         }
         for row in rows {
             println!("{}", line(row));

@@ -17,13 +17,24 @@ use crate::state::{Books, EpochEntry};
 /// How often the state is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+const EXAMPLES: &str = "\
+Examples:
+  leoma preflight && leoma rehearse
+  leoma rehearse --turns 0 --epochs 2 --json 2>rehearsal.log";
+
 /// Run a whole validator, but send no transaction, and say what would have been set.
+///
+/// Needs all that `leoma serve` needs; `leoma preflight` checks that.
 ///
 /// Everything else is real: it joins the mesh, samples on its turns, signs its verdict files, puts
 /// them into its bucket, and attests to others' files. So stop a validator that runs with the same
-/// hotkey first: of two that run, neither signs. It ends after that many turns and epochs; without a
-/// place on the allowlist no turn comes, so use --turns 0. Lines of the log go to standard error.
+/// hotkey first: of two that run, neither signs. It ends after that many turns and epochs; without
+/// a place on the allowlist no turn comes, so use --turns 0. Lines of the log go to standard error.
+///
+/// Compare what it would have set with the Epochs page of another validator, then start `leoma
+/// serve`.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct RehearseArgs {
     /// Turns of ours to sample.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -115,8 +126,8 @@ fn signed(books: &Books) -> BTreeSet<TaskId> {
     verdicts.map(|(_, task, _)| *task).collect()
 }
 
-/// An epoch with weights is over when its transaction was held back. One without is tried again until
-/// the next one begins.
+/// An epoch with weights is over when its transaction was held back. One without is tried again
+/// until the next one begins.
 fn is_decided(epoch: &EpochEntry, newest: Option<u64>) -> bool {
     match epoch.weights {
         Some(_) => epoch.reason.contains("rehearsal"),

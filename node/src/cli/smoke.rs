@@ -16,17 +16,24 @@ const HEADS_APART: u64 = 10;
 /// Newest settled files of which most should be certified.
 const NEWEST_FILES: usize = 10;
 
+const EXAMPLES: &str = "\
+Examples:
+  leoma smoke 127.0.0.1:9090
+  leoma smoke 10.0.0.7:9090 10.0.0.8:9090 --json";
+
 /// Ask running validators whether the subnet does what it is for.
+///
+/// Needs the address of each validator's own server (LEOMA_HTTP_LISTEN), and no key.
 ///
 /// Checks outcomes, not processes: every validator is ready, their heads are close, they are
 /// connected to each other, they computed the same winner for the newest epoch that all of them
 /// know, its weights are set, and most of the newest verdict files are certified. Each check passes
-/// or fails; the exit code is 1 when one fails. Give the address of each validator's own server
-/// (LEOMA_HTTP_LISTEN):
+/// or fails; the exit code is 1 when one fails.
 ///
-///   leoma smoke 127.0.0.1:9090 127.0.0.1:9091
+/// Where one fails, look at the validators' pages: My node for their checks, Validators for who
+/// attests, Epochs for the weights.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct SmokeArgs {
     /// Addresses of validators, HOST:PORT or http://…
     #[arg(required = true, value_name = "URL")]
@@ -65,7 +72,7 @@ impl SmokeArgs {
             findings.iter().for_each(|finding| println!("{finding}"));
         }
         if failed > 0 {
-            bail!("{failed} of {} checks failed", findings.len());
+            bail!("{failed} of {} checks failed: the validators' pages say why", findings.len());
         }
         Ok(())
     }

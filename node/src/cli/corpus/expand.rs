@@ -25,12 +25,23 @@ const FORMAT: &str = "bv*[ext=mp4][height>=480][height<=1080]/b[ext=mp4][height>
 /// What is worth a download: long enough for a clip, and no stream without an end.
 const WORTH_IT: &str = "duration>=10 & duration<=900 & !is_live";
 
+const EXAMPLES: &str = "\
+Examples:
+  leoma corpus expand --query 'drone over a forest' --count 20 --dry-run
+  leoma corpus expand --query 'drone over a forest' --count 20";
+
 /// Find videos with yt-dlp, download them, and add them to the corpus as `leoma corpus add` does.
 ///
-/// Needs yt-dlp (`pipx install yt-dlp`). Each video is checked as by `corpus add`; one that has no
-/// shot of a clip's length is refused, so ask for more than you need. You are responsible for the
-/// rights to what you add.
+/// Needs yt-dlp (`pipx install yt-dlp`), ffmpeg, and the write keys of the source bucket
+/// (R2_VIDEOS_WRITE_ACCESS_KEY, R2_VIDEOS_WRITE_SECRET_KEY).
+///
+/// Each video is checked as by `corpus add`; one that has no shot of a clip's length is refused, so
+/// ask for more than you need. You are responsible for the rights to what you add.
+///
+/// Then `leoma corpus list` shows the videos from which clips are cut, and `leoma corpus remove`
+/// takes one out again.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(in crate::cli) struct ExpandArgs {
     /// How many videos to download.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -53,6 +64,8 @@ pub(in crate::cli) struct ExpandArgs {
 
 impl ExpandArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        // A download of many minutes would be in vain.
+        config.buckets.need_source_write()?;
         let ids = search(&self.query, usize::from(self.count) * RESULTS_PER_VIDEO).await?;
         if ids.is_empty() {
             bail!("{DOWNLOADER} found nothing for `{}`: try other words with --query", self.query);
@@ -89,8 +102,9 @@ async fn search(query: &str, results: usize) -> anyhow::Result<Vec<String>> {
     let found = format!("ytsearch{results}:{query}");
     let arguments = ["--flat-playlist", "--print", "id", "--match-filter", WORTH_IT, "--", &found];
     let run = downloader(&arguments).output();
-    let output =
-        tokio::time::timeout(SEARCH_WITHIN, run).await.context("the search took too long")?;
+    let output = tokio::time::timeout(SEARCH_WITHIN, run)
+        .await
+        .context("the search took too long: try again")?;
     let output = output.with_context(|| {
         format!("{DOWNLOADER} cannot be started: install it with `pipx install {DOWNLOADER}`")
     })?;
