@@ -247,8 +247,8 @@ check_june_unchanged() {
     grep -q "$name is not used here, because" <<<"$said" || fail "$name is ignored silently: $said"
   done
   ok "the compose file and .env of June, unchanged: alive as $uid, what is not used is named"
-  # It was stopped before its start was over, which is not a success.
-  check_stop leoma-validator 1
+  # A stop that was asked for is no failure, even before the start is over.
+  check_stop leoma-validator
   podman rm --force --volumes leoma-validator >/dev/null
 }
 
@@ -319,7 +319,12 @@ until_ready() { # container, address, folder
 check_container() { # container, address
   podman logs "$1" 2>&1 | grep -q "running as $uid:$gid (the owner of the hotkey)" ||
     fail "$1 does not run as the owner of its hotkey"
-  podman top "$1" huser args | grep 'leoma serve' | grep -qv "^$uid " && fail "$1 runs as another user"
+  # Beside it run the init of the compose file and, for a moment, the health check.
+  local running
+  running="$(podman top "$1" huser comm args | awk '$2 == "leoma" && / serve/')"
+  if [ -z "$running" ] || grep -qv "^$uid " <<<"$running"; then
+    fail "$1 runs as another user: $(podman top "$1" huser comm args)"
+  fi
   podman exec "$1" leoma health --ready >/dev/null || fail "leoma health in $1"
   ok "$1 is ready: runs as $uid, a hotkey of mode 0600, leoma health agrees"
 }
@@ -347,12 +352,12 @@ check_reports() {
   ok "leoma api was told of $valid valid miners and $samples samples at API_URL"
 }
 
-check_stop() { # container, expected exit code
+check_stop() { # container
   local began code
   began="$(milliseconds)"
   podman stop --time 60 "$1" >/dev/null
   code="$(podman inspect --format '{{.State.ExitCode}}' "$1")"
-  [ "$code" = "$2" ] || fail "$1 ended with $code after SIGTERM, not with $2"
+  [ "$code" = 0 ] || fail "$1 ended with $code after SIGTERM"
   ok "$1 stopped by itself in $(($(milliseconds) - began)) ms"
 }
 
@@ -379,5 +384,5 @@ check_container leoma-validator-4 "$ours"
 until_they_take_part "$june" "$ours"
 check_reports
 "$binary" smoke "$(of_validator 1 LEOMA_HTTP_LISTEN)" "$(of_validator 2 LEOMA_HTTP_LISTEN)" "$june" "$ours"
-check_stop leoma-validator 0
-check_stop leoma-validator-4 0
+check_stop leoma-validator
+check_stop leoma-validator-4
