@@ -1,5 +1,5 @@
 //! Asks every page and every path of a full subnet in turn, 50 times a second, and prints how long
-//! answers take.
+//! answers take, and what the server costs while nobody asks.
 //!
 //! ```sh
 //! cargo run --release -p leoma-web --example load -- 20
@@ -23,6 +23,8 @@ const PER_SECOND: u64 = 50;
 /// About the size of a first frame, and of a miner's answer.
 const FRAME_BYTES: usize = 512 * 1024;
 const VIDEO_BYTES: usize = 2 * 1024 * 1024;
+/// How long nobody asks, for the cost of an idle server.
+const IDLE: Duration = Duration::from_secs(20);
 /// The argument with which the server's process is started.
 const SERVE: &str = "serve";
 
@@ -42,6 +44,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = BufReader::new(said).lines().next_line().await?.ok_or("it did not start")?;
     let pid = server.id().ok_or("it has ended")?;
     println!("resident before the load: {} MiB", resident_mib(pid)?);
+    let before = processor_ticks(pid)?;
+    tokio::time::sleep(IDLE).await;
+    let ticks = processor_ticks(pid)? - before;
+    println!(
+        "nobody asks: {ticks} ticks of 10 ms in {} s, {:.2} % of a core",
+        IDLE.as_secs(),
+        ticks as f64 / IDLE.as_secs_f64()
+    );
     ask(&format!("http://{address}"), seconds).await?;
     println!("resident after the load: {} MiB", resident_mib(pid)?);
     Ok(())
@@ -113,6 +123,16 @@ fn resident_mib(pid: u32) -> Result<u64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
     Ok(line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse::<u64>()? / 1024)
+}
+
+/// The processor time of a process so far, in hundredths of a second.
+fn processor_ticks(pid: u32) -> Result<u64, Box<dyn std::error::Error>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name before them is in brackets, and may hold anything.
+    let (_, rest) = stat.rsplit_once(") ").ok_or("no name")?;
+    let mut fields = rest.split(' ').skip(11);
+    let mut next = || fields.next().and_then(|field| field.parse::<u64>().ok()).ok_or("no time");
+    Ok(next()? + next()?)
 }
 
 /// The paths beside those of the OpenAPI document; `/events` never ends.
