@@ -7,7 +7,8 @@ use anyhow::{Context as _, ensure};
 use leoma_scoring::Scorer;
 use leoma_scoring::media::{Clip, ClipShape, Limits, cut_clip, decode};
 
-use crate::corpus::{Light, Scene, ffmpeg};
+use super::scenes::{Light, Scene};
+use crate::corpus::ffmpeg;
 use crate::seed::Seed;
 
 /// Rate factors at which a clip is re-encoded.

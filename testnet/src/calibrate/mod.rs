@@ -9,6 +9,7 @@ mod clips;
 mod free;
 mod plot;
 mod report;
+mod scenes;
 mod scored;
 mod spread;
 
@@ -19,7 +20,7 @@ use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use leoma_scoring::calibration::continuation::SceneKind;
-use leoma_scoring::calibration::{Degradation, STRENGTHS, invented, warped};
+use leoma_scoring::calibration::{Degradation, STRENGTHS, warped};
 use leoma_scoring::{AspectPolicy, DeviceChoice, Reference, Scorer};
 
 pub use free::{FreeReport, Rate, Set, Video};
@@ -29,7 +30,8 @@ use spread::spread;
 
 use crate::seed::Seed;
 
-/// Honest answers to each clip.
+/// Honest answers to each clip. Nothing but the clip is known of its scene, so they are the clip
+/// itself, bent: replays are not refused here.
 const HONEST_ANSWERS: usize = 3;
 
 /// Score videos that were made worse by known amounts, and say whether the scores follow.
@@ -181,8 +183,6 @@ impl Subject<'_> {
     ) -> anyhow::Result<SourceReport> {
         self.progress.set_message(name.clone());
         let clip = self.reference.clip();
-        // All honest answers to a clip invent the same content.
-        let invented = invented(clip);
         let mut videos = vec![Variant::Untouched];
         videos.extend(clips::RATE_FACTORS.map(Variant::Recoded));
         videos.extend((0..HONEST_ANSWERS as u64).map(Variant::Honest));
@@ -194,7 +194,7 @@ impl Subject<'_> {
             self.scored(match *variant {
                 Variant::Untouched => clip.clone(),
                 Variant::Recoded(factor) => clips::recoded(self.scorer, mp4, factor)?,
-                Variant::Honest(answer) => warped(&invented, self.seed * 100 + answer),
+                Variant::Honest(answer) => warped(clip, self.seed * 100 + answer),
                 Variant::Degraded(degradation, strength) => {
                     degradation.apply(clip, strength, self.seed)
                 }

@@ -1,54 +1,51 @@
-//! Source clips: a small corpus made with ffmpeg, or the operator's own videos.
+//! Source clips: a small corpus of rendered scenes, or the operator's own videos.
 //!
-//! A made clip is 12 s long, 832x480, 16 frames per second, with one cut; the longer of
-//! its two scenes holds a one-shot clip of five seconds that starts two seconds in. The corpus is
-//! kept in a folder named after its seed.
+//! A made clip has a title, a cut, and a scene of five seconds that begins with its first frame
+//! held for a moment. Samplers leave out the first two seconds of a video, so every clip that they
+//! cut begins with the scene's first frame, and whoever knows the scene can continue it. The corpus
+//! is kept in a folder named after its seed.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `shape` | size, rate and length of videos |
+//! | `scene` | what a made clip shows, and its frames |
+//! | `frames` | frames as bytes, and through ffmpeg |
+//! | `ffmpeg` | the program, with a deadline and a cap |
 
+mod error;
 pub mod ffmpeg;
-mod scenes;
+mod frames;
+mod scene;
+mod shape;
 
+pub use error::CorpusError;
 pub use ffmpeg::FfmpegError;
-pub(crate) use scenes::{FRAME_RATE, Light, Scene};
+pub(crate) use frames::{Coding, FRAME_BYTES, bytes_of, clip_of, decode, encode};
+pub use scene::ClipScene;
+pub(crate) use scene::scene_start_micros;
+pub use shape::VIDEO;
+pub(crate) use shape::{CLIP_FRAMES, FRAME_RATE};
 
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
 
 use crate::seed::Seed;
+use error::SMALLEST_CLIP;
+use scene::MADE_FRAMES;
 
-/// Clips that are made: each scene kind is seen, and tasks in a row seldom meet the same clip.
+/// Clips that are made: tasks in a row seldom meet the same one.
 pub(crate) const CLIP_COUNT: usize = 6;
-/// Length of a made clip.
-pub(crate) const CLIP_SECONDS: f64 = 12.0;
-/// Length of the shorter scene: between these.
-const SHORT_SCENE_SECONDS: (f64, f64) = (3.2, 4.2);
-/// Validators take source clips of at least 1 MB.
-const SMALLEST_CLIP: u64 = 1_000_000;
-/// Clips made at the same time; each ffmpeg uses more than one core.
+/// Clips made at the same time: while one is rendered on all cores, another is encoded on one.
 const CONCURRENT_CLIPS: usize = 2;
-/// Changes whenever the scenes do, so that a kept corpus is never an outdated one.
-const FORMAT: u32 = 2;
+/// Rate factors of a made clip: the next one where a calm scene stays below the size that validators
+/// accept.
+const QUALITIES: [u32; 3] = [8, 4, 1];
+/// Changes whenever the clips do, so that a kept corpus is never an outdated one.
+const FORMAT: u32 = 3;
 /// Most clips taken from a folder: a test subnet needs no more, and every miner indexes all of
 /// them.
 const MAX_CLIPS: usize = 200;
-
-/// Why a corpus could not be made or read.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say what the fields are")]
-pub enum CorpusError {
-    /// A folder or file could not be handled.
-    #[error("corpus: {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    /// ffmpeg failed.
-    #[error("corpus: {0}")]
-    Ffmpeg(#[from] FfmpegError),
-    /// The folder holds no video.
-    #[error("corpus: {0} holds no .mp4 file")]
-    Empty(PathBuf),
-    /// A made clip is smaller than validators accept.
-    #[error("corpus: {path} has {size} bytes; validators need at least {SMALLEST_CLIP}")]
-    TooSmall { path: PathBuf, size: u64 },
-}
 
 /// The `.mp4` files of a folder, sorted by name.
 ///
@@ -78,9 +75,11 @@ pub async fn make(seed: &Seed, cache: &Path) -> Result<PathBuf, CorpusError> {
     let folder = cache.join(format!("corpus-{FORMAT}-{}", &seed.hex("corpus")[..12]));
     std::fs::create_dir_all(&folder)
         .map_err(|source| CorpusError::Io { path: folder.clone(), source })?;
-    let mut clips =
-        futures::stream::iter((0..CLIP_COUNT).map(|index| make_clip(seed, index, &folder)))
-            .buffer_unordered(CONCURRENT_CLIPS);
+    let mut clips = futures::stream::iter((0..CLIP_COUNT).map(|index| {
+        let scene = ClipScene::draw(seed, index);
+        make_clip(scene, folder.join(format!("clip-{index:02}.mp4")), &folder)
+    }))
+    .buffer_unordered(CONCURRENT_CLIPS);
     while let Some(clip) = clips.next().await {
         clip?;
     }
@@ -88,12 +87,14 @@ pub async fn make(seed: &Seed, cache: &Path) -> Result<PathBuf, CorpusError> {
     Ok(folder)
 }
 
-async fn make_clip(seed: &Seed, index: usize, folder: &Path) -> Result<(), CorpusError> {
-    let path = folder.join(format!("clip-{index:02}.mp4"));
-    let failed = |source| CorpusError::Io { path: path.clone(), source };
+async fn make_clip(scene: ClipScene, path: PathBuf, folder: &Path) -> Result<(), CorpusError> {
     if path.exists() {
         return Ok(());
     }
+    let failed = |source| CorpusError::Io { path: path.clone(), source };
+    // Before the clip: whoever finds the clip finds its scene.
+    scene.write_beside(&path, folder)?;
+    let film = tokio::task::spawn_blocking(move || scene.film()).await?;
     // Written under a name of its own and renamed: an interrupted run leaves no half clip, and two
     // runs at a time do no harm to one another.
     let unfinished = tempfile::Builder::new()
@@ -101,77 +102,54 @@ async fn make_clip(seed: &Seed, index: usize, folder: &Path) -> Result<(), Corpu
         .suffix(".part")
         .tempfile_in(folder)
         .map_err(failed)?;
-    ffmpeg::run(&clip_arguments(seed, index, unfinished.path()), Vec::new()).await?;
-    let size = std::fs::metadata(unfinished.path()).map_err(failed)?.len();
-    if size < SMALLEST_CLIP {
-        return Err(CorpusError::TooSmall { path, size });
+    let mut size = 0;
+    for quality in QUALITIES {
+        let coding = Coding { filter: "null", frames: MADE_FRAMES, preset: "veryfast", quality };
+        encode(film.clone(), coding, unfinished.path()).await?;
+        size = std::fs::metadata(unfinished.path()).map_err(failed)?.len();
+        if size >= SMALLEST_CLIP {
+            unfinished.persist(&path).map_err(|error| failed(error.error))?;
+            return Ok(());
+        }
     }
-    unfinished.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
-fn clip_arguments(seed: &Seed, index: usize, output: &Path) -> Vec<String> {
-    let name = |part: &str| format!("clip/{index}/{part}");
-    let short = seed.between(&name("short"), SHORT_SCENE_SECONDS.0, SHORT_SCENE_SECONDS.1);
-    let short = (short * f64::from(FRAME_RATE)).round() / f64::from(FRAME_RATE);
-    let (first, second) = if index.is_multiple_of(2) {
-        (short, CLIP_SECONDS - short)
-    } else {
-        (CLIP_SECONDS - short, short)
-    };
-    let (light, other) = if index.is_multiple_of(3) {
-        (Light::Day, Light::Night)
-    } else {
-        (Light::Night, Light::Day)
-    };
-    // The long scene goes through all kinds; the short one is any other kind.
-    let kinds = Scene::ALL;
-    let long = kinds[index % kinds.len()];
-    let rest: Vec<_> = kinds.into_iter().filter(|&scene| scene != long).collect();
-    let brief = seed.pick(&name("brief"), &rest).copied().unwrap_or(Scene::Pan);
-    let (opening, closing) = if first < second { (brief, long) } else { (long, brief) };
-    let graph = format!(
-        "{};{};[a][b]concat=n=2:v=1[v]",
-        opening.graph(seed, &name("a"), light, first, "a"),
-        closing.graph(seed, &name("b"), other, second, "b"),
-    );
-    let mut arguments: Vec<String> =
-        ["-filter_complex", &graph, "-map", "[v]", "-an"].map(String::from).to_vec();
-    let encoder = "-c:v libx264 -preset veryfast -tune fastdecode -crf 14 -g 32 -pix_fmt yuv420p -movflags +faststart -f mp4";
-    arguments.extend(encoder.split(' ').map(String::from));
-    arguments.extend(["-t".into(), format!("{CLIP_SECONDS}"), output.display().to_string()]);
-    arguments
+    Err(CorpusError::TooSmall { path, size })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Frame numbers at which ffmpeg's scene score passes 0.18.
-    async fn cuts(path: &Path) -> Vec<u32> {
-        let filter = "select='gt(scene,0.18)',metadata=print:file=-";
-        let path = path.display().to_string();
-        let words = ["-i", &path, "-vf", filter, "-f", "null", "-"].map(String::from);
-        let text = String::from_utf8(ffmpeg::run(&words, Vec::new()).await.unwrap()).unwrap();
-        let times =
-            text.split("pts_time:").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
-        times
-            .map(|time| (time.parse::<f64>().unwrap() * f64::from(FRAME_RATE)).round() as u32)
-            .collect()
-    }
+    use leoma_scoring::Challenge;
+    use leoma_scoring::media::{
+        ClipShape, Ffmpeg, Limits, SceneRules, Segment, cut_clip, one_shot_segments,
+    };
 
     #[tokio::test]
-    async fn each_clip_has_one_cut_and_a_scene_of_seven_seconds() {
+    async fn every_clip_that_a_sampler_can_cut_begins_with_the_scenes_first_frame() {
         let folder = tempfile::tempdir().unwrap();
         let seed = Seed::new("corpus test");
         let corpus = make(&seed, folder.path()).await.unwrap();
         let clips = list(&corpus).unwrap();
         assert_eq!(clips.len(), CLIP_COUNT);
+        let ffmpeg = Ffmpeg::find().unwrap();
+        let (width, height) = VIDEO;
+        let shape = ClipShape { width, height, ..ClipShape::TASK };
         for clip in &clips {
-            let cuts = cuts(clip).await;
-            assert_eq!(cuts.len(), 1, "{} has cuts at {cuts:?}", clip.display());
-            let frames = CLIP_SECONDS as u32 * FRAME_RATE;
-            assert!(cuts[0].max(frames - cuts[0]) >= 7 * FRAME_RATE + 3, "cut at {}", cuts[0]);
+            let film = std::fs::read(clip).unwrap();
+            let (rules, limits) = (SceneRules::REFERENCE, Limits::SOURCE);
+            let shots =
+                one_shot_segments(&ffmpeg, &film, &rules, shape.duration_ms(), &limits).unwrap();
+            assert_eq!(shots, [Segment { start_ms: 2000, end_ms: 7125 }], "{}", clip.display());
+            let scene = decode(clip, scene_start_micros() - 500).await.unwrap();
+            assert_eq!(scene.len(), CLIP_FRAMES * FRAME_BYTES);
+            let first = clip_of(&scene).unwrap();
+            for start in [2000, 2001, 2040, 2062] {
+                let cut = cut_clip(&ffmpeg, &film, start, &shape, &limits).unwrap();
+                let cut = leoma_scoring::media::decode(&ffmpeg, &cut, &Limits::ANSWER).unwrap();
+                let apart = cut.luma(0).iter().zip(first.luma(0)).map(|(a, b)| a.abs_diff(*b));
+                let apart: u32 = apart.map(u32::from).sum();
+                assert!(apart < 3 * cut.luma(0).len() as u32, "{apart} from {start} ms on");
+                assert!(Challenge::of(&cut).is_one(), "{}", clip.display());
+            }
         }
         let before = std::fs::metadata(&clips[0]).unwrap().modified().unwrap();
         assert_eq!(make(&seed, folder.path()).await.unwrap(), corpus);
@@ -180,6 +158,19 @@ mod tests {
             before,
             "a kept corpus is made again"
         );
+    }
+
+    #[test]
+    fn a_scene_is_known_where_it_stands_beside_its_clip() {
+        let folder = tempfile::tempdir().unwrap();
+        let clip = folder.path().join("clip-00.mp4");
+        assert_eq!(ClipScene::beside(&clip).unwrap(), None);
+        let scene = ClipScene::draw(&Seed::new("x"), 3);
+        scene.write_beside(&clip, folder.path()).unwrap();
+        assert_eq!(ClipScene::beside(&clip).unwrap(), Some(scene));
+        assert!(folder.path().join("clip-00.scene.json").exists());
+        std::fs::write(folder.path().join("clip-00.scene.json"), "{").unwrap();
+        assert!(matches!(ClipScene::beside(&clip), Err(CorpusError::Scene { .. })));
     }
 
     #[test]

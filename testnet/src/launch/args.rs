@@ -34,7 +34,7 @@ pub struct LaunchArgs {
     /// Number of validators.
     #[arg(long, default_value_t = 4)]
     validators: usize,
-    /// Number of miners: a good one, worse ones and cheats. 23 include every kind.
+    /// Number of miners: a good one, worse ones and cheats. 33 include every role.
     #[arg(long, default_value_t = 6)]
     miners: usize,
     /// Consecutive epochs in which all validators must set the same weights.
@@ -54,7 +54,8 @@ pub struct LaunchArgs {
     /// Seed of keys, clips and roles.
     #[arg(long, default_value = "1")]
     seed: String,
-    /// Your own videos (.mp4, each at least 1 MB and longer than 8 s) as source clips.
+    /// Your own videos (.mp4, each at least 1 MB and longer than 8 s) as source clips. The stand-in
+    /// miners can only bend these, which the judge may call a replay.
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
     /// Folder for logs, wallets and state. It must be empty, and is kept.

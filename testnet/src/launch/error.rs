@@ -7,6 +7,7 @@ use leoma_chain::{ChainError, SubmitError};
 use leoma_storage::{ConfigError, KeyError, StoreError};
 
 use crate::corpus::CorpusError;
+use crate::miners::MinerError;
 use crate::netns::NetworkError;
 use crate::storage::KeysError;
 
@@ -43,6 +44,9 @@ pub enum LaunchError {
     /// The corpus is unusable.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    /// The miners' videos could not be made.
+    #[error("miners: {0}")]
+    Miners(#[from] MinerError),
     /// The chain could not be read.
     #[error(transparent)]
     Chain(#[from] ChainError),

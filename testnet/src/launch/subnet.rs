@@ -23,7 +23,7 @@ use super::view::{ValidatorView, View};
 use super::watch::Watch;
 use super::{LaunchError, Result, publish, verdicts};
 use crate::chain::{Emissions, FaultProxy};
-use crate::corpus;
+use crate::{corpus, miners};
 
 /// The time that a part has to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
@@ -392,8 +392,11 @@ async fn source_clips(options: &Options, plan: &SubnetPlan, say: impl Fn(&str)) 
         Some(corpus) => std::fs::canonicalize(corpus)
             .map_err(|source| LaunchError::Io { path: corpus.clone(), source })?,
         None => {
-            say("making source clips");
-            corpus::make(&plan.seed, &corpus_cache()).await?
+            say("making source clips, and what models make of them");
+            let folder = corpus::make(&plan.seed, &corpus_cache()).await?;
+            let roles = plan.miners.iter().map(|miner| miner.entry.role);
+            miners::prepare(&folder, roles).await?;
+            folder
         }
     };
     corpus::list(&folder)?;

@@ -10,8 +10,10 @@ use crate::seed::Seed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// A good model: motion nearly the source's, details of its own.
+    /// The best model: a course of its own, with details of its own.
     Good,
+    /// Another good model, further from the source's course and coded less finely.
+    Rival,
     /// As good, but half of the requests stay unanswered.
     Sometimes,
     /// Everything out of focus.
@@ -24,14 +26,32 @@ pub enum Role {
     Drift,
     /// Four frames a second, each shown four times.
     LowFrameRate,
+    /// One frame for two and a half seconds, then the rest.
+    Stall,
+    /// Compressed until little is left.
+    Coarse,
+    /// Shapes that melt.
+    Melting,
+    /// Textures that swim on the things that bear them.
+    Swimming,
+    /// Everything turns into another scene.
+    Morphing,
+    /// Everything goes the other way than the prompt says.
+    Wandering,
     /// The first frame for five seconds.
     Freeze,
     /// The first frame for five seconds, under moving grain.
     GrainyFreeze,
+    /// The first frame, moved as a whole at the camera's speed.
+    Pushed,
     /// A good endpoint whose model is a copy of another miner's.
     Copycat,
     /// The source clip, which has leaked.
     Replay,
+    /// The leaked source, bent by ten pixels and with grain.
+    Warped,
+    /// The source clip of another scene.
+    Neighbour,
     /// The first second over and over.
     Loop,
     /// A good first second, then something else.
@@ -70,7 +90,7 @@ pub struct Expected {
 impl Role {
     /// All roles, in the order in which they join: six miners have one of each main kind,
     /// [`Role::ALL`]`.len()` have every role.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 33] = [
         Self::Good,
         Self::Blur,
         Self::Freeze,
@@ -89,6 +109,16 @@ impl Role {
         Self::WrongSize,
         Self::Playlist,
         Self::GrainyFreeze,
+        Self::Rival,
+        Self::Warped,
+        Self::Pushed,
+        Self::Neighbour,
+        Self::Stall,
+        Self::Coarse,
+        Self::Melting,
+        Self::Swimming,
+        Self::Morphing,
+        Self::Wandering,
         Self::Recoded,
         Self::Cropped,
         Self::Flipped,
@@ -100,12 +130,17 @@ impl Role {
     /// is found out before it is asked for a video.
     pub const fn expected(self) -> Option<Expected> {
         let (status, reason) = match self {
-            Self::Good | Self::Sometimes | Self::Copycat => return None,
-            Self::Blur | Self::Upscaled => ("failed", "detail"),
+            Self::Good | Self::Rival | Self::Sometimes | Self::Copycat => return None,
+            Self::Blur | Self::Upscaled | Self::Coarse => ("failed", "detail"),
             Self::Noise => ("failed", "noise"),
             Self::Flicker => ("failed", "pumping"),
             Self::Drift => ("failed", "palette"),
-            Self::LowFrameRate => ("failed", "held"),
+            Self::LowFrameRate | Self::Stall => ("failed", "held"),
+            Self::Melting | Self::Swimming => ("failed", "strain"),
+            Self::Morphing => ("failed", "identity"),
+            Self::Wandering => ("failed", "direction"),
+            Self::Neighbour => ("failed", "first_ms_ssim"),
+            Self::Pushed => ("failed", "pushed first frame"),
             Self::Loop => ("failed", "recurrence"),
             Self::Garbage => ("failed", "jump"),
             Self::Overlay => ("failed", "overlaid"),
@@ -113,7 +148,7 @@ impl Role {
             Self::Short => ("too_short", ""),
             Self::WrongSize => ("wrong_resolution", ""),
             Self::Playlist => ("undecodable", ""),
-            Self::Replay => ("duplicate", "source clip"),
+            Self::Replay | Self::Warped => ("duplicate", "source clip"),
             Self::Recoded | Self::Cropped | Self::Flipped | Self::Equalised | Self::Slowed => {
                 ("duplicate", "copy of")
             }

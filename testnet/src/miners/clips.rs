@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
-use super::{CLIP_FRAMES, MinerError, Result};
-use crate::corpus::{self, FRAME_RATE, ffmpeg};
+use super::{MinerError, Result};
+use crate::corpus::{self, CLIP_FRAMES, ClipScene, FRAME_RATE, ffmpeg, scene_start_micros};
 
 /// Thumbnails are this wide and high: enough to tell neighbouring frames of a moving scene apart.
 const THUMBNAIL: (usize, usize) = (104, 60);
@@ -35,13 +35,16 @@ struct Clip {
     /// Frames per second, numerator and denominator.
     rate: (u64, u64),
     thumbnails: Vec<u8>,
+    /// What it shows, if it was made here.
+    scene: Option<ClipScene>,
 }
 
 impl Clip {
     async fn load(path: PathBuf) -> Result<Self> {
         let rate = ffmpeg::frame_rate(&path).await?;
         let thumbnails = thumbnails(&path.display().to_string(), Vec::new()).await?;
-        Ok(Self { path, rate, thumbnails })
+        let scene = ClipScene::beside(&path)?;
+        Ok(Self { path, rate, thumbnails, scene })
     }
 
     /// The last frame that a whole answer can start with.
@@ -51,9 +54,17 @@ impl Clip {
         (self.thumbnails.len() / THUMBNAIL_BYTES).checked_sub(usize::try_from(needed).ok()?)
     }
 
+    /// The moment of a frame. Whatever a made clip is asked about, only its scene can be meant.
     fn at(&self, frame: usize) -> ClipMatch {
-        let micros = frame as u64 * 1_000_000 * self.rate.1 / self.rate.0;
-        ClipMatch { path: self.path.clone(), start_micros: micros.saturating_sub(EARLY_MICROS) }
+        let micros = match self.scene {
+            Some(_) => scene_start_micros(),
+            None => frame as u64 * 1_000_000 * self.rate.1 / self.rate.0,
+        };
+        self.moment(micros.saturating_sub(EARLY_MICROS))
+    }
+
+    fn moment(&self, start_micros: u64) -> ClipMatch {
+        ClipMatch { path: self.path.clone(), start_micros, scene: self.scene }
     }
 }
 
@@ -64,6 +75,8 @@ pub struct ClipMatch {
     pub path: PathBuf,
     /// Where to seek to so that the picture is the next frame, microseconds.
     pub start_micros: u64,
+    /// What the clip shows, if that is known.
+    pub scene: Option<ClipScene>,
 }
 
 impl ClipIndex {
@@ -149,14 +162,14 @@ impl ClipIndex {
         let (scene, said) = said.split_once(" from moment ")?;
         let (micros, _) = said.split_once(" on.")?;
         let clip = self.clips.get(scene.parse::<usize>().ok()?)?;
-        Some(ClipMatch { path: clip.path.clone(), start_micros: micros.parse().ok()? })
+        Some(clip.moment(micros.parse().ok()?))
     }
 
     /// The start of another clip, or another moment of the only one.
     pub fn another(&self, found: &ClipMatch) -> ClipMatch {
         let other = self.clips.iter().find(|clip| clip.path != found.path).map(|clip| clip.at(0));
         let start_micros = if found.start_micros == 0 { 1_000_000 } else { 0 };
-        other.unwrap_or_else(|| ClipMatch { path: found.path.clone(), start_micros })
+        other.unwrap_or_else(|| ClipMatch { start_micros, ..found.clone() })
     }
 }
 

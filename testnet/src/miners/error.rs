@@ -1,9 +1,6 @@
 //! Why a miner has no video.
 
-use crate::corpus::{CorpusError, FfmpegError};
-
-/// Frames of an answer: five seconds and the first frame.
-pub(crate) const CLIP_FRAMES: usize = 81;
+use crate::corpus::{CLIP_FRAMES, CorpusError, FfmpegError};
 
 pub(super) type Result<T, E = MinerError> = std::result::Result<T, E>;
 

@@ -1,26 +1,20 @@
-//! Makes a miner's answer from five seconds of a source clip, with the defects of its role.
+//! Makes a miner's answer to a clip by the recipe of its role.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use leoma_scoring::calibration::{Degradation, STRENGTHS, honest};
-use leoma_scoring::media::{Clip, Rational, VideoInfo};
+use leoma_scoring::calibration::warped;
 use tokio::sync::Semaphore;
 
-use super::VIDEO;
-use super::{CLIP_FRAMES, ClipMatch, MinerError, Result, Role};
-use crate::corpus::{FRAME_RATE, ffmpeg};
+use super::courses::{self, Courses};
+use super::recipe::{Base, Change, Recipe};
+use super::{ClipMatch, MinerError, Result, Role};
+use crate::corpus::{CLIP_FRAMES, Coding, FRAME_BYTES, bytes_of, clip_of, decode, encode};
 
 /// Answers kept: a task is asked for by up to four validators, and a few tasks run close together.
 const KEPT_ANSWERS: usize = 64;
-/// Constant quality of an answer, for the fastest preset: a busy machine must not make good miners
-/// late.
-const QUALITY: u32 = 24;
-/// Grain takes more bytes than any picture: at this quality a noisy answer stays small enough for a
-/// judge's request.
-const GRAIN_QUALITY: u32 = 34;
 /// The seed of the good miner's own part; all others derive theirs from their names.
 const GOOD_SEED: u64 = 1;
 /// A playlist that names a file of the validator's machine.
@@ -33,73 +27,38 @@ pub struct Renderer {
     folder: PathBuf,
     turns: Semaphore,
     kept: Mutex<VecDeque<(Order, Bytes)>>,
-    /// The newest source's frames: all miners are asked about the same one. The lock is held while
-    /// they are decoded.
-    source: tokio::sync::Mutex<Option<(ClipMatch, Bytes)>>,
+    courses: Courses,
 }
 
+/// What an answer depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Order {
-    clip: ClipMatch,
-    role: Role,
+pub(super) struct Order {
+    /// The clip that is to be continued.
+    pub(super) clip: ClipMatch,
+    /// Another clip.
+    pub(super) neighbour: ClipMatch,
+    /// What the miner does.
+    pub(super) role: Role,
+    /// Whether another miner does the same. Then this one bends its video, which would otherwise be
+    /// a copy of that miner's.
+    pub(super) is_twin: bool,
     seed: u64,
 }
 
-/// What an answer is made from.
-enum Base {
-    /// The source clip.
-    Source,
-    /// What a good model would make of it.
-    Own,
-    /// The good miner's answer.
-    Stolen,
-}
+impl Order {
+    /// What the miner `name` has to make.
+    pub(super) fn new(
+        [clip, neighbour]: [ClipMatch; 2],
+        (role, is_twin): (Role, bool),
+        name: &str,
+    ) -> Self {
+        let seed = if role == Role::Good { GOOD_SEED } else { seed_of(name) };
+        Self { clip, neighbour, role, is_twin, seed }
+    }
 
-/// How an answer is made.
-struct Recipe {
-    base: Base,
-    change: Option<Degradation>,
-    filter: &'static str,
-}
-
-impl Recipe {
-    /// `None` where there is no video.
-    fn of(role: Role) -> Option<Self> {
-        let recipe = |base, change, filter| Some(Self { base, change, filter });
-        let own = |change| recipe(Base::Own, Some(change), "null");
-        let stolen = |filter| recipe(Base::Stolen, None, filter);
-        match role {
-            Role::Good | Role::Copycat | Role::Sometimes => recipe(Base::Own, None, "null"),
-            Role::Blur => own(Degradation::Blur),
-            Role::Noise => own(Degradation::Noise),
-            Role::Flicker => own(Degradation::Flicker),
-            Role::Drift => own(Degradation::Drift),
-            Role::Overlay => own(Degradation::Overlay),
-            Role::Upscaled => own(Degradation::Upscaled),
-            Role::Loop => own(Degradation::Loop),
-            Role::Freeze => own(Degradation::Frozen),
-            Role::GrainyFreeze => {
-                recipe(Base::Own, Some(Degradation::Frozen), "noise=alls=12:allf=t")
-            }
-            Role::LowFrameRate => {
-                recipe(Base::Own, None, "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1")
-            }
-            Role::Short => recipe(Base::Own, None, "trim=end_frame=20"),
-            Role::WrongSize => recipe(Base::Own, None, "scale=640:360"),
-            // The rest of the clip upside down, backwards and in other colours.
-            Role::Garbage => recipe(
-                Base::Own,
-                None,
-                "split[a][b];[a]trim=end_frame=16[a];[b]reverse,vflip,hue=h=140,trim=end_frame=65[b];[a][b]concat",
-            ),
-            Role::Replay => recipe(Base::Source, None, "null"),
-            Role::Recoded => stolen("null"),
-            Role::Cropped => stolen("crop=iw*0.9:ih*0.9,scale=416:240"),
-            Role::Flipped => stolen("hflip"),
-            Role::Equalised => stolen("eq=contrast=1.15:brightness=0.05:saturation=1.2"),
-            Role::Slowed => stolen("setpts=PTS/0.9,fps=16"),
-            Role::Playlist => None,
-        }
+    /// The same of the good miner.
+    fn of_good(&self) -> Self {
+        Self { role: Role::Good, is_twin: false, seed: GOOD_SEED, ..self.clone() }
     }
 }
 
@@ -111,88 +70,98 @@ impl Renderer {
             folder,
             turns: Semaphore::new(concurrency.max(1)),
             kept: Mutex::default(),
-            source: Default::default(),
+            courses: Courses::default(),
         })
     }
 
-    /// What the miner `name` of this role gives for the clip.
+    /// The video that is ordered.
     ///
     /// # Errors
     /// When ffmpeg or the file system fails.
-    pub(crate) async fn render(&self, clip: ClipMatch, role: Role, name: &str) -> Result<Bytes> {
-        let Some(recipe) = Recipe::of(role) else { return Ok(Bytes::from_static(PLAYLIST)) };
-        let seed = if role == Role::Good { GOOD_SEED } else { seed_of(name) };
-        let order = Order { clip, role, seed };
+    pub(super) async fn render(&self, order: Order) -> Result<Bytes> {
+        let Some(recipe) = Recipe::of(order.role) else { return Ok(Bytes::from_static(PLAYLIST)) };
         if let Some(video) = self.kept(&order) {
             return Ok(video);
         }
         let stolen = match recipe.base {
-            Base::Stolen => {
-                Some(Box::pin(self.render(order.clip.clone(), Role::Good, name)).await?)
-            }
-            Base::Source | Base::Own => None,
+            Base::Stolen => Some(Box::pin(self.render(order.of_good())).await?),
+            Base::Source | Base::Neighbour | Base::Own(_) | Base::Bent(_) => None,
         };
         // The semaphore is never closed; should it be, rendering without a turn does no harm.
         let _turn = self.turns.acquire().await.ok();
         if let Some(video) = self.kept(&order) {
             return Ok(video);
         }
-        let video = self.make(&order, &recipe, stolen).await?;
+        let video = self.make(&order, recipe, stolen).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT_ANSWERS - 1);
         kept.push_front((order, video.clone()));
         Ok(video)
     }
 
-    async fn make(&self, order: &Order, recipe: &Recipe, stolen: Option<Bytes>) -> Result<Bytes> {
-        let raw = match stolen {
-            Some(video) => {
-                let file = tempfile::Builder::new()
-                    .prefix("stolen-")
-                    .suffix(".mp4")
-                    .tempfile_in(&self.folder)?;
-                tokio::fs::write(file.path(), &video).await?;
-                let input = file.path().display().to_string();
-                ffmpeg::run(&decoding(&["-i", &input], "null"), Vec::new()).await?.into()
-            }
-            None => self.source_frames(&order.clip).await?,
+    async fn make(&self, order: &Order, recipe: Recipe, stolen: Option<Bytes>) -> Result<Bytes> {
+        let made = self.base(order, recipe.base, stolen).await?;
+        let other = match recipe.change {
+            Some(change) if change.needs_other() => source(&order.neighbour).await?,
+            _ => Vec::new(),
         };
-        let (own, change, seed) = (matches!(recipe.base, Base::Own), recipe.change, order.seed);
-        let raw = tokio::task::spawn_blocking(move || changed(&raw, own.then_some(seed), change))
-            .await??;
+        let (change, seed) = (recipe.change, order.seed);
+        let raw =
+            tokio::task::spawn_blocking(move || changed(made, change, &other, seed)).await??;
         // MP4 needs a seekable output.
         let file =
             tempfile::Builder::new().prefix("answer-").suffix(".mp4").tempfile_in(&self.folder)?;
-        let quality = if order.role == Role::Noise { GRAIN_QUALITY } else { QUALITY };
-        ffmpeg::run(&encoding(recipe.filter, quality, &file.path().display().to_string()), raw)
-            .await?;
+        let Recipe { filter, quality, .. } = recipe;
+        let coding = Coding { filter, frames: CLIP_FRAMES, preset: "ultrafast", quality };
+        encode(raw, coding, file.path()).await?;
         Ok(Bytes::from(tokio::fs::read(file.path()).await?))
     }
 
-    async fn source_frames(&self, clip: &ClipMatch) -> Result<Bytes> {
-        let mut newest = self.source.lock().await;
-        if let Some((_, frames)) = newest.as_ref().filter(|(known, _)| known == clip) {
-            return Ok(frames.clone());
+    /// The frames that an answer is made from, and whether they are to be bent first.
+    async fn base(&self, order: &Order, base: Base, stolen: Option<Bytes>) -> Result<Frames> {
+        let plain = |raw| Frames { raw, bend: false };
+        if let Some(video) = stolen {
+            let file = tempfile::Builder::new()
+                .prefix("stolen-")
+                .suffix(".mp4")
+                .tempfile_in(&self.folder)?;
+            tokio::fs::write(file.path(), &video).await?;
+            return Ok(plain(decode(file.path(), 0).await?));
         }
-        // As validators cut and scale a source clip: the miner knows what kind of video it is asked
-        // for.
-        let (width, height) = VIDEO;
-        let filter = format!(
-            "fps={FRAME_RATE},scale={width}:{height}:force_original_aspect_ratio=increase:flags=lanczos,\
-             crop={width}:{height},setsar=1"
-        );
-        let (start, path) = (format!("{}us", clip.start_micros), clip.path.display().to_string());
-        let frames = Bytes::from(
-            ffmpeg::run(&decoding(&["-ss", &start, "-i", &path], &filter), Vec::new()).await?,
-        );
-        *newest = Some((clip.clone(), frames.clone()));
-        Ok(frames)
+        match (base, order.clip.scene) {
+            (Base::Neighbour, _) => Ok(plain(source(&order.neighbour).await?)),
+            (Base::Own(way) | Base::Bent(way), Some(scene)) => Ok(Frames {
+                raw: self.courses.frames(&order.clip.path, scene, way).await?,
+                bend: order.is_twin || matches!(base, Base::Bent(_)),
+            }),
+            // No other course of the operator's own video is known.
+            (Base::Own(_) | Base::Bent(_), None) => {
+                Ok(Frames { raw: source(&order.clip).await?, bend: true })
+            }
+            (Base::Source | Base::Stolen, _) => Ok(plain(source(&order.clip).await?)),
+        }
     }
 
     fn kept(&self, order: &Order) -> Option<Bytes> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|(known, _)| known == order).map(|(_, video)| video.clone())
     }
+}
+
+/// Renders what miners of these roles need of every made clip of a folder, so that no validator has
+/// to wait for it.
+///
+/// # Errors
+/// When ffmpeg or the file system fails.
+pub(crate) async fn prepare(folder: &Path, roles: impl IntoIterator<Item = Role>) -> Result<()> {
+    let ways: BTreeSet<_> =
+        roles.into_iter().filter_map(Recipe::of).filter_map(|recipe| recipe.base.way()).collect();
+    courses::prepare(folder, &ways.into_iter().collect::<Vec<_>>()).await
+}
+
+/// The frames of a source clip from where a picture was found.
+async fn source(clip: &ClipMatch) -> Result<Vec<u8>> {
+    Ok(decode(&clip.path, clip.start_micros).await?)
 }
 
 /// A seed for a name (FNV-1a); never the good miner's.
@@ -203,78 +172,27 @@ fn seed_of(name: &str) -> u64 {
     hash | 2
 }
 
-/// Frames as a good model makes them where there is a seed, then made worse.
-fn changed(raw: &[u8], own: Option<u64>, change: Option<Degradation>) -> Result<Vec<u8>> {
-    if own.is_none() && change.is_none() {
-        return Ok(raw.to_vec());
+/// Frames that an answer is made from.
+struct Frames {
+    raw: Vec<u8>,
+    bend: bool,
+}
+
+/// Frames bent where that is asked for, then changed. `other` are those of another scene, for
+/// changes that need them.
+fn changed(frames: Frames, change: Option<Change>, other: &[u8], seed: u64) -> Result<Vec<u8>> {
+    let Frames { raw, bend } = frames;
+    if !bend && change.is_none() {
+        return Ok(raw);
     }
-    let (width, height) = (VIDEO.0 as usize, VIDEO.1 as usize);
-    let info = VideoInfo {
-        width: VIDEO.0,
-        height: VIDEO.1,
-        fps: Some(Rational { numerator: FRAME_RATE, denominator: 1 }),
-        frames: None,
-        duration_ms: None,
-        codec: "rawvideo".to_owned(),
-        colour_space: None,
-    };
-    let bytes = width * height * 3 / 2;
-    let frames = raw.chunks_exact(bytes).map(<[u8]>::to_vec).collect();
-    let mut clip = Clip::from_planes(width, height, info, frames)
-        .ok_or(MinerError::Picture { expected: bytes, found: raw.len() })?;
-    if let Some(seed) = own {
-        clip = honest(&clip, seed);
+    let unreadable = || MinerError::Picture { expected: FRAME_BYTES, found: raw.len() };
+    let mut clip = clip_of(&raw).ok_or_else(unreadable)?;
+    if bend {
+        clip = warped(&clip, seed);
     }
     if let Some(change) = change {
-        clip = change.apply(&clip, STRENGTHS, own.unwrap_or_default());
+        let other = clip_of(other).unwrap_or_else(|| clip.clone());
+        clip = change.apply(&clip, &other, seed);
     }
-    // Plane by plane: byte by byte takes seconds in a development build.
-    let mut changed = Vec::with_capacity(clip.len() * bytes);
-    for frame in 0..clip.len() {
-        let (blue, red) = clip.chroma(frame);
-        for plane in [clip.luma(frame), blue, red] {
-            changed.extend_from_slice(plane);
-        }
-    }
-    Ok(changed)
-}
-
-fn decoding(input: &[&str], filter: &str) -> Vec<String> {
-    let frames = CLIP_FRAMES.to_string();
-    let output = [
-        "-an",
-        "-vf",
-        filter,
-        "-frames:v",
-        &frames,
-        "-pix_fmt",
-        "yuv420p",
-        "-f",
-        "rawvideo",
-        "pipe:1",
-    ];
-    input.iter().chain(&output).map(|word| (*word).to_owned()).collect()
-}
-
-fn encoding(filter: &str, quality: u32, output: &str) -> Vec<String> {
-    let (size, rate, frames) =
-        (format!("{}x{}", VIDEO.0, VIDEO.1), FRAME_RATE.to_string(), CLIP_FRAMES.to_string());
-    let quality = quality.to_string();
-    let mut words =
-        vec!["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-r", &rate, "-i", "pipe:0"];
-    words.extend([
-        "-vf",
-        filter,
-        "-frames:v",
-        &frames,
-        "-r",
-        &rate,
-        "-c:v",
-        "libx264",
-        "-preset",
-        "ultrafast",
-    ]);
-    words.extend(["-threads", "1", "-crf", &quality, "-pix_fmt", "yuv420p"]);
-    words.extend(["-movflags", "+faststart", "-f", "mp4", output]);
-    words.into_iter().map(str::to_owned).collect()
+    Ok(bytes_of(&clip))
 }

@@ -13,8 +13,9 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{CLIP_FRAMES, ClipIndex, MinerError, Renderer, Result, Role};
-use crate::corpus::FRAME_RATE;
+use super::render::Order;
+use super::{ClipIndex, MinerError, Renderer, Result, Role};
+use crate::corpus::{CLIP_FRAMES, FRAME_RATE};
 use crate::services::Lie;
 
 /// A request carries one picture as base64.
@@ -29,6 +30,8 @@ pub struct Miner {
     pub slug: String,
     /// Its role.
     pub role: Role,
+    /// Whether a miner before it has the same role.
+    pub is_twin: bool,
     /// The clips that it knows.
     pub clips: Arc<ClipIndex>,
     /// What makes its videos.
@@ -137,7 +140,9 @@ async fn video(miner: &Miner, given: Given, lie: bool) -> Result<bytes::Bytes> {
         start_micros = clip.start_micros,
         "clip found"
     );
-    miner.renderer.render(clip, miner.role, &miner.slug).await
+    let neighbour = miner.clips.another(&clip);
+    let order = Order::new([clip, neighbour], (miner.role, miner.is_twin), &miner.slug);
+    miner.renderer.render(order).await
 }
 
 /// True for half of all requests, and always the same for one request, whoever asks.

@@ -95,11 +95,12 @@ impl Services {
         let mut tasks = JoinSet::new();
         let mut open = Opening { board: &board, tasks: &mut tasks };
         let mut miners = BTreeMap::new();
-        for entry in &config.miners {
+        for (place, entry) in config.miners.iter().enumerate() {
             let (slug, role) = (entry.slug.clone(), entry.role);
             let miner = Miner {
                 slug: slug.clone(),
                 role,
+                is_twin: config.miners[..place].iter().any(|earlier| earlier.role == role),
                 clips: Arc::clone(&clips),
                 renderer: Arc::clone(&renderer),
             };

@@ -157,7 +157,7 @@ async fn videos_are_looked_at_before_they_are_named_and_never_replaced() {
     let text = bench.folder.path().join("notes.txt");
     std::fs::write(&text, "no video").unwrap();
     let dry = bench.corpus(&["add", "--dry-run"], &[&clips[0]]).await;
-    dry.says(true, &["1 videos would be added", "832x480 h264"]);
+    dry.says(true, &["1 videos would be added", "416x240 h264"]);
     assert_eq!(source.videos().await.unwrap(), []);
     let said = bench.corpus(&["add"], &[&clips[0], &broken, &text, &clips[1]]).await;
     said.says(

@@ -19,7 +19,7 @@ mod tricks;
 
 pub use model::{Artefact, RUNGS, detail_anew};
 pub use scene::{Course, Scene, SceneKind};
-pub use tricks::{Trick, tricks};
+pub use tricks::{Trick, pushed_with_camera, tricks};
 
 use super::picture::fraction;
 use crate::media::Clip;

@@ -2,9 +2,11 @@
 
 use super::super::picture::fraction;
 use super::texture::{PLANE, Surface, THING, Texture};
+use serde::{Deserialize, Serialize};
 
 /// A kind of scene.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SceneKind {
     /// The camera is still, several things move.
     Things,

@@ -76,6 +76,11 @@ pub fn tricks<'a>(
     tricks
 }
 
+/// The first frame of `source` moved as a whole at the speed of the source's camera.
+pub fn pushed_with_camera(source: &Clip) -> Clip {
+    pushed(source, &Path::of(source))
+}
+
 /// Opposite colours from a frame on.
 fn hue_turned(source: &Clip, from: usize) -> Clip {
     map_planes(source, |plane, frame| {

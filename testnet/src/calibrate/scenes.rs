@@ -1,18 +1,16 @@
-//! The scenes of the corpus: textured, in steady motion, each an ffmpeg filter graph drawn from the
-//! seed.
+//! Scenes to be spoilt: textured, in steady motion, each an ffmpeg filter graph drawn from the seed.
 //!
 //! A texture is noise in four octaves, as clouds and stone have it: no flat areas and no repeats,
 //! so that motion can be measured everywhere and a blurred or frozen copy differs from the
 //! original.
 
+use crate::corpus::FRAME_RATE;
 use crate::seed::Seed;
 
 /// Width of a source clip.
 const WIDTH: u32 = 832;
 /// Height of a source clip.
 const HEIGHT: u32 = 480;
-/// Frames per second of a source clip.
-pub(crate) const FRAME_RATE: u32 = 16;
 
 /// Plays one still picture for ever.
 const REPEAT: &str = "loop=loop=-1:size=1:start=0,setpts=N/16/TB";
@@ -21,7 +19,7 @@ const OCTAVES: [(u32, u32, u32); 4] = [(8, 6, 6), (30, 20, 4), (110, 70, 3), (41
 
 /// A kind of moving picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scene {
+pub(super) enum Scene {
     /// A landscape that slides past, with one ball in front.
     Pan,
     /// A landscape that turns, with one ball in front.
@@ -36,7 +34,7 @@ pub(crate) enum Scene {
 
 /// Whether the picture is dark or bright: a cut between the two is a cut for every scene detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Light {
+pub(super) enum Light {
     /// Mostly dark.
     Night,
     /// Mostly bright.
@@ -45,12 +43,12 @@ pub(crate) enum Light {
 
 impl Scene {
     /// All kinds.
-    pub(crate) const ALL: [Self; 5] =
+    pub(super) const ALL: [Self; 5] =
         [Self::Pan, Self::Turn, Self::Zoom, Self::Parallax, Self::Orbit];
 
     /// The filter graph that plays this scene for `seconds` into the link `[label]`. `name`
     /// separates its draws from those of other scenes.
-    pub(crate) fn graph(
+    pub(super) fn graph(
         self,
         seed: &Seed,
         name: &str,
