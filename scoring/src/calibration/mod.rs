@@ -6,11 +6,8 @@
 pub mod continuation;
 mod field;
 mod lettering;
-mod own_content;
 pub(crate) mod picture;
 mod time;
-
-pub use own_content::invented;
 
 use crate::media::Clip;
 use field::Field;
@@ -151,21 +148,15 @@ impl Degradation {
     }
 }
 
-/// Pixels by which things in an honest answer are displaced at its end.
-const HONEST_DEVIATION: f32 = 10.0;
-/// Grain of an honest answer, of 255.
-const HONEST_GRAIN: f32 = 0.8;
+/// Pixels by which things in a bent clip are displaced at its end, root mean square.
+const BENT_BY: f32 = 10.0;
+/// Grain of a bent clip, of 255.
+const BENT_GRAIN: f32 = 0.8;
 
-/// A stand-in for a good model's answer where the source's scene is not known: the first frame as
-/// given, motion near the source's, and content of its own where something comes into view. Scenes
-/// that are known have better ones, see [`continuation::free`].
-pub fn honest(clip: &Clip, seed: u64) -> Clip {
-    warped(&invented(clip), seed)
-}
-
-/// The source itself, bent smoothly and covered with grain: what is sent where it has leaked.
+/// A clip bent smoothly and covered with grain; its first frame stays where it is. A source that has
+/// leaked is sent like this. Honest answers are other continuations: [`continuation::free`].
 pub fn warped(clip: &Clip, seed: u64) -> Clip {
-    grain(&Field::new(seed).moved(clip, HONEST_DEVIATION), HONEST_GRAIN, seed)
+    grain(&Field::new(seed).moved(clip, BENT_BY), BENT_GRAIN, seed)
 }
 
 fn grain(clip: &Clip, amount: f32, seed: u64) -> Clip {

@@ -2,7 +2,9 @@
 
 use crate::support;
 use crate::support::Studio;
+use leoma_protocol::Digest;
 use leoma_protocol::verdict::EntryStatus;
+use leoma_scoring::calibration::continuation::{Course, Scene, SceneKind, free};
 use leoma_scoring::{
     AspectPolicy, Aspects, DeviceChoice, Grade, Measures, Outcome, Reference, Scorer, TaskType,
 };
@@ -178,8 +180,12 @@ fn the_source_itself_is_no_answer_in_whatever_form() {
             Outcome::Usable { grade, raw, .. } => panic!("{filter} {encoder}: {grade:?} {raw:?}"),
         }
     }
-    let own = leoma_scoring::calibration::honest(bench.reference.clip(), 7);
-    let raw = scorer.measure(&bench.reference, own).unwrap();
+    // The same course, with other content where the first frame shows nothing.
+    let scene = Scene::new(SceneKind::FastPan, 31, (832, 480));
+    let source = scene.render(&Course::SOURCE, 81);
+    let reference = scorer.prepared(source, Digest::of(b"rendered")).unwrap();
+    let own = free(31).into_iter().find(|one| one.freedom == "uncovered").unwrap();
+    let raw = scorer.measure(&reference, own.render(&scene, 81)).unwrap();
     println!("honest: {}", raw.replay());
     match scorer.outcome(raw) {
         Outcome::Usable { grade, .. } => assert!(grade.passed, "{grade:?}"),
