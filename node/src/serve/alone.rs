@@ -33,7 +33,8 @@ const READ_EVERY: Duration = Duration::from_secs(30);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// How many buckets are read at a time.
 const BUCKETS_AT_ONCE: usize = 8;
-/// Tasks before the newest that are looked at: the window, and half of it for those without a file.
+/// The newest tasks, which are looked at and kept: the window, and half of it for those without a
+/// file.
 const LOOKED_AT: usize = 150;
 /// The process is not ready when the head is older than this: ten blocks of the live chain.
 const HEAD_TOO_OLD: Duration = Duration::from_secs(120);
@@ -102,7 +103,7 @@ async fn open(
     let urls = &config.chain.urls;
     let chain = ChainClient::connect_all(urls, config.index(), config.chain.genesis, log).await?;
     start.step("reading the subnet");
-    let state = State::in_memory(chain.network())?;
+    let state = State::temporary(chain.network())?;
     let heads = chain.follow_heads(stop.clone()).await?;
     let (reader, history) = SubnetReader::new(chain.clone(), source, state.clone())?;
     let first = chain.metagraph(chain.head().await?).await?;
@@ -214,10 +215,26 @@ impl Reading {
             stream::iter(reads).buffer_unordered(BUCKETS_AT_ONCE).collect().await;
         let now = Instant::now();
         self.missing.extend(resting.into_iter().flatten().map(|id| (id, now)));
-        let oldest = WindowRange::new(self.consensus.at(head), &history, head).oldest_task();
-        if let Err(error) = self.library.prune_before(oldest) {
+        let oldest = self.looked_at(&history, head).flatten().map(|id| id.task_id).min();
+        if let Some(Err(error)) = oldest.map(|oldest| self.library.prune_before(oldest)) {
             tracing::warn!(%error, "failed to forget old verdict files");
         }
+    }
+
+    /// The newest tasks, each with the files of its producers in their order. Files of older tasks
+    /// are forgotten: after a restart they would not be read again.
+    fn looked_at<'a>(
+        &'a self,
+        history: &'a AllowlistHistory,
+        head: BlockNumber,
+    ) -> impl Iterator<Item = Vec<FileId>> + use<'a> {
+        let params = self.consensus.at(head);
+        // The range of the block at which the running task settles ends with that task.
+        let settled = history.at_block(head).map_or(head, |entry| {
+            let list = &entry.allowlist;
+            params.settles_at(list.interval(), list.task_at(head))
+        });
+        WindowRange::new(params, history, settled.max(head)).scheduled_files().take(LOOKED_AT)
     }
 
     /// What to ask each bucket for, the newest task first: of each task the files of its producers
@@ -227,15 +244,8 @@ impl Reading {
         history: &AllowlistHistory,
         head: BlockNumber,
     ) -> BTreeMap<Hotkey, Vec<Wanted>> {
-        let params = self.consensus.at(head);
-        // The range of the block at which the running task settles ends with that task.
-        let settled = history.at_block(head).map_or(head, |entry| {
-            let list = &entry.allowlist;
-            params.settles_at(list.interval(), list.task_at(head))
-        });
-        let range = WindowRange::new(params, history, settled.max(head));
         let mut wanted: BTreeMap<Hotkey, Vec<Wanted>> = BTreeMap::new();
-        for producers in range.scheduled_files().take(LOOKED_AT) {
+        for producers in self.looked_at(history, head) {
             for id in producers {
                 if self.library.holds(id) {
                     break;
@@ -438,6 +448,20 @@ mod tests {
         assert!(comes(700) && comes(876) && !comes(877));
         let none = AllowlistHistory::default();
         assert!(!may_come(&reading.consensus, &none, TaskId(7), BlockNumber(700)));
+    }
+
+    #[tokio::test]
+    async fn files_of_the_newest_tasks_are_kept_and_no_others() {
+        let (alice, bucket) = (signer(1), Bucket::in_memory("alice"));
+        let mut reading = reading(1_250, [(alice.hotkey(), bucket.clone())]);
+        let old = publish(&alice, 10, &bucket).await;
+        let kept = publish(&alice, 11, &bucket).await;
+        reading.read().await;
+        assert!(reading.library.holds(old) && reading.library.holds(kept));
+        // Task 160 runs: with it, 150 tasks are looked at.
+        reading.heads = at(16_050);
+        reading.read().await;
+        assert!(!reading.library.holds(old) && reading.library.holds(kept));
     }
 
     #[tokio::test]

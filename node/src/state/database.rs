@@ -34,6 +34,13 @@ impl Database {
         Self::set_up(Connection::open_in_memory()?)
     }
 
+    /// One that is gone when dropped, and that memory holds little of: what is more than SQLite's
+    /// cache lies in a file without a name, in the folder for temporary files.
+    pub(super) fn temporary() -> Result<Self> {
+        // This is what SQLite takes an empty path for.
+        Self::set_up(Connection::open("")?)
+    }
+
     fn set_up(connection: Connection) -> Result<Self> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // Full synchronisation: a digest must be on disk before its signature leaves the process.

@@ -83,7 +83,18 @@ impl State {
 
     /// A state that is gone when dropped, for tests and one-shot commands.
     pub fn in_memory(network: Network) -> Result<Self> {
-        let (database, guard) = (Database::in_memory()?, Database::in_memory()?);
+        Self::of(Database::in_memory()?, network)
+    }
+
+    /// A state that is gone when dropped, for a process that signs nothing and holds many files:
+    /// they lie in the folder for temporary files, as soon as there are more than a few.
+    pub fn temporary(network: Network) -> Result<Self> {
+        Self::of(Database::temporary()?, network)
+    }
+
+    /// A state that nobody else uses; its guard is gone when dropped.
+    fn of(database: Database, network: Network) -> Result<Self> {
+        let guard = Database::in_memory()?;
         database.bring_up(SCHEMAS)?;
         guard.bring_up(GUARD_SCHEMAS)?;
         Ok(Self { database: Arc::new(database), guard: Arc::new(guard), network, _lock: None })
@@ -125,12 +136,33 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leoma_protocol::{BlockNumber, Digest, Netuid, Uid};
+    use leoma_protocol::{BlockNumber, Digest, FileId, Netuid, TaskId, Uid};
     use leoma_rotation::{Slot, WeightVector};
     use rusqlite::Connection;
 
     fn network(netuid: u16) -> Network {
         Network { genesis: Digest::of(b"g"), netuid: Netuid(netuid) }
+    }
+
+    #[test]
+    fn a_temporary_state_holds_more_than_its_cache() {
+        let state = State::temporary(network(99)).unwrap();
+        let id = |task| FileId { task_id: TaskId(task), producer: Hotkey::from_bytes([1; 32]) };
+        // 16 MiB; SQLite keeps two of them in memory.
+        let file = |task: u64| StoredFile {
+            id: id(task),
+            digest: Digest::of(&task.to_be_bytes()),
+            bytes: vec![task as u8; 256 * 1024],
+        };
+        for task in 0..64 {
+            state.keep_file(&file(task)).unwrap();
+        }
+        let mode: Option<String> =
+            state.database.row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode.as_deref(), Some("delete"), "it is in memory");
+        for task in 0..64 {
+            assert_eq!(state.file(id(task), None).unwrap(), Some(file(task)));
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! From a task's `metadata.json` to what is shown of it.
 
-use leoma_protocol::FileId;
+use std::collections::BTreeMap;
+
+use leoma_protocol::{FileId, Hotkey};
 use leoma_scoring::{Measures, TaskType, held_to};
 use leoma_web::view::{HeldTo, Measure, TaskRecord};
 use serde_json::Value;
 
-use crate::corpus::TaskMetadata;
+use crate::corpus::{Evidence, TaskMetadata};
 
-/// Most measures that are shown of an answer: a stranger wrote them.
+/// Most answers of a task whose measures are shown: as many as a subnet has miners. A stranger wrote
+/// them.
+const MAX_ANSWERS: usize = 256;
+/// Most measures that are shown of an answer.
 const MAX_MEASURES: usize = 200;
 
 /// What is shown of a task's metadata; `None` if it is of another task or sampler, or cannot be
@@ -31,16 +36,24 @@ pub(super) fn shown(bytes: &[u8], id: FileId, allowlist: Option<String>) -> Opti
         ("First frame's SHA-256", clip.first_frame_sha256.to_string()),
         ("ffmpeg", clip.ffmpeg.clone()),
     ];
-    let measured = metadata.evidence.iter().filter_map(|(miner, evidence)| {
-        Some((miner.to_string(), measures(evidence.measures.as_ref()?, metadata.task)))
-    });
     Some(TaskRecord {
         prompt: metadata.prompt.clone(),
         task_type: metadata.task.to_string(),
         proof,
-        measures: measured.collect(),
+        measures: measured(&metadata.evidence, metadata.task),
         allowlist,
     })
+}
+
+/// What was measured of each answer, by hotkey.
+fn measured(
+    evidence: &BTreeMap<Hotkey, Evidence>,
+    task: TaskType,
+) -> BTreeMap<String, Vec<Measure>> {
+    let measured = evidence.iter().filter_map(|(miner, evidence)| {
+        Some((miner.to_string(), measures(evidence.measures.as_ref()?, task)))
+    });
+    measured.take(MAX_ANSWERS).collect()
 }
 
 /// What the subnet's policy holds an answer to, then the raw numbers. Another release may have
@@ -84,5 +97,20 @@ mod tests {
         let other = measures(&json!({ "drift": 0.5, "odd": "x" }), TaskType::Ti2v);
         assert_eq!(other.len(), 1);
         assert!(other[0].held_to.is_none());
+    }
+
+    #[test]
+    fn no_more_is_kept_of_what_a_stranger_wrote_than_a_subnet_has_miners() {
+        let many: serde_json::Map<String, Value> =
+            (0..300).map(|number| (format!("m{number}"), json!(number))).collect();
+        let evidence = Evidence { measures: Some(many.into()), judge: None };
+        let of = |number: u16| {
+            let mut bytes = [7; 32];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            (Hotkey::from_bytes(bytes), evidence.clone())
+        };
+        let shown = measured(&(0..300).map(of).collect(), TaskType::Ti2v);
+        assert_eq!(shown.len(), MAX_ANSWERS);
+        assert!(shown.values().all(|measures| measures.len() == MAX_MEASURES));
     }
 }

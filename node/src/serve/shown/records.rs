@@ -10,8 +10,8 @@ use leoma_web::view::TaskRecord;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Tasks whose metadata is kept in memory.
-const KEPT_RECORDS: usize = 64;
+/// Tasks whose metadata is kept in memory: with every measure of 256 answers each takes two megabytes.
+const KEPT_RECORDS: usize = 8;
 /// How long a record that is missing or cannot be read is not asked for again: however many look at
 /// the page, the bucket is asked twice a minute.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(30);

@@ -35,8 +35,9 @@ const MAX_MEDIA_BYTES: u64 = 64 << 20;
 const PACE_FOR: Duration = Duration::from_secs(600);
 /// How long a page waits for that measurement.
 const PACE_PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes of pictures and videos that are kept: a player asks for a video in several parts.
-const KEPT_MEDIA_BYTES: usize = 48 << 20;
+/// Bytes of pictures and videos that are kept, as a player asks for a video in several parts: those
+/// of one page, with twelve answers of about 2 MiB.
+const KEPT_MEDIA_BYTES: usize = 32 << 20;
 /// How long a presigned address is good for.
 const PRESIGNED_FOR: Duration = Duration::from_secs(900);
 
