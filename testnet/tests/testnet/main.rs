@@ -5,6 +5,7 @@
 //! | `chain*` | the local chain, and clients that know nothing of this project |
 //! | `storage`, `services`, `corpus`, `calibration` | S3, stand-ins, miners, clips, scores |
 //! | `allowlists`, `axons`, `commands`, `preflight` | what validators and operators do on chain |
+//! | `full_store` | what `leoma api` takes for a whole window |
 //! | `bench_mesh`, `namespaces`, `nat` | the mesh on networks of this machine |
 //! | `launch` | the launcher, around stand-ins for validators |
 //! | `whole_subnet` | validators that mostly wait for blocks; they run beside the others |
@@ -28,6 +29,7 @@ mod chains;
 mod cli;
 mod commands;
 mod corpus;
+mod full_store;
 mod launch;
 mod namespaces;
 mod nat;
