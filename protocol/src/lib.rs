@@ -3,7 +3,8 @@
 //! Identities ([`Hotkey`], [`Digest`], [`TaskId`]), the shared [`ConsensusParams`] by block
 //! ([`ConsensusSchedule`]), signed verdict files ([`verdict`]), witnesses on chain ([`Witness`]),
 //! JSON exactly as Python writes it ([`python_json`]), miner commitments, signed HTTP requests, the
-//! requests of Bittensor's SDK ([`synapse`]), and, with feature `mesh`, the peer-to-peer mesh.
+//! requests of Bittensor's SDK ([`synapse`]), limits by address for whoever listens
+//! ([`AddressLimit`]), and, with feature `mesh`, the peer-to-peer mesh.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -31,6 +32,7 @@
 //! assert_eq!(verdict::verify(&file.bytes, &expected).unwrap().digest, file.digest);
 //! ```
 
+mod address_limit;
 mod allowlist_record;
 pub mod codec;
 mod commitment;
@@ -53,6 +55,7 @@ pub mod turns;
 pub mod verdict;
 mod witness;
 
+pub use address_limit::{AddressLimit, AddressPermit, network_of};
 pub use allowlist_record::{
     AllowlistRecord, MAX_PAST_ALLOWLISTS, MAX_RECORD_BYTES, PastAllowlist, RecordError,
     read_allowlist_record,

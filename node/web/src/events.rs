@@ -7,9 +7,9 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt as _, stream};
+use leoma_protocol::AddressPermit;
 use tokio::sync::watch;
 
-use crate::access::Place;
 use crate::headers::client_of;
 use crate::listener::Peer;
 use crate::site::{ApiError, Site};
@@ -19,7 +19,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 struct Follower {
     heads: watch::Receiver<u64>,
-    _place: Place,
+    _permit: AddressPermit,
 }
 
 pub(crate) async fn events(
@@ -28,10 +28,10 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let heads = site.subnet()?.heads();
-    let place = site.followers.enter(client_of(peer.ip(), &headers)).ok_or_else(|| {
+    let permit = site.followers.enter(client_of(peer.ip(), &headers)).ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many readers follow the head")
     })?;
-    let follower = Follower { heads, _place: place };
+    let follower = Follower { heads, _permit: permit };
     let events = stream::unfold(follower, |mut follower| async move {
         follower.heads.changed().await.ok()?;
         let head = *follower.heads.borrow_and_update();

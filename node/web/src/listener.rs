@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use leoma_protocol::{AddressLimit, AddressPermit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
-
-use crate::access::{Place, Places};
 
 /// Connections in all: far below the usual limit of open files.
 const MAX_CONNECTIONS: usize = 512;
@@ -32,12 +31,12 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 #[derive(Debug)]
 pub(crate) struct BoundedListener {
     listener: TcpListener,
-    places: Arc<Places>,
+    limit: Arc<AddressLimit>,
 }
 
 impl BoundedListener {
     pub(crate) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Places::new(MAX_CONNECTIONS, MAX_PER_ADDRESS) }
+        Self { listener, limit: AddressLimit::new(MAX_CONNECTIONS, MAX_PER_ADDRESS) }
     }
 }
 
@@ -49,8 +48,8 @@ impl Listener for BoundedListener {
         loop {
             // axum's own implementation waits out errors such as too many open files.
             let (stream, address) = Listener::accept(&mut self.listener).await;
-            if let Some(place) = self.places.enter(address.ip()) {
-                return (BoundedStream::new(stream, Some(place)), address);
+            if let Some(permit) = self.limit.enter(address.ip()) {
+                return (BoundedStream::new(stream, Some(permit)), address);
             }
         }
     }
@@ -70,13 +69,13 @@ impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
 #[derive(Debug)]
 pub(crate) struct BoundedStream<S> {
     stream: S,
-    _place: Option<Place>,
+    _permit: Option<AddressPermit>,
     rest: Pin<Box<Sleep>>,
 }
 
 impl<S> BoundedStream<S> {
-    fn new(stream: S, place: Option<Place>) -> Self {
-        Self { stream, _place: place, rest: Box::pin(sleep(MAX_REST)) }
+    fn new(stream: S, permit: Option<AddressPermit>) -> Self {
+        Self { stream, _permit: permit, rest: Box::pin(sleep(MAX_REST)) }
     }
 
     /// Passes on the result of an operation; one that waits fails after [`MAX_REST`].

@@ -7,13 +7,13 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use leoma_protocol::Hotkey;
+use leoma_protocol::{AddressLimit, Hotkey};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::access::{Busy, Claim, Denied, Places, RateLimit, SignedCalls, Videos};
+use crate::access::{Busy, Claim, Denied, RateLimit, SignedCalls, Videos};
 use crate::board::{Board, BoardError};
 use crate::source::{Phase, Progress, Source, Subnet, Unavailable};
 use crate::view::View;
@@ -63,7 +63,7 @@ pub struct Site {
     pub(crate) clock: Clock,
     pub(crate) scrape: Arc<Mutex<()>>,
     pub(crate) videos: Arc<Videos>,
-    pub(crate) followers: Arc<Places>,
+    pub(crate) followers: Arc<AddressLimit>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -87,7 +87,7 @@ impl Site {
             clock,
             scrape: Arc::default(),
             videos: Arc::default(),
-            followers: Places::new(FOLLOWERS, FOLLOWERS_PER_ADDRESS),
+            followers: AddressLimit::new(FOLLOWERS, FOLLOWERS_PER_ADDRESS),
             stop,
         }
     }

@@ -1,9 +1,7 @@
 //! Connections: a bounded number, each with a bounded life.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +9,7 @@ use axum::extract::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use leoma_protocol::AddressLimit;
 use leoma_protocol::synapse::{MAX_HEADER_BYTES, MAX_HEADERS};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -32,7 +31,7 @@ impl Axon {
     /// Serves until `stop`. Requests under way then have ten seconds.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
-        let addresses = Addresses::new(self.limits.connections_of_one);
+        let addresses = AddressLimit::new(self.limits.connections, self.limits.connections_of_one);
         let header_time = self.limits.header_time;
         let axon = Arc::new(self);
         let answer = move |request: Request| Arc::clone(&axon).respond(request);
@@ -49,11 +48,12 @@ impl Axon {
                 sleep(PAUSE).await;
                 continue;
             };
-            let Some(address) = addresses.enter(peer.ip()) else { continue };
+            let Some(permit) = addresses.enter(peer.ip()) else { continue };
             let (router, stop) = (router.clone(), stop.clone());
             connections.spawn(async move {
                 connection(stream, router, header_time, stop).await;
-                drop((place, address));
+                // In this order: whoever takes the place next needs a permit too.
+                drop((permit, place));
             });
         }
         connections.close();
@@ -87,76 +87,4 @@ async fn connection(
     }
     served.as_mut().graceful_shutdown();
     let _ = timeout(LAST_REQUEST, served).await;
-}
-
-/// Connections by address.
-#[derive(Debug)]
-struct Addresses {
-    of_one: usize,
-    taken: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Addresses {
-    fn new(of_one: usize) -> Arc<Self> {
-        Arc::new(Self { of_one, taken: Mutex::default() })
-    }
-
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Address> {
-        let network = network_of(ip);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = taken.entry(network).or_insert(0);
-        if *number >= self.of_one && !network.is_loopback() {
-            return None;
-        }
-        *number += 1;
-        Some(Address { addresses: Arc::clone(self), network })
-    }
-}
-
-/// IPv6 addresses are counted by their /64 network, as one holder has all of it.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            let [a, b, c, d, ..] = ip.segments();
-            [a, b, c, d, 0, 0, 0, 0].into()
-        }
-        ip => ip,
-    }
-}
-
-#[derive(Debug)]
-struct Address {
-    addresses: Arc<Addresses>,
-    network: IpAddr,
-}
-
-impl Drop for Address {
-    fn drop(&mut self) {
-        let mut taken = self.addresses.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.network) {
-            Some(number) if *number > 1 => *number -= 1,
-            _ => drop(taken.remove(&self.network)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_has_few_connections_and_loopback_any() {
-        let addresses = Addresses::new(2);
-        let v6 = |last: u16| IpAddr::from([0x2001, 0xdb8, 1, 2, 3, 4, 5, last]);
-        let taken: Vec<_> = (0..9).filter_map(|n| addresses.enter(v6(n))).collect();
-        assert_eq!(taken.len(), 2);
-        assert!(addresses.enter(IpAddr::from([192, 0, 2, 1])).is_some());
-        let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
-        assert_eq!(network_of(mapped), IpAddr::from([192, 0, 2, 7]));
-        let own: Vec<_> =
-            (0..9).filter_map(|_| addresses.enter(IpAddr::from([127, 0, 0, 1]))).collect();
-        assert_eq!(own.len(), 9);
-        drop((taken, own));
-        assert!(addresses.taken.lock().unwrap().is_empty());
-    }
 }

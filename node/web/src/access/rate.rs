@@ -1,8 +1,10 @@
 //! Requests per address: a bucket of tokens for each.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+
+use leoma_protocol::network_of;
 
 /// Requests that an address may make at once: a page with all of its files and videos.
 const BURST: f64 = 200.0;
@@ -43,16 +45,6 @@ impl RateLimit {
 fn refilled(tokens: Tokens, now_ms: i64) -> f64 {
     let seconds = (now_ms - tokens.at_ms).max(0) as f64 / 1000.0;
     (tokens.left + seconds * PER_SECOND).min(BURST)
-}
-
-/// Whoever has one IPv6 address has the other 2^64 of its network.
-pub(super) fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-        v4 => v4,
-    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use leoma_protocol::Hotkey;
+use leoma_protocol::{Hotkey, network_of};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
-
-use super::rate::network_of;
 
 /// Videos that are fetched at a time, each of at most 64 MiB.
 const TURNS: usize = 6;
@@ -95,8 +93,7 @@ impl Videos {
 
 /// Who has a share; `None` for this machine, on which a proxy may ask for everybody.
 fn visitor_at(address: IpAddr) -> Option<IpAddr> {
-    // Checked before the address becomes a network, since that of ::1 looks like any other.
-    (!address.to_canonical().is_loopback()).then(|| network_of(address))
+    Some(network_of(address)).filter(|network| !network.is_loopback())
 }
 
 async fn wait(

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use libp2p::core::transport::PortUse;
@@ -18,6 +18,8 @@ use libp2p::swarm::{
     THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
+
+use crate::network_of;
 
 /// Inbound connections of one stranger: it may dial us on two transports at once.
 const PER_STRANGER: usize = 2;
@@ -130,14 +132,10 @@ impl Strangers {
     }
 }
 
-/// Where a connection comes from: an IPv4 address, or an IPv6 network, since a host has 2^64
-/// addresses in one. For a relayed connection, the relay's.
+/// Where a connection comes from: an IPv4 address, or an IPv6 network. For a relayed connection, the
+/// relay's.
 fn place(local: &Multiaddr, remote: &Multiaddr) -> Option<IpAddr> {
-    let ip = ip_of(remote).or_else(|| ip_of(local))?;
-    Some(match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-        ip => ip,
-    })
+    ip_of(remote).or_else(|| ip_of(local)).map(network_of)
 }
 
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
