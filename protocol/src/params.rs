@@ -142,8 +142,8 @@ impl ConsensusParams {
     }
 
     /// The offset of a mechanism's epochs: the sixteen places of an epoch are taken in an order
-    /// that keeps the first mechanisms as far apart as they can be. The second begins in the middle,
-    /// the third and fourth at the quarters.
+    /// that keeps the first mechanisms as far apart as they can be. The second begins in the
+    /// middle, the third and fourth at the quarters.
     #[must_use]
     pub const fn epoch_offset_of(mecid: u8, epoch_blocks: u64) -> u64 {
         // The four bits of the id, the lowest first.

@@ -1,8 +1,8 @@
 //! Signing with the hotkey: one named method and one domain for each kind of statement, and the
 //! guard against signing twice.
 //!
-//! There is no public `sign(bytes)`. A [`HotkeySigner`] makes hellos, attestations, verdict files or
-//! signed requests, and no input can turn one into another.
+//! There is no public `sign(bytes)`. A [`HotkeySigner`] makes hellos, attestations, verdict files
+//! or signed requests, and no input can turn one into another.
 
 use std::collections::HashMap;
 use std::fmt;

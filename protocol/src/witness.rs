@@ -139,7 +139,8 @@ impl Witness {
         Some(taken)
     }
 
-    /// Whether the validator says that it holds the file of this task and step, and its certificate.
+    /// Whether the validator says that it holds the file of this task and step, and its
+    /// certificate.
     pub fn holds(&self, task_id: TaskId, step: usize) -> bool {
         let run = self.runs.iter().find(|run| run.contains(task_id));
         run.is_some_and(|run| run.bit(task_id, step))

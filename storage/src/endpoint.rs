@@ -43,9 +43,9 @@ pub struct EndpointError {
     pub reason: &'static str,
 }
 
-/// The address of the S3 service that holds `bucket`, `https://host[:port]`, from what people paste:
-/// without a scheme it is https, and the bucket's own name, which dashboards show as a path or in
-/// front of the host, is left out.
+/// The address of the S3 service that holds `bucket`, `https://host[:port]`, from what people
+/// paste: without a scheme it is https, and the bucket's own name, which dashboards show as a path
+/// or in front of the host, is left out.
 ///
 /// # Errors
 /// [`EndpointError`] for anything that is not such an address.
@@ -109,8 +109,8 @@ pub(crate) fn parse_endpoint(
     Ok(url)
 }
 
-/// The host of a service whose dashboard puts the bucket's name in front of it; `None` for any other
-/// host, which may begin with that word by chance.
+/// The host of a service whose dashboard puts the bucket's name in front of it; `None` for any
+/// other host, which may begin with that word by chance.
 fn without_bucket<'a>(host: &'a str, bucket: &str) -> Option<&'a str> {
     let service = host.strip_prefix(bucket)?.strip_prefix('.')?;
     let is_r2 = service.ends_with(R2_HOSTS) && service.len() > R2_HOSTS.len();

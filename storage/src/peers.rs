@@ -94,8 +94,8 @@ impl PeerBucket {
         self.bucket.get(key, max_bytes).await
     }
 
-    /// An object of the peer's bucket that a page shows, of at most `max_bytes`. Such reads wait for
-    /// each other and take no place from [`get`](Self::get) and [`verdict`](Self::verdict).
+    /// An object of the peer's bucket that a page shows, of at most `max_bytes`. Such reads wait
+    /// for each other and take no place from [`get`](Self::get) and [`verdict`](Self::verdict).
     ///
     /// # Errors
     /// As [`Bucket::get`].
@@ -104,7 +104,8 @@ impl PeerBucket {
         key: &Key,
         max_bytes: u64,
     ) -> Result<Option<Bytes>, StoreError> {
-        // In this order: whoever waits for a peer that hangs takes no place from other peers' pages.
+        // In this order: whoever waits for a peer that hangs takes no place from other peers'
+        // pages.
         let _of_peer = self.page_reads_of_peer.acquire().await;
         let _of_all = self.reads.pages.acquire().await;
         self.bucket.get(key, max_bytes).await

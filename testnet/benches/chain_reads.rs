@@ -3,8 +3,8 @@
 //!
 //! The limits are one round trip and 50 ms. Revealed commitments are asked for at the same time, by
 //! the hotkeys of the read before. Round trips are counted by a proxy that holds each answer back
-//! for longer than it takes to send all that is sent at once; times are taken without it. The client
-//! sends only so many requests a second, so reads are given room.
+//! for longer than it takes to send all that is sent at once; times are taken without it. The
+//! client sends only so many requests a second, so reads are given room.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "benchmark code")]
 
 #[path = "../tests/testnet/chains.rs"]

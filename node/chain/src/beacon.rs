@@ -1,8 +1,8 @@
 //! Encryption of weights to a round of the drand beacon, in the form that the chain opens.
 //!
-//! The weights are encrypted with AES-GCM under a fresh key. That key is encrypted to the hash of the
-//! round as an identity (Boneh-Franklin, on BLS12-381); the beacon's signature of the round decrypts
-//! it. Nobody has the signature before the round is due, and everybody has it afterwards.
+//! The weights are encrypted with AES-GCM under a fresh key. That key is encrypted to the hash of
+//! the round as an identity (Boneh-Franklin, on BLS12-381); the beacon's signature of the round
+//! decrypts it. Nobody has the signature before the round is due, and everybody has it afterwards.
 
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
 use ark_std::rand::RngCore as _;
@@ -20,8 +20,8 @@ use crate::submit::ChainWeights;
 
 /// When round 1 of drand's quicknet was due, Unix seconds.
 const GENESIS: u64 = 1_692_803_367;
-/// Blocks from the start of the reveal epoch to the round, as the subnet's other tools choose it. An
-/// earlier round could open a commit in the epoch in which it must stay closed.
+/// Blocks from the start of the reveal epoch to the round, as the subnet's other tools choose it.
+/// An earlier round could open a commit in the epoch in which it must stay closed.
 const BLOCKS_INTO_EPOCH: u64 = 3;
 
 type PublicKey = <TinyBLS381 as EngineBLS>::PublicKeyGroup;
@@ -57,8 +57,8 @@ impl Beacon {
         (now_ms / 1000).saturating_sub(GENESIS) / Self::PERIOD + 1
     }
 
-    /// The round to encrypt to, so that weights are opened in the epoch that begins in `blocks_until`
-    /// blocks of `block_ms` each.
+    /// The round to encrypt to, so that weights are opened in the epoch that begins in
+    /// `blocks_until` blocks of `block_ms` each.
     pub const fn reveal_round(now_ms: u64, blocks_until: u64, block_ms: u64) -> u64 {
         let wait = blocks_until.saturating_add(BLOCKS_INTO_EPOCH).saturating_mul(block_ms);
         (now_ms.saturating_add(wait) / 1000).saturating_sub(GENESIS) / Self::PERIOD
@@ -82,8 +82,8 @@ impl Beacon {
             tle::<TinyBLS381, AESGCMBlockCipherProvider, _>(key, secret, &text, identity, OsRng);
         let TLECiphertext { header: Ciphertext { u, v, w }, body, cipher_suite } =
             sealed.map_err(|_| SealError)?;
-        // The chain reads a point and four byte strings with their lengths; the crate's own encoding
-        // omits two of the lengths.
+        // The chain reads a point and four byte strings with their lengths; the crate's own
+        // encoding omits two of the lengths.
         let mut bytes = Vec::new();
         u.serialize_compressed(&mut bytes).map_err(|_| SealError)?;
         for part in [&v[..], &w, &body, &cipher_suite] {

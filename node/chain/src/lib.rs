@@ -10,9 +10,9 @@
 //! | `error.rs` | what can go wrong |
 //! | `conformance/` | tests against the live chain's metadata |
 //!
-//! Pallets, calls and storage are named, never numbered, and decoded by the metadata of the block, so
-//! an upgrade that renumbers them changes nothing here. Consensus reads take a block hash: nothing
-//! that validators must agree on is read at the newest block.
+//! Pallets, calls and storage are named, never numbered, and decoded by the metadata of the block,
+//! so an upgrade that renumbers them changes nothing here. Consensus reads take a block hash:
+//! nothing that validators must agree on is read at the newest block.
 
 mod beacon;
 #[cfg(test)]

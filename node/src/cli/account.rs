@@ -1,5 +1,5 @@
-//! Shared by commands that act for a key: the flags that select it, and reading back the result of a
-//! transaction.
+//! Shared by commands that act for a key: the flags that select it, and reading back the result of
+//! a transaction.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,8 @@ const READS: u32 = 10;
 /// Pause between two attempts: a fraction of the live chain's block time.
 const READ_PAUSE: Duration = Duration::from_secs(3);
 
-/// The flags that select a wallet; `--coldkey` and `--hotkey` are the Python implementation's words.
+/// The flags that select a wallet; `--coldkey` and `--hotkey` are the Python implementation's
+/// words.
 #[derive(Debug, Args)]
 pub(super) struct WalletFlags {
     /// Folder of wallets; WALLET_PATH if not given.
@@ -104,8 +105,8 @@ pub(super) async fn say_fee(chain: &ChainClient, call: &Call, payer: &Hotkey) {
     }
 }
 
-/// Reads the subnet at the newest final block until `find` finds a transaction's result; `None` if it
-/// does not within some 30 seconds.
+/// Reads the subnet at the newest final block until `find` finds a transaction's result; `None` if
+/// it does not within some 30 seconds.
 ///
 /// # Errors
 /// When the subnet cannot be read in this time; the error says that the transaction is included.

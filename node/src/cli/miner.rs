@@ -46,10 +46,10 @@ pub(super) enum MinerCommand {
     /// deployed: deploy it with the `chutes` program, which prints the chute's id.
     ///
     /// The commitment is checked as validators check it and shown before anything is sent, and read
-    /// back from the chain afterwards. Where a key of Chutes is set, the chute is looked up too, and
-    /// a warning says what validators would miss in it. A new commitment replaces the old one and
-    /// takes its own block: of two equal models the one committed first wins. A hotkey may commit
-    /// twice.
+    /// back from the chain afterwards. Where a key of Chutes is set, the chute is looked up too,
+    /// and a warning says what validators would miss in it. A new commitment replaces the old one
+    /// and takes its own block: of two equal models the one committed first wins. A hotkey may
+    /// commit twice.
     ///
     /// Within minutes the page Miners of every validator shows whether the miner is valid, and why
     /// not.
@@ -108,8 +108,8 @@ struct ModelFlags {
 /// The flags that say what is done with the commitment.
 #[derive(Debug, Args)]
 struct SendingFlags {
-    /// Key to look the chute up with; CHUTES_API_KEY if not given, which other users of this machine
-    /// do not see in the list of processes.
+    /// Key to look the chute up with; CHUTES_API_KEY if not given, which other users of this
+    /// machine do not see in the list of processes.
     #[arg(long, value_name = "KEY", value_parser = StringValueParser::new().map(Secret::new))]
     chutes_api_key: Option<Secret>,
     /// Only show what would be committed.
@@ -263,8 +263,8 @@ fn confirmed(what: &str, text: &str) -> std::io::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Warns of what keeps validators from asking this miner now, where there is a key to look the chute
-/// up with. It may still be started or repaired.
+/// Warns of what keeps validators from asking this miner now, where there is a key to look the
+/// chute up with. It may still be started or repaired.
 async fn warn_of_chute(config: &Config, commitment: &MinerCommitment) {
     if config.services.chutes_api_key.is_none() {
         return;

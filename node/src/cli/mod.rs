@@ -59,8 +59,8 @@ enum Command {
     Api(api::ApiArgs),
     /// Run a part of a validator.
     ///
-    /// Two processes with one hotkey could sign contradicting statements. The mesh notices them, and
-    /// neither signs anything until one is stopped.
+    /// Two processes with one hotkey could sign contradicting statements. The mesh notices them,
+    /// and neither signs anything until one is stopped.
     #[command(subcommand)]
     Servers(serve::ServersCommand),
     Rehearse(rehearse::RehearseArgs),
@@ -68,7 +68,8 @@ enum Command {
     Health(health::HealthArgs),
     Preflight(preflight::PreflightArgs),
     Smoke(smoke::SmokeArgs),
-    /// Recompute an epoch's winner from files alone, or check with --task how a task's clip was chosen.
+    /// Recompute an epoch's winner from files alone, or check with --task how a task's clip was
+    /// chosen.
     Audit(Box<audit::AuditArgs>),
     Score(score::ScoreArgs),
     /// Score videos for the validator that starts this, over standard input and output.

@@ -1,5 +1,5 @@
-//! The reference pages in `docs/`, written from the command line's own definition and from the table
-//! of settings, so that neither can differ from the program.
+//! The reference pages in `docs/`, written from the command line's own definition and from the
+//! table of settings, so that neither can differ from the program.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

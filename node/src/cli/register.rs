@@ -18,8 +18,8 @@ use super::tao::Tao;
 ///
 /// Shows the cost and the coldkey's balance; nothing is sent without --yes. The cost is burned and
 /// cannot be recovered. Signs with WALLET_PATH/WALLET_NAME/coldkey. Its password is read from the
-/// file that COLDKEY_PASSWORD_FILE names, or asked for; WALLET_PASSWORD is the hotkey's and does not
-/// unlock it. A hotkey that is already registered costs nothing.
+/// file that COLDKEY_PASSWORD_FILE names, or asked for; WALLET_PASSWORD is the hotkey's and does
+/// not unlock it. A hotkey that is already registered costs nothing.
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     #[command(flatten)]
@@ -95,7 +95,8 @@ impl RegisterArgs {
                 signer.hotkey()
             );
         }
-        // The cost may have risen while a password was typed: no more than the agreed price is paid.
+        // The cost may have risen while a password was typed: no more than the agreed price is
+        // paid.
         let now = Tao::of_rao(chain.registration_burn(chain.head().await?).await?);
         let most = self.max_burn.unwrap_or(burn);
         if now > most {

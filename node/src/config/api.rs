@@ -26,8 +26,8 @@ super::declare::settings! {
         /// who may change the blacklist over the API
         ADMIN_HOTKEYS = setting("hotkeys separated by commas", None)
             => admins: Option<Vec<Hotkey>>, optional(hotkeys);
-        /// an API of the subnet's owner that is told of our samples and of our checks of the miners;
-        /// none unless set. Nothing else depends on it
+        /// an API of the subnet's owner that is told of our samples and of our checks of the
+        /// miners; none unless set. Nothing else depends on it
         API_URL = setting("an http:// or https:// address", None)
             => report_to: Option<String>, optional(http_url);
         /// how far off the time of a signed call may be

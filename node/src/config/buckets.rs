@@ -121,7 +121,8 @@ fn bucket(
         let lacking = all.into_iter().filter(|setting| values.text(setting).is_none());
         return Ok(Err(lacking.collect()));
     };
-    // An own bucket may borrow the source's endpoint, which may have the source bucket's name in it.
+    // An own bucket may borrow the source's endpoint, which may have the source bucket's name in
+    // it.
     let source_name = values.text(&R2_SOURCE_BUCKET).filter(|_| endpoint.name == R2_ENDPOINT.name);
     let endpoint = service_address(address, name)
         .or_else(|error| source_name.map_or(Err(error), |source| service_address(address, source)))

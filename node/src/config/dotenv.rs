@@ -1,5 +1,5 @@
-//! `.env` files, in every form in which people have them: as Docker reads them, as Compose does, and
-//! as a shell does.
+//! `.env` files, in every form in which people have them: as Docker reads them, as Compose does,
+//! and as a shell does.
 //!
 //! | written | read as |
 //! |---|---|

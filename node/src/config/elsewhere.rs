@@ -3,8 +3,8 @@
 
 use super::{find_setting, settings};
 
-/// Names of the Python implementation, with what is said about them. One that ends in `*` stands for
-/// all names that begin like it.
+/// Names of the Python implementation, with what is said about them. One that ends in `*` stands
+/// for all names that begin like it.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("EPOCH_LEN", "the epoch is part of the consensus, which no variable changes"),
     ("LEOMA_ENV", "there is one mode only"),

@@ -38,8 +38,8 @@ impl Sources {
         Self { file, environment: environment.collect(), dotenv, flags }
     }
 
-    /// Merges all layers. A file that cannot be read is an error, and so is a name in a TOML file that
-    /// no setting has; such a name in the environment or in `.env` is noted.
+    /// Merges all layers. A file that cannot be read is an error, and so is a name in a TOML file
+    /// that no setting has; such a name in the environment or in `.env` is noted.
     pub(crate) fn merge(&self) -> Result<Values, ConfigError> {
         let mut notes = Notes::default();
         let defaults: BTreeMap<&str, &str> =

@@ -300,8 +300,8 @@ fn an_unknown_name_in_a_file_is_an_error_and_known_ones_of_other_tools_are_not()
 }
 
 /// A validator's and a server's `.env` of June 2026, with everything that the Python implementation
-/// reads; `node/deploy/test-image.sh` starts the image with it. Compose sets `${NAME:-}` as an empty
-/// variable, which means unset.
+/// reads; `node/deploy/test-image.sh` starts the image with it. Compose sets `${NAME:-}` as an
+/// empty variable, which means unset.
 const JUNE: &str = include_str!("../../tests/june/env");
 
 #[test]

@@ -140,8 +140,8 @@ pub(super) fn from_str<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// A path with `~`, `$HOME` or `${HOME}` at its beginning filled in from `home`, as a shell does it:
-/// Compose files, `.env` files and TOML pass them on as they are.
+/// A path with `~`, `$HOME` or `${HOME}` at its beginning filled in from `home`, as a shell does
+/// it: Compose files, `.env` files and TOML pass them on as they are.
 fn expanded(text: &str, home: Option<&Path>) -> std::result::Result<PathBuf, String> {
     const HOMES: [&str; 3] = ["${HOME}", "$HOME", "~"];
     let rest = HOMES.iter().find_map(|name| text.strip_prefix(name));

@@ -143,8 +143,8 @@ impl Metrics {
     }
 
     /// Updates how many epochs began since the newest one with weights on the chain. Where no such
-    /// epoch is known, they are counted from `first`, in which the process started: a validator that
-    /// never set weights is noticed too.
+    /// epoch is known, they are counted from `first`, in which the process started: a validator
+    /// that never set weights is noticed too.
     pub fn count_epochs(
         &self,
         consensus: &ConsensusSchedule,

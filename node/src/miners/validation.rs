@@ -89,8 +89,8 @@ impl MinerValidator {
     }
 }
 
-/// The neurons whose newest commitment cannot be read: each concerns only that hotkey. A validator's
-/// witness is no miner's commitment.
+/// The neurons whose newest commitment cannot be read: each concerns only that hotkey. A
+/// validator's witness is no miner's commitment.
 fn unreadable(metagraph: &Metagraph) -> BTreeMap<Hotkey, MinerState> {
     let of_neuron = |(hotkey, unreadable): (&Hotkey, &leoma_chain::UnreadableCommitment)| {
         if unreadable.reason == leoma_chain::CommitmentDecodeError::Witness {

@@ -187,8 +187,9 @@ impl Control {
         }
     }
 
-    /// The control of miners of which nobody knows whether they answer, from one reply of each. They
-    /// may be down, or say no to everybody. So only refusals of our account count, by all of them.
+    /// The control of miners of which nobody knows whether they answer, from one reply of each.
+    /// They may be down, or say no to everybody. So only refusals of our account count, by all of
+    /// them.
     pub(crate) fn of_strangers(replies: &[Reply]) -> Self {
         let refusal = |reply: &Reply| match *reply {
             Reply::Status(status) if is_account(status) => Some(status),
@@ -426,9 +427,9 @@ pub(crate) const fn whose_clip(
     if is_theirs { LostClip::Theirs } else { LostClip::Ours }
 }
 
-/// Whether the judge has to be asked about the source clip, before it is known whose fault it is that
-/// it refused some videos or had no usable answer about them. What it graded earlier in the turn
-/// shows nothing: it may have failed since.
+/// Whether the judge has to be asked about the source clip, before it is known whose fault it is
+/// that it refused some videos or had no usable answer about them. What it graded earlier in the
+/// turn shows nothing: it may have failed since.
 pub(crate) const fn judge_needs_control(refused: usize, silent: usize) -> bool {
     refused > 0 || silent > 0
 }

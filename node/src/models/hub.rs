@@ -100,7 +100,8 @@ impl Hub {
         Some(url)
     }
 
-    /// What a model's commit holds of the files that are needed. `revision` is a branch or a commit.
+    /// What a model's commit holds of the files that are needed. `revision` is a branch or a
+    /// commit.
     ///
     /// # Errors
     /// [`HubError`]; the commit lacks a needed file, or states no usable size for one.

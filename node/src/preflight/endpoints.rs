@@ -14,8 +14,8 @@ const MAX_AHEAD_MS: u64 = 5_000;
 /// Milliseconds by which it may be behind: finality takes some three blocks of the live chain, and
 /// may take ten.
 const MAX_AGE_MS: u64 = 120_000;
-/// Difference of clocks at which S3 refuses our signatures ("RequestTimeTooSkewed"), in milliseconds:
-/// a quarter of an hour.
+/// Difference of clocks at which S3 refuses our signatures ("RequestTimeTooSkewed"), in
+/// milliseconds: a quarter of an hour.
 const REFUSED_MS: u64 = 900_000;
 
 /// The node that the other checks use.

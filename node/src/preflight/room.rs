@@ -13,7 +13,8 @@ const DEVICE: &str = "device";
 const GIB: u64 = 1 << 30;
 /// A task's answers lie in the state folder until they are published; each may have 64 MiB.
 const LEAST_DISK: u64 = 10 * GIB;
-/// A scoring process needs up to 0.6 GiB, ffmpeg as much again, and the validator a few hundred MiB.
+/// A scoring process needs up to 0.6 GiB, ffmpeg as much again, and the validator a few hundred
+/// MiB.
 const LEAST_MEMORY: u64 = 2 * GIB;
 
 /// Whether the state folder's disk has room for tasks.

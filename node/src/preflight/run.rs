@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::serve::Parts;
 
 /// Checks everything that the parts of a validator need. A check that cannot be made because
-/// another failed is [`CheckOutcome::Skip`](super::CheckOutcome::Skip). `clock` is this machine's, in Unix milliseconds.
+/// another failed is [`CheckOutcome::Skip`](super::CheckOutcome::Skip). `clock` is this machine's,
+/// in Unix milliseconds.
 pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Vec<Check> {
     let wallet = config.wallet.clone();
     let path = hotkey_path(&wallet);

@@ -29,8 +29,8 @@ pub(super) async fn chutes(config: &Config, seen: &Seen) -> Check {
     limited(asked).await.map_or_else(|error| Check::warn(CHUTES, error, LAST_STATE), described)
 }
 
-/// What the description of a miner's chute shows. One that does not say whether the chute is running
-/// is no use to a validator, although it shows that the key is good.
+/// What the description of a miner's chute shows. One that does not say whether the chute is
+/// running is no use to a validator, although it shows that the key is good.
 fn described(asked: Result<Chute, ServiceError>) -> Check {
     match asked.and_then(|chute| chute.is_running()) {
         Ok(true) => Check::pass(CHUTES, "takes our key, and describes a miner's chute"),

@@ -12,8 +12,8 @@ use crate::weights::WEIGHTS_VERSION;
 
 /// The newest version of timelocked commits that this program supports.
 const KNOWN_VERSION: u16 = 4;
-/// Rounds of 3 s by which the chain's newest pulse may lag: its nodes fetch pulses once a block, and
-/// may miss a few.
+/// Rounds of 3 s by which the chain's newest pulse may lag: its nodes fetch pulses once a block,
+/// and may miss a few.
 const MAX_ROUNDS_BEHIND: u64 = 100;
 
 pub(super) async fn check(node: Option<&Node>, seen: &Seen, hotkey: Option<Hotkey>) -> Vec<Check> {

@@ -155,8 +155,8 @@ pub(crate) async fn audit_scores(
     Ok(report)
 }
 
-/// The verdict file of the validator that the metadata names. It is bound to nothing but itself: the
-/// report says to which chain and rules.
+/// The verdict file of the validator that the metadata names. It is bound to nothing but itself:
+/// the report says to which chain and rules.
 async fn read_file(bucket: &Bucket, task_id: TaskId) -> anyhow::Result<VerifiedVerdict> {
     let key = TaskKey::new(task_id, TaskObject::Metadata).into();
     let metadata = bucket.object(&key, MAX_PROOF_BYTES).await?;

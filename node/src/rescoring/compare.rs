@@ -1,6 +1,6 @@
-//! A result beside the entry that it should equal, with the tolerance: scores within 0.2 points, the
-//! same status, the same fingerprint. Two machines round alike but not always, so a result that lies
-//! at a threshold may come out on either side of it.
+//! A result beside the entry that it should equal, with the tolerance: scores within 0.2 points,
+//! the same status, the same fingerprint. Two machines round alike but not always, so a result that
+//! lies at a threshold may come out on either side of it.
 
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{AspectScores, EntryStatus, VerdictEntry};
@@ -164,8 +164,8 @@ fn is_same_print(claimed: &[u8], found: &[u8]) -> bool {
 }
 
 /// Whether rounding decides a pass by the measures: it holds with every threshold 0.3 points lower,
-/// and not with every one 0.3 points higher. One threshold that is near excuses no other that is not
-/// reached.
+/// and not with every one 0.3 points higher. One threshold that is near excuses no other that is
+/// not reached.
 pub(super) fn pass_at_threshold(raw: &Measures, policy: &AspectPolicy) -> bool {
     let passes = |policy| Grade::of(raw, &policy).passed;
     passes(lowered(policy)) && !passes(raised(policy))
@@ -381,7 +381,8 @@ mod tests {
         let raw = Measures { displacement: 1.0, source_displacement: 1.0, ..Measures::default() };
         // No measures: nothing that is near makes this a pass.
         assert!(!Grade::of(&raw, &policy).passed && !pass_at_threshold(&raw, &policy));
-        // The pass mark at just what these measures come to, with no opponent and no critical aspect.
+        // The pass mark at just what these measures come to, with no opponent and no critical
+        // aspect.
         let lone = |pass| AspectPolicy { pass, critical: [0; 6], margin: 0, ..policy };
         let overall = Grade::of(&raw, &lone(0)).overall.tenths();
         for above in [0, 1, 3] {

@@ -1,5 +1,5 @@
-//! One task of ours, over all tries at it, from its seed to its signed file. What is done in between
-//! is the mechanism's.
+//! One task of ours, over all tries at it, from its seed to its signed file. What is done in
+//! between is the mechanism's.
 
 use std::sync::Arc;
 
@@ -100,8 +100,9 @@ impl Sampler {
         Ok(Tried::Signed { passed })
     }
 
-    /// Waits for a file of the task by a producer that stands before us in its order. Whoever samples
-    /// on after that costs every miner a second answer, and itself the time of its own next turn.
+    /// Waits for a file of the task by a producer that stands before us in its order. Whoever
+    /// samples on after that costs every miner a second answer, and itself the time of its own next
+    /// turn.
     async fn until_done_before_us(&self, task_id: TaskId, mut heads: watch::Receiver<Head>) {
         while !self.done_before_us(task_id) {
             if heads.changed().await.is_err() {

@@ -174,8 +174,8 @@ impl State {
         row.map(CommitRow::commit).transpose()
     }
 
-    /// The commits that have not come to an end, oldest first: they are on chain, or may be on their
-    /// way there.
+    /// The commits that have not come to an end, oldest first: they are on chain, or may be on
+    /// their way there.
     pub fn open_weight_commits(&self) -> Result<Vec<WeightCommit>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM weight_commits \

@@ -1,5 +1,5 @@
-//! The state folder itself, which only its owner reads: salts of weights that are not revealed yet lie
-//! in it.
+//! The state folder itself, which only its owner reads: salts of weights that are not revealed yet
+//! lie in it.
 
 use std::path::Path;
 

@@ -159,13 +159,13 @@ fn forget(past: &mut Vec<PastAllowlist>, head: BlockNumber, lookback_blocks: u64
 pub struct Past {
     /// The lists, oldest first, with the blocks of their commitments; none is missing in between.
     pub lists: Vec<(BlockNumber, Allowlist)>,
-    /// Whether one is missing between what was seen and these. Then what was seen must be forgotten,
-    /// or it would wrongly apply to the tasks of the missing list.
+    /// Whether one is missing between what was seen and these. Then what was seen must be
+    /// forgotten, or it would wrongly apply to the tasks of the missing list.
     pub has_gap: bool,
 }
 
-/// The lists between `seen`, the newest one that is known, and `newest`. A list that is missing from
-/// the bucket ends the history.
+/// The lists between `seen`, the newest one that is known, and `newest`. A list that is missing
+/// from the bucket ends the history.
 ///
 /// # Errors
 /// [`StoreError`] when the bucket cannot be read. A record that is missing or not signed by the

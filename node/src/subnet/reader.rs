@@ -17,9 +17,10 @@ use crate::state::{State, StateError};
 
 use super::allowlists::before;
 
-/// Blocks between two reads of the metagraph: two minutes of the live chain, whose public nodes want
-/// a few requests a minute. A new allowlist takes effect up to an interval after its commitment, and
-/// decisions that validators must agree on are read at the block that they are about.
+/// Blocks between two reads of the metagraph: two minutes of the live chain, whose public nodes
+/// want a few requests a minute. A new allowlist takes effect up to an interval after its
+/// commitment, and decisions that validators must agree on are read at the block that they are
+/// about.
 const READ_BLOCKS: u64 = 10;
 /// The same while something is missing: the first allowlist, or the last read failed.
 const RETRY_BLOCKS: u64 = 5;
@@ -308,8 +309,8 @@ impl Lists {
         }
         let allowlist = allowlist_of(&self.source, sha256).await?;
         let (interval, validators) = (allowlist.interval(), allowlist.validators().len());
-        // A new owner's lists are a history of their own, whatever the block of their commitments: a
-        // validator that joins later knows no other, and both must agree.
+        // A new owner's lists are a history of their own, whatever the block of their commitments:
+        // a validator that joins later knows no other, and both must agree.
         let (mut history, mut all) = if is_same_owner {
             ((**allowlists.borrow()).clone(), self.committed.clone())
         } else {

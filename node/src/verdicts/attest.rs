@@ -1,5 +1,5 @@
-//! Our announcements, attestations and disputes. Nothing is signed before the mesh has found that no
-//! other machine signs with this hotkey.
+//! Our announcements, attestations and disputes. Nothing is signed before the mesh has found that
+//! no other machine signs with this hotkey.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ const AHEAD_PATIENCE: Duration = Duration::from_secs(120);
 const MINERS_PATIENCE: Duration = Duration::from_secs(600);
 
 impl Exchange {
-    /// Whether we may sign verdicts, attestations and weights: only once the mesh has found no other
-    /// machine with this hotkey, and the guard knows what peers have seen from us.
+    /// Whether we may sign verdicts, attestations and weights: only once the mesh has found no
+    /// other machine with this hotkey, and the guard knows what peers have seen from us.
     pub fn may_sign(&self) -> bool {
         self.voice() == Voice::Alone && *self.recognised.borrow()
     }
@@ -169,8 +169,8 @@ impl Exchange {
         }
     }
 
-    /// Offers the stored files of tasks from `first` on to peers, then announces and attests to them
-    /// once we may sign. One file after the other: all together may take gigabytes.
+    /// Offers the stored files of tasks from `first` on to peers, then announces and attests to
+    /// them once we may sign. One file after the other: all together may take gigabytes.
     ///
     /// # Errors
     /// [`StateError`] when the state cannot be read.

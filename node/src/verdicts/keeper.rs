@@ -32,8 +32,8 @@ impl Keeper {
         Self(sender)
     }
 
-    /// Keeps something, unless the disk has long been too slow. Peers hold certificates, evidence and
-    /// disputes too, and catch-up brings them again.
+    /// Keeps something, unless the disk has long been too slow. Peers hold certificates, evidence
+    /// and disputes too, and catch-up brings them again.
     pub(super) fn keep(&self, kept: Kept) {
         if let Err(error) = self.0.try_send(kept) {
             tracing::error!(%error, "the disk is too slow: an event of the mesh is not kept for the next start");

@@ -1,4 +1,5 @@
-//! Putting weights on the chain in the way that the subnet demands, and checking that they are there.
+//! Putting weights on the chain in the way that the subnet demands, and checking that they are
+//! there.
 //!
 //! | mode | now | in a later subnet epoch |
 //! |---|---|---|
@@ -6,9 +7,9 @@
 //! | commit-reveal | a salted hash is committed, found on chain | we reveal, and read the weights back |
 //! | timelocked | a ciphertext is committed, found on chain | the chain opens it, we read the weights back |
 //!
-//! A commit is on disk before it is sent. After a restart nothing is done twice: the chain is searched
-//! first. The mode is read from the chain each time, as the subnet's owner may change it. Nothing is
-//! sent if a slot with weight has changed hands since the epoch's boundary.
+//! A commit is on disk before it is sent. After a restart nothing is done twice: the chain is
+//! searched first. The mode is read from the chain each time, as the subnet's owner may change it.
+//! Nothing is sent if a slot with weight has changed hands since the epoch's boundary.
 
 use leoma_chain::{
     Beacon, Call, ChainClient, ChainError, ChainWeights, Head, Hyperparameters, Metagraph,
@@ -22,10 +23,10 @@ use super::spans::Spans;
 use crate::metrics::Metrics;
 use crate::state::{CommitState, EpochState, State, StateError, WeightCommit};
 
-/// The version of the rules by which we compute weights, sent with each transaction. A subnet's owner
-/// shuts out older ones with `weights_version`. A release whose weights differ raises it. It begins at
-/// what Bittensor's SDK 10.2.0 sends (1 000 000 · major + 1 000 · minor + patch), so that an owner who
-/// demands that SDK of the Python validators does not shut us out.
+/// The version of the rules by which we compute weights, sent with each transaction. A subnet's
+/// owner shuts out older ones with `weights_version`. A release whose weights differ raises it. It
+/// begins at what Bittensor's SDK 10.2.0 sends (1 000 000 · major + 1 000 · minor + patch), so that
+/// an owner who demands that SDK of the Python validators does not shut us out.
 pub const WEIGHTS_VERSION: u64 = 10_002_000;
 /// Words of a salt: 128 bits that nobody guesses.
 const SALT_WORDS: usize = 8;

@@ -15,8 +15,8 @@ const MARGIN: u64 = 720;
 
 impl Weights {
     /// Sends the weights again that we have on chain, if they are about to count no more. Returns
-    /// whether it did. `epoch_block` is an epoch that has ended without weights of its own: they take
-    /// its place.
+    /// whether it did. `epoch_block` is an epoch that has ended without weights of its own: they
+    /// take its place.
     ///
     /// # Errors
     /// [`WeightsError`]; trying again does nothing twice.

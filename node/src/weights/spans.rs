@@ -21,8 +21,8 @@ pub struct Spans {
 }
 
 impl Spans {
-    /// The epoch that a witness made at `head` would speak of, if it would be included in that epoch's
-    /// span: it comes into a later block.
+    /// The epoch that a witness made at `head` would speak of, if it would be included in that
+    /// epoch's span: it comes into a later block.
     pub(super) fn due(&self, head: BlockNumber) -> Option<BlockNumber> {
         let epoch_block = self.next_epoch(head);
         let span = self.of(epoch_block)?;

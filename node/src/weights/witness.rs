@@ -141,7 +141,8 @@ impl Witnesses {
             let head = *heads.borrow_and_update();
             let due = self.spans.due(head.number);
             if let Some(record) = current.take_if(|record| record.epoch_block <= head.number) {
-                // The node may never have that boundary again: the next witness does not wait for it.
+                // The node may never have that boundary again: the next witness does not wait for
+                // it.
                 current = self.conclude(record, due.is_some()).await;
             }
             let Some(epoch_block) = due else { continue };

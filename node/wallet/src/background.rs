@@ -4,8 +4,8 @@ use crate::error::WalletError;
 use crate::password::restore_terminal;
 
 /// Runs `work` on a thread of its own, as it may take seconds, half a gibibyte or a person at a
-/// keyboard. It blocks neither other tasks nor the end of the program. If the future is dropped, the
-/// terminal is restored.
+/// keyboard. It blocks neither other tasks nor the end of the program. If the future is dropped,
+/// the terminal is restored.
 ///
 /// # Errors
 /// Those of `work`, and [`WalletError::Stopped`] when no thread can be started.

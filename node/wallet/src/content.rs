@@ -1,5 +1,5 @@
-//! The content of a decrypted key file: JSON as the Python wallet writes it, a secret in hexadecimal,
-//! or a mnemonic.
+//! The content of a decrypted key file: JSON as the Python wallet writes it, a secret in
+//! hexadecimal, or a mnemonic.
 
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};

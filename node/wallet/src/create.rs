@@ -71,9 +71,9 @@ impl NewHotkey {
         &self.phrase
     }
 
-    /// Writes the key to `path`, encrypted under a password from `encrypt` where given, and its public
-    /// half beside it. With `replace`, existing files are renamed; otherwise they are an error. May
-    /// take seconds and ask for a password: see
+    /// Writes the key to `path`, encrypted under a password from `encrypt` where given, and its
+    /// public half beside it. With `replace`, existing files are renamed; otherwise they are an
+    /// error. May take seconds and ask for a password: see
     /// [`in_background`](crate::in_background).
     ///
     /// # Errors

@@ -190,8 +190,8 @@ pub(super) fn is_taken(path: &Path) -> bool {
 }
 
 /// Renames a key and its public half to free names, `name.old-1` and `name.old-1pub.txt` and so on,
-/// and returns the key's new path; `None` if there was no key. No file is overwritten, even if others
-/// create files meanwhile.
+/// and returns the key's new path; `None` if there was no key. No file is overwritten, even if
+/// others create files meanwhile.
 pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let public = public_path(path);
     if !is_taken(path) && !is_taken(&public) {
@@ -213,8 +213,8 @@ pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, WalletError> {
     Err(unwritable(std::io::Error::other("too many old keys are kept beside it")))
 }
 
-/// A name reserved by an empty file. Renaming replaces the file of the new name, so only the creator
-/// of the empty file may do it.
+/// A name reserved by an empty file. Renaming replaces the file of the new name, so only the
+/// creator of the empty file may do it.
 struct Reserved {
     path: PathBuf,
     filled: bool,

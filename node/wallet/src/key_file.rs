@@ -205,8 +205,8 @@ pub fn known_address(path: &Path) -> Result<Option<Hotkey>, WalletError> {
     stated.map(Some).ok_or(WalletError::Malformed { path: public, reason })
 }
 
-/// The address of a key file: from the file itself or, if it is encrypted or absent, from the public
-/// half beside it. `None` if neither shows it without a password.
+/// The address of a key file: from the file itself or, if it is encrypted or absent, from the
+/// public half beside it. `None` if neither shows it without a password.
 ///
 /// # Errors
 /// [`WalletError`]: if the file exists and cannot be used, its public half is not used instead.

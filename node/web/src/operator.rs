@@ -1,6 +1,6 @@
 //! What scripts read: `/livez`, `/readyz`, `/metrics` and `/status` for the operator alone, and the
-//! evidence, `/agreement`, `/verdicts` and `/allowlists`, for everybody who audits: it is signed, or
-//! named on chain, so it can be checked wherever it comes from.
+//! evidence, `/agreement`, `/verdicts` and `/allowlists`, for everybody who audits: it is signed,
+//! or named on chain, so it can be checked wherever it comes from.
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State};

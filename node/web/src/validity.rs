@@ -1,4 +1,5 @@
-//! Whether a miner may be sampled, as far as this process knows: one answer for the API and the pages.
+//! Whether a miner may be sampled, as far as this process knows: one answer for the API and the
+//! pages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -53,9 +53,9 @@ pub struct Allowlists {
 }
 
 impl Allowlists {
-    /// The whole history in the order of the commitments, oldest first, as the rotation keeps it. Of
-    /// more than [`MAX_ALLOWLISTS`] the newest are kept. A list replaces those before it that do not
-    /// begin earlier.
+    /// The whole history in the order of the commitments, oldest first, as the rotation keeps it.
+    /// Of more than [`MAX_ALLOWLISTS`] the newest are kept. A list replaces those before it that do
+    /// not begin earlier.
     pub fn new(lists: impl IntoIterator<Item = TaskList>) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         for TaskList { from, interval, validators } in lists {
@@ -135,8 +135,9 @@ impl Allowlists {
     }
 
     /// The lowest number of a task that ends after `block`, by the list that makes it. The list
-    /// before the first one known is taken to have numbered its tasks alike. Where a longer interval
-    /// uses lower numbers again, this is one of those and not the number that `block` lies in.
+    /// before the first one known is taken to have numbered its tasks alike. Where a longer
+    /// interval uses lower numbers again, this is one of those and not the number that `block` lies
+    /// in.
     pub fn oldest_task_after(&self, block: BlockNumber) -> TaskId {
         let first_of = |(index, entry): (usize, &Entry)| {
             let counted = entry.numbering.task_at(block);
@@ -146,8 +147,8 @@ impl Allowlists {
         self.lists.iter().enumerate().filter_map(first_of).min().unwrap_or(TaskId(0))
     }
 
-    /// The highest number that any validator may give a block's task. Heads differ, so it is that of
-    /// the list in force, of the one before it, or of one that is to follow.
+    /// The highest number that any validator may give a block's task. Heads differ, so it is that
+    /// of the list in force, of the one before it, or of one that is to follow.
     pub fn newest_task_at(&self, block: BlockNumber) -> TaskId {
         let holds = |entry: &Entry| entry.numbering.first_block() <= block;
         let in_force = self.lists.iter().rposition(holds).unwrap_or(0);

@@ -24,7 +24,8 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[serde(tag = "check", rename_all = "snake_case")]
 pub enum DisputeReason {
-    /// The envelope is not what the task asks for: the turn, the block, the parameters or the judge.
+    /// The envelope is not what the task asks for: the turn, the block, the parameters or the
+    /// judge.
     Envelope,
     /// A miner that was valid without a break from the task's start has no entry.
     Complete {

@@ -116,9 +116,9 @@ kinds! {
     Dispute, "dispute", Dispute, |it| it.disputer, Pace::Statements;
 }
 
-/// The versions of topics that this release speaks. A release that changes a message's encoding adds
-/// a version here: until the switch it hears and says everything on both, so that no validator is
-/// cut off while others update. Versions that only others speak are ignored.
+/// The versions of topics that this release speaks. A release that changes a message's encoding
+/// adds a version here: until the switch it hears and says everything on both, so that no validator
+/// is cut off while others update. Versions that only others speak are ignored.
 pub const TOPIC_VERSIONS: &[u8] = &[1];
 /// Versions of topics that a peer may speak beside ours, while it is ahead of us or behind.
 pub const MAX_TOPIC_VERSIONS: usize = 4;

@@ -5,9 +5,9 @@ use std::fmt;
 
 use crate::python_json::Value;
 
-/// Most values in a request, nested ones included. A number takes two bytes on the wire and fifty in
-/// memory: without a bound, a body of 8 MiB could cost a quarter of a gibibyte, and an axon holds
-/// many bodies at a time.
+/// Most values in a request, nested ones included. A number takes two bytes on the wire and fifty
+/// in memory: without a bound, a body of 8 MiB could cost a quarter of a gibibyte, and an axon
+/// holds many bodies at a time.
 pub const MAX_REQUEST_VALUES: usize = 10_000;
 /// Most values in an answer. A caller expects only one answer at a time, and embeddings are long
 /// lists.

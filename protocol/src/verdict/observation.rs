@@ -104,8 +104,8 @@ impl fmt::Debug for Name {
 pub struct Observation {
     /// The pool that it belongs to.
     pub pool: Name,
-    /// At most [`MAX_VALUES`], in the order in which they happened; `None` where the miner was asked
-    /// and gave nothing usable.
+    /// At most [`MAX_VALUES`], in the order in which they happened; `None` where the miner was
+    /// asked and gave nothing usable.
     pub values: Vec<Option<Nano>>,
     /// At most [`MAX_COUNTS`], ascending by name, each name once.
     pub counts: Vec<(Name, u32)>,

@@ -1,6 +1,6 @@
 //! Metadata of a runtime that gives ids and amounts types of their own, as the live chain's netuid,
-//! uid, stake and deposit got them: every `u16` and `u64` becomes a struct of one field. On the wire
-//! nothing changes.
+//! uid, stake and deposit got them: every `u16` and `u64` becomes a struct of one field. On the
+//! wire nothing changes.
 
 use codec::{Decode, Encode};
 use frame_metadata::v16::StorageEntryType;

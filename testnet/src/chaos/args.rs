@@ -46,9 +46,9 @@ pub struct ChaosArgs {
     /// Seed of the faults, their order and the subnet.
     #[arg(long, default_value = "1")]
     seed: String,
-    /// Minutes of faults, and longer where a kind had no turn yet: six rounds see all kinds. A round
-    /// takes about half a minute, and up to two where an epoch's boundary or a turn is waited for.
-    /// Start and end of the run come on top, some three minutes.
+    /// Minutes of faults, and longer where a kind had no turn yet: six rounds see all kinds. A
+    /// round takes about half a minute, and up to two where an epoch's boundary or a turn is waited
+    /// for. Start and end of the run come on top, some three minutes.
     #[arg(long, default_value = "5", value_parser = minutes)]
     minutes: f64,
     /// Validators.

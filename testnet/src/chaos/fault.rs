@@ -19,8 +19,8 @@ pub enum FaultKind {
     /// Two halves do not reach each other from before an epoch's boundary, when witnesses are
     /// written, until after it.
     PartitionAtBoundary,
-    /// One validator reaches neither the others nor the storage from before an epoch's boundary until
-    /// after it; it reaches the chain.
+    /// One validator reaches neither the others nor the storage from before an epoch's boundary
+    /// until after it; it reaches the chain.
     CutAtBoundary,
     /// A validator signs two files for one task and shows each of them to another half, which does
     /// not reach the other one, in a bucket of its own.

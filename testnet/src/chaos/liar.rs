@@ -1,5 +1,5 @@
-//! A validator that lies. Its process is killed, and its key speaks from here: as a node of the mesh
-//! in its own place and, for the second story, as one in the strangers' place.
+//! A validator that lies. Its process is killed, and its key speaks from here: as a node of the
+//! mesh in its own place and, for the second story, as one in the strangers' place.
 //!
 //! | lie | what honest validators see |
 //! |---|---|
@@ -69,8 +69,8 @@ pub(super) struct Lie {
 }
 
 impl Lie {
-    /// Kills the liar's process and cuts the mesh in two: `half`, which the liar's own place belongs
-    /// to, and the others. Each half is to get a file of its own for the liar's next turn.
+    /// Kills the liar's process and cuts the mesh in two: `half`, which the liar's own place
+    /// belongs to, and the others. Each half is to get a file of its own for the liar's next turn.
     pub(super) async fn two_files(
         subnet: &mut Subnet,
         liar: usize,
@@ -301,8 +301,8 @@ fn books(subnet: &Subnet, one: usize) -> Books {
     state.and_then(|state| Books::read(&state).ok()).unwrap_or_default()
 }
 
-/// Waits for a young turn of a validator for which it has signed nothing yet; returns the task and a
-/// block of the turn.
+/// Waits for a young turn of a validator for which it has signed nothing yet; returns the task and
+/// a block of the turn.
 async fn next_turn(subnet: &Subnet, one: usize) -> (TaskId, BlockNumber) {
     let hotkey = subnet.plan.validators[one].account.hotkey;
     loop {

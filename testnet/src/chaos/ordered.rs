@@ -36,8 +36,8 @@ const AROUND_BOUNDARY: u64 = 8;
 /// Blocks before a boundary from which its faults are in force: witnesses are written from
 /// [`AROUND_BOUNDARY`] on.
 const BEFORE_BOUNDARY: u64 = AROUND_BOUNDARY + 2;
-/// Blocks by which a chain endpoint is behind, and by which a validator must be to show it: heads of
-/// healthy ones are one or two behind as well.
+/// Blocks by which a chain endpoint is behind, and by which a validator must be to show it: heads
+/// of healthy ones are one or two behind as well.
 const BEHIND: u32 = 20;
 const SHOWN_BEHIND: u64 = 15;
 /// How often the block is looked at while a boundary is waited for.
@@ -357,7 +357,8 @@ impl Ordered {
                     self.seen =
                         Some(format!("validator-{} died after it signed task {task}", one + 1));
                 } else {
-                    // The file was published in time. Wait for the next one, with everybody running.
+                    // The file was published in time. Wait for the next one, with everybody
+                    // running.
                     subnet.restart_validator(one)?;
                 }
                 return Ok(self.seen.as_deref());
@@ -420,8 +421,8 @@ fn witness_of(subnet: &mut Subnet, validator: usize, boundary: u64) -> Option<bo
     Books::read(&state).ok()?.witnesses.get(&boundary).copied()
 }
 
-/// Waits until just before witnesses of the next boundary are written, or a little later; returns the
-/// boundary.
+/// Waits until just before witnesses of the next boundary are written, or a little later; returns
+/// the boundary.
 pub(super) async fn before_boundary(subnet: &Subnet) -> u64 {
     loop {
         let block = subnet.block();

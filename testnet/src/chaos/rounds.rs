@@ -29,13 +29,13 @@ const STRIKE_EVERY: Duration = Duration::from_millis(50);
 /// tests its scorer, dials are tried at most 96 seconds apart, and a link that stayed one-sided is
 /// cut after another 30.
 const CONNECT_MOST: Duration = Duration::from_secs(180);
-/// A validator whose turn was lost under a fault is ready again after a turn that succeeds. Its next
-/// turn may have begun under the fault too.
+/// A validator whose turn was lost under a fault is ready again after a turn that succeeds. Its
+/// next turn may have begun under the fault too.
 const ROUNDS_OF_TURNS: u64 = 2;
 /// Blocks from the end of the last fault to agreement, at most. The next boundary comes within an
-/// epoch, and may lack witnesses that were to be written under the fault; the one after it does not.
-/// From there half an epoch for what comes after a boundary: missing files, a transaction, and a few
-/// tries 6 to 60 seconds apart where one of these fails.
+/// epoch, and may lack witnesses that were to be written under the fault; the one after it does
+/// not. From there half an epoch for what comes after a boundary: missing files, a transaction, and
+/// a few tries 6 to 60 seconds apart where one of these fails.
 const AGREEMENT_BLOCKS: u64 = 2 * EPOCH_BLOCKS + EPOCH_BLOCKS / 2;
 /// Files that validators still lack in the end have this long to arrive.
 const FILES_LIMIT: Duration = Duration::from_secs(120);
@@ -91,7 +91,8 @@ impl<'a> Chaos<'a> {
             self.round(self.schedule.round(round)).await?;
             round += 1;
         }
-        // On a busy machine a fault may come too late for its effect. Such a kind has shown nothing.
+        // On a busy machine a fault may come too late for its effect. Such a kind has shown
+        // nothing.
         for _ in 0..MORE_ROUNDS {
             let unseen = self.report.without_effect();
             if unseen.is_empty() {

@@ -1,6 +1,6 @@
-//! A chain after an upgrade that gives ids and amounts types of their own, as the live chain did with
-//! netuid, uid, stake and deposit: every `u16` and `u64` in its metadata becomes a struct of one
-//! field. On the wire nothing changes.
+//! A chain after an upgrade that gives ids and amounts types of their own, as the live chain did
+//! with netuid, uid, stake and deposit: every `u16` and `u64` in its metadata becomes a struct of
+//! one field. On the wire nothing changes.
 
 use std::collections::HashMap;
 

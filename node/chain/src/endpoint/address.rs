@@ -1,8 +1,8 @@
 //! Addresses without the keys in them, for logs and errors.
 
-/// A setting's text without keys, for logs. In an address, user, password and query are left out, and
-/// in a chain node's address also the path, where many services want their keys. Text that looks like
-/// an address and cannot be parsed is hidden. Lists are separated by commas.
+/// A setting's text without keys, for logs. In an address, user, password and query are left out,
+/// and in a chain node's address also the path, where many services want their keys. Text that
+/// looks like an address and cannot be parsed is hidden. Lists are separated by commas.
 pub fn without_keys(text: &str) -> String {
     if !text.contains("://") {
         return text.to_owned();

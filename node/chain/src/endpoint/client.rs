@@ -1,9 +1,9 @@
 //! The chain through one or several nodes.
 //!
-//! With several, a node that fails is skipped for a while, a lagging one is asked last, and one that
-//! disagrees with the others about a past block's hash is dropped with a warning. A majority of
-//! honest nodes is enough. Of two nodes that contradict each other, the client believes the one that
-//! can show the block, and if both can, the one configured first.
+//! With several, a node that fails is skipped for a while, a lagging one is asked last, and one
+//! that disagrees with the others about a past block's hash is dropped with a warning. A majority
+//! of honest nodes is enough. Of two nodes that contradict each other, the client believes the one
+//! that can show the block, and if both can, the one configured first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,7 +59,8 @@ impl std::fmt::Debug for ChainClient {
 }
 
 impl ChainClient {
-    /// Connects to one node for a subnet, or for a mechanism by its index, for short commands: the log of transactions ends with the process.
+    /// Connects to one node for a subnet, or for a mechanism by its index, for short commands: the
+    /// log of transactions ends with the process.
     ///
     /// # Errors
     /// [`ChainError::Connect`] when the node does not answer in time.
@@ -184,8 +185,8 @@ impl ChainClient {
         self.inner.members.iter().map(status).collect()
     }
 
-    /// The nodes in the order in which to ask them: as configured, with lagging and failed ones last
-    /// and without those that were dropped.
+    /// The nodes in the order in which to ask them: as configured, with lagging and failed ones
+    /// last and without those that were dropped.
     pub(crate) fn order(&self) -> Vec<&Member> {
         let now = Instant::now();
         let members = &self.inner.members;
@@ -243,8 +244,8 @@ impl ChainClient {
         }))
     }
 
-    /// The newest final block. With three nodes or more, two must have reached it, so that no single
-    /// node can claim a block ahead of the chain.
+    /// The newest final block. With three nodes or more, two must have reached it, so that no
+    /// single node can claim a block ahead of the chain.
     pub async fn head(&self) -> Result<Head> {
         if self.inner.members.len() == 1 {
             return self.ask("the newest block", |chain| async move { chain.head().await }).await;

@@ -28,15 +28,16 @@ use crate::read::values::Values;
 use crate::read::{Hyperparameters, Metagraph, entries, hyperparameters, metagraph, registration};
 use crate::submit::Call;
 
-/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1 MiB.
+/// Largest answer: a full subnet's metagraph with commitments stays below 2 MiB, metadata near 1
+/// MiB.
 const MAX_ANSWER_BYTES: u32 = 16 * 1024 * 1024;
 /// Fewest and most blocks of a mortal transaction's life.
 const LIFE: (u64, u64) = (4, 1 << 16);
 /// Longest wait for a transaction to be in a final block: five blocks of the live chain and its
 /// finality lag.
 const INCLUSION_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often a connection is probed, and how long it may stay silent: a socket that is open and dead
-/// is closed well within two minutes.
+/// How often a connection is probed, and how long it may stay silent: a socket that is open and
+/// dead is closed well within two minutes.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 /// Heads that are queued for the task that follows them.

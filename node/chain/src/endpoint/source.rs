@@ -54,7 +54,8 @@ pub struct TimelockedCommit {
     pub epoch: u64,
 }
 
-/// A node of the chain. [`ChainClient`](super::ChainClient) checks several of them against each other.
+/// A node of the chain. [`ChainClient`](super::ChainClient) checks several of them against each
+/// other.
 #[async_trait::async_trait]
 pub trait Chain: Send + Sync + std::fmt::Debug {
     /// Hash of the first block.

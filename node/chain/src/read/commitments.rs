@@ -28,7 +28,8 @@ const REVEAL_FAILED: u8 = 137;
 pub struct Commitment {
     /// Its text; lossy where it is not UTF-8, in which case it is not valid anyway.
     pub text: String,
-    /// The block it was made or revealed at; a miner's counts from its newest commitment of any kind.
+    /// The block it was made or revealed at; a miner's counts from its newest commitment of any
+    /// kind.
     pub block: BlockNumber,
     /// How many commitments of this hotkey count towards the limit: its reveals, and one more where
     /// the newest is in the open.

@@ -16,8 +16,8 @@ use crate::error::{ChainError, Result, limited, read_error};
 /// Calls that subxt does not wrap.
 pub(crate) type Rpc = LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>;
 
-/// Reads single values of storage at one block. An entry that this release of the chain does not have
-/// is `None`.
+/// Reads single values of storage at one block. An entry that this release of the chain does not
+/// have is `None`.
 pub(crate) struct Values<'a> {
     client: &'a OnlineClientAtBlock<SubstrateConfig>,
     what: &'static str,

@@ -49,8 +49,8 @@ impl ChainClient {
         self.submit(coldkey, &Call::BurnedRegister { hotkey: *hotkey }).await
     }
 
-    /// Sends a transaction, waits until it is in a final block and returns its hash. Transactions are
-    /// sent one at a time, and none while an earlier one of this key may still be included.
+    /// Sends a transaction, waits until it is in a final block and returns its hash. Transactions
+    /// are sent one at a time, and none while an earlier one of this key may still be included.
     ///
     /// # Errors
     /// [`SubmitError`]. After [`SubmitError::Chain`] the transaction may have taken effect: read the

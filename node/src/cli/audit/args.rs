@@ -43,8 +43,8 @@ pub(in crate::cli) struct AuditArgs {
     /// The allowlist file, where the source bucket is not to be asked. The chain must name it.
     #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
     pub(super) allowlist: Option<PathBuf>,
-    /// Replay a file that `leoma audit snapshot` wrote, without any network: the same bytes give the
-    /// same report on any machine.
+    /// Replay a file that `leoma audit snapshot` wrote, without any network: the same bytes give
+    /// the same report on any machine.
     #[arg(long, value_name = "FILE", conflicts_with = "task")]
     pub(super) snapshot: Option<PathBuf>,
     /// The snapshot has no certificates and witnesses, like those of the Python implementation:
@@ -52,8 +52,8 @@ pub(in crate::cli) struct AuditArgs {
     /// of this mesh sets weights by that rule.
     #[arg(long, requires = "snapshot")]
     pub(super) allow_v1: bool,
-    /// With --allow-v1: the subnet owner's uid, on which weight is burned; without it, the snapshot's
-    /// owner_uid.
+    /// With --allow-v1: the subnet owner's uid, on which weight is burned; without it, the
+    /// snapshot's owner_uid.
     #[arg(long, value_name = "UID", requires = "allow_v1")]
     pub(super) burn_uid: Option<Uid>,
     /// With --task or --allow-v1: the subnet that files are bound to.

@@ -20,11 +20,12 @@ pub(super) enum CorpusCommand {
     /// A video is an MP4 of at most 200 MiB with at least one shot of a clip's length (5.1 s,
     /// beyond the first two seconds and not beside a cut) in its first two and a half minutes. It
     /// is probed, its shots are found, and the last clip that they allow is cut, before anything is
-    /// uploaded. Objects are never replaced: a changed video needs another name. A video whose bytes
-    /// are in the manifest already is skipped.
+    /// uploaded. Objects are never replaced: a changed video needs another name. A video whose
+    /// bytes are in the manifest already is skipped.
     ///
     /// Once there is a manifest, clips are cut only from its videos. If the bucket holds videos
-    /// already, the first manifest needs --adopt, which checks and adds them too, or --leave-others.
+    /// already, the first manifest needs --adopt, which checks and adds them too, or
+    /// --leave-others.
     ///
     /// The exit code is 1 if a file was refused; the others are still added.
     Add(add::AddArgs),

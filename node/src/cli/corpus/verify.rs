@@ -89,7 +89,8 @@ async fn check(
     Ok(match inspect(ffmpeg, &video.key, bytes).await? {
         Err(reason) => Err(reason),
         Ok(found) if is_alike(&found, video) => Ok(describe(video)),
-        // Clips are cut from the manifest's shots; another decoder may find a cut one frame earlier.
+        // Clips are cut from the manifest's shots; another decoder may find a cut one frame
+        // earlier.
         Ok(found) => Ok(format!(
             "usable, but differs here: {}, own motion {:?}; the manifest has shots {:?}, own motion {:?}",
             describe(&found),

@@ -217,8 +217,8 @@ impl<'a> World<'a> {
         (MARKET_OPENS + task_id.0 * self.scenario.interval * 12).div_ceil(step) * step
     }
 
-    /// A sum of two waves and noise: it never leaves the neighbourhood of its first price, and needs
-    /// no history.
+    /// A sum of two waves and noise: it never leaves the neighbourhood of its first price, and
+    /// needs no history.
     fn price(&self, moment: u64, step_s: u32) -> f64 {
         let step = moment / u64::from(step_s);
         let phase = step as f64;

@@ -27,7 +27,8 @@ pub(super) enum ValidatorCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show the source bucket's allowlist, whether it is the committed one, and the draft's changes.
+    /// Show the source bucket's allowlist, whether it is the committed one, and the draft's
+    /// changes.
     List {
         /// Print JSON.
         #[arg(long)]
@@ -37,9 +38,9 @@ pub(super) enum ValidatorCommand {
     /// hash on chain, and read both back.
     ///
     /// Needs the subnet owner's hotkey and the write key of the source bucket. Publishes
-    /// --validators if given, else the draft, else the bucket's list again, with --add, --remove and
-    /// --interval applied. A draft that is based on an older list than the committed one is refused:
-    /// it would undo what was published since.
+    /// --validators if given, else the draft, else the bucket's list again, with --add, --remove
+    /// and --interval applied. A draft that is based on an older list than the committed one is
+    /// refused: it would undo what was published since.
     Publish(publish::PublishArgs),
 }
 

@@ -1,5 +1,5 @@
-//! `leoma validator publish`: writes the list to the bucket and its hash to the chain, and reads both
-//! back.
+//! `leoma validator publish`: writes the list to the bucket and its hash to the chain, and reads
+//! both back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -214,7 +214,8 @@ mod tests {
         // A copy of somebody who sent nothing.
         let silent = VerdictEntry { status: EntryStatus::Timeout, ..entry(1, 0.0) };
         assert_eq!(outcome(&[silent, copy(2, 0.0, 1)]), Verdict::Fail);
-        // Without fingerprints only equal bytes can be told, which a file of the mesh must not need.
+        // Without fingerprints only equal bytes can be told, which a file of the mesh must not
+        // need.
         let plain = |entry| VerdictEntry { fingerprint: None, ..entry };
         let unknown = [plain(entry(1, 0.0)), plain(copy(2, 0.0, 1))];
         assert_eq!(of_kind(&unknown, FileKind::Plain), Verdict::Unchecked);

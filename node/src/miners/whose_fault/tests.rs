@@ -317,8 +317,8 @@ proptest! {
         prop_assert_eq!(whose(&seen, 0, control), Ok(()));
     }
 
-    /// Whoever may have met an outage is asked once more, unless the turn is tried again anyway, and
-    /// nobody else is.
+    /// Whoever may have met an outage is asked once more, unless the turn is tried again anyway,
+    /// and nobody else is.
     #[test]
     fn who_may_have_met_an_outage_has_another_request_or_another_try(
         replies in proptest::collection::vec(any_reply(), 1..40), cut in 0_usize..4,

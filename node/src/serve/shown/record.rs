@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::corpus::{Evidence, TaskMetadata};
 
-/// Most answers of a task whose measures are shown: as many as a subnet has miners. A stranger wrote
-/// them.
+/// Most answers of a task whose measures are shown: as many as a subnet has miners. A stranger
+/// wrote them.
 const MAX_ANSWERS: usize = 256;
 /// Most measures that are shown of an answer.
 const MAX_MEASURES: usize = 200;

@@ -10,7 +10,8 @@ use leoma_web::view::TaskRecord;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Tasks whose metadata is kept in memory: with every measure of 256 answers each takes two megabytes.
+/// Tasks whose metadata is kept in memory: with every measure of 256 answers each takes two
+/// megabytes.
 const KEPT_RECORDS: usize = 8;
 /// How long a record that is missing or cannot be read is not asked for again: however many look at
 /// the page, the bucket is asked twice a minute.
@@ -37,8 +38,8 @@ impl Answer {
 pub(super) struct Records(Mutex<BTreeMap<FileId, Arc<OnceCell<Answer>>>>);
 
 impl Records {
-    /// The record of `id`, read by `read` where it is not known. Whoever comes while it is read waits
-    /// for it and gets it.
+    /// The record of `id`, read by `read` where it is not known. Whoever comes while it is read
+    /// waits for it and gets it.
     pub(super) async fn get_or_read(&self, id: FileId, read: impl Future<Output = Found>) -> Found {
         let cell = self.cell(id);
         // A reader that goes away leaves the cell to the next one.

@@ -13,7 +13,8 @@ use leoma_protocol::{BlockNumber, Digest, Hotkey};
 
 use super::{HEAD, Machine, QUICK_BEACONS, hotkey, params, until};
 
-/// A judge that finds what an entry's reasoning says: that it is false, or that its video is missing.
+/// A judge that finds what an entry's reasoning says: that it is false, or that its video is
+/// missing.
 #[derive(Debug)]
 struct Honest;
 

@@ -6,8 +6,8 @@
 //! | `$ANSIBLE_VAULT` | wallets before | PBKDF2, 10 000 rounds, the file's salt | AES-256-CTR, HMAC |
 //! | `gAAAAA` | the oldest | PBKDF2, 10 000 000 rounds, fixed salt | Fernet: AES-128-CBC, HMAC |
 //!
-//! A file is parsed before it is decrypted: a damaged one costs neither a password nor seconds of key
-//! derivation.
+//! A file is parsed before it is decrypted: a damaged one costs neither a password nor seconds of
+//! key derivation.
 
 mod error;
 mod fernet;

@@ -34,8 +34,9 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    /// What an earlier run stored. Certificates of tasks that the mesh still talks about are checked
-    /// again, as a list that was heard of late may have changed them; older ones were settled then.
+    /// What an earlier run stored. Certificates of tasks that the mesh still talks about are
+    /// checked again, as a list that was heard of late may have changed them; older ones were
+    /// settled then.
     pub(super) fn restore(restored: &Restored, context: &Context<'_>) -> Self {
         let mut holdings = Self::default();
         for certificate in &restored.certificates {

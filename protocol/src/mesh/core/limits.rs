@@ -19,10 +19,11 @@ pub const ENOUGH_SESSIONS: usize = 64;
 /// Votes kept of one attester about one producer: two digests for each of the producer's files. Of
 /// the 300 tasks of a lookback only those count in which the producer has a turn.
 pub(crate) const MAX_VOTES_PER_PAIR: usize = 2 * MAX_FILES_PER_PRODUCER;
-/// Disputes kept of one disputer about one producer: a validator that disputes more has said enough.
+/// Disputes kept of one disputer about one producer: a validator that disputes more has said
+/// enough.
 pub(crate) const MAX_DISPUTES_PER_PAIR: usize = 64;
-/// Announcements kept of one producer, newest tasks first: one for each of 300 tasks, and more under
-/// a shorter interval.
+/// Announcements kept of one producer, newest tasks first: one for each of 300 tasks, and more
+/// under a shorter interval.
 pub(crate) const MAX_FILES_PER_PRODUCER: usize = 512;
 /// Digests of one file for which an attester is counted: two prove equivocation, a third adds
 /// nothing.

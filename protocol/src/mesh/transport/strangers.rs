@@ -132,8 +132,8 @@ impl Strangers {
     }
 }
 
-/// Where a connection comes from: an IPv4 address, or an IPv6 network. For a relayed connection, the
-/// relay's.
+/// Where a connection comes from: an IPv4 address, or an IPv6 network. For a relayed connection,
+/// the relay's.
 fn place(local: &Multiaddr, remote: &Multiaddr) -> Option<IpAddr> {
     ip_of(remote).or_else(|| ip_of(local)).map(network_of)
 }

@@ -17,8 +17,8 @@ const INTERVAL: u64 = 100;
 const DAY: u64 = 72;
 const TASK_SECONDS: u64 = 1_200;
 const DAYS: u64 = 30;
-/// Days before those that are counted: by then the lookback of 30 000 blocks is full, as it is for a
-/// validator that joins an older mesh.
+/// Days before those that are counted: by then the lookback of 30 000 blocks is full, as it is for
+/// a validator that joins an older mesh.
 const BEFORE: u64 = 5;
 
 /// Kibibytes of memory that the process has.

@@ -17,9 +17,9 @@ enum Field {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Looks at every commitment that has a timelocked field. A field that its pulse opens leaves the
-    /// commitment, and a commitment without fields is removed; as on the live chain, a field that
-    /// does not open stays for good, as one that failed.
+    /// Looks at every commitment that has a timelocked field. A field that its pulse opens leaves
+    /// the commitment, and a commitment without fields is removed; as on the live chain, a field
+    /// that does not open stays for good, as one that failed.
     pub(super) fn reveal_timelocked() {
         for (netuid, who) in TimelockedIndex::<T>::get() {
             let Some(mut registration) = CommitmentOf::<T>::get(netuid, &who) else {

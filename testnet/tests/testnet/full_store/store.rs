@@ -221,8 +221,8 @@ impl Store {
     }
 }
 
-/// A chain on which `owner` owns a subnet of these miners and of the validators, and every miner has
-/// committed; and production's client of it.
+/// A chain on which `owner` owns a subnet of these miners and of the validators, and every miner
+/// has committed; and production's client of it.
 async fn start_chain(folder: &Path, miners: &[String]) -> (ChainHandle, ChainClient) {
     let validators = names("validator", VALIDATORS);
     let staked = validators.iter().map(|name| (&name[..], 50));

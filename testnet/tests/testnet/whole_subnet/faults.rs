@@ -46,8 +46,8 @@ const IN_TIME_MS: u64 = 700;
 const FEW: [usize; 2] = [0, 7];
 /// All faults.
 const ROWS: [usize; FAULTS.len()] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
-/// Blocks of a task: 64 s. With a second build on the same two cores a task took more than 50 s, and
-/// miners are asked for 104.
+/// Blocks of a task: 64 s. With a second build on the same two cores a task took more than 50 s,
+/// and miners are asked for 104.
 const INTERVAL: u64 = 256;
 
 impl Matrix {

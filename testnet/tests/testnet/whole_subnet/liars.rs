@@ -42,8 +42,8 @@ async fn a_liar_with_two_files_for_two_half_meshes_gets_one_of_them_counted_or_n
     let other = far.tell(draft(&network, task, &MINERS[1..])).await;
     assert!(one.id == other.id && one.digest != other.digest);
 
-    // With the liar's vote the larger half certifies its file. The smaller one holds the other file,
-    // and knows from the chain that it is not enough.
+    // With the liar's vote the larger half certifies its file. The smaller one holds the other
+    // file, and knows from the chain that it is not enough.
     first.until_certified(one.id).await;
     let epoch = epoch_after(task, EPOCH_BLOCKS);
     third.until_abstained(epoch).await;

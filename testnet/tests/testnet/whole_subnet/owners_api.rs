@@ -65,8 +65,8 @@ async fn until(address: &str, path: &str, wanted: impl Fn(&Value) -> bool) -> Va
     }
 }
 
-/// A task that only the first validator sampled: the second has sampled a later one, so it stands in
-/// for the first no more.
+/// A task that only the first validator sampled: the second has sampled a later one, so it stands
+/// in for the first no more.
 async fn task_of_one(public: &str, first: &str, second: &str) -> u64 {
     let deadline = Instant::now() + LIMIT;
     let tasks = async |validator: &str| -> BTreeSet<u64> {

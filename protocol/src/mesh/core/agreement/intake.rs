@@ -111,8 +111,8 @@ impl Agreement {
 
     /// Counts a file whose first announcement arrives. Beyond the bound the same producer's
     /// announcement of the oldest task is dropped, so that old files never keep out new ones, and
-    /// whoever announces too much loses only its own. Whatever the order of arrival, the newest tasks
-    /// stay. Returns whether the file is one of them.
+    /// whoever announces too much loses only its own. Whatever the order of arrival, the newest
+    /// tasks stay. Returns whether the file is one of them.
     fn make_room(&mut self, file: &FileId) -> bool {
         let tasks = self.files_of.entry(file.producer).or_default();
         tasks.insert(file.task_id);

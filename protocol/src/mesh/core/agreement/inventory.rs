@@ -1,8 +1,8 @@
 //! A summary of what is held, equal for two validators that have nothing to tell each other: one
 //! digest for each task, and one for all.
 //!
-//! A digest covers the sorted hashes of a task's items. A sum of hashes, such as their exclusive or,
-//! would be cheaper to keep, but its collisions are a matter of linear algebra.
+//! A digest covers the sorted hashes of a task's items. A sum of hashes, such as their exclusive
+//! or, would be cheaper to keep, but its collisions are a matter of linear algebra.
 
 use std::collections::{BTreeMap, BTreeSet};
 
