@@ -102,9 +102,21 @@ make_base() {
   rm -rf "$work/base"
 }
 
+# A program that was built where the C library is newer than the base image's does not start in it.
+check_program() { # base image
+  local said
+  said="$(podman run --rm --network none --volume "$(realpath "$binary"):/leoma:ro" "$1" \
+    /leoma --version 2>&1)" && return
+  case "$said" in
+    *GLIBC*) skip "$binary needs a newer C library than $1 has: build it in rust:1.95-bookworm" ;;
+    *) fail "$binary in $1: $said" ;;
+  esac
+}
+
 build() {
   local base="${BASE:-localhost/leoma-base}"
   podman image exists "$base" || make_base
+  check_program "$base"
   say "building from the Dockerfile, with $binary"
   local log="$work/build.log" started
   started="$(milliseconds)"
