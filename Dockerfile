@@ -6,7 +6,8 @@
 # With a GPU the CUDA driver comes from the host's container toolkit, NVRTC from the image, and both
 # are loaded at run time: the same image runs on machines without one.
 
-# Other bases for machines without a registry: --build-arg BASE=localhost/base.
+# Pinned by version, so that each release's build takes the security updates of that version. Another
+# base, also by its digest, or for machines without a registry: --build-arg BASE=localhost/base.
 ARG BUILD_BASE=rust:1.95-bookworm
 ARG BASE=nvidia/cuda:12.8.1-base-ubuntu24.04
 
