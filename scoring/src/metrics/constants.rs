@@ -24,7 +24,7 @@ pub(crate) fn constants() -> String {
         opponents: ZOOM, SHIFT;
         quarter: BLOCK, SUBPIXEL, PART;
         reduced: BLOCK;
-        replayed: ASIDE, FIRST_LOOK, LEAST_UNCOVERED;
+        replayed: ASIDE, FIRST_LOOK, LEAST_UNKNOWN, LEAST_COUNTED, LEAST_LIKE, NOTHING;
         traces: MOMENTS, PLACES, AT_ONCE, VALUES, UNSEEN, STEPS, FIRST, APART, REACH, INNER, OUTER,
             UNIT;
     };

@@ -24,6 +24,7 @@ mod gaussian;
 mod host;
 mod hue;
 mod identity;
+mod in_place;
 mod kernels;
 mod lattice;
 mod motion;
@@ -38,8 +39,8 @@ mod replay;
 mod sampled;
 mod sharpness;
 mod ssim;
-mod uncovered;
 mod unexplained;
+mod unknown;
 mod warping;
 
 pub use blockiness::Blockiness;
@@ -56,6 +57,7 @@ pub use freeze::longest_hold;
 pub use host::{Host, HostPictures};
 pub(crate) use hue::{hue_change, palette, palette_distance};
 pub(crate) use identity::identity_change;
+pub(crate) use in_place::{changed_cells, detail_likeness};
 pub use kernels::{Grid, Kernels, PictureMetric, PictureRow, Tensors};
 pub(crate) use lattice::lattice;
 pub(crate) use motion::{motion_amount, motion_smoothness};
@@ -71,8 +73,8 @@ pub(crate) use replay::{correlations, most_alike};
 pub(crate) use sampled::{Plane, sampled};
 pub use sharpness::Sharpness;
 pub use ssim::MsSsim;
-pub(crate) use uncovered::{changed_cells, detail_likeness, uncovered};
 pub(crate) use unexplained::{Unexplained, unexplained};
+pub(crate) use unknown::{Flow, likeness_at, likeness_shifted, traced, unknown};
 
 use numbers::numbers;
 
@@ -95,6 +97,7 @@ fn metric_numbers() -> Vec<(&'static str, String)> {
         flow: RADIUS, WARPS, REGULARISATION, LARGEST_STEP, LEAST_SIDE, MOST_LEVELS, LOW_PASS;
         freeze: LEAST_MOTION, HELD_PART;
         hue: GREY;
+        in_place: SURROUND, CHANGED, LEAST_DETAIL;
         lattice: LATTICE_PART, EVEN, EDGE_FLOOR;
         motion: STILL;
         moving_detail: MOVING, FLAT_DETAIL, LEAST_MOVING;
@@ -106,7 +109,7 @@ fn metric_numbers() -> Vec<(&'static str, String)> {
         replay: LEAST_DETAIL;
         sharpness: LAPLACIAN;
         ssim: TAPS, SIGMA, C1, C2, OFFSET, SCALE_WEIGHTS;
-        uncovered: SURROUND, CHANGED, LEAST_DETAIL;
         unexplained: LEAST_CHANGE, WORST_PART;
+        unknown: PATCH, SEARCH, FOUND, LEAST_DETAIL, COMPARED;
     }
 }

@@ -1,17 +1,13 @@
 //! The calibration, as `leoma-testnet calibrate` reports it: every degradation at every strength on
 //! eight clips, and free continuations, tricks and a ladder on two kinds of rendered scenes. By
 //! itself the command renders ten kinds, three scenes each; that takes too long for a test, and
-//! `Pattern` still breaks a rule (`docs/scoring.md`).
+//! `Pattern` and `Lights` still break rules (`docs/scoring.md`).
 
 use std::process::{Command, Stdio};
 
 use leoma_scoring::calibration::{Degradation, STRENGTHS};
 use leoma_scoring::media::Ffmpeg;
 use serde_json::Value;
-
-/// What the judge breaks today, without the scores (`docs/scoring.md`, "What is open"). The test
-/// fails when anything else breaks, and also when one of these holds again: then its line goes.
-const OPEN: [&str; 1] = ["of the trick leaked and warped 2/4 pass"];
 
 /// Points in tenths that lie between the worst honest answer and the best of what is spoilt most.
 const SEPARATION: u64 = 100;
@@ -32,12 +28,7 @@ fn honest_answers_pass_tricks_do_not_and_scores_fall_with_every_degradation() {
         .unwrap();
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let broken = report["broken"].as_array().unwrap().iter();
-    let broken: Vec<&str> = broken
-        .map(|line| line.as_str().unwrap())
-        .map(|line| line.split_once(": [").map_or(line, |(rule, _)| rule))
-        .collect();
-    assert_eq!((broken, output.status.code()), (OPEN.to_vec(), Some(1)));
+    assert_eq!((&report["broken"], output.status.code()), (&Value::Array(Vec::new()), Some(0)));
 
     let sources = report["sources"].as_array().unwrap();
     assert!(sources.len() >= 8, "{} clips", sources.len());

@@ -61,7 +61,7 @@ impl AspectPolicy {
         frozen_likeness: 500,
         frozen_source: 8,
         forbid_replay: true,
-        replay: 550,
+        replay: 450,
         size_tolerance: 32,
         min_frames: 90,
         min_duration: 90,

@@ -1,12 +1,6 @@
-//! Whether an answer has what only the source shows: fine detail that comes into view later.
-//!
-//! Every answer has the first frame, and may carry its texture through the clip. Nobody can know
-//! what the first frame does not show, so an independent continuation has other detail there. An
-//! answer made from a leaked source has the source's detail, even if it is bent, slowed or covered
-//! with grain: the answer is registered with the source by flow before they are compared.
+//! Likeness of fine detail in its very place, wherever a picture differs from the first one.
 
-use super::Grid;
-use super::sampled::{Plane, flow_at, sampled};
+use super::sampled::Plane;
 
 /// Pixels of the neighbourhood whose mean is taken out of the detail, on each side.
 pub(crate) const SURROUND: usize = 2;
@@ -14,38 +8,6 @@ pub(crate) const SURROUND: usize = 2;
 pub(crate) const CHANGED: f32 = 8.0 / 255.0;
 /// Detail below this standard deviation counts as none, of the range from 0 to 1.
 pub(crate) const LEAST_DETAIL: f32 = 2.0 / 255.0;
-
-/// Which cells of each later picture the first one does not show, `[n - 1]` masks of `r * c`: no
-/// place of the first picture, followed by `flow` (`[n - 1, 2, r, c]`, in cells per step), comes
-/// near them.
-pub(crate) fn uncovered(flow: &Grid) -> Vec<Vec<bool>> {
-    let [_, rows, columns] = flow.shape();
-    let cells = rows * columns;
-    let size = (columns, rows);
-    let mut places: Vec<(f32, f32)> =
-        (0..cells).map(|cell| ((cell % columns) as f32, (cell / columns) as f32)).collect();
-    flow.maps()
-        .map(|map| {
-            let (right, down) = map.split_at(cells);
-            let mut open = vec![true; cells];
-            for place in &mut places {
-                let (x, y) = *place;
-                // A place that has left the picture stays outside.
-                if x < -1.0 || y < -1.0 || x > columns as f32 || y > rows as f32 {
-                    continue;
-                }
-                *place = (x + sampled(right, size, *place), y + sampled(down, size, *place));
-                let (x, y) = (place.0.round() as i64, place.1.round() as i64);
-                for row in (y - 1).max(0)..=(y + 1).min(rows as i64 - 1) {
-                    for column in (x - 1).max(0)..=(x + 1).min(columns as i64 - 1) {
-                        open[row as usize * columns + column as usize] = false;
-                    }
-                }
-            }
-            open
-        })
-        .collect()
-}
 
 /// Which cells of each later picture differ from the first one, `[n - 1]` masks.
 pub(crate) fn changed_cells(looks: &[Plane], cell: usize) -> Vec<Vec<bool>> {
@@ -67,17 +29,15 @@ pub(crate) fn changed_cells(looks: &[Plane], cell: usize) -> Vec<Vec<bool>> {
         .collect()
 }
 
-/// Likeness of fine detail of `source` and of `answer`, registered by one map of flow that leads
-/// from the source to the answer (without a map: in the same place): the mean correlation over the
-/// cells that are `open` and show detail themselves, -1 to 1, and their number. Every cell counts
-/// alike, because an outline against what was known before says little and has strong edges.
+/// Likeness of fine detail of `source` and of `answer` in the same place: the mean correlation over
+/// the cells that are `open` and show detail themselves, -1 to 1, and their number. Every cell
+/// counts alike, because an outline against what was known before says little and has strong edges.
 pub(crate) fn detail_likeness(
     source: &Plane,
     answer: &Plane,
-    (map, cell): (&[f32], usize),
     (open, columns): (&[bool], usize),
+    cell: usize,
 ) -> (f32, usize) {
-    let rows = open.len() / columns;
     let (width, height) = (source.width, source.height());
     let (mut sum, mut count) = (0.0_f64, 0_usize);
     for (index, _) in open.iter().enumerate().filter(|(_, open)| **open) {
@@ -94,19 +54,10 @@ pub(crate) fn detail_likeness(
         if !shows_detail(&inner) {
             continue;
         }
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for y in y0..y1 {
-            for x in x0..x1 {
-                let (right, down) = if map.is_empty() {
-                    (0.0, 0.0)
-                } else {
-                    flow_at(map, (rows, columns), cell, (x, y))
-                };
-                ours.push(source.values[y * width + x]);
-                theirs.push(answer.at(x as f32 + right, y as f32 + down));
-            }
-        }
-        if let Some(correlation) = correlation(&ours, &theirs) {
+        let values = |plane: &Plane| -> Vec<f32> {
+            (y0..y1).flat_map(|y| &plane.values[y * width + x0..y * width + x1]).copied().collect()
+        };
+        if let Some(correlation) = correlation(&values(source), &values(answer)) {
             sum += f64::from(correlation);
             count += 1;
         }
@@ -152,13 +103,12 @@ mod tests {
         let open = |rows: std::ops::Range<usize>| -> Vec<bool> {
             (0..columns * 8).map(|at| at % columns == 2 && rows.contains(&(at / columns))).collect()
         };
-        let still: (&[f32], usize) = (&[], cell);
-        let beside = detail_likeness(&source, &source, still, (&open(0..5), columns));
+        let beside = detail_likeness(&source, &source, (&open(0..5), columns), cell);
         assert_eq!(beside, (0.0, 0));
-        let (likeness, cells) = detail_likeness(&source, &source, still, (&open(6..8), columns));
+        let (likeness, cells) = detail_likeness(&source, &source, (&open(6..8), columns), cell);
         assert!(likeness > 0.9 && cells == 2, "{likeness} of {cells}");
         let other = look(&|x, y| (x * 5 + y * 3) % 7 < 3);
-        let (likeness, _) = detail_likeness(&source, &other, still, (&open(6..8), columns));
+        let (likeness, _) = detail_likeness(&source, &other, (&open(6..8), columns), cell);
         assert!(likeness < 0.5, "{likeness}");
     }
 }
