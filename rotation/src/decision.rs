@@ -2,8 +2,8 @@
 //!
 //! | decision | when | weights |
 //! |---|---|---|
-//! | set | every counted file is there | all on the winner; burned if no miner is eligible |
-//! | abstain | too few witnesses, a counted file or its allowlist missing, or nowhere to burn | none; what is on the chain stays |
+//! | set | every counted file is there | all on the winner, or shared by a policy record; burned if no miner is eligible |
+//! | abstain | too few witnesses, a counted file or its allowlist missing, nowhere to burn, or a limit of the chain that no weights meet | none; what is on the chain stays |
 //!
 //! Nothing is remembered from one epoch to the next: a validator's memory is its own, and two
 //! validators that remember differently would set different weights.
@@ -17,6 +17,12 @@ pub enum Reason {
     /// Set: the winner of this epoch's window.
     #[error("won the window")]
     Won,
+    /// Set: each eligible miner's share by the policy record.
+    #[error("shared by the record's rule")]
+    Shared,
+    /// Set: by the policy record no eligible miner earned anything, so all weight is burned.
+    #[error("no eligible miner earned anything")]
+    NothingEarned,
     /// Set: the witnesses are there, and no miner may be ranked.
     #[error("no miner is eligible")]
     NoneEligible,
@@ -49,6 +55,17 @@ pub enum Reason {
     /// other slot is an ordinary neuron's.
     #[error("the weight is to be burned, and the subnet owner has no uid at the epoch block")]
     NoOwnerSlot,
+    /// None: the chain limits each weight to less than an equal share, so it would refuse them all.
+    #[error(
+        "the chain allows at most {max_weight} of 65535 for each weight, and only {weights} are \
+         above zero"
+    )]
+    WeightLimit {
+        /// The chain's limit.
+        max_weight: u16,
+        /// Weights above zero.
+        weights: usize,
+    },
 }
 
 /// The weights of an epoch.
@@ -59,7 +76,8 @@ pub enum Decision {
     Set {
         /// The weights.
         weights: WeightVector,
-        /// [`Reason::Won`] or [`Reason::NoneEligible`].
+        /// [`Reason::Won`], [`Reason::Shared`], [`Reason::NothingEarned`] or
+        /// [`Reason::NoneEligible`].
         reason: Reason,
     },
     /// No weights.
@@ -82,6 +100,20 @@ impl Decision {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Set { reason, .. } | Self::Abstain { reason } => *reason,
+        }
+    }
+
+    /// Whether no rule has anything to add: nobody sets weights, or a counted file is missing.
+    pub(crate) const fn is_withheld(&self) -> bool {
+        match self.reason() {
+            Reason::Won | Reason::Shared | Reason::NothingEarned | Reason::NoneEligible => false,
+            // Only a rule knows whether anything is to be burned.
+            Reason::NoOwnerSlot => false,
+            Reason::NoAllowlist
+            | Reason::TooFewWitnesses { .. }
+            | Reason::UnknownLists { .. }
+            | Reason::MissingFiles { .. }
+            | Reason::WeightLimit { .. } => true,
         }
     }
 

@@ -14,7 +14,7 @@
 //! | how good is a miner | [`fn@aggregate`], [`Rate`] |
 //! | who wins | [`mod@rank`] |
 //! | which weights are set | [`decision`], [`WeightVector`] |
-//! | what another rule would set | [`PolicyRecord`], [`policy_outcome`] |
+//! | what a policy record sets | [`PolicyRecord`], [`policy_outcome`], [`record_epoch`] |
 //!
 //! ```
 //! use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, Uid};
@@ -81,6 +81,7 @@ mod policy;
 pub mod rank;
 mod rate;
 pub mod record;
+mod record_epoch;
 mod schedule;
 mod score;
 mod shares;
@@ -104,6 +105,7 @@ pub use policy::{PolicyOutcome, PoolOutcome, Unallocated, policy_outcome};
 pub use rank::{Ineligible, Ranked, Ranking, rank};
 pub use rate::Rate;
 pub use record::{PolicyError, PolicyRecord};
+pub use record_epoch::{RecordEpoch, record_epoch, uncertified_record_epoch};
 pub use schedule::{Schedule, Turn};
 pub use score::Score;
 pub use snapshot::{EpochSnapshot, Miner, Slot, WitnessCommitment};

@@ -11,7 +11,7 @@
 use leoma_protocol::Hotkey;
 use leoma_protocol::verdict::Name;
 use num_rational::BigRational;
-use num_traits::{One, Zero};
+use num_traits::{One, ToPrimitive as _, Zero};
 
 use crate::limits::{self, ChainLimits};
 use crate::rank::{Ineligible, Ranked, by_commitment, rank, required_validators};
@@ -110,6 +110,13 @@ pub fn policy_outcome(
 }
 
 impl PolicyOutcome {
+    /// Each share as the nearest float, for people. Never compare these.
+    pub fn shares_f64(&self) -> Vec<(Hotkey, f64)> {
+        let float =
+            |(miner, share): &(Hotkey, BigRational)| (*miner, share.to_f64().unwrap_or(0.0));
+        self.shares.iter().map(float).collect()
+    }
+
     /// The weights: each miner's share under the chain's limits, and the rest on the subnet owner,
     /// whose incentive the chain withholds.
     ///

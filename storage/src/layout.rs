@@ -18,6 +18,8 @@ const ALLOWLIST: &str = "allowlist/v1.json";
 const ALLOWLIST_RECORD: &str = "allowlist/history.json";
 /// The newest corpus manifest, in the source bucket.
 const CORPUS: &str = "corpus/v1.json";
+/// The newest list of challenges, in the source bucket.
+const CHALLENGES: &str = "challenges/v1.json";
 
 /// A text that is not an object key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +67,16 @@ impl Key {
     /// A corpus manifest in the source bucket under its own hash.
     pub fn corpus_version(sha256: &Digest) -> Self {
         Self(format!("corpus/{sha256}.json"))
+    }
+
+    /// The newest list of challenges in the source bucket.
+    pub fn challenges() -> Self {
+        Self(CHALLENGES.to_owned())
+    }
+
+    /// A list of challenges in the source bucket under its own hash.
+    pub fn challenges_version(sha256: &Digest) -> Self {
+        Self(format!("challenges/{sha256}.json"))
     }
 
     /// The key as text.
@@ -131,6 +143,44 @@ pub enum TaskObject {
     GeneratedVideo(Hotkey),
     /// `evaluation_results/{validator_hotkey}.json`: that validator's verdict file.
     EvaluationResults(Hotkey),
+    /// `challenge.{format}`: what miners were sent, of mechanisms that ask axons.
+    Challenge(Format),
+    /// `reference.{format}`: what answers were compared with.
+    Reference(Format),
+    /// `answers/{hotkey}.{format}`: that miner's answer.
+    Answer(Hotkey, Format),
+}
+
+/// What is in an object, by the ending of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// Sound.
+    Wav,
+    /// The motion of a skeleton.
+    Bvh,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Json, Self::Wav, Self::Bvh];
+
+    /// The ending of a name, without its dot.
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Wav => "wav",
+            Self::Bvh => "bvh",
+        }
+    }
+
+    /// What stands before the dot of a name, and the format that follows it.
+    fn split(name: &str) -> Option<(&str, Self)> {
+        let (stem, ending) = name.rsplit_once('.')?;
+        let format = Self::ALL.into_iter().find(|format| format.ending() == ending)?;
+        Some((stem, format))
+    }
 }
 
 /// An object of a task.
@@ -175,6 +225,11 @@ impl fmt::Display for TaskKey {
             TaskObject::EvaluationResults(validator) => {
                 write!(f, "{task_id}/evaluation_results/{validator}.json")
             }
+            TaskObject::Challenge(format) => write!(f, "{task_id}/challenge.{}", format.ending()),
+            TaskObject::Reference(format) => write!(f, "{task_id}/reference.{}", format.ending()),
+            TaskObject::Answer(miner, format) => {
+                write!(f, "{task_id}/answers/{miner}.{}", format.ending())
+            }
         }
     }
 }
@@ -203,6 +258,16 @@ impl FromStr for TaskKey {
                 Some(("evaluation_results", name)) => {
                     TaskObject::EvaluationResults(hotkey(name, ".json")?)
                 }
+                Some(("answers", name)) => {
+                    let (miner, format) = Format::split(name)
+                        .ok_or_else(|| refuse(text, "its name has an unknown ending"))?;
+                    TaskObject::Answer(hotkey(miner, "")?, format)
+                }
+                None => match Format::split(rest) {
+                    Some(("challenge", format)) => TaskObject::Challenge(format),
+                    Some(("reference", format)) => TaskObject::Reference(format),
+                    _ => return Err(refuse(text, "a task has no such object")),
+                },
                 _ => return Err(refuse(text, "a task has no such object")),
             },
         };
@@ -258,6 +323,10 @@ mod tests {
             "7",
             "x/metadata.json",
             "7/a/b/c.json",
+            "7/challenge.exe",
+            "7/challenge",
+            "7/answers/reference.bvh",
+            "7/answers/x.bvh",
         ] {
             assert!(key.parse::<TaskKey>().is_err(), "{key:?}");
         }
@@ -267,13 +336,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn task_keys_read_back(task: u64, bytes: [u8; 32], which in 0..5_u8) {
+        fn task_keys_read_back(
+            task: u64, bytes: [u8; 32], which in 0..8_u8, format in prop::sample::select(&Format::ALL[..]),
+        ) {
             let hotkey = Hotkey::from_bytes(bytes);
             let object = match which {
                 0 => TaskObject::Metadata,
                 1 => TaskObject::OriginalClip,
                 2 => TaskObject::FirstFrame,
                 3 => TaskObject::GeneratedVideo(hotkey),
+                4 => TaskObject::Challenge(format),
+                5 => TaskObject::Reference(format),
+                6 => TaskObject::Answer(hotkey, format),
                 _ => TaskObject::EvaluationResults(hotkey),
             };
             let key = TaskKey::new(TaskId(task), object);

@@ -53,7 +53,7 @@ pub use create::Created;
 pub use endpoint::{EndpointError, EndpointPolicy, is_public, service_address};
 pub use error::{ObjectName, StoreError};
 pub use grant::{Grant, GrantError, MAX_GRANT_BYTES};
-pub use layout::{Key, KeyError, TaskKey, TaskObject};
+pub use layout::{Format, Key, KeyError, TaskKey, TaskObject};
 pub use listing::{Listing, ObjectInfo};
 pub use own::{OwnBucket, TaskArtefacts};
 pub use peers::{Granted, PeerBucket, PeerBuckets};

@@ -59,12 +59,40 @@ impl OwnBucket {
         task_id: TaskId,
         artefacts: TaskArtefacts,
     ) -> Result<Created, StoreError> {
+        let TaskArtefacts { metadata, original_clip, first_frame } = artefacts;
+        let objects =
+            [(TaskObject::OriginalClip, original_clip), (TaskObject::FirstFrame, first_frame)];
+        self.write_begun(task_id, objects.into(), metadata).await
+    }
+
+    /// The same for the objects of any mechanism.
+    ///
+    /// # Errors
+    /// As [`write_task`](Self::write_task).
+    pub async fn write_begun(
+        &self,
+        task_id: TaskId,
+        objects: Vec<(TaskObject, Bytes)>,
+        metadata: Bytes,
+    ) -> Result<Created, StoreError> {
         self.prove_no_overwrite().await?;
-        let key = |object| Key::from(TaskKey::new(task_id, object));
-        let (clip, frame) = (key(TaskObject::OriginalClip), key(TaskObject::FirstFrame));
-        let _ = self.bucket.create(&clip, artefacts.original_clip).await?;
-        let _ = self.bucket.create(&frame, artefacts.first_frame).await?;
-        self.bucket.create(&key(TaskObject::Metadata), artefacts.metadata).await
+        for (object, bytes) in objects {
+            let _ = self.write_object(task_id, object, bytes).await?;
+        }
+        self.write_object(task_id, TaskObject::Metadata, metadata).await
+    }
+
+    /// Writes one object of a task.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`].
+    pub async fn write_object(
+        &self,
+        task_id: TaskId,
+        object: TaskObject,
+        bytes: Bytes,
+    ) -> Result<Created, StoreError> {
+        self.bucket.create(&TaskKey::new(task_id, object).into(), bytes).await
     }
 
     /// Writes a miner's answer.
@@ -77,9 +105,7 @@ impl OwnBucket {
         miner: Hotkey,
         video: Bytes,
     ) -> Result<Created, StoreError> {
-        self.bucket
-            .create(&TaskKey::new(task_id, TaskObject::GeneratedVideo(miner)).into(), video)
-            .await
+        self.write_object(task_id, TaskObject::GeneratedVideo(miner), video).await
     }
 
     /// Writes our signed verdict file on `task_id`.

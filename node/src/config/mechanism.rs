@@ -1,8 +1,10 @@
 //! The mechanism of the subnet that a process serves.
 
+use std::sync::Arc;
+
 use leoma_protocol::{ConsensusSchedule, Netuid};
 use leoma_rotation::PolicyRecord;
-use leoma_rotation::record::{I2V, MAX_POLICY_BYTES, T2V};
+use leoma_rotation::record::{Fold, I2V, MAX_POLICY_BYTES, Pool, T2V};
 use leoma_scoring::TaskType;
 
 use super::error::ConfigError;
@@ -17,6 +19,47 @@ super::declare::settings! {
 
 /// The name of the mechanism that has no record.
 const VIDEO: &str = "video";
+
+/// What makes tasks and judges answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plug {
+    /// `mechanism/video/`.
+    Video,
+}
+
+impl Plug {
+    /// The mechanisms that records can name, and what serves each.
+    const NAMES: [(&str, Self); 3] =
+        [(VIDEO, Self::Video), ("t2v", Self::Video), ("i2v", Self::Video)];
+
+    fn of(mechanism: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(name, _)| *name == mechanism).map(|(_, plug)| *plug)
+    }
+
+    /// The pool of its observations, if it makes any.
+    const fn pool(self) -> Option<&'static str> {
+        match self {
+            Self::Video => None,
+        }
+    }
+
+    /// Whether its tasks make what this pool folds.
+    fn feeds(self, pool: &Pool) -> bool {
+        match &pool.fold {
+            Fold::PassRate => true,
+            Fold::RankCells { .. } => false,
+            _ => self.pool() == Some(pool.name.as_str()),
+        }
+    }
+
+    /// What its tasks make, in words.
+    fn observations(self) -> String {
+        match self.pool() {
+            Some(pool) => format!("they are passes, and one value a miner in pool \"{pool}\""),
+            None => "there are only passes, for fold \"pass_rate\"".to_owned(),
+        }
+    }
+}
 
 /// What turns files into weights, and for which mechanism of the subnet.
 #[derive(Clone, Debug)]
@@ -41,6 +84,20 @@ impl MechanismConfig {
     /// The mechanism's id on the chain.
     pub(crate) fn mecid(&self) -> u8 {
         self.record.as_ref().map_or(0, |record| record.mecid)
+    }
+
+    /// What makes its tasks.
+    pub(crate) fn plug(&self) -> Plug {
+        // A record that no plug serves is refused when it is read.
+        let named = self.record.as_ref().and_then(|record| Plug::of(record.mechanism.as_str()));
+        named.unwrap_or(Plug::Video)
+    }
+
+    /// The record, where it pays otherwise than its constants alone say: `None` for one winner by
+    /// pass rates.
+    pub(crate) fn paying(&self) -> Option<Arc<PolicyRecord>> {
+        let pays = |record: &&PolicyRecord| !record.pays_one_winner_by_pass_rate();
+        self.record.as_ref().filter(pays).cloned().map(Arc::new)
     }
 
     /// The consensus constants that its validators share.
@@ -103,15 +160,18 @@ const LEAST_SETTLE_MARGIN: u64 = 2;
 /// Whether this build can serve a record. `leoma simulate` also takes others.
 fn check(record: &PolicyRecord) -> Result<(), String> {
     let mechanism = record.mechanism.as_str();
-    if mechanism != VIDEO && task_of_name(mechanism).is_none() {
-        return Err(format!("it is for `{mechanism}`: this build makes tasks of video, t2v, i2v"));
-    }
-    if !record.pays_one_winner_by_pass_rate() {
-        return Err(
-            "this build sets weights by one pool with share 1/1, fold \"pass_rate\" and weights \
-             winner_take_all; others can be replayed with `leoma simulate`"
-                .to_owned(),
-        );
+    let Some(plug) = Plug::of(mechanism) else {
+        let known: Vec<&str> = Plug::NAMES.iter().map(|(name, _)| *name).collect();
+        let known = known.join(", ");
+        return Err(format!("it is for `{mechanism}`: this build makes tasks of {known}"));
+    };
+    if let Some(pool) = record.pools.iter().find(|pool| !plug.feeds(pool)) {
+        return Err(format!(
+            "pool {} folds observations that no task of `{mechanism}` makes: {}; such a record can \
+             be replayed with `leoma simulate`",
+            pool.name,
+            plug.observations()
+        ));
     }
     if record.window.lookback_blocks == 0 {
         return Err(
@@ -171,10 +231,16 @@ mod tests {
         };
         let own = with(&record::T2V.replace("mecid = 1", "mecid = 5")).unwrap();
         assert_eq!((own.index(), own.judging.task), (Netuid(99 + 5 * 4096), TaskType::T2v));
+        // Any shares of passes are paid: a half of these is burned.
+        let half = with(&record::T2V.replace("\"1/1\"", "\"1/2\"")).unwrap();
+        assert!(half.mechanism.paying().is_some() && own.mechanism.paying().is_none());
         for (text, reason) in [
             (record::T2V.replace("mechanism = \"t2v\"", "mechanism = \"chess\""), "`chess`"),
             (record::T2V.replace("mecid = 1", "mecid = 16"), "mecid"),
-            (record::T2V.replace("\"1/1\"", "\"1/2\""), "leoma simulate"),
+            (
+                record::T2V.replace("fold = \"pass_rate\"", "fold = { sum = { blocks = 9 } }"),
+                "leoma simulate",
+            ),
             (record::T2V.replace("= 30000", "= 0"), "lookback_blocks must be above 0"),
             (record::T2V.replace("margin = 2", "margin = 0"), "settle_margin must be at least 2"),
             (record::T2V.replace("margin = 2", "margin = 1"), "settle_margin must be at least 2"),

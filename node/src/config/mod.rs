@@ -32,6 +32,7 @@ use leoma_wallet::WalletSettings;
 pub(crate) use chain::name_of;
 pub use error::ConfigError;
 pub use layers::Sources;
+pub(crate) use mechanism::Plug;
 pub(crate) use sampling::SamplingConfig;
 pub(crate) use services::ServicesConfig;
 pub use setting::Setting;

@@ -64,6 +64,11 @@ pub(crate) enum TaskError {
     /// The blocks of the turn are over.
     #[error("the turn is over: peers would no longer attest to its file")]
     OutOfTime,
+    /// Nobody answered at all.
+    #[error(
+        "none of {of} miners could be reached: it may be our network, so nothing is said of them"
+    )]
+    Unreached { of: usize },
     /// There is no valid miner.
     #[error("there is no valid miner to sample")]
     NoMiners,
@@ -86,7 +91,7 @@ impl TaskError {
     pub(crate) const fn alarm(&self) -> Option<&'static str> {
         match self {
             Self::Ours(OurFault::Judge) | Self::Judge(_) => Some("judge"),
-            Self::Ours(_) => Some("miners"),
+            Self::Ours(_) | Self::Unreached { .. } => Some("miners"),
             Self::Score(_) => Some("scoring"),
             Self::Store(_) | Self::Clip(_) | Self::Corpus(_) => Some("buckets"),
             Self::State(_) | Self::Disk { .. } => Some("state_dir"),

@@ -4,14 +4,17 @@
 //! | file | subject |
 //! |---|---|
 //! | `error.rs` | why a task is given up |
-//! | `folder.rs` | where it keeps what is done of a task |
+//! | `folder.rs`, `on_disk.rs` | where it keeps what is done of a task |
 //! | `video/` | a clip, the miners' continuations of it, and their scores |
+//! | `asked/` | what mechanisms share whose miners are asked through their axons |
 //!
 //! A mechanism is a module here and a policy record. Adding one touches `config/mechanism.rs`, which
-//! names it, and `serve/loops.rs`, which opens it.
+//! names it, and `serve/plugs.rs`, which opens it.
 
+pub(crate) mod asked;
 mod error;
 pub(crate) mod folder;
+pub(crate) mod on_disk;
 pub(crate) mod video;
 
 use leoma_chain::Head;

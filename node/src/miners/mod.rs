@@ -23,6 +23,7 @@ mod validation;
 pub(crate) mod whose_fault;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub(crate) use validation::MinerValidator;
 pub(crate) struct MinerState {
     /// Its slot when it was checked.
     pub uid: Uid,
-    /// The block of its newest commitment.
+    /// The block of its newest commitment, or of its axon's announcement where miners need none.
     pub commit_block: BlockNumber,
     /// Whether it may be sampled.
     pub validity: Validity,
@@ -56,6 +57,11 @@ pub(crate) enum Validity {
         /// SHA-256 over its weight files' hashes.
         model_hash: String,
     },
+    /// It may be sampled by requests to its axon, which the chain names.
+    Served {
+        /// The axon's address.
+        address: SocketAddr,
+    },
     /// It may not be sampled.
     Invalid {
         /// The reason, as other tools know it.
@@ -73,12 +79,28 @@ pub(crate) enum Validity {
 pub(crate) struct MinerTable {
     /// The block the subnet was read at.
     pub block: BlockNumber,
-    /// Each hotkey with a commitment.
+    /// Each hotkey with a commitment, or with an axon where miners are asked through those.
     pub miners: BTreeMap<Hotkey, MinerState>,
 }
 
 impl MinerTable {
-    /// The miners that may be sampled, sorted by hotkey: hotkey, endpoint, revision.
+    /// The miners that may be sampled, in whatever way, sorted.
+    pub(crate) fn admitted(&self) -> impl Iterator<Item = Hotkey> {
+        let is_admitted = |miner: &MinerState| {
+            matches!(miner.validity, Validity::Valid { .. } | Validity::Served { .. })
+        };
+        self.miners.iter().filter(move |(_, miner)| is_admitted(miner)).map(|(hotkey, _)| *hotkey)
+    }
+
+    /// The miners whose axons may be asked, sorted by hotkey.
+    pub(crate) fn served(&self) -> impl Iterator<Item = (Hotkey, SocketAddr)> {
+        self.miners.iter().filter_map(|(hotkey, miner)| match miner.validity {
+            Validity::Served { address } => Some((*hotkey, address)),
+            _ => None,
+        })
+    }
+
+    /// The miners whose models may be sampled, sorted by hotkey: hotkey, endpoint, revision.
     pub(crate) fn valid(&self) -> impl Iterator<Item = (Hotkey, &str, &str)> {
         self.miners.iter().filter_map(|(hotkey, miner)| match &miner.validity {
             Validity::Valid { slug, model_revision, .. } => {

@@ -77,6 +77,11 @@ impl Reach {
         self.builder().redirect(redirect::Policy::none()).build()
     }
 
+    /// The beginning of a client for axons, which [`leoma_synapse::Dendrite`] finishes.
+    pub(crate) fn axon_client(self) -> ClientBuilder {
+        self.builder()
+    }
+
     fn builder(self) -> ClientBuilder {
         let builder = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)

@@ -234,6 +234,8 @@ mod tests {
             metagraph: Ok(Metagraph {
                 block: BlockNumber(1),
                 owner,
+                min_weights: 1,
+                max_weight: u16::MAX,
                 serving_rate_limit: 0,
                 neurons: Vec::new(),
                 commitments: BTreeMap::new(),

@@ -24,4 +24,6 @@ pub(crate) use again::{Again, score_again};
 pub(crate) use audit::{EntryReport, Scorers, ScoresReport, audit_scores};
 pub(crate) use compare::Compared;
 pub(crate) use known_judge::known_judge;
-pub(crate) use published::{KeptBy, Objects, Published, Unread, read_task, read_video};
+pub(crate) use published::{
+    KeptBy, Objects, Published, Unread, read as read_object, read_task, read_video,
+};

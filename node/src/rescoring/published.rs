@@ -146,8 +146,12 @@ pub(crate) async fn read_video(
     Ok(Some(video))
 }
 
-async fn read(
-    bucket: &impl Objects,
+/// An object of a task, of at most `most` bytes.
+///
+/// # Errors
+/// The first [`Unread`] that applies.
+pub(crate) async fn read<B: Objects + ?Sized>(
+    bucket: &B,
     task_id: TaskId,
     object: TaskObject,
     most: u64,

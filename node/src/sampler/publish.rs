@@ -19,13 +19,13 @@ use bytes::Bytes;
 use leoma_chain::Head;
 use leoma_protocol::TaskId;
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft};
-use leoma_storage::{OwnBucket, TaskArtefacts};
+use leoma_storage::OwnBucket;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::parts::Sampler;
 use crate::alarms::Alarms;
-use crate::mechanism::folder::{TaskFolder, miner_of};
+use crate::mechanism::folder::TaskFolder;
 use crate::mechanism::{Scored, TaskError};
 use crate::state::State;
 use crate::verdicts::Exchange;
@@ -172,16 +172,14 @@ impl Publisher {
         let read = async |path: PathBuf| -> Result<Bytes, TaskError> {
             Ok(tokio::fs::read(path).await.map_err(disk)?.into())
         };
-        let artefacts = TaskArtefacts {
-            metadata: read(folder.path().join("metadata.json")).await?,
-            original_clip: read(folder.path().join("original_clip.mp4")).await?,
-            first_frame: read(folder.path().join("first_frame.png")).await?,
-        };
-        let _ = self.own.write_task(task_id, artefacts).await?;
-        for path in folder.videos().map_err(disk)? {
-            if let Some(miner) = miner_of(&path) {
-                let _ = self.own.write_video(task_id, miner, read(path).await?).await?;
-            }
+        let metadata = read(folder.path().join("metadata.json")).await?;
+        let mut begun = Vec::new();
+        for (object, path) in folder.begun_objects().map_err(disk)? {
+            begun.push((object, read(path).await?));
+        }
+        let _ = self.own.write_begun(task_id, begun, metadata).await?;
+        for (object, path) in folder.answer_objects().map_err(disk)? {
+            let _ = self.own.write_object(task_id, object, read(path).await?).await?;
         }
         let _ = self.own.write_verdict(task_id, signed.bytes.clone().into()).await?;
         Ok(())

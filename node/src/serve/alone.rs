@@ -141,6 +141,7 @@ async fn open(
         peers,
         board,
         mechanism: config.mechanism.given.clone(),
+        record: config.mechanism.paying(),
     });
     let settings = config.shown.clone();
     let telemetry = (metrics, registry);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leoma_protocol::mesh::MeshHandle;
+use leoma_rotation::PolicyRecord;
 use leoma_storage::OwnBucket;
 use leoma_web::Start;
 use tokio::sync::{Notify, watch};
@@ -11,9 +12,7 @@ use tokio::sync::{Notify, watch};
 use crate::alarms::Alarms;
 use crate::board::StoredBoard;
 use crate::config::Config;
-use crate::mechanism::video::{Judging, Video, VideoParts};
-use crate::miners::{Blacklist, ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
-use crate::outbound::Reach;
+use crate::mechanism::Turns;
 use crate::reporting::Reporter;
 use crate::sampler::{Publisher, Sampler};
 use crate::subnet::{AllowlistsAt, Axons, axon_of};
@@ -63,9 +62,9 @@ pub(super) fn spawn(
     loops.keep_addresses();
     let numbers = loops.follow_numbers();
     let mut miners = None;
-    if let (Some(judging), Some(own)) = (judging, own) {
-        let (table, chutes) = loops.validate_miners(&board)?;
-        loops.sample(judging, own, chutes, table.clone());
+    if let Some(own) = own.filter(|_| parts.sampler) {
+        let (mechanism, table) = loops.open_plug(judging, &board)?;
+        loops.sample(mechanism, own);
         miners = Some(table);
     }
     if parts.weights {
@@ -91,6 +90,7 @@ pub(super) fn spawn(
         peers: Arc::clone(&opened.buckets.peers),
         board: Arc::new(board),
         mechanism: config.mechanism.given.clone(),
+        record: config.mechanism.paying(),
     }));
     report(config, &opened, bucket.clone(), &shown, supervisor)?;
     let settings = config.shown.clone();
@@ -102,6 +102,8 @@ pub(super) fn spawn(
         sets_weights,
         alarms,
         shown,
+        mechanism: config.mechanism.given.clone(),
+        policy: config.mechanism.record.as_ref().map(PolicyRecord::digest),
         settings,
         bucket,
         state_dir: config.machine.state_dir.clone(),
@@ -136,13 +138,13 @@ fn report(
 }
 
 /// What the loops are built from.
-struct Loops<'a> {
-    config: &'a Config,
-    opened: &'a Opened,
+pub(super) struct Loops<'a> {
+    pub(super) config: &'a Config,
+    pub(super) opened: &'a Opened,
     mesh: &'a MeshHandle,
-    exchange: &'a Exchange,
-    alarms: &'a Alarms,
-    supervisor: &'a mut Supervisor,
+    pub(super) exchange: &'a Exchange,
+    pub(super) alarms: &'a Alarms,
+    pub(super) supervisor: &'a mut Supervisor,
 }
 
 impl Loops<'_> {
@@ -234,59 +236,7 @@ impl Loops<'_> {
         });
     }
 
-    /// Keeps checking the miners; returns their table, and the client for asking them.
-    fn validate_miners(
-        &mut self,
-        board: &StoredBoard,
-    ) -> anyhow::Result<(watch::Receiver<Arc<MinerTable>>, ChutesClient)> {
-        let services = &self.config.services;
-        let reach = Reach::new(services.local_network);
-        let chutes = ChutesClient::new(reach, services)?;
-        let hugging_face = HuggingFaceClient::new(reach, services)?;
-        let alarms = self.alarms.clone();
-        let validator = MinerValidator::new(chutes.clone(), hugging_face, services, alarms);
-        let (sender, checked) = watch::channel(Arc::new(MinerTable::default()));
-        let (applied, table) = watch::channel(Arc::new(MinerTable::default()));
-        let every = self.config.sampling.validation_interval;
-        let metagraph = self.opened.subnet.metagraph.clone();
-        let (metrics, stop) = (self.opened.telemetry.metrics.clone(), self.supervisor.stop());
-        self.supervisor.spawn("miner validation", async move {
-            validator.run(metagraph, every, metrics, sender, stop).await;
-            Ok(())
-        });
-        let (blacklist, stop) =
-            (Blacklist { board: Arc::new(board.clone()) }, self.supervisor.stop());
-        self.supervisor.spawn("blacklist", async move {
-            blacklist.run(checked, applied, stop).await;
-            Ok(())
-        });
-        self.report_miners(table.clone());
-        Ok((table, chutes))
-    }
-
-    /// Tells the other validators of each check of the miners, and remembers it for our checks of
-    /// their files.
-    fn report_miners(&mut self, mut tables: watch::Receiver<Arc<MinerTable>>) {
-        let (exchange, stop) = (self.exchange.clone(), self.supervisor.stop());
-        self.supervisor.spawn("miner reports", async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    changed = tables.changed() => if changed.is_err() { return Ok(()) },
-                }
-                let table = Arc::clone(&tables.borrow_and_update());
-                exchange.miners_checked(&table).await;
-            }
-        });
-    }
-
-    fn sample(
-        &mut self,
-        judging: Judging,
-        own: OwnBucket,
-        chutes: ChutesClient,
-        miners: watch::Receiver<Arc<MinerTable>>,
-    ) {
+    fn sample(&mut self, mechanism: Box<dyn Turns>, own: OwnBucket) {
         let opened = self.opened;
         let (spool, signed) =
             (self.config.machine.state_dir.join("tasks"), Arc::<Notify>::default());
@@ -298,14 +248,6 @@ impl Loops<'_> {
             signed: Arc::clone(&signed),
             alarms: self.alarms.clone(),
         };
-        let video = Video::new(VideoParts {
-            config: self.config.sampling.clone(),
-            source: opened.buckets.source.clone(),
-            chutes,
-            miners,
-            judging,
-            metrics: opened.telemetry.metrics.clone(),
-        });
         let sampler = Sampler {
             chain: opened.chain.clone(),
             signer: opened.signer.clone(),
@@ -321,7 +263,7 @@ impl Loops<'_> {
         };
         let (heads, stop) = (opened.heads.clone(), self.supervisor.stop());
         self.supervisor.spawn("sampler", async move {
-            sampler.run(Box::new(video), heads, stop).await;
+            sampler.run(mechanism, heads, stop).await;
             Ok(())
         });
         let stop = self.supervisor.stop();
@@ -369,6 +311,7 @@ impl Loops<'_> {
         };
         let setter = WeightSetter {
             consensus: Arc::clone(&opened.consensus),
+            record: self.config.mechanism.paying(),
             library: opened.library.clone(),
             agreement: self.exchange.clone(),
             weights,

@@ -15,8 +15,8 @@ use leoma_wallet::create_private;
 use leoma_web::Start;
 use tokio::sync::mpsc;
 
-use crate::config::Config;
-use crate::verdicts::{Exchange, Rescorer, restore};
+use crate::config::{Config, Plug};
+use crate::verdicts::{Exchange, Rescorer, Rescoring, Waiting, restore};
 
 use super::open::Opened;
 
@@ -55,14 +55,8 @@ impl Joined {
             opened.telemetry.metrics.clone(),
             opened.heads.clone(),
         );
-        let exchange = match &opened.judging {
-            Some(judging) => exchange.rescoring(Arc::new(Rescorer::new(
-                judging.scorer().clone(),
-                judging.metrics_id(),
-                judging.under_way(),
-                (opened.buckets.source.clone(), Arc::clone(&opened.buckets.peers)),
-                opened.heads.clone(),
-            ))),
+        let exchange = match rescoring(config, opened) {
+            Some(rescoring) => exchange.rescoring(rescoring),
             None => exchange,
         };
         exchange.resume(first).await?;
@@ -74,6 +68,22 @@ impl Joined {
             );
         }
         Ok(Self { mesh, events, exchange })
+    }
+}
+
+/// What computes others' entries again, by the mechanism that is served.
+fn rescoring(config: &Config, opened: &Opened) -> Option<Arc<dyn Rescoring>> {
+    let waiting = Waiting {
+        buckets: Arc::clone(&opened.buckets.peers),
+        subnet: opened.buckets.source.clone(),
+        heads: opened.heads.clone(),
+    };
+    match config.mechanism.plug() {
+        Plug::Video => {
+            let judging = opened.judging.as_ref()?;
+            let (scorer, metrics) = (judging.scorer().clone(), judging.metrics_id());
+            Some(Arc::new(Rescorer::new(scorer, metrics, judging.under_way(), waiting)))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | open everything it works with | `open.rs` |
 //! | join the mesh | `mesh.rs` |
-//! | start the loops | `loops.rs` |
+//! | start the loops | `loops.rs`, those of the mechanism `plugs.rs` |
 //! | watch the loops, and end all when one ends | `supervise.rs` |
 //!
 //! What pages and the API show is in `shown/`, and `alone.rs` shows it
@@ -18,6 +18,7 @@ mod loops;
 mod mesh;
 mod open;
 mod parts;
+mod plugs;
 mod run;
 mod shown;
 mod status;

@@ -17,7 +17,7 @@ use sp_core::{Pair as _, sr25519};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Plug};
 use crate::mechanism::video::Judging;
 use crate::metrics::{MeshMetrics, Metrics, register_scoring};
 use crate::state::{SentTransactions, State};
@@ -58,10 +58,10 @@ pub(super) struct Opened {
     pub(super) signer: HotkeySigner,
     /// The consensus constants by block.
     pub(super) consensus: Arc<ConsensusSchedule>,
-    /// `None` when this process does not sample.
+    /// `None` when this process does not sample video.
     pub(super) judging: Option<Judging>,
     pub(super) scorer: Option<ScorerPool>,
-    /// The devices that score video; empty when this process does not sample.
+    /// The devices that score video; empty when this process does not sample any.
     pub(super) device: String,
     pub(super) chain: ChainClient,
     pub(super) state: State,
@@ -104,8 +104,8 @@ impl Opened {
         }
         let pair = read_hotkey(config, stop).await?;
         let hotkey = pair.public().into();
-        // The first of the slow steps: without a device or ffmpeg nothing can be sampled.
-        let judging = if parts.sampler {
+        // The first of the slow steps: without a device or ffmpeg no video can be sampled.
+        let judging = if parts.sampler && config.mechanism.plug() == Plug::Video {
             start.step("preparing the scoring device");
             Some(Judging::open(config).await?)
         } else {

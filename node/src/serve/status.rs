@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use leoma_chain::Metagraph;
 use leoma_protocol::mesh::Voice;
-use leoma_protocol::{BlockNumber, FileId, Hotkey, TaskId};
+use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey, TaskId};
 use leoma_scoring::worker::ScorerPool;
 use leoma_web::{ReadyCheck, Source, Subnet};
 use serde_json::{Value, json};
@@ -50,6 +50,10 @@ pub(super) struct StatusSource {
     pub(super) alarms: Alarms,
     /// What pages and the API show.
     pub(super) shown: Arc<Shown>,
+    /// As `MECHANISM` has it.
+    pub(super) mechanism: String,
+    /// The digest of its policy record; `None` for video's own rule.
+    pub(super) policy: Option<Digest>,
     /// Every setting: name, value (never a secret's) and where it was found.
     pub(super) settings: Vec<[String; 3]>,
     /// The own bucket's name; `None` where this process has none.
@@ -243,6 +247,8 @@ impl Source for StatusSource {
             "hotkey": self.opened.hotkey,
             "uid": metagraph.uid(&self.opened.hotkey),
             "network": self.opened.state.network(),
+            "mechanism": self.mechanism,
+            "policy": self.policy,
             "head": self.opened.heads.borrow().number,
             "metagraph_block": metagraph.block,
             "subnet_owner": metagraph.owner,

@@ -124,7 +124,7 @@ impl Exchange {
     /// Takes note of a check of all miners, and tells the other validators. They count the reports;
     /// weights do not depend on them, so a failure is only logged.
     pub(crate) async fn miners_checked(&self, table: &MinerTable) {
-        self.note_valid_miners(table.block, table.valid().map(|(hotkey, ..)| hotkey));
+        self.note_valid_miners(table.block, table.admitted());
         if !self.may_sign() {
             return;
         }
@@ -171,7 +171,7 @@ impl Exchange {
 fn reported(table: &MinerTable) -> Vec<ReportedMiner> {
     let miner = |(hotkey, state): (&Hotkey, &crate::miners::MinerState)| {
         let (valid, reason) = match &state.validity {
-            Found::Valid { .. } => (true, String::new()),
+            Found::Valid { .. } | Found::Served { .. } => (true, String::new()),
             Found::Invalid { reason } => (false, reason.clone()),
             Found::Unknown { .. } => return None,
         };

@@ -5,11 +5,12 @@
 //! sees it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use leoma_protocol::verdict::{self, Expected, Refusal, VerifiedVerdict};
 use leoma_protocol::{BlockNumber, ConsensusSchedule, Digest, FileId, Network, TaskId};
-use leoma_rotation::{AllowlistHistory, TaskVerdicts};
+use leoma_rotation::{AllowlistHistory, TaskObservations, TaskVerdicts};
 use tokio::sync::watch;
 
 use crate::state::{State, StateError, StoredFile};
@@ -44,7 +45,15 @@ impl LibraryError {
     }
 }
 
-type Files = BTreeMap<(FileId, Digest), Arc<TaskVerdicts>>;
+/// What consensus reads of a file.
+#[derive(Clone, Debug)]
+struct Held {
+    verdicts: Arc<TaskVerdicts>,
+    /// `None` where no policy record is in force, whose folds would read them.
+    observed: Option<Arc<TaskObservations>>,
+}
+
+type Files = BTreeMap<(FileId, Digest), Held>;
 
 /// The verified files: what consensus needs in memory, all of it on disk.
 #[derive(Clone, Debug)]
@@ -117,9 +126,12 @@ impl Library {
     }
 
     fn remember(&self, verified: &VerifiedVerdict) {
-        let verdicts = TaskVerdicts::from(verified);
+        let start = self.start_of(verified.id.task_id).unwrap_or_default();
+        let has_record = self.consensus.at(start).policy.is_some();
+        let observed = has_record.then(|| Arc::new(TaskObservations::from_file(verified, start)));
+        let held = Held { verdicts: Arc::new(TaskVerdicts::from(verified)), observed };
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        files.insert((verdicts.id, verdicts.digest), Arc::new(verdicts));
+        files.insert((verified.id, verified.digest), held);
     }
 
     /// Verifies a file, stores it and returns what it states.
@@ -160,10 +172,14 @@ impl Library {
     /// The files of a task and producer; more than one where the producer signed twice.
     pub fn of(&self, id: FileId) -> Vec<Arc<TaskVerdicts>> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files
-            .range((id, Digest([0; 32]))..=(id, Digest([u8::MAX; 32])))
-            .map(|(_, file)| Arc::clone(file))
-            .collect()
+        files.range(versions_of(id)).map(|(_, file)| Arc::clone(&file.verdicts)).collect()
+    }
+
+    /// The same files with what they observed, for a policy record; none where no record is in
+    /// force.
+    pub fn observed(&self, id: FileId) -> Vec<Arc<TaskObservations>> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.range(versions_of(id)).filter_map(|(_, file)| file.observed.clone()).collect()
     }
 
     /// Whether we hold the file with this digest.
@@ -173,7 +189,14 @@ impl Library {
 
     /// All files.
     pub fn all(&self) -> Vec<Arc<TaskVerdicts>> {
-        self.files.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.values().map(|file| Arc::clone(&file.verdicts)).collect()
+    }
+
+    /// All files with what they observed; none where no record is in force.
+    pub fn all_observed(&self) -> Vec<Arc<TaskObservations>> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.values().filter_map(|file| file.observed.clone()).collect()
     }
 
     /// Deletes the files of tasks before `first`, on disk and in memory.
@@ -188,6 +211,11 @@ impl Library {
             .retain(|(id, _), _| id.task_id >= first);
         Ok(())
     }
+}
+
+/// The keys of all files of a task and producer.
+fn versions_of(id: FileId) -> RangeInclusive<(FileId, Digest)> {
+    (id, Digest([0; 32]))..=(id, Digest([u8::MAX; 32]))
 }
 
 #[cfg(test)]
@@ -249,6 +277,23 @@ mod tests {
         assert!(again.holds(file.id) && again.holds_digest(file.id, file.digest));
         again.prune_before(TaskId(8)).unwrap();
         assert!(!again.holds(file.id));
+    }
+
+    #[test]
+    fn what_files_observed_is_kept_only_where_a_record_reads_it() {
+        let policy = Some(Digest::of(b"record"));
+        for policy in [None, policy] {
+            let params = ConsensusParams { policy, ..ConsensusParams::default() };
+            let state = State::in_memory(network()).unwrap();
+            let library = library(&state, params.clone().into());
+            let file = signed(7, &params);
+            library.take_in(file.id, &file.bytes, None).unwrap();
+            assert_eq!((library.of(file.id).len(), library.all().len()), (1, 1));
+            let observed = library.observed(file.id);
+            assert_eq!(observed.len(), usize::from(policy.is_some()));
+            assert_eq!(library.all_observed(), observed);
+            assert!(observed.iter().all(|file| file.start == BlockNumber(700)));
+        }
     }
 
     #[test]

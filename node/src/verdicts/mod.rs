@@ -10,6 +10,8 @@
 //! | `validity.rs` | since when each miner has been valid, for these checks |
 //! | `rescoring.rs` | which entries are scored again for these checks |
 //! | `rescorer.rs` | scoring them, from the producer's bucket |
+//! | `rechecker.rs` | computing their values again, where no scoring process is needed |
+//! | `waiting.rs` | waiting for what the bucket does not have yet |
 //! | `withheld.rs` | whose fault it is that the bucket does not give them |
 //! | `attest.rs` | our own announcements, attestations and disputes |
 //! | `events.rs` | handling of the mesh's events |
@@ -29,15 +31,19 @@ mod keeper;
 mod known;
 mod library;
 mod memory;
+mod rechecker;
 mod recognise;
 pub(crate) mod report;
 mod rescorer;
 mod rescoring;
 mod validity;
+mod waiting;
 mod withheld;
 
 pub use exchange::Exchange;
 pub use library::{Library, LibraryError};
 pub use memory::restore;
+pub(crate) use rechecker::{Recheck, Rechecker};
 pub(crate) use rescorer::Rescorer;
 pub use rescoring::{Plausibility, Plausible, Rescored, Rescoring};
+pub(crate) use waiting::Waiting;

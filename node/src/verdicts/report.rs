@@ -3,7 +3,7 @@
 
 use leoma_protocol::messages::{Attestation, Dispute, Evidence};
 use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey, Network, Signature, TaskId};
-use leoma_rotation::{Counted, LeftOut, Outcome};
+use leoma_rotation::{Counted, LeftOut, Outcome, PolicyOutcome, PoolOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -175,5 +175,22 @@ pub(crate) fn outcome_json(outcome: &Outcome) -> Value {
         "ineligible": outcome.ineligible.iter().map(|(hotkey, why)| json!({ "miner_hotkey": hotkey, "reason": why.to_string() })).collect::<Vec<_>>(),
         "missing": outcome.missing.iter().map(|id| json!({ "task_id": id.task_id, "producer": id.producer })).collect::<Vec<_>>(),
         "left_out": outcome.left_out.iter().map(left_out).collect::<Vec<_>>(),
+    })
+}
+
+/// What a policy record pays, as JSON: each pool's scores, and each miner's share of the whole, the
+/// oldest commitment first. Decimal numbers, for people; weights follow from exact fractions.
+pub(crate) fn paid_json(paid: &PolicyOutcome) -> Value {
+    let pool = |pool: &PoolOutcome| {
+        let scores = pool.scores.iter();
+        let scores =
+            scores.map(|(miner, score)| json!({ "miner_hotkey": miner, "score": score.to_f64() }));
+        json!({ "name": pool.name.as_str(), "scores": scores.collect::<Vec<_>>() })
+    };
+    let shares = paid.shares_f64().into_iter();
+    let shares = shares.map(|(miner, share)| json!({ "miner_hotkey": miner, "share": share }));
+    json!({
+        "pools": paid.pools.iter().map(pool).collect::<Vec<_>>(),
+        "shares": shares.collect::<Vec<_>>(),
     })
 }

@@ -3,33 +3,24 @@
 //! cannot do is reported as its own lack; bytes that the producer keeps back are not.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use leoma_chain::Head;
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry, VerifiedVerdict};
 use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_scoring::JudgeChoice;
 use leoma_scoring::worker::{ScorerPool, SourceClip};
-use leoma_storage::{PeerBucket, PeerBuckets, SourceBucket};
+use leoma_storage::PeerBucket;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::rescoring::{Rescored, Rescoring};
-use super::withheld::{Followed, network_works};
+use super::waiting::{FIRST_PAUSE, LAST_LOOK, LONGEST, Waiting};
+use super::withheld::Followed;
 use crate::corpus::audit::{Copies, FileKind, check_copies};
 use crate::rescoring::{
-    Again, Compared, KeptBy, Published, Unread, known_judge, read_task, read_video, score_again,
+    Again, Compared, Published, Unread, known_judge, read_task, read_video, score_again,
 };
 
-/// Pause before a bucket is asked again for what it does not have yet, and the longest one.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest that one file is worked on, whatever the chain does.
-const LONGEST: Duration = Duration::from_secs(1800);
-/// How long bytes that did not come in time are asked for once more, before their producer is held
-/// to it.
-const LAST_LOOK: Duration = Duration::from_secs(20);
 /// Files that are worked on at a time, most of them waiting for bytes. Two tasks are attested to at a
 /// time, with a few producers each.
 const FILES_AT_A_TIME: usize = 6;
@@ -42,10 +33,7 @@ pub(crate) struct Rescorer {
     metrics: Arc<str>,
     /// How many of our own task's answers are being judged.
     own_answers: watch::Receiver<usize>,
-    buckets: Arc<PeerBuckets>,
-    /// Read when a peer's bucket does not answer, to tell whether our network works.
-    subnet: SourceBucket,
-    heads: watch::Receiver<Head>,
+    waiting: Waiting,
     /// A clip and a video of at most 64 MiB are in memory for each.
     files: Semaphore,
     /// Whoever holds this place may keep the scoring processes busy.
@@ -67,44 +55,10 @@ impl Rescorer {
         scorer: ScorerPool,
         metrics: Arc<str>,
         own_answers: watch::Receiver<usize>,
-        (subnet, buckets): (SourceBucket, Arc<PeerBuckets>),
-        heads: watch::Receiver<Head>,
+        waiting: Waiting,
     ) -> Self {
         let (files, place) = (Semaphore::new(FILES_AT_A_TIME), Semaphore::new(1));
-        Self { scorer, metrics, own_answers, buckets, subnet, heads, files, place }
-    }
-
-    /// Whether it is worth asking a bucket again for what it did not give, after a pause that grows:
-    /// not in the last block before `patience`.
-    async fn may_ask_again(
-        &self,
-        unread: Option<&Unread>,
-        pause: &mut Duration,
-        patience: BlockNumber,
-    ) -> bool {
-        let is_worth_it = unread.is_some_and(Unread::may_pass);
-        if !is_worth_it || self.heads.borrow().number.0.saturating_add(1) >= patience.0 {
-            return false;
-        }
-        sleep(*pause).await;
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
-        true
-    }
-
-    /// The result of `work`; `None` if it takes so long that no time would be left to attest in.
-    async fn in_time<T>(
-        &self,
-        patience: BlockNumber,
-        until: Instant,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
-        let mut heads = self.heads.clone();
-        tokio::select! {
-            biased;
-            done = timeout_at(until, work) => done.ok(),
-            // Without a chain, only the clock ends it.
-            Ok(_) = heads.wait_for(|head| head.number >= patience) => None,
-        }
+        Self { scorer, metrics, own_answers, waiting, files, place }
     }
 
     /// Waits until no answer of our own task is being judged, nor any other file's. What it returns
@@ -128,7 +82,7 @@ impl Rescorer {
         let mut pause = FIRST_PAUSE;
         loop {
             let read = self.read_now(file, envelope).await;
-            if !self.may_ask_again(read.as_ref().err(), &mut pause, patience).await {
+            if !self.waiting.may_ask_again(read.as_ref().err(), &mut pause, patience).await {
                 return read;
             }
         }
@@ -139,7 +93,7 @@ impl Rescorer {
         file: &VerifiedVerdict,
         envelope: &Envelope,
     ) -> Result<(Followed<PeerBucket>, Published), Unread> {
-        let bucket = self.buckets.get(&file.id.producer).ok_or(Unread::NoAccess)?;
+        let bucket = self.waiting.buckets.get(&file.id.producer).ok_or(Unread::NoAccess)?;
         let published = read_task(&bucket, envelope).await?;
         Ok((Followed::new(bucket), published))
     }
@@ -157,18 +111,18 @@ impl Rescorer {
         let choice = known_judge(&envelope.judge, &self.metrics).ok_or_else(|| {
             lack(format!("judged by {}, here is {}", envelope.judge, self.metrics))
         })?;
-        let read = self.in_time(patience, until, self.read(file, envelope, patience)).await;
+        let read = self.waiting.in_time(patience, until, self.read(file, envelope, patience)).await;
         let (bucket, published) = match read {
             Some(Ok(read)) => read,
-            Some(Err(unread)) => return Err(self.unread(file, unread).await),
+            Some(Err(unread)) => return Err(self.waiting.unread(file, unread).await),
             None => {
                 let again = timeout(LAST_LOOK, self.read_now(file, envelope)).await;
                 let unread =
                     again.map_or_else(|_| Some(Unread::slow("metadata.json")), Result::err);
-                return Err(self.out_of_time(file, unread).await);
+                return Err(self.waiting.out_of_time(file, unread).await);
             }
         };
-        let measured = self.in_time(patience, until, async {
+        let measured = self.waiting.in_time(patience, until, async {
             let _turn = self.turn().await;
             self.scorer.reference(published.clip.clone()).await
         });
@@ -179,30 +133,6 @@ impl Rescorer {
             None => source,
         };
         Ok(Prepared { bucket, published, source, choice })
-    }
-
-    /// The result for bytes that could not be read.
-    async fn unread(&self, file: &VerifiedVerdict, unread: Unread) -> Rescored {
-        let nothing = Finding { passed: false, score: 0 };
-        let reason = unread.to_string();
-        match unread.kept_by() {
-            KeptBy::Producer if matches!(unread, Unread::Contradicts(_)) => {
-                Rescored::Differs(nothing, reason)
-            }
-            KeptBy::Producer => Rescored::Withheld(reason),
-            KeptBy::Anyone if network_works(&self.subnet, &self.buckets, file.id).await => {
-                Rescored::Withheld(reason)
-            }
-            KeptBy::Anyone | KeptBy::Us => Rescored::NotChecked(reason),
-        }
-    }
-
-    /// The same after the time has run out: if the bytes are there by now, the delay was ours.
-    async fn out_of_time(&self, file: &VerifiedVerdict, unread: Option<Unread>) -> Rescored {
-        match unread {
-            Some(unread) => self.unread(file, unread).await,
-            None => Rescored::OutOfTime,
-        }
     }
 
     async fn entry(
@@ -217,10 +147,10 @@ impl Rescorer {
         loop {
             let (task, turn) = ((published, source), self.turn());
             let again = score_again(&self.scorer, *choice, task, bucket, entry, turn).await;
-            if !self.may_ask_again(again.as_ref().err(), &mut pause, patience).await {
+            if !self.waiting.may_ask_again(again.as_ref().err(), &mut pause, patience).await {
                 return match again {
                     Ok(again) => rescored(again),
-                    Err(unread) => self.unread(file, unread).await,
+                    Err(unread) => self.waiting.unread(file, unread).await,
                 };
             }
         }
@@ -240,7 +170,7 @@ impl Rescorer {
         let look = read_video(&prepared.bucket, file.id.task_id, entry);
         let unread = timeout(LAST_LOOK, look).await;
         let unread = unread.map_or_else(|_| Some(Unread::slow("a video")), Result::err);
-        self.out_of_time(file, unread).await
+        self.waiting.out_of_time(file, unread).await
     }
 }
 
@@ -286,7 +216,7 @@ impl Rescoring for Rescorer {
             drawn.iter().map(|entry| (entry.hotkey, result.clone())).collect::<Vec<_>>()
         };
         let until = Instant::now() + LONGEST;
-        let file_place = self.in_time(patience, until, self.files.acquire()).await;
+        let file_place = self.waiting.in_time(patience, until, self.files.acquire()).await;
         let Some(Ok(_file_place)) = file_place else { return all(Rescored::OutOfTime) };
         let prepared = match self.prepare(file, patience, until).await {
             Ok(prepared) => prepared,
@@ -294,8 +224,10 @@ impl Rescoring for Rescorer {
         };
         let mut results = Vec::with_capacity(drawn.len());
         for entry in drawn {
-            let scored =
-                self.in_time(patience, until, self.entry(&prepared, file, entry, patience)).await;
+            let scored = self
+                .waiting
+                .in_time(patience, until, self.entry(&prepared, file, entry, patience))
+                .await;
             let result = match scored {
                 Some(result) => result,
                 None => self.late_entry(&prepared, file, entry).await,

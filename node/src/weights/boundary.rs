@@ -3,7 +3,8 @@
 use leoma_chain::{ChainClient, Head, Metagraph, Neuron};
 use leoma_protocol::{BlockNumber, ConsensusParams, ConsensusSchedule, Witness};
 use leoma_rotation::{
-    AllowlistHistory, Counted, EpochSnapshot, Miner, Reason, Slot, WitnessCommitment, counted,
+    AllowlistHistory, ChainLimits, Counted, EpochSnapshot, Miner, Reason, Slot, WitnessCommitment,
+    counted,
 };
 
 use crate::subnet::{AllowlistsAt, SubnetError};
@@ -18,6 +19,8 @@ pub struct Boundary {
     pub history: AllowlistHistory,
     /// Neurons, owner and witnesses.
     pub snapshot: EpochSnapshot,
+    /// What the chain demands of weights.
+    pub limits: ChainLimits,
     /// Which files count, or why nobody sets weights.
     pub counted: Result<Counted, Reason>,
 }
@@ -48,8 +51,14 @@ impl Boundary {
         let params = consensus.at(epoch_block).clone();
         let snapshot = snapshot_of(&metagraph, chain.network().netuid.mecid());
         let counted = counted(&params, &history, &snapshot);
-        Ok(Self { params, history, snapshot, counted })
+        let limits = limits_of(&metagraph);
+        Ok(Self { params, history, snapshot, limits, counted })
     }
+}
+
+/// What the chain demands of the weights of a subnet at a block.
+pub fn limits_of(metagraph: &Metagraph) -> ChainLimits {
+    ChainLimits { max_weight: metagraph.max_weight, min_weights: metagraph.min_weights }
 }
 
 /// A subnet at a block, as an epoch of this mechanism takes it: with the witnesses for it.

@@ -12,8 +12,8 @@ use futures::{StreamExt as _, stream};
 use leoma_chain::{ChainError, Head, Rejection, Remedy};
 use leoma_protocol::{BlockNumber, ConsensusSchedule, FileId};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, Outcome, Reason, TaskVerdicts,
-    WindowRange, due_epoch, epoch,
+    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, Outcome, PolicyRecord, Reason,
+    RecordEpoch, WindowRange, due_epoch, epoch, record_epoch,
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -68,6 +68,8 @@ pub enum EpochError {
 pub struct WeightSetter {
     /// The consensus constants by block.
     pub consensus: Arc<ConsensusSchedule>,
+    /// The policy record that pays; `None` for video's rule, which the constants alone state.
+    pub record: Option<Arc<PolicyRecord>>,
     /// Verified files.
     pub library: Library,
     /// What the mesh agreed on.
@@ -254,8 +256,9 @@ impl WeightSetter {
             None => self.read_boundary(epoch_block).await?,
         };
         let boundary = attempt.boundary.insert(boundary);
-        let (outcome, decision) = self.decide(boundary).await;
-        let record = record_of(epoch_block, &decision, &outcome, boundary.counted.as_ref().ok());
+        let found = self.decide(boundary).await;
+        let record = record_of(epoch_block, &found, boundary.counted.as_ref().ok());
+        let RecordEpoch { outcome, decision, .. } = found;
         if attempt.complaint.is_empty() || decision.weights().is_some() {
             log_decision(&record, &outcome);
         }
@@ -292,20 +295,27 @@ impl WeightSetter {
     }
 
     /// Fetches what counts and is not held, and computes the epoch.
-    async fn decide(&self, boundary: &Boundary) -> (Outcome, Decision) {
+    async fn decide(&self, boundary: &Boundary) -> RecordEpoch {
         let wanted = boundary.counted.as_ref().map_or(&[][..], |counted| &counted.files);
         self.fetch(wanted, &self.agreement.certificates(&boundary.history)).await;
         // Certificates may have arrived meanwhile.
         let certificates = self.agreement.certificates(&boundary.history);
-        let files: Vec<Arc<TaskVerdicts>> =
-            wanted.iter().flat_map(|id| self.library.of(*id)).collect();
-        epoch(&EpochInputs {
-            params: &boundary.params,
-            history: &boundary.history,
-            snapshot: &boundary.snapshot,
-            files: &files,
-            certificates: &certificates,
-        })
+        let Boundary { params, history, snapshot, limits, .. } = boundary;
+        let certificates = &certificates;
+        match &self.record {
+            None => {
+                let files: Vec<_> = wanted.iter().flat_map(|id| self.library.of(*id)).collect();
+                let inputs = EpochInputs { params, history, snapshot, files: &files, certificates };
+                let (outcome, decision) = epoch(&inputs);
+                RecordEpoch { outcome, paid: None, decision }
+            }
+            Some(record) => {
+                let files: Vec<_> =
+                    wanted.iter().flat_map(|id| self.library.observed(*id)).collect();
+                let inputs = EpochInputs { params, history, snapshot, files: &files, certificates };
+                record_epoch(&inputs, record, *limits)
+            }
+        }
     }
 
     /// Fetches counted files that are not held, from peers, else from their producers' buckets. A
@@ -352,8 +362,7 @@ fn log_decision(record: &EpochRecord, outcome: &Outcome) {
 
 fn record_of(
     epoch_block: BlockNumber,
-    decision: &Decision,
-    outcome: &Outcome,
+    RecordEpoch { outcome, paid, decision }: &RecordEpoch,
     counted: Option<&Counted>,
 ) -> EpochRecord {
     let state = match decision {
@@ -361,6 +370,9 @@ fn record_of(
         Decision::Abstain { .. } => EpochState::Abstained,
     };
     let mut shown = report::outcome_json(outcome);
+    if let Some(paid) = paid {
+        shown["paid"] = report::paid_json(paid);
+    }
     shown["weights"] = json!(decision.weights());
     shown["witnesses"] = json!(counted.map(|counted| &counted.fresh));
     let witnessed = |counted| report::WitnessedEpoch::new(epoch_block, counted);

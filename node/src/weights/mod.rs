@@ -28,7 +28,7 @@ mod spans;
 mod tests;
 mod witness;
 
-pub use boundary::{Boundary, snapshot_of};
+pub use boundary::{Boundary, limits_of, snapshot_of};
 pub(crate) use compare::{Comparison, Expectation};
 pub use epoch::{EpochError, WeightSetter};
 pub(crate) use on_chain::{SetRow, what_validators_set};

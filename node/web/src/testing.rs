@@ -183,6 +183,7 @@ fn epoch(files: &[TaskFile], miners: &[HotkeyText], validators: &[HotkeyText]) -
         passed: 60,
         rate: 0.7 - number as f64 / 1000.0,
         block: Some(HEAD - 50_000 + number as u64),
+        share: None,
     };
     Epoch {
         block: HEAD / 180 * 180,

@@ -35,6 +35,10 @@ pub enum EntryStatus {
     Undecodable,
     /// The video is a copy of an earlier miner's, or of the source clip.
     Duplicate,
+    /// The answer is not of the form that was asked for.
+    Malformed,
+    /// No verdict: what the producer itself read, under its own hotkey.
+    Reference,
     /// A word that only another implementation uses.
     Other(String),
 }
@@ -54,6 +58,8 @@ impl EntryStatus {
             Self::Frozen => "frozen",
             Self::Undecodable => "undecodable",
             Self::Duplicate => "duplicate",
+            Self::Malformed => "malformed",
+            Self::Reference => "reference",
             Self::Other(word) => word,
         }
     }
@@ -72,6 +78,8 @@ impl EntryStatus {
             Self::Frozen,
             Self::Undecodable,
             Self::Duplicate,
+            Self::Malformed,
+            Self::Reference,
         ];
         known
             .into_iter()

@@ -47,5 +47,7 @@ pub use rules::{GateRules, PolicyRecord, WindowRules};
 pub const VIDEO: &str = include_str!("../../policies/video.toml");
 /// Video from a prompt alone, mechanism 1 of its subnet.
 pub const T2V: &str = include_str!("../../policies/t2v.toml");
+/// Motion from audio: moving averages, paid in proportion.
+pub const MOTION: &str = include_str!("../../policies/motion.toml");
 /// Video from a first frame alone, mechanism 2 of its subnet.
 pub const I2V: &str = include_str!("../../policies/i2v.toml");

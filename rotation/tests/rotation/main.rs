@@ -4,6 +4,7 @@
 
 mod epochs;
 mod model;
+mod record_epochs;
 mod records;
 mod scenarios;
 mod simulation;

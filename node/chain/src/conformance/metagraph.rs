@@ -25,6 +25,8 @@ const AT: Head = Head { number: BlockNumber(1_000_000), hash: Digest([3; 32]) };
 const ASKED: [(&str, &str); FIELDS.len()] = [
     ("owner_hotkey", "Option<[u8; 32]>"),
     ("block", "Option<Compact<u64>>"),
+    ("min_allowed_weights", "Option<Compact<u16>>"),
+    ("max_weights_limit", "Option<Compact<u16>>"),
     ("serving_rate_limit", "Option<Compact<u64>>"),
     ("hotkeys", "Option<Vec<[u8; 32]>>"),
     ("axons", "Option<Vec<AxonInfo>>"),
@@ -100,6 +102,8 @@ fn sample() -> Vec<(&'static str, Datum)> {
     vec![
         ("owner_hotkey", account(1)),
         ("block", number(AT.number.0)),
+        ("min_allowed_weights", number(3)),
+        ("max_weights_limit", number(65_535)),
         ("serving_rate_limit", number(50)),
         ("hotkeys", pair(account(1), account(2))),
         ("axons", pair(axon(0, 0, 0, 4), axon(77, u128::from(Ipv6Addr::LOCALHOST), 9_000, 6))),
@@ -186,6 +190,7 @@ fn an_answer_is_read_whole_and_refused_if_any_field_is_missing() {
         let metagraph = read(&chain, &encoded(&chain, &sample())).unwrap();
         assert_eq!((metagraph.block, metagraph.owner), (AT.number, Hotkey::from_bytes([1; 32])));
         assert_eq!(metagraph.serving_rate_limit, 50);
+        assert_eq!((metagraph.min_weights, metagraph.max_weight), (3, 65_535));
         let first = Neuron {
             uid: Uid(0),
             hotkey: Hotkey::from_bytes([1; 32]),

@@ -19,9 +19,10 @@ use crate::error::{ChainError, Result, causes, limited};
 use crate::head::Head;
 
 /// Fields of the selective metagraph that are asked for, by the indices of
-/// `SelectiveMetagraphIndex`: owner hotkey, block, serving rate limit, hotkeys, axons, validator
-/// permits, last updates, registration blocks, total stakes, commitments.
-pub(crate) const FIELDS: [u16; 10] = [5, 7, 45, 52, 55, 57, 59, 66, 69, 73];
+/// `SelectiveMetagraphIndex`: owner hotkey, block, least number of weights, largest weight, serving
+/// rate limit, hotkeys, axons, validator permits, last updates, registration blocks, total stakes,
+/// commitments.
+pub(crate) const FIELDS: [u16; 12] = [5, 7, 24, 25, 45, 52, 55, 57, 59, 66, 69, 73];
 /// The announced address of a neuron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axon {
@@ -59,6 +60,10 @@ pub struct Metagraph {
     pub block: BlockNumber,
     /// The subnet owner's hotkey.
     pub owner: Hotkey,
+    /// The least number of weights that a validator may set, or all neurons where there are fewer.
+    pub min_weights: u16,
+    /// The largest part of all weights, of 65535, that one weight may have; 65535 limits nothing.
+    pub max_weight: u16,
     /// Blocks that must lie between two announcements of an address.
     pub serving_rate_limit: u64,
     /// Slots in the order of their uids.
@@ -110,6 +115,8 @@ impl RawAxon {
 struct RawMetagraph {
     owner_hotkey: Option<[u8; 32]>,
     block: Option<u64>,
+    min_allowed_weights: Option<u16>,
+    max_weights_limit: Option<u16>,
     serving_rate_limit: Option<u64>,
     hotkeys: Option<Vec<[u8; 32]>>,
     axons: Option<Vec<RawAxon>>,
@@ -303,6 +310,8 @@ impl RawMetagraph {
         let metagraph = Metagraph {
             block: at.number,
             owner: Hotkey::from_bytes(self.owner_hotkey?),
+            min_weights: self.min_allowed_weights?,
+            max_weight: self.max_weights_limit?,
             serving_rate_limit: self.serving_rate_limit?,
             neurons,
             commitments: BTreeMap::new(),

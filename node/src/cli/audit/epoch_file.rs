@@ -4,7 +4,9 @@ use anyhow::{Context as _, bail};
 use leoma_protocol::{
     BlockNumber, ConsensusSchedule, Digest, Hotkey, Network, TaskId, Uid, Witness,
 };
-use leoma_rotation::{Allowlist, AllowlistHistory, EpochSnapshot, Miner, WitnessCommitment};
+use leoma_rotation::{
+    Allowlist, AllowlistHistory, ChainLimits, EpochSnapshot, Miner, WitnessCommitment,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::verdicts::report::AttestedFile;
@@ -28,6 +30,9 @@ pub(super) struct EpochFile {
     pub(super) allowlists: Vec<ListRow>,
     pub(super) owner: Option<Hotkey>,
     pub(super) neurons: Vec<NeuronRow>,
+    /// What the chain demands of weights, where a policy record shares them out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) limits: Option<LimitsRow>,
     /// Every commitment at the boundary that begins like a witness.
     pub(super) witnesses: Vec<WitnessRow>,
     pub(super) attestations: Vec<AttestedFile>,
@@ -48,6 +53,15 @@ pub(super) struct NeuronRow {
     pub(super) uid: Uid,
     pub(super) hotkey: Hotkey,
     pub(super) commit_block: Option<BlockNumber>,
+}
+
+/// What the chain demands of weights at the boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LimitsRow {
+    /// As [`ChainLimits::max_weight`].
+    pub(super) max_weight: u16,
+    /// As [`ChainLimits::min_weights`].
+    pub(super) min_weights: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +98,15 @@ impl EpochFile {
             );
         }
         Ok(())
+    }
+
+    /// What the chain demands of weights; nothing where the file does not say it.
+    pub(super) fn limits(&self) -> ChainLimits {
+        let of = |row: LimitsRow| ChainLimits {
+            max_weight: row.max_weight,
+            min_weights: row.min_weights,
+        };
+        self.limits.map_or_else(ChainLimits::default, of)
     }
 
     pub(super) fn history(&self) -> anyhow::Result<AllowlistHistory> {

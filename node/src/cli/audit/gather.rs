@@ -12,7 +12,7 @@ use leoma_storage::SourceBucket;
 
 use super::believe::believe;
 use super::buckets::BucketArg;
-use super::epoch_file::{EpochFile, FileRow, ListRow, NeuronRow, SCHEMA, WitnessRow};
+use super::epoch_file::{EpochFile, FileRow, LimitsRow, ListRow, NeuronRow, SCHEMA, WitnessRow};
 use super::read::read_allowlist;
 use super::sources::{SourceArgs, Sources};
 use crate::config::Config;
@@ -72,6 +72,10 @@ impl Gather<'_> {
                 .collect(),
             owner: Some(metagraph.owner),
             neurons: neurons(&metagraph),
+            limits: config.mechanism.paying().map(|_| LimitsRow {
+                max_weight: metagraph.max_weight,
+                min_weights: metagraph.min_weights,
+            }),
             witnesses: witnesses(&metagraph, network.netuid.mecid()),
             attestations: sources.attestations().await?,
             files: Vec::new(),

@@ -44,6 +44,7 @@ use self::replay::{Replayed, replay};
 use self::report::print_report;
 use self::task::Given;
 use crate::cli::output::print_json;
+use crate::config::Config;
 
 impl AuditArgs {
     pub(super) async fn run(self, config_file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -62,7 +63,7 @@ impl AuditArgs {
                 let report = uncertified::recompute(path, self.burn_uid, self.network())?;
                 Replayed { report, faults: Vec::new() }
             }
-            (Some(path), _) => replay(&read_epoch_file(path)?, &config.mechanism.consensus())?,
+            (Some(path), _) => replay_of(&read_epoch_file(path)?, &config)?,
             (None, Some(epoch_block)) => {
                 let gather = Gather {
                     epoch_block,
@@ -71,7 +72,7 @@ impl AuditArgs {
                     allowlist: self.allowlist.as_deref(),
                 };
                 let Gathered { file, notes } = gather.run(&config).await?;
-                let mut replayed = replay(&file, &config.mechanism.consensus())?;
+                let mut replayed = replay_of(&file, &config)?;
                 replayed.report["notes"] = json!(notes);
                 replayed
             }
@@ -83,6 +84,11 @@ impl AuditArgs {
     const fn network(&self) -> Network {
         Network { genesis: self.genesis, netuid: self.netuid }
     }
+}
+
+fn replay_of(file: &EpochFile, config: &Config) -> anyhow::Result<Replayed> {
+    let record = config.mechanism.paying();
+    replay(file, &config.mechanism.consensus(), record.as_deref())
 }
 
 fn conclude(replayed: &Replayed, json: bool) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use leoma_protocol::verdict::verify;
 use leoma_protocol::{ConsensusSchedule, FileId};
-use leoma_rotation::{EpochSnapshot, TaskObservations};
+use leoma_rotation::{ChainLimits, EpochSnapshot, TaskObservations};
 
 use super::gather::expected;
 use super::read_epoch_file;
@@ -16,6 +16,8 @@ pub(in crate::cli) struct Recorded {
     pub(in crate::cli) snapshot: EpochSnapshot,
     /// The validators of the list at the boundary.
     pub(in crate::cli) validators: u16,
+    /// What the chain demanded of weights, where the file says it.
+    pub(in crate::cli) limits: ChainLimits,
     /// The files that counted, oldest task first.
     pub(in crate::cli) files: Vec<TaskObservations>,
 }
@@ -48,5 +50,6 @@ pub(in crate::cli) fn recorded(
     files.sort_by_key(|file| file.id.task_id);
     let list = history.at_block(file.epoch_block);
     let validators = list.map_or(0, |entry| entry.allowlist.validators().len());
-    Ok(Recorded { snapshot, validators: u16::try_from(validators).unwrap_or(u16::MAX), files })
+    let validators = u16::try_from(validators).unwrap_or(u16::MAX);
+    Ok(Recorded { snapshot, validators, limits: file.limits(), files })
 }

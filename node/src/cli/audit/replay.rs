@@ -1,19 +1,19 @@
 //! An epoch from one file, without any network: its weights, and who set something else.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use leoma_protocol::verdict::verify;
-use leoma_protocol::{ConsensusSchedule, Digest, FileId, Hotkey};
+use leoma_protocol::verdict::{VerifiedVerdict, verify};
+use leoma_protocol::{BlockNumber, ConsensusParams, ConsensusSchedule, Digest, FileId, Hotkey};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, TaskVerdicts, counted, epoch,
+    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, EpochSnapshot, PolicyRecord,
+    RecordEpoch, TaskObservations, TaskVerdicts, counted, epoch, record_epoch,
 };
 use serde_json::{Value, json};
 
 use super::believe::{Believed, Refused, believe};
 use super::epoch_file::EpochFile;
 use super::gather::expected;
-use crate::verdicts::report::outcome_json;
+use crate::verdicts::report::{outcome_json, paid_json};
 use crate::weights::{Comparison, Expectation};
 
 /// What a replay says.
@@ -23,11 +23,16 @@ pub(super) struct Replayed {
     pub(super) faults: Vec<String>,
 }
 
-/// Computes the epoch of a file and compares it with what validators set.
+/// Computes the epoch of a file and compares it with what validators set. `record` is the policy
+/// record that pays, `None` for video's rule.
 ///
 /// # Errors
 /// When the file is malformed, or of other consensus constants.
-pub(super) fn replay(file: &EpochFile, consensus: &ConsensusSchedule) -> anyhow::Result<Replayed> {
+pub(super) fn replay(
+    file: &EpochFile,
+    consensus: &ConsensusSchedule,
+    record: Option<&PolicyRecord>,
+) -> anyhow::Result<Replayed> {
     file.check(consensus)?;
     let (history, snapshot) = (file.history()?, file.snapshot()?);
     let params = consensus.at(file.epoch_block);
@@ -36,13 +41,18 @@ pub(super) fn replay(file: &EpochFile, consensus: &ConsensusSchedule) -> anyhow:
     let certificates = Certificates::count(&history, attested.iter().copied());
     let files = verified(file, &history, consensus, &mut refused);
     let counted = counted(params, &history, &snapshot);
-    let (outcome, decision) = epoch(&EpochInputs {
-        params,
-        history: &history,
-        snapshot: &snapshot,
-        files: &files,
-        certificates: &certificates,
-    });
+    let (history, snapshot, certificates) = (&history, &snapshot, &certificates);
+    let found = match record {
+        None => by_video(&files, params, history, snapshot, certificates),
+        Some(record) => {
+            // The rule takes each start from the lists.
+            let observed = |file| TaskObservations::from_file(file, BlockNumber(0));
+            let files: Vec<TaskObservations> = files.iter().map(observed).collect();
+            let inputs = EpochInputs { params, history, snapshot, files: &files, certificates };
+            record_epoch(&inputs, record, file.limits())
+        }
+    };
+    let RecordEpoch { outcome, paid, decision } = found;
     let mut faults: Vec<String> = Vec::new();
     if !outcome.missing.is_empty() {
         faults.push(format!("{} files that count are missing", outcome.missing.len()));
@@ -65,8 +75,11 @@ pub(super) fn replay(file: &EpochFile, consensus: &ConsensusSchedule) -> anyhow:
     let mut report = outcome_json(&outcome);
     report["block_hash"] = json!(file.block_hash);
     report["decision"] = decision_json(&decision);
-    report["witnesses"] = witness_rows(counted.as_ref().ok(), &history, file);
-    report["tasks"] = task_rows(&outcome.window, counted.as_ref().ok(), &certificates);
+    if let Some(paid) = &paid {
+        report["paid"] = paid_json(paid);
+    }
+    report["witnesses"] = witness_rows(counted.as_ref().ok(), history, file);
+    report["tasks"] = task_rows(&outcome.window, counted.as_ref().ok(), certificates);
     report["set"] = json!(set);
     refused.sort_by(|a, b| (&a.name, &a.reason).cmp(&(&b.name, &b.reason)));
     let refused = refused.iter().map(|one| json!({ "name": one.name, "reason": one.reason }));
@@ -75,12 +88,25 @@ pub(super) fn replay(file: &EpochFile, consensus: &ConsensusSchedule) -> anyhow:
     Ok(Replayed { report, faults })
 }
 
+fn by_video(
+    files: &[VerifiedVerdict],
+    params: &ConsensusParams,
+    history: &AllowlistHistory,
+    snapshot: &EpochSnapshot,
+    certificates: &Certificates,
+) -> RecordEpoch {
+    let files: Vec<TaskVerdicts> = files.iter().map(TaskVerdicts::from).collect();
+    let inputs = EpochInputs { params, history, snapshot, files: &files, certificates };
+    let (outcome, decision) = epoch(&inputs);
+    RecordEpoch { outcome, paid: None, decision }
+}
+
 fn verified(
     file: &EpochFile,
     history: &AllowlistHistory,
     consensus: &ConsensusSchedule,
     refused: &mut Vec<Refused>,
-) -> Vec<Arc<TaskVerdicts>> {
+) -> Vec<VerifiedVerdict> {
     let mut files = Vec::with_capacity(file.files.len());
     for row in &file.files {
         let id = FileId { task_id: row.task_id, producer: row.producer };
@@ -90,7 +116,7 @@ fn verified(
             continue;
         };
         match verify(row.text.as_bytes(), &expected) {
-            Ok(verified) => files.push(Arc::new(TaskVerdicts::from(&verified))),
+            Ok(verified) => files.push(verified),
             Err(reason) => refused.push(Refused { name, reason: reason.to_string() }),
         }
     }

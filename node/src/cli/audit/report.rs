@@ -39,6 +39,7 @@ pub(super) fn print_report(report: &Value) {
     );
     print_chain(report);
     print_ranks(report);
+    print_paid(report);
     for row in list(report, "tasks") {
         println!(
             "task {}: {} {} ({} witnesses)",
@@ -107,5 +108,20 @@ fn print_ranks(report: &Value) {
     }
     for row in list(report, "ineligible") {
         println!("    -  {}  {}", text(&row["miner_hotkey"]), text(&row["reason"]));
+    }
+}
+
+/// What each pool of a policy record says, and each miner's share.
+fn print_paid(report: &Value) {
+    let paid = &report["paid"];
+    for pool in list(paid, "pools") {
+        for row in list(pool, "scores") {
+            let score = row["score"].as_f64().unwrap_or(0.0);
+            println!("  pool {}: {} {score:.9}", text(&pool["name"]), text(&row["miner_hotkey"]));
+        }
+    }
+    for row in list(paid, "shares") {
+        let share = row["share"].as_f64().unwrap_or(0.0) * 100.0;
+        println!("  share {share:.3} %: {}", text(&row["miner_hotkey"]));
     }
 }

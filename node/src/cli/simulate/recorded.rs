@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use leoma_protocol::{ConsensusSchedule, Hotkey};
-use leoma_rotation::{ChainLimits, PolicyRecord, TaskObservations};
+use leoma_rotation::{PolicyRecord, TaskObservations};
 
 use super::report::{Epoch, Report};
 use crate::cli::audit::{Recorded, recorded};
@@ -12,7 +12,7 @@ use crate::cli::audit::{Recorded, recorded};
 /// What the record would have paid in these epochs, each in a file of `leoma audit snapshot`.
 ///
 /// A window of the record that is longer than the recorded one is as long as that. Limits that the
-/// chain sets for weights are not in the files, so none is applied.
+/// chain sets for weights are applied where the files have them: those of video's rule have none.
 pub(super) fn report(
     record: &PolicyRecord,
     paths: &[PathBuf],
@@ -50,5 +50,5 @@ fn epoch(record: &PolicyRecord, one: &Recorded) -> Epoch {
     let tasks = usize::try_from(record.window.tasks).unwrap_or(usize::MAX);
     let newest = one.files.len().saturating_sub(tasks);
     let window: Vec<&TaskObservations> = one.files[newest..].iter().collect();
-    Epoch::of_window(record, &one.snapshot, &window, ChainLimits::default())
+    Epoch::of_window(record, &one.snapshot, &window, one.limits)
 }

@@ -10,7 +10,7 @@
 //! | `metadata.json` | before the verdicts are signed |
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use leoma_protocol::{BlockNumber, Digest, Hotkey};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use crate::corpus::{ClipProof, Seed, TaskClip, TaskMetadata};
-use crate::mechanism::folder::{TaskFolder, miner_of};
+use crate::mechanism::folder::{TaskFolder, miner_of, write_whole};
 use crate::miners::Replied;
 use crate::miners::whose_fault::Reply;
 
@@ -132,13 +132,6 @@ impl TaskFolder {
         write_whole(&self.path().join("metadata.json"), &bytes)?;
         Ok(Digest::of(&bytes))
     }
-}
-
-/// Writes a file so that it exists whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let half = path.with_extension("half");
-    std::fs::write(&half, bytes)?;
-    std::fs::rename(half, path)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use super::spool::Begun;
 use crate::config::SamplingConfig;
 use crate::corpus::{Evidence, Seed, TaskClip, TaskMetadata, clip_of};
 use crate::mechanism::folder::TaskFolder;
+use crate::mechanism::on_disk::{disk, on_disk};
 use crate::mechanism::{Scored, TaskError, TurnContext, Turns, past};
 use crate::metrics::Metrics;
 use crate::miners::whose_fault::{OurFault, judge_needs_control};
@@ -286,18 +287,4 @@ async fn verdicts(done: &Done, reference: &SourceClip) -> Result<Verdicts, TaskE
     let entries =
         tokio::task::spawn_blocking(move || without_copies(all, source.fingerprint())).await?;
     Ok(Verdicts { entries, evidence })
-}
-
-/// Works on a task's folder on a thread that may wait for the disk.
-async fn on_disk<T: Send + 'static>(
-    folder: &TaskFolder,
-    work: impl FnOnce(&TaskFolder) -> std::io::Result<T> + Send + 'static,
-) -> Result<T, TaskError> {
-    let worked_on = folder.clone();
-    let done = tokio::task::spawn_blocking(move || work(&worked_on)).await?;
-    done.map_err(|source| disk(folder, source))
-}
-
-fn disk(folder: &TaskFolder, source: std::io::Error) -> TaskError {
-    TaskError::Disk { path: folder.path().to_owned(), source }
 }

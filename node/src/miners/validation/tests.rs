@@ -225,6 +225,7 @@ impl World {
     fn states(&self) -> Vec<String> {
         let word = |validity: &Validity| match validity {
             Validity::Valid { .. } => "valid".to_owned(),
+            Validity::Served { address } => format!("served at {address}"),
             Validity::Invalid { reason } => reason.clone(),
             Validity::Unknown { .. } => "unknown".to_owned(),
         };

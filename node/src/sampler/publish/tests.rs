@@ -13,7 +13,7 @@ use leoma_protocol::{
     BlockNumber, ConsensusParams, ConsensusSchedule, Digest, Hotkey, HotkeySigner, Netuid, Network,
 };
 use leoma_rotation::{Allowlist, AllowlistHistory};
-use leoma_storage::{BucketConfig, EndpointPolicy, PeerBuckets};
+use leoma_storage::{BucketConfig, EndpointPolicy, PeerBuckets, TaskArtefacts};
 use prometheus_client::registry::Registry;
 use sp_core::{Pair as _, sr25519};
 

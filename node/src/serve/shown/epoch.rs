@@ -1,9 +1,9 @@
 //! From an epoch's record to what is shown of it, and the epoch of a process that keeps no records.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use leoma_protocol::{ConsensusParams, FileId, Hotkey};
-use leoma_rotation::{AllowlistHistory, EpochSnapshot, TaskVerdicts, uncertified_epoch};
+use leoma_protocol::{FileId, Hotkey};
+use leoma_rotation::RecordEpoch;
 use leoma_web::view::{Epoch, FileName, HotkeyText, Rank, WeightsOnChain, Witnessed};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub(super) fn shown(record: &EpochRecord) -> Epoch {
         counted: counted.collect(),
         left_out: reasons(&outcome["left_out"], file_name),
         missing: list(&outcome["missing"]).iter().filter_map(file_name).collect(),
-        ranks: list(&outcome["ranks"]).iter().filter_map(rank).collect(),
+        ranks: ranks(&outcome),
         ineligible: reasons(&outcome["ineligible"], |value| hotkey(&value["miner_hotkey"])),
         witnesses: list(&outcome["witnessed"]["fresh"]).iter().filter_map(hotkey).collect(),
         required_witnesses: number(&outcome["witnessed"]["required"]),
@@ -39,33 +39,30 @@ pub(super) fn shown(record: &EpochRecord) -> Epoch {
     }
 }
 
-/// The epoch at the block of `snapshot`, as `files` without certificates and witnesses have it;
-/// `None` while no file counts. It is for show: no weights are set by it.
-pub(super) fn computed(
-    params: &ConsensusParams,
-    history: &AllowlistHistory,
-    snapshot: &EpochSnapshot,
-    files: &[Arc<TaskVerdicts>],
-) -> Option<Epoch> {
-    let history = history.as_of(snapshot.block);
-    let (outcome, decision) = uncertified_epoch(params, &history, snapshot, files);
+/// What is shown of an epoch that was computed from the held files alone, without certificates and
+/// witnesses; `None` while no file counts. It is for show: no weights are set by it.
+pub(super) fn computed(found: RecordEpoch) -> Option<Epoch> {
+    let RecordEpoch { outcome, paid, decision } = found;
     if outcome.window.is_empty() {
         return None;
     }
     let text = |hotkey: &Hotkey| HotkeyText::from(hotkey.to_string());
     let name = |id: &FileId| FileName { task_id: id.task_id.0, producer: text(&id.producer) };
     let heaviest = decision.weights().and_then(|weights| weights.heaviest());
+    let shares: Option<BTreeMap<Hotkey, f64>> =
+        paid.map(|paid| paid.shares_f64().into_iter().collect());
     let ranks = outcome.ranks.iter().map(|one| Rank {
         rank: one.rank,
         miner: text(&one.miner),
         passed: one.passed,
         rate: one.rate.to_f64(),
         block: one.commit_block.map(|block| block.0),
+        share: shares.as_ref().map(|shares| shares.get(&one.miner).copied().unwrap_or(0.0)),
     });
     let left_out = outcome.left_out.iter().map(|(id, why)| (name(id), why.to_string()));
     let ineligible = outcome.ineligible.iter().map(|(miner, why)| (text(miner), why.to_string()));
     Some(Epoch {
-        block: snapshot.block.0,
+        block: outcome.epoch_block.0,
         state: Epoch::COMPUTED.to_owned(),
         reason: format!("{}, by the files in buckets, without certificates", decision.reason()),
         winner: outcome.winner.map(|winner| text(&winner.hotkey)),
@@ -101,8 +98,22 @@ fn reasons<T>(value: &Value, named: impl Fn(&Value) -> Option<T>) -> Vec<(T, Str
     list(value).iter().filter_map(|one| Some((named(one)?, reason(one)))).collect()
 }
 
-fn rank(value: &Value) -> Option<Rank> {
+/// The ranks of an outcome, with each miner's share where a policy record pays.
+fn ranks(outcome: &Value) -> Vec<Rank> {
+    let paid = outcome["paid"]["shares"].as_array();
+    let shares: Option<BTreeMap<&str, f64>> = paid.map(|shares| {
+        let named = shares.iter();
+        named
+            .filter_map(|one| Some((one["miner_hotkey"].as_str()?, one["share"].as_f64()?)))
+            .collect()
+    });
+    let share = |miner: &str| Some(shares.as_ref()?.get(miner).copied().unwrap_or(0.0));
+    list(&outcome["ranks"]).iter().filter_map(|value| rank(value, share)).collect()
+}
+
+fn rank(value: &Value, share: impl Fn(&str) -> Option<f64>) -> Option<Rank> {
     Some(Rank {
+        share: share(value["miner_hotkey"].as_str()?),
         rank: number(&value["rank"]),
         miner: hotkey(&value["miner_hotkey"])?,
         passed: number(&value["passed_count"]),
@@ -128,8 +139,12 @@ fn weights(value: &Value) -> Vec<WeightsOnChain> {
 
 #[cfg(test)]
 mod tests {
-    use leoma_protocol::{BlockNumber, Digest, Uid};
-    use leoma_rotation::{Allowlist, Miner, Verdict};
+    use std::sync::Arc;
+
+    use leoma_protocol::{BlockNumber, ConsensusParams, Digest, Uid};
+    use leoma_rotation::{
+        Allowlist, AllowlistHistory, EpochSnapshot, Miner, TaskVerdicts, Verdict, uncertified_epoch,
+    };
     use serde_json::json;
 
     use super::*;
@@ -165,6 +180,12 @@ mod tests {
         let seen = &epoch.weights[0];
         assert_eq!((&*seen.weights, seen.compared.as_str()), (&[(3, 65535)][..], "same"));
         assert_eq!(epoch.witnessed[0].by, [two.to_string().into()]);
+        assert_eq!(epoch.ranks[0].share, None);
+        let mut paid = outcome.clone();
+        paid["paid"] = json!({"pools": [], "shares": [{"miner_hotkey": one, "share": 0.75}]});
+        assert_eq!(shown(&record(paid.to_string())).ranks[0].share, Some(0.75));
+        paid["paid"]["shares"] = json!([]);
+        assert_eq!(shown(&record(paid.to_string())).ranks[0].share, Some(0.0));
         let damaged = shown(&record("[".to_owned()));
         assert_eq!(damaged.reason, "known: won the window");
         assert!(damaged.ranks.is_empty());
@@ -194,7 +215,11 @@ mod tests {
             witnesses: std::collections::BTreeMap::new(),
         };
         let params = ConsensusParams::default();
-        let epoch = computed(&params, &history, &snapshot, &files).unwrap();
+        let found = |files: &[Arc<TaskVerdicts>]| {
+            let (outcome, decision) = uncertified_epoch(&params, &history, &snapshot, files);
+            RecordEpoch { outcome, paid: None, decision }
+        };
+        let epoch = computed(found(&files)).unwrap();
         assert_eq!((epoch.block, epoch.state.as_str()), (720, Epoch::COMPUTED));
         assert_eq!((epoch.winner_uid, epoch.counted.len()), (Some(7), 6));
         assert_eq!(epoch.winner, Some(better.to_string().into()));
@@ -202,6 +227,7 @@ mod tests {
         assert_eq!(ranks, [(1, 6), (2, 3)]);
         assert_eq!(epoch.ineligible[0].0, gone.to_string().into());
         assert!(epoch.reason.contains("without certificates"), "{}", epoch.reason);
-        assert!(computed(&params, &history, &snapshot, &[]).is_none());
+        assert!(epoch.ranks.iter().all(|rank| rank.share.is_none()));
+        assert!(computed(found(&[])).is_none());
     }
 }

@@ -245,24 +245,30 @@ impl Inputs<'_> {
     }
 
     fn miner(&self, neuron: &Neuron, names: &Names) -> Option<Miner> {
-        let commitment = self.metagraph.commitments.get(&neuron.hotkey)?;
-        // The owner's commitment names the allowlist, not a model.
-        if leoma_rotation::allowlist::committed_hash(&commitment.text).is_some() {
+        let commitment = self.metagraph.commitments.get(&neuron.hotkey);
+        let state = self.miners.and_then(|table| table.miners.get(&neuron.hotkey));
+        // Where miners are asked through their axons, they need no commitment.
+        if commitment.is_none() && state.is_none() {
             return None;
         }
-        let parsed = MinerCommitment::parse(&commitment.text, &neuron.hotkey).ok();
-        let state = self.miners.and_then(|table| table.miners.get(&neuron.hotkey));
+        let text = commitment.map(|commitment| commitment.text.as_str());
+        // The owner's commitment names the allowlist, not a model.
+        if text.is_some_and(|text| leoma_rotation::allowlist::committed_hash(text).is_some()) {
+            return None;
+        }
+        let parsed = text.and_then(|text| MinerCommitment::parse(text, &neuron.hotkey).ok());
         let (validity, hash, slug) = match state.map(|state| &state.validity) {
             Some(Validity::Valid { slug, model_hash, .. }) => {
                 (Shown::Valid, Some(model_hash.clone()), Some(slug.clone()))
             }
+            Some(Validity::Served { .. }) => (Shown::Valid, None, None),
             Some(Validity::Invalid { reason }) => (Shown::Invalid(reason.clone()), None, None),
             Some(Validity::Unknown { .. }) | None => (Shown::Unknown, None, None),
         };
         Some(Miner {
             hotkey: names.of(neuron.hotkey),
             uid: Some(neuron.uid.0),
-            commit_block: Some(commitment.block.0),
+            commit_block: commitment.map(|commitment| commitment.block.0),
             model_name: parsed.as_ref().map(|parsed| parsed.model_name.clone()),
             model_revision: parsed.as_ref().map(|parsed| parsed.model_revision.clone()),
             chute_id: parsed.map(|parsed| parsed.chute_id),

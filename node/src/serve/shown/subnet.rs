@@ -7,7 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use leoma_chain::{ChainClient, Head, Metagraph};
 use leoma_protocol::{BlockNumber, ConsensusSchedule, Digest, FileId, Hotkey, TaskId, verdict};
-use leoma_rotation::{AllowlistHistory, EpochSnapshot};
+use leoma_rotation::{
+    AllowlistHistory, EpochSnapshot, PolicyRecord, RecordEpoch, uncertified_epoch,
+    uncertified_record_epoch,
+};
 use leoma_storage::{Bucket, Key, OwnBucket, PeerBuckets, StoreError, TaskKey, TaskObject};
 use leoma_web::view::{Epoch, TaskRecord, Verdict, View};
 use leoma_web::{Board, Media, MediaObject, Subnet as ShownSubnet, Unavailable};
@@ -23,7 +26,7 @@ use crate::miners::MinerTable;
 use crate::state::{EpochRecord, State};
 use crate::subnet::Subnet;
 use crate::verdicts::{Exchange, Library};
-use crate::weights::snapshot_of;
+use crate::weights::{limits_of, snapshot_of};
 
 /// How long a view is shown again, however many ask.
 const VIEW_FOR: Duration = Duration::from_secs(2);
@@ -63,6 +66,8 @@ pub(in crate::serve) struct Parts {
     pub(in crate::serve) board: Arc<dyn Board>,
     /// As `MECHANISM` has it.
     pub(in crate::serve) mechanism: String,
+    /// The policy record that pays; `None` for video's rule.
+    pub(in crate::serve) record: Option<Arc<PolicyRecord>>,
 }
 
 #[derive(Debug, Default)]
@@ -223,7 +228,19 @@ impl Shown {
         let block = parts.consensus.at(head).epoch_block(head);
         let newest = snapshot_of(metagraph, parts.state.network().netuid.mecid());
         let snapshot = EpochSnapshot { block, ..newest };
-        epoch::computed(parts.consensus.at(block), history, &snapshot, &parts.library.all())
+        let (params, history) = (parts.consensus.at(block), &*history.as_of(block));
+        let found = match &parts.record {
+            None => {
+                let files = parts.library.all();
+                let (outcome, decision) = uncertified_epoch(params, history, &snapshot, &files);
+                RecordEpoch { outcome, paid: None, decision }
+            }
+            Some(record) => {
+                let (files, limits) = (parts.library.all_observed(), limits_of(metagraph));
+                uncertified_record_epoch(params, history, &snapshot, &files, record, limits)
+            }
+        };
+        epoch::computed(found)
     }
 
     /// The milliseconds that a block takes; the last measured ones where the chain does not answer.

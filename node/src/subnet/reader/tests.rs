@@ -24,6 +24,8 @@ fn metagraph(owner: Hotkey, commitment: Option<(String, u64)>) -> Metagraph {
     Metagraph {
         block: BlockNumber(500),
         owner,
+        min_weights: 1,
+        max_weight: u16::MAX,
         serving_rate_limit: 0,
         neurons: Vec::new(),
         commitments: commitments.into_iter().collect(),

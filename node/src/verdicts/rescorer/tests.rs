@@ -1,6 +1,8 @@
+use leoma_chain::Head;
 use leoma_protocol::Digest;
 use leoma_storage::{
-    Bucket, BucketConfig, EndpointPolicy, Key, Secret, SourceBucket, TaskKey, TaskObject,
+    Bucket, BucketConfig, EndpointPolicy, Key, PeerBuckets, Secret, SourceBucket, TaskKey,
+    TaskObject,
 };
 
 use super::*;
@@ -37,8 +39,8 @@ impl Validator {
         let metrics = world.metrics.as_str().into();
         let scorer = world.scorer.clone();
         let buckets = Arc::new(buckets);
-        let stores = (SourceBucket::new(subnet), buckets);
-        let rescorer = Rescorer::new(scorer, metrics, own_answers, stores, followed);
+        let waiting = Waiting { buckets, subnet: SourceBucket::new(subnet), heads: followed };
+        let rescorer = Rescorer::new(scorer, metrics, own_answers, waiting);
         Self { rescorer, heads }
     }
 

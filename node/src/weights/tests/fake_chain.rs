@@ -121,6 +121,8 @@ impl Chain for FakeChain {
         Ok(Metagraph {
             block: at.number,
             owner: books.holders[0],
+            min_weights: 1,
+            max_weight: u16::MAX,
             serving_rate_limit: 0,
             neurons: (0..).zip(&books.holders).map(neuron).collect(),
             commitments: BTreeMap::new(),

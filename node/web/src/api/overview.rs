@@ -121,7 +121,8 @@ pub(crate) struct MinerWeight {
     pub uid: u16,
     /// The mean of the validators' pass rates.
     pub pass_rate: f64,
-    /// 1.0 for the winner, else 0.0.
+    /// Its share of all weight: 1.0 for the winner and 0.0 for the others, unless a policy record
+    /// pays several.
     pub weight: f64,
 }
 
@@ -140,7 +141,11 @@ fn miner_weights(view: &View) -> Vec<MinerWeight> {
             miner_hotkey: rank.miner.to_string(),
             uid: view.miner(&rank.miner)?.uid?,
             pass_rate: rank.rate,
-            weight: if view.winner() == Some(&rank.miner) { 1.0 } else { 0.0 },
+            weight: rank.share.unwrap_or(if view.winner() == Some(&rank.miner) {
+                1.0
+            } else {
+                0.0
+            }),
         })
     };
     ranks.iter().filter_map(weight).collect()

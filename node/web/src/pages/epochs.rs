@@ -79,12 +79,14 @@ pub(super) async fn one(
 }
 
 fn ranks(epoch: &Epoch) -> Markup {
+    let is_shared = epoch.ranks.iter().any(|rank| rank.share.is_some());
     html! {
         h2 { "Ranks" }
         @if epoch.ranks.is_empty() { (nothing("No miner is eligible.")) } @else { div.scroll tabindex="0" role="region" aria-label="Ranks" { table {
-            thead { tr { th.number { "Rank" } th { "Miner" } th.number { "Rate" } th.number { "Passed" } th.number { "Committed" } } }
+            thead { tr { th.number { "Rank" } th { "Miner" } @if is_shared { th.number { "Share" } } th.number { "Rate" } th.number { "Passed" } th.number { "Committed" } } }
             tbody { @for rank in &epoch.ranks { tr {
                 td.number { (rank.rank) } td { (miner(&rank.miner)) }
+                @if is_shared { td.number { (percent(rank.share.unwrap_or(0.0))) } }
                 td.number { (percent(rank.rate)) } td.number { (rank.passed) } td.number { (or_dash(rank.block)) }
             } } }
         } } }

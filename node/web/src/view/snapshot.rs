@@ -299,6 +299,8 @@ pub struct Rank {
     pub rate: f64,
     /// The block of its commitment.
     pub block: Option<u64>,
+    /// Its share of all weight, of 1, where a policy record pays more than one miner.
+    pub share: Option<f64>,
 }
 
 /// What one validator set.

@@ -413,6 +413,7 @@ impl Validator {
         let setter = WeightSetter {
             weights,
             consensus: Arc::clone(&self.consensus),
+            record: None,
             library: self.library.clone(),
             agreement: self.agreement.clone(),
             allowlists: self.allowlists.clone(),
