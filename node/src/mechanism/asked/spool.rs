@@ -73,7 +73,7 @@ impl TaskFolder {
             let is_whole = match &reply.said {
                 Said::Failure { .. } => true,
                 Said::Answer { sha256 } => {
-                    self.answer(miner, format).is_ok_and(|answer| Digest::of(&answer) == *sha256)
+                    self.read_answer(miner, format).is_ok_and(|answer| Digest::of(&answer) == *sha256)
                 }
             };
             if is_whole && reply.miner == miner {
@@ -85,7 +85,7 @@ impl TaskFolder {
     }
 
     /// A miner's answer.
-    pub(crate) fn answer(&self, miner: Hotkey, format: Format) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_answer(&self, miner: Hotkey, format: Format) -> io::Result<Vec<u8>> {
         std::fs::read(self.path().join("answers").join(format!("{miner}.{}", format.ending())))
     }
 

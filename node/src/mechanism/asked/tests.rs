@@ -148,7 +148,7 @@ async fn each_miner_has_a_reply_of_its_own_and_nobody_who_replied_is_asked_again
     for (target, expected) in targets.iter().zip(expected) {
         assert_eq!(status_of(&replies, target.hotkey), expected);
     }
-    let answer = world.folder.answer(miners[0].target.hotkey, Format::Json).unwrap();
+    let answer = world.folder.read_answer(miners[0].target.hotkey, Format::Json).unwrap();
     assert_eq!(answer, b"fine");
     // Another try, as after a restart: only who could not be reached is asked again.
     let again = world.ask(&targets).await.unwrap();

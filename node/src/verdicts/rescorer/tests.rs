@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use leoma_chain::Head;
 use leoma_protocol::Digest;
 use leoma_storage::{
     Bucket, BucketConfig, EndpointPolicy, Key, PeerBuckets, Secret, SourceBucket, TaskKey,
     TaskObject,
 };
+use tokio::time::sleep;
 
 use super::*;
 use crate::rescoring::fixture::{PublishedTask, TASK, World, hotkey};
@@ -156,7 +159,7 @@ async fn a_bucket_that_does_not_answer_is_held_against_its_owner_where_others_an
     assert_eq!(lack(&cut.finds(&task).await), "failed to read 7/metadata.json: unavailable");
     // Another peer's store answers, though the subnet's does not.
     let other = Validator::beside(&world, &task, Some(&down), unreachable_bucket());
-    let _ = other.rescorer.buckets.insert(hotkey(77), Bucket::in_memory("a peer's")).unwrap();
+    let _ = other.rescorer.waiting.buckets.insert(hotkey(77), Bucket::in_memory("a peer's")).unwrap();
     assert_eq!(withheld(&other.finds(&task).await), "failed to read 7/metadata.json: unavailable");
 }
 
