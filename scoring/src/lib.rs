@@ -31,6 +31,7 @@
 //! | `scorer` | all of that for one answer |
 //! | [`worker`] | the same in processes of their own |
 //! | [`calibration`] | videos spoilt on purpose |
+//! | [`motion`] | moving skeletons beside their reference, without any of the above |
 //!
 //! Nothing here knows the chain or the network. Two validators' numbers differ by rounding, so
 //! scores are kept in tenths, and the raw measures are published beside them.
@@ -43,6 +44,7 @@ pub mod judge;
 pub mod learned;
 pub mod media;
 pub mod metrics;
+pub mod motion;
 mod scorer;
 pub mod worker;
 

@@ -1,5 +1,5 @@
 //! The keys of objects: `{task_id}/metadata.json` and its siblings, and in the source bucket
-//! `allowlist/v1.json` and `corpus/v1.json`.
+//! `allowlist/v1.json`, `corpus/v1.json` and `challenges/v1.json`.
 //!
 //! Task numbers are written without padding, as the Python implementation writes them.
 

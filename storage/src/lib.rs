@@ -22,6 +22,7 @@
 //! ```
 
 mod bucket;
+mod challenges;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -45,6 +46,9 @@ mod static_peers;
 
 pub use self::http::{NoPublicAddress, PublicResolver};
 pub use bucket::{Bucket, ETag, Fetched, Polled};
+pub use challenges::{
+    Challenge, ChallengeFile, ChallengeList, ChallengesError, MAX_CHALLENGE_BYTES,
+};
 pub use config::{BucketConfig, ConfigError, DEFAULT_REGION, open_public};
 pub use corpus::{
     CORPUS_VERSION, CorpusManifest, MAX_VIDEO_BYTES, ManifestError, ManifestVideo, Shot,

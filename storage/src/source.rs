@@ -1,10 +1,11 @@
-//! The source bucket: the corpus of videos that clips are cut from, and the allowlist of
-//! validators.
+//! The source bucket: the corpus of videos that clips are cut from, the list of challenges, and the
+//! allowlist of validators.
 
 use bytes::Bytes;
 use leoma_protocol::{Digest, MAX_RECORD_BYTES};
 
 use crate::bucket::{Bucket, ETag, Polled};
+use crate::challenges::{ChallengeFile, ChallengeList, MAX_LIST_BYTES};
 use crate::corpus::{CorpusManifest, MAX_MANIFEST_BYTES, MAX_VIDEOS};
 use crate::create::Created;
 use crate::error::StoreError;
@@ -68,6 +69,45 @@ impl SourceBucket {
         let _new_or_there_already =
             self.bucket.create(&Key::corpus_version(&Digest::of(&bytes)), bytes.clone()).await?;
         self.bucket.replace(&Key::corpus(), bytes).await
+    }
+
+    /// The newest list of challenges, if the owner made one. The caller checks its content.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn challenges(&self) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&Key::challenges(), MAX_LIST_BYTES as u64).await
+    }
+
+    /// A list of challenges by its hash. The caller checks that the bytes have this hash.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn challenges_version(&self, sha256: &Digest) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&Key::challenges_version(sha256), MAX_LIST_BYTES as u64).await
+    }
+
+    /// Writes `list` as the newest and under its hash. Only the subnet's owner has the keys for
+    /// this.
+    ///
+    /// # Errors
+    /// As [`Bucket::create`] and [`Bucket::replace`].
+    pub async fn write_challenges(&self, list: &ChallengeList) -> Result<(), StoreError> {
+        let bytes = Bytes::from(list.canonical_json());
+        // Under its hash first, so that every list that a task names can be found again.
+        let _new_or_there_already = self
+            .bucket
+            .create(&Key::challenges_version(&Digest::of(&bytes)), bytes.clone())
+            .await?;
+        self.bucket.replace(&Key::challenges(), bytes).await
+    }
+
+    /// A file of a challenge. The caller checks that the bytes have its hash.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn challenge_file(&self, file: &ChallengeFile) -> Result<Option<Bytes>, StoreError> {
+        self.bucket.get(&file.key, file.size).await
     }
 
     /// The corpus of a bucket without a manifest: the videos among its first 50 000 objects, which

@@ -4,6 +4,7 @@ mod account;
 mod api;
 mod audit;
 mod blacklist;
+mod challenges;
 mod config;
 mod corpus;
 mod environment;
@@ -101,6 +102,9 @@ enum Command {
     /// The subnet owner's corpus of source videos.
     #[command(subcommand)]
     Corpus(corpus::CorpusCommand),
+    /// The subnet owner's challenges for mechanism motion.
+    #[command(subcommand)]
+    Challenges(challenges::ChallengesCommand),
     /// Models that judge beside the metrics.
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -161,6 +165,7 @@ impl Cli {
             Command::Miner(command) => command.run(file).await,
             Command::Validator(command) => command.run(file).await,
             Command::Corpus(command) => command.run(file).await,
+            Command::Challenges(command) => command.run(file).await,
             Command::Models(command) => command.run(file).await,
             Command::Config(command) => command.run(file),
             Command::Reference(args) => args.run(<Self as clap::CommandFactory>::command()),
@@ -236,6 +241,7 @@ mod tests {
             &format!("blacklist add {hotkey}"),
             &format!("blacklist remove {hotkey}"),
             "corpus remove clips/a.mp4",
+            "challenges publish folder",
             "config check",
             "exit",
             "audit snapshot --epoch 360 --out epoch.json",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leoma_protocol::{ConsensusSchedule, Netuid};
 use leoma_rotation::PolicyRecord;
-use leoma_rotation::record::{Fold, I2V, MAX_POLICY_BYTES, Pool, T2V};
+use leoma_rotation::record::{Fold, I2V, MAX_POLICY_BYTES, MOTION, Pool, T2V};
 use leoma_scoring::TaskType;
 
 use super::error::ConfigError;
@@ -12,9 +12,11 @@ use super::values::Values;
 
 super::declare::settings! {
     /// the mechanism of the subnet that this process serves: t2v has id 1 and i2v id 2 on the
-    /// chain, video has id 0 and no record; each needs a state folder, an own bucket and ports of
-    /// its own
-    MECHANISM = setting("video, t2v, i2v or the path of a policy record (with a / or .toml)", Some("video"));
+    /// chain, video has id 0 and no record, motion is for a subnet of its own and has id 0; each
+    /// needs a state folder, an own bucket and ports of its own
+    MECHANISM = setting(
+        "video, t2v, i2v, motion or the path of a policy record (with a / or .toml)", Some("video")
+    );
 }
 
 /// The name of the mechanism that has no record.
@@ -25,12 +27,18 @@ const VIDEO: &str = "video";
 pub(crate) enum Plug {
     /// `mechanism/video/`.
     Video,
+    /// `mechanism/motion/`.
+    Motion,
 }
 
 impl Plug {
     /// The mechanisms that records can name, and what serves each.
-    const NAMES: [(&str, Self); 3] =
-        [(VIDEO, Self::Video), ("t2v", Self::Video), ("i2v", Self::Video)];
+    const NAMES: [(&str, Self); 4] = [
+        (VIDEO, Self::Video),
+        ("t2v", Self::Video),
+        ("i2v", Self::Video),
+        ("motion", Self::Motion),
+    ];
 
     fn of(mechanism: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(name, _)| *name == mechanism).map(|(_, plug)| *plug)
@@ -40,6 +48,7 @@ impl Plug {
     const fn pool(self) -> Option<&'static str> {
         match self {
             Self::Video => None,
+            Self::Motion => Some("motion"),
         }
     }
 
@@ -136,6 +145,7 @@ fn record_of(given: &str) -> Result<Option<PolicyRecord>, String> {
         VIDEO => return Ok(None),
         "t2v" => T2V.to_owned(),
         "i2v" => I2V.to_owned(),
+        "motion" => MOTION.to_owned(),
         path if path.contains('/') || path.ends_with(".toml") => read(path)?,
         _ => return Err(format!("`{given}`")),
     };
@@ -241,6 +251,7 @@ mod tests {
                 record::T2V.replace("fold = \"pass_rate\"", "fold = { sum = { blocks = 9 } }"),
                 "leoma simulate",
             ),
+            (record::MOTION.replace("name = \"motion\"", "name = \"dance\""), "pool dance"),
             (record::T2V.replace("= 30000", "= 0"), "lookback_blocks must be above 0"),
             (record::T2V.replace("margin = 2", "margin = 0"), "settle_margin must be at least 2"),
             (record::T2V.replace("margin = 2", "margin = 1"), "settle_margin must be at least 2"),
@@ -251,7 +262,11 @@ mod tests {
         }
         std::fs::remove_file(&path).unwrap();
         assert!(config(&[("MECHANISM", &path)]).unwrap_err().contains("own.toml"));
-        assert!(config(&[("MECHANISM", "chess")]).unwrap_err().contains("video, t2v, i2v"));
+        let unknown = config(&[("MECHANISM", "chess")]).unwrap_err();
+        assert!(unknown.contains("video, t2v, i2v, motion"), "{unknown}");
+        let motion = config(&[("MECHANISM", "motion")]).unwrap();
+        assert_eq!((motion.index(), motion.mechanism.plug()), (Netuid(99), Plug::Motion));
+        assert!(motion.mechanism.paying().is_some());
         let both = config(&[("MECHANISM", "t2v"), ("LEOMA_TASK", "i2v")]).unwrap_err();
         assert!(both.contains("LEOMA_TASK") && both.contains("t2v"), "{both}");
         assert!(config(&[("NETUID", "4096")]).unwrap_err().contains("4095"));

@@ -4,6 +4,7 @@ use leoma_chain::ChainError;
 use leoma_scoring::ScoreFault;
 use leoma_storage::StoreError;
 
+use super::motion::ChallengeError;
 use crate::corpus::{ClipError, CorpusError};
 use crate::miners::whose_fault::OurFault;
 use crate::state::StateError;
@@ -45,6 +46,9 @@ pub(crate) enum TaskError {
     /// The corpus cannot be used.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    /// No challenge can be asked.
+    #[error(transparent)]
+    Challenge(#[from] ChallengeError),
     /// No allowlist makes the task.
     #[error("no allowlist makes this task")]
     NotListed,
@@ -93,7 +97,9 @@ impl TaskError {
             Self::Ours(OurFault::Judge) | Self::Judge(_) => Some("judge"),
             Self::Ours(_) | Self::Unreached { .. } => Some("miners"),
             Self::Score(_) => Some("scoring"),
-            Self::Store(_) | Self::Clip(_) | Self::Corpus(_) => Some("buckets"),
+            Self::Store(_) | Self::Clip(_) | Self::Corpus(_) | Self::Challenge(_) => {
+                Some("buckets")
+            }
             Self::State(_) | Self::Disk { .. } => Some("state_dir"),
             Self::Library(_) | Self::NotSafe(_) | Self::Join(_) => Some("sampler"),
             Self::CutShort { .. } | Self::Unfinished | Self::OutOfTime => Some(TURN),

@@ -6,6 +6,7 @@
 //! | `error.rs` | why a task is given up |
 //! | `folder.rs`, `on_disk.rs` | where it keeps what is done of a task |
 //! | `video/` | a clip, the miners' continuations of it, and their scores |
+//! | `motion/` | a challenge of the owner's list, the miners' skeletons, and their distance |
 //! | `asked/` | what mechanisms share whose miners are asked through their axons |
 //!
 //! A mechanism is a module here and a policy record. Adding one touches `config/mechanism.rs`, which
@@ -14,6 +15,7 @@
 pub(crate) mod asked;
 mod error;
 pub(crate) mod folder;
+pub(crate) mod motion;
 pub(crate) mod on_disk;
 pub(crate) mod video;
 

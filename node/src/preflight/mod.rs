@@ -9,6 +9,8 @@
 //! | `endpoints.rs` | each configured chain node, and this machine's clock |
 //! | `subnet.rs` | the hotkey's place on the subnet and on the allowlist |
 //! | `weights.rs` | whether weights can be set |
+//! | `mechanism.rs` | which mechanism is served, by which record, and the chain's limits for its weights |
+//! | `asked.rs` | what a mechanism needs whose miners are asked through their axons |
 //! | `witness.rs` | whether the chain can be told what we hold |
 //! | `judge.rs` | the walls around decoders, and one real question to Gemini |
 //! | `machine.rs` | configuration, buckets, keys of services, tools |
@@ -19,12 +21,14 @@
 //! No check changes the chain. In the own bucket they leave the same small object as `leoma serve`.
 
 mod addresses;
+mod asked;
 mod check;
 mod endpoints;
 mod hotkey;
 mod judge;
 mod limit;
 mod machine;
+mod mechanism;
 mod room;
 mod run;
 mod services;

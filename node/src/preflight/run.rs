@@ -4,9 +4,10 @@ use leoma_wallet::{address_of, hotkey_path, in_background};
 
 use super::check::Check;
 use super::{
-    addresses, endpoints, hotkey, judge, machine, room, services, subnet, weights, witness,
+    addresses, asked, endpoints, hotkey, judge, machine, mechanism, room, services, subnet,
+    weights, witness,
 };
-use crate::config::Config;
+use crate::config::{Config, Plug};
 use crate::serve::Parts;
 
 /// Checks everything that the parts of a validator need. A check that cannot be made because
@@ -18,6 +19,7 @@ pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Ve
     let looked = in_background(move || Ok(hotkey::checks(&wallet))).await;
     let (found, loaded) = looked.unwrap_or_else(|error| (vec![hotkey::unusable(error)], None));
     let mut checks = machine::configuration(config);
+    checks.push(mechanism::record(config));
     checks.extend(found);
     // Without its password a hotkey cannot sign, but its place on the subnet can still be checked.
     let hotkey = loaded.or_else(|| address_of(&path).ok().flatten());
@@ -30,6 +32,7 @@ pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Ve
     checks.push(subnet::allowlist(config, &seen, hotkey).await);
     checks.push(machine::source(config).await);
     if parts.weights {
+        checks.extend(mechanism::limits(config, &seen));
         checks.extend(weights::check(node.as_ref(), &seen, hotkey).await);
         checks.extend(witness::check(node.as_ref(), &seen, hotkey).await);
     }
@@ -37,14 +40,22 @@ pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Ve
     checks.extend(machine::peers(config).await);
     checks.extend(addresses::check(config));
     checks.push(room::disk(config));
-    if parts.sampler {
-        checks.push(room::memory());
-        checks.push(room::device(config).await);
-        checks.extend(machine::tools(config).await);
-        checks.push(services::chutes(config, &seen).await);
-        checks.push(services::hugging_face(config).await);
-        checks.push(judge::jail().await);
-        checks.push(judge::generation(config).await);
+    match config.mechanism.plug() {
+        _ if !parts.sampler => {}
+        Plug::Video => {
+            checks.push(room::memory());
+            checks.push(room::device(config).await);
+            checks.extend(machine::tools(config).await);
+            checks.push(services::chutes(config, &seen).await);
+            checks.push(services::hugging_face(config).await);
+            checks.push(judge::jail().await);
+            checks.push(judge::generation(config).await);
+        }
+        Plug::Motion => {
+            checks.push(asked::axons(config, &seen));
+            checks.push(asked::time(config));
+            checks.push(asked::challenges(config).await);
+        }
     }
     checks
 }

@@ -164,7 +164,21 @@ async fn read_file(bucket: &Bucket, task_id: TaskId) -> anyhow::Result<VerifiedV
         anyhow::anyhow!("{} has no metadata.json of task {task_id}", bucket.name())
     })?;
     let metadata: TaskMetadata = serde_json::from_slice(&metadata)?;
-    let producer = metadata.validator;
+    let network = Network { genesis: metadata.genesis, netuid: metadata.netuid };
+    file_of(bucket, task_id, metadata.validator, network).await
+}
+
+/// The verdict file of a producer on a task. It is bound to nothing but itself: its parameters are
+/// those that it states.
+///
+/// # Errors
+/// When it is not there, or does not verify.
+pub(crate) async fn file_of(
+    bucket: &Bucket,
+    task_id: TaskId,
+    producer: Hotkey,
+    network: Network,
+) -> anyhow::Result<VerifiedVerdict> {
     let key = TaskKey::verdict(task_id, producer).into();
     let bytes = bucket.object(&key, MAX_FILE_BYTES as u64).await?;
     let bytes = bytes.ok_or_else(|| {
@@ -174,7 +188,7 @@ async fn read_file(bucket: &Bucket, task_id: TaskId) -> anyhow::Result<VerifiedV
     let params = stated["envelope"]["params"].as_str().and_then(|params| params.parse().ok());
     let expected = Expected {
         id: FileId { task_id, producer },
-        network: Network { genesis: metadata.genesis, netuid: metadata.netuid },
+        network,
         params: params.unwrap_or_default(),
         accept_v1: false,
     };

@@ -21,7 +21,7 @@ mod known_judge;
 mod published;
 
 pub(crate) use again::{Again, score_again};
-pub(crate) use audit::{EntryReport, Scorers, ScoresReport, audit_scores};
+pub(crate) use audit::{EntryReport, Scorers, ScoresReport, audit_scores, file_of};
 pub(crate) use compare::Compared;
 pub(crate) use known_judge::known_judge;
 pub(crate) use published::{

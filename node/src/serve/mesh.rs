@@ -16,7 +16,8 @@ use leoma_web::Start;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Plug};
-use crate::verdicts::{Exchange, Rescorer, Rescoring, Waiting, restore};
+use crate::mechanism::motion::MotionRecheck;
+use crate::verdicts::{Exchange, Rechecker, Rescorer, Rescoring, Waiting, restore};
 
 use super::open::Opened;
 
@@ -83,6 +84,14 @@ fn rescoring(config: &Config, opened: &Opened) -> Option<Arc<dyn Rescoring>> {
             let judging = opened.judging.as_ref()?;
             let (scorer, metrics) = (judging.scorer().clone(), judging.metrics_id());
             Some(Arc::new(Rescorer::new(scorer, metrics, judging.under_way(), waiting)))
+        }
+        Plug::Motion => {
+            let recheck = MotionRecheck {
+                source: opened.buckets.source.clone(),
+                chain: Arc::new(opened.chain.clone()),
+                allowlists: opened.subnet.allowlists.clone(),
+            };
+            Some(Arc::new(Rechecker::new(recheck, waiting)))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::board::StoredBoard;
 use crate::config::Plug;
 use crate::mechanism::Turns;
 use crate::mechanism::asked;
+use crate::mechanism::motion::{Motion, MotionParts};
 use crate::mechanism::video::{Judging, Video, VideoParts};
 use crate::miners::{Blacklist, ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
 use crate::outbound::Reach;
@@ -41,6 +42,17 @@ impl Loops<'_> {
                     metrics: self.opened.telemetry.metrics.clone(),
                 });
                 Ok((Box::new(video), miners))
+            }
+            Plug::Motion => {
+                let reach = Reach::new(self.config.services.local_network);
+                let miners = self.admit_axons(board);
+                let motion = Motion::new(MotionParts {
+                    config: self.config.sampling.clone(),
+                    source: self.opened.buckets.source.clone(),
+                    dendrite: asked::dendrite(reach, self.opened.signer.clone())?,
+                    miners: miners.clone(),
+                });
+                Ok((Box::new(motion), miners))
             }
         }
     }

@@ -7,11 +7,15 @@
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "the targets use a part of it")]
 #[path = "../../src/media/mod.rs"]
 mod media;
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the targets use a part of it")]
+#[path = "../../src/motion/mod.rs"]
+mod motion;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use media::{Clip, Ffmpeg, Limits, MediaError, VideoInfo, decode_if, fuzzing};
+use motion::{Bvh, MAX_FRAMES, clip_of_answer, distance, value};
 
 /// Small, so that thousands of files are tried in the time of a few real ones.
 const LIMITS: Limits = Limits {
@@ -59,6 +63,24 @@ pub fn printed(data: &[u8]) {
     }
     let whole = fuzzing::frames(std::iter::once(rest), &LIMITS);
     assert_eq!(frames.ok(), whole.ok(), "the length of the pieces changes what is read");
+}
+
+/// A miner's skeleton is refused in one line, or its distances are finite: from itself none.
+pub fn skeleton(data: &[u8]) {
+    let bvh = match Bvh::parse(data) {
+        Ok(bvh) => bvh,
+        Err(error) => {
+            let told = error.to_string();
+            assert!(told.len() < 1000 && !told.contains(|c: char| c.is_control()), "{told:?}");
+            return;
+        }
+    };
+    assert!((1..=MAX_FRAMES).contains(&bvh.frames()));
+    let Ok(clip) = clip_of_answer(&bvh) else { return };
+    assert_eq!(clip.frames(), bvh.frames());
+    assert!(distance(&clip, &clip) == 0.0, "away from itself");
+    let far: f64 = clip.frame(0).iter().flatten().map(|number| number.abs()).sum();
+    assert!(far.is_finite() && (0.0..=1.0).contains(&value(Some(far), 1.0)));
 }
 
 /// Panics where this machine is blamed for a file.

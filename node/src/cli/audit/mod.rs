@@ -13,12 +13,14 @@
 //! | `recorded.rs` | an epoch's file for `leoma simulate` |
 //! | `task.rs` | the check of one task's clip |
 //! | `scores.rs` | the check of one task's scores |
+//! | `motion.rs` | both, of the mechanism motion |
 
 mod args;
 mod believe;
 mod buckets;
 mod epoch_file;
 mod gather;
+mod motion;
 mod read;
 mod recorded;
 mod replay;
@@ -28,6 +30,7 @@ mod sources;
 mod task;
 mod uncertified;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -44,7 +47,8 @@ use self::replay::{Replayed, replay};
 use self::report::print_report;
 use self::task::Given;
 use crate::cli::output::print_json;
-use crate::config::Config;
+use crate::cli::settings;
+use crate::config::{Config, Plug};
 
 impl AuditArgs {
     pub(super) async fn run(self, config_file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -54,8 +58,13 @@ impl AuditArgs {
         if let Some(task_id) = self.clip.task {
             let allowlist = self.allowlist.as_deref().map(read_allowlist).transpose()?;
             let (network, json) = (self.network(), self.json);
-            let given = Given { config_file, buckets: self.buckets, allowlist, network, json };
-            return self.clip.run(task_id, given).await;
+            let config = settings::load(config_file, BTreeMap::new())?;
+            let plug = config.mechanism.plug();
+            let given = Given { config, buckets: self.buckets, allowlist, network, json };
+            return match plug {
+                Plug::Video => self.clip.run(task_id, given).await,
+                Plug::Motion => motion::run(&self.clip, task_id, given).await,
+            };
         }
         let config = self.sources.config(config_file)?;
         let replayed = match (&self.snapshot, self.epoch) {

@@ -1,8 +1,5 @@
 //! `leoma audit --task`: was the task's clip the one that the seed chooses?
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use anyhow::{Context as _, bail};
 use clap::Args;
 use leoma_chain::ChainClient;
@@ -15,7 +12,7 @@ use super::buckets::BucketArg;
 use super::scores;
 use crate::cli::output::print_json;
 use crate::config::Config;
-use crate::corpus::audit::{AuditReport, Known, TaskAudit, Verdict};
+use crate::corpus::audit::{AuditReport, Known, Step, TaskAudit, Verdict};
 use crate::subnet::allowlists::before;
 use crate::subnet::{allowlist_of, committed_allowlist};
 
@@ -28,6 +25,9 @@ pub(super) struct TaskAuditArgs {
     /// R2_SOURCE_BUCKET, allowlist and block hash from the chain. With --allowlist and --seed-hash
     /// no chain is asked. What is gone, or was seen by another ffmpeg, cannot be checked and says
     /// nothing against the sampler; the exit code is 1 when a step does not hold.
+    ///
+    /// With MECHANISM=motion: the challenge is drawn again, and each answer is compared with its
+    /// reference again.
     #[arg(long, value_name = "N", conflicts_with_all = ["snapshot", "epoch"])]
     pub(super) task: Option<TaskId>,
     /// With --task: check the scores instead of the clip, from the sampler's bucket alone: each
@@ -39,11 +39,14 @@ pub(super) struct TaskAuditArgs {
     /// video is gone, or there was none. Gemini is not asked again: its recorded answer is graded
     /// again. Progress goes to standard error. The exit code is 0 where nothing differs, 1 where
     /// something does or the file cannot be read, 2 for wrong flags.
+    ///
+    /// With MECHANISM=motion: each answer is compared with its reference again, and a value that
+    /// is more than two millionths off differs.
     #[arg(long, requires = "task", conflicts_with_all = ["source", "seed_hash"])]
-    scores: bool,
+    pub(super) scores: bool,
     /// With --scores: only this miner's entry.
     #[arg(long, value_name = "HOTKEY", requires = "scores")]
-    miner: Option<Hotkey>,
+    pub(super) miner: Option<Hotkey>,
     /// With --task: the source bucket, as for --buckets.
     #[arg(long, value_name = "URL", requires = "task")]
     source: Option<BucketArg>,
@@ -54,7 +57,7 @@ pub(super) struct TaskAuditArgs {
 
 /// What the flags of the whole command add.
 pub(super) struct Given {
-    pub(super) config_file: Option<PathBuf>,
+    pub(super) config: Config,
     pub(super) buckets: Vec<BucketArg>,
     pub(super) allowlist: Option<Allowlist>,
     pub(super) network: Network,
@@ -63,18 +66,38 @@ pub(super) struct Given {
 
 impl TaskAuditArgs {
     pub(super) async fn run(self, task_id: TaskId, given: Given) -> anyhow::Result<()> {
-        let config = crate::cli::settings::load(given.config_file, BTreeMap::new())?;
+        let Given { config, buckets, json, .. } = &given;
+        let bucket = bucket_of(buckets, config)?;
         if self.scores {
-            let bucket = bucket_of(&given.buckets, &config)?;
-            return scores::run(&bucket, task_id, self.miner, &config, given.json).await;
+            return scores::run(&bucket, task_id, self.miner, config, *json).await;
         }
+        let Seen { source, network, start_block, seed_hash } = self.seen(task_id, &given).await?;
+        let audit = TaskAudit {
+            task_id,
+            network,
+            bucket: &bucket,
+            source: &source,
+            start_block,
+            seed_hash,
+            listed_bytes: config.sampling.source_bytes(),
+            ffmpeg: Ffmpeg::find()?,
+        };
+        conclude(&audit.run().await, *json)
+    }
+
+    /// The source bucket, and what the chain says of a task.
+    pub(super) async fn seen(
+        &self,
+        task_id: TaskId,
+        Given { config, allowlist, network, .. }: &Given,
+    ) -> anyhow::Result<Seen> {
+        let Network { genesis, netuid } = *network;
         let source = match &self.source {
             Some(source) => source.open()?,
             None => config.buckets.need_readable_source()?.open()?,
         };
         let source = SourceBucket::new(source);
-        let bucket = bucket_of(&given.buckets, &config)?;
-        let chain = match (&given.allowlist, self.seed_hash) {
+        let chain = match (allowlist, self.seed_hash) {
             (Some(_), Some(_)) => {
                 Err("no chain is asked with --allowlist and --seed-hash".to_owned())
             }
@@ -82,10 +105,10 @@ impl TaskAuditArgs {
                 .await
                 .map_err(|error| format!("the chain cannot be asked: {error}")),
         };
-        let Network { genesis, netuid } = given.network;
         let offline = Network { genesis, netuid: config.mechanism.index(netuid) };
         let network = chain.as_ref().map_or(offline, ChainClient::network);
-        let start_block = start_block(task_id, given.allowlist, chain.as_ref(), &source).await;
+        let given = allowlist.clone();
+        let start_block = start_block(task_id, given, chain.as_ref(), &source).await;
         let seed_hash = match (self.seed_hash, &start_block, &chain) {
             (Some(hash), ..) => Known::Value(hash),
             (None, Known::Value(block), Ok(chain)) => match chain.block_hash(*block).await {
@@ -97,21 +120,19 @@ impl TaskAuditArgs {
                 Known::Unknown("the task's first block is not known".to_owned())
             }
         };
-        let audit = TaskAudit {
-            task_id,
-            network,
-            bucket: &bucket,
-            source: &source,
-            start_block,
-            seed_hash,
-            listed_bytes: config.sampling.source_bytes(),
-            ffmpeg: Ffmpeg::find()?,
-        };
-        conclude(&audit.run().await, given.json)
+        Ok(Seen { source, network, start_block, seed_hash })
     }
 }
 
-fn bucket_of(given: &[BucketArg], config: &Config) -> anyhow::Result<Bucket> {
+/// What a task's choice is checked against.
+pub(super) struct Seen {
+    pub(super) source: SourceBucket,
+    pub(super) network: Network,
+    pub(super) start_block: Known<BlockNumber>,
+    pub(super) seed_hash: Known<Digest>,
+}
+
+pub(super) fn bucket_of(given: &[BucketArg], config: &Config) -> anyhow::Result<Bucket> {
     match given {
         [] => {
             let own = config.buckets.own_read.as_ref().or(config.buckets.own.as_ref());
@@ -168,18 +189,22 @@ async fn history(chain: &ChainClient, source: &SourceBucket) -> anyhow::Result<A
     Ok(history)
 }
 
+pub(super) fn print_steps(steps: &[Step]) {
+    for step in steps {
+        let outcome = match step.outcome {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "FAIL",
+            Verdict::Unchecked => "cannot be checked",
+        };
+        println!("{:<12} {outcome}: {}", step.step, step.finding);
+    }
+}
+
 fn conclude(report: &AuditReport, json: bool) -> anyhow::Result<()> {
     if json {
         print_json(report)?;
     } else {
-        for step in &report.steps {
-            let outcome = match step.outcome {
-                Verdict::Pass => "pass",
-                Verdict::Fail => "FAIL",
-                Verdict::Unchecked => "cannot be checked",
-            };
-            println!("{:<12} {outcome}: {}", step.step, step.finding);
-        }
+        print_steps(&report.steps);
     }
     match (report.count(Verdict::Fail), report.count(Verdict::Unchecked)) {
         (0, 0) if !json => println!("the clip is the one that the seed chooses"),

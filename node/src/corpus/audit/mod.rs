@@ -29,4 +29,4 @@ mod steps;
 mod task;
 
 pub(crate) use copies::{Copies, FileKind, check_copies};
-pub(crate) use task::{AuditReport, Known, TaskAudit, Verdict};
+pub(crate) use task::{AuditReport, Known, Step, TaskAudit, Verdict};

@@ -31,15 +31,15 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub(super) fn pass(step: &'static str, finding: impl Into<String>) -> Self {
+    pub(crate) fn pass(step: &'static str, finding: impl Into<String>) -> Self {
         Self { step, outcome: Verdict::Pass, finding: finding.into() }
     }
 
-    pub(super) fn fail(step: &'static str, finding: impl Into<String>) -> Self {
+    pub(crate) fn fail(step: &'static str, finding: impl Into<String>) -> Self {
         Self { step, outcome: Verdict::Fail, finding: finding.into() }
     }
 
-    pub(super) fn unchecked(step: &'static str, finding: impl Into<String>) -> Self {
+    pub(crate) fn unchecked(step: &'static str, finding: impl Into<String>) -> Self {
         Self { step, outcome: Verdict::Unchecked, finding: finding.into() }
     }
 }

@@ -18,6 +18,6 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use admission::{admit, in_order};
+pub(crate) use admission::{admit, axons, in_order};
 pub(crate) use asking::{AskRules, Asking, dendrite};
 pub(crate) use reply::{Reply, Said};

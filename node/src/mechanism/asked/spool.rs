@@ -72,9 +72,9 @@ impl TaskFolder {
             let Ok(reply) = serde_json::from_slice::<Reply>(&file) else { continue };
             let is_whole = match &reply.said {
                 Said::Failure { .. } => true,
-                Said::Answer { sha256 } => {
-                    self.read_answer(miner, format).is_ok_and(|answer| Digest::of(&answer) == *sha256)
-                }
+                Said::Answer { sha256 } => self
+                    .read_answer(miner, format)
+                    .is_ok_and(|answer| Digest::of(&answer) == *sha256),
             };
             if is_whole && reply.miner == miner {
                 replies.push(reply);

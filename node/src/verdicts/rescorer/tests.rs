@@ -159,7 +159,8 @@ async fn a_bucket_that_does_not_answer_is_held_against_its_owner_where_others_an
     assert_eq!(lack(&cut.finds(&task).await), "failed to read 7/metadata.json: unavailable");
     // Another peer's store answers, though the subnet's does not.
     let other = Validator::beside(&world, &task, Some(&down), unreachable_bucket());
-    let _ = other.rescorer.waiting.buckets.insert(hotkey(77), Bucket::in_memory("a peer's")).unwrap();
+    let _ =
+        other.rescorer.waiting.buckets.insert(hotkey(77), Bucket::in_memory("a peer's")).unwrap();
     assert_eq!(withheld(&other.finds(&task).await), "failed to read 7/metadata.json: unavailable");
 }
 

@@ -40,6 +40,12 @@ fn main() -> std::io::Result<()> {
     std::fs::write(prints.join("claims"), format!("\u{0}{{\"streams\": [{stream}]}}"))?;
     std::fs::write(prints.join("nothing"), "\u{0}{\"programs\": [], \"streams\": []}")?;
     let frame = [b"FRAME\n".as_slice(), &[7; 4 * 2 * 3 / 2]].concat();
+    let skeletons = folder.join("motion");
+    std::fs::create_dir_all(&skeletons)?;
+    for name in ["ref", "bent", "same"] {
+        let file = format!("{name}.bvh");
+        std::fs::copy(Path::new("../../vectors/motion").join(&file), skeletons.join(&file))?;
+    }
     let stream = [b"\x0bYUV4MPEG2 W4 H2 F16:1 Ip A1:1 C420jpeg\n".as_slice(), &frame, &frame].concat();
     std::fs::write(prints.join("frames"), stream)
 }
