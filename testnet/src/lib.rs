@@ -1,6 +1,7 @@
 //! A whole Leoma subnet on one machine, every part real: the chain, the S3 server, stand-ins for
 //! outside services, miners and the launcher that runs validators against them.
 
+pub mod axons;
 pub mod bench_mesh;
 pub mod calibrate;
 pub mod chain;

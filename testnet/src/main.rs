@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use leoma_testnet::{bench_mesh, calibrate, chain, chaos, launch, services, storage};
+use leoma_testnet::{axons, bench_mesh, calibrate, chain, chaos, launch, services, storage};
 use tracing_subscriber::EnvFilter;
 
 /// Big buffers that return to the system after each use cost more than the arithmetic on them.
@@ -25,6 +25,8 @@ enum Command {
     Storage(storage::StorageArgs),
     /// Run the stand-in services and the miners.
     Services(services::ServicesArgs),
+    /// Run miners with axons of their own.
+    Axons(axons::AxonsArgs),
     /// Run a whole subnet until its validators agree.
     Launch(launch::LaunchArgs),
     Chaos(chaos::ChaosArgs),
@@ -50,6 +52,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Chain(args) => chain::run(args).await?,
         Command::Storage(args) => storage::run(args).await?,
         Command::Services(args) => args.run().await?,
+        Command::Axons(args) => args.run().await?,
         Command::Launch(args) => return Ok(launch::run(args).await),
         Command::Chaos(args) => return Ok(chaos::run(args).await),
         Command::Calibrate(args) => return calibrate::run(args).await,

@@ -14,6 +14,7 @@ use super::report::Report;
 use super::subnet::Subnet;
 use super::weights::WeightMode;
 use super::{LaunchError, Result};
+use crate::axons::Dancer;
 use crate::stop::stop_signal;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
@@ -34,9 +35,10 @@ pub struct LaunchArgs {
     /// Number of validators.
     #[arg(long, default_value_t = 4)]
     validators: usize,
-    /// Number of miners: a good one, worse ones and cheats. 33 include every role.
-    #[arg(long, default_value_t = 6)]
-    miners: usize,
+    /// Number of miners: a good one, worse ones and cheats. 33 include every kind of video, 9 every
+    /// kind of motion. The default is 6 for video, and 9 for motion.
+    #[arg(long)]
+    miners: Option<usize>,
     /// Consecutive epochs in which all validators must set the same weights.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: u64,
@@ -80,8 +82,16 @@ pub struct LaunchArgs {
     #[arg(long, default_value = "ti2v")]
     task: TaskType,
     /// What the validators serve, each mechanism by processes of its own with weights of its own:
-    /// video (id 0 on the chain), t2v (id 1, a prompt alone), i2v (id 2, a first frame alone).
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "video")]
+    /// video (id 0 on the chain), t2v (id 1, a prompt alone), i2v (id 2, a first frame alone); or
+    /// motion alone, whose miners answer through axons, and whose weights must be in the expected
+    /// order.
+    #[arg(
+        long,
+        visible_alias = "mechanism",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "video"
+    )]
     mechanisms: Vec<Mechanism>,
     /// Who judges: local (the metrics alone), gemini (a stand-in that passes everything) or both.
     #[arg(long, default_value = "both")]
@@ -215,7 +225,7 @@ impl LaunchArgs {
     fn options(&self) -> Options {
         Options {
             validators: self.validators,
-            miners: self.miners,
+            miners: self.miners.unwrap_or_else(|| self.usual_miners()),
             block_time: self.block_time(),
             interval: self.interval,
             weights: self.weights,
@@ -228,6 +238,13 @@ impl LaunchArgs {
             judge: self.judge,
             mechanisms: self.mechanisms.clone(),
             ..Options::default()
+        }
+    }
+
+    fn usual_miners(&self) -> usize {
+        match self.mechanisms[..] {
+            [Mechanism::Motion] => Dancer::ALL.len(),
+            _ => Options::default().miners,
         }
     }
 

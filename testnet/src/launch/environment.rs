@@ -37,6 +37,9 @@ pub(super) const GEMINI_KEY_PURPOSE: &str = "gemini-api-key";
 /// Eighths of the time for attestations that a miner has to answer. A turn that ends before a miner
 /// has had its time makes no file, so the rest is for the clip before, the scores after, and peers.
 const REQUEST_EIGHTHS: u32 = 5;
+/// The same where miners answer through their axons: one that says nothing takes all of its time, and a
+/// validator that is killed meanwhile shall come back and finish its turn.
+const AXON_EIGHTHS: u32 = 3;
 
 /// Where one validator listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,21 +131,15 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     environment.extend(source_bucket(addresses, &plan.source));
     let mesh = format!("/ip4/{0}/tcp/{1},/ip4/{0}/udp/{1}/quic-v1", ports.ip, ports.mesh);
     let services = &addresses.services;
-    let timeout = (settings.attested * REQUEST_EIGHTHS / 8).as_secs().max(1);
+    let eighths = if settings.mechanism.asks_axons() { AXON_EIGHTHS } else { REQUEST_EIGHTHS };
+    let timeout = (settings.attested * eighths / 8).as_secs().max(1);
     environment.extend(owned(&[
         ("LEOMA_STATE_DIR", &settings.state.display().to_string()),
         ("LEOMA_MESH_LISTEN", &mesh),
         ("LEOMA_BOOTNODES", settings.bootnodes),
         ("LEOMA_HTTP_LISTEN", &format!("127.0.0.1:{}", ports.http)),
         ("LEOMA_DEVICE", settings.device),
-        ("CHUTES_API_URL", &services.chutes_api),
-        ("CHUTES_GENERATE_URL", &services.chutes_generate),
-        ("CHUTES_API_KEY", &plan.seed.hex(CHUTES_KEY_PURPOSE)),
-        ("HF_API_URL", &services.hugging_face),
         ("MECHANISM", settings.mechanism.name()),
-        ("REQUIRED_VIDEO_WIDTH", &VIDEO.0.to_string()),
-        ("REQUIRED_VIDEO_HEIGHT", &VIDEO.1.to_string()),
-        ("LEOMA_JUDGE", &settings.judge.to_string()),
         ("R2_OWN_ENDPOINT", &addresses.storage),
         ("R2_OWN_REGION", "auto"),
         ("R2_OWN_BUCKET", &bucket.bucket),
@@ -151,18 +148,29 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
         ("R2_OWN_READ_ACCESS_KEY", &bucket.read.access),
         ("R2_OWN_READ_SECRET_KEY", &bucket.read.secret),
         ("LEOMA_LOCAL_NETWORK", "true"),
-        ("CHUTES_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE),
-        ("HF_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE),
         ("COLD_START_PAUSE", "1"),
         ("MINER_VALIDATION_INTERVAL", "10"),
         ("SAMPLER_POLL_INTERVAL", "5"),
         ("REQUEST_TIMEOUT", &timeout.to_string()),
         ("LOG_LEVEL", "info"),
     ]));
+    if !settings.mechanism.asks_axons() {
+        environment.extend(owned(&[
+            ("CHUTES_API_URL", &services.chutes_api),
+            ("CHUTES_GENERATE_URL", &services.chutes_generate),
+            ("CHUTES_API_KEY", &plan.seed.hex(CHUTES_KEY_PURPOSE)),
+            ("HF_API_URL", &services.hugging_face),
+            ("CHUTES_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE),
+            ("HF_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE),
+            ("REQUIRED_VIDEO_WIDTH", &VIDEO.0.to_string()),
+            ("REQUIRED_VIDEO_HEIGHT", &VIDEO.1.to_string()),
+            ("LEOMA_JUDGE", &settings.judge.to_string()),
+        ]));
+    }
     if settings.mechanism == Mechanism::Video {
         environment.extend(owned(&[("LEOMA_TASK", &settings.task.to_string())]));
     }
-    if settings.judge.asks_gemini() {
+    if settings.judge.asks_gemini() && !settings.mechanism.asks_axons() {
         environment.extend(owned(&[
             ("GEMINI_API_URL", &services.gemini),
             ("GEMINI_API_KEY", &plan.seed.hex(GEMINI_KEY_PURPOSE)),

@@ -19,6 +19,9 @@ pub enum Mechanism {
     T2v,
     /// Miners are given a first frame.
     I2v,
+    /// Miners are sent sound over their axons. A subnet of its own.
+    #[value(alias = "a2a")]
+    Motion,
 }
 
 impl Mechanism {
@@ -28,16 +31,22 @@ impl Mechanism {
             Self::Video => "video",
             Self::T2v => "t2v",
             Self::I2v => "i2v",
+            Self::Motion => "motion",
         }
     }
 
     /// Its id on the chain.
     pub const fn mecid(self) -> u8 {
         match self {
-            Self::Video => 0,
+            Self::Video | Self::Motion => 0,
             Self::T2v => 1,
             Self::I2v => 2,
         }
+    }
+
+    /// Whether its miners are asked through their axons, and not through Chutes.
+    pub(super) const fn asks_axons(self) -> bool {
+        matches!(self, Self::Motion)
     }
 
     /// Where the chain keeps its weights.

@@ -9,9 +9,13 @@ use leoma_scoring::{JudgeChoice, TaskType};
 use super::mechanism::Mechanism;
 use super::weights::WeightMode;
 use super::{LaunchError, Result};
+use crate::axons::Dancer;
 
 /// Most validators and miners: beyond it a run shows only how slow the machine is.
 const MAX_NEURONS: usize = 64;
+
+/// Motion miners that are compared: the first three kinds.
+const LEAST_DANCERS: usize = 3;
 
 /// The least time in which a validator reads the chain, writes its witness and has it final.
 const LEAST_WITNESS_MS: u64 = 2_000;
@@ -99,6 +103,18 @@ impl Options {
         if mechanisms.is_empty() || mechanisms.len() != self.mechanisms.len() {
             return Err(LaunchError::Options("name at least one mechanism, and each once"));
         }
+        if mechanisms.contains(&Mechanism::Motion) {
+            if mechanisms.len() > 1 || self.namespaces {
+                return Err(LaunchError::Options(
+                    "motion is for a subnet of its own, whose axons answer on this machine",
+                ));
+            }
+            if !(LEAST_DANCERS..=Dancer::ALL.len()).contains(&self.miners) {
+                return Err(LaunchError::Options(
+                    "motion has 3 to 9 miners: three to compare, and six kinds that earn little or nothing",
+                ));
+            }
+        }
         if mechanisms.len() > 1 && self.namespaces {
             return Err(LaunchError::Options(
                 "a network namespace has one validator's ports: serve one mechanism there",
@@ -139,5 +155,16 @@ mod tests {
         };
         assert!(Options::default().check().is_ok() && check(16, 250));
         assert!(!check(15, 500) && !check(40, 249));
+    }
+
+    #[test]
+    fn motion_is_served_alone_and_has_a_cast_of_nine() {
+        let check = |mechanisms: &[Mechanism], miners| {
+            let mechanisms = mechanisms.to_vec();
+            Options { mechanisms, miners, ..Options::default() }.check().is_ok()
+        };
+        assert!(check(&[Mechanism::Motion], 3) && check(&[Mechanism::Motion], 9));
+        assert!(!check(&[Mechanism::Motion], 2) && !check(&[Mechanism::Motion], 10));
+        assert!(!check(&[Mechanism::Video, Mechanism::Motion], 6));
     }
 }

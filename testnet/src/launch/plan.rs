@@ -8,7 +8,9 @@ use super::Result;
 use super::accounts::{Account, mesh_key};
 use super::mechanism::Mechanism;
 use super::options::Options;
+use super::played::Played;
 use super::weights::WeightMode;
+use crate::axons::{Dancer, Place as Worth, dancers};
 use crate::miners::{Role, cast};
 use crate::seed::Seed;
 use crate::services::MinerEntry;
@@ -69,6 +71,18 @@ pub struct MinerPlan {
     pub uid: u16,
     /// Its entry in the services' configuration.
     pub entry: MinerEntry,
+    /// Its kind on a subnet whose miners are asked through their axons.
+    pub dancer: Option<Dancer>,
+}
+
+impl MinerPlan {
+    /// What it is.
+    pub const fn played(&self) -> Played {
+        match self.dancer {
+            Some(dancer) => Played::Motion(dancer),
+            None => Played::Video(self.entry.role),
+        }
+    }
 }
 
 /// A whole subnet before it runs.
@@ -102,7 +116,12 @@ impl SubnetPlan {
         let seed = Seed::new(options.seed.clone());
         let count = u16::try_from(options.validators).unwrap_or(u16::MAX);
         let validators = (1..=count).map(|uid| validator(&seed, uid)).collect();
-        let miners = miners(&seed, options.miners, count + 1);
+        let mut miners = miners(&seed, options.miners, count + 1);
+        if options.mechanisms.iter().any(|mechanism| mechanism.asks_axons()) {
+            for (miner, dancer) in miners.iter_mut().zip(dancers(&seed, options.miners)) {
+                miner.dancer = Some(dancer);
+            }
+        }
         let owner = Account::draw(&seed, "owner");
         let [source, spare] = [SOURCE_BUCKET, SPARE_BUCKET].map(|name| bucket(&seed, name));
         let Options { weights, block_time, interval, .. } = *options;
@@ -143,9 +162,18 @@ impl SubnetPlan {
         self.validators.iter().map(|validator| self.place(validator, mechanism)).collect()
     }
 
+    /// Whether miners are asked through their axons, and not through Chutes.
+    pub(super) fn asks_axons(&self) -> bool {
+        self.mechanisms.iter().any(|mechanism| mechanism.asks_axons())
+    }
+
     /// The miner that must win.
     pub(crate) fn expected_winner(&self) -> Option<&MinerPlan> {
-        self.miners.iter().find(|miner| miner.entry.role == Role::Good)
+        let wins = |miner: &&MinerPlan| match miner.played() {
+            Played::Video(role) => role == Role::Good,
+            Played::Motion(dancer) => dancer.place() == Worth::First,
+        };
+        self.miners.iter().find(wins)
     }
 
     /// Writes the wallets of everyone on the subnet.
@@ -235,7 +263,7 @@ fn miners(seed: &Seed, count: usize, first_uid: u16) -> Vec<MinerPlan> {
             slug,
             role,
         };
-        miners.push(MinerPlan { account, uid: first_uid + place, entry });
+        miners.push(MinerPlan { account, uid: first_uid + place, entry, dancer: None });
     }
     miners
 }
@@ -300,6 +328,17 @@ mod tests {
         assert_eq!(distinct(|place| place.name.clone()), 8);
         assert_eq!(distinct(|place| place.bucket.bucket.clone()), 8);
         assert_eq!(distinct(|place| place.mesh_key.clone()), 8);
+    }
+
+    #[test]
+    fn a_motion_subnet_has_its_own_cast_and_its_honest_miner_has_to_win() {
+        let mechanisms = vec![Mechanism::Motion];
+        let plan = SubnetPlan::draw(&Options { mechanisms, miners: 9, ..Options::default() });
+        let kinds: BTreeSet<String> =
+            plan.miners.iter().map(|miner| miner.dancer.unwrap().to_string()).collect();
+        assert_eq!(kinds.len(), 9);
+        assert_eq!(plan.expected_winner().unwrap().dancer, Some(Dancer::Honest));
+        assert!(self::plan().miners.iter().all(|miner| miner.dancer.is_none()));
     }
 
     #[test]

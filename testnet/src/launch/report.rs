@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agreement::EpochWeights;
 use super::mechanism::Mechanism;
+use super::order::Order;
 use super::verdicts::MinerVerdicts;
 use crate::chain::{Emissions, NeuronEmission};
 
@@ -31,6 +32,9 @@ pub struct Report {
     pub mechanisms: Vec<MechanismReport>,
     /// What verdicts say of the miners.
     pub miners: Vec<MinerVerdicts>,
+    /// The miners in the order of the weights that all agreed on last, where their cast has one.
+    #[serde(default)]
+    pub order: Option<Order>,
     /// What everyone earned in the chain's last epoch, which is not the validators' epoch.
     pub emissions: Emissions,
 }
@@ -77,8 +81,10 @@ impl Report {
     /// answer passes too (`docs/judging.md`, "Task types").
     pub fn succeeded(&self) -> bool {
         let is_expected = self.winner.is_some() && self.winner == self.expected_winner;
+        let in_order = self.order.as_ref().is_none_or(|order| order.breach.is_none());
         self.agreed
             && is_expected
+            && in_order
             && self.mechanisms.iter().all(|further| {
                 let passes = |miner: &MinerVerdicts| {
                     Some(miner.hotkey) == further.winner && miner.entries.contains_key("passed")
@@ -99,12 +105,15 @@ impl Report {
             text.push_str(&self.verdicts(&further.miners));
         }
         text.push_str(&self.earning_miners());
+        if let Some(order) = &self.order {
+            let _ = writeln!(text, "\n{}", order.line());
+        }
         let name = |hotkey: &Option<Hotkey>| {
             hotkey.map_or_else(|| "nobody".into(), |hotkey| hotkey.to_string())
         };
         let verdict = match (self.succeeded(), self.agreed) {
             (true, _) => "agreed on the expected winner",
-            (false, true) => "agreed, but not on the expected winner",
+            (false, true) => "agreed, but not on the expected winner or order",
             (false, false) => "not agreed",
         };
         let _ = writeln!(text, "\n{verdict}");
@@ -209,6 +218,7 @@ fn short(hotkey: &Hotkey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::Played;
     use crate::miners::Role;
 
     fn report(agreed: bool, winner: Option<u8>) -> Report {
@@ -242,7 +252,7 @@ mod tests {
         let miner = MinerVerdicts {
             hotkey: key(9),
             uid: 9,
-            role: Role::Good,
+            role: Played::Video(Role::Good),
             entries: [("passed".to_owned(), 3), ("timeout".to_owned(), 1)].into(),
             as_expected: 3,
         };
@@ -255,6 +265,7 @@ mod tests {
             duration_s: 200.4,
             first_weights_s: Some(99.0),
             mechanisms: Vec::new(),
+            order: None,
             emissions: Emissions { netuid: 99, block: 370, epoch_block: 360, neurons },
         }
     }

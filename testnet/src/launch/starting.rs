@@ -15,10 +15,11 @@ use super::hosts::Hosts;
 use super::mechanism::Mechanism;
 use super::options::Options;
 use super::part::{Part, PartPlan};
-use super::plan::SubnetPlan;
+use super::plan::{MinerPlan, NETUID, SubnetPlan};
 use super::programs::Programs;
 use super::status::ValidatorStatus;
 use super::{LaunchError, Result};
+use crate::axons::{AxonEntry, AxonsConfig, AxonsReport, clips};
 use crate::services::{ServicesConfig, ServicesReport};
 use crate::storage::{BucketKeys, write_keys};
 
@@ -160,6 +161,54 @@ impl Starting<'_> {
         )
     }
 
+    /// The miners' axons, which announce themselves on the chain.
+    pub(super) fn axons(&self, addresses: &Addresses) -> Result<Part> {
+        let folder = self.subfolder("axons")?;
+        let entry = |miner: &MinerPlan| {
+            let dancer = miner.dancer?;
+            Some(AxonEntry { slug: miner.entry.slug.clone(), dancer })
+        };
+        let config = AxonsConfig {
+            seed: self.plan.seed.text().to_owned(),
+            chain: addresses.chain.clone(),
+            netuid: NETUID,
+            validators: self.plan.validators.iter().map(|one| one.account.hotkey).collect(),
+            miners: self.plan.miners.iter().filter_map(entry).collect(),
+        };
+        let path = self.folder.join("axons.json");
+        let text = serde_json::to_string(&config)
+            .map_err(|source| LaunchError::Report { path: path.clone(), source })?;
+        write_private(&path, &text)?;
+        let report = folder.join("endpoint.json");
+        self.testnet(
+            "axons",
+            &["--config", &path.display().to_string(), "--report", &report.display().to_string()],
+        )
+    }
+
+    /// Waits until every axon is announced.
+    pub(super) async fn announced(&self, axons: &mut Part) -> Result<AxonsReport> {
+        report(axons, &self.folder.join("axons").join("endpoint.json")).await
+    }
+
+    /// Publishes the challenges with the owner's own command; returns how many there are.
+    pub(super) async fn publish_challenges(&self, addresses: &Addresses) -> Result<usize> {
+        let folder = self.subfolder("challenges")?;
+        let clips = clips(&self.plan.seed);
+        for (number, clip) in clips.iter().enumerate() {
+            let write = |ending: &str, bytes: &[u8]| {
+                let path = folder.join(format!("clip-{number:02}.{ending}"));
+                let written = std::fs::write(&path, bytes);
+                written.map_err(|source| LaunchError::Io { path, source })
+            };
+            write("wav", &clip.wav)?;
+            write("bvh", clip.reference().as_bytes())?;
+        }
+        let arguments = ["challenges", "publish", &folder.display().to_string()];
+        self.owners(addresses, &arguments).await?;
+        Ok(clips.len())
+    }
+
     /// Publishes the allowlist with the owner's own command.
     pub(super) async fn publish_allowlist(&self, addresses: &Addresses) -> Result<()> {
         let hotkeys: Vec<String> =
@@ -167,15 +216,21 @@ impl Starting<'_> {
         let interval = self.options.interval.to_string();
         let arguments =
             ["validator", "publish", "--interval", &interval, "--validators", &hotkeys.join(",")];
+        self.owners(addresses, &arguments).await
+    }
+
+    /// Runs a command of the owner, whose first two words name it.
+    async fn owners(&self, addresses: &Addresses, arguments: &[&str]) -> Result<()> {
         let state = self.folder.join("owner");
         let environment =
             environment::of_owner(self.plan, addresses, &self.folder.join("wallets"), &state);
-        let arguments = arguments.map(str::to_owned).to_vec();
+        let name = format!("leoma {}", arguments[..arguments.len().min(2)].join(" "));
+        let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
         let mut plan = self.part("owner", &self.programs.leoma, arguments, environment);
         plan.folder = state;
         let mut command = Part::start(plan)?;
         let status = command.finished(START_LIMIT).await?;
-        if status.success() { Ok(()) } else { Err(command.failed("leoma validator publish")) }
+        if status.success() { Ok(()) } else { Err(command.failed(&name)) }
     }
 
     /// The validators' processes for a mechanism, each with the address at which it reads the
@@ -284,17 +339,21 @@ struct Endpoint {
     admin: Option<String>,
 }
 
-/// Waits until the chain, the storage and the services answer; returns their addresses.
+/// Waits until the chain, the storage and the services, where there are any, answer; returns their
+/// addresses.
 pub(super) async fn addresses(infrastructure: &mut [Part], folder: &Path) -> Result<Addresses> {
-    let [chain, storage, services] = infrastructure else {
-        return Err(LaunchError::Options("a subnet has a chain, a storage and services"));
+    let [chain, storage, services @ ..] = infrastructure else {
+        return Err(LaunchError::Options("a subnet has a chain and a storage"));
     };
     let path = |name: &str| folder.join(name).join("endpoint.json");
-    let (chain, storage, services) = (
+    let (chain, storage) = (
         report::<Endpoint>(chain, &path("chain")).await?,
         report::<Endpoint>(storage, &path("storage")).await?,
-        report::<ServicesReport>(services, &path("services")).await?,
     );
+    let services = match services.first_mut() {
+        Some(services) => report::<ServicesReport>(services, &path("services")).await?,
+        None => ServicesReport::default(),
+    };
     let storage_admin = storage.admin.unwrap_or_default();
     Ok(Addresses { chain: chain.url, storage: storage.url, storage_admin, services })
 }

@@ -12,6 +12,7 @@ use super::environment::Addresses;
 use super::hosts::Hosts;
 use super::mechanism::Mechanism;
 use super::options::Options;
+use super::order::Order;
 use super::part::Part;
 use super::plan::{NETUID, SubnetPlan, ValidatorPlan};
 use super::programs::Programs;
@@ -68,7 +69,10 @@ impl Subnet {
         let programs = Programs::find()?;
         let plan = SubnetPlan::draw(&options);
         let folder = Folder::open(&options)?;
-        let corpus = source_clips(&options, &plan, &say).await?;
+        let corpus = match plan.asks_axons() {
+            true => None,
+            false => Some(source_clips(&options, &plan, &say).await?),
+        };
         let starting = Starting { options: &options, plan: &plan, programs, folder: &folder.path };
         for name in ["logs", "wallets", "owner"] {
             starting.subfolder(name)?;
@@ -77,23 +81,32 @@ impl Subnet {
         say(&format!("folder {}", folder.path.display()));
         say("starting chain, storage and services");
         let start = Instant::now();
-        let mut infrastructure =
-            vec![starting.chain()?, starting.storage()?, starting.services(&corpus)?];
+        let mut infrastructure = vec![starting.chain()?, starting.storage()?];
+        if let Some(corpus) = &corpus {
+            infrastructure.push(starting.services(corpus)?);
+        }
         let addresses = addresses(&mut infrastructure, &folder.path).await?;
         say(&format!("chain {}, storage {}", addresses.chain, addresses.storage));
         let first = plan.mechanisms.first().copied().unwrap_or_default();
         let chain = connect(&addresses, first).await?;
         let rpc = RpcClient::from_insecure_url(&addresses.chain).await?;
         let watch = watch(&plan, first, chain.clone(), rpc.clone(), start).await?;
-        say("uploading source clips, committing models, publishing the allowlist");
-        let prepared = tokio::try_join!(
-            publish::upload_corpus(&addresses.storage, &plan, &corpus),
-            publish::commit_miners(&chain, &plan.miners),
-            starting.publish_allowlist(&addresses),
-        );
+        let prepared = match &corpus {
+            Some(corpus) => {
+                say("uploading source clips, committing models, publishing the allowlist");
+                prepare_video(&starting, &addresses, &chain, corpus).await
+            }
+            None => {
+                say("announcing axons, publishing challenges and the allowlist");
+                let mut axons = starting.axons(&addresses)?;
+                let prepared = prepare_axons(&starting, &addresses, &mut axons).await;
+                infrastructure.push(axons);
+                prepared
+            }
+        };
         // If a part has ended, that is the cause to report.
         infrastructure.iter_mut().try_for_each(Part::check)?;
-        let (clips, (), ()) = prepared?;
+        let clips = prepared?;
         say(&format!(
             "{clips} clips, {} miners, starting {} validators",
             plan.miners.len(),
@@ -330,7 +343,13 @@ impl Subnet {
             miners: verdicts(further.mechanism),
         });
         let first = self.plan.mechanisms.first().copied().unwrap_or_default();
+        let order = view.agreement.as_ref().and_then(|agreement| {
+            let epoch_block = *agreement.epochs.last()?;
+            let weights = &view.validators.first()?.history.get(&epoch_block)?.weights;
+            Order::of(&self.plan.miners, epoch_block, weights)
+        });
         Report {
+            order,
             validators: reports(&view.validators),
             agreed: agreed(&view.agreement),
             winner: winner(&view.agreement),
@@ -372,6 +391,36 @@ impl Subnet {
         stop_all(infrastructure).await;
         drop((hosts, folder));
     }
+}
+
+/// What the owner and the miners of a video subnet do before validators start; returns the number of
+/// source clips.
+async fn prepare_video(
+    starting: &Starting<'_>,
+    addresses: &Addresses,
+    chain: &ChainClient,
+    corpus: &Path,
+) -> Result<usize> {
+    let (clips, (), ()) = tokio::try_join!(
+        publish::upload_corpus(&addresses.storage, starting.plan, corpus),
+        publish::commit_miners(chain, &starting.plan.miners),
+        starting.publish_allowlist(addresses),
+    )?;
+    Ok(clips)
+}
+
+/// The same where miners are asked through their axons; returns the number of challenges.
+async fn prepare_axons(
+    starting: &Starting<'_>,
+    addresses: &Addresses,
+    axons: &mut Part,
+) -> Result<usize> {
+    let published = async {
+        starting.publish_allowlist(addresses).await?;
+        starting.publish_challenges(addresses).await
+    };
+    let (_ports, clips) = tokio::try_join!(starting.announced(axons), published)?;
+    Ok(clips)
 }
 
 /// An endpoint that can be hurt for each validator, if the options ask for that.

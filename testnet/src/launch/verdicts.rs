@@ -9,7 +9,7 @@ use leoma_protocol::verdict::MAX_FILE_BYTES;
 use serde::{Deserialize, Serialize};
 
 use super::MinerPlan;
-use crate::miners::Role;
+use super::played::Played;
 
 /// One miner in all published verdict files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct MinerVerdicts {
     /// Its place on the subnet.
     pub uid: u16,
     /// Its role.
-    pub role: Role,
+    pub role: Played,
     /// Its entries, by status.
     pub entries: BTreeMap<String, u64>,
     /// Entries that name what a cheat does or, of other miners, that passed.
@@ -52,7 +52,7 @@ pub(super) fn of_miners(
         .flat_map(|file| file.data)
         .collect();
     let of_miner = |miner: &MinerPlan| {
-        let (hotkey, role) = (miner.account.hotkey, miner.entry.role);
+        let (hotkey, role) = (miner.account.hotkey, miner.played());
         let mut verdicts = MinerVerdicts {
             hotkey,
             uid: miner.uid,
@@ -69,7 +69,7 @@ pub(super) fn of_miners(
     miners.iter().map(of_miner).collect()
 }
 
-fn is_expected(role: Role, entry: &Entry) -> bool {
+fn is_expected(role: Played, entry: &Entry) -> bool {
     match role.expected() {
         Some(expected) => {
             entry.status == expected.status && entry.reasoning.contains(expected.reason)
@@ -104,6 +104,7 @@ fn read(path: &Path) -> Option<File> {
 mod tests {
     use super::*;
     use crate::launch::{Options, SubnetPlan};
+    use crate::miners::Role;
 
     #[test]
     fn entries_are_counted_by_what_they_say() {
@@ -119,12 +120,12 @@ mod tests {
         std::fs::write(results.join("a.json"), file.to_string()).unwrap();
         std::fs::write(results.join("b.json"), "{\"data\": [").unwrap();
         let found = of_miners(folder.path(), &["one".to_owned()], &plan.miners);
-        let of_blur = found.iter().find(|miner| miner.role == Role::Blur).unwrap();
+        let of_blur = found.iter().find(|miner| miner.role == Played::Video(Role::Blur)).unwrap();
         assert_eq!((of_blur.entries.get("failed"), of_blur.as_expected), (Some(&2), 1));
         assert!(
             found
                 .iter()
-                .filter(|miner| miner.role != Role::Blur)
+                .filter(|miner| miner.role != Played::Video(Role::Blur))
                 .all(|miner| miner.entries.is_empty())
         );
     }

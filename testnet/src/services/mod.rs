@@ -33,7 +33,7 @@ use crate::miners::{ClipIndex, Miner, MinerError, Renderer, router};
 use fault_layer::Listener;
 
 /// Where everything answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicesReport {
     /// `CHUTES_API_URL`.
     pub chutes_api: String,

@@ -252,6 +252,7 @@ async fn each_thing_that_is_missing_is_found_and_the_next_step_named() {
     let names: Vec<_> =
         ready.checks().iter().map(|check| check["name"].as_str().unwrap()).collect();
     let expected = [
+        "mechanism",
         "hotkey file",
         "hotkey mode",
         "hotkey folder",

@@ -10,6 +10,7 @@
 //! | `owners_api` | `leoma api` shows a validator's bucket, and what validators report to it |
 //! | `rehearsal` | a rehearsal samples and decides, and sends nothing |
 //! | `mechanisms` | two mechanisms of one subnet get weights of their own from every validator |
+//! | `motion` | miners with axons, a vector of weights, and a kill in the middle of a task |
 //! | `restart` | a validator that is stopped in a task or loses its power signs nothing twice |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
 //! | `upgrade` | validators update one by one across a change of the parameters, and agree in every epoch |
@@ -23,6 +24,7 @@ mod faults;
 mod liars;
 mod lost_state;
 mod mechanisms;
+mod motion;
 mod owners_api;
 mod rehearsal;
 mod restart;

@@ -1,0 +1,99 @@
+//! `leoma-testnet axons`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use leoma_protocol::{Hotkey, Netuid};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use super::answers::Stage;
+use super::clips::clips;
+use super::dancer::Dancer;
+use super::serve::{AxonsError, announce, serve};
+use crate::launch::accounts::Account;
+use crate::report_file;
+use crate::seed::Seed;
+
+/// The configuration of the axons.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AxonsConfig {
+    /// The subnet's seed: keys and challenges are drawn from it.
+    pub seed: String,
+    /// The chain's `ws://` address.
+    pub chain: String,
+    /// The subnet.
+    pub netuid: u16,
+    /// Who is served.
+    pub validators: Vec<Hotkey>,
+    /// The miners.
+    pub miners: Vec<AxonEntry>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AxonEntry {
+    /// The name that its keys are drawn by.
+    pub slug: String,
+    /// Its kind.
+    pub dancer: Dancer,
+}
+
+/// Where they answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AxonsReport {
+    /// Every miner's port on 127.0.0.1, by slug.
+    pub ports: BTreeMap<String, u16>,
+}
+
+/// Runs the axons of a configuration file until it is stopped.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AxonsArgs {
+    /// JSON file: seed, chain, netuid, validators, miners.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Where to write the ports, once every miner is announced on the chain.
+    #[arg(long)]
+    pub report: PathBuf,
+}
+
+impl AxonsArgs {
+    /// Starts every axon, announces it, writes the report, and runs until a listener ends.
+    ///
+    /// # Errors
+    /// When something does not start, or ends.
+    pub async fn run(self) -> Result<(), AxonsError> {
+        let failed = |path: &PathBuf| {
+            let path = path.clone();
+            move |source| AxonsError::File { path, source }
+        };
+        let text = std::fs::read(&self.config).map_err(failed(&self.config))?;
+        let config: AxonsConfig = serde_json::from_slice(&text)
+            .map_err(|source| AxonsError::Config { path: self.config.clone(), source })?;
+        let seed = Seed::new(config.seed);
+        let all = Arc::new(clips(&seed));
+        let served = Arc::new(config.validators);
+        let (mut tasks, mut ports, mut accounts) = (JoinSet::new(), BTreeMap::new(), Vec::new());
+        for AxonEntry { slug, dancer } in config.miners {
+            let account = Account::draw(&seed, &slug);
+            let clips = Arc::clone(&all);
+            let stage = Stage { dancer, slug: slug.clone(), seed: seed.clone(), clips };
+            let (port, serving) = serve(stage, &account, Arc::clone(&served)).await?;
+            tasks.spawn(serving);
+            ports.insert(slug, port);
+            accounts.push((account, port));
+        }
+        let (chain, netuid) = (config.chain.as_str(), Netuid(config.netuid));
+        let announced =
+            accounts.iter().map(|(account, port)| announce(chain, netuid, account, *port));
+        try_join_all(announced).await?;
+        let report = serde_json::to_vec_pretty(&AxonsReport { ports })
+            .map_err(|source| AxonsError::Config { path: self.report.clone(), source })?;
+        report_file::write(&self.report, &report).map_err(failed(&self.report))?;
+        let ended = tasks.join_next().await;
+        let reason = ended.and_then(Result::err).map_or("no reason".to_owned(), |e| e.to_string());
+        Err(AxonsError::Ended(reason))
+    }
+}
