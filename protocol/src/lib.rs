@@ -4,7 +4,8 @@
 //! ([`ConsensusSchedule`]), signed verdict files ([`verdict`]), witnesses on chain ([`Witness`]),
 //! JSON exactly as Python writes it ([`python_json`]), miner commitments, signed HTTP requests, the
 //! requests of Bittensor's SDK ([`synapse`]), limits by address for whoever listens
-//! ([`AddressLimit`]), and, with feature `mesh`, the peer-to-peer mesh.
+//! ([`AddressLimit`]), prices as feeds and miners write them ([`market`]), and, with feature `mesh`,
+//! the peer-to-peer mesh.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,6 +42,7 @@ mod grant;
 pub mod hello;
 mod hotkey;
 mod ids;
+pub mod market;
 #[cfg(feature = "mesh")]
 pub mod mesh;
 pub mod messages;

@@ -30,6 +30,30 @@ impl Nano {
         (parts >= -limit && parts < limit).then_some(Self(parts as i64))
     }
 
+    /// The number that a decimal text says: digits with an optional `-` before them and an optional
+    /// point and further digits after them. Places after the ninth are rounded, halves away from
+    /// zero. `None` for every other text, and for a number out of range. No float takes part, so
+    /// every machine reads the same number.
+    pub fn from_decimal(text: &str) -> Option<Self> {
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+        let (whole, places) = match digits.split_once('.') {
+            Some((_, "")) => return None,
+            Some(parts) => parts,
+            None => (digits, ""),
+        };
+        let is_digit = |byte: u8| byte.is_ascii_digit();
+        if whole.is_empty() || !whole.bytes().chain(places.bytes()).all(is_digit) {
+            return None;
+        }
+        // With more digits it is out of range, unless it has leading zeros, which nobody writes.
+        let whole: u64 = whole.parse().ok()?;
+        let place = |index: usize| places.as_bytes().get(index).map_or(0, |byte| byte - b'0');
+        let parts = (0..9).fold(0_i128, |parts, index| parts * 10 + i128::from(place(index)));
+        let rounded = parts + i128::from(place(9) >= 5);
+        let parts = sign * (i128::from(whole) * i128::from(Self::PARTS) + rounded);
+        i64::try_from(parts).ok().map(Self)
+    }
+
     /// The nearest float, for people.
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / Self::PARTS as f64
@@ -62,6 +86,55 @@ mod tests {
         assert_eq!(Nano::from_f64(-limit), Some(Nano(i64::MIN)));
         assert_eq!(Nano::from_f64(limit), None);
         assert_eq!(Nano(2_500_000_000).to_f64(), 2.5);
+    }
+
+    #[test]
+    fn decimal_texts_are_read_exactly() {
+        for (text, parts) in [
+            ("5000.12", 5_000_120_000_000),
+            ("0", 0),
+            ("-0.000000001", -1),
+            ("0.1", 100_000_000),
+            ("0.0000000005", 1),
+            ("-0.0000000005", -1),
+            ("0.00000000049999", 0),
+            ("0.9999999999", 1_000_000_000),
+            // A float has neither of these.
+            ("9007199.254740993", 9_007_199_254_740_993),
+            ("9223372036.854775807", i64::MAX),
+            ("-9223372036.854775808", i64::MIN),
+        ] {
+            assert_eq!(Nano::from_decimal(text), Some(Nano(parts)), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            ".",
+            "5.",
+            ".5",
+            "+5",
+            "--5",
+            "1e3",
+            "1_000",
+            "1,5",
+            " 5",
+            "5 ",
+            "NaN",
+            "inf",
+            "0x10",
+            "1.2.3",
+            "1.-2",
+            "\u{0665}",
+            "9223372036.854775808",
+            "99999999999999999999",
+            "-9223372036.8547758085",
+        ] {
+            assert_eq!(Nano::from_decimal(text), None, "{text:?}");
+        }
+        // What we show is read as what it was.
+        for parts in [0, 1, -1, 1_500_000_000, i64::MAX, i64::MIN] {
+            assert_eq!(Nano::from_decimal(&Nano(parts).to_string()), Some(Nano(parts)));
+        }
     }
 
     #[test]

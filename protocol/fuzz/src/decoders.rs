@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use leoma_protocol::codec::Wire;
 use leoma_protocol::hello::{Hello, HelloAnswer};
+use leoma_protocol::market::{read_closes, read_forecast};
 use leoma_protocol::mesh::core::{CatchupPage, CatchupRequest};
 use leoma_protocol::mesh::{GrantAnswer, GrantOffer, PageAnswer, VerdictAnswer, VerdictRequest};
 use leoma_protocol::messages::{
@@ -17,8 +18,8 @@ use leoma_protocol::synapse::{
 };
 use leoma_protocol::verdict::{self, EntryStatus, Expected, VerdictEntry};
 use leoma_protocol::{
-    ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, MinerCommitment, Netuid,
-    Network, Signature, TaskId, Witness,
+    ConsensusParams, Digest, FileId, Hotkey, HotkeySigner, MemoryGuard, MinerCommitment, Nano,
+    Netuid, Network, Signature, TaskId, Witness,
 };
 use sp_core::{Pair as _, sr25519};
 
@@ -120,6 +121,29 @@ pub fn texts(data: &[u8]) {
     }
     if let Some(signature) = Signature::from_hex(text) {
         assert_eq!(Signature::from_hex(&signature.to_hex()), Some(signature));
+    }
+}
+
+/// A feed's prices and a miner's forecast: every price is above zero, and is read again from the text
+/// that we show of it.
+pub fn market(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let check = |price: &Nano| {
+        assert!(*price > Nano::ZERO);
+        assert_eq!(Nano::from_decimal(&price.to_string()), Some(*price));
+    };
+    if kind % 2 == 0 {
+        let Ok(closes) = read_closes(bytes) else { return };
+        closes.values().for_each(check);
+        let written = closes.iter().map(|(t, close)| format!(r#"{{"t":{t},"close":"{close}"}}"#));
+        let written = format!("[{}]", written.collect::<Vec<_>>().join(","));
+        assert_eq!(read_closes(written.as_bytes()), Ok(closes));
+    } else {
+        let Ok(value) = Value::parse(bytes) else { return };
+        let asked = value.as_array().map_or(6, <[Value]>::len);
+        let Ok(forecast) = read_forecast(&value, asked) else { return };
+        assert_eq!(forecast.len(), asked);
+        forecast.iter().for_each(check);
     }
 }
 

@@ -5,7 +5,7 @@ mod core;
 mod decoders;
 
 pub use self::core::{core, kit};
-pub use decoders::{gossip, python_json, streams, synapse, texts, verdict};
+pub use decoders::{gossip, market, python_json, streams, synapse, texts, verdict};
 
 use leoma_protocol::verdict::VerdictDraft;
 use leoma_protocol::{
@@ -78,6 +78,8 @@ pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     for (kind, name, text) in [(0, "headers", &headers[..]), (1, "body", body), (2, "answer", &answer)] {
         add("synapse", name, [&[kind][..], text.as_bytes()].concat());
     }
+    add("market", "feed", br#" [{"t": 1736521200, "close": "5000.12"}, {"close": "4999.5", "t": 1736521500}]"#.to_vec());
+    add("market", "forecast", br#"![5000.12, "5001", 5002, 5e3, 4999.123456789, 5000.0]"#.to_vec());
     // Events one after the other, and time between them.
     add("core", "every-event", (0..=255).flat_map(|kind: u8| [3, kind, kind / 20, 2, 1, 4]).collect());
     add("core", "two-peers-prove-themselves", [[9, 0, 1, 0, 9, 5, 1, 3], [9, 0, 2, 0, 9, 5, 2, 6]].concat());

@@ -33,6 +33,7 @@ fn what_fuzzing_found_interesting_breaks_nothing() {
     run("python_json", decoders::python_json);
     run("texts", decoders::texts);
     run("synapse", decoders::synapse);
+    run("market", decoders::market);
     run("core", core::core);
 }
 
@@ -57,6 +58,11 @@ fn the_seeds_are_read_as_what_they_are() {
     let head = leoma_protocol::synapse::RequestHead::read(&decoders::KINDS, &bob, headers);
     assert!(head.unwrap().verify(&bob).is_ok());
     assert!(decoders::KINDS.read_body(&file("synapse", "body")[1..]).is_ok());
+    let feed = file("market", "feed");
+    assert_eq!(leoma_protocol::market::read_closes(&feed[1..]).unwrap().len(), 2);
+    let forecast = file("market", "forecast");
+    let forecast = leoma_protocol::python_json::Value::parse(&forecast[1..]).unwrap();
+    assert!(leoma_protocol::market::read_forecast(&forecast, 6).is_ok());
     let witness = leoma_protocol::Witness::decode(&file("texts", "witness"));
     assert_eq!(witness.unwrap().unwrap().held().count(), 88);
     assert!(
