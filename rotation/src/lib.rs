@@ -101,7 +101,7 @@ pub use history::{AllowlistHistory, Effective, OutOfOrder};
 pub use limits::ChainLimits;
 pub use observed::{MinerObservations, TaskObservations};
 pub use outcome::Outcome;
-pub use policy::{PolicyOutcome, PoolOutcome, Unallocated, policy_outcome};
+pub use policy::{PolicyOutcome, PoolOutcome, Unallocated, policy_outcome, truths};
 pub use rank::{Ineligible, Ranked, Ranking, rank};
 pub use rate::Rate;
 pub use record::{PolicyError, PolicyRecord};

@@ -8,8 +8,10 @@
 //! | 3 | each pool's shares by its scores, and their sum | `shares.rs` |
 //! | 4 | weights as the chain takes them | `limits.rs` |
 
-use leoma_protocol::Hotkey;
+use std::collections::BTreeMap;
+
 use leoma_protocol::verdict::Name;
+use leoma_protocol::{Hotkey, Nano};
 use num_rational::BigRational;
 use num_traits::{One, ToPrimitive as _, Zero};
 
@@ -107,6 +109,18 @@ pub fn policy_outcome(
     let shares = miners.into_iter().zip(totals).filter(|(_, share)| !share.is_zero()).collect();
     let (ranks, ineligible) = (ranking.ranks, ranking.ineligible);
     PolicyOutcome { ranks, ineligible, pools, shares }
+}
+
+/// What the forecasts of each pool are ranked against in a window of these files: moments in seconds
+/// since 1970, and the lower median of what the validators read there. Only moments that enough of
+/// them read; only pools of ranked forecasts.
+#[must_use]
+pub fn truths(
+    record: &PolicyRecord,
+    files: &[&TaskObservations],
+) -> BTreeMap<Name, BTreeMap<u64, Nano>> {
+    let ranked = record.pools.iter().filter(|pool| pool.fold.truth().is_some());
+    ranked.map(|pool| (pool.name, fold::truth(pool, files))).collect()
 }
 
 impl PolicyOutcome {

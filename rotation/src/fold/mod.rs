@@ -17,7 +17,9 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 
-use leoma_protocol::{BlockNumber, Hotkey};
+use std::collections::BTreeMap;
+
+use leoma_protocol::{BlockNumber, Hotkey, Nano};
 
 use crate::TaskObservations;
 use crate::record::Pool;
@@ -63,6 +65,13 @@ pub(crate) fn scores(
         }
     }
     sums.iter().map(Sum::mean).collect()
+}
+
+/// What the forecasts of a pool are ranked against: the price at each moment that enough validators
+/// read, in seconds since 1970. Empty for a pool of anything else.
+pub(crate) fn truth(pool: &Pool, files: &[&TaskObservations]) -> BTreeMap<u64, Nano> {
+    let sheets: Vec<Sheet<'_>> = files.iter().map(|file| Sheet::new(pool, file, &[])).collect();
+    Forecasts::of(&pool.fold, &sheets).map(|forecasts| forecasts.truth).unwrap_or_default()
 }
 
 /// The scores that validators give one miner.

@@ -30,7 +30,7 @@ pub(super) struct Forecasts {
     cells: usize,
     /// What each place gets.
     places: Vec<Nano>,
-    truth: BTreeMap<u64, Nano>,
+    pub(super) truth: BTreeMap<u64, Nano>,
     moment: Option<Name>,
 }
 

@@ -49,5 +49,7 @@ pub const VIDEO: &str = include_str!("../../policies/video.toml");
 pub const T2V: &str = include_str!("../../policies/t2v.toml");
 /// Motion from audio: moving averages, paid in proportion.
 pub const MOTION: &str = include_str!("../../policies/motion.toml");
+/// Forecasts of a price, ranked once it is known.
+pub const ORACLE: &str = include_str!("../../policies/oracle.toml");
 /// Video from a first frame alone, mechanism 2 of its subnet.
 pub const I2V: &str = include_str!("../../policies/i2v.toml");

@@ -10,3 +10,4 @@ mod scenarios;
 mod simulation;
 mod subnet;
 mod vectors;
+mod weekend;
