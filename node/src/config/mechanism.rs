@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use leoma_protocol::{ConsensusSchedule, Netuid};
 use leoma_rotation::PolicyRecord;
-use leoma_rotation::record::{Fold, I2V, MAX_POLICY_BYTES, MOTION, Pool, T2V};
+use leoma_rotation::record::{Fold, I2V, MAX_POLICY_BYTES, MOTION, ORACLE, Pool, T2V};
 use leoma_scoring::TaskType;
 
 use super::error::ConfigError;
 use super::values::Values;
+use crate::mechanism::oracle::Rules;
 
 super::declare::settings! {
     /// the mechanism of the subnet that this process serves: t2v has id 1 and i2v id 2 on the
-    /// chain, video has id 0 and no record, motion is for a subnet of its own and has id 0; each
-    /// needs a state folder, an own bucket and ports of its own
+    /// chain, video has id 0 and no record, motion and oracle are for a subnet of their own and have
+    /// id 0; each needs a state folder, an own bucket and ports of its own
     MECHANISM = setting(
-        "video, t2v, i2v, motion or the path of a policy record (with a / or .toml)", Some("video")
+        "video, t2v, i2v, motion, oracle or the path of a policy record (with a / or .toml)", Some("video")
     );
 }
 
@@ -29,15 +30,18 @@ pub(crate) enum Plug {
     Video,
     /// `mechanism/motion/`.
     Motion,
+    /// `mechanism/oracle/`.
+    Oracle,
 }
 
 impl Plug {
     /// The mechanisms that records can name, and what serves each.
-    const NAMES: [(&str, Self); 4] = [
+    const NAMES: [(&str, Self); 5] = [
         (VIDEO, Self::Video),
         ("t2v", Self::Video),
         ("i2v", Self::Video),
         ("motion", Self::Motion),
+        ("oracle", Self::Oracle),
     ];
 
     fn of(mechanism: &str) -> Option<Self> {
@@ -47,7 +51,7 @@ impl Plug {
     /// The pool of its observations, if it makes any.
     const fn pool(self) -> Option<&'static str> {
         match self {
-            Self::Video => None,
+            Self::Video | Self::Oracle => None,
             Self::Motion => Some("motion"),
         }
     }
@@ -56,13 +60,16 @@ impl Plug {
     fn feeds(self, pool: &Pool) -> bool {
         match &pool.fold {
             Fold::PassRate => true,
-            Fold::RankCells { .. } => false,
+            Fold::RankCells { .. } => self == Self::Oracle,
             _ => self.pool() == Some(pool.name.as_str()),
         }
     }
 
     /// What its tasks make, in words.
     fn observations(self) -> String {
+        if self == Self::Oracle {
+            return "they are forecasts, for fold \"rank_cells\"".to_owned();
+        }
         match self.pool() {
             Some(pool) => format!("they are passes, and one value a miner in pool \"{pool}\""),
             None => "there are only passes, for fold \"pass_rate\"".to_owned(),
@@ -146,6 +153,7 @@ fn record_of(given: &str) -> Result<Option<PolicyRecord>, String> {
         "t2v" => T2V.to_owned(),
         "i2v" => I2V.to_owned(),
         "motion" => MOTION.to_owned(),
+        "oracle" => ORACLE.to_owned(),
         path if path.contains('/') || path.ends_with(".toml") => read(path)?,
         _ => return Err(format!("`{given}`")),
     };
@@ -182,6 +190,9 @@ fn check(record: &PolicyRecord) -> Result<(), String> {
             pool.name,
             plug.observations()
         ));
+    }
+    if plug == Plug::Oracle {
+        Rules::of(record)?;
     }
     if record.window.lookback_blocks == 0 {
         return Err(
@@ -229,6 +240,40 @@ mod tests {
         // Video's tasks are chosen as before.
         let other = config(&[("LEOMA_TASK", "i2v")]).unwrap();
         assert_eq!((other.index(), other.judging.task), (Netuid(99), TaskType::I2v));
+    }
+
+    #[test]
+    fn the_oracle_has_a_record_that_ranks_forecasts_and_a_feed() {
+        let oracle = config(&[
+            ("MECHANISM", "oracle"),
+            ("MARKET_URL", "https://feed.example/closes/"),
+            ("MARKET_API_KEY", "a key"),
+        ]);
+        let oracle = oracle.unwrap();
+        assert_eq!((oracle.mechanism.plug(), oracle.index()), (Plug::Oracle, Netuid(99)));
+        assert!(oracle.mechanism.paying().is_some());
+        assert_eq!(oracle.oracle.need_url().unwrap(), "https://feed.example/closes");
+        assert_eq!(oracle.oracle.hours, crate::mechanism::oracle::Hours::NewYork);
+        assert!(!format!("{oracle:?}").contains("a key"));
+        let always = config(&[("MECHANISM", "oracle"), ("MARKET_HOURS", "always")]).unwrap();
+        assert_eq!(always.oracle.hours, crate::mechanism::oracle::Hours::Always);
+        assert!(always.oracle.need_url().unwrap_err().to_string().contains("MARKET_URL"));
+        for (name, value) in [("MARKET_HOURS", "london"), ("MARKET_URL", "ftp://feed.example")] {
+            let error = config(&[("MECHANISM", "oracle"), (name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.toml").display().to_string();
+        std::fs::write(
+            &path,
+            record::ORACLE.replace("deadline_blocks = 25", "deadline_blocks = 9"),
+        )
+        .unwrap();
+        assert!(config(&[("MECHANISM", &path)]).unwrap().mechanism.paying().is_some());
+        let passes = record::T2V.replace("mechanism = \"t2v\"", "mechanism = \"oracle\"");
+        std::fs::write(&path, passes).unwrap();
+        let error = config(&[("MECHANISM", &path)]).unwrap_err();
+        assert!(error.contains("rank_cells"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod log;
 mod machine;
 mod mechanism;
 mod mesh;
+mod oracle;
 mod sampling;
 mod services;
 mod setting;
@@ -33,6 +34,7 @@ pub(crate) use chain::name_of;
 pub use error::ConfigError;
 pub use layers::Sources;
 pub(crate) use mechanism::Plug;
+pub(crate) use oracle::OracleConfig;
 pub(crate) use sampling::SamplingConfig;
 pub(crate) use services::ServicesConfig;
 pub use setting::Setting;
@@ -49,6 +51,7 @@ pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> {
         judging::SETTINGS,
         sampling::SETTINGS,
         services::SETTINGS,
+        oracle::SETTINGS,
         buckets::SETTINGS,
         api::SETTINGS,
         log::SETTINGS,
@@ -75,6 +78,7 @@ pub struct Config {
     pub(crate) mesh: mesh::MeshAddresses,
     pub(crate) judging: judging::JudgingConfig,
     pub(crate) services: ServicesConfig,
+    pub(crate) oracle: OracleConfig,
     pub(crate) sampling: SamplingConfig,
     pub(crate) buckets: buckets::BucketsConfig,
     pub(crate) api: api::ApiConfig,
@@ -88,7 +92,7 @@ pub struct Config {
 type Reader = fn(&values::Values) -> Result<(), ConfigError>;
 
 /// What reads each concern's settings.
-const READERS: [Reader; 15] = [
+const READERS: [Reader; 16] = [
     |values| chain::read(values).map(drop),
     |values| chain::netuid(values).map(drop),
     |values| chain::expected_owner(values).map(drop),
@@ -99,6 +103,7 @@ const READERS: [Reader; 15] = [
     |values| judging::JudgingConfig::read(values).map(drop),
     judging::check_task,
     |values| ServicesConfig::read(values).map(drop),
+    |values| OracleConfig::read(values).map(drop),
     |values| sampling::SamplingConfig::read(values).map(drop),
     |values| buckets::BucketsConfig::read(values).map(drop),
     |values| buckets::peers(values).map(drop),
@@ -146,6 +151,7 @@ impl Config {
             mesh: mesh::MeshAddresses::read(values)?,
             judging: judging::JudgingConfig::read(values)?,
             services: ServicesConfig::read(values)?,
+            oracle: OracleConfig::read(values)?,
             sampling: SamplingConfig::read(values)?,
             buckets: buckets::BucketsConfig::read(values)?,
             api: api::ApiConfig::read(values)?,

@@ -1,12 +1,14 @@
 //! Why a task is given up.
 
 use leoma_chain::ChainError;
+use leoma_protocol::synapse::BuildError;
 use leoma_scoring::ScoreFault;
 use leoma_storage::StoreError;
 
 use super::motion::ChallengeError;
 use crate::corpus::{ClipError, CorpusError};
 use crate::miners::whose_fault::OurFault;
+use crate::outbound::ServiceError;
 use crate::state::StateError;
 use crate::verdicts::LibraryError;
 
@@ -73,6 +75,12 @@ pub(crate) enum TaskError {
         "none of {of} miners could be reached: it may be our network, so nothing is said of them"
     )]
     Unreached { of: usize },
+    /// Our own feed of the market gives no reading.
+    #[error(transparent)]
+    Feed(ServiceError),
+    /// The question to miners cannot be made.
+    #[error("the question to miners cannot be made: {0}")]
+    Question(#[from] BuildError),
     /// There is no valid miner.
     #[error("there is no valid miner to sample")]
     NoMiners,
@@ -101,7 +109,10 @@ impl TaskError {
                 Some("buckets")
             }
             Self::State(_) | Self::Disk { .. } => Some("state_dir"),
-            Self::Library(_) | Self::NotSafe(_) | Self::Join(_) => Some("sampler"),
+            Self::Feed(_) => Some("market"),
+            Self::Library(_) | Self::NotSafe(_) | Self::Join(_) | Self::Question(_) => {
+                Some("sampler")
+            }
             Self::CutShort { .. } | Self::Unfinished | Self::OutOfTime => Some(TURN),
             Self::Chain(_) | Self::Doubled | Self::NotListed | Self::NoMiners => None,
         }
@@ -113,6 +124,6 @@ impl TaskError {
     }
 
     /// Every check that [`alarm`](Self::alarm) names.
-    pub(crate) const ALARMS: [&'static str; 7] =
-        ["judge", "miners", "scoring", "buckets", "state_dir", "sampler", TURN];
+    pub(crate) const ALARMS: [&'static str; 8] =
+        ["judge", "miners", "scoring", "buckets", "state_dir", "sampler", "market", TURN];
 }

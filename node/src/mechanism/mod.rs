@@ -7,6 +7,7 @@
 //! | `folder.rs`, `on_disk.rs` | where it keeps what is done of a task |
 //! | `video/` | a clip, the miners' continuations of it, and their scores |
 //! | `motion/` | a challenge of the owner's list, the miners' skeletons, and their distance |
+//! | `oracle/` | forecasts of a price, and what a validator reads of it |
 //! | `asked/` | what mechanisms share whose miners are asked through their axons |
 //!
 //! A mechanism is a module here and a policy record. Adding one touches `config/mechanism.rs`, which
@@ -17,6 +18,7 @@ mod error;
 pub(crate) mod folder;
 pub(crate) mod motion;
 pub(crate) mod on_disk;
+pub(crate) mod oracle;
 pub(crate) mod video;
 
 use leoma_chain::Head;

@@ -15,6 +15,7 @@
 //! | `judge.rs` | the walls around decoders, and one real question to Gemini |
 //! | `machine.rs` | configuration, buckets, keys of services, tools |
 //! | `room.rs` | disk, memory, and the device that scores |
+//! | `market.rs` | one real question to the oracle's feed |
 //! | `services.rs` | one real question each to Chutes and Hugging Face |
 //! | `addresses.rs` | where the validator listens and is reached, its folder of state |
 //!
@@ -28,6 +29,7 @@ mod hotkey;
 mod judge;
 mod limit;
 mod machine;
+mod market;
 mod mechanism;
 mod room;
 mod run;

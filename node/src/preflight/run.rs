@@ -4,7 +4,7 @@ use leoma_wallet::{address_of, hotkey_path, in_background};
 
 use super::check::Check;
 use super::{
-    addresses, asked, endpoints, hotkey, judge, machine, mechanism, room, services, subnet,
+    addresses, asked, endpoints, hotkey, judge, machine, market, mechanism, room, services, subnet,
     weights, witness,
 };
 use crate::config::{Config, Plug};
@@ -55,6 +55,10 @@ pub(crate) async fn run(config: &Config, parts: Parts, clock: fn() -> u64) -> Ve
             checks.push(asked::axons(config, &seen));
             checks.push(asked::time(config));
             checks.push(asked::challenges(config).await);
+        }
+        Plug::Oracle => {
+            checks.push(asked::axons(config, &seen));
+            checks.push(market::feed(config, clock()).await);
         }
     }
     checks

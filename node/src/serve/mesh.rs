@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, Plug};
 use crate::mechanism::motion::MotionRecheck;
+use crate::mechanism::oracle::{OracleRecheck, Rules};
 use crate::verdicts::{Exchange, Rechecker, Rescorer, Rescoring, Waiting, restore};
 
 use super::open::Opened;
@@ -89,6 +90,15 @@ fn rescoring(config: &Config, opened: &Opened) -> Option<Arc<dyn Rescoring>> {
             let recheck = MotionRecheck {
                 source: opened.buckets.source.clone(),
                 chain: Arc::new(opened.chain.clone()),
+                allowlists: opened.subnet.allowlists.clone(),
+            };
+            Some(Arc::new(Rechecker::new(recheck, waiting)))
+        }
+        Plug::Oracle => {
+            let record = config.mechanism.record.as_ref()?;
+            let recheck = OracleRecheck {
+                rules: Rules::of(record).ok()?,
+                chain: opened.chain.clone(),
                 allowlists: opened.subnet.allowlists.clone(),
             };
             Some(Arc::new(Rechecker::new(recheck, waiting)))

@@ -10,6 +10,7 @@ use crate::config::Plug;
 use crate::mechanism::Turns;
 use crate::mechanism::asked;
 use crate::mechanism::motion::{Motion, MotionParts};
+use crate::mechanism::oracle::{Desk, MarketClient, Oracle, Rules};
 use crate::mechanism::video::{Judging, Video, VideoParts};
 use crate::miners::{Blacklist, ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
 use crate::outbound::Reach;
@@ -54,7 +55,22 @@ impl Loops<'_> {
                 });
                 Ok((Box::new(motion), miners))
             }
+            Plug::Oracle => self.open_oracle(board),
         }
+    }
+
+    fn open_oracle(&mut self, board: &StoredBoard) -> anyhow::Result<(Box<dyn Turns>, Tables)> {
+        let reach = Reach::new(self.config.services.local_network);
+        let record = self.config.mechanism.record.as_ref();
+        let record = record.context("the oracle is served without a record")?;
+        let rules = Rules::of(record).map_err(anyhow::Error::msg)?;
+        let market = MarketClient::new(reach, &self.config.oracle)?;
+        let dendrite = asked::dendrite(reach, self.opened.signer.clone())?;
+        let miners = self.admit_axons(board);
+        let at_a_time = self.config.sampling.concurrent_miners;
+        let desk = Desk { rules, market, dendrite, miners: miners.clone(), at_a_time };
+        let (hours, chain) = (self.config.oracle.hours, self.opened.chain.clone());
+        Ok((Box::new(Oracle { hours, chain, desk }), miners))
     }
 
     /// Keeps checking the miners; returns their table, and the client for asking them.

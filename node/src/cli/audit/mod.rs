@@ -8,17 +8,21 @@
 //! | `epoch_file.rs` | all of that in one file |
 //! | `believe.rs` | which attestations are believed |
 //! | `replay.rs` | the epoch from the file alone |
+//! | `cells.rs` | what an epoch's forecasts were ranked against |
 //! | `uncertified.rs` | epochs without certificates |
 //! | `report.rs` | what is printed |
 //! | `recorded.rs` | an epoch's file for `leoma simulate` |
 //! | `task.rs` | the check of one task's clip |
+//! | `forecasts.rs` | the check of one task of the oracle |
 //! | `scores.rs` | the check of one task's scores |
 //! | `motion.rs` | both, of the mechanism motion |
 
 mod args;
 mod believe;
 mod buckets;
+mod cells;
 mod epoch_file;
+mod forecasts;
 mod gather;
 mod motion;
 mod read;
@@ -64,6 +68,7 @@ impl AuditArgs {
             return match plug {
                 Plug::Video => self.clip.run(task_id, given).await,
                 Plug::Motion => motion::run(&self.clip, task_id, given).await,
+                Plug::Oracle => forecasts::run(&self.clip, task_id, given).await,
             };
         }
         let config = self.sources.config(config_file)?;

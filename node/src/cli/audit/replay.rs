@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use leoma_protocol::verdict::{VerifiedVerdict, verify};
 use leoma_protocol::{BlockNumber, ConsensusParams, ConsensusSchedule, Digest, FileId, Hotkey};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, EpochSnapshot, PolicyRecord,
-    RecordEpoch, TaskObservations, TaskVerdicts, counted, epoch, record_epoch,
+    AllowlistHistory, Certificates, ChainLimits, Counted, Decision, EpochInputs, EpochSnapshot,
+    PolicyRecord, RecordEpoch, TaskObservations, TaskVerdicts, counted, epoch, record_epoch,
 };
 use serde_json::{Value, json};
 
 use super::believe::{Believed, Refused, believe};
+use super::cells::cells;
 use super::epoch_file::EpochFile;
 use super::gather::expected;
 use crate::verdicts::report::{outcome_json, paid_json};
-use crate::weights::{Comparison, Expectation};
+use crate::weights::{Comparison, Expectation, SetRow};
 
 /// What a replay says.
 pub(super) struct Replayed {
@@ -42,14 +43,14 @@ pub(super) fn replay(
     let files = verified(file, &history, consensus, &mut refused);
     let counted = counted(params, &history, &snapshot);
     let (history, snapshot, certificates) = (&history, &snapshot, &certificates);
-    let found = match record {
-        None => by_video(&files, params, history, snapshot, certificates),
+    let (found, cells) = match record {
+        None => (by_video(&files, params, history, snapshot, certificates), None),
         Some(record) => {
             // The rule takes each start from the lists.
             let observed = |file| TaskObservations::from_file(file, BlockNumber(0));
             let files: Vec<TaskObservations> = files.iter().map(observed).collect();
             let inputs = EpochInputs { params, history, snapshot, files: &files, certificates };
-            record_epoch(&inputs, record, file.limits())
+            by_record(&inputs, record, file.limits())
         }
     };
     let RecordEpoch { outcome, paid, decision } = found;
@@ -58,25 +59,15 @@ pub(super) fn replay(
         faults.push(format!("{} files that count are missing", outcome.missing.len()));
     }
     let expected = Expectation::of(&decision, outcome.missing.is_empty());
-    let set: Vec<Value> = file
-        .set
-        .iter()
-        .map(|row| {
-            let verdict = expected.compare(row);
-            if verdict == Comparison::Other {
-                faults.push(format!("{} set something else", row.hotkey));
-            }
-            json!({
-                "hotkey": row.hotkey, "uid": row.uid, "found": row.found, "weights": row.weights,
-                "verdict": verdict.word(),
-            })
-        })
-        .collect();
+    let set = set_rows(file, &expected, &mut faults);
     let mut report = outcome_json(&outcome);
     report["block_hash"] = json!(file.block_hash);
     report["decision"] = decision_json(&decision);
     if let Some(paid) = &paid {
         report["paid"] = paid_json(paid);
+    }
+    if let Some(cells) = cells {
+        report["forecasts"] = cells;
     }
     report["witnesses"] = witness_rows(counted.as_ref().ok(), history, file);
     report["tasks"] = task_rows(&outcome.window, counted.as_ref().ok(), certificates);
@@ -86,6 +77,21 @@ pub(super) fn replay(
     report["refused"] = refused.collect();
     report["snapshot_sha256"] = json!(Digest::of(&serde_json::to_vec(file)?));
     Ok(Replayed { report, faults })
+}
+
+/// What each validator set beside what it should have; who set something else is a fault.
+fn set_rows(file: &EpochFile, expected: &Expectation, faults: &mut Vec<String>) -> Vec<Value> {
+    let row = |row: &SetRow| {
+        let verdict = expected.compare(row);
+        if verdict == Comparison::Other {
+            faults.push(format!("{} set something else", row.hotkey));
+        }
+        json!({
+            "hotkey": row.hotkey, "uid": row.uid, "found": row.found, "weights": row.weights,
+            "verdict": verdict.word(),
+        })
+    };
+    file.set.iter().map(row).collect()
 }
 
 fn by_video(
@@ -99,6 +105,19 @@ fn by_video(
     let inputs = EpochInputs { params, history, snapshot, files: &files, certificates };
     let (outcome, decision) = epoch(&inputs);
     RecordEpoch { outcome, paid: None, decision }
+}
+
+/// The epoch by a record, and what its forecasts were ranked against, if it ranks any.
+fn by_record(
+    inputs: &EpochInputs<'_, TaskObservations>,
+    record: &PolicyRecord,
+    limits: ChainLimits,
+) -> (RecordEpoch, Option<Value>) {
+    let found = record_epoch(inputs, record, limits);
+    let held = |id: &FileId| inputs.files.iter().find(|file| file.id == *id);
+    let window: Vec<_> = found.outcome.window.iter().filter_map(held).collect();
+    let cells = cells(record, inputs.history, &window);
+    (found, cells)
 }
 
 fn verified(

@@ -40,6 +40,7 @@ pub(super) fn print_report(report: &Value) {
     print_chain(report);
     print_ranks(report);
     print_paid(report);
+    print_forecasts(report);
     for row in list(report, "tasks") {
         println!(
             "task {}: {} {} ({} witnesses)",
@@ -108,6 +109,29 @@ fn print_ranks(report: &Value) {
     }
     for row in list(report, "ineligible") {
         println!("    -  {}  {}", text(&row["miner_hotkey"]), text(&row["reason"]));
+    }
+}
+
+/// What forecasts were ranked against, for a record that ranks them.
+fn print_forecasts(report: &Value) {
+    let forecasts = &report["forecasts"];
+    let truth = list(forecasts, "truth");
+    if let (Some(first), Some(last)) = (truth.first(), truth.last()) {
+        println!(
+            "  {} prices that enough validators read, from {} ({}) to {} ({})",
+            truth.len(),
+            first["moment"],
+            text(&first["price"]),
+            last["moment"],
+            text(&last["price"])
+        );
+    }
+    for row in list(forecasts, "files") {
+        let late = if row["in_time"] == true { "" } else { ", signed too late" };
+        println!(
+            "  task {}: forecasts from {}, {} cells{late}",
+            row["task_id"], row["begins"], row["cells"]
+        );
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) struct TaskAuditArgs {
     ///
     /// With MECHANISM=motion: the challenge is drawn again, and each answer is compared with its
     /// reference again.
+    ///
+    /// With MECHANISM=oracle: the moment is computed again from the chain's clock, and the entries from
+    /// metadata.json.
     #[arg(long, value_name = "N", conflicts_with_all = ["snapshot", "epoch"])]
     pub(super) task: Option<TaskId>,
     /// With --task: check the scores instead of the clip, from the sampler's bucket alone: each
