@@ -11,9 +11,11 @@ use tokio::task::JoinSet;
 
 use super::answers::Stage;
 use super::clips::clips;
-use super::dancer::Dancer;
-use super::serve::{AxonsError, announce, serve};
+use super::serve::{Act, AxonsError, announce, serve, serve_feed};
+use crate::forecasters::Forecasting;
+use crate::launch::Played;
 use crate::launch::accounts::Account;
+use crate::market::Market;
 use crate::report_file;
 use crate::seed::Seed;
 
@@ -37,8 +39,8 @@ pub struct AxonsConfig {
 pub struct AxonEntry {
     /// The name that its keys are drawn by.
     pub slug: String,
-    /// Its kind.
-    pub dancer: Dancer,
+    /// What it plays; one that answers with videos has no axon.
+    pub played: Played,
 }
 
 /// Where they answer.
@@ -46,6 +48,10 @@ pub struct AxonEntry {
 pub struct AxonsReport {
     /// Every miner's port on 127.0.0.1, by slug.
     pub ports: BTreeMap<String, u16>,
+    /// The feed of the market that forecasters forecast: `MARKET_URL` with `/closes` after it, or
+    /// `/lies` for a feed that lies. Empty without forecasters.
+    #[serde(default)]
+    pub market: String,
 }
 
 /// Runs the axons of a configuration file until it is stopped.
@@ -75,12 +81,27 @@ impl AxonsArgs {
         let seed = Seed::new(config.seed);
         let all = Arc::new(clips(&seed));
         let served = Arc::new(config.validators);
+        let market = Market::new(seed.clone());
         let (mut tasks, mut ports, mut accounts) = (JoinSet::new(), BTreeMap::new(), Vec::new());
-        for AxonEntry { slug, dancer } in config.miners {
+        let mut feed = String::new();
+        for AxonEntry { slug, played } in config.miners {
             let account = Account::draw(&seed, &slug);
-            let clips = Arc::clone(&all);
-            let stage = Stage { dancer, slug: slug.clone(), seed: seed.clone(), clips };
-            let (port, serving) = serve(stage, &account, Arc::clone(&served)).await?;
+            let act = match played {
+                Played::Motion(dancer) => {
+                    let (clips, seed) = (Arc::clone(&all), seed.clone());
+                    Act::Motion(Stage { dancer, slug: slug.clone(), seed, clips })
+                }
+                Played::Oracle(forecaster) => {
+                    if feed.is_empty() {
+                        let (url, serving) = serve_feed(market.clone()).await?;
+                        tasks.spawn(serving);
+                        feed = url;
+                    }
+                    Act::Oracle(Forecasting { forecaster, market: market.clone() })
+                }
+                Played::Video(_) => continue,
+            };
+            let (port, serving) = serve(act, &slug, &account, Arc::clone(&served)).await?;
             tasks.spawn(serving);
             ports.insert(slug, port);
             accounts.push((account, port));
@@ -89,7 +110,7 @@ impl AxonsArgs {
         let announced =
             accounts.iter().map(|(account, port)| announce(chain, netuid, account, *port));
         try_join_all(announced).await?;
-        let report = serde_json::to_vec_pretty(&AxonsReport { ports })
+        let report = serde_json::to_vec_pretty(&AxonsReport { ports, market: feed })
             .map_err(|source| AxonsError::Config { path: self.report.clone(), source })?;
         report_file::write(&self.report, &report).map_err(failed(&self.report))?;
         let ended = tasks.join_next().await;

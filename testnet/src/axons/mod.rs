@@ -1,7 +1,8 @@
 //! Miners that are asked through their axons: `leoma-testnet axons`.
 //!
 //! Each has a real, strict axon at an address of its own, announces it on the local chain, and
-//! answers for the mechanism motion in the way of its kind: honestly, slowly, badly, or as a cheat.
+//! answers in the way of its kind: honestly, slowly, badly, or as a cheat. Here are those of the
+//! mechanism motion; those of the oracle are in `forecasters/`.
 //!
 //! | file | subject |
 //! |---|---|

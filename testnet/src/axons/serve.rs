@@ -17,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{CLASS, Stage};
 use super::dancer::Dancer;
+use crate::forecasters::{CHALLENGE, Forecaster, Forecasting};
 use crate::launch::accounts::Account;
+use crate::market::Market;
+use crate::services::market_feed;
 
 /// What an endless reply consists of.
 const PIECE: &[u8] = &[b' '; 64 << 10];
@@ -50,29 +53,77 @@ fn signer(account: &Account) -> HotkeySigner {
     HotkeySigner::new(account.pair(), Arc::new(MemoryGuard::default()))
 }
 
-/// Serves one miner on a free port of 127.0.0.1, for these validators. Returns its port, and what
-/// runs until its listener ends.
-pub(super) async fn serve(
-    stage: Stage,
-    account: &Account,
-    served: Arc<Vec<Hotkey>>,
-) -> Result<(u16, BoxFuture<'static, ()>), AxonsError> {
-    let failed = |source| AxonsError::Listen { name: stage.slug.clone(), source };
+/// What a miner answers with.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// The motion of a skeleton.
+    Motion(Stage),
+    /// A forecast of a price.
+    Oracle(Forecasting),
+}
+
+impl Act {
+    /// What answers in an axon's place, for one that no axon would be.
+    fn instead(&self) -> Option<Router> {
+        match self {
+            Self::Motion(Stage { dancer: Dancer::Endless, .. }) => {
+                Some(Router::new().fallback(never_ends))
+            }
+            Self::Motion(Stage { dancer: Dancer::Silent, .. })
+            | Self::Oracle(Forecasting { forecaster: Forecaster::Mute, .. }) => {
+                Some(Router::new().fallback(std::future::pending::<()>))
+            }
+            Self::Motion(_) | Self::Oracle(_) => None,
+        }
+    }
+}
+
+/// A listener on a free port of 127.0.0.1, and its port.
+async fn listen(name: &str) -> Result<(TcpListener, u16), AxonsError> {
+    let failed = |source| AxonsError::Listen { name: name.to_owned(), source };
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
     let listener = listener.map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
+    Ok((listener, port))
+}
+
+/// Serves a market's feed. Returns its address, and what runs until its listener ends.
+pub(super) async fn serve_feed(
+    market: Market,
+) -> Result<(String, BoxFuture<'static, ()>), AxonsError> {
+    let (listener, port) = listen("the market").await?;
+    let serving = async move {
+        tracing::info!(port, "the market's feed is listening");
+        if let Err(error) = axum::serve(listener, market_feed(market)).await {
+            tracing::error!(%error, "the market's feed ended");
+        }
+    };
+    Ok((format!("http://{}:{port}", Ipv4Addr::LOCALHOST), Box::pin(serving)))
+}
+
+/// Serves one miner on a free port of 127.0.0.1, for these validators. Returns its port, and what
+/// runs until its listener ends.
+pub(super) async fn serve(
+    act: Act,
+    slug: &str,
+    account: &Account,
+    served: Arc<Vec<Hotkey>>,
+) -> Result<(u16, BoxFuture<'static, ()>), AxonsError> {
+    let (listener, port) = listen(slug).await?;
     let is_served = move |caller: &Hotkey| match served.contains(caller) {
         true => Ok(()),
         false => Err("not a validator of this subnet"),
     };
-    let (dancer, slug) = (stage.dancer, stage.slug.clone());
-    let axon = Axon::new(signer(account), AxonLimits::default(), is_served).route(CLASS, stage);
+    let (slug, instead) = (slug.to_owned(), act.instead());
+    let axon = Axon::new(signer(account), AxonLimits::default(), is_served);
+    let axon = match act {
+        Act::Motion(stage) => axon.route(CLASS, stage),
+        Act::Oracle(forecasting) => axon.route(CHALLENGE, forecasting),
+    };
     let serving = async move {
         tracing::info!(slug, port, "listening");
-        let other = match dancer {
-            Dancer::Endless => Router::new().fallback(never_ends),
-            Dancer::Silent => Router::new().fallback(std::future::pending::<()>),
-            _ => return axon.serve(listener, CancellationToken::new()).await,
+        let Some(other) = instead else {
+            return axon.serve(listener, CancellationToken::new()).await;
         };
         if let Err(error) = axum::serve(listener, other).await {
             tracing::error!(slug, %error, "a listener ended");

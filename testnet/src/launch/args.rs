@@ -15,6 +15,7 @@ use super::subnet::Subnet;
 use super::weights::WeightMode;
 use super::{LaunchError, Result};
 use crate::axons::Dancer;
+use crate::forecasters::Forecaster;
 use crate::stop::stop_signal;
 
 /// What a run may take beyond its epochs: start, one epoch in which nobody has won yet, and a busy
@@ -36,7 +37,8 @@ pub struct LaunchArgs {
     #[arg(long, default_value_t = 4)]
     validators: usize,
     /// Number of miners: a good one, worse ones and cheats. 33 include every kind of video, 9 every
-    /// kind of motion. The default is 6 for video, and 9 for motion.
+    /// kind of motion, 8 every kind of the oracle. The default is 6 for video, and all kinds of the
+    /// others.
     #[arg(long)]
     miners: Option<usize>,
     /// Consecutive epochs in which all validators must set the same weights.
@@ -83,8 +85,8 @@ pub struct LaunchArgs {
     task: TaskType,
     /// What the validators serve, each mechanism by processes of its own with weights of its own:
     /// video (id 0 on the chain), t2v (id 1, a prompt alone), i2v (id 2, a first frame alone); or
-    /// motion alone, whose miners answer through axons, and whose weights must be in the expected
-    /// order.
+    /// motion alone or oracle alone, whose miners answer through axons, and whose weights must be in
+    /// the expected order.
     #[arg(
         long,
         visible_alias = "mechanism",
@@ -244,6 +246,7 @@ impl LaunchArgs {
     fn usual_miners(&self) -> usize {
         match self.mechanisms[..] {
             [Mechanism::Motion] => Dancer::ALL.len(),
+            [Mechanism::Oracle] => Forecaster::ALL.len(),
             _ => Options::default().miners,
         }
     }

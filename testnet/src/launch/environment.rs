@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use leoma_protocol::faulty;
 use leoma_scoring::{JudgeChoice, TaskType};
 
 use super::accounts::HOTKEY_NAME;
@@ -26,6 +27,8 @@ pub struct Addresses {
     pub storage_admin: String,
     /// The stand-in services.
     pub services: ServicesReport,
+    /// The feed of the market that is forecast; empty on other subnets.
+    pub market: String,
 }
 
 /// High enough not to matter: the stand-ins have no limit, and a local task has no time to wait.
@@ -104,6 +107,8 @@ pub(super) struct ValidatorSettings<'a> {
     /// Where it serves the mechanism.
     pub(super) place: &'a Place,
     pub(super) mechanism: Mechanism,
+    /// A policy record, where it is not the mechanism's own.
+    pub(super) record: Option<&'a Path>,
     /// Where everything else answers.
     pub(super) addresses: &'a Addresses,
     /// Where it listens.
@@ -133,13 +138,17 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     let services = &addresses.services;
     let eighths = if settings.mechanism.asks_axons() { AXON_EIGHTHS } else { REQUEST_EIGHTHS };
     let timeout = (settings.attested * eighths / 8).as_secs().max(1);
+    let mechanism = settings.record.map_or_else(
+        || settings.mechanism.name().to_owned(),
+        |record| record.display().to_string(),
+    );
     environment.extend(owned(&[
         ("LEOMA_STATE_DIR", &settings.state.display().to_string()),
         ("LEOMA_MESH_LISTEN", &mesh),
         ("LEOMA_BOOTNODES", settings.bootnodes),
         ("LEOMA_HTTP_LISTEN", &format!("127.0.0.1:{}", ports.http)),
         ("LEOMA_DEVICE", settings.device),
-        ("MECHANISM", settings.mechanism.name()),
+        ("MECHANISM", &mechanism),
         ("R2_OWN_ENDPOINT", &addresses.storage),
         ("R2_OWN_REGION", "auto"),
         ("R2_OWN_BUCKET", &bucket.bucket),
@@ -167,6 +176,9 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
             ("LEOMA_JUDGE", &settings.judge.to_string()),
         ]));
     }
+    if settings.mechanism == Mechanism::Oracle {
+        environment.extend(market(plan, validator, &addresses.market));
+    }
     if settings.mechanism == Mechanism::Video {
         environment.extend(owned(&[("LEOMA_TASK", &settings.task.to_string())]));
     }
@@ -178,6 +190,15 @@ pub(super) fn of_validator(settings: ValidatorSettings<'_>) -> Environment {
     }
     environment.extend(beacon(plan.weights));
     environment
+}
+
+/// Where a validator reads prices. The last of four or more has a feed that lies: that many outvote
+/// it.
+fn market(plan: &SubnetPlan, validator: &ValidatorPlan, feed: &str) -> Environment {
+    let count = plan.validators.len();
+    let lies = faulty(count) > 0 && usize::from(validator.uid) == count;
+    let path = if lies { "lies" } else { "closes" };
+    owned(&[("MARKET_URL", &format!("{feed}/{path}")), ("MARKET_HOURS", "always")])
 }
 
 /// The public key under which a validator encrypts timelocked weights: not that of the live chain's
@@ -199,6 +220,20 @@ pub(super) fn dotenv(environment: &Environment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_feed_lies_where_it_is_outvoted() {
+        let feeds = |validators: usize| {
+            let options = crate::launch::Options { validators, ..Default::default() };
+            let plan = SubnetPlan::draw(&options);
+            let urls =
+                plan.validators.iter().map(|one| market(&plan, one, "http://a")[0].1.clone());
+            urls.collect::<Vec<_>>()
+        };
+        assert_eq!(feeds(3), ["http://a/closes"; 3]);
+        let four = feeds(4);
+        assert_eq!((&four[..3], four[3].as_str()), (&feeds(3)[..], "http://a/lies"));
+    }
 
     #[test]
     fn only_who_encrypts_weights_is_told_of_the_beacon() {

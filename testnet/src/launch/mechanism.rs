@@ -22,6 +22,8 @@ pub enum Mechanism {
     /// Miners are sent sound over their axons. A subnet of its own.
     #[value(alias = "a2a")]
     Motion,
+    /// Miners forecast a price over their axons. A subnet of its own.
+    Oracle,
 }
 
 impl Mechanism {
@@ -32,13 +34,14 @@ impl Mechanism {
             Self::T2v => "t2v",
             Self::I2v => "i2v",
             Self::Motion => "motion",
+            Self::Oracle => "oracle",
         }
     }
 
     /// Its id on the chain.
     pub const fn mecid(self) -> u8 {
         match self {
-            Self::Video | Self::Motion => 0,
+            Self::Video | Self::Motion | Self::Oracle => 0,
             Self::T2v => 1,
             Self::I2v => 2,
         }
@@ -46,7 +49,7 @@ impl Mechanism {
 
     /// Whether its miners are asked through their axons, and not through Chutes.
     pub(super) const fn asks_axons(self) -> bool {
-        matches!(self, Self::Motion)
+        matches!(self, Self::Motion | Self::Oracle)
     }
 
     /// Where the chain keeps its weights.

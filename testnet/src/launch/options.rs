@@ -10,12 +10,18 @@ use super::mechanism::Mechanism;
 use super::weights::WeightMode;
 use super::{LaunchError, Result};
 use crate::axons::Dancer;
+use crate::forecasters::Forecaster;
+use crate::market::STEP_S;
 
 /// Most validators and miners: beyond it a run shows only how slow the machine is.
 const MAX_NEURONS: usize = 64;
 
 /// Motion miners that are compared: the first three kinds.
 const LEAST_DANCERS: usize = 3;
+
+/// With slower blocks, miners would not have their 12 s before a file of forecasts has to be signed,
+/// milliseconds.
+const SLOWEST_ORACLE_BLOCK: u64 = 2000;
 
 /// The least time in which a validator reads the chain, writes its witness and has it final.
 const LEAST_WITNESS_MS: u64 = 2_000;
@@ -86,6 +92,12 @@ impl Options {
         Duration::from_millis(self.block_time.saturating_mul(blocks.0))
     }
 
+    /// The blocks after a task's start in which a file of forecasts has to be signed: fewer than until
+    /// the first price is known.
+    pub(super) fn forecast_blocks(&self) -> u64 {
+        (u64::from(STEP_S) * 1000 / self.block_time.max(1)).saturating_sub(1)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         if self.validators == 0 || self.miners == 0 {
             return Err(LaunchError::Options(
@@ -102,6 +114,21 @@ impl Options {
         mechanisms.dedup();
         if mechanisms.is_empty() || mechanisms.len() != self.mechanisms.len() {
             return Err(LaunchError::Options("name at least one mechanism, and each once"));
+        }
+        if mechanisms.contains(&Mechanism::Oracle) {
+            if mechanisms.len() > 1 || self.namespaces {
+                return Err(LaunchError::Options(
+                    "the oracle is for a subnet of its own, whose axons answer on this machine",
+                ));
+            }
+            if !(2..=Forecaster::ALL.len()).contains(&self.miners) {
+                return Err(LaunchError::Options("the oracle has 2 to 8 miners, one of each kind"));
+            }
+            if self.block_time > SLOWEST_ORACLE_BLOCK {
+                return Err(LaunchError::Options(
+                    "blocks are too slow for forecasts 20 s apart (at most 2000 ms)",
+                ));
+            }
         }
         if mechanisms.contains(&Mechanism::Motion) {
             if mechanisms.len() > 1 || self.namespaces {
@@ -155,6 +182,20 @@ mod tests {
         };
         assert!(Options::default().check().is_ok() && check(16, 250));
         assert!(!check(15, 500) && !check(40, 249));
+    }
+
+    #[test]
+    fn the_oracle_is_served_alone_and_its_files_are_signed_before_the_first_price() {
+        let options = |miners, block_time| Options {
+            mechanisms: vec![Mechanism::Oracle],
+            miners,
+            block_time,
+            ..Options::default()
+        };
+        assert!(options(8, 500).check().is_ok() && options(2, 2000).check().is_ok());
+        assert!(options(1, 500).check().is_err() && options(9, 500).check().is_err());
+        assert!(options(8, 2001).check().is_err());
+        assert_eq!([500, 2000].map(|time| options(8, time).forecast_blocks()), [39, 9]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::options::Options;
 use super::played::Played;
 use super::weights::WeightMode;
 use crate::axons::{Dancer, Place as Worth, dancers};
+use crate::forecasters::{self, Forecaster};
 use crate::miners::{Role, cast};
 use crate::seed::Seed;
 use crate::services::MinerEntry;
@@ -73,14 +74,17 @@ pub struct MinerPlan {
     pub entry: MinerEntry,
     /// Its kind on a subnet whose miners are asked through their axons.
     pub dancer: Option<Dancer>,
+    /// Its kind on a subnet whose miners forecast a price.
+    pub forecaster: Option<Forecaster>,
 }
 
 impl MinerPlan {
     /// What it is.
     pub const fn played(&self) -> Played {
-        match self.dancer {
-            Some(dancer) => Played::Motion(dancer),
-            None => Played::Video(self.entry.role),
+        match (self.dancer, self.forecaster) {
+            (Some(dancer), _) => Played::Motion(dancer),
+            (None, Some(forecaster)) => Played::Oracle(forecaster),
+            (None, None) => Played::Video(self.entry.role),
         }
     }
 }
@@ -117,7 +121,13 @@ impl SubnetPlan {
         let count = u16::try_from(options.validators).unwrap_or(u16::MAX);
         let validators = (1..=count).map(|uid| validator(&seed, uid)).collect();
         let mut miners = miners(&seed, options.miners, count + 1);
-        if options.mechanisms.iter().any(|mechanism| mechanism.asks_axons()) {
+        if options.mechanisms.contains(&Mechanism::Oracle) {
+            let kinds = forecasters::cast(&seed, options.miners);
+            for (miner, forecaster) in miners.iter_mut().zip(kinds) {
+                miner.forecaster = Some(forecaster);
+            }
+        }
+        if options.mechanisms.contains(&Mechanism::Motion) {
             for (miner, dancer) in miners.iter_mut().zip(dancers(&seed, options.miners)) {
                 miner.dancer = Some(dancer);
             }
@@ -172,6 +182,7 @@ impl SubnetPlan {
         let wins = |miner: &&MinerPlan| match miner.played() {
             Played::Video(role) => role == Role::Good,
             Played::Motion(dancer) => dancer.place() == Worth::First,
+            Played::Oracle(forecaster) => forecaster == Forecaster::Oracle,
         };
         self.miners.iter().find(wins)
     }
@@ -263,7 +274,13 @@ fn miners(seed: &Seed, count: usize, first_uid: u16) -> Vec<MinerPlan> {
             slug,
             role,
         };
-        miners.push(MinerPlan { account, uid: first_uid + place, entry, dancer: None });
+        miners.push(MinerPlan {
+            account,
+            uid: first_uid + place,
+            entry,
+            dancer: None,
+            forecaster: None,
+        });
     }
     miners
 }
@@ -339,6 +356,17 @@ mod tests {
         assert_eq!(kinds.len(), 9);
         assert_eq!(plan.expected_winner().unwrap().dancer, Some(Dancer::Honest));
         assert!(self::plan().miners.iter().all(|miner| miner.dancer.is_none()));
+    }
+
+    #[test]
+    fn an_oracles_subnet_has_forecasters_of_whom_the_one_that_knows_commits_first() {
+        let mechanisms = vec![Mechanism::Oracle];
+        let plan = SubnetPlan::draw(&Options { mechanisms, miners: 8, ..Options::default() });
+        let kinds: BTreeSet<String> =
+            plan.miners.iter().map(|miner| miner.played().to_string()).collect();
+        assert_eq!(kinds.len(), 8);
+        assert_eq!(plan.expected_winner().unwrap().uid, plan.miners[0].uid);
+        assert_eq!(plan.miners[1].forecaster, Some(Forecaster::Copier));
     }
 
     #[test]

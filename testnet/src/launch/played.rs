@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::axons::Dancer;
+use crate::forecasters::Forecaster;
 use crate::miners::{Expected, Role};
 
 /// A miner's part. No two have the same word.
@@ -15,6 +16,8 @@ pub enum Played {
     Video(Role),
     /// It answers with the motion of a skeleton.
     Motion(Dancer),
+    /// It answers with forecasts of a price.
+    Oracle(Forecaster),
 }
 
 impl Played {
@@ -23,6 +26,7 @@ impl Played {
         match self {
             Self::Video(role) => role.expected(),
             Self::Motion(dancer) => dancer.expected(),
+            Self::Oracle(forecaster) => forecaster.expected(),
         }
     }
 }
@@ -32,6 +36,7 @@ impl fmt::Display for Played {
         match self {
             Self::Video(role) => role.fmt(f),
             Self::Motion(dancer) => dancer.fmt(f),
+            Self::Oracle(forecaster) => forecaster.fmt(f),
         }
     }
 }
@@ -44,7 +49,8 @@ mod tests {
     fn every_part_has_a_word_of_its_own() {
         let videos = Role::ALL.map(Played::Video);
         let motions = Dancer::ALL.map(Played::Motion);
-        for played in videos.into_iter().chain(motions) {
+        let forecasts = Forecaster::ALL.map(Played::Oracle);
+        for played in videos.into_iter().chain(motions).chain(forecasts) {
             let word = serde_json::to_value(played).unwrap();
             assert_eq!(word, played.to_string());
             assert_eq!(serde_json::from_value::<Played>(word).unwrap(), played);

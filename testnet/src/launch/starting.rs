@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use leoma_rotation::record::ORACLE;
 use serde::de::DeserializeOwned;
 
 use super::accounts::{make_private_folder, write_private};
@@ -20,6 +21,7 @@ use super::programs::Programs;
 use super::status::ValidatorStatus;
 use super::{LaunchError, Result};
 use crate::axons::{AxonEntry, AxonsConfig, AxonsReport, clips};
+use crate::market::STEP_S;
 use crate::services::{ServicesConfig, ServicesReport};
 use crate::storage::{BucketKeys, write_keys};
 
@@ -164,16 +166,16 @@ impl Starting<'_> {
     /// The miners' axons, which announce themselves on the chain.
     pub(super) fn axons(&self, addresses: &Addresses) -> Result<Part> {
         let folder = self.subfolder("axons")?;
-        let entry = |miner: &MinerPlan| {
-            let dancer = miner.dancer?;
-            Some(AxonEntry { slug: miner.entry.slug.clone(), dancer })
+        let entry = |miner: &MinerPlan| AxonEntry {
+            slug: miner.entry.slug.clone(),
+            played: miner.played(),
         };
         let config = AxonsConfig {
             seed: self.plan.seed.text().to_owned(),
             chain: addresses.chain.clone(),
             netuid: NETUID,
             validators: self.plan.validators.iter().map(|one| one.account.hotkey).collect(),
-            miners: self.plan.miners.iter().filter_map(entry).collect(),
+            miners: self.plan.miners.iter().map(entry).collect(),
         };
         let path = self.folder.join("axons.json");
         let text = serde_json::to_string(&config)
@@ -184,6 +186,18 @@ impl Starting<'_> {
             "axons",
             &["--config", &path.display().to_string(), "--report", &report.display().to_string()],
         )
+    }
+
+    /// Writes the policy record of the oracle: that of production with steps as short as a local
+    /// subnet's tasks.
+    fn oracle_record(&self) -> Result<PathBuf> {
+        let (step, blocks) = (STEP_S, self.options.forecast_blocks());
+        let text = ORACLE
+            .replace("step_s = 300", &format!("step_s = {step}"))
+            .replace("deadline_blocks = 25", &format!("deadline_blocks = {blocks}"));
+        let path = self.folder.join("oracle.toml");
+        write_private(&path, &text)?;
+        Ok(path)
     }
 
     /// Waits until every axon is announced.
@@ -252,6 +266,10 @@ impl Starting<'_> {
         let peer_id = first.peer_id.map(|peer_id| peer_id.to_string()).unwrap_or_default();
         let address = hosts.map_or(Ok(Ipv4Addr::LOCALHOST), |hosts| hosts.network.address(0))?;
         let bootnode = format!("/ip4/{address}/tcp/{}/p2p/{peer_id}", first_ports.mesh);
+        let record = match mechanism {
+            Mechanism::Oracle => Some(self.oracle_record()?),
+            _ => None,
+        };
         let mut validators = Vec::new();
         let planned = self.plan.validators.iter().zip(&places).zip(&ports).zip(endpoints);
         for (index, (((validator, place), ports), endpoint)) in planned.enumerate() {
@@ -265,6 +283,7 @@ impl Starting<'_> {
                 validator,
                 place,
                 mechanism,
+                record: record.as_deref(),
                 addresses,
                 ports: *ports,
                 // The first is the bootnode of all others, and needs none itself.
@@ -355,5 +374,6 @@ pub(super) async fn addresses(infrastructure: &mut [Part], folder: &Path) -> Res
         None => ServicesReport::default(),
     };
     let storage_admin = storage.admin.unwrap_or_default();
-    Ok(Addresses { chain: chain.url, storage: storage.url, storage_admin, services })
+    let market = String::new();
+    Ok(Addresses { chain: chain.url, storage: storage.url, storage_admin, services, market })
 }

@@ -85,7 +85,7 @@ impl Subnet {
         if let Some(corpus) = &corpus {
             infrastructure.push(starting.services(corpus)?);
         }
-        let addresses = addresses(&mut infrastructure, &folder.path).await?;
+        let mut addresses = addresses(&mut infrastructure, &folder.path).await?;
         say(&format!("chain {}, storage {}", addresses.chain, addresses.storage));
         let first = plan.mechanisms.first().copied().unwrap_or_default();
         let chain = connect(&addresses, first).await?;
@@ -97,11 +97,14 @@ impl Subnet {
                 prepare_video(&starting, &addresses, &chain, corpus).await
             }
             None => {
-                say("announcing axons, publishing challenges and the allowlist");
+                say("announcing axons, publishing challenges or commitments, and the allowlist");
                 let mut axons = starting.axons(&addresses)?;
-                let prepared = prepare_axons(&starting, &addresses, &mut axons).await;
+                let prepared = prepare_axons(&starting, &addresses, &mut axons, &chain).await;
                 infrastructure.push(axons);
-                prepared
+                prepared.map(|(clips, market)| {
+                    addresses.market = market;
+                    clips
+                })
             }
         };
         // If a part has ended, that is the cause to report.
@@ -409,18 +412,25 @@ async fn prepare_video(
     Ok(clips)
 }
 
-/// The same where miners are asked through their axons; returns the number of challenges.
+/// The same where miners are asked through their axons; returns the number of challenges, and the
+/// feed of the market that is forecast.
 async fn prepare_axons(
     starting: &Starting<'_>,
     addresses: &Addresses,
     axons: &mut Part,
-) -> Result<usize> {
+    chain: &ChainClient,
+) -> Result<(usize, String)> {
+    let has_challenges = starting.plan.mechanisms.contains(&Mechanism::Motion);
     let published = async {
         starting.publish_allowlist(addresses).await?;
-        starting.publish_challenges(addresses).await
+        if has_challenges { starting.publish_challenges(addresses).await } else { Ok(0) }
     };
-    let (_ports, clips) = tokio::try_join!(starting.announced(axons), published)?;
-    Ok(clips)
+    let (report, clips) = tokio::try_join!(starting.announced(axons), published)?;
+    if starting.plan.mechanisms.contains(&Mechanism::Oracle) {
+        // Of equal forecasts the older commitment is first. A hotkey sends one transaction at a time.
+        publish::commit_miners(chain, &starting.plan.miners).await?;
+    }
+    Ok((clips, report.market))
 }
 
 /// An endpoint that can be hurt for each validator, if the options ask for that.

@@ -13,11 +13,13 @@ mod fault_layer;
 mod faults;
 mod gemini;
 mod hugging_face;
+mod market;
 
 pub use args::ServicesArgs;
 pub use config::{Keys, MinerEntry, ServicesConfig};
 pub(crate) use fault_layer::Lie;
 pub use faults::{Counts, Fault, FaultBoard, FaultKind, Service, TooManyFaults};
+pub(crate) use market::feed as market_feed;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

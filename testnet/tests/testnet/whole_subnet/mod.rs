@@ -11,6 +11,7 @@
 //! | `rehearsal` | a rehearsal samples and decides, and sends nothing |
 //! | `mechanisms` | two mechanisms of one subnet get weights of their own from every validator |
 //! | `motion` | miners with axons, a vector of weights, and a kill in the middle of a task |
+//! | `oracle` | forecasts and prices that are joined later, and a feed that lies |
 //! | `restart` | a validator that is stopped in a task or loses its power signs nothing twice |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
 //! | `upgrade` | validators update one by one across a change of the parameters, and agree in every epoch |
@@ -25,6 +26,7 @@ mod liars;
 mod lost_state;
 mod mechanisms;
 mod motion;
+mod oracle;
 mod owners_api;
 mod rehearsal;
 mod restart;

@@ -1,0 +1,120 @@
+//! A whole subnet of the oracle: forecasters with real axons, a market, and one feed that lies.
+
+use std::path::Path;
+use std::time::Duration;
+
+use leoma_testnet::forecasters::Forecaster;
+use leoma_testnet::launch::{Mechanism, Options, Played, Programs, Subnet, View};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+/// One of four feeds lies, and is outvoted.
+const VALIDATORS: usize = 4;
+/// Milliseconds of a block: nothing is scored on tensors here.
+const BLOCK_TIME: u64 = 400;
+/// Time for two epochs, and what a busy machine adds.
+const LIMIT: Duration = Duration::from_secs(300);
+/// What is on chain shows in an audit within this.
+const AUDIT_LIMIT: Duration = Duration::from_secs(60);
+
+/// What `leoma --json` prints in a validator's folder.
+async fn leoma(folder: &Path, args: &[&str]) -> Result<Value, String> {
+    let program = Programs::find().unwrap().leoma;
+    let mut command = Command::new(program);
+    let ended = command.args(args).arg("--json").current_dir(folder).output().await.unwrap();
+    serde_json::from_slice(&ended.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&ended.stderr);
+        format!("leoma {}: {error}\n{said}", args.join(" "))
+    })
+}
+
+/// The newest task that a validator has published.
+fn newest_task(subnet: &Subnet, validator: usize) -> Option<u64> {
+    let plan = &subnet.plan.validators[validator];
+    let folder = subnet.folder().join("storage/buckets").join(&plan.bucket.bucket);
+    // The verdict file is uploaded last.
+    let file = format!("evaluation_results/{}.json", plan.account.hotkey);
+    let tasks = std::fs::read_dir(folder).ok()?.flatten();
+    let whole = tasks.filter(|task| task.path().join(&file).is_file());
+    whole.filter_map(|task| task.file_name().to_str()?.parse().ok()).max()
+}
+
+/// Every validator sets the weights that the audit computes, from prices that nobody bent.
+async fn audit_epoch(folder: &Path, epoch: u64) {
+    let block = epoch.to_string();
+    let deadline = Instant::now() + AUDIT_LIMIT;
+    let report = loop {
+        let report = leoma(folder, &["audit", "--epoch", &block]).await.unwrap();
+        let rows = report["set"].as_array().into_iter().flatten();
+        let words: Vec<&str> = rows.filter_map(|row| row["verdict"].as_str()).collect();
+        if words == ["same"; VALIDATORS] {
+            break report;
+        }
+        assert!(Instant::now() < deadline, "epoch {epoch} by its audit: {report:#}");
+        sleep(Duration::from_secs(2)).await;
+    };
+    assert_eq!(report["decision"]["reason"], "shared by the record's rule", "{report:#}");
+    assert_eq!(report["paid"]["shares"].as_array().unwrap().len(), 5, "{report:#}");
+    let truth = report["forecasts"]["truth"].as_array().unwrap();
+    assert!(!truth.is_empty(), "{report:#}");
+    // The lie is 250 above what the market can be at most: 5000 and 122.64.
+    let price = |row: &Value| row["price"].as_str().unwrap().parse::<f64>().unwrap();
+    assert!(truth.iter().all(|row| price(row) < 5123.0), "{report:#}");
+    let files = report["forecasts"]["files"].as_array().unwrap();
+    assert!(files.iter().any(|file| file["cells"].as_u64() > Some(0)), "{report:#}");
+    assert!(files.iter().all(|file| file["in_time"] == true), "{report:#}");
+}
+
+/// A task's file follows from the chain and from its metadata, and our feed says the same.
+async fn audit_task(folder: &Path, task: u64, reading: &str) {
+    let report = leoma(folder, &["audit", "--task", &task.to_string()]).await.unwrap();
+    let steps = report["steps"].as_array().unwrap();
+    let outcome = |name: &str| {
+        let step = steps.iter().find(|step| step["step"] == name);
+        step.and_then(|step| step["outcome"].as_str()).unwrap_or_default()
+    };
+    for name in ["deadline", "metadata", "moment", "entries"] {
+        assert_eq!(outcome(name), "pass", "{name}: {report:#}");
+    }
+    assert_eq!((outcome("reading"), outcome("answers")), (reading, "unchecked"), "{report:#}");
+}
+
+#[tokio::test]
+#[ignore = "slow: run by ./test.sh --all"]
+async fn everybody_pays_forecasters_by_what_they_know_and_a_lying_feed_bends_nothing() {
+    let options = Options {
+        validators: VALIDATORS,
+        miners: Forecaster::ALL.len(),
+        block_time: BLOCK_TIME,
+        seed: "oracle".into(),
+        mechanisms: vec![Mechanism::Oracle],
+        ..Options::default()
+    };
+    let started = Subnet::start(options, |text| eprintln!("{text}")).await;
+    let mut subnet = started.unwrap_or_else(|error| panic!("{error}"));
+    let agreed = |view: &View| view.epochs_agreed() >= 1;
+    let waited = subnet.wait_until(LIMIT, agreed).await;
+    let view = waited.unwrap_or_else(|error| panic!("{error}"));
+    let report = subnet.report(&view, 1);
+    assert!(report.succeeded(), "{}", report.table());
+    eprintln!("{}", report.table());
+
+    for miner in &report.miners {
+        let Played::Oracle(forecaster) = miner.role else { panic!("a forecaster: {miner:?}") };
+        let entries: u64 = miner.entries.values().sum();
+        assert!(entries > 0, "{miner:?}");
+        assert_eq!(miner.as_expected, entries, "{miner:?}");
+        assert_eq!(forecaster.earns(), miner.entries.contains_key("passed"));
+    }
+    let epoch = *view.agreement.unwrap().epochs.last().unwrap();
+    let first = subnet.validator_folder(0).unwrap().to_owned();
+    audit_epoch(&first, epoch).await;
+    let task = newest_task(&subnet, 0).unwrap();
+    audit_task(&first, task, "pass").await;
+    // Who has a feed that lies finds that it says what the file says.
+    let liar = VALIDATORS - 1;
+    let task = newest_task(&subnet, liar).unwrap();
+    audit_task(subnet.validator_folder(liar).unwrap(), task, "pass").await;
+    subnet.stop().await;
+}
