@@ -26,7 +26,10 @@ pub(super) const MADE_FRAMES: usize = SCENE_START + CLIP_FRAMES;
 /// Kinds of scenes, of the clips in turn.
 const KINDS: [SceneKind; 1] = [SceneKind::FastPan];
 /// Luma of a bright and of a dark title; the further from the scene's is a cut for every detector.
-const TITLES: [u8; 2] = [235, 16];
+const TITLES: [u8; 2] = [215, 35];
+/// Grain of a title, either way. It takes bytes: without it a small clip of smooth surfaces stays
+/// below the size that validators accept.
+const GRAIN: u32 = 16;
 
 /// The scene of a made clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,10 +85,8 @@ impl ClipScene {
     pub(super) fn film(self) -> Vec<u8> {
         let scene = bytes_of(&self.scene().render(&Course::SOURCE, CLIP_FRAMES));
         let first = &scene[..FRAME_BYTES];
-        let title = title(first);
-        let lead = std::iter::repeat_n(title.as_slice(), TITLE_FRAMES)
-            .chain(std::iter::repeat_n(first, HELD_FRAMES));
-        let mut film = lead.collect::<Vec<_>>().concat();
+        let mut film = title(first);
+        film.extend(std::iter::repeat_n(first, HELD_FRAMES).flatten());
         film.extend_from_slice(&scene);
         film
     }
@@ -96,12 +97,23 @@ pub(crate) const fn scene_start_micros() -> u64 {
     SCENE_START as u64 * 1_000_000 / FRAME_RATE as u64
 }
 
-/// A plate of one colour that differs from a frame as a whole.
+/// The frames of a grainy plate that differs from `frame` as a whole.
 fn title(frame: &[u8]) -> Vec<u8> {
     let (pixels, [bright, dark]) = (FRAME_BYTES * 2 / 3, TITLES);
     let sum: usize = frame[..pixels].iter().map(|luma| usize::from(*luma)).sum();
-    let luma = if sum / pixels < 126 { bright } else { dark };
-    let mut title = vec![luma; pixels];
-    title.resize(FRAME_BYTES, 128);
+    let plate = u32::from(if sum / pixels < 126 { bright } else { dark });
+    // Marsaglia's xorshift of 32 bits.
+    let mut state = 0x9e37_79b9_u32;
+    let mut grain = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (plate - GRAIN + state % (2 * GRAIN + 1)) as u8
+    };
+    let mut title = Vec::with_capacity(TITLE_FRAMES * FRAME_BYTES);
+    for number in 1..=TITLE_FRAMES {
+        title.extend((0..pixels).map(|_| grain()));
+        title.resize(number * FRAME_BYTES, 128);
+    }
     title
 }

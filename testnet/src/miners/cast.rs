@@ -12,7 +12,7 @@ use crate::seed::Seed;
 pub enum Role {
     /// The best model: a course of its own, with details of its own.
     Good,
-    /// Another good model, further from the source's course and coded less finely.
+    /// Another good model, further from the source's course and less sharp.
     Rival,
     /// As good, but half of the requests stay unanswered.
     Sometimes,
@@ -58,7 +58,7 @@ pub enum Role {
     Garbage,
     /// Letters that praise the video.
     Overlay,
-    /// A sixth of the pixels, enlarged.
+    /// A sixteenth of the width and of the height, enlarged.
     Upscaled,
     /// A quarter of the clip.
     Short,
@@ -131,7 +131,8 @@ impl Role {
     pub const fn expected(self) -> Option<Expected> {
         let (status, reason) = match self {
             Self::Good | Self::Rival | Self::Sometimes | Self::Copycat => return None,
-            Self::Blur | Self::Upscaled | Self::Coarse => ("failed", "detail"),
+            Self::Blur | Self::Upscaled => ("failed", "detail"),
+            Self::Coarse => ("failed", "blockiness"),
             Self::Noise => ("failed", "noise"),
             Self::Flicker => ("failed", "pumping"),
             Self::Drift => ("failed", "palette"),

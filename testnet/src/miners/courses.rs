@@ -15,9 +15,11 @@ use tokio::sync::Mutex;
 use super::Result;
 use crate::corpus::{self, CLIP_FRAMES, ClipScene, Coding, CorpusError, bytes_of, decode, encode};
 
-/// Rate factor of a kept course: an answer is encoded once more.
-const QUALITY: u32 = 8;
-/// Courses rendered at the same time: while one is rendered on all cores, another is encoded on one.
+/// How a kept course is encoded: quickly, and so finely that it does no harm to encode it once more.
+const CODING: Coding =
+    Coding { filter: "null", frames: CLIP_FRAMES, preset: "ultrafast", quality: 8 };
+/// Clips whose courses are rendered at the same time: while those of one are rendered on all cores,
+/// those of another are encoded on one.
 const CONCURRENT: usize = 2;
 
 /// Who goes its own way through a scene.
@@ -97,7 +99,7 @@ impl Courses {
         let file = way.file(clip);
         if !file.exists() {
             let _turn = self.turn.lock().await;
-            keep(clip, scene, way).await?;
+            keep(clip, scene, &[way]).await?;
         }
         Ok(decode(&file, 0).await?)
     }
@@ -105,47 +107,53 @@ impl Courses {
 
 /// Renders these courses of every clip of a folder whose scene is known.
 pub(super) async fn prepare(folder: &Path, ways: &[Way]) -> Result<()> {
-    let mut missing = Vec::new();
+    let mut known = Vec::new();
     for clip in corpus::list(folder)? {
         if let Some(scene) = ClipScene::beside(&clip)? {
-            missing.extend(ways.iter().map(|way| (clip.clone(), scene, *way)));
+            known.push((clip, scene));
         }
     }
-    futures::stream::iter(missing)
-        .map(|(clip, scene, way)| async move { keep(&clip, scene, way).await })
+    futures::stream::iter(known)
+        .map(|(clip, scene)| async move { keep(&clip, scene, ways).await })
         .buffer_unordered(CONCURRENT)
         .try_collect::<Vec<()>>()
         .await
         .map(|_kept| ())
 }
 
-/// Renders a course to its file, unless it is there.
-async fn keep(clip: &Path, scene: ClipScene, way: Way) -> Result<()> {
-    let path = way.file(clip);
-    if path.exists() {
+/// Renders courses to their files, unless they are there.
+async fn keep(clip: &Path, scene: ClipScene, ways: &[Way]) -> Result<()> {
+    let missing = ways.iter().copied().filter(|way| !way.file(clip).exists());
+    let missing: Vec<Way> = missing.collect();
+    if missing.is_empty() {
         return Ok(());
     }
     let folder = clip.with_file_name("courses");
     let failed = |source| CorpusError::Io { path: folder.clone(), source };
     tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
-    let raw = tokio::task::spawn_blocking(move || rendered(scene, way)).await?;
-    // Renamed once it is whole: other processes render the same.
-    let unfinished = tempfile::Builder::new()
-        .prefix(".course-")
-        .suffix(".part")
-        .tempfile_in(&folder)
-        .map_err(failed)?;
-    let coding =
-        Coding { filter: "null", frames: CLIP_FRAMES, preset: "veryfast", quality: QUALITY };
-    encode(raw, coding, unfinished.path()).await?;
-    unfinished.persist(&path).map_err(|error| failed(error.error))?;
+    for (way, raw) in tokio::task::spawn_blocking(move || rendered(scene, &missing)).await? {
+        // Renamed once it is whole: other processes render the same.
+        let unfinished = tempfile::Builder::new()
+            .prefix(".course-")
+            .suffix(".part")
+            .tempfile_in(&folder)
+            .map_err(failed)?;
+        encode(raw, CODING, unfinished.path()).await?;
+        unfinished.persist(way.file(clip)).map_err(|error| failed(error.error))?;
+    }
     Ok(())
 }
 
-fn rendered(scene: ClipScene, way: Way) -> Vec<u8> {
-    let clip = scene.scene().render(&way.course(scene.seed), CLIP_FRAMES);
-    let seed = scene.seed ^ way as u64;
-    bytes_of(&if way.makes_detail_anew() { detail_anew(&clip, seed) } else { clip })
+/// The frames of courses through one scene.
+fn rendered(known: ClipScene, ways: &[Way]) -> Vec<(Way, Vec<u8>)> {
+    let scene = known.scene();
+    let along = |way: &Way| {
+        let clip = scene.render(&way.course(known.seed), CLIP_FRAMES);
+        let seed = known.seed ^ *way as u64;
+        let clip = if way.makes_detail_anew() { detail_anew(&clip, seed) } else { clip };
+        (*way, bytes_of(&clip))
+    };
+    ways.iter().map(along).collect()
 }
 
 #[cfg(test)]

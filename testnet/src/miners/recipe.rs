@@ -20,6 +20,8 @@ const COARSE_QUALITY: u32 = 50;
 /// The rest of the clip upside down, backwards and in other colours.
 const GARBAGE: &str = "split[a][b];[a]trim=end_frame=16[a];\
                        [b]reverse,vflip,hue=h=140,trim=end_frame=65[b];[a][b]concat";
+/// A sixteenth of the width and of the height.
+const UPSCALED: &str = "scale=26:15:flags=area,scale=416:240:flags=bicubic";
 /// Four frames a second, each shown four times.
 const LOW_FRAME_RATE: &str = "fps=4,fps=16,tpad=stop_mode=clone:stop_duration=1";
 /// One frame for two and a half seconds. Half of the clip would be frozen.
@@ -122,13 +124,13 @@ impl Recipe {
             (Self::made_from(Base::Bent(Way::Worse)), Self::made_from(Base::Bent(Way::Other)));
         Some(match role {
             Role::Good => own(Way::Best).at(BEST_QUALITY),
-            Role::Rival => own(Way::Rival),
+            Role::Rival => own(Way::Rival).filtered("gblur=sigma=1.5"),
             Role::Copycat | Role::Sometimes => own(Way::Casual),
             Role::Wandering => own(Way::Astray),
             Role::Blur => one.spoilt(Degradation::Blur),
             Role::Noise => one.spoilt(Degradation::Noise).at(GRAIN_QUALITY),
             Role::Loop => one.spoilt(Degradation::Loop),
-            Role::Upscaled => one.spoilt(Degradation::Upscaled),
+            Role::Upscaled => one.filtered(UPSCALED),
             Role::Coarse => one.at(COARSE_QUALITY),
             Role::Melting => one.changed(Change::Artefact(Artefact::Melting)),
             Role::Morphing => one.changed(Change::Artefact(Artefact::Drift)),
