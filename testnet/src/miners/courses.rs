@@ -5,10 +5,11 @@
 //! rendered once and kept beside the clips, in the folder `courses`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use leoma_scoring::calibration::continuation::{
-    Course, RUNGS, any_course, detail_anew, wrong_course,
+    Course, RUNGS, Scene, any_course, detail_anew, wrong_course,
 };
 use tokio::sync::Mutex;
 
@@ -131,7 +132,11 @@ async fn keep(clip: &Path, scene: ClipScene, ways: &[Way]) -> Result<()> {
     let folder = clip.with_file_name("courses");
     let failed = |source| CorpusError::Io { path: folder.clone(), source };
     tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
-    for (way, raw) in tokio::task::spawn_blocking(move || rendered(scene, &missing)).await? {
+    let seed = scene.seed;
+    let scene = Arc::new(tokio::task::spawn_blocking(move || scene.scene()).await?);
+    for way in missing {
+        let scene = Arc::clone(&scene);
+        let raw = tokio::task::spawn_blocking(move || rendered(&scene, seed, way)).await?;
         // Renamed once it is whole: other processes render the same.
         let unfinished = tempfile::Builder::new()
             .prefix(".course-")
@@ -144,16 +149,11 @@ async fn keep(clip: &Path, scene: ClipScene, ways: &[Way]) -> Result<()> {
     Ok(())
 }
 
-/// The frames of courses through one scene.
-fn rendered(known: ClipScene, ways: &[Way]) -> Vec<(Way, Vec<u8>)> {
-    let scene = known.scene();
-    let along = |way: &Way| {
-        let clip = scene.render(&way.course(known.seed), CLIP_FRAMES);
-        let seed = known.seed ^ *way as u64;
-        let clip = if way.makes_detail_anew() { detail_anew(&clip, seed) } else { clip };
-        (*way, bytes_of(&clip))
-    };
-    ways.iter().map(along).collect()
+/// The frames of a course through a scene of this seed.
+fn rendered(scene: &Scene, seed: u64, way: Way) -> Vec<u8> {
+    let clip = scene.render(&way.course(seed), CLIP_FRAMES);
+    let made_anew = way.makes_detail_anew().then(|| detail_anew(&clip, seed ^ way as u64));
+    bytes_of(&made_anew.unwrap_or(clip))
 }
 
 #[cfg(test)]

@@ -160,3 +160,30 @@ impl Recipe {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_graded_has_a_video_of_its_own() {
+        let base = |role| Recipe::of(role).map(|recipe| recipe.base);
+        let mut alone = Vec::new();
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Copycat) {
+            match base(role) {
+                None => assert_eq!(role, Role::Playlist),
+                Some(Base::Stolen) => assert!(role.steals(), "{role}"),
+                Some(Base::Own(way)) => alone.push(way),
+                Some(Base::Bent(_) | Base::Source | Base::Neighbour) => {}
+            }
+        }
+        let mut passing = Role::ALL.into_iter().filter(|role| role.expected().is_none());
+        assert!(passing.all(|role| matches!(base(role), Some(Base::Own(_)))));
+        for (number, way) in alone.iter().enumerate() {
+            assert!(!alone[..number].contains(way), "two miners go the way {way:?}");
+            let shared =
+                Role::ALL.into_iter().filter_map(base).any(|base| base == Base::Bent(*way));
+            assert!(!shared, "{way:?} is bent too");
+        }
+    }
+}

@@ -196,3 +196,31 @@ fn changed(frames: Frames, change: Option<Change>, other: &[u8], seed: u64) -> R
     }
     Ok(bytes_of(&clip))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leoma_scoring::calibration::Degradation;
+
+    /// Three frames of a picture that moves.
+    fn frames(bend: bool) -> Frames {
+        let sample = |at: usize| ((at % FRAME_BYTES) * 7 % 251 + 3 * (at / FRAME_BYTES)) as u8;
+        Frames { raw: (0..3 * FRAME_BYTES).map(sample).collect(), bend }
+    }
+
+    #[test]
+    fn frames_are_bent_after_the_first_and_changed_as_ordered() {
+        let plain = frames(false).raw;
+        assert_eq!(changed(frames(false), None, &[], 5).unwrap(), plain);
+        let bent = changed(frames(true), None, &[], 5).unwrap();
+        let other = changed(frames(true), None, &[], 6).unwrap();
+        let last = 2 * FRAME_BYTES..;
+        assert!(bent.len() == plain.len() && bent[last.clone()] != plain[last.clone()]);
+        assert_ne!(bent[last.clone()], other[last], "each miner bends in its own way");
+        let held = Some(Change::Spoilt(Degradation::Frozen));
+        let held = changed(frames(false), held, &[], 5).unwrap();
+        assert_eq!(held, plain[..FRAME_BYTES].repeat(3));
+        let broken = changed(Frames { raw: vec![0; 9], bend: true }, None, &[], 5);
+        assert!(matches!(broken, Err(MinerError::Picture { found: 9, .. })));
+    }
+}
