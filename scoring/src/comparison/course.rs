@@ -27,8 +27,6 @@ pub(crate) struct Course {
     pub(crate) looks: Vec<Plane>,
     /// Flow from look to look, in pixels of a look.
     pub(crate) flow: Grid,
-    /// The same in cells.
-    pub(crate) cell_flow: Grid,
     /// What moves by itself: mean length in pixels of the full picture per look.
     pub(crate) nonrigid_amount: f32,
     /// Share of the picture that moves by itself.
@@ -91,7 +89,6 @@ impl Course {
             overlaid: overlaid(&planes, clip.width()),
             looks,
             flow: slow_flow,
-            cell_flow,
         }
     }
 }
