@@ -49,7 +49,9 @@ impl Stage {
             Dancer::Yesterday => honest(&self.clips[(index + YESTERDAY) % CLIPS]),
             Dancer::Truncated => {
                 let whole = honest(clip);
-                whole[..whole.len() * 2 / 3].to_owned()
+                // After a whole word: a lone `-` would be another fault.
+                let part = &whole[..whole.len() * 2 / 3];
+                part[..part.rfind(' ').unwrap_or(0)].to_owned()
             }
             Dancer::NotANumber => {
                 let whole = honest(clip);
