@@ -9,9 +9,10 @@
 //! | `motion/` | a challenge of the owner's list, the miners' skeletons, and their distance |
 //! | `oracle/` | forecasts of a price, and what a validator reads of it |
 //! | `asked/` | what mechanisms share whose miners are asked through their axons |
+//! | `worked_example.rs` | a small mechanism that only its tests run, for whoever writes one |
 //!
 //! A mechanism is a module here and a policy record. Adding one touches `config/mechanism.rs`, which
-//! names it, and `serve/plugs.rs`, which opens it.
+//! names it, and `serve/plugs.rs`, which opens it; `docs/mechanisms.md` names all files.
 
 pub(crate) mod asked;
 mod error;
@@ -20,6 +21,8 @@ pub(crate) mod motion;
 pub(crate) mod on_disk;
 pub(crate) mod oracle;
 pub(crate) mod video;
+#[cfg(test)]
+mod worked_example;
 
 use leoma_chain::Head;
 use leoma_protocol::verdict::VerdictEntry;
