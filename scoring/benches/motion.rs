@@ -1,5 +1,5 @@
-//! What one answer of motion costs: 10 s of 22 joints at 60 frames a second, from the file's bytes to
-//! its value. The limit is 20 ms for all of it.
+//! What one answer of motion costs: 10 s of 22 joints at 60 frames a second, from the file's bytes
+//! to its value. The limit is 20 ms for all of it.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "benchmark")]
 

@@ -1,6 +1,6 @@
 //! A whole mechanism in one file, as an example; `docs/mechanisms.md` walks through it. Miners are
-//! asked for the sum of numbers that the hash of the task's first block draws. It is built for tests
-//! only: no validator serves it.
+//! asked for the sum of numbers that the hash of the task's first block draws. It is built for
+//! tests only: no validator serves it.
 
 use std::io;
 use std::sync::Arc;

@@ -11,13 +11,16 @@
 //! | `rehearsal` | a rehearsal samples and decides, and sends nothing |
 //! | `mechanisms` | two mechanisms of one subnet get weights of their own from every validator |
 //! | `motion` | miners with axons, a vector of weights, and a kill in the middle of a task |
-//! | `oracle` | forecasts and prices that are joined later, and a feed that lies |
+//! | `oracle` | forecasts and prices that are joined later, a feed that lies, a kill in a task |
 //! | `restart` | a validator that is stopped in a task or loses its power signs nothing twice |
 //! | `secrets` | nothing that a validator says or leaves shows a secret |
 //! | `upgrade` | validators update one by one across a change of the parameters, and agree in every epoch |
 //! | `weights` | weights get onto the chain in every mode, through restarts, faults, upgrades and forks |
+//!
+//! `asked` has what `motion` and `oracle` share.
 
 mod agreeing;
+mod asked;
 mod bench;
 mod chaos;
 mod epoch_retry;

@@ -1,13 +1,14 @@
-//! A whole subnet of the oracle: forecasters with real axons, a market, and one feed that lies.
+//! A whole subnet of the oracle: forecasters with real axons, a market, and one feed that lies. One
+//! validator loses its power in the middle of a task.
 
 use std::path::Path;
 use std::time::Duration;
 
 use leoma_testnet::forecasters::Forecaster;
-use leoma_testnet::launch::{Mechanism, Options, Played, Programs, Subnet, View};
+use leoma_testnet::launch::{Mechanism, Options, Played, Subnet, View};
 use serde_json::Value;
-use tokio::process::Command;
-use tokio::time::{Instant, sleep};
+
+use super::asked::{audit_of, kill_in_a_task, leoma, newest_task};
 
 /// One of four feeds lies, and is outvoted.
 const VALIDATORS: usize = 4;
@@ -15,47 +16,17 @@ const VALIDATORS: usize = 4;
 const BLOCK_TIME: u64 = 400;
 /// Time for two epochs, and what a busy machine adds.
 const LIMIT: Duration = Duration::from_secs(300);
-/// What is on chain shows in an audit within this.
-const AUDIT_LIMIT: Duration = Duration::from_secs(60);
-
-/// What `leoma --json` prints in a validator's folder.
-async fn leoma(folder: &Path, args: &[&str]) -> Result<Value, String> {
-    let program = Programs::find().unwrap().leoma;
-    let mut command = Command::new(program);
-    let ended = command.args(args).arg("--json").current_dir(folder).output().await.unwrap();
-    serde_json::from_slice(&ended.stdout).map_err(|error| {
-        let said = String::from_utf8_lossy(&ended.stderr);
-        format!("leoma {}: {error}\n{said}", args.join(" "))
-    })
-}
-
-/// The newest task that a validator has published.
-fn newest_task(subnet: &Subnet, validator: usize) -> Option<u64> {
-    let plan = &subnet.plan.validators[validator];
-    let folder = subnet.folder().join("storage/buckets").join(&plan.bucket.bucket);
-    // The verdict file is uploaded last.
-    let file = format!("evaluation_results/{}.json", plan.account.hotkey);
-    let tasks = std::fs::read_dir(folder).ok()?.flatten();
-    let whole = tasks.filter(|task| task.path().join(&file).is_file());
-    whole.filter_map(|task| task.file_name().to_str()?.parse().ok()).max()
-}
+/// Entries of a file: every miner's, and the validator's own reading.
+const ENTRIES: usize = Forecaster::ALL.len() + 1;
+/// Whatever a killed validator still makes of its task is published within this: a file that is
+/// signed after the first price would not count.
+const FINISH_LIMIT: Duration = Duration::from_secs(30);
+/// Its next task is published within this: a turn of every validator, and what a busy machine adds.
+const NEXT_LIMIT: Duration = Duration::from_secs(180);
 
 /// Every validator sets the weights that the audit computes, from prices that nobody bent.
 async fn audit_epoch(folder: &Path, epoch: u64) {
-    let block = epoch.to_string();
-    let deadline = Instant::now() + AUDIT_LIMIT;
-    let report = loop {
-        let report = leoma(folder, &["audit", "--epoch", &block]).await.unwrap();
-        let rows = report["set"].as_array().into_iter().flatten();
-        let words: Vec<&str> = rows.filter_map(|row| row["verdict"].as_str()).collect();
-        if words == ["same"; VALIDATORS] {
-            break report;
-        }
-        assert!(Instant::now() < deadline, "epoch {epoch} by its audit: {report:#}");
-        sleep(Duration::from_secs(2)).await;
-    };
-    assert_eq!(report["decision"]["reason"], "shared by the record's rule", "{report:#}");
-    assert_eq!(report["paid"]["shares"].as_array().unwrap().len(), 5, "{report:#}");
+    let report = audit_of(folder, epoch, (VALIDATORS, 5)).await;
     let truth = report["forecasts"]["truth"].as_array().unwrap();
     assert!(!truth.is_empty(), "{report:#}");
     // The lie is 250 above what the market can be at most: 5000 and 122.64.
@@ -64,6 +35,17 @@ async fn audit_epoch(folder: &Path, epoch: u64) {
     let files = report["forecasts"]["files"].as_array().unwrap();
     assert!(files.iter().any(|file| file["cells"].as_u64() > Some(0)), "{report:#}");
     assert!(files.iter().all(|file| file["in_time"] == true), "{report:#}");
+}
+
+/// Kills a validator that has forecasts and waits for the one that never answers. It comes back and
+/// finishes the task, or it is too late for a file that counts and signs none: nobody is asked
+/// again, nothing that was signed is lost or signed twice, and its next task is whole.
+async fn kill_and_go_on(subnet: &mut Subnet) {
+    let killed = kill_in_a_task(subnet, 3..Forecaster::ALL.len()).await;
+    let file = killed.file(subnet, ENTRIES, FINISH_LIMIT).await;
+    let made = if file.is_some() { "a file" } else { "no file" };
+    eprintln!("validator-{} makes {made} of task {}", killed.validator + 1, killed.task);
+    killed.goes_on(subnet, ENTRIES, NEXT_LIMIT).await;
 }
 
 /// A task's file follows from the chain and from its metadata, and our feed says the same.
@@ -82,7 +64,7 @@ async fn audit_task(folder: &Path, task: u64, reading: &str) {
 
 #[tokio::test]
 #[ignore = "slow: run by ./test.sh --all"]
-async fn everybody_pays_forecasters_by_what_they_know_and_a_lying_feed_bends_nothing() {
+async fn everybody_pays_forecasters_by_what_they_know_through_a_kill_and_a_feed_that_lies() {
     let options = Options {
         validators: VALIDATORS,
         miners: Forecaster::ALL.len(),
@@ -93,6 +75,7 @@ async fn everybody_pays_forecasters_by_what_they_know_and_a_lying_feed_bends_not
     };
     let started = Subnet::start(options, |text| eprintln!("{text}")).await;
     let mut subnet = started.unwrap_or_else(|error| panic!("{error}"));
+    kill_and_go_on(&mut subnet).await;
     let agreed = |view: &View| view.epochs_agreed() >= 1;
     let waited = subnet.wait_until(LIMIT, agreed).await;
     let view = waited.unwrap_or_else(|error| panic!("{error}"));

@@ -31,17 +31,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(50);
 
 /// What a validator has written down by now.
-fn books(state: &Path) -> Books {
+pub(super) fn books(state: &Path) -> Books {
     Books::read(state).unwrap()
 }
 
 /// The verdict files that a validator has signed.
-fn signed_files(books: &Books) -> BTreeMap<TaskId, Digest> {
+pub(super) fn signed_files(books: &Books) -> BTreeMap<TaskId, Digest> {
     let files = books.signed.iter().filter(|((kind, ..), _)| kind == SlotKind::VerdictFile.name());
     files.map(|((_, task, _), digest)| (*task, *digest)).collect()
 }
 
-fn assert_nothing_is_signed_again(before: &Books, after: &Books) {
+pub(super) fn assert_nothing_is_signed_again(before: &Books, after: &Books) {
     for (slot, digest) in &before.signed {
         assert_eq!(after.signed.get(slot), Some(digest), "{slot:?} was signed again");
     }
