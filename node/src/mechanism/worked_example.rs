@@ -129,7 +129,7 @@ impl Turns for Sums {
         let TurnContext { task_id, network, validator, .. } = context;
         let sum = numbers.iter().sum();
         let metadata = Metadata { schema: "leoma.sums/1", task_id, network, validator, seed };
-        let finish = move |folder: &TaskFolder| {
+        let finish = move |folder: &TaskFolder| -> io::Result<Scored> {
             let entries = replies.iter().map(|reply| entry(folder, reply, sum));
             let entries = entries.collect::<io::Result<Vec<_>>>()?;
             let miners: Vec<Hotkey> = entries.iter().map(|entry| entry.hotkey).collect();
