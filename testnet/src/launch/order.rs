@@ -92,10 +92,11 @@ fn breach(rows: &[(Dancer, u16, u16)]) -> Option<String> {
 
 /// The same for forecasters, in any order.
 fn breach_of_forecasters(rows: &[(Forecaster, u16)]) -> Option<String> {
+    let paid_wrongly = rows.iter().find(|(one, weight)| one.earns() != (*weight > 0));
+    if let Some((one, _)) = paid_wrongly {
+        return Some(format!("{one} is {}paid", if one.earns() { "not " } else { "" }));
+    }
     for (one, weight) in rows {
-        if one.earns() != (*weight > 0) {
-            return Some(format!("{one} is {}paid", if one.earns() { "not " } else { "" }));
-        }
         let is_above = |(other, _): &&(Forecaster, u16)| one.below().contains(other);
         let beaten = rows.iter().filter(is_above).find(|(_, above)| above <= weight);
         if let Some((above, _)) = beaten {

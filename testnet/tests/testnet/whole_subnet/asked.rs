@@ -17,6 +17,11 @@ use super::restart::{assert_nothing_is_signed_again, books, signed_files};
 
 /// A task begins within this, on a busy machine too.
 const BEGIN_LIMIT: Duration = Duration::from_secs(300);
+/// Whatever a killed validator still makes of its task is published within this: after every start
+/// it signs nothing for 20 seconds, and peers attest to nothing that is later.
+const FINISH_LIMIT: Duration = Duration::from_secs(30);
+/// Its next task is published within this: a turn of every validator, and what a busy machine adds.
+const NEXT_LIMIT: Duration = Duration::from_secs(180);
 /// What is on chain shows in an audit within this.
 const AUDIT_LIMIT: Duration = Duration::from_secs(60);
 /// How often something is looked for.
@@ -24,9 +29,9 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A validator that was killed while it asked miners, and was started again.
 #[derive(Debug)]
-pub(super) struct Killed {
-    pub(super) validator: usize,
-    pub(super) task: u64,
+struct Killed {
+    validator: usize,
+    task: u64,
     /// What it had kept of the task: each miner's milliseconds.
     replies: BTreeMap<Hotkey, u64>,
     /// What it had written down.
@@ -66,7 +71,7 @@ fn kept_of(state: &Path, task: u64) -> BTreeMap<Hotkey, u64> {
 
 /// Kills a validator that has so many replies of its newest task and waits for others, and starts
 /// it again.
-pub(super) async fn kill_in_a_task(subnet: &mut Subnet, some: Range<usize>) -> Killed {
+async fn kill_in_a_task(subnet: &mut Subnet, some: Range<usize>) -> Killed {
     let states: Vec<PathBuf> =
         (0..subnet.plan.validators.len()).map(|index| state_of(subnet, index)).collect();
     let deadline = Instant::now() + BEGIN_LIMIT;
@@ -86,6 +91,22 @@ pub(super) async fn kill_in_a_task(subnet: &mut Subnet, some: Range<usize>) -> K
         assert!(Instant::now() < deadline, "no validator asks anybody");
         sleep(POLL).await;
     }
+}
+
+/// Kills a validator that has so many replies and waits for others. It comes back and finishes the
+/// task with so many entries, or it is too late for that and signs no file: nobody is asked again,
+/// nothing that was signed is lost or signed twice, and its next task is whole. Returns its number.
+pub(super) async fn kill_and_go_on(
+    subnet: &mut Subnet,
+    some: Range<usize>,
+    entries: usize,
+) -> usize {
+    let killed = kill_in_a_task(subnet, some).await;
+    let file = killed.file(subnet, entries, FINISH_LIMIT).await;
+    let made = if file.is_some() { "a file" } else { "no file" };
+    eprintln!("validator-{} makes {made} of task {}", killed.validator + 1, killed.task);
+    killed.goes_on(subnet, entries, NEXT_LIMIT).await;
+    killed.validator
 }
 
 fn bucket_of(subnet: &Subnet, validator: usize) -> PathBuf {
@@ -118,12 +139,7 @@ impl Killed {
     /// The file with so many entries that it publishes of the task, if it does within `limit`.
     /// Nobody is asked again who had replied: what was kept stays as it was, and the file says the
     /// same, to the millisecond.
-    pub(super) async fn file(
-        &self,
-        subnet: &Subnet,
-        entries: usize,
-        limit: Duration,
-    ) -> Option<Value> {
+    async fn file(&self, subnet: &Subnet, entries: usize, limit: Duration) -> Option<Value> {
         let state = state_of(subnet, self.validator);
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
@@ -151,7 +167,7 @@ impl Killed {
 
     /// It publishes a later task with so many entries within `limit`. By then all that it had
     /// signed before is published, nothing was signed twice, and nothing of the task is half done.
-    pub(super) async fn goes_on(&self, subnet: &mut Subnet, entries: usize, limit: Duration) {
+    async fn goes_on(&self, subnet: &mut Subnet, entries: usize, limit: Duration) {
         let state = state_of(subnet, self.validator);
         let name = format!("validator-{}", self.validator + 1);
         let deadline = Instant::now() + limit;

@@ -1,38 +1,23 @@
 //! A whole motion subnet: real axons, a cast of nine, weights for all who earn any. One validator
 //! loses its power in the middle of a task.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use leoma_testnet::axons::{Dancer, Place};
 use leoma_testnet::launch::{Mechanism, Options, Played, Subnet, View};
 
-use super::asked::{Killed, audit_of, kill_in_a_task, leoma};
+use super::asked::{audit_of, kill_and_go_on, leoma, newest_task};
 
 const VALIDATORS: usize = 3;
 /// Milliseconds of a block: nothing is scored on tensors here.
 const BLOCK_TIME: u64 = 400;
 /// Time for an epoch and a half, and what a busy machine adds.
 const LIMIT: Duration = Duration::from_secs(300);
-/// A killed validator finishes its task within this; how often that is tried.
-const FINISH_LIMIT: Duration = Duration::from_secs(30);
-const KILLS: usize = 3;
-/// Its next task is published within this: a turn of every validator, and what a busy machine adds.
-const NEXT_LIMIT: Duration = Duration::from_secs(180);
-
-/// Kills a validator in a task, and holds the file that it publishes after its restart to what it
-/// had kept. On a busy machine another validator may take the turn over; then it is tried again.
-async fn repeats_nothing(subnet: &mut Subnet) -> Killed {
-    for _ in 0..KILLS {
-        // The silent one and the slow one are still waited for.
-        let killed = kill_in_a_task(subnet, 3..8).await;
-        if killed.file(subnet, Dancer::ALL.len(), FINISH_LIMIT).await.is_some() {
-            return killed;
-        }
-        eprintln!("validator-{} did not finish task {}", killed.validator + 1, killed.task);
-    }
-    panic!("no validator finished the task in which it was killed");
-}
+/// A validator is killed once so many miners have replied. The silent one and the slow one are still
+/// waited for.
+const REPLIES: Range<usize> = 3..8;
 
 async fn audit_epoch(folder: &Path, epoch: u64) {
     // Five of nine earn something.
@@ -77,7 +62,7 @@ async fn everybody_pays_the_cast_in_its_order_and_a_kill_in_a_task_repeats_nothi
     };
     let started = Subnet::start(options, |text| eprintln!("{text}")).await;
     let mut subnet = started.unwrap_or_else(|error| panic!("{error}"));
-    let killed = repeats_nothing(&mut subnet).await;
+    let killed = kill_and_go_on(&mut subnet, REPLIES, Dancer::ALL.len()).await;
     let agreed = |view: &View| view.epochs_agreed() >= 1;
     let waited = subnet.wait_until(LIMIT, agreed).await;
     let view = waited.unwrap_or_else(|error| panic!("{error}"));
@@ -94,8 +79,8 @@ async fn everybody_pays_the_cast_in_its_order_and_a_kill_in_a_task_repeats_nothi
         assert_eq!(dancer.place() < Place::Floor, miner.entries.contains_key("passed"));
     }
 
-    killed.goes_on(&mut subnet, Dancer::ALL.len(), NEXT_LIMIT).await;
-    audit_task(subnet.validator_folder(killed.validator).unwrap(), killed.task).await;
+    let task = newest_task(&subnet, killed).unwrap();
+    audit_task(subnet.validator_folder(killed).unwrap(), task).await;
     let epoch = *view.agreement.unwrap().epochs.last().unwrap();
     audit_epoch(subnet.validator_folder(0).unwrap(), epoch).await;
     subnet.stop().await;

@@ -1,6 +1,7 @@
 //! A whole subnet of the oracle: forecasters with real axons, a market, and one feed that lies. One
 //! validator loses its power in the middle of a task.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use leoma_testnet::forecasters::Forecaster;
 use leoma_testnet::launch::{Mechanism, Options, Played, Subnet, View};
 use serde_json::Value;
 
-use super::asked::{audit_of, kill_in_a_task, leoma, newest_task};
+use super::asked::{audit_of, kill_and_go_on, leoma, newest_task};
 
 /// One of four feeds lies, and is outvoted.
 const VALIDATORS: usize = 4;
@@ -18,11 +19,8 @@ const BLOCK_TIME: u64 = 400;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Entries of a file: every miner's, and the validator's own reading.
 const ENTRIES: usize = Forecaster::ALL.len() + 1;
-/// Whatever a killed validator still makes of its task is published within this: a file that is
-/// signed after the first price would not count.
-const FINISH_LIMIT: Duration = Duration::from_secs(30);
-/// Its next task is published within this: a turn of every validator, and what a busy machine adds.
-const NEXT_LIMIT: Duration = Duration::from_secs(180);
+/// A validator is killed once so many miners have replied. The mute one is still waited for.
+const REPLIES: Range<usize> = 3..Forecaster::ALL.len();
 
 /// Every validator sets the weights that the audit computes, from prices that nobody bent.
 async fn audit_epoch(folder: &Path, epoch: u64) {
@@ -35,17 +33,6 @@ async fn audit_epoch(folder: &Path, epoch: u64) {
     let files = report["forecasts"]["files"].as_array().unwrap();
     assert!(files.iter().any(|file| file["cells"].as_u64() > Some(0)), "{report:#}");
     assert!(files.iter().all(|file| file["in_time"] == true), "{report:#}");
-}
-
-/// Kills a validator that has forecasts and waits for the one that never answers. It comes back and
-/// finishes the task, or it is too late for a file that counts and signs none: nobody is asked
-/// again, nothing that was signed is lost or signed twice, and its next task is whole.
-async fn kill_and_go_on(subnet: &mut Subnet) {
-    let killed = kill_in_a_task(subnet, 3..Forecaster::ALL.len()).await;
-    let file = killed.file(subnet, ENTRIES, FINISH_LIMIT).await;
-    let made = if file.is_some() { "a file" } else { "no file" };
-    eprintln!("validator-{} makes {made} of task {}", killed.validator + 1, killed.task);
-    killed.goes_on(subnet, ENTRIES, NEXT_LIMIT).await;
 }
 
 /// A task's file follows from the chain and from its metadata, and our feed says the same.
@@ -75,7 +62,7 @@ async fn everybody_pays_forecasters_by_what_they_know_through_a_kill_and_a_feed_
     };
     let started = Subnet::start(options, |text| eprintln!("{text}")).await;
     let mut subnet = started.unwrap_or_else(|error| panic!("{error}"));
-    kill_and_go_on(&mut subnet).await;
+    kill_and_go_on(&mut subnet, REPLIES, ENTRIES).await;
     let agreed = |view: &View| view.epochs_agreed() >= 1;
     let waited = subnet.wait_until(LIMIT, agreed).await;
     let view = waited.unwrap_or_else(|error| panic!("{error}"));
