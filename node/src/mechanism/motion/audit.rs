@@ -218,7 +218,7 @@ impl Draw {
                 let newest = self.source.challenges().await.ok().flatten();
                 let is_newest =
                     newest.is_some_and(|newest| Digest::of(&newest) == proof.list_sha256);
-                let age = if is_newest { "the newest" } else { "another one than now" };
+                let age = if is_newest { "the newest" } else { "no longer the newest" };
                 let number = list.challenges().len();
                 let finding = format!("{} of {number} challenges, {age}", proof.list_sha256);
                 steps.push(Step::pass("list", finding));
