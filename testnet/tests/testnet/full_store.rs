@@ -28,7 +28,7 @@ use self::store::{HEAD, Store, WINDOW, WITH_VIDEOS, uid_of};
 /// The tasks that are still looked at some minutes after the store was full.
 const SHOWN: usize = 140;
 /// Everything is read and shown within this on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 /// How long pages and paths are asked for.
 const SECONDS: u64 = 20;
 /// The targets of the page on benchmarks, for an optimised program.
