@@ -95,8 +95,10 @@ pub struct LaunchArgs {
         default_value = "video"
     )]
     mechanisms: Vec<Mechanism>,
-    /// Who judges: local (the metrics alone), gemini (a stand-in that passes everything) or both.
-    #[arg(long, default_value = "both")]
+    /// Who judges: local (the metrics alone), gemini (a stand-in that passes everything) or both,
+    /// which pass what is only of bad quality. Where prompts have to describe the clips, local
+    /// stands for both.
+    #[arg(long, default_value = "local")]
     judge: JudgeChoice,
     /// Where validators score: auto, cuda or cpu.
     #[arg(long, default_value = "auto")]

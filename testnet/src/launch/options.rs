@@ -77,7 +77,7 @@ impl Default for Options {
             keep: false,
             device: "auto".into(),
             task: TaskType::Ti2v,
-            judge: JudgeChoice::Both,
+            judge: JudgeChoice::Local,
             mechanisms: vec![Mechanism::Video],
             namespaces: false,
             own_endpoints: false,
@@ -90,6 +90,15 @@ impl Options {
     pub(super) fn attested(&self) -> Duration {
         let blocks = ConsensusParams::default().attestation_deadline(self.interval, TaskId(0));
         Duration::from_millis(self.block_time.saturating_mul(blocks.0))
+    }
+
+    /// Who judges for a mechanism. The local judge writes no prompts.
+    pub(super) fn judge_of(&self, mechanism: Mechanism) -> JudgeChoice {
+        let task = if mechanism == Mechanism::T2v { TaskType::T2v } else { self.task };
+        match self.judge {
+            JudgeChoice::Local if task == TaskType::T2v => JudgeChoice::Both,
+            judge => judge,
+        }
     }
 
     /// The blocks after a task's start in which a file of forecasts has to be signed: fewer than until
@@ -147,11 +156,6 @@ impl Options {
                 "a network namespace has one validator's ports: serve one mechanism there",
             ));
         }
-        if mechanisms.contains(&Mechanism::T2v) && !self.judge.asks_gemini() {
-            return Err(LaunchError::Options(
-                "t2v needs prompts that describe the clips: judge with gemini or both",
-            ));
-        }
         if self.interval == 0 || self.block_time == 0 {
             return Err(LaunchError::Options("interval and block time must be at least 1"));
         }
@@ -182,6 +186,17 @@ mod tests {
         };
         assert!(Options::default().check().is_ok() && check(16, 250));
         assert!(!check(15, 500) && !check(40, 249));
+    }
+
+    #[test]
+    fn prompts_that_describe_the_clip_are_gemini_s() {
+        let options = |judge, task| Options { judge, task, ..Options::default() };
+        let (local, gemini) = (JudgeChoice::Local, JudgeChoice::Gemini);
+        let judge_of =
+            |options: &Options| [Mechanism::Video, Mechanism::T2v].map(|m| options.judge_of(m));
+        assert_eq!(judge_of(&options(local, TaskType::Ti2v)), [local, JudgeChoice::Both]);
+        assert_eq!(judge_of(&options(local, TaskType::T2v)), [JudgeChoice::Both; 2]);
+        assert_eq!(judge_of(&options(gemini, TaskType::T2v)), [gemini; 2]);
     }
 
     #[test]

@@ -293,7 +293,7 @@ impl Starting<'_> {
                 attested: self.options.attested(),
                 device: &self.options.device,
                 task: self.options.task,
-                judge: self.options.judge,
+                judge: self.options.judge_of(mechanism),
             });
             write_private(&folder.join(".env"), &environment::dotenv(&environment))?;
             let mut plan =

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use leoma_protocol::Hotkey;
+use leoma_scoring::JudgeChoice;
 use leoma_testnet::launch::{Options, Subnet, last_lines};
 use leoma_testnet::miners::Role;
 use leoma_testnet::services::{Counts, Fault, FaultKind, Service};
@@ -94,6 +95,7 @@ impl Bench {
             block_time: BLOCK_TIME,
             interval,
             seed: seed.into(),
+            judge: JudgeChoice::Both,
             ..Options::default()
         };
         let mut subnet = Subnet::start(options, |text| eprintln!("{text}"))

@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use detector::Detector;
+use leoma_scoring::JudgeChoice;
 use leoma_testnet::launch::{Options, Programs, Subnet};
 
 /// Two validators sample a task within this on a busy machine.
@@ -84,8 +85,14 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 #[tokio::test]
 #[ignore = "slow: run by ./test.sh --all"]
 async fn no_secret_is_in_anything_that_a_validator_says_or_leaves() {
-    let options =
-        Options { validators: 2, miners: 2, seed: "secrets".into(), ..Options::default() };
+    // Gemini's key is one of the secrets.
+    let options = Options {
+        validators: 2,
+        miners: 2,
+        seed: "secrets".into(),
+        judge: JudgeChoice::Both,
+        ..Options::default()
+    };
     let mut subnet = Subnet::start(options, |text| eprintln!("{text}"))
         .await
         .unwrap_or_else(|error| panic!("{error}"));

@@ -14,6 +14,8 @@ use super::agreeing::{
 
 /// Half of production's: an epoch takes some 22 s.
 const EPOCH_BLOCKS: u64 = 90;
+/// Longer than a task is open for attestations.
+const ATTESTED: Duration = Duration::from_secs(20);
 const NAMES: [&str; 4] = ["first", "second", "third", "fourth"];
 
 fn params() -> ConsensusParams {
@@ -58,24 +60,35 @@ async fn until_agreed(
     }
 }
 
-/// Produces the file of the next task, whoever has the turn, and waits until all hold it certified.
+/// Produces files of the next tasks, whoever has the turn, until all hold one that is certified.
+///
+/// A task is closed for attestations after seconds: on a busy machine the first may miss that.
 async fn produce(
     network: &Network,
     validators: &[&Validator],
     consensus: &ConsensusSchedule,
     passed: &[&str],
 ) -> u64 {
-    let task = validators[0].next_task();
-    let listed = network.list.validators();
-    let turn = listed[usize::try_from(task).unwrap() % listed.len()];
-    let producer = NAMES.iter().position(|name| hotkey(name) == turn).unwrap();
-    let mut file = draft(network, task, passed);
-    file.params = consensus.digest_at(BlockNumber(task * INTERVAL));
-    let file = validators[producer].produce(file).await;
-    for validator in validators {
-        validator.until_certified(file).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let task = validators[0].next_task();
+        let listed = network.list.validators();
+        let turn = listed[usize::try_from(task).unwrap() % listed.len()];
+        let producer = NAMES.iter().position(|name| hotkey(name) == turn).unwrap();
+        let mut file = draft(network, task, passed);
+        file.params = consensus.digest_at(BlockNumber(task * INTERVAL));
+        let file = validators[producer].produce(file).await;
+        let all_hold = async {
+            for validator in validators {
+                validator.until_certified(file).await;
+            }
+        };
+        match tokio::time::timeout(ATTESTED, all_hold).await {
+            Ok(()) => return task,
+            Err(_) => eprintln!("task {task} was not certified in time"),
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no file was certified");
     }
-    task
 }
 
 #[tokio::test(flavor = "multi_thread")]
