@@ -23,8 +23,8 @@ pub(super) enum ChallengesCommand {
     /// A challenge is NAME.wav, which miners are sent, and NAME.bvh, which their answers are compared
     /// with. Both have at most 8 MiB, and the BVH file has the joints of a reference. Objects
     /// are never replaced, and every list stays under its hash, so that old tasks can be checked.
-    /// The list names what is in the folder and nothing else. A challenge is no secret any more
-    /// once it was drawn, so add new ones.
+    /// The list names what is in the folder and nothing else. Anyone can read a challenge once it
+    /// was drawn, so add new ones.
     ///
     /// Needs the owner's keys: R2_VIDEOS_WRITE_ACCESS_KEY and R2_VIDEOS_WRITE_SECRET_KEY.
     Publish(PublishArgs),

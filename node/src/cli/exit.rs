@@ -26,12 +26,12 @@ Examples:
     docker compose pull && docker exec leoma-validator leoma exit --when-safe --wait-only \\
       && docker compose up -d";
 
-/// Stop the validator of this machine, at once or when a stop costs nothing.
+/// Stop the validator of this machine, at once or when no work would be lost.
 ///
 /// Needs a running validator, which it finds by the same settings as `leoma serve`. It must run
 /// under the same user, or in the same container.
 ///
-/// With --when-safe it waits for a moment when a stop costs nothing: it is not our turn and will
+/// With --when-safe it waits for a moment when no work would be lost: it is not our turn and will
 /// not be soon, every signed file is published, and the newest epoch's weights are set. It prints
 /// what it waits for. Use it before an update.
 ///
@@ -45,10 +45,11 @@ Examples:
 pub(super) struct ExitArgs {
     #[command(flatten)]
     running: RunningFlags,
-    /// Wait until a stop costs nothing.
+    /// Wait until no work would be lost.
     #[arg(long)]
     when_safe: bool,
-    /// Only wait: when a stop costs nothing, end with exit code 0 and leave the validator running.
+    /// Only wait: when no work would be lost, end with exit code 0 and leave the validator
+    /// running.
     #[arg(long, requires = "when_safe")]
     wait_only: bool,
     /// Give up after so many seconds, and leave the validator running.

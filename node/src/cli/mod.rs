@@ -40,8 +40,8 @@ use crate::mechanism::video::WORKER_COMMAND;
 
 /// The Leoma validator.
 ///
-/// Samples miners when it is its turn, scores their videos, agrees with its peers over a gossip
-/// mesh and sets winner-take-all weights. Settings come from a TOML file, then the environment (and
+/// Samples miners when it is its turn, scores their answers, agrees with its peers over a gossip
+/// mesh and sets the weights that follow. Settings come from a TOML file, then the environment (and
 /// .env), then flags; `leoma config show` lists them all.
 #[derive(Debug, Parser)]
 #[command(name = "leoma", version, propagate_version = true)]
@@ -69,8 +69,8 @@ enum Command {
     Health(health::HealthArgs),
     Preflight(preflight::PreflightArgs),
     Smoke(smoke::SmokeArgs),
-    /// Recompute an epoch's winner from files alone, or check with --task how a task's clip was
-    /// chosen.
+    /// Recompute an epoch's weights from the chain and public files, or check with --task how a
+    /// task's clip was chosen.
     Audit(Box<audit::AuditArgs>),
     Score(score::ScoreArgs),
     /// Score videos for the validator that starts this, over standard input and output.
@@ -105,7 +105,7 @@ enum Command {
     /// The subnet owner's challenges for mechanism motion.
     #[command(subcommand)]
     Challenges(challenges::ChallengesCommand),
-    /// Models that judge beside the metrics.
+    /// Models that judge in addition to the metrics.
     #[command(subcommand)]
     Models(models::ModelsCommand),
     /// The configuration.

@@ -21,7 +21,7 @@ Examples:
   leoma smoke 127.0.0.1:9090
   leoma smoke 10.0.0.7:9090 10.0.0.8:9090 --json";
 
-/// Ask running validators whether the subnet does what it is for.
+/// Ask running validators whether the subnet works: tasks are sampled, certified and paid.
 ///
 /// Needs the address of each validator's own server (LEOMA_HTTP_LISTEN), and no key.
 ///

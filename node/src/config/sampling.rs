@@ -16,9 +16,9 @@ super::declare::settings! {
         /// time a miner has to answer
         REQUEST_TIMEOUT = setting("seconds, 1 to 3600", Some("300"))
             => request_timeout: Duration, seconds(1..=3600);
-        /// pause before a miner that has no instance free (503) is asked again, twice at most,
-        /// where it names none itself; it counts as the miner's time. Three times as long is the
-        /// least pause before a miner is asked once more whose fault may have been a short outage
+        /// pause before a miner without a free instance (503) is asked again, at most twice, if its
+        /// answer names no pause; it counts as the miner's time. A miner whose fault may have been
+        /// a short outage is asked once more after at least three times as long
         COLD_START_PAUSE = setting("seconds, 0 to 600", Some("20"))
             => cold_start_pause: Duration, seconds(0..=600);
         // Operators may still have this set, so another value is refused rather than ignored.

@@ -19,7 +19,7 @@ use super::output::print_json;
 /// Score one video, test the device, or measure how fast it scores.
 ///
 /// With --source the video is compared with the clip that it continues, as validators do, but
-/// without a judge. Without --source only the file is checked: that it is a video of the picture's
+/// Gemini is not asked. Without --source only the file is checked: that it is a video of the picture's
 /// size and a task's length, that it moves, and that it begins with the picture. A video that
 /// cannot be used has a status, and the exit code is 0.
 #[derive(Debug, Args)]

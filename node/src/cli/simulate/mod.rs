@@ -27,7 +27,7 @@ use self::scenario::{Scenario, read_text};
 use self::world::World;
 use super::output::print_json;
 
-/// Show what a policy record pays, before it is on chain.
+/// Show what a policy record pays, before validators use it.
 ///
 /// A policy record says how verdict files become weights: which tasks count, how a miner's
 /// observations fold to a score, how scores become weights. A scenario describes validators and
@@ -42,7 +42,7 @@ use super::output::print_json;
 ///   leoma simulate --policy rotation/policies/motion.toml \
 ///     --scenario docs/simulate/motion.toml --svg motion.svg
 ///
-/// With --recorded it applies the record to epochs that were played:
+/// With --recorded it applies the record to an epoch of a real subnet:
 ///
 ///   leoma audit snapshot --epoch 5148000 --out epoch.json
 ///   leoma simulate --policy own.toml --recorded epoch.json

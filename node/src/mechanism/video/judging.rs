@@ -95,7 +95,7 @@ impl Judging {
         config.judging.need_describer()?;
         if config.judging.task == TaskType::I2v && !config.judging.judge.asks_gemini() {
             tracing::warn!(
-                "LEOMA_TASK is i2v and no judge is asked: an answer passes even if it only turns or moves its picture; see docs/scoring.md"
+                "LEOMA_TASK is i2v and no judge is asked: an answer passes even if it only turns or moves its picture; see docs/judging.md"
             );
         }
         let gemini = gemini(config)?;

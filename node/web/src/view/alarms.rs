@@ -64,6 +64,12 @@ pub fn alarms(view: &View, now: i64) -> Vec<Alarm> {
             format!("none of {peers} other validators is connected"),
             "open port 4070 for TCP and UDP, and set LEOMA_BOOTNODES",
         );
+    } else if snapshot.own_hotkey.is_some() && 3 * online < 2 * peers {
+        alarm(
+            "LeomaTooFewPeers",
+            format!("only {online} of {peers} other validators are connected"),
+            "ask the other operators; files are not certified without a quorum",
+        );
     }
     let newest: Vec<_> = snapshot.files.iter().rev().take(NEWEST_TASKS).collect();
     // `leoma api` receives no attestations.
@@ -126,6 +132,12 @@ mod tests {
             one.validators.iter_mut().for_each(|validator| validator.online = false);
         };
         assert_eq!(hurt(offline), ["LeomaNoPeers"]);
+        let cut = |one: &mut crate::view::Snapshot| {
+            let own = one.own_hotkey;
+            let mut others = one.validators.iter_mut().filter(|other| Some(other.hotkey) != own);
+            others.next().unwrap().online = false;
+        };
+        assert_eq!(hurt(cut), ["LeomaTooFewPeers"]);
         let uncertified = |one: &mut crate::view::Snapshot| {
             one.files.iter_mut().for_each(|file| file.certified = false);
         };
