@@ -66,7 +66,8 @@ impl Others {
             }
             let pause = (self.consensus.at(head.number).epoch_blocks / READINGS).max(1);
             next = BlockNumber(head.number.0.saturating_add(pause));
-            if let Err(error) = self.read(head, &mut done).await {
+            let reading = self.chain.in_background(self.read(head, &mut done));
+            if let Err(error) = reading.await {
                 tracing::debug!(%error, "failed to read the epochs to look up on chain");
             }
         }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::address::without_keys;
 use super::member::{Connector, EndpointStatus, Member};
 use super::node::Endpoint;
-use super::pace::Pace;
+use super::pace::{self, Pace};
 use super::source::{Chain, HashCommit, TimelockedCommit};
 use crate::error::{ChainError, Result, SubmitError};
 use crate::head::Head;
@@ -242,6 +242,12 @@ impl ChainClient {
         Err(first.unwrap_or(ChainError::NoEndpoint {
             reason: "all endpoints were dropped for contradicting each other".to_owned(),
         }))
+    }
+
+    /// Does work with this client whose answers nobody waits for, such as what pages show. Its
+    /// requests are few in a second, so that they do not hold up a transaction that has a deadline.
+    pub async fn in_background<F: Future>(&self, work: F) -> F::Output {
+        pace::in_background(work).await
     }
 
     /// The newest final block. With three nodes or more, two must have reached it, so that no

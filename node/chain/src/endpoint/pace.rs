@@ -1,4 +1,5 @@
-//! Requests to one node, no faster than public nodes allow.
+//! Requests to one node, no faster than public nodes allow. What nobody waits for takes few of the
+//! places, so that a transaction with a deadline is not held up behind it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,25 +14,44 @@ use tokio::time::Instant;
 /// second, and count arrivals, which lie closer together than what was sent.
 const REQUESTS: usize = 8;
 const WINDOW: Duration = Duration::from_secs(1);
+/// Most of them that are made [in the background](in_background).
+const IN_BACKGROUND: usize = 2;
+
+tokio::task_local! {
+    static BACKGROUND: ();
+}
+
+/// Does work whose requests nobody waits for: they leave most places of the pace to others. It must
+/// not hand its requests to another task.
+pub(super) async fn in_background<F: Future>(work: F) -> F::Output {
+    BACKGROUND.scope((), work).await
+}
 
 /// When the last requests to a node were sent. It outlives the node's connections.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     sent: Mutex<VecDeque<Instant>>,
+    in_background: Mutex<VecDeque<Instant>>,
 }
 
 impl Pace {
-    /// Waits until another request may be sent. Callers go in the order in which they came.
+    /// Waits until another request may be sent. Callers go in the order in which they came, those in
+    /// the background in an order of their own.
     pub(super) async fn turn(&self) {
+        if BACKGROUND.try_with(|()| ()).is_ok() {
+            let mut sent = self.in_background.lock().await;
+            let at = next(&mut sent, Instant::now(), IN_BACKGROUND);
+            tokio::time::sleep_until(at).await;
+        }
         let mut sent = self.sent.lock().await;
-        let at = next(&mut sent, Instant::now());
+        let at = next(&mut sent, Instant::now(), REQUESTS);
         tokio::time::sleep_until(at).await;
     }
 }
 
-/// When the next request may be sent; counts it.
-fn next(sent: &mut VecDeque<Instant>, now: Instant) -> Instant {
-    let first = if sent.len() < REQUESTS { None } else { sent.pop_front() };
+/// When the next request may be sent, at most `most` in any window; counts it.
+fn next(sent: &mut VecDeque<Instant>, now: Instant, most: usize) -> Instant {
+    let first = if sent.len() < most { None } else { sent.pop_front() };
     let at = first.map_or(now, |first| now.max(first + WINDOW));
     sent.push_back(at);
     at
@@ -81,7 +101,7 @@ mod tests {
         let (mut now, mut times) = (begun, Vec::new());
         for pause in pauses {
             now += Duration::from_millis(pause);
-            let at = next(&mut sent, now);
+            let at = next(&mut sent, now, REQUESTS);
             times.push(at);
             now = now.max(at);
         }
@@ -91,5 +111,22 @@ mod tests {
         }
         assert_eq!(times[REQUESTS - 1], begun, "what is allowed is not held up");
         assert_eq!(times[REQUESTS], begun + WINDOW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_in_the_background_holds_up_nobody() {
+        let pace = Arc::new(Pace::default());
+        let (reading, begun) = (Arc::clone(&pace), Instant::now());
+        let reading = tokio::spawn(in_background(async move {
+            futures::future::join_all((0..40).map(|_| reading.turn())).await;
+            Instant::now()
+        }));
+        // Whoever comes while it reads has the other places at once.
+        tokio::time::sleep(WINDOW / 2).await;
+        for _ in 0..REQUESTS - IN_BACKGROUND {
+            pace.turn().await;
+        }
+        assert_eq!(begun.elapsed(), WINDOW / 2);
+        assert_eq!(reading.await.unwrap() - begun, WINDOW * 19, "two a second");
     }
 }
