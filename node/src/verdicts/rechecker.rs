@@ -29,6 +29,16 @@ pub(crate) trait Recheck: Send + Sync + fmt::Debug + 'static {
     /// [`Unread`].
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Self::Task, Unread>;
 
+    /// The first entry of a file that differs, drawn or not, where the task is all that is needed to
+    /// find it.
+    fn false_entry(
+        &self,
+        _task: &Self::Task,
+        _entries: &[VerdictEntry],
+    ) -> Option<(Hotkey, Rescored)> {
+        None
+    }
+
     /// Computes one entry again.
     ///
     /// # Errors
@@ -117,6 +127,9 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
             Ok(read) => read,
             Err(result) => return all(result),
         };
+        if let Some(found) = self.recheck.false_entry(&task, &file.entries) {
+            return vec![found];
+        }
         let mut results = Vec::with_capacity(drawn.len());
         for entry in drawn {
             let read = || self.recheck.entry(&task, &bucket, entry);

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Entries of one file that a validator scores again, at two seconds each. Each validator draws its
 /// own, so together they check many.
 const DRAWN: usize = 4;
-/// How many of them are entries that pass, where there are as many: a pass is what a false file
-/// gives away.
-const DRAWN_PASSES: usize = 2;
+/// How many of them are entries that [give something](gives), where there are as many: that is what
+/// a false file does.
+const DRAWN_GIFTS: usize = 2;
 
 /// What scoring an entry again led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +90,14 @@ pub trait Rescoring: Send + Sync + fmt::Debug {
     ) -> Vec<(Hotkey, Rescored)>;
 }
 
+/// Whether an entry gives its miner anything: a pass, or a value for a fold.
+fn gives(entry: &VerdictEntry) -> bool {
+    entry.passed || entry.has_values()
+}
+
 /// The entries of a file that the validator `own` scores again: those with the smallest hashes of
-/// the file, the validator, the block and the miner, two that pass first. Only entries with a video
-/// can be; one that passes without a video is false, and is drawn too.
+/// the file, the validator, the block and the miner, two that give something first. Entries without
+/// an answer cannot be; one that gives something all the same is false, and is drawn too.
 ///
 /// `block` is the first that the validator saw after it held the file. Its hash did not exist when
 /// the producer signed, so a producer cannot write a file whose false entries nobody draws; and
@@ -109,10 +114,10 @@ pub(super) fn drawn(file: &VerifiedVerdict, own: Hotkey, block: Head) -> Vec<&Ve
         Digest::of_parts(&parts)
     };
     let mut entries: Vec<&VerdictEntry> =
-        file.entries.iter().filter(|entry| entry.passed || entry.video_sha256.is_some()).collect();
+        file.entries.iter().filter(|entry| gives(entry) || entry.video_sha256.is_some()).collect();
     entries.sort_by_cached_key(ticket);
-    let (passes, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.passed);
-    let (first, more) = passes.split_at(DRAWN_PASSES.min(passes.len()));
+    let (gifts, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| gives(entry));
+    let (first, more) = gifts.split_at(DRAWN_GIFTS.min(gifts.len()));
     let mut rest: Vec<&VerdictEntry> = more.iter().copied().chain(others).collect();
     rest.sort_by_cached_key(ticket);
     first.iter().copied().chain(rest).take(DRAWN).collect()
@@ -128,8 +133,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use leoma_protocol::verdict::EntryStatus;
-    use leoma_protocol::{FileId, TaskId};
+    use leoma_protocol::verdict::{EntryStatus, Observation};
+    use leoma_protocol::{FileId, Nano, TaskId};
 
     fn hotkey(byte: u8) -> Hotkey {
         Hotkey::from_bytes([byte; 32])
@@ -166,7 +171,7 @@ mod tests {
         assert!(together.len() > 20, "{}", together.len());
         let is_pass = |miner: &&Hotkey| miner.as_bytes()[0] < 10;
         for own in 0..50 {
-            assert!(miners(&all, own, 1).iter().filter(is_pass).count() >= DRAWN_PASSES);
+            assert!(miners(&all, own, 1).iter().filter(is_pass).count() >= DRAWN_GIFTS);
         }
     }
 
@@ -178,5 +183,26 @@ mod tests {
         assert!(!miners(&few, 1, 1).contains(&hotkey(9)));
         let friend = VerdictEntry { video_sha256: None, ..entry(3, true) };
         assert_eq!(miners(&file(vec![friend]), 1, 1), [hotkey(3)], "it passes without a video");
+    }
+
+    #[test]
+    fn an_entry_with_a_value_is_drawn_whatever_it_says_of_passing_and_answers() {
+        let silent = |byte: u8, value: Option<Nano>| {
+            let pool = "motion".parse().unwrap();
+            let observed = Observation { pool, values: vec![None, value], counts: Vec::new() };
+            let entry =
+                VerdictEntry::unusable(hotkey(byte), EntryStatus::Timeout, String::new(), 1);
+            VerdictEntry { observations: vec![observed], ..entry }
+        };
+        let mut entries: Vec<VerdictEntry> = (20..60).map(|byte| silent(byte, None)).collect();
+        entries.push(silent(9, Some(Nano::ZERO)));
+        assert_eq!(miners(&file(entries), 1, 1), [hotkey(9)], "a null gives nothing");
+        // Beside many answers that failed, it is one of those that are drawn first.
+        let mut entries: Vec<VerdictEntry> = (20..60).map(|byte| entry(byte, false)).collect();
+        entries.push(silent(9, Some(Nano(886_737_799))));
+        let all = file(entries);
+        for own in 0..20 {
+            assert_eq!(miners(&all, own, 1)[0], hotkey(9));
+        }
     }
 }

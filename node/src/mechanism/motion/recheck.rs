@@ -173,8 +173,8 @@ pub(super) async fn recheck_entry(
     entry: &VerdictEntry,
 ) -> Result<Rescored, Unread> {
     let Some(signed) = entry.video_sha256 else {
-        // A pass has an answer behind it; a failure without one cannot be repeated.
-        return Ok(match entry.passed || has_value(entry) {
+        // A pass and a value have an answer behind them; a failure without one cannot be repeated.
+        return Ok(match entry.passed || entry.has_values() {
             true => differs(None, "it has a value and no answer".to_owned()),
             false => Rescored::NotChecked("there was no answer".to_owned()),
         });
@@ -193,17 +193,13 @@ pub(super) async fn recheck_entry(
     Ok(compare(entry, &judged))
 }
 
-/// Whether an entry claims to be worth anything.
-fn has_value(entry: &VerdictEntry) -> bool {
-    let mut values = entry.observations.iter().flat_map(|observed| &observed.values);
-    values.any(|value| value.is_some_and(|value| value.0 != 0))
-}
-
 /// An entry beside what its answer is worth.
 fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
     let claimed = entry.observations.iter().find(|one| one.pool.as_str() == super::judging::POOL);
     let values = claimed.map_or(&[][..], |observed| &observed.values[..]);
-    let is_alone = entry.observations.len() == 1 && values.len() == 1;
+    let is_alone = entry.observations.len() == 1
+        && values.len() == 1
+        && claimed.is_some_and(|observed| observed.counts.is_empty());
     let is_near = match (values.first().copied().flatten(), found.value) {
         (None, None) => true,
         (Some(one), Some(other)) => one.0.abs_diff(other.0) <= TOLERANCE,

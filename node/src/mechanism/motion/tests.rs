@@ -342,6 +342,15 @@ async fn a_falsified_value_or_draw_is_found_by_peers_and_named_by_an_audit() {
         let without = VerdictEntry { video_sha256: None, ..entry.clone() };
         let found = recheck.entry(&task, objects, &without).await.unwrap();
         assert!(matches!(found, Rescored::Differs(..)), "{found:?}");
+        // A value beside a failure without an answer, and a count that nothing was counted for.
+        let status = EntryStatus::Timeout;
+        let silent = VerdictEntry { passed: false, status, ..without };
+        let found = recheck.entry(&task, objects, &silent).await.unwrap();
+        assert!(matches!(found, Rescored::Differs(..)), "{found:?}");
+        let mut counted = entry.clone();
+        counted.observations[0].counts = vec![("bonus".parse().unwrap(), 5)];
+        let found = recheck.entry(&task, objects, &counted).await.unwrap();
+        assert!(matches!(found, Rescored::Differs(..)), "{found:?}");
         let other = VerdictEntry { video_sha256: Some(Digest::of(b"x")), ..entry.clone() };
         let found = recheck.entry(&task, objects, &other).await.unwrap_err();
         assert!(matches!(found, Unread::Contradicts(_)), "{found:?}");

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `metadata.json` | the digest that its producer signed |
 //! | first block, its hash and clock, the moments of forecasts and reading | the chain |
-//! | each entry | what follows from `metadata.json` |
+//! | every entry, drawn or not | what follows from `metadata.json` |
 //!
 //! What nobody can check again: that a miner said what is written (answers have no signature), that
 //! it was asked at all, and what the producer's feed said. One false reading among many moves no
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry};
-use leoma_protocol::{BlockNumber, Digest, TaskId};
+use leoma_protocol::{BlockNumber, Digest, Hotkey, TaskId};
 use leoma_rotation::AllowlistHistory;
 use leoma_storage::TaskObject;
 use tokio::sync::watch;
@@ -148,6 +148,25 @@ pub(crate) fn difference(entry: &VerdictEntry, found: Option<&VerdictEntry>) -> 
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
+/// An entry beside those that follow from `metadata.json`, which are sorted by hotkey.
+fn compared(entry: &VerdictEntry, followed: &[VerdictEntry]) -> Rescored {
+    let place = followed.binary_search_by_key(&entry.hotkey, |found| found.hotkey);
+    let found = place.ok().and_then(|place| followed.get(place));
+    match difference(entry, found) {
+        None => Rescored::Agrees,
+        Some(words) => {
+            let passed = found.is_some_and(|found| found.passed);
+            Rescored::Differs(Finding { passed, score: 0 }, words)
+        }
+    }
+}
+
+/// The first entry that does not follow from `metadata.json`.
+fn first_false(entries: &[VerdictEntry], followed: &[VerdictEntry]) -> Option<(Hotkey, Rescored)> {
+    let compared = |entry: &VerdictEntry| (entry.hotkey, compared(entry, followed));
+    entries.iter().map(compared).find(|(_, result)| *result != Rescored::Agrees)
+}
+
 /// Checks others' files before we attest to them.
 #[derive(Debug)]
 pub(crate) struct OracleRecheck {
@@ -171,7 +190,7 @@ impl OracleRecheck {
 
 #[async_trait::async_trait]
 impl Recheck for OracleRecheck {
-    /// The entries that follow from the producer's `metadata.json`.
+    /// The entries that follow from the producer's `metadata.json`, sorted by hotkey.
     type Task = Vec<VerdictEntry>;
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Self::Task, Unread> {
@@ -181,27 +200,28 @@ impl Recheck for OracleRecheck {
         Ok(metadata.entries(&self.rules))
     }
 
+    fn false_entry(
+        &self,
+        task: &Self::Task,
+        entries: &[VerdictEntry],
+    ) -> Option<(Hotkey, Rescored)> {
+        first_false(entries, task)
+    }
+
     async fn entry(
         &self,
         task: &Self::Task,
         _bucket: &dyn Objects,
         entry: &VerdictEntry,
     ) -> Result<Rescored, Unread> {
-        let found = task.iter().find(|found| found.hotkey == entry.hotkey);
-        Ok(match difference(entry, found) {
-            None => Rescored::Agrees,
-            Some(words) => {
-                let passed = found.is_some_and(|found| found.passed);
-                Rescored::Differs(Finding { passed, score: 0 }, words)
-            }
-        })
+        Ok(compared(entry, task))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use leoma_protocol::verdict::EntryStatus;
-    use leoma_protocol::{Hotkey, Netuid, Network};
+    use leoma_protocol::{Netuid, Network};
 
     use super::super::hours::Session;
     use super::super::proof::tests::{metadata, rules};
@@ -294,5 +314,25 @@ mod tests {
         differs(&|entry| entry.observations[0].counts[0].1 += 300, "observation");
         differs(&|entry| entry.observations.clear(), "observation");
         assert!(difference(good, None).unwrap().contains("nothing of this miner"));
+    }
+
+    #[test]
+    fn every_entry_is_compared_whatever_it_says_of_passing() {
+        let followed = published().entries(&rules());
+        let mut entries = followed.clone();
+        assert_eq!(first_false(&entries, &followed), None);
+        // The forecast of a miner that is said to have failed, and a reading nobody made.
+        for index in 0..entries.len() {
+            let changed = &mut entries[index];
+            changed.passed = false;
+            changed.observations[0].counts[0].1 += 300;
+            let (miner, result) = first_false(&entries, &followed).unwrap();
+            assert_eq!(miner, followed[index].hotkey);
+            assert!(matches!(result, Rescored::Differs(..)), "{result:?}");
+            entries = followed.clone();
+        }
+        let stranger = Hotkey::from_bytes([77; 32]);
+        entries.push(VerdictEntry { hotkey: stranger, ..followed[0].clone() });
+        assert_eq!(first_false(&entries, &followed).map(|(miner, _)| miner), Some(stranger));
     }
 }
