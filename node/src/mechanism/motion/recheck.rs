@@ -10,7 +10,7 @@ use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Nano, TaskId};
 use leoma_rotation::AllowlistHistory;
-use leoma_scoring::motion::{Clip, MAX_BVH_BYTES};
+use leoma_scoring::motion::{Clip, MAX_BVH_BYTES, MAX_DISTANCE};
 use leoma_storage::{ChallengeList, Format, SourceBucket, TaskObject};
 use tokio::sync::watch;
 
@@ -24,6 +24,9 @@ use crate::verdicts::{Recheck, Rescored};
 /// How far two computations of one value may be apart, in parts of 10⁹: sines and exponentials of
 /// two machines differ in their last place, far below this.
 pub(super) const TOLERANCE: u64 = 2_000;
+/// How near to the largest distance two machines may differ about a pass, as they may compute
+/// distances on both sides of it. The value is the same there.
+pub(super) const BOUNDARY: f64 = 1e-6;
 
 /// The hashes of blocks, from the chain.
 #[async_trait::async_trait]
@@ -193,8 +196,14 @@ pub(super) async fn recheck_entry(
     Ok(compare(entry, &judged))
 }
 
+/// Whether rounding may decide if an answer passes.
+fn is_at_boundary(found: &Judged) -> bool {
+    let distance = found.evidence.as_ref().map(|evidence| evidence.distance);
+    distance.is_some_and(|distance| (distance - MAX_DISTANCE).abs() <= BOUNDARY)
+}
+
 /// An entry beside what its answer is worth.
-fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
+pub(super) fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
     let claimed = entry.observations.iter().find(|one| one.pool.as_str() == super::judging::POOL);
     let values = claimed.map_or(&[][..], |observed| &observed.values[..]);
     let is_alone = entry.observations.len() == 1
@@ -216,7 +225,7 @@ fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
         );
         return differs(Some(found), reason);
     }
-    if entry.passed != found.passed {
+    if entry.passed != found.passed && !is_at_boundary(found) {
         let reason = format!("passed is {}, the answer is {}", entry.passed, found.reason);
         return differs(Some(found), reason);
     }

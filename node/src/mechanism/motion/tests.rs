@@ -13,6 +13,7 @@ use leoma_protocol::{
     TaskId,
 };
 use leoma_rotation::{Allowlist, AllowlistHistory};
+use leoma_scoring::motion::MAX_DISTANCE;
 use leoma_storage::{
     Bucket, Challenge, ChallengeFile, ChallengeList, OwnBucket, SourceBucket, TaskKey,
 };
@@ -23,7 +24,8 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::audit::{Draw, MotionAudit, MotionReport};
-use super::recheck::{BlockHashes, TOLERANCE, read_reference};
+use super::judging::{Evidence, Judged};
+use super::recheck::{BOUNDARY, BlockHashes, TOLERANCE, compare, read_reference};
 use super::synapse::CLASS;
 use super::*;
 use crate::config::{Config, Sources};
@@ -363,6 +365,28 @@ async fn a_falsified_value_or_draw_is_found_by_peers_and_named_by_an_audit() {
     let judge = leoma_protocol::verdict::Envelope { judge: "motion/2".into(), ..envelope.clone() };
     let found = read_reference(objects, &judge).await.unwrap_err();
     assert!(matches!(found, Unread::Unknown(_)), "{found:?}");
+}
+
+#[test]
+fn machines_may_differ_about_a_pass_only_where_rounding_decides_it() {
+    let judged = |distance: f64| Judged {
+        passed: distance <= MAX_DISTANCE,
+        value: Some(Nano(256_000_000)),
+        reason: "by distance".to_owned(),
+        evidence: Some(Evidence { frames: 9, distance, correctness: 0.1, speed: 0.6 }),
+    };
+    let agrees = |said: f64, found: f64| {
+        let entry = judged(said).entry(signer(2).hotkey(), 40, Digest::of(b"answer"));
+        compare(&entry, &judged(found)) == Rescored::Agrees
+    };
+    let (below, above) = (MAX_DISTANCE - BOUNDARY / 2.0, MAX_DISTANCE + BOUNDARY / 2.0);
+    assert!(agrees(below, above) && agrees(above, below) && agrees(MAX_DISTANCE, above));
+    let (near, far) = (MAX_DISTANCE - BOUNDARY * 3.0, MAX_DISTANCE + BOUNDARY * 3.0);
+    assert!(!agrees(near, far) && !agrees(far, near));
+    // The boundary excuses no value.
+    let mut entry = judged(below).entry(signer(2).hotkey(), 40, Digest::of(b"answer"));
+    entry.observations[0].values = vec![Some(Nano(256_000_000 + TOLERANCE as i64 + 1))];
+    assert!(matches!(compare(&entry, &judged(above)), Rescored::Differs(..)));
 }
 
 #[tokio::test]
