@@ -9,6 +9,10 @@
 //! | `withheld` | the producer does not keep back what those entries are scored from, nor its file until there is no time to score them |
 //! | `evidence` | there is no evidence and no proven dispute against the producer in the lookback |
 //!
+//! Of a file that another release of a policy record's mechanism made, by its judge or the form of
+//! its `metadata.json`, nothing is said: its validators all have one judge, and who could name
+//! another would be checked by nobody.
+//!
 //! The signatures, the network, the task, the validator and the parameters of the task were checked
 //! when the file was taken in.
 
@@ -23,7 +27,7 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_rotation::{AllowlistHistory, Schedule};
 
 use super::exchange::Exchange;
-use super::rescoring::{Plausibility, Rescored, claimed, drawn};
+use super::rescoring::{Plausibility, Rescored, Rescoring, claimed, drawn};
 use crate::sampler::budget::Budget;
 
 /// How long the next block is waited for.
@@ -40,6 +44,8 @@ pub(super) enum Checked {
     Refused(DisputeReason),
     /// The envelope's block is ahead of our head: ours lags, or the file is from the future.
     Ahead(BlockNumber),
+    /// Nothing is said of it, neither for nor against it; why.
+    Undecided(String),
 }
 
 /// `envelope`: whether the file was made at a time at which its producer could make it.
@@ -62,6 +68,20 @@ fn check_envelope(
         return Err(refused());
     }
     if block > head { Err(Checked::Ahead(block)) } else { Ok(()) }
+}
+
+/// Most characters of a judge's name that are shown.
+const SHOWN_JUDGE: usize = 80;
+
+/// Whether the mechanism takes a file, whatever its entries say.
+fn check_terms(file: &VerifiedVerdict, rescoring: &dyn Rescoring) -> Result<(), Checked> {
+    let Some(signed) = &file.envelope else { return Ok(()) };
+    let envelope = &signed.envelope;
+    if !rescoring.knows(&envelope.judge) {
+        let judge: String = envelope.judge.chars().take(SHOWN_JUDGE).collect();
+        return Err(Checked::Undecided(format!("judged by {judge}, which is not known here")));
+    }
+    Ok(())
 }
 
 /// `complete`: the first of `valid` that has no entry.
@@ -91,6 +111,11 @@ impl Exchange {
         }
         if self.known.is_suspect(&file.id.producer) {
             return Checked::Refused(DisputeReason::Evidence);
+        }
+        if let Some(rescoring) = &self.rescoring
+            && let Err(outcome) = check_terms(file, rescoring.as_ref())
+        {
+            return outcome;
         }
         let missing = missing_miner(file, self.validity.borrow().valid_since(start));
         if let Some(miner) = missing {
@@ -129,6 +154,9 @@ impl Exchange {
                 if result == Rescored::OutOfTime && is_late {
                     tracing::warn!(task = %file.id.task_id, producer = %file.id.producer, %miner, ?arrived, %sign_until, "a verdict file came too late for a check of its scores");
                     return Checked::Refused(DisputeReason::Withheld);
+                }
+                if let Rescored::Foreign(release) = result {
+                    return Checked::Undecided(release);
                 }
                 if let Rescored::Withheld(missing) = &result {
                     tracing::warn!(task = %file.id.task_id, producer = %file.id.producer, %miner, missing, "a producer keeps back what its scores are checked against");
@@ -240,6 +268,37 @@ mod tests {
         assert_eq!(check(9, 860, "judge"), refused(), "not on the list");
         assert_eq!(check(1, 800, ""), refused(), "no judge");
         assert_eq!(check(1, 871, "judge"), Err(Checked::Ahead(BlockNumber(871))));
+    }
+
+    /// A mechanism of a record, with one judge.
+    #[derive(Debug)]
+    struct OneJudge;
+
+    #[async_trait::async_trait]
+    impl Rescoring for OneJudge {
+        fn knows(&self, judge: &str) -> bool {
+            judge == "sums/1"
+        }
+
+        async fn rescore(
+            &self,
+            _: &VerifiedVerdict,
+            _: &[&VerdictEntry],
+            _: BlockNumber,
+        ) -> Vec<(Hotkey, Rescored)> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_file_whose_judge_the_mechanism_does_not_have() {
+        let check = |judge: &str| check_terms(&file(1, 800, judge), &OneJudge);
+        assert_eq!(check("sums/1"), Ok(()));
+        let long = "x".repeat(5000);
+        for judge in ["sums/9", "sums/1 ", long.as_str()] {
+            let Err(Checked::Undecided(reason)) = check(judge) else { panic!("{judge}") };
+            assert!(reason.contains("judged by") && reason.len() < 200, "{reason}");
+        }
     }
 
     #[test]

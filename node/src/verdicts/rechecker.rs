@@ -23,6 +23,9 @@ pub(crate) trait Recheck: Send + Sync + fmt::Debug + 'static {
     /// What all entries of a task are compared with.
     type Task: Send + Sync;
 
+    /// The judge that all validators of the mechanism have.
+    fn judge(&self) -> &'static str;
+
     /// Reads it from the producer's bucket, held to what the producer signed.
     ///
     /// # Errors
@@ -86,6 +89,7 @@ impl<R: Recheck> Rechecker<R> {
         };
         match self.waiting.in_time(patience, until, work).await {
             Some(Ok(done)) => Ok(done),
+            Some(Err(Unread::Unknown(release))) => Err(Rescored::Foreign(release)),
             Some(Err(unread)) => Err(self.waiting.unread(file, unread).await),
             None => {
                 let again = timeout(LAST_LOOK, read()).await;
@@ -102,6 +106,10 @@ impl<R: Recheck> Rechecker<R> {
 
 #[async_trait::async_trait]
 impl<R: Recheck> Rescoring for Rechecker<R> {
+    fn knows(&self, judge: &str) -> bool {
+        judge == self.recheck.judge()
+    }
+
     async fn rescore(
         &self,
         file: &VerifiedVerdict,
@@ -134,7 +142,10 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
         for entry in drawn {
             let read = || self.recheck.entry(&task, &bucket, entry);
             let result = self.patiently(file, times, read).await.unwrap_or_else(|result| result);
-            let stop = matches!(result, Rescored::Differs(..) | Rescored::Withheld(_));
+            let stop = matches!(
+                result,
+                Rescored::Differs(..) | Rescored::Withheld(_) | Rescored::Foreign(_)
+            );
             results.push((entry.hotkey, result));
             if stop {
                 break;

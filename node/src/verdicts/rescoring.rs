@@ -28,6 +28,8 @@ pub enum Rescored {
     Withheld(String),
     /// Nothing is kept back, and the time to attest in is over.
     OutOfTime,
+    /// Another release made the file, of a mechanism whose validators all have the same judge.
+    Foreign(String),
 }
 
 /// Whether a file's scores were checked.
@@ -66,7 +68,9 @@ impl Plausibility {
     /// Adds what scoring a miner's entry again led to.
     pub(super) fn add(&mut self, miner: Hotkey, result: &Rescored) {
         match result {
-            Rescored::NotChecked(lack) | Rescored::Withheld(lack) => self.lack = Some(lack.clone()),
+            Rescored::NotChecked(lack) | Rescored::Withheld(lack) | Rescored::Foreign(lack) => {
+                self.lack = Some(lack.clone());
+            }
             Rescored::OutOfTime => self.lack = Some("no time was left".to_owned()),
             Rescored::Agrees | Rescored::Differs(..) => {
                 self.plausible = Plausible::Checked;
@@ -76,9 +80,15 @@ impl Plausibility {
     }
 }
 
-/// What the judge brings to the checks of others' files.
+/// What the mechanism brings to the checks of others' files.
 #[async_trait::async_trait]
 pub trait Rescoring: Send + Sync + fmt::Debug {
+    /// Whether files by this judge may be attested to. Judges of video depend on the machine, so
+    /// any may; a file by one that is not known here is attested to unchecked.
+    fn knows(&self, _judge: &str) -> bool {
+        true
+    }
+
     /// Scores entries' videos, as they lie in the producer's bucket, again, up to the first that
     /// differs. There may be results of more miners than of those drawn. What is not in the bucket
     /// yet is waited for. All of it ends when the head reaches `patience`.

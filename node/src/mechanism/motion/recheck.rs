@@ -64,9 +64,9 @@ impl MotionRecheck {
     /// Draws the challenge of a task again.
     ///
     /// # Errors
-    /// [`Unread::Contradicts`] where it is another one; what cannot be known here is our own lack.
+    /// [`Unread::Contradicts`] where it is another one, [`Unread::Ours`] where we cannot know it.
     async fn check_draw(&self, task: TaskId, proof: &Proof) -> Result<(), Unread> {
-        let lack = |reason: String| Unread::Unknown(reason);
+        let lack = |reason: String| Unread::Ours(reason);
         let start = {
             let history = self.allowlists.borrow();
             let list = history.of_task(task).map(|entry| &entry.allowlist);
@@ -96,14 +96,14 @@ pub(super) async fn read_list(
 ) -> Result<ChallengeList, Unread> {
     let read = source.challenges_version(&sha256).await;
     let bytes: Option<Bytes> =
-        read.map_err(|error| Unread::Unknown(format!("the source bucket: {error}")))?;
+        read.map_err(|error| Unread::Ours(format!("the source bucket: {error}")))?;
     let bytes = bytes.ok_or_else(|| {
         Unread::Contradicts(format!("the owner's bucket has no list of challenges {sha256}"))
     })?;
     if Digest::of(&bytes) != sha256 {
-        return Err(Unread::Unknown(format!("challenges/{sha256}.json has other bytes")));
+        return Err(Unread::Ours(format!("challenges/{sha256}.json has other bytes")));
     }
-    ChallengeList::parse(&bytes).map_err(|error| Unread::Unknown(error.to_string()))
+    ChallengeList::parse(&bytes).map_err(|error| Unread::Ours(error.to_string()))
 }
 
 /// Whether the seed draws this challenge from the list.
@@ -192,7 +192,7 @@ pub(super) async fn recheck_entry(
     }
     let (clip, took_ms) = (clip.clone(), entry.latency_ms);
     let judged = tokio::task::spawn_blocking(move || judge(&answer, took_ms, &clip)).await;
-    let judged = judged.map_err(|error| Unread::Unknown(error.to_string()))?;
+    let judged = judged.map_err(|error| Unread::Ours(error.to_string()))?;
     Ok(compare(entry, &judged))
 }
 
@@ -243,6 +243,10 @@ fn differs(found: Option<&Judged>, reason: String) -> Rescored {
 #[async_trait::async_trait]
 impl Recheck for MotionRecheck {
     type Task = Reference;
+
+    fn judge(&self) -> &'static str {
+        JUDGE
+    }
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Reference, Unread> {
         let reference = read_reference(bucket, envelope).await?;

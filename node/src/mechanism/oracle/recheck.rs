@@ -52,6 +52,7 @@ fn parse(bytes: &[u8], envelope: &Envelope) -> Result<OracleMetadata, Unread> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(malformed)?;
     let schema = &value["schema"];
     if *schema != SCHEMA || envelope.judge != JUDGE {
+        let schema: String = schema.to_string().chars().take(40).collect();
         return Err(Unread::Unknown(format!(
             "judged by {} with schema {schema}, which this release does not read",
             envelope.judge
@@ -180,10 +181,9 @@ impl OracleRecheck {
         let history = Arc::clone(&self.allowlists.borrow());
         let list = history.of_task(task_id).map(|entry| &entry.allowlist);
         let start = list.and_then(|list| list.start_of(task_id));
-        let start =
-            start.ok_or_else(|| Unread::Unknown("no allowlist makes this task".to_owned()))?;
+        let start = start.ok_or_else(|| Unread::Ours("no allowlist makes this task".to_owned()))?;
         // What our chain nodes do not say is no fault of the producer's.
-        let lack = |error| Unread::Unknown(format!("the chain's clock is not known: {error}"));
+        let lack = |error| Unread::Ours(format!("the chain's clock is not known: {error}"));
         FirstBlock::read(&self.chain, start).await.map_err(lack)
     }
 }
@@ -192,6 +192,10 @@ impl OracleRecheck {
 impl Recheck for OracleRecheck {
     /// The entries that follow from the producer's `metadata.json`, sorted by hotkey.
     type Task = Vec<VerdictEntry>;
+
+    fn judge(&self) -> &'static str {
+        JUDGE
+    }
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Self::Task, Unread> {
         let metadata = read_metadata(bucket, envelope).await?;
@@ -271,10 +275,14 @@ mod tests {
         ] {
             contradicts(&bytes, &changed, "another task, validator or chain");
         }
-        // A later release is not held against anybody.
+        // A later release is not held against anybody, and shows nothing long.
         let later = String::from_utf8(bytes).unwrap().replace("oracle/1", "oracle/2");
         let signed = envelope(&written, later.as_bytes());
         assert!(matches!(parse(later.as_bytes(), &signed), Err(Unread::Unknown(_))));
+        let long = format!(r#"{{"schema": "{}"}}"#, "x".repeat(5000));
+        let signed = envelope(&written, long.as_bytes());
+        let Err(Unread::Unknown(reason)) = parse(long.as_bytes(), &signed) else { panic!() };
+        assert!(reason.len() < 200, "{reason}");
     }
 
     #[test]
