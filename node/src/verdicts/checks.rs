@@ -6,7 +6,7 @@
 //! | `envelope` | the producer has a turn at the task; the envelope's block comes after the producer's step began, and is not ahead of the chain; the judge is named |
 //! | `complete` | every miner that we held valid without a break from the task's start has an entry |
 //! | `plausible` | a few entries, drawn by the hash of a block that came after the file, come out alike when they are scored again |
-//! | `withheld` | the producer does not keep back what those entries are scored from, nor its file until there is no time to score them |
+//! | `withheld` | the producer does not keep back what those entries are scored from, nor its file until there is no time to score them, or beyond the block by which the mechanism wants it here |
 //! | `evidence` | there is no evidence and no proven dispute against the producer in the lookback |
 //!
 //! Of a file that another release of a policy record's mechanism made, by its judge or the form of
@@ -73,15 +73,29 @@ fn check_envelope(
 /// Most characters of a judge's name that are shown.
 const SHOWN_JUDGE: usize = 80;
 
-/// Whether the mechanism takes a file, whatever its entries say.
-fn check_terms(file: &VerifiedVerdict, rescoring: &dyn Rescoring) -> Result<(), Checked> {
+/// Whether the mechanism takes a file, whatever its entries say. `arrived` is the head at which it
+/// was taken in: not known of files from before a restart, and then no later than `head`.
+fn check_terms(
+    file: &VerifiedVerdict,
+    rescoring: &dyn Rescoring,
+    start: BlockNumber,
+    (arrived, head): (Option<BlockNumber>, BlockNumber),
+) -> Result<(), Checked> {
     let Some(signed) = &file.envelope else { return Ok(()) };
     let envelope = &signed.envelope;
     if !rescoring.knows(&envelope.judge) {
         let judge: String = envelope.judge.chars().take(SHOWN_JUDGE).collect();
         return Err(Checked::Undecided(format!("judged by {judge}, which is not known here")));
     }
-    Ok(())
+    let Some(until) = rescoring.attest_until(envelope, start) else { return Ok(()) };
+    match arrived {
+        Some(arrived) if arrived > until => Err(Checked::Refused(DisputeReason::Withheld)),
+        None if head > until => {
+            let reason = format!("it is not known whether it came before block {until} was over");
+            Err(Checked::Undecided(reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `complete`: the first of `valid` that has no entry.
@@ -113,7 +127,7 @@ impl Exchange {
             return Checked::Refused(DisputeReason::Evidence);
         }
         if let Some(rescoring) = &self.rescoring
-            && let Err(outcome) = check_terms(file, rescoring.as_ref())
+            && let Err(outcome) = check_terms(file, rescoring.as_ref(), start, (arrived, head))
         {
             return outcome;
         }
@@ -270,14 +284,20 @@ mod tests {
         assert_eq!(check(1, 871, "judge"), Err(Checked::Ahead(BlockNumber(871))));
     }
 
-    /// A mechanism of a record, with one judge.
+    /// A mechanism of a record, with one judge. Files that say that they were signed within 25 blocks
+    /// must come within these.
     #[derive(Debug)]
-    struct OneJudge;
+    struct Strict;
 
     #[async_trait::async_trait]
-    impl Rescoring for OneJudge {
+    impl Rescoring for Strict {
         fn knows(&self, judge: &str) -> bool {
             judge == "sums/1"
+        }
+
+        fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
+            let last = BlockNumber(start.0 + 25);
+            (envelope.block <= last).then_some(last)
         }
 
         async fn rescore(
@@ -292,13 +312,35 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_a_file_whose_judge_the_mechanism_does_not_have() {
-        let check = |judge: &str| check_terms(&file(1, 800, judge), &OneJudge);
+        let times = (Some(BlockNumber(801)), BlockNumber(801));
+        let check =
+            |judge: &str| check_terms(&file(1, 800, judge), &Strict, BlockNumber(800), times);
         assert_eq!(check("sums/1"), Ok(()));
         let long = "x".repeat(5000);
         for judge in ["sums/9", "sums/1 ", long.as_str()] {
             let Err(Checked::Undecided(reason)) = check(judge) else { panic!("{judge}") };
             assert!(reason.contains("judged by") && reason.len() < 200, "{reason}");
         }
+    }
+
+    #[test]
+    fn a_file_that_says_it_was_signed_early_must_have_come_early() {
+        let check = |signed_at, arrived: Option<u64>, head| {
+            let times = (arrived.map(BlockNumber), BlockNumber(head));
+            check_terms(&file(1, signed_at, "sums/1"), &Strict, BlockNumber(800), times)
+        };
+        assert_eq!(check(820, Some(825), 860), Ok(()));
+        let withheld = Err(Checked::Refused(DisputeReason::Withheld));
+        assert_eq!(check(820, Some(826), 826), withheld, "it may have been written by now");
+        assert_eq!(check(800, Some(965), 965), withheld);
+        assert_eq!(
+            check(826, Some(965), 965),
+            Ok(()),
+            "what depends on the deadline does not count"
+        );
+        // After a restart it is known only that it has come by now.
+        assert_eq!(check(820, None, 825), Ok(()));
+        assert!(matches!(check(820, None, 826), Err(Checked::Undecided(_))));
     }
 
     #[test]

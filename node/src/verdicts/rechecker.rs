@@ -26,6 +26,11 @@ pub(crate) trait Recheck: Send + Sync + fmt::Debug + 'static {
     /// The judge that all validators of the mechanism have.
     fn judge(&self) -> &'static str;
 
+    /// As [`Rescoring::attest_until`].
+    fn attest_until(&self, _envelope: &Envelope, _start: BlockNumber) -> Option<BlockNumber> {
+        None
+    }
+
     /// Reads it from the producer's bucket, held to what the producer signed.
     ///
     /// # Errors
@@ -108,6 +113,10 @@ impl<R: Recheck> Rechecker<R> {
 impl<R: Recheck> Rescoring for Rechecker<R> {
     fn knows(&self, judge: &str) -> bool {
         judge == self.recheck.judge()
+    }
+
+    fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
+        self.recheck.attest_until(envelope, start)
     }
 
     async fn rescore(

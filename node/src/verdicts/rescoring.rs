@@ -4,7 +4,7 @@ use std::fmt;
 
 use leoma_chain::Head;
 use leoma_protocol::messages::Finding;
-use leoma_protocol::verdict::{VerdictEntry, VerifiedVerdict};
+use leoma_protocol::verdict::{Envelope, VerdictEntry, VerifiedVerdict};
 use leoma_protocol::{BlockNumber, Digest, Hotkey};
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,12 @@ pub trait Rescoring: Send + Sync + fmt::Debug {
     /// any may; a file by one that is not known here is attested to unchecked.
     fn knows(&self, _judge: &str) -> bool {
         true
+    }
+
+    /// The last block at which a file of a task with this start may have reached us for us to attest
+    /// to it; `None` where nothing depends on that but what is left of the time.
+    fn attest_until(&self, _envelope: &Envelope, _start: BlockNumber) -> Option<BlockNumber> {
+        None
     }
 
     /// Scores entries' videos, as they lie in the producer's bucket, again, up to the first that

@@ -5,6 +5,7 @@
 //! | `metadata.json` | the digest that its producer signed |
 //! | first block, its hash and clock, the moments of forecasts and reading | the chain |
 //! | every entry, drawn or not | what follows from `metadata.json` |
+//! | a file whose forecasts count has come before its deadline | the head when it arrived here |
 //!
 //! What nobody can check again: that a miner said what is written (answers have no signature), that
 //! it was asked at all, and what the producer's feed said. One false reading among many moves no
@@ -195,6 +196,10 @@ impl Recheck for OracleRecheck {
 
     fn judge(&self) -> &'static str {
         JUDGE
+    }
+
+    fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
+        self.rules.attest_until(envelope.block, start)
     }
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Self::Task, Unread> {

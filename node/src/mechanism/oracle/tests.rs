@@ -232,7 +232,10 @@ async fn forecasts_that_would_not_count_are_not_signed() {
     // All that was asked is there, but it is too late.
     world.heads.send_replace(head(START.0 + 1));
     world.take(&begun).await.unwrap();
-    world.heads.send_replace(head(START.0 + 26));
+    world.heads.send_replace(head(START.0 + 24));
+    world.take(&begun).await.unwrap();
+    // A file that is signed in the last block reaches nobody in time.
+    world.heads.send_replace(head(START.0 + 25));
     let error = world.take(&begun).await.unwrap_err();
     assert!(error.ends_the_turn(), "{error}");
 }
