@@ -45,7 +45,7 @@ impl Unread {
 
     /// Whether another try may succeed.
     pub(crate) const fn may_pass(&self) -> bool {
-        matches!(self, Self::NoAccess | Self::Absent(_) | Self::Failed { .. })
+        matches!(self, Self::NoAccess | Self::Absent(_) | Self::Failed { .. } | Self::Ours(_))
     }
 
     /// Who keeps the bytes from us, as far as this one error shows.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::rescoring::{Rescored, Rescoring};
 use super::waiting::{FIRST_PAUSE, LAST_LOOK, LONGEST, Waiting};
+use super::withheld::{Awaited, Followed};
 use crate::rescoring::{Objects, Unread};
 
 /// Files that are worked on at a time; a few answers of each are in memory.
@@ -72,11 +73,13 @@ impl<R: Recheck> Rechecker<R> {
         Self { recheck, waiting, files: Semaphore::new(FILES_AT_A_TIME) }
     }
 
-    /// Reads until that succeeds, or cannot succeed any more, or no time is left.
+    /// Reads until that succeeds, or cannot succeed any more, or no time is left. Then the producer
+    /// is to blame only if it is its bucket that has not given what was asked of it.
     async fn patiently<T, F>(
         &self,
         file: &VerifiedVerdict,
         (patience, until): (BlockNumber, Instant),
+        awaited: &Awaited,
         read: impl Fn() -> F,
     ) -> Result<T, Rescored>
     where
@@ -97,11 +100,13 @@ impl<R: Recheck> Rechecker<R> {
             Some(Err(Unread::Unknown(release))) => Err(Rescored::Foreign(release)),
             Some(Err(unread)) => Err(self.waiting.unread(file, unread).await),
             None => {
-                let again = timeout(LAST_LOOK, read()).await;
-                let unread = match again {
+                const WHAT: &str = "what the entries follow from";
+                let unread = match timeout(LAST_LOOK, read()).await {
                     Ok(Ok(_)) => None,
+                    Ok(Err(Unread::Unknown(release))) => return Err(Rescored::Foreign(release)),
                     Ok(Err(unread)) => Some(unread),
-                    Err(_) => Some(Unread::slow("what the entries follow from")),
+                    Err(_) if awaited.is_true() => Some(Unread::slow(WHAT)),
+                    Err(_) => Some(Unread::Ours(format!("{WHAT} cannot be read here in time"))),
                 };
                 Err(self.waiting.out_of_time(file, unread).await)
             }
@@ -135,12 +140,14 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
             let nothing = Finding { passed: false, score: 0 };
             return all(Rescored::Differs(nothing, "the file has no envelope".to_owned()));
         };
+        let awaited = Awaited::default();
         let read = async || {
             let bucket = self.waiting.buckets.get(&file.id.producer).ok_or(Unread::NoAccess)?;
+            let bucket = Followed::noting(bucket, awaited.clone());
             let task = self.recheck.task(&bucket, &signed.envelope).await?;
             Ok((bucket, task))
         };
-        let (bucket, task) = match self.patiently(file, times, read).await {
+        let (bucket, task) = match self.patiently(file, times, &awaited, read).await {
             Ok(read) => read,
             Err(result) => return all(result),
         };
@@ -150,7 +157,8 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
         let mut results = Vec::with_capacity(drawn.len());
         for entry in drawn {
             let read = || self.recheck.entry(&task, &bucket, entry);
-            let result = self.patiently(file, times, read).await.unwrap_or_else(|result| result);
+            let result = self.patiently(file, times, &awaited, read).await;
+            let result = result.unwrap_or_else(|result| result);
             let stop = matches!(
                 result,
                 Rescored::Differs(..) | Rescored::Withheld(_) | Rescored::Foreign(_)
@@ -163,3 +171,6 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
         results
     }
 }
+
+#[cfg(test)]
+mod tests;
