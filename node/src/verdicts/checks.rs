@@ -4,7 +4,7 @@
 //! | check | holds if |
 //! |---|---|
 //! | `envelope` | the producer has a turn at the task; the envelope's block comes after the producer's step began, and is not ahead of the chain; the judge is named |
-//! | `complete` | every miner that we held valid without a break from the task's start has an entry |
+//! | `complete` | every miner has an entry that we held valid without a break from the task's start, or, where the chain alone admits miners, that was admitted at the task's first block |
 //! | `plausible` | a few entries, drawn by the hash of a block that came after the file, come out alike when they are scored again |
 //! | `withheld` | the producer does not keep back what those entries are scored from, nor its file until there is no time to score them, or beyond the block by which the mechanism wants it here |
 //! | `evidence` | there is no evidence and no proven dispute against the producer in the lookback |
@@ -27,7 +27,7 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_rotation::{AllowlistHistory, Schedule};
 
 use super::exchange::Exchange;
-use super::rescoring::{Plausibility, Rescored, Rescoring, claimed, drawn};
+use super::rescoring::{Owed, Plausibility, Rescored, Rescoring, claimed, drawn};
 use crate::sampler::budget::Budget;
 
 /// How long the next block is waited for.
@@ -107,6 +107,11 @@ fn missing_miner(
     valid.find(|miner| !judged.contains(miner))
 }
 
+/// The block at which half of the time that is left until `deadline` is over.
+const fn half_way(now: BlockNumber, deadline: BlockNumber) -> BlockNumber {
+    BlockNumber(now.0 + deadline.0.saturating_sub(now.0) / 2)
+}
+
 impl Exchange {
     /// Checks a file that was taken in, at the head `arrived` where that is known.
     pub(super) async fn check(
@@ -131,11 +136,29 @@ impl Exchange {
         {
             return outcome;
         }
-        let missing = missing_miner(file, self.validity.borrow().valid_since(start));
-        if let Some(miner) = missing {
+        if let Some(miner) = self.missing(file, start).await {
             return Checked::Refused(DisputeReason::Complete { miner });
         }
         self.check_plausible(file, arrived).await
+    }
+
+    /// `complete`: a miner that must have an entry and has none.
+    async fn missing(&self, file: &VerifiedVerdict, start: BlockNumber) -> Option<Hotkey> {
+        let owed = match (&self.rescoring, self.times_of(file)) {
+            (Some(rescoring), Some((deadline, _))) => {
+                let patience = half_way(self.heads.borrow().number, deadline);
+                rescoring.owed(start, patience).await
+            }
+            _ => Owed::AsSeen,
+        };
+        match owed {
+            Owed::AsSeen => missing_miner(file, self.validity.borrow().valid_since(start)),
+            Owed::To(miners) => missing_miner(file, miners.into_iter()),
+            Owed::Unknown(lack) => {
+                tracing::warn!(task = %file.id.task_id, producer = %file.id.producer, lack, "it is not known here who must have an entry in a verdict file");
+                None
+            }
+        }
     }
 
     /// `plausible`: scores a few entries again, where that is possible, and those that other
@@ -154,9 +177,7 @@ impl Exchange {
         let Some((deadline, sign_until)) = self.times_of(file) else {
             return Checked::Refused(DisputeReason::Envelope);
         };
-        // Half of the time that is left for attesting.
-        let left = deadline.0.saturating_sub(block.number.0);
-        let patience = BlockNumber(block.number.0 + left / 2);
+        let patience = half_way(block.number, deadline);
         let is_late = arrived.is_some_and(|arrived| arrived > sign_until);
         let mut found = Plausibility { drawn_at: Some(block.number), ..Plausibility::default() };
         let mut entries = drawn(file, self.signer.hotkey(), block);

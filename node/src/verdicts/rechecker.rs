@@ -10,7 +10,7 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::rescoring::{Rescored, Rescoring};
+use super::rescoring::{Owed, Rescored, Rescoring};
 use super::waiting::{FIRST_PAUSE, LAST_LOOK, LONGEST, Waiting};
 use super::withheld::{Awaited, Followed};
 use crate::rescoring::{Objects, Unread};
@@ -30,6 +30,14 @@ pub(crate) trait Recheck: Send + Sync + fmt::Debug + 'static {
     /// As [`Rescoring::attest_until`].
     fn attest_until(&self, _envelope: &Envelope, _start: BlockNumber) -> Option<BlockNumber> {
         None
+    }
+
+    /// As [`Rescoring::owed`], in one try.
+    ///
+    /// # Errors
+    /// [`Unread::Ours`].
+    async fn owed(&self, _start: BlockNumber) -> Result<Owed, Unread> {
+        Ok(Owed::AsSeen)
     }
 
     /// Reads it from the producer's bucket, held to what the producer signed.
@@ -122,6 +130,16 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
 
     fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
         self.recheck.attest_until(envelope, start)
+    }
+
+    async fn owed(&self, start: BlockNumber, patience: BlockNumber) -> Owed {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let found = self.recheck.owed(start).await;
+            if !self.waiting.may_ask_again(found.as_ref().err(), &mut pause, patience).await {
+                return found.unwrap_or_else(|unread| Owed::Unknown(unread.to_string()));
+            }
+        }
     }
 
     async fn rescore(

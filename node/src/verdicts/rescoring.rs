@@ -1,5 +1,6 @@
 //! Scoring a few entries of another validator's file again: the hook, and which entries are drawn.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use leoma_chain::Head;
@@ -80,6 +81,17 @@ impl Plausibility {
     }
 }
 
+/// Who must have an entry in a task's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// Every miner that this validator held valid without a break from the task's start.
+    AsSeen,
+    /// These, by the chain at the task's first block.
+    To(BTreeSet<Hotkey>),
+    /// The chain does not say it here; why.
+    Unknown(String),
+}
+
 /// What the mechanism brings to the checks of others' files.
 #[async_trait::async_trait]
 pub trait Rescoring: Send + Sync + fmt::Debug {
@@ -93,6 +105,12 @@ pub trait Rescoring: Send + Sync + fmt::Debug {
     /// to it; `None` where nothing depends on that but what is left of the time.
     fn attest_until(&self, _envelope: &Envelope, _start: BlockNumber) -> Option<BlockNumber> {
         None
+    }
+
+    /// Who must have an entry in the file of a task with this start. What cannot be read is tried
+    /// again until the head nears `patience`.
+    async fn owed(&self, _start: BlockNumber, _patience: BlockNumber) -> Owed {
+        Owed::AsSeen
     }
 
     /// Scores entries' videos, as they lie in the producer's bucket, again, up to the first that
@@ -146,8 +164,6 @@ pub(super) fn claimed(entry: &VerdictEntry) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use leoma_protocol::verdict::{EntryStatus, Observation};
     use leoma_protocol::{FileId, Nano, TaskId};

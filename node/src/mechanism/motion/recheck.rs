@@ -1,25 +1,20 @@
 //! Others' entries computed again: their challenge is drawn again from the chain and the owner's
 //! list, and each value follows from the published answer by arithmetic.
 
-use std::fmt;
-use std::sync::Arc;
-
 use bytes::Bytes;
-use leoma_chain::ChainClient;
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Nano, TaskId};
-use leoma_rotation::AllowlistHistory;
 use leoma_scoring::motion::{Clip, MAX_BVH_BYTES, MAX_DISTANCE};
 use leoma_storage::{ChallengeList, Format, SourceBucket, TaskObject};
-use tokio::sync::watch;
 
 use super::challenges::{drawn, reference};
 use super::judging::{JUDGE, Judged, judge, tenths};
 use super::proof::{Metadata, Proof, Unreadable};
 use crate::corpus::MAX_PROOF_BYTES;
+use crate::mechanism::asked::Admission;
 use crate::rescoring::{Objects, Unread, read_object};
-use crate::verdicts::{Recheck, Rescored};
+use crate::verdicts::{Owed, Recheck, Rescored};
 
 /// How far two computations of one value may be apart, in parts of 10⁹: sines and exponentials of
 /// two machines differ in their last place, far below this.
@@ -28,29 +23,13 @@ pub(super) const TOLERANCE: u64 = 2_000;
 /// distances on both sides of it. The value is the same there.
 pub(super) const BOUNDARY: f64 = 1e-6;
 
-/// The hashes of blocks, from the chain.
-#[async_trait::async_trait]
-pub(crate) trait BlockHashes: Send + Sync + fmt::Debug {
-    /// The hash of a block, or why it is not known.
-    async fn hash(&self, block: BlockNumber) -> Result<Digest, String>;
-}
-
-#[async_trait::async_trait]
-impl BlockHashes for ChainClient {
-    async fn hash(&self, block: BlockNumber) -> Result<Digest, String> {
-        self.block_hash(block).await.map_err(|error| error.to_string())
-    }
-}
-
 /// The check of others' motion tasks.
 #[derive(Debug)]
 pub(crate) struct MotionRecheck {
     /// Where the owner's lists are.
     pub(crate) source: SourceBucket,
-    /// The chain.
-    pub(crate) chain: Arc<dyn BlockHashes>,
-    /// Which block a task begins with.
-    pub(crate) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// The chain, which block a task begins with, and who must have an entry.
+    pub(crate) admission: Admission,
 }
 
 /// What all entries of a task are compared with.
@@ -68,12 +47,13 @@ impl MotionRecheck {
     async fn check_draw(&self, task: TaskId, proof: &Proof) -> Result<(), Unread> {
         let lack = |reason: String| Unread::Ours(reason);
         let start = {
-            let history = self.allowlists.borrow();
+            let history = self.admission.allowlists.borrow();
             let list = history.of_task(task).map(|entry| &entry.allowlist);
             list.and_then(|list| list.start_of(task))
         };
         let start = start.ok_or_else(|| lack("no known allowlist makes the task".to_owned()))?;
-        let hash = self.chain.hash(start).await.map_err(lack)?;
+        let hash = self.admission.chain.hash(start).await;
+        let hash = hash.map_err(|error| lack(error.to_string()))?;
         if (proof.seed.block, proof.seed.hash) != (start, hash) {
             return Err(Unread::Contradicts(format!(
                 "the seed is block {} with hash {}, the task begins with block {start}, {hash}",
@@ -246,6 +226,10 @@ impl Recheck for MotionRecheck {
 
     fn judge(&self) -> &'static str {
         JUDGE
+    }
+
+    async fn owed(&self, start: BlockNumber) -> Result<Owed, Unread> {
+        self.admission.owed(start).await
     }
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Reference, Unread> {

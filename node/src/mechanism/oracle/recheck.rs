@@ -17,16 +17,15 @@ use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, TaskId};
-use leoma_rotation::AllowlistHistory;
 use leoma_storage::TaskObject;
-use tokio::sync::watch;
 
 use super::hours::new_york_text;
 use super::proof::{JUDGE, OracleMetadata, SCHEMA};
 use super::rules::Rules;
 use crate::corpus::{MAX_PROOF_BYTES, Seed};
+use crate::mechanism::asked::Admission;
 use crate::rescoring::{Objects, Unread, read_object};
-use crate::verdicts::{Recheck, Rescored};
+use crate::verdicts::{Owed, Recheck, Rescored};
 
 /// Reads a task's `metadata.json`, as the producer of `envelope` signed it.
 ///
@@ -174,12 +173,13 @@ fn first_false(entries: &[VerdictEntry], followed: &[VerdictEntry]) -> Option<(H
 pub(crate) struct OracleRecheck {
     pub(crate) rules: Rules,
     pub(crate) chain: ChainClient,
-    pub(crate) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// Which block a task begins with, and who must have an entry.
+    pub(crate) admission: Admission,
 }
 
 impl OracleRecheck {
     async fn first_block(&self, task_id: TaskId) -> Result<FirstBlock, Unread> {
-        let history = Arc::clone(&self.allowlists.borrow());
+        let history = Arc::clone(&self.admission.allowlists.borrow());
         let list = history.of_task(task_id).map(|entry| &entry.allowlist);
         let start = list.and_then(|list| list.start_of(task_id));
         let start = start.ok_or_else(|| Unread::Ours("no allowlist makes this task".to_owned()))?;
@@ -196,6 +196,10 @@ impl Recheck for OracleRecheck {
 
     fn judge(&self) -> &'static str {
         JUDGE
+    }
+
+    async fn owed(&self, start: BlockNumber) -> Result<Owed, Unread> {
+        self.admission.owed(start).await
     }
 
     fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {

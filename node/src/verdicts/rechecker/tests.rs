@@ -39,6 +39,16 @@ impl Recheck for Passing {
         "passing/1"
     }
 
+    async fn owed(&self, _: BlockNumber) -> Result<Owed, Unread> {
+        let earlier = self.tries.fetch_add(1, Ordering::Relaxed);
+        match self.chain {
+            Chain::Fails(times) if earlier < times => {
+                Err(Unread::Ours("the chain does not answer".to_owned()))
+            }
+            _ => Ok(Owed::To([hotkey(10)].into())),
+        }
+    }
+
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<(), Unread> {
         let bytes = read_object(bucket, envelope.task_id, TaskObject::Metadata, 1 << 10).await?;
         if bytes != METADATA {
@@ -175,4 +185,15 @@ async fn a_false_entry_is_named_though_it_was_not_drawn() {
     assert!(matches!(&found[..], [(miner, Rescored::Differs(..))] if *miner == hotkey(11)));
     let found = validator.finds(&file(&[10, 11], false)).await;
     assert_eq!(found, [(hotkey(10), Rescored::Agrees)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_must_have_an_entry_is_asked_for_again_while_there_is_time() {
+    let (start, patience) = (BlockNumber(700), BlockNumber(800));
+    let validator = Validator::new(Chain::Fails(2), None).await;
+    let owed = validator.rechecker.owed(start, patience).await;
+    assert_eq!(owed, Owed::To([hotkey(10)].into()));
+    let validator = Validator::new(Chain::Fails(usize::MAX), None).await;
+    let owed = validator.rechecker.owed(start, BlockNumber(711)).await;
+    assert!(matches!(owed, Owed::Unknown(_)), "{owed:?}");
 }
