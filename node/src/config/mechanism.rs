@@ -8,7 +8,8 @@ use leoma_rotation::record::{Fold, I2V, MAX_POLICY_BYTES, MOTION, ORACLE, Pool, 
 use leoma_scoring::TaskType;
 
 use super::error::ConfigError;
-use super::values::Values;
+use super::services::LEOMA_LOCAL_NETWORK;
+use super::values::{Values, flag};
 use crate::mechanism::oracle::Rules;
 
 super::declare::settings! {
@@ -92,7 +93,9 @@ impl MechanismConfig {
         let given = values.text(&MECHANISM).unwrap_or(VIDEO).to_owned();
         let record = record_of(&given).map_err(refuse)?;
         if let Some(record) = &record {
-            check(record).map_err(|reason| refuse(format!("`{given}`: {reason}")))?;
+            let is_local =
+                values.optional(&LEOMA_LOCAL_NETWORK, flag).is_ok_and(|is| is == Some(true));
+            check(record, is_local).map_err(|reason| refuse(format!("`{given}`: {reason}")))?;
         }
         Ok(Self { given, record })
     }
@@ -175,8 +178,9 @@ fn read(path: &str) -> Result<String, String> {
 /// lies before the task ends.
 const LEAST_SETTLE_MARGIN: u64 = 2;
 
-/// Whether this build can serve a record. `leoma simulate` also takes others.
-fn check(record: &PolicyRecord) -> Result<(), String> {
+/// Whether this build can serve a record. `leoma simulate` also takes others. A subnet in a local
+/// network may have a chain of its own, with faster blocks.
+fn check(record: &PolicyRecord, is_local: bool) -> Result<(), String> {
     let mechanism = record.mechanism.as_str();
     let Some(plug) = Plug::of(mechanism) else {
         let known: Vec<&str> = Plug::NAMES.iter().map(|(name, _)| *name).collect();
@@ -192,7 +196,14 @@ fn check(record: &PolicyRecord) -> Result<(), String> {
         ));
     }
     if plug == Plug::Oracle {
-        Rules::of(record)?;
+        let rules = Rules::of(record)?;
+        if !is_local && !rules.end_before_the_first_price() {
+            return Err(format!(
+                "deadline_blocks = {} with blocks of 12 s is longer than step_s = {}: forecasts \
+                 could be signed when their first price is known",
+                rules.deadline_blocks, rules.step_s
+            ));
+        }
     }
     if record.window.lookback_blocks == 0 {
         return Err(
@@ -270,6 +281,13 @@ mod tests {
         )
         .unwrap();
         assert!(config(&[("MECHANISM", &path)]).unwrap().mechanism.paying().is_some());
+        // Forecasts that may be signed after their first price, but for a chain of one's own.
+        let late = record::ORACLE.replace("deadline_blocks = 25", "deadline_blocks = 26");
+        std::fs::write(&path, late).unwrap();
+        let error = config(&[("MECHANISM", &path)]).unwrap_err();
+        assert!(error.contains("deadline_blocks = 26"), "{error}");
+        let local = config(&[("MECHANISM", &path), ("LEOMA_LOCAL_NETWORK", "true")]);
+        assert!(local.unwrap().mechanism.paying().is_some());
         let passes = record::T2V.replace("mechanism = \"t2v\"", "mechanism = \"oracle\"");
         std::fs::write(&path, passes).unwrap();
         let error = config(&[("MECHANISM", &path)]).unwrap_err();

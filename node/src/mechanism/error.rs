@@ -4,6 +4,7 @@ use leoma_chain::ChainError;
 use leoma_protocol::synapse::BuildError;
 use leoma_scoring::ScoreFault;
 use leoma_storage::StoreError;
+use leoma_web::BoardError;
 
 use super::motion::ChallengeError;
 use crate::corpus::{ClipError, CorpusError};
@@ -33,6 +34,9 @@ pub(crate) enum TaskError {
     /// The state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The blacklist cannot be read.
+    #[error("the blacklist cannot be read: {0}")]
+    Board(#[from] BoardError),
     /// Our own file does not pass verification.
     #[error(transparent)]
     Library(#[from] LibraryError),
@@ -108,7 +112,7 @@ impl TaskError {
             Self::Store(_) | Self::Clip(_) | Self::Corpus(_) | Self::Challenge(_) => {
                 Some("buckets")
             }
-            Self::State(_) | Self::Disk { .. } => Some("state_dir"),
+            Self::State(_) | Self::Board(_) | Self::Disk { .. } => Some("state_dir"),
             Self::Feed(_) => Some("market"),
             Self::Library(_) | Self::NotSafe(_) | Self::Join(_) | Self::Question(_) => {
                 Some("sampler")

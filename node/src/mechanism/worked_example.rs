@@ -3,7 +3,6 @@
 //! tests only: no validator serves it.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,13 +12,11 @@ use leoma_protocol::verdict::{EntryStatus, Name, Observation, VerdictEntry};
 use leoma_protocol::{Digest, Hotkey, Nano, Network, TaskId};
 use leoma_storage::Format;
 use leoma_synapse::Dendrite;
-use serde::Serialize;
-use tokio::sync::watch;
+use serde::{Deserialize, Serialize};
 
-use super::asked::{AskRules, Asking, Reply, Said, in_order};
+use super::asked::{Admission, Admitted, AskRules, Asking, Reply, Said, in_order};
 use super::{Scored, TaskError, TurnContext, Turns, folder::TaskFolder, on_disk::on_disk, past};
 use crate::corpus::Seed;
-use crate::miners::MinerTable;
 
 const RECORD: &str = include_str!("worked_example.toml");
 /// What judges. It changes with the rule, so that peers with another rule accuse nobody.
@@ -88,8 +85,15 @@ fn entry(folder: &TaskFolder, reply: &Reply, sum: u64) -> io::Result<VerdictEntr
 #[derive(Debug)]
 struct Sums {
     dendrite: Dendrite,
-    miners: watch::Receiver<Arc<MinerTable>>,
+    admission: Admission,
     rules: AskRules,
+}
+
+/// What a task was begun with: its first block, and the miners that the chain admits there.
+#[derive(Clone, Serialize, Deserialize)]
+struct Begun {
+    seed: Seed,
+    miners: Admitted,
 }
 
 /// What peers and auditors repeat a task from.
@@ -109,17 +113,19 @@ impl Turns for Sums {
     }
 
     async fn turn(&mut self, context: TurnContext<'_>) -> Result<Option<Scored>, TaskError> {
-        let targets = in_order(&self.miners.borrow(), context.task_id);
-        if targets.is_empty() {
-            return Err(TaskError::NoMiners);
-        }
-        // An earlier try at the same task has replies in the folder, which are not asked for again.
         let seed = context.seed;
-        let begin = move |folder: &TaskFolder| match folder.begun_asking::<Seed>() {
-            Some(begun) if begun == seed => Ok(()),
-            _ => folder.begin_asking(&seed, &[]),
+        // An earlier try at the same task has replies in the folder, which are not asked for again.
+        let earlier = on_disk(context.folder, |folder| Ok(folder.begun_asking::<Begun>())).await?;
+        let begun = match earlier.filter(|begun| begun.seed == seed) {
+            Some(begun) => begun,
+            None => {
+                let begun = Begun { seed, miners: self.admission.miners(seed).await? };
+                let kept = begun.clone();
+                on_disk(context.folder, move |folder| folder.begin_asking(&kept, &[])).await?;
+                begun
+            }
         };
-        on_disk(context.folder, begin).await?;
+        let targets = in_order(&begun.miners, context.task_id);
         let numbers = drawn(seed);
         let question = question(&numbers)?;
         let (dendrite, rules, folder) = (&self.dendrite, self.rules, context.folder);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leoma_protocol::Hotkey;
-use leoma_web::Board;
+use leoma_web::{Board, BoardError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -17,13 +17,26 @@ const BLACKLISTED: &str = "blacklisted";
 const READ_EVERY: Duration = Duration::from_secs(15);
 
 /// Applies the blacklist to each new table of miners.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Blacklist {
     /// Where it is kept.
     pub(crate) board: Arc<dyn Board>,
 }
 
 impl Blacklist {
+    async fn hotkeys(&self) -> Result<BTreeSet<Hotkey>, BoardError> {
+        let entries = self.board.blacklist().await?;
+        Ok(entries.iter().filter_map(|one| one.hotkey.parse().ok()).collect())
+    }
+
+    /// The table with the miners invalid that are blacklisted now.
+    ///
+    /// # Errors
+    /// [`BoardError`] when the blacklist cannot be read.
+    pub(crate) async fn apply(&self, table: &MinerTable) -> Result<MinerTable, BoardError> {
+        Ok(without(table, &self.hotkeys().await?))
+    }
+
     /// Passes on each table of `checked`, and each change of the blacklist, until `stop`.
     pub(crate) async fn run(
         self,
@@ -33,10 +46,8 @@ impl Blacklist {
     ) {
         let mut hotkeys = BTreeSet::new();
         loop {
-            match self.board.blacklist().await {
-                Ok(entries) => {
-                    hotkeys = entries.iter().filter_map(|one| one.hotkey.parse().ok()).collect();
-                }
+            match self.hotkeys().await {
+                Ok(read) => hotkeys = read,
                 // The last one that was read stays in force.
                 Err(error) => tracing::warn!(%error, "failed to read the blacklist"),
             }

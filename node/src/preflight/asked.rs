@@ -1,5 +1,6 @@
 //! Checks of what a mechanism needs whose miners are asked through their axons.
 
+use leoma_rotation::AllowlistHistory;
 use leoma_scoring::motion::LONGEST_SECONDS;
 use leoma_storage::SourceBucket;
 
@@ -21,7 +22,9 @@ pub(super) fn axons(config: &Config, seen: &Seen) -> Check {
     let Ok(metagraph) = &seen.metagraph else {
         return Check::skip(AXONS, "the subnet cannot be read");
     };
-    let table = asked::axons(metagraph, Reach::new(config.services.local_network));
+    // Validators of the allowlist that have no permit are counted too: the list is read elsewhere.
+    let reach = Reach::new(config.services.local_network);
+    let table = asked::axons(metagraph, &AllowlistHistory::default(), reach);
     let (admitted, announced) = (table.served().count(), table.miners.len());
     match (admitted, announced) {
         (0, 0) => Check::warn(

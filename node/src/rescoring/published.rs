@@ -29,6 +29,9 @@ pub(crate) enum Unread {
     /// Another release wrote it.
     #[error("{0}")]
     Unknown(String),
+    /// What it is checked against could not be read: the chain, or the owner's bucket.
+    #[error("{0}")]
+    Ours(String),
     /// It contradicts what its owner signed.
     #[error("{0}")]
     Contradicts(String),
@@ -42,7 +45,7 @@ impl Unread {
 
     /// Whether another try may succeed.
     pub(crate) const fn may_pass(&self) -> bool {
-        matches!(self, Self::NoAccess | Self::Absent(_) | Self::Failed { .. })
+        matches!(self, Self::NoAccess | Self::Absent(_) | Self::Failed { .. } | Self::Ours(_))
     }
 
     /// Who keeps the bytes from us, as far as this one error shows.
@@ -53,7 +56,7 @@ impl Unread {
             // Such a server may also say that our clock is wrong. Then other stores say so too.
             Self::Failed { reason: TIMEOUT | "unavailable" | "clock", .. } => KeptBy::Anyone,
             Self::Failed { .. } => KeptBy::Producer,
-            Self::Unknown(_) => KeptBy::Us,
+            Self::Unknown(_) | Self::Ours(_) => KeptBy::Us,
         }
     }
 }

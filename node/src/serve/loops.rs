@@ -10,7 +10,6 @@ use leoma_web::Start;
 use tokio::sync::{Notify, watch};
 
 use crate::alarms::Alarms;
-use crate::board::StoredBoard;
 use crate::config::Config;
 use crate::mechanism::Turns;
 use crate::reporting::Reporter;
@@ -40,7 +39,7 @@ pub(super) fn spawn(
 ) -> anyhow::Result<()> {
     let Joined { mesh, events, exchange } = joined;
     let (judging, own) = (opened.judging.take(), opened.buckets.own.take());
-    let board = StoredBoard::open(&config.machine.state_dir)?;
+    let board = opened.board.clone();
     let shown_bucket = own.clone();
     let bucket = own.as_ref().map(|own| own.bucket().name().to_owned());
     let alarms = Alarms::default();
@@ -63,7 +62,7 @@ pub(super) fn spawn(
     let numbers = loops.follow_numbers();
     let mut miners = None;
     if let Some(own) = own.filter(|_| parts.sampler) {
-        let (mechanism, table) = loops.open_plug(judging, &board)?;
+        let (mechanism, table) = loops.open_plug(judging)?;
         loops.sample(mechanism, own);
         miners = Some(table);
     }

@@ -17,6 +17,7 @@ use sp_core::{Pair as _, sr25519};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::board::StoredBoard;
 use crate::config::{Config, Plug};
 use crate::mechanism::video::Judging;
 use crate::metrics::{MeshMetrics, Metrics, register_scoring};
@@ -65,6 +66,8 @@ pub(super) struct Opened {
     pub(super) device: String,
     pub(super) chain: ChainClient,
     pub(super) state: State,
+    /// What administrators and validators post; the blacklist is on it.
+    pub(super) board: StoredBoard,
     pub(super) library: Library,
     pub(super) buckets: Buckets,
     pub(super) telemetry: Telemetry,
@@ -141,6 +144,7 @@ impl Opened {
         let (schedule, allowlists) = (Arc::clone(&consensus), subnet.allowlists.clone());
         let open = move |state: &State| Library::open(state.clone(), schedule, allowlists);
         let library = state.on_disk(open).await?;
+        let board = StoredBoard::open(&config.machine.state_dir)?;
         Ok(Self {
             hotkey,
             signer,
@@ -150,6 +154,7 @@ impl Opened {
             judging,
             chain,
             state,
+            board,
             library,
             buckets,
             telemetry,

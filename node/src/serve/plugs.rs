@@ -5,20 +5,36 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use crate::board::StoredBoard;
-use crate::config::Plug;
+use crate::config::{Config, Plug};
 use crate::mechanism::Turns;
-use crate::mechanism::asked;
+use crate::mechanism::asked::{self, Admission};
 use crate::mechanism::motion::{Motion, MotionParts};
 use crate::mechanism::oracle::{Desk, MarketClient, Oracle, Rules};
 use crate::mechanism::video::{Judging, Video, VideoParts};
 use crate::miners::{Blacklist, ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
 use crate::outbound::Reach;
+use crate::subnet::Subnet;
 
 use super::loops::Loops;
+use super::open::Opened;
 
 /// The newest table of miners.
 type Tables = watch::Receiver<Arc<MinerTable>>;
+
+/// Miners that this operator does not ask.
+fn blacklist(opened: &Opened) -> Blacklist {
+    Blacklist { board: Arc::new(opened.board.clone()) }
+}
+
+/// Who the miners of a task are that are asked through their axons.
+pub(super) fn admission(config: &Config, opened: &Opened) -> Admission {
+    Admission {
+        chain: Arc::new(opened.chain.clone()),
+        allowlists: opened.subnet.allowlists.clone(),
+        blacklist: blacklist(opened),
+        reach: Reach::new(config.services.local_network),
+    }
+}
 
 impl Loops<'_> {
     /// Opens the mechanism, and starts what finds its miners.
@@ -28,12 +44,11 @@ impl Loops<'_> {
     pub(super) fn open_plug(
         &mut self,
         judging: Option<Judging>,
-        board: &StoredBoard,
     ) -> anyhow::Result<(Box<dyn Turns>, Tables)> {
         match self.config.mechanism.plug() {
             Plug::Video => {
                 let judging = judging.context("video is sampled without a scorer")?;
-                let (miners, chutes) = self.validate_miners(board)?;
+                let (miners, chutes) = self.validate_miners()?;
                 let video = Video::new(VideoParts {
                     config: self.config.sampling.clone(),
                     source: self.opened.buckets.source.clone(),
@@ -46,35 +61,36 @@ impl Loops<'_> {
             }
             Plug::Motion => {
                 let reach = Reach::new(self.config.services.local_network);
-                let miners = self.admit_axons(board);
+                let miners = self.admit_axons();
                 let motion = Motion::new(MotionParts {
                     config: self.config.sampling.clone(),
                     source: self.opened.buckets.source.clone(),
                     dendrite: asked::dendrite(reach, self.opened.signer.clone())?,
-                    miners: miners.clone(),
+                    admission: admission(self.config, self.opened),
                 });
                 Ok((Box::new(motion), miners))
             }
-            Plug::Oracle => self.open_oracle(board),
+            Plug::Oracle => self.open_oracle(),
         }
     }
 
-    fn open_oracle(&mut self, board: &StoredBoard) -> anyhow::Result<(Box<dyn Turns>, Tables)> {
+    fn open_oracle(&mut self) -> anyhow::Result<(Box<dyn Turns>, Tables)> {
         let reach = Reach::new(self.config.services.local_network);
         let record = self.config.mechanism.record.as_ref();
         let record = record.context("the oracle is served without a record")?;
         let rules = Rules::of(record).map_err(anyhow::Error::msg)?;
         let market = MarketClient::new(reach, &self.config.oracle)?;
         let dendrite = asked::dendrite(reach, self.opened.signer.clone())?;
-        let miners = self.admit_axons(board);
+        let miners = self.admit_axons();
         let at_a_time = self.config.sampling.concurrent_miners;
-        let desk = Desk { rules, market, dendrite, miners: miners.clone(), at_a_time };
+        let desk = Desk { rules, market, dendrite, at_a_time };
         let (hours, chain) = (self.config.oracle.hours, self.opened.chain.clone());
-        Ok((Box::new(Oracle { hours, chain, desk }), miners))
+        let admission = admission(self.config, self.opened);
+        Ok((Box::new(Oracle { hours, chain, admission, desk }), miners))
     }
 
     /// Keeps checking the miners; returns their table, and the client for asking them.
-    fn validate_miners(&mut self, board: &StoredBoard) -> anyhow::Result<(Tables, ChutesClient)> {
+    fn validate_miners(&mut self) -> anyhow::Result<(Tables, ChutesClient)> {
         let services = &self.config.services;
         let reach = Reach::new(services.local_network);
         let chutes = ChutesClient::new(reach, services)?;
@@ -89,28 +105,27 @@ impl Loops<'_> {
             validator.run(metagraph, every, metrics, sender, stop).await;
             Ok(())
         });
-        Ok((self.apply_blacklist(board, checked), chutes))
+        Ok((self.apply_blacklist(checked), chutes))
     }
 
-    /// Keeps reading which axons may be asked; returns their table.
-    fn admit_axons(&mut self, board: &StoredBoard) -> Tables {
+    /// Keeps reading which axons may be asked, for pages and reports; returns their table.
+    fn admit_axons(&mut self) -> Tables {
         let (sender, read) = watch::channel(Arc::new(MinerTable::default()));
         let reach = Reach::new(self.config.services.local_network);
         let every = self.config.sampling.validation_interval;
-        let metagraph = self.opened.subnet.metagraph.clone();
+        let Subnet { metagraph, allowlists, .. } = self.opened.subnet.clone();
         let (metrics, stop) = (self.opened.telemetry.metrics.clone(), self.supervisor.stop());
         self.supervisor.spawn("axon admission", async move {
-            asked::admit((reach, every), metagraph, metrics, sender, stop).await;
+            asked::admit((reach, every), metagraph, allowlists, metrics, sender, stop).await;
             Ok(())
         });
-        self.apply_blacklist(board, read)
+        self.apply_blacklist(read)
     }
 
     /// Takes blacklisted miners out of each table, and reports it.
-    fn apply_blacklist(&mut self, board: &StoredBoard, checked: Tables) -> Tables {
+    fn apply_blacklist(&mut self, checked: Tables) -> Tables {
         let (applied, table) = watch::channel(Arc::new(MinerTable::default()));
-        let (blacklist, stop) =
-            (Blacklist { board: Arc::new(board.clone()) }, self.supervisor.stop());
+        let (blacklist, stop) = (blacklist(self.opened), self.supervisor.stop());
         self.supervisor.spawn("blacklist", async move {
             blacklist.run(checked, applied, stop).await;
             Ok(())

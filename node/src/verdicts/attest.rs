@@ -61,10 +61,12 @@ impl Exchange {
             Checked::Ahead(block) => self.until_head(block).await,
             // The producer may have found the miner invalid before we did.
             Checked::Refused(DisputeReason::Complete { .. }) => self.until_miners_checked().await,
-            Checked::Passed(_) | Checked::Refused(_) => {}
+            Checked::Passed(_) | Checked::Refused(_) | Checked::Undecided(_) => {}
         }
         let again = match &checked {
-            Checked::Passed(_) | Checked::Refused(DisputeReason::Plausible { .. }) => false,
+            Checked::Passed(_)
+            | Checked::Refused(DisputeReason::Plausible { .. })
+            | Checked::Undecided(_) => false,
             Checked::Refused(_) | Checked::Ahead(_) => true,
         };
         if again {
@@ -77,6 +79,9 @@ impl Exchange {
             }
             Checked::Refused(reason) => self.dispute(id, digest, reason).await,
             Checked::Ahead(_) => self.dispute(id, digest, DisputeReason::Envelope).await,
+            Checked::Undecided(reason) => {
+                tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), reason, "a verdict file is neither attested to nor disputed");
+            }
         }
     }
 

@@ -4,10 +4,14 @@
 //! | check | holds if |
 //! |---|---|
 //! | `envelope` | the producer has a turn at the task; the envelope's block comes after the producer's step began, and is not ahead of the chain; the judge is named |
-//! | `complete` | every miner that we held valid without a break from the task's start has an entry |
+//! | `complete` | every miner has an entry that we held valid without a break from the task's start, or, where the chain alone admits miners, that was admitted at the task's first block |
 //! | `plausible` | a few entries, drawn by the hash of a block that came after the file, come out alike when they are scored again |
-//! | `withheld` | the producer does not keep back what those entries are scored from, nor its file until there is no time to score them |
+//! | `withheld` | the producer does not keep back what those entries are scored from, nor its file until there is no time to score them, or beyond the block by which the mechanism wants it here |
 //! | `evidence` | there is no evidence and no proven dispute against the producer in the lookback |
+//!
+//! Of a file that another release of a policy record's mechanism made, by its judge or the form of
+//! its `metadata.json`, nothing is said: its validators all have one judge, and who could name
+//! another would be checked by nobody.
 //!
 //! The signatures, the network, the task, the validator and the parameters of the task were checked
 //! when the file was taken in.
@@ -23,7 +27,7 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_rotation::{AllowlistHistory, Schedule};
 
 use super::exchange::Exchange;
-use super::rescoring::{Plausibility, Rescored, claimed, drawn};
+use super::rescoring::{Owed, Plausibility, Rescored, Rescoring, claimed, drawn};
 use crate::sampler::budget::Budget;
 
 /// How long the next block is waited for.
@@ -40,6 +44,8 @@ pub(super) enum Checked {
     Refused(DisputeReason),
     /// The envelope's block is ahead of our head: ours lags, or the file is from the future.
     Ahead(BlockNumber),
+    /// Nothing is said of it, neither for nor against it; why.
+    Undecided(String),
 }
 
 /// `envelope`: whether the file was made at a time at which its producer could make it.
@@ -64,6 +70,34 @@ fn check_envelope(
     if block > head { Err(Checked::Ahead(block)) } else { Ok(()) }
 }
 
+/// Most characters of a judge's name that are shown.
+const SHOWN_JUDGE: usize = 80;
+
+/// Whether the mechanism takes a file, whatever its entries say. `arrived` is the head at which it
+/// was taken in: not known of files from before a restart, and then no later than `head`.
+fn check_terms(
+    file: &VerifiedVerdict,
+    rescoring: &dyn Rescoring,
+    start: BlockNumber,
+    (arrived, head): (Option<BlockNumber>, BlockNumber),
+) -> Result<(), Checked> {
+    let Some(signed) = &file.envelope else { return Ok(()) };
+    let envelope = &signed.envelope;
+    if !rescoring.knows(&envelope.judge) {
+        let judge: String = envelope.judge.chars().take(SHOWN_JUDGE).collect();
+        return Err(Checked::Undecided(format!("judged by {judge}, which is not known here")));
+    }
+    let Some(until) = rescoring.attest_until(envelope, start) else { return Ok(()) };
+    match arrived {
+        Some(arrived) if arrived > until => Err(Checked::Refused(DisputeReason::Withheld)),
+        None if head > until => {
+            let reason = format!("it is not known whether it came before block {until} was over");
+            Err(Checked::Undecided(reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `complete`: the first of `valid` that has no entry.
 fn missing_miner(
     file: &VerifiedVerdict,
@@ -71,6 +105,11 @@ fn missing_miner(
 ) -> Option<Hotkey> {
     let judged: BTreeSet<Hotkey> = file.entries.iter().map(|entry| entry.hotkey).collect();
     valid.find(|miner| !judged.contains(miner))
+}
+
+/// The block at which half of the time that is left until `deadline` is over.
+const fn half_way(now: BlockNumber, deadline: BlockNumber) -> BlockNumber {
+    BlockNumber(now.0 + deadline.0.saturating_sub(now.0) / 2)
 }
 
 impl Exchange {
@@ -92,11 +131,34 @@ impl Exchange {
         if self.known.is_suspect(&file.id.producer) {
             return Checked::Refused(DisputeReason::Evidence);
         }
-        let missing = missing_miner(file, self.validity.borrow().valid_since(start));
-        if let Some(miner) = missing {
+        if let Some(rescoring) = &self.rescoring
+            && let Err(outcome) = check_terms(file, rescoring.as_ref(), start, (arrived, head))
+        {
+            return outcome;
+        }
+        if let Some(miner) = self.missing(file, start).await {
             return Checked::Refused(DisputeReason::Complete { miner });
         }
         self.check_plausible(file, arrived).await
+    }
+
+    /// `complete`: a miner that must have an entry and has none.
+    async fn missing(&self, file: &VerifiedVerdict, start: BlockNumber) -> Option<Hotkey> {
+        let owed = match (&self.rescoring, self.times_of(file)) {
+            (Some(rescoring), Some((deadline, _))) => {
+                let patience = half_way(self.heads.borrow().number, deadline);
+                rescoring.owed(start, patience).await
+            }
+            _ => Owed::AsSeen,
+        };
+        match owed {
+            Owed::AsSeen => missing_miner(file, self.validity.borrow().valid_since(start)),
+            Owed::To(miners) => missing_miner(file, miners.into_iter()),
+            Owed::Unknown(lack) => {
+                tracing::warn!(task = %file.id.task_id, producer = %file.id.producer, lack, "it is not known here who must have an entry in a verdict file");
+                None
+            }
+        }
     }
 
     /// `plausible`: scores a few entries again, where that is possible, and those that other
@@ -115,9 +177,7 @@ impl Exchange {
         let Some((deadline, sign_until)) = self.times_of(file) else {
             return Checked::Refused(DisputeReason::Envelope);
         };
-        // Half of the time that is left for attesting.
-        let left = deadline.0.saturating_sub(block.number.0);
-        let patience = BlockNumber(block.number.0 + left / 2);
+        let patience = half_way(block.number, deadline);
         let is_late = arrived.is_some_and(|arrived| arrived > sign_until);
         let mut found = Plausibility { drawn_at: Some(block.number), ..Plausibility::default() };
         let mut entries = drawn(file, self.signer.hotkey(), block);
@@ -129,6 +189,9 @@ impl Exchange {
                 if result == Rescored::OutOfTime && is_late {
                     tracing::warn!(task = %file.id.task_id, producer = %file.id.producer, %miner, ?arrived, %sign_until, "a verdict file came too late for a check of its scores");
                     return Checked::Refused(DisputeReason::Withheld);
+                }
+                if let Rescored::Foreign(release) = result {
+                    return Checked::Undecided(release);
                 }
                 if let Rescored::Withheld(missing) = &result {
                     tracing::warn!(task = %file.id.task_id, producer = %file.id.producer, %miner, missing, "a producer keeps back what its scores are checked against");
@@ -240,6 +303,65 @@ mod tests {
         assert_eq!(check(9, 860, "judge"), refused(), "not on the list");
         assert_eq!(check(1, 800, ""), refused(), "no judge");
         assert_eq!(check(1, 871, "judge"), Err(Checked::Ahead(BlockNumber(871))));
+    }
+
+    /// A mechanism of a record, with one judge. Files that say that they were signed within 25 blocks
+    /// must come within these.
+    #[derive(Debug)]
+    struct Strict;
+
+    #[async_trait::async_trait]
+    impl Rescoring for Strict {
+        fn knows(&self, judge: &str) -> bool {
+            judge == "sums/1"
+        }
+
+        fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
+            let last = BlockNumber(start.0 + 25);
+            (envelope.block <= last).then_some(last)
+        }
+
+        async fn rescore(
+            &self,
+            _: &VerifiedVerdict,
+            _: &[&VerdictEntry],
+            _: BlockNumber,
+        ) -> Vec<(Hotkey, Rescored)> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_file_whose_judge_the_mechanism_does_not_have() {
+        let times = (Some(BlockNumber(801)), BlockNumber(801));
+        let check =
+            |judge: &str| check_terms(&file(1, 800, judge), &Strict, BlockNumber(800), times);
+        assert_eq!(check("sums/1"), Ok(()));
+        let long = "x".repeat(5000);
+        for judge in ["sums/9", "sums/1 ", long.as_str()] {
+            let Err(Checked::Undecided(reason)) = check(judge) else { panic!("{judge}") };
+            assert!(reason.contains("judged by") && reason.len() < 200, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_it_was_signed_early_must_have_come_early() {
+        let check = |signed_at, arrived: Option<u64>, head| {
+            let times = (arrived.map(BlockNumber), BlockNumber(head));
+            check_terms(&file(1, signed_at, "sums/1"), &Strict, BlockNumber(800), times)
+        };
+        assert_eq!(check(820, Some(825), 860), Ok(()));
+        let withheld = Err(Checked::Refused(DisputeReason::Withheld));
+        assert_eq!(check(820, Some(826), 826), withheld, "it may have been written by now");
+        assert_eq!(check(800, Some(965), 965), withheld);
+        assert_eq!(
+            check(826, Some(965), 965),
+            Ok(()),
+            "what depends on the deadline does not count"
+        );
+        // After a restart it is known only that it has come by now.
+        assert_eq!(check(820, None, 825), Ok(()));
+        assert!(matches!(check(820, None, 826), Err(Checked::Undecided(_))));
     }
 
     #[test]

@@ -45,5 +45,5 @@ pub use library::{Library, LibraryError};
 pub use memory::restore;
 pub(crate) use rechecker::{Recheck, Rechecker};
 pub(crate) use rescorer::Rescorer;
-pub use rescoring::{Plausibility, Plausible, Rescored, Rescoring};
+pub use rescoring::{Owed, Plausibility, Plausible, Rescored, Rescoring};
 pub(crate) use waiting::Waiting;

@@ -10,8 +10,9 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::rescoring::{Rescored, Rescoring};
+use super::rescoring::{Owed, Rescored, Rescoring};
 use super::waiting::{FIRST_PAUSE, LAST_LOOK, LONGEST, Waiting};
+use super::withheld::{Awaited, Followed};
 use crate::rescoring::{Objects, Unread};
 
 /// Files that are worked on at a time; a few answers of each are in memory.
@@ -23,11 +24,37 @@ pub(crate) trait Recheck: Send + Sync + fmt::Debug + 'static {
     /// What all entries of a task are compared with.
     type Task: Send + Sync;
 
+    /// The judge that all validators of the mechanism have.
+    fn judge(&self) -> &'static str;
+
+    /// As [`Rescoring::attest_until`].
+    fn attest_until(&self, _envelope: &Envelope, _start: BlockNumber) -> Option<BlockNumber> {
+        None
+    }
+
+    /// As [`Rescoring::owed`], in one try.
+    ///
+    /// # Errors
+    /// [`Unread::Ours`].
+    async fn owed(&self, _start: BlockNumber) -> Result<Owed, Unread> {
+        Ok(Owed::AsSeen)
+    }
+
     /// Reads it from the producer's bucket, held to what the producer signed.
     ///
     /// # Errors
     /// [`Unread`].
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Self::Task, Unread>;
+
+    /// The first entry of a file that differs, drawn or not, where the task is all that is needed to
+    /// find it.
+    fn false_entry(
+        &self,
+        _task: &Self::Task,
+        _entries: &[VerdictEntry],
+    ) -> Option<(Hotkey, Rescored)> {
+        None
+    }
 
     /// Computes one entry again.
     ///
@@ -54,11 +81,13 @@ impl<R: Recheck> Rechecker<R> {
         Self { recheck, waiting, files: Semaphore::new(FILES_AT_A_TIME) }
     }
 
-    /// Reads until that succeeds, or cannot succeed any more, or no time is left.
+    /// Reads until that succeeds, or cannot succeed any more, or no time is left. Then the producer
+    /// is to blame only if it is its bucket that has not given what was asked of it.
     async fn patiently<T, F>(
         &self,
         file: &VerifiedVerdict,
         (patience, until): (BlockNumber, Instant),
+        awaited: &Awaited,
         read: impl Fn() -> F,
     ) -> Result<T, Rescored>
     where
@@ -76,13 +105,16 @@ impl<R: Recheck> Rechecker<R> {
         };
         match self.waiting.in_time(patience, until, work).await {
             Some(Ok(done)) => Ok(done),
+            Some(Err(Unread::Unknown(release))) => Err(Rescored::Foreign(release)),
             Some(Err(unread)) => Err(self.waiting.unread(file, unread).await),
             None => {
-                let again = timeout(LAST_LOOK, read()).await;
-                let unread = match again {
+                const WHAT: &str = "what the entries follow from";
+                let unread = match timeout(LAST_LOOK, read()).await {
                     Ok(Ok(_)) => None,
+                    Ok(Err(Unread::Unknown(release))) => return Err(Rescored::Foreign(release)),
                     Ok(Err(unread)) => Some(unread),
-                    Err(_) => Some(Unread::slow("what the entries follow from")),
+                    Err(_) if awaited.is_true() => Some(Unread::slow(WHAT)),
+                    Err(_) => Some(Unread::Ours(format!("{WHAT} cannot be read here in time"))),
                 };
                 Err(self.waiting.out_of_time(file, unread).await)
             }
@@ -92,6 +124,24 @@ impl<R: Recheck> Rechecker<R> {
 
 #[async_trait::async_trait]
 impl<R: Recheck> Rescoring for Rechecker<R> {
+    fn knows(&self, judge: &str) -> bool {
+        judge == self.recheck.judge()
+    }
+
+    fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
+        self.recheck.attest_until(envelope, start)
+    }
+
+    async fn owed(&self, start: BlockNumber, patience: BlockNumber) -> Owed {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let found = self.recheck.owed(start).await;
+            if !self.waiting.may_ask_again(found.as_ref().err(), &mut pause, patience).await {
+                return found.unwrap_or_else(|unread| Owed::Unknown(unread.to_string()));
+            }
+        }
+    }
+
     async fn rescore(
         &self,
         file: &VerifiedVerdict,
@@ -108,20 +158,29 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
             let nothing = Finding { passed: false, score: 0 };
             return all(Rescored::Differs(nothing, "the file has no envelope".to_owned()));
         };
+        let awaited = Awaited::default();
         let read = async || {
             let bucket = self.waiting.buckets.get(&file.id.producer).ok_or(Unread::NoAccess)?;
+            let bucket = Followed::noting(bucket, awaited.clone());
             let task = self.recheck.task(&bucket, &signed.envelope).await?;
             Ok((bucket, task))
         };
-        let (bucket, task) = match self.patiently(file, times, read).await {
+        let (bucket, task) = match self.patiently(file, times, &awaited, read).await {
             Ok(read) => read,
             Err(result) => return all(result),
         };
+        if let Some(found) = self.recheck.false_entry(&task, &file.entries) {
+            return vec![found];
+        }
         let mut results = Vec::with_capacity(drawn.len());
         for entry in drawn {
             let read = || self.recheck.entry(&task, &bucket, entry);
-            let result = self.patiently(file, times, read).await.unwrap_or_else(|result| result);
-            let stop = matches!(result, Rescored::Differs(..) | Rescored::Withheld(_));
+            let result = self.patiently(file, times, &awaited, read).await;
+            let result = result.unwrap_or_else(|result| result);
+            let stop = matches!(
+                result,
+                Rescored::Differs(..) | Rescored::Withheld(_) | Rescored::Foreign(_)
+            );
             results.push((entry.hotkey, result));
             if stop {
                 break;
@@ -130,3 +189,6 @@ impl<R: Recheck> Rescoring for Rechecker<R> {
         results
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,12 @@
 //! | its store does not answer, and no other does either | ours: our network |
 //! | its store says that our clock is wrong, and others do not | the producer's |
 //! | the others say so too, or a release wrote it that we do not know | ours |
+//! | its store has given all, and the chain or the owner's bucket does not answer | ours |
 //!
 //! A refusal only delays a certificate, and others may see more than we do. So an honest producer
 //! whose bucket is down for longer than its peers can wait loses that one file.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -31,27 +33,46 @@ const MOST_ASKED: usize = 4;
 #[derive(Debug)]
 pub(super) struct Followed<B> {
     bucket: B,
-    awaited: AtomicBool,
+    awaited: Awaited,
+}
+
+/// Whether the newest read has not given its object: it is under way, or it failed. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Awaited(Arc<AtomicBool>);
+
+impl Awaited {
+    pub(super) fn is_true(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, awaited: bool) {
+        self.0.store(awaited, Ordering::Relaxed);
+    }
 }
 
 impl<B> Followed<B> {
-    pub(super) const fn new(bucket: B) -> Self {
-        Self { bucket, awaited: AtomicBool::new(false) }
+    pub(super) fn new(bucket: B) -> Self {
+        Self::noting(bucket, Awaited::default())
     }
 
-    /// Whether the newest read has not given its object: it is under way, or it failed.
+    /// The same for a bucket that is opened anew in each of several tries.
+    pub(super) const fn noting(bucket: B, awaited: Awaited) -> Self {
+        Self { bucket, awaited }
+    }
+
+    /// Whether the newest read has not given its object.
     pub(super) fn is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::Relaxed)
+        self.awaited.is_true()
     }
 }
 
 #[async_trait::async_trait]
 impl<B: Objects> Objects for Followed<B> {
     async fn object(&self, key: &Key, max_bytes: u64) -> Result<Option<Bytes>, StoreError> {
-        self.awaited.store(true, Ordering::Relaxed);
+        self.awaited.set(true);
         let object = self.bucket.object(key, max_bytes).await;
         if matches!(object, Ok(Some(_))) {
-            self.awaited.store(false, Ordering::Relaxed);
+            self.awaited.set(false);
         }
         object
     }

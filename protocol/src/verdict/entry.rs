@@ -189,6 +189,12 @@ impl VerdictEntry {
         }
     }
 
+    /// Whether anything was measured: a value that is not missing. Folds read values whatever
+    /// `passed` says.
+    pub fn has_values(&self) -> bool {
+        self.observations.iter().flat_map(|observed| &observed.values).any(Option::is_some)
+    }
+
     pub(super) fn to_value(&self) -> Value {
         let aspects = self.aspect_scores.map(AspectScores::to_value);
         // The Python tools expect the artifacts as JSON inside strings.

@@ -32,7 +32,7 @@ pub(super) fn cells(
         let known = (1..=u64::from(rules.cells)).filter(is_known).count();
         json!({
             "task_id": id.task_id, "producer": id.producer, "begins": begins,
-            "in_time": file.signed_at <= rules.sign_until(start),
+            "in_time": file.signed_at <= rules.count_until(start),
             "cells": if is_known(&0) && begins.len() == 1 { known } else { 0 },
         })
     };

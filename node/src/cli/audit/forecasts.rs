@@ -111,7 +111,7 @@ async fn read_file(bucket: &Bucket, task_id: TaskId) -> anyhow::Result<VerifiedV
 fn deadline(envelope: &Envelope, start: Seen<BlockNumber>, rules: &Rules) -> Step {
     const NAME: &str = "deadline";
     let block = envelope.block;
-    match start.map(|start| rules.sign_until(start)) {
+    match start.map(|start| rules.count_until(start)) {
         Ok(last) if block <= last => {
             Step::pass(NAME, format!("signed at block {block}, forecasts count until {last}"))
         }

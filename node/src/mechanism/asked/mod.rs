@@ -2,7 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `admission.rs` | who may be asked: by the chain alone |
+//! | `admission.rs` | who may be asked: by the chain alone, at a task's first block |
 //! | `asking.rs` | all of them, a bounded number at a time, each in its own time |
 //! | `reply.rs` | what one of them said, and the status of its entry |
 //! | `spool.rs` | what is done of a task, on disk |
@@ -13,11 +13,13 @@
 
 mod admission;
 mod asking;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod reply;
 mod spool;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use admission::{admit, axons, in_order};
+pub(crate) use admission::{Admission, Admitted, admit, axons, in_order};
 pub(crate) use asking::{AskRules, Asking, dendrite};
 pub(crate) use reply::{Reply, Said};

@@ -157,7 +157,7 @@ impl MotionAudit<'_> {
             Ok(Rescored::Differs(_, reason) | Rescored::Withheld(reason)) => {
                 Step::fail(NAME, format!("{miner}: {reason}"))
             }
-            Ok(Rescored::NotChecked(reason)) => {
+            Ok(Rescored::NotChecked(reason) | Rescored::Foreign(reason)) => {
                 Step::unchecked(NAME, format!("{miner}: {}: {reason}", entry.status))
             }
             Ok(Rescored::OutOfTime) => Step::unchecked(NAME, format!("{miner}: no time was left")),

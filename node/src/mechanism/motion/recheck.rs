@@ -1,53 +1,35 @@
 //! Others' entries computed again: their challenge is drawn again from the chain and the owner's
 //! list, and each value follows from the published answer by arithmetic.
 
-use std::fmt;
-use std::sync::Arc;
-
 use bytes::Bytes;
-use leoma_chain::ChainClient;
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry};
 use leoma_protocol::{BlockNumber, Digest, Nano, TaskId};
-use leoma_rotation::AllowlistHistory;
-use leoma_scoring::motion::{Clip, MAX_BVH_BYTES};
+use leoma_scoring::motion::{Clip, MAX_BVH_BYTES, MAX_DISTANCE};
 use leoma_storage::{ChallengeList, Format, SourceBucket, TaskObject};
-use tokio::sync::watch;
 
 use super::challenges::{drawn, reference};
 use super::judging::{JUDGE, Judged, judge, tenths};
 use super::proof::{Metadata, Proof, Unreadable};
 use crate::corpus::MAX_PROOF_BYTES;
+use crate::mechanism::asked::Admission;
 use crate::rescoring::{Objects, Unread, read_object};
-use crate::verdicts::{Recheck, Rescored};
+use crate::verdicts::{Owed, Recheck, Rescored};
 
 /// How far two computations of one value may be apart, in parts of 10⁹: sines and exponentials of
 /// two machines differ in their last place, far below this.
 pub(super) const TOLERANCE: u64 = 2_000;
-
-/// The hashes of blocks, from the chain.
-#[async_trait::async_trait]
-pub(crate) trait BlockHashes: Send + Sync + fmt::Debug {
-    /// The hash of a block, or why it is not known.
-    async fn hash(&self, block: BlockNumber) -> Result<Digest, String>;
-}
-
-#[async_trait::async_trait]
-impl BlockHashes for ChainClient {
-    async fn hash(&self, block: BlockNumber) -> Result<Digest, String> {
-        self.block_hash(block).await.map_err(|error| error.to_string())
-    }
-}
+/// How near to the largest distance two machines may differ about a pass, as they may compute
+/// distances on both sides of it. The value is the same there.
+pub(super) const BOUNDARY: f64 = 1e-6;
 
 /// The check of others' motion tasks.
 #[derive(Debug)]
 pub(crate) struct MotionRecheck {
     /// Where the owner's lists are.
     pub(crate) source: SourceBucket,
-    /// The chain.
-    pub(crate) chain: Arc<dyn BlockHashes>,
-    /// Which block a task begins with.
-    pub(crate) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// The chain, which block a task begins with, and who must have an entry.
+    pub(crate) admission: Admission,
 }
 
 /// What all entries of a task are compared with.
@@ -61,16 +43,17 @@ impl MotionRecheck {
     /// Draws the challenge of a task again.
     ///
     /// # Errors
-    /// [`Unread::Contradicts`] where it is another one; what cannot be known here is our own lack.
+    /// [`Unread::Contradicts`] where it is another one, [`Unread::Ours`] where we cannot know it.
     async fn check_draw(&self, task: TaskId, proof: &Proof) -> Result<(), Unread> {
-        let lack = |reason: String| Unread::Unknown(reason);
+        let lack = |reason: String| Unread::Ours(reason);
         let start = {
-            let history = self.allowlists.borrow();
+            let history = self.admission.allowlists.borrow();
             let list = history.of_task(task).map(|entry| &entry.allowlist);
             list.and_then(|list| list.start_of(task))
         };
         let start = start.ok_or_else(|| lack("no known allowlist makes the task".to_owned()))?;
-        let hash = self.chain.hash(start).await.map_err(lack)?;
+        let hash = self.admission.chain.hash(start).await;
+        let hash = hash.map_err(|error| lack(error.to_string()))?;
         if (proof.seed.block, proof.seed.hash) != (start, hash) {
             return Err(Unread::Contradicts(format!(
                 "the seed is block {} with hash {}, the task begins with block {start}, {hash}",
@@ -93,14 +76,14 @@ pub(super) async fn read_list(
 ) -> Result<ChallengeList, Unread> {
     let read = source.challenges_version(&sha256).await;
     let bytes: Option<Bytes> =
-        read.map_err(|error| Unread::Unknown(format!("the source bucket: {error}")))?;
+        read.map_err(|error| Unread::Ours(format!("the source bucket: {error}")))?;
     let bytes = bytes.ok_or_else(|| {
         Unread::Contradicts(format!("the owner's bucket has no list of challenges {sha256}"))
     })?;
     if Digest::of(&bytes) != sha256 {
-        return Err(Unread::Unknown(format!("challenges/{sha256}.json has other bytes")));
+        return Err(Unread::Ours(format!("challenges/{sha256}.json has other bytes")));
     }
-    ChallengeList::parse(&bytes).map_err(|error| Unread::Unknown(error.to_string()))
+    ChallengeList::parse(&bytes).map_err(|error| Unread::Ours(error.to_string()))
 }
 
 /// Whether the seed draws this challenge from the list.
@@ -173,8 +156,8 @@ pub(super) async fn recheck_entry(
     entry: &VerdictEntry,
 ) -> Result<Rescored, Unread> {
     let Some(signed) = entry.video_sha256 else {
-        // A pass has an answer behind it; a failure without one cannot be repeated.
-        return Ok(match entry.passed || has_value(entry) {
+        // A pass and a value have an answer behind them; a failure without one cannot be repeated.
+        return Ok(match entry.passed || entry.has_values() {
             true => differs(None, "it has a value and no answer".to_owned()),
             false => Rescored::NotChecked("there was no answer".to_owned()),
         });
@@ -189,21 +172,23 @@ pub(super) async fn recheck_entry(
     }
     let (clip, took_ms) = (clip.clone(), entry.latency_ms);
     let judged = tokio::task::spawn_blocking(move || judge(&answer, took_ms, &clip)).await;
-    let judged = judged.map_err(|error| Unread::Unknown(error.to_string()))?;
+    let judged = judged.map_err(|error| Unread::Ours(error.to_string()))?;
     Ok(compare(entry, &judged))
 }
 
-/// Whether an entry claims to be worth anything.
-fn has_value(entry: &VerdictEntry) -> bool {
-    let mut values = entry.observations.iter().flat_map(|observed| &observed.values);
-    values.any(|value| value.is_some_and(|value| value.0 != 0))
+/// Whether rounding may decide if an answer passes.
+fn is_at_boundary(found: &Judged) -> bool {
+    let distance = found.evidence.as_ref().map(|evidence| evidence.distance);
+    distance.is_some_and(|distance| (distance - MAX_DISTANCE).abs() <= BOUNDARY)
 }
 
 /// An entry beside what its answer is worth.
-fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
+pub(super) fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
     let claimed = entry.observations.iter().find(|one| one.pool.as_str() == super::judging::POOL);
     let values = claimed.map_or(&[][..], |observed| &observed.values[..]);
-    let is_alone = entry.observations.len() == 1 && values.len() == 1;
+    let is_alone = entry.observations.len() == 1
+        && values.len() == 1
+        && claimed.is_some_and(|observed| observed.counts.is_empty());
     let is_near = match (values.first().copied().flatten(), found.value) {
         (None, None) => true,
         (Some(one), Some(other)) => one.0.abs_diff(other.0) <= TOLERANCE,
@@ -220,7 +205,7 @@ fn compare(entry: &VerdictEntry, found: &Judged) -> Rescored {
         );
         return differs(Some(found), reason);
     }
-    if entry.passed != found.passed {
+    if entry.passed != found.passed && !is_at_boundary(found) {
         let reason = format!("passed is {}, the answer is {}", entry.passed, found.reason);
         return differs(Some(found), reason);
     }
@@ -238,6 +223,14 @@ fn differs(found: Option<&Judged>, reason: String) -> Rescored {
 #[async_trait::async_trait]
 impl Recheck for MotionRecheck {
     type Task = Reference;
+
+    fn judge(&self) -> &'static str {
+        JUDGE
+    }
+
+    async fn owed(&self, start: BlockNumber) -> Result<Owed, Unread> {
+        self.admission.owed(start).await
+    }
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Reference, Unread> {
         let reference = read_reference(bucket, envelope).await?;

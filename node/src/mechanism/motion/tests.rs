@@ -12,7 +12,8 @@ use leoma_protocol::{
     BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Nano, Netuid, Network,
     TaskId,
 };
-use leoma_rotation::{Allowlist, AllowlistHistory};
+use leoma_rotation::Allowlist;
+use leoma_scoring::motion::MAX_DISTANCE;
 use leoma_storage::{
     Bucket, Challenge, ChallengeFile, ChallengeList, OwnBucket, SourceBucket, TaskKey,
 };
@@ -23,16 +24,17 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::audit::{Draw, MotionAudit, MotionReport};
-use super::recheck::{BlockHashes, TOLERANCE, read_reference};
+use super::judging::{Evidence, Judged};
+use super::recheck::{BOUNDARY, TOLERANCE, compare, read_reference};
 use super::synapse::CLASS;
 use super::*;
 use crate::config::{Config, Sources};
 use crate::corpus::Seed;
 use crate::corpus::audit::{Known, Verdict};
 use crate::mechanism::asked::dendrite;
+use crate::mechanism::asked::fixture::FixedSubnet;
 use crate::mechanism::folder::TaskFolder;
 use crate::mechanism::{Scored, TaskError, TurnContext, Turns as _};
-use crate::miners::{MinerState, MinerTable, Validity};
 use crate::outbound::Reach;
 use crate::rescoring::{Objects, Unread};
 use crate::verdicts::{Recheck as _, Rescored};
@@ -76,7 +78,7 @@ impl Forward for Dances {
 struct World {
     source: SourceBucket,
     motion: Motion,
-    tables: watch::Sender<Arc<MinerTable>>,
+    subnet: Arc<FixedSubnet>,
     heads: watch::Sender<Head>,
     folder: TaskFolder,
     _spool: tempfile::TempDir,
@@ -105,7 +107,7 @@ impl World {
     async fn new(miners: &[(&str, Duration)]) -> (Self, Vec<Arc<AtomicUsize>>) {
         let source = SourceBucket::new(Bucket::in_memory("source"));
         publish(&source).await;
-        let (mut table, mut counts, mut axons) = (MinerTable::default(), Vec::new(), Vec::new());
+        let (mut served, mut counts, mut axons) = (Vec::new(), Vec::new(), Vec::new());
         for (number, (animation, after)) in (2..).zip(miners) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -119,12 +121,7 @@ impl World {
             let axon = Axon::new(signer(number), limits, |_| Ok(())).route(CLASS, dances);
             let stop = CancellationToken::new();
             tokio::spawn(axon.serve(listener, stop.clone()));
-            let state = MinerState {
-                uid: leoma_protocol::Uid(number.into()),
-                commit_block: BlockNumber(1),
-                validity: Validity::Served { address },
-            };
-            table.miners.insert(signer(number).hotkey(), state);
+            served.push((signer(number).hotkey(), address));
             counts.push(asked);
             axons.push(stop.drop_guard());
         }
@@ -132,17 +129,17 @@ impl World {
         let environment =
             environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let config = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
-        let (tables, receiver) = watch::channel(Arc::new(table));
+        let subnet = FixedSubnet::new(seed().hash, served);
         let motion = Motion::new(MotionParts {
             config: config.sampling,
             source: source.clone(),
             dendrite: dendrite(Reach::new(true), signer(1)).unwrap(),
-            miners: receiver,
+            admission: subnet.admission(validators()),
         });
         let spool = tempfile::tempdir().unwrap();
         let folder = TaskFolder::new(spool.path(), TASK);
         let (heads, _) = watch::channel(Head { number: START, hash: seed().hash });
-        let world = Self { source, motion, tables, heads, folder, _spool: spool, _axons: axons };
+        let world = Self { source, motion, subnet, heads, folder, _spool: spool, _axons: axons };
         (world, counts)
     }
 
@@ -197,21 +194,13 @@ impl World {
     }
 
     fn recheck(&self, hash: Digest) -> MotionRecheck {
-        let list = Allowlist::new(100, [signer(1).hotkey()]).unwrap();
-        let (_, allowlists) = watch::channel(Arc::new(AllowlistHistory::since_genesis(list)));
-        MotionRecheck { source: self.source.clone(), chain: Arc::new(OneHash(hash)), allowlists }
+        let admission = FixedSubnet::new(hash, Vec::new()).admission(validators());
+        MotionRecheck { source: self.source.clone(), admission }
     }
 }
 
-/// A chain whose blocks all have one hash.
-#[derive(Debug)]
-struct OneHash(Digest);
-
-#[async_trait::async_trait]
-impl BlockHashes for OneHash {
-    async fn hash(&self, _block: BlockNumber) -> Result<Digest, String> {
-        Ok(self.0)
-    }
+fn validators() -> Allowlist {
+    Allowlist::new(100, [signer(1).hotkey()]).unwrap()
 }
 
 fn of(entries: &[VerdictEntry], seed: u8) -> &VerdictEntry {
@@ -289,7 +278,10 @@ async fn a_kill_in_the_middle_of_asking_asks_nobody_again_who_has_answered() {
     let challenges = ChallengeList::parse(&world.source.challenges().await.unwrap().unwrap());
     let fewer = challenges.unwrap().challenges()[..1].to_vec();
     world.source.write_challenges(&ChallengeList::new(fewer).unwrap()).await.unwrap();
+    // Nor do axons that have left since its first block.
+    let served = world.subnet.replace(Vec::new());
     let scored = world.turn(seed()).await.unwrap();
+    assert_eq!(scored.entries.len(), 2);
     assert!(scored.entries.iter().all(|entry| entry.passed), "{:?}", scored.entries);
     let counts: Vec<usize> = asked.iter().map(|asked| asked.load(Ordering::Relaxed)).collect();
     assert_eq!(counts, [1, 2]);
@@ -298,6 +290,7 @@ async fn a_kill_in_the_middle_of_asking_asks_nobody_again_who_has_answered() {
     assert_eq!((report.count(Verdict::Fail), report.count(Verdict::Unchecked)), (0, 0));
     // Another first block, as after a fork: begun again.
     let other = Seed { hash: Digest::of(b"another fork"), ..seed() };
+    let _nobody = world.subnet.replace(served);
     let _scored = world.turn(other).await.unwrap();
     assert_eq!(asked[0].load(Ordering::Relaxed), 2);
 }
@@ -342,6 +335,15 @@ async fn a_falsified_value_or_draw_is_found_by_peers_and_named_by_an_audit() {
         let without = VerdictEntry { video_sha256: None, ..entry.clone() };
         let found = recheck.entry(&task, objects, &without).await.unwrap();
         assert!(matches!(found, Rescored::Differs(..)), "{found:?}");
+        // A value beside a failure without an answer, and a count that nothing was counted for.
+        let status = EntryStatus::Timeout;
+        let silent = VerdictEntry { passed: false, status, ..without };
+        let found = recheck.entry(&task, objects, &silent).await.unwrap();
+        assert!(matches!(found, Rescored::Differs(..)), "{found:?}");
+        let mut counted = entry.clone();
+        counted.observations[0].counts = vec![("bonus".parse().unwrap(), 5)];
+        let found = recheck.entry(&task, objects, &counted).await.unwrap();
+        assert!(matches!(found, Rescored::Differs(..)), "{found:?}");
         let other = VerdictEntry { video_sha256: Some(Digest::of(b"x")), ..entry.clone() };
         let found = recheck.entry(&task, objects, &other).await.unwrap_err();
         assert!(matches!(found, Unread::Contradicts(_)), "{found:?}");
@@ -354,6 +356,28 @@ async fn a_falsified_value_or_draw_is_found_by_peers_and_named_by_an_audit() {
     let judge = leoma_protocol::verdict::Envelope { judge: "motion/2".into(), ..envelope.clone() };
     let found = read_reference(objects, &judge).await.unwrap_err();
     assert!(matches!(found, Unread::Unknown(_)), "{found:?}");
+}
+
+#[test]
+fn machines_may_differ_about_a_pass_only_where_rounding_decides_it() {
+    let judged = |distance: f64| Judged {
+        passed: distance <= MAX_DISTANCE,
+        value: Some(Nano(256_000_000)),
+        reason: "by distance".to_owned(),
+        evidence: Some(Evidence { frames: 9, distance, correctness: 0.1, speed: 0.6 }),
+    };
+    let agrees = |said: f64, found: f64| {
+        let entry = judged(said).entry(signer(2).hotkey(), 40, Digest::of(b"answer"));
+        compare(&entry, &judged(found)) == Rescored::Agrees
+    };
+    let (below, above) = (MAX_DISTANCE - BOUNDARY / 2.0, MAX_DISTANCE + BOUNDARY / 2.0);
+    assert!(agrees(below, above) && agrees(above, below) && agrees(MAX_DISTANCE, above));
+    let (near, far) = (MAX_DISTANCE - BOUNDARY * 3.0, MAX_DISTANCE + BOUNDARY * 3.0);
+    assert!(!agrees(near, far) && !agrees(far, near));
+    // The boundary excuses no value.
+    let mut entry = judged(below).entry(signer(2).hotkey(), 40, Digest::of(b"answer"));
+    entry.observations[0].values = vec![Some(Nano(256_000_000 + TOLERANCE as i64 + 1))];
+    assert!(matches!(compare(&entry, &judged(above)), Rescored::Differs(..)));
 }
 
 #[tokio::test]
@@ -371,7 +395,7 @@ async fn a_reference_of_the_producers_own_choice_is_found() {
         config: Config::load(&Sources::default()).unwrap().sampling,
         source: own,
         dendrite: dendrite(Reach::new(true), signer(1)).unwrap(),
-        miners: world.tables.subscribe(),
+        admission: world.subnet.admission(validators()),
     });
     let scored = world.turn(seed()).await.unwrap();
     let (bucket, _) = world.published(scored).await;
@@ -411,7 +435,7 @@ async fn what_keeps_us_from_asking_is_never_a_miners_fault() {
     let found = error(world.turn(seed()).await);
     assert!(found.to_string().contains("no challenges"), "{found}");
     assert_eq!(asked[0].load(Ordering::Relaxed), 0, "nobody was asked");
-    world.tables.send_replace(Arc::default());
+    let _before = world.subnet.replace(Vec::new());
     assert!(matches!(error(world.turn(seed()).await), TaskError::NoMiners));
     let key = TaskKey::new(TASK, leoma_storage::TaskObject::Metadata);
     assert!(key.to_string().starts_with("7/"));

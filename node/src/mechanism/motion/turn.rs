@@ -1,7 +1,6 @@
 //! One task, over all tries at it: from its challenge to its entries.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +10,6 @@ use leoma_scoring::motion::{Clip, LONGEST_SECONDS};
 use leoma_storage::{Format, SourceBucket};
 use leoma_synapse::Dendrite;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use super::challenges::{ChallengeError, Files, drawn, newest, reference};
 use super::judging::{Evidence, JUDGE, judge, observed};
@@ -19,11 +17,10 @@ use super::proof::{Metadata, Proof, SCHEMA};
 use super::synapse::{answer, question, reply_bytes};
 use crate::config::SamplingConfig;
 use crate::corpus::Seed;
-use crate::mechanism::asked::{AskRules, Asking, Reply, Said, in_order};
+use crate::mechanism::asked::{Admission, Admitted, AskRules, Asking, Reply, Said, in_order};
 use crate::mechanism::folder::TaskFolder;
 use crate::mechanism::on_disk::on_disk;
 use crate::mechanism::{Scored, TaskError, TurnContext, Turns, past};
-use crate::miners::MinerTable;
 
 /// The names of the challenge's files in the folder and in the bucket.
 const AUDIO: &str = "challenge.wav";
@@ -38,8 +35,8 @@ pub(crate) struct MotionParts {
     pub(crate) source: SourceBucket,
     /// Who asks.
     pub(crate) dendrite: Dendrite,
-    /// The axons that may be asked.
-    pub(crate) miners: watch::Receiver<Arc<MinerTable>>,
+    /// Who is asked.
+    pub(crate) admission: Admission,
 }
 
 /// Motion as a mechanism.
@@ -53,6 +50,8 @@ pub(crate) struct Motion {
 struct Begun {
     /// The head when the task was taken up.
     at: BlockNumber,
+    /// Who is asked.
+    miners: Admitted,
     proof: Proof,
 }
 
@@ -81,8 +80,8 @@ impl Motion {
         self.parts.config.request_timeout.min(Duration::from_secs_f64(LONGEST_SECONDS))
     }
 
-    /// The task's challenge: that of an earlier try or an earlier start, because answers belong to
-    /// it.
+    /// The task's challenge and its miners: those of an earlier try or an earlier start, because
+    /// answers belong to them.
     async fn begin(&self, context: &TurnContext<'_>) -> Result<Task, TaskError> {
         let seed = context.seed;
         let earlier =
@@ -96,6 +95,7 @@ impl Motion {
     }
 
     async fn begin_anew(&self, context: &TurnContext<'_>) -> Result<(Begun, Files), TaskError> {
+        let miners = self.parts.admission.miners(context.seed).await?;
         let list = newest(&self.parts.source).await?;
         let challenges = list.challenges();
         let index = drawn(context.seed.hash, challenges.len()).ok_or(ChallengeError::None)?;
@@ -110,7 +110,7 @@ impl Motion {
             index,
             challenge,
         };
-        let begun = Begun { at: context.heads.borrow().number, proof };
+        let begun = Begun { at: context.heads.borrow().number, miners, proof };
         let (kept, written) = (begun.clone(), files.clone());
         on_disk(context.folder, move |folder| {
             let objects = [(AUDIO, written.audio), (ANIMATION, written.animation)];
@@ -155,11 +155,8 @@ impl Turns for Motion {
     }
 
     async fn turn(&mut self, context: TurnContext<'_>) -> Result<Option<Scored>, TaskError> {
-        let targets = in_order(&self.parts.miners.borrow(), context.task_id);
-        if targets.is_empty() {
-            return Err(TaskError::NoMiners);
-        }
         let Task { begun, audio, reference } = self.begin(&context).await?;
+        let targets = in_order(&begun.miners, context.task_id);
         let question = question(&audio, self.timeout()).map_err(ChallengeError::from)?;
         let config = &self.parts.config;
         let asking = Asking {

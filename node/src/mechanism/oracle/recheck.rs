@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `metadata.json` | the digest that its producer signed |
 //! | first block, its hash and clock, the moments of forecasts and reading | the chain |
-//! | each entry | what follows from `metadata.json` |
+//! | every entry, drawn or not | what follows from `metadata.json` |
+//! | a file whose forecasts count has come before its deadline | the head when it arrived here |
 //!
 //! What nobody can check again: that a miner said what is written (answers have no signature), that
 //! it was asked at all, and what the producer's feed said. One false reading among many moves no
@@ -15,17 +16,16 @@ use std::sync::Arc;
 use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::messages::Finding;
 use leoma_protocol::verdict::{Envelope, VerdictEntry};
-use leoma_protocol::{BlockNumber, Digest, TaskId};
-use leoma_rotation::AllowlistHistory;
+use leoma_protocol::{BlockNumber, Digest, Hotkey, TaskId};
 use leoma_storage::TaskObject;
-use tokio::sync::watch;
 
 use super::hours::new_york_text;
 use super::proof::{JUDGE, OracleMetadata, SCHEMA};
 use super::rules::Rules;
 use crate::corpus::{MAX_PROOF_BYTES, Seed};
+use crate::mechanism::asked::Admission;
 use crate::rescoring::{Objects, Unread, read_object};
-use crate::verdicts::{Recheck, Rescored};
+use crate::verdicts::{Owed, Recheck, Rescored};
 
 /// Reads a task's `metadata.json`, as the producer of `envelope` signed it.
 ///
@@ -52,6 +52,7 @@ fn parse(bytes: &[u8], envelope: &Envelope) -> Result<OracleMetadata, Unread> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(malformed)?;
     let schema = &value["schema"];
     if *schema != SCHEMA || envelope.judge != JUDGE {
+        let schema: String = schema.to_string().chars().take(40).collect();
         return Err(Unread::Unknown(format!(
             "judged by {} with schema {schema}, which this release does not read",
             envelope.judge
@@ -148,31 +149,62 @@ pub(crate) fn difference(entry: &VerdictEntry, found: Option<&VerdictEntry>) -> 
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
+/// An entry beside those that follow from `metadata.json`, which are sorted by hotkey.
+fn compared(entry: &VerdictEntry, followed: &[VerdictEntry]) -> Rescored {
+    let place = followed.binary_search_by_key(&entry.hotkey, |found| found.hotkey);
+    let found = place.ok().and_then(|place| followed.get(place));
+    match difference(entry, found) {
+        None => Rescored::Agrees,
+        Some(words) => {
+            let passed = found.is_some_and(|found| found.passed);
+            Rescored::Differs(Finding { passed, score: 0 }, words)
+        }
+    }
+}
+
+/// The first entry that does not follow from `metadata.json`.
+fn first_false(entries: &[VerdictEntry], followed: &[VerdictEntry]) -> Option<(Hotkey, Rescored)> {
+    let compared = |entry: &VerdictEntry| (entry.hotkey, compared(entry, followed));
+    entries.iter().map(compared).find(|(_, result)| *result != Rescored::Agrees)
+}
+
 /// Checks others' files before we attest to them.
 #[derive(Debug)]
 pub(crate) struct OracleRecheck {
     pub(crate) rules: Rules,
     pub(crate) chain: ChainClient,
-    pub(crate) allowlists: watch::Receiver<Arc<AllowlistHistory>>,
+    /// Which block a task begins with, and who must have an entry.
+    pub(crate) admission: Admission,
 }
 
 impl OracleRecheck {
     async fn first_block(&self, task_id: TaskId) -> Result<FirstBlock, Unread> {
-        let history = Arc::clone(&self.allowlists.borrow());
+        let history = Arc::clone(&self.admission.allowlists.borrow());
         let list = history.of_task(task_id).map(|entry| &entry.allowlist);
         let start = list.and_then(|list| list.start_of(task_id));
-        let start =
-            start.ok_or_else(|| Unread::Unknown("no allowlist makes this task".to_owned()))?;
+        let start = start.ok_or_else(|| Unread::Ours("no allowlist makes this task".to_owned()))?;
         // What our chain nodes do not say is no fault of the producer's.
-        let lack = |error| Unread::Unknown(format!("the chain's clock is not known: {error}"));
+        let lack = |error| Unread::Ours(format!("the chain's clock is not known: {error}"));
         FirstBlock::read(&self.chain, start).await.map_err(lack)
     }
 }
 
 #[async_trait::async_trait]
 impl Recheck for OracleRecheck {
-    /// The entries that follow from the producer's `metadata.json`.
+    /// The entries that follow from the producer's `metadata.json`, sorted by hotkey.
     type Task = Vec<VerdictEntry>;
+
+    fn judge(&self) -> &'static str {
+        JUDGE
+    }
+
+    async fn owed(&self, start: BlockNumber) -> Result<Owed, Unread> {
+        self.admission.owed(start).await
+    }
+
+    fn attest_until(&self, envelope: &Envelope, start: BlockNumber) -> Option<BlockNumber> {
+        self.rules.attest_until(envelope.block, start)
+    }
 
     async fn task(&self, bucket: &dyn Objects, envelope: &Envelope) -> Result<Self::Task, Unread> {
         let metadata = read_metadata(bucket, envelope).await?;
@@ -181,27 +213,28 @@ impl Recheck for OracleRecheck {
         Ok(metadata.entries(&self.rules))
     }
 
+    fn false_entry(
+        &self,
+        task: &Self::Task,
+        entries: &[VerdictEntry],
+    ) -> Option<(Hotkey, Rescored)> {
+        first_false(entries, task)
+    }
+
     async fn entry(
         &self,
         task: &Self::Task,
         _bucket: &dyn Objects,
         entry: &VerdictEntry,
     ) -> Result<Rescored, Unread> {
-        let found = task.iter().find(|found| found.hotkey == entry.hotkey);
-        Ok(match difference(entry, found) {
-            None => Rescored::Agrees,
-            Some(words) => {
-                let passed = found.is_some_and(|found| found.passed);
-                Rescored::Differs(Finding { passed, score: 0 }, words)
-            }
-        })
+        Ok(compared(entry, task))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use leoma_protocol::verdict::EntryStatus;
-    use leoma_protocol::{Hotkey, Netuid, Network};
+    use leoma_protocol::{Netuid, Network};
 
     use super::super::hours::Session;
     use super::super::proof::tests::{metadata, rules};
@@ -251,10 +284,14 @@ mod tests {
         ] {
             contradicts(&bytes, &changed, "another task, validator or chain");
         }
-        // A later release is not held against anybody.
+        // A later release is not held against anybody, and shows nothing long.
         let later = String::from_utf8(bytes).unwrap().replace("oracle/1", "oracle/2");
         let signed = envelope(&written, later.as_bytes());
         assert!(matches!(parse(later.as_bytes(), &signed), Err(Unread::Unknown(_))));
+        let long = format!(r#"{{"schema": "{}"}}"#, "x".repeat(5000));
+        let signed = envelope(&written, long.as_bytes());
+        let Err(Unread::Unknown(reason)) = parse(long.as_bytes(), &signed) else { panic!() };
+        assert!(reason.len() < 200, "{reason}");
     }
 
     #[test]
@@ -294,5 +331,25 @@ mod tests {
         differs(&|entry| entry.observations[0].counts[0].1 += 300, "observation");
         differs(&|entry| entry.observations.clear(), "observation");
         assert!(difference(good, None).unwrap().contains("nothing of this miner"));
+    }
+
+    #[test]
+    fn every_entry_is_compared_whatever_it_says_of_passing() {
+        let followed = published().entries(&rules());
+        let mut entries = followed.clone();
+        assert_eq!(first_false(&entries, &followed), None);
+        // The forecast of a miner that is said to have failed, and a reading nobody made.
+        for index in 0..entries.len() {
+            let changed = &mut entries[index];
+            changed.passed = false;
+            changed.observations[0].counts[0].1 += 300;
+            let (miner, result) = first_false(&entries, &followed).unwrap();
+            assert_eq!(miner, followed[index].hotkey);
+            assert!(matches!(result, Rescored::Differs(..)), "{result:?}");
+            entries = followed.clone();
+        }
+        let stranger = Hotkey::from_bytes([77; 32]);
+        entries.push(VerdictEntry { hotkey: stranger, ..followed[0].clone() });
+        assert_eq!(first_false(&entries, &followed).map(|(miner, _)| miner), Some(stranger));
     }
 }

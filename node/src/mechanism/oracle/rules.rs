@@ -7,8 +7,11 @@ use leoma_rotation::record::Fold;
 
 /// Most moments of a reading: an observation has no more values.
 const MOMENTS: u32 = leoma_protocol::verdict::MAX_VALUES as u32;
-/// Share of the blocks before a file's deadline that is kept for scoring and signing.
+/// Share of the blocks before a file's deadline that is kept for scoring, for signing, and for peers
+/// to fetch the file.
 const RESERVE_SHARE: u64 = 8;
+/// Seconds of a block, except on a chain of one's own.
+const BLOCK_S: u64 = 12;
 
 /// The rules of a record's forecasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,8 @@ pub(crate) struct Rules {
     pub(crate) step_s: u32,
     /// Forecasts of each miner.
     pub(crate) cells: u8,
-    /// A file's forecasts count if it is signed at most this many blocks after its task's start.
+    /// A file's forecasts count if it is signed at most this many blocks after its task's start. It
+    /// must have reached its peers by then, too.
     pub(crate) deadline_blocks: u64,
 }
 
@@ -59,15 +63,48 @@ impl Rules {
         (first > 0).then_some([first, last])
     }
 
+    /// Whether a file's deadline is over before the first price that it forecasts is known: one
+    /// step after the task's start at the earliest.
+    pub(crate) fn end_before_the_first_price(&self) -> bool {
+        self.deadline_blocks.saturating_mul(BLOCK_S) <= u64::from(self.step_s)
+    }
+
     /// The last block at which a task's file may be signed for its forecasts to count.
-    pub(crate) fn sign_until(&self, start: BlockNumber) -> BlockNumber {
+    pub(crate) fn count_until(&self, start: BlockNumber) -> BlockNumber {
         BlockNumber(start.0.saturating_add(self.deadline_blocks))
     }
 
-    /// The last block at which its miners may be asked.
+    /// The last block at which a file that was signed at `signed_at` may reach a peer for the peer
+    /// to attest to it. The block in an envelope is its producer's own word: who signs later can
+    /// still write an early one, and by then may know the prices. `None` for a file whose forecasts
+    /// do not count anyway.
+    pub(crate) fn attest_until(
+        &self,
+        signed_at: BlockNumber,
+        start: BlockNumber,
+    ) -> Option<BlockNumber> {
+        let last = self.count_until(start);
+        (signed_at <= last).then_some(last)
+    }
+
+    /// The last block at which we sign: peers need time to fetch the file.
+    pub(crate) fn sign_until(&self, start: BlockNumber) -> BlockNumber {
+        self.before_the_deadline(start, self.reserve() / 2)
+    }
+
+    /// The last block at which a task's miners may be asked.
     pub(crate) fn ask_until(&self, start: BlockNumber) -> BlockNumber {
-        let reserve = (self.deadline_blocks / RESERVE_SHARE).max(1).min(self.deadline_blocks);
-        BlockNumber(self.sign_until(start).0.saturating_sub(reserve))
+        self.before_the_deadline(start, self.reserve())
+    }
+
+    const fn reserve(&self) -> u64 {
+        self.deadline_blocks / RESERVE_SHARE
+    }
+
+    /// At least one block before the deadline, where there is one.
+    fn before_the_deadline(&self, start: BlockNumber, blocks: u64) -> BlockNumber {
+        let blocks = blocks.max(1).min(self.deadline_blocks);
+        BlockNumber(self.count_until(start).0.saturating_sub(blocks))
     }
 
     /// The values of a reading: the closing price of each moment from `first` to `last`, null
@@ -98,8 +135,29 @@ mod tests {
         assert_eq!((rules.pool.as_str(), rules.truth.as_str()), ("forecast", "close"));
         assert_eq!((rules.step_s, rules.cells, rules.deadline_blocks), (300, 6, 25));
         let start = BlockNumber(700);
-        assert_eq!(rules.sign_until(start), BlockNumber(725));
+        assert_eq!(rules.count_until(start), BlockNumber(725));
+        assert_eq!(rules.sign_until(start), BlockNumber(724));
         assert_eq!(rules.ask_until(start), BlockNumber(722));
+        assert!(rules.end_before_the_first_price(), "300 s are 25 blocks");
+        let late = Rules { deadline_blocks: 26, ..rules };
+        assert!(!late.end_before_the_first_price());
+    }
+
+    #[test]
+    fn a_file_must_have_arrived_by_the_block_until_which_its_forecasts_count() {
+        let (rules, start) = (rules(), BlockNumber(700));
+        let until = |signed_at| rules.attest_until(BlockNumber(signed_at), start);
+        for signed_at in [700, 720, 725] {
+            assert_eq!(until(signed_at), Some(BlockNumber(725)));
+        }
+        assert_eq!(until(726), None, "it ranks nobody");
+        assert_eq!(rules.attest_until(start, BlockNumber(u64::MAX)), Some(BlockNumber(u64::MAX)));
+        for deadline_blocks in [0, 1, 7, 9, 49, u64::MAX] {
+            let rules = Rules { deadline_blocks, ..rules };
+            let (ask, sign) = (rules.ask_until(start), rules.sign_until(start));
+            assert!(start <= ask && ask <= sign && sign <= rules.count_until(start));
+            assert!(deadline_blocks == 0 || sign < rules.count_until(start), "{deadline_blocks}");
+        }
     }
 
     #[test]

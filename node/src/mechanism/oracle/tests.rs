@@ -1,6 +1,5 @@
 //! Whole tries at a task, with real axons and a real feed over loopback.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,7 +12,7 @@ use leoma_protocol::python_json::Value;
 use leoma_protocol::synapse::{Fields, Refusal};
 use leoma_protocol::verdict::VerdictEntry;
 use leoma_protocol::{
-    BlockNumber, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId, Uid,
+    BlockNumber, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
 };
 use leoma_storage::Format;
 use leoma_synapse::{Axon, AxonLimits, Call, Forward};
@@ -30,10 +29,9 @@ use super::turn::Begun;
 use super::*;
 use crate::config::OracleConfig;
 use crate::corpus::Seed;
-use crate::mechanism::asked::dendrite;
+use crate::mechanism::asked::{Admitted, dendrite};
 use crate::mechanism::folder::TaskFolder;
 use crate::mechanism::{Scored, TaskError, TurnContext};
-use crate::miners::{MinerState, MinerTable, Validity};
 use crate::outbound::Reach;
 
 const START: BlockNumber = BlockNumber(700);
@@ -64,6 +62,7 @@ impl Forward for Says {
 /// A subnet of axons, and a feed that can be down.
 struct World {
     desk: Desk,
+    miners: Admitted,
     folder: TaskFolder,
     heads: watch::Sender<Head>,
     feed_is_down: Arc<AtomicBool>,
@@ -96,7 +95,7 @@ async fn feed(is_down: Arc<AtomicBool>) -> MarketClient {
 /// Miners from seed 2 on, each with this answer.
 async fn world(predictions: &[&'static str]) -> World {
     let stop = CancellationToken::new();
-    let (mut asked, mut miners) = (Vec::new(), BTreeMap::new());
+    let (mut asked, mut miners) = (Vec::new(), Admitted::new());
     for (seed, prediction) in (2..).zip(predictions.iter().copied()) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -105,29 +104,27 @@ async fn world(predictions: &[&'static str]) -> World {
         // Axons serve whoever signs.
         let axon = Axon::new(signer(seed), AxonLimits::default(), |_| Ok(()));
         tokio::spawn(axon.route(CHALLENGE, says).serve(listener, stop.clone()));
-        let validity = Validity::Served { address };
-        let state = MinerState { uid: Uid(seed.into()), commit_block: BlockNumber(1), validity };
-        miners.insert(signer(seed).hotkey(), state);
+        miners.insert(signer(seed).hotkey(), address);
         asked.push(counter);
     }
-    let (_, table) = watch::channel(Arc::new(MinerTable { block: START, miners }));
     let spool = tempfile::tempdir().unwrap();
     let feed_is_down = Arc::<AtomicBool>::default();
     let desk = Desk {
         rules: rules(),
         market: feed(Arc::clone(&feed_is_down)).await,
         dendrite: dendrite(Reach::new(true), signer(1)).unwrap(),
-        miners: table,
         at_a_time: 8,
     };
     let (heads, _) = watch::channel(head(START.0 + 1));
     let folder = TaskFolder::new(spool.path(), TASK);
-    World { desk, folder, heads, feed_is_down, asked, _spool: spool, _stop: stop.drop_guard() }
+    let _stop = stop.drop_guard();
+    World { desk, miners, folder, heads, feed_is_down, asked, _spool: spool, _stop }
 }
 
 impl World {
     fn begin(&self, session: Session) -> Begun {
-        let begun = Begun { seed: seed(), at: BlockNumber(701), plan: plan(session) };
+        let miners = self.miners.clone();
+        let begun = Begun { seed: seed(), at: BlockNumber(701), plan: plan(session), miners };
         self.folder.begin_asking(&begun, &[]).unwrap();
         begun
     }
@@ -197,7 +194,7 @@ async fn a_kill_between_asking_and_signing_asks_nobody_again() {
     assert_eq!((error.alarm(), error.ends_the_turn()), (Some("market"), false));
     assert_eq!(world.asked(), [1, 1, 1]);
     // What a new process finds in the folder is what the old one began with and heard.
-    assert_eq!(world.folder.begun_asking::<Begun>(), Some(begun));
+    assert_eq!(world.folder.begun_asking::<Begun>(), Some(begun.clone()));
     world.feed_is_down.store(false, Ordering::Relaxed);
     let scored = world.take(&begun).await.unwrap();
     assert_eq!(world.asked(), [1, 1, 1], "nobody is asked twice");
@@ -232,29 +229,18 @@ async fn forecasts_that_would_not_count_are_not_signed() {
     // All that was asked is there, but it is too late.
     world.heads.send_replace(head(START.0 + 1));
     world.take(&begun).await.unwrap();
-    world.heads.send_replace(head(START.0 + 26));
+    world.heads.send_replace(head(START.0 + 24));
+    world.take(&begun).await.unwrap();
+    // A file that is signed in the last block reaches nobody in time.
+    world.heads.send_replace(head(START.0 + 25));
     let error = world.take(&begun).await.unwrap_err();
     assert!(error.ends_the_turn(), "{error}");
-}
-
-#[tokio::test]
-async fn a_validator_does_not_judge_itself_and_nobody_else_means_no_task() {
-    let mut world = world(&[SIX]).await;
-    let own = BTreeMap::from([(
-        signer(1).hotkey(),
-        world.desk.miners.borrow().miners[&signer(2).hotkey()].clone(),
-    )]);
-    let (_, table) = watch::channel(Arc::new(MinerTable { block: START, miners: own }));
-    world.desk.miners = table;
-    let error = world.take(&world.begin(Session::Open)).await.unwrap_err();
-    assert!(matches!(error, TaskError::NoMiners), "{error}");
 }
 
 #[test]
 fn a_task_is_worth_a_file_while_the_market_is_open_and_its_forecasts_can_count() {
     let worth = |session, at: u64| {
-        let begun = Begun { seed: seed(), at: BlockNumber(START.0 + at), plan: plan(session) };
-        rules().is_worth_a_file(&begun)
+        rules().is_worth_a_file(&plan(session), START, BlockNumber(START.0 + at))
     };
     assert!(worth(Session::Open, 0) && worth(Session::Open, 22));
     assert!(!worth(Session::Open, 23), "who stands in comes too late");

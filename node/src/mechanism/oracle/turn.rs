@@ -4,6 +4,7 @@
 //! | step | rule |
 //! |---|---|
 //! | moment | the chain's clock at the task's first block, rounded up to a whole step |
+//! | miners | those that the chain admits at that block |
 //! | closed | no file is made; nor where it would be signed too late for its forecasts to count |
 //! | asking | every miner once, at most until the file has to be signed |
 //! | reading | our own feed's closing prices up to the first block; without one nothing is signed |
@@ -11,7 +12,6 @@
 //! Nothing waits for the market: a forecast is ranked by whoever has the later readings.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use leoma_chain::{ChainClient, Head};
@@ -20,7 +20,6 @@ use leoma_protocol::{BlockNumber, Hotkey};
 use leoma_storage::Format;
 use leoma_synapse::Dendrite;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use super::challenge::{ANSWER_BYTES, TIMEOUT, question, told};
 use super::feed::MarketClient;
@@ -28,11 +27,12 @@ use super::hours::{Hours, Session, new_york_text};
 use super::proof::{Heard, JUDGE, OracleMetadata, Plan, SCHEMA, Said, not_asked};
 use super::rules::Rules;
 use crate::corpus::Seed;
-use crate::mechanism::asked::{AskRules, Asking, Reply, Said as Replied, in_order};
+use crate::mechanism::asked::{
+    Admission, Admitted, AskRules, Asking, Reply, Said as Replied, in_order,
+};
 use crate::mechanism::folder::TaskFolder;
 use crate::mechanism::on_disk::on_disk;
 use crate::mechanism::{Scored, TaskError, TurnContext, Turns, past};
-use crate::miners::MinerTable;
 
 /// Pause before a miner that could not be reached is asked once more.
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -42,6 +42,8 @@ const PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 pub(crate) struct Oracle {
     pub(crate) hours: Hours,
     pub(crate) chain: ChainClient,
+    /// Who is asked.
+    pub(crate) admission: Admission,
     pub(crate) desk: Desk,
 }
 
@@ -54,14 +56,12 @@ pub(crate) struct Desk {
     pub(crate) market: MarketClient,
     /// What asks.
     pub(crate) dendrite: Dendrite,
-    /// Who is asked.
-    pub(crate) miners: watch::Receiver<Arc<MinerTable>>,
     /// How many at a time.
     pub(crate) at_a_time: usize,
 }
 
 /// What a task was begun with. It is in the task's folder from then on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Begun {
     /// The task's first block.
     pub(super) seed: Seed,
@@ -69,6 +69,8 @@ pub(super) struct Begun {
     pub(super) at: BlockNumber,
     /// When it takes place.
     pub(super) plan: Plan,
+    /// Who is asked.
+    pub(super) miners: Admitted,
 }
 
 #[async_trait::async_trait]
@@ -95,12 +97,14 @@ impl Oracle {
         }
         let start_ms = self.chain.timestamp(Head { number: seed.block, hash: seed.hash }).await?;
         let at = context.heads.borrow().number;
-        let begun = plan(&self.desk.rules, self.hours, start_ms);
-        let Some(begun) = begun.map(|plan| Begun { seed, at, plan }) else { return Ok(None) };
-        if !self.desk.rules.is_worth_a_file(&begun) {
+        let Some(plan) = plan(&self.desk.rules, self.hours, start_ms) else { return Ok(None) };
+        if !self.desk.rules.is_worth_a_file(&plan, seed.block, at) {
             return Ok(None);
         }
-        let begin = move |folder: &TaskFolder| folder.begin_asking(&begun, &[]);
+        let miners = self.admission.miners(seed).await?;
+        let begun = Begun { seed, at, plan, miners };
+        let kept = begun.clone();
+        let begin = move |folder: &TaskFolder| folder.begin_asking(&kept, &[]);
         on_disk(context.folder, begin).await?;
         Ok(Some(begun))
     }
@@ -114,17 +118,17 @@ pub(crate) fn plan(rules: &Rules, hours: Hours, start_ms: u64) -> Option<Plan> {
 }
 
 impl Rules {
-    /// Whether a task that is taken up now makes a file that counts.
-    pub(super) fn is_worth_a_file(&self, begun: &Begun) -> bool {
-        let moment = new_york_text(begun.plan.begin);
-        match begun.plan.session {
+    /// Whether a task with this start that is taken up at a head makes a file that counts.
+    pub(super) fn is_worth_a_file(&self, plan: &Plan, start: BlockNumber, at: BlockNumber) -> bool {
+        let moment = new_york_text(plan.begin);
+        match plan.session {
             Session::Closed => {
                 tracing::info!(moment, "the market is closed");
                 false
             }
             // Who stands in for another comes too late for this.
-            Session::Open if begun.at > self.ask_until(begun.seed.block) => {
-                tracing::info!(moment, head = %begun.at, "too late for forecasts that count");
+            Session::Open if at > self.ask_until(start) => {
+                tracing::info!(moment, head = %at, "too late for forecasts that count");
                 false
             }
             Session::Open | Session::Reading => true,
@@ -140,13 +144,7 @@ impl Desk {
         context: &TurnContext<'_>,
     ) -> Result<Scored, TaskError> {
         let (plan, start) = (begun.plan, begun.seed.block);
-        let own = context.validator;
-        let mut targets = in_order(&self.miners.borrow(), context.task_id);
-        // A validator that also is a miner cannot judge itself.
-        targets.retain(|target| target.hotkey != own);
-        if targets.is_empty() {
-            return Err(TaskError::NoMiners);
-        }
+        let targets = in_order(&begun.miners, context.task_id);
         let closes = self.market.closes(plan.read, self.rules.step_s);
         let (heard, closes) = if plan.session == Session::Open {
             let (heard, closes) = tokio::join!(self.ask(&targets, begun, context), closes);
@@ -160,7 +158,7 @@ impl Desk {
             task_id: context.task_id,
             netuid: context.network.netuid,
             genesis: context.network.genesis,
-            validator: own,
+            validator: context.validator,
             block: begun.at,
             seed: begun.seed,
             plan,

@@ -1,20 +1,24 @@
 //! One try at a task of the example, and what its record pays.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use leoma_chain::Head;
 use leoma_protocol::synapse::Refusal;
 use leoma_protocol::{BlockNumber, FileId, HotkeySigner, MemoryGuard, Netuid, Uid};
 use leoma_rotation::{
-    ChainLimits, EpochSnapshot, Miner, MinerObservations, PolicyRecord, TaskObservations,
-    WeightEntry, policy_outcome,
+    Allowlist, ChainLimits, EpochSnapshot, Miner, MinerObservations, PolicyRecord,
+    TaskObservations, WeightEntry, policy_outcome,
 };
 use leoma_synapse::{Axon, AxonLimits, Call, Forward};
 use sp_core::{Pair as _, sr25519};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::mechanism::asked::dendrite;
-use crate::miners::{MinerState, Validity};
+use crate::mechanism::asked::fixture::FixedSubnet;
 use crate::outbound::Reach;
 
 const TASK: TaskId = TaskId(7);
@@ -38,16 +42,14 @@ impl Forward for Adds {
 }
 
 /// A miner with an axon on loopback; without what it adds, nobody is there.
-async fn miner(seed: u8, adds: Option<u64>) -> (Hotkey, MinerState) {
+async fn miner(seed: u8, adds: Option<u64>) -> (Hotkey, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     if let Some(adds) = adds {
         let axon = Axon::new(signer(seed), AxonLimits::default(), |_| Ok(()));
         tokio::spawn(axon.route(CLASS, Adds(adds)).serve(listener, CancellationToken::new()));
     }
-    let validity = Validity::Served { address };
-    let state = MinerState { uid: Uid(seed.into()), commit_block: BlockNumber(1), validity };
-    (signer(seed).hotkey(), state)
+    (signer(seed).hotkey(), address)
 }
 
 fn observed(entry: &VerdictEntry) -> (&str, &[Option<Nano>]) {
@@ -57,16 +59,16 @@ fn observed(entry: &VerdictEntry) -> (&str, &[Option<Nano>]) {
 
 #[tokio::test]
 async fn a_right_sum_is_worth_one_a_wrong_one_nothing_and_silence_is_a_null() {
-    let mut table = MinerTable::default();
+    let mut served = Vec::new();
     for (seed, adds) in [(2, Some(0)), (3, Some(1)), (4, None)] {
-        let (hotkey, state) = miner(seed, adds).await;
-        table.miners.insert(hotkey, state);
+        served.push(miner(seed, adds).await);
     }
-    let (_tables, miners) = watch::channel(Arc::new(table));
     let rules = AskRules { at_a_time: 8, pause: Duration::ZERO, reply_bytes: 16 << 10 };
     let dendrite = dendrite(Reach::new(true), signer(1)).unwrap();
-    let mut sums = Sums { dendrite, miners, rules };
     let seed = Seed { block: START, hash: Digest::of(b"the task's first block") };
+    let validators = Allowlist::new(100, [signer(1).hotkey()]).unwrap();
+    let admission = FixedSubnet::new(seed.hash, served).admission(validators);
+    let mut sums = Sums { dendrite, admission, rules };
     let (_heads, heads) = watch::channel(Head { number: START, hash: seed.hash });
     let spool = tempfile::tempdir().unwrap();
     let folder = TaskFolder::new(spool.path(), TASK);
