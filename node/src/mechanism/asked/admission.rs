@@ -1,8 +1,10 @@
 //! Who may be asked: registered hotkeys with an announced axon and without a validator's permit. The
-//! chain alone decides, so validators that have read the same block admit the same miners.
+//! chain alone decides, so validators that have read the same block admit the same miners. Axons
+//! with an IPv6 address are not asked by anybody: not every validator's line has IPv6, and one
+//! without it would fail miners that all others reach.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +20,25 @@ use crate::outbound::Reach;
 
 /// Why an axon is not asked, as other tools know it.
 const NOT_PUBLIC: &str = "axon_not_public";
+/// The same for an address that some validators could not reach.
+const NOT_IPV4: &str = "axon_not_ipv4";
+
+/// Why an address is not asked, if it is not.
+fn refused(ip: IpAddr, reach: Reach) -> Option<&'static str> {
+    match ip {
+        IpAddr::V6(_) => Some(NOT_IPV4),
+        IpAddr::V4(_) => (!reach.allows(ip)).then_some(NOT_PUBLIC),
+    }
+}
 
 /// The axons of a subnet. One whose address must not be asked is listed with the reason: an address
 /// on chain is a stranger's word, and could lead into our own network.
 pub(crate) fn axons(metagraph: &Metagraph, reach: Reach) -> MinerTable {
     let of_neuron = |neuron: &Neuron| -> Option<(Hotkey, MinerState)> {
         let axon = neuron.axon.filter(|_| !neuron.validator_permit)?;
-        let validity = if reach.allows(axon.ip) {
-            Validity::Served { address: SocketAddr::new(axon.ip, axon.port) }
-        } else {
-            Validity::Invalid { reason: NOT_PUBLIC.to_owned() }
+        let validity = match refused(axon.ip, reach) {
+            None => Validity::Served { address: SocketAddr::new(axon.ip, axon.port) },
+            Some(reason) => Validity::Invalid { reason: reason.to_owned() },
         };
         let (uid, commit_block) = (neuron.uid, neuron.axon_block);
         Some((neuron.hotkey, MinerState { uid, commit_block, validity }))
@@ -112,7 +123,8 @@ mod tests {
                 neuron(2, false, Some("1.1.1.1:8091")),
                 neuron(3, false, Some("127.0.0.1:8091")),
                 neuron(4, false, Some("169.254.169.254:80")),
-                neuron(5, false, Some("[2606:4700::1111]:8091")),
+                neuron(5, false, Some("8.8.8.8:8091")),
+                neuron(6, false, Some("[2606:4700::1111]:8091")),
             ],
             commitments: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -129,9 +141,11 @@ mod tests {
         assert_eq!(of(&table), [2, 5]);
         assert_eq!(table.admitted().count(), 2);
         let named: Vec<u8> = table.miners.keys().map(|hotkey| hotkey.as_bytes()[0]).collect();
-        assert_eq!(named, [2, 3, 4, 5], "neither the validator nor the owner is a miner");
-        let refused = Validity::Invalid { reason: "axon_not_public".to_owned() };
-        assert_eq!(table.miners[&Hotkey::from_bytes([4; 32])].validity, refused);
+        assert_eq!(named, [2, 3, 4, 5, 6], "neither the validator nor the owner is a miner");
+        for (miner, reason) in [(4, "axon_not_public"), (6, "axon_not_ipv4")] {
+            let refused = Validity::Invalid { reason: reason.to_owned() };
+            assert_eq!(table.miners[&Hotkey::from_bytes([miner; 32])].validity, refused);
+        }
         assert_eq!(of(&axons(&metagraph(), Reach::new(true))), [2, 3, 4, 5]);
     }
 
