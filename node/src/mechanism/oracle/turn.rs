@@ -147,7 +147,7 @@ impl Desk {
         if targets.is_empty() {
             return Err(TaskError::NoMiners);
         }
-        let closes = self.market.closes(plan.read, self.rules.step_s);
+        let closes = self.market.reading(&plan, self.rules.step_s);
         let (heard, closes) = if plan.session == Session::Open {
             let (heard, closes) = tokio::join!(self.ask(&targets, begun, context), closes);
             (heard?, closes)
