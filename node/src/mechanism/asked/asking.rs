@@ -32,6 +32,10 @@ use crate::outbound::Reach;
 /// Longest time in which one of the controls has to take a connection.
 const CONTROL_TIME: Duration = Duration::from_secs(5);
 
+/// Most bytes that questions and replies under way may have together: a fraction of the memory of a
+/// machine that judges motion.
+const BYTES_UNDER_WAY: usize = 1 << 30;
+
 /// What asks for one process: it must be the only one of its hotkey, as its nonces rise.
 ///
 /// # Errors
@@ -49,6 +53,16 @@ pub(crate) struct AskRules {
     pub(crate) pause: Duration,
     /// Most bytes of a reply.
     pub(crate) reply_bytes: usize,
+}
+
+impl AskRules {
+    /// How many miners are asked at a time: fewer than the operator allows where their questions and
+    /// replies could take too much memory.
+    pub(super) fn width(&self) -> usize {
+        // Miners send the question back, so it is no longer than a reply.
+        let each = self.reply_bytes.saturating_mul(2).max(1);
+        self.at_a_time.min(BYTES_UNDER_WAY / each).max(1)
+    }
 }
 
 /// One question to many miners.
@@ -104,13 +118,21 @@ impl Asking<'_> {
                 "some miners have replied in an earlier try"
             );
         }
+        let width = self.rules.width();
+        if width < self.rules.at_a_time.min(left.len()) {
+            tracing::info!(
+                width,
+                reply_bytes = self.rules.reply_bytes,
+                "fewer miners are asked at a time than allowed, because their replies can be long"
+            );
+        }
         let (mut cut, mut ours) = (left.len(), None);
         let (mut silent, mut unreached) = (Vec::new(), Vec::new());
         // Whether nothing has arrived since a miner was silent or could not be reached.
         let mut in_doubt = false;
         let read = &read;
         let asked = left.into_iter().map(|target| self.ask(target, read));
-        let mut asking = stream::iter(asked).buffer_unordered(self.rules.at_a_time.max(1));
+        let mut asking = stream::iter(asked).buffer_unordered(width);
         let mut deadline = std::pin::pin!(deadline.fuse());
         loop {
             let heard = tokio::select! {
@@ -158,7 +180,7 @@ impl Asking<'_> {
     async fn reaches_one_of(&self, controls: Vec<Target>) -> bool {
         let time = CONTROL_TIME.min(self.question.timeout());
         let connecting = controls.into_iter().map(|target| self.dendrite.connects(target, time));
-        let connected = stream::iter(connecting).buffer_unordered(self.rules.at_a_time.max(1));
+        let connected = stream::iter(connecting).buffer_unordered(self.rules.width());
         let any = connected.any(std::future::ready);
         timeout(time, any).await.unwrap_or(false)
     }

@@ -220,6 +220,16 @@ async fn where_nobody_can_be_reached_nothing_is_said_of_anybody() {
     assert_eq!(status_of(&replies, targets[0].hotkey), Some(EntryStatus::NoResponse));
 }
 
+#[test]
+fn no_more_miners_are_asked_at_a_time_than_fit_into_memory() {
+    let width =
+        |at_a_time, reply_bytes| AskRules { at_a_time, pause: Duration::ZERO, reply_bytes }.width();
+    assert_eq!((width(40, 16 << 10), width(256, 16 << 10)), (40, 256));
+    // The longest sound, and one of some ten seconds.
+    assert_eq!((width(256, 20 << 20), width(40, 11 << 20)), (25, 40));
+    assert_eq!((width(40, usize::MAX), width(0, 0)), (1, 1));
+}
+
 #[tokio::test]
 async fn silence_is_a_miners_own_only_where_our_network_is_known_to_work() {
     let world = world(Duration::from_secs(1));
