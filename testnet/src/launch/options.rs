@@ -122,7 +122,9 @@ impl Options {
                 ));
             }
             if !(2..=Forecaster::ALL.len()).contains(&self.miners) {
-                return Err(LaunchError::Options("the oracle has 2 to 8 miners, one of each kind"));
+                return Err(LaunchError::Options(
+                    "the oracle has 2 to 10 miners, one of each kind",
+                ));
             }
             if self.block_time > SLOWEST_ORACLE_BLOCK {
                 return Err(LaunchError::Options(
@@ -192,8 +194,8 @@ mod tests {
             block_time,
             ..Options::default()
         };
-        assert!(options(8, 500).check().is_ok() && options(2, 2000).check().is_ok());
-        assert!(options(1, 500).check().is_err() && options(9, 500).check().is_err());
+        assert!(options(10, 500).check().is_ok() && options(2, 2000).check().is_ok());
+        assert!(options(1, 500).check().is_err() && options(11, 500).check().is_err());
         assert!(options(8, 2001).check().is_err());
         assert_eq!([500, 2000].map(|time| options(8, time).forecast_blocks()), [39, 9]);
     }
