@@ -190,7 +190,7 @@ mod tests {
         let account = Account::draw(&seed, "miner-1");
         for forecaster in [Forecaster::Mute, Forecaster::Unending, Forecaster::Redirect] {
             let market = Market::new(seed.clone());
-            let act = Act::Oracle(Forecasting { forecaster, market });
+            let act = Act::Oracle(Forecasting { forecaster, market, step: 20 });
             let (port, serving) = serve(act, "miner-1", &account, Arc::default()).await.unwrap();
             tokio::spawn(serving);
             let ip = Ipv4Addr::LOCALHOST.into();
