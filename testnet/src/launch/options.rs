@@ -131,7 +131,7 @@ impl Options {
             }
             if self.forecast_step == 0 || !self.forecast_step.is_multiple_of(STEP_S) {
                 return Err(LaunchError::Options(
-                    "the market has a price every 20 s, so forecasts are whole multiples of that apart",
+                    "forecasts are a multiple of 20 s apart, as the market has prices",
                 ));
             }
             if self.block_time > SLOWEST_ORACLE_BLOCK {

@@ -10,8 +10,8 @@
 //! | somebody does | our network works, and the replies stand |
 //! | nobody does, or there is nobody to try | our network may be down, so the try fails |
 //!
-//! Replies are kept for the next try as they come. Silence is kept at the end, when it is certain that
-//! it was the miner's; who could not be reached is always asked again.
+//! Replies are kept for the next try as they come. Silence is kept at the end, when it is certain
+//! that it was the miner's; who could not be reached is always asked again.
 
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ pub(crate) struct AskRules {
 }
 
 impl AskRules {
-    /// How many miners are asked at a time: fewer than the operator allows where their questions and
-    /// replies could take too much memory.
+    /// How many miners are asked at a time: fewer than the operator allows where their questions
+    /// and replies could take too much memory.
     pub(super) fn width(&self) -> usize {
         // Miners send the question back, so it is no longer than a reply.
         let each = self.reply_bytes.saturating_mul(2).max(1);
@@ -92,8 +92,8 @@ impl Asking<'_> {
     /// them. Replies are in the order of the miners' hotkeys, one for each target.
     ///
     /// # Errors
-    /// [`TaskError::CutShort`], [`TaskError::Machine`] and [`TaskError::Unreached`]; what was replied
-    /// stays in the folder.
+    /// [`TaskError::CutShort`], [`TaskError::Machine`] and [`TaskError::Unreached`]; what was
+    /// replied stays in the folder.
     pub(crate) async fn run<R>(
         &self,
         targets: &[Target],

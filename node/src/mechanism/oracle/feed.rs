@@ -54,9 +54,8 @@ impl MarketClient {
         let closes = self.closes(plan.read, step_s).await?;
         if closes.is_empty() && self.hours.has_prices(plan.read[1]) {
             let [first, last] = plan.read;
-            let reason = format!(
-                "it has no price from {first} to {last}, in seconds since 1970: it is wrong, or there is no trading today"
-            );
+            let reason =
+                format!("no price from {first} to {last}, unless there is no trading today");
             return Err(ServiceError::unreadable(&SERVICE, &reason));
         }
         Ok(closes)
@@ -173,7 +172,7 @@ mod tests {
             feed(StatusCode::OK, body.to_owned(), hours).await.reading(&plan, 300).await
         };
         let said = reading("[]", Hours::NewYork, opening + 5400).await.unwrap_err().to_string();
-        assert!(said.contains("it has no price from"), "{said}");
+        assert!(said.contains("no price from"), "{said}");
         assert!(reading("[]", Hours::Always, opening - 300).await.is_err());
         let early = reading("[]", Hours::NewYork, opening + 5100).await;
         assert_eq!(early, Ok(Closes::new()), "the first prices may be late");

@@ -71,8 +71,8 @@ impl Rules {
     }
 
     /// The values of a reading: the closing price of each moment from `first` to `last`, null
-    /// where there is none. No more than an observation holds, whatever a stranger's `metadata.json`
-    /// names as the last moment.
+    /// where there is none. No more than an observation holds, whatever moments a stranger's
+    /// `metadata.json` names.
     pub(crate) fn values(
         &self,
         closes: &leoma_protocol::market::Closes,

@@ -20,8 +20,8 @@ const BEGIN_LIMIT: Duration = Duration::from_secs(300);
 /// Whatever a killed validator still makes of its task is published within this: after every start
 /// it signs nothing for 20 seconds, and peers attest to nothing that is later.
 const FINISH_LIMIT: Duration = Duration::from_secs(30);
-/// The same where a turn leaves the time: it starts, signs nothing for 20 seconds, asks again who had
-/// said nothing, for 12 seconds of the oracle, and a busy machine adds as much.
+/// The same where a turn leaves the time: it starts, signs nothing for 20 seconds, asks again who
+/// had said nothing, for 12 seconds of the oracle, and a busy machine adds as much.
 const WHOLE_LIMIT: Duration = Duration::from_secs(90);
 /// Its next task is published within this: a turn of every validator, and what a busy machine adds.
 const NEXT_LIMIT: Duration = Duration::from_secs(180);
@@ -72,7 +72,7 @@ fn kept_of(state: &Path, task: u64) -> BTreeMap<Hotkey, u64> {
     of_task.map(|((_, miner), took)| (miner, took)).collect()
 }
 
-/// Kills a validator that has so many replies of its newest task, this one or a later one, and waits
+/// Kills a validator that has so many replies of its newest task, `first` or a later one, and waits
 /// for others. It is started again.
 async fn kill_in_a_task(subnet: &mut Subnet, first: u64, some: Range<usize>) -> Killed {
     let states: Vec<PathBuf> =
@@ -112,9 +112,9 @@ pub(super) async fn kill_and_go_on(
     killed.validator
 }
 
-/// Kills a validator that has so many replies and waits for others, in a subnet whose turns are long
-/// enough for what follows: it comes back, and publishes the task with so many entries. Nobody is
-/// asked again who had replied.
+/// Kills a validator that has so many replies and waits for others, in a subnet whose turns are
+/// long enough for what follows: it comes back, and publishes the task with so many entries. Nobody
+/// is asked again who had replied.
 pub(super) async fn kill_and_finish(subnet: &mut Subnet, some: Range<usize>, entries: usize) {
     // The first one may have been begun late, with little time left.
     let later = published_task(subnet).await + 1;

@@ -23,10 +23,10 @@ const ENTRIES: usize = Forecaster::ALL.len() + 1;
 /// A validator is killed once so many miners have replied. The mute one is still waited for.
 const REPLIES: Range<usize> = 3..Forecaster::ALL.len();
 
-/// Where a killed validator has to finish its task: milliseconds of a block, blocks of an interval, and
-/// seconds between the prices of a forecast. A validator is silent for 20 seconds after its start, and
-/// has to be back before half of the interval is over, which is a minute. Forecasts count for nearly
-/// two.
+/// Where a killed validator has to finish its task: milliseconds of a block, blocks of an interval,
+/// and seconds between the prices of a forecast. A validator signs nothing for 20 seconds after its
+/// start, and has to be back before half of the interval is over, which is a minute. Forecasts count
+/// for nearly two.
 const LONG_TURNS: (u64, u64, u32) = (2000, 60, 120);
 
 /// Every validator sets the weights that the audit computes, from prices that nobody bent.
