@@ -74,11 +74,14 @@ pub(crate) enum TaskError {
     /// The blocks of the turn are over.
     #[error("the turn is over: peers would no longer attest to its file")]
     OutOfTime,
-    /// Nobody answered at all.
+    /// Nothing shows that our network works.
     #[error(
-        "none of {of} miners could be reached: it may be our network, so nothing is said of them"
+        "none of {of} miners can be reached: it may be our network, so nothing is said of them"
     )]
     Unreached { of: usize },
+    /// This machine cannot send requests.
+    #[error("miners cannot be asked from this machine: {0}")]
+    Machine(std::io::Error),
     /// Our own feed of the market gives no reading.
     #[error(transparent)]
     Feed(ServiceError),
@@ -107,7 +110,7 @@ impl TaskError {
     pub(crate) const fn alarm(&self) -> Option<&'static str> {
         match self {
             Self::Ours(OurFault::Judge) | Self::Judge(_) => Some("judge"),
-            Self::Ours(_) | Self::Unreached { .. } => Some("miners"),
+            Self::Ours(_) | Self::Unreached { .. } | Self::Machine(_) => Some("miners"),
             Self::Score(_) => Some("scoring"),
             Self::Store(_) | Self::Clip(_) | Self::Corpus(_) | Self::Challenge(_) => {
                 Some("buckets")

@@ -10,7 +10,8 @@
 //! | `challenge.*`, `reference.*` | the same | mechanisms without `videos/` |
 //! | `answers/{hotkey}.*` | the same | mechanisms without `videos/` |
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use leoma_protocol::{Hotkey, TaskId};
@@ -97,11 +98,20 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Writes a file so that it exists whole or not at all.
+/// Writes a file so that it exists whole or not at all, after a loss of power too: what is signed
+/// next may name it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let half = path.with_extension("half");
-    std::fs::write(&half, bytes)?;
-    std::fs::rename(half, path)
+    let mut file = File::create(&half)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(half, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Has the names in a folder on the disk.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// The miner whose video a file is, by its name.

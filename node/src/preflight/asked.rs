@@ -34,7 +34,7 @@ pub(super) fn axons(config: &Config, seen: &Seen) -> Check {
         ),
         (0, _) => Check::warn(
             AXONS,
-            format!("none of {announced} miners has a public address"),
+            format!("none of {announced} miners has a public IPv4 address"),
             "LEOMA_LOCAL_NETWORK=true, if the whole subnet is in a private network",
         ),
         _ => Check::pass(AXONS, format!("{admitted} of {announced} miners can be asked")),

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use leoma_chain::Head;
-use leoma_protocol::TaskId;
 use leoma_protocol::verdict::{SignedVerdict, VerdictDraft};
+use leoma_protocol::{Digest, TaskId};
 use leoma_storage::OwnBucket;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -172,7 +172,13 @@ impl Publisher {
         let read = async |path: PathBuf| -> Result<Bytes, TaskError> {
             Ok(tokio::fs::read(path).await.map_err(disk)?.into())
         };
-        let metadata = read(folder.path().join("metadata.json")).await?;
+        let path = folder.path().join("metadata.json");
+        let metadata = read(path.clone()).await?;
+        // Others would take another file under our signature for a lie.
+        if signed_metadata(signed) != Some(Digest::of(&metadata)) {
+            let source = std::io::Error::other("it is not the file that was signed");
+            return Err(TaskError::Disk { path, source });
+        }
         let mut begun = Vec::new();
         for (object, path) in folder.begun_objects().map_err(disk)? {
             begun.push((object, read(path).await?));
@@ -184,6 +190,12 @@ impl Publisher {
         let _ = self.own.write_verdict(task_id, signed.bytes.clone().into()).await?;
         Ok(())
     }
+}
+
+/// The hash of `metadata.json` that a verdict file of ours names.
+fn signed_metadata(signed: &SignedVerdict) -> Option<Digest> {
+    let file: serde_json::Value = serde_json::from_slice(&signed.bytes).ok()?;
+    file["envelope"]["metadata_sha256"].as_str()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,18 +1,24 @@
 //! Asking miners. Whatever goes wrong at the other end is an answer, never an error.
 
-use std::fmt;
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::{fmt, io, iter};
 
 use leoma_protocol::HotkeySigner;
 use leoma_protocol::synapse::{BodyFault, Caller, CallerUuid, Fields, Question, Target};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, ClientBuilder, Response, redirect};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::bounded::{self, BodyEnd};
 use crate::clock;
+
+/// The errors of Unix for too many open files, of all processes and of this one: [`io::ErrorKind`]
+/// has no word for them.
+const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
 /// The outcome of asking one axon.
 #[derive(Clone, Debug)]
@@ -32,7 +38,9 @@ pub enum Outcome {
     Refused(u16),
     /// The address on the chain is one that must not be asked. Nothing was sent.
     OutOfReach,
-    /// No connection, or one that broke before an answer began.
+    /// No connection, or one that broke before an answer began. A network that cannot be reached is
+    /// among these: a router's word for it looks like that of this machine, and a miner may have
+    /// announced an address that no router knows.
     Unreachable,
     /// No complete answer in time.
     TimedOut,
@@ -42,14 +50,17 @@ pub enum Outcome {
     BrokeOff,
     /// An answer that cannot be read.
     Malformed(BodyFault),
+    /// This machine cannot ask: it has no open file or no port left. The operating system's error.
+    Ours(i32),
 }
 
 impl Outcome {
-    /// The status that a verdict records for this outcome; `None` if the miner answered.
+    /// The status that a verdict records for this outcome; `None` if the miner answered, or could
+    /// not be asked through our fault.
     #[must_use]
     pub const fn failure(&self) -> Option<&'static str> {
         match self {
-            Self::Filled(_) => None,
+            Self::Filled(_) | Self::Ours(_) => None,
             Self::Refused(_) => Some("http_error"),
             Self::OutOfReach | Self::Unreachable | Self::BrokeOff => Some("no_response"),
             Self::TimedOut => Some("timeout"),
@@ -69,6 +80,9 @@ impl fmt::Display for Outcome {
             Self::TooLarge => f.write_str("the answer is too long"),
             Self::BrokeOff => f.write_str("the answer broke off"),
             Self::Malformed(fault) => write!(f, "the answer cannot be read: {fault}"),
+            Self::Ours(code) => {
+                write!(f, "it could not be asked: {}", io::Error::from_raw_os_error(*code))
+            }
         }
     }
 }
@@ -128,6 +142,15 @@ impl Dendrite {
         Answer { outcome, took: begun.elapsed() }
     }
 
+    /// Whether an axon takes a connection within this time. Nothing is sent.
+    pub async fn connects(&self, target: Target, within: Duration) -> bool {
+        if !(self.reaches)(target.ip) {
+            return false;
+        }
+        let connecting = TcpStream::connect((target.ip, target.port));
+        matches!(timeout(within, connecting).await, Ok(Ok(_)))
+    }
+
     async fn exchange(
         &self,
         question: &Question,
@@ -161,9 +184,11 @@ impl Dendrite {
         let headers = request.headers.iter();
         let post = headers.fold(post, |post, (name, value)| post.header(name, value));
         let sent = post.body(request.body).send().await;
-        sent.map_err(|error| match error.is_timeout() {
-            true => Outcome::TimedOut,
-            false => Outcome::Unreachable,
+        sent.map_err(|error| match our_fault(&error) {
+            Some(code) => Outcome::Ours(code),
+            // A connection that takes too long is none.
+            None if error.is_timeout() && !error.is_connect() => Outcome::TimedOut,
+            None => Outcome::Unreachable,
         })
     }
 
@@ -176,6 +201,18 @@ impl Dendrite {
     }
 }
 
+/// The operating system's error where it says that this machine lacks something.
+fn our_fault(error: &(dyn Error + 'static)) -> Option<i32> {
+    let mut causes = iter::successors(Some(error), |error| (*error).source());
+    causes.find_map(|cause| {
+        let cause = cause.downcast_ref::<io::Error>()?;
+        let code = cause.raw_os_error()?;
+        let is_ours =
+            TOO_MANY_FILES.contains(&code) || cause.kind() == io::ErrorKind::AddrNotAvailable;
+        is_ours.then_some(code)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -184,7 +221,7 @@ mod tests {
     use leoma_protocol::synapse::{Field, FieldKind, SynapseClass};
     use sp_core::{Pair as _, sr25519};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -198,9 +235,23 @@ mod tests {
     };
 
     fn dendrite(reaches: bool) -> Dendrite {
+        dendrite_with(Client::builder(), reaches)
+    }
+
+    fn dendrite_with(client: ClientBuilder, reaches: bool) -> Dendrite {
         let pair = sr25519::Pair::from_seed(&[1; 32]);
         let signer = HotkeySigner::new(pair, Arc::new(MemoryGuard::default()));
-        Dendrite::new(Client::builder(), signer, None, move |_| reaches).unwrap()
+        Dendrite::new(client, signer, None, move |_| reaches).unwrap()
+    }
+
+    fn target(port: u16) -> Target {
+        let hotkey = dendrite(true).signer.hotkey();
+        Target { ip: [127, 0, 0, 1].into(), port, hotkey }
+    }
+
+    fn question(time: Duration) -> Question {
+        let fields = Fields::from([("text", "x".into()), ("reply", "".into())]);
+        Question::new(&ECHO, &fields, time).unwrap()
     }
 
     #[test]
@@ -227,11 +278,7 @@ mod tests {
                 std::future::pending::<()>().await;
             }
         });
-        let hotkey = dendrite(true).signer.hotkey();
-        let target = Target { ip: [127, 0, 0, 1].into(), port, hotkey };
-        let fields = Fields::from([("text", "x".into()), ("reply", "".into())]);
-        let question = Question::new(&ECHO, &fields, time).unwrap();
-        let answer = dendrite(true).ask(&question, &target, 64).await;
+        let answer = dendrite(true).ask(&question(time), &target(port), 64).await;
         server.abort();
         answer.outcome
     }
@@ -272,14 +319,70 @@ mod tests {
     async fn an_address_out_of_reach_is_sent_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let hotkey = dendrite(true).signer.hotkey();
-        let target = Target { ip: [127, 0, 0, 1].into(), port, hotkey };
-        let fields = Fields::from([("text", "x".into()), ("reply", "".into())]);
-        let question = Question::new(&ECHO, &fields, Duration::from_secs(5)).unwrap();
-        let answer = dendrite(false).ask(&question, &target, 64).await;
+        let answer =
+            dendrite(false).ask(&question(Duration::from_secs(5)), &target(port), 64).await;
         assert_eq!(answer.outcome, Outcome::OutOfReach);
+        assert!(!dendrite(false).connects(target(port), Duration::from_secs(5)).await);
         let nobody = timeout(Duration::from_millis(100), listener.accept()).await;
         assert!(nobody.is_err(), "a connection was made");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_takes_too_long_is_none() {
+        // With its queue full, a listener answers nobody who wants to connect.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let soon = Duration::from_millis(300);
+        let mut queued = Vec::new();
+        while let Ok(stream) = timeout(soon, TcpStream::connect(("127.0.0.1", port))).await {
+            queued.push(stream.unwrap());
+        }
+        let patient = dendrite_with(Client::builder().connect_timeout(soon), true);
+        let asked = patient.ask(&question(Duration::from_secs(30)), &target(port), 64).await;
+        assert_eq!(asked.outcome, Outcome::Unreachable);
+        assert!(!patient.connects(target(port), soon).await);
+        drop(queued);
+    }
+
+    #[tokio::test]
+    async fn what_this_machine_lacks_is_no_fault_of_a_miner() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(dendrite(true).connects(target(port), Duration::from_secs(5)).await);
+        // No machine has this address, so it has no port there.
+        let client = Client::builder().local_address(IpAddr::from([192, 0, 2, 1]));
+        let question = question(Duration::from_secs(5));
+        let asked = dendrite_with(client, true).ask(&question, &target(port), 64).await;
+        assert!(matches!(asked.outcome, Outcome::Ours(_)), "{:?}", asked.outcome);
+        assert_eq!(asked.outcome.failure(), None);
+        for code in TOO_MANY_FILES {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(our_fault(&error), Some(code), "{error}");
+            let wrapped: Box<dyn Error> = Box::new(Wrapped(error));
+            assert_eq!(our_fault(&*wrapped), Some(code));
+        }
+        // On Linux: the network is unreachable, the connection is refused.
+        for code in [101, 111] {
+            assert_eq!(our_fault(&io::Error::from_raw_os_error(code)), None, "{code}");
+        }
+    }
+
+    /// An error with a cause.
+    #[derive(Debug)]
+    struct Wrapped(io::Error);
+
+    impl fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("tcp open error")
+        }
+    }
+
+    impl Error for Wrapped {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub struct AxonsConfig {
     pub validators: Vec<Hotkey>,
     /// The miners.
     pub miners: Vec<AxonEntry>,
+    /// Seconds from one price of a forecast to the next.
+    pub forecast_step: u32,
 }
 
 /// One of them.
@@ -57,7 +59,7 @@ pub struct AxonsReport {
 /// Runs the axons of a configuration file until it is stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AxonsArgs {
-    /// JSON file: seed, chain, netuid, validators, miners.
+    /// JSON file: seed, chain, netuid, validators, miners, forecast_step.
     #[arg(long)]
     pub config: PathBuf,
     /// Where to write the ports, once every miner is announced on the chain.
@@ -97,7 +99,8 @@ impl AxonsArgs {
                         tasks.spawn(serving);
                         feed = url;
                     }
-                    Act::Oracle(Forecasting { forecaster, market: market.clone() })
+                    let (market, step) = (market.clone(), config.forecast_step);
+                    Act::Oracle(Forecasting { forecaster, market, step })
                 }
                 Played::Video(_) => continue,
             };

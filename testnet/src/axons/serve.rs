@@ -1,4 +1,5 @@
-//! The axons of a local subnet's miners: strict ones, one that never ends, and one that never begins.
+//! The axons of a local subnet's miners: strict ones, and some that are none: they never end, never
+//! begin, or send whoever asks on to somebody else.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::response::Redirect;
 use futures::future::BoxFuture;
 use futures::stream;
 use leoma_chain::{Axon as Announced, Call, ChainClient, ChainError, SubmitError};
@@ -22,6 +24,8 @@ use crate::launch::accounts::Account;
 use crate::market::Market;
 use crate::services::market_feed;
 
+/// Where questions are sent on to, in the hope that somebody there answers them.
+const ELSEWHERE: &str = "http://127.0.0.1:1/Challenge";
 /// What an endless reply consists of.
 const PIECE: &[u8] = &[b' '; 64 << 10];
 
@@ -66,8 +70,12 @@ impl Act {
     /// What answers in an axon's place, for one that no axon would be.
     fn instead(&self) -> Option<Router> {
         match self {
-            Self::Motion(Stage { dancer: Dancer::Endless, .. }) => {
+            Self::Motion(Stage { dancer: Dancer::Endless, .. })
+            | Self::Oracle(Forecasting { forecaster: Forecaster::Unending, .. }) => {
                 Some(Router::new().fallback(never_ends))
+            }
+            Self::Oracle(Forecasting { forecaster: Forecaster::Redirect, .. }) => {
+                Some(Router::new().fallback(sends_on))
             }
             Self::Motion(Stage { dancer: Dancer::Silent, .. })
             | Self::Oracle(Forecasting { forecaster: Forecaster::Mute, .. }) => {
@@ -138,6 +146,11 @@ async fn never_ends() -> Body {
     Body::from_stream(pieces)
 }
 
+/// A reply that names another place for the question, which was read.
+async fn sends_on(_question: Bytes) -> Redirect {
+    Redirect::temporary(ELSEWHERE)
+}
+
 /// Announces a miner's address on the chain. A client sends one transaction at a time, so each
 /// miner has its own.
 pub(super) async fn announce(
@@ -151,4 +164,41 @@ pub(super) async fn announce(
     let announced = client.submit(&signer(account), &call).await;
     let failed = |source| AxonsError::Announce { name: account.wallet.clone(), source };
     announced.map(drop).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use leoma_protocol::python_json::Value;
+    use leoma_protocol::synapse::{Fields, Question, Target};
+    use leoma_synapse::Dendrite;
+
+    use super::*;
+    use crate::seed::Seed;
+
+    #[tokio::test]
+    async fn what_is_no_axon_fails_for_the_reason_that_is_expected() {
+        let seed = Seed::new("1");
+        let validator = signer(&Account::draw(&seed, "validator-1"));
+        let client = reqwest::Client::builder();
+        let dendrite = Dendrite::new(client, validator, None, |_| true).unwrap();
+        let names = ["repo_id", "model", "decryption_key", "data", "prediction"];
+        let mut fields: Fields = names.map(|name| (name, Value::Null)).into();
+        fields.insert("timestamp", "2025-01-10T09:35:00-05:00".into());
+        let question = Question::new(&CHALLENGE, &fields, Duration::from_secs(2)).unwrap();
+        let account = Account::draw(&seed, "miner-1");
+        for forecaster in [Forecaster::Mute, Forecaster::Unending, Forecaster::Redirect] {
+            let market = Market::new(seed.clone());
+            let act = Act::Oracle(Forecasting { forecaster, market, step: 20 });
+            let (port, serving) = serve(act, "miner-1", &account, Arc::default()).await.unwrap();
+            tokio::spawn(serving);
+            let ip = Ipv4Addr::LOCALHOST.into();
+            let target = Target { ip, port, hotkey: account.hotkey };
+            let outcome = dendrite.ask(&question, &target, 16 << 10).await.outcome;
+            let expected = forecaster.expected().unwrap();
+            assert_eq!(outcome.failure(), Some(expected.status), "{forecaster}");
+            assert!(outcome.to_string().contains(expected.reason), "{forecaster}: {outcome}");
+        }
+    }
 }

@@ -3,22 +3,21 @@
 use leoma_protocol::python_json::Value;
 
 use super::cast::Forecaster;
-use crate::market::{Market, STEP_S};
+use crate::market::Market;
 
 /// Prices in a forecast.
 pub const CELLS: u64 = 6;
 /// Steps by whose mean change the market is taken to go on.
 const TREND_STEPS: i64 = 6;
 
-/// The field `prediction` of a forecaster's answer about the moment `begin`; `None` for one that
-/// never answers.
-pub fn prediction(forecaster: Forecaster, market: &Market, begin: u64) -> Option<Value> {
-    let step = u64::from(STEP_S);
+/// The field `prediction` of a forecaster's answer about the moment `begin`, with a price every
+/// `step` seconds; `None` for one that never answers, or not as an axon does.
+pub fn prediction(forecaster: Forecaster, market: &Market, begin: u64, step: u64) -> Option<Value> {
     let present = market.cents(begin);
     let coming = (1..=CELLS).map(|cell| market.cents(begin + cell * step));
     let prices = |cents: Vec<i64>| cents.into_iter().map(price).collect();
     let values: Vec<Value> = match forecaster {
-        Forecaster::Mute => return None,
+        Forecaster::Mute | Forecaster::Unending | Forecaster::Redirect => return None,
         Forecaster::Oracle | Forecaster::Copier => prices(coming.collect()),
         Forecaster::LastPrice => prices(vec![market.cents(begin.saturating_sub(step)); 6]),
         Forecaster::Trend => {
@@ -50,9 +49,14 @@ mod tests {
     use leoma_protocol::market::read_forecast;
 
     use super::*;
+    use crate::market::STEP_S;
     use crate::seed::Seed;
 
     const BEGIN: u64 = 1_736_519_700;
+
+    fn prediction(forecaster: Forecaster, market: &Market, begin: u64) -> Option<Value> {
+        super::prediction(forecaster, market, begin, u64::from(STEP_S))
+    }
 
     fn forecast(forecaster: Forecaster, market: &Market, begin: u64) -> Result<Vec<Nano>, String> {
         let value = prediction(forecaster, market, begin).ok_or("silent")?;
@@ -72,6 +76,15 @@ mod tests {
             }
         }
         (right, errors)
+    }
+
+    #[test]
+    fn forecasts_are_as_far_apart_as_is_asked() {
+        let market = Market::new(Seed::new("1"));
+        let values = super::prediction(Forecaster::Oracle, &market, BEGIN, 120).unwrap();
+        let expected: Vec<Nano> =
+            (1..=6).map(|cell| Nano(market.cents(BEGIN + 120 * cell) * 10_000_000)).collect();
+        assert_eq!(read_forecast(&values, 6), Ok(expected));
     }
 
     #[test]
@@ -96,9 +109,11 @@ mod tests {
         let market = Market::new(Seed::new("1"));
         for forecaster in Forecaster::ALL {
             let answered = forecast(forecaster, &market, BEGIN);
+            let is_axon = prediction(forecaster, &market, BEGIN).is_some();
             match forecaster.expected() {
                 None => assert!(answered.is_ok(), "{forecaster}"),
-                Some(expected) if expected.status == "malformed" => {
+                Some(expected) if is_axon => {
+                    assert_eq!(expected.status, "malformed", "{forecaster}");
                     assert!(answered.unwrap_err().contains(expected.reason), "{forecaster}");
                 }
                 Some(_) => assert_eq!(answered, Err("silent".to_owned())),

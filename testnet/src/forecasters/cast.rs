@@ -27,11 +27,15 @@ pub enum Forecaster {
     Strings,
     /// Takes the request, and never answers.
     Mute,
+    /// Sends a body that never ends.
+    Unending,
+    /// Sends whoever asks on to somebody else.
+    Redirect,
 }
 
 impl Forecaster {
     /// All, in the order in which they join.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Oracle,
         Self::Copier,
         Self::LastPrice,
@@ -40,6 +44,8 @@ impl Forecaster {
         Self::Mute,
         Self::Strings,
         Self::Trend,
+        Self::Unending,
+        Self::Redirect,
     ];
 
     /// What a verdict says of its answers; `None` for those that pass.
@@ -51,6 +57,8 @@ impl Forecaster {
             Self::FiveValues => ("malformed", "5 values instead of 6"),
             Self::Strings => ("malformed", "value 1 is not a price"),
             Self::Mute => ("timeout", "no complete answer in time"),
+            Self::Unending => ("malformed", "the answer is too long"),
+            Self::Redirect => ("http_error", "HTTP status 307"),
         };
         Some(Expected { status, reason })
     }
@@ -68,7 +76,7 @@ impl Forecaster {
             Self::Oracle => &[],
             Self::Copier => &[Self::Oracle],
             Self::Trend | Self::LastPrice | Self::Contrarian => &[Self::Oracle, Self::Copier],
-            Self::FiveValues | Self::Strings | Self::Mute => {
+            Self::FiveValues | Self::Strings | Self::Mute | Self::Unending | Self::Redirect => {
                 &[Self::Oracle, Self::Copier, Self::Trend, Self::LastPrice, Self::Contrarian]
             }
         }
@@ -120,6 +128,13 @@ mod tests {
             assert!(!above.contains(&one) && above.iter().all(|above| above.earns()));
             assert_eq!(above.len() == 5, !one.earns(), "{one}");
         }
+        let mut reasons: Vec<&str> = Forecaster::ALL
+            .into_iter()
+            .filter_map(|one| one.expected().map(|expected| expected.reason))
+            .collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        assert_eq!(reasons.len(), 5, "each for its own reason");
         assert_eq!(Forecaster::LastPrice.to_string(), "last_price");
     }
 }

@@ -30,6 +30,8 @@ pub struct Forecasting {
     pub forecaster: Forecaster,
     /// The market that it forecasts.
     pub market: Market,
+    /// Seconds from one forecast price to the next.
+    pub step: u32,
 }
 
 #[async_trait::async_trait]
@@ -37,7 +39,8 @@ impl Forward for Forecasting {
     async fn forward(&self, call: Call) -> Result<Fields, Refusal> {
         let told = call.fields.get("timestamp").and_then(|value| value.as_str());
         let moment = told.and_then(moment_of).ok_or(Refusal::Failed)?;
-        let Some(prediction) = prediction(self.forecaster, &self.market, moment) else {
+        let step = u64::from(self.step);
+        let Some(prediction) = prediction(self.forecaster, &self.market, moment, step) else {
             return std::future::pending().await;
         };
         let nothing = |name| (name, leoma_protocol::python_json::Value::Null);

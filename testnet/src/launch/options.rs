@@ -37,6 +37,8 @@ pub struct Options {
     pub block_time: u64,
     /// Blocks per task.
     pub interval: u64,
+    /// Seconds from one price of a forecast to the next, in whole steps of the market.
+    pub forecast_step: u32,
     /// How validators set weights.
     pub weights: WeightMode,
     /// The seed of keys, clips and roles.
@@ -70,6 +72,7 @@ impl Default for Options {
             miners: 6,
             block_time: 500,
             interval: 40,
+            forecast_step: STEP_S,
             weights: WeightMode::Plain,
             seed: "1".into(),
             corpus: None,
@@ -104,7 +107,7 @@ impl Options {
     /// The blocks after a task's start in which a file of forecasts has to be signed: fewer than until
     /// the first price is known.
     pub(super) fn forecast_blocks(&self) -> u64 {
-        (u64::from(STEP_S) * 1000 / self.block_time.max(1)).saturating_sub(1)
+        (u64::from(self.forecast_step) * 1000 / self.block_time.max(1)).saturating_sub(1)
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -131,7 +134,14 @@ impl Options {
                 ));
             }
             if !(2..=Forecaster::ALL.len()).contains(&self.miners) {
-                return Err(LaunchError::Options("the oracle has 2 to 8 miners, one of each kind"));
+                return Err(LaunchError::Options(
+                    "the oracle has 2 to 10 miners, one of each kind",
+                ));
+            }
+            if self.forecast_step == 0 || !self.forecast_step.is_multiple_of(STEP_S) {
+                return Err(LaunchError::Options(
+                    "forecasts are a multiple of 20 s apart, as the market has prices",
+                ));
             }
             if self.block_time > SLOWEST_ORACLE_BLOCK {
                 return Err(LaunchError::Options(
@@ -207,8 +217,11 @@ mod tests {
             block_time,
             ..Options::default()
         };
-        assert!(options(8, 500).check().is_ok() && options(2, 2000).check().is_ok());
-        assert!(options(1, 500).check().is_err() && options(9, 500).check().is_err());
+        let step = |forecast_step| Options { forecast_step, ..options(10, 500) };
+        assert!(step(60).check().is_ok() && step(60).forecast_blocks() == 119);
+        assert!(step(0).check().is_err() && step(30).check().is_err());
+        assert!(options(10, 500).check().is_ok() && options(2, 2000).check().is_ok());
+        assert!(options(1, 500).check().is_err() && options(11, 500).check().is_err());
         assert!(options(8, 2001).check().is_err());
         assert_eq!([500, 2000].map(|time| options(8, time).forecast_blocks()), [39, 9]);
     }

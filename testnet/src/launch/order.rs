@@ -153,7 +153,7 @@ mod tests {
     fn forecasters_are_paid_by_what_they_know() {
         let order = |change: &dyn Fn(Forecaster) -> u16| {
             let mechanisms = vec![Mechanism::Oracle];
-            let plan = SubnetPlan::draw(&Options { mechanisms, miners: 8, ..Options::default() });
+            let plan = SubnetPlan::draw(&Options { mechanisms, miners: 10, ..Options::default() });
             let weight = |miner: &MinerPlan| (miner.uid, change(miner.forecaster.unwrap()));
             let weights: Vec<(u16, u16)> = plan.miners.iter().map(weight).collect();
             Order::of(&plan.miners, 360, &weights).unwrap()

@@ -361,10 +361,10 @@ mod tests {
     #[test]
     fn an_oracles_subnet_has_forecasters_of_whom_the_one_that_knows_commits_first() {
         let mechanisms = vec![Mechanism::Oracle];
-        let plan = SubnetPlan::draw(&Options { mechanisms, miners: 8, ..Options::default() });
+        let plan = SubnetPlan::draw(&Options { mechanisms, miners: 10, ..Options::default() });
         let kinds: BTreeSet<String> =
             plan.miners.iter().map(|miner| miner.played().to_string()).collect();
-        assert_eq!(kinds.len(), 8);
+        assert_eq!(kinds.len(), 10);
         assert_eq!(plan.expected_winner().unwrap().uid, plan.miners[0].uid);
         assert_eq!(plan.miners[1].forecaster, Some(Forecaster::Copier));
     }

@@ -21,7 +21,6 @@ use super::programs::Programs;
 use super::status::ValidatorStatus;
 use super::{LaunchError, Result};
 use crate::axons::{AxonEntry, AxonsConfig, AxonsReport, clips};
-use crate::market::STEP_S;
 use crate::services::{ServicesConfig, ServicesReport};
 use crate::storage::{BucketKeys, write_keys};
 
@@ -176,6 +175,7 @@ impl Starting<'_> {
             netuid: NETUID,
             validators: self.plan.validators.iter().map(|one| one.account.hotkey).collect(),
             miners: self.plan.miners.iter().map(entry).collect(),
+            forecast_step: self.options.forecast_step,
         };
         let path = self.folder.join("axons.json");
         let text = serde_json::to_string(&config)
@@ -191,7 +191,7 @@ impl Starting<'_> {
     /// Writes the policy record of the oracle: that of production with steps as short as a local
     /// subnet's tasks.
     fn oracle_record(&self) -> Result<PathBuf> {
-        let (step, blocks) = (STEP_S, self.options.forecast_blocks());
+        let (step, blocks) = (self.options.forecast_step, self.options.forecast_blocks());
         let text = ORACLE
             .replace("step_s = 300", &format!("step_s = {step}"))
             .replace("deadline_blocks = 25", &format!("deadline_blocks = {blocks}"));

@@ -1,10 +1,12 @@
 //! Who may be asked: registered hotkeys with an announced axon that are no validators, by permit or
 //! by the allowlist. The chain alone decides, and of each task its first block: whoever makes the
-//! task's file and whoever checks it admit the same miners, whenever they look.
+//! task's file and whoever checks it admit the same miners, whenever they look. Axons with an IPv6
+//! address are not asked by anybody: not every validator's line has IPv6, and one without it would
+//! fail miners that all others reach.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,16 @@ use crate::verdicts::Owed;
 
 /// Why an axon is not asked, as other tools know it.
 const NOT_PUBLIC: &str = "axon_not_public";
+/// The same for an address that some validators could not reach.
+const NOT_IPV4: &str = "axon_not_ipv4";
+
+/// Why an address is not asked, if it is not.
+fn refused(ip: IpAddr, reach: Reach) -> Option<&'static str> {
+    match ip {
+        IpAddr::V6(_) => Some(NOT_IPV4),
+        IpAddr::V4(_) => (!reach.allows(ip)).then_some(NOT_PUBLIC),
+    }
+}
 
 /// The miners of a task, each with the address of its axon.
 pub(crate) type Admitted = BTreeMap<Hotkey, SocketAddr>;
@@ -115,10 +127,9 @@ pub(crate) fn axons(
     let of_neuron = |neuron: &Neuron| -> Option<(Hotkey, MinerState)> {
         let is_listed = listed.is_some_and(|list| list.contains(&neuron.hotkey));
         let axon = neuron.axon.filter(|_| !neuron.validator_permit && !is_listed)?;
-        let validity = if reach.allows(axon.ip) {
-            Validity::Served { address: SocketAddr::new(axon.ip, axon.port) }
-        } else {
-            Validity::Invalid { reason: NOT_PUBLIC.to_owned() }
+        let validity = match refused(axon.ip, reach) {
+            None => Validity::Served { address: SocketAddr::new(axon.ip, axon.port) },
+            Some(reason) => Validity::Invalid { reason: reason.to_owned() },
         };
         let (uid, commit_block) = (neuron.uid, neuron.axon_block);
         Some((neuron.hotkey, MinerState { uid, commit_block, validity }))
@@ -217,7 +228,8 @@ mod tests {
                 neuron(2, false, Some("1.1.1.1:8091")),
                 neuron(3, false, Some("127.0.0.1:8091")),
                 neuron(4, false, Some("169.254.169.254:80")),
-                neuron(5, false, Some("[2606:4700::1111]:8091")),
+                neuron(5, false, Some("8.8.8.8:8091")),
+                neuron(6, false, Some("[2606:4700::1111]:8091")),
             ],
             commitments: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -234,15 +246,17 @@ mod tests {
         assert_eq!(of(&table), [2, 5]);
         assert_eq!(table.admitted().count(), 2);
         let named: Vec<u8> = table.miners.keys().map(|hotkey| hotkey.as_bytes()[0]).collect();
-        assert_eq!(named, [2, 3, 4, 5], "neither the validator nor the owner is a miner");
-        let refused = Validity::Invalid { reason: "axon_not_public".to_owned() };
-        assert_eq!(table.miners[&Hotkey::from_bytes([4; 32])].validity, refused);
+        assert_eq!(named, [2, 3, 4, 5, 6], "neither the validator nor the owner is a miner");
+        for (miner, reason) in [(4, "axon_not_public"), (6, "axon_not_ipv4")] {
+            let refused = Validity::Invalid { reason: reason.to_owned() };
+            assert_eq!(table.miners[&Hotkey::from_bytes([miner; 32])].validity, refused);
+        }
         assert_eq!(of(&axons(&metagraph(), &nobody(), Reach::new(true))), [2, 3, 4, 5]);
         // Listed validators are no miners, with a permit or without.
         let validators = AllowlistHistory::since_genesis(listed(&[1, 2, 4]));
         let table = axons(&metagraph(), &validators, Reach::new(true));
         assert_eq!(of(&table), [3, 5]);
-        assert_eq!(table.miners.len(), 2);
+        assert_eq!(table.miners.len(), 3);
         // A list that does not count yet at the block of the table changes nothing.
         let mut later = AllowlistHistory::since_genesis(listed(&[1]));
         later.commit(BlockNumber(5), listed(&[1, 2])).unwrap();

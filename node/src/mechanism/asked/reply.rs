@@ -42,7 +42,7 @@ impl Said {
         Self::Failure { status: EntryStatus::Malformed.as_str().to_owned(), reason: reason.into() }
     }
 
-    /// A failure; `None` where the miner filled its fields in.
+    /// A failure of the miner; `None` where it filled its fields in, or could not be asked.
     pub(super) fn of_failure(outcome: &Outcome) -> Option<Self> {
         let status = outcome.failure()?.to_owned();
         Some(Self::Failure { status, reason: outcome.to_string() })
@@ -58,9 +58,30 @@ impl Reply {
     }
 }
 
-/// Whether a miner could not be reached: that may be our own network's doing.
-pub(super) const fn is_unreached(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Unreachable | Outcome::BrokeOff)
+/// What came of a question, as far as it shows whether our own network works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Something arrived, so it works.
+    Something,
+    /// Nothing arrived in time: the miner was silent, or our network was.
+    Nothing,
+    /// There was no connection, or it broke: the miner's doing, or our network's.
+    NoConnection,
+}
+
+impl Arrival {
+    pub(super) const fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Filled(_)
+            | Outcome::Refused(_)
+            | Outcome::TooLarge
+            | Outcome::Malformed(_) => Self::Something,
+            Outcome::TimedOut => Self::Nothing,
+            Outcome::Unreachable | Outcome::BrokeOff | Outcome::OutOfReach | Outcome::Ours(_) => {
+                Self::NoConnection
+            }
+        }
+    }
 }
 
 /// Whole milliseconds, rounded up: what took any time at all is not instant.
@@ -89,6 +110,7 @@ mod tests {
             assert_eq!(entry.reasoning, outcome.to_string());
         }
         assert_eq!(Said::of_failure(&Outcome::Filled(Default::default())), None);
+        assert_eq!(Said::of_failure(&Outcome::Ours(24)), None);
         let said = Said::Answer { sha256: Digest::of(b"a") };
         assert_eq!(Reply { miner, took_ms: 5, said }.failed_entry(), None);
     }

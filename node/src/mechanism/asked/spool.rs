@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::reply::{Reply, Said};
-use crate::mechanism::folder::{TaskFolder, miner_of, write_whole};
+use crate::mechanism::folder::{TaskFolder, miner_of, sync_folder, write_whole};
 
 impl TaskFolder {
     /// Writes what the task is about, in place of anything that was there. `files` are its objects,
@@ -31,9 +31,11 @@ impl TaskFolder {
         std::fs::create_dir_all(self.path().join("answers"))?;
         std::fs::create_dir_all(self.path().join("kept"))?;
         for (name, bytes) in files {
-            std::fs::write(self.path().join(name), bytes)?;
+            write_whole(&self.path().join(name), bytes)?;
         }
-        write_whole(&self.path().join("begun.json"), &serde_json::to_vec(begun)?)
+        write_whole(&self.path().join("begun.json"), &serde_json::to_vec(begun)?)?;
+        // What is in the folder is on the disk; the folder itself is a name in the one above it.
+        self.path().parent().map_or(Ok(()), sync_folder)
     }
 
     /// What the task was begun with earlier, if that can be read. Whoever calls checks that it

@@ -1,5 +1,6 @@
 //! Real axons, asked over loopback.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use leoma_protocol::{Hotkey, HotkeySigner, MemoryGuard, TaskId};
 use leoma_storage::Format;
 use leoma_synapse::{Axon, AxonLimits, Call, Dendrite, Forward};
 use sp_core::{Pair as _, sr25519};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
@@ -42,7 +44,7 @@ impl Forward for Says {
     async fn forward(&self, _call: Call) -> Result<Fields, Refusal> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match self.text {
-            "sleep" => tokio::time::sleep(Duration::from_secs(60)).await,
+            "sleep" => sleep(Duration::from_secs(60)).await,
             "refuse" => return Err(Refusal::Forbidden("not today")),
             _ => {}
         }
@@ -76,6 +78,32 @@ async fn gone(seed: u8) -> Target {
     Target { ip: [127, 0, 0, 1].into(), port, hotkey: signer(seed).hotkey() }
 }
 
+impl Miner {
+    /// Nobody reaches it from now on.
+    async fn hang_up(self) {
+        let Target { ip, port, .. } = self.target;
+        drop(self);
+        while TcpStream::connect((ip, port)).await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// A miner to which nothing gets through, as over a line that is down: its listener's queue is full
+/// for as long as the streams are held.
+async fn dark(seed: u8) -> (Target, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    let target = Target { ip: address.ip(), port: address.port(), hotkey: signer(seed).hotkey() };
+    (target, listener, queued)
+}
+
 struct World {
     folder: TaskFolder,
     dendrite: Dendrite,
@@ -106,6 +134,11 @@ impl World {
 
     async fn ask(&self, targets: &[Target]) -> Result<Vec<Reply>, TaskError> {
         self.asking().run(targets, std::future::pending(), read).await
+    }
+
+    /// How many replies are kept for the next try.
+    fn kept(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("kept")).unwrap().count()
     }
 }
 
@@ -185,6 +218,62 @@ async fn where_nobody_can_be_reached_nothing_is_said_of_anybody() {
     let one = miner(4, "fine").await;
     let replies = world.ask(&[targets[0], one.target]).await.unwrap();
     assert_eq!(status_of(&replies, targets[0].hotkey), Some(EntryStatus::NoResponse));
+}
+
+#[test]
+fn no_more_miners_are_asked_at_a_time_than_fit_into_memory() {
+    let width =
+        |at_a_time, reply_bytes| AskRules { at_a_time, pause: Duration::ZERO, reply_bytes }.width();
+    assert_eq!((width(40, 16 << 10), width(256, 16 << 10)), (40, 256));
+    // The longest sound, and one of some ten seconds.
+    assert_eq!((width(256, 20 << 20), width(40, 11 << 20)), (25, 40));
+    assert_eq!((width(40, usize::MAX), width(0, 0)), (1, 1));
+}
+
+#[tokio::test]
+async fn silence_is_a_miners_own_only_where_our_network_is_known_to_work() {
+    let world = world(Duration::from_secs(1));
+    let (dark, _listener, _queued) = dark(2).await;
+    let error = world.ask(&[dark]).await.unwrap_err();
+    assert!(matches!(error, TaskError::Unreached { of: 1 }), "{error}");
+    assert_eq!(world.kept(), 0, "it is asked again in the next try");
+    // Who takes a connection and says nothing shows it, however few miners there are.
+    let silent = miner(3, "sleep").await;
+    let replies = world.ask(&[silent.target]).await.unwrap();
+    assert_eq!(status_of(&replies, silent.target.hotkey), Some(EntryStatus::Timeout));
+    assert_eq!(world.kept(), 1);
+    let replies = world.ask(&[dark, silent.target]).await.unwrap();
+    assert_eq!(status_of(&replies, dark.hotkey), Some(EntryStatus::Timeout));
+    assert_eq!(silent.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn replies_of_an_earlier_try_do_not_show_that_our_network_still_works() {
+    let world = world(Duration::from_secs(2));
+    let (one, other) = (miner(2, "fine").await, miner(3, "fine").await);
+    let targets = [one.target, other.target, gone(4).await];
+    let _replies = world.ask(&targets[..2]).await.unwrap();
+    // One of those who replied can still be reached.
+    one.hang_up().await;
+    let replies = world.ask(&targets).await.unwrap();
+    assert_eq!(status_of(&replies, targets[2].hotkey), Some(EntryStatus::NoResponse));
+    other.hang_up().await;
+    let error = world.ask(&targets).await.unwrap_err();
+    assert!(matches!(error, TaskError::Unreached { of: 3 }), "{error}");
+    assert_eq!(world.kept(), 2);
+}
+
+#[tokio::test]
+async fn what_this_machine_lacks_is_said_of_no_miner() {
+    let mut world = world(Duration::from_secs(2));
+    let one = miner(2, "fine").await;
+    // No machine has this address, so it has no port there.
+    let client = reqwest::Client::builder().local_address(IpAddr::from([192, 0, 2, 1]));
+    world.dendrite = Dendrite::new(client, signer(1), None, |_| true).unwrap();
+    let error = world.ask(&[one.target]).await.unwrap_err();
+    assert!(matches!(error, TaskError::Machine(_)), "{error}");
+    assert_eq!((error.alarm(), error.ends_the_turn()), (Some("miners"), false));
+    assert_eq!((world.kept(), one.asked.load(Ordering::Relaxed)), (0, 0));
 }
 
 #[tokio::test]

@@ -9,18 +9,21 @@
 //! | `draw` | the seed draws this challenge from it | the list is not known |
 //! | `verdicts` | the verdict file verifies, and names this metadata | it is gone |
 //! | `reference` | `reference.bvh` is the challenge's | it is gone |
+//! | `sound` | `challenge.wav` is the challenge's | it is gone |
 //! | `value` | of each miner: its answer is worth what the entry says | there was no answer, or it is gone |
 
 use leoma_protocol::verdict::{SignedEnvelope, VerdictEntry, VerifiedVerdict};
 use leoma_protocol::{BlockNumber, Digest, Hotkey, Network, TaskId};
-use leoma_storage::{Bucket, SourceBucket, TaskKey, TaskObject};
+use leoma_storage::{
+    Bucket, ChallengeFile, Format, MAX_CHALLENGE_BYTES, SourceBucket, TaskKey, TaskObject,
+};
 use serde::Serialize;
 
 use super::proof::{Metadata, Proof, Unreadable};
 use super::recheck::{Reference, check_proof, read_list, read_reference, recheck_entry};
 use crate::corpus::MAX_PROOF_BYTES;
 use crate::corpus::audit::{Known, Step, Verdict};
-use crate::rescoring::{KeptBy, Unread, file_of};
+use crate::rescoring::{KeptBy, Unread, file_of, read_object};
 use crate::verdicts::Rescored;
 
 /// What the draw of a task is checked against.
@@ -138,6 +141,7 @@ impl MotionAudit<'_> {
         let challenge = &reference.metadata.challenge.challenge;
         let finding = format!("{}, {} frames", challenge.animation.key, reference.clip.frames());
         steps.push(Step::pass("reference", finding));
+        steps.push(self.sound(&challenge.audio).await);
         let wanted = |entry: &&VerdictEntry| self.miner.is_none_or(|one| entry.hotkey == one);
         let mut wanted = file.entries.iter().filter(wanted).peekable();
         if wanted.peek().is_none() {
@@ -147,6 +151,19 @@ impl MotionAudit<'_> {
             steps.push(self.value(&reference, entry).await);
         }
         steps
+    }
+
+    /// Whether what miners were sent, as it is published, is what the list names.
+    async fn sound(&self, listed: &ChallengeFile) -> Step {
+        const NAME: &str = "sound";
+        let object = TaskObject::Challenge(Format::Wav);
+        match read_object(self.bucket, self.task_id, object, MAX_CHALLENGE_BYTES).await {
+            Ok(sound) if Digest::of(&sound) == listed.sha256 => {
+                Step::pass(NAME, listed.key.to_string())
+            }
+            Ok(_) => Step::fail(NAME, "challenge.wav is not the challenge's"),
+            Err(unread) => step_of(NAME, &unread),
+        }
     }
 
     async fn value(&self, reference: &Reference, entry: &VerdictEntry) -> Step {

@@ -14,9 +14,7 @@ use leoma_protocol::{
 };
 use leoma_rotation::Allowlist;
 use leoma_scoring::motion::MAX_DISTANCE;
-use leoma_storage::{
-    Bucket, Challenge, ChallengeFile, ChallengeList, OwnBucket, SourceBucket, TaskKey,
-};
+use leoma_storage::{Bucket, Challenge, ChallengeFile, ChallengeList, OwnBucket, SourceBucket};
 use leoma_synapse::{Axon, AxonLimits, Call, Forward};
 use sp_core::{Pair as _, sr25519};
 use tokio::net::TcpListener;
@@ -407,6 +405,17 @@ async fn a_reference_of_the_producers_own_choice_is_found() {
 }
 
 #[tokio::test]
+async fn another_sound_than_the_challenges_is_named_by_an_audit() {
+    let (mut world, _) = World::new(&[(SAME, SOON)]).await;
+    let scored = world.turn(seed()).await.unwrap();
+    std::fs::write(world.folder.path().join("challenge.wav"), "another sound").unwrap();
+    let (bucket, _) = world.published(scored).await;
+    let report = world.audit(&bucket, seed().hash).await;
+    let failed: Vec<_> = report.steps.iter().filter(|step| step.outcome == Verdict::Fail).collect();
+    assert_eq!((failed.len(), failed[0].step), (1, "sound"), "{report:?}");
+}
+
+#[tokio::test]
 async fn what_keeps_us_from_asking_is_never_a_miners_fault() {
     let (mut world, asked) = World::new(&[(SAME, SOON)]).await;
     let error = |result: Result<Scored, TaskError>| result.unwrap_err();
@@ -437,6 +446,4 @@ async fn what_keeps_us_from_asking_is_never_a_miners_fault() {
     assert_eq!(asked[0].load(Ordering::Relaxed), 0, "nobody was asked");
     let _before = world.subnet.replace(Vec::new());
     assert!(matches!(error(world.turn(seed()).await), TaskError::NoMiners));
-    let key = TaskKey::new(TASK, leoma_storage::TaskObject::Metadata);
-    assert!(key.to_string().starts_with("7/"));
 }

@@ -7,6 +7,8 @@ use leoma_storage::{RetryPolicy, Secret};
 use reqwest::Client;
 use url::Url;
 
+use super::hours::Hours;
+use super::proof::Plan;
 use crate::config::OracleConfig;
 use crate::outbound::{Reach, Service, ServiceError, ask};
 
@@ -29,6 +31,7 @@ pub(crate) struct MarketClient {
     reach: Reach,
     url: Url,
     key: Option<Secret>,
+    hours: Hours,
 }
 
 impl MarketClient {
@@ -38,14 +41,32 @@ impl MarketClient {
     /// Without `MARKET_URL`, or when TLS cannot be set up.
     pub(crate) fn new(reach: Reach, config: &OracleConfig) -> anyhow::Result<Self> {
         let url = Url::parse(config.need_url()?)?;
-        Ok(Self { http: reach.api_client()?, reach, url, key: config.key.clone() })
+        let (http, key, hours) = (reach.api_client()?, config.key.clone(), config.hours);
+        Ok(Self { http, reach, url, key, hours })
+    }
+
+    /// A task's reading: the closing prices up to its first block.
+    ///
+    /// # Errors
+    /// As of [`closes`](Self::closes), and where the feed knows no price at an hour at which there
+    /// must be some.
+    pub(crate) async fn reading(&self, plan: &Plan, step_s: u32) -> Result<Closes, ServiceError> {
+        let closes = self.closes(plan.read, step_s).await?;
+        if closes.is_empty() && self.hours.has_prices(plan.read[1]) {
+            let [first, last] = plan.read;
+            let reason =
+                format!("no price from {first} to {last}, unless there is no trading today");
+            return Err(ServiceError::unreadable(&SERVICE, &reason));
+        }
+        Ok(closes)
     }
 
     /// The closing prices that the feed knows at whole steps from `first` to `last`, in seconds
     /// since 1970. What it says of other moments is passed over.
     ///
     /// # Errors
-    /// [`ServiceError`] if it gives no answer that can be read.
+    /// [`ServiceError`] if it gives no answer that can be read, or only moments between the steps:
+    /// such a feed would never have a price.
     pub(crate) async fn closes(
         &self,
         [first, last]: [u32; 2],
@@ -67,10 +88,13 @@ impl MarketClient {
         .await?;
         let mut closes = read_closes(&body)
             .map_err(|fault| ServiceError::unreadable(&SERVICE, &fault.to_string()))?;
+        let is_step = |moment: &u64| moment.is_multiple_of(u64::from(step_s.max(1)));
+        if !closes.is_empty() && !closes.keys().any(is_step) {
+            let reason = format!("none of its moments is a multiple of {step_s} seconds");
+            return Err(ServiceError::unreadable(&SERVICE, &reason));
+        }
         let asked = u64::from(first)..=u64::from(last);
-        closes.retain(|moment, _| {
-            asked.contains(moment) && moment.is_multiple_of(u64::from(step_s.max(1)))
-        });
+        closes.retain(|moment, _| asked.contains(moment) && is_step(moment));
         Ok(closes)
     }
 }
@@ -86,14 +110,15 @@ mod tests {
     use axum::routing::get;
     use leoma_protocol::Nano;
 
+    use super::super::hours::Session;
     use super::*;
-    use crate::mechanism::oracle::Hours;
 
     /// A feed that answers with `status` and `body`, and its client.
-    async fn feed(status: StatusCode, body: String) -> MarketClient {
+    async fn feed(status: StatusCode, body: String, hours: Hours) -> MarketClient {
         let answer = move |Query(query): Query<BTreeMap<String, String>>, headers: HeaderMap| {
-            let asked: Vec<&str> = query.values().map(String::as_str).collect();
-            assert_eq!(asked, ["600", "300", "1200"], "from, step, to: {query:?}");
+            let asked: Vec<u32> = query.values().map(|value| value.parse().unwrap()).collect();
+            assert_eq!(query.keys().collect::<Vec<_>>(), ["from", "step", "to"]);
+            assert!(asked[1] == 300 && asked[2] == asked[0] + 600, "{query:?}");
             assert_eq!(headers["authorization"], "Bearer a key");
             async move { (status, body).into_response() }
         };
@@ -102,12 +127,12 @@ mod tests {
         let router = Router::new().route("/closes", get(answer));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let (url, key) = (Some(url), Some(Secret::new("a key")));
-        let config = OracleConfig { url, key, hours: Hours::Always };
+        let config = OracleConfig { url, key, hours };
         MarketClient::new(Reach::new(true), &config).unwrap()
     }
 
     async fn asked(status: StatusCode, body: &str) -> Result<Closes, ServiceError> {
-        feed(status, body.to_owned()).await.closes([600, 1200], 300).await
+        feed(status, body.to_owned(), Hours::Always).await.closes([600, 1200], 300).await
     }
 
     #[tokio::test]
@@ -125,6 +150,7 @@ mod tests {
             (StatusCode::OK, "<html>", "line 1, column"),
             (StatusCode::OK, r#"[{"t": 600, "close": "-1"}]"#, "price at 600"),
             (StatusCode::OK, endless.as_str(), "over 262144 bytes"),
+            (StatusCode::OK, r#"[{"t": 599, "close": "1"}]"#, "is a multiple of 300 seconds"),
             (StatusCode::UNAUTHORIZED, "", "MARKET_API_KEY"),
             (StatusCode::NOT_FOUND, "", "404"),
             (StatusCode::BAD_GATEWAY, "", "unavailable after 3 attempts: HTTP 502"),
@@ -133,6 +159,26 @@ mod tests {
             assert!(said.starts_with("the market feed") && said.contains(part), "{said}");
             assert!(!said.contains("127.0.0.1") && !said.contains("a key"), "{said}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_empty_reading_is_a_fault_where_there_must_be_prices() {
+        // New York opens at 9:30 on this Friday.
+        let opening = 1_736_519_400;
+        let reading = async |body: &str, hours: Hours, last: u32| {
+            let start_ms = 1000 * u64::from(last);
+            let plan =
+                Plan { start_ms, begin: last, read: [last - 600, last], session: Session::Open };
+            feed(StatusCode::OK, body.to_owned(), hours).await.reading(&plan, 300).await
+        };
+        let said = reading("[]", Hours::NewYork, opening + 5400).await.unwrap_err().to_string();
+        assert!(said.contains("no price from"), "{said}");
+        assert!(reading("[]", Hours::Always, opening - 300).await.is_err());
+        let early = reading("[]", Hours::NewYork, opening + 5100).await;
+        assert_eq!(early, Ok(Closes::new()), "the first prices may be late");
+        let body = format!(r#"[{{"t": {opening}, "close": "1"}}]"#);
+        let one = reading(&body, Hours::NewYork, opening + 600).await;
+        assert_eq!(one.unwrap().len(), 1);
     }
 
     #[test]

@@ -13,6 +13,8 @@ const FORECASTS: [i64; 2] = [34_200, 55_800];
 /// Until here closing prices are still read, 18:00: what was forecast in the afternoon is only
 /// ranked once enough validators have had a turn after it.
 const LAST_READING: i64 = 64_800;
+/// From here on a day of trading has prices, also in a feed that is late: 11:00.
+const FIRST_PRICES: i64 = 39_600;
 /// Standard time in New York is this many seconds behind UTC; in summer it is an hour less.
 const BEHIND: i64 = 5 * 3600;
 /// Hour of UTC at which summer time begins, 2:00 of standard time, and ends, 2:00 of summer time.
@@ -52,9 +54,8 @@ impl Hours {
         if self == Self::Always {
             return Session::Open;
         }
-        let local = i64::from(moment) - behind(moment.into());
-        let second = local.rem_euclid(DAY);
-        if weekday(local.div_euclid(DAY)) >= 5 || second < FORECASTS[0] || second > LAST_READING {
+        let (day, second) = new_york(moment);
+        if weekday(day) >= 5 || second < FORECASTS[0] || second > LAST_READING {
             Session::Closed
         } else if second <= FORECASTS[1] {
             Session::Open
@@ -62,6 +63,18 @@ impl Hours {
             Session::Reading
         }
     }
+
+    /// Whether a feed knows prices of the hours before a moment, holidays aside.
+    pub(super) fn has_prices(self, moment: u32) -> bool {
+        let is_late = || new_york(moment).1 >= FIRST_PRICES && self.at(moment) != Session::Closed;
+        self == Self::Always || is_late()
+    }
+}
+
+/// The day since 1970 and the second of it that New York's clocks show at a moment.
+fn new_york(moment: u32) -> (i64, i64) {
+    let local = i64::from(moment) - behind(moment.into());
+    (local.div_euclid(DAY), local.rem_euclid(DAY))
 }
 
 impl fmt::Display for Hours {
@@ -76,8 +89,7 @@ impl fmt::Display for Hours {
 /// A moment as the clocks of New York show it, in ISO 8601: `2025-01-10T10:05:00-05:00`.
 pub(super) fn new_york_text(moment: u32) -> String {
     let behind = behind(moment.into());
-    let local = i64::from(moment) - behind;
-    let (day, second) = (local.div_euclid(DAY), local.rem_euclid(DAY));
+    let (day, second) = new_york(moment);
     let (year, first) = year_of(day);
     let (mut month, mut day) = (1, day - first);
     for days in month_days(year) {
@@ -193,6 +205,16 @@ mod tests {
         assert!(open.clone().all(|moment| Hours::NewYork.at(moment) == Session::Closed));
         assert_eq!(Hours::NewYork.at(monday), Session::Open);
         assert_eq!(Hours::Always.at(friday + 86_400), Session::Open);
+    }
+
+    #[test]
+    fn from_eleven_on_a_day_of_trading_has_prices() {
+        let opening = 1_736_519_400_u32;
+        let has = |after: u32| Hours::NewYork.has_prices(opening + after);
+        assert!(!has(0) && !has(5399) && has(5400));
+        assert!(has(8 * 3600 + 1800) && !has(8 * 3600 + 1801), "18:00");
+        assert!(!has(86_400 + 7200), "a Saturday");
+        assert!(Hours::Always.has_prices(opening + 86_400));
     }
 
     #[test]

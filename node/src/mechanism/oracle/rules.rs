@@ -108,13 +108,14 @@ impl Rules {
     }
 
     /// The values of a reading: the closing price of each moment from `first` to `last`, null
-    /// where there is none.
+    /// where there is none. No more than an observation holds, whatever moments a stranger's
+    /// `metadata.json` names.
     pub(crate) fn values(
         &self,
         closes: &leoma_protocol::market::Closes,
         [first, last]: [u32; 2],
     ) -> Vec<Option<Nano>> {
-        let moments = (first..=last).step_by(self.step_s as usize);
+        let moments = (first..=last).step_by(self.step_s as usize).take(MOMENTS as usize);
         moments.map(|moment| closes.get(&u64::from(moment)).copied()).collect()
     }
 }
@@ -199,5 +200,6 @@ mod tests {
         assert_eq!(values, [None, Some(Nano(7)), None, Some(Nano(8))]);
         let whole = rules().values(&closes, rules().read(1_736_519_700_000).unwrap());
         assert_eq!(whole.len(), 64);
+        assert_eq!(rules().values(&closes, [1, u32::MAX]).len(), 64, "a hostile reading");
     }
 }

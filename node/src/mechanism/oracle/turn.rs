@@ -145,7 +145,7 @@ impl Desk {
     ) -> Result<Scored, TaskError> {
         let (plan, start) = (begun.plan, begun.seed.block);
         let targets = in_order(&begun.miners, context.task_id);
-        let closes = self.market.closes(plan.read, self.rules.step_s);
+        let closes = self.market.reading(&plan, self.rules.step_s);
         let (heard, closes) = if plan.session == Session::Open {
             let (heard, closes) = tokio::join!(self.ask(&targets, begun, context), closes);
             (heard?, closes)

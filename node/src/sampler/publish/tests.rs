@@ -115,6 +115,19 @@ fn spool(folder: &Path) {
     std::fs::write(task.join("videos").join(format!("{miner}.mp4")), "a video").unwrap();
 }
 
+/// What is signed of the task.
+fn draft() -> VerdictDraft {
+    VerdictDraft {
+        network: network(),
+        task_id: TASK,
+        params: ConsensusParams::default().digest(),
+        judge: "test".into(),
+        block: HEAD,
+        metadata_sha256: Some(Digest::of(b"metadata.json")),
+        entries: vec![],
+    }
+}
+
 /// The steps as far as the one that the other process is told, which then waits to be killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the process that another test kills"]
@@ -129,16 +142,7 @@ async fn validator_worker_process() {
         start(folder).await;
     let last = STEPS.iter().position(|step| *step == last).unwrap();
     spool(folder);
-    let draft = VerdictDraft {
-        network: network(),
-        task_id: TASK,
-        params: ConsensusParams::default().digest(),
-        judge: "test".into(),
-        block: HEAD,
-        metadata_sha256: Some(Digest::of(b"metadata.json")),
-        entries: vec![],
-    };
-    let signed = signer.sign_verdict_file(draft).unwrap();
+    let signed = signer.sign_verdict_file(draft()).unwrap();
     let (id, digest, bytes) = (signed.id, signed.digest, signed.bytes.clone());
     library.take_in_own(&StoredFile { id, digest, bytes }).unwrap();
     let task = TaskFolder::new(&publisher.spool, TASK);
@@ -225,4 +229,21 @@ async fn j2_a_kill_at_any_step_of_publishing_announces_and_uploads_the_same_file
         assert!(!spool.join(TASK.to_string()).exists(), "{last}");
         stop.cancel();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_that_was_damaged_since_is_not_published_under_our_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    let Started { signer, publisher, stop: _stop, heads: _heads, .. } = start(folder.path()).await;
+    spool(folder.path());
+    let signed = signer.sign_verdict_file(draft()).unwrap();
+    let task = TaskFolder::new(&publisher.spool, TASK);
+    std::fs::write(task.path().join("metadata.json"), "").unwrap();
+    let error = publisher.upload_objects(&task, &signed).await.unwrap_err();
+    assert!(error.to_string().contains("not the file that was signed"), "{error}");
+    let own = own_bucket(folder.path(), signer.hotkey());
+    assert!(own.verdict(TASK).await.unwrap().is_none());
+    std::fs::write(task.path().join("metadata.json"), "metadata.json").unwrap();
+    publisher.upload_objects(&task, &signed).await.unwrap();
+    assert!(own.verdict(TASK).await.unwrap().is_some());
 }

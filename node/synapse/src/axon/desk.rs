@@ -21,8 +21,8 @@ use super::{Axon, Call, Forward};
 use crate::bounded::{self, BodyEnd};
 use crate::clock;
 
-/// How much of a refused request's body is read and dropped: a caller that is still writing reads
-/// no answer, and would take the refusal for a broken connection.
+/// How much of a body is read and dropped whose request is refused before its turn comes: a caller
+/// that is still writing reads no answer, and would take the refusal for a broken connection.
 const DISCARDED_BYTES: usize = 64 * 1024;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_millis(500);
@@ -36,6 +36,7 @@ impl Axon {
         match self.handle(path, &parts.method, &parts.headers, &mut body).await {
             Ok((answer, place)) => response(answer, Some(place)),
             Err(refusal) => {
+                discard(&mut body).await;
                 tracing::debug!(status = refusal.status(), %refusal, "refused a request");
                 response(SynapseAnswer::refused(&refusal), None)
             }
@@ -54,11 +55,7 @@ impl Axon {
         if *method != Method::POST {
             return Err(Refusal::Method);
         }
-        let checked = self.check_head(class, headers);
-        if checked.is_err() {
-            discard(body).await;
-        }
-        let head = checked?;
+        let head = self.check_head(class, headers)?;
         let deadline = begun + head.timeout().min(self.limits.longest_timeout);
         let place = self.places.enter(head.caller(), deadline).await?;
         let fields = self.read_body(class, &head, body.take().unwrap_or_default()).await?;
@@ -137,7 +134,7 @@ impl Axon {
     }
 }
 
-/// Reads what is left of a short body.
+/// Reads a short body that nobody has begun to read.
 async fn discard(body: &mut Option<Body>) {
     let short = |body: &mut Body| {
         axum::body::HttpBody::size_hint(body)

@@ -14,7 +14,8 @@
 //!
 //! A place is taken after the signature is checked, so nobody can take another hotkey's places, and
 //! is kept until the answer is written. Bodies are read with a place only: in all there are never
-//! more than `places` of them in memory.
+//! more than `places` of them in memory. Of a request that is refused before, a short body is read
+//! and dropped, so that its caller reads the refusal.
 
 mod desk;
 mod places;

@@ -137,6 +137,42 @@ async fn every_wrong_request_has_its_status_and_the_next_is_served() {
     }
 }
 
+/// Writes a request's head with a part of its body, and the rest of it later; the status of what
+/// comes back.
+async fn slowly(port: u16, bytes: &[u8], pauses: &[Duration]) -> u16 {
+    let (head, body) = bytes.split_at(bytes.len() - 1000 * pauses.len());
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(head).await.unwrap();
+    for (part, pause) in body.chunks(1000).zip(pauses) {
+        sleep(*pause).await;
+        stream.write_all(part).await.expect("the connection broke before the body was written");
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer)[9..12].parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_that_is_still_writing_reads_why_it_is_refused() {
+    let axon = served().await;
+    let long = "x".repeat(3500);
+    let bytes = |from: &str, to: &str| bytes_with(&axon.request(&long), from, to);
+    let pauses = [Duration::from_millis(30); 3];
+    let status = async |bytes: Vec<u8>| slowly(axon.port, &bytes, &pauses).await;
+    assert_eq!(status(bytes("/Odd ", "/odd ")).await, 404);
+    assert_eq!(status(bytes("POST ", "PUT ")).await, 405);
+    assert_eq!(status(bytes("bt_header_dendrite_signature", "x")).await, 401);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(("127.0.0.1", axon.port)).await.unwrap();
+        stream.write_all(&whole(&axon.request("sleep"))).await.unwrap();
+        held.push(stream);
+    }
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(status(whole(&axon.request(&long))).await, 429);
+    drop(held);
+}
+
 #[tokio::test]
 async fn the_caller_is_who_signed_whatever_the_body_says() {
     let axon = served().await;

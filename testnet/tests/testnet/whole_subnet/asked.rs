@@ -20,6 +20,9 @@ const BEGIN_LIMIT: Duration = Duration::from_secs(300);
 /// Whatever a killed validator still makes of its task is published within this: after every start
 /// it signs nothing for 20 seconds, and peers attest to nothing that is later.
 const FINISH_LIMIT: Duration = Duration::from_secs(30);
+/// The same where a turn leaves the time: it starts, signs nothing for 20 seconds, asks again who
+/// had said nothing, for 12 seconds of the oracle, and a busy machine adds as much.
+const WHOLE_LIMIT: Duration = Duration::from_secs(90);
 /// Its next task is published within this: a turn of every validator, and what a busy machine adds.
 const NEXT_LIMIT: Duration = Duration::from_secs(180);
 /// What is on chain shows in an audit within this.
@@ -69,9 +72,9 @@ fn kept_of(state: &Path, task: u64) -> BTreeMap<Hotkey, u64> {
     of_task.map(|((_, miner), took)| (miner, took)).collect()
 }
 
-/// Kills a validator that has so many replies of its newest task and waits for others, and starts
-/// it again.
-async fn kill_in_a_task(subnet: &mut Subnet, some: Range<usize>) -> Killed {
+/// Kills a validator that has so many replies of its newest task, `first` or a later one, and waits
+/// for others. It is started again.
+async fn kill_in_a_task(subnet: &mut Subnet, first: u64, some: Range<usize>) -> Killed {
     let states: Vec<PathBuf> =
         (0..subnet.plan.validators.len()).map(|index| state_of(subnet, index)).collect();
     let deadline = Instant::now() + BEGIN_LIMIT;
@@ -79,8 +82,8 @@ async fn kill_in_a_task(subnet: &mut Subnet, some: Range<usize>) -> Killed {
         subnet.check().unwrap_or_else(|error| panic!("{error}"));
         for (validator, state) in states.iter().enumerate() {
             let newest = kept(state).keys().next_back().map(|(task, _)| *task);
-            let Some(task) = newest.filter(|task| some.contains(&kept_of(state, *task).len()))
-            else {
+            let is_under_way = |task: &u64| some.contains(&kept_of(state, *task).len());
+            let Some(task) = newest.filter(|task| *task >= first).filter(is_under_way) else {
                 continue;
             };
             subnet.kill_validator(validator);
@@ -101,12 +104,27 @@ pub(super) async fn kill_and_go_on(
     some: Range<usize>,
     entries: usize,
 ) -> usize {
-    let killed = kill_in_a_task(subnet, some).await;
+    let killed = kill_in_a_task(subnet, 0, some).await;
     let file = killed.file(subnet, entries, FINISH_LIMIT).await;
     let made = if file.is_some() { "a file" } else { "no file" };
     eprintln!("validator-{} makes {made} of task {}", killed.validator + 1, killed.task);
     killed.goes_on(subnet, entries, NEXT_LIMIT).await;
     killed.validator
+}
+
+/// Kills a validator that has so many replies and waits for others, in a subnet whose turns are
+/// long enough for what follows: it comes back, and publishes the task with so many entries. Nobody
+/// is asked again who had replied.
+pub(super) async fn kill_and_finish(subnet: &mut Subnet, some: Range<usize>, entries: usize) {
+    // The first one may have been begun late, with little time left.
+    let later = published_task(subnet).await + 1;
+    let killed = kill_in_a_task(subnet, later, some).await;
+    let file = killed.file(subnet, entries, WHOLE_LIMIT).await;
+    let name = format!("validator-{}", killed.validator + 1);
+    assert!(file.is_some(), "{name} makes no file of task {}", killed.task);
+    let after = books(&state_of(subnet, killed.validator));
+    assert_nothing_is_signed_again(&killed.books, &after);
+    assert_eq!(after.evidence, BTreeSet::new(), "{name} holds evidence of two signatures");
 }
 
 fn bucket_of(subnet: &Subnet, validator: usize) -> PathBuf {
@@ -133,6 +151,20 @@ pub(super) fn newest_task(subnet: &Subnet, validator: usize) -> Option<u64> {
     let tasks = std::fs::read_dir(bucket_of(subnet, validator)).ok()?.flatten();
     let whole = tasks.filter(|task| task.path().join(&file).is_file());
     whole.filter_map(|task| task.file_name().to_str()?.parse().ok()).max()
+}
+
+/// Waits until a validator has published a task.
+async fn published_task(subnet: &mut Subnet) -> u64 {
+    let deadline = Instant::now() + BEGIN_LIMIT;
+    loop {
+        subnet.check().unwrap_or_else(|error| panic!("{error}"));
+        let mut validators = 0..subnet.plan.validators.len();
+        if let Some(task) = validators.find_map(|validator| newest_task(subnet, validator)) {
+            return task;
+        }
+        assert!(Instant::now() < deadline, "no validator publishes anything");
+        sleep(POLL).await;
+    }
 }
 
 impl Killed {

@@ -1,5 +1,6 @@
 //! A whole subnet of the oracle: forecasters with real axons, a market, and one feed that lies. One
-//! validator loses its power in the middle of a task.
+//! validator loses its power in the middle of a task; in another subnet, whose turns are long, it
+//! comes back in time to finish that task.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +10,7 @@ use leoma_testnet::forecasters::Forecaster;
 use leoma_testnet::launch::{Mechanism, Options, Played, Subnet, View};
 use serde_json::Value;
 
-use super::asked::{audit_of, kill_and_go_on, leoma, newest_task};
+use super::asked::{audit_of, kill_and_finish, kill_and_go_on, leoma, newest_task};
 
 /// One of four feeds lies, and is outvoted.
 const VALIDATORS: usize = 4;
@@ -21,6 +22,12 @@ const LIMIT: Duration = Duration::from_secs(300);
 const ENTRIES: usize = Forecaster::ALL.len() + 1;
 /// A validator is killed once so many miners have replied. The mute one is still waited for.
 const REPLIES: Range<usize> = 3..Forecaster::ALL.len();
+
+/// Where a killed validator has to finish its task: milliseconds of a block, blocks of an interval,
+/// and seconds between the prices of a forecast. A validator signs nothing for 20 seconds after its
+/// start, and has to be back before half of the interval is over, which is a minute. Forecasts count
+/// for nearly two.
+const LONG_TURNS: (u64, u64, u32) = (2000, 60, 120);
 
 /// Every validator sets the weights that the audit computes, from prices that nobody bent.
 async fn audit_epoch(folder: &Path, epoch: u64) {
@@ -86,5 +93,25 @@ async fn everybody_pays_forecasters_by_what_they_know_through_a_kill_and_a_feed_
     let liar = VALIDATORS - 1;
     let task = newest_task(&subnet, liar).unwrap();
     audit_task(subnet.validator_folder(liar).unwrap(), task, "pass").await;
+    subnet.stop().await;
+}
+
+#[tokio::test]
+#[ignore = "slow: run by ./test.sh --all"]
+async fn a_validator_that_is_killed_while_it_asks_finishes_its_task_and_asks_nobody_again() {
+    let (block_time, interval, forecast_step) = LONG_TURNS;
+    let options = Options {
+        validators: 2,
+        miners: Forecaster::ALL.len(),
+        block_time,
+        interval,
+        forecast_step,
+        seed: "oracle kill".into(),
+        mechanisms: vec![Mechanism::Oracle],
+        ..Options::default()
+    };
+    let started = Subnet::start(options, |text| eprintln!("{text}")).await;
+    let mut subnet = started.unwrap_or_else(|error| panic!("{error}"));
+    kill_and_finish(&mut subnet, REPLIES, ENTRIES).await;
     subnet.stop().await;
 }
