@@ -133,8 +133,9 @@ mod tests {
         };
         assert_eq!(hurt(offline), ["LeomaNoPeers"]);
         let cut = |one: &mut crate::view::Snapshot| {
-            let own = one.own_hotkey;
-            let mut others = one.validators.iter_mut().filter(|other| Some(other.hotkey) != own);
+            let own = one.own_hotkey.clone();
+            let mut others =
+                one.validators.iter_mut().filter(|other| Some(&other.hotkey) != own.as_ref());
             others.next().unwrap().online = false;
         };
         assert_eq!(hurt(cut), ["LeomaTooFewPeers"]);
