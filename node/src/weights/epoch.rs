@@ -85,6 +85,7 @@ pub struct WeightSetter {
 /// How the last try to follow the commits went.
 #[derive(Default)]
 struct FollowUp {
+    next: BlockNumber,
     faults: u32,
     rests_until: Option<Instant>,
     complaint: String,
@@ -167,11 +168,14 @@ impl WeightSetter {
     /// Follows what was committed in earlier epochs. It rests after a fault, and logs a fault that
     /// repeats only once.
     async fn follow_commits(&self, head: Head, last: &mut FollowUp) {
-        if last.rests_until.is_some_and(|until| until > Instant::now()) {
+        if head.number < last.next || last.rests_until.is_some_and(|until| until > Instant::now()) {
             return;
         }
         match self.weights.follow(head).await {
-            Ok(()) => *last = FollowUp::default(),
+            Ok(pause) => {
+                let next = BlockNumber(head.number.0.saturating_add(pause));
+                *last = FollowUp { next, ..FollowUp::default() };
+            }
             Err(error) => {
                 last.faults += 1;
                 last.rests_until = Some(Instant::now() + pause_after(last.faults));

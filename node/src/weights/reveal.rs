@@ -8,6 +8,9 @@ use crate::state::{CommitState, EpochState, State, WeightCommit};
 use super::put::{NEIGHBOURING_EPOCHS, Weights, WeightsError, for_chain, heaviest_uid};
 use super::slots::{ChangedSlot, changed_slot};
 
+/// Looks at waiting commits in an epoch of the subnet, in the whole of which a reveal counts.
+const LOOKS: u64 = 36;
+
 /// Whether no further try of a reveal can help.
 fn is_final(rejection: &Rejection) -> bool {
     rejection.remedy() == Remedy::Operator
@@ -23,14 +26,16 @@ struct Now<'a> {
 
 impl Weights {
     /// Follows the commits that wait: reveals those that are due, and finds out what became of the
-    /// others. Cheap if none waits.
+    /// others. Cheap if none waits. Returns the blocks after which it is worth looking again: a
+    /// commit always waits where weights are committed, and each look costs requests.
     ///
     /// # Errors
     /// [`WeightsError`]; call again with a later block.
-    pub async fn follow(&self, head: Head) -> Result<(), WeightsError> {
+    pub async fn follow(&self, head: Head) -> Result<u64, WeightsError> {
         let mut open = self.state.on_disk(State::open_weight_commits).await?;
-        let Some(newest) = open.last().map(|commit| commit.epoch_block) else { return Ok(()) };
+        let Some(newest) = open.last().map(|commit| commit.epoch_block) else { return Ok(1) };
         let demands = self.chain.hyperparameters(head).await?;
+        let pause = (demands.epoch.tempo / LOOKS).max(1);
         let index = demands.epoch.index;
         let period = match demands.mode {
             WeightMode::CommitReveal { period } | WeightMode::Timelocked { period, .. } => period,
@@ -55,10 +60,10 @@ impl Weights {
             _ => due(commit) <= index,
         });
         if open.is_empty() {
-            return Ok(());
+            return Ok(pause);
         }
         let metagraph = self.chain.metagraph(head).await?;
-        let Some(own) = metagraph.uid(&self.signer.hotkey()) else { return Ok(()) };
+        let Some(own) = metagraph.uid(&self.signer.hotkey()) else { return Ok(pause) };
         let now = Now { head, metagraph: &metagraph, own };
         for (place, commit) in open.iter().enumerate() {
             let newer = &open[place + 1..];
@@ -69,7 +74,7 @@ impl Weights {
             }
             self.finish(commit, &now, newer, index > due(commit)).await?;
         }
-        Ok(())
+        Ok(pause)
     }
 
     async fn finish(

@@ -120,7 +120,7 @@ impl Validator {
             books.index += 1;
             head(books.head)
         };
-        self.weights.follow(now).await.unwrap();
+        let _pause = self.weights.follow(now).await.unwrap();
     }
 }
 
@@ -152,6 +152,18 @@ async fn one_winner_is_one_uid_with_the_largest_weight_on_the_chain() {
         (committed.commit(), committed.epoch().state),
         (Some(CommitState::Revealed), EpochState::Set)
     );
+}
+
+#[tokio::test]
+async fn a_commit_that_waits_is_looked_at_a_few_times_in_an_epoch() {
+    for mode in [MODES[1], MODES[2]] {
+        let validator = Validator::new(mode).await;
+        let now = head(validator.chain.books().head);
+        assert_eq!(validator.weights.follow(now).await.unwrap(), 1, "nothing waits");
+        validator.put(&winner()).await.unwrap();
+        let looks = 360 / validator.weights.follow(now).await.unwrap();
+        assert!((10..=60).contains(&looks), "{looks} in an epoch of 360 blocks");
+    }
 }
 
 #[tokio::test]
