@@ -1,6 +1,7 @@
 //! `leoma-testnet chaos`.
 
 use clap::ValueEnum as _;
+use leoma_scoring::JudgeChoice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -126,6 +127,8 @@ impl ChaosArgs {
             folder: self.dir.clone(),
             keep: self.keep,
             device: self.device.clone(),
+            // Gemini's faults are among those that services show.
+            judge: JudgeChoice::Both,
             namespaces: means.namespaces,
             own_endpoints: true,
             ..Options::default()
