@@ -21,7 +21,6 @@ use crate::mechanism::oracle::{OracleRecheck, Rules};
 use crate::verdicts::{Exchange, Rechecker, Rescorer, Rescoring, Waiting, restore};
 
 use super::open::Opened;
-use super::plugs::admission;
 
 /// The mesh, its events and our part in it.
 #[derive(Debug)]
@@ -90,7 +89,7 @@ fn rescoring(config: &Config, opened: &Opened) -> Option<Arc<dyn Rescoring>> {
         Plug::Motion => {
             let recheck = MotionRecheck {
                 source: opened.buckets.source.clone(),
-                admission: admission(config, opened),
+                admission: opened.admission(config),
             };
             Some(Arc::new(Rechecker::new(recheck, waiting)))
         }
@@ -99,7 +98,7 @@ fn rescoring(config: &Config, opened: &Opened) -> Option<Arc<dyn Rescoring>> {
             let recheck = OracleRecheck {
                 rules: Rules::of(record).ok()?,
                 chain: opened.chain.clone(),
-                admission: admission(config, opened),
+                admission: opened.admission(config),
             };
             Some(Arc::new(Rechecker::new(recheck, waiting)))
         }

@@ -19,8 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::StoredBoard;
 use crate::config::{Config, Plug};
+use crate::mechanism::asked::Admission;
 use crate::mechanism::video::Judging;
 use crate::metrics::{MeshMetrics, Metrics, register_scoring};
+use crate::miners::Blacklist;
+use crate::outbound::Reach;
 use crate::state::{SentTransactions, State};
 use crate::subnet::{Subnet, SubnetReader};
 use crate::verdicts::Library;
@@ -92,6 +95,21 @@ fn of_api_alone(shown: &[[String; 3]]) -> Vec<String> {
 }
 
 impl Opened {
+    /// Miners that this operator does not ask.
+    pub(super) fn blacklist(&self) -> Blacklist {
+        Blacklist { board: Arc::new(self.board.clone()) }
+    }
+
+    /// Who the miners of a task are that are asked through their axons.
+    pub(super) fn admission(&self, config: &Config) -> Admission {
+        Admission {
+            chain: Arc::new(self.chain.clone()),
+            allowlists: self.subnet.allowlists.clone(),
+            blacklist: self.blacklist(),
+            reach: Reach::new(config.services.local_network),
+        }
+    }
+
     /// Opens everything.
     ///
     /// # Errors

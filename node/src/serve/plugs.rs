@@ -5,36 +5,20 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use crate::config::{Config, Plug};
+use crate::config::Plug;
 use crate::mechanism::Turns;
-use crate::mechanism::asked::{self, Admission};
+use crate::mechanism::asked;
 use crate::mechanism::motion::{Motion, MotionParts};
 use crate::mechanism::oracle::{Desk, MarketClient, Oracle, Rules};
 use crate::mechanism::video::{Judging, Video, VideoParts};
-use crate::miners::{Blacklist, ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
+use crate::miners::{ChutesClient, HuggingFaceClient, MinerTable, MinerValidator};
 use crate::outbound::Reach;
 use crate::subnet::Subnet;
 
 use super::loops::Loops;
-use super::open::Opened;
 
 /// The newest table of miners.
 type Tables = watch::Receiver<Arc<MinerTable>>;
-
-/// Miners that this operator does not ask.
-fn blacklist(opened: &Opened) -> Blacklist {
-    Blacklist { board: Arc::new(opened.board.clone()) }
-}
-
-/// Who the miners of a task are that are asked through their axons.
-pub(super) fn admission(config: &Config, opened: &Opened) -> Admission {
-    Admission {
-        chain: Arc::new(opened.chain.clone()),
-        allowlists: opened.subnet.allowlists.clone(),
-        blacklist: blacklist(opened),
-        reach: Reach::new(config.services.local_network),
-    }
-}
 
 impl Loops<'_> {
     /// Opens the mechanism, and starts what finds its miners.
@@ -66,7 +50,7 @@ impl Loops<'_> {
                     config: self.config.sampling.clone(),
                     source: self.opened.buckets.source.clone(),
                     dendrite: asked::dendrite(reach, self.opened.signer.clone())?,
-                    admission: admission(self.config, self.opened),
+                    admission: self.opened.admission(self.config),
                 });
                 Ok((Box::new(motion), miners))
             }
@@ -85,7 +69,7 @@ impl Loops<'_> {
         let at_a_time = self.config.sampling.concurrent_miners;
         let desk = Desk { rules, market, dendrite, at_a_time };
         let (hours, chain) = (self.config.oracle.hours, self.opened.chain.clone());
-        let admission = admission(self.config, self.opened);
+        let admission = self.opened.admission(self.config);
         Ok((Box::new(Oracle { hours, chain, admission, desk }), miners))
     }
 
@@ -125,7 +109,7 @@ impl Loops<'_> {
     /// Takes blacklisted miners out of each table, and reports it.
     fn apply_blacklist(&mut self, checked: Tables) -> Tables {
         let (applied, table) = watch::channel(Arc::new(MinerTable::default()));
-        let (blacklist, stop) = (blacklist(self.opened), self.supervisor.stop());
+        let (blacklist, stop) = (self.opened.blacklist(), self.supervisor.stop());
         self.supervisor.spawn("blacklist", async move {
             blacklist.run(checked, applied, stop).await;
             Ok(())
