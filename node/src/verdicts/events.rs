@@ -18,16 +18,10 @@ impl Exchange {
     /// that a slow disk holds up nothing.
     pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) {
         let keeper = Keeper::start(self.state.clone());
-        loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => return,
-                event = events.recv() => match event {
-                    Some(event) => event,
-                    None => return,
-                },
-            };
+        while let Some(Some(event)) = stop.run_until_cancelled(events.recv()).await {
             self.handle(event, &keeper);
         }
+        self.fetches.end();
     }
 
     fn handle(&self, event: MeshEvent, keeper: &Keeper) {
@@ -94,6 +88,7 @@ impl Exchange {
     /// Forgets what nothing looks back on any more, whether or not weights are set here.
     fn outdated(&self, oldest: TaskId) {
         self.forget_passed_before(oldest);
+        self.fetches.forget_before(oldest);
         let (library, state) = (self.library.clone(), self.state.clone());
         tokio::spawn(async move {
             if let Err(error) = state.on_disk(move |_| library.prune_before(oldest)).await {

@@ -12,7 +12,8 @@ use super::exchange::Exchange;
 use super::library::LibraryError;
 
 impl Exchange {
-    /// Fetches an announced or certified file in the background, unless we hold it.
+    /// Fetches an announced or certified file in the background, unless we hold it, for as long as
+    /// it is needed.
     pub(super) fn fetch_in_background(&self, id: FileId, digest: Digest) {
         if self.library.holds_digest(id, digest) {
             return;
@@ -24,8 +25,8 @@ impl Exchange {
             let attempt = || async {
                 this.library.holds_digest(id, digest) || this.fetch_now(id, digest).await
             };
-            if !this.fetches.retry(id.producer, attempt).await {
-                tracing::warn!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "failed to fetch a verdict file");
+            if !this.fetches.retry((id, digest), attempt).await {
+                tracing::debug!(task = %id.task_id, producer = %id.producer, digest = digest.short(), "fetches this verdict file no longer, nothing needs it");
             }
         });
     }

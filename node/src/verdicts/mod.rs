@@ -5,7 +5,7 @@
 //! | `library.rs` | [`Library`]: every verified file, on disk and in memory |
 //! | `exchange.rs` | [`Exchange`]: this validator's part in the mesh |
 //! | `fetch.rs` | files that peers announced or certified |
-//! | `fetches.rs` | how many at a time, fair to every producer, and how often each is tried |
+//! | `fetches.rs` | how many at a time, fair to every producer, and how long each is tried |
 //! | `checks.rs` | what a file must pass before we attest to it |
 //! | `validity.rs` | since when each miner has been valid, for these checks |
 //! | `rescoring.rs` | which entries are scored again for these checks |
