@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use leoma_protocol::Hotkey;
+use leoma_protocol::verdict::AspectScores;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -125,21 +126,25 @@ fn file(
     let entries = miners.iter().enumerate().map(|(number, miner)| {
         let passed = !(task_id as usize + number).is_multiple_of(3);
         let score = if passed { 820 + (number % 100) as u16 } else { 430 };
-        let aspects = ["first_frame_fidelity", "prompt_adherence", "motion_quality",
-            "temporal_consistency", "visual_quality", "camera_composition"];
         Entry {
             miner: miner.clone(),
             passed,
-            status: if passed { "passed" } else { "failed" }.to_owned(),
+            status: if passed { "passed" } else { "failed" }.into(),
             confidence: 90,
             reasoning: if passed { "all aspects pass" } else {
                 "temporal_consistency 43.0: held down by drift 0.31 (all points at 0.05, none at 0.40)"
-            }.to_owned(),
+            }.into(),
             latency_ms: 12_000 + number as u64,
             score: Some(score),
-            aspects: aspects.map(|name| (name, score)).to_vec(),
-            model_revision: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
-            video_sha256: Some("a".repeat(64)),
+            aspects: Some(AspectScores {
+                first_frame_fidelity: score,
+                prompt_adherence: score,
+                motion_quality: score,
+                temporal_consistency: score,
+                visual_quality: score,
+                camera_composition: score,
+            }),
+            has_video: true,
         }
     });
     let verdict = Verdict {

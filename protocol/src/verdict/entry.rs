@@ -112,7 +112,8 @@ pub struct AspectScores {
 }
 
 impl AspectScores {
-    fn named(&self) -> [(&'static str, u16); 6] {
+    /// Each aspect with its name.
+    pub fn named(&self) -> [(&'static str, u16); 6] {
         [
             ("first_frame_fidelity", self.first_frame_fidelity),
             ("prompt_adherence", self.prompt_adherence),

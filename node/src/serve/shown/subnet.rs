@@ -133,6 +133,7 @@ impl Shown {
             let keys: BTreeSet<(FileId, Digest)> =
                 held.iter().map(|file| (file.id, file.digest)).collect();
             verdicts.retain(|key, _| keys.contains(key));
+            let mut texts = None;
             for (id, digest) in keys {
                 if verdicts.contains_key(&(id, digest)) {
                     continue;
@@ -140,7 +141,10 @@ impl Shown {
                 let Some(file) = state.file(id, Some(digest)).ok().flatten() else { continue };
                 let Some(expected) = library.expected(id) else { continue };
                 if let Ok(verified) = verdict::verify(&file.bytes, &expected) {
-                    verdicts.insert((id, digest), Arc::new(shown_verdict::shown(&verified)));
+                    let texts = texts
+                        .get_or_insert_with(|| shown_verdict::Texts::of_all(verdicts.values()));
+                    let shown = shown_verdict::shown(&verified, texts);
+                    verdicts.insert((id, digest), Arc::new(shown));
                 }
             }
             verdicts

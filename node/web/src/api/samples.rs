@@ -62,7 +62,7 @@ fn row(view: &View, found: Found<'_>) -> SampleRow {
         prompt: None,
         passed: entry.passed,
         confidence: Some(entry.confidence.into()),
-        reasoning: Some(entry.reasoning.clone()),
+        reasoning: Some(entry.reasoning.to_string()),
         evaluated_at: block_time(view, verdict.block),
         latency_ms: (entry.latency_ms > 0).then(|| entry.latency_ms.cast_signed()),
     }

@@ -230,17 +230,15 @@ pub(super) async fn task_of_miner(
     let task_id = file.verdict.task_id;
     let verdicts = view.files_of(task_id).iter().filter_map(|file| {
         let entry = view.entry_of(file, &hotkey)?;
-        let aspects = entry.aspects.iter();
-        let scores: BTreeMap<String, i64> = aspects
-            .map(|(name, score)| ((*name).to_owned(), tenths(*score).round() as i64))
-            .collect();
+        let points = |(name, score): (&str, u16)| (name.to_owned(), tenths(score).round() as i64);
+        let scores = entry.aspects.map(|scores| scores.named().into_iter().map(points));
         Some(TaskVerdict {
             validator_hotkey: file.verdict.producer.to_string(),
             passed: entry.passed,
             evaluated_at: block_time(&view, file.verdict.block),
             confidence: Some(entry.confidence),
-            reasoning: Some(entry.reasoning.clone()),
-            aspect_scores: (!scores.is_empty()).then_some(scores),
+            reasoning: Some(entry.reasoning.to_string()),
+            aspect_scores: scores.map(Iterator::collect),
             overall_score: entry.score.map(tenths),
         })
     });

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use axum::extract::{Path, Query, State};
+use leoma_protocol::verdict::AspectScores;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -208,18 +209,16 @@ fn over_time(view: &View, hotkey: &str) -> Markup {
     found.reverse();
     let verdicts: Vec<(u64, bool)> =
         found.iter().map(|one| (one.file.verdict.task_id, one.entry.passed)).collect();
-    let scored: Vec<_> = found.iter().filter(|one| !one.entry.aspects.is_empty()).collect();
-    let names = scored.last().map_or(&[][..], |one| &one.entry.aspects);
+    let scores: Vec<AspectScores> = found.iter().filter_map(|one| one.entry.aspects).collect();
+    let newest = found.iter().rev().find_map(|one| Some((one.file, one.entry.aspects?)));
     html! {
         h2 { "Window" }
         @if verdicts.is_empty() { (nothing("No verdict in the window.")) } @else { (verdict_strip(&verdicts)) }
-        @if !names.is_empty() {
+        @if let Some((file, newest)) = newest {
             h2 { "Aspects over time" }
-            div.lines { @for (index, (name, _)) in names.iter().enumerate() {
-                @let values: Vec<u16> = scored.iter()
-                    .filter_map(|one| one.entry.aspects.get(index).map(|(_, score)| *score)).collect();
-                @let needed = scored.last().and_then(|one| one.file.verdict.needed.aspects.get(index));
-                (line(name, &values, needed.copied().filter(|needed| *needed > 0)))
+            div.lines { @for (index, ((name, _), needed)) in newest.named().into_iter().zip(file.verdict.needed.aspects).enumerate() {
+                @let values: Vec<u16> = scores.iter().map(|scores| scores.named()[index].1).collect();
+                (line(name, &values, Some(needed).filter(|needed| *needed > 0)))
             } }
         }
     }

@@ -3,6 +3,7 @@
 
 use axum::extract::{Path, Query, State};
 use leoma_protocol::Hotkey;
+use leoma_protocol::verdict::AspectScores;
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -132,26 +133,26 @@ fn answer(
                     @if let Some(score) = entry.score { " " b { (points(score)) } " of " (points(needed.overall)) " needed" }
                 }
             }
-            @if entry.video_sha256.is_some() {
+            @if entry.has_video {
                 (video(&format!("{media}/generated_videos/{}.mp4", entry.miner), "This miner's answer"))
             } @else {
                 (nothing("There is no video of this answer."))
             }
             p.why { (entry.reasoning) }
-            @if !entry.aspects.is_empty() { (aspects(entry, needed)) }
+            @if let Some(scores) = entry.aspects { (aspects(scores, needed)) }
             @if let Some(measures) = measures { (measure_table(measures, needed)) }
             p.note { "Answered in " (format!("{:.1} s", entry.latency_ms as f64 / 1000.0)) }
         }
     }
 }
 
-fn aspects(entry: &Entry, needed: Needed) -> Markup {
+fn aspects(scores: AspectScores, needed: Needed) -> Markup {
     html! { table.aspects {
         thead.hidden { tr { th { "Aspect" } th { "Points" } th { "Bar" } th { "Needed" } } }
-        tbody { @for ((name, score), least) in entry.aspects.iter().zip(needed.aspects) {
+        tbody { @for ((name, score), least) in scores.named().into_iter().zip(needed.aspects) {
             tr {
                 th scope="row" { (name.replace('_', " ")) }
-                td.number { span class=(if *score < least { "no" } else { "" }) { (points(*score)) } }
+                td.number { span class=(if score < least { "no" } else { "" }) { (points(score)) } }
                 td { meter min="0" max="1000" low=(needed.measure) high=(needed.overall) optimum="1000" value=(score)
                     aria-label={ (name.replace('_', " ")) } {} }
                 td { @if least > 0 { "≥ " (points(least)) } }

@@ -113,7 +113,7 @@ async fn a_task_shows_each_answer_with_its_reasons_and_the_audit_command() {
         let video =
             format!("src=\"/media/{producer}/{task}/generated_videos/{}.mp4\"", entry.miner);
         assert!(page.contains(&video), "{video}");
-        assert!(page.contains(&entry.reasoning));
+        assert!(page.contains(&*entry.reasoning));
     }
     assert!(page.contains("A boat turns &lt;slowly&gt; in the harbour"));
     assert!(page.contains(&format!("leoma audit --task {task}")));

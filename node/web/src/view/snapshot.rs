@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use leoma_protocol::verdict::AspectScores;
+
 /// A hotkey as its SS58 text.
 pub type HotkeyText = Arc<str>;
 
@@ -182,13 +184,13 @@ pub struct Verdict {
 pub struct Needed {
     /// The overall score of a pass.
     pub overall: u16,
-    /// Each aspect by itself, in the order of [`Entry::aspects`]; 0 where it needs nothing.
+    /// Each aspect by itself, in the order of [`AspectScores::named`]; 0 where it needs nothing.
     pub aspects: [u16; 6],
     /// A measure below this takes points from its whole aspect.
     pub measure: u16,
 }
 
-/// One miner's result.
+/// One miner's result. A window has tens of thousands, so each is kept small.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// The miner.
@@ -196,21 +198,19 @@ pub struct Entry {
     /// The one bit that counts.
     pub passed: bool,
     /// Why, in one word.
-    pub status: String,
+    pub status: Box<str>,
     /// The judge's confidence, 0 to 100.
     pub confidence: u8,
     /// Why, in words.
-    pub reasoning: String,
+    pub reasoning: Box<str>,
     /// Time to the complete answer.
     pub latency_ms: u64,
     /// The score in tenths of a point, 0 to 1000.
     pub score: Option<u16>,
-    /// The aspects in tenths of a point.
-    pub aspects: Vec<(&'static str, u16)>,
-    /// The revision of the model that answered.
-    pub model_revision: Option<String>,
-    /// SHA-256 of the video, in hexadecimal.
-    pub video_sha256: Option<String>,
+    /// The aspects.
+    pub aspects: Option<AspectScores>,
+    /// Whether there is a video of the answer.
+    pub has_video: bool,
 }
 
 /// One epoch.
