@@ -81,7 +81,8 @@ pub(crate) struct ActiveMiner {
     pub eligible: bool,
     /// That place, 1 for the winner.
     pub rank: Option<u32>,
-    /// 1.0 for the winner, else 0.0.
+    /// Its share of all weight in the newest epoch: 1.0 for the winner and 0.0 for the others,
+    /// unless a policy record pays several.
     pub weight: f64,
     /// The mean of the validators' pass rates, 0 to 1.
     pub score: f64,
@@ -216,7 +217,7 @@ pub(super) async fn active(
                 active: validity == Validity::Valid,
                 eligible: rank.is_some(),
                 rank,
-                weight: if view.winner() == Some(hotkey) { 1.0 } else { 0.0 },
+                weight: view.weight_of(hotkey),
                 score: tallies.score(),
                 tasks_passed: tallies.total.passed,
                 tasks_evaluated: tallies.total.evaluated,

@@ -141,11 +141,7 @@ fn miner_weights(view: &View) -> Vec<MinerWeight> {
             miner_hotkey: rank.miner.to_string(),
             uid: view.miner(&rank.miner)?.uid?,
             pass_rate: rank.rate,
-            weight: rank.share.unwrap_or(if view.winner() == Some(&rank.miner) {
-                1.0
-            } else {
-                0.0
-            }),
+            weight: view.weight_of(&rank.miner),
         })
     };
     ranks.iter().filter_map(weight).collect()

@@ -213,6 +213,15 @@ impl View {
         ineligible.iter().find(|(hotkey, _)| &**hotkey == miner).map(|(_, why)| why.as_str())
     }
 
+    /// A miner's share of all weight of the newest epoch, of 1: all of it for the winner, unless a
+    /// policy record pays several.
+    pub fn weight_of(&self, miner: &str) -> f64 {
+        let Some(epoch) = self.newest_epoch() else { return 0.0 };
+        let rank = epoch.ranks.iter().find(|rank| &*rank.miner == miner);
+        let is_winner = epoch.winner.as_deref() == Some(miner);
+        rank.and_then(|rank| rank.share).unwrap_or(if is_winner { 1.0 } else { 0.0 })
+    }
+
     /// The miner that gets the weight of the newest epoch.
     pub fn winner(&self) -> Option<&HotkeyText> {
         self.newest_epoch()?.winner.as_ref()

@@ -1,11 +1,12 @@
 //! What dashboards read: the fields of every answer, and what is not known.
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{NOW, SAMPLE, app, app_of, check, get, hotkey, snapshot};
 use crate::server::Audience;
 use crate::site::iso;
+use crate::view::Snapshot;
 
 /// A path, its fields, and its lists with the fields of their elements.
 type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
@@ -180,6 +181,30 @@ async fn what_is_not_known_is_404_with_a_detail() {
     let (status, value) = get(&app, "/samples/list?limit=x").await;
     assert_eq!(status, 400, "{value}");
     check("/samples/list", &value, "detail:text");
+}
+
+#[tokio::test]
+async fn active_miners_have_the_weights_of_the_newest_epoch_whoever_is_paid() {
+    let weights = async |made: Snapshot| {
+        let app = app_of(made, Audience::Operator);
+        let (_, of_epoch) = get(&app, "/weights").await;
+        let (_, active) = get(&app, "/miners/active").await;
+        let rows = |value: &Value, name: &str| -> Vec<(String, f64)> {
+            let row =
+                |one: &Value| (one[name].as_str().unwrap().to_owned(), one["weight"].as_f64());
+            let rows = value.as_array().unwrap().iter().map(row);
+            rows.map(|(hotkey, weight)| (hotkey, weight.unwrap())).collect()
+        };
+        let found = rows(&active, "hotkey");
+        assert_eq!(found, rows(&of_epoch["miners"], "miner_hotkey"));
+        found.into_iter().map(|(_, weight)| weight).collect::<Vec<f64>>()
+    };
+    let mut made = snapshot();
+    assert_eq!(weights(made.clone()).await, [1.0, 0.0, 0.0, 0.0, 0.0]);
+    for (rank, share) in made.epochs[0].ranks.iter_mut().zip([0.5, 0.25, 0.25, 0.0, 0.0]) {
+        rank.share = Some(share);
+    }
+    assert_eq!(weights(made).await, [0.5, 0.25, 0.25, 0.0, 0.0]);
 }
 
 #[tokio::test]
