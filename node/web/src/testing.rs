@@ -145,6 +145,7 @@ fn file(
                 camera_composition: score,
             }),
             has_video: true,
+            is_reading: false,
         }
     });
     let verdict = Verdict {

@@ -42,10 +42,10 @@ impl Validities {
     }
 
     /// What is known about `miner`: our own check, and where there is none, what a strict majority
-    /// of the reports says. The blacklist of this process comes before both: `leoma api` checks no
+    /// of the reports says. Nobody asks a miner without a slot, so reports do not count for it. The blacklist of this process comes before both: `leoma api` checks no
     /// miner, and a validator checks them only every few minutes.
     pub(crate) fn of(&self, view: &View, miner: &Miner) -> Known<'_> {
-        let judged = self.reported.get(&*miner.hotkey);
+        let judged = self.reported.get(&*miner.hotkey).filter(|_| miner.uid.is_some());
         let (validity, at) = match (&miner.validity, judged) {
             (Validity::Unknown, Some(judged)) => (judged.validity(), Some(judged.at)),
             (own, _) => {
@@ -64,7 +64,8 @@ impl Validities {
 /// What validators gossip about the miners that were not checked here; what they say of others does
 /// not count.
 fn gossiped(snapshot: &Snapshot) -> Vec<Report> {
-    let unknown = snapshot.miners.iter().filter(|miner| miner.validity == Validity::Unknown);
+    let has_slot = snapshot.miners.iter().filter(|miner| miner.uid.is_some());
+    let unknown = has_slot.filter(|miner| miner.validity == Validity::Unknown);
     let unknown: HashMap<&str, &Miner> = unknown.map(|miner| (&*miner.hotkey, miner)).collect();
     if unknown.is_empty() {
         return Vec::new();
@@ -143,6 +144,10 @@ mod tests {
         let [miner] = reports[0].miners.as_slice() else { panic!("{reports:?}") };
         assert_eq!((&*miner.miner_hotkey, miner.is_valid), (&*unknown, false));
         assert_eq!(miner.invalid_reason, reason);
+        // Of one that has left no report counts.
+        let mut gone = snapshot.clone();
+        gone.miners[0].uid = None;
+        assert!(gossiped(&gone).is_empty());
         // Without the time that a block takes, the age of a report is unknown.
         snapshot.block_ms = None;
         assert!(gossiped(&snapshot).is_empty());

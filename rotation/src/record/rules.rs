@@ -101,7 +101,7 @@ impl PolicyRecord {
 
     /// The pools of producers' own readings: a producer's own entry that has only these is not a
     /// verdict on a miner.
-    pub(crate) fn truths(&self) -> Vec<Name> {
+    pub fn truths(&self) -> Vec<Name> {
         self.pools.iter().filter_map(|pool| pool.fold.truth()).collect()
     }
 

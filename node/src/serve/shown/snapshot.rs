@@ -1,6 +1,6 @@
 //! From the validator's parts to a snapshot.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use leoma_chain::{Metagraph, Neuron};
@@ -20,6 +20,10 @@ use crate::miners::{MinerTable, Validity};
 
 /// Rao in one TAO.
 const RAO: f64 = 1e9;
+/// Most miners that are shown without a commitment, because an epoch or a file names them: twice
+/// the slots of a subnet. Those that lost their slot lately are fewer; a peer's file may name
+/// hotkeys that never had one.
+const MAX_UNCOMMITTED: usize = 512;
 
 /// What a snapshot is made from.
 pub(super) struct Inputs<'a> {
@@ -240,8 +244,36 @@ impl Inputs<'_> {
         self.reports.iter().map(report).collect()
     }
 
+    /// The neurons that are miners, then the miners that only epochs and files name, so that every
+    /// link to a miner leads somewhere.
     fn miners(&self, names: &Names) -> Vec<Miner> {
-        self.metagraph.neurons.iter().filter_map(|neuron| self.miner(neuron, names)).collect()
+        let neurons = self.metagraph.neurons.iter();
+        let mut miners: Vec<Miner> =
+            neurons.filter_map(|neuron| self.miner(neuron, names)).collect();
+        let mut known: HashSet<HotkeyText> =
+            miners.iter().map(|miner| Arc::clone(&miner.hotkey)).collect();
+        let is_new = |hotkey: &&HotkeyText| known.insert((*hotkey).clone());
+        let others: Vec<&HotkeyText> = self.named().filter(is_new).take(MAX_UNCOMMITTED).collect();
+        miners.extend(others.into_iter().map(|hotkey| self.uncommitted(hotkey)));
+        miners
+    }
+
+    /// The miners that epochs and held files name, the newest first. Those with a rank come before
+    /// all others: they had a slot, so no peer made them up.
+    fn named(&self) -> impl Iterator<Item = &HotkeyText> {
+        let ranked = self.epochs.iter().flat_map(|epoch| {
+            epoch.winner.iter().chain(epoch.ranks.iter().map(|rank| &rank.miner))
+        });
+        let entries = self.verdicts.values().rev().flat_map(|verdict| &verdict.entries);
+        let judged = entries.filter(|entry| !entry.is_reading).map(|entry| &entry.miner);
+        let ineligible = self.epochs.iter().flat_map(|epoch| &epoch.ineligible);
+        ranked.chain(judged).chain(ineligible.map(|(miner, _)| miner))
+    }
+
+    /// A miner that has no commitment and was not checked: it may have lost its slot.
+    fn uncommitted(&self, hotkey: &HotkeyText) -> Miner {
+        let uid = hotkey.parse().ok().and_then(|hotkey: Hotkey| self.metagraph.uid(&hotkey));
+        Miner { hotkey: hotkey.clone(), uid: uid.map(|uid| uid.0), ..Miner::default() }
     }
 
     fn miner(&self, neuron: &Neuron, names: &Names) -> Option<Miner> {
@@ -288,5 +320,123 @@ impl Names {
     fn of(&self, hotkey: Hotkey) -> HotkeyText {
         let mut known = self.0.borrow_mut();
         Arc::clone(known.entry(hotkey).or_insert_with(|| hotkey.to_string().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leoma_protocol::{Netuid, Uid};
+    use leoma_web::view::{Entry, Rank};
+
+    use super::*;
+
+    fn hotkey(number: u16) -> Hotkey {
+        let mut bytes = [1; 32];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        Hotkey::from_bytes(bytes)
+    }
+
+    fn text(number: u16) -> HotkeyText {
+        hotkey(number).to_string().into()
+    }
+
+    fn metagraph(registered: &[u16]) -> Metagraph {
+        let neuron = |number: &u16| Neuron {
+            uid: Uid(*number),
+            hotkey: hotkey(*number),
+            validator_permit: false,
+            stake: 0,
+            last_update: BlockNumber(0),
+            registered_at: BlockNumber(1),
+            axon: None,
+            axon_block: BlockNumber(0),
+        };
+        Metagraph {
+            block: BlockNumber(900),
+            owner: hotkey(999),
+            min_weights: 1,
+            max_weight: u16::MAX,
+            serving_rate_limit: 0,
+            neurons: registered.iter().map(neuron).collect(),
+            commitments: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            plain: BTreeMap::new(),
+        }
+    }
+
+    /// A file of producer 1 with an entry on each of these.
+    fn file(task: u64, miners: impl Iterator<Item = u16>) -> ((FileId, Digest), Arc<Verdict>) {
+        let id = FileId { task_id: TaskId(task), producer: hotkey(1) };
+        let entry = |number: u16| Entry {
+            miner: text(number),
+            is_reading: number == 1,
+            ..Entry::default()
+        };
+        let verdict = Verdict {
+            task_id: task,
+            producer: text(1),
+            entries: miners.map(entry).collect(),
+            ..Verdict::default()
+        };
+        ((id, Digest::of(b"file")), Arc::new(verdict))
+    }
+
+    /// Every miner that is shown, with its slot.
+    fn miners(
+        registered: &[u16],
+        verdicts: &BTreeMap<(FileId, Digest), Arc<Verdict>>,
+        epochs: Vec<Epoch>,
+    ) -> Vec<Miner> {
+        let inputs = Inputs {
+            own: None,
+            params: &ConsensusParams::default(),
+            head: BlockNumber(1000),
+            head_seen_at: 0,
+            block_ms: None,
+            network: None,
+            mechanism: None,
+            metagraph: &metagraph(registered),
+            history: &AllowlistHistory::default(),
+            miners: None,
+            mesh: None,
+            reports: &[],
+            reporters: &BTreeSet::new(),
+            verdicts,
+            epochs,
+        };
+        let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
+        inputs.snapshot(network).miners
+    }
+
+    fn rank(number: u16) -> Rank {
+        Rank { rank: 1, miner: text(number), passed: 5, rate: 0.5, block: None, share: None }
+    }
+
+    #[test]
+    fn whoever_an_epoch_or_a_file_names_is_known_without_a_slot_or_a_commitment() {
+        let epoch = Epoch {
+            winner: Some(text(2)),
+            ranks: vec![rank(2), rank(3)],
+            ineligible: vec![(text(4), "evaluated on 1 of 2 tasks".to_owned())],
+            ..Epoch::default()
+        };
+        // 6 has a slot and nothing else, 7 is no miner at all, 1 read the market itself.
+        let verdicts = BTreeMap::from([file(7, [1, 2, 5, 6].into_iter())]);
+        let shown = miners(&[1, 6, 7], &verdicts, vec![epoch]);
+        let slots: BTreeMap<HotkeyText, Option<u16>> =
+            shown.iter().map(|miner| (miner.hotkey.clone(), miner.uid)).collect();
+        let expected = [(2, None), (3, None), (4, None), (5, None), (6, Some(6))];
+        assert_eq!(slots, BTreeMap::from(expected.map(|(number, uid)| (text(number), uid))));
+        assert_eq!(shown.len(), slots.len(), "each once");
+        assert!(shown.iter().all(|miner| miner.validity == Shown::Unknown));
+    }
+
+    #[test]
+    fn hotkeys_that_a_peer_makes_up_crowd_out_nobody_with_a_rank() {
+        let epoch = Epoch { ranks: vec![rank(2)], ..Epoch::default() };
+        let verdicts = BTreeMap::from([file(7, 1000..1900)]);
+        let shown = miners(&[], &verdicts, vec![epoch]);
+        assert_eq!(shown.len(), MAX_UNCOMMITTED);
+        assert!(shown.iter().any(|miner| miner.hotkey == text(2)));
     }
 }

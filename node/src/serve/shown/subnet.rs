@@ -128,6 +128,7 @@ impl Shown {
         mut verdicts: BTreeMap<(FileId, Digest), Arc<Verdict>>,
     ) -> Result<BTreeMap<(FileId, Digest), Arc<Verdict>>, Unavailable> {
         let (library, state) = (self.parts.library.clone(), self.parts.state.clone());
+        let truths = self.parts.record.as_ref().map_or_else(Vec::new, |record| record.truths());
         let read = tokio::task::spawn_blocking(move || {
             let held = library.all();
             let keys: BTreeSet<(FileId, Digest)> =
@@ -143,7 +144,7 @@ impl Shown {
                 if let Ok(verified) = verdict::verify(&file.bytes, &expected) {
                     let texts = texts
                         .get_or_insert_with(|| shown_verdict::Texts::of_all(verdicts.values()));
-                    let shown = shown_verdict::shown(&verified, texts);
+                    let shown = shown_verdict::shown(&verified, &truths, texts);
                     verdicts.insert((id, digest), Arc::new(shown));
                 }
             }

@@ -5,7 +5,7 @@ use std::iter;
 use std::sync::Arc;
 
 use leoma_protocol::Hotkey;
-use leoma_protocol::verdict::{VerdictEntry, VerifiedVerdict};
+use leoma_protocol::verdict::{Name, VerdictEntry, VerifiedVerdict};
 use leoma_scoring::JudgeChoice;
 use leoma_web::view::{Entry, HotkeyText, Needed, Verdict};
 
@@ -34,13 +34,18 @@ impl Texts {
     }
 }
 
-/// What is shown of a file. Entries are sorted by the hotkey's text.
-pub(super) fn shown(file: &VerifiedVerdict, texts: &mut Texts) -> Verdict {
+/// What is shown of a file. Entries are sorted by the hotkey's text. `truths` are the pools of what
+/// producers read themselves.
+pub(super) fn shown(file: &VerifiedVerdict, truths: &[Name], texts: &mut Texts) -> Verdict {
     let envelope = file.envelope.as_ref().map(|signed| &signed.envelope);
     let judge = envelope.map_or_else(String::new, |envelope| envelope.judge.clone());
     let asked = JudgeChoice::needed(&judge);
     let needed = Needed { overall: asked.overall, aspects: asked.aspects, measure: asked.measure };
-    let mut entries: Vec<Entry> = file.entries.iter().map(|one| entry(one, texts)).collect();
+    let shown_entry = |one: &VerdictEntry| Entry {
+        is_reading: one.hotkey == file.id.producer && has_only(one, truths),
+        ..entry(one, texts)
+    };
+    let mut entries: Vec<Entry> = file.entries.iter().map(shown_entry).collect();
     entries.sort_by(|a, b| a.miner.cmp(&b.miner));
     Verdict {
         task_id: file.id.task_id.0,
@@ -51,6 +56,13 @@ pub(super) fn shown(file: &VerifiedVerdict, texts: &mut Texts) -> Verdict {
         needed,
         entries,
     }
+}
+
+/// Whether an entry has only observations in these pools: with them a producer's own entry is no
+/// verdict for an epoch either.
+fn has_only(entry: &VerdictEntry, truths: &[Name]) -> bool {
+    let observations = &entry.observations;
+    !observations.is_empty() && observations.iter().all(|one| truths.contains(&one.pool))
 }
 
 fn entry(entry: &VerdictEntry, texts: &mut Texts) -> Entry {
@@ -64,5 +76,39 @@ fn entry(entry: &VerdictEntry, texts: &mut Texts) -> Entry {
         score: entry.score,
         aspects: entry.aspect_scores,
         has_video: entry.video_sha256.is_some(),
+        is_reading: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leoma_protocol::verdict::{EntryStatus, Observation};
+    use leoma_protocol::{Digest, FileId, Nano, TaskId};
+
+    use super::*;
+
+    #[test]
+    fn only_the_producers_own_entry_with_nothing_but_truths_is_a_reading() {
+        let [producer, other] = [1, 2].map(|seed| Hotkey::from_bytes([seed; 32]));
+        let [truth, pool]: [Name; 2] = ["close", "forecast"].map(|text| text.parse().unwrap());
+        let is_reading = |miner, pool, truths: &[Name]| {
+            let observed = Observation { pool, values: vec![Some(Nano::ONE)], counts: vec![] };
+            let status = EntryStatus::from_word("reference");
+            let entry = VerdictEntry {
+                observations: vec![observed],
+                ..VerdictEntry::unusable(miner, status, String::new(), 0)
+            };
+            let file = VerifiedVerdict {
+                id: FileId { task_id: TaskId(7), producer },
+                digest: Digest::of(b"file"),
+                envelope: None,
+                entries: vec![entry],
+            };
+            shown(&file, truths, &mut Texts::default()).entries[0].is_reading
+        };
+        assert!(is_reading(producer, truth, &[truth]));
+        assert!(!is_reading(producer, pool, &[truth]));
+        assert!(!is_reading(producer, truth, &[]), "the record has no such pool");
+        assert!(!is_reading(other, truth, &[truth]), "a rival's verdict cannot be hidden");
     }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Overview {
     pub active_miners: usize,
     /// Miners that may be sampled.
     pub valid_miners: usize,
-    /// Miners with a commitment.
+    /// Miners with a slot on the subnet.
     pub total_miners: usize,
     /// Validators on the allowlist or with a permit.
     pub total_validators: usize,
@@ -90,7 +90,7 @@ pub(super) async fn overview(
     Ok(Json(Overview {
         active_miners: view.tallies.len(),
         valid_miners: snapshot.miners.iter().filter(is_valid).count(),
-        total_miners: snapshot.miners.len(),
+        total_miners: snapshot.miners.iter().filter(|one| one.uid.is_some()).count(),
         total_validators: snapshot.validators.len(),
         permissioned_validators: snapshot.validators.iter().filter(|one| one.listed).count(),
         rotation_interval: turn.map_or(0, |turn| turn.interval),

@@ -161,6 +161,7 @@ fn standing(view: &View, miner: &Miner, validity: &Validity, rank: Option<u32>) 
     html! {
         @match validity {
             Validity::Invalid(word) => { span.no { "invalid" } ": " (reason(word)) }
+            _ if miner.uid.is_none() => { "no slot on the subnet" }
             Validity::Unknown if rank.is_none() => { "not checked" }
             _ if rank.is_some() => { span.yes { "eligible" } }
             _ => { "not eligible: " (view.why_ineligible(&miner.hotkey).unwrap_or("no verdict in the newest epoch")) }

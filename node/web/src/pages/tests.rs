@@ -13,7 +13,7 @@ use crate::server::{Audience, router};
 use crate::site::{Site, SiteSettings};
 use crate::source::Start;
 use crate::testing::{MemorySource, Scale, subnet};
-use crate::view::{Snapshot, Validity};
+use crate::view::{Miner, Snapshot, Validity};
 
 /// A page with its stylesheet, script and icon, without media.
 const MAX_PAGE_BYTES: usize = 250 * 1000;
@@ -187,6 +187,20 @@ async fn audit_commands_ask_the_address_that_the_reader_asked() {
     let command =
         format!("leoma audit --task {task} --buckets https://127.0.0.1:9090/media/{producer} ");
     assert!(page.contains(&command), "{command}: {page}");
+}
+
+#[tokio::test]
+async fn a_miner_that_has_left_still_has_a_page() {
+    let mut snapshot = subnet(Scale { miners: 2, tasks: 2, validators: 1 });
+    let gone = snapshot.miners[0].hotkey.clone();
+    snapshot.miners[0] = Miner { hotkey: gone.clone(), ..Miner::default() };
+    let app = app(snapshot);
+    let (status, page) = get(&app, &format!("/ui/miners/{gone}")).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("no slot on the subnet"), "{page}");
+    assert!(page.contains("temporal_consistency 43.0"), "{page}");
+    let (_, list) = get(&app, "/ui/miners").await;
+    assert!(list.contains(&format!("href=\"/ui/miners/{gone}\"")), "{list}");
 }
 
 #[tokio::test]

@@ -82,11 +82,12 @@ pub fn alarms(view: &View, now: i64) -> Vec<Alarm> {
         );
     }
     let checked = snapshot.miners.iter().any(|one| one.checked_at.is_some());
+    let with_slot = snapshot.miners.iter().filter(|one| one.uid.is_some()).count();
     let valid = snapshot.miners.iter().any(|one| one.validity == super::Validity::Valid);
     if checked && !valid {
         alarm(
             "LeomaNoValidMiners",
-            format!("none of {} committed miners may be sampled", snapshot.miners.len()),
+            format!("none of {with_slot} miners may be sampled"),
             "read the reasons on the Miners page; `leoma preflight` checks the services",
         );
     }

@@ -108,7 +108,7 @@ impl View {
             for (entry_index, entry) in verdict.entries.iter().enumerate() {
                 let at = (file_index as u32, entry_index as u32);
                 view.entries.entry(entry.miner.clone()).or_default().push(at);
-                if !file.in_window {
+                if !file.in_window || entry.is_reading {
                     continue;
                 }
                 let miner = view.tallies.entry(entry.miner.clone()).or_default();
@@ -136,7 +136,7 @@ impl View {
         view
     }
 
-    /// A miner with a commitment.
+    /// A miner with a commitment, or with a verdict or a place in an epoch.
     pub fn miner(&self, hotkey: &str) -> Option<&Miner> {
         self.snapshot.miners.get(*self.miners.get(hotkey)?)
     }
@@ -269,6 +269,17 @@ mod tests {
         assert!((tallies.score() - mean).abs() < 1e-12);
         // The file outside of the window is still shown.
         assert_eq!(view.verdicts_on(&miner).count(), 4);
+    }
+
+    #[test]
+    fn what_a_producer_reads_itself_is_no_verdict_on_a_miner() {
+        let mut snapshot = subnet(Scale { miners: 2, tasks: 1, validators: 1 });
+        let verdict = std::sync::Arc::make_mut(&mut snapshot.files[0].verdict);
+        verdict.entries[0].is_reading = true;
+        let readers = verdict.entries[0].miner.clone();
+        let view = View::new(snapshot);
+        assert!(!view.tallies.contains_key(&readers));
+        assert_eq!(view.tallies.len(), 1);
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub struct Snapshot {
     pub turn: Option<Turn>,
     /// The validators: those on the allowlist, and those with a permit.
     pub validators: Vec<Validator>,
-    /// Every hotkey with a commitment to a model.
+    /// Every hotkey with a commitment to a model or an axon, and every other that a held file or an
+    /// epoch names as a miner.
     pub miners: Vec<Miner>,
     /// What validators on the allowlist gossip of the miners, the newest of each.
     pub reports: Vec<GossipedReport>,
@@ -211,6 +212,8 @@ pub struct Entry {
     pub aspects: Option<AspectScores>,
     /// Whether there is a video of the answer.
     pub has_video: bool,
+    /// Whether it is no miner's result, but what the producer read itself.
+    pub is_reading: bool,
 }
 
 /// One epoch.

@@ -218,6 +218,11 @@ async fn whoever_has_no_slot_is_in_no_list_that_gives_one() {
         let text = value.to_string();
         assert!(!text.contains(&*gone) && !text.contains(&hotkey(1)), "{path}: {text}");
     }
+    // It is in the list of all, and counted nowhere else.
+    let count = async |path: &str, name: &str| get(&app, path).await.1[name].as_u64().unwrap();
+    assert_eq!(count("/miners/all", "total").await, 5);
+    assert_eq!(count("/miners/list", "total").await, 4);
+    assert_eq!(count("/overview", "total_miners").await, 4);
     // It is found by its name.
     assert_eq!(get(&app, &format!("/miners/{gone}")).await.1["uid"], json!(null));
     assert_eq!(get(&app, &format!("/validators/{}", hotkey(1))).await.1["uid"], json!(null));
