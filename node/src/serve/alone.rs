@@ -142,6 +142,8 @@ async fn open(
         board,
         mechanism: config.mechanism.given.clone(),
         record: config.mechanism.paying(),
+        sets_weights: false,
+        scorer: None,
     });
     let settings = config.shown.clone();
     let telemetry = (metrics, registry);

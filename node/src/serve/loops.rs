@@ -90,6 +90,8 @@ pub(super) fn spawn(
         board: Arc::new(board),
         mechanism: config.mechanism.given.clone(),
         record: config.mechanism.paying(),
+        sets_weights,
+        scorer: opened.scorer.clone(),
     }));
     report(config, &opened, bucket.clone(), &shown, supervisor)?;
     let settings = config.shown.clone();

@@ -183,6 +183,17 @@ impl State {
         );
         self.database.rows(&sql, [], CommitRow::read)?.into_iter().map(CommitRow::commit).collect()
     }
+
+    /// The newest commit that was revealed, or whose time to be revealed is over. One that a newer
+    /// commit took the place of says nothing.
+    pub fn newest_reveal(&self) -> Result<Option<WeightCommit>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM weight_commits \
+             WHERE state IN ('revealed', 'replaced', 'missed') \
+             ORDER BY epoch_block DESC LIMIT 1"
+        );
+        self.database.row(&sql, [], CommitRow::read)?.map(CommitRow::commit).transpose()
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +247,8 @@ mod tests {
         ] {
             state.keep_weight_commit(&WeightCommit { state: end, ..committed.clone() }).unwrap();
             assert_eq!(state.open_weight_commits().unwrap().len(), 1, "{end:?}");
+            let newest = state.newest_reveal().unwrap().map(|commit| commit.state);
+            assert_eq!(newest, Some(end).filter(|end| *end != CommitState::Superseded));
         }
     }
 }

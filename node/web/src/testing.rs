@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use crate::board::{Blacklisted, Board, BoardError, PostedSample, Report, Sample, WantedSamples};
 use crate::source::{Media, MediaObject, ReadyCheck, Source, Subnet, Unavailable};
 use crate::view::{
-    Entry, Epoch, FileName, HeldTo, HotkeyText, Link, Measure, Miner, Needed, Rank, Snapshot,
-    TaskFile, TaskRecord, Turn, Validator, Validity, Verdict, View, WeightsOnChain, Witnessed,
+    Entry, Epoch, FileName, HeldTo, HotkeyText, Link, Measure, Miner, Needed, OwnFaults, Rank,
+    Snapshot, TaskFile, TaskRecord, Turn, Validator, Validity, Verdict, View, WeightsOnChain,
+    Witnessed,
 };
 
 /// How large a subnet is.
@@ -87,6 +88,7 @@ pub fn subnet(scale: Scale) -> Snapshot {
         window: Some((first_task, head_task - 3)),
         epochs: vec![epoch(&files, &miners, &validators)],
         links: validators.iter().skip(1).enumerate().map(link).collect(),
+        own_faults: OwnFaults { scorers: Some((1, 1)), ..OwnFaults::default() },
         files,
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `subnet.rs` | [`Shown`]: the newest view, media, and what is posted |
 //! | `snapshot.rs` | from the validator's parts to a snapshot |
+//! | `own.rs` | what is wrong with this validator itself |
 //! | `online.rs` | which validators work, as `leoma api` sees it |
 //! | `verdict.rs` | from a verdict file to what is shown of it |
 //! | `epoch.rs` | from an epoch's record to what is shown of it |
@@ -12,6 +13,7 @@
 
 mod epoch;
 mod online;
+mod own;
 mod record;
 mod records;
 mod snapshot;

@@ -11,7 +11,7 @@ use leoma_protocol::{
 };
 use leoma_rotation::{AllowlistHistory, WindowRange};
 use leoma_web::view::{
-    Epoch, GossipedReport, HotkeyText, Link, Miner, Snapshot, TaskFile, Turn, Validator,
+    Epoch, GossipedReport, HotkeyText, Link, Miner, OwnFaults, Snapshot, TaskFile, Turn, Validator,
     Validity as Shown, Verdict,
 };
 
@@ -50,6 +50,8 @@ pub(super) struct Inputs<'a> {
     /// The files that are held, each with what it says.
     pub(super) verdicts: &'a BTreeMap<(FileId, Digest), Arc<Verdict>>,
     pub(super) epochs: Vec<Epoch>,
+    /// What is wrong with this validator itself.
+    pub(super) own_faults: OwnFaults,
 }
 
 impl Inputs<'_> {
@@ -86,6 +88,7 @@ impl Inputs<'_> {
             files,
             window,
             links: self.links(&names),
+            own_faults: self.own_faults,
             epochs: self.epochs,
         }
     }
@@ -403,6 +406,7 @@ mod tests {
             reporters: &BTreeSet::new(),
             verdicts,
             epochs,
+            own_faults: OwnFaults::default(),
         };
         let network = Network { genesis: Digest::of(b"chain"), netuid: Netuid(99) };
         inputs.snapshot(network).miners

@@ -11,19 +11,21 @@ use leoma_rotation::{
     AllowlistHistory, EpochSnapshot, PolicyRecord, RecordEpoch, uncertified_epoch,
     uncertified_record_epoch,
 };
+use leoma_scoring::worker::ScorerPool;
 use leoma_storage::{Bucket, Key, OwnBucket, PeerBuckets, StoreError, TaskKey, TaskObject};
 use leoma_web::view::{Epoch, TaskRecord, Verdict, View};
 use leoma_web::{Board, Media, MediaObject, Subnet as ShownSubnet, Unavailable};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
+use super::own::Kept;
 use super::records::Records;
 use super::snapshot::Inputs;
 use super::{epoch, record, verdict as shown_verdict};
 use crate::config;
 use crate::corpus::MAX_PROOF_BYTES;
 use crate::miners::MinerTable;
-use crate::state::{EpochRecord, State};
+use crate::state::{EpochRecord, State, StateError};
 use crate::subnet::Subnet;
 use crate::verdicts::{Exchange, Library};
 use crate::weights::{limits_of, snapshot_of};
@@ -68,6 +70,10 @@ pub(in crate::serve) struct Parts {
     pub(in crate::serve) mechanism: String,
     /// The policy record that pays; `None` for video's rule.
     pub(in crate::serve) record: Option<Arc<PolicyRecord>>,
+    /// Whether this process sets weights, and so witnesses.
+    pub(in crate::serve) sets_weights: bool,
+    /// `None` where this process scores nothing.
+    pub(in crate::serve) scorer: Option<ScorerPool>,
 }
 
 #[derive(Debug, Default)]
@@ -162,11 +168,8 @@ impl Shown {
             mesh = exchange.mesh().status().await.ok();
             reports = exchange.mesh().miner_reports().await.unwrap_or_default();
         }
-        let records = parts.state.on_disk(|state| state.epochs(SHOWN_EPOCHS)).await;
-        let records = records.map_err(|error| {
-            tracing::error!(%error, "failed to read the epochs for the pages");
-            Unavailable("the epochs cannot be read now".to_owned())
-        })?;
+        let (records, kept) = self.read_state().await?;
+        let voice = mesh.as_ref().map(|mesh| mesh.voice);
         let metagraph = Arc::clone(&parts.subnet.metagraph.borrow());
         let history = Arc::clone(&parts.subnet.allowlists.borrow());
         let miners = parts.miners.as_ref().map(|miners| Arc::clone(&miners.borrow()));
@@ -196,8 +199,23 @@ impl Shown {
             reporters: &reporters,
             verdicts: &cache.verdicts,
             epochs,
+            own_faults: kept.faults(voice, parts.scorer.as_ref().map(ScorerPool::counts)),
         };
         Ok(View::new(inputs.snapshot(parts.state.network())))
+    }
+
+    /// The newest epochs, and what the state has of our witnesses and reveals. Where no weights are
+    /// set any more, old ones say nothing.
+    async fn read_state(&self) -> Result<(Vec<EpochRecord>, Kept), Unavailable> {
+        let sets_weights = self.parts.sets_weights;
+        let read = self.parts.state.on_disk(move |state| {
+            let kept = if sets_weights { Kept::read(state)? } else { Kept::default() };
+            Ok::<_, StateError>((state.epochs(SHOWN_EPOCHS)?, kept))
+        });
+        read.await.map_err(|error| {
+            tracing::error!(%error, "failed to read the epochs for the pages");
+            Unavailable("the epochs cannot be read now".to_owned())
+        })
     }
 
     /// The validators that report the miners to a process which has no part in the mesh.

@@ -15,7 +15,7 @@ pub(super) async fn page(
     let checks = source.readiness();
     let ready = checks.iter().all(|check| check.ok);
     let view = source.subnet().view().await.map_err(ApiError::from)?;
-    let alarms = alarms(&view, site.now());
+    let alarms = alarms(&view, &checks, site.now());
     let body = html! {
         p.big { @if ready { span.yes { "Ready" } } @else { span.no { "Not ready" } } }
         div.scroll tabindex="0" role="region" aria-label="Checks" { table {

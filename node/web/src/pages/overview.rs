@@ -9,7 +9,7 @@ use super::layout::{
     Page, PageError, command, miner, nothing, percent, short, task, time, uncertified,
 };
 use crate::site::{Now, Site, block_time};
-use crate::view::{View, alarms};
+use crate::view::{Alarm, View, alarms};
 
 pub(super) async fn page(
     State(site): State<Site>,
@@ -17,9 +17,9 @@ pub(super) async fn page(
     asked: Asked,
 ) -> Result<Page, PageError> {
     let Now(view) = view?;
-    let now = site.now();
+    let alarms = alarms(&view, &site.source()?.readiness(), site.now());
     let body = html! {
-        (alarm_list(&view, now))
+        (alarm_list(&alarms))
         div.cards { (chain_card(&view)) (turn_card(&view)) (winner_card(&view, &asked)) }
         section {
             h2 { "Window" }
@@ -38,8 +38,7 @@ pub(super) async fn page(
     Ok(Page { title: "Overview".into(), section: "/", live: true, body })
 }
 
-fn alarm_list(view: &View, now: i64) -> Markup {
-    let alarms = alarms(view, now);
+fn alarm_list(alarms: &[Alarm]) -> Markup {
     html! {
         section.alarms aria-label="Alarms" {
             @if alarms.is_empty() {

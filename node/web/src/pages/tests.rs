@@ -190,6 +190,20 @@ async fn audit_commands_ask_the_address_that_the_reader_asked() {
 }
 
 #[tokio::test]
+async fn the_overview_says_when_another_machine_has_the_hotkey() {
+    let mut snapshot = subnet(Scale { miners: 3, tasks: 8, validators: 3 });
+    let (_, page) = get(&app(snapshot.clone()), "/").await;
+    assert!(page.contains("Nothing needs attention."), "{page}");
+    snapshot.own_faults.is_doubled = true;
+    let app = app(snapshot);
+    for path in ["/", "/ui/node"] {
+        let (_, page) = get(&app, path).await;
+        assert!(page.contains("another machine runs with this hotkey"), "{path}: {page}");
+        assert!(!page.contains("Nothing needs attention."), "{path}: {page}");
+    }
+}
+
+#[tokio::test]
 async fn a_miner_that_has_left_still_has_a_page() {
     let mut snapshot = subnet(Scale { miners: 2, tasks: 2, validators: 1 });
     let gone = snapshot.miners[0].hotkey.clone();

@@ -14,6 +14,7 @@ pub(crate) use alarms::HEAD_TOO_OLD_SECONDS;
 pub use alarms::{Alarm, alarms};
 pub use index::{Found, MinerTallies, Tally, View};
 pub use snapshot::{
-    Entry, Epoch, FileName, GossipedReport, HeldTo, HotkeyText, Link, Measure, Miner, Needed, Rank,
-    Snapshot, TaskFile, TaskRecord, Turn, Validator, Validity, Verdict, WeightsOnChain, Witnessed,
+    Entry, Epoch, FileName, GossipedReport, HeldTo, HotkeyText, Link, Measure, Miner, Needed,
+    OwnFaults, Rank, Snapshot, TaskFile, TaskRecord, Turn, Validator, Validity, Verdict,
+    WeightsOnChain, Witnessed,
 };

@@ -55,6 +55,22 @@ pub struct Snapshot {
     pub epochs: Vec<Epoch>,
     /// Connections of the mesh, as this validator sees them.
     pub links: Vec<Link>,
+    /// What is wrong with the validator that serves this.
+    pub own_faults: OwnFaults,
+}
+
+/// What a validator knows to be wrong with itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnFaults {
+    /// Whether another machine runs with its hotkey.
+    pub is_doubled: bool,
+    /// The newest epoch by whose boundary its witness should have been on chain, if it was not.
+    pub missed_witness: Option<u64>,
+    /// The newest epoch whose committed weights should have been revealed, if they were not, or
+    /// went to another miner than the winner.
+    pub missed_reveal: Option<u64>,
+    /// Scoring processes that are up, and all of them; `None` where there are none.
+    pub scorers: Option<(usize, usize)>,
 }
 
 /// Whose turn it is to sample.
