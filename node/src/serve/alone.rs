@@ -141,6 +141,7 @@ async fn open(
         peers,
         board,
         mechanism: config.mechanism.given.clone(),
+        plug: config.mechanism.plug(),
         record: config.mechanism.paying(),
         sets_weights: false,
         scorer: None,

@@ -89,6 +89,7 @@ pub(super) fn spawn(
         peers: Arc::clone(&opened.buckets.peers),
         board: Arc::new(board),
         mechanism: config.mechanism.given.clone(),
+        plug: config.mechanism.plug(),
         record: config.mechanism.paying(),
         sets_weights,
         scorer: opened.scorer.clone(),

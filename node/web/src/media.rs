@@ -44,6 +44,13 @@ fn known(view: &View, producer: &str, task_id: &str, name: &str) -> Option<Asked
         None if name == "metadata.json" => MediaObject::Metadata,
         None if name == "first_frame.png" => MediaObject::FirstFrame,
         None if name == "original_clip.mp4" => MediaObject::Clip,
+        None if name == "challenge.wav" => MediaObject::Sound,
+        None if name == "reference.bvh" => MediaObject::Reference,
+        Some(("answers", answer)) => {
+            let miner = answer.strip_suffix(".bvh")?;
+            view.entry_of(file, miner)?;
+            MediaObject::Motion(miner.parse().ok()?)
+        }
         Some(("generated_videos", answer)) => {
             let miner = answer.strip_suffix(".mp4")?;
             view.entry_of(file, miner)?;
@@ -81,6 +88,8 @@ pub(crate) async fn media(
         MediaObject::Metadata => "application/json",
         MediaObject::FirstFrame => "image/png",
         MediaObject::Clip | MediaObject::Answer(_) => "video/mp4",
+        MediaObject::Sound => "audio/wav",
+        MediaObject::Reference | MediaObject::Motion(_) => "application/octet-stream",
     };
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let response = match range.map(|text| range_of(text, bytes.len() as u64)) {

@@ -49,6 +49,12 @@ pub enum MediaObject {
     Clip,
     /// A miner's answer, MP4.
     Answer(Hotkey),
+    /// The sound that miners were sent, WAV.
+    Sound,
+    /// What their motions were compared with, BVH.
+    Reference,
+    /// A miner's motion, BVH.
+    Motion(Hotkey),
 }
 
 /// What is known of a subnet: by a validator, or by `leoma api`.

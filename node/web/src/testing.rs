@@ -74,6 +74,7 @@ pub fn subnet(scale: Scale) -> Snapshot {
         epoch: HEAD / 180 * 180,
         next_epoch: HEAD / 180 * 180 + 180,
         mechanism: None,
+        has_clips: true,
         turn: Some(Turn {
             task_id: head_task,
             start_block: HEAD,
@@ -147,6 +148,7 @@ fn file(
                 camera_composition: score,
             }),
             has_video: true,
+            observations: Box::default(),
             is_reading: false,
         }
     });

@@ -25,5 +25,6 @@ mod tests;
 mod turn;
 
 pub(crate) use challenges::{ChallengeError, newest};
+pub(crate) use proof::Metadata as MotionMetadata;
 pub(crate) use recheck::MotionRecheck;
 pub(crate) use turn::{Motion, MotionParts};

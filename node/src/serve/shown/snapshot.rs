@@ -38,6 +38,8 @@ pub(super) struct Inputs<'a> {
     pub(super) network: Option<String>,
     /// The mechanism, where it is not video's.
     pub(super) mechanism: Option<String>,
+    /// Whether its tasks are about clips of videos.
+    pub(super) has_clips: bool,
     pub(super) metagraph: &'a Metagraph,
     pub(super) history: &'a AllowlistHistory,
     pub(super) miners: Option<&'a MinerTable>,
@@ -81,6 +83,7 @@ impl Inputs<'_> {
             epoch: self.params.epoch_block(self.head).0,
             next_epoch: self.params.next_epoch_block(self.head).0,
             mechanism: self.mechanism.clone(),
+            has_clips: self.has_clips,
             turn: self.turn(&names),
             validators: self.validators(window, &names),
             miners: self.miners(&names),
@@ -398,6 +401,7 @@ mod tests {
             block_ms: None,
             network: None,
             mechanism: None,
+            has_clips: true,
             metagraph: &metagraph(registered),
             history: &AllowlistHistory::default(),
             miners: None,

@@ -12,7 +12,7 @@ use leoma_rotation::{
     uncertified_record_epoch,
 };
 use leoma_scoring::worker::ScorerPool;
-use leoma_storage::{Bucket, Key, OwnBucket, PeerBuckets, StoreError, TaskKey, TaskObject};
+use leoma_storage::{Bucket, Format, Key, OwnBucket, PeerBuckets, StoreError, TaskKey, TaskObject};
 use leoma_web::view::{Epoch, TaskRecord, Verdict, View};
 use leoma_web::{Board, Media, MediaObject, Subnet as ShownSubnet, Unavailable};
 use tokio::sync::{Mutex, watch};
@@ -22,7 +22,7 @@ use super::own::Kept;
 use super::records::Records;
 use super::snapshot::Inputs;
 use super::{epoch, record, verdict as shown_verdict};
-use crate::config;
+use crate::config::{self, Plug};
 use crate::corpus::MAX_PROOF_BYTES;
 use crate::miners::MinerTable;
 use crate::state::{EpochRecord, State, StateError};
@@ -68,6 +68,8 @@ pub(in crate::serve) struct Parts {
     pub(in crate::serve) board: Arc<dyn Board>,
     /// As `MECHANISM` has it.
     pub(in crate::serve) mechanism: String,
+    /// What makes its tasks.
+    pub(in crate::serve) plug: Plug,
     /// The policy record that pays; `None` for video's rule.
     pub(in crate::serve) record: Option<Arc<PolicyRecord>>,
     /// Whether this process sets weights, and so witnesses.
@@ -190,6 +192,7 @@ impl Shown {
             block_ms,
             network: self.network(),
             mechanism: (parts.mechanism != "video").then(|| parts.mechanism.clone()),
+            has_clips: parts.plug == Plug::Video,
             head_seen_at: now() - i64::try_from(age.as_secs()).unwrap_or(0),
             metagraph: &metagraph,
             history: &history,
@@ -328,7 +331,7 @@ impl Shown {
         let history = Arc::clone(&self.parts.subnet.allowlists.borrow());
         let allowlist =
             history.of_task(id.task_id).map(|entry| entry.allowlist.digest().to_string());
-        Ok(record::shown(&bytes, id, allowlist).map(Arc::new))
+        Ok(record::shown(self.parts.plug, &bytes, id, allowlist).map(Arc::new))
     }
 
     /// Our own bucket: a peer's keys were granted to us, and sign no addresses for others.
@@ -352,6 +355,9 @@ fn key_of(media: Media) -> Key {
         MediaObject::FirstFrame => TaskObject::FirstFrame,
         MediaObject::Clip => TaskObject::OriginalClip,
         MediaObject::Answer(miner) => TaskObject::GeneratedVideo(miner),
+        MediaObject::Sound => TaskObject::Challenge(Format::Wav),
+        MediaObject::Reference => TaskObject::Reference(Format::Bvh),
+        MediaObject::Motion(miner) => TaskObject::Answer(miner, Format::Bvh),
     };
     TaskKey::new(TaskId(media.task_id), object).into()
 }

@@ -76,6 +76,7 @@ fn entry(entry: &VerdictEntry, texts: &mut Texts) -> Entry {
         score: entry.score,
         aspects: entry.aspect_scores,
         has_video: entry.video_sha256.is_some(),
+        observations: entry.observations.clone().into_boxed_slice(),
         is_reading: false,
     }
 }
@@ -104,7 +105,9 @@ mod tests {
                 envelope: None,
                 entries: vec![entry],
             };
-            shown(&file, truths, &mut Texts::default()).entries[0].is_reading
+            let shown = shown(&file, truths, &mut Texts::default());
+            assert_eq!(shown.entries[0].observations[..], file.entries[0].observations[..]);
+            shown.entries[0].is_reading
         };
         assert!(is_reading(producer, truth, &[truth]));
         assert!(!is_reading(producer, pool, &[truth]));

@@ -167,7 +167,12 @@ struct Shown {
 }
 
 impl Shown {
-    async fn of(site: &Site, file: &TaskFile, miner: Option<&str>) -> Result<Self, ApiError> {
+    async fn of(
+        site: &Site,
+        view: &View,
+        file: &TaskFile,
+        miner: Option<&str>,
+    ) -> Result<Self, ApiError> {
         let subnet = site.subnet()?;
         let task_id = file.verdict.task_id;
         let Ok(producer) = file.verdict.producer.parse::<Hotkey>() else {
@@ -176,14 +181,22 @@ impl Shown {
         let record = subnet.record(task_id, producer).await;
         let media = |object| Media { task_id, producer, object };
         let answer = miner.and_then(|miner| miner.parse().ok()).map(MediaObject::Answer);
+        let objects = [Some(MediaObject::FirstFrame), Some(MediaObject::Clip), answer];
+        let mut addresses = [None, None, None];
+        // Other mechanisms publish none of these.
+        if view.snapshot.has_clips {
+            for (address, object) in addresses.iter_mut().zip(objects) {
+                if let Some(object) = object {
+                    *address = subnet.presign(media(object)).await;
+                }
+            }
+        }
+        let [first_frame_url, original_clip_url, generated_video_url] = addresses;
         Ok(Self {
             description: record.ok().flatten().and_then(|record| record.prompt.clone()),
-            first_frame_url: subnet.presign(media(MediaObject::FirstFrame)).await,
-            original_clip_url: subnet.presign(media(MediaObject::Clip)).await,
-            generated_video_url: match answer {
-                Some(answer) => subnet.presign(media(answer)).await,
-                None => None,
-            },
+            first_frame_url,
+            original_clip_url,
+            generated_video_url,
         })
     }
 }
@@ -199,7 +212,7 @@ pub(super) async fn task(
 ) -> Result<Json<Task>, ApiError> {
     let file = file_of(&view, &id)?;
     let verdict = &*file.verdict;
-    let shown = Shown::of(&site, file, None).await?;
+    let shown = Shown::of(&site, &view, file, None).await?;
     Ok(Json(Task {
         task_id: verdict.task_id,
         description: shown.description,
@@ -226,7 +239,7 @@ pub(super) async fn task_of_miner(
     let file = file_of(&view, &id)?;
     let speaking = view.entry_of(file, &hotkey);
     let entry = speaking.ok_or_else(|| ApiError::not_found("this miner's answer to the task"))?;
-    let shown = Shown::of(&site, file, Some(&hotkey)).await?;
+    let shown = Shown::of(&site, &view, file, Some(&hotkey)).await?;
     let task_id = file.verdict.task_id;
     let verdicts = view.files_of(task_id).iter().filter_map(|file| {
         let entry = view.entry_of(file, &hotkey)?;

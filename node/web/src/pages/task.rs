@@ -1,9 +1,9 @@
 //! One task: the frame and prompt that miners were given, the source, and every answer, playing in
-//! step, each with its verdict.
+//! step, each with its verdict. Of mechanisms without clips: what was measured of each answer.
 
 use axum::extract::{Path, Query, State};
-use leoma_protocol::Hotkey;
-use leoma_protocol::verdict::AspectScores;
+use leoma_protocol::verdict::{AspectScores, Observation};
+use leoma_protocol::{Hotkey, Nano};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -50,13 +50,13 @@ fn task_facts(view: &View, file: &TaskFile, record: Option<&TaskRecord>) -> Mark
     let prompt = record.and_then(|record| record.prompt.as_deref());
     html! {
         dl.facts {
-            dt { "Prompt" } dd {
+            @if view.snapshot.has_clips { dt { "Prompt" } dd {
                 @match (prompt, record) {
                     (Some(prompt), _) => (prompt),
                     (None, Some(_)) => "this task has no prompt",
                     (None, None) => "not known here: the sampler's bucket cannot be read now",
                 }
-            }
+            } }
             dt { "Sampled by" } dd { (short(&verdict.producer)) ", " (time(block_time(view, verdict.block))) }
             dt { "Judge" } dd.wrap { code { (verdict.judge) } }
             dt { "Neighbours" } dd {
@@ -84,6 +84,20 @@ fn answers(view: &View, file: &TaskFile, record: Option<&TaskRecord>, page: usiz
     let media = format!("/media/{}/{}", file.verdict.producer, file.verdict.task_id);
     html! {
         h2 { "Answers" }
+        @if view.snapshot.has_clips { (player()) }
+        @if pages > 1 { (page_links(file, page, pages)) }
+        div.answers {
+            @if view.snapshot.has_clips { (source(&media)) }
+            @for entry in shown { (answer(view, entry, file.verdict.needed, record, &media)) }
+        }
+        @if entries.is_empty() { (nothing("The sampler judged no miner in this task.")) }
+        @if pages > 1 { (page_links(file, page, pages)) }
+    }
+}
+
+/// What plays all videos in step.
+fn player() -> Markup {
+    html! {
         div.player data-player hidden {
             button type="button" data-play { "Play all" }
             label { "Position " input type="range" min="0" max="1000" value="0" data-scrub; }
@@ -91,17 +105,17 @@ fn answers(view: &View, file: &TaskFile, record: Option<&TaskRecord>, page: usiz
                 option value="0.25" { "¼" } option value="0.5" { "½" } option value="1" selected { "1" }
             } }
         }
-        @if pages > 1 { (page_links(file, page, pages)) }
-        div.answers {
-            figure.answer.source {
-                figcaption { h3 { "Given and source" } }
-                img src={ (media) "/first_frame.png" } alt="The first frame that the miners were given" loading="lazy";
-                (video(&format!("{media}/original_clip.mp4"), "The source clip"))
-            }
-            @for entry in shown { (answer(view, entry, file.verdict.needed, record, &media)) }
+    }
+}
+
+/// What miners were given, and the clip that it is from.
+fn source(media: &str) -> Markup {
+    html! {
+        figure.answer.source {
+            figcaption { h3 { "Given and source" } }
+            img src={ (media) "/first_frame.png" } alt="The first frame that the miners were given" loading="lazy";
+            (video(&format!("{media}/original_clip.mp4"), "The source clip"))
         }
-        @if entries.is_empty() { (nothing("The sampler judged no miner in this task.")) }
-        @if pages > 1 { (page_links(file, page, pages)) }
     }
 }
 
@@ -124,26 +138,64 @@ fn answer(
     media: &str,
 ) -> Markup {
     let measures = record.and_then(|record| record.measures.get(&*entry.miner));
+    let has_clips = view.snapshot.has_clips;
     html! {
         figure.answer.passed[entry.passed].failed[!entry.passed] {
             figcaption {
-                h3 { (miner(&entry.miner)) @if view.winner() == Some(&entry.miner) { " " strong { "winner" } } }
+                h3 { (named(view, entry)) }
                 p {
                     span class=(if entry.passed { "yes" } else { "no" }) { (entry.status) }
-                    @if let Some(score) = entry.score { " " b { (points(score)) } " of " (points(needed.overall)) " needed" }
+                    @if let Some(score) = entry.score {
+                        " " b { (points(score)) }
+                        @if has_clips { " of " (points(needed.overall)) " needed" }
+                    }
                 }
             }
-            @if entry.has_video {
+            @if has_clips && entry.has_video {
                 (video(&format!("{media}/generated_videos/{}.mp4", entry.miner), "This miner's answer"))
-            } @else {
+            } @else if has_clips {
                 (nothing("There is no video of this answer."))
             }
             p.why { (entry.reasoning) }
             @if let Some(scores) = entry.aspects { (aspects(scores, needed)) }
+            @if !entry.observations.is_empty() { (observed(&entry.observations)) }
             @if let Some(measures) = measures { (measure_table(measures, needed)) }
-            p.note { "Answered in " (format!("{:.1} s", entry.latency_ms as f64 / 1000.0)) }
+            @if !entry.is_reading {
+                p.note { "Answered in " (format!("{:.1} s", entry.latency_ms as f64 / 1000.0)) }
+            }
         }
     }
+}
+
+/// Whose entry it is.
+fn named(view: &View, entry: &Entry) -> Markup {
+    html! {
+        @if entry.is_reading { (short(&entry.miner)) " read this itself" } @else {
+            (miner(&entry.miner)) @if view.winner() == Some(&entry.miner) { " " strong { "winner" } }
+        }
+    }
+}
+
+/// What policy records fold, pool by pool.
+fn observed(observations: &[Observation]) -> Markup {
+    html! { details open {
+        summary { "What was measured" }
+        table {
+            thead { tr { th { "Pool" } th { "Counts" } th { "Values" } } }
+            tbody { @for one in observations { tr {
+                td { (one.pool.as_str()) }
+                td { @for (name, count) in &one.counts { (name.as_str()) "=" (count) " " } }
+                td.wrap { @for value in &one.values {
+                    @match value { Some(value) => (exact(*value)), None => "–" } " "
+                } }
+            } } }
+        }
+    } }
+}
+
+/// The number without zeros at its end.
+fn exact(value: Nano) -> String {
+    value.to_string().trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn aspects(scores: AspectScores, needed: Needed) -> Markup {
@@ -229,16 +281,26 @@ fn proof(view: &View, file: &TaskFile, record: Option<&TaskRecord>, asked: &Aske
         h2 { "Check it yourself" }
         @match record {
             None => (nothing("The sampler's bucket cannot be read here now: there is nothing to check.")),
+            Some(record) if !view.snapshot.has_clips => {
+                p { "This command checks the task again, from what its sampler published and from the "
+                    "chain; it needs read access to the source bucket." }
+                (command(&of_task(view, file, record, asked)))
+                (proof_facts(record))
+            }
             Some(record) => {
                 p { "The clip follows from the hash of the task's first block. This command chooses "
                     "and cuts it again; it needs read access to the source bucket." }
                 (command(&of_task(view, file, record, asked)))
                 p { "This one scores each video again, and compares the result with what the sampler signed." }
                 (command(&of_scores(view, file, asked)))
-                dl.facts { @for (name, value) in &record.proof {
-                    dt { (name) } dd.wrap { code { (value) } }
-                } }
+                (proof_facts(record))
             }
         }
     }
+}
+
+fn proof_facts(record: &TaskRecord) -> Markup {
+    html! { dl.facts { @for (name, value) in &record.proof {
+        dt { (name) } dd.wrap { code { (value) } }
+    } } }
 }

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use leoma_protocol::Nano;
+use leoma_protocol::verdict::Observation;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -120,6 +122,38 @@ async fn a_task_shows_each_answer_with_its_reasons_and_the_audit_command() {
     assert!(page.contains("temporal consistency") && page.contains("Attested by 2"));
     let cells = ["0.310", "0.400", "0.050"].map(|n| format!("<td class=\"number\">{n}</td>"));
     assert!(page.contains(&cells.concat()), "{page}");
+}
+
+#[tokio::test]
+async fn a_task_without_a_clip_shows_what_was_measured_and_the_audit_command() {
+    let mut snapshot = subnet(Scale { miners: 2, tasks: 2, validators: 1 });
+    (snapshot.has_clips, snapshot.mechanism) = (false, Some("motion".to_owned()));
+    let verdict = Arc::make_mut(&mut snapshot.files[0].verdict);
+    let (task, producer) = (verdict.task_id, verdict.producer.clone());
+    let observed = |pool: &str, values: &[Option<i64>]| Observation {
+        pool: pool.parse().unwrap(),
+        values: values.iter().map(|value| value.map(Nano)).collect(),
+        counts: vec![("t0".parse().unwrap(), 5)],
+    };
+    let [one, other] = &mut verdict.entries[..] else { panic!("two miners") };
+    one.observations =
+        [observed("motion", &[Some(886_737_799), Some(10_000_000_000), None])].into();
+    other.observations = [observed("close", &[Some(5)])].into();
+    other.is_reading = true;
+    let reader = other.miner.clone();
+    let (status, page) = get(&app(snapshot), &format!("/ui/tasks/{task}")).await;
+    assert_eq!(status, 200);
+    for shown in ["motion", "t0=5", "0.886737799 10 –", "0.000000005", "read this itself"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let command = format!("MECHANISM=motion leoma audit --task {task}");
+    assert!(page.contains(&command) && !page.contains("--scores"), "{page}");
+    // The page has neither pictures nor what plays them, and the reader is no miner.
+    for absent in ["<video", "<img", "data-player", "Prompt", "cannot be read", "needed"] {
+        assert!(!page.contains(absent), "{absent}: {page}");
+    }
+    assert!(!page.contains(&format!("href=\"/ui/miners/{reader}\"")), "{page}");
+    assert!(page.contains(&*producer));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leoma_protocol::verdict::AspectScores;
+use leoma_protocol::verdict::{AspectScores, Observation};
 
 /// A hotkey as its SS58 text.
 pub type HotkeyText = Arc<str>;
@@ -38,6 +38,9 @@ pub struct Snapshot {
     pub next_epoch: u64,
     /// The mechanism that is served, as `MECHANISM` has it, where it is not video's.
     pub mechanism: Option<String>,
+    /// Whether a task is about a clip of a video: then it has a first frame and a source clip, and
+    /// answers are videos.
+    pub has_clips: bool,
     /// Whose turn it is; `None` without an allowlist.
     pub turn: Option<Turn>,
     /// The validators: those on the allowlist, and those with a permit.
@@ -228,6 +231,8 @@ pub struct Entry {
     pub aspects: Option<AspectScores>,
     /// Whether there is a video of the answer.
     pub has_video: bool,
+    /// What was measured, where the mechanism folds more than passes.
+    pub observations: Box<[Observation]>,
     /// Whether it is no miner's result, but what the producer read itself.
     pub is_reading: bool,
 }
@@ -354,9 +359,9 @@ pub struct Link {
 pub struct TaskRecord {
     /// What the miners were asked for.
     pub prompt: Option<String>,
-    /// What they were given: `ti2v`, `t2v` or `i2v`.
+    /// What they were given: `ti2v`, `t2v` or `i2v`; of other mechanisms their name.
     pub task_type: String,
-    /// How the clip was chosen, in order: what, and its value.
+    /// How the task was chosen, in order: what, and its value.
     pub proof: Vec<(&'static str, String)>,
     /// Each miner's raw measures, by hotkey.
     pub measures: BTreeMap<String, Vec<Measure>>,

@@ -123,12 +123,22 @@ async fn videos_come_in_ranges_and_only_those_that_a_file_speaks_of() {
     let policy = header::CONTENT_SECURITY_POLICY;
     let whole = ask(&app, asked(&video).body(Body::empty()).unwrap()).await;
     assert!(whole.headers()[policy].to_str().unwrap().contains("sandbox"));
-    for name in ["metadata.json", "first_frame.png", "original_clip.mp4"] {
+    let motion = format!("answers/{}.bvh", verdict.entries[0].miner);
+    for name in [
+        "metadata.json",
+        "first_frame.png",
+        "original_clip.mp4",
+        "challenge.wav",
+        "reference.bvh",
+        &motion,
+    ] {
         let request = asked(&format!("{path}/{name}")).body(Body::empty()).unwrap();
         assert_eq!(ask(&app, request).await.status(), 200, "{name}");
     }
     let foreign = format!("generated_videos/{}.mp4", hotkey(50));
-    for name in ["../x", "allowlist/v1.json", "evaluation_results/5x.json", &foreign] {
+    let strangers = format!("answers/{}.bvh", hotkey(50));
+    let wrong = ["../x", "allowlist/v1.json", "evaluation_results/5x.json", &foreign, &strangers];
+    for name in wrong {
         let request = asked(&format!("{path}/{name}")).body(Body::empty()).unwrap();
         assert_eq!(ask(&app, request).await.status(), 404, "{name}");
     }

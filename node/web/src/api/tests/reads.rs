@@ -184,6 +184,19 @@ async fn what_is_not_known_is_404_with_a_detail() {
 }
 
 #[tokio::test]
+async fn a_task_without_a_clip_has_no_addresses_of_pictures() {
+    for has_clips in [true, false] {
+        let made = Snapshot { has_clips, ..snapshot() };
+        let (task, miner) = (made.files[3].verdict.task_id, made.miners[0].hotkey.clone());
+        let app = app_of(made, Audience::Operator);
+        let (_, value) = get(&app, &format!("/tasks/{task}/miner/{miner}")).await;
+        for field in ["first_frame_url", "original_clip_url", "generated_video_url"] {
+            assert_eq!(value[field].is_string(), has_clips, "{field}: {value}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn active_miners_have_the_weights_of_the_newest_epoch_whoever_is_paid() {
     let weights = async |made: Snapshot| {
         let app = app_of(made, Audience::Operator);
