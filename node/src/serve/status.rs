@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use leoma_chain::Metagraph;
 use leoma_protocol::mesh::Voice;
-use leoma_protocol::{BlockNumber, Digest, FileId, Hotkey, TaskId};
+use leoma_protocol::{BlockNumber, ConsensusParams, Digest, FileId, Hotkey, TaskId};
+use leoma_rotation::{AllowlistHistory, WindowRange};
 use leoma_scoring::worker::ScorerPool;
 use leoma_web::{ReadyCheck, Source, Subnet};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use crate::alarms::Alarms;
 use crate::disk::free_bytes;
 use crate::miners::MinerTable;
-use crate::state::StateError;
+use crate::state::{EpochRecord, StateError};
 use crate::verdicts::Exchange;
 use crate::weights::witness_obstacle;
 
@@ -218,21 +219,10 @@ impl Source for StatusSource {
             Ok(status) => serde_json::to_value(status).unwrap_or(Value::Null),
             Err(error) => json!({ "error": error.to_string() }),
         };
-        let peers = mesh.get("peers").cloned().unwrap_or_else(|| json!([]));
-        let peers: Vec<Value> = peers
-            .as_array()
-            .map(|peers| {
-                peers
-                    .iter()
-                    .filter(|peer| !peer["hotkey"].is_null())
-                    .map(|peer| self.with_uid(peer, &metagraph))
-                    .collect()
-            })
-            .unwrap_or_default();
         let hotkey = self.opened.hotkey;
         let read = self.opened.state.on_disk(move |state| {
-            let (epochs, witnesses) =
-                (state.epochs(LISTED_EPOCHS)?, state.witnesses(LISTED_EPOCHS)?);
+            let epochs: Vec<Value> = state.epochs(LISTED_EPOCHS)?.iter().map(shown_epoch).collect();
+            let witnesses = state.witnesses(LISTED_EPOCHS)?;
             Ok::<_, StateError>((epochs, witnesses, state.count_files(hotkey)?))
         });
         let (epochs, witnesses, sampled) = read.await.unwrap_or_default();
@@ -240,6 +230,8 @@ impl Source for StatusSource {
         let head = self.opened.heads.borrow().number;
         let obstacle = obstacle_to_stop(&self.opened, &allowlists, head, self.sets_weights);
         let stop = json!({ "safe": obstacle.is_none(), "obstacle": obstacle });
+        let params = self.opened.consensus.at(head);
+        let (current_task, settled_task) = tasks_at(params, &allowlists, head);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -249,7 +241,10 @@ impl Source for StatusSource {
             "network": self.opened.state.network(),
             "mechanism": self.mechanism,
             "policy": self.policy,
-            "head": self.opened.heads.borrow().number,
+            "head": head,
+            "epoch_blocks": params.epoch_blocks,
+            "current_task": current_task,
+            "settled_task": settled_task,
             "metagraph_block": metagraph.block,
             "subnet_owner": metagraph.owner,
             "chain_endpoints": self.opened.chain.endpoints(),
@@ -258,7 +253,7 @@ impl Source for StatusSource {
             "listening_for_double": self.exchange.voice() == Voice::Listening,
             "ready": self.readiness().iter().all(|check| check.ok),
             "checks": self.readiness(),
-            "peers": peers,
+            "peers": proven_peers(&mesh, &metagraph),
             "mesh": mesh,
             "tasks_sampled": sampled,
             "epochs": epochs,
@@ -294,13 +289,37 @@ impl StatusSource {
         let reading = subnet.reading.borrow().clone();
         metagraph_check(head, block, reading.metagraph_read.elapsed(), &reading.error)
     }
+}
 
-    fn with_uid(&self, peer: &Value, metagraph: &Metagraph) -> Value {
+/// The peers of the mesh's status that have shown their hotkey, each with its uid.
+fn proven_peers(mesh: &Value, metagraph: &Metagraph) -> Vec<Value> {
+    let with_uid = |peer: &Value| {
         let hotkey: Option<Hotkey> = peer["hotkey"].as_str().and_then(|text| text.parse().ok());
         let mut peer = peer.clone();
         peer["uid"] = json!(hotkey.and_then(|hotkey| metagraph.uid(&hotkey)));
         peer
-    }
+    };
+    let peers = mesh["peers"].as_array().map_or(&[][..], Vec::as_slice);
+    peers.iter().filter(|peer| !peer["hotkey"].is_null()).map(with_uid).collect()
+}
+
+/// An epoch with the weights that were decided, which validators that agree have in common.
+fn shown_epoch(epoch: &EpochRecord) -> Value {
+    let mut shown = json!(epoch);
+    shown["weights"] = json!(epoch.weights());
+    shown
+}
+
+/// The task that runs at `head`, and the newest one that has settled: unless it is lost, its file
+/// is certified by then.
+fn tasks_at(
+    params: &ConsensusParams,
+    history: &AllowlistHistory,
+    head: BlockNumber,
+) -> (Option<TaskId>, Option<TaskId>) {
+    let current = history.at_block(head).map(|entry| entry.allowlist.task_at(head));
+    let mut settled = WindowRange::new(params, history, head).scheduled_files().flatten();
+    (current, settled.next().map(|file| file.task_id))
 }
 
 /// Whether the metagraph of `block`, which was read `since` ago, is new enough at `head`. `error` is
@@ -322,7 +341,45 @@ fn metagraph_check(
 
 #[cfg(test)]
 mod tests {
+    use leoma_protocol::Uid;
+    use leoma_rotation::Allowlist;
+
     use super::*;
+    use crate::state::EpochState;
+
+    #[test]
+    fn an_epoch_is_shown_with_the_weights_that_were_decided() {
+        let hotkey = Hotkey::from_bytes([7; 32]);
+        let entries = [(3, 655), (6, u16::MAX)]
+            .map(|(uid, share)| json!({ "hotkey": hotkey, "uid": uid, "share": share }));
+        let epoch = |outcome: Value| EpochRecord {
+            epoch_block: BlockNumber(180),
+            state: EpochState::Set,
+            winner_hotkey: Some(hotkey),
+            uid: Some(Uid(6)),
+            reason: "set: won the window".to_owned(),
+            outcome: outcome.to_string(),
+        };
+        let shown = shown_epoch(&epoch(json!({ "weights": entries, "window": [] })));
+        assert_eq!(shown["weights"], json!([[3, 655], [6, 65535]]));
+        assert_eq!((&shown["epoch_block"], &shown["uid"]), (&json!(180), &json!(6)));
+        assert!(shown.get("outcome").is_none());
+        for nothing in [json!({ "weights": null }), json!({})] {
+            assert_eq!(shown_epoch(&epoch(nothing))["weights"], Value::Null);
+        }
+    }
+
+    #[test]
+    fn the_running_task_and_the_newest_settled_one_follow_from_the_head() {
+        let allowlist = Allowlist::new(100, [Hotkey::from_bytes([1; 32])]).unwrap();
+        let history = AllowlistHistory::since_genesis(allowlist);
+        let at = |head| tasks_at(&ConsensusParams::default(), &history, BlockNumber(head));
+        assert_eq!(at(1_250), (Some(TaskId(12)), Some(TaskId(10))));
+        assert_eq!(at(150), (Some(TaskId(1)), None));
+        let none = AllowlistHistory::default();
+        let unknown = tasks_at(&ConsensusParams::default(), &none, BlockNumber(1_250));
+        assert_eq!(unknown, (None, None));
+    }
 
     #[test]
     fn a_metagraph_is_too_old_after_both_blocks_and_minutes() {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use leoma_protocol::{Digest, FileId, Hotkey, TaskId};
-use leoma_rotation::WeightEntry;
+use leoma_protocol::{Digest, FileId, Hotkey, TaskId, Uid};
 use rusqlite::{Connection, OpenFlags};
 
 use super::database::BUSY_TIMEOUT;
+use super::epochs::decided_weights;
 use super::{Result, StateError};
 
 /// What may be signed once: kind of message, task, subject.
@@ -24,12 +24,6 @@ pub struct EpochEntry {
     pub weights: Option<Vec<(u16, u16)>>,
     /// Why these weights, or why none.
     pub reason: String,
-}
-
-/// The part of an epoch's outcome that is read.
-#[derive(serde::Deserialize)]
-struct StoredOutcome {
-    weights: Option<Vec<WeightEntry>>,
 }
 
 /// A validator's books at a moment.
@@ -105,15 +99,13 @@ impl Books {
         let rows = query.query_map([], |row| {
             let (block, state, outcome): (i64, String, String) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
-            let outcome: Option<StoredOutcome> = serde_json::from_str(&outcome).ok();
-            let weights = outcome.and_then(|outcome| outcome.weights);
-            let pairs = |entries: Vec<WeightEntry>| {
-                entries.iter().map(|entry| (entry.uid.0, entry.share)).collect()
+            let pairs = |entries: Vec<(Uid, u16)>| {
+                entries.into_iter().map(|(uid, share)| (uid.0, share)).collect()
             };
             Ok(EpochEntry {
                 epoch_block: block.unsigned_abs(),
                 set: state == "set",
-                weights: weights.map(pairs),
+                weights: decided_weights(&outcome).map(pairs),
                 reason: row.get(3)?,
             })
         })?;
@@ -143,9 +135,7 @@ mod tests {
     use crate::state::{
         EpochRecord, EpochState, MeshRow, State, StoredFile, WitnessRecord, WitnessState,
     };
-    use leoma_protocol::{
-        BlockNumber, Netuid, Network, SigningGuard as _, SigningSlot, SlotKind, Uid,
-    };
+    use leoma_protocol::{BlockNumber, Netuid, Network, SigningGuard as _, SigningSlot, SlotKind};
 
     #[test]
     fn the_books_are_what_a_validator_wrote() {

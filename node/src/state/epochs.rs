@@ -1,8 +1,9 @@
 //! What was decided at each epoch.
 
 use leoma_protocol::{BlockNumber, Hotkey, Uid};
+use leoma_rotation::WeightEntry;
 use rusqlite::{Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Result, State, StateError, sql_integer};
 
@@ -58,6 +59,25 @@ pub struct EpochRecord {
     /// The whole outcome as JSON.
     #[serde(skip)]
     pub outcome: String,
+}
+
+impl EpochRecord {
+    /// The weights that were decided, ascending by uid; `None` where nothing is set.
+    pub fn weights(&self) -> Option<Vec<(Uid, u16)>> {
+        decided_weights(&self.outcome)
+    }
+}
+
+/// The part of an outcome that says the weights.
+#[derive(Deserialize)]
+struct StoredOutcome {
+    weights: Option<Vec<WeightEntry>>,
+}
+
+/// The weights that an epoch's outcome names.
+pub(super) fn decided_weights(outcome: &str) -> Option<Vec<(Uid, u16)>> {
+    let outcome: StoredOutcome = serde_json::from_str(outcome).ok()?;
+    Some(outcome.weights?.iter().map(|entry| (entry.uid, entry.share)).collect())
 }
 
 type EpochRow = (i64, String, Option<[u8; 32]>, Option<u16>, String, String);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use leoma_chain::{ChainClient, ChainError, Head};
 use leoma_protocol::{BlockNumber, ConsensusSchedule, Hotkey, Uid};
-use leoma_rotation::{AllowlistHistory, WeightVector};
+use leoma_rotation::AllowlistHistory;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -116,28 +116,17 @@ impl Others {
     async fn rows(&self, epoch: &EpochRecord, head: Head) -> Result<Vec<SetRow>, ChainError> {
         let history = Arc::clone(&self.allowlists.borrow());
         let (hotkey, found) = (self.hotkey, Found::Weights);
-        let own = decided(epoch).filter(|_| epoch.state == EpochState::Set).map(|weights| SetRow {
-            hotkey,
-            uid: None,
-            found,
-            weights,
-        });
+        let set = epoch.weights().filter(|_| epoch.state == EpochState::Set);
+        let own = set.map(|weights| SetRow { hotkey, uid: None, found, weights });
         let when = (epoch.epoch_block, head);
         what_validators_set(&self.chain, &self.consensus, &history, when, own).await
     }
 }
 
-/// The weights that we decided on.
-fn decided(epoch: &EpochRecord) -> Option<Vec<(Uid, u16)>> {
-    let outcome: Value = serde_json::from_str(&epoch.outcome).ok()?;
-    let vector: Option<WeightVector> = serde_json::from_value(outcome["weights"].clone()).ok()?;
-    Some(vector?.entries.iter().map(|entry| (entry.uid, entry.share)).collect())
-}
-
 fn compared(epoch: &EpochRecord, rows: Vec<SetRow>) -> Vec<SeenWeights> {
     let outcome: Value = serde_json::from_str(&epoch.outcome).unwrap_or(Value::Null);
     let is_complete = outcome["missing"].as_array().is_some_and(Vec::is_empty);
-    let expected = match decided(epoch) {
+    let expected = match epoch.weights() {
         Some(weights) => Expectation::Weights(weights),
         None if is_complete => Expectation::None,
         None => Expectation::Unknown,
