@@ -56,7 +56,8 @@ impl Example {
                 let own = name.starts_with("R2_OWN_")
                     || name.starts_with("R2_VIDEOS_WRITE_")
                     || name == "API_URL";
-                name == "LEOMA_STATE_DIR"
+                name == "MECHANISM"
+                    || name == "LEOMA_STATE_DIR"
                     || name == "LEOMA_API_LISTEN"
                     || name == "LEOMA_HTTP_LISTEN"
                     || name == "LEOMA_HTTP_HOSTS"
@@ -111,6 +112,18 @@ mod tests {
             (Example::Api, include_str!("../../../docs/env.api.example")),
         ] {
             assert!(written == example.text(), "run `leoma reference docs`");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_api_has_what_it_reads_and_no_key_of_a_validator() {
+        let text = Example::Api.text();
+        let has = |name: &str| text.lines().any(|line| line.starts_with(&format!("#{name}=")));
+        for read in ["MECHANISM", "NETUID", "LEOMA_API_LISTEN", "API_HOST", "LEOMA_STATE_DIR"] {
+            assert!(has(read), "{read}");
+        }
+        for other in ["R2_OWN_BUCKET", "R2_VIDEOS_WRITE_ACCESS_KEY", "API_URL", "WALLET_NAME"] {
+            assert!(!has(other), "{other}");
         }
     }
 

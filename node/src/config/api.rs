@@ -10,7 +10,8 @@ use super::values::{from_str, http_url};
 
 super::declare::settings! {
     pub(crate) struct ApiConfig {
-        /// pages and API for everybody; off unless set
+        /// pages and API for everybody; unset: off in `leoma serve`; API_HOST and API_PORT in
+        /// `leoma api`
         LEOMA_API_LISTEN = setting("an address and port such as 0.0.0.0:8000", None)
             => listen: Option<SocketAddr>, optional(from_str);
         /// address of `leoma api`, where LEOMA_API_LISTEN is not set
