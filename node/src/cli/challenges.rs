@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use leoma_protocol::Digest;
 use leoma_scoring::motion::{Bvh, clip_of_reference};
 use leoma_storage::{
-    Challenge, ChallengeFile, ChallengeList, Key, MAX_CHALLENGE_BYTES, SourceBucket,
+    Bucket, Challenge, ChallengeFile, ChallengeList, Key, MAX_CHALLENGE_BYTES, SourceBucket,
+    StoreError,
 };
 use serde_json::json;
 
@@ -64,9 +65,7 @@ impl PublishArgs {
         if !self.dry_run {
             let bucket = config.buckets.need_source_write()?.open()?;
             let source = SourceBucket::new(bucket);
-            for Upload { key, bytes } in uploads {
-                let _new_or_there_already = source.bucket().create(&key, bytes).await?;
-            }
+            upload(source.bucket(), uploads, |line| eprintln!("{line}")).await?;
             source.write_challenges(&list).await?;
         }
         let count = list.challenges().len();
@@ -80,6 +79,20 @@ impl PublishArgs {
         println!("{count} challenges {done}, list {}", list.digest());
         Ok(())
     }
+}
+
+/// Uploads what is not there yet. `progress` is told of each file before it is sent.
+async fn upload(
+    bucket: &Bucket,
+    uploads: Vec<Upload>,
+    mut progress: impl FnMut(String),
+) -> Result<(), StoreError> {
+    let total = uploads.len();
+    for (index, Upload { key, bytes }) in uploads.into_iter().enumerate() {
+        progress(format!("[{}/{total}] {key}, {} bytes", index + 1, bytes.len()));
+        let _new_or_there_already = bucket.create(&key, bytes).await?;
+    }
+    Ok(())
 }
 
 /// The challenges of a folder, each checked, with what is to be uploaded.
@@ -157,5 +170,22 @@ mod tests {
         assert!(refused().unwrap().contains("same audio"));
         write("three.bvh", &reference.replace("hips_JNT", "Pelvis"));
         assert!(refused().unwrap().contains("no joint hips_JNT"));
+    }
+    #[tokio::test]
+    async fn every_upload_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let reference = include_str!("../../../vectors/motion/ref.bvh");
+        for (name, text) in [("one.wav", "sound"), ("one.bvh", reference)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (_, uploads) = read_folder(folder.path()).unwrap();
+        let keys: Vec<Key> = uploads.iter().map(|upload| upload.key.clone()).collect();
+        let (bucket, mut told) = (Bucket::in_memory("source"), Vec::new());
+        upload(&bucket, uploads, |line| told.push(line)).await.unwrap();
+        assert_eq!(told.len(), 2);
+        for (line, (number, key)) in told.iter().zip((1..).zip(&keys)) {
+            assert!(line.starts_with(&format!("[{number}/2] {key}, ")), "{line}");
+            assert!(bucket.get(key, MAX_CHALLENGE_BYTES).await.unwrap().is_some(), "{key}");
+        }
     }
 }

@@ -235,7 +235,10 @@ async fn a_clips_choice_is_made_again_from_the_buckets() {
 
     let clip = cut(1).await;
     bench.publish(TaskId(1), &clip, |_| {}).await;
-    let report = bench.audit(TaskId(1), &["--json"]).await.json();
+    let said = bench.audit(TaskId(1), &["--json"]).await;
+    let fetching = format!("fetching {}, {} bytes", clip.proof.key, clip.proof.source_bytes);
+    assert!(said.errors.contains(&fetching), "{}", said.errors);
+    let report = said.json();
     let steps = outcomes(&report);
     assert!(steps.iter().all(|(_, outcome)| *outcome == "pass"), "{report:#}");
     assert_eq!(steps.len(), 11);
@@ -320,7 +323,10 @@ async fn broken_videos_of_a_listing_are_passed_over_and_a_listing_that_changed_i
     assert_eq!((clip.proof.key.clone(), clip.proof.skipped.len()), (good, 1));
     assert!(matches!(clip.proof.skipped[0].reason, SkipReason::Unusable(_)));
     bench.publish(task_id, &clip, |_| {}).await;
-    let report = bench.audit(task_id, &["--json"]).await.json();
+    let said = bench.audit(task_id, &["--json"]).await;
+    let passed_over = format!("looking at {}, which", clip.proof.skipped[0].key);
+    assert!(said.errors.contains(&passed_over), "{}", said.errors);
+    let report = said.json();
     assert!(outcomes(&report).iter().all(|(_, outcome)| *outcome == "pass"), "{report:#}");
     assert!(outcomes(&report).contains(&("skipped", "pass")));
 

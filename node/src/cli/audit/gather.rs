@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
 use leoma_chain::{ChainClient, Head, Metagraph};
 use leoma_protocol::verdict::{Expected, verify};
 use leoma_protocol::{BlockNumber, ConsensusSchedule, FileId, Network, Witness};
@@ -137,14 +137,30 @@ impl Gather<'_> {
             .files
             .iter()
             .map(|id| look_for(*id, &certificates, history, consensus, file.network, sources));
-        let looked: Vec<_> = stream::iter(looked).buffered(CONCURRENT_READS).collect().await;
-        let mut files = Vec::with_capacity(looked.len());
-        for (found, said) in looked {
-            files.extend(found);
-            notes.extend(said);
-        }
+        let looked = stream::iter(looked).buffered(CONCURRENT_READS);
+        let (files, said) = collect(looked, &counted.files, |line| eprintln!("{line}")).await;
+        notes.extend(said);
         files
     }
+}
+
+/// The files that were found, and the notes on all, in the order of `ids`. `progress` is told of each
+/// file as it is done.
+async fn collect(
+    looked: impl Stream<Item = (Option<FileRow>, Vec<String>)>,
+    ids: &[FileId],
+    mut progress: impl FnMut(String),
+) -> (Vec<FileRow>, Vec<String>) {
+    let mut looked = std::pin::pin!(looked.zip(stream::iter(ids)).enumerate());
+    let (mut files, mut notes) = (Vec::with_capacity(ids.len()), Vec::new());
+    while let Some((index, ((found, said), id))) = looked.next().await {
+        let (FileId { task_id, producer }, number, total) = (id, index + 1, ids.len());
+        let word = if found.is_some() { "read" } else { "not read" };
+        progress(format!("[{number}/{total}] task {task_id} of {producer}: {word}"));
+        files.extend(found);
+        notes.extend(said);
+    }
+    (files, notes)
 }
 
 /// The certified version of a file, and notes on the sources that do not have it.
@@ -211,4 +227,27 @@ fn witnesses(metagraph: &Metagraph, mecid: u8) -> Vec<WitnessRow> {
         WitnessRow { hotkey: *hotkey, committed_at: found.block, bytes }
     };
     plain.map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use leoma_protocol::{Hotkey, TaskId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_file_is_told_of_as_it_is_done() {
+        let producer = Hotkey::from_bytes([1; 32]);
+        let ids = [7, 8].map(|task| FileId { task_id: TaskId(task), producer });
+        let row = FileRow { task_id: TaskId(7), producer, text: "{}".to_owned() };
+        let looked = [(Some(row), Vec::new()), (None, vec!["gone".to_owned()])];
+        let mut told = Vec::new();
+        let (files, notes) = collect(stream::iter(looked), &ids, |line| told.push(line)).await;
+        let expected = [
+            format!("[1/2] task 7 of {producer}: read"),
+            format!("[2/2] task 8 of {producer}: not read"),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!((files.len(), notes), (1, vec!["gone".to_owned()]));
+    }
 }

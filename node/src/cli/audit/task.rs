@@ -24,7 +24,8 @@ pub(super) struct TaskAuditArgs {
     /// Reads the task from --buckets (one bucket) or from our own, the videos from --source or
     /// R2_SOURCE_BUCKET, allowlist and block hash from the chain. With --allowlist and --seed-hash
     /// no chain is asked. What is gone, or was seen by another ffmpeg, cannot be checked and says
-    /// nothing against the sampler; the exit code is 1 when a step does not hold.
+    /// nothing against the sampler; the exit code is 1 when a step does not hold. Progress goes to
+    /// standard error.
     ///
     /// With MECHANISM=motion: the challenge is drawn again, and each answer is compared with its
     /// reference again.
@@ -85,7 +86,7 @@ impl TaskAuditArgs {
             listed_bytes: config.sampling.source_bytes(),
             ffmpeg: Ffmpeg::find()?,
         };
-        conclude(&audit.run().await, *json)
+        conclude(&audit.run(|line| eprintln!("{line}")).await, *json)
     }
 
     /// The source bucket, and what the chain says of a task.

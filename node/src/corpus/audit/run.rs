@@ -12,7 +12,9 @@ use super::task::{AuditReport, Step, TaskAudit};
 
 impl TaskAudit<'_> {
     /// Checks everything that can be checked; a step without the object that it needs is unchecked.
-    pub(crate) async fn run(&self) -> AuditReport {
+    /// `progress` is told of what takes long before it begins: a source video may have hundreds of
+    /// megabytes.
+    pub(crate) async fn run(&self, mut progress: impl FnMut(String)) -> AuditReport {
         let (metadata, first) = self.metadata().await;
         let mut steps = vec![first];
         let Some(TaskMetadata { clip: proof, validator: sampler, .. }) = metadata else {
@@ -25,6 +27,7 @@ impl TaskAudit<'_> {
         steps.push(steps::video(&proof, corpus.as_ref()));
         let listed = corpus.as_ref().and_then(|corpus| corpus.videos.get(proof.index));
         for skipped in &proof.skipped {
+            progress(format!("looking at {}, which was passed over", skipped.key));
             let named = corpus.as_ref().and_then(|corpus| corpus.videos.get(skipped.index));
             steps.push(match named {
                 Some(video) => self.skipped(&proof, skipped, video).await,
@@ -34,12 +37,15 @@ impl TaskAudit<'_> {
                 ),
             });
         }
+        progress(format!("fetching {}, {} bytes", proof.key, proof.source_bytes));
         let (source, step) = self.source(&proof).await;
         steps.push(step);
+        progress("comparing the shots".to_owned());
         steps.push(self.shots(&proof, listed, source.clone()).await);
         steps.push(steps::segment(&proof));
         let (clip, step) = self.object("clip", TaskObject::OriginalClip, proof.clip_sha256).await;
         steps.push(step);
+        progress("cutting the clip again".to_owned());
         steps.push(self.cut(&proof, source, clip.clone()).await);
         let (picture, step) =
             self.object("first_frame", TaskObject::FirstFrame, proof.first_frame_sha256).await;
