@@ -144,8 +144,8 @@ impl Gather<'_> {
     }
 }
 
-/// The files that were found, and the notes on all, in the order of `ids`. `progress` is told of each
-/// file as it is done.
+/// The files that were found, and the notes on all, in the order of `ids`. `progress` is told of
+/// each file as it is done.
 async fn collect(
     looked: impl Stream<Item = (Option<FileRow>, Vec<String>)>,
     ids: &[FileId],

@@ -14,5 +14,7 @@ mod videos;
 
 pub(crate) use host::{asked_host, is_trusted_host};
 pub(crate) use rate::RateLimit;
+#[cfg(test)]
+pub(crate) use signature::recorded;
 pub(crate) use signature::{Claim, Denied, SignedCalls};
 pub(crate) use videos::{Busy, Permits, Videos};

@@ -92,12 +92,10 @@ impl SignedCalls {
     }
 }
 
+/// Calls that the Python client made, and some that were changed afterwards.
 #[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
+pub(crate) mod recorded {
     use serde::Deserialize;
-
-    use super::*;
 
     #[derive(Deserialize)]
     struct Vectors {
@@ -105,15 +103,15 @@ mod tests {
     }
 
     #[derive(Deserialize)]
-    struct Case {
-        hotkey: String,
-        body: String,
-        timestamp: String,
-        signature: String,
-        valid: bool,
+    pub(crate) struct Case {
+        pub(crate) hotkey: String,
+        pub(crate) body: String,
+        pub(crate) timestamp: String,
+        pub(crate) signature: String,
+        pub(crate) valid: bool,
     }
 
-    fn cases() -> Vec<Case> {
+    pub(crate) fn cases() -> Vec<Case> {
         let folder = std::env::var_os("LEOMA_VECTORS").map_or_else(
             || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors"),
             Into::into,
@@ -121,6 +119,14 @@ mod tests {
         let text = std::fs::read(folder.join("request_signature.json")).unwrap();
         serde_json::from_slice::<Vectors>(&text).unwrap().cases
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::recorded::{Case, cases};
+    use super::*;
 
     fn headers(case: &Case) -> HeaderMap {
         let fields = [

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::listener::Peer;
 use crate::server::{Audience, router};
-use crate::site::{Site, SiteSettings};
+use crate::site::{Clock, Site, SiteSettings};
 use crate::source::Start;
 use crate::testing::{MemorySource, Scale, subnet};
 use crate::view::{Snapshot, Validator};
@@ -54,11 +54,15 @@ fn snapshot() -> Snapshot {
 }
 
 fn app_of(snapshot: Snapshot, audience: Audience) -> Router {
+    app_at(snapshot, audience, || NOW * 1000)
+}
+
+fn app_at(snapshot: Snapshot, audience: Audience, clock: Clock) -> Router {
     let (start, progress) = Start::new("test");
     start.finish(MemorySource::new(snapshot));
     let admin = Hotkey::from(pair(9).public());
     let settings = SiteSettings { admins: vec![admin], ..SiteSettings::default() };
-    router(Site::at(progress, settings, CancellationToken::new(), || NOW * 1000), audience)
+    router(Site::at(progress, settings, CancellationToken::new(), clock), audience)
 }
 
 fn app() -> Router {

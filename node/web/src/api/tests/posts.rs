@@ -1,12 +1,16 @@
 //! What validators and administrators post: who may, and what becomes of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
 
-use super::{NOW, SAMPLE, app, app_of, ask, call, check, get, hotkey, signed_by, snapshot, text};
+use super::{
+    NOW, SAMPLE, app, app_at, app_of, ask, call, check, get, hotkey, signed_by, snapshot, text,
+};
+use crate::access::recorded;
 use crate::server::Audience;
 use crate::site::iso;
 use crate::view::{GossipedReport, Validator, Validity};
@@ -236,6 +240,30 @@ async fn a_call_that_is_old_changed_or_repeated_is_401() {
     assert_eq!(ask(&app, changed).await.status(), 401);
     let bare = Request::post("/samples").body(Body::from(body.clone())).unwrap();
     assert_eq!(ask(&app, bare).await.status(), 401);
+}
+
+/// When the recorded call that is made was signed, in milliseconds since 1970.
+static SIGNED_AT: AtomicI64 = AtomicI64::new(0);
+
+#[tokio::test]
+async fn the_recorded_calls_of_the_python_client_are_let_in_unless_they_were_changed() {
+    for case in recorded::cases() {
+        let signed_at: i64 = case.timestamp.parse().unwrap();
+        SIGNED_AT.store(signed_at * 1000, Ordering::Relaxed);
+        let mut made = snapshot();
+        let hotkey = case.hotkey.clone().into();
+        made.validators.push(Validator { hotkey, listed: true, ..Validator::default() });
+        let app = app_at(made, Audience::Operator, || SIGNED_AT.load(Ordering::Relaxed));
+        let request = Request::post("/samples")
+            .header("X-Validator-Hotkey", &case.hotkey)
+            .header("X-Signature", &case.signature)
+            .header("X-Timestamp", &case.timestamp)
+            .body(Body::from(case.body))
+            .unwrap();
+        // None of the bodies holds samples: the call gets as far as that.
+        let expected: u16 = if case.valid { 422 } else { 401 };
+        assert_eq!(ask(&app, request).await.status(), expected, "{}", case.signature);
+    }
 }
 
 #[tokio::test]
