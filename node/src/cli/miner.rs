@@ -11,11 +11,12 @@ use clap::builder::{StringValueParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use leoma_chain::{ChainClient, encode_text_fields};
 use leoma_protocol::{
-    CommitmentError, HotkeySigner, MemoryGuard, MinerCommitment, check_commit_count,
+    BlockNumber, CommitmentError, Hotkey, HotkeySigner, MemoryGuard, MinerCommitment, Netuid, Uid,
+    check_commit_count,
 };
 use leoma_storage::Secret;
 use leoma_wallet::load_hotkey;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::account::{AccountFlags, given, read_back};
 use super::output::print_json;
@@ -118,7 +119,8 @@ struct SendingFlags {
     /// Commit without asking. Where nobody is at the terminal, or with --json, nothing is asked.
     #[arg(long)]
     yes: bool,
-    /// Print JSON: {"netuid", "hotkey", "uid", "commitment", "block", "transaction"}.
+    /// Print JSON: {"netuid", "hotkey", "uid", "commitment", "block", "transaction"}. With --dry-run
+    /// uid, block and transaction are null; transaction is too where nothing had to be sent.
     #[arg(long)]
     json: bool,
 }
@@ -176,6 +178,9 @@ impl CommitArgs {
         }
         check_revision(&commitment.model_revision)?;
         if dry_run {
+            if as_json {
+                return print_json(&report(config.netuid, hotkey, &text, OnChain::default()));
+            }
             println!("{text}");
             return Ok(());
         }
@@ -188,18 +193,15 @@ impl CommitArgs {
                 config.netuid
             )
         })?;
-        let report = |block, transaction: Option<String>| {
-            let value = json!({
-                "netuid": config.netuid, "hotkey": hotkey, "uid": uid, "commitment": text, "block": block,
-                "transaction": transaction,
-            });
-            print_json(&value)
+        let print = |block, transaction| {
+            let on_chain = OnChain { uid: Some(uid), block: Some(block), transaction };
+            print_json(&report(config.netuid, hotkey, &text, on_chain))
         };
         if let Some(present) = metagraph.commitments.get(&hotkey) {
             if present.text == text {
                 // Sending it again would only give it a later block.
                 if as_json {
-                    return report(present.block, None);
+                    return print(present.block, None);
                 }
                 println!("already committed at block {}: nothing was sent", present.block);
                 return Ok(());
@@ -244,11 +246,28 @@ impl CommitArgs {
             format!("transaction {transaction} is in a final block, but the chain names another commitment of {hotkey}")
         })?;
         if as_json {
-            return report(block, Some(transaction.to_string()));
+            return print(block, Some(transaction.to_string()));
         }
         println!("committed at block {block}, in transaction {transaction}:\n{text}");
         Ok(())
     }
+}
+
+/// What the chain says of a commitment; a dry run asks no chain.
+#[derive(Default)]
+struct OnChain {
+    uid: Option<Uid>,
+    block: Option<BlockNumber>,
+    transaction: Option<String>,
+}
+
+/// What is printed with `--json`.
+fn report(netuid: Netuid, hotkey: Hotkey, commitment: &str, on_chain: OnChain) -> Value {
+    let OnChain { uid, block, transaction } = on_chain;
+    json!({
+        "netuid": netuid, "hotkey": hotkey, "uid": uid, "commitment": commitment, "block": block,
+        "transaction": transaction,
+    })
 }
 
 /// Shows what is about to be sent, and asks; nobody is asked where nobody is at the terminal.
@@ -360,6 +379,17 @@ mod tests {
             assert_eq!(error.contains("--chute-user"), flags.contains("--chute-user"));
         }
         assert!(commit_of("commit", "").is_err() && commit_of("commit", "--chute-user u").is_err());
+    }
+
+    #[test]
+    fn a_dry_run_is_reported_with_all_fields() {
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        let value = report(Netuid(99), hotkey, "text", OnChain::default());
+        let expected = json!({
+            "netuid": 99, "hotkey": hotkey, "uid": null, "commitment": "text", "block": null,
+            "transaction": null,
+        });
+        assert_eq!(value, expected);
     }
 
     #[test]

@@ -249,6 +249,10 @@ async fn a_miner_commits_what_validators_will_read() {
     let unregistered = format!("studio/leoma-{}", bench.hotkey("new"));
     commit("new", &unregistered, "chute", &[]).await.says(false, &["leoma register"]);
     commit("a", &name, "chute", &["--dry-run"]).await.says(true, &[&name]);
+    let dry = commit("a", &name, "chute", &["--dry-run", "--json"]).await.json();
+    let text = dry["commitment"].as_str().unwrap();
+    assert!(MinerCommitment::parse(text, &hotkey).is_ok(), "{dry}");
+    assert!(dry["block"].is_null() && dry["transaction"].is_null(), "{dry}");
     assert!(bench.metagraph().await.commitments.is_empty());
 
     let committed = commit("a", &name, "chute", &["--json"]).await.json();
