@@ -119,7 +119,7 @@ struct SendingFlags {
     /// Commit without asking. Where nobody is at the terminal, or with --json, nothing is asked.
     #[arg(long)]
     yes: bool,
-    /// Print JSON: {"netuid", "hotkey", "uid", "commitment", "block", "transaction"}. With --dry-run
+    /// Print JSON: {"netuid", "hotkey", "uid", "commitment", "block", "transaction"}. On a dry run
     /// uid, block and transaction are null; transaction is too where nothing had to be sent.
     #[arg(long)]
     json: bool,

@@ -1,5 +1,6 @@
 //! `leoma get-rank`: the ranking of the newest epoch.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -24,8 +25,8 @@ Examples:
 pub(super) struct RankArgs {
     #[command(flatten)]
     running: RunningFlags,
-    /// Ask this API instead, such as https://api.leoma.ai; API_URL of the environment if neither
-    /// this nor --http is given.
+    /// Ask this API instead, such as https://api.leoma.ai; API_URL if neither this nor --http is
+    /// given.
     #[arg(long, value_name = "URL", conflicts_with = "http")]
     api: Option<String>,
     /// Only this miner.
@@ -37,20 +38,21 @@ pub(super) struct RankArgs {
 }
 
 impl RankArgs {
-    /// The API that is asked, if any.
-    fn api(&self, of_environment: Option<String>) -> Option<String> {
-        // A flag wins over the environment.
-        let of_environment = of_environment.filter(|_| !self.running.is_given());
-        let api = self.api.clone().or(of_environment)?.trim().to_owned();
-        (!api.is_empty()).then_some(api)
+    /// Whom to ask: by the flags, else by the settings.
+    fn find(&self, file: Option<PathBuf>) -> anyhow::Result<Running> {
+        let api = match &self.api {
+            Some(api) if !api.trim().is_empty() => Some(api.trim().to_owned()),
+            _ if self.running.is_given() => None,
+            _ => super::settings::load(file.clone(), BTreeMap::new())?.api.report_to,
+        };
+        match api {
+            Some(api) => Running::at(&api),
+            None => self.running.find(file),
+        }
     }
 
     pub(super) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let running = match self.api(std::env::var("API_URL").ok()) {
-            Some(api) => Running::at(&api)?,
-            None => self.running.find(file)?,
-        };
-        let mut ranks = running.json("scores/rank").await?;
+        let mut ranks = self.find(file)?.json("scores/rank").await?;
         if let (Some(miner), Some(rows)) = (self.miner, ranks["ranks"].as_array_mut()) {
             rows.retain(|row| row["miner_hotkey"] == miner.to_string());
         }
@@ -95,16 +97,22 @@ mod tests {
     }
 
     #[test]
-    fn a_validator_that_is_named_wins_over_the_environments_api() {
-        let api = |flags: &[&str], environment: &str| {
+    fn a_flag_wins_over_the_api_of_the_settings_wherever_they_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("leoma.toml");
+        let asked = |flags: &[&str]| {
             let line = std::iter::once("get-rank").chain(flags.iter().copied());
-            Line::try_parse_from(line).unwrap().args.api(Some(environment.to_owned()))
+            let args = Line::try_parse_from(line).unwrap().args;
+            args.find(Some(settings.clone())).unwrap().base().to_owned()
         };
         let url = "https://api.example";
-        assert_eq!(api(&[], url).as_deref(), Some(url));
-        assert_eq!(api(&["--http", "127.0.0.1:9090"], url), None);
-        assert_eq!(api(&["--api", "https://b.example"], url).as_deref(), Some("https://b.example"));
-        assert_eq!(api(&[], " "), None);
+        std::fs::write(&settings, format!("api_url = \"{url}\"")).unwrap();
+        assert_eq!(asked(&[]), url);
+        assert_eq!(asked(&["--api", " "]), url);
+        assert_eq!(asked(&["--http", "127.0.0.1:9090"]), "http://127.0.0.1:9090");
+        assert_eq!(asked(&["--api", "https://b.example"]), "https://b.example");
+        std::fs::write(&settings, "api_url = \"\"").unwrap();
+        assert_eq!(asked(&[]), "http://127.0.0.1:9090");
         assert!(Line::try_parse_from(["get-rank", "--http", "a:1", "--api", url]).is_err());
     }
 }
