@@ -98,14 +98,11 @@ impl Source for StatusSource {
     fn machine(&self) -> Vec<[String; 2]> {
         let opened = &self.opened;
         let fact = |name: &str, value: String| [name.to_owned(), value];
-        let mut facts = vec![
-            fact("Version", env!("CARGO_PKG_VERSION").to_owned()),
-            fact("Hotkey", opened.hotkey.to_string()),
-            fact(
-                "Device",
-                if opened.device.is_empty() { "none" } else { &opened.device }.to_owned(),
-            ),
-        ];
+        let ffmpeg = opened.scorer.as_ref().map(|scorer| scorer.ffmpeg().version_text());
+        let mut facts = versions(ffmpeg);
+        facts.push(fact("Hotkey", opened.hotkey.to_string()));
+        let device = if opened.device.is_empty() { "none" } else { &opened.device };
+        facts.push(fact("Device", device.to_owned()));
         if let Some(counts) = opened.scorer.as_ref().map(ScorerPool::counts) {
             let text = serde_json::to_string(&counts).unwrap_or_default();
             facts.push(fact("Scoring processes", text));
@@ -291,6 +288,12 @@ impl StatusSource {
     }
 }
 
+/// What runs here: this program, and the ffmpeg that its scorer uses, where it has one.
+fn versions(ffmpeg: Option<String>) -> Vec<[String; 2]> {
+    let ours = ["Version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()];
+    std::iter::once(ours).chain(ffmpeg.map(|version| ["ffmpeg".to_owned(), version])).collect()
+}
+
 /// The peers of the mesh's status that have shown their hotkey, each with its uid.
 fn proven_peers(mesh: &Value, metagraph: &Metagraph) -> Vec<Value> {
     let with_uid = |peer: &Value| {
@@ -367,6 +370,13 @@ mod tests {
         for nothing in [json!({ "weights": null }), json!({})] {
             assert_eq!(shown_epoch(&epoch(nothing))["weights"], Value::Null);
         }
+    }
+
+    #[test]
+    fn the_scorers_ffmpeg_is_shown_beside_the_programs_version() {
+        let ffmpeg = ["ffmpeg", "5.1"].map(str::to_owned);
+        assert_eq!(versions(Some("5.1".to_owned()))[1..], [ffmpeg]);
+        assert_eq!(versions(None).len(), 1);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Ffmpeg {
         self.version
     }
 
+    /// The version as people read it.
+    pub fn version_text(&self) -> String {
+        text_of(self.version)
+    }
+
     /// The flags that keep every decoded frame as it is, neither doubled nor dropped. The name
     /// changed in 5.1.
     pub(crate) fn passthrough_timing(&self) -> [&'static str; 2] {
@@ -83,6 +88,13 @@ fn version_of(ffmpeg: &Path) -> Result<(u32, u32), FfmpegMissing> {
     Ok(parse_version(&String::from_utf8_lossy(&output.stdout)).unwrap_or((u32::MAX, 0)))
 }
 
+fn text_of((major, minor): (u32, u32)) -> String {
+    match major {
+        u32::MAX => "a development build".to_owned(),
+        _ => format!("{major}.{minor}"),
+    }
+}
+
 /// Reads `5.1.9-0+deb12u1`, `n6.0`, `7.1` after the words "ffmpeg version".
 fn parse_version(text: &str) -> Option<(u32, u32)> {
     let word = text.strip_prefix("ffmpeg version ")?.split_whitespace().next()?;
@@ -101,6 +113,8 @@ mod tests {
         assert_eq!(parse_version("ffmpeg version 5.1.9-0+deb12u1 Copyright"), Some((5, 1)));
         assert_eq!(parse_version("ffmpeg version n6.0 Copyright"), Some((6, 0)));
         assert_eq!(parse_version("ffmpeg version N-112233-gabc"), None);
+        assert_eq!(text_of((5, 1)), "5.1");
+        assert_eq!(text_of((u32::MAX, 0)), "a development build");
     }
 
     #[test]
