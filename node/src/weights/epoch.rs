@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use leoma_chain::{ChainError, Head, Rejection, Remedy};
+use leoma_chain::Head;
 use leoma_protocol::{BlockNumber, ConsensusSchedule, FileId};
 use leoma_rotation::{
-    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, Outcome, PolicyRecord, Reason,
+    AllowlistHistory, Certificates, Counted, Decision, EpochInputs, Outcome, PolicyRecord,
     RecordEpoch, WindowRange, due_epoch, epoch, record_epoch,
 };
 use serde_json::json;
@@ -25,7 +25,8 @@ use crate::subnet::{AllowlistsAt, SubnetError};
 use crate::verdicts::{Exchange, Library, report};
 
 use super::boundary::Boundary;
-use super::put::{Progress, Target, Weights, WeightsError};
+use super::failure::{EpochError, is_final};
+use super::put::{Progress, Target, Weights};
 
 /// How many counted files are fetched at a time; buckets and peers have bounds of their own.
 const CONCURRENT_FETCHES: usize = 16;
@@ -39,29 +40,6 @@ const LONGEST_RETRY_PAUSE: Duration = Duration::from_secs(60);
 const EPOCHS_LOOKED_AT: u32 = 60;
 /// Blocks for which decided epochs are kept with their outcomes: ten days of the live chain.
 const KEPT_BLOCKS: u64 = 72_000;
-
-/// Why an epoch's weights were not set.
-#[derive(Debug, thiserror::Error)]
-pub enum EpochError {
-    /// The chain could not be read.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The boundary could not be read.
-    #[error(transparent)]
-    Boundary(#[from] SubnetError),
-    /// The weights are not on the chain.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The state could not be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The rule sets no weights.
-    #[error("no weights: {0}")]
-    Abstained(Reason),
-    /// Fetching its files took until the next epoch, whose weights are due now.
-    #[error("the epoch ended before all its files were fetched")]
-    Over,
-}
 
 /// Computes epochs and sets their weights.
 #[derive(Debug)]
@@ -416,56 +394,12 @@ fn give_up(state: &State, epoch_block: BlockNumber, reason: &str) -> Result<(), 
     state.keep_epoch(&record)
 }
 
-/// Whether a fault that an operator or the chain's next epoch cures may be cured within this epoch:
-/// a lost permit comes back with the stake.
-const fn may_pass(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::NoPermit
-            | Rejection::StakeTooLow
-            | Rejection::NotRegistered
-            | Rejection::CannotPay
-    )
-}
-
-/// Whether trying again within the epoch cannot help.
-pub(super) fn is_final(error: &EpochError) -> bool {
-    match error {
-        // The winner of the boundary does not get its slot back.
-        EpochError::Weights(WeightsError::SlotChanged(_)) => true,
-        EpochError::Weights(WeightsError::VersionTooOld { .. }) => true,
-        EpochError::Weights(WeightsError::Submit(error)) => {
-            error.rejection().is_some_and(|rejection| {
-                rejection.remedy() == Remedy::Operator && !may_pass(rejection)
-            })
-        }
-        // All but missing files follow from the boundary alone.
-        EpochError::Abstained(reason) => !matches!(reason, Reason::MissingFiles { .. }),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use leoma_chain::SubmitError;
     use leoma_protocol::{Digest, Hotkey, Netuid, Network, Uid};
 
     use super::*;
-    use crate::weights::ChangedSlot;
-
-    #[test]
-    fn a11_a_permit_that_is_missing_is_asked_for_again_within_the_epoch() {
-        let refused = |rejection| {
-            is_final(&EpochError::Weights(WeightsError::Submit(SubmitError::Rejected {
-                what: "set_weights",
-                rejection,
-            })))
-        };
-        for passing in [Rejection::NoPermit, Rejection::StakeTooLow, Rejection::NotRegistered] {
-            assert!(!refused(passing.clone()), "{passing}");
-        }
-        assert!(refused(Rejection::VersionTooOld));
-    }
+    use crate::weights::{ChangedSlot, WeightsError};
 
     #[test]
     fn an_epoch_whose_slot_changed_hands_is_refused_with_the_reason_and_not_tried_again() {
@@ -511,13 +445,5 @@ mod tests {
         }
         let epochs = state.epochs(EPOCHS_LOOKED_AT).unwrap();
         assert_eq!(last_with_weights(&epochs), Some(BlockNumber(360)));
-    }
-
-    #[test]
-    fn only_missing_files_are_tried_for_again() {
-        let abstained = |reason| is_final(&EpochError::Abstained(reason));
-        assert!(abstained(Reason::TooFewWitnesses { fresh: 1, required: 2 }));
-        assert!(abstained(Reason::NoOwnerSlot) && abstained(Reason::NoAllowlist));
-        assert!(!abstained(Reason::MissingFiles { files: 1 }));
     }
 }

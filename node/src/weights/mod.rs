@@ -5,6 +5,7 @@
 //! | `witness.rs` | before each boundary we state on chain what we hold |
 //! | `boundary.rs` | what an epoch takes from the chain |
 //! | `epoch.rs` | each epoch is computed and decided |
+//! | `failure.rs` | why an epoch's weights are not set, and whether it is tried again |
 //! | `put.rs` | its weights are set, or committed to |
 //! | `renew.rs` | weights on chain are sent again before we count as inactive |
 //! | `reveal.rs` | what was committed is revealed |
@@ -17,6 +18,7 @@
 mod boundary;
 mod compare;
 mod epoch;
+mod failure;
 mod on_chain;
 mod others;
 mod put;
@@ -30,7 +32,8 @@ mod witness;
 
 pub use boundary::{Boundary, limits_of, snapshot_of};
 pub(crate) use compare::{Comparison, Expectation};
-pub use epoch::{EpochError, WeightSetter};
+pub use epoch::WeightSetter;
+pub use failure::EpochError;
 pub(crate) use on_chain::{SetRow, what_validators_set};
 pub(crate) use others::{Others, SeenWeights};
 pub use put::{Progress, Target, WEIGHTS_VERSION, Weights, WeightsError, commit_hash};

@@ -16,7 +16,7 @@ use sp_core::{Pair as _, sr25519};
 use tokio::sync::watch;
 
 use self::fake_chain::{Books, FakeChain, head, hotkey};
-use super::epoch::{EpochError, is_final};
+use super::failure::{EpochError, is_final};
 use super::put::{Progress, Target, WEIGHTS_VERSION, Weights, WeightsError, commit_hash};
 use super::slots::ChangedSlot;
 use super::spans::Spans;
