@@ -36,6 +36,12 @@ impl<F: Fn() -> PoolCounts + Send + Sync + 'static> Collector for Scoring<F> {
             None,
             counts.up as u64,
         )?;
+        gauge(
+            "score_fallback",
+            "1 where the CPU scores because the GPU that was found failed its test",
+            None,
+            u64::from(counts.fallback.is_some()),
+        )?;
         let peak = counts.peak_kib.saturating_mul(1024);
         gauge(
             "score_worker_peak",
@@ -60,4 +66,26 @@ pub fn register_scoring(
     counts: impl Fn() -> PoolCounts + Send + Sync + 'static,
 ) {
     registry.sub_registry_with_prefix("leoma").register_collector(Box::new(Scoring(counts)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_that_is_not_used_can_be_alarmed_on() {
+        for (fallback, line) in
+            [(None, "leoma_score_fallback 0\n"), (Some("broken"), "leoma_score_fallback 1\n")]
+        {
+            let mut registry = Registry::default();
+            let fallback = fallback.map(str::to_owned);
+            register_scoring(&mut registry, move || PoolCounts {
+                fallback: fallback.clone(),
+                ..PoolCounts::default()
+            });
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            assert!(text.contains(line), "{text}");
+        }
+    }
 }

@@ -108,9 +108,15 @@ impl WorkerFault {
         }
     }
 
-    /// Whether the device is missing or does not compute: `auto` then means the CPU.
+    /// Whether the device is missing or does not compute.
     pub(crate) fn is_no_device(&self) -> bool {
         matches!(self, Self::Start { kind: FaultKind::Device, .. })
+    }
+
+    /// Whether the device kept the process from starting: it is missing, breaks off, is too small,
+    /// or computes something else than the CPU. `auto` then means the CPU.
+    pub(crate) fn blames_device(&self) -> bool {
+        matches!(self, Self::Start { kind, .. } if kind.poisons())
     }
 }
 
@@ -134,5 +140,18 @@ mod tests {
         assert!(WorkerFault::Late { device, seconds: 1 }.is_starvation());
         assert!(!reported(FaultKind::Reference).is_about_one_clip());
         assert!(!WorkerFault::Stopped.is_about_one_clip());
+    }
+
+    #[test]
+    fn a_device_that_fails_its_test_is_blamed_and_a_missing_ffmpeg_is_not_its_fault() {
+        let device = Device::Cuda { index: 0 };
+        let start = |kind| WorkerFault::Start { device, kind, reason: String::new() };
+        for kind in
+            [FaultKind::Device, FaultKind::SelfTest, FaultKind::Arithmetic, FaultKind::OutOfMemory]
+        {
+            assert!(start(kind).blames_device(), "{kind:?}");
+        }
+        assert!(!start(FaultKind::Media).blames_device());
+        assert!(!WorkerFault::Stopped.blames_device());
     }
 }

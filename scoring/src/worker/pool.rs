@@ -50,6 +50,8 @@ pub struct ScorerPool {
 #[derive(Debug)]
 struct Inner {
     devices: Vec<Device>,
+    /// Why the CPU stands in for the device that was found.
+    fallback: Option<String>,
     clips: usize,
     options: ScorerOptions,
     ffmpeg: Ffmpeg,
@@ -76,22 +78,44 @@ impl ScorerPool {
         let devices = tokio::task::spawn_blocking(move || Device::list(choice))
             .await
             .map_err(|_| WorkerFault::Stopped)??;
+        match choice {
+            DeviceChoice::Auto => Self::open_on_or_cpu(devices, options).await,
+            DeviceChoice::Cuda { .. } | DeviceChoice::Cpu => Self::open_on(devices, options).await,
+        }
+    }
+
+    /// [`ScorerPool::open_on`], or on the CPU where no worker comes up and the devices are to blame:
+    /// they break, are too small, or compute something else than the CPU. [`PoolCounts::fallback`]
+    /// then says why.
+    ///
+    /// # Errors
+    /// As [`ScorerPool::open`].
+    pub async fn open_on_or_cpu(
+        devices: Vec<Device>,
+        options: PoolOptions,
+    ) -> Result<Self, ScoreFault> {
         match Self::open_on(devices, options.clone()).await {
-            Err(ScoreFault::Worker(fault))
-                if choice == DeviceChoice::Auto && fault.is_no_device() =>
-            {
-                tracing::warn!(reason = %fault, "no usable device, scoring on the CPU");
-                Self::open_on(vec![Device::Cpu], options).await
+            Err(ScoreFault::Worker(fault)) if fault.blames_device() => {
+                tracing::error!(reason = %fault, "the GPU is not used, and the CPU scores instead: repair it, or accept the CPU with LEOMA_DEVICE=cpu");
+                Self::opened(vec![Device::Cpu], Some(fault.to_string()), options).await
             }
             opened => opened,
         }
     }
 
-    /// [`ScorerPool::open`] with one worker for each of `devices`.
+    /// [`ScorerPool::open`] with one worker for each of `devices`, and on no other.
     ///
     /// # Errors
     /// As [`ScorerPool::open`].
     pub async fn open_on(devices: Vec<Device>, options: PoolOptions) -> Result<Self, ScoreFault> {
+        Self::opened(devices, None, options).await
+    }
+
+    async fn opened(
+        devices: Vec<Device>,
+        fallback: Option<String>,
+        options: PoolOptions,
+    ) -> Result<Self, ScoreFault> {
         let ffmpeg =
             tokio::task::spawn_blocking(Ffmpeg::find).await.map_err(|_| WorkerFault::Stopped)??;
         tokio::task::spawn_blocking(report_walls).await.map_err(|_| WorkerFault::Stopped)?;
@@ -135,7 +159,7 @@ impl ScorerPool {
         // Dropping this stops the workers.
         let options = options.scoring;
         let mut inner =
-            Inner { devices: Vec::new(), clips, options, ffmpeg, jobs, shared, drivers };
+            Inner { devices: Vec::new(), fallback, clips, options, ffmpeg, jobs, shared, drivers };
         inner.devices = usable(starting).await?;
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -214,7 +238,8 @@ impl ScorerPool {
 
     /// Its figures for operators.
     pub fn counts(&self) -> PoolCounts {
-        self.inner.shared.counts(self.inner.devices.len())
+        let fallback = self.inner.fallback.clone();
+        PoolCounts { fallback, ..self.inner.shared.counts(self.inner.devices.len()) }
     }
 }
 

@@ -31,13 +31,14 @@ impl Shared {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The figures of a pool of `workers`.
+    /// The figures of a pool of `workers` that did not fall back.
     pub(super) fn counts(&self, workers: usize) -> PoolCounts {
         PoolCounts {
             workers,
             up: self.up.load(Ordering::Relaxed),
             restarts: self.restarts.load(Ordering::Relaxed),
             peak_kib: self.peak_kib.load(Ordering::Relaxed),
+            fallback: None,
         }
     }
 
@@ -47,7 +48,7 @@ impl Shared {
 }
 
 /// A pool's figures for operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct PoolCounts {
     /// Workers that the pool was opened with.
     pub workers: usize,
@@ -57,4 +58,6 @@ pub struct PoolCounts {
     pub restarts: u64,
     /// The largest resident memory of any worker so far, in KiB, as of the clips it scored.
     pub peak_kib: u64,
+    /// Why the CPU scores although `auto` found another device; `None` where it did not have to.
+    pub fallback: Option<String>,
 }

@@ -12,6 +12,7 @@ use leoma_scoring::worker::{
 };
 use leoma_scoring::{
     AspectPolicy, Device, DeviceChoice, DeviceFault, Outcome, ScoreFault, Scored, Scorer,
+    SelfTestFault,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -254,6 +255,20 @@ mod as_worker {
         });
     }
 
+    /// The CPU works, and every other device computes something else.
+    #[test]
+    #[ignore = "a worker process"]
+    fn computes_wrongly_on_a_gpu() {
+        work(|opening, _| {
+            if opening.device != "cpu" {
+                let device = Device::Cuda { index: 0 };
+                let (metric, index, got, want) = ("ms_ssim", 1, 0.64, 0.942);
+                return Err(SelfTestFault { device, metric, index, got, want }.into());
+            }
+            Ok(Fake(|_: &[u8]| Ok("done".into())))
+        });
+    }
+
     #[test]
     #[ignore = "a worker process"]
     fn has_memory_for_one_comparison() {
@@ -469,6 +484,30 @@ async fn a_broken_context_a_full_device_and_a_broken_protocol_each_take_a_fresh_
         assert_eq!(reason(score("third").await.unwrap()), "done", "{name}");
         assert_eq!(pool.counts().restarts, 1, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_scores_on_the_cpu_where_the_gpu_fails_its_test_and_a_named_gpu_is_refused() {
+    let folder = folder();
+    let options = options("computes_wrongly_on_a_gpu", folder.path());
+    let devices = vec![Device::Cuda { index: 0 }];
+    let named = soon(ScorerPool::open_on(devices.clone(), options.clone())).await.unwrap_err();
+    let ScoreFault::Worker(fault) = named else { panic!("{named:?}") };
+    assert!(matches!(fault, WorkerFault::Start { kind: FaultKind::SelfTest, .. }), "{fault:?}");
+
+    let pool = soon(ScorerPool::open_on_or_cpu(devices, options)).await.unwrap();
+    assert_eq!(pool.devices(), [Device::Cpu]);
+    let reason_why = pool.counts().fallback.unwrap_or_default();
+    assert!(reason_why.contains("cuda:0 computes ms_ssim differently"), "{reason_why}");
+    let source = soon(pool.reference(SOURCE)).await.unwrap();
+    assert_eq!(reason(soon(pool.score(&source, SOURCE)).await.unwrap()), "done");
+
+    // A pool that opens as it was told has nothing to explain.
+    let sound = soon(ScorerPool::open_on_or_cpu(
+        vec![Device::Cpu],
+        self::options("computes_wrongly_on_a_gpu", folder.path()),
+    ));
+    assert_eq!(sound.await.unwrap().counts().fallback, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
