@@ -152,6 +152,27 @@ impl Measures {
     }
 }
 
+/// The measures that videos alone have, by name.
+macro_rules! named {
+    ($($field:ident)*) => {
+        impl Measures {
+            /// Each measure that needs no model, by its name.
+            pub(crate) fn named(&self) -> Vec<(&'static str, f32)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+        }
+    };
+}
+named! {
+    first_ms_ssim first_psnr first_shift first_colour first_chroma first_detail displacement
+    source_displacement motion_amount motion_smoothness source_motion_smoothness held longest_hold
+    pumping detail noise blockiness camera_error recurrence nonrigid source_nonrigid
+    nonrigid_share source_nonrigid_share strain source_strain unexplained source_unexplained
+    step_unexplained source_step_unexplained popping source_popping jump source_jump identity
+    source_identity hue source_hue palette moving_detail lattice source_lattice overlaid
+    source_overlaid direction unknown_detail guessed_detail likeness likeness_rank opponent
+}
+
 /// One clip of a comparison.
 #[derive(Clone, Copy)]
 pub(crate) struct Side<'f, 'a> {
@@ -330,5 +351,22 @@ impl Measures {
             blockiness: 1.0,
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_measure_has_its_name() {
+        let all = serde_json::to_value(Measures::default()).unwrap();
+        let mut fields: BTreeSet<&str> =
+            all.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(fields.remove("text_similarity") && fields.remove("source_text_similarity"));
+        let named = Measures { hue: 0.5, ..Measures::default() }.named();
+        assert_eq!(named.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>(), fields);
+        assert_eq!(named.iter().find(|(_, value)| *value > 0.0), Some(&("hue", 0.5)));
     }
 }

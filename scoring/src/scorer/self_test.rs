@@ -3,7 +3,10 @@
 //! Every metric runs on one synthetic clip on both, and the results are compared. Metrics are
 //! chains of tens of operations, and that is the point: a kernel compiler has been seen to get
 //! every single operation right and a chain of them wrong.
+//!
+//! Kernels are compiled for shapes, so the measures of a clip of a task's shape are compared too.
 
+use crate::comparison::Measures;
 use crate::device::Device;
 use crate::metrics::{Camera, Grid, Host, Kernels, Psnr, Tensors, pair_metrics, picture_metrics};
 use burn::tensor::backend::Backend;
@@ -17,6 +20,9 @@ const COLUMNS: usize = 256;
 const TOLERANCE: f32 = 1e-4;
 /// Differences of smaller values are taken relative to this.
 const SMALL: f32 = 1e-2;
+/// The same for measures, most of which lie between 0 and 1: a place that falls just above a bound
+/// on one side and just below it on the other changes a share by less than the tolerance.
+const MEASURE: f32 = 1.0;
 /// Flow is kept as one value for each block of this side, in pixels.
 const CELL: usize = 4;
 
@@ -88,13 +94,37 @@ fn check(
         // A missing or surplus value is as wrong as one that is not a number.
         let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
         let (got, want) = (value(got), value(want));
-        let difference = (got - want).abs() / want.abs().max(SMALL);
+        let difference = difference(got, want, SMALL);
         if difference.is_nan() || difference > TOLERANCE {
             return Err(SelfTestFault { device, metric, index, got, want });
         }
         worst = f32::max(worst, difference);
     }
     Ok(MetricCheck { metric, values: want.len(), worst })
+}
+
+/// The difference relative to the value, or to `least` where the value is smaller.
+fn difference(got: f32, want: f32, least: f32) -> f32 {
+    (got - want).abs() / want.abs().max(least)
+}
+
+/// Compares the measures of one clip on `device` with the CPU's.
+pub(crate) fn check_measures(
+    device: Device,
+    got: &Measures,
+    want: &Measures,
+) -> Result<MetricCheck, SelfTestFault> {
+    let (got, want) = (got.named(), want.named());
+    let mut worst = 0.0;
+    for (index, ((metric, got), (_, want))) in got.into_iter().zip(want.iter().copied()).enumerate()
+    {
+        let difference = difference(got, want, MEASURE);
+        if difference.is_nan() || difference > TOLERANCE {
+            return Err(SelfTestFault { device, metric, index, got, want });
+        }
+        worst = f32::max(worst, difference);
+    }
+    Ok(MetricCheck { metric: "measures of a task's clip", values: want.len(), worst })
 }
 
 /// A textured picture that moves by a third of a pixel per frame. `blend` mixes in another texture.
@@ -198,5 +228,18 @@ mod tests {
         assert!(check(Device::Cpu, "ssim", &[], &[0.5]).is_err(), "fewer values");
         assert!(check(Device::Cpu, "ssim", &[0.5, 0.5], &[0.5]).is_err(), "more values");
         assert!(check(Device::Cpu, "ssim", &[0.50001], &[0.5]).is_ok());
+    }
+
+    #[test]
+    fn a_measure_of_a_tasks_clip_that_differs_is_refused_by_its_name() {
+        let want = Measures { detail: 0.8, jump: 20.0, ..Measures::default() };
+        let near = Measures { detail: 0.80009, jump: 20.001, ..want };
+        let found = check_measures(Device::Cpu, &near, &want).unwrap();
+        assert!(found.values > 40 && found.worst > 5e-5, "{found:?}");
+        let other = Measures { detail: 0.8002, ..want };
+        let fault = check_measures(Device::Cpu, &other, &want).unwrap_err();
+        assert_eq!((fault.metric, fault.got, fault.want), ("detail", 0.8002, 0.8));
+        let none = Measures { jump: f32::NAN, ..want };
+        assert_eq!(check_measures(Device::Cpu, &none, &want).unwrap_err().metric, "jump");
     }
 }
