@@ -49,7 +49,7 @@ mod scorer;
 pub mod worker;
 
 pub use comparison::{Challenge, Measures};
-pub use device::{Device, DeviceChoice, DeviceFault};
+pub use device::{Device, DeviceChoice, DeviceFault, Transfers};
 pub use fingerprint::{Fingerprint, Likeness};
 pub use judge::grade::{AspectPolicy, Aspects, Grade, HeldTo, Ramp, Score, held_to};
 pub use judge::{

@@ -256,6 +256,7 @@ fn the_device_is_tested_and_measured() {
         );
     }
     assert!(measured["floor"].is_null(), "the floor is a device's: {measured}");
+    assert!(measured["transfers"].is_null(), "copies are a device's: {measured}");
     assert!(measured["workers"]["clips_per_second"].as_f64().unwrap() > 0.0, "{measured}");
     assert!(measured["workers"]["peak_mib"].as_u64().unwrap() > 50, "{measured}");
 }

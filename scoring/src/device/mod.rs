@@ -6,3 +6,4 @@ pub(crate) mod transfer;
 
 pub use choice::{Device, DeviceChoice, DeviceFault};
 pub(crate) use cuda::on_backend;
+pub use transfer::Transfers;

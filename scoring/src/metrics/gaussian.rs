@@ -1,9 +1,10 @@
 //! Separable filters by two one-dimensional convolutions.
 
+use crate::device::transfer::tensor;
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, TensorData};
 
 /// Weights of a Gaussian of standard deviation `sigma` over `taps` samples, summing to 1; computed
 /// in 64 bits.
@@ -30,9 +31,7 @@ pub(super) fn filter_same<B: Backend>(pictures: Tensor<B, 4>, weights: &[f32]) -
 fn filter<B: Backend>(pictures: Tensor<B, 4>, weights: &[f32], padding: usize) -> Tensor<B, 4> {
     let device = pictures.device();
     let taps = weights.len();
-    let kernel = |shape: [usize; 4]| {
-        Tensor::<B, 4>::from_data(TensorData::new(weights.to_vec(), shape), &device)
-    };
+    let kernel = |shape: [usize; 4]| tensor::<B, 4>(weights.to_vec(), shape, &device);
     let options = |padding: [usize; 2]| ConvOptions::new([1, 1], padding, [1, 1], 1);
     let rows = conv2d(pictures, kernel([1, 1, 1, taps]), None, options([0, padding]));
     conv2d(rows, kernel([1, 1, taps, 1]), None, options([padding, 0]))

@@ -7,6 +7,7 @@
 use super::host::sums::sum_row;
 use super::host::wide::wide;
 use super::{HostPictures, PictureMetric, frame_means, per_frame};
+use crate::device::transfer::tensor;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
@@ -25,7 +26,7 @@ impl PictureMetric<1> for Noise {
 
     fn on_tensors<B: Backend>(pictures: [&Tensor<B, 4>; 1]) -> Tensor<B, 1> {
         let device = pictures[0].device();
-        let kernel = Tensor::<B, 2>::from_floats(KERNEL, &device).reshape([1, 1, 3, 3]);
+        let kernel = tensor::<B, 4>(KERNEL.as_flattened().to_vec(), [1, 1, 3, 3], &device);
         let factor = (std::f32::consts::PI / 2.0).sqrt() / 6.0;
         per_frame(pictures, |[picture]| {
             let response =

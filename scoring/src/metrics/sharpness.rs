@@ -6,6 +6,7 @@
 use super::host::sums::sum_row;
 use super::host::wide::wide;
 use super::{HostPictures, PictureMetric, frame_means, per_frame};
+use crate::device::transfer::tensor;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
@@ -25,7 +26,7 @@ impl PictureMetric<1> for Sharpness {
 
     fn on_tensors<B: Backend>(pictures: [&Tensor<B, 4>; 1]) -> Tensor<B, 1> {
         let device = pictures[0].device();
-        let kernel = Tensor::<B, 2>::from_floats(LAPLACIAN, &device).reshape([1, 1, 3, 3]);
+        let kernel = tensor::<B, 4>(LAPLACIAN.as_flattened().to_vec(), [1, 1, 3, 3], &device);
         per_frame(pictures, |[picture]| {
             let edges =
                 conv2d(picture, kernel.clone(), None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));

@@ -1,9 +1,10 @@
 //! How long each stage of scoring takes on this machine, for a synthetic clip of a task's size.
 
 use super::fault::ScoreFault;
+use super::reference::Reference;
 use super::setup::Scorer;
 use super::synthetic_clips::source_and_answer;
-use crate::device::{Device, on_backend};
+use crate::device::{Device, Transfers, on_backend};
 use crate::media::{Clip, ClipShape, Limits, MediaFault, decode, encode_clip};
 use crate::metrics::{Host, Kernels, Tensors, pair_metrics, picture_metrics};
 use burn::tensor::Tensor;
@@ -87,6 +88,8 @@ pub struct Bench {
     pub stages: Vec<Stage>,
     /// The lower bound on CUDA; `None` on the CPU.
     pub floor: Option<Floor>,
+    /// What one comparison copies to the device and back; `None` on the CPU.
+    pub transfers: Option<Transfers>,
     /// The source as an MP4.
     pub source_mp4: Vec<u8>,
     /// The answer as an MP4.
@@ -135,9 +138,20 @@ impl Scorer {
             Device::Cpu => None,
             device => Some(on_backend!(device, B, handle => floor::<B>(ClipShape::TASK, &handle))),
         };
+        let transfers = match self.device() {
+            Device::Cpu => None,
+            Device::Cuda { .. } => Some(self.transfers(&reference, &answer)?),
+        };
         let luma = [reference.clip(), &answer]
             .map(|clip| (0..clip.len()).flat_map(|i| clip.luma(i)).copied().collect());
-        Ok(Bench { device: self.device(), stages, floor, source_mp4, answer_mp4, luma })
+        let device = self.device();
+        Ok(Bench { device, stages, floor, transfers, source_mp4, answer_mp4, luma })
+    }
+
+    /// What one comparison copies.
+    fn transfers(&self, reference: &Reference, answer: &Clip) -> Result<Transfers, ScoreFault> {
+        let (measured, copied) = Transfers::during(|| self.measure(reference, answer.clone()));
+        measured.map(|_| copied)
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use leoma_scoring::media::ClipShape;
 use leoma_scoring::worker::{Patience, PoolOptions, ScorerOptions, ScorerPool, WorkerProgram};
-use leoma_scoring::{AspectPolicy, Bench, DeviceChoice, Scorer, SelfTestReport, Stage};
+use leoma_scoring::{AspectPolicy, Bench, DeviceChoice, Scorer, SelfTestReport, Stage, Transfers};
 use serde_json::{Value, json};
 
 use crate::cli::output::print_json;
@@ -100,7 +100,8 @@ pub(super) async fn run(
         return print_json(&json!({
             "device": bench.device.to_string(),
             "clip": { "frames": frames, "width": width, "height": height },
-            "rounds": rounds, "stages": stages, "floor": bench.floor, "workers": workers, "peers": peers,
+            "rounds": rounds, "stages": stages, "floor": bench.floor, "transfers": bench.transfers,
+            "workers": workers, "peers": peers,
         }));
     }
     println!(
@@ -115,6 +116,19 @@ pub(super) async fn run(
             timed.median_ms()
         );
     }
+    print_copies(&bench);
+    println!(
+        "  in {} worker processes: {} clips a second, largest process {} MiB",
+        workers["workers"], workers["clips_per_second"], workers["peak_mib"]
+    );
+    for line in peers.iter().flatten() {
+        println!("  {line}");
+    }
+    Ok(())
+}
+
+/// Prints what is copied to a device and what has to move there; nothing for the CPU.
+fn print_copies(bench: &Bench) {
     if let Some(floor) = bench.floor {
         let [uploaded, moved] =
             [floor.uploaded_bytes, floor.moved_bytes].map(|bytes| bytes as f64 / 1e6);
@@ -124,14 +138,12 @@ pub(super) async fn run(
             floor.floor_ms
         );
     }
-    println!(
-        "  in {} worker processes: {} clips a second, largest process {} MiB",
-        workers["workers"], workers["clips_per_second"], workers["peak_mib"]
-    );
-    for line in peers.iter().flatten() {
-        println!("  {line}");
+    if let Some(Transfers { uploads, uploaded_bytes, read_backs }) = bench.transfers {
+        let megabytes = uploaded_bytes as f64 / 1e6;
+        println!(
+            "  an answer is {megabytes:.1} MB in {uploads} uploads, and {read_backs} read-backs"
+        );
     }
-    Ok(())
 }
 
 fn stage(stage: &Stage) -> Value {
