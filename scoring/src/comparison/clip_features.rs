@@ -4,7 +4,7 @@ use crate::comparison::block_sums::{BLOCK, BlockSums};
 use crate::comparison::course::Course;
 pub(crate) use crate::comparison::course::FLOW_CELL;
 use crate::media::Clip;
-use crate::metrics::{Camera, Grid, Kernels, PictureMetric, picture_metrics};
+use crate::metrics::{Camera, Grid, Host, Kernels, PictureMetric, picture_metrics};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -53,7 +53,8 @@ pub(crate) struct Features {
 
 impl Features {
     /// Computes the features of the frames `order` of `clip`, at least two, in that order. `view`
-    /// holds the same frames.
+    /// holds the same frames. `kernels` measures whole pictures; small maps are measured by the CPU
+    /// on every device.
     pub(crate) fn of<'a, K: Kernels<'a>>(
         kernels: &K,
         clip: &Clip,
@@ -72,16 +73,13 @@ impl Features {
         let chroma = Grid::new(gather(&|frame| &frame.chroma), [2, rows, columns]);
         let flow = kernels.flow(&view.half, FLOW_CELL);
         Self {
-            steps: kernels.frame_difference(&small),
-            camera: kernels.camera(&flow),
+            steps: Host.frame_difference(&small),
+            camera: Host.camera(&flow),
             pictured: picture_metrics::<K>()
                 .iter()
                 .map(|metric| (metric.name, metric.of_clip(kernels, &view.full, &view.half)))
                 .collect(),
-            recurrence: crate::metrics::recurrence(
-                &kernels.correlations(&luma, &luma),
-                order.len(),
-            ),
+            recurrence: crate::metrics::recurrence(&Host.correlations(&luma, &luma), order.len()),
             course: Course::of(clip, order, &flow, (&luma, &chroma)),
             luma,
             chroma,
@@ -129,4 +127,33 @@ fn chroma_means(plane: &[u8], luma_width: usize, (rows, columns): (usize, usize)
     let (_, found) = blocks.size();
     let means: Vec<f32> = blocks.means().collect();
     means.chunks(found.max(1)).take(rows).flat_map(|line| &line[..columns]).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Transfers;
+    use crate::media::ClipShape;
+    use crate::metrics::Tensors;
+    use crate::scorer::synthetic_clips::source_and_answer;
+    use burn_flex::{Flex, FlexDevice};
+
+    /// burn's CPU backend stands in for a device: it is given, and gives back, the same.
+    #[test]
+    fn an_answer_is_copied_once_as_bytes_and_four_results_come_back() {
+        let shape = ClipShape { width: 256, height: 192, fps: 16, frames: 13 };
+        let [_, answer] = source_and_answer(shape).unwrap();
+        let order: Vec<usize> = (0..answer.len()).collect();
+        let kernels = Tensors::<Flex>::new(FlexDevice);
+        let (features, copied) = Transfers::during(|| {
+            let view = View::of(&kernels, &answer, &order);
+            Features::of(&kernels, &answer, &order, &view)
+        });
+        assert_eq!(features.pictured.len(), 3);
+        assert_eq!(copied.read_backs, 4, "three metrics of pictures, and the flow: {copied:?}");
+        // The frames, two kernels, and the rows and columns of two filters.
+        assert_eq!(copied.uploads, 7, "{copied:?}");
+        let bytes = (256 * 192 * answer.len()) as u64;
+        assert!(copied.uploaded_bytes <= bytes + bytes / 10, "{copied:?} for {bytes} bytes");
+    }
 }

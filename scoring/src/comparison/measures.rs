@@ -6,8 +6,8 @@ use super::course::STRIDE;
 use super::replayed::Unknown;
 use crate::media::Clip;
 use crate::metrics::{
-    Blockiness, Camera, Grid, Kernels, MsSsim, Noise, Psnr, Sharpness, Shift, course_likeness,
-    held_fraction, longest_hold, most_alike, palette_distance, summed_direction,
+    Blockiness, Camera, Grid, Host, HostPictures, Kernels, MsSsim, Noise, Psnr, Sharpness, Shift,
+    course_likeness, held_fraction, longest_hold, most_alike, palette_distance, summed_direction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -183,43 +183,45 @@ pub(crate) struct Side<'f, 'a> {
 /// Compares frame by frame. Both sides have the same size and the same number of frames, at least
 /// two. `first` is the index of the answer's first frame in its clip. What depends on the task's
 /// opponents is left at 0.
-pub(crate) fn compare<'a, K: Kernels<'a>>(
-    kernels: &K,
-    (source_side, answer_side): (Side<'_, 'a>, Side<'_, 'a>),
+///
+/// This is small maps and two single frames, which the CPU has in its memory: it compares them on
+/// every device, as sending each there and waiting for its numbers would take longer.
+pub(crate) fn compare(
+    (source_side, answer_side): (Side<'_, '_>, Side<'_, '_>),
     first: usize,
     unknown: &Unknown,
 ) -> Measures {
     let (source, answer) = (source_side.features, answer_side.features);
-    let (shift, begun) = registered(kernels, source_side, answer_side, first);
+    let (shift, begun) = registered(source_side, answer_side, first);
     let begun = begun.each_ref();
     let frames = answer.luma.len();
-    let alike = kernels.correlations(&answer.luma, &source.luma);
-    let shown = |side: &Features| mean(&kernels.change_from_first(&side.luma));
+    let alike = Host.correlations(&answer.luma, &source.luma);
+    let shown = |side: &Features| mean(&Host.change_from_first(&side.luma));
     let (answer_shown, source_shown) = (shown(answer), shown(source));
     let sharpness = [answer, source].map(|side| side.pictured::<Sharpness>());
     let noise = [answer, source].map(|side| mean(side.pictured::<Noise>()));
     let blockiness = [answer, source].map(|side| mean(side.pictured::<Blockiness>()));
-    let amount = |side: &Features| HALF * mean(&kernels.motion_amount(&side.flow)) + LEAST_FLOW;
+    let amount = |side: &Features| HALF * mean(&Host.motion_amount(&side.flow)) + LEAST_FLOW;
     let unknown_detail = unknown.likeness(
         (source_side.clip, &source.course),
         &answer.course,
         &most_alike(&alike, frames),
     );
     let measures = Measures {
-        first_ms_ssim: kernels.measure::<MsSsim, 2>(begun)[0],
-        first_psnr: kernels.measure::<Psnr, 2>(begun)[0],
+        first_ms_ssim: Host.measure::<MsSsim, 2>(begun)[0],
+        first_psnr: Host.measure::<Psnr, 2>(begun)[0],
         first_shift: shift.right.abs().max(shift.down.abs()) as f32,
-        first_colour: kernels.distance(&answer.luma, &source.luma)[0],
-        first_chroma: kernels.distance(&answer.chroma, &source.chroma)[0],
+        first_colour: Host.distance(&answer.luma, &source.luma)[0],
+        first_chroma: Host.distance(&answer.chroma, &source.chroma)[0],
         first_detail: ratio(sharpness[0][0], sharpness[1][0]),
         displacement: (answer_shown + ROUNDING) / (source_shown + ROUNDING),
         source_displacement: source_shown,
         motion_amount: amount(answer) / amount(source),
-        motion_smoothness: smoothness(kernels, answer),
-        source_motion_smoothness: smoothness(kernels, source),
+        motion_smoothness: smoothness(answer),
+        source_motion_smoothness: smoothness(source),
         held: held_fraction(&answer.steps, &source.steps),
         longest_hold: longest_hold(&answer.steps, &source.steps),
-        pumping: (pumping(kernels, answer) - pumping(kernels, source)).max(0.0),
+        pumping: (pumping(answer) - pumping(source)).max(0.0),
         detail: mean(&ratios(sharpness[0], sharpness[1])),
         noise: (noise[0] - noise[1]).max(0.0),
         blockiness: blockiness[0] / blockiness[1],
@@ -272,17 +274,16 @@ fn with_course(measures: Measures, answer: &Features, source: &Features) -> Meas
 
 /// The shift of the answer's first frame, and both first frames without it. An offset is the same
 /// for every frame.
-fn registered<'a, K: Kernels<'a>>(
-    kernels: &K,
+fn registered<'a>(
     source: Side<'_, 'a>,
     answer: Side<'_, 'a>,
     first: usize,
-) -> (Shift, [K::Pictures; 2]) {
+) -> (Shift, [HostPictures<'a>; 2]) {
     let picture =
-        |clip: &'a Clip, index| kernels.pictures(&[clip.luma(index)], clip.height(), clip.width());
+        |clip: &'a Clip, index| Host.pictures(&[clip.luma(index)], clip.height(), clip.width());
     let (source, answer) = (picture(source.clip, 0), picture(answer.clip, first));
-    let shift = kernels.register(&answer, &source);
-    (shift, kernels.align(&answer, &source, shift).into())
+    let shift = Host.register(&answer, &source);
+    (shift, Host.align(&answer, &source, shift).into())
 }
 
 /// How far the worst step stands out, by the change that its motion leaves unexplained and by its
@@ -305,13 +306,13 @@ fn last_third(values: &[f32]) -> f32 {
 }
 
 /// Mean change of a clip's brightness per step.
-fn pumping<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
-    mean(&kernels.flicker(&features.luma))
+fn pumping(features: &Features) -> f32 {
+    mean(&Host.flicker(&features.luma))
 }
 
-fn smoothness<'a, K: Kernels<'a>>(kernels: &K, features: &Features) -> f32 {
+fn smoothness(features: &Features) -> f32 {
     // A clip of two frames has a single step, which is smooth.
-    if features.flow.len() < 2 { 1.0 } else { mean(&kernels.motion_smoothness(&features.flow)) }
+    if features.flow.len() < 2 { 1.0 } else { mean(&Host.motion_smoothness(&features.flow)) }
 }
 
 /// The smaller over the larger.

@@ -4,7 +4,7 @@
 //! metrics copy in no other way. Models of texts and pictures are not counted.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use serde::Serialize;
 use std::cell::Cell;
 
@@ -64,6 +64,20 @@ pub(crate) fn tensor<B: Backend, const D: usize>(
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
+/// Pictures `[planes, 1, height, width]` from planes of that many bytes; a byte `b` stands for
+/// `b / 255`. Bytes are copied, a quarter of what their values would be, and divided on the device.
+pub(crate) fn pictures<B: Backend>(
+    planes: &[&[u8]],
+    height: usize,
+    width: usize,
+    device: &B::Device,
+) -> Tensor<B, 4> {
+    let bytes = planes.concat();
+    count_upload(bytes.len() as u64);
+    let data = TensorData::new(bytes, [planes.len(), 1, height, width]);
+    Tensor::<B, 4, Int>::from_data(data, (device, DType::U8)).float() / 255.0
+}
+
 /// The values of a tensor in row order, whatever type of float the backend uses.
 pub(crate) fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     let copied = COPIED.get();
@@ -75,6 +89,17 @@ pub(crate) fn read<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32>
 mod tests {
     use super::*;
     use burn_flex::{Flex, FlexDevice};
+
+    #[test]
+    fn pictures_are_copied_as_bytes_and_are_the_same_as_their_values() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let (upper, lower) = bytes.split_at(128);
+        let (values, copied) =
+            Transfers::during(|| read(pictures::<Flex>(&[upper, lower], 8, 16, &FlexDevice)));
+        let want: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect();
+        assert!(values.iter().zip(&want).all(|(got, want)| (got - want).abs() < 1e-7));
+        assert_eq!((values.len(), copied.uploaded_bytes, copied.uploads), (256, 256, 1));
+    }
 
     #[test]
     fn copies_are_counted_there_and_back_on_the_thread_that_makes_them() {

@@ -26,14 +26,14 @@ impl PictureMetric<1> for Blockiness {
 
     fn on_tensors<B: Backend>(pictures: [&Tensor<B, 4>; 1]) -> Tensor<B, 1> {
         per_frame(pictures, |[picture]| {
-            let [_, _, height, width] = picture.dims();
+            let [frames, _, height, width] = picture.dims();
             let part = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
-                picture.clone().slice([0..1, 0..1, rows, columns])
+                picture.clone().slice([0..frames, 0..1, rows, columns])
             };
             let across = (part(0..height, 1..width) - part(0..height, 0..width - 1)).abs();
             let down = (part(1..height, 0..width) - part(0..height - 1, 0..width)).abs();
-            let across = across.mean_dim(2).reshape([width - 1]);
-            let down = down.mean_dim(3).reshape([height - 1]);
+            let across = across.mean_dim(2).reshape([frames, width - 1]);
+            let down = down.mean_dim(3).reshape([frames, height - 1]);
             (ratio_on_tensors(across) + ratio_on_tensors(down)) / 2.0
         })
     }
@@ -46,14 +46,18 @@ impl PictureMetric<1> for Blockiness {
     }
 }
 
-/// Border steps over inside steps, given the mean step at each position along one axis.
-fn ratio_on_tensors<B: Backend>(steps: Tensor<B, 1>) -> Tensor<B, 1> {
+/// Border steps over inside steps for each frame, given the mean step at each position along one
+/// axis, `[frames, steps]`.
+fn ratio_on_tensors<B: Backend>(steps: Tensor<B, 2>) -> Tensor<B, 1> {
+    let [frames, count] = steps.dims();
     // Steps 7, 15, … cross borders: from the eighth step on, the first of every eight.
-    let blocks = (steps.dims()[0] + 1) / BLOCK - 1;
-    let grid = steps.slice([BLOCK - 1..BLOCK - 1 + blocks * BLOCK]).reshape([blocks, BLOCK]);
-    let border = grid.clone().slice([0..blocks, 0..1]).mean();
-    let inside = grid.slice([0..blocks, 1..BLOCK]).mean();
-    (border + FLOOR) / (inside + FLOOR)
+    let blocks = (count + 1) / BLOCK - 1;
+    let grid = steps
+        .slice([0..frames, BLOCK - 1..BLOCK - 1 + blocks * BLOCK])
+        .reshape([frames, blocks, BLOCK]);
+    let mean = |part: Tensor<B, 3>| part.mean_dims(&[1, 2]).reshape([frames]) + FLOOR;
+    let border = mean(grid.clone().slice([0..frames, 0..blocks, 0..1]));
+    border / mean(grid.slice([0..frames, 0..blocks, 1..BLOCK]))
 }
 
 /// The same in loops.

@@ -12,9 +12,10 @@
 //! Flow is measured at half size, where four levels find motions of up to some 80 pixels of the
 //! full picture.
 
-use super::gaussian::{filter_same, filter_valid};
+use super::gaussian::Filter;
 use super::halve;
 use super::warping::{repeated, warp};
+use crate::device::is_cpu;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::PadMode;
@@ -35,7 +36,8 @@ pub(super) const LEAST_SIDE: usize = 24;
 pub(super) const MOST_LEVELS: usize = 4;
 /// Weights of the low-pass filter in front of each halving of the pyramid.
 pub(super) const LOW_PASS: [f32; 3] = [0.25, 0.5, 0.25];
-/// Pairs computed at once. Few of them fit in the cache, many keep a device busy.
+/// Pairs computed at once on burn's CPU backend: few of them fit in the cache. A device computes all
+/// of them at once, since each of its kernels has to be launched.
 const BATCH: usize = 8;
 
 /// Levels of the pyramid for a picture of this size. Each doubles the largest motion that is found.
@@ -48,49 +50,73 @@ pub(super) fn levels(height: usize, width: usize) -> usize {
 /// sides of at least 3, gives `[n, 2, h, w]`, rightward then downward.
 pub(crate) fn lucas_kanade<B: Backend>(from: &Tensor<B, 4>, to: &Tensor<B, 4>) -> Tensor<B, 4> {
     let pairs = from.dims()[0];
+    let filters = Filters::<B>::on(&from.device());
+    if !is_cpu::<B>() {
+        return coarse_to_fine(from.clone(), to.clone(), &filters);
+    }
     let batches = (0..pairs).step_by(BATCH).map(|start| {
         let range = start..(start + BATCH).min(pairs);
-        coarse_to_fine(from.clone().slice([range.clone()]), to.clone().slice([range]))
+        coarse_to_fine(from.clone().slice([range.clone()]), to.clone().slice([range]), &filters)
     });
     Tensor::cat(batches.collect(), 0)
 }
 
-fn coarse_to_fine<B: Backend>(from: Tensor<B, 4>, to: Tensor<B, 4>) -> Tensor<B, 4> {
+/// The filters, copied to a device once.
+struct Filters<B: Backend> {
+    /// Means over the neighbourhood, with zeros outside the picture.
+    around: Filter<B>,
+    low_pass: Filter<B>,
+}
+
+impl<B: Backend> Filters<B> {
+    fn on(device: &B::Device) -> Self {
+        const SIDE: usize = 2 * RADIUS + 1;
+        Self {
+            around: Filter::same(&[1.0 / SIDE as f32; SIDE], device),
+            low_pass: Filter::valid(&LOW_PASS, device),
+        }
+    }
+}
+
+fn coarse_to_fine<B: Backend>(
+    from: Tensor<B, 4>,
+    to: Tensor<B, 4>,
+    filters: &Filters<B>,
+) -> Tensor<B, 4> {
     let [pairs, _, height, width] = from.dims();
     let mut pyramid = vec![(from, to)];
     for _ in 1..levels(height, width) {
         let (from, to) = &pyramid[pyramid.len() - 1];
-        let next = (shrunk(from), shrunk(to));
+        let next = (shrunk(from, filters), shrunk(to, filters));
         pyramid.push(next);
     }
     let (from, to) = &pyramid[pyramid.len() - 1];
     let [_, _, height, width] = from.dims();
     let still = Tensor::zeros([pairs, 2, height, width], &from.device());
-    let mut flow = refine(from.clone(), to.clone(), still);
+    let mut flow = refine(from.clone(), to.clone(), still, filters);
     for (from, to) in pyramid.into_iter().rev().skip(1) {
         let [_, _, height, width] = from.dims();
         // Twice the size by repetition, and twice the motion. The refinements smooth the result.
-        flow = refine(from, to, repeated(flow * 2.0, 2, (height, width)));
+        flow = refine(from, to, repeated(flow * 2.0, 2, (height, width)), filters);
     }
     flow
 }
 
 /// The next coarser level: smoothed, then the mean of each 2x2 block; an odd last row or column is
 /// dropped.
-fn shrunk<B: Backend>(pictures: &Tensor<B, 4>) -> Tensor<B, 4> {
+fn shrunk<B: Backend>(pictures: &Tensor<B, 4>, filters: &Filters<B>) -> Tensor<B, 4> {
     let padded = pictures.clone().pad([(1, 1), (1, 1)], PadMode::Edge);
-    halve(filter_valid(padded, &LOW_PASS))
+    halve(filters.low_pass.apply(padded))
 }
 
 fn refine<B: Backend>(
     from: Tensor<B, 4>,
     to: Tensor<B, 4>,
     mut flow: Tensor<B, 4>,
+    filters: &Filters<B>,
 ) -> Tensor<B, 4> {
-    const SIDE: usize = 2 * RADIUS + 1;
     let (across, down) = gradients(&from);
-    // Means over the neighbourhood, with zeros outside the picture.
-    let around = |map: Tensor<B, 4>| filter_same(map, &[1.0 / SIDE as f32; SIDE]);
+    let around = |map: Tensor<B, 4>| filters.around.apply(map);
     let xx = around(across.clone().square()) + REGULARISATION;
     let yy = around(down.clone().square()) + REGULARISATION;
     let xy = around(across.clone() * down.clone());

@@ -16,23 +16,36 @@ pub(super) fn gaussian_weights(taps: usize, sigma: f64) -> Vec<f32> {
     raw.iter().map(|weight| (weight / sum) as f32).collect()
 }
 
-/// Filters rows and columns with `weights`, keeping only places where the window lies inside the
-/// picture: `[n, 1, h, w]` becomes `[n, 1, h - taps + 1, w - taps + 1]`.
-pub(super) fn filter_valid<B: Backend>(pictures: Tensor<B, 4>, weights: &[f32]) -> Tensor<B, 4> {
-    filter(pictures, weights, 0)
+/// A filter of rows and columns by the same weights, copied to a device once for all pictures.
+#[derive(Debug)]
+pub(super) struct Filter<B: Backend> {
+    rows: Tensor<B, 4>,
+    columns: Tensor<B, 4>,
+    padding: usize,
 }
 
-/// Like [`filter_valid`] with zeros around the picture, so that the size stays; `weights` has an
-/// odd length.
-pub(super) fn filter_same<B: Backend>(pictures: Tensor<B, 4>, weights: &[f32]) -> Tensor<B, 4> {
-    filter(pictures, weights, weights.len() / 2)
-}
+impl<B: Backend> Filter<B> {
+    /// Keeps only places where the window lies inside the picture: `[n, 1, h, w]` becomes
+    /// `[n, 1, h - taps + 1, w - taps + 1]`.
+    pub(super) fn valid(weights: &[f32], device: &B::Device) -> Self {
+        Self::padded(weights, 0, device)
+    }
 
-fn filter<B: Backend>(pictures: Tensor<B, 4>, weights: &[f32], padding: usize) -> Tensor<B, 4> {
-    let device = pictures.device();
-    let taps = weights.len();
-    let kernel = |shape: [usize; 4]| tensor::<B, 4>(weights.to_vec(), shape, &device);
-    let options = |padding: [usize; 2]| ConvOptions::new([1, 1], padding, [1, 1], 1);
-    let rows = conv2d(pictures, kernel([1, 1, 1, taps]), None, options([0, padding]));
-    conv2d(rows, kernel([1, 1, taps, 1]), None, options([padding, 0]))
+    /// Like [`Filter::valid`] with zeros around the picture, so that the size stays; `weights` has
+    /// an odd length.
+    pub(super) fn same(weights: &[f32], device: &B::Device) -> Self {
+        Self::padded(weights, weights.len() / 2, device)
+    }
+
+    fn padded(weights: &[f32], padding: usize, device: &B::Device) -> Self {
+        let taps = weights.len();
+        let kernel = |shape: [usize; 4]| tensor::<B, 4>(weights.to_vec(), shape, device);
+        Self { rows: kernel([1, 1, 1, taps]), columns: kernel([1, 1, taps, 1]), padding }
+    }
+
+    pub(super) fn apply(&self, pictures: Tensor<B, 4>) -> Tensor<B, 4> {
+        let options = |padding: [usize; 2]| ConvOptions::new([1, 1], padding, [1, 1], 1);
+        let rows = conv2d(pictures, self.rows.clone(), None, options([0, self.padding]));
+        conv2d(rows, self.columns.clone(), None, options([self.padding, 0]))
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     align, camera, change_from_first, correlations, distance, flicker, frame_difference, halve,
     lucas_kanade, motion_amount, motion_smoothness, register,
 };
-use crate::device::transfer::{read, tensor};
+use crate::device::transfer::{self, read, tensor};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::avg_pool2d;
@@ -210,11 +210,7 @@ impl<'a, B: Backend> Kernels<'a> for Tensors<B> {
     type Pictures = Tensor<B, 4>;
 
     fn pictures(&self, planes: &[&'a [u8]], height: usize, width: usize) -> Tensor<B, 4> {
-        let values = planes
-            .iter()
-            .flat_map(|plane| plane.iter().map(|byte| f32::from(*byte) / 255.0))
-            .collect();
-        tensor(values, [planes.len(), 1, height, width], &self.device)
+        transfer::pictures(planes, height, width, &self.device)
     }
 
     fn halved(&self, pictures: &Tensor<B, 4>) -> Tensor<B, 4> {

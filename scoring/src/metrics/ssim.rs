@@ -9,7 +9,7 @@
 //! Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", 2003:
 //! five scales.
 
-use super::gaussian::{filter_valid, gaussian_weights};
+use super::gaussian::{Filter, gaussian_weights};
 use super::host::sums::sum_row;
 use super::host::wide::wide;
 use super::{HostPictures, PictureMetric, frame_means, halve, per_frame};
@@ -83,18 +83,19 @@ impl PictureMetric<2> for MsSsim {
     }
 }
 
-/// Luminance term and contrast-structure term at every window position of one frame.
+/// Luminance term and contrast-structure term at every window position of each frame.
 fn similarity_maps<B: Backend>(
     left: Tensor<B, 4>,
     right: Tensor<B, 4>,
     weights: &[f32],
 ) -> (Tensor<B, 4>, Tensor<B, 4>) {
+    let (frames, device) = (left.dims()[0], left.device());
     let (left, right) = (left - OFFSET, right - OFFSET);
     // Only the sum of both variances is asked for, so the squares are filtered together.
     let squares = left.clone().square() + right.clone().square();
     let maps = vec![left.clone(), right.clone(), squares, left * right];
-    let filtered = filter_valid(Tensor::cat(maps, 0), weights);
-    let map = |index: usize| super::frame(&filtered, index);
+    let filtered = Filter::valid(weights, &device).apply(Tensor::cat(maps, 0));
+    let map = |index: usize| filtered.clone().slice([index * frames..(index + 1) * frames]);
     let (left, right) = (map(0), map(1));
     let variances = map(2) - left.clone().square() - right.clone().square();
     let covariance = map(3) - left.clone() * right.clone();

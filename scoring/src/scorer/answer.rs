@@ -110,5 +110,5 @@ fn measure<'a, K: Kernels<'a>>(
     let features = Features::of(kernels, answer, order, &view);
     let answer = Side { clip: answer, features: &features };
     let source = Side { clip: reference.clip(), features: &reference.features };
-    compare(kernels, (source, answer), order[0], &reference.unknown)
+    compare((source, answer), order[0], &reference.unknown)
 }

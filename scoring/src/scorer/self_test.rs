@@ -8,7 +8,9 @@
 
 use crate::comparison::Measures;
 use crate::device::Device;
-use crate::metrics::{Camera, Grid, Host, Kernels, Psnr, Tensors, pair_metrics, picture_metrics};
+use crate::metrics::{
+    Camera, Grid, Host, Kernels, Psnr, Shift, Tensors, pair_metrics, picture_metrics,
+};
 use burn::tensor::backend::Backend;
 
 /// The synthetic clip's frames, rows and columns; multi-scale similarity needs sides of 176.
@@ -66,21 +68,36 @@ pub struct SelfTestFault {
 
 /// Compares `device` with the fused loops of the CPU. Where the device is the CPU itself, burn's
 /// CPU backend is compared, which no score uses: that checks the loops against the metrics'
-/// definition. `progress` is called after each metric of the device.
+/// definition. The metrics of small maps are compared there alone: no score has them from another
+/// device. `progress` is called after each metric of the device.
 pub(crate) fn self_test<B: Backend>(
     name: Device,
     device: &B::Device,
     progress: &mut dyn FnMut(usize, usize, &str),
 ) -> Result<SelfTestReport, SelfTestFault> {
     let clips = [clip(0.0), clip(1.0)];
-    let want = values(&Host, &clips, &mut |_, _| {});
+    let maps = Maps::on(name);
+    let want = values(&Host, &clips, maps, &mut |_, _| {});
     let mut heard = |done, metric: &str| progress(done, want.len(), metric);
-    let got = values(&Tensors::<B>::new(device.clone()), &clips, &mut heard);
+    let got = values(&Tensors::<B>::new(device.clone()), &clips, maps, &mut heard);
     let mut checks = Vec::new();
     for ((metric, got), (_, want)) in got.iter().zip(&want) {
         checks.push(check(name, metric, got, want)?);
     }
     Ok(SelfTestReport { device: name, checks })
+}
+
+/// Whether the metrics of small maps are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Maps {
+    Compared,
+    LeftOut,
+}
+
+impl Maps {
+    fn on(device: Device) -> Self {
+        if device == Device::Cpu { Self::Compared } else { Self::LeftOut }
+    }
 }
 
 fn check(
@@ -156,50 +173,57 @@ fn maps(frames: &[Vec<u8>]) -> Grid {
 fn values<'a, K: Kernels<'a>>(
     kernels: &K,
     [left, right]: &'a [Vec<Vec<u8>>; 2],
+    small: Maps,
     done: &mut dyn FnMut(usize, &'static str),
 ) -> Vec<(&'static str, Vec<f32>)> {
-    let (left_maps, right_maps) = (maps(left), maps(right));
-    let left_planes: Vec<&[u8]> = left.iter().map(Vec::as_slice).collect();
-    let right_planes: Vec<&[u8]> = right.iter().map(Vec::as_slice).collect();
-    let (left, right) = (
-        kernels.pictures(&left_planes, ROWS, COLUMNS),
-        kernels.pictures(&right_planes, ROWS, COLUMNS),
-    );
-    let half = kernels.halved(&right);
-    let shift = kernels.register(&left, &right);
-    let (cut, fixed) = kernels.align(&left, &right, crate::metrics::Shift { right: 3, down: -1 });
-    // Metrics of motion get other maps than this flow, so that a difference is reported for the
-    // metric it arises in.
+    let planes =
+        |clip: &'a [Vec<u8>]| -> Vec<&'a [u8]> { clip.iter().map(Vec::as_slice).collect() };
+    let pictures = |clip: &'a [Vec<u8>]| kernels.pictures(&planes(clip), ROWS, COLUMNS);
+    let (left_pictures, right_pictures) = (pictures(left), pictures(right));
+    let half = kernels.halved(&right_pictures);
+    let shift = kernels.register(&left_pictures, &right_pictures);
+    let aside = Shift { right: 3, down: -1 };
+    let (cut, fixed) = kernels.align(&left_pictures, &right_pictures, aside);
     let flow = kernels.flow(&half, CELL);
-    let [_, rows, columns] = flow.shape();
-    let field = Grid::new(
-        right_maps.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec(),
-        [2, rows, columns],
-    );
-    let camera = |camera: Camera| camera.right.into_iter().chain(camera.down);
     let mut found = Vec::new();
     let mut add = |metric: &'static str, values: Vec<f32>| {
         found.push((metric, values));
         done(found.len(), metric);
     };
     for metric in pair_metrics::<K>() {
-        add(metric.name, (metric.values)(kernels, [&left, &right]));
+        add(metric.name, (metric.values)(kernels, [&left_pictures, &right_pictures]));
     }
     add("psnr of a part", kernels.measure::<Psnr, 2>([&cut, &fixed]));
     for metric in picture_metrics::<K>() {
-        add(metric.name, metric.of_clip(kernels, &right, &half));
+        add(metric.name, metric.of_clip(kernels, &right_pictures, &half));
     }
     add("registration", vec![shift.right as f32, shift.down as f32]);
     add("optical_flow", flow.values().to_vec());
-    add("distance", kernels.distance(&left_maps, &right_maps));
-    add("frame_difference", kernels.frame_difference(&right_maps));
-    add("change_from_first", kernels.change_from_first(&right_maps));
-    add("flicker", kernels.flicker(&right_maps));
+    if small == Maps::Compared {
+        of_maps(kernels, [maps(left), maps(right)], flow.shape(), &mut add);
+    }
+    found
+}
+
+/// Every metric of small maps. Metrics of motion get other maps than the flow, of its size, so that
+/// a difference is reported for the metric it arises in.
+fn of_maps<'a, K: Kernels<'a>>(
+    kernels: &K,
+    [left, right]: [Grid; 2],
+    [_, rows, columns]: [usize; 3],
+    add: &mut dyn FnMut(&'static str, Vec<f32>),
+) {
+    let steps = right.values()[..(FRAMES - 1) * 2 * rows * columns].to_vec();
+    let field = Grid::new(steps, [2, rows, columns]);
+    let camera = |camera: Camera| camera.right.into_iter().chain(camera.down);
+    add("distance", kernels.distance(&left, &right));
+    add("frame_difference", kernels.frame_difference(&right));
+    add("change_from_first", kernels.change_from_first(&right));
+    add("flicker", kernels.flicker(&right));
     add("motion_amount", kernels.motion_amount(&field));
     add("motion_smoothness", kernels.motion_smoothness(&field));
     add("camera", kernels.camera(&field).into_iter().flat_map(camera).collect());
-    add("correlations", kernels.correlations(&left_maps, &right_maps));
-    found
+    add("correlations", kernels.correlations(&left, &right));
 }
 
 #[cfg(test)]
@@ -218,6 +242,17 @@ mod tests {
         assert_eq!(heard.len(), all);
         assert_eq!(heard.last(), Some(&(all, all, "correlations".to_owned())));
         assert!(report.checks.iter().all(|check| check.values > 0), "{report:?}");
+    }
+
+    #[test]
+    fn another_device_is_tested_in_what_it_computes_for_scores() {
+        let device = Device::Cuda { index: 0 };
+        // burn's CPU backend stands in for the device.
+        let report =
+            self_test::<burn_flex::Flex>(device, &burn_flex::FlexDevice, &mut |_, _, _| {})
+                .unwrap();
+        let last = report.checks.last().map(|check| check.metric);
+        assert_eq!((report.device, last), (device, Some("optical_flow")));
     }
 
     #[test]

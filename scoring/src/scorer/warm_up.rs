@@ -85,7 +85,7 @@ fn measured<'a, K: Kernels<'a>>(kernels: &K, [source, answer]: &'a [Clip; 2]) ->
     let unknown = Unknown::of(&source_features.course);
     let source = Side { clip: source, features: &source_features };
     let answer = Side { clip: answer, features: &answer_features };
-    compare(kernels, (source, answer), 0, &unknown)
+    compare((source, answer), 0, &unknown)
 }
 
 #[cfg(test)]
