@@ -21,6 +21,7 @@ mod models;
 #[path = "../../tests/scoring/support/pictures.rs"]
 mod pictures;
 mod preparation;
+mod product;
 mod text_image;
 mod text_model;
 pub(crate) mod text_similarity;

@@ -7,6 +7,7 @@
 
 use super::LearnedError;
 use super::config::{Activation, Sizes};
+use super::product::{product, products};
 use super::weights::Scope;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, sigmoid, softmax};
@@ -44,7 +45,7 @@ impl<B: Backend> Linear<B> {
         let [count, places, from] = values.dims();
         let to = self.weight.dims()[1];
         // As one product: a batch of products would repeat the weights.
-        let product = values.reshape([count * places, from]).matmul(self.weight.clone());
+        let product = product(values.reshape([count * places, from]), self.weight.clone());
         let sum = match &self.bias {
             Some(bias) => product + bias.clone().unsqueeze(),
             None => product,
@@ -125,11 +126,11 @@ impl<B: Backend> Attention<B> {
         let query = heads(self.query.apply(asking)) * (part as f32).powf(-0.5);
         let key = heads(self.key.apply(asked.clone()));
         let value = heads(self.value.apply(asked));
-        let mut scores = query.matmul(key.swap_dims(2, 3));
+        let mut scores = products(query, key.swap_dims(2, 3));
         if let Some(mask) = mask {
             scores = scores + mask.clone();
         }
-        let gathered = softmax(scores, 3).matmul(value);
+        let gathered = products(softmax(scores, 3), value);
         self.out.apply(gathered.swap_dims(1, 2).reshape([count, places, width]))
     }
 }
