@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use leoma_protocol::verdict::{
-    AspectScores, EntryStatus, Expected, VerdictDraft, VerdictEntry, VerifiedVerdict, verify,
+    AspectScores, EntryStatus, Expected, SignedVerdict, VerdictDraft, VerdictEntry,
+    VerifiedVerdict, verify,
 };
 use leoma_protocol::{
-    BlockNumber, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network, TaskId,
+    BlockNumber, ConsensusParams, Digest, Hotkey, HotkeySigner, MemoryGuard, Netuid, Network,
+    TaskId,
 };
 use leoma_scoring::calibration::continuation::{Course, Scene, SceneKind};
 use leoma_scoring::media::{Clip, Ffmpeg};
@@ -23,8 +25,10 @@ use sp_core::{Pair as _, sr25519};
 use crate::corpus::TaskMetadata;
 use crate::mechanism::video::tests::a_clip;
 
-/// The task that is published.
+/// The task that is published, unless another one is named.
 pub(crate) const TASK: TaskId = TaskId(7);
+/// Blocks of a task.
+pub(crate) const INTERVAL: u64 = 100;
 const SIZE: (usize, usize) = (256, 192);
 
 /// The process that tests score in.
@@ -122,17 +126,27 @@ impl World {
         judge: &str,
         entries: &[(VerdictEntry, &Bytes)],
     ) -> PublishedTask {
-        let signer = signer(1);
-        let network = Network { genesis: Digest::of(b"a test chain"), netuid: Netuid(99) };
-        let bucket = Bucket::in_memory("producer");
+        self.publish_in(&Bucket::in_memory("producer"), TASK, judge, entries).await
+    }
+
+    /// The same for one of several tasks in the bucket of one producer.
+    pub(crate) async fn publish_in(
+        &self,
+        bucket: &Bucket,
+        task_id: TaskId,
+        judge: &str,
+        entries: &[(VerdictEntry, &Bytes)],
+    ) -> PublishedTask {
+        let (signer, network, params) = (signer(1), network(), params().digest());
         let own = OwnBucket::new(bucket.clone(), signer.hotkey());
         let proof = a_clip(&self.clip, b"a picture").proof;
+        let start = task_id.0 * INTERVAL;
         let metadata = TaskMetadata {
-            task_id: TASK,
+            task_id,
             netuid: network.netuid,
             genesis: network.genesis,
             validator: signer.hotkey(),
-            block: BlockNumber(700),
+            block: BlockNumber(start),
             task: TaskType::Ti2v,
             prompt: Some("things move".into()),
             judge: judge.into(),
@@ -142,10 +156,10 @@ impl World {
         let metadata: Bytes = serde_json::to_vec(&metadata).unwrap().into();
         let draft = VerdictDraft {
             network,
-            task_id: TASK,
-            params: Digest::of(b"params"),
+            task_id,
+            params,
             judge: judge.into(),
-            block: BlockNumber(701),
+            block: BlockNumber(start + INTERVAL / 2),
             metadata_sha256: Some(Digest::of(&metadata)),
             entries: entries.iter().map(|(entry, _)| entry.clone()).collect(),
         };
@@ -155,14 +169,14 @@ impl World {
             original_clip: self.clip.clone(),
             first_frame: Bytes::from_static(b"a picture"),
         };
-        let _ = own.write_task(TASK, artefacts).await.unwrap();
+        let _ = own.write_task(task_id, artefacts).await.unwrap();
         for (entry, video) in entries {
-            let _ = own.write_video(TASK, entry.hotkey, (*video).clone()).await.unwrap();
+            let _ = own.write_video(task_id, entry.hotkey, (*video).clone()).await.unwrap();
         }
-        let _ = own.write_verdict(TASK, signed.bytes.clone().into()).await.unwrap();
-        let params = Digest::of(b"params");
+        let _ = own.write_verdict(task_id, signed.bytes.clone().into()).await.unwrap();
         let expected = Expected { id: signed.id, network, params, accept_v1: false };
-        PublishedTask { bucket, file: verify(&signed.bytes, &expected).unwrap() }
+        let file = verify(&signed.bytes, &expected).unwrap();
+        PublishedTask { bucket: bucket.clone(), file, signed }
     }
 }
 
@@ -170,6 +184,19 @@ impl World {
 pub(crate) struct PublishedTask {
     pub(crate) bucket: Bucket,
     pub(crate) file: VerifiedVerdict,
+    /// The same, as its producer announces it.
+    pub(crate) signed: SignedVerdict,
+}
+
+/// The subnet that tasks are published on.
+pub(crate) fn network() -> Network {
+    Network { genesis: Digest::of(b"a test chain"), netuid: Netuid(99) }
+}
+
+/// Parameters under which every validator has a turn at every task, and fifty tasks are open for
+/// attestations at a time.
+pub(crate) fn params() -> ConsensusParams {
+    ConsensusParams { failover_grace: Some(1), settle_margin: 50, ..ConsensusParams::default() }
 }
 
 pub(crate) fn signer(number: u8) -> HotkeySigner {

@@ -18,6 +18,8 @@ mod record;
 mod records;
 mod snapshot;
 mod subnet;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub(super) use subnet::{Parts, Shown};
