@@ -126,6 +126,8 @@ pub enum Outcome {
     Agreed,
     /// Agreement on another miner, or no agreement in time.
     NotAgreed,
+    /// Agreement on the expected winner, but verdicts that do not say what a miner does.
+    Unexpected,
     /// A signal stopped it.
     Interrupted,
 }
@@ -135,7 +137,7 @@ impl Outcome {
     pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Agreed => 0,
-            Self::NotAgreed => 1,
+            Self::NotAgreed | Self::Unexpected => 1,
             Self::Interrupted => 130,
         }
     }
@@ -175,7 +177,35 @@ impl LaunchArgs {
             return Ok(Outcome::Interrupted);
         };
         println!("{}", report.table());
-        Ok(if report.succeeded() { Outcome::Agreed } else { Outcome::NotAgreed })
+        Ok(self.outcome(&report))
+    }
+
+    /// How a run with this report ended; says which verdicts are not as expected.
+    fn outcome(&self, report: &Report) -> Outcome {
+        let unexpected = if self.expects_reasons() { report.unexpected() } else { Vec::new() };
+        for line in &unexpected {
+            eprintln!("{line}");
+        }
+        match (report.succeeded(), unexpected.is_empty()) {
+            (false, _) => Outcome::NotAgreed,
+            (true, false) => Outcome::Unexpected,
+            (true, true) => Outcome::Agreed,
+        }
+    }
+
+    /// Whether it is known what each verdict has to say: where others judge than the metrics, where
+    /// miners are given less, or where a clip is not rendered, bad quality may pass and an honest
+    /// answer fail.
+    fn expects_reasons(&self) -> bool {
+        match self.mechanisms.first() {
+            Some(Mechanism::Video) => {
+                self.task == TaskType::Ti2v
+                    && self.judge == JudgeChoice::Local
+                    && self.corpus.is_none()
+            }
+            Some(Mechanism::Motion | Mechanism::Oracle) => true,
+            Some(Mechanism::T2v | Mechanism::I2v) | None => false,
+        }
     }
 
     /// The result, or `None` when a signal arrived.

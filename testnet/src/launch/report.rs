@@ -93,6 +93,19 @@ impl Report {
             })
     }
 
+    /// The miners whose verdicts are not what they should be, each in a line. What is expected holds
+    /// where video's miners are given frame and prompt, and the metrics judge them.
+    pub fn unexpected(&self) -> Vec<String> {
+        let others = self.miners.iter().filter(|miner| !miner.is_as_expected());
+        let line = |miner: &MinerVerdicts| {
+            let (name, role, uid) = (short(&miner.hotkey), miner.role, miner.uid);
+            let answers = miner.as_expected + miner.unexpected;
+            let count = miner.unexpected;
+            format!("{role} (uid {uid}, {name}): {count} of {answers} verdicts not as expected")
+        };
+        others.map(line).collect()
+    }
+
     /// The table for a terminal.
     pub fn table(&self) -> String {
         let mut text = self.validators(&self.validators);
@@ -255,6 +268,7 @@ mod tests {
             role: Played::Video(Role::Good),
             entries: [("passed".to_owned(), 3), ("timeout".to_owned(), 1)].into(),
             as_expected: 3,
+            unexpected: 0,
         };
         Report {
             validators: vec![validator],
@@ -276,6 +290,19 @@ mod tests {
         assert!(!report(true, Some(8)).succeeded());
         assert!(!report(false, Some(9)).succeeded());
         assert!(!Report { expected_winner: None, ..report(true, None) }.succeeded());
+    }
+
+    #[test]
+    fn verdicts_that_are_not_as_expected_are_named() {
+        let mut report = report(true, Some(9));
+        assert!(report.unexpected().is_empty());
+        report.miners[0].role = Played::Video(Role::Overlay);
+        report.miners[0].unexpected = 1;
+        let lines = report.unexpected();
+        let [line] = &lines[..] else { panic!("one miner") };
+        assert!(line.starts_with("overlay (uid 9, "), "{line}");
+        assert!(line.ends_with(": 1 of 4 verdicts not as expected"), "{line}");
+        assert!(report.succeeded(), "agreement is another question");
     }
 
     #[test]
