@@ -1,7 +1,9 @@
 //! All entries of a task scored again, from its sampler's bucket alone.
 
+use std::time::{Duration, Instant};
+
 use leoma_protocol::verdict::{
-    Expected, MAX_FILE_BYTES, SignedEnvelope, VerdictEntry, VerifiedVerdict, verify,
+    Envelope, Expected, MAX_FILE_BYTES, SignedEnvelope, VerdictEntry, VerifiedVerdict, verify,
 };
 use leoma_protocol::{Digest, FileId, Hotkey, Network, TaskId};
 use leoma_scoring::TaskType;
@@ -42,6 +44,10 @@ pub(crate) struct ScoresReport {
     pub(crate) judge: String,
     /// What contradicts the envelope, or cannot be read, before any entry is looked at.
     pub(crate) task: Compared,
+    /// Milliseconds to open the scorer, its self-test with them; `None` where nothing was scored.
+    pub(crate) opened_ms: Option<u64>,
+    /// Milliseconds to measure the clip and its opponents, once for all entries.
+    pub(crate) clip_ms: Option<u64>,
     /// Each entry.
     pub(crate) entries: Vec<EntryReport>,
     /// Whether the entries are right about who copied whom.
@@ -57,6 +63,8 @@ pub(crate) struct EntryReport {
     pub(crate) claimed: Side,
     /// What was found here; `None` where nothing was scored.
     pub(crate) found: Option<Side>,
+    /// Milliseconds to read the video and score it again.
+    pub(crate) took_ms: u64,
     /// The two together.
     #[serde(flatten)]
     pub(crate) compared: Compared,
@@ -74,6 +82,22 @@ pub(crate) struct Side {
 }
 
 impl ScoresReport {
+    /// The report on a file of which nothing has been looked at.
+    fn new(file: &VerifiedVerdict, envelope: &Envelope) -> Self {
+        Self {
+            task_id: file.id.task_id,
+            producer: file.id.producer,
+            network: envelope.network,
+            digest: file.digest,
+            judge: envelope.judge.clone(),
+            task: Compared::Match,
+            opened_ms: None,
+            clip_ms: None,
+            entries: Vec::new(),
+            copies: Compared::Unchecked("the videos were not scored again".to_owned()),
+        }
+    }
+
     /// The results in order: of the task, of each entry, and of the copies.
     pub(crate) fn results(&self) -> impl Iterator<Item = &Compared> {
         let entries = self.entries.iter().map(|entry| &entry.compared);
@@ -102,16 +126,7 @@ pub(crate) async fn audit_scores(
     let Some(SignedEnvelope { envelope, .. }) = &file.envelope else {
         anyhow::bail!("the verdict file of task {task_id} has no envelope");
     };
-    let mut report = ScoresReport {
-        task_id,
-        producer: file.id.producer,
-        network: envelope.network,
-        digest: file.digest,
-        judge: envelope.judge.clone(),
-        task: Compared::Match,
-        entries: Vec::new(),
-        copies: Compared::Unchecked("the videos were not scored again".to_owned()),
-    };
+    let mut report = ScoresReport::new(&file, envelope);
     let scoring = match read_task(bucket, envelope).await {
         Err(unread) => Err(unread_as(unread)),
         Ok(published) => prepare(published, scorers, &envelope.judge).await?,
@@ -123,6 +138,8 @@ pub(crate) async fn audit_scores(
             None
         }
     };
+    report.opened_ms = scoring.as_ref().map(|scoring| millis(scoring.opened));
+    report.clip_ms = scoring.as_ref().map(|scoring| millis(scoring.measured));
     let wanted: Vec<&VerdictEntry> = file
         .entries
         .iter()
@@ -134,6 +151,7 @@ pub(crate) async fn audit_scores(
     // The entries as they are found here, to compare all of them for copies.
     let mut entries = file.entries.clone();
     for (index, entry) in wanted.iter().enumerate() {
+        let begun = Instant::now();
         let again = match &scoring {
             Some(scoring) => scoring.again(bucket, entry).await,
             None => without_scorer(bucket, task_id, entry).await,
@@ -144,7 +162,7 @@ pub(crate) async fn audit_scores(
         {
             known.fingerprint = Some(print);
         }
-        let row = EntryReport::new(entry, again);
+        let row = EntryReport::new(entry, again, begun.elapsed());
         progress(index + 1, wanted.len(), &row);
         report.entries.push(row);
     }
@@ -201,6 +219,9 @@ struct Scoring {
     choice: leoma_scoring::JudgeChoice,
     published: Published,
     source: SourceClip,
+    /// How long it took to open the scorer, and to measure the clip.
+    opened: Duration,
+    measured: Duration,
 }
 
 async fn prepare(
@@ -209,16 +230,19 @@ async fn prepare(
     judge: &str,
 ) -> anyhow::Result<Result<Scoring, Compared>> {
     let unknown = || Compared::Unchecked(format!("this release does not have the judge {judge}"));
+    let begun = Instant::now();
     let Some((scorer, metrics)) = scorers.scorer(published.metadata.task, judge).await? else {
         return Ok(Err(unknown()));
     };
     let Some(choice) = known_judge(judge, &metrics) else { return Ok(Err(unknown())) };
+    let (opened, begun) = (begun.elapsed(), Instant::now());
     let source = scorer.reference(published.clip.clone()).await?;
+    let measured = begun.elapsed();
     let source = match &published.metadata.prompt {
         Some(prompt) => source.with_prompt(prompt),
         None => source,
     };
-    Ok(Ok(Scoring { scorer, choice, published, source }))
+    Ok(Ok(Scoring { scorer, choice, published, source, opened, measured }))
 }
 
 impl Scoring {
@@ -263,8 +287,12 @@ fn unread_as(unread: Unread) -> Compared {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl EntryReport {
-    fn new(entry: &VerdictEntry, again: Again) -> Self {
+    fn new(entry: &VerdictEntry, again: Again, took: Duration) -> Self {
         let points = |tenths: u16| f64::from(tenths) / 10.0;
         let found = again.found.map(|found| Side {
             status: found.status.to_string(),
@@ -279,6 +307,7 @@ impl EntryReport {
                 score: entry.score.map(points),
             },
             found,
+            took_ms: millis(took),
             compared: again.compared,
         }
     }

@@ -53,7 +53,8 @@ pub(super) async fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     let progress = |done: usize, of: usize, row: &EntryReport| {
-        eprintln!("{done} of {of}: {} {}", row.miner, word(&row.compared));
+        let seconds = row.took_ms as f64 / 1000.0;
+        eprintln!("{done} of {of}: {} {} ({seconds:.1} s)", row.miner, word(&row.compared));
     };
     let report = audit_scores(bucket, task_id, miner, &OnCpu { config }, progress).await?;
     if json {

@@ -2,7 +2,7 @@
 //! one loses its power, and both come back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use leoma::state::Books;
@@ -183,6 +183,39 @@ async fn run(subnet: &mut Subnet) -> Result<(), Box<dyn std::error::Error>> {
     for (id, digests) in seen {
         assert_eq!(digests.len(), 1, "two files for {id:?}");
     }
+    audit_all_scores(subnet, &states).await
+}
+
+/// Scores every answer of every task that is published again, from its sampler's bucket.
+async fn audit_all_scores(
+    subnet: &Subnet,
+    states: &[PathBuf],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut scored = 0;
+    for (index, state) in states.iter().enumerate() {
+        let (held, own) = (books(state), subnet.plan.validators[index].account.hotkey);
+        let folder = subnet.validator_folder(index).unwrap();
+        let is_published =
+            |file: &&FileId| file.producer == own && !held.unpublished.contains(&file.task_id);
+        for file in held.files.keys().filter(is_published) {
+            let task = file.task_id.to_string();
+            let begun = Instant::now();
+            let report = leoma(folder, &["audit", "--task", &task, "--scores"]).await?;
+            eprintln!("task {task} of validator-{}: {:.1?}", index + 1, begun.elapsed());
+            for step in ["task", "copies"] {
+                assert_eq!(report[step]["outcome"], "match", "{report:#}");
+            }
+            for entry in report["entries"].as_array().ok_or("no entries")? {
+                let has_no_answer = entry["detail"] == "there was no video to score";
+                let outcome = entry["outcome"].as_str();
+                let agrees = matches!(outcome, Some("match" | "boundary"));
+                assert!(agrees || has_no_answer, "task {task}: {entry:#}");
+                scored += usize::from(agrees);
+            }
+        }
+    }
+    // Each validator has made a file of more than one miner's answers.
+    assert!(scored > states.len(), "{scored} answers were scored again");
     Ok(())
 }
 
