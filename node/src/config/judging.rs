@@ -56,6 +56,15 @@ fn judge_by_key(values: &Values) -> JudgeChoice {
     }
 }
 
+/// Why that judge judges, for the log.
+pub(super) fn why_this_judge(values: &Values) -> &'static str {
+    match (values.text(&LEOMA_JUDGE), values.text(&GEMINI_API_KEY)) {
+        (Some(_), _) => "LEOMA_JUDGE names it",
+        (None, Some(_)) => "LEOMA_JUDGE is not set, and GEMINI_API_KEY is",
+        (None, None) => "neither LEOMA_JUDGE nor GEMINI_API_KEY is set",
+    }
+}
+
 impl JudgingConfig {
     /// Checks that something can write the prompts for the task's miners.
     pub(crate) fn need_describer(&self) -> Result<(), ConfigError> {

@@ -77,6 +77,8 @@ pub struct Config {
     pub(crate) machine: machine::MachineConfig,
     pub(crate) mesh: mesh::MeshAddresses,
     pub(crate) judging: judging::JudgingConfig,
+    /// Why that judge judges, for the log.
+    pub(crate) why_this_judge: &'static str,
     pub(crate) services: ServicesConfig,
     pub(crate) oracle: OracleConfig,
     pub(crate) sampling: SamplingConfig,
@@ -150,6 +152,7 @@ impl Config {
             machine: machine::MachineConfig::read(values)?,
             mesh: mesh::MeshAddresses::read(values)?,
             judging: judging::JudgingConfig::read(values)?,
+            why_this_judge: judging::why_this_judge(values),
             services: ServicesConfig::read(values)?,
             oracle: OracleConfig::read(values)?,
             sampling: SamplingConfig::read(values)?,

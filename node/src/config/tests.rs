@@ -77,6 +77,10 @@ fn whoever_has_a_gemini_key_is_judged_for_by_gemini_unless_another_judge_is_set(
     for (name, choice) in [("local", JudgeChoice::Local), ("both", JudgeChoice::Both)] {
         assert_eq!(judge(&[key, ("LEOMA_JUDGE", name)]), choice);
     }
+    let why = |pairs: &[(&str, &str)]| Config::load(&environment(pairs)).unwrap().why_this_judge;
+    assert_eq!(why(&[]), "neither LEOMA_JUDGE nor GEMINI_API_KEY is set");
+    assert_eq!(why(&[key]), "LEOMA_JUDGE is not set, and GEMINI_API_KEY is");
+    assert_eq!(why(&[key, ("LEOMA_JUDGE", "local")]), "LEOMA_JUDGE names it");
 }
 
 #[test]

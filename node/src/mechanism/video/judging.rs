@@ -121,7 +121,7 @@ impl Judging {
             (choice, Some(gemini)) => format!("{choice}:{metrics}+{}", gemini.id()),
         };
         let (choice, memory) = (config.judging.judge, Memory::new());
-        tracing::info!(judge = %choice, id, "judge opened; unless LEOMA_JUDGE is set, it is gemini where GEMINI_API_KEY is set");
+        tracing::info!(judge = %choice, because = config.why_this_judge, id, "judge opened");
         let under_way = Arc::default();
         Ok(Self { scorer, choice, gemini, id: id.into(), metrics_id, memory, under_way })
     }
