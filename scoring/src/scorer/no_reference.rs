@@ -31,6 +31,7 @@ pub struct OwnMeasures {
     pub first_chroma: f32,
     pub first_detail: f32,
     pub step_unexplained: f32,
+    pub overlaid: f32,
     /// Mean change of brightness from the first frame at low resolution, 0 to 1.
     pub change: f32,
 }
@@ -89,6 +90,7 @@ impl Scorer {
             first_chroma: compared.first_chroma,
             first_detail: compared.first_detail,
             step_unexplained: compared.step_unexplained,
+            overlaid: compared.overlaid,
             change,
         };
         if change < self.policy().frozen_source as f32 / 1000.0 {

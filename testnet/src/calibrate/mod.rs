@@ -4,7 +4,10 @@
 //! [`Degradation`] at five strengths. For each rendered scene: free continuations, tricks that need
 //! no model, and a ladder of worse models. The report says whether scores fall as strength rises,
 //! whether the worst fails, how many free continuations pass, and that tricks do not.
+//!
+//! Of answers that real models gave it says how the judge treats each.
 
+mod answers;
 mod clips;
 mod free;
 mod plot;
@@ -16,13 +19,14 @@ mod spread;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use leoma_scoring::calibration::continuation::SceneKind;
 use leoma_scoring::calibration::{Degradation, STRENGTHS, warped};
 use leoma_scoring::{AspectPolicy, DeviceChoice, Reference, Scorer};
 
+pub use answers::{Answer, AnswersReport, PartOf};
 pub use free::{FreeReport, Rate, Set, Video};
 pub use report::{Report, SourceReport};
 pub use scored::Scored;
@@ -54,9 +58,14 @@ pub struct CalibrateArgs {
     /// The number that the first rendered scene of each kind is drawn from.
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// Take the first five seconds of these MP4s instead.
+    /// Take the first five seconds of these MP4s instead. If there are answers of real models, each
+    /// NAME.mp4 with the first frame NAME.png and the prompt NAME.txt, report the measures, gates and
+    /// points of these and nothing else; all of them where NAME.source.mp4 is the source clip.
     #[arg(long, value_name = "FOLDER")]
     videos: Option<PathBuf>,
+    /// With answers of real models: a folder with a CLIP or SigLIP model that reads their prompts.
+    #[arg(long, value_name = "FOLDER", requires = "videos")]
+    text_model: Option<PathBuf>,
     /// The seed of made clips and of everything random.
     #[arg(long, default_value = "calibration")]
     seed: String,
@@ -102,6 +111,21 @@ fn kind(name: &str) -> Result<SceneKind, String> {
 /// ffmpeg, the device or a file failed.
 pub async fn run(args: CalibrateArgs) -> anyhow::Result<ExitCode> {
     let (json, plot) = (args.json, args.plot.clone());
+    if let Some(folder) = &args.videos
+        && let Some(triples) = answers::triples(folder)?
+    {
+        ensure!(plot.is_none(), "--plot does not draw answers of real models");
+        let (device, text_model) = (args.device, args.text_model);
+        let score = move || answers::score(&triples, device, text_model.as_deref());
+        let report = tokio::task::spawn_blocking(score).await??;
+        if json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{report}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    ensure!(args.text_model.is_none(), "--text-model is for answers of real models, with prompts");
     let report = calibrate(args).await?;
     if let Some(path) = plot {
         std::fs::write(&path, plot::svg(&report)).with_context(|| path.display().to_string())?;

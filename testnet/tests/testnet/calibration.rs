@@ -51,3 +51,50 @@ fn honest_answers_pass_tricks_do_not_and_scores_fall_with_every_degradation() {
         ["lowest_honest", "highest_worst"].map(|name| report[name].as_u64().unwrap());
     assert!(honest >= worst + SEPARATION, "honest answers from {honest}, the worst up to {worst}");
 }
+
+fn ffmpeg(arguments: &str, folder: &std::path::Path) {
+    let mut command = Command::new("ffmpeg");
+    let arguments = format!("-nostdin -v error -y {arguments}");
+    let status = command.args(arguments.split(' ')).current_dir(folder).status();
+    assert!(status.unwrap().success(), "{arguments}");
+}
+
+#[test]
+#[ignore = "slow: run by ./test.sh --all"]
+fn answers_of_real_models_are_reported_with_and_without_their_source() {
+    if let Err(missing) = Ffmpeg::find() {
+        println!("skipped: {missing}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let coding = "-frames:v 81 -c:v libx264 -pix_fmt yuv420p -preset ultrafast";
+    let picture = "testsrc2=s=832x480:r=16,scroll=horizontal=0.01";
+    ffmpeg(&format!("-f lavfi -i {picture} {coding} beside.source.mp4"), path);
+    ffmpeg(&format!("-i beside.source.mp4 -vf hflip {coding} beside.mp4"), path);
+    ffmpeg(&format!("-i beside.source.mp4 -vf noise=alls=4 {coding} alone.mp4"), path);
+    for name in ["beside", "alone"] {
+        ffmpeg(&format!("-i beside.source.mp4 -frames:v 1 {name}.png"), path);
+        std::fs::write(path.join(format!("{name}.txt")), "the camera pans").unwrap();
+    }
+    std::fs::write(path.join("broken.mp4"), "no video").unwrap();
+    std::fs::copy(path.join("alone.png"), path.join("broken.png")).unwrap();
+    std::fs::write(path.join("broken.txt"), "a boat").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leoma-testnet"));
+    command.args(["calibrate", "--device", "cpu", "--json", "--videos"]).arg(path);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [alone, beside, broken] = &report["answers"].as_array().unwrap()[..] else {
+        panic!("{report:#}")
+    };
+    assert_eq!((&alone["name"], &alone["status"]), (&"alone".into(), &"usable".into()));
+    assert!(alone["overall"].is_null() && alone["measures"]["overlaid"].is_number(), "{alone:#}");
+    assert_eq!(alone["prompt"], "the camera pans");
+    // A mirrored answer does not begin with its first frame.
+    assert_ne!(beside["status"], "passed", "{beside:#}");
+    assert!(beside["measures"]["overlaid"].is_number(), "{beside:#}");
+    assert!(beside["parts"].as_array().unwrap().len() > 20, "{beside:#}");
+    assert_eq!((&broken["name"], &broken["status"]), (&"broken".into(), &"undecodable".into()));
+}
