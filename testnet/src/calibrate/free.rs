@@ -28,7 +28,8 @@ const STABLE: u16 = 15;
 const RATE_FACTORS: [u32; 3] = [18, 23, 28];
 
 /// A set of videos that are made of each rendered scene.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Set {
     /// Free continuations.
     Free,
@@ -76,6 +77,8 @@ impl fmt::Display for Rate {
 pub struct Video {
     /// The scene's kind and seed.
     pub scene: String,
+    /// The set that it belongs to.
+    pub set: Set,
     /// The freedom, the trick, or the artefact with its rung.
     pub name: String,
     /// Its score.
@@ -211,7 +214,8 @@ impl<'a> Stage<'a> {
             }
         }
         let scene = format!("{:?} {}", self.kind, self.seed);
-        report.videos.push(Video { scene, name: kind.to_string(), scored });
+        let (set, name) = (kind.set(), kind.to_string());
+        report.videos.push(Video { scene, set, name, scored });
     }
 }
 
