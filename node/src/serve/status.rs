@@ -170,7 +170,7 @@ impl Source for StatusSource {
             let detail = obstacle.map_or("can be written".to_owned(), |why| why.to_string());
             check("witness", obstacle.is_none(), detail);
         }
-        checks.extend(self.device_check().into_iter().chain(self.alarms.checks()));
+        checks.extend(self.alarms.checks());
         checks
     }
 
@@ -279,12 +279,6 @@ impl StatusSource {
         ReadyCheck { name: "chain", ok: age < HEAD_TOO_OLD, detail }
     }
 
-    /// Whether video is scored where it was to be; none where this process scores none.
-    fn device_check(&self) -> Option<ReadyCheck> {
-        let counts = self.opened.scorer.as_ref()?.counts();
-        Some(device_check(&self.opened.device, counts.fallback.as_deref()))
-    }
-
     /// Whether the subnet is still read: weights and allowlists come from it.
     fn metagraph_check(&self) -> ReadyCheck {
         let subnet = &self.opened.subnet;
@@ -329,20 +323,6 @@ fn tasks_at(
     let current = history.at_block(head).map(|entry| entry.allowlist.task_at(head));
     let mut settled = WindowRange::new(params, history, head).scheduled_files().flatten();
     (current, settled.next().map(|file| file.task_id))
-}
-
-/// Whether `device` scores because it was chosen, and not because another one fails, for which
-/// `fallback` is the reason.
-fn device_check(device: &str, fallback: Option<&str>) -> ReadyCheck {
-    let detail = fallback.map_or_else(
-        || device.to_owned(),
-        |reason| {
-            format!(
-                "{device} scores instead of the GPU (LEOMA_DEVICE={device} accepts that): {reason}"
-            )
-        },
-    );
-    ReadyCheck { name: "device", ok: fallback.is_none(), detail }
 }
 
 /// Whether the metagraph of `block`, which was read `since` ago, is new enough at `head`. `error` is
@@ -409,17 +389,6 @@ mod tests {
         let none = AllowlistHistory::default();
         let unknown = tasks_at(&ConsensusParams::default(), &none, BlockNumber(1_250));
         assert_eq!(unknown, (None, None));
-    }
-
-    #[test]
-    fn a_gpu_that_is_not_used_fails_a_check_that_says_why() {
-        let chosen = device_check("cuda:0, cuda:1", None);
-        assert_eq!((chosen.name, chosen.ok), ("device", true));
-        assert_eq!(chosen.detail, "cuda:0, cuda:1");
-        let fell_back = device_check("cpu", Some("cuda:0 computes flicker differently"));
-        assert!(!fell_back.ok);
-        assert!(fell_back.detail.starts_with("cpu scores instead of the GPU"));
-        assert!(fell_back.detail.ends_with(": cuda:0 computes flicker differently"));
     }
 
     #[test]

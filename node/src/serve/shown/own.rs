@@ -41,7 +41,8 @@ impl Kept {
                 .filter(|one| one.state == WitnessState::Missed)
                 .map(|one| one.epoch_block.0),
             missed_reveal: self.reveal.as_ref().filter(is_lost).map(|one| one.epoch_block.0),
-            scorers: scorers.map(|counts| (counts.up, counts.workers)),
+            scorers: scorers.as_ref().map(|counts| (counts.up, counts.workers)),
+            cpu_instead_of_gpu: scorers.is_some_and(|counts| counts.fallback.is_some()),
         }
     }
 }
@@ -105,5 +106,9 @@ mod tests {
         let counts = PoolCounts { workers: 2, up: 1, ..PoolCounts::default() };
         let found = Kept::default().faults(Some(Voice::Doubled), Some(counts));
         assert_eq!((found.is_doubled, found.scorers), (true, Some((1, 2))));
+        assert!(!found.cpu_instead_of_gpu);
+        let fallback = Some("cuda:0 computes flicker differently".to_owned());
+        let counts = PoolCounts { fallback, ..PoolCounts::default() };
+        assert!(Kept::default().faults(None, Some(counts)).cpu_instead_of_gpu);
     }
 }

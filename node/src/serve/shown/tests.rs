@@ -18,6 +18,7 @@ use leoma_protocol::{
 use leoma_rotation::{Allowlist, AllowlistHistory};
 use leoma_storage::{Bucket, EndpointPolicy, PeerBuckets, SourceBucket};
 use leoma_web::testing::MemorySource;
+use leoma_web::view::OwnFaults;
 use leoma_web::{Audience, Site, SiteSettings, Start};
 use prometheus_client::registry::Registry;
 use sp_core::{Pair as _, sr25519};
@@ -160,7 +161,7 @@ impl Validator {
         let id = file_of(task);
         let file = self.state.file(id, None).unwrap().unwrap();
         let verified = verify(&file.bytes, &self.library.expected(id).unwrap()).unwrap();
-        let verdict = Arc::new(shown(&verified, &mut Texts::default()));
+        let verdict = Arc::new(shown(&verified, &[], &mut Texts::default()));
         let verdicts = BTreeMap::from([((id, verified.digest), verdict)]);
         let (params, history, nobody) = (params(), history(), BTreeSet::new());
         let metagraph = Metagraph {
@@ -182,6 +183,7 @@ impl Validator {
             block_ms: None,
             network: None,
             mechanism: None,
+            has_clips: true,
             metagraph: &metagraph,
             history: &history,
             miners: None,
@@ -190,6 +192,7 @@ impl Validator {
             reporters: &nobody,
             verdicts: &verdicts,
             epochs: Vec::new(),
+            own_faults: OwnFaults::default(),
         };
         fetched(MemorySource::new(inputs.snapshot(network())), &format!("/ui/tasks/{task}")).await
     }

@@ -52,7 +52,7 @@ pub fn alarms(view: &View, checks: &[ReadyCheck], now: i64) -> Vec<Alarm> {
     found
 }
 
-/// A double, and scoring processes that are down.
+/// A double, scoring processes that are down, and a GPU that is not used.
 fn of_the_node(own: &OwnFaults) -> impl Iterator<Item = Alarm> {
     let doubled = own.is_doubled.then(|| {
         alarm(
@@ -68,7 +68,14 @@ fn of_the_node(own: &OwnFaults) -> impl Iterator<Item = Alarm> {
             "look at the GPU with `nvidia-smi`, and at the log",
         )
     });
-    doubled.into_iter().chain(down)
+    let fell_back = own.cpu_instead_of_gpu.then(|| {
+        alarm(
+            "LeomaScorerFellBack",
+            "the CPU scores, because every GPU failed at the start",
+            "run `leoma score --self-test --device cuda`, or set LEOMA_DEVICE=cpu",
+        )
+    });
+    doubled.into_iter().chain(down).chain(fell_back)
 }
 
 fn of_the_head(view: &View, now: i64) -> Option<Alarm> {
@@ -243,6 +250,8 @@ mod tests {
         assert_eq!(hurt(invalid), ["LeomaNoValidMiners"]);
         assert_eq!(hurt(|one| one.own_faults.is_doubled = true), ["LeomaDoubled"]);
         assert_eq!(hurt(|one| one.own_faults.scorers = Some((1, 2))), ["LeomaScorerDown"]);
+        let fell_back = |one: &mut crate::view::Snapshot| one.own_faults.cpu_instead_of_gpu = true;
+        assert_eq!(hurt(fell_back), ["LeomaScorerFellBack"]);
         assert_eq!(hurt(|one| one.own_faults.missed_witness = Some(180)), ["LeomaWitnessMissed"]);
         assert_eq!(hurt(|one| one.own_faults.missed_reveal = Some(180)), ["LeomaRevealMissed"]);
     }

@@ -74,6 +74,8 @@ pub struct OwnFaults {
     pub missed_reveal: Option<u64>,
     /// Scoring processes that are up, and all of them; `None` where there are none.
     pub scorers: Option<(usize, usize)>,
+    /// Whether the CPU scores because every GPU failed.
+    pub cpu_instead_of_gpu: bool,
 }
 
 /// Whose turn it is to sample.
