@@ -173,6 +173,8 @@ fn read_toml(path: &Path, notes: &mut Notes) -> Result<BTreeMap<String, String>,
             return Err(unreadable(format!("no setting is named `{key}` {hint}")));
         };
         let text = match &value {
+            // Unset, as in the other layers.
+            figment::value::Value::String(_, text) if text.trim().is_empty() => continue,
             figment::value::Value::String(_, text) => text.clone(),
             figment::value::Value::Bool(_, flag) => flag.to_string(),
             figment::value::Value::Num(..) => value

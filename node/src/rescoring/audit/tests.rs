@@ -45,9 +45,9 @@ async fn an_honest_task_matches_and_each_falsehood_is_named() {
     let report = audited(&world, &task.bucket, None).await;
     assert_eq!(report.differing(), 0, "{report:?}");
     assert_eq!((&report.task, &report.copies), (&Compared::Match, &Compared::Match));
-    // How long it took is in the JSON.
+    // How long it took is in the JSON; this scorer knows the clip already.
     let json = serde_json::to_value(&report).unwrap();
-    assert!(json["opened_ms"].is_u64() && json["clip_ms"].as_u64() > Some(0), "{json:#}");
+    assert!(json["opened_ms"].is_u64() && json["clip_ms"].is_u64(), "{json:#}");
     let took = |entry: usize| json["entries"][entry]["took_ms"].as_u64();
     assert!(took(0) > Some(0) && took(2).is_some(), "{json:#}");
     let outcomes: Vec<&Compared> = report.entries.iter().map(|row| &row.compared).collect();
