@@ -42,8 +42,9 @@ impl Validities {
     }
 
     /// What is known about `miner`: our own check, and where there is none, what a strict majority
-    /// of the reports says. Nobody asks a miner without a slot, so reports do not count for it. The blacklist of this process comes before both: `leoma api` checks no
-    /// miner, and a validator checks them only every few minutes.
+    /// of the reports says. Nobody asks a miner without a slot, so reports do not count for it. The
+    /// blacklist of this process comes before both: `leoma api` checks no miner, and a validator
+    /// checks them only every few minutes.
     pub(crate) fn of(&self, view: &View, miner: &Miner) -> Known<'_> {
         let judged = self.reported.get(&*miner.hotkey).filter(|_| miner.uid.is_some());
         let (validity, at) = match (&miner.validity, judged) {

@@ -76,7 +76,8 @@ pub(super) fn of_scores(view: &View, file: &TaskFile, Asked(asked): &Asked) -> S
     command
 }
 
-/// The command that checks a task's clip, or all of a task that has none, with the sampler's files as this page passes them on.
+/// The command that checks a task's clip, or all of a task that has none, with the sampler's files
+/// as this page passes them on.
 pub(super) fn of_task(
     view: &View,
     file: &TaskFile,
