@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// Tasks whose metadata is kept in memory: with every measure of 256 answers each takes two
 /// megabytes.
-const KEPT_RECORDS: usize = 8;
+const KEPT_RECORDS: usize = 4;
 /// How long a record that is missing or cannot be read is not asked for again: however many look at
 /// the page, the bucket is asked twice a minute.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(30);
